@@ -1,0 +1,100 @@
+"""The expected errors of cxr and their exit codes (README: "Exit codes").
+
+An expected error is one line that says what is wrong and, in ``hint``, what to do next. Everything
+else that escapes is a bug and exits 1. Exceptions become exit codes in ``cli`` alone.
+"""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+
+class CxrError(Exception):
+    """Base of all expected errors.
+
+    Args:
+        message: One line, without a final full stop where it ends in a path.
+        hint: The next step for the user, or None.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class UsageError(CxrError):
+    """Wrong options or configuration."""
+
+    exit_code = 2
+
+
+class InputError(CxrError):
+    """Input that is missing, unreadable or of the wrong form.
+
+    Args:
+        message: What is wrong.
+        file: The file that is at fault.
+        row: Line of the table as an editor counts records: the header is row 1.
+        column: Name of the column.
+        hint: The next step for the user.
+    """
+
+    exit_code = 3
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: Path | str | None = None,
+        row: int | None = None,
+        column: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        where = []
+        if file is not None:
+            where.append(str(file))
+        if row is not None:
+            where.append(f"row {row}")
+        if column is not None:
+            where.append(f"column {column!r}")
+        super().__init__(f"{', '.join(where)}: {message}" if where else message, hint=hint)
+        self.reason = message
+        self.file = file
+        self.row = row
+        self.column = column
+
+
+class OutputMismatchError(CxrError):
+    """The output folder belongs to other options or other inputs."""
+
+    exit_code = 4
+
+
+class GateError(CxrError):
+    """A check that was asked for failed: a leak, a divergence, a required score not met."""
+
+    exit_code = 5
+
+
+class BusyError(CxrError):
+    """Another process holds the output folder."""
+
+    exit_code = 75
+
+
+class InterruptedRunError(CxrError):
+    """SIGINT or SIGTERM arrived; what could be kept has been written."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(
+            f"interrupted by {signal.Signals(signum).name}; nothing finished is lost",
+            hint="run the same command again to go on",
+        )
+        self.exit_code = 128 + signum
