@@ -1,0 +1,193 @@
+"""What a reader of a public format hands to ``prepare``, and the list of readers.
+
+In: the name of a format. Out: its ``read`` function, which turns the files as they lie on disk into
+a `SourceTable`: one table of strings, one row an image (a study with ``labels_only``), and a small
+picklable object that opens one image by its reference. Readers decode nothing and judge no label
+value; ``prepare`` validates every table in one place, so that all formats give the same errors.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import pandas as pd
+
+from cxrtool.errors import UsageError
+
+#: What an opener may return: a file to decode, the bytes of an encoded image, or gray pixels
+#: [H, W] (uint8, or uint16 over the full range 0..65535), dark = air.
+Opened = Path | bytes | np.ndarray
+
+#: Columns a reader may fill besides the labels. Absent columns count as blank.
+#:
+#: ``image_ref``   what the opener takes: a path relative to the source folder with ``/``, or an
+#:                 array index as text; blank only with ``labels_only``
+#: ``patient_id``, ``study_id``, ``view``, ``split``, ``sex``, ``age``   as in the source;
+#:                 ``split`` already as train, val, test or blank
+#: ``report``, ``findings``, ``impression``   text
+#: ``table_file``, ``table_row``   where the row stands (file, and the 1-based row with the header as
+#:                 row 1), for error messages; not kept in the manifest
+TABLE_COLUMNS = (
+    "image_ref",
+    "patient_id",
+    "study_id",
+    "view",
+    "split",
+    "sex",
+    "age",
+    "report",
+    "findings",
+    "impression",
+    "table_file",
+    "table_row",
+)
+
+
+class Opener(Protocol):
+    """Opens one image. Must pickle small: it travels to every worker process once.
+
+    Hold the root folder or file name, open archives lazily on the first call, never hold the table.
+    """
+
+    def __call__(self, ref: str) -> Opened:
+        """The image behind ``ref``.
+
+        Raises:
+            InputError: The image is missing or unreadable (``file`` given; ``prepare`` adds the row).
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceOptions:
+    """The options of ``prepare`` that a reader may use.
+
+    Attributes:
+        n: How many patients (phantom) to make; None = the reader's default.
+        seed: Seed of everything the reader draws.
+        size: Pixel size that will be written (a phantom may be drawn at it directly).
+        columns: Manifest column -> column name in the source table (``--column image_ref=path``).
+        label_columns: Names of the label columns, in order (``--label-columns``).
+        images: Folder of the images where they do not lie beside the table (``--images``).
+        keep_ids: Leave DICOM patient ids as they are.
+        id_key: Secret for pseudonyms, from ``--id-key``.
+        labels_only: No pixels are wanted: do not look for image files.
+        skip_bad: Put unreadable entries in `SourceTable.rejected` instead of raising.
+    """
+
+    n: int | None = None
+    seed: int = 0
+    size: int = 128
+    columns: Mapping[str, str] = field(default_factory=dict)
+    label_columns: tuple[str, ...] = ()
+    images: Path | None = None
+    keep_ids: bool = False
+    id_key: bytes | None = None
+    labels_only: bool = False
+    skip_bad: bool = False
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """One entry of the source that cannot be used, and why."""
+
+    ref: str
+    reason: str
+    file: str = ""
+    row: int | None = None
+    column: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceTable:
+    """A source as a table.
+
+    Attributes:
+        table: All cells `str`, "" = blank; columns of `TABLE_COLUMNS`, one column a label holding
+            the source's value (``1``, ``0``, ``-1``, ``1.0``, blank ...), and any other column worth
+            keeping in the manifest.
+        labels: Label columns in order, in the source's spelling.
+        covered: Whether the source says anything about each label (see label policies).
+        kind: ``multilabel``, or ``single`` where every row has exactly one label.
+        namespace: Whose patient ids these are, e.g. ``chexpert``.
+        patients: Whether ``patient_id`` names real patients.
+        source: Title of the data set; ``licence`` and ``citation`` as its owners ask.
+        official_split: Whether ``split`` is the source's own and must not be changed.
+        opener: Opens the images; None only with ``labels_only``.
+        image_column: How the source's table calls the image column, for error messages.
+        keep_refs: Keep ``image_ref`` in the manifest as ``origin`` (no, where file names identify
+            people, as DICOM paths do).
+        sidecars: File name -> table to be written beside the manifest (such as the geometry of
+            phantoms). A column ``image_ref`` in it becomes ``image``, and rejected rows go.
+        rejected: Entries left out because of ``skip_bad``.
+        notes: Anything a person should know, JSON-able, kept in ``dataset.json``.
+    """
+
+    table: pd.DataFrame
+    labels: tuple[str, ...]
+    covered: tuple[bool, ...]
+    kind: Literal["multilabel", "single"] = "multilabel"
+    namespace: str
+    patients: bool
+    source: str
+    licence: str = ""
+    citation: str = ""
+    official_split: bool = False
+    opener: Opener | None
+    image_column: str = "image"
+    keep_refs: bool = True
+    sidecars: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    rejected: tuple[Rejected, ...] = ()
+    notes: Mapping[str, object] = field(default_factory=dict)
+
+
+Read = Callable[[Path | None, SourceOptions], SourceTable]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A format: where its ``read(source, options)`` lives and which options it uses.
+
+    Attributes:
+        module: Imported only when the format is asked for.
+        takes: Fields of `SourceOptions` beyond seed, size, labels_only and skip_bad that have an
+            effect; ``prepare`` refuses the others instead of ignoring them.
+        needs_source: False only where the data are made, not read.
+    """
+
+    module: str
+    takes: frozenset[str] = frozenset()
+    needs_source: bool = True
+
+
+_HERE = "cxrtool.data.sources"
+READERS: dict[str, Reader] = {
+    "chexpert": Reader(f"{_HERE}.chexpert", frozenset({"images"})),
+    "nih": Reader(f"{_HERE}.nih", frozenset({"images"})),
+    "mimic-cxr": Reader(f"{_HERE}.mimic_cxr", frozenset({"images"})),
+    "padchest": Reader(f"{_HERE}.padchest", frozenset({"images"})),
+    "openi": Reader(f"{_HERE}.openi", frozenset({"images"})),
+    "folder": Reader(f"{_HERE}.folder"),
+    "medmnist": Reader(f"{_HERE}.medmnist"),
+    "table": Reader(f"{_HERE}.table", frozenset({"images", "columns", "label_columns"})),
+    "dicom": Reader(f"{_HERE}.dicom", frozenset({"keep_ids", "id_key"})),
+    "phantom": Reader(f"{_HERE}.phantom", frozenset({"n"}), needs_source=False),
+}
+
+
+def get_reader(name: str) -> Read:
+    """The ``read`` function of a format.
+
+    Raises:
+        UsageError: There is no such format.
+    """
+    if name not in READERS:
+        raise UsageError(
+            f"--format {name}: no such format", hint="choose one of " + ", ".join(READERS)
+        )
+    read: Read = importlib.import_module(READERS[name].module).read
+    return read
