@@ -1,0 +1,104 @@
+"""Checkpoints of a run in progress.
+
+In: a state of tensors, numbers, strings and containers of them. Out: `checkpoints/latest.pt` and
+the ones before it (`previous.pt`, `previous-2.pt`, ...). A kill at any moment leaves at least one
+that is whole: the new file is complete under a temporary name before the older ones move over.
+Nothing is unpickled (`weights_only=True`). Every byte is checked on loading (torch itself checks no
+checksum), and a damaged checkpoint falls back to the one before.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from cxrtool import console
+
+if TYPE_CHECKING:
+    from cxrtool.runs import Run
+
+FORMAT = 1
+FOLDER = "checkpoints"
+
+
+def save_checkpoint(run: Run, state: dict[str, Any], nimg: int, keep: int = 2) -> None:
+    """Write the state as `checkpoints/latest.pt`; the older ones move one place back.
+
+    Args:
+        run: The run in progress.
+        state: What is needed to go on, of types that `torch.load(weights_only=True)` accepts.
+        nimg: Images seen so far.
+        keep: How many checkpoints stay, this one included.
+
+    Raises:
+        OSError: no space or no permission; the last good checkpoint stays.
+    """
+    if keep < 1:
+        raise ValueError("keep must be at least 1")
+    content = {"format": FORMAT, "fingerprint": run.fingerprint, "nimg": int(nimg), "state": state}
+    with run.atomic(f"{FOLDER}/{_name(0)}") as temporary:
+        torch.save(content, temporary)
+        _rotate(temporary.parent, keep)
+    for path in run.path(FOLDER).glob("previous*.pt"):
+        if path.name not in {_name(age) for age in range(keep)}:
+            path.unlink()
+
+
+def load_checkpoint(run: Run) -> dict[str, Any] | None:
+    """The newest whole checkpoint's state with `nimg` added, on the CPU; None if there is none.
+
+    A checkpoint that is damaged, or that other options have written, is named in a warning and
+    passed over.
+    """
+    for age in range(_oldest(run.path(FOLDER)) + 1):
+        path = run.path(FOLDER, _name(age))
+        if not path.exists():
+            continue
+        try:
+            content = _read(path)
+            if content["fingerprint"] != run.fingerprint:
+                raise ValueError("written with other options")
+            return {**content["state"], "nimg": content["nimg"]}
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            console.warn(f"checkpoint {path} is not usable ({reason}); trying the one before")
+    return None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise ValueError(f"damaged at {damaged}")
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (zipfile.BadZipFile, pickle.UnpicklingError) as error:
+        raise ValueError(str(error) or "not a checkpoint") from error
+    if content["format"] != FORMAT:
+        raise ValueError(f"format {content['format']}, this version writes {FORMAT}")
+    return content
+
+
+def _name(age: int) -> str:
+    return ("latest.pt", "previous.pt")[age] if age < 2 else f"previous-{age}.pt"
+
+
+def _oldest(folder: Path) -> int:
+    ages = [0, 1]
+    for path in folder.glob("previous-*.pt"):
+        suffix = path.stem.removeprefix("previous-")
+        if suffix.isdecimal():
+            ages.append(int(suffix))
+    return max(ages)
+
+
+def _rotate(folder: Path, keep: int) -> None:
+    for age in range(keep - 1, 0, -1):
+        newer = folder / _name(age - 1)
+        if newer.exists():
+            os.replace(newer, folder / _name(age))

@@ -1,0 +1,70 @@
+"""Choosing and preparing the device that a stage computes on.
+
+In: `--device` and `--threads` as typed. Out: a `torch.device`, with the process set up so that the
+same build and the same number of threads give the same bits on the CPU, and with TF32 on for CUDA.
+"""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from cxrtool.errors import UsageError
+
+
+def setup(device: str = "auto", threads: int | None = None) -> torch.device:
+    """Prepare torch for one stage.
+
+    Args:
+        device: "auto" (CUDA where there is one, else the CPU), "cpu", "cuda" or "cuda:i".
+        threads: CPU threads, which sets the order of sums and so the last bits of results; None
+            means as many as this process may use.
+
+    Returns:
+        The device, with its index if it is CUDA.
+
+    Raises:
+        UsageError: unknown name, no such device, or fewer than one thread.
+    """
+    if threads is not None and threads < 1:
+        raise UsageError(f"--threads {threads}: must be at least 1")
+    torch.set_num_threads(threads or available_cores())
+    found = _parse(device)
+    if found.type == "cuda":
+        torch.cuda.set_device(found)
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.benchmark = True
+        torch.use_deterministic_algorithms(False)
+    else:
+        torch.use_deterministic_algorithms(True)
+        # Filling fresh memory finds reads of uninitialized tensors; it costs time and changes no
+        # result.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    return found
+
+
+def available_cores() -> int:
+    """Cores that this process may run on (its affinity, not the machine's total)."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
+def _parse(device: str) -> torch.device:
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, index = device.partition(":")
+    if kind == "cpu" and not index:
+        return torch.device("cpu")
+    if kind != "cuda" or (":" in device and not index.isdecimal()):
+        raise UsageError(f"--device {device}: must be auto, cpu, cuda or cuda:i")
+    if not torch.cuda.is_available():
+        raise UsageError(
+            f"--device {device}: no CUDA device is usable here", hint="use --device cpu"
+        )
+    number = int(index or 0)
+    if number >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise UsageError(f"--device {device}: there are {count} CUDA devices, numbered from 0")
+    return torch.device("cuda", number)

@@ -1,0 +1,128 @@
+"""The finished network on disk: `model.json` (what it is) and `model.safetensors` (its weights).
+
+In: a module or its state and a description. Out: two files in the run directory that are sufficient
+by
+themselves: architecture with its arguments, label names in order, label policy, row selection and
+preprocessing, so that a model is never used with another meaning than it was trained with.
+Both files are deterministic: the same weights give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from cxrtool.errors import InputError
+from cxrtool.runs import sha256_file
+
+if TYPE_CHECKING:
+    from cxrtool.runs import Run
+
+FORMAT = 1
+Kind = Literal["generator", "classifier", "clip"]
+REQUIRED = ("kind", "arch", "architecture", "labels", "preprocessing")
+
+
+def save_model(run: Run, module: nn.Module | Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+    """Write `model.json` and `model.safetensors` into the run directory.
+
+    Args:
+        run: The run to write into.
+        module: The network, or a flat state (several networks share one file by name prefixes).
+        meta: JSON-able description. Required: `kind` ("generator" | "classifier" | "clip"), `arch`
+            (name), `architecture` (constructor arguments), `labels` (names in order; empty where
+            there are none), `preprocessing` (`size`, and `fit`, `kernel`, `channels` where known).
+            Usual: `label_kind`, `policy`, `selection`, `thresholds`.
+
+    Raises:
+        ValueError: a required entry is missing (a bug of the caller).
+    """
+    missing = [key for key in REQUIRED if key not in meta]
+    if missing:
+        raise ValueError(f"model description lacks {', '.join(missing)}")
+    state = module.state_dict() if isinstance(module, nn.Module) else module
+    # Copies: safetensors refuses tensors that share memory or are not contiguous.
+    tensors = {
+        name: value.detach().cpu().contiguous().clone() for name, value in sorted(state.items())
+    }
+    with run.atomic("model.safetensors") as path:
+        save_file(tensors, path)
+    weights = {
+        "file": "model.safetensors",
+        "sha256": sha256_file(run.path("model.safetensors")),
+        "tensors": len(tensors),
+        "parameters": sum(value.numel() for value in tensors.values()),
+    }
+    # model.json last: where it exists, the weights beside it are whole.
+    run.write_json("model.json", {"format": FORMAT, **meta, "weights": weights})
+
+
+def read_model(run_dir: Path | str, kind: Kind) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read a finished network.
+
+    Args:
+        run_dir: The run directory (or any folder with the two files).
+        kind: What the caller needs.
+
+    Returns:
+        (description, flat state on the CPU).
+
+    Raises:
+        InputError: files missing or corrupt, another kind of network, or a newer format.
+    """
+    run_dir = Path(run_dir)
+    path = run_dir / "model.json"
+    if not path.is_file():
+        raise InputError(
+            f"{run_dir} holds no finished {kind} (no model.json)",
+            hint="give the output folder of a training command that has completed",
+        )
+    try:
+        meta = json.loads(path.read_text(encoding="utf-8"))
+        found_kind, version = meta["kind"], meta["format"]
+        weights, digest = run_dir / meta["weights"]["file"], meta["weights"]["sha256"]
+        for key in REQUIRED:
+            meta[key]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"not a readable model description ({error})", file=path) from error
+    if version > FORMAT:
+        raise InputError(
+            f"written by a newer version (model format {version}, known: {FORMAT})", file=path
+        )
+    if found_kind != kind:
+        raise InputError(f"this is a {found_kind}, a {kind} is needed", file=path)
+    if not weights.is_file():
+        raise InputError("the weights are missing", file=weights)
+    if sha256_file(weights) != digest:
+        raise InputError(
+            "the weights are damaged: their hash differs from model.json",
+            file=weights,
+            hint="train again, or copy the folder again",
+        )
+    try:
+        return meta, load_file(weights, device="cpu")
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"cannot read the weights ({error})", file=weights) from error
+
+
+def load_weights(module: nn.Module, state: Mapping[str, Tensor], *, file: Path | str) -> None:
+    """Copy `state` into `module`, all names and shapes matching.
+
+    Raises:
+        InputError: the state belongs to another architecture; names the first difference.
+    """
+    own = module.state_dict()
+    for name in sorted(own.keys() | state.keys()):
+        if name not in own or name not in state:
+            where = "the file" if name not in state else "the network"
+            raise InputError(f"another architecture: {where} lacks {name}", file=file)
+        if own[name].shape != state[name].shape:
+            have, want = list(state[name].shape), list(own[name].shape)
+            raise InputError(f"another architecture: {name} is {have}, not {want}", file=file)
+    module.load_state_dict(dict(state))

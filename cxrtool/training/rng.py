@@ -1,0 +1,74 @@
+"""Randomness as an argument: seeds derived from names and counters.
+
+In: any parts that name a draw, such as `("fakes", seed, nimg)`. Out: a seed, or a generator seeded
+with it. A draw that is a pure function of (seed, images seen) needs no stored state: training
+resumes bit for bit from one number, and the images of one shard do not depend on the others.
+The parts are hashed with SHA-256 so that neighbouring seeds and counters give unrelated streams.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+Part = str | int | float | bool | np.integer | None
+
+
+def seed_for(*parts: Part) -> int:
+    """A seed in [0, 2**63) from the parts; equal parts give equal seeds on every machine.
+
+    Types count: `1`, `1.0`, `True` and `"1"` differ, and so do `("ab", "c")` and `("a", "bc")`.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        text = repr(int(part) if isinstance(part, np.integer) else part)
+        digest.update(f"{len(text)}:{text}".encode())
+    return int.from_bytes(digest.digest()[:8], "little") >> 1
+
+
+def torch_generator(*parts: Part, device: torch.device | str = "cpu") -> torch.Generator:
+    """A torch generator on `device`, seeded by `seed_for(*parts)`.
+
+    CPU and CUDA generators give different numbers for the same seed.
+    """
+    return torch.Generator(device=device).manual_seed(seed_for(*parts))
+
+
+def numpy_rng(*parts: Part) -> np.random.Generator:
+    """A numpy generator seeded by `seed_for(*parts)`."""
+    return np.random.default_rng(seed_for(*parts))
+
+
+def rng_state(generators: Sequence[torch.Generator] = ()) -> dict[str, Any]:
+    """The state of torch's global generators and of `generators`, as tensors for a checkpoint.
+
+    For code that must draw from the global streams (dropout, for one); draws of our own use
+    `seed_for`.
+    """
+    return {
+        "cpu": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "generators": [generator.get_state() for generator in generators],
+    }
+
+
+def restore_rng(state: dict[str, Any], generators: Sequence[torch.Generator] = ()) -> None:
+    """Put back what `rng_state` returned.
+
+    A checkpoint from a machine with another number of CUDA devices restores those present in both.
+
+    Raises:
+        ValueError: if the number of generators differs from the one saved.
+    """
+    if len(state["generators"]) != len(generators):
+        raise ValueError(f"{len(state['generators'])} generators saved, {len(generators)} given")
+    torch.set_rng_state(state["cpu"])
+    if torch.cuda.is_available():
+        for index, cuda_state in enumerate(state["cuda"][: torch.cuda.device_count()]):
+            torch.cuda.set_rng_state(cuda_state, index)
+    for generator, saved in zip(generators, state["generators"], strict=True):
+        generator.set_state(saved)
