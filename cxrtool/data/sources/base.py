@@ -28,10 +28,12 @@ Opened = Path | bytes | np.ndarray
 #: ``image_ref``   what the opener takes: a path relative to the source folder with ``/``, or an
 #:                 array index as text; blank only with ``labels_only``
 #: ``patient_id``, ``study_id``, ``view``, ``split``, ``sex``, ``age``   as in the source;
-#:                 ``split`` already as train, val, test or blank
+#:                 ``split`` already as train, val, test or blank. A source whose only held-out part
+#:                 is small and expert-read (CheXpert's ``valid.csv``) calls it test: ``prepare``
+#:                 carves a missing val out of train, but never invents a test set
 #: ``report``, ``findings``, ``impression``   text
-#: ``table_file``, ``table_row``   where the row stands (file, and the 1-based row with the header as
-#:                 row 1), for error messages; not kept in the manifest
+#: ``table_file``, ``table_row``   where the row stands (file, and its row with the header as row
+#:                 1), for error messages; not kept in the manifest
 TABLE_COLUMNS = (
     "image_ref",
     "patient_id",
@@ -58,7 +60,7 @@ class Opener(Protocol):
         """The image behind ``ref``.
 
         Raises:
-            InputError: The image is missing or unreadable (``file`` given; ``prepare`` adds the row).
+            InputError: The image is missing or unreadable (``prepare`` adds the row).
         """
 
 
@@ -108,8 +110,8 @@ class SourceTable:
 
     Attributes:
         table: All cells `str`, "" = blank; columns of `TABLE_COLUMNS`, one column a label holding
-            the source's value (``1``, ``0``, ``-1``, ``1.0``, blank ...), and any other column worth
-            keeping in the manifest.
+            the source's value (``1``, ``0``, ``-1``, ``1.0``, blank ...), and any other column
+            worth keeping in the manifest.
         labels: Label columns in order, in the source's spelling.
         covered: Whether the source says anything about each label (see label policies).
         kind: ``multilabel``, or ``single`` where every row has exactly one label.
@@ -174,7 +176,7 @@ READERS: dict[str, Reader] = {
     "folder": Reader(f"{_HERE}.folder"),
     "medmnist": Reader(f"{_HERE}.medmnist"),
     "table": Reader(f"{_HERE}.table", frozenset({"images", "columns", "label_columns"})),
-    "dicom": Reader(f"{_HERE}.dicom", frozenset({"keep_ids", "id_key"})),
+    "dicom": Reader(f"{_HERE}.dicom", frozenset({"keep_ids"})),
     "phantom": Reader(f"{_HERE}.phantom", frozenset({"n"}), needs_source=False),
 }
 
