@@ -1,0 +1,333 @@
+"""The commands of ``cxr``: options -> Config -> stage, and exceptions -> exit codes, here alone.
+
+Each stage module gives a Config, from which its command's options are made. What every stage has in
+common (``-o``, ``--config``, ``--on-change``, ``--dry-run``, ``--json``, ``--verify``, ``-q``,
+``-v``, ``--debug``) is declared once, below.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import importlib.util
+import inspect
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, Literal, NoReturn
+
+import typer
+
+from cxrtool import __version__, console, files, runs
+from cxrtool import config as configs
+from cxrtool.errors import CxrError, InputError, UsageError
+
+# The order of a study, which is also the order of `cxr --help`.
+COMMANDS: dict[tuple[str, ...], str] = {
+    ("prepare",): "prepare",
+    ("extract-reports",): "extract_reports",
+    ("train-gan",): "train_gan",
+    ("finetune-clip",): "finetune_clip",
+    ("edit",): "edit",
+    ("synthesize",): "synthesize",
+    ("train-cls",): "train_cls",
+    ("evaluate", "classifiers"): "evaluate_classifiers",
+    ("evaluate", "images"): "evaluate_images",
+    ("evaluate", "labels"): "evaluate_labels",
+}
+
+OUTPUT = "Output"
+TALK = "Running"
+
+COMMON: dict[str, tuple[Any, Any]] = {
+    "out": (
+        Annotated[
+            Path | None,
+            typer.Option("-o", "--out", help="Folder of this run.", show_default="required"),
+        ],
+        None,
+    ),
+    "config": (
+        Annotated[
+            Path | None,
+            typer.Option(help="TOML file with options, or the run.json of a past run."),
+        ],
+        None,
+    ),
+    "on_change": (
+        Annotated[
+            Literal["fail", "rebuild"],
+            typer.Option(help="When the folder holds another run: refuse, or move it aside."),
+        ],
+        "fail",
+    ),
+    "dry_run": (
+        Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")],
+        False,
+    ),
+    "as_json": (
+        Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")],
+        False,
+    ),
+    "verify": (
+        Annotated[bool, typer.Option("--verify", help="Read all inputs again to hash them.")],
+        False,
+    ),
+    "quiet": (Annotated[bool, typer.Option("-q", "--quiet", help="Say errors only.")], False),
+    "verbose": (Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")], False),
+    "debug": (
+        Annotated[bool, typer.Option("--debug", help="Say all, with tracebacks.")],
+        False,
+    ),
+}
+
+app = typer.Typer(
+    name="cxr",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Augment chest X-ray data with generative models, and measure whether it helped. "
+    "For research, not for diagnosis.",
+    epilog="A first run on simulated radiographs:  bash examples/quickstart.sh",
+)
+evaluate = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Compare classifiers, judge images, or score labels; each writes a report page.",
+)
+
+
+def stages() -> dict[str, ModuleType]:
+    """The stage modules by the stage's name."""
+    found = {}
+    for name in COMMANDS.values():
+        if importlib.util.find_spec(f"cxrtool.stages.{name}") is None:  # until all are written
+            continue
+        module = importlib.import_module(f"cxrtool.stages.{name}")
+        found[module.NAME] = module
+    return found
+
+
+def _common_parameters() -> list[inspect.Parameter]:
+    return [
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+        )
+        for name, (annotation, default) in COMMON.items()
+    ]
+
+
+def _command(stage: Any) -> Callable[..., None]:
+    """The function that Typer calls for a stage."""
+
+    def call(**values: Any) -> None:
+        common = {name: values.pop(name) for name in COMMON}
+        flags = {name: None if value == [] else value for name, value in values.items()}
+        perform(stage, flags, common)
+
+    parameters = configs.typer_parameters(stage.Config) + _common_parameters()
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {p.name: p.annotation for p in parameters}
+    call.__doc__ = inspect.cleandoc(stage.Config.__doc__ or stage.__doc__ or "")
+    return call
+
+
+def perform(stage: Any, flags: dict[str, Any], common: dict[str, Any]) -> None:
+    """Resolve the options of a stage and bring its output folder up to date."""
+    set_level(common["quiet"], common["verbose"], common["debug"])
+    layers = []
+    if common["config"] is not None:
+        layers.append(configs.load_file(common["config"], stage.NAME))
+        config = configs.resolve(stage.Config, *layers, flags, origin=str(common["config"]))
+    else:
+        config = configs.resolve(stage.Config, flags, origin="the command line")
+    if common["out"] is None:
+        raise UsageError("missing --out", hint="name the folder of this run with -o FOLDER")
+    if str(common["out"]) == "-":
+        _stream(stage, config)
+        return
+    outcome = runs.execute(
+        stage,
+        config,
+        common["out"],
+        on_change=common["on_change"],
+        dry_run=common["dry_run"],
+        verify=common["verify"],
+    )
+    if outcome.state == "dry-run":
+        text = files.canonical_json if common["as_json"] else files.pretty_json
+        console.out(text(files.finite(outcome.result)).rstrip("\n"))
+        return
+    if outcome.state == "up-to-date":
+        console.say(f"{outcome.folder} is up to date")
+    if common["as_json"]:
+        console.out(files.canonical_json(outcome.as_json()))
+    elif not (outcome.state == "up-to-date" and common["quiet"]):
+        console.out(str(outcome.folder))
+    if outcome.gates:
+        for gate in outcome.gates:
+            console.error(gate)
+        raise typer.Exit(5)
+
+
+def _stream(stage: Any, config: Any) -> None:
+    stream = getattr(stage, "stream", None)
+    if stream is None:
+        raise UsageError(
+            f"`cxr {stage.NAME}` cannot write to stdout", hint="name a folder with -o FOLDER"
+        )
+    stream(config, sys.stdout)
+    sys.stdout.flush()
+
+
+def set_level(quiet: bool, verbose: bool, debug: bool) -> None:
+    """Set how much is said from the three flags that every command has."""
+    if debug:
+        console.configure(console.DEBUG)
+    elif quiet:
+        console.configure(console.QUIET)
+    else:
+        console.configure(console.VERBOSE if verbose else console.NORMAL)
+
+
+def _status(
+    folders: Annotated[
+        list[Path], typer.Argument(help="Run directories.", metavar="DIR...", show_default=False)
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON a folder.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say errors only.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Say all, with tracebacks.")] = False,
+) -> None:
+    """Show what run directories hold, how far they are, and what a rerun would do.
+
+    Example: cxr status work/*
+    """
+    from cxrtool.stages import status
+
+    set_level(quiet, verbose, debug)
+    known = stages()
+    found = [status.inspect(folder, known) for folder in folders]
+    if as_json:
+        for entry in found:
+            console.out(files.canonical_json(entry))
+        return
+    rows = [
+        [e["folder"], e["stage"], e["state"], e["progress"], status.age(e["age_s"]), e["rerun"]]
+        for e in found
+    ]
+    widths = [max(len(str(row[i])) for row in [list(status.COLUMNS), *rows]) for i in range(6)]
+    for row in [list(status.COLUMNS), *rows]:
+        console.out("  ".join(str(v).ljust(w) for v, w in zip(row, widths, strict=True)).rstrip())
+
+
+def _version(value: bool) -> None:
+    if value:
+        console.out(f"cxr {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Hold the options of ``cxr`` itself."""
+
+
+def _register() -> None:
+    known = stages()
+    for path in COMMANDS:
+        stage = known.get("-".join(path))
+        if stage is None:
+            continue
+        parent = app if len(path) == 1 else evaluate
+        parent.command(path[-1])(_command(stage))
+    app.add_typer(evaluate, name="evaluate")
+    app.command("status")(_status)
+
+
+_register()
+
+
+def run(argv: list[str] | None = None) -> NoReturn:
+    """Run ``cxr`` and exit with the code that the README's table gives."""
+    sys.exit(main(argv))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run ``cxr`` and return the exit code; the one place where exceptions become codes."""
+    try:
+        code = app(args=argv, standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except CxrError as error:
+        if console.level() >= console.DEBUG:
+            traceback.print_exc()
+        console.error(error.message, error.hint)
+        return error.exit_code
+    except typer.Exit as stop:
+        return stop.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        console.error("interrupted", "run the same command again to go on")
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        # Nobody reads any more; keep the interpreter's last flush from complaining.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        if console.level() >= console.DEBUG:
+            traceback.print_exc()
+        known = _disk_error(error)
+        if known is None:
+            return _bug(error)
+        console.error(known.message, known.hint)
+        return known.exit_code
+    except Exception as error:
+        usage = _usage_error(error)
+        return usage if usage is not None else _bug(error)
+
+
+def _disk_error(error: OSError) -> InputError | None:
+    """Put the failures of a disk in a user's words."""
+    where = error.filename or "a file"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return InputError(
+            f"no space left on the disk, writing {where}",
+            hint="free some space and give the same command again; what is finished is kept",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return InputError(f"no permission to use {where}", hint="choose another folder")
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EIO, errno.ENAMETOOLONG):
+        return InputError(f"{error.strerror}: {where}")
+    return None
+
+
+def _usage_error(error: Exception) -> int | None:
+    """Show an error of Typer's own parser; None if ``error`` is none."""
+    message = getattr(error, "format_message", None)
+    if message is None:
+        return None
+    context = getattr(error, "ctx", None)
+    path = getattr(context, "command_path", "cxr")
+    console.error(message(), f"`{path} --help` lists what there is")
+    return 2
+
+
+def _bug(error: BaseException) -> int:
+    if console.level() >= console.DEBUG:
+        traceback.print_exc()
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    console.error(
+        f"this is a bug: {type(error).__name__}: {error} "
+        f"({os.path.basename(last.filename)}:{last.lineno})",
+        "give the command again with --debug and report what it prints",
+    )
+    return 1

@@ -1,0 +1,236 @@
+"""What the user sees: stdout is data, stderr is talk.
+
+``out`` writes data to stdout. Everything else goes to stderr, filtered by one level, and, whatever
+the level, with a time stamp to the log file of the run at work. On a terminal stderr is drawn by
+Rich; elsewhere (cron, pipes) it is plain lines and progress is one line every 30 seconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+QUIET, NORMAL, VERBOSE, DEBUG = -1, 0, 1, 2
+PLAIN_PROGRESS_S = 30.0
+
+_level = NORMAL
+_log: TextIO | None = None
+_console: Console | None = None
+
+
+def configure(level: int) -> None:
+    """Set how much is said: ``QUIET``, ``NORMAL``, ``VERBOSE`` or ``DEBUG``."""
+    global _level, _console
+    _level = level
+    _console = None
+
+
+def level() -> int:
+    """The level that is set now."""
+    return _level
+
+
+@contextlib.contextmanager
+def logging_to(stream: TextIO | None) -> Iterator[None]:
+    """Copy all that is said to ``stream`` while the context lasts."""
+    global _log
+    before, _log = _log, stream
+    try:
+        yield
+    finally:
+        _log = before
+
+
+def stderr() -> Console:
+    """The Rich console on stderr (honors ``NO_COLOR``)."""
+    global _console
+    if _console is None or _console.file is not sys.stderr:
+        from rich.console import Console
+
+        _console = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+    return _console
+
+
+def out(text: str) -> None:
+    """Write one line of data to stdout, flushed so that a pipe sees it at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _speak(text: str, at: int, style: str | None = None) -> None:
+    if _log is not None:
+        _log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {text}\n")
+        _log.flush()
+    if _level >= at:
+        if sys.stderr.isatty():
+            stderr().print(text, style=style, markup=False)
+        else:
+            sys.stderr.write(text + "\n")
+            sys.stderr.flush()
+
+
+def say(text: str) -> None:
+    """Say what a user wants to know (silent with ``-q``)."""
+    _speak(text, NORMAL)
+
+
+def detail(text: str) -> None:
+    """Say what a user wants to know with ``-v``."""
+    _speak(text, VERBOSE, "dim")
+
+
+def debug(text: str) -> None:
+    """Say what a developer wants to know (``--debug``)."""
+    _speak(text, DEBUG, "dim")
+
+
+def warn(text: str) -> None:
+    """Say what may be wrong and does not stop the work (shown even with ``-q``)."""
+    _speak(f"warning: {text}", QUIET, "yellow")
+
+
+def error(text: str, hint: str | None = None) -> None:
+    """Say why the work stops, in one line, and what to do next in a second one."""
+    _speak(f"error: {text}", QUIET, "bold red")
+    if hint:
+        _speak(f"  hint: {hint}", QUIET, "cyan")
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Show a small table on stderr; numbers are right-aligned."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    widths = [
+        max([len(str(name))] + [len(row[i]) for row in cells]) for i, name in enumerate(columns)
+    ]
+    numeric = [
+        bool(rows) and all(isinstance(row[i], int | float) for row in rows)
+        for i in range(len(columns))
+    ]
+
+    def line(values: Sequence[str]) -> str:
+        return "  ".join(
+            value.rjust(width) if right else value.ljust(width)
+            for value, width, right in zip(values, widths, numeric, strict=True)
+        ).rstrip()
+
+    plain = [line([str(name) for name in columns]), line(["-" * width for width in widths])]
+    plain += [line(row) for row in cells]
+    if _level >= NORMAL and sys.stderr.isatty():
+        from rich.table import Table
+
+        drawn = Table(title=title, title_justify="left", header_style="bold")
+        for name, right in zip(columns, numeric, strict=True):
+            drawn.add_column(str(name), justify="right" if right else "left")
+        for row in cells:
+            drawn.add_row(*row)
+        stderr().print(drawn)
+        if _log is not None:
+            _log.write("\n".join([title, *plain]) + "\n")
+    else:
+        _speak("\n".join([title, *plain]), NORMAL)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, float):
+        return (
+            f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+        )
+    return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.1f}"
+
+
+class Progress:
+    """A running count of done work. Made by :func:`progress`."""
+
+    def __init__(
+        self,
+        label: str,
+        total: float | None,
+        unit: str,
+        observer: Callable[[str, float, float | None, str], None] | None,
+    ) -> None:
+        self.label, self.total, self.unit = label, total, unit
+        self.done: float = 0
+        self._observer = observer
+        self._started = self._last_line = time.monotonic()
+        self._bar: Any = None
+        self._task: Any = None
+
+    def advance(self, n: float = 1, note: str = "") -> None:
+        """Count ``n`` more units as done."""
+        self.update(self.done + n, note)
+
+    def update(self, done: float, note: str = "") -> None:
+        """Set the count of done units; ``note`` is a short text such as the current loss."""
+        self.done = done
+        if self._observer is not None:
+            self._observer(self.label, done, self.total, self.unit)
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, note=note)
+        elif time.monotonic() - self._last_line >= PLAIN_PROGRESS_S:
+            self._last_line = time.monotonic()
+            _speak(self._line(note), NORMAL)
+
+    def _line(self, note: str) -> str:
+        elapsed = time.monotonic() - self._started
+        rate = self.done / elapsed if elapsed > 0 else 0.0
+        text = f"{self.label}: {self.done:,.6g}"
+        if self.total:
+            text += f"/{self.total:,.6g} {self.unit} ({100 * self.done / self.total:.0f} %)"
+        else:
+            text += f" {self.unit}"
+        text += f", {rate:,.3g} {self.unit}/s"
+        if self.total and rate > 0:
+            text += f", {_duration((self.total - self.done) / rate)} left"
+        return f"{text}, {note}" if note else text
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+@contextlib.contextmanager
+def progress(
+    label: str,
+    total: float | None = None,
+    unit: str = "images",
+    observer: Callable[[str, float, float | None, str], None] | None = None,
+) -> Iterator[Progress]:
+    """Show how far a long piece of work is.
+
+    Args:
+        label: What is done, e.g. ``"decoding"``.
+        total: How many units there are, or None when unknown.
+        unit: Name of the unit in plural.
+        observer: Called with ``(label, done, total, unit)`` at every update.
+
+    Yields:
+        A :class:`Progress` to call ``advance`` or ``update`` on.
+    """
+    state = Progress(label, total, unit, observer)
+    if _level >= NORMAL and sys.stderr.isatty():
+        from rich import progress as bars
+
+        columns = [
+            bars.TextColumn("{task.description}"),
+            bars.BarColumn(bar_width=30),
+            bars.TextColumn("{task.completed:,.6g}/{task.total:,.6g} " + unit if total else unit),
+            bars.TimeElapsedColumn(),
+            bars.TimeRemainingColumn(),
+            bars.TextColumn("{task.fields[note]}", style="dim"),
+        ]
+        with bars.Progress(*columns, console=stderr(), transient=True) as bar:
+            state._bar = bar
+            state._task = bar.add_task(label, total=total, note="")
+            yield state
+    else:
+        yield state

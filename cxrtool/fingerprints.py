@@ -1,0 +1,320 @@
+"""What an input is, by content: equal content gives an equal fingerprint wherever it lies.
+
+A file is its SHA-256; a folder is the sorted list of its files and their SHA-256; the output of
+another run is the hashes that its ``result.json`` recorded. Hashes are not taken twice: as in git's
+index, a file whose size and modification time are as they were keeps its recorded hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cxrtool import console, files
+from cxrtool.errors import InputError
+
+INDEX = "files.tsv"  # path, bytes, sha256 of each file in a large tree of outputs
+CACHE = ".cache"
+
+
+@dataclass(frozen=True)
+class InputRef:
+    """An input of a run: where it lies and what it is."""
+
+    role: str
+    path: Path
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Known:
+    """What was once read of a file."""
+
+    size: int
+    mtime_ns: int
+    sha256: str
+
+
+class StatCache:
+    """Remembered hashes of files, valid while size and time stay the same.
+
+    Args:
+        path: A TSV file (path, size, mtime_ns, sha256). Missing or damaged means empty.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.entries: dict[str, Known] = {}
+        self.changed = False
+        if path is not None:
+            try:
+                lines = path.read_text(encoding="utf-8").splitlines()
+                for line in lines:
+                    name, size, mtime, sha256 = line.split("\t")
+                    self.entries[name] = Known(int(size), int(mtime), sha256)
+            except (OSError, ValueError):
+                self.entries = {}
+
+    def sha256_of(
+        self, found: Iterable[tuple[str, str, os.stat_result]], *, verify: bool, label: str
+    ) -> dict[str, str]:
+        """Hashes of files by name, read only where size or time differ.
+
+        Args:
+            found: (name, path, stat) of each file.
+            verify: Read every file whatever its time says.
+            label: What to call the work if it is long.
+        """
+        hashes: dict[str, str] = {}
+        unread: list[tuple[str, str, os.stat_result]] = []
+        for name, path, stat in found:
+            known = self.entries.get(name)
+            if (
+                not verify
+                and known is not None
+                and known.size == stat.st_size
+                and known.mtime_ns == stat.st_mtime_ns
+            ):
+                hashes[name] = known.sha256
+            else:
+                unread.append((name, path, stat))
+        if unread:
+            total = sum(stat.st_size for _, _, stat in unread) / 2**20
+            with (
+                ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
+                console.progress(label, total=round(total, 1), unit="MiB") as bar,
+            ):
+                digests = pool.map(files.sha256_file, [path for _, path, _ in unread])
+                for (name, _, stat), digest in zip(unread, digests, strict=True):
+                    hashes[name] = digest
+                    self.entries[name] = Known(stat.st_size, stat.st_mtime_ns, digest)
+                    bar.advance(stat.st_size / 2**20)
+            self.changed = True
+        return hashes
+
+    def save(self, path: Path | None = None) -> None:
+        """Write the cache; a folder that cannot be written is no error."""
+        target = path or self.path
+        if target is None:
+            return
+        text = "".join(
+            f"{name}\t{known.size}\t{known.mtime_ns}\t{known.sha256}\n"
+            for name, known in self.entries.items()
+            if "\t" not in name and "\n" not in name
+        )
+        try:
+            files.write_bytes(target, text.encode("utf-8"), durable=False)
+        except OSError:
+            console.debug(f"cannot write {target}; hashes will be taken again next time")
+
+
+def walk(folder: Path) -> Iterator[tuple[str, str, os.stat_result]]:
+    """(relative name, path, stat) of every visible file below ``folder``, in sorted order."""
+    stack = [("", str(folder))]
+    while stack:
+        prefix, path = stack.pop()
+        folders = []
+        try:
+            entries = sorted(os.scandir(path), key=lambda entry: entry.name)
+        except OSError as error:
+            raise InputError(f"cannot list the folder: {error.strerror}", file=path) from None
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=True):
+                folders.append((f"{prefix}{entry.name}/", entry.path))
+            elif entry.is_file():
+                yield prefix + entry.name, entry.path, entry.stat()
+        stack.extend(reversed(folders))
+
+
+def fingerprint_input(role: str, path: Path, cache: StatCache, *, verify: bool = False) -> InputRef:
+    """Identify an input.
+
+    Args:
+        role: Its name in the record, such as ``"data"``.
+        path: A file, a folder, the output folder of another run, or ``-`` for stdin, which is read
+            to its end into a temporary file.
+        cache: Remembered hashes of files and folders that are no runs.
+        verify: Read everything again.
+
+    Raises:
+        InputError: It is missing, cannot be read, or is a run that is not complete.
+    """
+    if str(path) == "-":
+        return _spool(role)
+    try:
+        if path.is_dir():
+            if (path / "run.json").exists() or (path / "result.json").exists():
+                return InputRef(role, path, _of_run(path, verify=verify))
+            found = [(f"{role}/{name}", full, stat) for name, full, stat in walk(path)]
+            if not found:
+                raise InputError("the folder is empty", file=path)
+            hashes = cache.sha256_of(found, verify=verify, label=f"hashing {path.name}")
+            cut = len(role) + 1
+            lines = "".join(f"{name[cut:]}\t{sha}\n" for name, sha in sorted(hashes.items()))
+            return InputRef(role, path, "folder:" + files.sha256_bytes(lines.encode()))
+        stat = path.stat()
+        hashes = cache.sha256_of(
+            [(f"{role}:{path.name}", str(path), stat)], verify=verify, label=f"hashing {path.name}"
+        )
+        return InputRef(role, path, "file:" + next(iter(hashes.values())))
+    except FileNotFoundError:
+        raise InputError("no such file or folder", file=path) from None
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror or error}", file=path) from None
+
+
+def _spool(role: str) -> InputRef:
+    digest = hashlib.sha256()
+    with tempfile.NamedTemporaryFile(prefix="cxr-stdin-", delete=False) as spool:
+        while block := sys.stdin.buffer.read(1 << 20):
+            digest.update(block)
+            spool.write(block)
+    return InputRef(role, Path(spool.name), "stdin:" + digest.hexdigest())
+
+
+def release(ref: InputRef) -> None:
+    """Delete the temporary copy of an input that came from stdin."""
+    if ref.fingerprint.startswith("stdin:"):
+        ref.path.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        InputError: It cannot be read or is no JSON object.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", file=path) from None
+    except ValueError as error:
+        raise InputError(f"is not valid JSON ({error})", file=path) from None
+    if not isinstance(value, dict):
+        raise InputError("is not a JSON object", file=path)
+    return value
+
+
+def require_complete(folder: Path, stages: tuple[str, ...] | None = None) -> dict[str, Any]:
+    """The ``result.json`` of a finished run.
+
+    Args:
+        folder: A run directory.
+        stages: The stages whose output will do; None for any.
+
+    Raises:
+        InputError: The run is not complete, or of another stage.
+    """
+    if not folder.is_dir():
+        raise InputError("no such folder", file=folder)
+    if not (folder / "run.json").exists():
+        raise InputError(
+            "is not the output folder of a cxr command",
+            file=folder,
+            hint=f"it should come from `cxr {stages[0]}`" if stages else None,
+        )
+    record = read_json(folder / "run.json")
+    stage = record.get("stage")
+    if stages is not None and stage not in stages:
+        raise InputError(
+            f"comes from `cxr {stage}`; wanted: the output of {' or '.join(stages)}", file=folder
+        )
+    if not (folder / "result.json").exists():
+        raise InputError(
+            f"the run of `cxr {stage}` is not complete",
+            file=folder,
+            hint=f"look with `cxr status {folder}` and give its command again to finish it",
+        )
+    return read_json(folder / "result.json")
+
+
+def _of_run(folder: Path, *, verify: bool) -> str:
+    result = require_complete(folder)
+    problem = changed_output(folder, result, verify=verify)
+    if problem is not None:
+        raise InputError(
+            f"{problem} since the run that wrote it",
+            file=folder,
+            hint="make it again with --on-change rebuild",
+        )
+    hashes = {name: entry["sha256"] for name, entry in result["outputs"].items()}
+    return "run:" + files.sha256_bytes(files.canonical_json(hashes).encode())
+
+
+def read_index(folder: Path) -> dict[str, tuple[int, str]]:
+    """``{path: (bytes, sha256)}`` of the files that ``files.tsv`` lists; empty without one."""
+    index = folder / INDEX
+    if not index.exists():
+        return {}
+    entries = {}
+    try:
+        for line in index.read_text(encoding="utf-8").splitlines():
+            name, size, sha256 = line.split("\t")
+            entries[name] = (int(size), sha256)
+    except ValueError:
+        raise InputError("is damaged", file=index) from None
+    return entries
+
+
+def changed_output(folder: Path, result: dict[str, Any], *, verify: bool = False) -> str | None:
+    """Say which output of a complete run is not what the run wrote, or None.
+
+    Sizes and times tell whether to believe the recorded hashes; ``verify`` reads everything.
+    """
+    expected = {
+        name: (entry["bytes"], entry["sha256"]) for name, entry in result["outputs"].items()
+    }
+    cache = StatCache(folder / CACHE / "stat.tsv")
+    if not verify and INDEX in expected:
+        problem = _compare(folder, {INDEX: expected[INDEX]}, cache, verify)
+        if problem is not None:
+            return problem
+    if INDEX in expected:
+        expected.update(read_index(folder))
+    problem = _compare(folder, expected, cache, verify)
+    if cache.changed:
+        cache.save()
+    return problem
+
+
+def _compare(
+    folder: Path, expected: dict[str, tuple[int, str]], cache: StatCache, verify: bool
+) -> str | None:
+    present = {}
+    for parent in sorted({os.path.dirname(name) for name in expected}):
+        try:
+            with os.scandir(folder / parent) as entries:
+                for entry in entries:
+                    name = f"{parent}/{entry.name}" if parent else entry.name
+                    if name in expected:
+                        present[name] = (name, entry.path, entry.stat())
+        except OSError:
+            continue
+    for name, (size, _) in expected.items():
+        if name not in present:
+            return f"{name} is missing"
+        if present[name][2].st_size != size:
+            return f"{name} was changed"
+    hashes = cache.sha256_of(present.values(), verify=verify, label=f"hashing {folder.name}")
+    for name, (_, sha256) in expected.items():
+        if hashes[name] != sha256:
+            return f"{name} was changed"
+    return None
+
+
+def free_bytes(folder: Path) -> int:
+    """Free space on the disk that holds ``folder`` or its nearest parent."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
