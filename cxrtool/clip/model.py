@@ -1,0 +1,138 @@
+"""A trained CLIP as the other stages use it: images and texts in, unit vectors out.
+
+In: a finished `finetune-clip` run. Out: a `ClipModel`, which is an `ImageEncoder` and a
+`TextEncoder` (training/protocols.py). It carries its preprocessing: gray images in [-1, 1] of any
+size become three channels of the tower's own size, mean and standard deviation here and nowhere
+else. Gradients reach the images, never the weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cxrtool.clip.architecture import Architecture, build
+from cxrtool.clip.tokens import Tokenizer
+from cxrtool.errors import InputError, UsageError
+from cxrtool.training.models import load_weights, read_model
+
+
+class ClipModel:
+    """Both towers of a CLIP with their preprocessing.
+
+    Args:
+        architecture: What the network is.
+        network: One of open_clip's model classes.
+
+    Attributes:
+        name: The architecture's name.
+        size: Input size of the image tower, pixels.
+        network: The network itself, for training.
+        meta: The run's model.json; empty before there is one.
+    """
+
+    def __init__(
+        self, architecture: Architecture, network: nn.Module, meta: dict[str, Any] | None = None
+    ) -> None:
+        self.name = architecture.name
+        self.size = architecture.size
+        self.meta = dict(meta or {})
+        self.network: Any = network  # open_clip's classes, which are not typed
+        self.tokenizer = Tokenizer(architecture.context, architecture.tokenizer_options)
+        self._interpolation = architecture.preprocess_cfg.get("interpolation", "bilinear")
+        device = next(network.parameters()).device
+        shape = (1, 3, 1, 1)
+        self._mean = torch.tensor(architecture.preprocess_cfg["mean"], device=device).view(shape)
+        self._std = torch.tensor(architecture.preprocess_cfg["std"], device=device).view(shape)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self._mean.device
+
+    def preprocess(self, x: Tensor) -> Tensor:
+        """Gray images as the tower expects them.
+
+        Args:
+            x: [N, 1, H, W] in [-1, 1].
+
+        Returns:
+            [N, 3, size, size], standardized.
+
+        Raises:
+            InputError: images of another number of channels.
+        """
+        if x.ndim != 4 or x.shape[1] != 1:
+            raise InputError(
+                f"{self.name} takes gray images [N, 1, H, W], not a batch of shape {list(x.shape)}"
+            )
+        if x.shape[-2:] != (self.size, self.size):
+            mode = "bicubic" if self._interpolation == "bicubic" else "bilinear"
+            x = functional.interpolate(
+                x, size=(self.size, self.size), mode=mode, antialias=True, align_corners=False
+            )
+        return ((x + 1.0) / 2.0 - self._mean) / self._std
+
+    def embed_images(self, x: Tensor) -> Tensor:
+        """[N, 1, H, W] in [-1, 1] -> unit vectors [N, D]; gradients flow to `x`."""
+        return functional.normalize(self.network.encode_image(self.preprocess(x)), dim=-1)
+
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """N texts -> unit vectors [N, D]. Texts past the context lose their end (see `cut`)."""
+        return self.embed_tokens(self.tokenizer(texts).to(self.device))
+
+    def embed_tokens(self, tokens: Tensor) -> Tensor:
+        """[N, context] token numbers -> unit vectors [N, D]."""
+        return functional.normalize(self.network.encode_text(tokens), dim=-1)
+
+    def cut(self, text: str) -> str:
+        """The end of a text that does not fit into the context, "" if all of it does."""
+        return self.tokenizer.cut(text)
+
+    def spatial_features(self, x: Tensor) -> list[Tensor]:
+        """The image tower's inner maps, shallow to deep, each [N, C, h, w].
+
+        Args:
+            x: [N, 1, H, W] in [-1, 1].
+
+        Raises:
+            UsageError: the tower does not give them.
+        """
+        tower = self.network.visual
+        if not hasattr(tower, "forward_intermediates"):
+            raise UsageError(f"the image tower of {self.name} does not give its inner features")
+        inner = tower.forward_intermediates(self.preprocess(x), intermediates_only=True)
+        return list(inner["image_intermediates"])
+
+
+def create(architecture: Architecture, *, seed: int, device: torch.device | str) -> ClipModel:
+    """A CLIP to train: weights from `seed`, or from the architecture's own file."""
+    return ClipModel(architecture, build(architecture, seed).to(device))
+
+
+def load(run_dir: Path | str, device: torch.device | str = "cpu") -> ClipModel:
+    """A finished CLIP, frozen and in evaluation mode.
+
+    Args:
+        run_dir: Output folder of `finetune-clip`.
+        device: Where to put it.
+
+    Raises:
+        InputError: no finished CLIP there, or damaged weights.
+    """
+    meta, state = read_model(run_dir, "clip")
+    try:
+        architecture = Architecture(meta["arch"], **meta["architecture"])
+        network = build(architecture, seed=0)
+    except (TypeError, KeyError) as error:
+        raise InputError(
+            f"not a description of a CLIP ({error!r})", file=Path(run_dir) / "model.json"
+        ) from error
+    load_weights(network, state, file=Path(run_dir) / "model.safetensors")
+    network.requires_grad_(False)
+    return ClipModel(architecture, network.to(device).eval(), meta)

@@ -1,0 +1,106 @@
+"""Prompt templates: how a finding is put into words, as data.
+
+In: the name of a file of this folder, or the path of a TOML file of the same form. Out: the prompts
+that say that a label is there or is not, the ones about a free text, and the neutral texts. The
+form is that of `radiograph.toml`: `neutral`, `positive` and `negative` lists (the last two with
+"{}"), and for single labels `[labels.NAME]` with `phrases`, or whole `positive` and `negative`
+prompts.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from cxrtool.errors import InputError
+
+
+@dataclass(frozen=True)
+class Templates:
+    """The prompts of one file.
+
+    Attributes:
+        neutral: Texts of an image without any finding; the first one stands for them.
+        positive: Templates that say something is there.
+        negative: Templates that say it is not.
+        labels: Entries of single labels (see the module).
+    """
+
+    neutral: tuple[str, ...]
+    positive: tuple[str, ...]
+    negative: tuple[str, ...]
+    labels: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def phrases(self, label: str) -> list[str]:
+        """How a label is spoken."""
+        return list(self.labels.get(label, {}).get("phrases", [label.lower()]))
+
+    def prompts(self, label: str, present: bool) -> list[str]:
+        """All prompts that say that a label is there, or that it is not."""
+        key = "positive" if present else "negative"
+        own = self.labels.get(label, {}).get(key)
+        if own is not None:
+            return list(own)
+        templates = self.positive if present else self.negative
+        return [t.replace("{}", phrase) for phrase in self.phrases(label) for t in templates]
+
+    def about(self, text: str) -> list[str]:
+        """A free text in every positive template."""
+        return [template.replace("{}", text) for template in self.positive]
+
+    def labels_in(self, text: str, labels: tuple[str, ...]) -> list[str]:
+        """The labels that a free text names, by their own names or phrases, whole words only."""
+        low = text.lower()
+        found = []
+        for label in labels:
+            words = {label.lower(), *(_bare(phrase) for phrase in self.phrases(label))}
+            if any(re.search(rf"\b{re.escape(word)}\b", low) for word in words):
+                found.append(label)
+        return found
+
+
+def load_templates(name: str) -> Templates:
+    """Read the templates called `name`, or the file at that path.
+
+    Raises:
+        InputError: no such templates, or a file of another form.
+    """
+    own = resources.files(__package__) / f"{name}.toml"
+    path = Path(name)
+    try:
+        if own.is_file():
+            content = tomllib.loads(own.read_text("utf-8"))
+        else:
+            content = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(
+            f"no prompt templates there ({error})",
+            file=path,
+            hint=f"give {' or '.join(names())}, or a TOML file of that form",
+        ) from error
+    for key in ("neutral", "positive", "negative"):
+        texts = content.get(key)
+        if not isinstance(texts, list) or not texts or not all(isinstance(t, str) for t in texts):
+            raise InputError(f"{key} must be a list of texts, not empty", file=path)
+        if key != "neutral" and not all("{}" in text for text in texts):
+            raise InputError(f"every text of {key} needs a {{}}", file=path)
+    return Templates(
+        tuple(content["neutral"]),
+        tuple(content["positive"]),
+        tuple(content["negative"]),
+        content.get("labels", {}),
+    )
+
+
+def names() -> list[str]:
+    """Names of the templates that come with the package."""
+    entries = resources.files(__package__).iterdir()
+    return sorted(entry.name[:-5] for entry in entries if entry.name.endswith(".toml"))
+
+
+def _bare(phrase: str) -> str:
+    return re.sub(r"^(an?|the) ", "", phrase.lower())

@@ -1,0 +1,42 @@
+"""Text to token numbers, and what did not fit.
+
+In: strings. Out: [N, context] int64, begun, ended and padded as open_clip's byte-pair tokenizer
+does (its vocabulary ships inside the open_clip wheel, nothing is downloaded). A text longer than
+the context loses its end; `cut` says what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from open_clip.tokenizer import SimpleTokenizer
+from torch import Tensor
+
+_MARKS = 2  # start and end of text take two places of the context
+
+
+class Tokenizer:
+    """The byte-pair tokenizer of one CLIP.
+
+    Args:
+        context: Tokens a text may have, start and end marks included.
+        options: Keyword arguments for open_clip's SimpleTokenizer (`tokenizer_kwargs` of a config).
+    """
+
+    def __init__(self, context: int = 77, options: dict[str, Any] | None = None) -> None:
+        self.context = context
+        self.options = dict(options or {})
+        self._inner = SimpleTokenizer(context_length=context, **self.options)
+
+    def __call__(self, texts: Sequence[str]) -> Tensor:
+        """Token numbers, [N, context] int64; longer texts are cut at the end."""
+        return self._inner(list(texts))
+
+    def length(self, text: str) -> int:
+        """Tokens of a text, without its start and end marks."""
+        return len(self._inner.encode(text))
+
+    def cut(self, text: str) -> str:
+        """The end of a text that the model never reads, "" where everything fits."""
+        return self._inner.decode(self._inner.encode(text)[self.context - _MARKS :]).strip()
