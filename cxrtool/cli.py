@@ -40,47 +40,84 @@ COMMANDS: dict[tuple[str, ...], str] = {
     ("evaluate", "labels"): "evaluate_labels",
 }
 
-OUTPUT = "Output"
-TALK = "Running"
+INTERRUPTED = 128 + signal.SIGINT
+RUNNING = "Running"  # heading of the common options in --help
 
 COMMON: dict[str, tuple[Any, Any]] = {
     "out": (
         Annotated[
             Path | None,
-            typer.Option("-o", "--out", help="Folder of this run.", show_default="required"),
+            typer.Option(
+                "-o",
+                "--out",
+                help="Folder of this run.",
+                rich_help_panel=RUNNING,
+                show_default="required",
+            ),
         ],
         None,
     ),
     "config": (
         Annotated[
             Path | None,
-            typer.Option(help="TOML file with options, or the run.json of a past run."),
+            typer.Option(
+                help="TOML file with options, or the run.json of a past run.",
+                rich_help_panel=RUNNING,
+            ),
         ],
         None,
     ),
     "on_change": (
         Annotated[
             Literal["fail", "rebuild"],
-            typer.Option(help="When the folder holds another run: refuse, or move it aside."),
+            typer.Option(
+                help="When the folder holds another run: refuse, or move it aside.",
+                rich_help_panel=RUNNING,
+            ),
         ],
         "fail",
     ),
     "dry_run": (
-        Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")],
+        Annotated[
+            bool,
+            typer.Option(
+                "--dry-run", help="Say what would be done; write nothing.", rich_help_panel=RUNNING
+            ),
+        ],
         False,
     ),
     "as_json": (
-        Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")],
+        Annotated[
+            bool,
+            typer.Option(
+                "--json", help="Print the result as one line of JSON.", rich_help_panel=RUNNING
+            ),
+        ],
         False,
     ),
     "verify": (
-        Annotated[bool, typer.Option("--verify", help="Read all inputs again to hash them.")],
+        Annotated[
+            bool,
+            typer.Option(
+                "--verify", help="Read all inputs again to hash them.", rich_help_panel=RUNNING
+            ),
+        ],
         False,
     ),
-    "quiet": (Annotated[bool, typer.Option("-q", "--quiet", help="Say errors only.")], False),
-    "verbose": (Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")], False),
+    "quiet": (
+        Annotated[
+            bool, typer.Option("-q", "--quiet", help="Say errors only.", rich_help_panel=RUNNING)
+        ],
+        False,
+    ),
+    "verbose": (
+        Annotated[bool, typer.Option("-v", "--verbose", help="Say more.", rich_help_panel=RUNNING)],
+        False,
+    ),
     "debug": (
-        Annotated[bool, typer.Option("--debug", help="Say all, with tracebacks.")],
+        Annotated[
+            bool, typer.Option("--debug", help="Say all, with tracebacks.", rich_help_panel=RUNNING)
+        ],
         False,
     ),
 }
@@ -89,7 +126,6 @@ app = typer.Typer(
     name="cxr",
     add_completion=False,
     no_args_is_help=True,
-    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Augment chest X-ray data with generative models, and measure whether it helped. "
@@ -98,7 +134,6 @@ app = typer.Typer(
 )
 evaluate = typer.Typer(
     no_args_is_help=True,
-    rich_markup_mode=None,
     help="Compare classifiers, judge images, or score labels; each writes a report page.",
 )
 
@@ -266,7 +301,9 @@ def run(argv: list[str] | None = None) -> NoReturn:
 def main(argv: list[str] | None = None) -> int:
     """Run ``cxr`` and return the exit code; the one place where exceptions become codes."""
     try:
-        code = app(args=argv, standalone_mode=False)
+        code = app(args=argv, standalone_mode=False, prog_name="cxr")
+        if code == INTERRUPTED:  # Typer has turned a KeyboardInterrupt into its exit code
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except CxrError as error:
         if console.level() >= console.DEBUG:
@@ -277,7 +314,7 @@ def main(argv: list[str] | None = None) -> int:
         return stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
         console.error("interrupted", "run the same command again to go on")
-        return 128 + signal.SIGINT
+        return INTERRUPTED
     except BrokenPipeError:
         # Nobody reads any more; keep the interpreter's last flush from complaining.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,224 @@
+"""Command line: streams and the exit-code table, with the toy stage in place of a real one."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from cxrtool import cli, console
+from cxrtool.errors import BusyError, CxrError, GateError, InputError, OutputMismatchError
+
+from . import toy_stage
+
+
+@pytest.fixture
+def cxr(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A ``cxr`` whose one stage is the toy."""
+    app = typer.Typer(context_settings={"help_option_names": ["-h", "--help"]})
+    app.command("prepare")(cli._command(toy_stage))
+    app.command("status")(cli._status)
+    monkeypatch.setattr(cli, "app", app)
+    monkeypatch.setattr(cli, "stages", lambda: {"prepare": toy_stage})
+    yield lambda *argv: cli.main([str(word) for word in argv])
+    console.configure(console.NORMAL)
+
+
+@pytest.fixture
+def numbers(tmp_path: Path) -> Path:
+    path = tmp_path / "numbers.txt"
+    path.write_text("1\n2\n3\n4\n")
+    return path
+
+
+def test_stdout_is_one_line_the_path(cxr: Any, numbers: Path, tmp_path: Path, capsys: Any) -> None:
+    assert cxr("prepare", numbers, "-o", tmp_path / "out") == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'out'}\n"
+    assert cxr("prepare", numbers, "-o", tmp_path / "out") == 0
+    again = capsys.readouterr()
+    assert again.out == f"{tmp_path / 'out'}\n"
+    assert "up to date" in again.err
+
+
+def test_quiet_rerun_says_nothing(cxr: Any, numbers: Path, tmp_path: Path, capsys: Any) -> None:
+    cxr("prepare", numbers, "-q", "-o", tmp_path / "out")
+    capsys.readouterr()
+    assert cxr("prepare", numbers, "-q", "-o", tmp_path / "out") == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_json_is_the_result_on_one_line(
+    cxr: Any, numbers: Path, tmp_path: Path, capsys: Any
+) -> None:
+    cxr("prepare", numbers, "--json", "-o", tmp_path / "out")
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line) == json.loads((tmp_path / "out" / "result.json").read_text())
+
+
+def test_changed_option_is_4_with_its_name(
+    cxr: Any, numbers: Path, tmp_path: Path, capsys: Any
+) -> None:
+    cxr("prepare", numbers, "-o", tmp_path / "out")
+    assert cxr("prepare", numbers, "--scale", 2, "-o", tmp_path / "out") == 4
+    assert "--scale: 1 -> 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "message"),
+    [
+        (["--nonsense"], 2, "--nonsense"),
+        (["--scale", "0"], 2, "--scale"),
+        (["--scale", "many"], 2, "--scale"),
+        (["--mode", "min"], 2, "min"),
+        (["--scale", "13"], 2, "bad luck"),
+        (["--config", "none.toml"], 3, "none.toml"),
+    ],
+)
+def test_usage_errors(
+    cxr: Any, numbers: Path, tmp_path: Path, capsys: Any, argv: list[str], code: int, message: str
+) -> None:
+    assert cxr("prepare", numbers, "-o", tmp_path / "out", *argv) == code
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.out == ""
+    assert "Traceback" not in captured.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_things_are_named(cxr: Any, numbers: Path, tmp_path: Path, capsys: Any) -> None:
+    assert cxr("prepare", "-o", tmp_path / "out") == 2
+    assert "missing SOURCE" in capsys.readouterr().err
+    assert cxr("prepare", numbers) == 2
+    assert "missing --out" in capsys.readouterr().err
+    assert cxr("prepare", tmp_path / "no.txt", "-o", tmp_path / "out") == 3
+    assert "no.txt" in capsys.readouterr().err
+    assert cxr("prepare", numbers, "-o", "-") == 2
+    assert "cannot write to stdout" in capsys.readouterr().err
+
+
+def test_flag_wins_over_file(cxr: Any, numbers: Path, tmp_path: Path) -> None:
+    study = tmp_path / "study.toml"
+    study.write_text(f'[prepare]\nsource = "{numbers}"\nscale = 5\nflip = true\n')
+    assert cxr("prepare", "--config", study, "--no-flip", "-o", tmp_path / "out") == 0
+    assert json.loads((tmp_path / "out" / "total.json").read_text()) == {"total": 50}
+
+
+def test_past_run_is_replayed(cxr: Any, numbers: Path, tmp_path: Path) -> None:
+    cxr("prepare", numbers, "--scale", 3, "-o", tmp_path / "one")
+    assert cxr("prepare", "--config", tmp_path / "one" / "run.json", "-o", tmp_path / "two") == 0
+    total = (tmp_path / "two" / "total.json").read_bytes()
+    assert total == (tmp_path / "one" / "total.json").read_bytes()
+
+
+def test_failed_gate_is_5_also_when_up_to_date(cxr: Any, numbers: Path, tmp_path: Path) -> None:
+    assert cxr("prepare", numbers, "--fail", "-o", tmp_path / "out") == 5
+    assert cxr("prepare", numbers, "-o", tmp_path / "out") == 5
+
+
+def test_dry_run_prints_the_config(cxr: Any, numbers: Path, tmp_path: Path, capsys: Any) -> None:
+    assert cxr("prepare", numbers, "--dry-run", "--scale", 9, "-o", tmp_path / "out") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["config"]["scale"] == 9
+    assert shown["would"] == "start"
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (InputError("bad", file="t.csv", row=3, column="x"), 3),
+        (OutputMismatchError("other"), 4),
+        (GateError("leak"), 5),
+        (BusyError("held"), 75),
+        (CxrError("plain"), 1),
+        (OSError(errno.ENOSPC, "No space left on device", "big.bin"), 3),
+        (PermissionError(errno.EACCES, "Permission denied", "locked"), 3),
+        (KeyboardInterrupt(), 130),
+        (ValueError("surprise"), 1),
+    ],
+)
+def test_exit_codes(
+    cxr: Any,
+    numbers: Path,
+    tmp_path: Path,
+    capsys: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    code: int,
+) -> None:
+    def fail(config: Any, run: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(toy_stage, "run", fail)
+    assert cxr("prepare", numbers, "-o", tmp_path / "out") == code
+    err = capsys.readouterr().err
+    assert "Traceback" not in err
+    assert err.startswith("error: ")
+
+
+def test_debug_shows_the_traceback(
+    cxr: Any, numbers: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(config: Any, run: Any) -> None:
+        raise ValueError("surprise")
+
+    monkeypatch.setattr(toy_stage, "run", fail)
+    assert cxr("prepare", numbers, "--debug", "-o", tmp_path / "out") == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_error_names_file_row_and_column() -> None:
+    error = InputError("is not 1, 0, -1 or blank", file="t.csv", row=3, column="Edema")
+    assert str(error) == "t.csv, row 3, column 'Edema': is not 1, 0, -1 or blank"
+
+
+def test_status(cxr: Any, numbers: Path, tmp_path: Path, capsys: Any) -> None:
+    cxr("prepare", numbers, "-o", tmp_path / "done")
+    cxr("prepare", numbers, "--stop-after", 2, "-o", tmp_path / "half")
+    capsys.readouterr()
+    assert cxr("status", "--json", tmp_path / "done", tmp_path / "half") == 0
+    done, half = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (done["stage"], done["state"], done["rerun"]) == (
+        "prepare",
+        "complete",
+        "do nothing: up to date",
+    )
+    assert (half["state"], half["rerun"]) == ("incomplete", "go on where it stopped")
+    numbers.write_text("7\n")
+    assert cxr("status", tmp_path / "done") == 0
+    assert "exit 4): input source" in capsys.readouterr().out
+    assert cxr("status", tmp_path) == 3
+
+
+def test_status_sees_a_run_at_work(cxr: Any, numbers: Path, tmp_path: Path, capsys: Any) -> None:
+    from cxrtool import runs
+
+    cxr("prepare", numbers, "--stop-after", 2, "-o", tmp_path / "half")
+    capsys.readouterr()
+    with runs._lock(tmp_path / "half"):
+        cxr("status", "--json", tmp_path / "half")
+    assert json.loads(capsys.readouterr().out)["state"] == "running"
+
+
+def test_log_holds_what_was_said(cxr: Any, numbers: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    def talk(config: Any, run: Any) -> dict[str, Any]:
+        console.say("hello")
+        console.detail("only with -v, but always in the log")
+        return {}
+
+    monkeypatch.setattr(toy_stage, "run", talk)
+    cxr("prepare", numbers, "-q", "-o", tmp_path / "out")
+    log = (tmp_path / "out" / "log.txt").read_text()
+    assert "hello" in log
+    assert "always in the log" in log
+
+
+def test_plain_progress_is_a_line_every_while(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setattr(console, "PLAIN_PROGRESS_S", 0.0)
+    with console.progress("decoding", total=4) as bar:
+        bar.advance(2, "so far")
+    assert "decoding: 2/4 images (50 %)" in capsys.readouterr().err
