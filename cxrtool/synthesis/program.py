@@ -1,0 +1,176 @@
+"""The linear program behind the planner: how many draws from each class's pool.
+
+In: N rows, positives c_k, conditional shares R[k, p] = P(label k | a draw from the pool of p) and
+the wanted shares t_k. Out: the expected number of draws from each pool, of least sum, so that every
+label reaches its share of the enlarged set::
+
+    for every k:  c_k + sum_p R[k, p] n_p  >=  t_k (N + sum_p n_p),   n >= 0,   minimize sum n
+
+The program is an expectation: ``planner`` makes it exact. Source: METHODS section 2. All functions
+are about counts of rows and know nothing of images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linprog
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """The most that mixtures of the pools can give.
+
+    Attributes:
+        factor: Highest multiple of the wanted shares that is approached by ever more draws; the
+            wanted shares themselves can be reached from below them only if it is above 1.
+        binding: Positions of the classes that hold it down, the tightest first.
+    """
+
+    factor: float
+    binding: tuple[int, ...]
+
+
+def cooccurrence(values: npt.ArrayLike, columns: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """Counts of rows that carry both of two labels.
+
+    Args:
+        values: Label table [N, L] of zeros and ones.
+        columns: The K label positions that matter.
+
+    Returns:
+        C [K, K]; its diagonal holds the positives c.
+    """
+    chosen = np.asarray(values)[:, np.asarray(columns, dtype=np.int64)].astype(np.float64)
+    # float64 products go through BLAS and are exact far beyond any number of images
+    return np.rint(chosen.T @ chosen).astype(np.int64)
+
+
+def conditional_shares(counts: npt.NDArray[np.int64]) -> FloatArray:
+    """R[k, p] = C[k, p] / c_p, the share of label k among draws from the pool of p.
+
+    Args:
+        counts: Co-occurrence [K, K]; every class needs at least one positive.
+    """
+    positives = np.diagonal(counts)
+    if (positives < 1).any():
+        raise ValueError("a class without a positive row has no pool")
+    return np.asarray(counts / positives[np.newaxis, :], dtype=np.float64)
+
+
+def met(n_rows: int, positives: npt.ArrayLike, shares: tuple[Fraction, ...]) -> bool:
+    """Whether every class has its share already, compared in integers."""
+    return all(
+        int(c) * t.denominator >= t.numerator * n_rows
+        for c, t in zip(np.asarray(positives), shares, strict=True)
+    )
+
+
+def solve(
+    n_rows: int,
+    positives: npt.ArrayLike,
+    ratios: FloatArray,
+    shares: tuple[Fraction, ...],
+) -> FloatArray | None:
+    """The least expected draws from each pool.
+
+    Args:
+        n_rows: N, the rows there are.
+        positives: c [K].
+        ratios: R [K, K].
+        shares: t [K].
+
+    Returns:
+        n [K], or None where no number of draws reaches the shares.
+    """
+    c = np.asarray(positives, dtype=np.float64)
+    t = np.array([float(share) for share in shares])
+    if met(n_rows, positives, shares):
+        return np.zeros(len(c))
+    result = linprog(
+        np.ones(len(c)),
+        A_ub=t[:, np.newaxis] - ratios,
+        b_ub=c - t * n_rows,
+        bounds=(0, None),
+        method="highs",
+    )
+    if result.status != 0:
+        return None
+    return np.asarray(result.x, dtype=np.float64)
+
+
+def ceiling(ratios: FloatArray, shares: tuple[Fraction, ...]) -> Ceiling:
+    """The highest multiple of the shares that any mixture of the pools has.
+
+    Maximizes over mixtures w the least (Rw)_k / t_k. The rows that are there cannot do better: for
+    weights u >= 0 and s = sum_k u_k y_k, the mean of E[s | y_p = 1] weighted by u_p P(y_p = 1) is
+    E[s^2] / E[s] >= E[s], so some pool is at least as good as the whole table in every direction.
+    """
+    k = len(shares)
+    t = np.array([float(share) for share in shares])
+    result = linprog(
+        np.r_[np.zeros(k), -1.0],
+        A_ub=np.c_[-ratios, t],
+        b_ub=np.zeros(k),
+        A_eq=np.r_[np.ones(k), 0.0][np.newaxis, :],
+        b_eq=[1.0],
+        bounds=(0, None),
+        method="highs",
+    )
+    if result.status != 0:  # pragma: no cover - the simplex is bounded and never empty
+        raise RuntimeError(f"the feasibility program failed: {result.message}")
+    weights = -np.asarray(result.ineqlin.marginals)
+    order = np.argsort(-weights, kind="stable")
+    binding = tuple(int(i) for i in order if weights[i] > 1e-9)
+    return Ceiling(factor=float(-result.fun), binding=binding)
+
+
+def highest_factor_within(
+    n_rows: int,
+    positives: npt.ArrayLike,
+    ratios: FloatArray,
+    shares: tuple[Fraction, ...],
+    n_images: int,
+) -> float:
+    """The highest multiple of the shares that exactly ``n_images`` draws are expected to reach."""
+    c = np.asarray(positives, dtype=np.float64)
+    t = np.array([float(share) for share in shares])
+    k = len(c)
+    result = linprog(
+        np.r_[np.zeros(k), -1.0],
+        A_ub=np.c_[-ratios, t * (n_rows + n_images)],
+        b_ub=c,
+        A_eq=np.r_[np.ones(k), 0.0][np.newaxis, :],
+        b_eq=[float(n_images)],
+        bounds=(0, None),
+        method="highs",
+    )
+    return float(-result.fun) if result.status == 0 else 0.0
+
+
+def all_binding(
+    n_rows: int, positives: npt.ArrayLike, ratios: FloatArray, shares: tuple[Fraction, ...]
+) -> FloatArray:
+    """The closed form n = (R - tJ)^-1 (t N - c) that holds where every target binds."""
+    c = np.asarray(positives, dtype=np.float64)
+    t = np.array([float(share) for share in shares])
+    return np.asarray(np.linalg.solve(ratios - t[:, np.newaxis], t * n_rows - c))
+
+
+def one_class(n_rows: int, positives: int, share: Fraction) -> int:
+    """ceil((tN - c) / (1 - t)): the images that one class needs, exact."""
+    need = (share * n_rows - positives) / (1 - share)
+    return max(0, -(-need.numerator // need.denominator))
+
+
+def disjoint(n_rows: int, positives: npt.ArrayLike, share: Fraction) -> Fraction:
+    """(KtN - sum c) / (1 - Kt): the draws that are needed if no row carries two of the classes."""
+    c = [int(value) for value in np.asarray(positives)]
+    if len(c) * share >= 1:
+        raise ValueError("disjoint classes cannot have shares that add up to 1 or more")
+    return (len(c) * share * n_rows - sum(c)) / (1 - len(c) * share)

@@ -1,0 +1,217 @@
+"""What is wanted: shares or counts of named classes, read from the text that the user typed.
+
+In: ``--target-frac``, ``--counts``, ``--classes`` and the label table. Out: a `Request` with the
+classes in the order of the label table and exact shares. A share is a `Fraction` of the text, never
+a float: 0.07 * 100 is 7.000000000000001 in floats.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from cxrtool.errors import InputError, UsageError
+
+
+@dataclass(frozen=True)
+class Request:
+    """The classes that are wanted and how much of each.
+
+    Attributes:
+        labels: Names of the K target classes, in the order of the label table.
+        columns: Their positions in the label table.
+        shares: Wanted shares, in shares mode; empty in counts mode.
+        counts: Wanted numbers of images, in counts mode; empty in shares mode.
+        unavailable: Labels below the share that automatic choice had to leave out because no row
+            has them.
+    """
+
+    labels: tuple[str, ...]
+    columns: tuple[int, ...]
+    shares: tuple[Fraction, ...] = ()
+    counts: tuple[int, ...] = ()
+    unavailable: tuple[str, ...] = ()
+
+
+def parse_share(text: str, *, option: str = "--target-frac") -> Fraction:
+    """An exact share from text such as ``0.15``, ``3/20`` or ``1e-2``.
+
+    Raises:
+        UsageError: It is no number, or not between 0 and 1 (both excluded).
+    """
+    try:
+        share = Fraction(text.strip())
+    except (ValueError, ZeroDivisionError):
+        hint = "write a share such as 0.15"
+        if text.strip().endswith("%"):
+            hint = "write percentages as shares: 15% is 0.15"
+        raise UsageError(f"{option}: {text.strip()!r} is not a number", hint=hint) from None
+    if not 0 < share < 1:
+        raise UsageError(
+            f"{option}: {text.strip()} is not between 0 and 1",
+            hint="a share is the part of all images that has the class, such as 0.15",
+        )
+    return share
+
+
+def parse_count(text: str, *, option: str = "--counts") -> int:
+    """A number of images from text; not negative.
+
+    Raises:
+        UsageError: It is no whole number of 0 or more.
+    """
+    cleaned = text.strip().replace("_", "")
+    if not cleaned.isascii() or not cleaned.isdigit():
+        raise UsageError(
+            f"{option}: {text.strip()!r} is not a number of images",
+            hint='write one number, or "Fracture=100,Pleural Other=50"',
+        )
+    return int(cleaned)
+
+
+def parse_pairs(text: str, option: str) -> dict[str, str] | str:
+    """Split ``A=1,B=2`` into a mapping; a text without ``=`` is returned as it is.
+
+    Raises:
+        UsageError: A part without a name or value, or a name given twice.
+    """
+    if "=" not in text:
+        return text.strip()
+    pairs: dict[str, str] = {}
+    for part in text.split(","):
+        name, separator, value = part.rpartition("=")
+        name = name.strip()
+        if not separator or not name or not value.strip():
+            raise UsageError(
+                f"{option}: {part.strip()!r} is not of the form NAME=VALUE",
+                hint='write "Fracture=0.1,Pleural Other=0.15", or one number for all classes',
+            )
+        if name in pairs:
+            raise UsageError(f"{option}: {name!r} is given twice")
+        pairs[name] = value
+    return pairs
+
+
+def parse_classes(text: str) -> tuple[str, ...]:
+    """Names separated by commas.
+
+    Raises:
+        UsageError: No name, or one given twice.
+    """
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not names:
+        raise UsageError("--classes: no class is named")
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"--classes: {name!r} is given twice")
+    return names
+
+
+def find_columns(names: tuple[str, ...], labels: tuple[str, ...], where: str) -> tuple[int, ...]:
+    """Positions of the named labels, ascending.
+
+    Args:
+        names: Wanted labels.
+        labels: Labels of the table.
+        where: What holds the labels, for messages.
+
+    Raises:
+        InputError: A name that is not there, with the closest one that is.
+    """
+    position = {name: i for i, name in enumerate(labels)}
+    folded = {name.casefold(): name for name in labels}
+    for name in names:
+        if name in position:
+            continue
+        near = difflib.get_close_matches(name.casefold(), list(folded), 1)
+        hint = f"did you mean {folded[near[0]]!r}?" if near else "known: " + ", ".join(labels)
+        raise InputError(f"unknown class {name!r} in {where}", hint=hint)
+    return tuple(sorted(position[name] for name in names))
+
+
+def read_request(
+    *,
+    target_frac: str | None,
+    counts: str | None,
+    classes: str | None,
+    labels: tuple[str, ...],
+    values: npt.NDArray[np.uint8],
+    usable: tuple[bool, ...],
+    normal: frozenset[str] = frozenset(),
+    where: str = "the label table",
+) -> Request:
+    """Turn the three options into classes with shares or counts.
+
+    Without ``classes`` and without names in ``target_frac``, the targets are all labels below the
+    share, but for those that say that nothing was found, those that the source does not cover and
+    those that no row has.
+
+    Args:
+        target_frac: One share, or ``NAME=SHARE`` pairs; exclusive with `counts`.
+        counts: One number, or ``NAME=NUMBER`` pairs.
+        classes: Comma-separated names that one share or number is for.
+        labels: The L label names of the table.
+        values: The selected rows' labels [N, L], zeros and ones.
+        usable: Whether the source covers each label.
+        normal: Labels that mean "no finding": never chosen automatically.
+        where: What the table is called in messages.
+
+    Raises:
+        UsageError: Options that contradict each other or do not parse.
+        InputError: A class that is not there, is not covered or has no positive row.
+    """
+    if (target_frac is None) == (counts is None):
+        raise UsageError(
+            "give either --target-frac or --counts",
+            hint='for instance --target-frac 0.15, or --counts "Fracture=100"',
+        )
+    option = "--target-frac" if counts is None else "--counts"
+    given = parse_pairs(target_frac if counts is None else counts, option)  # type: ignore[arg-type]
+    names = None if classes is None else parse_classes(classes)
+    positives = values.sum(axis=0, dtype=np.int64)
+    unavailable: tuple[str, ...] = ()
+    if isinstance(given, dict):
+        if names is not None and set(names) != set(given):
+            raise UsageError(
+                f"--classes and {option} name different classes",
+                hint=f"leave --classes out: {option} names them already",
+            )
+        wanted = dict(given)
+    elif names is not None:
+        wanted = dict.fromkeys(names, given)
+    elif counts is not None:
+        raise UsageError(
+            "--counts with one number needs --classes",
+            hint='for instance --counts 100 --classes "Fracture,Pleural Other"',
+        )
+    else:
+        share = parse_share(given)
+        below = [
+            i
+            for i, name in enumerate(labels)
+            if usable[i] and name not in normal and positives[i] < share * len(values)
+        ]
+        unavailable = tuple(labels[i] for i in below if positives[i] == 0)
+        wanted = {labels[i]: given for i in below if positives[i] > 0}
+    columns = find_columns(tuple(wanted), labels, where)
+    ordered = tuple(labels[i] for i in columns)
+    for i in columns:
+        if not usable[i]:
+            raise InputError(
+                f"{labels[i]!r} is not covered by {where}",
+                hint="its rows say nothing about this class: leave it out",
+            )
+        if positives[i] == 0:
+            raise InputError(
+                f"{labels[i]!r} has no positive row among the {len(values):,} selected rows of "
+                f"{where}",
+                hint="an image takes the labels of a real row: leave this class out or select more",
+            )
+    if counts is None:
+        shares = tuple(parse_share(wanted[name]) for name in ordered)
+        return Request(ordered, columns, shares=shares, unavailable=unavailable)
+    return Request(ordered, columns, counts=tuple(parse_count(wanted[name]) for name in ordered))
