@@ -249,6 +249,14 @@ class _Tally:
                     self.positives[k] += int(added)
             self.drawn[p] += n
 
+    def state(self) -> tuple[list[int], list[int]]:
+        """What `restore` goes back to; the streams themselves have no state that matters."""
+        return list(self.drawn), list(self.positives)
+
+    def restore(self, state: tuple[list[int], list[int]]) -> None:
+        """Give back all images that were taken since."""
+        self.drawn, self.positives = list(state[0]), list(state[1])
+
     def deficits(self) -> list[int]:
         """How many positives each class lacks, times the common denominator; <= 0 if it is met."""
         total = self.total
@@ -284,19 +292,20 @@ def _top_up(tally: _Tally, ratios: npt.NDArray[np.float64], shares: tuple[Fracti
     """Draw for the class with the largest deficit until no class has one.
 
     With unequal shares that rule alone can run away: two classes that only a third one brings along
-    outdo each other for ever. So after some draws without progress the linear program is asked
-    again, about what is still missing.
+    outdo each other for ever. So draws without progress are given back and the linear program is
+    asked again, about what is still missing.
     """
-    least, since = None, 0
+    least, since, best = None, 0, tally.state()
     while shares:
         deficits = tally.deficits()
         worst = max(deficits)
         if worst <= 0:
             return
         if least is None or worst < least:
-            least, since = worst, 0
+            least, since, best = worst, 0, tally.state()
         since += 1
         if since > PATIENCE * len(shares):
+            tally.restore(best)
             rest = program.solve(tally.total, tally.positives, ratios, shares)
             if rest is None or math.fsum(rest) + tally.total > LARGEST_PLAN:
                 raise InputError(
