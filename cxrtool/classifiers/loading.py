@@ -1,0 +1,34 @@
+"""A finished classifier from its run directory.
+
+In: the output folder of `train-cls`. Out: the network in evaluation mode together with its
+description (labels, policy, selection, preprocessing), never one without the other.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cxrtool.classifiers.architectures import ClassifierNet, build
+from cxrtool.training.models import load_weights, read_model
+
+
+def architecture_record(network: ClassifierNet) -> dict[str, Any]:
+    """The constructor arguments that `load` needs, for `model.json`."""
+    return {"labels": list(network.labels), "size": network.size}
+
+
+def load(run_dir: Path | str, device: torch.device | str = "cpu") -> ClassifierNet:
+    """The network of a `train-cls` run, in evaluation mode, with `description` filled in.
+
+    Raises:
+        InputError: No finished classifier there, damaged weights, or another architecture.
+    """
+    description, state = read_model(run_dir, "classifier")
+    shape = description["architecture"]
+    network = build(description["arch"], tuple(shape["labels"]), int(shape["size"]))
+    load_weights(network, state, file=Path(run_dir) / "model.safetensors")
+    network.description = description
+    return network.to(device).eval()

@@ -1,0 +1,43 @@
+"""Losses over several labels at once, with cells left out.
+
+In: logits, values and a mask that is False for cells without information (METHODS 7: label
+policies). Out: a scalar, the mean over the cells that count.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def masked_bce(
+    logits: Tensor, values: Tensor, mask: Tensor, pos_weight: Tensor | None = None
+) -> Tensor:
+    """Binary cross-entropy, mean over the cells that count; 0 where none does.
+
+    Args:
+        logits: [N, L] float.
+        values: [N, L] float in {0, 1}; its value does not matter where the mask is False.
+        mask: [N, L] bool.
+        pos_weight: [L] factor on the loss of positives, or None.
+    """
+    cells = F.binary_cross_entropy_with_logits(
+        logits, values, pos_weight=pos_weight, reduction="none"
+    )
+    # where, not a product: an ignored cell may hold anything, NaN included.
+    kept = torch.where(mask, cells, torch.zeros_like(cells))
+    return kept.sum() / mask.sum().clamp(min=1)
+
+
+def balancing_weights(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Negatives over positives of each label, the weight that balances both classes: [L] float32.
+
+    Args:
+        values: [N, L] in {0, 1}; every label has a positive.
+        mask: [N, L] bool.
+    """
+    positive = (values * mask).sum(axis=0)
+    negative = ((1 - values) * mask).sum(axis=0)
+    return (negative / positive).astype(np.float32)

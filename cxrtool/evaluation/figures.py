@@ -1,0 +1,284 @@
+"""Figures of the report page, as SVG text that takes its colours from the page.
+
+In: points and intervals. Out: one `<svg>` element a figure, without dates or random ids, so that
+the same numbers give the same bytes. Ink, grid and series colours are placeholders that become CSS
+variables: the page decides what they look like on a light and on a dark ground.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Colours of a figure: text, rules, and eight series."""
+
+    ink: str
+    faint: str
+    series: tuple[str, ...]
+
+
+# For the page: colours that no figure uses for itself, replaced by variables of its style sheet.
+PAGE = Palette("#010203", "#010204", tuple(f"#0103{i:02x}" for i in range(1, 9)))
+_VARIABLES = {
+    PAGE.ink: "var(--ink)",
+    PAGE.faint: "var(--line)",
+    **{color: f"var(--s{i + 1})" for i, color in enumerate(PAGE.series)},
+}
+# For picture files, where there is no style sheet.
+PAPER = Palette(
+    "#222222",
+    "#cccccc",
+    ("#1f6fb4", "#c9661b", "#2a8f6a", "#b23a85", "#6f4fc4", "#8f7a00", "#2f8c9e", "#777777"),
+)
+_INK, _FAINT, _SERIES = PAGE.ink, PAGE.faint, PAGE.series
+
+
+def _style(palette: Palette = PAGE) -> Any:
+    return {
+        "svg.fonttype": "none",
+        "font.size": 9.0,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.edgecolor": palette.faint,
+        "axes.labelcolor": palette.ink,
+        "axes.titlesize": 10.0,
+        "axes.titleweight": "bold",
+        "axes.titlecolor": palette.ink,
+        "text.color": palette.ink,
+        "xtick.color": palette.ink,
+        "ytick.color": palette.ink,
+        "axes.grid": True,
+        "grid.color": palette.faint,
+        "grid.linewidth": 0.6,
+        "axes.axisbelow": True,
+        "legend.frameon": False,
+        "lines.linewidth": 1.6,
+    }
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve: which series (its colour), its name in the legend, and its points."""
+
+    series: int
+    name: str
+    x: np.ndarray
+    y: np.ndarray
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One small plot of a figure."""
+
+    title: str
+    lines: tuple[Line, ...]
+    level: float | None = None
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One point with its interval in a forest plot."""
+
+    row: str
+    series: int
+    name: str
+    value: float
+    low: float
+    high: float
+
+
+def to_svg(figure: Figure, name: str) -> str:
+    """The figure as an `<svg>` element whose colours are the page's variables."""
+    buffer = io.StringIO()
+    with mpl.rc_context({**_style(), "svg.hashsalt": name}):
+        figure.savefig(
+            buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
+        )
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'(<svg[^>]*?) width="([\d.]+)pt"', r'\1 style="max-width: \2pt"', text, count=1)
+    text = re.sub(r'(<svg[^>]*?) height="[\d.]+pt"', r"\1", text, count=1)
+    for color, variable in _VARIABLES.items():
+        text = text.replace(color, variable)
+    # matplotlib measures DejaVu Sans, which is wider than what the page shows: all text fits.
+    text = re.sub(r"'DejaVu Sans'[^;\"]*", "var(--font)", text)
+    return _unique_ids(text, name)
+
+
+def _unique_ids(svg: str, name: str) -> str:
+    """Prefix every id, since all figures of a page share one name space."""
+    prefix = re.sub(r"\W+", "-", name)
+    svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
+    svg = re.sub(r"url\(#", f"url(#{prefix}-", svg)
+    return svg.replace('xlink:href="#', f'xlink:href="#{prefix}-')
+
+
+def _grid(n: int, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    columns = max(1, min(columns, n))
+    rows = math.ceil(n / columns)
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    return figure, [figure.add_subplot(rows, columns, i + 1) for i in range(n)]
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    handles, names = axes.get_legend_handles_labels()
+    if len(names) > 1:
+        figure.legend(
+            handles, names, loc="outside upper left", ncols=min(4, len(names)), fontsize=9,
+            labelcolor=_INK,
+        )  # fmt: skip
+
+
+def curve_figure(
+    panels: Sequence[Panel], name: str, *, xlabel: str, ylabel: str, diagonal: bool
+) -> str:
+    """Small multiples of curves in the unit square, one panel a label.
+
+    Args:
+        panels: At least one; `level` draws a dashed horizontal baseline.
+        name: Names the figure's ids.
+        xlabel: Of all panels.
+        ylabel: Of all panels.
+        diagonal: Draw the line of chance.
+    """
+    with mpl.rc_context(_style()):
+        figure, axes = _grid(len(panels), 4 if len(panels) > 3 else 3, 2.75, 2.75)
+        for panel, ax in zip(panels, axes):
+            if diagonal:
+                ax.plot([0, 1], [0, 1], color=_FAINT, linewidth=1, linestyle="--")
+            if panel.level is not None:
+                ax.axhline(panel.level, color=_FAINT, linewidth=1, linestyle="--")
+            named: set[str] = set()
+            for line in panel.lines:
+                thin = _thinned(line.x, line.y)
+                ax.plot(
+                    *thin,
+                    color=_SERIES[line.series % len(_SERIES)],
+                    label=None if line.name in named else line.name,
+                    linewidth=1.6 if len(panel.lines) <= 6 else 0.9,
+                    alpha=0.95 if len(panel.lines) <= 6 else 0.7,
+                )
+                named.add(line.name)
+            ax.set_title(panel.title, loc="left")
+            ax.set_xlim(-0.02, 1.02)
+            ax.set_ylim(-0.02, 1.02)
+            ax.set_aspect("equal")
+            ax.set_xlabel(xlabel)
+            ax.set_ylabel(ylabel)
+        _legend(figure, axes[0])
+    return to_svg(figure, name)
+
+
+def _thinned(x: np.ndarray, y: np.ndarray, most: int = 400) -> tuple[np.ndarray, np.ndarray]:
+    """At most about `most` points of a curve: a page does not grow with the test set."""
+    if len(x) <= most:
+        return x, y
+    keep = np.unique(np.linspace(0, len(x) - 1, most).round().astype(int))
+    return x[keep], y[keep]
+
+
+def forest_figure(
+    bars: Sequence[Bar], name: str, *, xlabel: str, reference: float | None = None
+) -> str:
+    """Points with intervals, one line a row and series.
+
+    Args:
+        bars: In reading order; bars of one `row` stand together. Undefined values are left out.
+        name: Names the figure's ids.
+        xlabel: What the axis measures.
+        reference: Where a dashed line stands (0.5 for AUROC, 0 for a difference).
+    """
+    rows = list(dict.fromkeys(bar.row for bar in bars))
+    series = list(dict.fromkeys((bar.series, bar.name) for bar in bars))
+    step = 0.8 / max(1, len(series))
+    height = 0.9 + len(rows) * max(0.34, 0.17 * len(series))
+    with mpl.rc_context(_style()):
+        figure, (ax,) = _grid(1, 1, 7.6, height)
+        if reference is not None:
+            ax.axvline(reference, color=_INK, linewidth=0.9, linestyle="--", alpha=0.6)
+        for number, (color, label) in enumerate(series):
+            mine = [b for b in bars if (b.series, b.name) == (color, label)]
+            mine = [b for b in mine if not math.isnan(b.value)]
+            y = [rows.index(b.row) + (number - (len(series) - 1) / 2) * step for b in mine]
+            paint = _SERIES[color % len(_SERIES)]
+            ax.hlines(y, [b.low for b in mine], [b.high for b in mine], color=paint, linewidth=2)
+            ax.plot([b.value for b in mine], y, "o", color=paint, markersize=5, label=label)
+        ax.set_yticks(range(len(rows)), rows)
+        ax.set_ylim(len(rows) - 0.5, -0.5)
+        ax.grid(visible=False, axis="y")
+        ax.tick_params(axis="y", length=0)
+        ax.set_xlabel(xlabel)
+        _legend(figure, ax)
+    return to_svg(figure, name)
+
+
+def histogram_figure(
+    sets: Sequence[tuple[str, np.ndarray]],
+    name: str,
+    *,
+    xlabel: str,
+    mark: float | None = None,
+    mark_name: str = "",
+) -> str:
+    """Overlaid outlines of several samples on common bins, as shares of each sample."""
+    everything = np.concatenate([values for _, values in sets])
+    low, high = float(everything.min()), float(everything.max())
+    bins = np.linspace(low, high if high > low else low + 1, 41)
+    with mpl.rc_context(_style()):
+        figure, (ax,) = _grid(1, 1, 7.6, 2.6)
+        for i, (label, values) in enumerate(sets):
+            share = np.histogram(values, bins)[0] / max(1, len(values))
+            ax.stairs(share, bins, color=_SERIES[i], fill=True, alpha=0.25)
+            ax.stairs(share, bins, color=_SERIES[i], linewidth=1.6, label=label)
+        if mark is not None:
+            ax.axvline(mark, color=_INK, linestyle="--", linewidth=1, label=mark_name or None)
+        ax.set_xlabel(xlabel)
+        ax.set_ylabel("share of images")
+        ax.grid(visible=False, axis="x")
+        _legend(figure, ax)
+    return to_svg(figure, name)
+
+
+def learning_figure(
+    history: Sequence[dict[str, Any]], best_step: int, palette: Palette = PAGE
+) -> Figure:
+    """Loss of training and validation, and validation AUROC, over optimizer steps.
+
+    Args:
+        history: Records with `step`, `loss`, `val_loss`, `val_auroc`.
+        best_step: Marked as the chosen checkpoint.
+        palette: `PAGE` before `to_svg`, `PAPER` before `save_png`.
+    """
+    steps = [row["step"] for row in history]
+    first, second = palette.series[:2]
+    with mpl.rc_context(_style(palette)):
+        figure, (left, right) = _grid(2, 2, 4.4, 3.1)
+        left.plot(steps, [row["loss"] for row in history], color=first, label="training")
+        left.plot(steps, [row["val_loss"] for row in history], color=second, label="validation")
+        left.set_title("Loss", loc="left")
+        left.legend(fontsize=9)
+        right.plot(steps, [row["val_auroc"] for row in history], color=second)
+        right.set_title("Validation AUROC, mean over labels", loc="left")
+        for ax in (left, right):
+            ax.axvline(best_step, color=palette.ink, linestyle="--", linewidth=0.9, alpha=0.6)
+            ax.set_xlabel("optimizer step (dashed: chosen)")
+    return figure
+
+
+def save_png(figure: Figure, path: Path, dpi: int = 120) -> None:
+    """Write a figure that was drawn with the palette `PAPER` as PNG, always the same bytes."""
+    figure.savefig(path, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})

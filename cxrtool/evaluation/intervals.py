@@ -1,0 +1,134 @@
+"""Patient bootstrap: how far would the scores move with other patients from the same population?
+
+In: truth, mask and the predictions of R runs on the same N images, and the patient of each image.
+Out: every score under B resamples of whole patients. All runs and labels share the same resamples,
+so that a difference between two runs is paired.
+
+Images of one patient are not independent, therefore patients are drawn and bring all their images
+(cluster bootstrap, Field & Welsh, JRSS B 69:369-390, 2007). Intervals are percentile intervals
+(Efron & Tibshirani 1993, ch. 13).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from cxrtool.evaluation.curves import rank, weighted_scores
+
+METRICS = ("auroc", "average_precision")
+# Below this share of resamples in which a score exists, its interval would describe a conditional
+# world ("given that a positive was drawn") and is not given.
+MIN_DEFINED_FRAC = 0.5
+# Weights of one chunk: 32 MB of float64, whatever the number of images.
+_CHUNK_CELLS = 4_000_000
+
+
+def patient_codes(patient_ids: Sequence[str]) -> np.ndarray:
+    """Integer code of each image's patient: [N] int64; a blank id is a patient of its own."""
+    codes: dict[str, int] = {}
+    out = np.empty(len(patient_ids), dtype=np.int64)
+    fresh = 0
+    for i, name in enumerate(patient_ids):
+        if name and name in codes:
+            out[i] = codes[name]
+            continue
+        if name:
+            codes[name] = fresh
+        out[i] = fresh
+        fresh += 1
+    return out
+
+
+def resample_weights(
+    codes: np.ndarray, resamples: int, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """How often each image occurs in each resample, in chunks of rows.
+
+    Args:
+        codes: [N] int64 patient of each image, 0..P-1.
+        resamples: B, how many resamples in all.
+        rng: Source of the draws.
+
+    Yields:
+        [b, N] float64; the rows of all chunks together are the B resamples.
+    """
+    n_patients = int(codes.max()) + 1 if len(codes) else 0
+    chunk = max(1, _CHUNK_CELLS // max(len(codes), n_patients, 1))
+    for start in range(0, resamples, chunk):
+        b = min(chunk, resamples - start)
+        drawn = rng.integers(0, n_patients, size=(b, n_patients))
+        drawn += np.arange(b)[:, None] * n_patients
+        counts = np.bincount(drawn.ravel(), minlength=b * n_patients).reshape(b, n_patients)
+        yield counts[:, codes].astype(np.float64)
+
+
+def bootstrap_scores(
+    truth: np.ndarray,
+    mask: np.ndarray,
+    scores: np.ndarray,
+    codes: np.ndarray,
+    *,
+    resamples: int,
+    seed: int,
+) -> np.ndarray:
+    """Both metrics of every run and label under the same patient resamples.
+
+    Args:
+        truth: [N, L] in {0, 1}.
+        mask: [N, L] bool, False leaves the cell out.
+        scores: [R, N, L] float, predictions of R runs.
+        codes: [N] int64 from ``patient_codes``.
+        resamples: B.
+        seed: Fixes the resamples.
+
+    Returns:
+        [R, L, 2, B] float64, metrics in the order of ``METRICS``; NaN where a resample lacks a class.
+    """
+    n_runs, _, n_labels = scores.shape
+    kept = [np.flatnonzero(mask[:, k]) for k in range(n_labels)]
+    rankings = [
+        [rank(truth[rows, k], scores[r, rows, k]) for k, rows in enumerate(kept)]
+        for r in range(n_runs)
+    ]
+    out = np.full((n_runs, n_labels, len(METRICS), resamples), np.nan)
+    start = 0
+    for weights in resample_weights(codes, resamples, np.random.default_rng(seed)):
+        stop = start + len(weights)
+        for k, rows in enumerate(kept):
+            part = weights if len(rows) == len(codes) else weights[:, rows]
+            for r in range(n_runs):
+                roc, ap = weighted_scores(rankings[r][k], part)
+                out[r, k, 0, start:stop] = roc
+                out[r, k, 1, start:stop] = ap
+        start = stop
+    return out
+
+
+def mean_over_labels(samples: np.ndarray, defined: np.ndarray) -> np.ndarray:
+    """Mean over the defined labels in each resample.
+
+    A resample in which one of these labels lost a class has no such mean (a mean over fewer labels
+    would be another quantity) and is NaN.
+
+    Args:
+        samples: [..., L, B] scores in resamples.
+        defined: [L] bool, labels whose score exists on the full set.
+
+    Returns:
+        [..., B] float64.
+    """
+    if not defined.any():
+        return np.full(samples.shape[:-2] + samples.shape[-1:], np.nan)
+    return samples[..., defined, :].mean(axis=-2)
+
+
+def percentile_interval(samples: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """Percentile interval of B resampled values; (NaN, NaN) where too few are defined."""
+    defined = samples[~np.isnan(samples)]
+    if len(defined) < MIN_DEFINED_FRAC * len(samples) or len(defined) == 0:
+        return float("nan"), float("nan")
+    tail = 100 * (1 - level) / 2
+    low, high = np.percentile(defined, [tail, 100 - tail])
+    return float(low), float(high)

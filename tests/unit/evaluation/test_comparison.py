@@ -1,0 +1,149 @@
+"""Groups of runs, paired differences, and when there is a verdict."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from cxrtool.evaluation import comparison
+from cxrtool.evaluation.comparison import MEAN, Group, Scored
+
+
+def recipe(arm: str, seed: int, **more: object) -> dict[str, object]:
+    return {"arm": arm, "seed": seed, "arch": "small_cnn", **more}
+
+
+def simulated(
+    effect: float, seeds: int, *, n: int = 400, run_noise: float = 0.2, rng_seed: int = 0
+) -> tuple[Scored, list[Group]]:
+    """Two arms; arm gan's scores separate the classes better by `effect`, runs vary by seed."""
+    rng = np.random.default_rng(rng_seed)
+    truth = (rng.random((n, 2)) < 0.3).astype(float)
+    common = rng.normal(size=(n, 2))
+    scores, recipes = [], []
+    for arm, shift in (("gan", 1 + effect), ("duplicate", 1.0)):
+        for seed in range(seeds):
+            own = rng.normal(size=(n, 2))
+            strength = shift + run_noise * rng.normal()
+            scores.append(strength * truth + common + 0.3 * own)
+            recipes.append(recipe(arm, seed))
+    scored = comparison.score_runs(
+        ("A", "B"), truth, np.ones_like(truth, bool), np.stack(scores), np.arange(n),
+        resamples=200, seed=0,
+    )  # fmt: skip
+    return scored, comparison.group_runs(recipes)
+
+
+def test_runs_that_differ_by_seed_alone_are_one_group() -> None:
+    groups = comparison.group_runs(
+        [recipe("none", 0), recipe("gan", 0), recipe("none", 1), recipe("gan", 1)]
+    )
+    assert [(g.name, g.runs) for g in groups] == [("none", {0: 0, 1: 2}), ("gan", {0: 1, 1: 3})]
+
+
+def test_groups_of_one_arm_are_told_apart_by_what_differs() -> None:
+    groups = comparison.group_runs(
+        [
+            recipe("none", 0, fraction=1.0),
+            recipe("none", 0, fraction=0.1),
+            recipe("none", 0, fraction=0.1),
+            recipe("gan", 0, fraction=0.1),
+        ]
+    )
+    assert [g.name for g in groups] == [
+        "none (fraction 1.0)", "none (fraction 0.1)", "none (fraction 0.1) #2", "gan",
+    ]  # fmt: skip
+
+
+def test_the_primary_comparison_is_gan_minus_duplicate() -> None:
+    groups = comparison.group_runs([recipe(a, 0) for a in ("standard", "duplicate", "none", "gan")])
+    named = [(a.name, b.name, p) for a, b, p in comparison.pairs_of_groups(groups)]
+    assert named == [
+        ("gan", "duplicate", True),
+        ("standard", "none", False),
+        ("duplicate", "none", False),
+        ("gan", "none", False),
+    ]
+
+
+def test_one_run_an_arm_gives_an_interval_but_no_verdict() -> None:
+    scored, groups = simulated(3.0, 1)
+    first = comparison.compare(scored, groups)[0]
+    assert (first.row, first.metric, first.primary) == (MEAN, "auroc", True)
+    assert first.low > 0  # a large effect, and yet:
+    assert math.isnan(first.p)
+    assert "too few runs for a verdict (1 of 5)" in first.sentence()
+
+
+def test_differences_are_paired_by_resample() -> None:
+    """Two runs that agree image by image differ much less than either one varies."""
+    scored, groups = simulated(0.0, 1, run_noise=0.0)
+    found = comparison.difference(scored, *groups, 0, 0, primary=True)
+    low, high = scored.interval(0, 0, 0)
+    assert found.high - found.low < 0.8 * (high - low)
+    again = comparison.difference(scored, groups[0], groups[0], 0, 0, primary=True)
+    assert (again.value, again.low, again.high) == (0, 0, 0)
+
+
+def test_the_rule_is_a_paired_t_test_with_the_test_sets_variance_added() -> None:
+    scored, groups = simulated(0.5, 6)
+    a, b = groups
+    found = comparison.difference(scored, a, b, 2, 0, primary=True)
+    d = np.array(
+        [scored.points[a.runs[s], 2, 0] - scored.points[b.runs[s], 2, 0] for s in range(6)]
+    )
+    boot = np.mean(
+        [scored.samples[a.runs[s], 2, 0] - scored.samples[b.runs[s], 2, 0] for s in range(6)],
+        axis=0,
+    )
+    spread = math.sqrt(d.var(ddof=1) / 6 + boot.var(ddof=1))
+    assert found.value == pytest.approx(d.mean())
+    assert found.high - found.value == pytest.approx(stats.t.ppf(0.975, 5) * spread)
+    assert found.p == pytest.approx(2 * stats.t.sf(abs(d.mean()) / spread, 5))
+    assert stats.ttest_1samp(d, 0).pvalue < found.p  # more careful than seeds alone
+
+
+def test_a_planted_effect_is_found_and_its_direction_named() -> None:
+    scored, groups = simulated(1.5, 5)
+    assert comparison.compare(scored, groups)[0].verdict == "evidence for"
+    scored, groups = simulated(-0.9, 5, run_noise=0.05)
+    assert comparison.compare(scored, groups)[0].verdict == "evidence against"
+
+
+def test_false_positives_on_nulls_are_rare() -> None:
+    verdicts = []
+    for i in range(60):
+        scored, groups = simulated(0.0, 5, n=200, rng_seed=i)
+        verdicts.append(comparison.compare(scored, groups)[0].verdict)
+    assert sum(v != "no evidence" for v in verdicts) <= 4
+
+
+def test_holm() -> None:
+    corrected = comparison.holm(np.array([0.01, np.nan, 0.04, 0.03]))
+    np.testing.assert_allclose(corrected, [0.03, np.nan, 0.06, 0.06])
+
+
+def test_an_undefined_label_is_left_out_of_the_mean_and_has_no_difference() -> None:
+    rng = np.random.default_rng(0)
+    truth = (rng.random((50, 2)) < 0.5).astype(float)
+    truth[:, 1] = 0
+    scores = rng.normal(size=(2, 50, 2))
+    scored = comparison.score_runs(
+        ("A", "B"), truth, np.ones_like(truth, bool), scores, np.arange(50), resamples=50, seed=0
+    )
+    assert scored.defined.tolist() == [True, False]
+    np.testing.assert_array_equal(scored.points[:, 2], scored.points[:, 0])
+    assert math.isnan(scored.interval(0, 1, 0)[0])
+    groups = comparison.group_runs([recipe("gan", 0), recipe("none", 0)])
+    found = {(d.row, d.metric): d for d in comparison.compare(scored, groups)}
+    assert "undefined" in found["B", "auroc"].verdict
+    assert not math.isnan(found[MEAN, "auroc"].value)
+
+
+def test_groups_without_a_common_seed_are_not_paired() -> None:
+    scored, _ = simulated(0.0, 1)
+    groups = comparison.group_runs([recipe("gan", 0), recipe("none", 1)])
+    assert "no seed in common" in comparison.compare(scored, groups)[0].sentence()
