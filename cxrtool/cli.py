@@ -278,16 +278,19 @@ def _main(
     """Hold the options of ``cxr`` itself."""
 
 
-def _register() -> None:
+def commands() -> dict[tuple[str, ...], Callable[..., None]]:
+    """Every command by the words that call it, as Typer takes it."""
     known = stages()
-    for path in COMMANDS:
-        stage = known.get("-".join(path))
-        if stage is None:
-            continue
-        parent = app if len(path) == 1 else evaluate
-        parent.command(path[-1])(_command(stage))
+    found = {
+        words: _command(known["-".join(words)]) for words in COMMANDS if "-".join(words) in known
+    }
+    return {**found, ("status",): _status}
+
+
+def _register() -> None:
+    for words, call in commands().items():
+        (evaluate if words[0] == "evaluate" else app).command(words[-1])(call)
     app.add_typer(evaluate, name="evaluate")
-    app.command("status")(_status)
 
 
 _register()
