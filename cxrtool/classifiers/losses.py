@@ -23,12 +23,12 @@ def masked_bce(
         mask: [N, L] bool.
         pos_weight: [L] factor on the loss of positives, or None.
     """
+    # An ignored cell may hold anything, NaN included, which would come back through the gradient.
+    known = torch.where(mask, values, torch.zeros_like(values))
     cells = F.binary_cross_entropy_with_logits(
-        logits, values, pos_weight=pos_weight, reduction="none"
+        logits, known, pos_weight=pos_weight, reduction="none"
     )
-    # where, not a product: an ignored cell may hold anything, NaN included.
-    kept = torch.where(mask, cells, torch.zeros_like(cells))
-    return kept.sum() / mask.sum().clamp(min=1)
+    return (cells * mask).sum() / mask.sum().clamp(min=1)
 
 
 def balancing_weights(values: np.ndarray, mask: np.ndarray) -> np.ndarray:

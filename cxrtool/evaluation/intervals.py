@@ -84,7 +84,7 @@ def bootstrap_scores(
         seed: Fixes the resamples.
 
     Returns:
-        [R, L, 2, B] float64, metrics in the order of ``METRICS``; NaN where a resample lacks a class.
+        [R, L, 2, B] float64, metrics in the order of ``METRICS``; NaN where a class is missing.
     """
     n_runs, _, n_labels = scores.shape
     kept = [np.flatnonzero(mask[:, k]) for k in range(n_labels)]

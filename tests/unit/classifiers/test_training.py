@@ -1,0 +1,155 @@
+"""The fit: order of rows, pool, resuming, choosing the best step, learning at all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from cxrtool.classifiers.architectures import build
+from cxrtool.classifiers.batches import Batches
+from cxrtool.classifiers.pool import Part, Pool
+from cxrtool.classifiers.prediction import in_blocks
+from cxrtool.classifiers.training import OPTIMIZERS, Settings, Trainer
+from cxrtool.errors import GateError
+
+SETTINGS = Settings(
+    steps=12,
+    batch=16,
+    lr=3e-3,
+    optimizer="adam",
+    schedule="cosine",
+    weight_decay=0.0,
+    augmentation="safe",
+    seed=0,
+)
+
+
+def blobs(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Noise images; label 0 puts a bright blob on the left, label 1 darkens the lower half."""
+    rng = np.random.default_rng(seed)
+    values = (rng.random((n, 2)) < 0.4).astype(np.float32)
+    pixels = rng.normal(110, 25, (n, 16, 16))
+    pixels[:, 4:10, 2:7] += 60 * values[:, 0, None, None]
+    pixels[:, 10:] -= 40 * values[:, 1, None, None]
+    return pixels.clip(0, 255).astype(np.uint8), values
+
+
+def pool(n: int = 64) -> Pool:
+    pixels, values = blobs(n)
+    part = Part(pixels, np.arange(n), values, np.ones_like(values, bool))
+    return Pool([part], torch.device("cpu"))
+
+
+def trainer(settings: Settings = SETTINGS) -> Trainer:
+    torch.set_num_threads(1)
+    return Trainer(build("small_cnn", ("A", "B"), 16, settings.seed), pool(), settings)
+
+
+def same(a: Any, b: Any) -> bool:
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b))
+    return bool(a == b)
+
+
+@pytest.mark.parametrize(("n", "batch"), [(10, 4), (7, 7), (3, 8)])
+def test_every_row_is_seen_once_an_epoch(n: int, batch: int) -> None:
+    batches = Batches(n, batch, seed=1)
+    stream = np.concatenate([batches.rows(step) for step in range(5 * n)])
+    epochs = stream[: len(stream) // n * n].reshape(-1, n)
+    assert (np.sort(epochs, axis=1) == np.arange(n)).all()
+    assert len({tuple(e) for e in epochs}) > 1
+    fresh = Batches(n, batch, seed=1)
+    np.testing.assert_array_equal(fresh.rows(4 * n), batches.rows(4 * n))  # no history needed
+    other = np.concatenate([Batches(n, batch, seed=2).rows(s) for s in range(5)])
+    assert (other != stream[: len(other)]).any()
+
+
+def test_a_pool_joins_parts_in_order() -> None:
+    first, values = blobs(5, seed=1)
+    second, more = blobs(4, seed=2)
+    ones = np.ones((5, 2), bool)
+    parts = [
+        Part(first, np.array([4, 0, 2]), values[[4, 0, 2]], ones[:3]),
+        Part(second, np.array([1, 1]), more[[1, 1]], ~ones[:2]),
+    ]
+    joined = Pool(parts, torch.device("cpu"))
+    assert len(joined) == 5
+    x, y, mask = joined.batch(np.array([3, 0, 1, 4]))
+    expected = np.stack([second[1], first[4], first[0], second[1]]) / 127.5 - 1
+    np.testing.assert_allclose(x[:, 0].numpy(), expected, atol=1e-6)
+    np.testing.assert_array_equal(y.numpy(), [more[1], values[4], values[0], more[1]])
+    assert mask[:, 0].tolist() == [False, True, True, False]
+    again = parts[0].repeat(np.array([2, 2, 0]))
+    assert again.rows.tolist() == [2, 2, 4]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_half_the_steps_a_checkpoint_and_the_rest_are_the_same_bits(
+    optimizer: str, tmp_path: Any
+) -> None:
+    settings = replace(SETTINGS, optimizer=optimizer, weight_decay=0.01)
+    whole = trainer(settings)
+    for _ in range(6):
+        whole.train_step()
+    whole.record(0.7, {"step": 6})
+    torch.save(whole.state(), tmp_path / "half.pt")
+    for _ in range(6):
+        whole.train_step()
+
+    resumed = trainer(settings)
+    resumed.restore(torch.load(tmp_path / "half.pt", weights_only=True))
+    assert (resumed.step, resumed.best_score, resumed.history) == (6, 0.7, [{"step": 6}])
+    for _ in range(6):
+        resumed.train_step()
+    assert same(whole.state(), resumed.state())
+    assert whole.mean_loss() == resumed.mean_loss()
+
+
+def test_the_best_weights_are_kept_and_a_tie_keeps_the_earlier() -> None:
+    fit = trainer()
+    fit.train_step()
+    assert fit.record(0.6, {"step": 1})
+    kept = {k: v.clone() for k, v in fit.network.state_dict().items()}
+    fit.train_step()
+    assert not fit.record(0.6, {"step": 2})
+    assert fit.best_step == 1
+    assert same(fit.best_state, kept)
+    assert not same(dict(fit.network.state_dict()), kept)
+
+
+def test_the_schedule_warms_up_and_ends_at_zero() -> None:
+    settings = replace(SETTINGS, steps=100, lr=1.0)
+    rates = [settings.lr_at(step) for step in range(100)]
+    assert rates[0] < rates[4]
+    assert max(rates) == pytest.approx(1, abs=0.02)
+    assert rates[-1] < 0.01
+    constant = replace(settings, schedule="constant")
+    assert {constant.lr_at(step) for step in range(10, 100)} == {1.0}
+
+
+def test_divergence_is_a_failed_gate() -> None:
+    fit = trainer(replace(SETTINGS, optimizer="sgd-momentum", lr=1e30))
+    for _ in range(3):
+        fit.train_step()
+    with pytest.raises(GateError, match="diverged"):
+        fit.mean_loss()
+
+
+def test_it_learns_what_it_has_not_seen() -> None:
+    settings = replace(SETTINGS, steps=40, augmentation="none")
+    fit = trainer(settings)
+    for _ in range(settings.steps):
+        fit.train_step()
+    pixels, values = blobs(200, seed=9)
+    logits = in_blocks(fit.network.eval().logits, pixels, "cpu")
+    for k in range(2):
+        positive, negative = logits[values[:, k] == 1, k], logits[values[:, k] == 0, k]
+        assert (positive[:, None] > negative).mean() > 0.9
