@@ -47,22 +47,48 @@ class Known:
 class StatCache:
     """Remembered hashes of files, valid while size and time stay the same.
 
+    The file's first lines, marked ``#``, remember whole folders: the signature of the folder's
+    names, sizes and times, and what was found when it was last read. A folder whose signature is
+    as it was needs no look at its single files.
+
     Args:
         path: A TSV file (path, size, mtime_ns, sha256). Missing or damaged means empty.
     """
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
-        self.entries: dict[str, Known] = {}
+        self.folders: dict[str, tuple[str, str]] = {}
         self.changed = False
+        self._entries: dict[str, Known] | None = None
+        self._text = ""
         if path is not None:
             try:
-                lines = path.read_text(encoding="utf-8").splitlines()
-                for line in lines:
-                    name, size, mtime, sha256 = line.split("\t")
-                    self.entries[name] = Known(int(size), int(mtime), sha256)
+                with open(path, encoding="utf-8") as stream:
+                    while (line := stream.readline()).startswith("#"):
+                        name, known, finding = line[1:].rstrip("\n").split("\t")
+                        self.folders[name] = (known, finding)
+                    self._text = line + stream.read()
             except (OSError, ValueError):
-                self.entries = {}
+                self.folders, self._text = {}, ""
+
+    @property
+    def entries(self) -> dict[str, Known]:
+        """What is remembered of single files."""
+        if self._entries is None:
+            self._entries = {}
+            try:
+                for line in self._text.splitlines():
+                    name, size, mtime, sha256 = line.split("\t")
+                    self._entries[name] = Known(int(size), int(mtime), sha256)
+            except ValueError:
+                self._entries = {}
+        return self._entries
+
+    def remember(self, name: str, known: str, finding: str) -> None:
+        """Remember what was found in a folder of this signature."""
+        if self.folders.get(name) != (known, finding):
+            self.folders[name] = (known, finding)
+            self.changed = True
 
     def sha256_of(
         self, found: Iterable[tuple[str, str, os.stat_result]], *, verify: bool, label: str
@@ -106,7 +132,8 @@ class StatCache:
         target = path or self.path
         if target is None:
             return
-        text = "".join(
+        text = "".join(f"#{name}\t{one}\t{two}\n" for name, (one, two) in self.folders.items())
+        text += "".join(
             f"{name}\t{known.size}\t{known.mtime_ns}\t{known.sha256}\n"
             for name, known in self.entries.items()
             if "\t" not in name and "\n" not in name
@@ -137,6 +164,32 @@ def walk(folder: Path) -> Iterator[tuple[str, str, os.stat_result]]:
         stack.extend(reversed(folders))
 
 
+def signature(folder: Path) -> str:
+    """A hash of the names, sizes and times of all visible files below ``folder``."""
+    digest = hashlib.sha256()
+    stack = [("", str(folder))]
+    while stack:
+        prefix, path = stack.pop()
+        lines = []
+        try:
+            entries = list(os.scandir(path))
+        except OSError as error:
+            raise InputError(f"cannot list the folder: {error.strerror}", file=path) from None
+        for entry in entries:
+            name = entry.name
+            if name[0] == ".":
+                continue
+            if entry.is_dir():
+                stack.append((f"{prefix}{name}/", entry.path))
+            else:
+                stat = entry.stat()
+                lines.append(f"{name}\t{stat.st_size}\t{stat.st_mtime_ns}\n")
+        lines.sort()
+        stack.sort(reverse=True)
+        digest.update(f"{prefix}\n{''.join(lines)}".encode())
+    return digest.hexdigest()
+
+
 def fingerprint_input(role: str, path: Path, cache: StatCache, *, verify: bool = False) -> InputRef:
     """Identify an input.
 
@@ -156,13 +209,19 @@ def fingerprint_input(role: str, path: Path, cache: StatCache, *, verify: bool =
         if path.is_dir():
             if (path / "run.json").exists() or (path / "result.json").exists():
                 return InputRef(role, path, _of_run(path, verify=verify))
+            now = signature(path)
+            before, finding = cache.folders.get(role, ("", ""))
+            if now == before and not verify:
+                return InputRef(role, path, finding)
             found = [(f"{role}/{name}", full, stat) for name, full, stat in walk(path)]
             if not found:
                 raise InputError("the folder is empty", file=path)
             hashes = cache.sha256_of(found, verify=verify, label=f"hashing {path.name}")
             cut = len(role) + 1
             lines = "".join(f"{name[cut:]}\t{sha}\n" for name, sha in sorted(hashes.items()))
-            return InputRef(role, path, "folder:" + files.sha256_bytes(lines.encode()))
+            ref = InputRef(role, path, "folder:" + files.sha256_bytes(lines.encode()))
+            cache.remember(role, now, ref.fingerprint)
+            return ref
         stat = path.stat()
         hashes = cache.sha256_of(
             [(f"{role}:{path.name}", str(path), stat)], verify=verify, label=f"hashing {path.name}"
@@ -272,20 +331,35 @@ def changed_output(folder: Path, result: dict[str, Any], *, verify: bool = False
 
     Sizes and times tell whether to believe the recorded hashes; ``verify`` reads everything.
     """
+    cache = StatCache(folder / CACHE / "stat.tsv")
+    now = signature(folder)
+    recorded = _recorded(result)
+    if not verify and cache.folders.get("outputs") == (now, recorded):
+        return None
     expected = {
         name: (entry["bytes"], entry["sha256"]) for name, entry in result["outputs"].items()
     }
-    cache = StatCache(folder / CACHE / "stat.tsv")
-    if not verify and INDEX in expected:
-        problem = _compare(folder, {INDEX: expected[INDEX]}, cache, verify)
-        if problem is not None:
-            return problem
+    problem = None
     if INDEX in expected:
-        expected.update(read_index(folder))
-    problem = _compare(folder, expected, cache, verify)
+        problem = _compare(folder, {INDEX: expected[INDEX]}, cache, verify)
+        if problem is None:
+            expected.update(read_index(folder))
+    problem = problem or _compare(folder, expected, cache, verify)
+    if problem is None:
+        cache.remember("outputs", now, recorded)
     if cache.changed:
         cache.save()
     return problem
+
+
+def remember_outputs(folder: Path, result: dict[str, Any], cache: StatCache) -> None:
+    """Note that a folder holds now what its ``result.json`` says, so that it need not be read."""
+    cache.remember("outputs", signature(folder), _recorded(result))
+    cache.save(folder / CACHE / "stat.tsv")
+
+
+def _recorded(result: dict[str, Any]) -> str:
+    return files.sha256_bytes(files.canonical_json(result["outputs"]).encode())
 
 
 def _compare(

@@ -548,7 +548,7 @@ def _work(
             "provenance": _provenance(argv),
         }
         files.write_text(out / RUN, files.pretty_json(record))
-    if cache.entries:
+    if inputs:
         cache.save(out / fingerprints.CACHE / "inputs.tsv")
     run = Run(out, stage.NAME, config, inputs, fingerprint, resumed=state == "incomplete")
     with (
@@ -560,11 +560,12 @@ def _work(
             console.say(f"{out}: going on with the run that was interrupted")
         summary = stage.run(config, run)
     (out / PROGRESS).unlink(missing_ok=True)
+    outputs, known = _outputs(out)
     result = {
         "format": RUN_FORMAT,
         "stage": stage.NAME,
         "fingerprint": fingerprint,
-        "outputs": _outputs(out),
+        "outputs": outputs,
         "summary": summary,
         "counts": run.counts,
         "gates": run.gates,
@@ -572,10 +573,11 @@ def _work(
         "seconds": round(time.monotonic() - started, 3),
     }
     files.write_text(out / RESULT, files.pretty_json(result))
+    fingerprints.remember_outputs(out, result, known)
     return Outcome(out, "done", fingerprints.read_json(out / RESULT), run.gates)
 
 
-def _outputs(out: Path) -> dict[str, dict[str, Any]]:
+def _outputs(out: Path) -> tuple[dict[str, dict[str, Any]], fingerprints.StatCache]:
     """Hash what the stage left; files that ``files.tsv`` lists are covered by its own hash."""
     indexed = fingerprints.read_index(out)
     cache = fingerprints.StatCache(None)
@@ -588,5 +590,4 @@ def _outputs(out: Path) -> dict[str, dict[str, Any]]:
         cache.entries[name] = fingerprints.Known(stat.st_size, stat.st_mtime_ns, sha256)
         if name not in indexed:
             outputs[name] = {"sha256": sha256, "bytes": stat.st_size}
-    cache.save(out / fingerprints.CACHE / "stat.tsv")
-    return outputs
+    return outputs, cache

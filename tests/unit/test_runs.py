@@ -234,7 +234,7 @@ def test_index_covers_a_tree_of_outputs(tmp_path: Path) -> None:
     (folder / "images" / "a.png").write_bytes(b"pixels")
     row = f"images/a.png\t6\t{files.sha256_bytes(b'pixels')}\n"
     (folder / "files.tsv").write_text(row)
-    outputs = runs._outputs(folder)
+    outputs, _ = runs._outputs(folder)
     assert set(outputs) == {"files.tsv"}
     result = {"outputs": outputs}
     assert fingerprints.changed_output(folder, result) is None
