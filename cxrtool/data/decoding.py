@@ -1,0 +1,169 @@
+"""Decoding: any common form of radiograph to 8-bit gray at its full size.
+
+In: image files, encoded bytes or arrays. Out: a Pillow image of mode L, and what was converted.
+
+16-bit gray maps 0..65535 linearly to 0..255, or 0..4095 where no value exceeds 4095 (12-bit data
+in a 16-bit file); transparency is laid over black; an EXIF orientation is applied. JPEGs are
+decoded at full size (no DCT scaling), so that a JPEG and its lossless copy give the same pixels and
+the same key; of colour JPEGs only the luma is decoded.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from cxrtool.errors import InputError
+
+#: Larger images are refused as decompression bombs (Pillow's own warning limit).
+MAX_PIXELS = 89_478_485
+_BOMB = f"more than {MAX_PIXELS:,} pixels (decompression bomb)"
+#: What Pillow may try. No format that runs another program (EPS) or holds documents.
+_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000", "PPM", "MPO")
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A gray image.
+
+    Attributes:
+        image: Pillow image of mode L, dark = air.
+        conversion: What had to be done, "" for 8-bit gray (counted and reported by ``prepare``).
+    """
+
+    image: Image.Image
+    conversion: str = ""
+
+
+def open_gray(source: Path | bytes | np.ndarray) -> Decoded:
+    """Decode one image of any supported form to 8-bit gray at its full size.
+
+    Args:
+        source: A file, encoded bytes, or gray pixels [H, W] uint8 or uint16.
+
+    Raises:
+        InputError: Not an image, truncated, a decompression bomb, several frames, or a form without
+            a known gray range. Carries ``file`` when ``source`` is a path.
+    """
+    if isinstance(source, np.ndarray):
+        return _from_array(source)
+    file = source if isinstance(source, Path) else None
+    if file is not None:
+        if file.is_dir():
+            raise InputError("a directory where an image file should be", file=file)
+        try:
+            if file.stat().st_size == 0:
+                raise InputError("the file is empty (zero bytes)", file=file)
+        except FileNotFoundError:
+            raise InputError("no such image file", file=file) from None
+        except OSError as error:
+            raise InputError(f"cannot be read: {error.strerror}", file=file) from None
+    elif not source:
+        raise InputError("the image is empty (zero bytes)")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(file or io.BytesIO(source), formats=_FORMATS) as image:  # type: ignore[arg-type]
+                return _to_gray(image, file)
+    except Image.DecompressionBombError:
+        raise InputError(
+            f"more than {MAX_PIXELS:,} pixels (decompression bomb)", file=file
+        ) from None
+    except UnidentifiedImageError:
+        raise InputError("not an image that can be read", file=file) from None
+    except PermissionError:
+        raise InputError("no permission to read", file=file) from None
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        # Pillow raises all of these for damaged files, depending on where the damage is.
+        raise InputError(f"damaged image: {error}", file=file) from None
+
+
+def _to_gray(image: Image.Image, file: Path | None) -> Decoded:
+    """Bring an opened Pillow image to mode L."""
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise InputError(
+            f"{width} x {height} px is more than {MAX_PIXELS:,} pixels (decompression bomb)",
+            file=file,
+        )
+    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
+        raise InputError(f"{image.n_frames} frames where one is expected", file=file)  # type: ignore[attr-defined]
+    mode, conversion = image.mode, ""
+    if mode == "RGB" and image.format == "JPEG":
+        image.draft("L", image.size)
+        conversion = "colour"
+    image.load()
+    mode = image.mode
+    if mode == "L":
+        gray: Image.Image = image
+    elif mode.startswith("I;16") or mode == "I":
+        array = np.asarray(image)
+        if int(array.min()) < 0 or int(array.max()) > 65535:
+            raise InputError("integer pixels outside 0..65535", file=file)
+        gray, conversion = _scale_16(array.astype(np.uint16, copy=False))
+    elif mode == "1":
+        gray, conversion = image.convert("L"), "black and white"
+    elif mode in ("LA", "RGBA", "PA", "La", "RGBa") or "transparency" in image.info:
+        colour = image.convert("RGBA")
+        ground = Image.new("RGBA", colour.size, (0, 0, 0, 255))
+        gray = Image.alpha_composite(ground, colour).convert("L")
+        conversion = "transparency"
+    elif mode == "P":
+        gray, conversion = image.convert("RGB").convert("L"), "palette"
+    elif mode == "CMYK":
+        gray, conversion = image.convert("RGB").convert("L"), "CMYK"
+    elif mode in ("RGB", "YCbCr", "LAB", "HSV"):
+        gray, conversion = image.convert("RGB").convert("L"), "colour"
+    else:
+        raise InputError(f"pixels of mode {mode} have no known gray range", file=file)
+    turn = _TURNS.get(_orientation(image))
+    if turn is not None:
+        gray = gray.transpose(turn)
+        conversion = f"{conversion}, turned by EXIF" if conversion else "turned by EXIF"
+    return Decoded(gray, conversion)
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 where there is none or the tag is damaged."""
+    try:
+        return int(image.getexif().get(0x0112, 1))
+    except (OSError, SyntaxError, ValueError, TypeError, KeyError):
+        return 1
+
+
+def _from_array(array: np.ndarray) -> Decoded:
+    if array.ndim != 2 or array.size == 0:
+        raise InputError(f"an array of shape {array.shape} where [H, W] is expected")
+    if array.size > MAX_PIXELS:
+        raise InputError(_BOMB)
+    if array.dtype == np.uint8:
+        return Decoded(Image.fromarray(np.ascontiguousarray(array)))
+    if array.dtype == np.uint16:
+        # An opener has already scaled its data to the full range: no guess about 12 bits here.
+        return Decoded(_divide(array, 65535), "16-bit gray")
+    raise InputError(f"an array of {array.dtype} where uint8 or uint16 is expected")
+
+
+def _scale_16(array: np.ndarray) -> tuple[Image.Image, str]:
+    if int(array.max()) <= 4095:
+        return _divide(array, 4095), "12-bit gray in 16 bits"
+    return _divide(array, 65535), "16-bit gray"
+
+
+def _divide(array: np.ndarray, top: int) -> Image.Image:
+    table = np.rint(np.arange(top + 1) * (255.0 / top)).astype(np.uint8)
+    return Image.fromarray(table[array])

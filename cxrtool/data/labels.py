@@ -1,0 +1,281 @@
+"""Labels: names, what an uncertain or a blank cell means, and the arrays a network is trained on.
+
+In: the label columns of a manifest (``1``, ``0``, ``-1`` uncertain, blank) and two options that are
+the same everywhere. Out: targets in {0, 1} and a mask that says which of them count. A label that
+the source does not cover is masked in every loss and metric, whatever the options say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import pandas as pd
+
+from cxrtool.config import Option
+from cxrtool.data.maps import canonical
+from cxrtool.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from cxrtool.data.manifest import Dataset
+
+__all__ = [
+    "CHEXPERT",
+    "NIH",
+    "NO_FINDING",
+    "LabelPolicy",
+    "PolicyOptions",
+    "canonical",
+    "is_view_frontal",
+    "is_view_lateral",
+    "label_arrays",
+    "label_codes",
+    "label_positions",
+]
+
+#: The 14 observations of CheXpert (Irvin et al., AAAI 2019), its spelling and its order.
+CHEXPERT = (
+    "No Finding",
+    "Enlarged Cardiomediastinum",
+    "Cardiomegaly",
+    "Lung Opacity",
+    "Lung Lesion",
+    "Edema",
+    "Consolidation",
+    "Pneumonia",
+    "Atelectasis",
+    "Pneumothorax",
+    "Pleural Effusion",
+    "Pleural Other",
+    "Fracture",
+    "Support Devices",
+)
+#: The 14 findings of NIH ChestX-ray14 (Wang et al., CVPR 2017) in the spelling of its table.
+NIH = (
+    "Atelectasis",
+    "Cardiomegaly",
+    "Consolidation",
+    "Edema",
+    "Effusion",
+    "Emphysema",
+    "Fibrosis",
+    "Hernia",
+    "Infiltration",
+    "Mass",
+    "Nodule",
+    "Pleural_Thickening",
+    "Pneumonia",
+    "Pneumothorax",
+)
+NO_FINDING = "No Finding"
+
+UNCERTAIN = ("ones", "zeros", "ignore")
+BLANK = ("zeros", "ignore")
+
+_FRONTAL = {"PA", "AP", "FRONTAL", "POSTEROANTERIOR", "ANTEROPOSTERIOR", "AP_SUPINE", "AP_ERECT"}
+_FRONTAL |= {"AP_HORIZONTAL", "AP_AXIAL", "PA_AP", "AP_PA", "PA/AP", "AP/PA"}
+_LATERAL = {"L", "LL", "RL", "LATERAL", "LLAT", "RLAT", "LAT", "XTL"}
+_LATERAL |= {"LEFT_LATERAL", "RIGHT_LATERAL"}
+
+
+def _view_is(views: Any, known: set[str]) -> Any:
+    if isinstance(views, str):
+        return views.strip().upper().replace(" ", "_") in known
+    codes, names = pd.factorize(np.asarray(views, dtype=object))
+    hit = np.array([_view_is(str(name), known) for name in names], dtype=bool)
+    return hit[codes] if len(names) else np.zeros(len(codes), bool)
+
+
+def is_view_frontal(views: Any) -> Any:
+    """Whether a view, as sources spell it, is frontal (PA, AP, supine ...).
+
+    Args:
+        views: One name, or any sequence of names.
+
+    Returns:
+        bool, or a bool array [N].
+    """
+    return _view_is(views, _FRONTAL)
+
+
+def is_view_lateral(views: Any) -> Any:
+    """Whether a view is lateral; as `is_view_frontal`. Obliques and the like are neither."""
+    return _view_is(views, _LATERAL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyOptions:
+    """The two label options, the same in every command that reads labels."""
+
+    uncertain: Annotated[
+        str,
+        Option(
+            "What -1 means: ones, zeros, ignore (left out of loss and metric), or a TOML file with"
+            " `default = ...` and a line for each label that differs.",
+            metavar="ones|zeros|ignore|FILE",
+        ),
+    ] = "ones"
+    blank: Annotated[
+        str,
+        Option(
+            "What a blank means in a label that the source covers: zeros (not mentioned = absent)"
+            " or ignore.",
+            choices=BLANK,
+        ),
+    ] = "zeros"
+
+
+@dataclass(frozen=True)
+class LabelPolicy:
+    """What the cells of a manifest mean to a network; stored in every model.
+
+    Attributes:
+        uncertain: One of `UNCERTAIN`, or a mapping from label to one of them with the key ``*`` for
+            all others.
+        blank: One of `BLANK`.
+    """
+
+    uncertain: str | Mapping[str, str] = "ones"
+    blank: str = "zeros"
+
+    @classmethod
+    def from_options(cls, options: PolicyOptions) -> LabelPolicy:
+        """Read the options, and the file that ``uncertain`` may name.
+
+        Raises:
+            UsageError: Neither a policy nor a file.
+            InputError: The file is not a TOML table of policies.
+        """
+        if options.uncertain in UNCERTAIN:
+            return cls(options.uncertain, options.blank)
+        path = Path(options.uncertain)
+        if not path.is_file():
+            raise UsageError(
+                f"--uncertain {options.uncertain}: neither a policy nor a file",
+                hint="use " + ", ".join(UNCERTAIN) + ", or a TOML file",
+            )
+        return cls(_read_policy(path), options.blank)
+
+    def of(self, label: str) -> str:
+        """The policy for the uncertain cells of one label."""
+        if isinstance(self.uncertain, str):
+            return self.uncertain
+        return self.uncertain.get(label, self.uncertain.get("*", "ones"))
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able form; equal policies give equal JSON."""
+        uncertain = self.uncertain
+        if not isinstance(uncertain, str):
+            uncertain = {name: uncertain[name] for name in sorted(uncertain)}
+        return {"uncertain": uncertain, "blank": self.blank}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> LabelPolicy:
+        """The inverse of `to_json`."""
+        return cls(record["uncertain"], record["blank"])
+
+    def difference(self, other: LabelPolicy) -> str | None:
+        """Say in words how two policies differ, naming both values; None where they agree."""
+        mine, theirs = self.to_json(), other.to_json()
+        parts = [f"--{k} {mine[k]} against {theirs[k]}" for k in mine if mine[k] != theirs[k]]
+        return ", ".join(parts) or None
+
+
+def _read_policy(path: Path) -> dict[str, str]:
+    import tomllib
+
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"not a TOML file: {error}", file=path) from None
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", file=path) from None
+    policy: dict[str, str] = {}
+    for name, value in {"default": "ones", **table}.items():
+        if value not in UNCERTAIN:
+            raise InputError(
+                f"{value!r} is not a policy",
+                file=path,
+                column=name,
+                hint='one line a label, such as "Edema" = "zeros"; ' + ", ".join(UNCERTAIN),
+            )
+        policy["*" if name == "default" else name] = value
+    return policy
+
+
+def label_positions(labels: tuple[str, ...], wanted: tuple[str, ...] | list[str]) -> list[int]:
+    """Positions of wanted labels among those of a data set, other spellings of them included.
+
+    Raises:
+        InputError: A wanted label is not there; the message names those that are.
+    """
+    places = {canonical(name): index for index, name in enumerate(labels)}
+    places.update({name: index for index, name in enumerate(labels)})
+    found = []
+    for name in wanted:
+        index = places.get(name, places.get(canonical(name)))
+        if index is None:
+            raise InputError(f"unknown label {name!r}", hint="the labels are " + ", ".join(labels))
+        found.append(index)
+    return found
+
+
+#: Codes of `label_codes`.
+BLANK_CODE = -2
+_CODES = {"1": 1, "0": 0, "-1": -1, "": BLANK_CODE}
+
+
+def label_codes(dataset: Dataset, rows: np.ndarray | None = None) -> np.ndarray:
+    """The label cells as they stand: int8 [N, L] of 1, 0, -1 (uncertain) and -2 (blank)."""
+    table = dataset.table
+    out = np.full((len(table), len(dataset.info.labels)), BLANK_CODE, np.int8)
+    for column, name in enumerate(dataset.info.labels):
+        places, values = pd.factorize(table[name])
+        out[:, column] = np.array([_CODES[str(v)] for v in values] or [BLANK_CODE], np.int8)[places]
+    return out if rows is None else out[rows]
+
+
+def label_arrays(
+    dataset: Dataset, rows: np.ndarray | None, policy: LabelPolicy
+) -> tuple[np.ndarray, np.ndarray]:
+    """Targets and mask of the given rows under a policy.
+
+    Args:
+        dataset: A data set.
+        rows: Row positions [N]; None for all.
+        policy: What uncertain and blank mean.
+
+    Returns:
+        ``(values, mask)``: float32 [N, L] in {0, 1}, and bool [N, L]; where the mask is False the
+        value is 0 and must be left out of losses and metrics.
+
+    Raises:
+        InputError: A policy names a label that the data set does not have.
+    """
+    info = dataset.info
+    if not isinstance(policy.uncertain, str):
+        unknown = set(policy.uncertain) - {"*"} - set(info.labels)
+        if unknown:
+            raise InputError(
+                f"--uncertain names {', '.join(sorted(unknown))}, which {dataset.path} has not",
+                hint="the labels are " + ", ".join(info.labels),
+            )
+    codes = label_codes(dataset, rows)
+    values = (codes == 1).astype(np.float32)
+    mask = np.ones(codes.shape, bool)
+    for column, name in enumerate(info.labels):
+        uncertain = codes[:, column] == -1
+        rule = policy.of(name)
+        if rule == "ones":
+            values[uncertain, column] = 1
+        elif rule == "ignore":
+            mask[uncertain, column] = False
+        if not info.covered[column]:
+            mask[:, column] = False
+            values[:, column] = 0
+    if policy.blank == "ignore":
+        mask &= codes != BLANK_CODE
+    return values, mask

@@ -1,0 +1,146 @@
+"""The dataset directory: ``dataset.json``, ``manifest.csv`` and ``images/``.
+
+In: a directory written by prepare, extract-reports, synthesize or edit. Out: a `Dataset`, checked
+as a whole. The way back is `cxrtool.data.writer.DatasetWriter`, the one place that writes such
+directories, so that real, edited and synthetic images have the same form.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cxrtool.data.schema import (
+    AGE,
+    DATASET,
+    FINDINGS,
+    FIRST,
+    IMAGE,
+    IMAGES,
+    IMPRESSION,
+    INDEX,
+    MANIFEST,
+    ORIGIN,
+    PATIENT,
+    PATIENT_KEY,
+    PIXEL_KEY,
+    PROMPT,
+    REPORT,
+    SEX,
+    SOURCE,
+    SPLIT,
+    SPLITS,
+    STUDY,
+    SYNTHETIC,
+    VIEW,
+    DatasetInfo,
+    check_table,
+)
+from cxrtool.data.tables import read_table, require_columns
+from cxrtool.data.writer import DatasetWriter
+from cxrtool.errors import InputError
+
+__all__ = [
+    "AGE",
+    "DATASET",
+    "FINDINGS",
+    "FIRST",
+    "IMAGE",
+    "IMAGES",
+    "IMPRESSION",
+    "INDEX",
+    "MANIFEST",
+    "ORIGIN",
+    "PATIENT",
+    "PATIENT_KEY",
+    "PIXEL_KEY",
+    "PROMPT",
+    "REPORT",
+    "SEX",
+    "SOURCE",
+    "SPLIT",
+    "SPLITS",
+    "STUDY",
+    "SYNTHETIC",
+    "VIEW",
+    "Dataset",
+    "DatasetInfo",
+    "DatasetWriter",
+    "load_dataset",
+    "load_info",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A dataset directory in memory (the table; pixels come from `cxrtool.data.cache`).
+
+    Attributes:
+        path: The directory.
+        info: Content of ``dataset.json``.
+        table: The manifest, every cell `str`, "" = blank; at least the columns of `FIRST`, the
+            labels, ``pixel_key`` and ``patient_key``.
+    """
+
+    path: Path
+    info: DatasetInfo
+    table: pd.DataFrame
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Label names in order."""
+        return self.info.labels
+
+    def column(self, name: str, rows: np.ndarray | None = None) -> np.ndarray:
+        """One column as an object array of `str` [N]; blanks where there is no such column."""
+        if name not in self.table.columns:
+            return np.full(len(self.table) if rows is None else len(rows), "", dtype=object)
+        values = self.table[name].to_numpy(dtype=object)
+        return values if rows is None else values[rows]
+
+    def image_path(self, row: int) -> Path:
+        """The file of one row."""
+        return self.path / str(self.table[IMAGE].iloc[row])
+
+
+def load_info(path: Path) -> DatasetInfo:
+    """Read ``dataset.json`` alone.
+
+    Raises:
+        InputError: Not a dataset directory, or a damaged one.
+    """
+    file = path / DATASET
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        what = "not a dataset directory (no dataset.json)" if path.is_dir() else "no such folder"
+        raise InputError(what, file=path, hint="make one with `cxr prepare`") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read: {error}", file=file) from None
+    if not isinstance(record, dict):
+        raise InputError("is not a JSON object", file=file)
+    return DatasetInfo.from_json(record, file)
+
+
+def load_dataset(path: Path) -> Dataset:
+    """Read a dataset directory and check all of it but the pixels.
+
+    Raises:
+        InputError: Names file, row and column of the first thing that is wrong.
+    """
+    info = load_info(path)
+    file = path / MANIFEST
+    table = read_table(file, check_width=False)
+    require_columns(table, (IMAGE, *info.labels), file)
+    for name in (*FIRST, PIXEL_KEY, PATIENT_KEY):
+        if name not in table.columns:
+            table[name] = "real" if name == SOURCE else ""
+    check_table(table, info, file)
+    return Dataset(path, info, table)

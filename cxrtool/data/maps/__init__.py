@@ -1,0 +1,84 @@
+"""Name maps: data files that say which label of a source is which label of ours.
+
+In: a TOML file with a table ``[labels]``, old name = new name. Out: a dictionary, and `canonical`,
+the common spelling of a label. Several old names may go to one new name; their cells are then joined
+by 1 > -1 > 0 > blank, as reports are aggregated (Irvin et al. 2019).
+"""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from importlib import resources
+from pathlib import Path
+
+from cxrtool.errors import InputError, UsageError
+
+SYNONYMS = "synonyms"
+
+
+def builtin_names() -> tuple[str, ...]:
+    """Names of the maps that come with the package."""
+    found = resources.files(__package__).iterdir()
+    return tuple(sorted(f.name[:-5] for f in found if f.name.endswith(".toml")))
+
+
+@functools.cache
+def builtin(name: str) -> dict[str, str]:
+    """A map that comes with the package; empty where there is none of this name."""
+    if name not in builtin_names():
+        return {}
+    text = resources.files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    labels: dict[str, str] = tomllib.loads(text)["labels"]
+    return labels
+
+
+def load_map(name: str) -> dict[str, str]:
+    """A map by the name of a built-in one or by the path of a file.
+
+    Raises:
+        UsageError: Neither a built-in map nor a file.
+        InputError: The file is no TOML with a table ``[labels]`` of texts.
+    """
+    if name in builtin_names():
+        return builtin(name)
+    path = Path(name)
+    if not path.is_file():
+        raise UsageError(
+            f"--map-labels {name}: neither a file nor a built-in map",
+            hint="built in: " + ", ".join(builtin_names()),
+        )
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"not a TOML file: {error}", file=path) from None
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", file=path) from None
+    labels = table.get("labels")
+    good = isinstance(labels, dict) and all(isinstance(v, str) and v for v in labels.values())
+    if not good:
+        raise InputError(
+            "has no table [labels] of texts",
+            file=path,
+            hint='such as:  [labels]  "Effusion" = "Pleural Effusion"',
+        )
+    return dict(labels)
+
+
+def _plain(label: str) -> str:
+    return " ".join(label.replace("_", " ").replace("-", " ").casefold().split())
+
+
+@functools.cache
+def _synonyms() -> dict[str, str]:
+    table = {_plain(old): new for old, new in builtin(SYNONYMS).items()}
+    table.update({_plain(new): new for new in builtin(SYNONYMS).values()})
+    return table
+
+
+def canonical(label: str) -> str:
+    """The common spelling of a label, ``Effusion`` and ``pleural_effusion`` alike.
+
+    Labels that are in no map keep their own spelling.
+    """
+    return _synonyms().get(_plain(label), label)

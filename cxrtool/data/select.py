@@ -1,0 +1,158 @@
+"""Row selection, declared once and taken by every command that reads a dataset directory.
+
+In: a data set and three options. Out: row positions. The fraction is nested and by patient: every
+patient has one fixed place in an order that depends on nothing but the namespace and the patient,
+and a fraction takes the head of that order, so the 1 % set lies inside the 10 % set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+
+from cxrtool.config import Option
+from cxrtool.data.labels import is_view_frontal, is_view_lateral
+from cxrtool.data.manifest import IMAGE, PATIENT, PIXEL_KEY, SPLIT, STUDY, VIEW, Dataset
+from cxrtool.errors import InputError
+
+VIEWS = ("frontal", "lateral", "all")
+SPLIT_CHOICES = ("train", "val", "test", "all")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectionOptions:
+    """Which rows of a data set a command uses."""
+
+    view: Annotated[
+        str,
+        Option(
+            "Views to use; frontal and lateral have an effect where views are known.", choices=VIEWS
+        ),
+    ] = "frontal"
+    split: Annotated[str, Option("Part of the data set to use.", choices=SPLIT_CHOICES)] = "train"
+    fraction: Annotated[
+        float,
+        Option("Share of the patients of that part, nested: 0.01 lies inside 0.1.", min=0, max=1),
+    ] = 1.0
+
+
+def select_rows(
+    dataset: Dataset,
+    opts: SelectionOptions,
+    split: str | None = None,
+    *,
+    allow_empty: bool = False,
+) -> np.ndarray:
+    """The rows that the options name.
+
+    Args:
+        dataset: A data set.
+        opts: The options.
+        split: Another part than ``opts.split``, such as the validation rows of a training command.
+            ``fraction`` describes ``opts.split``, so it is not applied to another part.
+        allow_empty: Return no rows instead of raising.
+
+    Returns:
+        int64 positions, ascending.
+
+    Raises:
+        InputError: Nothing is left; says which option left nothing.
+    """
+    part = opts.split if split is None else split
+    keep = np.ones(len(dataset), bool)
+    if part != "all":
+        keep &= dataset.column(SPLIT) == part
+    left_by_split = int(keep.sum())
+    if opts.fraction < 1 and part == opts.split and left_by_split:
+        keep &= _in_fraction(dataset, keep, opts.fraction)
+    left_by_fraction = int(keep.sum())
+    if opts.view != "all":
+        views = dataset.column(VIEW)
+        # "Where views are known": a set without any view is taken whole; in a set with views, a
+        # row without one is neither frontal nor lateral.
+        if (views != "").any():
+            test = is_view_frontal if opts.view == "frontal" else is_view_lateral
+            keep &= test(views)
+    rows = np.flatnonzero(keep).astype(np.int64)
+    if len(rows) or allow_empty:
+        return rows
+    where = f"{dataset.path}: no row is left"
+    if not len(dataset):
+        raise InputError(f"{where}: the data set is empty")
+    if not left_by_split:
+        known = sorted(set(dataset.column(SPLIT)) - {""})
+        has = "its splits are " + ", ".join(known) if known else "it has no splits"
+        raise InputError(
+            f"{where} by --split {part}; {has}",
+            hint="use another --split, or prepare the data with --split 0.8,0.1,0.1",
+        )
+    if not left_by_fraction:
+        raise InputError(f"{where} by --fraction {opts.fraction:g}")
+    raise InputError(
+        f"{where} by --view {opts.view}; its views are "
+        + ", ".join(sorted(set(dataset.column(VIEW)))[:8]),
+        hint="use --view all",
+    )
+
+
+def patient_groups(dataset: Dataset, rows: np.ndarray | None = None) -> np.ndarray:
+    """Which rows belong to the same person, for resampling and for splits.
+
+    The patient where ids are known; else the images with identical pixels; else the study; else the
+    row itself.
+
+    Returns:
+        int64 [N], equal numbers for rows of one group; numbered in order of first appearance.
+    """
+    codes, _ = pd.factorize(units(dataset.table))
+    chosen = codes if rows is None else pd.factorize(codes[rows])[0]
+    return np.asarray(chosen, np.int64)
+
+
+def units(table: pd.DataFrame) -> np.ndarray:
+    """The name of the group of every row (see `patient_groups`): object array [N] of `str`."""
+    blank = np.full(len(table), "", dtype=object)
+
+    def column(name: str) -> np.ndarray:
+        return table[name].to_numpy(dtype=object) if name in table.columns else blank
+
+    out = blank.copy()
+    for prefix, name in (("p", PATIENT), ("x", PIXEL_KEY), ("s", STUDY), ("i", IMAGE)):
+        cells = column(name)
+        fill = (out == "") & (cells != "")
+        if fill.any():
+            out[fill] = prefix + ":" + cells[fill]
+    rest = np.flatnonzero(out == "")
+    out[rest] = [f"row:{index}" for index in rest]
+    return out
+
+
+def places(names: np.ndarray, salt: str) -> np.ndarray:
+    """A fixed pseudo-random order: float64 [N] in [0, 1), a function of name and salt alone."""
+    codes, unique = pd.factorize(np.asarray(names, dtype=object))
+    start = hashlib.sha256(salt.encode("utf-8"))
+    values = np.empty(len(unique), np.float64)
+    for index, name in enumerate(unique):
+        digest = start.copy()
+        digest.update(b"\0" + str(name).encode("utf-8"))
+        values[index] = int.from_bytes(digest.digest()[:8], "big") / 2**64
+    return values[codes]
+
+
+def _in_fraction(dataset: Dataset, keep: np.ndarray, fraction: float) -> np.ndarray:
+    """Rows of the first ``ceil(fraction * patients)`` patients among the rows of ``keep``."""
+    names = units(dataset.table)
+    codes, unique = pd.factorize(names[keep])
+    order = np.lexsort((unique.astype(str), places(unique, f"fraction/{dataset.info.namespace}")))
+    chosen = np.zeros(len(unique), bool)
+    # 0.1 * 30 is 3.0000000000000004 in floats.
+    count = math.ceil(round(fraction * len(unique), 9)) if fraction > 0 else 0
+    chosen[order[:count]] = True
+    out = np.zeros(len(keep), bool)
+    out[np.flatnonzero(keep)] = chosen[codes]
+    return out
