@@ -2,8 +2,8 @@
 
 In: unit embeddings of the pairs of one batch, [N, D] each, and a group number a pair. Out: a
 scalar. Reports repeat themselves ("no acute cardiopulmonary process"), and InfoNCE (Radford et al.
-2021, CLIP, figure 3) calls every other pair of the batch a negative, also one that says it too. Here
-all pairs of one group share the target mass:
+2021, CLIP, figure 3) calls every other pair of the batch a negative, also one that says the
+same. Here all pairs of one group share the target mass:
 
     P[i, j] = [g_i = g_j] / #{k : g_k = g_i},
     L = 1/2 (CE(s A B^T, P) + CE(s B A^T, P)),   s = exp(logit_scale) <= 100.

@@ -1,0 +1,79 @@
+"""How well a CLIP reads patients that it was not trained on.
+
+In: held-out pairs with their labels. Out: retrieval both ways, zero-shot AUROC a label, and the
+mean cosine between different images, which goes to 1 where the embedding collapses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cxrtool.clip.model import ClipModel
+from cxrtool.clip.retrieval import mean_recall, retrieval
+from cxrtool.clip.templates import Templates
+from cxrtool.clip.training import Pairs
+from cxrtool.clip.zeroshot import auroc, label_vectors, mean_defined, zero_shot_scores
+from cxrtool.data.images import to_float
+
+_BLOCK = 64
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Held-out pairs.
+
+    Attributes:
+        pairs: Images, texts and groups; the first wording of each row is used.
+        labels: L names.
+        values: [N, L] in {0, 1}.
+        mask: [N, L]; False where unknown.
+    """
+
+    pairs: Pairs
+    labels: Sequence[str]
+    values: np.ndarray
+    mask: np.ndarray
+
+
+@torch.no_grad()
+def embed_all(model: ClipModel, images: np.ndarray) -> Tensor:
+    """uint8 [N, H, W] -> unit vectors [N, D], in blocks."""
+    blocks = [
+        model.embed_images(to_float(images[start : start + _BLOCK]).to(model.device))
+        for start in range(0, len(images), _BLOCK)
+    ]
+    return torch.cat(blocks)
+
+
+@torch.no_grad()
+def evaluate(model: ClipModel, held: HeldOut, templates: Templates) -> dict[str, Any]:
+    """Measure a CLIP; the network is left in evaluation mode.
+
+    Returns:
+        `recall` (mean over both ways and ranks), `retrieval`, `auroc` a label (NaN where
+        undefined), `auroc_mean` over those defined, `image_cosine`.
+    """
+    model.network.eval()
+    images = embed_all(model, held.pairs.images)
+    tokens = held.pairs.tokens.to(model.device)
+    different = torch.cat([model.embed_tokens(part) for part in tokens.split(_BLOCK)])
+    texts = different[torch.from_numpy(held.pairs.texts[:, 0]).to(model.device)]
+    recalls = retrieval(images, texts, held.pairs.groups.to(model.device))
+    scores = zero_shot_scores(images, label_vectors(model, templates, held.labels))
+    areas = auroc(scores.cpu().numpy(), held.values, held.mask, held.labels)
+    n = len(images)
+    total = images.sum(dim=0)
+    cosine = (total @ total - n) / max(1, n * (n - 1))
+    return {
+        "recall": mean_recall(recalls),
+        "retrieval": recalls,
+        "auroc": areas,
+        "auroc_mean": mean_defined(areas),
+        "image_cosine": float(cosine),
+    }

@@ -1,0 +1,155 @@
+"""The text of every image: a column of the manifest, or prompts composed from the labels.
+
+In: a dataset's table and the name of a text strategy. Out: `PairTexts`: which rows have a text, one
+or more wordings of each, and which rows say the same. A strategy is a column (`rules`, `findings`,
+`impression`, `report`, `prompt`, any other); `labels` composes prompts, and so does a data set that
+has no text at all. The wording of composed prompts varies, so there rows of one label vector, not
+of one wording, are what says the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from cxrtool.clip.loss import group_numbers
+from cxrtool.clip.templates import Templates
+from cxrtool.errors import InputError
+from cxrtool.training.rng import numpy_rng
+
+LABELS = "labels"
+TEXT_COLUMNS = ("rules", "impression", "findings", "report", "prompt")
+"""Columns that mean that a data set comes with texts."""
+WORDINGS = 8
+"""Composed prompts a row; training takes another one each epoch."""
+_MAX_NEGATIVES = 3  # findings named as absent in one composed prompt
+
+
+@dataclass(frozen=True)
+class PairTexts:
+    """Texts of the rows that have one.
+
+    Attributes:
+        positions: [N] into the rows given: those with a text.
+        wordings: N lists, all of one length, of texts that mean the same.
+        groups: [N] int64; equal numbers say the same.
+        origin: "column NAME" or "labels".
+    """
+
+    positions: np.ndarray
+    wordings: list[list[str]]
+    groups: np.ndarray
+    origin: str
+
+    def distinct(self) -> int:
+        """How many different things are said."""
+        return len(np.unique(self.groups))
+
+
+def pair_texts(
+    table: pd.DataFrame,
+    strategy: str,
+    *,
+    labels: Sequence[str],
+    values: np.ndarray,
+    mask: np.ndarray,
+    templates: Templates,
+    seed: int,
+) -> PairTexts:
+    """Texts for the rows of `table`.
+
+    Args:
+        table: The chosen rows of the manifest, N of them.
+        strategy: Column name, or "labels".
+        labels: L label names.
+        values: [N, L] in {0, 1}.
+        mask: [N, L]; False where the label is unknown.
+        templates: How labels are put into words.
+        seed: Of the composed wordings.
+
+    Raises:
+        InputError: no such column although others have texts, or neither texts nor labels.
+    """
+    if strategy != LABELS:
+        filled = _column(table, strategy)
+        if filled.any():
+            return _from_column(table, strategy, filled)
+        others = [name for name in TEXT_COLUMNS if _column(table, name).any()]
+        if others:
+            raise InputError(
+                f"the chosen rows have no text in the column {strategy!r}",
+                column=strategy,
+                hint=f"use --text {others[0]}"
+                + (", or run `cxr extract-reports` first" if strategy == "rules" else "")
+                + f" (texts are in: {', '.join(others)})",
+            )
+    if not labels or not mask.any():
+        raise InputError(
+            "the chosen rows have neither texts nor known labels: there is nothing to pair with",
+            hint="add reports (cxr prepare --reports) or labels",
+        )
+    return _from_labels(table, labels, values, mask, templates, seed)
+
+
+def _column(table: pd.DataFrame, name: str) -> np.ndarray:
+    """[N] bool: rows with a text in that column."""
+    if name not in table.columns:
+        return np.zeros(len(table), dtype=bool)
+    return np.asarray(table[name].str.strip() != "", dtype=bool)
+
+
+def _from_column(table: pd.DataFrame, name: str, filled: np.ndarray) -> PairTexts:
+    texts = [" ".join(text.split()) for text in table[name]]
+    if name == "report" and "impression" in table.columns:
+        # 77 tokens are soon over, and the impression is what the report comes to.
+        texts = [_impression_first(*pair) for pair in zip(table["impression"], texts, strict=True)]
+    positions = np.flatnonzero(filled)
+    chosen = [texts[i] for i in positions]
+    groups = group_numbers(text.lower() for text in chosen)
+    return PairTexts(positions, [[text] for text in chosen], groups, f"column {name}")
+
+
+def _impression_first(impression: str, report: str) -> str:
+    start = " ".join(impression.split())
+    return f"{start} {report.replace(start, '').strip()}" if start else report
+
+
+def _from_labels(
+    table: pd.DataFrame,
+    labels: Sequence[str],
+    values: np.ndarray,
+    mask: np.ndarray,
+    templates: Templates,
+    seed: int,
+) -> PairTexts:
+    positions = np.flatnonzero(mask.any(axis=1))
+    wordings = []
+    for i in positions:
+        rng = numpy_rng("prompts", seed, str(table["image"].iloc[i]))
+        present = _where(labels, mask[i] & (values[i] > 0.5))
+        absent = _where(labels, mask[i] & (values[i] <= 0.5))
+        wordings.append([_compose(present, absent, templates, rng) for _ in range(WORDINGS)])
+    known = np.where(mask, values > 0.5, -1)[positions]
+    return PairTexts(positions, wordings, group_numbers(map(bytes, known.astype(np.int8))), LABELS)
+
+
+def _compose(
+    present: list[str], absent: list[str], templates: Templates, rng: np.random.Generator
+) -> str:
+    """One wording: every label that is there, and up to three that are not."""
+    sentences = [
+        str(rng.choice(templates.prompts(str(label), True))) for label in rng.permutation(present)
+    ]
+    if not sentences:
+        sentences = [str(rng.choice(templates.neutral))]
+    count = min(len(absent), int(rng.integers(0, _MAX_NEGATIVES + 1)))
+    chosen = [str(label) for label in rng.permutation(absent)[:count]]
+    sentences += [str(rng.choice(templates.prompts(label, False))) for label in chosen]
+    return ". ".join(sentences)
+
+
+def _where(labels: Sequence[str], chosen: np.ndarray) -> list[str]:
+    return [label for label, yes in zip(labels, chosen, strict=True) if yes]

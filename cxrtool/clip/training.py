@@ -1,0 +1,209 @@
+"""Contrastive training, one step at a time.
+
+In: pairs (uint8 images, tokens, groups) and a recipe. Out: a `Trainer` whose state after n steps is
+a pure function of pairs, recipe and seed: batches, wordings and augmentation are drawn from the
+step number, so a resumed training needs the weights, the optimizer and one number. The method is
+CLIP's (Radford et al. 2021): AdamW, linear warm-up and cosine, learned temperature clamped at 100.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cxrtool.clip.augment import mild
+from cxrtool.clip.loss import clamp_temperature, contrastive_loss
+from cxrtool.clip.model import ClipModel
+from cxrtool.clip.schedules import warmup_cosine
+from cxrtool.clip.tokens import Tokenizer
+from cxrtool.data.images import to_float
+from cxrtool.training.rng import numpy_rng, seed_for, torch_generator
+
+NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """What is trained on.
+
+    Attributes:
+        images: [N, H, W] uint8.
+        tokens: [T, context] int64, the different texts once each.
+        texts: [N, V] int64 into `tokens`: the wordings of each row.
+        groups: [N] int64; equal numbers say the same.
+    """
+
+    images: np.ndarray
+    tokens: Tensor
+    texts: np.ndarray
+    groups: Tensor
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train.
+
+    Attributes:
+        batch: Pairs a step.
+        steps: Steps in all.
+        lr: Peak learning rate.
+        warmup_frac: Share of the steps that the learning rate rises.
+        weight_decay: Of matrices; not of biases, norms, embeddings and the temperature.
+        augment: "mild" or "none".
+        lock: Parts that stay as they are: "image", "text", "norms".
+        seed: Of batches, wordings and augmentation.
+    """
+
+    batch: int
+    steps: int
+    lr: float
+    seed: int
+    warmup_frac: float = 0.1
+    weight_decay: float = 0.05
+    augment: str = "mild"
+    lock: tuple[str, ...] = ()
+
+
+def make_pairs(
+    images: np.ndarray, wordings: Sequence[Sequence[str]], groups: np.ndarray, tokenizer: Tokenizer
+) -> Pairs:
+    """Tokenize every different text once."""
+    known: dict[str, int] = {}
+    texts = np.array(
+        [[known.setdefault(text, len(known)) for text in row] for row in wordings], dtype=np.int64
+    )
+    return Pairs(images, tokenizer(list(known)), texts, torch.from_numpy(groups))
+
+
+class Trainer:
+    """The training of one CLIP.
+
+    Args:
+        model: The CLIP, which is changed in place.
+        pairs: What it is trained on.
+        recipe: How.
+    """
+
+    def __init__(self, model: ClipModel, pairs: Pairs, recipe: Recipe) -> None:
+        self.model = model
+        self.pairs = pairs
+        self.recipe = recipe
+        self.step_number = 0
+        self._frozen_norms = _lock(model.network, recipe.lock)
+        self.optimizer = torch.optim.AdamW(
+            _parameter_groups(model.network, recipe.weight_decay),
+            lr=recipe.lr,
+            betas=(0.9, 0.98),
+            eps=1e-6,
+        )
+
+    @property
+    def nimg(self) -> int:
+        """Images seen."""
+        return self.step_number * self.recipe.batch
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches that the pairs make; what is left over waits for the next shuffle."""
+        return max(1, len(self.pairs.images) // self.recipe.batch)
+
+    def batch_rows(self, step: int) -> np.ndarray:
+        """The pairs of a step: [batch] int64."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        order = numpy_rng("order", self.recipe.seed, epoch).permutation(len(self.pairs.images))
+        return order[place * self.recipe.batch : (place + 1) * self.recipe.batch]
+
+    def learning_rate(self, step: int) -> float:
+        """Of a step, counted from 0."""
+        total, batch = self.recipe.steps, self.recipe.batch
+        warmup = round(total * self.recipe.warmup_frac) * batch
+        return self.recipe.lr * warmup_cosine((step + 1) * batch, (total + 1) * batch, warmup)
+
+    def step(self) -> float:
+        """Train on one batch; returns its loss."""
+        model, recipe = self.model, self.recipe
+        rows = self.batch_rows(self.step_number)
+        images = to_float(self.pairs.images[rows]).to(model.device)
+        if recipe.augment == "mild":
+            generator = torch_generator("augment", recipe.seed, self.step_number)
+            images = mild(images, generator)
+        epoch = self.step_number // self.steps_per_epoch
+        chosen = self.pairs.texts[rows, epoch % self.pairs.texts.shape[1]]
+        different, inverse = np.unique(chosen, return_inverse=True)
+        tokens = self.pairs.tokens[torch.from_numpy(different)].to(model.device)
+
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(self.step_number)
+        model.network.train()
+        for norm in self._frozen_norms:
+            norm.eval()
+        with torch.random.fork_rng(devices=[]):  # patch dropout, where a config has it
+            torch.manual_seed(seed_for("dropout", recipe.seed, self.step_number))
+            loss = contrastive_loss(
+                model.embed_images(images),
+                model.embed_tokens(tokens)[torch.from_numpy(inverse).to(model.device)],
+                model.network.logit_scale.exp(),
+                self.pairs.groups[rows].to(model.device),
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        clamp_temperature(model.network.logit_scale)
+        self.step_number += 1
+        return float(loss.detach())
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint needs."""
+        return {
+            "step": self.step_number,
+            "network": self.model.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self.model.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step_number = int(state["step"])
+
+
+def _lock(network: Any, parts: Sequence[str]) -> list[nn.Module]:
+    """Freeze parts of a network; returns the norms whose statistics must not move either."""
+    text = getattr(network, "text", None)
+    if "image" in parts:
+        network.visual.requires_grad_(False)
+    if "text" in parts:
+        own = [text] if text is not None else [network.transformer, network.token_embedding]
+        own += [] if text is not None else [network.ln_final]
+        for module in own:
+            module.requires_grad_(False)
+        if text is None:
+            network.positional_embedding.requires_grad_(False)
+            network.text_projection.requires_grad_(False)
+    frozen: list[nn.Module] = []
+    for name, module in network.named_modules():
+        if isinstance(module, NORMS):
+            if "norms" in parts:
+                module.requires_grad_(False)
+            if "norms" in parts or ("image" in parts and name.startswith("visual.")):
+                frozen.append(module)
+    return frozen
+
+
+def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    decayed: list[nn.Parameter] = []
+    plain: list[nn.Parameter] = []
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            matrix = parameter.ndim >= 2 and "embedding" not in name
+            (decayed if matrix else plain).append(parameter)
+    groups = [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]

@@ -1,0 +1,88 @@
+"""Which text an image gets, and what counts as saying the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxrtool.clip.templates import load_templates
+from cxrtool.clip.texts import WORDINGS, PairTexts, pair_texts
+from cxrtool.errors import InputError
+
+LABELS = ("Cardiomegaly", "Edema")
+
+
+def _pairs(columns: dict[str, list[str]], strategy: str, **changes: Any) -> PairTexts:
+    table = pd.DataFrame({"image": [f"{i}.png" for i in range(4)], **columns})
+    arguments: dict[str, Any] = {
+        "labels": LABELS,
+        "values": np.array([[1, 0], [0, 0], [1, 0], [1, 1]], dtype=np.float32),
+        "mask": np.ones((4, 2), dtype=bool),
+        "templates": load_templates("radiograph"),
+        "seed": 0,
+    }
+    return pair_texts(table, strategy, **(arguments | changes))
+
+
+def test_a_column_is_taken_as_it_is_without_blank_rows() -> None:
+    found = _pairs({"rules": ["Cardiomegaly.", "", "cardiomegaly.", "edema\n  there"]}, "rules")
+    assert found.positions.tolist() == [0, 2, 3]
+    assert found.wordings == [["Cardiomegaly."], ["cardiomegaly."], ["edema there"]]
+    assert found.groups.tolist() == [0, 0, 1]  # case does not reach the tokens
+    assert (found.origin, found.distinct()) == ("column rules", 2)
+
+
+def test_the_impression_comes_first_in_a_report() -> None:
+    found = _pairs(
+        {"report": ["The heart is big. Big heart."] * 4, "impression": ["Big heart.", "", "", ""]},
+        "report",
+    )
+    assert found.wordings[0] == ["Big heart. The heart is big."]
+    assert found.wordings[1] == ["The heart is big. Big heart."]
+
+
+def test_without_any_text_prompts_come_from_the_labels() -> None:
+    found = _pairs({"rules": [""] * 4}, "rules")
+    assert found.origin == "labels"
+    assert all(len(row) == WORDINGS for row in found.wordings)
+    assert found.groups.tolist() == [0, 1, 0, 2]  # by label vector, whatever the wording
+    for row, heart, edema in zip(found.wordings, [1, 0, 1, 1], [0, 0, 0, 1], strict=True):
+        for text in row:
+            positive = [
+                part for part in text.split(". ") if not part.startswith(("no ", "there is no"))
+            ]
+            said = " ".join(part for part in positive if "without" not in part)
+            assert bool(heart) == ("cardiomegaly" in said or "enlarged heart" in said), text
+            assert bool(edema) == ("pulmonary edema" in said), text
+    assert len(set(found.wordings[0])) > 1, "the wording varies"
+
+
+def test_composed_prompts_depend_on_the_seed_and_on_the_image_alone() -> None:
+    assert _pairs({}, "labels").wordings == _pairs({}, "labels").wordings
+    assert _pairs({}, "labels").wordings != _pairs({}, "labels", seed=1).wordings
+
+
+def test_unknown_labels_are_not_put_into_words() -> None:
+    mask = np.array([[True, False]] * 3 + [[False, False]])
+    found = _pairs({}, "labels", mask=mask)
+    assert found.positions.tolist() == [0, 1, 2]
+    assert not any("edema" in text for row in found.wordings for text in row)
+
+
+def test_labels_may_be_asked_for_beside_texts() -> None:
+    assert _pairs({"report": ["x"] * 4}, "labels").origin == "labels"
+
+
+def test_another_column_with_texts_is_named() -> None:
+    with pytest.raises(InputError) as caught:
+        _pairs({"report": ["x"] * 4}, "rules")
+    assert "--text report" in str(caught.value.hint)
+    assert "extract-reports" in str(caught.value.hint)
+
+
+def test_neither_texts_nor_labels_is_an_error() -> None:
+    with pytest.raises(InputError, match="neither texts nor known labels"):
+        _pairs({}, "rules", mask=np.zeros((4, 2), dtype=bool))

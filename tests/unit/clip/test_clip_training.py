@@ -1,0 +1,147 @@
+"""The trainer learns, resumes bit for bit, and locks what it is told to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from cxrtool.clip.augment import mild
+from cxrtool.clip.holdout import HeldOut, evaluate
+from cxrtool.clip.model import ClipModel, create
+from cxrtool.clip.templates import Templates
+from cxrtool.clip.training import Recipe, Trainer
+
+from .conftest import micro, square_pairs, squares
+
+
+def _trainer(seed: int = 0, **changes: Any) -> Trainer:
+    model = create(micro(), seed=0, device="cpu")
+    settings: dict[str, Any] = {"batch": 16, "steps": 8, "lr": 1e-3, "seed": seed}
+    return Trainer(model, square_pairs(model), Recipe(**(settings | changes)))
+
+
+def _weights(trainer: Trainer) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in trainer.model.network.state_dict().items()}
+
+
+def _same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_it_learns_to_read_what_texts_say() -> None:
+    model = create(micro(), seed=0, device="cpu")
+    trainer = Trainer(model, square_pairs(model, 240), Recipe(batch=32, steps=160, lr=3e-3, seed=0))
+    losses = [trainer.step() for _ in range(trainer.recipe.steps)]
+    assert np.mean(losses[-10:]) < 0.75 * np.mean(losses[:5])
+    images, which = squares(90, seed=1)
+    values = np.stack([which == 0, which == 1], axis=1).astype(np.float32)
+    held = HeldOut(
+        square_pairs(model, 90, seed=1), ("left", "right"), values, np.ones_like(values, dtype=bool)
+    )
+    assert np.array_equal(held.pairs.images, images)
+    templates = Templates(("nothing",), ("a bright square on the {}",), ("nothing",))
+    found = evaluate(model, held, templates)
+    assert min(found["auroc"].values()) > 0.95
+    assert found["recall"] > 0.8
+    assert found["image_cosine"] < 0.9
+
+
+def test_half_and_the_rest_is_the_whole() -> None:
+    whole = _trainer()
+    losses = [whole.step() for _ in range(8)]
+    first = _trainer()
+    for _ in range(4):
+        first.step()
+    state = first.state()
+    second = _trainer()
+    second.load_state(state)
+    assert [second.step() for _ in range(4)] == losses[4:]
+    assert _same(_weights(second), _weights(whole))
+    assert second.nimg == 128
+
+
+def test_the_seed_decides() -> None:
+    a, b = _trainer(seed=0), _trainer(seed=1)
+    assert not np.array_equal(a.batch_rows(0), b.batch_rows(0))
+    a.step()
+    b.step()
+    assert not _same(_weights(a), _weights(b))
+
+
+def test_an_epoch_takes_every_pair_at_most_once() -> None:
+    trainer = _trainer()
+    rows = np.concatenate([trainer.batch_rows(step) for step in range(trainer.steps_per_epoch)])
+    assert sorted(rows) == list(range(96))
+    assert not np.array_equal(trainer.batch_rows(0), trainer.batch_rows(trainer.steps_per_epoch))
+
+
+def test_every_epoch_takes_the_next_wording(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = _trainer()
+    pairs = trainer.pairs
+    object.__setattr__(pairs, "texts", np.concatenate([pairs.texts, 0 * pairs.texts + 2], axis=1))
+    seen: list[int] = []
+    embed = trainer.model.embed_tokens
+    monkeypatch.setattr(trainer.model, "embed_tokens", lambda t: (seen.append(len(t)), embed(t))[1])
+    for _ in range(trainer.steps_per_epoch + 1):
+        trainer.step()
+    assert seen[0] == 3  # different texts of the batch, each embedded once
+    assert seen[-1] == 1
+
+
+def test_the_learning_rate_is_applied() -> None:
+    trainer = _trainer(steps=10)
+    trainer.step()
+    assert trainer.optimizer.param_groups[0]["lr"] == trainer.learning_rate(0)
+    rates = [trainer.learning_rate(step) for step in range(10)]
+    assert rates[0] == pytest.approx(1e-3)
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] > 0, "the last step still learns"
+
+
+def test_the_temperature_never_passes_its_limit() -> None:
+    trainer = _trainer()
+    with torch.no_grad():
+        trainer.model.network.logit_scale.fill_(8.0)
+    trainer.step()
+    assert float(trainer.model.network.logit_scale.detach().exp()) <= 100.001
+
+
+@pytest.mark.parametrize(
+    ("part", "stays", "moves"),
+    [
+        ("image", "visual.conv1.weight", "text_projection"),
+        ("text", "text_projection", "visual.conv1.weight"),
+        ("text", "token_embedding.weight", "visual.proj"),
+        ("norms", "ln_final.weight", "text_projection"),
+        ("norms", "visual.ln_post.weight", "visual.conv1.weight"),
+    ],
+)
+def test_a_locked_part_stays_as_it_is(part: str, stays: str, moves: str) -> None:
+    trainer = _trainer(lock=(part,))
+    before = _weights(trainer)
+    trainer.step()
+    after = _weights(trainer)
+    assert torch.equal(before[stays], after[stays])
+    assert not torch.equal(before[moves], after[moves])
+
+
+def test_augmentation_has_an_effect_and_can_be_left_out(model: ClipModel) -> None:
+    a, b = _trainer(), _trainer(augment="none")
+    assert a.step() != b.step()
+
+
+def test_augmentation_is_small_and_seeded() -> None:
+    x = torch.zeros(8, 1, 32, 32)
+    x[:, :, 10:22, 10:22] = 0.5
+    first = mild(x, torch.Generator().manual_seed(1))
+    assert torch.equal(first, mild(x, torch.Generator().manual_seed(1)))
+    assert not torch.equal(first, mild(x, torch.Generator().manual_seed(2)))
+    assert float(first.min()) >= -1.0
+    assert float(first.max()) <= 1.0
+    weight = (first - first.amin(dim=(2, 3), keepdim=True)) / 0.5
+    columns = torch.arange(32.0)
+    center = (weight.sum(dim=2) * columns).sum(dim=-1) / weight.sum(dim=(2, 3))
+    assert float((center - 15.5).abs().max()) < 2.5  # no mirror, no large shift
