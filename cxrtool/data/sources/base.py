@@ -73,7 +73,10 @@ class SourceOptions:
         seed: Seed of everything the reader draws.
         size: Pixel size that will be written (a phantom may be drawn at it directly).
         columns: Manifest column -> column name in the source table (``--column image_ref=path``).
-        label_columns: Names of the label columns, in order (``--label-columns``).
+        label_columns: Names of the label columns, in order (``--label-columns``); for padchest
+            terms of its ``Labels``, for medmnist the names that the file itself does not hold.
+        label_table: Table of labels to join to images that carry none, as DICOM
+            (``--label-table``): keyed by SOPInstanceUID, StudyInstanceUID or PatientID.
         images: Folder of the images where they do not lie beside the table (``--images``).
         keep_ids: Leave DICOM patient ids as they are.
         id_key: Secret for pseudonyms, from ``--id-key``.
@@ -86,6 +89,7 @@ class SourceOptions:
     size: int = 128
     columns: Mapping[str, str] = field(default_factory=dict)
     label_columns: tuple[str, ...] = ()
+    label_table: Path | None = None
     images: Path | None = None
     keep_ids: bool = False
     id_key: bytes | None = None
@@ -171,12 +175,12 @@ READERS: dict[str, Reader] = {
     "chexpert": Reader(f"{_HERE}.chexpert", frozenset({"images"})),
     "nih": Reader(f"{_HERE}.nih", frozenset({"images"})),
     "mimic-cxr": Reader(f"{_HERE}.mimic_cxr", frozenset({"images"})),
-    "padchest": Reader(f"{_HERE}.padchest", frozenset({"images"})),
+    "padchest": Reader(f"{_HERE}.padchest", frozenset({"images", "label_columns"})),
     "openi": Reader(f"{_HERE}.openi", frozenset({"images"})),
     "folder": Reader(f"{_HERE}.folder"),
-    "medmnist": Reader(f"{_HERE}.medmnist"),
+    "medmnist": Reader(f"{_HERE}.medmnist", frozenset({"label_columns"})),
     "table": Reader(f"{_HERE}.table", frozenset({"images", "columns", "label_columns"})),
-    "dicom": Reader(f"{_HERE}.dicom", frozenset({"keep_ids"})),
+    "dicom": Reader(f"{_HERE}.dicom", frozenset({"keep_ids", "label_table", "label_columns"})),
     "phantom": Reader(f"{_HERE}.phantom", frozenset({"n"}), needs_source=False),
 }
 

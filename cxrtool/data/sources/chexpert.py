@@ -1,0 +1,163 @@
+"""CheXpert as it lies on disk.
+
+In: the folder of the download (``train.csv``, ``valid.csv``, ``test.csv`` beside ``train/``,
+``valid/``, ``test/``; the ``CheXpert-v1.0/``, ``CheXpert-v1.0-small/`` and "batch" layouts), or one
+of its tables, plain or gzipped. Out: a `SourceTable` with the 14 observations as the table has them
+(1.0, 0.0, -1.0, blank), patient and study from the path, the official split: ``valid`` is test
+where the download has no test set of its own, as in the published studies, else val.
+
+Irvin et al., "CheXpert: A Large Chest Radiograph Dataset with Uncertainty Labels and Expert
+Comparison", AAAI 2019.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cxrtool.data.labels import CHEXPERT
+from cxrtool.data.sources import vocabulary
+from cxrtool.data.sources.base import SourceOptions, SourceTable
+from cxrtool.data.sources.files import (
+    FileOpener,
+    Sieve,
+    find_tables,
+    need_source,
+    nothing_found,
+    rows,
+)
+from cxrtool.data.sources.tables import read_table
+
+_TABLES = ("train.csv", "valid.csv", "test.csv", "test_labels.csv")
+_PREFIX = re.compile(r"CheXpert-v1\.0[^/]*/")
+_PATH = re.compile(
+    r"(?:CheXpert-v1\.0[^/]*/)?(?P<split>train|valid|test)/"
+    r"(?P<patient>patient\d+)/(?P<study>study\d+)/[^/]+"
+)
+_SPLITS = {"train": "train", "valid": "val", "test": "test"}
+
+
+def read(source: Path | None, options: SourceOptions) -> SourceTable:
+    """Read CheXpert.
+
+    Args:
+        source: The folder of the download, or one table of it.
+        options: ``images`` names the folder that holds ``train/`` and ``valid/`` if they do not lie
+            beside the table.
+
+    Raises:
+        InputError: No table, a missing column, a path that is not of CheXpert's form.
+    """
+    source = need_source(source, "chexpert")
+    if source.is_dir():
+        paths = find_tables(source, [name + end for name in _TABLES for end in ("", ".gz")])
+        if not paths:
+            raise nothing_found(source, "chexpert", "train.csv or valid.csv")
+    else:
+        paths = [source]
+    root = options.images or _root(paths[0].parent)
+    sieve = Sieve(options)
+    table = pd.concat([_read_one(path, sieve) for path in paths], ignore_index=True)
+    if not (table["split"] == "test").any():
+        # The 234 expert-read images of valid.csv are the only held-out ones of the first release.
+        # They serve as the test set; prepare carves a validation set out of train.
+        table["split"] = table["split"].replace("val", "test")
+    if not options.labels_only:
+        table["image_ref"] = _locate(root, table["image_ref"])
+    return SourceTable(
+        table=table,
+        labels=CHEXPERT,
+        covered=(True,) * len(CHEXPERT),
+        namespace="chexpert",
+        patients=True,
+        source="CheXpert",
+        licence="Stanford University Dataset Research Use Agreement",
+        citation="Irvin et al., AAAI 2019, arXiv:1901.07031",
+        official_split=True,
+        opener=None if options.labels_only else FileOpener(root),
+        image_column="Path",
+        rejected=tuple(sieve.rejected),
+    )
+
+
+def _root(folder: Path) -> Path:
+    """The folder of the images: the tables of the full-size download lie in its first batch."""
+    return folder.parent if folder.name.startswith("CheXpert-v1.0 batch") else folder
+
+
+def _read_one(path: Path, sieve: Sieve) -> pd.DataFrame:
+    frame = read_table(path, ("Path", *CHEXPERT))
+    parts = frame["Path"].str.extract(_PATH.pattern + "$")
+    frame = sieve.drop(
+        frame,
+        parts["patient"].isna() | ~frame["Path"].str.match(_PATH),
+        "{value} is not of the form train/patient00001/study1/view1_frontal.jpg",
+        file=path,
+        column="Path",
+    )
+    parts = parts.loc[frame.index]
+    table = pd.DataFrame(
+        {
+            "image_ref": frame["Path"],
+            "patient_id": parts["patient"],
+            "study_id": parts["patient"] + "/" + parts["study"],
+            "view": _views(frame),
+            "split": parts["split"].map(_SPLITS),
+            "sex": vocabulary.sexes(_optional(frame, "Sex")),
+            "age": vocabulary.ages(_optional(frame, "Age")),
+            **rows(frame, path),
+        }
+    )
+    return pd.concat([table, frame[list(CHEXPERT)]], axis=1)
+
+
+def _optional(frame: pd.DataFrame, column: str) -> pd.Series:
+    """A column that the test table lacks."""
+    return frame[column] if column in frame else pd.Series("", index=frame.index)
+
+
+def _views(frame: pd.DataFrame) -> pd.Series:
+    """The view: ``Frontal/Lateral`` decides, ``AP/PA`` refines it.
+
+    17 frontal rows of the training table say LL or RL in ``AP/PA``; they stay frontal.
+    """
+    named = _optional(frame, "Frontal/Lateral").str.strip().str.lower()
+    detail = vocabulary.views(_optional(frame, "AP/PA"))
+    name = frame["Path"].str.lower()
+    frontal = (named == "frontal") | ((named == "") & name.str.contains("_frontal", regex=False))
+    lateral = (named == "lateral") | ((named == "") & name.str.contains("_lateral", regex=False))
+    refined_frontal = np.where(detail.isin(["AP", "PA"]), detail, "FRONTAL")
+    refined_lateral = np.where(detail.isin(["LL", "RL"]), detail, "LATERAL")
+    view = np.where(frontal, refined_frontal, np.where(lateral, refined_lateral, detail))
+    return pd.Series(view, index=frame.index).astype(str)
+
+
+def _locate(root: Path, refs: pd.Series) -> pd.Series:
+    """Paths relative to the root as the files lie there: with the prefix of the table or without.
+
+    The full-size download comes in folders "CheXpert-v1.0 batch 2 (train 1)" and so on, each with
+    some of the patients.
+    """
+    if refs.empty:
+        return refs
+    prefix = _PREFIX.match(refs.iloc[0])
+    if prefix and (root / prefix[0]).is_dir():
+        return refs
+    bare = refs.str.replace(_PREFIX.pattern, "", n=1, regex=True)
+    batches = sorted(path for path in root.glob("CheXpert-v1.0 batch*") if path.is_dir())
+    if not batches or (root / "train").is_dir():
+        return bare
+    places: dict[str, str] = {}
+    for batch in batches:
+        for child in sorted(batch.iterdir()):
+            if child.is_dir() and child.name.startswith("patient"):
+                places[child.name] = batch.name
+            elif child.is_dir() and child.name in _SPLITS:
+                places.update({path.name: f"{batch.name}/{child.name}" for path in child.iterdir()})
+    patient = bare.str.extract(r"/(patient\d+)/", expand=False)
+    rest = bare.str.replace(r"^(?:train|valid|test)/", "", n=1, regex=True)
+    place = patient.map(places)
+    return bare.where(place.isna(), place.fillna("") + "/" + rest)

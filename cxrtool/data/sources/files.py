@@ -1,0 +1,185 @@
+"""Finding tables and images below a source, and opening images by a relative reference.
+
+In: the path a person typed and what the format's files are called. Out: the table's path, the root
+of the images, an index of image files by name, a picklable opener. Nothing is decoded here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cxrtool.data.sources.base import Rejected, SourceOptions
+from cxrtool.errors import InputError
+
+#: What counts as an image file, lower case.
+IMAGE_SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".pgm", ".ppm"}
+)
+
+
+@dataclass(frozen=True)
+class FileOpener:
+    """Opens images that are files below one folder.
+
+    Attributes:
+        root: The folder that references are relative to.
+    """
+
+    root: Path
+
+    def __call__(self, ref: str) -> Path:
+        """The file behind a reference.
+
+        Raises:
+            InputError: There is no such file, or it is a directory.
+        """
+        path = self.root / ref
+        if not path.is_file():
+            what = "a directory where an image should be" if path.is_dir() else "no such image"
+            raise InputError(what, file=path)
+        return path
+
+
+def need_source(source: Path | None, form: str) -> Path:
+    """The source, which must exist.
+
+    Raises:
+        InputError: No source was given, or there is no such file or folder.
+    """
+    if source is None:
+        raise InputError(f"the format {form} needs a source folder or file")
+    if not source.exists():
+        raise InputError("no such file or folder", file=source)
+    return source
+
+
+def find_tables(folder: Path, patterns: Sequence[str]) -> list[Path]:
+    """Files that match a pattern in a folder, else in its immediate subfolders.
+
+    Returns:
+        Sorted; those of the folder itself, or of the first subfolder that has any.
+    """
+    places = [folder, *sorted(child for child in folder.iterdir() if child.is_dir())]
+    for place in places:
+        found = sorted({path for pattern in patterns for path in place.glob(pattern)})
+        found = [path for path in found if path.is_file()]
+        if found:
+            return found
+    return []
+
+
+def nothing_found(source: Path, form: str, wanted: str) -> InputError:
+    """The error for a source that holds nothing of the format."""
+    return InputError(
+        f"nothing of the format {form} here: no {wanted}",
+        file=source,
+        hint="give the folder that holds it, or another --format",
+    )
+
+
+def index_images(
+    root: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES, *, skip: frozenset[str] = frozenset()
+) -> dict[str, str]:
+    """Image files below a folder by their name.
+
+    Args:
+        root: Folder, searched recursively; hidden folders are left out.
+        suffixes: What counts as an image, lower case with the dot.
+        skip: Names of folders not to enter.
+
+    Returns:
+        Name -> path relative to ``root`` with ``/``. Where a name occurs twice the first in sorted
+        order stands.
+    """
+    wanted = tuple(suffixes)
+    found: dict[str, str] = {}
+    for folder, names, files in os.walk(root):
+        names[:] = sorted(name for name in names if not name.startswith(".") and name not in skip)
+        base = os.path.relpath(folder, root).replace(os.sep, "/")
+        prefix = "" if base == "." else base + "/"
+        for file in sorted(files):
+            if file.lower().endswith(wanted) and not file.startswith("."):
+                found.setdefault(file, prefix + file)
+    return found
+
+
+def rows(table: pd.DataFrame, path: Path) -> dict[str, object]:
+    """The ``table_file`` and ``table_row`` columns of a table made by `tables.read_table`."""
+    return {"table_file": str(path), "table_row": pd.Series(table.index, table.index).astype(str)}
+
+
+class Sieve:
+    """Takes bad rows out of a table: an error for the first, or with ``skip_bad`` a record of each.
+
+    Args:
+        options: Says whether bad rows are skipped.
+
+    Attributes:
+        rejected: What was taken out so far.
+    """
+
+    def __init__(self, options: SourceOptions) -> None:
+        self._skip = options.skip_bad
+        self.rejected: list[Rejected] = []
+
+    def drop(
+        self,
+        table: pd.DataFrame,
+        bad: np.ndarray | pd.Series,
+        reason: str,
+        *,
+        file: Path,
+        column: str,
+        ref: str | None = None,
+        hint: str | None = None,
+    ) -> pd.DataFrame:
+        """The table without its bad rows.
+
+        Args:
+            table: Index = row numbers, as `tables.read_table` gives them.
+            bad: bool [N].
+            reason: What is wrong; ``{value}`` stands for the cell.
+            file: The table's file.
+            column: The column at fault.
+            ref: The column that names the image; None = ``column``.
+            hint: The next step for the user.
+
+        Raises:
+            InputError: A row is bad and bad rows are not skipped.
+        """
+        bad = np.asarray(bad, dtype=bool)
+        if not bad.any():
+            return table
+        for row, cell, name in zip(
+            table.index[bad], table[column][bad], table[ref or column][bad], strict=True
+        ):
+            text = reason.format(value=repr(cell))
+            if not self._skip:
+                raise InputError(text, file=file, row=int(row), column=column, hint=hint)
+            self.rejected.append(
+                Rejected(ref=name, reason=text, file=str(file), row=int(row), column=column)
+            )
+        return table[~bad]
+
+    def reject(
+        self,
+        reason: str,
+        *,
+        ref: str,
+        file: Path | str,
+        hint: str | None = None,
+    ) -> None:
+        """Record a bad file, or complain about it.
+
+        Raises:
+            InputError: Bad entries are not skipped.
+        """
+        if not self._skip:
+            raise InputError(reason, file=file, hint=hint)
+        self.rejected.append(Rejected(ref=ref, reason=reason, file=str(file)))

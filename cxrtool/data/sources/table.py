@@ -1,0 +1,248 @@
+"""Any table with one row an image: CSV, TSV or Parquet.
+
+In: a table, or a folder that holds ``labels.csv`` (or a single table); columns are recognized by
+name or named by options. Out: a `SourceTable`. Labels are the columns asked for, else every other
+column that holds nothing but 1, 0, -1 and blanks. A column of class names, asked for with
+``--column class=NAME``, makes a single-label set instead. Paths are relative to the table's folder,
+or to ``--images``.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from cxrtool.data.sources import vocabulary
+from cxrtool.data.sources.base import SourceOptions, SourceTable
+from cxrtool.data.sources.files import FileOpener, Sieve, need_source, nothing_found
+from cxrtool.data.sources.tables import read_table
+from cxrtool.data.tables import require_columns
+from cxrtool.errors import InputError, UsageError
+
+CLASS = "class"
+#: Manifest column -> names it goes by, in order of preference; compared without case and signs.
+_ALIASES: dict[str, tuple[str, ...]] = {
+    "image_ref": (
+        "image", "path", "filename", "file", "imagepath", "filepath", "imagefile", "imageindex",
+        "imageid", "img", "imgpath",
+    ),
+    "patient_id": ("patientid", "patient", "subjectid", "subject", "pid"),
+    "study_id": ("studyid", "study", "studyinstanceuid", "examid", "accession"),
+    "view": ("view", "viewposition", "projection"),
+    "split": ("split", "partition", "fold"),
+    "sex": ("sex", "gender", "patientsex", "patientgender"),
+    "age": ("age", "patientage"),
+    "report": ("report", "reporttext"),
+    "findings": ("findings",),
+    "impression": ("impression",),
+}  # fmt: skip
+#: Columns of 1 and 0 that are no finding.
+_NO_LABELS = frozenset(
+    {"frontal", "lateral", "dupgroup", "studyoffset", "offset", "followup", "index", "id", "fold"}
+)
+_VALUES = frozenset({"1", "0", "-1", "", "1.0", "0.0", "-1.0"})
+_TABLES = ("labels.csv", "metadata.csv", "manifest.csv")
+_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
+
+
+def read(source: Path | None, options: SourceOptions) -> SourceTable:
+    """Read a table.
+
+    Args:
+        source: The table, or the folder that holds it.
+        options: ``columns`` names columns (manifest column -> the table's, also ``class``),
+            ``label_columns`` the labels, ``images`` the folder that paths are relative to.
+
+    Raises:
+        InputError: No table, no column of images, no labels, a named column that is missing, a
+            split by another name than train, val or test, a class that is blank.
+        UsageError: A manifest column that does not exist.
+    """
+    source = need_source(source, "table")
+    path = _find(source) if source.is_dir() else source
+    frame = load(path)
+    named = _assign(path, frame, options)
+    if "image_ref" not in named and not options.labels_only:
+        raise InputError(
+            "no column of image files",
+            file=path,
+            hint="name it: --column image=NAME; columns are " + ", ".join(map(str, frame.columns)),
+        )
+    sieve = Sieve(options)
+    ref = named.get("image_ref")
+    splits = frame[named["split"]].map(vocabulary.split_name) if "split" in named else None
+    if splits is not None:
+        frame = sieve.drop(
+            frame,
+            splits.isna(),
+            "{value} is not train, val or test",
+            file=path,
+            column=named["split"],
+            ref=ref,
+        )
+    table, labels, kind = _build(path, frame, named, options, sieve)
+    if splits is not None:
+        table["split"] = splits[table.index].astype(str)
+    patients = "patient_id" in named and bool((table["patient_id"].str.strip() != "").all())
+    root = options.images or path.parent
+    return SourceTable(
+        table=table.reset_index(drop=True),
+        labels=labels,
+        covered=(True,) * len(labels),
+        kind="single" if kind == "single" else "multilabel",
+        namespace="table",
+        patients=patients,
+        source="table",
+        official_split=bool((table["split"] != "").any()) if "split" in table else False,
+        opener=None if options.labels_only else FileOpener(root),
+        image_column=ref or "image",
+        rejected=tuple(sieve.rejected),
+    )
+
+
+def load(path: Path) -> pd.DataFrame:
+    """Read CSV, TSV or Parquet: all cells `str`, "" = blank, index = row number.
+
+    Raises:
+        InputError: Not readable as such.
+        UsageError: Parquet without pyarrow.
+    """
+    if path.suffix.lower() != ".parquet":
+        return read_table(path)
+    try:
+        frame = pd.read_parquet(path)
+    except ImportError:
+        raise UsageError(
+            "reading Parquet needs the extra parquet", hint="pip install 'cxrtool[parquet]'"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"not a readable Parquet file ({error})", file=path) from None
+    blank = frame.isna()
+    text = frame.apply(_as_text).where(~blank, "")
+    text.columns = pd.Index([str(name) for name in frame.columns])
+    text.index = pd.RangeIndex(2, len(text) + 2)
+    return text
+
+
+def _as_text(column: pd.Series) -> pd.Series:
+    """Cells as text; whole numbers without a decimal point, as a CSV would have them."""
+    if pd.api.types.is_bool_dtype(column.dtype):
+        return column.astype("boolean").map({True: "1", False: "0"}).astype(str)
+    if pd.api.types.is_float_dtype(column.dtype) and (column.dropna() % 1 == 0).all():
+        return column.astype("Int64").astype(str)
+    return column.astype(str)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _find(folder: Path) -> Path:
+    for name in _TABLES:
+        if (folder / name).is_file():
+            return folder / name
+    found = sorted(p for p in folder.iterdir() if p.name.lower().endswith(_SUFFIXES))
+    if len(found) != 1:
+        raise nothing_found(folder, "table", f"labels.csv and no single table ({len(found)} found)")
+    return found[0]
+
+
+def _assign(path: Path, frame: pd.DataFrame, options: SourceOptions) -> dict[str, str]:
+    """Manifest column -> the table's column: as the options say, else by the usual names."""
+    present = list(map(str, frame.columns))
+    named: dict[str, str] = {}
+    for wanted, column in options.columns.items():
+        key = "image_ref" if wanted == "image" else wanted
+        if key not in _ALIASES and key != CLASS:
+            raise UsageError(
+                f"--column {wanted}={column}: there is no manifest column {wanted}",
+                hint="columns are image, " + ", ".join([*list(_ALIASES)[1:], CLASS]),
+            )
+        require_columns(frame, [column], path)
+        named[key] = column
+    taken = {*named.values(), *options.label_columns}
+    plain = {_plain(name): name for name in reversed(present) if name not in taken}
+    for key, aliases in _ALIASES.items():
+        for alias in aliases:
+            if key not in named and alias in plain:
+                named[key] = plain[alias]
+    return named
+
+
+def _build(
+    path: Path,
+    frame: pd.DataFrame,
+    named: dict[str, str],
+    options: SourceOptions,
+    sieve: Sieve,
+) -> tuple[pd.DataFrame, tuple[str, ...], str]:
+    """The table without its split, its labels and their kind."""
+    if CLASS in named:
+        column = named[CLASS]
+        frame = sieve.drop(
+            frame,
+            frame[column].str.strip() == "",
+            "the class is blank",
+            file=path,
+            column=column,
+            ref=named.get("image_ref"),
+        )
+        classes = frame[column].str.strip()
+        labels = options.label_columns or tuple(sorted(classes.unique()))
+        frame = sieve.drop(
+            frame,
+            ~classes.isin(labels),
+            "{value} is none of the classes " + ", ".join(labels),
+            file=path,
+            column=column,
+            ref=named.get("image_ref"),
+        )
+        classes = classes[frame.index]
+        values = {name: (classes == name).map({True: "1", False: "0"}) for name in labels}
+    else:
+        column = ""
+        require_columns(frame, options.label_columns, path)
+        labels = options.label_columns or label_columns(frame, skip=set(named.values()))
+        values = {name: frame[name] for name in labels}
+        if not labels:
+            raise InputError(
+                "no column of labels (nothing but 1, 0, -1 and blanks)",
+                file=path,
+                hint="name them: --label-columns A,B, or --column class=NAME",
+            )
+    ready: dict[str, pd.Series] = {}
+    for key, name in named.items():
+        if key not in (CLASS, "split"):
+            ready[key] = frame[name]
+    for key, convert in (("view", vocabulary.views), ("sex", vocabulary.sexes)):
+        if key in ready:
+            ready[key] = convert(ready[key])
+    used = {*named.values(), *labels, *ready} - {column}
+    extra = {str(name): frame[name] for name in frame.columns if name not in used}
+    table = pd.DataFrame({**extra, **ready, **values}, index=frame.index).astype(str)
+    if "image_ref" not in table:
+        table.insert(0, "image_ref", "")
+    table["table_file"] = str(path)
+    table["table_row"] = pd.Series(frame.index, frame.index).astype(str)
+    return table, tuple(labels), "single" if CLASS in named else "multilabel"
+
+
+def label_columns(frame: pd.DataFrame, skip: set[str]) -> tuple[str, ...]:
+    """Columns that hold nothing but 1, 0, -1 and blanks, and not only blanks.
+
+    Args:
+        frame: All cells `str`.
+        skip: Columns that are something else.
+    """
+    found = []
+    for name in map(str, frame.columns):
+        if name in skip or _plain(name) in _NO_LABELS:
+            continue
+        if any(_plain(name) == alias for aliases in _ALIASES.values() for alias in aliases):
+            continue
+        distinct = set(frame[name].unique())
+        if distinct <= _VALUES and distinct != {""}:
+            found.append(name)
+    return tuple(found)
