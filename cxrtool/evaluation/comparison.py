@@ -29,6 +29,7 @@ from cxrtool.evaluation.intervals import (
     mean_over_labels,
     percentile_interval,
 )
+from cxrtool.evaluation.wording import with_interval
 
 MIN_SEEDS = 5
 ALPHA = 0.05
@@ -81,7 +82,7 @@ def score_runs(
         truth: [N, L] in {0, 1}.
         mask: [N, L] bool, False leaves the cell out.
         scores: [R, N, L] float.
-        codes: [N] patient of each image (`intervals.patient_codes`).
+        codes: [N] patient of each image (`cxrtool.data.select.patient_groups`).
         resamples: Patient resamples B.
         seed: Fixes the resamples.
     """
@@ -205,17 +206,15 @@ class Difference:
     def sentence(self) -> str:
         """The difference in words, for a person who reads nothing else."""
         name = {"auroc": "AUROC", "average_precision": "average precision"}[self.metric]
-        what = f"{self.a} minus {self.b}, {name}, {self.row}"
+        where = f"mean {name}" if self.row == MEAN else f"{name} of {self.row}"
+        what = f"{self.a} minus {self.b}, {where}"
         if math.isnan(self.value):
             return f"{what}: {self.verdict}."
-        numbers = f"{self.value:+.3f}"
-        if not math.isnan(self.low):
-            numbers += f" [{self.low:+.3f}, {self.high:+.3f}]"
+        numbers = with_interval(self.value, self.low, self.high, signed=True)
         if not math.isnan(self.p):
             p = "p < 0.001" if self.p < 0.001 else f"p = {self.p:.3f}"
             numbers += f", {p}" + ("" if self.primary and self.row == MEAN else " corrected")
-        runs = f"{self.pairs} paired run{'s' if self.pairs != 1 else ''} an arm"
-        return f"{what}: {numbers} ({runs}): {self.verdict}."
+        return f"{what}: {numbers}: {self.verdict}."
 
 
 def difference(

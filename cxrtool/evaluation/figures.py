@@ -49,12 +49,12 @@ _INK, _FAINT, _SERIES = PAGE.ink, PAGE.faint, PAGE.series
 def _style(palette: Palette = PAGE) -> Any:
     return {
         "svg.fonttype": "none",
-        "font.size": 9.0,
+        "font.size": 10.0,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.edgecolor": palette.faint,
         "axes.labelcolor": palette.ink,
-        "axes.titlesize": 10.0,
+        "axes.titlesize": 11.0,
         "axes.titleweight": "bold",
         "axes.titlecolor": palette.ink,
         "text.color": palette.ink,
@@ -138,7 +138,7 @@ def _legend(figure: Figure, axes: Axes) -> None:
     handles, names = axes.get_legend_handles_labels()
     if len(names) > 1:
         figure.legend(
-            handles, names, loc="outside upper left", ncols=min(4, len(names)), fontsize=9,
+            handles, names, loc="outside upper left", ncols=min(4, len(names)), fontsize=10,
             labelcolor=_INK,
         )  # fmt: skip
 
@@ -156,7 +156,7 @@ def curve_figure(
         diagonal: Draw the line of chance.
     """
     with mpl.rc_context(_style()):
-        figure, axes = _grid(len(panels), 4 if len(panels) > 3 else 3, 2.75, 2.75)
+        figure, axes = _grid(len(panels), 3, 3.3, 3.2)
         for panel, ax in zip(panels, axes):
             if diagonal:
                 ax.plot([0, 1], [0, 1], color=_FAINT, linewidth=1, linestyle="--")
@@ -207,7 +207,7 @@ def forest_figure(
     step = 0.8 / max(1, len(series))
     height = 0.9 + len(rows) * max(0.34, 0.17 * len(series))
     with mpl.rc_context(_style()):
-        figure, (ax,) = _grid(1, 1, 7.6, height)
+        figure, (ax,) = _grid(1, 1, 9.6, height)
         if reference is not None:
             ax.axvline(reference, color=_INK, linewidth=0.9, linestyle="--", alpha=0.6)
         for number, (color, label) in enumerate(series):
@@ -239,7 +239,7 @@ def histogram_figure(
     low, high = float(everything.min()), float(everything.max())
     bins = np.linspace(low, high if high > low else low + 1, 41)
     with mpl.rc_context(_style()):
-        figure, (ax,) = _grid(1, 1, 7.6, 2.6)
+        figure, (ax,) = _grid(1, 1, 9.6, 2.8)
         for i, (label, values) in enumerate(sets):
             share = np.histogram(values, bins)[0] / max(1, len(values))
             ax.stairs(share, bins, color=_SERIES[i], fill=True, alpha=0.25)
@@ -270,7 +270,7 @@ def learning_figure(
         left.plot(steps, [row["loss"] for row in history], color=first, label="training")
         left.plot(steps, [row["val_loss"] for row in history], color=second, label="validation")
         left.set_title("Loss", loc="left")
-        left.legend(fontsize=9)
+        left.legend(fontsize=10)
         right.plot(steps, [row["val_auroc"] for row in history], color=second)
         right.set_title("Validation AUROC, mean over labels", loc="left")
         for ax in (left, right):

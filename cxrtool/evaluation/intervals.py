@@ -11,7 +11,7 @@ Images of one patient are not independent, therefore patients are drawn and brin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -23,22 +23,6 @@ METRICS = ("auroc", "average_precision")
 MIN_DEFINED_FRAC = 0.5
 # Weights of one chunk: 32 MB of float64, whatever the number of images.
 _CHUNK_CELLS = 4_000_000
-
-
-def patient_codes(patient_ids: Sequence[str]) -> np.ndarray:
-    """Integer code of each image's patient: [N] int64; a blank id is a patient of its own."""
-    codes: dict[str, int] = {}
-    out = np.empty(len(patient_ids), dtype=np.int64)
-    fresh = 0
-    for i, name in enumerate(patient_ids):
-        if name and name in codes:
-            out[i] = codes[name]
-            continue
-        if name:
-            codes[name] = fresh
-        out[i] = fresh
-        fresh += 1
-    return out
 
 
 def resample_weights(
@@ -79,7 +63,7 @@ def bootstrap_scores(
         truth: [N, L] in {0, 1}.
         mask: [N, L] bool, False leaves the cell out.
         scores: [R, N, L] float, predictions of R runs.
-        codes: [N] int64 from ``patient_codes``.
+        codes: [N] int64 patient of each image (`cxrtool.data.select.patient_groups`).
         resamples: B.
         seed: Fixes the resamples.
 

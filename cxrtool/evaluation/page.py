@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import io
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -47,17 +46,23 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of text cells; `text_columns` leading columns are left-aligned, the rest are numbers.
+    """A table of text cells.
 
-    Rows named in `strong` (positions) stand out.
+    The first `text_columns` columns, and with `text_last` the last one, hold words; the others hold
+    numbers and are aligned to the right.
     """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     caption: str = ""
     text_columns: int = 1
-    strong: Sequence[int] = ()
+    text_last: bool = False
     kind: ClassVar[str] = "table"
+
+    def numeric(self, column: int) -> bool:
+        """Whether a column (from 0) holds numbers."""
+        last = column == len(self.columns) - 1
+        return column >= self.text_columns and not (last and self.text_last)
 
 
 @dataclass(frozen=True)
@@ -138,18 +143,3 @@ def _template() -> jinja2.Template:
 def render(page: Page) -> str:
     """The page as HTML text."""
     return _template().render(page=page)
-
-
-def number(value: float, digits: int = 3) -> str:
-    """A number for a table; an undefined one is a dash."""
-    return "–" if math.isnan(value) else f"{value:.{digits}f}"
-
-
-def with_interval(value: float, low: float, high: float, *, signed: bool = False) -> str:
-    """Value and interval for a table: "0.812 [0.790, 0.833]"."""
-    if math.isnan(value):
-        return "undefined"
-    sign = "+" if signed else ""
-    if math.isnan(low) or math.isnan(high):
-        return f"{value:{sign}.3f} [–]"
-    return f"{value:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"

@@ -1,0 +1,35 @@
+"""Numbers as tables and sentences show them: three digits, true minus signs, a dash for undefined.
+
+In: floats, NaN where undefined. Out: short texts.
+"""
+
+from __future__ import annotations
+
+import math
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A number for a table; an undefined one is a dash."""
+    return "–" if math.isnan(value) else _minus(f"{value:.{digits}f}")
+
+
+def _minus(text: str) -> str:
+    """A true minus sign, and none before a rounded zero."""
+    body = text.removeprefix("-")
+    if body == text:
+        return text
+    return "−" + body if body.strip("0.") else body
+
+
+def with_interval(value: float, low: float, high: float, *, signed: bool = False) -> str:
+    """Value and interval for a table: "0.812 [0.790, 0.833]"."""
+    if math.isnan(value):
+        return "undefined"
+
+    def shown(number: float) -> str:
+        text = _minus(f"{number:.3f}")
+        return f"+{text}" if signed and number > 0 and text.strip("0.") else text
+
+    if math.isnan(low) or math.isnan(high):
+        return f"{shown(value)} (no interval)"
+    return f"{shown(value)} [{shown(low)}, {shown(high)}]"
