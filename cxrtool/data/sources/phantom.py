@@ -1,0 +1,130 @@
+"""``--format phantom``: a made-up department instead of a folder.
+
+In: ``--n`` images and ``--seed``. Out: a `SourceTable` of patients in order until n images are
+reached, so that n = 500 is a prefix of n = 1,000; reports and labels as a report labeler would find
+them; the geometry of every image as the side table ``truth.csv`` (document fractions, see
+`cxrtool.data.phantom.truth`) with the findings really drawn in columns ``drawn_<label>``.
+
+Pictures are drawn at one native size whatever ``--size`` says (up to that size), as radiographs of an
+archive would be: the pixel keys of the leak guard do not depend on the size that is written.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cxrtool.data.phantom import LABELS, Patient, sample_patient, simulate, truth_row
+from cxrtool.data.sources.base import SourceOptions, SourceTable
+from cxrtool.errors import InputError, UsageError
+
+DEFAULT_N = 200
+NATIVE_PX = 256
+_NAME = re.compile(r"patient(\d+)/")
+
+
+@lru_cache(maxsize=8)
+def _patient(seed: int, index: int) -> Patient:
+    return sample_patient(seed, index)
+
+
+@dataclass(frozen=True)
+class PhantomOpener:
+    """Draws the image behind a reference; everything follows from the seed and the name."""
+
+    seed: int
+    size: int
+
+    def __call__(self, ref: str) -> np.ndarray:
+        """Simulates one image, uint8 [size, size].
+
+        Raises:
+            InputError: The reference names no phantom of this seed.
+        """
+        match = _NAME.match(ref)
+        if match and int(match.group(1)) > 0:
+            for study in _patient(self.seed, int(match.group(1)) - 1).studies:
+                for image in study.images:
+                    if image.name == ref:
+                        return simulate(image.params, self.size)
+        raise InputError(f"no phantom is called {ref}")
+
+
+def read(source: Path | None, options: SourceOptions) -> SourceTable:
+    """Makes the table of n phantoms.
+
+    Args:
+        source: Must be None.
+        options: ``n``, ``seed``, ``size`` and ``labels_only`` are used.
+
+    Raises:
+        UsageError: A source was given, or n is less than 1.
+    """
+    if source is not None:
+        raise UsageError(
+            f"--format phantom reads nothing, but was given {source}",
+            hint="leave the source out: cxr prepare --format phantom --n 500 -o OUT",
+        )
+    n = DEFAULT_N if options.n is None else options.n
+    if n < 1:
+        raise UsageError(f"--n {n}: at least one phantom is needed")
+    rows: list[dict[str, str]] = []
+    truth: list[dict[str, object]] = []
+    index = 0
+    while len(rows) < n:
+        patient = sample_patient(options.seed, index)
+        index += 1
+        _append(patient, rows, truth)
+    del rows[n:], truth[n:]
+    return SourceTable(
+        table=pd.DataFrame(rows, dtype=str),
+        labels=LABELS,
+        covered=(True,) * len(LABELS),
+        namespace=f"phantom-{options.seed}",
+        patients=True,
+        source="Procedural phantoms",
+        licence="Apache-2.0",
+        citation="",
+        official_split=False,
+        opener=None
+        if options.labels_only
+        else PhantomOpener(options.seed, max(NATIVE_PX, options.size)),
+        image_column="image",
+        sidecars={"truth.csv": pd.DataFrame(truth)},
+        notes={"patients": index, "native_px": max(NATIVE_PX, options.size)},
+    )
+
+
+def _append(patient: Patient, rows: list[dict[str, str]], truth: list[dict[str, object]]) -> None:
+    """Adds a patient's images to the table and to the ground truth."""
+    for study in patient.studies:
+        sections = dict(part.split(": ", 1) for part in study.report.split("\n\n") if ": " in part)
+        for image in study.images:
+            rows.append(
+                {
+                    "image_ref": image.name,
+                    "patient_id": patient.patient_id,
+                    "study_id": study.study_id,
+                    "view": image.params.view,
+                    "split": "",
+                    "sex": patient.anatomy.sex,
+                    "age": str(patient.anatomy.age),
+                    "report": study.report,
+                    "findings": sections.get("FINDINGS", ""),
+                    "impression": sections.get("IMPRESSION", ""),
+                    **study.labels,
+                }
+            )
+            truth.append(
+                {
+                    "image_ref": image.name,
+                    "view": image.params.view,
+                    **{k: round(v, 6) for k, v in truth_row(image.params).items()},
+                    **{f"drawn_{name}": int(study.truth[name]) for name in LABELS},
+                }
+            )
