@@ -1,0 +1,201 @@
+"""From what was asked and what the data set holds to every number of a training run.
+
+In: options that may be left open, image size, number of images and labels of the data. Out:
+`Choices`, printed and saved, and errors that say what to ask for instead. Nothing here depends on
+the device, so that a run may go on elsewhere.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict, dataclass
+from importlib import resources
+from typing import Any
+
+from cxrtool.errors import InputError, UsageError
+from cxrtool.gans.augment import parse_policies
+from cxrtool.gans.stylegan2.generator import Architecture
+from cxrtool.training.schedules import total_nimg
+
+SIZES = (16, 32, 64, 128, 256, 512)
+PRESETS = ("tiny", "small", "full")
+DEFAULT_SIZE = 64
+GROUP = 4  # samples in a group of the minibatch standard deviation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """Everything that decides how a network is trained.
+
+    Attributes:
+        preset: Name of the preset.
+        arch: Sizes of the networks.
+        batch: Images a step.
+        total_nimg: Images seen at the end.
+        lr: Adam's learning rate before the correction for lazy regularization.
+        r1_gamma: R1 weight; the term is gamma / 2 times the squared gradient norm.
+        r1_interval: Steps between R1 terms.
+        path_weight: Path length weight; 0 leaves the term out.
+        path_interval: Steps between path length terms.
+        style_mixing: Probability of style mixing.
+        label_weight: Weight of the auxiliary label loss in both networks.
+        augment: Policies of DiffAugment.
+        mirror: Flip reals left to right at random.
+        ema_nimg: Half-life of the weight average, images.
+        seed: Of everything.
+        snapshot_nimg: Images between checkpoints.
+        tick_nimg: Images between lines of metrics.
+    """
+
+    preset: str
+    arch: Architecture
+    batch: int
+    total_nimg: int
+    lr: float
+    r1_gamma: float
+    r1_interval: int = 16
+    path_weight: float = 2.0
+    path_interval: int = 4
+    style_mixing: float = 0.9
+    label_weight: float = 1.0
+    augment: tuple[str, ...] = ()
+    mirror: bool = False
+    ema_nimg: float = 10_000.0
+    seed: int = 0
+    snapshot_nimg: float = 10_000.0
+    tick_nimg: float = 1000.0
+
+    def to_json(self) -> dict[str, Any]:
+        """For records."""
+        return {**asdict(self), "augment": list(self.augment)}
+
+
+def load_presets() -> dict[str, dict[str, Any]]:
+    """The tables of `stylegan2/presets.toml`."""
+    text = resources.files("cxrtool.gans.stylegan2").joinpath("presets.toml").read_text("utf-8")
+    return tomllib.loads(text)
+
+
+def choose_size(asked: int | None, native: int | None, where: str) -> int:
+    """The size to train at.
+
+    Args:
+        asked: `--size`, or None for 64, or the largest possible below that.
+        native: Size of the data's images in pixels; None if it has no images.
+        where: The data set, for messages.
+
+    Raises:
+        InputError: no images, or images smaller than asked.
+        UsageError: not a power of two from 16 to 512.
+    """
+    if asked is not None and asked not in SIZES:
+        raise UsageError(f"--size {asked}: must be one of {', '.join(map(str, SIZES))}")
+    if native is None:
+        raise InputError(
+            "this data set holds labels only, no images", file=where, hint="prepare it with images"
+        )
+    if asked is None:
+        fitting = [size for size in SIZES if size <= min(native, DEFAULT_SIZE)]
+        if not fitting:
+            raise InputError(f"images of {native} px are too small to train on", file=where)
+        return fitting[-1]
+    if asked > native:
+        raise InputError(
+            f"--size {asked} is more than the data's {native} px",
+            file=where,
+            hint="prepare the data again with a larger --size, or train at a smaller one",
+        )
+    return asked
+
+
+def choose_preset(asked: str | None, size: int) -> str:
+    """tiny up to 32 px, small up to 128 px, full above, if nothing was asked for."""
+    if asked is not None:
+        return asked
+    return "tiny" if size <= 32 else "small" if size <= 128 else "full"
+
+
+def choose_batch(asked: int | None, preset: int, images: int, where: str) -> int:
+    """Images a step: as asked, or the preset's, or what few images allow.
+
+    Raises:
+        UsageError: not a multiple of 4.
+        InputError: fewer images than one batch.
+    """
+    if asked is not None and asked % GROUP:
+        raise UsageError(f"--batch {asked}: must be a multiple of {GROUP}")
+    if images < GROUP:
+        what = "1 image" if images == 1 else f"{images} images"
+        raise InputError(
+            f"{what} to train on; at least {GROUP} are needed",
+            file=where,
+            hint="check --split, --view and --fraction",
+        )
+    most = images // GROUP * GROUP
+    if asked is not None and asked > images:
+        raise InputError(
+            f"--batch {asked} is more than the {images} images to train on",
+            file=where,
+            hint=f"use --batch {most} or less",
+        )
+    return asked or min(preset, most)
+
+
+def choose(
+    *,
+    size: int,
+    preset: str,
+    images: int,
+    labels: int,
+    where: str,
+    batch: int | None = None,
+    kimg: float | None = None,
+    lr: float | None = None,
+    gamma: float | None = None,
+    augment: str | None = None,
+    snapshot_kimg: float | None = None,
+    tick_kimg: float = 1.0,
+    **rest: Any,
+) -> Choices:
+    """Fill in what was left open (None).
+
+    Args:
+        size: Image size in pixels, from `choose_size`.
+        preset: From `choose_preset`.
+        images: Training images.
+        labels: Conditioning labels.
+        where: The data set, for messages.
+        batch: See `choose_batch`.
+        kimg: Thousand images to see in all.
+        lr: Learning rate.
+        gamma: R1 weight; by default 0.0002 size^2 / batch (Karras et al. 2020, arXiv 2006.06676).
+        augment: Policies; by default all of DiffAugment.
+        snapshot_kimg: Thousand images between checkpoints.
+        tick_kimg: Thousand images between lines of metrics.
+        **rest: Further fields of `Choices`.
+
+    Raises:
+        UsageError, InputError: see `choose_batch` and `parse_policies`.
+    """
+    table = dict(load_presets()[preset])
+    for above, values in sorted(table.pop("at", {}).items(), key=lambda item: int(item[0])):
+        if size >= int(above):
+            table.update(values)
+    batch = choose_batch(batch, table["batch"], images, where)
+    names = ("z_dim", "w_dim", "mapping_layers", "channel_base", "channel_max")
+    sizes = {name: table[name] for name in names}
+    arch = Architecture(size=size, labels=labels, group=GROUP, **sizes)
+    return Choices(
+        preset=preset,
+        arch=arch,
+        batch=batch,
+        total_nimg=total_nimg(table["kimg"] if kimg is None else kimg, batch),
+        lr=table["lr"] if lr is None else lr,
+        r1_gamma=0.0002 * size**2 / batch if gamma is None else gamma,
+        path_weight=2.0 if size >= table["path_length_px"] else 0.0,
+        augment=parse_policies("color,translation,cutout" if augment is None else augment),
+        ema_nimg=10_000.0 * batch / 32,
+        snapshot_nimg=1000 * (table["snapshot_kimg"] if snapshot_kimg is None else snapshot_kimg),
+        tick_nimg=1000 * tick_kimg,
+        **rest,
+    )

@@ -1,0 +1,113 @@
+"""Training data on the device: every image as uint8, and the label table.
+
+In: pixels, label values and which of them are known. Out: batches of reals, and labels for fakes.
+Which images a step sees is a pure function of the seed and the number of images seen, so that
+training goes on after a stop as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cxrtool.data.images import to_float
+from cxrtool.training.rng import seed_for
+
+
+class Batch(NamedTuple):
+    """Real images with labels.
+
+    Attributes:
+        x: `[N, 1, H, W]` float32 in [-1, 1].
+        y: `[N, L]` float32 in {0, 1}; 0 where unknown.
+        known: `[N, L]` bool.
+    """
+
+    x: Tensor
+    y: Tensor
+    known: Tensor
+
+
+class FakeLabels(NamedTuple):
+    """Labels wanted of fakes.
+
+    Attributes:
+        y: `[N, L]` float32 in {0, 1}, complete.
+        known: `[N, L]` bool: which of them stood in the training row.
+    """
+
+    y: Tensor
+    known: Tensor
+
+
+class Feed:
+    """The training rows.
+
+    Args:
+        pixels: uint8 `[N, H, W]`.
+        values: float32 `[N, L]` in {0, 1}.
+        known: bool `[N, L]`.
+        seed: Of the order in which images come.
+        device: Where everything lives.
+    """
+
+    def __init__(
+        self,
+        pixels: np.ndarray,
+        values: np.ndarray,
+        known: np.ndarray,
+        seed: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.device = torch.device(device)
+        self.pixels = torch.from_numpy(np.ascontiguousarray(pixels)).unsqueeze(1).to(self.device)
+        self.known = torch.from_numpy(np.ascontiguousarray(known, dtype=bool)).to(self.device)
+        self.values = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+        self.values = self.values.to(self.device) * self.known
+        counts = self.known.sum(dim=0).clamp(min=1)
+        self.prevalence = self.values.sum(dim=0) / counts
+        self._seed = seed
+        self._epoch = -1
+        self._order = torch.empty(0, dtype=torch.int64)
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def rows_at(self, nimg: int, n: int) -> Tensor:
+        """The n rows that follow after `nimg` images: int64 `[n]` on the CPU.
+
+        Every image comes once an epoch, in an order drawn for the epoch.
+        """
+        parts = []
+        while n > 0:
+            epoch, start = divmod(nimg, len(self))
+            if epoch != self._epoch:
+                rng = torch.Generator().manual_seed(seed_for("epoch", self._seed, epoch))
+                self._order, self._epoch = torch.randperm(len(self), generator=rng), epoch
+            part = self._order[start : start + n]
+            parts.append(part)
+            nimg, n = nimg + len(part), n - len(part)
+        return torch.cat(parts)
+
+    def reals(self, nimg: int, n: int) -> Batch:
+        """The n images that follow after `nimg` images, with labels."""
+        rows = self.rows_at(nimg, n).to(self.device)
+        return Batch(to_float(self.pixels[rows]), self.values[rows], self.known[rows])
+
+    def fake_labels(self, n: int, rng: torch.Generator) -> FakeLabels:
+        """Labels of n rows drawn uniformly, that is, from the empirical joint distribution.
+
+        A value that the row does not know is drawn from the label's prevalence.
+
+        Args:
+            n: How many.
+            rng: On the device of this feed.
+        """
+        rows = torch.randint(len(self), (n,), generator=rng, device=self.device)
+        known = self.known[rows]
+        chance = torch.rand(known.shape, generator=rng, device=self.device)
+        drawn = (chance < self.prevalence).float()
+        return FakeLabels(torch.where(known, self.values[rows], drawn), known)

@@ -1,0 +1,91 @@
+"""Losses and regularizers of the adversarial game.
+
+In: discriminator outputs, images, latents. Out: scalars (means over the batch) or one number a
+sample. Non-saturating logistic loss: Goodfellow et al. 2014. R1: Mescheder et al. 2018 (arXiv
+1801.04406). Path length: Karras et al. 2020 (arXiv 1912.04958), section 3.2. Auxiliary labels:
+Odena et al. 2017, as binary cross-entropy for labels that occur together.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def generator_loss(fake: Tensor) -> Tensor:
+    """-log sigmoid(D(fake)), mean over scores `[N]`."""
+    return F.softplus(-fake).mean()
+
+
+def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """-log sigmoid(D(real)) - log(1 - sigmoid(D(fake))), means over scores `[N]`."""
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+def label_loss(logits: Tensor, y: Tensor, known: Tensor) -> Tensor:
+    """Binary cross-entropy over the known labels.
+
+    Args:
+        logits: `[N, L]`.
+        y: `[N, L]` in {0, 1}.
+        known: `[N, L]` bool.
+
+    Returns:
+        Sum over labels of the mean over their known values; 0 where nothing is known. (A sum, so
+        that a label weighs the same whether the set has one label or fourteen.)
+    """
+    loss = F.binary_cross_entropy_with_logits(logits, y, reduction="none") * known
+    return (loss.sum(dim=0) / known.sum(dim=0).clamp(min=1)).sum()
+
+
+def gradient_penalty(score: Tensor, x: Tensor) -> Tensor:
+    """Squared norm of the gradient of each score with respect to its image (R1 on real images).
+
+    Args:
+        score: `[N]`, computed from x.
+        x: `[N, C, H, W]`, requiring gradient.
+
+    Returns:
+        `[N]`, sums over pixels; differentiable in the discriminator's weights.
+    """
+    (gradient,) = torch.autograd.grad(score.sum(), x, create_graph=True)
+    return gradient.square().sum(dim=(1, 2, 3))
+
+
+class PathLength(NamedTuple):
+    """Result of `path_length`.
+
+    Attributes:
+        penalty: Scalar to minimize.
+        mean: Running mean of the lengths, a scalar without gradient.
+        lengths: `[N]`.
+    """
+
+    penalty: Tensor
+    mean: Tensor
+    lengths: Tensor
+
+
+def path_length(
+    images: Tensor, ws: Tensor, mean: Tensor, noise: Tensor, decay: float = 0.01
+) -> PathLength:
+    """Deviation of ||J_w^T noise|| from its running mean.
+
+    Args:
+        images: `[N, C, H, W]`, computed from ws.
+        ws: `[N, num_ws, w_dim]`.
+        mean: Running mean before this batch, a scalar.
+        noise: `[N, C, H, W]` standard normal.
+        decay: Weight of this batch in the running mean.
+
+    Returns:
+        Penalty (not weighted), new mean, lengths.
+    """
+    noise = noise / (images.shape[2] * images.shape[3]) ** 0.5
+    (gradient,) = torch.autograd.grad((images * noise).sum(), ws, create_graph=True)
+    lengths = gradient.square().sum(dim=2).mean(dim=1).sqrt()
+    new_mean = mean.lerp(lengths.detach().mean(), decay)
+    return PathLength((lengths - new_mean).square().mean(), new_mean, lengths)

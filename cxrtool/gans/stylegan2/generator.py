@@ -1,0 +1,231 @@
+"""The StyleGAN2 generator: mapping network and skip synthesis network.
+
+In: latents `[N, z_dim]` and label values `[N, L]`. Out: images `[N, C, size, size]`.
+Karras et al. 2019 (mapping network, noise, style mixing), 2020a (skip architecture, figure 7b, and
+demodulation), 2020b (arXiv 2006.06676, appendix: labels embedded, normalized and concatenated to
+z). Nothing here touches disk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cxrtool.gans.stylegan2 import ops
+from cxrtool.gans.stylegan2.layers import EqualLinear, StyledConv, ToImage
+
+FIRST_SIZE = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """Sizes of both networks; what `model.json` keeps to build them again.
+
+    Attributes:
+        size: Image height and width, a power of two from 8, pixels.
+        labels: Number of conditioning labels; 0 for an unconditional network.
+        channels: Image channels.
+        z_dim: Length of a latent vector.
+        w_dim: Length of an intermediate latent vector.
+        mapping_layers: Fully connected layers from z to w.
+        channel_base: Feature channels at resolution r are `channel_base / r`, at most
+            `channel_max`.
+        channel_max: See `channel_base`.
+        group: Samples in a group of the minibatch standard deviation.
+    """
+
+    size: int
+    labels: int
+    channels: int = 1
+    z_dim: int = 512
+    w_dim: int = 512
+    mapping_layers: int = 8
+    channel_base: int = 16384
+    channel_max: int = 512
+    group: int = 4
+
+    def width(self, resolution: int) -> int:
+        """Feature channels at a resolution in pixels."""
+        return max(1, min(self.channel_base // resolution, self.channel_max))
+
+    @property
+    def resolutions(self) -> list[int]:
+        """4, 8, ... up to the image size."""
+        return [2**k for k in range(2, self.size.bit_length())]
+
+    def to_json(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return asdict(self)
+
+
+class Mapping(nn.Module):
+    """z and labels to w.
+
+    The labels are embedded by one linear layer with a learned bias that starts away from zero, so
+    that the all-zero label vector has an embedding with a direction too; each label starts as a
+    unit normal step from it.
+
+    Args:
+        arch: Sizes.
+        rng: Draws the initial weights.
+    """
+
+    def __init__(self, arch: Architecture, rng: torch.Generator) -> None:
+        super().__init__()
+        self.embed: nn.Linear | None = None
+        inputs = arch.z_dim
+        if arch.labels:
+            # skip_init leaves the global random stream untouched; the values come from `rng`.
+            self.embed = nn.utils.skip_init(nn.Linear, arch.labels, arch.z_dim)
+            with torch.no_grad():
+                self.embed.weight.normal_(generator=rng)
+                self.embed.bias.normal_(generator=rng)
+            inputs += arch.z_dim
+        widths = [inputs] + [arch.w_dim] * arch.mapping_layers
+        self.layers = nn.Sequential(
+            *(
+                EqualLinear(a, b, rng=rng, lr_multiplier=0.01, activate=True)
+                for a, b in pairwise(widths)
+            )
+        )
+
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        """`[N, z_dim]` and `[N, L]` -> `[N, w_dim]`."""
+        x = ops.normalize_second_moment(z.float())
+        if self.embed is not None:
+            x = torch.cat([x, ops.normalize_second_moment(self.embed(y.float()))], dim=1)
+        out: Tensor = self.layers(x)
+        return out
+
+
+class Block(nn.Module):
+    """One resolution of the synthesis network: one or two styled convolutions and a ToRGB layer."""
+
+    def __init__(self, arch: Architecture, resolution: int, rng: torch.Generator) -> None:
+        super().__init__()
+        width = arch.width(resolution)
+        self.conv0: StyledConv | None = None
+        if resolution > FIRST_SIZE:
+            before = arch.width(resolution // 2)
+            self.conv0 = StyledConv(before, width, arch.w_dim, resolution, rng=rng, up=True)
+        self.conv1 = StyledConv(width, width, arch.w_dim, resolution, rng=rng)
+        self.torgb = ToImage(width, arch.channels, arch.w_dim, rng=rng)
+
+
+class Generator(nn.Module):
+    """Mapping and synthesis.
+
+    The k-th w of `num_ws` goes to: the first block's convolution (0) and ToRGB (1), then for each
+    further block its two convolutions and its ToRGB, the first convolution sharing the w of the
+    ToRGB before it.
+
+    Args:
+        arch: Sizes.
+        rng: Draws the initial weights (a CPU generator).
+    """
+
+    fir: Tensor
+
+    def __init__(self, arch: Architecture, rng: torch.Generator) -> None:
+        super().__init__()
+        self.arch = arch
+        self.num_ws = 2 * len(arch.resolutions)
+        self.mapping = Mapping(arch, rng)
+        first = arch.width(FIRST_SIZE)
+        self.const = nn.Parameter(torch.randn(first, FIRST_SIZE, FIRST_SIZE, generator=rng))
+        self.blocks = nn.ModuleDict({f"b{r}": Block(arch, r, rng) for r in arch.resolutions})
+        self.register_buffer("fir", ops.fir_kernel(), persistent=False)
+
+    def layers(self) -> list[tuple[str, StyledConv | ToImage, int, int]]:
+        """(name, layer, index of its w, resolution) of every styled layer, in the order of use."""
+        found: list[tuple[str, StyledConv | ToImage, int, int]] = []
+        index = 0
+        for resolution in self.arch.resolutions:
+            block: Any = self.blocks[f"b{resolution}"]
+            if block.conv0 is not None:
+                found.append((f"b{resolution}.conv0", block.conv0, index, resolution))
+                index += 1
+            found.append((f"b{resolution}.conv1", block.conv1, index, resolution))
+            index += 1
+            found.append((f"b{resolution}.torgb", block.torgb, index, resolution))
+        return found
+
+    def styles(self, ws: Tensor) -> dict[str, Tensor]:
+        """w `[N, num_ws, w_dim]` -> layer name -> styles `[N, channels of the layer's input]`."""
+        return {name: layer.affine(ws[:, index]) for name, layer, index, _ in self.layers()}
+
+    def synthesis(self, ws: Tensor, noise: str | torch.Generator = "const") -> Tensor:
+        """w `[N, num_ws, w_dim]` -> images `[N, channels, size, size]` float32, not clamped."""
+        return self.synthesis_from_styles(self.styles(ws), noise)
+
+    def synthesis_from_styles(
+        self, styles: dict[str, Tensor], noise: str | torch.Generator = "const"
+    ) -> Tensor:
+        """Styles of every layer -> images (see `synthesis`)."""
+        n = len(next(iter(styles.values())))
+        x = self.const.unsqueeze(0).expand(n, -1, -1, -1)
+        x = x.contiguous(memory_format=torch.channels_last)
+        image: Tensor | None = None
+        for name, layer, _, _ in self.layers():
+            if isinstance(layer, StyledConv):
+                x = layer(x, styles[name], noise)
+            else:
+                rgb = layer(x, styles[name])
+                image = rgb if image is None else ops.upsample(image, self.fir) + rgb
+        assert image is not None
+        return image
+
+    def forward(
+        self,
+        z: Tensor,
+        y: Tensor,
+        noise: str | torch.Generator = "const",
+        mixing: Mixing | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Images and their w.
+
+        Args:
+            z: `[N, z_dim]`.
+            y: `[N, L]`.
+            noise: See `StyledConv.forward`.
+            mixing: Second latents for style mixing.
+
+        Returns:
+            (images `[N, channels, size, size]`, w `[N, num_ws, w_dim]`).
+        """
+        ws = self.mapping(z, y).unsqueeze(1).expand(-1, self.num_ws, -1)
+        if mixing is not None:
+            other = self.mapping(mixing.z, y).unsqueeze(1)
+            late = torch.arange(self.num_ws, device=z.device)[None, :] >= mixing.crossover[:, None]
+            ws = torch.where(late[:, :, None], other, ws)
+        return self.synthesis(ws, noise), ws
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """Style mixing (Karras et al. 2019, section 3.1), drawn a sample.
+
+    Attributes:
+        z: Second latents `[N, z_dim]`.
+        crossover: `[N]` int64; w of this index and above come from the second latent. `num_ws`
+            mixes nothing.
+    """
+
+    z: Tensor
+    crossover: Tensor
+
+    @staticmethod
+    def draw(
+        n: int, z_dim: int, num_ws: int, probability: float, rng: torch.Generator
+    ) -> Mixing | None:
+        """Second latents and crossovers for n samples; None if `probability` is 0."""
+        if probability <= 0:
+            return None
+        z = torch.randn(n, z_dim, generator=rng, device=rng.device)
+        crossover = torch.randint(1, num_ws, (n,), generator=rng, device=rng.device)
+        mixed = torch.rand(n, generator=rng, device=rng.device) < probability
+        return Mixing(z, torch.where(mixed, crossover, torch.full_like(crossover, num_ws)))

@@ -1,0 +1,47 @@
+"""Exponential moving average of a network's weights.
+
+In: the network that trains. Out: the averaged copy that makes the pictures. The decay is a function
+of images seen: a half-life in images, shorter at the start ("ramp") so that the average does not
+hold on to the untrained weights (Karras et al. 2018; ramp as in Karras et al. 2020, arXiv
+2006.06676).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+
+def ema_decay(nimg: int, batch: int, half_life_nimg: float, ramp: float = 0.05) -> float:
+    """Decay of one step.
+
+    Args:
+        nimg: Images seen before this step.
+        batch: Images in this step.
+        half_life_nimg: Half-life in images.
+        ramp: The half-life is at most this share of the images seen.
+
+    Returns:
+        The factor of the old average, 0.5 ** (batch / half-life); 0 at the start.
+    """
+    half_life = min(half_life_nimg, nimg * ramp)
+    return 0.5 ** (batch / half_life) if half_life > 0 else 0.0
+
+
+@torch.no_grad()
+def update_ema(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """average = decay * average + (1 - decay) * network for parameters; buffers are copied."""
+    old: list[Tensor] = list(average.parameters())
+    new: list[Tensor] = list(network.parameters())
+    if decay:
+        torch._foreach_lerp_(old, new, 1 - decay)
+    else:  # not a lerp of weight 1: the average may still hold anything
+        _copy(old, new)
+    _copy(average.buffers(), network.buffers())
+
+
+def _copy(targets: Iterable[Tensor], sources: Iterable[Tensor]) -> None:
+    for target, source in zip(targets, sources, strict=True):
+        target.copy_(source)

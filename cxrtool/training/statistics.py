@@ -1,0 +1,55 @@
+"""Running means that stay on the device until somebody reads them.
+
+In: scalars of every step, as tensors. Out: their means since the last reading, as floats. Adding
+never waits for the device; reading does, once for all of them.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class Means:
+    """Means by name since the last `read`.
+
+    Args:
+        device: Where the sums live.
+    """
+
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        self._device = torch.device(device)
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    @torch.no_grad()
+    def add(self, name: str, value: Tensor) -> None:
+        """Count the mean of a tensor once."""
+        value = value.detach().to(self._device, torch.float64).mean()
+        if name in self._sums:
+            self._sums[name] += value
+            self._counts[name] += 1
+        else:
+            self._sums[name] = value.clone()
+            self._counts[name] = 1
+
+    def read(self) -> dict[str, float]:
+        """The means by name, in the order of first use; then start again."""
+        if not self._sums:
+            return {}
+        sums = torch.stack(list(self._sums.values())).tolist()
+        found = {name: total / self._counts[name] for name, total in zip(self._sums, sums)}
+        self._sums, self._counts = {}, {}
+        return found
+
+    def state_dict(self) -> dict[str, dict[str, Tensor] | dict[str, int]]:
+        """For a checkpoint in the middle of a tick."""
+        sums = {name: value.cpu().clone() for name, value in self._sums.items()}
+        return {"sums": sums, "counts": dict(self._counts)}
+
+    def load_state_dict(self, state: dict[str, dict[str, Tensor] | dict[str, int]]) -> None:
+        """Put back what `state_dict` returned."""
+        self._sums = {
+            name: torch.as_tensor(value).to(self._device) for name, value in state["sums"].items()
+        }
+        self._counts = {name: int(value) for name, value in state["counts"].items()}
