@@ -94,6 +94,29 @@ def pair_texts(
     return _from_labels(table, labels, values, mask, templates, seed)
 
 
+def target_groups(
+    targets: str, texts: PairTexts, values: np.ndarray, mask: np.ndarray
+) -> np.ndarray:
+    """Numbers of the pairs that share their target in the loss: [N] int64.
+
+    Args:
+        targets: "text" (equal texts), "labels" (equal known labels) or "none" (plain InfoNCE).
+        texts: N pairs.
+        values: [N, L] in {0, 1}, of those pairs.
+        mask: [N, L]; False where the label is unknown.
+    """
+    if targets == "none":
+        return np.arange(len(values))
+    if targets == "labels":
+        return _label_groups(values, mask)
+    return texts.groups
+
+
+def _label_groups(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    known = np.where(mask, values > 0.5, -1).astype(np.int8)
+    return group_numbers(row.tobytes() for row in known)
+
+
 def _column(table: pd.DataFrame, name: str) -> np.ndarray:
     """[N] bool: rows with a text in that column."""
     if name not in table.columns:
@@ -132,8 +155,7 @@ def _from_labels(
         present = _where(labels, mask[i] & (values[i] > 0.5))
         absent = _where(labels, mask[i] & (values[i] <= 0.5))
         wordings.append([_compose(present, absent, templates, rng) for _ in range(WORDINGS)])
-    known = np.where(mask, values > 0.5, -1)[positions]
-    return PairTexts(positions, wordings, group_numbers(map(bytes, known.astype(np.int8))), LABELS)
+    return PairTexts(positions, wordings, _label_groups(values, mask)[positions], LABELS)
 
 
 def _compose(

@@ -62,6 +62,15 @@ class Templates:
                 found.append(label)
         return found
 
+    def to_json(self) -> dict[str, Any]:
+        """For model.json: a model travels with the prompts it was chosen by."""
+        return {
+            "neutral": list(self.neutral),
+            "positive": list(self.positive),
+            "negative": list(self.negative),
+            "labels": self.labels,
+        }
+
 
 def load_templates(name: str) -> Templates:
     """Read the templates called `name`, or the file at that path.
@@ -82,12 +91,21 @@ def load_templates(name: str) -> Templates:
             file=path,
             hint=f"give {' or '.join(names())}, or a TOML file of that form",
         ) from error
+    return from_json(content, path)
+
+
+def from_json(content: dict[str, Any], file: Path) -> Templates:
+    """Templates from the content of a file or of a model.json.
+
+    Raises:
+        InputError: content of another form.
+    """
     for key in ("neutral", "positive", "negative"):
         texts = content.get(key)
         if not isinstance(texts, list) or not texts or not all(isinstance(t, str) for t in texts):
-            raise InputError(f"{key} must be a list of texts, not empty", file=path)
+            raise InputError(f"{key} must be a list of texts, not empty", file=file)
         if key != "neutral" and not all("{}" in text for text in texts):
-            raise InputError(f"every text of {key} needs a {{}}", file=path)
+            raise InputError(f"every text of {key} needs a {{}}", file=file)
     return Templates(
         tuple(content["neutral"]),
         tuple(content["positive"]),

@@ -6,12 +6,15 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from cxrtool.clip.architecture import CONFIG_FILE, Architecture
 from cxrtool.clip.model import ClipModel, create
 from cxrtool.clip.training import Pairs, make_pairs
+from cxrtool.data.manifest import DatasetInfo, DatasetWriter
+from cxrtool.runs import Run
 
 TEXTS = ["a bright square on the left", "a bright square on the right", "nothing"]
 
@@ -74,3 +77,37 @@ def square_pairs(model: ClipModel, n: int = 96, seed: int = 0) -> Pairs:
     """Pairs of such images with what they show."""
     images, which = squares(n, seed)
     return make_pairs(images, [[TEXTS[k]] for k in which], which, model.tokenizer)
+
+
+def write_dataset(folder: Path, n: int = 60, **columns: list[str]) -> Path:
+    """A dataset directory of square images with labels Left and Right; a fifth is held out."""
+    images, which = squares(n, seed=3)
+    info = DatasetInfo(
+        labels=("Left", "Right"),
+        covered=(True, True),
+        size=32,
+        fit="crop",
+        kernel="none",
+        namespace="squares",
+        patients=True,
+        source="squares",
+    )
+    writer = DatasetWriter(Run.for_test(folder), info)
+    names = [f"images/{i:03}.png" for i in range(n)]
+    for name, image in zip(names, images, strict=True):
+        writer.add_image(name, image)
+    table = pd.DataFrame(
+        {
+            "image": names,
+            "patient_id": [f"p{i}" for i in range(n)],
+            "split": ["val" if i % 5 == 0 else "train" for i in range(n)],
+            "source": "real",
+            "Left": [str(int(k == 0)) for k in which],
+            "Right": [str(int(k == 1)) for k in which],
+            "rules": [TEXTS[k] for k in which],
+            "pixel_key": [f"k{i}" for i in range(n)],
+            **columns,
+        }
+    )
+    writer.finish(table)
+    return folder

@@ -14,7 +14,7 @@ from cxrtool.clip.model import ClipModel, create
 from cxrtool.clip.templates import Templates
 from cxrtool.clip.training import Recipe, Trainer
 
-from .conftest import micro, square_pairs, squares
+from .conftest import TEXTS, micro, square_pairs, squares
 
 
 def _trainer(seed: int = 0, **changes: Any) -> Trainer:
@@ -42,7 +42,16 @@ def test_it_learns_to_read_what_texts_say() -> None:
         square_pairs(model, 90, seed=1), ("left", "right"), values, np.ones_like(values, dtype=bool)
     )
     assert np.array_equal(held.pairs.images, images)
-    templates = Templates(("nothing",), ("a bright square on the {}",), ("nothing",))
+    left, right, nothing = TEXTS
+    templates = Templates(
+        (nothing,),
+        ("{}",),
+        ("no {}",),
+        {
+            "left": {"positive": [left], "negative": [right, nothing]},
+            "right": {"positive": [right], "negative": [left, nothing]},
+        },
+    )
     found = evaluate(model, held, templates)
     assert min(found["auroc"].values()) > 0.95
     assert found["recall"] > 0.8

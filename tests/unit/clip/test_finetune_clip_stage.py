@@ -1,0 +1,259 @@
+"""The stage in process: outputs, resume, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import pytest
+import torch
+
+from cxrtool import clip, console
+from cxrtool.clip.training import Trainer
+from cxrtool.config import resolve
+from cxrtool.data.keys import Seen
+from cxrtool.data.manifest import load_dataset
+from cxrtool.errors import GateError, InputError, InterruptedRunError, UsageError
+from cxrtool.runs import Run, execute
+from cxrtool.stages import finetune_clip
+
+from .conftest import TEXTS, micro, write_config, write_dataset
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("data") / "squares")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model as a folder with weights, which makes the stage fast."""
+    from safetensors.torch import save_file
+
+    from cxrtool.clip.architecture import build
+
+    path = write_config(tmp_path_factory.mktemp("micro"))
+    save_file(build(micro(), 0).state_dict(), path / "model.safetensors")
+    return path
+
+
+def _config(data: Path, folder: Path, **changes: Any) -> Any:
+    values: dict[str, Any] = {
+        "data": data,
+        "pretrained": folder,
+        "lr": 3e-3,
+        "steps": 12,
+        "batch": 16,
+        "threads": 1,
+        "device": "cpu",
+    }
+    return resolve(finetune_clip.Config, values | changes)
+
+
+def _bytes(out: Path) -> dict[str, bytes]:
+    names = ("model.json", "model.safetensors", "open_clip_config.json", "seen.json")
+    return {name: (out / name).read_bytes() for name in names}
+
+
+def test_a_run_leaves_a_model_that_travels(data: Path, folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "clip"
+    result = execute(finetune_clip, _config(data, folder), out).result
+    summary = result["summary"]
+    assert summary["pairs"] == 48
+    assert summary["val_pairs"] == 12
+    assert summary["distinct"] == 3
+    assert set(summary["auroc"]) == {"Left", "Right"}
+    model = clip.load(out)
+    assert model.meta["text"] == {"strategy": "rules", "origin": "column rules"}
+    assert model.meta["preprocessing"]["channels"] == 1
+    theirs = open_clip.create_model(f"local-dir:{out}").eval()
+    x = torch.rand(2, 1, 32, 32) * 2 - 1
+    with torch.no_grad():
+        wanted = theirs.encode_image(model.preprocess(x), normalize=True)
+        assert torch.allclose(model.embed_images(x), wanted, atol=1e-6)
+    dataset = load_dataset(data)
+    assert Seen.load(out).pixels == frozenset(dataset.column("pixel_key"))
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert rows[0]["step"] == 0
+    assert rows[-1]["step"] == 12
+    assert rows[-1]["nimg"] == 192
+    best = max(rows[1:], key=lambda row: row["recall"])
+    assert summary["recall"] == pytest.approx(best["recall"])
+    assert summary["best_step"] == best["step"]
+    assert execute(finetune_clip, _config(data, folder), out).state == "up-to-date"
+
+
+def test_an_interrupted_run_goes_on_to_the_same_bytes(
+    data: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = _config(data, folder, seed=4)
+    execute(finetune_clip, config, tmp_path / "whole")
+    step, stop_at = Trainer.step, [5]
+
+    def stepping(trainer: Trainer) -> float:
+        loss = step(trainer)
+        if trainer.step_number == stop_at[0]:
+            run_at_work[0]._signal = 15
+        return loss
+
+    run_at_work: list[Run] = []
+    original = finetune_clip.run
+
+    def remember(config: Any, run: Run) -> dict[str, Any]:
+        run_at_work[:] = [run]
+        return original(config, run)
+
+    monkeypatch.setattr(Trainer, "step", stepping)
+    monkeypatch.setattr(finetune_clip, "run", remember)
+    with pytest.raises(InterruptedRunError):
+        execute(finetune_clip, config, tmp_path / "halves")
+    stop_at[0] = -1
+    execute(finetune_clip, config, tmp_path / "halves")
+    assert _bytes(tmp_path / "whole") == _bytes(tmp_path / "halves")
+
+    def metrics(out: Path) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+    assert metrics(tmp_path / "whole") == metrics(tmp_path / "halves")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 1},
+        {"steps": 13},
+        {"lr": 1e-3},
+        {"augment": "none"},
+        {"targets": "none"},
+        {"batch": 12},
+        {"lock": ("image",)},
+        {"text": "labels"},
+        {"fraction": 0.5},
+        {"size": 40},
+    ],
+)
+def test_every_option_changes_the_model(
+    data: Path, folder: Path, tmp_path: Path, reference: bytes, changes: dict[str, Any]
+) -> None:
+    execute(finetune_clip, _config(data, folder, **({"steps": 4} | changes)), tmp_path / "out")
+    assert (tmp_path / "out" / "model.safetensors").read_bytes() != reference
+
+
+@pytest.fixture(scope="module")
+def reference(data: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    out = tmp_path_factory.mktemp("reference") / "clip"
+    execute(finetune_clip, _config(data, folder, steps=4), out)
+    return (out / "model.safetensors").read_bytes()
+
+
+def test_targets_by_labels_differ_where_texts_differ(folder: Path, tmp_path: Path) -> None:
+    texts = [f"text {i}" for i in range(60)]
+    data = write_dataset(tmp_path / "data", rules=texts)
+    found = []
+    for targets in ("text", "labels", "none"):
+        out = tmp_path / targets
+        execute(finetune_clip, _config(data, folder, steps=3, targets=targets), out)
+        found.append((out / "model.safetensors").read_bytes())
+    assert found[0] == found[2], "all texts are different, so each pair is alone"
+    assert found[0] != found[1]
+
+
+def test_a_set_without_texts_gets_prompts_from_its_labels(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_dataset(tmp_path / "data", rules=[""] * 60)
+    config = _config(data, folder, steps=2, templates="image")
+    result = execute(finetune_clip, config, tmp_path / "out").result
+    assert result["summary"]["text"] == "labels"
+    assert "composed from the labels" in capsys.readouterr().err
+    assert clip.load(tmp_path / "out").meta["templates"]["neutral"][0] == "an image"
+
+
+def test_one_text_for_every_image_is_refused(folder: Path, tmp_path: Path) -> None:
+    data = write_dataset(tmp_path / "data", rules=["the same"] * 60)
+    with pytest.raises(InputError, match="nothing to contrast"):
+        execute(finetune_clip, _config(data, folder), tmp_path / "out")
+
+
+def test_nearly_one_text_and_texts_that_are_cut_are_warned_about(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ["the same"] * 58 + ["another", "word " * 40]
+    said: list[str] = []
+    monkeypatch.setattr(console, "warn", said.append)
+    data = write_dataset(tmp_path / "data", rules=texts)
+    result = execute(finetune_clip, _config(data, folder, steps=1), tmp_path / "out").result
+    assert any("one and the same text" in text for text in said)
+    assert any("longer than 16 tokens" in text for text in said)
+    assert result["summary"]["texts_cut"] == 1
+
+
+def test_divergence_is_a_failed_gate(
+    data: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Trainer, "step", lambda self: float("nan"))
+    with pytest.raises(GateError, match="diverged"):
+        execute(finetune_clip, _config(data, folder), tmp_path / "out")
+
+
+def test_it_starts_from_a_past_run_and_remembers_what_that_saw(
+    data: Path, folder: Path, tmp_path: Path
+) -> None:
+    first = tmp_path / "first"
+    execute(finetune_clip, _config(data, folder, steps=1, fraction=0.3), first)
+    other = write_dataset(tmp_path / "other", pixel_key=[f"other{i}" for i in range(60)])
+    execute(finetune_clip, _config(other, first, steps=1), tmp_path / "second")
+    pixels = Seen.load(tmp_path / "second").pixels
+    assert Seen.load(first).pixels < pixels
+    assert "other0" in pixels
+
+
+def test_selection_by_auroc_needs_both_classes(folder: Path, tmp_path: Path) -> None:
+    data = write_dataset(tmp_path / "data", Left=["0"] * 60, Right=["0"] * 60)
+    with pytest.raises(InputError, match="no AUROC"):
+        execute(finetune_clip, _config(data, folder, select_by="auroc"), tmp_path / "out")
+
+
+def test_selection_by_auroc_takes_another_network(data: Path, folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = execute(finetune_clip, _config(data, folder, steps=24, select_by="auroc"), out).result
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    best = max(rows[1:], key=lambda row: row["auroc_mean"])
+    assert result["summary"]["best_step"] == best["step"]
+
+
+def test_the_plan_says_what_would_be_done(data: Path, folder: Path) -> None:
+    found = finetune_clip.plan(_config(data, folder, steps=None, epochs=2))
+    assert found["pairs"] == 48
+    assert found["steps"] == 6
+    assert found["distinct"] == len(TEXTS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 3}, "exclude each other"),
+        ({"tag": "openai"}, "exclude each other"),
+        ({"text": " "}, "--text is empty"),
+        ({"split": "val"}, "held out"),
+        ({"lock": ("image", "text")}, "nothing to train"),
+        ({"pretrained": Path("local-dir:nowhere")}, "no such file"),
+    ],
+)
+def test_options_that_contradict_each_other(
+    data: Path, folder: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        _config(data, folder, **changes)
+
+
+def test_training_that_gains_nothing_says_so(
+    data: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(console, "warn", said.append)
+    result = execute(finetune_clip, _config(data, folder, steps=1, lr=1e-12), tmp_path / "out")
+    assert result.result["summary"]["best_step"] == 1
+    assert any("nothing was gained" in text for text in said)
