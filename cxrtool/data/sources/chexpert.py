@@ -25,6 +25,7 @@ from cxrtool.data.sources.files import (
     FileOpener,
     Sieve,
     find_tables,
+    look_up,
     need_source,
     nothing_found,
     rows,
@@ -159,5 +160,5 @@ def _locate(root: Path, refs: pd.Series) -> pd.Series:
                 places.update({path.name: f"{batch.name}/{child.name}" for path in child.iterdir()})
     patient = bare.str.extract(r"/(patient\d+)/", expand=False)
     rest = bare.str.replace(r"^(?:train|valid|test)/", "", n=1, regex=True)
-    place = patient.map(places)
-    return bare.where(place.isna(), place.fillna("") + "/" + rest)
+    place = look_up(patient, places)
+    return bare.where(place == "", place + "/" + rest)

@@ -7,7 +7,7 @@ of the images, an index of image files by name, a picklable opener. Nothing is d
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,6 +107,21 @@ def index_images(
             if file.lower().endswith(wanted) and not file.startswith("."):
                 found.setdefault(file, prefix + file)
     return found
+
+
+def look_up(
+    column: pd.Series, table: Mapping[str, str], default: pd.Series | str = ""
+) -> pd.Series:
+    """What a mapping says about each cell.
+
+    Args:
+        column: Keys.
+        table: The mapping.
+        default: For cells that are no key: a text, or one for each row.
+    """
+    other = [default] * len(column) if isinstance(default, str) else default
+    found = [table.get(key, left) for key, left in zip(column, other, strict=True)]
+    return pd.Series(found, index=column.index, dtype=str)
 
 
 def rows(table: pd.DataFrame, path: Path) -> dict[str, object]:

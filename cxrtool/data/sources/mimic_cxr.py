@@ -26,6 +26,7 @@ from cxrtool.data.sources.files import (
     FileOpener,
     Sieve,
     find_tables,
+    look_up,
     need_source,
     nothing_found,
     rows,
@@ -153,8 +154,8 @@ def _split(path: Path | None, frame: pd.DataFrame) -> pd.Series:
     ):
         if mask.any():
             raise InputError(reason, file=path, row=int(table.index[mask][0]), column=column)
-    split = pd.Series(table["split"].map(named).to_numpy(), index=table["dicom_id"])
-    return frame["dicom_id"].map(split).fillna("").astype(str)
+    split = dict(zip(table["dicom_id"], table["split"].map(named), strict=True))
+    return look_up(frame["dicom_id"], split)
 
 
 def _reports(folder: Path, root: Path, folders: pd.Series) -> pd.Series:
@@ -178,4 +179,4 @@ def _reports(folder: Path, root: Path, folders: pd.Series) -> pd.Series:
                 path = place / f"{study}.txt"
                 if study not in texts and path.is_file():
                     texts[study] = read_text(path).strip()
-    return folders.map(texts).fillna("").astype(str)
+    return look_up(folders, texts)

@@ -24,6 +24,7 @@ from cxrtool.data.sources.files import (
     Sieve,
     find_tables,
     index_images,
+    look_up,
     need_source,
     nothing_found,
     rows,
@@ -93,7 +94,7 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
     table = pd.concat([table, labels], axis=1)
     if not options.labels_only:
         places = index_images(root)
-        table["image_ref"] = names.map(places).fillna("images/" + names).astype(str)
+        table["image_ref"] = look_up(names, places, "images/" + names)
     return SourceTable(
         table=table.reset_index(drop=True),
         labels=LABELS,
@@ -155,7 +156,7 @@ def _official_split(folder: Path, names: pd.Series) -> pd.Series:
         raise InputError(
             f"only one of the two official lists is here, {other} is missing", file=found[0]
         )
-    return names.map(split).fillna("").astype(str)
+    return look_up(names, split)
 
 
 def _lines(path: Path) -> Iterable[str]:

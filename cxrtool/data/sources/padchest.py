@@ -29,6 +29,7 @@ from cxrtool.data.sources.files import (
     Sieve,
     find_tables,
     index_images,
+    look_up,
     need_source,
     nothing_found,
     rows,
@@ -101,7 +102,7 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
     table = pd.concat([table, values], axis=1)
     if not options.labels_only:
         places = index_images(root, (".png",))
-        table["image_ref"] = names.map(places).fillna(names).astype(str)
+        table["image_ref"] = look_up(names, places, names)
     return SourceTable(
         table=table.reset_index(drop=True),
         labels=labels,

@@ -6,6 +6,8 @@ the row number (header = row 1) as the index, so that any later complaint can na
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -69,9 +71,7 @@ def read_table(path: Path, required: Sequence[str] = ()) -> pd.DataFrame:
     Raises:
         InputError: As `cxrtool.data.tables.read_table`; or a required column is missing.
     """
-    frame = tables.read_table(path)
-    if frame.shape[1] == 1 and ";" in str(frame.columns[0]):
-        frame = tables.read_table(path, sep=";")
+    frame = tables.read_table(path, sep=";" if _semicolons(path) else None)
     frame.index = pd.RangeIndex(2, len(frame) + 2)
     frame = frame.loc[:, [bool(name) for name in frame.columns]]
     tables.require_columns(frame, required, path)
@@ -80,3 +80,13 @@ def read_table(path: Path, required: Sequence[str] = ()) -> pd.DataFrame:
         empty = (frame.iloc[blank] == "").all(axis=1).to_numpy()
         frame = frame.drop(frame.index[blank[empty]])
     return frame
+
+
+def _semicolons(path: Path) -> bool:
+    """Whether the header is separated by semicolons."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            header = stream.readline(1 << 16)
+    except (OSError, EOFError, zlib.error):
+        return False  # what is wrong is said by the real reading
+    return header.count(b";") > max(header.count(b","), header.count(b"\t"))

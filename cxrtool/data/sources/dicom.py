@@ -1,0 +1,307 @@
+"""Radiographs in DICOM: a folder tree of files, or one file.
+
+In: CR and DX images, uncompressed or in any compression of `dicom_pixels.PLUGINS`. Out: a
+`SourceTable` of what is kept (view, sex, age, body part, modality, manufacturer) and an opener that
+applies the grayscale pipeline. Nothing else leaves a file: no names, no dates, no device numbers.
+Patient and study are HMAC-SHA256 pseudonyms, unless ``keep_ids`` says otherwise; without a secret
+key they are stable but can be found again by trying ids, which the notes say. Ages above 89 become
+90. Other modalities, several frames, colour, and raw images "for processing" are refused. Labels
+come from a table keyed by SOPInstanceUID, StudyInstanceUID or PatientID.
+
+Needs the extra ``dicom``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cxrtool.data.decoding import MAX_PIXELS
+from cxrtool.data.sources import vocabulary
+from cxrtool.data.sources.base import SourceOptions, SourceTable
+from cxrtool.data.sources.dicom_pixels import gray16, import_pydicom, need_decoder
+from cxrtool.data.sources.files import Sieve, need_source, nothing_found
+from cxrtool.data.sources.table import label_columns, load
+from cxrtool.data.tables import require_columns
+from cxrtool.errors import InputError
+
+_MODALITIES = ("CR", "DX")
+_SUFFIXES = (".dcm", ".dicom", ".dic")
+#: Everything that is looked at; all other elements stay unread.
+_TAGS = [
+    "SOPInstanceUID", "StudyInstanceUID", "PatientID", "PatientSex", "PatientAge", "Modality",
+    "BodyPartExamined", "ViewPosition", "ViewCodeSequence", "Manufacturer",
+    "PresentationIntentType", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation",
+    "Rows", "Columns", "BitsAllocated", "BitsStored", "WindowCenter", "WindowWidth",
+    "VOILUTSequence",
+]  # fmt: skip
+#: Columns that a table of labels may be keyed by, finest first.
+_KEYS = ("SOPInstanceUID", "StudyInstanceUID", "PatientID")
+_OLDEST = 90
+
+
+@dataclass(frozen=True)
+class DicomOpener:
+    """Opens DICOM images below a folder.
+
+    Attributes:
+        root: The folder that references are relative to.
+    """
+
+    root: Path
+
+    def __call__(self, ref: str) -> np.ndarray:
+        """The image behind a reference: uint16 [H, W], dark = air.
+
+        Raises:
+            InputError: Missing, not DICOM, or pixels that do not decode.
+        """
+        pydicom = import_pydicom()
+        path = self.root / ref
+        try:
+            return gray16(pydicom.dcmread(path))
+        except InputError as error:
+            raise InputError(error.reason, file=path) from None
+        except (OSError, EOFError, AttributeError, KeyError, ValueError) as error:
+            raise InputError(f"not a readable DICOM image ({error})", file=path) from None
+        except pydicom.errors.InvalidDicomError:
+            raise InputError("not a DICOM file", file=path) from None
+
+
+def read(source: Path | None, options: SourceOptions) -> SourceTable:
+    """Read a folder of DICOM files.
+
+    Args:
+        source: Folder (searched recursively) or one file.
+        options: ``keep_ids`` keeps patient and study ids as they are; ``id_key`` is the secret of
+            the pseudonyms; ``label_table`` and ``label_columns`` name labels to join.
+
+    Raises:
+        InputError: No DICOM image; a file that is not CR or DX, has several frames, is colour, raw
+            or damaged; an image without a row in the table of labels.
+        UsageError: The extra ``dicom`` is not installed.
+    """
+    source = need_source(source, "dicom")
+    pydicom = import_pydicom()
+    root = source if source.is_dir() else source.parent
+    sieve = Sieve(options)
+    records: list[dict[str, str]] = []
+    without_pixels = 0
+    seen: dict[str, str] = {}
+    for path in _files(source):
+        ref = path.relative_to(root).as_posix()
+        try:
+            header = _header(pydicom, path)
+            if "Rows" not in header:
+                without_pixels += 1  # a report, a presentation state, a directory
+                continue
+            _check(header)
+            uid = str(header.get("SOPInstanceUID", ""))
+            if uid and uid in seen:
+                raise InputError(f"the same image as {seen[uid]}")
+        except InputError as error:
+            sieve.reject(error.reason, ref=ref, file=path, hint=error.hint)
+            continue
+        seen[uid] = ref
+        records.append({"image_ref": ref, **_kept(header)})
+    if not records:
+        raise nothing_found(source, "dicom", "CR or DX image")
+    table = pd.DataFrame(records, dtype=str)
+    patients = bool((table["PatientID"] != "").all())
+    windows = table["voi"].value_counts().sort_index()
+    table["table_file"], table["table_row"] = [str(root / ref) for ref in table["image_ref"]], ""
+    labels: tuple[str, ...] = ()
+    if options.label_table is not None:
+        table, labels = _join(table, options.label_table, options, sieve)
+    table = _without_identity(table, options)
+    return SourceTable(
+        table=table.reset_index(drop=True),
+        labels=labels,
+        covered=(True,) * len(labels),
+        namespace="dicom",
+        patients=patients,
+        source="DICOM",
+        opener=None if options.labels_only else DicomOpener(root),
+        image_column="file",
+        keep_refs=False,
+        rejected=tuple(sieve.rejected),
+        notes={
+            "ids": "as in the files"
+            if options.keep_ids
+            else (
+                "HMAC-SHA256 with a secret key" if options.id_key else "HMAC-SHA256 without a key"
+            ),
+            "voi": {str(name): int(count) for name, count in windows.items()},
+            "objects_without_pixels": without_pixels,
+        },
+    )
+
+
+def _files(source: Path) -> Iterator[Path]:
+    """DICOM files in sorted order: by their ending, or by their magic where they have none."""
+    if source.is_file():
+        yield source
+        return
+    for folder, names, files in os.walk(source):
+        names[:] = sorted(name for name in names if not name.startswith("."))
+        for name in sorted(files):
+            path = Path(folder, name)
+            if name.upper() == "DICOMDIR" or name.startswith("."):
+                continue
+            suffix = path.suffix.lower()
+            # Files of an archive are often named by a UID: its last number looks like an ending.
+            if suffix in _SUFFIXES or ((not suffix or suffix[1:].isdigit()) and _has_magic(path)):
+                yield path
+
+
+def _has_magic(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def _header(pydicom: Any, path: Path) -> Any:
+    try:
+        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
+    except pydicom.errors.InvalidDicomError:
+        raise InputError("not a DICOM file") from None
+    except (OSError, EOFError, AttributeError, KeyError, ValueError) as error:
+        raise InputError(f"not a readable DICOM file ({error})") from None
+
+
+def _check(header: Any) -> None:
+    """Refuse what is not one gray radiograph that can be decoded here.
+
+    Raises:
+        InputError: With the reason.
+    """
+    modality = str(header.get("Modality", ""))
+    if modality not in _MODALITIES:
+        raise InputError(
+            f"modality {modality or 'unknown'} is not a radiograph of kind CR or DX",
+            hint="--skip-bad leaves such files out",
+        )
+    frames = int(header.get("NumberOfFrames", 1) or 1)
+    if frames > 1:
+        raise InputError(f"{frames} frames where one is expected")
+    colour = str(header.get("PhotometricInterpretation", ""))
+    samples = int(header.get("SamplesPerPixel", 1) or 1)
+    if samples != 1 or colour not in ("MONOCHROME1", "MONOCHROME2"):
+        raise InputError(f"{colour or 'an unknown colour space'} with {samples} samples, not gray")
+    if str(header.get("PresentationIntentType", "")).upper() == "FOR PROCESSING":
+        raise InputError("raw detector data for processing, not an image for presentation")
+    rows, columns = int(header.Rows), int(header.get("Columns", 0) or 0)
+    if rows < 1 or columns < 1 or rows * columns > MAX_PIXELS:
+        raise InputError(f"{columns} x {rows} px (1 to {MAX_PIXELS:,} pixels are read)")
+    need_decoder(str(getattr(header.file_meta, "TransferSyntaxUID", "")))
+
+
+def _kept(header: Any) -> dict[str, str]:
+    """What is taken from a header, identifiers still in the clear."""
+    if header.get("VOILUTSequence"):
+        voi = "LUT"
+    elif header.get("WindowCenter") is not None and header.get("WindowWidth") is not None:
+        voi = "window"
+    else:
+        voi = "none"
+    view = _text(header, "ViewPosition")
+    codes = header.get("ViewCodeSequence")
+    if not view and codes:
+        view = _text(codes[0], "CodeMeaning")
+    return {
+        **{key: _text(header, key) for key in _KEYS},
+        "view": view,
+        "sex": _text(header, "PatientSex"),
+        "age": _text(header, "PatientAge"),
+        "modality": _text(header, "Modality"),
+        "body_part": _text(header, "BodyPartExamined").upper(),
+        "manufacturer": _text(header, "Manufacturer"),
+        "voi": voi,
+    }
+
+
+def _text(header: Any, name: str) -> str:
+    return " ".join(str(header.get(name, "") or "").split())
+
+
+def pseudonym(kind: str, value: str, key: bytes | None) -> str:
+    """A stable name for an id that does not show it; blank stays blank.
+
+    Args:
+        kind: What it identifies, so that a patient and a study of one number differ.
+        value: The id.
+        key: The secret; None = none.
+    """
+    if not value:
+        return ""
+    message = f"{kind}\0{value}".encode()
+    return hmac.new(key or b"cxrtool", message, hashlib.sha256).hexdigest()[:16]
+
+
+def _without_identity(table: pd.DataFrame, options: SourceOptions) -> pd.DataFrame:
+    """The table with pseudonyms in place of ids, and with one spelling of views, sexes, ages."""
+    for column, key in (("patient_id", "PatientID"), ("study_id", "StudyInstanceUID")):
+        ids = table[key]
+        if not options.keep_ids:
+            names = {v: pseudonym(column, str(v), options.id_key) for v in ids.unique()}
+            ids = ids.map(names)
+        table[column] = ids.astype(str)
+    table["view"] = vocabulary.views(table["view"])
+    table["sex"] = vocabulary.sexes(table["sex"])
+    age = vocabulary.ages(table["age"])
+    if not options.keep_ids:
+        old = pd.to_numeric(age, errors="coerce") > _OLDEST
+        age = age.where(~old, str(_OLDEST)).astype(str)
+    table["age"] = age
+    return table.drop(columns=[*_KEYS, "voi"])
+
+
+def _join(
+    table: pd.DataFrame, path: Path, options: SourceOptions, sieve: Sieve
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The table with the labels of another one joined by the finest id that it has."""
+    frame = load(path)
+    plain = {str(name).replace("_", "").lower(): str(name) for name in frame.columns}
+    key = next((key for key in _KEYS if key.lower() in plain), None)
+    if key is None:
+        raise InputError(
+            "no column to join by", file=path, hint="it needs one of " + ", ".join(_KEYS)
+        )
+    column = plain[key.lower()]
+    again = frame[column].duplicated()
+    if again.any():
+        raise InputError(
+            f"{key} is there twice", file=path, row=int(frame.index[again][0]), column=column
+        )
+    require_columns(frame, options.label_columns, path)
+    keys = {plain[name.lower()] for name in _KEYS if name.lower() in plain}
+    labels = options.label_columns or label_columns(frame, skip=keys)
+    if not labels:
+        raise InputError(
+            "no column of labels (nothing but 1, 0, -1 and blanks)",
+            file=path,
+            hint="name them: --label-columns A,B",
+        )
+    position = pd.Index(frame[column]).get_indexer(pd.Index(table[key]))
+    if (position < 0).all():
+        raise InputError(f"no {key} of the images stands here", file=path, column=column)
+    for ref, file in table.loc[position < 0, ["image_ref", "table_file"]].itertuples(index=False):
+        sieve.reject(
+            f"no row with its {key} in {path}",
+            ref=ref,
+            file=file,
+            hint="a blank row means unknown; --skip-bad leaves such images out",
+        )
+    table, position = table[position >= 0], position[position >= 0]
+    values = frame[list(labels)].iloc[position].set_axis(table.index)
+    return pd.concat([table, values], axis=1), tuple(labels)
