@@ -1,0 +1,66 @@
+"""Asserted, denied or doubted: the context engine for any phrase, not only the 14 observations.
+
+In: a sentence and a phrase that occurs in it. Out: the value and the words that decided it. Cues
+inside the phrase are part of what is asserted ("the mitral valve is normal" is affirmed).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+from cxrtool.errors import UsageError
+from cxrtool.reports.context import NEGATIVE, POSITIVE, UNCERTAIN
+from cxrtool.reports.labeler import Labeler
+
+_NAMES = {POSITIVE: "positive", NEGATIVE: "negative", UNCERTAIN: "uncertain"}
+
+
+@dataclass(frozen=True, slots=True)
+class Assertion:
+    """How a sentence means a phrase.
+
+    Attributes:
+        value: "positive", "negative" or "uncertain".
+        cue: The text that decided it, "" where nothing did.
+        cue_rule: Id of the cue, or "".
+        start, end: Offsets of the phrase in the sentence.
+    """
+
+    value: str
+    cue: str
+    cue_rule: str
+    start: int
+    end: int
+
+
+@cache
+def _labeler() -> Labeler:
+    return Labeler()
+
+
+def assert_mention(sentence: str, phrase: str) -> Assertion:
+    """Says whether a sentence asserts, denies or doubts a phrase.
+
+    Args:
+        sentence: A sentence or a short text.
+        phrase: Words that occur in it; case and white space do not matter.
+
+    Raises:
+        UsageError: The phrase does not occur in the sentence.
+
+    Example:
+        >>> assert_mention("Pneumonia cannot be excluded.", "pneumonia").value
+        'uncertain'
+    """
+    words = [re.escape(w) for w in phrase.split()]
+    pattern = re.compile(r"\s+".join(words), re.IGNORECASE) if words else None
+    # The kit that this interface serves marks the phrase with capitals.
+    marked = re.search(r"\s+".join(words).upper(), sentence) if words else None
+    match = marked or (pattern.search(sentence) if pattern else None)
+    if match is None:
+        raise UsageError(f"the phrase {phrase!r} does not occur in the sentence")
+    start, end = match.span()
+    value, cue, cue_rule = _labeler().assert_span(sentence, start, end)
+    return Assertion(_NAMES[value], cue, cue_rule, start, end)

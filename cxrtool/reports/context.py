@@ -1,0 +1,247 @@
+"""Decides how each mention of a sentence is meant: asserted, denied or uncertain.
+
+In: the structure of the tokens of one sentence and the phrases found among them. Out:
+mentions with a value and the cue that decided it. The order of the rules is that of NegBio (Peng et
+al., AMIA 2018) and CheXpert (Irvin et al., AAAI 2019): vetoes, uncertainty before the mention,
+negation, uncertainty after it. Scopes end where a clause ends, as in ConText (Harkema et al., JBI
+42(5), 2009), with the difference that adjectives ("possible", "suspected") reach only along "or".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from cxrtool.reports.patterns import Automaton
+from cxrtool.reports.ruleset import Cue, Rule
+
+POSITIVE, NEGATIVE, UNCERTAIN = 1, 0, -1
+
+# What a token is in the structure of a sentence.
+VERB, FINITE, COMMA, AND, STOP, AFTER = 1, 2, 4, 8, 16, 32
+
+
+def structure(automaton: Automaton, kind: int) -> int:
+    """The structure flags of a kind of token."""
+    flags = VERB | FINITE if automaton.has(kind, "verb") else 0
+    flags |= COMMA if automaton.has(kind, "comma") else 0
+    flags |= AND if automaton.has(kind, "and") else 0
+    flags |= AFTER if automaton.has(kind, "after-predicate") else 0
+    return flags | (STOP if not automaton.is_word(kind) and not flags & COMMA else 0)
+
+
+class Span(NamedTuple):
+    """Tokens ``start`` to ``end`` (exclusive) of a sentence, and the rule or cue they matched."""
+
+    start: int
+    end: int
+    rule: Rule
+
+
+class CueSpan(NamedTuple):
+    """As ``Span``, for a cue; ``forward`` says on which side its mention stands."""
+
+    start: int
+    end: int
+    cue: Cue
+    forward: bool
+
+
+class Mention(NamedTuple):
+    """A decided mention: token span, rule, value, and the cue that decided it (or None)."""
+
+    start: int
+    end: int
+    rule: Rule
+    value: int
+    cue: CueSpan | None
+
+
+class Clause:
+    """One sentence with its cues; answers which cue reaches which span.
+
+    Args:
+        flags: ``structure`` of every token of the sentence.
+        content: Spans that mention something (adjectives attach to them).
+        cues: Cues that do not overlap one another, from left to right.
+    """
+
+    def __init__(
+        self,
+        flags: Sequence[int],
+        content: Sequence[Span],
+        cues: Sequence[tuple[int, int, Cue]],
+    ) -> None:
+        self._flags = flags
+        self._content = content
+        self._starts = {span.start for span in content}
+        self._ends = [  # terminations: they stop what comes from the left, from the right
+            (start, end, cue.direction) for start, end, cue in cues if cue.role == "termination"
+        ]
+        self.forward: list[CueSpan] = []
+        self.backward: list[CueSpan] = []
+        self.coordinations: list[CueSpan] = []
+        self.states: list[CueSpan] = []
+        self.affirmations: list[CueSpan] = []
+        for start, end, cue in cues:
+            self._place(start, end, cue)
+        self._deciding = [c for c in self.forward if c.cue.role in ("negation", "uncertain")]
+
+    def _place(self, start: int, end: int, cue: Cue) -> None:
+        if cue.role in ("termination", "pseudo"):
+            return
+        forward = cue.direction == "forward"
+        if cue.direction == "both":
+            forward = self._attributive(end)
+        span = CueSpan(start, end, cue, forward)
+        if cue.role == "coordination":
+            self.coordinations.append(span)
+        elif cue.role.startswith("state"):
+            if forward or self._predicative(end) or cue.role == "state-normal":
+                self.states.append(span)
+        elif cue.role == "affirmation":
+            self.affirmations.append(span)
+        elif forward:
+            self.forward.append(span)
+        else:
+            self.backward.append(span)
+
+    def _attributive(self, end: int) -> bool:
+        """Whether an adjective that ends here stands before the thing that it describes."""
+        for i in range(end, min(end + 7, len(self._flags))):
+            if i in self._starts:
+                return True
+            if self._flags[i] & (COMMA | AND | VERB | STOP) or self._ended(i, "forward"):
+                return False
+        return False
+
+    def _predicative(self, end: int) -> bool:
+        return end >= len(self._flags) or bool(self._flags[end] & (STOP | COMMA | AFTER))
+
+    def _ended(self, i: int, direction: str) -> bool:
+        return any(s <= i < e and d in (direction, "both") for s, e, d in self._ends)
+
+    def blocked(self, left: int, right: int, direction: str) -> bool:
+        """Whether a termination lies between two tokens."""
+        return any(
+            s >= left and e <= right and d in (direction, "both") for s, e, d in self._ends
+        )
+
+    def crosses(self, left: int, right: int, flags: int) -> bool:
+        """Whether a token of these structures lies between two tokens."""
+        return any(f & flags for f in self._flags[left:right])
+
+    def reaches_right(self, cue: CueSpan, start: int) -> bool:
+        """Whether a cue on the left reaches a span that starts here."""
+        if cue.end > start or self.blocked(cue.end, start, "forward"):
+            return False
+        if cue.cue.reach == "list":
+            return not self.crosses(cue.end, start, COMMA | AND | VERB)
+        # Once the sentence has its verb, a comma or "and" begins another clause.
+        verb = next((i for i in range(cue.end, start) if self._flags[i] & FINITE), None)
+        return verb is None or not self.crosses(verb, start, COMMA | AND)
+
+    def reaches_left(self, cue: CueSpan, end: int) -> bool:
+        """Whether a cue on the right reaches a span that ends here."""
+        if cue.start < end or self.blocked(end, cue.start, "backward"):
+            return False
+        if any(end <= c.start and c.end <= cue.start for c in self._deciding):
+            return False
+        own = cue.start
+        while own > end and not self._flags[own - 1] & COMMA and self._is_verb_group(own - 1, end):
+            own -= 1
+        flags = FINITE | (COMMA if cue.cue.reach == "list" else 0)
+        return not self.crosses(end, own, flags)
+
+    def _is_verb_group(self, i: int, end: int) -> bool:
+        # "are now again not seen": everything from the verb to the cue belongs to the cue.
+        return any(self._flags[j] & FINITE for j in range(max(end, i - 3), i + 1)) and not any(
+            span.start <= i < span.end for span in self._content
+        )
+
+    def decide(self, start: int, end: int, base: int = POSITIVE, floor: int = 0) -> tuple[int, CueSpan | None]:
+        """The value of a span and the cue behind it.
+
+        Args:
+            start: First token of the span.
+            end: The token after its last.
+            base: The value where no cue reaches.
+            floor: Cues further left than this token do not count.
+        """
+        left = [c for c in self.forward if c.start >= floor and self.reaches_right(c, start)]
+        right = [c for c in self.backward if self.reaches_left(c, end)]
+        negated = _last(left, "negation")
+        hedged = _last(left, "uncertain")
+        after = _first(right, "uncertain")
+        if negated and hedged:
+            if negated.start < hedged.start:
+                tight = not self.crosses(negated.end, hedged.start, COMMA | AND | FINITE)
+                return (NEGATIVE, negated) if tight else (UNCERTAIN, hedged)
+            if hedged.end >= negated.start - 1:
+                return UNCERTAIN, hedged
+            return NEGATIVE, negated
+        if hedged:
+            return UNCERTAIN, hedged
+        if negated:
+            if self.crosses(negated.end, start, COMMA | AND):
+                # "No effusion, pneumothorax is unchanged": the second clause asserts.
+                if after and not self.crosses(end, after.start, COMMA):
+                    return UNCERTAIN, after
+                for cue in self.affirmations:
+                    if self.reaches_left(cue, end) and not self.crosses(end, cue.start, COMMA | AND):
+                        return base, cue
+            return NEGATIVE, negated
+        denied = _first(right, "negation")
+        if denied and (after is None or denied.start <= after.start):
+            return NEGATIVE, denied
+        if after:
+            return UNCERTAIN, after
+        if base == POSITIVE:
+            for cue in self.coordinations:
+                if self._joins(cue, start, end):
+                    return UNCERTAIN, cue
+        return base, None
+
+    def _joins(self, cue: CueSpan, start: int, end: int) -> bool:
+        """Whether "or" has this span on one side and something else on the other."""
+        left = self._chain(cue.start)
+        right = next(
+            (s for s in self._content if s.start >= cue.end and not self._apart(cue.end, s.start)),
+            None,
+        )
+        if not left or right is None:
+            return False
+        return any(s <= start and end <= e for s, e in left) or (
+            start >= cue.end and not self._apart(cue.end, start)
+        )
+
+    def _apart(self, left: int, right: int) -> bool:
+        return self.crosses(left, right, COMMA | AND | FINITE | STOP) or self.blocked(
+            left, right, "forward"
+        )
+
+    def _chain(self, stop: int) -> list[tuple[int, int]]:
+        """The spans of "a, b, or": from the last one before ``stop`` leftwards."""
+        chain: list[tuple[int, int]] = []
+        if stop and self._flags[stop - 1] & COMMA:
+            stop -= 1
+        for span in sorted(self._content, key=lambda s: -s.end):
+            if span.end > stop:
+                continue
+            gap = stop - span.end
+            if gap > 8 or self._apart(span.end, stop):
+                break
+            chain.append((span.start, span.end))
+            before = span.start
+            while before and not self._flags[before - 1] & (COMMA | FINITE | STOP | AND):
+                before -= 1
+            stop = before - 1 if before and self._flags[before - 1] & COMMA else -1
+        return chain
+
+
+def _last(cues: Sequence[CueSpan], role: str) -> CueSpan | None:
+    return next((c for c in reversed(cues) if c.cue.role == role), None)
+
+
+def _first(cues: Sequence[CueSpan], role: str) -> CueSpan | None:
+    return next((c for c in cues if c.cue.role == role), None)

@@ -1,0 +1,284 @@
+"""Labels whole reports: sections, sentences, mentions, aggregation, evidence.
+
+In: the text of a report. Out: the 14 observations as 1, 0, -1 or None with the evidence for each.
+Aggregation over mentions is CheXpert's: 1 over -1 over 0 over blank. "No Finding" is 1 only where
+nothing but support devices is 1 or -1, no other abnormality is described, and something says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from spacy.attrs import LOWER, SENT_START
+from spacy.tokens import Doc
+
+from cxrtool.reports.context import NEGATIVE, POSITIVE, UNCERTAIN, CueSpan, Mention
+from cxrtool.reports.ruleset import RuleSet, default_rules
+from cxrtool.reports.sections import Section, SectionFinder
+from cxrtool.reports.sentence import SentenceReader
+from cxrtool.reports.text import BREAK, clean, pipeline
+
+_RANK = {POSITIVE: 3, UNCERTAIN: 2, NEGATIVE: 1}
+_KNOWN_LIMIT = 500_000
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One mention that speaks for a label.
+
+    Attributes:
+        observation: Name of the label; "" for an abnormality outside the observations.
+        value: 1, 0 or -1.
+        start, end: Offsets of the mention in the original text.
+        text: The original text between them.
+        section: Canonical section.
+        cue: The text that decided the value, or "".
+        cue_rule: Id of the cue, or "".
+        rule: Id of the rule that found the mention.
+        phrase: The finding in a few words, with the adjectives that stand before it.
+    """
+
+    observation: str
+    value: int
+    start: int
+    end: int
+    text: str
+    section: str
+    cue: str
+    cue_rule: str
+    rule: str
+    phrase: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """A line of ``evidence.jsonl``, without the study."""
+        return {
+            "observation": self.observation,
+            "value": self.value,
+            "section": self.section,
+            "start": self.start,
+            "end": self.end,
+            "text": self.text,
+            "cue": self.cue,
+            "cue_rule": self.cue_rule,
+            "rule": self.rule,
+        }
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels of one report.
+
+    Attributes:
+        values: Observation -> 1, 0, -1 or None (blank), in the order of the rule set.
+        evidence: Every mention behind them, by position, also those of lower rank.
+        sections: Where the parts of the report are (offsets in the original text).
+    """
+
+    values: dict[str, int | None]
+    evidence: tuple[Evidence, ...]
+    sections: tuple[Section, ...] = field(default=())
+
+    def __getitem__(self, observation: str) -> int | None:
+        return self.values[observation]
+
+
+class Labeler:
+    """A rule set on a spaCy pipeline.
+
+    Args:
+        rules: The rules; default: those of the package.
+    """
+
+    def __init__(self, rules: RuleSet | None = None) -> None:
+        self.rules = rules or default_rules()
+        self.nlp = pipeline(self.rules.starters)
+        self._sections = SectionFinder(self.rules.sections)
+        self._headers = frozenset(h for hs in self.rules.sections.values() for h in hs)
+        self._reader = SentenceReader(self.rules)
+        self._kinds: dict[int, int] = {}
+
+    def label(self, text: str, *, evidence: bool = True) -> Labels:
+        """Labels one report. An empty report has blank labels."""
+        return next(self.label_all([text], evidence=evidence))
+
+    def label_all(self, texts: Iterable[str], *, evidence: bool = True) -> Iterator[Labels]:
+        """Labels reports as they come; memory does not grow with their number."""
+        for text in texts:
+            if len(self._kinds) > _KNOWN_LIMIT or len(self.nlp.vocab.strings) > _KNOWN_LIMIT:
+                self.nlp, self._kinds = pipeline(self.rules.starters), {}
+            yield self._label(text, evidence)
+
+    def assert_span(self, text: str, start: int, end: int) -> tuple[int, str, str]:
+        """How the text means what stands between two offsets: value, cue, id of the cue."""
+        doc = self.nlp(clean(text, self._headers))
+        kinds, starts = self._tokens(doc)
+        inside = [i for i, t in enumerate(doc) if t.idx < end and t.idx + len(t) > start]
+        if not inside:
+            return POSITIVE, "", ""
+        first = max((i for i in range(inside[0] + 1) if starts[i] == 1), default=0)
+        stop = min((i for i in range(inside[-1] + 1, len(kinds)) if starts[i] == 1), default=len(kinds))
+        words = [i for i in range(first, stop) if kinds[i] >= 0]
+        span = (words.index(next(i for i in inside if kinds[i] >= 0)), 0)
+        span = (span[0], words.index(next(i for i in reversed(inside) if kinds[i] >= 0)) + 1)
+        value, cue = self._reader.assert_span([kinds[i] for i in words], *span)
+        if cue is None:
+            return value, "", ""
+        return value, _Offsets(doc, words, text).between(cue.start, cue.end), cue.cue.id
+
+    def _label(self, text: str, evidence: bool) -> Labels:
+        cleaned = clean(text, self._headers)
+        sections = tuple(self._sections.split(cleaned))
+        counted = [s for s in sections if s.name in self.rules.counted]
+        doc = self.nlp(_only(cleaned, counted))
+        found: list[tuple[int, Mention]] = []  # first token of the sentence, mention
+        kinds, starts = self._tokens(doc)
+        bounds = [*(i for i, s in enumerate(starts) if s == 1), len(kinds)]
+        if bounds[0] != 0:
+            bounds.insert(0, 0)
+        words = [i for i, kind in enumerate(kinds) if kind >= 0]
+        position = 0
+        for first, stop in zip(bounds, bounds[1:]):
+            begin = position
+            while position < len(words) and words[position] < stop:
+                position += 1
+            sentence = [kinds[i] for i in words[begin:position]]
+            if sentence:
+                found.extend((begin, mention) for mention in self._reader.read(sentence))
+        values = self._aggregate(mention for _, mention in found)
+        listed: tuple[Evidence, ...] = ()
+        if evidence:
+            at = _Offsets(doc, words, text)
+            listed = tuple(self._evidence(found, at, counted, values))
+        return Labels(values, listed, sections)
+
+    def _tokens(self, doc: Doc) -> tuple[list[int], list[int]]:
+        """Kind of every token (-1 = white space) and whether it begins a sentence."""
+        rows = doc.to_array([LOWER, SENT_START])
+        hashes = rows[:, 0].tolist()
+        known = self._kinds
+        for h in hashes:
+            if h not in known:
+                known[h] = self._kind(doc.vocab.strings[h])
+        return [known[h] for h in hashes], rows[:, 1].astype("int64").tolist()
+
+    def _kind(self, word: str) -> int:
+        if word.isspace():
+            return -1
+        opaque = len(word) >= 3 and not word.strip("x")
+        return self.rules.automaton.kind("xxxx" if opaque else word)
+
+    def _aggregate(self, mentions: Iterable[Mention]) -> dict[str, int | None]:
+        values: dict[str, int | None] = dict.fromkeys(self.rules.observations)
+        abnormal = said = False
+        for mention in mentions:
+            rule, value = mention.rule, mention.value
+            for name in rule.observations:
+                now = values[name]
+                if now is None or _RANK[value] > _RANK[now]:
+                    values[name] = value
+            if value == NEGATIVE:
+                said = True
+            elif rule.observations != (self.rules.devices,):
+                abnormal = True
+        if said and not abnormal:
+            values[self.rules.no_finding] = POSITIVE
+        return values
+
+    def _evidence(
+        self,
+        found: list[tuple[int, Mention]],
+        at: _Offsets,
+        counted: list[Section],
+        values: dict[str, int | None],
+    ) -> Iterator[Evidence]:
+        none = values[self.rules.no_finding] == POSITIVE
+        for base, mention in found:
+            start, end = at.chars(base + mention.start, base + mention.end)
+            section = next((s.name for s in counted if s.start <= start < s.end), "report")
+            cue: CueSpan | None = mention.cue
+            cue_text = at.between(base + cue.start, base + cue.end) if cue else ""
+            names = mention.rule.observations or ("",)
+            if mention.rule.kind == "normal":
+                if not none:
+                    continue
+                names = (self.rules.no_finding,)
+            for name in names:
+                yield Evidence(
+                    observation=name,
+                    value=POSITIVE if mention.rule.kind == "normal" else mention.value,
+                    start=start,
+                    end=end,
+                    text=at.text[start:end],
+                    section=section,
+                    cue=cue_text,
+                    cue_rule=cue.cue.id if cue else "",
+                    rule=mention.rule.id,
+                    phrase=self._phrase(mention, base, at),
+                )
+
+    def _phrase(self, mention: Mention, base: int, at: _Offsets) -> str:
+        """The words of the mention with the adjectives before it, or what the rule says instead."""
+        if mention.value == NEGATIVE:
+            return ""
+        automaton, first = self.rules.automaton, base + mention.start
+        while first > 0 and automaton.has(self._kinds_at(at, first - 1), "modifier"):
+            if at.doc[at.words[first]].is_sent_start:
+                break
+            first -= 1
+        if mention.rule.kind == "entity":
+            return mention.rule.say
+        return " ".join(at.between(first, base + mention.end).lower().split())
+
+    def _kinds_at(self, at: _Offsets, word: int) -> int:
+        return self._kinds[at.doc[at.words[word]].lower]
+
+
+@dataclass(frozen=True, slots=True)
+class _Offsets:
+    """From words of a ``Doc`` to the original text."""
+
+    doc: Doc
+    words: list[int]
+    text: str
+
+    def chars(self, first: int, stop: int) -> tuple[int, int]:
+        last = self.doc[self.words[stop - 1]]
+        return self.doc[self.words[first]].idx, last.idx + len(last)
+
+    def between(self, first: int, stop: int) -> str:
+        start, end = self.chars(first, stop)
+        return self.text[start:end]
+
+
+def _only(text: str, sections: list[Section]) -> str:
+    """The text with everything outside the sections blanked; a section ends a sentence."""
+    if len(sections) == 1 and (sections[0].start, sections[0].end) == (0, len(text)):
+        return text
+    parts, position = [], 0
+    for section in sections:
+        if section.start > position:
+            parts.append(BREAK.rjust(section.start - position))
+        elif position and parts[-1]:
+            parts[-1] = parts[-1][:-1] + BREAK if parts[-1][-1].isspace() else parts[-1]
+        parts.append(text[section.start : section.end])
+        position = section.end
+    return "".join(parts).ljust(len(text))
+
+
+@cache
+def _default() -> Labeler:
+    return Labeler()
+
+
+def label(text: str) -> Labels:
+    """Labels one report with the rules of the package.
+
+    Example:
+        >>> labels = label("Small left effusion. No pneumothorax.")
+        >>> labels["Pleural Effusion"], labels["Pneumothorax"], labels["Edema"]
+        (1, 0, None)
+    """
+    return _default().label(text)

@@ -1,0 +1,1 @@
+"""The labeler's rules: data files that a radiologist can read."""

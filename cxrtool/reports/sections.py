@@ -1,0 +1,86 @@
+"""Finds the sections of a report: which text is finding, which is history.
+
+In: the cleaned text (``text.clean``: same length as the original, wrapped lines joined). Out: spans
+with canonical section names. Headers may be in any case, with or without a colon when they have a
+line of their own, or stand inside a line with a colon; a report may have none at all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+REPORT = "report"
+_HEADER = re.compile(r"(?:^|(?<=[\n.;!?)\]:]))[ ]*([A-Za-z][A-Za-z &/,()'-]{1,60}?)[ ]*(:|\n|$)")
+_TAIL = re.compile(r"(?:^|(?<= ))([A-Z][A-Z &/]{3,40})[ ]*:")
+_VIEWS = re.compile(r"\b(?:chest|radiographs?|views?|cxr|lungs?)\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a report; ``start`` and ``end`` are offsets of its body, without the header."""
+
+    name: str
+    start: int
+    end: int
+
+
+class SectionFinder:
+    """Splits reports by the headers of a rule set.
+
+    Args:
+        headers: Canonical name -> the headers that open such a section, in lower case.
+    """
+
+    def __init__(self, headers: Mapping[str, tuple[str, ...]]) -> None:
+        self._names = {re.sub(r"[\s-]+", " ", h): name for name, hs in headers.items() for h in hs}
+
+    def split(self, text: str) -> list[Section]:
+        """The sections in order; text before the first header is ``report``.
+
+        A header that is not known leaves the section as it is, except that one which speaks of the
+        chest or its views ("PORTABLE CHEST:") opens the findings. Where no header of findings or
+        impression occurs, an empty line ends a history, and what follows is ``report``.
+        """
+        headers = self._headers(text)
+        if not headers:
+            return [Section(REPORT, 0, len(text))]
+        sections = []
+        if text[: headers[0][0]].strip():
+            sections.append(Section(REPORT, 0, headers[0][0]))
+        bounds = [h[0] for h in headers[1:]] + [len(text)]
+        counted = any(name in ("findings", "impression") for _, _, name in headers)
+        for (_, start, name), end in zip(headers, bounds):
+            gap = None
+            if not counted:
+                gap = re.compile(r"\n[ ]*\n").search(text, start, end)
+                if gap and not text[start : gap.start()].strip():
+                    gap = re.compile(r"\n[ ]*\n").search(text, gap.end(), end)
+            if gap:
+                sections.append(Section(name, start, gap.start()))
+                sections.append(Section(REPORT, gap.end(), end))
+            else:
+                sections.append(Section(name, start, end))
+        return sections
+
+    def _headers(self, text: str) -> list[tuple[int, int, str]]:
+        """(start of the header, start of the body, canonical name)"""
+        found = []
+        for match in _HEADER.finditer(text):
+            words = match.group(1)
+            name = self._names.get(" ".join(words.lower().split()))
+            colon = match.group(2) == ":"
+            own_line = match.start() == 0 or text[match.start() - 1] == "\n"
+            if name is None and colon and own_line and _VIEWS.search(words.lower()):
+                name = "findings" if words.isupper() and len(words.split()) > 1 else None
+            if name is None and colon:
+                tail = _TAIL.search(match.group(0))
+                name = self._names.get(" ".join(tail.group(1).lower().split())) if tail else None
+                if tail and name:
+                    start = match.start() + tail.start(1)
+                    found.append((start, match.end(), name))
+                continue
+            if name and (own_line if not colon else own_line or words[0].isupper()):
+                found.append((match.start(), match.end(), name))
+        return found

@@ -1,0 +1,193 @@
+"""Reads one sentence: phrases to mentions, states to entities, context to values.
+
+In: the kinds of the tokens of a sentence (``patterns.Automaton.kind``). Out: decided mentions. What
+is found depends on these kinds alone, so that equal sentences are read once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from cxrtool.reports.context import (
+    AND,
+    COMMA,
+    FINITE,
+    NEGATIVE,
+    UNCERTAIN,
+    Clause,
+    CueSpan,
+    Mention,
+    Span,
+    structure,
+)
+from cxrtool.reports.ruleset import Cue, Rule, RuleSet
+
+CACHE_LIMIT = 50_000
+ANY = Rule("phrase", "finding", (), (), "", 1, "", (), ())  # any phrase that a caller asks about
+
+
+class SentenceReader:
+    """Applies a rule set to sentences.
+
+    Args:
+        rules: The rule set; its automaton is run here.
+    """
+
+    def __init__(self, rules: RuleSet) -> None:
+        self._rules = rules
+        self._automaton = rules.automaton
+        self._cache: dict[tuple[int, ...], tuple[Mention, ...]] = {}
+        self._flags: dict[int, int] = {}
+
+    def read(self, kinds: Sequence[int]) -> tuple[Mention, ...]:
+        """The mentions of a sentence, by position; offsets count tokens from its first."""
+        key = tuple(kinds)
+        mentions = self._cache.get(key)
+        if mentions is None:
+            mentions = tuple(self._read(key))
+            if len(self._cache) >= CACHE_LIMIT:
+                self._cache.clear()
+            self._cache[key] = mentions
+        return mentions
+
+    def spans(self, kinds: Sequence[int]) -> tuple[list[Span], list[tuple[int, int, Cue]]]:
+        """What is mentioned in a sentence, after vetoes, and its cues; both by position."""
+        content: list[Span] = []
+        cues: list[tuple[int, int, Cue]] = []
+        for start, end, number in self._automaton.find(kinds, 0, len(kinds)):
+            owner = self._rules.owners[number]
+            if isinstance(owner, Rule):
+                content.append(Span(start, end, owner))
+            else:
+                cues.append((start, end, owner))
+        kept = _resolve(content)
+        inside = [s for s in kept if s.rule.kind != "normal"]
+        return kept, _longest_cues(cues, inside)
+
+    def assert_span(self, kinds: Sequence[int], start: int, end: int) -> tuple[int, CueSpan | None]:
+        """The value of any span of a sentence; cues inside it do not count."""
+        _, cues = self.spans(kinds)
+        cues = [c for c in cues if c[1] <= start or c[0] >= end]
+        content, _ = self.spans(kinds)
+        target = Span(start, end, ANY)
+        content = [s for s in content if s.rule.kind != "normal" and not _overlaps(s, target)]
+        return Clause(self.flags(kinds), [*content, target], cues).decide(start, end)
+
+    def flags(self, kinds: Sequence[int]) -> list[int]:
+        """The structure flags of the tokens."""
+        known = self._flags
+        for kind in kinds:
+            if kind not in known:
+                known[kind] = structure(self._automaton, kind)
+        return [known[kind] for kind in kinds]
+
+    def _read(self, kinds: Sequence[int]) -> list[Mention]:
+        content, cues = self.spans(kinds)
+        if not content:
+            return []
+        things = [s for s in content if s.rule.kind != "normal"]
+        clause = Clause(self.flags(kinds), things, cues)
+        mentions = []
+        for span in content:
+            kind = span.rule.kind
+            if kind == "normal":
+                mentions.append(Mention(span.start, span.end, span.rule, NEGATIVE, None))
+            elif kind == "entity":
+                mentions.extend(_stated(span, things, clause))
+            else:
+                base = {"uncertain": UNCERTAIN, "absent": NEGATIVE}.get(kind, 1)
+                value, cue = clause.decide(span.start, span.end, base)
+                mentions.append(Mention(span.start, span.end, span.rule, value, cue))
+        return mentions
+
+
+def _resolve(spans: Iterable[Span]) -> list[Span]:
+    """Drops what is vetoed, and of overlapping mentions of one observation all but the longest."""
+    vetoes: dict[str, list[Span]] = {}
+    candidates = []
+    for span in spans:
+        if span.rule.kind == "veto":
+            for name in span.rule.observations:
+                vetoes.setdefault(name, []).append(span)
+        else:
+            candidates.append(span)
+    candidates.sort(key=lambda s: (s.start - s.end, s.start))
+    taken: dict[str, list[Span]] = {}
+    kept = []
+    for span in candidates:
+        keys = span.rule.observations or (f"{span.rule.kind}",)
+        if any(_overlaps(span, other) for key in keys for other in taken.get(key, ())):
+            continue
+        if any(
+            _overlaps(span, veto) and not _contains(span, veto)
+            for key in (*span.rule.observations, *(("*",) if span.rule.observations else ()))
+            for veto in vetoes.get(key, ())
+        ):
+            continue
+        for key in keys:
+            taken.setdefault(key, []).append(span)
+        kept.append(span)
+    return sorted(kept, key=lambda s: (s.start, s.end, s.rule.id))
+
+
+def _overlaps(a: Span, b: Span) -> bool:
+    return a.start < b.end and b.start < a.end
+
+
+def _contains(a: Span, b: Span) -> bool:
+    return a.start <= b.start and a.end >= b.end and a.end - a.start > b.end - b.start
+
+
+def _longest_cues(
+    cues: Sequence[tuple[int, int, Cue]], content: Sequence[Span]
+) -> list[tuple[int, int, Cue]]:
+    """Leftmost-longest cues that lie in no mention."""
+    kept: list[tuple[int, int, Cue]] = []
+    last = 0
+    for start, end, cue in sorted(cues, key=lambda c: (c[0], -c[1])):
+        if start < last or any(s.start <= start and end <= s.end for s in content):
+            continue
+        kept.append((start, end, cue))
+        last = end
+    return kept
+
+
+def _stated(entity: Span, things: Sequence[Span], clause: Clause) -> list[Mention]:
+    """The mention that an entity and the nearest state that describes it make, if any."""
+    best: tuple[int, CueSpan] | None = None
+    for state in clause.states:
+        if state.cue.group not in ("", entity.rule.group):
+            continue
+        if state.forward:
+            reached = entity.start >= state.end and not clause.crosses(
+                state.end, entity.start, FINITE
+            )
+            reached = reached and not clause.blocked(state.end, entity.start, "forward")
+            other = any(
+                o is not state and state.end <= o.start and o.end <= entity.start
+                for o in clause.states
+            )
+            distance = entity.start - state.end
+        else:
+            reached = clause.reaches_left(state, entity.end)
+            other = any(
+                o is not state
+                and entity.end <= o.start
+                and o.end <= state.start
+                and o.cue.group in ("", entity.rule.group)
+                and clause.crosses(o.end, state.start, COMMA | AND)
+                for o in clause.states
+            )
+            distance = state.start - entity.end
+        if reached and not other and (best is None or distance < best[0]):
+            best = (distance, state)
+    if best is None:
+        return []
+    state = best[1]
+    start, end = min(entity.start, state.start), max(entity.end, state.end)
+    if state.cue.role == "state-normal":
+        return [Mention(start, end, entity.rule, NEGATIVE, state)]
+    base = UNCERTAIN if state.cue.role == "state-borderline" else entity.rule.abnormal
+    floor = 0 if state.forward else entity.end
+    value, cue = clause.decide(state.start, state.end, base, floor)
+    return [Mention(start, end, entity.rule, value, cue or state)]

@@ -1,0 +1,140 @@
+"""The spaCy pipeline that reads reports: same-length cleaning, tokens, sentences.
+
+In: a report as it was written. Out: a spaCy ``Doc`` of a text of the *same length*, so that every
+offset in it is an offset in the original. Cleaning only overwrites characters: de-identification
+marks (``___``, ``XXXX``, ``[** **]``) become opaque words, hyphens inside words become blanks,
+line breaks become either blanks or sentence ends.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import spacy
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.util import compile_infix_regex
+
+BREAK = "\n"
+_TRANSLATE = str.maketrans(
+    {
+        "‘": "'", "’": "'", "“": '"', "”": '"', "–": "-", "—": "-", "‐": "-", "‑": "-",
+        "\u00a0": " ", "\t": " ", "\f": "\n", "\v": "\n", "\u2028": "\n", "\u2029": "\n", "\x85": "\n",
+        "•": "\n", "·": " ", "\ufeff": " ", "\u200b": " ", "\x00": " ",
+    }
+)  # fmt: skip
+_DEIDENTIFIED = re.compile(r"\[\*\*.*?\*\*\]|_{2,}", re.DOTALL)
+_TAG = re.compile(r"<\s*/?\s*(?:br|p|li|ul|ol|div|b|i)\s*/?\s*>", re.IGNORECASE)
+_ENTITY = re.compile(r"&(?:nbsp|amp|lt|gt|quot|apos|#\d{1,5});")
+_HYPHEN = re.compile(r"(?<=\w)-(?=\w)")
+_LIST = re.compile(r"(?:(?<=^)|(?<=[\n.;:]))[ ]*(?:\(?\d{1,2}[.)]|[-*])(?=[ ][^\s])")
+_LINE = re.compile(r"[ ]*\r?\n[ ]*")
+_END = frozenset(".!?")
+_FUNCTION_WORDS = frozenset(
+    "a an and as at by for from in into no not of on or over per the to with without is are was were "
+    "be has have this that both which either".split()
+)
+
+
+def clean(text: str, headers: frozenset[str] = frozenset()) -> str:
+    """The text with the same length that the tokenizer sees.
+
+    A ``\\n`` that is left in the result ends a sentence; all other line breaks are gone.
+
+    Args:
+        text: A report, or a part of one.
+        headers: Section headers in lower case: a line that is one is never joined to the next.
+    """
+    out = text.translate(_TRANSLATE)
+    if "_" in out or "[**" in out:
+        out = _DEIDENTIFIED.sub(lambda m: "x" * len(m.group()), out)
+    if "<" in out:
+        out = _TAG.sub(lambda m: BREAK.ljust(len(m.group())), out)
+    if "&" in out:
+        out = _ENTITY.sub(lambda m: " " * len(m.group()), out)
+    if "-" in out:
+        out = _HYPHEN.sub(" ", out)
+    if "\n" in out or "\r" in out:
+        out = _join_lines(out, headers)
+    # The numbers of a list are no words; what they open is a sentence of its own.
+    return _LIST.sub(lambda m: BREAK.ljust(len(m.group())), out)
+
+
+def _join_lines(text: str, headers: frozenset[str]) -> str:
+    """Overwrites line breaks that merely wrap a sentence with blanks."""
+    shouting = text.isupper()
+
+    def decide(match: re.Match[str]) -> str:
+        width = len(match.group())
+        begin, end = match.span()
+        after = text[end : end + 2]
+        before = text[begin - 1] if begin else BREAK
+        hard = (
+            not after
+            or before in ".:;!?\n\r"
+            or after[0] in "\r\n-*(•"
+            or (begin > 0 and match.group().count("\n") > 1)
+            or (after[0].isdigit() and _LIST.match(text, end) is not None)
+            or text[text.rfind("\n", 0, begin) + 1 : begin].strip().lower() in headers
+            # A capital after a line break begins a sentence, but an acronym or XXXX may be wrapped.
+            or (not shouting and after[0].isupper() and not after[1:].isupper())
+        )
+        return (BREAK if hard else " ").ljust(width)
+
+    return _LINE.sub(decide, text)
+
+
+def sentence_starts(words: list[str], starters: frozenset[str]) -> list[bool]:
+    """Where sentences begin.
+
+    Args:
+        words: The tokens as written.
+        starters: Capitalized words that open a sentence even where the full stop is missing.
+    """
+    starts = []
+    pending = True
+    for i, word in enumerate(words):
+        blank = word[0].isspace()
+        start = pending and not blank
+        if not start and not blank and word in starters:
+            before = words[i - 1]
+            start = before.islower() and before not in _FUNCTION_WORDS
+        starts.append(start or i == 0)
+        if start:
+            pending = False
+        if blank:
+            pending = pending or BREAK in word
+        elif word[0] in _END and not word.strip(".!?"):
+            after = words[i + 1] if i + 1 < len(words) else ""
+            # "? pneumonia" asks; "pneumonia? No effusion" ends.
+            pending = word[0] != "?" or not after[:1].islower()
+    return starts
+
+
+@Language.factory("report_sentencizer", default_config={"starters": []})
+def report_sentencizer(nlp: Language, name: str, starters: list[str]) -> Callable[[Doc], Doc]:
+    """The pipeline component that sets ``Token.is_sent_start`` by ``sentence_starts``."""
+    known = frozenset(starters)
+
+    def mark(doc: Doc) -> Doc:
+        for token, start in zip(doc, sentence_starts([t.text for t in doc], known)):
+            token.is_sent_start = start
+        return doc
+
+    return mark
+
+
+def pipeline(starters: frozenset[str]) -> Language:
+    """A blank English spaCy pipeline with the report sentencizer; no model is downloaded."""
+    nlp = spacy.blank("en")
+    infixes = [
+        *nlp.Defaults.infixes,  # type: ignore[attr-defined]
+        r"(?<=\w)[/,;:()\[\]+=](?=\w)",
+        r"(?<=[A-Za-z]{2})\.(?=[A-Z])",
+        r"(?<=[a-z])\.(?=[A-Za-z])",
+    ]
+    nlp.tokenizer.infix_finditer = compile_infix_regex(infixes).finditer
+    nlp.add_pipe("report_sentencizer", config={"starters": sorted(starters)})
+    nlp.max_length = 2**31 - 1
+    return nlp
