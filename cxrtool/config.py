@@ -357,7 +357,8 @@ def typer_parameters(config: type) -> list[inspect.Parameter]:
     for field in fields_of(config):
         base: Any = field.kind
         meta = field.meta
-        if isinstance(meta, Option) and meta.choices is not None:
+        # Typer has no list of choices: `resolve` checks those.
+        if isinstance(meta, Option) and meta.choices is not None and not field.many:
             base = Literal[meta.choices]
         hint: Any = list[base] if field.many else base
         if isinstance(meta, Argument):
