@@ -1,0 +1,372 @@
+"""``cxr synthesize``: exactly as many synthetic images as the rare classes need.
+
+In: a dataset directory, a generator, wanted shares or counts. Out: a dataset directory of synthetic
+images, every one with the real row whose labels it took, and ``plan.json``. The plan comes first
+and fixes everything (``--plan-only`` stops there); then every slot of it is filled. METHODS
+section 2 is the source of the plan.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cxrtool import console
+from cxrtool.config import Argument, Input, Option, fields_of
+from cxrtool.data.select import SelectionOptions
+from cxrtool.errors import UsageError
+
+if TYPE_CHECKING:
+    from cxrtool.data.labels import LabelPolicy
+    from cxrtool.data.manifest import Dataset, DatasetInfo
+    from cxrtool.runs import Run
+    from cxrtool.synthesis.generators import GeneratorCard
+    from cxrtool.synthesis.planner import Plan
+    from cxrtool.synthesis.pools import LabelTable
+
+NAME = "synthesize"
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(SelectionOptions):
+    """Make exactly as many synthetic images as the rare classes need, each one accountable.
+
+    cxr synthesize DATA --gan GAN --target-frac 0.15 --classes "Fracture,Pleural Other" -o SYNTH
+    """
+
+    data: Annotated[
+        tuple[Path, ...],
+        Argument("Dataset directory; with --merge: the folders of all shards."),
+        Input("data"),
+    ] = ()
+    gan: Annotated[
+        Path | None, Option("Folder of the generator, from train-gan."), Input("gan")
+    ] = None
+    target_frac: Annotated[
+        str | None,
+        Option('Wanted share: one for all classes, or "Fracture=0.1,Pleural Other=0.15".'),
+    ] = None
+    classes: Annotated[
+        str | None,
+        Option(
+            "Target classes, separated by commas; without it all labels below the share but those "
+            "that mean no finding."
+        ),
+    ] = None
+    counts: Annotated[
+        str | None,
+        Option('Instead of a share, literal numbers of images: "Fracture=100", or 100.'),
+    ] = None
+    per_class: Annotated[
+        bool,
+        Option("Count for each class the images of its own stream only, as if none carried two."),
+    ] = False
+    max_images: Annotated[int | None, Option("Refuse a plan that needs more images.", min=0)] = None
+    uncertain: Annotated[
+        str | None,
+        Option(
+            "What -1 means: ones, zeros, ignore or a file; default: as in the generator, else ones."
+        ),
+    ] = None
+    blank: Annotated[
+        str | None,
+        Option(
+            "What a blank means: zeros or ignore; default: as in the generator, else zeros.",
+            choices=("zeros", "ignore"),
+        ),
+    ] = None
+    plan_only: Annotated[
+        bool, Option("Write the plan and stop; needs no generator and no images.")
+    ] = False
+    truncation: Annotated[
+        float, Option("psi: 1 keeps the whole distribution, less is more typical.", min=0)
+    ] = 1.0
+    block: Annotated[int, Option("Images a batch; fixes the last bits of every image.", min=1)] = 16
+    seed: Annotated[int, Option("Seed of the rows and of the images.", min=0)] = 0
+    shard: Annotated[
+        str | None, Option("Make only part i of n, i from 1: separate processes.", metavar="i/n")
+    ] = None
+    merge: Annotated[bool, Option("Join the folders of all shards, given as DATA.")] = False
+    replay: Annotated[
+        Path | None,
+        Option("Make images of this synthetic manifest.csv again.", metavar="MANIFEST"),
+        Input("replay"),
+    ] = None
+    only: Annotated[
+        tuple[str, ...], Option("With --replay: this image (path or slot number).", metavar="ID")
+    ] = ()
+    device: Annotated[str, Option("auto, cpu or cuda[:i].", result=False)] = "auto"
+    threads: Annotated[int | None, Option("CPU threads of the network.", min=1, result=False)] = (
+        None
+    )
+    workers: Annotated[int | None, Option("Threads that encode images.", min=1, result=False)] = (
+        None
+    )
+
+    def validate(self) -> None:
+        """Refuse options that contradict each other or would have no effect."""
+        if self.merge:
+            self._allow_only("--merge", {"merge", "data", "workers"})
+            if not self.data:
+                raise UsageError("--merge: no shard is given")
+        elif self.replay is not None:
+            self._allow_only("--replay", {"replay", "only", "gan", "device", "threads"})
+            if self.gan is None:
+                raise UsageError("--replay needs --gan, the generator that made the images")
+        else:
+            self._validate_plan()
+
+    def _validate_plan(self) -> None:
+        if len(self.data) != 1:
+            raise UsageError(
+                f"one dataset directory is needed, {len(self.data)} are given",
+                hint="cxr synthesize DATA --gan GAN --target-frac 0.15 -o SYNTH",
+            )
+        if self.only:
+            raise UsageError("--only needs --replay")
+        if (self.target_frac is None) == (self.counts is None):
+            raise UsageError(
+                "give either --target-frac or --counts",
+                hint='for instance --target-frac 0.15, or --counts "Fracture=100"',
+            )
+        if self.per_class and self.counts is not None:
+            raise UsageError("--per-class has no effect with --counts: they are literal")
+        if self.plan_only:
+            for name in ("shard", "truncation", "block"):
+                if getattr(self, name) != getattr(Config, name):
+                    raise UsageError(f"--{name} has no effect with --plan-only")
+        elif self.shard is not None:
+            from cxrtool.synthesis.shards import parse_shard
+
+            parse_shard(self.shard)
+        if not self.plan_only and self.gan is None:
+            raise UsageError("--gan is needed", hint="or --plan-only, which makes no images")
+
+    def _allow_only(self, mode: str, names: set[str]) -> None:
+        for field in fields_of(type(self)):
+            if field.name not in names and getattr(self, field.name) != field.default:
+                raise UsageError(f"{field.shown} has no effect with {mode}")
+
+
+def run(config: Config, run: Run) -> dict[str, Any]:
+    """Plan, then fill every slot of the plan."""
+    if config.merge:
+        return merge_shards(run, config)
+    if config.replay is not None:
+        return replay(run, config)
+    gan = None if config.gan is None else run.input("gan").path
+    dataset, card, table, plan, record = plan_from(config, run.input("data").path, gan)
+    write_plan(run, table, plan, record)
+    if card is None or config.plan_only:
+        run.print_as_json("plan.json")
+        return record
+    refuse_unfair_use(config, dataset, table, card)
+    made = fill_slots(config, run, dataset, table, plan, card)
+    return {**record, **made}
+
+
+def plan(config: Config) -> dict[str, Any]:
+    """For ``--dry-run``: the plan, of which nothing is written."""
+    if config.merge or config.replay is not None:
+        return {}
+    return plan_from(config, config.data[0], config.gan)[-1]
+
+
+def plan_from(
+    config: Config, data: Path, gan: Path | None
+) -> tuple[Dataset, GeneratorCard | None, LabelTable, Plan, dict[str, Any]]:
+    """Read what the plan needs, plan, and show the plan."""
+    from cxrtool.data.manifest import load_dataset
+    from cxrtool.synthesis.generators import GeneratorCard, choose_policy
+
+    card = None if gan is None else GeneratorCard.open(gan)
+    policy = choose_policy(config.uncertain, config.blank, card)
+    dataset = load_dataset(data)
+    table, plan, record = make_plan(config, dataset, policy)
+    if card is not None:
+        card.require_labels(plan.request.labels)
+    show(plan, record)
+    return dataset, card, table, plan, record
+
+
+def make_plan(
+    config: Config, dataset: Dataset, policy: LabelPolicy
+) -> tuple[LabelTable, Plan, dict[str, Any]]:
+    """Count the selected real rows and plan; returns their labels, the plan and ``plan.json``."""
+    from cxrtool.data.select import select_rows
+    from cxrtool.synthesis import planner, pools, record, targets
+
+    table = pools.label_table(dataset, select_rows(dataset, config), policy)
+    request = targets.read_request(
+        target_frac=config.target_frac,
+        counts=config.counts,
+        classes=config.classes,
+        labels=table.labels,
+        values=table.values,
+        usable=table.usable,
+        normal=table.normal,
+        where=str(dataset.path),
+    )
+    plan = planner.make_plan(
+        table.values,
+        table.labels,
+        request,
+        seed=config.seed,
+        own_only=config.per_class,
+        max_images=config.max_images,
+    )
+    settings = {
+        "data": dataset.info.digest,
+        "view": config.view,
+        "split": config.split,
+        "fraction": config.fraction,
+        "policy": policy.to_json(),
+    }
+    rows = table.rows[plan.source_rows]
+    return (
+        table,
+        plan,
+        record.plan_record(plan, rows, usable=table.usable, seed=config.seed, settings=settings),
+    )
+
+
+def show(plan: Plan, record: dict[str, Any]) -> None:
+    """The plan as a table on stderr."""
+    from cxrtool.synthesis.record import COLUMNS, table_rows, title
+
+    for name in plan.request.unavailable:
+        console.warn(f"{name!r} is below the share but no row has it: it cannot be a target")
+    console.table(title(record), COLUMNS, table_rows(record))
+    if plan.n_synthetic == 0:
+        console.say("every target is reached already: nothing to make")
+
+
+def write_plan(run: Run, table: LabelTable, plan: Plan, record: dict[str, Any]) -> None:
+    """``plan.json`` and ``slots.csv``."""
+    from cxrtool.synthesis.record import slots_csv
+
+    run.write_text("slots.csv", slots_csv(plan, table.rows[plan.source_rows]))
+    run.write_json("plan.json", record)
+
+
+def refuse_unfair_use(
+    config: Config, dataset: Dataset, table: LabelTable, card: GeneratorCard
+) -> None:
+    """Refuse what would make a later comparison worthless: other views, held-out patients."""
+    import numpy as np
+
+    from cxrtool.data.keys import Seen, refuse_overlap
+
+    warning = card.refuse_other_selection(config.view, config.fraction)
+    if warning:
+        console.warn(warning)
+    splits = dataset.column("split")
+    if np.isin(splits[table.rows], ("val", "test")).any():
+        raise UsageError(
+            f"--split {config.split} holds validation or test rows: their labels must not be drawn",
+            hint="use --split train, or --plan-only to look at the numbers",
+        )
+    held_out = np.flatnonzero(np.isin(splits, ("val", "test")))
+    refuse_overlap(
+        Seen.load(card.folder),
+        dataset,
+        held_out,
+        who=f"the generator {card.folder}",
+        what="validation and test",
+    )
+
+
+def fill_slots(
+    config: Config, run: Run, dataset: Dataset, table: LabelTable, plan: Plan, card: GeneratorCard
+) -> dict[str, Any]:
+    """Make the image of every slot (of one shard), and the pictures to look at."""
+    from cxrtool import gans
+    from cxrtool.data.keys import Seen
+    from cxrtool.synthesis.generate import claimed_labels, make_images
+    from cxrtool.synthesis.shards import parse_shard
+    from cxrtool.synthesis.sheets import write_sheets
+    from cxrtool.synthesis.writer import Origin, synthetic_info
+    from cxrtool.training.device import available_cores, setup
+
+    device = setup(config.device, config.threads)
+    network = gans.load(card.folder, device)
+    part = parse_shard(config.shard or "1/1")
+    info = synthetic_info(
+        dataset.info,
+        claimed=claimed_labels(table, card.labels),
+        preprocessing=card.preprocessing,
+        notes={
+            "generator": card.fingerprint,
+            "data": dataset.info.digest,
+            "seed": config.seed,
+            "truncation": config.truncation,
+            "block": config.block,
+        },
+    )
+    warn_of_other_pixels(dataset, info)
+    made = make_images(
+        run,
+        dataset,
+        table,
+        plan,
+        network,
+        info,
+        Origin(card.fingerprint, config.seed, config.truncation),
+        block=config.block,
+        shard=part.index - 1,
+        n_shards=part.total,
+        device=device,
+        workers=config.workers or available_cores(),
+    )
+    sheets = write_sheets(
+        run, plan, made.slots, table.rows[plan.source_rows], dataset, network.size
+    )
+    Seen.load(card.folder).save(run)
+    rate = made.new / made.seconds if made.new else None
+    run.append_metrics({"images": made.new, "seconds": made.seconds, "images_per_second": rate})
+    run.count("images", len(made.slots))
+    if rate is not None:
+        console.say(f"{made.new:,} images, {rate:,.1f} a second")
+    return {"images": len(made.slots), "shard": config.shard, "sheets": sheets}
+
+
+def warn_of_other_pixels(real: Dataset, info: DatasetInfo) -> None:
+    """Say where the synthetic set cannot be joined with the real one."""
+    for name in ("size", "fit", "kernel"):
+        was, now = getattr(real.info, name), getattr(info, name)
+        if was is not None and was != now:
+            console.warn(
+                f"the generator's images have {name} {now}, {real.path} has {was}: train-cls will "
+                f"not join them; prepare the data at the generator's {name}"
+            )
+
+
+def merge_shards(run: Run, config: Config) -> dict[str, Any]:
+    """Join all shards into the set that one process would have made."""
+    from cxrtool.synthesis.shards import merge
+    from cxrtool.training.device import available_cores
+
+    return merge(run, [r.path for r in run.inputs("data")], config.workers or available_cores())
+
+
+def replay(run: Run, config: Config) -> dict[str, Any]:
+    """Make images again from their rows."""
+    from cxrtool import gans
+    from cxrtool.synthesis.generators import GeneratorCard
+    from cxrtool.synthesis.replay import find_rows, open_manifest, recipe, remake
+    from cxrtool.training.device import setup
+
+    card = GeneratorCard.open(run.input("gan").path)
+    dataset = open_manifest(run.input("replay").path)
+    rows = find_rows(dataset, config.only)
+    recipes = [recipe(dataset, row, card.fingerprint) for row in rows]
+    device = setup(config.device, config.threads)
+    summary = remake(run, dataset, recipes, gans.load(card.folder, device), device)
+    console.say(
+        f"{summary['images']} images made again; of {summary['compared']} originals at hand "
+        f"{summary['identical']} are identical, largest difference "
+        f"{summary['largest_difference']} gray levels"
+    )
+    return summary

@@ -1,0 +1,136 @@
+"""What a trained generator says of itself, and whether it may serve a plan.
+
+In: the folder of a generator. Out: labels, label policy, row selection, preprocessing and a
+fingerprint from its ``model.json``, without loading weights; and refusals that name both sides
+where the plan wants something else than the generator was trained for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cxrtool.data.labels import LabelPolicy
+from cxrtool.errors import InputError, UsageError
+from cxrtool.files import sha256_file
+from cxrtool.fingerprints import read_json
+
+FINGERPRINT_DIGITS = 16
+
+
+@dataclass(frozen=True)
+class GeneratorCard:
+    """A generator by its description.
+
+    Attributes:
+        folder: Where it lies.
+        fingerprint: Hash of its description, which holds the hash of its weights.
+        meta: Content of ``model.json``.
+    """
+
+    folder: Path
+    fingerprint: str
+    meta: dict[str, Any]
+
+    @classmethod
+    def open(cls, folder: Path) -> GeneratorCard:
+        """Read the description.
+
+        Raises:
+            InputError: There is none, or it is that of another kind of network.
+        """
+        path = folder / "model.json"
+        if not path.is_file():
+            raise InputError(
+                f"{folder} holds no finished generator (no model.json)",
+                hint="give the output folder of `cxr train-gan`",
+            )
+        meta = read_json(path)
+        if meta.get("kind") != "generator":
+            raise InputError(f"this is a {meta.get('kind')}, a generator is needed", file=path)
+        return cls(folder, sha256_file(path)[:FINGERPRINT_DIGITS], meta)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What it can be asked for."""
+        return tuple(self.meta.get("labels", ()))
+
+    @property
+    def policy(self) -> LabelPolicy | None:
+        """The label policy that it was trained with, if it says so."""
+        record = self.meta.get("policy")
+        return None if record is None else LabelPolicy.from_json(record)
+
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """``size``, and ``fit`` and ``kernel`` where known."""
+        return dict(self.meta["preprocessing"])
+
+    def require_labels(self, targets: tuple[str, ...]) -> None:
+        """Refuse targets that the generator does not know.
+
+        Raises:
+            InputError: Names them and what it knows.
+        """
+        unknown = [name for name in targets if name not in self.labels]
+        if unknown:
+            known = ", ".join(self.labels) or "none: it is unconditional"
+            raise InputError(
+                f"the generator does not know the target {', '.join(map(repr, unknown))}",
+                file=self.folder / "model.json",
+                hint=f"its labels: {known}",
+            )
+
+    def refuse_other_selection(self, view: str, fraction: float) -> str | None:
+        """Refuse another view than the generator has seen.
+
+        Returns:
+            A warning where the generator saw more patients than the plan counts, else None.
+
+        Raises:
+            UsageError: Names both views.
+        """
+        selection = self.meta.get("selection") or {}
+        seen_view = selection.get("view", view)
+        if seen_view != view:
+            raise UsageError(
+                f"--view {view}, but the generator was trained with --view {seen_view}",
+                hint="count and train on the same views: laterals are not made by a frontal "
+                "generator",
+            )
+        seen_fraction = float(selection.get("fraction", fraction))
+        if seen_fraction > fraction:
+            return (
+                f"the generator was trained on --fraction {seen_fraction:g}, the plan is for "
+                f"--fraction {fraction:g}: a comparison at {fraction:g} would be flattered"
+            )
+        return None
+
+
+def choose_policy(
+    uncertain: str | None, blank: str | None, card: GeneratorCard | None
+) -> LabelPolicy:
+    """The label policy: as given, else the generator's, else ones and zeros.
+
+    Raises:
+        UsageError: Another value than the generator's; names both.
+    """
+    from cxrtool.data.labels import PolicyOptions
+
+    theirs = None if card is None else card.policy
+    if theirs is not None and uncertain is None and blank is None:
+        return theirs
+    fallback = theirs or LabelPolicy()
+    asked = LabelPolicy.from_options(
+        PolicyOptions(uncertain=uncertain or "ones", blank=blank or fallback.blank)
+    )
+    policy = LabelPolicy(fallback.uncertain if uncertain is None else asked.uncertain, asked.blank)
+    if theirs is not None:
+        difference = policy.difference(theirs)
+        if difference is not None:
+            raise UsageError(
+                f"another label policy than the generator's: {difference}",
+                hint="leave --uncertain and --blank out to take the generator's",
+            )
+    return policy

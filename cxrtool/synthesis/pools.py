@@ -1,0 +1,69 @@
+"""The label table that a plan counts: the selected real rows under a label policy.
+
+In: a data set, row positions, a policy. Out: zeros and ones, with an error where a cell has no
+value: an image takes a whole label vector, so a cell that the policy leaves open cannot be drawn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from cxrtool.data.labels import NO_FINDING, LabelPolicy, canonical, label_arrays, label_codes
+from cxrtool.data.manifest import MANIFEST, SOURCE, Dataset
+from cxrtool.errors import InputError
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """Labels of the selected real rows.
+
+    Attributes:
+        rows: Their positions in the manifest, from 0 [N].
+        labels: The L label names.
+        values: Zeros and ones [N, L]; 0 where the source does not cover a label.
+        usable: Whether the source covers each label.
+    """
+
+    rows: npt.NDArray[np.int64]
+    labels: tuple[str, ...]
+    values: npt.NDArray[np.uint8]
+    usable: tuple[bool, ...]
+
+    @property
+    def normal(self) -> frozenset[str]:
+        """Labels that mean that nothing was found: never chosen as a target by themselves."""
+        return frozenset(name for name in self.labels if canonical(name) == NO_FINDING)
+
+
+def label_table(dataset: Dataset, rows: npt.NDArray[np.int64], policy: LabelPolicy) -> LabelTable:
+    """Labels of the given rows.
+
+    Raises:
+        InputError: A row that is not real, or a cell that the policy leaves without a value.
+    """
+    unreal = np.flatnonzero(dataset.column(SOURCE, rows) != "real")
+    if len(unreal):
+        raise InputError(
+            "a row that is not real: images are planned from real rows only",
+            file=dataset.path / MANIFEST,
+            row=int(rows[unreal[0]]) + 2,
+            column=SOURCE,
+        )
+    values, mask = label_arrays(dataset, rows, policy)
+    open_cells = ~mask & np.asarray(dataset.info.covered, dtype=bool)
+    if open_cells.any():
+        i, column = (int(v) for v in np.argwhere(open_cells)[0])
+        uncertain = label_codes(dataset, rows[i : i + 1])[0, column] == -1
+        what, option = ("uncertain", "--uncertain") if uncertain else ("blank", "--blank")
+        raise InputError(
+            f"the label is {what}, and {option} ignore gives it no value; an image needs all",
+            file=dataset.path / MANIFEST,
+            row=int(rows[i]) + 2,
+            column=dataset.labels[column],
+            hint=f"choose {option} {'ones or zeros' if uncertain else 'zeros'}, for the generator "
+            "too",
+        )
+    return LabelTable(rows, dataset.labels, values.astype(np.uint8), dataset.info.covered)

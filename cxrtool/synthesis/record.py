@@ -1,0 +1,149 @@
+"""A plan as JSON, as a table for people, and as the list of its slots.
+
+In: a `Plan`. Out: ``plan.json`` (also what ``--plan-only --json`` prints), the rows of the table on
+stderr, and ``slots.csv``: for every image to be made its class's stream and the real row whose
+labels it takes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cxrtool.synthesis.planner import Plan
+
+FORMAT = 1
+COLUMNS = ("class", "real", "before", "wanted", "after", "program", "images")
+
+
+def plan_record(
+    plan: Plan,
+    source_rows: npt.NDArray[np.int64],
+    *,
+    usable: tuple[bool, ...],
+    seed: int,
+    settings: Mapping[str, Any],
+) -> dict[str, Any]:
+    """``plan.json``.
+
+    Keys: ``n_real`` (N), ``n_synthetic``, ``lp_optimum`` (the linear program's least expected
+    number of images; null for literal counts), ``gap`` = n_synthetic / lp_optimum - 1 (below 0 if
+    the draws were lucky: the program is an expectation) and ``gap_images``, the same in images;
+    ``targets``: for each class ``share_before``, ``share_wanted``, ``share_after``, ``drawn``
+    (images from its stream), ``positives_before``, ``positives_after`` and ``lp``; ``drift``: for
+    every other label the share after minus the share before; ``shares``: both, of all labels.
+
+    Args:
+        plan: The plan.
+        source_rows: Row of the data set's manifest for every slot, from 0 [n_synthetic].
+        usable: Whether the source covers each label; the others have no share.
+        seed: Seed of the streams.
+        settings: What the plan depends on besides (selection, policy), JSON-able.
+    """
+    request = plan.request
+    total = plan.n_real + plan.n_synthetic
+    after = plan.positives + plan.drawn_positives
+    shares = {
+        name: {
+            "before": int(plan.positives[i]) / plan.n_real,
+            "after": int(after[i]) / total,
+        }
+        for i, name in enumerate(plan.labels)
+        if usable[i]
+    }
+    targets: dict[str, dict[str, Any]] = {}
+    for k, (name, column) in enumerate(zip(request.labels, request.columns, strict=True)):
+        targets[name] = {
+            "share_before": shares[name]["before"],
+            "share_wanted": float(request.shares[k]) if request.shares else None,
+            "share_after": shares[name]["after"],
+            "drawn": plan.drawn[k],
+            "positives_before": int(plan.positives[column]),
+            "positives_after": int(after[column]),
+            "lp": None if plan.expected is None else round(plan.expected[k], 3),
+        }
+    optimum = plan.optimum
+    return {
+        "format": FORMAT,
+        "n_real": plan.n_real,
+        "n_synthetic": plan.n_synthetic,
+        "lp_optimum": None if optimum is None else round(optimum, 3),
+        "gap": plan.n_synthetic / optimum - 1 if optimum else (None if optimum is None else 0.0),
+        "gap_images": None if optimum is None else round(plan.n_synthetic - optimum, 3),
+        "targets": targets,
+        "drift": {
+            name: share["after"] - share["before"]
+            for name, share in shares.items()
+            if name not in targets
+        },
+        "shares": shares,
+        "mode": "counts" if request.counts else "shares",
+        "per_class": plan.own_only,
+        "seed": seed,
+        "settings": dict(settings),
+        "slots_sha256": slots_digest(plan, source_rows),
+    }
+
+
+def slots_digest(plan: Plan, source_rows: npt.NDArray[np.int64]) -> str:
+    """Hash of every slot's class and row: equal for the shards of one plan."""
+    digest = hashlib.sha256()
+    for name, n in zip(plan.request.labels, plan.drawn, strict=True):
+        digest.update(f"{len(name)}:{name}:{n}\n".encode())
+    digest.update(np.ascontiguousarray(source_rows, dtype="<i8").tobytes())
+    return digest.hexdigest()
+
+
+def slots_csv(plan: Plan, source_rows: npt.NDArray[np.int64]) -> str:
+    """``slots.csv``: slot, class, source_row (from 0, in the data set's manifest)."""
+    lines = ["slot,class,source_row"]
+    names = [_quoted(name) for name in plan.request.labels]
+    for slot, (stream, row) in enumerate(
+        zip(plan.stream_of.tolist(), source_rows.tolist(), strict=True)
+    ):
+        lines.append(f"{slot},{names[stream]},{row}")
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"' if any(c in name for c in ',"\n') else name
+
+
+def table_rows(record: Mapping[str, Any]) -> list[tuple[object, ...]]:
+    """The plan as rows under `COLUMNS`: targets first, then the drift of every other label."""
+    rows: list[tuple[object, ...]] = [
+        (
+            name,
+            t["positives_before"],
+            percent(t["share_before"]),
+            "" if t["share_wanted"] is None else percent(t["share_wanted"]),
+            percent(t["share_after"]),
+            "" if t["lp"] is None else f"{t['lp']:,.1f}",
+            t["drawn"],
+        )
+        for name, t in record["targets"].items()
+    ]
+    for name, drift in record["drift"].items():
+        share = record["shares"][name]
+        real = round(share["before"] * record["n_real"])
+        moved = f"{percent(share['after'])} ({100 * drift:+.2f})"
+        rows.append((name, real, percent(share["before"]), "", moved, "", ""))
+    return rows
+
+
+def title(record: Mapping[str, Any]) -> str:
+    """One line above the table: totals, the program's optimum and the gap to it."""
+    text = f"{record['n_synthetic']:,} images for {record['n_real']:,} real rows"
+    if record["lp_optimum"] is not None:
+        text += f"; linear program {record['lp_optimum']:,.1f}"
+        text += f", gap {record['gap_images']:+,.1f} ({100 * record['gap']:+.2f} %)"
+    return text
+
+
+def percent(share: float) -> str:
+    """A share for people, with enough digits to tell 15 % from just below it."""
+    return f"{100 * share:.2f} %"

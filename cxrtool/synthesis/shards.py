@@ -1,0 +1,173 @@
+"""Shards: independent processes whose union is the very set that one process would have made.
+
+In: ``--shard i/n`` as typed, and the finished folders of all shards. Out: the blocks of one shard;
+and the merged dataset directory. The plan is the same in every shard, a slot's image depends on its
+seed and place alone, and so the merged files are byte for byte those of a run without shards.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from cxrtool.data.manifest import IMAGE, Dataset, load_dataset
+from cxrtool.data.writer import DatasetWriter
+from cxrtool.errors import InputError, UsageError
+from cxrtool.fingerprints import read_json, require_complete
+from cxrtool.runs import differing_keys, recorded_identity
+
+if TYPE_CHECKING:
+    from cxrtool.runs import Run
+
+BATCH = 256
+PLAN_FILES = ("plan.json", "slots.csv", "seen.json")  # the same in every shard
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part ``index`` (from 1) of ``total``."""
+
+    index: int
+    total: int
+
+
+def parse_shard(text: str) -> Shard:
+    """``i/n`` with i from 1 to n.
+
+    Raises:
+        UsageError: Anything else.
+    """
+    first, slash, last = text.partition("/")
+    if not slash or not (first + last).isascii() or not (first.isdigit() and last.isdigit()):
+        raise UsageError(f"--shard {text!r} is not of the form i/n", hint="for instance 1/4")
+    index, total = int(first), int(last)
+    if not 1 <= index <= total:
+        raise UsageError(
+            f"--shard {text}: shards are counted from 1 to {total}",
+            hint="the first of four is 1/4, the last is 4/4",
+        )
+    return Shard(index, total)
+
+
+@dataclass(frozen=True)
+class FinishedShard:
+    """A shard on disk."""
+
+    folder: Path
+    shard: Shard
+    dataset: Dataset
+    identity: dict[str, Any]
+
+
+def open_shards(folders: list[Path]) -> list[FinishedShard]:
+    """Read finished shards and check that they belong together and are all there.
+
+    Raises:
+        InputError: A folder that is no finished shard, two with different plans or options, one
+            given twice, or one missing.
+    """
+    found = []
+    for folder in folders:
+        require_complete(folder, ("synthesize",))
+        record = read_json(folder / "run.json")
+        text = record["config"].get("shard")
+        if text is None:
+            raise InputError(
+                "is the output of synthesize, but no shard (it was made without --shard)",
+                file=folder,
+            )
+        identity = recorded_identity(record)
+        identity["options"] = {k: v for k, v in identity["options"].items() if k != "shard"}
+        found.append(FinishedShard(folder, parse_shard(text), load_dataset(folder), identity))
+    first = found[0]
+    for other in found[1:]:
+        if other.shard.total != first.shard.total:
+            raise InputError(
+                f"is one of {other.shard.total} shards, {first.folder} one of {first.shard.total}",
+                file=other.folder,
+            )
+        differing = differing_keys(first.identity, other.identity)
+        if differing or plan_bytes(first) != plan_bytes(other):
+            raise InputError(
+                f"has another plan than {first.folder}: "
+                + ("; ".join(differing) or "plan.json differs"),
+                file=other.folder,
+                hint="make all shards with the same options, data and generator",
+            )
+    numbers = [shard.shard.index for shard in found]
+    for number in numbers:
+        if numbers.count(number) > 1:
+            raise InputError(f"shard {number}/{first.shard.total} is given twice")
+    missing = sorted(set(range(1, first.shard.total + 1)) - set(numbers))
+    if missing:
+        names = ", ".join(f"{number}/{first.shard.total}" for number in missing)
+        raise InputError(f"not all shards are given: {names} missing")
+    return sorted(found, key=lambda shard: shard.shard.index)
+
+
+def plan_bytes(shard: FinishedShard) -> bytes:
+    """The plan of a shard as it was written."""
+    return (shard.folder / "plan.json").read_bytes()
+
+
+def merge(run: Run, folders: list[Path], workers: int) -> dict[str, Any]:
+    """Write the union of all shards as one dataset directory.
+
+    Args:
+        run: The run to write into.
+        folders: The finished shards, in any order.
+        workers: Threads that copy.
+
+    Returns:
+        ``plan.json``, with the number of images and of shards.
+
+    Raises:
+        InputError: As `open_shards`.
+    """
+    shards = open_shards(folders)
+    first = shards[0]
+    info = replace(first.dataset.info, digest="")
+    writer = DatasetWriter(run, info)
+    table = pd.concat([shard.dataset.table for shard in shards], ignore_index=True)
+    table = table.sort_values(IMAGE, kind="stable", ignore_index=True)
+
+    def copy(item: tuple[Path, str]) -> None:
+        folder, name = item
+        writer.add_bytes(name, (folder / name).read_bytes())
+
+    items = (
+        (shard.folder, name)
+        for shard in shards
+        for name in shard.dataset.table[IMAGE].tolist()
+        if not (run.resumed and writer.have(name))
+    )
+    with (
+        run.progress("joining shards", total=len(table)) as bar,
+        ThreadPoolExecutor(workers) as pool,
+    ):
+        for batch in _batches(items):
+            list(pool.map(copy, batch))
+            bar.advance(len(batch))
+            run.check_stop()
+    for name in PLAN_FILES:
+        run.write_bytes(name, (first.folder / name).read_bytes())
+    # a small shard may lack a class: take each class's sheet from the first shard that has one
+    sheets = {p.name: p for s in reversed(shards) for p in (s.folder / "samples").glob("*.png")}
+    for name, sheet in sorted(sheets.items()):
+        run.write_bytes(f"samples/{name}", sheet.read_bytes())
+    writer.finish(table, info)
+    run.count("images", len(table))
+    plan: dict[str, Any] = json.loads(plan_bytes(first))
+    return {**plan, "images": len(table), "shards": len(shards)}
+
+
+def _batches(items: Iterator[tuple[Path, str]]) -> Iterator[list[tuple[Path, str]]]:
+    while batch := list(islice(items, BATCH)):
+        yield batch

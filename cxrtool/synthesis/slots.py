@@ -1,0 +1,87 @@
+"""Slots: the places of a plan that images are made for, and the network's input for each of them.
+
+In: the rows of a plan, the label table, the generator's labels. Out: for slot i a seed H(seed, i,
+try), a latent vector that this seed fixes, and a label vector in the generator's order. Slots are
+grouped in blocks of one fixed size that never change with shards or resuming, because forward
+passes of different batch sizes differ in their last bits (METHODS section 10, trap 13).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from cxrtool.synthesis.seeds import derive
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive slots that go through the network together.
+
+    Attributes:
+        number: Which block it is, from 0.
+        slots: Slot numbers [b], ascending.
+        places: Their positions in the padded batch [b].
+    """
+
+    number: int
+    slots: npt.NDArray[np.int64]
+    places: npt.NDArray[np.int64]
+
+
+def block_of(number: int, size: int, n_slots: int) -> Block:
+    """Block ``number`` of a plan; the last one may be shorter than ``size``."""
+    slots = np.arange(number * size, min((number + 1) * size, n_slots), dtype=np.int64)
+    return Block(number, slots, slots - number * size)
+
+
+def slot_seed(seed: int, slot: int, attempt: int = 0) -> int:
+    """H(seed, slot, try), in [0, 2^63): a slot's seed whatever else is made."""
+    return derive("slot", seed, slot, attempt)
+
+
+def latents(seeds: Sequence[int], z_dim: int) -> FloatArray:
+    """Standard normal latent vectors [n, z_dim], each fixed by its own seed alone."""
+    out = np.empty((len(seeds), z_dim), dtype=np.float32)
+    for i, seed in enumerate(seeds):
+        rng = np.random.Generator(np.random.PCG64(seed))
+        out[i] = rng.standard_normal(z_dim, dtype=np.float32)
+    return out
+
+
+class LabelVectors:
+    """Rows of a label table in the order of the generator's labels.
+
+    A label that the generator knows and the table does not is given as 0 and listed in `absent`.
+
+    Args:
+        values: Label table [N, L], zeros and ones.
+        labels: The L label names.
+        usable: Whether the source covers each label.
+        wanted: The generator's labels.
+    """
+
+    def __init__(
+        self,
+        values: npt.NDArray[np.uint8],
+        labels: tuple[str, ...],
+        usable: tuple[bool, ...],
+        wanted: tuple[str, ...],
+    ) -> None:
+        position = {name: i for i, name in enumerate(labels) if usable[i]}
+        self._values = values
+        self._pairs = [(j, position[name]) for j, name in enumerate(wanted) if name in position]
+        self._n_wanted = len(wanted)
+        self.absent = tuple(name for name in wanted if name not in position)
+
+    def rows(self, rows: npt.NDArray[np.int64]) -> FloatArray:
+        """Label vectors [n, number of the generator's labels] of some rows."""
+        out = np.zeros((len(rows), self._n_wanted), dtype=np.float32)
+        for j, i in self._pairs:
+            out[:, j] = self._values[rows, i]
+        return out
