@@ -362,7 +362,9 @@ def typer_parameters(config: type) -> list[inspect.Parameter]:
             base = Literal[meta.choices]
         hint: Any = list[base] if field.many else base
         if isinstance(meta, Argument):
-            info: Any = typer.Argument(help=meta.help, metavar=_metavar(field), show_default=False)
+            info: Any = typer.Argument(
+                help=meta.help, metavar=meta.metavar or field.name.upper(), show_default=False
+            )
             positional.append(_parameter(field.name, hint | None, info))
             continue
         names = [f"{field.flag}/--no-{field.flag[2:]}" if field.kind is bool else field.flag]
@@ -371,20 +373,17 @@ def typer_parameters(config: type) -> list[inspect.Parameter]:
         info = typer.Option(
             *names,
             help=meta.help,
-            min=meta.min if field.kind in (int, float) else None,
-            max=meta.max if field.kind in (int, float) else None,
-            metavar=meta.metavar,
+            metavar=_metavar(field, meta),
             show_default=_shown_default(field),
         )
         options.append(_parameter(field.name, hint | None, info))
     return positional + options
 
 
-def _metavar(field: Field) -> str:
-    name = field.meta.metavar or field.name.upper()
-    if field.many:
-        name += "..."
-    return name if field.required else f"[{name}]"
+def _metavar(field: Field, meta: Option) -> str | None:
+    if meta.choices is not None or field.kind is bool:
+        return meta.metavar
+    return meta.metavar or {int: "N", float: "X", Path: "PATH"}.get(field.kind, "TEXT")
 
 
 def _shown_default(field: Field) -> bool | str:
