@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,21 +144,22 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
     )
 
 
-def _files(source: Path) -> Iterator[Path]:
+def _files(source: Path) -> list[Path]:
     """DICOM files in sorted order: by their ending, or by their magic where they have none."""
     if source.is_file():
-        yield source
-        return
+        return [source]
+    found = []
     for folder, names, files in os.walk(source):
-        names[:] = sorted(name for name in names if not name.startswith("."))
-        for name in sorted(files):
+        names[:] = [name for name in names if not name.startswith(".")]
+        for name in files:
             path = Path(folder, name)
             if name.upper() == "DICOMDIR" or name.startswith("."):
                 continue
             suffix = path.suffix.lower()
             # Files of an archive are often named by a UID: its last number looks like an ending.
             if suffix in _SUFFIXES or ((not suffix or suffix[1:].isdigit()) and _has_magic(path)):
-                yield path
+                found.append(path)
+    return sorted(found)
 
 
 def _has_magic(path: Path) -> bool:

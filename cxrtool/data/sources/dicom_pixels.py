@@ -102,24 +102,24 @@ def stored_values(dataset: Any) -> np.ndarray:
     bits, allocated = int(dataset.BitsStored), int(dataset.BitsAllocated)
     if not 1 <= bits <= min(allocated, 16) or allocated not in (8, 16):
         raise InputError(f"{bits} bits stored in {allocated} bits are not read")
+    # Files from before 2009 may keep the value above the lowest bits; pydicom would cut it off.
+    shift = max(0, int(getattr(dataset, "HighBit", bits - 1)) - (bits - 1))
+    if shift and not dataset.file_meta.TransferSyntaxUID.is_compressed:
+        dataset.BitsStored = allocated
+    else:
+        shift = 0
     try:
         decoder = pixels.get_decoder(dataset.file_meta.TransferSyntaxUID)
         array, _ = decoder.as_array(dataset, raw=True, decoding_plugin=PLUGINS[syntax])
     except (
-        AttributeError,
-        ValueError,
-        RuntimeError,
-        EOFError,
-        OSError,
-        LookupError,
-        TypeError,
-    ) as error:
+        AttributeError, ValueError, RuntimeError, EOFError, OSError, LookupError, TypeError,
+    ) as error:  # fmt: skip
         raise InputError(f"pixels cannot be decoded ({_line(error)})") from None
+    finally:
+        dataset.BitsStored = bits
     if array.ndim != 2:
         raise InputError(f"pixels of shape {array.shape} where one gray frame is expected")
-    values = array.astype(np.int32)
-    if not dataset.file_meta.TransferSyntaxUID.is_compressed:
-        values >>= max(0, int(getattr(dataset, "HighBit", bits - 1)) - (bits - 1))
+    values = array.astype(np.int32) >> shift
     values &= (1 << bits) - 1
     if int(getattr(dataset, "PixelRepresentation", 0)) == 1:
         values -= (values >> (bits - 1)) << bits

@@ -1,0 +1,222 @@
+"""The grayscale pipeline of DICOM, step by step and against pydicom's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pydicom = pytest.importorskip("pydicom")
+pytest.importorskip("gdcm")
+
+from pydicom.data import get_testdata_file  # noqa: E402
+from pydicom.dataset import Dataset  # noqa: E402
+
+from cxrtool.data.sources.dicom_pixels import (  # noqa: E402
+    gray16,
+    modality,
+    need_decoder,
+    stored_values,
+    voi,
+    window,
+)
+from cxrtool.errors import InputError  # noqa: E402
+
+from .dicom_files import compress, dataset, image_12bit, save  # noqa: E402
+
+SHAPES: dict[str, tuple[np.ndarray, dict[str, Any]]] = {
+    "12 bit": (image_12bit(), {"BitsStored": 12}),
+    "12 bit signed": (
+        (image_12bit().astype(np.int16) - 2048).astype(np.int16),
+        {"BitsStored": 12},
+    ),
+    "16 bit": ((image_12bit().astype(np.uint32) * 16).astype(np.uint16), {}),
+    "16 bit signed": (((image_12bit().astype(np.int32) - 2048) * 16).astype(np.int16), {}),
+    "8 bit": ((image_12bit() >> 4).astype(np.uint8), {}),
+}
+SYNTAXES = [
+    "JPEGLosslessProcess14",
+    "JPEGLosslessProcess14_1",
+    "JPEGLSLossless",
+    "JPEG2000Lossless",
+    "RLELossless",
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_lossless_syntax_gives_the_same_values(tmp_path: Path, shape: str) -> None:
+    pixels, elements = SHAPES[shape]
+    plain = save(dataset(pixels, **elements), tmp_path / "plain.dcm")
+    assert np.array_equal(stored_values(pydicom.dcmread(plain)), pixels)
+    for syntax in SYNTAXES:
+        packed = pydicom.dcmread(compress(plain, tmp_path / f"{syntax}.dcm", syntax))
+        assert packed.file_meta.TransferSyntaxUID.is_compressed
+        assert np.array_equal(stored_values(packed), pixels), syntax
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MR_small_RLE.dcm",
+        "MR_small_bigendian.dcm",
+        "MR_small_implicit.dcm",
+        "MR_small_jp2klossless.dcm",
+        "MR_small_jpeg_ls_lossless.dcm",
+    ],
+)
+def test_files_of_other_writers(name: str) -> None:
+    expected = pydicom.dcmread(get_testdata_file("MR_small.dcm", download=False)).pixel_array
+    made = pydicom.dcmread(get_testdata_file(name, download=False))
+    assert np.array_equal(stored_values(made), expected)
+
+
+def test_lossy_syntaxes() -> None:
+    near = pydicom.dcmread(get_testdata_file("JPEGLSNearLossless_16.dcm", download=False))
+    assert stored_values(near).max() == 65535
+    # The stream says unsigned, the header signed: the header's word counts (CT numbers).
+    odd = pydicom.dcmread(get_testdata_file("J2K_pixelrep_mismatch.dcm", download=False))
+    assert stored_values(odd).min() == -2000
+    extended = pydicom.dcmread(get_testdata_file("JPGExtended.dcm", download=False))
+    with pytest.raises(InputError, match="cannot be decoded") as error:
+        stored_values(extended)
+    assert "\n" not in str(error.value)
+
+
+def test_unused_bits_are_cleared_and_a_high_bit_is_honoured() -> None:
+    pixels = image_12bit()
+    overlay = pixels | np.uint16(0xF000)
+    assert np.array_equal(stored_values(dataset(overlay, BitsStored=12)), pixels)
+    shifted = (pixels << 4).astype(np.uint16)
+    assert np.array_equal(stored_values(dataset(shifted, BitsStored=12, HighBit=15)), pixels)
+
+
+def test_windows_at_their_corners() -> None:
+    # PS3.3 C.11.2.1.2.1, its example: center 2048, width 4096.
+    values = np.array([0.0, 2047.5, 4095.0])
+    assert window(values, 2048, 4096) == pytest.approx([0.0, 0.5, 1.0])
+    assert window(np.array([0.0, 1.0]), 0.5, 1) == pytest.approx([0.0, 1.0])
+    values = np.array([0.0, 1024.0, 2048.0, 4096.0, 5000.0])
+    assert window(values, 2048, 4096, "LINEAR_EXACT") == pytest.approx([0, 0.25, 0.5, 1, 1])
+    sigmoid = window(np.array([2048.0, 2048 + 1024.0, 1e9, -1e9]), 2048, 4096, "SIGMOID")
+    assert sigmoid == pytest.approx([0.5, 1 / (1 + np.exp(-1)), 1.0, 0.0])
+    with pytest.raises(InputError, match="CUBIC"):
+        window(values, 1, 2, "CUBIC")
+
+
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
+def test_windows_agree_with_pydicom(function: str) -> None:
+    made = dataset(
+        image_12bit(),
+        BitsStored=12,
+        WindowCenter=1900,
+        WindowWidth=1500,
+        VOILUTFunction=function,
+    )
+    theirs = pydicom.pixels.apply_windowing(image_12bit(), made) / 4095.0
+    ours = voi(made, modality(made, stored_values(made)))
+    assert np.abs(ours - theirs).max() < 1e-9
+
+
+def lut(entries: list[int], first: int, bits: int) -> Any:
+    item = Dataset()
+    item.LUTDescriptor = [len(entries), first, bits]
+    item["LUTDescriptor"].VR = "US" if first >= 0 else "SS"
+    item.LUTData = entries
+    item["LUTData"].VR = "US"
+    return item
+
+
+def test_look_up_tables() -> None:
+    pixels = np.array([[0, 9, 10, 11, 12, 400]], np.uint16)
+    made = dataset(pixels, VOILUTSequence=[lut([0, 100, 1023], 10, 10)], WindowCenter=5)
+    expected = np.array([[0, 0, 0, 100, 1023, 1023]]) / 1023  # outside: the first and last entry
+    assert voi(made, modality(made, stored_values(made))) == pytest.approx(expected)
+    made = dataset(pixels, ModalityLUTSequence=[lut([5, 700, 60000], 10, 16)])
+    assert modality(made, stored_values(made)).tolist() == [[5, 5, 5, 700, 60000, 60000]]
+    signed = dataset(
+        np.array([[-3, -2, -1, 0]], np.int16), VOILUTSequence=[lut([0, 128, 255], -3, 8)]
+    )
+    assert voi(signed, modality(signed, stored_values(signed))) == pytest.approx(
+        np.array([[0, 128, 255, 255]]) / 255
+    )
+    made.ModalityLUTSequence[0].LUTDescriptor = [99, 10, 16]
+    with pytest.raises(InputError, match="99 are declared"):
+        modality(made, stored_values(made))
+
+
+def test_look_up_table_agrees_with_pydicom() -> None:
+    entries = [int(v) for v in np.linspace(0, 4095, 3000) ** 1.0]
+    made = dataset(image_12bit(), BitsStored=12, VOILUTSequence=[lut(entries, 500, 12)])
+    theirs = pydicom.pixels.apply_voi(image_12bit(), made) / 4095.0
+    assert np.abs(voi(made, modality(made, stored_values(made))) - theirs).max() < 1e-12
+
+
+def test_rescale() -> None:
+    made = dataset(
+        np.array([[0, 10]], np.uint16),
+        RescaleSlope="2.5",
+        RescaleIntercept="-100",
+        RescaleType="HU",
+    )
+    assert modality(made, stored_values(made)).tolist() == [[-100.0, -75.0]]
+    made.RescaleSlope = "0"
+    with pytest.raises(InputError, match="slope"):
+        modality(made, stored_values(made))
+
+
+@pytest.mark.parametrize(
+    ("elements", "inverse"),
+    [
+        ({}, False),
+        ({"PhotometricInterpretation": "MONOCHROME1"}, True),
+        ({"PhotometricInterpretation": "MONOCHROME1", "PresentationLUTShape": "INVERSE"}, True),
+        ({"PresentationLUTShape": "INVERSE"}, True),
+        ({"PresentationLUTShape": "IDENTITY"}, False),
+    ],
+)
+def test_dark_is_air(elements: dict[str, Any], inverse: bool) -> None:
+    pixels = np.array([[100, 200, 300]], np.uint16)
+    shown = gray16(dataset(pixels, **elements)).tolist()
+    assert shown == ([[65535, 32768, 0]] if inverse else [[0, 32768, 65535]])
+
+
+def test_window_then_inversion_then_padding() -> None:
+    pixels = np.array([[0, 1000, 2000, 3000]], np.uint16)
+    made = dataset(
+        pixels,
+        BitsStored=12,
+        WindowCenter=["2000.5", "40"],
+        WindowWidth=["2001", "80"],
+        PhotometricInterpretation="MONOCHROME1",
+    )
+    assert gray16(made).tolist() == [[65535, 65535, 32768, 0]]
+    made.PixelPaddingValue = 0
+    assert gray16(made).tolist() == [[0, 65535, 32768, 0]]
+    made.PixelPaddingRangeLimit = 1500
+    assert gray16(made).tolist() == [[0, 0, 32768, 0]]
+    # Without a window, padding does not stretch the range.
+    free = dataset(np.array([[0, 1000, 2000]], np.uint16), PixelPaddingValue=0)
+    assert gray16(free).tolist() == [[0, 0, 65535]]
+
+
+def test_flat_image_and_signed_padding() -> None:
+    assert gray16(dataset(np.full((2, 2), 7, np.uint16))).tolist() == [[0, 0], [0, 0]]
+    signed = dataset(np.array([[-2000, -5, 5]], np.int16), PixelPaddingValue=-2000)
+    assert gray16(signed).tolist() == [[0, 0, 65535]]
+
+
+def test_what_is_not_read() -> None:
+    with pytest.raises(InputError, match="High-Throughput"):
+        need_decoder("1.2.840.10008.1.2.4.201")
+    with pytest.raises(InputError, match="MPEG"):
+        need_decoder("1.2.840.10008.1.2.4.100")
+    made = dataset(image_12bit(), BitsStored=12)
+    made.PixelData = made.PixelData[:-100]
+    with pytest.raises(InputError, match="cannot be decoded"):
+        gray16(made)
+    made = dataset(image_12bit())
+    made.BitsAllocated = 32
+    with pytest.raises(InputError, match="32 bits"):
+        gray16(made)

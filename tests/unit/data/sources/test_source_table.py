@@ -1,0 +1,173 @@
+"""Any table: columns by name or by option, labels found or named, and the real sets at hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from cxrtool.errors import InputError, UsageError
+
+from .conftest import Read, write_png, write_text
+
+TEXT = (
+    "path,Patient ID,study_id,Split,ViewPosition,Gender,age,report,Edema,Mass,frontal,site,empty,"
+    "n\n"
+    'img/1.png,007,s1,training,POSTEROANTERIOR,Male,60,"Clear, no\nedema",1,-1.0,1,A,,3\n'
+    "img/2.png,NA,s2,validation,L,Female,,,0,,0,B,,1\n"
+)
+
+
+def test_columns_by_their_usual_names(tmp_path: Path, read: Read) -> None:
+    path = write_text(tmp_path / "labels.csv", TEXT)
+    write_png(tmp_path / "img" / "1.png")
+    for source in (path, tmp_path):
+        result = read("table", source)
+        table = result.table
+        assert (result.labels, result.kind) == (("Edema", "Mass"), "multilabel")
+        assert (result.patients, result.official_split, result.namespace) == (True, True, "table")
+        assert table.drop(columns=["table_file"]).to_dict("records") == [
+            {
+                "frontal": "1", "site": "A", "empty": "", "n": "3", "image_ref": "img/1.png",
+                "patient_id": "007", "study_id": "s1", "view": "PA", "sex": "M", "age": "60",
+                "report": "Clear, no\nedema", "Edema": "1", "Mass": "-1.0", "table_row": "2",
+                "split": "train",
+            },
+            {
+                "frontal": "0", "site": "B", "empty": "", "n": "1", "image_ref": "img/2.png",
+                "patient_id": "NA", "study_id": "s2", "view": "LATERAL", "sex": "F", "age": "",
+                "report": "", "Edema": "0", "Mass": "", "table_row": "3", "split": "val",
+            },
+        ]  # fmt: skip
+    assert result.opener is not None
+    assert result.opener("img/1.png") == tmp_path / "img" / "1.png"
+    with pytest.raises(InputError, match="no such image"):
+        result.opener("img/2.png")
+
+
+def test_columns_by_option(tmp_path: Path, read: Read) -> None:
+    path = write_text(
+        tmp_path / "t.tsv",
+        "photo\twho\tpatient\tA\tB\tC\n1.png\tx\t9\t1\t0\t2\n2.png\ty\t9\t\t1\t5\n",
+    )
+    with pytest.raises(InputError, match="image files"):
+        read("table", path)
+    columns = {"image": "photo", "patient_id": "who"}
+    images = tmp_path / "elsewhere"
+    write_png(images / "1.png")
+    result = read("table", path, columns=columns, label_columns=("B",), images=images)
+    assert result.labels == ("B",)
+    assert list(result.table["patient_id"]) == ["x", "y"]
+    assert list(result.table["A"]) == ["1", ""]  # kept as it is
+    assert result.opener is not None
+    assert result.opener("1.png") == images / "1.png"
+    assert read("table", path, columns=columns).labels == ("A", "B")
+    with pytest.raises(UsageError, match="no manifest column photo"):
+        read("table", path, columns={"photo": "photo"})
+    for options in ({"columns": {"image": "nope"}}, {"label_columns": ("nope",)}):
+        with pytest.raises(InputError) as error:
+            read("table", path, **{"columns": columns, **options})
+        assert error.value.column == "nope"
+
+
+def test_a_column_of_classes(tmp_path: Path, read: Read) -> None:
+    text = "image,class,x\n1.png,viral,1\n2.png,normal,0\n3.png,viral,1\n4.png, ,1\n"
+    path = write_text(tmp_path / "t.csv", text)
+    with pytest.raises(InputError, match="blank") as error:
+        read("table", path, columns={"class": "class"})
+    assert (error.value.row, error.value.column) == (5, "class")
+    result = read("table", path, columns={"class": "class"}, skip_bad=True)
+    assert (result.kind, result.labels) == ("single", ("normal", "viral"))
+    assert list(result.table["viral"]) == ["1", "0", "1"]
+    assert list(result.table["normal"]) == ["0", "1", "0"]
+    assert [r.ref for r in result.rejected] == ["4.png"]
+    ordered = read(
+        "table",
+        path,
+        columns={"class": "class"},
+        label_columns=("viral", "normal"),
+        skip_bad=True,
+    )
+    assert ordered.labels == ("viral", "normal")
+    write_text(path, text.replace("4.png, ,1\n", ""))
+    with pytest.raises(InputError, match="none of the classes normal"):
+        read("table", path, columns={"class": "class"}, label_columns=("normal",))
+
+
+def test_labels_only_needs_no_images(tmp_path: Path, read: Read) -> None:
+    path = write_text(tmp_path / "t.csv", "case,Edema\n1,1\n2,0\n")
+    result = read("table", path, labels_only=True)
+    assert set(result.table["image_ref"]) == {""}
+    assert result.labels == ("Edema",)
+
+
+def test_parquet_reads_as_csv_does(tmp_path: Path, read: Read) -> None:
+    pytest.importorskip("pyarrow")
+    frame = pd.DataFrame(
+        {
+            "image": ["1.png", "2.png", "3.png"],
+            "patient_id": ["007", "NA", "x"],
+            "Edema": [1.0, None, -1.0],
+            "Mass": [True, False, True],
+            "age": [60, 61, 62],
+            "dose": [0.5, 1.0, None],
+        }
+    )
+    frame.to_parquet(tmp_path / "t.parquet")
+    result = read("table", tmp_path)
+    table = result.table
+    assert result.labels == ("Edema", "Mass")
+    assert list(table["Edema"]) == ["1", "", "-1"]
+    assert list(table["Mass"]) == ["1", "0", "1"]
+    assert list(table["patient_id"]) == ["007", "NA", "x"]
+    assert list(table["age"]) == ["60", "61", "62"]
+    assert list(table["dose"]) == ["0.5", "1.0", ""]
+    broken = tmp_path / "broken.parquet"
+    broken.write_bytes(b"PAR1 no")
+    with pytest.raises(InputError, match="Parquet"):
+        read("table", broken)
+
+
+def test_bad_input(tmp_path: Path, read: Read) -> None:
+    with pytest.raises(InputError, match="0 found"):
+        read("table", tmp_path)
+    path = write_text(tmp_path / "a.csv", "image,split,Edema\n1.png,train,1\n2.png,holdout,0\n")
+    with pytest.raises(InputError, match="holdout") as error:
+        read("table", path)
+    assert (error.value.row, error.value.column) == (3, "split")
+    kept = read("table", path, skip_bad=True)
+    assert list(kept.table["image_ref"]) == ["1.png"]
+    write_text(path, "image,note\n1.png,x\n")
+    with pytest.raises(InputError, match="no column of labels"):
+        read("table", path)
+    write_text(tmp_path / "b.csv", "image,note\n1.png,x\n")
+    with pytest.raises(InputError, match="2 found"):
+        read("table", tmp_path)
+
+
+def test_a_blank_patient_means_unknown_patients(tmp_path: Path, read: Read) -> None:
+    path = write_text(tmp_path / "a.csv", "image,patient_id,Edema\n1.png,p,1\n2.png,,0\n")
+    assert not read("table", path).patients
+
+
+def test_the_real_sets(shared_data: Path, read: Read) -> None:
+    kermany = read("table", shared_data / "kermany_pneumonia")
+    assert kermany.labels == ("No Finding", "Pneumonia", "Bacterial Pneumonia", "Viral Pneumonia")
+    assert kermany.table["split"].value_counts().to_dict() == {
+        "train": 5_216, "test": 624, "val": 16,
+    }  # fmt: skip
+    single = read("table", shared_data / "kermany_pneumonia", columns={"class": "class"})
+    assert (single.kind, single.labels) == ("single", ("BACTERIAL", "NORMAL", "VIRAL"))
+    nih = read("table", shared_data / "nih_cxr14")
+    assert (len(nih.table), len(nih.labels), nih.official_split) == (1_560, 15, False)
+    brain = read("table", shared_data / "brain_mri")
+    assert (len(brain.table), brain.patients) == (6_585, False)
+    assert brain.labels == ("glioma", "meningioma", "notumor", "pituitary")
+    covid = read("table", shared_data / "covid_cxr_notes")
+    assert (len(covid.table), len(covid.labels)) == (384, 17)
+    assert "frontal" not in covid.labels
+    assert (covid.table["report"] != "").sum() == 292
+    for result in (kermany, nih, brain, covid):
+        assert result.opener is not None
+        assert all(result.opener(ref) for ref in result.table["image_ref"].iloc[::200])
