@@ -78,6 +78,20 @@ class Trainer:
         update_ema(self.average, self.generator, decay)
         self.nimg += choices.batch
 
+    @torch.no_grad()
+    def set_reference_statistic(self, most: int = 512) -> None:
+        """Store the minibatch statistic of real images, for scores that need no batch mates.
+
+        Args:
+            most: Real images to average over, at most.
+        """
+        group, total = self.choices.arch.group, 0.0
+        groups = max(1, min(most, len(self.feed)) // group)
+        for index in range(groups):
+            x = self.feed.reals(index * group, group).x
+            total += float(self.discriminator.stddev_of(x))
+        self.discriminator.std_reference.fill_(total / groups)
+
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
         return {

@@ -95,9 +95,11 @@ class Mapping(nn.Module):
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         """`[N, z_dim]` and `[N, L]` -> `[N, w_dim]`."""
-        x = ops.normalize_second_moment(z.float())
+        x = ops.normalize_second_moment(ops.full_precision(z))
         if self.embed is not None:
-            x = torch.cat([x, ops.normalize_second_moment(self.embed(y.float()))], dim=1)
+            x = torch.cat(
+                [x, ops.normalize_second_moment(self.embed(y.to(self.embed.weight.dtype)))], dim=1
+            )
         out: Tensor = self.layers(x)
         return out
 

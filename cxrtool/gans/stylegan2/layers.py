@@ -201,6 +201,6 @@ class ToImage(nn.Module):
         n, c, h, w = x.shape
         # One small matrix a sample; with few outputs this is cheaper than scaling the feature map.
         weight = styles[:, :, None] * (self.weight * self.weight_gain).t()
-        pixels = x.float().permute(0, 2, 3, 1).reshape(n, h * w, c)
+        pixels = ops.full_precision(x).permute(0, 2, 3, 1).reshape(n, h * w, c)
         y = torch.baddbmm(self.bias[None, None, :], pixels, weight)
         return y.transpose(1, 2).reshape(n, -1, h, w)

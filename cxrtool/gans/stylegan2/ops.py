@@ -121,6 +121,11 @@ def lrelu(x: Tensor) -> Tensor:
     return F.leaky_relu(x, LRELU_SLOPE, inplace=True)
 
 
+def full_precision(x: Tensor) -> Tensor:
+    """bfloat16 and float16 to float32; wider types as they are."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
 def normalize_second_moment(x: Tensor) -> Tensor:
     """Scale each row of `[N, D]` to a mean square of one."""
     return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-8)
@@ -145,7 +150,7 @@ def minibatch_stddev(x: Tensor, group: int) -> Tensor:
     n, c, h, w = x.shape
     if n % group:
         raise ValueError(f"a batch of {n} cannot be cut into groups of {group}")
-    y = x.float().reshape(n // group, group, c, h, w)
+    y = full_precision(x).reshape(n // group, group, c, h, w)
     y = (y - y.mean(dim=1, keepdim=True)).square().mean(dim=1)
     std = (y + 1e-8).sqrt().mean(dim=(1, 2, 3))
     return append_channel(x, std.repeat_interleave(group))

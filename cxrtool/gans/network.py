@@ -1,0 +1,205 @@
+"""A trained generator as other packages use it (`training.protocols.StyleSpace`).
+
+In: a run directory of train-gan. Out: an object that makes images from latents and labels, and
+gives access to W and to style space. Truncation pulls w towards the mean of its own condition:
+towards one global mean it would pull rare findings towards the majority.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cxrtool.errors import InputError
+from cxrtool.gans.stylegan2.discriminator import Discriminator
+from cxrtool.gans.stylegan2.generator import Architecture, Generator
+from cxrtool.gans.stylegan2.layers import ToImage
+from cxrtool.training.models import load_weights, read_model
+from cxrtool.training.rng import torch_generator
+
+MEAN_SAMPLES = 4096
+G_PREFIX, D_PREFIX, W_PREFIX = "generator.", "discriminator.", "w_mean."
+
+
+class TrainedGenerator(nn.Module):
+    """Generator with label names and mean latents.
+
+    Args:
+        generator: The network.
+        labels: Names of its conditioning labels, in order.
+        vectors: `[K, L]` conditions whose mean w is known.
+        means: `[K, w_dim]` their mean w.
+        center: `[w_dim]` mean w over the joint distribution of the training labels.
+        meta: Content of `model.json`.
+
+    Attributes:
+        w_center: See `center`.
+        style_layers: Name -> (channels, resolution, whether it is a ToRGB layer).
+    """
+
+    vectors: Tensor
+    means: Tensor
+    w_center: Tensor
+
+    def __init__(
+        self,
+        generator: Generator,
+        labels: tuple[str, ...],
+        vectors: Tensor,
+        means: Tensor,
+        center: Tensor,
+        meta: Mapping[str, Any],
+    ) -> None:
+        super().__init__()
+        arch = generator.arch
+        self.network = generator
+        self.labels = labels
+        self.meta = dict(meta)
+        self.size, self.channels, self.z_dim = arch.size, arch.channels, arch.z_dim
+        self.w_dim, self.num_ws = arch.w_dim, generator.num_ws
+        self.style_layers = {
+            name: (layer.affine.weight.shape[0], resolution, isinstance(layer, ToImage))
+            for name, layer, _, resolution in generator.layers()
+        }
+        self.register_buffer("vectors", vectors)
+        self.register_buffer("means", means)
+        self.register_buffer("w_center", center)
+
+    def generate(
+        self, z: Tensor, y: Tensor, truncation: float = 1.0, noise: str = "const"
+    ) -> Tensor:
+        """Images in [-1, 1]; see `training.protocols.Generator.generate`."""
+        return self.synthesis(self.mapping(z, y, truncation), noise).clamp(-1, 1)
+
+    def mapping(self, z: Tensor, y: Tensor, truncation: float = 1.0) -> Tensor:
+        """`[N, z_dim]`, `[N, L]` -> w `[N, num_ws, w_dim]`.
+
+        Raises:
+            ValueError: y has another number of labels.
+        """
+        if y.shape[1] != len(self.labels):
+            raise ValueError(f"{y.shape[1]} label values given, {len(self.labels)} needed")
+        w: Tensor = self.network.mapping(z, y)
+        if truncation != 1:
+            w = torch.lerp(self.mean_w(y), w, truncation)
+        return w.unsqueeze(1).expand(-1, self.num_ws, -1)
+
+    def synthesis(self, w: Tensor, noise: str = "const") -> Tensor:
+        """w `[N, num_ws, w_dim]` -> images, not clamped."""
+        return self.network.synthesis(w, noise)
+
+    def styles(self, w: Tensor) -> dict[str, Tensor]:
+        """w -> layer name -> styles."""
+        return self.network.styles(w)
+
+    def synthesis_from_styles(self, styles: dict[str, Tensor], noise: str = "const") -> Tensor:
+        """Styles of every layer -> images, not clamped."""
+        return self.network.synthesis_from_styles(styles, noise)
+
+    def mean_w(self, y: Tensor) -> Tensor:
+        """Mean w of each condition: `[N, L] -> [N, w_dim]`.
+
+        Stored for the frequent conditions of the training rows and each label by itself; for any
+        other condition the mean over a fixed sample of z.
+        """
+        if not self.labels:
+            return self.w_center.expand(len(y), -1)
+        conditions, place = torch.unique(y.float(), dim=0, return_inverse=True)
+        found = []
+        for condition in conditions:
+            same = (self.vectors == condition).all(dim=1).nonzero()
+            if len(same):
+                found.append(self.means[same[0, 0]])
+            else:
+                found.append(condition_mean(self.network, condition))
+        return torch.stack(found)[place]
+
+
+@torch.no_grad()
+def condition_mean(generator: Generator, condition: Tensor) -> Tensor:
+    """Mean w over a fixed sample of z under one condition: `[L] -> [w_dim]`."""
+    device = generator.const.device
+    rng = torch_generator("mean w")
+    z = torch.randn(MEAN_SAMPLES, generator.arch.z_dim, generator=rng).to(device)
+    w: Tensor = generator.mapping(z, condition.to(device).expand(MEAN_SAMPLES, -1))
+    return w.mean(dim=0)
+
+
+@torch.no_grad()
+def mean_latents(generator: Generator, vectors: Tensor, joint: Tensor) -> dict[str, Tensor]:
+    """The mean latents that are stored with a generator.
+
+    Args:
+        generator: The averaged network.
+        vectors: `[K, L]` conditions, see `conditions.frequent_conditions`.
+        joint: `[M, L]` label vectors drawn from the training rows.
+
+    Returns:
+        `vectors` `[K, L]`, `conditions` `[K, w_dim]` and `center` `[w_dim]`.
+    """
+    arch, device = generator.arch, generator.const.device
+    z = torch.randn(len(joint), arch.z_dim, generator=torch_generator("mean w")).to(device)
+    center = generator.mapping(z, joint.to(device)).mean(dim=0)
+    means = [condition_mean(generator, vector) for vector in vectors]
+    table = torch.stack(means) if means else torch.zeros(0, arch.w_dim, device=device)
+    return {"vectors": vectors, "conditions": table, "center": center}
+
+
+def load(run_dir: Path | str, device: torch.device | str = "cpu") -> TrainedGenerator:
+    """Read the generator of a finished train-gan run.
+
+    Args:
+        run_dir: The run directory.
+        device: Where to put it.
+
+    Returns:
+        The generator with averaged weights, in evaluation mode, without gradients on its weights.
+
+    Raises:
+        InputError: not a finished generator, or damaged.
+    """
+    meta, state = read_model(run_dir, "generator")
+    arch, file = _architecture(meta, run_dir), Path(run_dir) / "model.safetensors"
+    generator = Generator(arch, torch_generator("unused"))
+    load_weights(generator, _part(state, G_PREFIX), file=file)
+    means = _part(state, W_PREFIX)
+    labels = tuple(meta["labels"])
+    shapes = {"vectors": (None, arch.labels), "conditions": (None, arch.w_dim), "center": (None,)}
+    if means.keys() != shapes.keys() or len(labels) != arch.labels:
+        raise InputError("labels and mean latents do not fit the network", file=file)
+    trained = TrainedGenerator(
+        generator, labels, means["vectors"], means["conditions"], means["center"], meta
+    )
+    return trained.to(device).eval().requires_grad_(False)
+
+
+def load_discriminator(run_dir: Path | str, device: torch.device | str = "cpu") -> Discriminator:
+    """Read the discriminator of a finished train-gan run (see `load`); for filters.
+
+    Call it with `group=0`: its scores then do not depend on the other images of a batch.
+    """
+    meta, state = read_model(run_dir, "generator")
+    discriminator = Discriminator(_architecture(meta, run_dir), torch_generator("unused"))
+    file = Path(run_dir) / "model.safetensors"
+    load_weights(discriminator, _part(state, D_PREFIX), file=file)
+    return discriminator.to(device).eval().requires_grad_(False)
+
+
+def _architecture(meta: Mapping[str, Any], run_dir: Path | str) -> Architecture:
+    file = Path(run_dir) / "model.json"
+    if meta["arch"] != "stylegan2":
+        raise InputError(f"unknown generator architecture {meta['arch']!r}", file=file)
+    try:
+        return Architecture(**meta["architecture"])
+    except TypeError as error:
+        raise InputError(f"architecture not understood ({error})", file=file) from error
+
+
+def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
+    }

@@ -1,0 +1,302 @@
+"""`cxr train-gan`: train a conditional generator on the training rows of a data set.
+
+In: a dataset directory with images. Out: `model.json` and `model.safetensors` (averaged generator,
+mean latents, discriminator), `resolved.json` (every number used), `seen.json`, `samples.png`, and
+while it runs `metrics.jsonl`, `samples/`, `checkpoints/`. Method: StyleGAN2 (Karras et al. 2020)
+conditioned on all labels at once, with a projection discriminator and an auxiliary label head;
+DiffAugment.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cxrtool import console
+from cxrtool.config import Argument, Input, Option
+from cxrtool.data.labels import PolicyOptions
+from cxrtool.data.select import SelectionOptions
+from cxrtool.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cxrtool.data.manifest import Dataset
+    from cxrtool.gans.choices import Choices
+    from cxrtool.gans.conditions import Conditioning
+    from cxrtool.gans.trainer import Trainer
+    from cxrtool.runs import Run
+
+NAME = "train-gan"
+FORMAT = 1
+CONDITIONS_MOST = 256  # label vectors whose mean latent is stored
+CENTER_SAMPLES = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(SelectionOptions, PolicyOptions):
+    """Train a generator that makes images for wanted labels.
+
+    Example: cxr train-gan data -o gan --size 32 --preset tiny --kimg 100
+    """
+
+    data: Annotated[Path, Argument("Dataset directory with images."), Input("data")]
+    arch: Annotated[str, Option("Architecture.", choices=("stylegan2",))] = "stylegan2"
+    size: Annotated[
+        int | None,
+        Option("Image size in pixels, a power of two; larger images are reduced. Default: 64."),
+    ] = None
+    preset: Annotated[
+        str | None,
+        Option(
+            "Size of the networks. Default: tiny up to 32 px, small up to 128 px, full above.",
+            choices=("tiny", "small", "full"),
+        ),
+    ] = None
+    kimg: Annotated[
+        float | None,
+        Option("Length: thousand real images seen. Default: by preset.", min=0.001),
+    ] = None
+    labels: Annotated[
+        str, Option("Labels to condition on: all, none, or names separated by commas.")
+    ] = "all"
+    batch: Annotated[
+        int | None, Option("Images a step, a multiple of 4. Default: by preset.", min=4)
+    ] = None
+    lr: Annotated[float | None, Option("Learning rate. Default: by preset.", min=1e-8)] = None
+    gamma: Annotated[
+        float | None, Option("R1 weight. Default: 0.0002 x size^2 / batch.", min=0)
+    ] = None
+    augment: Annotated[
+        str | None,
+        Option("DiffAugment: none, or of color,translation,cutout. Default: all three."),
+    ] = None
+    mirror: Annotated[
+        bool, Option("Flip real images left to right at random (the heart has a side).")
+    ] = False
+    style_mixing: Annotated[float, Option("Probability of style mixing.", min=0, max=1)] = 0.9
+    label_weight: Annotated[float, Option("Weight of the auxiliary label loss.", min=0)] = 1.0
+    seed: Annotated[int, Option("Seed of weights, order and noise.", min=0)] = 0
+    snapshot_kimg: Annotated[
+        float | None,
+        Option("Thousand images between checkpoints. Default: by preset.", min=0.001, result=False),
+    ] = None
+    tick_kimg: Annotated[
+        float, Option("Thousand images between lines of metrics.", min=0.001, result=False)
+    ] = 1.0
+    device: Annotated[str, Option("auto, cpu or cuda[:i].", result=False)] = "auto"
+    threads: Annotated[
+        int | None,
+        Option("CPU threads; another number changes the last bits.", min=1, result=False),
+    ] = None
+
+    def validate(self) -> None:
+        if self.size is not None and (
+            self.size < 16 or self.size > 512 or self.size & self.size - 1
+        ):
+            raise UsageError(
+                f"--size {self.size}: must be a power of two from 16 to 512",
+                hint="sizes are 16, 32, 64, 128, 256 and 512",
+            )
+        if self.batch is not None and self.batch % 4:
+            raise UsageError(f"--batch {self.batch}: must be a multiple of 4")
+
+
+def run(config: Config, run: Run) -> dict[str, Any]:
+    """Train and save."""
+    from cxrtool.data.cache import pixels, resized
+    from cxrtool.gans import pictures
+    from cxrtool.gans.conditions import picture_rows
+    from cxrtool.gans.feed import Feed
+    from cxrtool.gans.loop import train
+    from cxrtool.gans.trainer import Trainer
+    from cxrtool.training import device as devices
+
+    device = devices.setup(config.device, config.threads)
+    task = prepare(config)
+    choices, values, known = task.choices, task.values, task.known
+    explain(task)
+    run.write_json("resolved.json", task.to_json())
+    images = resized(pixels(task.dataset, task.rows), choices.arch.size)
+
+    rows = picture_rows(task.conditioning.labels, values, known)
+    run.write_bytes(
+        "samples/reals.png", pictures.real_grid(images, values, known, rows, choices.seed)
+    )
+    trainer = Trainer(choices, Feed(images, values, known, choices.seed, device))
+    train(trainer, run, lambda: pictures.fake_grid(trainer.average, rows, choices.seed))
+
+    run.write_bytes("samples.png", pictures.fake_grid(trainer.average, rows, choices.seed))
+    save_network(trainer, task, run)
+    save_seen(task, run)
+    return {
+        "kimg": trainer.nimg / 1000,
+        "size": choices.arch.size,
+        "preset": choices.preset,
+        "images": len(task.rows),
+        "labels": list(task.conditioning.labels),
+        "labels_left_out": task.conditioning.left_out,
+        "parameters": {
+            "generator": sum(p.numel() for p in trainer.generator.parameters()),
+            "discriminator": sum(p.numel() for p in trainer.discriminator.parameters()),
+        },
+    }
+
+
+def plan(config: Config) -> dict[str, Any]:
+    """What would be trained on what."""
+    return prepare(config).to_json()
+
+
+@dataclass(frozen=True)
+class Task:
+    """The data to train on and every choice made for it.
+
+    Attributes:
+        config: As asked.
+        dataset: The data set.
+        rows: `[N]` positions of the training rows.
+        conditioning: Labels in and out of the condition.
+        values: `[N, L]` values of those labels.
+        known: `[N, L]` bool.
+        choices: Every number.
+    """
+
+    config: Config
+    dataset: Dataset
+    rows: np.ndarray
+    conditioning: Conditioning
+    values: np.ndarray
+    known: np.ndarray
+    choices: Choices
+
+    def to_json(self) -> dict[str, Any]:
+        """For `resolved.json` and `--dry-run`."""
+        choices = self.choices.to_json()
+        for name in ("snapshot_nimg", "tick_nimg"):  # they change no result
+            del choices[name]
+        return {
+            **choices,
+            "images": len(self.rows),
+            "labels": list(self.conditioning.labels),
+            "labels_left_out": self.conditioning.left_out,
+            "prevalence": self.prevalence(),
+        }
+
+    def prevalence(self) -> dict[str, float]:
+        """Share of positives among the known values, by label."""
+        counts = self.known.sum(axis=0)
+        shares = (self.values * self.known).sum(axis=0) / counts
+        return {
+            name: round(float(share), 6) for name, share in zip(self.conditioning.labels, shares)
+        }
+
+
+def prepare(config: Config) -> Task:
+    """Read the table, select rows and labels, and make every choice.
+
+    Raises:
+        InputError: no images, too few, or too small ones.
+        UsageError: an option that cannot be met.
+    """
+    from cxrtool.data.labels import LabelPolicy, label_arrays
+    from cxrtool.data.manifest import load_dataset
+    from cxrtool.data.select import select_rows
+    from cxrtool.gans.choices import choose, choose_preset, choose_size
+    from cxrtool.gans.conditions import choose_labels
+
+    dataset = load_dataset(config.data)
+    where = str(config.data)
+    size = choose_size(config.size, dataset.info.size, where)
+    rows = select_rows(dataset, config)
+    values, known = label_arrays(dataset, rows, LabelPolicy.from_options(config))
+    conditioning = choose_labels(dataset.labels, values, known, config.labels)
+    columns = list(conditioning.columns)
+    choices = choose(
+        size=size,
+        preset=choose_preset(config.preset, size),
+        images=len(rows),
+        labels=len(columns),
+        where=where,
+        batch=config.batch,
+        kimg=config.kimg,
+        lr=config.lr,
+        gamma=config.gamma,
+        augment=config.augment,
+        mirror=config.mirror,
+        style_mixing=config.style_mixing,
+        label_weight=config.label_weight,
+        seed=config.seed,
+        snapshot_kimg=config.snapshot_kimg,
+        tick_kimg=config.tick_kimg,
+    )
+    return Task(config, dataset, rows, conditioning, values[:, columns], known[:, columns], choices)
+
+
+def explain(task: Task) -> None:
+    """Say what will be trained, and warn about labels that cannot be conditions."""
+    choices, arch = task.choices, task.choices.arch
+    asked = {name: why for name, why in task.conditioning.left_out.items() if "asked" not in why}
+    for name, why in asked.items():
+        console.warn(f"label {name!r} is left out of the condition: {why}")
+    if not task.conditioning.labels:
+        console.say("no label to condition on: the generator is unconditional")
+    console.say(
+        f"{len(task.rows):,} images at {arch.size} px, {arch.labels} labels, preset "
+        f"{choices.preset}, batch {choices.batch}, lr {choices.lr:g}, gamma {choices.r1_gamma:g}, "
+        f"augment {','.join(choices.augment) or 'none'}, {choices.total_nimg / 1000:g} kimg"
+    )
+
+
+def save_network(trainer: Trainer, task: Task, run: Run) -> None:
+    """Write the averaged generator, its mean latents and the discriminator, described."""
+    import torch
+
+    from cxrtool.data.labels import LabelPolicy
+    from cxrtool.gans.conditions import frequent_conditions
+    from cxrtool.gans.network import D_PREFIX, G_PREFIX, W_PREFIX, mean_latents
+    from cxrtool.training.models import save_model
+    from cxrtool.training.rng import torch_generator
+
+    config, info, choices = task.config, task.dataset.info, task.choices
+    vectors = frequent_conditions(task.values, task.known, CONDITIONS_MOST)
+    rng = torch_generator("center", choices.seed, device=trainer.device)
+    joint = trainer.feed.fake_labels(CENTER_SAMPLES, rng).y
+    means = mean_latents(trainer.average, torch.from_numpy(vectors), joint)
+    trainer.set_reference_statistic()
+    state = {f"{G_PREFIX}{k}": v for k, v in trainer.average.state_dict().items()}
+    state |= {f"{D_PREFIX}{k}": v for k, v in trainer.discriminator.state_dict().items()}
+    state |= {f"{W_PREFIX}{k}": v for k, v in means.items()}
+    meta = {
+        "kind": "generator",
+        "arch": config.arch,
+        "architecture": choices.arch.to_json(),
+        "labels": list(task.conditioning.labels),
+        "label_kind": info.kind,
+        "labels_left_out": task.conditioning.left_out,
+        "prevalence": task.prevalence(),
+        "policy": LabelPolicy.from_options(config).to_json(),
+        "selection": {"view": config.view, "split": config.split, "fraction": config.fraction},
+        "preprocessing": {
+            "size": choices.arch.size,
+            "channels": choices.arch.channels,
+            "data_size": info.size,
+            "fit": info.fit,
+            "kernel": info.kernel,
+        },
+        "data": {"source": info.source, "namespace": info.namespace, "digest": info.digest},
+        "images": len(task.rows),
+        "nimg": trainer.nimg,
+    }
+    save_model(run, state, meta)
+
+
+def save_seen(task: Task, run: Run) -> None:
+    """Write the keys of what it was trained on, the data set's own inputs included."""
+    from cxrtool.data.keys import SEEN, Seen
+
+    seen = Seen.of(task.dataset, task.rows)
+    if (task.dataset.path / SEEN).is_file():  # synthetic rows carry what their generator saw
+        seen = seen.merge(Seen.load(task.dataset.path))
+    seen.save(run)
