@@ -202,6 +202,14 @@ class Clause:
                     return UNCERTAIN, cue
         return base, None
 
+    def normal_after(self, end: int) -> CueSpan | None:
+        """The predicate "is normal" that reaches a span that ends here, if there is one."""
+        for state in self.states:
+            plain = state.cue.role == "state-normal" and not state.cue.group
+            if plain and not state.forward and self.reaches_left(state, end):
+                return state
+        return None
+
     def _joins(self, cue: CueSpan, start: int, end: int) -> bool:
         """Whether "or" has this span on one side and something else on the other."""
         left = self._chain(cue.start)

@@ -7,7 +7,7 @@ phrase of every rule in a list of tokens, in time linear in the tokens and witho
 A phrase is a sequence of tokens, matched without regard to case:
 
     word        that token           word*       any token that begins so
-    a|b         one of these         ( .. | .. )  one of these sequences
+    a|b         one of these words   (a b|c)      one of these sequences
     xs?         with or without s    x?          a word or group that may be absent
     @name       a token of the class of that name
     @name*      up to three of them  ( .. )*      up to three times
@@ -28,7 +28,7 @@ MAX_REPEAT = 3
 MAX_GAP = 8
 GAP_STOP = "gap-stop"
 WORD = "\0word"
-_ITEM = re.compile(r"\(|\)[?*]?|\|(?=\s)|~\d+|@[\w-]+[?*]?|[^\s()|]+(?:\|[^\s()|]+)*")
+_ITEM = re.compile(r"\(|\)[?*]?|\||~\d+|@[\w-]+[?*]?|[^\s()|]+")
 
 
 class PatternError(ValueError):
@@ -76,7 +76,7 @@ class Automaton:
         """
         if self._root is not None:
             raise RuntimeError("phrases cannot be added after the automaton has run")
-        items = _ITEM.findall(phrase.lower())
+        items = _grouped(_ITEM.findall(phrase.lower()))
         if not items:
             raise PatternError("the phrase is empty")
         start = self._new()
@@ -249,7 +249,7 @@ class Automaton:
             self._states[start].edges.append(("@" + name, end))
             return end
         end = self._new()
-        for word in item.split("|") if len(item) > 1 else [item]:
+        for word in item.split("|"):
             if "?" in word[:-1]:
                 raise PatternError(f"{word!r}: a question mark stands at the end of a word")
             if word.endswith("s?"):
@@ -290,3 +290,18 @@ class Automaton:
             numbers = {self._states[m].accepts for m in members} - {None}
             self.accepts.append(tuple(sorted(n for n in numbers if n is not None)))
         return self._sets[members]
+
+
+def _grouped(items: list[str]) -> list[str]:
+    """Joins "a", "|", "b" outside parentheses to the one item "a|b"."""
+    out: list[str] = []
+    depth = 0
+    for item in items:
+        depth += (item == "(") - item.startswith(")")
+        if depth == 0 and out and (item == "|" or out[-1].endswith("|")) and out[-1] != "(":
+            if out[-1].startswith(")") or item.startswith(("(", "@", "~")):
+                raise PatternError("outside parentheses | stands between words only")
+            out[-1] += item
+        else:
+            out.append(item)
+    return out

@@ -13,6 +13,7 @@ from cxrtool.reports.context import (
     COMMA,
     FINITE,
     NEGATIVE,
+    POSITIVE,
     UNCERTAIN,
     Clause,
     CueSpan,
@@ -95,8 +96,11 @@ class SentenceReader:
             elif kind == "entity":
                 mentions.extend(_stated(span, things, clause))
             else:
-                base = {"uncertain": UNCERTAIN, "absent": NEGATIVE}.get(kind, 1)
+                base = {"uncertain": UNCERTAIN, "absent": NEGATIVE}.get(kind, POSITIVE)
                 value, cue = clause.decide(span.start, span.end, base)
+                if value == POSITIVE and kind == "other":
+                    normal = clause.normal_after(span.end)
+                    value, cue = (NEGATIVE, normal) if normal else (value, cue)
                 mentions.append(Mention(span.start, span.end, span.rule, value, cue))
         return mentions
 
