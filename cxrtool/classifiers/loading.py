@@ -31,4 +31,5 @@ def load(run_dir: Path | str, device: torch.device | str = "cpu") -> ClassifierN
     network = build(description["arch"], tuple(shape["labels"]), int(shape["size"]))
     load_weights(network, state, file=Path(run_dir) / "model.safetensors")
     network.description = description
-    return network.to(device).eval()
+    # The memory layout of training: the same kernels, so the same bits.
+    return network.to(memory_format=torch.channels_last).to(device).eval()

@@ -40,6 +40,10 @@ class Part:
         """The part that holds `positions` of this one, as often as they are named."""
         return Part(self.pixels, self.rows[positions], self.values[positions], self.mask[positions])
 
+    def columns(self, kept: list[int]) -> Part:
+        """The part with some of its labels alone."""
+        return Part(self.pixels, self.rows, self.values[:, kept], self.mask[:, kept])
+
 
 class Pool:
     """Parts joined one after the other.

@@ -45,6 +45,7 @@ def in_blocks(
         part = rows[start : start + BLOCK]
         padded = np.concatenate([part, np.repeat(part[-1:], BLOCK - len(part))])
         x = to_float(torch.from_numpy(np.ascontiguousarray(pixels[padded]))).to(device)
+        x = x.contiguous(memory_format=torch.channels_last)
         out.append(function(x)[: len(part)].float().cpu().numpy())
         if advance is not None:
             advance(len(part))

@@ -61,7 +61,7 @@ def test_masked_cells_have_no_loss_and_no_gradient() -> None:
     loss.backward()
     assert logits.grad is not None
     assert torch.equal(logits.grad == 0, ~mask)
-    assert float(losses.masked_bce(logits, values, torch.zeros_like(mask))) == 0
+    assert losses.masked_bce(logits, values, torch.zeros_like(mask)).item() == 0
 
 
 def test_positive_weights_balance_the_classes() -> None:

@@ -1,0 +1,194 @@
+"""The arms of a fair comparison: which images a network is trained on.
+
+In: a real data set with its chosen rows, synthetic sets, label names and policy. Out: the parts of
+a training pool. The arms (METHODS 7) differ in the images alone; steps, batch and everything else
+are equal.
+
+    none            the real rows
+    standard        the real rows (and augmentation, which belongs to the step, not to the pool)
+    duplicate       the real rows, and once more those whose labels the synthetic images took
+    gan             the real rows and the synthetic images
+    synthetic-only  the synthetic images
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+from cxrtool.classifiers.pool import Part
+from cxrtool.data.cache import pixels, resized
+from cxrtool.data.labels import LabelPolicy, label_arrays
+from cxrtool.data.manifest import MANIFEST, Dataset
+from cxrtool.errors import InputError, UsageError
+
+ARMS = ("none", "standard", "duplicate", "gan", "synthetic-only")
+WITH_SYNTH = ("duplicate", "gan", "synthetic-only")
+_SOURCE_ROW = "source_row"
+
+
+def refuse_synthetic_data(data: Dataset) -> None:
+    """DATA is where real rows, validation and test come from.
+
+    Raises:
+        InputError: A row of it is not real.
+    """
+    made = np.flatnonzero(data.column("source") != "real")
+    if len(made):
+        raise InputError(
+            "DATA must hold real images only",
+            file=data.path / MANIFEST,
+            row=int(made[0]) + 2,
+            column="source",
+            hint="give synthetic sets after it: cxr train-cls DATA SYNTH",
+        )
+
+
+def refuse_unjoinable(data: Dataset, synth: Dataset, policy: LabelPolicy) -> None:
+    """Two sets join at one native size, fit and kernel, and under one label policy.
+
+    Otherwise blur, borders or another meaning of a blank becomes the class.
+
+    Raises:
+        InputError: They differ in pixels, or SYNTH holds real rows.
+        UsageError: The label policies differ; names both values.
+    """
+    if not len(synth):
+        raise InputError("holds no image", file=synth.path, hint="use --arm none or standard")
+    for name in ("size", "fit", "kernel"):
+        ours, theirs = getattr(data.info, name), getattr(synth.info, name)
+        if ours != theirs:
+            raise InputError(
+                f"{name} {theirs} does not join {data.path}, which has {name} {ours}",
+                file=synth.path,
+                hint="prepare the real images at the size of the generator, or generate at theirs",
+            )
+    real = np.flatnonzero(synth.column("source") == "real")
+    if len(real):
+        raise InputError(
+            "a synthetic set holds a real row",
+            file=synth.path / MANIFEST,
+            row=int(real[0]) + 2,
+            column="source",
+            hint="SYNTH is the output of `cxr synthesize` or `cxr edit`",
+        )
+    theirs = recorded_policy(synth)
+    difference = None if theirs is None else policy.difference(theirs)
+    if difference is not None:
+        raise UsageError(
+            f"the label policy differs from that of {synth.path}: {difference}",
+            hint="use the policy that the generator was trained with, everywhere",
+        )
+
+
+def recorded_policy(synth: Dataset) -> LabelPolicy | None:
+    """The label policy that a synthetic set was planned under; None if it does not say."""
+    for file, keys in (("plan.json", ("settings", "policy")), ("run.json", ("config",))):
+        try:
+            record = json.loads((synth.path / file).read_text(encoding="utf-8"))
+            for key in keys:
+                record = record[key]
+            if record["uncertain"] is not None and record["blank"] is not None:
+                return LabelPolicy.from_json(record)
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None
+
+
+def source_rows(synth: Dataset, data: Dataset, rows: np.ndarray) -> np.ndarray:
+    """Which of DATA's chosen rows each synthetic image took its labels from.
+
+    Args:
+        synth: A synthetic set; its `source_row` counts DATA's manifest rows from 0.
+        data: The real set.
+        rows: [N] ascending positions of the chosen rows in `data`.
+
+    Returns:
+        [M] positions in `rows`.
+
+    Raises:
+        InputError: A cell is blank or no row of DATA, or names a row that is not chosen.
+    """
+    planned_on = synth.info.notes.get("data")
+    if planned_on not in (None, data.info.digest):
+        raise InputError(
+            f"was planned on another data set than {data.path}, so its source rows mean others",
+            file=synth.path,
+            hint="the duplicate arm needs the set from whose rows SYNTH took its labels",
+        )
+    cells = synth.column(_SOURCE_ROW)
+    out = np.empty(len(cells), dtype=np.int64)
+    for i, cell in enumerate(cells):
+        where = {"file": synth.path / MANIFEST, "row": i + 2, "column": _SOURCE_ROW}
+        if not cell.isdecimal() or int(cell) >= len(data):
+            raise InputError(
+                f"{cell!r} is no row of {data.path}",
+                hint="the duplicate arm repeats the rows that SYNTH took its labels from",
+                **where,  # type: ignore[arg-type]
+            )
+        place = int(np.searchsorted(rows, int(cell)))
+        if place == len(rows) or rows[place] != int(cell):
+            raise InputError(
+                f"the image took its labels from row {int(cell) + 2} of {data.path}, which is not"
+                " among the training rows",
+                hint="use the --view and --fraction that SYNTH was planned with",
+                **where,  # type: ignore[arg-type]
+            )
+        out[i] = place
+    return out
+
+
+def part_of(
+    data: Dataset, rows: np.ndarray, labels: Sequence[str], policy: LabelPolicy, size: int
+) -> Part:
+    """Some rows of a set as one part, labels joined by name.
+
+    A label that the set does not have, or does not cover, is masked.
+    """
+    values, mask = label_arrays(data, rows, policy)
+    columns = {name: k for k, name in enumerate(data.labels)}
+    part_values = np.zeros((len(rows), len(labels)), dtype=np.float32)
+    part_mask = np.zeros((len(rows), len(labels)), dtype=bool)
+    for k, name in enumerate(labels):
+        if name in columns:
+            part_values[:, k] = values[:, columns[name]]
+            part_mask[:, k] = mask[:, columns[name]]
+    if data.info.size == size:
+        return Part(pixels(data), rows, part_values, part_mask)
+    small = resized(pixels(data, rows), size)
+    return Part(small, np.arange(len(rows)), part_values, part_mask)
+
+
+def compose(
+    arm: str,
+    data: Dataset,
+    rows: np.ndarray,
+    synths: Sequence[Dataset],
+    labels: Sequence[str],
+    policy: LabelPolicy,
+    size: int,
+) -> dict[str, Part]:
+    """The parts of an arm's training pool, by what they are: real, duplicate, synthetic.
+
+    Args:
+        arm: One of `ARMS`.
+        data: The real set.
+        rows: [N] ascending, its training rows.
+        synths: Synthetic sets; needed by `WITH_SYNTH`.
+        labels: Names that the network learns, in order.
+        policy: What uncertain and blank mean.
+        size: Height and width of the network's input, px.
+    """
+    parts: dict[str, Part] = {}
+    if arm != "synthetic-only":
+        parts["real"] = part_of(data, rows, labels, policy, size)
+    for number, synth in enumerate(synths, start=1):
+        suffix = f" {number}" if len(synths) > 1 else ""
+        if arm == "duplicate":
+            parts["duplicate" + suffix] = parts["real"].repeat(source_rows(synth, data, rows))
+        else:
+            every = np.arange(len(synth), dtype=np.int64)
+            parts["synthetic" + suffix] = part_of(synth, every, labels, policy, size)
+    return parts

@@ -1,0 +1,45 @@
+"""The leak guard of training: what a network will have seen, and what it must not have.
+
+In: the real set with its rows, and the synthetic sets. Out: a `Seen` for `seen.json`; a GateError
+(exit 5) where validation or test would be judged by a network that knows them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from cxrtool.data.keys import Seen, refuse_overlap
+from cxrtool.data.manifest import Dataset
+from cxrtool.data.select import SelectionOptions, select_rows
+
+
+def seen_in_training(
+    data: Dataset, rows: Mapping[str, np.ndarray], synths: Sequence[Dataset]
+) -> Seen:
+    """What training on these rows and sets amounts to having seen.
+
+    The validation rows count too: they choose the checkpoint.
+
+    Args:
+        data: The real set.
+        rows: Its chosen rows by split, "train" and "val".
+        synths: Synthetic sets; what their generators saw is in their `seen.json`.
+
+    Raises:
+        GateError: Training rows or a generator share a patient or an image with any validation or
+            test row of DATA, whatever its view.
+        InputError: A synthetic set does not say what its generator saw.
+    """
+    sources = [("the training rows", Seen.of(data, rows["train"]))]
+    sources += [(f"the generator of {synth.path}", Seen.load(synth.path)) for synth in synths]
+    for part in ("val", "test"):
+        held_out = select_rows(data, SelectionOptions(view="all", split=part), allow_empty=True)
+        for who, seen in sources:
+            if len(held_out):
+                refuse_overlap(seen, data, held_out, who=who, what=part)
+    everything = Seen.of(data, rows["val"])
+    for _, seen in sources:
+        everything = everything.merge(seen)
+    return everything
