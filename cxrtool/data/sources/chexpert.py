@@ -22,7 +22,6 @@ from cxrtool.data.labels import CHEXPERT
 from cxrtool.data.sources import vocabulary
 from cxrtool.data.sources.base import SourceOptions, SourceTable
 from cxrtool.data.sources.files import (
-    FileOpener,
     Sieve,
     find_tables,
     look_up,
@@ -30,6 +29,7 @@ from cxrtool.data.sources.files import (
     nothing_found,
     rows,
 )
+from cxrtool.data.sources.openers import FileOpener
 from cxrtool.data.sources.tables import read_table
 
 _TABLES = ("train.csv", "valid.csv", "test.csv", "test_labels.csv")

@@ -16,17 +16,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from cxrtool.data.decoding import MAX_PIXELS
 from cxrtool.data.sources import vocabulary
 from cxrtool.data.sources.base import SourceOptions, SourceTable
-from cxrtool.data.sources.dicom_pixels import gray16, import_pydicom, need_decoder
+from cxrtool.data.sources.dicom_pixels import DicomOpener, import_pydicom, need_decoder
 from cxrtool.data.sources.files import Sieve, need_source, nothing_found
 from cxrtool.data.sources.table import label_columns, load
 from cxrtool.data.tables import require_columns
@@ -45,34 +43,6 @@ _TAGS = [
 #: Columns that a table of labels may be keyed by, finest first.
 _KEYS = ("SOPInstanceUID", "StudyInstanceUID", "PatientID")
 _OLDEST = 90
-
-
-@dataclass(frozen=True)
-class DicomOpener:
-    """Opens DICOM images below a folder.
-
-    Attributes:
-        root: The folder that references are relative to.
-    """
-
-    root: Path
-
-    def __call__(self, ref: str) -> np.ndarray:
-        """The image behind a reference: uint16 [H, W], dark = air.
-
-        Raises:
-            InputError: Missing, not DICOM, or pixels that do not decode.
-        """
-        pydicom = import_pydicom()
-        path = self.root / ref
-        try:
-            return gray16(pydicom.dcmread(path))
-        except InputError as error:
-            raise InputError(error.reason, file=path) from None
-        except (OSError, EOFError, AttributeError, KeyError, ValueError) as error:
-            raise InputError(f"not a readable DICOM image ({error})", file=path) from None
-        except pydicom.errors.InvalidDicomError:
-            raise InputError("not a DICOM file", file=path) from None
 
 
 def read(source: Path | None, options: SourceOptions) -> SourceTable:

@@ -12,6 +12,8 @@ DICOM PS3.3 C.11.1 (modality LUT), C.11.2 (VOI LUT), C.7.6.3.1.2 and C.8.11.3.1.
 from __future__ import annotations
 
 import importlib
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -68,6 +70,34 @@ def need_decoder(syntax: str) -> None:
             raise UsageError(
                 "compressed DICOM needs a decoder of the extra dicom", hint=_HINT
             ) from None
+
+
+@dataclass(frozen=True)
+class DicomOpener:
+    """Opens DICOM images below a folder.
+
+    Attributes:
+        root: The folder that references are relative to.
+    """
+
+    root: Path
+
+    def __call__(self, ref: str) -> np.ndarray:
+        """The image behind a reference: uint16 [H, W], dark = air.
+
+        Raises:
+            InputError: Missing, not DICOM, or pixels that do not decode.
+        """
+        pydicom = import_pydicom()
+        path = self.root / ref
+        try:
+            return gray16(pydicom.dcmread(path))
+        except InputError as error:
+            raise InputError(error.reason, file=path) from None
+        except (OSError, EOFError, AttributeError, KeyError, ValueError) as error:
+            raise InputError(f"not a readable DICOM image ({error})", file=path) from None
+        except pydicom.errors.InvalidDicomError:
+            raise InputError("not a DICOM file", file=path) from None
 
 
 def gray16(dataset: Any) -> np.ndarray:

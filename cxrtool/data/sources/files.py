@@ -1,14 +1,13 @@
-"""Finding tables and images below a source, and opening images by a relative reference.
+"""Finding tables and images below a source, and taking bad rows out.
 
 In: the path a person typed and what the format's files are called. Out: the table's path, the root
-of the images, an index of image files by name, a picklable opener. Nothing is decoded here.
+of the images, an index of image files by name. Nothing is decoded here.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,29 +20,6 @@ from cxrtool.errors import InputError
 IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".pgm", ".ppm"}
 )
-
-
-@dataclass(frozen=True)
-class FileOpener:
-    """Opens images that are files below one folder.
-
-    Attributes:
-        root: The folder that references are relative to.
-    """
-
-    root: Path
-
-    def __call__(self, ref: str) -> Path:
-        """The file behind a reference.
-
-        Raises:
-            InputError: There is no such file, or it is a directory.
-        """
-        path = self.root / ref
-        if not path.is_file():
-            what = "a directory where an image should be" if path.is_dir() else "no such image"
-            raise InputError(what, file=path)
-        return path
 
 
 def need_source(source: Path | None, form: str) -> Path:

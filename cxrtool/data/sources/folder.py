@@ -16,11 +16,11 @@ from cxrtool.data.sources import vocabulary
 from cxrtool.data.sources.base import TABLE_COLUMNS, SourceOptions, SourceTable
 from cxrtool.data.sources.files import (
     IMAGE_SUFFIXES,
-    FileOpener,
     Sieve,
     need_source,
     nothing_found,
 )
+from cxrtool.data.sources.openers import FileOpener
 from cxrtool.errors import InputError
 
 

@@ -23,7 +23,6 @@ from cxrtool.data.labels import CHEXPERT
 from cxrtool.data.sources import vocabulary
 from cxrtool.data.sources.base import SourceOptions, SourceTable
 from cxrtool.data.sources.files import (
-    FileOpener,
     Sieve,
     find_tables,
     look_up,
@@ -31,6 +30,7 @@ from cxrtool.data.sources.files import (
     nothing_found,
     rows,
 )
+from cxrtool.data.sources.openers import FileOpener
 from cxrtool.data.sources.tables import decode, read_table, read_text
 from cxrtool.errors import InputError
 

@@ -24,12 +24,12 @@ import pandas as pd
 from cxrtool.data.labels import CHEXPERT
 from cxrtool.data.sources.base import SourceOptions, SourceTable
 from cxrtool.data.sources.files import (
-    FileOpener,
     Sieve,
     index_images,
     need_source,
     nothing_found,
 )
+from cxrtool.data.sources.openers import FileOpener
 from cxrtool.data.sources.padchest import load_terms
 from cxrtool.data.sources.tables import read_bytes
 from cxrtool.errors import InputError

@@ -25,7 +25,6 @@ from cxrtool.data.labels import CHEXPERT
 from cxrtool.data.sources import vocabulary
 from cxrtool.data.sources.base import SourceOptions, SourceTable
 from cxrtool.data.sources.files import (
-    FileOpener,
     Sieve,
     find_tables,
     index_images,
@@ -34,6 +33,7 @@ from cxrtool.data.sources.files import (
     nothing_found,
     rows,
 )
+from cxrtool.data.sources.openers import FileOpener
 from cxrtool.data.sources.tables import read_table
 from cxrtool.errors import UsageError
 

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from cxrtool.data.schema import RESERVED
 from cxrtool.data.sources import vocabulary
 from cxrtool.data.sources.base import SourceOptions, SourceTable
-from cxrtool.data.sources.files import FileOpener, Sieve, need_source, nothing_found
+from cxrtool.data.sources.files import Sieve, need_source, nothing_found
+from cxrtool.data.sources.openers import FileOpener
 from cxrtool.data.sources.tables import read_table
 from cxrtool.data.tables import require_columns
 from cxrtool.errors import InputError, UsageError
@@ -220,7 +222,12 @@ def _build(
         if key in ready:
             ready[key] = convert(ready[key])
     used = {*named.values(), *labels, *ready} - {column}
-    extra = {str(name): frame[name] for name in frame.columns if name not in used}
+    # The manifest has columns of its own called source, seed and so on.
+    extra = {
+        f"{name}_in_source" if name in RESERVED else str(name): frame[name]
+        for name in frame.columns
+        if name not in used
+    }
     table = pd.DataFrame({**extra, **ready, **values}, index=frame.index).astype(str)
     if "image_ref" not in table:
         table.insert(0, "image_ref", "")

@@ -95,6 +95,14 @@ def test_a_column_of_classes(tmp_path: Path, read: Read) -> None:
         read("table", path, columns={"class": "class"}, label_columns=("normal",))
 
 
+def test_columns_that_the_manifest_needs_itself_are_renamed(tmp_path: Path, read: Read) -> None:
+    path = write_text(tmp_path / "t.csv", "file,image,source,Edema\na.png,7,ward,1\nb.png,8,er,0\n")
+    table = read("table", path, columns={"image": "file"}).table
+    assert list(table["source_in_source"]) == ["ward", "er"]
+    assert list(table["image_in_source"]) == ["7", "8"]
+    assert list(table["image_ref"]) == ["a.png", "b.png"]
+
+
 def test_labels_only_needs_no_images(tmp_path: Path, read: Read) -> None:
     path = write_text(tmp_path / "t.csv", "case,Edema\n1,1\n2,0\n")
     result = read("table", path, labels_only=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +12,8 @@ import pytest
 
 from cxrtool.data.sources import vocabulary
 from cxrtool.data.sources.base import SourceOptions
-from cxrtool.data.sources.files import FileOpener, Sieve, index_images
+from cxrtool.data.sources.files import Sieve, index_images
+from cxrtool.data.sources.openers import FileOpener
 from cxrtool.data.sources.tables import read_table
 from cxrtool.errors import InputError
 
@@ -105,3 +108,12 @@ def test_index_and_opener(tmp_path: Path) -> None:
         opener("a/none.png")
     with pytest.raises(InputError, match="directory"):
         opener("a")
+
+
+def test_openers_know_no_pandas() -> None:
+    """Every worker process of ``prepare`` imports them."""
+    code = (
+        "import sys, cxrtool.data.sources.openers, cxrtool.data.sources.dicom_pixels;"
+        "sys.exit('pandas' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
