@@ -1,0 +1,237 @@
+"""How fast `cxr synthesize` plans and makes images, against the usual script.
+
+The usual script makes one image a call and writes its PNG in the same thread. Both run here in
+turns in one process, with the same network (random weights: speed does not depend on training), and
+so does the network alone, on blocks, without writing anything. The planner is timed on a label
+table as large as CheXpert's.
+
+    python benchmarks/synthesize.py                      # 64 px, preset small; 256 px on CUDA
+    python benchmarks/synthesize.py --images 4096 --rounds 5 --block 64
+    python benchmarks/synthesize.py --memory             # peak memory for 1,000 to 100,000 images
+
+Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from cxrtool import console
+from cxrtool.data.images import PNG_LEVEL, to_uint8
+from cxrtool.data.manifest import Dataset, DatasetInfo
+from cxrtool.gans.choices import load_presets
+from cxrtool.gans.network import TrainedGenerator, mean_latents
+from cxrtool.gans.stylegan2.generator import Architecture, Generator
+from cxrtool.runs import Run
+from cxrtool.synthesis import planner, targets
+from cxrtool.synthesis.generate import make_images
+from cxrtool.synthesis.pools import LabelTable
+from cxrtool.synthesis.sampler import BlockSampler
+from cxrtool.synthesis.slots import LabelVectors, latents, slot_seed
+from cxrtool.synthesis.writer import Origin, synthetic_info
+from cxrtool.training.device import available_cores, setup
+
+LABELS = tuple(f"label {i}" for i in range(14))
+SIZES = ("channel_base", "channel_max", "z_dim", "w_dim", "mapping_layers")
+
+
+def random_network(size: int, preset: str, device: torch.device) -> TrainedGenerator:
+    """A generator of a preset's sizes with random weights."""
+    numbers = load_presets()[preset]
+    arch = Architecture(size=size, labels=len(LABELS), **{name: numbers[name] for name in SIZES})
+    generator = Generator(arch, torch.Generator().manual_seed(0))
+    vectors = np.zeros((1, len(LABELS)), dtype=np.float32)
+    means = mean_latents(generator, torch.from_numpy(vectors), torch.zeros(64, len(LABELS)))
+    network = TrainedGenerator(
+        generator, LABELS, means["vectors"], means["conditions"], means["center"], {}
+    )
+    return network.to(device).eval().requires_grad_(False)
+
+
+def label_table(n_rows: int) -> LabelTable:
+    """Random labels, as rare as CheXpert's rarest."""
+    rng = np.random.default_rng(0)
+    values = (rng.random((n_rows, len(LABELS))) < np.linspace(0.02, 0.5, 14)).astype(np.uint8)
+    return LabelTable(np.arange(n_rows), LABELS, values, (True,) * len(LABELS))
+
+
+def real_set(n_rows: int, size: int) -> Dataset:
+    """The real set as far as rows of synthetic images need it."""
+    import pandas as pd
+
+    info = DatasetInfo(
+        labels=LABELS,
+        covered=(True,) * len(LABELS),
+        size=size,
+        fit="crop",
+        kernel="bicubic",
+        namespace="benchmark",
+        patients=False,
+        source="benchmark",
+    )
+    return Dataset(Path("none"), info, pd.DataFrame(index=range(n_rows)))
+
+
+def fixed_plan(table: LabelTable, n: int) -> planner.Plan:
+    """A plan of exactly n images."""
+    request = targets.Request((LABELS[0],), (0,), counts=(n,))
+    return planner.make_plan(table.values, LABELS, request, seed=0)
+
+
+def time_planner() -> dict[str, float]:
+    """Seconds for the plan of three rare classes at 15 % of 223,414 rows."""
+    table = label_table(223_414)
+    request = targets.Request(LABELS[:3], (0, 1, 2), shares=(Fraction("0.15"),) * 3)
+    seconds = []
+    for seed in range(5):
+        started = time.perf_counter()
+        plan = planner.make_plan(table.values, LABELS, request, seed=seed)
+        seconds.append(time.perf_counter() - started)
+    return {"rows": 223_414, "images": plan.n_synthetic, "seconds": min(seconds)}
+
+
+def usual_script(
+    network: TrainedGenerator, plan: planner.Plan, table: LabelTable, folder: Path
+) -> None:
+    """One image a call, its PNG written in the same thread."""
+    device = network.means.device
+    vectors = LabelVectors(table.values, LABELS, table.usable, LABELS)
+    y = torch.from_numpy(vectors.rows(plan.source_rows))
+    folder.mkdir()
+    with torch.inference_mode():
+        for i in range(plan.n_synthetic):
+            z = torch.from_numpy(latents([i], network.z_dim)).to(device)
+            image = to_uint8(network.generate(z, y[i : i + 1].to(device)))[0]
+            Image.fromarray(image).save(folder / f"{i:06d}.png", compress_level=PNG_LEVEL)
+
+
+def network_alone(sampler: BlockSampler, plan: planner.Plan, table: LabelTable, block: int) -> None:
+    """All blocks through the network; only the last one is waited for on CUDA."""
+    vectors = LabelVectors(table.values, LABELS, table.usable, LABELS)
+    rows = vectors.rows(plan.source_rows)
+    images = torch.empty(0)
+    for start in range(0, plan.n_synthetic, block):
+        part = rows[start : start + block]
+        seeds = [slot_seed(0, start + i) for i in range(len(part))]
+        images = sampler.launch(seeds, part, np.arange(len(part)))
+    images.cpu()
+
+
+def compare(args: argparse.Namespace, size: int, preset: str) -> dict[str, Any]:
+    """Images a second of the three, in turns; medians over the rounds."""
+    device = setup(args.device, args.threads)
+    network = random_network(size, preset, device)
+    table = label_table(1000)
+    plan, some = fixed_plan(table, args.images), fixed_plan(table, max(1, args.images // 8))
+    real = real_set(1000, size)
+    info = synthetic_info(real.info, claimed=table.usable, preprocessing={"size": size}, notes={})
+    sampler = BlockSampler(network, block=args.block, truncation=1.0, device=device)
+    rates: dict[str, list[float]] = {"cxr": [], "script": [], "network": []}
+    network_alone(sampler, some, table, args.block)  # warm up
+    for _ in range(args.rounds):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            started = time.perf_counter()
+            make_images(
+                Run.for_test(folder / "run"),
+                real,
+                table,
+                plan,
+                network,
+                info,
+                Origin("0" * 16, 0, 1.0),
+                block=args.block,
+                device=device,
+                workers=args.workers or available_cores(),
+            )
+            rates["cxr"].append(plan.n_synthetic / (time.perf_counter() - started))
+            started = time.perf_counter()
+            usual_script(network, some, table, folder / "script")
+            rates["script"].append(some.n_synthetic / (time.perf_counter() - started))
+            started = time.perf_counter()
+            network_alone(sampler, plan, table, args.block)
+            rates["network"].append(plan.n_synthetic / (time.perf_counter() - started))
+            shutil.rmtree(folder / "run")
+    ours, script, alone = (np.array(rates[name]) for name in ("cxr", "script", "network"))
+    return {
+        "size_px": size,
+        "preset": preset,
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "block": args.block,
+        "images": plan.n_synthetic,
+        "images_per_second": {k: round(statistics.median(v), 1) for k, v in rates.items()},
+        "ratio_to_script": round(float(np.median(ours / script)), 2),
+        "part_of_network_rate": round(float(np.median(ours / alone)), 3),
+    }
+
+
+def peak_memory(n: int) -> None:
+    """Child process: make n images of 16 px with a small network and print its peak memory."""
+    device = setup("cpu", 1)
+    table = label_table(1000)
+    real = real_set(1000, 16)
+    info = synthetic_info(real.info, claimed=table.usable, preprocessing={"size": 16}, notes={})
+    with tempfile.TemporaryDirectory() as name:
+        make_images(
+            Run.for_test(Path(name)),
+            real,
+            table,
+            fixed_plan(table, n),
+            random_network(16, "tiny", device),
+            info,
+            Origin("0" * 16, 0, 1.0),
+            block=64,
+            device=device,
+            workers=2,
+        )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    console.out(json.dumps({"images": n, "peak_MiB": round(peak / 2**20)}))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--images", type=int, default=1024)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--block", type=int, default=16)
+    parser.add_argument("--size", type=int, default=None)
+    parser.add_argument("--preset", default=None)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--workers", type=int, default=None)
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--peak-of", type=int, default=None, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    console.configure(console.QUIET)
+    if args.peak_of is not None:
+        peak_memory(args.peak_of)
+    elif args.memory:
+        for n in (1_000, 10_000, 100_000):
+            subprocess.run([sys.executable, __file__, "--peak-of", str(n)], check=True)
+    else:
+        on_cuda = args.device != "cpu" and torch.cuda.is_available()
+        size = args.size or (256 if on_cuda else 64)
+        preset = args.preset or ("full" if on_cuda else "small")
+        result = {"planner": time_planner(), "images": compare(args, size, preset)}
+        console.out(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()
