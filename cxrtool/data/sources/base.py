@@ -12,12 +12,14 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
-import pandas as pd
 
 from cxrtool.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd  # not at run time: worker processes unpickle openers and need no tables
 
 #: What an opener may return: a file to decode, the bytes of an encoded image, or gray pixels
 #: [H, W] (uint8, or uint16 over the full range 0..65535), dark = air.

@@ -1,0 +1,258 @@
+"""The leak guard: two independent keys of every image, and the refusal where sets overlap.
+
+In: the patient ids and the original images of a data set. Out: ``seen.json``, what a network was
+trained on (its inputs' included), and a `GateError` (exit 5) where a test row was seen in training.
+The first key is an HMAC of the patient id under the namespace of the ids; the second a hash of the
+original image at 64 px (`cxrtool.data.images.pixel_key`). A match in either is a leak. Ids of
+different namespaces cannot be compared; pixels always can.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from cxrtool import console
+from cxrtool.data.manifest import PATIENT, PATIENT_KEY, PIXEL_KEY, SOURCE, Dataset
+from cxrtool.errors import GateError, InputError
+from cxrtool.files import canonical_json
+
+if TYPE_CHECKING:
+    from cxrtool.runs import Run
+
+SEEN = "seen.json"
+FORMAT = 1
+_HEX = 16
+
+
+def patient_keys(
+    patients: Iterable[str], namespace: str, secret: bytes | None = None
+) -> np.ndarray:
+    """Keys of patients: the first 16 hex digits of HMAC-SHA-256 (64 bits).
+
+    Args:
+        patients: Patient ids; a blank one gets a blank key.
+        namespace: Whose ids these are; also the HMAC key where there is no secret, so that two
+            preparations of one data set agree.
+        secret: Content of ``--id-key``: without it nobody can test a guessed id against the keys.
+
+    Returns:
+        Object array [N] of `str`.
+    """
+    codes, unique = pd.factorize(np.asarray(list(patients), dtype=object))
+    start = hmac.new(secret or namespace.encode("utf-8"), digestmod=hashlib.sha256)
+    start.update(namespace.encode("utf-8") + b"\0")
+    keys = np.empty(len(unique), dtype=object)
+    for index, patient in enumerate(unique):
+        if patient == "":
+            keys[index] = ""
+            continue
+        code = start.copy()
+        code.update(str(patient).encode("utf-8"))
+        keys[index] = code.hexdigest()[:_HEX]
+    return keys[codes]
+
+
+def keyed_namespace(namespace: str, secret: bytes | None) -> str:
+    """The namespace under a secret: keys made with different secrets must never be compared."""
+    if secret is None:
+        return namespace
+    return f"{namespace}+{hashlib.sha256(b'cxr id-key' + secret).hexdigest()[:8]}"
+
+
+def read_secret(path: Path) -> bytes:
+    """The content of an ``--id-key`` file without white space at its ends.
+
+    Raises:
+        InputError: It cannot be read or holds less than 16 bytes.
+    """
+    try:
+        secret = path.read_bytes().strip()
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", file=path) from None
+    if len(secret) < 16:
+        raise InputError(
+            "the key has fewer than 16 bytes",
+            file=path,
+            hint="make one with: head -c 32 /dev/urandom | base64 > FILE",
+        )
+    return secret
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen: patient keys by namespace, and pixel keys.
+
+    Attributes:
+        patients: Namespace -> keys.
+        pixels: Keys of original images.
+    """
+
+    patients: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    pixels: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, dataset: Dataset, rows: np.ndarray | None = None) -> Seen:
+        """The keys of the given rows (None for all)."""
+        people = frozenset(_patient_column(dataset, rows)) - {""}
+        return cls(
+            {dataset.info.namespace: people} if people else {},
+            frozenset(dataset.column(PIXEL_KEY, rows)) - {""},
+        )
+
+    def merge(self, other: Seen) -> Seen:
+        """What either has seen."""
+        names = self.patients.keys() | other.patients.keys()
+        empty: frozenset[str] = frozenset()
+        return Seen(
+            {n: self.patients.get(n, empty) | other.patients.get(n, empty) for n in names},
+            self.pixels | other.pixels,
+        )
+
+    def save(self, run: Run) -> None:
+        """Write ``seen.json``: sorted, so that equal sets give equal bytes."""
+        record = {
+            "format": FORMAT,
+            "patients": {name: sorted(keys) for name, keys in sorted(self.patients.items())},
+            "pixels": sorted(self.pixels),
+        }
+        run.write_text(SEEN, canonical_json(record) + "\n")
+
+    @classmethod
+    def load(cls, run_dir: Path) -> Seen:
+        """Read ``seen.json`` of a run.
+
+        Raises:
+            InputError: There is none, or it is damaged.
+        """
+        file = run_dir / SEEN
+        try:
+            record = json.loads(file.read_text(encoding="utf-8"))
+            if record["format"] != FORMAT:
+                raise InputError(f"format {record['format']!r}; wanted {FORMAT}", file=file)
+            return cls(
+                {str(name): frozenset(keys) for name, keys in record["patients"].items()},
+                frozenset(record["pixels"]),
+            )
+        except FileNotFoundError:
+            raise InputError(
+                "no such file: what the network was trained on is not known",
+                file=file,
+                hint="train it again with this version",
+            ) from None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"is damaged: {error}", file=file) from None
+
+
+def _patient_column(dataset: Dataset, rows: np.ndarray | None) -> np.ndarray:
+    """Patient keys as prepare wrote them; made from the ids where a set was written by hand."""
+    keys = dataset.column(PATIENT_KEY, rows)
+    if not dataset.info.patients:
+        return np.full(len(keys), "", dtype=object)
+    if (keys == "").any():
+        ids = dataset.column(PATIENT, rows)
+        missing = (keys == "") & (ids != "")
+        if missing.any():
+            keys = keys.copy()
+            keys[missing] = patient_keys(ids[missing], dataset.info.namespace)
+    return keys
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """What two sets share.
+
+    Attributes:
+        images: Rows that match by either key.
+        by_patient: Rows that match by patient.
+        by_pixels: Rows that match by pixels.
+        patients: Different patients among them.
+        of: Rows compared.
+        comparable: Whether patient ids could be compared (one namespace on both sides).
+        note: What a reader must know about the comparison, "" if nothing.
+    """
+
+    images: int
+    by_patient: int
+    by_pixels: int
+    patients: int
+    of: int
+    comparable: bool
+    note: str
+
+    def to_json(self) -> dict[str, object]:
+        """JSON-able form for a run's summary."""
+        return dict(self.__dict__)
+
+
+def find_overlap(seen: Seen, dataset: Dataset, rows: np.ndarray | None = None) -> Overlap:
+    """Compare rows with what was seen, by both keys."""
+    people = _patient_column(dataset, rows)
+    known = seen.patients.get(dataset.info.namespace, frozenset())
+    by_patient = pd.Series(people).isin(known).to_numpy() & (people != "")
+    looks = dataset.column(PIXEL_KEY, rows)
+    by_pixels = pd.Series(looks).isin(seen.pixels).to_numpy() & (looks != "")
+    has_ids = bool((people != "").any())
+    note = ""
+    if has_ids and seen.patients and not known:
+        note = (
+            f"patients of {dataset.info.namespace!r} and of "
+            + ", ".join(repr(name) for name in sorted(seen.patients))
+            + " cannot be compared by id, only by pixels"
+        )
+    elif not has_ids and (dataset.column(SOURCE, rows) == "real").any():
+        note = "without patient ids patient-disjointness is not shown; compared by pixels alone"
+    elif has_ids and not seen.patients and seen.pixels:
+        note = "the training set had no patient ids: compared by pixels alone"
+    return Overlap(
+        images=int((by_patient | by_pixels).sum()),
+        by_patient=int(by_patient.sum()),
+        by_pixels=int(by_pixels.sum()),
+        patients=len(set(people[by_patient | by_pixels]) - {""}),
+        of=len(people),
+        comparable=bool(known) and has_ids,
+        note=note,
+    )
+
+
+def refuse_overlap(
+    seen: Seen, dataset: Dataset, rows: np.ndarray | None, *, who: str, what: str
+) -> Overlap:
+    """Refuse rows that were seen before.
+
+    Args:
+        seen: What was seen.
+        dataset: A data set.
+        rows: The rows that must be new; None for all.
+        who: Who has seen, such as ``"the generator GAN"``.
+        what: What the rows are, such as ``"test"``.
+
+    Returns:
+        The comparison, without overlap.
+
+    Raises:
+        GateError: A row matches by patient or by pixels; counts both.
+    """
+    found = find_overlap(seen, dataset, rows)
+    if found.images:
+        keys = []
+        if found.by_patient:
+            keys.append(f"{found.by_patient:,} by patient")
+        if found.by_pixels:
+            keys.append(f"{found.by_pixels:,} by identical pixels")
+        raise GateError(
+            f"leak: {found.images:,} of {found.of:,} {what} images were seen by {who} "
+            f"({' and '.join(keys)})",
+            hint="train on the train split of the same preparation, or choose other test data",
+        )
+    if found.note:
+        console.say(f"{who}, {what} images: {found.note}")
+    return found

@@ -1,0 +1,221 @@
+"""The table of a source, checked and brought to the manifest's values in one place for all formats.
+
+In: a `SourceTable` as its reader made it. Out: the same with label cells ``1``, ``0``, ``-1``,
+blank, and a list of rows that cannot be used. Every complaint names file and row of the source.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from cxrtool.data.schema import RESERVED, SPLITS, leaves_folder
+from cxrtool.data.sources.base import Rejected, SourceTable
+from cxrtool.errors import InputError
+
+_SPELLINGS: dict[str, str] = {"": "", "1": "1", "0": "0", "-1": "-1"}
+
+
+def plain_value(cell: str) -> str | None:
+    """A label cell as ``1``, ``0``, ``-1`` or blank; None for anything else (``1.0`` is 1)."""
+    cell = cell.strip()
+    if cell in _SPELLINGS:
+        return _SPELLINGS[cell]
+    try:
+        number = float(cell)
+    except ValueError:
+        return None
+    return str(int(number)) if number in (1.0, 0.0, -1.0) else None
+
+
+class Checker:
+    """Finds the rows of a source that cannot be used.
+
+    Args:
+        source: The source.
+        skip_bad: Collect bad rows instead of raising at the first.
+
+    """
+
+    def __init__(self, source: SourceTable, *, skip_bad: bool) -> None:
+        self._source = source
+        self._skip = skip_bad
+        self._bad: dict[int, Rejected] = {}
+
+    def where(self, position: int) -> tuple[str | None, int | None]:
+        """File and row of a position of the source's table."""
+        table = self._source.table
+        file = str(table["table_file"].iloc[position]) if "table_file" in table else ""
+        row = str(table["table_row"].iloc[position]) if "table_row" in table else ""
+        return file or None, int(row) if row.isdigit() else None
+
+    def reject(
+        self,
+        position: int,
+        reason: str,
+        *,
+        column: str | None = None,
+        file: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        """Put a row on the list, or raise.
+
+        Args:
+            position: Row of the source's table.
+            reason: What is wrong.
+            column: The column at fault.
+            file: The file at fault where it is not the table.
+            hint: The next step for the user.
+
+        Raises:
+            InputError: Bad rows are not skipped.
+        """
+        table_file, row = self.where(position)
+        if not self._skip:
+            if file and table_file and file != table_file:
+                reason = f"{reason} ({file})"
+            raise InputError(reason, file=table_file or file, row=row, column=column, hint=hint)
+        if position in self._bad:
+            return
+        table = self._source.table
+        ref = str(table["image_ref"].iloc[position]) if "image_ref" in table else ""
+        self._bad[position] = Rejected(ref, reason, file or table_file or "", row, column or "")
+
+    @property
+    def rejected(self) -> list[Rejected]:
+        """What was found: first what the reader left out, then in the order of the table."""
+        return [*self._source.rejected, *(self._bad[i] for i in sorted(self._bad))]
+
+    @property
+    def good(self) -> np.ndarray:
+        """Positions that may be used, ascending."""
+        return np.array([i for i in range(len(self._source.table)) if i not in self._bad], np.int64)
+
+
+def check_source(source: SourceTable, checker: Checker, *, labels_only: bool) -> SourceTable:
+    """Check labels, splits and references; bring label cells to the manifest's values.
+
+    Raises:
+        InputError: The source is empty or unfit as a whole, or a row is bad and not skipped.
+    """
+    table = source.table.reset_index(drop=True)
+    if not len(table):
+        raise InputError(
+            "the source holds no images",
+            hint="look at rejected.csv" if source.rejected else None,
+        )
+    taken = sorted(set(source.labels) & RESERVED)
+    if taken:
+        raise InputError(f"a label may not be called {taken[0]!r}", hint="rename it: --map-labels")
+    cleaned: dict[str, pd.Series | np.ndarray] = {}
+    for name in source.labels:
+        codes, values = pd.factorize(table[name].astype(object), use_na_sentinel=False)
+        plain = [plain_value(str(value)) for value in values]
+        for code, value in enumerate(plain):
+            if value is None:
+                for position in np.flatnonzero(codes == code):
+                    checker.reject(
+                        int(position), f"{values[code]!r} is not 1, 0, -1 or blank", column=name
+                    )
+        cleaned[name] = np.array([v or "" for v in plain], dtype=object)[codes]
+    table = table.assign(**cleaned)
+    if "split" in table:
+        for position in np.flatnonzero(~table["split"].isin([*SPLITS, ""]).to_numpy()):
+            value = str(table["split"].iloc[position])
+            checker.reject(int(position), f"{value!r} is not train, val or test", column="split")
+    if source.official_split and "patient_id" in table:
+        _check_patients(table, checker)
+    if not labels_only:
+        _check_refs(table, source, checker)
+    return dataclasses.replace(source, table=table)
+
+
+def _check_patients(table: pd.DataFrame, checker: Checker) -> None:
+    """A patient in two splits of the source's own: rows after the first split are bad."""
+    known = ((table["patient_id"] != "") & (table["split"] != "")).to_numpy()
+    part = table.loc[known, ["patient_id", "split"]]
+    first = part.drop_duplicates("patient_id").set_index("patient_id")["split"]
+    expected = part["patient_id"].map(first)
+    for position in part.index[(expected != part["split"]).to_numpy()]:
+        patient, split = part["patient_id"][position], part["split"][position]
+        checker.reject(
+            int(position),
+            f"patient {patient!r} stands in {split} here and in {first[patient]} before",
+            column="split",
+            hint="make new splits with --split 0.8,0.1,0.1, or leave these rows out: --skip-bad",
+        )
+
+
+def _check_refs(table: pd.DataFrame, source: SourceTable, checker: Checker) -> None:
+    column = source.image_column
+    refs = table["image_ref"].tolist()
+    for position, ref in enumerate(refs):
+        if not ref:
+            checker.reject(position, "no image is named", column=column)
+        elif (".." in ref or ref[0] in "/\\~" or ref[1:2] == ":") and leaves_folder(ref):
+            checker.reject(position, f"the path {ref!r} leaves the data folder", column=column)
+    again = table["image_ref"].duplicated() & (table["image_ref"] != "")
+    for position in np.flatnonzero(again.to_numpy()):
+        _, row = checker.where(refs.index(refs[position]))
+        place = f"row {row}" if row is not None else "the source"
+        checker.reject(
+            int(position), f"the image {refs[position]!r} stands in {place} already", column=column
+        )
+
+
+def rename_labels(source: SourceTable, mapping: Mapping[str, str]) -> SourceTable:
+    """Give labels their new names; several old labels under one name are joined.
+
+    The joined cell is the strongest of 1 > -1 > 0 > blank; the joined label is covered where any of
+    its parts is.
+
+    Args:
+        source: Checked by `check_source`.
+        mapping: Old name -> new name; names that the source does not have are passed over.
+
+    Raises:
+        InputError: A new name is a column of the manifest.
+    """
+    renamed = [mapping.get(name, name) for name in source.labels]
+    if renamed == list(source.labels):
+        return source
+    parts: dict[str, list[str]] = {}
+    for old, new in zip(source.labels, renamed, strict=True):
+        parts.setdefault(new, []).append(old)
+    taken = sorted(set(parts) & RESERVED)
+    if taken:
+        raise InputError(f"a label may not be called {taken[0]!r}")
+    covered = dict(zip(source.labels, source.covered, strict=True))
+    columns: dict[str, np.ndarray] = {}
+    for new, old in parts.items():
+        value = source.table[old[0]].to_numpy(dtype=object)
+        for name in old[1:]:
+            value = stronger(value, source.table[name].to_numpy(dtype=object))
+        columns[new] = value
+    table = source.table.drop(columns=list(source.labels)).assign(**columns)
+    return dataclasses.replace(
+        source,
+        table=table,
+        labels=tuple(parts),
+        covered=tuple(any(covered[name] for name in old) for old in parts.values()),
+    )
+
+
+def stronger(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    """The stronger of two columns of label cells: 1 > -1 > 0 > blank."""
+    out = one.copy()
+    for value in ("0", "-1", "1"):
+        out[two == value] = np.where(
+            _rank(out[two == value]) < _RANK[value], value, out[two == value]
+        )
+    return out
+
+
+_RANK = {"": 0, "0": 1, "-1": 2, "1": 3}
+
+
+def _rank(cells: np.ndarray) -> np.ndarray:
+    return np.array([_RANK[cell] for cell in cells], np.int8)

@@ -1,0 +1,243 @@
+"""Splits by patient, made once and written into the manifest.
+
+In: the table of a source, how it should be split, a seed. Out: ``train``, ``val``, ``test`` or
+blank for every row. Rows of one patient, and rows with identical pixels, always stay together;
+without patient ids every group of identical images counts as a patient. A patient's place depends
+on the seed, the namespace and the patient alone, so that new rows move few old ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cxrtool.data.schema import IMAGE, PATIENT, PIXEL_KEY, SPLIT, SPLITS, STUDY
+from cxrtool.data.select import places, units
+from cxrtool.data.tables import read_table, require_columns
+from cxrtool.errors import InputError, UsageError
+
+OFFICIAL, NONE = "official", "none"
+DEFAULT = "0.8,0.1,0.1"
+#: An official val smaller than this share of train is too small to choose a network by.
+TINY_FRAC = 0.02
+#: Share of the training patients that then go to val.
+CARVED_FRAC = 0.1
+_SPELLINGS = {"valid": "val", "validate": "val", "validation": "val", "training": "train"}
+
+
+@dataclass(frozen=True)
+class Split:
+    """A split and what to say about it.
+
+    Attributes:
+        values: Object array [N] of ``train``, ``val``, ``test``, "".
+        how: ``official``, ``ratio``, ``none`` or ``file``.
+        notes: Sentences for the user.
+    """
+
+    values: np.ndarray
+    how: str
+    notes: tuple[str, ...] = ()
+
+
+def parse_ratio(text: str) -> tuple[float, ...] | None:
+    """``"0.8,0.1,0.1"`` as numbers; None where the text is not a list of numbers.
+
+    Raises:
+        UsageError: Numbers that are no split.
+    """
+    try:
+        parts = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        return None
+    if len(parts) not in (2, 3) or any(not 0 <= p <= 1 for p in parts) or parts[0] == 0:
+        raise UsageError(f"--split {text}: give train,val,test as three shares, such as {DEFAULT}")
+    if abs(sum(parts) - 1) > 1e-6:
+        raise UsageError(f"--split {text}: the shares sum to {sum(parts):g}, not to 1")
+    return parts
+
+
+def split_rows(
+    table: pd.DataFrame,
+    how: str | None,
+    *,
+    official: bool,
+    seed: int,
+    namespace: str,
+    carve: bool = True,
+) -> Split:
+    """Split a table.
+
+    Args:
+        table: Columns ``patient_id``, ``pixel_key``, ``study_id``, ``split`` as far as known.
+        how: ``official``, ``none``, shares, or the path of a CSV; None = official where the source
+            has a split, else 80, 10 and 10 %.
+        official: Whether the column ``split`` is the source's own.
+        seed: Seed of the order of patients.
+        namespace: Whose patients these are.
+        carve: Take a missing or tiny val out of train (an official split only).
+
+    Raises:
+        UsageError: ``how`` is none of these.
+        InputError: No official split, too few patients, or a file that does not fit.
+    """
+    how = how or (OFFICIAL if official else DEFAULT)
+    if how == NONE:
+        return Split(np.full(len(table), "", dtype=object), NONE)
+    groups = joined_groups(table)
+    order = places(groups, f"split/{seed}/{namespace}")
+    if how == OFFICIAL:
+        if not official:
+            raise InputError(
+                "--split official: this source has no split of its own",
+                hint=f"use --split {DEFAULT}",
+            )
+        return _official(table, groups, order, carve)
+    shares = parse_ratio(how)
+    if shares is not None:
+        return Split(_by_shares(groups, order, shares), "ratio")
+    if not Path(how).is_file():
+        raise UsageError(
+            f"--split {how}: neither official, none, three shares, nor a file",
+            hint=f"such as --split {DEFAULT}",
+        )
+    return _from_file(table, Path(how))
+
+
+def joined_groups(table: pd.DataFrame) -> np.ndarray:
+    """Names of the groups that must not be torn apart: object array [N].
+
+    Patients who share an image with identical pixels are one group (the same person under two ids,
+    or one file twice); the group has the name of its first patient.
+    """
+    names = units(table)
+    if PIXEL_KEY not in table.columns:
+        return names
+    keys = table[PIXEL_KEY].to_numpy(dtype=object)
+    codes, unique = pd.factorize(keys)
+    shared = np.bincount(codes, minlength=len(unique)) > 1
+    rows = np.flatnonzero(shared[codes] & (keys != ""))
+    parent: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while parent.get(name, name) != name:
+            name = parent[name]
+        return name
+
+    first: dict[str, str] = {}
+    for row in rows:
+        name = root(names[row])
+        other = root(first.setdefault(keys[row], name))
+        if other != name:
+            low, high = sorted((name, other))
+            parent[high] = low
+    if not parent:
+        return names
+    codes, unique = pd.factorize(names)
+    return np.array([root(str(name)) for name in unique], dtype=object)[codes]
+
+
+def _ordered(groups: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Different groups in their pseudo-random order."""
+    unique, first = np.unique(groups.astype(str), return_index=True)
+    return unique[np.lexsort((unique, order[first]))]
+
+
+def _by_shares(groups: np.ndarray, order: np.ndarray, shares: Sequence[float]) -> np.ndarray:
+    names = _ordered(groups, order)
+    wanted = [index for index, share in enumerate(shares) if share > 0]
+    if len(names) < len(wanted):
+        raise InputError(
+            f"{len(names)} patients cannot fill {len(wanted)} splits",
+            hint="use --split none, or shares of 0",
+        )
+    # Largest remainders, and at least one patient in every part that was asked for.
+    exact = np.array(shares, float) * len(names)
+    counts = np.floor(exact + 1e-9).astype(int)
+    for index in np.argsort(-(exact - counts), kind="stable")[: len(names) - counts.sum()]:
+        counts[index] += 1
+    for index in wanted:
+        if counts[index] == 0:
+            counts[index] += 1
+            counts[int(np.argmax(counts))] -= 1
+    part = dict(
+        zip(names, np.repeat(np.array(SPLITS[: len(shares)], dtype=object), counts), strict=True)
+    )
+    return np.array([part[name] for name in groups], dtype=object)
+
+
+def _official(table: pd.DataFrame, groups: np.ndarray, order: np.ndarray, carve: bool) -> Split:
+    values = table[SPLIT].to_numpy(dtype=object).copy()
+    notes = []
+    train, val = values == "train", values == "val"
+    if carve and train.any() and val.sum() < TINY_FRAC * train.sum():
+        # Only groups that lie wholly in train may go.
+        elsewhere = set(groups[~train & (values != "")])
+        free = train & ~np.isin(groups.astype(str), [str(g) for g in elsewhere])
+        names = _ordered(groups[free], order[free]) if free.any() else np.array([], dtype=str)
+        count = max(1, round(CARVED_FRAC * len(names))) if len(names) > 1 else 0
+        if count:
+            chosen = free & np.isin(groups.astype(str), names[:count])
+            values[chosen] = "val"
+            had = f"only {int(val.sum()):,}" if val.any() else "no"
+            notes.append(
+                f"the official split has {had} val images; {int(chosen.sum()):,} images of "
+                f"{count:,} training patients became val"
+            )
+        else:
+            notes.append("there is no val, and train has too few patients to take one from")
+    return Split(values, OFFICIAL, tuple(notes))
+
+
+def _from_file(table: pd.DataFrame, path: Path) -> Split:
+    """Splits listed by patient, study or image."""
+    listed = read_table(path)
+    require_columns(listed, (SPLIT,), path)
+    key = next((n for n in (PATIENT, STUDY, IMAGE, "image_ref", "origin") if n in listed), None)
+    if key is None:
+        raise InputError(
+            "no column says whose split it is",
+            file=path,
+            row=1,
+            hint=f"columns: {SPLIT}, and {PATIENT}, {STUDY} or {IMAGE}",
+        )
+    column = {IMAGE: "image_ref", "origin": "image_ref"}.get(key, key)
+    chosen: dict[str, str] = {}
+    for row, (name, value) in enumerate(zip(listed[key], listed[SPLIT], strict=True), start=2):
+        value = _SPELLINGS.get(value.strip().lower(), value.strip().lower())
+        if value not in (*SPLITS, ""):
+            raise InputError(
+                f"{value!r} is not train, val or test", file=path, row=row, column=SPLIT
+            )
+        if chosen.setdefault(name, value) != value:
+            raise InputError(
+                f"{name!r} stands in {value} here and in {chosen[name]} before",
+                file=path,
+                row=row,
+                column=SPLIT,
+            )
+    names = table[column].to_numpy(dtype=object) if column in table else np.array([], object)
+    values = np.array([chosen.get(name, "") if name != "" else "" for name in names], dtype=object)
+    if not len(values) or not (values != "").any():
+        raise InputError(
+            f"none of its {len(chosen):,} entries is in the data", file=path, column=key
+        )
+    notes = []
+    unlisted = int((values == "").sum())
+    if unlisted:
+        notes.append(f"{unlisted:,} images are not in {path.name} and belong to no split")
+    return Split(values, "file", tuple(notes))
+
+
+def straddling(table: pd.DataFrame) -> int:
+    """Images whose identical twin stands in another split (0 for splits made here)."""
+    if PIXEL_KEY not in table.columns:
+        return 0
+    part = table.loc[(table[PIXEL_KEY] != "") & (table[SPLIT] != ""), [PIXEL_KEY, SPLIT]]
+    pairs = part.drop_duplicates()
+    torn = set(pairs[PIXEL_KEY][pairs[PIXEL_KEY].duplicated()])
+    return int(part[PIXEL_KEY].isin(torn).sum())

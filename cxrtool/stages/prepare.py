@@ -1,0 +1,453 @@
+"""``cxr prepare``: a public form of radiographs and labels to a dataset directory.
+
+In: a source in one of ten formats, and perhaps what ``extract-reports`` read from its reports. Out:
+``dataset.json``, ``manifest.csv`` and ``images/`` at one size, with splits by patient and the two
+keys of the leak guard. What is wrong is named with file, row and column; ``--skip-bad`` goes on
+without it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cxrtool import console
+from cxrtool.config import Argument, Input, Option
+from cxrtool.errors import InputError, UsageError
+from cxrtool.runs import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cxrtool.data.ingest import Ingested
+    from cxrtool.data.schema import DatasetInfo
+    from cxrtool.data.source_checks import Checker
+    from cxrtool.data.sources.base import SourceOptions, SourceTable
+    from cxrtool.data.splits import Split
+
+NAME = "prepare"
+FORMAT = 1
+
+FORMATS = (
+    "chexpert",
+    "nih",
+    "mimic-cxr",
+    "padchest",
+    "openi",
+    "folder",
+    "medmnist",
+    "table",
+    "dicom",
+    "phantom",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Turn radiographs and labels, as they lie on disk, into a dataset directory.
+
+    Example: cxr prepare CheXpert-v1.0-small --format chexpert --size 128 -o data
+    """
+
+    source: Annotated[
+        Path | None,
+        Argument("Folder or table of the source (none for phantom).", metavar="SOURCE"),
+        Input("source"),
+    ] = None
+    format: Annotated[str, Option("What the source is.", choices=FORMATS)]
+    size: Annotated[int, Option("Side of the square images in pixels.", min=8, max=4096)] = 128
+    fit: Annotated[
+        str,
+        Option(
+            "How to get a square: crop (shorter side, then center), pad or stretch.",
+            choices=("crop", "pad", "stretch"),
+        ),
+    ] = "crop"
+    split: Annotated[
+        str | None,
+        Option(
+            "official, shares such as 0.8,0.1,0.1, none, or a CSV with split and patient_id,"
+            " study_id or image; by default official where there is one, else 0.8,0.1,0.1.",
+            metavar="official|SHARES|none|FILE",
+        ),
+    ] = None
+    seed: Annotated[int, Option("Seed of the split, and of phantoms.", min=0)] = 0
+    reports: Annotated[
+        Path | None,
+        Option("Output of extract-reports, joined by study.", metavar="EXTRACTED"),
+        Input("reports"),
+    ] = None
+    labels: Annotated[
+        str,
+        Option(
+            "With --reports: labels of the report replace the source's, fill its blanks, or the"
+            " source's are kept.",
+            choices=("replace", "fill", "keep"),
+        ),
+    ] = "fill"
+    labels_only: Annotated[bool, Option("No pixels: labels and texts, for planning.")] = False
+    map_labels: Annotated[
+        str | None,
+        Option(
+            "New names for labels: a TOML file, a built-in map, or none to keep the source's.",
+            metavar="FILE|NAME|none",
+        ),
+    ] = None
+    namespace: Annotated[
+        str | None, Option("Whose patient ids these are; by default the format's name.")
+    ] = None
+    id_key: Annotated[
+        Path | None,
+        Option("File with a secret for the keys of patients.", metavar="FILE"),
+        Input("id-key"),
+    ] = None
+    skip_bad: Annotated[
+        bool, Option("Record bad rows in rejected.csv and go on, instead of stopping.")
+    ] = False
+    images: Annotated[
+        Path | None,
+        Option("Folder of the images, where they do not lie beside the table."),
+        Input("images"),
+    ] = None
+    column: Annotated[
+        tuple[str, ...],
+        Option("table: what a column is called, such as image=path; repeat.", metavar="KEY=NAME"),
+    ] = ()
+    label_columns: Annotated[
+        tuple[str, ...],
+        Option("table: the columns that are labels, separated by commas.", metavar="A,B"),
+    ] = ()
+    label_table: Annotated[
+        Path | None,
+        Option("dicom: table of labels.", metavar="FILE"),
+        Input("label-table"),
+    ] = None
+    keep_ids: Annotated[bool, Option("dicom: keep patient ids instead of pseudonyms.")] = False
+    n: Annotated[int | None, Option("phantom: how many images.", min=1)] = None
+    workers: Annotated[
+        int, Option("Processes that decode; 0 takes all cores.", min=0, result=False)
+    ] = 0
+
+    def validate(self) -> None:
+        """Refuse options that this format would ignore."""
+        from cxrtool.data.sources.base import READERS
+
+        reader = READERS[self.format]
+        if reader.needs_source and self.source is None:
+            raise UsageError(
+                f"--format {self.format} needs a SOURCE",
+                hint=f"cxr prepare SOURCE --format {self.format} -o OUT",
+            )
+        given = {
+            "images": self.images is not None,
+            "columns": bool(self.column),
+            "label_columns": bool(self.label_columns),
+            "label_table": self.label_table is not None,
+            "keep_ids": self.keep_ids,
+            "n": self.n is not None,
+        }
+        flags = {"columns": "--column"}
+        for name, there in given.items():
+            if there and name not in reader.takes:
+                flag = flags.get(name, "--" + name.replace("_", "-"))
+                takers = ", ".join(k for k, r in READERS.items() if name in r.takes)
+                raise UsageError(
+                    f"{flag} has no meaning with --format {self.format}", hint=f"it is for {takers}"
+                )
+        self.named_columns()
+
+    def named_columns(self) -> dict[str, str]:
+        """``--column`` taken apart."""
+        pairs = [text.partition("=") for text in self.column]
+        for text, (key, _, name) in zip(self.column, pairs, strict=True):
+            if not key or not name:
+                raise UsageError(f"--column {text}: write KEY=NAME, such as image=path")
+        return {key.strip(): name.strip() for key, _, name in pairs}
+
+
+def run(config: Config, run: Run) -> dict[str, Any]:
+    """Prepare a data set; returns the summary."""
+    from cxrtool.data import assemble, splits
+    from cxrtool.data.manifest import DatasetWriter
+
+    secret = _secret(config)
+    source, checker = _read_source(config, secret)
+    source, notes = _with_reports(config, run, source)
+    source = _with_namespace(config, source, secret)
+
+    images = None if config.labels_only else _convert(config, run, source, checker)
+    rows = checker.good
+    if not len(rows):
+        raise InputError("no image is left: all rows are bad", hint=checker.rejected[0].reason)
+    table = assemble.manifest_table(source, rows, images, secret)
+    split = splits.split_rows(
+        table,
+        config.split,
+        official=source.official_split,
+        seed=config.seed,
+        namespace=source.namespace,
+        # Nothing is trained on labels alone: their counts stay those of the source.
+        carve=not config.labels_only,
+    )
+    table = assemble.finish_table(table, source, split.values)
+
+    info = _info(config, source, table, split, images, notes)
+    writer = DatasetWriter(run, info)
+    for done in images.done.values() if images else ():
+        writer.add_entry(_name(done.row), done.size_bytes, done.sha256)
+    for name, side in assemble.sidecars(source, rows, pixels=images is not None).items():
+        run.write_text(name, _csv(side))
+    if checker.rejected or config.skip_bad:
+        run.write_text("rejected.csv", _csv(assemble.rejected_table(checker.rejected)))
+    digest = writer.finish(table, info)
+    return _tell(run, source, table, split, images, checker, digest)
+
+
+def plan(config: Config) -> dict[str, Any]:
+    """What a run would read: counts of images and labels, without opening an image."""
+    from cxrtool.data import assemble
+
+    source, checker = _read_source(config, _secret(config))
+    return {
+        "images": len(checker.good),
+        "rejected": len(checker.rejected),
+        "labels": assemble.label_counts(source.table.iloc[checker.good], source.labels),
+        "official_split": source.official_split,
+    }
+
+
+def _secret(config: Config) -> bytes | None:
+    from cxrtool.data.keys import read_secret
+
+    return None if config.id_key is None else read_secret(config.id_key)
+
+
+def _read_source(config: Config, secret: bytes | None) -> tuple[SourceTable, Checker]:
+    """Read, check, rename."""
+    from cxrtool.data.maps import builtin, load_map
+    from cxrtool.data.source_checks import Checker, check_source, rename_labels
+    from cxrtool.data.sources.base import get_reader
+
+    source = get_reader(config.format)(config.source, _options(config, secret))
+    source = dataclasses.replace(source, table=source.table.reset_index(drop=True))
+    checker = Checker(source, skip_bad=config.skip_bad)
+    source = check_source(source, checker, labels_only=config.labels_only)
+    if config.map_labels == "none":
+        return source, checker
+    own = builtin(config.format)
+    if config.format != "chexpert":
+        source = rename_labels(source, own)
+    if config.map_labels is not None:
+        names = load_map(config.map_labels)
+        if not set(names) & set(source.labels):
+            raise InputError(
+                f"--map-labels {config.map_labels} names no label of the source",
+                hint="the labels are " + ", ".join(source.labels),
+            )
+        source = rename_labels(source, names)
+    return source, checker
+
+
+def _options(config: Config, secret: bytes | None) -> SourceOptions:
+    from cxrtool.data.sources.base import SourceOptions
+
+    labels = [name.strip() for text in config.label_columns for name in text.split(",")]
+    return SourceOptions(
+        n=config.n,
+        seed=config.seed,
+        size=config.size,
+        columns=config.named_columns(),
+        label_columns=tuple(name for name in labels if name),
+        label_table=config.label_table,
+        images=config.images,
+        keep_ids=config.keep_ids,
+        id_key=secret,
+        labels_only=config.labels_only,
+        skip_bad=config.skip_bad,
+    )
+
+
+def _with_reports(
+    config: Config, run: Run, source: SourceTable
+) -> tuple[SourceTable, dict[str, Any]]:
+    """Join labels and texts, say how it went, tabulate disagreements."""
+    if config.reports is None:
+        return source, {}
+    from cxrtool.data.join import join_reports
+
+    joined = join_reports(
+        source.table, source.labels, source.covered, config.reports, config.labels
+    )
+    console.say(
+        f"reports: {joined.matched:,} images matched, {joined.unmatched:,} unmatched, "
+        f"{joined.unused:,} reports unused"
+    )
+    differ = joined.disagreements
+    counts = differ["label"].value_counts().to_dict()
+    rows = [
+        [name, n, int(counts.get(name, 0)), f"{1 - counts.get(name, 0) / n:.3f}"]
+        for name, n in joined.compared.items()
+        if n
+    ]
+    if rows:
+        console.table("Source against report", ["label", "both", "differ", "agree"], rows)
+    first = _name if not config.labels_only else str
+    table = differ.assign(row=[first(int(row)) for row in differ["row"]])
+    run.write_text("disagreements.csv", _csv(table.rename(columns={"row": "image"})))
+    new = [n for n in joined.labels if n not in source.labels]
+    if joined.unmatched and new:
+        console.warn(
+            f"{joined.unmatched:,} images have no report: their labels {', '.join(new[:3])}"
+            f"{' ...' if len(new) > 3 else ''} are blank, which --blank zeros counts as absent"
+        )
+    run.count("reports_matched", joined.matched)
+    run.count("reports_unmatched", joined.unmatched)
+    notes = {
+        "mode": config.labels,
+        "matched": joined.matched,
+        "unmatched": joined.unmatched,
+        "unused": joined.unused,
+        "disagreements": {str(name): int(n) for name, n in sorted(counts.items())},
+    }
+    out = dataclasses.replace(
+        source,
+        table=joined.table,
+        labels=joined.labels,
+        covered=joined.covered,
+        kind="multilabel" if new else source.kind,
+    )
+    return out, {"reports": notes}
+
+
+def _with_namespace(config: Config, source: SourceTable, secret: bytes | None) -> SourceTable:
+    from cxrtool.data.keys import keyed_namespace
+
+    name = config.namespace or source.namespace
+    return dataclasses.replace(source, namespace=keyed_namespace(name, secret))
+
+
+def _name(row: int) -> str:
+    from cxrtool.data.ingest import image_name
+
+    return image_name(row)
+
+
+def _csv(table: pd.DataFrame) -> str:
+    from cxrtool.data.tables import write_table
+
+    return write_table(table)
+
+
+def _convert(config: Config, run: Run, source: SourceTable, checker: Checker) -> Ingested:
+    """Decode, resize and write every image that is left; bad ones go on the list."""
+    from cxrtool.data.ingest import ingest
+    from cxrtool.data.worker import Job
+
+    assert source.opener is not None
+    refs = source.table["image_ref"].tolist()
+    job = Job(source.opener, str(run.dir), config.size, config.fit)
+    images = ingest(
+        run,
+        job,
+        [(int(row), refs[row]) for row in checker.good],
+        workers=config.workers,
+        on_bad=lambda bad: checker.reject(
+            bad.row,
+            bad.reason,
+            column=source.image_column,
+            file=bad.file or None,
+            hint=bad.hint or "leave bad rows out with --skip-bad",
+        ),
+    )
+    if images.resumed:
+        console.say(f"{images.resumed:,} images were finished before the interruption")
+    return images
+
+
+def _info(
+    config: Config,
+    source: SourceTable,
+    table: pd.DataFrame,
+    split: Split,
+    images: Ingested | None,
+    notes: dict[str, Any],
+) -> DatasetInfo:
+    from cxrtool.data import assemble
+    from cxrtool.data.images import KERNEL
+    from cxrtool.data.schema import DatasetInfo
+
+    pixels = images is not None
+    return DatasetInfo(
+        labels=source.labels,
+        covered=source.covered,
+        kind=source.kind,
+        size=config.size if pixels else None,
+        fit=config.fit if pixels else None,
+        kernel=KERNEL if pixels else None,
+        namespace=source.namespace,
+        patients=source.patients,
+        source=source.source,
+        licence=source.licence,
+        citation=source.citation,
+        notes={
+            **source.notes,
+            **notes,
+            "format": config.format,
+            "split": {"how": split.how, "seed": config.seed, "notes": list(split.notes)},
+            "splits": assemble.split_counts(table),
+            "patient_disjoint": "shown" if source.patients else "not shown: no patient ids",
+            "conversions": dict(sorted(images.conversions.items())) if images else {},
+        },
+    )
+
+
+def _tell(
+    run: Run,
+    source: SourceTable,
+    table: pd.DataFrame,
+    split: Split,
+    images: Ingested | None,
+    checker: Checker,
+    digest: str,
+) -> dict[str, Any]:
+    """Show the user what came out, and return the summary."""
+    from cxrtool.data import assemble, splits
+
+    counts = assemble.label_counts(table, source.labels)
+    parts = assemble.split_counts(table)
+    groups, twins = assemble.duplicates(table)
+    console.table("Labels", ["label", "1", "-1", "0", "blank"], assemble.count_rows(counts))
+    for name, part in parts.items():
+        console.say(f"{name}: {part['images']:,} images of {part['patients']:,} patients")
+    for note in split.notes:
+        console.say(note)
+    for what, number in sorted(images.conversions.items()) if images else ():
+        console.say(f"{what}: {number:,} images")
+        run.count(what.replace(" ", "_"), number)
+    if groups:
+        console.say(f"{twins:,} images are copies of another one ({groups:,} groups)")
+    if not source.patients:
+        console.warn("without patient ids patient-disjointness is not shown, only kept for copies")
+    torn = splits.straddling(table)
+    if torn:
+        console.warn(
+            f"{torn:,} images have a copy with identical pixels in another split: the leak guard "
+            "will refuse them; --split 0.8,0.1,0.1 keeps copies together"
+        )
+    for name in assemble.without_positives(counts, source.labels, source.covered):
+        console.warn(f"label {name!r} has no positive: nothing can be learned of it")
+    if checker.rejected:
+        console.warn(f"{len(checker.rejected):,} rows were left out, see rejected.csv")
+    run.count("images", len(table))
+    run.count("rejected", len(checker.rejected))
+    return {
+        "images": len(table),
+        "rejected": len(checker.rejected),
+        "splits": parts,
+        "labels": counts,
+        "copies": twins,
+        "copies_across_splits": torn,
+        "digest": digest,
+    }
