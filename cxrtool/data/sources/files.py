@@ -96,7 +96,7 @@ def look_up(
         default: For cells that are no key: a text, or one for each row.
     """
     other = [default] * len(column) if isinstance(default, str) else default
-    found = [table.get(key, left) for key, left in zip(column, other, strict=True)]
+    found = [table.get(key, left) for key, left in zip(column.tolist(), other, strict=True)]
     return pd.Series(found, index=column.index, dtype=str)
 
 
