@@ -3,3 +3,7 @@
 `architectures` builds them, `loading` brings a finished one back, `training` fits one on real and
 synthetic images (`pool`, `batches`, `augment`, `losses`), `prediction` applies one.
 """
+
+from cxrtool.classifiers.loading import load
+
+__all__ = ["load"]

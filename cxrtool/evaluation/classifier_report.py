@@ -58,6 +58,16 @@ class Evaluation:
     footer: str = ""
 
 
+def why_undefined(truth: np.ndarray, mask: np.ndarray) -> str | None:
+    """What a label lacks for a score, or None: "no positive", "no negative", "no known cell"."""
+    known = truth[mask] > 0
+    if not len(known):
+        return "no known cell"
+    if not known.any():
+        return "no positive"
+    return None if not known.all() else "no negative"
+
+
 def run_name(groups: Sequence[Group], run: int) -> str:
     """Group and seed of one run, as tables show it."""
     group = next(g for g in groups if run in g.runs.values())

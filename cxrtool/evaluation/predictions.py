@@ -1,16 +1,38 @@
-"""Predictions as a table.
+"""Tables of results as CSV.
 
-In: probabilities [N, L] and which rows of a manifest they belong to. Out: CSV text. A row is named
-by its number as a spreadsheet counts it (the header is row 1), which names nobody.
+In: records, or probabilities [N, L] and which rows of a manifest they belong to. Out: CSV text. A
+row is named by its number as a spreadsheet counts it (the header is row 1), which names nobody.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+
+
+@dataclass(frozen=True)
+class Records:
+    """Rows of one table: mappings with the same keys, and the keys where there are no rows."""
+
+    records: list[dict[str, Any]]
+    columns: Sequence[str] = field(default_factory=list)
+
+    def cells(self) -> tuple[list[str], list[list[str]]]:
+        """Column names, and the cells as text."""
+        columns = list(self.records[0] if self.records else self.columns)
+        return columns, [[_cell(record[name]) for name in columns] for record in self.records]
+
+
+def _cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

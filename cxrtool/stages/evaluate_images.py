@@ -1,0 +1,278 @@
+"""`cxr evaluate images`: how good are the synthetic images, and are they copies?
+
+In: the output of `synthesize` or `edit`, and a real data set. Out: `metrics.csv`, `metrics.json`
+and `report.html`: Fréchet and kernel distances to held-out real images in local feature spaces,
+relative to real/real distances of the same n; nearness to training images; images side by side.
+Feature extractors and generators that have seen the reference rows are refused (exit 5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cxrtool import __version__, console
+from cxrtool.config import Argument, Input, Option
+from cxrtool.data.select import SelectionOptions
+from cxrtool.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cxrtool.data.manifest import Dataset
+    from cxrtool.evaluation.image_report import ImageEvaluation
+    from cxrtool.runs import Run
+
+    Space = tuple[str, Callable[[Any], Any]]
+
+NAME = "evaluate-images"
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(SelectionOptions):
+    """Measure synthetic images against held-out real ones.
+
+    Example: cxr evaluate images synth --real data --features cls-none -o report
+    """
+
+    synth: Annotated[Path, Argument("Output of synthesize or edit."), Input("synth")]
+    real: Annotated[Path, Option("Real dataset directory."), Input("real")]
+    features: Annotated[
+        Path | None,
+        Option("A train-cls run whose features are measured in too, and first."),
+        Input("features"),
+    ] = None
+    split: Annotated[
+        str, Option("Reference rows of REAL.", choices=("train", "val", "test", "all"))
+    ] = "test"
+    splits: Annotated[int, Option("Random real/real splits to average over.", min=1)] = 10
+    subsets: Annotated[int, Option("Subsets behind a kernel distance.", min=2)] = 100
+    seed: Annotated[int, Option("Seed of the random features, splits and shown images.", min=0)] = 0
+    device: Annotated[str, Option("auto, cpu or cuda[:i].", result=False)] = "auto"
+    threads: Annotated[int | None, Option("CPU threads.", min=1, result=False)] = None
+
+
+def run(config: Config, run: Run) -> dict[str, Any]:
+    """Embed, measure, show."""
+    import numpy as np
+
+    from cxrtool.data.cache import pixels
+    from cxrtool.data.select import select_rows
+    from cxrtool.evaluation import fidelity as measure
+    from cxrtool.evaluation.image_report import ImageEvaluation
+    from cxrtool.training.device import setup
+    from cxrtool.training.rng import numpy_rng
+
+    device = setup(config.device, config.threads)
+    real, synth = load_sets(run)
+    reference = select_rows(real, config)
+    train = select_rows(real, config, split="train", allow_empty=True)
+    refuse_seen_rows(run, real, reference, config.split)
+    images = {
+        "synthetic": pixels(synth, np.arange(len(synth))),
+        "real": pixels(real, reference),
+        "training": pixels(real, train),
+    }
+    labels, synthetic_labels, real_labels = label_tables(synth, real, reference)
+
+    found, of_labels, near = [], [], []
+    for name, function in feature_spaces(config, run, device):
+        embedded = embed(run, name, function, images, device)
+        rng = numpy_rng("evaluate-images", config.seed, name)
+        amount = {"splits": config.splits, "subsets": config.subsets}
+        found.append(measure.fidelity(name, embedded["synthetic"], embedded["real"], rng, **amount))
+        of_labels += measure.by_label(
+            name, labels, embedded["synthetic"], synthetic_labels, embedded["real"], real_labels,
+            rng, subsets=config.subsets,
+        )  # fmt: skip
+        if len(train):
+            near.append(measure.nearness(name, *embedded.values()))
+    if len(train):
+        near.insert(0, measure.nearness("pixels at 32 px", *map(small_pixels, images.values())))
+
+    result = ImageEvaluation(
+        source=real.info.source,
+        kernel=str(real.info.kernel),
+        size=int(real.info.size or 0),
+        fidelity=found,
+        by_label=of_labels,
+        nearness=near,
+        labels=labels,
+        **images,
+        synthetic_labels=synthetic_labels,
+        real_labels=real_labels,
+        reference=config.split,
+        cautions=cautions(config, found, len(train)),
+        footer=f"cxr {__version__} · evaluate images · run {run.fingerprint[:12]}",
+    )
+    return write_outputs(config, run, result)
+
+
+# --- inputs ---------------------------------------------------------------------------------------
+
+
+def load_sets(run: Run) -> tuple[Dataset, Dataset]:
+    """The real and the synthetic set, refused where their pixels are not made alike."""
+    from cxrtool.data.manifest import load_dataset
+
+    real, synth = load_dataset(run.input("real").path), load_dataset(run.input("synth").path)
+    if not len(synth):
+        raise InputError("holds no image", file=synth.path)
+    for name in ("size", "fit", "kernel"):
+        ours, theirs = getattr(real.info, name), getattr(synth.info, name)
+        if ours != theirs:
+            raise InputError(
+                f"{name} {theirs} cannot be compared with {real.path}, which has {name} {ours}",
+                file=synth.path,
+                hint="prepare the real images at the generator's size",
+            )
+    for dataset, wanted in ((real, {"real"}), (synth, {"synthetic", "edited"})):
+        strange = set(dataset.column("source")) - wanted
+        if strange:
+            raise InputError(
+                f"holds {', '.join(sorted(strange))} rows where {' or '.join(sorted(wanted))}"
+                " ones are expected",
+                file=dataset.path,
+                hint="cxr evaluate images SYNTH --real DATA",
+            )
+    return real, synth
+
+
+def refuse_seen_rows(run: Run, real: Dataset, reference: np.ndarray, split: str) -> None:
+    """The leak guard: neither the generator nor the extractor has seen a reference row."""
+    from cxrtool.data.keys import Seen, refuse_overlap
+
+    synth = run.input("synth").path
+    refuse_overlap(Seen.load(synth), real, reference, who=f"the generator of {synth}", what=split)
+    for ref in run.inputs("features"):
+        refuse_overlap(
+            Seen.load(ref.path), real, reference, who=f"the extractor {ref.path}", what=split
+        )
+
+
+def label_tables(
+    synth: Dataset, real: Dataset, reference: np.ndarray
+) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """Labels of both sets joined by name: names, [N, L] bool, [M, L] bool."""
+    from cxrtool.classifiers.arms import recorded_policy
+    from cxrtool.data.labels import LabelPolicy, label_arrays
+    from cxrtool.evaluation.joining import common_labels, positions
+
+    policy = recorded_policy(synth) or LabelPolicy()
+    labels, _ = common_labels(["SYNTH"], [synth.labels], real)
+    tables = []
+    for dataset, rows in ((synth, None), (real, reference)):
+        values, mask = label_arrays(dataset, rows, policy)
+        columns = positions(dataset.labels, labels)
+        tables.append(((values > 0) & mask)[:, columns])
+    return labels, tables[0], tables[1]
+
+
+# --- features -------------------------------------------------------------------------------------
+
+
+def feature_spaces(config: Config, run: Run, device: Any) -> list[Space]:
+    """The classifier's features, where a run is given, and those of a random network."""
+    from cxrtool import classifiers
+    from cxrtool.evaluation.features import RandomFeatures
+    from cxrtool.runs import require_complete
+
+    spaces: list[Space] = []
+    for ref in run.inputs("features"):
+        require_complete(ref.path, stages=("train-cls",))
+        network = classifiers.load(ref.path, device)
+        recipe = network.description["recipe"]
+        name = f"{recipe['arch']} classifier, arm {recipe['arm']}, {network.size} px"
+        spaces.append((name, network.features))
+    random = RandomFeatures(config.seed).to(device).eval()
+    spaces.append((random.name, random))
+    return spaces
+
+
+def embed(
+    run: Run,
+    name: str,
+    function: Callable[[Any], Any],
+    images: dict[str, np.ndarray],
+    device: Any,
+) -> dict[str, np.ndarray]:
+    """Features of every set in one space."""
+    from cxrtool.classifiers.prediction import in_blocks
+
+    out = {}
+    with run.progress(f"features ({name})", total=sum(map(len, images.values()))) as bar:
+
+        def advance(n: int) -> None:
+            bar.advance(n)
+            run.check_stop()
+
+        for kind, pixels in images.items():
+            out[kind] = in_blocks(function, pixels, device, advance=advance)
+    return out
+
+
+def small_pixels(images: np.ndarray) -> np.ndarray:
+    """[N, H, W] uint8 -> [N, 1024] float: pixels at 32 px, mean taken out of each image."""
+    from cxrtool.data.cache import resized
+
+    flat = resized(images, 32).reshape(len(images), -1) / 255.0
+    return flat - flat.mean(axis=1, keepdims=True)
+
+
+# --- outputs --------------------------------------------------------------------------------------
+
+
+def cautions(config: Config, found: list[Any], n_train: int) -> list[str]:
+    """Sentences a reader must see."""
+    said = []
+    if config.features is None:
+        said.append(
+            "No trained extractor was given (--features), so distances are in the space of an"
+            " untrained random network: it sees texture and layout, not disease."
+        )
+    if found[0].n < found[0].dim:
+        said.append(
+            f"n = {found[0].n:,} is less than the {found[0].dim} dimensions of the features: the"
+            " Fréchet distance is dominated by what few images leave out; read the ratio and KID."
+        )
+    if not n_train:
+        said.append("The real set has no train rows: nearness to training images is not measured.")
+    said.append(
+        "Synthetic sets hold more images of rare labels than the reference does, by design; part of"
+        " a distance is that difference. The distances of single labels are free of it."
+    )
+    return said
+
+
+def write_outputs(config: Config, run: Run, result: ImageEvaluation) -> dict[str, Any]:
+    """Tables, report, and the summary."""
+    from cxrtool.evaluation import image_report, page
+    from cxrtool.evaluation.image_tables import nearness_records, records
+    from cxrtool.evaluation.predictions import csv_text
+    from cxrtool.training.rng import numpy_rng
+
+    table = records(result)
+    run.write_text("metrics.csv", csv_text(*table.cells()))
+    near = nearness_records(result)
+    answer = image_report.answer(result)
+    run.write_json("metrics.json", {"answer": answer, "distances": table.records, "nearness": near})
+    shown = numpy_rng("evaluate-images shown", config.seed)
+    run.write_text("report.html", page.render(image_report.build(result, shown)))
+    console.table(
+        "Distance to real images",
+        ["feature space", "n", "Fréchet", "real/real", "KID"],
+        [[f.space, f.n, f.frechet, f.frechet_real, f.kernel.mean] for f in result.fidelity],
+    )
+    console.say(answer)
+    return {
+        "answer": answer,
+        "synthetic": len(result.synthetic),
+        "real": len(result.real),
+        "kernel": result.kernel,
+        "spaces": [{**asdict(f), "ratio": f.ratio} for f in result.fidelity],
+        "nearness": near,
+        "cautions": list(result.cautions),
+    }
