@@ -78,6 +78,7 @@ class Clause:
         self._ends = [  # terminations: they stop what comes from the left, from the right
             (start, end, cue.direction) for start, end, cue in cues if cue.role == "termination"
         ]
+        self._changes: list[tuple[int, int]] = []  # "no change in a or b" doubts neither
         self.forward: list[CueSpan] = []
         self.backward: list[CueSpan] = []
         self.coordinations: list[CueSpan] = []
@@ -88,6 +89,8 @@ class Clause:
         self._deciding = [c for c in self.forward if c.cue.role in ("negation", "uncertain")]
 
     def _place(self, start: int, end: int, cue: Cue) -> None:
+        if cue.role == "pseudo" and cue.group == "change":
+            self._changes.append((start, end))
         if cue.role in ("termination", "pseudo"):
             return
         forward = cue.direction == "forward"
@@ -136,7 +139,12 @@ class Clause:
         if cue.end > start or self.blocked(cue.end, start, "forward"):
             return False
         if cue.cue.reach == "list":
-            return not self.crosses(cue.end, start, COMMA | AND | VERB)
+            # "possible third and fourth rib fractures": "and" ends the reach only after a thing.
+            between = [s.start for s in self._content if cue.end <= s.start and s.end <= start]
+            first = min(between, default=start)
+            return not self.crosses(cue.end, start, COMMA | VERB) and not self.crosses(
+                first, start, AND
+            )
         # Once the sentence has its verb, a comma or "and" begins another clause.
         verb = next((i for i in range(cue.end, start) if self._flags[i] & FINITE), None)
         return verb is None or not self.crosses(verb, start, COMMA | AND)
@@ -181,6 +189,10 @@ class Clause:
                 return UNCERTAIN, hedged
             return NEGATIVE, negated
         if hedged:
+            if self.crosses(hedged.end, start, COMMA):
+                for cue in self.affirmations:
+                    if cue.start == end and cue.cue.group == "hedge":
+                        return base, cue
             return UNCERTAIN, hedged
         if negated:
             if self.crosses(negated.end, start, COMMA | AND):
@@ -188,7 +200,8 @@ class Clause:
                 if after and not self.crosses(end, after.start, COMMA):
                     return UNCERTAIN, after
                 for cue in self.affirmations:
-                    if self.reaches_left(cue, end) and not self.crosses(end, cue.start, COMMA | AND):
+                    plain = not cue.cue.group and self.reaches_left(cue, end)
+                    if plain and not self.crosses(end, cue.start, COMMA | AND):
                         return base, cue
             return NEGATIVE, negated
         denied = _first(right, "negation")
@@ -212,6 +225,8 @@ class Clause:
 
     def _joins(self, cue: CueSpan, start: int, end: int) -> bool:
         """Whether "or" has this span on one side and something else on the other."""
+        if any(e <= start and not self.blocked(e, start, "forward") for _, e in self._changes):
+            return False
         left = self._chain(cue.start)
         right = next(
             (s for s in self._content if s.start >= cue.end and not self._apart(cue.end, s.start)),
@@ -224,26 +239,31 @@ class Clause:
         )
 
     def _apart(self, left: int, right: int) -> bool:
-        return self.crosses(left, right, COMMA | AND | FINITE | STOP) or self.blocked(
-            left, right, "forward"
+        return (
+            self.crosses(left, right, COMMA | AND | FINITE | STOP)
+            or self.blocked(left, right, "forward")
+            or any(left <= c.start and c.end <= right for c in self._deciding)
         )
 
     def _chain(self, stop: int) -> list[tuple[int, int]]:
         """The spans of "a, b, or": from the last one before ``stop`` leftwards."""
         chain: list[tuple[int, int]] = []
-        if stop and self._flags[stop - 1] & COMMA:
-            stop -= 1
+        listed = stop > 0 and bool(self._flags[stop - 1] & COMMA)  # "a, b, or c"
+        stop -= listed
         for span in sorted(self._content, key=lambda s: -s.end):
             if span.end > stop:
                 continue
-            gap = stop - span.end
-            if gap > 8 or self._apart(span.end, stop):
+            if stop - span.end > (1 if listed else 8) or self._apart(span.end, stop):
                 break
             chain.append((span.start, span.end))
+            if not listed:
+                break
             before = span.start
             while before and not self._flags[before - 1] & (COMMA | FINITE | STOP | AND):
                 before -= 1
-            stop = before - 1 if before and self._flags[before - 1] & COMMA else -1
+            if not before or not self._flags[before - 1] & COMMA:
+                break
+            stop = before - 1
         return chain
 
 

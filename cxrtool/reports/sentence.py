@@ -51,8 +51,10 @@ class SentenceReader:
             self._cache[key] = mentions
         return mentions
 
-    def spans(self, kinds: Sequence[int]) -> tuple[list[Span], list[tuple[int, int, Cue]]]:
-        """What is mentioned in a sentence, after vetoes, and its cues; both by position."""
+    def spans(
+        self, kinds: Sequence[int]
+    ) -> tuple[list[Span], list[Span], list[tuple[int, int, Cue]]]:
+        """What a sentence mentions after vetoes, what adjectives may attach to, and its cues."""
         content: list[Span] = []
         cues: list[tuple[int, int, Cue]] = []
         for start, end, number in self._automaton.find(kinds, 0, len(kinds)):
@@ -62,17 +64,17 @@ class SentenceReader:
             else:
                 cues.append((start, end, owner))
         kept = _resolve(content)
-        inside = [s for s in kept if s.rule.kind != "normal"]
-        return kept, _longest_cues(cues, inside)
+        things = [s for s in kept if s.rule.kind != "normal"]
+        vetoes = [s for s in content if s.rule.kind == "veto"]
+        return kept, things + vetoes, _longest_cues(cues, things)
 
     def assert_span(self, kinds: Sequence[int], start: int, end: int) -> tuple[int, CueSpan | None]:
         """The value of any span of a sentence; cues inside it do not count."""
-        _, cues = self.spans(kinds)
+        _, things, cues = self.spans(kinds)
         cues = [c for c in cues if c[1] <= start or c[0] >= end]
-        content, _ = self.spans(kinds)
         target = Span(start, end, ANY)
-        content = [s for s in content if s.rule.kind != "normal" and not _overlaps(s, target)]
-        return Clause(self.flags(kinds), [*content, target], cues).decide(start, end)
+        things = [s for s in things if not _overlaps(s, target)]
+        return Clause(self.flags(kinds), [*things, target], cues).decide(start, end)
 
     def flags(self, kinds: Sequence[int]) -> list[int]:
         """The structure flags of the tokens."""
@@ -83,10 +85,9 @@ class SentenceReader:
         return [known[kind] for kind in kinds]
 
     def _read(self, kinds: Sequence[int]) -> list[Mention]:
-        content, cues = self.spans(kinds)
+        content, things, cues = self.spans(kinds)
         if not content:
             return []
-        things = [s for s in content if s.rule.kind != "normal"]
         clause = Clause(self.flags(kinds), things, cues)
         mentions = []
         for span in content:
