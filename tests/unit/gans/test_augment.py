@@ -1,0 +1,91 @@
+"""DiffAugment: differentiable, right in the mean, drawn a sample."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from cxrtool.errors import UsageError
+from cxrtool.gans.augment import POLICIES, diff_augment, mirror, parse_policies
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_gradients_reach_the_input(policy: str) -> None:
+    x = torch.randn(3, 1, 8, 8, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda v: diff_augment(v, (policy,), rng()), (x,))
+    assert torch.autograd.gradgradcheck(lambda v: diff_augment(v, (policy,), rng()), (x,))
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_each_image_has_its_own_draw(policy: str) -> None:
+    x = torch.randn(1, 1, 16, 16).expand(8, 1, 16, 16)
+    out = diff_augment(x, (policy,), rng())
+    assert out.shape == x.shape
+    assert len({tuple(image.flatten().tolist()) for image in out}) > 4
+    assert torch.equal(out, diff_augment(x, (policy,), rng()))
+    assert not torch.equal(out, diff_augment(x, (policy,), rng(1)))
+
+
+def test_nothing_is_nothing() -> None:
+    x = torch.randn(2, 1, 8, 8)
+    assert torch.equal(diff_augment(x, (), rng()), x)
+
+
+def test_color_keeps_the_image_in_the_mean() -> None:
+    x = torch.rand(1, 1, 4, 4) * 2 - 1
+    out = diff_augment(x.expand(20_000, 1, 4, 4), ("color",), rng())
+    torch.testing.assert_close(out.mean(dim=0, keepdim=True), x, atol=0.02, rtol=0)
+    shift = out.mean(dim=(1, 2, 3)) - x.mean()
+    assert float(shift.min()) == pytest.approx(-0.5, abs=0.01)
+    assert float(shift.max()) == pytest.approx(0.5, abs=0.01)
+    contrast = out.std(dim=(1, 2, 3)) / x.std()
+    assert float(contrast.min()) == pytest.approx(0.5, abs=0.01)
+    assert float(contrast.max()) == pytest.approx(1.5, abs=0.01)
+
+
+def test_translation_moves_whole_pixels_and_fills_with_gray() -> None:
+    x = torch.zeros(400, 1, 16, 16)
+    x[:, :, 8, 6] = 5.0
+    x += 1
+    out = diff_augment(x, ("translation",), rng())
+    shifts = set()
+    for image in out[:, 0]:
+        y, column = divmod(int(image.argmax()), 16)
+        dy, dx = y - 8, column - 6
+        shifts.add((dy, dx))
+        wanted = torch.zeros(16, 16)
+        rows = slice(max(0, dy), min(16, 16 + dy))
+        columns = slice(max(0, dx), min(16, 16 + dx))
+        wanted[rows, columns] = 1
+        wanted[y, column] = 6
+        assert torch.equal(image, wanted)
+    assert shifts == {(dy, dx) for dy in range(-2, 3) for dx in range(-2, 3)}
+
+
+def test_cutout_takes_a_square_of_half_the_side() -> None:
+    out = diff_augment(torch.ones(2000, 1, 16, 16), ("cutout",), rng())
+    gone = (out == 0).sum(dim=(1, 2, 3))
+    assert int(gone.max()) == 64
+    assert int(gone.min()) < 40  # cut by the border
+    share = (out == 0).float().mean(dim=0)[0]
+    assert float(share[8, 8]) == pytest.approx(0.25, abs=0.04)
+    assert bool((share > 0.05).all())
+
+
+def test_mirror_flips_half_of_them() -> None:
+    x = torch.arange(4.0).expand(1000, 1, 4, 4)
+    flipped = mirror(x, rng())[:, 0, 0, 0] == 3
+    assert 400 < int(flipped.sum()) < 600
+    assert torch.equal(mirror(x, rng())[flipped][0], x[0].flip(2))
+
+
+def test_policy_names() -> None:
+    assert parse_policies("none") == ()
+    assert parse_policies("cutout, color") == ("color", "cutout")
+    for text in ("", "colour", "color,color"):
+        with pytest.raises(UsageError, match="--augment"):
+            parse_policies(text)

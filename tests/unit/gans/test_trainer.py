@@ -1,0 +1,253 @@
+"""Training steps: what they change, lazy regularization, resume bit for bit, divergence."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from cxrtool.errors import GateError, InputError, InterruptedRunError
+from cxrtool.gans.feed import Feed
+from cxrtool.gans.loop import train
+from cxrtool.gans.trainer import Trainer
+from cxrtool.runs import Run
+from tests.unit.gans.conftest import ellipses, micro, micro_choices
+
+
+def flat(state: Any) -> dict[str, Any]:
+    """All leaves of a nested state by path."""
+    if isinstance(state, dict):
+        items = state.items()
+    elif isinstance(state, list | tuple):
+        items = enumerate(state)  # type: ignore[assignment]
+    else:
+        return {"": state}
+    return {f"{key}/{name}": leaf for key, part in items for name, leaf in flat(part).items()}
+
+
+def assert_same(a: Any, b: Any) -> None:
+    """Equal to the last bit."""
+    left, right = flat(a), flat(b)
+    assert left.keys() == right.keys()
+    for name, value in left.items():
+        if isinstance(value, torch.Tensor):
+            assert torch.equal(value, right[name]), name
+        else:
+            assert value == right[name], name
+
+
+def pictures() -> bytes:
+    return b"a picture"
+
+
+def test_a_step_trains_all_of_both_networks(feed: Feed) -> None:
+    trainer = Trainer(micro_choices(), feed)
+    before = {
+        name: {k: v.clone() for k, v in network.named_parameters()}
+        for name, network in (("g", trainer.generator), ("d", trainer.discriminator))
+    }
+    for _ in range(2):  # noise strengths start at zero; nothing else needs a second step
+        trainer.step()
+    assert trainer.nimg == 16
+    for name, network in (("g", trainer.generator), ("d", trainer.discriminator)):
+        for key, parameter in network.named_parameters():
+            assert not torch.equal(parameter, before[name][key]), f"{name}.{key} did not move"
+    means = trainer.means.read()
+    wanted = {
+        "g_loss",
+        "d_loss",
+        "g_label_loss",
+        "d_label_loss",
+        "r_t",
+        "r1_penalty",
+        "path_length",
+    }
+    assert wanted <= means.keys()
+    assert {"g_grad_norm", "d_grad_norm", "score_real", "score_fake"} <= means.keys()
+    assert -1 <= means["r_t"] <= 1
+
+
+def test_regularizers_are_lazy(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+    choices = micro_choices(r1_interval=4, path_interval=3)
+    trainer, seen = Trainer(choices, feed), []
+    for name in ("_r1_step", "_path_step"):
+        monkeypatch.setattr(
+            trainer, name, lambda *_, n=name: seen.append((trainer.nimg // choices.batch, n))
+        )
+    for _ in range(9):
+        trainer.step()
+    assert [step for step, name in seen if name == "_r1_step"] == [0, 4, 8]
+    assert [step for step, name in seen if name == "_path_step"] == [0, 3, 6]
+
+
+def test_adam_is_corrected_for_lazy_steps(feed: Feed) -> None:
+    trainer = Trainer(micro_choices(r1_interval=16, path_interval=4), feed)
+    d, g = trainer.d_opt.param_groups[0], trainer.g_opt.param_groups[0]
+    assert d["lr"] == pytest.approx(0.0025 * 16 / 17)
+    assert d["betas"] == (0.0, pytest.approx(0.9906, abs=5e-5))
+    assert g["lr"] == pytest.approx(0.0025 * 4 / 5)
+    plain = Trainer(micro_choices(r1_gamma=0.0, path_weight=0.0), feed)
+    for optimizer in (plain.d_opt, plain.g_opt):
+        assert optimizer.param_groups[0]["lr"] == 0.0025
+        assert optimizer.param_groups[0]["betas"] == (0.0, 0.99)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"r1_gamma": 5.0},
+        {"path_weight": 0.0},
+        {"style_mixing": 0.0},
+        {"label_weight": 0.0},
+        {"augment": ()},
+        {"mirror": True},
+        {"ema_nimg": 0.1},
+        {"seed": 1},
+        {"lr": 0.001},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_every_choice_has_an_effect(feed: Feed, change: dict[str, Any]) -> None:
+    averages = []
+    for choices in (micro_choices(), micro_choices(**change)):
+        trainer = Trainer(choices, feed)
+        for _ in range(3):
+            trainer.step()
+        averages.append(trainer.average.state_dict()["const"])
+    assert not torch.equal(*averages)
+
+
+def test_unconditional_training(feed: Feed) -> None:
+    images, labels = ellipses(48, 16)
+    none = labels[:, :0]
+    trainer = Trainer(micro_choices(arch=micro(labels=0)), Feed(images, none, none > 0, 0))
+    trainer.step()
+    means = trainer.means.read()
+    assert "g_label_loss" not in means
+    assert "d_label_loss" not in means
+
+
+def test_state_brings_back_every_bit(feed: Feed) -> None:
+    straight = Trainer(micro_choices(), feed)
+    for _ in range(6):
+        straight.step()
+    half = Trainer(micro_choices(), feed)
+    for _ in range(3):
+        half.step()
+    images, labels = ellipses(48, 16)
+    again = Trainer(micro_choices(), Feed(images, labels, feed.known.numpy(), seed=0))
+    torch.manual_seed(99)  # global randomness must not matter
+    again.load_state_dict(half.state_dict())
+    for _ in range(3):
+        again.step()
+    assert_same(straight.state_dict(), again.state_dict())
+
+
+def test_loop_stopped_and_killed_ends_with_the_same_bits(feed: Feed, tmp_path: Path) -> None:
+    choices = micro_choices(total_nimg=96, snapshot_nimg=24.0, tick_nimg=16.0)
+
+    def new() -> Trainer:
+        return Trainer(choices, feed)
+
+    straight = new()
+    train(straight, Run.for_test(tmp_path / "straight"), pictures)
+    assert straight.nimg == 96
+
+    broken = Run.for_test(tmp_path / "broken")
+
+    def stop() -> bytes:
+        broken._signal = signal.SIGTERM
+        return b"a picture"
+
+    with pytest.raises(InterruptedRunError):
+        train(new(), broken, stop)  # at the first snapshot, 24 images
+    broken = Run.for_test(tmp_path / "broken")
+    killed = new()
+    count = 0
+
+    def kill() -> bytes:
+        nonlocal count
+        count += 1
+        if count == 2:  # 72 images: the snapshot is written, the next steps are lost
+            killed.step = fail  # type: ignore[method-assign]
+        return b"a picture"
+
+    def fail() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(killed, broken, kill)
+    last = new()
+    train(last, Run.for_test(tmp_path / "broken"), pictures)
+    assert_same(straight.state_dict(), last.state_dict())
+    rows = [Run.for_test(tmp_path / name).read_metrics() for name in ("straight", "broken")]
+    timed = ("seconds", "sec_per_kimg")
+    clean = [[{k: v for k, v in row.items() if k not in timed} for row in part] for part in rows]
+    assert clean[0] == clean[1]
+    assert [row["nimg"] for row in clean[0]] == [16, 32, 48, 64, 80, 96]
+
+
+def test_divergence_is_a_failed_gate_and_keeps_the_last_checkpoint(
+    feed: Feed, tmp_path: Path
+) -> None:
+    choices = micro_choices(total_nimg=96, snapshot_nimg=24.0, tick_nimg=48.0)
+    trainer = Trainer(choices, feed)
+
+    def poison() -> bytes:
+        with torch.no_grad():
+            trainer.generator.const.fill_(float("nan"))
+        return b"a picture"
+
+    run = Run.for_test(tmp_path / "run")
+    with pytest.raises(GateError, match="diverged before") as caught:
+        train(trainer, run, poison)
+    assert caught.value.exit_code == 5
+    assert "--lr" in str(caught.value.hint)
+    good = Trainer(choices, feed)
+    train(good, run, pictures)
+    assert good.nimg == 96
+
+
+def test_checkpoint_of_another_architecture_is_refused(feed: Feed, tmp_path: Path) -> None:
+    run = Run.for_test(tmp_path / "run")
+    train(Trainer(micro_choices(), feed), run, pictures)
+    other = Trainer(micro_choices(arch=micro(channel_max=4)), feed)
+    with pytest.raises(InputError, match=r"another architecture \(channel_max differ\)"):
+        train(other, run, pictures)
+
+
+@pytest.mark.slow
+def test_overfits_sixteen_images_and_their_labels() -> None:
+    """A generator that cannot reproduce a label's difference on 16 images learns nothing on more."""
+    images, labels = ellipses(16, 16)
+    feed = Feed(images, labels, labels >= 0, 0)
+    arch = micro(channel_base=512, channel_max=32, z_dim=32, w_dim=32)
+    choices = micro_choices(
+        arch=arch,
+        batch=16,
+        r1_gamma=0.01,
+        r1_interval=16,
+        path_weight=0.0,
+        ema_nimg=2000.0,
+        augment=(),
+    )
+    trainer = Trainer(choices, feed)
+    for _ in range(1500):
+        trainer.step()
+    z = torch.randn(64, 32, generator=torch.Generator().manual_seed(0))
+    bright = {}
+    for y in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0)):
+        with torch.no_grad():
+            x = trainer.average(z, torch.tensor(y).expand(64, 2))[0]
+        bright[y] = (x > 0).float().mean(dim=(0, 1))
+    reals = (feed.pixels[:, 0] > 127).float()
+    wanted = {y: reals[(feed.values == torch.tensor(y)).all(dim=1)].mean(dim=0) for y in bright}
+    # Large ones are larger; left ones lie left; both about as much as in the training images.
+    for y in bright:
+        assert float(bright[y].mean()) == pytest.approx(float(wanted[y].mean()), rel=0.35), y
+    assert bright[1.0, 0.0].mean() > 1.8 * bright[0.0, 0.0].mean()
+    assert bright[0.0, 1.0][:, :8].sum() > 3 * bright[0.0, 1.0][:, 8:].sum()
+    assert bright[0.0, 0.0][:, 8:].sum() > 3 * bright[0.0, 0.0][:, :8].sum()
