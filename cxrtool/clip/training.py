@@ -100,6 +100,7 @@ class Trainer:
             lr=recipe.lr,
             betas=(0.9, 0.98),
             eps=1e-6,
+            fused=True,
         )
 
     @property

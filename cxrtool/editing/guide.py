@@ -1,0 +1,79 @@
+"""What a text asks of an image.
+
+In: unit vectors of prompts about the target and about its opposite. Out: a `TextGuide`, whose loss
+an image is 1 - sign * cos(image, unit(target - opposite)). StyleCLIP's 1 - cos(image, target) has
+no way back; the difference of two texts is an axis with two ends (METHODS section 4, the text
+direction of global directions), so that `+` moves towards the target and `-` away from it, and
+what all radiographs share drops out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from cxrtool.errors import InputError
+from cxrtool.training.protocols import ImageEncoder, TextEncoder
+
+
+@dataclass(frozen=True)
+class TextGuide:
+    """A direction of an embedding space.
+
+    Attributes:
+        encoder: Embeds images.
+        target: [D] unit vector of the target text.
+        opposite: [D] unit vector of what it is compared with.
+        sign: +1 or -1.
+    """
+
+    encoder: ImageEncoder
+    target: Tensor
+    opposite: Tensor
+    sign: int = 1
+
+    @property
+    def direction(self) -> Tensor:
+        """[D] unit vector from the opposite to the target."""
+        return functional.normalize(self.target - self.opposite, dim=0)
+
+    def loss(self, images: Tensor) -> Tensor:
+        """[N, 1, H, W] -> [N], from 0 (as asked) to 2."""
+        return 1.0 - self.sign * self._embed(images) @ self.direction
+
+    @torch.no_grad()
+    def similarity(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Cosines of images with target, opposite and direction, [N] each."""
+        vectors = self._embed(images)
+        return vectors @ self.target, vectors @ self.opposite, vectors @ self.direction
+
+    def _embed(self, images: Tensor) -> Tensor:
+        return functional.normalize(self.encoder.embed_images(images), dim=-1)
+
+
+@torch.no_grad()
+def make_guide(
+    encoder: ImageEncoder,
+    texts: TextEncoder,
+    target: list[str],
+    opposite: list[str],
+    sign: int = 1,
+) -> TextGuide:
+    """A guide from prompts: each end is the unit mean of the unit vectors of its prompts.
+
+    Raises:
+        InputError: both ends have the same vector, so that there is no direction.
+    """
+    ends = []
+    for prompts in (target, opposite):
+        vectors = functional.normalize(texts.embed_texts(prompts), dim=-1)
+        ends.append(functional.normalize(vectors.mean(dim=0), dim=0))
+    if float((ends[0] - ends[1]).norm()) < 1e-4:
+        raise InputError(
+            "the CLIP reads the target and its opposite as the same text: there is no direction",
+            hint="say the target in other words, or choose another --against",
+        )
+    return TextGuide(encoder, ends[0], ends[1], sign)

@@ -1,0 +1,85 @@
+"""Real images into a generator's W+, by optimization.
+
+In: images [N, 1, H, W] in [-1, 1] and their label values. Out: w whose images look like them. The
+search begins at the mean w of each image's own labels (truncation 0) and minimizes
+
+    mean squared pixel difference + feature distance + prior |w - w_mean|^2 / numbers of w
+
+by Adam with the schedule of the edits (Abdal et al. 2019, Image2StyleGAN; Karras et al. 2020,
+appendix D). The prior keeps w where the generator knows what an edit means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cxrtool.editing.distances import Distance
+from cxrtool.editing.latent import render
+from cxrtool.editing.schedule import ramp
+from cxrtool.training.protocols import StyleGenerator
+
+
+@dataclass(frozen=True)
+class InversionRecipe:
+    """How to search.
+
+    Attributes:
+        steps: Adam steps.
+        lr: Peak learning rate.
+        features: Weight of the feature distance.
+        prior: Weight of the mean squared way from the mean w.
+    """
+
+    steps: int = 300
+    lr: float = 0.1
+    features: float = 0.5
+    prior: float = 0.002
+
+
+@torch.no_grad()
+def mean_w(generator: StyleGenerator, y: Tensor) -> Tensor:
+    """The mean w of each label vector: [N, L] -> [N, num_ws, w_dim]."""
+    z = torch.zeros(len(y), generator.z_dim, device=y.device)
+    return generator.mapping(z, y, truncation=0.0)
+
+
+def invert(
+    generator: StyleGenerator,
+    images: Tensor,
+    y: Tensor,
+    distance: Distance,
+    recipe: InversionRecipe,
+    on_step: Callable[[], None] = lambda: None,
+) -> Tensor:
+    """Find w for images.
+
+    Args:
+        generator: Frozen.
+        images: [N, 1, size, size] in [-1, 1], of the generator's size.
+        y: [N, L] label values in {0, 1}.
+        distance: Between an image and its reconstruction.
+        recipe: Weights and steps.
+        on_step: Called after every step; may raise to stop.
+
+    Returns:
+        [N, num_ws, w_dim], detached.
+    """
+    mean = mean_w(generator, y)
+    w = mean.clone().requires_grad_()
+    optimizer = torch.optim.Adam([w], lr=recipe.lr)
+    for step in range(recipe.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.lr * ramp(step, recipe.steps)
+        found = render(generator, w)
+        loss = (found - images).square().mean(dim=(1, 2, 3))
+        loss = loss + recipe.features * distance(found, images)
+        loss = loss + recipe.prior * (w - mean).square().mean(dim=(1, 2))
+        optimizer.zero_grad(set_to_none=True)
+        loss.sum().backward()
+        optimizer.step()
+        on_step()
+    return w.detach()

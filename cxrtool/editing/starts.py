@@ -1,0 +1,242 @@
+"""Where edits begin: generated images by seed, or real images by inversion.
+
+In: a style generator, and either a number of images or rows of a data set. Out: `Starts`, which
+gives w of any of them, their label cells, and what the manifest of the edited images inherits.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from cxrtool.data import manifest
+from cxrtool.data.cache import pixels, resized
+from cxrtool.data.images import to_float
+from cxrtool.data.labels import LabelPolicy, label_arrays, label_positions
+from cxrtool.data.manifest import DatasetInfo, load_dataset
+from cxrtool.data.select import SelectionOptions, select_rows
+from cxrtool.editing.distances import Distance
+from cxrtool.editing.inversion import InversionRecipe, invert
+from cxrtool.errors import InputError, UsageError
+from cxrtool.training.protocols import StyleGenerator
+from cxrtool.training.rng import seed_for, torch_generator
+
+NONE = "none"  # --condition none: no label at all
+INHERITED = (
+    manifest.PATIENT,
+    manifest.STUDY,
+    manifest.VIEW,
+    manifest.SPLIT,
+    manifest.SEX,
+    manifest.AGE,
+    manifest.PIXEL_KEY,
+    manifest.PATIENT_KEY,
+)
+"""Columns that an edited image keeps from the real image it was made of: it still shows that
+patient, and the leak guard must find it."""
+
+
+@dataclass(frozen=True)
+class Starts:
+    """N images before their edit.
+
+    Attributes:
+        n: How many.
+        w: Positions [M] -> w [M, num_ws, w_dim].
+        info: Of the data set to write: labels, size and origin.
+        cells: [N, L] label cells of the starts, for `info.labels`.
+        columns: Columns that the manifest of the edited images gets.
+        parents: N names: an image of the data set, or "seed ...".
+        originals: [N, H, W] uint8 real images; None for generated ones.
+    """
+
+    n: int
+    w: Callable[[np.ndarray], Tensor]
+    info: DatasetInfo
+    cells: np.ndarray
+    columns: pd.DataFrame
+    parents: list[str]
+    originals: np.ndarray | None = None
+
+
+def generated_starts(
+    generator: StyleGenerator,
+    meta: Mapping[str, Any],
+    n: int,
+    condition: Sequence[str],
+    truncation: float,
+    seed: int,
+    device: torch.device,
+) -> Starts:
+    """Images drawn from the generator; image i depends on `seed` and i alone.
+
+    Args:
+        generator: The generator.
+        meta: Its model.json.
+        n: How many.
+        condition: Names of the labels they have; () for the most frequent condition that the
+            generator stores, ("none",) for none.
+        truncation: psi.
+        seed: Of the latents.
+        device: Where to compute.
+
+    Raises:
+        UsageError: a label that the generator does not know.
+    """
+    y = condition_vector(generator, condition).to(device)
+    seeds = [seed_for("edit", seed, i) for i in range(n)]
+
+    def w(positions: np.ndarray) -> Tensor:
+        z = torch.stack(
+            [
+                torch.randn(generator.z_dim, generator=torch_generator("edit", seed, int(i)))
+                for i in positions
+            ]
+        )
+        with torch.no_grad():
+            return generator.mapping(z.to(device), y.expand(len(z), -1), truncation)
+
+    cell = np.where(y.cpu().numpy() > 0.5, "1", "0").astype(object)
+    made = meta.get("data", {})
+    preprocessing = meta["preprocessing"]
+    info = DatasetInfo(
+        labels=generator.labels,
+        covered=(True,) * len(generator.labels),
+        kind=meta.get("label_kind", "multilabel"),
+        size=generator.size,
+        fit=preprocessing.get("fit"),
+        kernel=preprocessing.get("kernel"),
+        namespace=made.get("namespace", ""),
+        patients=False,
+        source=f"edited, after {made.get('source', 'generated images')}",
+        synthetic=True,
+    )
+    columns = pd.DataFrame(
+        {
+            manifest.SPLIT: "train",
+            manifest.VIEW: view_of(meta),
+            "seed": [str(s) for s in seeds],
+            "truncation": f"{truncation:g}",
+        },
+        dtype=object,
+        index=range(n),
+    )
+    parents = [f"seed {s}" for s in seeds]
+    return Starts(n, w, info, np.tile(cell, (n, 1)), columns, parents)
+
+
+def condition_vector(generator: StyleGenerator, condition: Sequence[str]) -> Tensor:
+    """[L] label values for the names of a condition.
+
+    Raises:
+        UsageError: unknown names, or names beside "none".
+    """
+    labels = generator.labels
+    if not condition:
+        # Frequent conditions come first among the vectors whose mean latent is stored.
+        stored = getattr(generator, "vectors", None)
+        if stored is not None and len(stored):
+            return torch.as_tensor(stored[0], dtype=torch.float32).cpu()
+        return torch.zeros(len(labels))
+    y = torch.zeros(len(labels))
+    if tuple(condition) == (NONE,):
+        return y
+    try:
+        for index in label_positions(labels, list(condition)):
+            y[index] = 1.0
+    except InputError as error:
+        raise UsageError(f"--condition: {error.reason}", hint=error.hint) from None
+    return y
+
+
+def view_of(meta: Mapping[str, Any]) -> str:
+    """The view that a generator makes, "" where that is not one view."""
+    view = meta.get("selection", {}).get("view", "")
+    return view if view in ("frontal", "lateral") else ""
+
+
+def real_starts(
+    generator: StyleGenerator,
+    meta: Mapping[str, Any],
+    data: Path,
+    selection: SelectionOptions,
+    distance: Distance,
+    recipe: InversionRecipe,
+    device: torch.device,
+    on_step: Callable[[], None],
+) -> Starts:
+    """Rows of a data set, found in W+ when asked for.
+
+    Args:
+        generator: The generator.
+        meta: Its model.json: label policy and preprocessing.
+        data: A dataset directory.
+        selection: Which rows.
+        distance: Of the inversion.
+        recipe: Of the inversion.
+        device: Where to compute.
+        on_step: Called after every step of an inversion.
+
+    Raises:
+        InputError: no pixels, smaller or otherwise prepared images, or other labels.
+    """
+    dataset = load_dataset(data)
+    info = dataset.info
+    refuse_other_images(generator, meta, info, data)
+    rows = select_rows(dataset, selection)
+    policy = LabelPolicy.from_json(meta["policy"]) if "policy" in meta else LabelPolicy()
+    columns_of_y = label_positions(dataset.labels, generator.labels)
+    values = label_arrays(dataset, rows, policy)[0][:, columns_of_y]
+    originals = resized(pixels(dataset, rows), generator.size)
+
+    def w(positions: np.ndarray) -> Tensor:
+        images = to_float(originals[positions]).to(device)
+        y = torch.from_numpy(values[positions]).to(device)
+        return invert(generator, images, y, distance, recipe, on_step)
+
+    chosen = dataset.table.iloc[rows]
+    columns = chosen[[c for c in INHERITED if c in chosen.columns]].reset_index(drop=True)
+    columns = columns.assign(source_row=[str(row) for row in rows])
+    written = dataclasses.replace(
+        info, size=generator.size, source=f"edited, after {info.source}", synthetic=True, digest=""
+    )
+    return Starts(
+        len(rows),
+        w,
+        written,
+        chosen[list(dataset.labels)].to_numpy(dtype=object),
+        columns,
+        [str(name) for name in chosen[manifest.IMAGE]],
+        originals,
+    )
+
+
+def refuse_other_images(
+    generator: StyleGenerator, meta: Mapping[str, Any], info: DatasetInfo, data: Path
+) -> None:
+    """Refuse images that the generator was not made for.
+
+    Raises:
+        InputError: no pixels, smaller ones, or another fit or kernel.
+    """
+    if info.size is None or info.size < generator.size:
+        have = "no pixels" if info.size is None else f"images of {info.size} px"
+        raise InputError(
+            f"{data} has {have}, and the generator makes {generator.size} px",
+            hint="prepare the data at the generator's size",
+        )
+    for key in ("fit", "kernel"):
+        mine, theirs = getattr(info, key), meta["preprocessing"].get(key)
+        if theirs is not None and mine != theirs:
+            raise InputError(
+                f"{data} was prepared with {key} {mine}, the generator's images with {theirs}",
+                hint="prepare the data in the same way",
+            )
