@@ -19,7 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
+from cxrtool import files
 from cxrtool.errors import InputError, UsageError
+
+
+SHARED = "Rows and labels"  # heading in --help of the options that a Config inherits
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class Option:
         max: Largest allowed number.
         result: False for what does not change the result (workers, device): it is recorded as
             provenance and left out of the fingerprint.
+        file: The value may name a file; then the file's content enters the fingerprint, not its
+            name.
         short: A one-letter form such as ``-n``.
         metavar: How the value is called in ``--help``.
     """
@@ -42,6 +48,7 @@ class Option:
     min: float | None = None
     max: float | None = None
     result: bool = True
+    file: bool = False
     short: str | None = None
     metavar: str | None = None
 
@@ -317,10 +324,18 @@ def to_record(config: Any) -> dict[str, Any]:
 def result_options(config: Any) -> dict[str, Any]:
     """The options that change the result: what enters the fingerprint beside the inputs."""
     return {
-        field.name: _plain(getattr(config, field.name), absolute=False)
+        field.name: _by_content(field, _plain(getattr(config, field.name), absolute=False))
         for field in fields_of(type(config))
         if field.role is None and (isinstance(field.meta, Argument) or field.meta.result)
     }
+
+
+def _by_content(field: Field, value: Any) -> Any:
+    if isinstance(field.meta, Option) and field.meta.file and isinstance(value, str):
+        path = Path(value)
+        if path.is_file():
+            return f"{path.suffix} file {files.sha256_file(path)[:16]}"
+    return value
 
 
 def input_paths(config: Any) -> list[tuple[str, Path]]:
@@ -353,7 +368,7 @@ def typer_parameters(config: type) -> list[inspect.Parameter]:
     """
     import typer
 
-    positional, options = [], []
+    positional, options, shared = [], [], []
     for field in fields_of(config):
         base: Any = field.kind
         meta = field.meta
@@ -367,6 +382,7 @@ def typer_parameters(config: type) -> list[inspect.Parameter]:
             )
             positional.append(_parameter(field.name, hint | None, info))
             continue
+        own = field.name in config.__annotations__
         names = [f"{field.flag}/--no-{field.flag[2:]}" if field.kind is bool else field.flag]
         if meta.short is not None:
             names.insert(0, meta.short)
@@ -375,9 +391,10 @@ def typer_parameters(config: type) -> list[inspect.Parameter]:
             help=meta.help,
             metavar=_metavar(field, meta),
             show_default=_shown_default(field),
+            rich_help_panel=None if own else SHARED,
         )
-        options.append(_parameter(field.name, hint | None, info))
-    return positional + options
+        (options if own else shared).append(_parameter(field.name, hint | None, info))
+    return positional + options + shared
 
 
 def _metavar(field: Field, meta: Option) -> str | None:

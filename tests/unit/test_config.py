@@ -69,11 +69,21 @@ def test_single_values_become_tuples() -> None:
 
 def test_fingerprint_leaves_provenance_and_inputs_out() -> None:
     options = configs.result_options(build(workers=3, extra=["b.txt"]))
-    assert set(options) == {"scale", "rate", "mode", "tags", "share", "flip"}
+    assert set(options) == {"scale", "rate", "mode", "tags", "share", "flip", "rules"}
     assert configs.input_paths(build(extra=["b.txt"])) == [
         ("source", Path("a.txt")),
         ("extra", Path("b.txt")),
     ]
+
+
+def test_an_option_that_names_a_file_counts_by_content(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.toml"
+    rules.write_text("a = 1\n")
+    before = configs.result_options(build(rules=str(rules)))["rules"]
+    assert before != str(rules)
+    rules.write_text("a = 2\n")
+    assert configs.result_options(build(rules=str(rules)))["rules"] != before
+    assert configs.result_options(build(rules="plain"))["rules"] == "plain"
 
 
 def test_toml_section(tmp_path: Path) -> None:

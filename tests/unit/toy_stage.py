@@ -29,6 +29,7 @@ class Config:
     mode: Annotated[str, Option("Way.", choices=("sum", "max"))] = "sum"
     tags: Annotated[tuple[str, ...], Option("Tags.")] = ()
     share: Annotated[str | None, Option("A share, as text.")] = None
+    rules: Annotated[str | None, Option("A name or a file.", file=True)] = None
     flip: Annotated[bool, Option("Negate.")] = False
     workers: Annotated[int, Option("Processes.", result=False)] = 0
     stop_after: Annotated[int, Option("Raise SIGTERM after n numbers.", result=False)] = 0
