@@ -22,7 +22,6 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from cxrtool import files
 from cxrtool.errors import InputError, UsageError
 
-
 SHARED = "Rows and labels"  # heading in --help of the options that a Config inherits
 
 
@@ -368,7 +367,9 @@ def typer_parameters(config: type) -> list[inspect.Parameter]:
     """
     import typer
 
-    positional, options, shared = [], [], []
+    positional: list[inspect.Parameter] = []
+    options: list[inspect.Parameter] = []
+    shared: list[inspect.Parameter] = []
     for field in fields_of(config):
         base: Any = field.kind
         meta = field.meta
