@@ -1,8 +1,8 @@
 """Bones of a frontal view: ribs, clavicles, spine, scapulae, humeral heads.
 
-In: the state of the drawing. Out: attenuation, float32 [H, W]. Ribs are a phase field: the height of
-a pixel, corrected by the curve of the ribs, divided by their pitch; its distance to the nearest whole
-number is the distance to the nearest rib. One pass draws all of them, at any resolution.
+In: the state of the drawing. Out: attenuation, float32 [H, W]. Ribs are a phase field: the height
+of a pixel, corrected by the curve of the ribs, divided by their pitch; its distance to the nearest
+whole number is the distance to the nearest rib. One pass draws all of them, at any resolution.
 """
 
 from __future__ import annotations
@@ -56,7 +56,6 @@ def _tube(d: Floats, half: float, soft: float) -> Floats:
 
 
 def _posterior_ribs(params: PhantomParams, field: Field) -> Floats:
-    a = params.anatomy
     shape = field.shape
     share = rib_share(field)
     at = share * (599 / 1.2)
@@ -69,7 +68,7 @@ def _posterior_ribs(params: PhantomParams, field: Field) -> Floats:
     # Vertical to perpendicular distance by the slope of the arc.
     slope = tilt * shape.rib_pitch / np.maximum(field.outer, 5.0)
     d = (phase - k) * shape.rib_pitch / np.sqrt(1 + slope * slope)
-    half = 0.56
+    half = 0.62
     soft = max(0.22, 1.2 * field.frame.px / half)
     rib = _tube(d, half, soft)
     inside = (k >= 0) & (k < RIBS + 1)
@@ -78,7 +77,7 @@ def _posterior_ribs(params: PhantomParams, field: Field) -> Floats:
     # Seen tangentially at the wall, a rib is longer along the ray.
     path = 0.80 + 0.75 * np.clip(share - 0.72, 0, 0.3) / 0.28
     fade = np.clip((field.shape.dome_left + 4.0 - field.y) / 6.0, 0.25, 1)
-    return (0.155 * rib * inside * reach * start * path * fade).astype(np.float32)
+    return (0.185 * rib * inside * reach * start * path * fade).astype(np.float32)
 
 
 def _fracture_steps(
@@ -101,7 +100,7 @@ def _anterior_ribs(params: PhantomParams, field: Field) -> Floats:
     shape = field.shape
     share = rib_share(field)
     s = np.clip(1 - share, 0, 1)
-    drop = 2.25 + 2.9 * s**0.85
+    drop = 2.05 + 3.0 * s**0.9
     pitch = shape.rib_pitch * 1.06
     phase = (field.y - shape.rib_y) / pitch - drop
     k = np.round(phase)
@@ -113,7 +112,7 @@ def _anterior_ribs(params: PhantomParams, field: Field) -> Floats:
     inside = (k >= -1) & (k < 6)
     reach = np.clip((field.outer + 0.2 - field.ax) / 0.35 + 0.5, 0, 1)
     end = np.clip((share - 0.40) / 0.14, 0, 1)
-    return (0.075 * rib * inside * reach * end).astype(np.float32)
+    return (0.062 * rib * inside * reach * end).astype(np.float32)
 
 
 def _clavicles(field: Field) -> Floats:
@@ -128,7 +127,7 @@ def _clavicles(field: Field) -> Floats:
     d = (field.frame.y - line) / width
     ends = np.abs(field.frame.x)
     gate = np.clip((ends - 1.5) / 0.5, 0, 1) * np.clip((16.6 - ends) / 0.6, 0, 1)
-    return (0.25 * _tube(d * 0.93, 0.93, 0.25) * gate).astype(np.float32)
+    return (0.30 * _tube(d * 0.93, 0.93, 0.25) * gate).astype(np.float32)
 
 
 def _spine(params: PhantomParams, field: Field) -> Floats:
@@ -139,16 +138,15 @@ def _spine(params: PhantomParams, field: Field) -> Floats:
     f = phase - np.floor(phase)
     half = 1.55 + 0.018 * (np.clip(y, -20, 20) + 16)
     r = np.abs(x) / half
-    side = np.clip((1 - r) / 0.10 + 0.5, 0, 1)
+    side = np.clip((1.1 - r) / 0.35 + 0.5, 0, 1)
     plate = np.exp(-(((f - 0.08) / 0.055) ** 2)) + np.exp(-(((f - 0.80) / 0.055) ** 2))
     disc = np.clip((np.abs(f - 0.94) - 0.09) / 0.05 + 0.5, 0, 1)
-    disc = np.maximum(disc, np.clip((0.10 - f) / 0.05, 0, 0))
-    body = side * (0.20 * disc + 0.09 * plate + 0.16)
-    body += 0.09 * np.exp(-(((r - 0.93) / 0.09) ** 2)) * disc
+    body = side * (0.085 * disc + 0.045 * plate + 0.12)
+    body += 0.055 * np.exp(-(((r - 0.93) / 0.10) ** 2)) * disc
     pedicle = ((r - 0.68) / 0.17) ** 2 + ((f - 0.30) / 0.17) ** 2
-    body += 0.12 * np.exp(-(pedicle**2))
+    body += 0.075 * np.exp(-(pedicle**2))
     process = (x / 0.32) ** 2 + ((f - 0.62) / 0.24) ** 2
-    body += 0.11 * np.exp(-(process**2))
+    body += 0.07 * np.exp(-(process**2))
     return body.astype(np.float32)
 
 

@@ -1,9 +1,9 @@
 """From attenuation to an 8-bit picture: scatter, blur, quantum noise, window, collimator, marker.
 
 In: attenuation [H, W] and an `Acquisition`. Out: uint8 [H, W], bright where much was absorbed (as
-radiographs are shown). Counts follow Poisson statistics; scatter is a broad blur of the primary beam
-that veils the dense parts; the display takes the logarithm, evens out low frequencies a little (as
-digital systems do) and applies a window with a soft toe and shoulder.
+radiographs are shown). Counts follow Poisson statistics; scatter is a broad blur of the primary
+beam that veils the dense parts; the display takes the logarithm, evens out low frequencies a little
+(as digital systems do) and applies a window with a soft toe and shoulder.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def _display(level: Floats, params: PhantomParams) -> Floats:
     q = params.acquisition
     v = (level - 0.5) * np.float32(q.contrast) + np.float32(0.5 + q.brightness)
     # A film curve: straight in the middle, with toe and shoulder.
-    gray = 1 / (1 + np.exp(-3.3 * (v - np.float32(0.47))))
-    return 255 * gray ** np.float32(q.gamma)
+    gray = 1 / (1 + np.exp(-3.3 * (v - np.float32(0.39))))
+    return 255 * np.clip((gray - 0.07) / 0.93, 0, 1) ** np.float32(q.gamma)
 
 
 def broad(image: Floats, frame: Frame, sigma_cm: float) -> Floats:
@@ -130,7 +130,7 @@ def marker(params: PhantomParams, frame: Frame) -> Floats:
     y0 = (max(0.05, top + 0.03) - 0.5) * q.fov
     width, height = 0.022 * q.fov, 0.036 * q.fov
     if q.marker == "L":
-        paths = [[(0, 0), (0, 1), (1, 1)]]
+        paths: list[list[tuple[float, float]]] = [[(0, 0), (0, 1), (1, 1)]]
     else:
         paths = [
             [(0, 1), (0, 0), (0.8, 0.02), (1, 0.25), (0.8, 0.5), (0, 0.5)],

@@ -43,8 +43,8 @@ def _endotracheal(
 ) -> None:
     tip = -6.4 + d.dy
     path = curve([(-0.2 + 0.2 * d.dx, -24), (-0.1, -17), (-0.35, -11), (-0.4, tip)], 40)
-    for off, peak in ((-0.42, 0.17), (0.42, 0.17), (0.1, 0.34)):
-        strokes.line(path + [off, 0], 0.09, peak)
+    for off, peak in ((-0.42, 0.26), (0.42, 0.26), (0.1, 0.50)):
+        strokes.line(path + np.array([off, 0.0]), 0.09, peak)
 
 
 def _central_line(
@@ -56,7 +56,7 @@ def _central_line(
         corners = [(-5.5 + d.dx, -24), (-4.6, -17), (-3.2, -12), (-2.3, -8), (-2.2, -4.5), tip]
     else:
         corners = [(6 + d.dx, -24), (4.6, -17), (3.2, -12), (0.5, -9), (-1.6, -6.5), tip]
-    strokes.line(curve(corners, 50), 0.13, 0.36)
+    strokes.line(curve(corners, 50), 0.15, 0.62)
 
 
 def _picc(params: PhantomParams, field: Field, strokes: Strokes, d: Device, total: Floats) -> None:
@@ -70,7 +70,7 @@ def _picc(params: PhantomParams, field: Field, strokes: Strokes, d: Device, tota
         (-1.9 if s < 0 else 1.0, -9.0),
         (-2.1, -2.0 + d.dy),
     ]
-    strokes.line(curve(corners, 60), 0.10, 0.32)
+    strokes.line(curve(corners, 60), 0.14, 0.60)
 
 
 def _port(params: PhantomParams, field: Field, strokes: Strokes, d: Device, total: Floats) -> None:
@@ -115,8 +115,8 @@ def _nasogastric(
         (6.8 + d.dx, floor + 5.2),
     ]
     path = curve(corners, 70)
-    strokes.line(path, 0.14, 0.34)
-    strokes.line(path[-14:], 0.17, 0.25)
+    strokes.line(path, 0.15, 0.48)
+    strokes.line(path[-14:], 0.18, 0.35)
 
 
 def _chest_tube(
@@ -132,8 +132,8 @@ def _chest_tube(
         (s * (0.46 * w + d.dx), -9.8),
     ]
     path = curve(corners, 60)
-    strokes.line(path, 0.40, 0.13)
-    strokes.line(path, 0.09, 0.38)
+    strokes.line(path, 0.40, 0.18)
+    strokes.line(path, 0.09, 0.50)
 
 
 def _sternotomy(
@@ -144,8 +144,8 @@ def _sternotomy(
         x = 0.25 * d.dx * (-1) ** i
         loop = circle(x, y, 0.62, 20) * [1.0, 1.0]
         loop[:, 1] = y + (loop[:, 1] - y) * 0.62
-        strokes.line(loop, 0.075, 0.75, closed=True)
-        strokes.line(np.array([[x + 0.4, y + 0.2], [x + 0.9, y + 0.55]]), 0.075, 0.75)
+        strokes.line(loop, 0.12, 1.10, closed=True)
+        strokes.line(np.array([[x + 0.4, y + 0.2], [x + 0.9, y + 0.55]]), 0.12, 1.10)
 
 
 def _monitor(
@@ -153,15 +153,20 @@ def _monitor(
 ) -> None:
     w = params.anatomy.half_width
     spots = [(-0.80 * w, -9.5), (0.80 * w, -9.0), (0.86 * w, 6.5 + d.dy), (-0.84 * w, 7.0)]
-    hub = (0.2 * w + d.dx, 16.0)
+    # The wires leave the field below, gathered somewhere beside the patient.
+    out = 0.55 * w * np.sin(5.0 * d.dx + 3.0 * d.dy)
     for i, (x, y) in enumerate(spots):
-        x, y = x + 0.5 * d.dx, y + 0.4 * d.dy
-        strokes.line(circle(x, y, 0.45, 16), 0.25, 0.60, closed=True)
-        bow = 0.35 * w * (1 if x > 0 else -1)
-        wire = curve(
-            [(x, y), (x + 0.15 * bow, y + 5), (0.5 * x + 0.3 * bow + i, 0.6 * y + 9), hub], 50
-        )
-        strokes.line(wire, 0.065, 0.42)
+        x, y = x + 1.2 * d.dx * (-1) ** i, y + 1.0 * d.dy * (-1) ** (i // 2)
+        strokes.line(circle(x, y, 0.45, 16), 0.30, 0.85, closed=True)
+        sag = 0.25 * w * np.sin(7.0 * d.dy + 1.7 * i)
+        corners = [
+            (x, y),
+            (0.9 * x + 0.3 * sag, y + 4.0),
+            (0.6 * x + 0.3 * out + sag, 0.5 * y + 8.5),
+            (0.2 * x + 0.8 * out, 16.0),
+            (out, 23.0),
+        ]
+        strokes.line(curve(corners, 60), 0.075, 0.60)
 
 
 _DRAW = {

@@ -2,21 +2,23 @@
 
 In: an `Acquisition` and a picture size. Out: for every pixel its place in the patient's plane (cm),
 look-up tables along an axis, smooth seeded noise, and the way back from the patient to fractions of
-the picture. The *document* is the centred square of the picture (what ``prepare --fit crop`` keeps);
-document coordinates run from 0 to 1 in both directions, whatever the resolution.
+the picture. The *document* is the centred square of the picture (what ``prepare --fit crop``
+keeps); document coordinates run from 0 to 1 in both directions, whatever the resolution.
 """
 
 from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cxrtool.data.phantom.params import Acquisition
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]
+"""Values for each pixel, [H, W]: float32 from a `Frame`, sometimes wider after arithmetic."""
 
 SPAN = 36.0
 """Tables and noise cover -SPAN..SPAN cm in both axes."""

@@ -137,24 +137,24 @@ def _lungs(params: PhantomParams, shape: Shape, frame: Frame) -> Field:
         slope = 1 / np.sqrt(1 + np.clip(np.gradient(wall.outer, 72 / 6143), 0, 40) ** 2)
     outer, inner, depth, slopes = frame.along_y(wall.outer, wall.inner, wall.depth, slope)
     centre = np.float32(5.0)
-    u = np.where(
-        ax > centre, (ax - centre) / (outer - centre + 1e-3), (centre - ax) / (centre - inner)
-    )
-    u = np.clip(np.where(outer > centre, u, 1), 0, 1)
+    above = outer > centre + 0.02
+    lateral = (ax - centre) / np.where(above, outer - centre, 1)
+    medial = (centre - ax) / np.where(above, centre - inner, 1)
+    u = np.where(above, np.maximum(lateral, medial), 1)
+    u = np.clip(u, 0, 1)
     u *= u
     air = 2 * depth * np.sqrt(1 - u * u)
     # Diaphragm: a dome that cuts the lung, with a wedge of lung behind it.
     (dome,) = frame.along_x(shape.dome)
     below = y - dome
     wedge = np.clip(1 - below / 6.0, 0, 1)
-    air *= np.where(below < 0, 1.0, 0.20 * wedge * wedge) + 0.55 * frame.ramp(
-        -below, 0.5
-    ) * np.float32(0.0)
+    air *= 0.17 * wedge * wedge + (1 - 0.17 * wedge * wedge) * frame.ramp(-below, 0.3)
     hl, hr, hd, ml, mr = frame.along_y(
         shape.heart_left, shape.heart_right, shape.heart_depth, shape.med_left, shape.med_right
     )
     sx = x - np.float32(shape.shift)
-    air = _cut(air, sx, ml, mr, np.float32(26.0))
+    # Above the heart the mediastinum fills the chest; behind it only spine and aorta remain.
+    air = _cut(air, sx, ml, mr, 3.0 + 23.0 * np.clip((-1.0 - y) / 4.5, 0, 1))
     air = _cut(air, sx, hl, hr, hd)
     base = air.copy()
     extra = _mediastinal_detail(params, shape, frame, sx, y)
@@ -189,7 +189,7 @@ def _mediastinal_detail(
     right = np.clip((x + bend + 0.62 * down + 0.35) / 0.75, -1, 1)
     left = np.clip((x + bend - 0.95 * down - 0.35) / 0.65, -1, 1)
     bronchi = 0.75 * fade * (np.sqrt(1 - right * right) + np.sqrt(1 - left * left))
-    extra = -MU_SOFT * 0.9 * (trachea + np.minimum(bronchi, 0.9))
+    extra = -MU_SOFT * 1.15 * (trachea + np.minimum(bronchi, 0.9))
     # The descending aorta and the knob are denser than the rest of the mediastinum.
     (edge,) = frame.along_y(shape.med_left)
     aorta = (
@@ -198,7 +198,7 @@ def _mediastinal_detail(
     extra += 0.10 * aorta
     for sign, hx, hy in ((-1.0, 3.6, 0.5), (1.0, 3.7, -0.7)):
         r2 = ((sign * x - hx) / 1.9) ** 2 + ((y - shape.hilum_y - hy) / 2.5) ** 2
-        extra += 0.15 * a.vessels * np.exp(-(r2**1.2))
+        extra += 0.20 * a.vessels * np.exp(-(r2**1.2))
     return extra
 
 
@@ -236,7 +236,7 @@ def _vessels(params: PhantomParams, field: Field) -> Floats:
     )
     boost = a.vessels * (1 + 0.9 * f.edema)
     # Attenuation times area of a piece of a cylinder: pi r^2 times its length.
-    mass = boost * 1.35 * (MU_SOFT - MU_LUNG) * np.pi * r**2 * (0.42 / n)
+    mass = boost * 2.5 * (MU_SOFT - MU_LUNG) * np.pi * r**2 * (0.42 / n)
     points = np.stack([x, y], 1)
     strokes = Strokes(frame)
     for low, high, sigma in (
@@ -249,5 +249,5 @@ def _vessels(params: PhantomParams, field: Field) -> Floats:
         if pick.any():
             strokes.dots(points[pick], sigma * (1 + 0.35 * f.edema), mass[pick])
     fine = 0.6 * frame.noise(a.seed + 3, 0.45) + 0.5 * frame.noise(a.seed + 5, 1.1)
-    texture = (0.010 + 0.012 * f.edema) * fine * a.vessels
+    texture = (0.016 + 0.014 * f.edema) * fine * a.vessels
     return field.vessel * (strokes.draw() + texture)

@@ -1,13 +1,13 @@
 """What a phantom radiograph is made of: plain numbers, no pixels.
 
 In: nothing. Out: frozen dataclasses that describe one image completely (anatomy of the patient,
-findings of the study, acquisition of the exposure). Everything that draws, measures or reports reads
-these and nothing else, so that changing one number changes one thing.
+findings of the study, acquisition of the exposure). Everything that draws, measures or reports
+reads these and nothing else, so that changing one number changes one thing.
 
 Lengths are centimetres in the plane of the patient. The frontal plane has its origin in the midline
-at mid-thorax, x to the right of the picture (the patient's left), y downwards. The lateral plane has
-x from front (left of the picture) to back. ``side`` is the patient's: ``"left"`` is drawn on the
-right of a frontal picture.
+at mid-thorax, x to the right of the picture (the patient's left), y downwards. The lateral plane
+has x from front (left of the picture) to back. ``side`` is the patient's: ``"left"`` is drawn on
+the right of a frontal picture.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Findings in the lungs and pleura of a frontal view.
 
-In: `PhantomParams` and the state of the drawing. Out: the thickness of air along the rays is reduced
-(fluid, filled air spaces, collapse) or freed of vessels (pneumothorax), thin lines are added. Heart
-and mediastinum are findings of shape and live in `shape`; broken ribs live in `bones`.
+In: `PhantomParams` and the state of the drawing. Out: the thickness of air along the rays is
+reduced (fluid, filled air spaces, collapse) or freed of vessels (pneumothorax), thin lines are
+added. Heart and mediastinum are findings of shape and live in `shape`; broken ribs live in `bones`.
 """
 
 from __future__ import annotations
@@ -34,8 +34,10 @@ def draw(params: PhantomParams, field: Field) -> None:
         c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
         dx, dy = field.frame.x - np.float32(centre[0]), field.y - np.float32(centre[1])
         along, across = c * dx + s * dy, c * dy - s * dx - 0.012 * dx * dx
-        plate = field.frame.ramp(0.5 * band.thickness - np.abs(across), 0.35)
-        plate *= np.clip((0.5 * band.length - np.abs(along)) / 1.2 + 0.5, 0, 1)
+        # A lens seen edge-on: thick in the middle, thin at both ends.
+        r = np.clip(np.abs(along) / np.float32(0.5 * band.length), 0, 1)
+        width = np.maximum(band.thickness * np.sqrt(1 - r * r), 0.6 * field.frame.px)
+        plate = np.exp(-((across / (0.62 * width)) ** 2)) * np.clip((1 - r) / 0.2, 0, 1)
         field.air *= 1 - np.float32(band.density) * plate
         # Crowded, less aerated lung around the plate.
         haze = np.exp(-((across / 2.2) ** 2) - (along / (0.6 * band.length)) ** 2)
@@ -52,17 +54,20 @@ def draw(params: PhantomParams, field: Field) -> None:
         d = field.wall_distance()
         length = field.shape.angle_of(patch.side) - field.shape.top_y
         v = (field.y - field.shape.top_y) / np.float32(length)
-        mask = field.frame.ramp(patch.thickness - d, 0.35) * _side(field, patch.side)
+        mask = field.frame.ramp(patch.thickness - d, 0.35) * field.frame.ramp(d, 0.2)
+        mask *= _side(field, patch.side)
         mask *= np.clip((v - patch.v0) / 0.06, 0, 1) * np.clip((patch.v1 - v) / 0.06, 0, 1)
         field.air *= 1 - np.float32(0.62) * mask
         if patch.calcified:
             field.extra += np.float32(0.22) * mask * (field.frame.noise(77, 0.8) > -0.2)
-    for side, width in (("left", f.pneumothorax_left), ("right", f.pneumothorax_right)):
-        if width > 0:
-            _pneumothorax(params, field, side, width, lines)
-    for side, depth in (("left", f.effusion_left), ("right", f.effusion_right)):
-        if depth > 0:
-            _effusion(params, field, side, depth)
+    if f.pneumothorax_left > 0:
+        _pneumothorax(params, field, "left", f.pneumothorax_left, lines)
+    if f.pneumothorax_right > 0:
+        _pneumothorax(params, field, "right", f.pneumothorax_right, lines)
+    if f.effusion_left > 0:
+        _effusion(params, field, "left", f.effusion_left)
+    if f.effusion_right > 0:
+        _effusion(params, field, "right", f.effusion_right)
     field.vessel = np.minimum(field.vessel, np.clip(field.air / 6.0, 0, 1))
     field.extra += lines.draw()
 
@@ -81,20 +86,20 @@ def effusion_surface(ax: Floats, outer: Floats, level: float, depth: float) -> F
         depth: Depth of the fluid at the wall, cm.
     """
     share = np.clip(ax / outer, 0, 1)
-    climb = min(0.45, 2.2 / (depth + 1.0))
-    return level - depth * ((1 - climb) + climb * share**3.0)
+    climb = min(0.5 * depth, 3.2)
+    return level - depth + climb * (1 - share**3.5)
 
 
 def _effusion(params: PhantomParams, field: Field, side: Side, depth: float) -> None:
     level = field.shape.angle_of(side)
     outer = np.maximum(field.outer, 4.0)
     surface = effusion_surface(field.ax, outer, level, depth)
-    soft = 1.0 if params.view == "PA" else 1.8
+    soft = 1.2 if params.view == "PA" else 1.8
     fluid = field.frame.ramp(field.y - surface, soft) * _side(field, side)
     field.air *= 1 - np.float32(0.97) * fluid
     # A thin layer tracks up behind the lung: haze that fades upwards.
-    veil = np.exp(-np.clip(surface - field.y, 0, None) / np.float32(0.9 + 0.16 * depth))
-    strength = 0.22 if params.view == "PA" else 0.34
+    veil = np.exp(-np.clip(surface - field.y, 0, None) / np.float32(1.1 + 0.16 * depth))
+    strength = 0.30 if params.view == "PA" else 0.40
     field.air *= 1 - np.float32(strength) * veil * _side(field, side)
 
 
@@ -106,8 +111,8 @@ def _opacity(opacity: Opacity, field: Field) -> None:
     cloud = 0.75 * field.frame.noise(opacity.seed, 2.4) + 0.45 * field.frame.noise(
         opacity.seed + 1, 1.0
     )
-    q = dx * dx + dy * dy + np.float32(0.16 + 0.45 * opacity.patchy) * cloud
-    mask = np.clip((1.25 - q) / 0.9, 0, 1)
+    q = dx * dx + dy * dy + np.float32(0.14 + 0.30 * opacity.patchy) * cloud
+    mask = np.clip((1.55 - q) / 1.5, 0, 1)
     mask *= mask * (3 - 2 * mask)
     if opacity.lobe in ("right upper lobe", "right middle lobe"):
         # The minor fissure is a sharp, slightly arched border.
@@ -115,10 +120,17 @@ def _opacity(opacity: Opacity, field: Field) -> None:
         sign = 1.0 if opacity.lobe == "right upper lobe" else -1.0
         mask *= field.frame.ramp(sign * (fissure - field.y), 0.35)
     mask *= _side(field, opacity.side)
-    # Air bronchograms: air in the branching bronchi stays.
-    streak = np.clip(np.abs(field.frame.noise(opacity.seed + 2, 1.3)) / 0.28, 0, 1)
-    filled = np.float32(opacity.density) * mask * (0.80 + 0.20 * streak)
-    field.air *= 1 - filled
+    # Air bronchograms: air in the branching bronchi, which fan out from the hilum, stays.
+    hilum = np.array([np.sign(centre[0]) * 3.4, field.shape.hilum_y])
+    away = centre - hilum
+    fan = Strokes(field.frame)
+    for turn in (-0.45, -0.2, 0.05, 0.3):
+        c, s = np.cos(turn), np.sin(turn)
+        tip = hilum + 1.15 * np.array([c * away[0] - s * away[1], s * away[0] + c * away[1]])
+        bow = hilum + 0.6 * (0.7 * away + 0.3 * (tip - hilum))
+        fan.line(curve([tuple(hilum), tuple(bow), tuple(tip)], 20), 0.12, np.linspace(1, 0.4, 20))
+    bronchi = np.clip(fan.draw(), 0, 1)
+    field.air *= 1 - np.float32(opacity.density) * mask * (1 - 0.35 * bronchi)
 
 
 def _edema(params: PhantomParams, field: Field, lines: Strokes) -> None:

@@ -1,10 +1,10 @@
 """Who comes to the department: patients, studies, findings, views.
 
-In: a seed and the number of a patient. Out: a `Patient`. Every patient has his own random stream, so
-patient i of seed s is the same whatever is asked for beside him. Findings are drawn from a small
-causal story (age -> heart disease and infection -> edema, effusion, devices, AP at the bedside), with
-rates near the label table of CheXpert (Irvin et al., AAAI 2019): 10-25 % No Finding, lesion and
-fracture rare, pleural disease rarest.
+In: a seed and the number of a patient. Out: a `Patient`. Every patient has his own random stream,
+so patient i of seed s is the same whatever is asked for beside him. Findings are drawn from a small
+causal story (age -> heart disease and infection -> edema, effusion, devices, AP at the bedside),
+with rates near the label table of CheXpert (Irvin et al., AAAI 2019): 10-25 % No Finding, lesion
+and fracture rare, pleural disease rarest.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 In: `Findings`, the states to be stated, the visit before. Out: a text with the sections INDICATION,
 COMPARISON, FINDINGS and IMPRESSION. Every stated label has its sentence and nothing else is stated:
-positives with severity, side and change, doubts ("possible", "cannot be excluded", "may represent"),
-negatives alone or joined ("No pleural effusion or pneumothorax."). The sentences are data
-(``phrases.toml``), written for this project.
+positives with severity, side and change, doubts ("possible", "cannot be excluded", "may
+represent"), negatives alone or joined ("No pleural effusion or pneumothorax."). The sentences are
+data (``phrases.toml``), written for this project.
 """
 
 from __future__ import annotations
@@ -178,8 +178,7 @@ class _Writer:
             self.rng.shuffle(nouns)
             start = _pick(self.rng, ["No ", "There is no ", "No evidence of "])
             sentences.append(start + ", ".join(nouns[:-1]) + " or " + nouns[-1] + ".")
-        for name in names:
-            sentences.append(_pick(self.rng, self.book[name]["negative"]))
+        sentences += [_pick(self.rng, self.book[name]["negative"]) for name in names]
         if self.labels["Support Devices"] == "0":
             sentences.append(_pick(self.rng, self.book["Support Devices"]["negative"]))
         return sentences
@@ -261,7 +260,7 @@ def _effusions(f: Findings) -> list[dict[str, Any]]:
     side = "left" if f.effusion_left >= f.effusion_right else "right"
     other = "right" if side == "left" else "left"
     amount = _grade(
-        max(f.effusion_left, f.effusion_right), (4.5, 8.0), ("small", "moderate", "large")
+        max(f.effusion_left, f.effusion_right), (5.5, 9.0), ("small", "moderate", "large")
     )
     both = min(f.effusion_left, f.effusion_right) > 0
     return [{"side": side, "other": other, "amount": amount, "both": both}]

@@ -129,8 +129,8 @@ def _effusions(rng: np.random.Generator, c: Condition, edema: float) -> tuple[fl
     if rng.random() > chance:
         return 0.0, 0.0
     both = rng.random() < (0.55 if edema > 0 else 0.25)
-    main = float(2.3 + rng.gamma(1.7, 1.7))
-    other = float(min(2.0 + rng.gamma(1.4, 1.2), 8.0)) if both else 0.0
+    main = float(3.4 + rng.gamma(1.7, 1.7))
+    other = float(min(3.2 + rng.gamma(1.4, 1.2), 8.0)) if both else 0.0
     main = min(main, 13.0)
     return (main, other) if rng.random() < 0.48 else (other, main)
 
@@ -148,9 +148,9 @@ def _bands(rng: np.random.Generator, c: Condition, left: float, right: float) ->
             v=float(np.clip(0.60 + 0.12 * i + 0.05 * rng.standard_normal(), 0.5, 0.92)),
             z=float(rng.uniform(0.35, 0.75)),
             length=float(rng.uniform(4.5, 9.0)),
-            thickness=float(rng.uniform(0.45, 1.0)),
+            thickness=float(rng.uniform(0.35, 0.8)),
             angle=float((1 if side == "right" else -1) * rng.uniform(-4, 22)),
-            density=float(rng.uniform(0.35, 0.65)),
+            density=float(rng.uniform(0.40, 0.70)),
         )
         for i, side in enumerate(sides)
     )
@@ -161,8 +161,8 @@ def _opacities(rng: np.random.Generator, c: Condition) -> tuple[Opacity, ...]:
     names = list(LOBES)
     weights = np.array([0.16, 0.12, 0.27, 0.12, 0.08, 0.25])
     if c.infected and rng.random() < 0.26:
-        for name in rng.choice(names, size=int(rng.integers(1, 3)), replace=False, p=weights):
-            found.append(_patch(rng, str(name), "Pneumonia"))
+        chosen = rng.choice(names, size=int(rng.integers(1, 3)), replace=False, p=weights)
+        found += [_patch(rng, str(name), "Pneumonia") for name in chosen]
     if rng.random() < 0.03 + 0.22 * c.infected + 0.03 * c.bedside:
         name = str(rng.choice(names, p=weights))
         if all(o.lobe != name for o in found):

@@ -1,15 +1,17 @@
 """The outlines of a frontal chest as functions of one coordinate.
 
 In: `PhantomParams`. Out: `Shape`, a bundle of tables on `frame.TABLE` (cm against cm): walls of the
-lung cavity, domes of the diaphragm, edges of heart and mediastinum, body outline. The renderer looks
-pixels up in these tables and the ground truth is read from the same tables, so they cannot disagree.
-The proportions follow radiographic anatomy (heart one third to the right of the midline, right dome
-1 to 1.5 cm higher, ten posterior ribs above it at full inspiration), written down by hand.
+lung cavity, domes of the diaphragm, edges of heart and mediastinum, body outline. The renderer
+looks pixels up in these tables and the ground truth is read from the same tables, so they cannot
+disagree. The proportions follow radiographic anatomy (heart one third to the right of the midline,
+right dome 1 to 1.5 cm higher, ten posterior ribs above it at full inspiration), written down by
+hand.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +19,11 @@ from numpy.typing import NDArray
 from cxrtool.data.phantom.frame import TABLE
 from cxrtool.data.phantom.params import PhantomParams, Side
 
-Table = NDArray[np.float64]
+Table = NDArray[Any]
 
 APEX_X = 5.0
 """Distance of the top of a lung from the midline, cm."""
-ANGLE_DEPTH = 4.3
+ANGLE_DEPTH = 5.2
 """How far the costophrenic angle lies below its dome, cm."""
 
 
@@ -74,11 +76,11 @@ class Shape:
 
     def outer_at(self, y: float | Table) -> Table:
         """Half-width of the lung cavity at height y."""
-        return np.interp(y, TABLE, self.wall.outer)
+        return np.asarray(np.interp(y, TABLE, self.wall.outer))
 
     def midline_at(self, y: float | Table) -> Table:
         """x of the midline at height y."""
-        return np.interp(y, TABLE, self.midline)
+        return np.asarray(np.interp(y, TABLE, self.midline))
 
     def dome_of(self, side: Side) -> float:
         """Height of the dome of one side."""
@@ -104,7 +106,7 @@ class Shape:
 def rib_drop(share: Table) -> Table:
     """Drop of a posterior rib in pitches at a share (0 spine, 1 wall) of the way outwards."""
     s = np.clip(share, 0.0, 1.15)
-    return -0.30 * np.sin(np.pi * np.minimum(s / 0.55, 1.0)) + 2.25 * s**2.3
+    return -0.25 * np.sin(np.pi * np.minimum(s / 0.55, 1.0)) + 0.45 * s + 1.75 * s**3.6
 
 
 def frontal_shape(params: PhantomParams) -> Shape:
@@ -150,8 +152,8 @@ def frontal_shape(params: PhantomParams) -> Shape:
         top_y=a.apex_y,
         dome_right=dome_right,
         dome_left=dome_left,
-        angle_right=dome_right + ANGLE_DEPTH * 0.86,
-        angle_left=dome_left + ANGLE_DEPTH * 0.86,
+        angle_right=dome_right + ANGLE_DEPTH * 0.74,
+        angle_left=dome_left + ANGLE_DEPTH * 0.74,
         rib_pitch=a.rib_pitch,
         rib_y=a.rib_y,
         shift=shift,
@@ -168,9 +170,9 @@ def cavity(half_width: float, apex_y: float, half_depth: float) -> Wall:
         half_depth: Half-depth of the trunk, cm.
     """
     y = TABLE
-    rise = 15.5
+    rise = 17.0
     t = np.clip((apex_y + rise - y) / rise, 0.0, 1.0)
-    quarter = (1.0 - t**2.15) ** (1 / 2.15)
+    quarter = (1.0 - t**2.05) ** (1 / 2.05)
     barrel = 1.0 - 0.0011 * np.clip(y - 5.0, 0.0, 12.0) ** 2
     outer = np.where(y < apex_y, 0.0, APEX_X + (half_width - APEX_X) * quarter) * barrel
     t = np.clip((apex_y + 5.0 - y) / 5.0, 0.0, 1.0)
@@ -184,8 +186,8 @@ def _dome(x: Table, centre: float, half: float, top: float) -> Table:
     t = np.clip(np.abs(x - centre) / half, 0.0, 1.0)
     # Lateral slope to a sharp angle, a flat middle, a gentle fall towards the heart.
     lateral = np.sign(x - centre) == np.sign(centre)
-    fall = np.where(lateral, ANGLE_DEPTH, 1.6)
-    return top + fall * (1.0 - np.sqrt(1.0 - 0.98 * t**2.4)) / (1.0 - np.sqrt(0.02))
+    fall = np.where(lateral, ANGLE_DEPTH, 2.2)
+    return top + fall * (1.0 - np.sqrt(1.0 - 0.98 * t**2.1)) / (1.0 - np.sqrt(0.02))
 
 
 def _heart(params: PhantomParams, dome_left: float) -> tuple[Table, Table, Table]:
@@ -207,7 +209,7 @@ def _heart(params: PhantomParams, dome_left: float) -> tuple[Table, Table, Table
     right = np.where(t < 0.62, 0.35 + 0.65 * rise**1.2, fall)
     gate = np.clip((t + 0.12) / 0.18, 0, 1)
     gate = gate * gate * (3 - 2 * gate)
-    depth = (6.5 + 0.30 * width) * np.sqrt(np.clip(1 - ((t - 0.58) / 0.82) ** 2, 0, 1)) * gate
+    depth = (7.3 + 0.33 * width) * np.sqrt(np.clip(1 - ((t - 0.58) / 0.82) ** 2, 0, 1)) * gate
     inside = (t > -0.12) & (t < 1.27)
     left = np.where(inside, left * gate, 0.0)
     right = np.where(inside, right * gate, 0.0)
@@ -223,8 +225,8 @@ def _mediastinum(params: PhantomParams, dome_left: float) -> tuple[Table, Table]
     a, f = params.anatomy, params.findings
     y = TABLE
     wide = f.mediastinal_widening
-    neck = 0.9 * np.exp(-(((y - a.apex_y + 0.5) / 3.0) ** 2))
-    upper = np.exp(-(np.clip(np.abs(y + 7.5) - 2.6, 0, None) ** 2) / 6.0)
+    neck = 1.7 * np.exp(-(((y - a.apex_y + 0.8) / 2.3) ** 2))
+    upper = np.exp(-(np.clip(np.abs(y + 7.5) - 2.2, 0, None) ** 2) / 9.0)
     knob = (a.knob - a.mediastinum) * np.exp(-(((y + 7.4) / 1.75) ** 2))
     trunk = 0.75 * np.exp(-(((y + 3.6) / 1.6) ** 2))
     taper = 0.35 / (1 + np.exp(-(y - dome_left + 5)))

@@ -78,7 +78,7 @@ def doubt_rates(f: Findings) -> dict[str, float]:
         "Pneumonia": 0.55,
         "Atelectasis": 0.35,
         "Pneumothorax": 0.20 if air < 1.3 else 0.03,
-        "Pleural Effusion": 0.22 if fluid < 3.2 else 0.03,
+        "Pleural Effusion": 0.16 if fluid < 4.2 else 0.03,
         "Pleural Other": 0.30,
         "Fracture": 0.08,
         "Support Devices": 0.0,
@@ -108,7 +108,7 @@ def stated_labels(f: Findings, rng: np.random.Generator) -> tuple[dict[str, Stat
         else:
             labels[name] = "0" if mention < NEGATED[name] else ""
     alternatives: set[str] = set()
-    # Filled air spaces raise the question of pneumonia, collapse now and then that of consolidation.
+    # Filled air spaces raise the question of pneumonia, collapse does so now and then.
     if truth["Consolidation"] == "1" and truth["Pneumonia"] == "0":
         labels["Pneumonia"] = "-1" if draws["Pneumonia"][0] < 0.45 else ""
     elif truth["Pneumonia"] == "0" and truth["Atelectasis"] == "1":

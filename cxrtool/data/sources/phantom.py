@@ -5,8 +5,8 @@ reached, so that n = 500 is a prefix of n = 1,000; reports and labels as a repor
 them; the geometry of every image as the side table ``truth.csv`` (document fractions, see
 `cxrtool.data.phantom.truth`) with the findings really drawn in columns ``drawn_<label>``.
 
-Pictures are drawn at one native size whatever ``--size`` says (up to that size), as radiographs of an
-archive would be: the pixel keys of the leak guard do not depend on the size that is written.
+Pictures are drawn at one native size whatever ``--size`` says (up to that size), as radiographs of
+an archive would be: the pixel keys of the leak guard do not depend on the size that is written.
 """
 
 from __future__ import annotations
