@@ -10,6 +10,7 @@ the same key; of colour JPEGs only the luma is decoded.
 
 from __future__ import annotations
 
+import functools
 import io
 import warnings
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from cxrtool.errors import InputError
 MAX_PIXELS = 89_478_485
 _BOMB = f"more than {MAX_PIXELS:,} pixels (decompression bomb)"
 #: What Pillow may try. No format that runs another program (EPS) or holds documents.
-_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000", "PPM", "MPO")
+_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000", "PPM")
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -77,7 +78,7 @@ def open_gray(source: Path | bytes | np.ndarray) -> Decoded:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(file or io.BytesIO(source), formats=_FORMATS) as image:  # type: ignore[arg-type]
+            with Image.open(file or io.BytesIO(source), formats=_formats()) as image:  # type: ignore[arg-type]
                 return _to_gray(image, file)
     except Image.DecompressionBombError:
         raise InputError(
@@ -90,6 +91,13 @@ def open_gray(source: Path | bytes | np.ndarray) -> Decoded:
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         # Pillow raises all of these for damaged files, depending on where the damage is.
         raise InputError(f"damaged image: {error}", file=file) from None
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """Those of `_FORMATS` that this Pillow was built with."""
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
 def _to_gray(image: Image.Image, file: Path | None) -> Decoded:

@@ -7,6 +7,7 @@ labels, counts of matched and unmatched images, and the cells where source and r
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -224,12 +225,15 @@ def _keys(table: pd.DataFrame, simplify: bool, with_patient: bool) -> list[objec
     return list(zip(patients, studies, strict=True))
 
 
+_NUMBER = re.compile(r"(?:s|study|cxr)?[-_ ]?(\d+)", re.IGNORECASE)
+
+
 def _simple(study: str) -> str:
-    """A study without folder, ending, and the letters before its number (``s50414267.txt``)."""
+    """A study without folder, ending and the usual prefix of its number (``s50414267.txt``)."""
     name = study.rsplit("/", 1)[-1]
     stem = name.rsplit(".", 1)[0] if name.lower().endswith((".txt", ".xml")) else name
-    digits = stem.lstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-")
-    return digits if digits.isdigit() else stem.casefold()
+    number = _NUMBER.fullmatch(stem)
+    return number[1] if number else stem.casefold()
 
 
 def _refuse_ambiguous(table: pd.DataFrame, reports: pd.DataFrame, found: np.ndarray) -> None:

@@ -110,7 +110,7 @@ def _bytes_of(path: Path) -> bytes:
 def _check_width(text: str, sep: str, width: int, path: Path, records: int) -> None:
     """Find a record that is too short; pandas fills such records up without a word."""
     csv.field_size_limit(1 << 30)
-    for row, fields in enumerate(csv.reader(io.StringIO(text), delimiter=sep), start=1):
+    for row, fields in enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=sep), start=1):
         if row > records + 1:
             return
         if len(fields) != width and fields:
@@ -120,8 +120,12 @@ def _check_width(text: str, sep: str, width: int, path: Path, records: int) -> N
 
 
 def write_table(table: pd.DataFrame) -> str:
-    """The CSV text of a table: UTF-8, ``\\n``, quotes only where needed."""
-    return table.to_csv(index=False, lineterminator="\n")
+    """The CSV text of a table: UTF-8, ``\\n``, quotes where needed; equal tables, equal text."""
+    text = table.to_csv(index=False, lineterminator="\n")
+    if "\r" in text:
+        # pandas leaves a carriage return unquoted, which every reader takes for a line break.
+        text = table.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    return text
 
 
 def require_columns(table: pd.DataFrame, columns: Iterable[str], path: Path) -> None:

@@ -1,0 +1,125 @@
+"""Reports joined by study: what is filled, replaced, kept, and what does not match."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from cxrtool.data.join import join_reports
+from cxrtool.errors import InputError
+
+TABLE = pd.DataFrame(
+    {
+        "patient_id": ["p", "p", "q", "r"],
+        "study_id": ["s1", "s1", "s2", "s9"],
+        "report": ["", "", "mine", ""],
+        "Edema": ["1", "", "0", "1"],
+        "Mass": ["1", "0", "1", "0"],
+    },
+    dtype=str,
+)
+
+
+@pytest.fixture
+def extracted(tmp_path):
+    def make(text: str):
+        folder = tmp_path / "extracted"
+        folder.mkdir(exist_ok=True)
+        (folder / "manifest.csv").write_text(text)
+        return folder
+
+    return make
+
+
+REPORTS = 'study_id,report,Edema,Fracture\ns1,"one, two",-1,1\ns2,two,0,\ns3,three,1,1\n'
+
+
+def join(folder, mode, table=TABLE):
+    return join_reports(table, ("Edema", "Mass"), (True, True), folder, mode)
+
+
+def test_fill(extracted):
+    joined = join(extracted(REPORTS), "fill")
+    assert (joined.matched, joined.unmatched, joined.unused) == (3, 1, 1)
+    assert joined.labels == ("Edema", "Mass", "Fracture")
+    assert joined.table["Edema"].tolist() == ["1", "-1", "0", "1"]
+    assert joined.table["Fracture"].tolist() == ["1", "1", "", ""]
+    assert joined.table["Mass"].tolist() == TABLE["Mass"].tolist()
+    assert joined.table["report"].tolist() == ["one, two", "one, two", "mine", ""]
+    assert joined.covered == (True, True, True)
+
+
+def test_replace_takes_the_report_where_there_is_one(extracted):
+    joined = join(extracted(REPORTS), "replace")
+    assert joined.table["Edema"].tolist() == ["-1", "-1", "0", "1"]
+
+
+def test_keep_joins_texts_alone(extracted):
+    joined = join(extracted(REPORTS), "keep")
+    assert joined.labels == ("Edema", "Mass")
+    assert joined.table["Edema"].tolist() == TABLE["Edema"].tolist()
+    assert joined.table["report"].tolist()[0] == "one, two"
+
+
+@pytest.mark.parametrize("mode", ["fill", "replace", "keep"])
+def test_disagreements_are_tabulated_in_every_mode(extracted, mode):
+    joined = join(extracted(REPORTS), mode)
+    assert joined.compared == {"Edema": 2, "Fracture": 0}
+    assert joined.disagreements.to_dict("records") == [
+        {"row": 0, "study_id": "s1", "label": "Edema", "source": "1", "report": "-1"}
+    ]
+
+
+def test_other_spellings_of_a_label_are_the_same_label(extracted):
+    table = TABLE.rename(columns={"Mass": "Pleural Effusion"})
+    folder = extracted("study_id,Pleural Effusion\ns1,0\n")
+    joined = join_reports(
+        table.rename(columns={"Pleural Effusion": "Effusion"}),
+        ("Edema", "Effusion"),
+        (True, False),
+        folder,
+        "replace",
+    )
+    assert joined.labels == ("Edema", "Effusion")
+    assert joined.table["Effusion"].tolist() == ["0", "0", "1", "0"]
+    assert joined.covered == (True, True)
+
+
+def test_file_names_of_reports_match_study_numbers(extracted):
+    table = TABLE.assign(study_id=["50414267", "50414267", "7", "8"])
+    joined = join(extracted("study_id,Edema\ns50414267,1\ns7,0\n"), "fill", table)
+    assert joined.matched == 3
+
+
+def test_patient_and_study_together_where_both_know_them(extracted):
+    table = TABLE.assign(study_id=["0", "1", "0", "0"])
+    folder = extracted("patient_id,study_id,Edema\np,0,0\nq,0,1\n")
+    joined = join(folder, "replace", table)
+    assert joined.table["Edema"].tolist() == ["0", "", "1", "1"]
+
+
+def test_study_numbers_shared_by_patients_are_refused(extracted):
+    table = TABLE.assign(study_id=["0", "1", "0", "0"])
+    with pytest.raises(InputError, match="study '0' belongs to 3 patients"):
+        join(extracted("study_id,Edema\n0,1\n"), "fill", table)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("study_id,Edema\nx1,1\nx2,0\n", "studies here are like 's1', 's2', 's9', there like 'x1'"),
+        ("study_id,Edema\ns1,1\ns1,0\n", "two reports with different labels"),
+        ("study_id,Edema\ns1,5\n", "'5' is not"),
+        ("uid,Edema\ns1,1\n", "missing"),
+    ],
+)
+def test_unfit_reports(extracted, text, says):
+    with pytest.raises(InputError, match=says):
+        join(extracted(text), "fill")
+
+
+def test_no_manifest_and_no_studies(extracted, tmp_path):
+    with pytest.raises(InputError, match=r"no manifest\.csv"):
+        join(tmp_path, "fill")
+    with pytest.raises(InputError, match="no study ids"):
+        join(extracted(REPORTS), "fill", TABLE.assign(study_id=""))

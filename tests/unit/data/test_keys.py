@@ -1,0 +1,121 @@
+"""The leak guard: the same patient and the same image are found, strangers are not."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from cxrtool.data.keys import (
+    Seen,
+    find_overlap,
+    keyed_namespace,
+    patient_keys,
+    read_secret,
+    refuse_overlap,
+)
+from cxrtool.data.manifest import load_dataset
+from cxrtool.errors import GateError, InputError
+from cxrtool.runs import Run
+
+
+@pytest.fixture
+def make(make_dataset):
+    def make(people, keys, name, **info):
+        table = {"patient_id": people, "pixel_key": keys}
+        return load_dataset(make_dataset(table, size=None, name=name, **info))
+
+    return make
+
+
+def test_keys_depend_on_patient_namespace_and_secret():
+    one = patient_keys(["1", "2", "1", ""], "a")
+    assert one[0] == one[2] != one[1]
+    assert one[3] == ""
+    assert len(one[0]) == 16
+    others = [patient_keys(["1"], "b"), patient_keys(["1"], "a", b"s" * 16)]
+    assert len({one[0], *(o[0] for o in others)}) == 3
+    assert keyed_namespace("a", None) == "a"
+    assert keyed_namespace("a", b"s" * 16) != keyed_namespace("a", b"t" * 16) != "a"
+
+
+def test_overlap_by_patient_and_by_pixels_is_refused(make):
+    train = make(["p", "q"], ["k1", "k2"], "train")
+    seen = Seen.of(train)
+    same_patient = make(["p", "x"], ["k8", "k9"], "a")
+    with pytest.raises(GateError, match=r"1 of 2 test images .* the GAN \(1 by patient\)") as error:
+        refuse_overlap(seen, same_patient, None, who="the GAN", what="test")
+    assert error.value.exit_code == 5
+    renamed = make(["y", "x"], ["k9", "k1"], "b")
+    with pytest.raises(GateError, match="1 by identical pixels"):
+        refuse_overlap(seen, renamed, None, who="the GAN", what="test")
+    strangers = make(["y", "x"], ["k8", "k9"], "c")
+    found = refuse_overlap(seen, strangers, None, who="the GAN", what="test")
+    assert found.images == 0
+    assert found.comparable
+    assert refuse_overlap(seen, same_patient, np.array([1]), who="", what="").of == 1
+
+
+def test_other_namespaces_are_compared_by_pixels_and_said_so(make, capsys):
+    seen = Seen.of(make(["p"], ["k1"], "train"))
+    other = make(["p"], ["k2"], "other", namespace="elsewhere")
+    found = refuse_overlap(seen, other, None, who="the GAN", what="test")
+    assert not found.comparable
+    assert "cannot be compared by id" in found.note
+    assert "cannot be compared by id" in capsys.readouterr().err
+    copied = make(["z"], ["k1"], "copied", namespace="elsewhere")
+    with pytest.raises(GateError, match="pixels"):
+        refuse_overlap(seen, copied, None, who="the GAN", what="test")
+
+
+def test_without_patient_ids_disjointness_is_not_shown(make):
+    seen = Seen.of(make(["", ""], ["k1", "k2"], "train", patients=False))
+    assert seen.patients == {}
+    data = make([""], ["k3"], "test", patients=False)
+    assert "not shown" in find_overlap(seen, data).note
+
+
+def test_blank_keys_match_nothing(make):
+    seen = Seen.of(make([""], [""], "train"))
+    assert seen.pixels == frozenset()
+    assert find_overlap(seen, make([""], [""], "test")).images == 0
+
+
+def test_seen_is_saved_sorted_merged_and_loaded(make, tmp_path):
+    one = Seen.of(make(["q", "p"], ["k2", "k1"], "one"))
+    two = Seen.of(make(["r"], ["k3"], "two", namespace="elsewhere"))
+    both = one.merge(two)
+    run = Run.for_test(tmp_path / "run")
+    both.save(run)
+    assert Seen.load(run.dir) == both == two.merge(one)
+    record = json.loads((run.dir / "seen.json").read_text())
+    assert record["pixels"] == ["k1", "k2", "k3"]
+    assert record["patients"]["test"] == sorted(record["patients"]["test"])
+
+
+def test_seen_of_many_patients_is_compact(tmp_path):
+    keys = frozenset(patient_keys([str(i) for i in range(5000)], "n").tolist())
+    run = Run.for_test(tmp_path / "run")
+    Seen({"n": keys}, keys).save(run)
+    assert (run.dir / "seen.json").stat().st_size < 20 * 2 * 5000
+
+
+def test_missing_and_damaged_seen(tmp_path):
+    with pytest.raises(InputError, match="not known"):
+        Seen.load(tmp_path)
+    (tmp_path / "seen.json").write_text('{"format": 1}')
+    with pytest.raises(InputError, match="damaged"):
+        Seen.load(tmp_path)
+    (tmp_path / "seen.json").write_text('{"format": 2}')
+    with pytest.raises(InputError, match="format 2"):
+        Seen.load(tmp_path)
+
+
+def test_secret_file(tmp_path):
+    file = tmp_path / "key"
+    file.write_bytes(b"0123456789abcdef\n")
+    assert read_secret(file) == b"0123456789abcdef"
+    file.write_bytes(b"short")
+    with pytest.raises(InputError, match="fewer than 16"):
+        read_secret(file)

@@ -1,0 +1,87 @@
+"""The process pool: all chunks once, bounded, stoppable, and honest about failures."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from cxrtool.data import pool
+from cxrtool.errors import CxrError, InputError
+
+
+def square(state: int, chunk: list[int]) -> list[int]:
+    return [state * value * value for value in chunk]
+
+
+def fail(state: str, chunk: list[int]) -> list[int]:
+    if 3 in chunk:
+        raise InputError("three", file="f", row=7, hint="not three")
+    return chunk
+
+
+def die(state: None, chunk: list[int]) -> list[int]:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return chunk
+
+
+def whoami(state: None, chunk: list[int]) -> int:
+    return os.getpid()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_chunk_is_done_once(workers):
+    chunks = [[i, i + 1] for i in range(0, 40, 2)]
+    found = dict(pool.map_chunks(square, 2, iter(chunks), workers=workers))
+    assert found == {n: square(2, chunk) for n, chunk in enumerate(chunks)}
+
+
+def test_other_processes_do_the_work_and_are_gone_afterwards():
+    pids = {pid for _, pid in pool.map_chunks(whoami, None, [[i] for i in range(8)], workers=2)}
+    assert os.getpid() not in pids
+    assert len(pids) == 2
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_chunks_are_taken_as_workers_get_free():
+    taken = 0
+
+    def count():
+        nonlocal taken
+        for i in range(1000):
+            taken += 1
+            yield [i]
+
+    results = pool.map_chunks(square, 1, count(), workers=2)
+    next(results)
+    assert taken <= 6
+    results.close()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_errors_keep_file_row_and_hint(workers):
+    with pytest.raises(InputError, match="three") as caught:
+        list(pool.map_chunks(fail, "", [[1], [2], [3], [4]], workers=workers))
+    assert (caught.value.row, caught.value.hint) == (7, "not three")
+
+
+def test_a_dead_worker_is_an_error_not_a_hang():
+    with pytest.raises(CxrError, match="worker process died"):
+        list(pool.map_chunks(die, None, [[1], [2]], workers=2))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_stopping_ends_early_and_keeps_what_was_begun(workers):
+    stop = False
+    found = []
+    results = pool.map_chunks(
+        square, 1, ([i] for i in range(1000)), workers=workers, stopping=lambda: stop
+    )
+    for number, _ in results:
+        found.append(number)
+        stop = True
+    assert 1 <= len(found) <= 6
+    assert sorted(found) == list(range(len(found)))

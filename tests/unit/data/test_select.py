@@ -1,0 +1,104 @@
+"""Row selection: splits, views, and nested fractions by patient."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cxrtool.data.manifest import load_dataset
+from cxrtool.data.select import SelectionOptions, patient_groups, select_rows
+from cxrtool.errors import InputError
+
+N = 400
+
+
+@pytest.fixture
+def data(make_dataset):
+    rng = np.random.default_rng(0)
+    patients = [f"p{i}" for i in rng.integers(0, 150, N)]
+    split = ["train" if int(p[1:]) < 120 else "test" for p in patients]
+    view = rng.choice(["PA", "LATERAL", ""], N, p=[0.6, 0.3, 0.1]).tolist()
+    return load_dataset(
+        make_dataset({"patient_id": patients, "split": split, "view": view}, size=None)
+    )
+
+
+def test_split_and_view(data):
+    rows = select_rows(data, SelectionOptions())
+    assert set(data.column("split", rows)) == {"train"}
+    assert set(data.column("view", rows)) == {"PA"}
+    assert (np.diff(rows) > 0).all()
+    every = select_rows(data, SelectionOptions(split="all", view="all"))
+    assert len(every) == N
+    lateral = select_rows(data, SelectionOptions(split="all", view="lateral"))
+    assert set(data.column("view", lateral)) == {"LATERAL"}
+    assert set(data.column("split", select_rows(data, SelectionOptions(), "test"))) == {"test"}
+
+
+@pytest.mark.parametrize("view", ["frontal", "all"])
+def test_fractions_are_nested_whole_patients(data, view):
+    before: set[int] = set()
+    whole = data.column("patient_id")
+    for fraction in (0.01, 0.1, 0.35, 0.5, 1.0):
+        rows = set(select_rows(data, SelectionOptions(fraction=fraction, view=view)).tolist())
+        assert before <= rows
+        before = rows
+        patients = set(whole[sorted(rows)])
+        everyone = select_rows(data, SelectionOptions(view=view))
+        assert rows == {r for r in everyone.tolist() if whole[r] in patients}
+
+
+def test_a_fraction_counts_patients_of_the_part(data):
+    rows = select_rows(data, SelectionOptions(fraction=0.25, view="all"))
+    train = select_rows(data, SelectionOptions(view="all"))
+    people = data.column("patient_id")
+    assert len(set(people[rows])) == np.ceil(0.25 * len(set(people[train])))
+
+
+def test_a_fraction_of_another_view_has_the_same_patients(data):
+    people = data.column("patient_id")
+    frontal = set(people[select_rows(data, SelectionOptions(fraction=0.2))])
+    both = set(people[select_rows(data, SelectionOptions(fraction=0.2, view="all"))])
+    assert frontal <= both
+
+
+def test_a_fraction_describes_its_own_split_alone(data):
+    whole = select_rows(data, SelectionOptions(), "test")
+    assert (select_rows(data, SelectionOptions(fraction=0.1), "test") == whole).all()
+    part = select_rows(data, SelectionOptions(fraction=0.1, split="test"))
+    assert 0 < len(part) < len(whole)
+
+
+def test_sets_without_views_are_taken_whole(make_dataset):
+    data = load_dataset(make_dataset({"patient_id": ["a", "b"], "split": ["train"] * 2}))
+    assert len(select_rows(data, SelectionOptions())) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"split": "val"}, "--split val; its splits are test, train"),
+        ({"fraction": 0.0}, "--fraction 0"),
+    ],
+)
+def test_nothing_left_says_why(data, options, says):
+    with pytest.raises(InputError, match=says):
+        select_rows(data, SelectionOptions(**options))
+    assert len(select_rows(data, SelectionOptions(**options), allow_empty=True)) == 0
+
+
+def test_no_lateral_says_so(make_dataset):
+    data = load_dataset(make_dataset({"patient_id": ["a"], "split": ["train"], "view": ["PA"]}))
+    with pytest.raises(InputError, match="--view lateral; its views are PA"):
+        select_rows(data, SelectionOptions(view="lateral"))
+
+
+def test_groups_fall_back_on_pixels_then_rows(make_dataset):
+    data = load_dataset(
+        make_dataset(
+            {"patient_id": ["a", "", "", "a", ""], "pixel_key": ["1", "2", "2", "3", ""]},
+            patients=False,
+        )
+    )
+    assert patient_groups(data).tolist() == [0, 1, 1, 0, 2]
+    assert patient_groups(data, np.array([2, 0, 1])).tolist() == [0, 1, 0]

@@ -1,0 +1,160 @@
+"""Splits: by patient, seeded, official where there is one, and never through a duplicate."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cxrtool.data.splits import parse_ratio, split_rows, straddling
+from cxrtool.errors import InputError, UsageError
+
+
+def frame(patients: list[str], keys: list[str] | None = None, split: list[str] | None = None):
+    n = len(patients)
+    return pd.DataFrame(
+        {
+            "patient_id": patients,
+            "pixel_key": keys or [f"k{i}" for i in range(n)],
+            "split": split or [""] * n,
+            "study_id": [""] * n,
+            "image_ref": [f"{i}.png" for i in range(n)],
+        },
+        dtype=str,
+    )
+
+
+def split(table, how="0.8,0.1,0.1", *, official=False, seed=0, **options):
+    return split_rows(table, how, official=official, seed=seed, namespace="t", **options)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 12), st.integers(0, 15)), min_size=12, max_size=60),
+    st.integers(0, 5),
+)
+def test_patients_and_copies_are_never_torn_apart(rows, seed):
+    table = frame([f"p{p}" for p, _ in rows], [f"k{k}" for _, k in rows])
+    try:
+        values = split(table, "0.5,0.25,0.25", seed=seed).values
+    except InputError:
+        return  # everything hangs together: it cannot be split
+    for name in ("patient_id", "pixel_key"):
+        for _, part in pd.Series(values).groupby(table[name]):
+            assert part.nunique() == 1
+    assert set(values) == {"train", "val", "test"}
+
+
+def test_shares_seed_and_independence_of_row_order():
+    table = frame([f"p{i // 2}" for i in range(400)])
+    values = split(table).values
+    counts = pd.Series(values[::2]).value_counts()
+    assert counts.to_dict() == {"train": 160, "val": 20, "test": 20}
+    assert (split(table).values == values).all()
+    assert (split(table, seed=1).values != values).any()
+    order = np.random.default_rng(0).permutation(400)
+    shuffled = table.iloc[order].reset_index(drop=True)
+    assert (split(shuffled).values == values[order]).all()
+
+
+def test_new_patients_move_few_old_ones():
+    small = frame([f"p{i}" for i in range(500)])
+    large = frame([f"p{i}" for i in range(550)])
+    moved = (split(small).values != split(large).values[:500]).mean()
+    assert moved < 0.1
+
+
+def test_without_patient_ids_every_group_of_copies_is_a_patient():
+    table = frame([""] * 60, [f"k{i % 30}" for i in range(60)])
+    values = split(table, "0.5,0.5").values
+    assert (values[:30] == values[30:]).all()
+    assert {"train", "val"} == set(values)
+
+
+@pytest.mark.parametrize("text", ["0.8,0.1", "0.5,0.5,0.5", "0,0.5,0.5", "1", "1.2,-0.2", "2,-1,0"])
+def test_wrong_shares(text):
+    with pytest.raises(UsageError, match="--split"):
+        parse_ratio(text)
+
+
+def test_empty_split_is_refused():
+    with pytest.raises(InputError, match="2 patients cannot fill 3 splits"):
+        split(frame(["a", "b"]))
+    assert set(split(frame(["a", "b", "c"])).values) == {"train", "val", "test"}
+    assert "test" not in set(split(frame(list("abcdefghij")), "0.8,0.2,0").values)
+
+
+def test_official_rows_are_not_moved_and_val_is_carved_by_patient():
+    patients = [f"p{i // 2}" for i in range(200)] + ["v", "t1", "t2"]
+    official = ["train"] * 200 + ["val", "test", "test"]
+    table = frame(patients, split=official)
+    made = split(table, None, official=True)
+    assert made.how == "official"
+    assert (made.values[200:] == ["val", "test", "test"]).all()
+    carved = made.values[:200] == "val"
+    assert carved.sum() == 20
+    assert pd.Series(made.values).groupby(table["patient_id"]).nunique().max() == 1
+    assert "only 1 val images; 20 images of 10 training patients became val" in made.notes[0]
+    kept = split(table, None, official=True, carve=False)
+    assert (kept.values == official).all()
+
+
+def test_a_val_of_fair_size_is_left_alone():
+    table = frame([f"p{i}" for i in range(110)], split=["train"] * 100 + ["val"] * 10)
+    made = split(table, None, official=True)
+    assert (made.values == table["split"]).all()
+    assert made.notes == ()
+
+
+def test_carving_passes_over_patients_with_a_copy_in_test():
+    keys = [f"k{i}" for i in range(40)]
+    keys[39] = "k0"
+    table = frame([f"p{i}" for i in range(40)], keys, ["train"] * 39 + ["test"])
+    for seed in range(20):
+        assert split(table, None, official=True, seed=seed).values[0] == "train"
+    assert straddling(table) == 2
+
+
+def test_official_without_one_and_none():
+    with pytest.raises(InputError, match="no split of its own"):
+        split(frame(["a"]), "official")
+    assert set(split(frame(["a"]), "none").values) == {""}
+    with pytest.raises(UsageError, match="neither official"):
+        split(frame(["a"]), "sideways")
+
+
+def test_default_is_official_else_shares():
+    table = frame([f"p{i}" for i in range(100)])
+    assert (split(table, None).values == split(table, "0.8,0.1,0.1").values).all()
+
+
+def test_split_file(tmp_path):
+    table = frame(["a", "b", "a", "c"])
+    file = tmp_path / "split.csv"
+    file.write_text("patient_id,split\na,Train\nb,valid\n")
+    made = split(table, str(file))
+    assert made.values.tolist() == ["train", "val", "train", ""]
+    assert "1 images are not in split.csv" in made.notes[0]
+    file.write_text("image,split\n0.png,test\n")
+    assert split(table, str(file)).values.tolist() == ["test", "", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("text", "says", "row"),
+    [
+        ("patient_id,split\na,train\na,test\n", "'a' stands in test here and in train", 3),
+        ("patient_id,split\na,somewhere\n", "'somewhere' is not train", 2),
+        ("patient_id,split\nz,train\n", "none of its 1 entries", None),
+        ("name,split\na,train\n", "no column says whose", 1),
+        ("patient_id,part\na,train\n", "missing", 1),
+    ],
+)
+def test_wrong_split_files(tmp_path, text, says, row):
+    file = tmp_path / "split.csv"
+    file.write_text(text)
+    with pytest.raises(InputError, match=says) as caught:
+        split(frame(["a", "b"]), str(file))
+    assert caught.value.row == row
+    assert caught.value.file == file
