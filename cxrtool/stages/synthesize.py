@@ -126,11 +126,9 @@ class Config(SelectionOptions):
             )
         if self.only:
             raise UsageError("--only needs --replay")
-        if (self.target_frac is None) == (self.counts is None):
-            raise UsageError(
-                "give either --target-frac or --counts",
-                hint='for instance --target-frac 0.15, or --counts "Fracture=100"',
-            )
+        from cxrtool.synthesis.targets import check_texts
+
+        check_texts(self.target_frac, self.counts, self.classes)
         if self.per_class and self.counts is not None:
             raise UsageError("--per-class has no effect with --counts: they are literal")
         if self.plan_only:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from cxrtool.synthesis.planner import Plan
 
 FORMAT = 1
-COLUMNS = ("class", "real", "before", "wanted", "after", "program", "images")
+COLUMNS = ("class", "real", "before", "wanted", "after", "drift", "LP", "images")
 
 
 def plan_record(
@@ -114,25 +114,27 @@ def _quoted(name: str) -> str:
 
 
 def table_rows(record: Mapping[str, Any]) -> list[tuple[object, ...]]:
-    """The plan as rows under `COLUMNS`: targets first, then the drift of every other label."""
-    rows: list[tuple[object, ...]] = [
-        (
-            name,
-            t["positives_before"],
-            percent(t["share_before"]),
-            "" if t["share_wanted"] is None else percent(t["share_wanted"]),
-            percent(t["share_after"]),
-            "" if t["lp"] is None else f"{t['lp']:,.1f}",
-            t["drawn"],
-        )
-        for name, t in record["targets"].items()
-    ]
-    for name, drift in record["drift"].items():
-        share = record["shares"][name]
-        real = round(share["before"] * record["n_real"])
-        moved = f"{percent(share['after'])} ({100 * drift:+.2f})"
-        rows.append((name, real, percent(share["before"]), "", moved, "", ""))
+    """The plan as rows under `COLUMNS`: targets first, then every other label."""
+    rows: list[tuple[object, ...]] = []
+    for name, t in record["targets"].items():
+        wanted = "" if t["share_wanted"] is None else percent(t["share_wanted"])
+        program = "" if t["lp"] is None else f"{t['lp']:,.1f}"
+        rows.append((*_shares(record, name, wanted), program, f"{t['drawn']:,}"))
+    rows += [(*_shares(record, name, ""), "", "") for name in record["drift"]]
     return rows
+
+
+def _shares(record: Mapping[str, Any], name: str, wanted: str) -> tuple[object, ...]:
+    share = record["shares"][name]
+    before, after = share["before"], share["after"]
+    return (
+        name,
+        round(before * record["n_real"]),
+        percent(before),
+        wanted,
+        percent(after),
+        f"{100 * (after - before):+.2f}",
+    )
 
 
 def title(record: Mapping[str, Any]) -> str:

@@ -133,6 +133,37 @@ def find_columns(names: tuple[str, ...], labels: tuple[str, ...], where: str) ->
     return tuple(sorted(position[name] for name in names))
 
 
+def check_texts(target_frac: str | None, counts: str | None, classes: str | None) -> None:
+    """Refuse what no data set could make right, before any is read.
+
+    Raises:
+        UsageError: Options that contradict each other or do not parse.
+    """
+    if (target_frac is None) == (counts is None):
+        raise UsageError(
+            "give either --target-frac or --counts",
+            hint='for instance --target-frac 0.15, or --counts "Fracture=100"',
+        )
+    option, text = ("--target-frac", target_frac) if counts is None else ("--counts", counts)
+    given = parse_pairs(text or "", option)
+    names = None if classes is None else parse_classes(classes)
+    for value in given.values() if isinstance(given, dict) else (given,):
+        if counts is None:
+            parse_share(value)
+        else:
+            parse_count(value)
+    if isinstance(given, dict) and names is not None and set(names) != set(given):
+        raise UsageError(
+            f"--classes and {option} name different classes",
+            hint=f"leave --classes out: {option} names them already",
+        )
+    if counts is not None and names is None and not isinstance(given, dict):
+        raise UsageError(
+            "--counts with one number needs --classes",
+            hint='for instance --counts 100 --classes "Fracture,Pleural Other"',
+        )
+
+
 def read_request(
     *,
     target_frac: str | None,
@@ -164,30 +195,16 @@ def read_request(
         UsageError: Options that contradict each other or do not parse.
         InputError: A class that is not there, is not covered or has no positive row.
     """
-    if (target_frac is None) == (counts is None):
-        raise UsageError(
-            "give either --target-frac or --counts",
-            hint='for instance --target-frac 0.15, or --counts "Fracture=100"',
-        )
-    option = "--target-frac" if counts is None else "--counts"
-    given = parse_pairs(target_frac if counts is None else counts, option)  # type: ignore[arg-type]
+    check_texts(target_frac, counts, classes)
+    option, text = ("--target-frac", target_frac) if counts is None else ("--counts", counts)
+    given = parse_pairs(text or "", option)
     names = None if classes is None else parse_classes(classes)
     positives = values.sum(axis=0, dtype=np.int64)
     unavailable: tuple[str, ...] = ()
     if isinstance(given, dict):
-        if names is not None and set(names) != set(given):
-            raise UsageError(
-                f"--classes and {option} name different classes",
-                hint=f"leave --classes out: {option} names them already",
-            )
         wanted = dict(given)
     elif names is not None:
         wanted = dict.fromkeys(names, given)
-    elif counts is not None:
-        raise UsageError(
-            "--counts with one number needs --classes",
-            hint='for instance --counts 100 --classes "Fracture,Pleural Other"',
-        )
     else:
         share = parse_share(given)
         below = [
