@@ -1,7 +1,7 @@
 """Structured labels from free-text chest X-ray reports.
 
-``label(text)`` gives the 14 CheXpert observations with evidence; ``assert_mention(sentence, phrase)``
-says whether a sentence asserts, denies or doubts a phrase.
+``label(text)`` gives the 14 CheXpert observations with evidence;
+``assert_mention(sentence, phrase)`` says whether a sentence asserts, denies or doubts a phrase.
 """
 
 from __future__ import annotations

@@ -126,9 +126,7 @@ class Clause:
 
     def blocked(self, left: int, right: int, direction: str) -> bool:
         """Whether a termination lies between two tokens."""
-        return any(
-            s >= left and e <= right and d in (direction, "both") for s, e, d in self._ends
-        )
+        return any(s >= left and e <= right and d in (direction, "both") for s, e, d in self._ends)
 
     def crosses(self, left: int, right: int, flags: int) -> bool:
         """Whether a token of these structures lies between two tokens."""
@@ -167,7 +165,9 @@ class Clause:
             span.start <= i < span.end for span in self._content
         )
 
-    def decide(self, start: int, end: int, base: int = POSITIVE, floor: int = 0) -> tuple[int, CueSpan | None]:
+    def decide(
+        self, start: int, end: int, base: int = POSITIVE, floor: int = 0
+    ) -> tuple[int, CueSpan | None]:
         """The value of a span and the cue behind it.
 
         Args:

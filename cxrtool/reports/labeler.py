@@ -119,7 +119,9 @@ class Labeler:
         if not inside:
             return POSITIVE, "", ""
         first = max((i for i in range(inside[0] + 1) if starts[i] == 1), default=0)
-        stop = min((i for i in range(inside[-1] + 1, len(kinds)) if starts[i] == 1), default=len(kinds))
+        stop = min(
+            (i for i in range(inside[-1] + 1, len(kinds)) if starts[i] == 1), default=len(kinds)
+        )
         words = [i for i in range(first, stop) if kinds[i] >= 0]
         span = (words.index(next(i for i in inside if kinds[i] >= 0)), 0)
         span = (span[0], words.index(next(i for i in reversed(inside) if kinds[i] >= 0)) + 1)
@@ -140,7 +142,7 @@ class Labeler:
             bounds.insert(0, 0)
         words = [i for i, kind in enumerate(kinds) if kind >= 0]
         position = 0
-        for first, stop in zip(bounds, bounds[1:]):
+        for stop in bounds[1:]:
             begin = position
             while position < len(words) and words[position] < stop:
                 position += 1

@@ -85,7 +85,9 @@ class Automaton:
             raise PatternError(f"')' without '(' in {phrase!r}")
         if end in self._closure([start]):
             raise PatternError(f"{phrase!r} can match the empty text")
-        if any(symbol == "~" for i in self._closure([start]) for symbol, _ in self._states[i].edges):
+        if any(
+            symbol == "~" for i in self._closure([start]) for symbol, _ in self._states[i].edges
+        ):
             raise PatternError(f"{phrase!r} begins with a gap")
         self._states[0].empty.append(start)
         self._states[end].accepts = number
@@ -157,8 +159,7 @@ class Automaton:
             while state >= 0:
                 ends = accepts[state]
                 if ends:
-                    for number in ends:
-                        found.append((i, j, number))
+                    found.extend([(i, j, number) for number in ends])
                 if j == stop:
                     break
                 kind = kinds[j]
@@ -186,9 +187,10 @@ class Automaton:
             self._exact.setdefault(word, []).append(symbol)
 
     def _word(self, word: str, start: int, end: int) -> None:
-        if word not in self._exact.get(word, ()) and word not in self._prefixes.get(
-            word[:2], {}
-        ).values():
+        if (
+            word not in self._exact.get(word, ())
+            and word not in self._prefixes.get(word[:2], {}).values()
+        ):
             self._register(word, word)
         self._states[start].edges.append((word, end))
 

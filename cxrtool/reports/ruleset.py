@@ -68,7 +68,7 @@ class Cue:
     Attributes:
         role: See ``CUE_ROLES``.
         direction: The side on which the mention stands.
-        reach: ``clause``: up to a termination; ``list``: only along ``or``, ``versus`` and the like.
+        reach: ``clause``: up to a termination; ``list``: only along ``or`` and the like.
         group: For a state, the entities it applies to ("" = all).
     """
 
@@ -116,21 +116,27 @@ def _read(path: Path) -> dict[str, Any]:
         raise InputError(f"not a TOML file: {error}", file=path) from error
 
 
-def _strings(table: dict[str, Any], key: str, path: Path, *, required: bool = False) -> tuple[str, ...]:
+def _strings(
+    table: dict[str, Any], key: str, path: Path, *, required: bool = False
+) -> tuple[str, ...]:
     value = table.get(key, [])
     value = [value] if isinstance(value, str) else value
     if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
-        raise InputError(f"{key!r} of rule {table.get('id')!r} must be text or a list of texts", file=path)
+        raise InputError(
+            f"{key!r} of rule {table.get('id')!r} must be text or a list of texts", file=path
+        )
     if required and not value:
         raise InputError(f"rule {table.get('id')!r} has no {key!r}", file=path)
     return tuple(value)
 
 
-def _choice(table: dict[str, Any], key: str, default: str, choices: tuple[str, ...], path: Path) -> str:
+def _choice(
+    table: dict[str, Any], key: str, default: str, choices: tuple[str, ...], path: Path
+) -> str:
     value = table.get(key, default)
     if value not in choices:
         raise InputError(
-            f"{key} of rule {table.get('id')!r} is {value!r}; it must be one of {', '.join(choices)}",
+            f"{key} of rule {table.get('id')!r} is {value!r}; known: {', '.join(choices)}",
             file=path,
         )
     return str(value)
@@ -154,7 +160,9 @@ def _rule(table: dict[str, Any], path: Path, observations: tuple[str, ...]) -> R
     names = _strings(table, "observation", path, required=kind not in ("other", "normal"))
     for name in names:
         if name not in observations and not (kind == "veto" and name == "*"):
-            raise InputError(f"rule {table['id']!r} names an unknown observation {name!r}", file=path)
+            raise InputError(
+                f"rule {table['id']!r} names an unknown observation {name!r}", file=path
+            )
     return Rule(
         id=table["id"],
         kind=kind,
@@ -207,7 +215,8 @@ def load_rules(folder: Path = RULES) -> RuleSet:
             origin[t["id"]] = path
     automaton = Automaton(classes)
     owners: list[Rule | Cue] = []
-    for owner in (*rules, *cues):
+    everything: list[Rule | Cue] = [*rules, *cues]
+    for owner in everything:
         for phrase in owner.phrases:
             try:
                 automaton.add(phrase, len(owners))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 REPORT = "report"
 _HEADER = re.compile(r"(?:^|(?<=[\n.;!?)\]:]))[ ]*([A-Za-z][A-Za-z &/,()'-]{1,60}?)[ ]*(:|\n|$)")
-_TAIL = re.compile(r"(?:^|(?<= ))([A-Z][A-Z &/]{3,40})[ ]*:")
+_CAPITALS = re.compile(r"\b([A-Z]+(?:[ &/]+[A-Z]+){0,4})[ ]*:")
 _VIEWS = re.compile(r"\b(?:chest|radiographs?|views?|cxr|lungs?)\b")
 
 
@@ -65,22 +65,27 @@ class SectionFinder:
         return sections
 
     def _headers(self, text: str) -> list[tuple[int, int, str]]:
-        """(start of the header, start of the body, canonical name)"""
-        found = []
+        """(start of the header, start of the body, canonical name), in order."""
+        found: dict[int, tuple[int, str]] = {}  # start of the body -> header
         for match in _HEADER.finditer(text):
-            words = match.group(1)
-            name = self._names.get(" ".join(words.lower().split()))
-            colon = match.group(2) == ":"
+            words, colon = match.group(1), match.group(2) == ":"
             own_line = match.start() == 0 or text[match.start() - 1] == "\n"
-            if name is None and colon and own_line and _VIEWS.search(words.lower()):
-                name = "findings" if words.isupper() and len(words.split()) > 1 else None
-            if name is None and colon:
-                tail = _TAIL.search(match.group(0))
-                name = self._names.get(" ".join(tail.group(1).lower().split())) if tail else None
-                if tail and name:
-                    start = match.start() + tail.start(1)
-                    found.append((start, match.end(), name))
-                continue
-            if name and (own_line if not colon else own_line or words[0].isupper()):
-                found.append((match.start(), match.end(), name))
-        return found
+            name = self._name(words)
+            if name is None and colon and own_line and words.isupper() and " " in words:
+                name = "findings" if _VIEWS.search(words.lower()) else None
+            # Inside a line a header needs its colon and a capital: "chest: clear" is a sentence.
+            if name and (own_line or (colon and words[0].isupper())):
+                found[match.end()] = (match.start(), name)
+        for match in _CAPITALS.finditer(text):
+            words = match.group(1).split()
+            # The longest run of words before the colon that is a header.
+            for first in range(len(words)):
+                name = self._name(" ".join(words[first:]))
+                if name:
+                    start = match.end() - len(match.group(0).split(words[first], 1)[1])
+                    found.setdefault(match.end(), (start - len(words[first]), name))
+                    break
+        return sorted((start, body, name) for body, (start, name) in found.items())
+
+    def _name(self, words: str) -> str | None:
+        return self._names.get(" ".join(words.lower().replace("-", " ").split()))

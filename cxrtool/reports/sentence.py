@@ -24,6 +24,7 @@ from cxrtool.reports.context import (
 from cxrtool.reports.ruleset import Cue, Rule, RuleSet
 
 CACHE_LIMIT = 50_000
+_UNKNOWN = "\0unknown"  # a word that no phrase holds
 ANY = Rule("phrase", "finding", (), (), "", 1, "", (), ())  # any phrase that a caller asks about
 
 
@@ -70,9 +71,10 @@ class SentenceReader:
 
     def assert_span(self, kinds: Sequence[int], start: int, end: int) -> tuple[int, CueSpan | None]:
         """The value of any span of a sentence; cues inside it do not count."""
-        _, things, cues = self.spans(kinds)
-        cues = [c for c in cues if c[1] <= start or c[0] >= end]
+        other = self._automaton.kind(_UNKNOWN)
+        masked = [other if start <= i < end else kind for i, kind in enumerate(kinds)]
         target = Span(start, end, ANY)
+        _, things, cues = self.spans(masked)
         things = [s for s in things if not _overlaps(s, target)]
         return Clause(self.flags(kinds), [*things, target], cues).decide(start, end)
 

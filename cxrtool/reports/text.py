@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import spacy
 from spacy.language import Language
+from spacy.tokenizer import Tokenizer
 from spacy.tokens import Doc
 from spacy.util import compile_infix_regex
 
@@ -20,8 +21,8 @@ BREAK = "\n"
 _TRANSLATE = str.maketrans(
     {
         "‘": "'", "’": "'", "“": '"', "”": '"', "–": "-", "—": "-", "‐": "-", "‑": "-",
-        "\u00a0": " ", "\t": " ", "\f": "\n", "\v": "\n", "\u2028": "\n", "\u2029": "\n", "\x85": "\n",
-        "•": "\n", "·": " ", "\ufeff": " ", "\u200b": " ", "\x00": " ",
+        "\u00a0": " ", "\t": " ", "\f": "\n", "\v": "\n", "\u2028": "\n", "\u2029": "\n",
+        "\x85": "\n", "•": "\n", "·": " ", "\ufeff": " ", "\u200b": " ", "\x00": " ",
     }
 )  # fmt: skip
 _DEIDENTIFIED = re.compile(r"\[\*\*.*?\*\*\]|_{2,}", re.DOTALL)
@@ -30,11 +31,13 @@ _ENTITY = re.compile(r"&(?:nbsp|amp|lt|gt|quot|apos|#\d{1,5});")
 _HYPHEN = re.compile(r"(?<=\w)-(?=\w)")
 _LIST = re.compile(r"(?:(?<=^)|(?<=[\n.;:]))[ ]*(?:\(?\d{1,2}[.)]|[-*])(?=[ ][^\s])")
 _LINE = re.compile(r"[ ]*\r?\n[ ]*")
+_HEAD = re.compile(r"[:\n\r]")
 _END = frozenset(".!?")
 _FUNCTION_WORDS = frozenset(
-    "a an and as at by for from in into no not of on or over per the to with without is are was were "
-    "be has have this that both which either".split()
-)
+    {"a", "an", "and", "as", "at", "be", "both", "by", "either", "for", "from", "has", "have", "in",
+     "into", "is", "are", "no", "not", "of", "on", "or", "over", "per", "that", "the", "this", "to",
+     "was", "were", "which", "with", "without"}
+)  # fmt: skip
 
 
 def clean(text: str, headers: frozenset[str] = frozenset()) -> str:
@@ -77,6 +80,7 @@ def _join_lines(text: str, headers: frozenset[str]) -> str:
             or (begin > 0 and match.group().count("\n") > 1)
             or (after[0].isdigit() and _LIST.match(text, end) is not None)
             or text[text.rfind("\n", 0, begin) + 1 : begin].strip().lower() in headers
+            or _HEAD.split(text[end : end + 60], maxsplit=1)[0].strip().lower() in headers
             # A capital after a line break begins a sentence, but an acronym or XXXX may be wrapped.
             or (not shouting and after[0].isupper() and not after[1:].isupper())
         )
@@ -129,12 +133,14 @@ def pipeline(starters: frozenset[str]) -> Language:
     """A blank English spaCy pipeline with the report sentencizer; no model is downloaded."""
     nlp = spacy.blank("en")
     infixes = [
-        *nlp.Defaults.infixes,  # type: ignore[attr-defined]
+        *(nlp.Defaults.infixes or ()),
         r"(?<=\w)[/,;:()\[\]+=](?=\w)",
         r"(?<=[A-Za-z]{2})\.(?=[A-Z])",
         r"(?<=[a-z])\.(?=[A-Za-z])",
     ]
-    nlp.tokenizer.infix_finditer = compile_infix_regex(infixes).finditer
+    tokenizer = nlp.tokenizer
+    assert isinstance(tokenizer, Tokenizer)
+    tokenizer.infix_finditer = compile_infix_regex(infixes).finditer
     nlp.add_pipe("report_sentencizer", config={"starters": sorted(starters)})
     nlp.max_length = 2**31 - 1
     return nlp

@@ -1,0 +1,169 @@
+"""The part of ``extract-reports`` that reads a dataset directory and writes one.
+
+In: a dataset directory whose manifest holds reports. Out: the same rows and images (hard links
+where the file system has them), with labels from the reports and the text columns.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cxrtool import files, fingerprints
+from cxrtool.errors import InputError
+
+if TYPE_CHECKING:
+    from cxrtool.data.manifest import Dataset, DatasetInfo, DatasetWriter
+    from cxrtool.reports.labeler import Labeler, Labels
+    from cxrtool.reports.output import Tally
+    from cxrtool.runs import Run
+    from cxrtool.stages.extract_reports import Config
+
+
+def fill(config: Config, run: Run, labeler: Labeler, tally: Tally) -> dict[str, Any]:
+    """Labels every study of a dataset directory once and writes the new directory.
+
+    Raises:
+        InputError: No reports, a single-label set, or a study with two different reports.
+    """
+    from cxrtool.data.manifest import DatasetWriter, load_dataset
+
+    dataset = load_dataset(run.input("reports").path)
+    if dataset.info.kind == "single" and config.labels != "keep":
+        raise InputError(
+            "a single-label set has classes, not observations",
+            file=dataset.path / "dataset.json",
+            hint="--labels keep adds the texts only",
+        )
+    reports = _reports(dataset, config.text_column)
+    found = _label_studies(run, dataset, reports, labeler, tally)
+    table, info, changed = _merged(config, dataset, reports, found, labeler)
+    writer = DatasetWriter(run, info)
+    _share_images(run, dataset, writer)
+    writer.finish(table)
+    return {**tally.summary(), "images": len(dataset), "labels_changed": changed}
+
+
+def _reports(dataset: Dataset, column: str) -> list[str]:
+    """The report of every row; "" where there is none."""
+    table, file = dataset.table, dataset.path / "manifest.csv"
+    if column not in table.columns:
+        shown = ", ".join(table.columns[:20])
+        raise InputError("the column is missing", file=file, row=1, column=column, hint=shown)
+    texts: list[str] = table[column].tolist()
+    if column == "report":
+        parts = zip(dataset.column("findings"), dataset.column("impression"))
+        for i, (findings, impression) in enumerate(parts):
+            if not texts[i].strip():
+                pairs = (("FINDINGS", findings), ("IMPRESSION", impression))
+                texts[i] = "\n".join(f"{name}: {part}" for name, part in pairs if part.strip())
+    if not any(text.strip() for text in texts):
+        raise InputError(
+            "no row has a report",
+            file=file,
+            column=column,
+            hint="join them first: cxr prepare ... --reports EXTRACTED",
+        )
+    return texts
+
+
+def _label_studies(
+    run: Run, dataset: Dataset, reports: list[str], labeler: Labeler, tally: Tally
+) -> dict[tuple[str, str, str], Labels]:
+    """Labels by (patient, study, report); writes ``evidence.jsonl`` on the way."""
+    from cxrtool.reports.output import evidence_lines
+
+    found: dict[tuple[str, str, str], Labels] = {}
+    with (
+        run.atomic("evidence.jsonl") as path,
+        open(path, "w", encoding="utf-8", newline="") as out,
+        run.progress("labeling", len(reports), unit="rows") as bar,
+    ):
+        for key, image in zip(_keys(dataset, reports), dataset.column("image")):
+            run.check_stop()
+            bar.advance()
+            if key in found:
+                continue
+            found[key] = labeler.label(key[2])
+            tally.add(key[2], found[key])
+            out.write(evidence_lines(key[1] or str(image), found[key]))
+    return found
+
+
+def _keys(dataset: Dataset, reports: list[str]) -> list[tuple[str, str, str]]:
+    return list(zip(dataset.column("patient_id"), dataset.column("study_id"), reports))
+
+
+def _merged(
+    config: Config,
+    dataset: Dataset,
+    reports: list[str],
+    found: dict[tuple[str, str, str], Labels],
+    labeler: Labeler,
+) -> tuple[Any, DatasetInfo, int]:
+    """The new manifest, its ``dataset.json``, and how many cells changed."""
+    from cxrtool.reports.output import cell
+    from cxrtool.reports.prompts import STRATEGIES, texts
+
+    table = dataset.table.copy()
+    labels = [found[key] for key in _keys(dataset, reports)]
+    made = [texts(one, text) for one, text in zip(labels, reports)]
+    for name in STRATEGIES:
+        old = dataset.column(name)
+        table[name] = [new[name] or str(was) for new, was in zip(made, old)]
+    info, changed = dataset.info, 0
+    if config.labels != "keep":
+        observations = labeler.rules.observations
+        for name in observations:
+            before = [str(v) for v in dataset.column(name)]
+            from_report = [
+                cell(one[name]) if text.strip() else None for one, text in zip(labels, reports)
+            ]
+            # A row without a report keeps what it has; "fill" keeps whatever is not blank.
+            kept = [
+                was if new is None or (config.labels == "fill" and was != "") else new
+                for was, new in zip(before, from_report)
+            ]
+            changed += sum(a != b for a, b in zip(before, kept))
+            table[name] = kept
+        extra = tuple(name for name in observations if name not in info.labels)
+        covered = dict(zip(info.labels, info.covered)) | dict.fromkeys(observations, True)
+        names = info.labels + extra
+        notes = {**info.notes, "labels_from_reports": config.labels}
+        info = dataclasses.replace(
+            info, labels=names, covered=tuple(covered[n] for n in names), notes=notes
+        )
+    return table, info, changed
+
+
+def _share_images(run: Run, dataset: Dataset, writer: DatasetWriter) -> None:
+    """Links the images into the run, or copies them where links are not possible."""
+    if dataset.info.size is None:
+        return
+    index = fingerprints.read_index(dataset.path)
+    names = sorted(dataset.column("image").tolist())
+    with run.progress("images", len(names)) as bar:
+        for name in names:
+            run.check_stop()
+            source, target = dataset.path / name, run.path(name)
+            if not source.is_file():
+                raise InputError("the image is missing", file=source)
+            if not target.exists():
+                _share(source, target)
+            if name in index:
+                writer.add_entry(name, *index[name])
+            bar.advance()
+
+
+def _share(source: Path, target: Path) -> None:
+    with files.atomic(target, durable=False) as temporary:
+        linked = False
+        with contextlib.suppress(OSError):
+            os.link(source, temporary)
+            linked = True
+        if not linked:
+            shutil.copyfile(source, temporary)
