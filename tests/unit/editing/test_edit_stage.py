@@ -1,0 +1,397 @@
+"""The stage in process, with a generator and an encoder that can be checked by hand."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor
+
+from cxrtool import classifiers, clip, console, gans
+from cxrtool.config import resolve
+from cxrtool.data.cache import pixels
+from cxrtool.data.keys import Seen
+from cxrtool.data.labels import LabelPolicy, label_arrays
+from cxrtool.data.manifest import DatasetInfo, DatasetWriter, load_dataset
+from cxrtool.errors import InputError, InterruptedRunError, UsageError
+from cxrtool.runs import Run, execute
+from cxrtool.stages import edit
+
+from .toys import SIZE, ToyEncoder, ToyGenerator
+
+TEMPLATES = {"neutral": ["other"], "positive": ["see {}"], "negative": ["no {}"], "labels": {}}
+
+
+class _Clip(ToyEncoder):
+    """The toy encoder with what a ClipModel has beside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meta = {"templates": TEMPLATES}
+        self.tokenizer = SimpleNamespace(context=5)
+
+    def embed_texts(self, texts: list[str]) -> Tensor:
+        words = [text.lower().split() for text in texts]
+        index = [4 if "no" in w else 0 if "left" in w else 1 if "right" in w else 5 for w in words]
+        return torch.eye(6)[index]
+
+    def cut(self, text: str) -> str:
+        return " ".join(text.split()[5:])
+
+    def spatial_features(self, x: Tensor) -> list[Tensor]:
+        return [x, x.flip(-1)]
+
+
+class _Teacher:
+    """Reads Left and Right from the brightness of their squares."""
+
+    labels = ("Right", "Left")
+    size = SIZE
+
+    def logits(self, x: Tensor) -> Tensor:
+        return 4 * ToyEncoder().embed_images(x)[:, [1, 0]]
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
+    """Folders that stand for a generator, a CLIP and a teacher, each with what it has seen."""
+    folders = {}
+    for name, keys in (("gan", "ab"), ("clip", "bc"), ("teacher", "d")):
+        folders[name] = tmp_path / name
+        Seen({"x": frozenset(keys)}, frozenset(keys)).save(Run.for_test(folders[name]))
+    monkeypatch.setattr(gans, "load", lambda folder, device="cpu": ToyGenerator())
+    monkeypatch.setattr(clip, "load", lambda folder, device="cpu": _Clip())
+    monkeypatch.setattr(classifiers, "load", lambda folder, device="cpu": _Teacher())
+    return folders
+
+
+def _config(runs: dict[str, Path], **changes: Any) -> Any:
+    values: dict[str, Any] = {
+        "gan": runs["gan"],
+        "clip": runs["clip"],
+        "target": "left",
+        "steps": 25,
+        "block": 4,
+        "threads": 1,
+        "device": "cpu",
+    }
+    if not {"n", "data"} & changes.keys():
+        values["n"] = 6
+    return resolve(edit.Config, values | changes)
+
+
+def _edits(out: Path) -> pd.DataFrame:
+    return pd.read_csv(out / "edits.csv")
+
+
+def _write_data(folder: Path, size: int = SIZE) -> Path:
+    info = DatasetInfo(
+        labels=("Right", "Left"),
+        covered=(True, True),
+        size=size,
+        fit="crop",
+        kernel="k",
+        namespace="x",
+        patients=True,
+        source="toys",
+    )
+    writer = DatasetWriter(Run.for_test(folder), info)
+    w = torch.randn(4, 2, 3, generator=torch.Generator().manual_seed(2))
+    images = ((ToyGenerator().synthesis(w)[:, 0] + 1) * 127.5).round().to(torch.uint8).numpy()
+    names = [f"images/{i}.png" for i in range(4)]
+    for name, image in zip(names, images, strict=True):
+        writer.add_image(name, np.kron(image, np.ones((size // SIZE,) * 2, np.uint8)))
+    table = {
+        "image": names,
+        "patient_id": ["p0", "p1", "p1", "p2"],
+        "split": ["train", "train", "train", "test"],
+        "source": "real",
+        "report": "words",
+        "Left": ["1", "", "-1", "0"],
+        "Right": ["0", "1", "0", "0"],
+        "pixel_key": ["k0", "k1", "k2", "k3"],
+    }
+    writer.finish(pd.DataFrame(table))
+    return folder
+
+
+def test_generated_images_become_a_data_set(runs: dict[str, Path], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = execute(edit, _config(runs), out).result
+    dataset = load_dataset(out)
+    assert len(dataset) == 6
+    assert set(dataset.column("source")) == {"edited"}
+    assert set(dataset.column("prompt")) == {"left"}
+    assert set(dataset.column("edit")) == {"latent +"}
+    assert len(set(dataset.column("seed"))) == 6
+    assert dataset.info.size == SIZE
+    assert dataset.info.synthetic
+    assert result["summary"]["moved_as_asked"] == 1.0
+    edits = _edits(out)
+    assert (edits["direction_after"] > edits["direction_before"]).all()
+    x = torch.from_numpy(pixels(dataset).copy()).float().unsqueeze(1) / 127.5 - 1
+    vectors = torch.nn.functional.normalize(_Clip().embed_images(x), dim=1)
+    assert edits["target_after"].tolist() == pytest.approx(vectors[:, 0].tolist(), abs=1e-5)
+    assert (out / "panels.png").stat().st_size > 100
+    assert execute(edit, _config(runs), out).state == "up-to-date"
+
+
+def test_unverified_labels_are_masked_everywhere(runs: dict[str, Path], tmp_path: Path) -> None:
+    execute(edit, _config(runs, condition=("Right",)), tmp_path / "out")
+    dataset = load_dataset(tmp_path / "out")
+    assert not label_arrays(dataset, None, LabelPolicy())[1].any()
+    assert set(dataset.column("start_labels")) == {"Right"}
+
+
+def test_the_teacher_verifies_and_sets_the_label(runs: dict[str, Path], tmp_path: Path) -> None:
+    config = _config(runs, teacher=runs["teacher"], condition=("Right",), threshold=0.6)
+    result = execute(edit, config, tmp_path / "out").result
+    dataset, edits = load_dataset(tmp_path / "out"), _edits(tmp_path / "out")
+    there = edits["Left after"] >= 0.6
+    assert edits["accepted"].tolist() == there.astype(int).tolist()
+    assert dataset.column("Left").tolist() == ["1" if yes else "0" for yes in there]
+    assert set(dataset.column("Right")) == {"1"}
+    assert result["summary"]["accepted"] == int(there.sum()) == result["counts"]["accepted"]
+    assert label_arrays(dataset, None, LabelPolicy())[1].all()
+    assert (edits["Left after"] > edits["Left before"]).all()
+    assert Seen.load(tmp_path / "out").pixels == frozenset("abcd")
+
+
+def test_what_was_seen_is_merged(runs: dict[str, Path], tmp_path: Path) -> None:
+    execute(edit, _config(runs), tmp_path / "out")
+    assert Seen.load(tmp_path / "out").pixels == frozenset("abc")
+
+
+def test_a_clip_of_other_data_is_warned_about(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Seen({}, frozenset("xyz")).save(Run.for_test(runs["clip"]))
+    said: list[str] = []
+    monkeypatch.setattr(console, "warn", said.append)
+    execute(edit, _config(runs), tmp_path / "out")
+    assert any("share no training image" in text for text in said)
+
+
+def test_signs_go_apart_and_no_steps_change_nothing(runs: dict[str, Path], tmp_path: Path) -> None:
+    found = {}
+    for name, changes in {"+": {}, "-": {"sign": "-"}, "0": {"steps": 0}}.items():
+        execute(edit, _config(runs, **changes), tmp_path / f"out{name}")
+        found[name] = _edits(tmp_path / f"out{name}")
+    assert (found["+"]["direction_after"] > found["0"]["direction_after"] + 0.05).all()
+    assert (found["-"]["direction_after"] < found["0"]["direction_after"] - 0.05).all()
+    assert (found["0"]["gray_rms"] == 0).all()
+    assert (found["0"]["way"] == 0).all()
+    assert found["0"]["direction_before"].tolist() == found["+"]["direction_before"].tolist()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"lr": 0.03},
+        {"strength": 0.1},
+        {"l2": 0.5},
+        {"keep": 0.0},
+        {"features": "pixels"},
+        {"truncation": 0.1},
+        {"condition": ("Left",)},
+        {"against": "neutral", "target": "right"},
+        {"seed": 5},
+        {"steps": 24},
+    ],
+)
+def test_every_option_changes_the_images(
+    runs: dict[str, Path], tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    base = {"target": changes["target"]} if "target" in changes else {}
+    execute(edit, _config(runs, **base), tmp_path / "a")
+    execute(edit, _config(runs, **changes), tmp_path / "b")
+    a, b = (pixels(load_dataset(tmp_path / name)) for name in "ab")
+    assert not np.array_equal(a, b)
+
+
+def test_an_image_depends_on_its_own_seed_alone(runs: dict[str, Path], tmp_path: Path) -> None:
+    execute(edit, _config(runs, n=6), tmp_path / "six")
+    execute(edit, _config(runs, n=3), tmp_path / "three")
+    six, three = (pixels(load_dataset(tmp_path / name)) for name in ("six", "three"))
+    assert np.array_equal(six[:3], three)
+
+
+def test_an_interrupted_run_goes_on_to_the_same_bytes(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute(edit, _config(runs), tmp_path / "whole")
+    original, calls = edit.run, [0]
+
+    def stopped(config: Any, run: Run) -> dict[str, Any]:
+        check = run.check_stop
+
+        def count() -> None:
+            calls[0] += 1
+            if calls[0] == 40:  # in the middle of the second block
+                run._signal = 15
+            check()
+
+        monkeypatch.setattr(run, "check_stop", count)
+        return original(config, run)
+
+    monkeypatch.setattr(edit, "run", stopped)
+    with pytest.raises(InterruptedRunError):
+        execute(edit, _config(runs), tmp_path / "halves")
+    monkeypatch.setattr(edit, "run", original)
+    execute(edit, _config(runs), tmp_path / "halves")
+    whole, halves = (
+        json.loads((tmp_path / name / "result.json").read_text())["outputs"]
+        for name in ("whole", "halves")
+    )
+    assert whole == halves
+
+
+def test_real_images_are_found_in_w_and_then_edited(runs: dict[str, Path], tmp_path: Path) -> None:
+    data = _write_data(tmp_path / "data")
+    result = execute(
+        edit, _config(runs, data=data, invert_steps=120, features="pixels"), tmp_path / "out"
+    ).result
+    out = load_dataset(tmp_path / "out")
+    assert result["summary"]["images"] == 3
+    assert result["summary"]["inversion_gray_rms"] < 8
+    assert out.column("patient_id").tolist() == ["p0", "p1", "p1"]
+    assert out.column("parent").tolist() == [f"images/{i}.png" for i in range(3)]
+    assert out.column("pixel_key").tolist() == ["k0", "k1", "k2"]
+    assert out.column("source_row").tolist() == ["0", "1", "2"]
+    assert set(out.column("report")) == {""}, "the report is about the image before its edit"
+    assert out.column("start_labels").tolist() == ["Left", "Right", ""]
+    assert {"k0", "k1", "k2"} <= Seen.load(tmp_path / "out").pixels
+    edits = _edits(tmp_path / "out")
+    assert (edits["direction_after"] > edits["direction_before"]).all()
+
+
+def test_fewer_inversion_steps_are_worse(runs: dict[str, Path], tmp_path: Path) -> None:
+    data = _write_data(tmp_path / "data")
+    errors = []
+    for steps in (3, 120):
+        config = _config(runs, data=data, invert_steps=steps, steps=0, features="pixels")
+        summary = execute(edit, config, tmp_path / f"out{steps}").result["summary"]
+        errors.append(summary["inversion_gray_rms"])
+    assert errors[1] < 0.5 * errors[0]
+
+
+def test_selection_of_real_images(runs: dict[str, Path], tmp_path: Path) -> None:
+    data = _write_data(tmp_path / "data")
+    config = _config(runs, data=data, split="test", steps=1, invert_steps=1)
+    execute(edit, config, tmp_path / "out")
+    assert load_dataset(tmp_path / "out").column("patient_id").tolist() == ["p2"]
+    assert edit.plan(config)["images"] == 1
+
+
+def test_larger_real_images_are_reduced_and_smaller_ones_refused(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = _write_data(tmp_path / "data", size=2 * SIZE)
+    config = _config(runs, data=data, steps=1, invert_steps=1)
+    execute(edit, config, tmp_path / "out")
+    assert load_dataset(tmp_path / "out").info.size == SIZE
+    large = ToyGenerator()
+    large.size = 4 * SIZE
+    monkeypatch.setattr(gans, "load", lambda folder, device="cpu": large)
+    with pytest.raises(InputError, match="64 px"):
+        execute(edit, config, tmp_path / "other")
+
+
+def test_data_of_another_fit_are_refused(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = ToyGenerator()
+    generator.meta["preprocessing"]["fit"] = "pad"
+    monkeypatch.setattr(gans, "load", lambda folder, device="cpu": generator)
+    with pytest.raises(InputError, match="fit crop"):
+        execute(edit, _config(runs, data=_write_data(tmp_path / "data")), tmp_path / "out")
+
+
+def test_a_generator_without_w_is_refused(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = SimpleNamespace(
+        labels=(), size=SIZE, z_dim=3, channels=1, generate=lambda z, y: z, meta={}
+    )
+    monkeypatch.setattr(gans, "load", lambda folder, device="cpu": plain)
+    with pytest.raises(InputError, match="no W space"):
+        execute(edit, _config(runs), tmp_path / "out")
+
+
+def test_a_generator_of_colour_images_is_refused(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    colour = ToyGenerator()
+    colour.channels = 3
+    monkeypatch.setattr(gans, "load", lambda folder, device="cpu": colour)
+    with pytest.raises(InputError, match="3 channels"):
+        execute(edit, _config(runs), tmp_path / "out")
+
+
+def test_what_is_cut_off_a_long_target_is_said(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(console, "warn", said.append)
+    config = _config(runs, target="left one two three four five", steps=1)
+    execute(edit, config, tmp_path / "out")
+    assert any("four five" in text and "cut off" in text for text in said)
+
+
+def test_a_target_that_names_no_label_cannot_be_verified(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(console, "warn", said.append)
+    config = _config(runs, target="brightness", teacher=runs["teacher"], steps=1)
+    result = execute(edit, config, tmp_path / "out").result
+    assert any("cannot be verified" in text for text in said)
+    assert result["summary"]["accepted"] is None
+    assert "Left after" in _edits(tmp_path / "out")
+    assert set(load_dataset(tmp_path / "out").column("Left")) == {""}
+
+
+def test_the_default_condition_is_the_most_frequent_one(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = ToyGenerator()
+    generator.vectors = torch.tensor([[0.0, 1.0], [1.0, 0.0]])  # type: ignore[attr-defined]
+    monkeypatch.setattr(gans, "load", lambda folder, device="cpu": generator)
+    execute(edit, _config(runs, steps=0), tmp_path / "frequent")
+    execute(edit, _config(runs, steps=0, condition=("none",)), tmp_path / "none")
+    assert set(load_dataset(tmp_path / "frequent").column("start_labels")) == {"Right"}
+    assert set(load_dataset(tmp_path / "none").column("start_labels")) == {""}
+    with pytest.raises(UsageError, match="unknown label"):
+        execute(edit, _config(runs, condition=("Up",)), tmp_path / "up")
+
+
+def test_edits_csv_is_plain_csv(runs: dict[str, Path], tmp_path: Path) -> None:
+    execute(edit, _config(runs, target='left, "large"', steps=1), tmp_path / "out")
+    with open(tmp_path / "out" / "edits.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert rows[0]["prompt"] == 'left, "large"'
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"target": "  "}, "--target is empty"),
+        ({"n": None, "data": None}, "either --n"),
+        ({"n": 3, "data": Path("d")}, "either --n"),
+        ({"n": 3, "split": "test"}, "rows of --data"),
+        ({"data": Path("d"), "condition": ("Left",)}, "for generated images"),
+        ({"method": "global"}, "latent"),
+    ],
+)
+def test_options_that_contradict_each_other(
+    runs: dict[str, Path], changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        _config(runs, **changes)

@@ -1,0 +1,50 @@
+"""A generator and an encoder whose edits can be checked by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+SIZE = 16
+
+
+class ToyGenerator:
+    """w [N, 2, 3] -> bright squares: the first number of each w is one square's brightness."""
+
+    labels = ("Left", "Right")
+    size, channels, z_dim, w_dim, num_ws = SIZE, 1, 3, 3, 2
+
+    def __init__(self) -> None:
+        self.meta: dict[str, Any] = {"preprocessing": {"size": SIZE, "fit": "crop"}}
+        basis = torch.zeros(6, SIZE, SIZE)
+        for k in range(6):
+            basis[k, 2 + 6 * (k // 3) : 6 + 6 * (k // 3), 1 + 5 * (k % 3) : 5 + 5 * (k % 3)] = 1.0
+        self.basis = basis
+
+    def mapping(self, z: Tensor, y: Tensor, truncation: float = 1.0) -> Tensor:
+        mean = torch.cat([y - 0.5, torch.zeros(len(y), 1)], dim=1)
+        return (mean + 0.2 * truncation * z).unsqueeze(1).repeat(1, 2, 1)
+
+    def synthesis(self, w: Tensor, noise: str = "const") -> Tensor:
+        return torch.einsum("nk,khw->nhw", w.flatten(1).tanh(), self.basis).unsqueeze(1)
+
+    def generate(self, z: Tensor, y: Tensor, truncation: float = 1.0, noise: str = "c") -> Tensor:
+        return self.synthesis(self.mapping(z, y, truncation), noise)
+
+
+class ToyEncoder:
+    """Embeds an image as the brightness of the six squares; knows three texts."""
+
+    name = "toy"
+
+    def __init__(self) -> None:
+        self.texts = {"left": 0, "right": 1, "other": 4}
+        self.basis = ToyGenerator().basis
+
+    def embed_images(self, x: Tensor) -> Tensor:
+        return torch.einsum("nhw,khw->nk", x[:, 0], self.basis) / 16 + 0.05
+
+    def embed_texts(self, texts: list[str]) -> Tensor:
+        return torch.eye(6)[[self.texts[text] for text in texts]]
