@@ -19,7 +19,7 @@ from cxrtool.errors import UsageError
 
 if TYPE_CHECKING:
     from cxrtool.data.labels import LabelPolicy
-    from cxrtool.data.manifest import Dataset, DatasetInfo
+    from cxrtool.data.manifest import Dataset
     from cxrtool.runs import Run
     from cxrtool.synthesis.generators import GeneratorCard
     from cxrtool.synthesis.planner import Plan
@@ -160,7 +160,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     if card is None or config.plan_only:
         run.print_as_json("plan.json")
         return record
-    refuse_unfair_use(config, dataset, table, card)
+    card.refuse_unfair_use(dataset, table.rows, view=config.view, fraction=config.fraction)
     made = fill_slots(config, run, dataset, table, plan, card)
     return {**record, **made}
 
@@ -231,12 +231,14 @@ def make_plan(
 
 
 def show(plan: Plan, record: dict[str, Any]) -> None:
-    """The plan as a table on stderr."""
-    from cxrtool.synthesis.record import COLUMNS, table_rows, title
+    """The plan as a table on stderr, and what a reader might miss in it."""
+    from cxrtool.synthesis.record import COLUMNS, fallen_below, table_rows, title
 
     for name in plan.request.unavailable:
         console.warn(f"{name!r} is below the share but no row has it: it cannot be a target")
     console.table(title(record), COLUMNS, table_rows(record))
+    for name in fallen_below(record):
+        console.say(f"{name} falls below the share: name it in --classes to keep it there")
     if plan.n_synthetic == 0:
         console.say("every target is reached already: nothing to make")
 
@@ -247,33 +249,6 @@ def write_plan(run: Run, table: LabelTable, plan: Plan, record: dict[str, Any]) 
 
     run.write_text("slots.csv", slots_csv(plan, table.rows[plan.source_rows]))
     run.write_json("plan.json", record)
-
-
-def refuse_unfair_use(
-    config: Config, dataset: Dataset, table: LabelTable, card: GeneratorCard
-) -> None:
-    """Refuse what would make a later comparison worthless: other views, held-out patients."""
-    import numpy as np
-
-    from cxrtool.data.keys import Seen, refuse_overlap
-
-    warning = card.refuse_other_selection(config.view, config.fraction)
-    if warning:
-        console.warn(warning)
-    splits = dataset.column("split")
-    if np.isin(splits[table.rows], ("val", "test")).any():
-        raise UsageError(
-            f"--split {config.split} holds validation or test rows: their labels must not be drawn",
-            hint="use --split train, or --plan-only to look at the numbers",
-        )
-    held_out = np.flatnonzero(np.isin(splits, ("val", "test")))
-    refuse_overlap(
-        Seen.load(card.folder),
-        dataset,
-        held_out,
-        who=f"the generator {card.folder}",
-        what="validation and test",
-    )
 
 
 def fill_slots(
@@ -303,7 +278,7 @@ def fill_slots(
             "block": config.block,
         },
     )
-    warn_of_other_pixels(dataset, info)
+    card.warn_of_other_pixels(dataset.info, info)
     made = make_images(
         run,
         dataset,
@@ -328,17 +303,6 @@ def fill_slots(
     if rate is not None:
         console.say(f"{made.new:,} images, {rate:,.1f} a second")
     return {"images": len(made.slots), "shard": config.shard, "sheets": sheets}
-
-
-def warn_of_other_pixels(real: Dataset, info: DatasetInfo) -> None:
-    """Say where the synthetic set cannot be joined with the real one."""
-    for name in ("size", "fit", "kernel"):
-        was, now = getattr(real.info, name), getattr(info, name)
-        if was is not None and was != now:
-            console.warn(
-                f"the generator's images have {name} {now}, {real.path} has {was}: train-cls will "
-                f"not join them; prepare the data at the generator's {name}"
-            )
 
 
 def merge_shards(run: Run, config: Config) -> dict[str, Any]:

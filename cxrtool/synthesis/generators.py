@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cxrtool.data.labels import LabelPolicy
+import numpy as np
+import numpy.typing as npt
+
+from cxrtool import console
+from cxrtool.data.keys import Seen, refuse_overlap
+from cxrtool.data.labels import LabelPolicy, PolicyOptions
+from cxrtool.data.manifest import SPLIT, Dataset, DatasetInfo
 from cxrtool.errors import InputError, UsageError
 from cxrtool.files import sha256_file
 from cxrtool.fingerprints import read_json
@@ -82,30 +88,57 @@ class GeneratorCard:
                 hint=f"its labels: {known}",
             )
 
-    def refuse_other_selection(self, view: str, fraction: float) -> str | None:
-        """Refuse another view than the generator has seen.
+    def refuse_unfair_use(
+        self, dataset: Dataset, rows: npt.NDArray[np.int64], *, view: str, fraction: float
+    ) -> None:
+        """Refuse what would make a later comparison worthless.
 
-        Returns:
-            A warning where the generator saw more patients than the plan counts, else None.
+        Args:
+            dataset: The real set.
+            rows: The rows whose labels are drawn.
+            view: Their ``--view``.
+            fraction: Their ``--fraction``; a generator that saw more patients gets a warning.
 
         Raises:
-            UsageError: Names both views.
+            UsageError: Other views than the generator has seen, or labels of held-out rows.
+            GateError: The generator has seen validation or test patients.
         """
         selection = self.meta.get("selection") or {}
         seen_view = selection.get("view", view)
         if seen_view != view:
             raise UsageError(
                 f"--view {view}, but the generator was trained with --view {seen_view}",
-                hint="count and train on the same views: laterals are not made by a frontal "
-                "generator",
+                hint="count and train on the same views: a frontal generator makes no laterals",
+            )
+        held_out = np.isin(dataset.column(SPLIT), ("val", "test"))
+        if held_out[rows].any():
+            raise UsageError(
+                "validation or test rows are selected: their labels must not be drawn",
+                hint="use --split train, or --plan-only to look at the numbers",
             )
         seen_fraction = float(selection.get("fraction", fraction))
         if seen_fraction > fraction:
-            return (
+            console.warn(
                 f"the generator was trained on --fraction {seen_fraction:g}, the plan is for "
                 f"--fraction {fraction:g}: a comparison at {fraction:g} would be flattered"
             )
-        return None
+        refuse_overlap(
+            Seen.load(self.folder),
+            dataset,
+            np.flatnonzero(held_out),
+            who=f"the generator {self.folder}",
+            what="validation and test",
+        )
+
+    def warn_of_other_pixels(self, real: DatasetInfo, synthetic: DatasetInfo) -> None:
+        """Say where the synthetic set cannot be joined with the real one."""
+        for name in ("size", "fit", "kernel"):
+            was, now = getattr(real, name), getattr(synthetic, name)
+            if was is not None and was != now:
+                console.warn(
+                    f"the generator's images have {name} {now}, the real ones {was}: train-cls "
+                    f"will not join them; prepare the data at the generator's {name}"
+                )
 
 
 def choose_policy(
@@ -116,8 +149,6 @@ def choose_policy(
     Raises:
         UsageError: Another value than the generator's; names both.
     """
-    from cxrtool.data.labels import PolicyOptions
-
     theirs = None if card is None else card.policy
     if theirs is not None and uncertain is None and blank is None:
         return theirs

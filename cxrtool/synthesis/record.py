@@ -137,6 +137,16 @@ def _shares(record: Mapping[str, Any], name: str, wanted: str) -> tuple[object, 
     )
 
 
+def fallen_below(record: Mapping[str, Any]) -> list[str]:
+    """Labels that had the one wanted share before and lose it, diluted by the new images."""
+    wanted = {t["share_wanted"] for t in record["targets"].values()}
+    if len(wanted) != 1 or None in wanted:
+        return []
+    share = wanted.pop()
+    shares = record["shares"]
+    return [n for n in record["drift"] if shares[n]["before"] >= share > shares[n]["after"]]
+
+
 def title(record: Mapping[str, Any]) -> str:
     """One line above the table: totals, the program's optimum and the gap to it."""
     text = f"{record['n_synthetic']:,} images for {record['n_real']:,} real rows"

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from cxrtool.data.labels import LabelPolicy
+from cxrtool.data.manifest import load_dataset
 from cxrtool.data.schema import DatasetInfo
 from cxrtool.data.writer import DatasetWriter
 from cxrtool.errors import InputError, UsageError
@@ -19,6 +20,7 @@ from cxrtool.synthesis.generators import GeneratorCard, choose_policy
 from cxrtool.synthesis.planner import make_plan
 from cxrtool.synthesis.record import (
     COLUMNS,
+    fallen_below,
     plan_record,
     slots_csv,
     slots_digest,
@@ -212,6 +214,14 @@ class TestRecord:
         assert "117.6" in title(record)
         assert "+0.4 (+0.30 %)" in title(record)
 
+    def test_a_label_that_is_diluted_below_the_share_is_named(self) -> None:
+        _, _, record = self.plan_and_record()
+        assert fallen_below(record) == []
+        record["shares"]["Other"] = {"before": 0.151, "after": 0.149}
+        assert fallen_below(record) == ["Other"]
+        record["targets"]["A, or B"]["share_wanted"] = None
+        assert fallen_below(record) == []
+
     def test_slots_and_their_digest(self) -> None:
         plan, rows, _ = self.plan_and_record()
         lines = slots_csv(plan, rows).splitlines()
@@ -243,9 +253,21 @@ class TestGeneratorCard:
         with pytest.raises(UsageError, match="--blank ignore against zeros"):
             choose_policy(None, "ignore", card)
 
-    def test_more_patients_than_the_plan_counts(self, tmp_path: Path) -> None:
+    def test_more_patients_than_the_plan_counts(
+        self, tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        card = GeneratorCard.open(write_generator(tmp_path / "g"))
+        dataset = load_dataset(data)
+        card.refuse_unfair_use(dataset, np.arange(9), view="frontal", fraction=1.0)
+        assert "flattered" not in capsys.readouterr().err
+        card.refuse_unfair_use(dataset, np.arange(9), view="frontal", fraction=0.01)
+        assert "flattered" in capsys.readouterr().err
+
+    def test_pixels_that_do_not_join(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         card = GeneratorCard.open(write_generator(tmp_path))
-        warning = card.refuse_other_selection("frontal", 0.01)
-        assert warning is not None
-        assert "flattered" in warning
-        assert card.refuse_other_selection("frontal", 1.0) is None
+        card.warn_of_other_pixels(info_of(16), info_of(16))
+        assert capsys.readouterr().err == ""
+        card.warn_of_other_pixels(info_of(32), info_of(16))
+        assert "size 16, the real ones 32" in capsys.readouterr().err

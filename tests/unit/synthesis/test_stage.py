@@ -407,7 +407,7 @@ class TestRefusals:
     def test_labels_of_test_rows_are_not_drawn(
         self, tmp_path: Path, data: Path, gan: Path, network: ToyGenerator
     ) -> None:
-        with pytest.raises(UsageError, match="validation or test rows"):
+        with pytest.raises(UsageError, match="validation or test rows are selected"):
             make(tmp_path / "o", data, gan=gan, counts="Fracture=3", split="all")
 
     @pytest.mark.parametrize("key", ["patient", "pixels"])
