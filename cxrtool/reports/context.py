@@ -147,17 +147,30 @@ class Clause:
         verb = next((i for i in range(cue.end, start) if self._flags[i] & FINITE), None)
         return verb is None or not self.crosses(verb, start, COMMA | AND)
 
-    def reaches_left(self, cue: CueSpan, end: int) -> bool:
-        """Whether a cue on the right reaches a span that ends here."""
+    def reaches_left(self, cue: CueSpan, end: int, *, predicate: bool = False) -> bool:
+        """Whether a cue on the right reaches a span that ends here.
+
+        Args:
+            cue: The cue.
+            end: The token after the span.
+            predicate: The cue says a state; what stands before it ("is not", "may be") belongs to
+                it, where nothing else is mentioned in between.
+        """
         if cue.start < end or self.blocked(end, cue.start, "backward"):
             return False
-        if any(end <= c.start and c.end <= cue.start for c in self._deciding):
-            return False
         own = cue.start
+        for decider in reversed(self._deciding):
+            if end <= decider.start and decider.end <= own:
+                if not predicate or self._mentions(decider.end, own):
+                    return False
+                own = decider.start
         while own > end and not self._flags[own - 1] & COMMA and self._is_verb_group(own - 1, end):
             own -= 1
         flags = FINITE | (COMMA if cue.cue.reach == "list" else 0)
         return not self.crosses(end, own, flags)
+
+    def _mentions(self, left: int, right: int) -> bool:
+        return any(left <= span.start and span.end <= right for span in self._content)
 
     def _is_verb_group(self, i: int, end: int) -> bool:
         # "are now again not seen": everything from the verb to the cue belongs to the cue.

@@ -154,8 +154,10 @@ def _longest_cues(
     for start, end, cue in sorted(cues, key=lambda c: (c[0], -c[1])):
         if start < last or any(s.start <= start and end <= s.end for s in content):
             continue
-        kept.append((start, end, cue))
-        last = end
+        # Of ", possible" the comma ends the clause, and "possible" is a cue of its own.
+        stop = start + 1 if cue.group == "lookahead" else end
+        kept.append((start, stop, cue))
+        last = stop
     return kept
 
 
@@ -176,7 +178,7 @@ def _stated(entity: Span, things: Sequence[Span], clause: Clause) -> list[Mentio
             )
             distance = entity.start - state.end
         else:
-            reached = clause.reaches_left(state, entity.end)
+            reached = clause.reaches_left(state, entity.end, predicate=True)
             other = any(
                 o is not state
                 and entity.end <= o.start
