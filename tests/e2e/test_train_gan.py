@@ -1,0 +1,212 @@
+"""`cxr train-gan` as a person runs it: outputs, reruns, stops, kills, and bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cxrtool import config as configs
+from cxrtool import gans, runs
+from cxrtool.errors import CxrError, InputError, InterruptedRunError, UsageError
+from cxrtool.stages import train_gan
+from tests.unit.gans.conftest import make_dataset
+
+__all__ = ["make_dataset"]
+
+MakeDataset = Callable[..., Path]
+QUICK = {
+    "size": 16,
+    "batch": 8,
+    "kimg": 0.08,
+    "snapshot_kimg": 0.03,
+    "tick_kimg": 0.02,
+    "threads": 1,
+}
+
+
+def train(data: Path, out: Path, **options: Any) -> runs.Outcome:
+    """Run the stage in this process, quickly."""
+    values = {"data": data, **QUICK, **options}
+    return runs.execute(train_gan, configs.resolve(train_gan.Config, values), out)
+
+
+def outputs(out: Path) -> dict[str, str]:
+    """Hashes of everything that must be the same in every execution."""
+    return {k: v["sha256"] for k, v in runs.load_result(out)["outputs"].items()}
+
+
+def test_everything_is_there(make_dataset: MakeDataset, tmp_path: Path) -> None:
+    data, out = make_dataset(), tmp_path / "gan"
+    result = train(data, out).result
+    summary = result["summary"]
+    assert summary["kimg"] == 0.08
+    assert summary["labels"] == ["Large", "Left"]
+    assert summary["labels_left_out"] == {"Never": "no training row has it"}
+    assert summary["images"] == 36  # the test rows stay out
+    assert {"model.json", "model.safetensors", "resolved.json", "seen.json", "samples.png"} == set(
+        result["outputs"]
+    )
+    seen = json.loads((out / "seen.json").read_text())
+    assert len(seen["pixels"]) == 36
+    assert f"{9:016x}" not in seen["pixels"]
+    meta = json.loads((out / "model.json").read_text())
+    assert meta["policy"] == {"uncertain": "ones", "blank": "zeros"}
+    assert meta["selection"] == {"view": "frontal", "split": "train", "fraction": 1.0}
+    assert meta["preprocessing"]["size"] == 16
+    assert meta["label_kind"] == "multilabel"
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [row["nimg"] for row in rows] == [24, 40, 64, 80]
+    assert {"g_loss", "d_loss", "r_t", "sec_per_kimg", "g_grad_norm"} <= rows[0].keys()
+    names = sorted(path.name for path in (out / "samples").iterdir())
+    assert names == ["fakes-000000032.png", "fakes-000000064.png", "reals.png"]
+    assert len(np.asarray(Image.open(out / "samples.png")).shape) == 2
+
+    network = gans.load(out)
+    assert network.labels == ("Large", "Left")
+    assert len(network.vectors) == 4
+    image = network.generate(torch.randn(2, network.z_dim), torch.eye(2), truncation=0.7)
+    assert image.shape == (2, 1, 16, 16)
+    assert float(gans.load_discriminator(out).std_reference) > 0
+
+    again = train(data, out)
+    assert again.state == "up-to-date"
+    assert outputs(out) == outputs_of_second(data, tmp_path)
+
+
+def outputs_of_second(data: Path, tmp_path: Path) -> dict[str, str]:
+    """The same training in another folder."""
+    train(data, tmp_path / "second")
+    return outputs(tmp_path / "second")
+
+
+def test_stop_at_any_step_and_go_on(make_dataset: MakeDataset, tmp_path: Path) -> None:
+    data = make_dataset()
+    train(data, tmp_path / "straight")
+    from cxrtool.gans.trainer import Trainer
+
+    step, left = Trainer.step, [0]
+
+    def counted(self: Trainer) -> None:
+        step(self)
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "step", counted)
+        for steps in (3, 4):
+            left[0] = steps
+            with pytest.raises(InterruptedRunError) as caught:
+                train(data, tmp_path / "stopped")
+            assert caught.value.exit_code == 143
+            assert (tmp_path / "stopped/checkpoints/latest.pt").is_file()
+    train(data, tmp_path / "stopped")
+    assert outputs(tmp_path / "stopped") == outputs(tmp_path / "straight")
+
+
+def test_killed_process_goes_on_with_the_same_bits(
+    make_dataset: MakeDataset, tmp_path: Path
+) -> None:
+    data, options = make_dataset(), {"kimg": 0.32, "snapshot_kimg": 0.04}
+    command = [sys.executable, "-m", "cxrtool", "train-gan", str(data), "-q"]
+    for name, value in {**QUICK, **options}.items():
+        command += ["--" + name.replace("_", "-"), str(value)]
+    killed = subprocess.Popen([*command, "-o", str(tmp_path / "killed")])
+    checkpoint = tmp_path / "killed/checkpoints/latest.pt"
+    try:
+        for _ in range(1200):
+            if checkpoint.exists() or killed.poll() is not None:
+                break
+            time.sleep(0.05)
+        assert killed.poll() is None, "it ended before it could be killed"
+    finally:
+        killed.send_signal(signal.SIGKILL)
+        killed.wait()
+    assert not (tmp_path / "killed/result.json").exists()
+    train(data, tmp_path / "killed", **options)
+    train(data, tmp_path / "straight", **options)
+    assert outputs(tmp_path / "killed") == outputs(tmp_path / "straight")
+
+
+def test_a_data_set_without_labels_trains_unconditionally(
+    make_dataset: MakeDataset, tmp_path: Path
+) -> None:
+    train(make_dataset(labels=False), tmp_path / "gan", kimg=0.01)
+    network = gans.load(tmp_path / "gan")
+    assert network.labels == ()
+    assert network.generate(torch.randn(2, network.z_dim), torch.zeros(2, 0), 0.5).shape[0] == 2
+
+
+def test_labels_can_be_chosen(make_dataset: MakeDataset, tmp_path: Path) -> None:
+    data = make_dataset()
+    train(data, tmp_path / "one", kimg=0.01, labels="Left")
+    assert gans.load(tmp_path / "one").labels == ("Left",)
+    train(data, tmp_path / "none", kimg=0.01, labels="none")
+    assert gans.load(tmp_path / "none").labels == ()
+    with pytest.raises(UsageError, match="no label 'Right'"):
+        train(data, tmp_path / "bad", labels="Right")
+
+
+def test_larger_images_are_reduced(make_dataset: MakeDataset, tmp_path: Path) -> None:
+    train(make_dataset(size=32), tmp_path / "gan", kimg=0.01)
+    meta = json.loads((tmp_path / "gan/model.json").read_text())
+    assert (meta["preprocessing"]["size"], meta["preprocessing"]["data_size"]) == (16, 32)
+
+
+def test_bad_input(make_dataset: MakeDataset, tmp_path: Path) -> None:
+    data = make_dataset()
+    with pytest.raises(InputError, match="--size 32 is more than the data's 16 px"):
+        train(data, tmp_path / "a", size=32)
+    with pytest.raises(UsageError, match="--size 24: must be a power of two"):
+        train(data, tmp_path / "b", size=24)
+    with pytest.raises(InputError, match="--batch 64 is more than the 36 images"):
+        train(data, tmp_path / "c", batch=64)
+    with pytest.raises(UsageError, match="--batch 6: must be a multiple of 4"):
+        train(data, tmp_path / "d", batch=6)
+    with pytest.raises(UsageError, match="--augment sharpen"):
+        train(data, tmp_path / "e", augment="sharpen")
+    with pytest.raises(InputError, match="1 image to train on"):
+        train(make_dataset(n=1, name="one"), tmp_path / "f", batch=None)
+    with pytest.raises(InputError, match="3 images to train on"):
+        train(make_dataset(n=3, name="three"), tmp_path / "g")
+
+
+def test_few_images_make_a_smaller_batch(make_dataset: MakeDataset, tmp_path: Path) -> None:
+    train(make_dataset(n=7, name="seven"), tmp_path / "gan", batch=None, kimg=0.01)
+    assert json.loads((tmp_path / "gan/resolved.json").read_text())["batch"] == 4
+
+
+def test_plan_names_every_choice_and_writes_nothing(make_dataset: MakeDataset) -> None:
+    data = make_dataset()
+    before = sorted(data.rglob("*"))
+    plan = train_gan.plan(configs.resolve(train_gan.Config, {"data": data}))
+    assert plan["arch"]["size"] == 16
+    assert plan["preset"] == "tiny"
+    assert plan["total_nimg"] == 200_000
+    assert plan["augment"] == ["color", "translation", "cutout"]
+    assert set(plan["prevalence"]) == {"Large", "Left"}
+    assert sorted(data.rglob("*")) == before
+
+
+def test_options_change_the_fingerprint_or_only_provenance(
+    make_dataset: MakeDataset, tmp_path: Path
+) -> None:
+    data, out = make_dataset(), tmp_path / "gan"
+    train(data, out, kimg=0.01)
+    assert train(data, out, kimg=0.01, tick_kimg=0.5, device="cpu").state == "up-to-date"
+    for change in ({"gamma": 1.0}, {"seed": 1}, {"augment": "none"}, {"mirror": True}):
+        with pytest.raises(CxrError, match="--" + next(iter(change))) as caught:
+            train(data, out, **{"kimg": 0.01, **change})
+        assert caught.value.exit_code == 4
