@@ -118,17 +118,15 @@ def make_plan(
         drawn = tally.drawn
         _refuse_too_many(sum(drawn), max_images, None)
     rows = tuple(stream.first(n).copy() for stream, n in zip(streams, drawn, strict=True))
-    times = np.zeros(len(values))
-    for taken in rows:
-        times += np.bincount(taken, minlength=len(values))
+    taken = values[np.concatenate([np.empty(0, dtype=np.int64), *rows])]
     return Plan(
         request=request,
         labels=labels,
         n_real=len(values),
-        positives=np.array([np.count_nonzero(column) for column in values.T], dtype=np.int64),
+        positives=program.label_totals(values),
         expected=expected,
         rows=rows,
-        drawn_positives=np.array([int(times @ column) for column in values.T], dtype=np.int64),
+        drawn_positives=program.label_totals(taken),
         own_only=own_only,
     )
 

@@ -46,9 +46,19 @@ def cooccurrence(values: npt.ArrayLike, columns: npt.ArrayLike) -> npt.NDArray[n
     Returns:
         C [K, K]; its diagonal holds the positives c.
     """
-    chosen = np.asarray(values)[:, np.asarray(columns, dtype=np.int64)].astype(np.float64)
-    # float64 products go through BLAS and are exact far beyond any number of images
-    return np.rint(chosen.T @ chosen).astype(np.int64)
+    # counting bytes beats a matrix product here, and waits for no other BLAS thread
+    table = np.asarray(values)
+    chosen = [np.ascontiguousarray(table[:, column]) for column in np.asarray(columns).tolist()]
+    counts = np.zeros((len(chosen), len(chosen)), dtype=np.int64)
+    for i, first in enumerate(chosen):
+        for j, second in enumerate(chosen[: i + 1]):
+            counts[i, j] = counts[j, i] = np.count_nonzero(first & second)
+    return counts
+
+
+def label_totals(values: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """How many rows carry each label: [N, L] -> [L]."""
+    return np.array([np.count_nonzero(column) for column in values.T], dtype=np.int64)
 
 
 def conditional_shares(counts: npt.NDArray[np.int64]) -> FloatArray:

@@ -39,7 +39,7 @@ class Tally:
         self._streams = streams
         self._own_only = own_only
         self._unit = np.eye(len(columns), dtype=np.uint8)
-        self.positives = [int(c) for c in self._carried.sum(axis=0, dtype=np.int64)]
+        self.positives = [int(c) for c in program.label_totals(self._carried)]
         self.drawn = [0] * len(streams)
         # one common denominator, so that deficits of different shares compare as integers
         self.denominator = math.lcm(*(t.denominator for t in shares))
@@ -58,7 +58,7 @@ class Tally:
                 self.positives[p] += n
             else:
                 rows = self._streams[p].first(self.drawn[p] + n)[self.drawn[p] :]
-                for k, added in enumerate(self._carried[rows].sum(axis=0, dtype=np.int64)):
+                for k, added in enumerate(program.label_totals(self._carried[rows])):
                     self.positives[k] += int(added)
             self.drawn[p] += n
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cxrtool.errors import InputError, UsageError
+from cxrtool.synthesis.program import label_totals
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,7 @@ def read_request(
     option, text = ("--target-frac", target_frac) if counts is None else ("--counts", counts)
     given = parse_pairs(text or "", option)
     names = None if classes is None else parse_classes(classes)
-    positives = values.sum(axis=0, dtype=np.int64)
+    positives = label_totals(values)
     unavailable: tuple[str, ...] = ()
     if isinstance(given, dict):
         wanted = dict(given)
