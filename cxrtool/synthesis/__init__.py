@@ -2,6 +2,6 @@
 
 ``targets`` reads what is wanted and ``program`` solves how many draws each class needs;
 ``streams``, ``tally`` and ``planner`` draw real rows until every target holds in integers.
-``slots`` turns rows and seeds into network input, ``sampler`` runs the network in fixed blocks; ``writer``, ``shards``,
-``replay`` and ``sheets`` put the images on disk and account for each one.
+``slots`` turns rows and seeds into network input and ``sampler`` runs the network in fixed blocks;
+``writer``, ``shards``, ``replay`` and ``sheets`` put the images on disk and account for each one.
 """
