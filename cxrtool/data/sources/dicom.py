@@ -1,6 +1,6 @@
 """Radiographs in DICOM: a folder tree of files, or one file.
 
-In: CR and DX images, uncompressed or in any compression of `dicom_pixels.PLUGINS`. Out: a
+In: CR and DX images, uncompressed or in any compression of `dicom_decode.PLUGINS`. Out: a
 `SourceTable` of what is kept (view, sex, age, body part, modality, manufacturer) and an opener that
 applies the grayscale pipeline. Nothing else leaves a file: no names, no dates, no device numbers.
 Patient and study are HMAC-SHA256 pseudonyms, unless ``keep_ids`` says otherwise; without a secret
@@ -24,11 +24,12 @@ import pandas as pd
 from cxrtool.data.decoding import MAX_PIXELS
 from cxrtool.data.sources import vocabulary
 from cxrtool.data.sources.base import SourceOptions, SourceTable
-from cxrtool.data.sources.dicom_pixels import DicomOpener, import_pydicom, need_decoder
+from cxrtool.data.sources.dicom_decode import import_pydicom, need_decoder, quiet, unreadable
+from cxrtool.data.sources.dicom_pixels import DicomOpener
 from cxrtool.data.sources.files import Sieve, need_source, nothing_found
 from cxrtool.data.sources.table import label_columns, load
 from cxrtool.data.tables import require_columns
-from cxrtool.errors import InputError
+from cxrtool.errors import InputError, UsageError
 
 _MODALITIES = ("CR", "DX")
 _SUFFIXES = (".dcm", ".dicom", ".dic")
@@ -68,19 +69,26 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
     for path in _files(source):
         ref = path.relative_to(root).as_posix()
         try:
-            header = _header(pydicom, path)
-            if "Rows" not in header:
-                without_pixels += 1  # a report, a presentation state, a directory
-                continue
-            _check(header)
-            uid = str(header.get("SOPInstanceUID", ""))
+            with quiet():
+                header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
+                if "Rows" not in header:
+                    without_pixels += 1  # a report, a presentation state, a directory
+                    continue
+                _check(header)
+                record = {"image_ref": ref, **_kept(header)}
+            uid = record["SOPInstanceUID"]
             if uid and uid in seen:
                 raise InputError(f"the same image as {seen[uid]}")
         except InputError as error:
             sieve.reject(error.reason, ref=ref, file=path, hint=error.hint)
             continue
+        except (UsageError, MemoryError):
+            raise
+        except Exception as error:
+            sieve.reject(unreadable(error), ref=ref, file=path)
+            continue
         seen[uid] = ref
-        records.append({"image_ref": ref, **_kept(header)})
+        records.append(record)
     if not records:
         raise nothing_found(source, "dicom", "CR or DX image")
     table = pd.DataFrame(records, dtype=str)
@@ -138,15 +146,6 @@ def _has_magic(path: Path) -> bool:
             return stream.read(132)[128:] == b"DICM"
     except OSError:
         return False
-
-
-def _header(pydicom: Any, path: Path) -> Any:
-    try:
-        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
-    except pydicom.errors.InvalidDicomError:
-        raise InputError("not a DICOM file") from None
-    except (OSError, EOFError, AttributeError, KeyError, ValueError) as error:
-        raise InputError(f"not a readable DICOM file ({error})") from None
 
 
 def _check(header: Any) -> None:

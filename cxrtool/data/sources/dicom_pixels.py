@@ -1,75 +1,22 @@
 """The grayscale pipeline of DICOM: from stored values to what a display should show.
 
 In: a data set of one gray frame. Out: uint16 [H, W] over 0..65535, dark = air. The order of PS3.4
-N.2: stored values, modality LUT or rescale, VOI LUT or window, presentation LUT shape. Decoders of
-compressed syntaxes are chosen by name, one for each, so that what else is installed (other pydicom
-plugins, some under the GPL) changes nothing.
+N.2: stored values, modality LUT or rescale, VOI LUT or window, presentation LUT shape.
 
-DICOM PS3.3 C.11.1 (modality LUT), C.11.2 (VOI LUT), C.7.6.3.1.2 and C.8.11.3.1.2 (polarity), PS3.5
-8.1.1 (bits stored and high bit), PS3.3 C.7.5.1.1.2 (pixel padding).
+DICOM PS3.3 C.11.1 (modality LUT), C.11.2 (VOI LUT), C.7.6.3.1.2 and C.8.11.3.1.2 (polarity),
+C.7.5.1.1.2 (pixel padding).
 """
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from cxrtool.data.sources.dicom_decode import import_pydicom, quiet, stored_values, unreadable
 from cxrtool.errors import InputError, UsageError
-
-#: Transfer syntax -> the pydicom plugin that decodes it; "" = pydicom itself.
-PLUGINS = {
-    "1.2.840.10008.1.2": "",  # implicit VR little endian
-    "1.2.840.10008.1.2.1": "",  # explicit VR little endian
-    "1.2.840.10008.1.2.1.99": "",  # deflated
-    "1.2.840.10008.1.2.2": "",  # explicit VR big endian
-    "1.2.840.10008.1.2.5": "pydicom",  # RLE lossless
-    "1.2.840.10008.1.2.4.50": "gdcm",  # JPEG baseline
-    "1.2.840.10008.1.2.4.51": "gdcm",  # JPEG extended (8 bit; only GPL decoders do 12 bit)
-    "1.2.840.10008.1.2.4.57": "gdcm",  # JPEG lossless
-    "1.2.840.10008.1.2.4.70": "gdcm",  # JPEG lossless, first-order prediction
-    "1.2.840.10008.1.2.4.80": "gdcm",  # JPEG-LS lossless
-    "1.2.840.10008.1.2.4.81": "gdcm",  # JPEG-LS near-lossless
-    "1.2.840.10008.1.2.4.90": "gdcm",  # JPEG 2000 lossless
-    "1.2.840.10008.1.2.4.91": "gdcm",  # JPEG 2000
-}
-_HINT = "pip install 'cxrtool[dicom]'"
-
-
-def import_pydicom() -> Any:
-    """The pydicom module.
-
-    Raises:
-        UsageError: It is not installed.
-    """
-    try:
-        import pydicom
-    except ImportError:
-        raise UsageError("reading DICOM needs the extra dicom", hint=_HINT) from None
-    return pydicom
-
-
-def need_decoder(syntax: str) -> None:
-    """Complain about a transfer syntax that cannot be decoded here.
-
-    Raises:
-        InputError: Nothing decodes this syntax (video, HTJ2K, proprietary ones).
-        UsageError: Its decoder is not installed.
-    """
-    if syntax not in PLUGINS:
-        from pydicom.uid import UID
-
-        raise InputError(f"the transfer syntax {UID(syntax).name} is not read")
-    if PLUGINS[syntax] == "gdcm":
-        try:
-            import gdcm  # noqa: F401
-        except ImportError:
-            raise UsageError(
-                "compressed DICOM needs a decoder of the extra dicom", hint=_HINT
-            ) from None
 
 
 @dataclass(frozen=True)
@@ -91,13 +38,14 @@ class DicomOpener:
         pydicom = import_pydicom()
         path = self.root / ref
         try:
-            return gray16(pydicom.dcmread(path))
+            with quiet():
+                return gray16(pydicom.dcmread(path))
         except InputError as error:
             raise InputError(error.reason, file=path) from None
-        except (OSError, EOFError, AttributeError, KeyError, ValueError) as error:
-            raise InputError(f"not a readable DICOM image ({error})", file=path) from None
-        except pydicom.errors.InvalidDicomError:
-            raise InputError("not a DICOM file", file=path) from None
+        except (UsageError, MemoryError):
+            raise
+        except Exception as error:
+            raise InputError(unreadable(error), file=path) from None
 
 
 def gray16(dataset: Any) -> np.ndarray:
@@ -122,43 +70,6 @@ def gray16(dataset: Any) -> np.ndarray:
     if padding is not None:
         shown[padding] = 0.0
     return np.rint(shown * 65535.0).astype(np.uint16)
-
-
-def stored_values(dataset: Any) -> np.ndarray:
-    """Decoded values: int32 [H, W], sign extended, without what older files keep in unused bits."""
-    pixels: Any = importlib.import_module("pydicom.pixels")
-    syntax = str(dataset.file_meta.TransferSyntaxUID)
-    need_decoder(syntax)
-    bits, allocated = int(dataset.BitsStored), int(dataset.BitsAllocated)
-    if not 1 <= bits <= min(allocated, 16) or allocated not in (8, 16):
-        raise InputError(f"{bits} bits stored in {allocated} bits are not read")
-    # Files from before 2009 may keep the value above the lowest bits; pydicom would cut it off.
-    shift = max(0, int(getattr(dataset, "HighBit", bits - 1)) - (bits - 1))
-    if shift and not dataset.file_meta.TransferSyntaxUID.is_compressed:
-        dataset.BitsStored = allocated
-    else:
-        shift = 0
-    try:
-        decoder = pixels.get_decoder(dataset.file_meta.TransferSyntaxUID)
-        array, _ = decoder.as_array(dataset, raw=True, decoding_plugin=PLUGINS[syntax])
-    except (
-        AttributeError, ValueError, RuntimeError, EOFError, OSError, LookupError, TypeError,
-    ) as error:  # fmt: skip
-        raise InputError(f"pixels cannot be decoded ({_line(error)})") from None
-    finally:
-        dataset.BitsStored = bits
-    if array.ndim != 2:
-        raise InputError(f"pixels of shape {array.shape} where one gray frame is expected")
-    values = array.astype(np.int32) >> shift
-    values &= (1 << bits) - 1
-    if int(getattr(dataset, "PixelRepresentation", 0)) == 1:
-        values -= (values >> (bits - 1)) << bits
-    return values
-
-
-def _line(error: Exception) -> str:
-    """What a decoder says, in one line."""
-    return " ".join(str(error).split())
 
 
 def padding_mask(dataset: Any, stored: np.ndarray) -> np.ndarray | None:

@@ -14,11 +14,10 @@ pytest.importorskip("gdcm")
 from pydicom.data import get_testdata_file  # noqa: E402
 from pydicom.dataset import Dataset  # noqa: E402
 
+from cxrtool.data.sources.dicom_decode import need_decoder, stored_values  # noqa: E402
 from cxrtool.data.sources.dicom_pixels import (  # noqa: E402
     gray16,
     modality,
-    need_decoder,
-    stored_values,
     voi,
     window,
 )
