@@ -12,9 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxrtool.data.ingest import Ingested, image_name
-from cxrtool.data.keys import patient_keys
-from cxrtool.data.schema import (
+from cxrtool.data.columns import (
     IMAGE,
     ORIGIN,
     PATIENT,
@@ -25,6 +23,8 @@ from cxrtool.data.schema import (
     SPLITS,
     STUDY,
 )
+from cxrtool.data.ingest import Ingested, image_name
+from cxrtool.data.keys import patient_keys
 from cxrtool.data.select import units
 from cxrtool.data.sources.base import Rejected, SourceTable
 

@@ -14,9 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrtool.data.labels import CHEXPERT
-from cxrtool.data.maps import canonical
-from cxrtool.data.schema import (
+from cxrtool.data.columns import (
     DATASET,
     FINDINGS,
     IMPRESSION,
@@ -25,8 +23,10 @@ from cxrtool.data.schema import (
     REPORT,
     STUDY,
     VALUES,
-    check_values,
 )
+from cxrtool.data.labels import CHEXPERT
+from cxrtool.data.maps import canonical
+from cxrtool.data.schema import check_values
 from cxrtool.data.tables import read_table, require_columns
 from cxrtool.errors import InputError
 

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-import pandas as pd
-
 from cxrtool.config import Option
 from cxrtool.data.maps import canonical
 from cxrtool.errors import InputError, UsageError
 
 if TYPE_CHECKING:
+    # Stages import PolicyOptions while the command line is built: no NumPy, no pandas up here.
+    import numpy as np
+
     from cxrtool.data.manifest import Dataset
 
 __all__ = [
@@ -84,6 +84,9 @@ _LATERAL |= {"LEFT_LATERAL", "RIGHT_LATERAL"}
 def _view_is(views: Any, known: set[str]) -> Any:
     if isinstance(views, str):
         return views.strip().upper().replace(" ", "_") in known
+    import numpy as np
+    import pandas as pd
+
     codes, names = pd.factorize(np.asarray(views, dtype=object))
     hit = np.array([_view_is(str(name), known) for name in names], dtype=bool)
     return hit[codes] if len(names) else np.zeros(len(codes), bool)
@@ -230,6 +233,9 @@ _CODES = {"1": 1, "0": 0, "-1": -1, "": BLANK_CODE}
 
 def label_codes(dataset: Dataset, rows: np.ndarray | None = None) -> np.ndarray:
     """The label cells as they stand: int8 [N, L] of 1, 0, -1 (uncertain) and -2 (blank)."""
+    import numpy as np
+    import pandas as pd
+
     table = dataset.table
     out = np.full((len(table), len(dataset.info.labels)), BLANK_CODE, np.int8)
     for column, name in enumerate(dataset.info.labels):
@@ -255,6 +261,8 @@ def label_arrays(
     Raises:
         InputError: A policy names a label that the data set does not have.
     """
+    import numpy as np
+
     info = dataset.info
     if not isinstance(policy.uncertain, str):
         unknown = set(policy.uncertain) - {"*"} - set(info.labels)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrtool.data.schema import (
+from cxrtool.data.columns import (
     AGE,
     DATASET,
     FINDINGS,
@@ -37,9 +37,8 @@ from cxrtool.data.schema import (
     STUDY,
     SYNTHETIC,
     VIEW,
-    DatasetInfo,
-    check_table,
 )
+from cxrtool.data.schema import DatasetInfo, check_table
 from cxrtool.data.tables import read_table, require_columns
 from cxrtool.data.writer import DatasetWriter
 from cxrtool.errors import InputError

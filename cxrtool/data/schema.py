@@ -16,46 +16,23 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from cxrtool.data.columns import (
+    FIRST,
+    FORMAT,
+    IMAGE,
+    ORIGIN,
+    PATIENT,
+    PATIENT_KEY,
+    PIXEL_KEY,
+    SOURCE,
+    SOURCES,
+    SPLIT,
+    SPLITS,
+    VALUES,
+)
+from cxrtool.data.columns import RESERVED as RESERVED
 from cxrtool.errors import InputError
 from cxrtool.files import canonical_json, pretty_json, sha256_bytes
-
-FORMAT = 1
-DATASET, MANIFEST, INDEX, IMAGES = "dataset.json", "manifest.csv", "files.tsv", "images"
-
-IMAGE, PATIENT, STUDY, VIEW, SPLIT, SEX, AGE = (
-    "image",
-    "patient_id",
-    "study_id",
-    "view",
-    "split",
-    "sex",
-    "age",
-)
-SOURCE, REPORT, FINDINGS, IMPRESSION, PROMPT = (
-    "source",
-    "report",
-    "findings",
-    "impression",
-    "prompt",
-)
-ORIGIN, PIXEL_KEY, PATIENT_KEY = "origin", "pixel_key", "patient_key"
-#: Columns of every manifest, in this order, before the labels.
-FIRST = (IMAGE, PATIENT, STUDY, VIEW, SPLIT, SEX, AGE, SOURCE, REPORT, FINDINGS, IMPRESSION)
-#: What synthesize and edit add.
-SYNTHETIC = (
-    "generator",
-    "seed",
-    "source_row",
-    "truncation",
-    "edit",
-    "filter_score",
-    "nn_distance",
-)
-#: Names that no label may have.
-RESERVED = frozenset((*FIRST, PROMPT, ORIGIN, PIXEL_KEY, PATIENT_KEY, *SYNTHETIC))
-SPLITS = ("train", "val", "test")
-SOURCES = ("real", "synthetic", "edited")
-VALUES = ("1", "0", "-1", "")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,15 +10,19 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
-from typing import Annotated
-
-import numpy as np
-import pandas as pd
+from typing import TYPE_CHECKING, Annotated
 
 from cxrtool.config import Option
+from cxrtool.data.columns import IMAGE, PATIENT, PIXEL_KEY, SPLIT, STUDY, VIEW
 from cxrtool.data.labels import is_view_frontal, is_view_lateral
-from cxrtool.data.manifest import IMAGE, PATIENT, PIXEL_KEY, SPLIT, STUDY, VIEW, Dataset
 from cxrtool.errors import InputError
+
+if TYPE_CHECKING:
+    # Stages import SelectionOptions while the command line is built: no NumPy, no pandas up here.
+    import numpy as np
+    import pandas as pd
+
+    from cxrtool.data.manifest import Dataset
 
 VIEWS = ("frontal", "lateral", "all")
 SPLIT_CHOICES = ("train", "val", "test", "all")
@@ -63,6 +67,8 @@ def select_rows(
     Raises:
         InputError: Nothing is left; says which option left nothing.
     """
+    import numpy as np
+
     part = opts.split if split is None else split
     keep = np.ones(len(dataset), bool)
     if part != "all":
@@ -109,6 +115,9 @@ def patient_groups(dataset: Dataset, rows: np.ndarray | None = None) -> np.ndarr
     Returns:
         int64 [N], equal numbers for rows of one group; numbered in order of first appearance.
     """
+    import numpy as np
+    import pandas as pd
+
     codes, _ = pd.factorize(units(dataset.table))
     chosen = codes if rows is None else pd.factorize(codes[rows])[0]
     return np.asarray(chosen, np.int64)
@@ -116,6 +125,8 @@ def patient_groups(dataset: Dataset, rows: np.ndarray | None = None) -> np.ndarr
 
 def units(table: pd.DataFrame) -> np.ndarray:
     """The name of the group of every row (see `patient_groups`): object array [N] of `str`."""
+    import numpy as np
+
     blank = np.full(len(table), "", dtype=object)
 
     def column(name: str) -> np.ndarray:
@@ -134,6 +145,9 @@ def units(table: pd.DataFrame) -> np.ndarray:
 
 def places(names: np.ndarray, salt: str) -> np.ndarray:
     """A fixed pseudo-random order: float64 [N] in [0, 1), a function of name and salt alone."""
+    import numpy as np
+    import pandas as pd
+
     codes, unique = pd.factorize(np.asarray(names, dtype=object))
     start = hashlib.sha256(salt.encode("utf-8"))
     values = np.empty(len(unique), np.float64)
@@ -146,6 +160,9 @@ def places(names: np.ndarray, salt: str) -> np.ndarray:
 
 def _in_fraction(dataset: Dataset, keep: np.ndarray, fraction: float) -> np.ndarray:
     """Rows of the first ``ceil(fraction * patients)`` patients among the rows of ``keep``."""
+    import numpy as np
+    import pandas as pd
+
     names = units(dataset.table)
     codes, unique = pd.factorize(names[keep])
     order = np.lexsort((unique.astype(str), places(unique, f"fraction/{dataset.info.namespace}")))

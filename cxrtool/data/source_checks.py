@@ -12,7 +12,11 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from cxrtool.data.schema import RESERVED, SPLITS, leaves_folder
+from cxrtool.data.columns import (
+    RESERVED,
+    SPLITS,
+)
+from cxrtool.data.schema import leaves_folder
 from cxrtool.data.sources.base import Rejected, SourceTable
 from cxrtool.errors import InputError
 

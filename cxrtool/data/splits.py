@@ -15,7 +15,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrtool.data.schema import IMAGE, PATIENT, PIXEL_KEY, SPLIT, SPLITS, STUDY
+from cxrtool.data.columns import (
+    IMAGE,
+    PATIENT,
+    PIXEL_KEY,
+    SPLIT,
+    SPLITS,
+    STUDY,
+)
 from cxrtool.data.select import places, units
 from cxrtool.data.tables import read_table, require_columns
 from cxrtool.errors import InputError, UsageError

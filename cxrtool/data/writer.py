@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from cxrtool import files
-from cxrtool.data import schema
+from cxrtool.data import columns, schema
 from cxrtool.data.images import encode_png
 from cxrtool.data.tables import write_table
 from cxrtool.errors import InputError
@@ -103,8 +103,8 @@ class DatasetWriter:
         """
         info = info or self.info
         table = schema.ordered(table, info.labels)
-        schema.check_table(table, info, self.run.dir / schema.MANIFEST)
-        names = [] if info.size is None else table[schema.IMAGE].tolist()
+        schema.check_table(table, info, self.run.dir / columns.MANIFEST)
+        names = [] if info.size is None else table[columns.IMAGE].tolist()
         lines = []
         for name in sorted(names):
             if name not in self._entries:
@@ -120,13 +120,13 @@ class DatasetWriter:
         digest = schema.digest_of(info, text, index)
         self.info = dataclasses.replace(info, digest=digest)
         if info.size is not None:
-            self.run.write_text(schema.INDEX, index)
-        self.run.write_text(schema.MANIFEST, text)
-        self.run.write_text(schema.DATASET, schema.info_text(self.info))
+            self.run.write_text(columns.INDEX, index)
+        self.run.write_text(columns.MANIFEST, text)
+        self.run.write_text(columns.DATASET, schema.info_text(self.info))
         return digest
 
     def _remove_strangers(self, names: set[str]) -> None:
-        root = self.run.dir / schema.IMAGES
+        root = self.run.dir / columns.IMAGES
         for folder, _, found in os.walk(root):
             relative = os.path.relpath(folder, self.run.dir).replace(os.sep, "/")
             for file in found:

@@ -1,0 +1,238 @@
+"""How fast `cxr prepare` is, against Pillow alone, and how much memory it needs.
+
+Phantoms are written at 2,500 x 2,000 px as JPEG and as PNG. Then, in turns in one run: two
+processes that do nothing but ``Image.open(file).convert("L")`` on half of the files each, and the
+whole command ``cxr prepare --workers 2`` from its start to its exit (interpreter, hashing of the
+source, decoding, resizing, keys, PNGs, manifest). The ratio is the rate of the second over that of
+the first; beside the clock it is given in CPU seconds of all processes, which other work on the
+machine disturbs less. Then the peak memory of the command and its workers for 500 and 5,000 images
+(hard links to the same files).
+
+    python benchmarks/data.py                        # 500 images, 3 rounds, then memory
+    python benchmarks/data.py --images 60 --rounds 1 --no-memory
+
+Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import multiprocessing
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+HEIGHT, WIDTH = 2500, 2000
+DRAWN_PX = 500
+DISTINCT = 24
+FORMATS = {"jpeg": {"quality": 90}, "png": {"compress_level": 6}}
+WORKERS = 2
+
+
+def originals() -> list[Image.Image]:
+    """Phantoms, enlarged to the size of an archive's images."""
+    from cxrtool.data.phantom import sample_patient, simulate
+
+    found: list[Image.Image] = []
+    patient = 0
+    while len(found) < DISTINCT:
+        for study in sample_patient(0, patient).studies:
+            for image in study.images:
+                drawn = Image.fromarray(simulate(image.params, DRAWN_PX))
+                # The square document is stretched a little; only its bytes matter here.
+                found.append(drawn.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC))
+        patient += 1
+    return found[:DISTINCT]
+
+
+def write_images(folder: Path, count: int) -> None:
+    """Files of both formats; detector noise of its own makes every one different."""
+    images = originals()
+    noise = np.random.default_rng(0).normal(0, 2.0, (HEIGHT + 64, WIDTH + 64)).astype(np.float32)
+    for name, options in FORMATS.items():
+        (folder / name).mkdir(parents=True)
+        with open(folder / name / "labels.csv", "w", newline="", encoding="utf-8") as stream:
+            table = csv.writer(stream)
+            table.writerow(["path", "patient_id", "Edema"])
+            for index in range(count):
+                y, x = divmod(index % 4096, 64)
+                grain = noise[y : y + HEIGHT, x : x + WIDTH]
+                pixels = np.asarray(images[index % DISTINCT], np.float32) + grain
+                image = Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))
+                file = f"{index:05d}.{'jpg' if name == 'jpeg' else 'png'}"
+                image.save(folder / name / file, **options)
+                table.writerow([file, f"p{index // 2}", index % 2])
+
+
+def decode_only(files: list[str]) -> None:
+    """What Pillow alone does."""
+    for file in files:
+        with Image.open(file) as image:
+            image.convert("L")
+
+
+class Watch(threading.Thread):
+    """Peak memory and CPU time of a process and all below it, looked at 20 times a second.
+
+    Workers are children of a fork server, so the usual accounts of a parent do not see them.
+    """
+
+    def __init__(self, pid: int) -> None:
+        super().__init__()
+        self.pid = pid
+        self.peak_bytes = 0
+        self._cpu: dict[int, float] = {}
+        self._done = threading.Event()
+
+    def run(self) -> None:
+        while not self._done.wait(0.05):
+            self.look()
+
+    def look(self) -> None:
+        parents: dict[int, list[int]] = {}
+        rss, cpu = {}, {}
+        for entry in os.listdir("/proc"):
+            if entry.isdigit():
+                try:
+                    stat = Path("/proc", entry, "stat").read_text().rsplit(")", 1)[1].split()
+                except OSError:
+                    continue
+                pid = int(entry)
+                parents.setdefault(int(stat[1]), []).append(pid)
+                rss[pid] = int(stat[21]) * os.sysconf("SC_PAGE_SIZE")
+                cpu[pid] = (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+        total, stack = 0, [self.pid]
+        while stack:
+            pid = stack.pop()
+            total += rss.get(pid, 0)
+            self._cpu[pid] = max(cpu.get(pid, 0.0), self._cpu.get(pid, 0.0))
+            stack += parents.get(pid, [])
+        self.peak_bytes = max(self.peak_bytes, total)
+
+    def stop(self) -> None:
+        self._done.set()
+        self.join()
+
+    @property
+    def cpu_s(self) -> float:
+        return sum(self._cpu.values())
+
+
+def watched(command: list[str]) -> tuple[float, Watch]:
+    """(wall seconds, what was seen) of a command."""
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    watch = Watch(process.pid)
+    watch.start()
+    code = process.wait()
+    wall = time.perf_counter() - start
+    watch.stop()
+    if code:
+        raise SystemExit(f"{command} ended with {code}")
+    return wall, watch
+
+
+def pillow(folder: Path) -> list[str]:
+    """The command that decodes with Pillow alone."""
+    return [sys.executable, __file__, "--pillow", str(folder)]
+
+
+def run_pillow(folder: Path) -> None:
+    files = sorted(str(p) for p in folder.iterdir() if p.suffix != ".csv")
+    context = multiprocessing.get_context("fork")
+    halves = [files[half::WORKERS] for half in range(WORKERS)]
+    processes = [context.Process(target=decode_only, args=(half,)) for half in halves]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+
+
+def command(folder: Path, out: Path) -> list[str]:
+    return [
+        *(sys.executable, "-m", "cxrtool", "prepare", str(folder), "--format", "table", "-q"),
+        *("--size", "128", "--workers", str(WORKERS), "-o", str(out)),
+    ]
+
+
+def measure_speed(folder: Path, out: Path, count: int, rounds: int) -> dict[str, object]:
+    found = {}
+    for name in FORMATS:
+        watched(pillow(folder / name))  # the files are in memory from now on
+        walls: list[list[float]] = [[], []]
+        cpus: list[list[float]] = [[], []]
+        for _ in range(rounds):
+            for kind, line in enumerate((pillow(folder / name), command(folder / name, out))):
+                shutil.rmtree(out, ignore_errors=True)
+                wall, watch = watched(line)
+                walls[kind].append(wall)
+                cpus[kind].append(watch.cpu_s)
+        wall_s, cpu_s = ([statistics.median(v) for v in values] for values in (walls, cpus))
+        megabytes = sum(p.stat().st_size for p in (folder / name).iterdir()) / 1e6
+        found[name] = {
+            "megabytes_a_file": round(megabytes / count, 2),
+            "pillow_images_per_s": round(count / wall_s[0], 1),
+            "prepare_images_per_s": round(count / wall_s[1], 1),
+            "ratio_wall": round(wall_s[0] / wall_s[1], 3),
+            "ratio_cpu": round(cpu_s[0] / cpu_s[1], 3),
+        }
+    return found
+
+
+def measure_memory(folder: Path, out: Path, counts: tuple[int, ...]) -> dict[str, float]:
+    """Peak MiB of the command and its workers, for several numbers of images."""
+    peaks = {}
+    files = sorted(p for p in (folder / "jpeg").iterdir() if p.suffix == ".jpg")
+    for count in counts:
+        links = folder / f"links{count}"
+        links.mkdir()
+        with open(links / "labels.csv", "w", encoding="utf-8") as stream:
+            stream.write("path,patient_id,Edema\n")
+            for index in range(count):
+                os.link(files[index % len(files)], links / f"{index}.jpg")
+                stream.write(f"{index}.jpg,p{index},{index % 2}\n")
+        shutil.rmtree(out, ignore_errors=True)
+        _, watch = watched(command(links, out))
+        peaks[str(count)] = round(watch.peak_bytes / 2**20, 1)
+        shutil.rmtree(links)
+    return peaks
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--images", type=int, default=500)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--folder", type=Path, help="where to write (default: a temporary folder)")
+    parser.add_argument("--memory", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--pillow", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.pillow is not None:
+        run_pillow(args.pillow)
+        return
+    root = Path(tempfile.mkdtemp(prefix="cxr-benchmark-", dir=args.folder))
+    try:
+        write_images(root / "in", args.images)
+        result: dict[str, object] = {"images": args.images, "px": [HEIGHT, WIDTH]}
+        result["speed"] = measure_speed(root / "in", root / "out", args.images, args.rounds)
+        if args.memory:
+            result["peak_mib"] = measure_memory(
+                root / "in", root / "out", (args.images, 10 * args.images)
+            )
+        print(json.dumps(result, indent=2))
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
