@@ -18,7 +18,7 @@ from cxrtool.reports.ruleset import Cue, Rule
 POSITIVE, NEGATIVE, UNCERTAIN = 1, 0, -1
 
 # What a token is in the structure of a sentence.
-VERB, FINITE, COMMA, AND, STOP, AFTER = 1, 2, 4, 8, 16, 32
+VERB, FINITE, COMMA, AND, STOP, AFTER, MODIFIER = 1, 2, 4, 8, 16, 32, 64
 
 
 def structure(automaton: Automaton, kind: int) -> int:
@@ -27,6 +27,7 @@ def structure(automaton: Automaton, kind: int) -> int:
     flags |= COMMA if automaton.has(kind, "comma") else 0
     flags |= AND if automaton.has(kind, "and") else 0
     flags |= AFTER if automaton.has(kind, "after-predicate") else 0
+    flags |= MODIFIER if automaton.has(kind, "modifier") else 0
     return flags | (STOP if not automaton.is_word(kind) and not flags & COMMA else 0)
 
 
@@ -114,9 +115,19 @@ class Clause:
         for i in range(end, min(end + 7, len(self._flags))):
             if i in self._starts:
                 return True
-            if self._flags[i] & (COMMA | AND | VERB | STOP) or self._ended(i, "forward"):
+            if self._flags[i] & (COMMA | VERB | STOP) or self._ended(i, "forward"):
+                return False
+            if self._flags[i] & AND and not self._joins_modifiers(i, end):
                 return False
         return False
+
+    def _joins_modifiers(self, i: int, first: int) -> bool:
+        """Whether the "and" at ``i`` stands as in "third and fourth rib"."""
+        return (
+            first < i < len(self._flags) - 1
+            and bool(self._flags[i - 1] & MODIFIER)
+            and bool(self._flags[i + 1] & MODIFIER)
+        )
 
     def _predicative(self, end: int) -> bool:
         return end >= len(self._flags) or bool(self._flags[end] & (STOP | COMMA | AFTER))
@@ -241,11 +252,8 @@ class Clause:
         if any(e <= start and not self.blocked(e, start, "forward") for _, e in self._changes):
             return False
         left = self._chain(cue.start)
-        right = next(
-            (s for s in self._content if s.start >= cue.end and not self._apart(cue.end, s.start)),
-            None,
-        )
-        if not left or right is None:
+        right = any(s.start >= cue.end and not self._apart(cue.end, s.start) for s in self._content)
+        if cue.cue.group != "alone" and not (left and right):
             return False
         return any(s <= start and end <= e for s, e in left) or (
             start >= cue.end and not self._apart(cue.end, start)

@@ -111,6 +111,13 @@ class Labeler:
                 self.nlp, self._kinds = pipeline(self.rules.starters), {}
             yield self._label(text, evidence)
 
+    def matched(self, text: str) -> frozenset[str]:
+        """Ids of all rules and cues whose phrases occur in a text, whatever comes of them."""
+        doc = self.nlp(clean(text, self._headers))
+        kinds = [kind for kind in self._tokens(doc)[0] if kind >= 0]
+        found = self.rules.automaton.find(kinds, 0, len(kinds))
+        return frozenset(self.rules.owners[number].id for _, _, number in found)
+
     def assert_span(self, text: str, start: int, end: int) -> tuple[int, str, str]:
         """How the text means what stands between two offsets: value, cue, id of the cue."""
         doc = self.nlp(clean(text, self._headers))
@@ -197,6 +204,7 @@ class Labeler:
         values: dict[str, int | None],
     ) -> Iterator[Evidence]:
         none = values[self.rules.no_finding] == POSITIVE
+        stated = any(mention.rule.kind == "normal" for _, mention in found)
         for base, mention in found:
             start, end = at.chars(base + mention.start, base + mention.end)
             section = next((s.name for s in counted if s.start <= start < s.end), "report")
@@ -204,13 +212,14 @@ class Labeler:
             cue_text = at.between(base + cue.start, base + cue.end) if cue else ""
             names = mention.rule.observations or ("",)
             if mention.rule.kind == "normal":
-                if not none:
-                    continue
-                names = (self.rules.no_finding,)
+                names = (self.rules.no_finding,) if none else ()
+            elif none and not stated and mention.value == NEGATIVE:
+                # Nothing says that all is well but what is denied.
+                names = (*names, self.rules.no_finding)
             for name in names:
                 yield Evidence(
                     observation=name,
-                    value=POSITIVE if mention.rule.kind == "normal" else mention.value,
+                    value=POSITIVE if name == self.rules.no_finding else mention.value,
                     start=start,
                     end=end,
                     text=at.text[start:end],

@@ -66,8 +66,9 @@ class SentenceReader:
                 cues.append((start, end, owner))
         kept = _resolve(content)
         things = [s for s in kept if s.rule.kind != "normal"]
+        said = [s for s in things if s.rule.kind != "uncertain"]  # "effusion versus thickening"
         vetoes = [s for s in content if s.rule.kind == "veto"]
-        return kept, things + vetoes, _longest_cues(cues, things)
+        return kept, things + vetoes, _longest_cues(cues, said)
 
     def assert_span(self, kinds: Sequence[int], start: int, end: int) -> tuple[int, CueSpan | None]:
         """The value of any span of a sentence; cues inside it do not count."""
@@ -152,13 +153,19 @@ def _longest_cues(
     kept: list[tuple[int, int, Cue]] = []
     last = 0
     for start, end, cue in sorted(cues, key=lambda c: (c[0], -c[1])):
-        if start < last or any(s.start <= start and end <= s.end for s in content):
+        # "enlarged" says a state of the heart and of the mediastinum: two cues, one place.
+        same = bool(kept) and kept[-1][:2] == (start, end) and _is_state(cue, kept[-1][2])
+        if (start < last and not same) or any(s.start <= start and end <= s.end for s in content):
             continue
         # Of ", possible" the comma ends the clause, and "possible" is a cue of its own.
         stop = start + 1 if cue.group == "lookahead" else end
         kept.append((start, stop, cue))
         last = stop
     return kept
+
+
+def _is_state(*cues: Cue) -> bool:
+    return any(cue.role.startswith("state") for cue in cues)
 
 
 def _stated(entity: Span, things: Sequence[Span], clause: Clause) -> list[Mention]:

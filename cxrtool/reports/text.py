@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 
 import spacy
+from spacy.attrs import ORTH
 from spacy.language import Language
 from spacy.tokenizer import Tokenizer
 from spacy.tokens import Doc
@@ -31,6 +32,7 @@ _ENTITY = re.compile(r"&(?:nbsp|amp|lt|gt|quot|apos|#\d{1,5});")
 _HYPHEN = re.compile(r"(?<=\w)-(?=\w)")
 _LIST = re.compile(r"(?:(?<=^)|(?<=[\n.;:]))[ ]*(?:\(?\d{1,2}[.)]|[-*])(?=[ ][^\s])")
 _LINE = re.compile(r"[ ]*\r?\n[ ]*")
+_CAPITALS = re.compile(r"[A-Z]{3}[A-Z ,/&()-]*:")
 _HEAD = re.compile(r"[:\n\r]")
 _END = frozenset(".!?")
 _FUNCTION_WORDS = frozenset(
@@ -80,6 +82,7 @@ def _join_lines(text: str, headers: frozenset[str]) -> str:
             or (begin > 0 and match.group().count("\n") > 1)
             or (after[0].isdigit() and _LIST.match(text, end) is not None)
             or text[text.rfind("\n", 0, begin) + 1 : begin].strip().lower() in headers
+            or _CAPITALS.match(text, end) is not None
             or _HEAD.split(text[end : end + 60], maxsplit=1)[0].strip().lower() in headers
             # A capital after a line break begins a sentence, but an acronym or XXXX may be wrapped.
             or (not shouting and after[0].isupper() and not after[1:].isupper())
@@ -141,6 +144,11 @@ def pipeline(starters: frozenset[str]) -> Language:
     tokenizer = nlp.tokenizer
     assert isinstance(tokenizer, Tokenizer)
     tokenizer.infix_finditer = compile_infix_regex(infixes).finditer
+    # spaCy splits "cannot" and "isn't", but not in capitals.
+    for word, pieces in list(tokenizer.rules.items()):
+        if word == "cannot" or "'" in word:
+            shout = [{ORTH: str(piece[ORTH]).upper()} for piece in pieces]
+            tokenizer.add_special_case(word.upper(), shout)
     nlp.add_pipe("report_sentencizer", config={"starters": sorted(starters)})
     nlp.max_length = 2**31 - 1
     return nlp

@@ -1,0 +1,109 @@
+"""Laws of the labeler that hold for any text."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cxrtool.reports import Labeler
+from cxrtool.reports.ruleset import default_rules
+from cxrtool.reports.text import clean
+
+LABELER = Labeler()
+SENTENCES = (
+    "No pleural effusion or pneumothorax",
+    "Small left pleural effusion",
+    "The heart is mildly enlarged",
+    "Heart size is normal",
+    "Possible right lower lobe pneumonia",
+    "Opacity which may represent atelectasis or consolidation",
+    "The lungs are clear of focal infiltrate",
+    "Pneumothorax cannot be excluded",
+    "Right PICC with tip in the SVC",
+    "Old healed rib fractures",
+    "No change in the nodule",
+    "The mediastinum is not widened",
+    "Calcified granuloma in the left base",
+    "No acute cardiopulmonary abnormality",
+    "Pulmonary edema has resolved, with stable cardiomegaly",
+    "Biapical pleural thickening, unchanged",
+    "XXXX ___ [**Name 3**]",
+)
+WORDS = sorted(
+    {w for rule in default_rules().rules for p in rule.phrases for w in p.split() if w.isalpha()}
+    | {w for cue in default_rules().cues for p in cue.phrases for w in p.split() if w.isalpha()}
+    | set("the of in left right lung . , ; : or and versus is are xxxx 1. \n - / ?".split(" "))
+)
+sentences = st.lists(st.sampled_from(SENTENCES), min_size=1, max_size=6)
+texts = st.one_of(
+    st.text(max_size=300),
+    st.lists(st.sampled_from(WORDS), max_size=40).map(" ".join),
+    sentences.map(". ".join),
+)
+
+
+def values(text: str) -> dict[str, int | None]:
+    return LABELER.label(text).values
+
+
+@given(sentences)
+def test_a_missing_last_full_stop_changes_no_label(parts: list[str]) -> None:
+    text = ". ".join(parts)
+    assert values(text) == values(text + ".") == values(text + ". ") == values(text + "\n")
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=25).map(" ".join), st.sampled_from(" \n\t"))
+def test_trailing_space_changes_no_label(text: str, space: str) -> None:
+    assert values(text) == values(text + space * 3)
+
+
+@given(sentences, st.randoms(use_true_random=False))
+def test_sentence_order_changes_no_label(parts: list[str], random) -> None:
+    shuffled = list(parts)
+    random.shuffle(shuffled)
+    assert values(". ".join(parts) + ".") == values(". ".join(shuffled) + ".")
+
+
+@given(sentences)
+def test_lists_lines_and_sentences_say_the_same(parts: list[str]) -> None:
+    plain = values(". ".join(parts) + ".")
+    assert values("\n".join(f"{i}. {p}" for i, p in enumerate(parts, 1))) == plain
+    assert values("\n".join(f"- {p}." for p in parts)) == plain
+    assert values("\n\n".join(parts)) == plain
+    assert values("FINDINGS:\n" + ". ".join(parts)) == plain
+
+
+@given(sentences)
+def test_capitals_say_the_same(parts: list[str]) -> None:
+    text = ". ".join(parts) + "."
+    assert values(text.upper()) == values(text)
+
+
+@given(texts)
+@settings(max_examples=200)
+def test_evidence_lies_inside_its_text(text: str) -> None:
+    labels = LABELER.label(text)
+    assert len(clean(text)) == len(text)
+    for item in labels.evidence:
+        assert 0 <= item.start < item.end <= len(text)
+        assert text[item.start : item.end] == item.text
+        assert item.cue in text
+    for section in labels.sections:
+        assert 0 <= section.start <= section.end <= len(text)
+
+
+@given(texts)
+def test_every_label_has_evidence_and_every_value_is_known(text: str) -> None:
+    labels = LABELER.label(text)
+    for name, value in labels.values.items():
+        assert value in (1, 0, -1, None)
+        said = {e.value for e in labels.evidence if e.observation == name}
+        assert value in said if value is not None else not said
+
+
+@given(sentences)
+def test_no_finding_excludes_findings(parts: list[str]) -> None:
+    found = values(". ".join(parts))
+    if found["No Finding"] == 1:
+        others = {k: v for k, v in found.items() if k not in ("No Finding", "Support Devices")}
+        assert not {1, -1} & set(others.values())

@@ -1,0 +1,56 @@
+"""Sentences with known labels, and the examples that the rules themselves carry."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from cxrtool.reports import Labeler, assert_mention, label
+from cxrtool.reports.ruleset import Cue, Rule, default_rules
+
+GOLDEN = tomllib.loads(
+    (Path(__file__).parents[2] / "golden" / "report_sentences.toml").read_text(encoding="utf-8")
+)
+LABELER = Labeler()
+CASES = [(name, *case) for name, cases in GOLDEN["sentences"].items() for case in cases]
+
+
+@pytest.mark.parametrize(("name", "text", "value", "family"), CASES)
+def test_sentence(name: str, text: str, value: int | str, family: str) -> None:
+    got = label(text)[name]
+    assert ("blank" if got is None else got) == value, (family, label(text).evidence)
+
+
+def test_every_observation_has_every_value() -> None:
+    rules = default_rules()
+    have = {(name, value) for name, _, value, _ in CASES}
+    for name in rules.observations:
+        wanted = (1, "blank") if name == rules.no_finding else (1, 0, -1, "blank")
+        assert not {(name, v) for v in wanted} - have
+    assert len(CASES) >= 120
+
+
+@pytest.mark.parametrize(("sentence", "phrase", "value"), GOLDEN["assertions"]["cases"])
+def test_assertion(sentence: str, phrase: str, value: str) -> None:
+    assert assert_mention(sentence, phrase).value == value
+
+
+@pytest.mark.parametrize("rule", default_rules().rules, ids=lambda r: r.id)
+def test_examples_of_rules(rule: Rule) -> None:
+    for text in rule.match:
+        assert rule.id in LABELER.matched(text), text
+        assert rule.kind == "veto" or rule.id in {e.rule for e in label(text).evidence}, text
+    for text in rule.miss:
+        assert rule.id not in {e.rule for e in label(text).evidence}, text
+
+
+@pytest.mark.parametrize("cue", default_rules().cues, ids=lambda c: c.id)
+def test_examples_of_cues(cue: Cue) -> None:
+    silent = cue.role in ("termination", "pseudo")
+    for text in cue.match:
+        assert cue.id in LABELER.matched(text), text
+        assert silent or cue.id in {e.cue_rule for e in label(text).evidence}, text
+    for text in cue.miss:
+        assert cue.id not in {e.cue_rule for e in label(text).evidence}, text
