@@ -13,13 +13,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from open_clip import CLIP
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional
 
 from cxrtool.clip.architecture import Architecture, build
 from cxrtool.clip.tokens import Tokenizer
 from cxrtool.errors import InputError, UsageError
 from cxrtool.training.models import load_weights, read_model
+
+_CONTEXT_STEP = 8
+
+
+def _reads_end(network: Any) -> bool:
+    """Whether the text tower's output is what stands at the end mark (the highest token number)."""
+    return bool(network.text_pool_type == "argmax")
 
 
 class ClipModel:
@@ -87,8 +96,23 @@ class ClipModel:
         return self.embed_tokens(self.tokenizer(texts).to(self.device))
 
     def embed_tokens(self, tokens: Tensor) -> Tensor:
-        """[N, context] token numbers -> unit vectors [N, D]."""
-        return functional.normalize(self.network.encode_text(tokens), dim=-1)
+        """[N, context] token numbers -> unit vectors [N, D].
+
+        A causal text tower that is read at the end mark sees nothing of the padding behind it, so
+        the padding that all N texts share is not computed (for short texts, most of the work).
+        """
+        network = self.network
+        if type(network) is not CLIP or network.attn_mask is None or not _reads_end(network):
+            return functional.normalize(network.encode_text(tokens), dim=-1)
+        used = int(tokens.argmax(dim=-1).max()) + 1
+        length = min(-(-used // _CONTEXT_STEP) * _CONTEXT_STEP, tokens.shape[1])
+        shorter = {
+            "positional_embedding": network.positional_embedding[:length],
+            "attn_mask": network.attn_mask[:length, :length],
+        }
+        output = functional_call(network, shorter, (None, tokens[:, :length]))
+        vectors: Tensor = output["text_features"] if network.output_dict else output[1]
+        return functional.normalize(vectors, dim=-1)
 
     def cut(self, text: str) -> str:
         """The end of a text that does not fit into the context, "" if all of it does."""

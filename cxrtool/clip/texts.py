@@ -4,7 +4,9 @@ In: a dataset's table and the name of a text strategy. Out: `PairTexts`: which r
 or more wordings of each, and which rows say the same. A strategy is a column (`rules`, `findings`,
 `impression`, `report`, `prompt`, any other); `labels` composes prompts, and so does a data set that
 has no text at all. The wording of composed prompts varies, so there rows of one label vector, not
-of one wording, are what says the same.
+of one wording, are what says the same. Phrases (`rules`) are varied too: put into templates and
+followed by findings that the labels say are absent. Else a model would meet "there is" and "no" for
+the first time in its zero-shot test.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ TEXT_COLUMNS = ("rules", "impression", "findings", "report", "prompt")
 """Columns that mean that a data set comes with texts."""
 WORDINGS = 8
 """Composed prompts a row; training takes another one each epoch."""
+PHRASES = ("rules",)
+"""Columns that hold phrases, not sentences: their wording is varied unless told otherwise."""
 _MAX_NEGATIVES = 3  # findings named as absent in one composed prompt
 
 
@@ -58,6 +62,7 @@ def pair_texts(
     mask: np.ndarray,
     templates: Templates,
     seed: int,
+    wordings: str = "auto",
 ) -> PairTexts:
     """Texts for the rows of `table`.
 
@@ -69,6 +74,7 @@ def pair_texts(
         mask: [N, L]; False where the label is unknown.
         templates: How labels are put into words.
         seed: Of the composed wordings.
+        wordings: "plain" takes a column as it is; "templates" varies it; "auto" varies `PHRASES`.
 
     Raises:
         InputError: no such column although others have texts, or neither texts nor labels.
@@ -76,7 +82,10 @@ def pair_texts(
     if strategy != LABELS:
         filled = _column(table, strategy)
         if filled.any():
-            return _from_column(table, strategy, filled)
+            found = _from_column(table, strategy, filled)
+            if wordings == "templates" or (wordings == "auto" and strategy in PHRASES):
+                found = _varied(found, table, labels, values, mask, templates, seed)
+            return found
         others = [name for name in TEXT_COLUMNS if _column(table, name).any()]
         if others:
             raise InputError(
@@ -135,6 +144,28 @@ def _from_column(table: pd.DataFrame, name: str, filled: np.ndarray) -> PairText
     return PairTexts(positions, [[text] for text in chosen], groups, f"column {name}")
 
 
+def _varied(
+    plain: PairTexts,
+    table: pd.DataFrame,
+    labels: Sequence[str],
+    values: np.ndarray,
+    mask: np.ndarray,
+    templates: Templates,
+    seed: int,
+) -> PairTexts:
+    """The same texts in several wordings, the plain one first."""
+    wordings = []
+    for i, (text,) in zip(plain.positions, plain.wordings, strict=True):
+        rng = numpy_rng("wordings", seed, str(table["image"].iloc[i]))
+        absent = _where(labels, mask[i] & (values[i] <= 0.5))
+        varied = [
+            ". ".join([str(rng.choice(templates.about(text))), *_negatives(absent, templates, rng)])
+            for _ in range(WORDINGS - 1)
+        ]
+        wordings.append([text, *varied])
+    return PairTexts(plain.positions, wordings, plain.groups, plain.origin)
+
+
 def _impression_first(impression: str, report: str) -> str:
     start = " ".join(impression.split())
     return f"{start} {report.replace(start, '').strip()}" if start else report
@@ -167,10 +198,14 @@ def _compose(
     ]
     if not sentences:
         sentences = [str(rng.choice(templates.neutral))]
+    return ". ".join(sentences + _negatives(absent, templates, rng))
+
+
+def _negatives(absent: list[str], templates: Templates, rng: np.random.Generator) -> list[str]:
+    """Up to three sentences about findings that are not there."""
     count = min(len(absent), int(rng.integers(0, _MAX_NEGATIVES + 1)))
     chosen = [str(label) for label in rng.permutation(absent)[:count]]
-    sentences += [str(rng.choice(templates.prompts(label, False))) for label in chosen]
-    return ". ".join(sentences)
+    return [str(rng.choice(templates.prompts(label, False))) for label in chosen]
 
 
 def _where(labels: Sequence[str], chosen: np.ndarray) -> list[str]:

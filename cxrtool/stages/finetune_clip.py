@@ -54,6 +54,14 @@ class Config(SelectionOptions, PolicyOptions):
             "labels: prompts composed from the labels, as is done for a set without any text."
         ),
     ] = "rules"
+    wordings: Annotated[
+        str,
+        Option(
+            "plain: texts as they are; templates: put into prompts and followed by findings that "
+            "the labels say are absent; auto: templates for phrases (rules), plain for sentences.",
+            choices=("auto", "plain", "templates"),
+        ),
+    ] = "auto"
     model: Annotated[
         str | None,
         Option(
@@ -179,7 +187,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         dataset.labels,
         *label_arrays(dataset, val_rows, policy),
     )
-    cut = sum(model.cut(text) != "" for text in {t for row in train.wordings for t in row})
+    cut = sum(model.cut(text) != "" for text in {row[0] for row in train.wordings})
     explain(train, len(train_rows), len(val_rows), cut, chosen)
 
     def score(measures: dict[str, Any]) -> float:
@@ -280,6 +288,7 @@ def pairs_of(
         mask=mask,
         templates=templates,
         seed=config.seed,
+        wordings=config.wordings,
     )
     if not held_out and texts.distinct() < 2:
         raise InputError(

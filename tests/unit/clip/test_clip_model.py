@@ -60,6 +60,16 @@ def test_negation_is_in_the_tokens(model: ClipModel) -> None:
     assert not torch.allclose(vectors[0], vectors[1])
 
 
+def test_leaving_out_the_shared_padding_changes_nothing(model: ClipModel) -> None:
+    model.network.eval()
+    texts = ["effusion", "a left effusion and an enlarged heart", "no " * 30]
+    for chosen in ([0], [1], [0, 1], [0, 2]):
+        tokens = model.tokenizer([texts[i] for i in chosen])
+        with torch.no_grad():
+            whole = model.network.encode_text(tokens, normalize=True)
+            assert torch.allclose(model.embed_tokens(tokens), whole, atol=1e-6)
+
+
 def test_a_long_text_says_what_is_cut(model: ClipModel) -> None:
     words = " ".join(["effusion"] * 3 + ["left"] * 40)
     assert model.cut("effusion") == ""

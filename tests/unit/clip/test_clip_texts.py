@@ -28,11 +28,35 @@ def _pairs(columns: dict[str, list[str]], strategy: str, **changes: Any) -> Pair
 
 
 def test_a_column_is_taken_as_it_is_without_blank_rows() -> None:
-    found = _pairs({"rules": ["Cardiomegaly.", "", "cardiomegaly.", "edema\n  there"]}, "rules")
+    texts = ["Cardiomegaly.", "", "cardiomegaly.", "edema\n  there"]
+    found = _pairs({"rules": texts}, "rules", wordings="plain")
     assert found.positions.tolist() == [0, 2, 3]
     assert found.wordings == [["Cardiomegaly."], ["cardiomegaly."], ["edema there"]]
     assert found.groups.tolist() == [0, 0, 1]  # case does not reach the tokens
     assert (found.origin, found.distinct()) == ("column rules", 2)
+
+
+def test_phrases_are_varied_around_the_plain_text() -> None:
+    table = {"rules": ["cardiomegaly", "no acute finding", "cardiomegaly", "edema"]}
+    found = _pairs(table, "rules")
+    plain = _pairs(table, "rules", wordings="plain")
+    assert [row[0] for row in found.wordings] == [row[0] for row in plain.wordings]
+    assert found.groups.tolist() == plain.groups.tolist() == [0, 1, 0, 2]
+    assert all(len(row) == WORDINGS for row in found.wordings)
+    varied = found.wordings[0][1:]
+    assert all("cardiomegaly" in text.split(". ")[0] for text in varied)
+    assert any("there is cardiomegaly" in text for text in varied)
+    negatives = [part for text in varied for part in text.split(". ")[1:]]
+    assert any("pulmonary edema" in part for part in negatives)
+    assert not any("heart" in part or "cardiomegaly" in part for part in negatives)
+    assert all(part.startswith("no ") or " no " in part or "without" in part for part in negatives)
+
+
+def test_sentences_are_not_varied_unless_asked() -> None:
+    table = {"impression": ["Big heart."] * 4}
+    assert {len(row) for row in _pairs(table, "impression").wordings} == {1}
+    asked = _pairs(table, "impression", wordings="templates")
+    assert {len(row) for row in asked.wordings} == {WORDINGS}
 
 
 def test_the_impression_comes_first_in_a_report() -> None:

@@ -130,6 +130,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
         {"batch": 12},
         {"lock": ("image",)},
         {"text": "labels"},
+        {"wordings": "plain", "steps": 8},
         {"fraction": 0.5},
         {"size": 40},
     ],
