@@ -389,9 +389,9 @@ def typer_parameters(config: type) -> list[inspect.Parameter]:
             names.insert(0, meta.short)
         info = typer.Option(
             *names,
-            help=meta.help,
+            help=meta.help + _shown_default(field),
             metavar=_metavar(field, meta),
-            show_default=_shown_default(field),
+            show_default=False,
             rich_help_panel=None if own else SHARED,
         )
         (options if own else shared).append(_parameter(field.name, hint | None, info))
@@ -404,17 +404,16 @@ def _metavar(field: Field, meta: Option) -> str | None:
     return meta.metavar or {int: "N", float: "X", Path: "PATH"}.get(field.kind, "TEXT")
 
 
-def _shown_default(field: Field) -> bool | str:
-    if field.required:
-        return "required"
+def _shown_default(field: Field) -> str:
     value = field.default
-    if value is None or value == ():
-        return False
-    if isinstance(value, bool):
-        return "on" if value else "off"
+    if field.required:
+        return " (required)"
+    if value is None or value is False or value == ():
+        return ""
     if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        return f" (default {','.join(map(str, value))})"
+    text = "on" if value is True else f"{value:g}" if isinstance(value, float) else str(value)
+    return f" (default {text})"
 
 
 def _parameter(name: str, hint: Any, info: Any) -> inspect.Parameter:
