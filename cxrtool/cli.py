@@ -50,9 +50,9 @@ COMMON: dict[str, tuple[Any, Any]] = {
             typer.Option(
                 "-o",
                 "--out",
-                help="Folder of this run.",
+                help="Folder of this run. (required)",
                 rich_help_panel=RUNNING,
-                show_default="required",
+                show_default=False,
             ),
         ],
         None,

@@ -1,0 +1,105 @@
+"""Every command of the README is run, as it stands there, on a small folder of radiographs.
+
+What a reader would wait for (kimg, steps) is made short by a ``--config`` that the test adds.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.conftest import REPOSITORY
+from tests.e2e.chain import Chain
+
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+SMALL = """
+[prepare]
+size = 16
+[train-gan]
+preset = "tiny"
+batch = 8
+kimg = 0.1
+[finetune-clip]
+model = "tiny"
+steps = 8
+batch = 16
+[edit]
+steps = 2
+[train-cls]
+arch = "small_cnn"
+steps = 6
+batch = 16
+[evaluate.classifiers]
+bootstrap = 50
+[evaluate.images]
+splits = 2
+subsets = 5
+"""
+COMMAND = re.compile(r"cxr ([a-z-]+)")
+
+
+def commands() -> list[str]:
+    """The lines of the README's bash blocks."""
+    blocks = re.findall(r"^```bash\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line.strip()]
+
+
+@pytest.fixture(scope="module")
+def folder(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the README assumes: radiographs/labels.csv, reports.csv, expert.csv."""
+    raw = chain.out("prepare")
+    folder = tmp_path_factory.mktemp("readme")
+    table = pd.read_csv(raw / "manifest.csv", dtype=str, keep_default_na=False)
+    shutil.copytree(raw / "images", folder / "radiographs" / "images")
+    kept = ["image", "patient_id", "study_id", "view", "report"]
+    table[kept].rename(columns={"image": "path"}).to_csv(
+        folder / "radiographs" / "labels.csv", index=False
+    )
+    studies = table.drop_duplicates("study_id")
+    studies[["study_id", "report"]].to_csv(folder / "reports.csv", index=False)
+    studies[["study_id", "Cardiomegaly", "Edema"]].to_csv(folder / "expert.csv", index=False)
+    (folder / "small.toml").write_text(SMALL)
+    return folder
+
+
+def test_every_command_runs(folder: Path) -> None:
+    lines = commands()
+    assert len(lines) > 15
+    bin_folder = Path(sys.executable).parent
+    for line in lines:
+        short = COMMAND.sub(r"cxr \1", line)
+        short = re.sub(r"cxr (evaluate )?([a-z-]+)", add_config, short)
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", short.replace("| head -3", "| sed -n 1,3p")],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env={"PATH": f"{bin_folder}:/usr/bin:/bin", "HOME": str(folder)},
+        )
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+    assert (folder / "report" / "report.html").exists()
+
+
+def add_config(found: re.Match[str]) -> str:
+    """``cxr train-gan`` -> ``cxr train-gan --config small.toml`` where the command takes it."""
+    return found[0] if found[2] == "status" else f"{found[0]} --config small.toml"
+
+
+def test_the_table_names_every_command() -> None:
+    from cxrtool import cli
+
+    for words in cli.commands():
+        assert f"| `cxr {' '.join(words)} " in README
+
+
+def test_python_example() -> None:
+    (code,) = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
