@@ -1,0 +1,324 @@
+"""`cxr train-cls`: arms, refusals, leaks, resuming, and that it learns."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxrtool import runs
+from cxrtool.classifiers import load
+from cxrtool.config import resolve
+from cxrtool.data.keys import Seen
+from cxrtool.data.manifest import load_dataset
+from cxrtool.errors import CxrError, GateError, InputError, UsageError
+from cxrtool.stages import train_cls
+from tests.e2e import cls_sets
+
+QUICK = {"arch": "small_cnn", "steps": 4, "batch": 16, "eval_every": 2, "threads": 1}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return cls_sets.real(tmp_path_factory.mktemp("sets") / "real")
+
+
+@pytest.fixture(scope="module")
+def synth(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
+    return cls_sets.synth(tmp_path_factory.mktemp("sets") / "synth", data)
+
+
+def train(
+    data: Path, out: Path, *synth: Path, figure: bool = False, **options: Any
+) -> dict[str, Any]:
+    """One run in this process; the figure takes longer than the rest, so it is asked for."""
+    config = resolve(train_cls.Config, {**QUICK, "data": data, "synth": synth, **options})
+    with nullcontext() if figure else mock.patch.object(train_cls, "write_loss_curve"):
+        return runs.execute(train_cls, config, out).result["summary"]
+
+
+def hashes(out: Path) -> dict[str, str]:
+    outputs = json.loads((out / "result.json").read_text())["outputs"]
+    return {name: entry["sha256"] for name, entry in outputs.items()}
+
+
+def edited(data: Path, folder: Path, change: Any) -> Path:
+    """A copy of a set's rows and images with a changed table."""
+    table, images = load_dataset(data).table.copy(), load_dataset(data)
+    pixels = np.stack([np.zeros((cls_sets.SIZE, cls_sets.SIZE), np.uint8)] * len(images))
+    change(table)
+    return cls_sets.write(folder, table.drop(columns=["image"]), pixels)
+
+
+def test_it_learns_and_says_what_it_is(data: Path, tmp_path: Path) -> None:
+    summary = train(data, tmp_path / "out", figure=True, steps=60, eval_every=20)
+    assert summary["val_auroc"] > 0.75  # one label in ten is wrong
+    assert summary["labels"] == ["A", "B"]
+    assert summary["left_out"]["training"] == {"C": "no positive"}
+    out = tmp_path / "out"
+    network = load(out)
+    described = network.description
+    assert network.labels == ("A", "B")
+    assert described["policy"] == {"uncertain": "ones", "blank": "zeros"}
+    assert described["selection"] == {"view": "frontal", "split": "train", "fraction": 1.0}
+    assert described["preprocessing"]["size"] == cls_sets.SIZE
+    assert described["recipe"]["arm"] == "none"
+    metrics = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in metrics] == [20, 40, 60]
+    best = max(metrics, key=lambda row: row["val_auroc"])
+    assert summary["best_step"] == best["step"]
+    assert metrics[-1]["loss"] < metrics[0]["loss"]
+    predictions = pd.read_csv(out / "predictions.csv")
+    assert list(predictions.columns) == ["split", "row", "A", "B"]
+    rows = predictions["row"].to_numpy() - 2
+    assert (load_dataset(data).column("split", rows) == "val").all()
+    assert (out / "loss_curve.png").read_bytes().startswith(b"\x89PNG")
+    seen = Seen.load(out)
+    held = load_dataset(data)
+    train_and_val = np.flatnonzero(held.column("split") != "test")
+    assert seen == Seen.of(held, train_and_val)
+
+
+def test_the_stored_weights_are_those_of_the_best_step(data: Path, tmp_path: Path) -> None:
+    """Predictions of the stored network give the validation AUROC of the chosen step."""
+    from cxrtool.evaluation.curves import auroc
+
+    summary = train(data, tmp_path / "out", steps=12, eval_every=3, lr=0.01)
+    predictions = pd.read_csv(tmp_path / "out" / "predictions.csv")
+    truth = load_dataset(data).column("A", predictions["row"].to_numpy() - 2) == "1"
+    found = auroc(truth, predictions["A"].to_numpy())
+    assert found == pytest.approx(summary["val_auroc_by_label"]["A"], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arm", "images"),
+    [
+        ("none", {"real": 96}),
+        ("standard", {"real": 96}),
+        ("duplicate", {"real": 96, "duplicate": 40}),
+        ("gan", {"real": 96, "synthetic": 40}),
+        ("synthetic-only", {"synthetic": 40}),
+    ],
+)
+def test_arms_differ_in_their_images_alone(
+    arm: str, images: dict[str, int], data: Path, synth: Path, tmp_path: Path
+) -> None:
+    with_synth = arm in train_cls.WITH_SYNTH
+    summary = train(data, tmp_path / "out", *([synth] if with_synth else []), arm=arm)
+    assert summary["images"] == images
+    assert summary["steps"] == 4
+    recipe = load(tmp_path / "out").description["recipe"]
+    assert recipe["augment"] == ("safe" if arm == "standard" else "none")
+    if with_synth:  # the generator's training patients are part of what was seen
+        assert Seen.load(synth).pixels <= Seen.load(tmp_path / "out").pixels
+
+
+def test_the_default_arm_follows_the_inputs(data: Path, synth: Path, tmp_path: Path) -> None:
+    assert train(data, tmp_path / "a")["arm"] == "none"
+    assert train(data, tmp_path / "b", synth)["arm"] == "gan"
+
+
+def test_duplicates_are_the_very_rows_that_lent_their_labels(data: Path, synth: Path) -> None:
+    from cxrtool.classifiers.arms import compose
+    from cxrtool.data.labels import LabelPolicy
+
+    real_set, made = load_dataset(data), load_dataset(synth)
+    rows = np.flatnonzero(real_set.column("split") == "train")
+    parts = compose("duplicate", real_set, rows, [made], ("A", "B"), LabelPolicy(), cls_sets.SIZE)
+    assert parts["duplicate"].rows.tolist() == [int(r) for r in made.column("source_row")]
+    assert (parts["duplicate"].values[:, 0] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"arm": "gan"}, "needs a synthetic set"),
+        ({"arm": "standard", "augment": "none"}, "contradicts"),
+        ({"augment": "flips"}, "makes this the arm standard"),
+        ({"split": "test"}, "only train rows"),
+        ({"size": 48}, "more than the 24 px"),
+        ({"classes": " , "}, "names no label"),
+    ],
+)
+def test_contradictory_options(
+    options: dict[str, Any], message: str, data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        train(data, tmp_path / "out", **options)
+
+
+def test_synth_is_refused_by_the_arms_without_it(data: Path, synth: Path, tmp_path: Path) -> None:
+    for arm in ("none", "standard"):
+        with pytest.raises(UsageError, match="takes no synthetic set"):
+            train(data, tmp_path / arm, synth, arm=arm)
+
+
+def test_options_have_effect(data: Path, tmp_path: Path) -> None:
+    train(data, tmp_path / "base")
+    base = hashes(tmp_path / "base")
+    changes: list[dict[str, Any]] = [
+        {"lr": 2e-3},
+        {"optimizer": "adamw", "weight_decay": 0.1},
+        {"optimizer": "sgd-momentum"},
+        {"schedule": "constant"},
+        {"weight_decay": 0.5},
+        {"pos_weight": True},
+        {"batch": 8},
+        {"seed": 1},
+        {"size": 16},
+        {"classes": "B"},
+        {"fraction": 0.5},
+        {"arm": "standard"},
+        {"arm": "standard", "augment": "flips"},
+    ]
+    found = {base["model.safetensors"]}
+    for k, change in enumerate(changes):
+        train(data, tmp_path / str(k), **change)
+        found.add(hashes(tmp_path / str(k))["model.safetensors"])
+    assert len(found) == len(changes) + 1
+    train(data, tmp_path / "again")
+    assert hashes(tmp_path / "again") == base
+
+
+def test_sets_that_differ_do_not_join(data: Path, synth: Path, tmp_path: Path) -> None:
+    other = cls_sets.synth(tmp_path / "kernel", data, kernel="nearest")
+    with pytest.raises(InputError, match="kernel nearest does not join"):
+        train(data, tmp_path / "out0", other)
+    stretched = cls_sets.synth(tmp_path / "fit", data, fit="stretch")
+    with pytest.raises(InputError, match="fit stretch does not join"):
+        train(data, tmp_path / "out1", stretched)
+    with pytest.raises(InputError, match="a synthetic set holds a real row"):
+        train(data, tmp_path / "out2", data)
+    with pytest.raises(InputError, match="DATA must hold real images only"):
+        train(synth, tmp_path / "out3")
+
+
+def test_another_label_policy_is_refused_and_both_are_named(data: Path, tmp_path: Path) -> None:
+    made = cls_sets.synth(tmp_path / "synth", data)
+    (made / "plan.json").write_text(
+        json.dumps({"settings": {"policy": {"uncertain": "zeros", "blank": "zeros"}}})
+    )
+    with pytest.raises(UsageError, match=r"--uncertain ones against zeros"):
+        train(data, tmp_path / "out", made)
+    assert train(data, tmp_path / "fits", made, uncertain="zeros")["arm"] == "gan"
+
+
+def test_duplicates_of_rows_outside_the_selection_are_refused(
+    data: Path, synth: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="not among the training rows") as caught:
+        train(data, tmp_path / "out0", synth, arm="duplicate", fraction=0.2)
+    assert caught.value.column == "source_row"
+    other = cls_sets.real(tmp_path / "other", seed=3)
+    made = cls_sets.synth(tmp_path / "made", other)
+    with pytest.raises(InputError, match="planned on another data set"):
+        train(data, tmp_path / "out1", made, arm="duplicate")
+
+
+def test_a_generator_that_saw_held_out_patients_is_refused(data: Path, tmp_path: Path) -> None:
+    held = load_dataset(data)
+    for part in ("val", "test"):
+        made = cls_sets.synth(tmp_path / part, data)
+        one = np.flatnonzero(held.column("split") == part)[:1]
+        Seen.load(made).merge(Seen.of(held, one)).save(runs.Run.for_test(made))
+        with pytest.raises(GateError, match=f"{part} images were seen by the generator") as caught:
+            train(data, tmp_path / f"out-{part}", made)
+        assert caught.value.exit_code == 5
+
+
+def test_a_renamed_patient_is_found_by_pixels(data: Path, tmp_path: Path) -> None:
+    def rename(table: pd.DataFrame) -> None:
+        first_train = table.index[table["split"] == "train"][0]
+        first_test = table.index[table["split"] == "test"][0]
+        table.loc[first_test, "pixel_key"] = table.loc[first_train, "pixel_key"]
+
+    with pytest.raises(GateError, match="1 by identical pixels"):
+        train(edited(data, tmp_path / "data", rename), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        (lambda t: t.loc[t["split"] == "val", "split"].index, {}, None),
+        (lambda t: t.__setitem__("A", "0") or t.__setitem__("B", "0"), {}, "A: no positive"),
+        (lambda t: t.__setitem__("A", "1"), {"classes": "A"}, "A: no negative"),
+        (
+            lambda t: [t.__setitem__(k, "") for k in "ABC"],
+            {"blank": "ignore"},
+            "no cell says anything",
+        ),
+        (lambda t: t.__setitem__("split", "train"), {}, "no row is left by --split val"),
+        (lambda t: t.__setitem__("split", ""), {}, "no row is left by --split train"),
+    ],
+)
+def test_labels_and_splits_with_nothing_in_them(
+    change: Any, options: dict[str, Any], message: str | None, data: Path, tmp_path: Path
+) -> None:
+    folder = edited(data, tmp_path / "data", change)
+    if message is None:
+        assert train(folder, tmp_path / "out", **options)["labels"] == ["A", "B"]
+        return
+    with pytest.raises(InputError, match=message):
+        train(folder, tmp_path / "out", **options)
+
+
+def test_uncertain_cells_follow_the_policy(data: Path, tmp_path: Path) -> None:
+    def unsure(table: pd.DataFrame) -> None:
+        table.loc[table["A"] == "1", "A"] = "-1"
+
+    folder = edited(data, tmp_path / "data", unsure)
+    assert train(folder, tmp_path / "ones")["labels"] == ["A", "B"]
+    zeros = train(folder, tmp_path / "zeros", uncertain="zeros")
+    assert zeros["left_out"]["training"]["A"] == "no positive"
+    ignored = train(folder, tmp_path / "ignore", uncertain="ignore")
+    assert ignored["left_out"]["training"]["A"] == "no positive"
+
+
+def test_an_unknown_label_is_named(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(CxrError, match="unknown label 'Z'"):
+        train(data, tmp_path / "out", classes="A,Z")
+
+
+def test_a_dry_run_counts_and_writes_nothing(data: Path, synth: Path, tmp_path: Path) -> None:
+    config = resolve(train_cls.Config, {**QUICK, "data": data, "synth": (synth,)})
+    outcome = runs.execute(train_cls, config, tmp_path / "out", dry_run=True)
+    plan = outcome.result["plan"]
+    assert (plan["train_rows"], plan["val_rows"], plan["synthetic_rows"]) == (96, 32, [40])
+    assert not (tmp_path / "out").exists()
+
+
+def start(data: Path, out: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "cxrtool", "train-cls", str(data), "-o", str(out), "-q"]
+    for name, value in {**QUICK, "steps": 40, "arm": "standard"}.items():
+        command += ["--" + name.replace("_", "-"), str(value)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE)
+
+
+def test_sigterm_and_kill_leave_the_same_bytes(data: Path, tmp_path: Path) -> None:
+    train(data, tmp_path / "whole", figure=True, steps=40, arm="standard")
+    out = tmp_path / "broken"
+    for signum, code in ((signal.SIGTERM, 143), (signal.SIGKILL, -9)):
+        have = len((out / "metrics.jsonl").read_text().splitlines()) if out.exists() else 0
+        process = start(data, out)
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
+            path = out / "metrics.jsonl"
+            if path.exists() and len(path.read_text().splitlines()) > have + 2:
+                process.send_signal(signum)
+                break
+            time.sleep(0.005)
+        assert process.wait(timeout=120) in (code, 0)  # 0: it was faster than the signal
+    assert start(data, out).wait(timeout=120) == 0
+    assert hashes(out) == hashes(tmp_path / "whole")
+    rows = [json.loads(x)["step"] for x in (out / "metrics.jsonl").read_text().splitlines()]
+    assert rows == list(range(2, 41, 2))
