@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import pytest
 from cxrtool.config import resolve
 from cxrtool.runs import execute
 from cxrtool.stages import synthesize
+from cxrtool.synthesis.writer import image_name
 
 CXR = [sys.executable, "-m", "cxrtool"]
 RECORDS = {"run.json", "result.json", "metrics.jsonl", "log.txt", "progress.json"}
@@ -118,20 +118,18 @@ def test_a_killed_run_converges_to_the_same_bytes(
     command = [
         *CXR,
         *("synthesize", str(data), "--gan", str(gan), "--counts", "Edema=400", "--device", "cpu"),
-        *("--threads", "1", "-o", str(tmp_path / "killed")),
+        *("--threads", "1", "--workers", "2", "-o", str(tmp_path / "killed")),
     ]
-    for n_images in (20, 150):
+    kills = 0
+    for slot in (20, 150):
+        sign = tmp_path / "killed" / image_name(slot)
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            deadline = time.monotonic() + 120
-            while len(list((tmp_path / "killed").glob("images/*/[0-9]*.png"))) < n_images:
-                assert process.poll() is None, "it ended before it could be killed"
-                assert time.monotonic() < deadline
-                time.sleep(0.005)
-        finally:
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
-        assert not (tmp_path / "killed" / "result.json").exists()
+        deadline = time.monotonic() + 240
+        while not sign.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.002)
+        process.kill()
+        kills += process.wait() == -signal.SIGKILL
+    assert kills > 0, "it ended before it could be killed"
     left = {
         path: path.stat().st_mtime_ns for path in (tmp_path / "killed").glob("images/*/[0-9]*.png")
     }
@@ -139,7 +137,7 @@ def test_a_killed_run_converges_to_the_same_bytes(
     assert done.stdout.strip() == str(tmp_path / "killed")
     assert content(tmp_path / "killed") == content(whole)
     made_again = sum(path.stat().st_mtime_ns != stamp for path, stamp in left.items())
-    assert made_again <= 5 * 16  # blocks that were in flight, not the complete ones
+    assert made_again <= 2 * 16  # of the blocks that two threads were writing, no complete ones
 
 
 def test_shards_and_replay_with_a_trained_network(
