@@ -4,16 +4,18 @@ In: decoded gray images. Out: uint8 [H, W] at one size, the pixel key of the ori
 and float32 tensors [N, 1, H, W] in [-1, 1]. Nothing else in the package converts intensities,
 except adapters of networks that expect another range.
 
-Resizing is Pillow's: whole-pixel box averages down to three times the target (``reducing_gap``,
+Resizing is Pillow's: averages over whole pixels down to three times the target (``reducing_gap``,
 which its documentation calls almost indistinguishable from direct resampling), then antialiased
-bicubic. From 2,500 x 2,000 px to 128 px that stays within 0.15 gray levels of direct resampling on
-average (benchmarks/data.py).
+bicubic. From 2,500 x 2,000 px to 128 px the result stays within 0.2 gray levels of direct
+resampling on average; a test keeps it so. Decoding is the price of ``prepare``, so an original is
+decoded and averaged once, to at least 384 px, and both the key and the image are made from that.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +32,10 @@ if TYPE_CHECKING:
 __all__ = [
     "FITS",
     "KERNEL",
+    "Converted",
     "Decoded",
     "contact_sheet",
+    "convert",
     "decode",
     "encode_png",
     "fit_image",
@@ -50,6 +54,8 @@ _GAP = 3.0
 #: room. A constant, so that equal pixels give equal files.
 PNG_LEVEL = 1
 _KEY_PX = 64
+#: An original is averaged to this shorter side before its key is taken; three times 128 px.
+_BASE_PX = 384
 
 
 def fit_image(image: Image.Image, size: int, fit: str = "crop") -> np.ndarray:
@@ -94,17 +100,67 @@ def pixel_key(image: Image.Image) -> str:
     """Key of an original image that does not depend on how it will be resized.
 
     SHA-256 of the whole image, squeezed to 64 x 64 px by the kernel above; the first 16 hex digits.
-    Blank for an image of one gray value, which identifies nobody.
+    Blank for an image of one gray value, which identifies nobody. Exact, not perceptual: it finds
+    the same file under another name, not the same film scanned twice. A large JPEG and a lossless
+    copy of it have different keys, because a JPEG is averaged while it is decoded.
 
     Args:
-        image: The original, mode L, full size.
+        image: The original at full size, mode L.
     """
-    width, height = image.size
-    small = _resample(image, (_KEY_PX, _KEY_PX), (0.0, 0.0, float(width), float(height)))
+    return _key_of(_base(image))
+
+
+def _base(image: Image.Image) -> Image.Image:
+    """The image averaged over whole blocks, its shorter side at least `_BASE_PX` where it was."""
+    factor = min(image.size) // _BASE_PX
+    return image.reduce(factor) if factor > 1 else image
+
+
+def _key_of(base: Image.Image) -> str:
+    width, height = base.size
+    small = _resample(base, (_KEY_PX, _KEY_PX), (0.0, 0.0, float(width), float(height)))
     lowest, highest = small.getextrema()
     if lowest == highest:
         return ""
     return hashlib.sha256(small.tobytes()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Converted:
+    """An original at the size of a data set.
+
+    Attributes:
+        pixels: uint8 [size, size].
+        key: See `pixel_key`; the same at every size and fit.
+        conversion: What had to be done to get 8-bit gray.
+        enlarged: The original was smaller than the size.
+    """
+
+    pixels: np.ndarray
+    key: str
+    conversion: str
+    enlarged: bool
+
+
+def convert(source: Path | bytes | np.ndarray, size: int, fit: str = "crop") -> Converted:
+    """Decode an original, take its key, and bring it to ``size``.
+
+    Raises:
+        InputError: As `open_gray`.
+    """
+    decoded = open_gray(source, at_least=_BASE_PX)
+    base = _base(decoded.image)
+    image = base
+    if _GAP * size > _BASE_PX:
+        # A larger picture needs more than the key does.
+        larger = open_gray(source, at_least=int(_GAP * size)) if decoded.scale > 1 else decoded
+        image = larger.image
+    return Converted(
+        fit_image(image, size, fit),
+        _key_of(base),
+        decoded.conversion,
+        min(decoded.image.size) * decoded.scale < size,
+    )
 
 
 def decode(
@@ -115,8 +171,9 @@ def decode(
     Raises:
         InputError: As `open_gray`.
     """
-    image = open_gray(source).image
-    return np.asarray(image) if size is None else fit_image(image, size, fit)
+    if size is None:
+        return np.asarray(open_gray(source).image)
+    return convert(source, size, fit).pixels
 
 
 def read_png(path: Path, size: int) -> np.ndarray:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from cxrtool.runs import Run
 
 JOURNAL = ".cache/prepare.jsonl"
+#: What worker processes import before their first image.
+PRELOAD = ("cxrtool.data.worker",)
 _CHUNK = 8
 #: Below this many images a pool costs more than it saves.
 _FEW = 48
@@ -90,7 +92,7 @@ def ingest(
             chunks,
             workers=min(workers or pool.cores(), len(chunks) or 1),
             stopping=lambda: run.stopping,
-            preload=("cxrtool.data.worker",),
+            preload=PRELOAD,
         ):
             # Bad images are tried again after an interruption: a disk may have come back.
             journal.write(json.dumps([e for e in results if isinstance(e, Done)]) + "\n")
@@ -109,7 +111,7 @@ def _take(out: Ingested, entry: Done) -> None:
     out.done[entry.row] = entry
     if entry.conversion:
         out.conversions[entry.conversion] += 1
-    if entry.upsampled:
+    if entry.enlarged:
         out.conversions["enlarged"] += 1
 
 

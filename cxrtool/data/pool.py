@@ -31,6 +31,15 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def warm(preload: tuple[str, ...]) -> None:
+    """Let the fork server start and import now, while this process does something else."""
+    from multiprocessing import forkserver
+
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(preload))
+    forkserver.ensure_running()
+
+
 def map_chunks(
     function: Callable[[Any, Chunk], Result],
     state: Any,
@@ -48,7 +57,7 @@ def map_chunks(
         chunks: Taken one by one as workers get free.
         workers: Number of processes; 1 works in this process.
         stopping: When true, no new chunk is begun; those begun are still yielded.
-        preload: Modules that the fork server imports once for all workers.
+        preload: Modules that the fork server imports once for all workers (see `warm`).
 
     Raises:
         CxrError: A worker died (out of memory, a crash in a decoder).

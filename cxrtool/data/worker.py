@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cxrtool import files
-from cxrtool.data.decoding import open_gray
-from cxrtool.data.images import encode_png, fit_image, pixel_key
+from cxrtool.data import images
 from cxrtool.data.sources.base import Opener
 from cxrtool.errors import InputError
 
@@ -28,14 +27,14 @@ class Item(NamedTuple):
 
 
 class Done(NamedTuple):
-    """A converted image. ``upsampled``: it was smaller than the size that was asked for."""
+    """A converted image. ``enlarged``: it was smaller than the size that was asked for."""
 
     row: int
     size_bytes: int
     sha256: str
     pixel_key: str
     conversion: str
-    upsampled: bool
+    enlarged: bool
 
 
 class Bad(NamedTuple):
@@ -76,22 +75,21 @@ def convert(job: Job, items: Sequence[Item]) -> list[Done | Bad]:
             source = job.opener(item.ref)
             if isinstance(source, Path):
                 _stay_inside(source, job.opener)
-            decoded = open_gray(source)
+            made = images.convert(source, job.size, job.fit)
         except InputError as error:
             file = "" if error.file is None else str(error.file)
             results.append(Bad(item.row, error.reason, file, error.hint))
             continue
-        pixels = fit_image(decoded.image, job.size, job.fit)
-        data = encode_png(pixels)
+        data = images.encode_png(made.pixels)
         files.write_bytes(Path(job.out, item.name), data, durable=False)
         results.append(
             Done(
                 item.row,
                 len(data),
                 files.sha256_bytes(data),
-                pixel_key(decoded.image),
-                decoded.conversion,
-                min(decoded.image.size) < job.size,
+                made.key,
+                made.conversion,
+                made.enlarged,
             )
         )
     return results

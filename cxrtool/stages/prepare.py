@@ -169,6 +169,10 @@ class Config:
 
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Prepare a data set; returns the summary."""
+    from cxrtool.data import pool
+
+    if not config.labels_only and config.workers != 1:
+        pool.warm(("cxrtool.data.worker",))
     from cxrtool.data import assemble, splits
     from cxrtool.data.manifest import DatasetWriter
 

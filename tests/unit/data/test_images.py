@@ -9,6 +9,7 @@ from PIL import Image
 from cxrtool.data import images
 from cxrtool.data.images import (
     contact_sheet,
+    convert,
     decode,
     encode_png,
     fit_image,
@@ -70,15 +71,67 @@ def test_close_to_direct_resampling():
     assert np.abs(difference).max() <= 2
 
 
-def test_key_depends_on_the_image_alone(tmp_path):
+@pytest.fixture(params=["jpg", "png"])
+def original(request, tmp_path):
+    """A large image on disk, which a JPEG decoder may decode at a part of its size."""
+    rng = np.random.default_rng(3)
+    pixels = np.asarray(smooth(1700, 1600), np.float32) + rng.normal(0, 6, (1700, 1600))
+    path = tmp_path / f"a.{request.param}"
+    Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(path)
+    return path
+
+
+def test_key_does_not_depend_on_size_and_fit(original):
+    keys = {
+        convert(original, size, fit).key
+        for size, fit in [
+            (32, "crop"),
+            (128, "crop"),
+            (128, "pad"),
+            (200, "stretch"),
+            (600, "crop"),
+        ]
+    }
+    assert len(keys) == 1
+    assert len(keys.pop()) == 16
+
+
+@pytest.mark.parametrize("size", [64, 128, 300])
+def test_converted_large_images_are_close_to_direct_resampling(original, size):
+    full = images.open_gray(original).image
+    assert full.size == (1600, 1700)
+    direct = full.resize((size, size), Image.Resampling.BICUBIC, box=(0, 50, 1600, 1650))
+    difference = convert(original, size).pixels.astype(int) - np.asarray(direct, int)
+    assert np.abs(difference).mean() < 0.35
+    assert np.abs(difference).max() <= 3
+
+
+def test_jpegs_are_decoded_at_a_part_of_their_size_where_that_is_enough(tmp_path):
+    path = tmp_path / "a.jpg"
+    smooth(1700, 1600).save(path)
+    for at_least, scale, size in [
+        (384, 4, (400, 425)),
+        (800, 2, (800, 850)),
+        (801, 1, (1600, 1700)),
+    ]:
+        decoded = images.open_gray(path, at_least)
+        assert (decoded.scale, decoded.image.size) == (scale, size)
+
+
+def test_key_of_a_copy_and_of_another_image(tmp_path):
     image = smooth(300, 250)
     image.save(tmp_path / "a.jpg", quality=90)
     original = images.open_gray(tmp_path / "a.jpg").image
     original.save(tmp_path / "copy.png")
-    copy = images.open_gray(tmp_path / "copy.png").image
-    assert pixel_key(original) == pixel_key(copy)
-    assert len(pixel_key(original)) == 16
+    assert convert(tmp_path / "a.jpg", 64).key == convert(tmp_path / "copy.png", 64).key
+    assert pixel_key(original) == convert(tmp_path / "copy.png", 32).key
     assert pixel_key(original) != pixel_key(smooth(300, 250, seed=1))
+
+
+def test_only_small_originals_are_enlarged(tmp_path):
+    smooth(900, 800).save(tmp_path / "a.jpg")
+    assert not convert(tmp_path / "a.jpg", 800).enlarged
+    assert convert(tmp_path / "a.jpg", 801).enlarged
 
 
 def test_one_gray_value_identifies_nobody():
