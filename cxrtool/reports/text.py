@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import numpy as np
 import spacy
-from spacy.attrs import ORTH
+from spacy.attrs import ORTH, SENT_START
 from spacy.language import Language
 from spacy.tokenizer import Tokenizer
 from spacy.tokens import Doc
@@ -125,8 +126,10 @@ def report_sentencizer(nlp: Language, name: str, starters: list[str]) -> Callabl
     known = frozenset(starters)
 
     def mark(doc: Doc) -> Doc:
-        for token, start in zip(doc, sentence_starts([t.text for t in doc], known)):
-            token.is_sent_start = start
+        starts = np.array(sentence_starts([t.text for t in doc], known), dtype=np.int64)
+        # One call for all tokens: setting them one by one takes half the time of the pipeline.
+        marks = np.where(starts, 1, -1).astype(np.uint64)[:, None]
+        doc.from_array([SENT_START], marks)  # type: ignore[arg-type]  # its stub wants Ints2d
         return doc
 
     return mark
