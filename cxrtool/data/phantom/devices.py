@@ -56,7 +56,7 @@ def _central_line(
         corners = [(-5.5 + d.dx, -24), (-4.6, -17), (-3.2, -12), (-2.3, -8), (-2.2, -4.5), tip]
     else:
         corners = [(6 + d.dx, -24), (4.6, -17), (3.2, -12), (0.5, -9), (-1.6, -6.5), tip]
-    strokes.line(curve(corners, 50), 0.15, 0.62)
+    strokes.line(curve(corners, 50), 0.17, 0.78)
 
 
 def _picc(params: PhantomParams, field: Field, strokes: Strokes, d: Device, total: Floats) -> None:
@@ -70,7 +70,7 @@ def _picc(params: PhantomParams, field: Field, strokes: Strokes, d: Device, tota
         (-1.9 if s < 0 else 1.0, -9.0),
         (-2.1, -2.0 + d.dy),
     ]
-    strokes.line(curve(corners, 60), 0.14, 0.60)
+    strokes.line(curve(corners, 60), 0.16, 0.75)
 
 
 def _port(params: PhantomParams, field: Field, strokes: Strokes, d: Device, total: Floats) -> None:
@@ -144,8 +144,8 @@ def _sternotomy(
         x = 0.25 * d.dx * (-1) ** i
         loop = circle(x, y, 0.62, 20) * [1.0, 1.0]
         loop[:, 1] = y + (loop[:, 1] - y) * 0.62
-        strokes.line(loop, 0.12, 1.10, closed=True)
-        strokes.line(np.array([[x + 0.4, y + 0.2], [x + 0.9, y + 0.55]]), 0.12, 1.10)
+        strokes.line(loop, 0.14, 1.45, closed=True)
+        strokes.line(np.array([[x + 0.4, y + 0.2], [x + 0.9, y + 0.55]]), 0.14, 1.45)
 
 
 def _monitor(
@@ -157,7 +157,7 @@ def _monitor(
     out = 0.55 * w * np.sin(5.0 * d.dx + 3.0 * d.dy)
     for i, (x, y) in enumerate(spots):
         x, y = x + 1.2 * d.dx * (-1) ** i, y + 1.0 * d.dy * (-1) ** (i // 2)
-        strokes.line(circle(x, y, 0.45, 16), 0.30, 0.85, closed=True)
+        strokes.line(circle(x, y, 0.45, 16), 0.32, 1.05, closed=True)
         sag = 0.25 * w * np.sin(7.0 * d.dy + 1.7 * i)
         corners = [
             (x, y),

@@ -48,6 +48,10 @@ DRY_RESIDUE = 0.015
 INSET_WALL = 1.05
 INSET_INNER = 1.35
 INSET_TOP = 1.25
+#: Corners between borders are lost; measured on normal chests.
+AREA_SCALE = 1.11
+#: Ribs are measured at this share of the way from the midline to the wall (as `truth` says).
+RIB_SHARE = 0.40
 _CHUNK = 256
 
 
@@ -118,6 +122,10 @@ def _measure(image: Floats, ribs: bool) -> pd.DataFrame:
     out["cage_right_x"] = (mid + _widest(left) + 0.5) / GRID
     out["cage_left_x"] = (mid - _widest(right) + 0.5) / GRID
     out["effusion_left"], out["effusion_right"] = _effusions(left, right, out)
+    # Deep fluid hides where the heart is widest.
+    hidden = np.maximum(out["effusion_left"], out["effusion_right"]) > 0.24
+    for name in ("heart_width", "ctr"):
+        out[name] = np.where(hidden, np.nan, out[name])
     out["rib_position"] = np.full(n, np.nan)
     out["rib_spacing"] = np.full(n, np.nan)
     if ribs:
@@ -160,7 +168,9 @@ def _half(smooth: Floats, image: Floats, mid: NDArray[np.float64], sign: int) ->
         last = np.minimum(np.nan_to_num(wall[:, row], nan=46.0) - 4, 46)
         split, strength = step(line, np.full(n, 7), last, down=True)
         inner[:, row] = split
-        force[:, row] = strength
+        # Where the steepest fall is elsewhere, the border is blurred (haze, fluid): no measure.
+        fall = steepest_rise(-line, np.full(n, 7), np.maximum(last - 7, 3)[:, None])
+        force[:, row] = np.where(np.abs(fall - split) < 3, strength, 0)
     bottom, top = _floor_and_roof(image, mid, sign)
     width = np.nanmedian(wall[:, 48:72], axis=1).astype(np.float64)
     return _Half(wall, inner, top, bottom, force, _dome(bottom, width))
@@ -218,7 +228,7 @@ def _area(half: _Half) -> NDArray[np.float64]:
     mask = cols > half.inner[:, :, None] + INSET_INNER
     mask &= cols < half.wall[:, :, None] + INSET_WALL
     mask &= (rows < half.bottom[:, None, :]) & (rows > half.top[:, None, :] - INSET_TOP)
-    area = mask.sum(axis=(1, 2)) / GRID**2
+    area = AREA_SCALE * mask.sum(axis=(1, 2)) / GRID**2
     return np.where(area > 0.01, area, np.nan)
 
 
@@ -252,6 +262,9 @@ def _effusions(
     unit = out["thoracic_width"]
     lateral = {"left": _lateral_floor(left) / GRID, "right": _lateral_floor(right) / GRID}
     dome = {"left": out["dome_left_y"], "right": out["dome_right_y"]}
+    # The left dome lies lower; found higher, it is the top of a heart or of fluid.
+    right_dry = lateral["right"] - dome["right"] > 0.05 * unit
+    dome["left"] = np.where(right_dry, np.maximum(dome["left"], dome["right"]), dome["left"])
     depths = []
     for side, other, gap in (("left", "right", 0.045), ("right", "left", -0.045)):
         own = dome[side] + DRY_DROP * unit
@@ -259,6 +272,8 @@ def _effusions(
         from_other = lateral[other] + gap * unit
         blank = out["apex_y"] + (0.87 + 0.5 * gap) * unit
         level = np.where(dry, np.maximum(own, from_other), np.maximum(own, blank))
+        # A floor that falls towards the wall is a diaphragm: its own dome is the best witness.
+        level = np.where(lateral[side] - dome[side] > 0.05 * unit, own, level)
         shown = level - lateral[side] - DRY_RESIDUE
         # The fluid below the visible line between wall and dome does not show.
         hidden = 0.035 * np.clip((shown - 0.012) / 0.02, 0, 1)
@@ -277,11 +292,11 @@ def _ribs(
     rows = np.arange(GRID)
     power: Floats = np.zeros(1)
     waves = []
-    steps = np.linspace(0.052, 0.084, 33)
+    steps = np.linspace(0.045, 0.074, 33)
     for half, sign in ((left, 1), (right, -1)):
         rays = from_midline(image, mid, sign)
-        at = 0.55 * _widest(half)
-        cols = np.clip(np.nan_to_num(at, nan=24)[:, None] + np.arange(-1, 2), 0, 63).astype(np.intp)
+        at = RIB_SHARE * _widest(half)
+        cols = np.clip(np.nan_to_num(at, nan=24)[:, None] + np.arange(-2, 3), 0, 63).astype(np.intp)
         line = np.take_along_axis(rays, cols[:, None, :], axis=2).mean(axis=2)
         line = line - gaussian_filter1d(line, 5.0, axis=1)
         lo = out["apex_y"][:, None] * GRID + 10
@@ -298,7 +313,7 @@ def _ribs(
     best = np.argmax(power, axis=1)
     pick = np.arange(len(image))
     spacing = steps[best]
-    guess = out["apex_y"] + 0.405 * out["thoracic_width"]
+    guess = out["apex_y"] + 0.49 * out["thoracic_width"]
     heights = []
     for wave in waves:
         phase = -np.angle(wave[pick, best]) / (2 * np.pi) * spacing

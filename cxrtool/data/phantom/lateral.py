@@ -132,7 +132,7 @@ def lateral_attenuation(params: PhantomParams, frame: Frame) -> Floats:
     if f.pneumothorax_left + f.pneumothorax_right > 0:
         wide = 0.5 * (f.pneumothorax_left + f.pneumothorax_right)
         rim = frame.ramp(wide - np.minimum(x - inf, inb - x), 0.3) * np.clip(air / 4, 0, 1)
-        total -= 0.10 * rim
+        total -= 0.17 * rim
     return total + strokes.draw()
 
 

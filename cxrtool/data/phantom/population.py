@@ -130,8 +130,8 @@ def sample_anatomy(rng: np.random.Generator) -> Anatomy:
 
 def _condition(rng: np.random.Generator, anatomy: Anatomy) -> Condition:
     old = (anatomy.age - 60) / 20
-    cardiac = bool(rng.random() < _sigmoid(-0.70 + 0.6 * old))
-    infected = bool(rng.random() < 0.30)
+    cardiac = bool(rng.random() < _sigmoid(-0.55 + 0.6 * old))
+    infected = bool(rng.random() < 0.36)
     tumor = bool(rng.random() < _sigmoid(-2.7 + 0.5 * old))
     trauma = bool(rng.random() < 0.075)
     lung = bool(rng.random() < 0.13)

@@ -83,8 +83,17 @@ def step(line: Floats, lo: NDArray[Any], hi: NDArray[Any], down: bool) -> tuple[
     return place.astype(np.float32), strength.astype(np.float32)
 
 
-def steepest_rise(line: Floats, start: NDArray[np.intp], reach: int) -> Floats:
-    """Steepest rise within ``reach`` samples after ``start``, with sub-sample place, [N]."""
+def steepest_rise(line: Floats, start: NDArray[np.intp], reach: int | Floats) -> Floats:
+    """Place of the steepest rise of each line.
+
+    Args:
+        line: [N, K].
+        start: First sample that counts, [N].
+        reach: How many samples count; one number or [N, 1].
+
+    Returns:
+        Position with a part of a sample, [N]; NaN where nothing rises.
+    """
     slope = np.diff(line, axis=1)
     at = np.arange(slope.shape[1])[None, :]
     use = (at >= start[:, None]) & (at < start[:, None] + reach)

@@ -52,7 +52,7 @@ def sample_findings(
     big = ctr > 0.53
     failing = c.cardiac and rng.random() < (0.58 if big else 0.28) + 0.22 * c.bedside
     edema = 0.0
-    if failing or rng.random() < 0.06 + 0.10 * c.bedside:
+    if failing or rng.random() < 0.07 + 0.11 * c.bedside:
         edema = float(rng.beta(2.2, 1.9) * 0.72 + 0.28)
     left, right = _effusions(rng, c, edema)
     bands = _bands(rng, c, left, right)
@@ -75,7 +75,7 @@ def sample_findings(
             ),
         )
     fractures = previous.fractures if previous else ()
-    if not fractures and rng.random() < (0.36 if c.trauma else 0.010):
+    if not fractures and rng.random() < (0.33 if c.trauma else 0.008):
         side = _side(rng)
         first = int(rng.integers(4, 8))
         fractures = tuple(
@@ -125,7 +125,7 @@ def _ctr(rng: np.random.Generator, c: Condition, previous: Findings | None) -> f
 
 
 def _effusions(rng: np.random.Generator, c: Condition, edema: float) -> tuple[float, float]:
-    chance = 0.08 + 0.36 * (edema > 0) + 0.12 * c.infected + 0.22 * c.bedside + 0.14 * c.tumor
+    chance = 0.11 + 0.36 * (edema > 0) + 0.12 * c.infected + 0.22 * c.bedside + 0.14 * c.tumor
     if rng.random() > chance:
         return 0.0, 0.0
     both = rng.random() < (0.55 if edema > 0 else 0.25)
@@ -136,7 +136,7 @@ def _effusions(rng: np.random.Generator, c: Condition, edema: float) -> tuple[fl
 
 
 def _bands(rng: np.random.Generator, c: Condition, left: float, right: float) -> tuple[Band, ...]:
-    chance = 0.07 + 0.12 * c.bedside + 0.13 * (left + right > 0)
+    chance = 0.11 + 0.12 * c.bedside + 0.12 * (left + right > 0)
     if rng.random() > chance:
         return ()
     count = int(rng.integers(1, 4))
@@ -163,7 +163,7 @@ def _opacities(rng: np.random.Generator, c: Condition) -> tuple[Opacity, ...]:
     if c.infected and rng.random() < 0.26:
         chosen = rng.choice(names, size=int(rng.integers(1, 3)), replace=False, p=weights)
         found += [_patch(rng, str(name), "Pneumonia") for name in chosen]
-    if rng.random() < 0.03 + 0.22 * c.infected + 0.03 * c.bedside:
+    if rng.random() < 0.035 + 0.22 * c.infected + 0.03 * c.bedside:
         name = str(rng.choice(names, p=weights))
         if all(o.lobe != name for o in found):
             found.append(_patch(rng, name, "Consolidation"))
@@ -236,15 +236,15 @@ def _devices(
 
     first = previous is None
     add("pacemaker", (0.25 * big + 0.06 * c.cardiac) * first, "left")
-    add("sternotomy wires", (0.16 * c.cardiac + 0.02) * first, "left")
+    add("sternotomy wires", (0.14 * c.cardiac + 0.01) * first, "left")
     add("port", (0.30 * c.tumor + 0.01) * first, _side(rng))
     icu = c.bedside and rng.random() < 0.82
     tube = icu and rng.random() < 0.40
     add("endotracheal tube", 1.0 * tube, "right")
     add("nasogastric tube", 0.85 if tube else 0.10 * icu, "left")
     add("central line", 0.58 * icu, "right" if rng.random() < 0.7 else "left")
-    add("PICC", 0.16 * icu + 0.02, _side(rng))
-    add("monitor leads", 0.86 * icu, "left")
+    add("PICC", 0.16 * icu + 0.012, _side(rng))
+    add("monitor leads", 0.92 * icu, "left")
     if max(left, right) > 4:
         add("chest tube", 0.40 * c.bedside, "left" if left > right else "right")
     return tuple(kept.values())

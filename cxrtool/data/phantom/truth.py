@@ -16,7 +16,7 @@ from cxrtool.data.phantom.frame import TABLE, document_frame
 from cxrtool.data.phantom.params import PhantomParams, Side
 from cxrtool.data.phantom.shape import Shape, frontal_shape, rib_drop
 
-RIB_SHARE = 0.55
+RIB_SHARE = 0.40
 """Rib heights are given at this share of the way from the spine to the wall."""
 RIB_NUMBERS = tuple(range(2, 10))
 
