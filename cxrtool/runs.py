@@ -558,7 +558,11 @@ def _work(
     ):
         if run.resumed:
             console.say(f"{out}: going on with the run that was interrupted")
-        summary = stage.run(config, run)
+        try:
+            summary = stage.run(config, run)
+        except (InputError, UsageError, OSError):
+            _forget_if_empty(out)
+            raise
     (out / PROGRESS).unlink(missing_ok=True)
     outputs, known = _outputs(out)
     result = {
@@ -575,6 +579,18 @@ def _work(
     files.write_text(out / RESULT, files.pretty_json(result))
     fingerprints.remember_outputs(out, result, known)
     return Outcome(out, "done", fingerprints.read_json(out / RESULT), run.gates)
+
+
+def _forget_if_empty(out: Path) -> None:
+    """Take the record of a run back that stopped on bad input before it wrote anything.
+
+    The command can then be given again, corrected, for the same folder.
+    """
+    mine = {RUN, LOG, PROGRESS}
+    if all(entry.name in mine or entry.name.startswith(".") for entry in out.iterdir()):
+        for name in mine:
+            with contextlib.suppress(OSError):
+                (out / name).unlink(missing_ok=True)
 
 
 def _outputs(out: Path) -> tuple[dict[str, dict[str, Any]], fingerprints.StatCache]:

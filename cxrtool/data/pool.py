@@ -68,7 +68,9 @@ def map_chunks(
         for number, chunk in numbered:
             if stopping():
                 return
-            yield number, function(state, chunk)
+            with _one_blas_thread():
+                result = function(state, chunk)
+            yield number, result
         return
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(preload))
@@ -132,10 +134,23 @@ def _drive(
             yield number, value
 
 
+def _one_blas_thread() -> Any:
+    """Keep the linear algebra of one chunk on one core.
+
+    The workers fill the cores already; BLAS threads beside them cost four times the time, and the
+    last bits of a result must not depend on the number of workers.
+    """
+    import numpy  # noqa: F401  (its BLAS must be loaded to be limited)
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(limits=1, user_api="blas")
+
+
 def _serve(pipe: connection.Connection, function: Callable[[Any, Any], Any], state: Any) -> None:
     """The life of a worker."""
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, signal.SIG_IGN)
+    _one_blas_thread()
     while True:
         try:
             chunk = pipe.recv()

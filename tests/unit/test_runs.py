@@ -196,6 +196,14 @@ def test_lock_names_its_holder(numbers: Path, tmp_path: Path) -> None:
     assert start(numbers, tmp_path / "out").state == "done"
 
 
+def test_a_run_that_wrote_nothing_can_be_corrected(numbers: Path, tmp_path: Path) -> None:
+    numbers.write_text("")
+    with pytest.raises(InputError, match="no numbers"):
+        start(numbers, tmp_path / "out")
+    numbers.write_text("5")
+    assert start(numbers, tmp_path / "out", {"scale": 2}).result["summary"] == {"total": 10}
+
+
 def test_gate_is_remembered(numbers: Path, tmp_path: Path) -> None:
     first = start(numbers, tmp_path / "out", {"fail": True})
     again = start(numbers, tmp_path / "out")

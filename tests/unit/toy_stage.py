@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cxrtool.config import Argument, Input, Option
-from cxrtool.errors import UsageError
+from cxrtool.errors import InputError, UsageError
 from cxrtool.runs import Run
 
 NAME = "prepare"  # any registered name will do
@@ -45,6 +45,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     numbers = [int(line) for line in run.input("source").path.read_text().split()]
     for ref in run.inputs("extra"):
         numbers += [int(line) for line in ref.path.read_text().split()]
+    if not numbers:
+        raise InputError("no numbers", file=run.input("source").path)
     state = {"done": 0, "values": []}
     checkpoint = run.dir / "checkpoints" / "state.json"
     if checkpoint.exists():
