@@ -99,8 +99,16 @@ class Checker:
         return np.array([i for i in range(len(self._source.table)) if i not in self._bad], np.int64)
 
 
-def check_source(source: SourceTable, checker: Checker, *, labels_only: bool) -> SourceTable:
+def check_source(
+    source: SourceTable, checker: Checker, *, labels_only: bool, own_split: bool = True
+) -> SourceTable:
     """Check labels, splits and references; bring label cells to the manifest's values.
+
+    Args:
+        source: As its reader made it.
+        checker: Takes the bad rows.
+        labels_only: No image is needed.
+        own_split: The source's own split will be used, if it has one.
 
     Raises:
         InputError: The source is empty or unfit as a whole, or a row is bad and not skipped.
@@ -130,7 +138,7 @@ def check_source(source: SourceTable, checker: Checker, *, labels_only: bool) ->
         for position in np.flatnonzero(~table["split"].isin([*SPLITS, ""]).to_numpy()):
             value = str(table["split"].iloc[position])
             checker.reject(int(position), f"{value!r} is not train, val or test", column="split")
-    if source.official_split and "patient_id" in table:
+    if own_split and source.official_split and "patient_id" in table:
         _check_patients(table, checker)
     if not labels_only:
         _check_refs(table, source, checker)

@@ -237,7 +237,12 @@ def _read_source(config: Config, secret: bytes | None) -> tuple[SourceTable, Che
     source = get_reader(config.format)(config.source, _options(config, secret))
     source = dataclasses.replace(source, table=source.table.reset_index(drop=True))
     checker = Checker(source, skip_bad=config.skip_bad)
-    source = check_source(source, checker, labels_only=config.labels_only)
+    source = check_source(
+        source,
+        checker,
+        labels_only=config.labels_only,
+        own_split=config.split in (None, "official"),
+    )
     if config.map_labels == "none":
         return source, checker
     own = builtin(config.format)

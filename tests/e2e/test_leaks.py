@@ -1,0 +1,131 @@
+"""Planted leaks, from prepare to the refusal: each must end with exit code 5.
+
+A classifier is trained on a data set; then its test set holds a patient it was trained on, prepared
+at another size, prepared again with another seed, or under another name.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cxrtool import runs
+from cxrtool.config import resolve
+from cxrtool.data.keys import Seen, refuse_overlap
+from cxrtool.data.manifest import Dataset, load_dataset
+from cxrtool.data.select import SelectionOptions, select_rows
+from cxrtool.errors import GateError, InputError
+from cxrtool.stages import evaluate_classifiers, train_cls
+from tests.e2e.prepare_sources import prepare, write_source
+
+PATIENTS = 30
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("leaks") / "source"
+    return write_source(folder, PATIENTS)
+
+
+@pytest.fixture(scope="module")
+def data(source: Path) -> Dataset:
+    return prepare(source, source.parent / "data")
+
+
+@pytest.fixture(scope="module")
+def model(data: Dataset) -> Path:
+    """A classifier trained on DATA's training rows."""
+    options = {"data": data.path, "arch": "small_cnn", "steps": 6, "batch": 8, "eval_every": 3}
+    out = data.path.parent / "model"
+    runs.execute(train_cls, resolve(train_cls.Config, {**options, "threads": 1}), out)
+    return out
+
+
+def evaluate(model: Path, data: Dataset, out: Path) -> runs.Outcome:
+    values = {"runs": (model,), "data": data.path, "bootstrap": 100, "threads": 1}
+    return runs.execute(evaluate_classifiers, resolve(evaluate_classifiers.Config, values), out)
+
+
+def trained_patient(data: Dataset) -> str:
+    return str(data.column("patient_id", select_rows(data, SelectionOptions()))[0])
+
+
+def as_test_set(data: Dataset, patient: str, folder: Path, source: Path) -> Path:
+    """A source whose test set is DATA's and one patient of DATA's training set."""
+    shutil.copytree(source, folder)
+    held_out = set(data.column("patient_id", select_rows(data, SelectionOptions(split="test"))))
+    lines = (source / "labels.csv").read_text().splitlines()
+    rows = [line.split(",") for line in lines[1:]]
+    chosen = [row for row in rows if row[1] in {patient, *held_out}]
+    text = "\n".join(",".join([*row, "test"]) for row in chosen)
+    (folder / "labels.csv").write_text(f"{lines[0]},split\n{text}\n")
+    return folder
+
+
+def test_the_honest_test_set_passes(model, data, source, tmp_path):
+    assert evaluate(model, data, tmp_path / "a").state == "done"
+    nobody = as_test_set(data, "nobody", tmp_path / "source", source)
+    assert evaluate(model, prepare(nobody, tmp_path / "again"), tmp_path / "b").state == "done"
+
+
+@pytest.mark.parametrize("options", [{}, {"size": 24}, {"fit": "pad"}, {"size": 48}])
+def test_a_training_patient_at_another_size(model, data, source, tmp_path, options):
+    planted = as_test_set(data, trained_patient(data), tmp_path / "source", source)
+    test = prepare(planted, tmp_path / "data", **options)
+    with pytest.raises(GateError, match="leak: 2 of") as caught:
+        refuse_overlap(Seen.load(model), test, None, who="the model", what="test")
+    assert caught.value.exit_code == 5
+    assert "2 by patient and 2 by identical pixels" in str(caught.value)
+    # As a command; at another size or fit the sets do not fit together either.
+    with pytest.raises(GateError if not options else (GateError, InputError)):
+        evaluate(model, test, tmp_path / "out")
+
+
+def test_the_same_source_prepared_with_another_seed(model, data, source, tmp_path):
+    again = prepare(source, tmp_path / "data", seed=1)
+    trained = set(data.column("patient_id", select_rows(data, SelectionOptions())))
+    tested = set(again.column("patient_id", select_rows(again, SelectionOptions(split="test"))))
+    assert trained & tested
+    with pytest.raises(GateError, match="by patient and"):
+        evaluate(model, again, tmp_path / "out")
+
+
+@pytest.mark.parametrize("namespace", [None, "another hospital"])
+def test_a_renamed_patient_is_found_by_pixels(model, data, source, tmp_path, namespace):
+    patient = trained_patient(data)
+    planted = as_test_set(data, patient, tmp_path / "source", source)
+    file = planted / "labels.csv"
+    file.write_text(file.read_text().replace(f",{patient},", ",stranger,"))
+    test = prepare(planted, tmp_path / "data", namespace=namespace)
+    with pytest.raises(GateError, match="2 by identical pixels"):
+        evaluate(model, test, tmp_path / "out")
+
+
+def test_new_images_of_a_training_patient_are_found_by_name(model, data, source, tmp_path):
+    patient = trained_patient(data)
+    planted = as_test_set(data, patient, tmp_path / "source", source)
+    rng = np.random.default_rng(0)
+    for line in (planted / "labels.csv").read_text().splitlines()[1:]:
+        name, person = line.split(",")[:2]
+        if person == patient:
+            Image.fromarray(rng.integers(0, 256, (40, 32), np.uint8)).save(planted / name)
+    with pytest.raises(GateError, match=r"\(2 by patient\)"):
+        evaluate(model, prepare(planted, tmp_path / "data"), tmp_path / "out")
+    # Under another namespace nothing connects them, and the output says what was not compared.
+    other = prepare(planted, tmp_path / "other", namespace="another hospital")
+    found = refuse_overlap(Seen.load(model), other, None, who="the model", what="test")
+    assert not found.comparable
+    assert "cannot be compared by id" in found.note
+
+
+def test_a_fraction_of_the_data_still_knows_its_patients(data):
+    part = Seen.of(data, select_rows(data, SelectionOptions(fraction=0.1)))
+    whole = load_dataset(data.path)
+    with pytest.raises(GateError):
+        refuse_overlap(part, whole, None, who="a model of 10 %", what="test")
+    test = select_rows(whole, SelectionOptions(split="test"))
+    assert refuse_overlap(part, whole, test, who="a model of 10 %", what="test").images == 0

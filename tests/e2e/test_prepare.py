@@ -1,0 +1,470 @@
+"""``cxr prepare`` as a person uses it: what it writes, what it refuses, and how it goes on."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cxrtool import runs
+from cxrtool.data import cache, ingest
+from cxrtool.data.images import KERNEL, fit_image
+from cxrtool.errors import InputError, OutputMismatchError, UsageError
+from cxrtool.stages import prepare as stage
+from tests.e2e.prepare_sources import drawing, prepare, write_source
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return write_source(tmp_path / "source")
+
+
+def change(source: Path, old: str, new: str, count: int = 1) -> None:
+    file = source / "labels.csv"
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new, count), encoding="utf-8")
+
+
+def rejected(out: Path) -> list[dict[str, str]]:
+    with open(out / "rejected.csv", newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+# --- what it writes -----------------------------------------------------------------------------
+
+
+def test_a_whole_data_set(source, tmp_path):
+    data = prepare(source, tmp_path / "out")
+    info = data.info
+    assert len(data) == 24
+    assert info.labels == ("Edema", "Fracture")
+    assert (info.size, info.fit, info.kernel, info.kind) == (16, "crop", KERNEL, "multilabel")
+    assert data.column("Fracture").tolist()[:4] == ["", "1", "0", "-1"]
+    assert data.column("origin")[5] == "images/5.png"
+    assert set(data.column("split")) == {"train", "val", "test"}
+    for patient in set(data.column("patient_id")):
+        assert len(set(data.column("split")[data.column("patient_id") == patient])) == 1
+    pixels = cache.pixels(data)
+    for row in (0, 11, 23):
+        assert (pixels[row] == fit_image(Image.fromarray(drawing(row)), 16)).all()
+    result = json.loads((data.path / "result.json").read_text())
+    assert result["counts"]["images"] == 24
+    assert result["summary"]["digest"] == info.digest
+    assert sum(part["images"] for part in result["summary"]["splits"].values()) == 24
+
+
+@pytest.mark.parametrize("option", [{"fit": "pad"}, {"fit": "stretch"}, {"size": 12}])
+def test_pixels_follow_the_options_and_keys_do_not(source, tmp_path, option):
+    plain = prepare(source, tmp_path / "plain")
+    other = prepare(source, tmp_path / "other", **option)
+    same_shape = other.info.size == plain.info.size
+    assert not (same_shape and (cache.pixels(plain) == cache.pixels(other)).all())
+    for name in ("pixel_key", "patient_key", "split"):
+        assert (plain.column(name) == other.column(name)).all()
+    assert len(set(plain.column("pixel_key"))) == 24
+
+
+def test_seed_moves_patients_and_split_none_leaves_them(source, tmp_path):
+    plain = prepare(source, tmp_path / "plain")
+    seeded = prepare(source, tmp_path / "seeded", seed=5)
+    assert (plain.column("split") != seeded.column("split")).any()
+    bare = prepare(source, tmp_path / "bare", split="none")
+    assert set(bare.column("split")) == {""}
+    halves = prepare(source, tmp_path / "halves", split="0.5,0,0.5")
+    assert (halves.column("split") == "train").sum() == 12
+
+
+def test_workers_change_nothing(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(ingest, "_FEW", 0)
+    one = prepare(source, tmp_path / "one")
+    two = prepare(source, tmp_path / "two", workers=2)
+    for name in ("manifest.csv", "dataset.json", "files.tsv"):
+        assert (one.path / name).read_bytes() == (two.path / name).read_bytes()
+    again = runs.execute(
+        stage, stage.Config(source=source, format="table", size=16, workers=2), one.path
+    )
+    assert again.state == "up-to-date"
+
+
+def test_official_split_with_a_tiny_val(tmp_path):
+    split = ["train"] * 60 + ["val"] + ["test"] * 3
+    source = write_source(tmp_path / "source", 32, split=split)
+    change(source, "images/61.png,p30,", "images/61.png,p99,")
+    data = prepare(source, tmp_path / "out")
+    values = data.column("split")
+    assert (values[60:] == split[60:]).all()
+    assert (values[:60] == "val").sum() == 6
+    assert "6 images of 3 training patients became val" in data.info.notes["split"]["notes"][0]
+
+
+def test_labels_only_keeps_the_counts_of_the_source(tmp_path):
+    split = ["train"] * 60 + ["test"] * 4
+    source = write_source(tmp_path / "source", 32, split=split)
+    shutil.rmtree(source / "images")
+    data = prepare(source, tmp_path / "out", labels_only=True)
+    assert data.info.size is None
+    assert not (data.path / "images").exists()
+    assert data.column("split").tolist() == split
+    with pytest.raises(InputError, match="no pixels"):
+        cache.pixels(data)
+
+
+def test_copies_stay_in_one_split_without_patient_ids(tmp_path):
+    source = write_source(tmp_path / "source", patient_id=[""] * 24)
+    for i in range(0, 24, 2):
+        shutil.copy(source / f"images/{i}.png", source / f"images/{i + 1}.png")
+    data = prepare(source, tmp_path / "out", split="0.5,0.25,0.25")
+    values = data.column("split")
+    assert (values[::2] == values[1::2]).all()
+    assert set(values) == {"train", "val", "test"}
+    assert not data.info.patients
+    assert data.info.notes["patient_disjoint"].startswith("not shown")
+
+
+def test_map_labels(source, tmp_path):
+    names = tmp_path / "map.toml"
+    names.write_text('[labels]\n"Edema" = "Lung Opacity"\n"Fracture" = "Lung Opacity"\n')
+    data = prepare(source, tmp_path / "out", map_labels=str(names))
+    assert data.info.labels == ("Lung Opacity",)
+    assert data.column("Lung Opacity").tolist()[:4] == ["0", "1", "0", "1"]
+    names.write_text('[labels]\n"Nonsense" = "Other"\n')
+    with pytest.raises(InputError, match="names no label of the source") as caught:
+        prepare(source, tmp_path / "other", map_labels=str(names))
+    assert "Edema, Fracture" in caught.value.hint
+
+
+def test_the_map_of_a_public_format_is_applied_unless_refused(tmp_path):
+    folder = tmp_path / "nih"
+    folder.mkdir()
+    (folder / "Data_Entry_2017.csv").write_text(
+        "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,"
+        "View Position\n00000001_000.png,Effusion|Pleural_Thickening,0,1,58,M,PA\n"
+    )
+    options = {"format": "nih", "labels_only": True, "split": "none"}
+    data = prepare(folder, tmp_path / "out", **options)
+    assert data.column("Pleural Effusion").tolist() == ["1"]
+    assert data.column("Pleural Thickening").tolist() == ["1"]
+    raw = prepare(folder, tmp_path / "raw", map_labels="none", **options)
+    assert raw.column("Effusion").tolist() == ["1"]
+    coarse = prepare(folder, tmp_path / "coarse", map_labels="chexpert", **options)
+    assert coarse.column("Pleural Other").tolist() == ["1"]
+
+
+def test_namespace_and_secret(source, tmp_path):
+    key = tmp_path / "key"
+    key.write_text("a secret of thirty-two characters")
+    plain = prepare(source, tmp_path / "plain")
+    named = prepare(source, tmp_path / "named", namespace="hospital")
+    secret = prepare(source, tmp_path / "secret", namespace="hospital", id_key=key)
+    assert plain.info.namespace == "table"
+    assert named.info.namespace == "hospital"
+    assert secret.info.namespace.startswith("hospital+")
+    keys = [d.column("patient_key")[0] for d in (plain, named, secret)]
+    assert len(set(keys)) == 3
+
+
+def test_phantoms_need_no_source_and_keep_their_truth(tmp_path):
+    data = prepare(None, tmp_path / "out", format="phantom", n=6, split="none")
+    assert len(data) == 6
+    with open(data.path / "truth.csv", newline="", encoding="utf-8") as stream:
+        truth = list(csv.DictReader(stream))
+    assert [row["image"] for row in truth] == data.column("image").tolist()
+    assert "image_ref" not in truth[0]
+
+
+# --- reports ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def extracted(tmp_path):
+    folder = tmp_path / "extracted"
+    folder.mkdir()
+    rows = "".join(f's{i},"text {i}, of a report",{1 - i % 2},1\n' for i in range(20))
+    (folder / "manifest.csv").write_text("study_id,report,Edema,Pneumonia\n" + rows)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("mode", "edema", "labels"),
+    [
+        ("fill", "0101", ("Edema", "Fracture", "Pneumonia")),
+        ("replace", "1010", ("Edema", "Fracture", "Pneumonia")),
+        ("keep", "0101", ("Edema", "Fracture")),
+    ],
+)
+def test_reports_are_joined_by_study(source, extracted, tmp_path, capsys, mode, edema, labels):
+    data = prepare(source, tmp_path / "out", reports=extracted, labels=mode)
+    assert data.info.labels == labels
+    assert "".join(data.column("Edema")[:4]) == edema
+    assert data.column("report").tolist()[19:21] == ["text 19, of a report", ""]
+    said = capsys.readouterr().err
+    assert "20 images matched, 4 unmatched, 0 reports unused" in said
+    with open(data.path / "disagreements.csv", newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 20
+    assert rows[3] == {
+        "image": data.column("image")[3],
+        "study_id": "s3",
+        "label": "Edema",
+        "source": "1",
+        "report": "0",
+    }
+    assert data.info.notes["reports"]["disagreements"] == {"Edema": 20}
+
+
+def test_no_matching_report_is_an_error(source, extracted, tmp_path):
+    text = (extracted / "manifest.csv").read_text().replace("\ns", "\nother")
+    (extracted / "manifest.csv").write_text(text)
+    with pytest.raises(InputError, match="no report belongs to any image"):
+        prepare(source, tmp_path / "out", reports=extracted)
+
+
+# --- bad input ----------------------------------------------------------------------------------
+
+
+def spoil(source: Path, how: str) -> None:
+    image = source / "images/3.png"
+    if how == "zero bytes":
+        image.write_bytes(b"")
+    elif how == "truncated":
+        image.write_bytes(image.read_bytes()[:90])
+    elif how == "no image":
+        image.write_text("hello")
+    elif how == "directory":
+        image.unlink()
+        image.mkdir()
+    elif how == "missing":
+        image.unlink()
+    elif how == "bomb":
+        Image.fromarray(np.zeros((9500, 9500), np.uint8)).save(image, compress_level=1)
+    elif how == "link out":
+        outside = source.parent / "outside.png"
+        os.replace(image, outside)
+        image.symlink_to(outside)
+    elif how == "leaves":
+        change(source, "images/3.png", "../source/images/3.png")
+    elif how == "twice":
+        change(source, "images/3.png", "images/2.png")
+    elif how == "label value":
+        change(source, "images/3.png,p1,s3,1,", "images/3.png,p1,s3,maybe,")
+
+
+SAYS = {
+    "zero bytes": ("zero bytes", "path"),
+    "truncated": ("damaged image", "path"),
+    "no image": ("not an image", "path"),
+    "directory": ("a directory where an image", "path"),
+    "missing": ("no such image", "path"),
+    "bomb": ("decompression bomb", "path"),
+    "link out": ("outside the data folder", "path"),
+    "leaves": ("leaves the data folder", "path"),
+    "twice": ("stands in row 4 already", "path"),
+    "label value": ("'maybe' is not 1, 0, -1 or blank", "Edema"),
+}
+
+
+@pytest.mark.parametrize("how", SAYS)
+def test_a_bad_row_is_named_or_skipped(source, tmp_path, how):
+    spoil(source, how)
+    options = {"label_columns": ("Edema,Fracture",)}
+    says, column = SAYS[how]
+    with pytest.raises(InputError, match=says) as caught:
+        prepare(source, tmp_path / "out", **options)
+    assert caught.value.exit_code == 3
+    assert (str(caught.value.file), caught.value.row, caught.value.column) == (
+        str(source / "labels.csv"),
+        5,
+        column,
+    )
+    data = prepare(source, tmp_path / "skipped", skip_bad=True, **options)
+    assert len(data) == 23
+    assert "images/3.png" not in data.column("origin")
+    (row,) = rejected(data.path)
+    assert (row["row"], row["column"]) == ("5", column)
+    assert says in row["reason"]
+    assert json.loads((data.path / "result.json").read_text())["counts"]["rejected"] == 1
+
+
+def test_skip_bad_with_nothing_bad_writes_an_empty_list(source, tmp_path):
+    assert rejected(prepare(source, tmp_path / "out", skip_bad=True).path) == []
+
+
+def test_all_rows_bad(source, tmp_path):
+    shutil.rmtree(source / "images")
+    with pytest.raises(InputError, match="no image is left"):
+        prepare(source, tmp_path / "out", skip_bad=True)
+
+
+def test_a_patient_in_two_splits_of_the_source(tmp_path):
+    split = ["train"] * 12 + ["test"] * 12
+    source = write_source(tmp_path / "source", split=split)
+    change(source, "images/20.png,p10", "images/20.png,p0")
+    with pytest.raises(InputError, match="patient 'p0' stands in test here and in train") as caught:
+        prepare(source, tmp_path / "out")
+    assert caught.value.row == 22
+    data = prepare(source, tmp_path / "skipped", skip_bad=True)
+    assert len(rejected(data.path)) == 1
+    assert set(prepare(source, tmp_path / "new", split="0.5,0.5,0").column("split")) == {
+        "train",
+        "val",
+    }
+
+
+def test_a_patient_in_two_splits_of_a_file(source, tmp_path):
+    file = tmp_path / "split.csv"
+    rows = "".join(f"images/{i}.png,{'train' if i else 'test'}\n" for i in range(24))
+    file.write_text("image,split\n" + rows)
+    with pytest.raises(InputError, match="patient 'p0' stands in train here and in test before"):
+        prepare(source, tmp_path / "out", split=str(file))
+
+
+def test_too_few_patients_for_the_splits(tmp_path):
+    source = write_source(tmp_path / "source", 2)
+    with pytest.raises(InputError, match="2 patients cannot fill 3 splits"):
+        prepare(source, tmp_path / "out")
+
+
+def test_a_label_without_positives_is_a_warning(source, tmp_path, capsys):
+    text = (source / "labels.csv").read_text().replace(",1,", ",0,")
+    (source / "labels.csv").write_text(text)
+    prepare(source, tmp_path / "out")
+    assert "'Edema' has no positive" in capsys.readouterr().err
+
+
+def test_reports_with_quotes_commas_and_line_breaks(tmp_path):
+    text = 'He said "no", twice.\nSecond line, é'
+    source = write_source(tmp_path / "source", report=["x"] * 24)
+    change(source, ",x\n", ',"' + text.replace('"', '""') + '"\n')
+    assert prepare(source, tmp_path / "out").column("report")[0] == text
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"source": None}, "needs a SOURCE"),
+        ({"n": 5}, "--n has no meaning with --format table"),
+        ({"keep_ids": True}, "--keep-ids has no meaning"),
+        ({"column": ("image",)}, "write KEY=NAME"),
+        ({"split": "0.5,0.2"}, "sum to 0.7"),
+        ({"split": "sideways"}, "neither official"),
+        ({"map_labels": "nowhere"}, "neither a file nor a built-in map"),
+    ],
+)
+def test_options_without_a_meaning_are_usage_errors(source, tmp_path, options, says):
+    with pytest.raises(UsageError, match=says):
+        prepare(**{"source": source, "out": tmp_path / "out", **options})
+
+
+def test_other_options_do_not_overwrite(source, tmp_path):
+    prepare(source, tmp_path / "out")
+    with pytest.raises(OutputMismatchError, match="--size: 16 -> 8"):
+        prepare(source, tmp_path / "out", size=8)
+
+
+def test_dry_run_counts_and_writes_nothing(source, tmp_path):
+    config = stage.Config(source=source, format="table", size=16)
+    plan = runs.execute(stage, config, tmp_path / "out", dry_run=True).result["plan"]
+    assert plan["images"] == 24
+    assert plan["labels"]["Edema"]["positive"] == 12
+    assert not (tmp_path / "out").exists()
+
+
+# --- as a program -------------------------------------------------------------------------------
+
+
+def command(source: Path, out: Path, *more: str) -> list[str]:
+    words = ["prepare", str(source), "--format", "table", "--size", "16", "-o", str(out), *more]
+    return [sys.executable, "-m", "cxrtool", *words]
+
+
+def test_exit_codes_and_streams(source, tmp_path):
+    done = subprocess.run(command(source, tmp_path / "out"), capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'out'}\n")
+    spoil(source, "truncated")
+    bad = subprocess.run(command(source, tmp_path / "bad"), capture_output=True, text=True)
+    assert (bad.returncode, bad.stdout) == (3, "")
+    assert f"{source / 'labels.csv'}, row 5, column 'path': damaged image" in bad.stderr
+    assert "Traceback" not in bad.stderr
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A source that takes a moment to decode, and what prepare makes of it."""
+    folder = tmp_path_factory.mktemp("slow")
+    source = write_source(folder / "source", 32)
+    for i in range(64):
+        large = Image.fromarray(drawing(i)).resize((900, 1000), Image.Resampling.BICUBIC)
+        large.save(source / f"images/{i}.png", compress_level=1)
+    prepare(source, folder / "whole", workers=2)
+    return source, folder / "whole"
+
+
+@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGTERM])
+def test_killed_and_given_again_it_goes_on_to_the_same_bytes(slow, tmp_path, kind):
+    source, whole = slow
+    out = tmp_path / "out"
+    process = subprocess.Popen(command(source, out, "--workers", "2"), stderr=subprocess.DEVNULL)
+    journal = out / ingest.JOURNAL
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline:
+        if journal.exists() and journal.read_text().count("\n") >= 2:
+            break
+        time.sleep(0.002)
+    process.send_signal(kind)
+    code = process.wait(timeout=60)
+    if code == 0:
+        pytest.skip("it was faster than the signal")
+    assert code == (-signal.SIGKILL if kind == signal.SIGKILL else 128 + signal.SIGTERM)
+    finished = {p: p.stat().st_mtime_ns for p in out.glob("images/*/*.png")}
+    kept = sum(len(json.loads(line)) for line in journal.read_text().splitlines()[1:])
+    assert 0 < kept < 64
+    again = subprocess.run(command(source, out), capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert f"{kept} images were finished before" in again.stderr
+    untouched = sum(p.stat().st_mtime_ns == when for p, when in finished.items())
+    assert untouched >= kept
+    for path in sorted(whole.rglob("*")):
+        name = path.relative_to(whole)
+        if (
+            path.is_file()
+            and name.name not in ("run.json", "result.json", "log.txt")
+            and not any(part.startswith(".") for part in name.parts)
+        ):
+            assert (out / name).read_bytes() == path.read_bytes(), name
+    outputs = [json.loads((d / "result.json").read_text())["outputs"] for d in (whole, out)]
+    assert outputs[0] == outputs[1]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write all")
+def test_output_without_permission(source, tmp_path):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    done = subprocess.run(
+        command(source, tmp_path / "locked" / "out"), capture_output=True, text=True
+    )
+    assert done.returncode == 3
+    assert "permission" in done.stderr
+
+
+# --- real images --------------------------------------------------------------------------------
+
+
+def test_the_real_nih_set(shared_data, tmp_path):
+    out = tmp_path / "out"
+    data = prepare(
+        shared_data / "nih_cxr14", out, size=32, map_labels="nih", workers=0, namespace="nih"
+    )
+    assert len(data) == 1560
+    assert len(set(data.column("patient_id"))) == 1205
+    assert (data.column("Pleural Effusion") == "1").sum() == 151
+    assert 30 < cache.pixels(data).mean() < 200
