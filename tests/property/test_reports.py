@@ -32,31 +32,29 @@ SENTENCES = (
 WORDS = sorted(
     {w for rule in default_rules().rules for p in rule.phrases for w in p.split() if w.isalpha()}
     | {w for cue in default_rules().cues for p in cue.phrases for w in p.split() if w.isalpha()}
-    | set(
-        [
-            "the",
-            "of",
-            "in",
-            "left",
-            "right",
-            "lung",
-            ".",
-            ",",
-            ";",
-            ":",
-            "or",
-            "and",
-            "versus",
-            "is",
-            "are",
-            "xxxx",
-            "1.",
-            "\n",
-            "-",
-            "/",
-            "?",
-        ]
-    )
+    | {
+        "the",
+        "of",
+        "in",
+        "left",
+        "right",
+        "lung",
+        ".",
+        ",",
+        ";",
+        ":",
+        "or",
+        "and",
+        "versus",
+        "is",
+        "are",
+        "xxxx",
+        "1.",
+        "\n",
+        "-",
+        "/",
+        "?",
+    }
 )
 sentences = st.lists(st.sampled_from(SENTENCES), min_size=1, max_size=6)
 texts = st.one_of(

@@ -1,0 +1,336 @@
+"""extract-reports and evaluate labels as a person calls them."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxrtool import cli, runs
+from cxrtool.data.labels import CHEXPERT
+from cxrtool.data.manifest import DatasetInfo, DatasetWriter, load_dataset
+from cxrtool.stages import evaluate_labels, extract_reports
+
+TABLE = (
+    "study_id,patient_id,report\n"
+    '007,p1,"FINDINGS: Small left effusion, ""new"".\nNo pneumothorax.\nIMPRESSION: Effusion."\n'
+    "8,p1,The lungs are clear. Heart size normal.\n"
+    "9,p2,\n"
+    "10,p2,Possible pneumonia. The heart is enlarged.\n"
+)
+
+
+def cxr(*words: object, stdin: str = "") -> SimpleNamespace:
+    """Runs ``cxr`` in this process; a process of its own costs seconds of imports."""
+    out, err = io.StringIO(), io.StringIO()
+    spool = io.TextIOWrapper(io.BytesIO(stdin.encode()), encoding="utf-8")
+    with (
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        mock.patch.object(sys, "stdin", spool),
+    ):
+        code = cli.main([str(word) for word in words])
+    return SimpleNamespace(returncode=code, stdout=out.getvalue(), stderr=err.getvalue())
+
+
+def table_of(path: Path) -> dict[str, dict[str, str]]:
+    rows = csv.DictReader(path.open(encoding="utf-8", newline=""))
+    return {row["study_id"]: row for row in rows}
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "reports.csv"
+    path.write_text(TABLE, encoding="utf-8")
+    return path
+
+
+def test_table_to_labels_evidence_and_texts(source: Path, tmp_path: Path) -> None:
+    done = cxr("extract-reports", source, "-o", tmp_path / "out", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["counts"] == {"rejected": 0, "empty": 1}
+    assert result["summary"]["reports"] == 4
+    assert result["summary"]["labels"]["Pleural Effusion"] == {"1": 1, "0": 0, "-1": 0, "blank": 3}
+    rows = table_of(tmp_path / "out" / "manifest.csv")
+    assert list(rows) == ["007", "8", "9", "10"]
+    first = rows["007"]
+    assert (first["Pleural Effusion"], first["Pneumothorax"], first["patient_id"]) == (
+        "1",
+        "0",
+        "p1",
+    )
+    assert first["findings"] == 'Small left effusion, "new". No pneumothorax.'
+    assert (first["impression"], first["rules"]) == ("Effusion.", "small left effusion")
+    assert {rows["9"][name] for name in CHEXPERT} == {""}
+    assert (rows["8"]["No Finding"], rows["8"]["Cardiomegaly"]) == ("1", "0")
+    assert (rows["10"]["Pneumonia"], rows["10"]["Cardiomegaly"]) == ("-1", "1")
+    for line in (tmp_path / "out" / "evidence.jsonl").read_text(encoding="utf-8").splitlines():
+        item = json.loads(line)
+        text = rows[item["study_id"]]["report"]
+        assert text[item["start"] : item["end"]] == item["text"]
+    assert "1 reports are empty" in done.stderr
+    again = cxr("extract-reports", source, "-o", tmp_path / "out", "-q")
+    assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
+
+
+def test_streams_from_stdin_to_stdout(source: Path, tmp_path: Path) -> None:
+    folder = cxr("extract-reports", "-", "-o", tmp_path / "out", stdin=TABLE)
+    assert folder.returncode == 0, folder.stderr
+    lines = "\n".join(
+        json.dumps({k: r[k] for k in ("study_id", "patient_id", "report")})
+        for r in csv.DictReader(io.StringIO(TABLE))
+    )
+    want = (tmp_path / "out" / "manifest.csv").read_text(encoding="utf-8")
+    for text in (TABLE, lines):
+        done = cxr("extract-reports", "-", "-o", "-", "-q", stdin=text)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == want
+
+
+def test_bad_rows_stop_or_are_recorded(source: Path, tmp_path: Path) -> None:
+    source.write_bytes(TABLE.encode() + b"007,p1,again\n11,p3,na\xefve\n12,p3,Edema.\n")
+    done = cxr("extract-reports", source, "-o", tmp_path / "out")
+    assert done.returncode == 3
+    assert f"{source}, row 6" in done.stderr
+    assert "occurs twice" in done.stderr
+    done = cxr("extract-reports", source, "-o", tmp_path / "kept", "--skip-bad")
+    assert done.returncode == 0, done.stderr
+    assert list(table_of(tmp_path / "kept" / "manifest.csv")) == ["007", "8", "9", "10", "12"]
+    rejected = list(csv.DictReader((tmp_path / "kept" / "rejected.csv").open(encoding="utf-8")))
+    assert [(r["study_id"], r["row"]) for r in rejected] == [("007", "6"), ("11", "7")]
+    assert str(tmp_path) not in (tmp_path / "kept" / "rejected.csv").read_text(encoding="utf-8")
+
+
+def test_options_name_the_columns(source: Path, tmp_path: Path) -> None:
+    text = TABLE.replace("study_id", "uid", 1).replace("report", "text", 1)
+    source.write_text(text, encoding="utf-8")
+    assert cxr("extract-reports", source, "-o", tmp_path / "a").returncode == 3
+    words = ("--id-column", "uid", "--text-column", "text")
+    done = cxr("extract-reports", source, "-o", tmp_path / "b", *words)
+    assert done.returncode == 0, done.stderr
+    assert list(table_of(tmp_path / "b" / "manifest.csv")) == ["007", "8", "9", "10"]
+    same = cxr(
+        "extract-reports",
+        source,
+        "-o",
+        tmp_path / "c",
+        "--id-column",
+        "uid",
+        "--text-column",
+        "uid",
+    )
+    assert same.returncode == 2
+
+
+def test_another_language_is_noticed(tmp_path: Path) -> None:
+    rows = "".join(f"{i},Pas de lésion visible ici.\n" for i in range(10))
+    done = cxr("extract-reports", "-", "-o", tmp_path / "o", stdin="study_id,report\n" + rows)
+    assert "nothing was found in 100 % of the reports" in done.stderr
+
+
+# ---- dataset directories
+
+
+def dataset(folder: Path, **columns: list[str]) -> Path:
+    labels = ("Edema", "Hernia")
+    info = DatasetInfo(
+        labels=labels,
+        covered=(False, True),
+        size=8,
+        fit="crop",
+        kernel="lanczos",
+        namespace="t",
+        patients=True,
+        source="test",
+    )
+    run = runs.Run.for_test(folder)
+    writer = DatasetWriter(run, info)
+    n = len(columns["report"])
+    names = [f"images/{i}.png" for i in range(n)]
+    for i, name in enumerate(names):
+        writer.add_image(name, np.full((8, 8), i, dtype=np.uint8))
+    base = {
+        "image": names,
+        "patient_id": [f"p{i // 2}" for i in range(n)],
+        "study_id": [f"s{i // 2}" for i in range(n)],
+        "source": ["real"] * n,
+        "Edema": [""] * n,
+        "Hernia": ["1"] * n,
+    }
+    writer.finish(pd.DataFrame({**base, **columns}, dtype=object))
+    return folder
+
+
+REPORTS = ["Mild edema. No effusion."] * 2 + ["No edema. Possible pneumonia."] * 2 + ["", ""]
+
+
+@pytest.mark.parametrize(
+    ("option", "edema"),
+    [
+        ("fill", ["0", "1", "0", "-1", "", "1"]),
+        ("replace", ["1", "1", "0", "0", "", "1"]),
+        ("keep", ["0", "", "", "-1", "", "1"]),
+    ],
+)
+def test_a_dataset_directory_keeps_its_images(
+    tmp_path: Path, option: str, edema: list[str]
+) -> None:
+    before = ["0", "", "", "-1", "", "1"]
+    data = dataset(tmp_path / "data", report=REPORTS, Edema=before)
+    config = extract_reports.Config(reports=data, labels=option)
+    outcome = runs.execute(extract_reports, config, tmp_path / "out")
+    assert outcome.state == "done"
+    found = load_dataset(tmp_path / "out")
+    assert found.table["Edema"].tolist() == edema
+    assert found.table["Hernia"].tolist() == ["1"] * 6
+    assert found.table["rules"].tolist()[::2] == ["mild edema", "possible pneumonia", ""]
+    for i in range(6):
+        name = f"images/{i}.png"
+        assert (tmp_path / "out" / name).read_bytes() == (data / name).read_bytes()
+    if option == "keep":
+        assert found.labels == ("Edema", "Hernia")
+    else:
+        assert set(found.labels) == {*CHEXPERT, "Hernia"}
+        assert dict(zip(found.labels, found.info.covered))["Edema"]
+        assert found.table["Pneumonia"].tolist() == ["", "", "-1", "-1", "", ""]
+    studies = {json.loads(x)["study_id"] for x in (tmp_path / "out" / "evidence.jsonl").open()}
+    assert studies == {"s0", "s1"}
+    assert runs.execute(extract_reports, config, tmp_path / "out").state == "up-to-date"
+
+
+def test_a_dataset_directory_without_reports_is_refused(tmp_path: Path) -> None:
+    data = dataset(tmp_path / "data", report=[""] * 2)
+    done = cxr("extract-reports", data, "-o", tmp_path / "out")
+    assert done.returncode == 3
+    assert "no row has a report" in done.stderr
+    assert cxr("extract-reports", data, "-o", "-").returncode == 2
+
+
+# ---- a kill in the middle
+
+
+def test_killed_and_restarted_gives_the_same_bytes(tmp_path: Path) -> None:
+    texts = [f"Small effusion number {i}. No pneumothorax. Edema {i}." for i in range(3000)]
+    source = tmp_path / "r.csv"
+    rows = "".join(f"{i},{text}\n" for i, text in enumerate(texts))
+    source.write_text("study_id,report\n" + rows, encoding="utf-8")
+    words = [sys.executable, "-m", "cxrtool", "extract-reports", str(source), "-q", "-o"]
+    assert cxr(*words[3:], tmp_path / "whole").returncode == 0
+    process = subprocess.Popen([*words, str(tmp_path / "cut")], stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if any(p.stat().st_size for p in (tmp_path / "cut").glob(".manifest.csv.*.tmp")):
+            os.kill(process.pid, signal.SIGKILL)
+            break
+        time.sleep(0.01)
+    assert process.wait() == -signal.SIGKILL, "it was to be killed in the middle"
+    assert cxr(*words[3:], tmp_path / "cut").returncode == 0
+    for name in ("manifest.csv", "evidence.jsonl"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert not list((tmp_path / "cut").glob("*.tmp"))
+
+
+# ---- evaluate labels
+
+
+def test_scores_of_an_extraction(source: Path, tmp_path: Path) -> None:
+    reference = tmp_path / "ref.csv"
+    reference.write_text(
+        "uid,Pleural Effusion,Pneumonia,Cardiomegaly,note\n"
+        "007,1,0,,x\n8,0,,0,x\n10,1,1,1,x\n99,1,1,1,x\n",
+        encoding="utf-8",
+    )
+    assert cxr("extract-reports", source, "-o", tmp_path / "x", "-q").returncode == 0
+    words = ("evaluate", "labels", tmp_path / "x", "--reference", reference, "--key", "uid")
+    done = cxr(*words, "-o", tmp_path / "y", "--json")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)["summary"]
+    assert (summary["matched"], summary["only_in_reference"]) == (3, 1)
+    assert summary["macro_f1"] == pytest.approx((2 / 3 + 0 + 1) / 3)
+    metrics = pd.read_csv(tmp_path / "y" / "metrics.csv").set_index("observation")
+    assert metrics.loc["Pleural Effusion", ["n", "tp", "fp", "fn"]].tolist() == [3, 1, 0, 1]
+    assert metrics.loc["Cardiomegaly", "n"] == 2
+    wrong = (tmp_path / "y" / "disagreements.csv").read_text(encoding="utf-8")
+    assert "uncertain.adjective" in wrong
+    assert "Possible pneumonia" not in wrong
+    for name in ("report.html", "summary.json"):
+        text = (tmp_path / "y" / name).read_text(encoding="utf-8")
+        assert "007" not in text
+        assert "pneumonia." not in text
+    ones = cxr(
+        *words, "-o", tmp_path / "z", "--uncertain-as", "1", "--blank", "zero", "--include-text"
+    )
+    assert ones.returncode == 0, ones.stderr
+    metrics = pd.read_csv(tmp_path / "z" / "metrics.csv").set_index("observation")
+    assert metrics.loc["Pneumonia", ["n", "tp", "fp", "fn"]].tolist() == [3, 1, 0, 0]
+    wrong = (tmp_path / "z" / "disagreements.csv").read_text(encoding="utf-8")
+    assert "Possible pneumonia. The heart is enlarged." in wrong
+
+
+def test_labels_and_keys_can_be_chosen(source: Path, tmp_path: Path) -> None:
+    text = "name,A,B\nx,1,0\ny,0,1\n"
+    (tmp_path / "a.csv").write_text(text, encoding="utf-8")
+    (tmp_path / "b.csv").write_text(text.replace("name", "id"), encoding="utf-8")
+    config = evaluate_labels.Config(
+        pred=tmp_path / "a.csv",
+        reference=tmp_path / "b.csv",
+        key="id",
+        pred_key="name",
+        labels="B",
+    )
+    outcome = runs.execute(evaluate_labels, config, tmp_path / "out")
+    assert outcome.result["summary"]["labels"] == ["B"]
+    assert outcome.result["summary"]["macro_f1"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("reference", "code", "message"),
+    [
+        ("study_id,Edema\n007,2\n", 3, "row 2, column 'Edema'"),
+        ("study_id,Fever\n007,1\n", 3, "no label of the reference"),
+        ("key,Edema\n007,1\n", 3, "column 'study_id'"),
+        ("study_id,Edema\n555,1\n", 3, "no key"),
+    ],
+)
+def test_bad_references(
+    source: Path, tmp_path: Path, reference: str, code: int, message: str
+) -> None:
+    (tmp_path / "ref.csv").write_text(reference, encoding="utf-8")
+    config = extract_reports.Config(reports=source)
+    runs.execute(extract_reports, config, tmp_path / "x")
+    words = ("evaluate", "labels", tmp_path / "x", "--reference", tmp_path / "ref.csv")
+    done = cxr(*words, "-o", tmp_path / "y")
+    assert done.returncode == code
+    assert message in done.stderr
+
+
+def test_phantom_reports_say_what_the_phantom_has() -> None:
+    """Two packages that do not know one another agree; sternotomy wires are no device of ours."""
+    population = pytest.importorskip("cxrtool.data.phantom")
+    from cxrtool.reports import Labeler
+
+    labeler = Labeler()
+    same = total = 0
+    for index in range(150):
+        for study in population.sample_patient(11, index).studies:
+            ours = labeler.label(study.report, evidence=False)
+            for name, value in study.labels.items():
+                got = ours[name]
+                same += ("" if got is None else str(got)) == value
+                total += 1
+    assert total > 2000
+    assert same / total >= 0.97
