@@ -236,7 +236,7 @@ def _vessels(params: PhantomParams, field: Field) -> Floats:
     )
     boost = a.vessels * (1 + 0.9 * f.edema)
     # Attenuation times area of a piece of a cylinder: pi r^2 times its length.
-    mass = boost * 2.5 * (MU_SOFT - MU_LUNG) * np.pi * r**2 * (0.42 / n)
+    mass = boost * 3.2 * (MU_SOFT - MU_LUNG) * np.pi * r**2 * (0.42 / n)
     points = np.stack([x, y], 1)
     strokes = Strokes(frame)
     for low, high, sigma in (
@@ -249,5 +249,5 @@ def _vessels(params: PhantomParams, field: Field) -> Floats:
         if pick.any():
             strokes.dots(points[pick], sigma * (1 + 0.35 * f.edema), mass[pick])
     fine = 0.6 * frame.noise(a.seed + 3, 0.45) + 0.5 * frame.noise(a.seed + 5, 1.1)
-    texture = (0.016 + 0.014 * f.edema) * fine * a.vessels
+    texture = (0.020 + 0.014 * f.edema) * fine * a.vessels
     return field.vessel * (strokes.draw() + texture)
