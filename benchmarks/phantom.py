@@ -1,9 +1,9 @@
 """How well the estimators read phantoms, and how long a phantom takes.
 
 Frontal phantoms of a fresh seed are drawn at 32, 64 and 128 px and measured; each measure is
-compared with the geometry that was drawn. Then one parameter at a time is changed in the same images (heart
-10 % wider, 3 cm of fluid on the left) and every measure's mean move is given in its own standard
-deviations over the population: what an edit that does one thing should look like.
+compared with the geometry that was drawn. Then one parameter at a time is changed in the same
+images (heart 10 % wider, 3 cm of fluid on the left) and every measure's mean move is given in its
+own standard deviations over the population: what an edit that does one thing should look like.
 
     python benchmarks/phantom.py                 # 400 images
     python benchmarks/phantom.py --images 60 --seed 5
