@@ -1,12 +1,12 @@
-"""From a checked source and its converted images to a manifest, and what to tell the user.
+"""From a checked source and its converted images to a manifest.
 
 In: a `SourceTable`, the rows that are left, what became of their images. Out: the manifest's table
-with images, keys and splits, the side tables, and counts.
+with images, keys and splits, ``dataset.json`` and the side tables.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,13 +20,14 @@ from cxrtool.data.columns import (
     PIXEL_KEY,
     SOURCE,
     SPLIT,
-    SPLITS,
     STUDY,
 )
+from cxrtool.data.images import KERNEL
 from cxrtool.data.ingest import Ingested, image_name
 from cxrtool.data.keys import patient_keys
-from cxrtool.data.select import units
+from cxrtool.data.schema import DatasetInfo
 from cxrtool.data.sources.base import Rejected, SourceTable
+from cxrtool.data.summary import split_counts
 
 
 def manifest_table(
@@ -99,48 +100,50 @@ def rejected_table(rejected: Sequence[Rejected]) -> pd.DataFrame:
     )
 
 
-def label_counts(table: pd.DataFrame, labels: Iterable[str]) -> dict[str, dict[str, int]]:
-    """How often each label is 1, -1, 0 and blank."""
-    names = {"1": "positive", "-1": "uncertain", "0": "negative", "": "blank"}
-    out = {}
-    for label in labels:
-        counts = table[label].value_counts()
-        out[label] = {name: int(counts.get(value, 0)) for value, name in names.items()}
-    return out
+def disagreement_table(found: pd.DataFrame, *, pixels: bool) -> pd.DataFrame:
+    """``disagreements.csv``: where source and report differ, by image (by row without pixels)."""
+    name = image_name if pixels else str
+    table = found.assign(row=[name(int(row)) for row in found["row"]])
+    return table.rename(columns={"row": IMAGE}) if pixels else table
 
 
-def split_counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
-    """Images and patients (groups) of every split that has any."""
-    groups = units(table)
-    out = {}
-    for name in (*SPLITS, ""):
-        part = (table[SPLIT] == name).to_numpy()
-        if part.any():
-            out[name or "none"] = {
-                "images": int(part.sum()),
-                "patients": len(set(groups[part])),
-            }
-    return out
+def dataset_info(
+    source: SourceTable,
+    table: pd.DataFrame,
+    images: Ingested | None,
+    *,
+    size: int,
+    fit: str,
+    notes: Mapping[str, Any],
+) -> DatasetInfo:
+    """What ``dataset.json`` says of a prepared source.
 
-
-def duplicates(table: pd.DataFrame) -> tuple[int, int]:
-    """(groups of images with identical pixels, images in them beyond the first of each)."""
-    keys = table[PIXEL_KEY][table[PIXEL_KEY] != ""]
-    counts = keys.value_counts()
-    return int((counts > 1).sum()), int((counts - 1).sum())
-
-
-def without_positives(
-    counts: Mapping[str, Mapping[str, int]], labels: Sequence[str], covered: Sequence[bool]
-) -> list[str]:
-    """Covered labels that are nowhere 1 or -1."""
-    return [
-        name
-        for name, known in zip(labels, covered, strict=True)
-        if known and not counts[name]["positive"] and not counts[name]["uncertain"]
-    ]
-
-
-def count_rows(counts: Mapping[str, Mapping[str, int]]) -> list[list[Any]]:
-    """Rows of the table that the user is shown."""
-    return [[name, *values.values()] for name, values in counts.items()]
+    Args:
+        source: As for `manifest_table`.
+        table: The finished manifest.
+        images: None for labels only.
+        size: Side of the images in pixels.
+        fit: How they were brought to a square.
+        notes: More facts, added to the source's.
+    """
+    pixels = images is not None
+    return DatasetInfo(
+        labels=source.labels,
+        covered=source.covered,
+        kind=source.kind,
+        size=size if pixels else None,
+        fit=fit if pixels else None,
+        kernel=KERNEL if pixels else None,
+        namespace=source.namespace,
+        patients=source.patients,
+        source=source.source,
+        licence=source.licence,
+        citation=source.citation,
+        notes={
+            **source.notes,
+            **notes,
+            "splits": split_counts(table),
+            "patient_disjoint": "shown" if source.patients else "not shown: no patient ids",
+            "conversions": dict(sorted(images.conversions.items())) if images else {},
+        },
+    )

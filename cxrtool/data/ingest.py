@@ -107,6 +107,11 @@ def ingest(
     return out
 
 
+def forget(run: Run) -> None:
+    """Drop the journal of a data set that is finished."""
+    (run.dir / JOURNAL).unlink(missing_ok=True)
+
+
 def _take(out: Ingested, entry: Done) -> None:
     out.done[entry.row] = entry
     if entry.conversion:

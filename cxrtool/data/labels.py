@@ -119,6 +119,7 @@ class PolicyOptions:
             "What -1 means: ones, zeros, ignore (left out of loss and metric), or a TOML file with"
             " `default = ...` and a line for each label that differs.",
             metavar="ones|zeros|ignore|FILE",
+            file=True,
         ),
     ] = "ones"
     blank: Annotated[

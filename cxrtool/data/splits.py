@@ -236,7 +236,7 @@ def _from_file(table: pd.DataFrame, path: Path) -> Split:
     notes = []
     unlisted = int((values == "").sum())
     if unlisted:
-        notes.append(f"{unlisted:,} images are not in {path.name} and belong to no split")
+        notes.append(f"{unlisted:,} images are not in the split file and belong to no split")
     return Split(values, "file", tuple(notes))
 
 

@@ -22,10 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cxrtool.data.ingest import Ingested
-    from cxrtool.data.schema import DatasetInfo
     from cxrtool.data.source_checks import Checker
     from cxrtool.data.sources.base import SourceOptions, SourceTable
-    from cxrtool.data.splits import Split
 
 NAME = "prepare"
 FORMAT = 1
@@ -71,6 +69,7 @@ class Config:
             "official, shares such as 0.8,0.1,0.1, none, or a CSV with split and patient_id,"
             " study_id or image; by default official where there is one, else 0.8,0.1,0.1.",
             metavar="official|SHARES|none|FILE",
+            file=True,
         ),
     ] = None
     seed: Annotated[int, Option("Seed of the split, and of phantoms.", min=0)] = 0
@@ -93,6 +92,7 @@ class Config:
         Option(
             "New names for labels: a TOML file, a built-in map, or none to keep the source's.",
             metavar="FILE|NAME|none",
+            file=True,
         ),
     ] = None
     namespace: Annotated[
@@ -169,11 +169,11 @@ class Config:
 
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Prepare a data set; returns the summary."""
-    from cxrtool.data import pool
+    from cxrtool.data import ingest, pool
 
     if not config.labels_only and config.workers != 1:
-        pool.warm(("cxrtool.data.worker",))
-    from cxrtool.data import assemble, splits
+        pool.warm(ingest.PRELOAD)
+    from cxrtool.data import assemble, splits, summary
     from cxrtool.data.manifest import DatasetWriter
 
     secret = _secret(config)
@@ -197,27 +197,40 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     )
     table = assemble.finish_table(table, source, split.values)
 
-    info = _info(config, source, table, split, images, notes)
+    notes["format"] = config.format
+    notes["split"] = {"how": split.how, "seed": config.seed, "notes": list(split.notes)}
+    info = assemble.dataset_info(
+        source, table, images, size=config.size, fit=config.fit, notes=notes
+    )
     writer = DatasetWriter(run, info)
     for done in images.done.values() if images else ():
-        writer.add_entry(_name(done.row), done.size_bytes, done.sha256)
+        writer.add_entry(ingest.image_name(done.row), done.size_bytes, done.sha256)
     for name, side in assemble.sidecars(source, rows, pixels=images is not None).items():
         run.write_text(name, _csv(side))
     if checker.rejected or config.skip_bad:
         run.write_text("rejected.csv", _csv(assemble.rejected_table(checker.rejected)))
     digest = writer.finish(table, info)
-    return _tell(run, source, table, split, images, checker, digest)
+    ingest.forget(run)
+    found = summary.tell(
+        run,
+        source,
+        table,
+        images,
+        split_notes=split.notes,
+        rejected=len(checker.rejected),
+    )
+    return {**found, "digest": digest}
 
 
 def plan(config: Config) -> dict[str, Any]:
     """What a run would read: counts of images and labels, without opening an image."""
-    from cxrtool.data import assemble
+    from cxrtool.data import summary
 
     source, checker = _read_source(config, _secret(config))
     return {
         "images": len(checker.good),
         "rejected": len(checker.rejected),
-        "labels": assemble.label_counts(source.table.iloc[checker.good], source.labels),
+        "labels": summary.label_counts(source.table.iloc[checker.good], source.labels),
         "official_split": source.official_split,
     }
 
@@ -284,50 +297,24 @@ def _with_reports(
     """Join labels and texts, say how it went, tabulate disagreements."""
     if config.reports is None:
         return source, {}
+    from cxrtool.data.assemble import disagreement_table
     from cxrtool.data.join import join_reports
+    from cxrtool.data.summary import tell_joined
 
     joined = join_reports(
         source.table, source.labels, source.covered, config.reports, config.labels
     )
-    console.say(
-        f"reports: {joined.matched:,} images matched, {joined.unmatched:,} unmatched, "
-        f"{joined.unused:,} reports unused"
-    )
-    differ = joined.disagreements
-    counts = differ["label"].value_counts().to_dict()
-    rows = [
-        [name, n, int(counts.get(name, 0)), f"{1 - counts.get(name, 0) / n:.3f}"]
-        for name, n in joined.compared.items()
-        if n
-    ]
-    if rows:
-        console.table("Source against report", ["label", "both", "differ", "agree"], rows)
-    first = _name if not config.labels_only else str
-    table = differ.assign(row=[first(int(row)) for row in differ["row"]])
-    run.write_text("disagreements.csv", _csv(table.rename(columns={"row": "image"})))
-    new = [n for n in joined.labels if n not in source.labels]
-    if joined.unmatched and new:
-        console.warn(
-            f"{joined.unmatched:,} images have no report: their labels {', '.join(new[:3])}"
-            f"{' ...' if len(new) > 3 else ''} are blank, which --blank zeros counts as absent"
-        )
-    run.count("reports_matched", joined.matched)
-    run.count("reports_unmatched", joined.unmatched)
-    notes = {
-        "mode": config.labels,
-        "matched": joined.matched,
-        "unmatched": joined.unmatched,
-        "unused": joined.unused,
-        "disagreements": {str(name): int(n) for name, n in sorted(counts.items())},
-    }
+    notes = tell_joined(run, source, joined)
+    differ = disagreement_table(joined.disagreements, pixels=not config.labels_only)
+    run.write_text("disagreements.csv", _csv(differ))
     out = dataclasses.replace(
         source,
         table=joined.table,
         labels=joined.labels,
         covered=joined.covered,
-        kind="multilabel" if new else source.kind,
+        kind=source.kind if joined.labels == source.labels else "multilabel",
     )
-    return out, {"reports": notes}
+    return out, {"reports": {"mode": config.labels, **notes}}
 
 
 def _with_namespace(config: Config, source: SourceTable, secret: bytes | None) -> SourceTable:
@@ -335,12 +322,6 @@ def _with_namespace(config: Config, source: SourceTable, secret: bytes | None) -
 
     name = config.namespace or source.namespace
     return dataclasses.replace(source, namespace=keyed_namespace(name, secret))
-
-
-def _name(row: int) -> str:
-    from cxrtool.data.ingest import image_name
-
-    return image_name(row)
 
 
 def _csv(table: pd.DataFrame) -> str:
@@ -373,90 +354,3 @@ def _convert(config: Config, run: Run, source: SourceTable, checker: Checker) ->
     if images.resumed:
         console.say(f"{images.resumed:,} images were finished before the interruption")
     return images
-
-
-def _info(
-    config: Config,
-    source: SourceTable,
-    table: pd.DataFrame,
-    split: Split,
-    images: Ingested | None,
-    notes: dict[str, Any],
-) -> DatasetInfo:
-    from cxrtool.data import assemble
-    from cxrtool.data.images import KERNEL
-    from cxrtool.data.schema import DatasetInfo
-
-    pixels = images is not None
-    return DatasetInfo(
-        labels=source.labels,
-        covered=source.covered,
-        kind=source.kind,
-        size=config.size if pixels else None,
-        fit=config.fit if pixels else None,
-        kernel=KERNEL if pixels else None,
-        namespace=source.namespace,
-        patients=source.patients,
-        source=source.source,
-        licence=source.licence,
-        citation=source.citation,
-        notes={
-            **source.notes,
-            **notes,
-            "format": config.format,
-            "split": {"how": split.how, "seed": config.seed, "notes": list(split.notes)},
-            "splits": assemble.split_counts(table),
-            "patient_disjoint": "shown" if source.patients else "not shown: no patient ids",
-            "conversions": dict(sorted(images.conversions.items())) if images else {},
-        },
-    )
-
-
-def _tell(
-    run: Run,
-    source: SourceTable,
-    table: pd.DataFrame,
-    split: Split,
-    images: Ingested | None,
-    checker: Checker,
-    digest: str,
-) -> dict[str, Any]:
-    """Show the user what came out, and return the summary."""
-    from cxrtool.data import assemble, splits
-
-    counts = assemble.label_counts(table, source.labels)
-    parts = assemble.split_counts(table)
-    groups, twins = assemble.duplicates(table)
-    console.table("Labels", ["label", "1", "-1", "0", "blank"], assemble.count_rows(counts))
-    for name, part in parts.items():
-        console.say(f"{name}: {part['images']:,} images of {part['patients']:,} patients")
-    for note in split.notes:
-        console.say(note)
-    for what, number in sorted(images.conversions.items()) if images else ():
-        console.say(f"{what}: {number:,} images")
-        run.count(what.replace(" ", "_"), number)
-    if groups:
-        console.say(f"{twins:,} images are copies of another one ({groups:,} groups)")
-    if not source.patients:
-        console.warn("without patient ids patient-disjointness is not shown, only kept for copies")
-    torn = splits.straddling(table)
-    if torn:
-        console.warn(
-            f"{torn:,} images have a copy with identical pixels in another split: the leak guard "
-            "will refuse them; --split 0.8,0.1,0.1 keeps copies together"
-        )
-    for name in assemble.without_positives(counts, source.labels, source.covered):
-        console.warn(f"label {name!r} has no positive: nothing can be learned of it")
-    if checker.rejected:
-        console.warn(f"{len(checker.rejected):,} rows were left out, see rejected.csv")
-    run.count("images", len(table))
-    run.count("rejected", len(checker.rejected))
-    return {
-        "images": len(table),
-        "rejected": len(checker.rejected),
-        "splits": parts,
-        "labels": counts,
-        "copies": twins,
-        "copies_across_splits": torn,
-        "digest": digest,
-    }

@@ -372,6 +372,24 @@ def test_other_options_do_not_overwrite(source, tmp_path):
         prepare(source, tmp_path / "out", size=8)
 
 
+@pytest.mark.parametrize("option", ["split", "map_labels"])
+def test_files_that_options_name_count_by_content(source, tmp_path, option):
+    file = tmp_path / "file"
+    text = {
+        "split": "patient_id,split\n" + "".join(f"p{i},train\n" for i in range(12)),
+        "map_labels": '[labels]\n"Edema" = "Water"\n',
+    }[option]
+    file.write_text(text)
+    first = prepare(source, tmp_path / "out", **{option: str(file)})
+    copy = tmp_path / "copy"
+    copy.write_text(text)
+    config = stage.Config(source=source, format="table", size=16, workers=1, **{option: str(copy)})
+    assert runs.execute(stage, config, first.path).state == "up-to-date"
+    copy.write_text(text.replace("train", "val").replace("Water", "Fluid"))
+    with pytest.raises(OutputMismatchError, match=f"--{option.replace('_', '-')}"):
+        runs.execute(stage, config, first.path)
+
+
 def test_dry_run_counts_and_writes_nothing(source, tmp_path):
     config = stage.Config(source=source, format="table", size=16)
     plan = runs.execute(stage, config, tmp_path / "out", dry_run=True).result["plan"]

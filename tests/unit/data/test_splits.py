@@ -136,7 +136,7 @@ def test_split_file(tmp_path):
     file.write_text("patient_id,split\na,Train\nb,valid\n")
     made = split(table, str(file))
     assert made.values.tolist() == ["train", "val", "train", ""]
-    assert "1 images are not in split.csv" in made.notes[0]
+    assert "1 images are not in the split file" in made.notes[0]
     file.write_text("image,split\n0.png,test\n")
     assert split(table, str(file)).values.tolist() == ["test", "", "", ""]
 

@@ -1,0 +1,157 @@
+"""What ``prepare`` tells a person about a data set, and the numbers that go to ``result.json``.
+
+In: the finished manifest and what happened on the way. Out: counts, and sentences on stderr that
+name no patient and no file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from cxrtool import console
+from cxrtool.data.columns import PIXEL_KEY, SPLIT, SPLITS
+from cxrtool.data.select import units
+from cxrtool.data.splits import straddling
+
+if TYPE_CHECKING:
+    from cxrtool.data.ingest import Ingested
+    from cxrtool.data.join import Joined
+    from cxrtool.data.sources.base import SourceTable
+    from cxrtool.runs import Run
+
+
+def label_counts(table: pd.DataFrame, labels: Iterable[str]) -> dict[str, dict[str, int]]:
+    """How often each label is 1, -1, 0 and blank."""
+    names = {"1": "positive", "-1": "uncertain", "0": "negative", "": "blank"}
+    out = {}
+    for label in labels:
+        counts = table[label].value_counts()
+        out[label] = {name: int(counts.get(value, 0)) for value, name in names.items()}
+    return out
+
+
+def split_counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Images and patients (groups) of every split that has any."""
+    groups = units(table)
+    out = {}
+    for name in (*SPLITS, ""):
+        part = (table[SPLIT] == name).to_numpy()
+        if part.any():
+            out[name or "none"] = {
+                "images": int(part.sum()),
+                "patients": len(set(groups[part])),
+            }
+    return out
+
+
+def duplicates(table: pd.DataFrame) -> tuple[int, int]:
+    """(groups of images with identical pixels, images in them beyond the first of each)."""
+    keys = table[PIXEL_KEY][table[PIXEL_KEY] != ""]
+    counts = keys.value_counts()
+    return int((counts > 1).sum()), int((counts - 1).sum())
+
+
+def without_positives(
+    counts: Mapping[str, Mapping[str, int]], labels: Sequence[str], covered: Sequence[bool]
+) -> list[str]:
+    """Covered labels that are nowhere 1 or -1."""
+    return [
+        name
+        for name, known in zip(labels, covered, strict=True)
+        if known and not counts[name]["positive"] and not counts[name]["uncertain"]
+    ]
+
+
+def count_rows(counts: Mapping[str, Mapping[str, int]]) -> list[list[Any]]:
+    """Rows of the table that the user is shown."""
+    return [[name, *values.values()] for name, values in counts.items()]
+
+
+def tell(
+    run: Run,
+    source: SourceTable,
+    table: pd.DataFrame,
+    images: Ingested | None,
+    *,
+    split_notes: Sequence[str],
+    rejected: int,
+) -> dict[str, Any]:
+    """Show the user what came out, and return the summary.
+
+    Args:
+        run: Its counts are added to.
+        source: As it was assembled.
+        table: The finished manifest.
+        images: None for labels only.
+        split_notes: What to say about the split.
+        rejected: Rows left out.
+    """
+    counts = label_counts(table, source.labels)
+    parts = split_counts(table)
+    groups, twins = duplicates(table)
+    console.table("Labels", ["label", "1", "-1", "0", "blank"], count_rows(counts))
+    for name, part in parts.items():
+        console.say(f"{name}: {part['images']:,} images of {part['patients']:,} patients")
+    for note in split_notes:
+        console.say(note)
+    for what, number in sorted(images.conversions.items()) if images else ():
+        console.say(f"{what}: {number:,} images")
+        run.count(what.replace(" ", "_"), number)
+    if groups:
+        console.say(f"{twins:,} images are copies of another one ({groups:,} groups)")
+    if not source.patients:
+        console.warn("without patient ids patient-disjointness is not shown, only kept for copies")
+    torn = straddling(table)
+    if torn:
+        console.warn(
+            f"{torn:,} images have a copy with identical pixels in another split: the leak guard "
+            "will refuse them; --split 0.8,0.1,0.1 keeps copies together"
+        )
+    for name in without_positives(counts, source.labels, source.covered):
+        console.warn(f"label {name!r} has no positive: nothing can be learned of it")
+    if rejected:
+        console.warn(f"rows left out: {rejected:,}, see rejected.csv")
+    run.count("images", len(table))
+    run.count("rejected", rejected)
+    return {
+        "images": len(table),
+        "rejected": rejected,
+        "splits": parts,
+        "labels": counts,
+        "copies": twins,
+        "copies_across_splits": torn,
+    }
+
+
+def tell_joined(run: Run, source: SourceTable, joined: Joined) -> dict[str, Any]:
+    """Say how reports matched, and return it for ``dataset.json``."""
+    console.say(
+        f"reports: {joined.matched:,} images matched, {joined.unmatched:,} unmatched, "
+        f"{joined.unused:,} reports unused"
+    )
+    differ = joined.disagreements
+    counts = differ["label"].value_counts().to_dict()
+    rows = [
+        [name, n, int(counts.get(name, 0)), f"{1 - counts.get(name, 0) / n:.3f}"]
+        for name, n in joined.compared.items()
+        if n
+    ]
+    if rows:
+        console.table("Source against report", ["label", "both", "differ", "agree"], rows)
+    new = [n for n in joined.labels if n not in source.labels]
+    if joined.unmatched and new:
+        console.warn(
+            f"{joined.unmatched:,} images have no report: their labels {', '.join(new[:3])}"
+            f"{' ...' if len(new) > 3 else ''} are blank, which --blank zeros counts as absent"
+        )
+    run.count("reports_matched", joined.matched)
+    run.count("reports_unmatched", joined.unmatched)
+    return {
+        "matched": joined.matched,
+        "unmatched": joined.unmatched,
+        "unused": joined.unused,
+        "disagreements": {str(name): int(n) for name, n in sorted(counts.items())},
+    }
