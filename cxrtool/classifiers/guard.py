@@ -17,7 +17,7 @@ from cxrtool.data.select import SelectionOptions, select_rows
 
 def seen_in_training(
     data: Dataset, rows: Mapping[str, np.ndarray], synths: Sequence[Dataset]
-) -> Seen:
+) -> tuple[Seen, int]:
     """What training on these rows and sets amounts to having seen.
 
     The validation rows count too: they choose the checkpoint.
@@ -26,6 +26,11 @@ def seen_in_training(
         data: The real set.
         rows: Its chosen rows by split, "train" and "val".
         synths: Synthetic sets; what their generators saw is in their `seen.json`.
+
+    Returns:
+        ``(seen, extra)``: what was seen, and how many people (or images, where there are no patient
+        ids) the generators saw beyond the classifier's own training rows. A comparison in which
+        that is not 0 is unfair to the arms without a generator (METHODS 10, trap 12).
 
     Raises:
         GateError: Training rows or a generator share a patient or an image with any validation or
@@ -42,4 +47,15 @@ def seen_in_training(
     everything = Seen.of(data, rows["val"])
     for _, seen in sources:
         everything = everything.merge(seen)
-    return everything
+    return everything, _extra([seen for _, seen in sources[1:]], sources[0][1])
+
+
+def _extra(generators: Sequence[Seen], own: Seen) -> int:
+    people = {
+        (namespace, key)
+        for seen in generators
+        for namespace, keys in seen.patients.items()
+        for key in keys - own.patients.get(namespace, frozenset())
+    }
+    images = {key for seen in generators for key in seen.pixels - own.pixels}
+    return len(people) or len(images)

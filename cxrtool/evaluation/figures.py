@@ -156,7 +156,7 @@ def curve_figure(
         diagonal: Draw the line of chance.
     """
     with mpl.rc_context(_style()):
-        figure, axes = _grid(len(panels), 3, 3.3, 3.2)
+        figure, axes = _grid(len(panels), *((4, 2.5, 2.6) if len(panels) > 3 else (3, 3.3, 3.3)))
         for panel, ax in zip(panels, axes):
             if diagonal:
                 ax.plot([0, 1], [0, 1], color=_FAINT, linewidth=1, linestyle="--")

@@ -117,9 +117,9 @@ def _distances(e: ImageEvaluation) -> page.Section:
         page.Table(
             columns,
             rows,
-            "Smaller is closer. Fréchet: mean over random splits, n images a side, beside the same"
-            " between two disjoint real halves. KID: unbiased, mean ± sd over subsets of"
-            f" {e.fidelity[0].kernel.subset_size:,}, all images. Resize kernel of all images:"
+            "Smaller is closer. Fréchet (squared, as is usual): mean over random splits, n images a"
+            " side, beside the same between two disjoint real halves. KID: unbiased, mean ± sd over"
+            f" subsets of {e.fidelity[0].kernel.subset_size:,}, all images. Resize kernel of all:"
             f" {e.kernel}. These are not FIDs: no Inception network is involved.",
         )
     ]
@@ -196,7 +196,7 @@ def _nearness(e: ImageEvaluation) -> page.Section:
 
 
 def _scale(e: ImageEvaluation) -> int:
-    return max(1, round(72 / e.size))
+    return max(1, round(112 / e.size))
 
 
 def _pictures(e: ImageEvaluation, rng: np.random.Generator) -> page.Section:

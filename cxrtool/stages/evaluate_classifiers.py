@@ -109,7 +109,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         patients_known=data.info.patients,
         resamples=config.bootstrap,
         runs=[facts(d) for d in described],
-        cautions=cautions(left_out, labels, truth, mask, scores),
+        cautions=cautions(left_out, labels, truth, mask, scores, described),
         footer=f"cxr {__version__} · evaluate classifiers · run {run.fingerprint[:12]}",
     )
     for caution in result.cautions:
@@ -209,13 +209,21 @@ def cautions(
     truth: np.ndarray,
     mask: np.ndarray,
     scores: np.ndarray,
+    described: list[dict[str, Any]],
 ) -> list[str]:
-    """Sentences on what is missing or odd: labels without a class, constant predictions."""
+    """Sentences on what is unfair, missing or odd."""
     import numpy as np
 
     from cxrtool.evaluation.classifier_report import why_undefined
 
-    found = list(left_out)
+    found = [
+        f"The generator behind run {n} (arm {d['recipe']['arm']}) was trained on"
+        f" {d['generator_saw_more']:,} patients or images that its classifier was not: its arm had"
+        " more data than the others."
+        for n, d in enumerate(described, start=1)
+        if d.get("generator_saw_more")
+    ]
+    found += left_out
     for k, label in enumerate(labels):
         reason = why_undefined(truth[:, k], mask[:, k])
         if reason:

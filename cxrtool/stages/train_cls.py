@@ -17,7 +17,7 @@ from cxrtool import console
 from cxrtool.config import Argument, Input, Option, result_options
 from cxrtool.data.labels import LabelPolicy, PolicyOptions
 from cxrtool.data.select import SelectionOptions
-from cxrtool.errors import InputError, UsageError
+from cxrtool.errors import UsageError
 
 if TYPE_CHECKING:
     from cxrtool.classifiers.pool import Part
@@ -118,20 +118,28 @@ class Config(SelectionOptions, PolicyOptions):
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Train, keep the step with the best validation AUROC, describe it."""
     from cxrtool.classifiers.arms import compose, part_of
+    from cxrtool.classifiers.description import describe
     from cxrtool.classifiers.guard import seen_in_training
+    from cxrtool.classifiers.inputs import input_size, wanted_labels
     from cxrtool.classifiers.targets import learnable
     from cxrtool.data.select import select_rows
     from cxrtool.training.checkpoints import load_checkpoint
     from cxrtool.training.device import setup
+    from cxrtool.training.models import save_model
 
     device = setup(config.device, config.threads)
     policy = LabelPolicy.from_options(config)
     data, synths = load_inputs(run, policy)
-    size = input_size(config, data)
+    size = input_size(data, config.size)
     rows = {part: select_rows(data, config, split=part) for part in ("train", "val")}
-    seen = seen_in_training(data, rows, synths)
+    seen, extra = seen_in_training(data, rows, synths)
+    if extra:
+        console.warn(
+            f"the generator was trained on {extra:,} patients or images that this classifier is"
+            " not: no fair comparison with arms without it"
+        )
 
-    wanted = wanted_labels(config, data)
+    wanted = wanted_labels(data, config.classes)
     parts = compose(config.chosen_arm, data, rows["train"], synths, wanted, policy, size)
     kept, unlearned = learnable(wanted, *joined(parts), where="the training images")
     labels = tuple(wanted[k] for k in kept)
@@ -152,7 +160,10 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     write_loss_curve(run, fit)
     seen.save(run)
     left_out = {"training": unlearned, "validation": unjudged}
-    write_model(run, config, data, policy, parts, fit, left_out)
+    recipe = {**result_options(config), "arm": config.chosen_arm, "augment": config.augmentation}
+    description = describe(fit, data, policy, parts, recipe)
+    more = {"left_out": left_out, "generator_saw_more": extra}
+    save_model(run, fit.network, {**description, **more})
     console.say(f"best mean validation AUROC {fit.best_score:.4f} at step {fit.best_step:,}")
     best = next(entry for entry in fit.history if entry["step"] == fit.best_step)
     return {
@@ -200,35 +211,6 @@ def load_inputs(run: Run, policy: LabelPolicy) -> tuple[Dataset, list[Dataset]]:
     for synth in synths:
         refuse_unjoinable(data, synth, policy)
     return data, synths
-
-
-def input_size(config: Config, data: Dataset) -> int:
-    """Input size of the network: never more than the images have."""
-    if data.info.size is None:
-        raise InputError(
-            "the set holds labels and no images",
-            file=data.path,
-            hint="prepare it again without --labels-only",
-        )
-    size = config.size or data.info.size
-    if size > data.info.size:
-        raise UsageError(
-            f"--size {size} is more than the {data.info.size} px of {data.path}",
-            hint=f"prepare the data with --size {size}",
-        )
-    return size
-
-
-def wanted_labels(config: Config, data: Dataset) -> tuple[str, ...]:
-    """The labels of `--classes`, or all that the source covers."""
-    from cxrtool.data.labels import label_positions
-
-    if config.classes is None:
-        return tuple(n for n, covered in zip(data.info.labels, data.info.covered) if covered)
-    names = [name.strip() for name in config.classes.split(",") if name.strip()]
-    if not names:
-        raise UsageError("--classes names no label")
-    return tuple(data.labels[k] for k in dict.fromkeys(label_positions(data.labels, names)))
 
 
 def joined(parts: dict[str, Part]) -> tuple[Any, Any]:
@@ -346,50 +328,3 @@ def write_loss_curve(run: Run, fit: Trainer) -> None:
 
     with run.atomic("loss_curve.png") as path:
         save_png(learning_figure(fit.history, fit.best_step, PAPER), path)
-
-
-def write_model(
-    run: Run,
-    config: Config,
-    data: Dataset,
-    policy: LabelPolicy,
-    parts: dict[str, Part],
-    fit: Trainer,
-    left_out: dict[str, dict[str, str]],
-) -> None:
-    """`model.json` and `model.safetensors`: all that a user of the network must know of it."""
-    from cxrtool.classifiers.loading import architecture_record
-    from cxrtool.training.models import save_model
-
-    info, network = data.info, fit.network
-    # All that fixed the training: runs whose recipes differ by the seed alone are repeats.
-    recipe = {
-        **result_options(config),
-        "arm": config.chosen_arm,
-        "augment": config.augmentation,
-        "size": network.size,
-        "data": info.digest[:8],
-    }
-    meta = {
-        "kind": "classifier",
-        "arch": config.arch,
-        "architecture": architecture_record(network),
-        "labels": list(network.labels),
-        "label_kind": info.kind,
-        "policy": policy.to_json(),
-        "selection": {"view": config.view, "split": config.split, "fraction": config.fraction},
-        "preprocessing": {
-            "size": network.size,
-            "native_size": info.size,
-            "fit": info.fit,
-            "kernel": info.kernel,
-            "channels": 1,
-            "range": [-1, 1],
-        },
-        "recipe": recipe,
-        "images": {name: len(part) for name, part in parts.items()},
-        "left_out": left_out,
-        "best_step": fit.best_step,
-        "val_auroc": fit.best_score,
-    }
-    save_model(run, network, meta)

@@ -159,6 +159,21 @@ def test_rows_that_a_run_has_seen_are_refused(sets: dict[str, Path], tmp_path: P
         classifiers(sets, tmp_path / "synth", "none", data=sets["synth"], split="all")
 
 
+def test_a_generator_with_more_patients_than_its_classifier_is_said_on_the_page(
+    sets: dict[str, Path], tmp_path: Path
+) -> None:
+    options = {"arch": "small_cnn", "steps": 2, "batch": 8, "threads": 1, "fraction": 0.5}
+    values = {**options, "data": sets["data"], "synth": (sets["synth"],)}
+    runs.execute(train_cls, resolve(train_cls.Config, values), tmp_path / "half")
+    outcome = classifiers({**sets, "half": tmp_path / "half"}, tmp_path / "out", "half")
+    assert (
+        "24 patients or images that its classifier was not"
+        in outcome.result["summary"]["cautions"][0]
+    )
+    full = classifiers(sets, tmp_path / "full", "gan").result["summary"]
+    assert not any("generator" in text for text in full["cautions"])
+
+
 def test_an_external_set_joins_by_name(sets: dict[str, Path], tmp_path: Path) -> None:
     other = cls_sets.real(tmp_path / "other", seed=5, namespace="elsewhere")
     outcome = classifiers(sets, tmp_path / "out", "none", data=other, split="all")

@@ -1,0 +1,78 @@
+"""Runs are compared only where they were asked the same question."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from cxrtool.data.manifest import Dataset, DatasetInfo
+from cxrtool.errors import InputError
+from cxrtool.evaluation import joining
+
+
+def dataset(labels: tuple[str, ...], covered: tuple[bool, ...] | None = None) -> Dataset:
+    info = DatasetInfo(
+        labels=labels,
+        covered=covered or (True,) * len(labels),
+        size=64,
+        fit="crop",
+        kernel="k",
+        namespace="n",
+        patients=True,
+        source="s",
+    )
+    return Dataset(Path("data"), info, pd.DataFrame())
+
+
+def described(**changes: Any) -> dict[str, Any]:
+    base: dict[str, Any] = {
+        "policy": {"uncertain": "ones", "blank": "zeros"},
+        "selection": {"view": "frontal"},
+        "preprocessing": {"native_size": 64, "fit": "crop", "kernel": "k"},
+    }
+    return {**base, **changes}
+
+
+def test_labels_join_by_name_across_spellings() -> None:
+    data = dataset(("Edema", "Effusion", "Hernia"))
+    labels, left_out = joining.common_labels(
+        ["r1", "r2"], [("Pleural Effusion", "Edema"), ("Edema", "Effusion", "Mass")], data
+    )
+    assert labels == ("Edema", "Effusion")
+    assert left_out == ["Mass is left out: the data set does not have it."]
+    assert joining.positions(("Pleural Effusion", "Edema"), labels) == [1, 0]
+
+
+def test_labels_that_one_run_lacks_are_named() -> None:
+    labels, left_out = joining.common_labels(
+        ["r1", "r2"], [("A", "B"), ("A",)], dataset(("A", "B"))
+    )
+    assert labels == ("A",)
+    assert left_out == ["B is left out: not predicted by r2."]
+
+
+def test_disjoint_labels_are_refused_with_all_names() -> None:
+    with pytest.raises(InputError, match="no label is common") as caught:
+        joining.common_labels(["r1"], [("A",)], dataset(("B",)))
+    assert "r1: A" in str(caught.value.hint)
+
+
+def test_policies_and_views_must_agree() -> None:
+    other = described(policy={"uncertain": "zeros", "blank": "zeros"})
+    with pytest.raises(InputError, match=r"r1 and r2 .* --uncertain ones against zeros"):
+        joining.common_policy(["r1", "r2"], [described(), other])
+    lateral = described(selection={"view": "lateral"})
+    with pytest.raises(InputError, match="--view frontal and r2 with --view lateral"):
+        joining.common_view(["r1", "r2"], [described(), lateral])
+    assert joining.common_view(["r1"], [lateral]) == "lateral"
+
+
+@pytest.mark.parametrize(("key", "word"), [("native_size", "size"), ("fit", "fit")])
+def test_pixels_must_be_made_alike(key: str, word: str) -> None:
+    made = {**described()["preprocessing"], key: "other"}
+    with pytest.raises(InputError, match=f"with {word} other"):
+        joining.refuse_other_pixels("r1", described(preprocessing=made), dataset(("A",)))
+    joining.refuse_other_pixels("r1", described(), dataset(("A",)))
