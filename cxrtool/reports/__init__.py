@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from cxrtool.reports import _spacy  # noqa: F401  first: it keeps torch out of spaCy
 from cxrtool.reports.assertion import Assertion, assert_mention
 from cxrtool.reports.labeler import Evidence, Labeler, Labels, label
 

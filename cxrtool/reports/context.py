@@ -97,6 +97,9 @@ class Clause:
         forward = cue.direction == "forward"
         if cue.direction == "both":
             forward = self._attributive(end)
+            if cue.role == "state-normal" and start == 0 and end < len(self._flags):
+                # "Normal lungs, heart and mediastinum": nothing stands before it to describe.
+                forward = forward or not self._flags[end] & (STOP | COMMA | AFTER | VERB | AND)
         span = CueSpan(start, end, cue, forward)
         if cue.role == "coordination":
             self.coordinations.append(span)
