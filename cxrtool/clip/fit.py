@@ -107,7 +107,7 @@ def fit(
 
     if saved is None:
         evaluate()
-    last_save = time.monotonic()
+    last_save = -math.inf  # the first one comes after one step: it shows that the disk takes it
     with run.progress("training CLIP", total=total, unit="steps") as bar:
         bar.update(trainer.step_number)
         while trainer.step_number < total:
@@ -123,7 +123,7 @@ def fit(
                 evaluate()
             best_score = best.score if best is not None else math.nan
             bar.update(done, note=f"loss {loss:.3f}, best held-out {best_score:.3f}")
-            # Only after an evaluation that is due, so that a resumed run does not miss it.
+            # After an evaluation that is due, never before it: a resumed run would miss it.
             if run.stopping or done == total or time.monotonic() - last_save > SAVE_EVERY_S:
                 save()
                 last_save = time.monotonic()

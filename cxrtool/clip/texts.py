@@ -5,8 +5,8 @@ or more wordings of each, and which rows say the same. A strategy is a column (`
 `impression`, `report`, `prompt`, any other); `labels` composes prompts, and so does a data set that
 has no text at all. The wording of composed prompts varies, so there rows of one label vector, not
 of one wording, are what says the same. Phrases (`rules`) are varied too: put into templates and
-followed by findings that the labels say are absent. Else a model would meet "there is" and "no" for
-the first time in its zero-shot test.
+followed by what the labels say of a few findings. Else a model would meet "there is", "no" and the
+labels' own names for the first time in its zero-shot test.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ WORDINGS = 8
 """Composed prompts a row; training takes another one each epoch."""
 PHRASES = ("rules",)
 """Columns that hold phrases, not sentences: their wording is varied unless told otherwise."""
-_MAX_NEGATIVES = 3  # findings named as absent in one composed prompt
+_MAX_STATEMENTS = 3  # labels of which one wording says that they are there or not
 
 
 @dataclass(frozen=True)
@@ -157,9 +157,13 @@ def _varied(
     wordings = []
     for i, (text,) in zip(plain.positions, plain.wordings, strict=True):
         rng = numpy_rng("wordings", seed, str(table["image"].iloc[i]))
-        absent = _where(labels, mask[i] & (values[i] <= 0.5))
+        known = {
+            label: bool(value > 0.5)
+            for label, value, sure in zip(labels, values[i], mask[i], strict=True)
+            if sure
+        }
         varied = [
-            ". ".join([str(rng.choice(templates.about(text))), *_negatives(absent, templates, rng)])
+            ". ".join([str(rng.choice(templates.about(text))), *_statements(known, templates, rng)])
             for _ in range(WORDINGS - 1)
         ]
         wordings.append([text, *varied])
@@ -198,14 +202,16 @@ def _compose(
     ]
     if not sentences:
         sentences = [str(rng.choice(templates.neutral))]
-    return ". ".join(sentences + _negatives(absent, templates, rng))
+    return ". ".join(sentences + _statements(dict.fromkeys(absent, False), templates, rng))
 
 
-def _negatives(absent: list[str], templates: Templates, rng: np.random.Generator) -> list[str]:
-    """Up to three sentences about findings that are not there."""
-    count = min(len(absent), int(rng.integers(0, _MAX_NEGATIVES + 1)))
-    chosen = [str(label) for label in rng.permutation(absent)[:count]]
-    return [str(rng.choice(templates.prompts(label, False))) for label in chosen]
+def _statements(
+    known: dict[str, bool], templates: Templates, rng: np.random.Generator
+) -> list[str]:
+    """Up to three sentences that say of a label that it is there, or that it is not."""
+    count = int(rng.integers(0, _MAX_STATEMENTS + 1))
+    chosen = [str(label) for label in rng.permutation(list(known))[:count]]
+    return [str(rng.choice(templates.prompts(label, known[label]))) for label in chosen]
 
 
 def _where(labels: Sequence[str], chosen: np.ndarray) -> list[str]:

@@ -57,8 +57,8 @@ class Config(SelectionOptions, PolicyOptions):
     wordings: Annotated[
         str,
         Option(
-            "plain: texts as they are; templates: put into prompts and followed by findings that "
-            "the labels say are absent; auto: templates for phrases (rules), plain for sentences.",
+            "plain: texts as they are; templates: put into prompts and followed by what the labels "
+            "say of a few findings; auto: templates for phrases (rules), plain for sentences.",
             choices=("auto", "plain", "templates"),
         ),
     ] = "auto"

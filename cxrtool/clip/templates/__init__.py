@@ -46,7 +46,10 @@ class Templates:
         if own is not None:
             return list(own)
         templates = self.positive if present else self.negative
-        return [t.replace("{}", phrase) for phrase in self.phrases(label) for t in templates]
+        phrases = self.phrases(label)
+        if not present:  # "no enlarged heart", not "no an enlarged heart"
+            phrases = [_bare(phrase) for phrase in phrases]
+        return [t.replace("{}", phrase) for phrase in phrases for t in templates]
 
     def about(self, text: str) -> list[str]:
         """A free text in every positive template."""
@@ -57,7 +60,7 @@ class Templates:
         low = text.lower()
         found = []
         for label in labels:
-            words = {label.lower(), *(_bare(phrase) for phrase in self.phrases(label))}
+            words = {label.lower(), *(_bare(phrase).lower() for phrase in self.phrases(label))}
             if any(re.search(rf"\b{re.escape(word)}\b", low) for word in words):
                 found.append(label)
         return found
@@ -121,4 +124,4 @@ def names() -> list[str]:
 
 
 def _bare(phrase: str) -> str:
-    return re.sub(r"^(an?|the) ", "", phrase.lower())
+    return re.sub(r"^(an?|the) ", "", phrase)

@@ -52,6 +52,7 @@ def test_prompts_of_a_label() -> None:
     assert "there is pleural effusion" in templates.prompts("Pleural Effusion", True)
     assert "there is no pleural effusion" in templates.prompts("Pleural Effusion", False)
     assert "an enlarged heart" in templates.prompts("Cardiomegaly", True)
+    assert "no enlarged heart" in templates.prompts("Cardiomegaly", False)
     assert templates.prompts("No Finding", True)[0] == templates.neutral[0]
     assert "there is glioma" in templates.prompts("Glioma", True)  # a name no file knows
     assert templates.about("left effusion")[0] == "chest radiograph showing left effusion"
