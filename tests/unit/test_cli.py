@@ -195,11 +195,11 @@ def test_status(cxr: Any, numbers: Path, tmp_path: Path, capsys: Any) -> None:
 
 
 def test_status_sees_a_run_at_work(cxr: Any, numbers: Path, tmp_path: Path, capsys: Any) -> None:
-    from cxrtool import runs
+    from cxrtool.runs import lock
 
     cxr("prepare", numbers, "--stop-after", 2, "-o", tmp_path / "half")
     capsys.readouterr()
-    with runs._lock(tmp_path / "half"):
+    with lock.hold(tmp_path / "half"):
         cxr("status", "--json", tmp_path / "half")
     assert json.loads(capsys.readouterr().out)["state"] == "running"
 

@@ -20,6 +20,7 @@ from cxrtool.errors import (
     OutputMismatchError,
     UsageError,
 )
+from cxrtool.runs import execution, lock
 
 from . import toy_stage
 
@@ -113,7 +114,7 @@ def test_rebuild_moves_the_old_folder_aside(numbers: Path, tmp_path: Path) -> No
     assert outcome.result["summary"] == {"total": 20}
     (old,) = tmp_path.glob("out.old-*")
     assert json.loads((old / "total.json").read_text()) == {"total": 10}
-    assert not (old / runs.HOLDER).exists()
+    assert not (old / lock.HOLDER).exists()
     assert start(numbers, tmp_path / "out", {"scale": 2}).state == "up-to-date"
 
 
@@ -186,7 +187,7 @@ def test_dry_run_writes_nothing(numbers: Path, tmp_path: Path) -> None:
 
 def test_lock_names_its_holder(numbers: Path, tmp_path: Path) -> None:
     with (
-        runs._lock(tmp_path / "out"),
+        lock.hold(tmp_path / "out"),
         pytest.raises(BusyError, match=rf"process {os.getpid()} on ") as caught,
     ):
         assert runs.is_locked(tmp_path / "out")
@@ -242,7 +243,7 @@ def test_index_covers_a_tree_of_outputs(tmp_path: Path) -> None:
     (folder / "images" / "a.png").write_bytes(b"pixels")
     row = f"images/a.png\t6\t{files.sha256_bytes(b'pixels')}\n"
     (folder / "files.tsv").write_text(row)
-    outputs, _ = runs._outputs(folder)
+    outputs, _ = execution._outputs(folder)
     assert set(outputs) == {"files.tsv"}
     result = {"outputs": outputs}
     assert fingerprints.changed_output(folder, result) is None
