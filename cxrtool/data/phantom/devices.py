@@ -144,8 +144,8 @@ def _sternotomy(
         x = 0.25 * d.dx * (-1) ** i
         loop = circle(x, y, 0.62, 20) * [1.0, 1.0]
         loop[:, 1] = y + (loop[:, 1] - y) * 0.62
-        strokes.line(loop, 0.14, 1.45, closed=True)
-        strokes.line(np.array([[x + 0.4, y + 0.2], [x + 0.9, y + 0.55]]), 0.14, 1.45)
+        strokes.line(loop, 0.15, 2.1, closed=True)
+        strokes.line(np.array([[x + 0.4, y + 0.2], [x + 0.9, y + 0.55]]), 0.15, 2.1)
 
 
 def _monitor(
