@@ -134,10 +134,10 @@ def join(
 ) -> Joined:
     """Brings two tables of `str` cells to the same rows, in the order of the reference.
 
-    Several rows of one key in the prediction (images of one study) count once if they agree.
+    Several rows of one key (images of one study) count once if they agree.
 
     Raises:
-        InputError: A column is missing, a key is repeated, a cell is no label, or no key matches.
+        InputError: A column is missing, rows of a key disagree, a cell is no label, no key matches.
     """
     for table, name, file in (
         (predicted, predicted_key, predicted_file),
@@ -152,13 +152,8 @@ def join(
     ours.index = pd.Index(predicted[predicted_key])
     theirs = normalized(reference, labels, reference_file)
     theirs.index = pd.Index(reference[key])
-    twice = theirs.index.duplicated()
-    if twice.any():
-        index = int(np.flatnonzero(twice)[0])
-        raise InputError(
-            f"{theirs.index[index]!r} occurs twice", file=reference_file, row=index + 2, column=key
-        )
     ours = _agreeing(ours, predicted_file, predicted_key)
+    theirs = _agreeing(theirs, reference_file, key)
     common = [k for k in theirs.index if k in ours.index]
     if not common:
         example = ", ".join(f"{k!r}" for k in (*ours.index[:2], *theirs.index[:2]))

@@ -34,7 +34,9 @@ class Config:
     """
 
     pred: Annotated[Path, Argument("Output of extract-reports, or a CSV of labels."), Input("pred")]
-    reference: Annotated[Path, Option("CSV of reference labels."), Input("reference")]
+    reference: Annotated[
+        Path, Option("CSV of reference labels, or a dataset directory."), Input("reference")
+    ]
     key: Annotated[str, Option("Column of the reference that names the report.")] = "study_id"
     pred_key: Annotated[str, Option("The same column of PRED.")] = "study_id"
     uncertain_as: Annotated[
@@ -59,7 +61,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     from cxrtool.evaluation import labels as measure
 
     pred_file = table_of(run.input("pred").path)
-    reference_file = run.input("reference").path
+    reference_file = table_of(run.input("reference").path)
     predicted, reference = read_table(pred_file), read_table(reference_file)
     names, missing = common_labels(config, predicted, reference, reference_file)
     joined = measure.join(
@@ -102,7 +104,7 @@ def table_of(path: Path) -> Path:
         return path
     if not (path / "manifest.csv").is_file():
         raise InputError(
-            "no manifest.csv: not an output of extract-reports",
+            "no manifest.csv: neither an output of extract-reports nor a dataset directory",
             file=path,
             hint="make one with: cxr extract-reports REPORTS -o OUT",
         )

@@ -113,6 +113,7 @@ def test_keys_are_text_and_rows_follow_the_reference() -> None:
 def test_images_of_one_study_count_once() -> None:
     two = frame(study_id=["a", "a"], A=["1", "1"])
     assert attempt(two, frame(study_id=["a"], A=["1"])).keys == ["a"]
+    assert attempt(frame(study_id=["a"], A=["1"]), two).keys == ["a"]
     with pytest.raises(InputError, match="twice with different labels") as caught:
         attempt(frame(study_id=["a", "a"], A=["1", "0"]), frame(study_id=["a"], A=["1"]))
     assert caught.value.row == 3
@@ -121,7 +122,7 @@ def test_images_of_one_study_count_once() -> None:
 @pytest.mark.parametrize(
     ("theirs", "row", "column", "message"),
     [
-        (frame(study_id=["a", "a"], A=["1", "1"]), 3, "study_id", "occurs twice"),
+        (frame(study_id=["a", "a"], A=["1", "0"]), 3, "study_id", "occurs twice"),
         (frame(study_id=["a", "b"], A=["1", "yes"]), 3, "A", "'yes' is not 1, 0, -1 or blank"),
         (frame(other=["a"], A=["1"]), 1, "study_id", "missing"),
         (frame(study_id=["z"], A=["1"]), None, None, "no key"),
