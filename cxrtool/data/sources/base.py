@@ -71,7 +71,7 @@ class SourceOptions:
     """The options of ``prepare`` that a reader may use.
 
     Attributes:
-        n: How many patients (phantom) to make; None = the reader's default.
+        n: How many images (phantom) to make; None = the reader's default.
         seed: Seed of everything the reader draws.
         size: Pixel size that will be written (a phantom may be drawn at it directly).
         columns: Manifest column -> column name in the source table (``--column image_ref=path``).
