@@ -4,18 +4,118 @@ _cxr() {
   local command="${COMP_WORDS[1]}"
   COMPREPLY=()
   if [ "$COMP_CWORD" -eq 1 ]; then
-    COMPREPLY=($(compgen -W "status --help --version" -- "$cur"))
+    COMPREPLY=($(compgen -W "prepare extract-reports train-gan finetune-clip edit synthesize train-cls evaluate status --help --version" -- "$cur"))
     return
   fi
   if [ "$command" = evaluate ]; then
     if [ "$COMP_CWORD" -eq 2 ]; then
-      COMPREPLY=($(compgen -W " --help" -- "$cur"))
+      COMPREPLY=($(compgen -W "classifiers images labels --help" -- "$cur"))
       return
     fi
     command="$command ${COMP_WORDS[2]}"
   fi
   local flags=
   case "$command" in
+    "prepare")
+      flags="--format --size --fit --split --seed --reports --labels --labels-only --no-labels-only --map-labels --namespace --id-key --skip-bad --no-skip-bad --images --column --label-columns --label-table --keep-ids --no-keep-ids --n --workers -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      case "$prev" in
+        --format) COMPREPLY=($(compgen -W "chexpert nih mimic-cxr padchest openi folder medmnist table dicom phantom" -- "$cur")); return ;;
+        --fit) COMPREPLY=($(compgen -W "crop pad stretch" -- "$cur")); return ;;
+        --labels) COMPREPLY=($(compgen -W "replace fill keep" -- "$cur")); return ;;
+        --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;
+      esac
+      ;;
+    "extract-reports")
+      flags="--id-column --text-column --labels --skip-bad --no-skip-bad -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      case "$prev" in
+        --labels) COMPREPLY=($(compgen -W "replace fill keep" -- "$cur")); return ;;
+        --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;
+      esac
+      ;;
+    "train-gan")
+      flags="--arch --size --preset --kimg --labels --batch --lr --gamma --augment --mirror --no-mirror --style-mixing --label-weight --seed --snapshot-kimg --tick-kimg --device --threads --uncertain --blank --view --split --fraction -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      case "$prev" in
+        --arch) COMPREPLY=($(compgen -W "stylegan2" -- "$cur")); return ;;
+        --preset) COMPREPLY=($(compgen -W "tiny small full" -- "$cur")); return ;;
+        --blank) COMPREPLY=($(compgen -W "zeros ignore" -- "$cur")); return ;;
+        --view) COMPREPLY=($(compgen -W "frontal lateral all" -- "$cur")); return ;;
+        --split) COMPREPLY=($(compgen -W "train val test all" -- "$cur")); return ;;
+        --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;
+      esac
+      ;;
+    "finetune-clip")
+      flags="--text --wordings --model --pretrained --tag --allow-download --no-allow-download --size --templates --templates-file --targets --epochs --steps --batch --lr --augment --lock --select-by --seed --device --threads --uncertain --blank --view --split --fraction -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      case "$prev" in
+        --wordings) COMPREPLY=($(compgen -W "auto plain templates" -- "$cur")); return ;;
+        --templates) COMPREPLY=($(compgen -W "radiograph image" -- "$cur")); return ;;
+        --targets) COMPREPLY=($(compgen -W "text labels none" -- "$cur")); return ;;
+        --augment) COMPREPLY=($(compgen -W "mild none" -- "$cur")); return ;;
+        --select-by) COMPREPLY=($(compgen -W "retrieval auroc" -- "$cur")); return ;;
+        --blank) COMPREPLY=($(compgen -W "zeros ignore" -- "$cur")); return ;;
+        --view) COMPREPLY=($(compgen -W "frontal lateral all" -- "$cur")); return ;;
+        --split) COMPREPLY=($(compgen -W "train val test all" -- "$cur")); return ;;
+        --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;
+      esac
+      ;;
+    "edit")
+      flags="--clip --target --n --data --method --sign --against --steps --lr --strength --l2 --keep --features --truncation --condition --invert-steps --teacher --threshold --block --seed --device --threads --view --split --fraction -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      case "$prev" in
+        --method) COMPREPLY=($(compgen -W "latent" -- "$cur")); return ;;
+        --sign) COMPREPLY=($(compgen -W "+ -" -- "$cur")); return ;;
+        --against) COMPREPLY=($(compgen -W "neutral negation" -- "$cur")); return ;;
+        --features) COMPREPLY=($(compgen -W "tower pixels" -- "$cur")); return ;;
+        --view) COMPREPLY=($(compgen -W "frontal lateral all" -- "$cur")); return ;;
+        --split) COMPREPLY=($(compgen -W "train val test all" -- "$cur")); return ;;
+        --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;
+      esac
+      ;;
+    "synthesize")
+      flags="--gan --target-frac --classes --counts --per-class --no-per-class --max-images --uncertain --blank --plan-only --no-plan-only --truncation --block --seed --shard --merge --no-merge --replay --only --device --threads --workers --view --split --fraction -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      case "$prev" in
+        --blank) COMPREPLY=($(compgen -W "zeros ignore" -- "$cur")); return ;;
+        --view) COMPREPLY=($(compgen -W "frontal lateral all" -- "$cur")); return ;;
+        --split) COMPREPLY=($(compgen -W "train val test all" -- "$cur")); return ;;
+        --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;
+      esac
+      ;;
+    "train-cls")
+      flags="--arch --arm --classes --size --steps --batch --lr --optimizer --schedule --weight-decay --pos-weight --no-pos-weight --augment --eval-every --seed --device --threads --uncertain --blank --view --split --fraction -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      case "$prev" in
+        --arch) COMPREPLY=($(compgen -W "densenet121 small_cnn" -- "$cur")); return ;;
+        --arm) COMPREPLY=($(compgen -W "none standard duplicate gan synthetic-only" -- "$cur")); return ;;
+        --optimizer) COMPREPLY=($(compgen -W "adam adamw sgd-momentum" -- "$cur")); return ;;
+        --schedule) COMPREPLY=($(compgen -W "cosine constant" -- "$cur")); return ;;
+        --augment) COMPREPLY=($(compgen -W "none flips safe" -- "$cur")); return ;;
+        --blank) COMPREPLY=($(compgen -W "zeros ignore" -- "$cur")); return ;;
+        --view) COMPREPLY=($(compgen -W "frontal lateral all" -- "$cur")); return ;;
+        --split) COMPREPLY=($(compgen -W "train val test all" -- "$cur")); return ;;
+        --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;
+      esac
+      ;;
+    "evaluate classifiers")
+      flags="--view --split --data --bootstrap --seed --min-auroc --include-text --no-include-text --device --threads --fraction -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      case "$prev" in
+        --view) COMPREPLY=($(compgen -W "stored frontal lateral all" -- "$cur")); return ;;
+        --split) COMPREPLY=($(compgen -W "train val test all" -- "$cur")); return ;;
+        --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;
+      esac
+      ;;
+    "evaluate images")
+      flags="--split --real --features --splits --subsets --seed --device --threads --view --fraction -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      case "$prev" in
+        --split) COMPREPLY=($(compgen -W "train val test all" -- "$cur")); return ;;
+        --view) COMPREPLY=($(compgen -W "frontal lateral all" -- "$cur")); return ;;
+        --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;
+      esac
+      ;;
+    "evaluate labels")
+      flags="--reference --key --pred-key --uncertain-as --blank --labels --include-text --no-include-text -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      case "$prev" in
+        --uncertain-as) COMPREPLY=($(compgen -W "0 1" -- "$cur")); return ;;
+        --blank) COMPREPLY=($(compgen -W "skip zero" -- "$cur")); return ;;
+        --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;
+      esac
+      ;;
     "status")
       flags="--json -q --quiet -v --verbose --debug -h --help"
       ;;
