@@ -117,7 +117,11 @@ class Config:
     ] = ()
     label_columns: Annotated[
         tuple[str, ...],
-        Option("table: the columns that are labels, separated by commas.", metavar="A,B"),
+        Option(
+            "table, dicom: the columns that are labels; padchest, medmnist: names of labels;"
+            " separated by commas.",
+            metavar="A,B",
+        ),
     ] = ()
     label_table: Annotated[
         Path | None,
@@ -156,6 +160,8 @@ class Config:
                 raise UsageError(
                     f"{flag} has no meaning with --format {self.format}", hint=f"it is for {takers}"
                 )
+        if self.reports is None and self.labels != "fill":
+            raise UsageError(f"--labels {self.labels} has no meaning without --reports")
         self.named_columns()
 
     def named_columns(self) -> dict[str, str]:

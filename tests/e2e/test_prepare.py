@@ -300,6 +300,23 @@ def test_skip_bad_with_nothing_bad_writes_an_empty_list(source, tmp_path):
     assert rejected(prepare(source, tmp_path / "out", skip_bad=True).path) == []
 
 
+def test_a_table_that_is_not_utf_8(source, tmp_path):
+    file = source / "labels.csv"
+    file.write_bytes(file.read_bytes().replace(b",s3,", b",\xe9,"))
+    with pytest.raises(InputError, match="not UTF-8") as caught:
+        prepare(source, tmp_path / "out")
+    assert (caught.value.file, caught.value.row) == (file, 5)
+
+
+@pytest.mark.parametrize(
+    "options", [{"column": ("image_ref=file",)}, {"label_columns": ("Edema,Nonsense",)}]
+)
+def test_a_missing_column_and_an_unknown_label(source, tmp_path, options):
+    with pytest.raises(InputError, match=r"missing|no column|unknown") as caught:
+        prepare(source, tmp_path / "out", **options)
+    assert caught.value.column in ("file", "Nonsense")
+
+
 def test_all_rows_bad(source, tmp_path):
     shutil.rmtree(source / "images")
     with pytest.raises(InputError, match="no image is left"):
@@ -355,6 +372,7 @@ def test_reports_with_quotes_commas_and_line_breaks(tmp_path):
         ({"source": None}, "needs a SOURCE"),
         ({"n": 5}, "--n has no meaning with --format table"),
         ({"keep_ids": True}, "--keep-ids has no meaning"),
+        ({"labels": "keep"}, "--labels keep has no meaning without --reports"),
         ({"column": ("image",)}, "write KEY=NAME"),
         ({"split": "0.5,0.2"}, "sum to 0.7"),
         ({"split": "sideways"}, "neither official"),

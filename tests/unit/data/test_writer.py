@@ -1,0 +1,104 @@
+"""`DatasetWriter`: resumed runs, strangers in the folder, and what it refuses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from cxrtool.data.images import KERNEL
+from cxrtool.data.manifest import DatasetInfo, DatasetWriter, load_dataset
+from cxrtool.errors import InputError
+from cxrtool.runs import Run, sha256_file
+
+INFO = DatasetInfo(
+    labels=("Edema",),
+    covered=(True,),
+    size=8,
+    fit="crop",
+    kernel=KERNEL,
+    namespace="test",
+    patients=True,
+    source="test",
+)
+NAMES = [f"images/{i}.png" for i in range(3)]
+
+
+def pixels(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (8, 8), np.uint8)
+
+
+def table(names: list[str] = NAMES) -> pd.DataFrame:
+    return pd.DataFrame({"image": names, "Edema": "1", "source": "real"}, dtype=str)
+
+
+@pytest.fixture
+def run(tmp_path) -> Run:
+    return Run.for_test(tmp_path / "out")
+
+
+def test_a_resumed_run_gives_the_same_bytes(run, tmp_path):
+    whole = Run.for_test(tmp_path / "whole")
+    first = DatasetWriter(whole, INFO)
+    for index, name in enumerate(NAMES):
+        first.add_image(name, pixels(index), text={"seed": str(index)})
+    first.finish(table())
+
+    killed = DatasetWriter(run, INFO)
+    killed.add_image(NAMES[0], pixels(0), text={"seed": "0"})
+    second = DatasetWriter(run, INFO)
+    assert [second.have(name) for name in NAMES] == [True, False, False]
+    for index, name in enumerate(NAMES):
+        if not second.have(name):
+            second.add_image(name, pixels(index), text={"seed": str(index)})
+    second.finish(table())
+    for name in (*NAMES, "files.tsv", "manifest.csv", "dataset.json"):
+        assert (run.dir / name).read_bytes() == (whole.dir / name).read_bytes()
+    with Image.open(run.dir / NAMES[2]) as image:
+        assert image.text == {"seed": "2"}
+
+
+def test_a_file_that_was_cut_short_is_not_had(run):
+    writer = DatasetWriter(run, INFO)
+    writer.add_image(NAMES[0], pixels(0))
+    path = run.dir / NAMES[0]
+    path.write_bytes(path.read_bytes()[:-1])
+    assert not DatasetWriter(run, INFO).have(NAMES[0])
+    path.write_bytes(b"")
+    assert not DatasetWriter(run, INFO).have(NAMES[0])
+
+
+def test_images_that_the_table_does_not_name_go(run):
+    writer = DatasetWriter(run, INFO)
+    for index, name in enumerate(NAMES):
+        writer.add_image(name, pixels(index))
+    writer.finish(table(NAMES[:2]))
+    assert sorted(p.name for p in (run.dir / "images").iterdir()) == ["0.png", "1.png"]
+    assert len((run.dir / "files.tsv").read_text().splitlines()) == 2
+
+
+def test_a_named_image_that_was_never_written(run):
+    writer = DatasetWriter(run, INFO)
+    writer.add_image(NAMES[0], pixels(0))
+    with pytest.raises(InputError, match="never written"):
+        writer.finish(table())
+    assert not (run.dir / "dataset.json").exists()
+
+
+def test_wrong_size_and_name(run):
+    writer = DatasetWriter(run, INFO)
+    with pytest.raises(ValueError, match="8 x 8"):
+        writer.add_image(NAMES[0], np.zeros((9, 9), np.uint8))
+    with pytest.raises(ValueError, match="leaves the folder"):
+        writer.add_image("../x.png", pixels(0))
+
+
+def test_encoded_images_are_copied_as_they_are(run, tmp_path):
+    source = DatasetWriter(Run.for_test(tmp_path / "source"), INFO)
+    digest = source.add_image(NAMES[0], pixels(0))
+    data = (tmp_path / "source" / NAMES[0]).read_bytes()
+    writer = DatasetWriter(run, INFO)
+    assert writer.add_bytes(NAMES[0], data) == digest == sha256_file(run.dir / NAMES[0])
+    writer.finish(table(NAMES[:1]))
+    assert len(load_dataset(run.dir)) == 1
