@@ -129,16 +129,14 @@ def _key_numbers(e: Evaluation) -> page.Section:
             ]
         )
     ]
-    blocks += [page.Text(text, tone="note") for text in e.cautions]
+    said = list(e.cautions)
     if not e.patients_known:
-        blocks.append(
-            page.Text(
-                "The source names no patients: each group of identical images counts as one, so the"
-                " intervals are too narrow where a person has several images, and it is not shown"
-                " that training and test patients differ.",
-                tone="note",
-            )
+        said.append(
+            "The source names no patients: each group of identical images counts as one, so the"
+            " intervals are too narrow where a person has several images, and it is not shown that"
+            " training and test patients differ."
         )
+    blocks += page.cautions(said)
     return page.Section("", blocks)
 
 

@@ -93,7 +93,7 @@ def score_runs(
     samples = bootstrap_scores(truth, mask, scores, codes, resamples=resamples, seed=seed)
     means = points[:, defined].mean(axis=1) if defined.any() else np.full_like(points[:, 0], np.nan)
     mean_samples = np.stack(
-        [mean_over_labels(samples[:, :, m], defined) for m in range(len(METRICS))], axis=1
+        [mean_over_labels(points[..., m], samples[:, :, m]) for m in range(len(METRICS))], axis=1
     )
     return Scored(
         labels=tuple(labels),

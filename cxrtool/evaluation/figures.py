@@ -137,10 +137,16 @@ def _grid(n: int, columns: int, width: float, height: float) -> tuple[Figure, li
 def _legend(figure: Figure, axes: Axes) -> None:
     handles, names = axes.get_legend_handles_labels()
     if len(names) > 1:
+        # As many a row as fit into about a hundred letters.
+        columns = max(1, min(len(names), 100 // (max(map(len, names)) + 6)))
         figure.legend(
-            handles, names, loc="outside upper left", ncols=min(4, len(names)), fontsize=10,
+            handles,
+            names,
+            loc="outside upper left",
+            ncols=columns,
+            fontsize=10,
             labelcolor=_INK,
-        )  # fmt: skip
+        )
 
 
 def curve_figure(

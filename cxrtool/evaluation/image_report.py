@@ -88,7 +88,7 @@ def build(e: ImageEvaluation, rng: np.random.Generator) -> page.Page:
             ]
         )
     ]
-    blocks += [page.Text(text, tone="note") for text in e.cautions]
+    blocks += page.cautions(e.cautions)
     sections = [page.Section("", blocks), _pictures(e, rng), _distances(e)]
     if e.nearness:
         sections.append(_nearness(e))

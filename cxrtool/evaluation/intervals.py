@@ -90,22 +90,27 @@ def bootstrap_scores(
     return out
 
 
-def mean_over_labels(samples: np.ndarray, defined: np.ndarray) -> np.ndarray:
-    """Mean over the defined labels in each resample.
+def mean_over_labels(points: np.ndarray, samples: np.ndarray) -> np.ndarray:
+    """Resampled mean over the labels whose score exists on the full set.
 
-    A resample in which one of these labels lost a class has no such mean (a mean over fewer labels
-    would be another quantity) and is NaN.
+    In a resample that lost a class of some rare label, the mean over the other labels would be
+    another quantity. So the deviations from the points are averaged, over the labels that the
+    resample has, and added to the mean of the points: the mean stays that of all labels.
 
     Args:
+        points: [..., L] scores on the full set, NaN where undefined.
         samples: [..., L, B] scores in resamples.
-        defined: [L] bool, labels whose score exists on the full set.
 
     Returns:
-        [..., B] float64.
+        [..., B] float64; NaN where no label is left.
     """
-    if not defined.any():
-        return np.full(samples.shape[:-2] + samples.shape[-1:], np.nan)
-    return samples[..., defined, :].mean(axis=-2)
+    defined = ~np.isnan(points)
+    kept = defined[..., None] & ~np.isnan(samples)
+    deviations = np.where(kept, samples - points[..., None], 0.0).sum(axis=-2)
+    labels = kept.sum(axis=-2)
+    center = np.where(defined, points, 0.0).sum(axis=-1) / np.maximum(defined.sum(axis=-1), 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(labels > 0, center[..., None] + deviations / labels, np.nan)
 
 
 def percentile_interval(samples: np.ndarray, level: float = 0.95) -> tuple[float, float]:

@@ -30,9 +30,10 @@ class Text:
 
 @dataclass(frozen=True)
 class Bullets:
-    """A list of sentences."""
+    """A list of sentences; `tone` "note" sets it apart as cautions."""
 
     items: Sequence[str]
+    tone: str = "plain"
     kind: ClassVar[str] = "bullets"
 
 
@@ -97,6 +98,15 @@ class Row:
 
     blocks: Sequence[Block]
     kind: ClassVar[str] = "row"
+
+
+def cautions(sentences: Sequence[str]) -> list[Block]:
+    """Sentences that a reader must see, in one box; nothing where there is none."""
+    if not sentences:
+        return []
+    if len(sentences) == 1:
+        return [Text(sentences[0], tone="note")]
+    return [Bullets(sentences, tone="note")]
 
 
 Block = Text | Bullets | Numbers | Table | Svg | Picture | Row

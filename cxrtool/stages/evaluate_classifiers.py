@@ -85,7 +85,9 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     rows = rows_to_score(config, data, names, described)
     refuse_seen_rows(run, data, rows, config.split)
 
-    labels, left_out = joining.common_labels(names, [n.labels for n in networks], data)
+    # What the page says of a run names its number and arm: folder names stay out of it.
+    shown = [f"run {k} ({d['recipe']['arm']})" for k, d in enumerate(described, start=1)]
+    labels, left_out = joining.common_labels(shown, [n.labels for n in networks], data)
     policy = joining.common_policy(names, described)
     columns = joining.positions(data.labels, labels)
     values, mask = label_arrays(data, rows, policy)

@@ -164,12 +164,19 @@ def test_a_generator_with_more_patients_than_its_classifier_is_said_on_the_page(
 ) -> None:
     options = {"arch": "small_cnn", "steps": 2, "batch": 8, "threads": 1, "fraction": 0.5}
     values = {**options, "data": sets["data"], "synth": (sets["synth"],)}
+    values["classes"] = "A"
     runs.execute(train_cls, resolve(train_cls.Config, values), tmp_path / "half")
     outcome = classifiers({**sets, "half": tmp_path / "half"}, tmp_path / "out", "half")
     assert (
         "24 patients or images that its classifier was not"
         in outcome.result["summary"]["cautions"][0]
     )
+    both = {**sets, "half": tmp_path / "half"}
+    cautions = classifiers(both, tmp_path / "both", "none", "half").result["summary"]["cautions"]
+    assert cautions[1] == "B is left out: not predicted by run 2 (gan)."
+    html = (tmp_path / "both" / "report.html").read_text()
+    checked(html)
+    assert cautions[1] in html
     full = classifiers(sets, tmp_path / "full", "gan").result["summary"]
     assert not any("generator" in text for text in full["cautions"])
 

@@ -103,8 +103,28 @@ def test_resamples_without_both_classes_are_left_out_or_forbid_an_interval() -> 
     assert np.isnan(intervals.percentile_interval(mostly)).all()
 
 
-def test_a_mean_over_labels_is_over_all_of_them_or_not_at_all() -> None:
-    samples = np.array([[0.8, np.nan, 0.6], [0.6, 0.5, 0.8], [np.nan, np.nan, np.nan]])
-    mean = intervals.mean_over_labels(samples, np.array([True, True, False]))
-    np.testing.assert_allclose(mean, [0.7, np.nan, 0.7])
-    assert np.isnan(intervals.mean_over_labels(samples, np.zeros(3, bool))).all()
+def test_a_mean_over_labels_stays_the_mean_of_all_of_them() -> None:
+    points = np.array([0.8, 0.6, np.nan])
+    samples = np.array([[0.9, np.nan, 0.6], [0.6, 0.5, 0.8], [np.nan, np.nan, np.nan]])
+    mean = intervals.mean_over_labels(points, samples)
+    # Both labels; the second one alone, 0.1 below its point; both.
+    np.testing.assert_allclose(mean, [0.75, 0.6, 0.7])
+    nothing = np.full(3, np.nan)
+    assert np.isnan(intervals.mean_over_labels(nothing, samples)).all()
+
+
+def test_rare_labels_do_not_cost_the_interval_of_the_mean() -> None:
+    """Twelve labels of three positives each: hardly a resample keeps all of them."""
+    rng = np.random.default_rng(0)
+    truth = np.zeros((60, 12))
+    for k in range(12):
+        truth[rng.choice(60, 3, replace=False), k] = 1
+    scores = truth[None] + rng.normal(size=(1, 60, 12))
+    samples = intervals.bootstrap_scores(
+        truth, np.ones_like(truth, bool), scores, np.arange(60), resamples=300, seed=0
+    )[0, :, 0]
+    assert (~np.isnan(samples)).all(axis=0).mean() < 0.8
+    points = curves.label_scores(truth, np.ones_like(truth, bool), scores[0])[0]
+    low, high = intervals.percentile_interval(intervals.mean_over_labels(points, samples))
+    assert low < points.mean() < high
+    assert high - low < 0.2
