@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from open_clip import CLIP
+from open_clip.modified_resnet import ModifiedResNet
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
@@ -53,6 +54,7 @@ class ClipModel:
         self.meta = dict(meta or {})
         self.network: Any = network  # open_clip's classes, which are not typed
         self.tokenizer = Tokenizer(architecture.context, architecture.tokenizer_options)
+        self._maps: int | None = None  # that the image tower gives
         self._interpolation = architecture.preprocess_cfg.get("interpolation", "bilinear")
         device = next(network.parameters()).device
         shape = (1, 3, 1, 1)
@@ -118,8 +120,11 @@ class ClipModel:
         """The end of a text that does not fit into the context, "" if all of it does."""
         return self.tokenizer.cut(text)
 
-    def spatial_features(self, x: Tensor) -> list[Tensor]:
-        """The image tower's inner maps, shallow to deep, each [N, C, h, w].
+    def shallow_features(self, x: Tensor) -> list[Tensor]:
+        """The inner maps of the image tower's first half, each [N, C, h, w].
+
+        The deeper half is left out: it is what texts are about, and two images that differ in it
+        alone look alike.
 
         Args:
             x: [N, 1, H, W] in [-1, 1].
@@ -130,7 +135,17 @@ class ClipModel:
         tower = self.network.visual
         if not hasattr(tower, "forward_intermediates"):
             raise UsageError(f"the image tower of {self.name} does not give its inner features")
-        inner = tower.forward_intermediates(self.preprocess(x), intermediates_only=True)
+        if self._maps is None:
+            with torch.no_grad():
+                every = tower.forward_intermediates(self.preprocess(x[:1]), intermediates_only=True)
+            self._maps = len(every["image_intermediates"])
+        inner = tower.forward_intermediates(
+            self.preprocess(x),
+            indices=list(range(max(1, self._maps // 2))),
+            intermediates_only=True,
+            # open_clip's ResNet stops early in any case but when it is told to.
+            stop_early=not isinstance(tower, ModifiedResNet),
+        )
         return list(inner["image_intermediates"])
 
 

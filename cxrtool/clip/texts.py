@@ -153,7 +153,7 @@ def _varied(
     templates: Templates,
     seed: int,
 ) -> PairTexts:
-    """The same texts in several wordings, the plain one first."""
+    """The same texts in several wordings, every other one the plain text."""
     wordings = []
     for i, (text,) in zip(plain.positions, plain.wordings, strict=True):
         rng = numpy_rng("wordings", seed, str(table["image"].iloc[i]))
@@ -164,9 +164,9 @@ def _varied(
         }
         varied = [
             ". ".join([str(rng.choice(templates.about(text))), *_statements(known, templates, rng)])
-            for _ in range(WORDINGS - 1)
+            for _ in range(WORDINGS // 2)
         ]
-        wordings.append([text, *varied])
+        wordings.append([wording for other in varied for wording in (text, other)])
     return PairTexts(plain.positions, wordings, plain.groups, plain.origin)
 
 

@@ -1,6 +1,7 @@
 """How far an image has moved from where it began: what stands in for StyleCLIP's face loss.
 
-In: two batches of images, [N, 1, H, W] in [-1, 1]. Out: a distance an image, [N]. Two are there:
+In: a batch of images that others are measured from, [N, 1, H, W] in [-1, 1]. Out: a function that
+gives the distance of such others, [N]; what the first batch needs is computed once. Two are there:
 the inner maps of an image tower, compared as LPIPS does without learned weights (Zhang et al. 2018:
 unit length over channels, squared difference, mean over the map), and a pyramid of averaged pixels,
 which needs no network.
@@ -14,20 +15,26 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-Distance = Callable[[Tensor, Tensor], Tensor]
+Measure = Callable[[Tensor], Tensor]
+Distance = Callable[[Tensor], Measure]
 LEVELS = 4
 _EPSILON = 1e-8
 
 
-def pyramid_distance(a: Tensor, b: Tensor) -> Tensor:
-    """Mean squared difference at full size and at halves of it: [N]."""
-    total = torch.zeros(len(a), device=a.device)
-    for _ in range(LEVELS):
-        total = total + (a - b).square().mean(dim=(1, 2, 3))
-        if min(a.shape[-2:]) < 2:
-            break
-        a, b = functional.avg_pool2d(a, 2), functional.avg_pool2d(b, 2)
-    return total / LEVELS
+def pyramid_distance(anchor: Tensor) -> Measure:
+    """Mean squared difference at full size and at halves of it, mean over the levels."""
+
+    def measure(images: Tensor) -> Tensor:
+        a, b = anchor, images
+        total = torch.zeros(len(b), device=b.device)
+        for _ in range(LEVELS):
+            total = total + (a - b).square().mean(dim=(1, 2, 3))
+            if min(a.shape[-2:]) < 2:
+                break
+            a, b = functional.avg_pool2d(a, 2), functional.avg_pool2d(b, 2)
+        return total / LEVELS
+
+    return measure
 
 
 def map_distance(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
@@ -48,14 +55,13 @@ def tower_distance(features: Callable[[Tensor], Sequence[Tensor]]) -> Distance:
     """The distance of `map_distance` through an image tower.
 
     Args:
-        features: Images -> maps, shallow to deep. The deeper half is left out: it is what the text
-            is about, and holding it would hold the edit.
+        features: Images -> inner maps.
     """
 
-    def distance(a: Tensor, b: Tensor) -> Tensor:
-        maps = features(torch.cat([a, b]))
-        kept = maps[: max(1, len(maps) // 2)]
-        return map_distance([m[: len(a)] for m in kept], [m[len(a) :] for m in kept])
+    def distance(anchor: Tensor) -> Measure:
+        with torch.no_grad():
+            fixed = features(anchor)
+        return lambda images: map_distance(features(images), fixed)
 
     return distance
 

@@ -69,6 +69,7 @@ def invert(
         [N, num_ws, w_dim], detached.
     """
     mean = mean_w(generator, y)
+    away = distance(images)
     w = mean.clone().requires_grad_()
     optimizer = torch.optim.Adam([w], lr=recipe.lr)
     for step in range(recipe.steps):
@@ -76,7 +77,7 @@ def invert(
             group["lr"] = recipe.lr * ramp(step, recipe.steps)
         found = render(generator, w)
         loss = (found - images).square().mean(dim=(1, 2, 3))
-        loss = loss + recipe.features * distance(found, images)
+        loss = loss + recipe.features * away(found)
         loss = loss + recipe.prior * (w - mean).square().mean(dim=(1, 2))
         optimizer.zero_grad(set_to_none=True)
         loss.sum().backward()

@@ -70,7 +70,7 @@ def optimize(
     """
     start = start.detach()
     with torch.no_grad():
-        before = render(generator, start)
+        away = distance(render(generator, start))
     w = start.clone().requires_grad_()
     optimizer = torch.optim.Adam([w], lr=recipe.lr)
     for step in range(recipe.steps):
@@ -80,7 +80,7 @@ def optimize(
         loss = recipe.strength * guide.loss(images)
         loss = loss + recipe.l2 * (w - start).square().sum(dim=(1, 2))
         if recipe.keep:
-            loss = loss + recipe.keep * distance(images, before)
+            loss = loss + recipe.keep * away(images)
         optimizer.zero_grad(set_to_none=True)
         loss.sum().backward()
         optimizer.step()

@@ -139,7 +139,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     guide = guide_of(config, encoder, templates)
     distance: Distance = pyramid_distance
     if config.features == "tower":
-        distance = tower_distance(encoder.spatial_features)
+        distance = tower_distance(encoder.shallow_features)
     if config.data is None:
         starts = generated_starts(
             generator, meta, config.n or 0, config.condition, config.truncation, config.seed, device

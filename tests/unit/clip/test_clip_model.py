@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from cxrtool.clip.architecture import resolve
 from cxrtool.clip.model import ClipModel, create, load
 from cxrtool.errors import InputError
 from cxrtool.runs import Run
@@ -79,8 +80,20 @@ def test_a_long_text_says_what_is_cut(model: ClipModel) -> None:
 
 
 def test_inner_features_are_maps(model: ClipModel) -> None:
-    maps = model.spatial_features(_images(2))
-    assert [m.shape for m in maps] == [(2, 32, 4, 4)] * 2
+    maps = model.shallow_features(_images(2))
+    assert [m.shape for m in maps] == [(2, 32, 4, 4)]  # the first of two blocks
+    network = model.network
+    whole = network.visual.forward_intermediates(
+        model.preprocess(_images(2)), intermediates_only=True
+    )
+    assert torch.allclose(maps[0], whole["image_intermediates"][0])
+
+
+def test_inner_features_of_a_resnet() -> None:
+    resnet = create(resolve("tiny", size=32), seed=0, device="cpu")
+    resnet.network.eval()
+    maps = resnet.shallow_features(_images(1))
+    assert [tuple(m.shape[2:]) for m in maps] == [(8, 8), (8, 8)]
 
 
 def test_it_survives_the_disk(model: ClipModel, tmp_path: Path) -> None:

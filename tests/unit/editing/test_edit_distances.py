@@ -23,7 +23,7 @@ def test_the_pyramid_is_its_definition() -> None:
         if h == 0:
             break
         x, y = (v.reshape(n, h, 2, h, 2).mean(axis=(2, 4)) for v in (x, y))
-    assert pyramid_distance(a, b).tolist() == pytest.approx((total / 4).tolist(), rel=1e-5)
+    assert pyramid_distance(a)(b).tolist() == pytest.approx((total / 4).tolist(), rel=1e-5)
 
 
 def test_maps_are_compared_at_unit_length() -> None:
@@ -42,21 +42,27 @@ def test_maps_are_compared_at_unit_length() -> None:
 
 def test_equal_images_are_at_no_distance() -> None:
     a = _images(0)
-    assert float(pyramid_distance(a, a).max()) == 0.0
+    assert float(pyramid_distance(a)(a).max()) == 0.0
     distance = tower_distance(lambda x: [x, x * 2, -x])
-    assert float(distance(a, a).max()) == 0.0
+    assert float(distance(a)(a).max()) == 0.0
 
 
-def test_the_deeper_half_of_a_tower_is_left_out() -> None:
+def test_the_tower_is_measured_on_its_maps_and_the_anchor_once() -> None:
     a, b = _images(0), _images(1)
-    shallow = torch.randn(1, 4, 1, 1)
-    deep = torch.zeros(1, 4, 1, 1)
-    distance = tower_distance(lambda x: [x * shallow, x * deep])
-    only = tower_distance(lambda x: [x * shallow])
-    assert torch.equal(distance(a, b), only(a, b))
+    weight, calls = torch.randn(1, 4, 1, 1), []
+
+    def features(x: torch.Tensor) -> list[torch.Tensor]:
+        calls.append(len(x))
+        return [x * weight, x.abs() + weight]
+
+    measure = tower_distance(features)(a)
+    wanted = map_distance([b * weight, b.abs() + weight], [a * weight, a.abs() + weight])
+    assert torch.allclose(measure(b), wanted)
+    measure(b)
+    assert len(calls) == 3
 
 
 def test_no_image_is_measured_by_another() -> None:
     a, b = _images(0), _images(1)
-    whole = pyramid_distance(a, b)
-    assert torch.allclose(whole[1:2], pyramid_distance(a[1:2], b[1:2]))
+    whole = pyramid_distance(a)(b)
+    assert torch.allclose(whole[1:2], pyramid_distance(a[1:2])(b[1:2]))

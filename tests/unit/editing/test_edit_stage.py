@@ -45,7 +45,7 @@ class _Clip(ToyEncoder):
     def cut(self, text: str) -> str:
         return " ".join(text.split()[5:])
 
-    def spatial_features(self, x: Tensor) -> list[Tensor]:
+    def shallow_features(self, x: Tensor) -> list[Tensor]:
         return [x, x.flip(-1)]
 
 
