@@ -221,7 +221,7 @@ def test_checkpoint_of_another_architecture_is_refused(feed: Feed, tmp_path: Pat
 
 @pytest.mark.slow
 def test_overfits_sixteen_images_and_their_labels() -> None:
-    """A generator that cannot reproduce a label's difference on 16 images learns nothing on more."""
+    """What cannot reproduce the difference a label makes on 16 images learns nothing on more."""
     images, labels = ellipses(16, 16)
     feed = Feed(images, labels, labels >= 0, 0)
     arch = micro(channel_base=512, channel_max=32, z_dim=32, w_dim=32)
