@@ -6,6 +6,7 @@ any time; where the directory cannot be written, the pixels are held in memory.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -55,27 +56,41 @@ def _mapped(dataset: Dataset, size: int) -> np.ndarray:
         return found
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        target.parent.mkdir(exist_ok=True)
-        _remove_old(target)
-        store: np.ndarray = np.lib.format.open_memmap(
-            temporary, mode="w+", dtype=np.uint8, shape=shape
-        )
-    except (OSError, ValueError) as error:
-        console.detail(f"cannot write {target.parent} ({error}); pixels are held in memory")
-        store = np.empty(shape, np.uint8)
+        try:
+            store = _reserve(temporary, target, shape)
+        except (OSError, ValueError) as error:
+            console.detail(f"no pixel cache in {target.parent} ({error}); pixels stay in memory")
+            held = np.empty(shape, np.uint8)
+            _fill(dataset, held, size)
+            return held
         _fill(dataset, store, size)
-        return store
-    try:
-        _fill(dataset, store, size)
-        store.flush()  # type: ignore[attr-defined]
+        store.flush()
         del store
         os.replace(temporary, target)
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
     mapped = _open(target, shape)
     if mapped is None:
         raise InputError("the pixel cache vanished while it was written", file=target)
     return mapped
+
+
+def _reserve(temporary: Path, target: Path, shape: tuple[int, ...]) -> np.memmap:
+    """An empty map with its room on the disk taken.
+
+    Writing through a map to a full disk kills the process, so the room is asked for first.
+
+    Raises:
+        OSError: The folder cannot be written, or there is no room.
+    """
+    target.parent.mkdir(exist_ok=True)
+    _remove_old(target)
+    store = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        with open(temporary, "r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, os.fstat(stream.fileno()).st_size)
+    return store
 
 
 def _open(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
@@ -116,8 +131,12 @@ def _fill(dataset: Dataset, store: np.ndarray, size: int) -> None:
         console.progress("reading pixels", total=len(names)) as bar,
         ThreadPoolExecutor(workers) as pool,
     ):
-        for done in pool.map(block, range(0, len(names), _BLOCK)):
-            bar.advance(done)
+        try:
+            for done in pool.map(block, range(0, len(names), _BLOCK)):
+                bar.advance(done)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def check_links(root: Path, names: list[str]) -> None:

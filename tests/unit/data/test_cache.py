@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import numpy as np
@@ -53,6 +54,20 @@ def test_memory_where_the_folder_cannot_be_written(data):
     found = cache.pixels(data)
     assert found.shape == (5, 8, 8)
     assert (found[2] == np.random.default_rng(2).integers(0, 256, (8, 8), np.uint8)).all()
+
+
+def test_memory_where_the_disk_is_full(data, monkeypatch):
+    """Room is reserved before the map is written: a full disk would kill the process later."""
+
+    def full(descriptor: int, offset: int, length: int) -> None:
+        assert length > 5 * 64
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    found = cache.pixels(data)
+    assert not isinstance(found, np.memmap)
+    assert (found[2] == np.random.default_rng(2).integers(0, 256, (8, 8), np.uint8)).all()
+    assert maps(data) == []
 
 
 def test_a_missing_or_damaged_image_is_named_and_leaves_no_map(data):
