@@ -7,6 +7,8 @@ difference, red where the edit is brighter and blue where it is darker.
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 from PIL import Image
 
@@ -50,6 +52,32 @@ def panels(
         captions=[text for row in texts for text in row],
         scale=scale,
     )
+
+
+def panels_png(
+    found: dict[str, np.ndarray], originals: np.ndarray | None, count: int, tile_px: int
+) -> bytes:
+    """PNG of the first edits of a run.
+
+    Args:
+        found: `before` and `after` [N, H, W] uint8, `direction_before` and `direction_after` [N];
+            the change of the latter stands below each edit.
+        originals: [N, H, W] uint8, or None.
+        count: How many edits.
+        tile_px: Smallest side of a picture.
+    """
+    before, after = found["before"][:count], found["after"][:count]
+    moved = (found["direction_after"] - found["direction_before"])[:count]
+    picture = panels(
+        before,
+        after,
+        [f"{value:+.2f}" for value in moved],
+        None if originals is None else originals[:count],
+        scale=max(1, tile_px // before.shape[1]),
+    )
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def _gray(images: np.ndarray) -> np.ndarray:

@@ -6,7 +6,8 @@ there is a teacher, its readings. Out: tables of strings.
 Labels of an edited image are a claim. Without a teacher nobody has checked it: all labels are
 blank, and the data set says that it covers none, so that they are masked in every loss and metric
 (the labels of the start stand in `start_labels`). With a teacher, the labels that the target text
-names are set to its reading of the edited image, and the others stay as they were.
+names are set to its reading of the edited image, labels that contradict them are taken back ("No
+Finding" together with a finding), and the others stay as they were.
 """
 
 from __future__ import annotations
@@ -18,7 +19,28 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxrtool.editing.measure import gray_rms
+
 FOLDER_IMAGES = 1000  # images in a folder
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an edit was to do.
+
+    Attributes:
+        method: Way of editing.
+        text: The target.
+        sign: "+" or "-".
+        targets: Labels that the text names and that the teacher can verify.
+        contradicted: Labels that cannot be there together with a target.
+    """
+
+    method: str
+    text: str
+    sign: str
+    targets: tuple[str, ...] = ()
+    contradicted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -37,42 +59,49 @@ class Teacher:
     after: np.ndarray
     threshold: float
 
+    def reads(self, label: str) -> np.ndarray:
+        """Whether a label is there after the edit: [N] bool."""
+        return np.asarray(self.after[:, self.labels.index(label)] >= self.threshold)
+
 
 def image_name(position: int) -> str:
     """File of an edited image."""
     return f"images/{position // FOLDER_IMAGES:04}/{position:07}.png"
 
 
-def accepted(teacher: Teacher, targets: Sequence[str], sign: int) -> np.ndarray:
-    """Whether all target labels read as asked for after the edit: [N] bool."""
-    columns = [teacher.labels.index(label) for label in targets]
-    there = teacher.after[:, columns] >= teacher.threshold
-    return np.asarray((there if sign > 0 else ~there).all(axis=1))
+def accepted(teacher: Teacher | None, asked: Asked) -> np.ndarray | None:
+    """Whether all target labels read as asked for after the edit: [N] bool; None if nobody can."""
+    if teacher is None or not asked.targets:
+        return None
+    there = np.stack([teacher.reads(label) for label in asked.targets], axis=1)
+    return np.asarray((there if asked.sign == "+" else ~there).all(axis=1))
 
 
 def label_cells(
-    labels: Sequence[str],
-    start: np.ndarray,
-    targets: Sequence[str],
-    teacher: Teacher | None,
+    labels: Sequence[str], start: np.ndarray, asked: Asked, teacher: Teacher | None
 ) -> np.ndarray:
     """Label cells of the edited images.
 
     Args:
         labels: L names.
         start: [N, L] cells of the starts ("1", "0", "-1", "").
-        targets: Labels that the text names and that the teacher reads.
+        asked: What was asked for.
         teacher: Its readings, or None.
 
     Returns:
         [N, L] object array of str.
     """
-    if teacher is None or not targets:
+    if teacher is None or not asked.targets:
         return np.full(start.shape, "", dtype=object)
     cells = start.astype(object).copy()
-    for label in targets:
-        reading = teacher.after[:, teacher.labels.index(label)] >= teacher.threshold
-        cells[:, list(labels).index(label)] = np.where(reading, "1", "0")
+    names = list(labels)
+    found = np.zeros(len(cells), dtype=bool)
+    for label in asked.targets:
+        reading = teacher.reads(label)
+        found |= reading
+        cells[:, names.index(label)] = np.where(reading, "1", "0")
+    for label in asked.contradicted:
+        cells[found, names.index(label)] = "0"
     return cells
 
 
@@ -83,28 +112,28 @@ def start_labels(labels: Sequence[str], start: np.ndarray) -> list[str]:
 
 def manifest_table(
     names: Sequence[str],
-    inherited: pd.DataFrame,
+    columns: pd.DataFrame,
     labels: Sequence[str],
     start: np.ndarray,
-    targets: Sequence[str],
+    asked: Asked,
     teacher: Teacher | None,
     accept: np.ndarray | None,
-    columns: dict[str, Any],
 ) -> pd.DataFrame:
     """The manifest of the edited images.
 
     Args:
         names: Their files.
-        inherited: Columns that they have from their starts.
+        columns: What they have from their starts and from the run.
         labels: L names.
         start: [N, L] label cells of the starts.
-        targets: See `label_cells`.
-        teacher: See `label_cells`.
+        asked: What was asked for.
+        teacher: Its readings, or None.
         accept: Whether each edit is verified; None where nobody looked.
-        columns: Further columns, one value or N.
     """
-    cells = label_cells(labels, start, targets, teacher)
-    table = inherited.assign(image=list(names), source="edited", **columns)
+    cells = label_cells(labels, start, asked, teacher)
+    table = columns.assign(
+        image=list(names), source="edited", prompt=asked.text, edit=f"{asked.method} {asked.sign}"
+    )
     table["start_labels"] = start_labels(labels, start)
     for k, label in enumerate(labels):
         table[label] = cells[:, k]
@@ -113,12 +142,21 @@ def manifest_table(
     return table
 
 
+def measures(found: dict[str, np.ndarray], originals: np.ndarray | None) -> dict[str, np.ndarray]:
+    """The numbers of edits.csv, [N] each, by column."""
+    ends = ("target", "opposite", "direction")
+    names = [f"{end}_{when}" for end in ends for when in ("before", "after")]
+    chosen = {name: found[name] for name in (*names, "way", "gray_rms")}
+    if originals is not None:
+        chosen["inversion_gray_rms"] = gray_rms(originals, found["before"])
+    return chosen
+
+
 def edits_table(
     names: Sequence[str],
     parents: Sequence[str],
-    prompt: str,
-    sign: str,
-    measures: dict[str, np.ndarray],
+    asked: Asked,
+    numbers: dict[str, np.ndarray],
     teacher: Teacher | None,
     accept: np.ndarray | None,
 ) -> pd.DataFrame:
@@ -126,10 +164,10 @@ def edits_table(
     columns: dict[str, Any] = {
         "image": list(names),
         "parent": list(parents),
-        "prompt": prompt,
-        "sign": sign,
+        "prompt": asked.text,
+        "sign": asked.sign,
     }
-    columns |= {name: [f"{v:.6f}" for v in values] for name, values in measures.items()}
+    columns |= {name: [f"{v:.6f}" for v in values] for name, values in numbers.items()}
     if teacher is not None:
         for k, label in enumerate(teacher.labels):
             columns[f"{label} before"] = [f"{v:.6f}" for v in teacher.before[:, k]]
@@ -137,3 +175,26 @@ def edits_table(
     if accept is not None:
         columns["accepted"] = ["1" if yes else "0" for yes in accept]
     return pd.DataFrame(columns, dtype=object)
+
+
+def summary(
+    asked: Asked, numbers: dict[str, np.ndarray], accept: np.ndarray | None
+) -> dict[str, Any]:
+    """What result.json says of the edits."""
+    before, after = numbers["direction_before"], numbers["direction_after"]
+    moved = after - before if asked.sign == "+" else before - after
+    found: dict[str, Any] = {
+        "images": len(before),
+        "target": asked.text,
+        "sign": asked.sign,
+        "method": asked.method,
+        "similarity_before": float(before.mean()),
+        "similarity_after": float(after.mean()),
+        "moved_as_asked": float((moved > 0).mean()),
+        "gray_rms": float(numbers["gray_rms"].mean()),
+        "targets": list(asked.targets),
+        "accepted": None if accept is None else int(accept.sum()),
+    }
+    if "inversion_gray_rms" in numbers:
+        found["inversion_gray_rms"] = float(numbers["inversion_gray_rms"].mean())
+    return found

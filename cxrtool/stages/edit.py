@@ -161,7 +161,9 @@ def run(config: Config, run: Run) -> dict[str, Any]:
 
     blocks = finished_blocks(starts.n, config.block, work, run, "editing")
     found = joined([arrays for _, arrays in blocks])
-    return write(config, run, starts, found, teacher.labels if teacher else (), targets)
+    contradicted = templates.contradicted_by(targets, starts.info.labels)
+    read = teacher.labels if teacher is not None else ()
+    return write(config, run, starts, found, read, targets, contradicted)
 
 
 def plan(config: Config) -> dict[str, Any]:
@@ -245,18 +247,15 @@ def write(
     found: dict[str, np.ndarray],
     teacher_labels: tuple[str, ...],
     targets: list[str],
+    contradicted: list[str],
 ) -> dict[str, Any]:
     """Write the data set, edits.csv, the panels and seen.json; returns the summary."""
-    import dataclasses
-    import io
-
-    import numpy as np
+    from dataclasses import replace
 
     from cxrtool.data import manifest
     from cxrtool.data.tables import write_table
     from cxrtool.editing import record
-    from cxrtool.editing.measure import gray_rms
-    from cxrtool.editing.panels import panels
+    from cxrtool.editing.panels import panels_png
 
     names = [record.image_name(i) for i in range(starts.n)]
     writer = manifest.DatasetWriter(run, starts.info)
@@ -266,77 +265,36 @@ def write(
     if teacher_labels:
         before, after = found["teacher_before"], found["teacher_after"]
         teacher = record.Teacher(teacher_labels, before, after, config.threshold)
-    sign = 1 if config.sign == "+" else -1
-    accept = record.accepted(teacher, targets, sign) if teacher is not None and targets else None
-    table = record.manifest_table(
-        names,
-        starts.columns,
-        starts.info.labels,
-        starts.cells,
-        targets,
-        teacher,
-        accept,
-        {
-            manifest.PROMPT: config.target,
-            "generator": run.input("gan").fingerprint,
-            "edit": f"{config.method} {config.sign}",
-            "clip": run.input("clip").fingerprint,
-            "parent": starts.parents,
-            "strength": f"{config.strength:g}",
-        },
+    asked = record.Asked(
+        config.method, config.target, config.sign, tuple(targets), tuple(contradicted)
     )
-    info = starts.info
-    covered = tuple(accept is not None and was for was in info.covered)
-    writer.finish(table, dataclasses.replace(info, covered=covered))
-
-    measures = {
-        key: found[key]
-        for end in ("target", "opposite", "direction")
-        for key in (f"{end}_before", f"{end}_after")
+    accept = record.accepted(teacher, asked)
+    columns = {
+        "generator": run.input("gan").fingerprint,
+        "clip": run.input("clip").fingerprint,
+        "parent": starts.parents,
+        "strength": f"{config.strength:g}",
     }
-    measures |= {"way": found["way"], "gray_rms": found["gray_rms"]}
-    if starts.originals is not None:
-        measures["inversion_gray_rms"] = gray_rms(starts.originals, found["before"])
-    edits = record.edits_table(
-        names, starts.parents, config.target, config.sign, measures, teacher, accept
+    labels, cells = starts.info.labels, starts.cells
+    table = record.manifest_table(
+        names, starts.columns.assign(**columns), labels, cells, asked, teacher, accept
     )
-    run.write_text("edits.csv", write_table(edits))
+    covered = tuple(accept is not None and was for was in starts.info.covered)
+    writer.finish(table, replace(starts.info, covered=covered))
 
-    first = slice(0, PANELS)
-    moved = found["direction_after"] - found["direction_before"]
-    picture = panels(
-        found["before"][first],
-        found["after"][first],
-        [f"{value:+.2f}" for value in moved[first]],
-        None if starts.originals is None else starts.originals[first],
-        scale=max(1, PANEL_PX // info.size) if info.size else 1,
-    )
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    run.write_bytes("panels.png", buffer.getvalue())
+    measures = record.measures(found, starts.originals)
+    edits = record.edits_table(names, starts.parents, asked, measures, teacher, accept)
+    run.write_text("edits.csv", write_table(edits))
+    run.write_bytes("panels.png", panels_png(found, starts.originals, PANELS, PANEL_PX))
     seen_of(config, run).save(run)
 
-    summary: dict[str, Any] = {
-        "images": starts.n,
-        "target": config.target,
-        "sign": config.sign,
-        "method": config.method,
-        "similarity_before": float(found["direction_before"].mean()),
-        "similarity_after": float(found["direction_after"].mean()),
-        "moved_as_asked": float((sign * moved > 0).mean()),
-        "gray_rms": float(found["gray_rms"].mean()),
-        "targets": targets,
-        "accepted": None if accept is None else int(accept.sum()),
-    }
-    if starts.originals is not None:
-        summary["inversion_gray_rms"] = float(measures["inversion_gray_rms"].mean())
+    summary = record.summary(asked, measures, accept)
     if accept is not None:
         run.count("accepted", int(accept.sum()))
         run.count("rejected", int(starts.n - accept.sum()))
     console.say(
         f"{starts.n} images: similarity to the direction {summary['similarity_before']:.3f} -> "
-        f"{summary['similarity_after']:.3f}, {np.round(100 * summary['moved_as_asked']):.0f} % "
-        "moved as asked"
+        f"{summary['similarity_after']:.3f}, {summary['moved_as_asked']:.0%} moved as asked"
     )
     return summary
 

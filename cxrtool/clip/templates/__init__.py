@@ -4,13 +4,14 @@ In: the name of a file of this folder, or the path of a TOML file of the same fo
 that say that a label is there or is not, the ones about a free text, and the neutral texts. The
 form is that of `radiograph.toml`: `neutral`, `positive` and `negative` lists (the last two with
 "{}"), and for single labels `[labels.NAME]` with `phrases`, or whole `positive` and `negative`
-prompts.
+prompts, and with `allows` where a label means that no other one is there.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -64,6 +65,18 @@ class Templates:
             if any(re.search(rf"\b{re.escape(word)}\b", low) for word in words):
                 found.append(label)
         return found
+
+    def contradicted_by(self, present: Sequence[str], labels: Sequence[str]) -> list[str]:
+        """The labels that cannot be there together with those present.
+
+        An entry with `allows` says that its label means the absence of all others but those listed.
+        """
+        return [
+            label
+            for label in labels
+            if "allows" in self.labels.get(label, {})
+            and any(p != label and p not in self.labels[label]["allows"] for p in present)
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """For model.json: a model travels with the prompts it was chosen by."""

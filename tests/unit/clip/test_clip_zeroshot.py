@@ -66,6 +66,15 @@ def test_labels_are_found_in_a_free_text_as_whole_words() -> None:
     assert templates.labels_in("massive change", labels) == []
 
 
+def test_a_finding_contradicts_no_finding_and_a_device_does_not() -> None:
+    templates = load_templates("radiograph")
+    labels = ("No Finding", "Edema", "Support Devices")
+    assert templates.contradicted_by(["Edema"], labels) == ["No Finding"]
+    assert templates.contradicted_by(["Support Devices"], labels) == []
+    assert templates.contradicted_by(["No Finding"], labels) == []
+    assert templates.contradicted_by(["Support Devices", "Edema"], labels) == ["No Finding"]
+
+
 def test_a_file_of_ones_own(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('neutral = ["n"]\npositive = ["yes {}"]\nnegative = ["not {}"]\n')

@@ -8,6 +8,7 @@ import pytest
 
 from cxrtool.editing.panels import difference_colours, panels
 from cxrtool.editing.record import (
+    Asked,
     Teacher,
     accepted,
     edits_table,
@@ -23,35 +24,58 @@ TEACHER = Teacher(
 )
 
 
+def _asked(targets: list[str], sign: str = "+", contradicted: tuple[str, ...] = ()) -> Asked:
+    return Asked("latent", "c", sign, tuple(targets), contradicted)
+
+
 def test_without_a_teacher_no_label_is_claimed() -> None:
-    assert set(label_cells(LABELS, START, ["B"], None).ravel()) == {""}
-    assert set(label_cells(LABELS, START, [], TEACHER).ravel()) == {""}
+    assert set(label_cells(LABELS, START, _asked(["B"]), None).ravel()) == {""}
+    assert set(label_cells(LABELS, START, _asked([]), TEACHER).ravel()) == {""}
+
+
+def _accept(teacher: Teacher, asked: Asked) -> list[bool]:
+    found = accepted(teacher, asked)
+    assert found is not None
+    return [bool(yes) for yes in found]
+
+
+def test_what_contradicts_a_finding_is_taken_back_where_it_was_found() -> None:
+    found = label_cells(LABELS, START, _asked(["C"], contradicted=("A",)), TEACHER)
+    assert found.tolist() == [["0", "0", "1"], ["0", "0", "0"]]
+    start = np.array([["1", "0", ""], ["1", "0", "-1"]], dtype=object)
+    found = label_cells(LABELS, start, _asked(["C"], contradicted=("A",)), TEACHER)
+    assert found[:, 0].tolist() == ["0", "1"]
+
+
+def test_nobody_accepts_without_teacher_or_target() -> None:
+    assert accepted(None, _asked(["C"])) is None
+    assert accepted(TEACHER, _asked([])) is None
 
 
 def test_the_teacher_sets_the_target_labels_and_leaves_the_others() -> None:
-    found = label_cells(LABELS, START, ["C"], TEACHER)
+    found = label_cells(LABELS, START, _asked(["C"]), TEACHER)
     assert found.tolist() == [["1", "0", "1"], ["0", "0", "0"]]
 
 
 @pytest.mark.parametrize(
     ("targets", "sign", "wanted"),
     [
-        (["C"], 1, [True, False]),
-        (["B", "C"], 1, [True, False]),
-        (["B"], 1, [True, True]),
-        (["C"], -1, [False, True]),
-        (["B"], -1, [False, False]),
+        (["C"], "+", [True, False]),
+        (["B", "C"], "+", [True, False]),
+        (["B"], "+", [True, True]),
+        (["C"], "-", [False, True]),
+        (["B"], "-", [False, False]),
     ],
 )
 def test_acceptance_needs_every_target_as_asked(
-    targets: list[str], sign: int, wanted: list[bool]
+    targets: list[str], sign: str, wanted: list[bool]
 ) -> None:
-    assert accepted(TEACHER, targets, sign).tolist() == wanted
+    assert _accept(TEACHER, _asked(targets, sign)) == wanted
 
 
 def test_the_threshold_decides() -> None:
     strict = Teacher(TEACHER.labels, TEACHER.before, TEACHER.after, 0.95)
-    assert not accepted(strict, ["B"], 1).any()
+    assert not any(_accept(strict, _asked(["B"])))
 
 
 def test_start_labels_are_those_that_are_there() -> None:
@@ -60,10 +84,9 @@ def test_start_labels_are_those_that_are_there() -> None:
 
 def test_the_manifest_holds_start_claim_and_verdict() -> None:
     inherited = pd.DataFrame({"split": ["train", "val"]})
-    accept = accepted(TEACHER, ["C"], 1)
-    table = manifest_table(
-        ["x", "y"], inherited, LABELS, START, ["C"], TEACHER, accept, {"prompt": "c"}
-    )
+    asked = _asked(["C"])
+    accept = accepted(TEACHER, asked)
+    table = manifest_table(["x", "y"], inherited, LABELS, START, asked, TEACHER, accept)
     assert table["accepted"].tolist() == ["1", "0"]
     assert table["source"].tolist() == ["edited", "edited"]
     assert table["split"].tolist() == ["train", "val"]
@@ -73,9 +96,8 @@ def test_the_manifest_holds_start_claim_and_verdict() -> None:
 
 def test_edits_hold_measures_and_readings() -> None:
     measures = {"target_before": np.array([0.1, 0.2])}
-    table = edits_table(
-        ["x", "y"], ["p", "q"], "c", "+", measures, TEACHER, np.array([True, False])
-    )
+    accept = np.array([True, False])
+    table = edits_table(["x", "y"], ["p", "q"], _asked([]), measures, TEACHER, accept)
     assert table["target_before"].tolist() == ["0.100000", "0.200000"]
     assert table["C after"].tolist() == ["0.900000", "0.300000"]
     assert table["accepted"].tolist() == ["1", "0"]
