@@ -170,7 +170,7 @@ def _check_refs(table: pd.DataFrame, source: SourceTable, checker: Checker) -> N
         elif (".." in ref or ref[0] in "/\\~" or ref[1:2] == ":") and leaves_folder(ref):
             checker.reject(position, f"the path {ref!r} leaves the data folder", column=column)
     again = table["image_ref"].duplicated() & (table["image_ref"] != "")
-    for position in np.flatnonzero(again.to_numpy()):
+    for position in np.flatnonzero(again.to_numpy()).tolist():
         _, row = checker.where(refs.index(refs[position]))
         place = f"row {row}" if row is not None else "the source"
         checker.reject(
@@ -202,9 +202,9 @@ def rename_labels(source: SourceTable, mapping: Mapping[str, str]) -> SourceTabl
         raise InputError(f"a label may not be called {taken[0]!r}")
     covered = dict(zip(source.labels, source.covered, strict=True))
     columns: dict[str, np.ndarray] = {}
-    for new, old in parts.items():
-        value = source.table[old[0]].to_numpy(dtype=object)
-        for name in old[1:]:
+    for new, names in parts.items():
+        value = source.table[names[0]].to_numpy(dtype=object)
+        for name in names[1:]:
             value = stronger(value, source.table[name].to_numpy(dtype=object))
         columns[new] = value
     table = source.table.drop(columns=list(source.labels)).assign(**columns)

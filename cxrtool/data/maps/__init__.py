@@ -1,8 +1,8 @@
 """Name maps: data files that say which label of a source is which label of ours.
 
 In: a TOML file with a table ``[labels]``, old name = new name. Out: a dictionary, and `canonical`,
-the common spelling of a label. Several old names may go to one new name; their cells are then joined
-by 1 > -1 > 0 > blank, as reports are aggregated (Irvin et al. 2019).
+the common spelling of a label. Several old names may go to one new name; their cells are then
+joined by 1 > -1 > 0 > blank, as reports are aggregated (Irvin et al. 2019).
 """
 
 from __future__ import annotations
@@ -55,8 +55,7 @@ def load_map(name: str) -> dict[str, str]:
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", file=path) from None
     labels = table.get("labels")
-    good = isinstance(labels, dict) and all(isinstance(v, str) and v for v in labels.values())
-    if not good:
+    if not isinstance(labels, dict) or not all(isinstance(v, str) and v for v in labels.values()):
         raise InputError(
             "has no table [labels] of texts",
             file=path,
