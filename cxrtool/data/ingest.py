@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 JOURNAL = ".cache/prepare.jsonl"
 #: What worker processes import before their first image.
 PRELOAD = ("cxrtool.data.worker",)
-_CHUNK = 8
+#: Images a chunk: few, because at the end one worker waits for the other about that long.
+_CHUNK = 4
 #: Below this many images a pool costs more than it saves.
 _FEW = 48
 

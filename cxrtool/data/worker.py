@@ -6,6 +6,7 @@ In: a `Job` (the same for all images) and a chunk of (row, reference, name). Out
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -95,6 +96,11 @@ def convert(job: Job, items: Sequence[Item]) -> list[Done | Bad]:
     return results
 
 
+@functools.cache
+def _real(root: str) -> str:
+    return os.path.realpath(root)
+
+
 def _stay_inside(path: Path, opener: Opener) -> None:
     """Refuse a file that a link puts outside the folder of the source.
 
@@ -104,7 +110,7 @@ def _stay_inside(path: Path, opener: Opener) -> None:
     root = getattr(opener, "root", None)
     if root is None:
         return
-    real_root, real = os.path.realpath(root), os.path.realpath(path)
+    real_root, real = _real(os.fspath(root)), os.path.realpath(path)
     if os.path.commonpath((real_root, real)) != real_root:
         raise InputError(
             "the image lies outside the data folder",
