@@ -161,6 +161,22 @@ def test_the_map_of_a_public_format_is_applied_unless_refused(tmp_path):
     assert coarse.column("Pleural Other").tolist() == ["1"]
 
 
+def test_conversions_are_counted_and_said(source, tmp_path, capsys):
+    gray = drawing(0)
+    wide = gray.astype(np.uint16) * 257
+    Image.fromarray(wide).save(source / "images/0.png")
+    for i in (1, 2):
+        Image.fromarray(drawing(i)).convert("RGB").save(source / f"images/{i}.png")
+    Image.fromarray(drawing(3)[:12, :12]).save(source / "images/3.png")
+    data = prepare(source, tmp_path / "out")
+    assert (cache.pixels(data)[0] == fit_image(Image.fromarray(gray), 16)).all()
+    counted = {"16-bit gray": 1, "colour": 2, "enlarged": 1}
+    assert data.info.notes["conversions"] == counted
+    counts = json.loads((data.path / "result.json").read_text())["counts"]
+    assert {k: counts[k.replace(" ", "_")] for k in counted} == counted
+    assert "colour: 2 images" in capsys.readouterr().err
+
+
 def test_namespace_and_secret(source, tmp_path):
     key = tmp_path / "key"
     key.write_text("a secret of thirty-two characters")
