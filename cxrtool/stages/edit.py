@@ -59,10 +59,11 @@ class Config(SelectionOptions):
     against: Annotated[
         str,
         Option(
-            "Other end of the text direction: the neutral text, or the target negated.",
+            "Other end of the text direction: the neutral text, or the target negated (for a CLIP "
+            "that tells a negation apart; small ones hardly do).",
             choices=("neutral", "negation"),
         ),
-    ] = "negation"
+    ] = "neutral"
     steps: Annotated[int, Option("Optimization steps; 0 edits nothing.", min=0)] = 300
     lr: Annotated[float, Option("Peak learning rate in W+.", min=0)] = 0.1
     strength: Annotated[float, Option("Weight of the text.", min=0)] = 1.0

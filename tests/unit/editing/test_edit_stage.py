@@ -39,7 +39,8 @@ class _Clip(ToyEncoder):
 
     def embed_texts(self, texts: list[str]) -> Tensor:
         words = [text.lower().split() for text in texts]
-        index = [4 if "no" in w else 0 if "left" in w else 1 if "right" in w else 5 for w in words]
+        known = {"other": 3, "no": 4, "left": 0, "right": 1}
+        index = [next((known[k] for k in known if k in w), 5) for w in words]
         return torch.eye(6)[index]
 
     def cut(self, text: str) -> str:
@@ -201,7 +202,7 @@ def test_signs_go_apart_and_no_steps_change_nothing(runs: dict[str, Path], tmp_p
         {"features": "pixels"},
         {"truncation": 0.1},
         {"condition": ("Left",)},
-        {"against": "neutral", "target": "right"},
+        {"against": "negation", "target": "right"},
         {"seed": 5},
         {"steps": 24},
     ],
