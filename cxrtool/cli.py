@@ -7,6 +7,7 @@ common (``-o``, ``--config``, ``--on-change``, ``--dry-run``, ``--json``, ``--ve
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import importlib.util
@@ -15,7 +16,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal, NoReturn
@@ -164,13 +165,26 @@ def _command(stage: Any) -> Callable[..., None]:
     def call(**values: Any) -> None:
         common = {name: values.pop(name) for name in COMMON}
         flags = {name: None if value == [] else value for name, value in values.items()}
-        perform(stage, flags, common)
+        with _noticing_a_closed_pipe():
+            perform(stage, flags, common)
 
     parameters = configs.typer_parameters(stage.Config) + _common_parameters()
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {p.name: p.annotation for p in parameters}
     call.__doc__ = inspect.cleandoc(stage.Config.__doc__ or stage.__doc__ or "")
     return call
+
+
+class _ReaderGoneError(Exception):
+    """Stands for BrokenPipeError, which Typer would turn into exit code 1."""
+
+
+@contextlib.contextmanager
+def _noticing_a_closed_pipe() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise _ReaderGoneError from None
 
 
 def perform(stage: Any, flags: dict[str, Any], common: dict[str, Any]) -> None:
@@ -249,6 +263,13 @@ def _status(
     set_level(quiet, verbose, debug)
     known = stages()
     found = [status.inspect(folder, known) for folder in folders]
+    with _noticing_a_closed_pipe():
+        _show_status(found, as_json)
+
+
+def _show_status(found: list[dict[str, Any]], as_json: bool) -> None:
+    from cxrtool.stages import status
+
     if as_json:
         for entry in found:
             console.out(files.canonical_json(entry))
@@ -318,7 +339,7 @@ def main(argv: list[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         console.error("interrupted", "run the same command again to go on")
         return INTERRUPTED
-    except BrokenPipeError:
+    except (BrokenPipeError, _ReaderGoneError):
         # Nobody reads any more; keep the interpreter's last flush from complaining.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE

@@ -208,9 +208,10 @@ def _build(
         require_columns(frame, options.label_columns, path)
         labels = options.label_columns or label_columns(frame, skip=set(named.values()))
         values = {name: frame[name] for name in labels}
-        if not labels:
+        # Without labels but with reports: extract-reports will find the labels.
+        if not labels and not {"report", "findings", "impression"} & named.keys():
             raise InputError(
-                "no column of labels (nothing but 1, 0, -1 and blanks)",
+                "no column of labels (nothing but 1, 0, -1 and blanks) and none of reports",
                 file=path,
                 hint="name them: --label-columns A,B, or --column class=NAME",
             )

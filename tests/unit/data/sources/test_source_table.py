@@ -179,3 +179,10 @@ def test_the_real_sets(shared_data: Path, read: Read) -> None:
     for result in (kermany, nih, brain, covid):
         assert result.opener is not None
         assert all(result.opener(ref) for ref in result.table["image_ref"].iloc[::200])
+
+
+def test_reports_without_labels_will_do(tmp_path: Path, read: Read) -> None:
+    path = write_text(tmp_path / "a.csv", "path,study_id,report\na.png,1,No effusion.\n")
+    table = read("table", path)
+    assert table.labels == ()
+    assert list(table.table["report"]) == ["No effusion."]
