@@ -38,8 +38,11 @@ class Choices:
         path_weight: Path length weight; 0 leaves the term out.
         path_interval: Steps between path length terms.
         style_mixing: Probability of style mixing.
-        label_weight: Weight of the auxiliary label loss in both networks.
+        label_weight: Weight of the auxiliary label loss of the generator.
+        d_label_weight: The same of the discriminator, on real images.
         augment: Policies of DiffAugment.
+        augment_p: Probability of each of them; None lets it follow the discriminator.
+        augment_nimg: Images in which that probability can move from 0 to 1.
         mirror: Flip reals left to right at random.
         ema_nimg: Half-life of the weight average, images.
         seed: Of everything.
@@ -58,7 +61,10 @@ class Choices:
     path_interval: int = 4
     style_mixing: float = 0.9
     label_weight: float = 1.0
+    d_label_weight: float = 1.0
     augment: tuple[str, ...] = ()
+    augment_p: float | None = None
+    augment_nimg: float = 100_000.0
     mirror: bool = False
     ema_nimg: float = 10_000.0
     seed: int = 0

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from cxrtool.gans import losses
-from cxrtool.gans.augment import diff_augment, mirror
+from cxrtool.gans.augment import Controller, diff_augment, mirror
 from cxrtool.gans.choices import Choices
 from cxrtool.gans.feed import Feed
 from cxrtool.gans.stylegan2.discriminator import Discriminator, Verdict
@@ -61,6 +61,7 @@ class Trainer:
         self.d_opt = self._adam(
             self.discriminator, choices.r1_interval if choices.r1_gamma else None
         )
+        self.controller = Controller(choices.augment_nimg, self.device)
         self.means = Means(self.device)
         self.nimg = 0
 
@@ -102,6 +103,7 @@ class Trainer:
             "g_opt": self.g_opt.state_dict(),
             "d_opt": self.d_opt.state_dict(),
             "path_mean": self.path_mean,
+            "controller": self.controller.state_dict(),
             "means": self.means.state_dict(),
             "nimg": self.nimg,
         }
@@ -122,6 +124,7 @@ class Trainer:
         self.g_opt.load_state_dict(state["g_opt"])
         self.d_opt.load_state_dict(state["d_opt"])
         self.path_mean = state["path_mean"].to(self.device)
+        self.controller.load_state_dict(state["controller"])
         self.means.load_state_dict(state["means"])
         self.nimg = int(state["nimg"])
 
@@ -150,8 +153,12 @@ class Trainer:
         return mirror(x, self._rng("mirror")) if self.choices.mirror else x, y, known
 
     def _judge(self, x: Tensor, y: Tensor, known: Tensor, rng: torch.Generator) -> Verdict:
-        verdict: Verdict = self.discriminator(diff_augment(x, self.choices.augment, rng), y, known)
+        verdict: Verdict = self.discriminator(self._augment(x, rng), y, known)
         return verdict
+
+    def _augment(self, x: Tensor, rng: torch.Generator) -> Tensor:
+        p = self.choices.augment_p
+        return diff_augment(x, self.choices.augment, rng, self.controller.p if p is None else p)
 
     def _generator_step(self) -> None:
         rng = self._rng("G")
@@ -195,18 +202,21 @@ class Trainer:
         total = loss
         if self.choices.arch.labels:
             label_loss = losses.label_loss(both.labels[:n], y, known)
-            total = total + self.choices.label_weight * label_loss
+            total = total + self.choices.d_label_weight * label_loss
             self.means.add("d_label_loss", label_loss)
         self._update(self.d_opt, self.discriminator, total, "d_grad_norm")
         self.means.add("d_loss", loss)
         self.means.add("r_t", score_real.sign())
+        if self.choices.augment and self.choices.augment_p is None:
+            self.controller.update(score_real)
+            self.means.add("augment_p", self.controller.p)
         self.means.add("score_real", score_real)
         self.means.add("score_fake", score_fake)
 
     def _r1_step(self, real: tuple[Tensor, Tensor, Tensor]) -> None:
         x, y, known = real
         # At the images that the discriminator sees: augmented, the augmentation itself held fixed.
-        x = diff_augment(x, self.choices.augment, self._rng("R1")).requires_grad_(True)
+        x = self._augment(x, self._rng("R1")).requires_grad_(True)
         score = self.discriminator(x, y, known).score
         penalty = losses.gradient_penalty(score, x).mean()
         weight = self.choices.r1_gamma / 2 * self.choices.r1_interval

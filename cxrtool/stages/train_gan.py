@@ -72,6 +72,14 @@ class Config(SelectionOptions, PolicyOptions):
         str | None,
         Option("DiffAugment: none, or of color,translation,cutout. Default: all three."),
     ] = None
+    augment_p: Annotated[
+        float | None,
+        Option(
+            "Probability of each augmentation. Default: as the discriminator needs it.",
+            min=0,
+            max=1,
+        ),
+    ] = None
     mirror: Annotated[
         bool, Option("Flip real images left to right at random (the heart has a side).")
     ] = False
@@ -224,6 +232,7 @@ def prepare(config: Config) -> Task:
         lr=config.lr,
         gamma=config.gamma,
         augment=config.augment,
+        augment_p=config.augment_p,
         mirror=config.mirror,
         style_mixing=config.style_mixing,
         label_weight=config.label_weight,
@@ -245,7 +254,9 @@ def explain(task: Task) -> None:
     console.say(
         f"{len(task.rows):,} images at {arch.size} px, {arch.labels} labels, preset "
         f"{choices.preset}, batch {choices.batch}, lr {choices.lr:g}, gamma {choices.r1_gamma:g}, "
-        f"augment {','.join(choices.augment) or 'none'}, {choices.total_nimg / 1000:g} kimg"
+        f"augment {','.join(choices.augment) or 'none'}"
+        f"{'' if choices.augment_p is None else f' (p {choices.augment_p:g})'}, "
+        f"{choices.total_nimg / 1000:g} kimg"
     )
 
 

@@ -67,6 +67,7 @@ def micro_choices(**changes: object) -> Choices:
         "r1_interval": 2,
         "path_interval": 2,
         "augment": ("color", "translation", "cutout"),
+        "augment_p": 0.5,
     }
     return Choices(**{**values, **changes})  # type: ignore[arg-type]
 

@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from cxrtool.errors import UsageError
-from cxrtool.gans.augment import POLICIES, diff_augment, mirror, parse_policies
+from cxrtool.gans.augment import (
+    POLICIES,
+    Controller,
+    diff_augment,
+    mirror,
+    parse_policies,
+)
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -33,6 +39,45 @@ def test_each_image_has_its_own_draw(policy: str) -> None:
 def test_nothing_is_nothing() -> None:
     x = torch.randn(2, 1, 8, 8)
     assert torch.equal(diff_augment(x, (), rng()), x)
+    assert torch.equal(diff_augment(x, POLICIES, rng(), 0.0), x)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_p_is_the_share_of_images_touched(policy: str) -> None:
+    x = torch.randn(1, 1, 16, 16).expand(4000, 1, 16, 16)
+    out = diff_augment(x, (policy,), rng(), torch.tensor(0.3))
+    touched = (out != x).flatten(1).any(dim=1).float().mean()
+    never = 1 / 25 if policy == "translation" else 0  # a shift by nothing
+    assert float(touched) == pytest.approx(0.3 * (1 - never), abs=0.03)
+
+
+def test_controller_follows_a_scripted_sequence_of_signs() -> None:
+    control = Controller(images=160, target=0.6, most=0.8)
+    sure, unsure = torch.ones(4), torch.tensor([1.0, 1.0, -1.0, -1.0])
+    found = []
+    for scores in (sure, unsure, sure, sure):
+        for _ in range(4):
+            control.update(scores)
+        found.append(float(control.p))
+    # 4 batches of 4 images are a tenth of 160; p never falls below 0.
+    assert found == pytest.approx([0.1, 0.0, 0.1, 0.2])
+    for _ in range(3):
+        control.update(sure)
+    assert float(control.p) == pytest.approx(0.2)  # only every fourth batch
+    for _ in range(100):
+        control.update(sure)
+    assert float(control.p) == pytest.approx(0.8)
+
+
+def test_controller_goes_on_from_its_state() -> None:
+    one, two = Controller(images=100), Controller(images=100)
+    for _ in range(6):
+        one.update(torch.ones(8))
+    two.load_state_dict(one.state_dict())
+    for control in (one, two):
+        for _ in range(2):
+            control.update(torch.ones(8))
+    assert float(one.p) == float(two.p) > 0.5
 
 
 def test_color_keeps_the_image_in_the_mean() -> None:

@@ -102,7 +102,9 @@ def test_adam_is_corrected_for_lazy_steps(feed: Feed) -> None:
         {"path_weight": 0.0},
         {"style_mixing": 0.0},
         {"label_weight": 0.0},
+        {"d_label_weight": 0.0},
         {"augment": ()},
+        {"augment_p": 1.0},
         {"mirror": True},
         {"ema_nimg": 0.1},
         {"seed": 1},
@@ -217,6 +219,22 @@ def test_checkpoint_of_another_architecture_is_refused(feed: Feed, tmp_path: Pat
     other = Trainer(micro_choices(arch=micro(channel_max=4)), feed)
     with pytest.raises(InputError, match=r"another architecture \(channel_max differ\)"):
         train(other, run, pictures)
+
+
+def test_augmentation_follows_the_discriminator(feed: Feed) -> None:
+    trainer = Trainer(micro_choices(augment_p=None, augment_nimg=320.0), feed)
+    for _ in range(8):
+        trainer.step()
+    rose = float(trainer.controller.p)
+    assert rose in (0.0, pytest.approx(0.1), pytest.approx(0.2))
+    with torch.no_grad():  # a discriminator that takes everything for real
+        trainer.discriminator.out.bias.fill_(50.0)
+    for _ in range(8):
+        trainer.step()
+    assert float(trainer.controller.p) == pytest.approx(rose + 0.2)
+    again = Trainer(trainer.choices, feed)
+    again.load_state_dict(trainer.state_dict())
+    assert_same(again.state_dict(), trainer.state_dict())
 
 
 @pytest.mark.slow
