@@ -18,7 +18,7 @@ started=$SECONDS
 say() { printf '\n\033[1m%s\033[0m\n' "$*" >&2; }
 
 say "1  simulated radiographs with reports, as a dataset directory"
-cxr prepare --format phantom --n 1600 --size 32 -o raw
+cxr prepare --format phantom --n 1000 --size 32 -o raw
 
 say "2  labels from the reports"
 cxr extract-reports raw -o data

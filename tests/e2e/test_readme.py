@@ -36,7 +36,7 @@ arch = "small_cnn"
 steps = 6
 batch = 16
 [evaluate.classifiers]
-bootstrap = 50
+bootstrap = 100
 [evaluate.images]
 splits = 2
 subsets = 5
