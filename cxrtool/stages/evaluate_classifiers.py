@@ -79,11 +79,13 @@ def run(config: Config, run: Run) -> dict[str, Any]:
 
     device = setup(config.device, config.threads)
     data = load_dataset(run.input("data").path)
-    networks = load_networks(run, data)
+    networks = load_networks(run)
     names = [str(ref.path) for ref in run.inputs("runs")]
     described = [network.description for network in networks]
     rows = rows_to_score(config, data, names, described)
-    refuse_seen_rows(run, data, rows, config.split)
+    refuse_seen_rows(run, data, rows, config.split)  # a leak at another size is a leak first
+    for name, description in zip(names, described):
+        joining.refuse_other_pixels(name, description, data)
 
     # What the page says of a run names its number and arm: folder names stay out of it.
     shown = [f"run {k} ({d['recipe']['arm']})" for k, d in enumerate(described, start=1)]
@@ -123,18 +125,15 @@ def run(config: Config, run: Run) -> dict[str, Any]:
 # --- inputs ---------------------------------------------------------------------------------------
 
 
-def load_networks(run: Run, data: Dataset) -> list[ClassifierNet]:
-    """The stored networks, refused where the images are not made as those they know."""
+def load_networks(run: Run) -> list[ClassifierNet]:
+    """The stored networks."""
     from cxrtool import classifiers
-    from cxrtool.evaluation.joining import refuse_other_pixels
     from cxrtool.runs import require_complete
 
     networks = []
     for ref in run.inputs("runs"):
         require_complete(ref.path, stages=("train-cls",))
-        network = classifiers.load(ref.path)
-        refuse_other_pixels(str(ref.path), network.description, data)
-        networks.append(network)
+        networks.append(classifiers.load(ref.path))
     return networks
 
 
