@@ -60,6 +60,7 @@ complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l batch -r -d 'Image
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l lr -r -d 'Learning rate. Default: by preset.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l gamma -r -d 'R1 weight. Default: 0.0002 x size^2 / batch.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l augment -r -d 'DiffAugment: none, or of color,translation,cutout. Default: all three.'
+complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l augment-p -r -d 'Probability of each augmentation. Default: as the discriminator needs it.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l mirror -l no-mirror -d 'Flip real images left to right at random (the heart has a side).'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l style-mixing -r -d 'Probability of style mixing. (default 0.9)'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l label-weight -r -d 'Weight of the auxiliary label loss. (default 1)'
