@@ -10,7 +10,8 @@ data="$(cd "$1" && pwd)"
 mkdir -p "$2"
 cd "$2"
 shift 2
-kimg="${KIMG:-8}"
+kimg="${KIMG:-40}"
+threads="${THREADS:-2}"
 steps="${STEPS:-400}"
 
 reports() {
@@ -26,14 +27,14 @@ chain() {
   local name="$1" targets="$2" share="$3"
   shift 3
   cxr prepare "$@" --size 64 -o "$name"
-  cxr train-gan "$name" --size 64 --preset tiny --kimg "$kimg" -o "$name-gan"
+  cxr train-gan "$name" --size 64 --preset tiny --kimg "$kimg" --threads "$threads" -o "$name-gan"
   cxr synthesize "$name" --gan "$name-gan" --target-frac "$share" --classes "$targets" -o "$name-synth"
   local arm
   for arm in none duplicate gan; do
     if [ "$arm" = none ]; then
-      cxr train-cls "$name" --arch small_cnn --steps "$steps" --arm none -o "$name-cls-none"
+      cxr train-cls "$name" --arch small_cnn --steps "$steps" --threads "$threads" --arm none -o "$name-cls-none"
     else
-      cxr train-cls "$name" "$name-synth" --arch small_cnn --steps "$steps" --arm "$arm" -o "$name-cls-$arm"
+      cxr train-cls "$name" "$name-synth" --arch small_cnn --steps "$steps" --threads "$threads" --arm "$arm" -o "$name-cls-$arm"
     fi
   done
   cxr evaluate images "$name-synth" --real "$name" --features "$name-cls-none" -o "$name-images"

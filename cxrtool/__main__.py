@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import gc
+
+#: New objects between looks for garbage. Imports make very many objects and hardly any garbage.
+_GC_THRESHOLD = 200_000
+
 
 def main() -> None:
     """Entry point of the ``cxr`` script."""
+    gc.set_threshold(_GC_THRESHOLD)
     from cxrtool.cli import run
 
-    run()
+    try:
+        run()
+    finally:
+        gc.freeze()  # what is left goes with the process; no last look at all of it
 
 
 if __name__ == "__main__":

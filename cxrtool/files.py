@@ -81,6 +81,23 @@ def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
         temporary.write_bytes(data)
 
 
+def write_once(path: Path, data: bytes) -> None:
+    """Write a file that nobody believes before its hash is recorded elsewhere.
+
+    Not atomic, which for very many small files would cost as much as making them; but a write that
+    fails leaves nothing behind.
+    """
+    try:
+        try:
+            path.write_bytes(data)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
     write_bytes(path, text.encode("utf-8"))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 JOURNAL = ".cache/prepare.jsonl"
 #: What worker processes import before their first image.
-PRELOAD = ("cxrtool.data.worker",)
+PRELOAD = ("cxrtool.data.worker", "threadpoolctl")
 #: Images a chunk: few, because at the end one worker waits for the other about that long.
 _CHUNK = 4
 #: Below this many images a pool costs more than it saves.

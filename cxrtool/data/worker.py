@@ -82,7 +82,8 @@ def convert(job: Job, items: Sequence[Item]) -> list[Done | Bad]:
             results.append(Bad(item.row, error.reason, file, error.hint))
             continue
         data = images.encode_png(made.pixels)
-        files.write_bytes(Path(job.out, item.name), data, durable=False)
+        # Until the journal vouches for its hash, no file of an unfinished data set is believed.
+        files.write_once(Path(job.out, item.name), data)
         results.append(
             Done(
                 item.row,

@@ -60,7 +60,7 @@ class Choices:
     path_weight: float = 2.0
     path_interval: int = 4
     style_mixing: float = 0.9
-    label_weight: float = 1.0
+    label_weight: float = 0.1
     d_label_weight: float = 1.0
     augment: tuple[str, ...] = ()
     augment_p: float | None = None
@@ -158,6 +158,8 @@ def choose(
     kimg: float | None = None,
     lr: float | None = None,
     gamma: float | None = None,
+    style_mixing: float | None = None,
+    label_weight: float | None = None,
     augment: str | None = None,
     snapshot_kimg: float | None = None,
     tick_kimg: float = 1.0,
@@ -175,8 +177,11 @@ def choose(
         kimg: Thousand images to see in all.
         lr: Learning rate.
         gamma: R1 weight; by default 0.0002 size^2 / batch (Karras et al. 2020, arXiv 2006.06676).
+        style_mixing: Probability of style mixing.
+        label_weight: Weight of the generator's auxiliary label loss.
         augment: Policies; by default all of DiffAugment.
-        snapshot_kimg: Thousand images between checkpoints.
+        snapshot_kimg: Thousand images between checkpoints; by default an eighth of all, at least
+            1 and at most what the preset says.
         tick_kimg: Thousand images between lines of metrics.
         **rest: Further fields of `Choices`.
 
@@ -191,17 +196,22 @@ def choose(
     names = ("z_dim", "w_dim", "mapping_layers", "channel_base", "channel_max")
     sizes = {name: table[name] for name in names}
     arch = Architecture(size=size, labels=labels, group=GROUP, **sizes)
+    total = table["kimg"] if kimg is None else kimg
+    if snapshot_kimg is None:
+        snapshot_kimg = min(table["snapshot_kimg"], max(1.0, total / 8))
     return Choices(
         preset=preset,
         arch=arch,
         batch=batch,
-        total_nimg=total_nimg(table["kimg"] if kimg is None else kimg, batch),
+        total_nimg=total_nimg(total, batch),
         lr=table["lr"] if lr is None else lr,
         r1_gamma=0.0002 * size**2 / batch if gamma is None else gamma,
         path_weight=2.0 if size >= table["path_length_px"] else 0.0,
         augment=parse_policies("color,translation,cutout" if augment is None else augment),
         ema_nimg=10_000.0 * batch / 32,
-        snapshot_nimg=1000 * (table["snapshot_kimg"] if snapshot_kimg is None else snapshot_kimg),
+        style_mixing=table["style_mixing"] if style_mixing is None else style_mixing,
+        label_weight=table["label_weight"] if label_weight is None else label_weight,
+        snapshot_nimg=1000 * snapshot_kimg,
         tick_nimg=1000 * tick_kimg,
         **rest,
     )

@@ -12,6 +12,7 @@ import importlib.metadata
 import os
 import platform
 import sys
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from cxrtool import config as configs
 from cxrtool.errors import InputError, OutputMismatchError, UsageError
 from cxrtool.files import canonical_json, sha256_bytes, sha256_file
 from cxrtool.fingerprints import InputRef
+from cxrtool.runs import reads
 from cxrtool.runs.identity import Stage, differing_keys, identity, recorded_identity
 from cxrtool.runs.lock import HOLDER, hold
 from cxrtool.runs.records import (
@@ -93,18 +95,20 @@ def execute(
     for role, path in paths:
         if str(path) != "-" and path.absolute() == out.absolute():
             raise UsageError(f"the output folder {out} is also the input {role!r}")
+    if not dry_run and not (out / RUN).exists():
+        _warm(stage, config)
     inputs = [fingerprints.fingerprint_input(r, p, cache, verify=verify) for r, p in paths]
     try:
         wanted = identity(stage, config, inputs)
         fingerprint = sha256_bytes(canonical_json(wanted).encode())
-        state = _state_of(out, wanted, fingerprint, on_change=on_change, verify=verify)
+        state = _state_of(out, inputs, wanted, fingerprint, on_change=on_change, verify=verify)
         if dry_run:
             return Outcome(out, "dry-run", _dry_plan(stage, config, out, state, fingerprint))
         if state == "complete":
             return _up_to_date(out)
         with hold(out):
             # Another process may have worked here between the first look and the lock.
-            state = _state_of(out, wanted, fingerprint, on_change=on_change, verify=verify)
+            state = _state_of(out, inputs, wanted, fingerprint, on_change=on_change, verify=verify)
             if state == "complete":
                 return _up_to_date(out)
             if state == "other":
@@ -118,13 +122,26 @@ def execute(
             fingerprints.release(ref)
 
 
+def _warm(stage: Stage, config: Any) -> None:
+    """Let a stage load its libraries while its inputs are hashed, which needs no interpreter."""
+    warm = getattr(stage, "warm", None)
+    if warm is not None:
+        threading.Thread(target=warm, args=(config,), daemon=True).start()
+
+
 def _up_to_date(out: Path) -> Outcome:
     result = fingerprints.read_json(out / RESULT)
     return Outcome(out, "up-to-date", result, list(result.get("gates", [])))
 
 
 def _state_of(
-    out: Path, wanted: dict[str, Any], fingerprint: str, *, on_change: str, verify: bool
+    out: Path,
+    inputs: list[InputRef],
+    wanted: dict[str, Any],
+    fingerprint: str,
+    *,
+    on_change: str,
+    verify: bool,
 ) -> str:
     """``new``, ``incomplete``, ``complete``, or ``other`` where a rebuild was asked for."""
     if not (out / RUN).exists():
@@ -136,14 +153,16 @@ def _state_of(
         return "new"
     record = fingerprints.read_json(out / RUN)
     if record.get("fingerprint") == fingerprint:
-        if not (out / RESULT).exists():
+        problem = reads.changed(out, inputs, verify=verify)
+        complete = (out / RESULT).exists()
+        if problem is None and not complete:
             return "incomplete"
-        problem = fingerprints.changed_output(
-            out, fingerprints.read_json(out / RESULT), verify=verify
-        )
+        if problem is None:
+            result = fingerprints.read_json(out / RESULT)
+            problem = fingerprints.changed_output(out, result, verify=verify)
         if problem is None:
             return "complete"
-        reasons = [f"{problem} since the run ended"]
+        reasons = [f"{problem} since the run {'ended' if complete else 'began'}"]
     else:
         reasons = differing_keys(recorded_identity(record), wanted)
     if on_change == "rebuild":

@@ -6,7 +6,7 @@ import contextlib
 import json
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from cxrtool import console, files
 from cxrtool.errors import InterruptedRunError
 from cxrtool.fingerprints import InputRef
+from cxrtool.runs import reads
 from cxrtool.runs.records import METRICS, PROGRESS, read_metrics
 
 
@@ -71,6 +72,10 @@ class Run:
     def inputs(self, role: str) -> list[InputRef]:
         """All inputs of this role, in the order given."""
         return [ref for ref in self._inputs if ref.role == role]
+
+    def reads(self, role: str, paths: Iterable[Path]) -> None:
+        """Note files that an input only names: the run is not up to date when they change."""
+        reads.record(self.dir, self.input(role), paths)
 
     def path(self, *parts: str) -> Path:
         """A path inside the folder; its parent folders are made."""

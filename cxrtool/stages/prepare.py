@@ -173,17 +173,23 @@ class Config:
         return {key.strip(): name.strip() for key, _, name in pairs}
 
 
-def run(config: Config, run: Run) -> dict[str, Any]:
-    """Prepare a data set; returns the summary."""
+def warm(config: Config) -> None:
+    """Load what `run` needs; the pool of workers first, because it does so on another core."""
     from cxrtool.data import ingest, pool
 
     if not config.labels_only and config.workers != 1:
         pool.warm(ingest.PRELOAD)
-    from cxrtool.data import assemble, splits, summary
+    import pandas  # noqa: F401
+
+
+def run(config: Config, run: Run) -> dict[str, Any]:
+    """Prepare a data set; returns the summary."""
+    from cxrtool.data import assemble, ingest, splits, summary
     from cxrtool.data.manifest import DatasetWriter
 
     secret = _secret(config)
     source, checker = _read_source(config, secret)
+    _note_files(config, run, source, checker)
     source, notes = _with_reports(config, run, source)
     source = _with_namespace(config, source, secret)
 
@@ -276,6 +282,18 @@ def _read_source(config: Config, secret: bytes | None) -> tuple[SourceTable, Che
             )
         source = rename_labels(source, names)
     return source, checker
+
+
+def _note_files(config: Config, run: Run, source: SourceTable, checker: Checker) -> None:
+    """Files that a table only names belong to what the data set was made from."""
+    if config.source is None or not config.source.is_file():
+        return  # a folder is an input as a whole
+    paths = list(source.beside)
+    root = getattr(source.opener, "root", None)
+    if root is not None and config.images is None:
+        refs = source.table["image_ref"].tolist()
+        paths += [root / refs[row] for row in checker.good]
+    run.reads("source", paths)
 
 
 def _options(config: Config, secret: bytes | None) -> SourceOptions:

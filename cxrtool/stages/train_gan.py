@@ -83,12 +83,21 @@ class Config(SelectionOptions, PolicyOptions):
     mirror: Annotated[
         bool, Option("Flip real images left to right at random (the heart has a side).")
     ] = False
-    style_mixing: Annotated[float, Option("Probability of style mixing.", min=0, max=1)] = 0.9
-    label_weight: Annotated[float, Option("Weight of the auxiliary label loss.", min=0)] = 1.0
+    style_mixing: Annotated[
+        float | None, Option("Probability of style mixing. Default: by preset.", min=0, max=1)
+    ] = None
+    label_weight: Annotated[
+        float | None,
+        Option("Weight of the generator's auxiliary label loss. Default: by preset.", min=0),
+    ] = None
     seed: Annotated[int, Option("Seed of weights, order and noise.", min=0)] = 0
     snapshot_kimg: Annotated[
         float | None,
-        Option("Thousand images between checkpoints. Default: by preset.", min=0.001, result=False),
+        Option(
+            "Thousand images between checkpoints. Default: an eighth, at most by preset.",
+            min=0.001,
+            result=False,
+        ),
     ] = None
     tick_kimg: Annotated[
         float, Option("Thousand images between lines of metrics.", min=0.001, result=False)

@@ -424,6 +424,43 @@ def test_files_that_options_name_count_by_content(source, tmp_path, option):
         runs.execute(stage, config, first.path)
 
 
+def test_images_that_a_table_names_belong_to_its_content(source, tmp_path):
+    first = prepare(source / "labels.csv", tmp_path / "out")
+    moved = shutil.move(source, tmp_path / "elsewhere")
+
+    def again(**options):
+        config = stage.Config(source=moved / "labels.csv", format="table", size=16, workers=1)
+        return runs.execute(stage, config, first.path, **options)
+
+    assert again().state == "up-to-date"
+    image = moved / "images" / "5.png"
+    image.touch()
+    assert again().state == "up-to-date"  # another time, the same bytes
+    content = image.read_bytes()
+    Image.fromarray(255 - np.asarray(Image.open(image))).save(image)
+    with pytest.raises(OutputMismatchError, match=r"5\.png, which it read, was changed"):
+        again()
+    image.unlink()
+    with pytest.raises(OutputMismatchError, match=r"5\.png, which it read, is missing"):
+        again()
+    image.write_bytes(content)
+    assert again().state == "up-to-date"
+    (moved / "other.txt").write_text("not named by the table")
+    assert again(verify=True).state == "up-to-date"
+
+
+def test_an_image_that_was_missing_is_noticed_when_it_comes(source, tmp_path):
+    late = (source / "images" / "5.png").rename(tmp_path / "late.png")
+    first = prepare(source / "labels.csv", tmp_path / "out", skip_bad=True)
+    late.rename(source / "images" / "5.png")
+    config = stage.Config(
+        source=source / "labels.csv", format="table", size=16, workers=1, skip_bad=True
+    )
+    with pytest.raises(OutputMismatchError, match=r"5\.png, which was missing, is there now"):
+        runs.execute(stage, config, first.path)
+    assert runs.execute(stage, config, first.path, on_change="rebuild").state == "done"
+
+
 def test_dry_run_counts_and_writes_nothing(source, tmp_path):
     config = stage.Config(source=source, format="table", size=16)
     plan = runs.execute(stage, config, tmp_path / "out", dry_run=True).result["plan"]

@@ -12,18 +12,18 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from cxrtool.errors import UsageError
 
 if TYPE_CHECKING:
-    import pandas as pd  # not at run time: worker processes unpickle openers and need no tables
+    # Not at run time: options are checked, and openers unpickled, without either.
+    import numpy as np
+    import pandas as pd
 
 #: What an opener may return: a file to decode, the bytes of an encoded image, or gray pixels
 #: [H, W] (uint8, or uint16 over the full range 0..65535), dark = air.
-Opened = Path | bytes | np.ndarray
+Opened: TypeAlias = "Path | bytes | np.ndarray"
 
 #: Columns a reader may fill besides the labels. Absent columns count as blank.
 #:
@@ -127,6 +127,7 @@ class SourceTable:
         official_split: Whether ``split`` is the source's own and must not be changed.
         opener: Opens the images; None only with ``labels_only``.
         image_column: How the source's table calls the image column, for error messages.
+        beside: Further files that the reader found beside its table by itself.
         keep_refs: Keep ``image_ref`` in the manifest as ``origin`` (no, where file names identify
             people, as DICOM paths do).
         sidecars: File name -> table to be written beside the manifest (such as the geometry of
@@ -147,6 +148,7 @@ class SourceTable:
     official_split: bool = False
     opener: Opener | None
     image_column: str = "image"
+    beside: tuple[Path, ...] = ()
     keep_refs: bool = True
     sidecars: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     rejected: tuple[Rejected, ...] = ()

@@ -101,6 +101,7 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
         official_split=split_path is not None,
         opener=None if options.labels_only else FileOpener(root),
         image_column="dicom_id",
+        beside=(metadata,) if split_path is None else (metadata, split_path),
         rejected=tuple(sieve.rejected),
         notes={
             "labeler": label_path.name.split(".csv")[0].rsplit("-", 1)[-1],

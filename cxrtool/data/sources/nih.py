@@ -107,6 +107,7 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
         official_split=bool((split != "").any()),
         opener=None if options.labels_only else FileOpener(root),
         image_column="Image Index",
+        beside=tuple(path.parent / name for name, _ in _LISTS),
         rejected=tuple(sieve.rejected),
     )
 

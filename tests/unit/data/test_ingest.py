@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cxrtool import files
 from cxrtool.data import ingest as module
 from cxrtool.data.ingest import JOURNAL, image_name, ingest
 from cxrtool.data.worker import Bad, Job
@@ -118,14 +117,15 @@ def test_stop_signal_keeps_what_is_finished(work):
 
 def test_a_full_disk_keeps_finished_images_and_leaves_no_half_ones(work, monkeypatch):
     run, job, log = work
-    write = files.write_bytes
+    write = Path.write_bytes
 
-    def fill_up(path: Path, data: bytes, *, durable: bool = True) -> None:
+    def fill_up(path: Path, data: bytes) -> int:
         if path.name == "0000012.png":
+            write(path, data[:50])
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
-        write(path, data, durable=durable)
+        return write(path, data)
 
-    monkeypatch.setattr(files, "write_bytes", fill_up)
+    monkeypatch.setattr(Path, "write_bytes", fill_up)
     with pytest.raises(OSError, match="No space left"):
         ingest(run, job, REFS, workers=1, on_bad=refuse)
     assert not list(run.dir.rglob("*.tmp"))

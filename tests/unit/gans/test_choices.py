@@ -22,13 +22,22 @@ def test_presets_are_data() -> None:
 
 def test_defaults_follow_size() -> None:
     chosen = choose(size=32, preset="tiny", images=1000, labels=3, where="data")
-    assert chosen.batch == 32
-    assert chosen.r1_gamma == pytest.approx(0.0002 * 32**2 / 32)
+    assert chosen.batch == 16
+    assert chosen.r1_gamma == pytest.approx(0.0002 * 32**2 / 16)
     assert chosen.path_weight == 0  # off at 32 px
     assert chosen.augment == ("color", "translation", "cutout")
     assert chosen.total_nimg == 200_000
-    assert chosen.ema_nimg == 10_000
+    assert chosen.ema_nimg == 5_000
+    assert (chosen.style_mixing, chosen.label_weight) == (0.0, 0.1)
+    assert chosen.snapshot_nimg == 10_000
     assert choose(size=64, preset="small", images=99, labels=0, where="x").path_weight == 2
+
+
+def test_short_runs_have_checkpoints_too() -> None:
+    short = choose(size=32, preset="tiny", images=100, labels=1, where="x", kimg=16)
+    assert short.snapshot_nimg == 2_000
+    tiniest = choose(size=32, preset="tiny", images=100, labels=1, where="x", kimg=0.1)
+    assert tiniest.snapshot_nimg == 1_000
 
 
 def test_full_is_wider_from_512_px() -> None:
