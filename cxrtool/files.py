@@ -103,6 +103,13 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
+def umask() -> int:
+    """The permissions that new files of this process do not get."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
 def remove_temporaries(folder: Path) -> None:
     """Delete what writers that were killed left behind in ``folder`` and below."""
     for path in folder.rglob(f".*{TEMPORARY}"):

@@ -251,7 +251,8 @@ def refuse_overlap(
         raise GateError(
             f"leak: {found.images:,} of {found.of:,} {what} images were seen by {who} "
             f"({' and '.join(keys)})",
-            hint="train on the train split of the same preparation, or choose other test data",
+            hint="train on the train split of the same preparation, or choose other test data; "
+            "if these are other people with equal ids, prepare again with --namespace",
         )
     if found.note:
         console.say(f"{who}, {what} images: {found.note}")

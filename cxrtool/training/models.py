@@ -53,6 +53,7 @@ def save_model(run: Run, module: nn.Module | Mapping[str, Tensor], meta: Mapping
     }
     with run.atomic("model.safetensors") as path:
         save_file(tensors, path)
+        path.chmod(0o666 & ~umask())  # like any other file; safetensors keeps it to its owner
     weights = {
         "file": "model.safetensors",
         "sha256": sha256_file(run.path("model.safetensors")),

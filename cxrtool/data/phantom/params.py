@@ -15,27 +15,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from cxrtool.data.labels import CHEXPERT
+
 Side = Literal["left", "right"]
 View = Literal["PA", "AP", "LATERAL"]
 State = Literal["1", "0", "-1", ""]
 
-LABELS: tuple[str, ...] = (
-    "No Finding",
-    "Enlarged Cardiomediastinum",
-    "Cardiomegaly",
-    "Lung Opacity",
-    "Lung Lesion",
-    "Edema",
-    "Consolidation",
-    "Pneumonia",
-    "Atelectasis",
-    "Pneumothorax",
-    "Pleural Effusion",
-    "Pleural Other",
-    "Fracture",
-    "Support Devices",
-)
-"""CheXpert's 14 observations, in CheXpert's order (Irvin et al., AAAI 2019)."""
+LABELS = CHEXPERT
 
 
 @dataclass(frozen=True, kw_only=True)
