@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from cxrtool.errors import InputError
+from cxrtool.files import umask
 from cxrtool.runs import sha256_file
 
 if TYPE_CHECKING:
