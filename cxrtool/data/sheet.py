@@ -25,7 +25,8 @@ def contact_sheet(
     Args:
         images: uint8 [N, H, W] (gray) or [N, H, W, 3] (colour).
         columns: Images a row.
-        captions: One short text an image, drawn below it; cut to the width of the image.
+        captions: One short text an image, drawn below it; cut where the next one begins, or the row
+            ends.
         scale: Whole-number enlargement by repeating pixels, so that nothing is smoothed.
 
     Raises:
@@ -54,8 +55,11 @@ def contact_sheet(
             tile = tile.resize((width, height), Image.Resampling.NEAREST)
         sheet.paste(tile, (x, y))
         if captions is not None:
-            text = captions[index]
-            while text and draw.textlength(text, font=font) > width:
+            text, room = captions[index], width
+            after = index + 1
+            while text and after < count and after % columns and not captions[after]:
+                room, after = room + step_x, after + 1
+            while text and draw.textlength(text, font=font) > room:
                 text = text[:-1]
             ink = 220 if mode == "L" else (220, 220, 220)
             draw.text((x, y + height), text, fill=ink, font=font)

@@ -70,7 +70,7 @@ def real_grid(
 
 def _png(images: list[np.ndarray], rows: Rows, size: int) -> bytes:
     captions = [name if column == 0 else "" for name, _ in rows for column in range(COLUMNS)]
-    sheet = contact_sheet(np.concatenate(images), COLUMNS, captions, scale=max(1, SHOWN_PX // size))
+    sheet = contact_sheet(np.concatenate(images), COLUMNS, captions, scale=-(-SHOWN_PX // size))
     buffer = io.BytesIO()
     sheet.save(buffer, format="PNG")
     return buffer.getvalue()
