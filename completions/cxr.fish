@@ -64,6 +64,7 @@ complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l augment-p -r -d 'P
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l mirror -l no-mirror -d 'Flip real images left to right at random (the heart has a side).'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l style-mixing -r -d 'Probability of style mixing. Default: by preset.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l label-weight -r -d 'Weight of the generators auxiliary label loss. Default: by preset.'
+complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l noise -x -a 'on off' -d 'Noise images in the generators layers. Default: by preset.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l seed -r -d 'Seed of weights, order and noise. (default 0)'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l snapshot-kimg -r -d 'Thousand images between checkpoints. Default: an eighth, at most by preset.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l tick-kimg -r -d 'Thousand images between lines of metrics. (default 1)'

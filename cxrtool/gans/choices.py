@@ -160,6 +160,7 @@ def choose(
     gamma: float | None = None,
     style_mixing: float | None = None,
     label_weight: float | None = None,
+    noise: bool | None = None,
     augment: str | None = None,
     snapshot_kimg: float | None = None,
     tick_kimg: float = 1.0,
@@ -179,6 +180,7 @@ def choose(
         gamma: R1 weight; by default 0.0002 size^2 / batch (Karras et al. 2020, arXiv 2006.06676).
         style_mixing: Probability of style mixing.
         label_weight: Weight of the generator's auxiliary label loss.
+        noise: Noise images in the generator's layers.
         augment: Policies; by default all of DiffAugment.
         snapshot_kimg: Thousand images between checkpoints; by default an eighth of all, at least
             1 and at most what the preset says.
@@ -195,7 +197,8 @@ def choose(
     batch = choose_batch(batch, table["batch"], images, where)
     names = ("z_dim", "w_dim", "mapping_layers", "channel_base", "channel_max")
     sizes = {name: table[name] for name in names}
-    arch = Architecture(size=size, labels=labels, group=GROUP, **sizes)
+    noise = table["noise"] if noise is None else noise
+    arch = Architecture(size=size, labels=labels, group=GROUP, noise=noise, **sizes)
     total = table["kimg"] if kimg is None else kimg
     if snapshot_kimg is None:
         snapshot_kimg = min(table["snapshot_kimg"], max(1.0, total / 8))

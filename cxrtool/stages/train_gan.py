@@ -90,6 +90,12 @@ class Config(SelectionOptions, PolicyOptions):
         float | None,
         Option("Weight of the generator's auxiliary label loss. Default: by preset.", min=0),
     ] = None
+    noise: Annotated[
+        str | None,
+        Option(
+            "Noise images in the generator's layers. Default: by preset.", choices=("on", "off")
+        ),
+    ] = None
     seed: Annotated[int, Option("Seed of weights, order and noise.", min=0)] = 0
     snapshot_kimg: Annotated[
         float | None,
@@ -245,6 +251,7 @@ def prepare(config: Config) -> Task:
         mirror=config.mirror,
         style_mixing=config.style_mixing,
         label_weight=config.label_weight,
+        noise=None if config.noise is None else config.noise == "on",
         seed=config.seed,
         snapshot_kimg=config.snapshot_kimg,
         tick_kimg=config.tick_kimg,

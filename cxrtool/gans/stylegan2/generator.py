@@ -36,6 +36,8 @@ class Architecture:
             `channel_max`.
         channel_max: See `channel_base`.
         group: Samples in a group of the minibatch standard deviation.
+        noise: Noise images in the generator's layers (Karras et al. 2019). Small networks, shortly
+            trained, make grain of them where a radiograph has vessels and ribs.
     """
 
     size: int
@@ -47,6 +49,7 @@ class Architecture:
     channel_base: int = 16384
     channel_max: int = 512
     group: int = 4
+    noise: bool = True
 
     def width(self, resolution: int) -> int:
         """Feature channels at a resolution in pixels."""
@@ -113,8 +116,10 @@ class Block(nn.Module):
         self.conv0: StyledConv | None = None
         if resolution > FIRST_SIZE:
             before = arch.width(resolution // 2)
-            self.conv0 = StyledConv(before, width, arch.w_dim, resolution, rng=rng, up=True)
-        self.conv1 = StyledConv(width, width, arch.w_dim, resolution, rng=rng)
+            self.conv0 = StyledConv(
+                before, width, arch.w_dim, resolution, rng=rng, up=True, noise=arch.noise
+            )
+        self.conv1 = StyledConv(width, width, arch.w_dim, resolution, rng=rng, noise=arch.noise)
         self.torgb = ToImage(width, arch.channels, arch.w_dim, rng=rng)
 
 

@@ -118,10 +118,12 @@ class StyledConv(nn.Module):
         resolution: Output height and width, pixels.
         rng: Draws initial weights and the constant noise image.
         up: Double the size.
+        noise: Have a noise image.
     """
 
     fir: Tensor
     noise_const: Tensor
+    noise_strength: nn.Parameter | None
 
     def __init__(
         self,
@@ -132,16 +134,19 @@ class StyledConv(nn.Module):
         *,
         rng: torch.Generator,
         up: bool = False,
+        noise: bool = True,
     ) -> None:
         super().__init__()
         self.affine = EqualLinear(w_dim, inputs, rng=rng, bias_init=1.0)
         self.weight = nn.Parameter(_normal((outputs, inputs, 3, 3), rng))
         self.bias = nn.Parameter(torch.zeros(outputs))
-        self.noise_strength = nn.Parameter(torch.zeros(()))
         self.resolution = resolution
         self.up = up
         self.weight_gain = 1 / (inputs * 9) ** 0.5
-        self.register_buffer("noise_const", _normal((1, 1, resolution, resolution), rng))
+        self.noise_strength = None
+        if noise:
+            self.noise_strength = nn.Parameter(torch.zeros(()))
+            self.register_buffer("noise_const", _normal((1, 1, resolution, resolution), rng))
         self.register_buffer("fir", ops.fir_kernel(), persistent=False)
 
     def forward(self, x: Tensor, styles: Tensor, noise: str | torch.Generator) -> Tensor:
@@ -167,7 +172,7 @@ class StyledConv(nn.Module):
         return ops.lrelu(y)
 
     def _noise(self, noise: str | torch.Generator, n: int, like: Tensor) -> Tensor | None:
-        if noise == "none":
+        if self.noise_strength is None or noise == "none":
             return None
         if isinstance(noise, torch.Generator):
             shape = (n, 1, self.resolution, self.resolution)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -104,6 +106,17 @@ def test_equalized_convolution(activate: bool) -> None:
     if activate:
         wanted = nn.functional.leaky_relu(wanted, 0.2) * 2**0.5
     torch.testing.assert_close(layer(x), wanted * 0.5)
+
+
+def test_networks_without_noise_have_no_parameter_for_it() -> None:
+    with_noise = set(new_generator(micro()).state_dict())
+    generator = new_generator(replace(micro(), noise=False))
+    assert {n for n in with_noise - set(generator.state_dict())} == {
+        n for n in with_noise if "noise" in n
+    }
+    z, y = torch.randn(2, 8), torch.zeros(2, 2)
+    drawn = generator(z, y, torch.Generator().manual_seed(0))[0]
+    torch.testing.assert_close(drawn, generator(z, y, "const")[0], rtol=0, atol=0)
 
 
 def test_noise_is_constant_on_request_and_none_on_request() -> None:
