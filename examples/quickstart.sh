@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole chain on simulated radiographs ("phantoms"), on a CPU, in about five minutes.
+# The whole chain on simulated radiographs ("phantoms"), on a CPU, in three to five minutes.
 #
 #   bash examples/quickstart.sh [FOLDER]     default: quickstart-work in the repository
 #
@@ -24,7 +24,7 @@ say "2  labels from the reports"
 cxr extract-reports raw -o data
 
 say "3  a conditional StyleGAN2"
-cxr train-gan data --preset tiny --kimg 8 -o gan
+cxr train-gan data --preset tiny --kimg 16 -o gan
 
 say "4  a CLIP of images and report text"
 cxr finetune-clip data --text rules --model tiny --epochs 4 -o clip
