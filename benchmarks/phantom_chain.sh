@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# The chain on phantoms, trained longer than the quick start: generated images and edits to look at,
+# and whether an edit changes what it names (heart width, measured).
+#
+#   bash benchmarks/phantom_chain.sh WORK        KIMG=100 N=4000 THREADS=2 by default
+set -euo pipefail
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+mkdir -p "$1"
+cd "$1"
+kimg="${KIMG:-100}"
+n="${N:-4000}"
+threads="${THREADS:-2}"
+
+cxr prepare --format phantom --n "$n" --size 32 -o raw
+cxr extract-reports raw -o data
+cxr train-cls data --view frontal --arch small_cnn --steps 800 --threads "$threads" -o teacher
+cxr train-gan data --view frontal --preset tiny --kimg "$kimg" --threads "$threads" -o gan
+cxr synthesize data --gan gan --view frontal --target-frac 0.15 \
+  --classes "Pneumothorax,Consolidation" -o synth
+cxr evaluate images synth --real data --view frontal --features teacher -o images
+cxr finetune-clip data --view frontal --text rules --model tiny --epochs 15 --threads "$threads" -o clip
+cxr edit gan --clip clip --target "enlarged heart" --n 64 -o wider --threads "$threads"
+cxr edit gan --clip clip --target "pleural effusion" --n 64 -o effusion --threads "$threads"
+python3 "$here/edit_effect.py" wider effusion
