@@ -20,6 +20,7 @@ import torch
 from cxrtool import gans
 from cxrtool.config import load_file, resolve
 from cxrtool.data import cache
+from cxrtool.data.images import to_uint8
 from cxrtool.data.manifest import load_dataset
 from cxrtool.data.phantom.estimators import estimate
 from cxrtool.editing.latent import render
@@ -43,7 +44,7 @@ def before_and_after(folder: Path) -> tuple[np.ndarray, np.ndarray]:
         torch.device("cpu"),
     )
     with torch.no_grad():
-        before = render(generator, starts.w(np.arange(starts.n)))
+        before = to_uint8(render(generator, starts.w(np.arange(starts.n))))
     return before, cache.pixels(load_dataset(folder))
 
 
