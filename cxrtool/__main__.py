@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 
 #: New objects between looks for garbage. Imports make very many objects and hardly any garbage.
 _GC_THRESHOLD = 200_000
@@ -16,7 +17,8 @@ def main() -> None:
     try:
         run()
     finally:
-        gc.freeze()  # what is left goes with the process; no last look at all of it
+        if "torch" not in sys.modules:  # whose parts look for leaks at the end
+            gc.freeze()  # what is left goes with the process; no last look at all of it
 
 
 if __name__ == "__main__":
