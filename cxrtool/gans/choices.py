@@ -13,7 +13,7 @@ from importlib import resources
 from typing import Any
 
 from cxrtool.errors import InputError, UsageError
-from cxrtool.gans.augment import parse_policies
+from cxrtool.gans.augment import ADA, parse_policies
 from cxrtool.gans.stylegan2.generator import Architecture
 from cxrtool.training.schedules import total_nimg
 
@@ -40,7 +40,7 @@ class Choices:
         style_mixing: Probability of style mixing.
         label_weight: Weight of the auxiliary label loss of the generator.
         d_label_weight: The same of the discriminator, on real images.
-        augment: Policies of DiffAugment.
+        augment: Policies, see `gans.augment`.
         augment_p: Probability of each of them; None lets it follow the discriminator.
         augment_nimg: Images in which that probability can move from 0 to 1.
         mirror: Flip reals left to right at random.
@@ -181,7 +181,8 @@ def choose(
         style_mixing: Probability of style mixing.
         label_weight: Weight of the generator's auxiliary label loss.
         noise: Noise images in the generator's layers.
-        augment: Policies; by default all of DiffAugment.
+        augment: Policies; by default those of DiffAugment up to 64 px or below 2,000 images, else
+            those of ADA.
         snapshot_kimg: Thousand images between checkpoints; by default an eighth of all, at least
             1 and at most what the preset says.
         tick_kimg: Thousand images between lines of metrics.
@@ -202,6 +203,8 @@ def choose(
     total = table["kimg"] if kimg is None else kimg
     if snapshot_kimg is None:
         snapshot_kimg = min(table["snapshot_kimg"], max(1.0, total / 8))
+    few = size <= 64 or images < 2000
+    policies = parse_policies(augment or ("diffaugment" if few else "ada"))
     return Choices(
         preset=preset,
         arch=arch,
@@ -210,7 +213,8 @@ def choose(
         lr=table["lr"] if lr is None else lr,
         r1_gamma=0.0002 * size**2 / batch if gamma is None else gamma,
         path_weight=2.0 if size >= table["path_length_px"] else 0.0,
-        augment=parse_policies("color,translation,cutout" if augment is None else augment),
+        augment=policies,
+        augment_nimg=500_000.0 if set(policies) & set(ADA) else 100_000.0,
         ema_nimg=10_000.0 * batch / 32,
         style_mixing=table["style_mixing"] if style_mixing is None else style_mixing,
         label_weight=table["label_weight"] if label_weight is None else label_weight,

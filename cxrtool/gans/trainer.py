@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from cxrtool.gans import losses
-from cxrtool.gans.augment import Controller, diff_augment, mirror
+from cxrtool.gans.augment import Controller, augment, mirror
 from cxrtool.gans.choices import Choices
 from cxrtool.gans.feed import Feed
 from cxrtool.gans.stylegan2.discriminator import Discriminator, Verdict
@@ -158,7 +158,7 @@ class Trainer:
 
     def _augment(self, x: Tensor, rng: torch.Generator) -> Tensor:
         p = self.choices.augment_p
-        return diff_augment(x, self.choices.augment, rng, self.controller.p if p is None else p)
+        return augment(x, self.choices.augment, rng, self.controller.p if p is None else p)
 
     def _generator_step(self) -> None:
         rng = self._rng("G")

@@ -70,7 +70,10 @@ class Config(SelectionOptions, PolicyOptions):
     ] = None
     augment: Annotated[
         str | None,
-        Option("DiffAugment: none, or of color,translation,cutout. Default: all three."),
+        Option(
+            "diffaugment (color,translation,cutout), ada (blit,geometry,intensity), a list of"
+            " these, or none. Default: diffaugment up to 64 px or below 2,000 images, else ada."
+        ),
     ] = None
     augment_p: Annotated[
         float | None,
