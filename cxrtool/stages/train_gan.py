@@ -65,8 +65,23 @@ class Config(SelectionOptions, PolicyOptions):
         int | None, Option("Images a step, a multiple of 4. Default: by preset.", min=4)
     ] = None
     lr: Annotated[float | None, Option("Learning rate. Default: by preset.", min=1e-8)] = None
+    loss: Annotated[
+        str,
+        Option(
+            "Non-saturating with R1, or relativistic with R1 and R2.", choices=("ns-r1", "rp-r1r2")
+        ),
+    ] = "ns-r1"
     gamma: Annotated[
-        float | None, Option("R1 weight. Default: 0.0002 x size^2 / batch.", min=0)
+        float | None,
+        Option("R1 weight. Default: 0.0002 x size^2 / batch; rp-r1r2: 0.5 x (size / 32)^2.", min=0),
+    ] = None
+    label_ramp: Annotated[
+        float | None,
+        Option(
+            "Thousand images over which labels gain influence, from none. Default: 0.",
+            metavar="KIMG",
+            min=0,
+        ),
     ] = None
     augment: Annotated[
         str | None,
@@ -249,6 +264,8 @@ def prepare(config: Config) -> Task:
         kimg=config.kimg,
         lr=config.lr,
         gamma=config.gamma,
+        loss=config.loss,
+        ramp_kimg=config.label_ramp,
         augment=config.augment,
         augment_p=config.augment_p,
         mirror=config.mirror,

@@ -70,6 +70,42 @@ def test_a_step_trains_all_of_both_networks(feed: Feed) -> None:
     assert -1 <= means["r_t"] <= 1
 
 
+def test_the_relativistic_game_counts_differences_only(feed: Feed) -> None:
+    trainer = Trainer(micro_choices(loss="rp-r1r2"), feed)
+    for _ in range(2):
+        trainer.step()
+    means = trainer.means.read()
+    assert means["r1_penalty"] > 0
+    assert means["r2_penalty"] > 0
+    for group in trainer.d_opt.param_groups:  # no lazy regularizer, so Adam's own rates
+        assert (group["lr"], group["betas"]) == (trainer.choices.lr, (0.0, 0.99))
+
+    def loss_after_shift(shift: float) -> list[float]:
+        again = Trainer(micro_choices(loss="rp-r1r2", r1_gamma=0.0), feed)
+        with torch.no_grad():
+            again.discriminator.out.bias.add_(shift / again.discriminator.out.bias_gain)
+        again.step()
+        now = again.means.read()
+        return [now["g_loss"], now["d_loss"], now["r_t"]]
+
+    assert loss_after_shift(3.0) == pytest.approx(loss_after_shift(0.0), rel=1e-5)
+
+
+def test_labels_gain_influence_over_the_ramp(feed: Feed) -> None:
+    trainer = Trainer(micro_choices(ramp_nimg=32.0), feed)
+    z = torch.randn(1, trainer.choices.arch.z_dim).expand(2, -1)
+    y = torch.eye(trainer.choices.arch.labels)[:2]
+    seen = []
+    for _ in range(6):
+        trainer.step()
+        ws = trainer.generator.mapping(z, y).detach()
+        seen.append((float(trainer.discriminator.ramp), float((ws[0] - ws[1]).abs().max())))
+    assert [ramp for ramp, _ in seen] == [0.0, 0.25, 0.5, 0.75, 1.0, 1.0]
+    assert seen[0][1] == 0  # the first step's network cannot tell the labels apart
+    assert seen[2][1] > 0
+    assert float(trainer.average.mapping.ramp) == 1
+
+
 def test_regularizers_are_lazy(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
     choices = micro_choices(r1_interval=4, path_interval=3)
     trainer, seen = Trainer(choices, feed), []
