@@ -3,8 +3,9 @@
 In: discriminator outputs, images, latents. Out: scalars (means over the batch) or one number a
 sample. Two games: `ns-r1`, the non-saturating logistic loss (Goodfellow et al. 2014) with R1
 (Mescheder et al. 2018, arXiv 1801.04406); `rp-r1r2`, the relativistic pairing loss with R1 and R2
-(R3GAN, Huang et al. 2024, arXiv 2501.05441), in which only differences of scores count. Path length: Karras et al. 2020 (arXiv 1912.04958), section 3.2. Auxiliary labels:
-Odena et al. 2017, as binary cross-entropy for labels that occur together.
+(R3GAN, Huang et al. 2024, arXiv 2501.05441), in which only differences of scores count. Path
+length: Karras et al. 2020 (arXiv 1912.04958), section 3.2. Auxiliary labels: Odena et al. 2017, as
+binary cross-entropy for labels that occur together.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
 
 LOSSES = ("ns-r1", "rp-r1r2")
 
