@@ -42,6 +42,8 @@ class Trainer:
         nimg: Real images seen.
         average: The generator with averaged weights, which makes the pictures.
         means: What happened since the last reading.
+        best: Images seen and Fréchet distance of the best averaged generator so far.
+        reloads: How often a divergence sent the training back.
     """
 
     def __init__(self, choices: Choices, feed: Feed) -> None:
@@ -62,6 +64,15 @@ class Trainer:
         self.controller = Controller(choices.augment_nimg, self.device)
         self.means = Means(self.device)
         self.nimg = 0
+        self.best: tuple[int, float] | None = None
+        self.reloads = 0
+
+    def reload(self) -> None:
+        """Make what follows differ from what diverged: other random numbers, half the rates."""
+        self.reloads += 1
+        for optimizer in (self.g_opt, self.d_opt):
+            for group in optimizer.param_groups:
+                group["lr"] *= 0.5
 
     def step(self) -> None:
         """Train on the next batch."""
@@ -105,6 +116,8 @@ class Trainer:
             "controller": self.controller.state_dict(),
             "means": self.means.state_dict(),
             "nimg": self.nimg,
+            "best": self.best,
+            "reloads": self.reloads,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -126,6 +139,8 @@ class Trainer:
         self.controller.load_state_dict(state["controller"])
         self.means.load_state_dict(state["means"])
         self.nimg = int(state["nimg"])
+        self.best = None if state["best"] is None else (state["best"][0], state["best"][1])
+        self.reloads = int(state["reloads"])
 
     def _adam(self, network: nn.Module, lazy_interval: int | None) -> torch.optim.Adam:
         c = 1.0 if lazy_interval is None else lazy_correction(lazy_interval)
@@ -135,7 +150,8 @@ class Trainer:
         )
 
     def _rng(self, purpose: str) -> torch.Generator:
-        return torch_generator(purpose, self.choices.seed, self.nimg, device=self.device)
+        again = (self.reloads,) if self.reloads else ()
+        return torch_generator(purpose, self.choices.seed, self.nimg, *again, device=self.device)
 
     def _fakes(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(images, their w, labels, which of the labels stood in a training row)."""

@@ -17,7 +17,8 @@ from cxrtool import console
 from cxrtool.config import Argument, Input, Option
 from cxrtool.data.labels import PolicyOptions
 from cxrtool.data.select import SelectionOptions
-from cxrtool.errors import UsageError
+from cxrtool.errors import InputError, UsageError
+from cxrtool.runs import require_complete
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from cxrtool.data.manifest import Dataset
     from cxrtool.gans.choices import Choices
     from cxrtool.gans.conditions import Conditioning
+    from cxrtool.gans.feed import Feed
+    from cxrtool.gans.quality import Quality
     from cxrtool.gans.trainer import Trainer
     from cxrtool.runs import Run
 
@@ -32,6 +35,7 @@ NAME = "train-gan"
 FORMAT = 1
 CONDITIONS_MOST = 256  # label vectors whose mean latent is stored
 CENTER_SAMPLES = 10_000
+QUALITY_LEAST = 50  # training images below which no distance tells the best network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,12 +119,20 @@ class Config(SelectionOptions, PolicyOptions):
         ),
     ] = None
     seed: Annotated[int, Option("Seed of weights, order and noise.", min=0)] = 0
+    keep: Annotated[
+        str,
+        Option("Network to keep: best by Fréchet distance, or the last.", choices=("best", "last")),
+    ] = "best"
+    features: Annotated[
+        Path | None,
+        Option("train-cls run whose features tell the best. Default: a random network's."),
+        Input("features"),
+    ] = None
     snapshot_kimg: Annotated[
         float | None,
         Option(
             "Thousand images between checkpoints. Default: an eighth, at most by preset.",
             min=0.001,
-            result=False,
         ),
     ] = None
     tick_kimg: Annotated[
@@ -165,14 +177,21 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     run.write_bytes(
         "samples/reals.png", pictures.real_grid(images, values, known, rows, choices.seed)
     )
-    trainer = Trainer(choices, Feed(images, values, known, choices.seed, device))
-    train(trainer, run, lambda: pictures.fake_grid(trainer.average, rows, choices.seed))
+    feed = Feed(images, values, known, choices.seed, device)
+    trainer = Trainer(choices, feed)
+    enough = len(feed) >= QUALITY_LEAST
+    best = config.keep == "best" and enough
+    quality = measure(config, run, feed, choices.arch.size) if best else None
+    train(trainer, run, lambda: pictures.fake_grid(trainer.average, rows, choices.seed), quality)
 
     run.write_bytes("samples.png", pictures.fake_grid(trainer.average, rows, choices.seed))
     save_network(trainer, task, run)
     save_seen(task, run)
     return {
         "kimg": trainer.nimg / 1000,
+        "best": None
+        if trainer.best is None
+        else {"kimg": trainer.best[0] / 1000, "fd": trainer.best[1]},
         "size": choices.arch.size,
         "preset": choices.preset,
         "images": len(task.rows),
@@ -183,6 +202,44 @@ def run(config: Config, run: Run) -> dict[str, Any]:
             "discriminator": sum(p.numel() for p in trainer.discriminator.parameters()),
         },
     }
+
+
+def measure(config: Config, run: Run, feed: Feed, size: int) -> Quality:
+    """What tells the best network: distances to the training images in the space asked for.
+
+    Raises:
+        InputError: the classifier for `--features` reads another image size.
+    """
+
+    from cxrtool.evaluation.distances import frechet_distance, kernel_distance
+    from cxrtool.evaluation.features import RandomFeatures
+    from cxrtool.gans.quality import Quality
+    from cxrtool.training.rng import numpy_rng
+
+    extract: Any = RandomFeatures().to(feed.device).eval()
+    space = extract.name
+    for ref in run.inputs("features"):
+        from cxrtool import classifiers
+
+        require_complete(ref.path, stages=("train-cls",))
+        network = classifiers.load(ref.path, feed.device)
+        if network.size != size:
+            raise InputError(
+                f"the classifier reads {network.size} px, the generator makes {size} px",
+                file=ref.path,
+                hint=f"train it on the data prepared with --size {size}",
+            )
+        extract, space = network.features, f"classifier at {network.size} px"
+
+    def compare(fakes: np.ndarray, reals: np.ndarray) -> dict[str, float]:
+        kid = kernel_distance(
+            fakes, reals, numpy_rng("kid", config.seed), subsets=20, subset_size=500
+        )
+        return {"fd": frechet_distance(fakes, reals), "kid": kid.mean}
+
+    quality = Quality(feed, extract, compare, config.seed)
+    console.say(f"kept is the best network of all snapshots: {quality.n:,} images, {space}")
+    return quality
 
 
 def plan(config: Config) -> dict[str, Any]:
@@ -346,4 +403,6 @@ def save_seen(task: Task, run: Run) -> None:
     seen = Seen.of(task.dataset, task.rows)
     if (task.dataset.path / SEEN).is_file():  # synthetic rows carry what their generator saw
         seen = seen.merge(Seen.load(task.dataset.path))
+    for ref in run.inputs("features"):  # it chose the network
+        seen = seen.merge(Seen.load(ref.path))
     seen.save(run)
