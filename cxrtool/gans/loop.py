@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from cxrtool import console
-from cxrtool.errors import GateError, InputError
+from cxrtool.errors import GateError, InputError, UsageError
 from cxrtool.gans.quality import COLLAPSED, Quality
 from cxrtool.gans.trainer import Trainer
 from cxrtool.training.checkpoints import load_checkpoint, save_checkpoint
@@ -79,9 +79,20 @@ def _advance(
 
     Raises:
         DivergedError: a number is not finite, or the images of a label are all alike.
+        UsageError: the device has too little memory.
     """
     choices = trainer.choices
-    trainer.step()
+    try:
+        trainer.step()
+    except torch.OutOfMemoryError:
+        less = max(4, choices.batch // 2 // 4 * 4)
+        raise UsageError(
+            f"not enough memory on {trainer.device} for a batch of {choices.batch} at "
+            f"{choices.arch.size} px",
+            hint=f"try --batch {less} in another folder"
+            if less < choices.batch
+            else "use a smaller --size",
+        ) from None
     end = trainer.nimg >= choices.total_nimg
     if end or due(trainer.nimg, choices.batch, choices.tick_nimg):
         tick(trainer, run, clock)

@@ -192,6 +192,7 @@ class Trainer:
 
     def _generator_step(self, real: tuple[Tensor, Tensor, Tensor]) -> None:
         rng = self._rng("G")
+        learning = [p for p in self.discriminator.parameters() if p.requires_grad]
         self.discriminator.requires_grad_(False)
         images, _, y, known = self._fakes(self.choices.batch, rng)
         verdict = self._judge(images, y, known, rng)
@@ -209,7 +210,8 @@ class Trainer:
             total = total + weight * label_loss
             self.means.add("g_label_loss", label_loss)
         self._update(self.g_opt, self.generator, total, "g_grad_norm")
-        self.discriminator.requires_grad_(True)
+        for parameter in learning:
+            parameter.requires_grad_(True)
         self.means.add("g_loss", loss)
 
     def _path_step(self) -> None:

@@ -119,6 +119,17 @@ class Config(SelectionOptions, PolicyOptions):
         ),
     ] = None
     seed: Annotated[int, Option("Seed of weights, order and noise.", min=0)] = 0
+    init_from: Annotated[
+        Path | None,
+        Option("Finished train-gan run to start from; labels of equal names keep their meaning."),
+        Input("init-from"),
+    ] = None
+    freeze_d: Annotated[
+        int,
+        Option(
+            "With --init-from: resolutions of the discriminator, from the image's, kept.", min=0
+        ),
+    ] = 0
     keep: Annotated[
         str,
         Option("Network to keep: best by Fréchet distance, or the last.", choices=("best", "last")),
@@ -154,6 +165,8 @@ class Config(SelectionOptions, PolicyOptions):
             )
         if self.batch is not None and self.batch % 4:
             raise UsageError(f"--batch {self.batch}: must be a multiple of 4")
+        if self.freeze_d and self.init_from is None:
+            raise UsageError("--freeze-d has no meaning without --init-from")
 
 
 def run(config: Config, run: Run) -> dict[str, Any]:
@@ -179,6 +192,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     )
     feed = Feed(images, values, known, choices.seed, device)
     trainer = Trainer(choices, feed)
+    for ref in run.inputs("init-from"):
+        start_from(ref.path, config.freeze_d, trainer, task)
     enough = len(feed) >= QUALITY_LEAST
     best = config.keep == "best" and enough
     quality = measure(config, run, feed, choices.arch.size) if best else None
@@ -202,6 +217,19 @@ def run(config: Config, run: Run) -> dict[str, Any]:
             "discriminator": sum(p.numel() for p in trainer.discriminator.parameters()),
         },
     }
+
+
+def start_from(source: Path, blocks: int, trainer: Trainer, task: Task) -> None:
+    """Load the weights of another run, and say what became of the labels."""
+    from cxrtool.gans.transfer import freeze, init_from
+
+    require_complete(source, stages=(NAME,))
+    found = init_from(trainer, source, task.conditioning.labels)
+    said = [f"{key} labels: {', '.join(names)}" for key, names in found.items() if names]
+    frozen = freeze(trainer.discriminator, blocks)
+    if frozen:
+        said.append(f"{frozen:,} weights of the discriminator frozen")
+    console.say(f"starting from {source}" + "".join(f"; {text}" for text in said))
 
 
 def measure(config: Config, run: Run, feed: Feed, size: int) -> Quality:
@@ -403,6 +431,6 @@ def save_seen(task: Task, run: Run) -> None:
     seen = Seen.of(task.dataset, task.rows)
     if (task.dataset.path / SEEN).is_file():  # synthetic rows carry what their generator saw
         seen = seen.merge(Seen.load(task.dataset.path))
-    for ref in run.inputs("features"):  # it chose the network
+    for ref in (*run.inputs("features"), *run.inputs("init-from")):  # both left their mark
         seen = seen.merge(Seen.load(ref.path))
     seen.save(run)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from cxrtool.errors import GateError, InputError, InterruptedRunError
+from cxrtool.errors import GateError, InputError, InterruptedRunError, UsageError
 from cxrtool.gans.feed import Feed
 from cxrtool.gans.loop import train
 from cxrtool.gans.trainer import Trainer
@@ -247,6 +247,21 @@ def test_divergence_is_a_failed_gate_and_keeps_the_last_checkpoint(
     good = Trainer(choices, feed)
     train(good, run, pictures)
     assert good.nimg == 96
+
+
+@pytest.mark.parametrize(("batch", "hint"), [(8, "--batch 4"), (4, "--size")])
+def test_too_little_memory_names_a_batch_to_try(
+    feed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int, hint: str
+) -> None:
+    trainer = Trainer(micro_choices(batch=batch), feed)
+
+    def full() -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(trainer, "step", full)
+    with pytest.raises(UsageError, match=f"batch of {batch}") as caught:
+        train(trainer, Run.for_test(tmp_path / "run"), pictures)
+    assert hint in str(caught.value.hint)
 
 
 def test_checkpoint_of_another_architecture_is_refused(feed: Feed, tmp_path: Path) -> None:
