@@ -1,9 +1,10 @@
-"""DiffAugment: the same differentiable augmentation of reals and fakes before the discriminator.
+"""The same differentiable augmentation of reals and fakes before the discriminator.
 
 In: images `[N, C, H, W]` in [-1, 1] and a generator of random numbers. Out: augmented images, with
-gradients through to the input. Zhao et al. 2020 (arXiv 2006.10738): without it a discriminator
-memorizes a small data set. Color means brightness and contrast; saturation has no meaning for one
-gray channel. Uncovered pixels are 0 (mid gray), as in the paper.
+gradients through to the input; without it a discriminator memorizes a small data set. Two families:
+DiffAugment here (Zhao et al. 2020, arXiv 2006.10738), of which color means brightness and contrast
+(saturation has no meaning for one gray channel) and uncovered pixels are 0 (mid gray), as in the
+paper; and that of ADA in `cxrtool.gans.ada`.
 
 How often: each transform touches an image with probability p. By default p follows the controller
 of Karras et al. 2020 (arXiv 2006.06676, section 3.1): it rises while the discriminator is too sure
@@ -18,30 +19,38 @@ import torch
 from torch import Tensor
 
 from cxrtool.errors import UsageError
+from cxrtool.gans import ada
 
-POLICIES = ("color", "translation", "cutout")
+DIFFAUGMENT = ("color", "translation", "cutout")
+ADA = ("blit", "geometry", "intensity")
+POLICIES = DIFFAUGMENT + ADA
+FAMILIES = {"diffaugment": DIFFAUGMENT, "ada": ADA}
 SHIFT_FRAC = 1 / 8
 CUTOUT_FRAC = 1 / 2
 
 
 def parse_policies(text: str) -> tuple[str, ...]:
-    """`"none"`, or names of `POLICIES` separated by commas.
+    """`"none"`, a family, or names of `POLICIES` separated by commas.
 
     Raises:
         UsageError: an unknown or repeated name.
     """
     if text.strip() == "none":
         return ()
+    if text.strip() in FAMILIES:
+        return FAMILIES[text.strip()]
     names = tuple(part.strip() for part in text.split(","))
     for name in names:
         if name not in POLICIES or names.count(name) > 1:
             known = ", ".join(POLICIES)
-            raise UsageError(f"--augment {text}: must be none, or a list of {known}")
+            raise UsageError(
+                f"--augment {text}: must be none, diffaugment, ada, or a list of {known}"
+            )
     # One order, so that two spellings of one policy are one training.
     return tuple(name for name in POLICIES if name in names)
 
 
-def diff_augment(
+def augment(
     x: Tensor, policies: Sequence[str], rng: torch.Generator, p: Tensor | float = 1.0
 ) -> Tensor:
     """Augment each image by its own random draw.
@@ -56,8 +65,11 @@ def diff_augment(
         `[N, C, H, W]`.
     """
     for name in policies:
-        touched = _uniform(len(x), rng) < p
-        x = torch.where(touched[:, None, None, None], _TRANSFORMS[name](x, rng), x)
+        if name in ADA:
+            x = _ADA[name](x, rng, p)
+        else:
+            touched = _uniform(len(x), rng) < p
+            x = torch.where(touched[:, None, None, None], _DIFFAUGMENT[name](x, rng), x)
     return x
 
 
@@ -159,4 +171,5 @@ def _cutout(x: Tensor, rng: torch.Generator) -> Tensor:
     return x * (~cut)[:, None].to(x.dtype)
 
 
-_TRANSFORMS = {"color": _color, "translation": _translation, "cutout": _cutout}
+_DIFFAUGMENT = {"color": _color, "translation": _translation, "cutout": _cutout}
+_ADA = {"blit": ada.blit, "geometry": ada.geometry, "intensity": ada.intensity}

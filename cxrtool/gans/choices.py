@@ -13,7 +13,7 @@ from importlib import resources
 from typing import Any
 
 from cxrtool.errors import InputError, UsageError
-from cxrtool.gans.augment import parse_policies
+from cxrtool.gans.augment import ADA, parse_policies
 from cxrtool.gans.stylegan2.generator import Architecture
 from cxrtool.training.schedules import total_nimg
 
@@ -33,14 +33,16 @@ class Choices:
         batch: Images a step.
         total_nimg: Images seen at the end.
         lr: Adam's learning rate before the correction for lazy regularization.
-        r1_gamma: R1 weight; the term is gamma / 2 times the squared gradient norm.
-        r1_interval: Steps between R1 terms.
+        loss: Of `losses.LOSSES`.
+        r1_gamma: R1 weight (and R2's); the term is gamma / 2 times the squared gradient norm.
+        r1_interval: Steps between R1 terms; `rp-r1r2` has them in every step.
         path_weight: Path length weight; 0 leaves the term out.
         path_interval: Steps between path length terms.
         style_mixing: Probability of style mixing.
         label_weight: Weight of the auxiliary label loss of the generator.
         d_label_weight: The same of the discriminator, on real images.
-        augment: Policies of DiffAugment.
+        ramp_nimg: Images over which labels gain influence on both networks, from none to all.
+        augment: Policies, see `gans.augment`.
         augment_p: Probability of each of them; None lets it follow the discriminator.
         augment_nimg: Images in which that probability can move from 0 to 1.
         mirror: Flip reals left to right at random.
@@ -56,12 +58,14 @@ class Choices:
     total_nimg: int
     lr: float
     r1_gamma: float
+    loss: str = "ns-r1"
     r1_interval: int = 16
     path_weight: float = 2.0
     path_interval: int = 4
     style_mixing: float = 0.9
     label_weight: float = 0.1
     d_label_weight: float = 1.0
+    ramp_nimg: float = 0.0
     augment: tuple[str, ...] = ()
     augment_p: float | None = None
     augment_nimg: float = 100_000.0
@@ -158,6 +162,8 @@ def choose(
     kimg: float | None = None,
     lr: float | None = None,
     gamma: float | None = None,
+    loss: str = "ns-r1",
+    ramp_kimg: float | None = None,
     style_mixing: float | None = None,
     label_weight: float | None = None,
     noise: bool | None = None,
@@ -177,11 +183,16 @@ def choose(
         batch: See `choose_batch`.
         kimg: Thousand images to see in all.
         lr: Learning rate.
-        gamma: R1 weight; by default 0.0002 size^2 / batch (Karras et al. 2020, arXiv 2006.06676).
+        gamma: R1 weight; by default 0.0002 size^2 / batch (Karras et al. 2020, arXiv 2006.06676),
+            and for `rp-r1r2` 0.5 (size / 32)^2 (after Huang et al. 2024, arXiv 2501.05441, table
+            of settings).
+        loss: Of `losses.LOSSES`.
+        ramp_kimg: Thousand images over which the labels gain influence.
         style_mixing: Probability of style mixing.
         label_weight: Weight of the generator's auxiliary label loss.
         noise: Noise images in the generator's layers.
-        augment: Policies; by default all of DiffAugment.
+        augment: Policies; by default those of DiffAugment up to 64 px or below 2,000 images, else
+            those of ADA.
         snapshot_kimg: Thousand images between checkpoints; by default an eighth of all, at least
             1 and at most what the preset says.
         tick_kimg: Thousand images between lines of metrics.
@@ -202,15 +213,22 @@ def choose(
     total = table["kimg"] if kimg is None else kimg
     if snapshot_kimg is None:
         snapshot_kimg = min(table["snapshot_kimg"], max(1.0, total / 8))
+    if gamma is None:
+        gamma = 0.5 * (size / 32) ** 2 if loss == "rp-r1r2" else 0.0002 * size**2 / batch
+    few = size <= 64 or images < 2000
+    policies = parse_policies(augment or ("diffaugment" if few else "ada"))
     return Choices(
         preset=preset,
         arch=arch,
         batch=batch,
         total_nimg=total_nimg(total, batch),
         lr=table["lr"] if lr is None else lr,
-        r1_gamma=0.0002 * size**2 / batch if gamma is None else gamma,
+        loss=loss,
+        r1_gamma=gamma,
+        ramp_nimg=1000 * (ramp_kimg or 0.0),
         path_weight=2.0 if size >= table["path_length_px"] else 0.0,
-        augment=parse_policies("color,translation,cutout" if augment is None else augment),
+        augment=policies,
+        augment_nimg=500_000.0 if set(policies) & set(ADA) else 100_000.0,
         ema_nimg=10_000.0 * batch / 32,
         style_mixing=table["style_mixing"] if style_mixing is None else style_mixing,
         label_weight=table["label_weight"] if label_weight is None else label_weight,

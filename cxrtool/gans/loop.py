@@ -1,8 +1,9 @@
-"""The training loop: steps, ticks, snapshots, stopping and going on.
+"""The training loop: steps, ticks, snapshots, the best network, stopping and going on.
 
 In: a `Trainer` and a run directory. Out: `metrics.jsonl`, `samples/`, `checkpoints/`. After a stop
 or a kill the same call goes on from the last checkpoint and ends with the same weights, bit for bit
-on the CPU with the same build and number of threads.
+on the CPU with the same build and number of threads. A training that diverges goes back to its last
+checkpoint once, with other random numbers and half the learning rate.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
+from safetensors.torch import load_file, save_file
 
 from cxrtool import console
-from cxrtool.errors import GateError, InputError
+from cxrtool.errors import GateError, InputError, UsageError
+from cxrtool.gans.quality import COLLAPSED, Quality
 from cxrtool.gans.trainer import Trainer
 from cxrtool.training.checkpoints import load_checkpoint, save_checkpoint
 from cxrtool.training.schedules import due
@@ -24,13 +27,19 @@ if TYPE_CHECKING:
     from cxrtool.runs import Run
 
 
-def train(trainer: Trainer, run: Run, picture: Callable[[], bytes]) -> None:
-    """Train to the end.
+BEST = "checkpoints/best.safetensors"
+
+
+def train(
+    trainer: Trainer, run: Run, picture: Callable[[], bytes], quality: Quality | None = None
+) -> None:
+    """Train to the end; the averaged generator is then the best one that was measured.
 
     Args:
         trainer: New; a checkpoint of the run is loaded into it.
         run: Where to write.
         picture: Makes the sample grid of the moment.
+        quality: Measures the averaged generator at every snapshot; None keeps the last one.
 
     Raises:
         GateError: the training diverged.
@@ -43,18 +52,95 @@ def train(trainer: Trainer, run: Run, picture: Callable[[], bytes]) -> None:
     with run.progress("training", choices.total_nimg / 1000, "kimg") as progress:
         progress.update(trainer.nimg / 1000)
         while trainer.nimg < choices.total_nimg:
-            trainer.step()
+            try:
+                _advance(trainer, run, clock, picture, quality)
+            except DivergedError as error:
+                _go_back(trainer, run, error)
             progress.update(trainer.nimg / 1000, clock.note)
-            end = trainer.nimg >= choices.total_nimg
-            if end or due(trainer.nimg, choices.batch, choices.tick_nimg):
-                tick(trainer, run, clock)
-            if not end and due(trainer.nimg, choices.batch, choices.snapshot_nimg):
-                save(trainer, run)
-                run.write_bytes(f"samples/fakes-{trainer.nimg:09d}.png", picture())
             if run.stopping:
                 save(trainer, run)
                 run.stop()
+    if trainer.best is not None and (run.dir / BEST).exists():
+        trainer.average.load_state_dict(load_file(run.dir / BEST))
+        nimg, fd = trainer.best
+        console.say(
+            f"the network of {nimg / 1000:g} kimg is kept: its Fréchet distance is {fd:.3g}"
+        )
+
+
+def _advance(
+    trainer: Trainer,
+    run: Run,
+    clock: _Clock,
+    picture: Callable[[], bytes],
+    quality: Quality | None,
+) -> None:
+    """One step, and what is due after it.
+
+    Raises:
+        DivergedError: a number is not finite, or the images of a label are all alike.
+        UsageError: the device has too little memory.
+    """
+    choices = trainer.choices
+    try:
+        trainer.step()
+    except torch.OutOfMemoryError:
+        less = max(4, choices.batch // 2 // 4 * 4)
+        raise UsageError(
+            f"not enough memory on {trainer.device} for a batch of {choices.batch} at "
+            f"{choices.arch.size} px",
+            hint=f"try --batch {less} in another folder"
+            if less < choices.batch
+            else "use a smaller --size",
+        ) from None
+    end = trainer.nimg >= choices.total_nimg
+    if end or due(trainer.nimg, choices.batch, choices.tick_nimg):
+        tick(trainer, run, clock)
+    if end or due(trainer.nimg, choices.batch, choices.snapshot_nimg):
+        if quality is not None:
+            _judge(trainer, run, quality)
+        save(trainer, run)
+        if not end:
+            run.write_bytes(f"samples/fakes-{trainer.nimg:09d}.png", picture())
+
+
+def _judge(trainer: Trainer, run: Run, quality: Quality) -> None:
+    """Measure the averaged generator; keep a copy if it is the best so far.
+
+    Raises:
+        DivergedError: the images of a label are all alike.
+    """
+    found = quality.measure(trainer.average)
+    run.append_metrics({"nimg": trainer.nimg, "kimg": trainer.nimg / 1000, **found})
+    if found.get("spread", 1.0) < COLLAPSED:
+        raise DivergedError(
+            f"training collapsed before {trainer.nimg / 1000:g} kimg: images of one label vary "
+            f"{found['spread']:.1%} as much as real ones"
+        )
+    fd = found["fd"]
+    if math.isfinite(fd) and (trainer.best is None or fd < trainer.best[1]):
+        trainer.best = (trainer.nimg, fd)
+        state = {name: value.cpu() for name, value in trainer.average.state_dict().items()}
+        with run.atomic(BEST) as path:
+            save_file(state, path)
+
+
+def _go_back(trainer: Trainer, run: Run, error: DivergedError) -> None:
+    """Load the last checkpoint, the first time; from then on the training is another one.
+
+    Raises:
+        GateError: it has gone back before, or has no checkpoint.
+    """
+    state = load_checkpoint(run) if trainer.reloads == 0 else None
+    if state is None:
+        raise GateError(error.message, hint=error.hint)
+    trainer.load_state_dict(state)
+    trainer.reload()
+    run.rewind_metrics(lambda row: row.get("nimg", 0) <= trainer.nimg)
     save(trainer, run)
+    console.warn(
+        f"{error.message}; going back to {trainer.nimg / 1000:g} kimg with half the learning rate"
+    )
 
 
 def resume(trainer: Trainer, run: Run) -> None:
@@ -81,7 +167,7 @@ def tick(trainer: Trainer, run: Run, clock: _Clock) -> None:
     """Write one line of metrics.
 
     Raises:
-        GateError: a loss or a gradient is not finite.
+        DivergedError: a loss or a gradient is not finite.
     """
     means = trainer.means.read()
     _refuse_divergence(means, trainer.nimg)
@@ -94,8 +180,8 @@ def save(trainer: Trainer, run: Run) -> None:
     """Write a checkpoint, unless the networks have diverged.
 
     Raises:
-        GateError: a mean of the current tick or a weight is not finite; the last good checkpoint
-            stays.
+        DivergedError: a mean of the current tick or a weight is not finite; the last good
+            checkpoint stays.
     """
     state = trainer.state_dict()
     sums = {name: float(value) for name, value in state["means"]["sums"].items()}
@@ -109,9 +195,17 @@ def save(trainer: Trainer, run: Run) -> None:
 def _refuse_divergence(means: dict[str, float], nimg: int) -> None:
     bad = [name for name, value in means.items() if not math.isfinite(value)]
     if bad:
-        raise GateError(
+        raise DivergedError(
             f"training diverged before {nimg / 1000:g} kimg: {', '.join(bad)} not finite",
-            hint="start in another folder with a lower --lr or a higher --gamma",
+        )
+
+
+class DivergedError(GateError):
+    """The training cannot go on from here."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            message, hint="start in another folder with a lower --lr or a higher --gamma"
         )
 
 

@@ -1,9 +1,11 @@
 """Losses and regularizers of the adversarial game.
 
 In: discriminator outputs, images, latents. Out: scalars (means over the batch) or one number a
-sample. Non-saturating logistic loss: Goodfellow et al. 2014. R1: Mescheder et al. 2018 (arXiv
-1801.04406). Path length: Karras et al. 2020 (arXiv 1912.04958), section 3.2. Auxiliary labels:
-Odena et al. 2017, as binary cross-entropy for labels that occur together.
+sample. Two games: `ns-r1`, the non-saturating logistic loss (Goodfellow et al. 2014) with R1
+(Mescheder et al. 2018, arXiv 1801.04406); `rp-r1r2`, the relativistic pairing loss with R1 and R2
+(R3GAN, Huang et al. 2024, arXiv 2501.05441), in which only differences of scores count. Path
+length: Karras et al. 2020 (arXiv 1912.04958), section 3.2. Auxiliary labels: Odena et al. 2017, as
+binary cross-entropy for labels that occur together.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+LOSSES = ("ns-r1", "rp-r1r2")
+
 
 def generator_loss(fake: Tensor) -> Tensor:
     """-log sigmoid(D(fake)), mean over scores `[N]`."""
@@ -23,6 +27,15 @@ def generator_loss(fake: Tensor) -> Tensor:
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
     """-log sigmoid(D(real)) - log(1 - sigmoid(D(fake))), means over scores `[N]`."""
     return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+def relativistic_loss(winner: Tensor, loser: Tensor) -> Tensor:
+    """-log sigmoid(D(winner) - D(loser)), mean over pairs of scores `[N]`.
+
+    The discriminator's loss with the real image as the winner, the generator's with the generated
+    one; adding a number to all scores changes nothing.
+    """
+    return F.softplus(loser - winner).mean()
 
 
 def label_loss(logits: Tensor, y: Tensor, known: Tensor) -> Tensor:

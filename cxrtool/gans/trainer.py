@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from cxrtool.gans import losses
-from cxrtool.gans.augment import Controller, diff_augment, mirror
+from cxrtool.gans.augment import Controller, augment, mirror
 from cxrtool.gans.choices import Choices
 from cxrtool.gans.feed import Feed
 from cxrtool.gans.stylegan2.discriminator import Discriminator, Verdict
@@ -42,6 +42,8 @@ class Trainer:
         nimg: Real images seen.
         average: The generator with averaged weights, which makes the pictures.
         means: What happened since the last reading.
+        best: Images seen and Fréchet distance of the best averaged generator so far.
+        reloads: How often a divergence sent the training back.
     """
 
     def __init__(self, choices: Choices, feed: Feed) -> None:
@@ -58,22 +60,30 @@ class Trainer:
         self.g_opt = self._adam(
             self.generator, choices.path_interval if choices.path_weight else None
         )
-        self.d_opt = self._adam(
-            self.discriminator, choices.r1_interval if choices.r1_gamma else None
-        )
+        self.d_opt = self._adam(self.discriminator, choices.r1_interval if self._lazy_r1 else None)
         self.controller = Controller(choices.augment_nimg, self.device)
         self.means = Means(self.device)
         self.nimg = 0
+        self.best: tuple[int, float] | None = None
+        self.reloads = 0
+
+    def reload(self) -> None:
+        """Make what follows differ from what diverged: other random numbers, half the rates."""
+        self.reloads += 1
+        for optimizer in (self.g_opt, self.d_opt):
+            for group in optimizer.param_groups:
+                group["lr"] *= 0.5
 
     def step(self) -> None:
         """Train on the next batch."""
         choices, index = self.choices, self.nimg // self.choices.batch
-        self._generator_step()
+        self._set_ramp()
+        real = self._reals()
+        self._generator_step(real)
         if choices.path_weight and index % choices.path_interval == 0:
             self._path_step()
-        real = self._reals()
         self._discriminator_step(real)
-        if choices.r1_gamma and index % choices.r1_interval == 0:
+        if self._lazy_r1 and index % choices.r1_interval == 0:
             self._r1_step(real)
         decay = ema_decay(self.nimg, choices.batch, choices.ema_nimg)
         update_ema(self.average, self.generator, decay)
@@ -106,6 +116,8 @@ class Trainer:
             "controller": self.controller.state_dict(),
             "means": self.means.state_dict(),
             "nimg": self.nimg,
+            "best": self.best,
+            "reloads": self.reloads,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -127,6 +139,8 @@ class Trainer:
         self.controller.load_state_dict(state["controller"])
         self.means.load_state_dict(state["means"])
         self.nimg = int(state["nimg"])
+        self.best = None if state["best"] is None else (state["best"][0], state["best"][1])
+        self.reloads = int(state["reloads"])
 
     def _adam(self, network: nn.Module, lazy_interval: int | None) -> torch.optim.Adam:
         c = 1.0 if lazy_interval is None else lazy_correction(lazy_interval)
@@ -136,7 +150,8 @@ class Trainer:
         )
 
     def _rng(self, purpose: str) -> torch.Generator:
-        return torch_generator(purpose, self.choices.seed, self.nimg, device=self.device)
+        again = (self.reloads,) if self.reloads else ()
+        return torch_generator(purpose, self.choices.seed, self.nimg, *again, device=self.device)
 
     def _fakes(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(images, their w, labels, which of the labels stood in a training row)."""
@@ -158,22 +173,45 @@ class Trainer:
 
     def _augment(self, x: Tensor, rng: torch.Generator) -> Tensor:
         p = self.choices.augment_p
-        return diff_augment(x, self.choices.augment, rng, self.controller.p if p is None else p)
+        return augment(x, self.choices.augment, rng, self.controller.p if p is None else p)
 
-    def _generator_step(self) -> None:
+    @property
+    def _relativistic(self) -> bool:
+        return self.choices.loss == "rp-r1r2"
+
+    @property
+    def _lazy_r1(self) -> bool:
+        return bool(self.choices.r1_gamma) and not self._relativistic
+
+    def _set_ramp(self) -> None:
+        """From an unconditional to a conditional game (Shahbazi et al. 2022, arXiv 2201.06578)."""
+        length = self.choices.ramp_nimg
+        ramp = min(1.0, self.nimg / length) if length else 1.0
+        for module in (self.generator.mapping, self.average.mapping, self.discriminator):
+            module.ramp.fill_(ramp)
+
+    def _generator_step(self, real: tuple[Tensor, Tensor, Tensor]) -> None:
         rng = self._rng("G")
+        learning = [p for p in self.discriminator.parameters() if p.requires_grad]
         self.discriminator.requires_grad_(False)
         images, _, y, known = self._fakes(self.choices.batch, rng)
         verdict = self._judge(images, y, known, rng)
-        loss = losses.generator_loss(verdict.score)
+        if self._relativistic:
+            with torch.no_grad():
+                winner = self._judge(*real, rng).score
+            loss = losses.relativistic_loss(verdict.score, winner)
+        else:
+            loss = losses.generator_loss(verdict.score)
         total = loss
         if self.choices.arch.labels:
             # Complete labels: the generator was asked for the drawn ones too.
             label_loss = losses.label_loss(verdict.labels, y, torch.ones_like(known))
-            total = total + self.choices.label_weight * label_loss
+            weight = self.choices.label_weight * self.discriminator.ramp
+            total = total + weight * label_loss
             self.means.add("g_label_loss", label_loss)
         self._update(self.g_opt, self.generator, total, "g_grad_norm")
-        self.discriminator.requires_grad_(True)
+        for parameter in learning:
+            parameter.requires_grad_(True)
         self.means.add("g_loss", loss)
 
     def _path_step(self) -> None:
@@ -194,21 +232,29 @@ class Trainer:
         with torch.no_grad():
             fake, _, fake_y, fake_known = self._fakes(n, rng)
         # One pass over both halves; groups of the minibatch statistic never cross the middle.
-        both = self._judge(
-            torch.cat([x, fake]), torch.cat([y, fake_y]), torch.cat([known, fake_known]), rng
-        )
+        seen = self._augment(torch.cat([x, fake]), rng).requires_grad_(self._relativistic)
+        both = self.discriminator(seen, torch.cat([y, fake_y]), torch.cat([known, fake_known]))
         score_real, score_fake = both.score[:n], both.score[n:]
-        loss = losses.discriminator_loss(score_real, score_fake)
-        total = loss
+        if self._relativistic:
+            loss = losses.relativistic_loss(score_real, score_fake)
+            penalty = losses.gradient_penalty(both.score, seen)
+            self.means.add("r1_penalty", penalty[:n])
+            self.means.add("r2_penalty", penalty[n:])
+            # R1 and R2: each half's mean, so twice the mean over both.
+            total = loss + self.choices.r1_gamma / 2 * 2 * penalty.mean()
+        else:
+            loss = total = losses.discriminator_loss(score_real, score_fake)
         if self.choices.arch.labels:
             label_loss = losses.label_loss(both.labels[:n], y, known)
-            total = total + self.choices.d_label_weight * label_loss
+            total = total + self.choices.d_label_weight * self.discriminator.ramp * label_loss
             self.means.add("d_label_loss", label_loss)
         self._update(self.d_opt, self.discriminator, total, "d_grad_norm")
         self.means.add("d_loss", loss)
-        self.means.add("r_t", score_real.sign())
+        # Only differences mean anything to the relativistic loss.
+        sure = score_real - score_fake if self._relativistic else score_real
+        self.means.add("r_t", sure.sign())
         if self.choices.augment and self.choices.augment_p is None:
-            self.controller.update(score_real)
+            self.controller.update(sure.detach())
             self.means.add("augment_p", self.controller.p)
         self.means.add("score_real", score_real)
         self.means.add("score_fake", score_fake)

@@ -17,7 +17,8 @@ from cxrtool import console
 from cxrtool.config import Argument, Input, Option
 from cxrtool.data.labels import PolicyOptions
 from cxrtool.data.select import SelectionOptions
-from cxrtool.errors import UsageError
+from cxrtool.errors import InputError, UsageError
+from cxrtool.runs import require_complete
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from cxrtool.data.manifest import Dataset
     from cxrtool.gans.choices import Choices
     from cxrtool.gans.conditions import Conditioning
+    from cxrtool.gans.feed import Feed
+    from cxrtool.gans.quality import Quality
     from cxrtool.gans.trainer import Trainer
     from cxrtool.runs import Run
 
@@ -32,6 +35,7 @@ NAME = "train-gan"
 FORMAT = 1
 CONDITIONS_MOST = 256  # label vectors whose mean latent is stored
 CENTER_SAMPLES = 10_000
+QUALITY_LEAST = 50  # training images below which no distance tells the best network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +69,30 @@ class Config(SelectionOptions, PolicyOptions):
         int | None, Option("Images a step, a multiple of 4. Default: by preset.", min=4)
     ] = None
     lr: Annotated[float | None, Option("Learning rate. Default: by preset.", min=1e-8)] = None
+    loss: Annotated[
+        str,
+        Option(
+            "Non-saturating with R1, or relativistic with R1 and R2.", choices=("ns-r1", "rp-r1r2")
+        ),
+    ] = "ns-r1"
     gamma: Annotated[
-        float | None, Option("R1 weight. Default: 0.0002 x size^2 / batch.", min=0)
+        float | None,
+        Option("R1 weight. Default: 0.0002 x size^2 / batch; rp-r1r2: 0.5 x (size / 32)^2.", min=0),
+    ] = None
+    label_ramp: Annotated[
+        float | None,
+        Option(
+            "Thousand images over which labels gain influence, from none. Default: 0.",
+            metavar="KIMG",
+            min=0,
+        ),
     ] = None
     augment: Annotated[
         str | None,
-        Option("DiffAugment: none, or of color,translation,cutout. Default: all three."),
+        Option(
+            "diffaugment (color,translation,cutout), ada (blit,geometry,intensity), a list of"
+            " these, or none. Default: diffaugment up to 64 px or below 2,000 images, else ada."
+        ),
     ] = None
     augment_p: Annotated[
         float | None,
@@ -97,12 +119,31 @@ class Config(SelectionOptions, PolicyOptions):
         ),
     ] = None
     seed: Annotated[int, Option("Seed of weights, order and noise.", min=0)] = 0
+    init_from: Annotated[
+        Path | None,
+        Option("Finished train-gan run to start from; labels of equal names keep their meaning."),
+        Input("init-from"),
+    ] = None
+    freeze_d: Annotated[
+        int,
+        Option(
+            "With --init-from: resolutions of the discriminator, from the image's, kept.", min=0
+        ),
+    ] = 0
+    keep: Annotated[
+        str,
+        Option("Network to keep: best by Fréchet distance, or the last.", choices=("best", "last")),
+    ] = "best"
+    features: Annotated[
+        Path | None,
+        Option("train-cls run whose features tell the best. Default: a random network's."),
+        Input("features"),
+    ] = None
     snapshot_kimg: Annotated[
         float | None,
         Option(
             "Thousand images between checkpoints. Default: an eighth, at most by preset.",
             min=0.001,
-            result=False,
         ),
     ] = None
     tick_kimg: Annotated[
@@ -124,6 +165,8 @@ class Config(SelectionOptions, PolicyOptions):
             )
         if self.batch is not None and self.batch % 4:
             raise UsageError(f"--batch {self.batch}: must be a multiple of 4")
+        if self.freeze_d and self.init_from is None:
+            raise UsageError("--freeze-d has no meaning without --init-from")
 
 
 def run(config: Config, run: Run) -> dict[str, Any]:
@@ -147,14 +190,23 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     run.write_bytes(
         "samples/reals.png", pictures.real_grid(images, values, known, rows, choices.seed)
     )
-    trainer = Trainer(choices, Feed(images, values, known, choices.seed, device))
-    train(trainer, run, lambda: pictures.fake_grid(trainer.average, rows, choices.seed))
+    feed = Feed(images, values, known, choices.seed, device)
+    trainer = Trainer(choices, feed)
+    for ref in run.inputs("init-from"):
+        start_from(ref.path, config.freeze_d, trainer, task)
+    enough = len(feed) >= QUALITY_LEAST
+    best = config.keep == "best" and enough
+    quality = measure(config, run, feed, choices.arch.size) if best else None
+    train(trainer, run, lambda: pictures.fake_grid(trainer.average, rows, choices.seed), quality)
 
     run.write_bytes("samples.png", pictures.fake_grid(trainer.average, rows, choices.seed))
     save_network(trainer, task, run)
     save_seen(task, run)
     return {
         "kimg": trainer.nimg / 1000,
+        "best": None
+        if trainer.best is None
+        else {"kimg": trainer.best[0] / 1000, "fd": trainer.best[1]},
         "size": choices.arch.size,
         "preset": choices.preset,
         "images": len(task.rows),
@@ -165,6 +217,57 @@ def run(config: Config, run: Run) -> dict[str, Any]:
             "discriminator": sum(p.numel() for p in trainer.discriminator.parameters()),
         },
     }
+
+
+def start_from(source: Path, blocks: int, trainer: Trainer, task: Task) -> None:
+    """Load the weights of another run, and say what became of the labels."""
+    from cxrtool.gans.transfer import freeze, init_from
+
+    require_complete(source, stages=(NAME,))
+    found = init_from(trainer, source, task.conditioning.labels)
+    said = [f"{key} labels: {', '.join(names)}" for key, names in found.items() if names]
+    frozen = freeze(trainer.discriminator, blocks)
+    if frozen:
+        said.append(f"{frozen:,} weights of the discriminator frozen")
+    console.say(f"starting from {source}" + "".join(f"; {text}" for text in said))
+
+
+def measure(config: Config, run: Run, feed: Feed, size: int) -> Quality:
+    """What tells the best network: distances to the training images in the space asked for.
+
+    Raises:
+        InputError: the classifier for `--features` reads another image size.
+    """
+
+    from cxrtool.evaluation.distances import frechet_distance, kernel_distance
+    from cxrtool.evaluation.features import RandomFeatures
+    from cxrtool.gans.quality import Quality
+    from cxrtool.training.rng import numpy_rng
+
+    extract: Any = RandomFeatures().to(feed.device).eval()
+    space = extract.name
+    for ref in run.inputs("features"):
+        from cxrtool import classifiers
+
+        require_complete(ref.path, stages=("train-cls",))
+        network = classifiers.load(ref.path, feed.device)
+        if network.size != size:
+            raise InputError(
+                f"the classifier reads {network.size} px, the generator makes {size} px",
+                file=ref.path,
+                hint=f"train it on the data prepared with --size {size}",
+            )
+        extract, space = network.features, f"classifier at {network.size} px"
+
+    def compare(fakes: np.ndarray, reals: np.ndarray) -> dict[str, float]:
+        kid = kernel_distance(
+            fakes, reals, numpy_rng("kid", config.seed), subsets=20, subset_size=500
+        )
+        return {"fd": frechet_distance(fakes, reals), "kid": kid.mean}
+
+    quality = Quality(feed, extract, compare, config.seed)
+    console.say(f"kept is the best network of all snapshots: {quality.n:,} images, {space}")
+    return quality
 
 
 def plan(config: Config) -> dict[str, Any]:
@@ -246,6 +349,8 @@ def prepare(config: Config) -> Task:
         kimg=config.kimg,
         lr=config.lr,
         gamma=config.gamma,
+        loss=config.loss,
+        ramp_kimg=config.label_ramp,
         augment=config.augment,
         augment_p=config.augment_p,
         mirror=config.mirror,
@@ -326,4 +431,6 @@ def save_seen(task: Task, run: Run) -> None:
     seen = Seen.of(task.dataset, task.rows)
     if (task.dataset.path / SEEN).is_file():  # synthetic rows carry what their generator saw
         seen = seen.merge(Seen.load(task.dataset.path))
+    for ref in (*run.inputs("features"), *run.inputs("init-from")):  # both left their mark
+        seen = seen.merge(Seen.load(ref.path))
     seen.save(run)

@@ -54,6 +54,8 @@ class Discriminator(nn.Module):
     Labels enter as (y - prevalence) / spread with 0 for unknown ones, so that an unknown label says
     nothing and the absence of a common finding says as much as its presence.
 
+    `ramp` scales what the labels add to the score: 0 makes the network unconditional.
+
     Args:
         arch: Sizes.
         rng: Draws the initial weights (a CPU generator).
@@ -62,6 +64,7 @@ class Discriminator(nn.Module):
 
     prevalence: Tensor
     std_reference: Tensor
+    ramp: Tensor
 
     def __init__(
         self, arch: Architecture, rng: torch.Generator, prevalence: Tensor | None = None
@@ -85,6 +88,7 @@ class Discriminator(nn.Module):
         share = torch.full((arch.labels,), 0.5) if prevalence is None else prevalence.float()
         self.register_buffer("prevalence", share.clone())
         self.register_buffer("std_reference", torch.zeros(()))
+        self.register_buffer("ramp", torch.ones(()), persistent=False)
 
     def trunk(self, x: Tensor) -> Tensor:
         """Images -> features `[N, C, 4, 4]`; each sample's depend on that sample alone."""
@@ -122,7 +126,8 @@ class Discriminator(nn.Module):
         centered = (y - self.prevalence) / spread * known
         # Embedded label and features each have unit variance; so has their product over
         # sqrt(width).
-        score = score + (self.project(centered) * z).sum(dim=1) / z.shape[1] ** 0.5
+        conditional = (self.project(centered) * z).sum(dim=1) / z.shape[1] ** 0.5
+        score = score + conditional * self.ramp
         return Verdict(score, self.classify(features.flatten(1)))
 
     def stddev_of(self, x: Tensor) -> Tensor:

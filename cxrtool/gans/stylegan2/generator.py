@@ -68,6 +68,8 @@ class Architecture:
 class Mapping(nn.Module):
     """z and labels to w.
 
+    `ramp` scales the embedded labels: 0 makes the network unconditional, 1 is what it is used with.
+
     The labels are embedded by one linear layer with a learned bias that starts away from zero, so
     that the all-zero label vector has an embedding with a direction too; each label starts as a
     unit normal step from it.
@@ -77,8 +79,11 @@ class Mapping(nn.Module):
         rng: Draws the initial weights.
     """
 
+    ramp: Tensor
+
     def __init__(self, arch: Architecture, rng: torch.Generator) -> None:
         super().__init__()
+        self.register_buffer("ramp", torch.ones(()), persistent=False)
         self.embed: nn.Linear | None = None
         inputs = arch.z_dim
         if arch.labels:
@@ -100,9 +105,8 @@ class Mapping(nn.Module):
         """`[N, z_dim]` and `[N, L]` -> `[N, w_dim]`."""
         x = ops.normalize_second_moment(ops.full_precision(z))
         if self.embed is not None:
-            x = torch.cat(
-                [x, ops.normalize_second_moment(self.embed(y.to(self.embed.weight.dtype)))], dim=1
-            )
+            labels = ops.normalize_second_moment(self.embed(y.to(self.embed.weight.dtype)))
+            x = torch.cat([x, labels * self.ramp], dim=1)
         out: Tensor = self.layers(x)
         return out
 

@@ -1,4 +1,4 @@
-"""DiffAugment: differentiable, right in the mean, drawn a sample."""
+"""Augmentations: differentiable, right in the mean, drawn a sample."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cxrtool.errors import UsageError
 from cxrtool.gans.augment import (
     POLICIES,
     Controller,
-    diff_augment,
+    augment,
     mirror,
     parse_policies,
 )
@@ -22,33 +22,69 @@ def rng(seed: int = 0) -> torch.Generator:
 @pytest.mark.parametrize("policy", POLICIES)
 def test_gradients_reach_the_input(policy: str) -> None:
     x = torch.randn(3, 1, 8, 8, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda v: diff_augment(v, (policy,), rng()), (x,))
-    assert torch.autograd.gradgradcheck(lambda v: diff_augment(v, (policy,), rng()), (x,))
+    assert torch.autograd.gradcheck(lambda v: augment(v, (policy,), rng()), (x,))
+    if policy != "geometry":  # R1 is taken at augmented images, so nothing needs this one twice
+        assert torch.autograd.gradgradcheck(lambda v: augment(v, (policy,), rng()), (x,))
 
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_each_image_has_its_own_draw(policy: str) -> None:
     x = torch.randn(1, 1, 16, 16).expand(8, 1, 16, 16)
-    out = diff_augment(x, (policy,), rng())
+    out = augment(x, (policy,), rng())
     assert out.shape == x.shape
     assert len({tuple(image.flatten().tolist()) for image in out}) > 4
-    assert torch.equal(out, diff_augment(x, (policy,), rng()))
-    assert not torch.equal(out, diff_augment(x, (policy,), rng(1)))
+    assert torch.equal(out, augment(x, (policy,), rng()))
+    assert not torch.equal(out, augment(x, (policy,), rng(1)))
 
 
 def test_nothing_is_nothing() -> None:
     x = torch.randn(2, 1, 8, 8)
-    assert torch.equal(diff_augment(x, (), rng()), x)
-    assert torch.equal(diff_augment(x, POLICIES, rng(), 0.0), x)
+    assert torch.equal(augment(x, (), rng()), x)
+    assert torch.equal(augment(x, POLICIES, rng(), 0.0), x)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_the_mean_over_draws_can_be_undone(policy: str) -> None:
+    """What the discriminator sees on average determines the images, so nothing need leak."""
+    pixels, draws = 36, 3000
+    basis = torch.eye(pixels).reshape(pixels, 1, 1, 6, 6).expand(-1, draws, 1, 6, 6)
+    x = basis.reshape(-1, 1, 6, 6)
+    out = augment(x, (policy,), rng(), 0.5) - augment(torch.zeros_like(x), (policy,), rng(), 0.5)
+    mean = out.reshape(pixels, draws, pixels).mean(dim=1)
+    assert torch.linalg.svdvals(mean).min() > 0.03
+
+
+def test_quarter_turns_and_shifts_move_whole_pixels() -> None:
+    x = torch.arange(64.0).reshape(1, 1, 8, 8).expand(400, 1, 8, 8)
+    out = augment(x, ("blit",), rng())
+    assert set(out.unique().tolist()) <= set(range(64))
+    turned = {k: int((out == torch.rot90(x, k, (2, 3))).flatten(1).all(1).sum()) for k in range(4)}
+    assert min(turned.values()) > 5  # shifts of up to one pixel, a ninth of them by nothing
+
+
+def test_geometry_keeps_a_disc_in_the_middle() -> None:
+    y, z = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
+    disc = (((y - 31.5) ** 2 + (z - 31.5) ** 2).sqrt() < 12).float()
+    out = augment(disc.expand(600, 1, 64, 64), ("geometry",), rng())
+    area = out.sum(dim=(1, 2, 3)) / disc.sum()
+    # Areas scale by 4^normal(0, 0.2), shifts keep them unless the disc meets its mirror image.
+    assert float(area.median()) == pytest.approx(1.0, abs=0.06)
+    assert float(area.log2().quantile(0.84)) == pytest.approx(0.4, abs=0.12)
+    assert torch.equal(augment(disc.expand(4, 1, 64, 64), ("geometry",), rng(), 0.0)[0, 0], disc)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_p_is_the_share_of_images_touched(policy: str) -> None:
     x = torch.randn(1, 1, 16, 16).expand(4000, 1, 16, 16)
-    out = diff_augment(x, (policy,), rng(), torch.tensor(0.3))
+    out = augment(x, (policy,), rng(), torch.tensor(0.3))
     touched = (out != x).flatten(1).any(dim=1).float().mean()
-    never = 1 / 25 if policy == "translation" else 0  # a shift by nothing
-    assert float(touched) == pytest.approx(0.3 * (1 - never), abs=0.03)
+    nothing = {"translation": 1 / 25, "blit": 0.25}.get(policy, 0)  # a shift or turn by nothing
+    wanted = 0.3 * (1 - nothing)
+    if policy == "blit":
+        wanted = 1 - (1 - wanted) * (1 - 0.3 * (1 - 1 / 16))  # a shift by 0 of -2 to 2 on both axes
+    elif policy in ("geometry", "intensity"):  # four and two transforms, each with probability p
+        wanted = 1 - 0.7 ** {"geometry": 4, "intensity": 2}[policy]
+    assert float(touched) == pytest.approx(wanted, abs=0.03)
 
 
 def test_controller_follows_a_scripted_sequence_of_signs() -> None:
@@ -82,7 +118,7 @@ def test_controller_goes_on_from_its_state() -> None:
 
 def test_color_keeps_the_image_in_the_mean() -> None:
     x = torch.rand(1, 1, 4, 4) * 2 - 1
-    out = diff_augment(x.expand(20_000, 1, 4, 4), ("color",), rng())
+    out = augment(x.expand(20_000, 1, 4, 4), ("color",), rng())
     torch.testing.assert_close(out.mean(dim=0, keepdim=True), x, atol=0.02, rtol=0)
     shift = out.mean(dim=(1, 2, 3)) - x.mean()
     assert float(shift.min()) == pytest.approx(-0.5, abs=0.01)
@@ -96,7 +132,7 @@ def test_translation_moves_whole_pixels_and_fills_with_gray() -> None:
     x = torch.zeros(400, 1, 16, 16)
     x[:, :, 8, 6] = 5.0
     x += 1
-    out = diff_augment(x, ("translation",), rng())
+    out = augment(x, ("translation",), rng())
     shifts = set()
     for image in out[:, 0]:
         y, column = divmod(int(image.argmax()), 16)
@@ -112,7 +148,7 @@ def test_translation_moves_whole_pixels_and_fills_with_gray() -> None:
 
 
 def test_cutout_takes_a_square_of_half_the_side() -> None:
-    out = diff_augment(torch.ones(2000, 1, 16, 16), ("cutout",), rng())
+    out = augment(torch.ones(2000, 1, 16, 16), ("cutout",), rng())
     gone = (out == 0).sum(dim=(1, 2, 3))
     assert int(gone.max()) == 64
     assert int(gone.min()) < 40  # cut by the border

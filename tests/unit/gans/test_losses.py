@@ -142,3 +142,10 @@ def test_path_length_trains_the_generator(generator: Generator) -> None:
             weight.view(-1)[index] -= sign * STEP
     numeric = (values[0] - values[1]) / (2 * STEP)
     assert float(gradient.reshape(-1)[index]) == pytest.approx(numeric, rel=1e-4)
+
+
+def test_relativistic_loss_is_the_logistic_loss_of_differences() -> None:
+    winner, loser = torch.tensor([1.0, -2.0]), torch.tensor([0.5, 1.0])
+    wanted = -(torch.sigmoid(winner - loser).log()).mean()
+    torch.testing.assert_close(losses.relativistic_loss(winner, loser), wanted)
+    torch.testing.assert_close(losses.relativistic_loss(winner + 7, loser + 7), wanted)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from cxrtool.errors import GateError, InputError, InterruptedRunError
+from cxrtool.errors import GateError, InputError, InterruptedRunError, UsageError
 from cxrtool.gans.feed import Feed
 from cxrtool.gans.loop import train
 from cxrtool.gans.trainer import Trainer
@@ -68,6 +68,42 @@ def test_a_step_trains_all_of_both_networks(feed: Feed) -> None:
     assert wanted <= means.keys()
     assert {"g_grad_norm", "d_grad_norm", "score_real", "score_fake"} <= means.keys()
     assert -1 <= means["r_t"] <= 1
+
+
+def test_the_relativistic_game_counts_differences_only(feed: Feed) -> None:
+    trainer = Trainer(micro_choices(loss="rp-r1r2"), feed)
+    for _ in range(2):
+        trainer.step()
+    means = trainer.means.read()
+    assert means["r1_penalty"] > 0
+    assert means["r2_penalty"] > 0
+    for group in trainer.d_opt.param_groups:  # no lazy regularizer, so Adam's own rates
+        assert (group["lr"], group["betas"]) == (trainer.choices.lr, (0.0, 0.99))
+
+    def loss_after_shift(shift: float) -> list[float]:
+        again = Trainer(micro_choices(loss="rp-r1r2", r1_gamma=0.0), feed)
+        with torch.no_grad():
+            again.discriminator.out.bias.add_(shift / again.discriminator.out.bias_gain)
+        again.step()
+        now = again.means.read()
+        return [now["g_loss"], now["d_loss"], now["r_t"]]
+
+    assert loss_after_shift(3.0) == pytest.approx(loss_after_shift(0.0), rel=1e-5)
+
+
+def test_labels_gain_influence_over_the_ramp(feed: Feed) -> None:
+    trainer = Trainer(micro_choices(ramp_nimg=32.0), feed)
+    z = torch.randn(1, trainer.choices.arch.z_dim).expand(2, -1)
+    y = torch.eye(trainer.choices.arch.labels)[:2]
+    seen = []
+    for _ in range(6):
+        trainer.step()
+        ws = trainer.generator.mapping(z, y).detach()
+        seen.append((float(trainer.discriminator.ramp), float((ws[0] - ws[1]).abs().max())))
+    assert [ramp for ramp, _ in seen] == [0.0, 0.25, 0.5, 0.75, 1.0, 1.0]
+    assert seen[0][1] == 0  # the first step's network cannot tell the labels apart
+    assert seen[2][1] > 0
+    assert float(trainer.average.mapping.ramp) == 1
 
 
 def test_regularizers_are_lazy(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,6 +247,21 @@ def test_divergence_is_a_failed_gate_and_keeps_the_last_checkpoint(
     good = Trainer(choices, feed)
     train(good, run, pictures)
     assert good.nimg == 96
+
+
+@pytest.mark.parametrize(("batch", "hint"), [(8, "--batch 4"), (4, "--size")])
+def test_too_little_memory_names_a_batch_to_try(
+    feed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int, hint: str
+) -> None:
+    trainer = Trainer(micro_choices(batch=batch), feed)
+
+    def full() -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(trainer, "step", full)
+    with pytest.raises(UsageError, match=f"batch of {batch}") as caught:
+        train(trainer, Run.for_test(tmp_path / "run"), pictures)
+    assert hint in str(caught.value.hint)
 
 
 def test_checkpoint_of_another_architecture_is_refused(feed: Feed, tmp_path: Path) -> None:

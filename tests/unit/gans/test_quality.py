@@ -1,0 +1,140 @@
+"""Measuring while training: what is better scores better, the best is kept, collapse is noticed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from cxrtool.errors import GateError
+from cxrtool.gans.feed import Feed
+from cxrtool.gans.loop import BEST, train
+from cxrtool.gans.quality import Quality
+from cxrtool.gans.trainer import Trainer
+from cxrtool.runs import Run
+from tests.unit.gans.conftest import ellipses, micro_choices
+from tests.unit.gans.test_trainer import assert_same, pictures
+
+
+def flat(x: Tensor) -> Tensor:
+    return x.flatten(1)
+
+
+def mean_gap(fakes: np.ndarray, reals: np.ndarray) -> dict[str, float]:
+    return {"fd": float(np.square(fakes.mean(axis=0) - reals.mean(axis=0)).sum())}
+
+
+class Replays:
+    """Stands in for a generator: shows given images."""
+
+    def __init__(self, images: np.ndarray) -> None:
+        self.images = torch.from_numpy(images).unsqueeze(1).float() / 127.5 - 1
+        self.arch = micro_choices().arch
+        self.at = 0
+
+    def __call__(self, z: Tensor, y: Tensor) -> tuple[Tensor, None]:
+        part = self.images[self.at : self.at + len(z)]
+        self.at += len(z)
+        return part, None
+
+
+def measured(feed: Feed, images: np.ndarray) -> dict[str, float]:
+    return Quality(feed, flat, mean_gap, seed=0).measure(Replays(images))  # type: ignore[arg-type]
+
+
+def test_images_like_the_real_ones_score_better_than_others(feed: Feed) -> None:
+    other, _ = ellipses(48, 16, seed=5)
+    alike = measured(feed, other)
+    darker = measured(feed, (other * 0.7).astype(np.uint8))
+    assert alike["fd"] < 0.2 * darker["fd"]
+    assert 0.5 < alike["spread"] < 1.5
+
+
+def test_equal_images_have_no_spread(feed: Feed) -> None:
+    same = np.repeat(ellipses(1, 16)[0], 48, axis=0)
+    assert measured(feed, same)["spread"] == pytest.approx(0, abs=1e-6)
+
+
+class Scripted:
+    """A quality that says what the test wants."""
+
+    def __init__(self, *rows: dict[str, float]) -> None:
+        self.rows, self.seen = list(rows), []
+
+    def measure(self, generator: Any) -> dict[str, float]:
+        self.seen.append({k: v.clone() for k, v in generator.state_dict().items()})
+        return self.rows[min(len(self.seen), len(self.rows)) - 1]
+
+
+def test_the_best_of_the_snapshots_is_kept(feed: Feed, tmp_path: Path) -> None:
+    choices = micro_choices(total_nimg=64, snapshot_nimg=16.0)
+    trainer, run = Trainer(choices, feed), Run.for_test(tmp_path / "run")
+    quality = Scripted({"fd": 5.0}, {"fd": 2.0}, {"fd": 3.0}, {"fd": 4.0})
+    train(trainer, run, pictures, quality)  # type: ignore[arg-type]
+    assert len(quality.seen) == 4
+    assert trainer.best == (32, 2.0)
+    assert_same(trainer.average.state_dict(), quality.seen[1])
+    fds = [row["fd"] for row in run.read_metrics() if "fd" in row]
+    assert fds == [5.0, 2.0, 3.0, 4.0]
+
+
+def test_half_and_the_rest_keep_the_same_best(feed: Feed, tmp_path: Path) -> None:
+    choices = micro_choices(total_nimg=64, snapshot_nimg=16.0)
+
+    def quality() -> Quality:
+        return Quality(feed, flat, mean_gap, seed=0)
+
+    whole = Trainer(choices, feed)
+    train(whole, Run.for_test(tmp_path / "whole"), pictures, quality())
+    run = Run.for_test(tmp_path / "parts")
+
+    class KilledError(Exception):
+        pass
+
+    def killed() -> bytes:
+        raise KilledError
+
+    with pytest.raises(KilledError):
+        train(Trainer(choices, feed), run, killed, quality())
+    resumed = Trainer(choices, feed)
+    train(resumed, run, pictures, quality())
+    assert resumed.best == whole.best
+    assert_same(resumed.average.state_dict(), whole.average.state_dict())
+    assert (run.dir / BEST).exists()
+
+
+def test_a_collapse_goes_back_once_and_then_stops(feed: Feed, tmp_path: Path) -> None:
+    choices = micro_choices(total_nimg=96, snapshot_nimg=16.0)
+    good, flat_images = {"fd": 1.0, "spread": 0.9}, {"fd": 1.0, "spread": 0.01}
+    trainer, run = Trainer(choices, feed), Run.for_test(tmp_path / "once")
+    train(trainer, run, pictures, Scripted(good, flat_images, good))  # type: ignore[arg-type]
+    assert (trainer.nimg, trainer.reloads) == (96, 1)
+    assert trainer.g_opt.param_groups[0]["lr"] < choices.lr * 0.51
+    kimgs = [row["nimg"] for row in run.read_metrics() if "fd" in row]
+    assert kimgs == sorted(set(kimgs))
+
+    trainer, run = Trainer(choices, feed), Run.for_test(tmp_path / "twice")
+    with pytest.raises(GateError, match=r"images of one label vary 1\.0%") as caught:
+        train(trainer, run, pictures, Scripted(good, flat_images))  # type: ignore[arg-type]
+    assert caught.value.exit_code == 5
+    assert trainer.reloads == 1
+
+
+def test_what_follows_a_reload_is_another_training(feed: Feed) -> None:
+    one, two = Trainer(micro_choices(), feed), Trainer(micro_choices(), feed)
+    two.reload()
+    for group, again in zip(one.d_opt.param_groups, two.d_opt.param_groups, strict=True):
+        assert again["lr"] == group["lr"] / 2
+    one.step()
+    two.step()
+    assert not torch.equal(one.generator.const, two.generator.const)
+    three = Trainer(micro_choices(), feed)
+    three.load_state_dict(two.state_dict())
+    assert (three.reloads, three.g_opt.param_groups[0]["lr"]) == (
+        1,
+        two.g_opt.param_groups[0]["lr"],
+    )
