@@ -33,11 +33,13 @@ _cxr() {
       esac
       ;;
     "train-gan")
-      flags="--arch --size --preset --kimg --labels --batch --lr --gamma --augment --augment-p --mirror --no-mirror --style-mixing --label-weight --noise --seed --snapshot-kimg --tick-kimg --device --threads --uncertain --blank --view --split --fraction -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--arch --size --preset --kimg --labels --batch --lr --loss --gamma --label-ramp --augment --augment-p --mirror --no-mirror --style-mixing --label-weight --noise --seed --init-from --freeze-d --keep --features --snapshot-kimg --tick-kimg --device --threads --uncertain --blank --view --split --fraction -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --arch) COMPREPLY=($(compgen -W "stylegan2" -- "$cur")); return ;;
         --preset) COMPREPLY=($(compgen -W "tiny small full" -- "$cur")); return ;;
+        --loss) COMPREPLY=($(compgen -W "ns-r1 rp-r1r2" -- "$cur")); return ;;
         --noise) COMPREPLY=($(compgen -W "on off" -- "$cur")); return ;;
+        --keep) COMPREPLY=($(compgen -W "best last" -- "$cur")); return ;;
         --blank) COMPREPLY=($(compgen -W "zeros ignore" -- "$cur")); return ;;
         --view) COMPREPLY=($(compgen -W "frontal lateral all" -- "$cur")); return ;;
         --split) COMPREPLY=($(compgen -W "train val test all" -- "$cur")); return ;;
