@@ -20,7 +20,7 @@ from PIL import Image
 from cxrtool import config as configs
 from cxrtool import gans, runs
 from cxrtool.errors import CxrError, InputError, InterruptedRunError, UsageError
-from cxrtool.stages import train_gan
+from cxrtool.stages import train_cls, train_gan
 from tests.unit.gans.conftest import make_dataset
 
 __all__ = ["make_dataset"]
@@ -210,3 +210,44 @@ def test_options_change_the_fingerprint_or_only_provenance(
         with pytest.raises(CxrError, match="--" + next(iter(change))) as caught:
             train(data, out, **{"kimg": 0.01, **change})
         assert caught.value.exit_code == 4
+
+
+def test_the_best_network_is_kept_and_can_be_gone_on_from(
+    make_dataset: MakeDataset, tmp_path: Path
+) -> None:
+    data = make_dataset(n=80, val=True)
+    cls = configs.resolve(
+        train_cls.Config, {"data": data, "arch": "small_cnn", "steps": 2, "batch": 8, "threads": 1}
+    )
+    runs.execute(train_cls, cls, tmp_path / "cls")
+    first = train(data, tmp_path / "gan", features=tmp_path / "cls").result["summary"]
+    rows = [json.loads(line) for line in (tmp_path / "gan" / "metrics.jsonl").open()]
+    measured = {row["kimg"]: row["fd"] for row in rows if "fd" in row}
+    assert len(measured) == 3
+    assert first["best"] == {
+        "kimg": min(measured, key=lambda k: measured[k]),
+        "fd": min(measured.values()),
+    }
+    last = train(data, tmp_path / "last", keep="last").result["summary"]
+    assert last["best"] is None
+
+    more = train(
+        data, tmp_path / "more", init_from=tmp_path / "gan", freeze_d=1, kimg=0.016, seed=5
+    )
+    assert more.result["summary"]["kimg"] == 0.016
+    start, end = (gans.load(tmp_path / name).network.const for name in ("gan", "more"))
+    assert 0 < (start - end).abs().max() < 0.05  # two small steps from there, not from seed 5
+
+
+def test_a_classifier_of_another_size_cannot_measure(
+    make_dataset: MakeDataset, tmp_path: Path
+) -> None:
+    data = make_dataset(n=80, size=32, val=True)
+    cls = configs.resolve(
+        train_cls.Config, {"data": data, "arch": "small_cnn", "steps": 2, "batch": 8, "threads": 1}
+    )
+    runs.execute(train_cls, cls, tmp_path / "cls")
+    with pytest.raises(InputError, match="reads 32 px, the generator makes 16 px"):
+        train(data, tmp_path / "gan", features=tmp_path / "cls")
+    with pytest.raises(UsageError, match="--freeze-d has no meaning without --init-from"):
+        train(data, tmp_path / "gan", freeze_d=1)

@@ -84,7 +84,9 @@ def feed() -> Feed:
 def make_dataset(tmp_path: Path) -> Callable[..., Path]:
     """Writes a dataset directory of ellipses with a third label that never occurs."""
 
-    def make(n: int = 40, size: int = 16, labels: bool = True, name: str = "data") -> Path:
+    def make(
+        n: int = 40, size: int = 16, labels: bool = True, name: str = "data", val: bool = False
+    ) -> Path:
         images, values = ellipses(n, size)
         names = LABELS if labels else ()
         info = DatasetInfo(
@@ -105,7 +107,7 @@ def make_dataset(tmp_path: Path) -> Callable[..., Path]:
             row = {
                 "image": image,
                 "patient_id": f"p{index}",
-                "split": "test" if index % 10 == 9 else "train",
+                "split": {9: "test", 8: "val" if val else "train"}.get(index % 10, "train"),
                 "source": "real",
                 "pixel_key": f"{index:016x}",
                 "patient_key": f"{index + 1000:016x}",
