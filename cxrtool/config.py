@@ -329,6 +329,15 @@ def result_options(config: Any) -> dict[str, Any]:
     }
 
 
+def default_options(config: type) -> dict[str, Any]:
+    """The defaults of a Config class as `result_options` would give them."""
+    return {
+        field.name: _plain(field.default, absolute=False)
+        for field in fields_of(config)
+        if field.default is not dataclasses.MISSING
+    }
+
+
 def _by_content(field: Field, value: Any) -> Any:
     if isinstance(field.meta, Option) and field.meta.file and isinstance(value, str):
         path = Path(value)

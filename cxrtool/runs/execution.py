@@ -99,8 +99,8 @@ def execute(
         _warm(stage, config)
     inputs = [fingerprints.fingerprint_input(r, p, cache, verify=verify) for r, p in paths]
     try:
-        wanted = identity(stage, config, inputs)
-        fingerprint = sha256_bytes(canonical_json(wanted).encode())
+        wanted = identity(stage, config, inputs, _identity_in(out))
+        fingerprint = _hash_of(wanted)
         state = _state_of(out, inputs, wanted, fingerprint, on_change=on_change, verify=verify)
         if dry_run:
             return Outcome(out, "dry-run", _dry_plan(stage, config, out, state, fingerprint))
@@ -115,11 +115,23 @@ def execute(
                 _move_aside(out)
             else:
                 return _work(stage, config, out, inputs, wanted, fingerprint, cache, state, argv)
+        wanted = identity(stage, config, inputs)
+        fingerprint = _hash_of(wanted)
         with hold(out):
             return _work(stage, config, out, inputs, wanted, fingerprint, cache, "new", argv)
     finally:
         for ref in inputs:
             fingerprints.release(ref)
+
+
+def _hash_of(wanted: dict[str, Any]) -> str:
+    return sha256_bytes(canonical_json(wanted).encode())
+
+
+def _identity_in(out: Path) -> dict[str, Any] | None:
+    if not (out / RUN).exists():
+        return None
+    return recorded_identity(fingerprints.read_json(out / RUN))
 
 
 def _warm(stage: Stage, config: Any) -> None:

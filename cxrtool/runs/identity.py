@@ -20,15 +20,34 @@ class Stage(Protocol):
     def run(self, config: Any, run: Run) -> dict[str, Any]: ...
 
 
-def identity(stage: Stage, config: Any, inputs: list[InputRef]) -> dict[str, Any]:
-    """The keys whose values make a run what it is; the fingerprint is their hash."""
+def identity(
+    stage: Stage, config: Any, inputs: list[InputRef], before: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """The keys whose values make a run what it is; the fingerprint is their hash.
+
+    Args:
+        stage: The stage.
+        config: Its resolved Config.
+        inputs: Identified inputs.
+        before: Identity of the run that may be the same one. An option that it does not have and
+            that stands at its default is left out: a version that had no such option did the same
+            (a stage whose default does something new has a new FORMAT).
+    """
+    options = configs.result_options(config)
+    if before is not None and before.get("stage") == stage.NAME:
+        had, defaults = before.get("options", {}), configs.default_options(type(config))
+        options = {
+            name: value
+            for name, value in options.items()
+            if name in had or name not in defaults or value != defaults[name]
+        }
     roles: dict[str, list[str]] = {}
     for ref in inputs:
         roles.setdefault(ref.role, []).append(ref.fingerprint)
     return {
         "stage": stage.NAME,
         "format": [RUN_FORMAT, stage.FORMAT],
-        "options": configs.result_options(config),
+        "options": options,
         "inputs": roles,
     }
 

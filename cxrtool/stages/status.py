@@ -101,8 +101,8 @@ def _what_changed(
                 inputs.append(runs.InputRef(role, path, was))
             else:
                 inputs.append(fingerprints.fingerprint_input(role, path, cache))
-        wanted = runs.identity(stage, config, inputs)
-        keys = runs.differing_keys(runs.recorded_identity(record), wanted)
+        before = runs.recorded_identity(record)
+        keys = runs.differing_keys(before, runs.identity(stage, config, inputs, before))
         return "; ".join(keys) or None
     except CxrError as error:
         return str(error)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from cxrtool.runs import Run
 
 NAME = "train-gan"
-FORMAT = 1
+FORMAT = 2  # 2: keeps the best network; small presets without noise
 CONDITIONS_MOST = 256  # label vectors whose mean latent is stored
 CENTER_SAMPLES = 10_000
 QUALITY_LEAST = 50  # training images below which no distance tells the best network

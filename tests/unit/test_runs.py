@@ -91,6 +91,24 @@ def test_changed_option_is_refused_by_name(numbers: Path, tmp_path: Path) -> Non
     assert snapshot(tmp_path / "out") == before
 
 
+def test_an_option_of_a_later_version_at_its_default_changes_nothing(
+    numbers: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    start(numbers, out)
+    record = json.loads((out / "run.json").read_text())
+    for old in (record["identity"]["options"], record["config"]):
+        del old["rate"]
+    canonical = files.canonical_json(record["identity"])
+    record["fingerprint"] = files.sha256_bytes(canonical.encode())
+    (out / "run.json").write_text(json.dumps(record))
+    assert start(numbers, out).state == "up-to-date"
+    with pytest.raises(OutputMismatchError, match=r"--rate: \(not given\) -> 0.7"):
+        start(numbers, out, {"rate": 0.7})
+    assert start(numbers, out, {"rate": 0.7}, on_change="rebuild").state == "done"
+    assert "rate" in json.loads((out / "run.json").read_text())["identity"]["options"]
+
+
 def test_changed_input_is_refused_by_role(numbers: Path, tmp_path: Path) -> None:
     start(numbers, tmp_path / "out")
     numbers.write_text("1\n2\n3\n5\n")
