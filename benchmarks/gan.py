@@ -29,12 +29,13 @@ from cxrtool.gans.stylegan2 import ops
 from cxrtool.gans.stylegan2.layers import StyledConv
 from cxrtool.gans.trainer import Trainer
 from cxrtool.training import device as devices
+from cxrtool.training.rng import Draws
 
 LABELS, IMAGES = 14, 512
 OURS = StyledConv.forward
 
 
-def grouped(self: StyledConv, x: Tensor, styles: Tensor, noise: str | torch.Generator) -> Tensor:
+def grouped(self: StyledConv, x: Tensor, styles: Tensor, noise: str | Draws) -> Tensor:
     """`StyledConv.forward` with one set of weights a sample."""
     n, inputs, high, wide = x.shape
     outputs = len(self.weight)
@@ -49,7 +50,7 @@ def grouped(self: StyledConv, x: Tensor, styles: Tensor, noise: str | torch.Gene
     else:
         y = F.conv2d(x, weight.reshape(n * outputs, inputs, 3, 3), padding=1, groups=n)
     y = y.reshape(n, outputs, self.resolution, self.resolution)
-    image = self._noise(noise, n, y)
+    image = self._noise(noise, y)
     if image is not None:
         y = y + image / ops.LRELU_GAIN
     y = y + self.bias[None, :, None, None]

@@ -1,6 +1,6 @@
 """The gray-scale part of the augmentations of ADA: pixel blits, geometry, intensity.
 
-In: images `[N, C, H, W]` in [-1, 1], a generator of random numbers, a probability p. Out: augmented
+In: images `[N, C, H, W]` in [-1, 1], random draws for them, a probability p. Out: augmented
 images, with gradients to the input. Karras et al. 2020 (arXiv 2006.06676), appendix B, with their
 parameters. Left out: left-right flips (the heart has a side; `--mirror` brings them), hue,
 saturation and luma flips (one gray channel). Each single transform touches an image with
@@ -15,38 +15,38 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cxrtool.training.rng import Draws
+
 SHIFT_FRAC = 0.125
 SCALE_OCTAVES = 0.2
 BRIGHTNESS_SD = 0.2
 CONTRAST_OCTAVES = 0.5
 
 
-def blit(x: Tensor, rng: torch.Generator, p: Tensor | float) -> Tensor:
+def blit(x: Tensor, draws: Draws, p: Tensor | float) -> Tensor:
     """Quarter turns, and shifts by whole pixels into the mirrored image; nothing interpolated."""
     n, c, h, w = x.shape
-    turns = torch.randint(0, 4, (n,), generator=rng, device=rng.device)
-    turns = torch.where(_touched(n, rng, p), turns, 0)[:, None, None, None]
+    turns = draws.integers(0, 4)
+    turns = torch.where(draws.uniform() < p, turns, 0)[:, None, None, None]
     for k in (1, 2, 3):
         x = torch.where(turns == k, torch.rot90(x, k, (2, 3)) if h == w or k == 2 else x, x)
-    shift = (_uniform((n, 2), rng) * 2 - 1) * SHIFT_FRAC
-    shift = torch.where(_touched(n, rng, p)[:, None], shift, 0.0)
+    shift = (draws.uniform(2) * 2 - 1) * SHIFT_FRAC
+    shift = torch.where((draws.uniform() < p)[:, None], shift, 0.0)
     rows = _mirrored(torch.arange(h, device=x.device) - (shift[:, :1] * h).round().long(), h)
     columns = _mirrored(torch.arange(w, device=x.device) - (shift[:, 1:] * w).round().long(), w)
     x = x.gather(2, rows[:, None, :, None].expand(n, c, h, w))
     return x.gather(3, columns[:, None, None, :].expand(n, c, h, w))
 
 
-def geometry(x: Tensor, rng: torch.Generator, p: Tensor | float) -> Tensor:
+def geometry(x: Tensor, draws: Draws, p: Tensor | float) -> Tensor:
     """Scaling, turning, stretching and shifting by any amount, resampled once."""
-    n = len(x)
     p = torch.as_tensor(p, device=x.device)
     # Either rotation happens with probability p in all: 1 - (1 - q)^2 = p.
     q = 1 - (1 - p).clamp(min=0).sqrt()
-    scale = _octaves(n, rng, p, SCALE_OCTAVES)
-    stretch = _octaves(n, rng, p, SCALE_OCTAVES)
-    before, after = _angles(n, rng, q), _angles(n, rng, q)
-    shift = torch.randn((n, 2), generator=rng, device=rng.device) * SHIFT_FRAC
-    shift = torch.where(_touched(n, rng, p)[:, None], shift, 0.0)
+    scale = _octaves(draws, p, SCALE_OCTAVES)
+    stretch = _octaves(draws, p, SCALE_OCTAVES)
+    before, after = _angles(draws, q), _angles(draws, q)
+    shift = torch.where((draws.uniform() < p)[:, None], draws.normal(2) * SHIFT_FRAC, 0.0)
     diagonal = torch.diag_embed(torch.stack([scale * stretch, scale / stretch], dim=1))
     matrix = _turn(before) @ diagonal @ _turn(after)
     moved = (matrix != torch.eye(2, device=x.device)).any(dim=2).any(dim=1) | (shift != 0).any(
@@ -56,12 +56,10 @@ def geometry(x: Tensor, rng: torch.Generator, p: Tensor | float) -> Tensor:
     return torch.where(moved[:, None, None, None], _resample(x, matrix, shift * 2), x)
 
 
-def intensity(x: Tensor, rng: torch.Generator, p: Tensor | float) -> Tensor:
+def intensity(x: Tensor, draws: Draws, p: Tensor | float) -> Tensor:
     """Brightness added, contrast multiplied about mid gray."""
-    n = len(x)
-    brightness = torch.randn(n, generator=rng, device=rng.device) * BRIGHTNESS_SD
-    brightness = torch.where(_touched(n, rng, p), brightness, 0.0)
-    contrast = _octaves(n, rng, p, CONTRAST_OCTAVES)
+    brightness = torch.where(draws.uniform() < p, draws.normal() * BRIGHTNESS_SD, 0.0)
+    contrast = _octaves(draws, p, CONTRAST_OCTAVES)
     return (x + brightness[:, None, None, None]) * contrast[:, None, None, None]
 
 
@@ -87,26 +85,18 @@ def _turn(angles: Tensor) -> Tensor:
     return torch.stack([cosine, -sine, sine, cosine], dim=1).reshape(-1, 2, 2)
 
 
-def _angles(n: int, rng: torch.Generator, p: Tensor) -> Tensor:
-    angles = (_uniform((n,), rng) * 2 - 1) * math.pi
-    return torch.where(_touched(n, rng, p), angles, 0.0)
+def _angles(draws: Draws, p: Tensor) -> Tensor:
+    angles = (draws.uniform() * 2 - 1) * math.pi
+    return torch.where(draws.uniform() < p, angles, 0.0)
 
 
-def _octaves(n: int, rng: torch.Generator, p: Tensor | float, spread: float) -> Tensor:
+def _octaves(draws: Draws, p: Tensor | float, spread: float) -> Tensor:
     """Factors 2^normal(0, spread) `[N]`; 1 where untouched."""
-    factors = torch.exp2(torch.randn(n, generator=rng, device=rng.device) * spread)
-    return torch.where(_touched(n, rng, p), factors, 1.0)
+    factors = torch.exp2(draws.normal() * spread)
+    return torch.where(draws.uniform() < p, factors, 1.0)
 
 
 def _mirrored(index: Tensor, size: int) -> Tensor:
     """Indices beyond [0, size) mirrored at the border pixels."""
     index = index.abs()
     return (size - 1 - (size - 1 - index).abs()).clamp(min=0)
-
-
-def _uniform(shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
-    return torch.rand(shape, generator=rng, device=rng.device)
-
-
-def _touched(n: int, rng: torch.Generator, p: Tensor | float) -> Tensor:
-    return _uniform((n,), rng) < p

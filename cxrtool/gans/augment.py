@@ -1,6 +1,6 @@
 """The same differentiable augmentation of reals and fakes before the discriminator.
 
-In: images `[N, C, H, W]` in [-1, 1] and a generator of random numbers. Out: augmented images, with
+In: images `[N, C, H, W]` in [-1, 1] and random draws for them. Out: augmented images, with
 gradients through to the input; without it a discriminator memorizes a small data set. Two families:
 DiffAugment here (Zhao et al. 2020, arXiv 2006.10738), of which color means brightness and contrast
 (saturation has no meaning for one gray channel) and uncovered pixels are 0 (mid gray), as in the
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from cxrtool.errors import UsageError
 from cxrtool.gans import ada
+from cxrtool.training.rng import Draws
 
 DIFFAUGMENT = ("color", "translation", "cutout")
 ADA = ("blit", "geometry", "intensity")
@@ -50,15 +51,13 @@ def parse_policies(text: str) -> tuple[str, ...]:
     return tuple(name for name in POLICIES if name in names)
 
 
-def augment(
-    x: Tensor, policies: Sequence[str], rng: torch.Generator, p: Tensor | float = 1.0
-) -> Tensor:
+def augment(x: Tensor, policies: Sequence[str], draws: Draws, p: Tensor | float = 1.0) -> Tensor:
     """Augment each image by its own random draw.
 
     Args:
         x: `[N, C, H, W]`.
         policies: Of `POLICIES`, applied in this order.
-        rng: On the device of x.
+        draws: For the N images, on their device.
         p: Probability of each transform for each image; a tensor never leaves its device.
 
     Returns:
@@ -66,10 +65,10 @@ def augment(
     """
     for name in policies:
         if name in ADA:
-            x = _ADA[name](x, rng, p)
+            x = _ADA[name](x, draws, p)
         else:
-            touched = _uniform(len(x), rng) < p
-            x = torch.where(touched[:, None, None, None], _DIFFAUGMENT[name](x, rng), x)
+            touched = draws.uniform() < p
+            x = torch.where(touched[:, None, None, None], _DIFFAUGMENT[name](x, draws), x)
     return x
 
 
@@ -101,12 +100,12 @@ class Controller:
         self._batches = 0
 
     @torch.no_grad()
-    def update(self, scores: Tensor) -> None:
-        """Count the scores `[N]` of one batch of augmented reals; adjust p every few batches."""
-        self._signs += scores.sign().mean()
+    def update(self, sign: Tensor, n: int) -> None:
+        """Count the mean sign of the scores of n augmented reals; adjust p every few batches."""
+        self._signs += sign
         self._batches += 1
         if self._batches == self.interval:
-            step = self.interval * len(scores) / self.images
+            step = self.interval * n / self.images
             direction = (self._signs / self.interval - self.target).sign()
             self.p = (self.p + direction * step).clamp(0, self.most)
             self._signs = torch.zeros_like(self._signs)
@@ -124,32 +123,23 @@ class Controller:
         self._batches = int(state["batches"])
 
 
-def mirror(x: Tensor, rng: torch.Generator) -> Tensor:
+def mirror(x: Tensor, draws: Draws) -> Tensor:
     """Flip each image left to right with probability one half (for data without a side)."""
-    flip = _uniform(len(x), rng) < 0.5
+    flip = draws.uniform() < 0.5
     return torch.where(flip[:, None, None, None], x.flip(3), x)
 
 
-def _uniform(n: int, rng: torch.Generator) -> Tensor:
-    return torch.rand(n, generator=rng, device=rng.device)
-
-
-def _integers(low: int, high: int, n: int, rng: torch.Generator) -> Tensor:
-    """n integers in [low, high]."""
-    return torch.randint(low, high + 1, (n,), generator=rng, device=rng.device)
-
-
-def _color(x: Tensor, rng: torch.Generator) -> Tensor:
-    brightness = (_uniform(len(x), rng) - 0.5)[:, None, None, None]
-    contrast = (_uniform(len(x), rng) + 0.5)[:, None, None, None]
+def _color(x: Tensor, draws: Draws) -> Tensor:
+    brightness = (draws.uniform() - 0.5)[:, None, None, None]
+    contrast = (draws.uniform() + 0.5)[:, None, None, None]
     mean = x.mean(dim=(1, 2, 3), keepdim=True)
     return (x - mean) * contrast + mean + brightness
 
 
-def _translation(x: Tensor, rng: torch.Generator) -> Tensor:
+def _translation(x: Tensor, draws: Draws) -> Tensor:
     n, c, h, w = x.shape
     most_y, most_x = int(h * SHIFT_FRAC + 0.5), int(w * SHIFT_FRAC + 0.5)
-    shift_y, shift_x = _integers(-most_y, most_y, n, rng), _integers(-most_x, most_x, n, rng)
+    shift_y, shift_x = draws.integers(-most_y, most_y + 1), draws.integers(-most_x, most_x + 1)
     rows = torch.arange(h, device=x.device)[None, :] - shift_y[:, None]
     columns = torch.arange(w, device=x.device)[None, :] - shift_x[:, None]
     inside = ((rows >= 0) & (rows < h))[:, :, None] & ((columns >= 0) & (columns < w))[:, None, :]
@@ -159,12 +149,12 @@ def _translation(x: Tensor, rng: torch.Generator) -> Tensor:
     return x * inside[:, None].to(x.dtype)
 
 
-def _cutout(x: Tensor, rng: torch.Generator) -> Tensor:
-    n, _, h, w = x.shape
+def _cutout(x: Tensor, draws: Draws) -> Tensor:
+    h, w = x.shape[2:]
     high, wide = int(h * CUTOUT_FRAC + 0.5), int(w * CUTOUT_FRAC + 0.5)
     # The center lies anywhere in the image, so that the square may be cut by the border.
-    top = _integers(0, h - 1, n, rng) - high // 2
-    left = _integers(0, w - 1, n, rng) - wide // 2
+    top = draws.integers(0, h) - high // 2
+    left = draws.integers(0, w) - wide // 2
     rows = torch.arange(h, device=x.device)[None, :] - top[:, None]
     columns = torch.arange(w, device=x.device)[None, :] - left[:, None]
     cut = ((rows >= 0) & (rows < high))[:, :, None] & ((columns >= 0) & (columns < wide))[:, None]

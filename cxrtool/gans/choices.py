@@ -31,6 +31,7 @@ class Choices:
         preset: Name of the preset.
         arch: Sizes of the networks.
         batch: Images a step.
+        parts: In how many parts a step goes through the networks.
         total_nimg: Images seen at the end.
         lr: Adam's learning rate before the correction for lazy regularization.
         loss: Of `losses.LOSSES`.
@@ -58,6 +59,7 @@ class Choices:
     total_nimg: int
     lr: float
     r1_gamma: float
+    parts: int = 1
     loss: str = "ns-r1"
     r1_interval: int = 16
     path_weight: float = 2.0
@@ -159,6 +161,7 @@ def choose(
     labels: int,
     where: str,
     batch: int | None = None,
+    parts: int = 1,
     kimg: float | None = None,
     lr: float | None = None,
     gamma: float | None = None,
@@ -181,6 +184,7 @@ def choose(
         labels: Conditioning labels.
         where: The data set, for messages.
         batch: See `choose_batch`.
+        parts: In how many parts a step goes through the networks.
         kimg: Thousand images to see in all.
         lr: Learning rate.
         gamma: R1 weight; by default 0.0002 size^2 / batch (Karras et al. 2020, arXiv 2006.06676),
@@ -206,6 +210,12 @@ def choose(
         if size >= int(above):
             table.update(values)
     batch = choose_batch(batch, table["batch"], images, where)
+    if batch % (GROUP * parts):
+        raise UsageError(
+            f"--accumulate {parts}: a batch of {batch} cannot be cut into {parts} parts of whole "
+            f"groups of {GROUP}",
+            hint=f"use --batch {GROUP * parts * max(1, round(batch / (GROUP * parts)))}",
+        )
     names = ("z_dim", "w_dim", "mapping_layers", "channel_base", "channel_max")
     sizes = {name: table[name] for name in names}
     noise = table["noise"] if noise is None else noise
@@ -221,6 +231,7 @@ def choose(
         preset=preset,
         arch=arch,
         batch=batch,
+        parts=parts,
         total_nimg=total_nimg(total, batch),
         lr=table["lr"] if lr is None else lr,
         loss=loss,

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from cxrtool.data.images import to_float
-from cxrtool.training.rng import seed_for
+from cxrtool.training.rng import Draws, seed_for
 
 
 class Batch(NamedTuple):
@@ -97,17 +97,16 @@ class Feed:
         rows = self.rows_at(nimg, n).to(self.device)
         return Batch(to_float(self.pixels[rows]), self.values[rows], self.known[rows])
 
-    def fake_labels(self, n: int, rng: torch.Generator) -> FakeLabels:
-        """Labels of n rows drawn uniformly, that is, from the empirical joint distribution.
+    def fake_labels(self, draws: Draws) -> FakeLabels:
+        """Labels of rows drawn uniformly, that is, from the empirical joint distribution.
 
         A value that the row does not know is drawn from the label's prevalence.
 
         Args:
-            n: How many.
-            rng: On the device of this feed.
+            draws: On the device of this feed.
         """
-        rows = torch.randint(len(self), (n,), generator=rng, device=self.device)
+        rows = draws.integers(0, len(self))
         known = self.known[rows]
-        chance = torch.rand(known.shape, generator=rng, device=self.device)
+        chance = draws.uniform(known.shape[1])
         drawn = (chance < self.prevalence).float()
         return FakeLabels(torch.where(known, self.values[rows], drawn), known)

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from cxrtool import console
 from cxrtool.errors import GateError, InputError, UsageError
+from cxrtool.gans.choices import GROUP
 from cxrtool.gans.quality import COLLAPSED, Quality
 from cxrtool.gans.trainer import Trainer
 from cxrtool.training.checkpoints import load_checkpoint, save_checkpoint
@@ -85,13 +86,14 @@ def _advance(
     try:
         trainer.step()
     except torch.OutOfMemoryError:
-        less = max(4, choices.batch // 2 // 4 * 4)
+        parts = choices.parts * 2
+        can = choices.batch % (GROUP * parts) == 0
         raise UsageError(
             f"not enough memory on {trainer.device} for a batch of {choices.batch} at "
-            f"{choices.arch.size} px",
-            hint=f"try --batch {less} in another folder"
-            if less < choices.batch
-            else "use a smaller --size",
+            f"{choices.arch.size} px in {choices.parts} part{'s' * (choices.parts > 1)}",
+            hint=f"try --accumulate {parts} (the same result, in smaller parts)"
+            if can
+            else f"try --batch {choices.batch // 2 // GROUP * GROUP or GROUP}, or a smaller --size",
         ) from None
     end = trainer.nimg >= choices.total_nimg
     if end or due(trainer.nimg, choices.batch, choices.tick_nimg):

@@ -16,7 +16,7 @@ from torch import Tensor
 from cxrtool.data.images import to_float, to_uint8
 from cxrtool.gans.feed import Feed
 from cxrtool.gans.stylegan2.generator import Generator
-from cxrtool.training.rng import torch_generator
+from cxrtool.training.rng import Draws, torch_generator
 
 MOST = 2000  # images on a side
 LEAST = 8  # images with a label, below which their spread is not looked at
@@ -45,7 +45,7 @@ class Quality:
         self._feed, self._extract, self._compare, self._seed = feed, extract, compare, seed
         self.n = min(most, len(feed))
         rng = torch_generator("quality labels", seed, device=feed.device)
-        self._y = feed.fake_labels(self.n, rng).y
+        self._y = feed.fake_labels(Draws(rng, self.n)).y
         order = torch.randperm(len(feed), generator=torch_generator("quality reals", seed))
         self._rows = order[: self.n].to(feed.device)
         self._real: np.ndarray | None = None

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from cxrtool.gans import losses
 from cxrtool.gans.augment import Controller, augment, mirror
 from cxrtool.gans.choices import Choices
-from cxrtool.gans.feed import Feed
+from cxrtool.gans.feed import Batch, Feed
 from cxrtool.gans.stylegan2.discriminator import Discriminator, Verdict
 from cxrtool.gans.stylegan2.generator import Generator, Mixing
 from cxrtool.training.ema import ema_decay, update_ema
-from cxrtool.training.rng import torch_generator
+from cxrtool.training.rng import Draws, torch_generator
 from cxrtool.training.schedules import lazy_correction
 from cxrtool.training.statistics import Means
 
@@ -149,31 +149,37 @@ class Trainer:
             network.parameters(), lr=self.choices.lr * c, betas=betas, eps=1e-8, fused=True
         )
 
-    def _rng(self, purpose: str) -> torch.Generator:
+    def _draws(self, purpose: str, n: int, rows: Tensor | None) -> Draws:
+        """Random numbers of a purpose in this step, for some of n samples."""
         again = (self.reloads,) if self.reloads else ()
-        return torch_generator(purpose, self.choices.seed, self.nimg, *again, device=self.device)
+        rng = torch_generator(purpose, self.choices.seed, self.nimg, *again, device=self.device)
+        return Draws(rng, n, rows)
 
-    def _fakes(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _parts(self, n: int) -> list[Tensor]:
+        """The samples of n that go through the networks together: int64 rows, in order.
+
+        Whole groups of the minibatch statistic, so that a step in parts is the step in one.
+        """
+        return list(torch.arange(n, device=self.device).chunk(self.choices.parts))
+
+    def _fakes(self, draws: Draws) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(images, their w, labels, which of the labels stood in a training row)."""
         arch = self.choices.arch
-        z = torch.randn(n, arch.z_dim, generator=rng, device=self.device)
-        y, known = self.feed.fake_labels(n, rng)
-        ws = self.generator.num_ws
-        mixing = Mixing.draw(n, arch.z_dim, ws, self.choices.style_mixing, rng)
-        images, w = self.generator(z, y, noise=rng, mixing=mixing)
+        z = draws.normal(arch.z_dim)
+        y, known = self.feed.fake_labels(draws)
+        mixing = Mixing.draw(arch.z_dim, self.generator.num_ws, self.choices.style_mixing, draws)
+        images, w = self.generator(z, y, noise=draws, mixing=mixing)
         return images, w, y, known
 
-    def _reals(self) -> tuple[Tensor, Tensor, Tensor]:
-        x, y, known = self.feed.reals(self.nimg, self.choices.batch)
-        return mirror(x, self._rng("mirror")) if self.choices.mirror else x, y, known
+    def _reals(self) -> Batch:
+        batch = self.feed.reals(self.nimg, self.choices.batch)
+        if self.choices.mirror:
+            batch = batch._replace(x=mirror(batch.x, self._draws("mirror", len(batch.x), None)))
+        return batch
 
-    def _judge(self, x: Tensor, y: Tensor, known: Tensor, rng: torch.Generator) -> Verdict:
-        verdict: Verdict = self.discriminator(self._augment(x, rng), y, known)
-        return verdict
-
-    def _augment(self, x: Tensor, rng: torch.Generator) -> Tensor:
+    def _augment(self, x: Tensor, draws: Draws) -> Tensor:
         p = self.choices.augment_p
-        return augment(x, self.choices.augment, rng, self.controller.p if p is None else p)
+        return augment(x, self.choices.augment, draws, self.controller.p if p is None else p)
 
     @property
     def _relativistic(self) -> bool:
@@ -190,90 +196,115 @@ class Trainer:
         for module in (self.generator.mapping, self.average.mapping, self.discriminator):
             module.ramp.fill_(ramp)
 
-    def _generator_step(self, real: tuple[Tensor, Tensor, Tensor]) -> None:
-        rng = self._rng("G")
+    def _generator_step(self, real: Batch) -> None:
+        n = self.choices.batch
         learning = [p for p in self.discriminator.parameters() if p.requires_grad]
         self.discriminator.requires_grad_(False)
-        images, _, y, known = self._fakes(self.choices.batch, rng)
-        verdict = self._judge(images, y, known, rng)
-        if self._relativistic:
-            with torch.no_grad():
-                winner = self._judge(*real, rng).score
-            loss = losses.relativistic_loss(verdict.score, winner)
-        else:
-            loss = losses.generator_loss(verdict.score)
-        total = loss
-        if self.choices.arch.labels:
-            # Complete labels: the generator was asked for the drawn ones too.
-            label_loss = losses.label_loss(verdict.labels, y, torch.ones_like(known))
-            weight = self.choices.label_weight * self.discriminator.ramp
-            total = total + weight * label_loss
-            self.means.add("g_label_loss", label_loss)
-        self._update(self.g_opt, self.generator, total, "g_grad_norm")
+        for rows in self._parts(n):
+            draws = self._draws("G", n, rows)
+            images, _, y, known = self._fakes(draws)
+            verdict: Verdict = self.discriminator(self._augment(images, draws), y, known)
+            if self._relativistic:
+                with torch.no_grad():
+                    x = self._augment(real.x[rows], draws)
+                    winner = self.discriminator(x, real.y[rows], real.known[rows]).score
+                loss = losses.relativistic_loss(verdict.score, winner)
+            else:
+                loss = losses.generator_loss(verdict.score)
+            total = loss
+            if self.choices.arch.labels:
+                # Complete labels: the generator was asked for the drawn ones too.
+                label_loss = losses.label_loss(verdict.labels, y, torch.ones_like(known))
+                weight = self.choices.label_weight * self.discriminator.ramp
+                total = total + weight * label_loss
+                self.means.add("g_label_loss", label_loss)
+            (total * (len(rows) / n)).backward()
+            self.means.add("g_loss", loss)
+        self._update(self.g_opt, self.generator, "g_grad_norm")
         for parameter in learning:
             parameter.requires_grad_(True)
-        self.means.add("g_loss", loss)
 
     def _path_step(self) -> None:
-        choices, rng = self.choices, self._rng("path")
-        images, ws, _, _ = self._fakes(max(1, choices.batch // 2), rng)
-        noise = torch.randn(images.shape, generator=rng, device=self.device)
-        result = losses.path_length(images, ws, self.path_mean, noise)
-        self.path_mean = result.mean
+        choices = self.choices
+        n = max(1, choices.batch // 2)
         weight = choices.path_weight * choices.path_interval
-        self._update(self.g_opt, self.generator, result.penalty * weight)
-        self.means.add("path_penalty", result.penalty)
-        self.means.add("path_length", result.lengths)
+        before, means = self.path_mean, []
+        for rows in self._parts(n):
+            draws = self._draws("path", n, rows)
+            images, ws, _, _ = self._fakes(draws)
+            noise = draws.normal(*images.shape[1:])
+            result = losses.path_length(images, ws, before, noise)
+            (result.penalty * (weight * len(rows) / n)).backward()
+            means.append(result.mean)
+            self.means.add("path_penalty", result.penalty)
+            self.means.add("path_length", result.lengths)
+        self.path_mean = torch.stack(means).mean()
+        self._update(self.g_opt, self.generator)
 
-    def _discriminator_step(self, real: tuple[Tensor, Tensor, Tensor]) -> None:
-        rng = self._rng("D")
-        x, y, known = real
-        n = len(x)
+    def _discriminator_step(self, real: Batch) -> None:
+        n, signs = self.choices.batch, []
+        counts = real.known.sum(dim=0)
+        for rows in self._parts(n):
+            score_real, score_fake = self._judge_both(real, rows, counts)
+            # Only differences mean anything to the relativistic loss.
+            sure = score_real - score_fake if self._relativistic else score_real
+            signs.append(sure.detach().sign().mean())
+            self.means.add("r_t", signs[-1])
+            self.means.add("score_real", score_real)
+            self.means.add("score_fake", score_fake)
+        self._update(self.d_opt, self.discriminator, "d_grad_norm")
+        if self.choices.augment and self.choices.augment_p is None:
+            self.controller.update(torch.stack(signs).mean(), n)
+            self.means.add("augment_p", self.controller.p)
+
+    def _judge_both(self, real: Batch, rows: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss of a part of the batch, back through the discriminator; scores of its images."""
+        n, m = self.choices.batch, len(rows)
+        draws = self._draws("D", n, rows)
         with torch.no_grad():
-            fake, _, fake_y, fake_known = self._fakes(n, rng)
+            fake, _, fake_y, fake_known = self._fakes(draws)
         # One pass over both halves; groups of the minibatch statistic never cross the middle.
-        seen = self._augment(torch.cat([x, fake]), rng).requires_grad_(self._relativistic)
-        both = self.discriminator(seen, torch.cat([y, fake_y]), torch.cat([known, fake_known]))
-        score_real, score_fake = both.score[:n], both.score[n:]
+        both = Draws(draws.generator, 2 * n, torch.cat([rows, rows + n]))
+        x = self._augment(torch.cat([real.x[rows], fake]), both).requires_grad_(self._relativistic)
+        y, known = torch.cat([real.y[rows], fake_y]), torch.cat([real.known[rows], fake_known])
+        verdict: Verdict = self.discriminator(x, y, known)
+        score_real, score_fake = verdict.score[:m], verdict.score[m:]
         if self._relativistic:
             loss = losses.relativistic_loss(score_real, score_fake)
-            penalty = losses.gradient_penalty(both.score, seen)
-            self.means.add("r1_penalty", penalty[:n])
-            self.means.add("r2_penalty", penalty[n:])
+            penalty = losses.gradient_penalty(verdict.score, x)
+            self.means.add("r1_penalty", penalty[:m])
+            self.means.add("r2_penalty", penalty[m:])
             # R1 and R2: each half's mean, so twice the mean over both.
             total = loss + self.choices.r1_gamma / 2 * 2 * penalty.mean()
         else:
             loss = total = losses.discriminator_loss(score_real, score_fake)
+        total = total * (m / n)
         if self.choices.arch.labels:
-            label_loss = losses.label_loss(both.labels[:n], y, known)
+            label_loss = losses.label_loss(
+                verdict.labels[:m], real.y[rows], real.known[rows], counts
+            )
             total = total + self.choices.d_label_weight * self.discriminator.ramp * label_loss
-            self.means.add("d_label_loss", label_loss)
-        self._update(self.d_opt, self.discriminator, total, "d_grad_norm")
+            self.means.add("d_label_loss", label_loss * self.choices.parts)
+        total.backward()
         self.means.add("d_loss", loss)
-        # Only differences mean anything to the relativistic loss.
-        sure = score_real - score_fake if self._relativistic else score_real
-        self.means.add("r_t", sure.sign())
-        if self.choices.augment and self.choices.augment_p is None:
-            self.controller.update(sure.detach())
-            self.means.add("augment_p", self.controller.p)
-        self.means.add("score_real", score_real)
-        self.means.add("score_fake", score_fake)
+        return score_real, score_fake
 
-    def _r1_step(self, real: tuple[Tensor, Tensor, Tensor]) -> None:
-        x, y, known = real
-        # At the images that the discriminator sees: augmented, the augmentation itself held fixed.
-        x = self._augment(x, self._rng("R1")).requires_grad_(True)
-        score = self.discriminator(x, y, known).score
-        penalty = losses.gradient_penalty(score, x).mean()
+    def _r1_step(self, real: Batch) -> None:
+        n = self.choices.batch
         weight = self.choices.r1_gamma / 2 * self.choices.r1_interval
-        self._update(self.d_opt, self.discriminator, penalty * weight)
-        self.means.add("r1_penalty", penalty)
+        for rows in self._parts(n):
+            # At the images that the discriminator sees: augmented, the augmentation itself held
+            # fixed.
+            draws = self._draws("R1", n, rows)
+            x = self._augment(real.x[rows], draws).requires_grad_(True)
+            score = self.discriminator(x, real.y[rows], real.known[rows]).score
+            penalty = losses.gradient_penalty(score, x).mean()
+            (penalty * (weight * len(rows) / n)).backward()
+            self.means.add("r1_penalty", penalty)
+        self._update(self.d_opt, self.discriminator)
 
-    def _update(
-        self, optimizer: torch.optim.Optimizer, network: nn.Module, loss: Tensor, norm: str = ""
-    ) -> None:
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+    def _update(self, optimizer: torch.optim.Optimizer, network: nn.Module, norm: str = "") -> None:
+        """Take the step of the gradients that all parts have left."""
         if norm:
             self.means.add(norm, _grad_norm(network.parameters()))
         optimizer.step()

@@ -68,6 +68,10 @@ class Config(SelectionOptions, PolicyOptions):
     batch: Annotated[
         int | None, Option("Images a step, a multiple of 4. Default: by preset.", min=4)
     ] = None
+    accumulate: Annotated[
+        int,
+        Option("Parts in which a batch goes through the networks, for little memory.", min=1),
+    ] = 1
     lr: Annotated[float | None, Option("Learning rate. Default: by preset.", min=1e-8)] = None
     loss: Annotated[
         str,
@@ -346,6 +350,7 @@ def prepare(config: Config) -> Task:
         labels=len(columns),
         where=where,
         batch=config.batch,
+        parts=config.accumulate,
         kimg=config.kimg,
         lr=config.lr,
         gamma=config.gamma,
@@ -389,12 +394,12 @@ def save_network(trainer: Trainer, task: Task, run: Run) -> None:
     from cxrtool.gans.conditions import frequent_conditions
     from cxrtool.gans.network import D_PREFIX, G_PREFIX, W_PREFIX, mean_latents
     from cxrtool.training.models import save_model
-    from cxrtool.training.rng import torch_generator
+    from cxrtool.training.rng import Draws, torch_generator
 
     config, info, choices = task.config, task.dataset.info, task.choices
     vectors = frequent_conditions(task.values, task.known, CONDITIONS_MOST)
     rng = torch_generator("center", choices.seed, device=trainer.device)
-    joint = trainer.feed.fake_labels(CENTER_SAMPLES, rng).y
+    joint = trainer.feed.fake_labels(Draws(rng, CENTER_SAMPLES)).y
     means = mean_latents(trainer.average, torch.from_numpy(vectors), joint)
     trainer.set_reference_statistic()
     state = {f"{G_PREFIX}{k}": v for k, v in trainer.average.state_dict().items()}

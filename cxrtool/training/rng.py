@@ -38,6 +38,46 @@ def torch_generator(*parts: Part, device: torch.device | str = "cpu") -> torch.G
     return torch.Generator(device=device).manual_seed(seed_for(*parts))
 
 
+class Draws:
+    """Random numbers for some samples of a batch: those that the whole batch would have drawn.
+
+    However a batch is cut into parts, each sample gets the same numbers, as long as every part
+    makes the same calls in the same order from a generator in the same state.
+
+    Args:
+        generator: Where the numbers come from.
+        n: Samples in the whole batch.
+        rows: int64 [M], which of them this part holds; None for all.
+    """
+
+    def __init__(
+        self, generator: torch.Generator, n: int, rows: torch.Tensor | None = None
+    ) -> None:
+        self.generator, self.n, self.rows = generator, n, rows
+
+    def __len__(self) -> int:
+        return self.n if self.rows is None else len(self.rows)
+
+    def uniform(self, *shape: int) -> torch.Tensor:
+        """[M, *shape] in [0, 1)."""
+        return self._mine(torch.rand((self.n, *shape), **self._how))
+
+    def normal(self, *shape: int) -> torch.Tensor:
+        """[M, *shape], standard normal."""
+        return self._mine(torch.randn((self.n, *shape), **self._how))
+
+    def integers(self, low: int, high: int) -> torch.Tensor:
+        """int64 [M] in [low, high)."""
+        return self._mine(torch.randint(low, high, (self.n,), **self._how))
+
+    @property
+    def _how(self) -> dict[str, Any]:
+        return {"generator": self.generator, "device": self.generator.device}
+
+    def _mine(self, values: torch.Tensor) -> torch.Tensor:
+        return values if self.rows is None else values[self.rows]
+
+
 def numpy_rng(*parts: Part) -> np.random.Generator:
     """A numpy generator seeded by `seed_for(*parts)`."""
     return np.random.default_rng(seed_for(*parts))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from cxrtool.gans.stylegan2 import ops
 from cxrtool.gans.stylegan2.layers import EqualLinear, StyledConv, ToImage
+from cxrtool.training.rng import Draws
 
 FIRST_SIZE = 4
 
@@ -169,12 +170,12 @@ class Generator(nn.Module):
         """w `[N, num_ws, w_dim]` -> layer name -> styles `[N, channels of the layer's input]`."""
         return {name: layer.affine(ws[:, index]) for name, layer, index, _ in self.layers()}
 
-    def synthesis(self, ws: Tensor, noise: str | torch.Generator = "const") -> Tensor:
+    def synthesis(self, ws: Tensor, noise: str | Draws = "const") -> Tensor:
         """w `[N, num_ws, w_dim]` -> images `[N, channels, size, size]` float32, not clamped."""
         return self.synthesis_from_styles(self.styles(ws), noise)
 
     def synthesis_from_styles(
-        self, styles: dict[str, Tensor], noise: str | torch.Generator = "const"
+        self, styles: dict[str, Tensor], noise: str | Draws = "const"
     ) -> Tensor:
         """Styles of every layer -> images (see `synthesis`)."""
         n = len(next(iter(styles.values())))
@@ -194,7 +195,7 @@ class Generator(nn.Module):
         self,
         z: Tensor,
         y: Tensor,
-        noise: str | torch.Generator = "const",
+        noise: str | Draws = "const",
         mixing: Mixing | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Images and their w.
@@ -230,13 +231,10 @@ class Mixing:
     crossover: Tensor
 
     @staticmethod
-    def draw(
-        n: int, z_dim: int, num_ws: int, probability: float, rng: torch.Generator
-    ) -> Mixing | None:
-        """Second latents and crossovers for n samples; None if `probability` is 0."""
+    def draw(z_dim: int, num_ws: int, probability: float, draws: Draws) -> Mixing | None:
+        """Second latents and crossovers; None if `probability` is 0."""
         if probability <= 0:
             return None
-        z = torch.randn(n, z_dim, generator=rng, device=rng.device)
-        crossover = torch.randint(1, num_ws, (n,), generator=rng, device=rng.device)
-        mixed = torch.rand(n, generator=rng, device=rng.device) < probability
+        z, crossover = draws.normal(z_dim), draws.integers(1, num_ws)
+        mixed = draws.uniform() < probability
         return Mixing(z, torch.where(mixed, crossover, torch.full_like(crossover, num_ws)))

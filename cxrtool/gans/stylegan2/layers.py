@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cxrtool.gans.stylegan2 import ops
+from cxrtool.training.rng import Draws
 
 
 def _normal(shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
@@ -149,13 +150,13 @@ class StyledConv(nn.Module):
             self.register_buffer("noise_const", _normal((1, 1, resolution, resolution), rng))
         self.register_buffer("fir", ops.fir_kernel(), persistent=False)
 
-    def forward(self, x: Tensor, styles: Tensor, noise: str | torch.Generator) -> Tensor:
+    def forward(self, x: Tensor, styles: Tensor, noise: str | Draws) -> Tensor:
         """One layer.
 
         Args:
             x: `[N, inputs, H, W]`.
             styles: `[N, inputs]`, from `self.affine(w)`.
-            noise: "const", "none", or the generator that draws a noise image a sample.
+            noise: "const", "none", or what draws a noise image a sample.
 
         Returns:
             `[N, outputs, resolution, resolution]`.
@@ -166,21 +167,20 @@ class StyledConv(nn.Module):
         scale = ops.demodulation(weight, styles) * ops.LRELU_GAIN
         bias = (self.bias * ops.LRELU_GAIN)[None, :, None, None]
         y = torch.addcmul(bias.to(y.dtype), y, scale.to(y.dtype)[:, :, None, None])
-        image = self._noise(noise, len(x), y)
+        image = self._noise(noise, y)
         if image is not None:
             y = y + image if torch.is_autocast_enabled(y.device.type) else y.add_(image)
         return ops.lrelu(y)
 
-    def _noise(self, noise: str | torch.Generator, n: int, like: Tensor) -> Tensor | None:
+    def _noise(self, noise: str | Draws, like: Tensor) -> Tensor | None:
         if self.noise_strength is None or noise == "none":
             return None
-        if isinstance(noise, torch.Generator):
-            shape = (n, 1, self.resolution, self.resolution)
-            image = torch.randn(shape, generator=noise, device=like.device)
+        if isinstance(noise, Draws):
+            image = noise.normal(1, self.resolution, self.resolution)
         elif noise == "const":
             image = self.noise_const
         else:
-            raise ValueError(f"noise must be 'const', 'none' or a generator, not {noise!r}")
+            raise ValueError(f"noise must be 'const', 'none' or draws, not {noise!r}")
         return (image * (self.noise_strength * ops.LRELU_GAIN)).to(like.dtype)
 
 

@@ -102,3 +102,11 @@ def test_batch() -> None:
         choose_batch(None, 32, 1, "x")
     with pytest.raises(UsageError, match="multiple of 4"):
         choose_batch(6, 32, 10, "x")
+
+
+def test_a_batch_must_be_cut_into_whole_groups() -> None:
+    good = {"size": 32, "preset": "tiny", "images": 100, "labels": 1, "where": "x"}
+    assert choose(**good, batch=16, parts=4).parts == 4
+    with pytest.raises(UsageError, match="--accumulate 3") as caught:
+        choose(**good, batch=16, parts=3)
+    assert caught.value.hint == "use --batch 12"

@@ -12,6 +12,7 @@ from cxrtool.gans.choices import choose
 from cxrtool.gans.stylegan2.discriminator import Discriminator
 from cxrtool.gans.stylegan2.generator import Architecture, Generator, Mixing
 from cxrtool.gans.stylegan2.layers import EqualConv, EqualLinear
+from cxrtool.training.rng import Draws
 from tests.unit.gans.conftest import micro
 
 
@@ -115,7 +116,7 @@ def test_networks_without_noise_have_no_parameter_for_it() -> None:
     assert dropped == {name for name in with_noise if "noise" in name}
     assert dropped
     z, y = torch.randn(2, 8), torch.zeros(2, 2)
-    drawn = generator(z, y, torch.Generator().manual_seed(0))[0]
+    drawn = generator(z, y, Draws(torch.Generator().manual_seed(0), 2))[0]
     torch.testing.assert_close(drawn, generator(z, y, "const")[0], rtol=0, atol=0)
 
 
@@ -128,7 +129,7 @@ def test_noise_is_constant_on_request_and_none_on_request() -> None:
     const = generator(z, y, "const")[0]
     torch.testing.assert_close(const, generator(z, y, "const")[0], rtol=0, atol=0)
     none = generator(z, y, "none")[0]
-    drawn = [generator(z, y, torch.Generator().manual_seed(s))[0] for s in (0, 0, 1)]
+    drawn = [generator(z, y, Draws(torch.Generator().manual_seed(s), 2))[0] for s in (0, 0, 1)]
     torch.testing.assert_close(drawn[0], drawn[1], rtol=0, atol=0)
     for other in (none, drawn[0]):
         assert (const - other).abs().max() > 0.01
@@ -158,8 +159,8 @@ def test_style_mixing_switches_at_the_crossover() -> None:
 
 def test_style_mixing_is_drawn_with_its_probability() -> None:
     rng = torch.Generator().manual_seed(0)
-    assert Mixing.draw(8, 4, 6, 0.0, rng) is None
-    drawn = Mixing.draw(4000, 4, 6, 0.9, rng)
+    assert Mixing.draw(4, 6, 0.0, Draws(rng, 8)) is None
+    drawn = Mixing.draw(4, 6, 0.9, Draws(rng, 4000))
     assert drawn is not None
     assert float((drawn.crossover < 6).float().mean()) == pytest.approx(0.9, abs=0.02)
     assert drawn.crossover.min() == 1

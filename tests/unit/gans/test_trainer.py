@@ -70,6 +70,32 @@ def test_a_step_trains_all_of_both_networks(feed: Feed) -> None:
     assert -1 <= means["r_t"] <= 1
 
 
+@pytest.mark.parametrize("loss", ["ns-r1", "rp-r1r2"])
+def test_a_step_in_parts_is_the_step_in_one(feed: Feed, loss: str) -> None:
+    arch = micro(noise=True)
+    one, two = (
+        Trainer(micro_choices(arch=arch, loss=loss, parts=parts, path_weight=0.0), feed)
+        for parts in (1, 2)
+    )
+    for trainer in (one, two):
+        with torch.no_grad():
+            for module in trainer.generator.modules():
+                if getattr(module, "noise_strength", None) is not None:
+                    module.noise_strength.fill_(0.3)  # type: ignore[operator,union-attr]
+        trainer.step()
+    assert [len(rows) for rows in two._parts(8)] == [4, 4]
+    for name, value in one.generator.state_dict().items():
+        # Adam's first step has the size of the rate whatever the gradient's: only signs can show.
+        torch.testing.assert_close(two.generator.state_dict()[name], value, rtol=1e-3, atol=1e-4)
+    for name, value in one.discriminator.state_dict().items():
+        if (name, loss) != ("out.bias", "rp-r1r2"):  # which has no gradient but rounding
+            other = two.discriminator.state_dict()[name]
+            torch.testing.assert_close(other, value, rtol=1e-3, atol=1e-4)
+    first, second = one.means.read(), two.means.read()
+    for name in ("g_loss", "d_loss", "g_label_loss", "d_label_loss", "r_t", "r1_penalty"):
+        assert second[name] == pytest.approx(first[name], rel=1e-4), name
+
+
 def test_the_relativistic_game_counts_differences_only(feed: Feed) -> None:
     trainer = Trainer(micro_choices(loss="rp-r1r2"), feed)
     for _ in range(2):
@@ -249,8 +275,8 @@ def test_divergence_is_a_failed_gate_and_keeps_the_last_checkpoint(
     assert good.nimg == 96
 
 
-@pytest.mark.parametrize(("batch", "hint"), [(8, "--batch 4"), (4, "--size")])
-def test_too_little_memory_names_a_batch_to_try(
+@pytest.mark.parametrize(("batch", "hint"), [(8, "--accumulate 2"), (4, "--size")])
+def test_too_little_memory_names_what_to_try(
     feed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int, hint: str
 ) -> None:
     trainer = Trainer(micro_choices(batch=batch), feed)
