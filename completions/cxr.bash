@@ -33,7 +33,7 @@ _cxr() {
       esac
       ;;
     "train-gan")
-      flags="--arch --size --preset --kimg --labels --batch --lr --loss --gamma --label-ramp --augment --augment-p --mirror --no-mirror --style-mixing --label-weight --noise --seed --init-from --freeze-d --keep --features --snapshot-kimg --tick-kimg --device --threads --uncertain --blank --view --split --fraction -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--arch --size --preset --kimg --labels --batch --accumulate --lr --loss --gamma --label-ramp --augment --augment-p --mirror --no-mirror --style-mixing --label-weight --noise --seed --init-from --freeze-d --keep --features --snapshot-kimg --tick-kimg --device --threads --uncertain --blank --view --split --fraction -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --arch) COMPREPLY=($(compgen -W "stylegan2" -- "$cur")); return ;;
         --preset) COMPREPLY=($(compgen -W "tiny small full" -- "$cur")); return ;;

@@ -57,6 +57,7 @@ complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l preset -x -a 'tiny
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l kimg -r -d 'Length: thousand real images seen. Default: by preset.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l labels -r -d 'Labels to condition on: all, none, or names separated by commas. (default all)'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l batch -r -d 'Images a step, a multiple of 4. Default: by preset.'
+complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l accumulate -r -d 'Parts in which a batch goes through the networks, for little memory. (default 1)'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l lr -r -d 'Learning rate. Default: by preset.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l loss -x -a 'ns-r1 rp-r1r2' -d 'Non-saturating with R1, or relativistic with R1 and R2. (default ns-r1)'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l gamma -r -d 'R1 weight. Default: 0.0002 x size^2 / batch; rp-r1r2: 0.5 x (size / 32)^2.'
