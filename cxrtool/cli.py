@@ -213,6 +213,8 @@ def perform(stage: Any, flags: dict[str, Any], common: dict[str, Any]) -> None:
         text = files.canonical_json if common["as_json"] else files.pretty_json
         console.out(text(files.finite(outcome.result)).rstrip("\n"))
         return
+    if outcome.state == "helped":
+        return
     if outcome.state == "up-to-date":
         console.say(f"{outcome.folder} is up to date")
     if common["as_json"]:

@@ -58,7 +58,7 @@ def train(
             except DivergedError as error:
                 _go_back(trainer, run, error)
             progress.update(trainer.nimg / 1000, clock.note)
-            if run.stopping:
+            if trainer.world.any(run.stopping):
                 save(trainer, run)
                 run.stop()
     if trainer.best is not None and (run.dir / BEST).exists():
@@ -171,7 +171,7 @@ def tick(trainer: Trainer, run: Run, clock: _Clock) -> None:
     Raises:
         DivergedError: a loss or a gradient is not finite.
     """
-    means = trainer.means.read()
+    means = trainer.means.read(trainer.world.mean)
     _refuse_divergence(means, trainer.nimg)
     clock.tick(trainer.nimg, means)
     row = {"nimg": trainer.nimg, "kimg": trainer.nimg / 1000, **means}
@@ -190,8 +190,11 @@ def save(trainer: Trainer, run: Run) -> None:
     for network in ("generator", "discriminator", "average"):
         weights = [value.abs().max() for value in state[network].values() if value.numel()]
         sums[f"{network} weights"] = float(torch.stack(weights).max())
-    _refuse_divergence(sums, trainer.nimg)
+    numbers = torch.tensor(list(sums.values()), device=trainer.device)
+    together = trainer.world.mean(numbers).tolist()  # all processes refuse, or none
+    _refuse_divergence(dict(zip(sums, together, strict=True)), trainer.nimg)
     save_checkpoint(run, state, trainer.nimg)
+    trainer.world.wait()
 
 
 def _refuse_divergence(means: dict[str, float], nimg: int) -> None:

@@ -27,6 +27,7 @@ from cxrtool.training.ema import ema_decay, update_ema
 from cxrtool.training.rng import Draws, torch_generator
 from cxrtool.training.schedules import lazy_correction
 from cxrtool.training.statistics import Means
+from cxrtool.training.world import World
 
 BETA2 = 0.99
 
@@ -37,6 +38,7 @@ class Trainer:
     Args:
         choices: All numbers.
         feed: The data, on the device to train on.
+        world: The processes that share each batch; None for this one alone.
 
     Attributes:
         nimg: Real images seen.
@@ -46,8 +48,9 @@ class Trainer:
         reloads: How often a divergence sent the training back.
     """
 
-    def __init__(self, choices: Choices, feed: Feed) -> None:
+    def __init__(self, choices: Choices, feed: Feed, world: World | None = None) -> None:
         self.choices, self.feed, self.device = choices, feed, feed.device
+        self.world = world or World(feed.device)
         arch = choices.arch
         self.generator = Generator(arch, torch_generator("init G", choices.seed))
         self.discriminator = Discriminator(
@@ -158,9 +161,12 @@ class Trainer:
     def _parts(self, n: int) -> list[Tensor]:
         """The samples of n that go through the networks together: int64 rows, in order.
 
-        Whole groups of the minibatch statistic, so that a step in parts is the step in one.
+        Whole groups of the minibatch statistic, so that a step in parts is the step in one. Each
+        process takes an equal run of parts.
         """
-        return list(torch.arange(n, device=self.device).chunk(self.choices.parts))
+        parts = torch.arange(n, device=self.device).chunk(self.choices.parts)
+        mine = self.choices.parts // self.world.size
+        return list(parts[self.world.rank * mine : (self.world.rank + 1) * mine])
 
     def _fakes(self, draws: Draws) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(images, their w, labels, which of the labels stood in a training row)."""
@@ -238,7 +244,7 @@ class Trainer:
             means.append(result.mean)
             self.means.add("path_penalty", result.penalty)
             self.means.add("path_length", result.lengths)
-        self.path_mean = torch.stack(means).mean()
+        self.path_mean = self.world.mean(torch.stack(means).mean())
         self._update(self.g_opt, self.generator)
 
     def _discriminator_step(self, real: Batch) -> None:
@@ -254,7 +260,7 @@ class Trainer:
             self.means.add("score_fake", score_fake)
         self._update(self.d_opt, self.discriminator, "d_grad_norm")
         if self.choices.augment and self.choices.augment_p is None:
-            self.controller.update(torch.stack(signs).mean(), n)
+            self.controller.update(self.world.mean(torch.stack(signs).mean()), n)
             self.means.add("augment_p", self.controller.p)
 
     def _judge_both(self, real: Batch, rows: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
@@ -305,6 +311,7 @@ class Trainer:
 
     def _update(self, optimizer: torch.optim.Optimizer, network: nn.Module, norm: str = "") -> None:
         """Take the step of the gradients that all parts have left."""
+        self.world.sum_gradients(network.parameters())
         if norm:
             self.means.add(norm, _grad_norm(network.parameters()))
         optimizer.step()

@@ -24,6 +24,7 @@ from cxrtool.errors import InputError, OutputMismatchError, UsageError
 from cxrtool.files import canonical_json, sha256_bytes, sha256_file
 from cxrtool.fingerprints import InputRef
 from cxrtool.runs import reads
+from cxrtool.runs.helpers import help_out, rank, several
 from cxrtool.runs.identity import Stage, differing_keys, identity, recorded_identity
 from cxrtool.runs.lock import HOLDER, hold
 from cxrtool.runs.records import (
@@ -90,6 +91,12 @@ def execute(
     """
     if out.exists() and not out.is_dir():
         raise InputError("the output is a file; a folder is needed", file=out)
+    if several() and not getattr(stage, "SEVERAL", False):
+        raise UsageError(
+            f"`cxr {stage.NAME}` does not work under torchrun", hint="start it without torchrun"
+        )
+    if several() and rank() > 0:
+        return help_out(stage, config, out)
     cache = fingerprints.StatCache(out / fingerprints.CACHE / "inputs.tsv")
     paths = configs.input_paths(config)
     for role, path in paths:

@@ -27,6 +27,8 @@ class Run:
         stage: The stage's name.
         fingerprint: Identity of options and inputs.
         resumed: The folder holds the beginning of this very run.
+        shared: The folder of the run for all processes that work on it: `dir`, except where this
+            process only helps another one and `dir` is thrown away.
     """
 
     def __init__(
@@ -38,8 +40,10 @@ class Run:
         fingerprint: str,
         *,
         resumed: bool = False,
+        shared: Path | None = None,
     ) -> None:
         self.dir = folder
+        self.shared = shared or folder
         self.stage = stage
         self.config = config
         self.fingerprint = fingerprint
@@ -59,6 +63,11 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
         refs = [InputRef(role, path, f"test:{path}") for role, path in (inputs or {}).items()]
         return cls(folder, "test", config, refs, "test")
+
+    @property
+    def helps(self) -> bool:
+        """Another process writes what this one computes with it."""
+        return self.shared != self.dir
 
     # inputs and paths
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 NAME = "train-gan"
 FORMAT = 2  # 2: keeps the best network; small presets without noise
+SEVERAL = True  # torchrun
 CONDITIONS_MOST = 256  # label vectors whose mean latent is stored
 CENTER_SAMPLES = 10_000
 QUALITY_LEAST = 50  # training images below which no distance tells the best network
@@ -182,9 +183,11 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     from cxrtool.gans.loop import train
     from cxrtool.gans.trainer import Trainer
     from cxrtool.training import device as devices
+    from cxrtool.training.world import World, local_device
 
-    device = devices.setup(config.device, config.threads)
-    task = prepare(config)
+    device = devices.setup(local_device(config.device), config.threads)
+    world = World(device)
+    task = prepare(config, world.size)
     choices, values, known = task.choices, task.values, task.known
     explain(task)
     run.write_json("resolved.json", task.to_json())
@@ -195,13 +198,16 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         "samples/reals.png", pictures.real_grid(images, values, known, rows, choices.seed)
     )
     feed = Feed(images, values, known, choices.seed, device)
-    trainer = Trainer(choices, feed)
+    trainer = Trainer(choices, feed, world)
     for ref in run.inputs("init-from"):
         start_from(ref.path, config.freeze_d, trainer, task)
     enough = len(feed) >= QUALITY_LEAST
     best = config.keep == "best" and enough
     quality = measure(config, run, feed, choices.arch.size) if best else None
     train(trainer, run, lambda: pictures.fake_grid(trainer.average, rows, choices.seed), quality)
+    world.close()
+    if run.helps:
+        return {}
 
     run.write_bytes("samples.png", pictures.fake_grid(trainer.average, rows, choices.seed))
     save_network(trainer, task, run)
@@ -323,7 +329,7 @@ class Task:
         }
 
 
-def prepare(config: Config) -> Task:
+def prepare(config: Config, processes: int = 1) -> Task:
     """Read the table, select rows and labels, and make every choice.
 
     Raises:
@@ -350,7 +356,7 @@ def prepare(config: Config) -> Task:
         labels=len(columns),
         where=where,
         batch=config.batch,
-        parts=config.accumulate,
+        parts=config.accumulate * processes,
         kimg=config.kimg,
         lr=config.lr,
         gamma=config.gamma,

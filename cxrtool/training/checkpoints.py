@@ -40,6 +40,8 @@ def save_checkpoint(run: Run, state: dict[str, Any], nimg: int, keep: int = 2) -
     """
     if keep < 1:
         raise ValueError("keep must be at least 1")
+    if run.helps:
+        return
     content = {"format": FORMAT, "fingerprint": run.fingerprint, "nimg": int(nimg), "state": state}
     with run.atomic(f"{FOLDER}/{_name(0)}") as temporary:
         torch.save(content, temporary)
@@ -55,8 +57,9 @@ def load_checkpoint(run: Run) -> dict[str, Any] | None:
     A checkpoint that is damaged, or that other options have written, is named in a warning and
     passed over.
     """
-    for age in range(_oldest(run.path(FOLDER)) + 1):
-        path = run.path(FOLDER, _name(age))
+    folder = run.shared / FOLDER
+    for age in range(_oldest(folder) + 1):
+        path = folder / _name(age)
         if not path.exists():
             continue
         try:

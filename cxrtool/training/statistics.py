@@ -6,6 +6,8 @@ never waits for the device; reading does, once for all of them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -33,11 +35,16 @@ class Means:
             self._sums[name] = value.clone()
             self._counts[name] = 1
 
-    def read(self) -> dict[str, float]:
-        """The means by name, in the order of first use; then start again."""
+    def read(self, over: Callable[[Tensor], Tensor] | None = None) -> dict[str, float]:
+        """The means by name, in the order of first use; then start again.
+
+        Args:
+            over: Makes one of the sums of several processes that counted alike, such as their mean.
+        """
         if not self._sums:
             return {}
-        sums = torch.stack(list(self._sums.values())).tolist()
+        stacked = torch.stack(list(self._sums.values()))
+        sums = (stacked if over is None else over(stacked)).tolist()
         found = {name: total / self._counts[name] for name, total in zip(self._sums, sums)}
         self._sums, self._counts = {}, {}
         return found
