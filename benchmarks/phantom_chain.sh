@@ -21,4 +21,5 @@ cxr evaluate images synth --real data --view frontal --features teacher -o image
 cxr finetune-clip data --view frontal --text rules --model tiny --epochs 15 --threads "$threads" -o clip
 cxr edit gan --clip clip --target "enlarged heart" --n 64 -o wider --threads "$threads"
 cxr edit gan --clip clip --target "pleural effusion" --n 64 -o effusion --threads "$threads"
+python3 "$here/fidelity.py" data gan teacher
 python3 "$here/edit_effect.py" wider effusion
