@@ -15,6 +15,7 @@ from typing import Any
 from spacy.attrs import LOWER, SENT_START
 from spacy.tokens import Doc
 
+from cxrtool.reports.attributes import Attribute, AttributeFinder
 from cxrtool.reports.context import NEGATIVE, POSITIVE, UNCERTAIN, CueSpan, Mention
 from cxrtool.reports.ruleset import RuleSet, default_rules
 from cxrtool.reports.sections import Section, SectionFinder
@@ -39,6 +40,7 @@ class Evidence:
         cue_rule: Id of the cue, or "".
         rule: Id of the rule that found the mention.
         phrase: The finding in a few words, with the adjectives that stand before it.
+        attributes: What the sentence says of the finding: name and value, as in the report's order.
     """
 
     observation: str
@@ -51,9 +53,13 @@ class Evidence:
     cue_rule: str
     rule: str
     phrase: str = ""
+    attributes: tuple[tuple[str, str], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """A line of ``evidence.jsonl``, without the study."""
+        """A line of ``evidence.jsonl``, without the study; attributes only where there are any."""
+        attributes: dict[str, list[str]] = {}
+        for name, value in self.attributes:
+            attributes.setdefault(name, []).append(value)
         return {
             "observation": self.observation,
             "value": self.value,
@@ -64,6 +70,7 @@ class Evidence:
             "cue": self.cue,
             "cue_rule": self.cue_rule,
             "rule": self.rule,
+            **({"attributes": attributes} if attributes else {}),
         }
 
 
@@ -75,11 +82,13 @@ class Labels:
         values: Observation -> 1, 0, -1 or None (blank), in the order of the rule set.
         evidence: Every mention behind them, by position, also those of lower rank.
         sections: Where the parts of the report are (offsets in the original text).
+        sentences: Where the sentences of the counted sections are; with the evidence only.
     """
 
     values: dict[str, int | None]
     evidence: tuple[Evidence, ...]
     sections: tuple[Section, ...] = field(default=())
+    sentences: tuple[tuple[int, int], ...] = field(default=())
 
     def __getitem__(self, observation: str) -> int | None:
         return self.values[observation]
@@ -98,6 +107,7 @@ class Labeler:
         self._sections = SectionFinder(self.rules.sections)
         self._headers = frozenset(h for hs in self.rules.sections.values() for h in hs)
         self._reader = SentenceReader(self.rules)
+        self._attributes = AttributeFinder()
         self._kinds: dict[int, int] = {}
 
     def label(self, text: str, *, evidence: bool = True) -> Labels:
@@ -148,6 +158,7 @@ class Labeler:
         if bounds[0] != 0:
             bounds.insert(0, 0)
         words = [i for i, kind in enumerate(kinds) if kind >= 0]
+        spoken: list[tuple[int, int]] = []  # the words of every sentence
         position = 0
         for stop in bounds[1:]:
             begin = position
@@ -155,13 +166,17 @@ class Labeler:
                 position += 1
             sentence = [kinds[i] for i in words[begin:position]]
             if sentence:
+                spoken.append((begin, position))
                 found.extend((begin, mention) for mention in self._reader.read(sentence))
         values = self._aggregate(mention for _, mention in found)
         listed: tuple[Evidence, ...] = ()
+        sentences: tuple[tuple[int, int], ...] = ()
         if evidence:
             at = _Offsets(doc, words, text)
-            listed = tuple(self._evidence(found, at, counted, values))
-        return Labels(values, listed, sections)
+            described = self._described(found, spoken, at)
+            listed = tuple(self._evidence(found, described, at, counted, values))
+            sentences = tuple(at.chars(first, stop) for first, stop in spoken)
+        return Labels(values, listed, sections, sentences)
 
     def _tokens(self, doc: Doc) -> tuple[list[int], list[int]]:
         """Kind of every token (-1 = white space) and whether it begins a sentence."""
@@ -199,13 +214,14 @@ class Labeler:
     def _evidence(
         self,
         found: list[tuple[int, Mention]],
+        described: list[tuple[tuple[str, str], ...]],
         at: _Offsets,
         counted: list[Section],
         values: dict[str, int | None],
     ) -> Iterator[Evidence]:
         none = values[self.rules.no_finding] == POSITIVE
         stated = any(mention.rule.kind == "normal" for _, mention in found)
-        for base, mention in found:
+        for (base, mention), attributes in zip(found, described):
             start, end = at.chars(base + mention.start, base + mention.end)
             section = next((s.name for s in counted if s.start <= start < s.end), "report")
             cue: CueSpan | None = mention.cue
@@ -228,7 +244,24 @@ class Labeler:
                     cue_rule=cue.cue.id if cue else "",
                     rule=mention.rule.id,
                     phrase=self._phrase(mention, base, at),
+                    attributes=attributes,
                 )
+
+    def _described(
+        self, found: list[tuple[int, Mention]], spoken: list[tuple[int, int]], at: _Offsets
+    ) -> list[tuple[tuple[str, str], ...]]:
+        """The attributes of every mention: name and value."""
+        ends = dict(spoken)
+        spans: dict[int, list[tuple[int, int]]] = {}
+        for base, mention in found:
+            spans.setdefault(base, []).append((mention.start, mention.end))
+        described: list[tuple[tuple[str, str], ...]] = []
+        for base, findings in spans.items():
+            words = [at.doc[i].lower_ for i in at.words[base : ends[base]]]
+            for attributes in self._attributes.find(words, findings):
+                pairs = dict.fromkeys((a.name, _value(a, base, at)) for a in attributes)
+                described.append(tuple(pairs))
+        return described
 
     def _phrase(self, mention: Mention, base: int, at: _Offsets) -> str:
         """The words of the mention with the adjectives before it, or what the rule says instead."""
@@ -262,6 +295,11 @@ class _Offsets:
     def between(self, first: int, stop: int) -> str:
         start, end = self.chars(first, stop)
         return self.text[start:end]
+
+
+def _value(attribute: Attribute, base: int, at: _Offsets) -> str:
+    written = at.between(base + attribute.start, base + attribute.end)
+    return attribute.value or " ".join(written.lower().split())
 
 
 def _only(text: str, sections: list[Section]) -> str:

@@ -1,0 +1,142 @@
+"""Sides, places, severities, sizes and changes of findings, and the file that names them."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from cxrtool.errors import InputError
+from cxrtool.reports import label
+from cxrtool.reports.attribute_rules import (
+    ATTRIBUTES,
+    NAMES,
+    NONE,
+    AttributeRule,
+    default_attributes,
+    load_attributes,
+)
+from cxrtool.reports.attributes import AttributeFinder
+
+GOLDEN = tomllib.loads(
+    (Path(__file__).parents[2] / "golden" / "report_attributes.toml").read_text(encoding="utf-8")
+)
+FINDER = AttributeFinder()
+
+
+@pytest.mark.parametrize(("text", "finding", "wanted"), GOLDEN["cases"])
+def test_sentence(text: str, finding: str, wanted: str) -> None:
+    found = [e for e in label(text).evidence if e.text == finding]
+    assert found, label(text).evidence
+    for evidence in found:
+        assert ";".join(f"{name}={value}" for name, value in evidence.attributes) == wanted
+
+
+def test_the_goldens_cover_every_attribute() -> None:
+    assert len(GOLDEN["cases"]) >= 80
+    named = {pair.split("=")[0] for _, _, all_ in GOLDEN["cases"] for pair in all_.split(";")}
+    assert named >= set(NAMES)
+
+
+def ids_in(text: str) -> set[str]:
+    """Ids of the entries behind the attributes of all findings of a sentence."""
+    words = text.lower().replace("-", " ").replace(".", " .").replace(",", " ,").split()
+    spans = [
+        (i, i + 1)
+        for i, word in enumerate(words)
+        if any(e.text.lower().split()[-1] == word for e in label(text).evidence)
+    ]
+    return {a.rule for found in FINDER.find(words, spans) for a in found}
+
+
+@pytest.mark.parametrize("rule", default_attributes().rules, ids=lambda r: r.id)
+def test_examples_of_attributes(rule: AttributeRule) -> None:
+    for text in rule.match:
+        if rule.attribute == NONE:
+            assert any(rule.id == owner.id for owner in matched(text)), text
+        else:
+            assert rule.id in ids_in(text), text
+    for text in rule.miss:
+        assert rule.id not in ids_in(text), text
+        assert rule.attribute != NONE or rule not in matched(text), text
+
+
+def matched(text: str) -> set[AttributeRule]:
+    rules = default_attributes()
+    words = text.lower().replace("-", " ").replace(".", " .").replace(",", " ,").split()
+    kinds = [rules.automaton.kind("0" if word.isdigit() else word) for word in words]
+    return {rules.owners[n] for _, _, n in rules.automaton.find(kinds, 0, len(kinds))}
+
+
+def test_only_attributes_that_are_there_are_written() -> None:
+    small, plain = label("Small left effusion. Cardiomegaly.").evidence
+    assert small.to_json()["attributes"] == {"size": ["small"], "laterality": ["left"]}
+    assert "attributes" not in plain.to_json()
+    json.dumps(small.to_json())
+
+
+def test_an_attribute_never_changes_a_label() -> None:
+    for text, _, _ in GOLDEN["cases"]:
+        assert label(text).values.keys() == label("").values.keys()
+        assert label(text).evidence
+
+
+def test_a_finding_has_one_set_of_attributes_whatever_stands_in_other_sentences() -> None:
+    alone = label("Small left effusion.").evidence[0].attributes
+    among = label("Right opacity. Small left effusion. New severe edema.").evidence
+    assert next(e for e in among if e.text == "effusion").attributes == alone
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("[[attribute]\n", "line .*not a TOML file"),
+        ("[attribute]\nid = 'x'\n", "two brackets"),
+        ('[[attribute]]\nphrases = ["a"]\n', "line .*no id"),
+        ('[[attribute]]\nid = "x"\nattribute = "colour"\n', "line .*colour.*known: laterality"),
+        ('[[attribute]]\nid = "x"\nattribute = "size"\nfoo = 1\n', "unknown key 'foo'"),
+        ('[[attribute]]\nid = "x"\nattribute = "size"\nside = "up"\n', "side of 'x' is 'up'"),
+        ('[[attribute]]\nid = "x"\nattribute = "size"\n', "'x' has no value"),
+        ('[[attribute]]\nid = "x"\nattribute = "size"\nvalue = "a"\n', "'phrases' of 'x'"),
+        (
+            '[[attribute]]\nid = "x"\nattribute = "size"\nvalue = "a"\nphrases = ["(a"]\n'
+            'match = "a"\nmiss = "b"\n',
+            "line .*without",
+        ),
+        (
+            '[[attribute]]\nid = "size.small"\nattribute = "size"\nvalue = "a"\nphrases = ["a"]\n'
+            'match = "a"\nmiss = "b"\n',
+            "used twice",
+        ),
+    ],
+)
+def test_mistakes_name_file_and_line(tmp_path: Path, entry: str, message: str) -> None:
+    path = tmp_path / "attributes.toml"
+    base = ATTRIBUTES.read_text(encoding="utf-8")
+    path.write_text(entry if "[attribute]\n" in entry else base + entry, encoding="utf-8")
+    with pytest.raises(InputError, match=message) as caught:
+        load_attributes(path)
+    assert str(path) in str(caught.value)
+
+
+def test_the_line_is_that_of_the_entry(tmp_path: Path) -> None:
+    path = tmp_path / "attributes.toml"
+    base = ATTRIBUTES.read_text(encoding="utf-8")
+    path.write_text(base + '[[attribute]]\nid = "x"\nattribute = "y"\n', encoding="utf-8")
+    with pytest.raises(InputError, match=f"line {base.count(chr(10)) + 1}:"):
+        load_attributes(path)
+
+
+@pytest.mark.parametrize("text", ["", "[[attribute]]\n", "[classes]\nbe = 1\n"])
+def test_incomplete_files(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "attributes.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"attributes\.toml"):
+        load_attributes(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        load_attributes(tmp_path / "missing.toml")
+    (tmp_path / "latin.toml").write_bytes(b"# \xe9")
+    with pytest.raises(InputError, match="UTF-8"):
+        load_attributes(tmp_path / "latin.toml")
