@@ -81,12 +81,10 @@ def load_attributes(path: Path = ATTRIBUTES) -> AttributeRules:
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        line = _AT_LINE.search(str(error))
-        raise InputError(
-            f"line {line.group(1) if line else text.count(chr(10)) + 1}: "
-            f"not a TOML file: {_AT_LINE.sub('', str(error))}",
-            file=path,
-        ) from error
+        at = _AT_LINE.search(str(error))
+        where = at.group(1) if at else text.count("\n") + 1
+        reason = _AT_LINE.sub("", str(error))
+        raise InputError(f"line {where}: not a TOML file: {reason}", file=path) from error
     lines = [text.count("\n", 0, match.start()) + 1 for match in _ENTRY.finditer(text)]
     entries = table.get("attribute", [])
     if not isinstance(entries, list) or len(lines) != len(entries):

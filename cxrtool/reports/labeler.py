@@ -15,7 +15,8 @@ from typing import Any
 from spacy.attrs import LOWER, SENT_START
 from spacy.tokens import Doc
 
-from cxrtool.reports.attributes import Attribute, AttributeFinder
+from cxrtool.reports.attribute_scope import Attribute
+from cxrtool.reports.attributes import AttributeFinder
 from cxrtool.reports.context import NEGATIVE, POSITIVE, UNCERTAIN, CueSpan, Mention
 from cxrtool.reports.ruleset import RuleSet, default_rules
 from cxrtool.reports.sections import Section, SectionFinder
