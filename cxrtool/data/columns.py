@@ -34,8 +34,22 @@ SYNTHETIC = (
     "filter_score",
     "nn_distance",
 )
+#: Texts for CLIP that extract-reports can write, a column each; ``cxrtool.reports.texts`` says what.
+RULES, RULES_V2, INVERTED, GENERATED, EXTERNAL = (
+    "rules",
+    "rules-v2",
+    "inverted",
+    "generated",
+    "external",
+)
+TEXTS = (IMPRESSION, FINDINGS, RULES, RULES_V2, INVERTED, GENERATED, EXTERNAL)
+RANDOM = "random"
+#: Column of texts of other patients -> the column that they are texts of.
+RANDOM_TEXTS = {RANDOM: RULES, **{f"{RANDOM}-{name}": name for name in TEXTS}}
 #: Names that no label may have.
-RESERVED = frozenset((*FIRST, PROMPT, ORIGIN, PIXEL_KEY, PATIENT_KEY, *SYNTHETIC))
+RESERVED = frozenset(
+    (*FIRST, PROMPT, ORIGIN, PIXEL_KEY, PATIENT_KEY, *SYNTHETIC, *TEXTS, *RANDOM_TEXTS)
+)
 SPLITS = ("train", "val", "test")
 SOURCES = ("real", "synthetic", "edited")
 VALUES = ("1", "0", "-1", "")

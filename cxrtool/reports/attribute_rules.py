@@ -30,7 +30,9 @@ NAMES = (LATERALITY, LOCATION, SEVERITY, SIZE, TEMPORAL)
 NONE = "none"
 BEFORE, AFTER, BOTH = "before", "after", "both"
 NUMBER = "0"  # what every number is read as
-CLASSES = ("number", "be", "link", "filler", "comma", "and", "barrier")
+CLASSES = (
+    "number", "be", "link", "filler", "comma", "and", "barrier", "name-word", "adjunct", "head"
+)  # fmt: skip
 _KEYS = {"id", "attribute", "value", "side", "phrases", "match", "miss"}
 _ENTRY = re.compile(r"^\s*\[\[\s*attribute\s*\]\]", re.MULTILINE)
 _AT_LINE = re.compile(r" \(at line (\d+), column \d+\)")
@@ -64,11 +66,13 @@ class AttributeRules:
         rules: In the order of the file.
         owners: Phrase number -> its rule.
         automaton: Finds the phrases.
+        complete: What a text says instead of a phrase that is no name by itself.
     """
 
     rules: tuple[AttributeRule, ...]
     owners: tuple[AttributeRule, ...]
     automaton: Automaton
+    complete: dict[str, str]
 
 
 def load_attributes(path: Path = ATTRIBUTES) -> AttributeRules:
@@ -105,7 +109,10 @@ def load_attributes(path: Path = ATTRIBUTES) -> AttributeRules:
         rules[rule.id] = rule
     if not rules:
         raise InputError("holds no attribute", file=path)
-    return AttributeRules(tuple(rules.values()), tuple(owners), automaton)
+    complete = table.get("complete", {})
+    if not isinstance(complete, dict) or not all(isinstance(v, str) for v in complete.values()):
+        raise InputError("[complete] must give a text for each phrase", file=path)
+    return AttributeRules(tuple(rules.values()), tuple(owners), automaton, complete)
 
 
 def _text(path: Path) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from cxrtool.reports.attribute_rules import AFTER, BEFORE, LATERALITY, LOCATION, AttributeRule
 
@@ -21,22 +22,12 @@ _ADJECTIVES = 2  # words of no class that may stand between "mild" and its findi
 _NOUNS = 6  # words of no class that may stand between a finding and what follows it
 
 
-@dataclass(frozen=True, slots=True)
-class Attribute:
-    """One attribute of one finding.
+class AttributeSpan(NamedTuple):
+    """The words of a sentence that say an attribute: ``start`` to ``end``, exclusive."""
 
-    Attributes:
-        name: "laterality", "location", "severity", "size" or "temporal".
-        value: In canonical words; "" where the words themselves are the value.
-        start, end: The words of the sentence that say it.
-        rule: Id of the entry in ``rules/attributes.toml``.
-    """
-
-    name: str
-    value: str
+    rule: AttributeRule
     start: int
     end: int
-    rule: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +61,7 @@ class Sentence:
         self._from = {match.start: match for match in matches}
         self._to = {match.end: match for match in matches}
 
-    def attributes(self, findings: Sequence[Span]) -> tuple[tuple[Attribute, ...], ...]:
+    def attributes(self, findings: Sequence[Span]) -> tuple[tuple[AttributeSpan, ...], ...]:
         """As ``AttributeFinder.find``."""
         units = _joined(findings)
         taken: dict[Span, list[Match]] = {}
@@ -227,19 +218,19 @@ def _stands(match: Match, side: str) -> bool:
 
 
 def _joined(findings: Sequence[Span]) -> list[Span]:
-    """Overlapping spans as one."""
+    """Spans that overlap or touch ("calcified granuloma") as one."""
     units: list[Span] = []
     for start, end in sorted(findings):
-        if units and start < units[-1][1]:
+        if units and start <= units[-1][1]:
             units[-1] = (units[-1][0], max(end, units[-1][1]))
         else:
             units.append((start, end))
     return units
 
 
-def _listed(matches: Sequence[Match]) -> tuple[Attribute, ...]:
+def _listed(matches: Sequence[Match]) -> tuple[AttributeSpan, ...]:
     return tuple(
-        Attribute(rule.attribute, rule.value, match.start, match.end, rule.id)
+        AttributeSpan(rule, match.start, match.end)
         for match in sorted(set(matches), key=lambda m: m.start)
         for rule in match.rules
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from cxrtool.reports.attribute_rules import (
     NONE,
@@ -18,10 +19,28 @@ from cxrtool.reports.attribute_rules import (
     AttributeRules,
     default_attributes,
 )
-from cxrtool.reports.attribute_scope import BARRIER, CLASSES, Attribute, Match, Sentence, Span
+from cxrtool.reports.attribute_scope import BARRIER, CLASSES, AttributeSpan, Match, Sentence, Span
 
 CACHE_LIMIT = 50_000
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*(?:x\d+(?:[.,]\d+)*)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One attribute of a finding.
+
+    Attributes:
+        name: "laterality", "location", "severity", "size" or "temporal".
+        value: In canonical words, or the words of the report where those are the value.
+        start, end: Offsets in the text of the report.
+        rule: Id of the entry in ``rules/attributes.toml``.
+    """
+
+    name: str
+    value: str
+    start: int
+    end: int
+    rule: str
 
 
 class AttributeFinder:
@@ -35,17 +54,17 @@ class AttributeFinder:
         self._rules = rules or default_attributes()
         self._known: dict[str, tuple[int, int]] = {}
         self._cache: dict[
-            tuple[tuple[int, ...], tuple[Span, ...]], tuple[tuple[Attribute, ...], ...]
+            tuple[tuple[int, ...], tuple[Span, ...]], tuple[tuple[AttributeSpan, ...], ...]
         ] = {}
 
     def find(
         self, words: Sequence[str], findings: Sequence[Span]
-    ) -> tuple[tuple[Attribute, ...], ...]:
+    ) -> tuple[tuple[AttributeSpan, ...], ...]:
         """The attributes of every finding, by position.
 
         Args:
             words: The sentence in lower case, no white space.
-            findings: Spans of words; those that overlap share their attributes.
+            findings: Spans of words; those that overlap or touch share their attributes.
         """
         tokens = [self._token(word) for word in words]
         kinds = tuple(kind for kind, _ in tokens)

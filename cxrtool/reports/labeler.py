@@ -15,8 +15,8 @@ from typing import Any
 from spacy.attrs import LOWER, SENT_START
 from spacy.tokens import Doc
 
-from cxrtool.reports.attribute_scope import Attribute
-from cxrtool.reports.attributes import AttributeFinder
+from cxrtool.reports.attribute_scope import AttributeSpan
+from cxrtool.reports.attributes import Attribute, AttributeFinder
 from cxrtool.reports.context import NEGATIVE, POSITIVE, UNCERTAIN, CueSpan, Mention
 from cxrtool.reports.ruleset import RuleSet, default_rules
 from cxrtool.reports.sections import Section, SectionFinder
@@ -40,8 +40,7 @@ class Evidence:
         cue: The text that decided the value, or "".
         cue_rule: Id of the cue, or "".
         rule: Id of the rule that found the mention.
-        phrase: The finding in a few words, with the adjectives that stand before it.
-        attributes: What the sentence says of the finding: name and value, as in the report's order.
+        attributes: What the sentence says of the finding, in its order.
     """
 
     observation: str
@@ -53,14 +52,15 @@ class Evidence:
     cue: str
     cue_rule: str
     rule: str
-    phrase: str = ""
-    attributes: tuple[tuple[str, str], ...] = ()
+    attributes: tuple[Attribute, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """A line of ``evidence.jsonl``, without the study; attributes only where there are any."""
         attributes: dict[str, list[str]] = {}
-        for name, value in self.attributes:
-            attributes.setdefault(name, []).append(value)
+        for attribute in self.attributes:
+            values = attributes.setdefault(attribute.name, [])
+            if attribute.value not in values:
+                values.append(attribute.value)
         return {
             "observation": self.observation,
             "value": self.value,
@@ -215,7 +215,7 @@ class Labeler:
     def _evidence(
         self,
         found: list[tuple[int, Mention]],
-        described: list[tuple[tuple[str, str], ...]],
+        described: list[tuple[Attribute, ...]],
         at: _Offsets,
         counted: list[Section],
         values: dict[str, int | None],
@@ -244,41 +244,23 @@ class Labeler:
                     cue=cue_text,
                     cue_rule=cue.cue.id if cue else "",
                     rule=mention.rule.id,
-                    phrase=self._phrase(mention, base, at),
                     attributes=attributes,
                 )
 
     def _described(
         self, found: list[tuple[int, Mention]], spoken: list[tuple[int, int]], at: _Offsets
-    ) -> list[tuple[tuple[str, str], ...]]:
-        """The attributes of every mention: name and value."""
+    ) -> list[tuple[Attribute, ...]]:
+        """The attributes of every mention."""
         ends = dict(spoken)
         spans: dict[int, list[tuple[int, int]]] = {}
         for base, mention in found:
             spans.setdefault(base, []).append((mention.start, mention.end))
-        described: list[tuple[tuple[str, str], ...]] = []
+        described: list[tuple[Attribute, ...]] = []
         for base, findings in spans.items():
             words = [at.doc[i].lower_ for i in at.words[base : ends[base]]]
             for attributes in self._attributes.find(words, findings):
-                pairs = dict.fromkeys((a.name, _value(a, base, at)) for a in attributes)
-                described.append(tuple(pairs))
+                described.append(tuple(_attribute(a, base, at) for a in attributes))
         return described
-
-    def _phrase(self, mention: Mention, base: int, at: _Offsets) -> str:
-        """The words of the mention with the adjectives before it, or what the rule says instead."""
-        if mention.value == NEGATIVE:
-            return ""
-        automaton, first = self.rules.automaton, base + mention.start
-        while first > 0 and automaton.has(self._kinds_at(at, first - 1), "modifier"):
-            if at.doc[at.words[first]].is_sent_start:
-                break
-            first -= 1
-        if mention.rule.kind == "entity":
-            return mention.rule.say
-        return " ".join(at.between(first, base + mention.end).lower().split())
-
-    def _kinds_at(self, at: _Offsets, word: int) -> int:
-        return self._kinds[at.doc[at.words[word]].lower]
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,9 +280,11 @@ class _Offsets:
         return self.text[start:end]
 
 
-def _value(attribute: Attribute, base: int, at: _Offsets) -> str:
-    written = at.between(base + attribute.start, base + attribute.end)
-    return attribute.value or " ".join(written.lower().split())
+def _attribute(found: AttributeSpan, base: int, at: _Offsets) -> Attribute:
+    rule = found.rule
+    start, end = at.chars(base + found.start, base + found.end)
+    value = rule.value or " ".join(at.text[start:end].lower().split())
+    return Attribute(rule.attribute, value, start, end, rule.id)
 
 
 def _only(text: str, sections: list[Section]) -> str:
