@@ -18,13 +18,16 @@ from cxrtool.errors import InputError
 
 if TYPE_CHECKING:
     from cxrtool.data.manifest import Dataset, DatasetInfo, DatasetWriter
-    from cxrtool.reports.labeler import Labeler, Labels
-    from cxrtool.reports.output import Tally
+    from cxrtool.reports.extraction import Job
+    from cxrtool.reports.tally import Tally
     from cxrtool.runs import Run
     from cxrtool.stages.extract_reports import Config
 
+    Key = tuple[str, str, str]  # patient, study, report
+    Cells = dict[str, str]  # a row of the table of extract-reports, by column
 
-def fill(config: Config, run: Run, labeler: Labeler, tally: Tally) -> dict[str, Any]:
+
+def fill(config: Config, run: Run, job: Job, tally: Tally) -> dict[str, Any]:
     """Labels every study of a dataset directory once and writes the new directory.
 
     Raises:
@@ -40,8 +43,8 @@ def fill(config: Config, run: Run, labeler: Labeler, tally: Tally) -> dict[str, 
             hint="--labels keep adds the texts only",
         )
     reports = _reports(dataset, config.text_column)
-    found = _label_studies(run, dataset, reports, labeler, tally)
-    table, info, changed = _merged(config, dataset, reports, found, labeler)
+    found = _label_studies(config, run, dataset, reports, job, tally)
+    table, info, changed = _merged(config, dataset, reports, found, job)
     writer = DatasetWriter(run, info)
     _share_images(run, dataset, writer)
     writer.finish(table)
@@ -72,29 +75,37 @@ def _reports(dataset: Dataset, column: str) -> list[str]:
 
 
 def _label_studies(
-    run: Run, dataset: Dataset, reports: list[str], labeler: Labeler, tally: Tally
-) -> dict[tuple[str, str, str], Labels]:
-    """Labels by (patient, study, report); writes ``evidence.jsonl`` on the way."""
-    from cxrtool.reports.output import evidence_lines
+    config: Config, run: Run, dataset: Dataset, reports: list[str], job: Job, tally: Tally
+) -> dict[Key, Cells]:
+    """Cells by (patient, study, report); writes ``evidence.jsonl`` on the way."""
+    from cxrtool.reports.extraction import extract
+    from cxrtool.reports.output import columns
+    from cxrtool.reports.report import Report
 
-    found: dict[tuple[str, str, str], Labels] = {}
+    names = columns(job.rules.observations)
+    first: dict[Key, str] = {}
+    for key, image in zip(_keys(dataset, reports), dataset.column("image")):
+        first.setdefault(key, key[1] or str(image))
+    studies = (Report(study, key[2], key[0]) for key, study in first.items())
+    rows: list[list[str]] = []
     with (
         run.atomic("evidence.jsonl") as path,
         open(path, "w", encoding="utf-8", newline="") as out,
-        run.progress("labeling", len(reports), unit="rows") as bar,
+        run.progress("labeling", len(first), unit="reports") as bar,
+        contextlib.closing(
+            extract(studies, job, workers=config.workers, stopping=lambda: run.stopping)
+        ) as batches,
     ):
-        for key, image in zip(_keys(dataset, reports), dataset.column("image")):
-            run.check_stop()
-            bar.advance()
-            if key in found:
-                continue
-            found[key] = labeler.label(key[2])
-            tally.add(key[2], found[key])
-            out.write(evidence_lines(key[1] or str(image), found[key]))
-    return found
+        for batch in batches:
+            rows += batch.rows
+            tally.merge(batch.tally)
+            out.write(batch.evidence)
+            bar.advance(len(batch.rows))
+        run.check_stop()
+    return {key: dict(zip(names, row)) for key, row in zip(first, rows, strict=True)}
 
 
-def _keys(dataset: Dataset, reports: list[str]) -> list[tuple[str, str, str]]:
+def _keys(dataset: Dataset, reports: list[str]) -> list[Key]:
     return list(zip(dataset.column("patient_id"), dataset.column("study_id"), reports))
 
 
@@ -102,27 +113,23 @@ def _merged(
     config: Config,
     dataset: Dataset,
     reports: list[str],
-    found: dict[tuple[str, str, str], Labels],
-    labeler: Labeler,
+    found: dict[Key, Cells],
+    job: Job,
 ) -> tuple[Any, DatasetInfo, int]:
     """The new manifest, its ``dataset.json``, and how many cells changed."""
-    from cxrtool.reports.output import cell
-    from cxrtool.reports.prompts import STRATEGIES, texts
+    from cxrtool.reports.prompts import STRATEGIES
 
     table = dataset.table.copy()
-    labels = [found[key] for key in _keys(dataset, reports)]
-    made = [texts(one, text) for one, text in zip(labels, reports)]
+    made = [found[key] for key in _keys(dataset, reports)]
     for name in STRATEGIES:
         old = dataset.column(name)
         table[name] = [new[name] or str(was) for new, was in zip(made, old)]
     info, changed = dataset.info, 0
     if config.labels != "keep":
-        observations = labeler.rules.observations
+        observations = job.rules.observations
         for name in observations:
             before = [str(v) for v in dataset.column(name)]
-            from_report = [
-                cell(one[name]) if text.strip() else None for one, text in zip(labels, reports)
-            ]
+            from_report = [new[name] if text.strip() else None for new, text in zip(made, reports)]
             # A row without a report keeps what it has; "fill" keeps whatever is not blank.
             kept = [
                 was if new is None or (config.labels == "fill" and was != "") else new

@@ -136,10 +136,49 @@ def test_options_name_the_columns(source: Path, tmp_path: Path) -> None:
     assert same.returncode == 2
 
 
-def test_another_language_is_noticed(tmp_path: Path) -> None:
-    rows = "".join(f"{i},Pas de lésion visible ici.\n" for i in range(10))
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Pas de lésion visible ici.", "nothing was found in 90 % of the reports"),
+        (
+            "Pas de pneumothorax. Silhouette cardiaque de taille normale. Atélectasie en bande.",
+            "no English word was found in 90 % of the reports",
+        ),
+        ("Kein Pneumothorax, keine Ergüsse. Herz nicht vergrößert.", "no English word was found"),
+    ],
+)
+def test_another_language_is_noticed(tmp_path: Path, text: str, message: str) -> None:
+    rows = "".join(f'{i},"{text}"\n' for i in range(9)) + "9,The lungs are clear. No effusion.\n"
     done = cxr("extract-reports", "-", "-o", tmp_path / "o", stdin="study_id,report\n" + rows)
-    assert "nothing was found in 100 % of the reports" in done.stderr
+    assert done.returncode == 0
+    assert message in done.stderr
+
+
+def test_english_reports_are_not_doubted(tmp_path: Path) -> None:
+    rows = "".join(f"{i},No acute abnormality. Lungs are clear. {i}\n" for i in range(10))
+    done = cxr("extract-reports", "-", "-o", tmp_path / "o", stdin="study_id,report\n" + rows)
+    assert "warning" not in done.stderr
+
+
+def test_any_number_of_workers_writes_the_same_bytes(tmp_path: Path) -> None:
+    rows = "".join(
+        f'{i},p{i % 7},"Small effusion {i}.\nNo edema, pneumothorax {"or mass " * (i % 5)}."\n'
+        for i in range(5000)
+    )
+    source = tmp_path / "r.csv"
+    source.write_text("study_id,patient_id,report\n" + rows + "7,p0,again\n", encoding="utf-8")
+    words = ("extract-reports", source, "--skip-bad", "-q")
+    for n in (1, 2):
+        done = cxr(*words, "-o", tmp_path / str(n), "--workers", n)
+        assert done.returncode == 0, done.stderr
+    for name in ("manifest.csv", "evidence.jsonl", "rejected.csv"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+    ended = [json.loads((tmp_path / n / "result.json").read_text()) for n in "12"]
+    assert ended[0]["summary"] == ended[1]["summary"]
+    again = cxr(*words, "-o", tmp_path / "1", "--workers", 2)
+    assert (again.returncode, again.stdout) == (0, "")
+    streamed = cxr(*words, "-o", "-", "--workers", 2)
+    assert streamed.stdout == (tmp_path / "1" / "manifest.csv").read_text(encoding="utf-8")
 
 
 # ---- dataset directories
