@@ -283,6 +283,60 @@ def test_killed_and_restarted_gives_the_same_bytes(tmp_path: Path) -> None:
     assert not list((tmp_path / "cut").glob("*.tmp"))
 
 
+def children(pid: int) -> list[int]:
+    """Processes below one, however deep."""
+    tasks = Path("/proc").glob("[0-9]*/stat")
+    parents = {}
+    for task in tasks:
+        with contextlib.suppress(OSError):
+            fields = task.read_text().rsplit(")", 1)[1].split()
+            parents[int(task.parent.name)] = int(fields[1])
+    found = [pid]
+    for one in found:
+        found += [child for child, parent in parents.items() if parent == one]
+    return found[1:]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="looks at /proc")
+@pytest.mark.parametrize(
+    ("signum", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)],
+)
+def test_a_signal_ends_all_workers_and_leaves_nothing_half_done(
+    tmp_path: Path, signum: int, code: int
+) -> None:
+    source = tmp_path / "r.csv"
+    rows = "".join(f"{i},Small effusion {i}. No pneumothorax or edema.\n" for i in range(200_000))
+    source.write_text("study_id,report\n" + rows, encoding="utf-8")
+    words = [sys.executable, "-m", "cxrtool", "extract-reports", str(source), "-q"]
+    process = subprocess.Popen(
+        [*words, "-o", str(tmp_path / "out"), "--workers", "2"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        if any(p.stat().st_size for p in (tmp_path / "out").glob(".manifest.csv.*.tmp")):
+            break
+        time.sleep(0.01)
+    workers = children(process.pid)
+    assert len(workers) >= 3, "fork server and two workers"
+    # A terminal sends Ctrl-C to all processes of the command.
+    (os.killpg if signum == signal.SIGINT else os.kill)(process.pid, signum)
+    errors = process.communicate(timeout=60)[1]
+    assert process.returncode == code, errors
+    assert "Traceback" not in errors
+    assert not (tmp_path / "out" / "manifest.csv").exists()
+    deadline = time.monotonic() + 20
+    left = workers
+    while left and time.monotonic() < deadline:
+        left = [pid for pid in left if Path(f"/proc/{pid}/stat").exists()]
+        time.sleep(0.05)
+    assert not left
+
+
 # ---- evaluate labels
 
 
