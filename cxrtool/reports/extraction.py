@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from cxrtool.data import pool
 from cxrtool.reports.labeler import Labeler
-from cxrtool.reports.output import evidence_lines, row
-from cxrtool.reports.report import Report
+from cxrtool.reports.output import columns, evidence_lines, row
+from cxrtool.reports.report import PATIENT, REPORT, STUDY, Report
 from cxrtool.reports.ruleset import RuleSet
 from cxrtool.reports.tally import Tally
 
@@ -52,6 +52,12 @@ class Batch(NamedTuple):
     rows: list[list[str]]
     evidence: str
     tally: Tally
+
+    def reports(self, job: Job) -> Iterator[Report]:
+        """The reports behind the rows."""
+        names = columns(job.rules.observations)
+        study, patient, text = (names.index(name) for name in (STUDY, PATIENT, REPORT))
+        return (Report(row[study], row[text], row[patient]) for row in self.rows)
 
 
 def extract(
@@ -109,7 +115,7 @@ def label_chunk(job: Job, reports: list[Report]) -> Batch:
     """Labels some reports; this is what a worker does."""
     tally = Tally(job.rules.observations)
     rows, evidence = [], []
-    labels_of = _labeler(job).label_all(report.text for report in reports)
+    labels_of = labeler_of(job).label_all(report.text for report in reports)
     for report, labels in zip(reports, labels_of, strict=True):
         tally.add(report.text, labels)
         rows.append(row(report, labels))
@@ -118,6 +124,6 @@ def label_chunk(job: Job, reports: list[Report]) -> Batch:
 
 
 @functools.lru_cache(maxsize=1)
-def _labeler(job: Job) -> Labeler:
+def labeler_of(job: Job) -> Labeler:
     """One labeler a process: it learns the words that it meets."""
     return Labeler(job.rules)

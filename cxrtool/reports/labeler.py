@@ -39,6 +39,7 @@ class Evidence:
         cue_rule: Id of the cue, or "".
         rule: Id of the rule that found the mention.
         phrase: The finding in a few words, with the adjectives that stand before it.
+        cue_start, cue_end: Offsets of the cue in the original text; equal where there is none.
     """
 
     observation: str
@@ -51,6 +52,8 @@ class Evidence:
     cue_rule: str
     rule: str
     phrase: str = ""
+    cue_start: int = 0
+    cue_end: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """A line of ``evidence.jsonl``, without the study."""
@@ -209,7 +212,7 @@ class Labeler:
             start, end = at.chars(base + mention.start, base + mention.end)
             section = next((s.name for s in counted if s.start <= start < s.end), "report")
             cue: CueSpan | None = mention.cue
-            cue_text = at.between(base + cue.start, base + cue.end) if cue else ""
+            cue_span = at.chars(base + cue.start, base + cue.end) if cue else (0, 0)
             names = mention.rule.observations or ("",)
             if mention.rule.kind == "normal":
                 names = (self.rules.no_finding,) if none else ()
@@ -224,10 +227,12 @@ class Labeler:
                     end=end,
                     text=at.text[start:end],
                     section=section,
-                    cue=cue_text,
+                    cue=at.text[slice(*cue_span)],
                     cue_rule=cue.cue.id if cue else "",
                     rule=mention.rule.id,
                     phrase=self._phrase(mention, base, at),
+                    cue_start=cue_span[0],
+                    cue_end=cue_span[1],
                 )
 
     def _phrase(self, mention: Mention, base: int, at: _Offsets) -> str:

@@ -19,6 +19,8 @@ from cxrtool.errors import InputError
 if TYPE_CHECKING:
     from cxrtool.data.manifest import Dataset, DatasetInfo, DatasetWriter
     from cxrtool.reports.extraction import Job
+    from cxrtool.reports.report import Report
+    from cxrtool.reports.sample import Sample
     from cxrtool.reports.tally import Tally
     from cxrtool.runs import Run
     from cxrtool.stages.extract_reports import Config
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     Cells = dict[str, str]  # a row of the table of extract-reports, by column
 
 
-def fill(config: Config, run: Run, job: Job, tally: Tally) -> dict[str, Any]:
+def fill(config: Config, run: Run, job: Job, tally: Tally, sample: Sample) -> dict[str, Any]:
     """Labels every study of a dataset directory once and writes the new directory.
 
     Raises:
@@ -42,8 +44,8 @@ def fill(config: Config, run: Run, job: Job, tally: Tally) -> dict[str, Any]:
             file=dataset.path / "dataset.json",
             hint="--labels keep adds the texts only",
         )
-    reports = _reports(dataset, config.text_column)
-    found = _label_studies(config, run, dataset, reports, job, tally)
+    reports = reports_of(dataset, config.text_column)
+    found = _label_studies(config, run, dataset, reports, job, tally, sample)
     table, info, changed = _merged(config, dataset, reports, found, job)
     writer = DatasetWriter(run, info)
     _share_images(run, dataset, writer)
@@ -51,7 +53,7 @@ def fill(config: Config, run: Run, job: Job, tally: Tally) -> dict[str, Any]:
     return {**tally.summary(), "images": len(dataset), "labels_changed": changed}
 
 
-def _reports(dataset: Dataset, column: str) -> list[str]:
+def reports_of(dataset: Dataset, column: str) -> list[str]:
     """The report of every row; "" where there is none."""
     table, file = dataset.table, dataset.path / "manifest.csv"
     if column not in table.columns:
@@ -74,26 +76,39 @@ def _reports(dataset: Dataset, column: str) -> list[str]:
     return texts
 
 
-def _label_studies(
-    config: Config, run: Run, dataset: Dataset, reports: list[str], job: Job, tally: Tally
-) -> dict[Key, Cells]:
-    """Cells by (patient, study, report); writes ``evidence.jsonl`` on the way."""
-    from cxrtool.reports.extraction import extract
-    from cxrtool.reports.output import columns
+def studies(dataset: Dataset, reports: list[str]) -> dict[Key, Report]:
+    """Every study once, by (patient, study, report); one without an id is called by its image."""
     from cxrtool.reports.report import Report
 
-    names = columns(job.rules.observations)
-    first: dict[Key, str] = {}
+    found: dict[Key, Report] = {}
     for key, image in zip(_keys(dataset, reports), dataset.column("image")):
-        first.setdefault(key, key[1] or str(image))
-    studies = (Report(study, key[2], key[0]) for key, study in first.items())
+        if key not in found:
+            found[key] = Report(key[1] or str(image), key[2], key[0])
+    return found
+
+
+def _label_studies(
+    config: Config,
+    run: Run,
+    dataset: Dataset,
+    reports: list[str],
+    job: Job,
+    tally: Tally,
+    sample: Sample,
+) -> dict[Key, Cells]:
+    """Cells of every study; writes ``evidence.jsonl`` on the way."""
+    from cxrtool.reports.extraction import extract
+    from cxrtool.reports.output import columns
+
+    names = columns(job.rules.observations)
+    found = studies(dataset, reports)
     rows: list[list[str]] = []
     with (
         run.atomic("evidence.jsonl") as path,
         open(path, "w", encoding="utf-8", newline="") as out,
-        run.progress("labeling", len(first), unit="reports") as bar,
+        run.progress("labeling", len(found), unit="reports") as bar,
         contextlib.closing(
-            extract(studies, job, workers=config.workers, stopping=lambda: run.stopping)
+            extract(found.values(), job, workers=config.workers, stopping=lambda: run.stopping)
         ) as batches,
     ):
         for batch in batches:
@@ -102,7 +117,9 @@ def _label_studies(
             out.write(batch.evidence)
             bar.advance(len(batch.rows))
         run.check_stop()
-    return {key: dict(zip(names, row)) for key, row in zip(first, rows, strict=True)}
+    for report in found.values():
+        sample.add(report)
+    return {key: dict(zip(names, row)) for key, row in zip(found, rows, strict=True)}
 
 
 def _keys(dataset: Dataset, reports: list[str]) -> list[Key]:

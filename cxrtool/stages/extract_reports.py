@@ -22,6 +22,7 @@ from cxrtool.errors import UsageError
 if TYPE_CHECKING:
     from cxrtool.reports.extraction import Job
     from cxrtool.reports.rejected import Rejected
+    from cxrtool.reports.sample import Sample
     from cxrtool.reports.sources import Report
     from cxrtool.reports.tally import Tally
     from cxrtool.runs import Run
@@ -65,6 +66,22 @@ class Config:
     skip_bad: Annotated[
         bool, Option("Record bad reports in rejected.csv and go on, instead of stopping.")
     ] = False
+    explain: Annotated[
+        bool,
+        Option(
+            "Show the first reports with mentions, cues and labels: on stdout without -o (and write"
+            " nothing), on stderr with it.",
+            result=False,
+        ),
+    ] = False
+    explain_id: Annotated[
+        tuple[str, ...],
+        Option("Show these reports instead; repeat.", metavar="ID", result=False),
+    ] = ()
+    explain_sample: Annotated[
+        int, Option("Draw N reports for explain.html, which holds their text; 0 = no page.", min=0)
+    ] = 0
+    seed: Annotated[int, Option("Seed of the draw.", min=0)] = 0
     workers: Annotated[
         int, Option("Processes that label; 0 takes all cores.", min=0, result=False)
     ] = 0
@@ -74,23 +91,31 @@ class Config:
         if self.id_column == self.text_column:
             raise UsageError("--id-column and --text-column name the same column")
 
+    @property
+    def explains(self) -> bool:
+        """Whether reports are to be shown."""
+        return self.explain or bool(self.explain_id)
+
 
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Read, label, write; a dataset directory keeps its images."""
     from cxrtool.reports.rejected import Rejected
+    from cxrtool.reports.sample import Sample
     from cxrtool.reports.tally import Tally
+    from cxrtool.stages import extract_dataset, extract_explain
 
     job = job_of(config)
     tally = Tally(job.rules.observations)
+    sample = Sample(config.explain_sample, config.seed)
     source = run.input("reports").path
     rejected = Rejected(config.skip_bad)
-    if _is_dataset(source):
-        from cxrtool.stages import extract_dataset
-
-        summary = extract_dataset.fill(config, run, job, tally)
+    if is_dataset(source):
+        summary = extract_dataset.fill(config, run, job, tally, sample)
     else:
-        write_table(config, run, source, job, tally, rejected)
+        write_table(config, run, source, job, tally, sample, rejected)
         summary = tally.summary()
+    if config.explain_sample:
+        run.write_text("explain.html", extract_explain.page(config, run, job, sample))
     if config.skip_bad:
         run.write_text("rejected.csv", rejected.csv(source))
     run.count("rejected", len(rejected.rows))
@@ -111,7 +136,26 @@ def plan(config: Config) -> dict[str, Any]:
     """For ``--dry-run``: what kind of source it is."""
     if str(config.reports) == STDIN:
         return {"source": "stdin"}
-    return {"source": "dataset directory" if _is_dataset(config.reports) else "reports"}
+    return {"source": "dataset directory" if is_dataset(config.reports) else "reports"}
+
+
+def view(config: Config, folder: Path | None, out: IO[str]) -> bool:
+    """Shows reports where that was asked for (``--explain``); see ``extract_explain.show``.
+
+    Args:
+        config: The options.
+        folder: The finished output folder, or None where there is none.
+        out: Where to.
+
+    Returns:
+        Whether it was asked for.
+    """
+    if not config.explains:
+        return False
+    from cxrtool.stages import extract_explain
+
+    extract_explain.show(config, folder, out)
+    return True
 
 
 def stream(config: Config, out: IO[str]) -> None:
@@ -120,10 +164,6 @@ def stream(config: Config, out: IO[str]) -> None:
     Raises:
         InputError: As `run`; rows that ``--skip-bad`` leaves out are named on stderr.
     """
-    import shutil
-    import sys
-    import tempfile
-
     from cxrtool.reports.extraction import extract
     from cxrtool.reports.output import columns
     from cxrtool.reports.rejected import Rejected
@@ -132,16 +172,11 @@ def stream(config: Config, out: IO[str]) -> None:
     job = job_of(config)
     tally = Tally(job.rules.observations)
     rejected = Rejected(config.skip_bad)
-    with tempfile.NamedTemporaryFile(prefix="cxr-stdin-") as spool:
-        source = config.reports
-        if str(source) == STDIN:
-            shutil.copyfileobj(sys.stdin.buffer, spool)
-            spool.flush()
-            source = Path(spool.name)
-        elif _is_dataset(source):
-            raise UsageError(
-                "a dataset directory cannot go to stdout", hint="name a folder with -o"
-            )
+    if config.explains or config.explain_sample:
+        raise UsageError("-o - gives the table to stdout, and --explain has no place there")
+    if is_dataset(config.reports):
+        raise UsageError("a dataset directory cannot go to stdout", hint="name a folder with -o")
+    with spooled(config) as source:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(columns(job.rules.observations))
         batches = extract(reports_of(config, source, rejected), job, workers=config.workers)
@@ -155,8 +190,30 @@ def stream(config: Config, out: IO[str]) -> None:
     say(tally, rejected)
 
 
+@contextlib.contextmanager
+def spooled(config: Config) -> Iterator[Path]:
+    """The source; stdin as a file that lasts as long as the context."""
+    import shutil
+    import sys
+    import tempfile
+
+    if str(config.reports) != STDIN:
+        yield config.reports
+        return
+    with tempfile.NamedTemporaryFile(prefix="cxr-stdin-") as spool:
+        shutil.copyfileobj(sys.stdin.buffer, spool)
+        spool.flush()
+        yield Path(spool.name)
+
+
 def write_table(
-    config: Config, run: Run, source: Path, job: Job, tally: Tally, rejected: Rejected
+    config: Config,
+    run: Run,
+    source: Path,
+    job: Job,
+    tally: Tally,
+    sample: Sample,
+    rejected: Rejected,
 ) -> None:
     """Writes ``manifest.csv`` and ``evidence.jsonl``, both whole or not at all."""
     from cxrtool.reports.extraction import extract
@@ -180,6 +237,8 @@ def write_table(
             tally.merge(batch.tally)
             writer.writerows(batch.rows)
             evidence.write(batch.evidence)
+            for report in batch.reports(job):
+                sample.add(report)
             bar.advance(len(batch.rows))
         run.check_stop()
 
@@ -210,5 +269,6 @@ def say(tally: Tally, rejected: Rejected) -> None:
         console.warn(doubt)
 
 
-def _is_dataset(path: Path) -> bool:
+def is_dataset(path: Path) -> bool:
+    """Whether a path is a dataset directory."""
     return path.is_dir() and (path / "dataset.json").is_file()

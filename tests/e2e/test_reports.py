@@ -181,6 +181,58 @@ def test_any_number_of_workers_writes_the_same_bytes(tmp_path: Path) -> None:
     assert streamed.stdout == (tmp_path / "1" / "manifest.csv").read_text(encoding="utf-8")
 
 
+# ---- explained reports
+
+
+def test_explained_reports_are_data_only_where_nothing_else_is(
+    source: Path, tmp_path: Path
+) -> None:
+    alone = cxr("extract-reports", source, "--explain")
+    assert alone.returncode == 0, alone.stderr
+    assert "[+ effusion]" in alone.stdout.replace("Small left ", "").lower()
+    assert "labels: [- " in alone.stdout
+    assert "10\n" not in alone.stdout, "the first three only"
+    piped = cxr("extract-reports", "-", "--explain-id", "10", stdin=TABLE)
+    assert "\n10\n" in piped.stdout
+    assert "{Possible} [? pneumonia]" in piped.stdout
+    assert "\n007\n" not in piped.stdout
+    words = ("extract-reports", source, "-o", tmp_path / "out", "--explain-id", "8")
+    for state in ("done", "up to date"):
+        done = cxr(*words)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == f"{tmp_path / 'out'}\n", state
+        assert "\n8\n" in done.stderr
+        assert "[= lungs are clear]" in done.stderr
+    verbose = cxr(*words, "-v")
+    assert "= No Finding: 'lungs are clear', rule " in verbose.stderr
+
+
+def test_explaining_what_is_not_there(source: Path, tmp_path: Path) -> None:
+    gone = cxr("extract-reports", source, "--explain-id", "7")
+    assert gone.returncode == 3
+    assert "no report has the id '7'" in gone.stderr
+    assert cxr("extract-reports", source, "-o", "-", "--explain").returncode == 2
+    assert cxr("extract-reports", source).returncode == 2
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_page_of_a_random_sample(source: Path, tmp_path: Path, workers: int) -> None:
+    source.write_text(TABLE + "11,p1,No edema <script>alert(1)</script>.\n", encoding="utf-8")
+    words = ("extract-reports", source, "--explain-sample", 3, "--workers", workers, "-q")
+    assert cxr(*words, "-o", tmp_path / "a").returncode == 0
+    assert cxr(*words, "-o", tmp_path / "b", "--seed", 5).returncode == 0
+    pages = [(tmp_path / name / "explain.html").read_text(encoding="utf-8") for name in "ab"]
+    assert all(page.count("<article>") == 3 for page in pages)
+    assert pages[0] != pages[1]
+    assert "3 of 5 reports, drawn at random (seed 0)." in pages[0]
+    assert not any("<script" in page for page in pages)
+    everything = cxr(*words, "-o", tmp_path / "c", "--explain-sample", 9)
+    assert everything.returncode == 0
+    page = (tmp_path / "c" / "explain.html").read_text(encoding="utf-8")
+    assert "5 of 5 reports, all of them." in page
+    assert "&lt;script&gt;" in page
+
+
 # ---- dataset directories
 
 
@@ -249,6 +301,9 @@ def test_a_dataset_directory_keeps_its_images(
     studies = {json.loads(x)["study_id"] for x in (tmp_path / "out" / "evidence.jsonl").open()}
     assert studies == {"s0", "s1"}
     assert runs.execute(extract_reports, config, tmp_path / "out").state == "up-to-date"
+    shown = cxr("extract-reports", tmp_path / "out", "--explain-id", "s0")
+    assert "[+ edema]" in shown.stdout
+    assert shown.stdout.count("\ns0\n") == 1
 
 
 def test_a_dataset_directory_without_reports_is_refused(tmp_path: Path) -> None:
