@@ -427,6 +427,38 @@ def test_scores_of_an_extraction(source: Path, tmp_path: Path) -> None:
     assert metrics.loc["Pneumonia", ["n", "tp", "fp", "fn"]].tolist() == [3, 1, 0, 0]
     wrong = (tmp_path / "z" / "disagreements.csv").read_text(encoding="utf-8")
     assert "Possible pneumonia. The heart is enlarged." in wrong
+    page = (tmp_path / "z" / "report.html").read_text(encoding="utf-8")
+    assert "Possible pneumonia. The heart is enlarged." in page
+    assert "resamples of 2 patients" in page
+
+
+def test_classes_and_intervals_are_written(source: Path, tmp_path: Path) -> None:
+    reference = tmp_path / "ref.csv"
+    reference.write_text(
+        "study_id,Pleural Effusion,Pneumonia,Cardiomegaly\n007,1,0,\n8,0,,0\n10,-1,-1,1\n",
+        encoding="utf-8",
+    )
+    assert cxr("extract-reports", source, "-o", tmp_path / "x", "-q").returncode == 0
+    words = ("evaluate", "labels", tmp_path / "x", "--reference", reference)
+    for seed in (0, 1):
+        done = cxr(*words, "-o", tmp_path / str(seed), "--seed", seed, "--bootstrap", 100)
+        assert done.returncode == 0, done.stderr
+    assert "uncertain  " in done.stderr
+    table = pd.read_csv(tmp_path / "0" / "classes.csv", dtype={"uncertain_as": str})
+    rows = table.fillna({"uncertain_as": ""}).set_index(["class", "uncertain_as", "observation"])
+    assert len(rows) == 5 * (3 + 2)
+    assert rows.loc["uncertain", "", "Pneumonia"][["support", "tp", "fp"]].tolist() == [1, 1, 0]
+    assert rows.loc["uncertain", "", "Pleural Effusion"][["support", "fn"]].tolist() == [1, 1]
+    assert rows.loc["positive", "1", "Pleural Effusion"][["support", "tp"]].tolist() == [2, 1]
+    assert rows.loc["negative", "0", "Cardiomegaly"][["support", "tp", "tn"]].tolist() == [1, 1, 1]
+    wrong = pd.read_csv(tmp_path / "0" / "disagreements.csv", dtype=str, keep_default_na=False)
+    found = wrong[["key", "observation", "reference", "predicted", "kind"]].values.tolist()
+    assert found == [["10", "Pleural Effusion", "-1", "", "certainty"]]
+    assert cxr(*words, "-o", tmp_path / "few", "--bootstrap", 50).returncode == 2
+    none = cxr(*words, "-o", tmp_path / "none", "--bootstrap", 0)
+    assert none.returncode == 0
+    summary = json.loads((tmp_path / "none" / "summary.json").read_text())
+    assert summary["macro_f1_low"] is None
 
 
 def test_labels_and_keys_can_be_chosen(source: Path, tmp_path: Path) -> None:

@@ -1,0 +1,141 @@
+"""The report page of ``evaluate labels``.
+
+In: the table of all classes and the summary; the list of disagreements only where texts may be
+shown. Out: HTML without ids and texts otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from cxrtool import __version__
+from cxrtool.evaluation.label_classes import MACRO, MICRO, READINGS, VIEWS, View
+from cxrtool.evaluation.labels import METRICS
+from cxrtool.evaluation.page import Block, Numbers, Page, Section, Table, Text, render
+from cxrtool.evaluation.wording import number, with_interval
+
+if TYPE_CHECKING:
+    from cxrtool.runs import Run
+
+#: Disagreements that the page shows; the file has all of them.
+SHOWN = 200
+_TITLES = {
+    "positive": "Positive",
+    "negative": "Negative",
+    "uncertain": "Uncertain",
+}
+
+
+def page(
+    config: Any, run: Run, every: pd.DataFrame, summary: dict[str, Any], wrong: pd.DataFrame | None
+) -> str:
+    """The page as HTML text.
+
+    Args:
+        config: Options of the stage.
+        run: For the footer.
+        every: `label_classes.table`.
+        summary: The stage's summary.
+        wrong: Disagreements with their texts, or None where no text may be shown.
+    """
+    first = View("positive", config.uncertain_as)
+    views = [first, *(view for view in VIEWS if view != first)]
+    sections = [_overview(config, every, summary)]
+    sections += [_scores(view, every, folded=view != first) for view in views]
+    if wrong is not None and len(wrong):
+        sections.append(_disagreements(wrong))
+    macro = with_interval(*(summary[f"macro_f1{end}"] for end in ("", "_low", "_high")))
+    answer = (
+        f"Macro F1 {macro} over {summary['n_observations']} observations and "
+        f"{summary['matched']:,} reports."
+    )
+    footer = f"cxr {__version__} \u00b7 evaluate labels \u00b7 run {run.fingerprint[:12]}"
+    return render(Page("Labels against a reference", answer, sections, footer))
+
+
+def _overview(config: Any, every: pd.DataFrame, summary: dict[str, Any]) -> Section:
+    rows = []
+    for view in VIEWS:
+        chosen = _of(every, view).set_index("observation")
+        macro, micro = chosen.loc[MACRO], chosen.loc[MICRO]
+        rows.append(
+            [_TITLES[view.of], READINGS[view.uncertain_as], f"{int(macro['support']):,}"]
+            + [number(macro[metric]) for metric in METRICS[:2]]
+            + [_cell(macro, "f1"), _cell(micro, "f1")]
+        )
+    blocks: list[Block] = [
+        Numbers(
+            [
+                (number(summary["macro_f1"]), "macro F1"),
+                (number(summary["micro_f1"]), "micro F1"),
+                (f"{summary['matched']:,}", "reports"),
+                (f"{summary['disagreements']:,}", "disagreements"),
+            ]
+        ),
+        Table(
+            ("class", "reading", "in reference", "precision", "recall", "macro F1", "micro F1"),
+            rows,
+            caption="Means over the observations that have the class in the reference.",
+            text_columns=2,
+        ),
+        Text(_how(config, summary), tone="note"),
+    ]
+    return Section("Scores", blocks)
+
+
+def _how(config: Any, summary: dict[str, Any]) -> str:
+    blank = "left out" if config.blank == "skip" else "counted as 0 on either side"
+    how = (
+        f"Uncertain (-1) counts as {config.uncertain_as} on either side in the first table; blank "
+        f"cells of the reference are {blank}. {summary['only_in_reference']:,} reports of the "
+        "reference have no prediction."
+    )
+    if config.bootstrap:
+        how += (
+            f" Intervals: 95 %, {config.bootstrap:,} resamples of {summary['groups']:,} "
+            f"{summary['resampled']}."
+        )
+    return how + (
+        " A report that does not mention an observation is blank, not negative: where the "
+        "reference writes 0 for what was not mentioned, recall of the negative class is low."
+    )
+
+
+def _scores(view: View, every: pd.DataFrame, *, folded: bool) -> Section:
+    rows = [
+        [row["observation"], str(row["n"]), str(row["support"]), str(row["predicted"])]
+        + [_cell(row, metric) for metric in METRICS]
+        for row in _of(every, view).to_dict("records")
+        if row["observation"] not in (MACRO, MICRO)
+    ]
+    columns = ("observation", "n", "in reference", "predicted", "precision", "recall", "F1")
+    reading = READINGS[view.uncertain_as]
+    title = f"{_TITLES[view.of]}, {reading}" if reading else _TITLES[view.of]
+    return Section(title, [Table(columns, rows)], folded=folded)
+
+
+def _disagreements(wrong: pd.DataFrame) -> Section:
+    columns = [name for name in wrong.columns if name != "key"]
+    rows = [[str(row[name]) for name in columns] for row in wrong.head(SHOWN).to_dict("records")]
+    caption = f"The first {len(rows):,} of {len(wrong):,}; all are in disagreements.csv."
+    return Section(
+        "Disagreements",
+        [Table(columns, rows, caption=caption, text_columns=len(columns))],
+        folded=True,
+    )
+
+
+def _of(every: pd.DataFrame, view: View) -> pd.DataFrame:
+    same = (every["class"] == view.of) & (every["uncertain_as"] == view.uncertain_as)
+    return every[same]
+
+
+def _cell(row: Any, metric: str) -> str:
+    value = float(row[metric])
+    if math.isnan(value):
+        return number(value)
+    low, high = float(row[f"{metric}_low"]), float(row[f"{metric}_high"])
+    return number(value) if math.isnan(low) else with_interval(value, low, high)
