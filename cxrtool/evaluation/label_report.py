@@ -13,7 +13,6 @@ import pandas as pd
 
 from cxrtool import __version__
 from cxrtool.evaluation.label_classes import MACRO, MICRO, READINGS, VIEWS, View
-from cxrtool.evaluation.labels import METRICS
 from cxrtool.evaluation.page import Block, Numbers, Page, Section, Table, Text, render
 from cxrtool.evaluation.wording import number, with_interval
 
@@ -44,7 +43,12 @@ def page(
     first = View("positive", config.uncertain_as)
     views = [first, *(view for view in VIEWS if view != first)]
     sections = [_overview(config, every, summary)]
-    sections += [_scores(view, every, folded=view != first) for view in views]
+    sections += [
+        _scores(view, every, folded=view != first)
+        for view in views
+        # A class that the reference does not use has no score, right or wrong.
+        if view == first or _of(every, view)["support"].any()
+    ]
     if wrong is not None and len(wrong):
         sections.append(_disagreements(wrong))
     macro = with_interval(*(summary[f"macro_f1{end}"] for end in ("", "_low", "_high")))
@@ -62,9 +66,15 @@ def _overview(config: Any, every: pd.DataFrame, summary: dict[str, Any]) -> Sect
         chosen = _of(every, view).set_index("observation")
         macro, micro = chosen.loc[MACRO], chosen.loc[MICRO]
         rows.append(
-            [_TITLES[view.of], READINGS[view.uncertain_as], f"{int(macro['support']):,}"]
-            + [number(macro[metric]) for metric in METRICS[:2]]
-            + [_cell(macro, "f1"), _cell(micro, "f1")]
+            [
+                _TITLES[view.of],
+                READINGS[view.uncertain_as],
+                f"{int(macro['support']):,}",
+                number(macro["precision"]),
+                number(macro["recall"]),
+                _cell(macro, "f1"),
+                _cell(micro, "f1") if macro["support"] else number(math.nan),
+            ]
         )
     blocks: list[Block] = [
         Numbers(
@@ -99,6 +109,7 @@ def _how(config: Any, summary: dict[str, Any]) -> str:
             f"{summary['resampled']}."
         )
     return how + (
+        " Intervals of precision and recall are in classes.csv."
         " A report that does not mention an observation is blank, not negative: where the "
         "reference writes 0 for what was not mentioned, recall of the negative class is low."
     )
@@ -106,8 +117,13 @@ def _how(config: Any, summary: dict[str, Any]) -> str:
 
 def _scores(view: View, every: pd.DataFrame, *, folded: bool) -> Section:
     rows = [
-        [row["observation"], str(row["n"]), str(row["support"]), str(row["predicted"])]
-        + [_cell(row, metric) for metric in METRICS]
+        [
+            row["observation"],
+            *(f"{row[count]:,}" for count in ("n", "support", "predicted")),
+            number(row["precision"]),
+            number(row["recall"]),
+            _cell(row, "f1"),
+        ]
         for row in _of(every, view).to_dict("records")
         if row["observation"] not in (MACRO, MICRO)
     ]
@@ -118,14 +134,19 @@ def _scores(view: View, every: pd.DataFrame, *, folded: bool) -> Section:
 
 
 def _disagreements(wrong: pd.DataFrame) -> Section:
-    columns = [name for name in wrong.columns if name != "key"]
-    rows = [[str(row[name]) for name in columns] for row in wrong.head(SHOWN).to_dict("records")]
+    rows = [
+        [row["observation"], row["reference"] or "blank", row["predicted"] or "blank", _read(row)]
+        for row in wrong.head(SHOWN).to_dict("records")
+    ]
     caption = f"The first {len(rows):,} of {len(wrong):,}; all are in disagreements.csv."
-    return Section(
-        "Disagreements",
-        [Table(columns, rows, caption=caption, text_columns=len(columns))],
-        folded=True,
-    )
+    columns = ("observation", "reference", "predicted", "report, and what the label rests on")
+    table = Table(columns, rows, caption=caption, text_columns=len(columns))
+    return Section("Disagreements", [table], folded=True)
+
+
+def _read(row: dict[str, str]) -> str:
+    """The text of a disagreement and its evidence, for the only column that is as wide as needed."""
+    return f"{row.get('report', row['key'])} \u25b8 {row['evidence'] or 'nothing was found'}"
 
 
 def _of(every: pd.DataFrame, view: View) -> pd.DataFrame:
