@@ -145,7 +145,7 @@ def _disagreements(wrong: pd.DataFrame) -> Section:
 
 
 def _read(row: dict[str, str]) -> str:
-    """The text of a disagreement and its evidence, for the only column that is as wide as needed."""
+    """Text and evidence of a disagreement, for the one column that takes many lines."""
     return f"{row.get('report', row['key'])} \u25b8 {row['evidence'] or 'nothing was found'}"
 
 
