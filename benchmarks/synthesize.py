@@ -117,7 +117,9 @@ def usual_script(
         for i in range(plan.n_synthetic):
             z = torch.from_numpy(latents([i], network.z_dim)).to(device)
             image = to_uint8(network.generate(z, y[i : i + 1].to(device)))[0]
-            Image.fromarray(image).save(folder / f"{i:06d}.png", compress_level=PNG_LEVEL, compress_type=3)
+            Image.fromarray(image).save(
+                folder / f"{i:06d}.png", compress_level=PNG_LEVEL, compress_type=3
+            )
 
 
 def network_alone(sampler: BlockSampler, plan: planner.Plan, table: LabelTable, block: int) -> None:

@@ -41,6 +41,7 @@ class Evidence:
         cue_rule: Id of the cue, or "".
         rule: Id of the rule that found the mention.
         attributes: What the sentence says of the finding, in its order.
+        cue_start, cue_end: Offsets of the cue in the original text; equal where there is none.
     """
 
     observation: str
@@ -53,6 +54,8 @@ class Evidence:
     cue_rule: str
     rule: str
     attributes: tuple[Attribute, ...] = ()
+    cue_start: int = 0
+    cue_end: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """A line of ``evidence.jsonl``, without the study; attributes only where there are any."""
@@ -226,7 +229,7 @@ class Labeler:
             start, end = at.chars(base + mention.start, base + mention.end)
             section = next((s.name for s in counted if s.start <= start < s.end), "report")
             cue: CueSpan | None = mention.cue
-            cue_text = at.between(base + cue.start, base + cue.end) if cue else ""
+            cue_span = at.chars(base + cue.start, base + cue.end) if cue else (0, 0)
             names = mention.rule.observations or ("",)
             if mention.rule.kind == "normal":
                 names = (self.rules.no_finding,) if none else ()
@@ -241,10 +244,12 @@ class Labeler:
                     end=end,
                     text=at.text[start:end],
                     section=section,
-                    cue=cue_text,
+                    cue=at.text[slice(*cue_span)],
                     cue_rule=cue.cue.id if cue else "",
                     rule=mention.rule.id,
                     attributes=attributes,
+                    cue_start=cue_span[0],
+                    cue_end=cue_span[1],
                 )
 
     def _described(

@@ -1,19 +1,16 @@
-"""The table that extract-reports writes, row by row, and the counts over it.
+"""The table that extract-reports writes, row by row.
 
-In: reports and their labels. Out: lines of ``manifest.csv`` and ``evidence.jsonl``, and a summary.
+In: reports and their labels. Out: lines of ``manifest.csv`` and ``evidence.jsonl``.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from cxrtool.reports.labeler import Labels
 from cxrtool.reports.prompts import texts
 from cxrtool.reports.sources import PATIENT, REPORT, STUDY, Report
-
-VALUES = ("1", "0", "-1", "")
 
 
 def columns(observations: Sequence[str]) -> list[str]:
@@ -40,46 +37,3 @@ def evidence_lines(study: str, labels: Labels) -> str:
         json.dumps({STUDY: study, **item.to_json()}, ensure_ascii=False) + "\n"
         for item in labels.evidence
     )
-
-
-class Tally:
-    """Counts over a set of reports.
-
-    Args:
-        observations: The labels.
-    """
-
-    def __init__(self, observations: Sequence[str]) -> None:
-        self.reports = self.empty = self.silent = 0
-        self.counts = {name: dict.fromkeys(VALUES, 0) for name in observations}
-
-    def add(self, text: str, labels: Labels) -> None:
-        """Counts one report."""
-        self.reports += 1
-        if not text.strip():
-            self.empty += 1
-        elif all(value is None for value in labels.values.values()):
-            self.silent += 1
-        for name, value in labels.values.items():
-            self.counts[name][cell(value)] += 1
-
-    @property
-    def silent_frac(self) -> float:
-        """Share of the reports with text in which nothing was found."""
-        return self.silent / max(1, self.reports - self.empty)
-
-    def summary(self) -> dict[str, Any]:
-        """JSON-able form."""
-        return {
-            "reports": self.reports,
-            "empty": self.empty,
-            "nothing_found": self.silent,
-            "labels": {
-                name: {"1": c["1"], "0": c["0"], "-1": c["-1"], "blank": c[""]}
-                for name, c in self.counts.items()
-            },
-        }
-
-    def rows(self) -> list[list[object]]:
-        """Rows of a table for people: label, 1, 0, -1, blank."""
-        return [[name, c["1"], c["0"], c["-1"], c[""]] for name, c in self.counts.items()]
