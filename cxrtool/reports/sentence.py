@@ -95,6 +95,8 @@ class SentenceReader:
         mentions = []
         for span in content:
             kind = span.rule.kind
+            if clause.asides and clause.set_aside(span.start, span.end):
+                continue
             if kind == "normal":
                 mentions.append(Mention(span.start, span.end, span.rule, NEGATIVE, None))
             elif kind == "entity":

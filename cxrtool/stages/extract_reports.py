@@ -54,6 +54,15 @@ class Config:
     text_column: Annotated[
         str, Option("Table or dataset directory: the column with the reports.")
     ] = "report"
+    rules: Annotated[
+        Path | None,
+        Option("Folder of rule files (TOML) that extend or replace those of cxr.", metavar="DIR"),
+        Input("rules"),
+    ] = None
+    sections: Annotated[
+        str,
+        Option("Sections whose mentions count; report is text under no header.", metavar="NAMES"),
+    ] = "findings,impression,report"
     labels: Annotated[
         str,
         Option(
@@ -74,10 +83,9 @@ class Config:
 
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Read, label, write; a dataset directory keeps its images."""
-    from cxrtool.reports.labeler import Labeler
     from cxrtool.reports.output import Tally
 
-    labeler = Labeler()
+    labeler = labeler_of(config)
     tally = Tally(labeler.rules.observations)
     source = run.input("reports").path
     rejected = Rejected(config.skip_bad)
@@ -96,8 +104,23 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     return {**summary, "rejected": len(rejected.rows)}
 
 
+def labeler_of(config: Config) -> Labeler:
+    """The labeler that ``--rules`` and ``--sections`` ask for.
+
+    Raises:
+        InputError: A rule file is wrong.
+        UsageError: There is no such section.
+    """
+    from cxrtool.reports import Labeler, load_rules
+    from cxrtool.reports.ruleset import default_rules
+
+    rules = default_rules() if config.rules is None else load_rules(config.rules)
+    return Labeler(rules.counting(config.sections.split(",")))
+
+
 def plan(config: Config) -> dict[str, Any]:
-    """For ``--dry-run``: what kind of source it is."""
+    """For ``--dry-run``: what kind of source it is; rules and sections are checked."""
+    labeler_of(config)
     if str(config.reports) == STDIN:
         return {"source": "stdin"}
     return {"source": "dataset directory" if _is_dataset(config.reports) else "reports"}
@@ -113,10 +136,9 @@ def stream(config: Config, out: IO[str]) -> None:
     import sys
     import tempfile
 
-    from cxrtool.reports.labeler import Labeler
     from cxrtool.reports.output import Tally, columns, row
 
-    labeler = Labeler()
+    labeler = labeler_of(config)
     tally = Tally(labeler.rules.observations)
     rejected = Rejected(config.skip_bad)
     with tempfile.NamedTemporaryFile(prefix="cxr-stdin-") as spool:
