@@ -5,14 +5,19 @@ In: a labeler and a rule or cue. Out: which of its examples do not do what they 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from cxrtool.reports.labeler import Labeler
 from cxrtool.reports.ruleset import ASIDE, Cue, Rule, RuleSet, read_rules
+from cxrtool.reports.text import clean
 
 # These leave no trace in the evidence: they are at work where their phrase is found.
 _SILENT = ("veto", "termination", "pseudo", *ASIDE)
+
+
+_WORD = re.compile(r"[^\s()|@~*?]+")
 
 
 def applies(labeler: Labeler, owner: Rule | Cue, text: str) -> bool:
@@ -23,7 +28,12 @@ def applies(labeler: Labeler, owner: Rule | Cue, text: str) -> bool:
 
 
 def failures(labeler: Labeler, owner: Rule | Cue) -> Iterator[tuple[str, int, str]]:
-    """The examples of a rule that fail: key, number in its list, what is wrong."""
+    """What is wrong with a rule: the key, the number in its list, the reason."""
+    for number, phrase in enumerate(owner.phrases):
+        for word in _WORD.findall(phrase.lower()):
+            read = [token.text for token in labeler.nlp.tokenizer(clean(word))]
+            if read != [word]:
+                yield "phrases", number, f"{word!r} is read as {' '.join(read)!r}: write it so"
     for number, text in enumerate(owner.match):
         if not applies(labeler, owner, text):
             found = owner.id in labeler.matched(text)

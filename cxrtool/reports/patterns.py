@@ -34,7 +34,6 @@ FORGET = 100_000  # states of the subset construction after which it begins anew
 GAP_STOP = "gap-stop"
 WORD = "\0word"
 _WORD = re.compile(r"[^\s()|@~?]+")
-_HYPHEN = re.compile(r"\w-\w")
 _ITEM = re.compile(r"\(|\)[?*]?|\||~\d+|@[\w-]+[?*]?|[^\s()|]+")
 
 
@@ -297,8 +296,6 @@ class Automaton:
                 raise PatternError(f"{item!r}: nothing stands beside |")
             if word[0] in "@~":
                 raise PatternError(f"{word!r} is neither a class (@name) nor a gap (~4)")
-            if _HYPHEN.search(word):
-                raise PatternError(f"{word!r} never occurs: hyphens are read as blanks")
             if "?" in word[:-1]:
                 raise PatternError(f"{word!r}: a question mark stands at the end of a word")
             if word.endswith("s?"):

@@ -12,8 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 REPORT = "report"
-_HEADER = re.compile(r"(?:^|(?<=[\n.;!?)\]:]))[ ]*([A-Za-z][A-Za-z &/,()'-]{1,60}?)[ ]*(:|\n|$)")
-_CAPITALS = re.compile(r"\b([A-Z]+(?:[ &/]+[A-Z]+){0,4})[ ]*:")
+_HEADER = re.compile(
+    r"(?:^|(?<=[\n.;!?)\]:]))[ #*]*([^\W\d_][\w &/,()'-]{1,60}?)[ *]*(:|\n|$|-(?=[ ]))"
+)
+_CAPITALS = re.compile(r"\b([A-Z]+(?:[ &/]+[A-Z]+){0,4})(?:[ ]*(:)|[ ]+(?=[A-Z][a-z]|\d+[.)]))")
+_BARE = 7  # letters that a header in capitals has to have if no colon follows
 _VIEWS = re.compile(r"\b(?:chest|radiographs?|views?|cxr|lungs?)\b")
 
 
@@ -47,7 +50,7 @@ class SectionFinder:
         if not headers:
             return [Section(REPORT, 0, len(text))]
         sections = []
-        if text[: headers[0][0]].strip():
+        if text[: headers[0][0]].strip(" \n#*"):
             sections.append(Section(REPORT, 0, headers[0][0]))
         bounds = [h[0] for h in headers[1:]] + [len(text)]
         counted = any(name in ("findings", "impression") for _, _, name in headers)
@@ -68,7 +71,7 @@ class SectionFinder:
         """(start of the header, start of the body, canonical name), in order."""
         found: dict[int, tuple[int, str]] = {}  # start of the body -> header
         for match in _HEADER.finditer(text):
-            words, colon = match.group(1), match.group(2) == ":"
+            words, colon = match.group(1), match.group(2)[:1] == ":"
             own_line = match.start() == 0 or text[match.start() - 1] == "\n"
             name = self._name(words)
             if name is None and colon and own_line and words.isupper() and " " in words:
@@ -76,8 +79,11 @@ class SectionFinder:
             # Inside a line a header needs its colon and a capital: "chest: clear" is a sentence.
             if name and (own_line or (colon and words[0].isupper())):
                 found[match.end()] = (match.start(), name)
+        shouting = text.isupper()
         for match in _CAPITALS.finditer(text):
             words = match.group(1).split()
+            if not match.group(2) and (shouting or len(words[-1]) < _BARE):
+                continue
             # The longest run of words before the colon that is a header.
             for first in range(len(words)):
                 name = self._name(" ".join(words[first:]))
