@@ -12,11 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 REPORT = "report"
-_HEADER = re.compile(
-    r"(?:^|(?<=[\n.;!?)\]:]))[ #*]*([^\W\d_][\w &/,()'-]{1,60}?)[ *]*(:|\n|$|-(?=[ ]))"
+# Possessive: a sentence, which has no colon in reach, is left after one try.
+_HEADER = re.compile(r"(?:^|(?<=[\n.;!?)\]:]))[ #*]*+([^\W\d_][\w &/,()'-]{1,60}+)[ *]*+(:|\n|$)")
+_DASHED = re.compile(r"(?:^|(?<=\n))[ #*]*+([^\W\d_][\w ]{1,30}?) -(?=[ ])")
+# Without a colon a header in capitals needs seven letters, in a text that is not in capitals.
+_CAPITALS = re.compile(
+    r"\b([A-Z]+(?:[ &/]+[A-Z]+){0,4})(?:[ ]*(:)|(?<=[A-Z]{7})[ ]+(?=[A-Z][a-z]|\d+[.)]))"
 )
-_CAPITALS = re.compile(r"\b([A-Z]+(?:[ &/]+[A-Z]+){0,4})(?:[ ]*(:)|[ ]+(?=[A-Z][a-z]|\d+[.)]))")
-_BARE = 7  # letters that a header in capitals has to have if no colon follows
 _VIEWS = re.compile(r"\b(?:chest|radiographs?|views?|cxr|lungs?)\b")
 
 
@@ -71,7 +73,7 @@ class SectionFinder:
         """(start of the header, start of the body, canonical name), in order."""
         found: dict[int, tuple[int, str]] = {}  # start of the body -> header
         for match in _HEADER.finditer(text):
-            words, colon = match.group(1), match.group(2)[:1] == ":"
+            words, colon = match.group(1), match.group(2) == ":"
             own_line = match.start() == 0 or text[match.start() - 1] == "\n"
             name = self._name(words)
             if name is None and colon and own_line and words.isupper() and " " in words:
@@ -79,11 +81,15 @@ class SectionFinder:
             # Inside a line a header needs its colon and a capital: "chest: clear" is a sentence.
             if name and (own_line or (colon and words[0].isupper())):
                 found[match.end()] = (match.start(), name)
+        for match in _DASHED.finditer(text if " - " in text else ""):
+            name = self._name(match.group(1))
+            if name:
+                found[match.end()] = (match.start(), name)
         shouting = text.isupper()
         for match in _CAPITALS.finditer(text):
-            words = match.group(1).split()
-            if not match.group(2) and (shouting or len(words[-1]) < _BARE):
+            if shouting and not match.group(2):
                 continue
+            words = match.group(1).split()
             # The longest run of words before the colon that is a header.
             for first in range(len(words)):
                 name = self._name(" ".join(words[first:]))

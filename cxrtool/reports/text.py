@@ -32,16 +32,17 @@ _TRANSLATE = str.maketrans(
 _DEIDENTIFIED = re.compile(r"\[\*\*[^\[]{0,200}?\*\*\]|_{2,}")
 _TAG = re.compile(r"<\s{0,3}/?\s{0,3}(?:br|p|li|ul|ol|div|b|i)\s{0,3}/?\s{0,3}>", re.IGNORECASE)
 _ENTITY = re.compile(r"&(?:nbsp|amp|lt|gt|quot|apos|#\d{1,5});")
-_HYPHEN = re.compile(r"(?<=\w)-(?=\w)")
+_HYPHEN = re.compile(r"-(?<=\w-)(?=\w)")  # a literal first, which is found fast
 _LIST = re.compile(
     r"(?:(?<=^)|(?<=[\n\x1e.;:]))[ ]*(?:\(?\d{1,2}[.)]|[-*])(?=[ ][^\s])"
     r"|(?<=[a-z ][ ])\(?\d{1,2}[.)](?=[ ][A-Z])"
 )
-_LINE = re.compile(r"(?<![ ])[ ]*\r?\n[ ]*")
+_ITEM = re.compile(r"[\d*-][.)]? ")  # quick to say that there is no list
+_LINE = re.compile(r"\n[ ]*")
 _MARKS = re.compile(r"[^\w\s]{5,}")  # "--------", for which spaCy needs square time
 _CAPITALS = re.compile(r"[A-Z]{3}[A-Z ,/&()-]*:")
 _MARKUP = " #*"
-_HEAD = re.compile(r"[:\n\r]")
+_HEAD = re.compile(r"[:\n]")
 _RUN = re.compile(r"(?<!\S)\S{101,}")  # no prose; spaCy takes it for an address, slowly
 _END = frozenset(".!?")
 MAX_WORDS = 200  # of a sentence: text without any full stop is cut, for scopes take cubic time
@@ -72,10 +73,13 @@ def clean(text: str, headers: frozenset[str] = frozenset()) -> str:
     out = _RUN.sub(lambda m: _cut(m.group()), out)
     if "-" in out:
         out = _HYPHEN.sub(" ", out)
-    if "\n" in out or "\r" in out:
+    if "\r" in out:
+        out = out.replace("\r\n", " \n").replace("\r", "\n")
+    if "\n" in out:
         out = _join_lines(out, headers)
     # The numbers of a list are no words; what they open is a sentence of its own.
-    out = _LIST.sub(lambda m: BREAK.ljust(len(m.group())), out)
+    if _ITEM.search(out):
+        out = _LIST.sub(lambda m: BREAK.ljust(len(m.group())), out)
     return out.replace(_HARD, BREAK)
 
 
@@ -92,12 +96,13 @@ def _join_lines(text: str, headers: frozenset[str]) -> str:
         width = len(match.group())
         begin, end = match.span()
         after = text[end : end + 2]
+        while begin and text[begin - 1] == " ":
+            begin -= 1
         before = text[begin - 1] if begin else BREAK
         hard = (
             not after
-            or before in ".:;!?\n\r"
-            or after[0] in "\r\n-*(•"
-            or (begin > 0 and match.group().count("\n") > 1)
+            or before in ".:;!?\n"
+            or after[0] in "\n-*("
             or (after[0].isdigit() and _LIST.match(text, end) is not None)
             or text[text.rfind("\n", 0, begin) + 1 : begin].strip(_MARKUP).lower() in headers
             or _CAPITALS.match(text, end) is not None
