@@ -7,17 +7,15 @@ a label, and because numbers count here.
 
 from __future__ import annotations
 
-import re
-import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-from cxrtool.errors import InputError
 from cxrtool.reports.patterns import Automaton, PatternError
+from cxrtool.reports.rulefile import ATTRIBUTES as FILE
+from cxrtool.reports.rulefile import Entry, read_rule_file
 
-ATTRIBUTES = Path(__file__).parent / "rules" / "attributes.toml"
+ATTRIBUTES = Path(__file__).parent / "rules" / FILE
 
 LATERALITY, LOCATION, SEVERITY, SIZE, TEMPORAL = (
     "laterality",
@@ -33,9 +31,7 @@ NUMBER = "0"  # what every number is read as
 CLASSES = (
     "number", "be", "link", "filler", "comma", "and", "barrier", "name-word", "adjunct", "head"
 )  # fmt: skip
-_KEYS = {"id", "attribute", "value", "side", "phrases", "match", "miss"}
-_ENTRY = re.compile(r"^\s*\[\[\s*attribute\s*\]\]", re.MULTILINE)
-_AT_LINE = re.compile(r" \(at line (\d+), column \d+\)")
+_KEYS = ("id", "attribute", "value", "side", "phrases", "match", "miss")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,97 +77,56 @@ def load_attributes(path: Path = ATTRIBUTES) -> AttributeRules:
     Raises:
         InputError: It is missing or malformed, an id occurs twice, or a phrase is wrong.
     """
-    text = _text(path)
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        at = _AT_LINE.search(str(error))
-        where = at.group(1) if at else text.count("\n") + 1
-        reason = _AT_LINE.sub("", str(error))
-        raise InputError(f"line {where}: not a TOML file: {reason}", file=path) from error
-    lines = [text.count("\n", 0, match.start()) + 1 for match in _ENTRY.finditer(text)]
-    entries = table.get("attribute", [])
-    if not isinstance(entries, list) or len(lines) != len(entries):
-        raise InputError("write [[attribute]], with two brackets, and its keys below", file=path)
-    automaton = Automaton(_classes(table, path))
-    owners: list[AttributeRule] = []
+    file = read_rule_file(path, ("classes", "complete"), ("attribute",))
+    file.top.check_keys(("classes", "complete", "attribute"))
+    automaton = _classes(file.tables["classes"])
     rules: dict[str, AttributeRule] = {}
-    for line, entry in zip(lines, entries):
-        try:
-            rule = _rule(entry)
-            if rule.id in rules:
-                raise ValueError(f"the id {rule.id!r} is used twice")
-            for phrase in rule.phrases:
-                automaton.add(phrase, len(owners))
-                owners.append(rule)
-        except (ValueError, PatternError) as error:
-            raise InputError(f"line {line}: {error}", file=path) from error
+    owners: list[AttributeRule] = []
+    for entry in file.entries["attribute"]:
+        rule = _rule(entry)
+        if rule.id in rules:
+            raise entry.error("the id is used twice", "id")
         rules[rule.id] = rule
+        for number, phrase in enumerate(rule.phrases):
+            try:
+                automaton.add(phrase, len(owners))
+            except PatternError as error:
+                raise entry.error(str(error), "phrases", number) from error
+            owners.append(rule)
     if not rules:
-        raise InputError("holds no attribute", file=path)
-    complete = table.get("complete", {})
-    if not isinstance(complete, dict) or not all(isinstance(v, str) for v in complete.values()):
-        raise InputError("[complete] must give a text for each phrase", file=path)
-    return AttributeRules(tuple(rules.values()), tuple(owners), automaton, complete)
+        raise file.top.error("the file holds no [[attribute]]")
+    complete = file.tables["complete"]
+    names = {name: complete.text(name, "") for name in complete.table}
+    return AttributeRules(tuple(rules.values()), tuple(owners), automaton, names)
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", file=path) from error
-    except UnicodeDecodeError as error:
-        raise InputError("is not UTF-8 text", file=path) from error
+def _classes(table: Entry) -> Automaton:
+    """An automaton that knows the classes of the file."""
+    automaton = Automaton()
+    for name in (*CLASSES, *table.table):
+        for number, word in enumerate(table.texts(name, required=True)):
+            try:
+                automaton.define(name, word)
+            except PatternError as error:
+                raise table.error(f"class {name!r}: {error}", name, number) from error
+    return automaton
 
 
-def _classes(table: dict[str, Any], path: Path) -> dict[str, list[str]]:
-    classes = table.get("classes", {})
-    if not isinstance(classes, dict):
-        raise InputError("write [classes] and its keys below", file=path)
-    for name in (*CLASSES, *classes):
-        words = classes.get(name)
-        if not isinstance(words, list) or not all(isinstance(w, str) for w in words):
-            raise InputError(f"the class {name!r} must be a list of words", file=path)
-    return classes
-
-
-def _rule(entry: dict[str, Any]) -> AttributeRule:
-    """One entry; a ``ValueError`` says what is wrong with it."""
-    name = entry.get("id")
-    if not isinstance(name, str) or not name:
-        raise ValueError("the attribute has no id")
-    unknown = sorted(set(entry) - _KEYS)
-    if unknown:
-        raise ValueError(f"{name!r} has an unknown key {unknown[0]!r}")
-    attribute, side, value = (
-        entry.get(key, default)
-        for key, default in (("attribute", ""), ("side", BOTH), ("value", None))
-    )
-    if attribute not in (*NAMES, NONE):
-        raise ValueError(
-            f"attribute of {name!r} is {attribute!r}; known: {', '.join((*NAMES, NONE))}"
-        )
-    if side not in (BEFORE, AFTER, BOTH):
-        raise ValueError(f"side of {name!r} is {side!r}; known: {BEFORE}, {AFTER}, {BOTH}")
-    if not isinstance(value, str):
-        raise ValueError(f"{name!r} has no value; give text, or '' for the words as written")
+def _rule(entry: Entry) -> AttributeRule:
+    entry.check_keys(_KEYS)
+    if not entry.id:
+        raise entry.error("the attribute has no id (a text)", "id")
+    if "value" not in entry.table:
+        raise entry.error("'value' is missing", hint='"" takes the words as they are written')
     return AttributeRule(
-        id=name,
-        attribute=attribute,
-        value=value,
-        side=side,
-        phrases=_strings(entry, "phrases"),
-        match=_strings(entry, "match"),
-        miss=_strings(entry, "miss"),
+        id=entry.id,
+        attribute=entry.choice("attribute", "", (*NAMES, NONE)),
+        value=entry.text("value", ""),
+        side=entry.choice("side", BOTH, (BEFORE, AFTER, BOTH)),
+        phrases=entry.texts("phrases", required=True),
+        match=entry.texts("match", required=True),
+        miss=entry.texts("miss", required=True),
     )
-
-
-def _strings(entry: dict[str, Any], key: str) -> tuple[str, ...]:
-    value = entry.get(key, [])
-    value = [value] if isinstance(value, str) else value
-    if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
-        raise ValueError(f"{key!r} of {entry['id']!r} must be text or a list of texts, not empty")
-    return tuple(value)
 
 
 @cache

@@ -19,9 +19,18 @@ from cxrtool.reports.attribute_rules import (
     AttributeRules,
     default_attributes,
 )
-from cxrtool.reports.attribute_scope import BARRIER, CLASSES, AttributeSpan, Match, Sentence, Span
+from cxrtool.reports.attribute_scope import (
+    BARRIER,
+    CLASSES,
+    COMMA,
+    AttributeSpan,
+    Match,
+    Sentence,
+    Span,
+)
 
 CACHE_LIMIT = 50_000
+_BRACKETS = ("(", ")", "[", "]")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*(?:x\d+(?:[.,]\d+)*)*")
 
 
@@ -85,7 +94,7 @@ class AttributeFinder:
             kind = automaton.kind(NUMBER if _NUMBER.fullmatch(word) else word)
             flags = sum(1 << i for i, name in enumerate(CLASSES) if automaton.has(kind, name))
             if not flags and not automaton.is_word(kind):
-                flags = BARRIER
+                flags = COMMA if word in _BRACKETS else BARRIER
             if len(self._known) >= CACHE_LIMIT:
                 self._known.clear()
             known = self._known[word] = kind, flags

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from cxrtool.reports.patterns import Automaton
-from cxrtool.reports.ruleset import Cue, Rule
+from cxrtool.reports.ruleset import ASIDE, Cue, Rule
 
 POSITIVE, NEGATIVE, UNCERTAIN = 1, 0, -1
 
@@ -85,6 +85,7 @@ class Clause:
         self.coordinations: list[CueSpan] = []
         self.states: list[CueSpan] = []
         self.affirmations: list[CueSpan] = []
+        self.asides: list[CueSpan] = []
         for start, end, cue in cues:
             self._place(start, end, cue)
         self._deciding = [c for c in self.forward if c.cue.role in ("negation", "uncertain")]
@@ -106,6 +107,8 @@ class Clause:
         elif cue.role.startswith("state"):
             if forward or self._predicative(end) or cue.role == "state-normal":
                 self.states.append(span)
+        elif cue.role in ASIDE:
+            self.asides.append(span)
         elif cue.role == "affirmation":
             self.affirmations.append(span)
         elif forward:
@@ -241,6 +244,13 @@ class Clause:
                 if self._joins(cue, start, end):
                     return UNCERTAIN, cue
         return base, None
+
+    def set_aside(self, start: int, end: int) -> bool:
+        """Whether a span is of the past, of a condition, of another person: not of this image."""
+        return any(
+            self.reaches_right(c, start) if c.forward else self.reaches_left(c, end)
+            for c in self.asides
+        )
 
     def normal_after(self, end: int) -> CueSpan | None:
         """The predicate "is normal" that reaches a span that ends here, if there is one."""

@@ -19,6 +19,7 @@ from cxrtool.reports.output import columns, evidence_lines, row
 from cxrtool.reports.report import PATIENT, REPORT, STUDY, Report
 from cxrtool.reports.ruleset import RuleSet
 from cxrtool.reports.tally import Tally
+from cxrtool.reports.texts import DEFAULT, TextMaker
 
 #: What the fork server imports once for all workers.
 PRELOAD = ("cxrtool.reports.extraction", "threadpoolctl")
@@ -35,9 +36,16 @@ class Job:
 
     Attributes:
         rules: The rules to label with.
+        texts: The text strategies whose columns are written.
     """
 
     rules: RuleSet
+    texts: tuple[str, ...] = DEFAULT
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the rows."""
+        return columns(self.rules.observations, self.texts)
 
 
 class Batch(NamedTuple):
@@ -55,7 +63,7 @@ class Batch(NamedTuple):
 
     def reports(self, job: Job) -> Iterator[Report]:
         """The reports behind the rows."""
-        names = columns(job.rules.observations)
+        names = job.columns
         study, patient, text = (names.index(name) for name in (STUDY, PATIENT, REPORT))
         return (Report(row[study], row[text], row[patient]) for row in self.rows)
 
@@ -113,12 +121,12 @@ def _chunks(reports: Iterable[Report]) -> Iterator[list[Report]]:
 
 def label_chunk(job: Job, reports: list[Report]) -> Batch:
     """Labels some reports; this is what a worker does."""
-    tally = Tally(job.rules.observations)
+    tally, maker = Tally(job.rules.observations), _maker_of(job)
     rows, evidence = [], []
     labels_of = labeler_of(job).label_all(report.text for report in reports)
     for report, labels in zip(reports, labels_of, strict=True):
         tally.add(report.text, labels)
-        rows.append(row(report, labels))
+        rows.append(row(report, labels, maker.make(labels, report.text)))
         evidence.append(evidence_lines(report.study, labels))
     return Batch(rows, "".join(evidence), tally)
 
@@ -127,3 +135,8 @@ def label_chunk(job: Job, reports: list[Report]) -> Batch:
 def labeler_of(job: Job) -> Labeler:
     """One labeler a process: it learns the words that it meets."""
     return Labeler(job.rules)
+
+
+@functools.lru_cache(maxsize=1)
+def _maker_of(job: Job) -> TextMaker:
+    return TextMaker(job.rules, job.texts)

@@ -263,8 +263,10 @@ class Labeler:
         described: list[tuple[Attribute, ...]] = []
         for base, findings in spans.items():
             words = [at.doc[i].lower_ for i in at.words[base : ends[base]]]
-            for attributes in self._attributes.find(words, findings):
-                described.append(tuple(_attribute(a, base, at) for a in attributes))
+            described.extend(
+                tuple(_attribute(a, base, at) for a in attributes)
+                for attributes in self._attributes.find(words, findings)
+            )
         return described
 
 

@@ -15,7 +15,9 @@ A phrase is a sequence of tokens, matched without regard to case:
                                                  (but none of the class ``gap-stop``)
 
 The construction is Thompson's (CACM 11(6), 1968); the subset construction is done lazily, as the
-texts ask for it, over classes of tokens that no phrase tells apart.
+texts ask for it, over classes of tokens that no phrase tells apart. What a phrase may cost is
+bounded three times: the states it is written out to, the depth of its parentheses, and the states
+of the subset construction, which is begun anew where texts have made too many.
 """
 
 from __future__ import annotations
@@ -26,8 +28,12 @@ from dataclasses import dataclass, field
 
 MAX_REPEAT = 3
 MAX_GAP = 8
+MAX_STATES = 1_500  # of one phrase; the largest of the package has 128
+MAX_DEPTH = 8  # of parentheses
+FORGET = 100_000  # states of the subset construction after which it begins anew
 GAP_STOP = "gap-stop"
 WORD = "\0word"
+_WORD = re.compile(r"[^\s()|@~?]+")
 _ITEM = re.compile(r"\(|\)[?*]?|\||~\d+|@[\w-]+[?*]?|[^\s()|]+")
 
 
@@ -52,13 +58,15 @@ class Automaton:
     """
 
     def __init__(self, classes: Mapping[str, Iterable[str]] | None = None) -> None:
-        self._classes = {name: tuple(words) for name, words in (classes or {}).items()}
+        self._classes: set[str] = set()
         self._states: list[_State] = [_State()]
+        self._limit = 0  # number of states that the phrase being added may not pass
+        self._depth = 0
         self._exact: dict[str, list[str]] = {}
         self._prefixes: dict[str, dict[str, str]] = {}
-        for name, words in self._classes.items():
+        for name, words in (classes or {}).items():
             for word in words:
-                self._register(word, "@" + name)
+                self.define(name, word)
         # The deterministic side, filled while running.
         self._kinds: dict[frozenset[str], int] = {frozenset(): 0}
         self._kind_symbols: list[frozenset[str]] = [frozenset()]
@@ -68,17 +76,30 @@ class Automaton:
         self.accepts: list[tuple[int, ...]] = []  # state -> numbers of the phrases that end here
         self._root: int | None = None
 
+    def define(self, name: str, word: str) -> None:
+        """Puts a word into a class, which phrases added later may name.
+
+        Raises:
+            PatternError: The word is not one word, or is a stem of fewer than three letters.
+        """
+        if not _WORD.fullmatch(word):
+            raise PatternError(f"{word!r} is not one word")
+        self._classes.add(name)
+        self._register(word.lower(), "@" + name)
+
     def add(self, phrase: str, number: int) -> None:
         """Adds a phrase; ``number`` is reported where it matches.
 
         Raises:
-            PatternError: The phrase is malformed, names an unknown class, or can match nothing.
+            PatternError: The phrase is malformed, names an unknown class, can match nothing, or
+                is written out to too many states.
         """
         if self._root is not None:
             raise RuntimeError("phrases cannot be added after the automaton has run")
         items = _grouped(_ITEM.findall(phrase.lower()))
         if not items:
             raise PatternError("the phrase is empty")
+        self._limit, self._depth = len(self._states) + MAX_STATES, 0
         start = self._new()
         end, rest = self._alternatives(items, 0, start)
         if rest != len(items):
@@ -147,6 +168,8 @@ class Automaton:
         Returns:
             (first token, token after the last, phrase number), in order of the first token.
         """
+        if len(self.steps) > FORGET:
+            self._forget()
         found = []
         steps, accepts, root = self.steps, self.accepts, self.root()
         first = steps[root]
@@ -168,14 +191,27 @@ class Automaton:
                 j += 1
         return found
 
+    def _forget(self) -> None:
+        """Drops the subset construction, which texts build again as far as they need it."""
+        self._sets.clear()
+        self._members.clear()
+        self.steps.clear()
+        self.accepts.clear()
+        self._root = self._determinize(self._closure([0]))
+
     # ---- construction
 
     def _new(self) -> int:
+        if len(self._states) >= self._limit:
+            raise PatternError(
+                f"the phrase is written out to more than {MAX_STATES:,} states; "
+                "use fewer or smaller repeats"
+            )
         self._states.append(_State())
         return len(self._states) - 1
 
     def _register(self, word: str, symbol: str) -> None:
-        if word.endswith("*") and len(word) > 3:
+        if word.endswith("*") and len(word) > 3 and "*" not in word[:-1]:
             self._prefixes.setdefault(word[:2], {})
             # Two symbols may hang on one stem: the stem has its own symbol, which implies the rest.
             self._prefixes[word[:2]][word[:-1]] = word
@@ -217,6 +253,9 @@ class Automaton:
 
     def _group(self, items: list[str], i: int, start: int) -> tuple[int, int]:
         """A parenthesis from the item after its ``(``; repeated groups are written out."""
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise PatternError(f"parentheses stand more than {MAX_DEPTH} deep")
         end = self._new()
         here, rounds = start, 1
         while True:
@@ -231,6 +270,7 @@ class Automaton:
                 break
             rounds += 1
         self._states[here].empty.append(end)
+        self._depth -= 1
         return end, close + 1
 
     def _item(self, item: str, start: int) -> int:
@@ -252,6 +292,10 @@ class Automaton:
             return end
         end = self._new()
         for word in item.split("|"):
+            if not word:
+                raise PatternError(f"{item!r}: nothing stands beside |")
+            if word[0] in "@~":
+                raise PatternError(f"{word!r} is neither a class (@name) nor a gap (~4)")
             if "?" in word[:-1]:
                 raise PatternError(f"{word!r}: a question mark stands at the end of a word")
             if word.endswith("s?"):

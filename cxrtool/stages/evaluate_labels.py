@@ -163,7 +163,7 @@ def common_labels(
         for name in columns
         if name in predicted.columns
         and name not in RESERVED
-        and name not in (config.key, config.pred_key, "rules")
+        and name not in (config.key, config.pred_key)
     ]
     if config.labels is not None:
         wanted = [name.strip() for name in config.labels.split(",") if name.strip()]

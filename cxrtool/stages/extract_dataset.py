@@ -7,7 +7,9 @@ where the file system has them), with labels from the reports and the text colum
 from __future__ import annotations
 
 import contextlib
+import csv
 import dataclasses
+import io
 import os
 import shutil
 from pathlib import Path
@@ -98,11 +100,13 @@ def _label_studies(
 ) -> dict[Key, Cells]:
     """Cells of every study; writes ``evidence.jsonl`` on the way."""
     from cxrtool.reports.extraction import extract
-    from cxrtool.reports.output import columns
+    from cxrtool.reports.output import ManifestWriter
+    from cxrtool.reports.report import MAX_BYTES
+    from cxrtool.stages.extract_reports import external_of, tell_unused
 
-    names = columns(job.rules.observations)
+    external, table = external_of(config), io.StringIO(newline="")
+    writer = ManifestWriter(table, job.rules.observations, job.texts, external, config.seed)
     found = studies(dataset, reports)
-    rows: list[list[str]] = []
     with (
         run.atomic("evidence.jsonl") as path,
         open(path, "w", encoding="utf-8", newline="") as out,
@@ -112,14 +116,18 @@ def _label_studies(
         ) as batches,
     ):
         for batch in batches:
-            rows += batch.rows
+            writer.write(batch.rows)
             tally.merge(batch.tally)
             out.write(batch.evidence)
             bar.advance(len(batch.rows))
         run.check_stop()
+    writer.finish()
+    tell_unused(external)
     for report in found.values():
         sample.add(report)
-    return {key: dict(zip(names, row)) for key, row in zip(found, rows, strict=True)}
+    table.seek(0)
+    csv.field_size_limit(MAX_BYTES)
+    return dict(zip(found, csv.DictReader(table), strict=True))
 
 
 def _keys(dataset: Dataset, reports: list[str]) -> list[Key]:
@@ -134,11 +142,9 @@ def _merged(
     job: Job,
 ) -> tuple[Any, DatasetInfo, int]:
     """The new manifest, its ``dataset.json``, and how many cells changed."""
-    from cxrtool.reports.prompts import STRATEGIES
-
     table = dataset.table.copy()
     made = [found[key] for key in _keys(dataset, reports)]
-    for name in STRATEGIES:
+    for name in job.texts:
         old = dataset.column(name)
         table[name] = [new[name] or str(was) for new, was in zip(made, old)]
     info, changed = dataset.info, 0

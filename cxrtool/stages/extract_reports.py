@@ -9,7 +9,6 @@ images. Method: docs in ``cxrtool.reports``.
 from __future__ import annotations
 
 import contextlib
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from cxrtool.reports.sample import Sample
     from cxrtool.reports.sources import Report
     from cxrtool.reports.tally import Tally
+    from cxrtool.reports.texts.external import ExternalTexts
     from cxrtool.runs import Run
 
 NAME = "extract-reports"
@@ -55,6 +55,15 @@ class Config:
     text_column: Annotated[
         str, Option("Table or dataset directory: the column with the reports.")
     ] = "report"
+    rules: Annotated[
+        Path | None,
+        Option("Folder of rule files (TOML) that extend or replace those of cxr.", metavar="DIR"),
+        Input("rules"),
+    ] = None
+    sections: Annotated[
+        str,
+        Option("Sections whose mentions count; report is text under no header.", metavar="NAMES"),
+    ] = "findings,impression,report"
     labels: Annotated[
         str,
         Option(
@@ -81,7 +90,19 @@ class Config:
     explain_sample: Annotated[
         int, Option("Draw N reports for explain.html, which holds their text; 0 = no page.", min=0)
     ] = 0
-    seed: Annotated[int, Option("Seed of the draw.", min=0)] = 0
+    texts: Annotated[
+        str,
+        Option(
+            "Texts for CLIP, a column each: impression, findings, rules, rules-v2, inverted, "
+            "generated, random (another patient's rules), random-impression and so on."
+        ),
+    ] = "impression,findings,rules,rules-v2"
+    text_from: Annotated[
+        Path | None,
+        Option("Table with study_id and text, for the column external.", metavar="FILE"),
+        Input("texts"),
+    ] = None
+    seed: Annotated[int, Option("Seed of the draw and of random texts.", min=0)] = 0
     workers: Annotated[
         int, Option("Processes that label; 0 takes all cores.", min=0, result=False)
     ] = 0
@@ -90,6 +111,17 @@ class Config:
         """Refuses column names that cannot be."""
         if self.id_column == self.text_column:
             raise UsageError("--id-column and --text-column name the same column")
+        self.strategies()
+
+    def strategies(self) -> tuple[str, ...]:
+        """The text strategies.
+
+        Raises:
+            UsageError: One is unknown, or needs ``--text-from``.
+        """
+        from cxrtool.data.columns import chosen_texts
+
+        return chosen_texts(self.texts, external=self.text_from is not None)
 
     @property
     def explains(self) -> bool:
@@ -125,15 +157,34 @@ def run(config: Config, run: Run) -> dict[str, Any]:
 
 
 def job_of(config: Config) -> Job:
-    """What to do with every report."""
+    """What to do with every report: the rules that ``--rules`` and ``--sections`` ask for.
+
+    Raises:
+        InputError: A rule file is wrong.
+        UsageError: There is no such section.
+    """
+    from cxrtool.reports import load_rules
     from cxrtool.reports.extraction import Job
     from cxrtool.reports.ruleset import default_rules
 
-    return Job(default_rules())
+    rules = default_rules() if config.rules is None else load_rules(config.rules)
+    return Job(rules.counting(config.sections.split(",")), config.strategies())
+
+
+def external_of(config: Config) -> ExternalTexts | None:
+    """The texts of ``--text-from``.
+
+    Raises:
+        InputError: They cannot be read.
+    """
+    from cxrtool.reports.texts.external import ExternalTexts
+
+    return ExternalTexts(config.text_from) if config.text_from else None
 
 
 def plan(config: Config) -> dict[str, Any]:
-    """For ``--dry-run``: what kind of source it is."""
+    """For ``--dry-run``: what kind of source it is; rules and sections are checked."""
+    job_of(config)
     if str(config.reports) == STDIN:
         return {"source": "stdin"}
     return {"source": "dataset directory" if is_dataset(config.reports) else "reports"}
@@ -165,7 +216,7 @@ def stream(config: Config, out: IO[str]) -> None:
         InputError: As `run`; rows that ``--skip-bad`` leaves out are named on stderr.
     """
     from cxrtool.reports.extraction import extract
-    from cxrtool.reports.output import columns
+    from cxrtool.reports.output import ManifestWriter
     from cxrtool.reports.rejected import Rejected
     from cxrtool.reports.tally import Tally
 
@@ -177,14 +228,16 @@ def stream(config: Config, out: IO[str]) -> None:
     if is_dataset(config.reports):
         raise UsageError("a dataset directory cannot go to stdout", hint="name a folder with -o")
     with spooled(config) as source:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(columns(job.rules.observations))
+        external = external_of(config)
+        writer = ManifestWriter(out, job.rules.observations, job.texts, external, config.seed)
         batches = extract(reports_of(config, source, rejected), job, workers=config.workers)
         # Closed at once when nobody reads stdout any more, so that no worker is left behind.
         with contextlib.closing(batches):
             for batch in batches:
                 tally.merge(batch.tally)
-                writer.writerows(batch.rows)
+                writer.write(batch.rows)
+        writer.finish()
+    tell_unused(external)
     for entry in rejected.rows:
         console.warn(": ".join(filter(None, (entry[0], entry[1], entry[2], entry[4]))))
     say(tally, rejected)
@@ -217,7 +270,7 @@ def write_table(
 ) -> None:
     """Writes ``manifest.csv`` and ``evidence.jsonl``, both whole or not at all."""
     from cxrtool.reports.extraction import extract
-    from cxrtool.reports.output import columns
+    from cxrtool.reports.output import ManifestWriter
 
     with contextlib.ExitStack() as stack:
         table_path = stack.enter_context(run.atomic("manifest.csv"))
@@ -225,8 +278,8 @@ def write_table(
         table = stack.enter_context(open(table_path, "w", encoding="utf-8", newline=""))
         evidence = stack.enter_context(open(evidence_path, "w", encoding="utf-8", newline=""))
         bar = stack.enter_context(run.progress("labeling", unit="reports"))
-        writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(columns(job.rules.observations))
+        external = external_of(config)
+        writer = ManifestWriter(table, job.rules.observations, job.texts, external, config.seed)
         batches = extract(
             reports_of(config, source, rejected),
             job,
@@ -235,12 +288,25 @@ def write_table(
         )
         for batch in stack.enter_context(contextlib.closing(batches)):
             tally.merge(batch.tally)
-            writer.writerows(batch.rows)
+            writer.write(batch.rows)
             evidence.write(batch.evidence)
             for report in batch.reports(job):
                 sample.add(report)
             bar.advance(len(batch.rows))
         run.check_stop()
+        writer.finish()
+    tell_unused(external)
+
+
+def tell_unused(external: ExternalTexts | None) -> None:
+    """Says how many texts of ``--text-from`` have no report.
+
+    Raises:
+        InputError: None has one.
+    """
+    unused = external.unused() if external else 0
+    if unused:
+        console.warn(f"{unused:,} texts of --text-from belong to no report")
 
 
 def reports_of(config: Config, source: Path, rejected: Rejected) -> Iterator[Report]:

@@ -4,23 +4,23 @@ In: a report with its labels and evidence. Out: a line of text a strategy, "" wh
 to say. What becomes of "FINDINGS: Small left pleural effusion, increased from prior. Patchy opacity
 in the left base. No pneumothorax. IMPRESSION: Left basilar opacity, possible pneumonia.":
 
-``impression``   Left basilar opacity, possible pneumonia.
-``findings``     Small left pleural effusion, increased from prior. Patchy opacity in the left base.
-                 No pneumothorax.
-``rules``        small left pleural effusion, patchy opacity, left basilar opacity, possible pneumonia
-``rules-v2``     worsened small left pleural effusion, patchy left basilar opacity, possible
-                 pneumonia, no pneumothorax
-``inverted``     no pleural effusion, no opacity, pneumothorax, no pneumonia
-``generated``    Small left pleural effusion, increased from prior. Patchy opacity in the left base.
-                 Left basilar opacity, possible pneumonia.
-``random``       ``rules`` of another patient; ``random-impression``, ``random-rules-v2`` and so on are
-                 other patients' texts of that strategy
-``external``     the text that ``--text-from FILE`` gives for the study
+``impression``  Left basilar opacity, possible pneumonia.
+``findings``    Small left pleural effusion, increased from prior. Patchy opacity in the left
+                base. No pneumothorax.
+``rules``       small left pleural effusion, patchy opacity, left basilar opacity, possible
+                pneumonia
+``rules-v2``    worsened small left pleural effusion, patchy left basilar opacity, possible
+                pneumonia, no pneumothorax
+``inverted``    no pleural effusion, no opacity, pneumothorax, no pneumonia
+``generated``   Small left pleural effusion, increased from prior. Left basilar opacity, possible
+                pneumonia.
+``random``      the ``rules`` of another patient; ``random-impression``, ``random-rules-v2`` and so
+                on are other patients' texts of that strategy
+``external``    the text that ``--text-from FILE`` gives for the study
 
 ``impression`` and ``findings`` are those sections as they were written, on one line; "" where the
-report has no such header. ``inverted`` and ``random`` are controls: texts that are wrong on purpose.
-See ``composed`` (rules, rules-v2, inverted), ``graph`` (generated), ``shuffle`` (random) and
-``external``.
+report has no such header. ``inverted`` and ``random`` are controls: wrong on purpose. More is said
+in ``composed`` (rules, rules-v2, inverted), ``graph`` (generated), ``shuffle`` and ``external``.
 """
 
 from __future__ import annotations
@@ -36,15 +36,13 @@ from cxrtool.data.columns import (
     RANDOM_TEXTS,
     RULES,
     RULES_V2,
-    TEXTS,
 )
-from cxrtool.errors import UsageError
 from cxrtool.reports.labeler import Labels
 from cxrtool.reports.ruleset import RuleSet
 from cxrtool.reports.texts import composed, graph
 from cxrtool.reports.texts.phrases import Phrase, Phraser
 
-__all__ = ["DEFAULT", "TextMaker", "chosen", "section_text"]
+__all__ = ["DEFAULT", "TextMaker", "base_of", "section_text"]
 
 DEFAULT = (IMPRESSION, FINDINGS, RULES, RULES_V2)
 _COMPOSED: dict[str, Callable[[Sequence[Phrase], Labels, Phraser], str]] = {
@@ -52,30 +50,6 @@ _COMPOSED: dict[str, Callable[[Sequence[Phrase], Labels, Phraser], str]] = {
     RULES_V2: composed.rules_v2,
     INVERTED: composed.inverted,
 }
-
-
-def chosen(names: str, *, external: bool = False) -> tuple[str, ...]:
-    """The strategies of an option such as "impression,rules-v2".
-
-    Args:
-        names: Separated by commas.
-        external: Whether there is a file of texts; its column is written in any case.
-
-    Raises:
-        UsageError: One is unknown, named twice, or needs a file that there is not.
-    """
-    wanted = [name.strip() for name in names.split(",") if name.strip()]
-    known = (*TEXTS, *RANDOM_TEXTS)
-    for name in wanted:
-        if name not in known:
-            raise UsageError(f"unknown text strategy {name!r}", hint="known: " + ", ".join(known))
-        if wanted.count(name) > 1:
-            raise UsageError(f"the text strategy {name!r} is named twice")
-        if base_of(name) == EXTERNAL and not external:
-            raise UsageError(f"{name!r} needs a file of texts", hint="give --text-from FILE")
-    if external and EXTERNAL not in wanted:
-        wanted.append(EXTERNAL)
-    return tuple(wanted)
 
 
 def base_of(name: str) -> str:

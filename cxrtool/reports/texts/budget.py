@@ -25,7 +25,7 @@ def tokens(text: str) -> int:
 
 
 def joined(phrases: Iterable[str], budget: int = BUDGET) -> str:
-    """The phrases with commas between them, as many from the first on as the budget has room for."""
+    """The phrases with commas between them, from the first on as many as there is room for."""
     kept: list[str] = []
     left = budget
     for phrase in phrases:

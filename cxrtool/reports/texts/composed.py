@@ -65,7 +65,7 @@ def rules(phrases: Sequence[Phrase], labels: Labels, phraser: Phraser) -> str:
 
 
 def rules_v2(phrases: Sequence[Phrase], labels: Labels, phraser: Phraser) -> str:
-    """Findings with their attributes and then what is denied, most important first, within 77 tokens.
+    """Findings with their attributes, then what is denied, most important first, in 77 tokens.
 
     Asserted findings come first, then doubted ones, abnormalities outside the observations, devices
     and denials; of equal rank what ``IMPORTANCE`` names first.

@@ -32,10 +32,11 @@ _LEAST = 0.15  # of the gain of the first sentence, below which another one is n
 _TOKEN = re.compile(r"[a-z][a-z'-]*[a-z]")
 _MARK = re.compile(r"\S*(?:X{3,}|_{2,})\S*")
 _STOP = frozenset(
-    "the and are was were has have been with without from for that this there these those which seen "
-    "noted identified present evidence any not into its may could would can demonstrate demonstrates "
-    "appear appears again also xxxx".split()
-)
+    ("the", "and", "are", "was", "were", "has", "have", "had", "been", "with", "without", "from",
+     "for", "that", "this", "there", "these", "those", "which", "seen", "noted", "identified",
+     "present", "evidence", "any", "not", "into", "its", "may", "could", "would", "can",
+     "demonstrate", "demonstrates", "appear", "appears", "again", "also", "xxxx")
+)  # fmt: skip
 
 
 @dataclass

@@ -121,8 +121,8 @@ class Phraser:
         name, stop = self._name(evidence, text, end)
         attributes = evidence.attributes
         if not stop:
-            own = evidence.end
-            return Phrase(evidence.observation, evidence.value, name, name, "", name, attributes, own)
+            observation, value = evidence.observation, evidence.value
+            return Phrase(observation, value, name, name, "", name, attributes, evidence.end)
         before = self._before(evidence, text, start) if evidence.value != NEGATIVE else []
         first = before[0].start() if before else evidence.start
         at = _after_attributes(evidence, text)
@@ -150,7 +150,8 @@ class Phraser:
         """The mention and where it ends, or what is said instead of it and 0."""
         rule, said = self._rules[evidence.rule], _line(evidence.text)
         words = said.split()
-        place = any(a.start <= evidence.start and evidence.end <= a.end for a in evidence.attributes)
+        span = evidence.start, evidence.end
+        place = any(a.start <= span[0] and span[1] <= a.end for a in evidence.attributes)
         if rule.kind == "entity" or words[0] in _NO_NAME or _VERSUS.intersection(words) or place:
             return rule.say or self.say(evidence.observation), 0
         stop = self._head(text, evidence.end, end) if rule.kind == "other" else 0

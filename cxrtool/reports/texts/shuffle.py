@@ -2,10 +2,9 @@
 
 In: the table of a run, whose ``random`` columns still hold each report's own text. Out: the same
 rows with those texts exchanged. All reports with a text are put in an order that a seed and their
-ids alone decide, closed to a ring; each gets the text of the next one that is of another patient. So
-no text is used up, the texts stay as frequent as they are, the row order of the source does not
-matter, and a patient never gets a text of their own (without patient ids: a study). A report
-without a text stays without.
+ids alone decide, closed to a ring; each gets the text of the next one that is of another patient
+(without patient ids: of another study). So the texts stay about as frequent as they are, and the
+order of the rows does not matter. A report without a text stays without.
 
 The table is read twice from a file; in memory are three numbers a row.
 """
@@ -16,7 +15,7 @@ import csv
 import hashlib
 from array import array
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 
@@ -52,7 +51,7 @@ def partners(
     )
 
 
-def exchanged(draft: BinaryIO, seed: int) -> Iterator[list[str]]:
+def exchanged(draft: IO[bytes], seed: int) -> Iterator[list[str]]:
     """The rows of a table with the texts of its ``random`` columns exchanged, the header first.
 
     Args:
@@ -125,7 +124,7 @@ def _hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
 
-def _rows(stream: BinaryIO) -> Iterator[tuple[int, list[str]]]:
+def _rows(stream: IO[bytes]) -> Iterator[tuple[int, list[str]]]:
     """Every row with the offset of its first byte."""
     offset = start = 0
 
@@ -140,6 +139,6 @@ def _rows(stream: BinaryIO) -> Iterator[tuple[int, list[str]]]:
         start = offset
 
 
-def _row_at(stream: BinaryIO, start: int) -> list[str]:
+def _row_at(stream: IO[bytes], start: int) -> list[str]:
     stream.seek(start)
     return next(csv.reader(line.decode("utf-8") for line in iter(stream.readline, b"")))
