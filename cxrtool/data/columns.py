@@ -44,7 +44,7 @@ RULES, RULES_V2, INVERTED, GENERATED, EXTERNAL = (
     "generated",
     "external",
 )
-TEXTS = (IMPRESSION, FINDINGS, RULES, RULES_V2, INVERTED, GENERATED, EXTERNAL)
+TEXTS = (IMPRESSION, FINDINGS, RULES, RULES_V2, GENERATED, EXTERNAL, INVERTED)
 RANDOM = "random"
 #: Column of texts of other patients -> the column that they are texts of.
 RANDOM_TEXTS = {RANDOM: RULES, **{f"{RANDOM}-{name}": name for name in TEXTS}}
