@@ -1,12 +1,12 @@
 """The text of every image: a column of the manifest, or prompts composed from the labels.
 
 In: a dataset's table and the name of a text strategy. Out: `PairTexts`: which rows have a text, one
-or more wordings of each, and which rows say the same. A strategy is a column (one
-of `extract-reports --texts`, `report`, `prompt`, any other); `labels` composes prompts, and so does
-a data set that has no text at all. The wording of composed prompts varies, so there rows of one label vector, not
-of one wording, are what says the same. Phrases (`rules`) are varied too: put into templates and
-followed by what the labels say of a few findings. Else a model would meet "there is", "no" and the
-labels' own names for the first time in its zero-shot test.
+or more wordings of each, and which rows say the same. A strategy is a column (one of those that
+`extract-reports --texts` writes, `report`, `prompt`, any other); `labels` composes prompts, and so
+does a data set that has no text at all. The wording of composed prompts varies, so there rows of
+one label vector, not of one wording, are what says the same. Phrases (`rules`) are varied too: put
+into templates and followed by what the labels say of a few findings. Else a model would meet "there
+is", "no" and the labels' own names for the first time in its zero-shot test.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ from cxrtool.reports.attribute_scope import (
 )
 
 CACHE_LIMIT = 50_000
-_BRACKETS = ("(", ")", "[", "]")
+_BRACKETS = ("(", ")", "[", "]", '"')
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*(?:x\d+(?:[.,]\d+)*)*")
 
 

@@ -514,3 +514,107 @@ def test_phantom_reports_say_what_the_phantom_has() -> None:
                 total += 1
     assert total > 2000
     assert same / total >= 0.97
+
+
+# ---- texts
+
+STRATEGIES = "impression,rules-v2,inverted,generated,random,random-rules-v2,random-external"
+
+
+def patients(tmp_path: Path) -> Path:
+    path = tmp_path / "people.csv"
+    finds = ("Small left effusion", "Right pneumothorax", "Mild cardiomegaly", "Edema", "Nodule")
+    rows = [
+        f'{p}-{s},p{p},"{finds[p % 5]} of size {p}.\nNo fracture, ""{s}""."'
+        for p in range(40)
+        for s in range(2)
+    ]
+    path.write_text("study_id,patient_id,report\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    return path
+
+
+def test_every_strategy_is_a_column(tmp_path: Path) -> None:
+    source = patients(tmp_path)
+    given = tmp_path / "given.csv"
+    given.write_text(
+        "study_id,text\n" + "".join(f"{p}-0,given {p}\n" for p in range(41)), encoding="utf-8"
+    )
+    words = ("extract-reports", source, "--texts", STRATEGIES, "--text-from", given, "--seed", 3)
+    done = cxr(*words, "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "1 texts of --text-from belong to no report" in done.stderr
+    rows = table_of(tmp_path / "out" / "manifest.csv")
+    assert list(next(iter(rows.values())))[-8:] == [*STRATEGIES.split(","), "external"]
+    assert rows["0-0"]["rules-v2"] == "small left effusion, no fracture"
+    assert rows["0-0"]["inverted"] == "no effusion, fracture"
+    assert rows["0-0"]["external"] == "given 0"
+    assert rows["0-1"]["external"] == rows["0-1"]["random-external"] == ""
+    for study, row in rows.items():
+        person = row["patient_id"]
+        assert row["report"].startswith(tuple("SRMEN"))
+        other = row["random-external"].removeprefix("given ")
+        assert (other == "") == study.endswith("-1")
+        assert f"p{other}" != person
+    # The order of the rows, the workers and the kind of output make no difference.
+    streamed = cxr(*words, "-o", "-", "-q", "--workers", 1)
+    assert streamed.stdout == (tmp_path / "out" / "manifest.csv").read_text(encoding="utf-8")
+    lines = source.read_text(encoding="utf-8")
+    head, *records = list(csv.reader(io.StringIO(lines)))
+    with source.open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows([head, *reversed(records)])
+    assert cxr(*words, "-o", tmp_path / "back", "-q").returncode == 0
+    assert table_of(tmp_path / "back" / "manifest.csv") == rows
+
+
+def test_mistakes_in_texts_are_named(source: Path, tmp_path: Path) -> None:
+    words = ("extract-reports", source, "-o", tmp_path / "out")
+    done = cxr(*words, "--texts", "rules,poem")
+    assert done.returncode == 2
+    assert "unknown text strategy 'poem'" in done.stderr
+    assert cxr(*words, "--texts", "external").returncode == 2
+    given = tmp_path / "given.csv"
+    given.write_text("study_id,text\n7,a\n", encoding="utf-8")
+    done = cxr(*words, "--text-from", given)
+    assert done.returncode == 3
+    assert f"{given}, column 'study_id'" in done.stderr
+    one = tmp_path / "one.csv"
+    one.write_text("study_id,patient_id,report\n1,p,Edema.\n2,p,Edema.\n", encoding="utf-8")
+    done = cxr("extract-reports", one, "-o", tmp_path / "one", "--texts", "random")
+    assert done.returncode == 3
+    assert "all of one patient" in done.stderr
+    assert not (tmp_path / "one" / "manifest.csv").exists()
+
+
+def test_no_texts_at_all(source: Path, tmp_path: Path) -> None:
+    done = cxr("extract-reports", source, "-o", tmp_path / "out", "--texts", "")
+    assert done.returncode == 0, done.stderr
+    head = (tmp_path / "out" / "manifest.csv").read_text(encoding="utf-8").splitlines()[0]
+    assert head.endswith(",report")
+
+
+def test_a_dataset_directory_gets_the_texts_too(tmp_path: Path) -> None:
+    given = tmp_path / "given.csv"
+    given.write_text("study_id,text\ns0,hello\n", encoding="utf-8")
+    data = dataset(tmp_path / "data", report=REPORTS)
+    config = extract_reports.Config(
+        reports=data, texts="rules-v2,random,generated", text_from=given
+    )
+    runs.execute(extract_reports, config, tmp_path / "out")
+    table = load_dataset(tmp_path / "out").table
+    assert table["rules-v2"].tolist()[::2] == [
+        "mild edema, no pleural effusion",
+        "possible pneumonia, no pulmonary edema",
+        "",
+    ]
+    assert table["random"].tolist() == ["possible pneumonia"] * 2 + ["mild edema"] * 2 + [""] * 2
+    assert table["external"].tolist() == ["hello"] * 2 + [""] * 4
+    assert table["generated"][0] == "Mild edema. No effusion."
+
+
+def test_evidence_holds_the_attributes(source: Path, tmp_path: Path) -> None:
+    assert cxr("extract-reports", source, "-o", tmp_path / "out", "-q").returncode == 0
+    lines = (tmp_path / "out" / "evidence.jsonl").read_text(encoding="utf-8").splitlines()
+    found = [json.loads(line) for line in lines]
+    first = next(e for e in found if e["text"] == "effusion")
+    assert first["attributes"] == {"size": ["small"], "laterality": ["left"], "temporal": ["new"]}
+    assert not any("attributes" in e for e in found if e["text"] == "pneumothorax")

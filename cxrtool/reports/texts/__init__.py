@@ -12,8 +12,8 @@ in the left base. No pneumothorax. IMPRESSION: Left basilar opacity, possible pn
 ``rules-v2``    worsened small left pleural effusion, patchy left basilar opacity, possible
                 pneumonia, no pneumothorax
 ``inverted``    no pleural effusion, no opacity, pneumothorax, no pneumonia
-``generated``   Small left pleural effusion, increased from prior. Left basilar opacity, possible
-                pneumonia.
+``generated``   Small left pleural effusion, increased from prior. No pneumothorax. Left basilar
+                opacity, possible pneumonia.
 ``random``      the ``rules`` of another patient; ``random-impression``, ``random-rules-v2`` and so
                 on are other patients' texts of that strategy
 ``external``    the text that ``--text-from FILE`` gives for the study

@@ -37,7 +37,8 @@ _TIP = "location.tip"  # where a device ends; of a hernia it says what is in it
 _UNPLACED = ("Cardiomegaly", "Enlarged Cardiomediastinum")
 _ADJECTIVES = {"apex": "apical", "base": "basilar", "fissure": "fissural", "lingula": "lingular"}
 _BOTH_SIDES = {"apex": "biapical", "base": "bibasilar"}
-_ORDER = (SIZE, SEVERITY, LATERALITY, LOCATION)
+_AMOUNTS = (SIZE, SEVERITY)
+_ORDER = (*_AMOUNTS, LATERALITY, LOCATION)
 
 
 def rules(phrases: Sequence[Phrase], labels: Labels, phraser: Phraser) -> str:
@@ -130,15 +131,14 @@ def _observed(name: str, phraser: Phraser) -> tuple[str, ...]:
     """Which attributes of an observation are worth words."""
     if name == phraser.devices:
         return (LATERALITY,)  # where it ends is no place of the device
-    return (SIZE, SEVERITY) if name in _UNPLACED else _ORDER
+    return _AMOUNTS if name in _UNPLACED else _ORDER
 
 
 def _told(phrases: Iterable[Phrase], labels: Labels, phraser: Phraser) -> list[Phrase]:
     """Phrases of findings that are asserted, or doubted and nowhere asserted.
 
-    A name that is only that of the observation ("support device", where the report has just a tip
-    in the SVC) stands for it only where there is no other; an abnormality outside the observations
-    goes where an observation has its words.
+    A phrase that only has the name of its observation ("support device", where the report has just
+    a tip in the SVC) stands for it where there is no other.
     """
     told = [
         p
@@ -146,9 +146,8 @@ def _told(phrases: Iterable[Phrase], labels: Labels, phraser: Phraser) -> list[P
         if p.value == POSITIVE
         or (p.value == UNCERTAIN and labels.values.get(p.observation) != POSITIVE)
     ]
-    general = {p.name for p in told if p.name in ("device", phraser.say(p.observation))}
-    named = {p.observation for p in told if p.name not in general}
-    return [p for p in told if p.observation not in named or p.name not in general]
+    named = {p.observation for p in told if not p.general}
+    return [p for p in told if not p.general or p.observation not in named]
 
 
 def _akin(a: str, b: str) -> bool:
@@ -178,14 +177,15 @@ def _groups(attributes: Iterable[Attribute]) -> list[dict[str, str]]:
         if (name, value) in seen:
             continue
         seen.add((name, value))
-        if name in groups[-1]:
+        amount = name in _AMOUNTS and groups[-1].keys() & set(_AMOUNTS) and LATERALITY in groups[-1]
+        if name in groups[-1] or amount:
             groups.append({})
         groups[-1][name] = value
     return groups
 
 
 def _amount(group: dict[str, str]) -> str:
-    return " ".join(group[name] for name in (SIZE, SEVERITY) if name in group)
+    return " ".join(group[name] for name in _AMOUNTS if name in group)
 
 
 def _place(group: dict[str, str], core: str, *, amount: bool) -> str:

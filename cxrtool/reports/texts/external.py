@@ -28,10 +28,15 @@ class ExternalTexts:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._texts = {
-            report.study: " ".join(report.text.split())
-            for report in read_reports(path, _refuse, id_column=STUDY, text_column=TEXT)
-        }
+        try:
+            self._texts = {
+                report.study: " ".join(report.text.split())
+                for report in read_reports(path, _refuse, id_column=STUDY, text_column=TEXT)
+            }
+        except InputError as error:
+            # The hints of the reader name options that are for the reports.
+            error.hint = _HINT
+            raise
         self._used: set[str] = set()
 
     def get(self, study: str) -> str:
@@ -58,5 +63,4 @@ class ExternalTexts:
 
 
 def _refuse(error: InputError, study: str) -> NoReturn:
-    error.hint = _HINT
     raise error

@@ -29,8 +29,20 @@ _JOINT = re.compile(r" ([/-]) ")
 _VERSUS = {"versus", "vs", "vs."}
 _VERB = re.compile(r"\b(?:is|are|was|were|has|have|appears?)\b")
 DOUBT = ("possible", "possibly", "probable", "probably", "borderline", "questionable", "suspected")
-# "tip in the SVC" says where a device ends, and is no name for one.
-_NO_NAME = ("tip", "tips", "in", "at", "within", "over", "terminates", "terminating", "projects")
+# "tip in the SVC" says where a device ends, and is no name for one, and "device" tells nothing.
+_NO_NAME = (
+    "tip",
+    "tips",
+    "device",
+    "devices",
+    "in",
+    "at",
+    "within",
+    "over",
+    "terminates",
+    "terminating",
+    "projects",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +58,7 @@ class Phrase:
         core: The rest of it, without side, place, severity, size and change.
         attributes: As in the evidence, without those that are words of ``core``.
         end: Offset of the end of the name.
+        general: The name is that of the observation alone: no other word of the report names it.
     """
 
     observation: str
@@ -56,6 +69,7 @@ class Phrase:
     core: str
     attributes: tuple[Attribute, ...]
     end: int
+    general: bool = False
 
     @property
     def words(self) -> str:
@@ -97,7 +111,7 @@ class Phraser:
         starts = [start for start, _ in labels.sentences]
         # The span of an entity reaches to its state, over whatever stands in between.
         plain = (e for e in labels.evidence if self._rules[e.rule].kind != "entity")
-        taken = [(e.start, e.end) for e in plain if e.observation]
+        taken = [(e.start, e.end) for e in plain if e.observation not in ("", self.no_finding)]
         found = []
         for evidence in labels.evidence:
             if evidence.observation == self.no_finding:
@@ -121,8 +135,17 @@ class Phraser:
         name, stop = self._name(evidence, text, end)
         attributes = evidence.attributes
         if not stop:
-            observation, value = evidence.observation, evidence.value
-            return Phrase(observation, value, name, name, "", name, attributes, evidence.end)
+            return Phrase(
+                observation=evidence.observation,
+                value=evidence.value,
+                plain=name,
+                name=name,
+                front="",
+                core=name,
+                attributes=attributes,
+                end=evidence.end,
+                general=self._nameless(evidence),
+            )
         before = self._before(evidence, text, start) if evidence.value != NEGATIVE else []
         first = before[0].start() if before else evidence.start
         at = _after_attributes(evidence, text)
@@ -149,10 +172,7 @@ class Phraser:
     def _name(self, evidence: Evidence, text: str, end: int) -> tuple[str, int]:
         """The mention and where it ends, or what is said instead of it and 0."""
         rule, said = self._rules[evidence.rule], _line(evidence.text)
-        words = said.split()
-        span = evidence.start, evidence.end
-        place = any(a.start <= span[0] and span[1] <= a.end for a in evidence.attributes)
-        if rule.kind == "entity" or words[0] in _NO_NAME or _VERSUS.intersection(words) or place:
+        if rule.kind == "entity" or self._nameless(evidence) or _VERSUS.intersection(said.split()):
             return rule.say or self.say(evidence.observation), 0
         stop = self._head(text, evidence.end, end) if rule.kind == "other" else 0
         if stop:
@@ -160,6 +180,13 @@ class Phraser:
         if said in self._complete:
             return self._complete[said], 0
         return ("", 0) if rule.kind == "other" and _VERB.search(said) else (said, evidence.end)
+
+    def _nameless(self, evidence: Evidence) -> bool:
+        """Whether the mention only says where something is, or that it is a device."""
+        start, end = evidence.start, evidence.end
+        if any(a.start <= start and end <= a.end for a in evidence.attributes):
+            return True
+        return _line(evidence.text).split()[0] in _NO_NAME
 
     def _head(self, text: str, start: int, end: int) -> int:
         """Where the noun ends that a phrase such as "calcified" belongs to; 0: there is none."""
