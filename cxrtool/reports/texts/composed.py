@@ -123,7 +123,8 @@ def described(phrase: Phrase, observed: tuple[str, ...] = _ORDER) -> str:
     amounts = _amount(groups[0]) if len(groups) == 1 else ""
     places = [_place(group, phrase.core, amount=len(groups) > 1) for group in groups]
     where = " and ".join(dict.fromkeys(place for place in places if place))
-    words = (*list(changes)[:1], amounts, phrase.front, where, phrase.core)
+    core = phrase.core.removeprefix("spinal ") if "spine" in where else phrase.core
+    words = (*list(changes)[:1], amounts, phrase.front, where, core)
     return " ".join(word for word in words if word)
 
 
@@ -131,7 +132,7 @@ def _observed(name: str, phraser: Phraser) -> tuple[str, ...]:
     """Which attributes of an observation are worth words."""
     if name == phraser.devices:
         return (LATERALITY,)  # where it ends is no place of the device
-    return _AMOUNTS if name in _UNPLACED else _ORDER
+    return (SEVERITY,) if name in _UNPLACED else _ORDER
 
 
 def _told(phrases: Iterable[Phrase], labels: Labels, phraser: Phraser) -> list[Phrase]:

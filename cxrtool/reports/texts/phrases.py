@@ -24,9 +24,11 @@ from cxrtool.reports.ruleset import RuleSet
 
 _WORD = re.compile(r"[^\W_]+(?:['.][^\W_]+)*|\S")
 _OPAQUE = re.compile(r"(?:x{3,}|\d+)", re.IGNORECASE)
+_ELSEWHERE = ("adjacent", "associated")  # they speak of another finding
 _JOINTS = ("/", "-")
 _JOINT = re.compile(r" ([/-]) ")
 _VERSUS = {"versus", "vs", "vs."}
+_LOBE = re.compile(r"\s+lobes?\b", re.IGNORECASE)  # "collapse of the left upper" lobe
 _VERB = re.compile(r"\b(?:is|are|was|were|has|have|appears?)\b")
 DOUBT = ("possible", "possibly", "probable", "probably", "borderline", "questionable", "suspected")
 # "tip in the SVC" says where a device ends, and is no name for one, and "device" tells nothing.
@@ -174,7 +176,7 @@ class Phraser:
         rule, said = self._rules[evidence.rule], _line(evidence.text)
         if rule.kind == "entity" or self._nameless(evidence) or _VERSUS.intersection(said.split()):
             return rule.say or self.say(evidence.observation), 0
-        stop = self._head(text, evidence.end, end) if rule.kind == "other" else 0
+        stop = self._head(text, evidence.end, end, rule.kind)
         if stop:
             return _line(text[evidence.start : stop]), stop
         if said in self._complete:
@@ -188,9 +190,12 @@ class Phraser:
             return True
         return _line(evidence.text).split()[0] in _NO_NAME
 
-    def _head(self, text: str, start: int, end: int) -> int:
+    def _head(self, text: str, start: int, end: int, kind: str) -> int:
         """Where the noun ends that a phrase such as "calcified" belongs to; 0: there is none."""
         stop = 0
+        if kind != "other":
+            lobe = _LOBE.match(text, start, end)
+            return lobe.end() if lobe else 0
         for match in _WORD.finditer(text, start, end):
             word = match.group().lower()
             head = self._is(match, "head")
@@ -213,7 +218,7 @@ class Phraser:
         lower = word.group().lower()
         if lower in _JOINTS:
             return True
-        if _OPAQUE.fullmatch(lower) or not lower[0].isalpha():
+        if lower in _ELSEWHERE or _OPAQUE.fullmatch(lower) or not lower[0].isalpha():
             return False
         if self._words.has(self._words.kind(lower), "modifier"):
             return True
