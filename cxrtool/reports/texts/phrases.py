@@ -17,7 +17,7 @@ from cxrtool.reports.attribute_rules import (
     AttributeRules,
     default_attributes,
 )
-from cxrtool.reports.attributes import Attribute
+from cxrtool.reports.attributes import CACHE_LIMIT, Attribute
 from cxrtool.reports.context import NEGATIVE, POSITIVE
 from cxrtool.reports.labeler import Evidence, Labels
 from cxrtool.reports.ruleset import RuleSet
@@ -94,6 +94,7 @@ class Phraser:
         self._classes, self._complete = attributes.automaton, attributes.complete
         self._words = rules.automaton
         self._says: dict[str, str] = {}
+        self._known: dict[tuple[str, str], bool] = {}
         # What is said of one observation only, as a finding, names it best.
         ordered = sorted(rules.rules, key=lambda r: (r.kind != "finding", len(r.observations)))
         for rule in ordered:
@@ -197,9 +198,8 @@ class Phraser:
             lobe = _LOBE.match(text, start, end)
             return lobe.end() if lobe else 0
         for match in _WORD.finditer(text, start, end):
-            word = match.group().lower()
             head = self._is(match, "head")
-            if not head and not self._words.has(self._words.kind(word), "modifier"):
+            if not head and not self._is(match, "modifier"):
                 break
             stop = match.end() if head else stop
         return stop
@@ -220,13 +220,22 @@ class Phraser:
             return True
         if lower in _ELSEWHERE or _OPAQUE.fullmatch(lower) or not lower[0].isalpha():
             return False
-        if self._words.has(self._words.kind(lower), "modifier"):
+        if self._is(word, "modifier"):
             return True
         named = evidence.observation in ("", self.devices)
         return named and self._is(word, "name-word")
 
     def _is(self, word: re.Match[str], name: str) -> bool:
-        return self._classes.has(self._classes.kind(word.group().lower()), name)
+        key = word.group().lower(), name
+        known = self._known.get(key)
+        if known is None:
+            # Modifiers are a class of the labeler's rules, the others of the attributes.
+            automaton = self._words if name == "modifier" else self._classes
+            known = automaton.has(automaton.kind(key[0]), name)
+            if len(self._known) >= CACHE_LIMIT:
+                self._known.clear()
+            self._known[key] = known
+        return known
 
 
 def possible(phrase: Phrase, words: str) -> str:
