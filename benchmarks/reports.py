@@ -99,7 +99,7 @@ def measured(words: list[str]) -> Cost:
                 rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
                 now += int(rollup.split("\nPss:", 1)[1].split()[0]) / 1024
         peak = max(peak, now)
-        time.sleep(0.2)
+        time.sleep(0.5)
     if process.returncode:
         raise SystemExit(f"{' '.join(words)} ended with {process.returncode}")
     return Cost(time.monotonic() - started, sum(cpu.values()), peak)

@@ -46,4 +46,5 @@ class Rejected:
         for study, where, row, column, reason in self.rows:
             shown = where.replace(str(source), source.name if row == "" else "reports", 1)
             writer.writerow((study, shown, row, column, reason))
-        return text.getvalue()
+        # Names of files need not be UTF-8.
+        return text.getvalue().encode(errors="backslashreplace").decode()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import gzip
 import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -179,6 +181,66 @@ def test_any_number_of_workers_writes_the_same_bytes(tmp_path: Path) -> None:
     assert (again.returncode, again.stdout) == (0, "")
     streamed = cxr(*words, "-o", "-", "--workers", 2)
     assert streamed.stdout == (tmp_path / "1" / "manifest.csv").read_text(encoding="utf-8")
+
+
+# ---- bad input, as a person meets it
+
+
+def packed(path: Path, members: dict[str, bytes]) -> None:
+    with tarfile.open(path, "w:gz") as archive:
+        for name, data in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+
+
+BAD = {
+    "bytes.csv": (b"study_id,report\n1,na\xefve\n2,Edema.\n", "row 2, column 'report'"),
+    "twice.csv": (b"study_id,report\n2,Edema.\n2,again\n", "row 3: the id '2' occurs twice"),
+    "column.csv": (b"study_id,text\n2,Edema.\n", "row 1, column 'report': the column is missing"),
+    "cut.csv.gz": (gzip.compress(b"study_id,report\n2,Edema.\n")[:-9], "damaged table"),
+    "cut.jsonl": (b'{"study_id": "2", "report": "Edema."}\n{"study', "row 2: not a JSON object"),
+    "xml.tgz": ({"a.xml": b"<eCitation>", "2.txt": b"Edema."}, "a.xml: malformed XML"),
+    "away.tgz": ({"../a.txt": b"x", "2.txt": b"Edema."}, "leaves the archive's folder"),
+    "name.tgz": ({"caf\udce9.txt": b"x", "2.txt": b"Edema."}, "the text is not UTF-8"),
+    "no.tgz": (b"this is no archive", "damaged archive"),
+    "picture.csv": (b"\x89PNG\r\n\x1a\n\xff\xfe", "not UTF-8"),
+}
+HOPELESS = ("column.csv", "cut.csv.gz", "no.tgz", "picture.csv")
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_clear_line(tmp_path: Path, name: str) -> None:
+    content, message = BAD[name]
+    if isinstance(content, dict):
+        packed(tmp_path / name, content)
+    else:
+        (tmp_path / name).write_bytes(content)
+    for words, code in (((), 3), (("--skip-bad",), 3 if name in HOPELESS else 0)):
+        done = cxr("extract-reports", tmp_path / name, "-o", tmp_path / f"out{len(words)}", *words)
+        assert done.returncode == code, done.stderr
+        lines = done.stderr.splitlines()
+        assert "Traceback" not in done.stderr
+        assert "bug" not in done.stderr
+        if code == 3:
+            assert sum(line.startswith("error:") for line in lines) == 1
+            assert message in done.stderr
+            assert name in done.stderr
+        else:
+            assert "1 reports were left out, see rejected.csv" in done.stderr
+            assert list(table_of(tmp_path / "out1" / "manifest.csv")) == ["2"]
+            rejected = (tmp_path / "out1" / "rejected.csv").read_text(encoding="utf-8")
+            assert len(rejected.splitlines()) == 2
+
+
+def test_a_megabyte_of_report_is_labeled(tmp_path: Path) -> None:
+    text = "There is a small effusion. No pneumothorax or edema. " * 20_000
+    source = tmp_path / "long.csv"
+    source.write_text(f"study_id,report\n1,{text}\n2,Edema.\n", encoding="utf-8")
+    done = cxr("extract-reports", source, "-o", tmp_path / "out", "-q")
+    assert done.returncode == 0, done.stderr
+    row = table_of(tmp_path / "out" / "manifest.csv")["1"]
+    assert (row["Pleural Effusion"], row["Pneumothorax"], row["Edema"]) == ("1", "0", "0")
 
 
 # ---- explained reports
