@@ -184,7 +184,18 @@ class Clause:
         while own > end and not self._flags[own - 1] & COMMA and self._is_verb_group(own - 1, end):
             own -= 1
         flags = FINITE | (COMMA if cue.cue.reach == "list" else 0)
-        return not self.crosses(end, own, flags)
+        return not self.crosses(end, own, flags) and (predicate or self._listed(end, own))
+
+    def _listed(self, end: int, own: int) -> bool:
+        """Whether what a comma parts from a cue on the right is joined to it by "and" or "or".
+
+        "Effusion, mass, or edema is not seen" denies all; "effusion, edema is not seen" does not.
+        """
+        comma = next((i for i in reversed(range(end, own)) if self._flags[i] & COMMA), None)
+        if comma is None or not self._mentions(comma, own):
+            return True
+        joined = any(end <= c.start and c.end <= own for c in self.coordinations)
+        return joined or self.crosses(end, own, AND)
 
     def _mentions(self, left: int, right: int) -> bool:
         return any(left <= span.start and span.end <= right for span in self._content)
@@ -211,11 +222,12 @@ class Clause:
         negated = _last(left, "negation")
         hedged = _last(left, "uncertain")
         after = _first(right, "uncertain")
+        denied = _first(right, "negation")
         if negated and hedged:
             if negated.start < hedged.start:
                 tight = not self.crosses(negated.end, hedged.start, COMMA | AND | FINITE)
                 return (NEGATIVE, negated) if tight else (UNCERTAIN, hedged)
-            if hedged.end >= negated.start - 1:
+            if hedged.end >= negated.start - 1 and not self._mentions(hedged.end, negated.start):
                 return UNCERTAIN, hedged
             return NEGATIVE, negated
         if hedged:
@@ -223,6 +235,8 @@ class Clause:
                 for cue in self.affirmations:
                     if cue.start == end and cue.cue.group == "hedge":
                         return base, cue
+            if denied and not after and not self.crosses(end, denied.start, COMMA | AND):
+                return NEGATIVE, denied  # "the possible nodule is not seen"
             return UNCERTAIN, hedged
         if negated:
             if self.crosses(negated.end, start, COMMA | AND):
@@ -234,7 +248,6 @@ class Clause:
                     if plain and not self.crosses(end, cue.start, COMMA | AND):
                         return base, cue
             return NEGATIVE, negated
-        denied = _first(right, "negation")
         if denied and (after is None or denied.start <= after.start):
             return NEGATIVE, denied
         if after:

@@ -176,8 +176,9 @@ class Labeler:
     def _kind(self, word: str) -> int:
         if word.isspace():
             return -1
-        opaque = len(word) >= 3 and not word.strip("x")
-        return self.rules.automaton.kind("xxxx" if opaque else word)
+        if len(word) >= 3 and not word.strip("x"):
+            word = "xxxx"
+        return self.rules.automaton.kind("not" if word == "n't" else word)
 
     def _aggregate(self, mentions: Iterable[Mention]) -> dict[str, int | None]:
         values: dict[str, int | None] = dict.fromkeys(self.rules.observations)
