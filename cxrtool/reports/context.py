@@ -76,6 +76,7 @@ class Clause:
         self._flags = flags
         self._content = content
         self._starts = {span.start for span in content}
+        self._states = {start for start, _, cue in cues if cue.role.startswith("state")}
         self._ends = [  # terminations: they stop what comes from the left, from the right
             (start, end, cue.direction) for start, end, cue in cues if cue.role == "termination"
         ]
@@ -97,7 +98,7 @@ class Clause:
             return
         forward = cue.direction == "forward"
         if cue.direction == "both":
-            forward = self._attributive(end)
+            forward = self._attributive(end, cue)
             if cue.role == "state-normal" and start == 0 and end < len(self._flags):
                 # "Normal lungs, heart and mediastinum": nothing stands before it to describe.
                 forward = forward or not self._flags[end] & (STOP | COMMA | AFTER | VERB | AND)
@@ -116,11 +117,12 @@ class Clause:
         else:
             self.backward.append(span)
 
-    def _attributive(self, end: int) -> bool:
-        """Whether an adjective that ends here stands before the thing that it describes."""
+    def _attributive(self, end: int, cue: Cue) -> bool:
+        """Whether an adjective that ends here stands before what it describes."""
+        state = cue.role.startswith("state")
         for i in range(end, min(end + 7, len(self._flags))):
-            if i in self._starts:
-                return True
+            if i in self._starts or (i in self._states and not state):
+                return True  # "probable effusion", "probably enlarged"
             if self._flags[i] & (COMMA | VERB | STOP) or self._ended(i, "forward"):
                 return False
             if self._flags[i] & AND and not self._joins_modifiers(i, end):

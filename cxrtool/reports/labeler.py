@@ -189,9 +189,11 @@ class Labeler:
                 now = values[name]
                 if now is None or _RANK[value] > _RANK[now]:
                     values[name] = value
+            if rule.observations == (self.rules.devices,):
+                continue  # a tube that has been removed says nothing about the lungs
             if value == NEGATIVE:
                 said = True
-            elif rule.observations != (self.rules.devices,):
+            else:
                 abnormal = True
         if said and not abnormal:
             values[self.rules.no_finding] = POSITIVE
@@ -214,7 +216,9 @@ class Labeler:
             names = mention.rule.observations or ("",)
             if mention.rule.kind == "normal":
                 names = (self.rules.no_finding,) if none else ()
-            elif none and not stated and mention.value == NEGATIVE:
+            elif (
+                none and not stated and mention.value == NEGATIVE and names != (self.rules.devices,)
+            ):
                 # Nothing says that all is well but what is denied.
                 names = (*names, self.rules.no_finding)
             for name in names:
