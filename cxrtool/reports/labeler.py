@@ -195,8 +195,9 @@ class Labeler:
     def _kind(self, word: str) -> int:
         if word.isspace():
             return -1
-        opaque = len(word) >= 3 and not word.strip("x")
-        return self.rules.automaton.kind("xxxx" if opaque else word)
+        if len(word) >= 3 and not word.strip("x"):
+            word = "xxxx"
+        return self.rules.automaton.kind("not" if word == "n't" else word)
 
     def _aggregate(self, mentions: Iterable[Mention]) -> dict[str, int | None]:
         values: dict[str, int | None] = dict.fromkeys(self.rules.observations)
@@ -207,9 +208,11 @@ class Labeler:
                 now = values[name]
                 if now is None or _RANK[value] > _RANK[now]:
                     values[name] = value
+            if rule.observations == (self.rules.devices,):
+                continue  # a tube that has been removed says nothing about the lungs
             if value == NEGATIVE:
                 said = True
-            elif rule.observations != (self.rules.devices,):
+            else:
                 abnormal = True
         if said and not abnormal:
             values[self.rules.no_finding] = POSITIVE
@@ -233,7 +236,9 @@ class Labeler:
             names = mention.rule.observations or ("",)
             if mention.rule.kind == "normal":
                 names = (self.rules.no_finding,) if none else ()
-            elif none and not stated and mention.value == NEGATIVE:
+            elif (
+                none and not stated and mention.value == NEGATIVE and names != (self.rules.devices,)
+            ):
                 # Nothing says that all is well but what is denied.
                 names = (*names, self.rules.no_finding)
             for name in names:

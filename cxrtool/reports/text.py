@@ -41,7 +41,8 @@ _ITEM = re.compile(r"[\d*-][.)]? ")  # quick to say that there is no list
 _LINE = re.compile(r"\n[ ]*")
 _MARKS = re.compile(r"[^\w\s]{5,}")  # "--------", for which spaCy needs square time
 _CAPITALS = re.compile(r"[A-Z]{3}[A-Z ,/&()-]*:")
-_MARKUP = " #*"
+_MARKUP = " #*:"
+_CONTINUED = re.compile(r"(?:of|for|with|and|in) ")
 _HEAD = re.compile(r"[:\n]")
 _RUN = re.compile(r"(?<!\S)\S{101,}")  # no prose; spaCy takes it for an address, slowly
 _END = frozenset(".!?")
@@ -99,12 +100,14 @@ def _join_lines(text: str, headers: frozenset[str]) -> str:
         while begin and text[begin - 1] == " ":
             begin -= 1
         before = text[begin - 1] if begin else BREAK
+        line = text[text.rfind("\n", 0, begin) + 1 : begin].strip(_MARKUP).lower()
         hard = (
             not after
-            or before in ".:;!?\n"
+            or before in ".;!?\n"
             or after[0] in "\n-*("
             or (after[0].isdigit() and _LIST.match(text, end) is not None)
-            or text[text.rfind("\n", 0, begin) + 1 : begin].strip(_MARKUP).lower() in headers
+            # A header alone on its line, not "question" before "of a small effusion".
+            or (line in headers and _CONTINUED.match(text, end) is None)
             or _CAPITALS.match(text, end) is not None
             or _HEAD.split(text[end : end + 60], maxsplit=1)[0].strip(_MARKUP).lower() in headers
             # A capital after a line break begins a sentence, but an acronym or XXXX may be wrapped.
@@ -139,7 +142,7 @@ def sentence_starts(words: list[str], starters: frozenset[str]) -> list[bool]:
         elif word[0] in _END and not word.strip(".!?"):
             after = words[i + 1] if i + 1 < len(words) else ""
             # "? pneumonia" asks; "pneumonia? No effusion" ends.
-            pending = word[0] != "?" or not after[:1].islower()
+            pending = word[0] != "?" or (i != last and not after[:1].islower())
     return starts
 
 

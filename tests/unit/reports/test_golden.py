@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cxrtool.reports import Labeler, assert_mention, label
-from cxrtool.reports.examples import failures
+from cxrtool.reports.examples import applies, failures
 from cxrtool.reports.ruleset import Cue, Rule, default_rules
 
 GOLDEN = tomllib.loads(
@@ -30,7 +30,13 @@ def test_every_observation_has_every_value() -> None:
     for name in rules.observations:
         wanted = (1, "blank") if name == rules.no_finding else (1, 0, -1, "blank")
         assert not {(name, v) for v in wanted} - have
-    assert len(CASES) >= 120
+    assert len(CASES) >= 300
+    assert len({(name, text) for name, text, _, _ in CASES}) == len(CASES)
+
+
+@pytest.mark.parametrize("cue", default_rules().cues, ids=lambda c: c.id)
+def test_every_cue_is_at_work_in_a_sentence(cue: Cue) -> None:
+    assert any(applies(LABELER, cue, text) for text in dict.fromkeys(c[1] for c in CASES))
 
 
 @pytest.mark.parametrize(("sentence", "phrase", "value"), GOLDEN["assertions"]["cases"])

@@ -54,6 +54,14 @@ def test_an_observation_is_added_as_the_last_column(mine: Path) -> None:
     assert "Hernia" not in label("Large hiatal hernia.").values, "the package keeps its own rules"
 
 
+def test_the_example_of_the_repository() -> None:
+    labeler = Labeler(load_rules(Path(__file__).parents[3] / "examples" / "rules"))
+    text = "INDICATION: Hiatal hernia.\nCHEST FINDINGS: "
+    assert labeler.label(text + "Paraesophageal hernia.")["Hernia"] == 1
+    assert labeler.label(text + "The hiatal hernia has been reduced.")["Hernia"] == 0
+    assert labeler.label(text + "Hiatal hernia repair.")["Hernia"] is None
+
+
 def test_a_rule_of_the_same_id_replaces_that_of_the_package(mine: Path) -> None:
     rule = '[[rule]]\nid = "edema"\nobservation = "Edema"\n'
     mine.write_text(rule + GOOD, "utf-8")
