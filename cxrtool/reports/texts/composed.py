@@ -182,6 +182,11 @@ def _groups(attributes: Iterable[Attribute]) -> list[dict[str, str]]:
         if name in groups[-1] or amount:
             groups.append({})
         groups[-1][name] = value
+    for group in groups[1:]:
+        if not group.keys() & {LATERALITY, LOCATION}:  # "tiny apical pneumothorax, 7 mm"
+            groups.remove(group)
+            for name, value in group.items():
+                groups[0][name] = f"{groups[0].get(name, '')} {value}".strip()
     return groups
 
 

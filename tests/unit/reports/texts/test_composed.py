@@ -106,6 +106,7 @@ def test_rules(text: str, expected: str) -> None:
         ("The lungs are clear. No effusion.", f"{NORMAL}, no pleural effusion"),
         ("Possible edema.", "possible edema"),
         ("The heart is large.", "cardiomegaly"),
+        ("Tiny left apical pneumothorax, 7 mm.", "tiny 7 mm left apical pneumothorax"),
         ("Right paratracheal mass.", "right paratracheal mass"),
         ("Mild curvature of the thoracic spine.", "mild thoracic spine curvature"),
         ("Two nodules on the left, the largest measuring 8 mm.", "8 mm left nodules"),
