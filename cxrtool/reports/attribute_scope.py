@@ -11,7 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from cxrtool.reports.attribute_rules import AFTER, BEFORE, LATERALITY, LOCATION, AttributeRule
+from cxrtool.reports.attribute_rules import (
+    AFTER,
+    BEFORE,
+    LATERALITY,
+    LOCATION,
+    TEMPORAL,
+    AttributeRule,
+)
 
 Span = tuple[int, int]
 
@@ -68,7 +75,7 @@ class Sentence:
         claims: dict[Span, int] = {}  # the first word that belongs to a unit
         left = 0
         for unit in units:
-            inside = [m for m in self._matches if unit[0] <= m.start and m.end <= unit[1]]
+            inside = [m for m in self._matches if _is_in(m, unit)]
             before = self._before(unit[0], left)
             taken[unit] = [m for m in (*before, *inside) if _stands(m, BEFORE)]
             claims[unit] = min((m.start for m in before), default=unit[0])
@@ -210,6 +217,18 @@ class Sentence:
             for i, flag in enumerate(self._flags[left:right], start=left)
             if not any(m.start <= i < m.end for m in self._matches)
         )
+
+
+def _is_in(match: Match, unit: Span) -> bool:
+    """Whether an attribute is said by words of the finding.
+
+    A change that begins it is the finding itself ("enlargement of the heart"), unless the change
+    began before ("interval enlargement of the heart").
+    """
+    if match.start < unit[0]:
+        return unit[0] < match.end <= unit[1]
+    change = any(rule.attribute == TEMPORAL for rule in match.rules)
+    return match.end <= unit[1] and not (change and match.start == unit[0])
 
 
 def _stands(match: Match, side: str) -> bool:

@@ -172,16 +172,17 @@ def _words(text: str) -> set[str]:
 def _groups(attributes: Iterable[Attribute]) -> list[dict[str, str]]:
     """Attributes that belong together: "moderate right and small left" are two groups."""
     groups: list[dict[str, str]] = [{}]
-    seen: set[tuple[str, str]] = set()
     for attribute in attributes:
-        name, value = attribute.name, attribute.value
-        if (name, value) in seen:
-            continue
-        seen.add((name, value))
-        amount = name in _AMOUNTS and groups[-1].keys() & set(_AMOUNTS) and LATERALITY in groups[-1]
-        if name in groups[-1] or amount:
+        name, group = attribute.name, groups[-1]
+        amount = name in _AMOUNTS and group.keys() & set(_AMOUNTS) and LATERALITY in group
+        if name in group or amount:
             groups.append({})
-        groups[-1][name] = value
+        groups[-1][name] = attribute.value
+    groups = [
+        group
+        for i, group in enumerate(groups)
+        if not any(group.items() <= other.items() for other in groups[:i])
+    ]
     for group in groups[1:]:
         if not group.keys() & {LATERALITY, LOCATION}:  # "tiny apical pneumothorax, 7 mm"
             groups.remove(group)

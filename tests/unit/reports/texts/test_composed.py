@@ -106,6 +106,11 @@ def test_rules(text: str, expected: str) -> None:
         ("The lungs are clear. No effusion.", f"{NORMAL}, no pleural effusion"),
         ("Possible edema.", "possible edema"),
         ("The heart is large.", "cardiomegaly"),
+        (
+            "Opacities in the right upper, right middle and left lower lobes.",
+            "right upper lung and right mid lung and left lower lobe opacities",
+        ),
+        ("Bilateral basilar opacities, right greater than left.", "bibasilar opacities"),
         ("Tiny left apical pneumothorax, 7 mm.", "tiny 7 mm left apical pneumothorax"),
         ("Right paratracheal mass.", "right paratracheal mass"),
         ("Mild curvature of the thoracic spine.", "mild thoracic spine curvature"),
