@@ -28,9 +28,6 @@ NAMES = (LATERALITY, LOCATION, SEVERITY, SIZE, TEMPORAL)
 NONE = "none"
 BEFORE, AFTER, BOTH = "before", "after", "both"
 NUMBER = "0"  # what every number is read as
-CLASSES = (
-    "number", "be", "link", "filler", "comma", "and", "barrier", "name-word", "adjunct", "head"
-)  # fmt: skip
 _KEYS = ("id", "attribute", "value", "side", "phrases", "match", "miss")
 
 
@@ -71,45 +68,56 @@ class AttributeRules:
     complete: dict[str, str]
 
 
-def load_attributes(path: Path = ATTRIBUTES) -> AttributeRules:
-    """Reads a file of attributes.
+def load_attributes(*paths: Path) -> AttributeRules:
+    """The attributes of the package, with those of other files over them.
+
+    Args:
+        paths: Files of a user: an id that is known replaces its entry, words of a class are added.
 
     Raises:
-        InputError: It is missing or malformed, an id occurs twice, or a phrase is wrong.
+        InputError: A file is missing or malformed, an id occurs twice in it, or a phrase is wrong.
     """
-    file = read_rule_file(path, ("classes", "complete"), ("attribute",))
-    file.top.check_keys(("classes", "complete", "attribute"))
-    automaton = _classes(file.tables["classes"])
-    rules: dict[str, AttributeRule] = {}
+    automaton = Automaton()
+    complete: dict[str, str] = {}
+    rules: dict[str, tuple[AttributeRule, Entry]] = {}
+    for path in (ATTRIBUTES, *paths):
+        file = read_rule_file(path, ("classes", "complete"), ("attribute",))
+        file.top.check_keys(("classes", "complete", "attribute"))
+        _define(automaton, file.tables["classes"])
+        names = file.tables["complete"]
+        complete.update((name, names.text(name, "")) for name in names.table)
+        rules.update(_entries(file.entries["attribute"]))
     owners: list[AttributeRule] = []
-    for entry in file.entries["attribute"]:
-        rule = _rule(entry)
-        if rule.id in rules:
-            raise entry.error("the id is used twice", "id")
-        rules[rule.id] = rule
+    for rule, entry in rules.values():
         for number, phrase in enumerate(rule.phrases):
             try:
                 automaton.add(phrase, len(owners))
             except PatternError as error:
                 raise entry.error(str(error), "phrases", number) from error
             owners.append(rule)
-    if not rules:
-        raise file.top.error("the file holds no [[attribute]]")
-    complete = file.tables["complete"]
-    names = {name: complete.text(name, "") for name in complete.table}
-    return AttributeRules(tuple(rules.values()), tuple(owners), automaton, names)
+    listed = tuple(rule for rule, _ in rules.values())
+    return AttributeRules(listed, tuple(owners), automaton, complete)
 
 
-def _classes(table: Entry) -> Automaton:
-    """An automaton that knows the classes of the file."""
-    automaton = Automaton()
-    for name in (*CLASSES, *table.table):
+def _define(automaton: Automaton, table: Entry) -> None:
+    """Tells the automaton the classes of a file."""
+    for name in table.table:
         for number, word in enumerate(table.texts(name, required=True)):
             try:
                 automaton.define(name, word)
             except PatternError as error:
                 raise table.error(f"class {name!r}: {error}", name, number) from error
-    return automaton
+
+
+def _entries(entries: list[Entry]) -> dict[str, tuple[AttributeRule, Entry]]:
+    """The rules of a file by id."""
+    rules: dict[str, tuple[AttributeRule, Entry]] = {}
+    for entry in entries:
+        rule = _rule(entry)
+        if rule.id in rules:
+            raise entry.error("the id is used twice", "id")
+        rules[rule.id] = rule, entry
+    return rules
 
 
 def _rule(entry: Entry) -> AttributeRule:

@@ -111,7 +111,7 @@ class Labeler:
         self._sections = SectionFinder(self.rules.sections)
         self._headers = frozenset(h for hs in self.rules.sections.values() for h in hs)
         self._reader = SentenceReader(self.rules)
-        self._attributes = AttributeFinder()
+        self._attributes = AttributeFinder(self.rules.attributes)
         self._kinds: dict[int, int] = {}
 
     def label(self, text: str, *, evidence: bool = True) -> Labels:

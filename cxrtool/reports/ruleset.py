@@ -10,11 +10,12 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 from cxrtool.errors import InputError, UsageError
+from cxrtool.reports.attribute_rules import AttributeRules, default_attributes, load_attributes
 from cxrtool.reports.patterns import Automaton, PatternError
 from cxrtool.reports.rulefile import ATTRIBUTES, Entry, RuleFile, read_rule_file
 
@@ -106,6 +107,7 @@ class RuleSet:
         sections: Canonical section -> the headers that open it, in lower case.
         counted: The sections whose mentions count; ``REPORT`` is text under no header.
         starters: Capitalized words that begin a sentence even without a full stop before them.
+        attributes: What is found out of a mention beside its value.
     """
 
     observations: tuple[str, ...]
@@ -118,6 +120,7 @@ class RuleSet:
     sections: dict[str, tuple[str, ...]]
     counted: frozenset[str]
     starters: frozenset[str]
+    attributes: AttributeRules = field(default_factory=default_attributes)
 
     @property
     def by_id(self) -> dict[str, Rule | Cue]:
@@ -296,14 +299,19 @@ def read_rules(folder: Path | None = None) -> tuple[RuleSet, dict[str, Entry]]:
     builder.add(base, _BASE_KEYS)
     names = Entry({k: v for file in base for k, v in file.top.table.items()}, RULES)
     own: dict[str, Entry] = {}
+    attributes = default_attributes()
     if folder is not None:
         if not folder.is_dir():
             raise InputError("there is no such folder of rules", file=folder)
-        paths = sorted(folder.glob("*.toml"))
-        if not paths:
+        everything = sorted(folder.glob("*.toml"))
+        if not everything:
             raise InputError("the folder holds no rule files (*.toml)", file=folder)
+        paths = [path for path in everything if path.name != ATTRIBUTES]
+        if paths != everything:
+            attributes = load_attributes(folder / ATTRIBUTES)
         own = builder.add([read_rule_file(path, _TABLES) for path in paths], _TOP_KEYS)
-    return builder.build(names, names.texts("counted")), own
+    rules = builder.build(names, names.texts("counted"))
+    return dataclasses.replace(rules, attributes=attributes), own
 
 
 @cache

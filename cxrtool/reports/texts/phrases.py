@@ -11,12 +11,7 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass
 
-from cxrtool.reports.attribute_rules import (
-    LATERALITY,
-    LOCATION,
-    AttributeRules,
-    default_attributes,
-)
+from cxrtool.reports.attribute_rules import LATERALITY, LOCATION
 from cxrtool.reports.attributes import CACHE_LIMIT, Attribute
 from cxrtool.reports.context import NEGATIVE, POSITIVE
 from cxrtool.reports.labeler import Evidence, Labels
@@ -84,14 +79,12 @@ class Phraser:
 
     Args:
         rules: The rules that the evidence was found with.
-        attributes: Default: those of the package.
     """
 
-    def __init__(self, rules: RuleSet, attributes: AttributeRules | None = None) -> None:
+    def __init__(self, rules: RuleSet) -> None:
         self.no_finding, self.devices = rules.no_finding, rules.devices
         self._rules = {rule.id: rule for rule in rules.rules}
-        attributes = attributes or default_attributes()
-        self._classes, self._complete = attributes.automaton, attributes.complete
+        self._classes, self._complete = rules.attributes.automaton, rules.attributes.complete
         self._words = rules.automaton
         self._says: dict[str, str] = {}
         self._known: dict[tuple[str, str], bool] = {}

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from cxrtool.errors import InputError
-from cxrtool.reports import label
+from cxrtool.reports import Labeler, label
 from cxrtool.reports.attribute_rules import (
-    ATTRIBUTES,
     NAMES,
     NONE,
     AttributeRule,
@@ -19,6 +18,7 @@ from cxrtool.reports.attribute_rules import (
     load_attributes,
 )
 from cxrtool.reports.attributes import AttributeFinder
+from cxrtool.reports.ruleset import read_rules
 
 GOLDEN = tomllib.loads(
     (Path(__file__).parents[2] / "golden" / "report_attributes.toml").read_text(encoding="utf-8")
@@ -115,8 +115,8 @@ SOUND = 'value = "a"\nphrases = ["a"]\nmatch = "a"\nmiss = "b"\n'
 )
 def test_mistakes_name_file_and_line(tmp_path: Path, entry: str, message: str) -> None:
     path = tmp_path / "attributes.toml"
-    base = ATTRIBUTES.read_text(encoding="utf-8")
-    path.write_text(entry if "[attribute]\n" in entry else base + entry, encoding="utf-8")
+    twice = '[[attribute]]\nid = "size.small"\nattribute = "size"\n' + SOUND
+    path.write_text(twice + entry if "size.small" in entry else entry, encoding="utf-8")
     with pytest.raises(InputError, match=message) as caught:
         load_attributes(path)
     assert str(path) in str(caught.value)
@@ -124,20 +124,42 @@ def test_mistakes_name_file_and_line(tmp_path: Path, entry: str, message: str) -
 
 def test_the_line_is_that_of_the_entry(tmp_path: Path) -> None:
     path = tmp_path / "attributes.toml"
-    base = ATTRIBUTES.read_text(encoding="utf-8")
-    path.write_text(base + '[[attribute]]\nid = "x"\n', encoding="utf-8")
-    with pytest.raises(InputError, match=f"line {base.count(chr(10)) + 1}:"):
+    path.write_text("# mine\n\n" + '[[attribute]]\nid = "x"\n', encoding="utf-8")
+    with pytest.raises(InputError, match="line 3:"):
         load_attributes(path)
 
 
-@pytest.mark.parametrize("text", ["", "[[attribute]]\n", "[classes]\nbe = 1\n"])
-def test_incomplete_files(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["[classes]\nbe = 1\n", '[classes]\nbe = ["a b"]\n', "[complete]\na = 1\n", "x = 1\n"]
+)
+def test_wrong_tables(tmp_path: Path, text: str) -> None:
     path = tmp_path / "attributes.toml"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(InputError, match=r"attributes\.toml"):
+    with pytest.raises(InputError, match=r"attributes\.toml: line \d"):
         load_attributes(path)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot read"):
         load_attributes(tmp_path / "missing.toml")
     (tmp_path / "latin.toml").write_bytes(b"# \xe9")
     with pytest.raises(InputError, match="UTF-8"):
         load_attributes(tmp_path / "latin.toml")
+
+
+def test_attributes_of_a_user_go_over_those_of_the_package(tmp_path: Path) -> None:
+    (tmp_path / "attributes.toml").write_text(
+        '[classes]\nlink = ["beside"]\n'
+        '[[attribute]]\nid = "location.juxtaphrenic"\nattribute = "location"\nvalue = "juxtaphrenic zone"\n'
+        'phrases = ["juxtaphrenic zone"]\nmatch = "Opacity in the juxtaphrenic zone."\nmiss = "Opacity."\n'
+        '[[attribute]]\nid = "size.tiny"\nattribute = "size"\nvalue = "minute"\n'
+        'phrases = ["tiny"]\nmatch = "Tiny effusion."\nmiss = "Effusion."\n',
+        encoding="utf-8",
+    )
+    labeler = Labeler(read_rules(tmp_path)[0])
+    found = labeler.label("Tiny left opacity in the juxtaphrenic zone.").evidence[0].to_json()
+    assert found["attributes"] == {
+        "size": ["minute"],
+        "laterality": ["left"],
+        "location": ["juxtaphrenic zone"],
+    }
