@@ -107,7 +107,10 @@ def inverted(phrases: Sequence[Phrase], labels: Labels, phraser: Phraser) -> str
             said.append(name)
     if not said and labels.values.get(phraser.no_finding) == POSITIVE:
         return ABNORMAL
-    kept = [s for s in dict.fromkeys(said) if not any(_says(o, s) for o in said if o != s)]
+    kept: list[str] = []
+    for text in said:
+        if not any(_says(other, text) for other in kept):
+            kept = [other for other in kept if not _says(text, other)] + [text]
     return SEPARATOR.join(kept)
 
 

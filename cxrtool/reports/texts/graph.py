@@ -83,7 +83,7 @@ def generated(labels: Labels, text: str, no_finding: str, budget: int = BUDGET) 
     """
     sentences = [_clean(text[start:end]) for start, end in labels.sentences]
     nodes = [
-        _nodes(sentence, _findings(labels, span, no_finding))
+        _nodes(sentence, _findings(labels, span, no_finding), _broken(text, span))
         for sentence, span in zip(sentences, labels.sentences)
     ]
     graph = _Graph()
@@ -126,7 +126,15 @@ def _findings(
     return found
 
 
-def _nodes(sentence: str, findings: list[tuple[str, float, list[str]]]) -> _Found:
+def _broken(text: str, span: tuple[int, int]) -> bool:
+    """Whether words of a sentence were taken out of it."""
+    return _MARK.search(text, *span) is not None
+
+
+def _nodes(sentence: str, findings: list[tuple[str, float, list[str]]], broken: bool) -> _Found:
+    """What a sentence names; a broken one is of worth for its findings only."""
+    if broken and not findings:
+        return _Found([], [])
     words = [w for w in _TOKEN.findall(sentence.lower()) if len(w) > 2 and w not in _STOP]
     return _Found(findings, words)
 

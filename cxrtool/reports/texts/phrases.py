@@ -24,6 +24,7 @@ _JOINTS = ("/", "-")
 _JOINT = re.compile(r" ([/-]) ")
 _VERSUS = {"versus", "vs", "vs."}
 _LOBE = re.compile(r"\s+lobes?\b", re.IGNORECASE)  # "collapse of the left upper" lobe
+_LABELERS = ("modifier", "place")  # classes of the labeler's rules; others are of the attributes
 _VERB = re.compile(r"\b(?:is|are|was|were|has|have|appears?)\b")
 DOUBT = ("possible", "possibly", "probable", "probably", "borderline", "questionable", "suspected")
 # "tip in the SVC" says where a device ends, and is no name for one, and "device" tells nothing.
@@ -192,7 +193,7 @@ class Phraser:
             return lobe.end() if lobe else 0
         for match in _WORD.finditer(text, start, end):
             head = self._is(match, "head")
-            if not head and not self._is(match, "modifier"):
+            if not head and not self._is(match, "modifier") and not self._is(match, "place"):
                 break
             stop = match.end() if head else stop
         return stop
@@ -222,8 +223,7 @@ class Phraser:
         key = word.group().lower(), name
         known = self._known.get(key)
         if known is None:
-            # Modifiers are a class of the labeler's rules, the others of the attributes.
-            automaton = self._words if name == "modifier" else self._classes
+            automaton = self._words if name in _LABELERS else self._classes
             known = automaton.has(automaton.kind(key[0]), name)
             if len(self._known) >= CACHE_LIMIT:
                 self._known.clear()

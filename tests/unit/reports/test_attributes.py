@@ -150,8 +150,9 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 def test_attributes_of_a_user_go_over_those_of_the_package(tmp_path: Path) -> None:
     (tmp_path / "attributes.toml").write_text(
         '[classes]\nlink = ["beside"]\n'
-        '[[attribute]]\nid = "location.juxtaphrenic"\nattribute = "location"\nvalue = "juxtaphrenic zone"\n'
-        'phrases = ["juxtaphrenic zone"]\nmatch = "Opacity in the juxtaphrenic zone."\nmiss = "Opacity."\n'
+        '[[attribute]]\nid = "location.mine"\nattribute = "location"\nvalue = "juxtaphrenic"\n'
+        'phrases = ["juxtaphrenic zone"]\nmatch = "Opacity in the juxtaphrenic zone."\n'
+        'miss = "Opacity."\n'
         '[[attribute]]\nid = "size.tiny"\nattribute = "size"\nvalue = "minute"\n'
         'phrases = ["tiny"]\nmatch = "Tiny effusion."\nmiss = "Effusion."\n',
         encoding="utf-8",
@@ -161,5 +162,5 @@ def test_attributes_of_a_user_go_over_those_of_the_package(tmp_path: Path) -> No
     assert found["attributes"] == {
         "size": ["minute"],
         "laterality": ["left"],
-        "location": ["juxtaphrenic zone"],
+        "location": ["juxtaphrenic"],
     }

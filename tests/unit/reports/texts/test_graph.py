@@ -64,6 +64,10 @@ def test_marks_of_deidentification_are_left_out() -> None:
     assert extract("XXXX small left effusion [___] seen.") == "small left effusion seen."
 
 
+def test_a_sentence_that_lost_words_needs_a_finding() -> None:
+    assert extract("XXXX and lateral views. The XXXX are intact. Mild edema.") == "Mild edema."
+
+
 @pytest.mark.parametrize("text", ["", " \n ", "...", "XXXX", "INDICATION: effusion"])
 def test_nothing_to_extract(text: str) -> None:
     assert extract(text) == ""
