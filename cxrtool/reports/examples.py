@@ -36,14 +36,9 @@ def failures(labeler: Labeler, owner: Rule | Cue) -> Iterator[tuple[str, int, st
                 yield "phrases", number, f"{word!r} is read as {' '.join(read)!r}: write it so"
     for number, text in enumerate(owner.match):
         if not applies(labeler, owner, text):
-            found = owner.id in labeler.matched(text)
             others = sorted({e.rule for e in labeler.label(text).evidence})
-            why = (
-                f"found but not used, see {', '.join(others)}"
-                if found and others
-                else "not matched"
-            )
-            yield "match", number, f"the example {text!r} is {why}"
+            by = f"by it, but by {', '.join(others)}" if others else "by it"
+            yield "match", number, f"the example {text!r} is not matched {by}"
     for number, text in enumerate(owner.miss):
         if applies(labeler, owner, text):
             yield "miss", number, f"the example {text!r} is matched and must not be"

@@ -126,11 +126,12 @@ class Labeler:
             yield self._label(text, evidence)
 
     def matched(self, text: str) -> frozenset[str]:
-        """Ids of all rules and cues whose phrases occur in a text, whatever comes of them."""
+        """Ids of the rules and cues that are found in a sentence and not overruled by others."""
         doc = self.nlp(clean(text, self._headers))
         kinds = [kind for kind in self._tokens(doc)[0] if kind >= 0]
-        found = self.rules.automaton.find(kinds, 0, len(kinds))
-        return frozenset(self.rules.owners[number].id for _, _, number in found)
+        mentions, things, cues = self._reader.spans(kinds)
+        ids = {span.rule.id for span in (*mentions, *things)}
+        return frozenset(ids | {cue.id for _, _, cue in cues})
 
     def assert_span(self, text: str, start: int, end: int) -> tuple[int, str, str]:
         """How the text means what stands between two offsets: value, cue, id of the cue."""

@@ -153,10 +153,10 @@ def _contains(a: Span, b: Span) -> bool:
 def _longest_cues(
     cues: Sequence[tuple[int, int, Cue]], content: Sequence[Span]
 ) -> list[tuple[int, int, Cue]]:
-    """Leftmost-longest cues that lie in no mention."""
+    """Leftmost-longest cues that lie in no mention; what only looks like a cue comes first."""
     kept: list[tuple[int, int, Cue]] = []
     last = 0
-    for start, end, cue in sorted(cues, key=lambda c: (c[0], -c[1])):
+    for start, end, cue in sorted(cues, key=lambda c: (c[0], -c[1], c[2].role != "pseudo")):
         # "enlarged" says a state of the heart and of the mediastinum: two cues, one place.
         same = bool(kept) and kept[-1][:2] == (start, end) and _is_state(cue, kept[-1][2])
         if (start < last and not same) or any(s.start <= start and end <= s.end for s in content):

@@ -111,7 +111,12 @@ def _join_lines(text: str, headers: frozenset[str]) -> str:
             or _CAPITALS.match(text, end) is not None
             or _HEAD.split(text[end : end + 60], maxsplit=1)[0].strip(_MARKUP).lower() in headers
             # A capital after a line break begins a sentence, but an acronym or XXXX may be wrapped.
-            or (not shouting and after[0].isupper() and not after[1:].isupper())
+            or (
+                not shouting
+                and after[0].isupper()
+                and not after[1:].isupper()
+                and line.rpartition(" ")[2] not in _FUNCTION_WORDS
+            )
         )
         return (BREAK if hard else " ").ljust(width)
 

@@ -124,7 +124,11 @@ def test_cues_headers_and_sentence_starters_can_be_added(mine: Path) -> None:
         (RULE + 'phrases = ["hydrops*"]\nmiss = "Effusion."\n', 1, "'match' is missing"),
         (RULE + 'phrases = ["hydrops*"]\nmatch = "Hydrops."\n', 1, "'miss' is missing"),
         (RULE + GOOD.replace("Hydrops.", "Effusion."), 5, "'Effusion.' is not matched"),
-        (RULE + GOOD.replace("hydrops*", "edema").replace("Hydrops", "Edema"), 5, "see edema"),
+        (
+            RULE + GOOD.replace("hydrops*", "edema").replace("Hydrops", "Edema"),
+            5,
+            "by it, but by edema",
+        ),
         (RULE + GOOD.replace('"Effusion."', '["Mass.", "Hydrops."]'), 6, "must not be"),
         ('[[remove]]\nid = "nobody"\n', 2, "'nobody'.*nothing"),
         ('[classes]\ngood = ["well"]\nbad = ["two words"]\n', 3, "class 'bad'.*one word"),
