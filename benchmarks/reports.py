@@ -134,8 +134,8 @@ def scaling(texts: dict[str, str], n: int) -> None:
             f"reports/s, processor time {cost.cpu_s:.1f} s, peak {cost.peak_mb:.0f} MB"
         )
     print(
-        f"2 workers are {one.wall_s / two.wall_s:.2f} times as fast as 1 by the clock; by processor "
-        f"time, as with two free cores, {2 * one.cpu_s / two.cpu_s:.2f}"
+        f"2 workers are {one.wall_s / two.wall_s:.2f} times as fast as 1 by the clock, "
+        f"by processor time, as with two free cores, {2 * one.cpu_s / two.cpu_s:.2f}"
     )
 
 
