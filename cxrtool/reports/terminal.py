@@ -92,12 +92,13 @@ class Terminal:
 
     def _row(self, lead: Text, marks: list[Text]) -> None:
         """Marks beside one another, none of them cut where the line ends."""
-        lines = [lead + marks[0]]
+        # Assembled, for a sum of texts has the style of the first.
+        lines = [Text.assemble(lead, marks[0])]
         for mark in marks[1:]:
             if len(lines[-1]) + len(mark) + 4 > self._console.width:
-                lines.append(mark)
+                lines.append(Text.assemble(mark))
             else:
-                lines[-1] = lines[-1] + Text("  ") + mark
+                lines[-1] = Text.assemble(lines[-1], "  ", mark)
         self._print(Text("  " if self._plain else "\n").join(lines))
 
     def _mark(self, text: str, kind: Kind, *, sign: bool = False) -> Text:
