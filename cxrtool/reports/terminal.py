@@ -49,12 +49,8 @@ class Terminal:
 
     def legend(self) -> None:
         """What the colors mean."""
-        text = Text()
-        for kind in KINDS:
-            text.append_text(self._mark(MEANING[kind], kind)).append("  ")
-        text.append_text(self._cue("cue")).append("  ")
-        text.append("section names and text that does not count", _DIM)
-        self._print(text)
+        marks = [self._mark(MEANING[kind], kind, sign=True) for kind in KINDS]
+        self._row(Text(), [*marks, self._cue("cue"), Text("does not count", _DIM)])
 
     def show(self, report: Explained) -> None:
         """One report."""
@@ -64,7 +60,7 @@ class Terminal:
             body.append_text(self._stretch(stretch))
         body.rstrip()
         self._print(body)
-        self._print(self._labels(report))
+        self._row(Text("labels: ", _DIM), self._labels(report))
         if self._verbose:
             for line in report.lines:
                 because = f" because of {line.cue!r} ({line.cue_rule})" if line.cue else ""
@@ -86,15 +82,24 @@ class Terminal:
             text.append_text(part)
         return text
 
-    def _labels(self, report: Explained) -> Text:
-        row = Text("labels: " if self._plain else "")
-        for kind in KINDS:
-            for name in report.labels.get(kind, ()):
-                row.append_text(self._mark(name, kind, sign=True)).append("  ")
-        if not report.labels:
-            row.append("all labels are blank", _DIM)
-        row.rstrip()
-        return row
+    def _labels(self, report: Explained) -> list[Text]:
+        marks = [
+            self._mark(name, kind, sign=True)
+            for kind in KINDS
+            for name in report.labels.get(kind, ())
+        ]
+        return marks or [Text("all blank", _DIM)]
+
+    def _row(self, lead: Text, marks: list[Text]) -> None:
+        """Marks beside one another, none of them cut where the line ends."""
+        # Assembled, for a sum of texts has the style of the first.
+        lines = [Text.assemble(lead, marks[0])]
+        for mark in marks[1:]:
+            if len(lines[-1]) + len(mark) + 4 > self._console.width:
+                lines.append(Text.assemble(mark))
+            else:
+                lines[-1] = Text.assemble(lines[-1], "  ", mark)
+        self._print(Text("  " if self._plain else "\n").join(lines))
 
     def _mark(self, text: str, kind: Kind, *, sign: bool = False) -> Text:
         if self._plain:

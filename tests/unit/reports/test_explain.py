@@ -101,8 +101,12 @@ def test_colors_where_there_are_some(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
     out = io.StringIO()
-    Terminal(out).show(explained("Edema, but no [b]effusion[/b]."))
+    Terminal(out).show(explained("Edema, but no effusion [b]seen[/b]."))
     assert "\x1b[1;37;41mEdema\x1b[0m" in out.getvalue()
+    beneath = (
+        "\x1b[2mlabels: \x1b[0m\x1b[1;37;41m + Edema \x1b[0m  \x1b[1;37;44m - Pleural Effusion"
+    )
+    assert beneath in out.getvalue()
     assert "[b]" in out.getvalue()
     monkeypatch.setenv("NO_COLOR", "1")
     out = io.StringIO()

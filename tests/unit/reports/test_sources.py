@@ -256,7 +256,7 @@ def test_members_of_an_archive_are_forgotten(tmp_path: Path) -> None:
     path = pack(tmp_path / "r.tgz", {f"a/{i}.txt": b"x" for i in range(300)})
     for count, _ in enumerate(in_tar(path, stop)):
         if count == 250:
-            alive = sum(isinstance(thing, tarfile.TarInfo) for thing in gc.get_objects())
+            alive = sum(type(thing) is tarfile.TarInfo for thing in gc.get_objects())
     assert count == 299
     assert alive < 20
 
