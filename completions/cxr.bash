@@ -26,7 +26,7 @@ _cxr() {
       esac
       ;;
     "extract-reports")
-      flags="--id-column --text-column --labels --skip-bad --no-skip-bad -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--id-column --text-column --rules --sections --labels --skip-bad --no-skip-bad --explain --no-explain --explain-id --explain-sample --texts --text-from --seed --workers -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --labels) COMPREPLY=($(compgen -W "replace fill keep" -- "$cur")); return ;;
         --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;
@@ -112,7 +112,7 @@ _cxr() {
       esac
       ;;
     "evaluate labels")
-      flags="--reference --key --pred-key --uncertain-as --blank --labels --include-text --no-include-text -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--reference --key --pred-key --uncertain-as --blank --labels --bootstrap --seed --include-text --no-include-text -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --uncertain-as) COMPREPLY=($(compgen -W "0 1" -- "$cur")); return ;;
         --blank) COMPREPLY=($(compgen -W "skip zero" -- "$cur")); return ;;

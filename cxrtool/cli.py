@@ -196,7 +196,10 @@ def perform(stage: Any, flags: dict[str, Any], common: dict[str, Any]) -> None:
         config = configs.resolve(stage.Config, *layers, flags, origin=str(common["config"]))
     else:
         config = configs.resolve(stage.Config, flags, origin="the command line")
+    view = getattr(stage, "view", lambda *_: False)
     if common["out"] is None:
+        if view(config, None, sys.stdout):
+            return
         raise UsageError("missing --out", hint="name the folder of this run with -o FOLDER")
     if str(common["out"]) == "-":
         _stream(stage, config)
@@ -221,6 +224,7 @@ def perform(stage: Any, flags: dict[str, Any], common: dict[str, Any]) -> None:
         console.out(files.canonical_json(outcome.as_json()))
     elif not (outcome.state == "up-to-date" and common["quiet"]):
         console.out(str(outcome.folder))
+    view(config, outcome.folder, sys.stderr)
     if outcome.gates:
         for gate in outcome.gates:
             console.error(gate)

@@ -1,12 +1,12 @@
 """The text of every image: a column of the manifest, or prompts composed from the labels.
 
 In: a dataset's table and the name of a text strategy. Out: `PairTexts`: which rows have a text, one
-or more wordings of each, and which rows say the same. A strategy is a column (`rules`, `findings`,
-`impression`, `report`, `prompt`, any other); `labels` composes prompts, and so does a data set that
-has no text at all. The wording of composed prompts varies, so there rows of one label vector, not
-of one wording, are what says the same. Phrases (`rules`) are varied too: put into templates and
-followed by what the labels say of a few findings. Else a model would meet "there is", "no" and the
-labels' own names for the first time in its zero-shot test.
+or more wordings of each, and which rows say the same. A strategy is a column (one of those that
+`extract-reports --texts` writes, `report`, `prompt`, any other); `labels` composes prompts, and so
+does a data set that has no text at all. The wording of composed prompts varies, so there rows of
+one label vector, not of one wording, are what says the same. Phrases (`rules`) are varied too: put
+into templates and followed by what the labels say of a few findings. Else a model would meet "there
+is", "no" and the labels' own names for the first time in its zero-shot test.
 """
 
 from __future__ import annotations
@@ -19,16 +19,19 @@ import pandas as pd
 
 from cxrtool.clip.loss import group_numbers
 from cxrtool.clip.templates import Templates
+from cxrtool.data.columns import EXTERNAL, PROMPT, RANDOM_TEXTS, REPORT, RULES, TEXTS
 from cxrtool.errors import InputError
 from cxrtool.training.rng import numpy_rng
 
 LABELS = "labels"
-TEXT_COLUMNS = ("rules", "impression", "findings", "report", "prompt")
-"""Columns that mean that a data set comes with texts."""
+TEXT_COLUMNS = (RULES, *(n for n in TEXTS if n != RULES), REPORT, PROMPT, *RANDOM_TEXTS)
+"""Columns that mean that a data set comes with texts; what is wrong on purpose comes last."""
 WORDINGS = 8
 """Composed prompts a row; training takes another one each epoch."""
-PHRASES = ("rules",)
-"""Columns that hold phrases, not sentences: their wording is varied unless told otherwise."""
+PHRASES = (RULES,)
+"""Columns that hold phrases, not sentences: their wording is varied unless told otherwise. Not
+`rules-v2`, which fills CLIP's tokens and denies by itself, and not the texts that are wrong on
+purpose, to which what the labels say must not be added."""
 _MAX_STATEMENTS = 3  # labels of which one wording says that they are there or not
 
 
@@ -87,13 +90,12 @@ def pair_texts(
                 found = _varied(found, table, labels, values, mask, templates, seed)
             return found
         others = [name for name in TEXT_COLUMNS if _column(table, name).any()]
-        if others:
+        made = strategy in TEXTS or strategy in RANDOM_TEXTS
+        if others or (made and strategy != RULES):
             raise InputError(
                 f"the chosen rows have no text in the column {strategy!r}",
                 column=strategy,
-                hint=f"use --text {others[0]}"
-                + (", or run `cxr extract-reports` first" if strategy == "rules" else "")
-                + f" (texts are in: {', '.join(others)})",
+                hint=_hint(strategy if made else "", others),
             )
     if not labels or not mask.any():
         raise InputError(
@@ -101,6 +103,16 @@ def pair_texts(
             hint="add reports (cxr prepare --reports) or labels",
         )
     return _from_labels(table, labels, values, mask, templates, seed)
+
+
+def _hint(strategy: str, others: Sequence[str]) -> str:
+    """What to do where a column has no text; `strategy` is "" if no command makes it."""
+    steps = [f"use --text {others[0]}"] if others else []
+    if strategy:
+        file = " --text-from FILE" if EXTERNAL in strategy else ""
+        steps.append(f"run `cxr extract-reports --texts {strategy}{file}` first")
+    known = f" (texts are in: {', '.join(others)})" if others else ""
+    return ", or ".join(steps) + known
 
 
 def target_groups(

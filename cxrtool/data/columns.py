@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from cxrtool.errors import UsageError
+
 FORMAT = 1
 DATASET, MANIFEST, INDEX, IMAGES = "dataset.json", "manifest.csv", "files.tsv", "images"
 
@@ -34,8 +36,46 @@ SYNTHETIC = (
     "filter_score",
     "nn_distance",
 )
+#: Texts for CLIP that extract-reports can write, a column each, see ``cxrtool.reports.texts``.
+RULES, RULES_V2, INVERTED, GENERATED, EXTERNAL = (
+    "rules",
+    "rules-v2",
+    "inverted",
+    "generated",
+    "external",
+)
+TEXTS = (IMPRESSION, FINDINGS, RULES, RULES_V2, GENERATED, EXTERNAL, INVERTED)
+RANDOM = "random"
+#: Column of texts of other patients -> the column that they are texts of.
+RANDOM_TEXTS = {RANDOM: RULES, **{f"{RANDOM}-{name}": name for name in TEXTS}}
 #: Names that no label may have.
-RESERVED = frozenset((*FIRST, PROMPT, ORIGIN, PIXEL_KEY, PATIENT_KEY, *SYNTHETIC))
+RESERVED = frozenset(
+    (*FIRST, PROMPT, ORIGIN, PIXEL_KEY, PATIENT_KEY, *SYNTHETIC, *TEXTS, *RANDOM_TEXTS)
+)
 SPLITS = ("train", "val", "test")
 SOURCES = ("real", "synthetic", "edited")
 VALUES = ("1", "0", "-1", "")
+
+
+def chosen_texts(names: str, *, external: bool = False) -> tuple[str, ...]:
+    """The strategies of an option such as "impression,rules-v2".
+
+    Args:
+        names: Separated by commas.
+        external: Whether there is a file of texts; its column is written in any case.
+
+    Raises:
+        UsageError: One is unknown, named twice, or needs a file that there is not.
+    """
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    known = (*TEXTS, *RANDOM_TEXTS)
+    for name in wanted:
+        if name not in known:
+            raise UsageError(f"unknown text strategy {name!r}", hint="known: " + ", ".join(known))
+        if wanted.count(name) > 1:
+            raise UsageError(f"the text strategy {name!r} is named twice")
+        if RANDOM_TEXTS.get(name, name) == EXTERNAL and not external:
+            raise UsageError(f"{name!r} needs a file of texts", hint="give --text-from FILE")
+    if external and EXTERNAL not in wanted:
+        wanted.append(EXTERNAL)
+    return tuple(wanted)

@@ -16,12 +16,12 @@ import pandas as pd
 
 from cxrtool.data.columns import (
     DATASET,
-    FINDINGS,
-    IMPRESSION,
     MANIFEST,
     PATIENT,
+    RANDOM_TEXTS,
     REPORT,
     STUDY,
+    TEXTS,
     VALUES,
 )
 from cxrtool.data.labels import CHEXPERT
@@ -31,7 +31,7 @@ from cxrtool.data.tables import read_table, require_columns
 from cxrtool.errors import InputError
 
 MODES = ("replace", "fill", "keep")
-_TEXTS = (REPORT, FINDINGS, IMPRESSION)
+_TEXTS = (REPORT, *TEXTS, *RANDOM_TEXTS)
 
 
 @dataclass(frozen=True)

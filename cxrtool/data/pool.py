@@ -1,7 +1,8 @@
 """A bounded pool of worker processes for work on many small chunks.
 
 In: a function, its shared state, an iterable of chunks. Out: (chunk number, result) as they are
-done. Never more than two chunks a worker are on their way, so memory does not grow with the work.
+done, or in order. Never more than two chunks a worker are on their way, and in order never more
+than a few wait for their turn, so memory does not grow with the work.
 Workers start from a clean fork server (no thread or lock of this process is copied), ignore Ctrl-C
 and SIGTERM (this process decides), and end by themselves when this process dies: their pipe closes.
 """
@@ -11,7 +12,9 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import queue
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing import connection
 from typing import Any, TypeVar
@@ -22,6 +25,8 @@ Chunk = TypeVar("Chunk")
 Result = TypeVar("Result")
 
 _AHEAD = 2
+#: In order: results a worker that may wait for a slower one before them.
+_WAITING = 4
 
 
 def cores() -> int:
@@ -48,6 +53,7 @@ def map_chunks(
     workers: int,
     stopping: Callable[[], bool] = lambda: False,
     preload: tuple[str, ...] = (),
+    ordered: bool = False,
 ) -> Iterator[tuple[int, Result]]:
     """Work on chunks in parallel; results come in the order in which they are done.
 
@@ -58,6 +64,7 @@ def map_chunks(
         workers: Number of processes; 1 works in this process.
         stopping: When true, no new chunk is begun; those begun are still yielded.
         preload: Modules that the fork server imports once for all workers (see `warm`).
+        ordered: Results come in the order of the chunks instead.
 
     Raises:
         CxrError: A worker died (out of memory, a crash in a decoder).
@@ -82,7 +89,7 @@ def map_chunks(
             process.start()
             theirs.close()
             pipes[ours] = (process, [])
-        yield from _drive(pipes, numbered, stopping)
+        yield from _drive(pipes, numbered, stopping, ordered)
         for pipe in pipes:
             with contextlib.suppress(OSError):
                 pipe.send(None)
@@ -100,10 +107,14 @@ def _drive(
     pipes: dict[connection.Connection, tuple[Any, list[int]]],
     numbered: Iterator[tuple[int, Any]],
     stopping: Callable[[], bool],
+    ordered: bool,
 ) -> Iterator[tuple[int, Any]]:
+    waiting: dict[int, Any] = {}
+    turn = 0
+
     def feed(pipe: connection.Connection) -> None:
         begun = pipes[pipe][1]
-        while len(begun) < _AHEAD and not stopping():
+        while len(begun) < _AHEAD and len(waiting) < _WAITING * len(pipes) and not stopping():
             task = next(numbered, None)
             if task is None:
                 return
@@ -112,26 +123,41 @@ def _drive(
             with contextlib.suppress(OSError):
                 pipe.send(task[1])
 
-    # One chunk a worker first, so that few chunks are shared out evenly.
-    for pipe in pipes:
-        feed(pipe)
-    while busy := [pipe for pipe, (_, begun) in pipes.items() if begun]:
+    while True:
+        # All of them: one that got nothing while too many results waited may get something now.
+        for pipe in pipes:
+            feed(pipe)
+        busy = [pipe for pipe, (_, begun) in pipes.items() if begun]
+        if not busy:
+            return
         for ready in connection.wait(busy, timeout=0.5):
             assert isinstance(ready, connection.Connection)
             process, begun = pipes[ready]
-            try:
-                failed, value = ready.recv()
-            except (EOFError, OSError):
-                process.join(timeout=5)
-                raise CxrError(
-                    f"a worker process died (exit code {process.exitcode})",
-                    hint="too little memory? try --workers 1, which also names the image",
-                ) from None
-            if failed:
-                raise value
+            value = _answer(ready, process)
             number = begun.pop(0)
             feed(ready)
-            yield number, value
+            if not ordered:
+                yield number, value
+                continue
+            waiting[number] = value
+            while turn in waiting:
+                yield turn, waiting.pop(turn)
+                turn += 1
+
+
+def _answer(pipe: connection.Connection, process: Any) -> Any:
+    """The next result of a worker, or what its function raised."""
+    try:
+        failed, value = pipe.recv()
+    except (EOFError, OSError):
+        process.join(timeout=5)
+        raise CxrError(
+            f"a worker process died (exit code {process.exitcode})",
+            hint="too little memory? try --workers 1",
+        ) from None
+    if failed:
+        raise value
+    return value
 
 
 def _one_blas_thread() -> Any:
@@ -151,18 +177,30 @@ def _serve(pipe: connection.Connection, function: Callable[[Any, Any], Any], sta
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, signal.SIG_IGN)
     _one_blas_thread()
-    while True:
+    inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(pipe, inbox), daemon=True).start()
+    while (task := inbox.get()) is not None:
         try:
-            chunk = pipe.recv()
-        except (EOFError, OSError):
-            return
-        if chunk is None:
-            return
-        try:
-            answer: tuple[bool, Any] = (False, function(state, chunk))
+            answer: tuple[bool, Any] = (False, function(state, task[0]))
         except Exception as error:
             answer = (True, error)
         try:
             pipe.send(answer)
         except OSError:
+            return
+
+
+def _receive(pipe: connection.Connection, inbox: queue.SimpleQueue[Any]) -> None:
+    """Takes chunks off the pipe while the worker works.
+
+    Were the pipe full, this process would wait to send a result while the other one waits to send a
+    chunk, for ever.
+    """
+    while True:
+        try:
+            chunk = pipe.recv()
+        except (EOFError, OSError):
+            chunk = None
+        inbox.put(None if chunk is None else (chunk,))
+        if chunk is None:
             return

@@ -1,8 +1,9 @@
-"""How well labels agree with a reference: precision, recall and F1 of the positive class.
+"""How well labels agree with a reference: precision, recall and F1 of each class.
 
 In: two tables with a column an observation, cells 1, 0, -1 (uncertain) or blank, joined by a key.
-Out: counts and scores an observation, macro and micro F1, and the list of disagreements. Undefined
-scores are NaN and left out of the mean; the macro mean runs over observations with a positive.
+Out: counts and scores an observation, macro and micro means, and the list of disagreements.
+Undefined scores are NaN and left out of the mean; the macro mean runs over the observations that
+have the class in the reference.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import pandas as pd
 from cxrtool.errors import InputError
 
 POSITIVE, NEGATIVE, UNCERTAIN, BLANK = "1", "0", "-1", ""
+METRICS = ("precision", "recall", "f1")
+CLASSES = ("positive", "negative", "uncertain")
 # CheXpert's own tables write floats.
 SPELLINGS = {"1.0": "1", "0.0": "0", "-1.0": "-1", "-0.0": "0"}
 
@@ -29,10 +32,10 @@ class LabelScore:
 
     Attributes:
         n: Reports that were scored.
-        support: Positives of the reference.
-        predicted: Positives of the prediction.
+        support: Members of the class in the reference.
+        predicted: Members of the class in the prediction.
         uncertain: Reports that the prediction calls uncertain.
-        tp, fp, fn, tn: The table of agreement.
+        tp, fp, fn, tn: The table of agreement about the class.
     """
 
     observation: str
@@ -47,17 +50,17 @@ class LabelScore:
 
     @property
     def precision(self) -> float:
-        """TP / (TP + FP); NaN where nothing is called positive."""
+        """TP / (TP + FP); NaN where nothing is called so."""
         return self.tp / self.predicted if self.predicted else math.nan
 
     @property
     def recall(self) -> float:
-        """TP / (TP + FN); NaN where nothing is positive."""
+        """TP / (TP + FN); NaN where nothing is so."""
         return self.tp / self.support if self.support else math.nan
 
     @property
     def f1(self) -> float:
-        """2 TP / (2 TP + FP + FN); NaN where neither side has a positive."""
+        """2 TP / (2 TP + FP + FN); NaN where neither side has the class."""
         total = 2 * self.tp + self.fp + self.fn
         return 2 * self.tp / total if total else math.nan
 
@@ -185,51 +188,80 @@ def _agreeing(table: pd.DataFrame, file: Path | str, key: str) -> pd.DataFrame:
     return table[~table.index.duplicated()]
 
 
-def positives(cells: np.ndarray, *, uncertain_as: str) -> np.ndarray:
-    """Which cells count as positive; blank never does. ``uncertain_as``: "0" or "1"."""
-    return (cells == POSITIVE) | ((cells == UNCERTAIN) & (uncertain_as == "1"))
+def members(cells: np.ndarray, of: str, *, uncertain_as: str, blank: str = "skip") -> np.ndarray:
+    """Which cells belong to a class.
+
+    Args:
+        cells: `str` cells, 1, 0, -1 or blank.
+        of: One of ``CLASSES``.
+        uncertain_as: What -1 counts as, "0" or "1"; the class ``uncertain`` is -1 in either case.
+        blank: "zero" counts blank cells as 0; with "skip" they are of no class.
+    """
+    if of == "uncertain":
+        return cells == UNCERTAIN
+    value = POSITIVE if of == "positive" else NEGATIVE
+    found = (cells == value) | ((cells == UNCERTAIN) & (uncertain_as == value))
+    return found | ((cells == BLANK) & (blank == "zero" and of == "negative"))
 
 
-def score(joined: Joined, *, uncertain_as: str, blank: str) -> list[LabelScore]:
+def outcomes(
+    joined: Joined, name: str, of: str, *, uncertain_as: str, blank: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One observation as arrays over the reports: is scored, is predicted, is true (bool [N])."""
+    ours = joined.predicted[name].to_numpy(dtype=object)
+    theirs = joined.reference[name].to_numpy(dtype=object)
+    known = theirs != BLANK if blank == "skip" else np.ones(len(theirs), dtype=bool)
+    p = members(ours, of, uncertain_as=uncertain_as, blank=blank)
+    y = members(theirs, of, uncertain_as=uncertain_as, blank=blank)
+    return known, p & known, y & known
+
+
+def score(
+    joined: Joined, *, uncertain_as: str, blank: str, of: str = "positive"
+) -> list[LabelScore]:
     """Scores every observation.
 
     Args:
         joined: Both tables.
         uncertain_as: What -1 counts as, on either side: "0" or "1".
-        blank: Blank cells of the reference: "skip" leaves the row out, "zero" makes it 0.
+        blank: Blank cells: "skip" leaves the rows out where the reference is blank, "zero" makes
+            them 0 on either side.
+        of: The class that is looked for, one of ``CLASSES``.
     """
     scores = []
     for name in joined.labels:
-        ours = joined.predicted[name].to_numpy(dtype=object)
-        theirs = joined.reference[name].to_numpy(dtype=object)
-        known = theirs != BLANK if blank == "skip" else np.ones(len(theirs), dtype=bool)
-        p = positives(ours, uncertain_as=uncertain_as)[known]
-        y = positives(theirs, uncertain_as=uncertain_as)[known]
+        known, p, y = outcomes(joined, name, of, uncertain_as=uncertain_as, blank=blank)
+        unsure = joined.predicted[name].to_numpy(dtype=object) == UNCERTAIN
         scores.append(
             LabelScore(
                 observation=name,
                 n=int(known.sum()),
                 support=int(y.sum()),
                 predicted=int(p.sum()),
-                uncertain=int((ours[known] == UNCERTAIN).sum()),
+                uncertain=int((unsure & known).sum()),
                 tp=int((p & y).sum()),
                 fp=int((p & ~y).sum()),
                 fn=int((~p & y).sum()),
-                tn=int((~p & ~y).sum()),
+                tn=int((known & ~p & ~y).sum()),
             )
         )
     return scores
 
 
 def overall(scores: Sequence[LabelScore]) -> dict[str, Any]:
-    """Macro F1 over the observations with a positive in the reference, and micro F1 over all."""
-    with_positive = [s for s in scores if s.support]
+    """Macro means over the observations that the reference has, and micro scores over all."""
+    there = [s for s in scores if s.support]
     tp, fp, fn = (sum(getattr(s, k) for s in scores) for k in ("tp", "fp", "fn"))
-    total = 2 * tp + fp + fn
+    micro = LabelScore("micro", 0, tp + fn, tp + fp, 0, tp, fp, fn, 0)
+    found: dict[str, Any] = {}
+    for metric in METRICS:
+        values = [getattr(s, metric) for s in there]
+        defined = [value for value in values if not math.isnan(value)]
+        found[f"macro_{metric}"] = float(np.mean(defined)) if defined else math.nan
+        found[f"micro_{metric}"] = getattr(micro, metric)
     return {
-        "macro_f1": float(np.mean([s.f1 for s in with_positive])) if with_positive else math.nan,
-        "micro_f1": 2 * tp / total if total else math.nan,
-        "n_observations": len(with_positive),
+        **found,
+        "n_observations": len(there),
         "undefined": [s.observation for s in scores if not s.support],
     }
 
@@ -243,6 +275,8 @@ def disagreements(
 ) -> pd.DataFrame:
     """Every (report, observation) where one side is positive and the other is not.
 
+    Where the reference has uncertain cells, also those where only one side is uncertain.
+
     Args:
         joined: Both tables.
         uncertain_as: As in `score`.
@@ -253,12 +287,15 @@ def disagreements(
     for name in joined.labels:
         ours = joined.predicted[name].to_numpy(dtype=object)
         theirs = joined.reference[name].to_numpy(dtype=object)
-        p = positives(ours, uncertain_as=uncertain_as)
-        y = positives(theirs, uncertain_as=uncertain_as)
-        known = theirs != BLANK if blank == "skip" else np.ones(len(theirs), dtype=bool)
-        for i in np.flatnonzero((p != y) & known):
+        known, p, y = outcomes(joined, name, "positive", uncertain_as=uncertain_as, blank=blank)
+        doubted = known & ((ours == UNCERTAIN) != (theirs == UNCERTAIN))
+        if not (theirs == UNCERTAIN).any():
+            doubted = np.zeros_like(known)
+        for i in np.flatnonzero((p != y) | doubted):
             key = joined.keys[i]
-            kind = "false positive" if p[i] else "false negative"
+            kind = "certainty"
+            if p[i] != y[i]:
+                kind = "false positive" if p[i] else "false negative"
             said = (evidence or {}).get((key, name), "")
             rows.append((key, name, theirs[i], ours[i], kind, said))
     columns = ["key", "observation", "reference", "predicted", "kind", "evidence"]

@@ -1,13 +1,17 @@
 """Structured labels from free-text chest X-ray reports.
 
 ``label(text)`` gives the 14 CheXpert observations with evidence;
-``assert_mention(sentence, phrase)`` says whether a sentence asserts, denies or doubts a phrase.
+``assert_mention(sentence, phrase)`` says whether a sentence asserts, denies or doubts a phrase;
+``Labeler(load_rules(folder))`` labels with rules of your own beside those of the package.
 """
 
 from __future__ import annotations
 
 from cxrtool.reports import _spacy  # noqa: F401  first: it keeps torch out of spaCy
 from cxrtool.reports.assertion import Assertion, assert_mention
+from cxrtool.reports.examples import load_rules
 from cxrtool.reports.labeler import Evidence, Labeler, Labels, label
 
-__all__ = ["Assertion", "Evidence", "Labeler", "Labels", "assert_mention", "label"]
+__all__ = [
+    "Assertion", "Evidence", "Labeler", "Labels", "assert_mention", "label", "load_rules"
+]  # fmt: skip

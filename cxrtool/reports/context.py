@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from cxrtool.reports.patterns import Automaton
-from cxrtool.reports.ruleset import Cue, Rule
+from cxrtool.reports.ruleset import ASIDE, Cue, Rule
 
 POSITIVE, NEGATIVE, UNCERTAIN = 1, 0, -1
 
@@ -76,6 +76,7 @@ class Clause:
         self._flags = flags
         self._content = content
         self._starts = {span.start for span in content}
+        self._states = {start for start, _, cue in cues if cue.role.startswith("state")}
         self._ends = [  # terminations: they stop what comes from the left, from the right
             (start, end, cue.direction) for start, end, cue in cues if cue.role == "termination"
         ]
@@ -85,6 +86,7 @@ class Clause:
         self.coordinations: list[CueSpan] = []
         self.states: list[CueSpan] = []
         self.affirmations: list[CueSpan] = []
+        self.asides: list[CueSpan] = []
         for start, end, cue in cues:
             self._place(start, end, cue)
         self._deciding = [c for c in self.forward if c.cue.role in ("negation", "uncertain")]
@@ -96,7 +98,7 @@ class Clause:
             return
         forward = cue.direction == "forward"
         if cue.direction == "both":
-            forward = self._attributive(end)
+            forward = self._attributive(end, cue)
             if cue.role == "state-normal" and start == 0 and end < len(self._flags):
                 # "Normal lungs, heart and mediastinum": nothing stands before it to describe.
                 forward = forward or not self._flags[end] & (STOP | COMMA | AFTER | VERB | AND)
@@ -106,6 +108,8 @@ class Clause:
         elif cue.role.startswith("state"):
             if forward or self._predicative(end) or cue.role == "state-normal":
                 self.states.append(span)
+        elif cue.role in ASIDE:
+            self.asides.append(span)
         elif cue.role == "affirmation":
             self.affirmations.append(span)
         elif forward:
@@ -113,11 +117,12 @@ class Clause:
         else:
             self.backward.append(span)
 
-    def _attributive(self, end: int) -> bool:
-        """Whether an adjective that ends here stands before the thing that it describes."""
+    def _attributive(self, end: int, cue: Cue) -> bool:
+        """Whether an adjective that ends here stands before what it describes."""
+        state = cue.role.startswith("state")
         for i in range(end, min(end + 7, len(self._flags))):
-            if i in self._starts:
-                return True
+            if i in self._starts or (i in self._states and not state):
+                return True  # "probable effusion", "probably enlarged"
             if self._flags[i] & (COMMA | VERB | STOP) or self._ended(i, "forward"):
                 return False
             if self._flags[i] & AND and not self._joins_modifiers(i, end):
@@ -181,7 +186,18 @@ class Clause:
         while own > end and not self._flags[own - 1] & COMMA and self._is_verb_group(own - 1, end):
             own -= 1
         flags = FINITE | (COMMA if cue.cue.reach == "list" else 0)
-        return not self.crosses(end, own, flags)
+        return not self.crosses(end, own, flags) and (predicate or self._listed(end, own))
+
+    def _listed(self, end: int, own: int) -> bool:
+        """Whether what a comma parts from a cue on the right is joined to it by "and" or "or".
+
+        "Effusion, mass, or edema is not seen" denies all; "effusion, edema is not seen" does not.
+        """
+        comma = next((i for i in reversed(range(end, own)) if self._flags[i] & COMMA), None)
+        if comma is None or not self._mentions(comma, own):
+            return True
+        joined = any(end <= c.start and c.end <= own for c in self.coordinations)
+        return joined or self.crosses(end, own, AND)
 
     def _mentions(self, left: int, right: int) -> bool:
         return any(left <= span.start and span.end <= right for span in self._content)
@@ -208,11 +224,12 @@ class Clause:
         negated = _last(left, "negation")
         hedged = _last(left, "uncertain")
         after = _first(right, "uncertain")
+        denied = _first(right, "negation")
         if negated and hedged:
             if negated.start < hedged.start:
                 tight = not self.crosses(negated.end, hedged.start, COMMA | AND | FINITE)
                 return (NEGATIVE, negated) if tight else (UNCERTAIN, hedged)
-            if hedged.end >= negated.start - 1:
+            if hedged.end >= negated.start - 1 and not self._mentions(hedged.end, negated.start):
                 return UNCERTAIN, hedged
             return NEGATIVE, negated
         if hedged:
@@ -220,6 +237,8 @@ class Clause:
                 for cue in self.affirmations:
                     if cue.start == end and cue.cue.group == "hedge":
                         return base, cue
+            if denied and not after and not self.crosses(end, denied.start, COMMA | AND):
+                return NEGATIVE, denied  # "the possible nodule is not seen"
             return UNCERTAIN, hedged
         if negated:
             if self.crosses(negated.end, start, COMMA | AND):
@@ -231,7 +250,6 @@ class Clause:
                     if plain and not self.crosses(end, cue.start, COMMA | AND):
                         return base, cue
             return NEGATIVE, negated
-        denied = _first(right, "negation")
         if denied and (after is None or denied.start <= after.start):
             return NEGATIVE, denied
         if after:
@@ -241,6 +259,13 @@ class Clause:
                 if self._joins(cue, start, end):
                     return UNCERTAIN, cue
         return base, None
+
+    def set_aside(self, start: int, end: int) -> bool:
+        """Whether a span is of the past, of a condition, of another person: not of this image."""
+        return any(
+            self.reaches_right(c, start) if c.forward else self.reaches_left(c, end)
+            for c in self.asides
+        )
 
     def normal_after(self, end: int) -> CueSpan | None:
         """The predicate "is normal" that reaches a span that ends here, if there is one."""

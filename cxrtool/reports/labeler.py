@@ -15,6 +15,8 @@ from typing import Any
 from spacy.attrs import LOWER, SENT_START
 from spacy.tokens import Doc
 
+from cxrtool.reports.attribute_scope import AttributeSpan
+from cxrtool.reports.attributes import Attribute, AttributeFinder
 from cxrtool.reports.context import NEGATIVE, POSITIVE, UNCERTAIN, CueSpan, Mention
 from cxrtool.reports.ruleset import RuleSet, default_rules
 from cxrtool.reports.sections import Section, SectionFinder
@@ -38,7 +40,8 @@ class Evidence:
         cue: The text that decided the value, or "".
         cue_rule: Id of the cue, or "".
         rule: Id of the rule that found the mention.
-        phrase: The finding in a few words, with the adjectives that stand before it.
+        attributes: What the sentence says of the finding, in its order.
+        cue_start, cue_end: Offsets of the cue in the original text; equal where there is none.
     """
 
     observation: str
@@ -50,10 +53,17 @@ class Evidence:
     cue: str
     cue_rule: str
     rule: str
-    phrase: str = ""
+    attributes: tuple[Attribute, ...] = ()
+    cue_start: int = 0
+    cue_end: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """A line of ``evidence.jsonl``, without the study."""
+        """A line of ``evidence.jsonl``, without the study; attributes only where there are any."""
+        attributes: dict[str, list[str]] = {}
+        for attribute in self.attributes:
+            values = attributes.setdefault(attribute.name, [])
+            if attribute.value not in values:
+                values.append(attribute.value)
         return {
             "observation": self.observation,
             "value": self.value,
@@ -64,6 +74,7 @@ class Evidence:
             "cue": self.cue,
             "cue_rule": self.cue_rule,
             "rule": self.rule,
+            **({"attributes": attributes} if attributes else {}),
         }
 
 
@@ -75,11 +86,13 @@ class Labels:
         values: Observation -> 1, 0, -1 or None (blank), in the order of the rule set.
         evidence: Every mention behind them, by position, also those of lower rank.
         sections: Where the parts of the report are (offsets in the original text).
+        sentences: Where the sentences of the counted sections are; with the evidence only.
     """
 
     values: dict[str, int | None]
     evidence: tuple[Evidence, ...]
     sections: tuple[Section, ...] = field(default=())
+    sentences: tuple[tuple[int, int], ...] = field(default=())
 
     def __getitem__(self, observation: str) -> int | None:
         return self.values[observation]
@@ -98,6 +111,7 @@ class Labeler:
         self._sections = SectionFinder(self.rules.sections)
         self._headers = frozenset(h for hs in self.rules.sections.values() for h in hs)
         self._reader = SentenceReader(self.rules)
+        self._attributes = AttributeFinder(self.rules.attributes)
         self._kinds: dict[int, int] = {}
 
     def label(self, text: str, *, evidence: bool = True) -> Labels:
@@ -112,11 +126,12 @@ class Labeler:
             yield self._label(text, evidence)
 
     def matched(self, text: str) -> frozenset[str]:
-        """Ids of all rules and cues whose phrases occur in a text, whatever comes of them."""
+        """Ids of the rules and cues that are found in a sentence and not overruled by others."""
         doc = self.nlp(clean(text, self._headers))
         kinds = [kind for kind in self._tokens(doc)[0] if kind >= 0]
-        found = self.rules.automaton.find(kinds, 0, len(kinds))
-        return frozenset(self.rules.owners[number].id for _, _, number in found)
+        mentions, things, cues = self._reader.spans(kinds)
+        ids = {span.rule.id for span in (*mentions, *things)}
+        return frozenset(ids | {cue.id for _, _, cue in cues})
 
     def assert_span(self, text: str, start: int, end: int) -> tuple[int, str, str]:
         """How the text means what stands between two offsets: value, cue, id of the cue."""
@@ -148,6 +163,7 @@ class Labeler:
         if bounds[0] != 0:
             bounds.insert(0, 0)
         words = [i for i, kind in enumerate(kinds) if kind >= 0]
+        spoken: list[tuple[int, int]] = []  # the words of every sentence
         position = 0
         for stop in bounds[1:]:
             begin = position
@@ -155,13 +171,17 @@ class Labeler:
                 position += 1
             sentence = [kinds[i] for i in words[begin:position]]
             if sentence:
+                spoken.append((begin, position))
                 found.extend((begin, mention) for mention in self._reader.read(sentence))
         values = self._aggregate(mention for _, mention in found)
         listed: tuple[Evidence, ...] = ()
+        sentences: tuple[tuple[int, int], ...] = ()
         if evidence:
             at = _Offsets(doc, words, text)
-            listed = tuple(self._evidence(found, at, counted, values))
-        return Labels(values, listed, sections)
+            described = self._described(found, spoken, at)
+            listed = tuple(self._evidence(found, described, at, counted, values))
+            sentences = tuple(at.chars(first, stop) for first, stop in spoken)
+        return Labels(values, listed, sections, sentences)
 
     def _tokens(self, doc: Doc) -> tuple[list[int], list[int]]:
         """Kind of every token (-1 = white space) and whether it begins a sentence."""
@@ -176,8 +196,9 @@ class Labeler:
     def _kind(self, word: str) -> int:
         if word.isspace():
             return -1
-        opaque = len(word) >= 3 and not word.strip("x")
-        return self.rules.automaton.kind("xxxx" if opaque else word)
+        if len(word) >= 3 and not word.strip("x"):
+            word = "xxxx"
+        return self.rules.automaton.kind("not" if word == "n't" else word)
 
     def _aggregate(self, mentions: Iterable[Mention]) -> dict[str, int | None]:
         values: dict[str, int | None] = dict.fromkeys(self.rules.observations)
@@ -188,9 +209,11 @@ class Labeler:
                 now = values[name]
                 if now is None or _RANK[value] > _RANK[now]:
                     values[name] = value
+            if rule.observations == (self.rules.devices,):
+                continue  # a tube that has been removed says nothing about the lungs
             if value == NEGATIVE:
                 said = True
-            elif rule.observations != (self.rules.devices,):
+            else:
                 abnormal = True
         if said and not abnormal:
             values[self.rules.no_finding] = POSITIVE
@@ -199,21 +222,24 @@ class Labeler:
     def _evidence(
         self,
         found: list[tuple[int, Mention]],
+        described: list[tuple[Attribute, ...]],
         at: _Offsets,
         counted: list[Section],
         values: dict[str, int | None],
     ) -> Iterator[Evidence]:
         none = values[self.rules.no_finding] == POSITIVE
         stated = any(mention.rule.kind == "normal" for _, mention in found)
-        for base, mention in found:
+        for (base, mention), attributes in zip(found, described):
             start, end = at.chars(base + mention.start, base + mention.end)
             section = next((s.name for s in counted if s.start <= start < s.end), "report")
             cue: CueSpan | None = mention.cue
-            cue_text = at.between(base + cue.start, base + cue.end) if cue else ""
+            cue_span = at.chars(base + cue.start, base + cue.end) if cue else (0, 0)
             names = mention.rule.observations or ("",)
             if mention.rule.kind == "normal":
                 names = (self.rules.no_finding,) if none else ()
-            elif none and not stated and mention.value == NEGATIVE:
+            elif (
+                none and not stated and mention.value == NEGATIVE and names != (self.rules.devices,)
+            ):
                 # Nothing says that all is well but what is denied.
                 names = (*names, self.rules.no_finding)
             for name in names:
@@ -224,27 +250,30 @@ class Labeler:
                     end=end,
                     text=at.text[start:end],
                     section=section,
-                    cue=cue_text,
+                    cue=at.text[slice(*cue_span)],
                     cue_rule=cue.cue.id if cue else "",
                     rule=mention.rule.id,
-                    phrase=self._phrase(mention, base, at),
+                    attributes=attributes,
+                    cue_start=cue_span[0],
+                    cue_end=cue_span[1],
                 )
 
-    def _phrase(self, mention: Mention, base: int, at: _Offsets) -> str:
-        """The words of the mention with the adjectives before it, or what the rule says instead."""
-        if mention.value == NEGATIVE:
-            return ""
-        automaton, first = self.rules.automaton, base + mention.start
-        while first > 0 and automaton.has(self._kinds_at(at, first - 1), "modifier"):
-            if at.doc[at.words[first]].is_sent_start:
-                break
-            first -= 1
-        if mention.rule.kind == "entity":
-            return mention.rule.say
-        return " ".join(at.between(first, base + mention.end).lower().split())
-
-    def _kinds_at(self, at: _Offsets, word: int) -> int:
-        return self._kinds[at.doc[at.words[word]].lower]
+    def _described(
+        self, found: list[tuple[int, Mention]], spoken: list[tuple[int, int]], at: _Offsets
+    ) -> list[tuple[Attribute, ...]]:
+        """The attributes of every mention."""
+        ends = dict(spoken)
+        spans: dict[int, list[tuple[int, int]]] = {}
+        for base, mention in found:
+            spans.setdefault(base, []).append((mention.start, mention.end))
+        described: list[tuple[Attribute, ...]] = []
+        for base, findings in spans.items():
+            words = [at.doc[i].lower_ for i in at.words[base : ends[base]]]
+            described.extend(
+                tuple(_attribute(a, base, at) for a in attributes)
+                for attributes in self._attributes.find(words, findings)
+            )
+        return described
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +291,13 @@ class _Offsets:
     def between(self, first: int, stop: int) -> str:
         start, end = self.chars(first, stop)
         return self.text[start:end]
+
+
+def _attribute(found: AttributeSpan, base: int, at: _Offsets) -> Attribute:
+    rule = found.rule
+    start, end = at.chars(base + found.start, base + found.end)
+    value = rule.value or " ".join(at.text[start:end].lower().split())
+    return Attribute(rule.attribute, value, start, end, rule.id)
 
 
 def _only(text: str, sections: list[Section]) -> str:

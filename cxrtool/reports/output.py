@@ -1,24 +1,33 @@
-"""The table that extract-reports writes, row by row, and the counts over it.
+"""The table that extract-reports writes, row by row.
 
-In: reports and their labels. Out: lines of ``manifest.csv`` and ``evidence.jsonl``, and a summary.
+In: reports, their labels and their texts. Out: ``manifest.csv`` and lines of ``evidence.jsonl``.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-from collections.abc import Sequence
-from typing import Any
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from typing import IO
 
+from cxrtool.data.columns import EXTERNAL, RANDOM_TEXTS
 from cxrtool.reports.labeler import Labels
-from cxrtool.reports.prompts import texts
-from cxrtool.reports.sources import PATIENT, REPORT, STUDY, Report
+from cxrtool.reports.report import PATIENT, REPORT, STUDY, Report
+from cxrtool.reports.texts import base_of
+from cxrtool.reports.texts.external import ExternalTexts
+from cxrtool.reports.texts.shuffle import exchanged
 
-VALUES = ("1", "0", "-1", "")
 
+def columns(observations: Sequence[str], texts: Sequence[str]) -> list[str]:
+    """The columns of ``manifest.csv``; ``patient_id`` is blank where the source has none.
 
-def columns(observations: Sequence[str]) -> list[str]:
-    """The columns of ``manifest.csv``; ``patient_id`` is blank where the source has none."""
-    return [STUDY, PATIENT, *observations, REPORT, "findings", "impression", "rules"]
+    Args:
+        observations: The labels.
+        texts: The text strategies.
+    """
+    return [STUDY, PATIENT, *observations, REPORT, *texts]
 
 
 def cell(value: int | None) -> str:
@@ -26,12 +35,68 @@ def cell(value: int | None) -> str:
     return "" if value is None else str(value)
 
 
-def row(report: Report, labels: Labels) -> list[str]:
-    """A line of ``manifest.csv``; ``labels`` need their evidence."""
-    strategies = texts(labels, report.text)
-    values = [cell(value) for value in labels.values.values()]
-    written = [strategies[name] for name in ("findings", "impression", "rules")]
-    return [report.study, report.patient, *values, report.text, *written]
+def row(report: Report, labels: Labels, texts: Mapping[str, str]) -> list[str]:
+    """A line of ``manifest.csv``.
+
+    Args:
+        report: The report.
+        labels: Its labels.
+        texts: Its texts by strategy, as ``TextMaker`` makes them.
+    """
+    values = (cell(value) for value in labels.values.values())
+    return [report.study, report.patient, *values, report.text, *texts.values()]
+
+
+class ManifestWriter:
+    """Writes ``manifest.csv``, and puts the texts in that are not a report's own.
+
+    Args:
+        out: Where to.
+        observations: The labels.
+        texts: The text strategies.
+        external: Texts made elsewhere.
+        seed: Of the texts of other patients.
+    """
+
+    def __init__(
+        self,
+        out: IO[str],
+        observations: Sequence[str],
+        texts: Sequence[str],
+        external: ExternalTexts | None,
+        seed: int,
+    ) -> None:
+        names = columns(observations, texts)
+        self._out, self._external, self._seed = out, external, seed
+        self._joined = [i for i, name in enumerate(names) if base_of(name) == EXTERNAL]
+        self._draft: IO[bytes] | None = None
+        if any(name in RANDOM_TEXTS for name in names):
+            # Another patient's text may come later: rows wait until all are there.
+            self._draft = tempfile.TemporaryFile(prefix="cxr-manifest-")  # noqa: SIM115
+            out = io.TextIOWrapper(self._draft, encoding="utf-8", newline="")
+        self._rows = out
+        self._writer = csv.writer(out, lineterminator="\n")
+        self._writer.writerow(names)
+
+    def write(self, rows: Iterable[list[str]]) -> None:
+        """Writes rows as ``row`` makes them."""
+        for cells in rows:
+            for i in self._joined:
+                assert self._external is not None
+                cells[i] = self._external.get(cells[0])
+            self._writer.writerow(cells)
+
+    def finish(self) -> None:
+        """Writes what waits; to be called after the last row.
+
+        Raises:
+            InputError: There is no other patient whose text could be drawn.
+        """
+        if self._draft is None:
+            return
+        with self._draft as draft:
+            self._rows.flush()
+            csv.writer(self._out, lineterminator="\n").writerows(exchanged(draft, self._seed))
 
 
 def evidence_lines(study: str, labels: Labels) -> str:
@@ -40,46 +105,3 @@ def evidence_lines(study: str, labels: Labels) -> str:
         json.dumps({STUDY: study, **item.to_json()}, ensure_ascii=False) + "\n"
         for item in labels.evidence
     )
-
-
-class Tally:
-    """Counts over a set of reports.
-
-    Args:
-        observations: The labels.
-    """
-
-    def __init__(self, observations: Sequence[str]) -> None:
-        self.reports = self.empty = self.silent = 0
-        self.counts = {name: dict.fromkeys(VALUES, 0) for name in observations}
-
-    def add(self, text: str, labels: Labels) -> None:
-        """Counts one report."""
-        self.reports += 1
-        if not text.strip():
-            self.empty += 1
-        elif all(value is None for value in labels.values.values()):
-            self.silent += 1
-        for name, value in labels.values.items():
-            self.counts[name][cell(value)] += 1
-
-    @property
-    def silent_frac(self) -> float:
-        """Share of the reports with text in which nothing was found."""
-        return self.silent / max(1, self.reports - self.empty)
-
-    def summary(self) -> dict[str, Any]:
-        """JSON-able form."""
-        return {
-            "reports": self.reports,
-            "empty": self.empty,
-            "nothing_found": self.silent,
-            "labels": {
-                name: {"1": c["1"], "0": c["0"], "-1": c["-1"], "blank": c[""]}
-                for name, c in self.counts.items()
-            },
-        }
-
-    def rows(self) -> list[list[object]]:
-        """Rows of a table for people: label, 1, 0, -1, blank."""
-        return [[name, c["1"], c["0"], c["-1"], c[""]] for name, c in self.counts.items()]

@@ -1,50 +1,25 @@
-"""The small language in which rule phrases are written, and its automaton.
+"""Finds the phrases of all rules in a list of tokens.
 
-In: phrases such as ``"(small|large)? pleural effusion*"``. Out: one automaton that finds every
-phrase of every rule in a list of tokens, in time linear in the tokens and without backtracking
-(so that no phrase, whoever wrote it, can take forever).
-
-A phrase is a sequence of tokens, matched without regard to case:
-
-    word        that token           word*       any token that begins so
-    a|b         one of these words   (a b|c)      one of these sequences
-    xs?         with or without s    x?          a word or group that may be absent
-    @name       a token of the class of that name
-    @name*      up to three of them  ( .. )*      up to three times
-    ~4          up to four words of any kind
-                                                 (but none of the class ``gap-stop``)
-
-The construction is Thompson's (CACM 11(6), 1968); the subset construction is done lazily, as the
-texts ask for it, over classes of tokens that no phrase tells apart.
+In: phrases in the language of ``phrases.py``. Out: one automaton that finds every phrase of every
+rule in time linear in the tokens and without backtracking, so that no phrase, whoever wrote it, can
+take forever. The subset construction is done lazily, as the texts ask for it, over classes of
+tokens that no phrase tells apart, and is begun anew where texts have made too many states.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
-MAX_REPEAT = 3
-MAX_GAP = 8
+from cxrtool.reports.phrases import PatternError, PhraseGraph
+
+__all__ = ["Automaton", "PatternError"]
+
+FORGET = 100_000  # states of the subset construction after which it begins anew
 GAP_STOP = "gap-stop"
 WORD = "\0word"
-_ITEM = re.compile(r"\(|\)[?*]?|\||~\d+|@[\w-]+[?*]?|[^\s()|]+")
 
 
-class PatternError(ValueError):
-    """A phrase that is not of the language; the text says where."""
-
-
-@dataclass(slots=True)
-class _State:
-    """One state of the non-deterministic automaton."""
-
-    edges: list[tuple[str, int]] = field(default_factory=list)  # (symbol, next state)
-    empty: list[int] = field(default_factory=list)
-    accepts: int | None = None
-
-
-class Automaton:
+class Automaton(PhraseGraph):
     """All phrases of a rule set, ready to run over tokens.
 
     Args:
@@ -52,13 +27,10 @@ class Automaton:
     """
 
     def __init__(self, classes: Mapping[str, Iterable[str]] | None = None) -> None:
-        self._classes = {name: tuple(words) for name, words in (classes or {}).items()}
-        self._states: list[_State] = [_State()]
-        self._exact: dict[str, list[str]] = {}
-        self._prefixes: dict[str, dict[str, str]] = {}
-        for name, words in self._classes.items():
+        super().__init__()
+        for name, words in (classes or {}).items():
             for word in words:
-                self._register(word, "@" + name)
+                self.define(name, word)
         # The deterministic side, filled while running.
         self._kinds: dict[frozenset[str], int] = {frozenset(): 0}
         self._kind_symbols: list[frozenset[str]] = [frozenset()]
@@ -72,25 +44,11 @@ class Automaton:
         """Adds a phrase; ``number`` is reported where it matches.
 
         Raises:
-            PatternError: The phrase is malformed, names an unknown class, or can match nothing.
+            PatternError: As ``PhraseGraph.add``.
         """
         if self._root is not None:
             raise RuntimeError("phrases cannot be added after the automaton has run")
-        items = _grouped(_ITEM.findall(phrase.lower()))
-        if not items:
-            raise PatternError("the phrase is empty")
-        start = self._new()
-        end, rest = self._alternatives(items, 0, start)
-        if rest != len(items):
-            raise PatternError(f"')' without '(' in {phrase!r}")
-        if end in self._closure([start]):
-            raise PatternError(f"{phrase!r} can match the empty text")
-        if any(
-            symbol == "~" for i in self._closure([start]) for symbol, _ in self._states[i].edges
-        ):
-            raise PatternError(f"{phrase!r} begins with a gap")
-        self._states[0].empty.append(start)
-        self._states[end].accepts = number
+        super().add(phrase, number)
 
     def kind(self, token: str) -> int:
         """The class of tokens that all phrases treat like this one; 0 = in no phrase.
@@ -147,6 +105,8 @@ class Automaton:
         Returns:
             (first token, token after the last, phrase number), in order of the first token.
         """
+        if len(self.steps) > FORGET:
+            self._forget()
         found = []
         steps, accepts, root = self.steps, self.accepts, self.root()
         first = steps[root]
@@ -168,121 +128,13 @@ class Automaton:
                 j += 1
         return found
 
-    # ---- construction
-
-    def _new(self) -> int:
-        self._states.append(_State())
-        return len(self._states) - 1
-
-    def _register(self, word: str, symbol: str) -> None:
-        if word.endswith("*") and len(word) > 3:
-            self._prefixes.setdefault(word[:2], {})
-            # Two symbols may hang on one stem: the stem has its own symbol, which implies the rest.
-            self._prefixes[word[:2]][word[:-1]] = word
-            if symbol != word:
-                self._exact.setdefault("\0" + word, []).append(symbol)
-        elif "*" in word:
-            raise PatternError(f"{word!r}: a stem needs three letters or more, and * at its end")
-        else:
-            self._exact.setdefault(word, []).append(symbol)
-
-    def _word(self, word: str, start: int, end: int) -> None:
-        if (
-            word not in self._exact.get(word, ())
-            and word not in self._prefixes.get(word[:2], {}).values()
-        ):
-            self._register(word, word)
-        self._states[start].edges.append((word, end))
-
-    def _alternatives(self, items: list[str], i: int, start: int) -> tuple[int, int]:
-        end = self._new()
-        while True:
-            last, i = self._sequence(items, i, start)
-            self._states[last].empty.append(end)
-            if i < len(items) and items[i] == "|":
-                i += 1
-                continue
-            return end, i
-
-    def _sequence(self, items: list[str], i: int, start: int) -> tuple[int, int]:
-        here = start
-        while i < len(items) and items[i] != "|" and not items[i].startswith(")"):
-            item = items[i]
-            if item == "(":
-                here, i = self._group(items, i + 1, here)
-                continue
-            here = self._item(item, here)
-            i += 1
-        return here, i
-
-    def _group(self, items: list[str], i: int, start: int) -> tuple[int, int]:
-        """A parenthesis from the item after its ``(``; repeated groups are written out."""
-        end = self._new()
-        here, rounds = start, 1
-        while True:
-            before = self._new()
-            self._states[here].empty.append(before)
-            here, close = self._alternatives(items, i, before)
-            if close >= len(items) or not items[close].startswith(")"):
-                raise PatternError("'(' without ')'")
-            if items[close] != ")":
-                self._states[before].empty.append(end)
-            if rounds == MAX_REPEAT or items[close] != ")*":
-                break
-            rounds += 1
-        self._states[here].empty.append(end)
-        return end, close + 1
-
-    def _item(self, item: str, start: int) -> int:
-        if item.startswith("~"):
-            count = int(item[1:])
-            if not 1 <= count <= MAX_GAP:
-                raise PatternError(f"{item}: a gap is between 1 and {MAX_GAP} words")
-            return self._optional("~", start, count)
-        if item.startswith("@"):
-            name = item[1:].rstrip("?*")
-            if name not in self._classes:
-                raise PatternError(f"unknown class {item!r}")
-            if item.endswith("*"):
-                return self._optional("@" + name, start, MAX_REPEAT)
-            if item.endswith("?"):
-                return self._optional("@" + name, start, 1)
-            end = self._new()
-            self._states[start].edges.append(("@" + name, end))
-            return end
-        end = self._new()
-        for word in item.split("|"):
-            if "?" in word[:-1]:
-                raise PatternError(f"{word!r}: a question mark stands at the end of a word")
-            if word.endswith("s?"):
-                self._word(word[:-2], start, end)
-                self._word(word[:-1], start, end)
-            elif word.endswith("?") and len(word) > 1:
-                self._word(word[:-1], start, end)
-                self._states[start].empty.append(end)
-            else:
-                self._word(word, start, end)
-        return end
-
-    def _optional(self, symbol: str, start: int, count: int) -> int:
-        end = self._new()
-        here = start
-        for _ in range(count):
-            self._states[here].empty.append(end)
-            after = self._new()
-            self._states[here].edges.append((symbol, after))
-            here = after
-        self._states[here].empty.append(end)
-        return end
-
-    def _closure(self, states: Iterable[int]) -> frozenset[int]:
-        todo, seen = list(states), set()
-        while todo:
-            state = todo.pop()
-            if state not in seen:
-                seen.add(state)
-                todo.extend(self._states[state].empty)
-        return frozenset(seen)
+    def _forget(self) -> None:
+        """Drops the subset construction, which texts build again as far as they need it."""
+        self._sets.clear()
+        self._members.clear()
+        self.steps.clear()
+        self.accepts.clear()
+        self._root = self._determinize(self._closure([0]))
 
     def _determinize(self, members: frozenset[int]) -> int:
         if members not in self._sets:
@@ -292,18 +144,3 @@ class Automaton:
             numbers = {self._states[m].accepts for m in members} - {None}
             self.accepts.append(tuple(sorted(n for n in numbers if n is not None)))
         return self._sets[members]
-
-
-def _grouped(items: list[str]) -> list[str]:
-    """Joins "a", "|", "b" outside parentheses to the one item "a|b"."""
-    out: list[str] = []
-    depth = 0
-    for item in items:
-        depth += (item == "(") - item.startswith(")")
-        if depth == 0 and out and (item == "|" or out[-1].endswith("|")) and out[-1] != "(":
-            if out[-1].startswith(")") or item.startswith(("(", "@", "~")):
-                raise PatternError("outside parentheses | stands between words only")
-            out[-1] += item
-        else:
-            out.append(item)
-    return out

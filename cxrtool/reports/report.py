@@ -39,3 +39,11 @@ class Report:
     patient: str = ""
     where: str = ""
     row: int | None = None
+
+
+def is_text(text: str) -> bool:
+    """Whether all of a text can be written as UTF-8.
+
+    Bytes that are not UTF-8 are read as lone surrogates (PEP 383), and JSON can spell them.
+    """
+    return text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text)

@@ -1,24 +1,28 @@
-"""Reads the rule files and checks them.
+"""What the labeler knows: rules, cues, sections, built from the rule files.
 
-In: a folder of TOML files (``cxrtool/reports/rules`` unless told otherwise). Out: a ``RuleSet``
-with every phrase numbered and one automaton over all of them. What the tables mean is said at the
-top of each file in ``rules/``.
+In: the rule files of the package (``cxrtool/reports/rules``) and those of a user, as
+``rulefile.read_rule_file`` reads them. Out: a ``RuleSet`` with every phrase numbered and one
+automaton over all of them. What the tables mean is said at the top of each file in ``rules/``.
 """
 
 from __future__ import annotations
 
-import tomllib
-from dataclasses import dataclass
+import dataclasses
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-from cxrtool.errors import InputError
+from cxrtool.errors import InputError, UsageError
+from cxrtool.reports.attribute_rules import AttributeRules, default_attributes, load_attributes
 from cxrtool.reports.patterns import Automaton, PatternError
+from cxrtool.reports.rulefile import ATTRIBUTES, Entry, RuleFile, read_rule_file
 
 RULES = Path(__file__).parent / "rules"
 
 RULE_KINDS = ("finding", "uncertain", "absent", "entity", "veto", "other", "normal")
+ASIDE = ("historical", "hypothetical", "family")  # what is said is not about this image
 CUE_ROLES = (
     "negation",
     "uncertain",
@@ -29,9 +33,19 @@ CUE_ROLES = (
     "affirmation",
     "termination",
     "pseudo",
+    *ASIDE,
 )
 DIRECTIONS = ("forward", "backward", "both")
 REACHES = ("clause", "list")
+REPORT = "report"  # the section of text that stands under no header
+_RULE_KEYS = (
+    "id", "kind", "observation", "phrases", "group", "abnormal", "say", "match", "miss"
+)  # fmt: skip
+_CUE_KEYS = ("id", "role", "direction", "reach", "group", "phrases", "match", "miss")
+_TABLES = ("sections", "classes")
+_TOP_KEYS = ("observations", "starters", *_TABLES, "rule", "cue", "remove")
+_BASE_KEYS = ("no_finding", "devices", "counted", *_TOP_KEYS)
+_HEADER = re.compile(r"[^\W\d_][\w &/,()'-]{1,60}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +105,9 @@ class RuleSet:
         owners: Phrase number -> its rule or cue.
         automaton: Finds the phrases; shared by all labelers of this process.
         sections: Canonical section -> the headers that open it, in lower case.
-        counted: The sections whose mentions count.
+        counted: The sections whose mentions count; ``REPORT`` is text under no header.
         starters: Capitalized words that begin a sentence even without a full stop before them.
+        attributes: What is found out of a mention beside its value.
     """
 
     observations: tuple[str, ...]
@@ -105,139 +120,201 @@ class RuleSet:
     sections: dict[str, tuple[str, ...]]
     counted: frozenset[str]
     starters: frozenset[str]
+    attributes: AttributeRules = field(default_factory=default_attributes)
+
+    @property
+    def by_id(self) -> dict[str, Rule | Cue]:
+        """All rules, then all cues."""
+        return {rule.id: rule for rule in self.rules} | {cue.id: cue for cue in self.cues}
+
+    def counting(self, names: Iterable[str]) -> RuleSet:
+        """The same rules, with mentions counting in these sections.
+
+        Args:
+            names: Sections, or headers that open them (``history``).
+
+        Raises:
+            UsageError: There is no such section, or none is named.
+        """
+        by_header = {header: name for name, hs in self.sections.items() for header in hs}
+        counted = set()
+        for name in names:
+            wanted = " ".join(name.lower().split())
+            known = wanted in self.sections or wanted == REPORT
+            if not known and wanted not in by_header:
+                raise UsageError(
+                    f"unknown section {name!r}",
+                    hint="known: " + ", ".join((*self.sections, REPORT)),
+                )
+            counted.add(wanted if known else by_header[wanted])
+        if not counted:
+            raise UsageError("no section is named")
+        return dataclasses.replace(self, counted=frozenset(counted))
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError("no such rules file", file=path) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"not a TOML file: {error}", file=path) from error
+class _Builder:
+    """Gathers rule files, later ones over earlier ones, into a ``RuleSet``."""
 
+    def __init__(self) -> None:
+        self.observations: dict[str, None] = {}
+        self.starters: dict[str, None] = {}
+        self.sections: dict[str, None] = {}
+        self.headers: dict[str, str] = {}
+        self.automaton = Automaton()
+        self.owners: dict[str, Rule | Cue] = {}
+        self.entries: dict[str, Entry] = {}
 
-def _strings(
-    table: dict[str, Any], key: str, path: Path, *, required: bool = False
-) -> tuple[str, ...]:
-    value = table.get(key, [])
-    value = [value] if isinstance(value, str) else value
-    if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
-        raise InputError(
-            f"{key!r} of rule {table.get('id')!r} must be text or a list of texts", file=path
+    def add(self, files: list[RuleFile], keys: tuple[str, ...]) -> dict[str, Entry]:
+        """Adds the files of one folder, in which every id occurs once; gives its entries."""
+        for file in files:
+            file.top.check_keys(keys)
+            self.observations.update(dict.fromkeys(file.top.texts("observations")))
+            self.starters.update(dict.fromkeys(file.top.texts("starters")))
+            self._sections(file.tables["sections"])
+            self._classes(file.tables["classes"])
+        for entry in (entry for file in files for entry in file.entries["remove"]):
+            self._remove(entry)
+        fresh: dict[str, Entry] = {}
+        for kind in ("rule", "cue"):
+            for entry in (entry for file in files for entry in file.entries[kind]):
+                self._check_id(entry, fresh)
+                owner = self._rule(entry) if kind == "rule" else self._cue(entry)
+                self.owners[owner.id] = owner
+                self.entries[owner.id] = fresh[owner.id] = entry
+        return fresh
+
+    def build(self, top: Entry, counted: tuple[str, ...]) -> RuleSet:
+        """The rule set.
+
+        Raises:
+            InputError: A phrase is wrong.
+        """
+        numbered: list[Rule | Cue] = []
+        for owner in sorted(self.owners.values(), key=lambda o: isinstance(o, Cue)):
+            for number, phrase in enumerate(owner.phrases):
+                try:
+                    self.automaton.add(phrase, len(numbered))
+                except PatternError as error:
+                    raise self.entries[owner.id].error(str(error), "phrases", number) from error
+                numbered.append(owner)
+        return RuleSet(
+            observations=tuple(self.observations),
+            no_finding=top.text("no_finding", ""),
+            devices=top.text("devices", ""),
+            rules=tuple(o for o in self.owners.values() if isinstance(o, Rule)),
+            cues=tuple(o for o in self.owners.values() if isinstance(o, Cue)),
+            owners=tuple(numbered),
+            automaton=self.automaton,
+            sections={
+                name: tuple(h for h, owner in self.headers.items() if owner == name)
+                for name in self.sections
+            },
+            counted=frozenset(counted),
+            starters=frozenset(self.starters),
         )
-    if required and not value:
-        raise InputError(f"rule {table.get('id')!r} has no {key!r}", file=path)
-    return tuple(value)
 
+    def _sections(self, table: Entry) -> None:
+        for name in table.table:
+            for number, header in enumerate(table.texts(name, required=True)):
+                if not _HEADER.fullmatch(header):
+                    hint = "a letter, then letters, digits, blanks and & / , ( ) ' -"
+                    raise table.error(f"{header!r} cannot be a header", name, number, hint)
+                self.headers[header.lower()] = name
+            self.sections[name] = None
 
-def _choice(
-    table: dict[str, Any], key: str, default: str, choices: tuple[str, ...], path: Path
-) -> str:
-    value = table.get(key, default)
-    if value not in choices:
-        raise InputError(
-            f"{key} of rule {table.get('id')!r} is {value!r}; known: {', '.join(choices)}",
-            file=path,
+    def _classes(self, table: Entry) -> None:
+        for name in table.table:
+            for number, word in enumerate(table.texts(name, required=True)):
+                try:
+                    self.automaton.define(name, word)
+                except PatternError as error:
+                    raise table.error(f"class {name!r}: {error}", name, number) from error
+
+    def _remove(self, entry: Entry) -> None:
+        entry.check_keys(("id",))
+        if entry.id not in self.owners:
+            raise entry.error("there is nothing of this id to remove", "id")
+        del self.owners[entry.id], self.entries[entry.id]
+
+    def _check_id(self, entry: Entry, fresh: dict[str, Entry]) -> None:
+        if not entry.id:
+            raise entry.error("the rule has no id (a text)", "id")
+        other = fresh.get(entry.id)
+        if other:
+            where = f"the other stands in {other.file.name}, line {other.line}"
+            raise entry.error("the id is used twice", "id", hint=where)
+
+    def _rule(self, entry: Entry) -> Rule:
+        entry.check_keys(_RULE_KEYS)
+        kind = entry.choice("kind", "finding", RULE_KINDS)
+        names = entry.texts("observation", required=kind not in ("other", "normal"))
+        for number, name in enumerate(names):
+            if name not in self.observations and not (kind == "veto" and name == "*"):
+                hint = "known: " + ", ".join(self.observations)
+                raise entry.error(f"unknown observation {name!r}", "observation", number, hint)
+        abnormal = entry.table.get("abnormal", 1)
+        if abnormal not in (1, -1) or isinstance(abnormal, bool):
+            raise entry.error("'abnormal' must be 1 or -1", "abnormal")
+        return Rule(
+            id=entry.id,
+            kind=kind,
+            observations=names,
+            phrases=entry.texts("phrases", required=True),
+            group=entry.text("group", ""),
+            abnormal=int(abnormal),
+            say=entry.text("say", names[0].lower() if names else ""),
+            match=entry.texts("match", required=True),
+            miss=entry.texts("miss", required=True),
         )
-    return str(value)
+
+    def _cue(self, entry: Entry) -> Cue:
+        entry.check_keys(_CUE_KEYS)
+        return Cue(
+            id=entry.id,
+            role=entry.choice("role", "", CUE_ROLES),
+            direction=entry.choice("direction", "forward", DIRECTIONS),
+            reach=entry.choice("reach", "clause", REACHES),
+            group=entry.text("group", ""),
+            phrases=entry.texts("phrases", required=True),
+            match=entry.texts("match", required=True),
+            miss=entry.texts("miss", required=True),
+        )
 
 
-def _known(table: dict[str, Any], keys: set[str], path: Path) -> None:
-    unknown = sorted(set(table) - keys)
-    if unknown:
-        raise InputError(f"rule {table.get('id')!r} has an unknown key {unknown[0]!r}", file=path)
-    if not isinstance(table.get("id"), str) or not table["id"]:
-        raise InputError("a rule has no id", file=path)
+def read_rules(folder: Path | None = None) -> tuple[RuleSet, dict[str, Entry]]:
+    """The rules of the package, with those of a folder over them.
 
+    Args:
+        folder: Rule files of a user: an id that the package has replaces its rule.
 
-def _rule(table: dict[str, Any], path: Path, observations: tuple[str, ...]) -> Rule:
-    _known(
-        table,
-        {"id", "kind", "observation", "phrases", "group", "abnormal", "say", "match", "miss"},
-        path,
-    )
-    kind = _choice(table, "kind", "finding", RULE_KINDS, path)
-    names = _strings(table, "observation", path, required=kind not in ("other", "normal"))
-    for name in names:
-        if name not in observations and not (kind == "veto" and name == "*"):
-            raise InputError(
-                f"rule {table['id']!r} names an unknown observation {name!r}", file=path
-            )
-    return Rule(
-        id=table["id"],
-        kind=kind,
-        observations=names,
-        phrases=_strings(table, "phrases", path, required=True),
-        group=str(table.get("group", "")),
-        abnormal=int(table.get("abnormal", 1)),
-        say=str(table.get("say", names[0].lower() if names else "")),
-        match=_strings(table, "match", path),
-        miss=_strings(table, "miss", path),
-    )
-
-
-def _cue(table: dict[str, Any], path: Path) -> Cue:
-    _known(table, {"id", "role", "direction", "reach", "group", "phrases", "match", "miss"}, path)
-    return Cue(
-        id=table["id"],
-        role=_choice(table, "role", "", CUE_ROLES, path),
-        direction=_choice(table, "direction", "forward", DIRECTIONS, path),
-        reach=_choice(table, "reach", "clause", REACHES, path),
-        group=str(table.get("group", "")),
-        phrases=_strings(table, "phrases", path, required=True),
-        match=_strings(table, "match", path),
-        miss=_strings(table, "miss", path),
-    )
-
-
-def load_rules(folder: Path = RULES) -> RuleSet:
-    """Reads ``observations.toml``, ``sections.toml`` and all other rule files of a folder.
+    Returns:
+        The rules, and for each id of the folder its entry, for messages.
 
     Raises:
-        InputError: A file is missing or malformed, an id occurs twice, or a phrase is wrong.
+        InputError: The folder holds no rule files, or one of them is wrong.
     """
-    base = _read(folder / "observations.toml")
-    layout = _read(folder / "sections.toml")
-    observations = tuple(base["observations"])
-    classes: dict[str, list[str]] = {}
-    rules: list[Rule] = []
-    cues: list[Cue] = []
-    origin: dict[str, Path] = {}
-    for path in sorted(folder.glob("*.toml")):
-        table = _read(path)
-        for name, words in table.get("classes", {}).items():
-            classes.setdefault(name, []).extend(words)
-        rules.extend(_rule(t, path, observations) for t in table.get("rule", ()))
-        cues.extend(_cue(t, path) for t in table.get("cue", ()))
-        for t in (*table.get("rule", ()), *table.get("cue", ())):
-            if t["id"] in origin:
-                raise InputError(f"rule id {t['id']!r} is used twice", file=path)
-            origin[t["id"]] = path
-    automaton = Automaton(classes)
-    owners: list[Rule | Cue] = []
-    everything: list[Rule | Cue] = [*rules, *cues]
-    for owner in everything:
-        for phrase in owner.phrases:
-            try:
-                automaton.add(phrase, len(owners))
-            except PatternError as error:
-                raise InputError(f"rule {owner.id!r}: {error}", file=origin[owner.id]) from error
-            owners.append(owner)
-    return RuleSet(
-        observations=observations,
-        no_finding=base["no_finding"],
-        devices=base["devices"],
-        rules=tuple(rules),
-        cues=tuple(cues),
-        owners=tuple(owners),
-        automaton=automaton,
-        sections={k: tuple(h.lower() for h in v) for k, v in layout["sections"].items()},
-        counted=frozenset(layout["counted"]),
-        starters=frozenset(layout["starters"]),
-    )
+    builder = _Builder()
+    paths = sorted(path for path in RULES.glob("*.toml") if path.name != ATTRIBUTES)
+    base = [read_rule_file(path, _TABLES) for path in paths]
+    builder.add(base, _BASE_KEYS)
+    names = Entry({k: v for file in base for k, v in file.top.table.items()}, RULES)
+    own: dict[str, Entry] = {}
+    attributes = default_attributes()
+    if folder is not None:
+        if not folder.is_dir():
+            raise InputError("there is no such folder of rules", file=folder)
+        everything = sorted(folder.glob("*.toml"))
+        if not everything:
+            raise InputError("the folder holds no rule files (*.toml)", file=folder)
+        paths = [path for path in everything if path.name != ATTRIBUTES]
+        if paths != everything:
+            attributes = load_attributes(folder / ATTRIBUTES)
+        own = builder.add([read_rule_file(path, _TABLES) for path in paths], _TOP_KEYS)
+    rules = builder.build(names, names.texts("counted"))
+    return dataclasses.replace(rules, attributes=attributes), own
 
 
 @cache
 def default_rules() -> RuleSet:
     """The rules that come with the package, read once a process."""
-    return load_rules()
+    return read_rules()[0]

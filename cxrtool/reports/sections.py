@@ -12,8 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 REPORT = "report"
-_HEADER = re.compile(r"(?:^|(?<=[\n.;!?)\]:]))[ ]*([A-Za-z][A-Za-z &/,()'-]{1,60}?)[ ]*(:|\n|$)")
-_CAPITALS = re.compile(r"\b([A-Z]+(?:[ &/]+[A-Z]+){0,4})[ ]*:")
+# Possessive: a sentence, which has no colon in reach, is left after one try.
+_HEADER = re.compile(r"(?:^|(?<=[\n.;!?)\]:]))[ #*]*+([^\W\d_][\w &/,()'-]{1,60}+)[ *]*+(:|\n|$)")
+_DASHED = re.compile(r"(?:^|(?<=\n))[ #*]*+([^\W\d_][\w ]{1,30}?) -(?=[ ])")
+# Without a colon a header in capitals needs seven letters, in a text that is not in capitals.
+_CAPITALS = re.compile(
+    r"\b([A-Z]+(?:[ &/]+[A-Z]+){0,4})(?:[ ]*(:)|(?<=[A-Z]{7})[ ]+(?=[A-Z][a-z]|\d+[.)]))"
+)
 _VIEWS = re.compile(r"\b(?:chest|radiographs?|views?|cxr|lungs?)\b")
 
 
@@ -47,7 +52,7 @@ class SectionFinder:
         if not headers:
             return [Section(REPORT, 0, len(text))]
         sections = []
-        if text[: headers[0][0]].strip():
+        if text[: headers[0][0]].strip(" \n#*"):
             sections.append(Section(REPORT, 0, headers[0][0]))
         bounds = [h[0] for h in headers[1:]] + [len(text)]
         counted = any(name in ("findings", "impression") for _, _, name in headers)
@@ -76,7 +81,14 @@ class SectionFinder:
             # Inside a line a header needs its colon and a capital: "chest: clear" is a sentence.
             if name and (own_line or (colon and words[0].isupper())):
                 found[match.end()] = (match.start(), name)
+        for match in _DASHED.finditer(text if " - " in text else ""):
+            name = self._name(match.group(1))
+            if name:
+                found[match.end()] = (match.start(), name)
+        shouting = text.isupper()
         for match in _CAPITALS.finditer(text):
+            if shouting and not match.group(2):
+                continue
             words = match.group(1).split()
             # The longest run of words before the colon that is a header.
             for first in range(len(words)):

@@ -40,6 +40,7 @@ class SentenceReader:
         self._automaton = rules.automaton
         self._cache: dict[tuple[int, ...], tuple[Mention, ...]] = {}
         self._flags: dict[int, int] = {}
+        self._stop = self._automaton.kind(".")
 
     def read(self, kinds: Sequence[int]) -> tuple[Mention, ...]:
         """The mentions of a sentence, by position; offsets count tokens from its first."""
@@ -58,7 +59,8 @@ class SentenceReader:
         """What a sentence mentions after vetoes, what adjectives may attach to, and its cues."""
         content: list[Span] = []
         cues: list[tuple[int, int, Cue]] = []
-        for start, end, number in self._automaton.find(kinds, 0, len(kinds)):
+        ended = [*kinds, self._stop]  # a missing full stop changes nothing
+        for start, end, number in self._automaton.find(ended, 0, len(ended)):
             owner = self._rules.owners[number]
             if isinstance(owner, Rule):
                 content.append(Span(start, end, owner))
@@ -95,6 +97,8 @@ class SentenceReader:
         mentions = []
         for span in content:
             kind = span.rule.kind
+            if clause.asides and clause.set_aside(span.start, span.end):
+                continue
             if kind == "normal":
                 mentions.append(Mention(span.start, span.end, span.rule, NEGATIVE, None))
             elif kind == "entity":
@@ -149,16 +153,17 @@ def _contains(a: Span, b: Span) -> bool:
 def _longest_cues(
     cues: Sequence[tuple[int, int, Cue]], content: Sequence[Span]
 ) -> list[tuple[int, int, Cue]]:
-    """Leftmost-longest cues that lie in no mention."""
+    """Leftmost-longest cues that lie in no mention; what only looks like a cue comes first."""
     kept: list[tuple[int, int, Cue]] = []
     last = 0
-    for start, end, cue in sorted(cues, key=lambda c: (c[0], -c[1])):
+    for start, end, cue in sorted(cues, key=lambda c: (c[0], -c[1], c[2].role != "pseudo")):
         # "enlarged" says a state of the heart and of the mediastinum: two cues, one place.
         same = bool(kept) and kept[-1][:2] == (start, end) and _is_state(cue, kept[-1][2])
         if (start < last and not same) or any(s.start <= start and end <= s.end for s in content):
             continue
-        # Of ", possible" the comma ends the clause, and "possible" is a cue of its own.
-        stop = start + 1 if cue.group == "lookahead" else end
+        # Of ", possible" the comma ends the clause, and "possible" is a cue of its own; of
+        # ": no ." the full stop says that "no" is all.
+        stop = {"lookahead": start + 1, "end": end - 1}.get(cue.group, end)
         kept.append((start, stop, cue))
         last = stop
     return kept

@@ -6,6 +6,8 @@ is unpacked, no link is followed, and a member that would leave its folder is re
 
 from __future__ import annotations
 
+import os
+import stat
 import tarfile
 import zipfile
 import zlib
@@ -41,15 +43,33 @@ def _wanted(name: str) -> bool:
     return name.lower().endswith(TEXT_SUFFIXES) and not hidden
 
 
+def _below(folder: Path) -> Iterator[Path]:
+    """All files, one folder at a time; folders behind links are not entered."""
+    with os.scandir(folder) as entries:
+        found = sorted((e.name, e.is_dir(follow_symlinks=False)) for e in entries)
+    for name, is_folder in found:
+        if is_folder:
+            yield from _below(folder / name)
+        else:
+            yield folder / name
+
+
 def in_folder(path: Path, reject: Reject) -> Iterator[tuple[str, str, bytes]]:
+    """Files of a folder and the folders in it, by name."""
     root = path.resolve()
-    for file in sorted(p for p in path.rglob("*") if _wanted(p.relative_to(path).as_posix())):
+    for file in _below(path):
         name = file.relative_to(path).as_posix()
+        if not _wanted(name):
+            continue
         if not file.resolve().is_relative_to(root):
             reject(InputError("the link leaves the folder", file=file), PurePosixPath(name).stem)
             continue
         try:
-            if file.stat().st_size > MAX_BYTES:
+            status = file.stat()
+            if not stat.S_ISREG(status.st_mode):
+                reject(InputError("is no file", file=file), PurePosixPath(name).stem)
+                continue
+            if status.st_size > MAX_BYTES:
                 reject(_too_long(str(file)), PurePosixPath(name).stem)
                 continue
             yield name, str(file), file.read_bytes()
@@ -70,7 +90,8 @@ def _too_long(place: str) -> InputError:
 def in_tar(path: Path, reject: Reject) -> Iterator[tuple[str, str, bytes]]:
     try:
         with tarfile.open(path, mode="r|*") as archive:
-            for member in archive:
+            while (member := archive.next()) is not None:
+                archive.members = []  # type: ignore[attr-defined]  # else it remembers all of them
                 place = f"{path}:{member.name}"
                 if _leaves(member.name):
                     reject(InputError("the member leaves the archive's folder", file=place), "")

@@ -16,7 +16,16 @@ from pathlib import Path
 from typing import IO, Any
 
 from cxrtool.errors import InputError
-from cxrtool.reports.report import FINDINGS, IMPRESSION, MAX_BYTES, PATIENT, REPORT, Reject, Report
+from cxrtool.reports.report import (
+    FINDINGS,
+    IMPRESSION,
+    MAX_BYTES,
+    PATIENT,
+    REPORT,
+    Reject,
+    Report,
+    is_text,
+)
 
 
 def _open_text(path: Path) -> IO[str]:
@@ -48,6 +57,13 @@ def from_csv(path: Path, sep: str, reject: Reject, columns: tuple[str, str]) -> 
                 continue
             if header is None:
                 header = [name.strip() for name in fields]
+                if not is_text("".join(header)):
+                    raise InputError(
+                        "the header is not UTF-8 text",
+                        file=path,
+                        row=1,
+                        hint="convert it, for example: iconv -f utf-16 -t utf-8",
+                    )
                 pick = _picker(header, columns, path)
                 continue
             if not any(fields):
@@ -76,13 +92,14 @@ def from_json_lines(path: Path, reject: Reject, columns: tuple[str, str]) -> Ite
             try:
                 record = json.loads(line)
                 if not isinstance(record, dict):
-                    raise ValueError("not an object")
+                    raise ValueError(f"a {type(record).__name__}")
                 cells = {str(k): _cell(v) for k, v in record.items()}
                 report = _picker(list(cells), columns, path, row)(cells, row)
             except InputError as error:
                 reject(error, "")
-            except ValueError as error:
-                reject(InputError(f"not a JSON object: {error}", file=path, row=row), "")
+            except (ValueError, RecursionError) as error:
+                reason = str(error).partition(";")[0]
+                reject(InputError(f"not a JSON object: {reason}", file=path, row=row), "")
             else:
                 yield report
 

@@ -21,6 +21,7 @@ from cxrtool.reports.report import (
     TEXT_SUFFIXES,
     Reject,
     Report,
+    is_text,
 )
 from cxrtool.reports.source_files import from_files, in_folder, in_tar, in_zip
 from cxrtool.reports.source_tables import from_csv, from_json_lines
@@ -51,8 +52,20 @@ def read_reports(
     Raises:
         InputError: The source is missing, of no known form, damaged, or holds no report.
     """
-    reports = _guard(_source(path, reject, id_column, text_column, stdin), reject)
+    bad = 0
+
+    def note(error: InputError, study: str) -> None:
+        nonlocal bad
+        bad += 1
+        reject(error, study)
+
+    reports = _guard(_source(path, note, id_column, text_column, stdin), note)
     first = next(reports, None)
+    if first is None and bad:
+        hint = "without --skip-bad the first one is shown"
+        raise InputError(
+            f"holds no report that can be read ({bad:,} are bad)", file=path, hint=hint
+        )
     if first is None:
         raise InputError("holds no report", file=path)
     yield first
@@ -93,13 +106,16 @@ def _guard(reports: Iterator[Report], reject: Reject) -> Iterator[Report]:
     seen: dict[str, str] = {}
     for report in reports:
         place = f"row {report.row}" if report.row else report.where
-        problem, column = "", None
+        problem: str
+        column: str | None = None
         if not report.study.strip():
             problem, column = "the report has no id", STUDY
         elif report.study in seen:
             problem = f"the id {report.study!r} occurs twice, first in {seen[report.study]}"
-        elif not _is_text(report.text) or not _is_text(report.study):
-            problem, column = "the text is not UTF-8", REPORT
+        else:
+            cells = ((REPORT, report.text), (STUDY, report.study), (PATIENT, report.patient))
+            column = next((name for name, text in cells if not is_text(text)), None)
+            problem = "the text is not UTF-8" if column else ""
         if problem:
             error = InputError(
                 problem,
@@ -108,12 +124,7 @@ def _guard(reports: Iterator[Report], reject: Reject) -> Iterator[Report]:
                 column=column if report.row else None,
                 hint="--skip-bad records such reports in rejected.csv and goes on",
             )
-            reject(error, report.study if _is_text(report.study) else "")
+            reject(error, report.study if is_text(report.study) else "")
             continue
         seen[report.study] = place
         yield report
-
-
-def _is_text(text: str) -> bool:
-    # Bytes that are not UTF-8 arrive as lone surrogates (PEP 383).
-    return not any("\udc80" <= c <= "\udcff" for c in text) if not text.isascii() else True

@@ -17,25 +17,36 @@ from spacy.attrs import ORTH, SENT_START
 from spacy.language import Language
 from spacy.tokenizer import Tokenizer
 from spacy.tokens import Doc
-from spacy.util import compile_infix_regex
+from spacy.util import compile_infix_regex, compile_suffix_regex
 
 BREAK = "\n"
+_HARD = "\x1e"  # a break that no wrapped line makes, until the lines are joined
 _TRANSLATE = str.maketrans(
     {
         "‘": "'", "’": "'", "“": '"', "”": '"', "–": "-", "—": "-", "‐": "-", "‑": "-",
         "\u00a0": " ", "\t": " ", "\f": "\n", "\v": "\n", "\u2028": "\n", "\u2029": "\n",
-        "\x85": "\n", "•": "\n", "·": " ", "\ufeff": " ", "\u200b": " ", "\x00": " ",
+        "\x85": "\n", "•": "\x1e", "·": " ", "\ufeff": " ", "\u200b": " ", "\x00": " ",
     }
 )  # fmt: skip
-_DEIDENTIFIED = re.compile(r"\[\*\*.*?\*\*\]|_{2,}", re.DOTALL)
-_TAG = re.compile(r"<\s*/?\s*(?:br|p|li|ul|ol|div|b|i)\s*/?\s*>", re.IGNORECASE)
+# Repeats are bounded, and begin where they cannot have begun before: no text takes for ever.
+_DEIDENTIFIED = re.compile(r"\[\*\*[^\[]{0,200}?\*\*\]|_{2,}")
+_TAG = re.compile(r"<\s{0,3}/?\s{0,3}(?:br|p|li|ul|ol|div|b|i)\s{0,3}/?\s{0,3}>", re.IGNORECASE)
 _ENTITY = re.compile(r"&(?:nbsp|amp|lt|gt|quot|apos|#\d{1,5});")
-_HYPHEN = re.compile(r"(?<=\w)-(?=\w)")
-_LIST = re.compile(r"(?:(?<=^)|(?<=[\n.;:]))[ ]*(?:\(?\d{1,2}[.)]|[-*])(?=[ ][^\s])")
-_LINE = re.compile(r"[ ]*\r?\n[ ]*")
+_HYPHEN = re.compile(r"-(?<=\w-)(?=\w)")  # a literal first, which is found fast
+_LIST = re.compile(
+    r"(?:(?<=^)|(?<=[\n\x1e.;:]))[ ]*(?:\(?\d{1,2}[.)]|[-*])(?=[ ][^\s])"
+    r"|(?<=[a-z ][ ])\(?\d{1,2}[.)](?=[ ][A-Z])"
+)
+_ITEM = re.compile(r"[\d*-][.)]? ")  # quick to say that there is no list
+_LINE = re.compile(r"\n[ ]*")
+_MARKS = re.compile(r"[^\w\s]{5,}")  # "--------", for which spaCy needs square time
 _CAPITALS = re.compile(r"[A-Z]{3}[A-Z ,/&()-]*:")
-_HEAD = re.compile(r"[:\n\r]")
+_MARKUP = " #*:"
+_CONTINUED = re.compile(r"(?:of|for|with|and|in) ")
+_HEAD = re.compile(r"[:\n]")
+_RUN = re.compile(r"(?<!\S)\S{101,}")  # no prose; spaCy takes it for an address, slowly
 _END = frozenset(".!?")
+MAX_WORDS = 200  # of a sentence: text without any full stop is cut, for scopes take cubic time
 _FUNCTION_WORDS = frozenset(
     {"a", "an", "and", "as", "at", "be", "both", "by", "either", "for", "from", "has", "have", "in",
      "into", "is", "are", "no", "not", "of", "on", "or", "over", "per", "that", "the", "this", "to",
@@ -59,12 +70,23 @@ def clean(text: str, headers: frozenset[str] = frozenset()) -> str:
         out = _TAG.sub(lambda m: BREAK.ljust(len(m.group())), out)
     if "&" in out:
         out = _ENTITY.sub(lambda m: " " * len(m.group()), out)
+    out = _MARKS.sub(lambda m: _HARD.ljust(len(m.group())), out)
+    out = _RUN.sub(lambda m: _cut(m.group()), out)
     if "-" in out:
         out = _HYPHEN.sub(" ", out)
-    if "\n" in out or "\r" in out:
+    if "\r" in out:
+        out = out.replace("\r\n", " \n").replace("\r", "\n")
+    if "\n" in out:
         out = _join_lines(out, headers)
     # The numbers of a list are no words; what they open is a sentence of its own.
-    return _LIST.sub(lambda m: BREAK.ljust(len(m.group())), out)
+    if _ITEM.search(out):
+        out = _LIST.sub(lambda m: BREAK.ljust(len(m.group())), out)
+    return out.replace(_HARD, BREAK)
+
+
+def _cut(run: str) -> str:
+    """The run with a blank for every hundredth character."""
+    return "".join(run[i : i + 99] + " " for i in range(0, len(run), 100))[: len(run)]
 
 
 def _join_lines(text: str, headers: frozenset[str]) -> str:
@@ -75,18 +97,26 @@ def _join_lines(text: str, headers: frozenset[str]) -> str:
         width = len(match.group())
         begin, end = match.span()
         after = text[end : end + 2]
+        while begin and text[begin - 1] == " ":
+            begin -= 1
         before = text[begin - 1] if begin else BREAK
+        line = text[text.rfind("\n", 0, begin) + 1 : begin].strip(_MARKUP).lower()
         hard = (
             not after
-            or before in ".:;!?\n\r"
-            or after[0] in "\r\n-*(•"
-            or (begin > 0 and match.group().count("\n") > 1)
+            or before in ".;!?\n"
+            or after[0] in "\n-*("
             or (after[0].isdigit() and _LIST.match(text, end) is not None)
-            or text[text.rfind("\n", 0, begin) + 1 : begin].strip().lower() in headers
+            # A header alone on its line, not "question" before "of a small effusion".
+            or (line in headers and _CONTINUED.match(text, end) is None)
             or _CAPITALS.match(text, end) is not None
-            or _HEAD.split(text[end : end + 60], maxsplit=1)[0].strip().lower() in headers
+            or _HEAD.split(text[end : end + 60], maxsplit=1)[0].strip(_MARKUP).lower() in headers
             # A capital after a line break begins a sentence, but an acronym or XXXX may be wrapped.
-            or (not shouting and after[0].isupper() and not after[1:].isupper())
+            or (
+                not shouting
+                and after[0].isupper()
+                and not after[1:].isupper()
+                and line.rpartition(" ")[2] not in _FUNCTION_WORDS
+            )
         )
         return (BREAK if hard else " ").ljust(width)
 
@@ -102,21 +132,22 @@ def sentence_starts(words: list[str], starters: frozenset[str]) -> list[bool]:
     """
     starts = []
     pending = True
+    last = 0
     for i, word in enumerate(words):
         blank = word[0].isspace()
-        start = pending and not blank
+        start = (pending or i - last >= MAX_WORDS) and not blank
         if not start and not blank and word in starters:
             before = words[i - 1]
             start = before.islower() and before not in _FUNCTION_WORDS
         starts.append(start or i == 0)
         if start:
-            pending = False
+            pending, last = False, i
         if blank:
             pending = pending or BREAK in word
         elif word[0] in _END and not word.strip(".!?"):
             after = words[i + 1] if i + 1 < len(words) else ""
             # "? pneumonia" asks; "pneumonia? No effusion" ends.
-            pending = word[0] != "?" or not after[:1].islower()
+            pending = word[0] != "?" or (i != last and not after[:1].islower())
     return starts
 
 
@@ -147,6 +178,9 @@ def pipeline(starters: frozenset[str]) -> Language:
     tokenizer = nlp.tokenizer
     assert isinstance(tokenizer, Tokenizer)
     tokenizer.infix_finditer = compile_infix_regex(infixes).finditer
+    suffixes = [*(nlp.Defaults.suffixes or ()), r"(?<=[A-Za-z])-"]
+    tokenizer.suffix_search = compile_suffix_regex(suffixes).search
+    tokenizer.url_match = None  # "effusion.small" is no address
     # spaCy splits "cannot" and "isn't", but not in capitals.
     for word, pieces in list(tokenizer.rules.items()):
         if word == "cannot" or "'" in word:

@@ -1,8 +1,9 @@
 """``cxr evaluate labels``: labels against a reference table.
 
 In: the output of ``extract-reports`` (or any table of labels) and a reference CSV. Out:
-``metrics.csv``, ``summary.json``, ``disagreements.csv`` and ``report.html``. Report text is written
-only with ``--include-text``.
+``metrics.csv`` (the positive class), ``classes.csv`` (every class under both readings of -1),
+``summary.json``, ``disagreements.csv`` and ``report.html``. Report text is written only with
+``--include-text``.
 """
 
 from __future__ import annotations
@@ -12,23 +13,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cxrtool import __version__, console
+from cxrtool import console
 from cxrtool.config import Argument, Input, Option
 from cxrtool.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from cxrtool.evaluation.labels import Joined, LabelScore
+    from cxrtool.evaluation.labels import LabelScore
     from cxrtool.runs import Run
 
 NAME = "evaluate-labels"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Score labels against a reference: precision, recall and F1 of the positive class.
+    """Score labels against a reference: precision, recall and F1 with patient-bootstrap intervals.
+
+    metrics.csv holds the positive class, classes.csv also the negative and the uncertain one, with
+    -1 read as 0 and as 1. Reports of one patient (column patient_id of either table) are resampled
+    together.
 
     Example: cxr evaluate labels extracted --reference expert.csv --key study_id -o scores
     """
@@ -40,24 +45,41 @@ class Config:
     key: Annotated[str, Option("Column of the reference that names the report.")] = "study_id"
     pred_key: Annotated[str, Option("The same column of PRED.")] = "study_id"
     uncertain_as: Annotated[
-        str, Option("What -1 counts as, on either side.", choices=("0", "1"))
+        str,
+        Option("What -1 counts as, on either side, in metrics.csv.", choices=("0", "1")),
     ] = "0"
     blank: Annotated[
         str,
         Option(
-            "Blank cells of the reference: leave the report out of that label, or take 0.",
+            "Blank cells: leave the report out of a label that the reference leaves blank, or take"
+            " them for 0 on either side.",
             choices=("skip", "zero"),
         ),
     ] = "skip"
     labels: Annotated[
         str | None, Option("Score these labels only, separated by commas.", metavar="A,B")
     ] = None
-    include_text: Annotated[bool, Option("Write report text into disagreements.csv.")] = False
+    bootstrap: Annotated[
+        int, Option("Patient resamples behind the intervals; 0 gives none.", min=0)
+    ] = 1000
+    seed: Annotated[int, Option("Seed of the resamples.", min=0)] = 0
+    include_text: Annotated[
+        bool, Option("Write report text into disagreements.csv and report.html.")
+    ] = False
+
+    def validate(self) -> None:
+        """Refuse too few resamples."""
+        if 0 < self.bootstrap < 100:
+            raise UsageError(f"--bootstrap {self.bootstrap} is too few for intervals: 100 or more")
 
 
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Join, score, list what disagrees."""
+    import pandas as pd
+
     from cxrtool.data.tables import read_table, write_table
+    from cxrtool.evaluation import label_classes as classes
+    from cxrtool.evaluation import label_report
     from cxrtool.evaluation import labels as measure
 
     pred_file = table_of(run.input("pred").path)
@@ -75,26 +97,38 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     )
     options = {"uncertain_as": config.uncertain_as, "blank": config.blank}
     scores = measure.score(joined, **options)
+    keys = {"predicted_key": config.pred_key, "key": config.key}
+    codes, resampled = classes.groups(joined, predicted, reference, **keys)
+    found = classes.intervals(
+        joined, blank=config.blank, codes=codes, resamples=config.bootstrap, seed=config.seed
+    )
+    every = classes.table(joined, blank=config.blank, found=found)
+    mine = found[classes.View("positive", config.uncertain_as)]
+    means = {mean: classes.ends(mean, mine) for mean in (classes.MACRO, classes.MICRO)}
     summary = {
         **measure.overall(scores),
+        **{f"{mean}_{name}": end for mean, ends in means.items() for name, end in ends.items()},
         "matched": len(joined.keys),
         "only_in_reference": len(joined.only_reference),
         "only_in_prediction": joined.only_predicted,
         "labels": list(names),
         "not_predicted": missing,
+        "resampled": resampled,
+        "groups": int(codes.max()) + 1,
     }
     evidence = evidence_of(pred_file.parent, config.include_text)
     wrong = measure.disagreements(joined, **options, evidence=evidence)
+    summary["disagreements"] = len(wrong)
     if config.include_text:
         wrong = with_text(wrong, predicted, config.pred_key)
-    import pandas as pd
-
-    table = pd.DataFrame([s.to_json() for s in scores])
-    run.write_text("metrics.csv", table.to_csv(index=False, lineterminator="\n"))
+    lines = [{**s.to_json(), **classes.ends(s.observation, mine)} for s in scores]
+    run.write_text("metrics.csv", pd.DataFrame(lines).to_csv(index=False, lineterminator="\n"))
+    run.write_text("classes.csv", every.to_csv(index=False, lineterminator="\n"))
     run.write_text("disagreements.csv", write_table(wrong))
-    run.write_json("summary.json", {**summary, "scores": [s.to_json() for s in scores]})
-    run.write_text("report.html", page(config, run, scores, summary, joined))
-    say(scores, summary)
+    run.write_json("summary.json", {**summary, "scores": lines})
+    shown = wrong if config.include_text else None
+    run.write_text("report.html", label_report.page(config, run, every, summary, shown))
+    say(scores, every, summary)
     return summary
 
 
@@ -129,7 +163,7 @@ def common_labels(
         for name in columns
         if name in predicted.columns
         and name not in RESERVED
-        and name not in (config.key, config.pred_key, "rules")
+        and name not in (config.key, config.pred_key)
     ]
     if config.labels is not None:
         wanted = [name.strip() for name in config.labels.split(",") if name.strip()]
@@ -177,61 +211,32 @@ def with_text(wrong: pd.DataFrame, predicted: pd.DataFrame, key: str) -> pd.Data
     return wrong.assign(report=[texts.get(k, "") for k in wrong["key"]])
 
 
-def page(
-    config: Config, run: Run, scores: list[LabelScore], summary: dict[str, Any], joined: Joined
-) -> str:
-    """The report page; it holds no ids and no text."""
-    from cxrtool.evaluation.page import Numbers, Page, Section, Table, Text, render
-
-    def number(value: float) -> str:
-        return "–" if value != value else f"{value:.3f}"
-
-    rows = [
-        [s.observation, str(s.n), str(s.support), str(s.predicted), str(s.uncertain)]
-        + [number(v) for v in (s.precision, s.recall, s.f1)]
-        for s in scores
-    ]
-    columns = ("observation", "n", "positives", "predicted", "uncertain", "precision", "recall")
-    how = (
-        f"Uncertain (-1) counts as {config.uncertain_as}; blank cells of the reference are "
-        + ("left out." if config.blank == "skip" else "counted as 0.")
-        + f" {len(joined.only_reference):,} reports of the reference have no prediction."
-    )
-    sections = [
-        Section(
-            "Scores",
-            [
-                Numbers(
-                    [
-                        (number(summary["macro_f1"]), "macro F1"),
-                        (number(summary["micro_f1"]), "micro F1"),
-                        (f"{summary['matched']:,}", "reports"),
-                    ]
-                ),
-                Table((*columns, "F1"), rows),
-                Text(how, tone="note"),
-            ],
-        )
-    ]
-    answer = (
-        f"Macro F1 {number(summary['macro_f1'])} over {summary['n_observations']} observations "
-        f"and {summary['matched']:,} reports."
-    )
-    footer = f"cxr {__version__} · evaluate labels · run {run.fingerprint[:12]}"
-    return render(Page("Labels against a reference", answer, sections, footer))
-
-
-def say(scores: list[LabelScore], summary: dict[str, Any]) -> None:
+def say(scores: list[LabelScore], every: pd.DataFrame, summary: dict[str, Any]) -> None:
     """The scores on stderr, and what could not be scored."""
-    rows = [
-        [s.observation, s.n, s.support, s.precision, s.recall, s.f1, s.fp, s.fn, s.uncertain]
-        for s in scores
-    ]
+    from cxrtool.evaluation.label_classes import MACRO, MICRO, READINGS
+    from cxrtool.evaluation.wording import with_interval
+
+    def macro(metric: str, mean: str = MACRO) -> str:
+        value, low, high = (summary[f"{mean}_{metric}{end}"] for end in ("", "_low", "_high"))
+        return with_interval(value, low, high)
+
     console.table(
-        f"Macro F1 {summary['macro_f1']:.3f}, micro F1 {summary['micro_f1']:.3f}, "
-        f"{summary['matched']:,} reports",
+        f"Macro F1 {macro('f1')}, micro F1 {macro('f1', MICRO)}, {summary['matched']:,} reports",
         ["", "n", "positives", "precision", "recall", "F1", "FP", "FN", "uncertain"],
-        rows,
+        [
+            [s.observation, s.n, s.support, s.precision, s.recall, s.f1, s.fp, s.fn, s.uncertain]
+            for s in scores
+        ],
+    )
+    by_class = every[every["observation"] == MACRO]
+    console.table(
+        "Macro means by class and reading",
+        ["", "", "support", "precision", "recall", "F1"],
+        [
+            [row["class"], READINGS[row["uncertain_as"]], row["support"]]
+            + [float(row[metric]) for metric in ("precision", "recall", "f1")]
+            for row in by_class.to_dict("records")
+        ],
     )
     if summary["only_in_reference"]:
         console.warn(f"{summary['only_in_reference']:,} reports of the reference are not in PRED")

@@ -7,7 +7,9 @@ where the file system has them), with labels from the reports and the text colum
 from __future__ import annotations
 
 import contextlib
+import csv
 import dataclasses
+import io
 import os
 import shutil
 from pathlib import Path
@@ -18,13 +20,18 @@ from cxrtool.errors import InputError
 
 if TYPE_CHECKING:
     from cxrtool.data.manifest import Dataset, DatasetInfo, DatasetWriter
-    from cxrtool.reports.labeler import Labeler, Labels
-    from cxrtool.reports.output import Tally
+    from cxrtool.reports.extraction import Job
+    from cxrtool.reports.report import Report
+    from cxrtool.reports.sample import Sample
+    from cxrtool.reports.tally import Tally
     from cxrtool.runs import Run
     from cxrtool.stages.extract_reports import Config
 
+    Key = tuple[str, str, str]  # patient, study, report
+    Cells = dict[str, str]  # a row of the table of extract-reports, by column
 
-def fill(config: Config, run: Run, labeler: Labeler, tally: Tally) -> dict[str, Any]:
+
+def fill(config: Config, run: Run, job: Job, tally: Tally, sample: Sample) -> dict[str, Any]:
     """Labels every study of a dataset directory once and writes the new directory.
 
     Raises:
@@ -39,16 +46,16 @@ def fill(config: Config, run: Run, labeler: Labeler, tally: Tally) -> dict[str, 
             file=dataset.path / "dataset.json",
             hint="--labels keep adds the texts only",
         )
-    reports = _reports(dataset, config.text_column)
-    found = _label_studies(run, dataset, reports, labeler, tally)
-    table, info, changed = _merged(config, dataset, reports, found, labeler)
+    reports = reports_of(dataset, config.text_column)
+    found = _label_studies(config, run, dataset, reports, job, tally, sample)
+    table, info, changed = _merged(config, dataset, reports, found, job)
     writer = DatasetWriter(run, info)
     _share_images(run, dataset, writer)
     writer.finish(table)
     return {**tally.summary(), "images": len(dataset), "labels_changed": changed}
 
 
-def _reports(dataset: Dataset, column: str) -> list[str]:
+def reports_of(dataset: Dataset, column: str) -> list[str]:
     """The report of every row; "" where there is none."""
     table, file = dataset.table, dataset.path / "manifest.csv"
     if column not in table.columns:
@@ -71,30 +78,59 @@ def _reports(dataset: Dataset, column: str) -> list[str]:
     return texts
 
 
-def _label_studies(
-    run: Run, dataset: Dataset, reports: list[str], labeler: Labeler, tally: Tally
-) -> dict[tuple[str, str, str], Labels]:
-    """Labels by (patient, study, report); writes ``evidence.jsonl`` on the way."""
-    from cxrtool.reports.output import evidence_lines
+def studies(dataset: Dataset, reports: list[str]) -> dict[Key, Report]:
+    """Every study once, by (patient, study, report); one without an id is called by its image."""
+    from cxrtool.reports.report import Report
 
-    found: dict[tuple[str, str, str], Labels] = {}
-    with (
-        run.atomic("evidence.jsonl") as path,
-        open(path, "w", encoding="utf-8", newline="") as out,
-        run.progress("labeling", len(reports), unit="rows") as bar,
-    ):
-        for key, image in zip(_keys(dataset, reports), dataset.column("image")):
-            run.check_stop()
-            bar.advance()
-            if key in found:
-                continue
-            found[key] = labeler.label(key[2])
-            tally.add(key[2], found[key])
-            out.write(evidence_lines(key[1] or str(image), found[key]))
+    found: dict[Key, Report] = {}
+    for key, image in zip(_keys(dataset, reports), dataset.column("image")):
+        if key not in found:
+            found[key] = Report(key[1] or str(image), key[2], key[0])
     return found
 
 
-def _keys(dataset: Dataset, reports: list[str]) -> list[tuple[str, str, str]]:
+def _label_studies(
+    config: Config,
+    run: Run,
+    dataset: Dataset,
+    reports: list[str],
+    job: Job,
+    tally: Tally,
+    sample: Sample,
+) -> dict[Key, Cells]:
+    """Cells of every study; writes ``evidence.jsonl`` on the way."""
+    from cxrtool.reports.extraction import extract
+    from cxrtool.reports.output import ManifestWriter
+    from cxrtool.reports.report import MAX_BYTES
+    from cxrtool.stages.extract_reports import external_of, tell_unused
+
+    external, table = external_of(config), io.StringIO(newline="")
+    writer = ManifestWriter(table, job.rules.observations, job.texts, external, config.seed)
+    found = studies(dataset, reports)
+    with (
+        run.atomic("evidence.jsonl") as path,
+        open(path, "w", encoding="utf-8", newline="") as out,
+        run.progress("labeling", len(found), unit="reports") as bar,
+        contextlib.closing(
+            extract(found.values(), job, workers=config.workers, stopping=lambda: run.stopping)
+        ) as batches,
+    ):
+        for batch in batches:
+            writer.write(batch.rows)
+            tally.merge(batch.tally)
+            out.write(batch.evidence)
+            bar.advance(len(batch.rows))
+        run.check_stop()
+    writer.finish()
+    tell_unused(external)
+    for report in found.values():
+        sample.add(report)
+    table.seek(0)
+    csv.field_size_limit(MAX_BYTES)
+    return dict(zip(found, csv.DictReader(table), strict=True))
+
+
+def _keys(dataset: Dataset, reports: list[str]) -> list[Key]:
     return list(zip(dataset.column("patient_id"), dataset.column("study_id"), reports))
 
 
@@ -102,27 +138,21 @@ def _merged(
     config: Config,
     dataset: Dataset,
     reports: list[str],
-    found: dict[tuple[str, str, str], Labels],
-    labeler: Labeler,
+    found: dict[Key, Cells],
+    job: Job,
 ) -> tuple[Any, DatasetInfo, int]:
     """The new manifest, its ``dataset.json``, and how many cells changed."""
-    from cxrtool.reports.output import cell
-    from cxrtool.reports.prompts import STRATEGIES, texts
-
     table = dataset.table.copy()
-    labels = [found[key] for key in _keys(dataset, reports)]
-    made = [texts(one, text) for one, text in zip(labels, reports)]
-    for name in STRATEGIES:
+    made = [found[key] for key in _keys(dataset, reports)]
+    for name in job.texts:
         old = dataset.column(name)
         table[name] = [new[name] or str(was) for new, was in zip(made, old)]
     info, changed = dataset.info, 0
     if config.labels != "keep":
-        observations = labeler.rules.observations
+        observations = job.rules.observations
         for name in observations:
             before = [str(v) for v in dataset.column(name)]
-            from_report = [
-                cell(one[name]) if text.strip() else None for one, text in zip(labels, reports)
-            ]
+            from_report = [new[name] if text.strip() else None for new, text in zip(made, reports)]
             # A row without a report keeps what it has; "fill" keeps whatever is not blank.
             kept = [
                 was if new is None or (config.labels == "fill" and was != "") else new

@@ -9,7 +9,6 @@ images. Method: docs in ``cxrtool.reports``.
 from __future__ import annotations
 
 import contextlib
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,19 +16,21 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 from cxrtool import console
 from cxrtool.config import Argument, Input, Option
-from cxrtool.errors import InputError, UsageError
+from cxrtool.errors import UsageError
 
 if TYPE_CHECKING:
-    from cxrtool.reports.labeler import Labeler
-    from cxrtool.reports.output import Tally
+    from cxrtool.reports.extraction import Job
+    from cxrtool.reports.rejected import Rejected
+    from cxrtool.reports.sample import Sample
     from cxrtool.reports.sources import Report
+    from cxrtool.reports.tally import Tally
+    from cxrtool.reports.texts.external import ExternalTexts
     from cxrtool.runs import Run
 
 NAME = "extract-reports"
-FORMAT = 1
+FORMAT = 2
 STDIN = "-"
-REJECTED = ("study_id", "file", "row", "column", "reason")
-# Above this share of texts without any known term, the reports are likely in another language.
+# Above this share of texts without any known section or term, they are likely in another language.
 SILENT_FRAC = 0.2
 
 
@@ -54,6 +55,15 @@ class Config:
     text_column: Annotated[
         str, Option("Table or dataset directory: the column with the reports.")
     ] = "report"
+    rules: Annotated[
+        Path | None,
+        Option("Folder of rule files (TOML) that extend or replace those of cxr.", metavar="DIR"),
+        Input("rules"),
+    ] = None
+    sections: Annotated[
+        str,
+        Option("Sections whose mentions count; report is text under no header.", metavar="NAMES"),
+    ] = "findings,impression,report"
     labels: Annotated[
         str,
         Option(
@@ -65,42 +75,138 @@ class Config:
     skip_bad: Annotated[
         bool, Option("Record bad reports in rejected.csv and go on, instead of stopping.")
     ] = False
+    explain: Annotated[
+        bool,
+        Option(
+            "Show the first reports with mentions, cues and labels: on stdout without -o (and write"
+            " nothing), on stderr with it.",
+            result=False,
+        ),
+    ] = False
+    explain_id: Annotated[
+        tuple[str, ...],
+        Option("Show these reports instead; repeat.", metavar="ID", result=False),
+    ] = ()
+    explain_sample: Annotated[
+        int, Option("Draw N reports for explain.html, which holds their text; 0 = no page.", min=0)
+    ] = 0
+    texts: Annotated[
+        str,
+        Option(
+            "Texts for CLIP, a column each: impression, findings, rules, rules-v2, inverted, "
+            "generated, random (another patient's rules), random-impression and so on."
+        ),
+    ] = "impression,findings,rules,rules-v2"
+    text_from: Annotated[
+        Path | None,
+        Option("Table with study_id and text, for the column external.", metavar="FILE"),
+        Input("texts"),
+    ] = None
+    seed: Annotated[int, Option("Seed of the draw and of random texts.", min=0)] = 0
+    workers: Annotated[
+        int, Option("Processes that label; 0 takes all cores.", min=0, result=False)
+    ] = 0
 
     def validate(self) -> None:
         """Refuses column names that cannot be."""
         if self.id_column == self.text_column:
             raise UsageError("--id-column and --text-column name the same column")
+        self.strategies()
+
+    def strategies(self) -> tuple[str, ...]:
+        """The text strategies.
+
+        Raises:
+            UsageError: One is unknown, or needs ``--text-from``.
+        """
+        from cxrtool.data.columns import chosen_texts
+
+        return chosen_texts(self.texts, external=self.text_from is not None)
+
+    @property
+    def explains(self) -> bool:
+        """Whether reports are to be shown."""
+        return self.explain or bool(self.explain_id)
 
 
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Read, label, write; a dataset directory keeps its images."""
-    from cxrtool.reports.labeler import Labeler
-    from cxrtool.reports.output import Tally
+    from cxrtool.reports.rejected import Rejected
+    from cxrtool.reports.sample import Sample
+    from cxrtool.reports.tally import Tally
+    from cxrtool.stages import extract_dataset, extract_explain
 
-    labeler = Labeler()
-    tally = Tally(labeler.rules.observations)
+    job = job_of(config)
+    tally = Tally(job.rules.observations)
+    sample = Sample(config.explain_sample, config.seed)
     source = run.input("reports").path
     rejected = Rejected(config.skip_bad)
-    if _is_dataset(source):
-        from cxrtool.stages import extract_dataset
-
-        summary = extract_dataset.fill(config, run, labeler, tally)
+    if is_dataset(source):
+        summary = extract_dataset.fill(config, run, job, tally, sample)
     else:
-        write_table(config, run, source, labeler, tally, rejected)
+        write_table(config, run, source, job, tally, sample, rejected)
         summary = tally.summary()
+    if config.explain_sample:
+        run.write_text("explain.html", extract_explain.page(config, run, job, sample))
     if config.skip_bad:
-        rejected.save(run)
+        run.write_text("rejected.csv", rejected.csv(source))
     run.count("rejected", len(rejected.rows))
     run.count("empty", tally.empty)
     say(tally, rejected)
     return {**summary, "rejected": len(rejected.rows)}
 
 
+def job_of(config: Config) -> Job:
+    """What to do with every report: the rules that ``--rules`` and ``--sections`` ask for.
+
+    Raises:
+        InputError: A rule file is wrong.
+        UsageError: There is no such section.
+    """
+    from cxrtool.reports import load_rules
+    from cxrtool.reports.extraction import Job
+    from cxrtool.reports.ruleset import default_rules
+
+    rules = default_rules() if config.rules is None else load_rules(config.rules)
+    return Job(rules.counting(config.sections.split(",")), config.strategies())
+
+
+def external_of(config: Config) -> ExternalTexts | None:
+    """The texts of ``--text-from``.
+
+    Raises:
+        InputError: They cannot be read.
+    """
+    from cxrtool.reports.texts.external import ExternalTexts
+
+    return ExternalTexts(config.text_from) if config.text_from else None
+
+
 def plan(config: Config) -> dict[str, Any]:
-    """For ``--dry-run``: what kind of source it is."""
+    """For ``--dry-run``: what kind of source it is; rules and sections are checked."""
+    job_of(config)
     if str(config.reports) == STDIN:
         return {"source": "stdin"}
-    return {"source": "dataset directory" if _is_dataset(config.reports) else "reports"}
+    return {"source": "dataset directory" if is_dataset(config.reports) else "reports"}
+
+
+def view(config: Config, folder: Path | None, out: IO[str]) -> bool:
+    """Shows reports where that was asked for (``--explain``); see ``extract_explain.show``.
+
+    Args:
+        config: The options.
+        folder: The finished output folder, or None where there is none.
+        out: Where to.
+
+    Returns:
+        Whether it was asked for.
+    """
+    if not config.explains:
+        return False
+    from cxrtool.stages import extract_explain
+
+    extract_explain.show(config, folder, out)
+    return True
 
 
 def stream(config: Config, out: IO[str]) -> None:
@@ -109,42 +215,62 @@ def stream(config: Config, out: IO[str]) -> None:
     Raises:
         InputError: As `run`; rows that ``--skip-bad`` leaves out are named on stderr.
     """
-    import shutil
-    import sys
-    import tempfile
+    from cxrtool.reports.extraction import extract
+    from cxrtool.reports.output import ManifestWriter
+    from cxrtool.reports.rejected import Rejected
+    from cxrtool.reports.tally import Tally
 
-    from cxrtool.reports.labeler import Labeler
-    from cxrtool.reports.output import Tally, columns, row
-
-    labeler = Labeler()
-    tally = Tally(labeler.rules.observations)
+    job = job_of(config)
+    tally = Tally(job.rules.observations)
     rejected = Rejected(config.skip_bad)
-    with tempfile.NamedTemporaryFile(prefix="cxr-stdin-") as spool:
-        source = config.reports
-        if str(source) == STDIN:
-            shutil.copyfileobj(sys.stdin.buffer, spool)
-            spool.flush()
-            source = Path(spool.name)
-        elif _is_dataset(source):
-            raise UsageError(
-                "a dataset directory cannot go to stdout", hint="name a folder with -o"
-            )
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(columns(labeler.rules.observations))
-        for report in reports_of(config, source, rejected):
-            labels = labeler.label(report.text)
-            tally.add(report.text, labels)
-            writer.writerow(row(report, labels))
+    if config.explains or config.explain_sample:
+        raise UsageError("-o - gives the table to stdout, and --explain has no place there")
+    if is_dataset(config.reports):
+        raise UsageError("a dataset directory cannot go to stdout", hint="name a folder with -o")
+    with spooled(config) as source:
+        external = external_of(config)
+        writer = ManifestWriter(out, job.rules.observations, job.texts, external, config.seed)
+        batches = extract(reports_of(config, source, rejected), job, workers=config.workers)
+        # Closed at once when nobody reads stdout any more, so that no worker is left behind.
+        with contextlib.closing(batches):
+            for batch in batches:
+                tally.merge(batch.tally)
+                writer.write(batch.rows)
+        writer.finish()
+    tell_unused(external)
     for entry in rejected.rows:
         console.warn(": ".join(filter(None, (entry[0], entry[1], entry[2], entry[4]))))
     say(tally, rejected)
 
 
+@contextlib.contextmanager
+def spooled(config: Config) -> Iterator[Path]:
+    """The source; stdin as a file that lasts as long as the context."""
+    import shutil
+    import sys
+    import tempfile
+
+    if str(config.reports) != STDIN:
+        yield config.reports
+        return
+    with tempfile.NamedTemporaryFile(prefix="cxr-stdin-") as spool:
+        shutil.copyfileobj(sys.stdin.buffer, spool)
+        spool.flush()
+        yield Path(spool.name)
+
+
 def write_table(
-    config: Config, run: Run, source: Path, labeler: Labeler, tally: Tally, rejected: Rejected
+    config: Config,
+    run: Run,
+    source: Path,
+    job: Job,
+    tally: Tally,
+    sample: Sample,
+    rejected: Rejected,
 ) -> None:
     """Writes ``manifest.csv`` and ``evidence.jsonl``, both whole or not at all."""
-    from cxrtool.reports.output import columns, evidence_lines, row
+    from cxrtool.reports.extraction import extract
+    from cxrtool.reports.output import ManifestWriter
 
     with contextlib.ExitStack() as stack:
         table_path = stack.enter_context(run.atomic("manifest.csv"))
@@ -152,15 +278,35 @@ def write_table(
         table = stack.enter_context(open(table_path, "w", encoding="utf-8", newline=""))
         evidence = stack.enter_context(open(evidence_path, "w", encoding="utf-8", newline=""))
         bar = stack.enter_context(run.progress("labeling", unit="reports"))
-        writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(columns(labeler.rules.observations))
-        for report in reports_of(config, source, rejected):
-            run.check_stop()
-            labels = labeler.label(report.text)
-            tally.add(report.text, labels)
-            writer.writerow(row(report, labels))
-            evidence.write(evidence_lines(report.study, labels))
-            bar.advance()
+        external = external_of(config)
+        writer = ManifestWriter(table, job.rules.observations, job.texts, external, config.seed)
+        batches = extract(
+            reports_of(config, source, rejected),
+            job,
+            workers=config.workers,
+            stopping=lambda: run.stopping,
+        )
+        for batch in stack.enter_context(contextlib.closing(batches)):
+            tally.merge(batch.tally)
+            writer.write(batch.rows)
+            evidence.write(batch.evidence)
+            for report in batch.reports(job):
+                sample.add(report)
+            bar.advance(len(batch.rows))
+        run.check_stop()
+        writer.finish()
+    tell_unused(external)
+
+
+def tell_unused(external: ExternalTexts | None) -> None:
+    """Says how many texts of ``--text-from`` have no report.
+
+    Raises:
+        InputError: None has one.
+    """
+    unused = external.unused() if external else 0
+    if unused:
+        console.warn(f"{unused:,} texts of --text-from belong to no report")
 
 
 def reports_of(config: Config, source: Path, rejected: Rejected) -> Iterator[Report]:
@@ -176,44 +322,6 @@ def reports_of(config: Config, source: Path, rejected: Rejected) -> Iterator[Rep
     )
 
 
-class Rejected:
-    """What is done with a report that cannot be read.
-
-    Args:
-        skip: Note it and go on; otherwise the first one stops the work.
-    """
-
-    def __init__(self, skip: bool) -> None:
-        self.skip = skip
-        self.rows: list[tuple[str, str, str, str, str]] = []
-
-    def add(self, error: InputError, study: str) -> None:
-        """Raises the error, or notes it.
-
-        Raises:
-            InputError: ``skip`` is False.
-        """
-        if not self.skip:
-            error.hint = error.hint or "--skip-bad records bad reports and goes on"
-            raise error
-        row = "" if error.row is None else str(error.row)
-        where = "" if error.file is None else str(error.file)
-        self.rows.append((study, where, row, error.column or "", error.reason))
-
-    def save(self, run: Run) -> None:
-        """Writes ``rejected.csv``; files are named without their folders, for equal bytes."""
-        import io
-
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(REJECTED)
-        source = run.input("reports").path
-        for study, where, row, column, reason in self.rows:
-            shown = where.replace(str(source), source.name if row == "" else "reports", 1)
-            writer.writerow((study, shown, row, column, reason))
-        run.write_text("rejected.csv", text.getvalue())
-
-
 def say(tally: Tally, rejected: Rejected) -> None:
     """The counts, and what may be wrong, on stderr."""
     console.table(
@@ -223,12 +331,10 @@ def say(tally: Tally, rejected: Rejected) -> None:
         console.warn(f"{tally.empty:,} reports are empty; their labels are blank")
     if rejected.rows:
         console.warn(f"{len(rejected.rows):,} reports were left out, see rejected.csv")
-    if tally.silent_frac > SILENT_FRAC and tally.silent > 1:
-        console.warn(
-            f"nothing was found in {100 * tally.silent_frac:.0f} % of the reports with text; "
-            "are they English reports of chest radiographs?"
-        )
+    for doubt in tally.doubts(SILENT_FRAC):
+        console.warn(doubt)
 
 
-def _is_dataset(path: Path) -> bool:
+def is_dataset(path: Path) -> bool:
+    """Whether a path is a dataset directory."""
     return path.is_dir() and (path / "dataset.json").is_file()

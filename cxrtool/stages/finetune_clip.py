@@ -50,7 +50,8 @@ class Config(SelectionOptions, PolicyOptions):
     text: Annotated[
         str,
         Option(
-            "Column that holds the texts (rules, impression, findings, report, prompt, ...), or "
+            "Column that holds the texts (rules, rules-v2, impression, findings, generated, ...: "
+            "what extract-reports --texts wrote; report, prompt or any other), or "
             "labels: prompts composed from the labels, as is done for a set without any text."
         ),
     ] = "rules"

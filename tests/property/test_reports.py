@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+import tomllib
+from pathlib import Path
+
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from cxrtool.reports import Labeler
@@ -29,6 +32,11 @@ SENTENCES = (
     "Biapical pleural thickening, unchanged",
     "XXXX ___ [**Name 3**]",
 )
+GOLDEN = tomllib.loads(
+    (Path(__file__).parents[1] / "golden" / "report_sentences.toml").read_text(encoding="utf-8")
+)["sentences"]
+HEADERS = frozenset(h for hs in default_rules().sections.values() for h in hs)
+WRITTEN = sorted({case[0].rstrip(".") for cases in GOLDEN.values() for case in cases})
 WORDS = sorted(
     {w for rule in default_rules().rules for p in rule.phrases for w in p.split() if w.isalpha()}
     | {w for cue in default_rules().cues for p in cue.phrases for w in p.split() if w.isalpha()}
@@ -57,6 +65,7 @@ WORDS = sorted(
     }
 )
 sentences = st.lists(st.sampled_from(SENTENCES), min_size=1, max_size=6)
+written = st.lists(st.sampled_from(WRITTEN), min_size=1, max_size=6)
 texts = st.one_of(
     st.text(max_size=300),
     st.lists(st.sampled_from(WORDS), max_size=40).map(" ".join),
@@ -68,10 +77,10 @@ def values(text: str) -> dict[str, int | None]:
     return LABELER.label(text).values
 
 
-@given(sentences)
-def test_a_missing_last_full_stop_changes_no_label(parts: list[str]) -> None:
+@given(written, st.sampled_from(["", ".", " ", " .", ".  ", "\n", ".\r\n", "\t "]))
+def test_a_last_full_stop_or_trailing_space_changes_no_label(parts: list[str], end: str) -> None:
     text = ". ".join(parts)
-    assert values(text) == values(text + ".") == values(text + ". ") == values(text + "\n")
+    assert values(text + end) == values(text + ".")
 
 
 @given(st.lists(st.sampled_from(WORDS), max_size=25).map(" ".join), st.sampled_from(" \n\t"))
@@ -79,11 +88,26 @@ def test_trailing_space_changes_no_label(text: str, space: str) -> None:
     assert values(text) == values(text + space * 3)
 
 
-@given(sentences, st.randoms(use_true_random=False))
+@given(st.lists(st.sampled_from(WORDS), max_size=25).map(" ".join))
+def test_a_last_full_stop_after_any_word_changes_no_label(text: str) -> None:
+    assert values(text + " seen") == values(text + " seen.")
+
+
+@given(written, st.randoms(use_true_random=False))
 def test_sentence_order_changes_no_label(parts: list[str], random) -> None:
     shuffled = list(parts)
     random.shuffle(shuffled)
     assert values(". ".join(parts) + ".") == values(". ".join(shuffled) + ".")
+
+
+@given(st.sampled_from(WRITTEN), st.sampled_from(["\n", " \n ", "\r\n"]), st.data())
+def test_a_wrapped_line_changes_no_label(text: str, wrap: str, data: st.DataObject) -> None:
+    words = text.split()
+    at = data.draw(st.integers(1, max(1, len(words) - 1)))
+    # A line that is a header, or begins a list, is not a wrapped one.
+    assume(words[at - 1].lower() not in HEADERS and words[at : at + 1] not in (["-"], ["?"]))
+    assume(words[at - 1] != "?")
+    assert values(" ".join(words[:at]) + wrap + " ".join(words[at:])) == values(text)
 
 
 @given(sentences)

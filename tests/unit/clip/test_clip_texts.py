@@ -10,6 +10,7 @@ import pytest
 
 from cxrtool.clip.templates import load_templates
 from cxrtool.clip.texts import WORDINGS, PairTexts, pair_texts
+from cxrtool.data.columns import RANDOM_TEXTS, TEXTS
 from cxrtool.errors import InputError
 
 LABELS = ("Cardiomegaly", "Edema")
@@ -113,3 +114,25 @@ def test_another_column_with_texts_is_named() -> None:
 def test_neither_texts_nor_labels_is_an_error() -> None:
     with pytest.raises(InputError, match="neither texts nor known labels"):
         _pairs({}, "rules", mask=np.zeros((4, 2), dtype=bool))
+
+
+@pytest.mark.parametrize("name", [*TEXTS, *RANDOM_TEXTS])
+def test_every_strategy_of_extract_reports_is_a_column(name: str) -> None:
+    found = _pairs({name: ["a", "b", "a", ""]}, name, wordings="plain")
+    assert (found.origin, found.distinct()) == (f"column {name}", 2)
+
+
+@pytest.mark.parametrize("name", [n for n in (*TEXTS, *RANDOM_TEXTS) if n != "rules"])
+def test_a_strategy_that_is_missing_is_named_with_the_command(name: str) -> None:
+    for table in ({}, {"rules": ["x"] * 4}):
+        with pytest.raises(InputError, match=repr(name)) as caught:
+            _pairs(table, name)
+        assert f"cxr extract-reports --texts {name}" in str(caught.value.hint)
+        assert ("--text-from" in str(caught.value.hint)) == ("external" in name)
+        assert ("use --text rules" in str(caught.value.hint)) == bool(table)
+
+
+@pytest.mark.parametrize("name", ["inverted", "random", "rules-v2"])
+def test_labels_say_nothing_beside_texts_that_are_no_plain_phrases(name: str) -> None:
+    found = _pairs({name: ["no edema"] * 4}, name)
+    assert found.wordings == [["no edema"]] * 4

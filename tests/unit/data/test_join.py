@@ -123,3 +123,12 @@ def test_no_manifest_and_no_studies(extracted, tmp_path):
         join(tmp_path, "fill")
     with pytest.raises(InputError, match="no study ids"):
         join(extracted(REPORTS), "fill", TABLE.assign(study_id=""))
+
+
+def test_texts_by_strategy_are_joined(extracted):
+    joined = join(
+        extracted("study_id,rules-v2,random,Edema\ns1,mild edema,cardiomegaly,1\ns2,,x,0\n"), "keep"
+    )
+    assert joined.table["rules-v2"].tolist() == ["mild edema", "mild edema", "", ""]
+    assert joined.table["random"].tolist()[:3] == ["cardiomegaly", "cardiomegaly", "x"]
+    assert "rules-v2" not in joined.labels

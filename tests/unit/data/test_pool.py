@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 import pytest
 
@@ -85,3 +86,41 @@ def test_stopping_ends_early_and_keeps_what_was_begun(workers):
         stop = True
     assert 1 <= len(found) <= 6
     assert sorted(found) == list(range(len(found)))
+
+
+def slow_first(state: None, chunk: list[int]) -> int:
+    if chunk == [0]:
+        time.sleep(0.5)
+    return chunk[0]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_results_come_in_order_where_that_is_asked_for(workers):
+    chunks = [[i] for i in range(60)]
+    found = pool.map_chunks(slow_first, None, chunks, workers=workers, ordered=True)
+    assert list(found) == [(i, i) for i in range(60)]
+
+
+def test_few_results_wait_for_a_slow_one():
+    taken = 0
+
+    def count():
+        nonlocal taken
+        for i in range(1000):
+            taken += 1
+            yield [i]
+
+    results = pool.map_chunks(slow_first, None, count(), workers=2, ordered=True)
+    assert next(results) == (0, 0)
+    assert taken <= 2 * (pool._WAITING + 2 * pool._AHEAD)
+    results.close()
+
+
+def echo(state: None, chunk: str) -> str:
+    return chunk
+
+
+def test_chunks_and_results_larger_than_a_pipe_do_not_lock_up():
+    chunks = ["x" * 3_000_000] * 8
+    found = list(pool.map_chunks(echo, None, chunks, workers=2, ordered=True))
+    assert [len(text) for _, text in found] == [3_000_000] * 8

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import io
 import json
+import os
 import tarfile
 import zipfile
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from cxrtool.errors import InputError
+from cxrtool.reports.source_files import in_tar
 from cxrtool.reports.sources import Report, read_reports
 
 XML = (
@@ -195,7 +198,90 @@ def test_bad_tables(
 
 
 @pytest.mark.parametrize(
-    "line", ["{", "[1]", '{"study_id": "2", "report": ["x"]}', '{"report": "x"}']
+    ("text", "column"),
+    [
+        (b"study_id,patient_id,report\n1,p\xff,x\n2,p,x\n", "patient_id"),
+        (b"study_id,patient_id,report\n1\xff,p,x\n2,p,x\n", "study_id"),
+        (b"study_id,patient_id,report\n1,p,\xe9\n2,p,x\n", "report"),
+    ],
+)
+def test_no_cell_is_written_that_is_no_text(tmp_path: Path, text: bytes, column: str) -> None:
+    path = write(tmp_path / "r.csv", text)
+    with pytest.raises(InputError, match="not UTF-8") as caught:
+        read(path)
+    assert (caught.value.row, caught.value.column) == (2, column)
+    assert [r.study for r in read_skipping(path)[0]] == ["2"]
+
+
+def test_lone_surrogates_of_json_are_no_text(tmp_path: Path) -> None:
+    lines = '{"study_id": "1", "report": "\\ud800"}\n{"study_id": "2", "report": "x\\u00e9"}\n'
+    reports, bad = read_skipping(write(tmp_path / "r.jsonl", lines))
+    assert [r.text for r in reports] == ["xé"]
+    assert "not UTF-8" in str(bad[0][1])
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
+def test_a_table_in_another_encoding_says_how_to_convert_it(tmp_path: Path, encoding: str) -> None:
+    path = write(tmp_path / "r.csv", "study_id,réport\n1,x\n".encode(encoding))
+    with pytest.raises(InputError) as caught:
+        read(path)
+    assert "header is not UTF-8" in str(caught.value) or caught.value.row == 1
+
+
+def test_all_bad_is_said_as_such(tmp_path: Path) -> None:
+    path = write(tmp_path / "r.csv", b"study_id,report\n1,\xff\n,x\n")
+    with pytest.raises(InputError, match=r"no report that can be read \(2 are bad\)"):
+        read_skipping(path)
+
+
+def test_folders_are_read_by_name_level_by_level(tmp_path: Path) -> None:
+    for name in ("b/2.txt", "a-/1.txt", "a/3.txt", "a.txt", "c/d/4.txt", "c/d.txt"):
+        write(tmp_path / name, name)
+    assert [r.text for r in read(tmp_path)] == sorted(
+        ("b/2.txt", "a-/1.txt", "a/3.txt", "a.txt", "c/d/4.txt", "c/d.txt"),
+        key=lambda name: Path(name).parts,
+    )
+
+
+def test_links_to_folders_and_pipes_are_not_read(tmp_path: Path) -> None:
+    write(tmp_path / "r" / "1.txt", "x")
+    (tmp_path / "r" / "again").symlink_to(tmp_path / "r", target_is_directory=True)
+    os.mkfifo(tmp_path / "r" / "2.txt")
+    reports, bad = read_skipping(tmp_path / "r")
+    assert [r.study for r in reports] == ["1"]
+    assert [(study, error.reason) for study, error in bad] == [("2", "is no file")]
+
+
+def test_members_of_an_archive_are_forgotten(tmp_path: Path) -> None:
+    path = pack(tmp_path / "r.tgz", {f"a/{i}.txt": b"x" for i in range(300)})
+    for count, _ in enumerate(in_tar(path, stop)):
+        if count == 250:
+            alive = sum(type(thing) is tarfile.TarInfo for thing in gc.get_objects())
+    assert count == 299
+    assert alive < 20
+
+
+def test_truncated_gzip_names_the_row(tmp_path: Path) -> None:
+    rows = "".join(f"{i},{os.urandom(40).hex()}\n" for i in range(3000))
+    path = tmp_path / "r.csv.gz"
+    path.write_bytes(gzip.compress(("study_id,report\n" + rows).encode())[:-30000])
+    with pytest.raises(InputError, match="damaged table: Compressed file ended") as caught:
+        read(path)
+    assert caught.value.row is not None
+    with pytest.raises(InputError, match="damaged table"):
+        read_skipping(path)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{",
+        "[1]",
+        "[" * 100_000,
+        '{"study_id": ' + "9" * 6000 + ', "report": "x"}',
+        '{"study_id": "2", "report": ["x"]}',
+        '{"report": "x"}',
+    ],
 )
 def test_bad_json_lines(tmp_path: Path, line: str) -> None:
     good = '{"study_id": "1", "report": "Clear."}\n'

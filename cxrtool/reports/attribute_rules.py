@@ -1,0 +1,143 @@
+"""Reads the words for attributes: ``rules/attributes.toml``, with the mistakes that it may hold.
+
+In: a TOML file of the form that is described at its top. Out: an ``AttributeRules`` with one
+automaton over all phrases. It is apart from the labeler's rules because an attribute never decides
+a label, and because numbers count here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from cxrtool.reports.patterns import Automaton, PatternError
+from cxrtool.reports.rulefile import ATTRIBUTES as FILE
+from cxrtool.reports.rulefile import Entry, read_rule_file
+
+ATTRIBUTES = Path(__file__).parent / "rules" / FILE
+
+LATERALITY, LOCATION, SEVERITY, SIZE, TEMPORAL = (
+    "laterality",
+    "location",
+    "severity",
+    "size",
+    "temporal",
+)
+NAMES = (LATERALITY, LOCATION, SEVERITY, SIZE, TEMPORAL)
+NONE = "none"
+BEFORE, AFTER, BOTH = "before", "after", "both"
+NUMBER = "0"  # what every number is read as
+_KEYS = ("id", "attribute", "value", "side", "phrases", "match", "miss")
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeRule:
+    """Phrases that say one value of an attribute.
+
+    Attributes:
+        id: Name of the entry.
+        attribute: One of ``NAMES``, or ``NONE`` for words that only look like an attribute.
+        value: In canonical words; "" where the words of the report are the value.
+        side: Where the phrase may stand as seen from the finding.
+    """
+
+    id: str
+    attribute: str
+    value: str
+    side: str
+    phrases: tuple[str, ...]
+    match: tuple[str, ...]
+    miss: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AttributeRules:
+    """All attributes.
+
+    Attributes:
+        rules: In the order of the file.
+        owners: Phrase number -> its rule.
+        automaton: Finds the phrases.
+        complete: What a text says instead of a phrase that is no name by itself.
+    """
+
+    rules: tuple[AttributeRule, ...]
+    owners: tuple[AttributeRule, ...]
+    automaton: Automaton
+    complete: dict[str, str]
+
+
+def load_attributes(*paths: Path) -> AttributeRules:
+    """The attributes of the package, with those of other files over them.
+
+    Args:
+        paths: Files of a user: an id that is known replaces its entry, words of a class are added.
+
+    Raises:
+        InputError: A file is missing or malformed, an id occurs twice in it, or a phrase is wrong.
+    """
+    automaton = Automaton()
+    complete: dict[str, str] = {}
+    rules: dict[str, tuple[AttributeRule, Entry]] = {}
+    for path in (ATTRIBUTES, *paths):
+        file = read_rule_file(path, ("classes", "complete"), ("attribute",))
+        file.top.check_keys(("classes", "complete", "attribute"))
+        _define(automaton, file.tables["classes"])
+        names = file.tables["complete"]
+        complete.update((name, names.text(name, "")) for name in names.table)
+        rules.update(_entries(file.entries["attribute"]))
+    owners: list[AttributeRule] = []
+    for rule, entry in rules.values():
+        for number, phrase in enumerate(rule.phrases):
+            try:
+                automaton.add(phrase, len(owners))
+            except PatternError as error:
+                raise entry.error(str(error), "phrases", number) from error
+            owners.append(rule)
+    listed = tuple(rule for rule, _ in rules.values())
+    return AttributeRules(listed, tuple(owners), automaton, complete)
+
+
+def _define(automaton: Automaton, table: Entry) -> None:
+    """Tells the automaton the classes of a file."""
+    for name in table.table:
+        for number, word in enumerate(table.texts(name, required=True)):
+            try:
+                automaton.define(name, word)
+            except PatternError as error:
+                raise table.error(f"class {name!r}: {error}", name, number) from error
+
+
+def _entries(entries: list[Entry]) -> dict[str, tuple[AttributeRule, Entry]]:
+    """The rules of a file by id."""
+    rules: dict[str, tuple[AttributeRule, Entry]] = {}
+    for entry in entries:
+        rule = _rule(entry)
+        if rule.id in rules:
+            raise entry.error("the id is used twice", "id")
+        rules[rule.id] = rule, entry
+    return rules
+
+
+def _rule(entry: Entry) -> AttributeRule:
+    entry.check_keys(_KEYS)
+    if not entry.id:
+        raise entry.error("the attribute has no id (a text)", "id")
+    if "value" not in entry.table:
+        raise entry.error("'value' is missing", hint='"" takes the words as they are written')
+    return AttributeRule(
+        id=entry.id,
+        attribute=entry.choice("attribute", "", (*NAMES, NONE)),
+        value=entry.text("value", ""),
+        side=entry.choice("side", BOTH, (BEFORE, AFTER, BOTH)),
+        phrases=entry.texts("phrases", required=True),
+        match=entry.texts("match", required=True),
+        miss=entry.texts("miss", required=True),
+    )
+
+
+@cache
+def default_attributes() -> AttributeRules:
+    """The attributes that come with the package, read once a process."""
+    return load_attributes()

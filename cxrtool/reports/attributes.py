@@ -1,0 +1,118 @@
+"""Finds what a sentence says of its findings: side, place, severity, size, change.
+
+In: the words of a sentence, and where its findings stand. Out: for each finding the attributes that
+belong to it. Every attribute belongs to one finding: each finding first takes what stands in it and
+before it, as far as its noun phrase reaches ("small left pleural effusion", "in the left base there
+is an opacity"), then what follows it up to the next one ("opacity in the left base, increased").
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cxrtool.reports.attribute_rules import (
+    NONE,
+    NUMBER,
+    AttributeRule,
+    AttributeRules,
+    default_attributes,
+)
+from cxrtool.reports.attribute_scope import (
+    BARRIER,
+    CLASSES,
+    COMMA,
+    AttributeSpan,
+    Match,
+    Sentence,
+    Span,
+)
+
+CACHE_LIMIT = 50_000
+_BRACKETS = ("(", ")", "[", "]", '"')
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*(?:x\d+(?:[.,]\d+)*)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One attribute of a finding.
+
+    Attributes:
+        name: "laterality", "location", "severity", "size" or "temporal".
+        value: In canonical words, or the words of the report where those are the value.
+        start, end: Offsets in the text of the report.
+        rule: Id of the entry in ``rules/attributes.toml``.
+    """
+
+    name: str
+    value: str
+    start: int
+    end: int
+    rule: str
+
+
+class AttributeFinder:
+    """Binds attributes to findings.
+
+    Args:
+        rules: The attributes; default: those of the package.
+    """
+
+    def __init__(self, rules: AttributeRules | None = None) -> None:
+        self._rules = rules or default_attributes()
+        self._known: dict[str, tuple[int, int]] = {}
+        self._cache: dict[
+            tuple[tuple[int, ...], tuple[Span, ...]], tuple[tuple[AttributeSpan, ...], ...]
+        ] = {}
+
+    def find(
+        self, words: Sequence[str], findings: Sequence[Span]
+    ) -> tuple[tuple[AttributeSpan, ...], ...]:
+        """The attributes of every finding, by position.
+
+        Args:
+            words: The sentence in lower case, no white space.
+            findings: Spans of words; those that overlap or touch share their attributes.
+        """
+        tokens = [self._token(word) for word in words]
+        kinds = tuple(kind for kind, _ in tokens)
+        key = (kinds, tuple(findings))
+        found = self._cache.get(key)
+        if found is None:
+            flags = [flag for _, flag in tokens]
+            found = Sentence(flags, self._matches(kinds)).attributes(findings)
+            if len(self._cache) >= CACHE_LIMIT:
+                self._cache.clear()
+            self._cache[key] = found
+        return found
+
+    def _token(self, word: str) -> tuple[int, int]:
+        known = self._known.get(word)
+        if known is None:
+            automaton = self._rules.automaton
+            kind = automaton.kind(NUMBER if _NUMBER.fullmatch(word) else word)
+            flags = sum(1 << i for i, name in enumerate(CLASSES) if automaton.has(kind, name))
+            if not flags and not automaton.is_word(kind):
+                flags = COMMA if word in _BRACKETS else BARRIER
+            if len(self._known) >= CACHE_LIMIT:
+                self._known.clear()
+            known = self._known[word] = kind, flags
+        return known
+
+    def _matches(self, kinds: Sequence[int]) -> list[Match]:
+        """Leftmost-longest phrases; those that only look like an attribute are gone."""
+        spans: dict[Span, list[AttributeRule]] = {}
+        for start, end, number in self._rules.automaton.find(kinds, 0, len(kinds)):
+            owner, owners = self._rules.owners[number], spans.setdefault((start, end), [])
+            if owner not in owners:
+                owners.append(owner)
+        kept: list[Match] = []
+        for (start, end), rules in sorted(spans.items(), key=lambda s: (s[0][0], -s[0][1])):
+            if kept and start < kept[-1].end:
+                continue
+            kept.append(Match(start, end, tuple(rules)))
+        real = (
+            Match(m.start, m.end, tuple(r for r in m.rules if r.attribute != NONE)) for m in kept
+        )
+        return [match for match in real if match.rules]

@@ -1,0 +1,65 @@
+"""Holds rules against their examples, those of the package in the tests and those of users always.
+
+In: a labeler and a rule or cue. Out: which of its examples do not do what they should.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from cxrtool.reports.labeler import Labeler
+from cxrtool.reports.ruleset import ASIDE, Cue, Rule, RuleSet, read_rules
+from cxrtool.reports.text import clean
+
+# These leave no trace in the evidence: they are at work where their phrase is found.
+_SILENT = ("veto", "termination", "pseudo", *ASIDE)
+
+
+_WORD = re.compile(r"[^\s()|@~*?]+")
+
+
+def applies(labeler: Labeler, owner: Rule | Cue, text: str) -> bool:
+    """Whether a rule finds a mention in a text, or a cue decides one."""
+    if (owner.kind if isinstance(owner, Rule) else owner.role) in _SILENT:
+        return owner.id in labeler.matched(text)
+    return any(owner.id in (e.rule, e.cue_rule) for e in labeler.label(text).evidence)
+
+
+def failures(labeler: Labeler, owner: Rule | Cue) -> Iterator[tuple[str, int, str]]:
+    """What is wrong with a rule: the key, the number in its list, the reason."""
+    for number, phrase in enumerate(owner.phrases):
+        for word in _WORD.findall(phrase.lower()):
+            read = [token.text for token in labeler.nlp.tokenizer(clean(word))]
+            if read != [word]:
+                yield "phrases", number, f"{word!r} is read as {' '.join(read)!r}: write it so"
+    for number, text in enumerate(owner.match):
+        if not applies(labeler, owner, text):
+            others = sorted({e.rule for e in labeler.label(text).evidence})
+            by = f"by it, but by {', '.join(others)}" if others else "by it"
+            yield "match", number, f"the example {text!r} is not matched {by}"
+    for number, text in enumerate(owner.miss):
+        if applies(labeler, owner, text):
+            yield "miss", number, f"the example {text!r} is matched and must not be"
+
+
+def load_rules(folder: Path | str) -> RuleSet:
+    """The rules of the package with those of a folder over them, examples checked.
+
+    Args:
+        folder: Holds TOML files of the form of ``cxrtool/reports/rules``. Entries replace those of
+            the same id; ``[[remove]]`` with an ``id`` drops one; ``observations`` adds labels.
+
+    Raises:
+        InputError: A file or one of its rules is wrong; file, line and id are named.
+
+    Example:
+        >>> labeler = Labeler(load_rules("my-rules"))  # doctest: +SKIP
+    """
+    rules, own = read_rules(Path(folder))
+    labeler = Labeler(rules)
+    for name, entry in own.items():
+        for key, number, message in failures(labeler, rules.by_id[name]):
+            raise entry.error(message, key, number)
+    return rules

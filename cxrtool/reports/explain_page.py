@@ -1,0 +1,45 @@
+"""Explained reports as one HTML page that needs no network.
+
+In: `Explained` reports. Out: HTML with its style inside, for light and dark screens and for paper.
+Everything that comes from a report is escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+import jinja2
+
+from cxrtool.reports.explain import KINDS, MEANING, Explained
+from cxrtool.reports.terminal import SIGNS
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("cxrtool.reports", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("explain.html.j2")
+
+
+def render(reports: Sequence[Explained], *, title: str, footer: str) -> str:
+    """The page.
+
+    Args:
+        reports: In reading order.
+        title: How these reports were chosen, as a sentence.
+        footer: Small print: tool, version, fingerprint.
+    """
+    return _template().render(
+        reports=reports,
+        title=title,
+        footer=footer,
+        kinds=KINDS,
+        meaning=MEANING,
+        signs={**SIGNS, "negative": "\u2212"},
+    )

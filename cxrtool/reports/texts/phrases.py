@@ -1,0 +1,255 @@
+"""The findings of a report in a few words each: what the text strategies are made of.
+
+In: the labels of a report with their evidence, and its text. Out: a ``Phrase`` a mention, in report
+order. ``plain`` keeps the words as they stand before the finding ("patchy left basilar opacity");
+``core`` is the finding without its attributes ("patchy opacity"), to put them where they belong.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from dataclasses import dataclass
+
+from cxrtool.reports.attribute_rules import LATERALITY, LOCATION
+from cxrtool.reports.attributes import CACHE_LIMIT, Attribute
+from cxrtool.reports.context import NEGATIVE, POSITIVE
+from cxrtool.reports.labeler import Evidence, Labels
+from cxrtool.reports.ruleset import RuleSet
+
+_WORD = re.compile(r"[^\W_]+(?:['.][^\W_]+)*|\S")
+_OPAQUE = re.compile(r"(?:x{3,}|\d+)", re.IGNORECASE)
+_ELSEWHERE = ("adjacent", "associated")  # they speak of another finding
+_JOINTS = ("/", "-")
+_JOINT = re.compile(r" ([/-]) ")
+_VERSUS = {"versus", "vs", "vs."}
+_LOBE = re.compile(r"\s+lobes?\b", re.IGNORECASE)  # "collapse of the left upper" lobe
+_LABELERS = ("modifier", "place")  # classes of the labeler's rules; others are of the attributes
+_VERB = re.compile(r"\b(?:is|are|was|were|has|have|appears?)\b")
+DOUBT = ("possible", "possibly", "probable", "probably", "borderline", "questionable", "suspected")
+# "tip in the SVC" says where a device ends, and is no name for one, and "device" tells nothing.
+_NO_NAME = (
+    "tip",
+    "tips",
+    "device",
+    "devices",
+    "in",
+    "at",
+    "within",
+    "over",
+    "terminates",
+    "terminating",
+    "projects",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """A finding in a few words.
+
+    Attributes:
+        observation: Its label; "" for an abnormality outside the observations.
+        value: 1, 0 or -1.
+        plain: The finding with the words that stand before it.
+        name: The mention alone, or what is said instead of it.
+        front: Of the words before it those that stand before its place ("patchy" left opacity).
+        core: The rest of it, without side, place, severity, size and change.
+        attributes: As in the evidence, without those that are words of ``core``.
+        end: Offset of the end of the name.
+        general: The name is that of the observation alone: no other word of the report names it.
+    """
+
+    observation: str
+    value: int
+    plain: str
+    name: str
+    front: str
+    core: str
+    attributes: tuple[Attribute, ...]
+    end: int
+    general: bool = False
+
+    @property
+    def words(self) -> str:
+        """The finding without its attributes."""
+        return f"{self.front} {self.core}".strip()
+
+
+class Phraser:
+    """Turns evidence into phrases.
+
+    Args:
+        rules: The rules that the evidence was found with.
+    """
+
+    def __init__(self, rules: RuleSet) -> None:
+        self.no_finding, self.devices = rules.no_finding, rules.devices
+        self._rules = {rule.id: rule for rule in rules.rules}
+        self._classes, self._complete = rules.attributes.automaton, rules.attributes.complete
+        self._words = rules.automaton
+        self._says: dict[str, str] = {}
+        self._known: dict[tuple[str, str], bool] = {}
+        # What is said of one observation only, as a finding, names it best.
+        ordered = sorted(rules.rules, key=lambda r: (r.kind != "finding", len(r.observations)))
+        for rule in ordered:
+            for name in rule.observations:
+                self._says.setdefault(name, rule.say)
+
+    def say(self, observation: str) -> str:
+        """An observation in running text: "pleural effusion"."""
+        return self._says.get(observation, observation.lower())
+
+    def phrases(self, labels: Labels, text: str) -> list[Phrase]:
+        """The phrases of a report, one a mention and observation, in its order.
+
+        What stands inside a longer mention is left out ("opacity" in "nodular opacity"), and an
+        abnormality outside the observations also where its words are those of another phrase.
+        """
+        starts = [start for start, _ in labels.sentences]
+        # The span of an entity reaches to its state, over whatever stands in between.
+        plain = (e for e in labels.evidence if self._rules[e.rule].kind != "entity")
+        taken = [(e.start, e.end) for e in plain if e.observation not in ("", self.no_finding)]
+        found = []
+        for evidence in labels.evidence:
+            if evidence.observation == self.no_finding:
+                continue
+            if any(
+                start <= evidence.start
+                and evidence.end <= end
+                and (not evidence.observation or end - start > evidence.end - evidence.start)
+                for start, end in taken
+            ):
+                continue
+            start, end = labels.sentences[bisect_right(starts, evidence.start) - 1]
+            phrase = self._phrase(evidence, text, start, end)
+            if phrase.name:
+                found.append(phrase)
+            if not evidence.observation:
+                taken.append((evidence.start, phrase.end))
+        return found
+
+    def _phrase(self, evidence: Evidence, text: str, start: int, end: int) -> Phrase:
+        name, stop = self._name(evidence, text, end)
+        attributes = evidence.attributes
+        if not stop:
+            return Phrase(
+                observation=evidence.observation,
+                value=evidence.value,
+                plain=name,
+                name=name,
+                front="",
+                core=name,
+                attributes=attributes,
+                end=evidence.end,
+                general=self._nameless(evidence),
+            )
+        before = self._before(evidence, text, start) if evidence.value != NEGATIVE else []
+        first = before[0].start() if before else evidence.start
+        at = _after_attributes(evidence, text)
+        outside = tuple(a for a in attributes if a.start < at or a.start >= stop)
+        places = [a.end for a in outside if a.name in (LATERALITY, LOCATION) and a.start < at]
+        words = [w for w in before if not any(a.start <= w.start() < a.end for a in attributes)]
+        behind = len(words)
+        while behind and (
+            words[behind - 1].start() >= max(places, default=evidence.start)
+            or self._is(words[behind - 1], "adjunct")
+        ):
+            behind -= 1
+        return Phrase(
+            observation=evidence.observation,
+            value=evidence.value,
+            plain=_line(text[first:stop]),
+            name=name,
+            front=_joined([w.group() for w in words[:behind]]),
+            core=_joined([*(w.group() for w in words[behind:]), _line(text[at:stop])]),
+            attributes=outside,
+            end=stop,
+        )
+
+    def _name(self, evidence: Evidence, text: str, end: int) -> tuple[str, int]:
+        """The mention and where it ends, or what is said instead of it and 0."""
+        rule, said = self._rules[evidence.rule], _line(evidence.text)
+        if rule.kind == "entity" or self._nameless(evidence) or _VERSUS.intersection(said.split()):
+            return rule.say or self.say(evidence.observation), 0
+        stop = self._head(text, evidence.end, end, rule.kind)
+        if stop:
+            return _line(text[evidence.start : stop]), stop
+        if said in self._complete:
+            return self._complete[said], 0
+        return ("", 0) if rule.kind == "other" and _VERB.search(said) else (said, evidence.end)
+
+    def _nameless(self, evidence: Evidence) -> bool:
+        """Whether the mention only says where something is, or that it is a device."""
+        start, end = evidence.start, evidence.end
+        if any(a.start <= start and end <= a.end for a in evidence.attributes):
+            return True
+        return _line(evidence.text).split()[0] in _NO_NAME
+
+    def _head(self, text: str, start: int, end: int, kind: str) -> int:
+        """Where the noun ends that a phrase such as "calcified" belongs to; 0: there is none."""
+        stop = 0
+        if kind != "other":
+            lobe = _LOBE.match(text, start, end)
+            return lobe.end() if lobe else 0
+        for match in _WORD.finditer(text, start, end):
+            head = self._is(match, "head")
+            if not head and not self._is(match, "modifier") and not self._is(match, "place"):
+                break
+            stop = match.end() if head else stop
+        return stop
+
+    def _before(self, evidence: Evidence, text: str, start: int) -> list[re.Match[str]]:
+        """The words before a mention that belong to it."""
+        words = list(_WORD.finditer(text, start, evidence.start))
+        first = len(words)
+        while first and self._belongs(words[first - 1], evidence):
+            first -= 1
+        while first < len(words) and words[first].group() in _JOINTS:
+            first += 1
+        return words[first:]
+
+    def _belongs(self, word: re.Match[str], evidence: Evidence) -> bool:
+        lower = word.group().lower()
+        if lower in _JOINTS:
+            return True
+        if lower in _ELSEWHERE or _OPAQUE.fullmatch(lower) or not lower[0].isalpha():
+            return False
+        if self._is(word, "modifier"):
+            return True
+        named = evidence.observation in ("", self.devices)
+        return named and self._is(word, "name-word")
+
+    def _is(self, word: re.Match[str], name: str) -> bool:
+        key = word.group().lower(), name
+        known = self._known.get(key)
+        if known is None:
+            automaton = self._words if name in _LABELERS else self._classes
+            known = automaton.has(automaton.kind(key[0]), name)
+            if len(self._known) >= CACHE_LIMIT:
+                self._known.clear()
+            self._known[key] = known
+        return known
+
+
+def possible(phrase: Phrase, words: str) -> str:
+    """The words, with "possible" before them where the finding is doubted."""
+    if phrase.value == POSITIVE or words.startswith(DOUBT):
+        return words
+    return f"possible {words}"
+
+
+def _line(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+def _joined(words: list[str]) -> str:
+    return _JOINT.sub(r"\1", " ".join(words).lower())
+
+
+def _after_attributes(evidence: Evidence, text: str) -> int:
+    """Where the mention goes on after the attributes at its beginning; its start if it is one."""
+    at = evidence.start
+    for attribute in evidence.attributes:
+        if attribute.start >= at and not text[at : attribute.start].strip():
+            at = attribute.end
+    return at if at < evidence.end else evidence.start
