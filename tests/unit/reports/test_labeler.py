@@ -72,6 +72,11 @@ def test_a_phrase_that_is_not_there() -> None:
         assert_mention("Clear lungs.", "  ")
 
 
+@pytest.mark.parametrize("phrase", ["------", "•", "&nbsp;", "1.", "___"])
+def test_a_phrase_without_words_is_asserted(phrase: str) -> None:
+    assert assert_mention(f"{phrase} Mild edema", phrase).value == "positive"
+
+
 def test_assertion_gives_cue_and_place() -> None:
     found = assert_mention("There is no definite   EDEMA today.", "edema")
     assert (found.value, found.cue, found.cue_rule) == ("negative", "no", "negation.no")
