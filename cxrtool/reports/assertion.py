@@ -40,6 +40,10 @@ def _labeler() -> Labeler:
     return Labeler()
 
 
+def _find(words: list[str], sentence: str, flags: re.RegexFlag) -> re.Match[str] | None:
+    return re.search(r"\s+".join(map(re.escape, words)), sentence, flags) if words else None
+
+
 def assert_mention(sentence: str, phrase: str) -> Assertion:
     """Says whether a sentence asserts, denies or doubts a phrase.
 
@@ -54,11 +58,10 @@ def assert_mention(sentence: str, phrase: str) -> Assertion:
         >>> assert_mention("Pneumonia cannot be excluded.", "pneumonia").value
         'uncertain'
     """
-    words = [re.escape(w) for w in phrase.split()]
-    pattern = re.compile(r"\s+".join(words), re.IGNORECASE) if words else None
+    words = phrase.split()
     # The kit that this interface serves marks the phrase with capitals.
-    marked = re.search(r"\s+".join(words).upper(), sentence) if words else None
-    match = marked or (pattern.search(sentence) if pattern else None)
+    marked = _find([word.upper() for word in words], sentence, re.NOFLAG)
+    match = marked or _find(words, sentence, re.IGNORECASE)
     if match is None:
         raise UsageError(f"the phrase {phrase!r} does not occur in the sentence")
     start, end = match.span()

@@ -15,8 +15,6 @@ from cxrtool.reports.text import clean
 
 # These leave no trace in the evidence: they are at work where their phrase is found.
 _SILENT = ("veto", "termination", "pseudo", *ASIDE)
-
-
 _WORD = re.compile(r"[^\s()|@~*?]+")
 
 

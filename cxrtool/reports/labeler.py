@@ -137,16 +137,16 @@ class Labeler:
         """How the text means what stands between two offsets: value, cue, id of the cue."""
         doc = self.nlp(clean(text, self._headers))
         kinds, starts = self._tokens(doc)
-        inside = [i for i, t in enumerate(doc) if t.idx < end and t.idx + len(t) > start]
+        words = [i for i, kind in enumerate(kinds) if kind >= 0]
+        inside = [i for i in words if doc[i].idx < end and doc[i].idx + len(doc[i]) > start]
         if not inside:
             return POSITIVE, "", ""
         first = max((i for i in range(inside[0] + 1) if starts[i] == 1), default=0)
         stop = min(
             (i for i in range(inside[-1] + 1, len(kinds)) if starts[i] == 1), default=len(kinds)
         )
-        words = [i for i in range(first, stop) if kinds[i] >= 0]
-        span = (words.index(next(i for i in inside if kinds[i] >= 0)), 0)
-        span = (span[0], words.index(next(i for i in reversed(inside) if kinds[i] >= 0)) + 1)
+        words = [i for i in words if first <= i < stop]
+        span = (words.index(inside[0]), words.index(inside[-1]) + 1)
         value, cue = self._reader.assert_span([kinds[i] for i in words], *span)
         if cue is None:
             return value, "", ""

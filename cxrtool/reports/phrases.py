@@ -13,8 +13,8 @@ A phrase is a sequence of tokens, matched without regard to case:
     ~4          up to four words of any kind
                                                  (but none of the class ``gap-stop``)
 
-The construction is Thompson's (CACM 11(6), 1968). What a phrase may cost is bounded: the states that
-it is written out to, and the depth of its parentheses.
+The construction is Thompson's (CACM 11(6), 1968). What a phrase may cost is bounded: the states
+that it is written out to, and the depth of its parentheses.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from cxrtool.reports import Labeler
+from cxrtool.reports import Labeler, assert_mention
 from cxrtool.reports.ruleset import default_rules
 from cxrtool.reports.text import clean
 
@@ -153,3 +153,15 @@ def test_no_finding_excludes_findings(parts: list[str]) -> None:
     if found["No Finding"] == 1:
         others = {k: v for k, v in found.items() if k not in ("No Finding", "Support Devices")}
         assert not {1, -1} & set(others.values())
+
+
+@given(texts, st.data())
+@settings(deadline=None)  # the first call builds the pipeline
+def test_any_part_of_any_text_can_be_asked_for(text: str, data: st.DataObject) -> None:
+    words = text.split()
+    assume(words)
+    phrase = data.draw(st.sampled_from(words))
+    found = assert_mention(text, phrase)
+    assert found.value in ("positive", "negative", "uncertain")
+    assert 0 <= found.start < found.end <= len(text)
+    assert found.cue in text

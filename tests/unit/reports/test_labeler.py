@@ -72,6 +72,16 @@ def test_a_phrase_that_is_not_there() -> None:
         assert_mention("Clear lungs.", "  ")
 
 
+def test_a_phrase_of_several_words_may_be_marked_by_capitals() -> None:
+    text = "Chest pain was denied; now he has CHEST   PAIN."
+    assert assert_mention(text, "chest pain").start == text.index("CHEST   PAIN")
+
+
+@pytest.mark.parametrize("phrase", ["------", "•", "&nbsp;", "1.", "___"])
+def test_a_phrase_without_words_is_asserted(phrase: str) -> None:
+    assert assert_mention(f"{phrase} Mild edema", phrase).value == "positive"
+
+
 def test_assertion_gives_cue_and_place() -> None:
     found = assert_mention("There is no definite   EDEMA today.", "edema")
     assert (found.value, found.cue, found.cue_rule) == ("negative", "no", "negation.no")
