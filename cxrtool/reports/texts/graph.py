@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from cxrtool.reports.context import NEGATIVE, POSITIVE
-from cxrtool.reports.labeler import Labels
+from cxrtool.reports.labeler import Evidence, Labels
 from cxrtool.reports.texts.budget import BUDGET, tokens
 
 _DAMPING, _ROUNDS = 0.85, 20
@@ -82,9 +83,13 @@ def generated(labels: Labels, text: str, no_finding: str, budget: int = BUDGET) 
         budget: Tokens; a first sentence that is longer is cut.
     """
     sentences = [_clean(text[start:end]) for start, end in labels.sentences]
+    starts = [start for start, _ in labels.sentences]
+    inside: list[list[Evidence]] = [[] for _ in starts]
+    for evidence in labels.evidence:
+        inside[bisect_right(starts, evidence.start) - 1].append(evidence)
     nodes = [
-        _nodes(sentence, _findings(labels, span, no_finding), _broken(text, span))
-        for sentence, span in zip(sentences, labels.sentences)
+        _nodes(sentence, _findings(named, no_finding), _broken(text, span))
+        for sentence, named, span in zip(sentences, inside, labels.sentences)
     ]
     graph = _Graph()
     for found in nodes:
@@ -111,12 +116,10 @@ class _Found:
         return named.union(self.words, *(attributes for _, _, attributes in self.findings))
 
 
-def _findings(
-    labels: Labels, span: tuple[int, int], no_finding: str
-) -> list[tuple[str, float, list[str]]]:
+def _findings(named: list[Evidence], no_finding: str) -> list[tuple[str, float, list[str]]]:
     found = []
-    for evidence in labels.evidence:
-        if span[0] <= evidence.start < span[1] and evidence.observation != no_finding:
+    for evidence in named:
+        if evidence.observation != no_finding:
             # What is asserted and what is denied are two things.
             name = evidence.observation or evidence.text.lower()
             node = f"{evidence.value} {name}"
@@ -163,24 +166,24 @@ def _chosen(
     chosen: list[int] = []
     told: set[str] = set()
     nodes = [one.all() for one in found]
+    needs = [tokens(sentence) for sentence in sentences]
     rest = [i for i, named in enumerate(nodes) if named]
     least = 0.0
     while rest:
         gains = {
             i: _sum(ranks, nodes[i] - told)
             * (1 if found[i].findings else _ASIDE)
-            / math.log(4 + tokens(sentences[i]))
+            / math.log(4 + needs[i])
             for i in rest
         }
         best = max(rest, key=lambda i: (gains[i], -i))
-        rest.remove(best)
-        need = tokens(sentences[best])
         least = least or gains[best] * _LEAST
-        if chosen and (need > budget or gains[best] < least or nodes[best] <= told):
-            continue
+        if chosen and (gains[best] < least or nodes[best] <= told):
+            break  # what the others add is not more, and only falls
         chosen.append(best)
         told |= nodes[best]
-        budget -= need
+        budget -= needs[best]
+        rest = [i for i in rest if i != best and needs[i] <= budget]
     return chosen
 
 

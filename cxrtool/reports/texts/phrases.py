@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections import defaultdict
 from dataclasses import dataclass
 
 from cxrtool.reports.attribute_rules import LATERALITY, LOCATION
@@ -108,24 +109,29 @@ class Phraser:
         starts = [start for start, _ in labels.sentences]
         # The span of an entity reaches to its state, over whatever stands in between.
         plain = (e for e in labels.evidence if self._rules[e.rule].kind != "entity")
-        taken = [(e.start, e.end) for e in plain if e.observation not in ("", self.no_finding)]
+        # By sentence, which no mention leaves: a report of a megabyte has thousands of mentions.
+        taken: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        for e in plain:
+            if e.observation not in ("", self.no_finding):
+                taken[bisect_right(starts, e.start) - 1].append((e.start, e.end))
         found = []
         for evidence in labels.evidence:
             if evidence.observation == self.no_finding:
                 continue
+            sentence = bisect_right(starts, evidence.start) - 1
             if any(
                 start <= evidence.start
                 and evidence.end <= end
                 and (not evidence.observation or end - start > evidence.end - evidence.start)
-                for start, end in taken
+                for start, end in taken[sentence]
             ):
                 continue
-            start, end = labels.sentences[bisect_right(starts, evidence.start) - 1]
+            start, end = labels.sentences[sentence]
             phrase = self._phrase(evidence, text, start, end)
             if phrase.name:
                 found.append(phrase)
             if not evidence.observation:
-                taken.append((evidence.start, phrase.end))
+                taken[sentence].append((evidence.start, phrase.end))
         return found
 
     def _phrase(self, evidence: Evidence, text: str, start: int, end: int) -> Phrase:
