@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import gc
+import os
 import sys
 
 #: New objects between looks for garbage. Imports make very many objects and hardly any garbage.
@@ -10,15 +13,18 @@ _GC_THRESHOLD = 200_000
 
 
 def main() -> None:
-    """Entry point of the ``cxr`` script."""
+    """Entry point of the ``cxr`` script; does not return."""
     gc.set_threshold(_GC_THRESHOLD)
-    from cxrtool.cli import run
+    from cxrtool.cli import main as run
 
-    try:
-        run()
-    finally:
-        if "torch" not in sys.modules:  # whose parts look for leaks at the end
-            gc.freeze()  # what is left goes with the process; no last look at all of it
+    code = run()
+    # The interpreter would take its modules apart one by one, a tenth of a second for pandas and
+    # more for torch. Every file is closed by now, so the process may simply end.
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -321,11 +321,6 @@ def _register() -> None:
 
 
 _register()
-
-
-def run(argv: list[str] | None = None) -> NoReturn:
-    """Run ``cxr`` and exit with the code that the README's table gives."""
-    sys.exit(main(argv))
 
 
 def main(argv: list[str] | None = None) -> int:

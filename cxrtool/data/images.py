@@ -100,7 +100,8 @@ def _resample(
 def pixel_key(image: Image.Image) -> str:
     """Key of an original image that does not depend on how it will be resized.
 
-    SHA-256 of the whole image, squeezed to 64 x 64 px by the kernel above; the first 16 hex digits.
+    SHA-256 of the whole image, averaged over blocks and squeezed to 64 x 64 px; the first 16 hex
+    digits.
     Blank for an image of one gray value, which identifies nobody. Exact, not perceptual: it finds
     the same file under another name, not the same film scanned twice. A large JPEG and a lossless
     copy of it have different keys, because a JPEG is averaged while it is decoded.
@@ -118,6 +119,8 @@ def _base(image: Image.Image) -> Image.Image:
 
 
 def _key_of(base: Image.Image) -> str:
+    factor = min(base.size) // _KEY_PX
+    base = base.reduce(factor) if factor > 1 else base
     width, height = base.size
     small = _resample(base, (_KEY_PX, _KEY_PX), (0.0, 0.0, float(width), float(height)))
     lowest, highest = small.getextrema()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cxrtool.data.sources.base import SourceOptions, SourceTable
 
 NAME = "prepare"
-FORMAT = 1
+FORMAT = 2  # 2: PNGs by run lengths, pixel keys by block means, all text columns joined
 
 FORMATS = (
     "chexpert",
