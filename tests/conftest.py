@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from cxrtool import console
+
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _talk_as_usual() -> Iterator[None]:
+    """A command that a test ran in this process with ``-q`` silences no other test."""
+    yield
+    console.configure(console.NORMAL)
 
 
 @pytest.fixture(scope="session")
