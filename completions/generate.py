@@ -49,7 +49,7 @@ def read_commands() -> tuple[list[Command], dict[str, str]]:
         flags = [flag for flag in map(read_flag, parameters) if flag is not None]
         flags.append(Flag(("-h", "--help"), "Show the options.", False, ()))
         commands.append(Command(words, first_line(call.__doc__), tuple(flags)))
-    return commands, {"evaluate": first_line(cli.evaluate.info.help)}
+    return commands, {name: first_line(text) for name, text in cli.GROUPS.items()}
 
 
 def read_flag(parameter: inspect.Parameter) -> Flag | None:

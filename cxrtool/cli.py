@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
-import importlib.util
 import inspect
 import os
 import signal
@@ -39,6 +38,10 @@ COMMANDS: dict[tuple[str, ...], str] = {
     ("evaluate", "classifiers"): "evaluate_classifiers",
     ("evaluate", "images"): "evaluate_images",
     ("evaluate", "labels"): "evaluate_labels",
+}
+
+GROUPS = {
+    "evaluate": "Compare classifiers, judge images, or score labels; each writes a report page."
 }
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -123,31 +126,14 @@ COMMON: dict[str, tuple[Any, Any]] = {
     ),
 }
 
-app = typer.Typer(
-    name="cxr",
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Augment chest X-ray data with generative models, and measure whether it helped. "
-    "For research, not for diagnosis.",
-    epilog="A first run on simulated radiographs:  bash examples/quickstart.sh",
-)
-evaluate = typer.Typer(
-    no_args_is_help=True,
-    help="Compare classifiers, judge images, or score labels; each writes a report page.",
-)
-
 
 def stages() -> dict[str, ModuleType]:
     """The stage modules by the stage's name."""
-    found = {}
-    for name in COMMANDS.values():
-        if importlib.util.find_spec(f"cxrtool.stages.{name}") is None:  # until all are written
-            continue
-        module = importlib.import_module(f"cxrtool.stages.{name}")
-        found[module.NAME] = module
-    return found
+    return {"-".join(words): _stage(words) for words in COMMANDS}
+
+
+def _stage(words: tuple[str, ...]) -> ModuleType:
+    return importlib.import_module(f"cxrtool.stages.{COMMANDS[words]}")
 
 
 def _common_parameters() -> list[inspect.Parameter]:
@@ -295,7 +281,6 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _main(
     version: Annotated[
         bool,
@@ -305,28 +290,40 @@ def _main(
     """Hold the options of ``cxr`` itself."""
 
 
-def commands() -> dict[tuple[str, ...], Callable[..., None]]:
-    """Every command by the words that call it, as Typer takes it."""
-    known = stages()
-    found = {
-        words: _command(known["-".join(words)]) for words in COMMANDS if "-".join(words) in known
-    }
-    return {**found, ("status",): _status}
+def commands(first: str | None = None) -> dict[tuple[str, ...], Callable[..., None]]:
+    """Every command by the words that call it, as Typer takes it; or those under one first word."""
+    asked = [words for words in COMMANDS if first in (None, words[0])]
+    found = {words: _command(_stage(words)) for words in asked}
+    return {**found, ("status",): _status} if first in (None, "status") else found
 
 
-def _register() -> None:
-    for words, call in commands().items():
+def build(argv: list[str]) -> typer.Typer:
+    """The application; of its commands only the one that is called, where that can be told."""
+    app = typer.Typer(
+        name="cxr",
+        add_completion=False,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help="Augment chest X-ray data with generative models, and measure whether it helped. "
+        "For research, not for diagnosis.",
+        epilog="A first run on simulated radiographs:  bash examples/quickstart.sh",
+    )
+    evaluate = typer.Typer(no_args_is_help=True, help=GROUPS["evaluate"])
+    app.callback()(_main)
+    called = (argv and commands(argv[0])) or commands()
+    for words, call in called.items():
         (evaluate if words[0] == "evaluate" else app).command(words[-1])(call)
-    app.add_typer(evaluate, name="evaluate")
-
-
-_register()
+    if ("evaluate", "labels") in called:
+        app.add_typer(evaluate, name="evaluate")
+    return app
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run ``cxr`` and return the exit code; the one place where exceptions become codes."""
+    argv = sys.argv[1:] if argv is None else argv
     try:
-        code = app(args=argv, standalone_mode=False, prog_name="cxr")
+        code = build(argv)(args=argv, standalone_mode=False, prog_name="cxr")
         if code == INTERRUPTED:  # Typer has turned a KeyboardInterrupt into its exit code
             raise KeyboardInterrupt
         return code if isinstance(code, int) else 0

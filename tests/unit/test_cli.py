@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from cxrtool import cli, console
 from cxrtool.errors import BusyError, CxrError, GateError, InputError, OutputMismatchError
@@ -19,11 +18,8 @@ from . import toy_stage
 @pytest.fixture
 def cxr(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A ``cxr`` whose one stage is the toy."""
-    app = typer.Typer(context_settings={"help_option_names": ["-h", "--help"]})
-    app.command("prepare")(cli._command(toy_stage))
-    app.command("status")(cli._status)
-    monkeypatch.setattr(cli, "app", app)
-    monkeypatch.setattr(cli, "stages", lambda: {"prepare": toy_stage})
+    monkeypatch.setattr(cli, "COMMANDS", {("prepare",): "prepare"})
+    monkeypatch.setattr(cli, "_stage", lambda words: toy_stage)
     yield lambda *argv: cli.main([str(word) for word in argv])
     console.configure(console.NORMAL)
 
