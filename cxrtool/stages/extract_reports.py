@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cxrtool.runs import Run
 
 NAME = "extract-reports"
-FORMAT = 2
+FORMAT = 3
 STDIN = "-"
 # Above this share of texts without any known section or term, they are likely in another language.
 SILENT_FRAC = 0.2

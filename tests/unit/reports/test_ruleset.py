@@ -37,7 +37,7 @@ def test_shipped_rules_cover_every_observation_kind_and_role() -> None:
     mentioned = {n for r in rules.rules if r.kind in ("finding", "entity") for n in r.observations}
     assert mentioned == set(rules.observations) - {rules.no_finding}
     assert {c.role for c in rules.cues} == set(CUE_ROLES)
-    assert {r.kind for r in rules.rules} == set(RULE_KINDS) - {"absent"}
+    assert {r.kind for r in rules.rules} == set(RULE_KINDS)
     assert len({o.id for o in rules.owners}) == len(rules.rules) + len(rules.cues)
     assert set(ASIDE) < set(CUE_ROLES)
 
