@@ -100,8 +100,20 @@ class AttributeFinder:
             known = self._known[word] = kind, flags
         return known
 
+    def named(self, words: Sequence[str]) -> frozenset[str]:
+        """Ids of the entries whose phrases stand in a sentence, none overruled by a longer one."""
+        kept = self._longest([self._token(word)[0] for word in words])
+        return frozenset(rule.id for match in kept for rule in match.rules)
+
     def _matches(self, kinds: Sequence[int]) -> list[Match]:
         """Leftmost-longest phrases; those that only look like an attribute are gone."""
+        real = (
+            Match(m.start, m.end, tuple(r for r in m.rules if r.attribute != NONE))
+            for m in self._longest(kinds)
+        )
+        return [match for match in real if match.rules]
+
+    def _longest(self, kinds: Sequence[int]) -> list[Match]:
         spans: dict[Span, list[AttributeRule]] = {}
         for start, end, number in self._rules.automaton.find(kinds, 0, len(kinds)):
             owner, owners = self._rules.owners[number], spans.setdefault((start, end), [])
@@ -112,7 +124,4 @@ class AttributeFinder:
             if kept and start < kept[-1].end:
                 continue
             kept.append(Match(start, end, tuple(rules)))
-        real = (
-            Match(m.start, m.end, tuple(r for r in m.rules if r.attribute != NONE)) for m in kept
-        )
-        return [match for match in real if match.rules]
+        return kept

@@ -133,6 +133,11 @@ class Labeler:
         ids = {span.rule.id for span in (*mentions, *things)}
         return frozenset(ids | {cue.id for _, _, cue in cues})
 
+    def named(self, text: str) -> frozenset[str]:
+        """Ids of the attributes that are named in a text, whatever they belong to."""
+        doc = self.nlp(clean(text, self._headers))
+        return self._attributes.named([t.lower_ for t in doc if not t.is_space])
+
     def assert_span(self, text: str, start: int, end: int) -> tuple[int, str, str]:
         """How the text means what stands between two offsets: value, cue, id of the cue."""
         doc = self.nlp(clean(text, self._headers))
