@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cxrtool.reports.attribute_rules import (
     NONE,
@@ -34,8 +34,7 @@ _BRACKETS = ("(", ")", "[", "]", '"')
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*(?:x\d+(?:[.,]\d+)*)*")
 
 
-@dataclass(frozen=True, slots=True)
-class Attribute:
+class Attribute(NamedTuple):
     """One attribute of a finding.
 
     Attributes:
