@@ -17,6 +17,7 @@ from cxrtool.reports.text import clean
 
 # These leave no trace in the evidence: they are at work where their phrase is found.
 _SILENT = ("veto", "termination", "pseudo", *ASIDE)
+_REGEX = frozenset("\\^$+[]{}")
 _WORD = re.compile(r"[^\s()|@~*?]+")
 
 
@@ -52,8 +53,9 @@ def attribute_failures(labeler: Labeler, owner: AttributeRule) -> Iterator[tuple
     yield from _misread(labeler, owner.phrases)
     for number, text in enumerate(owner.match):
         if not describes(labeler, owner, text):
-            why = "" if labeler.label(text).evidence else ", in which no finding is known"
-            yield "match", number, f"the example {text!r}{why} is not described by it"
+            known = bool(labeler.label(text).evidence)
+            why = "is not described by it" if known else "names no finding that is known"
+            yield "match", number, f"the example {text!r} {why}"
     for number, text in enumerate(owner.miss):
         if describes(labeler, owner, text):
             yield "miss", number, f"the example {text!r} is described by it and must not be"
@@ -64,7 +66,10 @@ def _misread(labeler: Labeler, phrases: tuple[str, ...]) -> Iterator[tuple[str, 
     for number, phrase in enumerate(phrases):
         for word in _WORD.findall(phrase.lower()):
             read = [token.text for token in labeler.nlp.tokenizer(clean(word))]
-            if read != [word]:
+            if _REGEX.intersection(word):
+                why = f"{word!r} is a regular expression, and phrases are words"
+                yield "phrases", number, f"{why}: (a|b), x?, word* and ~4 are all there is"
+            elif read != [word]:
                 yield "phrases", number, f"{word!r} is read as {' '.join(read)!r}: write it so"
 
 

@@ -159,10 +159,12 @@ def report_sentencizer(nlp: Language, name: str, starters: list[str]) -> Callabl
 
     def mark(doc: Doc) -> Doc:
         hashes = doc.to_array(ORTH).tolist()
-        for h in hashes:
-            if h not in spelled:
-                spelled[h] = doc.vocab.strings[h]
-        starts = np.array(sentence_starts([spelled[h] for h in hashes], known), dtype=np.int64)
+        try:
+            words = [spelled[h] for h in hashes]
+        except KeyError:
+            spelled.update((h, doc.vocab.strings[h]) for h in hashes if h not in spelled)
+            words = [spelled[h] for h in hashes]
+        starts = np.array(sentence_starts(words, known), dtype=np.int64)
         # One call for all tokens: setting them one by one takes half the time of the pipeline.
         marks = np.where(starts, 1, -1).astype(np.uint64)[:, None]
         doc.from_array([SENT_START], marks)  # type: ignore[arg-type]  # its stub wants Ints2d

@@ -149,7 +149,11 @@ MINE = '[[attribute]]\nid = "location.mine"\nattribute = "location"\nvalue = "ju
     ("body", "line", "message"),
     [
         (MINE + 'phrases = ["apex"]\nmatch = "Opacity."\nmiss = "Edema."\n', 6, "not described"),
-        (MINE + 'phrases = ["apex"]\nmatch = "At the apex."\nmiss = "Edema."\n', 6, "no finding"),
+        (
+            MINE + 'phrases = ["apex"]\nmatch = "At the apex."\nmiss = "Edema."\n',
+            6,
+            "names no finding",
+        ),
         (
             MINE + 'phrases = ["apex"]\nmatch = "Opacity at the apex."\nmiss = "Apex opacity."\n',
             7,
@@ -160,6 +164,7 @@ MINE = '[[attribute]]\nid = "location.mine"\nattribute = "location"\nvalue = "ju
             5,
             "is read as",
         ),
+        (MINE + 'phrases = ["apex^"]\nmatch = "Opacity."\nmiss = "Edema."\n', 5, "regular"),
     ],
 )
 def test_examples_of_a_user_are_tried(tmp_path: Path, body: str, line: int, message: str) -> None:

@@ -109,6 +109,8 @@ def test_cues_headers_and_sentence_starters_can_be_added(mine: Path) -> None:
         (RULE + GOOD.replace("hydrops*", "hydrops*)"), 4, r"'mine': '\)' without"),
         (RULE + GOOD.replace("hydrops*", "@lung hydrops*"), 4, "'mine': unknown class '@lung'"),
         (RULE + GOOD.replace("hydrops*", "x-ray"), 4, "'mine': 'x-ray' is read as 'x ray'"),
+        (RULE + GOOD.replace("hydrops*", "(a+)+$"), 4, "'mine': 'a\\+' is a regular expression"),
+        (RULE + GOOD.replace("hydrops*", "hydrops[ey]"), 4, "is a regular expression"),
         (RULE + GOOD.replace('"hydrops*"', '"hydrops*", "cannot"'), 4, "read as 'can not'"),
         (RULE + GOOD.replace('"hydrops*"', '"hydrops*",\n "a",\n "b)"'), 6, r"'\)' without"),
         (RULE + GOOD.replace('"hydrops*"', "1"), 4, "text or a list"),
