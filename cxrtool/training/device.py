@@ -33,7 +33,7 @@ def setup(device: str = "auto", threads: int | None = None) -> torch.device:
     if threads is not None and threads < 1:
         raise UsageError(f"--threads {threads}: must be at least 1")
     torch.set_num_threads(threads or available_cores())
-    found = _parse(device)
+    found = parse(device)
     if found.type == "cuda":
         torch.cuda.set_device(found)
         torch.set_float32_matmul_precision("high")
@@ -70,7 +70,12 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _parse(device: str) -> torch.device:
+def parse(device: str) -> torch.device:
+    """The device of a name, see `setup`; nothing is prepared.
+
+    Raises:
+        UsageError: unknown name or no such device.
+    """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     kind, _, index = device.partition(":")

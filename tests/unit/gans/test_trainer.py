@@ -83,7 +83,7 @@ def test_a_step_in_parts_is_the_step_in_one(feed: Feed, loss: str) -> None:
                 if getattr(module, "noise_strength", None) is not None:
                     module.noise_strength.fill_(0.3)  # type: ignore[operator,union-attr]
         trainer.step()
-    assert [len(rows) for rows in two._parts(8)] == [4, 4]
+    assert [len(rows) for rows in two.parts(8)] == [4, 4]
     for name, value in one.generator.state_dict().items():
         # Adam's first step has the size of the rate whatever the gradient's: only signs can show.
         torch.testing.assert_close(two.generator.state_dict()[name], value, rtol=1e-3, atol=1e-4)
