@@ -66,13 +66,13 @@ class Execution:
         self, network: Generator, z: Tensor, y: Tensor, noise: Noise, mixing: Mixing | None
     ) -> tuple[Tensor, Tensor]:
         """`Generator.forward`."""
-        run = self._generator or network
+        run = network if self._generator is None else self._generator
         found: tuple[Tensor, Tensor] = run(z, y, noise, mixing, self.low)
         return found
 
     def judge(self, network: Discriminator, x: Tensor, y: Tensor, known: Tensor) -> Verdict:
         """`Discriminator.forward`, for losses that need no gradient of a gradient."""
-        run = self._discriminator or network
+        run = network if self._discriminator is None else self._discriminator
         verdict: Verdict = run(x, y, known, None, self.low)
         return verdict
 
