@@ -185,11 +185,12 @@ class Config(SelectionOptions, PolicyOptions):
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Train and save."""
     from cxrtool.data.cache import pixels, resized
+    from cxrtool.evaluation.game_figure import game_picture
     from cxrtool.gans import pictures
     from cxrtool.gans.conditions import picture_rows
     from cxrtool.gans.execution import Execution
     from cxrtool.gans.feed import Feed
-    from cxrtool.gans.loop import train
+    from cxrtool.gans.loop import Views, train
     from cxrtool.gans.trainer import Trainer
     from cxrtool.stages import train_gan_network as network
     from cxrtool.stages.train_gan_task import explain, prepare, recorded
@@ -217,7 +218,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     enough = len(feed) >= QUALITY_LEAST
     best = config.keep == "best" and enough
     quality = network.measure(run, feed, choices.arch.size, config.seed) if best else None
-    train(trainer, run, lambda: pictures.fake_grid(trainer.average, rows, choices.seed), quality)
+    views = Views(lambda: pictures.fake_grid(trainer.average, rows, choices.seed), game_picture)
+    train(trainer, run, views, quality)
     world.close()
     if run.helps:
         return {}

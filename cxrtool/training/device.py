@@ -92,3 +92,18 @@ def parse(device: str) -> torch.device:
         count = torch.cuda.device_count()
         raise UsageError(f"--device {device}: there are {count} CUDA devices, numbered from 0")
     return torch.device("cuda", number)
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """The most memory held so far: by tensors on a CUDA device, or by this process on the CPU.
+
+    0 where the system does not say.
+    """
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak) if sys.platform == "darwin" else int(peak) * 1024
