@@ -102,8 +102,8 @@ def _draw(
         ax.axvline(best_kimg, color=palette.ink, linewidth=0.9, linestyle="--", alpha=0.6)
     if plot.limits is not None:
         ax.set_ylim(*plot.limits)
-    elif all(row[key] >= 0 for key, _ in plot.keys for row in rows if _finite(row.get(key))):
-        ax.set_ylim(bottom=0)
+    elif values := [row[key] for key, _ in plot.keys for row in rows if _finite(row.get(key))]:
+        ax.set_ylim(min(0.0, 1.08 * min(values)), 1.08 * max(0.0, *values) or None)
     ax.set_xlim(0, 1.02 * max((row["kimg"] for row in rows), default=1.0))
     ax.set_title(plot.title, loc="left")
     ax.set_xlabel("thousand images" + ("" if best_kimg is None else " (dashed: kept)"))
