@@ -32,15 +32,6 @@ def drawn_noise(generator: Generator, seed: int) -> Noise:
     return generator.draw_noise(Draws(torch.Generator().manual_seed(seed), 2))
 
 
-def test_parameter_counts_of_the_published_network() -> None:
-    # Configuration F at 1024 px: 30,370,060 and 29,012,513 (Karras et al. 2020, table 1: 30.37M,
-    # 29.01M).
-    arch = Architecture(size=1024, labels=0, channels=3, channel_base=32768)
-    rng = torch.Generator().manual_seed(0)
-    assert count(Generator(arch, rng)) == 30_370_060
-    assert count(Discriminator(arch, rng)) == 29_012_513
-
-
 @pytest.mark.parametrize(
     ("size", "preset", "low", "high"), [(32, "tiny", 0.45e6, 0.6e6), (64, "small", 2.5e6, 3.0e6)]
 )
