@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from cxrtool import console
 from cxrtool.errors import GateError, InputError, UsageError
@@ -24,6 +24,7 @@ from cxrtool.gans.quality import COLLAPSED, Quality
 from cxrtool.gans.trainer import Trainer
 from cxrtool.training.checkpoints import load_checkpoint, save_checkpoint
 from cxrtool.training.device import peak_memory_bytes
+from cxrtool.training.models import write_tensors
 from cxrtool.training.schedules import due
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def _judge(trainer: Trainer, run: Run, quality: Quality) -> None:
         trainer.best = (trainer.nimg, fd)
         state = {name: value.cpu() for name, value in trainer.average.state_dict().items()}
         with run.atomic(BEST) as path:
-            save_file(state, path)
+            write_tensors(state, path)
 
 
 def _go_back(trainer: Trainer, run: Run, error: DivergedError) -> None:
