@@ -141,6 +141,7 @@ def main() -> None:
     parser.add_argument("--preset", default="tiny")
     parser.add_argument("--batch", type=int)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--most-seconds", type=float, help="no round begins after them")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--compile", choices=("on", "off"), help="for every form")
@@ -154,7 +155,11 @@ def main() -> None:
     best: dict[str, float] = {}
     memory: dict[str, float | None] = {}
     first: dict[str, float] = {}
+    start = time.perf_counter()
     for number in range(args.rounds + 1):
+        over = args.most_seconds and time.perf_counter() - start > args.most_seconds
+        if over and best:  # one round counts in any case
+            break
         for name, trainer in trainers.items():
             StyledConv.forward = FORMS[name].forward  # type: ignore[method-assign]
             memory_gb(trainer)

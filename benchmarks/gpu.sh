@@ -52,8 +52,8 @@ part() {
 }
 
 for size in $sizes; do
-  part "speed at $size px" 150 "$python" benchmarks/gan.py --device "$device" --preset "$preset" \
-    --size "$size" --rounds "${ROUNDS:-2}" >>"$figures"
+  part "speed at $size px" 220 "$python" benchmarks/gan.py --device "$device" --preset "$preset" \
+    --size "$size" --rounds "${ROUNDS:-3}" --most-seconds 100 >>"$figures"
 done
 part "tests marked gpu" 150 "$python" -m pytest -m gpu tests/gpu >&2
 
