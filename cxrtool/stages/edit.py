@@ -108,12 +108,11 @@ class Config(SelectionOptions):
                 "edit needs either --n (generated images) or --data (real images)",
                 hint="--n 16 is a quick start",
             )
-        if self.data is None and (self.view, self.split, self.fraction) != (
-            SelectionOptions.view,
-            SelectionOptions.split,
-            SelectionOptions.fraction,
-        ):
-            raise UsageError("--view, --split and --fraction select rows of --data")
+        chosen = (self.view, self.split, self.fraction, self.leave_out)
+        options = SelectionOptions
+        default = (options.view, options.split, options.fraction, options.leave_out)
+        if self.data is None and chosen != default:
+            raise UsageError("--view, --split, --fraction and --leave-out select rows of --data")
         if self.data is not None and self.condition:
             raise UsageError("--condition is for generated images; real ones have their labels")
 
