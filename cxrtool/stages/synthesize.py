@@ -8,21 +8,21 @@ tries as the filters ask for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cxrtool import console
 from cxrtool.config import Argument, Input, Option, fields_of
 from cxrtool.data.select import SelectionOptions
-from cxrtool.errors import UsageError
+from cxrtool.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from cxrtool.data.labels import LabelPolicy
     from cxrtool.data.manifest import Dataset
     from cxrtool.runs import Run
     from cxrtool.stages.synthesize_panel import Looking
+    from cxrtool.synthesis.edits import Edits
     from cxrtool.synthesis.generate import Made
     from cxrtool.synthesis.generators import GeneratorCard
     from cxrtool.synthesis.planner import Plan
@@ -124,6 +124,21 @@ class Config(SelectionOptions):
     nearest: Annotated[
         bool, Option("Record the distance of every image to the nearest training image.")
     ] = True
+    edit: Annotated[
+        tuple[Path, ...],
+        Option(
+            "Output of cxr edit; may be repeated. Images of the classes that its text names are"
+            " pushed along the mean way of its edits."
+        ),
+        Input("edit"),
+    ] = ()
+    ensemble: Annotated[
+        str | None,
+        Option("Shares of the --edit runs in their order, such as 0.7,0.3; default: equal."),
+    ] = None
+    edit_strength: Annotated[
+        float, Option("How far images are pushed; 1 is as far as the edits went.", min=0)
+    ] = 1.0
     truncation: Annotated[
         float, Option("psi: 1 keeps the whole distribution, less is more typical.", min=0)
     ] = 1.0
@@ -156,7 +171,7 @@ class Config(SelectionOptions):
             if not self.data:
                 raise UsageError("--merge: no shard is given")
         elif self.replay is not None:
-            self._allow_only("--replay", {"replay", "only", "gan", "device", "threads"})
+            self._allow_only("--replay", {"replay", "only", "gan", "edit", "device", "threads"})
             if self.gan is None:
                 raise UsageError("--replay needs --gan, the generator that made the images")
         else:
@@ -176,8 +191,16 @@ class Config(SelectionOptions):
         if self.per_class and self.target_frac is None:
             raise UsageError("--per-class has no effect without --target-frac: counts are literal")
         self._validate_filters()
+        if not self.edit and (self.ensemble is not None or self.edit_strength != 1):
+            raise UsageError("--ensemble and --edit-strength have no effect without --edit")
+        if self.edit:
+            from cxrtool.synthesis.edits import parse_shares
+
+            parse_shares(self.ensemble, len(self.edit))
         if self.plan_only:
-            for name in ("shard", "truncation", "block", "filter", "teacher", "nearest"):
+            for name in (
+                *("shard", "truncation", "block", "filter", "teacher", "nearest", "edit"),
+            ):
                 if getattr(self, name) != getattr(Config, name):
                     raise UsageError(f"--{name} has no effect with --plan-only")
         elif self.shard is not None:
@@ -232,8 +255,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     if card is None or config.plan_only:
         run.print_as_json("plan.json")
         return record
-    teachers = [ref.path for ref in run.inputs("teacher")]
-    looking = looking_for(config, dataset, table, plan, card, teachers)
+    looking = looking_for(config, dataset, table, plan, card)
     return {**record, **fill_slots(config, run, looking)}
 
 
@@ -326,11 +348,11 @@ def write_plan(run: Run, table: LabelTable, plan: Plan, record: dict[str, Any]) 
     run.write_json("plan.json", record)
 
 
-def prepare(config: Config, data: Path, gan: Path | None, teachers: Sequence[Path]) -> Looking:
+def prepare(config: Config) -> Looking:
     """Everything that fixes the images of a plan, without writing anything."""
-    dataset, card, table, plan, _ = plan_from(config, data, gan)
+    dataset, card, table, plan, _ = plan_from(config, config.data[0], config.gan)
     assert card is not None
-    return looking_for(config, dataset, table, plan, card, teachers)
+    return looking_for(config, dataset, table, plan, card)
 
 
 def looking_for(
@@ -339,7 +361,6 @@ def looking_for(
     table: LabelTable,
     plan: Plan,
     card: GeneratorCard,
-    teachers: Sequence[Path],
 ) -> Looking:
     """The network, and what looks at its images."""
     from cxrtool import gans
@@ -361,6 +382,7 @@ def looking_for(
             "truncation": config.truncation,
             "block": config.block,
             "filters": list(config.filter),
+            **edit_notes(config),
         },
     )
     card.warn_of_other_pixels(dataset.info, info)
@@ -376,7 +398,51 @@ def looking_for(
         most_tries=config.max_tries,
         workers=config.workers or available_cores(),
     )
-    return look(config, job, card, teachers)
+    if config.edit:
+        job = replace(job, edits=edits_of(config, plan, card))
+    return look(config, job, card)
+
+
+def edits_of(config: Config, plan: Plan, card: GeneratorCard) -> Edits:
+    """The directions of the edit runs, dealt out to the slots.
+
+    Raises:
+        InputError: A direction belongs to another generator, or names no target class.
+    """
+    import torch
+
+    from cxrtool.synthesis.edits import Edits, assign, parse_shares
+    from cxrtool.training.directions import load_direction
+
+    found = [load_direction(folder) for folder in config.edit]
+    for folder, (direction, _) in zip(config.edit, found, strict=True):
+        if direction.generator != card.fingerprint:
+            raise InputError(
+                f"the edit belongs to the generator {direction.generator!r}, not to "
+                f"{card.fingerprint!r}",
+                file=folder,
+                hint="make the edit with the generator that makes the images",
+            )
+    directions = tuple(direction for direction, _ in found)
+    of_slot = assign(plan, directions, parse_shares(config.ensemble, len(found)))
+    counts = [int((of_slot == i).sum()) for i in range(len(found))]
+    for direction, n in zip(directions, counts, strict=True):
+        console.say(f"{n:,} images are pushed {direction.sign} {direction.target!r}")
+    ways = torch.stack([way for _, way in found])
+    return Edits(directions, ways, config.edit_strength, of_slot)
+
+
+def edit_notes(config: Config) -> dict[str, Any]:
+    """What ``dataset.json`` says of edits."""
+    if not config.edit:
+        return {}
+    from cxrtool.training.directions import load_direction
+
+    found = [load_direction(folder)[0] for folder in config.edit]
+    return {
+        "edits": [{"target": d.target, "sign": d.sign, "way": d.fingerprint} for d in found],
+        "edit_strength": config.edit_strength,
+    }
 
 
 def fill_slots(config: Config, run: Run, looking: Looking) -> dict[str, Any]:
@@ -455,13 +521,15 @@ def replay(run: Run, config: Config) -> dict[str, Any]:
     from cxrtool.synthesis.generators import GeneratorCard
     from cxrtool.synthesis.replay import find_rows, open_manifest, recipe, remake
     from cxrtool.training.device import setup
+    from cxrtool.training.directions import load_direction
 
     card = GeneratorCard.open(run.input("gan").path)
     dataset = open_manifest(run.input("replay").path)
     rows = find_rows(dataset, config.only)
     recipes = [recipe(dataset, row, card.fingerprint) for row in rows]
     device = setup(config.device, config.threads)
-    summary = remake(run, dataset, recipes, gans.load(card.folder, device), device)
+    edits = {d.fingerprint: way for d, way in (load_direction(folder) for folder in config.edit)}
+    summary = remake(run, dataset, recipes, gans.load(card.folder, device), device, edits)
     console.say(
         f"{summary['images']} images made again; of {summary['compared']} originals at hand "
         f"{summary['identical']} are identical, largest difference "

@@ -100,7 +100,7 @@ def settle(
     made_with = configs.resolve(
         synthesize.Config, {**options, "threads": config.threads, "workers": config.workers}
     )
-    prepared = synthesize.prepare(made_with, made_with.data[0], made_with.gan, made_with.teacher)
+    prepared = synthesize.prepare(made_with)
     if prepared.duplicate_limit is None:
         raise InputError("the shards were not made for --filter duplicate", file=parts[0].folder)
     job = prepared.job

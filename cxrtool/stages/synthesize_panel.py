@@ -40,7 +40,7 @@ class Looking:
     duplicate_limit: float | None = None
 
 
-def look(config: Config, job: Job, card: GeneratorCard, teachers: Sequence[Path]) -> Looking:
+def look(config: Config, job: Job, card: GeneratorCard) -> Looking:
     """Build the panel of a run.
 
     Raises:
@@ -53,6 +53,8 @@ def look(config: Config, job: Job, card: GeneratorCard, teachers: Sequence[Path]
     from cxrtool.synthesis.panel import Opinion, Panel, PredictedClass, Realness, rounded
 
     seen = Seen.load(card.folder)
+    for folder in config.edit:
+        seen = seen.merge(seen_by_helper(job, folder, "edit")[1])
     if not job.plan.n_synthetic:
         return Looking(job, seen)
     wanted = set(config.filter)
@@ -66,8 +68,8 @@ def look(config: Config, job: Job, card: GeneratorCard, teachers: Sequence[Path]
             meters.append(replace(free, limits=limits))
         if "class" in wanted:
             meters.append(predicted_class(opinion, job, PredictedClass))
-    if teachers:
-        teacher, also = teachers_of(config, job, teachers)
+    if config.teacher:
+        teacher, also = teachers_of(config, job, config.teacher)
         meters.append(teacher)
         seen = seen.merge(also)
     compared = {"memorized", "duplicate"} & wanted
@@ -92,6 +94,30 @@ def look(config: Config, job: Job, card: GeneratorCard, teachers: Sequence[Path]
     return Looking(replace(job, panel=panel), seen, notes.get("duplicate_limit"))
 
 
+def seen_by_helper(job: Job, folder: Path, who: str) -> tuple[Seen, Seen]:
+    """What a teacher or an edit has seen, refused where test patients are among it.
+
+    The validation rows by which it chose its checkpoint are left out of what is passed on: the
+    classifiers that the images are for choose theirs by the same rows.
+
+    Returns:
+        (all that it has seen, what the synthetic set passes on).
+
+    Raises:
+        GateError: It has seen test patients.
+    """
+    import numpy as np
+
+    from cxrtool.data.keys import Seen, refuse_overlap
+    from cxrtool.data.manifest import SPLIT
+
+    split = job.dataset.column(SPLIT)
+    seen = Seen.load(folder)
+    test = np.flatnonzero(split == "test")
+    refuse_overlap(seen, job.dataset, test, who=f"the {who} {folder}", what="test")
+    return seen, seen.without(Seen.of(job.dataset, np.flatnonzero(split == "val")))
+
+
 def predicted_class(opinion: Any, job: Job, kind: type) -> Meter:
     """The class filter, for a judge that reads the target classes.
 
@@ -113,9 +139,6 @@ def predicted_class(opinion: Any, job: Job, kind: type) -> Meter:
 def teachers_of(config: Config, job: Job, folders: Sequence[Path]) -> tuple[Teachers, Seen]:
     """The teachers, each for the slots whose patient is new to it, and what they have seen.
 
-    The validation rows by which a teacher chose its checkpoint are left out of what it has seen:
-    the classifiers that the images are for choose theirs by the same rows.
-
     Raises:
         InputError: A teacher does not read a target class.
         UsageError: A teacher was trained with another label policy.
@@ -125,19 +148,15 @@ def teachers_of(config: Config, job: Job, folders: Sequence[Path]) -> tuple[Teac
 
     from cxrtool import classifiers
     from cxrtool.data.cache import pixels
-    from cxrtool.data.keys import Seen, refuse_overlap
-    from cxrtool.data.manifest import SPLIT
+    from cxrtool.data.keys import Seen
     from cxrtool.synthesis import calibration
     from cxrtool.synthesis.panel import Teachers
 
-    split = job.dataset.column(SPLIT)
-    test, val = np.flatnonzero(split == "test"), np.flatnonzero(split == "val")
     everything, seen, networks, columns = Seen(), [], [], []
     for folder in folders:
-        mine = Seen.load(folder)
-        refuse_overlap(mine, job.dataset, test, who=f"the teacher {folder}", what="test")
+        mine, passed_on = seen_by_helper(job, folder, "teacher")
         seen.append(mine)
-        everything = everything.merge(mine.without(Seen.of(job.dataset, val)))
+        everything = everything.merge(passed_on)
         network = classifiers.load(folder, job.device)
         refuse_other_policy(config, network.description, folder, job)
         networks.append(network)

@@ -36,7 +36,8 @@ LEAST_TRAINING = 10  # training images below which "usual" means nothing
 def pilot_scores(job: Job, meter: Meter) -> list[FloatArray]:
     """Scores of unfiltered images of every class, `PILOTS` each, that belong to no slot.
 
-    They take the labels of the first rows of the class's stream, and seeds of their own.
+    They take the labels of the first rows of the class's stream, and seeds of their own. Edits do
+    not push them, so a limit means the same with and without edits.
     """
     sampler = BlockSampler(
         job.network,

@@ -22,11 +22,12 @@ from cxrtool.data.manifest import Dataset, DatasetInfo
 from cxrtool.data.writer import DatasetWriter
 from cxrtool.errors import GateError
 from cxrtool.synthesis.accounts import JOURNAL, TABLE, Accounts
+from cxrtool.synthesis.edits import Edits
 from cxrtool.synthesis.lanes import Batch, Lanes
 from cxrtool.synthesis.panel import NEAREST, Panel
 from cxrtool.synthesis.planner import Plan
 from cxrtool.synthesis.pools import LabelTable
-from cxrtool.synthesis.sampler import BlockSampler, Launched, Render, one_ahead
+from cxrtool.synthesis.sampler import BlockSampler, Launched, one_ahead
 from cxrtool.synthesis.slots import LabelVectors, slot_seed
 from cxrtool.synthesis.writer import ImageWriter, Origin, image_name, manifest_rows
 from cxrtool.training.protocols import Generator
@@ -52,7 +53,7 @@ class Job:
         block: Images a batch; part of what fixes the bits of an image.
         device: Where the network is.
         panel: What looks at the images.
-        render: What makes them, where it is not the network alone.
+        edits: What images are pushed along; None for the network as it is.
         most_tries: Tries of a slot before the run gives up.
         workers: Threads that encode.
     """
@@ -66,19 +67,23 @@ class Job:
     block: int
     device: torch.device
     panel: Panel = field(default_factory=Panel)
-    render: Render | None = None
+    edits: Edits | None = None
     most_tries: int = MOST_TRIES
     workers: int = 1
 
     def sampler(self) -> BlockSampler:
         """The network in blocks, with the panel."""
+        truncation, edits = self.origin.truncation, self.edits
+        render = None
+        if edits is not None:
+            render = edits.render(self.network, truncation, self.device)
         return BlockSampler(
             self.network,
             block=self.block,
-            truncation=self.origin.truncation,
+            truncation=truncation,
             device=self.device,
             panel=self.panel,
-            render=self.render,
+            render=render,
         )
 
     def accounts(self) -> Accounts:
@@ -243,6 +248,7 @@ def write_set(
         attempts=np.maximum(accounts.tries[slots] - 1, 0),
         filter_score=accounts.score_cells(slots, without=NEAREST),
         nn_distance=accounts.cells(slots, NEAREST),
+        edit=None if job.edits is None else job.edits.cells(slots),
     )
     if not accounts.silent:
         classes = [labels[k] for k in job.plan.stream_of[slots].tolist()]
