@@ -11,17 +11,15 @@ import torch
 
 from cxrtool.classifiers.architectures import build
 from cxrtool.classifiers.batches import Batches
+from cxrtool.classifiers.phases import Phase
 from cxrtool.classifiers.pool import Part, Pool
 from cxrtool.classifiers.prediction import in_blocks
 from cxrtool.classifiers.training import OPTIMIZERS, Settings, Trainer
 from cxrtool.errors import GateError
 
 SETTINGS = Settings(
-    steps=12,
     batch=16,
-    lr=3e-3,
     optimizer="adam",
-    schedule="cosine",
     weight_decay=0.0,
     augmentation="safe",
     seed=0,
@@ -44,9 +42,17 @@ def pool(n: int = 64) -> Pool:
     return Pool([part], torch.device("cpu"))
 
 
-def trainer(settings: Settings = SETTINGS) -> Trainer:
+def phase(**changes: Any) -> Phase:
+    """One phase of cross-entropy."""
+    plain = {"name": "training", "pool": "train", "steps": 12, "loss": "bce", "lr": 3e-3}
+    return Phase(**{**plain, "schedule": "cosine", **changes})
+
+
+def trainer(settings: Settings = SETTINGS, *phases: Phase) -> Trainer:
     torch.set_num_threads(1)
-    return Trainer(build("small_cnn", ("A", "B"), 16, settings.seed), pool(), settings)
+    network = build("small_cnn", ("A", "B"), 16, settings.seed)
+    pools = {"train": pool(), "synthetic": pool(48)}
+    return Trainer(network, pools, phases or (phase(),), settings)
 
 
 def same(a: Any, b: Any) -> bool:
@@ -126,7 +132,7 @@ def test_the_best_weights_are_kept_and_a_tie_keeps_the_earlier() -> None:
 
 
 def test_the_schedule_warms_up_and_ends_at_zero() -> None:
-    settings = replace(SETTINGS, steps=100, lr=1.0)
+    settings = phase(steps=100, lr=1.0)
     rates = [settings.lr_at(step) for step in range(100)]
     assert rates[0] < rates[4]
     assert max(rates) == pytest.approx(1, abs=0.02)
@@ -136,7 +142,7 @@ def test_the_schedule_warms_up_and_ends_at_zero() -> None:
 
 
 def test_divergence_is_a_failed_gate() -> None:
-    fit = trainer(replace(SETTINGS, optimizer="sgd-momentum", lr=1e30))
+    fit = trainer(replace(SETTINGS, optimizer="sgd-momentum"), phase(lr=1e30))
     for _ in range(3):
         fit.train_step()
     with pytest.raises(GateError, match="diverged"):
@@ -144,9 +150,8 @@ def test_divergence_is_a_failed_gate() -> None:
 
 
 def test_it_learns_what_it_has_not_seen() -> None:
-    settings = replace(SETTINGS, steps=40, augmentation="none")
-    fit = trainer(settings)
-    for _ in range(settings.steps):
+    fit = trainer(replace(SETTINGS, augmentation="none"), phase(steps=40))
+    for _ in range(fit.steps):
         fit.train_step()
     pixels, values = blobs(200, seed=9)
     logits = in_blocks(fit.network.eval().logits, pixels, "cpu")
