@@ -52,12 +52,14 @@ def seen_in_training(
     earlier = None if start is None else Seen.load(start)
     if earlier is not None:
         sources.append((f"the run that the weights start from, {start}", earlier))
+    made_from = [*(synth.path for synth in synths), *([start] if start is not None else [])]
+    folders = {who: folder for (who, _), folder in zip(sources[1:], made_from)}
     for part in ("val", "test"):
         held_out = select_rows(data, SelectionOptions(view="all", split=part), allow_empty=True)
         for who, seen in sources:
             shared = part == "val" and start_shares_val and seen is earlier
             if len(held_out) and not shared:
-                refuse_overlap(seen, data, held_out, who=who, what=part)
+                refuse_overlap(seen, data, held_out, who=who, what=part, folder=folders.get(who))
     everything = Seen.of(data, rows["val"])
     for _, seen in sources:
         everything = everything.merge(seen)

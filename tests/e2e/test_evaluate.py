@@ -39,7 +39,7 @@ def classifiers(
     sets: dict[str, Path], out: Path, *names: str, data: Path | None = None, **options: Any
 ) -> runs.Outcome:
     chosen = tuple(sets[name] for name in names)
-    values = {"runs": chosen, "data": data or sets["data"], "bootstrap": 200, "threads": 1}
+    values = {"runs": chosen, "data": (data or sets["data"],), "bootstrap": 200, "threads": 1}
     config = resolve(evaluate_classifiers.Config, {**values, **options})
     return runs.execute(evaluate_classifiers, config, out)
 

@@ -46,7 +46,7 @@ def model(data: Dataset) -> Path:
 
 
 def evaluate(model: Path, data: Dataset, out: Path) -> runs.Outcome:
-    values = {"runs": (model,), "data": data.path, "bootstrap": 100, "threads": 1}
+    values = {"runs": (model,), "data": (data.path,), "bootstrap": 100, "threads": 1}
     return runs.execute(evaluate_classifiers, resolve(evaluate_classifiers.Config, values), out)
 
 
