@@ -74,13 +74,10 @@ class ClassifierNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.logits(x)
 
-    def last_maps(self) -> nn.Module:
-        """The layer whose maps a class activation map is made of: the last one with places."""
+    def stages(self) -> list[nn.Module]:
+        """The trunk's parts in order, for activation maps; the last ones may have no places."""
         trunk: Any = self.trunk
-        if hasattr(trunk, "last_maps"):
-            found: nn.Module = trunk.last_maps()
-            return found
-        return trunk.features
+        return list(getattr(trunk, "features", trunk).children())
 
     def _adapt(self, x: Tensor) -> Tensor:
         if x.shape[-2:] != (self.size, self.size):
@@ -132,14 +129,6 @@ def _vgg16_bn(channels: int) -> tuple[nn.Module, int]:
     return net, width
 
 
-class _SmallCnn(nn.Sequential):
-    """Five blocks of convolution, normalization and ReLU; `last_maps` is the last block."""
-
-    def last_maps(self) -> nn.Module:
-        """The last block, before its places are averaged."""
-        return self[len(self) - 3]
-
-
 def _conv_block(n_in: int, n_out: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(n_in, n_out, 3, padding=1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU()
@@ -155,7 +144,7 @@ def _small_cnn(channels: int) -> tuple[nn.Module, int]:
         if i < len(widths) - 1:
             layers += [nn.MaxPool2d(2)]
         n_in = n_out
-    return _SmallCnn(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), n_in
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), n_in
 
 
 # Name -> builder of (trunk, length of its features) for a number of input channels. A new

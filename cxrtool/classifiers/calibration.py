@@ -6,9 +6,9 @@ trained on. Out: a `Calibration`, stored with the model.
 A network trained where a label is more frequent than in real life (synthetic or repeated positives,
 weighted losses) says too often yes by log odds: the logit moves by logit(prevalence) - logit(that
 of the training images) (Saerens et al., Neural Computation 14:21-41, 2002). Then one temperature
-for all labels minimizes the negative log-likelihood (Guo et al., ICML 2017). A loss that knows no
-probabilities (AUC-margin) has no such training prior: there the shift makes the mean prediction the
-prevalence.
+for all labels and an intercept for each minimize the negative log-likelihood (Guo et al., ICML
+2017, after Platt 1999). A loss that knows no probabilities (AUC-margin) has no such training prior:
+its shift is 0, and the intercept makes the mean prediction the prevalence.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq, minimize_scalar
+from scipy.optimize import brentq, minimize, minimize_scalar
 
 from cxrtool.classifiers.prediction import sigmoid, softmax
 
@@ -35,6 +35,7 @@ class Calibration:
         kind: "multilabel" (a sigmoid a label) or "single" (one softmax).
         shift: [L] added to the logits.
         temperature: Divides the shifted logits.
+        intercept: [L] added then.
         thresholds: [L] probability at which specificity on validation rows reaches `SPECIFICITY`.
         prevalence: [L] share of positives among validation rows, to which the shift leads.
     """
@@ -42,12 +43,13 @@ class Calibration:
     kind: str
     shift: np.ndarray
     temperature: float
+    intercept: np.ndarray
     thresholds: np.ndarray
     prevalence: np.ndarray
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Logits [N, L] -> calibrated probabilities [N, L] float64."""
-        moved = (np.asarray(logits, np.float64) + self.shift) / self.temperature
+        moved = (np.asarray(logits, np.float64) + self.shift) / self.temperature + self.intercept
         return softmax(moved) if self.kind == "single" else sigmoid(moved)
 
     def to_json(self, labels: tuple[str, ...]) -> dict[str, Any]:
@@ -60,6 +62,7 @@ class Calibration:
             "kind": self.kind,
             "temperature": self.temperature,
             "shift": named(self.shift),
+            "intercept": named(self.intercept),
             "thresholds": named(self.thresholds),
             "threshold_specificity": SPECIFICITY,
             "prevalence": named(self.prevalence),
@@ -76,6 +79,7 @@ class Calibration:
             str(record["kind"]),
             listed("shift"),
             float(record["temperature"]),
+            listed("intercept"),
             listed("thresholds"),
             listed("prevalence"),
         )
@@ -116,28 +120,17 @@ def fit_calibration(
     """
     prevalence = shares(values, mask)
     if trained_on is None:
-        shift = np.array(
-            [_matching(logits[mask[:, k], k], prevalence[k]) for k in range(logits.shape[1])]
-        )
+        shift = np.zeros(logits.shape[1])
     elif kind == "single":
         shift = np.log(_inside(prevalence)) - np.log(_inside(trained_on))
     else:
         shift = _log_odds(prevalence) - _log_odds(trained_on)
     shift = np.where(np.isfinite(shift), shift, 0.0)
     moved = np.asarray(logits, np.float64) + shift
-
-    def nll(log_temperature: float) -> float:
-        z = moved / np.exp(log_temperature)
-        if kind == "single":
-            rows = z - z.max(axis=1, keepdims=True)
-            rows = rows - np.log(np.exp(rows).sum(axis=1, keepdims=True))
-            return float(-(rows * values * mask).sum() / max(1.0, (values * mask).sum()))
-        cells = np.logaddexp(0, z) - values * z
-        return float((cells * mask).sum() / max(1, mask.sum()))
-
-    found = minimize_scalar(nll, bounds=tuple(np.log(TEMPERATURES)), method="bounded")
-    temperature = float(np.exp(found.x))
-    bare = Calibration(kind, shift, temperature, np.zeros(len(shift)), prevalence)
+    how = _fit_classes if kind == "single" else _fit_labels
+    temperature, intercept = how(moved, values, mask, prevalence)
+    empty = np.zeros(len(shift))
+    bare = Calibration(kind, shift, temperature, intercept, empty, prevalence)
     probabilities = bare.probabilities(logits)
     thresholds = np.array(
         [
@@ -145,7 +138,7 @@ def fit_calibration(
             for k in range(logits.shape[1])
         ]
     )
-    return Calibration(kind, shift, temperature, thresholds, prevalence)
+    return Calibration(kind, shift, temperature, intercept, thresholds, prevalence)
 
 
 def specific_threshold(
@@ -173,8 +166,50 @@ def _log_odds(share: np.ndarray) -> np.ndarray:
     return np.asarray(np.log(inside) - np.log1p(-inside))
 
 
+def _fit_labels(
+    logits: np.ndarray, values: np.ndarray, mask: np.ndarray, prevalence: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """The temperature with the best likelihood, each label's intercept being the best for it."""
+
+    def intercepts(temperature: float) -> np.ndarray:
+        return np.array(
+            [
+                _matching(logits[mask[:, k], k] / temperature, prevalence[k])
+                for k in range(logits.shape[1])
+            ]
+        )
+
+    def nll(log_temperature: float) -> float:
+        temperature = float(np.exp(log_temperature))
+        z = logits / temperature + intercepts(temperature)
+        return float(((np.logaddexp(0, z) - values * z) * mask).sum())
+
+    found = minimize_scalar(nll, bounds=tuple(np.log(TEMPERATURES)), method="bounded")
+    temperature = float(np.exp(found.x))
+    return temperature, intercepts(temperature)
+
+
+def _fit_classes(
+    logits: np.ndarray, values: np.ndarray, mask: np.ndarray, prevalence: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """Temperature and intercepts of a softmax; a class that never occurs keeps its own."""
+    target = values * mask
+    occurs = np.isfinite(prevalence) & (prevalence > 0)
+
+    def nll(parameters: np.ndarray) -> float:
+        z = logits * np.exp(-parameters[0]) + np.where(occurs, parameters[1:], 0.0)
+        z = z - z.max(axis=1, keepdims=True)
+        rows = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
+        return float(-(rows * target).sum() / max(1.0, target.sum()))
+
+    bounds = [tuple(np.log(TEMPERATURES)), *[(-20.0, 20.0)] * logits.shape[1]]
+    found = minimize(nll, np.zeros(logits.shape[1] + 1), method="L-BFGS-B", bounds=bounds)
+    intercept = np.where(occurs, found.x[1:], 0.0)
+    return float(np.exp(found.x[0])), intercept - intercept.mean()
+
+
 def _matching(logits: np.ndarray, prevalence: float) -> float:
-    """The shift at which the mean probability is the prevalence."""
+    """The intercept of best likelihood: there the mean probability is the prevalence."""
     if not len(logits) or not 0 < prevalence < 1:
         return 0.0
     reach = float(np.abs(logits).max()) + 20.0

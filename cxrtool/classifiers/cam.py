@@ -1,11 +1,14 @@
 """Class activation maps: where a network looks when it sees a finding.
 
 In: a network, images, a label. Out: a map for each image in [0, 1]. Grad-CAM (Selvaraju et al.,
-ICCV 2017) as captum computes it, on the last layer that still has places, rectified, enlarged to
-the image. A map shows what moves the output, not why, and at 64 px it is a few cells wide.
+ICCV 2017) as captum computes it, on the deepest layer that still has a grid of `LEAST_CELLS`,
+enlarged to the image. Not rectified: a network whose outputs for a rare label are all below zero
+would show nothing. A map says where the output is raised most in this image, not why.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +16,8 @@ from torch import Tensor
 
 from cxrtool.classifiers.architectures import ClassifierNet
 from cxrtool.data.images import to_float
+
+LEAST_CELLS = 4
 
 
 def activation_maps(
@@ -27,17 +32,45 @@ def activation_maps(
         device: Where to compute.
 
     Returns:
-        [N, H, H] float32 in [0, 1], each map by its own maximum; 0 where nothing speaks for it.
+        [N, H, H] float32 in [0, 1], each map from its least to its largest value; 0 if all are one.
     """
     from captum.attr import LayerAttribution, LayerGradCam
 
     x = to_float(torch.from_numpy(np.ascontiguousarray(pixels))).to(device)
-    cam = LayerGradCam(network.logits, network.last_maps())
-    found: Tensor = cam.attribute(x, target=label, relu_attributions=True)
+    cam = LayerGradCam(network.logits, deepest_grid(network, x[:1]))
+    found: Tensor = cam.attribute(x, target=label, relu_attributions=False)
     grown: Tensor = LayerAttribution.interpolate(found, tuple(pixels.shape[1:]), "bilinear")
     maps = grown.detach().float().cpu().numpy()[:, 0]
+    maps = maps - maps.min(axis=(1, 2), keepdims=True)
     top = maps.max(axis=(1, 2), keepdims=True)
     return np.divide(maps, top, out=np.zeros_like(maps), where=top > 0)
+
+
+@torch.no_grad()
+def deepest_grid(network: ClassifierNet, x: Tensor) -> torch.nn.Module:
+    """The deepest part of a network whose maps have at least `LEAST_CELLS` a side; else the first.
+
+    Args:
+        network: In evaluation mode.
+        x: [1, 1, H, H], to see the sizes of maps on.
+    """
+    sides: dict[int, int] = {}
+    parts = network.stages()
+
+    def note(place: int) -> Any:
+        def hook(module: Any, inputs: Any, output: Any) -> None:
+            sides[place] = int(output.shape[-1]) if output.ndim == 4 else 0
+
+        return hook
+
+    hooks = [part.register_forward_hook(note(k)) for k, part in enumerate(parts)]
+    try:
+        network.logits(x)
+    finally:
+        for handle in hooks:
+            handle.remove()
+    fitting = [k for k, side in sides.items() if side >= LEAST_CELLS]
+    return parts[max(fitting, default=0)]
 
 
 def overlay(pixels: np.ndarray, maps: np.ndarray, strength: float = 0.5) -> np.ndarray:

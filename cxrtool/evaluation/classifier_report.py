@@ -197,11 +197,14 @@ def _difference_table(shown: Sequence[Difference]) -> page.Table:
         ]
         for d in shown
     ]
-    columns = ["comparison", "score", "label", "pairs", "difference", "p", "DeLong", "verdict"]
+    columns = ["comparison", "score", "label", "pairs", "difference", "p", "DeLong p", "verdict"]
+    if all(math.isnan(d.delong_p) for d in shown):  # of labels alone
+        columns.remove("DeLong p")
+        rows = [row[:6] + row[7:] for row in rows]
     caption = (
         "p by the seed-paired t test with the test set's variance, corrected within its family."
-        " DeLong: clustered by patient, the interval of these very networks; it knows nothing of"
-        " other seeds and makes no verdict."
+        " DeLong: clustered by patient, for these networks; it knows nothing of other seeds and"
+        " makes no verdict."
     )
     return page.Table(columns, rows, caption, text_columns=3, text_last=True)
 

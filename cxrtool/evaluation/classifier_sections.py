@@ -43,12 +43,10 @@ def several_regimens(e: Evaluation, main: Sequence[Difference]) -> str:
 
 
 def delong_text(d: Difference) -> str:
-    """The DeLong interval and its p-value for a table."""
+    """The p-value of the DeLong test for a table; its interval stands in comparison.csv."""
     if math.isnan(d.delong_low):
         return "–"
-    p = "p < 0.001" if d.delong_p < 0.001 else f"p = {d.delong_p:.3f}"
-    low, high = (number(x) for x in (d.delong_low, d.delong_high))
-    return f"[{low}, {high}], {p}"
+    return "< 0.001" if d.delong_p < 0.001 else number(d.delong_p)
 
 
 def decisions(e: Evaluation) -> list[page.Section]:
@@ -74,7 +72,7 @@ def decisions(e: Evaluation) -> list[page.Section]:
     percent = f"{100 * SPECIFICITY:g} %"
     columns = [
         "label", "arm", f"sensitivity at {percent} specificity", "ECE", "Brier",
-        "sensitivity, stored threshold", "specificity, stored threshold",
+        "sensitivity, stored", "specificity, stored",
     ]  # fmt: skip
     caption = (
         f"Sensitivity where the ROC curve reaches {percent} specificity; ECE (bins of equal count)"
@@ -228,7 +226,7 @@ def images(e: Evaluation) -> list[page.Section]:
 
 
 def _cell(value: float | None) -> str:
-    return "–" if value is None else number(float(value), 4)
+    return "–" if value is None else f"{float(value):.3g}".replace("-", "−")
 
 
 def provenance(e: Evaluation) -> page.Section:

@@ -36,13 +36,19 @@ def test_the_temperature_undoes_overconfidence() -> None:
     known = np.ones((len(x), 1), bool)
     found = fit_calibration("multilabel", 4 * 2 * x[:, None], y[:, None], known, np.array([0.5]))
     assert found.temperature == pytest.approx(4, rel=0.1)
+    biased = fit_calibration(
+        "multilabel", 4 * 2 * x[:, None] + 9, y[:, None], known, np.array([0.5])
+    )
+    assert biased.temperature == pytest.approx(4, rel=0.1)
+    assert biased.intercept[0] == pytest.approx(-9 / 4, abs=0.1)
 
 
 def test_a_loss_without_probabilities_is_moved_to_the_prevalence() -> None:
     x, y = drawn(5_000, 0.1, 2)
     known = np.ones((len(x), 1), bool)
     found = fit_calibration("multilabel", 2 * x[:, None] + 3, y[:, None], known, None)
-    moved = sigmoid(2 * x[:, None] + 3 + found.shift)
+    moved = found.probabilities(2 * x[:, None] + 3)
+    assert (found.shift == 0).all()
     assert moved.mean() == pytest.approx(y.mean(), abs=1e-6)
 
 
@@ -84,7 +90,12 @@ def test_a_threshold_keeps_its_specificity(n: int) -> None:
 
 def test_it_survives_its_record() -> None:
     made = Calibration(
-        "multilabel", np.array([0.5, -1]), 1.3, np.array([0.2, 0.4]), np.array([0.1, 0.3])
+        "multilabel",
+        np.array([0.5, -1]),
+        1.3,
+        np.array([0.1, 0.2]),
+        np.array([0.2, 0.4]),
+        np.array([0.1, 0.3]),
     )
     again = Calibration.from_json(made.to_json(("A", "B")), ("A", "B"))
     logits = np.random.default_rng(0).normal(size=(5, 2))
