@@ -106,7 +106,7 @@ _cxr() {
       esac
       ;;
     "evaluate images")
-      flags="--split --real --features --splits --subsets --seed --device --threads --view --fraction -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--split --real --features --clip --inception --gan --splits --subsets --seed --device --threads --view --fraction -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --split) COMPREPLY=($(compgen -W "train val test all" -- "$cur")); return ;;
         --view) COMPREPLY=($(compgen -W "frontal lateral all" -- "$cur")); return ;;
