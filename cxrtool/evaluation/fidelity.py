@@ -267,6 +267,6 @@ def conditional(
                 int(yes.sum()),
                 int(have.sum()),
                 shift,
-            )  # fmt: skip
+            )
         )
     return out
