@@ -22,7 +22,7 @@ from scipy.optimize import brentq, minimize, minimize_scalar
 
 from cxrtool.classifiers.prediction import sigmoid, softmax
 
-TEMPERATURES = (0.05, 20.0)
+TEMPERATURES = (0.01, 50.0)
 SPECIFICITY = 0.9
 _LEAST_SHARE = 1e-4  # log odds of 0 and 1 are infinite
 
@@ -67,6 +67,14 @@ class Calibration:
             "threshold_specificity": SPECIFICITY,
             "prevalence": named(self.prevalence),
         }
+
+    @classmethod
+    def of(cls, description: Mapping[str, Any], labels: tuple[str, ...]) -> Calibration:
+        """That of a stored model; a plain sigmoid for one made before calibration was stored."""
+        if description.get("calibration") is None:
+            zero = np.zeros(len(labels))
+            return cls("multilabel", zero, 1.0, zero, zero + 0.5, zero)
+        return cls.from_json(description["calibration"], labels)
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any], labels: tuple[str, ...]) -> Calibration:
@@ -202,7 +210,7 @@ def _fit_classes(
         rows = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
         return float(-(rows * target).sum() / max(1.0, target.sum()))
 
-    bounds = [tuple(np.log(TEMPERATURES)), *[(-20.0, 20.0)] * logits.shape[1]]
+    bounds = [tuple(np.log(TEMPERATURES)), *[(-100.0, 100.0)] * logits.shape[1]]
     found = minimize(nll, np.zeros(logits.shape[1] + 1), method="L-BFGS-B", bounds=bounds)
     intercept = np.where(occurs, found.x[1:], 0.0)
     return float(np.exp(found.x[0])), intercept - intercept.mean()

@@ -306,6 +306,7 @@ def losses_figure(
                         steps,
                         [row[key] for row in history],
                         color=_SERIES[series],
+                        marker="." if len(steps) == 1 else None,
                         linewidth=1.6 if len(runs) == 1 else 0.9,
                         alpha=0.95 if len(runs) == 1 else 0.7,
                         label=what if number == 0 else None,

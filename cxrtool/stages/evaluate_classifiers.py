@@ -311,7 +311,7 @@ def predict(
     import numpy as np
 
     from cxrtool.classifiers.calibration import Calibration
-    from cxrtool.classifiers.prediction import in_blocks, input_pixels, sigmoid
+    from cxrtool.classifiers.prediction import in_blocks, input_pixels
     from cxrtool.data.cache import pixels
     from cxrtool.evaluation.joining import positions
 
@@ -331,11 +331,7 @@ def predict(
             file=Path(name),
             hint="train it again with a smaller --lr",
         )
-    stored = network.description.get("calibration")
-    if stored is None:  # made by a version that did not calibrate
-        probabilities = sigmoid(logits)
-    else:
-        probabilities = Calibration.from_json(stored, network.labels).probabilities(logits)
+    probabilities = Calibration.of(network.description, network.labels).probabilities(logits)
     return probabilities[:, positions(network.labels, labels)]
 
 

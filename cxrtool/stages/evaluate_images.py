@@ -274,7 +274,8 @@ def read_conditions(
 ) -> list[Any]:
     """Conditional fidelity, by the classifier of `--features` as teacher."""
     from cxrtool import classifiers
-    from cxrtool.classifiers.prediction import in_blocks, input_pixels, sigmoid
+    from cxrtool.classifiers.calibration import Calibration
+    from cxrtool.classifiers.prediction import in_blocks, input_pixels
     from cxrtool.data.maps import canonical
     from cxrtool.evaluation.fidelity import conditional
     from cxrtool.evaluation.joining import positions
@@ -286,7 +287,9 @@ def read_conditions(
         names = [labels[k] for k in kept]
         places = positions(network.labels, names)
         read = [
-            sigmoid(in_blocks(network.logits, input_pixels(images[kind], network.size), device))
+            Calibration.of(network.description, network.labels).probabilities(
+                in_blocks(network.logits, input_pixels(images[kind], network.size), device)
+            )
             for kind in ("synthetic", "real")
         ]
         return conditional(

@@ -158,3 +158,49 @@ def test_it_learns_what_it_has_not_seen() -> None:
     for k in range(2):
         positive, negative = logits[values[:, k] == 1, k], logits[values[:, k] == 0, k]
         assert (positive[:, None] > negative).mean() > 0.9
+
+
+@pytest.mark.parametrize("stop", [4, 6, 9])
+def test_phases_resume_to_the_same_bits(stop: int, tmp_path: Any) -> None:
+    """Pretraining, training, AUC-margin: stopped inside a phase and at its end."""
+    phases = (
+        phase(name="pretraining", pool="synthetic", steps=4),
+        phase(steps=4),
+        phase(name="AUC-margin", steps=5, loss="auc-margin", lr=0.1, new_head=True),
+    )
+
+    def advance(fit: Trainer, until: int) -> None:
+        while fit.step < until:
+            if fit.phase_ends:
+                fit.next_phase()
+            fit.train_step()
+            if fit.phase_ends:
+                fit.record(0.5, {"step": fit.step})
+
+    whole = trainer(SETTINGS, *phases)
+    advance(whole, stop)
+    torch.save(whole.state(), tmp_path / "half.pt")
+    advance(whole, 13)
+    resumed = trainer(SETTINGS, *phases)
+    resumed.restore(torch.load(tmp_path / "half.pt", weights_only=True))
+    advance(resumed, 13)
+    assert resumed.phase.name == "AUC-margin"
+    assert same(whole.state(), resumed.state())
+
+
+def test_batchnorm_is_that_of_the_real_images() -> None:
+    from cxrtool.classifiers.training import reestimate_batchnorm
+
+    fit = trainer()
+    for _ in range(3):
+        fit.train_step()
+    pixels, values = blobs(128, seed=3)
+    part = Part(pixels, np.arange(128), values, np.ones_like(values, bool))
+    seen: list[torch.Tensor] = []
+    first = next(m for m in fit.network.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    assert reestimate_batchnorm(fit.network, part, torch.device("cpu")) == 5
+    first.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    in_blocks(fit.network, pixels, "cpu")
+    inputs = torch.cat(seen)
+    torch.testing.assert_close(first.running_mean, inputs.mean(dim=(0, 2, 3)), rtol=1e-3, atol=1e-5)
+    assert not first.training
