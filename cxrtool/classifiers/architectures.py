@@ -3,9 +3,10 @@
 In: the name of an architecture, label names, input size. Out: a network with `logits` and
 `features` (the `Classifier` protocol) that adapts size and intensity by itself.
 
-`densenet121` is torchvision's (Huang et al., CVPR 2017) with a first convolution for one channel;
-the mean over input channels is what an RGB filter computes on gray, so nothing else changes.
-`small_cnn` is a plain VGG-like network for CPUs and sizes of 32 to 128 px.
+`densenet121` (Huang et al., CVPR 2017), `efficientnet_v2_s` (Tan & Le, ICML 2021) and `vgg16_bn`
+(Simonyan & Zisserman, ICLR 2015) are torchvision's with another first convolution: one channel
+for networks that start from scratch, and as many as given weights have. `small_cnn` is a plain
+VGG-like network for CPUs and sizes of 32 to 128 px.
 """
 
 from __future__ import annotations
@@ -19,29 +20,47 @@ from torch.nn import functional as F
 
 from cxrtool.errors import InputError
 
+_MEAN = [[[0.485]], [[0.456]], [[0.406]]]
+_STD = [[[0.229]], [[0.224]], [[0.225]]]
+# Intensity adapters: name -> (channels, how gray in [-1, 1] becomes the network's input).
+# "imagenet": the mean and deviation of torchvision's weights; "xrv": TorchXRayVision's
+# [-1024, 1024] (Cohen et al., MIDL 2022).
+ADAPTERS: dict[str, tuple[int, Callable[[Tensor], Tensor]]] = {
+    "plain": (1, lambda x: x),
+    "imagenet": (3, lambda x: ((x + 1) / 2 - x.new_tensor(_MEAN)) / x.new_tensor(_STD)),
+    "xrv": (1, lambda x: x * 1024.0),
+}
+
 
 class ClassifierNet(nn.Module):
     """A trunk that makes features and one linear layer that reads the labels from them.
 
     Args:
-        trunk: Images [N, 1, size, size] in [-1, 1] -> features [N, D].
+        trunk: Images [N, C, size, size], C and range as `adapter` gives them -> features [N, D].
         feature_dim: D.
         labels: Names of the outputs, in order.
         size: Input height and width, px.
+        adapter: A key of `ADAPTERS`.
 
     Attributes:
         description: What `model.json` says of the network (`loading.load` fills it in): label
-            policy, row selection, preprocessing, how it was trained.
+            policy, row selection, preprocessing, how it was trained, calibration.
     """
 
     def __init__(
-        self, trunk: nn.Module, feature_dim: int, labels: tuple[str, ...], size: int
+        self,
+        trunk: nn.Module,
+        feature_dim: int,
+        labels: tuple[str, ...],
+        size: int,
+        adapter: str = "plain",
     ) -> None:
         super().__init__()
         self.trunk = trunk
         self.head = nn.Linear(feature_dim, len(labels))
         self.labels = labels
         self.size = size
+        self.adapter = adapter
         self.description: dict[str, Any] = {}
 
     def features(self, x: Tensor) -> Tensor:
@@ -55,23 +74,58 @@ class ClassifierNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.logits(x)
 
+    def stages(self) -> list[nn.Module]:
+        """The trunk's parts in order, for activation maps; the last ones may have no places."""
+        trunk: Any = self.trunk
+        return list(getattr(trunk, "features", trunk).children())
+
     def _adapt(self, x: Tensor) -> Tensor:
-        # Networks trained from scratch take [-1, 1] as it is; only the size may need work.
         if x.shape[-2:] != (self.size, self.size):
             x = F.interpolate(
                 x, (self.size, self.size), mode="bilinear", align_corners=False, antialias=True
             )
-        return x
+        return ADAPTERS[self.adapter][1](x)
 
 
-def _densenet121() -> tuple[nn.Module, int]:
+def _first_convolution(width: int, kernel: int, stride: int, channels: int) -> nn.Conv2d:
+    made = nn.Conv2d(channels, width, kernel, stride=stride, padding=kernel // 2, bias=False)
+    nn.init.kaiming_normal_(made.weight)
+    return made
+
+
+def _densenet121(channels: int) -> tuple[nn.Module, int]:
     from torchvision.models import densenet121
 
     net = densenet121(weights=None)
-    net.features.conv0 = nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
-    nn.init.kaiming_normal_(net.features.conv0.weight)
+    if channels != 3:
+        net.features.conv0 = _first_convolution(64, 7, 2, channels)
     width = net.classifier.in_features
     net.classifier = nn.Identity()
+    return net, width
+
+
+def _efficientnet_v2_s(channels: int) -> tuple[nn.Module, int]:
+    from torchvision.models import efficientnet_v2_s
+
+    net = efficientnet_v2_s(weights=None)
+    if channels != 3:
+        net.features[0][0] = _first_convolution(24, 3, 2, channels)
+    width = net.classifier[1].in_features
+    net.classifier[1] = nn.Identity()  # its dropout stays
+    return net, width
+
+
+def _vgg16_bn(channels: int) -> tuple[nn.Module, int]:
+    from torchvision.models import vgg16_bn
+
+    net = vgg16_bn(weights=None)
+    if channels != 3:
+        first = nn.Conv2d(channels, 64, 3, padding=1)
+        nn.init.kaiming_normal_(first.weight)
+        nn.init.zeros_(first.bias)  # type: ignore[arg-type]
+        net.features[0] = first
+    width = net.classifier[6].in_features
+    net.classifier[6] = nn.Identity()
     return net, width
 
 
@@ -81,10 +135,10 @@ def _conv_block(n_in: int, n_out: int) -> nn.Sequential:
     )
 
 
-def _small_cnn() -> tuple[nn.Module, int]:
+def _small_cnn(channels: int) -> tuple[nn.Module, int]:
     widths = (16, 32, 64, 128, 192)
     layers: list[nn.Module] = []
-    n_in = 1
+    n_in = channels
     for i, n_out in enumerate(widths):
         layers += [_conv_block(n_in, n_out)]
         if i < len(widths) - 1:
@@ -93,14 +147,23 @@ def _small_cnn() -> tuple[nn.Module, int]:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), n_in
 
 
-# Name -> builder of (trunk, length of its features). A new architecture is one entry here.
-TRUNKS: dict[str, Callable[[], tuple[nn.Module, int]]] = {
+# Name -> builder of (trunk, length of its features) for a number of input channels. A new
+# architecture is one entry here.
+TRUNKS: dict[str, Callable[[int], tuple[nn.Module, int]]] = {
     "densenet121": _densenet121,
+    "efficientnet_v2_s": _efficientnet_v2_s,
+    "vgg16_bn": _vgg16_bn,
     "small_cnn": _small_cnn,
 }
 
 
-def build(arch: str, labels: tuple[str, ...], size: int, seed: int = 0) -> ClassifierNet:
+# Below this input size a pooling layer has nothing left to pool.
+LEAST_PX = {"densenet121": 32, "vgg16_bn": 32, "efficientnet_v2_s": 32, "small_cnn": 16}
+
+
+def build(
+    arch: str, labels: tuple[str, ...], size: int, seed: int = 0, adapter: str = "plain"
+) -> ClassifierNet:
     """A fresh network; the same seed gives the same weights.
 
     Args:
@@ -108,13 +171,24 @@ def build(arch: str, labels: tuple[str, ...], size: int, seed: int = 0) -> Class
         labels: Names of the outputs.
         size: Input height and width, px.
         seed: Seeds the initial weights alone; the global generator is left as it was.
+        adapter: A key of `ADAPTERS`.
 
     Raises:
         InputError: The architecture is unknown here (a model written by a newer version).
     """
     if arch not in TRUNKS:
         raise InputError(f"unknown classifier architecture {arch!r} (known: {', '.join(TRUNKS)})")
+    if adapter not in ADAPTERS:
+        raise InputError(f"unknown intensity adapter {adapter!r} (known: {', '.join(ADAPTERS)})")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        trunk, width = TRUNKS[arch]()
-        return ClassifierNet(trunk, width, labels, size)
+        trunk, width = TRUNKS[arch](ADAPTERS[adapter][0])
+        return ClassifierNet(trunk, width, labels, size, adapter)
+
+
+def new_head(network: ClassifierNet, seed: int) -> None:
+    """Give a network a fresh last layer in place, drawn from `seed`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        fresh = nn.Linear(network.head.in_features, network.head.out_features)
+    network.head.load_state_dict(fresh.state_dict())

@@ -9,6 +9,7 @@ are equal.
     duplicate       the real rows, and once more those whose labels the synthetic images took
     gan             the real rows and the synthetic images
     synthetic-only  the synthetic images
+    pretrain-finetune  first the synthetic images, then the real rows, in one budget of steps
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from cxrtool.classifiers.pool import Part
-from cxrtool.data.cache import pixels, resized
+from cxrtool.classifiers.prediction import input_pixels
+from cxrtool.data.cache import pixels
 from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.data.manifest import MANIFEST, Dataset
 from cxrtool.errors import InputError, UsageError
 
-ARMS = ("none", "standard", "duplicate", "gan", "synthetic-only")
-WITH_SYNTH = ("duplicate", "gan", "synthetic-only")
+ARMS = ("none", "standard", "duplicate", "gan", "synthetic-only", "pretrain-finetune")
+WITH_SYNTH = ("duplicate", "gan", "synthetic-only", "pretrain-finetune")
 _SOURCE_ROW = "source_row"
 
 
@@ -74,12 +76,31 @@ def refuse_unjoinable(data: Dataset, synth: Dataset, policy: LabelPolicy) -> Non
             column="source",
             hint="SYNTH is the output of `cxr synthesize` or `cxr edit`",
         )
+    refuse_unfinished(synth)
     theirs = recorded_policy(synth)
     difference = None if theirs is None else policy.difference(theirs)
     if difference is not None:
         raise UsageError(
             f"the label policy differs from that of {synth.path}: {difference}",
             hint="use the policy that the generator was trained with, everywhere",
+        )
+
+
+def refuse_unfinished(synth: Dataset) -> None:
+    """A synthetic set holds what was planned; one shard of several does not.
+
+    Raises:
+        InputError: Fewer images than `plan.json` says.
+    """
+    try:
+        planned = json.loads((synth.path / "plan.json").read_text(encoding="utf-8"))["n_synthetic"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # edits have no plan
+    if isinstance(planned, int) and len(synth) < planned:
+        raise InputError(
+            f"holds {len(synth):,} of the {planned:,} images of its plan",
+            file=synth.path,
+            hint="if it is one shard of several: cxr synthesize --merge SHARD... -o SYNTH",
         )
 
 
@@ -155,9 +176,9 @@ def part_of(
         if name in columns:
             part_values[:, k] = values[:, columns[name]]
             part_mask[:, k] = mask[:, columns[name]]
-    if data.info.size == size:
+    if data.info.size is not None and data.info.size <= size:
         return Part(pixels(data), rows, part_values, part_mask)
-    small = resized(pixels(data, rows), size)
+    small = input_pixels(pixels(data, rows), size)
     return Part(small, np.arange(len(rows)), part_values, part_mask)
 
 

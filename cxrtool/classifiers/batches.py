@@ -42,3 +42,43 @@ class Batches:
             rng = numpy_rng("train-cls order", self.seed, epoch)
             self._orders[epoch] = rng.permutation(self.n)
         return self._orders[epoch]
+
+
+class BothClasses:
+    """Batches in which every label has a positive and a negative, as far as there is room.
+
+    A loss over pairs of classes learns nothing from a batch that lacks one of them. The rows are
+    those of `Batches`; where a class is missing, places from the end of the batch are given to rows
+    that have it, the labels taking turns to be first. At most half of a batch is replaced.
+
+    Args:
+        base: The plain batches.
+        values: [N, L] in {0, 1} of the training rows.
+        mask: [N, L] bool.
+    """
+
+    def __init__(self, base: Batches, values: np.ndarray, mask: np.ndarray) -> None:
+        self.base = base
+        self._cells = np.where(mask, values, -1).astype(np.int8)
+        self._pools = [
+            {cls: np.flatnonzero(self._cells[:, k] == cls) for cls in (1, 0)}
+            for k in range(values.shape[1])
+        ]
+
+    def rows(self, step: int) -> np.ndarray:
+        """[batch] int64 row positions of a step; a pure function of seed and step."""
+        rows = self.base.rows(step).copy()
+        rng = numpy_rng("train-cls both classes", self.base.seed, step)
+        place, least, n = len(rows) - 1, len(rows) // 2, len(self._pools)
+        before = -1
+        while place != before:  # a row that was replaced may have been the only one of its class
+            before = place
+            for turn in range(n):
+                label = (step + turn) % n
+                for cls in (1, 0):
+                    pool = self._pools[label][cls]
+                    present = (self._cells[rows, label] == cls).any()
+                    if not present and len(pool) and place >= least:
+                        rows[place] = pool[rng.integers(len(pool))]
+                        place -= 1
+        return rows

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cxrtool.classifiers.calibration import Calibration
 from cxrtool.classifiers.loading import architecture_record
 from cxrtool.classifiers.pool import Part
 from cxrtool.classifiers.training import Trainer
@@ -22,6 +23,7 @@ def describe(
     policy: LabelPolicy,
     parts: Mapping[str, Part],
     recipe: Mapping[str, Any],
+    calibration: Calibration,
 ) -> dict[str, Any]:
     """The description of a finished fit.
 
@@ -32,6 +34,7 @@ def describe(
         parts: What it was trained on.
         recipe: All that fixed the training: runs whose recipes differ by `seed` alone are repeats
             of each other. Needs `arch`, `arm`, `seed`, `view`, `split` and `fraction`.
+        calibration: Fitted on the validation rows.
     """
     info, network = data.info, fit.network
     return {
@@ -49,9 +52,17 @@ def describe(
             "kernel": info.kernel,
             "channels": 1,
             "range": [-1, 1],
+            "adapter": network.adapter,
         },
         "recipe": {**recipe, "size": network.size, "data": info.digest[:8]},
         "images": {name: len(part) for name, part in parts.items()},
+        "steps": fit.steps,
+        "phases": [{"name": p.name, "steps": p.steps, "loss": p.loss} for p in fit.phases],
+        "calibration": calibration.to_json(network.labels),
+        "history": [
+            {key: entry[key] for key in ("step", "loss", "val_loss", "val_auroc")}
+            for entry in fit.history
+        ],
         "best_step": fit.best_step,
         "val_auroc": fit.best_score,
     }

@@ -7,6 +7,7 @@ In: the real set with its rows, and the synthetic sets. Out: a `Seen` for `seen.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -16,7 +17,11 @@ from cxrtool.data.select import SelectionOptions, select_rows
 
 
 def seen_in_training(
-    data: Dataset, rows: Mapping[str, np.ndarray], synths: Sequence[Dataset]
+    data: Dataset,
+    rows: Mapping[str, np.ndarray],
+    synths: Sequence[Dataset],
+    start: Path | None = None,
+    start_shares_val: bool = False,
 ) -> tuple[Seen, int]:
     """What training on these rows and sets amounts to having seen.
 
@@ -25,7 +30,11 @@ def seen_in_training(
     Args:
         data: The real set.
         rows: Its chosen rows by split, "train" and "val".
-        synths: Synthetic sets; what their generators saw is in their `seen.json`.
+        synths: Synthetic sets; what their generators (and what those were made from: CLIP, filter
+            teachers, feature extractors) saw is in their `seen.json`.
+        start: The run whose weights the network starts from.
+        start_shares_val: That run was trained on this very set, so that its validation rows, which
+            its `seen.json` holds too, are the same as here and nothing else.
 
     Returns:
         ``(seen, extra)``: what was seen, and how many people (or images, where there are no patient
@@ -39,15 +48,22 @@ def seen_in_training(
     """
     sources = [("the training rows", Seen.of(data, rows["train"]))]
     sources += [(f"the generator of {synth.path}", Seen.load(synth.path)) for synth in synths]
+    generators = [seen for _, seen in sources[1:]]
+    earlier = None if start is None else Seen.load(start)
+    if earlier is not None:
+        sources.append((f"the run that the weights start from, {start}", earlier))
+    made_from = [*(synth.path for synth in synths), *([start] if start is not None else [])]
+    folders = {who: folder for (who, _), folder in zip(sources[1:], made_from)}
     for part in ("val", "test"):
         held_out = select_rows(data, SelectionOptions(view="all", split=part), allow_empty=True)
         for who, seen in sources:
-            if len(held_out):
-                refuse_overlap(seen, data, held_out, who=who, what=part)
+            shared = part == "val" and start_shares_val and seen is earlier
+            if len(held_out) and not shared:
+                refuse_overlap(seen, data, held_out, who=who, what=part, folder=folders.get(who))
     everything = Seen.of(data, rows["val"])
     for _, seen in sources:
         everything = everything.merge(seen)
-    return everything, _extra([seen for _, seen in sources[1:]], sources[0][1])
+    return everything, _extra(generators, sources[0][1])
 
 
 def _extra(generators: Sequence[Seen], own: Seen) -> int:

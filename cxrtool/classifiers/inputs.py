@@ -5,17 +5,32 @@ In: a data set and what was typed. Out: numbers and names that fit the data, or 
 
 from __future__ import annotations
 
-from cxrtool.data.labels import label_positions
+import numpy as np
+
+from cxrtool.data.labels import LabelPolicy, label_arrays, label_positions
 from cxrtool.data.manifest import Dataset
+from cxrtool.data.select import SelectionOptions, select_rows
 from cxrtool.errors import InputError, UsageError
 
+#: Positives of a label below which a fraction of the data teaches a seed more than a finding.
+LEAST_POSITIVES = 5
 
-def input_size(data: Dataset, wanted: int | None) -> int:
-    """Input size of a network: that of the images, or less.
+
+def input_size(
+    data: Dataset, wanted: int | None, weights: int | None = None, least: int = 1
+) -> int:
+    """Input size of a network: that of its weights, else that of the images, or less.
+
+    Args:
+        data: The real set.
+        wanted: `--size`.
+        weights: Size that given weights want; the network enlarges smaller images by itself, in
+            training as in evaluation.
+        least: The smallest input that the architecture takes.
 
     Raises:
         InputError: The set has no images.
-        UsageError: More is wanted than the images have.
+        UsageError: More is wanted than the images have, or less than the network takes.
     """
     if data.info.size is None:
         raise InputError(
@@ -23,11 +38,18 @@ def input_size(data: Dataset, wanted: int | None) -> int:
             file=data.path,
             hint="prepare it again without --labels-only",
         )
+    if wanted is None and weights is not None:
+        return weights
     size = wanted or data.info.size
-    if size > data.info.size:
+    if size > max(data.info.size, weights or 0):
         raise UsageError(
             f"--size {size} is more than the {data.info.size} px of {data.path}",
             hint=f"prepare the data with --size {size}",
+        )
+    if size < least:
+        raise UsageError(
+            f"{size} px are too few for this network, which takes {least} or more",
+            hint="use --arch small_cnn, or prepare larger images",
         )
     return size
 
@@ -45,3 +67,46 @@ def wanted_labels(data: Dataset, classes: str | None) -> tuple[str, ...]:
     if not names:
         raise UsageError("--classes names no label")
     return tuple(data.labels[k] for k in dict.fromkeys(label_positions(data.labels, names)))
+
+
+def refuse_thin_fraction(
+    data: Dataset,
+    rows: np.ndarray,
+    options: SelectionOptions,
+    labels: tuple[str, ...],
+    policy: LabelPolicy,
+) -> None:
+    """A fraction must leave positives of every label that the whole can teach.
+
+    Args:
+        data: The real set.
+        rows: Its chosen training rows.
+        options: What they were chosen by.
+        labels: Labels to learn.
+        policy: What uncertain and blank mean.
+
+    Raises:
+        InputError: Fewer than `LEAST_POSITIVES` of a label; names each with its count.
+    """
+    if options.fraction >= 1:
+        return
+    columns = label_positions(data.labels, labels)
+    whole = select_rows(data, SelectionOptions(view=options.view, split=options.split))
+
+    def positives(chosen: np.ndarray) -> np.ndarray:
+        values, mask = label_arrays(data, chosen, policy)
+        return np.asarray((values * mask)[:, columns].sum(axis=0))
+
+    have, could = positives(rows), positives(whole)
+    thin = [
+        f"{name} has {int(n)} of {int(all_)}"
+        for name, n, all_ in zip(labels, have, could)
+        if n < LEAST_POSITIVES and all_ > 0
+    ]
+    if thin:
+        raise InputError(
+            f"--fraction {options.fraction:g} leaves fewer than {LEAST_POSITIVES} positives: "
+            + ", ".join(thin),
+            file=data.path,
+            hint="use a larger --fraction, or leave these labels out with --classes",
+        )

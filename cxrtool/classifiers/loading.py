@@ -17,7 +17,7 @@ from cxrtool.training.models import load_weights, read_model
 
 def architecture_record(network: ClassifierNet) -> dict[str, Any]:
     """The constructor arguments that `load` needs, for `model.json`."""
-    return {"labels": list(network.labels), "size": network.size}
+    return {"labels": list(network.labels), "size": network.size, "adapter": network.adapter}
 
 
 def load(run_dir: Path | str, device: torch.device | str = "cpu") -> ClassifierNet:
@@ -28,7 +28,9 @@ def load(run_dir: Path | str, device: torch.device | str = "cpu") -> ClassifierN
     """
     description, state = read_model(run_dir, "classifier")
     shape = description["architecture"]
-    network = build(description["arch"], tuple(shape["labels"]), int(shape["size"]))
+    adapter = str(shape.get("adapter", "plain"))
+    labels, size = tuple(shape["labels"]), int(shape["size"])
+    network = build(description["arch"], labels, size, adapter=adapter)
     load_weights(network, state, file=Path(run_dir) / "model.safetensors")
     network.description = description
     # The memory layout of training: the same kernels, so the same bits.

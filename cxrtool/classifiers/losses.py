@@ -41,3 +41,32 @@ def balancing_weights(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
     positive = (values * mask).sum(axis=0)
     negative = ((1 - values) * mask).sum(axis=0)
     return (negative / positive).astype(np.float32)
+
+
+def class_cross_entropy(
+    logits: Tensor, values: Tensor, mask: Tensor, weight: Tensor | None = None
+) -> Tensor:
+    """Cross-entropy of single-label rows, mean over the rows with a class; 0 where none has.
+
+    Args:
+        logits: [N, L] float.
+        values: [N, L] float in {0, 1}, at most one 1 a row.
+        mask: [N, L] bool; a row counts if the cell that is 1 is known.
+        weight: [L] factor on the loss of each class, or None.
+    """
+    target = torch.where(mask, values, torch.zeros_like(values))
+    if weight is not None:
+        target = target * weight
+    rows = -(target * F.log_softmax(logits, dim=1)).sum(dim=1)
+    return rows.sum() / target.sum().clamp(min=1e-12)
+
+
+def class_weights(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Weights under which every class counts the same, their mean over rows 1: [L] float32.
+
+    Args:
+        values: [N, L] in {0, 1}; every class has a row.
+        mask: [N, L] bool.
+    """
+    counts = (values * mask).sum(axis=0)
+    return (counts.sum() / (len(counts) * counts)).astype(np.float32)

@@ -40,6 +40,10 @@ class Part:
         """The part that holds `positions` of this one, as often as they are named."""
         return Part(self.pixels, self.rows[positions], self.values[positions], self.mask[positions])
 
+    def with_class(self) -> Part:
+        """The rows that have a class, for single-label sets."""
+        return self.repeat(np.flatnonzero(((self.values == 1) & self.mask).any(axis=1)))
+
     def columns(self, kept: list[int]) -> Part:
         """The part with some of its labels alone."""
         return Part(self.pixels, self.rows, self.values[:, kept], self.mask[:, kept])

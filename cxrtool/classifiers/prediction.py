@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cxrtool.data.cache import resized
 from cxrtool.data.images import to_float
 
 BLOCK = 64
@@ -60,3 +61,23 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
         1 / (1 + np.exp(-np.abs(logits))),
         np.exp(-np.abs(logits)) / (1 + np.exp(-np.abs(logits))),
     )
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities of classes that exclude each other: [N, L] -> [N, L] float64."""
+    logits = np.asarray(logits, dtype=np.float64)
+    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+
+
+def input_pixels(pixels: np.ndarray, size: int) -> np.ndarray:
+    """Pixels as they are stored for a network of this input size.
+
+    Larger images are reduced once, by the kernel of `prepare`; a network that wants more than there
+    is enlarges by itself, in training as in evaluation.
+
+    Args:
+        pixels: [N, H, H] uint8.
+        size: Input height and width of the network, px.
+    """
+    return resized(pixels, min(size, pixels.shape[1]))

@@ -1,14 +1,18 @@
 """Fit one classifier: the optimizer steps, the best checkpoint, and everything needed to resume.
 
-In: a network, a pool of training images, settings. Out: the network at the step whose validation
-score was best. The caller owns the loop, the validation set and the disk; a `Trainer` is a state
-machine whose next step depends on its state alone, so that N steps equal N/2 steps, a checkpoint
-and the rest, bit for bit on the CPU.
+In: a network, a pool of training images for each phase, settings. Out: the network at the step of
+the last phase whose validation score was best. The caller owns the loop, the validation set and the
+disk; a `Trainer` is a state machine whose next step depends on its state alone, so that N steps
+equal N/2 steps, a checkpoint and the rest, bit for bit on the CPU.
+
+A fit has one phase or more (`phases`): synthetic images then real ones, cross-entropy then
+AUC-margin. A phase starts from the best weights of the one before and has its own schedule.
 """
 
 from __future__ import annotations
 
-import math
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,17 +20,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cxrtool.classifiers.architectures import ClassifierNet
+from cxrtool.classifiers.architectures import ClassifierNet, new_head
+from cxrtool.classifiers.auc_margin import AucMargin, Pesg
 from cxrtool.classifiers.augment import augment
-from cxrtool.classifiers.batches import Batches
-from cxrtool.classifiers.losses import masked_bce
+from cxrtool.classifiers.batches import Batches, BothClasses
+from cxrtool.classifiers.losses import class_cross_entropy, masked_bce
+from cxrtool.classifiers.phases import AUC_MARGIN, Phase
 from cxrtool.classifiers.pool import Part, Pool
-from cxrtool.classifiers.prediction import in_blocks
+from cxrtool.classifiers.prediction import BLOCK, in_blocks
 from cxrtool.errors import GateError
-from cxrtool.training.rng import restore_rng, rng_state, torch_generator
+from cxrtool.training.rng import restore_rng, rng_state, seed_for, torch_generator
 
 OPTIMIZERS = ("adam", "adamw", "sgd-momentum")
-SCHEDULES = ("cosine", "constant")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,32 +39,20 @@ class Settings:
     """How to fit.
 
     Attributes:
-        steps: Optimizer steps in all.
         batch: Images a step.
-        lr: Peak learning rate.
         optimizer: One of `OPTIMIZERS`.
-        schedule: One of `SCHEDULES`.
         weight_decay: L2 (adam, sgd-momentum) or decoupled (adamw).
         augmentation: One of `augment.AUGMENTATIONS`.
         seed: Seeds initial weights, order of rows and augmentation.
+        kind: "multilabel" or "single".
     """
 
-    steps: int
     batch: int
-    lr: float
     optimizer: str
-    schedule: str
     weight_decay: float
     augmentation: str
     seed: int
-
-    def lr_at(self, step: int) -> float:
-        """Learning rate of a step: a short linear warm-up, then the schedule down to zero."""
-        warm = max(1, self.steps // 20)
-        rate = self.lr * min(1.0, (step + 1) / warm)
-        if self.schedule == "cosine":
-            rate *= 0.5 * (1 + math.cos(math.pi * step / self.steps))
-        return rate
+    kind: str = "multilabel"
 
 
 class Trainer:
@@ -67,58 +60,157 @@ class Trainer:
 
     Args:
         network: The network, already on its device.
-        pool: Training images on the same device.
+        pools: Training images by name, on the same device; a phase names one of them.
+        phases: What happens after what.
         settings: How to fit.
-        pos_weight: [L] factor on the loss of positives, or None.
+        weights: [L] factor on the loss of positives (of a class, for single-label sets), or None.
 
     Attributes:
         step: Optimizer steps done.
-        best_score: Best validation score so far, None before the first.
+        best_score: Best validation score of this phase so far, None before the first.
         best_step: After how many steps it was reached.
         history: One record a validation.
+        wait_s: Seconds that steps waited for their batch, since `read_clock`.
     """
 
     def __init__(
         self,
         network: ClassifierNet,
-        pool: Pool,
+        pools: dict[str, Pool],
+        phases: Sequence[Phase],
         settings: Settings,
-        pos_weight: np.ndarray | None = None,
+        weights: np.ndarray | None = None,
     ) -> None:
         # Channels last: 1.4 times as fast for the small network on a CPU, and for tensor cores.
         self.network = network.to(memory_format=torch.channels_last)
-        self.pool = pool
+        self.pools = pools
+        self.phases = list(phases)
         self.settings = settings
-        self.batches = Batches(len(pool), settings.batch, settings.seed)
-        self.optimizer = _optimizer(network, settings)
-        self.pos_weight = (
-            None if pos_weight is None else torch.from_numpy(pos_weight).to(pool.device)
-        )
+        self.device = next(iter(pools.values())).device
+        self.weights = None if weights is None else torch.from_numpy(weights).to(self.device)
         self.step = 0
         self.best_score: float | None = None
         self.best_step = 0
         self.best_state: dict[str, Tensor] = {}
         self.history: list[dict[str, Any]] = []
-        self._loss_sum = torch.zeros((), device=pool.device)
+        self.wait_s = 0.0
+        self._clock = time.perf_counter()
+        self._clock_steps = 0
+        self._random = any(isinstance(m, nn.Dropout) for m in network.modules()) or any(
+            type(m).__name__ == "StochasticDepth" for m in network.modules()
+        )
+        self._loss_sum = torch.zeros((), device=self.device)
         self._loss_steps = 0
+        self._enter(0)
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of all phases."""
+        return sum(phase.steps for phase in self.phases)
+
+    @property
+    def phase(self) -> Phase:
+        """The phase of the next step."""
+        return self.phases[self._index]
+
+    @property
+    def phase_ends(self) -> bool:
+        """Whether the next step belongs to another phase, or the fit is over."""
+        return self.step == self._start + self.phase.steps
+
+    @property
+    def lr(self) -> float:
+        """Learning rate of the last step."""
+        return self._lr
+
+    # --- phases ---
+
+    def _enter(self, index: int) -> None:
+        """Set up a phase: its order of rows, its optimizer."""
+        self._index = index
+        self._start = sum(phase.steps for phase in self.phases[:index])
+        phase, pool = self.phase, self.pools[self.phase.pool]
+        seed = self.settings.seed if index == 0 else seed_for(self.settings.seed, index)
+        order = Batches(len(pool), self.settings.batch, seed)
+        self._batches: Batches | BothClasses = order
+        self._lr = phase.lr_at(0)
+        if phase.loss == AUC_MARGIN:
+            self._batches = BothClasses(order, pool.values.cpu().numpy(), pool.mask.cpu().numpy())
+            known = pool.mask.sum(dim=0).clamp(min=1)
+            loss = AucMargin((pool.values * pool.mask).sum(dim=0) / known).to(self.device)
+            self._pesg: Pesg | None = Pesg(
+                self.network.parameters(), loss, phase.lr, self.settings.weight_decay
+            )
+            self._epoch_steps = max(1, len(pool) // self.settings.batch)
+        else:
+            self._pesg = None
+            self.optimizer = _optimizer(self.network, self.settings, phase.lr)
+
+    def next_phase(self) -> None:
+        """Go on to the next phase, from the best weights of this one."""
+        if self.best_state:
+            self.network.load_state_dict(self.best_state)
+        if self.phases[self._index + 1].new_head:
+            new_head(self.network, seed_for("train-cls head", self.settings.seed, self._index))
+        self.best_score, self.best_step, self.best_state = None, 0, {}
+        self._enter(self._index + 1)
+
+    # --- steps ---
 
     def train_step(self) -> None:
         """One optimizer step."""
-        s = self.settings
-        x, values, mask = self.pool.batch(self.batches.rows(self.step))
+        s, inside = self.settings, self.step - self._start
+        started = time.perf_counter()
+        x, values, mask = self.pools[self.phase.pool].batch(self._batches.rows(inside))
+        self.wait_s += time.perf_counter() - started
         x = augment(x, s.augmentation, torch_generator("train-cls augment", s.seed, self.step))
         x = x.contiguous(memory_format=torch.channels_last)
-        for group in self.optimizer.param_groups:
-            group["lr"] = s.lr_at(self.step)
+        self._lr = self.phase.lr_at(inside)
         self.network.train()
-        loss = masked_bce(self.network(x), values, mask, self.pos_weight)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
+        if self._random:  # dropout draws from torch's own generator
+            torch.manual_seed(seed_for("train-cls dropout", s.seed, self.step))
+        on_cuda = self.device.type == "cuda"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=on_cuda):
+            logits = self.network(x)
+        loss = self._loss(logits.float(), values, mask)
+        if self._pesg is None:
+            self._descend(loss)
+        else:
+            self._margin_step(loss, inside)
         # Summed on the device: reading it every step would make the host wait for it.
         self._loss_sum += loss.detach()
         self._loss_steps += 1
+        self._clock_steps += 1
         self.step += 1
+
+    def _loss(self, logits: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+        if self._pesg is not None:
+            found: Tensor = self._pesg.loss(logits, values, mask)
+            return found
+        how = class_cross_entropy if self.settings.kind == "single" else masked_bce
+        return how(logits, values, mask, self.weights)
+
+    def _descend(self, loss: Tensor) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._lr
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+
+    def _margin_step(self, loss: Tensor, inside: int) -> None:
+        pesg = self._pesg
+        assert pesg is not None
+        epoch, place = divmod(inside, self._epoch_steps)
+        if place == 0 and inside:
+            pesg.end_epoch()
+        # The published recipe: two epochs of a large set, the second one at a tenth of the rate. A
+        # small set has had its first epoch before a new head has learned anything.
+        late = epoch > 0 and inside >= self.phase.steps // 2
+        self._lr = self.phase.lr / 10 if late else self.phase.lr
+        pesg.lr = self._lr
+        pesg.zero_grad()
+        loss.backward()
+        pesg.step()
 
     def mean_loss(self) -> float:
         """Mean training loss since the last call.
@@ -129,21 +221,37 @@ class Trainer:
         loss = float(self._loss_sum) / max(1, self._loss_steps)
         self._loss_sum.zero_()
         self._loss_steps = 0
-        if not math.isfinite(loss):
+        if not np.isfinite(loss):
             raise GateError(
                 f"training diverged: the loss is {loss} at step {self.step}",
                 hint="use a smaller --lr",
             )
         return loss
 
+    def read_clock(self) -> dict[str, float]:
+        """Images a second, and the share of the time that waited for batches, since last read."""
+        now = time.perf_counter()
+        passed = max(now - self._clock, 1e-9)
+        speed = {
+            "img_per_s": round(self._clock_steps * self.settings.batch / passed, 1),
+            "data_wait_frac": round(self.wait_s / passed, 5),
+        }
+        self._clock_steps, self.wait_s = 0, 0.0
+        return speed
+
+    def start_clock(self) -> None:
+        """Time from here on: validation and checkpoints are no part of a step."""
+        self._clock = time.perf_counter()
+
     def predict(self, part: Part) -> tuple[np.ndarray, float]:
         """Logits [N, L] of a part and its mean loss, with the network as it is now."""
-        logits = in_blocks(self.network.eval(), part.pixels, self.pool.device, rows=part.rows)
+        logits = in_blocks(self.network.eval(), part.pixels, self.device, rows=part.rows)
         values, mask = torch.from_numpy(part.values), torch.from_numpy(part.mask)
-        return logits, float(masked_bce(torch.from_numpy(logits), values, mask))
+        how = class_cross_entropy if self.settings.kind == "single" else masked_bce
+        return logits, float(how(torch.from_numpy(logits), values, mask))
 
     def record(self, score: float, entry: dict[str, Any]) -> bool:
-        """Take note of a validation; keep the weights if they are the best so far.
+        """Take note of a validation; keep the weights if they are the phase's best so far.
 
         Args:
             score: Validation score, larger is better.
@@ -161,10 +269,12 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """All that the next step depends on, for a checkpoint."""
+        optimizer = self.optimizer if self._pesg is None else self._pesg
         return {
             "step": self.step,
+            "phase": self._index,
             "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": optimizer.state_dict(),
             "best": self.best_state,
             "best_score": self.best_score,
             "best_step": self.best_step,
@@ -178,19 +288,50 @@ class Trainer:
         """Go on from what `state` returned."""
         self.step = state["step"]
         self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        device = self.pool.device
-        self.best_state = {k: v.to(device) for k, v in state["best"].items()}
+        self._enter(state["phase"])
+        optimizer = self.optimizer if self._pesg is None else self._pesg
+        optimizer.load_state_dict(state["optimizer"])
+        self.best_state = {k: v.to(self.device) for k, v in state["best"].items()}
         self.best_score, self.best_step = state["best_score"], state["best_step"]
         self.history = list(state["history"])
-        self._loss_sum = state["loss_sum"].to(device)
+        self._loss_sum = state["loss_sum"].to(self.device)
         self._loss_steps = state["loss_steps"]
         restore_rng(state["rng"])
 
 
-def _optimizer(network: nn.Module, settings: Settings) -> torch.optim.Optimizer:
+@torch.no_grad()
+def reestimate_batchnorm(network: ClassifierNet, part: Part, device: torch.device) -> int:
+    """Replace running means and variances of BatchNorm by those of real images, in place.
+
+    With many synthetic images in training the running statistics are of a mixture that no real
+    image comes from. All images of the part count alike (a cumulative mean over blocks).
+
+    Args:
+        network: The network.
+        part: Real training images.
+        device: Where the network is.
+
+    Returns:
+        How many layers were set.
+    """
+    layers = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    network.eval()
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # a cumulative mean
+        layer.train()
+    # Whole blocks alone: a padded one would count its last image many times.
+    rows = part.rows[: len(part) // BLOCK * BLOCK] if len(part) >= BLOCK else part.rows
+    in_blocks(network, part.pixels, device, rows=np.resize(rows, max(len(rows), BLOCK)))
+    for layer in layers:
+        layer.momentum = 0.1
+        layer.eval()
+    return len(layers)
+
+
+def _optimizer(network: nn.Module, settings: Settings, lr: float) -> torch.optim.Optimizer:
     parameters = list(network.parameters())
-    lr, decay = settings.lr, settings.weight_decay
+    decay = settings.weight_decay
     if settings.optimizer == "adam":
         return torch.optim.Adam(parameters, lr=lr, weight_decay=decay)
     if settings.optimizer == "adamw":

@@ -247,7 +247,13 @@ def find_overlap(seen: Seen, dataset: Dataset, rows: np.ndarray | None = None) -
 
 
 def refuse_overlap(
-    seen: Seen, dataset: Dataset, rows: np.ndarray | None, *, who: str, what: str
+    seen: Seen,
+    dataset: Dataset,
+    rows: np.ndarray | None,
+    *,
+    who: str,
+    what: str,
+    folder: Path | None = None,
 ) -> Overlap:
     """Refuse rows that were seen before.
 
@@ -257,6 +263,7 @@ def refuse_overlap(
         rows: The rows that must be new; None for all.
         who: Who has seen, such as ``"the generator GAN"``.
         what: What the rows are, such as ``"test"``.
+        folder: The run that has seen, to say through which of its inputs.
 
     Returns:
         The comparison, without overlap.
@@ -271,9 +278,14 @@ def refuse_overlap(
             keys.append(f"{found.by_patient:,} by patient")
         if found.by_pixels:
             keys.append(f"{found.by_pixels:,} by identical pixels")
+        way = ""
+        if folder is not None:
+            from cxrtool.data.chains import chain
+
+            way = chain(folder, dataset, rows)
         raise GateError(
             f"leak: {found.images:,} of {found.of:,} {what} images were seen by {who} "
-            f"({' and '.join(keys)})",
+            f"({' and '.join(keys)})" + (f" {way}" if way else ""),
             hint="train on the train split of the same preparation, or choose other test data; "
             "if these are other people with equal ids, prepare again with --namespace",
         )

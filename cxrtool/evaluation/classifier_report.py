@@ -1,92 +1,60 @@
-"""The report page of `evaluate classifiers`.
+"""The report page of `evaluate classifiers`: the answer, scores, differences, labels, curves.
 
-In: scores and differences from `comparison`, the predictions they come from, and what is known of
-each run. Out: a `Page` whose first sentence is the answer.
+In: an `Evaluation`. Out: a `Page` whose first sentence is the answer. Decisions, calibration,
+subgroups, maps and provenance are in `classifier_sections`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
+from cxrtool.evaluation import classifier_sections as more
 from cxrtool.evaluation import figures, page
-from cxrtool.evaluation.comparison import MEAN, MIN_SEEDS, Difference, Group, Scored
+from cxrtool.evaluation.classifier_results import (
+    Evaluation,
+    MapPanel,
+    Subgroup,
+    calibration_error,
+    group_scores,
+    prevalence,
+    primary,
+    run_name,
+    why_undefined,
+)
+from cxrtool.evaluation.comparison import COMPARED, MEAN, Difference
 from cxrtool.evaluation.curves import pr_points, roc_points
-from cxrtool.evaluation.intervals import percentile_interval
+from cxrtool.evaluation.intervals import CLASS_METRICS
 from cxrtool.evaluation.wording import number, with_interval
 
+__all__ = [
+    "Evaluation",
+    "MapPanel",
+    "Subgroup",
+    "answer",
+    "build",
+    "calibration_error",
+    "group_scores",
+    "primary",
+    "run_name",
+    "why_undefined",
+]
+
 FEW_POSITIVES = 10
-_METRIC_NAMES = {"auroc": "AUROC", "average_precision": "AP"}
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Everything the page is made of.
-
-    Attributes:
-        source: Title of the data set.
-        scored: Scores of R runs.
-        groups: Runs that differ by seed alone.
-        differences: From `comparison.compare`; empty for one group.
-        truth: [N, L] in {0, 1}.
-        mask: [N, L] bool.
-        scores: [R, N, L] probabilities.
-        codes: [N] patient of each image.
-        patients_known: Whether the source names patients.
-        resamples: How many patient resamples the intervals come from.
-        runs: One mapping of shown facts a run ("architecture": "densenet121", ...).
-        cautions: Sentences that a reader must see (labels left out, failed gates).
-        footer: Small print.
-    """
-
-    source: str
-    scored: Scored
-    groups: Sequence[Group]
-    differences: Sequence[Difference]
-    truth: np.ndarray
-    mask: np.ndarray
-    scores: np.ndarray
-    codes: np.ndarray
-    patients_known: bool
-    resamples: int
-    runs: Sequence[dict[str, Any]]
-    cautions: Sequence[str] = field(default_factory=list)
-    footer: str = ""
-
-
-def why_undefined(truth: np.ndarray, mask: np.ndarray) -> str | None:
-    """What a label lacks for a score, or None: "no positive", "no negative", "no known cell"."""
-    known = truth[mask] > 0
-    if not len(known):
-        return "no known cell"
-    if not known.any():
-        return "no positive"
-    return None if not known.all() else "no negative"
-
-
-def run_name(groups: Sequence[Group], run: int) -> str:
-    """Group and seed of one run, as tables show it."""
-    group = next(g for g in groups if run in g.runs.values())
-    seed = next(s for s, index in group.runs.items() if index == run)
-    return f"{group.name}, seed {seed}"
-
-
-def group_scores(scored: Scored, group: Group, row: int, metric: int) -> tuple[float, float, float]:
-    """Mean score of a group's runs with the patient interval of that mean."""
-    runs = list(group.runs.values())
-    value = float(scored.points[runs, row, metric].mean())
-    if math.isnan(value):
-        return math.nan, math.nan, math.nan
-    return (value, *percentile_interval(scored.samples[runs, row, metric].mean(axis=0)))
 
 
 def answer(e: Evaluation) -> str:
     """The result in one sentence."""
-    shown = [d for d in e.differences if d.row == MEAN and d.metric == "auroc"]
+    return f"{_finding(e)} {e.unfair}".strip()
+
+
+def _finding(e: Evaluation) -> str:
+    main = primary(e)
+    if len(main) > 1:
+        return more.several_regimens(e, main)
+    shown = main or [d for d in e.differences if d.row == MEAN and d.metric == "auroc"]
     if shown:
         return shown[0].sentence()
     value, low, high = group_scores(e.scored, e.groups[0], len(e.scored.labels), 0)
@@ -103,7 +71,9 @@ def build(e: Evaluation) -> page.Page:
     sections = [_key_numbers(e), _scores(e)]
     if e.differences:
         sections += _differences(e)
-    sections += [_labels(e), _curves(e), _methods(e)]
+    sections += [_labels(e), *more.decisions(e), _curves(e), *more.calibration(e)]
+    sections += [*more.subgroups(e), *more.maps(e), *more.learning(e), *more.images(e)]
+    sections.append(more.provenance(e))
     return page.Page(
         title=f"Classifier evaluation on {e.source}",
         answer=answer(e),
@@ -160,10 +130,14 @@ def _scores(e: Evaluation) -> page.Section:
             cells.append(with_interval(*group_scores(e.scored, group, mean, metric)))
             own = e.scored.points[list(group.runs.values()), mean, metric]
             cells.append(number(float(own.std(ddof=1)), 4) if len(own) > 1 else "–")
+        for metric, name in enumerate(e.scored.metrics):
+            if name in CLASS_METRICS:
+                cells.append(with_interval(*group_scores(e.scored, group, mean, metric)))
         rows.append(cells)
     columns = ["arm", "runs", "mean AUROC", "sd of seeds", "mean average precision", "sd of seeds"]
-    prevalence = _prevalence(e)[e.scored.defined]
-    base = number(float(prevalence.mean())) if len(prevalence) else "–"
+    columns += [COMPARED[name] for name in e.scored.metrics if name in CLASS_METRICS]
+    shares = prevalence(e)[e.scored.defined]
+    base = number(float(shares.mean())) if len(shares) else "–"
     blocks: list[page.Block] = [
         page.Table(
             columns,
@@ -213,27 +187,30 @@ def _difference_table(shown: Sequence[Difference]) -> page.Table:
     rows = [
         [
             f"{d.a} − {d.b}" + (" (primary)" if d.primary else ""),
-            _METRIC_NAMES[d.metric],
+            COMPARED[d.metric].replace("average precision", "AP"),
             d.row,
             str(d.pairs),
             with_interval(d.value, d.low, d.high, signed=True),
             number(d.p),
+            more.delong_text(d),
             d.verdict.replace(" for a verdict", ""),
         ]
         for d in shown
     ]
-    columns = ["comparison", "score", "label", "pairs", "difference", "p", "verdict"]
-    return page.Table(columns, rows, text_columns=3, text_last=True)
-
-
-def _prevalence(e: Evaluation) -> np.ndarray:
-    counted = e.mask.sum(axis=0)
-    positive = (e.truth * e.mask).sum(axis=0)
-    return np.divide(positive, counted, out=np.full(len(counted), np.nan), where=counted > 0)
+    columns = ["comparison", "score", "label", "pairs", "difference", "p", "DeLong p", "verdict"]
+    if all(math.isnan(d.delong_p) for d in shown):  # of labels alone
+        columns.remove("DeLong p")
+        rows = [row[:6] + row[7:] for row in rows]
+    caption = (
+        "p by the seed-paired t test with the test set's variance, corrected within its family."
+        " DeLong: clustered by patient, for these networks; it knows nothing of other seeds and"
+        " makes no verdict."
+    )
+    return page.Table(columns, rows, caption, text_columns=3, text_last=True)
 
 
 def _labels(e: Evaluation) -> page.Section:
-    prevalence = _prevalence(e)
+    shares = prevalence(e)
     rows, few = [], []
     for k, label in enumerate(e.scored.labels):
         positive = e.mask[:, k] & (e.truth[:, k] > 0)
@@ -245,7 +222,7 @@ def _labels(e: Evaluation) -> page.Section:
                 label,
                 group.name,
                 f"{int(positive.sum()):,} / {int(e.mask[:, k].sum()):,}",
-                number(float(prevalence[k])),
+                number(float(shares[k])),
                 with_interval(*group_scores(e.scored, group, k, 0)),
                 with_interval(*group_scores(e.scored, group, k, 1)),
             ]
@@ -273,7 +250,7 @@ def _labels(e: Evaluation) -> page.Section:
 
 def _curves(e: Evaluation) -> page.Section:
     roc, pr = [], []
-    prevalence = _prevalence(e)
+    shares = prevalence(e)
     for k in np.flatnonzero(e.scored.defined):
         rows = e.mask[:, k]
         truth = e.truth[rows, k]
@@ -284,7 +261,7 @@ def _curves(e: Evaluation) -> page.Section:
                 roc_lines.append(figures.Line(i, group.name, *roc_points(truth, mine)))
                 pr_lines.append(figures.Line(i, group.name, *pr_points(truth, mine)))
         roc.append(figures.Panel(e.scored.labels[k], tuple(roc_lines)))
-        pr.append(figures.Panel(e.scored.labels[k], tuple(pr_lines), level=float(prevalence[k])))
+        pr.append(figures.Panel(e.scored.labels[k], tuple(pr_lines), level=float(shares[k])))
     if not roc:
         return page.Section("Curves", [page.Text("No label holds both classes.")])
     return page.Section(
@@ -301,32 +278,4 @@ def _curves(e: Evaluation) -> page.Section:
                 "Precision over recall; dashed: prevalence.",
             ),
         ],
-    )
-
-
-def _methods(e: Evaluation) -> page.Section:
-    columns = list(dict.fromkeys(key for run in e.runs for key in run))
-    rows = [
-        [run_name(e.groups, i), *(str(run.get(key, "–")) for key in columns)]
-        for i, run in enumerate(e.runs)
-    ]
-    return page.Section(
-        "Methods and provenance",
-        [
-            page.Bullets(
-                [
-                    f"Intervals: {e.resamples:,} resamples of whole patients, percentile method;"
-                    " the same resamples for every run, so that differences are paired.",
-                    f"Verdicts: seed-paired t over at least {MIN_SEEDS} seeds an arm, with the"
-                    " patient-bootstrap variance added; Holm's correction within each family of"
-                    " comparisons; gan minus duplicate is the one primary comparison.",
-                    "AUROC and average precision of a label need both classes; undefined values are"
-                    " left out of the mean and named.",
-                    "Each network predicted the images with its own stored preprocessing, label"
-                    " policy and row selection; none of them has seen these patients or images.",
-                ]
-            ),
-            page.Table(["run", *columns], rows, text_columns=len(columns) + 1),
-        ],
-        folded=True,
     )

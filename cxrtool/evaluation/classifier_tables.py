@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from cxrtool.evaluation.classifier_report import Evaluation, group_scores
-from cxrtool.evaluation.comparison import Difference
-from cxrtool.evaluation.intervals import METRICS
+from cxrtool.evaluation.classifier_results import Evaluation, calibration_error, group_scores
+from cxrtool.evaluation.comparison import COMPARED, MEAN, Difference
 from cxrtool.evaluation.predictions import Records, prediction_rows
 from cxrtool.evaluation.wording import with_interval
 
@@ -34,11 +33,36 @@ def metrics(e: Evaluation) -> Records:
                 "label": label,
                 **_counts(e, row),
             }
-            for m, metric in enumerate(METRICS):
+            for m, metric in enumerate(e.scored.metrics):
                 low, high = e.scored.interval(run, row, m)
                 record[metric] = float(e.scored.points[run, row, m])
                 record[f"{metric}_low"], record[f"{metric}_high"] = low, high
+            record["ece"] = calibration_error(e, run, row)
             out.append(record)
+    return Records(out)
+
+
+def mean_ece(e: Evaluation, run: int) -> float:
+    """Expected calibration error of a run, mean over the labels with both classes."""
+    return calibration_error(e, run, len(e.scored.labels))
+
+
+def subgroups(e: Evaluation) -> Records:
+    """One record a subgroup, arm and label: AUROC and average precision with intervals."""
+    out: list[dict[str, Any]] = []
+    for sub in e.subgroups:
+        if sub.scored is None:
+            continue
+        for group in e.groups:
+            for row, label in enumerate(sub.scored.rows):
+                record: dict[str, Any] = {
+                    "subgroup": sub.name, "images": sub.images, "patients": sub.patients,
+                    "group": group.name, "label": label,
+                }  # fmt: skip
+                for m, metric in enumerate(("auroc", "average_precision")):
+                    found = group_scores(sub.scored, group, row, m)
+                    record |= dict(zip((metric, f"{metric}_low", f"{metric}_high"), found))
+                out.append(record)
     return Records(out)
 
 
@@ -73,10 +97,11 @@ def predictions(
 
 def shown(e: Evaluation) -> tuple[list[str], list[list[str]]]:
     """A small table for the terminal: the means of every group."""
-    mean = len(e.scored.labels)
+    mean = e.scored.rows.index(MEAN)
+    compared = [m for m, name in enumerate(e.scored.metrics) if name in COMPARED]
     rows = [
         [group.name, str(len(group.runs))]
-        + [with_interval(*group_scores(e.scored, group, mean, m)) for m in range(len(METRICS))]
+        + [with_interval(*group_scores(e.scored, group, mean, m)) for m in compared]
         for group in e.groups
     ]
-    return ["arm", "runs", "AUROC", "average precision"], rows
+    return ["arm", "runs", *(COMPARED[e.scored.metrics[m]] for m in compared)], rows

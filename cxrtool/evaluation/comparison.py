@@ -15,16 +15,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from cxrtool.evaluation.curves import label_scores
+from cxrtool.evaluation.curves import decision_scores, label_scores, rank
+from cxrtool.evaluation.delong import components, paired_difference
 from cxrtool.evaluation.intervals import (
+    CLASS_METRICS,
     METRICS,
+    bootstrap_classes,
     bootstrap_scores,
     mean_over_labels,
     percentile_interval,
@@ -35,6 +38,15 @@ MIN_SEEDS = 5
 ALPHA = 0.05
 MEAN = "mean over labels"
 PRIMARY = ("gan", "duplicate")
+#: Metrics whose differences are judged, and their names in sentences.
+COMPARED = {
+    "auroc": "AUROC",
+    "average_precision": "average precision",
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+}
+#: What belongs to an arm and not to the regimen that arms are compared in.
+ARM_OPTIONS = ("arm", "augment", "pretrain_frac", "finetune_lr")
 
 
 @dataclass(frozen=True)
@@ -43,15 +55,18 @@ class Scored:
 
     Attributes:
         labels: L names.
-        points: [R, L + 1, 2] float64, the last label is the mean over the defined ones.
-        samples: [R, L + 1, 2, B] float64 under shared patient resamples.
+        points: [R, L + 1, M] float64, the last label is the mean over the defined ones.
+        samples: [R, L + 1, M, B] float64 under shared patient resamples.
         defined: [L] bool, labels with both classes, which the mean is taken over.
+        metrics: M names: `METRICS`, and for single-label sets `CLASS_METRICS`, which stand in the
+            last row alone.
     """
 
     labels: tuple[str, ...]
     points: np.ndarray
     samples: np.ndarray
     defined: np.ndarray
+    metrics: tuple[str, ...] = METRICS
 
     @property
     def rows(self) -> tuple[str, ...]:
@@ -74,6 +89,7 @@ def score_runs(
     *,
     resamples: int,
     seed: int,
+    classes: np.ndarray | None = None,
 ) -> Scored:
     """Score all runs on the same rows.
 
@@ -85,8 +101,9 @@ def score_runs(
         codes: [N] patient of each image (`cxrtool.data.select.patient_groups`).
         resamples: Patient resamples B.
         seed: Fixes the resamples.
+        classes: [N] int64 class of each image of a single-label set, or None.
     """
-    points = np.stack([np.stack(label_scores(truth, mask, run), axis=-1) for run in scores])
+    points = np.stack([_points(truth, mask, run) for run in scores])
     # Average precision needs positives alone, but without negatives it is 1 whatever is predicted.
     points[np.isnan(points[..., 0])] = np.nan
     defined = ~np.isnan(points[0, :, 0])
@@ -95,12 +112,33 @@ def score_runs(
     mean_samples = np.stack(
         [mean_over_labels(points[..., m], samples[:, :, m]) for m in range(len(METRICS))], axis=1
     )
+    points = np.concatenate([points, means[:, None]], axis=1)
+    samples = np.concatenate([samples, mean_samples[:, None]], axis=1)
+    if classes is None:
+        return Scored(tuple(labels), points, samples, defined)
+    more, more_samples = bootstrap_classes(classes, scores, codes, resamples=resamples, seed=seed)
+    wider = np.full((*points.shape[:2], len(CLASS_METRICS)), np.nan)
+    wider[:, -1] = more
+    wider_samples = np.full((*samples.shape[:2], len(CLASS_METRICS), resamples), np.nan)
+    wider_samples[:, -1] = more_samples
     return Scored(
-        labels=tuple(labels),
-        points=np.concatenate([points, means[:, None]], axis=1),
-        samples=np.concatenate([samples, mean_samples[:, None]], axis=1),
-        defined=defined,
+        tuple(labels),
+        np.concatenate([points, wider], axis=2),
+        np.concatenate([samples, wider_samples], axis=2),
+        defined,
+        (*METRICS, *CLASS_METRICS),
     )
+
+
+def _points(truth: np.ndarray, mask: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """All `METRICS` of one run: [L, M] float64."""
+    more = np.full((truth.shape[1], 2), np.nan)
+    for k in range(truth.shape[1]):
+        rows = mask[:, k]
+        ranking = rank(truth[rows, k], scores[rows, k])
+        found = decision_scores(ranking, np.ones((1, int(rows.sum()))))
+        more[k] = [float(value[0]) for value in found]
+    return np.concatenate([np.stack(label_scores(truth, mask, scores), axis=-1), more], axis=1)
 
 
 # --- groups: runs that differ by seed alone -------------------------------------------------------
@@ -114,11 +152,16 @@ class Group:
         name: Shown in tables: the arm, and what else tells it from other groups of that arm.
         arm: Arm of the recipe.
         runs: Seed -> index of the run.
+        regimen: All that fixed the training beside arm and seed; groups of one regimen are
+            compared with each other.
+        regimen_name: What tells this regimen from others, "" if there is one.
     """
 
     name: str
     arm: str
     runs: dict[int, int] = field(default_factory=dict)
+    regimen: str = ""
+    regimen_name: str = ""
 
 
 def group_runs(recipes: Sequence[dict[str, Any]]) -> list[Group]:
@@ -145,31 +188,52 @@ def group_runs(recipes: Sequence[dict[str, Any]]) -> list[Group]:
             name += " (" + ", ".join(_setting(k, rest[k]) for k in differing) + ")"
         if copy > 1:
             name += f" #{copy}"
-        groups.append(Group(name, str(rest["arm"]), runs))
+        groups.append(Group(name, str(rest["arm"]), runs, *_regimen(rest, found.values())))
     return groups
 
 
+def _regimen(
+    rest: dict[str, Any], every: Iterable[tuple[dict[str, Any], dict[int, int]]]
+) -> tuple[str, str]:
+    """The regimen of a recipe as a key, and what tells it from the others."""
+    own = {k: v for k, v in rest.items() if k not in ARM_OPTIONS}
+    others = [other for other, _ in every]
+    differing = [k for k in own if any(o.get(k) != own[k] for o in others)]
+    name = ", ".join(_setting(k, own[k]) for k in differing)
+    return json.dumps(own, sort_keys=True), name
+
+
 def _setting(key: str, value: Any) -> str:
+    if key == "fraction":
+        return f"{100 * value:g} % of patients"
     return str(value) if isinstance(value, str) else f"{key} {value}"
 
 
 def pairs_of_groups(groups: Sequence[Group]) -> list[tuple[Group, Group, bool]]:
     """Which differences to show: (a, b, primary) for a minus b.
 
-    The primary one is gan minus duplicate, where there is exactly one of each; then every group
-    minus the baseline, which is the arm `none` if present, else the first group.
+    Within a regimen (the same data, network and budget) the primary one is gan minus duplicate,
+    where there is exactly one of each; then every group minus the baseline, which is the arm `none`
+    if present, else the first group. A regimen of one group is compared with the first group of
+    all.
     """
-    by_arm: dict[str, list[Group]] = {}
+    regimens: dict[str, list[Group]] = {}
     for group in groups:
-        by_arm.setdefault(group.arm, []).append(group)
+        regimens.setdefault(group.regimen, []).append(group)
     out: list[tuple[Group, Group, bool]] = []
-    if all(len(by_arm.get(arm, ())) == 1 for arm in PRIMARY):
-        out.append((by_arm[PRIMARY[0]][0], by_arm[PRIMARY[1]][0], True))
-    baseline = by_arm["none"][0] if "none" in by_arm else groups[0]
-    for group in groups:
-        known = any(a is group and b is baseline for a, b, _ in out)
-        if group is not baseline and not known:
-            out.append((group, baseline, False))
+    for members in regimens.values():
+        by_arm: dict[str, list[Group]] = {}
+        for group in members:
+            by_arm.setdefault(group.arm, []).append(group)
+        if all(len(by_arm.get(arm, ())) == 1 for arm in PRIMARY):
+            out.append((by_arm[PRIMARY[0]][0], by_arm[PRIMARY[1]][0], True))
+        baseline = by_arm["none"][0] if "none" in by_arm else members[0]
+        if len(members) == 1:
+            baseline = groups[0]
+        for group in members:
+            known = any(a is group and b is baseline for a, b, _ in out)
+            if group is not baseline and not known:
+                out.append((group, baseline, False))
     return out
 
 
@@ -182,12 +246,16 @@ class Difference:
 
     Attributes:
         row: Label, or `MEAN`.
-        metric: "auroc" or "average_precision".
+        metric: One of `COMPARED`.
         pairs: Seeds that both groups have.
         value: Mean paired difference.
         low: Lower end of the 95 % interval.
         high: Upper end.
         p: Two-sided p-value, Holm-corrected within its family; NaN without a verdict.
+        corrected: Its family has more than one comparison.
+        delong_low: Lower end of the clustered DeLong interval of these very networks.
+        delong_high: Its upper end.
+        delong_p: Its p-value; not corrected.
         verdict: "evidence for", "evidence against", "no evidence", or why there is none.
     """
 
@@ -202,18 +270,26 @@ class Difference:
     high: float
     p: float
     verdict: str
+    corrected: bool = False
+    delong_low: float = math.nan
+    delong_high: float = math.nan
+    delong_p: float = math.nan
 
     def sentence(self) -> str:
         """The difference in words, for a person who reads nothing else."""
-        name = {"auroc": "AUROC", "average_precision": "average precision"}[self.metric]
-        where = f"mean {name}" if self.row == MEAN else f"{name} of {self.row}"
-        what = f"{self.a} minus {self.b}, {where}"
+        name = COMPARED[self.metric]
+        if self.row == MEAN:
+            what = (
+                f"{self.a} minus {self.b}, {'' if self.metric in CLASS_METRICS else 'mean '}{name}"
+            )
+        else:
+            what = f"{self.a} minus {self.b} on {self.row} ({name})"
         if math.isnan(self.value):
             return f"{what}: {self.verdict}."
         numbers = with_interval(self.value, self.low, self.high, signed=True)
         if not math.isnan(self.p):
             p = "p < 0.001" if self.p < 0.001 else f"p = {self.p:.3f}"
-            numbers += f", {p}" + ("" if self.primary and self.row == MEAN else " corrected")
+            numbers += f", {p}" + (" corrected" if self.corrected else "")
         return f"{what}: {numbers}: {self.verdict}."
 
 
@@ -223,7 +299,7 @@ def difference(
     """One difference with its interval, before any correction for several comparisons."""
     seeds = sorted(a.runs.keys() & b.runs.keys())
     base = Difference(
-        a.name, b.name, primary, scored.rows[row], METRICS[metric], len(seeds),
+        a.name, b.name, primary, scored.rows[row], scored.metrics[metric], len(seeds),
         math.nan, math.nan, math.nan, math.nan, "",
     )  # fmt: skip
     if not seeds:
@@ -266,13 +342,16 @@ def holm(p_values: np.ndarray) -> np.ndarray:
 def compare(scored: Scored, groups: Sequence[Group]) -> list[Difference]:
     """All differences, corrected within their families, with a verdict each.
 
-    Families: the primary comparison of means (alone, uncorrected); the other comparisons of means;
+    Families: the primary comparison of means (one in each regimen); the other comparisons of means;
     the labels within one pair of groups. Each for each metric.
     """
+    compared = [m for m, name in enumerate(scored.metrics) if name in COMPARED]
     families: dict[tuple[Any, ...], list[Difference]] = {}
     for a, b, primary in pairs_of_groups(groups):
-        for metric in range(len(METRICS)):
+        for metric in compared:
             for row, name in enumerate(scored.rows):
+                if name != MEAN and scored.metrics[metric] in CLASS_METRICS:
+                    continue  # of all classes together
                 found = difference(scored, a, b, row, metric, primary=primary)
                 key: tuple[Any, ...] = (metric, "labels", a.name, b.name)
                 if name == MEAN:
@@ -281,12 +360,14 @@ def compare(scored: Scored, groups: Sequence[Group]) -> list[Difference]:
     out: list[Difference] = []
     for family in families.values():
         corrected = holm(np.array([d.p for d in family]))
-        out += [_judged(d, float(p)) for d, p in zip(family, corrected)]
+        several = int((~np.isnan(corrected)).sum()) > 1
+        out += [replace(_judged(d, float(p)), corrected=several) for d, p in zip(family, corrected)]
     order = {
         pair: i for i, pair in enumerate((a.name, b.name) for a, b, _ in pairs_of_groups(groups))
     }
     rows = {name: i for i, name in enumerate(scored.rows)}
-    out.sort(key=lambda d: (order[d.a, d.b], METRICS.index(d.metric), d.row != MEAN, rows[d.row]))
+    metrics = scored.metrics
+    out.sort(key=lambda d: (order[d.a, d.b], metrics.index(d.metric), d.row != MEAN, rows[d.row]))
     return out
 
 
@@ -296,3 +377,41 @@ def _judged(found: Difference, p: float) -> Difference:
     if p >= ALPHA:
         return replace(found, p=p, verdict="no evidence")
     return replace(found, p=p, verdict="evidence for" if found.value > 0 else "evidence against")
+
+
+def add_delong(
+    found: Sequence[Difference],
+    scored: Scored,
+    groups: Sequence[Group],
+    truth: np.ndarray,
+    mask: np.ndarray,
+    scores: np.ndarray,
+    codes: np.ndarray,
+) -> list[Difference]:
+    """Put the clustered DeLong interval of these networks beside each difference in AUROC.
+
+    Args:
+        found: From `compare`.
+        scored: What they come from.
+        groups: Of the runs.
+        truth: [N, L] in {0, 1}.
+        mask: [N, L] bool.
+        scores: [R, N, L] float.
+        codes: [N] int64 patient of each image.
+    """
+    by_name = {group.name: group for group in groups}
+    parts = {
+        label: components(truth[mask[:, k], k], scores[:, mask[:, k], k], codes[mask[:, k]])
+        for k, label in enumerate(scored.labels)
+    }
+    out = []
+    for d in found:
+        part = parts.get(d.row)
+        if d.metric != "auroc" or part is None or not d.pairs:
+            out.append(d)
+            continue
+        a, b = by_name[d.a], by_name[d.b]
+        seeds = sorted(a.runs.keys() & b.runs.keys())
+        test = paired_difference(part, [a.runs[s] for s in seeds], [b.runs[s] for s in seeds])
+        out.append(replace(d, delong_low=test.low, delong_high=test.high, delong_p=test.p))
+    return out

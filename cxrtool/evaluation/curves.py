@@ -16,6 +16,9 @@ import numpy as np
 
 from cxrtool.errors import InputError
 
+#: Specificity at which sensitivities are given.
+SPECIFICITY = 0.9
+
 
 @dataclass(frozen=True)
 class Ranking:
@@ -25,11 +28,13 @@ class Ranking:
         order: [N] int64, image positions by ascending score.
         starts: [G] int64, where each group of equal scores begins in ``order``.
         positive: [N] bool, truth in the order of ``order``.
+        scores: [N] float64, in the order of ``order``.
     """
 
     order: np.ndarray
     starts: np.ndarray
     positive: np.ndarray
+    scores: np.ndarray
 
 
 def rank(truth: np.ndarray, scores: np.ndarray) -> Ranking:
@@ -51,7 +56,7 @@ def rank(truth: np.ndarray, scores: np.ndarray) -> Ranking:
     new = np.ones(len(ordered), dtype=bool)
     new[1:] = ordered[1:] != ordered[:-1]
     positive = np.asarray(truth).astype(bool)[order]
-    return Ranking(order=order, starts=np.flatnonzero(new), positive=positive)
+    return Ranking(order=order, starts=np.flatnonzero(new), positive=positive, scores=ordered)
 
 
 def _group_sums(ranking: Ranking, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -99,6 +104,43 @@ def weighted_scores(ranking: Ranking, weights: np.ndarray) -> tuple[np.ndarray, 
         )
         average_precision = np.where(n_positive > 0, steps / n_positive, np.nan)
     return auroc, average_precision
+
+
+def decision_scores(
+    ranking: Ranking, weights: np.ndarray, specificity: float = SPECIFICITY
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sensitivity at a fixed specificity, and the Brier score, under B weight vectors.
+
+    The sensitivity is that of the ROC curve: the largest over all thresholds whose specificity is
+    at least the one asked for. The Brier score (Monthly Weather Review 78:1-3, 1950) is the mean
+    squared difference between probability and truth.
+
+    Args:
+        ranking: From ``rank``, N images, whose scores are probabilities.
+        weights: [B, N] float64 >= 0.
+        specificity: Least share of negatives below the threshold.
+
+    Returns:
+        ``(sensitivity, brier)``, each [B] float64; NaN where a class is missing.
+    """
+    if len(ranking.order) == 0:
+        nothing = np.full(len(weights), np.nan)
+        return nothing, nothing.copy()
+    positive, negative = _group_sums(ranking, weights)
+    n_positive, n_negative = positive.sum(axis=1), negative.sum(axis=1)
+    called_positive = np.cumsum(positive[:, ::-1], axis=1)
+    called_negative = np.cumsum(negative[:, ::-1], axis=1)
+    allowed = called_negative <= (1 - specificity) * n_negative[:, None] + 1e-9
+    best = np.where(allowed, called_positive, 0.0).max(axis=1)
+    squared = (ranking.scores - ranking.positive) ** 2
+    total = n_positive + n_negative
+    both = (n_positive > 0) & (n_negative > 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        sensitivity = np.where(both, best / n_positive, np.nan)
+        brier = np.where(
+            both, np.einsum("bn,n->b", weights[:, ranking.order], squared) / total, np.nan
+        )
+    return sensitivity, brier
 
 
 def auroc(truth: np.ndarray, scores: np.ndarray) -> float:

@@ -10,17 +10,20 @@ the real/real distance of the same n in the same space.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from cxrtool.errors import InputError
+from cxrtool.evaluation.curves import auroc
 from cxrtool.evaluation.distances import (
     KernelDistance,
     frechet_distance,
     kernel_distance,
     nearest,
 )
+from cxrtool.evaluation.manifolds import NEIGHBORS, Manifold, manifold
 
 LEAST = 8  # images on a side, below which no distance is given
 LEAST_OF_LABEL = 20
@@ -42,6 +45,9 @@ class Fidelity:
         frechet_all: Synthetic to real with all images (biased by n, for the record).
         kernel: KID of all images.
         kernel_real: KID between halves of the reference.
+        cover: Precision, recall, density and coverage, n each side; None where n is too small.
+        cover_real: The same of one half of the reference against the other.
+        is_fid: The space is the Inception network's.
     """
 
     space: str
@@ -54,6 +60,9 @@ class Fidelity:
     frechet_all: float
     kernel: KernelDistance
     kernel_real: KernelDistance
+    cover: Manifold | None = None
+    cover_real: Manifold | None = None
+    is_fid: bool = False
 
     @property
     def ratio(self) -> float:
@@ -98,6 +107,11 @@ def fidelity(
         between_real.append(frechet_distance(second, first))
     order = rng.permutation(len(real))
     half = len(real) // 2
+    cover = cover_real = None
+    if n > NEIGHBORS:
+        some = synthetic[rng.choice(len(synthetic), n, replace=False)]
+        first, second = real[order[:n]], real[order[n : 2 * n]]
+        cover, cover_real = manifold(first, some), manifold(first, second)
     return Fidelity(
         space=space,
         dim=synthetic.shape[1],
@@ -109,6 +123,8 @@ def fidelity(
         frechet_all=frechet_distance(synthetic, real),
         kernel=kernel_distance(synthetic, real, rng, subsets=subsets),
         kernel_real=kernel_distance(real[order[:half]], real[order[half:]], rng, subsets=subsets),
+        cover=cover,
+        cover_real=cover_real,
     )
 
 
@@ -197,3 +213,60 @@ def nearness(
     usual, _ = nearest(held_out, training)
     limit = float(np.percentile(usual, COPY_PERCENTILE))
     return Nearness(space, distance, usual, match, limit, int((distance < limit).sum()))
+
+
+@dataclass(frozen=True)
+class Conditional:
+    """Whether a teacher reads the label that was asked for.
+
+    Attributes:
+        label: Its name.
+        synthetic: Teacher's AUROC on synthetic images against the label asked for; NaN where a
+            class is missing.
+        real: The same on real reference images against their own label.
+        n_positive: Synthetic images asked to have the label.
+        n_real_positive: Real ones that have it.
+        shift: Mean probability that the teacher gives to positives, synthetic minus real.
+    """
+
+    label: str
+    synthetic: float
+    real: float
+    n_positive: int
+    n_real_positive: int
+    shift: float
+
+
+def conditional(
+    labels: Sequence[str],
+    synthetic: np.ndarray,
+    asked: np.ndarray,
+    real: np.ndarray,
+    truth: np.ndarray,
+) -> list[Conditional]:
+    """Conditional fidelity of each label.
+
+    Args:
+        labels: L names.
+        synthetic: [N, L] teacher's probabilities.
+        asked: [N, L] bool.
+        real: [M, L] teacher's probabilities.
+        truth: [M, L] bool.
+    """
+    out = []
+    for k, label in enumerate(labels):
+        yes, have = asked[:, k], truth[:, k]
+        shift = float("nan")
+        if yes.any() and have.any():
+            shift = float(synthetic[yes, k].mean() - real[have, k].mean())
+        out.append(
+            Conditional(
+                label,
+                auroc(yes, synthetic[:, k]),
+                auroc(have, real[:, k]),
+                int(yes.sum()),
+                int(have.sum()),
+                shift,
+            )
+        )
+    return out

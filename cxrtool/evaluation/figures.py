@@ -287,6 +287,39 @@ def learning_figure(
     return figure
 
 
+def losses_figure(
+    groups: Sequence[tuple[str, Sequence[Sequence[dict[str, Any]]]]], name: str
+) -> str:
+    """Training and validation loss of several groups of runs, a panel a group, one line a run.
+
+    Args:
+        groups: Name, and for each run its records with `step`, `loss`, `val_loss`.
+        name: Names the figure's ids.
+    """
+    with mpl.rc_context(_style()):
+        figure, axes = _grid(len(groups), 3, 3.3, 2.6)
+        for (title, runs), ax in zip(groups, axes):
+            for number, history in enumerate(runs):
+                steps = [row["step"] for row in history]
+                for series, (key, what) in enumerate(
+                    (("loss", "training"), ("val_loss", "validation"))
+                ):
+                    ax.plot(
+                        steps,
+                        [row[key] for row in history],
+                        color=_SERIES[series],
+                        marker="." if len(steps) == 1 else None,
+                        linewidth=1.6 if len(runs) == 1 else 0.9,
+                        alpha=0.95 if len(runs) == 1 else 0.7,
+                        label=what if number == 0 else None,
+                    )
+            ax.set_title(title, loc="left")
+            ax.set_xlabel("optimizer step")
+            ax.set_ylabel("loss")
+        _legend(figure, axes[0])
+    return to_svg(figure, name)
+
+
 def save_png(figure: Figure, path: Path, dpi: int = 120) -> None:
     """Write a figure that was drawn with the palette `PAPER` as PNG, always the same bytes."""
     figure.savefig(path, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})

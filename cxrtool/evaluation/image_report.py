@@ -6,6 +6,7 @@ space, n and kernel beside each of them, and real images beside synthetic ones o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -17,10 +18,12 @@ from cxrtool.evaluation import figures, page
 from cxrtool.evaluation.fidelity import (
     COPY_PERCENTILE,
     LEAST_OF_LABEL,
+    Conditional,
     Fidelity,
     LabelDistance,
     Nearness,
 )
+from cxrtool.evaluation.manifolds import NEIGHBORS
 from cxrtool.evaluation.wording import number
 
 SHOWN_LABELS = 8
@@ -37,6 +40,9 @@ class ImageEvaluation:
         kernel: Resize kernel of both sets.
         size: Native size, px.
         fidelity: One entry a feature space, the first one leads.
+        conditional: Whether a teacher reads the labels asked for; empty without one.
+        membership: AUROC of the discriminator between training and held-out images, or None.
+        probe: AUROC of the shortcut probe: synthetic against real, training against real.
         by_label: From `fidelity.by_label`.
         nearness: One entry a space; empty without training images.
         labels: L names.
@@ -63,6 +69,9 @@ class ImageEvaluation:
     real_labels: np.ndarray
     training: np.ndarray
     reference: str
+    conditional: Sequence[Conditional] = field(default_factory=list)
+    membership: float | None = None
+    probe: tuple[float, float] = (math.nan, math.nan)
     cautions: Sequence[str] = field(default_factory=list)
     footer: str = ""
 
@@ -90,8 +99,11 @@ def build(e: ImageEvaluation, rng: np.random.Generator) -> page.Page:
     ]
     blocks += page.cautions(e.cautions)
     sections = [page.Section("", blocks), _pictures(e, rng), _distances(e)]
+    if e.conditional:
+        sections.append(_conditional(e))
     if e.nearness:
         sections.append(_nearness(e))
+    sections.append(_probe(e))
     return page.Page(f"Synthetic images for {e.source}", answer(e), sections, e.footer)
 
 
@@ -120,9 +132,28 @@ def _distances(e: ImageEvaluation) -> page.Section:
             "Smaller is closer. Fréchet (squared, as is usual): mean over random splits, n images a"
             " side, beside the same between two disjoint real halves. KID: unbiased, mean ± sd over"
             f" subsets of {e.fidelity[0].kernel.subset_size:,}, all images. Resize kernel of all:"
-            f" {e.kernel}. These are not FIDs: no Inception network is involved.",
+            f" {e.kernel}. {_what_they_are(e)}",
         )
     ]
+    covers = [
+        [f.space, f"{f.n:,}"]
+        + [
+            f"{number(getattr(f.cover, name))} ({number(getattr(f.cover_real, name))})"
+            for name in ("precision", "recall", "density", "coverage")
+        ]
+        for f in e.fidelity
+        if f.cover is not None and f.cover_real is not None
+    ]
+    if covers:
+        blocks.append(
+            page.Table(
+                ["feature space", "n a side", "precision", "recall", "density", "coverage"],
+                covers,
+                f"Of synthetic images, and in parentheses of other real ones; {NEIGHBORS} nearest"
+                " neighbors. Precision and density: do they look real; recall and coverage: is the"
+                " variety of real ones there.",
+            )
+        )
     shown = [d for d in e.by_label if d.kernel is not None]
     if shown:
         table = [
@@ -146,6 +177,51 @@ def _distances(e: ImageEvaluation) -> page.Section:
             )
         )
     return page.Section("Distance to real images", blocks)
+
+
+def _what_they_are(e: ImageEvaluation) -> str:
+    if any(f.is_fid for f in e.fidelity):
+        return (
+            "In the space of the Inception network the Fréchet distance is the FID, in others not."
+        )
+    return "These are not FIDs: no Inception network is involved."
+
+
+def _conditional(e: ImageEvaluation) -> page.Section:
+    rows = [
+        [
+            c.label,
+            f"{c.n_positive:,}",
+            number(c.synthetic),
+            f"{c.n_real_positive:,}",
+            number(c.real),
+            number(c.shift),
+        ]
+        for c in e.conditional
+    ]
+    columns = [
+        "label", "asked for", "AUROC, synthetic", "real positives", "AUROC, real", "teacher shift",
+    ]  # fmt: skip
+    table = page.Table(
+        columns,
+        rows,
+        "A classifier as teacher: how well it reads the label asked for on synthetic images, and"
+        " the true one on held-out real images. Shift: its mean probability for positives,"
+        " synthetic minus real; far above 0 means caricatures, far below 0 that the condition is"
+        " not met.",
+    )
+    return page.Section("Is the condition met?", [table])
+
+
+def _probe(e: ImageEvaluation) -> page.Section:
+    made, usual = e.probe
+    said = (
+        "A linear model on spectrum, 8 × 8 block steps, gray levels and rim tells synthetic from"
+        f" real images with AUROC {number(made)}, and real training from real held-out images with"
+        f" {number(usual)}. Near 1 against near 0.5 means that the synthetic images carry a mark"
+        " that a classifier may learn in place of a finding."
+    )
+    return page.Section("Shortcuts", [page.Text(said)])
 
 
 def _nearness(e: ImageEvaluation) -> page.Section:
@@ -192,6 +268,13 @@ def _nearness(e: ImageEvaluation) -> page.Section:
             " comes nearest to.",
         )
     )
+    if e.membership is not None:
+        blocks.append(
+            page.Text(
+                "Membership: the discriminator's score tells training images from held-out ones"
+                f" with AUROC {number(e.membership)}; 0.5 would mean that it remembers none."
+            )
+        )
     return page.Section("Nearness to training images", blocks)
 
 

@@ -36,6 +36,12 @@ def records(e: ImageEvaluation) -> Records:
             f.space, "kid", ALL, everything,
             value=f.kernel.mean, sd=f.kernel.sd, real_real=f.kernel_real.mean,
         )  # fmt: skip
+        for name in ("precision", "recall", "density", "coverage"):
+            if f.cover is not None and f.cover_real is not None:
+                add(
+                    f.space, name, ALL, (f.n, f.n),
+                    value=getattr(f.cover, name), real_real=getattr(f.cover_real, name),
+                )  # fmt: skip
     for d in e.by_label:
         if d.kernel is not None:
             add(

@@ -15,9 +15,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from cxrtool.evaluation.curves import rank, weighted_scores
+from cxrtool.evaluation.curves import decision_scores, rank, weighted_scores
 
-METRICS = ("auroc", "average_precision")
+METRICS = ("auroc", "average_precision", "sensitivity", "brier")
+CLASS_METRICS = ("accuracy", "macro_f1")  # of single-label sets, for all classes together
 # Below this share of resamples in which a score exists, its interval would describe a conditional
 # world ("given that a positive was drawn") and is not given.
 MIN_DEFINED_FRAC = 0.5
@@ -57,7 +58,7 @@ def bootstrap_scores(
     resamples: int,
     seed: int,
 ) -> np.ndarray:
-    """Both metrics of every run and label under the same patient resamples.
+    """All metrics of every run and label under the same patient resamples.
 
     Args:
         truth: [N, L] in {0, 1}.
@@ -68,7 +69,8 @@ def bootstrap_scores(
         seed: Fixes the resamples.
 
     Returns:
-        [R, L, 2, B] float64, metrics in the order of ``METRICS``; NaN where a class is missing.
+        [R, L, M, B] float64, metrics in the order of ``METRICS``; NaN where a class is missing, and
+        everywhere where there is one patient only: nothing varies then.
     """
     n_runs, _, n_labels = scores.shape
     kept = [np.flatnonzero(mask[:, k]) for k in range(n_labels)]
@@ -77,17 +79,69 @@ def bootstrap_scores(
         for r in range(n_runs)
     ]
     out = np.full((n_runs, n_labels, len(METRICS), resamples), np.nan)
+    if len(np.unique(codes)) < 2:
+        return out
     start = 0
     for weights in resample_weights(codes, resamples, np.random.default_rng(seed)):
         stop = start + len(weights)
         for k, rows in enumerate(kept):
             part = weights if len(rows) == len(codes) else weights[:, rows]
             for r in range(n_runs):
-                roc, ap = weighted_scores(rankings[r][k], part)
-                out[r, k, 0, start:stop] = roc
-                out[r, k, 1, start:stop] = ap
+                out[r, k, :2, start:stop] = weighted_scores(rankings[r][k], part)
+                out[r, k, 2:, start:stop] = decision_scores(rankings[r][k], part)
         start = stop
     return out
+
+
+def bootstrap_classes(
+    truth: np.ndarray, scores: np.ndarray, codes: np.ndarray, *, resamples: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Accuracy and macro F1 of every run, on all images and under the same patient resamples.
+
+    Args:
+        truth: [N] int64 class of each image.
+        scores: [R, N, L] float, the largest is the class that a run names.
+        codes: [N] int64 patient of each image.
+        resamples: B.
+        seed: As for `bootstrap_scores`: the same resamples.
+
+    Returns:
+        ``(points [R, 2], samples [R, 2, B])``.
+    """
+    named = scores.argmax(axis=2)
+    points = np.stack([class_scores(truth, own, np.ones((1, len(truth))))[:, 0] for own in named])
+    out = np.full((len(scores), len(CLASS_METRICS), resamples), np.nan)
+    if len(np.unique(codes)) < 2:
+        return points, out
+    start = 0
+    for weights in resample_weights(codes, resamples, np.random.default_rng(seed)):
+        stop = start + len(weights)
+        for r, own in enumerate(named):
+            out[r, :, start:stop] = class_scores(truth, own, weights)
+        start = stop
+    return points, out
+
+
+def class_scores(truth: np.ndarray, named: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Accuracy and macro F1 under B weight vectors: [2, B] float64.
+
+    Macro F1 is the mean over the classes that occur in truth or answer.
+
+    Args:
+        truth: [N] int64.
+        named: [N] int64.
+        weights: [B, N] float64 >= 0.
+    """
+    total = weights.sum(axis=1)
+    accuracy = weights @ (truth == named) / total
+    classes = np.union1d(truth, named)
+    f1 = np.full((len(classes), len(weights)), np.nan)
+    for k, cls in enumerate(classes):
+        hit = weights @ ((truth == cls) & (named == cls))
+        both = weights @ (truth == cls) + weights @ (named == cls)
+        f1[k] = np.divide(2 * hit, both, out=np.full(len(weights), np.nan), where=both > 0)
+    with np.errstate(invalid="ignore"):
+        return np.stack([accuracy, np.nanmean(f1, axis=0)])
 
 
 def mean_over_labels(points: np.ndarray, samples: np.ndarray) -> np.ndarray:

@@ -6,9 +6,14 @@ labels that all of them and the data know, what was left out and why, or a clear
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
+from cxrtool.data.keys import Seen, refuse_overlap
 from cxrtool.data.labels import LabelPolicy
 from cxrtool.data.manifest import Dataset
 from cxrtool.data.maps import canonical
@@ -64,6 +69,120 @@ def refuse_other_pixels(name: str, description: Mapping[str, Any], data: Dataset
                 file=data.path,
                 hint=f"prepare the data with --{ours} {wanted}" if ours != "kernel" else None,
             )
+
+
+def renamed(data: Dataset, mapping: Mapping[str, str]) -> Dataset:
+    """A data set with other label names, for external sets that spell them otherwise.
+
+    Raises:
+        InputError: The map names no label of the set, or gives two labels one name.
+    """
+    if not set(mapping) & set(data.labels):
+        raise InputError(
+            "--map-labels names no label of the data set",
+            file=data.path,
+            hint="the labels are " + ", ".join(data.labels),
+        )
+    labels = tuple(mapping.get(name, name) for name in data.labels)
+    twice = sorted({name for name in labels if labels.count(name) > 1})
+    if twice:
+        raise InputError(
+            f"--map-labels gives several labels the name {', '.join(twice)}",
+            file=data.path,
+            hint="join them with cxr prepare --map-labels",
+        )
+    table = data.table.rename(columns=dict(mapping))
+    return replace(data, info=replace(data.info, labels=labels), table=table)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Rows of one data set, and the runs that are judged on them.
+
+    Attributes:
+        data: The data set.
+        rows: [N] its rows to score.
+        runs: Positions of the runs.
+    """
+
+    data: Dataset
+    rows: np.ndarray
+    runs: tuple[int, ...]
+
+
+def assign_folds(
+    datasets: Sequence[Dataset],
+    rows: Sequence[np.ndarray],
+    names: Sequence[str],
+    descriptions: Sequence[Mapping[str, Any]],
+) -> list[Fold]:
+    """Which run is judged on which data set.
+
+    One data set judges all runs. Several are the folds of a cross-validation: each judges the runs
+    that were trained on it, and no person may be tested in two of them.
+
+    Raises:
+        InputError: A run was trained on none of them, or a data set has no run.
+        GateError: Two folds share a patient or an image among their test rows.
+    """
+    if len(datasets) == 1:
+        return [Fold(datasets[0], rows[0], tuple(range(len(names))))]
+    folds = []
+    for data, own in zip(datasets, rows):
+        mine = [
+            k for k, d in enumerate(descriptions) if d["recipe"]["data"] == data.info.digest[:8]
+        ]
+        if not mine:
+            raise InputError("no run was trained on this fold", file=data.path)
+        folds.append(Fold(data, own, tuple(mine)))
+    judged = {k for fold in folds for k in fold.runs}
+    for k, name in enumerate(names):
+        if k not in judged:
+            raise InputError(
+                f"{name} was trained on none of the folds given",
+                hint="give the --data that it was trained on, once for each fold",
+            )
+    for k, fold in enumerate(folds):
+        for other in folds[:k]:
+            refuse_overlap(
+                Seen.of(other.data, other.rows),
+                fold.data,
+                fold.rows,
+                who=f"the test rows of the fold {other.data.path}",
+                what="test",
+            )
+    return folds
+
+
+def pooled_recipes(
+    folds: Sequence[Fold], descriptions: Sequence[Mapping[str, Any]]
+) -> list[tuple[dict[str, Any], list[int]]]:
+    """Recipes without the fold, and for each the run of every fold, in the order of folds.
+
+    Raises:
+        InputError: A recipe and seed is missing in a fold, or is there twice.
+    """
+    if len(folds) == 1:
+        return [(dict(d["recipe"]), [k]) for k, d in enumerate(descriptions)]
+    found: dict[str, tuple[dict[str, Any], dict[int, int]]] = {}
+    for number, fold in enumerate(folds):
+        for run in fold.runs:
+            recipe = {k: v for k, v in descriptions[run]["recipe"].items() if k != "data"}
+            key = json.dumps(recipe, sort_keys=True)
+            places = found.setdefault(key, (recipe, {}))[1]
+            if number in places:
+                raise InputError(
+                    f"arm {recipe['arm']}, seed {recipe['seed']} is given twice for one fold"
+                )
+            places[number] = run
+    for recipe, places in found.values():
+        if len(places) < len(folds):
+            raise InputError(
+                f"arm {recipe['arm']}, seed {recipe['seed']} has runs in {len(places)} of"
+                f" {len(folds)} folds: they would be judged on different rows",
+                hint="train it on every fold, with the same options",
+            )
+    return [(recipe, [places[k] for k in range(len(folds))]) for recipe, places in found.values()]
 
 
 def common_labels(

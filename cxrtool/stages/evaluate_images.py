@@ -1,15 +1,17 @@
 """`cxr evaluate images`: how good are the synthetic images, and are they copies?
 
-In: the output of `synthesize` or `edit`, and a real data set. Out: `metrics.csv`, `metrics.json`
-and `report.html`: Fréchet and kernel distances to held-out real images in local feature spaces,
-relative to real/real distances of the same n; nearness to training images; images side by side.
-Feature extractors and generators that have seen the reference rows are refused (exit 5).
+In: the output of `synthesize` or `edit`, and a real data set. Out: `metrics.csv`, `metrics.json`,
+`report.md` and `report.html`: Fréchet and kernel distances, precision, recall, density and coverage
+in at least two feature spaces, relative to real/real splits of the same n; whether a teacher reads
+the labels asked for; nearness to training images and membership by the discriminator; a linear
+probe for shortcuts; images side by side. Extractors and generators that have seen the reference
+rows are refused (exit 5).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     Space = tuple[str, Callable[[Any], Any]]
 
 NAME = "evaluate-images"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,21 @@ class Config(SelectionOptions):
         Path | None,
         Option("A train-cls run whose features are measured in too, and first."),
         Input("features"),
+    ] = None
+    clip: Annotated[
+        Path | None,
+        Option("A finetune-clip run: its image tower is the second feature space."),
+        Input("clip"),
+    ] = None
+    inception: Annotated[
+        Path | None,
+        Option("Weights of the FID's Inception network (torch-fidelity's file): the second space."),
+        Input("inception"),
+    ] = None
+    gan: Annotated[
+        Path | None,
+        Option("The train-gan run behind SYNTH: membership by its discriminator."),
+        Input("gan"),
     ] = None
     split: Annotated[
         str, Option("Reference rows of REAL.", choices=("train", "val", "test", "all"))
@@ -80,10 +97,12 @@ def run(config: Config, run: Run) -> dict[str, Any]:
 
     found, of_labels, near = [], [], []
     for name, function in feature_spaces(config, run, device):
+        console.detail(f"feature space: {name}")
         embedded = embed(run, name, function, images, device)
         rng = numpy_rng("evaluate-images", config.seed, name)
         amount = {"splits": config.splits, "subsets": config.subsets}
-        found.append(measure.fidelity(name, embedded["synthetic"], embedded["real"], rng, **amount))
+        one = measure.fidelity(name, embedded["synthetic"], embedded["real"], rng, **amount)
+        found.append(replace(one, is_fid=name == "Inception (FID)"))
         of_labels += measure.by_label(
             name, labels, embedded["synthetic"], synthetic_labels, embedded["real"], real_labels,
             rng, subsets=config.subsets,
@@ -98,6 +117,9 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         kernel=str(real.info.kernel),
         size=int(real.info.size or 0),
         fidelity=found,
+        conditional=read_conditions(run, device, images, labels, synthetic_labels, real_labels),
+        membership=membership(run, device, images, real, (train, reference)),
+        probe=probe(config, images),
         by_label=of_labels,
         nearness=near,
         labels=labels,
@@ -116,11 +138,13 @@ def run(config: Config, run: Run) -> dict[str, Any]:
 
 def load_sets(run: Run) -> tuple[Dataset, Dataset]:
     """The real and the synthetic set, refused where their pixels are not made alike."""
+    from cxrtool.classifiers.arms import refuse_unfinished
     from cxrtool.data.manifest import load_dataset
 
     real, synth = load_dataset(run.input("real").path), load_dataset(run.input("synth").path)
     if not len(synth):
         raise InputError("holds no image", file=synth.path)
+    refuse_unfinished(synth)
     for name in ("size", "fit", "kernel"):
         ours, theirs = getattr(real.info, name), getattr(synth.info, name)
         if ours != theirs:
@@ -146,11 +170,14 @@ def refuse_seen_rows(run: Run, real: Dataset, reference: np.ndarray, split: str)
     from cxrtool.data.keys import Seen, refuse_overlap
 
     synth = run.input("synth").path
-    refuse_overlap(Seen.load(synth), real, reference, who=f"the generator of {synth}", what=split)
-    for ref in run.inputs("features"):
-        refuse_overlap(
-            Seen.load(ref.path), real, reference, who=f"the extractor {ref.path}", what=split
-        )
+    who = f"the generator of {synth}"
+    refuse_overlap(Seen.load(synth), real, reference, who=who, what=split, folder=synth)
+    for role, name in (("features", "extractor"), ("clip", "CLIP"), ("gan", "generator")):
+        for ref in run.inputs(role):
+            who = f"the {name} {ref.path}"
+            refuse_overlap(
+                Seen.load(ref.path), real, reference, who=who, what=split, folder=ref.path
+            )
 
 
 def label_tables(
@@ -175,9 +202,10 @@ def label_tables(
 
 
 def feature_spaces(config: Config, run: Run, device: Any) -> list[Space]:
-    """The classifier's features, where a run is given, and those of a random network."""
-    from cxrtool import classifiers
-    from cxrtool.evaluation.features import RandomFeatures
+    """At least two spaces: the classifier's where one is given; then Inception's, else the CLIP
+    tower's, else a random VGG16's; a small random network where there would be one only."""
+    from cxrtool import classifiers, clip
+    from cxrtool.evaluation.features import Inception, RandomFeatures, RandomVgg16
     from cxrtool.runs import require_complete
 
     spaces: list[Space] = []
@@ -187,8 +215,19 @@ def feature_spaces(config: Config, run: Run, device: Any) -> list[Space]:
         recipe = network.description["recipe"]
         name = f"{recipe['arch']} classifier, arm {recipe['arm']}, {network.size} px"
         spaces.append((name, network.features))
-    random = RandomFeatures(config.seed).to(device).eval()
-    spaces.append((random.name, random))
+    for ref in run.inputs("inception"):
+        inception = Inception(ref.path).to(device).eval()
+        spaces.append((inception.name, inception))
+    for ref in run.inputs("clip"):
+        require_complete(ref.path, stages=("finetune-clip",))
+        tower = clip.load(ref.path, device)
+        spaces.append((f"CLIP {tower.name}, {tower.size} px", tower.embed_images))
+    if config.inception is None and config.clip is None:
+        random = RandomVgg16(config.seed).to(device).eval()
+        spaces.append((random.name, random))
+    if len(spaces) < 2:
+        small = RandomFeatures(config.seed).to(device).eval()
+        spaces.append((small.name, small))
     return spaces
 
 
@@ -222,21 +261,132 @@ def small_pixels(images: np.ndarray) -> np.ndarray:
     return flat - flat.mean(axis=1, keepdims=True)
 
 
+# --- what else is asked of the images -------------------------------------------------------------
+
+
+def read_conditions(
+    run: Run,
+    device: Any,
+    images: dict[str, np.ndarray],
+    labels: tuple[str, ...],
+    synthetic_labels: np.ndarray,
+    real_labels: np.ndarray,
+) -> list[Any]:
+    """Conditional fidelity, by the classifier of `--features` as teacher."""
+    from cxrtool import classifiers
+    from cxrtool.classifiers.calibration import Calibration
+    from cxrtool.classifiers.prediction import in_blocks, input_pixels
+    from cxrtool.data.maps import canonical
+    from cxrtool.evaluation.fidelity import conditional
+    from cxrtool.evaluation.joining import positions
+
+    for ref in run.inputs("features"):
+        network = classifiers.load(ref.path, device)
+        known = {canonical(name) for name in network.labels}
+        kept = [k for k, name in enumerate(labels) if canonical(name) in known]
+        names = [labels[k] for k in kept]
+        places = positions(network.labels, names)
+        read = [
+            Calibration.of(network.description, network.labels).probabilities(
+                in_blocks(network.logits, input_pixels(images[kind], network.size), device)
+            )
+            for kind in ("synthetic", "real")
+        ]
+        return conditional(
+            names,
+            read[0][:, places],
+            synthetic_labels[:, kept],
+            read[1][:, places],
+            real_labels[:, kept],
+        )
+    return []
+
+
+def membership(
+    run: Run,
+    device: Any,
+    images: dict[str, np.ndarray],
+    real: Dataset,
+    rows: tuple[np.ndarray, np.ndarray],
+) -> float | None:
+    """AUROC with which the discriminator's score tells training from held-out images."""
+    import numpy as np
+    import torch
+
+    from cxrtool import gans
+    from cxrtool.classifiers.prediction import in_blocks
+    from cxrtool.data.cache import resized
+    from cxrtool.data.labels import LabelPolicy, label_arrays
+    from cxrtool.evaluation.curves import auroc
+    from cxrtool.evaluation.joining import positions
+    from cxrtool.runs import require_complete
+
+    for ref in run.inputs("gan"):
+        require_complete(ref.path, stages=("train-gan",))
+        generator = gans.load(ref.path, device)
+        judge = gans.load_discriminator(ref.path, device)
+        policy = LabelPolicy.from_json(generator.meta["policy"])
+        places = positions(real.labels, generator.labels)
+        scores = []
+        for kind, own in zip(("training", "real"), rows):
+            values, known = (a[:, places] for a in label_arrays(real, own, policy))
+            done = 0
+
+            def score(x: Any, values: Any = values, known: Any = known, judge: Any = judge) -> Any:
+                nonlocal done
+                place = np.minimum(np.arange(done, done + len(x)), len(values) - 1)
+                done += len(x)
+                y = torch.from_numpy(values[place]).float().to(device)
+                mask = torch.from_numpy(known[place]).to(device)
+                return judge(x, y, mask, group=0).score[:, None]
+
+            scores.append(in_blocks(score, resized(images[kind], generator.size), device)[:, 0])
+        truth = np.repeat([1, 0], [len(s) for s in scores])
+        return auroc(truth, np.concatenate(scores))
+    return None
+
+
+def probe(config: Config, images: dict[str, np.ndarray]) -> tuple[float, float]:
+    """AUROC of a linear shortcut probe: synthetic against real, and training against real."""
+    from cxrtool.evaluation.probe import separability, shortcut_features
+
+    features = {kind: shortcut_features(array) for kind, array in images.items() if len(array)}
+    made = separability(features["real"], features["synthetic"], config.seed)
+    usual = float("nan")
+    if "training" in features:
+        usual = separability(features["real"], features["training"], config.seed)
+    return made, usual
+
+
 # --- outputs --------------------------------------------------------------------------------------
+
+
+def trained_on_synthetic(features: Path) -> bool:
+    """Whether a classifier was trained with synthetic images."""
+    from cxrtool.training.models import read_model
+
+    recipe = read_model(features, "classifier")[0]["recipe"]
+    return recipe["arm"] in ("gan", "synthetic-only", "pretrain-finetune")
 
 
 def cautions(config: Config, found: list[Any], n_train: int) -> list[str]:
     """Sentences a reader must see."""
     said = []
-    if config.features is None:
+    teacher = config.features
+    if teacher is None:
         said.append(
-            "No trained extractor was given (--features), so distances are in the space of an"
-            " untrained random network: it sees texture and layout, not disease."
+            "No classifier was given (--features): conditional fidelity is not measured, and the"
+            " distances are in spaces that were not trained on findings."
         )
     if found[0].n < found[0].dim:
         said.append(
             f"n = {found[0].n:,} is less than the {found[0].dim} dimensions of the features: the"
             " Fréchet distance is dominated by what few images leave out; read the ratio and KID."
+        )
+    if teacher is not None and trained_on_synthetic(teacher):
+        said.append(
+            "The classifier of --features was trained on synthetic images too: as a teacher it may"
+            " read them by what they have in common."
         )
     if not n_train:
         said.append("The real set has no train rows: nearness to training images is not measured.")
@@ -251,6 +401,7 @@ def write_outputs(config: Config, run: Run, result: ImageEvaluation) -> dict[str
     """Tables, report, and the summary."""
     from cxrtool.evaluation import image_report, page
     from cxrtool.evaluation.image_tables import nearness_records, records
+    from cxrtool.evaluation.markdown import markdown
     from cxrtool.evaluation.predictions import csv_text
     from cxrtool.training.rng import numpy_rng
 
@@ -258,9 +409,16 @@ def write_outputs(config: Config, run: Run, result: ImageEvaluation) -> dict[str
     run.write_text("metrics.csv", csv_text(*table.cells()))
     near = nearness_records(result)
     answer = image_report.answer(result)
-    run.write_json("metrics.json", {"answer": answer, "distances": table.records, "nearness": near})
-    shown = numpy_rng("evaluate-images shown", config.seed)
-    run.write_text("report.html", page.render(image_report.build(result, shown)))
+    more = {
+        "conditional": [asdict(c) for c in result.conditional],
+        "membership_auroc": result.membership,
+        "probe_auroc": {"synthetic": result.probe[0], "training": result.probe[1]},
+    }
+    metrics = {"answer": answer, "distances": table.records, "nearness": near, **more}
+    run.write_json("metrics.json", metrics)
+    built = image_report.build(result, numpy_rng("evaluate-images shown", config.seed))
+    run.write_text("report.html", page.render(built))
+    run.write_text("report.md", markdown(built))
     console.table(
         "Distance to real images",
         ["feature space", "n", "Fréchet", "real/real", "KID"],
@@ -274,5 +432,6 @@ def write_outputs(config: Config, run: Run, result: ImageEvaluation) -> dict[str
         "kernel": result.kernel,
         "spaces": [{**asdict(f), "ratio": f.ratio} for f in result.fidelity],
         "nearness": near,
+        **more,
         "cautions": list(result.cautions),
     }

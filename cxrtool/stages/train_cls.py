@@ -2,13 +2,14 @@
 
 In: a real data set with train and val rows, and for some arms outputs of `synthesize` or `edit`.
 Out: `model.json` and `model.safetensors` (the network at the step with the best mean validation
-AUROC), `predictions.csv` of the validation rows, `loss_curve.png`, `seen.json`. Validation is
-always real; early stopping chooses a checkpoint and does not shorten training, so every arm has the
-same budget.
+AUROC, with its calibration and thresholds), `predictions.csv` of the validation and test rows,
+`loss_curve.png`, `seen.json`. Validation is always real; early stopping chooses a checkpoint and
+does not shorten training, so every arm has the same budget.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,14 +21,26 @@ from cxrtool.data.select import SelectionOptions
 from cxrtool.errors import UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from cxrtool.classifiers.calibration import Calibration
     from cxrtool.classifiers.pool import Part
+    from cxrtool.classifiers.pretrained import Start
     from cxrtool.classifiers.training import Trainer
     from cxrtool.data.manifest import Dataset
     from cxrtool.runs import Run
 
 NAME = "train-cls"
-FORMAT = 1
-WITH_SYNTH = ("duplicate", "gan", "synthetic-only")
+FORMAT = 2
+ARMS = ("none", "standard", "duplicate", "gan", "synthetic-only", "pretrain-finetune")
+WITH_SYNTH = ("duplicate", "gan", "synthetic-only", "pretrain-finetune")
+STEPS = 2000
+# As in classifiers.architectures and classifiers.pretrained, which import torch.
+ARCHITECTURES = ("densenet121", "efficientnet_v2_s", "vgg16_bn", "small_cnn")
+WEIGHTS = (
+    "none", "imagenet",
+    "xrv-all", "xrv-nih", "xrv-chex", "xrv-mimic_ch", "xrv-mimic_nb", "xrv-pc", "xrv-rsna",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,23 +54,44 @@ class Config(SelectionOptions, PolicyOptions):
     synth: Annotated[
         tuple[Path, ...], Argument("Outputs of synthesize or edit."), Input("synth")
     ] = ()
-    arch: Annotated[str, Option("Network.", choices=("densenet121", "small_cnn"))] = "densenet121"
+    arch: Annotated[str, Option("Network.", choices=ARCHITECTURES)] = "densenet121"
+    weights: Annotated[
+        str,
+        Option("Published weights to start from, fetched once from their makers.", choices=WEIGHTS),
+    ] = "none"
+    init_from: Annotated[
+        Path | None,
+        Option("Weights to start from: a train-cls run, a .safetensors file or a state_dict."),
+        Input("init"),
+    ] = None
     arm: Annotated[
         str | None,
         Option(
             "Training images: none (real only), standard (real, augmented), duplicate (real, and"
             " once more the rows that SYNTH took its labels from), gan (real and SYNTH),"
-            " synthetic-only. Default: gan with SYNTH, else none.",
-            choices=("none", "standard", "duplicate", "gan", "synthetic-only"),
+            " synthetic-only, pretrain-finetune (SYNTH first, then real). Default: gan with SYNTH,"
+            " else none.",
+            choices=ARMS,
         ),
     ] = None
     classes: Annotated[
         str | None, Option("Labels to learn, separated by commas. Default: all that are covered.")
     ] = None
     size: Annotated[
-        int | None, Option("Input size of the network, px. Default: that of DATA.", min=16)
+        int | None,
+        Option(
+            "Input size of the network, px. Default: that of the weights, else of DATA.", min=16
+        ),
     ] = None
-    steps: Annotated[int, Option("Optimizer steps, the same in every arm.", min=1)] = 2000
+    steps: Annotated[
+        int | None, Option(f"Optimizer steps, the same in every arm. Default: {STEPS}.", min=1)
+    ] = None
+    epochs: Annotated[
+        float | None,
+        Option(
+            "Instead of --steps: passes over the arm's own images, more for larger arms.", min=0
+        ),
+    ] = None
     batch: Annotated[int, Option("Images a step.", min=2)] = 64
     lr: Annotated[float, Option("Peak learning rate.", min=0)] = 1e-3
     optimizer: Annotated[str, Option("Optimizer.", choices=("adam", "adamw", "sgd-momentum"))] = (
@@ -67,9 +101,36 @@ class Config(SelectionOptions, PolicyOptions):
         str, Option("Learning rate over the steps.", choices=("cosine", "constant"))
     ] = "cosine"
     weight_decay: Annotated[float, Option("Weight decay.", min=0)] = 1e-5
+    loss: Annotated[
+        str,
+        Option(
+            "bce (cross-entropy over classes for single-label sets), or bce first and then"
+            " auc-margin with a new head.",
+            choices=("bce", "auc-margin"),
+        ),
+    ] = "bce"
+    auc_frac: Annotated[
+        float, Option("Share of the steps that auc-margin gets, the last ones.", min=0.01, max=0.99)
+    ] = 0.5
+    auc_lr: Annotated[
+        float,
+        Option(
+            "Learning rate of auc-margin; a tenth of it after an epoch and half of its steps.",
+            min=0,
+        ),
+    ] = 0.1
     pos_weight: Annotated[
-        bool, Option("Weight the positives of each label by negatives over positives.")
+        bool,
+        Option("Weight the positives of each label by negatives over positives (classes alike)."),
     ] = False
+    pretrain_frac: Annotated[
+        float,
+        Option("Arm pretrain-finetune: share of the steps on SYNTH.", min=0.01, max=0.99),
+    ] = 0.5
+    finetune_lr: Annotated[
+        float | None,
+        Option("Arm pretrain-finetune: peak rate on real images. Default: half of --lr.", min=0),
+    ] = None
     augment: Annotated[
         str | None,
         Option(
@@ -79,6 +140,9 @@ class Config(SelectionOptions, PolicyOptions):
             choices=("none", "flips", "safe"),
         ),
     ] = None
+    bn_reestimate: Annotated[
+        bool, Option("Re-estimate BatchNorm on the real training images at the end.")
+    ] = False
     eval_every: Annotated[int, Option("Steps between validations.", min=1)] = 100
     seed: Annotated[int, Option("Seed of weights, order and augmentation.", min=0)] = 0
     device: Annotated[str, Option("auto, cpu or cuda[:i].", result=False)] = "auto"
@@ -93,6 +157,12 @@ class Config(SelectionOptions, PolicyOptions):
     def augmentation(self) -> str:
         """The augmentation, by default what the arm says."""
         return self.augment or ("safe" if self.chosen_arm == "standard" else "none")
+
+    def budget(self, images: int) -> int:
+        """Optimizer steps for an arm of this many images."""
+        if self.epochs is not None:
+            return max(1, math.ceil(self.epochs * images / self.batch))
+        return self.steps or STEPS
 
     def validate(self) -> None:
         arm = self.chosen_arm
@@ -113,14 +183,21 @@ class Config(SelectionOptions, PolicyOptions):
                 f"--split {self.split}: only train rows are trained on",
                 hint="validation and test rows choose and judge the network",
             )
+        if self.steps is not None and self.epochs is not None:
+            raise UsageError("--steps and --epochs are two budgets: give one")
+        if self.weights != "none" and self.init_from is not None:
+            raise UsageError("--weights and --init-from are two starts: give one")
+        if arm != "pretrain-finetune" and self.finetune_lr is not None:
+            raise UsageError(f"--finetune-lr has no effect in the arm {arm}")
 
 
 def run(config: Config, run: Run) -> dict[str, Any]:
-    """Train, keep the step with the best validation AUROC, describe it."""
-    from cxrtool.classifiers.arms import compose, part_of
+    """Train, keep the step with the best validation AUROC, calibrate, describe it."""
+    from cxrtool.classifiers.architectures import LEAST_PX
+    from cxrtool.classifiers.arms import part_of
     from cxrtool.classifiers.description import describe
     from cxrtool.classifiers.guard import seen_in_training
-    from cxrtool.classifiers.inputs import input_size, wanted_labels
+    from cxrtool.classifiers.inputs import input_size, refuse_thin_fraction, wanted_labels
     from cxrtool.classifiers.targets import learnable
     from cxrtool.data.select import select_rows
     from cxrtool.training.checkpoints import load_checkpoint
@@ -129,10 +206,11 @@ def run(config: Config, run: Run) -> dict[str, Any]:
 
     device = setup(config.device, config.threads)
     policy = LabelPolicy.from_options(config)
-    data, synths = load_inputs(run, policy)
-    size = input_size(data, config.size)
+    data, synths = load_inputs(config, run, policy)
     rows = {part: select_rows(data, config, split=part) for part in ("train", "val")}
-    seen, extra = seen_in_training(data, rows, synths)
+    earlier = next((ref.path for ref in run.inputs("init") if ref.path.is_dir()), None)
+    shared = earlier is not None and trained_on(earlier) == data.info.digest[:8]
+    seen, extra = seen_in_training(data, rows, synths, earlier, shared)
     if extra:
         console.warn(
             f"the generator was trained on {extra:,} patients or images that this classifier is"
@@ -140,29 +218,45 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         )
 
     wanted = wanted_labels(data, config.classes)
-    parts = compose(config.chosen_arm, data, rows["train"], synths, wanted, policy, size)
-    kept, unlearned = learnable(wanted, *joined(parts), where="the training images")
+    refuse_thin_fraction(data, rows["train"], config, wanted, policy)
+    start = load_start(config, run, wanted)
+    least = LEAST_PX[config.arch]
+    size = input_size(data, config.size, None if start is None else start.size, least)
+    parts, unlearned, kept = training_parts(
+        config, data, rows["train"], synths, wanted, policy, size
+    )
     labels = tuple(wanted[k] for k in kept)
-    parts = {name: part.columns(kept) for name, part in parts.items()}
-    val = part_of(data, rows["val"], labels, policy, size)
+    if labels != wanted:  # the head of an earlier run fits the very same labels alone
+        start = load_start(config, run, labels)
+    val = validation_part(part_of(data, rows["val"], labels, policy, size), data.info.kind)
     judged, unjudged = learnable(labels, val.values, val.mask, where="the validation rows")
     announce(config, parts, val, labels, unlearned, unjudged)
 
-    fit = make_trainer(config, parts, labels, size, device)
+    fit, weights = make_trainer(config, parts, labels, size, device, data.info.kind, start)
     state = load_checkpoint(run)
     if state is not None:
         fit.restore(state)
     run.rewind_metrics(lambda row: row["step"] <= fit.step)
     train(run, config, fit, val, judged)
 
-    fit.network.load_state_dict(fit.best_state)
-    write_predictions(run, fit, val, rows["val"])
+    finish_network(config, fit, part_of(data, rows["train"], labels, policy, size))
+    calibration = calibrate(fit, parts, val, weights)
+    test = select_rows(data, config, split="test", allow_empty=True)
+    tested = part_of(data, test, labels, policy, size)
+    write_predictions(run, fit, calibration, {"val": (val, rows["val"]), "test": (tested, test)})
     write_loss_curve(run, fit)
     seen.save(run)
     left_out = {"training": unlearned, "validation": unjudged}
     recipe = {**result_options(config), "arm": config.chosen_arm, "augment": config.augmentation}
-    description = describe(fit, data, policy, parts, recipe)
-    more = {"left_out": left_out, "generator_saw_more": extra}
+    if config.epochs is None:
+        recipe["steps"] = fit.steps
+    description = describe(fit, data, policy, parts, recipe, calibration)
+    more = {
+        "left_out": left_out,
+        "generator_saw_more": extra,
+        "starts_from": None if start is None else start.origin,
+        "sources": [source_record(synth) for synth in synths],
+    }
     save_model(run, fit.network, {**description, **more})
     console.say(f"best mean validation AUROC {fit.best_score:.4f} at step {fit.best_step:,}")
     best = next(entry for entry in fit.history if entry["step"] == fit.best_step)
@@ -173,10 +267,12 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         "left_out": left_out,
         "images": {name: len(part) for name, part in parts.items()},
         "val_images": len(val),
-        "steps": config.steps,
+        "test_images": len(test),
+        "steps": fit.steps,
         "best_step": fit.best_step,
         "val_auroc": fit.best_score,
         "val_auroc_by_label": best["val_auroc_by_label"],
+        "temperature": calibration.temperature,
     }
 
 
@@ -186,31 +282,100 @@ def plan(config: Config) -> dict[str, Any]:
     from cxrtool.data.select import select_rows
 
     data = load_dataset(config.data)
+    train_rows = len(select_rows(data, config))
+    synthetic = [len(load_dataset(path)) for path in config.synth]
+    images = sum(synthetic) + (0 if config.chosen_arm == "synthetic-only" else train_rows)
+    steps = config.budget(images)
     return {
         "arm": config.chosen_arm,
         "augmentation": config.augmentation,
-        "train_rows": len(select_rows(data, config)),
+        "train_rows": train_rows,
         "val_rows": len(select_rows(data, config, split="val")),
-        "synthetic_rows": [len(load_dataset(path)) for path in config.synth],
-        "steps": config.steps,
-        "images_seen": config.steps * config.batch,
+        "synthetic_rows": synthetic,
+        "steps": steps,
+        "images_seen": steps * config.batch,
     }
 
 
 # --- inputs ---------------------------------------------------------------------------------------
 
 
-def load_inputs(run: Run, policy: LabelPolicy) -> tuple[Dataset, list[Dataset]]:
+def load_inputs(config: Config, run: Run, policy: LabelPolicy) -> tuple[Dataset, list[Dataset]]:
     """The real set and the synthetic ones, refused where they cannot be trained on together."""
     from cxrtool.classifiers.arms import refuse_synthetic_data, refuse_unjoinable
     from cxrtool.data.manifest import load_dataset
 
     data = load_dataset(run.input("data").path)
     refuse_synthetic_data(data)
+    if data.info.kind == "single" and config.loss == "auc-margin":
+        raise UsageError(
+            "--loss auc-margin is for multi-label sets; this one has one class an image",
+            hint="use --loss bce, which is cross-entropy over the classes here",
+        )
     synths = [load_dataset(ref.path) for ref in run.inputs("synth")]
     for synth in synths:
         refuse_unjoinable(data, synth, policy)
     return data, synths
+
+
+def trained_on(earlier: Path) -> str | None:
+    """The data set that an earlier run was trained on, as `model.json` names it."""
+    from cxrtool.training.models import read_model
+
+    name = read_model(earlier, "classifier")[0].get("recipe", {}).get("data")
+    return None if name is None else str(name)
+
+
+def load_start(config: Config, run: Run, labels: tuple[str, ...]) -> Start | None:
+    """The weights to start from."""
+    from cxrtool.classifiers import pretrained
+    from cxrtool.runs import require_complete
+
+    for ref in run.inputs("init"):
+        if ref.path.is_dir():
+            require_complete(ref.path, stages=("train-cls",))
+        return pretrained.from_path(ref.path, config.arch, labels)
+    return pretrained.by_name(config.weights, config.arch)
+
+
+def training_parts(
+    config: Config,
+    data: Dataset,
+    rows: np.ndarray,
+    synths: list[Dataset],
+    wanted: tuple[str, ...],
+    policy: LabelPolicy,
+    size: int,
+) -> tuple[dict[str, Part], dict[str, str], list[int]]:
+    """The arm's images; the labels they cannot teach, with the reason; positions of the others."""
+    from cxrtool.classifiers.arms import compose
+    from cxrtool.classifiers.targets import learnable
+
+    parts = compose(config.chosen_arm, data, rows, synths, wanted, policy, size)
+    judged = parts
+    if config.chosen_arm == "pretrain-finetune":  # what is learned last must be learnable
+        judged = {"real": parts["real"]}
+    kept, unlearned = learnable(wanted, *joined(judged), where="the training images")
+    parts = {name: part.columns(kept) for name, part in parts.items()}
+    if data.info.kind == "single":
+        for name, part in parts.items():
+            parts[name] = part.with_class()
+            lost = len(part) - len(parts[name])
+            if lost:
+                console.warn(f"{lost:,} {name} images are of none of the classes: left out")
+    return parts, unlearned, kept
+
+
+def validation_part(part: Part, kind: str) -> Part:
+    """The validation rows; those of no class say nothing in a single-label set."""
+    import numpy as np
+
+    if kind == "single":
+        none = ~((part.values == 1) & part.mask).any(axis=1)
+        part.mask[none] = False
+        if none.any():
+            console.warn(f"{int(np.sum(none)):,} validation images are of none of the classes")
+    return part
 
 
 def joined(parts: dict[str, Part]) -> tuple[Any, Any]:
@@ -219,6 +384,12 @@ def joined(parts: dict[str, Part]) -> tuple[Any, Any]:
 
     chosen = list(parts.values())
     return np.concatenate([p.values for p in chosen]), np.concatenate([p.mask for p in chosen])
+
+
+def source_record(synth: Dataset) -> dict[str, Any]:
+    """What reports say of where synthetic images come from: no path, no id."""
+    generators = sorted(set(synth.column("generator")) - {""})
+    return {"images": len(synth), "generators": generators, "digest": synth.info.digest[:12]}
 
 
 def announce(
@@ -249,43 +420,77 @@ def announce(
 
 
 def make_trainer(
-    config: Config, parts: dict[str, Part], labels: tuple[str, ...], size: int, device: Any
-) -> Trainer:
-    """A fresh network and all that fits it."""
+    config: Config,
+    parts: dict[str, Part],
+    labels: tuple[str, ...],
+    size: int,
+    device: Any,
+    kind: str,
+    start: Start | None,
+) -> tuple[Trainer, np.ndarray | None]:
+    """A network and all that fits it, and the weights of the positives in its loss."""
+    from cxrtool.classifiers import pretrained
     from cxrtool.classifiers.architectures import build
-    from cxrtool.classifiers.losses import balancing_weights
+    from cxrtool.classifiers.losses import balancing_weights, class_weights
+    from cxrtool.classifiers.phases import plan_phases
     from cxrtool.classifiers.pool import Pool
     from cxrtool.classifiers.training import Settings, Trainer
 
-    settings = Settings(
-        steps=config.steps,
-        batch=config.batch,
+    two_sets = config.chosen_arm == "pretrain-finetune"
+    final = [part for name, part in parts.items() if not (two_sets and name != "real")]
+    pools = {"train": Pool(final, device)}
+    if two_sets:
+        pools["synthetic"] = Pool([p for name, p in parts.items() if name != "real"], device)
+    phases = plan_phases(
+        steps=config.budget(sum(map(len, parts.values()))),
         lr=config.lr,
-        optimizer=config.optimizer,
         schedule=config.schedule,
+        loss=config.loss,
+        pretrain_frac=config.pretrain_frac if two_sets else 0.0,
+        finetune_lr=config.lr / 2 if config.finetune_lr is None else config.finetune_lr,
+        auc_frac=config.auc_frac,
+        auc_lr=config.auc_lr,
+    )
+    settings = Settings(
+        batch=config.batch,
+        optimizer=config.optimizer,
         weight_decay=config.weight_decay,
         augmentation=config.augmentation,
         seed=config.seed,
+        kind=kind,
     )
-    weights = balancing_weights(*joined(parts)) if config.pos_weight else None
-    network = build(config.arch, labels, size, config.seed).to(device)
-    return Trainer(network, Pool(list(parts.values()), device), settings, weights)
+    weights = None
+    if config.pos_weight:
+        balance = class_weights if kind == "single" else balancing_weights
+        weights = balance(*joined({str(k): part for k, part in enumerate(final)}))
+    adapter = "plain" if start is None else start.adapter
+    network = build(config.arch, labels, size, config.seed, adapter)
+    if start is not None:
+        pretrained.apply(start, network, config.init_from or config.weights)
+    return Trainer(network.to(device), pools, phases, settings, weights), weights
 
 
 def train(run: Run, config: Config, fit: Trainer, val: Part, judged: list[int]) -> None:
     """Optimizer steps, with a validation and a checkpoint every `eval_every` of them."""
     from cxrtool.training.checkpoints import save_checkpoint
 
-    with run.progress("training", total=config.steps, unit="steps") as bar:
-        while fit.step < config.steps:
+    with run.progress("training", total=fit.steps, unit="steps") as bar:
+        fit.start_clock()
+        while fit.step < fit.steps:
+            if fit.phase_ends:
+                fit.next_phase()
+                console.say(f"{fit.phase.name}: {fit.phase.steps:,} steps")
             fit.train_step()
             bar.update(fit.step)
-            if fit.step % config.eval_every == 0 or fit.step == config.steps:
+            if fit.step % config.eval_every == 0 or fit.phase_ends:
+                speed = fit.read_clock()
                 entry = validate(fit, val, judged)
                 best = fit.record(entry["val_auroc"], entry)
-                run.append_metrics({**entry, "nimg": fit.step * config.batch, "best": best})
+                nimg = fit.step * config.batch
+                run.append_metrics({**entry, "nimg": nimg, "best": best, **speed})
                 bar.update(fit.step, note=f"val AUROC {entry['val_auroc']:.3f}")
-                save_checkpoint(run, fit.state(), fit.step * config.batch)
+                save_checkpoint(run, fit.state(), nimg)
+                fit.start_clock()
             if run.stopping:
                 save_checkpoint(run, fit.state(), fit.step * config.batch)
                 run.stop()
@@ -293,15 +498,18 @@ def train(run: Run, config: Config, fit: Trainer, val: Part, judged: list[int]) 
 
 def validate(fit: Trainer, val: Part, judged: list[int]) -> dict[str, Any]:
     """Losses, and AUROC of the labels that the validation rows can judge."""
+    from cxrtool.classifiers.prediction import softmax
     from cxrtool.evaluation.curves import label_scores
 
     loss = fit.mean_loss()
     logits, val_loss = fit.predict(val)
-    auroc, _ = label_scores(val.values, val.mask, logits)
+    scores = softmax(logits) if fit.settings.kind == "single" else logits
+    auroc, _ = label_scores(val.values, val.mask, scores)
     labels = fit.network.labels
     return {
         "step": fit.step,
-        "lr": fit.settings.lr_at(fit.step - 1),
+        "phase": fit.phase.name,
+        "lr": fit.lr,
         "loss": loss,
         "val_loss": val_loss,
         "val_auroc": float(auroc[judged].mean()),
@@ -309,16 +517,48 @@ def validate(fit: Trainer, val: Part, judged: list[int]) -> dict[str, Any]:
     }
 
 
+def finish_network(config: Config, fit: Trainer, real: Part) -> None:
+    """The weights of the best step, with BatchNorm of real images where that is asked for."""
+    from cxrtool.classifiers.training import reestimate_batchnorm
+
+    fit.network.load_state_dict(fit.best_state)
+    if config.bn_reestimate:
+        layers = reestimate_batchnorm(fit.network, real, fit.device)
+        console.say(f"BatchNorm: {layers} layers re-estimated on {len(real):,} real images")
+
+
+def calibrate(
+    fit: Trainer, parts: dict[str, Part], val: Part, weights: np.ndarray | None
+) -> Calibration:
+    """Shift, temperature and thresholds, from the validation rows."""
+    from cxrtool.classifiers.calibration import fit_calibration, shares
+
+    logits, _ = fit.predict(val)
+    last = fit.phases[-1]
+    trained_on = None
+    if last.loss == "bce":
+        pool = fit.pools[last.pool]
+        trained_on = shares(pool.values.cpu().numpy(), pool.mask.cpu().numpy(), weights)
+    return fit_calibration(fit.settings.kind, logits, val.values, val.mask, trained_on)
+
+
 # --- outputs --------------------------------------------------------------------------------------
 
 
-def write_predictions(run: Run, fit: Trainer, val: Part, rows: Any) -> None:
-    """`predictions.csv`: probabilities of the validation rows, by their number in the manifest."""
-    from cxrtool.classifiers.prediction import sigmoid
+def write_predictions(
+    run: Run,
+    fit: Trainer,
+    calibration: Calibration,
+    parts: dict[str, tuple[Part, np.ndarray]],
+) -> None:
+    """`predictions.csv`: calibrated probabilities of validation and test rows, by row number."""
     from cxrtool.evaluation.predictions import csv_text, prediction_rows
 
-    logits, _ = fit.predict(val)
-    cells = prediction_rows(rows, sigmoid(logits), {"split": "val"})
+    cells: list[list[str]] = []
+    for split, (part, rows) in parts.items():
+        if len(part):
+            probabilities = calibration.probabilities(fit.predict(part)[0])
+            cells += prediction_rows(rows, probabilities, {"split": split})
     run.write_text("predictions.csv", csv_text(["split", "row", *fit.network.labels], cells))
 
 

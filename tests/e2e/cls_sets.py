@@ -67,6 +67,8 @@ def real(folder: Path, n: int = 160, seed: int = 0, **info: Any) -> Path:
             "patient_id": [f"p{seed}-{k:04d}" for k in patient],
             "split": split,
             "source": "real",
+            "sex": np.where(patient % 3 == 0, "F", "M"),
+            "age": [str(20 + 7 * (k % 10)) for k in patient],
             "report": "a <secret> report text",
             "A": labels[:, 0].astype(str),
             "B": labels[:, 1].astype(str),

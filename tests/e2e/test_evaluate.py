@@ -39,7 +39,7 @@ def classifiers(
     sets: dict[str, Path], out: Path, *names: str, data: Path | None = None, **options: Any
 ) -> runs.Outcome:
     chosen = tuple(sets[name] for name in names)
-    values = {"runs": chosen, "data": data or sets["data"], "bootstrap": 200, "threads": 1}
+    values = {"runs": chosen, "data": (data or sets["data"],), "bootstrap": 200, "threads": 1}
     config = resolve(evaluate_classifiers.Config, {**values, **options})
     return runs.execute(evaluate_classifiers, config, out)
 
@@ -234,7 +234,10 @@ def test_images_are_measured_in_both_spaces(sets: dict[str, Path], tmp_path: Pat
     summary = outcome.result["summary"]
     spaces = [s["space"] for s in summary["spaces"]]
     assert spaces[0].startswith("small_cnn classifier")
-    assert "random" in spaces[1]
+    assert "random VGG16" in spaces[1]
+    assert {c["label"] for c in summary["conditional"]} == {"A", "B"}
+    assert summary["conditional"][0]["real"] > 0.8  # the teacher reads what was drawn
+    assert 0 <= summary["probe_auroc"]["synthetic"] <= 1
     for space in summary["spaces"]:
         assert space["n"] == 16
         assert space["frechet"] > 0
@@ -293,3 +296,210 @@ def test_image_options_have_effect(sets: dict[str, Path], tmp_path: Path) -> Non
     base = images(sets, tmp_path / "base").result["outputs"]["metrics.csv"]
     for k, change in enumerate(({"seed": 1}, {"splits": 3}, {"subsets": 5})):
         assert images(sets, tmp_path / str(k), **change).result["outputs"]["metrics.csv"] != base
+
+
+def test_the_second_space_is_the_clip_tower_where_one_is_given(
+    sets: dict[str, Path], tmp_path: Path
+) -> None:
+    from cxrtool.stages import finetune_clip
+
+    table = load_dataset(sets["data"]).table.drop(columns="image")
+    table["report"] = "blob " + table["A"] + ", dark " + table["B"]
+    pixels = cls_sets.draw(table[["A", "B"]].to_numpy().astype(int), np.random.default_rng(1))
+    told = cls_sets.write(tmp_path / "told", table, pixels)
+    values = {"data": told, "text": "report", "model": "tiny", "epochs": 1, "threads": 1}
+    runs.execute(finetune_clip, resolve(finetune_clip.Config, values), tmp_path / "clip")
+    summary = images(sets, tmp_path / "a", clip=tmp_path / "clip").result["summary"]
+    assert [s["space"].split()[0] for s in summary["spaces"]] == ["CLIP", "untrained"]
+    assert summary["conditional"] == []
+    without = images(sets, tmp_path / "b").result["summary"]
+    assert [s["space"].split()[0] for s in without["spaces"]] == ["random", "untrained"]
+    with pytest.raises(GateError, match="seen by the CLIP"):
+        images(sets, tmp_path / "c", clip=tmp_path / "clip", split="val")
+
+
+def test_membership_is_read_from_the_discriminator(tmp_path: Path) -> None:
+    from cxrtool.stages import train_gan
+
+    data = cls_sets.real(tmp_path / "data", size=32)
+    made = cls_sets.synth(tmp_path / "synth", data)
+    table = load_dataset(made).table.drop(columns="image")
+    pixels = np.random.default_rng(0).integers(0, 256, (len(table), 32, 32), dtype=np.uint8)
+    synth = cls_sets.write(tmp_path / "synth32", table, pixels, synthetic=True)
+    Seen.load(made).save(runs.Run.for_test(synth))
+    values = {"data": data, "preset": "tiny", "kimg": 0.03, "batch": 8, "threads": 1}
+    runs.execute(train_gan, resolve(train_gan.Config, values), tmp_path / "gan")
+    both = {"data": data, "synth": synth}
+    summary = images(both, tmp_path / "out", gan=tmp_path / "gan").result["summary"]
+    assert 0.2 < summary["membership_auroc"] < 0.8  # 30 images: it remembers none
+    assert "Membership" in (tmp_path / "out" / "report.html").read_text()
+    assert images(both, tmp_path / "none").result["summary"]["membership_auroc"] is None
+
+
+def test_a_shard_is_not_measured_as_a_whole(sets: dict[str, Path], tmp_path: Path) -> None:
+    made = cls_sets.synth(tmp_path / "synth", sets["data"])
+    (made / "plan.json").write_text(json.dumps({"n_synthetic": 41}))
+    with pytest.raises(InputError, match="holds 40 of the 41 images"):
+        images({**sets, "synth": made}, tmp_path / "out")
+
+
+# --- experiments of several seeds, folds, subgroups ---
+
+
+@pytest.fixture(scope="module")
+def experiment(sets: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two arms of five seeds."""
+    root = tmp_path_factory.mktemp("experiment")
+    out = []
+    for arm in ("duplicate", "gan"):
+        for seed in range(5):
+            options = {"arch": "small_cnn", "steps": 4, "batch": 8, "eval_every": 4, "threads": 1}
+            values = {"data": sets["data"], "synth": (sets["synth"],), "arm": arm, "seed": seed}
+            config = resolve(train_cls.Config, {**options, **values})
+            out.append(root / f"{arm}-{seed}")
+            runs.execute(train_cls, config, out[-1])
+    return out
+
+
+def judge(chosen: list[Path], out: Path, *data: Path, **options: Any) -> runs.Outcome:
+    values = {"runs": tuple(chosen), "data": data, "bootstrap": 100, "threads": 1, **options}
+    return runs.execute(evaluate_classifiers, resolve(evaluate_classifiers.Config, values), out)
+
+
+def test_five_seeds_have_a_verdict_and_everything_is_on_the_page(
+    sets: dict[str, Path], experiment: list[Path], tmp_path: Path
+) -> None:
+    images(sets, tmp_path / "images", features=sets["none"])
+    outcome = judge(
+        experiment, tmp_path / "out", sets["data"],
+        by="sex,age", synth=sets["synth"], images=(tmp_path / "images",), max_ece=0.0001,
+        require_evidence=True,
+    )  # fmt: skip
+    summary = outcome.result["summary"]
+    assert re.match(r"gan minus duplicate, mean AUROC: .*, p .*: (no )?evidence", summary["answer"])
+    assert sum("above --max-ece 0.0001" in gate for gate in outcome.gates) == 10
+    html = (tmp_path / "out" / "report.html").read_text()
+    checked(html)
+    for word in (
+        "Class activation maps", "Learning curves", "Calibration", "Subgroups", "sex F",
+        "Fidelity and privacy", "DeLong p", "sensitivity at 90 %", "ffffffffffff",
+    ):  # fmt: skip
+        assert word in html, word
+    markdown = (tmp_path / "out" / "report.md").read_text()
+    assert summary["answer"].split(":")[0] in markdown
+    assert "Blobs \\<test\\>" in markdown
+    assert "<secret>" not in markdown
+    record = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    one = next(d for d in record["differences"] if d["row"] == "A" and d["metric"] == "auroc")
+    assert one["delong_low"] < one["value"] < one["delong_high"]
+    assert {row["subgroup"] for row in record["subgroups"]} >= {"sex M"}
+    metrics = pd.read_csv(tmp_path / "out" / "metrics.csv")
+    assert {"sensitivity", "brier", "ece"} <= set(metrics.columns)
+
+
+def test_folds_are_pooled_and_must_not_share_patients(
+    sets: dict[str, Path], tmp_path: Path
+) -> None:
+    table = load_dataset(sets["data"]).table.drop(columns="image")
+    pixels = cls_sets.draw(table[["A", "B"]].to_numpy().astype(int), np.random.default_rng(1))
+    number = table["patient_id"].str[-4:].astype(int) % 5
+    folds, chosen = [], []
+    for k in range(2):
+        parts = {k: "test", (k + 2) % 5: "val"}
+        table["split"] = number.map(lambda n, parts=parts: parts.get(n, "train"))
+        folds.append(cls_sets.write(tmp_path / f"fold{k}", table, pixels))
+        for seed in range(2):
+            options = {"arch": "small_cnn", "steps": 3, "batch": 8, "threads": 1, "seed": seed}
+            config = resolve(train_cls.Config, {**options, "data": folds[k]})
+            chosen.append(tmp_path / f"cls-{k}-{seed}")
+            runs.execute(train_cls, config, chosen[-1])
+    summary = judge(chosen, tmp_path / "out", *folds).result["summary"]
+    assert summary["images"] == 64
+    assert list(summary["mean_auroc"]) == ["none, seed 0", "none, seed 1"]
+    predictions = pd.read_csv(tmp_path / "out" / "predictions.csv")
+    assert predictions.groupby(["run", "fold"]).size().tolist() == [32] * 4
+    with pytest.raises(InputError, match="has runs in 1 of 2 folds"):
+        judge(chosen[:3], tmp_path / "b", *folds)
+    with pytest.raises(InputError, match="trained on none of the folds"):
+        judge([*chosen, sets["none"]], tmp_path / "c", *folds)
+    table["split"] = number.map({0: "test", 2: "val"}).fillna("train")
+    twin = cls_sets.write(tmp_path / "twin", table.assign(report="other"), pixels)
+    config = resolve(train_cls.Config, {**options, "data": twin})
+    runs.execute(train_cls, config, tmp_path / "cls-twin")
+    with pytest.raises(GateError, match="the test rows of the fold"):
+        judge([*chosen, tmp_path / "cls-twin"], tmp_path / "d", *folds, twin)
+
+
+def test_a_generator_with_more_patients_is_in_the_headline_or_refused(
+    sets: dict[str, Path], tmp_path: Path
+) -> None:
+    options = {"arch": "small_cnn", "steps": 2, "batch": 8, "threads": 1, "fraction": 0.5}
+    values = {**options, "data": sets["data"], "synth": (sets["synth"],)}
+    runs.execute(train_cls, resolve(train_cls.Config, values), tmp_path / "half")
+    summary = judge([tmp_path / "half"], tmp_path / "out", sets["data"]).result["summary"]
+    assert "Not a fair comparison: the generator behind arm gan saw up to 24" in summary["answer"]
+    with pytest.raises(GateError, match="trained on 24 patients") as caught:
+        judge([tmp_path / "half"], tmp_path / "b", sets["data"], strict_regimen=True)
+    assert caught.value.exit_code == 5
+    fair = judge([sets["gan"]], tmp_path / "c", sets["data"], strict_regimen=True)
+    assert "Not a fair" not in fair.result["summary"]["answer"]
+
+
+def test_labels_of_an_external_set_are_mapped(sets: dict[str, Path], tmp_path: Path) -> None:
+    other = cls_sets.real(tmp_path / "other", seed=5, namespace="elsewhere")
+    table = load_dataset(other).table.drop(columns="image").rename(columns={"A": "Alpha"})
+    pixels = cls_sets.draw(table[["Alpha", "B"]].to_numpy().astype(int), np.random.default_rng(2))
+    info = {"labels": ("Alpha", "B", "C"), "namespace": "elsewhere"}
+    other = cls_sets.write(tmp_path / "renamed", table, pixels, **info)
+    names = tmp_path / "map.toml"
+    names.write_text('[labels]\n"Alpha" = "A"\n')
+    plain = judge([sets["none"]], tmp_path / "a", other, split="all").result["summary"]
+    mapped = judge(
+        [sets["none"]], tmp_path / "b", other, split="all", map_labels=str(names)
+    ).result["summary"]
+    assert (plain["labels"], mapped["labels"]) == (["B"], ["A", "B"])
+    names.write_text('[labels]\n"Nothing" = "A"\n')
+    with pytest.raises(InputError, match="names no label of the data set"):
+        judge([sets["none"]], tmp_path / "c", other, split="all", map_labels=str(names))
+    names.write_text('[labels]\n"Alpha" = "B"\n')
+    with pytest.raises(InputError, match="several labels the name B"):
+        judge([sets["none"]], tmp_path / "d", other, split="all", map_labels=str(names))
+
+
+def test_a_run_edited_by_hand_is_refused(sets: dict[str, Path], tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(sets["none"], copy)
+    file = copy / "predictions.csv"
+    file.write_text(file.read_text().replace("0.", "0.9", 1))
+    with pytest.raises(InputError, match=r"predictions\.csv.* since the run"):
+        judge([copy], tmp_path / "out", sets["data"])
+
+
+def test_nan_constant_and_one_patient(sets: dict[str, Path], tmp_path: Path) -> None:
+    from unittest import mock
+
+    import torch
+
+    from cxrtool.classifiers.architectures import ClassifierNet
+
+    def broken(value: float) -> Any:
+        return mock.patch.object(
+            ClassifierNet, "logits", lambda self, x: torch.full((len(x), 2), value)
+        )
+
+    with broken(float("nan")), pytest.raises(InputError, match="predicts NaN or infinity for 32"):
+        judge([sets["none"]], tmp_path / "a", sets["data"])
+    with mock.patch.object(evaluate_classifiers, "activation_panels", return_value=[]), broken(0.0):
+        summary = judge([sets["none"]], tmp_path / "b", sets["data"]).result["summary"]
+    assert summary["mean_auroc"]["none, seed 0"] == 0.5
+    assert "The same prediction for every image in A by run 1." in summary["cautions"]
+
+    table = load_dataset(cls_sets.real(tmp_path / "all", n=20, seed=9)).table
+    table = table.drop(columns="image").assign(patient_id="alone", split="test")
+    pixels = cls_sets.draw(table[["A", "B"]].to_numpy().astype(int), np.random.default_rng(2))
+    alone = cls_sets.write(tmp_path / "alone", table, pixels, namespace="elsewhere")
+    both = judge([sets["none"], sets["gan"]], tmp_path / "c", alone).result["summary"]
+    assert "one patient" in both["cautions"][0]
+    assert "(no interval)" in both["answer"]

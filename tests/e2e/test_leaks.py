@@ -6,20 +6,24 @@ at another size, prepared again with another seed, or under another name.
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from cxrtool import runs
+from cxrtool.classifiers.guard import seen_in_training
 from cxrtool.config import resolve
 from cxrtool.data.keys import Seen, refuse_overlap
 from cxrtool.data.manifest import Dataset, load_dataset
 from cxrtool.data.select import SelectionOptions, select_rows
 from cxrtool.errors import GateError
 from cxrtool.stages import evaluate_classifiers, train_cls
+from tests.e2e import cls_sets
 from tests.e2e.prepare_sources import prepare, write_source
 
 PATIENTS = 30
@@ -46,7 +50,7 @@ def model(data: Dataset) -> Path:
 
 
 def evaluate(model: Path, data: Dataset, out: Path) -> runs.Outcome:
-    values = {"runs": (model,), "data": data.path, "bootstrap": 100, "threads": 1}
+    values = {"runs": (model,), "data": (data.path,), "bootstrap": 100, "threads": 1}
     return runs.execute(evaluate_classifiers, resolve(evaluate_classifiers.Config, values), out)
 
 
@@ -128,3 +132,38 @@ def test_a_fraction_of_the_data_still_knows_its_patients(data):
         refuse_overlap(part, whole, None, who="a model of 10 %", what="test")
     test = select_rows(whole, SelectionOptions(split="test"))
     assert refuse_overlap(part, whole, test, who="a model of 10 %", what="test").images == 0
+
+
+@pytest.mark.parametrize("role", ["clip", "teacher", "features"])
+def test_what_a_synthetic_set_was_made_with_has_seen_too_much(data, role, tmp_path):
+    """The generator is clean; its CLIP, teacher or extractor knows a test patient."""
+    train_rows = select_rows(data, SelectionOptions())
+    test_rows = select_rows(data, SelectionOptions(split="test"))
+    tool, gan = tmp_path / f"the-{role}", tmp_path / "gan"
+    Seen.of(data, test_rows[:1]).save(runs.Run.for_test(tool))
+    Seen.of(data, train_rows).merge(Seen.load(tool)).save(runs.Run.for_test(gan))
+    record = {"inputs": [{"role": role, "path": str(tool), "fingerprint": "x"}]}
+    (gan / "run.json").write_text(json.dumps(record))
+    synth = cls_sets.write(
+        tmp_path / "synth",
+        pd.DataFrame({"source": ["synthetic"] * 8, "source_row": ["0"] * 8, "A": "1", "B": "0"}),
+        np.zeros((8, data.info.size, data.info.size), np.uint8),
+        synthetic=True,
+        labels=("A", "B"),
+        covered=(True, True),
+        fit=data.info.fit,
+        kernel=data.info.kernel,
+    )
+    Seen.load(gan).save(runs.Run.for_test(synth))
+    record = {"inputs": [{"role": "gan", "path": str(gan), "fingerprint": "x"}]}
+    (synth / "run.json").write_text(json.dumps(record))
+    made = load_dataset(synth)
+    with pytest.raises(GateError, match=r"leak: .* through its generator gan, its") as caught:
+        seen_in_training(data, {"train": train_rows, "val": test_rows[:0]}, [made])
+    assert caught.value.exit_code == 5
+    assert f"the-{role}" in str(caught.value)
+    assert {"clip": "CLIP", "features": "feature extractor"}.get(role, role) in str(caught.value)
+    with pytest.raises(GateError, match="through its generator"):
+        refuse_overlap(
+            Seen.load(synth), data, test_rows, who="the generator", what="test", folder=synth
+        )

@@ -81,7 +81,10 @@ def test_it_learns_and_says_what_it_is(data: Path, tmp_path: Path) -> None:
     predictions = pd.read_csv(out / "predictions.csv")
     assert list(predictions.columns) == ["split", "row", "A", "B"]
     rows = predictions["row"].to_numpy() - 2
-    assert (load_dataset(data).column("split", rows) == "val").all()
+    assert (load_dataset(data).column("split", rows) == predictions["split"]).all()
+    assert predictions["split"].value_counts().to_dict() == {"val": 32, "test": 32}
+    assert described["calibration"]["temperature"] > 0
+    assert set(described["calibration"]["thresholds"]) == {"A", "B"}
     assert (out / "loss_curve.png").read_bytes().startswith(b"\x89PNG")
     seen = Seen.load(out)
     held = load_dataset(data)
@@ -95,6 +98,7 @@ def test_the_stored_weights_are_those_of_the_best_step(data: Path, tmp_path: Pat
 
     summary = train(data, tmp_path / "out", steps=12, eval_every=3, lr=0.01)
     predictions = pd.read_csv(tmp_path / "out" / "predictions.csv")
+    predictions = predictions[predictions["split"] == "val"]
     truth = load_dataset(data).column("A", predictions["row"].to_numpy() - 2) == "1"
     found = auroc(truth, predictions["A"].to_numpy())
     assert found == pytest.approx(summary["val_auroc_by_label"]["A"], abs=1e-3)
@@ -108,6 +112,7 @@ def test_the_stored_weights_are_those_of_the_best_step(data: Path, tmp_path: Pat
         ("duplicate", {"real": 96, "duplicate": 40}),
         ("gan", {"real": 96, "synthetic": 40}),
         ("synthetic-only", {"synthetic": 40}),
+        ("pretrain-finetune", {"real": 96, "synthetic": 40}),
     ],
 )
 def test_arms_differ_in_their_images_alone(
@@ -147,6 +152,12 @@ def test_duplicates_are_the_very_rows_that_lent_their_labels(data: Path, synth: 
         ({"augment": "flips"}, "makes this the arm standard"),
         ({"split": "test"}, "only train rows"),
         ({"size": 48}, "more than the 24 px"),
+        ({"steps": 3, "epochs": 1.0}, "two budgets"),
+        ({"weights": "imagenet", "init_from": Path("x")}, "two starts"),
+        ({"finetune_lr": 0.1}, "no effect in the arm none"),
+        ({"weights": "imagenet"}, "there are none for small_cnn"),
+        ({"steps": 1, "loss": "auc-margin"}, "too few for the phases"),
+        ({"arch": "vgg16_bn"}, "24 px are too few for this network"),
         ({"classes": " , "}, "names no label"),
     ],
 )
@@ -166,7 +177,7 @@ def test_synth_is_refused_by_the_arms_without_it(data: Path, synth: Path, tmp_pa
 def test_options_have_effect(data: Path, tmp_path: Path) -> None:
     train(data, tmp_path / "base")
     base = hashes(tmp_path / "base")
-    changes: list[dict[str, Any]] = [
+    changes: list[dict[str, Any]] = [  # None is what was not typed
         {"lr": 2e-3},
         {"optimizer": "adamw", "weight_decay": 0.1},
         {"optimizer": "sgd-momentum"},
@@ -176,10 +187,16 @@ def test_options_have_effect(data: Path, tmp_path: Path) -> None:
         {"batch": 8},
         {"seed": 1},
         {"size": 16},
-        {"classes": "B"},
+        {"classes": "B", "steps": 3},
         {"fraction": 0.5},
         {"arm": "standard"},
         {"arm": "standard", "augment": "flips"},
+        {"bn_reestimate": True},
+        {"epochs": 2.0, "steps": None},
+        {"loss": "auc-margin"},
+        {"loss": "auc-margin", "auc_frac": 0.25},
+        {"loss": "auc-margin", "auc_lr": 0.01},
+        {"init_from": tmp_path / "base"},
     ]
     found = {base["model.safetensors"]}
     for k, change in enumerate(changes):
@@ -217,7 +234,7 @@ def test_duplicates_of_rows_outside_the_selection_are_refused(
     data: Path, synth: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match="not among the training rows") as caught:
-        train(data, tmp_path / "out0", synth, arm="duplicate", fraction=0.2)
+        train(data, tmp_path / "out0", synth, arm="duplicate", fraction=0.5)
     assert caught.value.column == "source_row"
     other = cls_sets.real(tmp_path / "other", seed=3)
     made = cls_sets.synth(tmp_path / "made", other)
@@ -322,3 +339,110 @@ def test_sigterm_and_kill_leave_the_same_bytes(data: Path, tmp_path: Path) -> No
     assert hashes(out) == hashes(tmp_path / "whole")
     rows = [json.loads(x)["step"] for x in (out / "metrics.jsonl").read_text().splitlines()]
     assert rows == list(range(2, 41, 2))
+
+
+def test_pretraining_and_finetuning_share_one_budget(
+    data: Path, synth: Path, tmp_path: Path
+) -> None:
+    options = {"arm": "pretrain-finetune", "steps": 10, "pretrain_frac": 0.3}
+    assert train(data, tmp_path / "a", synth, **options)["steps"] == 10
+    described = load(tmp_path / "a").description
+    assert [(p["name"], p["steps"]) for p in described["phases"]] == [
+        ("pretraining", 3),
+        ("training", 7),
+    ]
+    assert described["best_step"] > 3  # chosen among the steps on real images
+    train(data, tmp_path / "b", synth, **{**options, "finetune_lr": 1e-4})
+    assert (
+        hashes(tmp_path / "a")["model.safetensors"] != hashes(tmp_path / "b")["model.safetensors"]
+    )
+
+
+def test_auc_margin_follows_cross_entropy_and_learns(data: Path, tmp_path: Path) -> None:
+    summary = train(data, tmp_path / "out", loss="auc-margin", steps=80, eval_every=20)
+    assert summary["val_auroc"] > 0.75
+    described = load(tmp_path / "out").description
+    assert [p["loss"] for p in described["phases"]] == ["bce", "auc-margin"]
+    assert described["best_step"] > 40
+
+
+def test_a_fraction_without_positives_is_refused(data: Path, tmp_path: Path) -> None:
+    def rare(table: pd.DataFrame) -> None:
+        train_rows = table.index[(table["split"] == "train") & (table["B"] == "1")]
+        table.loc[train_rows[6:], "B"] = "0"
+
+    folder = edited(data, tmp_path / "data", rare)
+    with pytest.raises(InputError, match=r"fewer than 5 positives: B has \d of 6"):
+        train(folder, tmp_path / "out", fraction=0.3)
+    assert train(folder, tmp_path / "A", fraction=0.5, classes="A")["labels"] == ["A"]
+    assert train(folder, tmp_path / "all")["labels"] == ["A", "B"]
+
+
+def test_a_start_from_an_earlier_run_keeps_its_weights_and_what_it_saw(
+    data: Path, tmp_path: Path
+) -> None:
+    train(data, tmp_path / "first", steps=30)
+    quick = {"steps": 1, "eval_every": 1, "lr": 1e-9}
+    again = train(data, tmp_path / "again", init_from=tmp_path / "first", **quick)
+    fresh = train(data, tmp_path / "fresh", **quick)
+    assert again["val_auroc"] > fresh["val_auroc"] + 0.05
+    other = cls_sets.real(tmp_path / "other", seed=4, namespace="elsewhere")
+    train(other, tmp_path / "third", init_from=tmp_path / "first", **quick)
+    assert Seen.load(tmp_path / "first").pixels <= Seen.load(tmp_path / "third").pixels
+    with pytest.raises(GateError, match="the run that the weights start from"):
+        moved = edited(data, tmp_path / "moved", lambda t: t.__setitem__("split", swapped(t)))
+        train(moved, tmp_path / "leak", init_from=tmp_path / "first", **quick)
+
+
+def swapped(table: pd.DataFrame) -> pd.Series:
+    return table["split"].map({"train": "test", "test": "train", "val": "val"})
+
+
+def test_weights_of_another_architecture_are_refused_by_name(data: Path, tmp_path: Path) -> None:
+    import torch
+
+    torch.save({"something": torch.zeros(2)}, tmp_path / "odd.pt")
+    with pytest.raises(InputError, match="no weights of small_cnn"):
+        train(data, tmp_path / "out", init_from=tmp_path / "odd.pt")
+    (tmp_path / "text.pt").write_text("no weights")
+    with pytest.raises(InputError, match="cannot be read as weights"):
+        train(data, tmp_path / "out2", init_from=tmp_path / "text.pt")
+    with pytest.raises(InputError):
+        train(data, tmp_path / "out3", init_from=data)
+
+
+def test_classes_that_exclude_each_other(data: Path, tmp_path: Path) -> None:
+    def classes(table: pd.DataFrame) -> None:
+        a = table["A"] == "1"
+        b = (table["B"] == "1") & ~a
+        table["A"], table["B"] = a.map({True: "1", False: "0"}), b.map({True: "1", False: "0"})
+        table["C"] = (~a & ~b).map({True: "1", False: "0"})
+
+    table = load_dataset(data).table.drop(columns="image")
+    classes(table)
+    cells = table[["A", "B"]].to_numpy().astype(int)
+    images = cls_sets.draw(cells, np.random.default_rng(3))
+    folder = cls_sets.write(tmp_path / "single", table, images, kind="single")
+    summary = train(folder, tmp_path / "out", steps=60, eval_every=20)
+    assert summary["labels"] == ["A", "B", "C"]
+    assert summary["val_auroc"] > 0.75
+    predictions = pd.read_csv(tmp_path / "out" / "predictions.csv")
+    np.testing.assert_allclose(predictions[["A", "B", "C"]].sum(axis=1), 1, atol=1e-5)
+    balanced = train(folder, tmp_path / "balanced", pos_weight=True)
+    assert balanced["labels"] == ["A", "B", "C"]
+    with pytest.raises(UsageError, match="one class an image"):
+        train(folder, tmp_path / "margin", loss="auc-margin")
+
+
+def test_a_shard_is_no_whole_synthetic_set(data: Path, tmp_path: Path) -> None:
+    made = cls_sets.synth(tmp_path / "synth", data)
+    (made / "plan.json").write_text(json.dumps({"n_synthetic": 80}))
+    with pytest.raises(InputError, match="holds 40 of the 80 images of its plan"):
+        train(data, tmp_path / "out", made)
+
+
+def test_steps_do_not_wait_for_their_batch(data: Path, tmp_path: Path) -> None:
+    train(data, tmp_path / "out", steps=20, eval_every=10)
+    rows = [json.loads(x) for x in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()]
+    assert all(0 <= row["data_wait_frac"] < 0.25 for row in rows)  # 24 px: steps of 10 ms
+    assert all(row["img_per_s"] > 0 for row in rows)

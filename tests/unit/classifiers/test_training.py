@@ -11,17 +11,15 @@ import torch
 
 from cxrtool.classifiers.architectures import build
 from cxrtool.classifiers.batches import Batches
+from cxrtool.classifiers.phases import Phase
 from cxrtool.classifiers.pool import Part, Pool
 from cxrtool.classifiers.prediction import in_blocks
 from cxrtool.classifiers.training import OPTIMIZERS, Settings, Trainer
 from cxrtool.errors import GateError
 
 SETTINGS = Settings(
-    steps=12,
     batch=16,
-    lr=3e-3,
     optimizer="adam",
-    schedule="cosine",
     weight_decay=0.0,
     augmentation="safe",
     seed=0,
@@ -44,9 +42,17 @@ def pool(n: int = 64) -> Pool:
     return Pool([part], torch.device("cpu"))
 
 
-def trainer(settings: Settings = SETTINGS) -> Trainer:
+def phase(**changes: Any) -> Phase:
+    """One phase of cross-entropy."""
+    plain = {"name": "training", "pool": "train", "steps": 12, "loss": "bce", "lr": 3e-3}
+    return Phase(**{**plain, "schedule": "cosine", **changes})
+
+
+def trainer(settings: Settings = SETTINGS, *phases: Phase) -> Trainer:
     torch.set_num_threads(1)
-    return Trainer(build("small_cnn", ("A", "B"), 16, settings.seed), pool(), settings)
+    network = build("small_cnn", ("A", "B"), 16, settings.seed)
+    pools = {"train": pool(), "synthetic": pool(48)}
+    return Trainer(network, pools, phases or (phase(),), settings)
 
 
 def same(a: Any, b: Any) -> bool:
@@ -126,7 +132,7 @@ def test_the_best_weights_are_kept_and_a_tie_keeps_the_earlier() -> None:
 
 
 def test_the_schedule_warms_up_and_ends_at_zero() -> None:
-    settings = replace(SETTINGS, steps=100, lr=1.0)
+    settings = phase(steps=100, lr=1.0)
     rates = [settings.lr_at(step) for step in range(100)]
     assert rates[0] < rates[4]
     assert max(rates) == pytest.approx(1, abs=0.02)
@@ -136,7 +142,7 @@ def test_the_schedule_warms_up_and_ends_at_zero() -> None:
 
 
 def test_divergence_is_a_failed_gate() -> None:
-    fit = trainer(replace(SETTINGS, optimizer="sgd-momentum", lr=1e30))
+    fit = trainer(replace(SETTINGS, optimizer="sgd-momentum"), phase(lr=1e30))
     for _ in range(3):
         fit.train_step()
     with pytest.raises(GateError, match="diverged"):
@@ -144,12 +150,57 @@ def test_divergence_is_a_failed_gate() -> None:
 
 
 def test_it_learns_what_it_has_not_seen() -> None:
-    settings = replace(SETTINGS, steps=40, augmentation="none")
-    fit = trainer(settings)
-    for _ in range(settings.steps):
+    fit = trainer(replace(SETTINGS, augmentation="none"), phase(steps=40))
+    for _ in range(fit.steps):
         fit.train_step()
     pixels, values = blobs(200, seed=9)
     logits = in_blocks(fit.network.eval().logits, pixels, "cpu")
     for k in range(2):
         positive, negative = logits[values[:, k] == 1, k], logits[values[:, k] == 0, k]
         assert (positive[:, None] > negative).mean() > 0.9
+
+
+@pytest.mark.parametrize("stop", [4, 6, 9])
+def test_phases_resume_to_the_same_bits(stop: int, tmp_path: Any) -> None:
+    """Pretraining, training, AUC-margin: stopped inside a phase and at its end."""
+    phases = (
+        phase(name="pretraining", pool="synthetic", steps=4),
+        phase(steps=4),
+        phase(name="AUC-margin", steps=5, loss="auc-margin", lr=0.1, new_head=True),
+    )
+
+    def advance(fit: Trainer, until: int) -> None:
+        while fit.step < until:
+            if fit.phase_ends:
+                fit.next_phase()
+            fit.train_step()
+            if fit.phase_ends:
+                fit.record(0.5, {"step": fit.step})
+
+    whole = trainer(SETTINGS, *phases)
+    advance(whole, stop)
+    torch.save(whole.state(), tmp_path / "half.pt")
+    advance(whole, 13)
+    resumed = trainer(SETTINGS, *phases)
+    resumed.restore(torch.load(tmp_path / "half.pt", weights_only=True))
+    advance(resumed, 13)
+    assert resumed.phase.name == "AUC-margin"
+    assert same(whole.state(), resumed.state())
+
+
+def test_batchnorm_is_that_of_the_real_images() -> None:
+    from cxrtool.classifiers.training import reestimate_batchnorm
+
+    fit = trainer()
+    for _ in range(3):
+        fit.train_step()
+    pixels, values = blobs(128, seed=3)
+    part = Part(pixels, np.arange(128), values, np.ones_like(values, bool))
+    seen: list[torch.Tensor] = []
+    first = next(m for m in fit.network.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    assert reestimate_batchnorm(fit.network, part, torch.device("cpu")) == 5
+    first.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    in_blocks(fit.network, pixels, "cpu")
+    inputs = torch.cat(seen)
+    torch.testing.assert_close(first.running_mean, inputs.mean(dim=(0, 2, 3)), rtol=1e-3, atol=1e-5)
+    assert not first.training

@@ -54,7 +54,7 @@ def test_groups_of_one_arm_are_told_apart_by_what_differs() -> None:
         ]
     )
     assert [g.name for g in groups] == [
-        "none (fraction 1.0)", "none (fraction 0.1)", "none (fraction 0.1) #2", "gan",
+        "none (100 % of patients)", "none (10 % of patients)", "none (10 % of patients) #2", "gan",
     ]  # fmt: skip
 
 

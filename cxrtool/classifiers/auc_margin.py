@@ -1,0 +1,140 @@
+"""AUC-margin: training for the area under the ROC curve as a min-max problem, and its optimizer.
+
+In: logits, values and a mask. Out: the loss F of Yuan et al. (ICCV 2021, eq. 3 with margin m), and
+updates of network, a, b and alpha by PESG (proximal epoch stochastic gradient; Guo et al., arXiv
+2006.06889, algorithm 1). With h in [0, 1] the sigmoid of a logit and p the share of positives in
+the training set, a cell adds
+
+    F = (1-p)(h-a)^2 [y=1] + p(h-b)^2 [y=0]
+        + 2 alpha (p(1-p)m + p h [y=0] - (1-p) h [y=1]) - p(1-p) alpha^2
+
+minimized over the network, a and b, maximized over alpha >= 0. Each label has its own a, b and
+alpha. Starting from scratch it stays at an AUROC of 0.5: first cross-entropy, then this one with a
+new head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+MARGIN = 1.0
+PROXIMAL = 0.002  # 1 / gamma, the pull towards the mean of the epoch before
+CLIP = 1.0  # bound of a gradient's entries
+
+
+class AucMargin(nn.Module):
+    """The loss, with its own a, b and alpha.
+
+    Args:
+        prevalence: [L] share of positives among the known cells of the training set.
+        margin: m.
+    """
+
+    prevalence: Tensor
+
+    def __init__(self, prevalence: Tensor, margin: float = MARGIN) -> None:
+        super().__init__()
+        self.register_buffer("prevalence", prevalence.float())
+        self.margin = margin
+        self.a = nn.Parameter(torch.zeros_like(self.prevalence))
+        self.b = nn.Parameter(torch.zeros_like(self.prevalence))
+        self.alpha = nn.Parameter(torch.zeros_like(self.prevalence))
+
+    def forward(self, logits: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+        """Mean of F over the known cells of a label, then over the labels that have any.
+
+        Args:
+            logits: [N, L] float.
+            values: [N, L] float in {0, 1}; its value does not matter where the mask is False.
+            mask: [N, L] bool.
+        """
+        h, p = torch.sigmoid(logits.float()), self.prevalence
+        yes = (mask & (values == 1)).float()
+        no = (mask & (values == 0)).float()
+        cells = (
+            (1 - p) * (h - self.a) ** 2 * yes
+            + p * (h - self.b) ** 2 * no
+            + 2 * self.alpha * (p * h * no - (1 - p) * h * yes)
+        )
+        known = mask.sum(dim=0)
+        constant = 2 * self.alpha * p * (1 - p) * self.margin - p * (1 - p) * self.alpha**2
+        label = cells.sum(dim=0) / known.clamp(min=1) + constant
+        has = (known > 0).float()
+        return (label * has).sum() / has.sum().clamp(min=1)
+
+
+class Pesg:
+    """Proximal epoch stochastic gradient: descent in the network, a and b, ascent in alpha.
+
+    w <- w - lr (g + (w - w_ref) / gamma + decay w) with g clipped; alpha <- max(0, alpha + lr g);
+    `end_epoch` sets w_ref to the mean of w over the epoch.
+
+    Args:
+        parameters: Of the network.
+        loss: Holds a, b and alpha.
+        lr: Learning rate.
+        weight_decay: L2 on the network.
+    """
+
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], loss: AucMargin, lr: float, weight_decay: float
+    ) -> None:
+        self.loss, self.lr, self.weight_decay = loss, lr, weight_decay
+        self.network = list(parameters)
+        self.descend = [*self.network, loss.a, loss.b]
+        self.reference = [w.detach().clone() for w in self.descend]
+        self.sums = [torch.zeros_like(w) for w in self.descend]
+        self.counted = 0
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for w in (*self.descend, self.loss.alpha):
+            w.grad = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """One update from the gradients at hand."""
+        own = len(self.network)
+        for k, (w, reference, total) in enumerate(zip(self.descend, self.reference, self.sums)):
+            if w.grad is not None:
+                g = w.grad.clamp(-CLIP, CLIP) + PROXIMAL * (w - reference)
+                if k < own:
+                    g = g + self.weight_decay * w
+                w.sub_(g, alpha=self.lr)
+            total += w
+        alpha = self.loss.alpha
+        if alpha.grad is not None:
+            alpha.add_(alpha.grad.clamp(-CLIP, CLIP), alpha=self.lr)
+            alpha.clamp_(min=0)
+        self.counted += 1
+
+    @torch.no_grad()
+    def end_epoch(self) -> None:
+        """The mean weights of this epoch become the reference of the next."""
+        if self.counted:
+            for reference, total in zip(self.reference, self.sums):
+                reference.copy_(total / self.counted)
+                total.zero_()
+        self.counted = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything the next step depends on beside the network's weights."""
+        return {
+            "loss": self.loss.state_dict(),
+            "reference": self.reference,
+            "sums": self.sums,
+            "counted": self.counted,
+            "lr": self.lr,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse of `state_dict`."""
+        self.loss.load_state_dict(state["loss"])
+        for mine, theirs in ((self.reference, state["reference"]), (self.sums, state["sums"])):
+            for tensor, saved in zip(mine, theirs, strict=True):
+                tensor.copy_(saved)
+        self.counted, self.lr = int(state["counted"]), float(state["lr"])

@@ -1,0 +1,224 @@
+"""From logits to probabilities: prior shift, temperature, thresholds. Fitted on validation rows.
+
+In: logits, values and mask of real validation rows, and the share of positives that the network was
+trained on. Out: a `Calibration`, stored with the model.
+
+A network trained where a label is more frequent than in real life (synthetic or repeated positives,
+weighted losses) says too often yes by log odds: the logit moves by logit(prevalence) - logit(that
+of the training images) (Saerens et al., Neural Computation 14:21-41, 2002). Then one temperature
+for all labels and an intercept for each minimize the negative log-likelihood (Guo et al., ICML
+2017, after Platt 1999). A loss that knows no probabilities (AUC-margin) has no such training prior:
+its shift is 0, and the intercept makes the mean prediction the prevalence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.optimize import brentq, minimize, minimize_scalar
+
+from cxrtool.classifiers.prediction import sigmoid, softmax
+
+TEMPERATURES = (0.01, 50.0)
+SPECIFICITY = 0.9
+_LEAST_SHARE = 1e-4  # log odds of 0 and 1 are infinite
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What turns logits into probabilities and decisions.
+
+    Attributes:
+        kind: "multilabel" (a sigmoid a label) or "single" (one softmax).
+        shift: [L] added to the logits.
+        temperature: Divides the shifted logits.
+        intercept: [L] added then.
+        thresholds: [L] probability at which specificity on validation rows reaches `SPECIFICITY`.
+        prevalence: [L] share of positives among validation rows, to which the shift leads.
+    """
+
+    kind: str
+    shift: np.ndarray
+    temperature: float
+    intercept: np.ndarray
+    thresholds: np.ndarray
+    prevalence: np.ndarray
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """Logits [N, L] -> calibrated probabilities [N, L] float64."""
+        moved = (np.asarray(logits, np.float64) + self.shift) / self.temperature + self.intercept
+        return softmax(moved) if self.kind == "single" else sigmoid(moved)
+
+    def to_json(self, labels: tuple[str, ...]) -> dict[str, Any]:
+        """For `model.json`, label by label."""
+
+        def named(values: np.ndarray) -> dict[str, float]:
+            return {name: float(value) for name, value in zip(labels, values)}
+
+        return {
+            "kind": self.kind,
+            "temperature": self.temperature,
+            "shift": named(self.shift),
+            "intercept": named(self.intercept),
+            "thresholds": named(self.thresholds),
+            "threshold_specificity": SPECIFICITY,
+            "prevalence": named(self.prevalence),
+        }
+
+    @classmethod
+    def of(cls, description: Mapping[str, Any], labels: tuple[str, ...]) -> Calibration:
+        """That of a stored model; a plain sigmoid for one made before calibration was stored."""
+        if description.get("calibration") is None:
+            zero = np.zeros(len(labels))
+            return cls("multilabel", zero, 1.0, zero, zero + 0.5, zero)
+        return cls.from_json(description["calibration"], labels)
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any], labels: tuple[str, ...]) -> Calibration:
+        """The inverse of `to_json`."""
+
+        def listed(name: str) -> np.ndarray:
+            return np.array([record[name][label] for label in labels], dtype=np.float64)
+
+        return cls(
+            str(record["kind"]),
+            listed("shift"),
+            float(record["temperature"]),
+            listed("intercept"),
+            listed("thresholds"),
+            listed("prevalence"),
+        )
+
+
+def shares(values: np.ndarray, mask: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Share of positives among the known cells of each label: [L] float64, NaN where none is.
+
+    Args:
+        values: [N, L] in {0, 1}.
+        mask: [N, L] bool.
+        weights: [L], how many times a positive counts in the loss.
+    """
+    positive = (values * mask).sum(axis=0, dtype=np.float64)
+    negative = mask.sum(axis=0) - positive
+    if weights is not None:
+        positive = positive * weights
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(positive / (positive + negative))
+
+
+def fit_calibration(
+    kind: str,
+    logits: np.ndarray,
+    values: np.ndarray,
+    mask: np.ndarray,
+    trained_on: np.ndarray | None,
+) -> Calibration:
+    """Fit shift, temperature and thresholds.
+
+    Args:
+        kind: "multilabel" or "single".
+        logits: [N, L] of real validation rows.
+        values: [N, L] in {0, 1}.
+        mask: [N, L] bool.
+        trained_on: [L] share of positives that the loss saw, or None where the loss makes no
+            probabilities.
+    """
+    prevalence = shares(values, mask)
+    if trained_on is None:
+        shift = np.zeros(logits.shape[1])
+    elif kind == "single":
+        shift = np.log(_inside(prevalence)) - np.log(_inside(trained_on))
+    else:
+        shift = _log_odds(prevalence) - _log_odds(trained_on)
+    shift = np.where(np.isfinite(shift), shift, 0.0)
+    moved = np.asarray(logits, np.float64) + shift
+    how = _fit_classes if kind == "single" else _fit_labels
+    temperature, intercept = how(moved, values, mask, prevalence)
+    empty = np.zeros(len(shift))
+    bare = Calibration(kind, shift, temperature, intercept, empty, prevalence)
+    probabilities = bare.probabilities(logits)
+    thresholds = np.array(
+        [
+            specific_threshold(values[mask[:, k], k], probabilities[mask[:, k], k])
+            for k in range(logits.shape[1])
+        ]
+    )
+    return Calibration(kind, shift, temperature, intercept, thresholds, prevalence)
+
+
+def specific_threshold(
+    truth: np.ndarray, probabilities: np.ndarray, specificity: float = SPECIFICITY
+) -> float:
+    """The least threshold at which at least `specificity` of the negatives lie below it.
+
+    A row is called positive if its probability reaches the threshold. Without negatives 0.5.
+    """
+    negative = np.sort(probabilities[truth == 0])
+    if not len(negative):
+        return 0.5
+    kept = int(np.ceil(round(specificity * len(negative), 9)))
+    below = negative[kept - 1]
+    above = np.unique(probabilities[probabilities > below])
+    return float((below + above[0]) / 2) if len(above) else float(np.nextafter(below, 2))
+
+
+def _inside(share: np.ndarray) -> np.ndarray:
+    return np.clip(share, _LEAST_SHARE, 1 - _LEAST_SHARE)
+
+
+def _log_odds(share: np.ndarray) -> np.ndarray:
+    inside = _inside(share)
+    return np.asarray(np.log(inside) - np.log1p(-inside))
+
+
+def _fit_labels(
+    logits: np.ndarray, values: np.ndarray, mask: np.ndarray, prevalence: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """The temperature with the best likelihood, each label's intercept being the best for it."""
+
+    def intercepts(temperature: float) -> np.ndarray:
+        return np.array(
+            [
+                _matching(logits[mask[:, k], k] / temperature, prevalence[k])
+                for k in range(logits.shape[1])
+            ]
+        )
+
+    def nll(log_temperature: float) -> float:
+        temperature = float(np.exp(log_temperature))
+        z = logits / temperature + intercepts(temperature)
+        return float(((np.logaddexp(0, z) - values * z) * mask).sum())
+
+    found = minimize_scalar(nll, bounds=tuple(np.log(TEMPERATURES)), method="bounded")
+    temperature = float(np.exp(found.x))
+    return temperature, intercepts(temperature)
+
+
+def _fit_classes(
+    logits: np.ndarray, values: np.ndarray, mask: np.ndarray, prevalence: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """Temperature and intercepts of a softmax; a class that never occurs keeps its own."""
+    target = values * mask
+    occurs = np.isfinite(prevalence) & (prevalence > 0)
+
+    def nll(parameters: np.ndarray) -> float:
+        z = logits * np.exp(-parameters[0]) + np.where(occurs, parameters[1:], 0.0)
+        z = z - z.max(axis=1, keepdims=True)
+        rows = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
+        return float(-(rows * target).sum() / max(1.0, target.sum()))
+
+    bounds = [tuple(np.log(TEMPERATURES)), *[(-100.0, 100.0)] * logits.shape[1]]
+    found = minimize(nll, np.zeros(logits.shape[1] + 1), method="L-BFGS-B", bounds=bounds)
+    intercept = np.where(occurs, found.x[1:], 0.0)
+    return float(np.exp(found.x[0])), intercept - intercept.mean()
+
+
+def _matching(logits: np.ndarray, prevalence: float) -> float:
+    """The intercept of best likelihood: there the mean probability is the prevalence."""
+    if not len(logits) or not 0 < prevalence < 1:
+        return 0.0
+    reach = float(np.abs(logits).max()) + 20.0
+    return float(brentq(lambda b: sigmoid(logits + b).mean() - prevalence, -reach, reach))

@@ -1,0 +1,194 @@
+"""Weights to start from: ImageNet's or TorchXRayVision's by name, a local file, an earlier run.
+
+In: `--weights` or `--init-from`. Out: a `Start`: a state for the trunk, the intensity adapter that
+it was trained with, and the input size it wants. The head is new, except where an earlier run has
+the very same labels. Files are safetensors, or PyTorch states read with `weights_only=True`;
+nothing of ours is unpickled. Weights by name are fetched by torchvision and TorchXRayVision, by
+their own loaders and into their own caches.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from cxrtool.classifiers.architectures import ClassifierNet
+from cxrtool.errors import InputError, UsageError
+from cxrtool.training.models import read_model
+
+XRV = ("xrv-all", "xrv-nih", "xrv-chex", "xrv-mimic_ch", "xrv-mimic_nb", "xrv-pc", "xrv-rsna")
+WEIGHTS = ("none", "imagenet", *XRV)
+PUBLISHED_PX = 224  # input size of the published weights
+_XRV_MARK = "op_threshs"  # a buffer that only TorchXRayVision's networks have
+_PREFIXES = ("module.", "model.", "trunk.")
+# First convolution of each architecture: how many channels it takes tells the adapter.
+_FIRST = {
+    "densenet121": "features.conv0.weight",
+    "efficientnet_v2_s": "features.0.0.weight",
+    "vgg16_bn": "features.0.weight",
+    "small_cnn": "0.0.weight",
+}
+_HEADS = ("classifier.weight", "classifier.bias")
+_LAST_OF_CLASSIFIER = {"efficientnet_v2_s": "classifier.1.", "vgg16_bn": "classifier.6."}
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a network starts from.
+
+    Attributes:
+        trunk: State of the trunk.
+        head: State of the last layer, if the labels are the same.
+        adapter: A key of `architectures.ADAPTERS`.
+        size: Input size that the weights want, px; None for any.
+        origin: What reports call them.
+    """
+
+    trunk: Mapping[str, Tensor]
+    head: Mapping[str, Tensor] | None
+    adapter: str
+    size: int | None
+    origin: str
+
+
+def by_name(name: str, arch: str) -> Start | None:
+    """Published weights; None for "none".
+
+    Raises:
+        UsageError: The architecture has no such weights.
+        InputError: They cannot be fetched here.
+    """
+    if name == "none":
+        return None
+    if arch == "small_cnn" or (name in XRV and arch != "densenet121"):
+        raise UsageError(
+            f"--weights {name}: there are none for {arch}",
+            hint="xrv weights are densenet121; imagenet has all but small_cnn",
+        )
+    try:
+        state = _imagenet(arch) if name == "imagenet" else _xrv(name.removeprefix("xrv-"))
+    except ImportError:
+        raise InputError(
+            f"--weights {name} needs torchxrayvision", hint="pip install 'cxrtool[xrv]'"
+        ) from None
+    except Exception as error:  # whatever the download raises: no network, no disk, a bad hash
+        raise InputError(
+            f"--weights {name} cannot be had here: {str(error).splitlines()[0]}",
+            hint="without a network, bring the file and give it with --init-from FILE",
+        ) from None
+    adapter = "imagenet" if name == "imagenet" else "xrv"
+    return Start(_trunk_of(state, arch, Path(name)), None, adapter, PUBLISHED_PX, name)
+
+
+def _imagenet(arch: str) -> Mapping[str, Tensor]:
+    from torchvision.models import get_model_weights
+
+    weights: Any = get_model_weights(arch).DEFAULT
+    found: Mapping[str, Tensor] = weights.get_state_dict(progress=False)
+    return found
+
+
+def _xrv(name: str) -> Mapping[str, Tensor]:
+    import torchxrayvision
+
+    model = torchxrayvision.models.DenseNet(weights=f"densenet121-res224-{name}")
+    found: Mapping[str, Tensor] = model.state_dict()
+    return found
+
+
+def from_path(path: Path, arch: str, labels: tuple[str, ...]) -> Start:
+    """Weights of a `train-cls` run (a folder) or of a file.
+
+    Raises:
+        InputError: Unreadable, or of another architecture; names what does not fit.
+    """
+    if path.is_dir():
+        return _from_run(path, arch, labels)
+    state = _read_file(path)
+    mark = _XRV_MARK in state or f"model.{_XRV_MARK}" in state
+    trunk = _trunk_of(state, arch, path)
+    channels = trunk[_FIRST[arch]].shape[1]
+    if channels not in (1, 3):
+        raise InputError(f"the first convolution takes {channels} channels, not 1 or 3", file=path)
+    adapter = "imagenet" if channels == 3 else "xrv" if mark else "plain"
+    return Start(trunk, None, adapter, None if adapter == "plain" else PUBLISHED_PX, "a local file")
+
+
+def _from_run(path: Path, arch: str, labels: tuple[str, ...]) -> Start:
+    description, state = read_model(path, "classifier")
+    if description["arch"] != arch:
+        raise InputError(
+            f"is a {description['arch']}, not a {arch}",
+            file=path,
+            hint=f"use --arch {description['arch']}",
+        )
+    shape = description["architecture"]
+    trunk = {k.removeprefix("trunk."): v for k, v in state.items() if k.startswith("trunk.")}
+    head = {k.removeprefix("head."): v for k, v in state.items() if k.startswith("head.")}
+    same = tuple(shape["labels"]) == labels
+    adapter = str(shape.get("adapter", "plain"))
+    size = int(shape["size"])
+    return Start(trunk, head if same else None, adapter, size, "an earlier run")
+
+
+def _read_file(path: Path) -> Mapping[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path, device="cpu")
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise InputError(
+            f"cannot be read as weights: {str(error).splitlines()[0][:160]}",
+            file=path,
+            hint="a .safetensors file, or a state_dict saved by torch.save; whole pickled"
+            " networks are not loaded, by design",
+        ) from None
+    if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
+        found = found["state_dict"]
+    if not isinstance(found, Mapping) or not all(isinstance(v, Tensor) for v in found.values()):
+        raise InputError("holds no state of a network", file=path)
+    return found
+
+
+def _trunk_of(state: Mapping[str, Tensor], arch: str, file: Path) -> dict[str, Tensor]:
+    """The trunk's part of a state in torchvision's (or our) naming."""
+    drop = _LAST_OF_CLASSIFIER.get(arch)
+    out: dict[str, Tensor] = {}
+    for name, value in state.items():
+        plain = name
+        for prefix in _PREFIXES:
+            plain = plain.removeprefix(prefix)
+        is_head = plain in _HEADS or plain.startswith(("head.", _XRV_MARK))
+        if not is_head and not (drop and plain.startswith(drop)):
+            out[plain] = value
+    if _FIRST[arch] not in out:
+        raise InputError(
+            f"these are no weights of {arch}: {_FIRST[arch]} is missing",
+            file=file,
+            hint="choose the --arch that they belong to",
+        )
+    return out
+
+
+def apply(start: Start, network: ClassifierNet, file: Path | str) -> None:
+    """Copy a start into a network, every name and shape matching.
+
+    Raises:
+        InputError: Something is missing or has another shape; names it.
+    """
+    from cxrtool.training.models import load_weights
+
+    own = network.trunk.state_dict()
+    # Counters of BatchNorm are absent from old files, and mean nothing with a fixed momentum.
+    filled = {k: v for k, v in own.items() if k.endswith("num_batches_tracked")}
+    load_weights(network.trunk, {**filled, **start.trunk}, file=file)
+    if start.head is not None:
+        load_weights(network.head, start.head, file=file)

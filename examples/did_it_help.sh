@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# Did the synthetic images help? Five arms, five seeds, several regimens, one report.
+#
+#   bash examples/did_it_help.sh kermany TABLE WORK [--smoke]
+#   bash examples/did_it_help.sh nih TABLE WORK [--smoke]
+#
+# TABLE is a CSV with a row an image (path, patient_id, labels):
+#   kermany  chest X-rays of Kermany et al. 2018: three classes in the column `class`, official test split;
+#            regimens of 2, 10 and 100 % of the training patients
+#   nih      NIH ChestX-ray14 or a part of it: labels with at least 50 positives; 25, 50 and 100 %;
+#            five folds by patient, predictions pooled
+# The generator of each regimen is trained on that regimen's patients alone. Give the command again to go on
+# where it stopped; --smoke runs the whole path in minutes, in a folder of its own.
+#
+# Sizes by environment: SIZE (64), KIMG (40), STEPS (600), SEEDS ("0 1 2 3 4"), ARCH (small_cnn),
+# ARMS, REGIMENS, FOLDS (5), THREADS, DEVICE (auto).
+set -euo pipefail
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+study="${1:?kermany or nih}"
+table="$(cd "$(dirname "${2:?table}")" && pwd)/$(basename "$2")"
+work="${3:?folder}"
+smoke="${4:-}"
+SIZE="${SIZE:-64}" KIMG="${KIMG:-40}" STEPS="${STEPS:-600}" SEEDS="${SEEDS:-0 1 2 3 4}"
+ARCH="${ARCH:-small_cnn}" THREADS="${THREADS:-2}" DEVICE="${DEVICE:-auto}" FOLDS="${FOLDS:-5}"
+ARMS="${ARMS:-none standard duplicate gan pretrain-finetune}"
+case "$study" in
+  kermany) REGIMENS="${REGIMENS:-0.02 0.1 1.0}" ;;
+  nih) REGIMENS="${REGIMENS:-0.25 0.5 1.0}" ;;
+  *) echo "error: unknown study $study (kermany or nih)" >&2; exit 2 ;;
+esac
+if [ "$smoke" = "--smoke" ]; then
+  SIZE=32 KIMG=0.2 STEPS=10 SEEDS="0 1" FOLDS=3 work="$work/smoke"
+  REGIMENS="${REGIMENS##* }"
+elif [ -n "$smoke" ]; then
+  echo "error: unknown option $smoke" >&2
+  exit 2
+fi
+mkdir -p "$work"
+cd "$work"
+train=(--threads "$THREADS" --device "$DEVICE")
+
+# regimen DATA FRACTION NAME TARGETS SHARE CLASSES: a generator, its images, every arm and seed
+regimen() {
+  local data="$1" fraction="$2" name="$3" targets="$4" share="$5" arm seed
+  local labels=() synth
+  [ -n "$6" ] && labels=(--classes "$6")
+  cxr train-gan "$data" --fraction "$fraction" --size "$SIZE" --preset tiny --kimg "$KIMG" \
+    "${train[@]}" -q -o "$name-gan"
+  cxr synthesize "$data" --gan "$name-gan" --fraction "$fraction" --target-frac "$share" \
+    --classes "$targets" "${train[@]}" -q -o "$name-synth"
+  for arm in $ARMS; do
+    synth=("$name-synth")
+    case "$arm" in none | standard) synth=() ;; esac
+    for seed in $SEEDS; do
+      cxr train-cls "$data" ${synth[@]+"${synth[@]}"} --arm "$arm" --seed "$seed" --fraction "$fraction" \
+        --arch "$ARCH" --steps "$STEPS" ${labels[@]+"${labels[@]}"} "${train[@]}" -q -o "$name-$arm-$seed"
+      runs+=("$name-$arm-$seed")
+    done
+  done
+}
+
+runs=()
+data=()
+if [ "$study" = kermany ]; then
+  cxr prepare "$table" --format table --column class=class --size "$SIZE" -q -o data
+  data=(--data data)
+  python3 "$here/expected_width.py" data | tee expected-width.txt
+  for fraction in $REGIMENS; do
+    regimen data "$fraction" "f$fraction" "NORMAL,VIRAL" 0.30 ""
+  done
+  cxr evaluate images f1.0-synth --real data --features "f1.0-none-${SEEDS%% *}" --gan f1.0-gan \
+    "${train[@]}" -q -o images
+else
+  # Labels with at least 50 positives in the 1,560-image sample; other tables: set CLASSES and TARGETS.
+  classes="${CLASSES:-No Finding,Atelectasis,Consolidation,Edema,Effusion,Infiltration,Mass,Nodule,Pneumonia,Pneumothorax}"
+  targets="${TARGETS:-Consolidation,Mass,Nodule,Pneumothorax}"
+  python3 "$here/folds.py" "$table" folds --folds "$FOLDS"
+  for fold in $(seq "$FOLDS"); do
+    cxr prepare "$table" --format table --split "folds/fold$fold.csv" --size "$SIZE" -q -o "data$fold"
+    data+=(--data "data$fold")
+  done
+
+  for fold in $(seq "$FOLDS"); do
+    for fraction in $REGIMENS; do
+      regimen "data$fold" "$fraction" "fold$fold-f$fraction" "$targets" 0.08 "$classes"
+    done
+  done
+  python3 "$here/expected_width.py" $(seq -f 'data%g' "$FOLDS") | tee expected-width.txt
+  cxr evaluate images fold1-f1.0-synth --real data1 --features "fold1-f1.0-none-${SEEDS%% *}" \
+    --gan fold1-f1.0-gan "${train[@]}" -q -o images
+fi
+cxr evaluate classifiers "${runs[@]}" "${data[@]}" --images images --strict-regimen \
+  "${train[@]}" -o report
+echo "open $PWD/report/report.html"

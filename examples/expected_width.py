@@ -1,0 +1,86 @@
+"""How wide will the interval of an experiment be? Compute it before the experiment, not after.
+
+    python examples/expected_width.py DATA... [--classes A,B] [--auroc 0.8] [--seeds 5]
+        [--correlation 0.8] [--seed-sd 0.01]
+
+DATA: dataset directories; several are folds whose test rows are pooled. For the difference of two
+arms in AUROC, by label and for the mean over labels: the half width of the 95 % interval,
+
+    t(S - 1) sqrt(2 V (1 - r) + 2 s^2 / S)
+
+with V the variance of one AUROC over test sets (Hanley & McNeil, Radiology 143:29-36, 1982, times
+images a patient where images of a patient are alike), r the correlation of both arms' scores over
+test sets, and s the standard deviation over seeds. The mean over L labels is taken as if labels
+were independent, so its width is a lower bound. An effect smaller than the half width will most
+likely end as "no evidence".
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from cxrtool.data.labels import LabelPolicy, label_arrays
+from cxrtool.data.manifest import load_dataset
+from cxrtool.data.select import SelectionOptions, patient_groups, select_rows
+
+
+def variance(auroc: float, positives: int, negatives: int) -> float:
+    """Hanley & McNeil's variance of an AUROC."""
+    q1, q2 = auroc / (2 - auroc), 2 * auroc**2 / (1 + auroc)
+    spread = auroc * (1 - auroc)
+    spread += (positives - 1) * (q1 - auroc**2) + (negatives - 1) * (q2 - auroc**2)
+    return spread / (positives * negatives)
+
+
+def half_width(v: float, *, seeds: int, correlation: float, seed_sd: float) -> float:
+    """Half width of the 95 % interval of a seed-paired difference."""
+    reach = float(stats.t.ppf(0.975, seeds - 1))
+    return reach * math.sqrt(2 * v * (1 - correlation) + 2 * seed_sd**2 / seeds)
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path, nargs="+")
+    parser.add_argument("--classes", default=None)
+    parser.add_argument("--auroc", type=float, default=0.8)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--correlation", type=float, default=0.8)
+    parser.add_argument("--seed-sd", type=float, default=0.01)
+    a = parser.parse_args()
+    counts: dict[str, np.ndarray] = {}
+    images = patients = 0
+    for path in a.data:
+        data = load_dataset(path)
+        rows = select_rows(data, SelectionOptions(split="test"))
+        images += len(rows)
+        patients += len(np.unique(patient_groups(data, rows)))
+        values, mask = label_arrays(data, rows, LabelPolicy())
+        for k, label in enumerate(data.labels):
+            both = np.array([(values * mask)[:, k].sum(), ((1 - values) * mask)[:, k].sum()])
+            counts[label] = counts.get(label, np.zeros(2)) + both
+    chosen = [c.strip() for c in a.classes.split(",")] if a.classes else list(counts)
+    settings = {"seeds": a.seeds, "correlation": a.correlation, "seed_sd": a.seed_sd}
+    design = images / max(1, patients)
+    print(f"{images:,} test images of {patients:,} patients, {a.seeds} seeds")
+    print(f"{'label':30} positives  negatives  half width")
+    spreads = []
+    for label in chosen:
+        yes, no = (int(n) for n in counts[label])
+        if not yes or not no:
+            print(f"{label:30} {yes:9,} {no:10,}  undefined")
+            continue
+        spreads.append(design * variance(a.auroc, yes, no))
+        print(f"{label:30} {yes:9,} {no:10,}  {half_width(spreads[-1], **settings):.3f}")
+    if spreads:
+        mean = sum(spreads) / len(spreads) ** 2
+        print(f"{'mean over labels, at least':52}  {half_width(mean, **settings):.3f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""AUC-margin and PESG against closed forms in NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from cxrtool.classifiers.auc_margin import CLIP, PROXIMAL, AucMargin, Pesg
+from cxrtool.classifiers.batches import Batches, BothClasses
+
+
+def example(seed: int = 0) -> tuple[np.ndarray, ...]:
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(12, 3))
+    values = (rng.random((12, 3)) < 0.4).astype(float)
+    mask = rng.random((12, 3)) < 0.8
+    mask[:, 2] = False  # a label that no row of the batch knows
+    p, a, b, alpha = rng.uniform(0.1, 0.6, 3), *rng.normal(size=(2, 3)), rng.uniform(0, 1, 3)
+    return logits, values, mask, p, a, b, alpha
+
+
+def closed_form(
+    logits: np.ndarray, values: np.ndarray, mask: np.ndarray, p: np.ndarray, a: np.ndarray,
+    b: np.ndarray, alpha: np.ndarray, m: float = 1.0,
+) -> tuple[float, dict[str, np.ndarray]]:  # fmt: skip
+    """The value and every gradient, label by label and row by row, as the paper writes them."""
+    h = 1 / (1 + np.exp(-logits))
+    known = [k for k in range(3) if mask[:, k].any()]
+    value = 0.0
+    grad = {name: np.zeros(3) for name in ("a", "b", "alpha")}
+    grad["logits"] = np.zeros_like(logits)
+    for k in known:
+        rows = np.flatnonzero(mask[:, k])
+        n = len(rows) * len(known)
+        for i in rows:
+            y = values[i, k] == 1
+            x = h[i, k]
+            value += (
+                (1 - p[k]) * (x - a[k]) ** 2 * y
+                + p[k] * (x - b[k]) ** 2 * (not y)
+                + 2 * alpha[k] * (p[k] * (1 - p[k]) * m + p[k] * x * (not y) - (1 - p[k]) * x * y)
+                - p[k] * (1 - p[k]) * alpha[k] ** 2
+            ) / n
+            dh = (
+                2 * (1 - p[k]) * (x - a[k]) * y
+                + 2 * p[k] * (x - b[k]) * (not y)
+                + 2 * alpha[k] * (p[k] * (not y) - (1 - p[k]) * y)
+            )
+            grad["logits"][i, k] = dh * x * (1 - x) / n
+            grad["a"][k] -= 2 * (1 - p[k]) * (x - a[k]) * y / n
+            grad["b"][k] -= 2 * p[k] * (x - b[k]) * (not y) / n
+            grad["alpha"][k] += (
+                2 * (p[k] * (1 - p[k]) * m + p[k] * x * (not y) - (1 - p[k]) * x * y)
+                - 2 * p[k] * (1 - p[k]) * alpha[k]
+            ) / n
+    return value, grad
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_value_and_gradients_are_those_of_the_closed_form(seed: int) -> None:
+    logits, values, mask, p, a, b, alpha = example(seed)
+    loss = AucMargin(torch.from_numpy(p)).double()
+    loss.prevalence = torch.from_numpy(p)
+    for name, start in (("a", a), ("b", b), ("alpha", alpha)):
+        getattr(loss, name).data = torch.from_numpy(start)
+    x = torch.from_numpy(logits).requires_grad_()
+    found = loss(x, torch.from_numpy(values), torch.from_numpy(mask))
+    value, grad = closed_form(logits, values, mask, p, a, b, alpha)
+    assert found.item() == pytest.approx(value, rel=1e-6)
+    found.backward()
+    np.testing.assert_allclose(x.grad.numpy(), grad["logits"], rtol=1e-5, atol=1e-9)
+    for name in ("a", "b", "alpha"):
+        np.testing.assert_allclose(getattr(loss, name).grad.numpy(), grad[name], rtol=1e-5)
+
+
+def test_at_the_best_a_b_alpha_it_is_the_squared_loss_over_pairs() -> None:
+    """min over a, b and max over alpha give E+ E- of (m - (h+ - h-))^2, up to the constant p(1-p).
+
+    The identity behind the method (Ying et al., NeurIPS 2016): with batch prevalence p,
+    min max F = p(1-p) E[(m - h+ + h-)^2]; a = E+[h], b = E-[h], alpha = m + b - a.
+    """
+    rng = np.random.default_rng(5)
+    y, z = np.array([1.0] * 4 + [0.0] * 8), rng.normal(size=12)
+    h = 1 / (1 + np.exp(-z))
+    plus, minus = h[y == 1], h[y == 0]
+    loss = AucMargin(torch.tensor([4 / 12]))
+    loss.a.data[0], loss.b.data[0] = float(plus.mean()), float(minus.mean())
+    loss.alpha.data[0] = float(1 + minus.mean() - plus.mean())
+    known = torch.ones(12, 1, dtype=torch.bool)
+    found = loss(torch.from_numpy(z)[:, None], torch.from_numpy(y)[:, None], known).item()
+    pairs = ((1 - plus[:, None] + minus[None]) ** 2).mean()
+    assert found == pytest.approx(4 / 12 * 8 / 12 * pairs, rel=1e-5)
+
+
+def test_a_step_descends_ascends_and_pulls_to_the_last_epoch() -> None:
+    torch.manual_seed(0)
+    net = torch.nn.Linear(4, 2).double()
+    loss = AucMargin(torch.tensor([0.3, 0.4])).double()
+    x = torch.randn(10, 4, dtype=torch.float64)
+    y = (torch.rand(10, 2) < 0.4).double()
+    known = torch.ones(10, 2, dtype=torch.bool)
+    lr, decay = 0.5, 0.01
+    optimizer = Pesg(net.parameters(), loss, lr, decay)
+    reference = [w.detach().clone().numpy() for w in optimizer.descend]
+    seen = []
+    for _ in range(3):
+        before = [w.detach().clone().numpy() for w in optimizer.descend]
+        alpha = loss.alpha.detach().clone().numpy()
+        optimizer.zero_grad()
+        loss(net(x), y, known).backward()
+        gradients = [w.grad.clone().numpy() for w in optimizer.descend]
+        up = loss.alpha.grad.clone().numpy()
+        optimizer.step()
+        for k, w in enumerate(optimizer.descend):
+            g = np.clip(gradients[k], -CLIP, CLIP) + PROXIMAL * (before[k] - reference[k])
+            g = g + decay * before[k] * (k < 2)  # a and b are not decayed
+            np.testing.assert_allclose(w.detach().numpy(), before[k] - lr * g, rtol=1e-6, atol=1e-9)
+        np.testing.assert_allclose(
+            loss.alpha.detach().numpy(), np.maximum(0, alpha + lr * np.clip(up, -CLIP, CLIP)),
+            rtol=1e-6,
+        )  # fmt: skip
+        seen.append([w.detach().clone().numpy() for w in optimizer.descend])
+    optimizer.end_epoch()
+    for k, mean in enumerate(optimizer.reference):
+        np.testing.assert_allclose(mean.numpy(), np.mean([s[k] for s in seen], axis=0), rtol=1e-6)
+
+
+def test_every_batch_holds_both_classes_of_every_label() -> None:
+    rng = np.random.default_rng(0)
+    values = (rng.random((500, 4)) < [0.3, 0.01, 0.99, 0.02]).astype(np.float32)
+    mask = rng.random(values.shape) < 0.9
+    plain, both = Batches(500, 32, 1), None
+    both = BothClasses(plain, values, mask)
+    lacking = 0
+    for step in range(60):
+        rows = both.rows(step)
+        cells = np.where(mask[rows], values[rows], -1)
+        assert all((cells[:, k] == c).any() for k in range(4) for c in (0, 1))
+        assert len(rows) == 32
+        assert (rows[:16] == plain.rows(step)[:16]).all()
+        own = np.where(mask[plain.rows(step)], values[plain.rows(step)], -1)
+        lacking += not (own[:, 1] == 1).any()
+    assert lacking > 10  # what the plain order leaves out
+    np.testing.assert_array_equal(both.rows(7), BothClasses(plain, values, mask).rows(7))
