@@ -80,7 +80,7 @@ complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l noise -x -a 'on of
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l seed -r -d 'Seed of weights, order and noise. (default 0)'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l init-from -r -d 'Finished train-gan run to start from; labels of equal names keep their meaning.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l freeze-d -r -d 'With --init-from: resolutions of the discriminator, from the images, kept. (default 0)'
-complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l keep -x -a 'best last' -d 'Network to keep: best by Fréchet distance, or the last. (default best)'
+complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l keep -x -a 'best last' -d 'Network to keep: the newest whose Fréchet distance is within a quarter of the lowest, or the last. (default best)'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l features -r -d 'train-cls run whose features tell the best. Default: a random networks.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l snapshot-kimg -r -d 'Thousand images between checkpoints. Default: an eighth, at most by preset.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l tick-kimg -r -d 'Thousand images between lines of metrics. (default 1)'

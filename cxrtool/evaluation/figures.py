@@ -296,8 +296,8 @@ def losses_figure(
         groups: Name, and for each run its records with `step`, `loss`, `val_loss`.
         name: Names the figure's ids.
     """
-    with mpl.rc_context(_style()):
-        figure, axes = _grid(len(groups), 3, 3.3, 2.6)
+    with mpl.rc_context(style()):
+        figure, axes = grid(len(groups), 3, 3.3, 2.6)
         for (title, runs), ax in zip(groups, axes):
             for number, history in enumerate(runs):
                 steps = [row["step"] for row in history]

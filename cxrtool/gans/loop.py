@@ -21,7 +21,7 @@ from cxrtool import console
 from cxrtool.errors import GateError, InputError, UsageError
 from cxrtool.gans.choices import GROUP
 from cxrtool.gans.quality import COLLAPSED, Quality
-from cxrtool.gans.trainer import Trainer
+from cxrtool.gans.trainer import Kept, Trainer
 from cxrtool.training.checkpoints import load_checkpoint, save_checkpoint
 from cxrtool.training.device import peak_memory_bytes
 from cxrtool.training.models import write_tensors
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 
 BEST = "checkpoints/best.safetensors"
+TOLERANCE = 1.25  # of the lowest Fréchet distance; see `_judge`
 COSTS = ("sec_per_kimg", "data_wait_sec_per_kimg", "memory_bytes", "seconds")
 
 
@@ -80,9 +81,10 @@ def train(trainer: Trainer, run: Run, views: Views, quality: Quality | None = No
     _draw_curves(trainer, run, views)
     if trainer.best is not None and (run.dir / BEST).exists():
         trainer.average.load_state_dict(load_file(run.dir / BEST))
-        nimg, fd = trainer.best
+        kept = trainer.best
         console.say(
-            f"the network of {nimg / 1000:g} kimg is kept: its Fréchet distance is {fd:.3g}"
+            f"the network of {kept.nimg / 1000:g} kimg is kept: its Fréchet distance is "
+            f"{kept.fd:.3g} (lowest of all: {kept.lowest:.3g})"
         )
 
 
@@ -126,12 +128,16 @@ def _advance(
 
 def _draw_curves(trainer: Trainer, run: Run, views: Views) -> None:
     if views.curves is not None and not run.helps:
-        best = None if trainer.best is None else trainer.best[0] / 1000
+        best = None if trainer.best is None else trainer.best.nimg / 1000
         run.write_bytes("curves.png", views.curves(run.read_metrics(), best))
 
 
 def _judge(trainer: Trainer, run: Run, quality: Quality) -> None:
-    """Measure the averaged generator; keep a copy if it is the best so far.
+    """Measure the averaged generator; keep a copy unless an earlier one was clearly better.
+
+    A distance over 2,000 images is itself uncertain, and of several networks about as good the one
+    that has trained longest follows its labels best. So the newest is kept whose distance is within
+    `TOLERANCE` of the lowest.
 
     Raises:
         DivergedError: the images of a label are all alike.
@@ -144,8 +150,14 @@ def _judge(trainer: Trainer, run: Run, quality: Quality) -> None:
             f"{found['spread']:.1%} as much as real ones"
         )
     fd = found["fd"]
-    if math.isfinite(fd) and (trainer.best is None or fd < trainer.best[1]):
-        trainer.best = (trainer.nimg, fd)
+    if not math.isfinite(fd):
+        return
+    lowest = fd if trainer.best is None else min(fd, trainer.best.lowest)
+    if fd > TOLERANCE * lowest:
+        assert trainer.best is not None
+        trainer.best = trainer.best._replace(lowest=lowest)
+    else:
+        trainer.best = Kept(trainer.nimg, fd, lowest)
         state = {name: value.cpu() for name, value in trainer.average.state_dict().items()}
         with run.atomic(BEST) as path:
             write_tensors(state, path)

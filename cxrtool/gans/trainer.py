@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,20 @@ from cxrtool.training.world import World
 BETA2 = 0.99
 
 
+class Kept(NamedTuple):
+    """An averaged generator that is kept.
+
+    Attributes:
+        nimg: Images seen when it was measured.
+        fd: Its Fréchet distance.
+        lowest: The lowest of all networks measured so far.
+    """
+
+    nimg: int
+    fd: float
+    lowest: float
+
+
 class Trainer:
     """Both networks, their optimizers and the average of the generator.
 
@@ -49,7 +63,7 @@ class Trainer:
         average: The generator with averaged weights, which makes the pictures.
         means: What happened since the last reading.
         data_wait_s: Seconds that steps have waited for real images so far, in this process.
-        best: Images seen and Fréchet distance of the best averaged generator so far.
+        best: The averaged generator that is kept so far.
         reloads: How often a divergence sent the training back.
     """
 
@@ -80,7 +94,7 @@ class Trainer:
         self.means = Means(self.device)
         self.nimg = 0
         self.data_wait_s = 0.0
-        self.best: tuple[int, float] | None = None
+        self.best: Kept | None = None
         self.reloads = 0
 
     def reload(self) -> None:
@@ -135,7 +149,7 @@ class Trainer:
             "controller": self.controller.state_dict(),
             "means": self.means.state_dict(),
             "nimg": self.nimg,
-            "best": self.best,
+            "best": None if self.best is None else tuple(self.best),
             "reloads": self.reloads,
         }
 
@@ -158,7 +172,7 @@ class Trainer:
         self.controller.load_state_dict(state["controller"])
         self.means.load_state_dict(state["means"])
         self.nimg = int(state["nimg"])
-        self.best = None if state["best"] is None else (state["best"][0], state["best"][1])
+        self.best = None if state["best"] is None else Kept(*state["best"])
         self.reloads = int(state["reloads"])
 
     def _adam(self, network: nn.Module, lazy_interval: int | None) -> torch.optim.Adam:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cxrtool.runs import Run
 
 NAME = "train-gan"
-FORMAT = 2  # 2: keeps the best network; small presets without noise
+FORMAT = 3  # 2: keeps the best network; small presets without noise. 3: the newest of the best
 SEVERAL = True  # torchrun
 QUALITY_LEAST = 50  # training images below which no distance tells the best network
 
@@ -130,7 +130,11 @@ class Config(SelectionOptions, PolicyOptions):
     ] = 0
     keep: Annotated[
         str,
-        Option("Network to keep: best by Fréchet distance, or the last.", choices=("best", "last")),
+        Option(
+            "Network to keep: the newest whose Fréchet distance is within a quarter of the"
+            " lowest, or the last.",
+            choices=("best", "last"),
+        ),
     ] = "best"
     features: Annotated[
         Path | None,
@@ -231,7 +235,11 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         "kimg": trainer.nimg / 1000,
         "best": None
         if trainer.best is None
-        else {"kimg": trainer.best[0] / 1000, "fd": trainer.best[1]},
+        else {
+            "kimg": trainer.best.nimg / 1000,
+            "fd": trainer.best.fd,
+            "lowest_fd": trainer.best.lowest,
+        },
         "size": choices.arch.size,
         "preset": choices.preset,
         "images": len(task.rows),

@@ -70,16 +70,31 @@ class Scripted:
         return self.rows[min(len(self.seen), len(self.rows)) - 1]
 
 
-def test_the_best_of_the_snapshots_is_kept(feed: Feed, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("fds", "kept"),
+    [
+        ([5.0, 2.0, 3.0, 4.0], 1),  # the others are clearly worse
+        ([5.0, 2.0, 2.4, 4.0], 2),  # as good as the lowest, and newer
+        ([5.0, 2.4, 2.0, 2.6], 2),  # not chained: within a quarter of the lowest, not of the last
+        ([2.0, float("nan"), 2.2, 2.45], 3),
+    ],
+)
+def test_the_newest_of_the_best_snapshots_is_kept(
+    feed: Feed, tmp_path: Path, fds: list[float], kept: int
+) -> None:
     choices = micro_choices(total_nimg=64, snapshot_nimg=16.0)
     trainer, run = Trainer(choices, feed), Run.for_test(tmp_path / "run")
-    quality = Scripted({"fd": 5.0}, {"fd": 2.0}, {"fd": 3.0}, {"fd": 4.0})
+    quality = Scripted(*({"fd": fd} for fd in fds))
     train(trainer, run, Views(pictures), quality)  # type: ignore[arg-type]
     assert len(quality.seen) == 4
-    assert trainer.best == (32, 2.0)
-    assert_same(trainer.average.state_dict(), quality.seen[1])
-    fds = [row["fd"] for row in run.read_metrics() if "fd" in row]
-    assert fds == [5.0, 2.0, 3.0, 4.0]
+    assert trainer.best == (16 * (kept + 1), fds[kept], 2.0)
+    assert_same(trainer.average.state_dict(), quality.seen[kept])
+    assert [row["kimg"] for row in run.read_metrics() if "fd" in row] == [
+        0.016,
+        0.032,
+        0.048,
+        0.064,
+    ]
 
 
 def test_half_and_the_rest_keep_the_same_best(feed: Feed, tmp_path: Path) -> None:
