@@ -103,6 +103,8 @@ class EqualConv(nn.Module):
             x = F.conv2d(ops.downsample(x, self.fir), weight, bias)
         elif self.down:
             x = ops.down_conv(x, weight, self.fir, bias)
+        elif size == 1:
+            x = ops.pointwise(x, weight, bias)
         else:
             x = F.conv2d(x, weight, bias, padding=size // 2)
         return ops.lrelu(x) if self.activate else x

@@ -72,6 +72,20 @@ def down_conv(x: Tensor, weight: Tensor, kernel: Tensor, bias: Tensor | None = N
     return F.conv2d(y, weight, bias, stride=2)
 
 
+def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """A 1x1 convolution whose output is channels_last, whatever the input was.
+
+    An image of one channel is both contiguous and channels_last, a convolution takes it for the
+    former, and everything behind it would be computed in the slower of the two layouts.
+
+    Args:
+        x: `[N, I, H, W]`.
+        weight: `[O, I, 1, 1]`.
+        bias: `[O]`.
+    """
+    return F.linear(x.permute(0, 2, 3, 1), weight[:, :, 0, 0], bias).permute(0, 3, 1, 2)
+
+
 def demodulation(weight: Tensor, styles: Tensor) -> Tensor:
     """Factors that give every output channel of a modulated convolution unit expected variance.
 

@@ -158,3 +158,11 @@ def test_normalize_second_moment() -> None:
     z = torch.randn(4, 16, generator=torch.manual_seed(0)) * 5
     torch.testing.assert_close(ops.normalize_second_moment(z).square().mean(dim=1), torch.ones(4))
     assert torch.isfinite(ops.normalize_second_moment(torch.zeros(1, 16))).all()
+
+
+def test_a_pointwise_convolution_of_gray_images_is_channels_last() -> None:
+    x, weight, bias = torch.randn(3, 1, 6, 5), torch.randn(4, 1, 1, 1), torch.randn(4)
+    y = ops.pointwise(x, weight, bias)
+    assert torch.allclose(y, F.conv2d(x, weight, bias), atol=1e-6)
+    assert y.is_contiguous(memory_format=torch.channels_last)
+    assert not F.conv2d(x, weight, bias).is_contiguous(memory_format=torch.channels_last)
