@@ -33,13 +33,15 @@ _cxr() {
       esac
       ;;
     "train-gan")
-      flags="--arch --size --preset --kimg --labels --batch --accumulate --lr --loss --gamma --label-ramp --augment --augment-p --mirror --no-mirror --style-mixing --label-weight --noise --seed --init-from --freeze-d --keep --features --snapshot-kimg --tick-kimg --device --threads --uncertain --blank --view --split --fraction -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--arch --size --preset --kimg --labels --batch --accumulate --lr --loss --gamma --label-ramp --augment --augment-p --mirror --no-mirror --style-mixing --label-weight --noise --seed --init-from --freeze-d --keep --features --snapshot-kimg --tick-kimg --precision --compile --device --threads --uncertain --blank --view --split --fraction -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --arch) COMPREPLY=($(compgen -W "stylegan2" -- "$cur")); return ;;
         --preset) COMPREPLY=($(compgen -W "tiny small full" -- "$cur")); return ;;
         --loss) COMPREPLY=($(compgen -W "ns-r1 rp-r1r2" -- "$cur")); return ;;
         --noise) COMPREPLY=($(compgen -W "on off" -- "$cur")); return ;;
         --keep) COMPREPLY=($(compgen -W "best last" -- "$cur")); return ;;
+        --precision) COMPREPLY=($(compgen -W "auto float32 bfloat16" -- "$cur")); return ;;
+        --compile) COMPREPLY=($(compgen -W "auto on off" -- "$cur")); return ;;
         --blank) COMPREPLY=($(compgen -W "zeros ignore" -- "$cur")); return ;;
         --view) COMPREPLY=($(compgen -W "frontal lateral all" -- "$cur")); return ;;
         --split) COMPREPLY=($(compgen -W "train val test all" -- "$cur")); return ;;
@@ -61,12 +63,13 @@ _cxr() {
       esac
       ;;
     "edit")
-      flags="--clip --target --n --data --method --sign --against --steps --lr --strength --l2 --keep --features --truncation --condition --invert-steps --teacher --threshold --block --seed --device --threads --view --split --fraction -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--clip --target --n --data --method --sign --against --steps --lr --strength --l2 --keep --features --truncation --condition --invert-steps --invert-space --teacher --threshold --block --seed --device --threads --view --split --fraction -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --method) COMPREPLY=($(compgen -W "latent" -- "$cur")); return ;;
         --sign) COMPREPLY=($(compgen -W "+ -" -- "$cur")); return ;;
         --against) COMPREPLY=($(compgen -W "neutral negation" -- "$cur")); return ;;
         --features) COMPREPLY=($(compgen -W "tower pixels" -- "$cur")); return ;;
+        --invert-space) COMPREPLY=($(compgen -W "w+ w" -- "$cur")); return ;;
         --view) COMPREPLY=($(compgen -W "frontal lateral all" -- "$cur")); return ;;
         --split) COMPREPLY=($(compgen -W "train val test all" -- "$cur")); return ;;
         --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;

@@ -364,7 +364,8 @@ def _disk_error(error: OSError) -> InputError | None:
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return InputError(f"no permission to use {where}", hint="choose another folder")
-    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EIO, errno.ENAMETOOLONG):
+    other = (errno.ENOTDIR, errno.EISDIR, errno.EIO, errno.ENAMETOOLONG, errno.EFBIG)
+    if error.errno in (errno.ENOENT, *other):
         return InputError(f"{error.strerror}: {where}")
     return None
 

@@ -71,6 +71,10 @@ def atomic(path: Path, *, durable: bool = True) -> Iterator[Path]:
         os.replace(temporary, path)
         if durable:
             _sync(path.parent)
+    except OSError as error:
+        if error.filename is None:  # a full disk does not say which file it was
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

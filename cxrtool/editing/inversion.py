@@ -1,4 +1,4 @@
-"""Real images into a generator's W+, by optimization.
+"""Real images into a generator's W or W+, by optimization.
 
 In: images [N, 1, H, W] in [-1, 1] and their label values. Out: w whose images look like them. The
 search begins at the mean w of each image's own labels (truncation 0) and minimizes
@@ -6,7 +6,8 @@ search begins at the mean w of each image's own labels (truncation 0) and minimi
     mean squared pixel difference + feature distance + prior |w - w_mean|^2 / numbers of w
 
 by Adam with the schedule of the edits (Abdal et al. 2019, Image2StyleGAN; Karras et al. 2020,
-appendix D). The prior keeps w where the generator knows what an edit means.
+appendix D). The prior keeps w where the generator knows what an edit means; so does searching in W,
+where one w serves every layer: its images are the generator's own, and less like a given one.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from cxrtool.editing.latent import render
 from cxrtool.editing.schedule import ramp
 from cxrtool.training.protocols import StyleGenerator
 
+SPACES = ("w+", "w")
+
 
 @dataclass(frozen=True)
 class InversionRecipe:
@@ -32,12 +35,14 @@ class InversionRecipe:
         lr: Peak learning rate.
         features: Weight of the feature distance.
         prior: Weight of the mean squared way from the mean w.
+        space: One of `SPACES`: a w for each layer, or one for all of them.
     """
 
     steps: int = 300
     lr: float = 0.1
     features: float = 0.5
     prior: float = 0.002
+    space: str = "w+"
 
 
 @torch.no_grad()
@@ -66,15 +71,22 @@ def invert(
         on_step: Called after every step; may raise to stop.
 
     Returns:
-        [N, num_ws, w_dim], detached.
+        [N, num_ws, w_dim], detached; in W equal along the second axis.
+
+    Raises:
+        ValueError: an unknown space.
     """
+    if recipe.space not in SPACES:
+        raise ValueError(f"space must be one of {', '.join(SPACES)}, not {recipe.space!r}")
     mean = mean_w(generator, y)
     away = distance(images)
-    w = mean.clone().requires_grad_()
-    optimizer = torch.optim.Adam([w], lr=recipe.lr)
+    own = mean if recipe.space == "w+" else mean[:, :1]
+    sought = own.clone().requires_grad_()
+    optimizer = torch.optim.Adam([sought], lr=recipe.lr)
     for step in range(recipe.steps):
         for group in optimizer.param_groups:
             group["lr"] = recipe.lr * ramp(step, recipe.steps)
+        w = sought.expand_as(mean)
         found = render(generator, w)
         loss = (found - images).square().mean(dim=(1, 2, 3))
         loss = loss + recipe.features * away(found)
@@ -83,4 +95,4 @@ def invert(
         loss.sum().backward()
         optimizer.step()
         on_step()
-    return w.detach()
+    return sought.detach().expand_as(mean).clone()

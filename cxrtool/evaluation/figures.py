@@ -46,7 +46,8 @@ PAPER = Palette(
 _INK, _FAINT, _SERIES = PAGE.ink, PAGE.faint, PAGE.series
 
 
-def _style(palette: Palette = PAGE) -> Any:
+def style(palette: Palette = PAGE) -> Any:
+    """matplotlib settings of every figure, for `rc_context`."""
     return {
         "svg.fonttype": "none",
         "font.size": 10.0,
@@ -103,7 +104,7 @@ class Bar:
 def to_svg(figure: Figure, name: str) -> str:
     """The figure as an `<svg>` element whose colours are the page's variables."""
     buffer = io.StringIO()
-    with mpl.rc_context({**_style(), "svg.hashsalt": name}):
+    with mpl.rc_context({**style(), "svg.hashsalt": name}):
         figure.savefig(
             buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
         )
@@ -127,7 +128,8 @@ def _unique_ids(svg: str, name: str) -> str:
     return svg.replace('xlink:href="#', f'xlink:href="#{prefix}-')
 
 
-def _grid(n: int, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+def grid(n: int, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure of n plots, so many beside each other; width and height of one in inches."""
     columns = max(1, min(columns, n))
     rows = math.ceil(n / columns)
     figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
@@ -161,8 +163,8 @@ def curve_figure(
         ylabel: Of all panels.
         diagonal: Draw the line of chance.
     """
-    with mpl.rc_context(_style()):
-        figure, axes = _grid(len(panels), *((4, 2.5, 2.6) if len(panels) > 3 else (3, 3.3, 3.3)))
+    with mpl.rc_context(style()):
+        figure, axes = grid(len(panels), *((4, 2.5, 2.6) if len(panels) > 3 else (3, 3.3, 3.3)))
         for panel, ax in zip(panels, axes):
             if diagonal:
                 ax.plot([0, 1], [0, 1], color=_FAINT, linewidth=1, linestyle="--")
@@ -212,8 +214,8 @@ def forest_figure(
     series = list(dict.fromkeys((bar.series, bar.name) for bar in bars))
     step = 0.8 / max(1, len(series))
     height = 0.9 + len(rows) * max(0.34, 0.17 * len(series))
-    with mpl.rc_context(_style()):
-        figure, (ax,) = _grid(1, 1, 9.6, height)
+    with mpl.rc_context(style()):
+        figure, (ax,) = grid(1, 1, 9.6, height)
         if reference is not None:
             ax.axvline(reference, color=_INK, linewidth=0.9, linestyle="--", alpha=0.6)
         for number, (color, label) in enumerate(series):
@@ -244,8 +246,8 @@ def histogram_figure(
     everything = np.concatenate([values for _, values in sets])
     low, high = float(everything.min()), float(everything.max())
     bins = np.linspace(low, high if high > low else low + 1, 41)
-    with mpl.rc_context(_style()):
-        figure, (ax,) = _grid(1, 1, 9.6, 2.8)
+    with mpl.rc_context(style()):
+        figure, (ax,) = grid(1, 1, 9.6, 2.8)
         for i, (label, values) in enumerate(sets):
             share = np.histogram(values, bins)[0] / max(1, len(values))
             ax.stairs(share, bins, color=_SERIES[i], fill=True, alpha=0.25)
@@ -271,8 +273,8 @@ def learning_figure(
     """
     steps = [row["step"] for row in history]
     first, second = palette.series[:2]
-    with mpl.rc_context(_style(palette)):
-        figure, (left, right) = _grid(2, 2, 4.4, 3.1)
+    with mpl.rc_context(style(palette)):
+        figure, (left, right) = grid(2, 2, 4.4, 3.1)
         left.plot(steps, [row["loss"] for row in history], color=first, label="training")
         left.plot(steps, [row["val_loss"] for row in history], color=second, label="validation")
         left.set_title("Loss", loc="left")

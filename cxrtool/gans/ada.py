@@ -27,11 +27,11 @@ def blit(x: Tensor, draws: Draws, p: Tensor | float) -> Tensor:
     """Quarter turns, and shifts by whole pixels into the mirrored image; nothing interpolated."""
     n, c, h, w = x.shape
     turns = draws.integers(0, 4)
-    turns = torch.where(draws.uniform() < p, turns, 0)[:, None, None, None]
+    turns = turns.masked_fill(draws.uniform() >= p, 0)[:, None, None, None]
     for k in (1, 2, 3):
         x = torch.where(turns == k, torch.rot90(x, k, (2, 3)) if h == w or k == 2 else x, x)
     shift = (draws.uniform(2) * 2 - 1) * SHIFT_FRAC
-    shift = torch.where((draws.uniform() < p)[:, None], shift, 0.0)
+    shift = shift.masked_fill((draws.uniform() >= p)[:, None], 0.0)
     rows = _mirrored(torch.arange(h, device=x.device) - (shift[:, :1] * h).round().long(), h)
     columns = _mirrored(torch.arange(w, device=x.device) - (shift[:, 1:] * w).round().long(), w)
     x = x.gather(2, rows[:, None, :, None].expand(n, c, h, w))
@@ -40,13 +40,13 @@ def blit(x: Tensor, draws: Draws, p: Tensor | float) -> Tensor:
 
 def geometry(x: Tensor, draws: Draws, p: Tensor | float) -> Tensor:
     """Scaling, turning, stretching and shifting by any amount, resampled once."""
-    p = torch.as_tensor(p, device=x.device)
     # Either rotation happens with probability p in all: 1 - (1 - q)^2 = p.
-    q = 1 - (1 - p).clamp(min=0).sqrt()
+    q = 1 - (1 - p).clamp(min=0).sqrt() if isinstance(p, Tensor) else 1 - max(0.0, 1 - p) ** 0.5
     scale = _octaves(draws, p, SCALE_OCTAVES)
     stretch = _octaves(draws, p, SCALE_OCTAVES)
     before, after = _angles(draws, q), _angles(draws, q)
-    shift = torch.where((draws.uniform() < p)[:, None], draws.normal(2) * SHIFT_FRAC, 0.0)
+    untouched = (draws.uniform() >= p)[:, None]
+    shift = (draws.normal(2) * SHIFT_FRAC).masked_fill(untouched, 0.0)
     diagonal = torch.diag_embed(torch.stack([scale * stretch, scale / stretch], dim=1))
     matrix = _turn(before) @ diagonal @ _turn(after)
     moved = (matrix != torch.eye(2, device=x.device)).any(dim=2).any(dim=1) | (shift != 0).any(
@@ -58,7 +58,8 @@ def geometry(x: Tensor, draws: Draws, p: Tensor | float) -> Tensor:
 
 def intensity(x: Tensor, draws: Draws, p: Tensor | float) -> Tensor:
     """Brightness added, contrast multiplied about mid gray."""
-    brightness = torch.where(draws.uniform() < p, draws.normal() * BRIGHTNESS_SD, 0.0)
+    untouched = draws.uniform() >= p
+    brightness = (draws.normal() * BRIGHTNESS_SD).masked_fill(untouched, 0.0)
     contrast = _octaves(draws, p, CONTRAST_OCTAVES)
     return (x + brightness[:, None, None, None]) * contrast[:, None, None, None]
 
@@ -85,15 +86,15 @@ def _turn(angles: Tensor) -> Tensor:
     return torch.stack([cosine, -sine, sine, cosine], dim=1).reshape(-1, 2, 2)
 
 
-def _angles(draws: Draws, p: Tensor) -> Tensor:
+def _angles(draws: Draws, p: Tensor | float) -> Tensor:
     angles = (draws.uniform() * 2 - 1) * math.pi
-    return torch.where(draws.uniform() < p, angles, 0.0)
+    return angles.masked_fill(draws.uniform() >= p, 0.0)
 
 
 def _octaves(draws: Draws, p: Tensor | float, spread: float) -> Tensor:
     """Factors 2^normal(0, spread) `[N]`; 1 where untouched."""
     factors = torch.exp2(draws.normal() * spread)
-    return torch.where(draws.uniform() < p, factors, 1.0)
+    return factors.masked_fill(draws.uniform() >= p, 1.0)
 
 
 def _mirrored(index: Tensor, size: int) -> Tensor:

@@ -1,8 +1,8 @@
 """From what was asked and what the data set holds to every number of a training run.
 
-In: options that may be left open, image size, number of images and labels of the data. Out:
-`Choices`, printed and saved, and errors that say what to ask for instead. Nothing here depends on
-the device, so that a run may go on elsewhere.
+In: options that may be left open, image size, number of images and labels of the data, and the
+kind of device. Out: `Choices`, printed and saved, and errors that say what to ask for instead. The
+device decides size and preset only; a run that goes on elsewhere keeps those that it began with.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from cxrtool.training.schedules import total_nimg
 
 SIZES = (16, 32, 64, 128, 256, 512)
 PRESETS = ("tiny", "small", "full")
-DEFAULT_SIZE = 64
+DEFAULT_SIZE = {"cpu": 64, "cuda": 128}  # pixels
+FULL_FROM = {"cpu": 256, "cuda": 128}  # pixels from which the full preset is the default
 GROUP = 4  # samples in a group of the minibatch standard deviation
 
 
@@ -88,13 +89,14 @@ def load_presets() -> dict[str, dict[str, Any]]:
     return tomllib.loads(text)
 
 
-def choose_size(asked: int | None, native: int | None, where: str) -> int:
+def choose_size(asked: int | None, native: int | None, where: str, device: str = "cpu") -> int:
     """The size to train at.
 
     Args:
-        asked: `--size`, or None for 64, or the largest possible below that.
+        asked: `--size`, or None for the device's default, or the largest possible below that.
         native: Size of the data's images in pixels; None if it has no images.
         where: The data set, for messages.
+        device: "cpu" or "cuda".
 
     Raises:
         InputError: no images, or images smaller than asked.
@@ -107,7 +109,7 @@ def choose_size(asked: int | None, native: int | None, where: str) -> int:
             "this data set holds labels only, no images", file=where, hint="prepare it with images"
         )
     if asked is None:
-        fitting = [size for size in SIZES if size <= min(native, DEFAULT_SIZE)]
+        fitting = [size for size in SIZES if size <= min(native, DEFAULT_SIZE[device])]
         if not fitting:
             raise InputError(f"images of {native} px are too small to train on", file=where)
         return fitting[-1]
@@ -120,11 +122,11 @@ def choose_size(asked: int | None, native: int | None, where: str) -> int:
     return asked
 
 
-def choose_preset(asked: str | None, size: int) -> str:
-    """tiny up to 32 px, small up to 128 px, full above, if nothing was asked for."""
+def choose_preset(asked: str | None, size: int, device: str = "cpu") -> str:
+    """What was asked for; else tiny up to 32 px, full from the device's `FULL_FROM`, else small."""
     if asked is not None:
         return asked
-    return "tiny" if size <= 32 else "small" if size <= 128 else "full"
+    return "tiny" if size <= 32 else "full" if size >= FULL_FROM[device] else "small"
 
 
 def choose_batch(asked: int | None, preset: int, images: int, where: str) -> int:

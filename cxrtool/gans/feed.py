@@ -77,16 +77,18 @@ class Feed:
         return len(self.pixels)
 
     def rows_at(self, nimg: int, n: int) -> Tensor:
-        """The n rows that follow after `nimg` images: int64 `[n]` on the CPU.
+        """The n rows that follow after `nimg` images: int64 `[n]` on this feed's device.
 
-        Every image comes once an epoch, in an order drawn for the epoch.
+        Every image comes once an epoch, in an order drawn for the epoch on the CPU, so that it is
+        the same on every device; it goes to the device once, without waiting.
         """
         parts = []
         while n > 0:
             epoch, start = divmod(nimg, len(self))
             if epoch != self._epoch:
                 rng = torch.Generator().manual_seed(seed_for("epoch", self._seed, epoch))
-                self._order, self._epoch = torch.randperm(len(self), generator=rng), epoch
+                self._order = _sent(torch.randperm(len(self), generator=rng), self.device)
+                self._epoch = epoch
             part = self._order[start : start + n]
             parts.append(part)
             nimg, n = nimg + len(part), n - len(part)
@@ -94,7 +96,7 @@ class Feed:
 
     def reals(self, nimg: int, n: int) -> Batch:
         """The n images that follow after `nimg` images, with labels."""
-        rows = self.rows_at(nimg, n).to(self.device)
+        rows = self.rows_at(nimg, n)
         return Batch(to_float(self.pixels[rows]), self.values[rows], self.known[rows])
 
     def fake_labels(self, draws: Draws) -> FakeLabels:
@@ -110,3 +112,10 @@ class Feed:
         chance = draws.uniform(known.shape[1])
         drawn = (chance < self.prevalence).float()
         return FakeLabels(torch.where(known, self.values[rows], drawn), known)
+
+
+def _sent(values: Tensor, device: torch.device) -> Tensor:
+    """A CPU tensor on the device; to CUDA by way of pinned memory, so that nobody waits."""
+    if device.type == "cuda":
+        values = values.pin_memory()
+    return values.to(device, non_blocking=True)

@@ -11,10 +11,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from cxrtool import console
 from cxrtool.errors import GateError, InputError, UsageError
@@ -22,6 +23,8 @@ from cxrtool.gans.choices import GROUP
 from cxrtool.gans.quality import COLLAPSED, Quality
 from cxrtool.gans.trainer import Trainer
 from cxrtool.training.checkpoints import load_checkpoint, save_checkpoint
+from cxrtool.training.device import peak_memory_bytes
+from cxrtool.training.models import write_tensors
 from cxrtool.training.schedules import due
 
 if TYPE_CHECKING:
@@ -29,17 +32,30 @@ if TYPE_CHECKING:
 
 
 BEST = "checkpoints/best.safetensors"
+COSTS = ("sec_per_kimg", "data_wait_sec_per_kimg", "memory_bytes", "seconds")
 
 
-def train(
-    trainer: Trainer, run: Run, picture: Callable[[], bytes], quality: Quality | None = None
-) -> None:
+@dataclass(frozen=True)
+class Views:
+    """What a person looks at while it trains.
+
+    Attributes:
+        grid: Makes the sample grid of the moment: PNG.
+        curves: Makes a picture of the rows of `metrics.jsonl` and the thousand images of the best
+            network so far: PNG; None for no picture.
+    """
+
+    grid: Callable[[], bytes]
+    curves: Callable[[list[dict[str, Any]], float | None], bytes] | None = None
+
+
+def train(trainer: Trainer, run: Run, views: Views, quality: Quality | None = None) -> None:
     """Train to the end; the averaged generator is then the best one that was measured.
 
     Args:
         trainer: New; a checkpoint of the run is loaded into it.
         run: Where to write.
-        picture: Makes the sample grid of the moment.
+        views: Pictures of the moment, made at every snapshot.
         quality: Measures the averaged generator at every snapshot; None keeps the last one.
 
     Raises:
@@ -54,13 +70,14 @@ def train(
         progress.update(trainer.nimg / 1000)
         while trainer.nimg < choices.total_nimg:
             try:
-                _advance(trainer, run, clock, picture, quality)
+                _advance(trainer, run, clock, views, quality)
             except DivergedError as error:
                 _go_back(trainer, run, error)
             progress.update(trainer.nimg / 1000, clock.note)
             if trainer.world.any(run.stopping):
                 save(trainer, run)
                 run.stop()
+    _draw_curves(trainer, run, views)
     if trainer.best is not None and (run.dir / BEST).exists():
         trainer.average.load_state_dict(load_file(run.dir / BEST))
         nimg, fd = trainer.best
@@ -73,7 +90,7 @@ def _advance(
     trainer: Trainer,
     run: Run,
     clock: _Clock,
-    picture: Callable[[], bytes],
+    views: Views,
     quality: Quality | None,
 ) -> None:
     """One step, and what is due after it.
@@ -103,7 +120,14 @@ def _advance(
             _judge(trainer, run, quality)
         save(trainer, run)
         if not end:
-            run.write_bytes(f"samples/fakes-{trainer.nimg:09d}.png", picture())
+            run.write_bytes(f"samples/fakes-{trainer.nimg:09d}.png", views.grid())
+            _draw_curves(trainer, run, views)
+
+
+def _draw_curves(trainer: Trainer, run: Run, views: Views) -> None:
+    if views.curves is not None and not run.helps:
+        best = None if trainer.best is None else trainer.best[0] / 1000
+        run.write_bytes("curves.png", views.curves(run.read_metrics(), best))
 
 
 def _judge(trainer: Trainer, run: Run, quality: Quality) -> None:
@@ -124,7 +148,7 @@ def _judge(trainer: Trainer, run: Run, quality: Quality) -> None:
         trainer.best = (trainer.nimg, fd)
         state = {name: value.cpu() for name, value in trainer.average.state_dict().items()}
         with run.atomic(BEST) as path:
-            save_file(state, path)
+            write_tensors(state, path)
 
 
 def _go_back(trainer: Trainer, run: Run, error: DivergedError) -> None:
@@ -173,9 +197,8 @@ def tick(trainer: Trainer, run: Run, clock: _Clock) -> None:
     """
     means = trainer.means.read(trainer.world.mean)
     _refuse_divergence(means, trainer.nimg)
-    clock.tick(trainer.nimg, means)
     row = {"nimg": trainer.nimg, "kimg": trainer.nimg / 1000, **means}
-    run.append_metrics({**row, "sec_per_kimg": clock.sec_per_kimg, "seconds": clock.seconds})
+    run.append_metrics({**row, **clock.tick(trainer, means)})
 
 
 def save(trainer: Trainer, run: Run) -> None:
@@ -215,19 +238,26 @@ class DivergedError(GateError):
 
 
 class _Clock:
-    """Seconds since the start of this process and a thousand images."""
+    """What a tick cost: `COSTS` of the training in this process, which no resume brings back."""
 
     def __init__(self, nimg: int) -> None:
         self._start = self._last = time.monotonic()
-        self._nimg = nimg
-        self.sec_per_kimg = self.seconds = math.nan
+        self._nimg, self._waited = nimg, 0.0
         self.note = ""
 
-    def tick(self, nimg: int, means: dict[str, float]) -> None:
+    def tick(self, trainer: Trainer, means: dict[str, float]) -> dict[str, float]:
+        """Costs since the tick before, and the seconds since the start of this process."""
         now = time.monotonic()
-        self.seconds = round(now - self._start, 3)
-        self.sec_per_kimg = round((now - self._last) / max(1, nimg - self._nimg) * 1000, 3)
-        self._last, self._nimg = now, nimg
-        self.note = f"{self.sec_per_kimg:.1f} s/kimg, " + ", ".join(
+        kimg = max(1, trainer.nimg - self._nimg) / 1000
+        waited, self._waited = trainer.data_wait_s - self._waited, trainer.data_wait_s
+        costs = {
+            "sec_per_kimg": round((now - self._last) / kimg, 3),
+            "data_wait_sec_per_kimg": round(waited / kimg, 4),
+            "memory_bytes": peak_memory_bytes(trainer.device),
+            "seconds": round(now - self._start, 3),
+        }
+        self._last, self._nimg = now, trainer.nimg
+        self.note = f"{costs['sec_per_kimg']:.1f} s/kimg, " + ", ".join(
             f"{name} {means[name]:.2f}" for name in ("g_loss", "d_loss", "r_t") if name in means
         )
+        return costs

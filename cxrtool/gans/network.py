@@ -65,6 +65,7 @@ class TrainedGenerator(nn.Module):
             name: (layer.affine.weight.shape[0], resolution, isinstance(layer, ToImage))
             for name, layer, _, resolution in generator.layers()
         }
+        self._means: dict[tuple[float, ...], Tensor] = {}  # of every condition met so far
         self.register_buffer("vectors", vectors)
         self.register_buffer("means", means)
         self.register_buffer("w_center", center)
@@ -104,19 +105,22 @@ class TrainedGenerator(nn.Module):
         """Mean w of each condition: `[N, L] -> [N, w_dim]`.
 
         Stored for the frequent conditions of the training rows and each label by itself; for any
-        other condition the mean over a fixed sample of z.
+        other condition the mean over a fixed sample of z, taken once.
         """
         if not self.labels:
             return self.w_center.expand(len(y), -1)
         conditions, place = torch.unique(y.float(), dim=0, return_inverse=True)
-        found = []
-        for condition in conditions:
-            same = (self.vectors == condition).all(dim=1).nonzero()
-            if len(same):
-                found.append(self.means[same[0, 0]])
-            else:
-                found.append(condition_mean(self.network, condition))
-        return torch.stack(found)[place]
+        found = [self._mean_of(condition) for condition in conditions.cpu()]
+        return torch.stack(found).to(self.w_center)[place]
+
+    def _mean_of(self, condition: Tensor) -> Tensor:
+        key = tuple(condition.tolist())
+        if not self._means:
+            stored = zip(self.vectors.tolist(), self.means.cpu(), strict=True)
+            self._means = {tuple(vector): mean for vector, mean in stored}
+        if key not in self._means:
+            self._means[key] = condition_mean(self.network, condition).cpu()
+        return self._means[key]
 
 
 @torch.no_grad()

@@ -2,7 +2,8 @@
 
 In: `Choices` and a `Feed`. Out: networks that improve, running means of what happened, a state for
 checkpoints. Every random draw of a step comes from a generator seeded by (seed, purpose, images
-seen), so a step is a pure function of the state before it.
+seen), so a step is a pure function of the state before it. No step reads a number back from the
+device: all of them wait in `means` for the next tick.
 
 Lazy regularization (Karras et al. 2020, appendix B): R1 every 16 and path length every 4 steps,
 each an optimizer step of its own, weighted by its interval, with Adam's rates corrected.
@@ -11,18 +12,20 @@ each an optimizer step of its own, weighted by its interval, with Adam's rates c
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from cxrtool.gans import losses
-from cxrtool.gans.augment import Controller, augment, mirror
+from cxrtool.gans import gradients
+from cxrtool.gans.augment import Controller, mirror
 from cxrtool.gans.choices import Choices
+from cxrtool.gans.execution import Execution
 from cxrtool.gans.feed import Batch, Feed
-from cxrtool.gans.stylegan2.discriminator import Discriminator, Verdict
-from cxrtool.gans.stylegan2.generator import Generator, Mixing
+from cxrtool.gans.stylegan2.discriminator import Discriminator
+from cxrtool.gans.stylegan2.generator import Generator
 from cxrtool.training.ema import ema_decay, update_ema
 from cxrtool.training.rng import Draws, torch_generator
 from cxrtool.training.schedules import lazy_correction
@@ -39,18 +42,27 @@ class Trainer:
         choices: All numbers.
         feed: The data, on the device to train on.
         world: The processes that share each batch; None for this one alone.
+        execution: Precision and compilation of the main phases; None for float32 as written.
 
     Attributes:
         nimg: Real images seen.
         average: The generator with averaged weights, which makes the pictures.
         means: What happened since the last reading.
+        data_wait_s: Seconds that steps have waited for real images so far, in this process.
         best: Images seen and Fréchet distance of the best averaged generator so far.
         reloads: How often a divergence sent the training back.
     """
 
-    def __init__(self, choices: Choices, feed: Feed, world: World | None = None) -> None:
+    def __init__(
+        self,
+        choices: Choices,
+        feed: Feed,
+        world: World | None = None,
+        execution: Execution | None = None,
+    ) -> None:
         self.choices, self.feed, self.device = choices, feed, feed.device
         self.world = world or World(feed.device)
+        self.execution = execution or Execution(feed.device, choices.arch.size, "float32", "off")
         arch = choices.arch
         self.generator = Generator(arch, torch_generator("init G", choices.seed))
         self.discriminator = Discriminator(
@@ -67,6 +79,7 @@ class Trainer:
         self.controller = Controller(choices.augment_nimg, self.device)
         self.means = Means(self.device)
         self.nimg = 0
+        self.data_wait_s = 0.0
         self.best: tuple[int, float] | None = None
         self.reloads = 0
 
@@ -82,6 +95,9 @@ class Trainer:
         choices, index = self.choices, self.nimg // self.choices.batch
         self._set_ramp()
         real = self._reals()
+        self.execution.prove(
+            self.generator, self.discriminator, lambda: self._trial(real), self.world.any
+        )
         self._generator_step(real)
         if choices.path_weight and index % choices.path_interval == 0:
             self._path_step()
@@ -152,13 +168,13 @@ class Trainer:
             network.parameters(), lr=self.choices.lr * c, betas=betas, eps=1e-8, fused=True
         )
 
-    def _draws(self, purpose: str, n: int, rows: Tensor | None) -> Draws:
+    def draws(self, purpose: str, n: int, rows: Tensor | None) -> Draws:
         """Random numbers of a purpose in this step, for some of n samples."""
         again = (self.reloads,) if self.reloads else ()
         rng = torch_generator(purpose, self.choices.seed, self.nimg, *again, device=self.device)
         return Draws(rng, n, rows)
 
-    def _parts(self, n: int) -> list[Tensor]:
+    def parts(self, n: int) -> list[Tensor]:
         """The samples of n that go through the networks together: int64 rows, in order.
 
         Whole groups of the minibatch statistic, so that a step in parts is the step in one. Each
@@ -168,32 +184,22 @@ class Trainer:
         mine = self.choices.parts // self.world.size
         return list(parts[self.world.rank * mine : (self.world.rank + 1) * mine])
 
-    def _fakes(self, draws: Draws) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(images, their w, labels, which of the labels stood in a training row)."""
-        arch = self.choices.arch
-        z = draws.normal(arch.z_dim)
-        y, known = self.feed.fake_labels(draws)
-        mixing = Mixing.draw(arch.z_dim, self.generator.num_ws, self.choices.style_mixing, draws)
-        images, w = self.generator(z, y, noise=draws, mixing=mixing)
-        return images, w, y, known
-
     def _reals(self) -> Batch:
+        start = time.perf_counter()
         batch = self.feed.reals(self.nimg, self.choices.batch)
         if self.choices.mirror:
-            batch = batch._replace(x=mirror(batch.x, self._draws("mirror", len(batch.x), None)))
+            batch = batch._replace(x=mirror(batch.x, self.draws("mirror", len(batch.x), None)))
+        self.data_wait_s += time.perf_counter() - start
         return batch
 
-    def _augment(self, x: Tensor, draws: Draws) -> Tensor:
-        p = self.choices.augment_p
-        return augment(x, self.choices.augment, draws, self.controller.p if p is None else p)
-
     @property
-    def _relativistic(self) -> bool:
+    def relativistic(self) -> bool:
+        """Whether only differences of scores mean anything."""
         return self.choices.loss == "rp-r1r2"
 
     @property
     def _lazy_r1(self) -> bool:
-        return bool(self.choices.r1_gamma) and not self._relativistic
+        return bool(self.choices.r1_gamma) and not self.relativistic
 
     def _set_ramp(self) -> None:
         """From an unconditional to a conditional game (Shahbazi et al. 2022, arXiv 2201.06578)."""
@@ -203,111 +209,34 @@ class Trainer:
             module.ramp.fill_(ramp)
 
     def _generator_step(self, real: Batch) -> None:
-        n = self.choices.batch
-        learning = [p for p in self.discriminator.parameters() if p.requires_grad]
-        self.discriminator.requires_grad_(False)
-        for rows in self._parts(n):
-            draws = self._draws("G", n, rows)
-            images, _, y, known = self._fakes(draws)
-            verdict: Verdict = self.discriminator(self._augment(images, draws), y, known)
-            if self._relativistic:
-                with torch.no_grad():
-                    x = self._augment(real.x[rows], draws)
-                    winner = self.discriminator(x, real.y[rows], real.known[rows]).score
-                loss = losses.relativistic_loss(verdict.score, winner)
-            else:
-                loss = losses.generator_loss(verdict.score)
-            total = loss
-            if self.choices.arch.labels:
-                # Complete labels: the generator was asked for the drawn ones too.
-                label_loss = losses.label_loss(verdict.labels, y, torch.ones_like(known))
-                weight = self.choices.label_weight * self.discriminator.ramp
-                total = total + weight * label_loss
-                self.means.add("g_label_loss", label_loss)
-            (total * (len(rows) / n)).backward()
-            self.means.add("g_loss", loss)
+        gradients.of_generator(self, real)
         self._update(self.g_opt, self.generator, "g_grad_norm")
-        for parameter in learning:
-            parameter.requires_grad_(True)
 
     def _path_step(self) -> None:
-        choices = self.choices
-        n = max(1, choices.batch // 2)
-        weight = choices.path_weight * choices.path_interval
-        before, means = self.path_mean, []
-        for rows in self._parts(n):
-            draws = self._draws("path", n, rows)
-            images, ws, _, _ = self._fakes(draws)
-            noise = draws.normal(*images.shape[1:])
-            result = losses.path_length(images, ws, before, noise)
-            (result.penalty * (weight * len(rows) / n)).backward()
-            means.append(result.mean)
-            self.means.add("path_penalty", result.penalty)
-            self.means.add("path_length", result.lengths)
-        self.path_mean = self.world.mean(torch.stack(means).mean())
+        self.path_mean = self.world.mean(gradients.of_path_length(self))
         self._update(self.g_opt, self.generator)
 
     def _discriminator_step(self, real: Batch) -> None:
-        n, signs = self.choices.batch, []
-        counts = real.known.sum(dim=0)
-        for rows in self._parts(n):
-            score_real, score_fake = self._judge_both(real, rows, counts)
-            # Only differences mean anything to the relativistic loss.
-            sure = score_real - score_fake if self._relativistic else score_real
-            signs.append(sure.detach().sign().mean())
-            self.means.add("r_t", signs[-1])
-            self.means.add("score_real", score_real)
-            self.means.add("score_fake", score_fake)
+        sign = gradients.of_discriminator(self, real)
         self._update(self.d_opt, self.discriminator, "d_grad_norm")
         if self.choices.augment and self.choices.augment_p is None:
-            self.controller.update(self.world.mean(torch.stack(signs).mean()), n)
+            self.controller.update(self.world.mean(sign), self.choices.batch)
             self.means.add("augment_p", self.controller.p)
 
-    def _judge_both(self, real: Batch, rows: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss of a part of the batch, back through the discriminator; scores of its images."""
-        n, m = self.choices.batch, len(rows)
-        draws = self._draws("D", n, rows)
-        with torch.no_grad():
-            fake, _, fake_y, fake_known = self._fakes(draws)
-        # One pass over both halves; groups of the minibatch statistic never cross the middle.
-        both = Draws(draws.generator, 2 * n, torch.cat([rows, rows + n]))
-        x = self._augment(torch.cat([real.x[rows], fake]), both).requires_grad_(self._relativistic)
-        y, known = torch.cat([real.y[rows], fake_y]), torch.cat([real.known[rows], fake_known])
-        verdict: Verdict = self.discriminator(x, y, known)
-        score_real, score_fake = verdict.score[:m], verdict.score[m:]
-        if self._relativistic:
-            loss = losses.relativistic_loss(score_real, score_fake)
-            penalty = losses.gradient_penalty(verdict.score, x)
-            self.means.add("r1_penalty", penalty[:m])
-            self.means.add("r2_penalty", penalty[m:])
-            # R1 and R2: each half's mean, so twice the mean over both.
-            total = loss + self.choices.r1_gamma / 2 * 2 * penalty.mean()
-        else:
-            loss = total = losses.discriminator_loss(score_real, score_fake)
-        total = total * (m / n)
-        if self.choices.arch.labels:
-            label_loss = losses.label_loss(
-                verdict.labels[:m], real.y[rows], real.known[rows], counts
-            )
-            total = total + self.choices.d_label_weight * self.discriminator.ramp * label_loss
-            self.means.add("d_label_loss", label_loss * self.choices.parts)
-        total.backward()
-        self.means.add("d_loss", loss)
-        return score_real, score_fake
-
     def _r1_step(self, real: Batch) -> None:
-        n = self.choices.batch
-        weight = self.choices.r1_gamma / 2 * self.choices.r1_interval
-        for rows in self._parts(n):
-            # At the images that the discriminator sees: augmented, the augmentation itself held
-            # fixed.
-            draws = self._draws("R1", n, rows)
-            x = self._augment(real.x[rows], draws).requires_grad_(True)
-            score = self.discriminator(x, real.y[rows], real.known[rows]).score
-            penalty = losses.gradient_penalty(score, x).mean()
-            (penalty * (weight * len(rows) / n)).backward()
-            self.means.add("r1_penalty", penalty)
+        gradients.of_r1(self, real)
         self._update(self.d_opt, self.discriminator)
+
+    def _trial(self, real: Batch) -> None:
+        """Both main phases without a step: gradients and means are thrown away."""
+        kept, self.means = self.means, Means(self.device)
+        try:
+            gradients.of_generator(self, real)
+            gradients.of_discriminator(self, real)
+        finally:
+            self.means = kept
+            for optimizer in (self.g_opt, self.d_opt):
+                optimizer.zero_grad(set_to_none=True)
 
     def _update(self, optimizer: torch.optim.Optimizer, network: nn.Module, norm: str = "") -> None:
         """Take the step of the gradients that all parts have left."""

@@ -84,9 +84,14 @@ class Config(SelectionOptions):
             "Default: the most frequent labels of the generator's training rows."
         ),
     ] = ()
-    invert_steps: Annotated[
-        int, Option("Steps to find a real image in W+ before its edit.", min=1)
-    ] = 300
+    invert_steps: Annotated[int, Option("Steps to find a real image before its edit.", min=1)] = 300
+    invert_space: Annotated[
+        str,
+        Option(
+            "Where to find it: w+ has one w a layer and comes closer, w one for all layers.",
+            choices=("w+", "w"),
+        ),
+    ] = "w+"
     teacher: Annotated[
         Path | None,
         Option("Output of train-cls that reads the images before and after."),
@@ -146,7 +151,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
             generator, meta, config.n or 0, config.condition, config.truncation, config.seed, device
         )
     else:
-        inversion = InversionRecipe(steps=config.invert_steps)
+        inversion = InversionRecipe(steps=config.invert_steps, space=config.invert_space)
         starts = real_starts(
             generator, meta, config.data, config, distance, inversion, device, run.check_stop
         )

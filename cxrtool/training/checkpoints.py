@@ -44,7 +44,7 @@ def save_checkpoint(run: Run, state: dict[str, Any], nimg: int, keep: int = 2) -
         return
     content = {"format": FORMAT, "fingerprint": run.fingerprint, "nimg": int(nimg), "state": state}
     with run.atomic(f"{FOLDER}/{_name(0)}") as temporary:
-        torch.save(content, temporary)
+        _write(content, temporary)
         _rotate(temporary.parent, keep)
     for path in run.path(FOLDER).glob("previous*.pt"):
         if path.name not in {_name(age) for age in range(keep)}:
@@ -71,6 +71,18 @@ def load_checkpoint(run: Run) -> dict[str, Any] | None:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             console.warn(f"checkpoint {path} is not usable ({reason}); trying the one before")
     return None
+
+
+def _write(content: dict[str, Any], path: Path) -> None:
+    """`torch.save`, whose own error for a full disk says nothing of a disk."""
+    try:
+        with path.open("wb") as stream:
+            torch.save(content, stream)
+    except RuntimeError as error:
+        inner: BaseException | None = error
+        while inner is not None and not isinstance(inner, OSError):
+            inner = inner.__context__
+        raise inner or error from None
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def setup(device: str = "auto", threads: int | None = None) -> torch.device:
     if threads is not None and threads < 1:
         raise UsageError(f"--threads {threads}: must be at least 1")
     torch.set_num_threads(threads or available_cores())
-    found = _parse(device)
+    found = parse(device)
     if found.type == "cuda":
         torch.cuda.set_device(found)
         torch.set_float32_matmul_precision("high")
@@ -70,7 +70,12 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _parse(device: str) -> torch.device:
+def parse(device: str) -> torch.device:
+    """The device of a name, see `setup`; nothing is prepared.
+
+    Raises:
+        UsageError: unknown name or no such device.
+    """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     kind, _, index = device.partition(":")
@@ -87,3 +92,18 @@ def _parse(device: str) -> torch.device:
         count = torch.cuda.device_count()
         raise UsageError(f"--device {device}: there are {count} CUDA devices, numbered from 0")
     return torch.device("cuda", number)
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """The most memory held so far: by tensors on a CUDA device, or by this process on the CPU.
+
+    0 where the system does not say.
+    """
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak) if sys.platform == "darwin" else int(peak) * 1024

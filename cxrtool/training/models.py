@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from cxrtool.errors import InputError
-from cxrtool.files import umask
 from cxrtool.runs import sha256_file
 
 if TYPE_CHECKING:
@@ -53,8 +52,7 @@ def save_model(run: Run, module: nn.Module | Mapping[str, Tensor], meta: Mapping
         name: value.detach().cpu().contiguous().clone() for name, value in sorted(state.items())
     }
     with run.atomic("model.safetensors") as path:
-        save_file(tensors, path)
-        path.chmod(0o666 & ~umask())  # like any other file; safetensors keeps it to its owner
+        write_tensors(tensors, path)
     weights = {
         "file": "model.safetensors",
         "sha256": sha256_file(run.path("model.safetensors")),
@@ -63,6 +61,19 @@ def save_model(run: Run, module: nn.Module | Mapping[str, Tensor], meta: Mapping
     }
     # model.json last: where it exists, the weights beside it are whole.
     run.write_json("model.json", {"format": FORMAT, **meta, "weights": weights})
+
+
+def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write a safetensors file.
+
+    Args:
+        tensors: On the CPU, contiguous, none sharing memory with another.
+        path: The file, not written atomically.
+
+    Raises:
+        OSError: no space or no permission (safetensors itself hides it in an error of its own).
+    """
+    path.write_bytes(save(dict(tensors)))
 
 
 def read_model(run_dir: Path | str, kind: Kind) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -20,6 +20,7 @@ from PIL import Image
 from cxrtool import config as configs
 from cxrtool import gans, runs
 from cxrtool.errors import CxrError, InputError, InterruptedRunError, UsageError
+from cxrtool.gans.loop import COSTS
 from cxrtool.stages import train_cls, train_gan
 from tests.unit.gans.conftest import make_dataset
 
@@ -55,9 +56,8 @@ def test_everything_is_there(make_dataset: MakeDataset, tmp_path: Path) -> None:
     assert summary["labels"] == ["Large", "Left"]
     assert summary["labels_left_out"] == {"Never": "no training row has it"}
     assert summary["images"] == 36  # the test rows stay out
-    assert {"model.json", "model.safetensors", "resolved.json", "seen.json", "samples.png"} == set(
-        result["outputs"]
-    )
+    files = {"model.json", "model.safetensors", "resolved.json", "seen.json"}
+    assert set(result["outputs"]) == files | {"samples.png", "curves.png"}
     seen = json.loads((out / "seen.json").read_text())
     assert len(seen["pixels"]) == 36
     assert f"{9:016x}" not in seen["pixels"]
@@ -68,7 +68,10 @@ def test_everything_is_there(make_dataset: MakeDataset, tmp_path: Path) -> None:
     assert meta["label_kind"] == "multilabel"
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert [row["nimg"] for row in rows] == [24, 40, 64, 80]
-    assert {"g_loss", "d_loss", "r_t", "sec_per_kimg", "g_grad_norm"} <= rows[0].keys()
+    assert {"g_loss", "d_loss", "r_t", "g_grad_norm", *COSTS} <= rows[0].keys()
+    assert rows[-1]["memory_bytes"] > 50_000_000
+    assert 0 < rows[-1]["data_wait_sec_per_kimg"] < rows[-1]["sec_per_kimg"]
+    assert Image.open(out / "curves.png").size[0] > 800
     names = sorted(path.name for path in (out / "samples").iterdir())
     assert names == ["fakes-000000032.png", "fakes-000000064.png", "reals.png"]
     assert len(np.asarray(Image.open(out / "samples.png")).shape) == 2

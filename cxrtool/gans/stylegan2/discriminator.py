@@ -90,15 +90,27 @@ class Discriminator(nn.Module):
         self.register_buffer("std_reference", torch.zeros(()))
         self.register_buffer("ramp", torch.ones(()), persistent=False)
 
-    def trunk(self, x: Tensor) -> Tensor:
+    def trunk(self, x: Tensor, low: int | None = None) -> Tensor:
         """Images -> features `[N, C, 4, 4]`; each sample's depend on that sample alone."""
-        x = self.from_rgb(x.contiguous(memory_format=torch.channels_last))
+        x = x.contiguous(memory_format=torch.channels_last)
+        if low is not None and self.arch.size >= low:
+            x = x.to(torch.bfloat16)
+        x = self.from_rgb(x)
         for resolution in reversed(self.arch.resolutions[1:]):
+            if low is not None and resolution < low:
+                x = ops.full_precision(x)
             block: Any = self.blocks[f"b{resolution}"]
             x = block(x)
-        return x
+        return ops.full_precision(x)
 
-    def forward(self, x: Tensor, y: Tensor, known: Tensor, group: int | None = None) -> Verdict:
+    def forward(
+        self,
+        x: Tensor,
+        y: Tensor,
+        known: Tensor,
+        group: int | None = None,
+        low: int | None = None,
+    ) -> Verdict:
         """Judge a batch.
 
         Args:
@@ -108,11 +120,13 @@ class Discriminator(nn.Module):
             group: Samples in a group of the minibatch standard deviation; None for the
                 architecture's; 0 puts the stored reference value in its place, which makes every
                 score independent of the other samples in the batch.
+            low: Resolution from which feature maps are bfloat16; None for nowhere. Statistics,
+                scores and logits stay float32.
 
         Returns:
             Scores and label logits.
         """
-        features = self.trunk(x)
+        features = self.trunk(x, low)
         group = self.arch.group if group is None else group
         if group:
             z = ops.minibatch_stddev(features, group)

@@ -20,6 +20,7 @@ from cxrtool.gans.stylegan2.layers import EqualLinear, StyledConv, ToImage
 from cxrtool.training.rng import Draws
 
 FIRST_SIZE = 4
+Noise = str | dict[str, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,21 +171,40 @@ class Generator(nn.Module):
         """w `[N, num_ws, w_dim]` -> layer name -> styles `[N, channels of the layer's input]`."""
         return {name: layer.affine(ws[:, index]) for name, layer, index, _ in self.layers()}
 
-    def synthesis(self, ws: Tensor, noise: str | Draws = "const") -> Tensor:
-        """w `[N, num_ws, w_dim]` -> images `[N, channels, size, size]` float32, not clamped."""
-        return self.synthesis_from_styles(self.styles(ws), noise)
+    def draw_noise(self, draws: Draws) -> Noise:
+        """Noise images of every layer that takes one, by the layer's name."""
+        return {
+            name: layer.draw_noise(draws)
+            for name, layer, _, _ in self.layers()
+            if isinstance(layer, StyledConv) and layer.noise_strength is not None
+        }
+
+    def synthesis(self, ws: Tensor, noise: Noise = "const", low: int | None = None) -> Tensor:
+        """w `[N, num_ws, w_dim]` -> images `[N, channels, size, size]` float32, not clamped.
+
+        Args:
+            ws: See above.
+            noise: "const" for the stored noise images, "none", or those of `draw_noise`.
+            low: Resolution from which feature maps are bfloat16 (the image, styles and their
+                factors stay float32); None for nowhere.
+        """
+        return self.synthesis_from_styles(self.styles(ws), noise, low)
 
     def synthesis_from_styles(
-        self, styles: dict[str, Tensor], noise: str | Draws = "const"
+        self, styles: dict[str, Tensor], noise: Noise = "const", low: int | None = None
     ) -> Tensor:
         """Styles of every layer -> images (see `synthesis`)."""
         n = len(next(iter(styles.values())))
         x = self.const.unsqueeze(0).expand(n, -1, -1, -1)
         x = x.contiguous(memory_format=torch.channels_last)
         image: Tensor | None = None
-        for name, layer, _, _ in self.layers():
+        for name, layer, _, resolution in self.layers():
             if isinstance(layer, StyledConv):
-                x = layer(x, styles[name], noise)
+                if low is not None and resolution >= low:
+                    x = x.to(torch.bfloat16)
+                x = layer(
+                    x, styles[name], noise if isinstance(noise, str) else noise.get(name, "none")
+                )
             else:
                 rgb = layer(x, styles[name])
                 image = rgb if image is None else ops.upsample(image, self.fir) + rgb
@@ -195,16 +215,18 @@ class Generator(nn.Module):
         self,
         z: Tensor,
         y: Tensor,
-        noise: str | Draws = "const",
+        noise: Noise = "const",
         mixing: Mixing | None = None,
+        low: int | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Images and their w.
 
         Args:
             z: `[N, z_dim]`.
             y: `[N, L]`.
-            noise: See `StyledConv.forward`.
+            noise: See `synthesis`.
             mixing: Second latents for style mixing.
+            low: See `synthesis`.
 
         Returns:
             (images `[N, channels, size, size]`, w `[N, num_ws, w_dim]`).
@@ -214,7 +236,7 @@ class Generator(nn.Module):
             other = self.mapping(mixing.z, y).unsqueeze(1)
             late = torch.arange(self.num_ws, device=z.device)[None, :] >= mixing.crossover[:, None]
             ws = torch.where(late[:, :, None], other, ws)
-        return self.synthesis(ws, noise), ws
+        return self.synthesis(ws, noise, low), ws
 
 
 @dataclass(frozen=True)

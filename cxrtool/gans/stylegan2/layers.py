@@ -95,8 +95,8 @@ class EqualConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[N, inputs, H, W] -> [N, outputs, H, W]`, halved if `down`."""
-        weight = self.weight * (self.weight_gain * self.gain)
-        bias = None if self.bias is None else self.bias * self.gain
+        weight = (self.weight * (self.weight_gain * self.gain)).to(x.dtype)
+        bias = None if self.bias is None else (self.bias * self.gain).to(x.dtype)
         size = weight.shape[-1]
         if self.down and size == 1:
             # A 1x1 kernel and the filter commute: filter and drop samples first.
@@ -150,13 +150,13 @@ class StyledConv(nn.Module):
             self.register_buffer("noise_const", _normal((1, 1, resolution, resolution), rng))
         self.register_buffer("fir", ops.fir_kernel(), persistent=False)
 
-    def forward(self, x: Tensor, styles: Tensor, noise: str | Draws) -> Tensor:
-        """One layer.
+    def forward(self, x: Tensor, styles: Tensor, noise: str | Tensor) -> Tensor:
+        """One layer, in the precision of x; modulation factors are computed in that of `styles`.
 
         Args:
             x: `[N, inputs, H, W]`.
             styles: `[N, inputs]`, from `self.affine(w)`.
-            noise: "const", "none", or what draws a noise image a sample.
+            noise: "const", "none", or a noise image a sample, from `draw_noise`.
 
         Returns:
             `[N, outputs, resolution, resolution]`.
@@ -169,18 +169,24 @@ class StyledConv(nn.Module):
         y = torch.addcmul(bias.to(y.dtype), y, scale.to(y.dtype)[:, :, None, None])
         image = self._noise(noise, y)
         if image is not None:
-            y = y + image if torch.is_autocast_enabled(y.device.type) else y.add_(image)
+            y = y.add_(image)
         return ops.lrelu(y)
 
-    def _noise(self, noise: str | Draws, like: Tensor) -> Tensor | None:
-        if self.noise_strength is None or noise == "none":
+    def draw_noise(self, draws: Draws) -> Tensor:
+        """A noise image a sample: `[N, 1, resolution, resolution]`."""
+        return draws.normal(1, self.resolution, self.resolution)
+
+    def _noise(self, noise: str | Tensor, like: Tensor) -> Tensor | None:
+        if self.noise_strength is None:
             return None
-        if isinstance(noise, Draws):
-            image = noise.normal(1, self.resolution, self.resolution)
+        if isinstance(noise, Tensor):
+            image = noise
+        elif noise == "none":
+            return None
         elif noise == "const":
             image = self.noise_const
         else:
-            raise ValueError(f"noise must be 'const', 'none' or draws, not {noise!r}")
+            raise ValueError(f"noise must be 'const', 'none' or images, not {noise!r}")
         return (image * (self.noise_strength * ops.LRELU_GAIN)).to(like.dtype)
 
 

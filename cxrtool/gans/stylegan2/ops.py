@@ -153,7 +153,7 @@ def minibatch_stddev(x: Tensor, group: int) -> Tensor:
     y = full_precision(x).reshape(n // group, group, c, h, w)
     y = (y - y.mean(dim=1, keepdim=True)).square().mean(dim=1)
     std = (y + 1e-8).sqrt().mean(dim=(1, 2, 3))
-    return append_channel(x, std.repeat_interleave(group))
+    return append_channel(x, std[:, None].expand(-1, group).flatten())
 
 
 def append_channel(x: Tensor, value: Tensor) -> Tensor:

@@ -283,6 +283,16 @@ def test_fewer_inversion_steps_are_worse(runs: dict[str, Path], tmp_path: Path) 
     assert errors[1] < 0.5 * errors[0]
 
 
+def test_one_w_for_all_layers_comes_less_close(runs: dict[str, Path], tmp_path: Path) -> None:
+    data = _write_data(tmp_path / "data")
+    errors = {}
+    for space in ("w", "w+"):
+        config = _config(runs, data=data, invert_steps=120, steps=0, invert_space=space)
+        summary = execute(edit, config, tmp_path / f"out{space}").result["summary"]
+        errors[space] = summary["inversion_gray_rms"]
+    assert errors["w+"] < errors["w"]
+
+
 def test_selection_of_real_images(runs: dict[str, Path], tmp_path: Path) -> None:
     data = _write_data(tmp_path / "data")
     config = _config(runs, data=data, split="test", steps=1, invert_steps=1)

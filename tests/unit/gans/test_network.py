@@ -83,6 +83,27 @@ def test_truncation_pulls_towards_the_mean_of_the_condition(saved: Path) -> None
     torch.testing.assert_close(images[0], images[1])
 
 
+def test_the_mean_of_a_rare_condition_is_taken_once(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = gans.load(saved)
+    asked: list[list[float]] = []
+
+    def counted(generator: Generator, condition: torch.Tensor) -> torch.Tensor:
+        asked.append(condition.tolist())
+        return condition_mean(generator, condition)
+
+    monkeypatch.setattr("cxrtool.gans.network.condition_mean", counted)
+    y = torch.tensor([[1.0, 1.0], [0.0, 0.0], [1.0, 1.0]])
+    first = network.mean_w(y)
+    for _ in range(3):
+        torch.testing.assert_close(network.mean_w(y), first, rtol=0, atol=0)
+    assert asked == [[1.0, 1.0]]  # the stored one is not computed at all
+    torch.testing.assert_close(first[0], condition_mean(network.network, y[0]))
+    torch.testing.assert_close(first[0], first[2], rtol=0, atol=0)
+    assert (first[0] - first[1]).abs().max() > 1e-4
+
+
 def test_center_is_the_mean_over_the_training_labels(saved: Path) -> None:
     network = gans.load(saved)
     stored = {tuple(v.tolist()): m for v, m in zip(network.vectors, network.means)}

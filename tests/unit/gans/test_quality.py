@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cxrtool.errors import GateError
 from cxrtool.gans.feed import Feed
-from cxrtool.gans.loop import BEST, train
+from cxrtool.gans.loop import BEST, Views, train
 from cxrtool.gans.quality import Quality
 from cxrtool.gans.trainer import Trainer
 from cxrtool.runs import Run
@@ -74,7 +74,7 @@ def test_the_best_of_the_snapshots_is_kept(feed: Feed, tmp_path: Path) -> None:
     choices = micro_choices(total_nimg=64, snapshot_nimg=16.0)
     trainer, run = Trainer(choices, feed), Run.for_test(tmp_path / "run")
     quality = Scripted({"fd": 5.0}, {"fd": 2.0}, {"fd": 3.0}, {"fd": 4.0})
-    train(trainer, run, pictures, quality)  # type: ignore[arg-type]
+    train(trainer, run, Views(pictures), quality)  # type: ignore[arg-type]
     assert len(quality.seen) == 4
     assert trainer.best == (32, 2.0)
     assert_same(trainer.average.state_dict(), quality.seen[1])
@@ -89,7 +89,7 @@ def test_half_and_the_rest_keep_the_same_best(feed: Feed, tmp_path: Path) -> Non
         return Quality(feed, flat, mean_gap, seed=0)
 
     whole = Trainer(choices, feed)
-    train(whole, Run.for_test(tmp_path / "whole"), pictures, quality())
+    train(whole, Run.for_test(tmp_path / "whole"), Views(pictures), quality())
     run = Run.for_test(tmp_path / "parts")
 
     class KilledError(Exception):
@@ -99,9 +99,9 @@ def test_half_and_the_rest_keep_the_same_best(feed: Feed, tmp_path: Path) -> Non
         raise KilledError
 
     with pytest.raises(KilledError):
-        train(Trainer(choices, feed), run, killed, quality())
+        train(Trainer(choices, feed), run, Views(killed), quality())
     resumed = Trainer(choices, feed)
-    train(resumed, run, pictures, quality())
+    train(resumed, run, Views(pictures), quality())
     assert resumed.best == whole.best
     assert_same(resumed.average.state_dict(), whole.average.state_dict())
     assert (run.dir / BEST).exists()
@@ -111,7 +111,7 @@ def test_a_collapse_goes_back_once_and_then_stops(feed: Feed, tmp_path: Path) ->
     choices = micro_choices(total_nimg=96, snapshot_nimg=16.0)
     good, flat_images = {"fd": 1.0, "spread": 0.9}, {"fd": 1.0, "spread": 0.01}
     trainer, run = Trainer(choices, feed), Run.for_test(tmp_path / "once")
-    train(trainer, run, pictures, Scripted(good, flat_images, good))  # type: ignore[arg-type]
+    train(trainer, run, Views(pictures), Scripted(good, flat_images, good))  # type: ignore[arg-type]
     assert (trainer.nimg, trainer.reloads) == (96, 1)
     assert trainer.g_opt.param_groups[0]["lr"] < choices.lr * 0.51
     kimgs = [row["nimg"] for row in run.read_metrics() if "fd" in row]
@@ -119,7 +119,7 @@ def test_a_collapse_goes_back_once_and_then_stops(feed: Feed, tmp_path: Path) ->
 
     trainer, run = Trainer(choices, feed), Run.for_test(tmp_path / "twice")
     with pytest.raises(GateError, match=r"images of one label vary 1\.0%") as caught:
-        train(trainer, run, pictures, Scripted(good, flat_images))  # type: ignore[arg-type]
+        train(trainer, run, Views(pictures), Scripted(good, flat_images))  # type: ignore[arg-type]
     assert caught.value.exit_code == 5
     assert trainer.reloads == 1
 

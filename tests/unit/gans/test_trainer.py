@@ -11,7 +11,7 @@ import torch
 
 from cxrtool.errors import GateError, InputError, InterruptedRunError, UsageError
 from cxrtool.gans.feed import Feed
-from cxrtool.gans.loop import train
+from cxrtool.gans.loop import COSTS, Views, train
 from cxrtool.gans.trainer import Trainer
 from cxrtool.runs import Run
 from tests.unit.gans.conftest import ellipses, micro, micro_choices
@@ -83,7 +83,7 @@ def test_a_step_in_parts_is_the_step_in_one(feed: Feed, loss: str) -> None:
                 if getattr(module, "noise_strength", None) is not None:
                     module.noise_strength.fill_(0.3)  # type: ignore[operator,union-attr]
         trainer.step()
-    assert [len(rows) for rows in two._parts(8)] == [4, 4]
+    assert [len(rows) for rows in two.parts(8)] == [4, 4]
     for name, value in one.generator.state_dict().items():
         # Adam's first step has the size of the rate whatever the gradient's: only signs can show.
         torch.testing.assert_close(two.generator.state_dict()[name], value, rtol=1e-3, atol=1e-4)
@@ -217,7 +217,7 @@ def test_loop_stopped_and_killed_ends_with_the_same_bits(feed: Feed, tmp_path: P
         return Trainer(choices, feed)
 
     straight = new()
-    train(straight, Run.for_test(tmp_path / "straight"), pictures)
+    train(straight, Run.for_test(tmp_path / "straight"), Views(pictures))
     assert straight.nimg == 96
 
     broken = Run.for_test(tmp_path / "broken")
@@ -227,7 +227,7 @@ def test_loop_stopped_and_killed_ends_with_the_same_bits(feed: Feed, tmp_path: P
         return b"a picture"
 
     with pytest.raises(InterruptedRunError):
-        train(new(), broken, stop)  # at the first snapshot, 24 images
+        train(new(), broken, Views(stop))  # at the first snapshot, 24 images
     broken = Run.for_test(tmp_path / "broken")
     killed = new()
     count = 0
@@ -243,13 +243,12 @@ def test_loop_stopped_and_killed_ends_with_the_same_bits(feed: Feed, tmp_path: P
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(killed, broken, kill)
+        train(killed, broken, Views(kill))
     last = new()
-    train(last, Run.for_test(tmp_path / "broken"), pictures)
+    train(last, Run.for_test(tmp_path / "broken"), Views(pictures))
     assert_same(straight.state_dict(), last.state_dict())
     rows = [Run.for_test(tmp_path / name).read_metrics() for name in ("straight", "broken")]
-    timed = ("seconds", "sec_per_kimg")
-    clean = [[{k: v for k, v in row.items() if k not in timed} for row in part] for part in rows]
+    clean = [[{k: v for k, v in row.items() if k not in COSTS} for row in part] for part in rows]
     assert clean[0] == clean[1]
     assert [row["nimg"] for row in clean[0]] == [16, 32, 48, 64, 80, 96]
 
@@ -267,11 +266,11 @@ def test_divergence_is_a_failed_gate_and_keeps_the_last_checkpoint(
 
     run = Run.for_test(tmp_path / "run")
     with pytest.raises(GateError, match="diverged before") as caught:
-        train(trainer, run, poison)
+        train(trainer, run, Views(poison))
     assert caught.value.exit_code == 5
     assert "--lr" in str(caught.value.hint)
     good = Trainer(choices, feed)
-    train(good, run, pictures)
+    train(good, run, Views(pictures))
     assert good.nimg == 96
 
 
@@ -286,16 +285,16 @@ def test_too_little_memory_names_what_to_try(
 
     monkeypatch.setattr(trainer, "step", full)
     with pytest.raises(UsageError, match=f"batch of {batch}") as caught:
-        train(trainer, Run.for_test(tmp_path / "run"), pictures)
+        train(trainer, Run.for_test(tmp_path / "run"), Views(pictures))
     assert hint in str(caught.value.hint)
 
 
 def test_checkpoint_of_another_architecture_is_refused(feed: Feed, tmp_path: Path) -> None:
     run = Run.for_test(tmp_path / "run")
-    train(Trainer(micro_choices(), feed), run, pictures)
+    train(Trainer(micro_choices(), feed), run, Views(pictures))
     other = Trainer(micro_choices(arch=micro(channel_max=4)), feed)
     with pytest.raises(InputError, match=r"another architecture \(channel_max differ\)"):
-        train(other, run, pictures)
+        train(other, run, Views(pictures))
 
 
 def test_augmentation_follows_the_discriminator(feed: Feed) -> None:

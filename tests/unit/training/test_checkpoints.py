@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from cxrtool import console
 from cxrtool.runs import Run
 from cxrtool.training import checkpoints
 from cxrtool.training.checkpoints import load_checkpoint, save_checkpoint
+from cxrtool.training.models import write_tensors
 
 
 @pytest.fixture
@@ -116,7 +118,7 @@ def test_a_kill_at_any_moment_leaves_a_whole_one(
 
     def die(*args: object, **_: object) -> None:
         if moment == "writing":
-            Path(str(args[1])).write_bytes(b"half a file")
+            args[1].write(b"half a file")  # type: ignore[attr-defined]
         raise OSError(28, "No space left on device")
 
     if moment == "writing":
@@ -133,3 +135,22 @@ def test_a_kill_at_any_moment_leaves_a_whole_one(
     assert state["nimg"] == 20
     save(run, 30)
     assert names(run) == ["latest.pt", "previous.pt"]
+
+
+def test_a_file_that_does_not_fit_is_an_error_of_the_disk(run: Run) -> None:
+    """Not one of torch's own, which nobody would know for a full disk."""
+    save(run, 10)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            save_checkpoint(run, {"x": torch.zeros(10_000)}, 20)
+        with pytest.raises(OSError, match="File too large"):
+            write_tensors({"x": torch.zeros(10_000)}, run.path("model.safetensors"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.filename == str(run.path("checkpoints", "latest.pt"))
+    state = load_checkpoint(run)
+    assert state is not None
+    assert state["nimg"] == 10
+    assert names(run) == ["latest.pt"]

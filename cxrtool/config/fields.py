@@ -1,0 +1,121 @@
+"""How a Config declares an option, and a declared field taken apart.
+
+In: a frozen dataclass whose fields are ``Annotated[T, Option(help=...)] = default``. Out: `Field`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
+
+
+@dataclass(frozen=True)
+class Option:
+    """Marks a field as a command-line option.
+
+    Args:
+        help: One sentence for ``--help``.
+        choices: The allowed values, if they are few.
+        min: Smallest allowed number.
+        max: Largest allowed number.
+        result: False for what does not change the result (workers, device): it is recorded as
+            provenance and left out of the fingerprint.
+        file: The value may name a file; then the file's content enters the fingerprint, not its
+            name.
+        short: A one-letter form such as ``-n``.
+        metavar: How the value is called in ``--help``.
+    """
+
+    help: str
+    choices: tuple[str, ...] | None = None
+    min: float | None = None
+    max: float | None = None
+    result: bool = True
+    file: bool = False
+    short: str | None = None
+    metavar: str | None = None
+
+
+@dataclass(frozen=True)
+class Argument:
+    """Marks a field as positional; a tuple type takes any number of values."""
+
+    help: str
+    metavar: str | None = None
+
+
+@dataclass(frozen=True)
+class Input:
+    """Marks a path field as an input of the run, under the name ``role``."""
+
+    role: str
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of a Config, taken apart."""
+
+    name: str
+    kind: type
+    many: bool
+    optional: bool
+    default: Any
+    meta: Option | Argument
+    role: str | None
+
+    @property
+    def required(self) -> bool:
+        return self.default is dataclasses.MISSING
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def shown(self) -> str:
+        """How a message names the field."""
+        if isinstance(self.meta, Argument):
+            return self.meta.metavar or self.name.upper()
+        return self.flag
+
+
+def fields_of(config: type) -> list[Field]:
+    """The fields of a Config class in the order of their declaration."""
+    hints = typing.get_type_hints(config, include_extras=True)
+    found = []
+    for field in dataclasses.fields(config):
+        hint = hints[field.name]
+        if get_origin(hint) is not Annotated:
+            raise TypeError(f"{config.__qualname__}.{field.name} has no Option or Argument")
+        base, *marks = get_args(hint)
+        meta = next((m for m in marks if isinstance(m, Option | Argument)), None)
+        if meta is None:
+            raise TypeError(f"{config.__qualname__}.{field.name} has no Option or Argument")
+        role = next((m.role for m in marks if isinstance(m, Input)), None)
+        kind, many, optional = _take_apart(base)
+        default = field.default
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        found.append(Field(field.name, kind, many, optional, default, meta, role))
+    return found
+
+
+def _take_apart(hint: Any) -> tuple[type, bool, bool]:
+    """``tuple[Path, ...] | None`` -> (Path, many, optional)."""
+    optional = False
+    if get_origin(hint) in (typing.Union, types.UnionType):
+        rest = [arm for arm in get_args(hint) if arm is not type(None)]
+        optional = len(rest) < len(get_args(hint))
+        if len(rest) != 1:
+            raise TypeError(f"a field has one type or None, not {hint}")
+        hint = rest[0]
+    many = get_origin(hint) is tuple
+    if many:
+        hint = get_args(hint)[0]
+    if hint not in (str, int, float, bool, Path):
+        raise TypeError(f"a field is str, int, float, bool or Path, not {hint}")
+    return hint, many, optional

@@ -1,0 +1,119 @@
+"""How the networks of the main phases are computed: in which precision, compiled or as written.
+
+In: what was asked for and the device. Out: an `Execution` that the trainer runs both networks
+through. The regularizers do not come here: their gradients of gradients do not go through
+torch.compile, and R1 is sensitive to precision (they run as written).
+
+bfloat16 touches the feature maps of the highest resolutions only (Karras et al. 2020, arXiv
+2006.06676, appendix E, does so with float16; bfloat16 has the exponents of float32 and needs no
+clamping): mapping, styles, demodulation, images and scores stay float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cxrtool import console
+from cxrtool.gans.stylegan2.discriminator import Discriminator, Verdict
+from cxrtool.gans.stylegan2.generator import Generator, Mixing, Noise
+
+LOW_RESOLUTIONS = 4  # how many of the highest resolutions are bfloat16
+LEAST_LOW_PX = 8
+REASON_MOST = 160  # characters of a reason
+
+
+class Execution:
+    """Runs both networks in the main phases.
+
+    Args:
+        device: Where.
+        size: Image size in pixels.
+        precision: "float32", "bfloat16", or "auto" for bfloat16 on CUDA devices that have it.
+        compile: "on", "off", or "auto" for on CUDA devices.
+
+    Attributes:
+        low: Resolution from which feature maps are bfloat16; None for nowhere.
+    """
+
+    def __init__(
+        self,
+        device: torch.device,
+        size: int,
+        precision: str = "auto",
+        compile: str = "auto",
+    ) -> None:
+        fast = device.type == "cuda"
+        low = precision == "bfloat16" or (
+            precision == "auto" and fast and torch.cuda.is_bf16_supported(including_emulation=False)
+        )
+        self.low = max(LEAST_LOW_PX, size >> LOW_RESOLUTIONS - 1) if low else None
+        self.compiles = compile == "on" or (compile == "auto" and fast)
+        self._tried = False
+        self._generator: Callable[..., Any] | None = None
+        self._discriminator: Callable[..., Any] | None = None
+
+    @property
+    def described(self) -> str:
+        """One line for the person who waits."""
+        precision = f"bfloat16 from {self.low} px up" if self.low else "float32"
+        return f"feature maps in {precision}" + ("; torch.compile" if self.compiles else "")
+
+    def generate(
+        self, network: Generator, z: Tensor, y: Tensor, noise: Noise, mixing: Mixing | None
+    ) -> tuple[Tensor, Tensor]:
+        """`Generator.forward`."""
+        run = network if self._generator is None else self._generator
+        found: tuple[Tensor, Tensor] = run(z, y, noise, mixing, self.low)
+        return found
+
+    def judge(self, network: Discriminator, x: Tensor, y: Tensor, known: Tensor) -> Verdict:
+        """`Discriminator.forward`, for losses that need no gradient of a gradient."""
+        run = network if self._discriminator is None else self._discriminator
+        verdict: Verdict = run(x, y, known, None, self.low)
+        return verdict
+
+    def prove(
+        self,
+        generator: Generator,
+        discriminator: Discriminator,
+        trial: Callable[[], None],
+        agree: Callable[[bool], bool],
+    ) -> None:
+        """Compile both networks, the first time, and try them; go on as written if that fails.
+
+        Args:
+            generator: Of the trainer.
+            discriminator: Of the trainer.
+            trial: Runs the main phases once, forward and backward, and leaves no trace.
+            agree: Whether the argument is true in any of the processes that train together.
+
+        Raises:
+            torch.OutOfMemoryError: from `trial`.
+        """
+        if self._tried or not self.compiles:
+            return
+        self._tried = True
+        why = ""
+        try:
+            self._generator = torch.compile(generator, dynamic=False)
+            self._discriminator = torch.compile(discriminator, dynamic=False)
+            trial()
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # whatever a compiler throws; a fault of ours comes again
+            why = _reason(error)
+        if agree(bool(why)):
+            self.compiles, self._generator, self._discriminator = False, None, None
+            console.warn(f"training goes on without torch.compile: {why or 'another process'}")
+
+
+def _reason(error: BaseException) -> str:
+    """One line of a compiler's message: the first of the innermost cause."""
+    while (inner := error.__cause__ or getattr(error, "inner_exception", None)) is not None:
+        error = inner
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return f"{type(error).__name__} {text}".strip()[:REASON_MOST]

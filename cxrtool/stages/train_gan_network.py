@@ -1,0 +1,129 @@
+"""The part of ``train-gan`` that joins the network with what other runs know, and writes it down.
+
+In: a trainer and its `Task`. Out: weights of another run to start from, the space in which the best
+network is told, `model.json`, `model.safetensors` and `seen.json`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cxrtool import console
+from cxrtool.errors import InputError
+from cxrtool.runs import require_complete
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cxrtool.gans.feed import Feed
+    from cxrtool.gans.quality import Quality
+    from cxrtool.gans.trainer import Trainer
+    from cxrtool.runs import Run
+    from cxrtool.stages.train_gan_task import Task
+
+CONDITIONS_MOST = 256  # label vectors whose mean latent is stored
+CENTER_SAMPLES = 10_000
+
+
+def start_from(source: Path, blocks: int, trainer: Trainer, task: Task) -> None:
+    """Load the weights of another run, and say what became of the labels."""
+    from cxrtool.gans.transfer import freeze, init_from
+
+    require_complete(source, stages=("train-gan",))
+    found = init_from(trainer, source, task.conditioning.labels)
+    said = [f"{key} labels: {', '.join(names)}" for key, names in found.items() if names]
+    frozen = freeze(trainer.discriminator, blocks)
+    if frozen:
+        said.append(f"{frozen:,} weights of the discriminator frozen")
+    console.say(f"starting from {source}" + "".join(f"; {text}" for text in said))
+
+
+def measure(run: Run, feed: Feed, size: int, seed: int) -> Quality:
+    """What tells the best network: distances to the training images in the space asked for.
+
+    Raises:
+        InputError: the classifier for `--features` reads another image size.
+    """
+    from cxrtool.evaluation.distances import frechet_distance, kernel_distance
+    from cxrtool.evaluation.features import RandomFeatures
+    from cxrtool.gans.quality import Quality
+    from cxrtool.training.rng import numpy_rng
+
+    extract: Any = RandomFeatures().to(feed.device).eval()
+    space = extract.name
+    for ref in run.inputs("features"):
+        from cxrtool import classifiers
+
+        require_complete(ref.path, stages=("train-cls",))
+        network = classifiers.load(ref.path, feed.device)
+        if network.size != size:
+            raise InputError(
+                f"the classifier reads {network.size} px, the generator makes {size} px",
+                file=ref.path,
+                hint=f"train it on the data prepared with --size {size}",
+            )
+        extract, space = network.features, f"classifier at {network.size} px"
+
+    def compare(fakes: np.ndarray, reals: np.ndarray) -> dict[str, float]:
+        kid = kernel_distance(fakes, reals, numpy_rng("kid", seed), subsets=20, subset_size=500)
+        return {"fd": frechet_distance(fakes, reals), "kid": kid.mean}
+
+    quality = Quality(feed, extract, compare, seed)
+    console.say(f"kept is the best network of all snapshots: {quality.n:,} images, {space}")
+    return quality
+
+
+def save_network(trainer: Trainer, task: Task, run: Run) -> None:
+    """Write the averaged generator, its mean latents and the discriminator, described."""
+    import torch
+
+    from cxrtool.data.labels import LabelPolicy
+    from cxrtool.gans.conditions import frequent_conditions
+    from cxrtool.gans.network import D_PREFIX, G_PREFIX, W_PREFIX, mean_latents
+    from cxrtool.training.models import save_model
+    from cxrtool.training.rng import Draws, torch_generator
+
+    config, info, choices = task.config, task.dataset.info, task.choices
+    vectors = frequent_conditions(task.values, task.known, CONDITIONS_MOST)
+    rng = torch_generator("center", choices.seed, device=trainer.device)
+    joint = trainer.feed.fake_labels(Draws(rng, CENTER_SAMPLES)).y
+    means = mean_latents(trainer.average, torch.from_numpy(vectors), joint)
+    trainer.set_reference_statistic()
+    state = {f"{G_PREFIX}{k}": v for k, v in trainer.average.state_dict().items()}
+    state |= {f"{D_PREFIX}{k}": v for k, v in trainer.discriminator.state_dict().items()}
+    state |= {f"{W_PREFIX}{k}": v for k, v in means.items()}
+    meta = {
+        "kind": "generator",
+        "arch": config.arch,
+        "architecture": choices.arch.to_json(),
+        "labels": list(task.conditioning.labels),
+        "label_kind": info.kind,
+        "labels_left_out": task.conditioning.left_out,
+        "prevalence": task.prevalence(),
+        "policy": LabelPolicy.from_options(config).to_json(),
+        "selection": {"view": config.view, "split": config.split, "fraction": config.fraction},
+        "preprocessing": {
+            "size": choices.arch.size,
+            "channels": choices.arch.channels,
+            "data_size": info.size,
+            "fit": info.fit,
+            "kernel": info.kernel,
+        },
+        "data": {"source": info.source, "namespace": info.namespace, "digest": info.digest},
+        "images": len(task.rows),
+        "nimg": trainer.nimg,
+    }
+    save_model(run, state, meta)
+
+
+def save_seen(task: Task, run: Run) -> None:
+    """Write the keys of what it was trained on, the data set's own inputs included."""
+    from cxrtool.data.keys import SEEN, Seen
+
+    seen = Seen.of(task.dataset, task.rows)
+    if (task.dataset.path / SEEN).is_file():  # synthetic rows carry what their generator saw
+        seen = seen.merge(Seen.load(task.dataset.path))
+    for ref in (*run.inputs("features"), *run.inputs("init-from")):  # both left their mark
+        seen = seen.merge(Seen.load(ref.path))
+    seen.save(run)
