@@ -34,12 +34,15 @@ from PIL import Image
 from cxrtool import console
 from cxrtool.data.images import PNG_LEVEL, to_uint8
 from cxrtool.data.manifest import Dataset, DatasetInfo
+from cxrtool.data.writer import DatasetWriter
 from cxrtool.gans.choices import load_presets
 from cxrtool.gans.network import TrainedGenerator, mean_latents
 from cxrtool.gans.stylegan2.generator import Architecture, Generator
 from cxrtool.runs import Run
 from cxrtool.synthesis import planner, targets
-from cxrtool.synthesis.generate import make_images
+from cxrtool.synthesis.descriptors import Gallery, describe_all
+from cxrtool.synthesis.generate import Job, fill, slots_of, write_set
+from cxrtool.synthesis.panel import Near, NearestDistance, Panel
 from cxrtool.synthesis.pools import LabelTable
 from cxrtool.synthesis.sampler import BlockSampler
 from cxrtool.synthesis.slots import LabelVectors, latents, slot_seed
@@ -122,16 +125,34 @@ def usual_script(
             )
 
 
+def nearest_panel(n_training: int, size: int, device: torch.device) -> Panel:
+    """The distance to so many training images of noise; nothing for none."""
+    if not n_training:
+        return Panel()
+    images = np.random.default_rng(0).integers(0, 256, (n_training, size, size), dtype=np.uint8)
+    rows = np.arange(n_training)
+    return Panel((NearestDistance(Near(Gallery(describe_all(images, rows, size, device)))),))
+
+
+def make_set(folder: Path, job: Job) -> None:
+    """What `cxr synthesize` does once it has a plan and a network."""
+    run, accounts = Run.for_test(folder), job.accounts()
+    writer, slots = DatasetWriter(run, job.info), slots_of(job.plan, job.block)
+    fill(run, job, writer, accounts, slots)
+    write_set(run, job, writer, accounts, slots)
+
+
 def network_alone(sampler: BlockSampler, plan: planner.Plan, table: LabelTable, block: int) -> None:
     """All blocks through the network; only the last one is waited for on CUDA."""
     vectors = LabelVectors(table.values, LABELS, table.usable, LABELS)
     rows = vectors.rows(plan.source_rows)
-    images = torch.empty(0)
+    launched = None
     for start in range(0, plan.n_synthetic, block):
         part = rows[start : start + block]
         seeds = [slot_seed(0, start + i) for i in range(len(part))]
-        images = sampler.launch(seeds, part, np.arange(len(part)))
-    images.cpu()
+        launched = sampler.launch(seeds, part, np.arange(len(part)))
+    if launched is not None:
+        launched.wait()
 
 
 def compare(args: argparse.Namespace, size: int, preset: str) -> dict[str, Any]:
@@ -143,24 +164,18 @@ def compare(args: argparse.Namespace, size: int, preset: str) -> dict[str, Any]:
     real = real_set(1000, size)
     info = synthetic_info(real.info, claimed=table.usable, preprocessing={"size": size}, notes={})
     sampler = BlockSampler(network, block=args.block, truncation=1.0, device=device)
+    job = Job(
+        *(real, table, plan, network, info, Origin("0" * 16, 0, 1.0), args.block, device),
+        panel=nearest_panel(args.nearest, size, device),
+        workers=args.workers or available_cores(),
+    )
     rates: dict[str, list[float]] = {"cxr": [], "script": [], "network": []}
     network_alone(sampler, some, table, args.block)  # warm up
     for _ in range(args.rounds):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             started = time.perf_counter()
-            make_images(
-                Run.for_test(folder / "run"),
-                real,
-                table,
-                plan,
-                network,
-                info,
-                Origin("0" * 16, 0, 1.0),
-                block=args.block,
-                device=device,
-                workers=args.workers or available_cores(),
-            )
+            make_set(folder / "run", job)
             rates["cxr"].append(plan.n_synthetic / (time.perf_counter() - started))
             started = time.perf_counter()
             usual_script(network, some, table, folder / "script")
@@ -177,6 +192,7 @@ def compare(args: argparse.Namespace, size: int, preset: str) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "block": args.block,
         "images": plan.n_synthetic,
+        "training_images": args.nearest,
         "images_per_second": {k: round(statistics.median(v), 1) for k, v in rates.items()},
         "ratio_to_script": round(float(np.median(ours / script)), 2),
         "part_of_network_rate": round(float(np.median(ours / alone)), 3),
@@ -190,18 +206,11 @@ def peak_memory(n: int) -> None:
     real = real_set(1000, 16)
     info = synthetic_info(real.info, claimed=table.usable, preprocessing={"size": 16}, notes={})
     with tempfile.TemporaryDirectory() as name:
-        make_images(
-            Run.for_test(Path(name)),
-            real,
-            table,
-            fixed_plan(table, n),
-            random_network(16, "tiny", device),
-            info,
-            Origin("0" * 16, 0, 1.0),
-            block=64,
-            device=device,
-            workers=2,
-        )
+        network = random_network(16, "tiny", device)
+        origin, plan = Origin("0" * 16, 0, 1.0), fixed_plan(table, n)
+        panel = nearest_panel(1000, 16, device)
+        job = Job(real, table, plan, network, info, origin, 64, device, panel=panel, workers=2)
+        make_set(Path(name), job)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     console.out(json.dumps({"images": n, "peak_MiB": round(peak / 2**20)}))
 
@@ -218,6 +227,9 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--workers", type=int, default=None)
+    parser.add_argument(
+        "--nearest", type=int, default=5000, help="training images to measure the distance to"
+    )
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--peak-of", type=int, default=None, help=argparse.SUPPRESS)
     args = parser.parse_args()

@@ -33,7 +33,7 @@ _cxr() {
       esac
       ;;
     "train-gan")
-      flags="--arch --size --preset --kimg --labels --batch --accumulate --lr --loss --gamma --label-ramp --augment --augment-p --mirror --no-mirror --style-mixing --label-weight --noise --seed --init-from --freeze-d --keep --features --snapshot-kimg --tick-kimg --precision --compile --device --threads --uncertain --blank --view --split --fraction -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--arch --size --preset --kimg --labels --batch --accumulate --lr --loss --gamma --label-ramp --augment --augment-p --mirror --no-mirror --style-mixing --label-weight --noise --seed --init-from --freeze-d --keep --features --snapshot-kimg --tick-kimg --precision --compile --device --threads --uncertain --blank --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --arch) COMPREPLY=($(compgen -W "stylegan2" -- "$cur")); return ;;
         --preset) COMPREPLY=($(compgen -W "tiny small full" -- "$cur")); return ;;
@@ -49,7 +49,7 @@ _cxr() {
       esac
       ;;
     "finetune-clip")
-      flags="--text --wordings --model --pretrained --tag --allow-download --no-allow-download --size --templates --templates-file --targets --epochs --steps --batch --lr --augment --lock --select-by --seed --device --threads --uncertain --blank --view --split --fraction -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--text --wordings --model --pretrained --tag --allow-download --no-allow-download --size --templates --templates-file --targets --epochs --steps --batch --lr --negation-weight --augment --lock --select-by --seed --device --threads --uncertain --blank --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --wordings) COMPREPLY=($(compgen -W "auto plain templates" -- "$cur")); return ;;
         --templates) COMPREPLY=($(compgen -W "radiograph image" -- "$cur")); return ;;
@@ -63,7 +63,7 @@ _cxr() {
       esac
       ;;
     "edit")
-      flags="--clip --target --n --data --method --sign --against --steps --lr --strength --l2 --keep --features --truncation --condition --invert-steps --invert-space --teacher --threshold --block --seed --device --threads --view --split --fraction -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--clip --target --n --data --method --sign --against --steps --lr --strength --l2 --keep --features --truncation --condition --invert-steps --invert-space --teacher --threshold --block --seed --device --threads --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --method) COMPREPLY=($(compgen -W "latent" -- "$cur")); return ;;
         --sign) COMPREPLY=($(compgen -W "+ -" -- "$cur")); return ;;
@@ -76,7 +76,7 @@ _cxr() {
       esac
       ;;
     "synthesize")
-      flags="--gan --target-frac --classes --counts --per-class --no-per-class --max-images --uncertain --blank --plan-only --no-plan-only --truncation --block --seed --shard --merge --no-merge --replay --only --device --threads --workers --view --split --fraction -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--gan --target-frac --classes --counts --balance --per-class --no-per-class --max-images --uncertain --blank --plan-only --no-plan-only --filter --keep --teacher --teacher-quantile --max-tries --nearest --no-nearest --edit --ensemble --edit-strength --truncation --block --seed --shard --merge --no-merge --replay --only --device --threads --workers --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --blank) COMPREPLY=($(compgen -W "zeros ignore" -- "$cur")); return ;;
         --view) COMPREPLY=($(compgen -W "frontal lateral all" -- "$cur")); return ;;
@@ -85,7 +85,7 @@ _cxr() {
       esac
       ;;
     "train-cls")
-      flags="--arch --arm --classes --size --steps --batch --lr --optimizer --schedule --weight-decay --pos-weight --no-pos-weight --augment --eval-every --seed --device --threads --uncertain --blank --view --split --fraction -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--arch --arm --classes --size --steps --batch --lr --optimizer --schedule --weight-decay --pos-weight --no-pos-weight --augment --eval-every --seed --device --threads --uncertain --blank --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --arch) COMPREPLY=($(compgen -W "densenet121 small_cnn" -- "$cur")); return ;;
         --arm) COMPREPLY=($(compgen -W "none standard duplicate gan synthetic-only" -- "$cur")); return ;;
@@ -99,7 +99,7 @@ _cxr() {
       esac
       ;;
     "evaluate classifiers")
-      flags="--view --split --data --bootstrap --seed --min-auroc --include-text --no-include-text --device --threads --fraction -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--view --split --data --bootstrap --seed --min-auroc --include-text --no-include-text --device --threads --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --view) COMPREPLY=($(compgen -W "stored frontal lateral all" -- "$cur")); return ;;
         --split) COMPREPLY=($(compgen -W "train val test all" -- "$cur")); return ;;
@@ -107,7 +107,7 @@ _cxr() {
       esac
       ;;
     "evaluate images")
-      flags="--split --real --features --splits --subsets --seed --device --threads --view --fraction -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--split --real --features --splits --subsets --seed --device --threads --view --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --split) COMPREPLY=($(compgen -W "train val test all" -- "$cur")); return ;;
         --view) COMPREPLY=($(compgen -W "frontal lateral all" -- "$cur")); return ;;

@@ -41,6 +41,7 @@ __all__ = [
     "fit_image",
     "open_gray",
     "pixel_key",
+    "quantize",
     "read_png",
     "to_float",
     "to_uint8",
@@ -237,14 +238,14 @@ def to_float(pixels: Any) -> torch.Tensor:
     return tensor.to(torch.float32) / 127.5 - 1.0
 
 
-def to_uint8(images: torch.Tensor) -> np.ndarray:
-    """The inverse of `to_float`: clamp, round, drop the channel.
+def quantize(images: torch.Tensor) -> torch.Tensor:
+    """The inverse of `to_float` where the images are: clamp, round, drop the channel.
 
     Args:
         images: float [N, 1, H, W] or [N, H, W]; values outside [-1, 1] are clamped.
 
     Returns:
-        uint8 array [N, H, W] in main memory.
+        uint8 [N, H, W] on the device of the input.
     """
     import torch
 
@@ -253,4 +254,9 @@ def to_uint8(images: torch.Tensor) -> np.ndarray:
             raise ValueError(f"one channel expected, got {tuple(images.shape)}")
         images = images[:, 0]
     scaled = (images.detach().to(torch.float32) + 1.0) * 127.5
-    return scaled.round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+    return scaled.round().clamp(0, 255).to(torch.uint8)
+
+
+def to_uint8(images: torch.Tensor) -> np.ndarray:
+    """`quantize`, brought to main memory: uint8 array [N, H, W]."""
+    return quantize(images).cpu().numpy()

@@ -117,6 +117,14 @@ class Seen:
             self.pixels | other.pixels,
         )
 
+    def without(self, other: Seen) -> Seen:
+        """What was seen and is not in `other`."""
+        empty: frozenset[str] = frozenset()
+        return Seen(
+            {n: keys - other.patients.get(n, empty) for n, keys in self.patients.items()},
+            self.pixels - other.pixels,
+        )
+
     def save(self, run: Run) -> None:
         """Write ``seen.json``: sorted, so that equal sets give equal bytes."""
         record = {
@@ -193,13 +201,28 @@ class Overlap:
         return dict(self.__dict__)
 
 
-def find_overlap(seen: Seen, dataset: Dataset, rows: np.ndarray | None = None) -> Overlap:
-    """Compare rows with what was seen, by both keys."""
+def seen_rows(seen: Seen, dataset: Dataset, rows: np.ndarray | None = None) -> np.ndarray:
+    """Which rows show a patient, or are an image, that was seen: bool [N]."""
+    by_patient, by_pixels = _matches(seen, dataset, rows)
+    return by_patient | by_pixels
+
+
+def _matches(
+    seen: Seen, dataset: Dataset, rows: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
     people = _patient_column(dataset, rows)
     known = seen.patients.get(dataset.info.namespace, frozenset())
     by_patient = pd.Series(people).isin(known).to_numpy() & (people != "")
     looks = dataset.column(PIXEL_KEY, rows)
     by_pixels = pd.Series(looks).isin(seen.pixels).to_numpy() & (looks != "")
+    return by_patient, by_pixels
+
+
+def find_overlap(seen: Seen, dataset: Dataset, rows: np.ndarray | None = None) -> Overlap:
+    """Compare rows with what was seen, by both keys."""
+    people = _patient_column(dataset, rows)
+    known = seen.patients.get(dataset.info.namespace, frozenset())
+    by_patient, by_pixels = _matches(seen, dataset, rows)
     has_ids = bool((people != "").any())
     note = ""
     if has_ids and seen.patients and not known:

@@ -1,6 +1,6 @@
 """Row selection, declared once and taken by every command that reads a dataset directory.
 
-In: a data set and three options. Out: row positions. The fraction is nested and by patient: every
+In: a data set and four options. Out: row positions. The fraction is nested and by patient: every
 patient has one fixed place in an order that depends on nothing but the namespace and the patient,
 and a fraction takes the head of that order, so the 1 % set lies inside the 10 % set.
 """
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 from cxrtool.config import Option
 from cxrtool.data.columns import IMAGE, PATIENT, PIXEL_KEY, SPLIT, STUDY, VIEW
 from cxrtool.data.labels import is_view_frontal, is_view_lateral
-from cxrtool.errors import InputError
+from cxrtool.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     # Stages import SelectionOptions while the command line is built: no NumPy, no pandas up here.
@@ -43,6 +43,14 @@ class SelectionOptions:
         float,
         Option("Share of the patients of that part, nested: 0.01 lies inside 0.1.", min=0, max=1),
     ] = 1.0
+    leave_out: Annotated[
+        str | None,
+        Option(
+            "Leave part i of k of the patients of that part out; k runs with i = 1 to k give a "
+            "teacher for every patient that has not seen them.",
+            metavar="i/k",
+        ),
+    ] = None
 
 
 def select_rows(
@@ -76,6 +84,8 @@ def select_rows(
     left_by_split = int(keep.sum())
     if opts.fraction < 1 and part == opts.split and left_by_split:
         keep &= _in_fraction(dataset, keep, opts.fraction)
+    if opts.leave_out is not None and part == opts.split:
+        keep &= ~_in_fold(dataset, *parse_fold(opts.leave_out))
     left_by_fraction = int(keep.sum())
     if opts.view != "all":
         views = dataset.column(VIEW)
@@ -98,7 +108,8 @@ def select_rows(
             hint="use another --split, or prepare the data with --split 0.8,0.1,0.1",
         )
     if not left_by_fraction:
-        raise InputError(f"{where} by --fraction {opts.fraction:g}")
+        left_out = f" and --leave-out {opts.leave_out}" if opts.leave_out else ""
+        raise InputError(f"{where} by --fraction {opts.fraction:g}{left_out}")
     raise InputError(
         f"{where} by --view {opts.view}; its views are "
         + ", ".join(sorted(set(dataset.column(VIEW)))[:8]),
@@ -156,6 +167,30 @@ def places(names: np.ndarray, salt: str) -> np.ndarray:
         digest.update(b"\0" + str(name).encode("utf-8"))
         values[index] = int.from_bytes(digest.digest()[:8], "big") / 2**64
     return values[codes]
+
+
+def parse_fold(text: str) -> tuple[int, int]:
+    """``i/k`` with i from 1 to k and k of 2 or more.
+
+    Raises:
+        UsageError: Anything else.
+    """
+    first, _, last = text.partition("/")
+    if (first + last).isascii() and first.isdigit() and last.isdigit():
+        index, total = int(first), int(last)
+        if total > 1 and 1 <= index <= total:
+            return index, total
+    raise UsageError(
+        f"--leave-out {text!r} is not of the form i/k", hint="for instance 1/2, and then 2/2"
+    )
+
+
+def _in_fold(dataset: Dataset, index: int, total: int) -> np.ndarray:
+    """Rows of the patients of part ``index`` (from 1) of ``total``: bool [N]."""
+    import numpy as np
+
+    order = places(units(dataset.table), f"fold/{dataset.info.namespace}")
+    return np.asarray(np.floor(order * total) == index - 1)
 
 
 def _in_fraction(dataset: Dataset, keep: np.ndarray, fraction: float) -> np.ndarray:

@@ -204,6 +204,39 @@ def load_discriminator(run_dir: Path | str, device: torch.device | str = "cpu") 
     return discriminator.to(device).eval().requires_grad_(False)
 
 
+class TrainedJudge(nn.Module):
+    """A discriminator as filters use it (`training.protocols.Judge`).
+
+    Args:
+        discriminator: The network.
+        labels: Names of its labels, in order.
+    """
+
+    prevalence: Tensor
+
+    def __init__(self, discriminator: Discriminator, labels: tuple[str, ...]) -> None:
+        super().__init__()
+        self.network = discriminator
+        self.labels = labels
+        self.register_buffer("prevalence", discriminator.prevalence.clone())
+
+    def judge(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Realness and label logits without minibatch statistics."""
+        verdict = self.network(x, y, torch.ones_like(y, dtype=torch.bool), group=0)
+        return verdict.score, verdict.labels
+
+
+def load_judge(run_dir: Path | str, device: torch.device | str = "cpu") -> TrainedJudge:
+    """The discriminator of a finished train-gan run, for filters.
+
+    Raises:
+        InputError: not a finished generator, or damaged.
+    """
+    meta, _ = read_model(run_dir, "generator")
+    judge = TrainedJudge(load_discriminator(run_dir, device), tuple(meta["labels"]))
+    return judge.to(device).eval().requires_grad_(False)
+
+
 def _architecture(meta: Mapping[str, Any], run_dir: Path | str) -> Architecture:
     file = Path(run_dir) / "model.json"
     if meta["arch"] != "stylegan2":

@@ -1,8 +1,9 @@
 """`cxr edit`: change generated or real radiographs towards, or away from, what a text says.
 
 In: a generator (train-gan), a CLIP (finetune-clip) and a target text. Out: a dataset directory of
-edited images, `edits.csv` (what moved), `panels.png` (before, after, difference), `edit.json`, and
-`seen.json` (what generator, CLIP, teacher and data have seen).
+edited images, `edits.csv` (what moved), `panels.png` (before, after, difference), `direction.json`
+and `direction.safetensors` (the mean way in W+, for `synthesize --edit`), and `seen.json` (what
+generator, CLIP, teacher and data have seen).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from cxrtool.training.protocols import Classifier, StyleGenerator
 
 NAME = "edit"
-FORMAT = 1
+FORMAT = 2
 PANELS = 8  # edits on panels.png
 PANEL_PX = 128
 
@@ -113,12 +114,11 @@ class Config(SelectionOptions):
                 "edit needs either --n (generated images) or --data (real images)",
                 hint="--n 16 is a quick start",
             )
-        if self.data is None and (self.view, self.split, self.fraction) != (
-            SelectionOptions.view,
-            SelectionOptions.split,
-            SelectionOptions.fraction,
-        ):
-            raise UsageError("--view, --split and --fraction select rows of --data")
+        chosen = (self.view, self.split, self.fraction, self.leave_out)
+        options = SelectionOptions
+        default = (options.view, options.split, options.fraction, options.leave_out)
+        if self.data is None and chosen != default:
+            raise UsageError("--view, --split, --fraction and --leave-out select rows of --data")
         if self.data is not None and self.condition:
             raise UsageError("--condition is for generated images; real ones have their labels")
 
@@ -136,6 +136,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     from cxrtool.editing.measure import joined, measured, way
     from cxrtool.editing.starts import generated_starts, real_starts
     from cxrtool.training import device as devices
+    from cxrtool.training.directions import save_direction
 
     device = devices.setup(config.device, config.threads)
     trained = gans.load(config.gan, device)
@@ -163,11 +164,25 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         edited = optimize(generator, start, guide, distance, recipe, run.check_stop)
         with torch.no_grad():
             before, after = render(generator, start), render(generator, edited)
-        return {**measured(before, after, guide, teacher), "way": way(start, edited)}
+        moved = (edited - start).cpu().numpy()
+        return {
+            **measured(before, after, guide, teacher),
+            "way": way(start, edited),
+            "moved": moved,
+        }
 
     blocks = finished_blocks(starts.n, config.block, work, run, "editing")
     found = joined([arrays for _, arrays in blocks])
     contradicted = templates.contradicted_by(targets, starts.info.labels)
+    save_direction(
+        run,
+        torch.from_numpy(found.pop("moved").mean(axis=0)),
+        target=config.target,
+        sign=config.sign,
+        labels=tuple(templates.labels_in(config.target, starts.info.labels)),
+        gan=config.gan,
+        images=starts.n,
+    )
     read = teacher.labels if teacher is not None else ()
     return write(config, run, starts, found, read, targets, contradicted)
 

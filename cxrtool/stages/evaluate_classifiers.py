@@ -145,7 +145,9 @@ def rows_to_score(
     from cxrtool.evaluation.joining import common_view
 
     view = common_view(names, described) if config.view == "stored" else config.view
-    options = SelectionOptions(view=view, split=config.split, fraction=config.fraction)
+    options = SelectionOptions(
+        view=view, split=config.split, fraction=config.fraction, leave_out=config.leave_out
+    )
     return select_rows(data, options)
 
 

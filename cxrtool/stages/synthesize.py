@@ -2,31 +2,34 @@
 
 In: a dataset directory, a generator, wanted shares or counts. Out: a dataset directory of synthetic
 images, every one with the real row whose labels it took, and ``plan.json``. The plan comes first
-and fixes everything (``--plan-only`` stops there); then every slot of it is filled. METHODS
-section 2 is the source of the plan.
+and fixes everything (``--plan-only`` stops there); then every slot of it is filled, with as many
+tries as the filters ask for.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cxrtool import console
 from cxrtool.config import Argument, Input, Option, fields_of
 from cxrtool.data.select import SelectionOptions
-from cxrtool.errors import UsageError
+from cxrtool.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from cxrtool.data.labels import LabelPolicy
     from cxrtool.data.manifest import Dataset
     from cxrtool.runs import Run
+    from cxrtool.stages.synthesize_panel import Looking
+    from cxrtool.synthesis.edits import Edits
+    from cxrtool.synthesis.generate import Made
     from cxrtool.synthesis.generators import GeneratorCard
     from cxrtool.synthesis.planner import Plan
     from cxrtool.synthesis.pools import LabelTable
 
 NAME = "synthesize"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +62,13 @@ class Config(SelectionOptions):
         str | None,
         Option('Instead of a share, literal numbers of images: "Fracture=100", or 100.'),
     ] = None
+    balance: Annotated[
+        int | None,
+        Option(
+            "Instead of a share, so many images of each class: all that have a row, or --classes.",
+            min=1,
+        ),
+    ] = None
     per_class: Annotated[
         bool,
         Option("Count for each class the images of its own stream only, as if none carried two."),
@@ -80,6 +90,55 @@ class Config(SelectionOptions):
     plan_only: Annotated[
         bool, Option("Write the plan and stop; needs no generator and no images.")
     ] = False
+    filter: Annotated[
+        tuple[str, ...],
+        Option(
+            "Keep an image only if it passes; may be repeated. discriminator: as real as the better"
+            " --keep of unfiltered images; class: the discriminator reads the wanted class;"
+            " teacher: so do out-of-fold classifiers (--teacher); memorized: no nearer to one"
+            " training image than real ones are; duplicate: unlike every earlier image (at --merge"
+            " for shards).",
+            choices=("discriminator", "class", "teacher", "memorized", "duplicate"),
+        ),
+    ] = ()
+    keep: Annotated[
+        float, Option("Part of unfiltered images that --filter discriminator keeps.", min=0, max=1)
+    ] = 0.8
+    teacher: Annotated[
+        tuple[Path, ...],
+        Option(
+            "Output of train-cls; may be repeated. Reads the wanted class of every image whose "
+            "labels come from a patient that is new to it (train-cls --leave-out)."
+        ),
+        Input("teacher"),
+    ] = ()
+    teacher_quantile: Annotated[
+        float,
+        Option(
+            "Part of real images of the class that --filter teacher would refuse.", min=0, max=1
+        ),
+    ] = 0.1
+    max_tries: Annotated[
+        int, Option("Tries of a slot before a filter ends the run.", min=1, result=False)
+    ] = 100
+    nearest: Annotated[
+        bool, Option("Record the distance of every image to the nearest training image.")
+    ] = True
+    edit: Annotated[
+        tuple[Path, ...],
+        Option(
+            "Output of cxr edit; may be repeated. Images of the classes that its text names are"
+            " pushed along the mean way of its edits."
+        ),
+        Input("edit"),
+    ] = ()
+    ensemble: Annotated[
+        str | None,
+        Option("Shares of the --edit runs in their order, such as 0.7,0.3; default: equal."),
+    ] = None
+    edit_strength: Annotated[
+        float, Option("How far images are pushed; 1 is as far as the edits went.", min=0)
+    ] = 1.0
     truncation: Annotated[
         float, Option("psi: 1 keeps the whole distribution, less is more typical.", min=0)
     ] = 1.0
@@ -108,11 +167,11 @@ class Config(SelectionOptions):
     def validate(self) -> None:
         """Refuse options that contradict each other or would have no effect."""
         if self.merge:
-            self._allow_only("--merge", {"merge", "data", "workers"})
+            self._allow_only("--merge", {"merge", "data", "workers", "device", "threads"})
             if not self.data:
                 raise UsageError("--merge: no shard is given")
         elif self.replay is not None:
-            self._allow_only("--replay", {"replay", "only", "gan", "device", "threads"})
+            self._allow_only("--replay", {"replay", "only", "gan", "edit", "device", "threads"})
             if self.gan is None:
                 raise UsageError("--replay needs --gan, the generator that made the images")
         else:
@@ -128,11 +187,20 @@ class Config(SelectionOptions):
             raise UsageError("--only needs --replay")
         from cxrtool.synthesis.targets import check_texts
 
-        check_texts(self.target_frac, self.counts, self.classes)
-        if self.per_class and self.counts is not None:
-            raise UsageError("--per-class has no effect with --counts: they are literal")
+        check_texts(self.target_frac, self.counts, self.classes, self.balance)
+        if self.per_class and self.target_frac is None:
+            raise UsageError("--per-class has no effect without --target-frac: counts are literal")
+        self._validate_filters()
+        if not self.edit and (self.ensemble is not None or self.edit_strength != 1):
+            raise UsageError("--ensemble and --edit-strength have no effect without --edit")
+        if self.edit:
+            from cxrtool.synthesis.edits import parse_shares
+
+            parse_shares(self.ensemble, len(self.edit))
         if self.plan_only:
-            for name in ("shard", "truncation", "block"):
+            for name in (
+                *("shard", "truncation", "block", "filter", "teacher", "nearest", "edit"),
+            ):
                 if getattr(self, name) != getattr(Config, name):
                     raise UsageError(f"--{name} has no effect with --plan-only")
         elif self.shard is not None:
@@ -141,6 +209,31 @@ class Config(SelectionOptions):
             parse_shard(self.shard)
         if not self.plan_only and self.gan is None:
             raise UsageError("--gan is needed", hint="or --plan-only, which makes no images")
+
+    def _validate_filters(self) -> None:
+        for name in self.filter:
+            if self.filter.count(name) > 1:
+                raise UsageError(f"--filter {name} is given twice")
+        if "teacher" in self.filter and not self.teacher:
+            raise UsageError(
+                "--filter teacher needs --teacher",
+                hint="give outputs of train-cls --leave-out 1/2 and 2/2: --teacher A --teacher B",
+            )
+        if "discriminator" in self.filter and self.keep == 0:
+            raise UsageError("--keep 0 keeps nothing", hint="give a part such as 0.8")
+        if "memorized" in self.filter and not self.nearest:
+            raise UsageError("--no-nearest contradicts --filter memorized")
+        for name, needed in (
+            ("keep", "discriminator" in self.filter),
+            ("teacher_quantile", "teacher" in self.filter),
+            ("max_tries", bool(self.filter)),
+        ):
+            if not needed and getattr(self, name) != getattr(Config, name):
+                flag, lacking = name.replace("_", "-"), {"keep": "discriminator"}.get(name)
+                lacking = lacking or ("teacher" if name == "teacher_quantile" else None)
+                raise UsageError(
+                    f"--{flag} has no effect without --filter" + (f" {lacking}" if lacking else "")
+                )
 
     def _allow_only(self, mode: str, names: set[str]) -> None:
         for field in fields_of(type(self)):
@@ -151,6 +244,8 @@ class Config(SelectionOptions):
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Plan, then fill every slot of the plan."""
     if config.merge:
+        from cxrtool.stages.synthesize_merge import merge_shards
+
         return merge_shards(run, config)
     if config.replay is not None:
         return replay(run, config)
@@ -160,9 +255,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     if card is None or config.plan_only:
         run.print_as_json("plan.json")
         return record
-    card.refuse_unfair_use(dataset, table.rows, view=config.view, fraction=config.fraction)
-    made = fill_slots(config, run, dataset, table, plan, card)
-    return {**record, **made}
+    looking = looking_for(config, dataset, table, plan, card)
+    return {**record, **fill_slots(config, run, looking)}
 
 
 def plan(config: Config) -> dict[str, Any]:
@@ -200,6 +294,7 @@ def make_plan(
     request = targets.read_request(
         target_frac=config.target_frac,
         counts=config.counts,
+        balance=config.balance,
         classes=config.classes,
         labels=table.labels,
         values=table.values,
@@ -232,11 +327,13 @@ def make_plan(
 
 def show(plan: Plan, record: dict[str, Any]) -> None:
     """The plan as a table on stderr, and what a reader might miss in it."""
-    from cxrtool.synthesis.record import COLUMNS, fallen_below, table_rows, title
+    from cxrtool.synthesis.record import COLUMNS, fallen_below, met_already, table_rows, title
 
     for name in plan.request.unavailable:
         console.warn(f"{name!r} is below the share but no row has it: it cannot be a target")
     console.table(title(record), COLUMNS, table_rows(record))
+    for name in met_already(record):
+        console.say(f"{name} has its share already: nothing is made for it")
     for name in fallen_below(record):
         console.say(f"{name} falls below the share: name it in --classes to keep it there")
     if plan.n_synthetic == 0:
@@ -251,21 +348,29 @@ def write_plan(run: Run, table: LabelTable, plan: Plan, record: dict[str, Any]) 
     run.write_json("plan.json", record)
 
 
-def fill_slots(
-    config: Config, run: Run, dataset: Dataset, table: LabelTable, plan: Plan, card: GeneratorCard
-) -> dict[str, Any]:
-    """Make the image of every slot (of one shard), and the pictures to look at."""
+def prepare(config: Config) -> Looking:
+    """Everything that fixes the images of a plan, without writing anything."""
+    dataset, card, table, plan, _ = plan_from(config, config.data[0], config.gan)
+    assert card is not None
+    return looking_for(config, dataset, table, plan, card)
+
+
+def looking_for(
+    config: Config,
+    dataset: Dataset,
+    table: LabelTable,
+    plan: Plan,
+    card: GeneratorCard,
+) -> Looking:
+    """The network, and what looks at its images."""
     from cxrtool import gans
-    from cxrtool.data.keys import Seen
-    from cxrtool.synthesis.generate import claimed_labels, make_images
-    from cxrtool.synthesis.shards import parse_shard
-    from cxrtool.synthesis.sheets import write_sheets
+    from cxrtool.stages.synthesize_panel import look
+    from cxrtool.synthesis.generate import Job, claimed_labels
     from cxrtool.synthesis.writer import Origin, synthetic_info
     from cxrtool.training.device import available_cores, setup
 
+    card.refuse_unfair_use(dataset, table.rows, view=config.view, fraction=config.fraction)
     device = setup(config.device, config.threads)
-    network = gans.load(card.folder, device)
-    part = parse_shard(config.shard or "1/1")
     info = synthetic_info(
         dataset.info,
         claimed=claimed_labels(table, card.labels),
@@ -276,41 +381,138 @@ def fill_slots(
             "seed": config.seed,
             "truncation": config.truncation,
             "block": config.block,
+            "filters": list(config.filter),
+            **edit_notes(config),
         },
     )
     card.warn_of_other_pixels(dataset.info, info)
-    made = make_images(
-        run,
-        dataset,
-        table,
-        plan,
-        network,
-        info,
-        Origin(card.fingerprint, config.seed, config.truncation),
+    job = Job(
+        dataset=dataset,
+        table=table,
+        plan=plan,
+        network=gans.load(card.folder, device),
+        info=info,
+        origin=Origin(card.fingerprint, config.seed, config.truncation),
         block=config.block,
-        shard=part.index - 1,
-        n_shards=part.total,
         device=device,
+        most_tries=config.max_tries,
         workers=config.workers or available_cores(),
     )
-    sheets = write_sheets(
-        run, plan, made.slots, table.rows[plan.source_rows], dataset, network.size
-    )
-    Seen.load(card.folder).save(run)
+    if config.edit:
+        job = replace(job, edits=edits_of(config, plan, card))
+    return look(config, job, card)
+
+
+def edits_of(config: Config, plan: Plan, card: GeneratorCard) -> Edits:
+    """The directions of the edit runs, dealt out to the slots.
+
+    Raises:
+        InputError: A direction belongs to another generator, or names no target class.
+    """
+    import torch
+
+    from cxrtool.synthesis.edits import Edits, assign, parse_shares
+    from cxrtool.training.directions import load_direction
+
+    found = [load_direction(folder) for folder in config.edit]
+    for folder, (direction, _) in zip(config.edit, found, strict=True):
+        if direction.generator != card.fingerprint:
+            raise InputError(
+                f"the edit belongs to the generator {direction.generator!r}, not to "
+                f"{card.fingerprint!r}",
+                file=folder,
+                hint="make the edit with the generator that makes the images",
+            )
+    directions = tuple(direction for direction, _ in found)
+    of_slot = assign(plan, directions, parse_shares(config.ensemble, len(found)))
+    counts = [int((of_slot == i).sum()) for i in range(len(found))]
+    for direction, n in zip(directions, counts, strict=True):
+        console.say(f"{n:,} images are pushed {direction.sign} {direction.target!r}")
+    ways = torch.stack([way for _, way in found])
+    return Edits(directions, ways, config.edit_strength, of_slot)
+
+
+def edit_notes(config: Config) -> dict[str, Any]:
+    """What ``dataset.json`` says of edits."""
+    if not config.edit:
+        return {}
+    from cxrtool.training.directions import load_direction
+
+    found = [load_direction(folder)[0] for folder in config.edit]
+    return {
+        "edits": [{"target": d.target, "sign": d.sign, "way": d.fingerprint} for d in found],
+        "edit_strength": config.edit_strength,
+    }
+
+
+def fill_slots(config: Config, run: Run, looking: Looking) -> dict[str, Any]:
+    """Make the image of every slot (of one shard), and the pictures to look at."""
+    from cxrtool.data.writer import DatasetWriter
+    from cxrtool.synthesis.accounts import summary
+    from cxrtool.synthesis.duplicates import replace_duplicates
+    from cxrtool.synthesis.generate import close_journal, fill, slots_of, write_set
+    from cxrtool.synthesis.shards import LIMITS, parse_shard
+    from cxrtool.synthesis.sheets import write_sheets
+
+    job = looking.job
+    part = parse_shard(config.shard or "1/1")
+    slots = slots_of(job.plan, job.block, part.index - 1, part.total)
+    accounts, writer = job.accounts(), DatasetWriter(run, job.info)
+    if not accounts.silent:
+        run.write_json(LIMITS, job.panel.record())
+    made = fill(run, job, writer, accounts, slots)
+    more: dict[str, Any] = {}
+    if looking.duplicate_limit is not None and config.shard is None:
+        more["replaced"] = replace_duplicates(run, job, writer, accounts, looking.duplicate_limit)
+    write_set(run, job, writer, accounts, slots)
+    source_rows = job.table.rows[job.plan.source_rows]
+    sheets = write_sheets(run, job.plan, slots, source_rows, job.dataset, job.network.size)
+    looking.seen.save(run)
+    if not accounts.silent:
+        labels = job.plan.request.labels
+        more["filters"] = summary(accounts, slots, job.plan.stream_of, labels)
+        show_filters(more["filters"])
+    say_rate(run, made)
+    run.count("images", len(slots))
+    close_journal(run)
+    return {"images": len(slots), "shard": config.shard, "sheets": sheets, **more}
+
+
+def show_filters(found: dict[str, Any]) -> None:
+    """Acceptance and shift a class as a table on stderr, where anything was refused."""
+    first = next(iter(found.values()), None)
+    if first is None or not first["rejected"]:
+        return
+    names = list(first["rejected"])
+    shift = ["teacher"] if "teacher" in first["scores"] else []
+    columns = ("class", "images", "tries", "accepted", *names, *(f"{m} shift" for m in shift))
+    rows = [
+        (
+            label,
+            one["images"],
+            one["tries"],
+            f"{100 * one['acceptance']:.1f} %",
+            *(one["rejected"][name] for name in names),
+            *(f"{one['scores'][meter]['shift']:+.4f}" for meter in shift),
+        )
+        for label, one in found.items()
+    ]
+    console.table("tries that each filter refused", columns, rows)
+
+
+def say_rate(run: Run, made: Made) -> None:
+    """How fast it went."""
     rate = made.new / made.seconds if made.new else None
-    run.append_metrics({"images": made.new, "seconds": made.seconds, "images_per_second": rate})
-    run.count("images", len(made.slots))
+    run.append_metrics(
+        {
+            "images": made.new,
+            "tries": made.tried,
+            "seconds": made.seconds,
+            "images_per_second": rate,
+        }
+    )
     if rate is not None:
         console.say(f"{made.new:,} images, {rate:,.1f} a second")
-    return {"images": len(made.slots), "shard": config.shard, "sheets": sheets}
-
-
-def merge_shards(run: Run, config: Config) -> dict[str, Any]:
-    """Join all shards into the set that one process would have made."""
-    from cxrtool.synthesis.shards import merge
-    from cxrtool.training.device import available_cores
-
-    return merge(run, [r.path for r in run.inputs("data")], config.workers or available_cores())
 
 
 def replay(run: Run, config: Config) -> dict[str, Any]:
@@ -319,13 +521,15 @@ def replay(run: Run, config: Config) -> dict[str, Any]:
     from cxrtool.synthesis.generators import GeneratorCard
     from cxrtool.synthesis.replay import find_rows, open_manifest, recipe, remake
     from cxrtool.training.device import setup
+    from cxrtool.training.directions import load_direction
 
     card = GeneratorCard.open(run.input("gan").path)
     dataset = open_manifest(run.input("replay").path)
     rows = find_rows(dataset, config.only)
     recipes = [recipe(dataset, row, card.fingerprint) for row in rows]
     device = setup(config.device, config.threads)
-    summary = remake(run, dataset, recipes, gans.load(card.folder, device), device)
+    edits = {d.fingerprint: way for d, way in (load_direction(folder) for folder in config.edit)}
+    summary = remake(run, dataset, recipes, gans.load(card.folder, device), device, edits)
     console.say(
         f"{summary['images']} images made again; of {summary['compared']} originals at hand "
         f"{summary['identical']} are identical, largest difference "

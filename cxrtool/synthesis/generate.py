@@ -1,15 +1,18 @@
-"""From a plan to a synthetic dataset directory.
+"""From a plan to the images of its slots.
 
-In: a plan, the real set, a generator. Out: images, manifest and ``dataset.json`` of the slots of
-one shard. Blocks whose images are all there, from a run that was interrupted, are left as they are;
-the others are made again, to the same bytes.
+In: a plan, a generator, what looks at its images. Out: an image for every slot of a shard, and the
+accounts of all tries. A slot is tried with the seeds H(seed, slot, 0), H(seed, slot, 1), ... until
+no filter refuses, whatever becomes of other slots. Images that are there and accounted for, from a
+run that was interrupted, are left as they are.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -17,103 +20,240 @@ import torch
 
 from cxrtool.data.manifest import Dataset, DatasetInfo
 from cxrtool.data.writer import DatasetWriter
+from cxrtool.errors import GateError
+from cxrtool.synthesis.accounts import JOURNAL, TABLE, Accounts
+from cxrtool.synthesis.edits import Edits
+from cxrtool.synthesis.lanes import Batch, Lanes
+from cxrtool.synthesis.panel import NEAREST, Panel
 from cxrtool.synthesis.planner import Plan
 from cxrtool.synthesis.pools import LabelTable
-from cxrtool.synthesis.sampler import BlockSampler, finish, one_ahead
-from cxrtool.synthesis.slots import Block, LabelVectors, block_of, slot_seed
+from cxrtool.synthesis.sampler import BlockSampler, Launched, one_ahead
+from cxrtool.synthesis.slots import LabelVectors, slot_seed
 from cxrtool.synthesis.writer import ImageWriter, Origin, image_name, manifest_rows
 from cxrtool.training.protocols import Generator
 
 if TYPE_CHECKING:
     from cxrtool.runs import Run
 
+IntArray = npt.NDArray[np.int64]
+MOST_TRIES = 100
+
 
 @dataclass(frozen=True)
-class Made:
-    """What one shard holds when it is done.
+class Job:
+    """All that a slot's image depends on.
 
     Attributes:
-        slots: Its slots, ascending [n].
-        new: Images made by this process; the rest was there.
-        seconds: Time from the first block to the last file.
-    """
-
-    slots: npt.NDArray[np.int64]
-    new: int
-    seconds: float
-
-
-def make_images(
-    run: Run,
-    dataset: Dataset,
-    table: LabelTable,
-    plan: Plan,
-    network: Generator,
-    info: DatasetInfo,
-    origin: Origin,
-    *,
-    block: int,
-    shard: int = 0,
-    n_shards: int = 1,
-    device: torch.device,
-    workers: int,
-) -> Made:
-    """Make the images of one shard and write its dataset directory.
-
-    Args:
-        run: The run to write into.
         dataset: The real set.
         table: Labels of its selected rows.
         plan: Which of them lend their labels.
         network: The generator, on `device`.
         info: ``dataset.json`` of the result.
-        origin: Generator, seed and truncation.
+        origin: Generator, seed, truncation, edit.
         block: Images a batch; part of what fixes the bits of an image.
-        shard: Which part, from 0.
-        n_shards: Of how many.
         device: Where the network is.
+        panel: What looks at the images.
+        edits: What images are pushed along; None for the network as it is.
+        most_tries: Tries of a slot before the run gives up.
         workers: Threads that encode.
     """
-    sampler = BlockSampler(network, block=block, truncation=origin.truncation, device=device)
-    vectors = LabelVectors(table.values, table.labels, table.usable, network.labels)
-    writer = DatasetWriter(run, info)
-    sources = plan.source_rows
-    slots = np.arange(len(sources), dtype=np.int64)
-    slots = slots[(slots // block) % n_shards == shard]
 
-    def missing(b: Block) -> bool:
-        return not all(writer.have(image_name(slot)) for slot in b.slots.tolist())
+    dataset: Dataset
+    table: LabelTable
+    plan: Plan
+    network: Generator
+    info: DatasetInfo
+    origin: Origin
+    block: int
+    device: torch.device
+    panel: Panel = field(default_factory=Panel)
+    edits: Edits | None = None
+    most_tries: int = MOST_TRIES
+    workers: int = 1
 
-    def start(b: Block) -> tuple[list[int], torch.Tensor]:
-        seeds = [slot_seed(origin.seed, slot) for slot in b.slots.tolist()]
-        return seeds, sampler.launch(seeds, vectors.rows(sources[b.slots]), b.places)
+    def sampler(self) -> BlockSampler:
+        """The network in blocks, with the panel."""
+        truncation, edits = self.origin.truncation, self.edits
+        render = None
+        if edits is not None:
+            render = edits.render(self.network, truncation, self.device)
+        return BlockSampler(
+            self.network,
+            block=self.block,
+            truncation=truncation,
+            device=self.device,
+            panel=self.panel,
+            render=render,
+        )
 
-    new = 0
+    def accounts(self) -> Accounts:
+        """Empty accounts for all slots."""
+        return Accounts(self.plan.n_synthetic, self.panel.filters, self.panel.names)
+
+    def launcher(self) -> Callable[[Batch], Launched]:
+        """Starts batches of slots."""
+        sampler, sources, streams = self.sampler(), self.plan.source_rows, self.plan.stream_of
+        vectors = LabelVectors(
+            self.table.values, self.table.labels, self.table.usable, self.network.labels
+        )
+
+        def launch(batch: Batch) -> Launched:
+            return sampler.launch(
+                self.seeds(batch),
+                vectors.rows(sources[batch.slots]),
+                batch.places,
+                slots=batch.slots,
+                streams=streams[batch.slots],
+            )
+
+        return launch
+
+    def seeds(self, batch: Batch) -> list[int]:
+        """Seed of every image of a batch."""
+        pairs = zip(batch.slots.tolist(), batch.attempts.tolist(), strict=True)
+        return [slot_seed(self.origin.seed, slot, attempt) for slot, attempt in pairs]
+
+    def give_up(self, accounts: Accounts, slot: int) -> GateError:
+        """The error for a slot that no try has filled."""
+        label = self.plan.request.labels[int(self.plan.stream_of[slot])]
+        counts = zip(accounts.filters, accounts.rejected[slot].tolist(), strict=True)
+        refusals = ", ".join(f"{name} refused {n}" for name, n in counts if n)
+        mine = (self.plan.stream_of == self.plan.stream_of[slot]) & (accounts.tries > 0)
+        made, tries = int(mine.sum()), int(accounts.tries[mine].sum())
+        so_far = f"{made:,} images of it took {tries:,} tries" if made else "no image of it passed"
+        return GateError(
+            f"no acceptable image of {label!r} in {self.most_tries} tries of slot {slot} "
+            f"({refusals}); {so_far}",
+            hint="the same command with a higher --max-tries goes on; else loosen the filter, or "
+            "train the generator longer",
+        )
+
+
+@dataclass(frozen=True)
+class Made:
+    """What one shard holds when its slots are filled.
+
+    Attributes:
+        slots: Its slots, ascending [n].
+        new: Images written by this process; the rest was there.
+        tried: Images that went through the network.
+        seconds: Time from the first block to the last file.
+    """
+
+    slots: IntArray
+    new: int
+    tried: int
+    seconds: float
+
+
+def slots_of(plan: Plan, block: int, shard: int = 0, n_shards: int = 1) -> IntArray:
+    """The slots of one shard (from 0): whole blocks, dealt out in turn."""
+    slots = np.arange(plan.n_synthetic, dtype=np.int64)
+    return slots[(slots // block) % n_shards == shard]
+
+
+def fill(run: Run, job: Job, writer: DatasetWriter, accounts: Accounts, slots: IntArray) -> Made:
+    """Make the images of some slots; those that are there and accounted for are kept.
+
+    Raises:
+        GateError: A slot found no acceptable image.
+    """
+    open_slots = _still_open(run, writer, accounts, slots)
+    lanes, launch, streams = Lanes(open_slots, job.block), job.launcher(), job.plan.stream_of
+    done, tried = 0, 0
     started = time.monotonic()
-    blocks = (block_of(b, block, len(sources)) for b in sorted({*(slots // block).tolist()}))
-    if run.resumed:
-        blocks = (b for b in blocks if missing(b))
     with (
-        run.progress("making images", total=len(slots)) as bar,
-        ImageWriter(writer, workers) as images,
+        run.progress("making images", total=len(open_slots)) as bar,
+        journal(run, accounts) as stream,
+        ImageWriter(writer, job.workers) as images,
     ):
-        for b, (seeds, batch) in one_ahead(blocks, start):
-            names = [image_name(slot) for slot in b.slots.tolist()]
-            images.put(names, finish(batch), [origin.chunks(seed) for seed in seeds])
-            new += len(b.slots)
-            bar.advance(len(b.slots))
+        for batch, launched in one_ahead(_batches(lanes), launch):
+            found = launched.wait()
+            refused = job.panel.refused_by(found.scores, streams[batch.slots])
+            seeds, kept = job.seeds(batch), []
+            for i, slot in enumerate(batch.slots.tolist()):
+                attempt, scores = int(batch.attempts[i]), found.scores[:, i]
+                if not refused[i]:
+                    accounts.accept(slot, attempt, scores)
+                    kept.append(i)
+                    continue
+                accounts.reject(slot, attempt, scores, refused[i])
+                if attempt + 1 >= job.most_tries:
+                    raise job.give_up(accounts, slot)
+                lanes.again(slot, attempt + 1)
+            tried += len(refused)
+            done += len(kept)
+            here = batch.slots[kept].tolist()
+            images.put(
+                [image_name(slot) for slot in here],
+                found.pixels[kept],
+                [job.origin.chunks(seeds[i]) for i in kept],
+            )
+            if stream is not None:
+                accounts.write_journal(stream, here)
+            note = f"{100 * done / tried:.0f} % accepted" if accounts.filters else ""
+            bar.update(done, note)
             run.check_stop()
-    seconds = time.monotonic() - started
+    return Made(slots, len(open_slots), tried, time.monotonic() - started)
+
+
+def _batches(lanes: Lanes) -> Iterator[Batch | None]:
+    while True:  # lanes that are empty now may be given slots back
+        yield lanes.take()
+
+
+def _still_open(run: Run, writer: DatasetWriter, accounts: Accounts, slots: IntArray) -> IntArray:
+    if not run.resumed:
+        return slots
+    if accounts.silent:
+        accounts.tries[slots] = 1
+    else:
+        accounts.read_journal(run.dir / JOURNAL)
+    done = [bool(accounts.tries[slot]) and writer.have(image_name(slot)) for slot in slots.tolist()]
+    left = slots[~np.array(done, dtype=bool)]
+    for slot in left.tolist():
+        accounts.forget(slot)
+    if not accounts.silent:
+        accounts.clean_journal(run)
+    return left
+
+
+@contextlib.contextmanager
+def journal(run: Run, accounts: Accounts) -> Iterator[TextIO | None]:
+    """The journal, open for appending; None where there is nothing to account for."""
+    if accounts.silent:
+        yield None
+        return
+    with open(run.path(JOURNAL), "a", encoding="utf-8") as stream:
+        yield stream
+
+
+def close_journal(run: Run) -> None:
+    """Drop the journal once everything else is written: ``filters.csv`` says the same."""
+    (run.dir / JOURNAL).unlink(missing_ok=True)
+
+
+def write_set(
+    run: Run, job: Job, writer: DatasetWriter, accounts: Accounts, slots: IntArray
+) -> None:
+    """Manifest, index and ``dataset.json`` of some slots, and what the filters said."""
+    sources, labels = job.plan.source_rows[slots], job.plan.request.labels
     rows = manifest_rows(
-        dataset,
+        job.dataset,
         slots,
-        table.rows[sources[slots]],
-        table.values[sources[slots]],
-        claimed_labels(table, network.labels),
-        origin,
+        job.table.rows[sources],
+        job.table.values[sources],
+        claimed_labels(job.table, job.network.labels),
+        job.origin,
+        attempts=np.maximum(accounts.tries[slots] - 1, 0),
+        filter_score=accounts.score_cells(slots, without=NEAREST),
+        nn_distance=accounts.cells(slots, NEAREST),
+        edit=None if job.edits is None else job.edits.cells(slots),
     )
-    writer.finish(rows, info)
-    return Made(slots, new, seconds)
+    if not accounts.silent:
+        classes = [labels[k] for k in job.plan.stream_of[slots].tolist()]
+        run.write_text(TABLE, accounts.table(slots, classes))
+    writer.finish(rows, job.info)
 
 
 def claimed_labels(table: LabelTable, known: tuple[str, ...]) -> tuple[bool, ...]:

@@ -3,7 +3,7 @@
 In: the label table of the selected real rows and a `Request`. Out: a `Plan`: for every class how
 many images its stream gives, and which real row each of them takes its labels from.
 
-Procedure (METHODS section 2): pools of real rows; the linear program of ``program``; rows from the
+Procedure: pools of real rows; the linear program of ``program``; rows from the
 fixed streams of ``streams``; count realized positives, top up and trim with ``tally``. A plan is
 minimal in this sense: no stream can lose its last image while every target is still met.
 """

@@ -6,7 +6,7 @@ value: an image takes a whole label vector, so a cell that the policy leaves ope
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -25,12 +25,14 @@ class LabelTable:
         labels: The L label names.
         values: Zeros and ones [N, L]; 0 where the source does not cover a label.
         usable: Whether the source covers each label.
+        policy: What uncertain and blank cells were read as.
     """
 
     rows: npt.NDArray[np.int64]
     labels: tuple[str, ...]
     values: npt.NDArray[np.uint8]
     usable: tuple[bool, ...]
+    policy: LabelPolicy = field(default_factory=LabelPolicy)
 
     @property
     def normal(self) -> frozenset[str]:
@@ -66,4 +68,5 @@ def label_table(dataset: Dataset, rows: npt.NDArray[np.int64], policy: LabelPoli
             hint=f"choose {option} {'ones or zeros' if uncertain else 'zeros'}, for the generator "
             "too",
         )
-    return LabelTable(rows, dataset.labels, values.astype(np.uint8), dataset.info.covered)
+    values = values.astype(np.uint8)
+    return LabelTable(rows, dataset.labels, values, dataset.info.covered, policy)

@@ -6,7 +6,7 @@ label reaches its share of the enlarged set::
 
     for every k:  c_k + sum_p R[k, p] n_p  >=  t_k (N + sum_p n_p),   n >= 0,   minimize sum n
 
-The program is an expectation: ``planner`` makes it exact. Source: METHODS section 2. All functions
+The program is an expectation: ``planner`` makes it exact. All functions
 are about counts of rows and know nothing of images.
 """
 

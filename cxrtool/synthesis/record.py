@@ -147,6 +147,17 @@ def fallen_below(record: Mapping[str, Any]) -> list[str]:
     return [n for n in record["drift"] if shares[n]["before"] >= share > shares[n]["after"]]
 
 
+def met_already(record: Mapping[str, Any]) -> list[str]:
+    """Targets that had their share before and need no image."""
+    return [
+        name
+        for name, target in record["targets"].items()
+        if target["share_wanted"] is not None
+        and not target["drawn"]
+        and target["share_before"] >= target["share_wanted"]
+    ]
+
+
 def title(record: Mapping[str, Any]) -> str:
     """One line above the table: totals, the program's optimum and the gap to it."""
     text = f"{record['n_synthetic']:,} images for {record['n_real']:,} real rows"

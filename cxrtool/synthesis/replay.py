@@ -8,6 +8,7 @@ build, else within a gray level.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +16,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from cxrtool.data import manifest
 from cxrtool.data.images import read_png
 from cxrtool.data.manifest import Dataset, load_dataset
 from cxrtool.data.writer import DatasetWriter
 from cxrtool.errors import InputError
-from cxrtool.synthesis.sampler import BlockSampler
+from cxrtool.synthesis.edits import Edits, parse_cell
+from cxrtool.synthesis.sampler import BlockSampler, Render
 from cxrtool.synthesis.slots import FloatArray
 from cxrtool.synthesis.writer import png_chunks, slot_of
 from cxrtool.training.protocols import Generator
@@ -40,6 +43,7 @@ class Recipe:
         seed: Seed of the latent vector.
         truncation: psi.
         place: Position in the padded block.
+        edit: What it was pushed along, as the row says; blank for nothing.
     """
 
     row: int
@@ -47,6 +51,7 @@ class Recipe:
     seed: int
     truncation: float
     place: int
+    edit: str = ""
 
 
 def open_manifest(path: Path) -> Dataset:
@@ -118,7 +123,8 @@ def recipe(dataset: Dataset, row: int, generator: str) -> Recipe:
         truncation = float(cells["truncation"])
     except (KeyError, ValueError):
         raise InputError("the row is damaged", file=file, row=row + 2, column=column) from None
-    return Recipe(row, name, seed, truncation, slot % int(dataset.info.notes["block"]))
+    place = slot % int(dataset.info.notes["block"])
+    return Recipe(row, name, seed, truncation, place, str(cells.get("edit", "")))
 
 
 def label_vector(dataset: Dataset, row: int, wanted: tuple[str, ...]) -> FloatArray:
@@ -133,15 +139,29 @@ def remake(
     recipes: list[Recipe],
     network: Generator,
     device: torch.device,
+    ways: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Any]:
     """Make the images again and write them as a dataset directory of their own.
 
+    Args:
+        run: The run to write into.
+        dataset: The synthetic set.
+        recipes: What each image is made from.
+        network: The generator, on `device`.
+        device: Where.
+        ways: Directions of edits by their fingerprint [num_ws, w_dim].
+
     Returns:
         ``images``; ``compared``: how many of the originals are still there; ``identical``: how many
-        of those have the same pixels; ``largest_difference``: in gray levels.
+        of those have the same pixels; ``largest_difference``: in gray levels; ``within_one``: the
+        least part of an image's pixels that differ by at most one gray level.
+
+    Raises:
+        InputError: An image was pushed along a direction that is not given.
     """
     writer = DatasetWriter(run, dataset.info)
     compared = identical = largest = 0
+    within_one = 1.0
     for item in recipes:
         run.check_stop()
         sampler = BlockSampler(
@@ -149,6 +169,7 @@ def remake(
             block=int(dataset.info.notes["block"]),
             truncation=item.truncation,
             device=device,
+            render=_pushed(dataset, item, network, device, ways or {}),
         )
         labels = label_vector(dataset, item.row, network.labels)
         image = sampler.images([item.seed], labels, np.array([item.place]))[0]
@@ -158,8 +179,9 @@ def remake(
         if original.is_file():
             difference = _difference(image, read_png(original, network.size))
             compared += 1
-            identical += difference == 0
-            largest = max(largest, difference)
+            identical += not difference.any()
+            largest = max(largest, int(difference.max()))
+            within_one = min(within_one, float((difference <= 1).mean()))
     rows = [item.row for item in recipes]
     writer.finish(dataset.table.iloc[rows].reset_index(drop=True))
     return {
@@ -167,8 +189,34 @@ def remake(
         "compared": compared,
         "identical": identical,
         "largest_difference": largest,
+        "within_one": within_one,
     }
 
 
-def _difference(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> int:
-    return int(np.abs(a.astype(np.int16) - b.astype(np.int16)).max())
+def _pushed(
+    dataset: Dataset,
+    item: Recipe,
+    network: Generator,
+    device: torch.device,
+    ways: Mapping[str, Tensor],
+) -> Render | None:
+    if not item.edit:
+        return None
+    where = {"file": dataset.path / manifest.MANIFEST, "row": item.row + 2, "column": "edit"}
+    try:
+        strength, fingerprint = parse_cell(item.edit)
+    except ValueError:
+        raise InputError("the row is damaged", **where) from None  # type: ignore[arg-type]
+    if fingerprint not in ways:
+        raise InputError(
+            f"was pushed along the direction {fingerprint}, which is not given",
+            hint="give the edit run that it comes from with --edit",
+            **where,  # type: ignore[arg-type]
+        )
+    edits = Edits((), ways[fingerprint][None], strength, np.zeros(1, dtype=np.int64))
+    inner = edits.render(network, item.truncation, device)
+    return lambda z, y, slots: inner(z, y, np.zeros_like(slots))
+
+
+def _difference(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> npt.NDArray[np.int16]:
+    return np.abs(a.astype(np.int16) - b.astype(np.int16))

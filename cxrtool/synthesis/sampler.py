@@ -1,27 +1,86 @@
 """The network at work: latents and labels in, 8-bit images out, always in blocks of one size.
 
 In: a `Generator` and, for every block, seeds, label vectors and places in the batch. Out: the
-block's images, uint8. A block that is not full is padded with zeros, so that an image has the same
-bits whether its block is whole, the last one, or made again for this one image.
+block's images, uint8, and what a panel says of them. A block that is not full is padded with zeros,
+so that an image has the same bits whether its block is whole, the last one, or made again for this
+one image.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
-from cxrtool.data.images import to_uint8
+from cxrtool.data.images import quantize
 from cxrtool.errors import InputError
+from cxrtool.synthesis.panel import Panel, Sight
 from cxrtool.synthesis.slots import FloatArray, latents
 from cxrtool.training.protocols import Generator
 
 T = TypeVar("T")
 U = TypeVar("U")
 PixelArray = npt.NDArray[np.uint8]
+IntArray = npt.NDArray[np.int64]
+#: Latents, labels, place -> images, float [N, 1, H, W]; edits put something else than the network.
+Render = Callable[[Tensor, Tensor, IntArray], Tensor]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A block that was waited for.
+
+    Attributes:
+        pixels: uint8 [b, H, W].
+        scores: [M, b] of the panel's meters.
+    """
+
+    pixels: PixelArray
+    scores: FloatArray
+
+
+class Launched:
+    """A block on its way: computed by the device, copied to main memory as soon as it is there.
+
+    The copy is queued behind its own block and before the next one, so that waiting for this block
+    does not wait for the one that was started after it.
+    """
+
+    def __init__(self, pixels: Tensor, finite: Tensor, scores: Tensor, places: IntArray) -> None:
+        self._places = places
+        self._parts = [_to_host(part) for part in (pixels, finite, scores)]
+        self._event: Any = None
+        if pixels.is_cuda:
+            self._event = torch.cuda.Event()
+            self._event.record()
+
+    def wait(self) -> Finished:
+        """The images of the block.
+
+        Raises:
+            InputError: The network gave numbers that are not finite.
+        """
+        if self._event is not None:
+            self._event.synchronize()
+        pixels, finite, scores = (part.numpy() for part in self._parts)
+        if not finite[self._places].all():
+            raise InputError(
+                "the generator gives images that are not finite",
+                hint="its training has diverged: train it again",
+            )
+        return Finished(pixels[self._places], scores[:, self._places])
+
+
+def _to_host(values: Tensor) -> Tensor:
+    if not values.is_cuda:
+        return values
+    host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+    return host.copy_(values, non_blocking=True)
 
 
 class BlockSampler:
@@ -32,10 +91,19 @@ class BlockSampler:
         block: Images a batch.
         truncation: psi.
         device: Where the network is.
+        panel: Looks at every block.
+        render: Makes images in the place of the network alone; None for the network as it is.
     """
 
     def __init__(
-        self, generator: Generator, *, block: int, truncation: float, device: torch.device
+        self,
+        generator: Generator,
+        *,
+        block: int,
+        truncation: float,
+        device: torch.device,
+        panel: Panel | None = None,
+        render: Render | None = None,
     ) -> None:
         if generator.channels != 1:
             raise InputError(
@@ -45,66 +113,70 @@ class BlockSampler:
         self._block = block
         self._truncation = truncation
         self._device = device
+        self._panel = panel or Panel()
+        self._render = render or self._generate
 
     @torch.inference_mode()
     def launch(
         self,
         seeds: list[int],
         labels: FloatArray,
-        places: npt.NDArray[np.int64],
-    ) -> torch.Tensor:
+        places: IntArray,
+        *,
+        slots: IntArray | None = None,
+        streams: IntArray | None = None,
+    ) -> Launched:
         """Start one block; on CUDA this returns before the images are ready.
 
         Args:
             seeds: Seed of each image [b].
             labels: Label vectors [b, L] in the generator's order.
             places: Position of each image in the batch [b], below the block size.
-
-        Returns:
-            [b, 1, H, W] in about [-1, 1], on the device.
+            slots: Slot of each image [b], for edits and the panel.
+            streams: Target class of each [b], for the panel.
         """
         z = np.zeros((self._block, self._generator.z_dim), dtype=np.float32)
         y = np.zeros((self._block, len(self._generator.labels)), dtype=np.float32)
         z[places] = latents(seeds, self._generator.z_dim)
         y[places] = labels
-        images = self._generator.generate(
-            torch.from_numpy(z).to(self._device),
-            torch.from_numpy(y).to(self._device),
-            truncation=self._truncation,
-            noise="const",
-        )
-        if len(places) == self._block:
-            return images
-        return images[torch.from_numpy(places).to(images.device)]
+        padded_slots = np.full(self._block, -1, dtype=np.int64)
+        padded_streams = np.zeros(self._block, dtype=np.int64)
+        if slots is not None:
+            padded_slots[places] = slots
+        if streams is not None:
+            padded_streams[places] = streams
+        asked = torch.from_numpy(y).to(self._device)
+        images = self._render(torch.from_numpy(z).to(self._device), asked, padded_slots)
+        finite = images.isfinite().flatten(1).all(dim=1)
+        pixels = quantize(images)
+        scores = None
+        if self._panel.meters:
+            scores = self._panel.scores(Sight.of(pixels, asked, padded_slots, padded_streams))
+        if scores is None:
+            scores = torch.zeros(0, self._block)
+        return Launched(pixels, finite, scores, places)
 
-    def images(
-        self, seeds: list[int], labels: FloatArray, places: npt.NDArray[np.int64]
-    ) -> PixelArray:
+    def images(self, seeds: list[int], labels: FloatArray, places: IntArray) -> PixelArray:
         """One block, waited for: uint8 [b, H, W]."""
-        return finish(self.launch(seeds, labels, places))
+        return self.launch(seeds, labels, places).wait().pixels
+
+    def _generate(self, z: Tensor, y: Tensor, slots: IntArray) -> Tensor:
+        return self._generator.generate(z, y, truncation=self._truncation, noise="const")
 
 
-def finish(images: torch.Tensor) -> PixelArray:
-    """Wait for a block and turn it to uint8 [b, H, W].
+def one_ahead(items: Iterable[T | None], start: Callable[[T], U]) -> Iterator[tuple[T, U]]:
+    """Start item i + 1 before item i is handed on, so that the device works while others wait.
 
-    Raises:
-        InputError: The network gave numbers that are not finite.
+    The source may give None for "nothing now": it is asked again once the item that waits has been
+    looked at, which may have given it more.
     """
-    if not bool(torch.isfinite(images).all()):
-        raise InputError(
-            "the generator gives images that are not finite",
-            hint="its training has diverged: train it again",
-        )
-    return np.asarray(to_uint8(images))
-
-
-def one_ahead(items: Iterable[T], start: Callable[[T], U]) -> Iterator[tuple[T, U]]:
-    """Start item i + 1 before item i is handed on, so that the device works while others wait."""
     waiting: tuple[T, U] | None = None
-    for item in items:
-        started = start(item)
+    source = iter(items)
+    while True:
+        item = next(source, None)
+        if item is None and waiting is None:
+            return
+        following = None if item is None else (item, start(item))
         if waiting is not None:
             yield waiting
-        waiting = (item, started)
-    if waiting is not None:
-        yield waiting
+        waiting = following

@@ -7,10 +7,9 @@ seed and place alone, and so the merged files are byte for byte those of a run w
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,12 +21,14 @@ from cxrtool.data.writer import DatasetWriter
 from cxrtool.errors import InputError, UsageError
 from cxrtool.fingerprints import read_json, require_complete
 from cxrtool.runs import differing_keys, recorded_identity
+from cxrtool.synthesis.accounts import TABLE, Accounts
 
 if TYPE_CHECKING:
     from cxrtool.runs import Run
 
 BATCH = 256
 PLAN_FILES = ("plan.json", "slots.csv", "seen.json")  # the same in every shard
+LIMITS = "filters.json"  # and this one, where anything looks at the images
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def open_shards(folders: list[Path]) -> list[FinishedShard]:
         if differing or plan_bytes(first) != plan_bytes(other):
             raise InputError(
                 f"has another plan than {first.folder}: "
-                + ("; ".join(differing) or "plan.json differs"),
+                + ("; ".join(differing) or "plan.json or filters.json differs"),
                 file=other.folder,
                 hint="make all shards with the same options, data and generator",
             )
@@ -113,30 +114,14 @@ def open_shards(folders: list[Path]) -> list[FinishedShard]:
 
 
 def plan_bytes(shard: FinishedShard) -> bytes:
-    """The plan of a shard as it was written."""
-    return (shard.folder / "plan.json").read_bytes()
+    """The plan of a shard as it was written, and the limits of its filters."""
+    limits = shard.folder / LIMITS
+    plan = (shard.folder / "plan.json").read_bytes()
+    return plan + (limits.read_bytes() if limits.exists() else b"")
 
 
-def merge(run: Run, folders: list[Path], workers: int) -> dict[str, Any]:
-    """Write the union of all shards as one dataset directory.
-
-    Args:
-        run: The run to write into.
-        folders: The finished shards, in any order.
-        workers: Threads that copy.
-
-    Returns:
-        ``plan.json``, with the number of images and of shards.
-
-    Raises:
-        InputError: As `open_shards`.
-    """
-    shards = open_shards(folders)
-    first = shards[0]
-    info = replace(first.dataset.info, digest="")
-    writer = DatasetWriter(run, info)
-    table = pd.concat([shard.dataset.table for shard in shards], ignore_index=True)
-    table = table.sort_values(IMAGE, kind="stable", ignore_index=True)
+def copy_images(run: Run, writer: DatasetWriter, shards: list[FinishedShard], workers: int) -> None:
+    """Copy the images of all shards, but those that are there from a run that was interrupted."""
 
     def copy(item: tuple[Path, str]) -> None:
         folder, name = item
@@ -148,24 +133,45 @@ def merge(run: Run, folders: list[Path], workers: int) -> dict[str, Any]:
         for name in shard.dataset.table[IMAGE].tolist()
         if not (run.resumed and writer.have(name))
     )
+    total = sum(len(shard.dataset) for shard in shards)
     with (
-        run.progress("joining shards", total=len(table)) as bar,
+        run.progress("joining shards", total=total) as bar,
         ThreadPoolExecutor(workers) as pool,
     ):
         for batch in _batches(items):
             list(pool.map(copy, batch))
             bar.advance(len(batch))
             run.check_stop()
-    for name in PLAN_FILES:
-        run.write_bytes(name, (first.folder / name).read_bytes())
+
+
+def copy_records(run: Run, shards: list[FinishedShard]) -> None:
+    """What is the same in every shard, and a sheet of every class."""
+    first = shards[0].folder
+    for name in (*PLAN_FILES, LIMITS):
+        if (first / name).exists():
+            run.write_bytes(name, (first / name).read_bytes())
     # a small shard may lack a class: take each class's sheet from the first shard that has one
     sheets = {p.name: p for s in reversed(shards) for p in (s.folder / "samples").glob("*.png")}
     for name, sheet in sorted(sheets.items()):
         run.write_bytes(f"samples/{name}", sheet.read_bytes())
-    writer.finish(table, info)
-    run.count("images", len(table))
-    plan: dict[str, Any] = json.loads(plan_bytes(first))
-    return {**plan, "images": len(table), "shards": len(shards)}
+
+
+def joined_accounts(shards: list[FinishedShard], plan: Mapping[str, Any]) -> Accounts | None:
+    """The accounts of all slots; None where the shards kept none."""
+    limits = shards[0].folder / LIMITS
+    if not limits.exists():
+        return None
+    record = read_json(limits)
+    accounts = Accounts(int(plan["n_synthetic"]), record["filters"], tuple(record["meters"]))
+    for shard in shards:
+        accounts.read_table(shard.folder / TABLE)
+    return accounts
+
+
+def joined_table(shards: list[FinishedShard]) -> pd.DataFrame:
+    """The manifest rows of all shards in the order of their slots."""
+    table = pd.concat([shard.dataset.table for shard in shards], ignore_index=True)
+    return table.sort_values(IMAGE, kind="stable", ignore_index=True)
 
 
 def _batches(items: Iterator[tuple[Path, str]]) -> Iterator[list[tuple[Path, str]]]:

@@ -3,7 +3,7 @@
 In: the rows of a plan, the label table, the generator's labels. Out: for slot i a seed H(seed, i,
 try), a latent vector that this seed fixes, and a label vector in the generator's order. Slots are
 grouped in blocks of one fixed size that never change with shards or resuming, because forward
-passes of different batch sizes differ in their last bits (METHODS section 10, trap 13).
+passes of different batch sizes differ in their last bits.
 """
 
 from __future__ import annotations

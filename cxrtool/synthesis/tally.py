@@ -3,7 +3,7 @@
 In: streams of rows and the expected draws from each. Out: how many images each stream gives. The
 linear program is an expectation; here the labels that were really drawn are counted. The class with
 the largest deficit is topped up from its own stream; then last images are given back while every
-target is still met, until no stream can lose its last one (METHODS section 2).
+target is still met, until no stream can lose its last one.
 """
 
 from __future__ import annotations

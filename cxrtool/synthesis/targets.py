@@ -134,17 +134,23 @@ def find_columns(names: tuple[str, ...], labels: tuple[str, ...], where: str) ->
     return tuple(sorted(position[name] for name in names))
 
 
-def check_texts(target_frac: str | None, counts: str | None, classes: str | None) -> None:
+def check_texts(
+    target_frac: str | None, counts: str | None, classes: str | None, balance: int | None = None
+) -> None:
     """Refuse what no data set could make right, before any is read.
 
     Raises:
         UsageError: Options that contradict each other or do not parse.
     """
-    if (target_frac is None) == (counts is None):
+    if sum(given is not None for given in (target_frac, counts, balance)) != 1:
         raise UsageError(
-            "give either --target-frac or --counts",
+            "give either --target-frac, --counts or --balance",
             hint='for instance --target-frac 0.15, or --counts "Fracture=100"',
         )
+    if balance is not None:
+        if classes is not None:
+            parse_classes(classes)
+        return
     option, text = ("--target-frac", target_frac) if counts is None else ("--counts", counts)
     given = parse_pairs(text or "", option)
     names = None if classes is None else parse_classes(classes)
@@ -170,6 +176,7 @@ def read_request(
     target_frac: str | None,
     counts: str | None,
     classes: str | None,
+    balance: int | None = None,
     labels: tuple[str, ...],
     values: npt.NDArray[np.uint8],
     usable: tuple[bool, ...],
@@ -183,9 +190,10 @@ def read_request(
     those that no row has.
 
     Args:
-        target_frac: One share, or ``NAME=SHARE`` pairs; exclusive with `counts`.
+        target_frac: One share, or ``NAME=SHARE`` pairs; exclusive with `counts` and `balance`.
         counts: One number, or ``NAME=NUMBER`` pairs.
         classes: Comma-separated names that one share or number is for.
+        balance: A number of images for each class that has a row, or each of `classes`.
         labels: The L label names of the table.
         values: The selected rows' labels [N, L], zeros and ones.
         usable: Whether the source covers each label.
@@ -196,11 +204,15 @@ def read_request(
         UsageError: Options that contradict each other or do not parse.
         InputError: A class that is not there, is not covered or has no positive row.
     """
-    check_texts(target_frac, counts, classes)
+    check_texts(target_frac, counts, classes, balance)
+    positives = label_totals(values)
+    if balance is not None:
+        counts = str(balance)
     option, text = ("--target-frac", target_frac) if counts is None else ("--counts", counts)
     given = parse_pairs(text or "", option)
+    if balance is not None and classes is None:
+        given = {n: counts or "" for n, u, p in zip(labels, usable, positives) if u and p}
     names = None if classes is None else parse_classes(classes)
-    positives = label_totals(values)
     unavailable: tuple[str, ...] = ()
     if isinstance(given, dict):
         wanted = dict(given)

@@ -115,6 +115,8 @@ class ImageWriter:
         chunks: Sequence[Mapping[str, str]],
     ) -> None:
         """Write images [n, H, W] under their names; returns as soon as they are queued."""
+        if not names:
+            return
         while len(self._waiting) >= self._most_waiting:
             self._waiting.popleft().result()
         self._waiting.append(self._pool.submit(self._write, names, images, chunks))
@@ -136,6 +138,11 @@ def manifest_rows(
     values: npt.NDArray[np.uint8],
     claimed: tuple[bool, ...],
     origin: Origin,
+    *,
+    attempts: npt.NDArray[np.int64],
+    filter_score: Sequence[str],
+    nn_distance: Sequence[str],
+    edit: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Manifest rows of some slots.
 
@@ -147,6 +154,10 @@ def manifest_rows(
         claimed: Whether an image can be said to have each label: the source covers it and the
             generator knows it. The others stay blank.
         origin: Generator, seed, truncation.
+        attempts: Which try of each slot was kept, from 0 [n].
+        filter_score: What meters said of each image [n].
+        nn_distance: Distance of each to the nearest training image [n].
+        edit: What each was pushed with [n]; None for nothing.
 
     Returns:
         A table of strings. Patient, study, sex and age are blank: the image shows nobody. The view
@@ -162,11 +173,15 @@ def manifest_rows(
     for i, label in enumerate(dataset.labels):
         columns[label] = cells[values[:, i]] if claimed[i] else ""
     columns["generator"] = origin.generator
-    columns["seed"] = [str(slot_seed(origin.seed, int(slot))) for slot in slots]
+    columns["seed"] = [
+        str(slot_seed(origin.seed, slot, attempt))
+        for slot, attempt in zip(slots.tolist(), attempts.tolist(), strict=True)
+    ]
     columns["source_row"] = [str(row) for row in source_rows.tolist()]
     columns["truncation"] = origin.truncation_text
-    for name in manifest.SYNTHETIC:
-        columns.setdefault(name, "")
+    columns["edit"] = "" if edit is None else list(edit)
+    columns["filter_score"] = list(filter_score)
+    columns["nn_distance"] = list(nn_distance)
     return pd.DataFrame(columns, index=np.arange(len(slots)), dtype=object)
 
 

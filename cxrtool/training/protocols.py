@@ -134,6 +134,31 @@ class Classifier(Protocol):
 
 
 @runtime_checkable
+class Judge(Protocol):
+    """Says of images how real they are and what they show: what a generator's own critic learned.
+
+    Attributes:
+        labels: Names of the observations it reads, in order; empty if it reads none.
+        prevalence: `[L]` share of each observation among its training images.
+    """
+
+    labels: tuple[str, ...]
+    prevalence: Tensor
+
+    def judge(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Realness and label logits; those of an image do not depend on the others of the batch.
+
+        Args:
+            x: `[N, 1, H, W]` in [-1, 1].
+            y: `[N, L]` the labels that were asked for.
+
+        Returns:
+            (`[N]` realness logits, `[N, L]` label logits).
+        """
+        ...
+
+
+@runtime_checkable
 class ImageEncoder(Protocol):
     """Embeds images; used for text guidance, fidelity metrics and nearest neighbours."""
 

@@ -449,8 +449,8 @@ class TestRefusals:
         ("options", "message"),
         [
             ({"target_frac": "0.1"}, "--gan is needed"),
-            ({"plan_only": True}, "either --target-frac or --counts"),
-            ({"plan_only": True, "counts": "A=1", "target_frac": "0.1"}, "either"),
+            ({"plan_only": True}, "either --target-frac, --counts or --balance"),
+            ({"plan_only": True, "counts": "A=1", "target_frac": "0.1"}, "either --target-frac"),
             ({"plan_only": True, "counts": "A=1", "per_class": True}, "--per-class has no effect"),
             ({"plan_only": True, "counts": "A=1", "shard": "1/2"}, "--shard has no effect"),
             ({"plan_only": True, "counts": "A=1", "block": 3}, "--block has no effect"),

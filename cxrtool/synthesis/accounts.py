@@ -1,0 +1,225 @@
+"""What is known of every slot: how often it was tried, why images were refused, their scores.
+
+In: the verdicts of filters, a try at a time. Out: ``filters.csv`` (a row a slot), the summary a
+class, and a journal by which a run that was interrupted knows which of its images are final. A
+rejected try is written down with its slot once that slot has an image, so the account of a slot is
+whole or absent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from cxrtool.errors import InputError
+
+if TYPE_CHECKING:
+    from cxrtool.runs import Run
+
+IntArray = npt.NDArray[np.int64]
+JOURNAL = "checkpoints/slots.jsonl"
+TABLE = "filters.csv"
+
+
+class Accounts:
+    """Tries, rejections and scores of the slots of a plan.
+
+    Args:
+        n_slots: Slots in the plan (of all shards).
+        filters: Names of what may reject an image.
+        meters: Names of what is measured on every image.
+
+    Attributes:
+        tries: How often each slot was tried [n]; 0 while it has no image.
+        rejected: How many tries each filter rejected [n, F]; a try may be rejected by several.
+        first: Scores of each slot's first try [n, M]: those of unfiltered images.
+        kept: Scores of the image that was kept [n, M].
+    """
+
+    def __init__(self, n_slots: int, filters: Sequence[str], meters: Sequence[str]) -> None:
+        self.filters, self.meters = tuple(filters), tuple(meters)
+        self.tries = np.zeros(n_slots, dtype=np.int64)
+        self.rejected = np.zeros((n_slots, len(self.filters)), dtype=np.int32)
+        self.first = np.full((n_slots, len(self.meters)), np.nan, dtype=np.float32)
+        self.kept = np.full((n_slots, len(self.meters)), np.nan, dtype=np.float32)
+
+    @property
+    def silent(self) -> bool:
+        """Whether there is nothing to account for but one try a slot."""
+        return not self.filters and not self.meters
+
+    def reject(
+        self, slot: int, attempt: int, scores: npt.NDArray[np.float32], by: Sequence[str]
+    ) -> None:
+        """A try that was refused."""
+        if attempt == 0:
+            self.first[slot] = scores
+        for name in by:
+            self.rejected[slot, self.filters.index(name)] += 1
+
+    def accept(self, slot: int, attempt: int, scores: npt.NDArray[np.float32]) -> None:
+        """The try that is kept."""
+        if attempt == 0:
+            self.first[slot] = scores
+        self.kept[slot] = scores
+        self.tries[slot] = attempt + 1
+
+    def forget(self, slot: int) -> None:
+        """As if the slot had never been tried."""
+        self.tries[slot] = 0
+        self.rejected[slot] = 0
+        self.first[slot] = self.kept[slot] = np.nan
+
+    # the journal
+
+    def line(self, slot: int) -> str:
+        """A slot's account as one line of the journal."""
+        cells = [
+            slot,
+            int(self.tries[slot]),
+            self.rejected[slot].tolist(),
+            [number(v) for v in self.first[slot]],
+            [number(v) for v in self.kept[slot]],
+        ]
+        return json.dumps(cells, separators=(",", ":")) + "\n"
+
+    def read_journal(self, path: Path, holds: Callable[[int], bool] = lambda slot: True) -> None:
+        """Take over the lines of an interrupted run; a last line that was cut short is left out.
+
+        Args:
+            path: The journal.
+            holds: Whether a slot has its image; lines of others are left out.
+        """
+        if not path.exists():
+            return
+        with open(path, encoding="utf-8") as stream:
+            for line in stream:
+                try:
+                    slot, tries, rejected, first, kept = json.loads(line)
+                except ValueError:
+                    continue
+                if not holds(slot):
+                    continue
+                self.tries[slot] = tries
+                self.rejected[slot] = rejected
+                self.first[slot] = [np.float32(v or "nan") for v in first]
+                self.kept[slot] = [np.float32(v or "nan") for v in kept]
+
+    def clean_journal(self, run: Run) -> None:
+        """Leave only the lines that hold, so that no stale one meets a later image."""
+        done = np.flatnonzero(self.tries).tolist()
+        run.write_text(JOURNAL, "".join(map(self.line, done)))
+
+    def write_journal(self, stream: TextIO, slots: Sequence[int]) -> None:
+        """Append the accounts of some slots and hand them to the system."""
+        stream.write("".join(map(self.line, slots)))
+        stream.flush()
+
+    # the table
+
+    def table(self, slots: IntArray, classes: Sequence[str]) -> str:
+        """``filters.csv`` of some slots: tries, refusals by filter, first and kept scores.
+
+        Args:
+            slots: Slot numbers [n].
+            classes: The class of each one's stream [n].
+        """
+        columns: dict[str, Any] = {
+            "slot": slots,
+            "class": list(classes),
+            "tries": self.tries[slots],
+        }
+        for f, name in enumerate(self.filters):
+            columns[f"{name}_rejected"] = self.rejected[slots, f]
+        for m, name in enumerate(self.meters):
+            columns[f"{name}_first"] = [number(v) for v in self.first[slots, m]]
+            columns[f"{name}_kept"] = [number(v) for v in self.kept[slots, m]]
+        return pd.DataFrame(columns).to_csv(index=False, lineterminator="\n")
+
+    def read_table(self, path: Path) -> None:
+        """Take over the rows of a shard's ``filters.csv``.
+
+        Raises:
+            InputError: It is damaged or has other columns.
+        """
+        try:
+            found = pd.read_csv(path, dtype=str, keep_default_na=False)
+            slots = found["slot"].to_numpy(dtype=np.int64)
+            self.tries[slots] = found["tries"].to_numpy(dtype=np.int64)
+            for f, name in enumerate(self.filters):
+                self.rejected[slots, f] = found[f"{name}_rejected"].to_numpy(dtype=np.int32)
+            for m, name in enumerate(self.meters):
+                self.first[slots, m] = _floats(found[f"{name}_first"])
+                self.kept[slots, m] = _floats(found[f"{name}_kept"])
+        except (OSError, ValueError, KeyError, IndexError) as error:
+            raise InputError(f"is damaged: {error}", file=path) from None
+
+    def score_cells(self, slots: IntArray, without: str) -> list[str]:
+        """The cell ``filter_score`` of some rows: ``name=value`` of every meter but one."""
+        pairs = [(m, name) for m, name in enumerate(self.meters) if name != without]
+        kept = self.kept[slots]
+        return [";".join(f"{name}={number(row[m])}" for m, name in pairs) for row in kept]
+
+    def cells(self, slots: IntArray, meter: str) -> list[str]:
+        """One meter's values of some rows as text; blank if it is not measured."""
+        if meter not in self.meters:
+            return [""] * len(slots)
+        m = self.meters.index(meter)
+        return [number(v) for v in self.kept[slots, m]]
+
+
+def _floats(cells: pd.Series) -> npt.NDArray[np.float32]:
+    return np.array([np.float32(cell or "nan") for cell in cells], dtype=np.float32)
+
+
+def number(value: np.float32 | float) -> str:
+    """A float32 as the shortest text that gives it back; blank for NaN."""
+    return "" if np.isnan(value) else str(np.float32(value))
+
+
+def summary(
+    accounts: Accounts, slots: IntArray, stream_of: IntArray, labels: Sequence[str]
+) -> dict[str, Any]:
+    """What ``result.json`` says a class.
+
+    Args:
+        accounts: Of the slots.
+        slots: Slots that have an image [n].
+        stream_of: Which class each slot of the plan serves [all slots].
+        labels: Names of the target classes.
+
+    Returns:
+        Class -> ``images``, ``tries``, ``acceptance`` (images over tries), ``rejected`` (filter ->
+        tries that it refused) and ``scores`` (meter -> mean of ``first`` tries, mean of the
+        ``kept`` images, and their ``shift``: how far filtering has moved what is measured).
+    """
+    found: dict[str, Any] = {}
+    for k, label in enumerate(labels):
+        mine = slots[stream_of[slots] == k]
+        if not len(mine):
+            continue
+        tries = int(accounts.tries[mine].sum())
+        scores = {}
+        for m, name in enumerate(accounts.meters):
+            first = float(accounts.first[mine, m].mean(dtype=np.float64))
+            kept = float(accounts.kept[mine, m].mean(dtype=np.float64))
+            scores[name] = {
+                "first": round(first, 6),
+                "kept": round(kept, 6),
+                "shift": round(kept - first, 6),
+            }
+        rejected = accounts.rejected[mine].sum(axis=0)
+        found[label] = {
+            "images": len(mine),
+            "tries": tries,
+            "acceptance": round(len(mine) / tries, 6),
+            "rejected": {n: int(r) for n, r in zip(accounts.filters, rejected, strict=True)},
+            "scores": scores,
+        }
+    return found

@@ -1,0 +1,183 @@
+"""Limits of the filters, fixed before the first image is made.
+
+In: the plan, the generator, its judge, teachers, training images. Out: limits a class. They depend
+on the plan and on fixed pilot images alone, never on the images of slots: every shard finds the
+same ones, and no slot's fate depends on another slot.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from cxrtool.data.cache import resized
+from cxrtool.data.images import to_float
+from cxrtool.data.keys import Seen, seen_rows
+from cxrtool.data.manifest import Dataset
+from cxrtool.data.select import patient_groups
+from cxrtool.errors import GateError, InputError
+from cxrtool.synthesis.descriptors import Gallery, describe_all, usual_nearness
+from cxrtool.synthesis.generate import Job
+from cxrtool.synthesis.panel import BoolArray, FloatArray, Meter, Panel, Teachers, rounded
+from cxrtool.synthesis.sampler import BlockSampler
+from cxrtool.synthesis.seeds import derive
+from cxrtool.synthesis.slots import LabelVectors
+
+IntArray = npt.NDArray[np.int64]
+PixelArray = npt.NDArray[np.uint8]
+
+PILOTS = 64  # unfiltered images a class that set the limit of the discriminator
+MOST_REAL = 256  # real images a class that set the limit of the teachers
+COPY_QUANTILE = 0.001  # part of real images that the memorized filter would refuse
+LEAST_TRAINING = 10  # training images below which "usual" means nothing
+
+
+def pilot_scores(job: Job, meter: Meter) -> list[FloatArray]:
+    """Scores of unfiltered images of every class, `PILOTS` each, that belong to no slot.
+
+    They take the labels of the first rows of the class's stream, and seeds of their own. Edits do
+    not push them, so a limit means the same with and without edits.
+    """
+    sampler = BlockSampler(
+        job.network,
+        block=job.block,
+        truncation=job.origin.truncation,
+        device=job.device,
+        panel=Panel((meter,)),
+    )
+    table, request = job.table, job.plan.request
+    vectors = LabelVectors(table.values, table.labels, table.usable, job.network.labels)
+    found = []
+    for k, label in enumerate(request.labels):
+        rows = job.plan.rows[k]
+        scores = [np.zeros(0, np.float32)]
+        for start in range(0, PILOTS if len(rows) else 0, job.block):
+            numbers = np.arange(start, min(start + job.block, PILOTS))
+            seeds = [derive("pilot", job.origin.seed, label, int(i)) for i in numbers]
+            labels = vectors.rows(rows[numbers % len(rows)])
+            streams = np.full(len(numbers), k, dtype=np.int64)
+            launched = sampler.launch(seeds, labels, numbers - start, streams=streams)
+            scores.append(launched.wait().scores[0])
+        found.append(np.concatenate(scores))
+    return found
+
+
+def lower_limits(scores: list[FloatArray], quantile: float) -> FloatArray:
+    """The quantile of each class's scores; no limit for a class without any."""
+    return rounded([float(np.quantile(s, quantile)) if len(s) else -np.inf for s in scores])
+
+
+def new_to(dataset: Dataset, rows: IntArray, seen: list[Seen]) -> BoolArray:
+    """Whether the patient of each row is new to each teacher: bool [n, T]."""
+    return np.stack([~seen_rows(one, dataset, rows) for one in seen], axis=1)
+
+
+def may_judge(dataset: Dataset, rows: IntArray, seen: list[Seen], names: list[str]) -> BoolArray:
+    """Which teachers may judge an image that took the labels of a row: bool [n, T].
+
+    A teacher that was trained on a patient likes what looks like that patient, and the generator
+    has seen all training patients: only teachers to whom the row's patient is new may judge.
+
+    Args:
+        dataset: The real set.
+        rows: Rows whose labels are taken [n].
+        seen: What each teacher was trained on [T].
+        names: What messages call the teachers.
+
+    Raises:
+        GateError: A row that every teacher has seen.
+    """
+    new = new_to(dataset, rows, seen)
+    known = np.flatnonzero(~new.any(axis=1))
+    if len(known):
+        raise GateError(
+            f"{len(known):,} of {len(rows):,} images took the labels of patients that every "
+            f"teacher was trained on ({', '.join(names)}); the first is row "
+            f"{int(rows[known[0]]) + 2} of the manifest",
+            hint="give teachers of different patients, such as two runs of train-cls with "
+            "--leave-out 1/2 and --leave-out 2/2",
+        )
+    return new
+
+
+@torch.inference_mode()
+def teacher_limits(
+    job: Job, teachers: Teachers, pixels: PixelArray, new: BoolArray, quantile: float
+) -> FloatArray:
+    """The quantile of the teachers' scores on real images of every class.
+
+    Args:
+        job: Of the run.
+        teachers: Without limits.
+        pixels: Of the whole real set, uint8 [M, H, W].
+        new: Whether a row's patient is new to each teacher [N, T].
+        quantile: Part of the real images that lies below the limit.
+
+    Raises:
+        InputError: No real image of a class may be judged.
+    """
+    limits = []
+    for k, column in enumerate(job.plan.request.columns):
+        usable = np.flatnonzero((job.table.values[:, column] == 1) & new.any(axis=1))
+        if not len(usable):
+            raise InputError(
+                f"no real image of {job.plan.request.labels[k]!r} is new to a teacher",
+                hint="give teachers of different patients (train-cls --leave-out)",
+            )
+        chosen = usable[np.linspace(0, len(usable) - 1, min(len(usable), MOST_REAL)).astype(int)]
+        scores = []
+        for start in range(0, len(chosen), job.block):
+            rows = chosen[start : start + job.block]
+            padded = np.concatenate([rows, np.repeat(rows[-1:], job.block - len(rows))])
+            shown = resized(np.array(pixels[job.table.rows[padded]]), job.network.size)
+            x = to_float(torch.from_numpy(shown).to(job.device))
+            streams = np.full(len(padded), k, dtype=np.int64)
+            weight = torch.from_numpy(new[padded].astype(np.float32)).to(job.device)
+            scores.append(teachers.probabilities(x, streams, weight)[: len(rows)].cpu().numpy())
+        limits.append(float(np.quantile(np.concatenate(scores), quantile)))
+    return rounded(limits)
+
+
+def training_rows(dataset: Dataset, seen: Seen, otherwise: IntArray) -> tuple[IntArray, bool]:
+    """Rows of the real set whose images the generator was trained on.
+
+    Args:
+        dataset: The real set.
+        seen: What the generator has seen.
+        otherwise: Rows to take where none of them is known by its pixels.
+
+    Returns:
+        (rows, whether they are known to be the training images).
+    """
+    rows = np.flatnonzero(seen_rows(Seen(pixels=seen.pixels), dataset)).astype(np.int64)
+    return (rows, True) if len(rows) else (otherwise, False)
+
+
+@torch.inference_mode()
+def gallery_of(pixels: PixelArray, rows: IntArray, job: Job) -> Gallery:
+    """Descriptors of some rows of the real set, at the generator's size, on the device."""
+    return Gallery(describe_all(pixels, rows, job.network.size, job.device))
+
+
+@torch.inference_mode()
+def copy_limit(gallery: Gallery, dataset: Dataset, rows: IntArray) -> tuple[float, float]:
+    """The ratio below which an image is too near to one training image, and the median ratio.
+
+    Raises:
+        InputError: Too few training images to say what is usual.
+    """
+    if len(gallery) < LEAST_TRAINING:
+        raise InputError(
+            f"--filter memorized compares with {len(gallery)} training images; at least "
+            f"{LEAST_TRAINING} are needed",
+            hint="give the data set that the generator was trained on",
+        )
+    usual = usual_nearness(gallery, patient_groups(dataset, rows))
+    if not len(usual.ratios):
+        raise InputError(
+            "all training images are of one patient or the same picture: nothing is usual",
+            hint="leave --filter memorized out",
+        )
+    limit = float(rounded([float(np.quantile(usual.ratios, COPY_QUANTILE))])[0])
+    return limit, float(np.median(usual.ratios))

@@ -1,0 +1,144 @@
+"""How near images are to each other: small, standardized pictures and their distances.
+
+In: images, uint8. Out: descriptors [N, D], unit vectors whose Euclidean distance is 0 for the same
+picture at any brightness and contrast, 1.41 for unrelated ones, at most 2. Averaging to 32 px makes
+them blind to noise and fine texture and keeps anatomy.
+
+A copy is told by the ratio of the nearest distance to the mean of the following ones (Carlini et
+al., Extracting Training Data from Diffusion Models, USENIX Security 2023, section 4.2, who divide
+by the mean distance of the 50 nearest): a blurred image is near to everything, so its distance is
+small and its ratio is not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from cxrtool.data.cache import resized
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+
+SIDE_PX = 32
+NEIGHBORS = 50
+SAME = 0.02  # below this distance two real images are one picture filed twice
+MOST_COMPARED = 1000  # real images that the usual ratio is measured on
+CHUNK = 256
+_EPSILON = 1e-6
+_EXCLUDED = -2.0  # below every inner product of unit vectors
+
+
+def describe(images: Tensor) -> Tensor:
+    """Descriptors of images.
+
+    Args:
+        images: uint8 [N, H, W] on any device.
+
+    Returns:
+        float32 [N, D], D at most 32 x 32.
+    """
+    x = images.to(torch.float32).unsqueeze(1)
+    if x.shape[-1] > SIDE_PX:
+        x = functional.adaptive_avg_pool2d(x, SIDE_PX)
+    x = x.flatten(1)
+    x = x - x.mean(dim=1, keepdim=True)
+    return x / (x.norm(dim=1, keepdim=True) + _EPSILON)
+
+
+def describe_all(
+    images: npt.NDArray[np.uint8], rows: IntArray, size: int, device: torch.device
+) -> Tensor:
+    """Descriptors of many images, read a chunk at a time.
+
+    Args:
+        images: uint8 [M, H, W], such as a memory map.
+        rows: Which of them [N].
+        size: Side that they are brought to first, pixels.
+        device: Where the descriptors go.
+
+    Returns:
+        [N, D].
+    """
+    parts = []
+    for start in range(0, len(rows), CHUNK):
+        chunk = resized(np.array(images[rows[start : start + CHUNK]]), size)
+        parts.append(describe(torch.from_numpy(chunk).to(device)))
+    return torch.cat(parts)
+
+
+def distance_of(similarity: Tensor) -> Tensor:
+    """Distance of unit vectors from their inner product."""
+    return (2 - 2 * similarity).clamp(min=0).sqrt()
+
+
+class Gallery:
+    """Training images that others are compared with.
+
+    Args:
+        descriptors: [N, D], N >= 1, on the device where images will be compared.
+    """
+
+    def __init__(self, descriptors: Tensor) -> None:
+        self.descriptors = descriptors
+
+    def __len__(self) -> int:
+        return len(self.descriptors)
+
+    def nearness(self, query: Tensor, excluded: Tensor | None = None) -> Tensor:
+        """Nearest distance, and its ratio to the mean distance of the `NEIGHBORS` next ones.
+
+        Args:
+            query: Descriptors [B, D].
+            excluded: [B, N] bool, pairs that do not count.
+
+        Returns:
+            [2, B]; the ratio is 1 where there is nothing further to compare with.
+        """
+        similarity = query @ self.descriptors.T
+        if excluded is not None:
+            similarity = similarity.masked_fill(excluded, _EXCLUDED)
+        highest = similarity.topk(min(NEIGHBORS + 1, len(self)), dim=1).values
+        near = distance_of(highest).masked_fill(highest == _EXCLUDED, torch.nan)
+        ratio = near[:, 0] / (near[:, 1:].nanmean(dim=1) + _EPSILON)
+        return torch.stack([near[:, 0], ratio.nan_to_num(1.0)])
+
+
+@dataclass(frozen=True)
+class Usual:
+    """How near real images of different people are to each other.
+
+    Attributes:
+        distances: Nearest distances of some real images to those of other people [n].
+        ratios: The same as ratios [n].
+    """
+
+    distances: FloatArray
+    ratios: FloatArray
+
+
+def usual_nearness(gallery: Gallery, people: npt.NDArray[np.int64]) -> Usual:
+    """Measure real against real, without the images of the same person and doubles.
+
+    Args:
+        gallery: The real images.
+        people: Whom each of them shows [N].
+    """
+    n = len(gallery)
+    chosen = np.unique(np.linspace(0, n - 1, min(n, MOST_COMPARED)).astype(np.int64))
+    device = gallery.descriptors.device
+    whom = torch.from_numpy(people).to(device)
+    found = []
+    for start in range(0, len(chosen), CHUNK):
+        rows = torch.from_numpy(chosen[start : start + CHUNK]).to(device)
+        query = gallery.descriptors[rows]
+        excluded = whom[rows][:, None] == whom[None, :]
+        excluded |= distance_of(query @ gallery.descriptors.T) < SAME
+        found.append(gallery.nearness(query, excluded)[:, ~excluded.all(dim=1)])
+    distances, ratios = torch.cat(found, dim=1).cpu().numpy()
+    return Usual(distances, ratios)

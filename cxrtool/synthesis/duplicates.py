@@ -1,0 +1,146 @@
+"""``duplicate``: no image of a set may be nearly the same as an earlier one.
+
+In: a set whose slots are all filled, of one process or of all shards. Out: the same set, where
+every image that is too near to the image of a lower slot was replaced by its slot's next try that
+all filters accept. Slots are settled in ascending order, so the outcome is the same however they
+were made. Too near means: less than half as far as the nearest two real images of different people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from cxrtool.data.images import read_png
+from cxrtool.data.writer import DatasetWriter
+from cxrtool.synthesis.accounts import Accounts
+from cxrtool.synthesis.descriptors import CHUNK, Gallery, describe, distance_of, usual_nearness
+from cxrtool.synthesis.generate import Job, journal
+from cxrtool.synthesis.lanes import Batch
+from cxrtool.synthesis.sampler import Launched
+from cxrtool.synthesis.writer import image_name
+
+if TYPE_CHECKING:
+    from cxrtool.runs import Run
+
+NAME = "duplicate"
+PART = 0.5
+
+
+def duplicate_limit(gallery: Gallery, people: npt.NDArray[np.int64]) -> float:
+    """The least accepted distance of two images of one set; 0.02 where nothing can be compared."""
+    usual = usual_nearness(gallery, people)
+    nearest = float(usual.distances.min()) if len(usual.distances) else 0.04
+    return float(f"{PART * nearest:.4g}")
+
+
+@torch.inference_mode()
+def replace_duplicates(
+    run: Run, job: Job, writer: DatasetWriter, accounts: Accounts, limit: float
+) -> int:
+    """Settle all slots of a set.
+
+    Args:
+        run: The run that holds the set.
+        job: How its images are made.
+        writer: Writes them.
+        accounts: Of all slots, all filled.
+        limit: Least accepted distance.
+
+    Returns:
+        How many images were replaced.
+
+    Raises:
+        GateError: A slot found no image that is accepted and new.
+    """
+    n = job.plan.n_synthetic
+    if n < 2:
+        return 0
+    descriptors = _described(run, job, n)
+    replaced = 0
+    launch = job.launcher()
+    with run.progress("looking for duplicates", total=n) as bar, journal(run, accounts) as stream:
+        for start in range(0, n, CHUNK):
+            end, before = min(start + CHUNK, n), replaced
+            suspects = _suspects(descriptors, start, end, limit)
+            for slot in range(start, end):
+                # what was replaced may be near to a slot that was no suspect
+                if not suspects[slot - start] and replaced == before:
+                    continue
+                if not _near(descriptors, slot, limit):
+                    continue
+                # the image goes first: a run that is killed here makes the slot anew
+                (run.dir / image_name(slot)).unlink()
+                pixels = _next_image(job, accounts, launch, descriptors, slot, limit)
+                if stream is not None:
+                    accounts.write_journal(stream, [slot])
+                attempt = int(accounts.tries[slot]) - 1
+                batch = _single(job, slot, attempt)
+                chunks = job.origin.chunks(job.seeds(batch)[0])
+                writer.add_image(image_name(slot), pixels, text=chunks)
+                replaced += 1
+                run.check_stop()
+            bar.update(end, f"{replaced} replaced")
+    return replaced
+
+
+def _described(run: Run, job: Job, n: int) -> Tensor:
+    parts = []
+    for start in range(0, n, CHUNK):
+        names = [image_name(slot) for slot in range(start, min(start + CHUNK, n))]
+        images = np.stack([read_png(run.dir / name, job.network.size) for name in names])
+        parts.append(describe(torch.from_numpy(images).to(job.device)))
+    return torch.cat(parts)
+
+
+def _suspects(descriptors: Tensor, start: int, end: int, limit: float) -> list[bool]:
+    """Which slots of a chunk are near to an earlier one."""
+    distance = distance_of(descriptors[start:end] @ descriptors[:end].T)
+    earlier = torch.arange(end, device=distance.device)[None, :] < torch.arange(
+        start, end, device=distance.device
+    ).unsqueeze(1)
+    found: list[bool] = ((distance < limit) & earlier).any(dim=1).tolist()
+    return found
+
+
+def _near(descriptors: Tensor, slot: int, limit: float) -> bool:
+    if slot == 0:
+        return False
+    distance = distance_of(descriptors[:slot] @ descriptors[slot])
+    return bool((distance < limit).any())
+
+
+def _single(job: Job, slot: int, attempt: int) -> Batch:
+    return Batch(np.array([slot]), np.array([attempt]), np.array([slot % job.block]))
+
+
+def _next_image(
+    job: Job,
+    accounts: Accounts,
+    launch: Callable[[Batch], Launched],
+    descriptors: Tensor,
+    slot: int,
+    limit: float,
+) -> npt.NDArray[np.uint8]:
+    """The next try of a slot that all filters accept and that is new; its account is brought up."""
+    first = accounts.first[slot].copy()
+    accounts.reject(slot, int(accounts.tries[slot]) - 1, first, [NAME])
+    for attempt in range(int(accounts.tries[slot]), job.most_tries):
+        batch = _single(job, slot, attempt)
+        found = launch(batch).wait()
+        scores = found.scores[:, 0]
+        refused = job.panel.refused_by(found.scores, job.plan.stream_of[batch.slots])[0]
+        pixels: npt.NDArray[np.uint8] = found.pixels[0]
+        if not refused:
+            descriptors[slot] = describe(torch.from_numpy(pixels[None]).to(job.device))[0]
+            if not _near(descriptors, slot, limit):
+                accounts.accept(slot, attempt, scores)
+                return pixels
+            refused = [NAME]
+        accounts.reject(slot, attempt, scores, refused)
+    raise job.give_up(accounts, slot)

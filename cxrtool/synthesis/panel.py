@@ -1,0 +1,325 @@
+"""What looks at every image: meters, which give a number, and filters, which may refuse.
+
+In: blocks of images as they will be written, with what was asked for. Out: scores on the device
+where the images are, and verdicts. Filters are composable: an image is kept if all of them accept
+it. Each sees one image at a time, so a slot's fate depends on no other slot; what compares images
+with each other is in ``duplicates``.
+
+The class rule, that the predicted class be the wanted one, is that of conditional samples kept by
+the discriminator's own classification (Mariani et al., BAGAN, 2018); for labels that come together,
+a label counts as predicted above its prevalence among the training images, which is the Bayes rule
+where both kinds of error weigh the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from cxrtool.data.images import to_float
+from cxrtool.synthesis.descriptors import Gallery, describe
+from cxrtool.training.protocols import Classifier, Judge
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+FILTERS = ("discriminator", "class", "teacher", "memorized", "duplicate")
+NEAREST = "nn_distance"
+
+
+@dataclass(frozen=True)
+class Sight:
+    """A block of images and what was asked for.
+
+    Attributes:
+        pixels: uint8 [B, H, W], on the device.
+        x: The same as float32 [B, 1, H, W] in [-1, 1].
+        y: Labels in the generator's order [B, L].
+        slots: Slots of the plan [B]; -1 where the block is padded.
+        streams: Which target class each slot serves [B]; 0 where the block is padded.
+    """
+
+    pixels: Tensor
+    x: Tensor
+    y: Tensor
+    slots: IntArray
+    streams: IntArray
+
+    @staticmethod
+    def of(pixels: Tensor, y: Tensor, slots: IntArray, streams: IntArray) -> Sight:
+        """With `x` made from the pixels, so that what is judged is what is written."""
+        return Sight(pixels, to_float(pixels), y, slots, streams)
+
+
+class Meter(Protocol):
+    """Gives every image a number.
+
+    Attributes:
+        name: How records call it.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def scores(self, sight: Sight) -> Tensor:
+        """[B] float32 on the device; the number of an image depends on that image alone."""
+        ...
+
+    def accepts(self, scores: FloatArray, streams: IntArray) -> BoolArray | None:
+        """Whether images with these scores are kept [b]; None if it only measures."""
+        ...
+
+    def record(self) -> dict[str, Any]:
+        """What fixes its verdicts, JSON-able."""
+        ...
+
+
+@dataclass
+class Opinion:
+    """A judge's verdict on the block at hand, asked for once."""
+
+    judge: Judge
+    _of: Sight | None = None
+    _verdict: tuple[Tensor, Tensor] | None = None
+
+    def on(self, sight: Sight) -> tuple[Tensor, Tensor]:
+        """Realness [B] and label logits [B, L]."""
+        if self._verdict is None or self._of is not sight:
+            self._of, self._verdict = sight, self.judge.judge(sight.x, sight.y)
+        return self._verdict
+
+
+@dataclass(frozen=True)
+class Realness:
+    """``discriminator``: at least as real as `limits`, one a class.
+
+    Attributes:
+        opinion: The generator's own discriminator.
+        keep: Share of unfiltered images that the limits were set to keep.
+        limits: Lowest accepted score a class [K].
+    """
+
+    opinion: Opinion
+    keep: float
+    limits: FloatArray
+    name: str = "discriminator"
+
+    def scores(self, sight: Sight) -> Tensor:
+        return self.opinion.on(sight)[0]
+
+    def accepts(self, scores: FloatArray, streams: IntArray) -> BoolArray:
+        return np.asarray(scores >= self.limits[streams])
+
+    def record(self) -> dict[str, Any]:
+        return {"keep": self.keep, "limits": plain(self.limits)}
+
+
+@dataclass(frozen=True)
+class PredictedClass:
+    """``class``: the class that the generator's discriminator reads is the wanted one.
+
+    The score is the margin in logits: for single labels over the best other class, for labels that
+    come together over the prevalence.
+
+    Attributes:
+        opinion: The generator's own discriminator.
+        columns: Label position of every target class in the judge's labels [K].
+        single: Whether an image has one label.
+    """
+
+    opinion: Opinion
+    columns: tuple[int, ...]
+    single: bool
+    name: str = "class"
+
+    def scores(self, sight: Sight) -> Tensor:
+        logits = self.opinion.on(sight)[1]
+        wanted = torch.tensor(self.columns, device=logits.device)[
+            torch.from_numpy(sight.streams).to(logits.device)
+        ][:, None]
+        own = logits.gather(1, wanted)[:, 0]
+        if self.single:
+            others = logits.scatter(1, wanted, -torch.inf)
+            return own - others.amax(dim=1)
+        usual = torch.logit(self.opinion.judge.prevalence.to(own), eps=1e-6)
+        return own - usual[wanted[:, 0]]
+
+    def accepts(self, scores: FloatArray, streams: IntArray) -> BoolArray:
+        return np.asarray(scores > 0)
+
+    def record(self) -> dict[str, Any]:
+        return {"rule": "argmax" if self.single else "above prevalence"}
+
+
+@dataclass(frozen=True)
+class Teachers:
+    """The teachers' probability of the wanted class, of those that may judge the slot.
+
+    Attributes:
+        networks: T classifiers of real training patients.
+        columns: Position of every target class in each teacher's labels [T, K].
+        may_judge: Whether a teacher has not seen the patient whose labels a slot took
+            [all slots, T].
+        limits: Lowest accepted probability a class [K]; None only measures.
+        quantile: What share of real images of the class lies below the limits.
+    """
+
+    networks: tuple[Classifier, ...]
+    columns: IntArray
+    may_judge: BoolArray
+    limits: FloatArray | None = None
+    quantile: float = 0.0
+    name: str = "teacher"
+
+    def scores(self, sight: Sight) -> Tensor:
+        device = sight.x.device
+        allowed = np.ones((len(sight.slots), len(self.networks)), dtype=bool)
+        real = sight.slots >= 0
+        allowed[real] = self.may_judge[sight.slots[real]]
+        weight = torch.from_numpy(allowed.astype(np.float32)).to(device)
+        return self.probabilities(sight.x, sight.streams, weight)
+
+    def probabilities(self, x: Tensor, streams: IntArray, weight: Tensor) -> Tensor:
+        """Mean probability of the wanted class over the teachers with weight: [B]."""
+        total = torch.zeros(len(x), device=x.device)
+        for t, network in enumerate(self.networks):
+            column = torch.from_numpy(self.columns[t][streams]).to(x.device)[:, None]
+            total += weight[:, t] * torch.sigmoid(network.logits(x)).gather(1, column)[:, 0]
+        return total / weight.sum(dim=1)
+
+    def accepts(self, scores: FloatArray, streams: IntArray) -> BoolArray | None:
+        return None if self.limits is None else np.asarray(scores >= self.limits[streams])
+
+    def record(self) -> dict[str, Any]:
+        if self.limits is None:
+            return {"teachers": len(self.networks)}
+        limits = plain(self.limits)
+        return {"teachers": len(self.networks), "quantile": self.quantile, "limits": limits}
+
+
+@dataclass
+class Near:
+    """Distances of the block at hand to the training images, computed once."""
+
+    gallery: Gallery
+    _of: Sight | None = None
+    _found: Tensor | None = None
+
+    def of(self, sight: Sight) -> Tensor:
+        """[2, B]: see `descriptors.Gallery.nearness`."""
+        if self._found is None or self._of is not sight:
+            self._of, self._found = sight, self.gallery.nearness(describe(sight.pixels))
+        return self._found
+
+
+@dataclass(frozen=True)
+class NearestDistance:
+    """``nn_distance``: distance to the nearest training image; only measures."""
+
+    near: Near
+    name: str = NEAREST
+
+    def scores(self, sight: Sight) -> Tensor:
+        return self.near.of(sight)[0]
+
+    def accepts(self, scores: FloatArray, streams: IntArray) -> None:
+        return None
+
+    def record(self) -> dict[str, Any]:
+        return {"training_images": len(self.near.gallery)}
+
+
+@dataclass(frozen=True)
+class Memorized:
+    """``memorized``: not nearer to one training image, beside the next ones, than real images are.
+
+    Attributes:
+        near: The training images.
+        limit: Lowest accepted ratio.
+    """
+
+    near: Near
+    limit: float
+    name: str = "memorized"
+
+    def scores(self, sight: Sight) -> Tensor:
+        return self.near.of(sight)[1]
+
+    def accepts(self, scores: FloatArray, streams: IntArray) -> BoolArray:
+        return np.asarray(scores >= np.float32(self.limit))
+
+    def record(self) -> dict[str, Any]:
+        return {"limit": self.limit, "training_images": len(self.near.gallery)}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """All that looks at an image, in order.
+
+    Attributes:
+        meters: Filters and mere meters.
+        extra: Names of filters that are applied elsewhere and counted along.
+        notes: What else fixes their verdicts, for the record.
+    """
+
+    meters: tuple[Meter, ...] = ()
+    extra: tuple[str, ...] = ()
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the meters."""
+        return tuple(meter.name for meter in self.meters)
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """Of those that may refuse."""
+        empty, nobody = np.zeros(0, np.float32), np.zeros(0, np.int64)
+        own = [m.name for m in self.meters if m.accepts(empty, nobody) is not None]
+        return (*own, *self.extra)
+
+    def scores(self, sight: Sight) -> Tensor | None:
+        """[M, B] on the device; None if nobody looks."""
+        if not self.meters:
+            return None
+        return torch.stack([meter.scores(sight).float() for meter in self.meters])
+
+    def refused_by(self, scores: FloatArray, streams: IntArray) -> list[list[str]]:
+        """Names of the filters that refuse each image.
+
+        Args:
+            scores: [M, b].
+            streams: Target class of each [b].
+        """
+        found: list[list[str]] = [[] for _ in streams]
+        for meter, values in zip(self.meters, scores, strict=True):
+            good = meter.accepts(values, streams)
+            if good is not None:
+                for i in np.flatnonzero(~good):
+                    found[i].append(meter.name)
+        return found
+
+    def record(self) -> dict[str, Any]:
+        """``filters.json``."""
+        return {
+            "filters": list(self.filters),
+            "meters": {meter.name: meter.record() for meter in self.meters},
+            **self.notes,
+        }
+
+
+def rounded(values: Sequence[float]) -> FloatArray:
+    """Limits with few digits, so that machines that differ in the last bits agree on them."""
+    return np.array([float(f"{v:.4g}") for v in values], dtype=np.float32)
+
+
+def plain(values: FloatArray) -> list[float | None]:
+    """Rounded limits for JSON; None where there is no limit."""
+    return [float(str(v)) if np.isfinite(v) else None for v in values]
