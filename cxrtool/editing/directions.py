@@ -59,7 +59,7 @@ def direction(channels: Channels, relevance: Styles, beta: float = BETA) -> Dire
     Raises:
         InputError: no channel does.
     """
-    every = torch.cat([values for values in relevance.values()])
+    every = torch.cat(list(relevance.values()))
     most = float(every.abs().max())
     kept = int((every.abs() >= beta).sum())
     if not kept or most == 0.0:

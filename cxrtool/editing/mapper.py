@@ -14,8 +14,10 @@ with a radiograph feature distance in the place of their identity network of fac
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -64,7 +66,7 @@ def parts(num_ws: int) -> list[tuple[int, int]]:
     image of 32 px has no fine layers in that sense, so that there medium ends at 16 px.
     """
     ends = [0, 4, 8, num_ws] if num_ws > 8 else [0, min(4, num_ws), min(6, num_ws), num_ws]
-    return [(a, b) for a, b in zip(ends, ends[1:], strict=False) if b > a]
+    return [(a, b) for a, b in pairwise(ends) if b > a]
 
 
 class _Linear(nn.Module):
@@ -141,7 +143,8 @@ def train(
     guide: TextGuide,
     distance: Distance,
     recipe: MapperRecipe,
-    on_step: Callable[[int, float], None] = lambda _step, _loss: None,
+    on_step: Callable[[int, float, torch.optim.Optimizer], None] = lambda *_: None,
+    state: Mapping[str, Any] | None = None,
 ) -> None:
     """Train in place.
 
@@ -152,20 +155,26 @@ def train(
         guide: The text.
         distance: Between edited and unedited images.
         recipe: Weights and steps.
-        on_step: Called with the step and the loss of the guide; may raise to stop.
+        on_step: Called with the step, the loss of the guide and the optimizer; may raise to stop.
+        state: `step`, `mapper` and `optimizer` to go on from.
     """
     mapper.train()
     optimizer = torch.optim.Adam(mapper.parameters(), lr=recipe.lr, betas=(0.9, 0.99))
-    for step in range(recipe.steps):
-        loss = train_step(
-            mapper, optimizer, generator, sample(step), guide, distance, recipe, step
-        )
-        on_step(step, loss)
+    first = 0
+    if state is not None:
+        mapper.load_state_dict(state["mapper"])
+        optimizer.load_state_dict(state["optimizer"])
+        first = int(state["step"])
+    for step in range(first, recipe.steps):
+        loss = train_step(mapper, optimizer, generator, sample(step), guide, distance, recipe, step)
+        on_step(step, loss, optimizer)
     mapper.eval()
 
 
 @torch.no_grad()
-def moved(generator: StyleGenerator, w: Tensor, mapper: Mapper, alpha: float) -> tuple[Tensor, Tensor]:
+def moved(
+    generator: StyleGenerator, w: Tensor, mapper: Mapper, alpha: float
+) -> tuple[Tensor, Tensor]:
     """Images and w after the edit; alpha scales what the mapper adds."""
     after = w + alpha * mapper(w)
     return render(generator, after), after
