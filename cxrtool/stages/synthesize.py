@@ -8,21 +8,20 @@ tries as the filters ask for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cxrtool import console
 from cxrtool.config import Argument, Input, Option, fields_of
 from cxrtool.data.select import SelectionOptions
-from cxrtool.errors import InputError, UsageError
+from cxrtool.errors import UsageError
 
 if TYPE_CHECKING:
     from cxrtool.data.labels import LabelPolicy
     from cxrtool.data.manifest import Dataset
     from cxrtool.runs import Run
     from cxrtool.stages.synthesize_panel import Looking
-    from cxrtool.synthesis.edits import Edits
     from cxrtool.synthesis.generate import Made
     from cxrtool.synthesis.generators import GeneratorCard
     from cxrtool.synthesis.planner import Plan
@@ -207,8 +206,6 @@ class Config(SelectionOptions):
             from cxrtool.synthesis.shards import parse_shard
 
             parse_shard(self.shard)
-        if not self.plan_only and self.gan is None:
-            raise UsageError("--gan is needed", hint="or --plan-only, which makes no images")
 
     def _validate_filters(self) -> None:
         for name in self.filter:
@@ -243,6 +240,8 @@ class Config(SelectionOptions):
 
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Plan, then fill every slot of the plan."""
+    from cxrtool.stages.synthesize_job import looking_for
+
     if config.merge:
         from cxrtool.stages.synthesize_merge import merge_shards
 
@@ -250,11 +249,17 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     if config.replay is not None:
         return replay(run, config)
     gan = None if config.gan is None else run.input("gan").path
+    if gan is None and not config.plan_only:
+        raise UsageError(
+            "--gan is needed",
+            hint="--plan-only and --dry-run make no images and need no generator",
+        )
     dataset, card, table, plan, record = plan_from(config, run.input("data").path, gan)
     write_plan(run, table, plan, record)
-    if card is None or config.plan_only:
+    if config.plan_only:
         run.print_as_json("plan.json")
         return record
+    assert card is not None
     looking = looking_for(config, dataset, table, plan, card)
     return {**record, **fill_slots(config, run, looking)}
 
@@ -346,102 +351,6 @@ def write_plan(run: Run, table: LabelTable, plan: Plan, record: dict[str, Any]) 
 
     run.write_text("slots.csv", slots_csv(plan, table.rows[plan.source_rows]))
     run.write_json("plan.json", record)
-
-
-def prepare(config: Config) -> Looking:
-    """Everything that fixes the images of a plan, without writing anything."""
-    dataset, card, table, plan, _ = plan_from(config, config.data[0], config.gan)
-    assert card is not None
-    return looking_for(config, dataset, table, plan, card)
-
-
-def looking_for(
-    config: Config,
-    dataset: Dataset,
-    table: LabelTable,
-    plan: Plan,
-    card: GeneratorCard,
-) -> Looking:
-    """The network, and what looks at its images."""
-    from cxrtool import gans
-    from cxrtool.stages.synthesize_panel import look
-    from cxrtool.synthesis.generate import Job, claimed_labels
-    from cxrtool.synthesis.writer import Origin, synthetic_info
-    from cxrtool.training.device import available_cores, setup
-
-    card.refuse_unfair_use(dataset, table.rows, view=config.view, fraction=config.fraction)
-    device = setup(config.device, config.threads)
-    info = synthetic_info(
-        dataset.info,
-        claimed=claimed_labels(table, card.labels),
-        preprocessing=card.preprocessing,
-        notes={
-            "generator": card.fingerprint,
-            "data": dataset.info.digest,
-            "seed": config.seed,
-            "truncation": config.truncation,
-            "block": config.block,
-            "filters": list(config.filter),
-            **edit_notes(config),
-        },
-    )
-    card.warn_of_other_pixels(dataset.info, info)
-    job = Job(
-        dataset=dataset,
-        table=table,
-        plan=plan,
-        network=gans.load(card.folder, device),
-        info=info,
-        origin=Origin(card.fingerprint, config.seed, config.truncation),
-        block=config.block,
-        device=device,
-        most_tries=config.max_tries,
-        workers=config.workers or available_cores(),
-    )
-    if config.edit:
-        job = replace(job, edits=edits_of(config, plan, card))
-    return look(config, job, card)
-
-
-def edits_of(config: Config, plan: Plan, card: GeneratorCard) -> Edits:
-    """The directions of the edit runs, dealt out to the slots.
-
-    Raises:
-        InputError: A direction belongs to another generator, or names no target class.
-    """
-
-    from cxrtool.synthesis.edits import Edits, assign, parse_shares
-    from cxrtool.training.directions import load_direction
-
-    found = [load_direction(folder) for folder in config.edit]
-    for folder, (direction, _) in zip(config.edit, found, strict=True):
-        if direction.generator != card.fingerprint:
-            raise InputError(
-                f"the edit belongs to the generator {direction.generator!r}, not to "
-                f"{card.fingerprint!r}",
-                file=folder,
-                hint="make the edit with the generator that makes the images",
-            )
-    directions = tuple(direction for direction, _ in found)
-    of_slot = assign(plan, directions, parse_shares(config.ensemble, len(found)))
-    counts = [int((of_slot == i).sum()) for i in range(len(found))]
-    for direction, n in zip(directions, counts, strict=True):
-        console.say(f"{n:,} images are pushed {direction.sign} {direction.target!r}")
-    ways = tuple(way for _, way in found)
-    return Edits(directions, ways, config.edit_strength, of_slot)
-
-
-def edit_notes(config: Config) -> dict[str, Any]:
-    """What ``dataset.json`` says of edits."""
-    if not config.edit:
-        return {}
-    from cxrtool.training.directions import load_direction
-
-    found = [load_direction(folder)[0] for folder in config.edit]
-    return {
-        "edits": [{"target": d.target, "sign": d.sign, "way": d.fingerprint} for d in found],
-        "edit_strength": config.edit_strength,
-    }
 
 
 def fill_slots(config: Config, run: Run, looking: Looking) -> dict[str, Any]:

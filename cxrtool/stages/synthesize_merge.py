@@ -28,6 +28,7 @@ def merge_shards(run: Run, config: Config) -> dict[str, Any]:
 
     from cxrtool.data.writer import DatasetWriter
     from cxrtool.fingerprints import read_json
+    from cxrtool.stages.synthesize import show_filters
     from cxrtool.synthesis import accounts as books
     from cxrtool.synthesis import shards
     from cxrtool.synthesis.generate import close_journal
@@ -54,6 +55,7 @@ def merge_shards(run: Run, config: Config) -> dict[str, Any]:
         writer.finish(shards.joined_table(parts))
     if accounts is not None:
         more["filters"] = books.summary(accounts, slots, streams, labels)
+        show_filters(more["filters"])
     run.count("images", len(slots))
     close_journal(run)
     return {**plan, "images": len(slots), "shards": len(parts), **more}
@@ -91,6 +93,7 @@ def settle(
     from cxrtool import config as configs
     from cxrtool.fingerprints import read_json
     from cxrtool.stages import synthesize
+    from cxrtool.stages.synthesize_job import prepare
     from cxrtool.synthesis.duplicates import replace_duplicates
     from cxrtool.synthesis.generate import write_set
 
@@ -100,7 +103,7 @@ def settle(
     made_with = configs.resolve(
         synthesize.Config, {**options, "threads": config.threads, "workers": config.workers}
     )
-    prepared = synthesize.prepare(made_with)
+    prepared = prepare(made_with)
     if prepared.duplicate_limit is None:
         raise InputError("the shards were not made for --filter duplicate", file=parts[0].folder)
     job = prepared.job

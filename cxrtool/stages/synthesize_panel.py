@@ -227,7 +227,7 @@ def near_meters(config: Config, job: Job, seen: Seen) -> tuple[Any, np.ndarray, 
             "nn_distance is that to the nearest selected real image"
         )
     gallery = calibration.gallery_of(pixels(job.dataset), rows, job)
-    near = Near(gallery)
+    near = Near(gallery, ratios="memorized" in config.filter)
     meters: list[Meter] = [NearestDistance(near)]
     if "memorized" in config.filter:
         limit, usual = calibration.copy_limit(gallery, job.dataset, rows)

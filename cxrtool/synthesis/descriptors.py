@@ -90,12 +90,15 @@ class Gallery:
     def __len__(self) -> int:
         return len(self.descriptors)
 
-    def nearness(self, query: Tensor, excluded: Tensor | None = None) -> Tensor:
-        """Nearest distance, and its ratio to the mean distance of the `NEIGHBORS` next ones.
+    def nearness(
+        self, query: Tensor, excluded: Tensor | None = None, neighbors: int = NEIGHBORS
+    ) -> Tensor:
+        """Nearest distance, and its ratio to the mean distance of the next ones.
 
         Args:
             query: Descriptors [B, D].
             excluded: [B, N] bool, pairs that do not count.
+            neighbors: How many next ones; 0 leaves the ratio, and most of the work, out.
 
         Returns:
             [2, B]; the ratio is 1 where there is nothing further to compare with.
@@ -103,7 +106,10 @@ class Gallery:
         similarity = query @ self.descriptors.T
         if excluded is not None:
             similarity = similarity.masked_fill(excluded, _EXCLUDED)
-        highest = similarity.topk(min(NEIGHBORS + 1, len(self)), dim=1).values
+        if neighbors == 0:
+            near = distance_of(similarity.amax(dim=1))
+            return torch.stack([near, torch.ones_like(near)])
+        highest = similarity.topk(min(neighbors + 1, len(self)), dim=1).values
         near = distance_of(highest).masked_fill(highest == _EXCLUDED, torch.nan)
         ratio = near[:, 0] / (near[:, 1:].nanmean(dim=1) + _EPSILON)
         return torch.stack([near[:, 0], ratio.nan_to_num(1.0)])

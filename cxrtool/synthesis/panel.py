@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from cxrtool.data.images import to_float
-from cxrtool.synthesis.descriptors import Gallery, describe
+from cxrtool.synthesis.descriptors import NEIGHBORS, Gallery, describe
 from cxrtool.training.protocols import Classifier, Judge
 
 FloatArray = npt.NDArray[np.float32]
@@ -206,16 +206,23 @@ class Teachers:
 
 @dataclass
 class Near:
-    """Distances of the block at hand to the training images, computed once."""
+    """Distances of the block at hand to the training images, computed once.
+
+    Attributes:
+        gallery: The training images.
+        ratios: Whether the ratios are asked for too.
+    """
 
     gallery: Gallery
+    ratios: bool = False
     _of: Sight | None = None
     _found: Tensor | None = None
 
     def of(self, sight: Sight) -> Tensor:
         """[2, B]: see `descriptors.Gallery.nearness`."""
         if self._found is None or self._of is not sight:
-            self._of, self._found = sight, self.gallery.nearness(describe(sight.pixels))
+            query, neighbors = describe(sight.pixels), NEIGHBORS if self.ratios else 0
+            self._of, self._found = sight, self.gallery.nearness(query, neighbors=neighbors)
         return self._found
 
 

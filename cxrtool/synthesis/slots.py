@@ -75,13 +75,14 @@ class LabelVectors:
     ) -> None:
         position = {name: i for i, name in enumerate(labels) if usable[i]}
         self._values = values
-        self._pairs = [(j, position[name]) for j, name in enumerate(wanted) if name in position]
+        pairs = [(j, position[name]) for j, name in enumerate(wanted) if name in position]
+        self._to = [j for j, _ in pairs]
+        self._from = np.array([i for _, i in pairs], dtype=np.int64)
         self._n_wanted = len(wanted)
         self.absent = tuple(name for name in wanted if name not in position)
 
     def rows(self, rows: npt.NDArray[np.int64]) -> FloatArray:
         """Label vectors [n, number of the generator's labels] of some rows."""
         out = np.zeros((len(rows), self._n_wanted), dtype=np.float32)
-        for j, i in self._pairs:
-            out[:, j] = self._values[rows, i]
+        out[:, self._to] = self._values[rows[:, np.newaxis], self._from]
         return out

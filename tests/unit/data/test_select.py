@@ -69,6 +69,24 @@ def test_a_fraction_describes_its_own_split_alone(data):
     assert 0 < len(part) < len(whole)
 
 
+@pytest.mark.parametrize("k", [2, 5])
+def test_what_is_left_out_over_all_parts_is_everything_once(data, k):
+    people = data.column("patient_id")
+    every = select_rows(data, SelectionOptions())
+    left_out = []
+    for i in range(1, k + 1):
+        options = SelectionOptions(leave_out=f"{i}/{k}")
+        kept = select_rows(data, options)
+        gone = np.setdiff1d(every, kept)
+        assert not set(people[kept]) & set(people[gone])
+        assert 0 < len(gone) < 2 * len(every) / k
+        left_out.append(gone)
+        assert np.array_equal(
+            select_rows(data, options, "test"), select_rows(data, SelectionOptions(), "test")
+        )
+    assert np.array_equal(np.sort(np.concatenate(left_out)), every)
+
+
 def test_sets_without_views_are_taken_whole(make_dataset):
     data = load_dataset(make_dataset({"patient_id": ["a", "b"], "split": ["train"] * 2}))
     assert len(select_rows(data, SelectionOptions())) == 2

@@ -78,7 +78,7 @@ def _config(runs: dict[str, Path], **changes: Any) -> Any:
         "gan": runs["gan"],
         "clip": runs["clip"],
         "target": "left",
-        "steps": 25,
+        "steps": None if changes.get("method") == "global" else 25,
         "block": 4,
         "threads": 1,
         "device": "cpu",
@@ -398,7 +398,12 @@ def test_edits_csv_is_plain_csv(runs: dict[str, Path], tmp_path: Path) -> None:
         ({"n": 3, "data": Path("d")}, "either --n"),
         ({"n": 3, "split": "test"}, "rows of --data"),
         ({"data": Path("d"), "condition": ("Left",)}, "for generated images"),
-        ({"method": "global"}, "latent"),
+        ({"method": "face"}, "latent"),
+        ({"method": "global", "steps": 3}, "--steps has no meaning with --method global"),
+        ({"beta": 0.3}, "--beta has no meaning with --method latent"),
+        ({"method": "global", "fast": True, "relevance": Path("r")}, "exact already"),
+        ({"strength": (1.0, -1.0)}, "below 0"),
+        ({"strength": (1.0, 1.0)}, "twice"),
     ],
 )
 def test_options_that_contradict_each_other(

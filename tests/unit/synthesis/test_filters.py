@@ -395,6 +395,25 @@ class TestDuplicates:
         assert told["replaced"] == again["replaced"] > 0
         assert told["filters"] == again["filters"]
 
+    @pytest.mark.parametrize("calls", [1, 4])
+    def test_a_killed_merge_goes_on_to_the_same_bytes(
+        self, tmp_path: Path, data: Path, gan: Path, repeats: Repeater, calls: int
+    ) -> None:
+        options = {"gan": gan, "filter": ("duplicate",), **PLAIN}
+        whole = make(tmp_path / "whole", data, **options)
+        parts = [make(tmp_path / f"s{i}", data, shard=f"{i}/2", **options).folder for i in (1, 2)]
+        repeats.calls.clear()
+        repeats.fail_after = calls
+        with pytest.raises(KeyboardInterrupt):
+            make(tmp_path / "m", *parts, merge=True, threads=1)
+        repeats.fail_after = None
+        merged = make(tmp_path / "m", *parts, merge=True, threads=1)
+        expected, got = content(whole.folder), content(merged.folder)
+        assert {k: v for k, v in expected.items() if not k.startswith("samples/")} == {
+            k: v for k, v in got.items() if not k.startswith("samples/")
+        }
+        assert merged.result["summary"]["filters"] == whole.result["summary"]["filters"]
+
     def test_a_merge_needs_the_inputs_of_its_shards(
         self, tmp_path: Path, data: Path, gan: Path, repeats: Repeater
     ) -> None:

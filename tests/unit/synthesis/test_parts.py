@@ -74,6 +74,21 @@ def test_batches_always_have_one_size_and_place_does_not_need_company() -> None:
     assert set(network.calls) == {16}
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_blocks_on_their_way_do_not_mix_on_a_gpu() -> None:
+    device = torch.device("cuda")
+    network = ToyGenerator()
+    network.first, network.second = network.first.to(device), network.second.to(device)
+    sampler = BlockSampler(network, block=16, truncation=1.0, device=device)
+    labels = np.random.default_rng(0).integers(0, 2, (16, 4)).astype(np.float32)
+    blocks = [[slot_seed(0, 16 * b + i) for i in range(16)] for b in range(6)]
+    ahead = one_ahead(blocks, lambda seeds: sampler.launch(seeds, labels, np.arange(16)))
+    overlapped = [launched.wait().pixels for _, launched in ahead]
+    for seeds, images in zip(blocks, overlapped, strict=True):
+        assert np.array_equal(sampler.images(seeds, labels, np.arange(16)), images)
+
+
 def test_colour_networks_are_refused() -> None:
     network = ToyGenerator()
     network.channels = 3

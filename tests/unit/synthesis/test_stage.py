@@ -114,6 +114,9 @@ class TestPlanOnly:
         outcome = execute(synthesize, config, tmp_path / "o", dry_run=True)
         assert outcome.result["plan"]["n_real"] == 180
         assert not (tmp_path / "o").exists()
+        config = resolve(synthesize.Config, {"data": (data,), "target_frac": "0.15"})
+        outcome = execute(synthesize, config, tmp_path / "o", dry_run=True)
+        assert outcome.result["plan"]["n_synthetic"] > 0  # no generator is needed to look
 
 
 class TestImages:
@@ -221,7 +224,9 @@ class TestImages:
         out = tmp_path / "o"
         outcome = make(out, data, gan=gan, target_frac="0.01", classes="Edema")
         assert outcome.state == "done"
-        assert "nothing to make" in capsys.readouterr().err
+        told = capsys.readouterr().err
+        assert "nothing to make" in told
+        assert "Edema has its share already: nothing is made for it" in told
         assert len(load_dataset(out)) == 0
         assert network.calls == []
 
@@ -264,6 +269,38 @@ class TestResume:
             assert len(network.calls) < n_blocks
             kept = sum(path.stat().st_mtime_ns == stamp for path, stamp in before.items())
             assert kept >= len(left) - 32
+
+    def test_a_full_disk_keeps_what_is_complete(
+        self,
+        tmp_path: Path,
+        data: Path,
+        gan: Path,
+        network: ToyGenerator,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        import errno
+
+        from cxrtool.data.writer import DatasetWriter
+
+        options = {"gan": gan, "counts": "Fracture=90", "workers": 1}
+        whole = make(tmp_path / "whole", data, **options)
+        plain, written = DatasetWriter.add_image, []
+
+        def full(self: DatasetWriter, name: str, *args: Any, **kwargs: Any) -> str:
+            if len(written) == 40:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            written.append(name)
+            return plain(self, name, *args, **kwargs)
+
+        monkeypatch.setattr(DatasetWriter, "add_image", full)
+        with pytest.raises(OSError, match="No space"):
+            make(tmp_path / "o", data, **options)
+        monkeypatch.setattr(DatasetWriter, "add_image", plain)
+        stamps = {p: p.stat().st_mtime_ns for p in (tmp_path / "o").rglob("0*.png")}
+        assert len(stamps) == 40
+        again = make(tmp_path / "o", data, **options)
+        assert content(again.folder) == content(whole.folder)
+        assert all(p.stat().st_mtime_ns == stamp for p, stamp in stamps.items())
 
     def test_a_signal_stops_between_blocks(
         self, tmp_path: Path, data: Path, gan: Path, network: ToyGenerator

@@ -1,0 +1,120 @@
+"""All that fixes the images of ``cxr synthesize``: network, edits, filters, with a plan in hand.
+
+In: the options, the real set, the plan, the generator's description. Out: the job, and what looks
+at its images. Nothing is written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from cxrtool import console
+from cxrtool.errors import InputError
+
+if TYPE_CHECKING:
+    from cxrtool.data.manifest import Dataset
+    from cxrtool.stages.synthesize import Config
+    from cxrtool.stages.synthesize_panel import Looking
+    from cxrtool.synthesis.edits import Edits
+    from cxrtool.synthesis.generators import GeneratorCard
+    from cxrtool.synthesis.planner import Plan
+    from cxrtool.synthesis.pools import LabelTable
+
+
+def prepare(config: Config) -> Looking:
+    """Everything that fixes the images of a plan, without writing anything."""
+    from cxrtool.stages.synthesize import plan_from
+
+    dataset, card, table, plan, _ = plan_from(config, config.data[0], config.gan)
+    assert card is not None
+    return looking_for(config, dataset, table, plan, card)
+
+
+def looking_for(
+    config: Config,
+    dataset: Dataset,
+    table: LabelTable,
+    plan: Plan,
+    card: GeneratorCard,
+) -> Looking:
+    """The network, and what looks at its images."""
+    from cxrtool import gans
+    from cxrtool.stages.synthesize_panel import look
+    from cxrtool.synthesis.generate import Job, claimed_labels
+    from cxrtool.synthesis.writer import Origin, synthetic_info
+    from cxrtool.training.device import available_cores, setup
+
+    card.refuse_unfair_use(dataset, table.rows, view=config.view, fraction=config.fraction)
+    device = setup(config.device, config.threads)
+    info = synthetic_info(
+        dataset.info,
+        claimed=claimed_labels(table, card.labels),
+        preprocessing=card.preprocessing,
+        notes={
+            "generator": card.fingerprint,
+            "data": dataset.info.digest,
+            "seed": config.seed,
+            "truncation": config.truncation,
+            "block": config.block,
+            "filters": list(config.filter),
+            **edit_notes(config),
+        },
+    )
+    card.warn_of_other_pixels(dataset.info, info)
+    job = Job(
+        dataset=dataset,
+        table=table,
+        plan=plan,
+        network=gans.load(card.folder, device),
+        info=info,
+        origin=Origin(card.fingerprint, config.seed, config.truncation),
+        block=config.block,
+        device=device,
+        most_tries=config.max_tries,
+        workers=config.workers or available_cores(),
+    )
+    if config.edit:
+        job = replace(job, edits=edits_of(config, plan, card))
+    return look(config, job, card)
+
+
+def edits_of(config: Config, plan: Plan, card: GeneratorCard) -> Edits:
+    """The directions of the edit runs, dealt out to the slots.
+
+    Raises:
+        InputError: A direction belongs to another generator, or names no target class.
+    """
+
+    from cxrtool.synthesis.edits import Edits, assign, parse_shares
+    from cxrtool.training.directions import load_direction
+
+    found = [load_direction(folder) for folder in config.edit]
+    for folder, (direction, _) in zip(config.edit, found, strict=True):
+        if direction.generator != card.fingerprint:
+            raise InputError(
+                f"the edit belongs to the generator {direction.generator!r}, not to "
+                f"{card.fingerprint!r}",
+                file=folder,
+                hint="make the edit with the generator that makes the images",
+            )
+    directions = tuple(direction for direction, _ in found)
+    of_slot = assign(plan, directions, parse_shares(config.ensemble, len(found)))
+    counts = [int((of_slot == i).sum()) for i in range(len(found))]
+    for direction, n in zip(directions, counts, strict=True):
+        console.say(f"{n:,} images are pushed {direction.sign} {direction.target!r}")
+    ways = tuple(way for _, way in found)
+    return Edits(directions, ways, config.edit_strength, of_slot)
+
+
+def edit_notes(config: Config) -> dict[str, Any]:
+    """What ``dataset.json`` says of edits."""
+    if not config.edit:
+        return {}
+    from cxrtool.training.directions import load_direction
+
+    found = [load_direction(folder)[0] for folder in config.edit]
+    return {
+        "edits": [{"target": d.target, "sign": d.sign, "way": d.fingerprint} for d in found],
+        "edit_strength": config.edit_strength,
+    }
