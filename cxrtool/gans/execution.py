@@ -97,6 +97,7 @@ class Execution:
         if self._tried or not self.compiles:
             return
         self._tried = True
+        console.say("compiling the networks, once")
         why = ""
         try:
             self._generator = torch.compile(generator, dynamic=False)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cxrtool.reports.patterns import Automaton, PatternError
 from cxrtool.reports.rulefile import ATTRIBUTES as FILE
-from cxrtool.reports.rulefile import Entry, read_rule_file
+from cxrtool.reports.rulefile import Entry, RuleFile, read_rule_file
 
 ATTRIBUTES = Path(__file__).parent / "rules" / FILE
 
@@ -81,8 +81,7 @@ def load_attributes(*paths: Path) -> AttributeRules:
     complete: dict[str, str] = {}
     rules: dict[str, tuple[AttributeRule, Entry]] = {}
     for path in (ATTRIBUTES, *paths):
-        file = read_rule_file(path, ("classes", "complete"), ("attribute",))
-        file.top.check_keys(("classes", "complete", "attribute"))
+        file = _read(path)
         _define(automaton, file.tables["classes"])
         names = file.tables["complete"]
         complete.update((name, names.text(name, "")) for name in names.table)
@@ -97,6 +96,21 @@ def load_attributes(*paths: Path) -> AttributeRules:
             owners.append(rule)
     listed = tuple(rule for rule, _ in rules.values())
     return AttributeRules(listed, tuple(owners), automaton, complete)
+
+
+def own_attributes(path: Path) -> dict[str, tuple[AttributeRule, Entry]]:
+    """The attributes of one file by id, with their entries for messages.
+
+    Raises:
+        InputError: As ``load_attributes``.
+    """
+    return _entries(_read(path).entries["attribute"])
+
+
+def _read(path: Path) -> RuleFile:
+    file = read_rule_file(path, ("classes", "complete"), ("attribute",))
+    file.top.check_keys(("classes", "complete", "attribute"))
+    return file
 
 
 def _define(automaton: Automaton, table: Entry) -> None:

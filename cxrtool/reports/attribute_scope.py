@@ -22,8 +22,9 @@ from cxrtool.reports.attribute_rules import (
 
 Span = tuple[int, int]
 
-BE, LINK, FILLER, COMMA, AND, BARRIER = (1 << i for i in range(6))
-CLASSES = ("be", "link", "filler", "comma", "and", "barrier")  # in the order of the flags
+BE, LINK, FILLER, COMMA, AND, BARRIER, PLURAL = (1 << i for i in range(7))
+# In the order of the flags.
+CLASSES = ("be", "link", "filler", "comma", "and", "barrier", "plural")
 _SMALL = LINK | FILLER | BE
 _ADJECTIVES = 2  # words of no class that may stand between "mild" and its finding
 _NOUNS = 6  # words of no class that may stand between a finding and what follows it
@@ -83,10 +84,35 @@ class Sentence:
         for unit, following in zip(units, [*units[1:], None]):
             right = claims[following] if following else len(self._flags)
             taken[unit] += [m for m in self._after(unit[1], right) if _stands(m, AFTER)]
+        self._share(units, taken)
         return tuple(
             _listed(next(taken[u] for u in units if u[0] <= start and end <= u[1]))
             for start, end in findings
         )
+
+    # ---- what is said of several
+
+    def _share(self, units: Sequence[Span], taken: dict[Span, list[Match]]) -> None:
+        """Gives "a and b are unchanged" to both: a change after a verb in the plural."""
+        for i in range(len(units) - 1, 0, -1):
+            first, last = units[i - 1], units[i]
+            if self._one_subject(first[1], last[0]) and not _changes(taken[first]):
+                taken[first] += [
+                    m for m in taken[last] if _changes([m]) and self._is_plural(last[1], m.end)
+                ]
+
+    def _one_subject(self, left: int, right: int) -> bool:
+        """Whether two findings with these words between them are the subject of one verb.
+
+        "No pneumothorax and effusions are stable" and "there is edema and effusions are stable"
+        have two clauses.
+        """
+        joined = self._crosses(left, right, AND | COMMA)
+        return joined and not self._crosses(0, right, BE | BARRIER)
+
+    def _is_plural(self, left: int, right: int) -> bool:
+        verbs = [flag for flag in self._flags[left:right] if flag & (BE | PLURAL)]
+        return bool(verbs) and bool(verbs[0] & PLURAL)
 
     # ---- leftwards
 
@@ -234,6 +260,11 @@ def _is_in(match: Match, unit: Span) -> bool:
 def _stands(match: Match, side: str) -> bool:
     other = AFTER if side == BEFORE else BEFORE
     return any(rule.side != other for rule in match.rules)
+
+
+def _changes(matches: Sequence[Match]) -> bool:
+    """Whether one of the attributes is a change over time."""
+    return any(rule.attribute == TEMPORAL for match in matches for rule in match.rules)
 
 
 def _joined(findings: Sequence[Span]) -> list[Span]:

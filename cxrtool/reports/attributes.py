@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cxrtool.reports.attribute_rules import (
     NONE,
@@ -34,8 +34,7 @@ _BRACKETS = ("(", ")", "[", "]", '"')
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*(?:x\d+(?:[.,]\d+)*)*")
 
 
-@dataclass(frozen=True, slots=True)
-class Attribute:
+class Attribute(NamedTuple):
     """One attribute of a finding.
 
     Attributes:
@@ -100,8 +99,20 @@ class AttributeFinder:
             known = self._known[word] = kind, flags
         return known
 
+    def named(self, words: Sequence[str]) -> frozenset[str]:
+        """Ids of the entries whose phrases stand in a sentence, none overruled by a longer one."""
+        kept = self._longest([self._token(word)[0] for word in words])
+        return frozenset(rule.id for match in kept for rule in match.rules)
+
     def _matches(self, kinds: Sequence[int]) -> list[Match]:
         """Leftmost-longest phrases; those that only look like an attribute are gone."""
+        real = (
+            Match(m.start, m.end, tuple(r for r in m.rules if r.attribute != NONE))
+            for m in self._longest(kinds)
+        )
+        return [match for match in real if match.rules]
+
+    def _longest(self, kinds: Sequence[int]) -> list[Match]:
         spans: dict[Span, list[AttributeRule]] = {}
         for start, end, number in self._rules.automaton.find(kinds, 0, len(kinds)):
             owner, owners = self._rules.owners[number], spans.setdefault((start, end), [])
@@ -112,7 +123,4 @@ class AttributeFinder:
             if kept and start < kept[-1].end:
                 continue
             kept.append(Match(start, end, tuple(rules)))
-        real = (
-            Match(m.start, m.end, tuple(r for r in m.rules if r.attribute != NONE)) for m in kept
-        )
-        return [match for match in real if match.rules]
+        return kept

@@ -19,6 +19,7 @@ POSITIVE, NEGATIVE, UNCERTAIN = 1, 0, -1
 
 # What a token is in the structure of a sentence.
 VERB, FINITE, COMMA, AND, STOP, AFTER, MODIFIER = 1, 2, 4, 8, 16, 32, 64
+_NOUN_PHRASE = 9  # words: "questionable old left posterior third and fourth rib fractures"
 
 
 def structure(automaton: Automaton, kind: int) -> int:
@@ -120,7 +121,7 @@ class Clause:
     def _attributive(self, end: int, cue: Cue) -> bool:
         """Whether an adjective that ends here stands before what it describes."""
         state = cue.role.startswith("state")
-        for i in range(end, min(end + 7, len(self._flags))):
+        for i in range(end, min(end + _NOUN_PHRASE, len(self._flags))):
             if i in self._starts or (i in self._states and not state):
                 return True  # "probable effusion", "probably enlarged"
             if self._flags[i] & (COMMA | VERB | STOP) or self._ended(i, "forward"):
@@ -267,11 +268,19 @@ class Clause:
             for c in self.asides
         )
 
-    def normal_after(self, end: int) -> CueSpan | None:
-        """The predicate "is normal" that reaches a span that ends here, if there is one."""
+    def normal_after(self, end: int, *, alone: bool = False) -> CueSpan | None:
+        """The predicate "is normal" that reaches a span that ends here, if there is one.
+
+        Args:
+            end: The token after the span.
+            alone: A verb, and no other mention, must stand between span and predicate.
+        """
         for state in self.states:
             plain = state.cue.role == "state-normal" and not state.cue.group
-            if plain and not state.forward and self.reaches_left(state, end):
+            if not plain or state.forward or not self.reaches_left(state, end):
+                continue
+            apart = self._mentions(end, state.start) or self.crosses(end, state.start, COMMA | AND)
+            if not alone or (self.crosses(end, state.start, FINITE) and not apart):
                 return state
         return None
 

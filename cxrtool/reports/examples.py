@@ -9,12 +9,15 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from cxrtool.reports.attribute_rules import NONE, AttributeRule, own_attributes
 from cxrtool.reports.labeler import Labeler
+from cxrtool.reports.rulefile import ATTRIBUTES
 from cxrtool.reports.ruleset import ASIDE, Cue, Rule, RuleSet, read_rules
 from cxrtool.reports.text import clean
 
 # These leave no trace in the evidence: they are at work where their phrase is found.
 _SILENT = ("veto", "termination", "pseudo", *ASIDE)
+_REGEX = frozenset("\\^$+[]{}")
 _WORD = re.compile(r"[^\s()|@~*?]+")
 
 
@@ -25,13 +28,16 @@ def applies(labeler: Labeler, owner: Rule | Cue, text: str) -> bool:
     return any(owner.id in (e.rule, e.cue_rule) for e in labeler.label(text).evidence)
 
 
+def describes(labeler: Labeler, owner: AttributeRule, text: str) -> bool:
+    """Whether a finding of a text has an attribute; of words that are none, whether they stand."""
+    if owner.attribute == NONE:
+        return owner.id in labeler.named(text)
+    return any(a.rule == owner.id for e in labeler.label(text).evidence for a in e.attributes)
+
+
 def failures(labeler: Labeler, owner: Rule | Cue) -> Iterator[tuple[str, int, str]]:
     """What is wrong with a rule: the key, the number in its list, the reason."""
-    for number, phrase in enumerate(owner.phrases):
-        for word in _WORD.findall(phrase.lower()):
-            read = [token.text for token in labeler.nlp.tokenizer(clean(word))]
-            if read != [word]:
-                yield "phrases", number, f"{word!r} is read as {' '.join(read)!r}: write it so"
+    yield from _misread(labeler, owner.phrases)
     for number, text in enumerate(owner.match):
         if not applies(labeler, owner, text):
             others = sorted({e.rule for e in labeler.label(text).evidence})
@@ -40,6 +46,31 @@ def failures(labeler: Labeler, owner: Rule | Cue) -> Iterator[tuple[str, int, st
     for number, text in enumerate(owner.miss):
         if applies(labeler, owner, text):
             yield "miss", number, f"the example {text!r} is matched and must not be"
+
+
+def attribute_failures(labeler: Labeler, owner: AttributeRule) -> Iterator[tuple[str, int, str]]:
+    """What is wrong with an attribute: the key, the number in its list, the reason."""
+    yield from _misread(labeler, owner.phrases)
+    for number, text in enumerate(owner.match):
+        if not describes(labeler, owner, text):
+            known = bool(labeler.label(text).evidence)
+            why = "is not described by it" if known else "names no finding that is known"
+            yield "match", number, f"the example {text!r} {why}"
+    for number, text in enumerate(owner.miss):
+        if describes(labeler, owner, text):
+            yield "miss", number, f"the example {text!r} is described by it and must not be"
+
+
+def _misread(labeler: Labeler, phrases: tuple[str, ...]) -> Iterator[tuple[str, int, str]]:
+    """Words that the tokenizer divides, which no text can match."""
+    for number, phrase in enumerate(phrases):
+        for word in _WORD.findall(phrase.lower()):
+            read = [token.text for token in labeler.nlp.tokenizer(clean(word))]
+            if _REGEX.intersection(word):
+                why = f"{word!r} is a regular expression, and phrases are words"
+                yield "phrases", number, f"{why}: (a|b), x?, word* and ~4 are all there is"
+            elif read != [word]:
+                yield "phrases", number, f"{word!r} is read as {' '.join(read)!r}: write it so"
 
 
 def load_rules(folder: Path | str) -> RuleSet:
@@ -55,9 +86,14 @@ def load_rules(folder: Path | str) -> RuleSet:
     Example:
         >>> labeler = Labeler(load_rules("my-rules"))  # doctest: +SKIP
     """
-    rules, own = read_rules(Path(folder))
+    folder = Path(folder)
+    rules, own = read_rules(folder)
     labeler = Labeler(rules)
     for name, entry in own.items():
         for key, number, message in failures(labeler, rules.by_id[name]):
+            raise entry.error(message, key, number)
+    path = folder / ATTRIBUTES
+    for attribute, entry in own_attributes(path).values() if path.is_file() else ():
+        for key, number, message in attribute_failures(labeler, attribute):
             raise entry.error(message, key, number)
     return rules

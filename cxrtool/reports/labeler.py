@@ -10,10 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
-
-from spacy.attrs import LOWER, SENT_START
-from spacy.tokens import Doc
+from typing import Any, NamedTuple
 
 from cxrtool.reports.attribute_scope import AttributeSpan
 from cxrtool.reports.attributes import Attribute, AttributeFinder
@@ -22,13 +19,13 @@ from cxrtool.reports.ruleset import RuleSet, default_rules
 from cxrtool.reports.sections import Section, SectionFinder
 from cxrtool.reports.sentence import SentenceReader
 from cxrtool.reports.text import BREAK, clean, pipeline
+from cxrtool.reports.tokens import WordReader, Words
 
 _RANK = {POSITIVE: 3, UNCERTAIN: 2, NEGATIVE: 1}
 _KNOWN_LIMIT = 500_000
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """One mention that speaks for a label.
 
     Attributes:
@@ -112,7 +109,7 @@ class Labeler:
         self._headers = frozenset(h for hs in self.rules.sections.values() for h in hs)
         self._reader = SentenceReader(self.rules)
         self._attributes = AttributeFinder(self.rules.attributes)
-        self._kinds: dict[int, int] = {}
+        self._words = WordReader(self.rules.automaton)
 
     def label(self, text: str, *, evidence: bool = True) -> Labels:
         """Labels one report. An empty report has blank labels."""
@@ -121,84 +118,59 @@ class Labeler:
     def label_all(self, texts: Iterable[str], *, evidence: bool = True) -> Iterator[Labels]:
         """Labels reports as they come; memory does not grow with their number."""
         for text in texts:
-            if len(self._kinds) > _KNOWN_LIMIT or len(self.nlp.vocab.strings) > _KNOWN_LIMIT:
-                self.nlp, self._kinds = pipeline(self.rules.starters), {}
+            if len(self._words) > _KNOWN_LIMIT or len(self.nlp.vocab.strings) > _KNOWN_LIMIT:
+                self.nlp = pipeline(self.rules.starters)
+                self._words = WordReader(self.rules.automaton)
             yield self._label(text, evidence)
 
     def matched(self, text: str) -> frozenset[str]:
         """Ids of the rules and cues that are found in a sentence and not overruled by others."""
-        doc = self.nlp(clean(text, self._headers))
-        kinds = [kind for kind in self._tokens(doc)[0] if kind >= 0]
-        mentions, things, cues = self._reader.spans(kinds)
+        mentions, things, cues = self._reader.spans(self._read(text).kinds)
         ids = {span.rule.id for span in (*mentions, *things)}
         return frozenset(ids | {cue.id for _, _, cue in cues})
 
+    def named(self, text: str) -> frozenset[str]:
+        """Ids of the attributes that are named in a text, whatever they belong to."""
+        words = self._read(text)
+        return self._attributes.named(words.lower(0, len(words.kinds)))
+
     def assert_span(self, text: str, start: int, end: int) -> tuple[int, str, str]:
         """How the text means what stands between two offsets: value, cue, id of the cue."""
-        doc = self.nlp(clean(text, self._headers))
-        kinds, starts = self._tokens(doc)
-        words = [i for i, kind in enumerate(kinds) if kind >= 0]
-        inside = [i for i in words if doc[i].idx < end and doc[i].idx + len(doc[i]) > start]
+        words = self._read(text)
+        inside = [
+            i for i, (s, e) in enumerate(zip(words.starts, words.ends)) if s < end and e > start
+        ]
         if not inside:
             return POSITIVE, "", ""
-        first = max((i for i in range(inside[0] + 1) if starts[i] == 1), default=0)
-        stop = min(
-            (i for i in range(inside[-1] + 1, len(kinds)) if starts[i] == 1), default=len(kinds)
-        )
-        words = [i for i in words if first <= i < stop]
-        span = (words.index(inside[0]), words.index(inside[-1]) + 1)
-        value, cue = self._reader.assert_span([kinds[i] for i in words], *span)
+        touched = [(f, s) for f, s in words.sentences() if f <= inside[-1] and s > inside[0]]
+        first, stop = touched[0][0], touched[-1][1]
+        span = (inside[0] - first, inside[-1] + 1 - first)
+        value, cue = self._reader.assert_span(words.kinds[first:stop], *span)
         if cue is None:
             return value, "", ""
-        return value, _Offsets(doc, words, text).between(cue.start, cue.end), cue.cue.id
+        return value, words.between(first + cue.start, first + cue.end), cue.cue.id
+
+    def _read(self, text: str) -> Words:
+        return self._words.read(self.nlp(clean(text, self._headers)), text)
 
     def _label(self, text: str, evidence: bool) -> Labels:
         cleaned = clean(text, self._headers)
         sections = tuple(self._sections.split(cleaned))
         counted = [s for s in sections if s.name in self.rules.counted]
-        doc = self.nlp(_only(cleaned, counted))
-        found: list[tuple[int, Mention]] = []  # first token of the sentence, mention
-        kinds, starts = self._tokens(doc)
-        bounds = [*(i for i, s in enumerate(starts) if s == 1), len(kinds)]
-        if bounds[0] != 0:
-            bounds.insert(0, 0)
-        words = [i for i, kind in enumerate(kinds) if kind >= 0]
-        spoken: list[tuple[int, int]] = []  # the words of every sentence
-        position = 0
-        for stop in bounds[1:]:
-            begin = position
-            while position < len(words) and words[position] < stop:
-                position += 1
-            sentence = [kinds[i] for i in words[begin:position]]
-            if sentence:
-                spoken.append((begin, position))
-                found.extend((begin, mention) for mention in self._reader.read(sentence))
+        words = self._words.read(self.nlp(_only(cleaned, counted)), text)
+        found: list[tuple[int, Mention]] = []  # first word of the sentence, mention
+        spoken = words.sentences()
+        for first, stop in spoken:
+            mentions = self._reader.read(words.kinds[first:stop])
+            found.extend((first, mention) for mention in mentions)
         values = self._aggregate(mention for _, mention in found)
         listed: tuple[Evidence, ...] = ()
         sentences: tuple[tuple[int, int], ...] = ()
         if evidence:
-            at = _Offsets(doc, words, text)
-            described = self._described(found, spoken, at)
-            listed = tuple(self._evidence(found, described, at, counted, values))
-            sentences = tuple(at.chars(first, stop) for first, stop in spoken)
+            described = self._described(found, spoken, words)
+            listed = tuple(self._evidence(found, described, words, counted, values))
+            sentences = tuple(words.chars(first, stop) for first, stop in spoken)
         return Labels(values, listed, sections, sentences)
-
-    def _tokens(self, doc: Doc) -> tuple[list[int], list[int]]:
-        """Kind of every token (-1 = white space) and whether it begins a sentence."""
-        rows = doc.to_array([LOWER, SENT_START])
-        hashes = rows[:, 0].tolist()
-        known = self._kinds
-        for h in hashes:
-            if h not in known:
-                known[h] = self._kind(doc.vocab.strings[h])
-        return [known[h] for h in hashes], rows[:, 1].astype("int64").tolist()
-
-    def _kind(self, word: str) -> int:
-        if word.isspace():
-            return -1
-        if len(word) >= 3 and not word.strip("x"):
-            word = "xxxx"
-        return self.rules.automaton.kind("not" if word == "n't" else word)
 
     def _aggregate(self, mentions: Iterable[Mention]) -> dict[str, int | None]:
         values: dict[str, int | None] = dict.fromkeys(self.rules.observations)
@@ -223,7 +195,7 @@ class Labeler:
         self,
         found: list[tuple[int, Mention]],
         described: list[tuple[Attribute, ...]],
-        at: _Offsets,
+        at: Words,
         counted: list[Section],
         values: dict[str, int | None],
     ) -> Iterator[Evidence]:
@@ -259,7 +231,7 @@ class Labeler:
                 )
 
     def _described(
-        self, found: list[tuple[int, Mention]], spoken: list[tuple[int, int]], at: _Offsets
+        self, found: list[tuple[int, Mention]], spoken: list[tuple[int, int]], at: Words
     ) -> list[tuple[Attribute, ...]]:
         """The attributes of every mention."""
         ends = dict(spoken)
@@ -268,7 +240,7 @@ class Labeler:
             spans.setdefault(base, []).append((mention.start, mention.end))
         described: list[tuple[Attribute, ...]] = []
         for base, findings in spans.items():
-            words = [at.doc[i].lower_ for i in at.words[base : ends[base]]]
+            words = at.lower(base, ends[base])
             described.extend(
                 tuple(_attribute(a, base, at) for a in attributes)
                 for attributes in self._attributes.find(words, findings)
@@ -276,24 +248,7 @@ class Labeler:
         return described
 
 
-@dataclass(frozen=True, slots=True)
-class _Offsets:
-    """From words of a ``Doc`` to the original text."""
-
-    doc: Doc
-    words: list[int]
-    text: str
-
-    def chars(self, first: int, stop: int) -> tuple[int, int]:
-        last = self.doc[self.words[stop - 1]]
-        return self.doc[self.words[first]].idx, last.idx + len(last)
-
-    def between(self, first: int, stop: int) -> str:
-        start, end = self.chars(first, stop)
-        return self.text[start:end]
-
-
-def _attribute(found: AttributeSpan, base: int, at: _Offsets) -> Attribute:
+def _attribute(found: AttributeSpan, base: int, at: Words) -> Attribute:
     rule = found.rule
     start, end = at.chars(base + found.start, base + found.end)
     value = rule.value or " ".join(at.text[start:end].lower().split())

@@ -19,6 +19,8 @@ from cxrtool.reports.texts import base_of
 from cxrtool.reports.texts.external import ExternalTexts
 from cxrtool.reports.texts.shuffle import exchanged
 
+_JSON = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps makes an encoder every time
+
 
 def columns(observations: Sequence[str], texts: Sequence[str]) -> list[str]:
     """The columns of ``manifest.csv``; ``patient_id`` is blank where the source has none.
@@ -101,7 +103,4 @@ class ManifestWriter:
 
 def evidence_lines(study: str, labels: Labels) -> str:
     """The lines of ``evidence.jsonl`` for one study."""
-    return "".join(
-        json.dumps({STUDY: study, **item.to_json()}, ensure_ascii=False) + "\n"
-        for item in labels.evidence
-    )
+    return "".join(_JSON({STUDY: study, **item.to_json()}) + "\n" for item in labels.evidence)

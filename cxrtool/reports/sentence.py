@@ -106,8 +106,9 @@ class SentenceReader:
             else:
                 base = {"uncertain": UNCERTAIN, "absent": NEGATIVE}.get(kind, POSITIVE)
                 value, cue = clause.decide(span.start, span.end, base)
-                if value == POSITIVE and kind == "other":
-                    normal = clause.normal_after(span.end)
+                if value == POSITIVE and span.rule.observations != (self._rules.devices,):
+                    # "Vascular engorgement is within normal limits."
+                    normal = clause.normal_after(span.end, alone=kind != "other")
                     value, cue = (NEGATIVE, normal) if normal else (value, cue)
                 mentions.append(Mention(span.start, span.end, span.rule, value, cue))
         return mentions

@@ -123,6 +123,13 @@ def _picker(
     for name in header:
         if header.count(name) > 1:
             raise InputError("the column occurs twice", file=path, row=row, column=name)
+    if len(header) == 1 and (found := next((c for c in ";\t|" if c in header[0]), "")):
+        raise InputError(
+            f"the columns are separated by {found!r}",
+            file=path,
+            row=row,
+            hint="write the table with commas, or name a table with tabs .tsv",
+        )
     if study not in header:
         raise InputError(
             "the column is missing",

@@ -8,7 +8,7 @@ what is wrong with the whole source is raised.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cxrtool.errors import InputError
@@ -54,13 +54,36 @@ def read_reports(
     """
     bad = 0
 
+    def named(error: InputError) -> InputError:
+        """The error as the user knows its file."""
+        if not stdin or str(error.file) != str(path):
+            return error
+        row, column = error.row, error.column
+        return InputError(error.reason, file="stdin", row=row, column=column, hint=error.hint)
+
     def note(error: InputError, study: str) -> None:
         nonlocal bad
         bad += 1
-        reject(error, study)
+        reject(named(error), study)
 
+    try:
+        yield from _counted(path, note, id_column, text_column, stdin, lambda: bad)
+    except InputError as error:
+        raise named(error) from error
+
+
+def _counted(
+    path: Path,
+    note: Reject,
+    id_column: str,
+    text_column: str,
+    stdin: bool,
+    rejected: Callable[[], int],
+) -> Iterator[Report]:
+    """The reports; an error where there is none."""
     reports = _guard(_source(path, note, id_column, text_column, stdin), note)
     first = next(reports, None)
+    bad = rejected()
     if first is None and bad:
         hint = "without --skip-bad the first one is shown"
         raise InputError(

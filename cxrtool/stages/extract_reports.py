@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cxrtool.runs import Run
 
 NAME = "extract-reports"
-FORMAT = 2
+FORMAT = 3
 STDIN = "-"
 # Above this share of texts without any known section or term, they are likely in another language.
 SILENT_FRAC = 0.2
@@ -328,9 +328,13 @@ def say(tally: Tally, rejected: Rejected) -> None:
         f"Labels of {tally.reports:,} reports", ["", "1", "0", "-1", "blank"], tally.rows()
     )
     if tally.empty:
-        console.warn(f"{tally.empty:,} reports are empty; their labels are blank")
+        many = tally.empty > 1
+        which = f"{tally.empty:,} reports are empty; their" if many else "1 report is empty; its"
+        console.warn(f"{which} labels are blank")
     if rejected.rows:
-        console.warn(f"{len(rejected.rows):,} reports were left out, see rejected.csv")
+        out = len(rejected.rows)
+        which = f"{out:,} reports were" if out > 1 else "1 report was"
+        console.warn(f"{which} left out, see rejected.csv")
     for doubt in tally.doubts(SILENT_FRAC):
         console.warn(doubt)
 

@@ -84,7 +84,7 @@ def test_table_to_labels_evidence_and_texts(source: Path, tmp_path: Path) -> Non
         item = json.loads(line)
         text = rows[item["study_id"]]["report"]
         assert text[item["start"] : item["end"]] == item["text"]
-    assert "1 reports are empty" in done.stderr
+    assert "1 report is empty" in done.stderr
     again = cxr("extract-reports", source, "-o", tmp_path / "out", "-q")
     assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
 
@@ -227,7 +227,7 @@ def test_bad_input_is_one_clear_line(tmp_path: Path, name: str) -> None:
             assert message in done.stderr
             assert name in done.stderr
         else:
-            assert "1 reports were left out, see rejected.csv" in done.stderr
+            assert "1 report was left out, see rejected.csv" in done.stderr
             assert list(table_of(tmp_path / "out1" / "manifest.csv")) == ["2"]
             rejected = (tmp_path / "out1" / "rejected.csv").read_text(encoding="utf-8")
             assert len(rejected.splitlines()) == 2

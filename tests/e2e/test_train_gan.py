@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,15 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
 from cxrtool import config as configs
-from cxrtool import gans, runs
+from cxrtool import console, gans, runs
 from cxrtool.errors import CxrError, InputError, InterruptedRunError, UsageError
 from cxrtool.gans.loop import COSTS
 from cxrtool.stages import train_cls, train_gan
+from cxrtool.stages.train_gan_task import prepare, recorded
 from tests.unit.gans.conftest import make_dataset
 
 __all__ = ["make_dataset"]
@@ -81,7 +84,14 @@ def test_everything_is_there(make_dataset: MakeDataset, tmp_path: Path) -> None:
     assert len(network.vectors) == 4
     image = network.generate(torch.randn(2, network.z_dim), torch.eye(2), truncation=0.7)
     assert image.shape == (2, 1, 16, 16)
-    assert float(gans.load_discriminator(out).std_reference) > 0
+    judge = gans.load_discriminator(out)  # a filter's scores depend on no batch mates
+    assert float(judge.std_reference) > 0
+    y, known = torch.eye(2)[[0, 1, 0, 1]], torch.ones(4, 2).bool()
+    mates = torch.rand(4, 1, 16, 16) * 2 - 1
+    mates[:2] = image
+    together = judge(mates, y, known, group=0).score
+    alone = judge(image, y[:2], known[:2], group=0).score
+    torch.testing.assert_close(together[:2], alone, rtol=1e-4, atol=1e-5)
 
     again = train(data, out)
     assert again.state == "up-to-date"
@@ -186,6 +196,62 @@ def test_bad_input(make_dataset: MakeDataset, tmp_path: Path) -> None:
         train(make_dataset(n=3, name="three"), tmp_path / "g")
 
 
+def edited(data: Path, out: Path, change: Callable[[pd.DataFrame], object]) -> Path:
+    """A data set with another table."""
+    shutil.copytree(data, out)
+    table = pd.read_csv(out / "manifest.csv", dtype=str, keep_default_na=False)
+    change(table)
+    table.to_csv(out / "manifest.csv", index=False)
+    return out
+
+
+def test_labels_that_say_nothing(make_dataset: MakeDataset, tmp_path: Path) -> None:
+    data = make_dataset()
+
+    def blank(table: pd.DataFrame) -> None:
+        for name in ("Large", "Left", "Never"):
+            table[name] = ""
+
+    def one_class(table: pd.DataFrame) -> None:
+        table["Large"], table["Left"] = "1", "0"
+
+    nothing = edited(data, tmp_path / "blank", blank)
+    result = train(nothing, tmp_path / "a", kimg=0.01, blank="ignore").result["summary"]
+    assert result["labels"] == []
+    assert set(result["labels_left_out"].values()) == {"unknown in every training row"}
+    one = edited(data, tmp_path / "one", one_class)
+    result = train(one, tmp_path / "b", kimg=0.01).result["summary"]
+    assert result["labels_left_out"]["Large"] == "every training row has it"
+    assert gans.load(tmp_path / "b").labels == ()
+
+
+def test_images_of_mixed_size(make_dataset: MakeDataset, tmp_path: Path) -> None:
+    data = make_dataset()
+    Image.new("L", (24, 24)).save(data / "images" / "003.png")
+    with pytest.raises(InputError, match=r"003\.png.*24"):
+        train(data, tmp_path / "gan")
+
+
+def test_damaged_and_foreign_checkpoints(
+    make_dataset: MakeDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, out = make_dataset(), tmp_path / "gan"
+    train(data, out, keep="last")
+    wanted = outputs(out)
+    said: list[str] = []
+    monkeypatch.setattr(console, "warn", said.append)
+    for name in ("result.json", "model.json", "model.safetensors"):
+        (out / name).unlink()
+    latest = out / "checkpoints/latest.pt"
+    latest.write_bytes(latest.read_bytes()[:-1000])
+    assert train(data, out, keep="last").state == "done"
+    assert any("latest.pt is not usable" in text for text in said)
+    assert outputs(out) == wanted  # from the checkpoint before, to the same bits
+    with pytest.raises(CxrError, match="--labels") as caught:
+        train(data, out, keep="last", labels="Left")
+    assert caught.value.exit_code == 4
+
+
 def test_few_images_make_a_smaller_batch(make_dataset: MakeDataset, tmp_path: Path) -> None:
     train(make_dataset(n=7, name="seven"), tmp_path / "gan", batch=None, kimg=0.01)
     assert json.loads((tmp_path / "gan/resolved.json").read_text())["batch"] == 4
@@ -201,6 +267,49 @@ def test_plan_names_every_choice_and_writes_nothing(make_dataset: MakeDataset) -
     assert plan["augment"] == ["color", "translation", "cutout"]
     assert set(plan["prevalence"]) == {"Large", "Left"}
     assert sorted(data.rglob("*")) == before
+
+
+def test_the_device_chooses_size_and_preset_once(make_dataset: MakeDataset, tmp_path: Path) -> None:
+    data, out = make_dataset(size=128), tmp_path / "gan"
+    config = configs.resolve(train_gan.Config, {"data": data})
+    chosen = {
+        device: (task.choices.arch.size, task.choices.preset)
+        for device, task in ((d, prepare(config, d)) for d in ("cpu", "cuda"))
+    }
+    assert chosen == {"cpu": (64, "small"), "cuda": (128, "full")}
+    # A run goes on with what it began with, wherever it goes on; what is asked for wins.
+    train(data, out, kimg=0.01)
+    began = recorded(runs.Run.for_test(out))
+    assert began == {"size": 16, "preset": "tiny"}
+    on = prepare(config, "cuda", 1, began).choices
+    assert (on.arch.size, on.preset) == (16, "tiny")
+    asked = configs.resolve(train_gan.Config, {"data": data, "size": 32, "preset": "small"})
+    wins = prepare(asked, "cuda", 1, began).choices
+    assert (wins.arch.size, wins.preset) == (32, "small")
+    assert recorded(runs.Run.for_test(tmp_path / "new")) == {}
+
+
+def test_precision_and_compilation_can_be_chosen(
+    make_dataset: MakeDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = make_dataset()
+    train(data, tmp_path / "high", kimg=0.03)
+    train(data, tmp_path / "low", kimg=0.03, precision="bfloat16")
+    resolved = [json.loads((tmp_path / n / "resolved.json").read_text()) for n in ("high", "low")]
+    assert [record["bfloat16_from_px"] for record in resolved] == [None, 8]
+    high, low = (gans.load(tmp_path / name).network.const for name in ("high", "low"))
+    assert 0 < (high - low).abs().max() < 0.05
+    with pytest.raises(CxrError, match="--precision"):
+        train(data, tmp_path / "high", kimg=0.03, precision="bfloat16")
+    # Whether it is compiled changes the last bits only: no other run.
+    assert train(data, tmp_path / "high", kimg=0.03, compile="on").state == "up-to-date"
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("no compiler here")
+
+    monkeypatch.setattr(torch, "compile", broken)
+    train(data, tmp_path / "asked", kimg=0.03, compile="on")
+    assert outputs(tmp_path / "asked") == outputs(tmp_path / "high")
 
 
 def test_options_change_the_fingerprint_or_only_provenance(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 CONTEXT = 77
 BUDGET = CONTEXT - 2  # the tokens that begin and end a text
@@ -19,6 +20,7 @@ _LETTERS = 3
 _PIECE = re.compile(r"[^\W\d_]+|\d|_+|[^\s\w]+")
 
 
+@lru_cache(maxsize=20_000)
 def tokens(text: str) -> int:
     """An estimate from above of the number of CLIP's tokens, without those at both ends."""
     return sum(-(-len(piece) // _LETTERS) for piece in _PIECE.findall(text))

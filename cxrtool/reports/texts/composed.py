@@ -5,8 +5,8 @@ In: the phrases of a report and its labels. Out: one line, "" where there is not
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from cxrtool.reports.attribute_rules import LATERALITY, LOCATION, SEVERITY, SIZE, TEMPORAL
 from cxrtool.reports.attributes import Attribute
@@ -168,8 +168,9 @@ def _says(longer: str, shorter: str) -> bool:
     return _words(shorter) <= _words(longer)
 
 
-def _words(text: str) -> set[str]:
-    return {word.removesuffix("s") for word in text.split()}
+@lru_cache(maxsize=20_000)
+def _words(text: str) -> frozenset[str]:
+    return frozenset(word.removesuffix("s") for word in text.split())
 
 
 def _groups(attributes: Iterable[Attribute]) -> list[dict[str, str]]:
@@ -241,7 +242,7 @@ def _merged(a: Phrase, b: Phrase) -> Phrase:
     said = b if _says(b.words, a.words) else a
     names = {x.name for x in a.attributes}
     more = tuple(x for x in b.attributes if x.name not in names)
-    return dataclasses.replace(said, attributes=(*a.attributes, *more))
+    return said._replace(attributes=(*a.attributes, *more))
 
 
 def _pairs(phrase: Phrase) -> set[tuple[str, str]]:

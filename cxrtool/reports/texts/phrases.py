@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from cxrtool.reports.attribute_rules import LATERALITY, LOCATION
 from cxrtool.reports.attributes import CACHE_LIMIT, Attribute
@@ -18,6 +19,7 @@ from cxrtool.reports.context import NEGATIVE, POSITIVE
 from cxrtool.reports.labeler import Evidence, Labels
 from cxrtool.reports.ruleset import RuleSet
 
+SENTENCES = 20_000  # that are remembered
 _WORD = re.compile(r"[^\W_]+(?:['.][^\W_]+)*|\S")
 _OPAQUE = re.compile(r"(?:x{3,}|\d+)", re.IGNORECASE)
 _ELSEWHERE = ("adjacent", "associated")  # they speak of another finding
@@ -44,8 +46,7 @@ _NO_NAME = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Phrase:
+class Phrase(NamedTuple):
     """A finding in a few words.
 
     Attributes:
@@ -55,8 +56,9 @@ class Phrase:
         name: The mention alone, or what is said instead of it.
         front: Of the words before it those that stand before its place ("patchy" left opacity).
         core: The rest of it, without side, place, severity, size and change.
-        attributes: As in the evidence, without those that are words of ``core``.
-        end: Offset of the end of the name.
+        attributes: As in the evidence, without those that are words of ``core``; their offsets
+            count from the beginning of the sentence.
+        end: Offset of the end of the name in the sentence.
         general: The name is that of the observation alone: no other word of the report names it.
     """
 
@@ -90,6 +92,7 @@ class Phraser:
         self._words = rules.automaton
         self._says: dict[str, str] = {}
         self._known: dict[tuple[str, str], bool] = {}
+        self._sentences: dict[str, list[Phrase]] = {}  # what is said in equal words is read once
         # What is said of one observation only, as a finding, names it best.
         ordered = sorted(rules.rules, key=lambda r: (r.kind != "finding", len(r.observations)))
         for rule in ordered:
@@ -107,31 +110,45 @@ class Phraser:
         abnormality outside the observations also where its words are those of another phrase.
         """
         starts = [start for start, _ in labels.sentences]
-        # The span of an entity reaches to its state, over whatever stands in between.
-        plain = (e for e in labels.evidence if self._rules[e.rule].kind != "entity")
-        # By sentence, which no mention leaves: a report of a megabyte has thousands of mentions.
-        taken: dict[int, list[tuple[int, int]]] = defaultdict(list)
-        for e in plain:
-            if e.observation not in ("", self.no_finding):
-                taken[bisect_right(starts, e.start) - 1].append((e.start, e.end))
-        found = []
+        spoken: dict[int, list[Evidence]] = defaultdict(list)  # no mention leaves its sentence
         for evidence in labels.evidence:
-            if evidence.observation == self.no_finding:
-                continue
-            sentence = bisect_right(starts, evidence.start) - 1
+            if evidence.observation != self.no_finding:
+                spoken[bisect_right(starts, evidence.start) - 1].append(evidence)
+        found: list[Phrase] = []
+        for number, mentions in spoken.items():
+            start, end = labels.sentences[number]
+            sentence = text[start:end]
+            phrases = self._sentences.get(sentence)
+            if phrases is None:
+                if len(self._sentences) >= SENTENCES:
+                    self._sentences.clear()
+                inside = [_shifted(mention, -start) for mention in mentions]
+                phrases = self._sentences[sentence] = self._of_sentence(inside, sentence)
+            found += phrases
+        return found
+
+    def _of_sentence(self, mentions: Sequence[Evidence], text: str) -> list[Phrase]:
+        """The phrases of one sentence; offsets count from its beginning."""
+        # The span of an entity reaches to its state, over whatever stands in between.
+        taken = [
+            (e.start, e.end)
+            for e in mentions
+            if e.observation and self._rules[e.rule].kind != "entity"
+        ]
+        found = []
+        for evidence in mentions:
             if any(
                 start <= evidence.start
                 and evidence.end <= end
                 and (not evidence.observation or end - start > evidence.end - evidence.start)
-                for start, end in taken[sentence]
+                for start, end in taken
             ):
                 continue
-            start, end = labels.sentences[sentence]
-            phrase = self._phrase(evidence, text, start, end)
+            phrase = self._phrase(evidence, text, 0, len(text))
             if phrase.name:
                 found.append(phrase)
             if not evidence.observation:
-                taken[sentence].append((evidence.start, phrase.end))
+                taken.append((evidence.start, phrase.end))
         return found
 
     def _phrase(self, evidence: Evidence, text: str, start: int, end: int) -> Phrase:
@@ -235,6 +252,17 @@ class Phraser:
                 self._known.clear()
             self._known[key] = known
         return known
+
+
+def _shifted(evidence: Evidence, by: int) -> Evidence:
+    """The same with offsets that count from elsewhere."""
+    return evidence._replace(
+        start=evidence.start + by,
+        end=evidence.end + by,
+        attributes=tuple(
+            a._replace(start=a.start + by, end=a.end + by) for a in evidence.attributes
+        ),
+    )
 
 
 def possible(phrase: Phrase, words: str) -> str:

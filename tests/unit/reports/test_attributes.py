@@ -12,18 +12,17 @@ from cxrtool.errors import InputError
 from cxrtool.reports import Labeler, label
 from cxrtool.reports.attribute_rules import (
     NAMES,
-    NONE,
     AttributeRule,
     default_attributes,
     load_attributes,
 )
-from cxrtool.reports.attributes import AttributeFinder
+from cxrtool.reports.examples import attribute_failures, load_rules
 from cxrtool.reports.ruleset import read_rules
 
 GOLDEN = tomllib.loads(
     (Path(__file__).parents[2] / "golden" / "report_attributes.toml").read_text(encoding="utf-8")
 )
-FINDER = AttributeFinder()
+LABELER = Labeler()
 
 
 @pytest.mark.parametrize(("text", "finding", "wanted"), GOLDEN["cases"])
@@ -41,34 +40,11 @@ def test_the_goldens_cover_every_attribute() -> None:
     assert named >= set(NAMES)
 
 
-def ids_in(text: str) -> set[str]:
-    """Ids of the entries behind the attributes of all findings of a sentence."""
-    words = text.lower().replace("-", " ").replace(".", " .").replace(",", " ,").split()
-    spans = [
-        (i, i + 1)
-        for i, word in enumerate(words)
-        if any(e.text.lower().split()[-1] == word for e in label(text).evidence)
-    ]
-    return {a.rule.id for found in FINDER.find(words, spans) for a in found}
-
-
 @pytest.mark.parametrize("rule", default_attributes().rules, ids=lambda r: r.id)
 def test_examples_of_attributes(rule: AttributeRule) -> None:
-    for text in rule.match:
-        if rule.attribute == NONE:
-            assert any(rule.id == owner.id for owner in matched(text)), text
-        else:
-            assert rule.id in ids_in(text), text
-    for text in rule.miss:
-        assert rule.id not in ids_in(text), text
-        assert rule.attribute != NONE or rule not in matched(text), text
-
-
-def matched(text: str) -> set[AttributeRule]:
-    rules = default_attributes()
-    words = text.lower().replace("-", " ").replace(".", " .").replace(",", " ,").split()
-    kinds = [rules.automaton.kind("0" if word.isdigit() else word) for word in words]
-    return {rules.owners[n] for _, _, n in rules.automaton.find(kinds, 0, len(kinds))}
+    assert rule.match
+    assert rule.miss
+    assert list(attribute_failures(LABELER, rule)) == []
 
 
 def test_only_attributes_that_are_there_are_written() -> None:
@@ -164,3 +140,45 @@ def test_attributes_of_a_user_go_over_those_of_the_package(tmp_path: Path) -> No
         "laterality": ["left"],
         "location": ["juxtaphrenic"],
     }
+
+
+MINE = '[[attribute]]\nid = "location.mine"\nattribute = "location"\nvalue = "juxtaphrenic"\n'
+
+
+@pytest.mark.parametrize(
+    ("body", "line", "message"),
+    [
+        (MINE + 'phrases = ["apex"]\nmatch = "Opacity."\nmiss = "Edema."\n', 6, "not described"),
+        (
+            MINE + 'phrases = ["apex"]\nmatch = "At the apex."\nmiss = "Edema."\n',
+            6,
+            "names no finding",
+        ),
+        (
+            MINE + 'phrases = ["apex"]\nmatch = "Opacity at the apex."\nmiss = "Apex opacity."\n',
+            7,
+            "must not be",
+        ),
+        (
+            MINE + 'phrases = ["apex-like"]\nmatch = "Opacity."\nmiss = "Edema."\n',
+            5,
+            "is read as",
+        ),
+        (MINE + 'phrases = ["apex^"]\nmatch = "Opacity."\nmiss = "Edema."\n', 5, "regular"),
+    ],
+)
+def test_examples_of_a_user_are_tried(tmp_path: Path, body: str, line: int, message: str) -> None:
+    (tmp_path / "attributes.toml").write_text(body, encoding="utf-8")
+    with pytest.raises(InputError, match=f"line {line}:.*{message}"):
+        load_rules(tmp_path)
+
+
+def test_words_that_are_no_attribute_have_examples_too(tmp_path: Path) -> None:
+    head = '[[attribute]]\nid = "mine"\nattribute = "none"\nvalue = ""\nphrases = ["left over"]\n'
+    path = tmp_path / "attributes.toml"
+    path.write_text(head + 'match = "Left over edema."\nmiss = "Left edema."\n', encoding="utf-8")
+    labels = Labeler(load_rules(tmp_path)).label("Left over edema.")
+    assert labels.evidence[0].attributes == ()
+    path.write_text(head + 'match = "Left edema."\nmiss = "Edema."\n', encoding="utf-8")
+    with pytest.raises(InputError, match="line 6:"):
+        load_rules(tmp_path)

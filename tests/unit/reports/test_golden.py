@@ -14,6 +14,9 @@ from cxrtool.reports.ruleset import Cue, Rule, default_rules
 GOLDEN = tomllib.loads(
     (Path(__file__).parents[2] / "golden" / "report_sentences.toml").read_text(encoding="utf-8")
 )
+REPORTS = tomllib.loads(
+    (Path(__file__).parents[2] / "golden" / "report_labels.toml").read_text(encoding="utf-8")
+)
 LABELER = Labeler()
 CASES = [(name, *case) for name, cases in GOLDEN["sentences"].items() for case in cases]
 
@@ -22,6 +25,14 @@ CASES = [(name, *case) for name, cases in GOLDEN["sentences"].items() for case i
 def test_sentence(name: str, text: str, value: int | str, family: str) -> None:
     got = label(text)[name]
     assert ("blank" if got is None else got) == value, (family, label(text).evidence)
+
+
+@pytest.mark.parametrize(("text", "wanted"), REPORTS["cases"])
+def test_all_labels_of_a_report(text: str, wanted: str) -> None:
+    labels = LABELER.label(text)
+    short = REPORTS["short"]
+    got = (f"{code}{labels[name]}" for code, name in short.items() if labels[name] is not None)
+    assert " ".join(got) == wanted, labels.evidence
 
 
 def test_every_observation_has_every_value() -> None:

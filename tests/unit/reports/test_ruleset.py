@@ -37,7 +37,7 @@ def test_shipped_rules_cover_every_observation_kind_and_role() -> None:
     mentioned = {n for r in rules.rules if r.kind in ("finding", "entity") for n in r.observations}
     assert mentioned == set(rules.observations) - {rules.no_finding}
     assert {c.role for c in rules.cues} == set(CUE_ROLES)
-    assert {r.kind for r in rules.rules} == set(RULE_KINDS) - {"absent"}
+    assert {r.kind for r in rules.rules} == set(RULE_KINDS)
     assert len({o.id for o in rules.owners}) == len(rules.rules) + len(rules.cues)
     assert set(ASIDE) < set(CUE_ROLES)
 
@@ -109,6 +109,8 @@ def test_cues_headers_and_sentence_starters_can_be_added(mine: Path) -> None:
         (RULE + GOOD.replace("hydrops*", "hydrops*)"), 4, r"'mine': '\)' without"),
         (RULE + GOOD.replace("hydrops*", "@lung hydrops*"), 4, "'mine': unknown class '@lung'"),
         (RULE + GOOD.replace("hydrops*", "x-ray"), 4, "'mine': 'x-ray' is read as 'x ray'"),
+        (RULE + GOOD.replace("hydrops*", "(a+)+$"), 4, "'mine': 'a\\+' is a regular expression"),
+        (RULE + GOOD.replace("hydrops*", "hydrops[ey]"), 4, "is a regular expression"),
         (RULE + GOOD.replace('"hydrops*"', '"hydrops*", "cannot"'), 4, "read as 'can not'"),
         (RULE + GOOD.replace('"hydrops*"', '"hydrops*",\n "a",\n "b)"'), 6, r"'\)' without"),
         (RULE + GOOD.replace('"hydrops*"', "1"), 4, "text or a list"),

@@ -83,6 +83,28 @@ def test_stdin_is_csv_or_json_lines(tmp_path: Path, text: str, expected: str) ->
     assert read(write(tmp_path / "spool", text), stdin=True)[0].text == expected
 
 
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_another_separator_is_named(tmp_path: Path, mark: str) -> None:
+    path = tmp_path / "r.csv"
+    path.write_text(f"study_id{mark}report\n1{mark}No edema\n", "utf-8")
+    with pytest.raises(InputError, match=r"r\.csv, row 1: the columns are separated by") as caught:
+        read(path)
+    assert repr(mark) in str(caught.value)
+    assert ".tsv" in str(caught.value.hint)
+
+
+def test_errors_of_stdin_name_no_copy_of_it(tmp_path: Path) -> None:
+    copy = tmp_path / "spool-0"
+    copy.write_text("", "utf-8")
+    with pytest.raises(InputError, match=r"^stdin: the table is empty"):
+        read(copy, stdin=True)
+    copy.write_text("study_id,report\n1,Edema\n1,Edema\n", "utf-8")
+    with pytest.raises(InputError, match=r"^stdin, row 3: the id .1. occurs twice"):
+        read(copy, stdin=True)
+    with pytest.raises(InputError, match=r"spool-0: is no table"):
+        read(copy)
+
+
 def test_folder_of_texts(tmp_path: Path) -> None:
     write(tmp_path / "p2" / "s20.txt", "B")
     write(tmp_path / "p1" / "s10.txt", "A")

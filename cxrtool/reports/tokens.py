@@ -1,0 +1,122 @@
+"""The words of a report as columns: what they are to the rules, where they stand, its sentences.
+
+In: a spaCy ``Doc`` of the pipeline of ``text.py``. Out: one column a property, read from spaCy in
+one call, because a Python object a token takes longer than all that is done with it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+from spacy.attrs import IDX, LENGTH, LOWER, SENT_START
+from spacy.tokens import Doc
+
+from cxrtool.reports.patterns import Automaton
+
+_SPACE = -1  # the kind of white space, which is no word
+
+
+class Words:
+    """The words of a text, white space left out.
+
+    Args:
+        rows: ``[n_tokens, 4]`` uint64: hash of the token in lower case, sentence start, offset,
+            length.
+        kinds: Of every token as the automaton tells them apart; ``_SPACE`` for white space.
+        text: The original text, which has the same offsets.
+        spelled: Hash -> token in lower case.
+
+    Attributes:
+        kinds: Of every word.
+        text: The original text.
+    """
+
+    def __init__(
+        self, rows: np.ndarray, kinds: list[int], text: str, spelled: dict[int, str]
+    ) -> None:
+        firsts = (rows[:, 1] == 1).nonzero()[0].tolist()
+        self._places: list[int] | None = None  # tokens that are words; None: all of them
+        if _SPACE in kinds:
+            self._places = places = [i for i, kind in enumerate(kinds) if kind >= 0]
+            kinds = [kinds[i] for i in places]
+            # A sentence that white space begins is begun by the next word.
+            firsts = [bisect_left(places, i) for i in firsts]
+        self.kinds, self.text = kinds, text
+        self._rows, self._firsts, self._spelled = rows, firsts, spelled
+
+    def sentences(self) -> list[tuple[int, int]]:
+        """First word of every sentence, and the word after its last."""
+        bounds = [0, *self._firsts, len(self.kinds)]
+        return [(first, stop) for first, stop in pairwise(bounds) if first < stop]
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """Offset of every word."""
+        return self._column(2)
+
+    @cached_property
+    def ends(self) -> list[int]:
+        """Offset after every word."""
+        return [start + length for start, length in zip(self.starts, self._column(3))]
+
+    @cached_property
+    def _lower(self) -> list[str]:
+        spelled = self._spelled
+        return [spelled[h] for h in self._column(0)]
+
+    def _column(self, number: int) -> list[int]:
+        values: list[int] = self._rows[:, number].tolist()
+        return values if self._places is None else [values[i] for i in self._places]
+
+    def lower(self, first: int, stop: int) -> list[str]:
+        """Some words in lower case."""
+        return self._lower[first:stop]
+
+    def chars(self, first: int, stop: int) -> tuple[int, int]:
+        """Where some words stand in the text; there is at least one."""
+        return self.starts[first], self.ends[stop - 1]
+
+    def between(self, first: int, stop: int) -> str:
+        """The original text of some words."""
+        start, end = self.chars(first, stop)
+        return self.text[start:end]
+
+
+class WordReader:
+    """Reads words and learns their kinds; to be thrown away with the pipeline that made the docs.
+
+    Args:
+        automaton: Of the labeler's rules.
+    """
+
+    def __init__(self, automaton: Automaton) -> None:
+        self._automaton = automaton
+        self._kinds: dict[int, int] = {}
+        self._spelled: dict[int, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._kinds)
+
+    def read(self, doc: Doc, text: str) -> Words:
+        """The words of a document whose original is ``text``."""
+        rows = doc.to_array([LOWER, SENT_START, IDX, LENGTH])
+        hashes, known = rows[:, 0].tolist(), self._kinds
+        try:
+            kinds = [known[h] for h in hashes]
+        except KeyError:
+            for h in hashes:
+                if h not in known:
+                    self._spelled[h] = word = doc.vocab.strings[h]
+                    known[h] = self._kind(word)
+            kinds = [known[h] for h in hashes]
+        return Words(rows, kinds, text, self._spelled)
+
+    def _kind(self, word: str) -> int:
+        if word.isspace():
+            return _SPACE
+        if len(word) >= 3 and not word.strip("x"):
+            word = "xxxx"
+        return self._automaton.kind("not" if word == "n't" else word)
