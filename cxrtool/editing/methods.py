@@ -179,7 +179,7 @@ class MapperMethod:
         file = f"mapper-{number:04}.safetensors"
         saved = load_checkpoint(tools.run)
         done = saved is not None and saved["number"] > number
-        state = saved if saved is not None and saved["number"] == number else None
+        state = saved if saved is not None and "mapper" in saved else None
         if done:
             mapper.load_state_dict(saved["finished"][number])  # type: ignore[index]
         else:
