@@ -49,7 +49,7 @@ _cxr() {
       esac
       ;;
     "finetune-clip")
-      flags="--text --wordings --model --pretrained --tag --allow-download --no-allow-download --size --templates --templates-file --targets --epochs --steps --batch --lr --augment --lock --select-by --seed --device --threads --uncertain --blank --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--text --wordings --model --pretrained --tag --allow-download --no-allow-download --size --templates --templates-file --targets --epochs --steps --batch --lr --negation-weight --augment --lock --select-by --seed --device --threads --uncertain --blank --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --wordings) COMPREPLY=($(compgen -W "auto plain templates" -- "$cur")); return ;;
         --templates) COMPREPLY=($(compgen -W "radiograph image" -- "$cur")); return ;;
@@ -63,9 +63,9 @@ _cxr() {
       esac
       ;;
     "edit")
-      flags="--clip --target --n --data --method --sign --against --steps --lr --strength --l2 --keep --features --truncation --condition --invert-steps --invert-space --teacher --threshold --block --seed --device --threads --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--clip --target --targets --n --data --method --sign --against --strength --steps --lr --l2 --keep --beta --relevance --relevance-images --fast --no-fast --features --truncation --condition --invert-steps --invert-space --teacher --threshold --block --batch --seed --device --threads --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
-        --method) COMPREPLY=($(compgen -W "latent" -- "$cur")); return ;;
+        --method) COMPREPLY=($(compgen -W "latent global mapper" -- "$cur")); return ;;
         --sign) COMPREPLY=($(compgen -W "+ -" -- "$cur")); return ;;
         --against) COMPREPLY=($(compgen -W "neutral negation" -- "$cur")); return ;;
         --features) COMPREPLY=($(compgen -W "tower pixels" -- "$cur")); return ;;

@@ -18,7 +18,14 @@ from cxrtool.clip.model import ClipModel
 from cxrtool.clip.retrieval import mean_recall, retrieval
 from cxrtool.clip.templates import Templates
 from cxrtool.clip.training import Pairs
-from cxrtool.clip.zeroshot import auroc, label_vectors, mean_defined, zero_shot_scores
+from cxrtool.clip.zeroshot import (
+    auroc,
+    label_vectors,
+    mean_defined,
+    negation_test,
+    share_above_half,
+    zero_shot_scores,
+)
 from cxrtool.data.images import to_float
 
 _BLOCK = 64
@@ -57,7 +64,9 @@ def evaluate(model: ClipModel, held: HeldOut, templates: Templates) -> dict[str,
 
     Returns:
         `recall` (mean over both ways and ranks), `retrieval`, `auroc` a label (NaN where
-        undefined), `auroc_mean` over those defined, `image_cosine`.
+        undefined), `auroc_mean` over those defined, `negation` a label and `negation_passed`
+        (see `zeroshot.negation_test`), `prompt_cosine` (mean over labels of the cosine between what
+        says a label and what denies it), `image_cosine`.
     """
     model.network.eval()
     images = embed_all(model, held.pairs.images)
@@ -65,8 +74,10 @@ def evaluate(model: ClipModel, held: HeldOut, templates: Templates) -> dict[str,
     different = torch.cat([model.embed_tokens(part) for part in tokens.split(_BLOCK)])
     texts = different[torch.from_numpy(held.pairs.texts[:, 0]).to(model.device)]
     recalls = retrieval(images, texts, held.pairs.groups.to(model.device))
-    scores = zero_shot_scores(images, label_vectors(model, templates, held.labels))
-    areas = auroc(scores.cpu().numpy(), held.values, held.mask, held.labels)
+    vectors = label_vectors(model, templates, held.labels)
+    scores = zero_shot_scores(images, vectors).cpu().numpy()
+    areas = auroc(scores, held.values, held.mask, held.labels)
+    nearer = negation_test(scores, held.values, held.mask, held.labels)
     n = len(images)
     total = images.sum(dim=0)
     cosine = (total @ total - n) / max(1, n * (n - 1))
@@ -75,5 +86,8 @@ def evaluate(model: ClipModel, held: HeldOut, templates: Templates) -> dict[str,
         "retrieval": recalls,
         "auroc": areas,
         "auroc_mean": mean_defined(areas),
+        "negation": nearer,
+        "negation_passed": share_above_half(nearer),
+        "prompt_cosine": float((vectors[:, 0] * vectors[:, 1]).sum(dim=1).mean()),
         "image_cosine": float(cosine),
     }

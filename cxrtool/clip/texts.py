@@ -44,12 +44,14 @@ class PairTexts:
         wordings: N lists, all of one length, of texts that mean the same.
         groups: [N] int64; equal numbers say the same.
         origin: "column NAME" or "labels".
+        phrases: Whether a text is a list of all findings, not sentences.
     """
 
     positions: np.ndarray
     wordings: list[list[str]]
     groups: np.ndarray
     origin: str
+    phrases: bool = False
 
     def distinct(self) -> int:
         """How many different things are said."""
@@ -153,7 +155,9 @@ def _from_column(table: pd.DataFrame, name: str, filled: np.ndarray) -> PairText
     positions = np.flatnonzero(filled)
     chosen = [texts[i] for i in positions]
     groups = group_numbers(text.lower() for text in chosen)
-    return PairTexts(positions, [[text] for text in chosen], groups, f"column {name}")
+    return PairTexts(
+        positions, [[text] for text in chosen], groups, f"column {name}", name in PHRASES
+    )
 
 
 def _varied(

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from cxrtool.clip.augment import mild
+from cxrtool.clip.claims import Claims, claim_loss
 from cxrtool.clip.loss import clamp_temperature, contrastive_loss
 from cxrtool.clip.model import ClipModel
 from cxrtool.clip.schedules import warmup_cosine
@@ -36,12 +37,14 @@ class Pairs:
         tokens: [T, context] int64, the different texts once each.
         texts: [N, V] int64 into `tokens`: the wordings of each row.
         groups: [N] int64; equal numbers say the same.
+        claims: What the texts say about the labels; None leaves that loss out.
     """
 
     images: np.ndarray
     tokens: Tensor
     texts: np.ndarray
     groups: Tensor
+    claims: Claims | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class Recipe:
         augment: "mild" or "none".
         lock: Parts that stay as they are: "image", "text", "norms".
         seed: Of batches, wordings and augmentation.
+        negation_weight: Weight of the loss that tells claims from their denials.
     """
 
     batch: int
@@ -67,17 +71,22 @@ class Recipe:
     weight_decay: float = 0.05
     augment: str = "mild"
     lock: tuple[str, ...] = ()
+    negation_weight: float = 1.0
 
 
 def make_pairs(
-    images: np.ndarray, wordings: Sequence[Sequence[str]], groups: np.ndarray, tokenizer: Tokenizer
+    images: np.ndarray,
+    wordings: Sequence[Sequence[str]],
+    groups: np.ndarray,
+    tokenizer: Tokenizer,
+    claims: Claims | None = None,
 ) -> Pairs:
     """Tokenize every different text once."""
     known: dict[str, int] = {}
     texts = np.array(
         [[known.setdefault(text, len(known)) for text in row] for row in wordings], dtype=np.int64
     )
-    return Pairs(images, tokenizer(list(known)), texts, torch.from_numpy(groups))
+    return Pairs(images, tokenizer(list(known)), texts, torch.from_numpy(groups), claims)
 
 
 class Trainer:
@@ -145,12 +154,19 @@ class Trainer:
             norm.eval()
         with torch.random.fork_rng(devices=[]):  # patch dropout, where a config has it
             torch.manual_seed(seed_for("dropout", recipe.seed, self.step_number))
+            vectors, scale = model.embed_images(images), model.network.logit_scale.exp()
             loss = contrastive_loss(
-                model.embed_images(images),
+                vectors,
                 model.embed_tokens(tokens)[torch.from_numpy(inverse).to(model.device)],
-                model.network.logit_scale.exp(),
+                scale,
                 self.pairs.groups[rows].to(model.device),
             )
+            claims = self.pairs.claims
+            if claims is not None and recipe.negation_weight > 0:
+                rng = numpy_rng("claims", recipe.seed, self.step_number)
+                prompts = model.embed_tokens(claims.drawn(rng).to(model.device))
+                values = torch.from_numpy(claims.values[rows]).to(model.device)
+                loss = loss + recipe.negation_weight * claim_loss(vectors, prompts, scale, values)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()

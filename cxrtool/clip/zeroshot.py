@@ -8,6 +8,7 @@ as in CheXzero, Tiu et al. 2022).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -60,6 +61,35 @@ def auroc(
         one_class = len(np.unique(truth)) < 2
         found[label] = float("nan") if one_class else float(roc_auc_score(truth, scores[keep, k]))
     return found
+
+
+def negation_test(
+    scores: np.ndarray, values: np.ndarray, mask: np.ndarray, labels: Sequence[str]
+) -> dict[str, float]:
+    """Share of each label's positive images that are nearer to its prompt than to its negation.
+
+    Without regard to word order or to "no" it is 1 for some labels and 0 for others by chance.
+
+    Args:
+        scores: [N, L], positive where the prompt is nearer than its negation.
+        values: [N, L] in {0, 1}.
+        mask: [N, L]; False leaves a row out for that label.
+        labels: L names.
+
+    Returns:
+        NaN for a label without a positive image.
+    """
+    positive = mask.astype(bool) & (values > 0.5)
+    return {
+        label: float((scores[positive[:, k], k] > 0).mean()) if positive[:, k].any() else math.nan
+        for k, label in enumerate(labels)
+    }
+
+
+def share_above_half(values: dict[str, float]) -> float:
+    """Share of the defined values above one half; NaN if none is defined."""
+    defined = [value for value in values.values() if not math.isnan(value)]
+    return float(np.mean([value > 0.5 for value in defined])) if defined else math.nan
 
 
 def mean_defined(values: dict[str, float]) -> float:

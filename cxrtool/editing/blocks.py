@@ -1,7 +1,7 @@
 """Work in blocks of one fixed size, each of which is done once.
 
 In: a number of images and a function that edits one block. Out: the finished blocks, in order. A
-network's last bits depend on the batch size (METHODS, trap 13), so every block is as large as every
+network's last bits depend on the batch size, so every block is as large as every
 other one (the last is filled up with its last image again) and an image's edit depends on nothing
 but its own start. A finished block is kept in `checkpoints/blocks/`, so that a killed run repeats
 at most one.
@@ -30,7 +30,12 @@ def block_positions(n: int, block: int) -> list[np.ndarray]:
 
 
 def finished_blocks(
-    n: int, block: int, work: Callable[[np.ndarray], Arrays], run: Run, label: str
+    n: int,
+    block: int,
+    work: Callable[[np.ndarray], Arrays],
+    run: Run,
+    label: str,
+    folder: str = "blocks",
 ) -> Iterator[tuple[np.ndarray, Arrays]]:
     """Do or read back every block.
 
@@ -40,6 +45,7 @@ def finished_blocks(
         work: Positions [block] -> arrays whose first axis is [block].
         run: Keeps finished blocks, progress and the stop signal.
         label: Of the progress.
+        folder: Below `checkpoints/`, where the blocks are kept.
 
     Yields:
         (positions [m], arrays [m, ...]) with m = block, and less for the last one.
@@ -47,15 +53,21 @@ def finished_blocks(
     with run.progress(label, total=n) as bar:
         for number, positions in enumerate(block_positions(n, block)):
             run.check_stop()
-            name = f"checkpoints/blocks/{number:06}.npz"
-            arrays = _read(run, name)
-            if arrays is None:
-                arrays = work(positions)
-                with run.atomic(name) as path, open(path, "wb") as stream:
-                    np.savez(stream, **arrays)  # type: ignore[arg-type]
+            arrays = stored(run, f"{folder}/{number:06}", lambda: work(positions))  # noqa: B023
             m = len(np.unique(positions))
             bar.advance(m)
             yield positions[:m], {key: value[:m] for key, value in arrays.items()}
+
+
+def stored(run: Run, name: str, make: Callable[[], Arrays]) -> Arrays:
+    """Arrays from `checkpoints/NAME.npz`, made and kept there if they are not."""
+    file = f"checkpoints/{name}.npz"
+    arrays = _read(run, file)
+    if arrays is None:
+        arrays = make()
+        with run.atomic(file) as path, open(path, "wb") as stream:
+            np.savez(stream, **arrays)  # type: ignore[arg-type]
+    return arrays
 
 
 def _read(run: Run, name: str) -> Arrays | None:

@@ -2,7 +2,7 @@
 
 In: unit vectors of prompts about the target and about its opposite. Out: a `TextGuide`, whose loss
 an image is 1 - sign * cos(image, unit(target - opposite)). StyleCLIP's 1 - cos(image, target) has
-no way back; the difference of two texts is an axis with two ends (METHODS section 4, the text
+no way back; the difference of two texts is an axis with two ends (as in section 6 there, the text
 direction of global directions), so that `+` moves towards the target and `-` away from it, and
 what all radiographs share drops out.
 """

@@ -7,7 +7,7 @@ difference, red where the edit is brighter and blue where it is darker.
 
 from __future__ import annotations
 
-import io
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
@@ -54,30 +54,22 @@ def panels(
     )
 
 
-def panels_png(
-    found: dict[str, np.ndarray], originals: np.ndarray | None, count: int, tile_px: int
-) -> bytes:
-    """PNG of the first edits of a run.
+def strip(steps: Sequence[tuple[str, np.ndarray]], scale: int = 1) -> Image.Image:
+    """The same images step by step: an image a row, a step a column.
 
     Args:
-        found: `before` and `after` [N, H, W] uint8, `direction_before` and `direction_after` [N];
-            the change of the latter stands below each edit.
-        originals: [N, H, W] uint8, or None.
-        count: How many edits.
-        tile_px: Smallest side of a picture.
+        steps: Captions and uint8 [N, H, W], equal N.
+        scale: Whole-number enlargement.
     """
-    before, after = found["before"][:count], found["after"][:count]
-    moved = (found["direction_after"] - found["direction_before"])[:count]
-    picture = panels(
-        before,
-        after,
-        [f"{value:+.2f}" for value in moved],
-        None if originals is None else originals[:count],
-        scale=max(1, tile_px // before.shape[1]),
+    columns, n = len(steps), len(steps[0][1])
+    tiles = np.stack([images for _, images in steps], axis=1)
+    captions = [text if i == n - 1 else "" for i in range(n) for text, _ in steps]
+    return contact_sheet(
+        tiles.reshape(n * columns, *tiles.shape[2:]),
+        columns=columns,
+        captions=captions,
+        scale=scale,
     )
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def _gray(images: np.ndarray) -> np.ndarray:

@@ -146,7 +146,7 @@ def measures(found: dict[str, np.ndarray], originals: np.ndarray | None) -> dict
     """The numbers of edits.csv, [N] each, by column."""
     ends = ("target", "opposite", "direction")
     names = [f"{end}_{when}" for end in ends for when in ("before", "after")]
-    chosen = {name: found[name] for name in (*names, "way", "gray_rms")}
+    chosen = {name: found[name] for name in (*names, "way", "gray_rms", "distance")}
     if originals is not None:
         chosen["inversion_gray_rms"] = gray_rms(originals, found["before"])
     return chosen
@@ -192,6 +192,7 @@ def summary(
         "similarity_after": float(after.mean()),
         "moved_as_asked": float((moved > 0).mean()),
         "gray_rms": float(numbers["gray_rms"].mean()),
+        "distance": float(numbers["distance"].mean()),
         "targets": list(asked.targets),
         "accepted": None if accept is None else int(accept.sum()),
     }

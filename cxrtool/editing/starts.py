@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -23,11 +23,15 @@ from cxrtool.data.images import to_float
 from cxrtool.data.labels import LabelPolicy, label_arrays, label_positions
 from cxrtool.data.manifest import DatasetInfo, load_dataset
 from cxrtool.data.select import SelectionOptions, select_rows
+from cxrtool.editing.blocks import stored
 from cxrtool.editing.distances import Distance
 from cxrtool.editing.inversion import InversionRecipe, invert
 from cxrtool.errors import InputError, UsageError
 from cxrtool.training.protocols import StyleGenerator
 from cxrtool.training.rng import seed_for, torch_generator
+
+if TYPE_CHECKING:
+    from cxrtool.runs import Run
 
 NONE = "none"  # --condition none: no label at all
 INHERITED = (
@@ -131,6 +135,28 @@ def generated_starts(
     )
     parents = [f"seed {s}" for s in seeds]
     return Starts(n, w, info, np.tile(cell, (n, 1)), columns, parents)
+
+
+def kept(
+    starts: Starts, block: int, run: Run, device: torch.device
+) -> Callable[[np.ndarray], Tensor]:
+    """w of the starts, where a real image is looked for once, not once a target.
+
+    Args:
+        starts: The starts.
+        block: Images a block; positions are those of `blocks.block_positions`.
+        run: Keeps what was found.
+        device: Of the result.
+    """
+    if starts.originals is None:
+        return starts.w
+
+    def w(positions: np.ndarray) -> Tensor:
+        name = f"starts/{int(positions[0]) // block:06}"
+        arrays = stored(run, name, lambda: {"w": starts.w(positions).cpu().numpy()})
+        return torch.from_numpy(arrays["w"]).to(device)
+
+    return w
 
 
 def condition_vector(generator: StyleGenerator, condition: Sequence[str]) -> Tensor:

@@ -19,6 +19,7 @@ from cxrtool.gans.stylegan2.discriminator import Discriminator
 from cxrtool.gans.stylegan2.generator import Architecture, Generator
 from cxrtool.gans.stylegan2.layers import ToImage
 from cxrtool.training.models import load_weights, read_model
+from cxrtool.training.protocols import Partial
 from cxrtool.training.rng import torch_generator
 
 MEAN_SAMPLES = 4096
@@ -100,6 +101,16 @@ class TrainedGenerator(nn.Module):
     def synthesis_from_styles(self, styles: dict[str, Tensor], noise: str = "const") -> Tensor:
         """Styles of every layer -> images, not clamped."""
         return self.network.synthesis_from_styles(styles, noise)
+
+    def begin(self, n: int) -> Partial:
+        """The state before the first layer, for n images."""
+        return self.network.begin(n)
+
+    def advance(
+        self, partial: Partial, styles: dict[str, Tensor], first: int, last: int | None = None
+    ) -> Partial:
+        """Go through the layers first..last-1 (None: to the end), with the stored noise."""
+        return self.network.advance(partial, styles, first, last)
 
     def mean_w(self, y: Tensor) -> Tensor:
         """Mean w of each condition: `[N, L] -> [N, w_dim]`.

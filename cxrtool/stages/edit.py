@@ -1,8 +1,9 @@
 """`cxr edit`: change generated or real radiographs towards, or away from, what a text says.
 
 In: a generator (train-gan), a CLIP (finetune-clip) and a target text. Out: a dataset directory of
-edited images, `edits.csv` (what moved), `panels.png` (before, after, difference), `direction.json`
-and `direction.safetensors` (the mean way in W+, for `synthesize --edit`), and `seen.json` (what
+edited images, `edits.csv` (what moved), `panels.png` (before, after, difference), `report.html`,
+`entanglement.csv` (with a teacher: the change that was wanted and those that were not),
+`direction.json` and `direction.safetensors` (for `synthesize --edit`), and `seen.json` (what
 generator, CLIP, teacher and data have seen).
 """
 
@@ -18,21 +19,20 @@ from cxrtool.data.select import SelectionOptions
 from cxrtool.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
 
     from cxrtool.clip import ClipModel
     from cxrtool.clip.templates import Templates
-    from cxrtool.data.keys import Seen
+    from cxrtool.editing.distances import Distance
     from cxrtool.editing.guide import TextGuide
-    from cxrtool.editing.starts import Starts
+    from cxrtool.editing.methods import Method
     from cxrtool.runs import Run
     from cxrtool.training.protocols import Classifier, StyleGenerator
 
 NAME = "edit"
-FORMAT = 2
-PANELS = 8  # edits on panels.png
-PANEL_PX = 128
+FORMAT = 3  # 3: several targets and strengths
+METHODS = ("latent", "global", "mapper")
+STRENGTH = {"latent": 1.0, "global": 3.0, "mapper": 1.0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,13 @@ class Config(SelectionOptions):
 
     gan: Annotated[Path, Argument("Output of train-gan."), Input("gan")]
     clip: Annotated[Path, Option("Output of finetune-clip."), Input("clip")]
-    target: Annotated[str, Option("What the images should show (or, with --sign -, should not).")]
+    target: Annotated[
+        tuple[str, ...],
+        Option("What the images should show (or, with --sign -, should not); may be repeated."),
+    ] = ()
+    targets: Annotated[
+        Path | None, Option("Text file of targets, one a line.", metavar="FILE"), Input("targets")
+    ] = None
     n: Annotated[int | None, Option("Edit so many generated images.", min=1)] = None
     data: Annotated[
         Path | None,
@@ -52,7 +58,12 @@ class Config(SelectionOptions):
         Input("data"),
     ] = None
     method: Annotated[
-        str, Option("Way of editing; latent: optimization in W+.", choices=("latent",))
+        str,
+        Option(
+            "Way of editing. latent: optimization in W+, an image at a time; global: one direction "
+            "of style space for all images; mapper: a small network, trained for each target.",
+            choices=METHODS,
+        ),
     ] = "latent"
     sign: Annotated[
         str, Option("+ moves towards the target, - away from it.", choices=("+", "-"))
@@ -65,11 +76,46 @@ class Config(SelectionOptions):
             choices=("neutral", "negation"),
         ),
     ] = "neutral"
-    steps: Annotated[int, Option("Optimization steps; 0 edits nothing.", min=0)] = 300
-    lr: Annotated[float, Option("Peak learning rate in W+.", min=0)] = 0.1
-    strength: Annotated[float, Option("Weight of the text.", min=0)] = 1.0
-    l2: Annotated[float, Option("Weight of the way from the start in W+.", min=0)] = 0.008
-    keep: Annotated[float, Option("Weight of the feature distance to the start.", min=0)] = 1.0
+    strength: Annotated[
+        tuple[float, ...],
+        Option(
+            "How much. latent: weight of the text (1); global: StyleCLIP's alpha (3); mapper: "
+            "factor on its edit (1). Repeated, every image is edited at each of them.",
+        ),
+    ] = ()
+    steps: Annotated[
+        int | None,
+        Option("Optimization steps: latent an image (300), mapper a target (1000).", min=0),
+    ] = None
+    lr: Annotated[float, Option("Peak learning rate (latent, mapper).", min=0)] = 0.1
+    l2: Annotated[
+        float | None,
+        Option("Weight of the way from the start in W+. Default: latent 0.008, mapper 0.8.", min=0),
+    ] = None
+    keep: Annotated[
+        float | None,
+        Option(
+            "Weight of the feature distance to the start. Default: latent 1, mapper 0.1.", min=0
+        ),
+    ] = None
+    beta: Annotated[
+        float, Option("global: relevance from which a channel moves.", min=0, max=1)
+    ] = 0.15
+    relevance: Annotated[
+        Path | None,
+        Option("global: earlier edit run whose relevance matrix is used again."),
+        Input("relevance"),
+    ] = None
+    relevance_images: Annotated[
+        int, Option("global: images that every channel is moved in.", min=1)
+    ] = 100
+    fast: Annotated[
+        bool,
+        Option(
+            "global: relevance to first order, from gradients; refused where its order of the "
+            "channels is not the exact one."
+        ),
+    ] = False
     features: Annotated[
         str,
         Option(
@@ -101,19 +147,29 @@ class Config(SelectionOptions):
     threshold: Annotated[
         float, Option("Probability from which the teacher reads a label.", min=0, max=1)
     ] = 0.5
-    block: Annotated[int, Option("Images optimized at once.", min=1)] = 16
+    block: Annotated[int, Option("Images edited at once.", min=1)] = 16
+    batch: Annotated[
+        int, Option("global: images of the relevance matrix at once.", min=2, result=False)
+    ] = 256
     seed: Annotated[int, Option("Seed of generated starts.", min=0)] = 0
     device: Annotated[str, Option("auto, cpu or cuda[:i].", result=False)] = "auto"
     threads: Annotated[int | None, Option("CPU threads.", min=1, result=False)] = None
 
     def validate(self) -> None:
-        if not self.target.strip():
+        if not self.target and self.targets is None:
+            raise UsageError("missing --target", hint='say what to change: --target "edema"')
+        if any(not text.strip() for text in self.target):
             raise UsageError("--target is empty", hint='say what to change: --target "edema"')
         if (self.n is None) == (self.data is None):
             raise UsageError(
                 "edit needs either --n (generated images) or --data (real images)",
                 hint="--n 16 is a quick start",
             )
+        if any(value < 0 for value in self.strength):
+            raise UsageError("--strength is below 0", hint="the other way is --sign -")
+        if len(set(self.strength)) < len(self.strength):
+            raise UsageError("--strength names a value twice")
+        self._refuse_options_of_other_methods()
         chosen = (self.view, self.split, self.fraction, self.leave_out)
         options = SelectionOptions
         default = (options.view, options.split, options.fraction, options.leave_out)
@@ -122,28 +178,57 @@ class Config(SelectionOptions):
         if self.data is not None and self.condition:
             raise UsageError("--condition is for generated images; real ones have their labels")
 
+    def _refuse_options_of_other_methods(self) -> None:
+        given = {
+            "--steps": (self.steps is not None, ("latent", "mapper")),
+            "--l2": (self.l2 is not None, ("latent", "mapper")),
+            "--keep": (self.keep is not None, ("latent", "mapper")),
+            "--lr": (self.lr != Config.lr, ("latent", "mapper")),
+            "--beta": (self.beta != Config.beta, ("global",)),
+            "--relevance": (self.relevance is not None, ("global",)),
+            "--relevance-images": (self.relevance_images != Config.relevance_images, ("global",)),
+            "--fast": (self.fast, ("global",)),
+        }
+        for flag, (there, methods) in given.items():
+            if there and self.method not in methods:
+                raise UsageError(
+                    f"{flag} has no meaning with --method {self.method}",
+                    hint=f"it is for {' and '.join(methods)}",
+                )
+        if self.fast and self.relevance is not None:
+            raise UsageError(
+                "--fast and --relevance exclude each other: the matrix is exact already"
+            )
+
+    def strengths(self) -> tuple[float, ...]:
+        """Every strength to edit at, in the order given."""
+        return self.strength or (STRENGTH[self.method],)
+
 
 def run(config: Config, run: Run) -> dict[str, Any]:
-    """Find the starts, edit them block by block, measure, write."""
-    import torch
+    """Find the starts, edit them target by target and strength by strength, measure, write."""
+    import numpy as np
 
     from cxrtool import clip, gans
     from cxrtool.clip.templates import from_json
     from cxrtool.editing.blocks import finished_blocks
-    from cxrtool.editing.distances import Distance, pyramid_distance, tower_distance
+    from cxrtool.editing.distances import pyramid_distance, tower_distance
     from cxrtool.editing.inversion import InversionRecipe
-    from cxrtool.editing.latent import LatentRecipe, optimize, render
-    from cxrtool.editing.measure import joined, measured, way
-    from cxrtool.editing.starts import generated_starts, real_starts
+    from cxrtool.editing.latent import render
+    from cxrtool.editing.measure import joined, measured
+    from cxrtool.editing.output import Job, tell, write
+    from cxrtool.editing.record import Asked
+    from cxrtool.editing.starts import generated_starts, kept, real_starts
+    from cxrtool.stages.edit_page import edit_page, seen_of
     from cxrtool.training import device as devices
-    from cxrtool.training.directions import save_direction
 
+    texts = texts_of(config)
     device = devices.setup(config.device, config.threads)
     trained = gans.load(config.gan, device)
     generator, meta = usable(trained, config.gan), trained.meta
     encoder = clip.load(config.clip, device)
     templates = from_json(encoder.meta["templates"], config.clip / "model.json")
-    guide = guide_of(config, encoder, templates)
+    guides = [guide_of(text, config, encoder, templates) for text in texts]
     distance: Distance = pyramid_distance
     if config.features == "tower":
         distance = tower_distance(encoder.shallow_features)
@@ -156,35 +241,44 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         starts = real_starts(
             generator, meta, config.data, config, distance, inversion, device, run.check_stop
         )
-    teacher, targets = teacher_of(config, templates, starts.info.labels, device)
-    recipe = LatentRecipe(config.steps, config.lr, config.strength, config.l2, config.keep)
+    start_w = kept(starts, config.block, run, device)
+    labels = starts.info.labels
+    teacher = teacher_of(config, texts, templates, labels, device)
+    method = method_of(config, run, generator, encoder, distance, device)
+    jobs = []
+    for number, (text, guide) in enumerate(zip(texts, guides, strict=True)):
+        named = templates.labels_in(text, labels)
+        targets = tuple(n for n in named if teacher is not None and n in teacher.labels)
+        asked = Asked(
+            config.method,
+            text,
+            config.sign,
+            targets,
+            tuple(templates.contradicted_by(targets, labels)),
+        )
+        editor = method.for_text(number, text, guide)
+        for place, strength in enumerate(config.strengths()):
 
-    def work(positions: np.ndarray) -> dict[str, np.ndarray]:
-        start = starts.w(positions)
-        edited = optimize(generator, start, guide, distance, recipe, run.check_stop)
-        with torch.no_grad():
-            before, after = render(generator, start), render(generator, edited)
-        moved = (edited - start).cpu().numpy()
-        return {
-            **measured(before, after, guide, teacher),
-            "way": way(start, edited),
-            "moved": moved,
-        }
+            def work(positions: np.ndarray) -> dict[str, np.ndarray]:
+                start = start_w(positions)
+                before = render(generator, start).detach()
+                edited = editor.edit(start, strength)  # noqa: B023  used before the next round
+                found = measured(before, edited.images, guide, teacher)  # noqa: B023
+                distances = distance(before)(edited.images).detach().cpu().numpy()
+                return {**found, "distance": distances, **edited.arrays()}
 
-    blocks = finished_blocks(starts.n, config.block, work, run, "editing")
-    found = joined([arrays for _, arrays in blocks])
-    contradicted = templates.contradicted_by(targets, starts.info.labels)
-    save_direction(
-        run,
-        torch.from_numpy(found.pop("moved").mean(axis=0)),
-        target=config.target,
-        sign=config.sign,
-        labels=tuple(templates.labels_in(config.target, starts.info.labels)),
-        gan=config.gan,
-        images=starts.n,
-    )
-    read = teacher.labels if teacher is not None else ()
-    return write(config, run, starts, found, read, targets, contradicted)
+            folder = f"blocks/{number:04}-{place:02}"
+            shown = f"editing: {text}" + (f", {strength:g}" if len(config.strength) > 1 else "")
+            blocks = finished_blocks(starts.n, config.block, work, run, shown, folder)
+            found = joined([arrays for _, arrays in blocks])
+            jobs.append(
+                Job(asked, tuple(named), strength, editor.direction(found, strength), found)
+            )
+    readers = teacher.labels if teacher is not None else ()
+    judged = write(run, starts, jobs, readers, config.threshold, config.gan)
+    run.write_text("report.html", edit_page(run, judged, starts))
+    seen_of(config, run).save(run)
+    return tell(run, starts, judged)
 
 
 def plan(config: Config) -> dict[str, Any]:
@@ -192,10 +286,37 @@ def plan(config: Config) -> dict[str, Any]:
     from cxrtool.data.manifest import load_dataset
     from cxrtool.data.select import select_rows
 
-    images = config.n
+    starts = config.n or 0
     if config.data is not None:
-        images = len(select_rows(load_dataset(config.data), config))
-    return {"images": images, "steps": config.steps, "target": config.target, "sign": config.sign}
+        starts = len(select_rows(load_dataset(config.data), config))
+    texts = texts_of(config)
+    return {
+        "starts": starts,
+        "targets": texts,
+        "strengths": list(config.strengths()),
+        "images": starts * len(texts) * len(config.strengths()),
+        "method": config.method,
+        "sign": config.sign,
+    }
+
+
+def texts_of(config: Config) -> list[str]:
+    """All targets, each once.
+
+    Raises:
+        InputError: a file without one, or that is no text.
+    """
+    texts = [" ".join(text.split()) for text in config.target]
+    if config.targets is not None:
+        try:
+            lines = config.targets.read_text("utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            raise InputError(f"is not UTF-8 text ({error})", file=config.targets) from error
+        found = [" ".join(line.split()) for line in lines if line.strip()]
+        if not found:
+            raise InputError("holds no target", file=config.targets, hint="one text a line")
+        texts += found
+    return list(dict.fromkeys(texts))
 
 
 def usable(generator: Any, folder: Path) -> StyleGenerator:
@@ -219,11 +340,43 @@ def usable(generator: Any, folder: Path) -> StyleGenerator:
     return generator
 
 
-def guide_of(config: Config, encoder: ClipModel, templates: Templates) -> TextGuide:
+def method_of(
+    config: Config,
+    run: Run,
+    generator: StyleGenerator,
+    encoder: ClipModel,
+    distance: Distance,
+    device: torch.device,
+) -> Method:
+    """The method that was asked for.
+
+    Raises:
+        InputError: the generator has no style space, which `global` needs.
+    """
+    from dataclasses import fields
+
+    from cxrtool.editing.global_method import GlobalMethod
+    from cxrtool.editing.methods import LatentMethod, MapperMethod, Options, Tools
+    from cxrtool.training.protocols import StyleSpace
+
+    options = Options(**{f.name: getattr(config, f.name) for f in fields(Options)})
+    tools = Tools(options, run, generator, encoder, distance, device)
+    if config.method == "latent":
+        return LatentMethod(tools)
+    if config.method == "mapper":
+        return MapperMethod(tools)
+    if not isinstance(generator, StyleSpace):
+        raise InputError(
+            f"the generator in {config.gan} has no style space for a global direction",
+            hint="use --method latent or mapper",
+        )
+    return GlobalMethod(tools, generator)
+
+
+def guide_of(target: str, config: Config, encoder: ClipModel, templates: Templates) -> TextGuide:
     """The text direction, with a warning for what the CLIP will not read of it."""
     from cxrtool.editing.guide import make_guide
 
-    target = " ".join(config.target.split())
     prompts = templates.about(target)
     cut = max((encoder.cut(prompt) for prompt in prompts), key=len)
     if cut:
@@ -238,106 +391,28 @@ def guide_of(config: Config, encoder: ClipModel, templates: Templates) -> TextGu
 
 
 def teacher_of(
-    config: Config, templates: Templates, labels: tuple[str, ...], device: torch.device
-) -> tuple[Classifier | None, list[str]]:
-    """The teacher, and the labels that the target names and that it can verify."""
-    named = templates.labels_in(config.target, labels)
+    config: Config,
+    texts: list[str],
+    templates: Templates,
+    labels: tuple[str, ...],
+    device: torch.device,
+) -> Classifier | None:
+    """The teacher; says which targets it can verify."""
+    named = {text: templates.labels_in(text, labels) for text in texts}
     if config.teacher is None:
         console.say(
             "no --teacher: nobody verifies these edits, and their labels stay blank"
-            + ("" if named else " (the target names no label of the generator)")
+            + ("" if any(named.values()) else " (no target names a label of the generator)")
         )
-        return None, []
+        return None
     from cxrtool import classifiers
 
     teacher: Classifier = classifiers.load(config.teacher, device)
-    targets = [label for label in named if label in teacher.labels]
-    if not targets:
-        known = ", ".join(label for label in labels if label in teacher.labels)
-        console.warn(
-            f"the target {config.target!r} names no label that the teacher reads ({known}): "
-            "the edits cannot be verified, and their labels stay blank"
-        )
-    return teacher, targets
-
-
-def write(
-    config: Config,
-    run: Run,
-    starts: Starts,
-    found: dict[str, np.ndarray],
-    teacher_labels: tuple[str, ...],
-    targets: list[str],
-    contradicted: list[str],
-) -> dict[str, Any]:
-    """Write the data set, edits.csv, the panels and seen.json; returns the summary."""
-    from dataclasses import replace
-
-    from cxrtool.data import manifest
-    from cxrtool.data.tables import write_table
-    from cxrtool.editing import record
-    from cxrtool.editing.panels import panels_png
-
-    names = [record.image_name(i) for i in range(starts.n)]
-    writer = manifest.DatasetWriter(run, starts.info)
-    for name, image in zip(names, found["after"], strict=True):
-        writer.add_image(name, image)
-    teacher = None
-    if teacher_labels:
-        before, after = found["teacher_before"], found["teacher_after"]
-        teacher = record.Teacher(teacher_labels, before, after, config.threshold)
-    asked = record.Asked(
-        config.method, config.target, config.sign, tuple(targets), tuple(contradicted)
-    )
-    accept = record.accepted(teacher, asked)
-    columns = {
-        "generator": run.input("gan").fingerprint,
-        "clip": run.input("clip").fingerprint,
-        "parent": starts.parents,
-        "strength": f"{config.strength:g}",
-    }
-    labels, cells = starts.info.labels, starts.cells
-    table = record.manifest_table(
-        names, starts.columns.assign(**columns), labels, cells, asked, teacher, accept
-    )
-    covered = tuple(accept is not None and was for was in starts.info.covered)
-    writer.finish(table, replace(starts.info, covered=covered))
-
-    measures = record.measures(found, starts.originals)
-    edits = record.edits_table(names, starts.parents, asked, measures, teacher, accept)
-    run.write_text("edits.csv", write_table(edits))
-    run.write_bytes("panels.png", panels_png(found, starts.originals, PANELS, PANEL_PX))
-    seen_of(config, run).save(run)
-
-    summary = record.summary(asked, measures, accept)
-    if accept is not None:
-        run.count("accepted", int(accept.sum()))
-        run.count("rejected", int(starts.n - accept.sum()))
-    console.say(
-        f"{starts.n} images: similarity to the direction {summary['similarity_before']:.3f} -> "
-        f"{summary['similarity_after']:.3f}, {summary['moved_as_asked']:.0%} moved as asked"
-    )
-    return summary
-
-
-def seen_of(config: Config, run: Run) -> Seen:
-    """What generator, CLIP, teacher and the edited images themselves have seen."""
-    from cxrtool.data.keys import SEEN, Seen
-    from cxrtool.data.manifest import load_dataset
-    from cxrtool.data.select import select_rows
-
-    generator, encoder = Seen.load(config.gan), Seen.load(config.clip)
-    if generator.pixels and encoder.pixels and not generator.pixels & encoder.pixels:
-        console.warn(
-            "generator and CLIP share no training image: the CLIP may misread what the generator "
-            "makes"
-        )
-    seen = generator.merge(encoder)
-    if config.teacher is not None:
-        seen = seen.merge(Seen.load(config.teacher))
-    if config.data is not None:
-        dataset = load_dataset(config.data)
-        seen = seen.merge(Seen.of(dataset, select_rows(dataset, config)))
-        if (config.data / SEEN).is_file():
-            seen = seen.merge(Seen.load(config.data))
-    return seen
+    known = ", ".join(label for label in labels if label in teacher.labels)
+    for text, found in named.items():
+        if not set(found) & set(teacher.labels):
+            console.warn(
+                f"the target {text!r} names no label that the teacher reads ({known}): "
+                "its edits cannot be verified, and their labels stay blank"
+            )
+    return teacher

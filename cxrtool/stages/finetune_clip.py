@@ -9,6 +9,7 @@ patients best.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from cxrtool.runs import Run
 
 NAME = "finetune-clip"
-FORMAT = 1
+FORMAT = 2  # 2: the loss of claims and their denials
 EPOCHS = 30
 EVALUATIONS = 20  # at most, over the whole training
 VAL_ROWS = 2000  # held-out pairs that are used, at most
@@ -109,6 +110,14 @@ class Config(SelectionOptions, PolicyOptions):
             min=0,
         ),
     ] = None
+    negation_weight: Annotated[
+        float,
+        Option(
+            "Weight of the loss that tells what a text says from its denial ('effusion' from 'no"
+            " effusion'); 0 leaves it out.",
+            min=0,
+        ),
+    ] = 1.0
     augment: Annotated[
         str,
         Option("mild: small turns, shifts, scalings and tone changes.", choices=("mild", "none")),
@@ -151,7 +160,10 @@ class Config(SelectionOptions, PolicyOptions):
 
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Train, keep the network that reads held-out patients best, describe it."""
+    import numpy as np
+
     from cxrtool.clip import architecture, holdout
+    from cxrtool.clip.claims import OPEN, claims_of
     from cxrtool.clip.fit import fit
     from cxrtool.clip.model import create
     from cxrtool.clip.retrieval import chance, mean_recall
@@ -179,8 +191,17 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         allow_download=config.allow_download,
     )
     model = create(chosen, seed=config.seed, device=device)
-    groups = target_groups(config.targets, train, *label_arrays(dataset, train_rows, policy))
-    pairs = make_pairs(pixels(dataset, train_rows), train.wordings, groups, model.tokenizer)
+    values, mask = label_arrays(dataset, train_rows, policy)
+    groups = target_groups(config.targets, train, values, mask)
+    claims = claims_of(
+        train,
+        dataset.labels,
+        np.where(mask, values > 0.5, OPEN).astype(np.int8),
+        templates,
+        model.tokenizer,
+        said_in,
+    )
+    pairs = make_pairs(pixels(dataset, train_rows), train.wordings, groups, model.tokenizer, claims)
     recipe = recipe_of(config, len(train_rows), from_scratch=chosen.weights is None)
     trainer = Trainer(model, pairs, recipe)
     held = holdout.HeldOut(
@@ -300,6 +321,14 @@ def pairs_of(
     return rows[texts.positions], texts
 
 
+def said_in(texts: Sequence[str]) -> list[Mapping[str, int]]:
+    """What each text says of the observations that `extract-reports` knows: 1, 0, or -1 (open)."""
+    from cxrtool.reports import Labeler
+
+    found = Labeler().label_all(texts, evidence=False)
+    return [{k: v for k, v in labels.values.items() if v is not None} for labels in found]
+
+
 def recipe_of(config: Config, pairs: int, *, from_scratch: bool) -> Recipe:
     """The recipe for so many pairs."""
     from cxrtool.clip.training import Recipe
@@ -315,6 +344,7 @@ def recipe_of(config: Config, pairs: int, *, from_scratch: bool) -> Recipe:
         seed=config.seed,
         augment=config.augment,
         lock=config.lock,
+        negation_weight=config.negation_weight,
     )
 
 
@@ -339,8 +369,11 @@ def show(measures: dict[str, Any]) -> None:
     """Print the held-out measures."""
     rows = [[name, f"{value:.3f}"] for name, value in measures["retrieval"].items()]
     console.table("retrieval, held-out patients", ["direction@k", "recall"], rows)
-    rows = [[name, f"{value:.3f}"] for name, value in measures["auroc"].items()]
-    console.table("zero-shot, held-out patients", ["label", "AUROC"], rows)
+    rows = [
+        [name, f"{value:.3f}", f"{measures['negation'][name]:.2f}"]
+        for name, value in measures["auroc"].items()
+    ]
+    console.table("zero-shot, held-out patients", ["label", "AUROC", "nearer than negation"], rows)
 
 
 def description(

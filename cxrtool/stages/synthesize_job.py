@@ -85,7 +85,6 @@ def edits_of(config: Config, plan: Plan, card: GeneratorCard) -> Edits:
     Raises:
         InputError: A direction belongs to another generator, or names no target class.
     """
-    import torch
 
     from cxrtool.synthesis.edits import Edits, assign, parse_shares
     from cxrtool.training.directions import load_direction
@@ -104,7 +103,7 @@ def edits_of(config: Config, plan: Plan, card: GeneratorCard) -> Edits:
     counts = [int((of_slot == i).sum()) for i in range(len(found))]
     for direction, n in zip(directions, counts, strict=True):
         console.say(f"{n:,} images are pushed {direction.sign} {direction.target!r}")
-    ways = torch.stack([way for _, way in found])
+    ways = tuple(way for _, way in found)
     return Edits(directions, ways, config.edit_strength, of_slot)
 
 

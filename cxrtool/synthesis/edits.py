@@ -20,8 +20,8 @@ from torch import Tensor
 from cxrtool.errors import InputError, UsageError
 from cxrtool.synthesis.planner import Plan
 from cxrtool.synthesis.sampler import Render
-from cxrtool.training.directions import Direction
-from cxrtool.training.protocols import Generator, StyleGenerator
+from cxrtool.training.directions import STYLE, WAY, Direction, Ways
+from cxrtool.training.protocols import Generator, StyleGenerator, StyleSpace
 
 IntArray = npt.NDArray[np.int64]
 NOT_PUSHED = -1
@@ -91,13 +91,13 @@ class Edits:
 
     Attributes:
         directions: What they are [R].
-        ways: [R, num_ws, w_dim].
+        ways: Of each of them, as `training.directions` keeps them.
         strength: Factor on every way.
         of_slot: Which one each slot is pushed along; `NOT_PUSHED` for none.
     """
 
     directions: tuple[Direction, ...]
-    ways: Tensor
+    ways: tuple[Ways, ...]
     strength: float
     of_slot: IntArray
 
@@ -113,14 +113,33 @@ class Edits:
     def render(self, network: Generator, truncation: float, device: torch.device) -> Render:
         """Makes images of pushed latents."""
         style = style_of(network, self.ways)
-        pushes = torch.cat([self.strength * self.ways, torch.zeros_like(self.ways[:1])]).to(device)
+        none = torch.zeros(style.num_ws, style.w_dim)
+        in_w = [self.strength * way.get(WAY, none) for way in self.ways]
+        pushes = torch.stack([*in_w, none]).to(device)
+        in_s = self._style_pushes(style, device) if isinstance(style, StyleSpace) else {}
 
         def render(z: Tensor, y: Tensor, slots: IntArray) -> Tensor:
-            which = np.where(slots < 0, NOT_PUSHED, self.of_slot[slots])
-            moved = style.mapping(z, y, truncation) + pushes[torch.from_numpy(which).to(device)]
-            return style.synthesis(moved, "const").clamp(-1, 1)
+            chosen = np.where(slots < 0, NOT_PUSHED, self.of_slot[slots])
+            which = torch.from_numpy(chosen).to(device)
+            moved = style.mapping(z, y, truncation) + pushes[which]
+            if not in_s or not isinstance(style, StyleSpace):
+                return style.synthesis(moved, "const").clamp(-1, 1)
+            styles = dict(style.styles(moved))
+            for layer, push in in_s.items():
+                styles[layer] = styles[layer] + push[which]
+            return style.synthesis_from_styles(styles, "const").clamp(-1, 1)
 
         return render
+
+    def _style_pushes(self, network: StyleSpace, device: torch.device) -> dict[str, Tensor]:
+        """Layer -> [R + 1, C], the last row 0; only layers that any direction moves."""
+        found = {}
+        for layer, (count, _, _) in network.style_layers.items():
+            name = STYLE + layer
+            if any(name in way for way in self.ways):
+                rows = [self.strength * way.get(name, torch.zeros(count)) for way in self.ways]
+                found[layer] = torch.stack([*rows, torch.zeros(count)]).to(device)
+        return found
 
 
 def edit_cell(direction: Direction, strength: float) -> str:
@@ -140,17 +159,24 @@ def parse_cell(text: str) -> tuple[float, str]:
     return float(strength), fingerprint
 
 
-def style_of(network: Generator, ways: Tensor) -> StyleGenerator:
-    """The network as one with a W space of the directions' shape.
+def style_of(network: Generator, ways: Sequence[Ways]) -> StyleGenerator:
+    """The network as one with the latent spaces that the directions are in.
 
     Raises:
-        InputError: It has none.
+        InputError: It has none, or of another shape.
     """
     if not isinstance(network, StyleGenerator):
         raise InputError(
             "the generator has no W space to push images in",
             hint="train one with `cxr train-gan --arch stylegan2`, or leave --edit out",
         )
-    if tuple(ways.shape[1:]) != (network.num_ws, network.w_dim):
-        raise InputError(f"a direction has the shape {tuple(ways.shape[1:])}, not the generator's")
+    shapes: dict[str, tuple[int, ...]] = {WAY: (network.num_ws, network.w_dim)}
+    if isinstance(network, StyleSpace):
+        shapes |= {STYLE + name: (entry[0],) for name, entry in network.style_layers.items()}
+    for way in ways:
+        for name, value in way.items():
+            if shapes.get(name) != tuple(value.shape):
+                raise InputError(
+                    f"a direction has {name} of the shape {tuple(value.shape)}, not the generator's"
+                )
     return network

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from cxrtool.data import manifest
 from cxrtool.data.images import read_png
@@ -27,6 +26,7 @@ from cxrtool.synthesis.edits import Edits, parse_cell
 from cxrtool.synthesis.sampler import BlockSampler, Render
 from cxrtool.synthesis.slots import FloatArray
 from cxrtool.synthesis.writer import png_chunks, slot_of
+from cxrtool.training.directions import Ways
 from cxrtool.training.protocols import Generator
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def remake(
     recipes: list[Recipe],
     network: Generator,
     device: torch.device,
-    ways: Mapping[str, Tensor] | None = None,
+    ways: Mapping[str, Ways] | None = None,
 ) -> dict[str, Any]:
     """Make the images again and write them as a dataset directory of their own.
 
@@ -149,7 +149,7 @@ def remake(
         recipes: What each image is made from.
         network: The generator, on `device`.
         device: Where.
-        ways: Directions of edits by their fingerprint [num_ws, w_dim].
+        ways: Directions of edits by their fingerprint.
 
     Returns:
         ``images``; ``compared``: how many of the originals are still there; ``identical``: how many
@@ -198,7 +198,7 @@ def _pushed(
     item: Recipe,
     network: Generator,
     device: torch.device,
-    ways: Mapping[str, Tensor],
+    ways: Mapping[str, Ways],
 ) -> Render | None:
     if not item.edit:
         return None
@@ -213,7 +213,7 @@ def _pushed(
             hint="give the edit run that it comes from with --edit",
             **where,  # type: ignore[arg-type]
         )
-    edits = Edits((), ways[fingerprint][None], strength, np.zeros(1, dtype=np.int64))
+    edits = Edits((), (ways[fingerprint],), strength, np.zeros(1, dtype=np.int64))
     inner = edits.render(network, item.truncation, device)
     return lambda z, y, slots: inner(z, y, np.zeros_like(slots))
 

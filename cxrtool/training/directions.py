@@ -1,8 +1,9 @@
-"""A direction in the latent space W+ on disk: what an edit run learned, for others to push with.
+"""A direction of latent space on disk: what an edit run learned, for others to push with.
 
-In: how far N latents were moved by an edit. Out: ``direction.safetensors`` (their mean, `way`
-[num_ws, w_dim]) and ``direction.json`` (text, sign, labels that the text names, the generator it
-belongs to). A latent moved by the mean way moves as the edited images did on average.
+In: how far N latents were moved by an edit. Out: ``direction.safetensors`` and ``direction.json``
+(text, sign, labels that the text names, the generator it belongs to). In W+ it is the mean way
+(`way` [num_ws, w_dim]): a latent moved by it moves as the edited images did on average. In style
+space it is what every channel of a layer changes by (`s.LAYER` [C]).
 """
 
 from __future__ import annotations
@@ -24,8 +25,12 @@ if TYPE_CHECKING:
     from cxrtool.runs import Run
 
 RECORD, WEIGHTS = "direction.json", "direction.safetensors"
-FORMAT = 1
+FORMAT = 2
+WAY, STYLE = "way", "s."
 _DIGITS = 16
+
+Ways = dict[str, Tensor]
+"""`WAY`: [num_ws, w_dim]; or `STYLE` and a layer's name: [C], of every layer that moves."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class Direction:
         generator: Fingerprint of the generator's description.
         images: Edits that the way is the mean of.
         fingerprint: Of the way; names it in records.
+        space: "w+" or "s".
     """
 
     target: str
@@ -47,6 +53,7 @@ class Direction:
     generator: str
     images: int
     fingerprint: str
+    space: str = "w+"
 
 
 def generator_fingerprint(folder: Path) -> str:
@@ -57,38 +64,41 @@ def generator_fingerprint(folder: Path) -> str:
 
 def save_direction(
     run: Run,
-    way: Tensor,
+    ways: Ways,
     *,
     target: str,
     sign: str,
     labels: tuple[str, ...],
     gan: Path,
     images: int,
+    folder: str = "",
 ) -> None:
     """Write both files.
 
     Args:
         run: The run to write into.
-        way: [num_ws, w_dim].
+        ways: `way` [num_ws, w_dim], or `s.LAYER` [C] of every layer that moves.
         target: The text.
         sign: "+" or "-".
         labels: Labels that the text names.
         gan: Folder of the generator.
         images: Edits that the way is the mean of.
+        folder: Folder of the run to write into; "" for the run's own.
     """
-    data = save({"way": way.detach().to(torch.float32).cpu().contiguous()})
-    found = Direction(
-        target, sign, labels, generator_fingerprint(gan), images, sha256_bytes(data)[:_DIGITS]
-    )
-    run.write_bytes(WEIGHTS, data)
-    run.write_json(RECORD, {"format": FORMAT, **asdict(found)})
+    data = save({k: v.detach().to(torch.float32).cpu().contiguous() for k, v in ways.items()})
+    mark = sha256_bytes(data)[:_DIGITS]
+    space = "w+" if WAY in ways else "s"
+    found = Direction(target, sign, labels, generator_fingerprint(gan), images, mark, space)
+    inside = f"{folder}/" if folder else ""
+    run.write_bytes(inside + WEIGHTS, data)
+    run.write_json(inside + RECORD, {"format": FORMAT, **asdict(found)})
 
 
-def load_direction(folder: Path) -> tuple[Direction, Tensor]:
+def load_direction(folder: Path) -> tuple[Direction, Ways]:
     """Read both files.
 
     Returns:
-        (what it is, way [num_ws, w_dim]).
+        (what it is, its ways, see `save_direction`).
 
     Raises:
         InputError: They are missing or damaged.
@@ -102,7 +112,7 @@ def load_direction(folder: Path) -> tuple[Direction, Tensor]:
         )
     record = read_json(file)
     try:
-        way = load_file(folder / WEIGHTS)["way"]
+        ways = load_file(folder / WEIGHTS)
         found = Direction(
             str(record["target"]),
             str(record["sign"]),
@@ -110,9 +120,12 @@ def load_direction(folder: Path) -> tuple[Direction, Tensor]:
             str(record["generator"]),
             int(record["images"]),
             str(record["fingerprint"]),
+            str(record["space"]),
         )
+        if found.space == "w+" and ways[WAY].ndim != 2:
+            raise ValueError("way has not two axes")
     except (OSError, KeyError, ValueError, TypeError, SafetensorError) as error:
         raise InputError(f"is damaged: {error}", file=file) from None
-    if way.ndim != 2 or sha256_file(folder / WEIGHTS)[:_DIGITS] != found.fingerprint:
+    if sha256_file(folder / WEIGHTS)[:_DIGITS] != found.fingerprint:
         raise InputError("does not belong to its record", file=folder / WEIGHTS)
-    return found, way
+    return found, ways

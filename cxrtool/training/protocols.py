@@ -11,7 +11,7 @@ callers choose (`torch.no_grad()` for sampling, plain calls for optimization thr
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -71,6 +71,18 @@ class StyleGenerator(Generator, Protocol):
         ...
 
 
+class Partial(NamedTuple):
+    """A synthesis network stopped between two layers.
+
+    Attributes:
+        features: `[N, C, H, W]`, input of the next convolution.
+        image: `[N, channels, h, w]` so far; None before the first ToRGB layer.
+    """
+
+    features: Tensor
+    image: Tensor | None
+
+
 @runtime_checkable
 class StyleSpace(StyleGenerator, Protocol):
     """A style generator whose per-channel scales (space S) can be read and set.
@@ -87,6 +99,16 @@ class StyleSpace(StyleGenerator, Protocol):
 
     def synthesis_from_styles(self, styles: dict[str, Tensor], noise: str = "const") -> Tensor:
         """Styles of every layer -> images `[N, channels, size, size]`, not clamped."""
+        ...
+
+    def begin(self, n: int) -> Partial:
+        """The state before the first layer, for n images."""
+        ...
+
+    def advance(
+        self, partial: Partial, styles: dict[str, Tensor], first: int, last: int | None = None
+    ) -> Partial:
+        """Go through the layers first..last-1 (None: to the end), of which `styles` are needed."""
         ...
 
 

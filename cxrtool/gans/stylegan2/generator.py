@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from cxrtool.gans.stylegan2 import ops
 from cxrtool.gans.stylegan2.layers import EqualLinear, StyledConv, ToImage
+from cxrtool.training.protocols import Partial
 from cxrtool.training.rng import Draws
 
 FIRST_SIZE = 4
@@ -194,11 +195,37 @@ class Generator(nn.Module):
         self, styles: dict[str, Tensor], noise: Noise = "const", low: int | None = None
     ) -> Tensor:
         """Styles of every layer -> images (see `synthesis`)."""
-        n = len(next(iter(styles.values())))
+        partial = self.begin(len(next(iter(styles.values()))))
+        image = self.advance(partial, styles, noise=noise, low=low).image
+        assert image is not None
+        return image
+
+    def begin(self, n: int) -> Partial:
+        """The state before the first layer, for n images."""
         x = self.const.unsqueeze(0).expand(n, -1, -1, -1)
-        x = x.contiguous(memory_format=torch.channels_last)
-        image: Tensor | None = None
-        for name, layer, _, resolution in self.layers():
+        return Partial(x.contiguous(memory_format=torch.channels_last), None)
+
+    def advance(
+        self,
+        partial: Partial,
+        styles: dict[str, Tensor],
+        first: int = 0,
+        last: int | None = None,
+        noise: Noise = "const",
+        low: int | None = None,
+    ) -> Partial:
+        """Go through some of the layers, in the order of `layers`.
+
+        Args:
+            partial: The state before layer `first`.
+            styles: Of those layers at least.
+            first: Index of the first one.
+            last: Index after the last one; None for all that are left.
+            noise: See `synthesis`.
+            low: See `synthesis`.
+        """
+        x, image = partial
+        for name, layer, _, resolution in self.layers()[first:last]:
             if isinstance(layer, StyledConv):
                 if low is not None and resolution >= low:
                     x = x.to(torch.bfloat16)
@@ -208,8 +235,7 @@ class Generator(nn.Module):
             else:
                 rgb = layer(x, styles[name])
                 image = rgb if image is None else ops.upsample(image, self.fir) + rgb
-        assert image is not None
-        return image
+        return Partial(x, image)
 
     def forward(
         self,

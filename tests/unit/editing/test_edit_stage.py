@@ -20,9 +20,13 @@ from cxrtool.data.cache import pixels
 from cxrtool.data.keys import Seen
 from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.data.manifest import DatasetInfo, DatasetWriter, load_dataset
-from cxrtool.errors import InputError, InterruptedRunError, UsageError
+from cxrtool.editing import first_order
+from cxrtool.errors import GateError, InputError, InterruptedRunError, UsageError
+from cxrtool.gans.network import TrainedGenerator
+from cxrtool.gans.stylegan2.generator import Architecture, Generator
 from cxrtool.runs import Run, execute
 from cxrtool.stages import edit
+from cxrtool.training.rng import torch_generator
 
 from .toys import SIZE, ToyEncoder, ToyGenerator
 
@@ -78,7 +82,7 @@ def _config(runs: dict[str, Path], **changes: Any) -> Any:
         "gan": runs["gan"],
         "clip": runs["clip"],
         "target": "left",
-        "steps": 25,
+        "steps": None if changes.get("method") == "global" else 25,
         "block": 4,
         "threads": 1,
         "device": "cpu",
@@ -398,7 +402,12 @@ def test_edits_csv_is_plain_csv(runs: dict[str, Path], tmp_path: Path) -> None:
         ({"n": 3, "data": Path("d")}, "either --n"),
         ({"n": 3, "split": "test"}, "rows of --data"),
         ({"data": Path("d"), "condition": ("Left",)}, "for generated images"),
-        ({"method": "global"}, "latent"),
+        ({"method": "face"}, "latent"),
+        ({"method": "global", "steps": 3}, "--steps has no meaning with --method global"),
+        ({"beta": 0.3}, "--beta has no meaning with --method latent"),
+        ({"method": "global", "fast": True, "relevance": Path("r")}, "exact already"),
+        ({"strength": (1.0, -1.0)}, "below 0"),
+        ({"strength": (1.0, 1.0)}, "twice"),
     ],
 )
 def test_options_that_contradict_each_other(
@@ -406,3 +415,143 @@ def test_options_that_contradict_each_other(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         _config(runs, **changes)
+
+
+def test_targets_and_strengths_make_a_set_each(runs: dict[str, Path], tmp_path: Path) -> None:
+    texts = tmp_path / "targets.txt"
+    texts.write_text("right\n\nleft\n")
+    config = _config(runs, n=3, target=("left",), targets=texts, strength=(0.01, 2.0))
+    assert edit.plan(config)["images"] == 12
+    result = execute(edit, config, tmp_path / "out").result
+    edits = _edits(tmp_path / "out")
+    assert edits["prompt"].tolist() == ["left"] * 6 + ["right"] * 6
+    assert edits["strength"].tolist() == [0.01] * 3 + [2.0] * 3 + [0.01] * 3 + [2.0] * 3
+    assert edits["image"].tolist() == load_dataset(tmp_path / "out").column("image").tolist()
+    change = edits["direction_after"] - edits["direction_before"]
+    for start in (0, 6):
+        assert (change[start + 3 : start + 6].to_numpy() > change[start : start + 3]).all()
+    assert [e["strength"] for e in result["summary"]["edits"]] == [0.01, 2.0, 0.01, 2.0]
+    assert (tmp_path / "out" / "strengths-0001.png").is_file()
+    from cxrtool.training.directions import load_direction
+
+    assert load_direction(tmp_path / "out" / "directions" / "0001")[0].target == "right"
+    one = execute(edit, _config(runs, n=3, target=("right",), strength=(2.0,)), tmp_path / "one")
+    pictures = pixels(load_dataset(tmp_path / "out"))[9:]
+    assert np.array_equal(pictures, pixels(load_dataset(tmp_path / "one")))
+    assert one.result["summary"]["target"] == "right"
+
+
+def test_targets_of_which_one_cannot_be_verified(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(console, "warn", said.append)
+    config = _config(runs, target=("left", "brightness"), teacher=runs["teacher"])
+    execute(edit, config, tmp_path / "out")
+    assert any("not every target can be verified" in text for text in said)
+    assert not label_arrays(load_dataset(tmp_path / "out"), None, LabelPolicy())[1].any()
+
+
+def test_the_table_of_wanted_and_unwanted_changes(runs: dict[str, Path], tmp_path: Path) -> None:
+    config = _config(runs, teacher=runs["teacher"])
+    result = execute(edit, config, tmp_path / "out").result
+    table = pd.read_csv(tmp_path / "out" / "entanglement.csv")
+    assert table["label"].tolist() == ["Left", "Right"]
+    assert table["wanted"].tolist() == [1, 0]
+    assert table["moved_sd"][0] > abs(table["moved_sd"][1])
+    assert result["summary"]["largest_unwanted_over_wanted"] < 1
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "confirmed by the teacher" in page
+
+
+def test_a_mapper_is_trained_resumed_and_kept(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = _config(runs, method="mapper", steps=260, lr=0.15, l2=0.0, target=("right", "no"), n=5)
+    result = execute(edit, config, tmp_path / "whole").result
+    assert [e["moved_as_asked"] for e in result["summary"]["edits"]] == [1.0, 1.0]
+    original, calls = edit.run, [0]
+
+    def stopped(config: Any, run: Run) -> dict[str, Any]:
+        check = run.check_stop
+
+        def count() -> None:
+            calls[0] += 1
+            if calls[0] == 333:  # while the second mapper is trained
+                run._signal = 15
+            check()
+
+        monkeypatch.setattr(run, "check_stop", count)
+        return original(config, run)
+
+    monkeypatch.setattr(edit, "run", stopped)
+    with pytest.raises(InterruptedRunError):
+        execute(edit, config, tmp_path / "halves")
+    monkeypatch.setattr(edit, "run", original)
+    execute(edit, config, tmp_path / "halves")
+    whole, halves = (
+        json.loads((tmp_path / name / "result.json").read_text())["outputs"]
+        for name in ("whole", "halves")
+    )
+    assert whole == halves
+    assert "mapper-0001.safetensors" in whole
+
+
+@pytest.fixture
+def styled(runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
+    """The runs, with a small StyleGAN2 for a generator."""
+    arch = Architecture(
+        size=SIZE, labels=2, z_dim=8, w_dim=8, mapping_layers=2, channel_base=64, channel_max=8
+    )
+    network = TrainedGenerator(
+        Generator(arch, torch_generator("net")),
+        ("Left", "Right"),
+        torch.eye(2),
+        torch.zeros(2, 8),
+        torch.zeros(8),
+        {"preprocessing": {"size": SIZE, "fit": "crop"}},
+    )
+    monkeypatch.setattr(
+        gans, "load", lambda folder, device="cpu": network.eval().requires_grad_(False)
+    )
+    for name in ("gan", "clip"):
+        (runs[name] / "model.json").write_text(json.dumps({"of": name}))
+    return runs
+
+
+def test_global_edits_and_their_matrix_is_used_again(
+    styled: dict[str, Path], tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"method": "global", "relevance_images": 4, "beta": 0.02}
+    first = execute(edit, _config(styled, **options), tmp_path / "first").result
+    assert first["summary"]["moved_as_asked"] > 0.5
+    assert "relevance.safetensors" in first["outputs"]
+    again = {**options, "relevance": tmp_path / "first"}
+    second = execute(edit, _config(styled, **again), tmp_path / "second").result
+    same = {k: v for k, v in first["outputs"].items() if k.startswith("images/")}
+    assert same == {k: v for k, v in second["outputs"].items() if k.startswith("images/")}
+    minus = {**again, "sign": "-", "target": "right"}
+    assert execute(edit, _config(styled, **minus), tmp_path / "minus").state == "done"
+    (styled["clip"] / "model.json").write_text(json.dumps({"of": "another"}))
+    with pytest.raises(InputError, match="another CLIP"):
+        execute(edit, _config(styled, **again), tmp_path / "other")
+
+
+def test_the_fast_mode_says_how_far_it_agrees(
+    styled: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(console, "say", said.append)
+    options: dict[str, Any] = {"method": "global", "relevance_images": 4, "beta": 0.02}
+    monkeypatch.setattr(first_order, "LEAST_AGREEMENT", -1.0)
+    execute(edit, _config(styled, **options, fast=True), tmp_path / "out")
+    assert any("rank correlation" in text for text in said)
+    monkeypatch.setattr(first_order, "LEAST_AGREEMENT", 1.1)
+    with pytest.raises(GateError, match="may not be used"):
+        execute(edit, _config(styled, **options, fast=True), tmp_path / "refused")
+
+
+def test_global_needs_a_style_space(runs: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no style space") as caught:
+        execute(edit, _config(runs, method="global"), tmp_path / "out")
+    assert caught.value.hint == "use --method latent or mapper"

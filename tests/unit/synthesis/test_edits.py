@@ -56,7 +56,7 @@ def style(monkeypatch: pytest.MonkeyPatch) -> StyleToy:
 def write_edit(folder: Path, gan: Path, *labels: str, sign: str = "+", seed: int = 0) -> Path:
     run = Run.for_test(folder)
     way = torch.randn(2, 96, generator=torch.Generator().manual_seed(seed))
-    save_direction(run, way, target="a text", sign=sign, labels=labels, gan=gan, images=4)
+    save_direction(run, {"way": way}, target="a text", sign=sign, labels=labels, gan=gan, images=4)
     (folder / "seen.json").write_text('{"format": 1, "patients": {"toy": ["ab"]}, "pixels": []}')
     return folder
 
@@ -67,7 +67,8 @@ def test_images_are_pushed_as_far_as_asked(
     edit = write_edit(tmp_path / "e", gan, "Fracture", "Elsewhere")
     out = tmp_path / "o"
     made = make(out, data, gan=gan, edit=(edit,), edit_strength=0.5, **PLAIN)
-    found, way = load_direction(edit)
+    found, ways = load_direction(edit)
+    way = ways["way"]
     table = load_dataset(out).table
     z = torch.from_numpy(latents([int(seed) for seed in table["seed"]], 24))
     y = torch.zeros(21, 4)

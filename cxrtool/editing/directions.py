@@ -1,0 +1,83 @@
+"""A text as one direction of style space, the same for every image (StyleCLIP, section 6).
+
+In: a `Relevance` and the text's unit direction in the CLIP's space. Out: `Direction`: a change of
+every channel,
+
+    R_c = row_c . text,   0 where |R_c| < beta,   ds_c = std_c R_c / max |R|,
+
+and the edit s' = s + alpha ds (Patashnik et al. 2021, equations 4 to 6). A larger beta moves fewer
+channels and so less beside what the text says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cxrtool.editing.relevance import Channels, Relevance, Styles
+from cxrtool.errors import InputError
+from cxrtool.training.protocols import StyleSpace
+
+BETA = 0.15
+
+
+@dataclass(frozen=True)
+class Direction:
+    """A change of style space.
+
+    Attributes:
+        change: Layer -> [C], in the units of the styles.
+        kept: Channels that move.
+        relevance: Layer -> [C], R before beta.
+    """
+
+    change: Styles
+    kept: int
+    relevance: Styles
+
+
+def relevance_of(found: Relevance, text: Tensor) -> Styles:
+    """R of every channel for a text: layer -> [C].
+
+    Args:
+        found: The generator's channels in the CLIP's space.
+        text: [D] unit direction from the opposite to the target.
+    """
+    return {name: rows @ text.to(rows.device) for name, rows in found.rows.items()}
+
+
+def direction(channels: Channels, relevance: Styles, beta: float = BETA) -> Direction:
+    """The direction of a text.
+
+    Args:
+        channels: Statistics.
+        relevance: Layer -> [C].
+        beta: |R| from which a channel moves.
+
+    Raises:
+        InputError: no channel does.
+    """
+    every = torch.cat(list(relevance.values()))
+    most = float(every.abs().max())
+    kept = int((every.abs() >= beta).sum())
+    if not kept or most == 0.0:
+        raise InputError(
+            f"no channel of the generator has a relevance of {beta:g} for this text; the highest "
+            f"is {most:.3f}",
+            hint=f"use --beta {max(0.0, 0.7 * most):.2f}, or another text",
+        )
+    change = {
+        name: torch.where(values.abs() >= beta, values / most, 0.0) * channels.std[name]
+        for name, values in relevance.items()
+    }
+    return Direction(change, kept, relevance)
+
+
+def moved(generator: StyleSpace, w: Tensor, towards: Direction, alpha: float) -> Tensor:
+    """Images after the edit: w [N, num_ws, w_dim] -> [N, channels, size, size] in [-1, 1]."""
+    styles = dict(generator.styles(w))
+    for name, change in towards.change.items():
+        styles[name] = styles[name] + alpha * change
+    return generator.synthesis_from_styles(styles).clamp(-1.0, 1.0)

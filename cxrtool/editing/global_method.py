@@ -1,0 +1,183 @@
+"""`--method global`: a text as one direction of style space, for any number of images.
+
+In: a generator with a style space, a CLIP, texts. Out: an editor a text. The statistics and the
+relevance matrix belong to the pair of networks, not to a text: they are made once, kept in the run
+(`relevance.safetensors`) and used again with `--relevance`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cxrtool import console
+from cxrtool.editing import first_order as fast
+from cxrtool.editing.directions import Direction, direction, moved, relevance_of
+from cxrtool.editing.guide import TextGuide
+from cxrtool.editing.matrix import load_matrix, make_matrix, save_matrix
+from cxrtool.editing.methods import Edited, Editor, Tools
+from cxrtool.editing.relevance import Channels, Relevance, channel_statistics, editable, layer_rows
+from cxrtool.editing.starts import condition_vector
+from cxrtool.errors import GateError
+from cxrtool.training.directions import generator_fingerprint
+from cxrtool.training.protocols import StyleSpace
+from cxrtool.training.rng import torch_generator
+
+PSI = 0.7  # of the latents behind statistics and relevance (StyleCLIP)
+CONDITIONS = 64  # frequent conditions that they go round
+CHECKED = 200  # channels whose exact relevance the fast mode is compared with, at most
+
+
+class GlobalMethod:
+    """One direction of style space a text; holds the statistics and, once needed, the matrix.
+
+    Args:
+        tools: Networks, options, the run.
+        generator: The generator of `tools`, as one with a style space.
+    """
+
+    def __init__(self, tools: Tools, generator: StyleSpace) -> None:
+        self.tools = tools
+        self.generator = generator
+        self.of = {
+            "generator": generator_fingerprint(tools.options.gan),
+            "clip": generator_fingerprint(tools.options.clip),
+        }
+        self._styles: dict[str, Tensor] | None = None
+        self._channels: Channels | None = None
+        self._matrix: Relevance | None = None
+
+    def for_text(self, number: int, text: str, guide: TextGuide) -> Editor:
+        asked = guide.direction
+        if self.tools.options.fast:
+            relevance = self._first_order(text, asked)
+        else:
+            relevance = relevance_of(self._exact(), asked)
+        found = direction(self._statistics(), relevance, self.tools.options.beta)
+        total = self._statistics().count
+        console.say(f"{text}: {found.kept} of {total} channels move")
+        return _GlobalEditor(self.generator, found, guide.sign, self._statistics())
+
+    def _sample(self, first: int, count: int) -> Tensor:
+        y = conditions(self.tools, self.generator)
+        rng = torch_generator("channels", first)
+        z = torch.randn(count, self.generator.z_dim, generator=rng).to(self.tools.device)
+        chosen = y[torch.arange(first, first + count) % len(y)]
+        return self.generator.mapping(z, chosen, PSI)
+
+    def _statistics(self) -> Channels:
+        if self._matrix is not None:
+            return self._matrix.channels
+        if self._channels is None:
+            self._channels = channel_statistics(self.generator, self._sample)
+        return self._channels
+
+    def _images(self) -> dict[str, Tensor]:
+        if self._styles is None:
+            with torch.no_grad():
+                w = self._sample(0, self.tools.options.relevance_images)
+                self._styles = dict(self.generator.styles(w))
+        return self._styles
+
+    def _exact(self) -> Relevance:
+        if self._matrix is None:
+            tools, options = self.tools, self.tools.options
+            if options.relevance is not None:
+                self._matrix = load_matrix(options.relevance, self.of, tools.device)
+            else:
+                self._matrix = make_matrix(
+                    self.generator,
+                    tools.encoder,
+                    self._images(),
+                    self._statistics(),
+                    tools.run,
+                    batch=options.batch,
+                )
+            save_matrix(tools.run, self._matrix, self.of, options.relevance_images)
+        return self._matrix
+
+    def _first_order(self, text: str, asked: Tensor) -> dict[str, Tensor]:
+        """The estimate, if its order of the channels that would move is the exact one.
+
+        Raises:
+            GateError: it is not.
+        """
+        tools, channels = self.tools, self._statistics()
+        estimate = fast.first_order(
+            self.generator,
+            tools.encoder,
+            self._images(),
+            channels,
+            asked,
+            batch=tools.options.block,
+            seed=0,
+            on_batch=tools.run.check_stop,
+        )
+        guessed, exact = [], []
+        for name in editable(self.generator):
+            values = estimate[name]
+            chosen = (values.abs() >= tools.options.beta).nonzero()[:, 0].tolist()
+            share = max(1, CHECKED * len(values) // channels.count)
+            chosen = sorted(chosen, key=lambda c: -float(values[c].abs()))[:share]
+            if chosen:
+                rows = layer_rows(
+                    self.generator,
+                    tools.encoder,
+                    self._images(),
+                    channels,
+                    name,
+                    batch=tools.options.batch,
+                    only=chosen,
+                    on_batch=tools.run.check_stop,
+                )
+                guessed.append(values[chosen])
+                exact.append(rows @ asked)
+        found = float("nan")
+        count = sum(len(part) for part in guessed)
+        if count:
+            found = fast.agreement(torch.cat(guessed), torch.cat(exact))
+        console.say(
+            f"{text}: first-order relevance against the exact one over {count} channels: "
+            f"rank correlation {found:.3f}"
+        )
+        if not found >= fast.LEAST_AGREEMENT:
+            raise GateError(
+                f"--fast may not be used for this generator, CLIP and text: the rank correlation "
+                f"is {found:.3f} over {count} channels and must be {fast.LEAST_AGREEMENT} or more",
+                hint="leave out --fast; the exact matrix is computed once and can be used again "
+                "with --relevance",
+            )
+        return estimate
+
+
+@dataclass(frozen=True)
+class _GlobalEditor:
+    generator: StyleSpace
+    towards: Direction
+    sign: int
+    channels: Channels
+
+    @torch.no_grad()
+    def edit(self, w: Tensor, strength: float) -> Edited:
+        images = moved(self.generator, w, self.towards, self.sign * strength)
+        in_deviations = torch.cat(
+            [c / self.channels.std[k].clamp_min(1e-12) for k, c in self.towards.change.items()]
+        )
+        rms = strength * float(in_deviations.square().mean().sqrt())
+        return Edited(images, np.full(len(w), rms, np.float32))
+
+    def direction(self, found: dict[str, np.ndarray], strength: float) -> dict[str, Tensor]:
+        factor = self.sign * strength
+        return {f"s.{name}": factor * change for name, change in self.towards.change.items()}
+
+
+def conditions(tools: Tools, generator: Any) -> Tensor:
+    """[K, L] label vectors that latents go round: the generator's frequent ones, or the starts'."""
+    stored = getattr(generator, "vectors", None)
+    if stored is not None and len(stored):
+        return torch.as_tensor(stored[:CONDITIONS], dtype=torch.float32).to(tools.device)
+    return condition_vector(generator, tools.options.condition)[None].to(tools.device)

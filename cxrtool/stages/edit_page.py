@@ -1,0 +1,101 @@
+"""The report page of `cxr edit`, and what a run of it has seen.
+
+In: the jobs with the teacher's verdicts. Out: HTML: for every target and strength how many edits
+are confirmed, pictures, and the change that was wanted beside those that were not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from cxrtool import __version__, console
+
+if TYPE_CHECKING:
+    from cxrtool.data.keys import Seen
+    from cxrtool.editing.output import Judged
+    from cxrtool.editing.starts import Starts
+    from cxrtool.evaluation.page import Section
+    from cxrtool.runs import Run
+    from cxrtool.stages.edit import Config
+
+
+def edit_page(run: Run, judged: Sequence[Judged], starts: Starts) -> str:
+    """The page as HTML text."""
+    import numpy as np
+
+    from cxrtool.evaluation.page import Page, render
+
+    best = [one for one in judged if one.accept is not None]
+    images = starts.n * len(judged)
+    if best:
+        share = float(np.mean([one.accept.mean() for one in best if one.accept is not None]))
+        answer = f"{images:,} edited images; the teacher confirms {share:.0%} of those it can read."
+    else:
+        answer = f"{images:,} edited images; nobody has verified that they show what was asked for."
+    sections = [_section(one, starts) for one in judged]
+    method = judged[0].job.asked.method
+    footer = f"cxr {__version__} \u00b7 edit {method} \u00b7 run {run.fingerprint[:12]}"
+    return render(Page("Edited radiographs", answer, sections, footer))
+
+
+def _section(one: Judged, starts: Starts) -> Section:
+    from cxrtool.editing.output import panels_of
+    from cxrtool.evaluation.page import Block, Numbers, Picture, Section, Table, Text
+    from cxrtool.evaluation.wording import number
+
+    summary = one.summary()
+    numbers = [
+        (f"{summary['moved_as_asked']:.0%}", "moved as asked, to the CLIP"),
+        (number(summary["gray_rms"], 1), "gray levels of change"),
+    ]
+    if one.accept is not None:
+        numbers.insert(0, (f"{one.accept.mean():.0%}", "confirmed by the teacher"))
+    blocks: list[Block] = [
+        Numbers(numbers),
+        Picture(
+            panels_of(one, starts),
+            "Images before, after, and their difference",
+            "Before, after, difference (red: brighter); below it the change along the text.",
+        ),
+    ]
+    if one.changes:
+        rows = [
+            [
+                c.label,
+                number(c.before, 2),
+                number(c.after, 2),
+                number(c.moved, 2),
+                "wanted" if c.wanted else "",
+            ]
+            for c in one.changes
+        ]
+        columns = ["label", "before", "after", "change, SD", ""]
+        caption = "The teacher's mean probability; the change in deviations of the log-odds before."
+        blocks.append(Table(columns, rows, caption, text_last=True))
+    else:
+        blocks.append(Text("No teacher was given (--teacher): the edits are not verified."))
+    return Section(one.title[0].upper() + one.title[1:], blocks)
+
+
+def seen_of(config: Config, run: Run) -> Seen:
+    """What generator, CLIP, teacher and the edited images themselves have seen."""
+    from cxrtool.data.keys import SEEN, Seen
+    from cxrtool.data.manifest import load_dataset
+    from cxrtool.data.select import select_rows
+
+    generator, encoder = Seen.load(config.gan), Seen.load(config.clip)
+    if generator.pixels and encoder.pixels and not generator.pixels & encoder.pixels:
+        console.warn(
+            "generator and CLIP share no training image: the CLIP may misread what the generator "
+            "makes"
+        )
+    seen = generator.merge(encoder)
+    if config.teacher is not None:
+        seen = seen.merge(Seen.load(config.teacher))
+    if config.data is not None:
+        dataset = load_dataset(config.data)
+        seen = seen.merge(Seen.of(dataset, select_rows(dataset, config)))
+        if (config.data / SEEN).is_file():
+            seen = seen.merge(Seen.load(config.data))
+    return seen

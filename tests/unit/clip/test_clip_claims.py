@@ -1,0 +1,112 @@
+"""Claims of texts and the loss that tells them from their denials."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from cxrtool.clip.claims import Claims, claim_loss, claims_of
+from cxrtool.clip.model import ClipModel, create
+from cxrtool.clip.templates import Templates
+from cxrtool.clip.texts import LABELS, PairTexts
+from cxrtool.clip.training import Recipe, Trainer, make_pairs
+from cxrtool.clip.zeroshot import label_vectors, zero_shot_scores
+from cxrtool.data.images import to_float
+
+from .conftest import micro, squares
+
+SIDES = ("Left", "Right")
+PLAIN = Templates(("an image",), ("there is {}", "{}"), ("there is no {}", "no {}"))
+
+
+def _words(texts: Sequence[str]) -> list[Mapping[str, int]]:
+    """Reads "left" and "no left"."""
+    return [{s: int(f"no {s.lower()}" not in t) for s in SIDES if s.lower() in t} for t in texts]
+
+
+def _texts(texts: list[str], origin: str = "column x", phrases: bool = False) -> PairTexts:
+    return PairTexts(np.arange(len(texts)), [[t] for t in texts], np.arange(3), origin, phrases)
+
+
+def _claims(model: ClipModel, texts: PairTexts, known: np.ndarray | None = None) -> Claims:
+    known = np.full((len(texts.wordings), 2), -1, np.int8) if known is None else known
+    return claims_of(texts, SIDES, known, PLAIN, model.tokenizer, _words)
+
+
+def test_a_sentence_leaves_open_what_it_does_not_name(model: ClipModel) -> None:
+    found = _claims(model, _texts(["left", "no left", "nothing"]))
+    assert found.values.tolist() == [[1, -1], [0, -1], [-1, -1]]
+
+
+def test_a_list_of_findings_denies_what_it_does_not_name(model: ClipModel) -> None:
+    found = _claims(model, _texts(["left", "no left", "nothing"], phrases=True))
+    assert found.values.tolist() == [[1, 0], [0, 0], [0, 0]]
+
+
+def test_composed_prompts_claim_the_labels(model: ClipModel) -> None:
+    known = np.array([[1, 0], [0, -1], [1, 1]], np.int8)
+    assert _claims(model, _texts(["x", "y", "z"], LABELS), known).values.tolist() == known.tolist()
+
+
+def test_a_draw_holds_what_says_it_before_what_denies_it(model: ClipModel) -> None:
+    claims = _claims(model, _texts(["left", "right", "no"]))
+    drawn = claims.drawn(np.random.default_rng(0))
+    said = [model.tokenizer(PLAIN.prompts(side, True)) for side in SIDES]
+    denied = [model.tokenizer(PLAIN.prompts(side, False)) for side in SIDES]
+    for row, among in zip(drawn, [*said, *denied], strict=True):
+        assert (row == among).all(dim=1).any()
+
+
+def test_the_loss_is_its_definition() -> None:
+    generator = torch.Generator().manual_seed(0)
+    unit = functional.normalize(torch.randn(9, 5, generator=generator, dtype=torch.float64), dim=1)
+    images, prompts, scale = unit[:3], unit[3:9], 7.0
+    values = np.array([[1, 0, -1], [-1, 1, -1], [0, 0, -1]])
+    by_label = []
+    for label in range(2):  # of the third nothing is claimed
+        terms = []
+        for i in range(3):
+            if values[i, label] >= 0:
+                near = [scale * float(images[i] @ prompts[label + 3 * side]) for side in (0, 1)]
+                right = near[0] if values[i, label] else near[1]
+                terms.append(math.log(sum(math.exp(v) for v in near)) - right)
+        by_label.append(sum(terms) / len(terms))
+    found = claim_loss(images, prompts, torch.tensor(scale), torch.from_numpy(values))
+    assert float(found) == pytest.approx(sum(by_label) / 2)
+
+
+def test_nothing_claimed_costs_nothing() -> None:
+    x = torch.eye(4)
+    assert float(claim_loss(x, x, torch.tensor(3.0), torch.full((4, 2), -1))) == 0.0
+
+
+def _learned(model: ClipModel, weight: float) -> float:
+    """How often a new image is nearer to the true one of "left" and "no left", after a training."""
+    images, which = squares(96, seed=0)
+    texts = [["left", "right", "nothing"][k] for k in which]
+    pairs_text = PairTexts(np.arange(96), [[t] for t in texts], which, "column rules", True)
+    pairs = make_pairs(
+        images, pairs_text.wordings, which, model.tokenizer, _claims(model, pairs_text)
+    )
+    recipe = Recipe(batch=24, steps=80, lr=3e-3, seed=0, augment="none", negation_weight=weight)
+    trainer = Trainer(model, pairs, recipe)
+    for _ in range(recipe.steps):
+        trainer.step()
+    fresh, kinds = squares(96, seed=9)
+    model.network.eval()
+    with torch.no_grad():
+        vectors = label_vectors(model, PLAIN, SIDES)
+        scores = zero_shot_scores(model.embed_images(to_float(fresh)), vectors).numpy()
+    truth = np.stack([kinds == 0, kinds == 1], axis=1).astype(int)
+    return float(((scores > 0) == truth).mean())
+
+
+def test_negation_is_learned_with_the_loss_alone() -> None:
+    new = lambda: create(micro(), seed=0, device="cpu")  # noqa: E731
+    assert _learned(new(), 1.0) > 0.95
+    assert _learned(new(), 0.0) < 0.8
