@@ -1,19 +1,28 @@
-"""Whether a generator of phantoms makes what it was asked for.
+"""Whether a generator of phantoms makes what it was asked for, and all of it.
 
-    python benchmarks/fidelity.py DATA GAN TEACHER
+    python benchmarks/fidelity.py DATA GAN TEACHER [OTHERS]
 
-DATA: phantoms with labels; GAN: `cxr train-gan DATA --view frontal`; TEACHER: `cxr train-cls DATA
---view frontal`, trained on the same training patients. Images are drawn for labels from the joint
-distribution of the training rows. Prints one JSON object: AUROC of the teacher's reading of each
-label on held-out phantoms and on generated images (against the label asked for); the Wasserstein
-distance of measured heart widths to the training phantoms' within each value of Cardiomegaly, in
-standard deviations of the real widths.
+DATA: phantoms with labels; GAN: `cxr train-gan DATA --view frontal`; TEACHER: `cxr train-cls` on
+frontal phantoms of OTHERS, other patients than DATA's (without OTHERS: of DATA, whose held-out
+patients then stand for new ones). 2,000 images are drawn for labels from the joint distribution of
+DATA's training rows. Prints one JSON object:
+
+- `teacher`: AUROC of its reading of each label on real phantoms that nobody was trained on, and on
+  generated images against the label asked for; `mean_of_four`: Cardiomegaly, Pleural Effusion,
+  Consolidation, Support Devices.
+- `coverage` (Naeem et al. 2020, k = 5) in the teacher's features and in pixels: of one half of the
+  real phantoms by the generated images, and by the other half.
+- `copies`: images nearer to a training image than the 0.1 % nearest of real ones, and how many
+  real ones are.
+- `heart_width`: Wasserstein distance of measured widths to real ones within each value of
+  Cardiomegaly, in standard deviations of the real widths.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +37,11 @@ from cxrtool.data.images import to_float, to_uint8
 from cxrtool.data.labels import LabelPolicy, is_view_frontal, label_arrays
 from cxrtool.data.manifest import Dataset, load_dataset
 from cxrtool.data.phantom.estimators import estimate
+from cxrtool.evaluation.fidelity import nearness
+from cxrtool.evaluation.manifolds import manifold
 
 IMAGES, CHUNK = 2000, 100
+FOUR = ("Cardiomegaly", "Pleural Effusion", "Consolidation", "Support Devices")
 
 
 def part(data: Dataset, splits: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -69,18 +81,39 @@ def auroc(labels: np.ndarray, scores: np.ndarray) -> float | None:
     return round(float(roc_auc_score(labels, scores)), 3)
 
 
+def features(folder: Path, images: np.ndarray) -> np.ndarray:
+    """Features [N, D] of a classifier before its last layer."""
+    network = classifiers.load(folder)
+    with torch.no_grad():
+        found = [
+            network.features(to_float(torch.from_numpy(images[start : start + CHUNK])))
+            for start in range(0, len(images), CHUNK)
+        ]
+    return torch.cat(found).numpy()
+
+
+def flat(images: np.ndarray) -> np.ndarray:
+    """Pixels [N, H * W] in [0, 1]."""
+    return images.reshape(len(images), -1).astype(np.float32) / 255
+
+
 def main() -> None:
     """Measure one generator."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("gan", type=Path)
     parser.add_argument("teacher", type=Path)
+    parser.add_argument("others", type=Path, nargs="?")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
 
     data = load_dataset(arguments.data)
     train, train_labels = part(data, ("train",))
-    held_out, held_out_labels = part(data, ("val", "test"))
+    other = load_dataset(arguments.others or arguments.data)
+    held_out, held_out_labels = part(other, ("val", "test"))
+    # Of other patients all may be compared with; the teacher has seen some, which is the same for
+    # both sides of every comparison.
+    real, real_labels = part(other, ("train",) if arguments.others else ("val", "test"))
     names = gans.load(arguments.gan).labels
     columns = [data.labels.index(name) for name in names]
     rows = np.random.default_rng(0).integers(0, len(train), IMAGES)
@@ -93,20 +126,53 @@ def main() -> None:
     for position, name in enumerate(names):
         if name in read_names:
             column = read_names.index(name)
+            labels = held_out_labels[:, other.labels.index(name)]
             teacher[name] = {
-                "real": auroc(held_out_labels[:, columns[position]], real_read[:, column]),
+                "real": auroc(labels, real_read[:, column]),
                 "generated": auroc(asked[:, position], fake_read[:, column]),
             }
+    four = {
+        side: round(float(np.mean([teacher[name][side] for name in FOUR])), 3)
+        for side in ("real", "generated")
+    }
+
+    half = min(len(real) // 2, IMAGES)
+    spaces: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "teacher": lambda x: features(arguments.teacher, x),
+        "pixels": flat,
+    }
+    coverage, copies = {}, {}
+    for name, space in spaces.items():
+        one, two, fake = space(real[:half]), space(real[half : 2 * half]), space(images[:half])
+        by_real, by_fake = manifold(one, two).coverage, manifold(one, fake).coverage
+        coverage[name] = {
+            "by_real": round(by_real, 3),
+            "by_generated": round(by_fake, 3),
+            "share": round(by_fake / by_real, 3),
+        }
+        near = nearness(name, space(images), space(held_out), space(train))
+        copies[name] = {
+            "generated": near.copies,
+            "of": len(images),
+            "real": int((near.held_out < near.limit).sum()),
+            "of_real": len(held_out),
+        }
+
     widths: dict[str, float] = {}
-    real, fake = estimate(train).heart_width, estimate(images).heart_width
-    real_label, fake_label = (
-        train_labels[:, data.labels.index("Cardiomegaly")],
-        asked[:, names.index("Cardiomegaly")],
-    )
+    measured, made = estimate(real).heart_width, estimate(images).heart_width
+    real_label = real_labels[:, other.labels.index("Cardiomegaly")]
+    fake_label = asked[:, names.index("Cardiomegaly")]
     for value in (0, 1):
-        a, b = fake[fake_label == value].dropna(), real[real_label == value].dropna()
-        widths[f"Cardiomegaly {value}"] = round(wasserstein_distance(a, b) / real.std(), 3)
-    print(json.dumps({"teacher": teacher, "heart_width": widths}, indent=2))
+        a, b = made[fake_label == value].dropna(), measured[real_label == value].dropna()
+        widths[f"Cardiomegaly {value}"] = round(wasserstein_distance(a, b) / measured.std(), 3)
+    found = {
+        "teacher": teacher,
+        "mean_of_four": four,
+        "coverage": coverage,
+        "copies": copies,
+        "heart_width": widths,
+    }
+    print(json.dumps(found, indent=2))
 
 
 if __name__ == "__main__":

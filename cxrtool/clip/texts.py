@@ -183,7 +183,7 @@ def _varied(
             for _ in range(WORDINGS // 2)
         ]
         wordings.append([wording for other in varied for wording in (text, other)])
-    return PairTexts(plain.positions, wordings, plain.groups, plain.origin)
+    return PairTexts(plain.positions, wordings, plain.groups, plain.origin, plain.phrases)
 
 
 def _impression_first(impression: str, report: str) -> str:

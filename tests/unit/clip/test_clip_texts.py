@@ -34,13 +34,15 @@ def test_a_column_is_taken_as_it_is_without_blank_rows() -> None:
     assert found.positions.tolist() == [0, 2, 3]
     assert found.wordings == [["Cardiomegaly."], ["cardiomegaly."], ["edema there"]]
     assert found.groups.tolist() == [0, 0, 1]  # case does not reach the tokens
-    assert (found.origin, found.distinct()) == ("column rules", 2)
+    assert (found.origin, found.distinct(), found.phrases) == ("column rules", 2, True)
 
 
 def test_phrases_are_varied_around_the_plain_text() -> None:
     table = {"rules": ["cardiomegaly", "no acute finding", "cardiomegaly", "edema"]}
     found = _pairs(table, "rules")
     plain = _pairs(table, "rules", wordings="plain")
+    assert found.phrases
+    assert plain.phrases
     assert [row[0] for row in found.wordings] == [row[0] for row in plain.wordings]
     assert found.groups.tolist() == plain.groups.tolist() == [0, 1, 0, 2]
     assert all(len(row) == WORDINGS for row in found.wordings)
