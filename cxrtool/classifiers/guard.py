@@ -21,11 +21,10 @@ def seen_in_training(
     rows: Mapping[str, np.ndarray],
     synths: Sequence[Dataset],
     start: Path | None = None,
-    start_shares_val: bool = False,
 ) -> tuple[Seen, int]:
     """What training on these rows and sets amounts to having seen.
 
-    The validation rows count too: they choose the checkpoint.
+    The validation rows count too, as rows that choose the checkpoint.
 
     Args:
         data: The real set.
@@ -33,13 +32,11 @@ def seen_in_training(
         synths: Synthetic sets; what their generators (and what those were made from: CLIP, filter
             teachers, feature extractors) saw is in their `seen.json`.
         start: The run whose weights the network starts from.
-        start_shares_val: That run was trained on this very set, so that its validation rows, which
-            its `seen.json` holds too, are the same as here and nothing else.
 
     Returns:
         ``(seen, extra)``: what was seen, and how many people (or images, where there are no patient
         ids) the generators saw beyond the classifier's own training rows. A comparison in which
-        that is not 0 is unfair to the arms without a generator (METHODS 10, trap 12).
+        that is not 0 is unfair to the arms without a generator.
 
     Raises:
         GateError: Training rows or a generator share a patient or an image with any validation or
@@ -57,10 +54,11 @@ def seen_in_training(
     for part in ("val", "test"):
         held_out = select_rows(data, SelectionOptions(view="all", split=part), allow_empty=True)
         for who, seen in sources:
-            shared = part == "val" and start_shares_val and seen is earlier
-            if len(held_out) and not shared:
-                refuse_overlap(seen, data, held_out, who=who, what=part, folder=folders.get(who))
-    everything = Seen.of(data, rows["val"])
+            # CLIPs and teachers of the same study chose their checkpoints by the same rows.
+            known = seen.fitted() if part == "val" else seen
+            if len(held_out):
+                refuse_overlap(known, data, held_out, who=who, what=part, folder=folders.get(who))
+    everything = Seen.choosing(data, rows["val"])
     for _, seen in sources:
         everything = everything.merge(seen)
     return everything, _extra(generators, sources[0][1])
@@ -70,8 +68,8 @@ def _extra(generators: Sequence[Seen], own: Seen) -> int:
     people = {
         (namespace, key)
         for seen in generators
-        for namespace, keys in seen.patients.items()
+        for namespace, keys in seen.fitted().patients.items()
         for key in keys - own.patients.get(namespace, frozenset())
     }
-    images = {key for seen in generators for key in seen.pixels - own.pixels}
+    images = {key for seen in generators for key in seen.fitted().pixels - own.pixels}
     return len(people) or len(images)

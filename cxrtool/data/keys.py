@@ -15,7 +15,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -94,10 +94,14 @@ class Seen:
     Attributes:
         patients: Namespace -> keys.
         pixels: Keys of original images.
+        chosen_by: The part of them that only chose a checkpoint and that no weight was fitted to:
+            validation rows. None of them may be tested on, but another network of the same study
+            may choose its own checkpoint by them.
     """
 
     patients: Mapping[str, frozenset[str]] = field(default_factory=dict)
     pixels: frozenset[str] = frozenset()
+    chosen_by: Seen | None = None
 
     @classmethod
     def of(cls, dataset: Dataset, rows: np.ndarray | None = None) -> Seen:
@@ -108,31 +112,40 @@ class Seen:
             frozenset(dataset.column(PIXEL_KEY, rows)) - {""},
         )
 
+    @classmethod
+    def choosing(cls, dataset: Dataset, rows: np.ndarray) -> Seen:
+        """The keys of rows that choose a checkpoint."""
+        keys = cls.of(dataset, rows)
+        return cls(keys.patients, keys.pixels, keys)
+
     def merge(self, other: Seen) -> Seen:
-        """What either has seen."""
-        names = self.patients.keys() | other.patients.keys()
-        empty: frozenset[str] = frozenset()
-        return Seen(
-            {n: self.patients.get(n, empty) | other.patients.get(n, empty) for n in names},
-            self.pixels | other.pixels,
-        )
+        """What either has seen; only what neither was fitted to is still only chosen by."""
+        chosen = _union(self.chosen_by or Seen(), other.chosen_by or Seen())
+        fitted = _union(self.fitted(), other.fitted())
+        left = chosen.without(fitted)
+        every = _union(self, other)
+        return Seen(every.patients, every.pixels, left if left.patients or left.pixels else None)
 
     def without(self, other: Seen) -> Seen:
         """What was seen and is not in `other`."""
         empty: frozenset[str] = frozenset()
-        return Seen(
-            {n: keys - other.patients.get(n, empty) for n, keys in self.patients.items()},
-            self.pixels - other.pixels,
-        )
+        left = {n: keys - other.patients.get(n, empty) for n, keys in self.patients.items()}
+        return Seen({n: keys for n, keys in left.items() if keys}, self.pixels - other.pixels)
+
+    def fitted(self) -> Seen:
+        """What weights were fitted to."""
+        return self if self.chosen_by is None else self.without(self.chosen_by)
 
     def save(self, run: Run) -> None:
         """Write ``seen.json``: sorted, so that equal sets give equal bytes."""
-        record = {
-            "format": FORMAT,
-            "patients": {name: sorted(keys) for name, keys in sorted(self.patients.items())},
-            "pixels": sorted(self.pixels),
-        }
+        record: dict[str, object] = {"format": FORMAT, **self._record()}
+        if self.chosen_by is not None:
+            record["chosen_by"] = self.chosen_by._record()
         run.write_text(SEEN, canonical_json(record) + "\n")
+
+    def _record(self) -> dict[str, object]:
+        people = {name: sorted(keys) for name, keys in sorted(self.patients.items())}
+        return {"patients": people, "pixels": sorted(self.pixels)}
 
     @classmethod
     def load(cls, run_dir: Path) -> Seen:
@@ -146,10 +159,8 @@ class Seen:
             record = json.loads(file.read_text(encoding="utf-8"))
             if record["format"] != FORMAT:
                 raise InputError(f"format {record['format']!r}; wanted {FORMAT}", file=file)
-            return cls(
-                {str(name): frozenset(keys) for name, keys in record["patients"].items()},
-                frozenset(record["pixels"]),
-            )
+            chosen = record.get("chosen_by")
+            return cls(*_keys(record), None if chosen is None else cls(*_keys(chosen)))
         except FileNotFoundError:
             raise InputError(
                 "no such file: what the network was trained on is not known",
@@ -158,6 +169,19 @@ class Seen:
             ) from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"is damaged: {error}", file=file) from None
+
+
+def _keys(record: Mapping[str, Any]) -> tuple[dict[str, frozenset[str]], frozenset[str]]:
+    people = {str(name): frozenset(keys) for name, keys in record["patients"].items()}
+    return people, frozenset(record["pixels"])
+
+
+def _union(a: Seen, b: Seen) -> Seen:
+    names = a.patients.keys() | b.patients.keys()
+    empty: frozenset[str] = frozenset()
+    return Seen(
+        {n: a.patients.get(n, empty) | b.patients.get(n, empty) for n in names}, a.pixels | b.pixels
+    )
 
 
 def _patient_column(dataset: Dataset, rows: np.ndarray | None) -> np.ndarray:

@@ -413,11 +413,9 @@ def description(
 
 def seen_of(dataset: Dataset, train_rows: np.ndarray, val_rows: np.ndarray, config: Config) -> Seen:
     """Everything that shaped the network: both parts, and what its first weights had seen."""
-    import numpy as np
-
     from cxrtool.data.keys import Seen
 
-    seen = Seen.of(dataset, np.concatenate([train_rows, val_rows]))
+    seen = Seen.of(dataset, train_rows).merge(Seen.choosing(dataset, val_rows))
     for source in (config.data, config.pretrained):
         if source is not None and (source / "seen.json").is_file():
             seen = seen.merge(Seen.load(source))

@@ -54,7 +54,7 @@ def look(config: Config, job: Job, card: GeneratorCard) -> Looking:
 
     seen = Seen.load(card.folder)
     for folder in config.edit:
-        seen = seen.merge(seen_by_helper(job, folder, "edit")[1])
+        seen = seen.merge(seen_by_helper(job, folder, "edit"))
     if not job.plan.n_synthetic:
         return Looking(job, seen)
     wanted = set(config.filter)
@@ -94,14 +94,8 @@ def look(config: Config, job: Job, card: GeneratorCard) -> Looking:
     return Looking(replace(job, panel=panel), seen, notes.get("duplicate_limit"))
 
 
-def seen_by_helper(job: Job, folder: Path, who: str) -> tuple[Seen, Seen]:
+def seen_by_helper(job: Job, folder: Path, who: str) -> Seen:
     """What a teacher or an edit has seen, refused where test patients are among it.
-
-    The validation rows by which it chose its checkpoint are left out of what is passed on: the
-    classifiers that the images are for choose theirs by the same rows.
-
-    Returns:
-        (all that it has seen, what the synthetic set passes on).
 
     Raises:
         GateError: It has seen test patients.
@@ -111,11 +105,10 @@ def seen_by_helper(job: Job, folder: Path, who: str) -> tuple[Seen, Seen]:
     from cxrtool.data.keys import Seen, refuse_overlap
     from cxrtool.data.manifest import SPLIT
 
-    split = job.dataset.column(SPLIT)
     seen = Seen.load(folder)
-    test = np.flatnonzero(split == "test")
+    test = np.flatnonzero(job.dataset.column(SPLIT) == "test")
     refuse_overlap(seen, job.dataset, test, who=f"the {who} {folder}", what="test")
-    return seen, seen.without(Seen.of(job.dataset, np.flatnonzero(split == "val")))
+    return seen
 
 
 def predicted_class(opinion: Any, job: Job, kind: type) -> Meter:
@@ -154,9 +147,8 @@ def teachers_of(config: Config, job: Job, folders: Sequence[Path]) -> tuple[Teac
 
     everything, seen, networks, columns = Seen(), [], [], []
     for folder in folders:
-        mine, passed_on = seen_by_helper(job, folder, "teacher")
-        seen.append(mine)
-        everything = everything.merge(passed_on)
+        seen.append(seen_by_helper(job, folder, "teacher"))
+        everything = everything.merge(seen[-1])
         network = classifiers.load(folder, job.device)
         refuse_other_policy(config, network.description, folder, job)
         networks.append(network)

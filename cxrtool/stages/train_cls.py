@@ -209,8 +209,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     data, synths = load_inputs(config, run, policy)
     rows = {part: select_rows(data, config, split=part) for part in ("train", "val")}
     earlier = next((ref.path for ref in run.inputs("init") if ref.path.is_dir()), None)
-    shared = earlier is not None and trained_on(earlier) == data.info.digest[:8]
-    seen, extra = seen_in_training(data, rows, synths, earlier, shared)
+    seen, extra = seen_in_training(data, rows, synths, earlier)
     if extra:
         console.warn(
             f"the generator was trained on {extra:,} patients or images that this classifier is"
@@ -316,14 +315,6 @@ def load_inputs(config: Config, run: Run, policy: LabelPolicy) -> tuple[Dataset,
     for synth in synths:
         refuse_unjoinable(data, synth, policy)
     return data, synths
-
-
-def trained_on(earlier: Path) -> str | None:
-    """The data set that an earlier run was trained on, as `model.json` names it."""
-    from cxrtool.training.models import read_model
-
-    name = read_model(earlier, "classifier")[0].get("recipe", {}).get("data")
-    return None if name is None else str(name)
 
 
 def load_start(config: Config, run: Run, labels: tuple[str, ...]) -> Start | None:

@@ -122,13 +122,16 @@ class GeneratorCard:
                 f"the generator was trained on --fraction {seen_fraction:g}, the plan is for "
                 f"--fraction {fraction:g}: a comparison at {fraction:g} would be flattered"
             )
-        refuse_overlap(
-            Seen.load(self.folder),
-            dataset,
-            np.flatnonzero(held_out),
-            who=f"the generator {self.folder}",
-            what="validation and test",
-        )
+        seen = Seen.load(self.folder)
+        # Features by which it chose its checkpoint may themselves be chosen by the validation rows.
+        for part, known in (("val", seen.fitted()), ("test", seen)):
+            refuse_overlap(
+                known,
+                dataset,
+                np.flatnonzero(dataset.column(SPLIT) == part),
+                who=f"the generator {self.folder}",
+                what="validation" if part == "val" else part,
+            )
 
     def warn_of_other_pixels(self, real: DatasetInfo, synthetic: DatasetInfo) -> None:
         """Say where the synthetic set cannot be joined with the real one."""

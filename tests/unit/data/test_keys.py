@@ -94,6 +94,26 @@ def test_seen_is_saved_sorted_merged_and_loaded(make, tmp_path):
     assert record["patients"]["test"] == sorted(record["patients"]["test"])
 
 
+def test_rows_that_chose_a_checkpoint_are_not_rows_that_were_fitted(make, tmp_path):
+    clip = Seen.of(make(["a"], ["k1"], "clip")).merge(
+        Seen.choosing(make(["b", "c"], ["k2", "k3"], "held"), np.arange(2))
+    )
+    assert clip.pixels == {"k1", "k2", "k3"}, "nobody may be tested on them"
+    assert clip.fitted().pixels == {"k1"}
+    run = Run.for_test(tmp_path / "run")
+    clip.save(run)
+    assert Seen.load(run.dir) == clip
+    teacher = Seen.of(make(["b"], ["k2"], "teacher"))
+    both = clip.merge(teacher)
+    assert both == teacher.merge(clip)
+    assert both.fitted().pixels == {"k1", "k2"}, "another network was fitted to one of them"
+    assert both.chosen_by is not None
+    assert both.chosen_by.pixels == {"k3"}
+    assert len(both.fitted().patients["test"]) == 2
+    every = both.merge(Seen.of(make(["c"], ["k3"], "more")))
+    assert every.chosen_by is None
+
+
 def test_seen_of_many_patients_is_compact(tmp_path):
     keys = frozenset(patient_keys([str(i) for i in range(5000)], "n").tolist())
     run = Run.for_test(tmp_path / "run")
