@@ -149,7 +149,7 @@ complete -c cxr -n '__fish_seen_subcommand_from edit' -l data -r -d 'Edit the re
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l method -x -a 'latent global mapper' -d 'Way of editing. latent: optimization in W+, an image at a time; global: one direction of style space for all images; mapper: a small network, trained for each target. (default latent)'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l sign -x -a '+ -' -d '+ moves towards the target, - away from it. (default +)'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l against -x -a 'neutral negation' -d 'Other end of the text direction: the neutral text, or the target negated (for a CLIP that tells a negation apart; small ones hardly do). (default neutral)'
-complete -c cxr -n '__fish_seen_subcommand_from edit' -l strength -r -d 'How much. latent: weight of the text (1); global: StyleCLIPs alpha (3); mapper: factor on its edit (1). Repeated, every image is edited at each of them.'
+complete -c cxr -n '__fish_seen_subcommand_from edit' -l strength -r -d 'How much. latent: weight of the text (1); global: StyleCLIPs alpha (2); mapper: factor on its edit (1). Repeated, every image is edited at each of them.'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l steps -r -d 'Optimization steps: latent an image (300), mapper a target (1000).'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l lr -r -d 'Peak learning rate (latent, mapper). (default 0.1)'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l l2 -r -d 'Weight of the way from the start in W+. Default: latent 0.008, mapper 0.8.'

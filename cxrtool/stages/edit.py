@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 NAME = "edit"
 FORMAT = 3  # 3: several targets and strengths
 METHODS = ("latent", "global", "mapper")
-STRENGTH = {"latent": 1.0, "global": 3.0, "mapper": 1.0}
+STRENGTH = {"latent": 1.0, "global": 2.0, "mapper": 1.0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ class Config(SelectionOptions):
     strength: Annotated[
         tuple[float, ...],
         Option(
-            "How much. latent: weight of the text (1); global: StyleCLIP's alpha (3); mapper: "
+            "How much. latent: weight of the text (1); global: StyleCLIP's alpha (2); mapper: "
             "factor on its edit (1). Repeated, every image is edited at each of them.",
         ),
     ] = ()
