@@ -22,20 +22,25 @@ class Change:
 
     Attributes:
         label: Its name.
-        wanted: Whether the text names it.
+        role: "wanted" if the text names it, "implied" if it contradicts what the text names ("No
+            Finding" beside a finding), else "".
         before, after: Mean probabilities.
         moved: Mean change of the log-odds in standard deviations of those before.
     """
 
     label: str
-    wanted: bool
+    role: str
     before: float
     after: float
     moved: float
 
 
 def changes(
-    labels: Sequence[str], before: np.ndarray, after: np.ndarray, wanted: Sequence[str]
+    labels: Sequence[str],
+    before: np.ndarray,
+    after: np.ndarray,
+    wanted: Sequence[str],
+    implied: Sequence[str] = (),
 ) -> list[Change]:
     """One `Change` a label, wanted ones first, then by how far they moved.
 
@@ -44,23 +49,25 @@ def changes(
         before: [N, K] probabilities.
         after: [N, K].
         wanted: Names that the text asks for.
+        implied: Names that must change with them.
     """
+    roles = {**dict.fromkeys(implied, "implied"), **dict.fromkeys(wanted, "wanted")}
     odds_before, odds_after = (_log_odds(p) for p in (before, after))
     spread = np.maximum(odds_before.std(axis=0), _LEAST_SD)
     moved = (odds_after - odds_before).mean(axis=0) / spread
     found = [
-        Change(label, label in wanted, *map(float, row))
+        Change(label, roles.get(label, ""), *map(float, row))
         for label, row in zip(
             labels, zip(before.mean(axis=0), after.mean(axis=0), moved, strict=True), strict=True
         )
     ]
-    return sorted(found, key=lambda c: (not c.wanted, -abs(c.moved)))
+    return sorted(found, key=lambda c: (c.role != "wanted", -abs(c.moved)))
 
 
 def ratio(found: Sequence[Change]) -> float:
     """Largest unwanted over mean wanted change; NaN where nothing was wanted or is left."""
-    wanted = [abs(c.moved) for c in found if c.wanted]
-    other = [abs(c.moved) for c in found if not c.wanted]
+    wanted = [abs(c.moved) for c in found if c.role == "wanted"]
+    other = [abs(c.moved) for c in found if not c.role]
     if not wanted or not other or not any(wanted):
         return float("nan")
     return max(other) / float(np.mean(wanted))

@@ -76,7 +76,7 @@ class Judged:
         found = record.summary(self.job.asked, self.numbers, self.accept)
         found["strength"] = self.job.strength
         if self.changes:
-            wanted = [c.moved for c in self.changes if c.wanted]
+            wanted = [c.moved for c in self.changes if c.role == "wanted"]
             found["wanted_change_sd"] = float(np.mean(wanted)) if wanted else None
             worst = ratio(self.changes)
             found["largest_unwanted_over_wanted"] = None if math.isnan(worst) else worst
@@ -116,7 +116,8 @@ def _judge(job: Job, threshold: float, starts: Starts, labels: tuple[str, ...]) 
     if labels:
         before, after = job.found["teacher_before"], job.found["teacher_after"]
         teacher = record.Teacher(labels, before, after, threshold)
-        found = changes(labels, before, after, job.asked.targets)
+        asked = job.asked
+        found = changes(labels, before, after, asked.targets, asked.contradicted)
     numbers = record.measures(job.found, starts.originals)
     return Judged(job, numbers, teacher, record.accepted(teacher, job.asked), found)
 
@@ -230,7 +231,7 @@ def _entanglement_table(judged: Sequence[Judged]) -> pd.DataFrame:
             "sign": one.job.asked.sign,
             "strength": f"{one.job.strength:g}",
             "label": c.label,
-            "wanted": "1" if c.wanted else "0",
+            "role": c.role,
             "before": f"{c.before:.4f}",
             "after": f"{c.after:.4f}",
             "moved_sd": f"{c.moved:.3f}",
@@ -251,14 +252,13 @@ def tell(run: Run, starts: Starts, judged: Sequence[Judged]) -> dict[str, Any]:
             f"{found['moved_as_asked']:.0%} moved as asked"
         )
         if one.changes:
-            shown = [c for k, c in enumerate(one.changes) if c.wanted or k < 6]
+            shown = [c for k, c in enumerate(one.changes) if c.role or k < 6]
             console.table(
                 "teacher",
-                ["label", "before", "after", "change, SD", "wanted"],
+                ["label", "before", "after", "change, SD", ""],
                 [
-                    [c.label, f"{c.before:.2f}", f"{c.after:.2f}", f"{c.moved:+.2f}", w]
+                    [c.label, f"{c.before:.2f}", f"{c.after:.2f}", f"{c.moved:+.2f}", c.role]
                     for c in shown
-                    for w in (["yes"] if c.wanted else [""])
                 ],
             )
     known = [one.accept for one in judged if one.accept is not None]

@@ -66,7 +66,7 @@ def _section(one: Judged, starts: Starts) -> Section:
                 number(c.before, 2),
                 number(c.after, 2),
                 number(c.moved, 2),
-                "wanted" if c.wanted else "",
+                c.role,
             ]
             for c in one.changes
         ]

@@ -25,9 +25,11 @@ def test_changes_by_hand() -> None:
     found = changes(LABELS, before, after, ("Effusion",))
     assert [c.label for c in found] == ["Effusion", "Fracture", "Edema"]
     assert [c.moved for c in found] == pytest.approx([2.0, -1.0, 0.5])
-    assert found[0].wanted
-    assert not found[1].wanted
+    assert [c.role for c in found] == ["wanted", "", ""]
     assert ratio(found) == pytest.approx(0.5)
+    implied = changes(LABELS, before, after, ("Effusion",), ("Fracture", "Effusion"))
+    assert [c.role for c in implied] == ["wanted", "implied", ""]
+    assert ratio(implied) == pytest.approx(0.25)
 
 
 def test_nothing_wanted_has_no_ratio() -> None:

@@ -457,7 +457,7 @@ def test_the_table_of_wanted_and_unwanted_changes(runs: dict[str, Path], tmp_pat
     result = execute(edit, config, tmp_path / "out").result
     table = pd.read_csv(tmp_path / "out" / "entanglement.csv")
     assert table["label"].tolist() == ["Left", "Right"]
-    assert table["wanted"].tolist() == [1, 0]
+    assert table["role"].fillna("").tolist() == ["wanted", ""]
     assert table["moved_sd"][0] > abs(table["moved_sd"][1])
     assert result["summary"]["largest_unwanted_over_wanted"] < 1
     page = (tmp_path / "out" / "report.html").read_text()
