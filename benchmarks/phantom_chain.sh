@@ -18,8 +18,10 @@ cxr train-gan data --view frontal --preset tiny --kimg "$kimg" --threads "$threa
 cxr synthesize data --gan gan --view frontal --target-frac 0.15 \
   --classes "Pneumothorax,Consolidation" -o synth
 cxr evaluate images synth --real data --view frontal --features teacher -o images
-cxr finetune-clip data --view frontal --text rules --model tiny --epochs 15 --threads "$threads" -o clip
-cxr edit gan --clip clip --target "enlarged heart" --n 64 -o wider --threads "$threads"
-cxr edit gan --clip clip --target "pleural effusion" --n 64 -o effusion --threads "$threads"
+cxr finetune-clip data --view frontal --text rules --model tiny --size 64 --epochs 12 --select-by auroc --threads "$threads" -o clip
+for method in latent global mapper; do
+  cxr edit gan --clip clip --target "enlarged heart" --target "pleural effusion" --method "$method" --n 64 \
+    --teacher teacher --threads "$threads" -o "edits-$method"
+done
 python3 "$here/fidelity.py" data gan teacher
-python3 "$here/edit_effect.py" wider effusion
+python3 "$here/edit_effect.py" data edits-latent edits-global edits-mapper
