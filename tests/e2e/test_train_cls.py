@@ -89,7 +89,11 @@ def test_it_learns_and_says_what_it_is(data: Path, tmp_path: Path) -> None:
     seen = Seen.load(out)
     held = load_dataset(data)
     train_and_val = np.flatnonzero(held.column("split") != "test")
-    assert seen == Seen.of(held, train_and_val)
+    every = Seen.of(held, train_and_val)
+    assert (seen.patients, seen.pixels) == (every.patients, every.pixels)
+    split = held.column("split")
+    assert seen.fitted() == Seen.of(held, np.flatnonzero(split == "train"))
+    assert seen.chosen_by == Seen.of(held, np.flatnonzero(split == "val"))
 
 
 def test_the_stored_weights_are_those_of_the_best_step(data: Path, tmp_path: Path) -> None:
