@@ -292,6 +292,7 @@ def test_image_evaluation_guards_its_reference(sets: dict[str, Path], tmp_path: 
         images({**sets, "synth": other}, tmp_path / "d")
 
 
+@pytest.mark.slow
 def test_image_options_have_effect(sets: dict[str, Path], tmp_path: Path) -> None:
     base = images(sets, tmp_path / "base").result["outputs"]["metrics.csv"]
     for k, change in enumerate(({"seed": 1}, {"splits": 3}, {"subsets": 5})):
@@ -318,6 +319,7 @@ def test_the_second_space_is_the_clip_tower_where_one_is_given(
         images(sets, tmp_path / "c", clip=tmp_path / "clip", split="val")
 
 
+@pytest.mark.slow
 def test_membership_is_read_from_the_discriminator(tmp_path: Path) -> None:
     from cxrtool.stages import train_gan
 

@@ -70,6 +70,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_every_command_runs(folder: Path) -> None:
     lines = commands()
     assert len(lines) > 15

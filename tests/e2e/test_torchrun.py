@@ -97,6 +97,7 @@ def test_two_processes_are_one(make_dataset: MakeDataset, tmp_path: Path) -> Non
     assert "up to date" in again[0][2]
 
 
+@pytest.mark.slow
 def test_one_signal_stops_both_and_the_rest_follows(
     make_dataset: MakeDataset, tmp_path: Path
 ) -> None:
