@@ -26,4 +26,6 @@ mypy --no-error-summary
 echo "== import contracts"
 lint-imports --no-cache | tail -n 4
 echo "== tests"
-python -m pytest -m "$marks" --durations=10 "$@"
+# A process a core, each with one thread: two processes with two threads each would slow one another tenfold.
+export OMP_NUM_THREADS=1
+python -m pytest -m "$marks" --numprocesses auto --dist loadfile --durations=10 "$@"
