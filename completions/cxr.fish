@@ -84,7 +84,7 @@ complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l keep -x -a 'best l
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l features -r -d 'train-cls run whose features tell the best. Default: a random networks.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l snapshot-kimg -r -d 'Thousand images between checkpoints. Default: an eighth, at most by preset.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l tick-kimg -r -d 'Thousand images between lines of metrics. (default 1)'
-complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l precision -x -a 'auto float32 bfloat16' -d 'Feature maps of the four highest resolutions. auto: bfloat16 on CUDA, else float32. (default auto)'
+complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l precision -x -a 'auto float32 bfloat16' -d 'Feature maps of the four highest resolutions. auto: bfloat16 where that is faster (CUDA, AMX), else float32. (default auto)'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l compile -x -a 'auto on off' -d 'torch.compile, which changes the last bits; plain where it fails. auto: on CUDA. (default auto)'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l device -r -d 'auto, cpu or cuda(:i). (default auto)'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l threads -r -d 'CPU threads; another number changes the last bits.'

@@ -20,9 +20,11 @@ from torch import Tensor
 from cxrtool import console
 from cxrtool.gans.stylegan2.discriminator import Discriminator, Verdict
 from cxrtool.gans.stylegan2.generator import Generator, Mixing, Noise
+from cxrtool.training.device import has_fast_bfloat16
 
 LOW_RESOLUTIONS = 4  # how many of the highest resolutions are bfloat16
 LEAST_LOW_PX = 8
+LEAST_AUTO_PX = 32  # image size below which bfloat16 wins no time
 REASON_MOST = 160  # characters of a reason
 
 
@@ -32,7 +34,8 @@ class Execution:
     Args:
         device: Where.
         size: Image size in pixels.
-        precision: "float32", "bfloat16", or "auto" for bfloat16 on CUDA devices that have it.
+        precision: "float32", "bfloat16", or "auto" for bfloat16 from `LEAST_AUTO_PX` on devices
+            that are fast at it.
         compile: "on", "off", or "auto" for on CUDA devices.
 
     Attributes:
@@ -46,12 +49,11 @@ class Execution:
         precision: str = "auto",
         compile: str = "auto",
     ) -> None:
-        fast = device.type == "cuda"
         low = precision == "bfloat16" or (
-            precision == "auto" and fast and torch.cuda.is_bf16_supported(including_emulation=False)
+            precision == "auto" and size >= LEAST_AUTO_PX and has_fast_bfloat16(device)
         )
         self.low = max(LEAST_LOW_PX, size >> LOW_RESOLUTIONS - 1) if low else None
-        self.compiles = compile == "on" or (compile == "auto" and fast)
+        self.compiles = compile == "on" or (compile == "auto" and device.type == "cuda")
         self._tried = False
         self._generator: Callable[..., Any] | None = None
         self._discriminator: Callable[..., Any] | None = None

@@ -154,7 +154,8 @@ class Config(SelectionOptions, PolicyOptions):
     precision: Annotated[
         str,
         Option(
-            "Feature maps of the four highest resolutions. auto: bfloat16 on CUDA, else float32.",
+            "Feature maps of the four highest resolutions. auto: bfloat16 where that is faster"
+            " (CUDA, AMX), else float32.",
             choices=("auto", "float32", "bfloat16"),
         ),
     ] = "auto"
@@ -203,9 +204,11 @@ def run(config: Config, run: Run) -> dict[str, Any]:
 
     device = devices.setup(local_device(config.device), config.threads)
     world = World(device)
-    task = prepare(config, device.type, world.size, recorded(run))
+    before = recorded(run)
+    task = prepare(config, device.type, world.size, before)
     choices, values, known = task.choices, task.values, task.known
-    execution = Execution(device, choices.arch.size, config.precision, config.compile)
+    precision = before.get("precision", config.precision)
+    execution = Execution(device, choices.arch.size, precision, config.compile)
     explain(task)
     console.say(execution.described)
     run.write_json("resolved.json", {**task.to_json(), "bfloat16_from_px": execution.low})

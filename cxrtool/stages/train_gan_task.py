@@ -68,11 +68,16 @@ class Task:
 def recorded(run: Run) -> dict[str, Any]:
     """What an earlier execution of this run chose; empty at the start.
 
-    A run that goes on keeps its size and preset, on whatever device.
+    A run that goes on keeps its size, preset and precision, on whatever device.
     """
     try:
         found: dict[str, Any] = json.loads((run.shared / "resolved.json").read_text("utf-8"))
-        return {"preset": found["preset"], "size": found["arch"]["size"]}
+        low = found["bfloat16_from_px"]
+        return {
+            "preset": found["preset"],
+            "size": found["arch"]["size"],
+            "precision": "float32" if low is None else "bfloat16",
+        }
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 

@@ -63,6 +63,18 @@ def _keep_freed_memory() -> None:
             library.mallopt(mmap_max, 0)
 
 
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Whether convolutions in bfloat16 are faster than in float32.
+
+    So they are on CUDA devices that compute in it, and on processors with matrix units for it (AMX
+    of Intel's Xeons since 2023). Other processors only emulate it.
+    """
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capabilities = getattr(torch.cpu, "get_capabilities", None)  # not in older releases
+    return device.type == "cpu" and bool(capabilities and capabilities().get("amx_bf16"))
+
+
 def available_cores() -> int:
     """Cores that this process may run on (its affinity, not the machine's total)."""
     if hasattr(os, "sched_getaffinity"):

@@ -280,7 +280,7 @@ def test_the_device_chooses_size_and_preset_once(make_dataset: MakeDataset, tmp_
     # A run goes on with what it began with, wherever it goes on; what is asked for wins.
     train(data, out, kimg=0.01)
     began = recorded(runs.Run.for_test(out))
-    assert began == {"size": 16, "preset": "tiny"}
+    assert began == {"size": 16, "preset": "tiny", "precision": "float32"}
     on = prepare(config, "cuda", 1, began).choices
     assert (on.arch.size, on.preset) == (16, "tiny")
     asked = configs.resolve(train_gan.Config, {"data": data, "size": 32, "preset": "small"})
@@ -299,6 +299,7 @@ def test_precision_and_compilation_can_be_chosen(
     assert [record["bfloat16_from_px"] for record in resolved] == [None, 8]
     high, low = (gans.load(tmp_path / name).network.const for name in ("high", "low"))
     assert 0 < (high - low).abs().max() < 0.05
+    assert recorded(runs.Run.for_test(tmp_path / "low"))["precision"] == "bfloat16"
     with pytest.raises(CxrError, match="--precision"):
         train(data, tmp_path / "high", kimg=0.03, precision="bfloat16")
     # Whether it is compiled changes the last bits only: no other run.

@@ -37,6 +37,9 @@ def upsample(x: Tensor, kernel: Tensor) -> Tensor:
 
 def downsample(x: Tensor, kernel: Tensor) -> Tensor:
     """The filter, then every second sample. `[N, C, H, W] -> [N, C, H/2, W/2]`."""
+    if x.dtype == torch.bfloat16 and x.device.type == "cpu":
+        # Its gradient has no fast bfloat16 form on processors: 20 to 300 times the float32 one.
+        return downsample(x.float(), kernel).to(x.dtype)
     return F.conv2d(x, _depthwise(kernel, x), stride=2, padding=1, groups=x.shape[1])
 
 

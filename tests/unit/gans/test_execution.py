@@ -35,7 +35,13 @@ def new(feed: Feed, precision: str = "float32", compile: str = "off", **changes:
     return Trainer(choices, feed, None, Execution(CPU, 16, precision, compile))
 
 
-def test_defaults_by_device() -> None:
+def test_defaults_by_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True}, raising=False)
+    fast = Execution(CPU, 64)
+    assert (fast.low, fast.compiles) == (8, False)
+    assert Execution(CPU, 16).low is None
+    assert Execution(CPU, 64, "float32").low is None
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True}, raising=False)
     on_cpu = Execution(CPU, 64)
     assert (on_cpu.low, on_cpu.compiles) == (None, False)
     assert on_cpu.described == "feature maps in float32"

@@ -166,3 +166,16 @@ def test_a_pointwise_convolution_of_gray_images_is_channels_last() -> None:
     assert torch.allclose(y, F.conv2d(x, weight, bias), atol=1e-6)
     assert y.is_contiguous(memory_format=torch.channels_last)
     assert not F.conv2d(x, weight, bias).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_downsample_in_bfloat16_is_that_of_float32() -> None:
+    """On the CPU, where its gradient would take a slow way: rounded once, there and back."""
+    x = torch.randn(2, 3, 8, 8, generator=torch.manual_seed(0)).bfloat16().requires_grad_(True)
+    found = ops.downsample(x, ops.fir_kernel())
+    assert found.dtype == torch.bfloat16
+    wanted = ops.downsample(x.float(), ops.fir_kernel())
+    assert torch.equal(found, wanted.bfloat16())
+    (gradient,) = torch.autograd.grad(found.float().sum(), x)
+    (exact,) = torch.autograd.grad(wanted.sum(), x)
+    assert gradient.dtype == torch.bfloat16
+    torch.testing.assert_close(gradient, exact)
