@@ -347,9 +347,9 @@ def show(plan: Plan, record: dict[str, Any]) -> None:
 
 def write_plan(run: Run, table: LabelTable, plan: Plan, record: dict[str, Any]) -> None:
     """``plan.json`` and ``slots.csv``."""
-    from cxrtool.synthesis.record import slots_csv
+    from cxrtool.synthesis.record import write_slots
 
-    run.write_text("slots.csv", slots_csv(plan, table.rows[plan.source_rows]))
+    write_slots(run, plan, table.rows[plan.source_rows])
     run.write_json("plan.json", record)
 
 

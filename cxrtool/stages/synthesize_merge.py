@@ -50,8 +50,7 @@ def merge_shards(run: Run, config: Config) -> dict[str, Any]:
         more["replaced"] = settle(run, config, writer, accounts, parts)
     else:
         if accounts is not None:
-            classes = [labels[k] for k in streams.tolist()]
-            run.write_text(books.TABLE, accounts.table(slots, classes))
+            accounts.write_table(run, slots, streams, labels)
         writer.finish(shards.joined_table(parts))
     if accounts is not None:
         more["filters"] = books.summary(accounts, slots, streams, labels)

@@ -22,10 +22,10 @@ from cxrtool.synthesis.record import (
     COLUMNS,
     fallen_below,
     plan_record,
-    slots_csv,
     slots_digest,
     table_rows,
     title,
+    write_slots,
 )
 from cxrtool.synthesis.sampler import BlockSampler, one_ahead
 from cxrtool.synthesis.seeds import derive
@@ -237,9 +237,10 @@ class TestRecord:
         record["targets"]["A, or B"]["share_wanted"] = None
         assert fallen_below(record) == []
 
-    def test_slots_and_their_digest(self) -> None:
+    def test_slots_and_their_digest(self, tmp_path: Path) -> None:
         plan, rows, _ = self.plan_and_record()
-        lines = slots_csv(plan, rows).splitlines()
+        write_slots(Run.for_test(tmp_path), plan, rows)
+        lines = (tmp_path / "slots.csv").read_text().splitlines()
         assert lines[0] == "slot,class,source_row"
         assert lines[1] == f'0,"A, or B",{rows[0]}'
         assert len(lines) == 119
