@@ -38,7 +38,7 @@ def merge_shards(run: Run, config: Config) -> dict[str, Any]:
     parts = shards.open_shards([r.path for r in run.inputs("data")])
     plan = read_json(parts[0].folder / "plan.json")
     accounts = shards.joined_accounts(parts, plan)
-    writer = DatasetWriter(run, replace(parts[0].dataset.info, digest=""))
+    writer = DatasetWriter(run, replace(parts[0].info, digest=""))
     if accounts is not None and run.resumed:
         take_over(run, writer, accounts)
     shards.copy_images(run, writer, parts, workers)
@@ -51,7 +51,7 @@ def merge_shards(run: Run, config: Config) -> dict[str, Any]:
     else:
         if accounts is not None:
             accounts.write_table(run, slots, streams, labels)
-        writer.finish(shards.joined_table(parts))
+        writer.finish_parts(shards.joined_rows(parts))
     if accounts is not None:
         more["filters"] = books.summary(accounts, slots, streams, labels)
         show_filters(more["filters"])
