@@ -147,7 +147,9 @@ class StatCache:
                 self.append(name, known)
         head = "".join(f"#{name}\t{one}\t{two}\n" for name, (one, two) in self.folders.items())
         try:
-            files.write_bytes(target, head.encode("utf-8") + self._text, durable=False)
+            with files.atomic(target, durable=False) as path, open(path, "wb") as stream:
+                stream.write(head.encode("utf-8"))
+                stream.write(self._text)
         except OSError:
             console.debug(f"cannot write {target}; hashes will be taken again next time")
 

@@ -17,7 +17,7 @@ from cxrtool.errors import InputError
 if TYPE_CHECKING:
     from cxrtool.data.writer import DatasetWriter
     from cxrtool.runs import Run
-    from cxrtool.stages.synthesize import Config
+    from cxrtool.stages.synthesize_options import Config
     from cxrtool.synthesis.accounts import Accounts
     from cxrtool.synthesis.shards import FinishedShard
 
