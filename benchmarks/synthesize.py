@@ -169,22 +169,24 @@ def compare(args: argparse.Namespace, size: int, preset: str) -> dict[str, Any]:
         panel=nearest_panel(args.nearest, size, device),
         workers=args.workers or available_cores(),
     )
+    whole, part = plan.n_synthetic, some.n_synthetic
     rates: dict[str, list[float]] = {"cxr": [], "script": [], "network": []}
+    work: dict[str, list[float]] = {"cxr": [], "script": [], "network": []}
     network_alone(sampler, some, table, args.block)  # warm up
     for _ in range(args.rounds):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            started = time.perf_counter()
-            make_set(folder / "run", job)
-            rates["cxr"].append(plan.n_synthetic / (time.perf_counter() - started))
-            started = time.perf_counter()
-            usual_script(network, some, table, folder / "script")
-            rates["script"].append(some.n_synthetic / (time.perf_counter() - started))
-            started = time.perf_counter()
-            network_alone(sampler, plan, table, args.block)
-            rates["network"].append(plan.n_synthetic / (time.perf_counter() - started))
-            shutil.rmtree(folder / "run")
+            for kind, n, do in (
+                ("cxr", whole, lambda folder=folder: make_set(folder / "run", job)),
+                ("script", part, lambda f=folder: usual_script(network, some, table, f / "script")),
+                ("network", whole, lambda: network_alone(sampler, plan, table, args.block)),
+            ):
+                started, worked = time.perf_counter(), time.process_time()
+                do()
+                rates[kind].append(n / (time.perf_counter() - started))
+                work[kind].append(n / (time.process_time() - worked))
     ours, script, alone = (np.array(rates[name]) for name in ("cxr", "script", "network"))
+    own, own_script, own_alone = (np.array(work[name]) for name in ("cxr", "script", "network"))
     return {
         "size_px": size,
         "preset": preset,
@@ -194,8 +196,13 @@ def compare(args: argparse.Namespace, size: int, preset: str) -> dict[str, Any]:
         "images": plan.n_synthetic,
         "training_images": args.nearest,
         "images_per_second": {k: round(statistics.median(v), 1) for k, v in rates.items()},
+        "processor_ms": {k: round(1000 / statistics.median(v), 3) for k, v in work.items()},
         "ratio_to_script": round(float(np.median(ours / script)), 2),
         "part_of_network_rate": round(float(np.median(ours / alone)), 3),
+        "the_same_by_processor_time": {
+            "ratio_to_script": round(float(np.median(own / own_script)), 2),
+            "part_of_network_rate": round(float(np.median(own / own_alone)), 3),
+        },
     }
 
 

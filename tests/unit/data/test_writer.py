@@ -130,3 +130,23 @@ def test_parts_out_of_order_are_refused(run, ends):
     with pytest.raises(ValueError, match=r"no parts|comes after"):
         writer.finish_parts(table(NAMES[a:b]) for a, b in ends)
     assert not (run.dir / "manifest.csv").exists()
+
+
+def test_memory_does_not_grow_with_the_parts(tmp_path):
+    import tracemalloc
+    from dataclasses import replace
+
+    info = replace(INFO, size=None, fit=None, kernel=None, patients=False)
+
+    def peak(n_parts):
+        writer = DatasetWriter(Run.for_test(tmp_path / str(n_parts)), info)
+        names = (f"{part:03d}/{i:04d}" for part in range(n_parts) for i in range(200))
+        parts = (table([next(names) for _ in range(200)]) for _ in range(n_parts))
+        tracemalloc.start()
+        writer.finish_parts(parts)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    peak(2)  # imports and caches of pandas
+    assert peak(10) < 1.2 * peak(2)
