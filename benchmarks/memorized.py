@@ -6,6 +6,7 @@ that it knows them by heart, one on all of them. Both then make the same number 
 beside their nearest training image, for a person to judge.
 
     python benchmarks/memorized.py -o memorized                 # 32 px, about an hour on 2 cores
+    python benchmarks/memorized.py -o m --kind overfitted       # one of the two
     python benchmarks/memorized.py -o m --kimg 2 --images 40    # only to see that it runs
 
 Prints one JSON object.
@@ -39,7 +40,7 @@ def data_sets(out: Path, n: int, size: int) -> dict[str, Path]:
     healthy, few = out / "data", out / "data-few"
     cxr("prepare", "--format", "phantom", "--n", n, "--size", size, "-q", "-o", healthy)
     rows = list(csv.DictReader((healthy / "manifest.csv").open(newline="")))
-    train = [row for row in rows if row["split"] == "train"][:FEW]
+    train = [r for r in rows if r["split"] == "train" and r["view"] != "LATERAL"][:FEW]
     table = out / "few.csv"
     labels = json.loads((healthy / "dataset.json").read_text())["labels"]
     with open(table, "w", newline="") as stream:
@@ -76,7 +77,8 @@ def try_out(kind: str, data: Path, out: Path, args: argparse.Namespace) -> dict[
     split = ("--split", "all") if kind == "overfitted" else ()
     cxr(
         *("train-gan", data, "--size", args.size, "--preset", args.preset, "--kimg", args.kimg),
-        *("--batch", 32, "--augment", "none", *split, "-q", "-o", gan),
+        *("--batch", 32, "--augment", "none", "--keep", "last", "--threads", args.threads),
+        *(*split, "-q", "-o", gan),
     )
     found: dict[str, Any] = {"training_kimg": args.kimg}
     for name, more in (("free", ()), ("filtered", ("--filter", "memorized", "--max-tries", 2000))):
@@ -86,6 +88,7 @@ def try_out(kind: str, data: Path, out: Path, args: argparse.Namespace) -> dict[
                 *CXR,
                 *("synthesize", str(data), "--gan", str(gan), "--balance", str(args.images)),
                 *("--classes", args.label, *split, *map(str, more), "-q", "-o", str(synth)),
+                *("--threads", str(args.threads)),
             ],
             capture_output=True,
             text=True,
@@ -112,11 +115,14 @@ def main() -> None:
     parser.add_argument("--preset", default="tiny")
     parser.add_argument("--kimg", type=float, default=100)
     parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--kind", choices=("healthy", "overfitted"), action="append")
     parser.add_argument("--label", default="Lung Opacity")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     sets = data_sets(args.out, args.n, args.size)
-    found = {kind: try_out(kind, data, args.out, args) for kind, data in sets.items()}
+    kinds = args.kind or list(sets)
+    found = {kind: try_out(kind, sets[kind], args.out, args) for kind in kinds}
     print(json.dumps(found, indent=2))
 
 

@@ -7,7 +7,7 @@ table as large as CheXpert's.
 
     python benchmarks/synthesize.py                      # 64 px, preset small; 256 px on CUDA
     python benchmarks/synthesize.py --images 4096 --rounds 5 --block 64
-    python benchmarks/synthesize.py --memory             # peak memory for 1,000 to 100,000 images
+    python benchmarks/synthesize.py --memory             # the whole command at 1,000 to 100,000
 
 Prints one JSON object.
 """
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
+import os
 import shutil
 import statistics
 import subprocess
@@ -169,22 +169,24 @@ def compare(args: argparse.Namespace, size: int, preset: str) -> dict[str, Any]:
         panel=nearest_panel(args.nearest, size, device),
         workers=args.workers or available_cores(),
     )
+    whole, part = plan.n_synthetic, some.n_synthetic
     rates: dict[str, list[float]] = {"cxr": [], "script": [], "network": []}
+    work: dict[str, list[float]] = {"cxr": [], "script": [], "network": []}
     network_alone(sampler, some, table, args.block)  # warm up
     for _ in range(args.rounds):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            started = time.perf_counter()
-            make_set(folder / "run", job)
-            rates["cxr"].append(plan.n_synthetic / (time.perf_counter() - started))
-            started = time.perf_counter()
-            usual_script(network, some, table, folder / "script")
-            rates["script"].append(some.n_synthetic / (time.perf_counter() - started))
-            started = time.perf_counter()
-            network_alone(sampler, plan, table, args.block)
-            rates["network"].append(plan.n_synthetic / (time.perf_counter() - started))
-            shutil.rmtree(folder / "run")
+            for kind, n, do in (
+                ("cxr", whole, lambda folder=folder: make_set(folder / "run", job)),
+                ("script", part, lambda f=folder: usual_script(network, some, table, f / "script")),
+                ("network", whole, lambda: network_alone(sampler, plan, table, args.block)),
+            ):
+                started, worked = time.perf_counter(), time.process_time()
+                do()
+                rates[kind].append(n / (time.perf_counter() - started))
+                work[kind].append(n / (time.process_time() - worked))
     ours, script, alone = (np.array(rates[name]) for name in ("cxr", "script", "network"))
+    own, own_script, own_alone = (np.array(work[name]) for name in ("cxr", "script", "network"))
     return {
         "size_px": size,
         "preset": preset,
@@ -194,25 +196,47 @@ def compare(args: argparse.Namespace, size: int, preset: str) -> dict[str, Any]:
         "images": plan.n_synthetic,
         "training_images": args.nearest,
         "images_per_second": {k: round(statistics.median(v), 1) for k, v in rates.items()},
+        "processor_ms": {k: round(1000 / statistics.median(v), 3) for k, v in work.items()},
         "ratio_to_script": round(float(np.median(ours / script)), 2),
         "part_of_network_rate": round(float(np.median(ours / alone)), 3),
+        "the_same_by_processor_time": {
+            "ratio_to_script": round(float(np.median(own / own_script)), 2),
+            "part_of_network_rate": round(float(np.median(own / own_alone)), 3),
+        },
     }
 
 
-def peak_memory(n: int) -> None:
-    """Child process: make n images of 16 px with a small network and print its peak memory."""
-    device = setup("cpu", 1)
-    table = label_table(1000)
-    real = real_set(1000, 16)
-    info = synthetic_info(real.info, claimed=table.usable, preprocessing={"size": 16}, notes={})
+def command(*arguments: object) -> dict[str, Any]:
+    """Run ``cxr`` and wait for it: seconds, images a second and peak resident memory."""
+    started = time.perf_counter()
+    whole = [sys.executable, "-m", "cxrtool", *map(str, arguments), "-q"]
+    process = subprocess.Popen(whole, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"cxr {arguments[0]} failed")
+    seconds = time.perf_counter() - started
+    return {"peak_MiB": round(usage.ru_maxrss / 1024, 1), "seconds": round(seconds, 1)}
+
+
+def peak_memory(sizes: list[int]) -> None:
+    """Peak memory of the whole command, and of --merge, on 16 px phantoms."""
     with tempfile.TemporaryDirectory() as name:
-        network = random_network(16, "tiny", device)
-        origin, plan = Origin("0" * 16, 0, 1.0), fixed_plan(table, n)
-        panel = nearest_panel(1000, 16, device)
-        job = Job(real, table, plan, network, info, origin, 64, device, panel=panel, workers=2)
-        make_set(Path(name), job)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    console.out(json.dumps({"images": n, "peak_MiB": round(peak / 2**20)}))
+        folder = Path(name)
+        data, gan = folder / "data", folder / "gan"
+        command("prepare", "--format", "phantom", "--n", 300, "--size", 16, "-o", data)
+        command(
+            *("train-gan", data, "--size", 16, "--preset", "tiny", "--batch", 8, "--kimg", 0.064),
+            *("--threads", 1, "--device", "cpu", "-o", gan),
+        )
+        for n in sizes:
+            made = command(
+                *("synthesize", data, "--gan", gan, "--counts", f"Edema={n}", "--block", 64),
+                *("--shard", "1/1", "--device", "cpu", "--threads", 1, "-o", folder / "made"),
+            )
+            merged = command("synthesize", "--merge", folder / "made", "-o", folder / "merged")
+            console.out(json.dumps({"images": n, "synthesize": made, "merge": merged}))
+            shutil.rmtree(folder / "made")
+            shutil.rmtree(folder / "merged")
 
 
 def main() -> None:
@@ -230,15 +254,13 @@ def main() -> None:
     parser.add_argument(
         "--nearest", type=int, default=5000, help="training images to measure the distance to"
     )
-    parser.add_argument("--memory", action="store_true")
-    parser.add_argument("--peak-of", type=int, default=None, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--memory", nargs="*", type=int, metavar="N", help="peak memory for so many images"
+    )
     args = parser.parse_args()
     console.configure(console.QUIET)
-    if args.peak_of is not None:
-        peak_memory(args.peak_of)
-    elif args.memory:
-        for n in (1_000, 10_000, 100_000):
-            subprocess.run([sys.executable, __file__, "--peak-of", str(n)], check=True)
+    if args.memory is not None:
+        peak_memory(args.memory or [1_000, 10_000, 100_000])
     else:
         on_cuda = args.device != "cpu" and torch.cuda.is_available()
         size = args.size or (256 if on_cuda else 64)

@@ -107,6 +107,45 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
+class HashedText:
+    """A text file that is hashed as it is written.
+
+    Attributes:
+        size_bytes: How much was written so far.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._stream = open(path, "wb")  # noqa: SIM115
+        self._digest = hashlib.sha256()
+        self.size_bytes = 0
+
+    @property
+    def sha256(self) -> str:
+        """Of all that was written so far, hex."""
+        return self._digest.hexdigest()
+
+    def write(self, text: str) -> None:
+        """Append UTF-8 text."""
+        data = text.encode("utf-8")
+        self._digest.update(data)
+        self._stream.write(data)
+        self.size_bytes += len(data)
+
+    def close(self) -> None:
+        """Hand everything to the system."""
+        self._stream.close()
+
+
+@contextlib.contextmanager
+def hashed_text(path: Path) -> Iterator[HashedText]:
+    """A `HashedText` that is closed when the block ends."""
+    text = HashedText(path)
+    try:
+        yield text
+    finally:
+        text.close()
+
+
 def umask() -> int:
     """The permissions that new files of this process do not get."""
     mask = os.umask(0)

@@ -21,6 +21,7 @@ from typing import Any
 
 from cxrtool import console, files
 from cxrtool.errors import InputError
+from cxrtool.fileindex import FileIndex
 
 INDEX = "files.tsv"  # path, bytes, sha256 of each file in a large tree of outputs
 CACHE = ".cache"
@@ -60,16 +61,16 @@ class StatCache:
         self.folders: dict[str, tuple[str, str]] = {}
         self.changed = False
         self._entries: dict[str, Known] | None = None
-        self._text = ""
+        self._text = bytearray()
         if path is not None:
             try:
                 with open(path, encoding="utf-8") as stream:
                     while (line := stream.readline()).startswith("#"):
                         name, known, finding = line[1:].rstrip("\n").split("\t")
                         self.folders[name] = (known, finding)
-                    self._text = line + stream.read()
+                    self._text.extend((line + stream.read()).encode())
             except (OSError, ValueError):
-                self.folders, self._text = {}, ""
+                self.folders, self._text = {}, bytearray()
 
     @property
     def entries(self) -> dict[str, Known]:
@@ -77,7 +78,7 @@ class StatCache:
         if self._entries is None:
             self._entries = {}
             try:
-                for line in self._text.splitlines():
+                for line in self._text.decode().splitlines():
                     name, size, mtime, sha256 = line.split("\t")
                     self._entries[name] = Known(int(size), int(mtime), sha256)
             except ValueError:
@@ -127,19 +128,28 @@ class StatCache:
             self.changed = True
         return hashes
 
+    def append(self, name: str, known: Known) -> None:
+        """Note one of very many files, in little memory."""
+        if self._entries is not None:
+            self._entries[name] = known
+        elif "\t" not in name and "\n" not in name:
+            line = f"{name}\t{known.size}\t{known.mtime_ns}\t{known.sha256}\n"
+            self._text.extend(line.encode())
+
     def save(self, path: Path | None = None) -> None:
         """Write the cache; a folder that cannot be written is no error."""
         target = path or self.path
         if target is None:
             return
-        text = "".join(f"#{name}\t{one}\t{two}\n" for name, (one, two) in self.folders.items())
-        text += "".join(
-            f"{name}\t{known.size}\t{known.mtime_ns}\t{known.sha256}\n"
-            for name, known in self.entries.items()
-            if "\t" not in name and "\n" not in name
-        )
+        if self._entries is not None:
+            entries, self._entries, self._text = self._entries, None, bytearray()
+            for name, known in entries.items():
+                self.append(name, known)
+        head = "".join(f"#{name}\t{one}\t{two}\n" for name, (one, two) in self.folders.items())
         try:
-            files.write_bytes(target, text.encode("utf-8"), durable=False)
+            with files.atomic(target, durable=False) as path, open(path, "wb") as stream:
+                stream.write(head.encode("utf-8"))
+                stream.write(self._text)
         except OSError:
             console.debug(f"cannot write {target}; hashes will be taken again next time")
 
@@ -313,17 +323,28 @@ def _of_run(folder: Path, *, verify: bool) -> str:
 
 def read_index(folder: Path) -> dict[str, tuple[int, str]]:
     """``{path: (bytes, sha256)}`` of the files that ``files.tsv`` lists; empty without one."""
+    return {name: (size, sha256) for name, size, sha256 in _index_lines(folder)}
+
+
+def packed_index(folder: Path) -> FileIndex:
+    """The same in little memory."""
+    index = FileIndex()
+    for entry in _index_lines(folder):
+        index.add(*entry)
+    return index
+
+
+def _index_lines(folder: Path) -> Iterator[tuple[str, int, str]]:
     index = folder / INDEX
     if not index.exists():
-        return {}
-    entries = {}
+        return
     try:
-        for line in index.read_text(encoding="utf-8").splitlines():
-            name, size, sha256 = line.split("\t")
-            entries[name] = (int(size), sha256)
+        with open(index, encoding="utf-8") as lines:
+            for line in lines:
+                name, size, sha256 = line.rstrip("\n").split("\t")
+                yield name, int(size), sha256
     except ValueError:
         raise InputError("is damaged", file=index) from None
-    return entries
 
 
 def changed_output(folder: Path, result: dict[str, Any], *, verify: bool = False) -> str | None:

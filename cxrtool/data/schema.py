@@ -7,7 +7,6 @@ the first cell that is wrong.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -204,16 +203,12 @@ def ordered(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
     return table[[*FIRST, *labels, *middle, *tail]]
 
 
-def digest_of(info: DatasetInfo, manifest: str, index: str) -> str:
-    """SHA-256 over the content of a dataset directory."""
+def digest_of(info: DatasetInfo, manifest_sha256: str, index_sha256: str) -> str:
+    """SHA-256 over the content of a dataset directory, from the hashes of its two tables."""
     record = info.to_json()
     del record["digest"]
-    parts = (canonical_json(record), manifest, index)
-    return hashlib.sha256("\n".join(map(_sha_of_text, parts)).encode()).hexdigest()
-
-
-def _sha_of_text(text: str) -> str:
-    return sha256_bytes(text.encode("utf-8"))
+    own = sha256_bytes(canonical_json(record).encode("utf-8"))
+    return sha256_bytes("\n".join((own, manifest_sha256, index_sha256)).encode())
 
 
 def info_text(info: DatasetInfo) -> str:

@@ -119,12 +119,12 @@ def _check_width(text: str, sep: str, width: int, path: Path, records: int) -> N
             )
 
 
-def write_table(table: pd.DataFrame) -> str:
+def write_table(table: pd.DataFrame, *, header: bool = True) -> str:
     """The CSV text of a table: UTF-8, ``\\n``, quotes where needed; equal tables, equal text."""
-    text = table.to_csv(index=False, lineterminator="\n")
+    text = table.to_csv(index=False, header=header, lineterminator="\n")
     if "\r" in text:
         # pandas leaves a carriage return unquoted, which every reader takes for a line break.
-        text = table.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        text = table.to_csv(index=False, header=header, lineterminator="\n", quoting=csv.QUOTE_ALL)
     return text
 
 

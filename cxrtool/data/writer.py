@@ -4,13 +4,16 @@ In: a run, uint8 images, and a table. Out: ``images/*.png``, ``files.tsv`` (path
 every image), ``manifest.csv`` and ``dataset.json``. Every image appears whole or not at all (it is
 written beside itself and renamed); after a kill, `DatasetWriter.have` says which ones need not be
 made again. Images are not fsynced one by one: the index holds their hashes, so a file that a power
-failure cut short is found.
+failure cut short is found. A table may come in parts, so that memory does not grow with the set.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +24,7 @@ from cxrtool.data import columns, schema
 from cxrtool.data.images import encode_png
 from cxrtool.data.tables import write_table
 from cxrtool.errors import InputError
+from cxrtool.fileindex import FileIndex
 
 if TYPE_CHECKING:
     from cxrtool.runs import Run
@@ -39,7 +43,7 @@ class DatasetWriter:
     def __init__(self, run: Run, info: schema.DatasetInfo) -> None:
         self.run = run
         self.info = info
-        self._entries: dict[str, tuple[int, str]] = {}
+        self._written = FileIndex()
 
     def have(self, name: str) -> bool:
         """Whether an image is there, whole, from this run before it was interrupted.
@@ -47,8 +51,6 @@ class DatasetWriter:
         Options and inputs are the same (the fingerprint says so) and images are renamed into place,
         so a file that ends as a PNG does is the one that would be written.
         """
-        if name in self._entries:
-            return True
         try:
             with open(self.run.dir / name, "rb") as stream:
                 stream.seek(-len(_PNG_END), os.SEEK_END)
@@ -83,7 +85,7 @@ class DatasetWriter:
 
     def add_entry(self, name: str, size_bytes: int, sha256: str) -> None:
         """Record an image that another process has written."""
-        self._entries[name] = (size_bytes, sha256)
+        self._written.add(name, size_bytes, sha256)
 
     def finish(self, table: pd.DataFrame, info: schema.DatasetInfo | None = None) -> str:
         """Write the index, the manifest and ``dataset.json``, in this order.
@@ -101,34 +103,79 @@ class DatasetWriter:
         Raises:
             InputError: A cell that no manifest may hold, or an image that was never written.
         """
-        info = info or self.info
-        table = schema.ordered(table, info.labels)
-        schema.check_table(table, info, self.run.dir / columns.MANIFEST)
-        names = [] if info.size is None else table[columns.IMAGE].tolist()
-        lines = []
-        for name in sorted(names):
-            if name not in self._entries:
-                path = self.run.dir / name
-                if not self.have(name):
-                    raise InputError("the image was never written", file=path)
-                self._entries[name] = (path.stat().st_size, files.sha256_file(path))
-            size_bytes, sha256 = self._entries[name]
-            lines.append(f"{name}\t{size_bytes}\t{sha256}\n")
-        self._remove_strangers(set(names))
-        index = "".join(lines)
-        text = write_table(table)
-        digest = schema.digest_of(info, text, index)
-        self.info = dataclasses.replace(info, digest=digest)
-        if info.size is not None:
-            self.run.write_text(columns.INDEX, index)
-        self.run.write_text(columns.MANIFEST, text)
-        self.run.write_text(columns.DATASET, schema.info_text(self.info))
-        return digest
+        return self.finish_parts([table], info)
 
-    def _remove_strangers(self, names: set[str]) -> None:
-        root = self.run.dir / columns.IMAGES
-        for folder, _, found in os.walk(root):
+    def finish_parts(
+        self, parts: Iterable[pd.DataFrame], info: schema.DatasetInfo | None = None
+    ) -> str:
+        """`finish` for a table that comes in parts, of a set that shows no patients.
+
+        Args:
+            parts: At least one table, all of the same columns; every name of a part comes after
+                all names of the part before it. Cells are checked within a part.
+            info: Replaces the one given at the start.
+
+        Raises:
+            ValueError: There is no part, or they are not in order.
+        """
+        info = info or self.info
+        counts: Counter[str] = Counter()
+        with contextlib.ExitStack() as stack:
+            target = stack.enter_context(self.run.atomic(columns.MANIFEST))
+            manifest = stack.enter_context(files.hashed_text(target))
+            index = None
+            if info.size is not None:
+                target = stack.enter_context(self.run.atomic(columns.INDEX))
+                index = stack.enter_context(files.hashed_text(target))
+            for part in self._checked(parts, info):
+                manifest.write(write_table(part, header=not manifest.size_bytes))
+                if index is None:
+                    continue
+                names = sorted(part[columns.IMAGE].tolist())
+                index.write("".join(map(self._index_line, names)))
+                counts.update(name.rpartition("/")[0] for name in names)
+        self._remove_strangers(counts)
+        hashes = (manifest.sha256, index.sha256 if index else files.sha256_bytes(b""))
+        self.info = dataclasses.replace(info, digest=schema.digest_of(info, *hashes))
+        self.run.write_text(columns.DATASET, schema.info_text(self.info))
+        return self.info.digest
+
+    def _checked(
+        self, parts: Iterable[pd.DataFrame], info: schema.DatasetInfo
+    ) -> Iterator[pd.DataFrame]:
+        last, first_part = "", True
+        for table in parts:
+            part = schema.ordered(table, info.labels)
+            schema.check_table(part, info, self.run.dir / columns.MANIFEST)
+            if not first_part and len(part) and part[columns.IMAGE].min() <= last:
+                raise ValueError(f"{part[columns.IMAGE].min()} comes after {last}")
+            last = part[columns.IMAGE].max() if len(part) else last
+            first_part = False
+            yield part
+        if first_part:
+            raise ValueError("a set of no parts")
+
+    def _index_line(self, name: str) -> str:
+        found = self._written.get(name)
+        if found is None:
+            path = self.run.dir / name
+            if not self.have(name):
+                raise InputError("the image was never written", file=path)
+            found = (path.stat().st_size, files.sha256_file(path))
+        return f"{name}\t{found[0]}\t{found[1]}\n"
+
+    def _remove_strangers(self, counts: Counter[str]) -> None:
+        """Delete images that the index does not name; `counts` are those it does, by folder."""
+        for folder, _, found in os.walk(self.run.dir / columns.IMAGES):
             relative = os.path.relpath(folder, self.run.dir).replace(os.sep, "/")
+            if len(found) == counts[relative]:
+                continue  # all that are named are there
+            named = self._named_in(relative) if counts[relative] else frozenset()
             for file in found:
-                if f"{relative}/{file}" not in names:
+                if file not in named:
                     os.unlink(os.path.join(folder, file))
+
+    def _named_in(self, folder: str) -> frozenset[str]:
+        with open(self.run.dir / columns.INDEX, encoding="utf-8") as lines:
+            names = (line.split("\t", 1)[0].rpartition("/") for line in lines)
+            return frozenset(base for parent, _, base in names if parent == folder)

@@ -323,15 +323,16 @@ def _forget_if_empty(out: Path) -> None:
 
 def _outputs(out: Path) -> tuple[dict[str, dict[str, Any]], fingerprints.StatCache]:
     """Hash what the stage left; files that ``files.tsv`` lists are covered by its own hash."""
-    indexed = fingerprints.read_index(out)
+    indexed = fingerprints.packed_index(out)
     cache = fingerprints.StatCache(None)
     outputs = {}
     for name, path, stat in fingerprints.walk(out):
         top = name.split("/", 1)[0]
         if name in NOT_OUTPUTS or (top in NOT_OUTPUT_FOLDERS and "/" in name):
             continue
-        sha256 = indexed[name][1] if name in indexed else sha256_file(path)
-        cache.entries[name] = fingerprints.Known(stat.st_size, stat.st_mtime_ns, sha256)
-        if name not in indexed:
+        listed = indexed.get(name)
+        sha256 = listed[1] if listed else sha256_file(path)
+        cache.append(name, fingerprints.Known(stat.st_size, stat.st_mtime_ns, sha256))
+        if listed is None:
             outputs[name] = {"sha256": sha256, "bytes": stat.st_size}
     return outputs, cache

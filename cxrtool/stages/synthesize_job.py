@@ -13,31 +13,22 @@ from cxrtool import console
 from cxrtool.errors import InputError
 
 if TYPE_CHECKING:
-    from cxrtool.data.manifest import Dataset
-    from cxrtool.stages.synthesize import Config
+    from cxrtool.stages.synthesize_options import Config
     from cxrtool.stages.synthesize_panel import Looking
+    from cxrtool.stages.synthesize_plan import Planned
     from cxrtool.synthesis.edits import Edits
     from cxrtool.synthesis.generators import GeneratorCard
     from cxrtool.synthesis.planner import Plan
-    from cxrtool.synthesis.pools import LabelTable
 
 
 def prepare(config: Config) -> Looking:
     """Everything that fixes the images of a plan, without writing anything."""
-    from cxrtool.stages.synthesize import plan_from
+    from cxrtool.stages.synthesize_plan import plan_from
 
-    dataset, card, table, plan, _ = plan_from(config, config.data[0], config.gan)
-    assert card is not None
-    return looking_for(config, dataset, table, plan, card)
+    return looking_for(config, plan_from(config, config.data[0], config.gan))
 
 
-def looking_for(
-    config: Config,
-    dataset: Dataset,
-    table: LabelTable,
-    plan: Plan,
-    card: GeneratorCard,
-) -> Looking:
+def looking_for(config: Config, planned: Planned) -> Looking:
     """The network, and what looks at its images."""
     from cxrtool import gans
     from cxrtool.stages.synthesize_panel import look
@@ -45,6 +36,8 @@ def looking_for(
     from cxrtool.synthesis.writer import Origin, synthetic_info
     from cxrtool.training.device import available_cores, setup
 
+    dataset, card, table, plan, _ = planned
+    assert card is not None
     card.refuse_unfair_use(dataset, table.rows, view=config.view, fraction=config.fraction)
     device = setup(config.device, config.threads)
     info = synthetic_info(

@@ -17,7 +17,7 @@ from cxrtool.errors import InputError
 if TYPE_CHECKING:
     from cxrtool.data.writer import DatasetWriter
     from cxrtool.runs import Run
-    from cxrtool.stages.synthesize import Config
+    from cxrtool.stages.synthesize_options import Config
     from cxrtool.synthesis.accounts import Accounts
     from cxrtool.synthesis.shards import FinishedShard
 
@@ -38,7 +38,7 @@ def merge_shards(run: Run, config: Config) -> dict[str, Any]:
     parts = shards.open_shards([r.path for r in run.inputs("data")])
     plan = read_json(parts[0].folder / "plan.json")
     accounts = shards.joined_accounts(parts, plan)
-    writer = DatasetWriter(run, replace(parts[0].dataset.info, digest=""))
+    writer = DatasetWriter(run, replace(parts[0].info, digest=""))
     if accounts is not None and run.resumed:
         take_over(run, writer, accounts)
     shards.copy_images(run, writer, parts, workers)
@@ -50,9 +50,8 @@ def merge_shards(run: Run, config: Config) -> dict[str, Any]:
         more["replaced"] = settle(run, config, writer, accounts, parts)
     else:
         if accounts is not None:
-            classes = [labels[k] for k in streams.tolist()]
-            run.write_text(books.TABLE, accounts.table(slots, classes))
-        writer.finish(shards.joined_table(parts))
+            accounts.write_table(run, slots, streams, labels)
+        writer.finish_parts(shards.joined_rows(parts))
     if accounts is not None:
         more["filters"] = books.summary(accounts, slots, streams, labels)
         show_filters(more["filters"])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from cxrtool.data.keys import Seen
-    from cxrtool.stages.synthesize import Config
+    from cxrtool.stages.synthesize_options import Config
     from cxrtool.synthesis.generate import Job
     from cxrtool.synthesis.generators import GeneratorCard
     from cxrtool.synthesis.panel import Meter, Teachers

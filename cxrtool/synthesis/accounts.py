@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from cxrtool.errors import InputError
+from cxrtool.synthesis.slots import PART, in_parts
 
 if TYPE_CHECKING:
     from cxrtool.runs import Run
@@ -113,8 +114,9 @@ class Accounts:
 
     def clean_journal(self, run: Run) -> None:
         """Leave only the lines that hold, so that no stale one meets a later image."""
-        done = np.flatnonzero(self.tries).tolist()
-        run.write_text(JOURNAL, "".join(map(self.line, done)))
+        with run.atomic(JOURNAL) as path, open(path, "w", encoding="utf-8") as stream:
+            for some in in_parts(np.flatnonzero(self.tries)):
+                self.write_journal(stream, some.tolist())
 
     def write_journal(self, stream: TextIO, slots: Sequence[int]) -> None:
         """Append the accounts of some slots and hand them to the system."""
@@ -123,13 +125,23 @@ class Accounts:
 
     # the table
 
-    def table(self, slots: IntArray, classes: Sequence[str]) -> str:
-        """``filters.csv`` of some slots: tries, refusals by filter, first and kept scores.
+    def write_table(
+        self, run: Run, slots: IntArray, stream_of: IntArray, labels: Sequence[str]
+    ) -> None:
+        """Write ``filters.csv``: tries, refusals by filter, first and kept scores.
 
         Args:
-            slots: Slot numbers [n].
-            classes: The class of each one's stream [n].
+            run: Where.
+            slots: Slots that have a row [n].
+            stream_of: Which class each slot of the plan serves [all slots].
+            labels: Names of the target classes.
         """
+        with run.atomic(TABLE) as path, open(path, "w", encoding="utf-8", newline="") as stream:
+            for i, some in enumerate(in_parts(slots)):
+                table = self._rows(some, [labels[k] for k in stream_of[some].tolist()])
+                stream.write(table.to_csv(index=False, header=i == 0, lineterminator="\n"))
+
+    def _rows(self, slots: IntArray, classes: Sequence[str]) -> pd.DataFrame:
         columns: dict[str, Any] = {
             "slot": slots,
             "class": list(classes),
@@ -140,7 +152,7 @@ class Accounts:
         for m, name in enumerate(self.meters):
             columns[f"{name}_first"] = [number(v) for v in self.first[slots, m]]
             columns[f"{name}_kept"] = [number(v) for v in self.kept[slots, m]]
-        return pd.DataFrame(columns).to_csv(index=False, lineterminator="\n")
+        return pd.DataFrame(columns)
 
     def read_table(self, path: Path) -> None:
         """Take over the rows of a shard's ``filters.csv``.
@@ -149,16 +161,20 @@ class Accounts:
             InputError: It is damaged or has other columns.
         """
         try:
-            found = pd.read_csv(path, dtype=str, keep_default_na=False)
-            slots = found["slot"].to_numpy(dtype=np.int64)
-            self.tries[slots] = found["tries"].to_numpy(dtype=np.int64)
-            for f, name in enumerate(self.filters):
-                self.rejected[slots, f] = found[f"{name}_rejected"].to_numpy(dtype=np.int32)
-            for m, name in enumerate(self.meters):
-                self.first[slots, m] = _floats(found[f"{name}_first"])
-                self.kept[slots, m] = _floats(found[f"{name}_kept"])
+            with pd.read_csv(path, dtype=str, keep_default_na=False, chunksize=PART) as parts:
+                for found in parts:
+                    self._take_rows(found)
         except (OSError, ValueError, KeyError, IndexError) as error:
             raise InputError(f"is damaged: {error}", file=path) from None
+
+    def _take_rows(self, found: pd.DataFrame) -> None:
+        slots = found["slot"].to_numpy(dtype=np.int64)
+        self.tries[slots] = found["tries"].to_numpy(dtype=np.int64)
+        for f, name in enumerate(self.filters):
+            self.rejected[slots, f] = found[f"{name}_rejected"].to_numpy(dtype=np.int32)
+        for m, name in enumerate(self.meters):
+            self.first[slots, m] = _floats(found[f"{name}_first"])
+            self.kept[slots, m] = _floats(found[f"{name}_kept"])
 
     def score_cells(self, slots: IntArray, without: str) -> list[str]:
         """The cell ``filter_score`` of some rows: ``name=value`` of every meter but one."""

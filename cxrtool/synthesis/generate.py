@@ -16,19 +16,20 @@ from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 
 from cxrtool.data.manifest import Dataset, DatasetInfo
 from cxrtool.data.writer import DatasetWriter
 from cxrtool.errors import GateError
-from cxrtool.synthesis.accounts import JOURNAL, TABLE, Accounts
+from cxrtool.synthesis.accounts import JOURNAL, Accounts
 from cxrtool.synthesis.edits import Edits
 from cxrtool.synthesis.lanes import Batch, Lanes
 from cxrtool.synthesis.panel import NEAREST, Panel
 from cxrtool.synthesis.planner import Plan
 from cxrtool.synthesis.pools import LabelTable
 from cxrtool.synthesis.sampler import BlockSampler, Launched, one_ahead
-from cxrtool.synthesis.slots import LabelVectors, slot_seed
+from cxrtool.synthesis.slots import LabelVectors, in_parts, slot_seed
 from cxrtool.synthesis.writer import ImageWriter, Origin, image_name, manifest_rows
 from cxrtool.training.protocols import Generator
 
@@ -236,24 +237,30 @@ def close_journal(run: Run) -> None:
 def write_set(
     run: Run, job: Job, writer: DatasetWriter, accounts: Accounts, slots: IntArray
 ) -> None:
-    """Manifest, index and ``dataset.json`` of some slots, and what the filters said."""
-    sources, labels = job.plan.source_rows[slots], job.plan.request.labels
-    rows = manifest_rows(
-        job.dataset,
-        slots,
-        job.table.rows[sources],
-        job.table.values[sources],
-        claimed_labels(job.table, job.network.labels),
-        job.origin,
-        attempts=np.maximum(accounts.tries[slots] - 1, 0),
-        filter_score=accounts.score_cells(slots, without=NEAREST),
-        nn_distance=accounts.cells(slots, NEAREST),
-        edit=None if job.edits is None else job.edits.cells(slots),
-    )
+    """Manifest, index and ``dataset.json`` of some slots, and what the filters said.
+
+    All of it in parts: the texts of a large set would take more memory than its network.
+    """
+    sources, labels = job.plan.source_rows, job.plan.request.labels
+    streams, claimed = job.plan.stream_of, claimed_labels(job.table, job.network.labels)
+
+    def rows(some: IntArray) -> pd.DataFrame:
+        return manifest_rows(
+            job.dataset,
+            some,
+            job.table.rows[sources[some]],
+            job.table.values[sources[some]],
+            claimed,
+            job.origin,
+            attempts=np.maximum(accounts.tries[some] - 1, 0),
+            filter_score=accounts.score_cells(some, without=NEAREST),
+            nn_distance=accounts.cells(some, NEAREST),
+            edit=None if job.edits is None else job.edits.cells(some),
+        )
+
     if not accounts.silent:
-        classes = [labels[k] for k in job.plan.stream_of[slots].tolist()]
-        run.write_text(TABLE, accounts.table(slots, classes))
-    writer.finish(rows, job.info)
+        accounts.write_table(run, slots, streams, labels)
+    writer.finish_parts(map(rows, in_parts(slots)), job.info)
 
 
 def claimed_labels(table: LabelTable, known: tuple[str, ...]) -> tuple[bool, ...]:

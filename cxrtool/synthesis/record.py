@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cxrtool.synthesis.planner import Plan
+from cxrtool.synthesis.slots import in_parts
+
+if TYPE_CHECKING:
+    from cxrtool.runs import Run
 
 FORMAT = 1
 COLUMNS = ("class", "real", "before", "wanted", "after", "drift", "LP", "images")
@@ -98,15 +102,16 @@ def slots_digest(plan: Plan, source_rows: npt.NDArray[np.int64]) -> str:
     return digest.hexdigest()
 
 
-def slots_csv(plan: Plan, source_rows: npt.NDArray[np.int64]) -> str:
+def write_slots(run: Run, plan: Plan, source_rows: npt.NDArray[np.int64]) -> None:
     """``slots.csv``: slot, class, source_row (from 0, in the data set's manifest)."""
-    lines = ["slot,class,source_row"]
-    names = [_quoted(name) for name in plan.request.labels]
-    for slot, (stream, row) in enumerate(
-        zip(plan.stream_of.tolist(), source_rows.tolist(), strict=True)
-    ):
-        lines.append(f"{slot},{names[stream]},{row}")
-    return "\n".join(lines) + "\n"
+    names, streams = [_quoted(name) for name in plan.request.labels], plan.stream_of
+    with run.atomic("slots.csv") as path, open(path, "w", encoding="utf-8", newline="") as stream:
+        stream.write("slot,class,source_row\n")
+        for part in in_parts(np.arange(plan.n_synthetic, dtype=np.int64)):
+            rows = zip(
+                part.tolist(), streams[part].tolist(), source_rows[part].tolist(), strict=True
+            )
+            stream.write("".join(f"{slot},{names[k]},{row}\n" for slot, k, row in rows))
 
 
 def _quoted(name: str) -> str:

@@ -2,26 +2,32 @@
 
 In: ``--shard i/n`` as typed, and the finished folders of all shards. Out: the blocks of one shard;
 and the merged dataset directory. The plan is the same in every shard, a slot's image depends on its
-seed and place alone, and so the merged files are byte for byte those of a run without shards.
+seed and place alone, and so the merged files are byte for byte those of a run without shards. Rows
+stream from the shards to the union, so that memory does not grow with it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import csv
+import heapq
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cxrtool.data.manifest import IMAGE, Dataset, load_dataset
+from cxrtool.data.manifest import IMAGE, MANIFEST, DatasetInfo, load_info
 from cxrtool.data.writer import DatasetWriter
 from cxrtool.errors import InputError, UsageError
 from cxrtool.fingerprints import read_json, require_complete
 from cxrtool.runs import differing_keys, recorded_identity
 from cxrtool.synthesis.accounts import TABLE, Accounts
+from cxrtool.synthesis.slots import PART
 
 if TYPE_CHECKING:
     from cxrtool.runs import Run
@@ -59,12 +65,33 @@ def parse_shard(text: str) -> Shard:
 
 @dataclass(frozen=True)
 class FinishedShard:
-    """A shard on disk."""
+    """A shard on disk.
+
+    Attributes:
+        folder: Where it lies.
+        shard: Which one it is.
+        info: Its ``dataset.json``.
+        n_images: How many images it has.
+        identity: Options and inputs that it was made with, but for the shard.
+    """
 
     folder: Path
     shard: Shard
-    dataset: Dataset
+    info: DatasetInfo
+    n_images: int
     identity: dict[str, Any]
+
+    @contextlib.contextmanager
+    def manifest(self) -> Iterator[tuple[list[str], Iterator[list[str]]]]:
+        """The header and the rows of its manifest, which nobody has touched: inputs are hashed."""
+        with open(self.folder / MANIFEST, encoding="utf-8", newline="") as stream:
+            rows = csv.reader(stream)
+            yield next(rows), rows
+
+    def images(self) -> Iterator[str]:
+        """The names of its images."""
+        with self.manifest() as (header, rows):
+            yield from map(itemgetter(header.index(IMAGE)), rows)
 
 
 def open_shards(folders: list[Path]) -> list[FinishedShard]:
@@ -76,7 +103,7 @@ def open_shards(folders: list[Path]) -> list[FinishedShard]:
     """
     found = []
     for folder in folders:
-        require_complete(folder, ("synthesize",))
+        result = require_complete(folder, ("synthesize",))
         record = read_json(folder / "run.json")
         text = record["config"].get("shard")
         if text is None:
@@ -86,7 +113,10 @@ def open_shards(folders: list[Path]) -> list[FinishedShard]:
             )
         identity = recorded_identity(record)
         identity["options"] = {k: v for k, v in identity["options"].items() if k != "shard"}
-        found.append(FinishedShard(folder, parse_shard(text), load_dataset(folder), identity))
+        n_images = int(result["counts"].get("images", 0))
+        found.append(
+            FinishedShard(folder, parse_shard(text), load_info(folder), n_images, identity)
+        )
     first = found[0]
     for other in found[1:]:
         if other.shard.total != first.shard.total:
@@ -130,10 +160,10 @@ def copy_images(run: Run, writer: DatasetWriter, shards: list[FinishedShard], wo
     items = (
         (shard.folder, name)
         for shard in shards
-        for name in shard.dataset.table[IMAGE].tolist()
+        for name in shard.images()
         if not (run.resumed and writer.have(name))
     )
-    total = sum(len(shard.dataset) for shard in shards)
+    total = sum(shard.n_images for shard in shards)
     with (
         run.progress("joining shards", total=total) as bar,
         ThreadPoolExecutor(workers) as pool,
@@ -168,10 +198,21 @@ def joined_accounts(shards: list[FinishedShard], plan: Mapping[str, Any]) -> Acc
     return accounts
 
 
-def joined_table(shards: list[FinishedShard]) -> pd.DataFrame:
-    """The manifest rows of all shards in the order of their slots."""
-    table = pd.concat([shard.dataset.table for shard in shards], ignore_index=True)
-    return table.sort_values(IMAGE, kind="stable", ignore_index=True)
+def joined_rows(shards: list[FinishedShard]) -> Iterator[pd.DataFrame]:
+    """The manifest rows of all shards in the order of their slots, in parts.
+
+    A shard's own rows are in that order, so that the union is a merge of sorted streams.
+    """
+    with contextlib.ExitStack() as stack:
+        manifests = [stack.enter_context(shard.manifest()) for shard in shards]
+        header = manifests[0][0]
+        rows = heapq.merge(*(rows for _, rows in manifests), key=itemgetter(header.index(IMAGE)))
+        part = list(islice(rows, PART))
+        while True:  # a set of no images has one empty part
+            yield pd.DataFrame(part, columns=header, dtype=object)
+            part = list(islice(rows, PART))
+            if not part:
+                return
 
 
 def _batches(items: Iterator[tuple[Path, str]]) -> Iterator[list[tuple[Path, str]]]:

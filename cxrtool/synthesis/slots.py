@@ -8,7 +8,7 @@ passes of different batch sizes differ in their last bits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,8 @@ import numpy.typing as npt
 from cxrtool.synthesis.seeds import derive
 
 FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+PART = 1000  # slots whose rows are in memory as text at a time
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,12 @@ def block_of(number: int, size: int, n_slots: int) -> Block:
     """Block ``number`` of a plan; the last one may be shorter than ``size``."""
     slots = np.arange(number * size, min((number + 1) * size, n_slots), dtype=np.int64)
     return Block(number, slots, slots - number * size)
+
+
+def in_parts(slots: IntArray) -> Iterator[IntArray]:
+    """Slots in the order given, at most `PART` at a time; one empty part if there are none."""
+    for start in range(0, max(len(slots), 1), PART):
+        yield slots[start : start + PART]
 
 
 def slot_seed(seed: int, slot: int, attempt: int = 0) -> int:

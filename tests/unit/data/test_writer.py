@@ -102,3 +102,51 @@ def test_encoded_images_are_copied_as_they_are(run, tmp_path):
     assert writer.add_bytes(NAMES[0], data) == digest == sha256_file(run.dir / NAMES[0])
     writer.finish(table(NAMES[:1]))
     assert len(load_dataset(run.dir)) == 1
+
+
+def test_parts_give_the_bytes_of_the_whole(run, tmp_path):
+    whole = Run.for_test(tmp_path / "whole")
+    names = [f"images/{i // 2}/{i}.png" for i in range(5)]
+    for one in (whole, run):
+        writer = DatasetWriter(one, INFO)
+        for i in (3, 0, 4, 2, 1):
+            writer.add_image(names[i], pixels(i))
+        writer.add_image("images/1/9.png", pixels(9))  # a stranger
+        if one is whole:
+            digest = writer.finish(table(names))
+        else:
+            parts = (table(names[a:b]) for a, b in ((0, 1), (1, 1), (1, 4), (4, 5)))
+            assert writer.finish_parts(parts) == digest
+    for name in ("files.tsv", "manifest.csv", "dataset.json"):
+        assert (run.dir / name).read_bytes() == (whole.dir / name).read_bytes()
+    assert not (run.dir / "images/1/9.png").exists()
+
+
+@pytest.mark.parametrize("ends", [[], [(0, 2), (1, 3)], [(2, 3), (0, 2)]])
+def test_parts_out_of_order_are_refused(run, ends):
+    writer = DatasetWriter(run, INFO)
+    for index, name in enumerate(NAMES):
+        writer.add_image(name, pixels(index))
+    with pytest.raises(ValueError, match=r"no parts|comes after"):
+        writer.finish_parts(table(NAMES[a:b]) for a, b in ends)
+    assert not (run.dir / "manifest.csv").exists()
+
+
+def test_memory_does_not_grow_with_the_parts(tmp_path):
+    import tracemalloc
+    from dataclasses import replace
+
+    info = replace(INFO, size=None, fit=None, kernel=None, patients=False)
+
+    def peak(n_parts):
+        writer = DatasetWriter(Run.for_test(tmp_path / str(n_parts)), info)
+        names = (f"{part:03d}/{i:04d}" for part in range(n_parts) for i in range(200))
+        parts = (table([next(names) for _ in range(200)]) for _ in range(n_parts))
+        tracemalloc.start()
+        writer.finish_parts(parts)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    peak(2)  # imports and caches of pandas
+    assert peak(10) < 1.2 * peak(2)

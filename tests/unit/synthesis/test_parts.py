@@ -16,16 +16,17 @@ from cxrtool.data.schema import DatasetInfo
 from cxrtool.data.writer import DatasetWriter
 from cxrtool.errors import InputError, UsageError
 from cxrtool.runs import Run
+from cxrtool.synthesis.accounts import Accounts
 from cxrtool.synthesis.generators import GeneratorCard, choose_policy
 from cxrtool.synthesis.planner import make_plan
 from cxrtool.synthesis.record import (
     COLUMNS,
     fallen_below,
     plan_record,
-    slots_csv,
     slots_digest,
     table_rows,
     title,
+    write_slots,
 )
 from cxrtool.synthesis.sampler import BlockSampler, one_ahead
 from cxrtool.synthesis.seeds import derive
@@ -237,9 +238,10 @@ class TestRecord:
         record["targets"]["A, or B"]["share_wanted"] = None
         assert fallen_below(record) == []
 
-    def test_slots_and_their_digest(self) -> None:
+    def test_slots_and_their_digest(self, tmp_path: Path) -> None:
         plan, rows, _ = self.plan_and_record()
-        lines = slots_csv(plan, rows).splitlines()
+        write_slots(Run.for_test(tmp_path), plan, rows)
+        lines = (tmp_path / "slots.csv").read_text().splitlines()
         assert lines[0] == "slot,class,source_row"
         assert lines[1] == f'0,"A, or B",{rows[0]}'
         assert len(lines) == 119
@@ -286,3 +288,26 @@ class TestGeneratorCard:
         assert capsys.readouterr().err == ""
         card.warn_of_other_pixels(info_of(32), info_of(16))
         assert "size 16, the real ones 32" in capsys.readouterr().err
+
+
+def test_filters_csv_is_written_in_little_memory(tmp_path: Path) -> None:
+    import tracemalloc
+
+    def peak(n: int) -> int:
+        accounts = Accounts(n, ("class",), ("class", "nn_distance"))
+        for slot in range(n):
+            accounts.accept(slot, slot % 3, np.float32([slot, 0.1]))
+        slots, run = np.arange(n), Run.for_test(tmp_path / str(n))
+        streams = np.zeros(n, dtype=np.int64)
+        tracemalloc.start()
+        accounts.write_table(run, slots, streams, ("Fracture",))
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        again = Accounts(n, ("class",), ("class", "nn_distance"))
+        again.read_table(tmp_path / str(n) / "filters.csv")
+        assert (again.tries == accounts.tries).all()
+        assert (again.kept == accounts.kept).all()
+        return most
+
+    peak(100)  # imports
+    assert peak(4000) < 1.3 * peak(1000)

@@ -1,0 +1,38 @@
+"""``cxr synthesize --replay``: images made again from their rows.
+
+In: the manifest of a synthetic set, the generator, the edits that pushed its images. Out: the same
+images as a dataset directory of their own, compared with the originals that are at hand.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cxrtool import console
+
+if TYPE_CHECKING:
+    from cxrtool.runs import Run
+    from cxrtool.stages.synthesize_options import Config
+
+
+def replay(run: Run, config: Config) -> dict[str, Any]:
+    """Make images again from their rows."""
+    from cxrtool import gans
+    from cxrtool.synthesis.generators import GeneratorCard
+    from cxrtool.synthesis.replay import find_rows, open_manifest, recipe, remake
+    from cxrtool.training.device import setup
+    from cxrtool.training.directions import load_direction
+
+    card = GeneratorCard.open(run.input("gan").path)
+    dataset = open_manifest(run.input("replay").path)
+    rows = find_rows(dataset, config.only)
+    recipes = [recipe(dataset, row, card.fingerprint) for row in rows]
+    device = setup(config.device, config.threads)
+    edits = {d.fingerprint: way for d, way in (load_direction(folder) for folder in config.edit)}
+    summary = remake(run, dataset, recipes, gans.load(card.folder, device), device, edits)
+    console.say(
+        f"{summary['images']} images made again; of {summary['compared']} originals at hand "
+        f"{summary['identical']} are identical, largest difference "
+        f"{summary['largest_difference']} gray levels"
+    )
+    return summary
