@@ -29,13 +29,13 @@ HAVE = {
     "precision": ("stylegan2",),
     "compile": ("stylegan2",),
     "label_weight": ("stylegan2", "dcgan"),
-    "single_label": ("opengan"),
-    "pretrain_kimg": ("opengan"),
-    "upsampling": (),
+    "single_label": ("bagan"),
+    "pretrain_kimg": ("bagan"),
+    "upsampling": ("bagan",),
     "hold_out": (),
     "fade_kimg": (),
 }
-NAMES = ("stylegan2", "dcgan")
+NAMES = ("stylegan2", "bagan", "dcgan")
 
 
 def refuse_foreign_options(config: Config) -> None:
