@@ -29,13 +29,13 @@ HAVE = {
     "precision": ("stylegan2",),
     "compile": ("stylegan2",),
     "label_weight": ("stylegan2", "dcgan"),
-    "single_label": ("bagan"),
-    "pretrain_kimg": ("bagan"),
+    "single_label": ("bagan", "opengan"),
+    "pretrain_kimg": ("bagan", "opengan"),
     "upsampling": ("bagan",),
-    "hold_out": (),
+    "hold_out": ("opengan",),
     "fade_kimg": (),
 }
-NAMES = ("stylegan2", "bagan", "dcgan")
+NAMES = ("stylegan2", "bagan", "opengan", "dcgan")
 
 
 def refuse_foreign_options(config: Config) -> None:
