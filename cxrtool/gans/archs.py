@@ -120,6 +120,7 @@ ARCHS: dict[str, Arch] = {
         Arch("stylegan2", "cxrtool.gans.style", _ALL, executions=True, processes=True),
         Arch("bagan", "cxrtool.gans.bagan", _ALL[:4], single=True),
         Arch("opengan", "cxrtool.gans.opengan", _ALL[:5], single=True),
+        Arch("acgan", "cxrtool.gans.acgan", _ALL[:5]),
         Arch("dcgan", "cxrtool.gans.dcgan", _ALL[:5]),
     )
 }

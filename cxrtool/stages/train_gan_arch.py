@@ -28,14 +28,14 @@ HAVE = {
     "freeze_d": ("stylegan2",),
     "precision": ("stylegan2",),
     "compile": ("stylegan2",),
-    "label_weight": ("stylegan2", "dcgan"),
+    "label_weight": ("stylegan2", "acgan", "dcgan"),
     "single_label": ("bagan", "opengan"),
     "pretrain_kimg": ("bagan", "opengan"),
     "upsampling": ("bagan",),
     "hold_out": ("opengan",),
-    "fade_kimg": (),
+    "fade_kimg": ("acgan",),
 }
-NAMES = ("stylegan2", "bagan", "opengan", "dcgan")
+NAMES = ("stylegan2", "bagan", "opengan", "acgan", "dcgan")
 
 
 def refuse_foreign_options(config: Config) -> None:
