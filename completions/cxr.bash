@@ -33,12 +33,14 @@ _cxr() {
       esac
       ;;
     "train-gan")
-      flags="--arch --size --preset --kimg --labels --batch --accumulate --lr --loss --gamma --label-ramp --augment --augment-p --mirror --no-mirror --style-mixing --label-weight --noise --seed --init-from --freeze-d --keep --features --snapshot-kimg --tick-kimg --precision --compile --device --threads --uncertain --blank --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--arch --size --preset --kimg --labels --batch --accumulate --lr --loss --gamma --label-ramp --augment --augment-p --mirror --no-mirror --style-mixing --label-weight --noise --single-label --pretrain-kimg --hold-out --upsampling --fade-kimg --seed --init-from --freeze-d --keep --features --snapshot-kimg --tick-kimg --precision --compile --device --threads --uncertain --blank --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
-        --arch) COMPREPLY=($(compgen -W "stylegan2" -- "$cur")); return ;;
+        --arch) COMPREPLY=($(compgen -W "stylegan2 bagan opengan acgan dcgan" -- "$cur")); return ;;
         --preset) COMPREPLY=($(compgen -W "tiny small full" -- "$cur")); return ;;
         --loss) COMPREPLY=($(compgen -W "ns-r1 rp-r1r2" -- "$cur")); return ;;
         --noise) COMPREPLY=($(compgen -W "on off" -- "$cur")); return ;;
+        --single-label) COMPREPLY=($(compgen -W "exactly-one one-of-chosen rarest" -- "$cur")); return ;;
+        --upsampling) COMPREPLY=($(compgen -W "transposed nearest" -- "$cur")); return ;;
         --keep) COMPREPLY=($(compgen -W "best last" -- "$cur")); return ;;
         --precision) COMPREPLY=($(compgen -W "auto float32 bfloat16" -- "$cur")); return ;;
         --compile) COMPREPLY=($(compgen -W "auto on off" -- "$cur")); return ;;

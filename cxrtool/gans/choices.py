@@ -78,6 +78,14 @@ class Choices:
     snapshot_nimg: float = 10_000.0
     tick_nimg: float = 1000.0
 
+    @property
+    def described(self) -> str:
+        """What is trained, in half a line."""
+        return (
+            f"gamma {self.r1_gamma:g}, augment {','.join(self.augment) or 'none'}"
+            f"{'' if self.augment_p is None else f' (p {self.augment_p:g})'}"
+        )
+
     def to_json(self) -> dict[str, Any]:
         """For records."""
         return {**asdict(self), "augment": list(self.augment)}

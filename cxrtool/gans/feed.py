@@ -21,7 +21,7 @@ class Batch(NamedTuple):
     """Real images with labels.
 
     Attributes:
-        x: `[N, 1, H, W]` float32 in [-1, 1].
+        x: `[N, C, H, W]` float32 in [-1, 1]; C is 1 for data sets on disk.
         y: `[N, L]` float32 in {0, 1}; 0 where unknown.
         known: `[N, L]` bool.
     """
@@ -47,7 +47,7 @@ class Feed:
     """The training rows.
 
     Args:
-        pixels: uint8 `[N, H, W]`.
+        pixels: uint8 `[N, H, W]`, or `[N, C, H, W]`.
         values: float32 `[N, L]` in {0, 1}.
         known: bool `[N, L]`.
         seed: Of the order in which images come.
@@ -63,7 +63,8 @@ class Feed:
         device: torch.device | str = "cpu",
     ) -> None:
         self.device = torch.device(device)
-        self.pixels = torch.from_numpy(np.ascontiguousarray(pixels)).unsqueeze(1).to(self.device)
+        found = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device)
+        self.pixels = found.unsqueeze(1) if found.ndim == 3 else found
         self.known = torch.from_numpy(np.ascontiguousarray(known, dtype=bool)).to(self.device)
         self.values = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
         self.values = self.values.to(self.device) * self.known

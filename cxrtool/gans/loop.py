@@ -20,8 +20,8 @@ from safetensors.torch import load_file
 from cxrtool import console
 from cxrtool.errors import GateError, InputError, UsageError
 from cxrtool.gans.choices import GROUP
+from cxrtool.gans.protocol import Kept, Trainer
 from cxrtool.gans.quality import COLLAPSED, Quality
-from cxrtool.gans.trainer import Kept, Trainer
 from cxrtool.training.checkpoints import load_checkpoint, save_checkpoint
 from cxrtool.training.device import peak_memory_bytes
 from cxrtool.training.models import write_tensors
@@ -106,7 +106,7 @@ def _advance(
         trainer.step()
     except torch.OutOfMemoryError:
         parts = choices.parts * 2
-        can = choices.batch % (GROUP * parts) == 0
+        can = trainer.accumulates and choices.batch % (GROUP * parts) == 0
         raise UsageError(
             f"not enough memory on {trainer.device} for a batch of {choices.batch} at "
             f"{choices.arch.size} px in {choices.parts} part{'s' * (choices.parts > 1)}",
@@ -118,7 +118,7 @@ def _advance(
     if end or due(trainer.nimg, choices.batch, choices.tick_nimg):
         tick(trainer, run, clock)
     if end or due(trainer.nimg, choices.batch, choices.snapshot_nimg):
-        if quality is not None:
+        if quality is not None and trainer.ready:
             _judge(trainer, run, quality)
         save(trainer, run)
         if not end:
@@ -142,12 +142,13 @@ def _judge(trainer: Trainer, run: Run, quality: Quality) -> None:
     Raises:
         DivergedError: the images of a label are all alike.
     """
-    found = quality.measure(trainer.average)
+    found = quality.measure(trainer)
     run.append_metrics({"nimg": trainer.nimg, "kimg": trainer.nimg / 1000, **found})
-    if found.get("spread", 1.0) < COLLAPSED:
+    if trainer.varies and found.get("spread", 1.0) < COLLAPSED:
         raise DivergedError(
             f"training collapsed before {trainer.nimg / 1000:g} kimg: images of one label vary "
-            f"{found['spread']:.1%} as much as real ones"
+            f"{found['spread']:.1%} as much as real ones",
+            trainer.remedy,
         )
     fd = found["fd"]
     if not math.isfinite(fd):
@@ -208,7 +209,7 @@ def tick(trainer: Trainer, run: Run, clock: _Clock) -> None:
         DivergedError: a loss or a gradient is not finite.
     """
     means = trainer.means.read(trainer.world.mean)
-    _refuse_divergence(means, trainer.nimg)
+    _refuse_divergence(means, trainer)
     row = {"nimg": trainer.nimg, "kimg": trainer.nimg / 1000, **means}
     run.append_metrics({**row, **clock.tick(trainer, means)})
 
@@ -227,26 +228,25 @@ def save(trainer: Trainer, run: Run) -> None:
         sums[f"{network} weights"] = float(torch.stack(weights).max())
     numbers = torch.tensor(list(sums.values()), device=trainer.device)
     together = trainer.world.mean(numbers).tolist()  # all processes refuse, or none
-    _refuse_divergence(dict(zip(sums, together, strict=True)), trainer.nimg)
+    _refuse_divergence(dict(zip(sums, together, strict=True)), trainer)
     save_checkpoint(run, state, trainer.nimg)
     trainer.world.wait()
 
 
-def _refuse_divergence(means: dict[str, float], nimg: int) -> None:
+def _refuse_divergence(means: dict[str, float], trainer: Trainer) -> None:
     bad = [name for name, value in means.items() if not math.isfinite(value)]
     if bad:
         raise DivergedError(
-            f"training diverged before {nimg / 1000:g} kimg: {', '.join(bad)} not finite",
+            f"training diverged before {trainer.nimg / 1000:g} kimg: {', '.join(bad)} not finite",
+            trainer.remedy,
         )
 
 
 class DivergedError(GateError):
     """The training cannot go on from here."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(
-            message, hint="start in another folder with a lower --lr or a higher --gamma"
-        )
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message, hint=f"start in another folder with {remedy}")
 
 
 class _Clock:

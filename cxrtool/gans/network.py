@@ -1,4 +1,4 @@
-"""A trained generator as other packages use it (`training.protocols.StyleSpace`).
+"""A trained StyleGAN2 generator as other packages use it (`training.protocols.StyleSpace`).
 
 In: a run directory of train-gan. Out: an object that makes images from latents and labels, and
 gives access to W and to style space. Truncation pulls w towards the mean of its own condition:
@@ -7,22 +7,30 @@ towards one global mean it would pull rare findings towards the majority.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from cxrtool.errors import InputError
+from cxrtool.gans.conditions import frequent_conditions
 from cxrtool.gans.stylegan2.discriminator import Discriminator
 from cxrtool.gans.stylegan2.generator import Architecture, Generator
 from cxrtool.gans.stylegan2.layers import ToImage
-from cxrtool.training.models import load_weights, read_model
+from cxrtool.training.models import load_weights
 from cxrtool.training.protocols import Partial
-from cxrtool.training.rng import torch_generator
+from cxrtool.training.rng import Draws, torch_generator
+
+if TYPE_CHECKING:
+    from cxrtool.gans.trainer import Trainer
 
 MEAN_SAMPLES = 4096
+CONDITIONS_MOST = 256  # label vectors whose mean latent is stored
+CENTER_SAMPLES = 10_000
+T = TypeVar("T")
 G_PREFIX, D_PREFIX, W_PREFIX = "generator.", "discriminator.", "w_mean."
 
 
@@ -164,44 +172,56 @@ def mean_latents(generator: Generator, vectors: Tensor, joint: Tensor) -> dict[s
     return {"vectors": vectors, "conditions": table, "center": center}
 
 
-def load(run_dir: Path | str, device: torch.device | str = "cpu") -> TrainedGenerator:
-    """Read the generator of a finished train-gan run.
+def export(trainer: Trainer, values: np.ndarray, known: np.ndarray) -> dict[str, Tensor]:
+    """Averaged generator, its mean latents and the discriminator as one flat state.
 
     Args:
-        run_dir: The run directory.
-        device: Where to put it.
+        trainer: At the end.
+        values: `[N, L]` labels of the training rows.
+        known: `[N, L]` bool.
+    """
+    vectors = frequent_conditions(values, known, CONDITIONS_MOST)
+    rng = torch_generator("center", trainer.choices.seed, device=trainer.device)
+    joint = trainer.feed.fake_labels(Draws(rng, CENTER_SAMPLES)).y
+    means = mean_latents(trainer.average, torch.from_numpy(vectors), joint)
+    trainer.set_reference_statistic()
+    state = {f"{G_PREFIX}{k}": v for k, v in trainer.average.state_dict().items()}
+    state |= {f"{D_PREFIX}{k}": v for k, v in trainer.discriminator.state_dict().items()}
+    return state | {f"{W_PREFIX}{k}": v for k, v in means.items()}
 
-    Returns:
-        The generator with averaged weights, in evaluation mode, without gradients on its weights.
+
+def generator_of(
+    meta: Mapping[str, Any], state: Mapping[str, Tensor], run_dir: Path
+) -> TrainedGenerator:
+    """The generator of a saved state.
 
     Raises:
-        InputError: not a finished generator, or damaged.
+        InputError: the state does not fit the description.
     """
-    meta, state = read_model(run_dir, "generator")
-    arch, file = _architecture(meta, run_dir), Path(run_dir) / "model.safetensors"
+    arch, file = architecture_of(meta, run_dir, Architecture), run_dir / "model.safetensors"
     generator = Generator(arch, torch_generator("unused"))
-    load_weights(generator, _part(state, G_PREFIX), file=file)
-    means = _part(state, W_PREFIX)
+    load_weights(generator, part_of(state, G_PREFIX), file=file)
+    means = part_of(state, W_PREFIX)
     labels = tuple(meta["labels"])
     shapes = {"vectors": (None, arch.labels), "conditions": (None, arch.w_dim), "center": (None,)}
     if means.keys() != shapes.keys() or len(labels) != arch.labels:
         raise InputError("labels and mean latents do not fit the network", file=file)
-    trained = TrainedGenerator(
+    return TrainedGenerator(
         generator, labels, means["vectors"], means["conditions"], means["center"], meta
     )
-    return trained.to(device).eval().requires_grad_(False)
 
 
-def load_discriminator(run_dir: Path | str, device: torch.device | str = "cpu") -> Discriminator:
-    """Read the discriminator of a finished train-gan run (see `load`); for filters.
+def discriminator_of(
+    meta: Mapping[str, Any], state: Mapping[str, Tensor], run_dir: Path
+) -> Discriminator:
+    """The discriminator of a saved state (see `generator_of`).
 
     Call it with `group=0`: its scores then do not depend on the other images of a batch.
     """
-    meta, state = read_model(run_dir, "generator")
-    discriminator = Discriminator(_architecture(meta, run_dir), torch_generator("unused"))
-    file = Path(run_dir) / "model.safetensors"
-    load_weights(discriminator, _part(state, D_PREFIX), file=file)
-    return discriminator.to(device).eval().requires_grad_(False)
+    arch = architecture_of(meta, run_dir, Architecture)
+    discriminator = Discriminator(arch, torch_generator("unused"))
+    load_weights(discriminator, part_of(state, D_PREFIX), file=run_dir / "model.safetensors")
+    return discriminator
 
 
 class TrainedJudge(nn.Module):
@@ -213,6 +233,7 @@ class TrainedJudge(nn.Module):
     """
 
     prevalence: Tensor
+    single = False
 
     def __init__(self, discriminator: Discriminator, labels: tuple[str, ...]) -> None:
         super().__init__()
@@ -220,34 +241,29 @@ class TrainedJudge(nn.Module):
         self.labels = labels
         self.register_buffer("prevalence", discriminator.prevalence.clone())
 
-    def judge(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def judge(self, x: Tensor, y: Tensor, known: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Realness and label logits without minibatch statistics."""
-        verdict = self.network(x, y, torch.ones_like(y, dtype=torch.bool), group=0)
+        known = torch.ones_like(y, dtype=torch.bool) if known is None else known
+        verdict = self.network(x, y, known, group=0)
         return verdict.score, verdict.labels
 
 
-def load_judge(run_dir: Path | str, device: torch.device | str = "cpu") -> TrainedJudge:
-    """The discriminator of a finished train-gan run, for filters.
+def architecture_of(meta: Mapping[str, Any], run_dir: Path, kind: Callable[..., T]) -> T:
+    """Sizes of the networks, from `model.json`.
 
     Raises:
-        InputError: not a finished generator, or damaged.
+        InputError: they are not understood.
     """
-    meta, _ = read_model(run_dir, "generator")
-    judge = TrainedJudge(load_discriminator(run_dir, device), tuple(meta["labels"]))
-    return judge.to(device).eval().requires_grad_(False)
-
-
-def _architecture(meta: Mapping[str, Any], run_dir: Path | str) -> Architecture:
-    file = Path(run_dir) / "model.json"
-    if meta["arch"] != "stylegan2":
-        raise InputError(f"unknown generator architecture {meta['arch']!r}", file=file)
     try:
-        return Architecture(**meta["architecture"])
+        return kind(**meta["architecture"])
     except TypeError as error:
-        raise InputError(f"architecture not understood ({error})", file=file) from error
+        raise InputError(
+            f"architecture not understood ({error})", file=run_dir / "model.json"
+        ) from error
 
 
-def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def part_of(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The entries under a prefix, without it."""
     return {
         name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
     }

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from cxrtool.data.images import contact_sheet, to_uint8
-from cxrtool.gans.stylegan2.generator import Generator
+from cxrtool.gans.protocol import Sampler
 from cxrtool.training.rng import numpy_rng, torch_generator
 
 COLUMNS = 8
@@ -21,25 +21,25 @@ Rows = list[tuple[str, np.ndarray]]
 
 
 @torch.no_grad()
-def fake_grid(generator: Generator, rows: Rows, seed: int) -> bytes:
+def fake_grid(sampler: Sampler, rows: Rows, seed: int) -> bytes:
     """Grid of a generator's images.
 
     Args:
-        generator: Any device.
+        sampler: Such as a trainer, on any device.
         rows: Names and label vectors, from `conditions.picture_rows`.
         seed: Of the latents.
 
     Returns:
         PNG.
     """
-    device = generator.const.device
+    device = sampler.device
     rng = torch_generator("picture latents", seed)
-    z = torch.randn(COLUMNS, generator.arch.z_dim, generator=rng).to(device)
+    z = torch.randn(COLUMNS, sampler.z_dim, generator=rng).to(device)
     images = []
     for _, vector in rows:
         y = torch.from_numpy(vector).to(device).expand(COLUMNS, -1)
-        images.append(to_uint8(generator(z, y)[0]))
-    return _png(images, rows, generator.arch.size)
+        images.append(to_uint8(sampler.sample(z, y)))
+    return _png(images, rows, sampler.size)
 
 
 def real_grid(

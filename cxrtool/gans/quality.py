@@ -1,6 +1,6 @@
 """How good the generator is while it trains: distances to real images, and signs of collapse.
 
-In: the averaged generator at a moment. Out: a few numbers. Latents, labels and real images are the
+In: what makes images at a moment. Out: a few numbers. Latents, labels and real images are the
 same every time, so that the numbers of a run can be compared with each other; the feature space and
 the distances come from the caller, and the features of the real images are taken once.
 """
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from cxrtool.data.images import to_float, to_uint8
 from cxrtool.gans.feed import Feed
-from cxrtool.gans.stylegan2.generator import Generator
+from cxrtool.gans.protocol import Sampler
 from cxrtool.training.rng import Draws, torch_generator
 
 MOST = 2000  # images on a side
@@ -52,15 +52,15 @@ class Quality:
         self._real_spread: np.ndarray | None = None
 
     @torch.no_grad()
-    def measure(self, generator: Generator) -> dict[str, float]:
+    def measure(self, sampler: Sampler) -> dict[str, float]:
         """Distances, and `spread`: the least varied label's share of the real images' variation."""
         rng = torch_generator("quality latents", self._seed)
-        z = torch.randn(self.n, generator.arch.z_dim, generator=rng).to(self._feed.device)
+        z = torch.randn(self.n, sampler.z_dim, generator=rng).to(self._feed.device)
         images, features = [], []
         for start in range(0, self.n, _CHUNK):
             part = slice(start, start + _CHUNK)
             # As they will be written: 8 bits.
-            pixels = to_uint8(generator(z[part], self._y[part])[0])
+            pixels = to_uint8(sampler.sample(z[part], self._y[part]))
             x = to_float(pixels).to(self._feed.device)
             images.append(x)
             features.append(self._extract(x).float().cpu())

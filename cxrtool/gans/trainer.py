@@ -14,8 +14,9 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -24,6 +25,7 @@ from cxrtool.gans.augment import Controller, mirror
 from cxrtool.gans.choices import Choices
 from cxrtool.gans.execution import Execution
 from cxrtool.gans.feed import Batch, Feed
+from cxrtool.gans.protocol import Kept
 from cxrtool.gans.stylegan2.discriminator import Discriminator
 from cxrtool.gans.stylegan2.generator import Generator
 from cxrtool.training.ema import ema_decay, update_ema
@@ -35,22 +37,8 @@ from cxrtool.training.world import World
 BETA2 = 0.99
 
 
-class Kept(NamedTuple):
-    """An averaged generator that is kept.
-
-    Attributes:
-        nimg: Images seen when it was measured.
-        fd: Its Fréchet distance.
-        lowest: The lowest of all networks measured so far.
-    """
-
-    nimg: int
-    fd: float
-    lowest: float
-
-
 class Trainer:
-    """Both networks, their optimizers and the average of the generator.
+    """Both networks of `stylegan2`, their optimizers and the average of the generator.
 
     Args:
         choices: All numbers.
@@ -65,7 +53,13 @@ class Trainer:
         data_wait_s: Seconds that steps have waited for real images so far, in this process.
         best: The averaged generator that is kept so far.
         reloads: How often a divergence sent the training back.
+        ready: There is no stage before the game.
+        varies: The first images vary already.
     """
+
+    ready = varies = True
+    accumulates = True
+    remedy = "a lower --lr or a higher --gamma"
 
     def __init__(
         self,
@@ -96,6 +90,27 @@ class Trainer:
         self.data_wait_s = 0.0
         self.best: Kept | None = None
         self.reloads = 0
+
+    @property
+    def z_dim(self) -> int:
+        """Length of a latent vector."""
+        return self.choices.arch.z_dim
+
+    @property
+    def size(self) -> int:
+        """Of the images, pixels."""
+        return self.choices.arch.size
+
+    def sample(self, z: Tensor, y: Tensor) -> Tensor:
+        """Images of the averaged generator, not clamped."""
+        images: Tensor = self.average(z, y)[0]
+        return images
+
+    def export(self, values: np.ndarray, known: np.ndarray) -> dict[str, Tensor]:
+        """Averaged generator, its mean latents and the discriminator."""
+        from cxrtool.gans.network import export
+
+        return export(self, values, known)
 
     def reload(self) -> None:
         """Make what follows differ from what diverged: other random numbers, half the rates."""

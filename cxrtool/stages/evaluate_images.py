@@ -324,7 +324,7 @@ def membership(
     for ref in run.inputs("gan"):
         require_complete(ref.path, stages=("train-gan",))
         generator = gans.load(ref.path, device)
-        judge = gans.load_discriminator(ref.path, device)
+        judge = gans.load_judge(ref.path, device)
         policy = LabelPolicy.from_json(generator.meta["policy"])
         places = positions(real.labels, generator.labels)
         scores = []
@@ -338,7 +338,7 @@ def membership(
                 done += len(x)
                 y = torch.from_numpy(values[place]).float().to(device)
                 mask = torch.from_numpy(known[place]).to(device)
-                return judge(x, y, mask, group=0).score[:, None]
+                return judge.judge(x, y, mask)[0][:, None]
 
             scores.append(in_blocks(score, resized(images[kind], generator.size), device)[:, 0])
         truth = np.repeat([1, 0], [len(s) for s in scores])

@@ -125,7 +125,8 @@ def predicted_class(opinion: Any, job: Job, kind: type) -> Meter:
                 hint="train a conditional generator",
             )
     columns = tuple(known.index(label) for label in job.plan.request.labels)
-    meter: Meter = kind(opinion, columns, job.dataset.info.kind == "single" and len(known) > 1)
+    single = job.dataset.info.kind == "single" or opinion.judge.single
+    meter: Meter = kind(opinion, columns, single and len(known) > 1)
     return meter
 
 

@@ -50,6 +50,8 @@ def plan_from(config: Config, data: Path, gan: Path | None) -> Planned:
     table, plan, record = make_plan(config, dataset, policy)
     if card is not None:
         card.require_labels(plan.request.labels)
+        drawn = plan.source_rows
+        card.require_one_label(table.values[drawn], table.labels, table.rows[drawn])
     show(plan, record)
     return Planned(dataset, card, table, plan, record)
 

@@ -2,9 +2,9 @@
 
 In: a dataset directory with images. Out: `model.json` and `model.safetensors` (averaged generator,
 mean latents, discriminator), `resolved.json` (every number used), `seen.json`, `samples.png`, and
-while it runs `metrics.jsonl`, `samples/`, `checkpoints/`. Method: StyleGAN2 (Karras et al. 2020)
-conditioned on all labels at once, with a projection discriminator and an auxiliary label head;
-DiffAugment.
+while it runs `metrics.jsonl`, `samples/`, `checkpoints/`. Method: by default StyleGAN2 (Karras et
+al. 2020) conditioned on all labels at once, with a projection discriminator and an auxiliary label
+head, DiffAugment; with ``--arch`` one of the published studies' (`cxrtool.gans.archs`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from cxrtool.config import Argument, Input, Option
 from cxrtool.data.labels import PolicyOptions
 from cxrtool.data.select import SelectionOptions
 from cxrtool.errors import UsageError
+from cxrtool.stages.train_gan_arch import NAMES, refuse_foreign_options
 
 if TYPE_CHECKING:
     from cxrtool.runs import Run
@@ -36,7 +37,7 @@ class Config(SelectionOptions, PolicyOptions):
     """
 
     data: Annotated[Path, Argument("Dataset directory with images."), Input("data")]
-    arch: Annotated[str, Option("Architecture.", choices=("stylegan2",))] = "stylegan2"
+    arch: Annotated[str, Option("Architecture.", choices=NAMES)] = "stylegan2"
     size: Annotated[
         int | None,
         Option(
@@ -108,12 +109,51 @@ class Config(SelectionOptions, PolicyOptions):
     ] = None
     label_weight: Annotated[
         float | None,
-        Option("Weight of the generator's auxiliary label loss. Default: by preset.", min=0),
+        Option("Weight of the generator's label loss. Default: by preset.", min=0),
     ] = None
     noise: Annotated[
         str | None,
         Option(
             "Noise images in the generator's layers. Default: by preset.", choices=("on", "off")
+        ),
+    ] = None
+    single_label: Annotated[
+        str | None,
+        Option(
+            "For one label an image in a multi-label set: rows with exactly one label of the whole"
+            " set, rows with one of --labels, or of --labels the rarest that a row has.",
+            choices=("exactly-one", "one-of-chosen", "rarest"),
+        ),
+    ] = None
+    pretrain_kimg: Annotated[
+        float | None,
+        Option(
+            "Length of the stage before the game: autoencoder or metric network."
+            " Default: by preset.",
+            min=0.001,
+        ),
+    ] = None
+    hold_out: Annotated[
+        str | None,
+        Option(
+            "Labels, separated by commas, whose images no network is trained on; they are"
+            " generated from the features of those images.",
+            metavar="A,B",
+        ),
+    ] = None
+    upsampling: Annotated[
+        str | None,
+        Option(
+            "How the decoder doubles its size. Default: transposed.",
+            choices=("transposed", "nearest"),
+        ),
+    ] = None
+    fade_kimg: Annotated[
+        float | None,
+        Option(
+            "Thousand images in which a resolution fades in, and in which it then stays."
+            " Default: equal phases, the last one twice as long.",
+            min=0.001,
         ),
     ] = None
     seed: Annotated[int, Option("Seed of weights, order and noise.", min=0)] = 0
@@ -185,6 +225,7 @@ class Config(SelectionOptions, PolicyOptions):
             raise UsageError(f"--batch {self.batch}: must be a multiple of 4")
         if self.freeze_d and self.init_from is None:
             raise UsageError("--freeze-d has no meaning without --init-from")
+        refuse_foreign_options(self)
 
 
 def run(config: Config, run: Run) -> dict[str, Any]:
@@ -196,7 +237,6 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     from cxrtool.gans.execution import Execution
     from cxrtool.gans.feed import Feed
     from cxrtool.gans.loop import Views, train
-    from cxrtool.gans.trainer import Trainer
     from cxrtool.stages import train_gan_network as network
     from cxrtool.stages.train_gan_task import explain, prepare, recorded
     from cxrtool.training import device as devices
@@ -208,7 +248,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     task = prepare(config, device.type, world.size, before)
     choices, values, known = task.choices, task.values, task.known
     precision = before.get("precision", config.precision)
-    execution = Execution(device, choices.arch.size, precision, config.compile)
+    how = (precision, config.compile) if task.arch.executions else ("float32", "off")
+    execution = Execution(device, choices.arch.size, *how)
     explain(task)
     console.say(execution.described)
     run.write_json("resolved.json", {**task.to_json(), "bfloat16_from_px": execution.low})
@@ -218,20 +259,25 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     run.write_bytes(
         "samples/reals.png", pictures.real_grid(images, values, known, rows, choices.seed)
     )
-    feed = Feed(images, values, known, choices.seed, device)
-    trainer = Trainer(choices, feed, world, execution)
+    feeds = [
+        Feed(images[part], values[part], known[part], choices.seed, device) if part.any() else None
+        for part in (~task.held, task.held)
+    ]
+    feed = feeds[0]
+    assert feed is not None
+    trainer = task.arch.build(choices, feed, world, execution, feeds[1])
     for ref in run.inputs("init-from"):
         network.start_from(ref.path, config.freeze_d, trainer, task)
     enough = len(feed) >= QUALITY_LEAST
     best = config.keep == "best" and enough
     quality = network.measure(run, feed, choices.arch.size, config.seed) if best else None
-    views = Views(lambda: pictures.fake_grid(trainer.average, rows, choices.seed), game_picture)
+    views = Views(lambda: pictures.fake_grid(trainer, rows, choices.seed), game_picture)
     train(trainer, run, views, quality)
     world.close()
     if run.helps:
         return {}
 
-    run.write_bytes("samples.png", pictures.fake_grid(trainer.average, rows, choices.seed))
+    run.write_bytes("samples.png", pictures.fake_grid(trainer, rows, choices.seed))
     network.save_network(trainer, task, run)
     network.save_seen(task, run)
     return {

@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     import numpy as np
 
     from cxrtool.gans.feed import Feed
+    from cxrtool.gans.protocol import Trainer
     from cxrtool.gans.quality import Quality
-    from cxrtool.gans.trainer import Trainer
     from cxrtool.runs import Run
     from cxrtool.stages.train_gan_task import Task
-
-CONDITIONS_MOST = 256  # label vectors whose mean latent is stored
-CENTER_SAMPLES = 10_000
 
 
 def start_from(source: Path, blocks: int, trainer: Trainer, task: Task) -> None:
     """Load the weights of another run, and say what became of the labels."""
+    from cxrtool.gans import trainer as style
     from cxrtool.gans.transfer import freeze, init_from
+
+    assert isinstance(trainer, style.Trainer)  # other architectures have no --init-from
 
     require_complete(source, stages=("train-gan",))
     found = init_from(trainer, source, task.conditioning.labels)
@@ -75,30 +75,17 @@ def measure(run: Run, feed: Feed, size: int, seed: int) -> Quality:
 
 
 def save_network(trainer: Trainer, task: Task, run: Run) -> None:
-    """Write the averaged generator, its mean latents and the discriminator, described."""
-    import torch
-
+    """Write the finished networks, described."""
     from cxrtool.data.labels import LabelPolicy
-    from cxrtool.gans.conditions import frequent_conditions
-    from cxrtool.gans.network import D_PREFIX, G_PREFIX, W_PREFIX, mean_latents
     from cxrtool.training.models import save_model
-    from cxrtool.training.rng import Draws, torch_generator
 
     config, info, choices = task.config, task.dataset.info, task.choices
-    vectors = frequent_conditions(task.values, task.known, CONDITIONS_MOST)
-    rng = torch_generator("center", choices.seed, device=trainer.device)
-    joint = trainer.feed.fake_labels(Draws(rng, CENTER_SAMPLES)).y
-    means = mean_latents(trainer.average, torch.from_numpy(vectors), joint)
-    trainer.set_reference_statistic()
-    state = {f"{G_PREFIX}{k}": v for k, v in trainer.average.state_dict().items()}
-    state |= {f"{D_PREFIX}{k}": v for k, v in trainer.discriminator.state_dict().items()}
-    state |= {f"{W_PREFIX}{k}": v for k, v in means.items()}
     meta = {
         "kind": "generator",
         "arch": config.arch,
         "architecture": choices.arch.to_json(),
         "labels": list(task.conditioning.labels),
-        "label_kind": info.kind,
+        "label_kind": "single" if task.single else info.kind,
         "labels_left_out": task.conditioning.left_out,
         "prevalence": task.prevalence(),
         "policy": LabelPolicy.from_options(config).to_json(),
@@ -114,7 +101,9 @@ def save_network(trainer: Trainer, task: Task, run: Run) -> None:
         "images": len(task.rows),
         "nimg": trainer.nimg,
     }
-    save_model(run, state, meta)
+    if task.reduced is not None:
+        meta["single_label"] = task.reduced.rule
+    save_model(run, trainer.export(task.values, task.known), meta)
 
 
 def save_seen(task: Task, run: Run) -> None:

@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cxrtool import console
+from cxrtool.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
 
     from cxrtool.data.manifest import Dataset
-    from cxrtool.gans.choices import Choices
+    from cxrtool.gans.archs import Arch
     from cxrtool.gans.conditions import Conditioning
+    from cxrtool.gans.protocol import Choices
+    from cxrtool.gans.singles import Reduced
     from cxrtool.runs import Run
     from cxrtool.stages.train_gan import Config
 
@@ -33,6 +36,9 @@ class Task:
         values: `[N, L]` values of those labels.
         known: `[N, L]` bool.
         choices: Every number.
+        arch: The architecture.
+        held: `[N]` bool, rows that no network is trained on.
+        reduced: What became of a multi-label set, where the architecture takes single labels.
     """
 
     config: Config
@@ -42,15 +48,26 @@ class Task:
     values: np.ndarray
     known: np.ndarray
     choices: Choices
+    arch: Arch
+    held: np.ndarray
+    reduced: Reduced | None = None
+
+    @property
+    def single(self) -> bool:
+        """Whether an image has exactly one of the labels."""
+        return self.arch.single or self.dataset.info.kind == "single"
 
     def to_json(self) -> dict[str, Any]:
         """For `resolved.json` and `--dry-run`."""
         choices = self.choices.to_json()
         for name in ("snapshot_nimg", "tick_nimg"):  # they change no result
             del choices[name]
+        single = {} if self.reduced is None else {"left_out_rows": self.reduced.dropped}
         return {
             **choices,
+            **single,
             "images": len(self.rows),
+            **({"held_out_images": int(self.held.sum())} if self.held.any() else {}),
             "labels": list(self.conditioning.labels),
             "labels_left_out": self.conditioning.left_out,
             "prevalence": self.prevalence(),
@@ -97,44 +114,102 @@ def prepare(
         InputError: no images, too few, or too small ones.
         UsageError: an option that cannot be met.
     """
+    import numpy as np
+
+    from cxrtool.config.records import to_record
     from cxrtool.data.labels import LabelPolicy, label_arrays
     from cxrtool.data.manifest import load_dataset
     from cxrtool.data.select import select_rows
-    from cxrtool.gans.choices import choose, choose_preset, choose_size
+    from cxrtool.gans.archs import ARCHS, Request
+    from cxrtool.gans.choices import choose_preset, choose_size
     from cxrtool.gans.conditions import choose_labels
 
     dataset = load_dataset(config.data)
     where = str(config.data)
     before = before or {}
-    size = choose_size(config.size or before.get("size"), dataset.info.size, where, device)
+    arch = ARCHS[config.arch]
+    asked = config.size or before.get("size")
+    size = choose_size(asked, dataset.info.size, where, device)
+    if asked is None:
+        size = min(size, arch.sizes[-1])
     rows = select_rows(dataset, config)
     values, known = label_arrays(dataset, rows, LabelPolicy.from_options(config))
     conditioning = choose_labels(dataset.labels, values, known, config.labels)
-    columns = list(conditioning.columns)
-    choices = choose(
-        size=size,
-        preset=choose_preset(config.preset or before.get("preset"), size, device),
-        images=len(rows),
-        labels=len(columns),
-        where=where,
-        batch=config.batch,
-        parts=config.accumulate * processes,
-        kimg=config.kimg,
-        lr=config.lr,
-        gamma=config.gamma,
-        loss=config.loss,
-        ramp_kimg=config.label_ramp,
-        augment=config.augment,
-        augment_p=config.augment_p,
-        mirror=config.mirror,
-        style_mixing=config.style_mixing,
-        label_weight=config.label_weight,
-        noise=None if config.noise is None else config.noise == "on",
-        seed=config.seed,
-        snapshot_kimg=config.snapshot_kimg,
-        tick_kimg=config.tick_kimg,
+    columns, reduced, held = list(conditioning.columns), None, np.zeros(len(rows), bool)
+    if arch.single:
+        rows, conditioning, reduced = single_labels(config, dataset, rows, conditioning)
+        columns = list(conditioning.columns)
+        values, known = label_arrays(dataset, rows, LabelPolicy.from_options(config))
+        held = held_out(config, conditioning.labels, reduced.values)
+    choices = arch.choose(
+        Request(
+            size=size,
+            preset=choose_preset(config.preset or before.get("preset"), size, device),
+            images=int((~held).sum()),
+            labels=len(columns),
+            where=where,
+            processes=processes,
+            options=to_record(config),
+        )
     )
-    return Task(config, dataset, rows, conditioning, values[:, columns], known[:, columns], choices)
+    values, known = values[:, columns], known[:, columns]
+    if reduced is not None:
+        values, known = reduced.values, np.ones_like(known)
+    return Task(config, dataset, rows, conditioning, values, known, choices, arch, held, reduced)
+
+
+def held_out(config: Config, labels: tuple[str, ...], values: np.ndarray) -> np.ndarray:
+    """Rows of the classes that no network is trained on: bool `[N]`.
+
+    Raises:
+        UsageError: a class that is not there, or fewer than two that remain.
+    """
+    import numpy as np
+
+    if config.hold_out is None:
+        return np.zeros(len(values), bool)
+    names = [name.strip() for name in config.hold_out.split(",")]
+    names = [config.hold_out] if config.hold_out in labels else names
+    unknown = [name for name in names if name not in labels]
+    if unknown or len(labels) - len(set(names)) < 2:
+        raise UsageError(
+            f"--hold-out {config.hold_out}: "
+            + (f"no label {unknown[0]!r}" if unknown else "fewer than two classes remain"),
+            hint="the classes are " + ", ".join(labels),
+        )
+    columns = [labels.index(name) for name in names]
+    held: np.ndarray = values[:, columns].sum(axis=1) > 0
+    return held
+
+
+def single_labels(
+    config: Config, dataset: Dataset, rows: np.ndarray, conditioning: Conditioning
+) -> tuple[np.ndarray, Conditioning, Reduced]:
+    """The rows that have one label, by the rule asked for.
+
+    Returns:
+        Their positions in the data set, the labels that they still tell apart, their labels.
+
+    Raises:
+        UsageError: a multi-label set and no rule, or fewer than two classes.
+        InputError: the rule leaves no row of a class.
+    """
+    from cxrtool.data.labels import LabelPolicy, label_arrays
+    from cxrtool.gans.singles import reduce_labels, require_single
+
+    values, known = label_arrays(dataset, rows, LabelPolicy.from_options(config))
+    columns = list(conditioning.columns)
+    chosen, sure = values[:, columns], known[:, columns]
+    require_single(dataset.info.kind, chosen, sure, config.single_label, config.arch)
+    if len(columns) < 2:
+        raise UsageError(
+            f"--arch {config.arch} tells classes apart, and there are {len(columns)}",
+            hint="give at least two --labels that training rows have",
+        )
+    rule = config.single_label or "one-of-chosen"
+    names, where = conditioning.labels, str(config.data)
+    reduced = reduce_labels(values * known, names, conditioning.columns, rule, where)
+    return rows[reduced.rows], conditioning, reduced
 
 
 def explain(task: Task) -> None:
@@ -143,12 +218,14 @@ def explain(task: Task) -> None:
     asked = {name: why for name, why in task.conditioning.left_out.items() if "asked" not in why}
     for name, why in asked.items():
         console.warn(f"label {name!r} is left out of the condition: {why}")
+    if task.reduced is not None and task.reduced.dropped:
+        console.say(
+            f"--single-label {task.reduced.rule}: {task.reduced.dropped:,} rows are left out"
+        )
     if not task.conditioning.labels:
         console.say("no label to condition on: the generator is unconditional")
     console.say(
-        f"{len(task.rows):,} images at {arch.size} px, {arch.labels} labels, preset "
-        f"{choices.preset}, batch {choices.batch}, lr {choices.lr:g}, gamma {choices.r1_gamma:g}, "
-        f"augment {','.join(choices.augment) or 'none'}"
-        f"{'' if choices.augment_p is None else f' (p {choices.augment_p:g})'}, "
-        f"{choices.total_nimg / 1000:g} kimg"
+        f"{int((~task.held).sum()):,} images at {arch.size} px, {arch.labels} labels, "
+        f"{task.arch.name}, preset {choices.preset}, batch {choices.batch}, "
+        f"lr {choices.lr:g}, {choices.described}, {choices.total_nimg / 1000:g} kimg"
     )

@@ -88,6 +88,33 @@ class GeneratorCard:
                 hint=f"its labels: {known}",
             )
 
+    def require_one_label(
+        self, values: npt.NDArray[np.uint8], labels: tuple[str, ...], rows: npt.NDArray[np.int64]
+    ) -> None:
+        """Refuse label vectors that a generator of single labels cannot be asked for.
+
+        Args:
+            values: Label vectors that images will take [n, L].
+            labels: Names of their columns.
+            rows: Rows of the manifest that they come from [n].
+
+        Raises:
+            InputError: Names the first row with none or several of its labels.
+        """
+        if "single_label" not in self.meta:
+            return
+        known = [k for k, name in enumerate(labels) if name in self.labels]
+        count = values[:, known].sum(axis=1)
+        other = np.flatnonzero(count != 1)
+        if len(other):
+            raise InputError(
+                f"{self.meta['arch']} makes images of one label, and {len(other):,} of "
+                f"{len(values):,} drawn rows have none or several, the first in row "
+                f"{int(rows[other[0]]) + 2}",
+                file=self.folder / "model.json",
+                hint="plan on a data set of single labels, or with a generator of all labels",
+            )
+
     def refuse_unfair_use(
         self, dataset: Dataset, rows: npt.NDArray[np.int64], *, view: str, fraction: float
     ) -> None:

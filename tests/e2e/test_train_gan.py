@@ -84,7 +84,7 @@ def test_everything_is_there(make_dataset: MakeDataset, tmp_path: Path) -> None:
     assert len(network.vectors) == 4
     image = network.generate(torch.randn(2, network.z_dim), torch.eye(2), truncation=0.7)
     assert image.shape == (2, 1, 16, 16)
-    judge = gans.load_discriminator(out)  # a filter's scores depend on no batch mates
+    judge = gans.load_judge(out).network  # a filter's scores depend on no batch mates
     assert float(judge.std_reference) > 0
     y, known = torch.eye(2)[[0, 1, 0, 1]], torch.ones(4, 2).bool()
     mates = torch.rand(4, 1, 16, 16) * 2 - 1

@@ -17,6 +17,7 @@ from cxrtool.gans.stylegan2.generator import Architecture
 from cxrtool.runs import Run
 
 LABELS = ("Large", "Left", "Never")
+CLASSES = ("Large", "Left", "Right")
 
 
 @pytest.fixture(autouse=True)
@@ -82,13 +83,25 @@ def feed() -> Feed:
 
 @pytest.fixture
 def make_dataset(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a dataset directory of ellipses with a third label that never occurs."""
+    """Writes a dataset directory of ellipses with a third label that never occurs.
+
+    With `single` the classes are small right, small left and large.
+    """
 
     def make(
-        n: int = 40, size: int = 16, labels: bool = True, name: str = "data", val: bool = False
+        n: int = 40,
+        size: int = 16,
+        labels: bool = True,
+        name: str = "data",
+        val: bool = False,
+        single: bool = False,
     ) -> Path:
         images, values = ellipses(n, size)
-        names = LABELS if labels else ()
+        names = CLASSES if single else LABELS if labels else ()
+        values = np.hstack([values, np.zeros((n, 1))])
+        if single:
+            values[:, 1] *= 1 - values[:, 0]
+            values[:, 2] = 1 - values.sum(axis=1)
         info = DatasetInfo(
             labels=names,
             covered=(True,) * len(names),
@@ -98,6 +111,7 @@ def make_dataset(tmp_path: Path) -> Callable[..., Path]:
             namespace="ellipses",
             patients=True,
             source="ellipses",
+            kind="single" if single else "multilabel",
         )
         writer = DatasetWriter(Run.for_test(tmp_path / name), info)
         rows = []
@@ -112,9 +126,7 @@ def make_dataset(tmp_path: Path) -> Callable[..., Path]:
                 "pixel_key": f"{index:016x}",
                 "patient_key": f"{index + 1000:016x}",
             }
-            if labels:
-                row |= {"Large": str(int(values[index, 0])), "Left": str(int(values[index, 1]))}
-                row["Never"] = "0"
+            row |= {name: str(int(value)) for name, value in zip(names, values[index])}
             rows.append(row)
         writer.finish(pd.DataFrame(rows))
         return tmp_path / name

@@ -128,7 +128,7 @@ def test_style_space_can_be_read_and_set(saved: Path) -> None:
 
 
 def test_the_discriminator_is_kept(saved: Path) -> None:
-    judge = gans.load_discriminator(saved)
+    judge = gans.load_judge(saved).network
     verdict = judge(torch.zeros(3, 1, 16, 16), torch.zeros(3, 2), torch.ones(3, 2).bool(), group=0)
     assert verdict.score.shape == (3,)
 

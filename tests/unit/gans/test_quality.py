@@ -33,17 +33,18 @@ class Replays:
 
     def __init__(self, images: np.ndarray) -> None:
         self.images = torch.from_numpy(images).unsqueeze(1).float() / 127.5 - 1
-        self.arch = micro_choices().arch
+        self.device = self.images.device
+        self.z_dim, self.size = micro_choices().arch.z_dim, micro_choices().arch.size
         self.at = 0
 
-    def __call__(self, z: Tensor, y: Tensor) -> tuple[Tensor, None]:
+    def sample(self, z: Tensor, y: Tensor) -> Tensor:
         part = self.images[self.at : self.at + len(z)]
         self.at += len(z)
-        return part, None
+        return part
 
 
 def measured(feed: Feed, images: np.ndarray) -> dict[str, float]:
-    return Quality(feed, flat, mean_gap, seed=0).measure(Replays(images))  # type: ignore[arg-type]
+    return Quality(feed, flat, mean_gap, seed=0).measure(Replays(images))
 
 
 def test_images_like_the_real_ones_score_better_than_others(feed: Feed) -> None:
@@ -65,8 +66,8 @@ class Scripted:
     def __init__(self, *rows: dict[str, float]) -> None:
         self.rows, self.seen = list(rows), []
 
-    def measure(self, generator: Any) -> dict[str, float]:
-        self.seen.append({k: v.clone() for k, v in generator.state_dict().items()})
+    def measure(self, trainer: Any) -> dict[str, float]:
+        self.seen.append({k: v.clone() for k, v in trainer.average.state_dict().items()})
         return self.rows[min(len(self.seen), len(self.rows)) - 1]
 
 

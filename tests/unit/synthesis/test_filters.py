@@ -28,8 +28,11 @@ class ToyJudge:
 
     labels = ToyGenerator.labels
     prevalence = torch.tensor([0.08, 0.06, 0.4, 0.5])
+    single = False
 
-    def judge(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def judge(
+        self, x: torch.Tensor, y: torch.Tensor, known: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         parts = x.flatten(1).unflatten(1, (8, -1)).mean(dim=2)
         return 10 * parts[:, 0], 10 * parts[:, 1:5] + torch.logit(self.prevalence)
 

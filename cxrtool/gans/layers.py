@@ -1,0 +1,113 @@
+"""Layers of the older architectures, with weights drawn from a given generator.
+
+In: sizes and an `rng`. Out: plain `torch.nn` layers, whose initial weights never come from the
+global random stream, and functions that have no class in torch with that property.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cxrtool.training.rng import Draws
+
+DCGAN_STD = 0.02  # Radford et al. 2016: all weights N(0, 0.02)
+SLOPE = 0.2
+Layer = TypeVar("Layer", nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+
+
+def conv(
+    inputs: int,
+    outputs: int,
+    kernel: int,
+    *,
+    rng: torch.Generator,
+    stride: int = 1,
+    padding: int | None = None,
+    bias: bool = True,
+    std: float | None = None,
+) -> nn.Conv2d:
+    """A convolution; padding keeps the size by default. `std` None for He's."""
+    padding = kernel // 2 if padding is None else padding
+    layer = nn.utils.skip_init(
+        nn.Conv2d, inputs, outputs, kernel, stride=stride, padding=padding, bias=bias
+    )
+    return drawn(layer, inputs * kernel * kernel, rng, std)
+
+
+def up_conv(
+    inputs: int,
+    outputs: int,
+    kernel: int,
+    *,
+    rng: torch.Generator,
+    stride: int = 2,
+    padding: int,
+    extra: int = 0,
+    bias: bool = True,
+    std: float | None = None,
+) -> nn.ConvTranspose2d:
+    """A transposed convolution; `extra` rows and columns are added at the end."""
+    layer = nn.utils.skip_init(
+        nn.ConvTranspose2d,
+        inputs,
+        outputs,
+        kernel,
+        stride=stride,
+        padding=padding,
+        output_padding=extra,
+        bias=bias,
+    )
+    return drawn(layer, inputs * kernel * kernel / stride**2, rng, std)
+
+
+def linear(
+    inputs: int, outputs: int, *, rng: torch.Generator, std: float | None = None
+) -> nn.Linear:
+    """A fully connected layer."""
+    return drawn(nn.utils.skip_init(nn.Linear, inputs, outputs), inputs, rng, std)
+
+
+@torch.no_grad()
+def drawn(layer: Layer, fan_in: float, rng: torch.Generator, std: float | None) -> Layer:
+    """Draw the weights; biases are zero."""
+    weight: Any = layer.weight
+    weight.normal_(0.0, (2 / fan_in) ** 0.5 if std is None else std, generator=rng)
+    if layer.bias is not None:
+        layer.bias.zero_()
+    return layer
+
+
+def lrelu(x: Tensor) -> Tensor:
+    """Leaky ReLU of slope 0.2."""
+    return F.leaky_relu(x, SLOPE)
+
+
+def dropout(x: Tensor, p: float, draws: Draws | None) -> Tensor:
+    """Zero each value with probability p and scale the others by 1 / (1 - p).
+
+    Args:
+        x: `[N, ...]`.
+        p: Probability.
+        draws: For the N samples, on the device of x; None leaves x as it is.
+    """
+    if draws is None:
+        return x
+    return x * (draws.uniform(*x.shape[1:]) >= p) / (1 - p)
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """Move an averaged copy towards a network, running statistics of normalization included.
+
+    (`training.ema.update_ema` copies buffers: right for constants. The statistics of the newest
+    weights do not belong to averaged ones, and their average nearly does.)
+    """
+    for old, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+        if old.is_floating_point():
+            old.lerp_(new, 1 - decay)
+        else:
+            old.copy_(new)
