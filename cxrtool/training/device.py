@@ -63,6 +63,11 @@ def _keep_freed_memory() -> None:
             library.mallopt(mmap_max, 0)
 
 
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device computes in bfloat16 by itself and gains by it: CUDA ones that have it."""
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
 def available_cores() -> int:
     """Cores that this process may run on (its affinity, not the machine's total)."""
     if hasattr(os, "sched_getaffinity"):
