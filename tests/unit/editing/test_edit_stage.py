@@ -38,7 +38,7 @@ class _Clip(ToyEncoder):
 
     def __init__(self) -> None:
         super().__init__()
-        self.meta = {"templates": TEMPLATES}
+        self.meta = {"templates": TEMPLATES, "labels": ["Left", "Right"]}
         self.tokenizer = SimpleNamespace(context=5)
 
     def embed_texts(self, texts: list[str]) -> Tensor:
