@@ -7,7 +7,7 @@ not to a text: it is made once, kept in the run and used again with `--relevance
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,10 @@ from torch import Tensor
 from cxrtool import console
 from cxrtool.editing import first_order as fast
 from cxrtool.editing import variation as varied
+from cxrtool.editing.blocks import stored
 from cxrtool.editing.directions import BETA, Direction, direction, moved, relevance_of
 from cxrtool.editing.guide import TextGuide
+from cxrtool.editing.learned import BATCH, LearnedRecipe, learned_direction
 from cxrtool.editing.matrix import (
     load_matrix,
     load_variation,
@@ -36,6 +38,7 @@ from cxrtool.training.rng import torch_generator
 
 PSI = 0.7  # of the latents behind statistics and relevance (StyleCLIP)
 CONDITIONS = 64  # frequent conditions that they go round
+_FRESH = 1_000_000  # number of the first latent that directions are learned on
 CHECKED = 200  # channels whose exact relevance the fast mode is compared with, at most
 
 
@@ -62,11 +65,18 @@ class GlobalMethod:
     def for_text(self, number: int, text: str, guide: TextGuide) -> Editor:
         options = self.tools.options
         others = guide.others if guide.keep_others else None
-        if options.direction == "regression":
+        if options.direction != "relevance":
             beta = varied.BETA if options.beta is None else options.beta
+            learns = options.direction == "learned"
             found = varied.varied_direction(
-                self._variation(), guide.direction, others, beta, guide.keep_others
+                self._variation(),
+                guide.direction,
+                None if learns else others,
+                beta,
+                guide.keep_others,
             )
+            if learns:
+                found = self._learned(number, text, guide, found)
             channels = self._variation().channels
         else:
             beta = BETA if options.beta is None else options.beta
@@ -84,6 +94,34 @@ class GlobalMethod:
 
     def _sample(self, first: int, count: int) -> Tensor:
         return latents(self.tools, self.generator, first, count)
+
+    def _learned(self, number: int, text: str, guide: TextGuide, start: Direction) -> Direction:
+        """The direction that begins at the regression's; an interrupted run keeps finished ones."""
+        tools, options = self.tools, self.tools.options
+        recipe = LearnedRecipe()
+        if options.local is not None:
+            recipe = replace(recipe, local=options.local)
+
+        def sample(step: int) -> Tensor:
+            with torch.no_grad():
+                return latents(tools, self.generator, _FRESH + step * BATCH, BATCH)
+
+        def learn() -> dict[str, np.ndarray]:
+            shown = f"direction: {text}"
+            with tools.run.progress(shown, total=recipe.steps, unit="steps") as bar:
+
+                def on_step(step: int, loss: float) -> None:
+                    bar.update(step + 1, note=f"loss {loss:.3f}")
+                    tools.run.check_stop()
+
+                found = learned_direction(
+                    self.generator, sample, guide, self._variation(), start, recipe, on_step
+                )
+            return {name: value.cpu().numpy() for name, value in found.change.items()}
+
+        done = stored(tools.run, f"learned/{number:04}", learn)
+        change = {name: torch.from_numpy(done[name]).to(tools.device) for name in start.change}
+        return replace(start, change=change)
 
     def _variation(self) -> varied.Variation:
         """How styles vary, from the run that was named, or measured."""

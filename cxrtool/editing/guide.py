@@ -48,11 +48,11 @@ class TextGuide:
     @torch.no_grad()
     def anchor(self, images: Tensor) -> Tensor | None:
         """What `loss` measures other observations from: [N, D]; None where none is kept."""
-        return self._embed(images) if self.others is not None and self.keep_others else None
+        return self.embed(images) if self.others is not None and self.keep_others else None
 
     def loss(self, images: Tensor, anchor: Tensor | None = None) -> Tensor:
         """[N, 1, H, W] -> [N]: from 0 (as asked) to 2, and what other observations change."""
-        vectors = self._embed(images)
+        vectors = self.embed(images)
         found = 1.0 - self.sign * vectors @ self.direction
         if anchor is None or self.others is None:
             return found
@@ -62,10 +62,11 @@ class TextGuide:
     @torch.no_grad()
     def similarity(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Cosines of images with target, opposite and direction, [N] each."""
-        vectors = self._embed(images)
+        vectors = self.embed(images)
         return vectors @ self.target, vectors @ self.opposite, vectors @ self.direction
 
-    def _embed(self, images: Tensor) -> Tensor:
+    def embed(self, images: Tensor) -> Tensor:
+        """[N, 1, H, W] -> unit vectors [N, D]."""
         return functional.normalize(self.encoder.embed_images(images), dim=-1)
 
 

@@ -114,7 +114,11 @@ def save_variation(run: Run, found: Variation, of: dict[str, str]) -> None:
         "squares": found.squares,
         "mean": found.channels.mean,
         "std": found.channels.std,
-        "gram": {"e": found.embeddings},
+        "sums": {
+            "embeddings": found.embeddings,
+            "pixels": found.pixels,
+            "pixel_squares": found.pixel_squares,
+        },
     }
     _write(run, VARIATION_RECORD, VARIATION_WEIGHTS, parts, {**of, "images": found.n})
 
@@ -124,7 +128,9 @@ def load_variation(folder: Path, of: dict[str, str], device: torch.device) -> Va
     parts = _read(folder, VARIATION_RECORD, VARIATION_WEIGHTS, of, device, "variation of styles")
     channels = Channels(parts["mean"], parts["std"])
     images = int(read_json(folder / VARIATION_RECORD)["images"])
-    return Variation(channels, images, parts["gram"]["e"], parts["cross"], parts["squares"])
+    return Variation(
+        channels, images, cross=parts["cross"], squares=parts["squares"], **parts["sums"]
+    )
 
 
 def _write(

@@ -47,7 +47,7 @@ class Options:
         method: "latent", "global" or "mapper".
         steps, lr, l2, keep: Of the optimizations.
         space: Of latent optimization.
-        direction, beta, relevance, relevance_images, fast, batch: Of global directions.
+        direction, local, beta, relevance, relevance_images, fast, batch: Of global directions.
         block: Images at once.
         truncation, condition, seed: Of the latents that a mapper is trained on.
         gan, clip: Folders of the two models.
@@ -60,6 +60,7 @@ class Options:
     keep: float | None = None
     space: str = "w+"
     direction: str = "relevance"
+    local: float | None = None
     beta: float | None = None
     relevance: Path | None = None
     relevance_images: int = 100

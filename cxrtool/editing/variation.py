@@ -37,6 +37,7 @@ PATIENTS = 512
 CONDITIONS_EACH = 8
 BETA = 0.1
 RIDGE = 1e-3  # share of a score's own sum of squares
+MAP_PX = 32
 _BLOCK = 64
 
 
@@ -50,6 +51,8 @@ class Variation:
         embeddings: [D, D] sum of e e'.
         cross: Layer -> [D, C] sum of e s'.
         squares: Layer -> [C] sum of s^2.
+        pixels: [D, h, w] sum of e x', x the image at 32 px or less.
+        pixel_squares: [h, w] sum of x^2.
     """
 
     channels: Channels
@@ -57,6 +60,8 @@ class Variation:
     embeddings: Tensor
     cross: Styles
     squares: Styles
+    pixels: Tensor
+    pixel_squares: Tensor
 
 
 @torch.no_grad()
@@ -85,6 +90,9 @@ def measure_variation(
     square: Styles = {}
     cross: Styles = {}
     squares: Styles = {}
+    shown: Tensor | float = 0.0
+    shown_squares: Tensor | float = 0.0
+    mean_x: Tensor | float = 0.0
     mean_e: Tensor | float = 0.0
     gram: Tensor | float = 0.0
     at_once = max(1, _BLOCK // each)
@@ -96,6 +104,11 @@ def measure_variation(
         mean_e = mean_e + e.sum(dim=0) / n
         inner = _within(e, each)
         gram = gram + inner.T @ inner
+        x = pooled(images).flatten(1).double()
+        mean_x = mean_x + x.sum(dim=0) / n
+        x = _within(x, each)
+        shown = shown + inner.T @ x
+        shown_squares = shown_squares + x.square().sum(dim=0)
         for name in names:
             s = styles[name].double()
             total[name] = total.get(name, 0.0) + s.sum(dim=0)
@@ -111,13 +124,33 @@ def measure_variation(
     }
     assert isinstance(gram, Tensor)
     assert isinstance(mean_e, Tensor)
+    assert isinstance(mean_x, Tensor)
+    assert isinstance(shown, Tensor)
+    assert isinstance(shown_squares, Tensor)
     if each == 1:  # one image a patient: from the mean of all
         gram = gram - n * torch.outer(mean_e, mean_e)
+        shown = shown - n * torch.outer(mean_e, mean_x)
+        shown_squares = shown_squares - n * mean_x.square()
         for name in names:
             cross[name] = cross[name] - n * torch.outer(mean_e, mean[name])
             squares[name] = squares[name] - n * mean[name].square()
     channels = Channels(_floats(mean), _floats(std))
-    return Variation(channels, n, gram.float(), _floats(cross), _floats(squares))
+    side = round(len(mean_x) ** 0.5)
+    return Variation(
+        channels,
+        n,
+        gram.float(),
+        _floats(cross),
+        _floats(squares),
+        shown.float().view(-1, side, side),
+        shown_squares.float().view(side, side),
+    )
+
+
+def pooled(images: Tensor) -> Tensor:
+    """[N, 1, H, W] -> [N, h, w] of `MAP_PX` or less: fine enough to say where something happens."""
+    size = min(MAP_PX, images.shape[-1])
+    return functional.adaptive_avg_pool2d(images, size)[:, 0]
 
 
 def _within(x: Tensor, each: int) -> Tensor:

@@ -74,7 +74,8 @@ class Config(SelectionOptions):
         float | None,
         Option(
             "Weight that holds the zero-shot scores of observations that the target does not name. "
-            "latent, mapper: of their squared change; global: share of it that is taken out.",
+            "latent, mapper: of their squared change; learned: the same, in deviations (0.3); "
+            "relevance, regression: share of it that is taken out, at most 1.",
             min=0,
         ),
     ] = None
@@ -111,11 +112,15 @@ class Config(SelectionOptions):
     direction: Annotated[
         str,
         Option(
-            "global: StyleCLIP's relevance of single channels, or regression of the styles on the "
-            "text's score, within a patient.",
-            choices=("relevance", "regression"),
+            "global: StyleCLIP's relevance of single channels; regression of the styles on the "
+            "text's score, within a patient; or learned from there on, to stay local.",
+            choices=("relevance", "regression", "learned"),
         ),
     ] = "relevance"
+    local: Annotated[
+        float | None,
+        Option("learned: weight of change outside of where the text acts. Default: 3.", min=0),
+    ] = None
     beta: Annotated[
         float | None,
         Option(
@@ -220,19 +225,26 @@ class Config(SelectionOptions):
                     f"{flag} has no meaning with --method {self.method}",
                     hint=f"it is for {' and '.join(methods)}",
                 )
-        if self.direction == "regression":
+        if self.local is not None and self.direction != "learned":
+            raise UsageError(
+                "--local has no meaning without --direction learned",
+                hint="use --method global --direction learned",
+            )
+        if self.direction != "relevance":
             for flag, there in (
                 ("--fast", self.fast),
                 ("--relevance-images", self.relevance_images != Config.relevance_images),
             ):
                 if there:
                     raise UsageError(
-                        f"{flag} has no meaning with --direction regression",
+                        f"{flag} has no meaning with --direction {self.direction}",
                         hint="it is for --direction relevance",
                     )
-        if self.method == "global" and self.keep_others is not None and self.keep_others > 1:
+        share = self.method == "global" and self.direction != "learned"
+        if share and self.keep_others is not None and self.keep_others > 1:
             raise UsageError(
-                f"--keep-others {self.keep_others:g}: with --method global it is a share, at most 1"
+                f"--keep-others {self.keep_others:g}: with --direction {self.direction} it is a "
+                "share, at most 1"
             )
         if self.fast and self.keep_others:
             raise UsageError(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cxrtool.training.protocols import Classifier, StyleGenerator
 
 
-KEEP_OTHERS = {"latent": 0.0, "global": 0.0, "mapper": 0.0}
+KEEP_OTHERS = {"learned": 0.3}  # by direction; 0 elsewhere
 
 
 def texts_of(config: Config) -> list[str]:
@@ -146,7 +146,9 @@ def guide_of(target: str, config: Config, encoder: ClipModel, templates: Templat
     opposite = list(templates.neutral)
     if config.against == "negation":
         opposite = [template.replace("{}", target) for template in templates.negative]
-    keep = KEEP_OTHERS[config.method] if config.keep_others is None else config.keep_others
+    keep = config.keep_others
+    if keep is None:
+        keep = KEEP_OTHERS.get(config.direction, 0.0)
     others = others_of(target, encoder, templates) if keep else None
     sign = 1 if config.sign == "+" else -1
     return make_guide(encoder, encoder, prompts, opposite, sign, others, keep)

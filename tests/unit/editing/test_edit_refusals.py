@@ -59,6 +59,12 @@ def _edit(folders: dict[str, Path], out: Path, *more: str, n: int = 2) -> int:
             "leave out --fast",
         ),
         (
+            ("--target", "left", "--method", "global", "--local", "1"),
+            2,
+            "--local has no meaning without --direction learned",
+            "use --method global --direction learned",
+        ),
+        (
             ("--target", "left", "--method", "global", "--keep-others", "2"),
             2,
             "at most 1",

@@ -80,6 +80,18 @@ def test_the_sums_are_those_from_the_mean_of_each_patient(found: Variation) -> N
     assert torch.allclose(found.channels.std["a"].double(), _everything()[1][:, :4].std(dim=0))
 
 
+def test_pixels_are_summed_in_the_same_way(found: Variation) -> None:
+    e, _ = _everything()
+    x = _Generator().synthesis_from_styles(_Generator().styles(_sample(0, PATIENTS)))
+    x = torch.nn.functional.adaptive_avg_pool2d(x, 1).flatten(1).double()
+    for k in range(PATIENTS):
+        own = slice(k * EACH, (k + 1) * EACH)
+        e[own] -= e[own].mean(dim=0)
+        x[own] -= x[own].mean(dim=0)
+    assert torch.allclose(found.pixels.double().flatten(1), e.T @ x, atol=1e-5)
+    assert float(found.pixel_squares) == pytest.approx(float(x.square().sum()), rel=1e-4)
+
+
 def test_with_one_image_a_patient_it_is_from_the_mean_of_all() -> None:
     def alone(first: int, count: int) -> Tensor:
         return torch.arange(first, first + count, dtype=torch.float32).view(-1, 1, 1)
