@@ -158,14 +158,15 @@ class Config(SelectionOptions, PolicyOptions):
             raise UsageError("--epochs and --steps exclude each other")
         if self.pretrained is not None and self.tag is not None:
             raise UsageError("--pretrained and --tag exclude each other")
-        if self.pretrained is not None and not self.pretrained.exists():
-            bare = str(self.pretrained).removeprefix("local-dir:")
-            raise UsageError(
-                f"--pretrained {self.pretrained}: no such file or folder",
-                hint=f"give --pretrained {bare}"
-                if bare != str(self.pretrained)
-                else "published weights of open_clip are given by --tag",
-            )
+        if self.pretrained is not None:
+            # open_clip's own way to name a folder
+            bare = Path(str(self.pretrained).removeprefix("local-dir:"))
+            object.__setattr__(self, "pretrained", bare)
+            if not bare.exists():
+                raise UsageError(
+                    f"--pretrained {bare}: no such file or folder",
+                    hint="published weights of open_clip are given by --tag",
+                )
         if not self.text.strip():
             raise UsageError("--text is empty", hint="use --text rules or another column")
         if self.split == "val":

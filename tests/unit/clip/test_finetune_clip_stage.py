@@ -310,3 +310,8 @@ def test_a_batch_that_processes_cannot_share_is_refused(data: Path, folder: Path
         recipe_of(config, 48, from_scratch=True, processes=2)
     assert caught.value.hint == "use --batch 14"
     assert recipe_of(config, 48, from_scratch=True, processes=3).batch == 15
+
+
+def test_a_folder_may_be_named_as_open_clip_names_it(data: Path, folder: Path) -> None:
+    plain, named = (_config(data, Path(prefix + str(folder))) for prefix in ("", "local-dir:"))
+    assert named == plain
