@@ -6,7 +6,7 @@ PHANTOMS: a dataset directory of phantoms of the same size, whose spread is the 
 finished run of ``cxr edit GAN --n N`` the start images are made again from its record, and both are
 measured by the estimators of the phantoms. Prints one JSON object: a run: a target and strength: a
 measure: mean change and its standard error in those units, in how many images it could be measured,
-and the share that grew, and grew by a tenth.
+and the share that grew, and that grew or shrank by a tenth.
 """
 
 from __future__ import annotations
@@ -31,7 +31,14 @@ from cxrtool.editing.latent import render
 from cxrtool.editing.starts import generated_starts
 from cxrtool.stages.edit import Config
 
-MEASURES = ("heart_width", "effusion_left", "effusion_right", "lung_area", "thoracic_width")
+MEASURES = (
+    "heart_width",
+    "effusion_left",
+    "effusion_right",
+    "lung_area",
+    "thoracic_width",
+    "rib_position",
+)
 SAMPLE = 1500  # phantoms behind the unit
 
 
@@ -57,6 +64,8 @@ def effect(first: pd.DataFrame, second: pd.DataFrame, unit: pd.Series) -> dict[s
     found = {}
     for name in (c for c in MEASURES if c in first):
         change = ((second[name] - first[name]) / unit[name]).dropna()
+        if change.empty:  # ribs of small images
+            continue
         share = (second[name] / first[name])[change.index]
         found[name] = {
             "n": len(change),
@@ -64,6 +73,7 @@ def effect(first: pd.DataFrame, second: pd.DataFrame, unit: pd.Series) -> dict[s
             "standard_error": round(float(change.std() / max(1, len(change)) ** 0.5), 3),
             "grew": round(float((change > 0).mean()), 2),
             "grew_by_a_tenth": round(float((share >= 1.1).mean()), 2),
+            "shrank_by_a_tenth": round(float((share <= 0.9).mean()), 2),
         }
     return found
 

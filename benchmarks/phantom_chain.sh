@@ -19,9 +19,14 @@ cxr synthesize data --gan gan --view frontal --target-frac 0.15 \
   --classes "Pneumothorax,Consolidation" -o synth
 cxr evaluate images synth --real data --view frontal --features teacher -o images
 cxr finetune-clip data --view frontal --text rules --model tiny --size 64 --epochs 12 --select-by auroc --threads "$threads" -o clip
-for method in latent global mapper; do
-  cxr edit gan --clip clip --target "enlarged heart" --target "pleural effusion" --method "$method" --n 64 \
-    --teacher teacher --threads "$threads" -o "edits-$method"
+targets=(--target "enlarged heart" --target "pleural effusion" --n 64 --teacher teacher --threads "$threads")
+cxr edit gan --clip clip "${targets[@]}" --method latent -o edits-latent
+cxr edit gan --clip clip "${targets[@]}" --method mapper -o edits-mapper
+for direction in relevance regression learned; do
+  for sign in + -; do
+    cxr edit gan --clip clip "${targets[@]}" --method global --direction $direction --sign $sign \
+      -o "edits-$direction$sign"
+  done
 done
 python3 "$here/fidelity.py" data gan teacher
-python3 "$here/edit_effect.py" data edits-latent edits-global edits-mapper
+python3 "$here/edit_effect.py" data edits-*

@@ -9,7 +9,7 @@ _cxr() {
   fi
   if [ "$command" = evaluate ]; then
     if [ "$COMP_CWORD" -eq 2 ]; then
-      COMPREPLY=($(compgen -W "classifiers images labels --help" -- "$cur"))
+      COMPREPLY=($(compgen -W "classifiers clip images labels --help" -- "$cur"))
       return
     fi
     command="$command ${COMP_WORDS[2]}"
@@ -51,13 +51,14 @@ _cxr() {
       esac
       ;;
     "finetune-clip")
-      flags="--text --wordings --model --pretrained --tag --allow-download --no-allow-download --size --templates --templates-file --targets --epochs --steps --batch --lr --negation-weight --augment --lock --select-by --seed --device --threads --uncertain --blank --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--text --wordings --model --pretrained --tag --allow-download --no-allow-download --size --templates --templates-file --targets --epochs --steps --batch --lr --negation-weight --augment --lock --select-by --patience --precision --seed --device --threads --uncertain --blank --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --wordings) COMPREPLY=($(compgen -W "auto plain templates" -- "$cur")); return ;;
         --templates) COMPREPLY=($(compgen -W "radiograph image" -- "$cur")); return ;;
         --targets) COMPREPLY=($(compgen -W "text labels none" -- "$cur")); return ;;
         --augment) COMPREPLY=($(compgen -W "mild none" -- "$cur")); return ;;
         --select-by) COMPREPLY=($(compgen -W "retrieval auroc" -- "$cur")); return ;;
+        --precision) COMPREPLY=($(compgen -W "auto float32 bfloat16" -- "$cur")); return ;;
         --blank) COMPREPLY=($(compgen -W "zeros ignore" -- "$cur")); return ;;
         --view) COMPREPLY=($(compgen -W "frontal lateral all" -- "$cur")); return ;;
         --split) COMPREPLY=($(compgen -W "train val test all" -- "$cur")); return ;;
@@ -65,11 +66,13 @@ _cxr() {
       esac
       ;;
     "edit")
-      flags="--clip --target --targets --n --data --method --sign --against --strength --steps --lr --l2 --keep --beta --relevance --relevance-images --fast --no-fast --features --truncation --condition --invert-steps --invert-space --teacher --threshold --block --batch --seed --device --threads --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--clip --target --targets --n --data --method --sign --against --keep-others --space --strength --steps --lr --l2 --keep --direction --local --beta --relevance --relevance-images --fast --no-fast --features --truncation --condition --invert-steps --invert-space --teacher --threshold --block --batch --seed --device --threads --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --method) COMPREPLY=($(compgen -W "latent global mapper" -- "$cur")); return ;;
         --sign) COMPREPLY=($(compgen -W "+ -" -- "$cur")); return ;;
         --against) COMPREPLY=($(compgen -W "neutral negation" -- "$cur")); return ;;
+        --space) COMPREPLY=($(compgen -W "w+ w s" -- "$cur")); return ;;
+        --direction) COMPREPLY=($(compgen -W "relevance regression learned" -- "$cur")); return ;;
         --features) COMPREPLY=($(compgen -W "tower pixels" -- "$cur")); return ;;
         --invert-space) COMPREPLY=($(compgen -W "w+ w" -- "$cur")); return ;;
         --view) COMPREPLY=($(compgen -W "frontal lateral all" -- "$cur")); return ;;
@@ -104,6 +107,14 @@ _cxr() {
       ;;
     "evaluate classifiers")
       flags="--view --split --data --map-labels --by --synth --images --bootstrap --seed --strict-regimen --no-strict-regimen --min-auroc --max-ece --require-evidence --no-require-evidence --include-text --no-include-text --device --threads --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      case "$prev" in
+        --view) COMPREPLY=($(compgen -W "stored frontal lateral all" -- "$cur")); return ;;
+        --split) COMPREPLY=($(compgen -W "train val test all" -- "$cur")); return ;;
+        --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;
+      esac
+      ;;
+    "evaluate clip")
+      flags="--view --split --data --text --bootstrap --seed --device --threads --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --view) COMPREPLY=($(compgen -W "stored frontal lateral all" -- "$cur")); return ;;
         --split) COMPREPLY=($(compgen -W "train val test all" -- "$cur")); return ;;

@@ -36,12 +36,13 @@ COMMANDS: dict[tuple[str, ...], str] = {
     ("synthesize",): "synthesize",
     ("train-cls",): "train_cls",
     ("evaluate", "classifiers"): "evaluate_classifiers",
+    ("evaluate", "clip"): "evaluate_clip",
     ("evaluate", "images"): "evaluate_images",
     ("evaluate", "labels"): "evaluate_labels",
 }
 
 GROUPS = {
-    "evaluate": "Compare classifiers, judge images, or score labels; each writes a report page."
+    "evaluate": "Compare classifiers or CLIPs, judge images, score labels; each writes a page."
 }
 
 INTERRUPTED = 128 + signal.SIGINT

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -34,12 +34,14 @@ class Best:
         start: The score before the first step, which is measured and never chosen.
         step: After how many steps.
         network: Its state, on the CPU.
+        trained: Steps that were trained in all.
     """
 
     score: float
     start: float
     step: int
     network: dict[str, Tensor]
+    trained: int = 0
 
 
 def fit(
@@ -49,6 +51,7 @@ def fit(
     run: Run,
     *,
     evaluate_every: int,
+    patience: int = 0,
 ) -> Best:
     """Train to the end of the recipe, resuming where a checkpoint is.
 
@@ -59,6 +62,7 @@ def fit(
         run: Takes checkpoints, metrics and progress.
         evaluate_every: Steps between evaluations; there is one before the first step and one at the
             end as well.
+        patience: Evaluations in a row without a better one after which training stops; 0: none.
 
     Raises:
         GateError: the loss is not a number any more.
@@ -105,12 +109,19 @@ def fit(
         )
         loss_sum, loss_count = 0.0, 0
 
+    def exhausted() -> bool:
+        """Enough evaluations in a row were no better (Prechelt 1998, early stopping)."""
+        if not patience or best is None:
+            return False
+        return (trainer.step_number - best.step) // evaluate_every >= patience
+
     if saved is None:
         evaluate()
+    world = trainer.world
     last_save = -math.inf  # the first one comes after one step: it shows that the disk takes it
     with run.progress("training CLIP", total=total, unit="steps") as bar:
         bar.update(trainer.step_number)
-        while trainer.step_number < total:
+        while trainer.step_number < total and not world.any(exhausted()):
             loss = trainer.step()
             if not math.isfinite(loss):
                 raise GateError(
@@ -124,13 +135,14 @@ def fit(
             best_score = best.score if best is not None else math.nan
             bar.update(done, note=f"loss {loss:.3f}, best held-out {best_score:.3f}")
             # After an evaluation that is due, never before it: a resumed run would miss it.
-            if run.stopping or done == total or time.monotonic() - last_save > SAVE_EVERY_S:
+            stopping = world.any(run.stopping)
+            if stopping or done == total or time.monotonic() - last_save > SAVE_EVERY_S:
                 save()
                 last_save = time.monotonic()
-            if run.stopping:
+            if stopping:
                 run.stop()
     assert best is not None
-    return best
+    return replace(best, trained=trainer.step_number)
 
 
 def copied(state: dict[str, Tensor]) -> dict[str, Tensor]:

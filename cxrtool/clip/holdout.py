@@ -70,17 +70,11 @@ def evaluate(model: ClipModel, held: HeldOut, templates: Templates) -> dict[str,
     """
     model.network.eval()
     images = embed_all(model, held.pairs.images)
-    tokens = held.pairs.tokens.to(model.device)
-    different = torch.cat([model.embed_tokens(part) for part in tokens.split(_BLOCK)])
-    texts = different[torch.from_numpy(held.pairs.texts[:, 0]).to(model.device)]
-    recalls = retrieval(images, texts, held.pairs.groups.to(model.device))
+    recalls = pair_retrieval(model, images, held.pairs)
     vectors = label_vectors(model, templates, held.labels)
     scores = zero_shot_scores(images, vectors).cpu().numpy()
     areas = auroc(scores, held.values, held.mask, held.labels)
     nearer = negation_test(scores, held.values, held.mask, held.labels)
-    n = len(images)
-    total = images.sum(dim=0)
-    cosine = (total @ total - n) / max(1, n * (n - 1))
     return {
         "recall": mean_recall(recalls),
         "retrieval": recalls,
@@ -88,6 +82,26 @@ def evaluate(model: ClipModel, held: HeldOut, templates: Templates) -> dict[str,
         "auroc_mean": mean_defined(areas),
         "negation": nearer,
         "negation_passed": share_above_half(nearer),
-        "prompt_cosine": float((vectors[:, 0] * vectors[:, 1]).sum(dim=1).mean()),
-        "image_cosine": float(cosine),
+        "prompt_cosine": prompt_cosine(vectors),
+        "image_cosine": image_cosine(images),
     }
+
+
+@torch.no_grad()
+def pair_retrieval(model: ClipModel, images: Tensor, pairs: Pairs) -> dict[str, float]:
+    """Recall of N pairs both ways, see `retrieval.retrieval`; `images` are their unit vectors."""
+    tokens = pairs.tokens.to(model.device)
+    different = torch.cat([model.embed_tokens(part) for part in tokens.split(_BLOCK)])
+    texts = different[torch.from_numpy(pairs.texts[:, 0]).to(model.device)]
+    return retrieval(images, texts, pairs.groups.to(model.device))
+
+
+def prompt_cosine(vectors: Tensor) -> float:
+    """Mean over labels of the cosine between what says a label and what denies it: [L, 2, D]."""
+    return float((vectors[:, 0] * vectors[:, 1]).sum(dim=1).mean())
+
+
+def image_cosine(images: Tensor) -> float:
+    """Mean cosine between different images, [N, D] unit; 1 where the embedding has collapsed."""
+    n, total = len(images), images.sum(dim=0)
+    return float((total @ total - n) / max(1, n * (n - 1)))

@@ -19,13 +19,23 @@ import pandas as pd
 
 from cxrtool.clip.loss import group_numbers
 from cxrtool.clip.templates import Templates
-from cxrtool.data.columns import EXTERNAL, PROMPT, RANDOM_TEXTS, REPORT, RULES, TEXTS
+from cxrtool.data.columns import (
+    EXTERNAL,
+    INVERTED,
+    PROMPT,
+    RANDOM_TEXTS,
+    REPORT,
+    RULES,
+    TEXTS,
+)
 from cxrtool.errors import InputError
 from cxrtool.training.rng import numpy_rng
 
 LABELS = "labels"
 TEXT_COLUMNS = (RULES, *(n for n in TEXTS if n != RULES), REPORT, PROMPT, *RANDOM_TEXTS)
 """Columns that mean that a data set comes with texts; what is wrong on purpose comes last."""
+REFERENCE = tuple(n for n in TEXT_COLUMNS if n != INVERTED and n not in RANDOM_TEXTS)
+"""Columns that say what the images show, best one to ask for first."""
 WORDINGS = 8
 """Composed prompts a row; training takes another one each epoch."""
 PHRASES = (RULES,)
@@ -105,6 +115,11 @@ def pair_texts(
             hint="add reports (cxr prepare --reports) or labels",
         )
     return _from_labels(table, labels, values, mask, templates, seed)
+
+
+def reference_column(table: pd.DataFrame) -> str:
+    """The first of `REFERENCE` in which the rows have a text, else `LABELS`."""
+    return next((name for name in REFERENCE if _column(table, name).any()), LABELS)
 
 
 def _hint(strategy: str, others: Sequence[str]) -> str:

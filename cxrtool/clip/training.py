@@ -4,11 +4,13 @@ In: pairs (uint8 images, tokens, groups) and a recipe. Out: a `Trainer` whose st
 a pure function of pairs, recipe and seed: batches, wordings and augmentation are drawn from the
 step number, so a resumed training needs the weights, the optimizer and one number. The method is
 CLIP's (Radford et al. 2021): AdamW, linear warm-up and cosine, learned temperature clamped at 100.
+Several processes embed a part of each batch; the features are gathered, so that every pair is
+contrasted with the whole batch, and gradients flow back through the gathering.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cxrtool.clip.augment import mild
+from cxrtool.clip.augment import draws, mild
 from cxrtool.clip.claims import Claims, claim_loss
 from cxrtool.clip.loss import clamp_temperature, contrastive_loss
 from cxrtool.clip.model import ClipModel
@@ -24,6 +26,8 @@ from cxrtool.clip.schedules import warmup_cosine
 from cxrtool.clip.tokens import Tokenizer
 from cxrtool.data.images import to_float
 from cxrtool.training.rng import numpy_rng, seed_for, torch_generator
+from cxrtool.training.shared_norm import share_batch_norms
+from cxrtool.training.world import World
 
 NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
 
@@ -61,6 +65,7 @@ class Recipe:
         lock: Parts that stay as they are: "image", "text", "norms".
         seed: Of batches, wordings and augmentation.
         negation_weight: Weight of the loss that tells claims from their denials.
+        bfloat16: Run both towers in bfloat16 (autocast); embeddings and losses stay float32.
     """
 
     batch: int
@@ -72,6 +77,7 @@ class Recipe:
     augment: str = "mild"
     lock: tuple[str, ...] = ()
     negation_weight: float = 1.0
+    bfloat16: bool = False
 
 
 def make_pairs(
@@ -96,13 +102,18 @@ class Trainer:
         model: The CLIP, which is changed in place.
         pairs: What it is trained on.
         recipe: How.
+        world: The processes that share each batch; None for this one alone.
     """
 
-    def __init__(self, model: ClipModel, pairs: Pairs, recipe: Recipe) -> None:
+    def __init__(
+        self, model: ClipModel, pairs: Pairs, recipe: Recipe, world: World | None = None
+    ) -> None:
         self.model = model
         self.pairs = pairs
         self.recipe = recipe
+        self.world = world or World()
         self.step_number = 0
+        share_batch_norms(model.network, self.world)
         self._frozen_norms = _lock(model.network, recipe.lock)
         self.optimizer = torch.optim.AdamW(
             _parameter_groups(model.network, recipe.weight_decay),
@@ -136,43 +147,55 @@ class Trainer:
 
     def step(self) -> float:
         """Train on one batch; returns its loss."""
-        model, recipe = self.model, self.recipe
         rows = self.batch_rows(self.step_number)
-        images = to_float(self.pairs.images[rows]).to(model.device)
-        if recipe.augment == "mild":
-            generator = torch_generator("augment", recipe.seed, self.step_number)
-            images = mild(images, generator)
-        epoch = self.step_number // self.steps_per_epoch
-        chosen = self.pairs.texts[rows, epoch % self.pairs.texts.shape[1]]
-        different, inverse = np.unique(chosen, return_inverse=True)
-        tokens = self.pairs.tokens[torch.from_numpy(different)].to(model.device)
-
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(self.step_number)
-        model.network.train()
+        self.model.network.train()
         for norm in self._frozen_norms:
             norm.eval()
         with torch.random.fork_rng(devices=[]):  # patch dropout, where a config has it
-            torch.manual_seed(seed_for("dropout", recipe.seed, self.step_number))
-            vectors, scale = model.embed_images(images), model.network.logit_scale.exp()
-            loss = contrastive_loss(
-                vectors,
-                model.embed_tokens(tokens)[torch.from_numpy(inverse).to(model.device)],
-                scale,
-                self.pairs.groups[rows].to(model.device),
-            )
-            claims = self.pairs.claims
-            if claims is not None and recipe.negation_weight > 0:
-                rng = numpy_rng("claims", recipe.seed, self.step_number)
-                prompts = model.embed_tokens(claims.drawn(rng).to(model.device))
-                values = torch.from_numpy(claims.values[rows]).to(model.device)
-                loss = loss + recipe.negation_weight * claim_loss(vectors, prompts, scale, values)
+            torch.manual_seed(seed_for("dropout", self.recipe.seed, self.step_number))
+            loss = self._loss(rows)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        self.world.mean_gradients(self.model.network.parameters())
         self.optimizer.step()
-        clamp_temperature(model.network.logit_scale)
+        clamp_temperature(self.model.network.logit_scale)
         self.step_number += 1
         return float(loss.detach())
+
+    def _loss(self, rows: np.ndarray) -> Tensor:
+        """The loss of a batch; the same number in every process."""
+        model, recipe, world = self.model, self.recipe, self.world
+        part = world.part(len(rows))
+        images = to_float(self.pairs.images[rows[part]]).to(model.device)
+        if recipe.augment == "mild":
+            # Drawn for the whole batch, so that a pair meets the same in any number of processes.
+            generator = torch_generator("augment", recipe.seed, self.step_number)
+            images = mild(images, draws(len(rows), generator)[part])
+        epoch = self.step_number // self.steps_per_epoch
+        chosen = self.pairs.texts[rows[part], epoch % self.pairs.texts.shape[1]]
+        different, inverse = np.unique(chosen, return_inverse=True)
+        scale = model.network.logit_scale.exp()
+        vectors = self._embedded(model.embed_images, images)
+        texts = self._embedded(
+            model.embed_tokens, self.pairs.tokens[torch.from_numpy(different)].to(model.device)
+        )[torch.from_numpy(inverse).to(model.device)]
+        groups = self.pairs.groups[rows].to(model.device)
+        vectors = world.gather(vectors)
+        loss = contrastive_loss(vectors, world.gather(texts), scale, groups)
+        claims = self.pairs.claims
+        if claims is not None and recipe.negation_weight > 0:
+            rng = numpy_rng("claims", recipe.seed, self.step_number)
+            prompts = self._embedded(model.embed_tokens, claims.drawn(rng).to(model.device))
+            values = torch.from_numpy(claims.values[rows]).to(model.device)
+            loss = loss + recipe.negation_weight * claim_loss(vectors, prompts, scale, values)
+        return loss
+
+    def _embedded(self, embed: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """Unit vectors [N, D] float32, from towers in the precision of the recipe."""
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.recipe.bfloat16):
+            return embed(x).float()
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint needs."""

@@ -6,7 +6,8 @@ every channel,
     R_c = row_c . text,   0 where |R_c| < beta,   ds_c = std_c R_c / max |R|,
 
 and the edit s' = s + alpha ds (Patashnik et al. 2021, equations 4 to 6). A larger beta moves fewer
-channels and so less beside what the text says.
+channels and so less beside what the text says. What channels do to other texts can be projected
+out of R.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from cxrtool.errors import InputError
 from cxrtool.training.protocols import StyleSpace
 
 BETA = 0.15
+RIDGE = 1e-2  # share of a text's own sum of squares
 
 
 @dataclass(frozen=True)
@@ -48,13 +50,22 @@ def relevance_of(found: Relevance, text: Tensor) -> Styles:
     return {name: rows @ text.to(rows.device) for name, rows in found.rows.items()}
 
 
-def direction(channels: Channels, relevance: Styles, beta: float = BETA) -> Direction:
+def direction(
+    channels: Channels,
+    relevance: Styles,
+    beta: float = BETA,
+    others: list[Styles] | None = None,
+    share: float = 1.0,
+) -> Direction:
     """The direction of a text.
 
     Args:
         channels: Statistics.
         relevance: Layer -> [C].
         beta: |R| from which a channel moves.
+        others: Relevance of each of K other texts: what the kept channels have of these is taken
+            out of R, R - share C (C'C + ridge)^-1 C'R with C [kept, K].
+        share: Of it that is taken out.
 
     Raises:
         InputError: no channel does.
@@ -68,11 +79,26 @@ def direction(channels: Channels, relevance: Styles, beta: float = BETA) -> Dire
             f"is {most:.3f}",
             hint=f"use --beta {max(0.0, 0.7 * most):.2f}, or another text",
         )
+    moving = torch.where(every.abs() >= beta, every, 0.0)
+    if others:
+        moving = moving - share * _explained(moving, others)
+    moving = moving / moving.abs().max().clamp_min(1e-12)
+    sizes = [len(values) for values in relevance.values()]
     change = {
-        name: torch.where(values.abs() >= beta, values / most, 0.0) * channels.std[name]
-        for name, values in relevance.items()
+        name: values * channels.std[name]
+        for name, values in zip(relevance, moving.split(sizes), strict=True)
     }
     return Direction(change, kept, relevance)
+
+
+def _explained(moving: Tensor, others: list[Styles]) -> Tensor:
+    """The part of [C] that the relevance of other texts explains over its channels not zero."""
+    columns = torch.stack([torch.cat(list(other.values())) for other in others], dim=1).double()
+    columns = columns * (moving != 0).double()[:, None]
+    products = columns.T @ columns
+    ridge = RIDGE * products.diagonal().clamp_min(1e-12)
+    found = torch.linalg.solve(products + torch.diag(ridge), columns.T @ moving.double())
+    return (columns @ found).to(moving.dtype)
 
 
 def moved(generator: StyleSpace, w: Tensor, towards: Direction, alpha: float) -> Tensor:

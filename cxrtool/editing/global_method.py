@@ -1,13 +1,13 @@
 """`--method global`: a text as one direction of style space, for any number of images.
 
-In: a generator with a style space, a CLIP, texts. Out: an editor a text. The statistics and the
-relevance matrix belong to the pair of networks, not to a text: they are made once, kept in the run
-(`relevance.safetensors`) and used again with `--relevance`.
+In: a generator with a style space, a CLIP, texts. Out: an editor a text. What the directions are
+made from, the relevance matrix or the variation (`--direction`), belongs to the pair of networks,
+not to a text: it is made once, kept in the run and used again with `--relevance`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,18 @@ from torch import Tensor
 
 from cxrtool import console
 from cxrtool.editing import first_order as fast
-from cxrtool.editing.directions import Direction, direction, moved, relevance_of
+from cxrtool.editing import variation as varied
+from cxrtool.editing.blocks import stored
+from cxrtool.editing.directions import BETA, Direction, direction, moved, relevance_of
 from cxrtool.editing.guide import TextGuide
-from cxrtool.editing.matrix import load_matrix, make_matrix, save_matrix
+from cxrtool.editing.learned import BATCH, LearnedRecipe, learned_direction
+from cxrtool.editing.matrix import (
+    load_matrix,
+    load_variation,
+    make_matrix,
+    save_matrix,
+    save_variation,
+)
 from cxrtool.editing.methods import Edited, Editor, Tools
 from cxrtool.editing.relevance import Channels, Relevance, channel_statistics, editable, layer_rows
 from cxrtool.editing.starts import condition_vector
@@ -29,6 +38,7 @@ from cxrtool.training.rng import torch_generator
 
 PSI = 0.7  # of the latents behind statistics and relevance (StyleCLIP)
 CONDITIONS = 64  # frequent conditions that they go round
+_FRESH = 1_000_000  # number of the first latent that directions are learned on
 CHECKED = 200  # channels whose exact relevance the fast mode is compared with, at most
 
 
@@ -50,24 +60,106 @@ class GlobalMethod:
         self._styles: dict[str, Tensor] | None = None
         self._channels: Channels | None = None
         self._matrix: Relevance | None = None
+        self._varied: varied.Variation | None = None
 
     def for_text(self, number: int, text: str, guide: TextGuide) -> Editor:
-        asked = guide.direction
-        if self.tools.options.fast:
-            relevance = self._first_order(text, asked)
+        options = self.tools.options
+        others = guide.others if guide.keep_others else None
+        if options.direction != "relevance":
+            beta = varied.BETA if options.beta is None else options.beta
+            learns = options.direction == "learned"
+            found = varied.varied_direction(
+                self._variation(),
+                guide.direction,
+                None if learns else others,
+                beta,
+                guide.keep_others,
+            )
+            if learns:
+                found = self._learned(number, text, guide, found)
+            channels = self._variation().channels
         else:
-            relevance = relevance_of(self._exact(), asked)
-        found = direction(self._statistics(), relevance, self.tools.options.beta)
-        total = self._statistics().count
-        console.say(f"{text}: {found.kept} of {total} channels move")
-        return _GlobalEditor(self.generator, found, guide.sign, self._statistics())
+            beta = BETA if options.beta is None else options.beta
+            if options.fast:
+                relevance = self._first_order(text, guide.direction, beta)
+            else:
+                relevance = relevance_of(self._exact(), guide.direction)
+            beside = []
+            if others is not None:
+                beside = [relevance_of(self._exact(), other) for other in others]
+            found = direction(self._statistics(), relevance, beta, beside, guide.keep_others)
+            channels = self._statistics()
+        console.say(f"{text}: {found.kept} of {channels.count} channels move")
+        return _GlobalEditor(self.generator, found, guide.sign, channels)
 
     def _sample(self, first: int, count: int) -> Tensor:
-        y = conditions(self.tools, self.generator)
-        rng = torch_generator("channels", first)
-        z = torch.randn(count, self.generator.z_dim, generator=rng).to(self.tools.device)
-        chosen = y[torch.arange(first, first + count) % len(y)]
-        return self.generator.mapping(z, chosen, PSI)
+        return latents(self.tools, self.generator, first, count)
+
+    def _learned(self, number: int, text: str, guide: TextGuide, start: Direction) -> Direction:
+        """The direction that begins at the regression's; an interrupted run keeps finished ones."""
+        tools, options = self.tools, self.tools.options
+        recipe = LearnedRecipe()
+        if options.local is not None:
+            recipe = replace(recipe, local=options.local)
+
+        def sample(step: int) -> Tensor:
+            with torch.no_grad():
+                return latents(tools, self.generator, _FRESH + step * BATCH, BATCH)
+
+        def learn() -> dict[str, np.ndarray]:
+            shown = f"direction: {text}"
+            with tools.run.progress(shown, total=recipe.steps, unit="steps") as bar:
+
+                def on_step(step: int, loss: float) -> None:
+                    bar.update(step + 1, note=f"loss {loss:.3f}")
+                    tools.run.check_stop()
+
+                found = learned_direction(
+                    self.generator, sample, guide, self._variation(), start, recipe, on_step
+                )
+            return {name: value.cpu().numpy() for name, value in found.change.items()}
+
+        done = stored(tools.run, f"learned/{number:04}", learn)
+        change = {name: torch.from_numpy(done[name]).to(tools.device) for name in start.change}
+        return replace(start, change=change)
+
+    def _variation(self) -> varied.Variation:
+        """How styles vary, from the run that was named, or measured."""
+        if self._varied is None:
+            tools = self.tools
+            if tools.options.relevance is not None:
+                self._varied = load_variation(tools.options.relevance, self.of, tools.device)
+            else:
+                self._varied = self._measured()
+            save_variation(tools.run, self._varied, self.of)
+        return self._varied
+
+    def _measured(self) -> varied.Variation:
+        tools, y = self.tools, conditions(self.tools, self.generator)
+        each = min(len(y), varied.CONDITIONS_EACH)
+        patients = varied.PATIENTS if each > 1 else varied.PATIENTS * varied.CONDITIONS_EACH
+
+        def sample(first: int, count: int) -> Tensor:
+            rng = torch_generator("patients", first)
+            z = torch.randn(count, self.generator.z_dim, generator=rng)
+            chosen = [torch.randperm(len(y), generator=rng)[:each] for _ in range(count)]
+            own = z.repeat_interleave(each, dim=0).to(tools.device)
+            return self.generator.mapping(own, y[torch.cat(chosen).to(y.device)], PSI)
+
+        with tools.run.progress("variation of styles", total=patients * each) as bar:
+
+            def on_block(images: int) -> None:
+                bar.advance(images)
+                tools.run.check_stop()
+
+            return varied.measure_variation(
+                self.generator,
+                tools.encoder,
+                sample,
+                patients=patients,
+                each=each,
+                on_block=on_block,
+            )
 
     def _statistics(self) -> Channels:
         if self._matrix is not None:
@@ -100,7 +192,7 @@ class GlobalMethod:
             save_matrix(tools.run, self._matrix, self.of, options.relevance_images)
         return self._matrix
 
-    def _first_order(self, text: str, asked: Tensor) -> dict[str, Tensor]:
+    def _first_order(self, text: str, asked: Tensor, beta: float) -> dict[str, Tensor]:
         """The estimate, if its order of the channels that would move is the exact one.
 
         Raises:
@@ -120,7 +212,7 @@ class GlobalMethod:
         guessed, exact = [], []
         for name in editable(self.generator):
             values = estimate[name]
-            chosen = (values.abs() >= tools.options.beta).nonzero()[:, 0].tolist()
+            chosen = (values.abs() >= beta).nonzero()[:, 0].tolist()
             share = max(1, CHECKED * len(values) // channels.count)
             chosen = sorted(chosen, key=lambda c: -float(values[c].abs()))[:share]
             if chosen:
@@ -173,6 +265,14 @@ class _GlobalEditor:
     def direction(self, found: dict[str, np.ndarray], strength: float) -> dict[str, Tensor]:
         factor = self.sign * strength
         return {f"s.{name}": factor * change for name, change in self.towards.change.items()}
+
+
+def latents(tools: Tools, generator: StyleSpace, first: int, count: int) -> Tensor:
+    """w of the latents first..first+count-1, which go round the generator's frequent conditions."""
+    y = conditions(tools, generator)
+    rng = torch_generator("channels", first)
+    z = torch.randn(count, generator.z_dim, generator=rng).to(tools.device)
+    return generator.mapping(z, y[torch.arange(first, first + count) % len(y)], PSI)
 
 
 def conditions(tools: Tools, generator: Any) -> Tensor:

@@ -1,10 +1,11 @@
 """What a text asks of an image.
 
 In: unit vectors of prompts about the target and about its opposite. Out: a `TextGuide`, whose loss
-an image is 1 - sign * cos(image, unit(target - opposite)). StyleCLIP's 1 - cos(image, target) has
-no way back; the difference of two texts is an axis with two ends (as in section 6 there, the text
-direction of global directions), so that `+` moves towards the target and `-` away from it, and
-what all radiographs share drops out.
+an image is 1 - sign * cos(image, unit(target - opposite)), and, where other observations are to
+stay as they are, a weight times the mean squared change of their zero-shot scores. StyleCLIP's
+1 - cos(image, target) has no way back; the difference of two texts is an axis with two ends (as in
+section 6 there, the text direction of global directions), so that `+` moves towards the target and
+`-` away from it, and what all radiographs share drops out.
 """
 
 from __future__ import annotations
@@ -28,29 +29,44 @@ class TextGuide:
         target: [D] unit vector of the target text.
         opposite: [D] unit vector of what it is compared with.
         sign: +1 or -1.
+        others: [K, D] unit directions of observations that the text does not name.
+        keep_others: Weight of their change.
     """
 
     encoder: ImageEncoder
     target: Tensor
     opposite: Tensor
     sign: int = 1
+    others: Tensor | None = None
+    keep_others: float = 0.0
 
     @property
     def direction(self) -> Tensor:
         """[D] unit vector from the opposite to the target."""
         return functional.normalize(self.target - self.opposite, dim=0)
 
-    def loss(self, images: Tensor) -> Tensor:
-        """[N, 1, H, W] -> [N], from 0 (as asked) to 2."""
-        return 1.0 - self.sign * self._embed(images) @ self.direction
+    @torch.no_grad()
+    def anchor(self, images: Tensor) -> Tensor | None:
+        """What `loss` measures other observations from: [N, D]; None where none is kept."""
+        return self.embed(images) if self.others is not None and self.keep_others else None
+
+    def loss(self, images: Tensor, anchor: Tensor | None = None) -> Tensor:
+        """[N, 1, H, W] -> [N]: from 0 (as asked) to 2, and what other observations change."""
+        vectors = self.embed(images)
+        found = 1.0 - self.sign * vectors @ self.direction
+        if anchor is None or self.others is None:
+            return found
+        strayed = ((vectors - anchor) @ self.others.T).square().mean(dim=1)
+        return found + self.keep_others * strayed
 
     @torch.no_grad()
     def similarity(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Cosines of images with target, opposite and direction, [N] each."""
-        vectors = self._embed(images)
+        vectors = self.embed(images)
         return vectors @ self.target, vectors @ self.opposite, vectors @ self.direction
 
-    def _embed(self, images: Tensor) -> Tensor:
+    def embed(self, images: Tensor) -> Tensor:
+        """[N, 1, H, W] -> unit vectors [N, D]."""
         return functional.normalize(self.encoder.embed_images(images), dim=-1)
 
 
@@ -61,8 +77,19 @@ def make_guide(
     target: list[str],
     opposite: list[str],
     sign: int = 1,
+    others: Tensor | None = None,
+    keep_others: float = 0.0,
 ) -> TextGuide:
     """A guide from prompts: each end is the unit mean of the unit vectors of its prompts.
+
+    Args:
+        encoder: Embeds images.
+        texts: Embeds prompts.
+        target: Prompts of the target.
+        opposite: Prompts of the other end.
+        sign: +1 or -1.
+        others: See `TextGuide`.
+        keep_others: See `TextGuide`.
 
     Raises:
         InputError: both ends have the same vector, so that there is no direction.
@@ -76,4 +103,4 @@ def make_guide(
             "the CLIP reads the target and its opposite as the same text: there is no direction",
             hint="say the target in other words, or choose another --against",
         )
-    return TextGuide(encoder, ends[0], ends[1], sign)
+    return TextGuide(encoder, ends[0], ends[1], sign, others, keep_others)

@@ -1,11 +1,11 @@
 """Latent optimization (StyleCLIP, Patashnik et al. 2021, section 4), batched.
 
-In: a style generator, w of N images in W+, a text guide. Out: w after the edit. Adam (lr 0.1, 300
-steps by default, schedule in `schedule.py`) minimizes an image
+In: N edits in one of the spaces of `spaces.py`, a text guide. Out: the edits, found. Adam (lr 0.1,
+300 steps by default, schedule in `schedule.py`) minimizes an image
 
-    guide(G(w)) + l2 |w - w_start|^2 + keep distance(G(w), G(w_start)),
+    guide(G(x)) + l2 |x - x_start|^2 + keep distance(G(x), G(x_start)),
 
-the middle term being a sum over all numbers of w, as there. Images of a batch do not touch each
+the middle term being a sum over all numbers of x, as there. Images of a batch do not touch each
 other: the loss is their sum, and Adam works number by number.
 """
 
@@ -20,6 +20,7 @@ from torch import Tensor
 from cxrtool.editing.distances import Distance
 from cxrtool.editing.guide import TextGuide
 from cxrtool.editing.schedule import ramp
+from cxrtool.editing.spaces import Sought
 from cxrtool.training.protocols import StyleGenerator
 
 
@@ -28,10 +29,10 @@ class LatentRecipe:
     """How to optimize.
 
     Attributes:
-        steps: Adam steps; 0 leaves w as it is.
+        steps: Adam steps; 0 leaves the images as they are.
         lr: Peak learning rate.
         strength: Weight of the guide.
-        l2: Weight of the squared way in W+.
+        l2: Weight of the squared way.
         keep: Weight of the feature distance.
     """
 
@@ -48,41 +49,33 @@ def render(generator: StyleGenerator, w: Tensor) -> Tensor:
 
 
 def optimize(
-    generator: StyleGenerator,
-    start: Tensor,
+    sought: Sought,
     guide: TextGuide,
     distance: Distance,
     recipe: LatentRecipe,
     on_step: Callable[[], None] = lambda: None,
-) -> Tensor:
-    """Move w along what the guide asks for.
+) -> None:
+    """Move along what the guide asks for; changes the numbers of `sought`.
 
     Args:
-        generator: Frozen; gradients pass through it to w.
-        start: [N, num_ws, w_dim].
+        sought: The edits; gradients pass through their generator.
         guide: The text.
         distance: Between edited and unedited images.
         recipe: Weights and steps.
         on_step: Called after every step; may raise to stop.
-
-    Returns:
-        [N, num_ws, w_dim], detached.
     """
-    start = start.detach()
     with torch.no_grad():
-        away = distance(render(generator, start))
-    w = start.clone().requires_grad_()
-    optimizer = torch.optim.Adam([w], lr=recipe.lr)
+        before = sought.images()
+        away, anchor = distance(before), guide.anchor(before)
+    optimizer = torch.optim.Adam(sought.numbers, lr=recipe.lr)
     for step in range(recipe.steps):
         for group in optimizer.param_groups:
             group["lr"] = recipe.lr * ramp(step, recipe.steps)
-        images = render(generator, w)
-        loss = recipe.strength * guide.loss(images)
-        loss = loss + recipe.l2 * (w - start).square().sum(dim=(1, 2))
+        images = sought.images()
+        loss = recipe.strength * guide.loss(images, anchor) + recipe.l2 * sought.squared()
         if recipe.keep:
             loss = loss + recipe.keep * away(images)
         optimizer.zero_grad(set_to_none=True)
         loss.sum().backward()
         optimizer.step()
         on_step()
-    return w.detach()

@@ -124,10 +124,11 @@ def train_step(
     for group in optimizer.param_groups:
         group["lr"] = recipe.lr * ramp(step, recipe.steps)
     with torch.no_grad():
-        away = distance(render(generator, w))
+        before = render(generator, w)
+        away, anchor = distance(before), guide.anchor(before)
     change = mapper(w)
     images = render(generator, w + change)
-    asked = guide.loss(images)
+    asked = guide.loss(images, anchor)
     loss = recipe.strength * asked + recipe.keep * away(images)
     loss = loss + recipe.l2 * change.square().mean(dim=(1, 2)).add(1e-12).sqrt()
     optimizer.zero_grad(set_to_none=True)

@@ -1,14 +1,16 @@
-"""The relevance matrix: made layer by layer, kept on disk with what it belongs to.
+"""What directions are made from, on disk with what it belongs to.
 
-In: a generator, a CLIP's image tower, images to move channels in. Out: `relevance.safetensors`
-(`rows.LAYER` [C, D], `mean.LAYER` and `std.LAYER` [C]) and `relevance.json`, which names the
-generator and the CLIP: to another tower the rows mean nothing.
+In: a generator, a CLIP's image tower, images to move channels in. Out: the relevance matrix, made
+layer by layer: `relevance.safetensors` (`rows.LAYER` [C, D], `mean.LAYER` and `std.LAYER` [C]) and
+`relevance.json`, which names the generator and the CLIP: to another tower the rows mean nothing.
+The sums of `variation` are kept in the same way, in `variation.safetensors` and `variation.json`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -21,9 +23,11 @@ from cxrtool.editing.relevance import (
     STEP,
     Channels,
     Relevance,
+    Styles,
     editable,
     layer_rows,
 )
+from cxrtool.editing.variation import Variation
 from cxrtool.errors import InputError
 from cxrtool.fingerprints import read_json
 from cxrtool.training.protocols import ImageEncoder, StyleSpace
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     from cxrtool.runs import Run
 
 RECORD, WEIGHTS = "relevance.json", "relevance.safetensors"
+VARIATION_RECORD, VARIATION_WEIGHTS = "variation.json", "variation.safetensors"
 FORMAT = 1
 
 
@@ -83,14 +88,8 @@ def make_matrix(
 def save_matrix(run: Run, found: Relevance, of: dict[str, str], images: int) -> None:
     """Write both files; `of` names generator and CLIP by their fingerprints."""
     parts = {"rows": found.rows, "mean": found.channels.mean, "std": found.channels.std}
-    tensors = {
-        f"{part}.{name}": value.detach().cpu().contiguous()
-        for part, layers in parts.items()
-        for name, value in layers.items()
-    }
-    run.write_bytes(WEIGHTS, save(tensors))
-    record = {"format": FORMAT, **of, "images": images, "step": STEP, "latents": STATISTICS}
-    run.write_json(RECORD, record)
+    content = {**of, "images": images, "step": STEP, "latents": STATISTICS}
+    _write(run, RECORD, WEIGHTS, parts, content)
 
 
 def load_matrix(folder: Path, of: dict[str, str], device: torch.device) -> Relevance:
@@ -104,27 +103,75 @@ def load_matrix(folder: Path, of: dict[str, str], device: torch.device) -> Relev
     Raises:
         InputError: missing, damaged, or of another generator or CLIP.
     """
-    if not (folder / RECORD).is_file():
+    parts = _read(folder, RECORD, WEIGHTS, of, device, "relevance matrix")
+    return Relevance(Channels(parts["mean"], parts["std"]), parts["rows"])
+
+
+def save_variation(run: Run, found: Variation, of: dict[str, str]) -> None:
+    """Write `variation.safetensors` and `variation.json`, in the same way."""
+    parts = {
+        "cross": found.cross,
+        "squares": found.squares,
+        "mean": found.channels.mean,
+        "std": found.channels.std,
+        "sums": {
+            "embeddings": found.embeddings,
+            "pixels": found.pixels,
+            "pixel_squares": found.pixel_squares,
+        },
+    }
+    _write(run, VARIATION_RECORD, VARIATION_WEIGHTS, parts, {**of, "images": found.n})
+
+
+def load_variation(folder: Path, of: dict[str, str], device: torch.device) -> Variation:
+    """Read both files, as `load_matrix` does."""
+    parts = _read(folder, VARIATION_RECORD, VARIATION_WEIGHTS, of, device, "variation of styles")
+    channels = Channels(parts["mean"], parts["std"])
+    images = int(read_json(folder / VARIATION_RECORD)["images"])
+    return Variation(
+        channels, images, cross=parts["cross"], squares=parts["squares"], **parts["sums"]
+    )
+
+
+def _write(
+    run: Run, record: str, weights: str, parts: Mapping[str, Styles], content: dict[str, Any]
+) -> None:
+    tensors = {
+        f"{part}.{name}": value.detach().cpu().contiguous()
+        for part, layers in parts.items()
+        for name, value in layers.items()
+    }
+    run.write_bytes(weights, save(tensors))
+    run.write_json(record, {"format": FORMAT, **content})
+
+
+def _read(
+    folder: Path, name: str, weights: str, of: dict[str, str], device: torch.device, what: str
+) -> dict[str, Styles]:
+    """Part -> layer -> tensor."""
+    if not (folder / name).is_file():
+        direction = "regression" if name == VARIATION_RECORD else "relevance"
         raise InputError(
-            "no such file: this run has no relevance matrix",
-            file=folder / RECORD,
-            hint="give an output of `cxr edit --method global` that was made without --fast",
+            f"no such file: this run has no {what}",
+            file=folder / name,
+            hint=f"give an output of `cxr edit --method global --direction {direction}` that was"
+            " made without --fast",
         )
-    record = read_json(folder / RECORD)
-    for name, mine in of.items():
-        if record.get(name) != mine:
-            what = "CLIP" if name == "clip" else "generator"
+    record = read_json(folder / name)
+    for key, mine in of.items():
+        if record.get(key) != mine:
+            whose = "CLIP" if key == "clip" else "generator"
             raise InputError(
-                f"this relevance matrix belongs to another {what}",
-                file=folder / RECORD,
+                f"this {what} belongs to another {whose}",
+                file=folder / name,
                 hint="leave out --relevance: it must be computed anew for each of them",
             )
     try:
-        tensors = load_file(folder / WEIGHTS)
+        tensors = load_file(folder / weights)
     except (OSError, SafetensorError) as error:
-        raise InputError(f"is damaged: {error}", file=folder / WEIGHTS) from None
-    parts: dict[str, dict[str, Tensor]] = {"rows": {}, "mean": {}, "std": {}}
+        raise InputError(f"is damaged: {error}", file=folder / weights) from None
+    parts: dict[str, Styles] = {}
     for key, value in tensors.items():
-        part, _, name = key.partition(".")
-        parts.setdefault(part, {})[name] = value.to(device)
-    return Relevance(Channels(parts["mean"], parts["std"]), parts["rows"])
+        part, _, layer = key.partition(".")
+        parts.setdefault(part, {})[layer] = value.to(device)
+    return parts

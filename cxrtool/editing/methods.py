@@ -7,7 +7,8 @@ into edited images. What a method learns is kept in the run: the relevance matri
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,10 +18,11 @@ from safetensors.torch import save
 from torch import Tensor
 
 from cxrtool.editing.guide import TextGuide
-from cxrtool.editing.latent import LatentRecipe, optimize, render
+from cxrtool.editing.latent import LatentRecipe, optimize
 from cxrtool.editing.mapper import Mapper, MapperRecipe, train
 from cxrtool.editing.mapper import moved as mapped
 from cxrtool.editing.measure import way
+from cxrtool.editing.spaces import Sought
 from cxrtool.editing.starts import condition_vector
 from cxrtool.training.checkpoints import load_checkpoint, save_checkpoint
 from cxrtool.training.protocols import ImageEncoder, StyleGenerator
@@ -34,6 +36,7 @@ STEPS = {"latent": 300.0, "mapper": 1000.0}
 L2 = {"latent": 0.008, "mapper": 0.8}
 KEEP = {"latent": 1.0, "mapper": 0.1}
 _SAVE_EVERY = 200  # steps
+_MOVED = "moved."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +46,8 @@ class Options:
     Attributes:
         method: "latent", "global" or "mapper".
         steps, lr, l2, keep: Of the optimizations.
-        beta, relevance, relevance_images, fast, batch: Of the relevance matrix.
+        space: Of latent optimization.
+        direction, local, beta, relevance, relevance_images, fast, batch: Of global directions.
         block: Images at once.
         truncation, condition, seed: Of the latents that a mapper is trained on.
         gan, clip: Folders of the two models.
@@ -54,7 +58,10 @@ class Options:
     lr: float = 0.1
     l2: float | None = None
     keep: float | None = None
-    beta: float = 0.15
+    space: str = "w+"
+    direction: str = "relevance"
+    local: float | None = None
+    beta: float | None = None
     relevance: Path | None = None
     relevance_images: int = 100
     fast: bool = False
@@ -86,16 +93,21 @@ class Tools:
 
 @dataclass(frozen=True)
 class Edited:
-    """N edits: images [N, 1, H, W] in [-1, 1], how far each moved [N], and its way in W+."""
+    """N edits.
+
+    Attributes:
+        images: [N, 1, H, W] in [-1, 1].
+        way: [N], how far each moved in the method's own space.
+        moved: Its change by name, see `training.directions`; empty where it is that of all images.
+    """
 
     images: Tensor
     way: np.ndarray
-    moved: np.ndarray | None = None
+    moved: dict[str, np.ndarray] = field(default_factory=dict)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What is kept beside the images."""
-        found = {"way": self.way}
-        return found if self.moved is None else {**found, "moved": self.moved}
+        return {"way": self.way, **{_MOVED + name: value for name, value in self.moved.items()}}
 
 
 class Editor(Protocol):
@@ -119,22 +131,32 @@ class Method(Protocol):
 
 
 def _mean_way(found: dict[str, np.ndarray]) -> dict[str, Tensor]:
-    return {"way": torch.from_numpy(found.pop("moved").mean(axis=0))}
+    names = [name for name in found if name.startswith(_MOVED)]
+    return {
+        name.removeprefix(_MOVED): torch.from_numpy(found.pop(name).mean(axis=0)) for name in names
+    }
 
 
 @dataclass(frozen=True)
 class LatentMethod:
-    """Optimization in W+, image by image."""
+    """Optimization image by image.
+
+    Attributes:
+        tools: Networks, options, the run.
+        start: w of N images -> their edits in the space of the options, not yet found.
+    """
 
     tools: Tools
+    start: Callable[[Tensor], Sought]
 
     def for_text(self, number: int, text: str, guide: TextGuide) -> Editor:
-        return _LatentEditor(self.tools, guide)
+        return _LatentEditor(self.tools, self.start, guide)
 
 
 @dataclass(frozen=True)
 class _LatentEditor:
     tools: Tools
+    start: Callable[[Tensor], Sought]
     guide: TextGuide
 
     def edit(self, w: Tensor, strength: float) -> Edited:
@@ -146,12 +168,11 @@ class _LatentEditor:
             tools.options.weight("l2", L2),
             tools.options.weight("keep", KEEP),
         )
-        edited = optimize(
-            tools.generator, w, self.guide, tools.distance, recipe, tools.run.check_stop
-        )
+        sought = self.start(w)
+        optimize(sought, self.guide, tools.distance, recipe, tools.run.check_stop)
         with torch.no_grad():
-            images = render(tools.generator, edited)
-        return Edited(images, way(w, edited), (edited - w).cpu().numpy())
+            images = sought.images()
+        return Edited(images, sought.way(), sought.moved())
 
     def direction(self, found: dict[str, np.ndarray], strength: float) -> dict[str, Tensor]:
         return _mean_way(found)
@@ -236,7 +257,7 @@ class _MapperEditor:
 
     def edit(self, w: Tensor, strength: float) -> Edited:
         images, after = mapped(self.tools.generator, w, self.mapper, strength)
-        return Edited(images, way(w, after), (after - w).cpu().numpy())
+        return Edited(images, way(w, after), {"way": (after - w).cpu().numpy()})
 
     def direction(self, found: dict[str, np.ndarray], strength: float) -> dict[str, Tensor]:
         return _mean_way(found)

@@ -13,24 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cxrtool import console
 from cxrtool.config import Argument, Input, Option
 from cxrtool.data.select import SelectionOptions
-from cxrtool.errors import InputError, UsageError
+from cxrtool.errors import UsageError
 
 if TYPE_CHECKING:
-    import torch
+    import numpy as np
 
-    from cxrtool.clip import ClipModel
-    from cxrtool.clip.templates import Templates
     from cxrtool.editing.distances import Distance
-    from cxrtool.editing.guide import TextGuide
-    from cxrtool.editing.methods import Method
     from cxrtool.runs import Run
-    from cxrtool.training.protocols import Classifier, StyleGenerator
 
 NAME = "edit"
-FORMAT = 3  # 3: several targets and strengths
+FORMAT = 4  # 3: several targets and strengths. 4: latent edits begin at zero, as differences
 METHODS = ("latent", "global", "mapper")
 STRENGTH = {"latent": 1.0, "global": 2.0, "mapper": 1.0}
 
@@ -60,8 +54,8 @@ class Config(SelectionOptions):
     method: Annotated[
         str,
         Option(
-            "Way of editing. latent: optimization in W+, an image at a time; global: one direction "
-            "of style space for all images; mapper: a small network, trained for each target.",
+            "Way of editing. latent: optimization, an image at a time; global: one direction of "
+            "style space for all images; mapper: a small network, trained for each target.",
             choices=METHODS,
         ),
     ] = "latent"
@@ -76,11 +70,28 @@ class Config(SelectionOptions):
             choices=("neutral", "negation"),
         ),
     ] = "neutral"
+    keep_others: Annotated[
+        float | None,
+        Option(
+            "Weight that holds the zero-shot scores of observations that the target does not name. "
+            "latent, mapper: of their squared change; learned: the same, in deviations (0.3); "
+            "relevance, regression: share of it that is taken out, at most 1.",
+            min=0,
+        ),
+    ] = None
+    space: Annotated[
+        str,
+        Option(
+            "latent: what is optimized, a w a layer, one w for all layers, or the styles.",
+            choices=("w+", "w", "s"),
+        ),
+    ] = "w+"
     strength: Annotated[
         tuple[float, ...],
         Option(
-            "How much. latent: weight of the text (1); global: StyleCLIP's alpha (2); mapper: "
-            "factor on its edit (1). Repeated, every image is edited at each of them.",
+            "How much. latent: weight of the text (1); global: alpha (2; of regression, standard "
+            "deviations of the text's score); mapper: factor on its edit (1). Repeated, every "
+            "image is edited at each of them.",
         ),
     ] = ()
     steps: Annotated[
@@ -90,7 +101,7 @@ class Config(SelectionOptions):
     lr: Annotated[float, Option("Peak learning rate (latent, mapper).", min=0)] = 0.1
     l2: Annotated[
         float | None,
-        Option("Weight of the way from the start in W+. Default: latent 0.008, mapper 0.8.", min=0),
+        Option("Weight of the way from the start. Default: latent 0.008, mapper 0.8.", min=0),
     ] = None
     keep: Annotated[
         float | None,
@@ -98,12 +109,29 @@ class Config(SelectionOptions):
             "Weight of the feature distance to the start. Default: latent 1, mapper 0.1.", min=0
         ),
     ] = None
+    direction: Annotated[
+        str,
+        Option(
+            "global: StyleCLIP's relevance of single channels; regression of the styles on the "
+            "text's score, within a patient; or learned from there on, to stay local.",
+            choices=("relevance", "regression", "learned"),
+        ),
+    ] = "relevance"
+    local: Annotated[
+        float | None,
+        Option("learned: weight of change outside of where the text acts. Default: 3.", min=0),
+    ] = None
     beta: Annotated[
-        float, Option("global: relevance from which a channel moves.", min=0, max=1)
-    ] = 0.15
+        float | None,
+        Option(
+            "global: relevance (0.15) or partial correlation (0.1) from which a channel moves.",
+            min=0,
+            max=1,
+        ),
+    ] = None
     relevance: Annotated[
         Path | None,
-        Option("global: earlier edit run whose relevance matrix is used again."),
+        Option("global: earlier edit run whose relevance matrix, or variation, is used again."),
         Input("relevance"),
     ] = None
     relevance_images: Annotated[
@@ -184,7 +212,9 @@ class Config(SelectionOptions):
             "--l2": (self.l2 is not None, ("latent", "mapper")),
             "--keep": (self.keep is not None, ("latent", "mapper")),
             "--lr": (self.lr != Config.lr, ("latent", "mapper")),
-            "--beta": (self.beta != Config.beta, ("global",)),
+            "--space": (self.space != Config.space, ("latent",)),
+            "--direction": (self.direction != Config.direction, ("global",)),
+            "--beta": (self.beta is not None, ("global",)),
             "--relevance": (self.relevance is not None, ("global",)),
             "--relevance-images": (self.relevance_images != Config.relevance_images, ("global",)),
             "--fast": (self.fast, ("global",)),
@@ -195,6 +225,32 @@ class Config(SelectionOptions):
                     f"{flag} has no meaning with --method {self.method}",
                     hint=f"it is for {' and '.join(methods)}",
                 )
+        if self.local is not None and self.direction != "learned":
+            raise UsageError(
+                "--local has no meaning without --direction learned",
+                hint="use --method global --direction learned",
+            )
+        if self.direction != "relevance":
+            for flag, there in (
+                ("--fast", self.fast),
+                ("--relevance-images", self.relevance_images != Config.relevance_images),
+            ):
+                if there:
+                    raise UsageError(
+                        f"{flag} has no meaning with --direction {self.direction}",
+                        hint="it is for --direction relevance",
+                    )
+        share = self.method == "global" and self.direction != "learned"
+        if share and self.keep_others is not None and self.keep_others > 1:
+            raise UsageError(
+                f"--keep-others {self.keep_others:g}: with --direction {self.direction} it is a "
+                "share, at most 1"
+            )
+        if self.fast and self.keep_others:
+            raise UsageError(
+                "--keep-others needs the exact matrix, which --fast leaves out",
+                hint="leave out --fast",
+            )
         if self.fast and self.relevance is not None:
             raise UsageError(
                 "--fast and --relevance exclude each other: the matrix is exact already"
@@ -207,8 +263,6 @@ class Config(SelectionOptions):
 
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Find the starts, edit them target by target and strength by strength, measure, write."""
-    import numpy as np
-
     from cxrtool import clip, gans
     from cxrtool.clip.templates import from_json
     from cxrtool.editing.blocks import finished_blocks
@@ -220,6 +274,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     from cxrtool.editing.record import Asked
     from cxrtool.editing.starts import generated_starts, kept, real_starts
     from cxrtool.stages.edit_page import edit_page, seen_of
+    from cxrtool.stages.edit_tools import guide_of, method_of, teacher_of, texts_of, usable
     from cxrtool.training import device as devices
 
     texts = texts_of(config)
@@ -285,6 +340,7 @@ def plan(config: Config) -> dict[str, Any]:
     """What would be edited, without loading a network's weights."""
     from cxrtool.data.manifest import load_dataset
     from cxrtool.data.select import select_rows
+    from cxrtool.stages.edit_tools import texts_of
 
     starts = config.n or 0
     if config.data is not None:
@@ -298,121 +354,3 @@ def plan(config: Config) -> dict[str, Any]:
         "method": config.method,
         "sign": config.sign,
     }
-
-
-def texts_of(config: Config) -> list[str]:
-    """All targets, each once.
-
-    Raises:
-        InputError: a file without one, or that is no text.
-    """
-    texts = [" ".join(text.split()) for text in config.target]
-    if config.targets is not None:
-        try:
-            lines = config.targets.read_text("utf-8").splitlines()
-        except UnicodeDecodeError as error:
-            raise InputError(f"is not UTF-8 text ({error})", file=config.targets) from error
-        found = [" ".join(line.split()) for line in lines if line.strip()]
-        if not found:
-            raise InputError("holds no target", file=config.targets, hint="one text a line")
-        texts += found
-    return list(dict.fromkeys(texts))
-
-
-def usable(generator: Any, folder: Path) -> StyleGenerator:
-    """A generator that can be edited.
-
-    Raises:
-        InputError: it has no W space, or makes images that no CLIP here reads.
-    """
-    from cxrtool.training.protocols import StyleGenerator
-
-    if not isinstance(generator, StyleGenerator):
-        raise InputError(
-            f"the generator in {folder} has no W space, so that there is nothing to optimize in",
-            hint="train one with `cxr train-gan --arch stylegan2`",
-        )
-    if generator.channels != 1:
-        raise InputError(
-            f"the generator in {folder} makes images of {generator.channels} channels; "
-            "CLIPs of this tool read gray images"
-        )
-    return generator
-
-
-def method_of(
-    config: Config,
-    run: Run,
-    generator: StyleGenerator,
-    encoder: ClipModel,
-    distance: Distance,
-    device: torch.device,
-) -> Method:
-    """The method that was asked for.
-
-    Raises:
-        InputError: the generator has no style space, which `global` needs.
-    """
-    from dataclasses import fields
-
-    from cxrtool.editing.global_method import GlobalMethod
-    from cxrtool.editing.methods import LatentMethod, MapperMethod, Options, Tools
-    from cxrtool.training.protocols import StyleSpace
-
-    options = Options(**{f.name: getattr(config, f.name) for f in fields(Options)})
-    tools = Tools(options, run, generator, encoder, distance, device)
-    if config.method == "latent":
-        return LatentMethod(tools)
-    if config.method == "mapper":
-        return MapperMethod(tools)
-    if not isinstance(generator, StyleSpace):
-        raise InputError(
-            f"the generator in {config.gan} has no style space for a global direction",
-            hint="use --method latent or mapper",
-        )
-    return GlobalMethod(tools, generator)
-
-
-def guide_of(target: str, config: Config, encoder: ClipModel, templates: Templates) -> TextGuide:
-    """The text direction, with a warning for what the CLIP will not read of it."""
-    from cxrtool.editing.guide import make_guide
-
-    prompts = templates.about(target)
-    cut = max((encoder.cut(prompt) for prompt in prompts), key=len)
-    if cut:
-        console.warn(
-            f"the target is longer than the {encoder.tokenizer.context} tokens that the CLIP "
-            f"reads; this is cut off: {cut!r}"
-        )
-    opposite = list(templates.neutral)
-    if config.against == "negation":
-        opposite = [template.replace("{}", target) for template in templates.negative]
-    return make_guide(encoder, encoder, prompts, opposite, 1 if config.sign == "+" else -1)
-
-
-def teacher_of(
-    config: Config,
-    texts: list[str],
-    templates: Templates,
-    labels: tuple[str, ...],
-    device: torch.device,
-) -> Classifier | None:
-    """The teacher; says which targets it can verify."""
-    named = {text: templates.labels_in(text, labels) for text in texts}
-    if config.teacher is None:
-        console.say(
-            "no --teacher: nobody verifies these edits, and their labels stay blank"
-            + ("" if any(named.values()) else " (no target names a label of the generator)")
-        )
-        return None
-    from cxrtool import classifiers
-
-    teacher: Classifier = classifiers.load(config.teacher, device)
-    known = ", ".join(label for label in labels if label in teacher.labels)
-    for text, found in named.items():
-        if not set(found) & set(teacher.labels):
-            console.warn(
-                f"the target {text!r} names no label that the teacher reads ({known}): "
-                "its edits cannot be verified, and their labels stay blank"
-            )
-    return teacher

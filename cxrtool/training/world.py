@@ -45,6 +45,33 @@ class World:
         for gradient, total in zip(gradients, flat.split([g.numel() for g in gradients])):
             gradient.copy_(total.view_as(gradient))
 
+    def mean_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Replace every gradient by its mean over the processes, in one message."""
+        chosen = list(parameters)
+        self.sum_gradients(chosen)
+        if self.size > 1:
+            for p in chosen:
+                if p.grad is not None:
+                    p.grad.div_(self.size)
+
+    def part(self, n: int) -> slice:
+        """The rows of n that this process works on; n is a multiple of the number of processes."""
+        own = n // self.size
+        return slice(self.rank * own, (self.rank + 1) * own)
+
+    def gather(self, part: Tensor) -> Tensor:
+        """Rows [n / size, D] of every process -> all rows [n, D], in the order of `part`.
+
+        Differentiable: what the losses of all processes have to say to a row adds up in the process
+        that it came from. With equal losses everywhere and `mean_gradients` after, weights move as
+        in one process that holds all rows.
+        """
+        return part if self.size == 1 else _Gather.apply(part, self.rank, self.size)
+
+    def sum(self, value: Tensor) -> Tensor:
+        """The sum of a tensor over the processes; differentiable in the sense of `gather`."""
+        return value if self.size == 1 else _Sum.apply(value)
+
     def mean(self, value: Tensor) -> Tensor:
         """The mean of a tensor over the processes."""
         if self.size == 1:
@@ -70,6 +97,39 @@ class World:
         """End the conversation."""
         if self.size > 1:
             dist.destroy_process_group()
+
+
+class _Gather(torch.autograd.Function):
+    """All-gather along the first axis; the gradient is the sum over the processes, own part."""
+
+    @staticmethod
+    def forward(ctx: Any, part: Tensor, rank: int, size: int) -> Tensor:
+        ctx.own = slice(rank * len(part), (rank + 1) * len(part))
+        parts = [torch.empty_like(part) for _ in range(size)]
+        dist.all_gather(parts, part.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        total = gradient.contiguous().clone()
+        dist.all_reduce(total)
+        return total[ctx.own], None, None
+
+
+class _Sum(torch.autograd.Function):
+    """All-reduce; the gradient is the sum over the processes."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        total = value.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        total = gradient.contiguous().clone()
+        dist.all_reduce(total)
+        return total
 
 
 def local_device(device: str) -> str:

@@ -36,7 +36,7 @@ def complete(*words: str) -> set[str]:
 def test_bash_completes_commands_options_and_choices() -> None:
     assert complete("cxr", "st") == {"status"}
     assert {"train-gan", "train-cls"} <= complete("cxr", "train")
-    assert complete("cxr", "evaluate", "cl") == {"classifiers"}
+    assert complete("cxr", "evaluate", "cl") == {"classifiers", "clip"}
     assert "--target-frac" in complete("cxr", "synthesize", "DATA", "--ta")
     assert complete("cxr", "prepare", "x", "--on-change", "") == {"fail", "rebuild"}
     assert "--data" in complete("cxr", "evaluate", "classifiers", "run", "--d")

@@ -18,6 +18,7 @@ from cxrtool.data.manifest import load_dataset
 from cxrtool.errors import GateError, InputError, InterruptedRunError, UsageError
 from cxrtool.runs import Run, execute
 from cxrtool.stages import finetune_clip
+from cxrtool.stages.finetune_clip_pairs import recipe_of
 
 from .conftest import TEXTS, micro, write_config, write_dataset
 
@@ -133,6 +134,8 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
         {"wordings": "plain", "steps": 8},
         {"fraction": 0.5},
         {"size": 40},
+        {"precision": "bfloat16"},
+        {"negation_weight": 0.0},
     ],
 )
 def test_every_option_changes_the_model(
@@ -241,6 +244,7 @@ def test_the_plan_says_what_would_be_done(data: Path, folder: Path) -> None:
         ({"split": "val"}, "held out"),
         ({"lock": ("image", "text")}, "nothing to train"),
         ({"pretrained": Path("local-dir:nowhere")}, "no such file"),
+        ({"text": "original"}, "--steps has no meaning with --text original"),
     ],
 )
 def test_options_that_contradict_each_other(
@@ -258,3 +262,56 @@ def test_training_that_gains_nothing_says_so(
     result = execute(finetune_clip, _config(data, folder, steps=1, lr=1e-12), tmp_path / "out")
     assert result.result["summary"]["best_step"] == 1
     assert any("nothing was gained" in text for text in said)
+
+
+def test_original_trains_nothing_and_is_measured(data: Path, folder: Path, tmp_path: Path) -> None:
+    config = resolve(
+        finetune_clip.Config,
+        {"data": data, "pretrained": folder, "text": "original", "threads": 1, "device": "cpu"},
+    )
+    assert finetune_clip.plan(config)["pairs"] == 0
+    result = execute(finetune_clip, config, tmp_path / "out").result
+    assert result["summary"]["steps"] == 0
+    assert result["summary"]["val_pairs"] == 12
+    assert 0 <= result["summary"]["auroc"]["Left"] <= 1
+    weights = clip.load(tmp_path / "out").network.state_dict()
+    for name, value in clip.architecture.build(micro(), 0).state_dict().items():
+        assert torch.equal(weights[name], value), name
+    assert not Seen.load(tmp_path / "out").pixels, "nothing was trained on or chosen by"
+
+
+def test_original_without_weights_is_an_untrained_network(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(console, "warn", said.append)
+    config = resolve(finetune_clip.Config, {"data": data, "text": "original", "device": "cpu"})
+    execute(finetune_clip, config, tmp_path / "out")
+    assert any("untrained network" in text for text in said)
+
+
+def test_patience_stops_where_nothing_is_gained_any_more(
+    data: Path, folder: Path, tmp_path: Path
+) -> None:
+    steps = {}
+    for patience in (0, 2):
+        # A learning rate at which no evaluation after the first one can be better.
+        config = _config(data, folder, steps=24, lr=1e-12, patience=patience)
+        out = tmp_path / str(patience)
+        summary = execute(finetune_clip, config, out).result["summary"]
+        assert summary["best_step"] == 3
+        steps[patience] = summary["steps"]
+    assert steps == {0: 24, 2: 9}
+
+
+def test_a_batch_that_processes_cannot_share_is_refused(data: Path, folder: Path) -> None:
+    config = _config(data, folder, batch=15)
+    with pytest.raises(UsageError, match="cannot be shared by 2 processes") as caught:
+        recipe_of(config, 48, from_scratch=True, processes=2)
+    assert caught.value.hint == "use --batch 14"
+    assert recipe_of(config, 48, from_scratch=True, processes=3).batch == 15
+
+
+def test_a_folder_may_be_named_as_open_clip_names_it(data: Path, folder: Path) -> None:
+    plain, named = (_config(data, Path(prefix + str(folder))) for prefix in ("", "local-dir:"))
+    assert named == plain

@@ -135,6 +135,22 @@ def test_a_direction_by_hand() -> None:
     assert direction(channels, relevance, beta=0.9).change["a"].tolist() == [0.0, 0.0]
 
 
+def test_what_channels_do_to_another_text_is_taken_out() -> None:
+    std = {"a": torch.ones(4)}
+    channels = Channels({"a": torch.zeros(4)}, std)
+    relevance = {"a": torch.tensor([0.8, 0.6, 0.4, 0.05])}
+    other = {"a": torch.tensor([0.7, 0.0, 0.1, 0.9])}
+    plain = direction(channels, relevance, beta=0.2).change["a"]
+    held = direction(channels, relevance, beta=0.2, others=[other]).change["a"]
+    assert float(plain @ other["a"]) > 0.5
+    assert abs(float(held @ other["a"])) < 0.02
+    assert held[3] == 0.0, "a channel below beta stays where it is"
+    assert float(held.abs().max()) == 1.0
+    assert held[1] > held[0], "the channel that does nothing else leads"
+    free = direction(channels, relevance, beta=0.2, others=[other], share=0.0)
+    assert torch.allclose(free.change["a"], plain)
+
+
 def test_no_channel_at_all_names_the_highest() -> None:
     channels, found = _toy()
     relevance = relevance_of(found, torch.tensor([0.1, 0.0]))

@@ -11,6 +11,7 @@ from cxrtool.editing.distances import pyramid_distance
 from cxrtool.editing.guide import TextGuide, make_guide
 from cxrtool.editing.inversion import InversionRecipe, invert, mean_w
 from cxrtool.editing.latent import LatentRecipe, optimize, render
+from cxrtool.editing.spaces import SoughtInW
 from cxrtool.errors import InputError
 
 from .toys import ToyEncoder, ToyGenerator
@@ -29,7 +30,9 @@ def _start(n: int = 4, seed: int = 0) -> torch.Tensor:
 
 def _edit(start: torch.Tensor, guide: TextGuide, **changes: Any) -> torch.Tensor:
     recipe = LatentRecipe(**({"steps": 40, "l2": 0.0, "keep": 0.0} | changes))
-    return optimize(GENERATOR, start, guide, pyramid_distance, recipe)
+    sought = SoughtInW(GENERATOR, start)
+    optimize(sought, guide, pyramid_distance, recipe)
+    return start + sought.numbers[0].detach()
 
 
 def test_the_guide_is_the_cosine_with_the_difference_of_texts() -> None:
@@ -96,7 +99,9 @@ def test_the_loss_is_the_one_documented() -> None:
     # Adam's first step is lr times the sign of the gradient, and the ramp of one step is known.
     from cxrtool.editing.schedule import ramp
 
-    moved = optimize(GENERATOR, start, guide, pyramid_distance, recipe) - start
+    sought = SoughtInW(GENERATOR, start)
+    optimize(sought, guide, pyramid_distance, recipe)
+    moved = sought.numbers[0].detach()
     wanted = torch.where(w.grad.abs() > 1e-6, -0.05 * ramp(0, 1) * w.grad.sign(), 0.0)
     assert torch.allclose(moved, wanted, atol=1e-4)
 
@@ -114,7 +119,8 @@ def test_it_stops_when_told_to() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        optimize(GENERATOR, _start(), _guide(), pyramid_distance, LatentRecipe(), stop)
+        sought = SoughtInW(GENERATOR, _start())
+        optimize(sought, _guide(), pyramid_distance, LatentRecipe(), stop)
 
 
 def test_inversion_finds_the_image_again() -> None:

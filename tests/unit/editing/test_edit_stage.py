@@ -20,7 +20,7 @@ from cxrtool.data.cache import pixels
 from cxrtool.data.keys import Seen
 from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.data.manifest import DatasetInfo, DatasetWriter, load_dataset
-from cxrtool.editing import first_order
+from cxrtool.editing import first_order, learned, variation
 from cxrtool.errors import GateError, InputError, InterruptedRunError, UsageError
 from cxrtool.gans.network import TrainedGenerator
 from cxrtool.gans.stylegan2.generator import Architecture, Generator
@@ -38,7 +38,7 @@ class _Clip(ToyEncoder):
 
     def __init__(self) -> None:
         super().__init__()
-        self.meta = {"templates": TEMPLATES}
+        self.meta = {"templates": TEMPLATES, "labels": ["Left", "Right"]}
         self.tokenizer = SimpleNamespace(context=5)
 
     def embed_texts(self, texts: list[str]) -> Tensor:
@@ -528,13 +528,45 @@ def test_global_edits_and_their_matrix_is_used_again(
     assert "relevance.safetensors" in first["outputs"]
     again = {**options, "relevance": tmp_path / "first"}
     second = execute(edit, _config(styled, **again), tmp_path / "second").result
-    same = {k: v for k, v in first["outputs"].items() if k.startswith("images/")}
-    assert same == {k: v for k, v in second["outputs"].items() if k.startswith("images/")}
+    assert first["outputs"]["files.tsv"] == second["outputs"]["files.tsv"]
     minus = {**again, "sign": "-", "target": "right"}
     assert execute(edit, _config(styled, **minus), tmp_path / "minus").state == "done"
     (styled["clip"] / "model.json").write_text(json.dumps({"of": "another"}))
     with pytest.raises(InputError, match="another CLIP"):
         execute(edit, _config(styled, **again), tmp_path / "other")
+
+
+@pytest.mark.parametrize("direction", ["regression", "learned"])
+def test_directions_by_regression_and_from_there_on(
+    styled: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, direction: str
+) -> None:
+    monkeypatch.setattr(variation, "PATIENTS", 24)
+    monkeypatch.setattr(learned.LearnedRecipe, "__init__", _few_steps)
+    options: dict[str, Any] = {
+        "method": "global",
+        "direction": direction,
+        "beta": 0.05,
+        "strength": (20.0,),
+    }
+    first = execute(edit, _config(styled, **options), tmp_path / "first").result
+    assert "variation.safetensors" in first["outputs"]
+    summary = first["summary"]
+    assert summary["similarity_after"] != summary["similarity_before"]
+    again = {**options, "relevance": tmp_path / "first"}
+    second = execute(edit, _config(styled, **again), tmp_path / "second").result
+    images = pixels(load_dataset(tmp_path / "first"))
+    assert second["outputs"]["files.tsv"] == first["outputs"]["files.tsv"]
+    for name, change in {"others": {"keep_others": 0.9}, "local": {"local": 50.0}}.items():
+        if name == "others" or direction == "learned":
+            execute(edit, _config(styled, **again, **change), tmp_path / name)
+            assert not np.array_equal(pixels(load_dataset(tmp_path / name)), images), name
+
+
+def _few_steps(
+    self: Any, steps: int = 3, lr: float = 0.03, local: float = 3.0, near: float = 0.1
+) -> None:
+    for name, value in {"steps": steps, "lr": lr, "local": local, "near": near}.items():
+        object.__setattr__(self, name, value)
 
 
 def test_the_fast_mode_says_how_far_it_agrees(

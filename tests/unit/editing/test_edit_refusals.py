@@ -1,0 +1,166 @@
+"""Bad input to `cxr edit`: the message, the hint and the exit code, as a person meets them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from cxrtool import cli, gans
+from cxrtool.data.keys import Seen
+from cxrtool.runs import Run
+
+from .test_edit_stage import runs, styled
+from .toys import SIZE
+
+__all__ = ["runs", "styled"]
+
+
+def _edit(folders: dict[str, Path], out: Path, *more: str, n: int = 2) -> int:
+    words = ["edit", str(folders["gan"]), "--clip", str(folders["clip"]), "--n", str(n)]
+    more = more if "--method" in more else (*more, "--steps", "1")
+    return cli.main([*words, *more, "--device", "cpu", "--threads", "1", "-o", str(out)])
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message", "hint"),
+    [
+        ((), 2, "missing --target", 'say what to change: --target "edema"'),
+        (("--target", " "), 2, "--target is empty", 'say what to change: --target "edema"'),
+        (("--target", "left", "--strength", "-1"), 2, "below 0", "the other way is --sign -"),
+        (("--target", "left", "--data", "d"), 2, "either --n", "--n 16 is a quick start"),
+        (("--target", "left", "--condition", "Up"), 2, "unknown label", ""),
+        (("--target", "left", "--space", "s"), 3, "no style space", "use --space w+"),
+        (
+            ("--target", "left", "--method", "global"),
+            3,
+            "no style space",
+            "use --method latent or mapper",
+        ),
+        (
+            ("--target", "left", "--method", "global", "--space", "w"),
+            2,
+            "--space has no meaning with --method global",
+            "it is for latent",
+        ),
+        (
+            ("--target", "left", "--method", "global", "--direction", "regression", "--fast"),
+            2,
+            "--fast has no meaning with --direction regression",
+            "it is for --direction relevance",
+        ),
+        (
+            ("--target", "left", "--method", "global", "--fast", "--keep-others", "1"),
+            2,
+            "--keep-others needs the exact matrix",
+            "leave out --fast",
+        ),
+        (
+            ("--target", "left", "--method", "global", "--local", "1"),
+            2,
+            "--local has no meaning without --direction learned",
+            "use --method global --direction learned",
+        ),
+        (
+            ("--target", "left", "--method", "global", "--keep-others", "2"),
+            2,
+            "at most 1",
+            "",
+        ),
+    ],
+)
+def test_options_and_networks_that_do_not_fit(
+    runs: dict[str, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    code: int,
+    message: str,
+    hint: str,
+) -> None:
+    assert _edit(runs, tmp_path / "out", *words) == code
+    errors = capsys.readouterr().err
+    assert message in errors
+    assert hint in errors
+    assert "Traceback" not in errors
+    assert not (tmp_path / "out" / "result.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"\n \n", "holds no target"), (b"\xff\xfe\x00", "is not UTF-8 text")]
+)
+def test_a_file_of_targets_that_holds_none(
+    runs: dict[str, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    content: bytes,
+    message: str,
+) -> None:
+    (tmp_path / "targets.txt").write_bytes(content)
+    assert _edit(runs, tmp_path / "out", "--targets", str(tmp_path / "targets.txt")) == 3
+    assert message in capsys.readouterr().err
+
+
+def test_a_generator_without_w_names_what_would_work(
+    runs: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bagan = SimpleNamespace(labels=(), size=SIZE, z_dim=3, channels=1, generate=None, meta={})
+    monkeypatch.setattr(gans, "load", lambda folder, device="cpu": bagan)
+    assert _edit(runs, tmp_path / "out", "--target", "left") == 3
+    errors = capsys.readouterr().err
+    assert "has no W space" in errors
+    assert "--arch stylegan2" in errors
+
+
+def test_a_matrix_of_another_clip_or_of_another_kind(
+    styled: dict[str, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ("--target", "left", "--method", "global", "--beta", "0.02")
+    assert _edit(styled, tmp_path / "matrix", *words, "--relevance-images", "2") == 0
+    again = (*words, "--relevance", str(tmp_path / "matrix"))
+    assert _edit(styled, tmp_path / "kind", *again, "--direction", "regression") == 3
+    assert "this run has no variation of styles" in capsys.readouterr().err
+    (styled["clip"] / "model.json").write_text(json.dumps({"of": "another"}))
+    assert _edit(styled, tmp_path / "other", *again) == 3
+    errors = capsys.readouterr().err
+    assert "belongs to another CLIP" in errors
+    assert "leave out --relevance" in errors
+
+
+def test_what_works_with_a_word_of_warning(
+    runs: dict[str, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Seen({}, frozenset("xyz")).save(Run.for_test(runs["clip"]))
+    long = "left one two three four five"
+    words = ("--target", long, "--target", "brightness", "--teacher", str(runs["teacher"]))
+    assert _edit(runs, tmp_path / "out", *words) == 0
+    errors = capsys.readouterr().err
+    assert "share no training image" in errors
+    assert "this is cut off: 'four five'" in errors
+    assert "'brightness' names no label that the teacher reads" in errors
+    assert (tmp_path / "out" / "result.json").exists()
+
+
+def test_styles_can_be_optimized_with_others_held(
+    styled: dict[str, Path],
+    tmp_path: Path,
+) -> None:
+    """Styles can be optimized, and a direction of style space comes out."""
+    from cxrtool.training.directions import load_direction
+
+    words = ("--target", "left", "--space", "s", "--keep-others", "1", "--lr", "0.3")
+    assert _edit(styled, tmp_path / "s", *words) == 0
+    found, ways = load_direction(tmp_path / "s")
+    assert found.space == "s"
+    assert all(bool(torch.isfinite(value).all()) for value in ways.values())
+    assert max(float(value.abs().max()) for value in ways.values()) > 0
