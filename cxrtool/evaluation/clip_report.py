@@ -116,7 +116,9 @@ def _differences(c: Comparison) -> Section:
     ]
     columns = ("difference in mean AUROC", "seeds", "value", "p", "verdict")
     caption = "Paired by seed; p is Holm-corrected. Below five seeds there is no verdict."
-    return Section("Against the first", [Table(columns, rows, caption=caption, text_last=True)])
+    return Section(
+        f"Against {c.differences[0].b}", [Table(columns, rows, caption=caption, text_last=True)]
+    )
 
 
 def _retrieval(c: Comparison) -> Section:

@@ -107,4 +107,5 @@ def test_the_page_answers_first() -> None:
     assert "1 of 2" in html
     alone = _comparison({"rules": 1}, {"rules": 1.0})
     assert "on 240 images" in clip_report.answer(alone)
-    assert "Against the first" not in page.render(clip_report.build(alone))
+    assert "Against random" in html
+    assert "Against" not in page.render(clip_report.build(alone))
