@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,26 @@ class TestVerdicts:
         whole = make(tmp_path / "whole", data, **options)
         more = make(tmp_path / "o", data, max_tries=90, **options)
         assert content(more.folder) == content(whole.folder)
+
+    def test_lines_in_cron_say_rate_acceptance_and_time_left(
+        self,
+        tmp_path: Path,
+        data: Path,
+        gan: Path,
+        judge: ToyJudge,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        from cxrtool import console
+
+        monkeypatch.setattr(console, "PLAIN_PROGRESS_S", 0.0)  # every block instead of every 30 s
+        make(tmp_path / "o", data, gan=gan, filter=("class",), **PLAIN)
+        lines = [x for x in capsys.readouterr().err.splitlines() if x.startswith("making images")]
+        assert len(lines) > 6
+        form = r"making images: \d+/51 images \(\d+ %\), [\d.]+ images/s, \d+:\d+ left, \d+ % acc"
+        assert re.match(form, lines[3])
+        make(tmp_path / "p", data, gan=gan, **PLAIN)
+        assert "accepted" not in capsys.readouterr().err  # nothing can refuse an image
 
 
 class TestTeachers:
