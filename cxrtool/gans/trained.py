@@ -20,19 +20,13 @@ class LatentGenerator(nn.Module):
         network: Called with `[N, z_dim]` and `[N, L]`; gives images.
         labels: Names of the conditioning labels, in order.
         meta: Content of `model.json`.
-        single: Whether exactly one label must be asked for.
     """
 
     def __init__(
-        self,
-        network: nn.Module,
-        labels: tuple[str, ...],
-        meta: Mapping[str, Any],
-        single: bool = False,
+        self, network: nn.Module, labels: tuple[str, ...], meta: Mapping[str, Any]
     ) -> None:
         super().__init__()
         self.network, self.labels, self.meta = network, labels, dict(meta)
-        self.single = single
         sizes: Any = network.arch
         self.size, self.channels, self.z_dim = sizes.size, sizes.channels, sizes.z_dim
 

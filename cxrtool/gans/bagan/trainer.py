@@ -237,7 +237,7 @@ def load_generator(
     """The finished generator."""
     network = Generator(architecture_of(meta, run_dir, Sizes), torch_generator("unused"))
     load_weights(network, part_of(state, G_PREFIX), file=run_dir / "model.safetensors")
-    return LatentGenerator(network, tuple(meta["labels"]), meta, single=True)
+    return LatentGenerator(network, tuple(meta["labels"]), meta)
 
 
 def load_judge(meta: Mapping[str, Any], state: Mapping[str, Tensor], run_dir: Path) -> LatentJudge:

@@ -35,8 +35,6 @@ class OpenGenerator(nn.Module):
         meta: Content of `model.json`.
     """
 
-    single = True
-
     def __init__(
         self, network: Generator, bank: Bank, labels: tuple[str, ...], meta: Mapping[str, Any]
     ) -> None:

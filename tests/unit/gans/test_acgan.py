@@ -70,8 +70,10 @@ def test_nothing_jumps_where_a_resolution_begins() -> None:
 
 def test_layers_keep_the_variance() -> None:
     x = torch.randn(4000, 50, generator=seeded())
-    assert float(Equal(30, 50, rng=seeded(), gain=1.0)(x).std()) == pytest.approx(1, rel=0.05)
-    assert float(Equal(30, 50, rng=seeded())(x).std()) == pytest.approx(2**0.5, rel=0.05)
+    assert float(Equal(30, 50, rng=seeded(), gain=1.0)(x).detach().std()) == pytest.approx(
+        1, rel=0.05
+    )
+    assert float(Equal(30, 50, rng=seeded())(x).detach().std()) == pytest.approx(2**0.5, rel=0.05)
 
 
 def test_labels_enter_beside_z_and_leave_beside_the_score() -> None:
@@ -79,6 +81,12 @@ def test_labels_enter_beside_z_and_leave_beside_the_score() -> None:
     assert Sizes.width(sizes, 0) == 512
     generator = Generator(Sizes(16, 14, z_dim=6, channel_base=64), seeded())
     assert generator.dense.weight.shape[1] == 6 + 14
+    # All labels together weigh as much as the whole of z.
+    z, y = torch.randn(1, 6, generator=seeded()), torch.ones(1, 14)
+    taken: list[torch.Tensor] = []
+    generator.dense.register_forward_pre_hook(lambda _, inputs: taken.append(inputs[0]))
+    generator(z, y)
+    assert float(taken[0][0, :6].norm()) == pytest.approx(float(taken[0][0, 6:].norm()), rel=1e-4)
     judge = Discriminator(Sizes(16, 14, z_dim=6, channel_base=64), seeded())
     assert judge.out.weight.shape[0] == 1 + 14
 

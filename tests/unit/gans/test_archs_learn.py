@@ -26,8 +26,8 @@ SIZE, TRAINING, OTHERS, MADE = 32, 1500, 1200, 600
 RUNS: dict[str, dict[str, Any]] = {
     "dcgan": {"kimg": 80},
     "bagan": {"kimg": 60, "pretrain_kimg": 80, "lr": 2e-4},
-    "opengan": {"kimg": 60, "pretrain_kimg": 20, "lr": 4e-4},
-    "acgan": {"kimg": 100},
+    "opengan": {"kimg": 40, "pretrain_kimg": 15, "lr": 4e-4},
+    "acgan": {"kimg": 60, "fade_kimg": 5.0},
 }
 
 
