@@ -36,7 +36,7 @@ def learn(gan: Path, data: Path, out: Path, steps: int, batch: int) -> float:
     """Fit and save; returns the last loss (mean square in units of [-1, 1])."""
     torch.manual_seed(0)
     trained, dataset = load(gan), load_dataset(data)
-    rows = np.flatnonzero(seen_rows(Seen.load(gan), dataset))
+    rows = np.flatnonzero(seen_rows(Seen(pixels=Seen.load(gan).pixels), dataset))
     targets = to_float(resized(np.array(pixels(dataset))[rows], trained.size))
     labels = [(dataset.column(name, rows) == "1").astype(np.float32) for name in trained.labels]
     conditions = torch.from_numpy(np.stack(labels, axis=1))
