@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from cxrtool.errors import GateError, InputError, InterruptedRunError, UsageError
+from cxrtool.gans.execution import Execution
 from cxrtool.gans.feed import Feed
 from cxrtool.gans.loop import COSTS, Views, train
 from cxrtool.gans.trainer import Trainer
@@ -210,11 +211,15 @@ def test_state_brings_back_every_bit(feed: Feed) -> None:
     assert_same(straight.state_dict(), again.state_dict())
 
 
-def test_loop_stopped_and_killed_ends_with_the_same_bits(feed: Feed, tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_loop_stopped_and_killed_ends_with_the_same_bits(
+    feed: Feed, tmp_path: Path, precision: str
+) -> None:
     choices = micro_choices(total_nimg=96, snapshot_nimg=24.0, tick_nimg=16.0)
 
     def new() -> Trainer:
-        return Trainer(choices, feed)
+        execution = Execution(feed.device, choices.arch.size, precision, "off")
+        return Trainer(choices, feed, None, execution)
 
     straight = new()
     train(straight, Run.for_test(tmp_path / "straight"), Views(pictures))
