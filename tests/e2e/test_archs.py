@@ -22,7 +22,7 @@ from cxrtool.data.images import quantize
 from cxrtool.errors import CxrError, InputError, InterruptedRunError, UsageError
 from cxrtool.gans.archs import ARCHS
 from cxrtool.gans.game import GameTrainer
-from cxrtool.stages import edit, synthesize, train_gan, train_gan_arch
+from cxrtool.stages import edit_tools, synthesize, train_gan, train_gan_arch
 from cxrtool.stages.synthesize_panel import predicted_class
 from cxrtool.synthesis.panel import Opinion, PredictedClass, Sight
 from cxrtool.training.protocols import Generator, Judge, StyleGenerator
@@ -262,7 +262,7 @@ def test_another_architecture_is_another_run(single: Path, tmp_path: Path) -> No
 def test_what_has_no_style_space_cannot_be_edited(single: Path, tmp_path: Path) -> None:
     train(single, tmp_path / "gan", "dcgan", kimg=0.016)
     with pytest.raises(InputError, match="has no W space") as caught:
-        edit.usable(gans.load(tmp_path / "gan"), tmp_path / "gan")
+        edit_tools.usable(gans.load(tmp_path / "gan"), tmp_path / "gan")
     assert "--arch stylegan2" in str(caught.value.hint)
 
 
