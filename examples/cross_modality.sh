@@ -40,7 +40,7 @@ case "$(format_of "$source" folder)" in
   table) cxr prepare "$source" --format table --column class=class --size "$SIZE" -q -o data ;;
   folder) cxr prepare "$source" --format folder --size "$SIZE" -q -o data ;;
 esac
-[ -z "$CLASSES" ] || python3 "$here/single_label.py" data classes.csv --classes "$CLASSES"
+[ -z "$CLASSES" ] || need_classes data "$CLASSES"
 
 cxr train-gan data --arch dcgan --size "$SIZE" --kimg "$KIMG" ${preset[@]+"${preset[@]}"} \
   ${labels[@]+"${labels[@]}"} "${shared[@]}" -o gan

@@ -35,6 +35,19 @@ read_words() {
 # format_of SOURCE FOLDER_FORMAT: a file is a table, a folder is FOLDER_FORMAT
 format_of() { if [ -f "$1" ]; then echo table; else echo "$2"; fi; }
 
+# need_classes DATA "A,B": ends with 2 where a dataset directory lacks one
+need_classes() {
+  python3 - "$1" "$2" <<'END'
+import json, sys
+data, names = sys.argv[1:]
+labels = json.load(open(f"{data}/dataset.json", encoding="utf-8"))["labels"]
+for name in map(str.strip, names.split(",")):
+    if name not in labels:
+        print(f"error: {data} lacks the class {name}; it has {', '.join(labels)}", file=sys.stderr)
+        sys.exit(2)
+END
+}
+
 # finish REPORT: what the run did, and where to look
 finish() {
   if [ -z "$(find . -name result.json -newer .started | head -n 1)" ]; then
