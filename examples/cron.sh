@@ -10,7 +10,8 @@
 # the last line of the command (a study's report) where something was made, and the end of its log with the meaning
 # of its exit code where it failed; codes in QUIET_ON (default: 75 130 143, it goes on another night) mail nothing.
 # All that the command says is in LOGS/last.log; a line a night, with the exit code, in LOGS/history.log.
-# While last night's run goes on, LOGS is locked and this ends with 75, without mail. The exit code is the command's. Needs flock (util-linux).
+# While last night's run goes on, LOGS is locked and this ends with 75, without mail. The exit code is the
+# command's. Needs flock (util-linux).
 set -euo pipefail
 if [ $# -lt 2 ]; then
   echo "usage: bash $0 LOGS COMMAND [WORD...]" >&2

@@ -81,7 +81,22 @@ def test_started_twice_at_once(tmp_path: Path) -> None:
     assert done.returncode == 75, done.stderr
 
 
-@pytest.mark.parametrize("script", ["cross_modality"])
+@pytest.mark.slow
+def test_bagan_opengan(tmp_path: Path) -> None:
+    check("bagan_opengan.sh", tmp_path / "d", {"none", "standard", "gan"})
+    for name in ("bagan", "opengan"):
+        manifest = tmp_path / "d" / "smoke" / f"synth-{name}-4" / "manifest.csv"
+        with manifest.open(newline="", encoding="utf-8") as stream:
+            assert len(list(csv.DictReader(stream))) == 3 * 4
+
+
+@pytest.mark.slow
+def test_sundaram_hulkund(tmp_path: Path) -> None:
+    arms = {"none", "standard", "gan", "duplicate", "pretrain-finetune"}
+    check("sundaram_hulkund.sh", tmp_path / "b", arms)
+
+
+@pytest.mark.parametrize("script", ["cross_modality", "bagan_opengan", "sundaram_hulkund"])
 def test_wrong_words(script: str, tmp_path: Path) -> None:
     for words, message in (
         ((tmp_path / "w", "--smok"), "unknown switch --smok"),
