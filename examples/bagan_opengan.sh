@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# BAGAN and OpenGAN on five single-label classes of NIH ChestX-ray14: AUC a class.
+#
+#   bash examples/bagan_opengan.sh NIH WORK [--cpu|--full]
+#   bash examples/bagan_opengan.sh WORK --smoke
+#
+# NIH is the folder of the download, or a CSV with a row an image (path, patient_id, a column a label). Images with
+# one label of CLASSES and no other are kept, at 64 px. Each generator adds 1,000, then 3,000 images a class, kept
+# only where the discriminator reads the wanted class; the arms are none, standard (augmented), bagan and opengan
+# (both `--arm gan`; legend.txt says which is which in the report). --smoke without NIH takes
+# phantoms. Give the command again to go on where it stopped; a second one beside it ends with 75. A missing class ends with 2.
+#
+# Sizes by environment: CLASSES, SIZE, KIMG, PRETRAIN_KIMG, PER_CLASS ("1000 3000"), STEPS, SEEDS, ARCH, GANS,
+# FILTER (class, in --smoke discriminator; none keeps all images), MAX_TRIES (of a slot: 1000),
+# RULE (exactly-one, or one-of-chosen), PRESET, THREADS (2), DEVICE (auto).
+set -euo pipefail
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+source "$here/study.sh"
+read_words "$@"
+case "$size" in
+  smoke) defaults="16 0.1 0.1 4 10 0 small_cnn" ;;
+  cpu) defaults="64 20 5 100,300 600 0,1,2,3,4 small_cnn" ;;
+  full) defaults="64 2000 200 1000,3000 4000 0,1,2,3,4 vgg16_bn" ;;
+esac
+read -r d_size d_kimg d_pretrain d_class d_steps d_seeds d_arch <<<"$defaults"
+SIZE="${SIZE:-$d_size}" KIMG="${KIMG:-$d_kimg}" PRETRAIN_KIMG="${PRETRAIN_KIMG:-$d_pretrain}"
+PER_CLASS="${PER_CLASS:-${d_class//,/ }}" STEPS="${STEPS:-$d_steps}" SEEDS="${SEEDS:-${d_seeds//,/ }}"
+ARCH="${ARCH:-$d_arch}" GANS="${GANS:-bagan opengan}" RULE="${RULE:-exactly-one}" MAX_TRIES="${MAX_TRIES:-1000}"
+# After ten steps a discriminator reads one class everywhere; --smoke keeps what it finds realistic instead.
+if [ "$size" = smoke ]; then FILTER="${FILTER:-discriminator}"; else FILTER="${FILTER:-class}"; fi
+shared=(--threads "${THREADS:-2}" --device "${DEVICE:-auto}" -q)
+preset=() filter=()
+[ -z "${PRESET:-}" ] || preset=(--preset "$PRESET")
+[ "$FILTER" = none ] || filter=(--filter "$FILTER" --max-tries "$MAX_TRIES")
+
+if [ -z "$source" ]; then
+  cxr prepare --format phantom --n 80 --size "$SIZE" -q -o all
+  CLASSES="${CLASSES:-No Finding,Edema,Pleural Effusion}" RULE=one-of-chosen
+else
+  cxr prepare "$source" --format "$(format_of "$source" nih)" --map-labels none --size "$SIZE" -q -o all
+fi
+CLASSES="${CLASSES:-No Finding,Infiltration,Atelectasis,Effusion,Nodule}"
+python3 "$here/single_label.py" all single.csv --classes "$CLASSES" --rule "$RULE"
+cxr prepare single.csv --format table --column class=class --images all --size "$SIZE" -q -o data
+
+runs=() made=0
+# arm NAME ARM [SYNTH]: one classifier a seed
+arm() {
+  local seed
+  for seed in $SEEDS; do
+    cxr train-cls data "${@:3}" --arm "$2" --seed "$seed" --arch "$ARCH" --steps "$STEPS" "${shared[@]}" -o "$1-$seed"
+    runs+=("$1-$seed")
+  done
+}
+rm -f legend.new
+arm none none
+arm standard standard
+for gan in $GANS; do
+  cxr train-gan data --arch "$gan" --size "$SIZE" --kimg "$KIMG" --pretrain-kimg "$PRETRAIN_KIMG" \
+    ${preset[@]+"${preset[@]}"} "${shared[@]}" -o "gan-$gan"
+  for count in $PER_CLASS; do
+    cxr synthesize data --gan "gan-$gan" --balance "$count" ${filter[@]+"${filter[@]}"} "${shared[@]}" \
+      -o "synth-$gan-$count"
+    arm "$gan-$count" gan "synth-$gan-$count"
+    made=$((made + 1))
+    if [ "$made" = 1 ]; then shown=gan; else shown="gan #$made"; fi
+    echo "in the report, $shown: $gan, $count images a class" | tee -a legend.new >&2
+  done
+done
+cxr evaluate classifiers "${runs[@]}" --data data "${shared[@]}" -o report
+mv legend.new legend.txt
+finish report

@@ -1,0 +1,57 @@
+# What the study scripts share; they source it. Not run by itself.
+
+fail() { echo "error: $*" >&2; exit 2; }
+
+# read_words "$@": sets size (smoke, cpu or full), source (may be empty with --smoke) and work
+read_words() {
+  local word words=()
+  size=""
+  for word in "$@"; do
+    case "$word" in
+      --smoke | --cpu | --full)
+        [ -z "$size" ] || fail "two sizes: --$size and $word"
+        size="${word#--}"
+        ;;
+      -*) fail "unknown switch $word (--smoke, --cpu or --full)" ;;
+      *) words+=("$word") ;;
+    esac
+  done
+  size="${size:-cpu}"
+  case "$size ${#words[@]}" in
+    "smoke 1") source="" work="${words[0]}" ;;
+    *" 2") source="${words[0]}" work="${words[1]}" ;;
+    *) fail "usage: bash $0 DATA WORK [--smoke|--cpu|--full], or WORK --smoke" ;;
+  esac
+  if [ -n "$source" ]; then
+    [ -e "$source" ] || fail "no such file or folder: $source"
+    source="$(cd "$(dirname "$source")" && pwd)/$(basename "$source")"
+  fi
+  [ "$size" != smoke ] || work="$work/smoke"
+  mkdir -p "$work"
+  cd "$work"
+  touch .started
+}
+
+# format_of SOURCE FOLDER_FORMAT: a file is a table, a folder is FOLDER_FORMAT
+format_of() { if [ -f "$1" ]; then echo table; else echo "$2"; fi; }
+
+# need_classes DATA "A,B": ends with 2 where a dataset directory lacks one
+need_classes() {
+  python3 - "$1" "$2" <<'END'
+import json, sys
+data, names = sys.argv[1:]
+labels = json.load(open(f"{data}/dataset.json", encoding="utf-8"))["labels"]
+for name in map(str.strip, names.split(",")):
+    if name not in labels:
+        print(f"error: {data} lacks the class {name}; it has {', '.join(labels)}", file=sys.stderr)
+        sys.exit(2)
+END
+}
+
+# finish REPORT: what the run did, and where to look
+finish() {
+  if [ -z "$(find . -name result.json -newer .started | head -n 1)" ]; then
+    echo "everything is up to date" >&2
+  fi
+  echo "report: $PWD/$1/report.html"
+}

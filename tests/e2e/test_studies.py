@@ -1,0 +1,156 @@
+"""The study scripts at ``--smoke``: a report with all arms, a second run that makes nothing."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+EXAMPLES = REPOSITORY / "examples"
+SMALL = {"THREADS": "1", "OMP_NUM_THREADS": "1", "DEVICE": "cpu"}
+
+
+def bash(*words: str | Path, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a script of examples/ with this interpreter's ``cxr``."""
+    script, *rest = map(str, words)
+    env = {
+        "HOME": os.environ.get("HOME", "/"),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(REPOSITORY),
+        **SMALL,
+        **more,
+    }
+    command = ["bash", str(EXAMPLES / script), *rest]
+    return subprocess.run(command, capture_output=True, text=True, timeout=1500, env=env)
+
+
+def made(folder: Path) -> dict[Path, int]:
+    """When each finished run was finished."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("result.json")}
+
+
+def check(script: str, folder: Path, arms: set[str]) -> Path:
+    """Run a script twice; gives the folder of its report."""
+    first = bash(script, folder, "--smoke")
+    assert first.returncode == 0, first.stderr
+    report = folder / "smoke" / "report"
+    assert first.stdout.splitlines()[-1] == f"report: {report}/report.html"
+    assert (report / "report.html").stat().st_size > 1000
+    text = (report / "report.md").read_text(encoding="utf-8")
+    for arm in arms:
+        assert f"\n| {arm}" in text, f"{arm} is not in the report"
+
+    before = made(folder)
+    assert len(before) > len(arms) + 3
+    second = bash(script, folder, "--smoke")
+    assert second.returncode == 0, second.stderr
+    assert "everything is up to date" in second.stderr.splitlines()
+    assert second.stdout.splitlines()[-1] == first.stdout.splitlines()[-1]
+    assert made(folder) == before
+    return report
+
+
+@pytest.mark.slow
+def test_cross_modality(tmp_path: Path) -> None:
+    report = check("cross_modality.sh", tmp_path / "c", {"none", "synthetic-only", "gan"})
+    assert "accuracy" in (report / "report.md").read_text(encoding="utf-8")
+
+    night = bash("cron.sh", tmp_path / "logs", "bash", EXAMPLES / "cross_modality.sh",
+                 tmp_path / "c", "--smoke")  # fmt: skip
+    assert (night.returncode, night.stdout, night.stderr) == (0, "", "")
+    images = tmp_path / "c" / "smoke" / "images"
+    lacking = bash("cross_modality.sh", images, tmp_path / "other", "--cpu", CLASSES="Edema,Tumor",
+                   SIZE="16")  # fmt: skip
+    assert lacking.returncode == 2
+    assert "lacks the class Tumor" in lacking.stderr
+
+
+def test_started_twice_at_once(tmp_path: Path) -> None:
+    first = tmp_path / "smoke" / "phantoms"
+    first.mkdir(parents=True)
+    with (first / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = bash("cross_modality.sh", tmp_path, "--smoke")
+    assert done.returncode == 75, done.stderr
+
+
+@pytest.mark.slow
+def test_bagan_opengan(tmp_path: Path) -> None:
+    check("bagan_opengan.sh", tmp_path / "d", {"none", "standard", "gan"})
+    for name in ("bagan", "opengan"):
+        manifest = tmp_path / "d" / "smoke" / f"synth-{name}-4" / "manifest.csv"
+        with manifest.open(newline="", encoding="utf-8") as stream:
+            assert len(list(csv.DictReader(stream))) == 3 * 4
+
+
+@pytest.mark.slow
+def test_sundaram_hulkund(tmp_path: Path) -> None:
+    arms = {"none", "standard", "gan", "duplicate", "pretrain-finetune"}
+    check("sundaram_hulkund.sh", tmp_path / "b", arms)
+
+
+@pytest.mark.parametrize("script", ["cross_modality", "bagan_opengan", "sundaram_hulkund"])
+def test_wrong_words(script: str, tmp_path: Path) -> None:
+    for words, message in (
+        ((tmp_path / "w", "--smok"), "unknown switch --smok"),
+        ((tmp_path / "w", "--smoke", "--full"), "two sizes"),
+        ((tmp_path / "w",), "usage: "),
+        ((tmp_path / "no-data", tmp_path / "w"), "no such file or folder"),
+    ):
+        done = bash(f"{script}.sh", *words)
+        assert done.returncode == 2
+        assert message in done.stderr
+        assert not (tmp_path / "w").exists()
+
+
+def test_single_label_names_what_is_missing(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "dataset.json").write_text('{"labels": ["A", "B", "C"]}')
+    (data / "manifest.csv").write_text(
+        "image,patient_id,split,A,B,C\n1.png,p,train,1,0,0\n2.png,q,test,1,0,1\n3.png,r,val,0,1,1\n"
+    )
+
+    def single(*words: str) -> subprocess.CompletedProcess[str]:
+        script = str(EXAMPLES / "single_label.py")
+        command = [sys.executable, script, str(data), str(tmp_path / "out.csv"), *words]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    assert single("--classes", "A,D").returncode == 2
+    lacking = single("--classes", "A,B")
+    assert lacking.returncode == 2
+    assert "no row with the class B alone" in lacking.stderr
+    assert single("--classes", "A,B", "--rule", "one-of-chosen").returncode == 0
+    with (tmp_path / "out.csv").open(newline="") as stream:
+        assert [row["class"] for row in csv.DictReader(stream)] == ["A", "A", "B"]
+
+
+def test_cron_mails_what_failed_and_keeps_quiet_otherwise(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+
+    def night(script: str, **more: str) -> tuple[int, str, str]:
+        done = bash("cron.sh", logs, "bash", "-c", script, **more)
+        return done.returncode, done.stdout, done.stderr
+
+    assert night("echo a; echo report: r") == (0, "report: r\n", "")
+    assert night("echo everything is up to date >&2; echo report: r") == (0, "", "")
+    assert night("echo half; exit 143") == (143, "", "")
+    code, out, errors = night("echo row 3 is bad; exit 3")
+    assert (code, out) == (3, "")
+    assert errors.startswith("error: exit 3 (bad input")
+    assert errors.endswith("row 3 is bad\n")
+    assert night("exit 3", QUIET_ON="3") == (3, "", "")
+    assert night("exit 137")[2].startswith("error: exit 137")
+    with (logs / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert night("echo never") == (75, "", "")
+    history = (logs / "history.log").read_text().splitlines()
+    assert [line.split()[3] for line in history] == ["0:", "0:", "143:", "3:", "3:", "137:", "75:"]
+    assert bash("cron.sh", logs).returncode == 2
