@@ -186,7 +186,7 @@ class Progress:
             text += f"/{self.total:,.6g} {self.unit} ({100 * self.done / self.total:.0f} %)"
         else:
             text += f" {self.unit}"
-        text += f", {rate:,.3g} {self.unit}/s"
+        text += f", {rate:,.0f} {self.unit}/s" if rate >= 100 else f", {rate:.3g} {self.unit}/s"
         if self.total and rate > 0:
             text += f", {_duration((self.total - self.done) / rate)} left"
         return f"{text}, {note}" if note else text

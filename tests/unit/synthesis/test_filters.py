@@ -204,7 +204,7 @@ class TestVerdicts:
         make(tmp_path / "o", data, gan=gan, filter=("class",), **PLAIN)
         lines = [x for x in capsys.readouterr().err.splitlines() if x.startswith("making images")]
         assert len(lines) > 6
-        form = r"making images: \d+/51 images \(\d+ %\), [\d.]+ images/s, \d+:\d+ left, \d+ % acc"
+        form = r"making images: \d+/51 images \(\d+ %\), [\d.,]+ images/s, \d+:\d+ left, \d+ % acc"
         assert re.match(form, lines[3])
         make(tmp_path / "p", data, gan=gan, **PLAIN)
         assert "accepted" not in capsys.readouterr().err  # nothing can refuse an image
