@@ -1,4 +1,4 @@
-"""Feature spaces that need no training of ours: seeded random networks, and Inception by path.
+"""Feature spaces that need no training of ours: random networks; Inception and RAD-DINO by path.
 
 In: images [N, 1, H, W] in [-1, 1]. Out: features [N, D]. Untrained networks separate images by
 texture, contrast and coarse layout (Naeem et al., ICML 2020, use a random VGG16 where no trained
@@ -137,3 +137,51 @@ class Inception(nn.Module):
         gray = ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
         found: Tensor = self.net(gray.expand(-1, 3, -1, -1).contiguous())[0]
         return found.flatten(1)
+
+
+class RadDino(nn.Module):
+    """RAD-DINO, a ViT-B/14 trained on chest radiographs alone, from a local file of its weights.
+
+    Pérez-García et al., "Exploring scalable medical image encoders beyond text supervision", Nature
+    Machine Intelligence 2025. The file is `backbone_compatible.safetensors` of the model's page
+    (DINOv2's own names of parameters). Images are stretched over gray levels by the published mean
+    and deviation and read at 518 px (bicubic); the class token after the last norm is the feature.
+
+    Args:
+        weights: The file.
+
+    Raises:
+        InputError: The file holds other weights.
+    """
+
+    dim = 768
+    name = "RAD-DINO, 518 px"
+    size = 518
+    mean, std = 0.5307, 0.2583  # of gray levels in [0, 1]
+
+    def __init__(self, weights: Path) -> None:
+        super().__init__()
+        from safetensors.torch import load_file
+        from timm.models.vision_transformer import vit_base_patch14_dinov2
+
+        self.net: Any = vit_base_patch14_dinov2(pretrained=False)
+        try:
+            state = load_file(weights)
+            state.pop("mask_token", None)  # of its training alone
+            self.net.load_state_dict(state)
+        except Exception as error:  # whatever the file holds
+            raise InputError(
+                f"no RAD-DINO weights: {str(error).splitlines()[0][:120]}",
+                file=weights,
+                hint="give backbone_compatible.safetensors of microsoft/rad-dino",
+            ) from None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, 1, H, W] in [-1, 1] -> [N, 768]."""
+        gray = (x.clamp(-1, 1) + 1) / 2
+        gray = F.interpolate(
+            gray, (self.size, self.size), mode="bicubic", align_corners=False, antialias=True
+        )
+        gray = (gray.clamp(0, 1) - self.mean) / self.std
+        found: Tensor = self.net.forward_features(gray.expand(-1, 3, -1, -1))[:, 0]
+        return found

@@ -57,6 +57,11 @@ class Config(SelectionOptions):
         Option("Weights of the FID's Inception network (torch-fidelity's file): the second space."),
         Input("inception"),
     ] = None
+    rad_dino: Annotated[
+        Path | None,
+        Option("Weights of RAD-DINO (backbone_compatible.safetensors of its page): another space."),
+        Input("rad_dino"),
+    ] = None
     gan: Annotated[
         Path | None,
         Option("The train-gan run behind SYNTH: membership by its discriminator."),
@@ -202,10 +207,10 @@ def label_tables(
 
 
 def feature_spaces(config: Config, run: Run, device: Any) -> list[Space]:
-    """At least two spaces: the classifier's where one is given; then Inception's, else the CLIP
-    tower's, else a random VGG16's; a small random network where there would be one only."""
+    """At least two spaces: the classifier's, Inception's, RAD-DINO's and the CLIP tower's where
+    given, else a random VGG16's; a small random network where there would be one only."""
     from cxrtool import classifiers, clip
-    from cxrtool.evaluation.features import Inception, RandomFeatures, RandomVgg16
+    from cxrtool.evaluation.features import Inception, RadDino, RandomFeatures, RandomVgg16
     from cxrtool.runs import require_complete
 
     spaces: list[Space] = []
@@ -215,14 +220,15 @@ def feature_spaces(config: Config, run: Run, device: Any) -> list[Space]:
         recipe = network.description["recipe"]
         name = f"{recipe['arch']} classifier, arm {recipe['arm']}, {network.size} px"
         spaces.append((name, network.features))
-    for ref in run.inputs("inception"):
-        inception = Inception(ref.path).to(device).eval()
-        spaces.append((inception.name, inception))
+    for name, kind in {"inception": Inception, "rad_dino": RadDino}.items():
+        for ref in run.inputs(name):
+            given = kind(ref.path).to(device).eval()
+            spaces.append((given.name, given))
     for ref in run.inputs("clip"):
         require_complete(ref.path, stages=("finetune-clip",))
         tower = clip.load(ref.path, device)
         spaces.append((f"CLIP {tower.name}, {tower.size} px", tower.embed_images))
-    if config.inception is None and config.clip is None:
+    if config.inception is None and config.rad_dino is None and config.clip is None:
         random = RandomVgg16(config.seed).to(device).eval()
         spaces.append((random.name, random))
     if len(spaces) < 2:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from cxrtool.errors import InputError
-from cxrtool.evaluation.features import Inception, RandomVgg16
+from cxrtool.evaluation.features import Inception, RadDino, RandomVgg16
 from cxrtool.evaluation.fidelity import conditional
 from cxrtool.evaluation.manifolds import manifold
 from cxrtool.evaluation.probe import separability, shortcut_features
@@ -110,3 +112,27 @@ def test_inception_comes_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with torch.no_grad():
         assert mine(x).shape == (1, Inception.dim)
         torch.testing.assert_close(mine(x), net(gray)[0])
+
+
+def test_rad_dino_comes_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    vits = pytest.importorskip("timm.models.vision_transformer")
+    short = functools.partial(vits.vit_base_patch14_dinov2, depth=1)  # of twelve, for time
+    monkeypatch.setattr(vits, "vit_base_patch14_dinov2", short)
+    (tmp_path / "odd.safetensors").write_text("no weights")
+    with pytest.raises(InputError, match="no RAD-DINO weights"):
+        RadDino(tmp_path / "odd.safetensors")
+    torch.manual_seed(0)
+    net = vits.vit_base_patch14_dinov2(pretrained=False).eval()
+    state = {**net.state_dict(), "mask_token": torch.zeros(1, 768)}  # as the published file has it
+    save_file(state, tmp_path / "w.safetensors")
+    mine = RadDino(tmp_path / "w.safetensors").eval()
+    gray = torch.linspace(0, 1, 518).expand(1, 1, 518, 518)
+    with torch.no_grad():
+        found = mine(gray * 2 - 1)
+        whole = net.forward_features(((gray - 0.5307) / 0.2583).expand(-1, 3, -1, -1))
+    assert found.shape == (1, RadDino.dim)
+    torch.testing.assert_close(found, whole[:, 0], rtol=1e-4, atol=1e-4)
+    state.pop("norm.weight")
+    save_file(state, tmp_path / "less.safetensors")
+    with pytest.raises(InputError, match="no RAD-DINO weights"):
+        RadDino(tmp_path / "less.safetensors")
