@@ -12,8 +12,8 @@
 # The generator of each regimen is trained on that regimen's patients alone. Give the command again to go on
 # where it stopped; --smoke runs the whole path in minutes, in a folder of its own.
 #
-# Sizes by environment: SIZE (64), KIMG (40), STEPS (600), SEEDS ("0 1 2 3 4"), ARCH (small_cnn),
-# ARMS, REGIMENS, FOLDS (5), THREADS, DEVICE (auto).
+# Sizes by environment: SIZE (64), KIMG (40, or one number a regimen: "30 30 80"), STEPS (600),
+# SEEDS ("0 1 2 3 4"), ARCH (small_cnn), ARMS, REGIMENS, FOLDS (5), THREADS, DEVICE (auto).
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 study="${1:?kermany or nih}"
@@ -39,12 +39,22 @@ mkdir -p "$work"
 cd "$work"
 train=(--threads "$THREADS" --device "$DEVICE")
 
+# length FRACTION: thousands of images for the generator of a regimen
+length() {
+  local kimg=($KIMG) fraction k=0
+  for fraction in $REGIMENS; do
+    if [ "$fraction" = "$1" ]; then break; fi
+    k=$((k + 1))
+  done
+  echo "${kimg[k]:-${kimg[0]}}"
+}
+
 # regimen DATA FRACTION NAME TARGETS SHARE CLASSES: a generator, its images, every arm and seed
 regimen() {
   local data="$1" fraction="$2" name="$3" targets="$4" share="$5" arm seed
   local labels=() synth
   [ -n "$6" ] && labels=(--classes "$6")
-  cxr train-gan "$data" --fraction "$fraction" --size "$SIZE" --preset tiny --kimg "$KIMG" \
+  cxr train-gan "$data" --fraction "$fraction" --size "$SIZE" --preset tiny --kimg "$(length "$fraction")" \
     "${train[@]}" -q -o "$name-gan"
   cxr synthesize "$data" --gan "$name-gan" --fraction "$fraction" --target-frac "$share" \
     --classes "$targets" "${train[@]}" -q -o "$name-synth"
@@ -61,6 +71,7 @@ regimen() {
 
 runs=()
 data=()
+shown="f1.0-synth"
 if [ "$study" = kermany ]; then
   cxr prepare "$table" --format table --column class=class --size "$SIZE" -q -o data
   data=(--data data)
@@ -68,7 +79,7 @@ if [ "$study" = kermany ]; then
   for fraction in $REGIMENS; do
     regimen data "$fraction" "f$fraction" "NORMAL,VIRAL" 0.30 ""
   done
-  cxr evaluate images f1.0-synth --real data --features "f1.0-none-${SEEDS%% *}" --gan f1.0-gan \
+  cxr evaluate images "$shown" --real data --features "f1.0-none-${SEEDS%% *}" --gan f1.0-gan \
     "${train[@]}" -q -o images
 else
   # Labels with at least 50 positives in the 1,560-image sample; other tables: set CLASSES and TARGETS.
@@ -86,9 +97,10 @@ else
     done
   done
   python3 "$here/expected_width.py" $(seq -f 'data%g' "$FOLDS") | tee expected-width.txt
-  cxr evaluate images fold1-f1.0-synth --real data1 --features "fold1-f1.0-none-${SEEDS%% *}" \
+  shown="fold1-$shown"
+  cxr evaluate images "$shown" --real data1 --features "fold1-f1.0-none-${SEEDS%% *}" \
     --gan fold1-f1.0-gan "${train[@]}" -q -o images
 fi
-cxr evaluate classifiers "${runs[@]}" "${data[@]}" --images images --strict-regimen \
+cxr evaluate classifiers "${runs[@]}" "${data[@]}" --synth "$shown" --images images --strict-regimen \
   "${train[@]}" -o report
 echo "open $PWD/report/report.html"

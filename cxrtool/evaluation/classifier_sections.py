@@ -158,8 +158,8 @@ def maps(e: Evaluation) -> list[page.Section]:
             " have it: bright is what speaks for the label. The maps are a few cells wide."
         )
     ]
-    for panel in e.maps:
-        sides: list[page.Block] = [
+    pictures: list[list[page.Block]] = [
+        [
             page.Picture(
                 _pairs(images, colored),
                 f"{kind} images of {panel.label} above their class activation maps",
@@ -167,7 +167,12 @@ def maps(e: Evaluation) -> list[page.Section]:
             )
             for kind, images, colored in panel.sides
         ]
-        blocks.append(page.Row(sides))
+        for panel in e.maps
+    ]
+    if all(len(sides) == 1 for sides in pictures):  # nothing to stand beside: two labels a row
+        alone = [sides[0] for sides in pictures]
+        pictures = [alone[k : k + 2] for k in range(0, len(alone), 2)]
+    blocks += [page.Row(sides) for sides in pictures]
     return [page.Section("Class activation maps", blocks)]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+
+TITLE_CHARACTERS = 22  # of a small panel; longer titles go on in a second line
 
 
 @dataclass(frozen=True)
@@ -181,7 +185,7 @@ def curve_figure(
                     alpha=0.95 if len(panel.lines) <= 6 else 0.7,
                 )
                 named.add(line.name)
-            ax.set_title(panel.title, loc="left")
+            ax.set_title(textwrap.fill(panel.title, TITLE_CHARACTERS), loc="left")
             ax.set_xlim(-0.02, 1.02)
             ax.set_ylim(-0.02, 1.02)
             ax.set_aspect("equal")
