@@ -21,7 +21,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-
 TITLE_CHARACTERS = 22  # of a small panel; longer titles go on in a second line
 
 

@@ -1,0 +1,158 @@
+"""What `cxr evaluate classifiers` reads: networks, rows that none of them has seen, predictions.
+
+In: `train-cls` runs and dataset directories. Out: networks, folds of rows, truth, probabilities.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cxrtool.data.select import SelectionOptions
+from cxrtool.errors import GateError, InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cxrtool.classifiers.architectures import ClassifierNet
+    from cxrtool.data.manifest import Dataset
+    from cxrtool.evaluation.joining import Fold
+    from cxrtool.runs import Run
+    from cxrtool.stages.evaluate_classifiers import Config
+
+
+def load_networks(run: Run) -> list[ClassifierNet]:
+    """The stored networks."""
+    from cxrtool import classifiers
+    from cxrtool.runs import require_complete
+
+    networks = []
+    for ref in run.inputs("runs"):
+        require_complete(ref.path, stages=("train-cls",))
+        networks.append(classifiers.load(ref.path))
+    return networks
+
+
+def load_data(config: Config, run: Run) -> list[Dataset]:
+    """The data sets, their labels renamed where that is asked for."""
+    from cxrtool.data.manifest import load_dataset
+    from cxrtool.data.maps import load_map
+    from cxrtool.evaluation.joining import renamed
+
+    datasets = [load_dataset(ref.path) for ref in run.inputs("data")]
+    if config.map_labels is None:
+        return datasets
+    mapping = load_map(config.map_labels)
+    return [renamed(data, mapping) for data in datasets]
+
+
+def refuse_unequal_regimens(
+    config: Config, names: list[str], described: list[dict[str, Any]]
+) -> None:
+    """`--strict-regimen`: no generator knows more patients than its classifier.
+
+    Raises:
+        GateError: One does; names the run and how many.
+    """
+    if not config.strict_regimen:
+        return
+    for name, description in zip(names, described):
+        if description.get("generator_saw_more"):
+            raise GateError(
+                f"the generator behind {name} was trained on"
+                f" {description['generator_saw_more']:,} patients or images that its classifier was"
+                " not",
+                hint="train the generator with the --fraction of the classifier",
+            )
+
+
+def rows_to_score(
+    config: Config, data: Dataset, names: list[str], described: list[dict[str, Any]]
+) -> np.ndarray:
+    """The rows, the same for every run."""
+    from cxrtool.data.select import select_rows
+    from cxrtool.evaluation.joining import common_view
+
+    view = common_view(names, described) if config.view == "stored" else config.view
+    options = SelectionOptions(
+        view=view, split=config.split, fraction=config.fraction, leave_out=config.leave_out
+    )
+    return select_rows(data, options)
+
+
+def refuse_seen_rows(run: Run, fold: Fold, split: str) -> None:
+    """The leak guard: no row that a run, or what it was made from, has seen; no made image."""
+    from cxrtool.data.keys import Seen, refuse_overlap
+
+    made = int((fold.data.column("source", fold.rows) != "real").sum())
+    if made:
+        raise GateError(
+            f"{made:,} of {len(fold.rows):,} {split} images are synthetic or edited",
+            hint="classifiers are judged on real images only",
+        )
+    refs = run.inputs("runs")
+    for folder in (refs[k].path for k in fold.runs):
+        refuse_overlap(
+            Seen.load(folder), fold.data, fold.rows, who=f"the run {folder}", what=split,
+            folder=folder,
+        )  # fmt: skip
+
+
+def truth_of(
+    folds: list[Fold], labels: tuple[str, ...], policy: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
+    """Truth and mask [N, L], patient [N] over all folds, and whether one class excludes others."""
+    import numpy as np
+
+    from cxrtool.data.labels import label_arrays
+    from cxrtool.data.select import patient_groups
+    from cxrtool.evaluation.joining import positions
+
+    truth, mask, codes = [], [], []
+    start = 0
+    for fold in folds:
+        values, known = label_arrays(fold.data, fold.rows, policy)
+        columns = positions(fold.data.labels, labels)
+        truth.append(values[:, columns])
+        mask.append(known[:, columns])
+        codes.append(patient_groups(fold.data, fold.rows) + start)
+        start = int(codes[-1].max()) + 1
+    every = np.concatenate(truth)
+    single = all(fold.data.info.kind == "single" for fold in folds)
+    single = single and bool((every.sum(axis=1) == 1).all())
+    return every, np.concatenate(mask), np.concatenate(codes), single
+
+
+def predict(
+    run: Run, network: Any, name: str, fold: Fold, labels: tuple[str, ...], device: Any
+) -> np.ndarray:
+    """Calibrated probabilities [N, L] of one run, its labels joined by name.
+
+    Raises:
+        InputError: The network gives NaN or infinity.
+    """
+    import numpy as np
+
+    from cxrtool.classifiers.calibration import Calibration
+    from cxrtool.classifiers.prediction import in_blocks, input_pixels
+    from cxrtool.data.cache import pixels
+    from cxrtool.evaluation.joining import positions
+
+    images = input_pixels(pixels(fold.data, fold.rows), network.size)
+    network = network.to(device)
+    with run.progress("predicting", total=len(fold.rows)) as bar:
+
+        def advance(n: int) -> None:
+            bar.advance(n)
+            run.check_stop()
+
+        logits = in_blocks(network.logits, images, device, advance=advance)
+    bad = int((~np.isfinite(logits)).any(axis=1).sum())
+    if bad:
+        raise InputError(
+            f"predicts NaN or infinity for {bad:,} of {len(logits):,} images",
+            file=Path(name),
+            hint="train it again with a smaller --lr",
+        )
+    probabilities = Calibration.of(network.description, network.labels).probabilities(logits)
+    return probabilities[:, positions(network.labels, labels)]

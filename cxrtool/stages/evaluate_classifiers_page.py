@@ -1,0 +1,247 @@
+"""What the page of `cxr evaluate classifiers` shows beside its scores.
+
+In: networks, folds, truth and scores. Out: facts and cautions of the runs, what stored thresholds
+gave, subgroups, class activation maps, and the fidelity of synthetic images.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cxrtool import console
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cxrtool.classifiers.architectures import ClassifierNet
+    from cxrtool.evaluation.joining import Fold
+    from cxrtool.runs import Run
+    from cxrtool.stages.evaluate_classifiers import Config
+
+CAM_IMAGES = 4
+
+
+def facts(description: dict[str, Any], members: list[int], run: Run) -> dict[str, Any]:
+    """What the report's table of runs shows of one: how it was made, and from what."""
+    from cxrtool.runs import load_result
+
+    recipe = description["recipe"]
+    policy = description["policy"]
+    images = ", ".join(f"{n:,} {kind}" for kind, n in description["images"].items())
+    results = [load_result(run.inputs("runs")[k].path) for k in members]
+    sources = description.get("sources") or []
+    made_by = ", ".join(g[:12] for source in sources for g in source["generators"]) or "–"
+    steps = description.get("steps", recipe["steps"])
+    return {
+        "architecture": f"{recipe['arch']}, {recipe['size']} px",
+        "starts from": description.get("starts_from") or "random weights",
+        "images": images + (f" (first of {len(members)} folds)" if len(members) > 1 else ""),
+        "steps × batch": f"{steps:,} × {recipe['batch']}",
+        "phases": ", ".join(f"{p['name']} {p['steps']:,}" for p in description.get("phases", [])),
+        "chosen step": f"{description['best_step']:,}",
+        "validation AUROC": f"{description['val_auroc']:.3f}",
+        "optimizer": f"{recipe['optimizer']}, {recipe['lr']:g}",
+        "augmentation": recipe["augment"],
+        "uncertain, blank": f"{policy['uncertain']}, {policy['blank']}",
+        "fraction": f"{recipe['fraction']:g}",
+        "data": recipe["data"],
+        "generator": made_by,
+        "run": ", ".join(str(result.get("fingerprint", ""))[:12] for result in results),
+    }
+
+
+def unfair(described: list[dict[str, Any]]) -> str:
+    """What the headline says of generators that knew more than their classifiers, "" if none."""
+    found = [
+        (f"run {n} ({d['recipe']['arm']})", int(d["generator_saw_more"]))
+        for n, d in enumerate(described, start=1)
+        if d.get("generator_saw_more")
+    ]
+    if not found:
+        return ""
+    arms = sorted({d["recipe"]["arm"] for d in described if d.get("generator_saw_more")})
+    most = max(n for _, n in found)
+    return (
+        f"Not a fair comparison: the generator behind arm {', '.join(arms)} saw up to {most:,}"
+        " patients or images that the classifier did not."
+    )
+
+
+def cautions(
+    left_out: list[str],
+    labels: tuple[str, ...],
+    truth: np.ndarray,
+    mask: np.ndarray,
+    scores: np.ndarray,
+    codes: np.ndarray,
+    described: list[dict[str, Any]],
+    folds: list[Fold],
+) -> list[str]:
+    """Sentences on what is unfair, missing or odd."""
+    import numpy as np
+
+    from cxrtool.evaluation.classifier_report import why_undefined
+
+    found = [
+        f"The generator behind run {n} (arm {d['recipe']['arm']}) was trained on"
+        f" {d['generator_saw_more']:,} patients or images that its classifier was not: its arm had"
+        " more data than the others."
+        for n, d in enumerate(described, start=1)
+        if d.get("generator_saw_more")
+    ]
+    found += left_out
+    if len(np.unique(codes)) < 2:
+        found.append("All images are of one patient: there is no interval and no verdict.")
+    budgets = sorted({int(d.get("steps", 0)) for d in described})
+    if len(budgets) > 1:
+        counts = ", ".join(f"{n:,}" for n in budgets)
+        found.append(f"The runs had unequal budgets of optimizer steps ({counts}).")
+    if len(folds) > 1:
+        found.append(
+            f"Predictions of {len(folds)} folds are pooled: each image was judged by the network"
+            " of its fold that has not seen the patient."
+        )
+    for k, label in enumerate(labels):
+        reason = why_undefined(truth[:, k], mask[:, k])
+        if reason:
+            found.append(f"{label} has {reason} in these rows: undefined, left out of the mean.")
+        flat = [n + 1 for n, own in enumerate(scores) if np.ptp(own[:, k]) == 0 and len(own) > 1]
+        if flat:
+            which = ", ".join(map(str, flat))
+            found.append(f"The same prediction for every image in {label} by run {which}.")
+    return found
+
+
+def operating_points(
+    labels: tuple[str, ...],
+    truth: np.ndarray,
+    mask: np.ndarray,
+    scores: np.ndarray,
+    described: list[dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """Sensitivity and specificity of each run and label at its stored threshold."""
+    from cxrtool.data.maps import canonical
+
+    out = []
+    for n, (own, d) in enumerate(zip(scores, described), start=1):
+        stored = (d.get("calibration") or {}).get("thresholds", {})
+        stored = {canonical(name): value for name, value in stored.items()}
+        for k, label in enumerate(labels):
+            if canonical(label) not in stored:
+                continue
+            rows = mask[:, k]
+            positive = truth[rows, k] > 0
+            called = own[rows, k] >= stored[canonical(label)]
+            if positive.any() and not positive.all():
+                out.append(
+                    {
+                        "run": n,
+                        "label": label,
+                        "threshold": float(stored[canonical(label)]),
+                        "sensitivity": float(called[positive].mean()),
+                        "specificity": float((~called[~positive]).mean()),
+                    }
+                )
+    return out
+
+
+def score_subgroups(
+    config: Config,
+    folds: list[Fold],
+    labels: tuple[str, ...],
+    truth: np.ndarray,
+    mask: np.ndarray,
+    scores: np.ndarray,
+    codes: np.ndarray,
+    groups: Any,
+) -> list[Any]:
+    """The same scores within each subgroup of `--by`."""
+    import numpy as np
+
+    from cxrtool.evaluation import comparison, subgroups
+    from cxrtool.evaluation.classifier_report import Subgroup
+
+    out = []
+    for column in subgroups.parse_by(config.by):
+        cells = np.concatenate([fold.data.column(column, fold.rows) for fold in folds])
+        if not (cells != "").any():
+            console.warn(f"--by {column}: the data set does not say")
+            continue
+        for name, rows in subgroups.groups_of(column, cells).items():
+            people = len(np.unique(codes[rows]))
+            if people < subgroups.LEAST:
+                out.append(Subgroup(name, int(rows.sum()), people, None, []))
+                continue
+            scored = comparison.score_runs(
+                labels, truth[rows], mask[rows], scores[:, rows],
+                np.unique(codes[rows], return_inverse=True)[1],
+                resamples=config.bootstrap, seed=config.seed,
+            )  # fmt: skip
+            found = comparison.compare(scored, groups)
+            out.append(Subgroup(name, int(rows.sum()), people, scored, found))
+    return out
+
+
+def activation_panels(
+    config: Config,
+    run: Run,
+    fold: Fold,
+    networks: list[ClassifierNet],
+    groups: Any,
+    labels: tuple[str, ...],
+    truth: np.ndarray,
+    device: Any,
+) -> list[Any]:
+    """Class activation maps of real and synthetic images of each label, by the first run shown.
+
+    The network is the first of the arm gan, else the first of all.
+    """
+    import numpy as np
+
+    from cxrtool.classifiers.cam import activation_maps, overlay
+    from cxrtool.data.cache import pixels
+    from cxrtool.data.manifest import load_dataset
+    from cxrtool.evaluation.classifier_report import MapPanel
+    from cxrtool.evaluation.joining import positions
+    from cxrtool.training.rng import numpy_rng
+
+    group = next((g for g in groups if g.arm == "gan"), groups[0])
+    network = networks[min(group.runs.values())]
+    rng = numpy_rng("class activation maps", config.seed)
+    shown: list[tuple[str, Any, np.ndarray, np.ndarray]] = [
+        ("real", fold.data, fold.rows, truth[: len(fold.rows)] > 0)
+    ]
+    for ref in run.inputs("synth"):
+        synth = load_dataset(ref.path)
+        own = [k for k, label in enumerate(labels) if label in synth.labels]
+        table = np.zeros((len(synth), len(labels)), dtype=bool)
+        for k in own:
+            table[:, k] = synth.column(labels[k]) == "1"
+        shown.append(("synthetic", synth, np.arange(len(synth)), table))
+    out = []
+    for k, label in enumerate(labels):
+        place = positions(network.labels, [label])[0]
+        sides = []
+        for kind, dataset, rows, table in shown:
+            having = np.flatnonzero(table[:, k])
+            if not len(having):
+                continue
+            chosen = np.sort(rng.choice(having, min(CAM_IMAGES, len(having)), replace=False))
+            images = pixels(dataset, rows[chosen])
+            maps = activation_maps(network, images, place, device)
+            sides.append((kind, images, overlay(images, maps)))
+        if sides:
+            out.append(MapPanel(label, group.name, sides))
+    return out
+
+
+def read_image_report(folder: Path) -> dict[str, Any]:
+    """`metrics.json` of an evaluate-images run."""
+    import json
+
+    from cxrtool.runs import require_complete
+
+    require_complete(folder, stages=("evaluate-images",))
+    record: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    return record
