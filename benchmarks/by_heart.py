@@ -28,7 +28,8 @@ from cxrtool.data.images import to_float
 from cxrtool.data.keys import Seen, seen_rows
 from cxrtool.data.manifest import load_dataset
 from cxrtool.files import pretty_json, sha256_file
-from cxrtool.gans.network import G_PREFIX, load
+from cxrtool.gans.archs import load
+from cxrtool.gans.network import G_PREFIX
 from cxrtool.training.models import read_model, write_tensors
 
 

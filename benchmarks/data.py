@@ -28,6 +28,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -35,7 +36,7 @@ from PIL import Image
 HEIGHT, WIDTH = 2500, 2000
 DRAWN_PX = 500
 DISTINCT = 24
-FORMATS = {"jpeg": {"quality": 90}, "png": {"compress_level": 3}}
+FORMATS: dict[str, dict[str, Any]] = {"jpeg": {"quality": 90}, "png": {"compress_level": 3}}
 WORKERS = 2
 
 

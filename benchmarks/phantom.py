@@ -83,8 +83,10 @@ def move_table(params: list[PhantomParams]) -> None:
             _with(p, effusion_left=max(p.findings.effusion_left, 2.0) + 3.0) for p in params
         ],
     }
-    names = ("heart_width", "lung_area", "rib_position", "thoracic_width", "effusion_left")
-    names += ("effusion_right",)
+    names = (
+        *("heart_width", "lung_area", "rib_position", "thoracic_width"),
+        *("effusion_left", "effusion_right"),
+    )
     print("\nMean move in SDs when one parameter changes (same images, same noise):\n")
     print("| change | px | heart width ratio (median) | " + " | ".join(names) + " |")
     print("|---|---|---|" + "---|" * len(names))
