@@ -220,10 +220,13 @@ def feature_spaces(config: Config, run: Run, device: Any) -> list[Space]:
         recipe = network.description["recipe"]
         name = f"{recipe['arch']} classifier, arm {recipe['arm']}, {network.size} px"
         spaces.append((name, network.features))
-    for name, kind in {"inception": Inception, "rad_dino": RadDino}.items():
-        for ref in run.inputs(name):
-            given = kind(ref.path).to(device).eval()
-            spaces.append((given.name, given))
+    kinds: dict[str, type[Inception] | type[RadDino]] = {
+        "inception": Inception,
+        "rad_dino": RadDino,
+    }
+    for role, kind in kinds.items():
+        for ref in run.inputs(role):
+            spaces.append((kind.name, kind(ref.path).to(device).eval()))
     for ref in run.inputs("clip"):
         require_complete(ref.path, stages=("finetune-clip",))
         tower = clip.load(ref.path, device)
