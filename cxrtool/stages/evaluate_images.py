@@ -220,13 +220,10 @@ def feature_spaces(config: Config, run: Run, device: Any) -> list[Space]:
         recipe = network.description["recipe"]
         name = f"{recipe['arch']} classifier, arm {recipe['arm']}, {network.size} px"
         spaces.append((name, network.features))
-    kinds: dict[str, type[Inception] | type[RadDino]] = {
-        "inception": Inception,
-        "rad_dino": RadDino,
-    }
-    for role, kind in kinds.items():
-        for ref in run.inputs(role):
-            spaces.append((kind.name, kind(ref.path).to(device).eval()))
+    by_path: dict[str, type[Inception | RadDino]] = {"inception": Inception, "rad_dino": RadDino}
+    for role, kind in by_path.items():
+        loaded = [kind(ref.path).to(device).eval() for ref in run.inputs(role)]
+        spaces += [(kind.name, network) for network in loaded]
     for ref in run.inputs("clip"):
         require_complete(ref.path, stages=("finetune-clip",))
         tower = clip.load(ref.path, device)
