@@ -29,6 +29,7 @@ from cxrtool.classifiers.phases import AUC_MARGIN, Phase
 from cxrtool.classifiers.pool import Part, Pool
 from cxrtool.classifiers.prediction import BLOCK, in_blocks
 from cxrtool.errors import GateError
+from cxrtool.training.device import has_fast_bfloat16
 from cxrtool.training.rng import restore_rng, rng_state, seed_for, torch_generator
 
 OPTIMIZERS = ("adam", "adamw", "sgd-momentum")
@@ -45,6 +46,8 @@ class Settings:
         augmentation: One of `augment.AUGMENTATIONS`.
         seed: Seeds initial weights, order of rows and augmentation.
         kind: "multilabel" or "single".
+        precision: Of the network in a step: "float32", "bfloat16" (autocast; losses stay float32),
+            or "auto" for bfloat16 on devices where it is faster.
     """
 
     batch: int
@@ -53,6 +56,7 @@ class Settings:
     augmentation: str
     seed: int
     kind: str = "multilabel"
+    precision: str = "auto"
 
 
 class Trainer:
@@ -70,6 +74,7 @@ class Trainer:
         best_score: Best validation score of this phase so far, None before the first.
         best_step: After how many steps it was reached.
         history: One record a validation.
+        precision: "float32" or "bfloat16", as chosen; a fit that goes on elsewhere keeps it.
         wait_s: Seconds that steps waited for their batch, since `read_clock`.
     """
 
@@ -87,6 +92,9 @@ class Trainer:
         self.phases = list(phases)
         self.settings = settings
         self.device = next(iter(pools.values())).device
+        self.precision = settings.precision
+        if self.precision == "auto":
+            self.precision = "bfloat16" if has_fast_bfloat16(self.device) else "float32"
         self.weights = None if weights is None else torch.from_numpy(weights).to(self.device)
         self.step = 0
         self.best_score: float | None = None
@@ -169,8 +177,8 @@ class Trainer:
         self.network.train()
         if self._random:  # dropout draws from torch's own generator
             torch.manual_seed(seed_for("train-cls dropout", s.seed, self.step))
-        on_cuda = self.device.type == "cuda"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=on_cuda):
+        low = self.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
             logits = self.network(x)
         loss = self._loss(logits.float(), values, mask)
         if self._pesg is None:
@@ -272,6 +280,7 @@ class Trainer:
         optimizer = self.optimizer if self._pesg is None else self._pesg
         return {
             "step": self.step,
+            "precision": self.precision,
             "phase": self._index,
             "network": self.network.state_dict(),
             "optimizer": optimizer.state_dict(),
@@ -286,7 +295,7 @@ class Trainer:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what `state` returned."""
-        self.step = state["step"]
+        self.step, self.precision = state["step"], state["precision"]
         self.network.load_state_dict(state["network"])
         self._enter(state["phase"])
         optimizer = self.optimizer if self._pesg is None else self._pesg

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from cxrtool.runs import Run
 
 NAME = "train-cls"
-FORMAT = 2
+FORMAT = 3
 ARMS = ("none", "standard", "duplicate", "gan", "synthetic-only", "pretrain-finetune")
 WITH_SYNTH = ("duplicate", "gan", "synthetic-only", "pretrain-finetune")
 STEPS = 2000
@@ -151,6 +151,14 @@ class Config(SelectionOptions, PolicyOptions):
     bn_reestimate: Annotated[
         bool, Option("Re-estimate BatchNorm on the real training images at the end.")
     ] = False
+    precision: Annotated[
+        str,
+        Option(
+            "Of the network in training. auto: bfloat16 where that is faster (CUDA, AMX), else"
+            " float32.",
+            choices=("auto", "float32", "bfloat16"),
+        ),
+    ] = "auto"
     eval_every: Annotated[int, Option("Steps between validations.", min=1)] = 100
     seed: Annotated[int, Option("Seed of weights, order and augmentation.", min=0)] = 0
     device: Annotated[str, Option("auto, cpu or cuda[:i].", result=False)] = "auto"
@@ -255,6 +263,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     seen.save(run)
     left_out = {"training": unlearned, "validation": unjudged}
     recipe = {**result_options(config), "arm": config.chosen_arm, "augment": config.augmentation}
+    recipe["precision"] = fit.precision
     if config.epochs is None:
         recipe["steps"] = fit.steps
     description = describe(fit, data, policy, parts, recipe, calibration)
@@ -346,6 +355,7 @@ def make_trainer(
         augmentation=config.augmentation,
         seed=config.seed,
         kind=kind,
+        precision=config.precision,
     )
     weights = None
     if config.pos_weight:

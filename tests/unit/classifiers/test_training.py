@@ -97,11 +97,12 @@ def test_a_pool_joins_parts_in_order() -> None:
     assert again.rows.tolist() == [2, 2, 4]
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_half_the_steps_a_checkpoint_and_the_rest_are_the_same_bits(
-    optimizer: str, tmp_path: Any
+    optimizer: str, precision: str, tmp_path: Any
 ) -> None:
-    settings = replace(SETTINGS, optimizer=optimizer, weight_decay=0.01)
+    settings = replace(SETTINGS, optimizer=optimizer, weight_decay=0.01, precision=precision)
     whole = trainer(settings)
     for _ in range(6):
         whole.train_step()
@@ -110,8 +111,9 @@ def test_half_the_steps_a_checkpoint_and_the_rest_are_the_same_bits(
     for _ in range(6):
         whole.train_step()
 
-    resumed = trainer(settings)
+    resumed = trainer(replace(settings, precision="auto"))  # on whatever machine
     resumed.restore(torch.load(tmp_path / "half.pt", weights_only=True))
+    assert resumed.precision == precision
     assert (resumed.step, resumed.best_score, resumed.history) == (6, 0.7, [{"step": 6}])
     for _ in range(6):
         resumed.train_step()
@@ -149,8 +151,11 @@ def test_divergence_is_a_failed_gate() -> None:
         fit.mean_loss()
 
 
-def test_it_learns_what_it_has_not_seen() -> None:
-    fit = trainer(replace(SETTINGS, augmentation="none"), phase(steps=40))
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_it_learns_what_it_has_not_seen(precision: str) -> None:
+    settings = replace(SETTINGS, augmentation="none", precision=precision)
+    fit = trainer(settings, phase(steps=40))
+    assert fit.precision == precision
     for _ in range(fit.steps):
         fit.train_step()
     pixels, values = blobs(200, seed=9)
