@@ -26,6 +26,7 @@ from cxrtool import console
 from cxrtool.data.cache import pixels, resized
 from cxrtool.data.images import to_float
 from cxrtool.data.keys import Seen, seen_rows
+from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.data.manifest import load_dataset
 from cxrtool.files import pretty_json, sha256_file
 from cxrtool.gans.archs import load
@@ -39,8 +40,9 @@ def learn(gan: Path, data: Path, out: Path, steps: int, batch: int) -> float:
     trained, dataset = load(gan), load_dataset(data)
     rows = np.flatnonzero(seen_rows(Seen(pixels=Seen.load(gan).pixels), dataset))
     targets = to_float(resized(np.array(pixels(dataset))[rows], trained.size))
-    labels = [(dataset.column(name, rows) == "1").astype(np.float32) for name in trained.labels]
-    conditions = torch.from_numpy(np.stack(labels, axis=1))
+    values, _ = label_arrays(dataset, rows, LabelPolicy(**trained.meta["policy"]))
+    chosen_labels = [dataset.labels.index(name) for name in trained.labels]
+    conditions = torch.from_numpy(values[:, chosen_labels])
     first = [int((conditions == y).all(dim=1).nonzero()[0]) for y in conditions]
     trained.requires_grad_(True)
     optimizer = torch.optim.Adam(trained.network.parameters(), 2e-3, (0.0, 0.99))
