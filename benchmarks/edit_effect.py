@@ -1,18 +1,24 @@
 """What edits of phantoms change, measured: heart width, effusion depth, lung area before and after.
 
     python benchmarks/edit_effect.py PHANTOMS EDIT_RUN...
+    python benchmarks/edit_effect.py PHANTOMS --simulator 200
 
 PHANTOMS: a dataset directory of phantoms of the same size, whose spread is the unit. For each
 finished run of ``cxr edit GAN --n N`` the start images are made again from its record, and both are
 measured by the estimators of the phantoms. Prints one JSON object: a run: a target and strength: a
 measure: mean change and its standard error in those units, in how many images it could be measured,
-and the share that grew, and that grew or shrank by a tenth.
+and the share that grew, and that grew or shrank by a tenth. "effusion" is the depth of both sides
+together.
+
+``--simulator N`` measures N fresh phantoms in the same units when one parameter of the simulator
+changes (the heart's width, fluid on both sides): what an edit that does one thing would look like.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +32,7 @@ from cxrtool.data import cache
 from cxrtool.data.images import to_uint8
 from cxrtool.data.labels import is_view_frontal
 from cxrtool.data.manifest import load_dataset
+from cxrtool.data.phantom import PhantomParams, sample_patient, simulate
 from cxrtool.data.phantom.estimators import estimate
 from cxrtool.editing.latent import render
 from cxrtool.editing.starts import generated_starts
@@ -33,6 +40,7 @@ from cxrtool.stages.edit import Config
 
 MEASURES = (
     "heart_width",
+    "effusion",
     "effusion_left",
     "effusion_right",
     "lung_area",
@@ -40,6 +48,17 @@ MEASURES = (
     "rib_position",
 )
 SAMPLE = 1500  # phantoms behind the unit
+
+
+HEARTS = (0.8, 0.9, 1.1, 1.2, 1.3)  # times its width
+FLUIDS_CM = (1.0, 2.0, 3.0)
+SEED = 77  # of the simulator's phantoms
+
+
+def measured(images: np.ndarray) -> pd.DataFrame:
+    """What the estimators read, and the depth of both effusions together."""
+    found = estimate(images)
+    return found.assign(effusion=found["effusion_left"] + found["effusion_right"])
 
 
 def before(folder: Path) -> np.ndarray:
@@ -66,7 +85,8 @@ def effect(first: pd.DataFrame, second: pd.DataFrame, unit: pd.Series) -> dict[s
         change = ((second[name] - first[name]) / unit[name]).dropna()
         if change.empty:  # ribs of small images
             continue
-        share = (second[name] / first[name])[change.index]
+        with np.errstate(divide="ignore", invalid="ignore"):  # no fluid before: any is more
+            share = (second[name] / first[name])[change.index]
         found[name] = {
             "n": len(change),
             "mean_sd": round(float(change.mean()), 3),
@@ -78,25 +98,71 @@ def effect(first: pd.DataFrame, second: pd.DataFrame, unit: pd.Series) -> dict[s
     return found
 
 
+def one_parameter(count: int, size: int, unit: pd.Series) -> dict[str, Any]:
+    """Effect of one parameter of the simulator on all measures.
+
+    Hearts of clear chests change, without haze or fluid; fluid is added to the same.
+    """
+    params: list[PhantomParams] = []
+    index = 0
+    while len(params) < count:
+        for study in sample_patient(SEED, index).studies:
+            every = (i.params for i in study.images if i.params.view != "LATERAL")
+            params += [p for p in every if _clear(p)]
+        index += 1
+
+    def drawn(**change: Any) -> np.ndarray:
+        chosen = params[:count]
+        return np.stack(
+            [
+                simulate(
+                    replace(
+                        p, findings=replace(p.findings, **{k: f(p) for k, f in change.items()})
+                    ),
+                    size,
+                )
+                for p in chosen
+            ]
+        )
+
+    first = measured(drawn())
+    found = {}
+    for share in HEARTS:
+        images = drawn(ctr=lambda p, share=share: share * p.findings.ctr)
+        found[f"heart x {share:g}"] = effect(first, measured(images), unit)
+    for depth in FLUIDS_CM:
+        images = drawn(effusion_left=lambda _, d=depth: d, effusion_right=lambda _, d=depth: d)
+        found[f"fluid {depth:g} cm"] = effect(first, measured(images), unit)
+    return found
+
+
+def _clear(p: PhantomParams) -> bool:
+    f = p.findings
+    return f.edema == 0 and not f.opacities and f.effusion_left + f.effusion_right == 0
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("phantoms", type=Path)
-    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("runs", type=Path, nargs="*")
+    parser.add_argument("--simulator", type=int, default=0, metavar="N")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
 
     data = load_dataset(arguments.phantoms)
     frontal = np.flatnonzero(is_view_frontal(data.column("view")))[:SAMPLE]
-    unit = estimate(cache.pixels(data)[frontal]).std()
+    unit = measured(cache.pixels(data)[frontal]).std()
     found: dict[str, Any] = {}
+    if arguments.simulator:
+        found["simulator"] = one_parameter(arguments.simulator, data.info.size, unit)
     for folder in arguments.runs:
         starts = before(folder)
-        first, edited = estimate(starts), load_dataset(folder)
+        first, edited = measured(starts), load_dataset(folder)
         images, n = cache.pixels(edited), len(starts)
         kinds = dict.fromkeys(zip(edited.column("prompt"), edited.column("strength"), strict=True))
         found[str(folder)] = {
-            f"{text}, {strength}": effect(first, estimate(images[k * n : (k + 1) * n]), unit)
+            f"{text}, {strength}": effect(first, measured(images[k * n : (k + 1) * n]), unit)
             for k, (text, strength) in enumerate(kinds)
         }
     print(json.dumps(found, indent=2))

@@ -8,7 +8,6 @@ not to a text: it is made once, kept in the run and used again with `--relevance
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,24 +19,14 @@ from cxrtool.editing import variation as varied
 from cxrtool.editing.blocks import stored
 from cxrtool.editing.directions import BETA, Direction, direction, moved, relevance_of
 from cxrtool.editing.guide import TextGuide
+from cxrtool.editing.latents import VariationOf, latents, networks
 from cxrtool.editing.learned import BATCH, LearnedRecipe, learned_direction
-from cxrtool.editing.matrix import (
-    load_matrix,
-    load_variation,
-    make_matrix,
-    save_matrix,
-    save_variation,
-)
+from cxrtool.editing.matrix import load_matrix, make_matrix, save_matrix
 from cxrtool.editing.methods import Edited, Editor, Tools
 from cxrtool.editing.relevance import Channels, Relevance, channel_statistics, editable, layer_rows
-from cxrtool.editing.starts import condition_vector
 from cxrtool.errors import GateError
-from cxrtool.training.directions import generator_fingerprint
 from cxrtool.training.protocols import StyleSpace
-from cxrtool.training.rng import torch_generator
 
-PSI = 0.7  # of the latents behind statistics and relevance (StyleCLIP)
-CONDITIONS = 64  # frequent conditions that they go round
 _FRESH = 1_000_000  # number of the first latent that directions are learned on
 CHECKED = 200  # channels whose exact relevance the fast mode is compared with, at most
 
@@ -53,14 +42,11 @@ class GlobalMethod:
     def __init__(self, tools: Tools, generator: StyleSpace) -> None:
         self.tools = tools
         self.generator = generator
-        self.of = {
-            "generator": generator_fingerprint(tools.options.gan),
-            "clip": generator_fingerprint(tools.options.clip),
-        }
+        self.of = networks(tools)
         self._styles: dict[str, Tensor] | None = None
         self._channels: Channels | None = None
         self._matrix: Relevance | None = None
-        self._varied: varied.Variation | None = None
+        self._variation = VariationOf(tools, generator)
 
     def for_text(self, number: int, text: str, guide: TextGuide) -> Editor:
         options = self.tools.options
@@ -69,7 +55,7 @@ class GlobalMethod:
             beta = varied.BETA if options.beta is None else options.beta
             learns = options.direction == "learned"
             found = varied.varied_direction(
-                self._variation(),
+                self._variation.found,
                 guide.direction,
                 None if learns else others,
                 beta,
@@ -77,7 +63,7 @@ class GlobalMethod:
             )
             if learns:
                 found = self._learned(number, text, guide, found)
-            channels = self._variation().channels
+            channels = self._variation.found.channels
         else:
             beta = BETA if options.beta is None else options.beta
             if options.fast:
@@ -115,51 +101,13 @@ class GlobalMethod:
                     tools.run.check_stop()
 
                 found = learned_direction(
-                    self.generator, sample, guide, self._variation(), start, recipe, on_step
+                    self.generator, sample, guide, self._variation.found, start, recipe, on_step
                 )
             return {name: value.cpu().numpy() for name, value in found.change.items()}
 
         done = stored(tools.run, f"learned/{number:04}", learn)
         change = {name: torch.from_numpy(done[name]).to(tools.device) for name in start.change}
         return replace(start, change=change)
-
-    def _variation(self) -> varied.Variation:
-        """How styles vary, from the run that was named, or measured."""
-        if self._varied is None:
-            tools = self.tools
-            if tools.options.relevance is not None:
-                self._varied = load_variation(tools.options.relevance, self.of, tools.device)
-            else:
-                self._varied = self._measured()
-            save_variation(tools.run, self._varied, self.of)
-        return self._varied
-
-    def _measured(self) -> varied.Variation:
-        tools, y = self.tools, conditions(self.tools, self.generator)
-        each = min(len(y), varied.CONDITIONS_EACH)
-        patients = varied.PATIENTS if each > 1 else varied.PATIENTS * varied.CONDITIONS_EACH
-
-        def sample(first: int, count: int) -> Tensor:
-            rng = torch_generator("patients", first)
-            z = torch.randn(count, self.generator.z_dim, generator=rng)
-            chosen = [torch.randperm(len(y), generator=rng)[:each] for _ in range(count)]
-            own = z.repeat_interleave(each, dim=0).to(tools.device)
-            return self.generator.mapping(own, y[torch.cat(chosen).to(y.device)], PSI)
-
-        with tools.run.progress("variation of styles", total=patients * each) as bar:
-
-            def on_block(images: int) -> None:
-                bar.advance(images)
-                tools.run.check_stop()
-
-            return varied.measure_variation(
-                self.generator,
-                tools.encoder,
-                sample,
-                patients=patients,
-                each=each,
-                on_block=on_block,
-            )
 
     def _statistics(self) -> Channels:
         if self._matrix is not None:
@@ -265,19 +213,3 @@ class _GlobalEditor:
     def direction(self, found: dict[str, np.ndarray], strength: float) -> dict[str, Tensor]:
         factor = self.sign * strength
         return {f"s.{name}": factor * change for name, change in self.towards.change.items()}
-
-
-def latents(tools: Tools, generator: StyleSpace, first: int, count: int) -> Tensor:
-    """w of the latents first..first+count-1, which go round the generator's frequent conditions."""
-    y = conditions(tools, generator)
-    rng = torch_generator("channels", first)
-    z = torch.randn(count, generator.z_dim, generator=rng).to(tools.device)
-    return generator.mapping(z, y[torch.arange(first, first + count) % len(y)], PSI)
-
-
-def conditions(tools: Tools, generator: Any) -> Tensor:
-    """[K, L] label vectors that latents go round: the generator's frequent ones, or the starts'."""
-    stored = getattr(generator, "vectors", None)
-    if stored is not None and len(stored):
-        return torch.as_tensor(stored[:CONDITIONS], dtype=torch.float32).to(tools.device)
-    return condition_vector(generator, tools.options.condition)[None].to(tools.device)

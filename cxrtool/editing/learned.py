@@ -22,17 +22,16 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from cxrtool.editing.directions import Direction, moved
 from cxrtool.editing.guide import TextGuide
+from cxrtool.editing.locality import locality
 from cxrtool.editing.schedule import ramp
-from cxrtool.editing.variation import Variation, pooled
+from cxrtool.editing.variation import Variation
 from cxrtool.training.protocols import StyleSpace
 
 ALPHA = 2.0  # strength at which it is learned
 GOAL = 3.0  # standard deviations of the text's score that it is to gain there
-TOUCHED = 0.5  # of the largest slope, from which a pixel counts as where the text acts
 BATCH = 12
 
 
@@ -51,19 +50,6 @@ class LearnedRecipe:
     lr: float = 0.03
     local: float = 3.0
     near: float = 0.1
-
-
-def touched(found: Variation, text: Tensor) -> Tensor:
-    """Where a text acts: [h, w] in [0, 1], 1 where pixels change most with its score.
-
-    Args:
-        found: The generator's variation in the CLIP's space.
-        text: [D] unit direction.
-    """
-    slopes = torch.einsum("d,dhw->hw", text.to(found.pixels.device), found.pixels).abs()
-    padded = functional.pad(slopes[None, None], [1] * 4, mode="replicate")
-    smooth = functional.avg_pool2d(padded, 3, stride=1)[0, 0]
-    return (smooth / (TOUCHED * smooth.max()).clamp_min(1e-12)).clamp(max=1.0)
 
 
 def learned_direction(
@@ -90,8 +76,7 @@ def learned_direction(
     spread = _spread(found, text[None])[0]
     others = guide.others if guide.others is not None and guide.keep_others else None
     spreads = None if others is None else _spread(found, others)
-    outside = 1.0 - touched(found, text)
-    usual = found.pixel_squares.mean() / found.n
+    where = locality(found, text)
     names = list(start.change)
     sizes = [len(start.change[name]) for name in names]
     std = torch.cat([found.channels.std[name] for name in names]).clamp_min(1e-9)
@@ -114,8 +99,7 @@ def learned_direction(
         after = moved(generator, w, direction(numbers), guide.sign * ALPHA)
         change = guide.embed(after) - anchor
         loss = (GOAL - guide.sign * change @ text / spread).abs().mean()
-        stray = (pooled(after - before) * outside).square().mean() / usual
-        loss = loss + recipe.local * stray
+        loss = loss + recipe.local * where.stray(before, after).mean()
         if others is not None and spreads is not None:
             loss = loss + guide.keep_others * (change @ others.T / spreads).square().mean()
         way = (free * (numbers - first)).square().sum() / first.square().sum()

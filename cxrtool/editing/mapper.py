@@ -6,9 +6,10 @@ to any number of images in one pass. Three parts for coarse, medium and fine lay
 and four equalized linear layers (Patashnik et al. 2021, figure 3); the edit is
 w + 0.1 (M_c(w_c), M_m(w_m), M_f(w_f)) and the loss of an image
 
-    guide + keep distance(G(w'), G(w)) + l2 |w' - w|,
+    guide + keep distance(G(w'), G(w)) + l2 |w' - w| + local stray(G(w')),
 
-with a radiograph feature distance in the place of their identity network of faces.
+with a radiograph feature distance in the place of their identity network of faces, and the stray of
+`locality.py`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from torch.nn import functional
 from cxrtool.editing.distances import Distance
 from cxrtool.editing.guide import TextGuide
 from cxrtool.editing.latent import render
+from cxrtool.editing.locality import Locality
 from cxrtool.editing.schedule import ramp
 from cxrtool.training.protocols import StyleGenerator
 from cxrtool.training.rng import torch_generator
@@ -46,6 +48,7 @@ class MapperRecipe:
         strength: Weight of the guide.
         l2: Weight of the length of the edit, per image.
         keep: Weight of the feature distance.
+        local: Weight of the stray.
         batch: Images a step.
         seed: Of the weights.
     """
@@ -55,6 +58,7 @@ class MapperRecipe:
     strength: float = 1.0
     l2: float = 0.8
     keep: float = 0.1
+    local: float = 0.0
     batch: int = 16
     seed: int = 0
 
@@ -119,6 +123,7 @@ def train_step(
     distance: Distance,
     recipe: MapperRecipe,
     step: int,
+    where: Locality | None = None,
 ) -> float:
     """One step on w [N, num_ws, w_dim]; returns the mean loss of the guide."""
     for group in optimizer.param_groups:
@@ -131,6 +136,8 @@ def train_step(
     asked = guide.loss(images, anchor)
     loss = recipe.strength * asked + recipe.keep * away(images)
     loss = loss + recipe.l2 * change.square().mean(dim=(1, 2)).add(1e-12).sqrt()
+    if where is not None and recipe.local:
+        loss = loss + recipe.local * where.stray(before, images)
     optimizer.zero_grad(set_to_none=True)
     loss.mean().backward()
     optimizer.step()
@@ -146,6 +153,7 @@ def train(
     recipe: MapperRecipe,
     on_step: Callable[[int, float, torch.optim.Optimizer], None] = lambda *_: None,
     state: Mapping[str, Any] | None = None,
+    where: Locality | None = None,
 ) -> None:
     """Train in place.
 
@@ -158,6 +166,7 @@ def train(
         recipe: Weights and steps.
         on_step: Called with the step, the loss of the guide and the optimizer; may raise to stop.
         state: `step`, `mapper` and `optimizer` to go on from.
+        where: Where the text acts, for the stray; without it there is none.
     """
     mapper.train()
     optimizer = torch.optim.Adam(mapper.parameters(), lr=recipe.lr, betas=(0.9, 0.99))
@@ -167,7 +176,8 @@ def train(
         optimizer.load_state_dict(state["optimizer"])
         first = int(state["step"])
     for step in range(first, recipe.steps):
-        loss = train_step(mapper, optimizer, generator, sample(step), guide, distance, recipe, step)
+        w = sample(step)
+        loss = train_step(mapper, optimizer, generator, w, guide, distance, recipe, step, where)
         on_step(step, loss, optimizer)
     mapper.eval()
 

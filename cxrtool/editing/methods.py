@@ -19,6 +19,7 @@ from torch import Tensor
 
 from cxrtool.editing.guide import TextGuide
 from cxrtool.editing.latent import LatentRecipe, optimize
+from cxrtool.editing.locality import Locality, locality
 from cxrtool.editing.mapper import Mapper, MapperRecipe, train
 from cxrtool.editing.mapper import moved as mapped
 from cxrtool.editing.measure import way
@@ -30,6 +31,7 @@ from cxrtool.training.rng import torch_generator
 
 if TYPE_CHECKING:
     from cxrtool.editing.distances import Distance
+    from cxrtool.editing.latents import VariationOf
     from cxrtool.runs import Run
 
 STEPS = {"latent": 300.0, "mapper": 1000.0}
@@ -47,7 +49,8 @@ class Options:
         method: "latent", "global" or "mapper".
         steps, lr, l2, keep: Of the optimizations.
         space: Of latent optimization.
-        direction, local, beta, relevance, relevance_images, fast, batch: Of global directions.
+        direction, beta, relevance, relevance_images, fast, batch: Of global directions.
+        local: Weight of change outside of where a text acts.
         block: Images at once.
         truncation, condition, seed: Of the latents that a mapper is trained on.
         gan, clip: Folders of the two models.
@@ -137,6 +140,10 @@ def _mean_way(found: dict[str, np.ndarray]) -> dict[str, Tensor]:
     }
 
 
+def _where(guide: TextGuide, varied: VariationOf | None) -> Locality | None:
+    return None if varied is None else locality(varied.found, guide.direction)
+
+
 @dataclass(frozen=True)
 class LatentMethod:
     """Optimization image by image.
@@ -144,13 +151,15 @@ class LatentMethod:
     Attributes:
         tools: Networks, options, the run.
         start: w of N images -> their edits in the space of the options, not yet found.
+        varied: How styles vary; None where edits are not held to where the text acts.
     """
 
     tools: Tools
     start: Callable[[Tensor], Sought]
+    varied: VariationOf | None = None
 
     def for_text(self, number: int, text: str, guide: TextGuide) -> Editor:
-        return _LatentEditor(self.tools, self.start, guide)
+        return _LatentEditor(self.tools, self.start, guide, _where(guide, self.varied))
 
 
 @dataclass(frozen=True)
@@ -158,6 +167,7 @@ class _LatentEditor:
     tools: Tools
     start: Callable[[Tensor], Sought]
     guide: TextGuide
+    where: Locality | None
 
     def edit(self, w: Tensor, strength: float) -> Edited:
         tools = self.tools
@@ -167,9 +177,10 @@ class _LatentEditor:
             strength,
             tools.options.weight("l2", L2),
             tools.options.weight("keep", KEEP),
+            tools.options.local or 0.0,
         )
         sought = self.start(w)
-        optimize(sought, self.guide, tools.distance, recipe, tools.run.check_stop)
+        optimize(sought, self.guide, tools.distance, recipe, tools.run.check_stop, self.where)
         with torch.no_grad():
             images = sought.images()
         return Edited(images, sought.way(), sought.moved())
@@ -180,9 +191,15 @@ class _LatentEditor:
 
 @dataclass(frozen=True)
 class MapperMethod:
-    """A network a text, trained on latents of the generator."""
+    """A network a text, trained on latents of the generator.
+
+    Attributes:
+        tools: Networks, options, the run.
+        varied: How styles vary; None where edits are not held to where the text acts.
+    """
 
     tools: Tools
+    varied: VariationOf | None = None
 
     def for_text(self, number: int, text: str, guide: TextGuide) -> Editor:
         tools, steps = self.tools, int(self.tools.options.weight("steps", STEPS))
@@ -194,6 +211,7 @@ class MapperMethod:
             1.0,
             tools.options.weight("l2", L2),
             tools.options.weight("keep", KEEP),
+            tools.options.local or 0.0,
             tools.options.block,
             tools.options.seed,
         )
@@ -247,7 +265,9 @@ class MapperMethod:
                     save_checkpoint(tools.run, content, number * recipe.steps + step + 1)
                 tools.run.check_stop()
 
-            train(mapper, tools.generator, sample, guide, tools.distance, recipe, on_step, state)
+            where = _where(guide, self.varied)
+            distance = tools.distance
+            train(mapper, tools.generator, sample, guide, distance, recipe, on_step, state, where)
 
 
 @dataclass(frozen=True)

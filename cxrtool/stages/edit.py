@@ -119,7 +119,11 @@ class Config(SelectionOptions):
     ] = "relevance"
     local: Annotated[
         float | None,
-        Option("learned: weight of change outside of where the text acts. Default: 3.", min=0),
+        Option(
+            "learned, latent, mapper: weight of change outside of where the text acts. Default: "
+            "learned 3, otherwise 0.",
+            min=0,
+        ),
     ] = None
     beta: Annotated[
         float | None,
@@ -131,7 +135,10 @@ class Config(SelectionOptions):
     ] = None
     relevance: Annotated[
         Path | None,
-        Option("global: earlier edit run whose relevance matrix, or variation, is used again."),
+        Option(
+            "global: earlier edit run whose relevance matrix, or variation, is used again; the "
+            "latter with --local too."
+        ),
         Input("relevance"),
     ] = None
     relevance_images: Annotated[
@@ -215,7 +222,6 @@ class Config(SelectionOptions):
             "--space": (self.space != Config.space, ("latent",)),
             "--direction": (self.direction != Config.direction, ("global",)),
             "--beta": (self.beta is not None, ("global",)),
-            "--relevance": (self.relevance is not None, ("global",)),
             "--relevance-images": (self.relevance_images != Config.relevance_images, ("global",)),
             "--fast": (self.fast, ("global",)),
         }
@@ -225,10 +231,15 @@ class Config(SelectionOptions):
                     f"{flag} has no meaning with --method {self.method}",
                     hint=f"it is for {' and '.join(methods)}",
                 )
-        if self.local is not None and self.direction != "learned":
+        if self.relevance is not None and self.method != "global" and not self.local:
             raise UsageError(
-                "--local has no meaning without --direction learned",
-                hint="use --method global --direction learned",
+                f"--relevance has no meaning with --method {self.method} without --local",
+                hint="it is for global, and for the variation that --local needs",
+            )
+        if self.local is not None and self.method == "global" and self.direction != "learned":
+            raise UsageError(
+                f"--local has no meaning with --direction {self.direction}",
+                hint="use --direction learned, or --method latent or mapper",
             )
         if self.direction != "relevance":
             for flag, there in (

@@ -85,26 +85,34 @@ def method_of(
     """The method that was asked for.
 
     Raises:
-        InputError: the generator has no style space, which `global` needs.
+        InputError: the generator has no style space, which `global` and `--local` need.
     """
     from dataclasses import fields
 
     from cxrtool.editing.global_method import GlobalMethod
+    from cxrtool.editing.latents import VariationOf
     from cxrtool.editing.methods import LatentMethod, MapperMethod, Options, Tools
     from cxrtool.training.protocols import StyleSpace
 
     options = Options(**{f.name: getattr(config, f.name) for f in fields(Options)})
     tools = Tools(options, run, generator, encoder, distance, device)
-    if config.method == "latent":
+    if config.method != "global" and not config.local:
+        if config.method == "mapper":
+            return MapperMethod(tools)
         return LatentMethod(tools, start_in(config, tools))
-    if config.method == "mapper":
-        return MapperMethod(tools)
     if not isinstance(generator, StyleSpace):
+        whole = config.method == "global"
         raise InputError(
-            f"the generator in {config.gan} has no style space for a global direction",
-            hint="use --method latent or mapper",
+            f"the generator in {config.gan} has no style space for "
+            + ("a global direction" if whole else "--local"),
+            hint="use --method latent or mapper" if whole else "leave out --local",
         )
-    return GlobalMethod(tools, generator)
+    if config.method == "global":
+        return GlobalMethod(tools, generator)
+    varied = VariationOf(tools, generator)
+    if config.method == "mapper":
+        return MapperMethod(tools, varied)
+    return LatentMethod(tools, start_in(config, tools), varied)
 
 
 def start_in(config: Config, tools: Tools) -> Callable[[torch.Tensor], Sought]:
@@ -115,7 +123,7 @@ def start_in(config: Config, tools: Tools) -> Callable[[torch.Tensor], Sought]:
     """
     from functools import partial
 
-    from cxrtool.editing.global_method import latents
+    from cxrtool.editing.latents import latents
     from cxrtool.editing.relevance import channel_statistics
     from cxrtool.editing.spaces import SoughtInS, SoughtInW
     from cxrtool.training.protocols import StyleSpace

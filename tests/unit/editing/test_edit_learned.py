@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cxrtool.editing.directions import Direction, moved
 from cxrtool.editing.guide import TextGuide
-from cxrtool.editing.learned import ALPHA, GOAL, LearnedRecipe, learned_direction, touched
+from cxrtool.editing.learned import ALPHA, GOAL, LearnedRecipe, learned_direction
 from cxrtool.editing.variation import Variation, measure_variation
 
 N = 200
@@ -68,14 +68,6 @@ def _learn(found: Variation, sign: int = 1, weight: float = 0.0, **changes: floa
         _Generator(), lambda step: _w(step * 12, 12), guide, found, START, recipe
     )
     return learned.change["a"]
-
-
-def test_a_text_acts_where_pixels_change_with_its_score(found: Variation) -> None:
-    where = touched(found, TEXT)
-    assert where.shape == (8, 8)
-    assert float(where[:, :3].min()) == 1.0
-    assert float(where[:, 6:].max()) < 0.3
-    assert torch.equal(touched(found, -TEXT), where)
 
 
 @pytest.mark.parametrize("sign", [1, -1])

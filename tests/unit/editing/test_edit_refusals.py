@@ -61,8 +61,15 @@ def _edit(folders: dict[str, Path], out: Path, *more: str, n: int = 2) -> int:
         (
             ("--target", "left", "--method", "global", "--local", "1"),
             2,
-            "--local has no meaning without --direction learned",
-            "use --method global --direction learned",
+            "--local has no meaning with --direction relevance",
+            "use --direction learned, or --method latent or mapper",
+        ),
+        (("--target", "left", "--local", "1"), 3, "no style space for --local", "leave out"),
+        (
+            ("--target", "left", "--relevance", "r"),
+            2,
+            "--relevance has no meaning with --method latent without --local",
+            "",
         ),
         (
             ("--target", "left", "--method", "global", "--keep-others", "2"),

@@ -562,6 +562,23 @@ def test_directions_by_regression_and_from_there_on(
             assert not np.array_equal(pixels(load_dataset(tmp_path / name)), images), name
 
 
+@pytest.mark.parametrize("method", ["latent", "mapper"])
+def test_other_methods_are_held_to_where_the_text_acts(
+    styled: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    monkeypatch.setattr(variation, "PATIENTS", 24)
+    options: dict[str, Any] = {"method": method, "steps": 20, "lr": 0.3, "l2": 0.0, "keep": 0.0}
+    execute(edit, _config(styled, **options), tmp_path / "free")
+    held = execute(edit, _config(styled, **options, local=100.0), tmp_path / "held").result
+    assert "variation.safetensors" in held["outputs"]
+    assert (
+        _edits(tmp_path / "held")["gray_rms"].mean() < _edits(tmp_path / "free")["gray_rms"].mean()
+    )
+    again = {**options, "local": 100.0, "relevance": tmp_path / "held"}
+    second = execute(edit, _config(styled, **again), tmp_path / "again").result
+    assert second["outputs"]["files.tsv"] == held["outputs"]["files.tsv"]
+
+
 def _few_steps(
     self: Any, steps: int = 3, lr: float = 0.03, local: float = 3.0, near: float = 0.1
 ) -> None:

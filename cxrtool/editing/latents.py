@@ -1,0 +1,102 @@
+"""The latents that methods look at before they edit, and how styles vary over them.
+
+In: `Tools` and a generator. Out: w that go round the generator's frequent conditions; the
+`Variation` of a run, which belongs to the pair of networks and not to a text: measured once, kept
+in the run and used again with `--relevance`.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from cxrtool.editing import variation as varied
+from cxrtool.editing.matrix import load_variation, save_variation
+from cxrtool.editing.starts import condition_vector
+from cxrtool.training.directions import generator_fingerprint
+from cxrtool.training.protocols import StyleSpace
+from cxrtool.training.rng import torch_generator
+
+if TYPE_CHECKING:
+    from cxrtool.editing.methods import Tools
+
+PSI = 0.7  # of the latents behind statistics and relevance (StyleCLIP)
+CONDITIONS = 64  # frequent conditions that they go round
+
+
+def latents(tools: Tools, generator: StyleSpace, first: int, count: int) -> Tensor:
+    """w of the latents first..first+count-1, which go round the generator's frequent conditions."""
+    y = conditions(tools, generator)
+    rng = torch_generator("channels", first)
+    z = torch.randn(count, generator.z_dim, generator=rng).to(tools.device)
+    return generator.mapping(z, y[torch.arange(first, first + count) % len(y)], PSI)
+
+
+def conditions(tools: Tools, generator: Any) -> Tensor:
+    """[K, L] label vectors that latents go round: the generator's frequent ones, or the starts'."""
+    stored = getattr(generator, "vectors", None)
+    if stored is not None and len(stored):
+        return torch.as_tensor(stored[:CONDITIONS], dtype=torch.float32).to(tools.device)
+    return condition_vector(generator, tools.options.condition)[None].to(tools.device)
+
+
+def networks(tools: Tools) -> dict[str, str]:
+    """Fingerprints of the generator and the CLIP at hand."""
+    return {
+        "generator": generator_fingerprint(tools.options.gan),
+        "clip": generator_fingerprint(tools.options.clip),
+    }
+
+
+class VariationOf:
+    """How styles vary, once it is asked for: from the run that was named, or measured.
+
+    Args:
+        tools: Networks, options, the run.
+        generator: The generator of `tools`, as one with a style space.
+    """
+
+    def __init__(self, tools: Tools, generator: StyleSpace) -> None:
+        self.tools = tools
+        self.generator = generator
+
+    @cached_property
+    def found(self) -> varied.Variation:
+        """The variation; it is in the run afterwards."""
+        tools, of = self.tools, networks(self.tools)
+        if tools.options.relevance is not None:
+            found = load_variation(tools.options.relevance, of, tools.device)
+        else:
+            found = self._measured()
+        save_variation(tools.run, found, of)
+        return found
+
+    def _measured(self) -> varied.Variation:
+        tools, y = self.tools, conditions(self.tools, self.generator)
+        each = min(len(y), varied.CONDITIONS_EACH)
+        patients = varied.PATIENTS if each > 1 else varied.PATIENTS * varied.CONDITIONS_EACH
+
+        def sample(first: int, count: int) -> Tensor:
+            rng = torch_generator("patients", first)
+            z = torch.randn(count, self.generator.z_dim, generator=rng)
+            chosen = [torch.randperm(len(y), generator=rng)[:each] for _ in range(count)]
+            own = z.repeat_interleave(each, dim=0).to(tools.device)
+            return self.generator.mapping(own, y[torch.cat(chosen).to(y.device)], PSI)
+
+        with tools.run.progress("variation of styles", total=patients * each) as bar:
+
+            def on_block(images: int) -> None:
+                bar.advance(images)
+                tools.run.check_stop()
+
+            return varied.measure_variation(
+                self.generator,
+                tools.encoder,
+                sample,
+                patients=patients,
+                each=each,
+                on_block=on_block,
+            )
