@@ -155,7 +155,8 @@ def main() -> None:
     unit = measured(cache.pixels(data)[frontal]).std()
     found: dict[str, Any] = {}
     if arguments.simulator:
-        found["simulator"] = one_parameter(arguments.simulator, data.info.size, unit)
+        px = cache.pixels(data).shape[-1]
+        found["simulator"] = one_parameter(arguments.simulator, px, unit)
     for folder in arguments.runs:
         starts = before(folder)
         first, edited = measured(starts), load_dataset(folder)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cxrtool.runs import Run
 
 NAME = "edit"
-FORMAT = 4  # 3: several targets and strengths. 4: latent edits begin at zero, as differences
+FORMAT = 5  # 3: several targets. 4: latent edits begin at zero. 5: what strays is a mean of means
 METHODS = ("latent", "global", "mapper")
 STRENGTH = {"latent": 1.0, "global": 2.0, "mapper": 1.0}
 
