@@ -4,14 +4,15 @@
 #   bash examples/tb_smgan.sh DATA WORK [--cpu|--full]
 #   bash examples/tb_smgan.sh WORK --smoke
 #
-# DATA is a CSV with a row an image (path, patient_id, report, perhaps a column a label), or a folder of CheXpert with
-# such a train.csv. Reports give the labels that are missing, and a text a strategy (STRATEGIES: columns of
+# DATA is a CSV with a row an image (path, patient_id, report, perhaps a column a label), or the folder of MIMIC-CXR-JPG
+# with its reports. Reports give the labels that are missing, and a text a strategy (STRATEGIES: columns of
 # `extract-reports --texts`; original is a CLIP that was not trained). A StyleGAN2 learns the training images; a CLIP a
 # strategy gives, for each class, a direction towards its text (+) and away from it (-); PER_CLASS images of each
 # class are made plainly, along each direction, and along the mixtures ENSEMBLES ("rules+,inverted+ ..."). Classifiers
 # with the AUC-margin loss learn from each of these sets alone (table 1), and together with the real images
 # (table 2; with it `none`, and `duplicate`, the rows once more that the plain images took their labels from). Labels
 # are those that an image was made for, whatever its edit did; what (+) and (-) mean in the paper is not known.
+# Both tables are in tables.md; legend.txt says which set is which in the report pages.
 # --smoke without DATA takes phantoms, which have reports. Give the command again to go on where it stopped; a
 # second one beside it ends with 75. A missing class ends with 2.
 #
@@ -41,7 +42,7 @@ preset=()
 if [ -z "$source" ]; then
   cxr prepare --format phantom --n 100 --size "$SIZE" -q -o raw
 else
-  cxr prepare "$source" --format "$(format_of "$source" chexpert)" --size "$SIZE" -q -o raw
+  cxr prepare "$source" --format "$(format_of "$source" mimic-cxr)" --size "$SIZE" -q -o raw
 fi
 texts="$(tr ' ' '\n' <<<"$STRATEGIES" | grep -v '^original$' | paste -sd, -)"
 cxr extract-reports raw --texts "$texts" -q -o data
@@ -91,6 +92,12 @@ arm none none
 arm duplicate duplicate synth-plain
 for name in "${names[@]}"; do arm "with-$name" gan "synth-$name"; done
 cxr evaluate classifiers "${runs[@]}" --data data "${shared[@]}" -o report
+for k in "${!names[@]}"; do
+  number=""
+  [ "$k" = 0 ] || number=" #$((k + 1))"
+  echo "in the reports, gan$number and synthetic-only$number: ${names[$k]}"
+done >legend.new
+mv legend.new legend.txt
 printed="$here/printed/tb_smgan.csv"
 {
   python3 "$here/pr_auc_table.py" report-synthetic-only "${names[@]}" --printed "$printed" --title "1: synthetic images only"
