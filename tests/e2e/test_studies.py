@@ -132,7 +132,7 @@ def test_medmnist_says_that_it_downloads(tmp_path: Path) -> None:
         (tmp_path / "none.npz", "no download"),
         (tmp_path / "other.npz", "is not the file that MedMNIST describes"),
     ):
-        done = bash("medmnist.sh", tmp_path / address.name, ADDRESS=f"file://{address}")
+        done = bash("medmnist.sh", tmp_path / address.stem, ADDRESS=f"file://{address}")
         assert done.returncode == 2, done.stderr
         assert done.stderr.startswith(f"downloading file://{address}\n")
         assert said in done.stderr
