@@ -2,7 +2,8 @@
 
 fail() { echo "error: $*" >&2; exit 2; }
 
-# read_words "$@": sets size (smoke, cpu or full), source (may be empty with --smoke) and work
+# read_words "$@": sets size (smoke, cpu or full), source (may be empty with --smoke, or where the script says
+# fetches=yes) and work; goes there
 read_words() {
   local word words=()
   size=""
@@ -17,8 +18,8 @@ read_words() {
     esac
   done
   size="${size:-cpu}"
-  case "$size ${#words[@]}" in
-    "smoke 1") source="" work="${words[0]}" ;;
+  case "$size ${fetches:-no} ${#words[@]}" in
+    "smoke "*" 1" | *" yes 1") source="" work="${words[0]}" ;;
     *" 2") source="${words[0]}" work="${words[1]}" ;;
     *) fail "usage: bash $0 DATA WORK [--smoke|--cpu|--full], or WORK --smoke" ;;
   esac

@@ -9,7 +9,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source examples/venv.sh
-make_venv xrv,dicom,parquet,test
+make_venv xrv,dicom,parquet,workflow,test
 export PATH="$VENV/bin:$PATH"
 
 marks="not gpu and not slow"

@@ -25,7 +25,7 @@ from cxrtool.data.tables import write_table
 from cxrtool.editing import record
 from cxrtool.editing.entanglement import Change, changes, ratio
 from cxrtool.editing.panels import panels, strip
-from cxrtool.training.directions import save_direction
+from cxrtool.training.directions import DIRECTIONS, save_direction
 
 if TYPE_CHECKING:
     from cxrtool.editing.starts import Starts
@@ -220,7 +220,7 @@ def _write_directions(gan: Path, run: Run, starts: Starts, judged: Sequence[Judg
             labels=one.job.named,
             gan=gan,
             images=starts.n,
-            folder="" if len(strongest) == 1 else f"directions/{k:04}",
+            folder="" if len(strongest) == 1 else f"{DIRECTIONS}/{k:04}",
         )
 
 

@@ -18,7 +18,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -26,14 +25,8 @@ from cxrtool.gans import losses
 from cxrtool.gans.archs import Request
 from cxrtool.gans.execution import Execution
 from cxrtool.gans.feed import Feed
-from cxrtool.gans.game import (
-    GameChoices,
-    GameTrainer,
-    PlainSizes,
-    common_choices,
-    held,
-    preset_of,
-)
+from cxrtool.gans.game import GameTrainer, held
+from cxrtool.gans.game_choices import GameChoices, PlainSizes, common_choices, preset_of
 from cxrtool.gans.layers import DCGAN_STD, conv, linear, lrelu, up_conv
 from cxrtool.gans.network import D_PREFIX, G_PREFIX, architecture_of, part_of
 from cxrtool.gans.trained import LatentGenerator, LatentJudge, prevalence_in
@@ -147,12 +140,6 @@ class Trainer(GameTrainer):
         }
         super().__init__(choices, feed, networks, optimizers, world)
 
-    @torch.no_grad()
-    def sample(self, z: Tensor, y: Tensor) -> Tensor:
-        """Images of the averaged generator."""
-        images: Tensor = self.average(z, y)
-        return images
-
     def step(self) -> None:
         """Train on the next batch."""
         self._discriminator_step()
@@ -161,41 +148,26 @@ class Trainer(GameTrainer):
 
     def _discriminator_step(self) -> None:
         real, draws = self.reals(), self.draws("D")
-        z = draws.normal(self.z_dim)
-        y = self.feed.fake_labels(draws).y
+        z, y = self.wanted(draws)
         with torch.no_grad():
             fake = self.generator(z, y)
         # Each half has its own batch statistics, as in the paper's two passes.
         score_real, logits = self.discriminator(real.x)
         score_fake, _ = self.discriminator(fake)
-        loss = total = losses.discriminator_loss(score_real, score_fake)
-        if self.sizes.labels:
-            label_loss = losses.label_loss(logits, real.y, real.known)
-            total = total + label_loss
-            self.means.add("d_label_loss", label_loss)
-        self.update("d", total, "d_grad_norm")
+        loss = losses.discriminator_loss(score_real, score_fake)
+        self.update("d", self.with_labels(loss, logits, real.y, real.known), "d_grad_norm")
         self.means.add("d_loss", loss)
         self.means.add("score_real", score_real)
         self.means.add("score_fake", score_fake)
 
     def _generator_step(self) -> None:
         draws = self.draws("G")
-        z = draws.normal(self.z_dim)
-        y = self.feed.fake_labels(draws).y
+        z, y = self.wanted(draws)
         with held(self.discriminator):
             score, logits = self.discriminator(self.generator(z, y))
-            loss = total = losses.generator_loss(score)
-            if self.sizes.labels:
-                label_loss = losses.label_loss(logits, y, torch.ones_like(y, dtype=torch.bool))
-                total = total + self.choices.label_weight * label_loss
-                self.means.add("g_label_loss", label_loss)
-            self.update("g", total, "g_grad_norm")
+            loss = losses.generator_loss(score)
+            self.update("g", self.with_labels(loss, logits, y), "g_grad_norm")
         self.means.add("g_loss", loss)
-
-    def export(self, values: np.ndarray, known: np.ndarray) -> dict[str, Tensor]:
-        """Averaged generator and discriminator."""
-        state = {f"{G_PREFIX}{k}": v for k, v in self.average.state_dict().items()}
-        return state | {f"{D_PREFIX}{k}": v for k, v in self.discriminator.state_dict().items()}
 
 
 def choose(request: Request) -> GameChoices:

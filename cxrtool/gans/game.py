@@ -1,145 +1,34 @@
 """What the trainings of the older architectures have in common.
 
-In: an architecture's own numbers, networks and optimizers. Out: choices and a trainer of the form
-that the loop knows (`gans.protocol`): real images in order, random draws as a function of images
-seen, the average of the generator, a state that holds every network and optimizer. What a step
-does is the architecture's own file.
+In: an architecture's own numbers, networks and optimizers. Out: a trainer of the form that the
+loop knows (`gans.protocol`): real images in order, random draws as a function of images seen, the
+average of the generator, a state that holds every network and optimizer. What a step does is the
+architecture's own file.
 """
 
 from __future__ import annotations
 
 import time
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from importlib import resources
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cxrtool.gans.archs import Request
+from cxrtool.gans import losses
 from cxrtool.gans.augment import mirror
-from cxrtool.gans.choices import choose_batch
 from cxrtool.gans.feed import Batch, Feed
 from cxrtool.gans.layers import update_average
+from cxrtool.gans.network import D_PREFIX, G_PREFIX
 from cxrtool.gans.protocol import Kept, Sizes
 from cxrtool.training.ema import ema_decay
 from cxrtool.training.rng import Draws, torch_generator
-from cxrtool.training.schedules import total_nimg
 from cxrtool.training.statistics import Means
 from cxrtool.training.world import World
 
 START_NIMG = 5000  # images of a game before which equal images are no collapse
-
-
-@dataclass(frozen=True, kw_only=True)
-class GameChoices:
-    """The numbers that every one of these trainings has.
-
-    Attributes:
-        preset: Name of the preset.
-        arch: Sizes of the networks.
-        batch: Real images a step.
-        total_nimg: Images seen at the end, those of a stage before the game included.
-        lr: Adam's learning rate in the game.
-        pretrain_nimg: Images seen in the stage before the game.
-        label_weight: Weight of the generator's label loss, where it has one.
-        mirror: Flip reals left to right at random.
-        ema_nimg: Half-life of the weight average, images.
-        seed: Of everything.
-        snapshot_nimg: Images between checkpoints.
-        tick_nimg: Images between lines of metrics.
-        parts: A batch is never cut: normalization and minibatch statistics need all of it.
-    """
-
-    preset: str
-    arch: Any
-    batch: int
-    total_nimg: int
-    lr: float
-    pretrain_nimg: int = 0
-    label_weight: float = 1.0
-    mirror: bool = False
-    ema_nimg: float = 10_000.0
-    seed: int = 0
-    snapshot_nimg: float = 10_000.0
-    tick_nimg: float = 1000.0
-    parts: int = 1
-
-    @property
-    def described(self) -> str:
-        """What is trained, in half a line."""
-        before = self.pretrain_nimg
-        return f"{before / 1000:g} kimg before the game" if before else "plain game"
-
-    def to_json(self) -> dict[str, Any]:
-        """For records."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class PlainSizes:
-    """Sizes that every architecture has; what `model.json` keeps to build the networks again.
-
-    Attributes:
-        size: Image height and width, a power of two, pixels.
-        labels: Number of conditioning labels.
-        channels: Image channels.
-        z_dim: Length of a latent vector.
-    """
-
-    size: int
-    labels: int
-    channels: int = 1
-    z_dim: int = 100
-
-    def to_json(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return asdict(self)
-
-
-def preset_of(arch: str, preset: str) -> dict[str, Any]:
-    """A table of `presets.toml`."""
-    text = resources.files("cxrtool.gans").joinpath("presets.toml").read_text("utf-8")
-    table: dict[str, Any] = tomllib.loads(text)[arch][preset]
-    return table
-
-
-def common_choices(request: Request, table: dict[str, Any]) -> dict[str, Any]:
-    """Keyword arguments of `GameChoices`, but for `arch`.
-
-    Args:
-        request: What is asked for.
-        table: The preset.
-
-    Raises:
-        UsageError, InputError: see `choose_batch`.
-    """
-    options = request.options
-    batch = choose_batch(options["batch"], table["batch"], request.images, request.where)
-    kimg = table["kimg"] if options["kimg"] is None else options["kimg"]
-    before = options.get("pretrain_kimg")
-    before = table.get("pretrain_kimg", 0.0) if before is None else before
-    pretrain = total_nimg(before, batch) if before else 0
-    snapshot = options["snapshot_kimg"]
-    if snapshot is None:
-        snapshot = min(table["snapshot_kimg"], max(1.0, kimg / 8))
-    weight = options["label_weight"]
-    return {
-        "preset": request.preset,
-        "batch": batch,
-        "total_nimg": pretrain + total_nimg(kimg, batch),
-        "pretrain_nimg": pretrain,
-        "lr": table["lr"] if options["lr"] is None else options["lr"],
-        "label_weight": table.get("label_weight", 1.0) if weight is None else weight,
-        "mirror": options["mirror"],
-        "ema_nimg": 10_000.0 * batch / 32,
-        "seed": options["seed"],
-        "snapshot_nimg": 1000 * snapshot,
-        "tick_nimg": 1000 * options["tick_kimg"],
-    }
 
 
 class GameTrainer:
@@ -238,6 +127,38 @@ class GameTrainer:
             batch = batch._replace(x=mirror(batch.x, self.draws("mirror")))
         self.data_wait_s += time.perf_counter() - start
         return batch
+
+    def wanted(self, draws: Draws) -> tuple[Tensor, Tensor]:
+        """What to generate in this step: latents `[N, z_dim]`, labels `[N, L]` as reals have."""
+        z = draws.normal(self.z_dim)
+        return z, self.feed.fake_labels(draws).y
+
+    def with_labels(
+        self, loss: Tensor, logits: Tensor, y: Tensor, known: Tensor | None = None
+    ) -> Tensor:
+        """A loss and that of the label head: the discriminator's on reals, or, where no label is
+        said to be unknown, the generator's on what it was asked for."""
+        if not self.sizes.labels:
+            return loss
+        if known is not None:
+            label_loss = losses.label_loss(logits, y, known)
+            self.means.add("d_label_loss", label_loss)
+            return loss + label_loss
+        label_loss = losses.label_loss(logits, y, torch.ones_like(y, dtype=torch.bool))
+        self.means.add("g_label_loss", label_loss)
+        total: Tensor = loss + self.choices.label_weight * label_loss
+        return total
+
+    @torch.no_grad()
+    def sample(self, z: Tensor, y: Tensor) -> Tensor:
+        """Images of the averaged generator."""
+        images: Tensor = self.average(z, y)
+        return images
+
+    def export(self, values: np.ndarray, known: np.ndarray) -> dict[str, Tensor]:
+        """Averaged generator and discriminator."""
+        state = {f"{G_PREFIX}{k}": v for k, v in self.average.state_dict().items()}
+        return state | {f"{D_PREFIX}{k}": v for k, v in self.discriminator.state_dict().items()}
 
     def update(self, name: str, loss: Tensor, norm: str = "") -> None:
         """Take the step of an optimizer that a loss asks for; count it under `norm`."""

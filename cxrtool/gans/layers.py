@@ -86,6 +86,11 @@ def lrelu(x: Tensor) -> Tensor:
     return F.leaky_relu(x, SLOPE)
 
 
+def twice(x: Tensor) -> Tensor:
+    """Nearest neighbours: `[N, C, H, W] -> [N, C, 2H, 2W]`."""
+    return F.interpolate(x, scale_factor=2, mode="nearest")
+
+
 def dropout(x: Tensor, p: float, draws: Draws | None) -> Tensor:
     """Zero each value with probability p and scale the others by 1 / (1 - p).
 

@@ -80,10 +80,17 @@ def edits_of(config: Config, plan: Plan, card: GeneratorCard) -> Edits:
     """
 
     from cxrtool.synthesis.edits import Edits, assign, parse_shares
-    from cxrtool.training.directions import load_direction
+    from cxrtool.training.directions import load_directions
 
-    found = [load_direction(folder) for folder in config.edit]
-    for folder, (direction, _) in zip(config.edit, found, strict=True):
+    # A run of several targets has a direction each, with the share of the run: in the stream of a
+    # class only those count whose text names it.
+    shares = parse_shares(config.ensemble, len(config.edit))
+    found = [
+        (folder, share, direction, way)
+        for folder, share in zip(config.edit, shares, strict=True)
+        for direction, way in load_directions(folder)
+    ]
+    for folder, _, direction, _ in found:
         if direction.generator != card.fingerprint:
             raise InputError(
                 f"the edit belongs to the generator {direction.generator!r}, not to "
@@ -91,12 +98,12 @@ def edits_of(config: Config, plan: Plan, card: GeneratorCard) -> Edits:
                 file=folder,
                 hint="make the edit with the generator that makes the images",
             )
-    directions = tuple(direction for direction, _ in found)
-    of_slot = assign(plan, directions, parse_shares(config.ensemble, len(found)))
+    directions = tuple(direction for _, _, direction, _ in found)
+    of_slot = assign(plan, directions, [share for _, share, _, _ in found])
     counts = [int((of_slot == i).sum()) for i in range(len(found))]
     for direction, n in zip(directions, counts, strict=True):
         console.say(f"{n:,} images are pushed {direction.sign} {direction.target!r}")
-    ways = tuple(way for _, way in found)
+    ways = tuple(way for _, _, _, way in found)
     return Edits(directions, ways, config.edit_strength, of_slot)
 
 
@@ -104,9 +111,9 @@ def edit_notes(config: Config) -> dict[str, Any]:
     """What ``dataset.json`` says of edits."""
     if not config.edit:
         return {}
-    from cxrtool.training.directions import load_direction
+    from cxrtool.training.directions import load_directions
 
-    found = [load_direction(folder)[0] for folder in config.edit]
+    found = [direction for folder in config.edit for direction, _ in load_directions(folder)]
     return {
         "edits": [{"target": d.target, "sign": d.sign, "way": d.fingerprint} for d in found],
         "edit_strength": config.edit_strength,

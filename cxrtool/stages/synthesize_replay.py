@@ -21,14 +21,15 @@ def replay(run: Run, config: Config) -> dict[str, Any]:
     from cxrtool.synthesis.generators import GeneratorCard
     from cxrtool.synthesis.replay import find_rows, open_manifest, recipe, remake
     from cxrtool.training.device import setup
-    from cxrtool.training.directions import load_direction
+    from cxrtool.training.directions import load_directions
 
     card = GeneratorCard.open(run.input("gan").path)
     dataset = open_manifest(run.input("replay").path)
     rows = find_rows(dataset, config.only)
     recipes = [recipe(dataset, row, card.fingerprint) for row in rows]
     device = setup(config.device, config.threads)
-    edits = {d.fingerprint: way for d, way in (load_direction(folder) for folder in config.edit)}
+    found = [one for folder in config.edit for one in load_directions(folder)]
+    edits = {direction.fingerprint: way for direction, way in found}
     summary = remake(run, dataset, recipes, gans.load(card.folder, device), device, edits)
     console.say(
         f"{summary['images']} images made again; of {summary['compared']} originals at hand "

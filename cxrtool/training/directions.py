@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cxrtool.runs import Run
 
 RECORD, WEIGHTS = "direction.json", "direction.safetensors"
+DIRECTIONS = "directions"  # holds a folder a target, where an edit run has several
 FORMAT = 2
 WAY, STYLE = "way", "s."
 _DIGITS = 16
@@ -129,3 +130,13 @@ def load_direction(folder: Path) -> tuple[Direction, Ways]:
     if sha256_file(folder / WEIGHTS)[:_DIGITS] != found.fingerprint:
         raise InputError("does not belong to its record", file=folder / WEIGHTS)
     return found, ways
+
+
+def load_directions(folder: Path) -> list[tuple[Direction, Ways]]:
+    """Those of an edit run: one, or one of each of its targets.
+
+    Raises:
+        InputError: see `load_direction`.
+    """
+    parts = [] if (folder / RECORD).is_file() else sorted(folder.glob(f"{DIRECTIONS}/*"))
+    return [load_direction(part) for part in parts or [folder]]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.conftest import REPOSITORY
@@ -36,9 +37,9 @@ def made(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in folder.rglob("result.json")}
 
 
-def check(script: str, folder: Path, arms: set[str]) -> Path:
+def check(script: str, folder: Path, arms: set[str], *source: Path) -> Path:
     """Run a script twice; gives the folder of its report."""
-    first = bash(script, folder, "--smoke")
+    first = bash(script, *source, folder, "--smoke")
     assert first.returncode == 0, first.stderr
     report = folder / "smoke" / "report"
     assert first.stdout.splitlines()[-1] == f"report: {report}/report.html"
@@ -49,7 +50,7 @@ def check(script: str, folder: Path, arms: set[str]) -> Path:
 
     before = made(folder)
     assert len(before) > len(arms) + 3
-    second = bash(script, folder, "--smoke")
+    second = bash(script, *source, folder, "--smoke")
     assert second.returncode == 0, second.stderr
     assert "everything is up to date" in second.stderr.splitlines()
     assert second.stdout.splitlines()[-1] == first.stdout.splitlines()[-1]
@@ -96,12 +97,60 @@ def test_sundaram_hulkund(tmp_path: Path) -> None:
     check("sundaram_hulkund.sh", tmp_path / "b", arms)
 
 
-@pytest.mark.parametrize("script", ["cross_modality", "bagan_opengan", "sundaram_hulkund"])
+@pytest.mark.slow
+def test_tb_smgan(tmp_path: Path) -> None:
+    check("tb_smgan.sh", tmp_path / "a", {"none", "duplicate", "gan"})
+    work = tmp_path / "a" / "smoke"
+    tables = (work / "tables.md").read_text(encoding="utf-8")
+    sets = ("plain", "rules+", "rules-", "random+", "random-", "rules+_random+")
+    for name in (*sets, "none", "duplicate"):
+        assert tables.count(f"\n| {name} | ") == (2 if name in sets else 1)
+    assert "| *printed: rules+* | 0.579 | 0.235 | 0.17 | 0.364 | 0.432 | 0.356 | |" in tables
+    for name in sets:
+        with (work / f"synth-{name}" / "manifest.csv").open(newline="", encoding="utf-8") as stream:
+            rows = list(csv.DictReader(stream))
+        assert len(rows) == 5 * 4
+        assert {row["edit"][:1] for row in rows} == ({""} if name == "plain" else {name[-1]})
+
+
+@pytest.mark.slow
+def test_medmnist(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for split, n in (("train", 80), ("val", 30), ("test", 40)):
+        arrays[f"{split}_images"] = rng.integers(0, 256, (n, 28, 28), dtype=np.uint8)
+        arrays[f"{split}_labels"] = (rng.random((n, 14)) < 0.1).astype(np.uint8)
+        arrays[f"{split}_labels"][:4] = 1
+    np.savez(tmp_path / "chestmnist.npz", **arrays)
+    arms = {"none", "standard", "gan", "duplicate"}
+    check("medmnist.sh", tmp_path / "m", arms, tmp_path / "chestmnist.npz")
+
+
+def test_medmnist_says_that_it_downloads(tmp_path: Path) -> None:
+    (tmp_path / "other.npz").write_text("another file")
+    for address, said in (
+        (tmp_path / "none.npz", "no download"),
+        (tmp_path / "other.npz", "is not the file that MedMNIST describes"),
+    ):
+        done = bash("medmnist.sh", tmp_path / address.stem, ADDRESS=f"file://{address}")
+        assert done.returncode == 2, done.stderr
+        assert done.stderr.startswith(f"downloading file://{address}\n")
+        assert said in done.stderr
+
+
+@pytest.mark.slow
+def test_medmnist_without_a_file(tmp_path: Path) -> None:
+    assert bash("medmnist.sh", tmp_path, "--smoke").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "script", ["cross_modality", "bagan_opengan", "sundaram_hulkund", "tb_smgan", "medmnist"]
+)
 def test_wrong_words(script: str, tmp_path: Path) -> None:
     for words, message in (
         ((tmp_path / "w", "--smok"), "unknown switch --smok"),
         ((tmp_path / "w", "--smoke", "--full"), "two sizes"),
-        ((tmp_path / "w",), "usage: "),
+        (() if script == "medmnist" else (tmp_path / "w",), "usage: "),
         ((tmp_path / "no-data", tmp_path / "w"), "no such file or folder"),
     ):
         done = bash(f"{script}.sh", *words)

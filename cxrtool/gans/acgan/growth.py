@@ -11,6 +11,8 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor
 
+from cxrtool.gans.layers import twice
+
 
 class Stage(NamedTuple):
     """Where the growth stands.
@@ -62,8 +64,3 @@ def at_stage(images: Tensor, stage: Stage, last: int) -> Tensor:
     if stage.alpha < 1:
         images = twice(F.avg_pool2d(images, 2)).lerp(images, stage.alpha)
     return images
-
-
-def twice(x: Tensor) -> Tensor:
-    """Nearest neighbours: `[N, C, H, W] -> [N, C, 2H, 2W]`."""
-    return F.interpolate(x, scale_factor=2, mode="nearest")

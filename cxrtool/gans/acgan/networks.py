@@ -17,9 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cxrtool.gans.acgan.growth import Stage, twice
-from cxrtool.gans.game import PlainSizes
-from cxrtool.gans.layers import lrelu
+from cxrtool.gans.acgan.growth import Stage
+from cxrtool.gans.game_choices import PlainSizes
+from cxrtool.gans.layers import lrelu, twice
 from cxrtool.gans.stylegan2.ops import append_channel, minibatch_stddev, normalize_second_moment
 
 FIRST_SIZE = 4
@@ -72,11 +72,6 @@ class Equal(nn.Module):
         return F.conv2d(x, weight, self.bias, padding=weight.shape[-1] // 2)
 
 
-def pixel_norm(x: Tensor) -> Tensor:
-    """Each pixel's features to a mean square of one."""
-    return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-8)
-
-
 class Generator(nn.Module):
     """z and labels to images.
 
@@ -120,14 +115,14 @@ class Generator(nn.Module):
         # alike (ours; the studies train a hundred times longer).
         y = y * (self.arch.z_dim / max(1, self.arch.labels)) ** 0.5
         x = self.dense(torch.cat([normalize_second_moment(z), y], dim=1))
-        x = pixel_norm(lrelu(x.unflatten(1, (-1, FIRST_SIZE, FIRST_SIZE))))
+        x = normalize_second_moment(lrelu(x.unflatten(1, (-1, FIRST_SIZE, FIRST_SIZE))))
         before = x
         for k in range(level + 1):
             before = x
             block: Any = self.blocks[k]
             x = twice(x) if k else x
             for layer in block:
-                x = pixel_norm(lrelu(layer(x)))
+                x = normalize_second_moment(lrelu(layer(x)))
         image: Tensor = self.to_image[level](x)
         if alpha < 1:
             image = twice(self.to_image[level - 1](before)).lerp(image, alpha)

@@ -29,7 +29,8 @@ from cxrtool.gans.acgan.networks import GROUP, Discriminator, Generator, Sizes
 from cxrtool.gans.archs import Request
 from cxrtool.gans.execution import Execution
 from cxrtool.gans.feed import Feed
-from cxrtool.gans.game import GameChoices, GameTrainer, common_choices, held, preset_of
+from cxrtool.gans.game import GameTrainer, held
+from cxrtool.gans.game_choices import GameChoices, common_choices, preset_of
 from cxrtool.gans.network import D_PREFIX, G_PREFIX, architecture_of, part_of
 from cxrtool.gans.trained import LatentGenerator, LatentJudge, prevalence_in
 from cxrtool.training.models import load_weights
@@ -122,7 +123,7 @@ class Trainer(GameTrainer):
     def _critic_step(self, stage: Stage) -> None:
         real, draws = self.reals(), self.draws("D")
         x = at_stage(real.x, stage, self.choices.arch.last)
-        z, y = draws.normal(self.z_dim), self.feed.fake_labels(draws).y
+        z, y = self.wanted(draws)
         with torch.no_grad():
             fake = self.generator(z, y, stage)
         score_real, logits = self.discriminator(x, stage)
@@ -130,12 +131,8 @@ class Trainer(GameTrainer):
         share = draws.uniform()[:, None, None, None]
         mixed = torch.lerp(x, fake, share).requires_grad_(True)
         norms = gradient_norms(self.discriminator(mixed, stage)[0], mixed)
-        loss = total = critic_loss(score_real, score_fake, norms)
-        if self.sizes.labels:
-            label_loss = losses.label_loss(logits, real.y, real.known)
-            total = total + label_loss
-            self.means.add("d_label_loss", label_loss)
-        self.update("d", total, "d_grad_norm")
+        loss = critic_loss(score_real, score_fake, norms)
+        self.update("d", self.with_labels(loss, logits, real.y, real.known), "d_grad_norm")
         self.means.add("d_loss", loss)
         self.means.add("gradient_norm", norms)
         self.means.add("score_real", score_real)
@@ -143,15 +140,11 @@ class Trainer(GameTrainer):
 
     def _generator_step(self, stage: Stage) -> None:
         draws = self.draws("G")
-        z, y = draws.normal(self.z_dim), self.feed.fake_labels(draws).y
+        z, y = self.wanted(draws)
         with held(self.discriminator):
             score, logits = self.discriminator(self.generator(z, y, stage), stage)
-            loss = total = -score.mean()
-            if self.sizes.labels:
-                label_loss = losses.label_loss(logits, y, torch.ones_like(y, dtype=torch.bool))
-                total = total + self.choices.label_weight * label_loss
-                self.means.add("g_label_loss", label_loss)
-            self.update("g", total, "g_grad_norm")
+            loss = -score.mean()
+            self.update("g", self.with_labels(loss, logits, y), "g_grad_norm")
         self.means.add("g_loss", loss)
 
     def export(self, values: np.ndarray, known: np.ndarray) -> dict[str, Tensor]:
@@ -160,8 +153,7 @@ class Trainer(GameTrainer):
         assert isinstance(judge, Discriminator)
         n = min(REFERENCE_MOST, len(self.feed)) // GROUP * GROUP
         judge.set_reference(self.feed.reals(0, n).x)
-        state = {f"{G_PREFIX}{k}": v for k, v in self.average.state_dict().items()}
-        return state | {f"{D_PREFIX}{k}": v for k, v in judge.state_dict().items()}
+        return super().export(values, known)
 
 
 class Judge(nn.Module):

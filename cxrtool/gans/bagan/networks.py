@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from cxrtool.gans.game import PlainSizes
+from cxrtool.gans.game_choices import PlainSizes
 from cxrtool.gans.layers import conv, dropout, linear, lrelu, up_conv
 from cxrtool.training.rng import Draws
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -35,7 +34,8 @@ from cxrtool.gans.bagan.networks import (
 )
 from cxrtool.gans.execution import Execution
 from cxrtool.gans.feed import Feed
-from cxrtool.gans.game import GameChoices, GameTrainer, common_choices, held, preset_of
+from cxrtool.gans.game import GameTrainer, held
+from cxrtool.gans.game_choices import GameChoices, common_choices, preset_of
 from cxrtool.gans.network import D_PREFIX, G_PREFIX, architecture_of, part_of
 from cxrtool.gans.trained import LatentGenerator, LatentJudge, prevalence_in
 from cxrtool.training.models import load_weights
@@ -128,12 +128,6 @@ class Trainer(GameTrainer):
             world,
         )
 
-    @torch.no_grad()
-    def sample(self, z: Tensor, y: Tensor) -> Tensor:
-        """Images of the averaged generator; y is one-hot."""
-        images: Tensor = self.average(z, y)
-        return images
-
     def step(self) -> None:
         """Train on the next batch; after the last one of the autoencoder, hand over."""
         if self.nimg < self.choices.pretrain_nimg:
@@ -192,11 +186,6 @@ class Trainer(GameTrainer):
         """Classes drawn uniformly, one-hot `[N, K]`."""
         k = self.sizes.labels
         return F.one_hot(draws.integers(0, k), k).float()
-
-    def export(self, values: np.ndarray, known: np.ndarray) -> dict[str, Tensor]:
-        """Averaged generator with its Gaussians, and discriminator."""
-        state = {f"{G_PREFIX}{k}": v for k, v in self.average.state_dict().items()}
-        return state | {f"{D_PREFIX}{k}": v for k, v in self.discriminator.state_dict().items()}
 
 
 def choose(request: Request) -> BaganChoices:

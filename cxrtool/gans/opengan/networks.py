@@ -16,9 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cxrtool.gans.game import PlainSizes
-from cxrtool.gans.layers import conv, linear
+from cxrtool.gans.game_choices import PlainSizes
+from cxrtool.gans.layers import conv, linear, twice
 from cxrtool.gans.opengan.metric import FEATURES
+from cxrtool.gans.stylegan2.ops import normalize_second_moment
 
 FIRST_SIZE = 4
 
@@ -84,9 +85,9 @@ class UpBlock(nn.Module):
 
     def forward(self, x: Tensor, feature: Tensor) -> Tensor:
         """`[N, C, H, W] -> [N, C', 2H, 2W]`."""
-        y = F.interpolate(self.norm0(x, feature).relu(), scale_factor=2.0)
+        y = twice(self.norm0(x, feature).relu())
         y = self.conv1(self.norm1(self.conv0(y), feature).relu())
-        skip: Tensor = F.interpolate(self.skip(x), scale_factor=2.0)
+        skip: Tensor = twice(self.skip(x))
         return skip + y
 
 
@@ -110,17 +111,12 @@ class Generator(nn.Module):
 
     def forward(self, noise: Tensor, feature: Tensor) -> Tensor:
         """`[N, noise_dim]` and `[N, 512]` -> `[N, C, size, size]` in (-1, 1)."""
-        feature = unit(feature)
+        feature = normalize_second_moment(feature)
         x = self.dense(noise).unflatten(1, (-1, FIRST_SIZE, FIRST_SIZE))
         for block in self.blocks:
             x = block(x, feature)
         images: Tensor = self.out(self.norm(x).relu()).tanh()
         return images
-
-
-def unit(feature: Tensor) -> Tensor:
-    """Features to a mean square of one: `[N, 512] -> [N, 512]`."""
-    return feature * torch.rsqrt(feature.square().mean(dim=1, keepdim=True) + 1e-8)
 
 
 class Spectral(nn.Module):
@@ -199,6 +195,6 @@ class Discriminator(nn.Module):
         for block in self.blocks:
             x = block(x)
         x = x.relu().sum(dim=(2, 3))
-        own = self.project(unit(feature))
+        own = self.project(normalize_second_moment(feature))
         score: Tensor = self.out(x)[:, 0] + (own * x).sum(dim=1)
         return score

@@ -22,13 +22,13 @@ from cxrtool.data.images import to_float
 from cxrtool.gans.archs import Request
 from cxrtool.gans.execution import Execution
 from cxrtool.gans.feed import Feed
-from cxrtool.gans.game import GameChoices, GameTrainer, common_choices, held, preset_of
-from cxrtool.gans.network import D_PREFIX, G_PREFIX
+from cxrtool.gans.game import GameTrainer, held
+from cxrtool.gans.game_choices import GameChoices, common_choices, preset_of
 from cxrtool.gans.opengan.bank import Bank
 from cxrtool.gans.opengan.metric import FEATURES, Kernels, MetricNetwork, choose_centers
 from cxrtool.gans.opengan.networks import Discriminator, Generator, Sizes
 from cxrtool.gans.opengan.trained import B_PREFIX, M_PREFIX, SIGMA
-from cxrtool.training.rng import torch_generator
+from cxrtool.training.rng import Draws, torch_generator
 from cxrtool.training.world import World
 
 BETAS = (0.0, 0.999)
@@ -163,7 +163,7 @@ class Trainer(GameTrainer):
 
     def _discriminator_step(self) -> None:
         real, draws = self.reals(), self.draws("D")
-        noise, asked = draws.normal(self.z_dim - 1), self._asked(draws.integers(0, len(self.feed)))
+        noise, asked = self._wanted(draws)
         with torch.no_grad():
             fake, feature = self.generator(noise, asked), self.metric(real.x)
         score_real = self.discriminator(real.x, feature)
@@ -176,7 +176,7 @@ class Trainer(GameTrainer):
 
     def _generator_step(self) -> None:
         draws = self.draws("G")
-        noise, asked = draws.normal(self.z_dim - 1), self._asked(draws.integers(0, len(self.feed)))
+        noise, asked = self._wanted(draws)
         with held(self.discriminator), held(self.metric):
             fake = self.generator(noise, asked)
             loss = -self.discriminator(fake, asked).mean()
@@ -185,19 +185,17 @@ class Trainer(GameTrainer):
         self.means.add("g_loss", loss)
         self.means.add("feature_loss", feature_loss)
 
-    def _asked(self, rows: Tensor) -> Tensor:
-        return self.features[rows]
+    def _wanted(self, draws: Draws) -> tuple[Tensor, Tensor]:
+        """Noise, and features of real images drawn uniformly."""
+        noise = draws.normal(self.z_dim - 1)
+        return noise, self.features[draws.integers(0, len(self.feed))]
 
     def export(self, values: np.ndarray, known: np.ndarray) -> dict[str, Tensor]:
         """Averaged generator, discriminator, metric network, and the features of classes."""
         assert self.bank is not None
-        state: dict[str, Tensor] = {SIGMA: self.kernels.log_sigma.detach().exp()}
-        for prefix, network in (
-            (G_PREFIX, self.average),
-            (D_PREFIX, self.discriminator),
-            (M_PREFIX, self.metric),
-            (B_PREFIX, self.bank),
-        ):
+        state = super().export(values, known)
+        state[SIGMA] = self.kernels.log_sigma.detach().exp()
+        for prefix, network in ((M_PREFIX, self.metric), (B_PREFIX, self.bank)):
             state |= {f"{prefix}{k}": v for k, v in network.state_dict().items()}
         return state
 

@@ -144,7 +144,7 @@ def full_precision(x: Tensor) -> Tensor:
 
 
 def normalize_second_moment(x: Tensor) -> Tensor:
-    """Scale each row of `[N, D]` to a mean square of one."""
+    """Scale the features of each row of `[N, D]`, or pixel of `[N, D, H, W]`, to mean square 1."""
     return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-8)
 
 

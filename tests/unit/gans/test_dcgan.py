@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from cxrtool.gans.dcgan import Discriminator, Generator, Sizes, Trainer
 from cxrtool.gans.feed import Feed
-from cxrtool.gans.game import GameChoices
+from cxrtool.gans.game_choices import GameChoices
 from tests.unit.gans.conftest import ellipses
 from tests.unit.gans.games import COMMON, assert_all_move, assert_resumes
 

@@ -17,7 +17,7 @@ from cxrtool.errors import GateError, InputError, UsageError
 from cxrtool.runs import Run
 from cxrtool.synthesis.edits import parse_cell, parse_shares, take_turns
 from cxrtool.synthesis.slots import latents
-from cxrtool.training.directions import load_direction, save_direction
+from cxrtool.training.directions import load_direction, load_directions, save_direction
 from tests.unit.synthesis.conftest import SIZE, ToyGenerator
 from tests.unit.synthesis.test_filters import pixels_of
 from tests.unit.synthesis.test_stage import content, make
@@ -108,6 +108,31 @@ def test_replay_needs_the_edit_and_shards_agree(
     assert summary["within_one"] == 1
     with pytest.raises(InputError, match=r"row 11, column 'edit'.*which is not given"):
         make(tmp_path / "n", gan=gan, replay=whole)
+
+
+def test_a_run_of_several_targets_pushes_each_class_along_its_own(
+    tmp_path: Path, data: Path, gan: Path, style: StyleToy
+) -> None:
+    several, alone = tmp_path / "several", tmp_path / "alone"
+    classes = ("Fracture", "Pleural Other")
+    for k, label in enumerate(classes):
+        write_edit(several / "directions" / f"{k:04}", gan, label, seed=k)
+        (several / "directions" / f"{k:04}" / "seen.json").rename(several / "seen.json")
+    marks = {d.labels[0]: d.fingerprint for d, _ in load_directions(several)}
+    made = make(tmp_path / "o", data, gan=gan, edit=(several,), **PLAIN).folder
+    cells = load_dataset(made).table["edit"].tolist()
+    assert cells == [f"+1.0 of {marks[c]}" for c in ("Pleural Other",) * 9 + ("Fracture",) * 12]
+    assert len(load_dataset(made).info.notes["edits"]) == 2
+    replayed = make(tmp_path / "r", gan=gan, replay=made, edit=(several,)).result["summary"]
+    assert replayed["identical"] == 21
+
+    # Beside a run of one target its share is that of the run, in each class.
+    write_edit(alone, gan, "Fracture", sign="-", seed=7)
+    both = {"edit": (several, alone), "ensemble": "3,1"}
+    made = make(tmp_path / "b", data, gan=gan, **both, **PLAIN).folder
+    cells = load_dataset(made).table["edit"].tolist()
+    assert [cell[0] for cell in cells[9:]].count("-") == 3
+    assert "-" not in [cell[0] for cell in cells[:9]]
 
 
 def test_turns_follow_the_shares_at_every_length() -> None:
