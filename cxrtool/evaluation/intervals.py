@@ -149,10 +149,11 @@ def mean_over_labels(points: np.ndarray, samples: np.ndarray) -> np.ndarray:
 
     In a resample that lost a class of some rare label, the mean over the other labels would be
     another quantity. So the deviations from the points are averaged, over the labels that the
-    resample has, and added to the mean of the points: the mean stays that of all labels.
+    resample has, and added to the mean of the points: the mean stays that of all labels. What that
+    gives for few labels is kept within the range of a score.
 
     Args:
-        points: [..., L] scores on the full set, NaN where undefined.
+        points: [..., L] scores from 0 to 1 on the full set, NaN where undefined.
         samples: [..., L, B] scores in resamples.
 
     Returns:
@@ -164,7 +165,8 @@ def mean_over_labels(points: np.ndarray, samples: np.ndarray) -> np.ndarray:
     labels = kept.sum(axis=-2)
     center = np.where(defined, points, 0.0).sum(axis=-1) / np.maximum(defined.sum(axis=-1), 1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(labels > 0, center[..., None] + deviations / labels, np.nan)
+        mean = np.where(labels > 0, center[..., None] + deviations / labels, np.nan)
+    return np.clip(mean, 0.0, 1.0)
 
 
 def percentile_interval(samples: np.ndarray, level: float = 0.95) -> tuple[float, float]:

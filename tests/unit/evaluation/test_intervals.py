@@ -103,6 +103,13 @@ def test_resamples_without_both_classes_are_left_out_or_forbid_an_interval() -> 
     assert np.isnan(intervals.percentile_interval(mostly)).all()
 
 
+def test_a_mean_over_labels_is_a_score() -> None:
+    """A resample without the easy label must not lift the mean above 1 by what the other gained."""
+    points = np.array([0.9, 0.6])
+    samples = np.array([[0.9, np.nan], [0.6, 1.0]])
+    assert intervals.mean_over_labels(points, samples) == pytest.approx([0.75, 1.0])
+
+
 def test_a_mean_over_labels_stays_the_mean_of_all_of_them() -> None:
     points = np.array([0.8, 0.6, np.nan])
     samples = np.array([[0.9, np.nan, 0.6], [0.6, 0.5, 0.8], [np.nan, np.nan, np.nan]])
