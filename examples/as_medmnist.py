@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -30,7 +31,7 @@ def main() -> None:
         return
     with (data / "manifest.csv").open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for split in ("train", "val", "test"):
         own = [row for row in rows if row["split"] == split]
         images = [np.asarray(Image.open(data / row["image"])) for row in own]

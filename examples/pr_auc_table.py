@@ -74,8 +74,8 @@ def main() -> None:
     defined = [share for share in chance.values() if 0 < share < 1]
     line = " | ".join(map(shown, [*chance.values(), mean(defined)]))
     print(f"| *chance: prevalence* | {line} | |")
-    for name, (group, cells) in zip(a.names, scores.items(), strict=True):
-        line = " | ".join(shown(mean(cells[label])) for label in [*labels, MEAN])
+    for name, (group, of_label) in zip(a.names, scores.items(), strict=True):
+        line = " | ".join(shown(mean(of_label[label])) for label in [*labels, MEAN])
         print(f"| {name} | {line} | {against.get(group, '')} |")
         if name in printed:
             row = printed.pop(name)
