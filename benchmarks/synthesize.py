@@ -6,7 +6,7 @@ so does the network alone, on blocks, without writing anything. The planner is t
 table as large as CheXpert's.
 
     python benchmarks/synthesize.py                      # 64 px, preset small; 256 px on CUDA
-    python benchmarks/synthesize.py --images 4096 --rounds 5 --block 64
+    python benchmarks/synthesize.py --images 4096 --rounds 5 --block 128
     python benchmarks/synthesize.py --memory             # the whole command at 1,000 to 100,000
 
 Prints one JSON object.
@@ -245,7 +245,7 @@ def main() -> None:
     )
     parser.add_argument("--images", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--block", type=int, default=16)
+    parser.add_argument("--block", type=int, default=64)
     parser.add_argument("--size", type=int, default=None)
     parser.add_argument("--preset", default=None)
     parser.add_argument("--device", default="auto")

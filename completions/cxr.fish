@@ -215,7 +215,7 @@ complete -c cxr -n '__fish_seen_subcommand_from synthesize' -l edit -r -d 'Outpu
 complete -c cxr -n '__fish_seen_subcommand_from synthesize' -l ensemble -r -d 'Shares of the --edit runs in their order, such as 0.7,0.3; default: equal.'
 complete -c cxr -n '__fish_seen_subcommand_from synthesize' -l edit-strength -r -d 'How far images are pushed; 1 is as far as the edits went. (default 1)'
 complete -c cxr -n '__fish_seen_subcommand_from synthesize' -l truncation -r -d 'psi: 1 keeps the whole distribution, less is more typical. (default 1)'
-complete -c cxr -n '__fish_seen_subcommand_from synthesize' -l block -r -d 'Images a batch; fixes the last bits of every image. (default 16)'
+complete -c cxr -n '__fish_seen_subcommand_from synthesize' -l block -r -d 'Images a batch; fixes the last bits of every image. (default 64)'
 complete -c cxr -n '__fish_seen_subcommand_from synthesize' -l seed -r -d 'Seed of the rows and of the images. (default 0)'
 complete -c cxr -n '__fish_seen_subcommand_from synthesize' -l shard -r -d 'Make only part i of n, i from 1: separate processes.'
 complete -c cxr -n '__fish_seen_subcommand_from synthesize' -l merge -l no-merge -d 'Join the folders of all shards, given as DATA.'

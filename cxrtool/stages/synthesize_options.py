@@ -125,7 +125,7 @@ class Config(SelectionOptions):
     truncation: Annotated[
         float, Option("psi: 1 keeps the whole distribution, less is more typical.", min=0)
     ] = 1.0
-    block: Annotated[int, Option("Images a batch; fixes the last bits of every image.", min=1)] = 16
+    block: Annotated[int, Option("Images a batch; fixes the last bits of every image.", min=1)] = 64
     seed: Annotated[int, Option("Seed of the rows and of the images.", min=0)] = 0
     shard: Annotated[
         str | None, Option("Make only part i of n, i from 1: separate processes.", metavar="i/n")

@@ -113,11 +113,12 @@ def test_a_killed_run_converges_to_the_same_bytes(
     trained: tuple[Path, Path], tmp_path: Path
 ) -> None:
     data, gan = trained
-    options = {"data": (data,), "gan": gan, "counts": "Edema=400"}
+    options = {"data": (data,), "gan": gan, "counts": "Edema=400", "block": 16}
     whole = in_process(tmp_path / "whole", **options)
     command = [
         *CXR,
         *("synthesize", str(data), "--gan", str(gan), "--counts", "Edema=400", "--device", "cpu"),
+        *("--block", "16"),
         *("--threads", "1", "--workers", "2", "-o", str(tmp_path / "killed")),
     ]
     kills = 0

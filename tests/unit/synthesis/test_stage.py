@@ -157,7 +157,7 @@ class TestImages:
         self, tmp_path: Path, data: Path, gan: Path, network: ToyGenerator
     ) -> None:
         out = tmp_path / "synth"
-        make(out, data, gan=gan, counts="Fracture=5")
+        make(out, data, gan=gan, counts="Fracture=5", block=16)
         import torch
 
         from cxrtool.data.images import to_uint8
@@ -318,7 +318,7 @@ class TestResume:
             return plain(*args, **kwargs)
 
         network.generate = interrupted  # type: ignore[method-assign]
-        options = {"gan": gan, "counts": "Fracture=100"}
+        options = {"gan": gan, "counts": "Fracture=100", "block": 16}
         with pytest.raises(InterruptedRunError) as caught:
             make(tmp_path / "o", data, **options)
         assert caught.value.exit_code == 143
