@@ -110,15 +110,32 @@ def _key_numbers(e: Evaluation) -> page.Section:
     return page.Section("", blocks)
 
 
+def _places(e: Evaluation) -> dict[str, tuple[str, str]]:
+    """By name of a group: what its row of a forest says beside the label, and its colour's name.
+
+    Groups of several regimens stand in a row a regimen, so that an arm has one colour in all.
+    """
+    if len({group.regimen_name for group in e.groups}) < 2:
+        return {group.name: ("", group.name) for group in e.groups}
+    return {
+        group.name: (f"\n{group.regimen_name}", group.name.replace(f" ({group.regimen_name})", ""))
+        for group in e.groups
+    }
+
+
 def _bars(e: Evaluation, metric: int) -> list[figures.Bar]:
-    names = e.scored.rows
+    names, places = e.scored.rows, _places(e)
     order = [len(names) - 1, *range(len(names) - 1)] if len(names) > 2 else range(len(names) - 1)
-    return [
-        figures.Bar(names[row], i, group.name, *group_scores(e.scored, group, row, metric))
-        for row in order
-        for i, group in enumerate(e.groups)
-        if not math.isnan(e.scored.points[0, row, metric])
-    ]
+    arms = list(dict.fromkeys(arm for _, arm in places.values()))
+    bars = []
+    for row in order:
+        if math.isnan(e.scored.points[0, row, metric]):
+            continue
+        for group in e.groups:
+            regimen, arm = places[group.name]
+            scores = group_scores(e.scored, group, row, metric)
+            bars.append(figures.Bar(names[row] + regimen, arms.index(arm), arm, *scores))
+    return bars
 
 
 def _scores(e: Evaluation) -> page.Section:
@@ -159,10 +176,17 @@ def _differences(e: Evaluation) -> list[page.Section]:
         page.Bullets([d.sentence() for d in means if d.metric == "auroc"]),
         _difference_table(means),
     ]
-    pairs = list(dict.fromkeys((d.a, d.b) for d in e.differences))
+    places = _places(e)
+    said = {(d.a, d.b): f"{places[d.a][1]} minus {places[d.b][1]}" for d in e.differences}
+    colors = list(dict.fromkeys(said.values()))
     bars = [
-        figures.Bar(d.row, pairs.index((d.a, d.b)), f"{d.a} minus {d.b}", d.value, d.low, d.high)
-        for d in sorted(e.differences, key=lambda d: d.row != MEAN)
+        figures.Bar(
+            d.row + places[d.a][0],
+            colors.index(said[d.a, d.b]),
+            said[d.a, d.b],
+            *(d.value, d.low, d.high),
+        )
+        for d in sorted(e.differences, key=lambda d: (d.row != MEAN, e.scored.rows.index(d.row)))
         if d.metric == "auroc" and not math.isnan(d.value)
     ]
     if bars:

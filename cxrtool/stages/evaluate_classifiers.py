@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from cxrtool.runs import Run
 
 NAME = "evaluate-classifiers"
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True, kw_only=True)
