@@ -145,7 +145,8 @@ class RadDino(nn.Module):
     Pérez-García et al., "Exploring scalable medical image encoders beyond text supervision", Nature
     Machine Intelligence 2025. The file is `backbone_compatible.safetensors` of the model's page
     (DINOv2's own names of parameters). Gray levels are standardized by mean .5307 and deviation
-    .2583 (its preprocessor's), images read at 518 px (bicubic); the class token after the last norm is the feature.
+    .2583 (its preprocessor's), images read at 518 px (bicubic); the class token
+    after the last norm is the feature.
 
     Args:
         weights: The file.
