@@ -1,40 +1,53 @@
 #!/usr/bin/env bash
-# Everything of train-gan that needs a CUDA device, in one call of under ten minutes:
+# Everything that needs a CUDA device, part by part:
 #
-#   bash benchmarks/gpu.sh [OUT [DATASET...]]
+#   bash benchmarks/gpu.sh OUT [PART...]
 #
-# 1. `full` at 128 and 256 px: seconds per thousand images with and without torch.compile and bfloat16, and
-#    of the grouped-convolution float32 form of the same network (benchmarks/gan.py).
-# 2. The tests marked gpu: no waiting in a step, resume, compiled and bfloat16 steps, too little memory.
-# 3. `train-gan DATASET` with its defaults at 128 and 64 px for KIMG thousand images each, on every dataset
-#    directory given (Kermany and NIH, prepared with --size 128), or on phantoms: curves.png and samples.png.
+# PARTs, by default all in this order:
+#   tests       the tests marked gpu: no waiting in a step, resume, compiled and bfloat16 steps, too little memory
+#   cls         train-cls against a plain float32 loop at 224 px (benchmarks/cls.py)
+#   synthesize  images a second against the usual script at 256 px (benchmarks/synthesize.py)
+#   edit        the relevance matrix against one image a call (benchmarks/edit.py)
+#   clip        finetune-clip with a network of the size of ViT-B/32 on phantoms and every dataset directory of DATA
+#   gan         `full` at 128 and 256 px: seconds per thousand images with and without torch.compile and bfloat16,
+#               and of the grouped-convolution float32 form of the same network (benchmarks/gan.py)
+#   train       train-gan with its defaults at 128 and 64 px for KIMG thousand images each, on every directory of
+#               DATA, or on phantoms: curves.png and samples.png
 #
-# OUT (default: a new folder under /tmp) gets the run directories, figures.jsonl, and gpu.md, the section for
-# benchmarks/RESULTS.md with device, versions and date. A part that fails or runs out of time is named there
-# and the next one goes on; the exit code is then 1. BUDGET_S (default 570) is the time of all parts together.
-# DEVICE=cpu PRESET=tiny SIZES="32 64" KIMG=0.1 tries the script itself on a machine without a GPU.
+# DATA: dataset directories (Kermany and NIH, prepared with --size 128), separated by spaces. OUT gets the run
+# directories, figures.jsonl, and gpu.md, the section for benchmarks/RESULTS.md with device, versions and date.
+# A part that fails or runs out of time is named there and the next one goes on; the exit code is then 1.
+# BUDGET_S (default 570) is the time of all parts together. DEVICE=cpu QUICK=1 tries the script itself on a
+# machine without a GPU.
 set -uo pipefail
+[ $# -gt 0 ] || { echo "usage: bash benchmarks/gpu.sh OUT [PART...]" >&2; exit 2; }
+mkdir -p "$1"
+out=$(cd "$1" && pwd)
+shift
+data=()
+for folder in ${DATA:-}; do data+=("$(cd "$folder" && pwd)"); done
 cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}
 [ -x "$python" ] || python=python3
 device=${DEVICE:-cuda}
-preset=${PRESET:-full}
-sizes=${SIZES:-128 256}
-train_sizes=${TRAIN_SIZES:-128 64}
-kimg=${KIMG:-8}
-budget=${BUDGET_S:-570}
-out=${1:-$(mktemp -d)}
-shift
-mkdir -p "$out"
+preset=full sizes="128 256" train_sizes="128 64" kimg=${KIMG:-8} budget=${BUDGET_S:-570}
+cls="--arch densenet121 --size 224 --batch 64 --steps 60" made="--images 8192 --rounds 3"
+edit_size=128 matrix="--channels 48 --images 20" clip_model="ViT-B-32" clip_size=224 clip="--batch 256 --epochs 20"
+if [ -n "${QUICK:-}" ]; then
+  preset=tiny sizes="32" train_sizes="32" kimg=0.1
+  cls="--arch small_cnn --size 32 --batch 16 --steps 4 --images 64 --rounds 1" made="--images 64 --size 32 --preset tiny --rounds 1"
+  edit_size=32 matrix="--channels 8 --images 4" clip_model=tiny clip_size=64 clip="--steps 4"
+fi
 figures=$out/figures.jsonl
-: >"$figures"
+touch "$figures"
 if [ "$device" = cuda ]; then
   "$python" -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "no CUDA device here")' || exit 1
 fi
 export PYTHONUNBUFFERED=1
 
 failed=0
-# part NAME SECONDS COMMAND...: run it within its time and what is left; note its end, whatever it is.
+# part NAME SECONDS COMMAND...: run it within its time and what is left; note its end, whatever it is. What it prints
+# on stdout goes into figures.jsonl as one line.
 part() {
   local name=$1 limit=$2 start=$SECONDS code=0
   local left=$((budget - SECONDS))
@@ -44,31 +57,73 @@ part() {
     code=124
   else
     echo "== $name (at most $limit s)" >&2
-    timeout "$limit" "$@" || code=$?
+    timeout "$limit" "$@" >"$out/part.txt" || code=$?
+    case "$1 $2" in *.py) "$python" -c 'import json, sys; [print(json.dumps(json.loads(x))) for x in sys.argv[1:]]' \
+      "$(cat "$out/part.txt")" >>"$figures" || code=1 ;; esac
   fi
   [ "$code" -eq 0 ] || failed=1
   printf '{"part": "%s", "exit": %d, "seconds": %d}\n' "$name" "$code" $((SECONDS - start)) >>"$figures"
   return "$code"
 }
+run() { local name=$1 limit=$2; shift 2; part "$name" "$limit" "$python" -m cxrtool "$@" -q; }
+# phantoms SIZE N: a dataset directory of them
+phantoms() {
+  [ -e "$out/phantoms-$1/dataset.json" ] ||
+    run "phantoms at $1 px" 120 prepare --format phantom -o "$out/phantoms-$1" --n "$2" --size "$1" --seed 0
+}
 
-for size in $sizes; do
-  part "speed at $size px" 220 "$python" benchmarks/gan.py --device "$device" --preset "$preset" \
-    --size "$size" --rounds "${ROUNDS:-3}" --most-seconds 100 >>"$figures"
-done
-part "tests marked gpu" 150 "$python" -m pytest -m gpu tests/gpu >&2
-
-if [ $# -eq 0 ]; then
-  part "phantoms" 60 "$python" -m cxrtool prepare --format phantom -q -o "$out/phantoms" --n "${N:-3000}" \
-    --size 128 --seed 0 >&2 && set -- "$out/phantoms"
-fi
-for data in "$@"; do
-  for size in $train_sizes; do
-    run=$out/$(basename "$data")-$size
-    part "train-gan $(basename "$data") at $size px" 150 "$python" -m cxrtool train-gan "$data" -o "$run" \
-      --size "$size" --kimg "$kimg" --snapshot-kimg "$("$python" -c "print(max(0.02, $kimg / 5))")" \
-      --device "$device" >&2
+tests() { part "tests marked gpu" 150 bash -c "'$python' -m pytest -m gpu tests/gpu -p no:cacheprovider >&2"; }
+cls() {
+  local workers
+  for workers in 0 8; do
+    part "train-cls, plain loop with $workers workers" 90 "$python" benchmarks/cls.py $cls --workers "$workers" --device "$device"
   done
+}
+synthesize() { part "synthesize" 120 "$python" benchmarks/synthesize.py --device "$device" $made; }
+edit() {
+  phantoms "$edit_size" "${N:-1200}"
+  run "a generator to edit" 90 train-gan "$out/phantoms-$edit_size" -o "$out/edit-gan" --size "$edit_size" \
+    --preset "$preset" --kimg 0.2 --compile off --device "$device"
+  run "a CLIP to edit by" 90 finetune-clip "$out/phantoms-$edit_size" -o "$out/edit-clip" --text labels \
+    --model "$clip_model" --size "$clip_size" --steps 10 --device "$device"
+  part "relevance matrix" 120 "$python" benchmarks/edit.py "$out/edit-gan" "$out/edit-clip" $matrix --device "$device"
+}
+clip() {
+  local folder text
+  phantoms 128 "${N:-1200}"
+  for folder in "$out/phantoms-128" ${data[@]+"${data[@]}"}; do
+    text=labels # prompts composed from them; report texts where extract-reports has read them
+    head -n 1 "$folder/manifest.csv" | grep -qw rules && text=rules
+    run "finetune-clip $(basename "$folder")" 120 finetune-clip "$folder" -o "$out/clip-$(basename "$folder")" \
+      --text "$text" --model "$clip_model" --size "$clip_size" $clip --device "$device"
+  done
+}
+gan() {
+  local size
+  for size in $sizes; do
+    part "speed at $size px" 220 "$python" benchmarks/gan.py --device "$device" --preset "$preset" \
+      --size "$size" --rounds "${ROUNDS:-3}" --most-seconds 100
+  done
+}
+train() {
+  local folder size
+  if [ ${#data[@]} -eq 0 ]; then
+    phantoms 128 "${N:-1200}"
+    data=("$out/phantoms-128")
+  fi
+  for folder in "${data[@]}"; do
+    for size in $train_sizes; do
+      run "train-gan $(basename "$folder") at $size px" 150 train-gan "$folder" \
+        -o "$out/$(basename "$folder")-$size" --size "$size" --kimg "$kimg" \
+        --snapshot-kimg "$("$python" -c "print(max(0.02, $kimg / 5))")" --device "$device"
+    done
+  done
+}
+
+for name in "${@:-tests cls synthesize edit clip gan train}"; do
+  for one in $name; do "$one"; done
 done
+rm -f "$out/part.txt"
 "$python" benchmarks/gpu_report.py "$out" >"$out/gpu.md" || failed=1
 cat "$out/gpu.md"
 exit "$failed"

@@ -2,8 +2,8 @@
 
     python benchmarks/gpu_report.py OUT
 
-In: OUT/figures.jsonl (a line a part, a line a network of benchmarks/gan.py) and the run directories
-of train-gan beside it. Out: Markdown on stdout, with device, versions and date.
+In: OUT/figures.jsonl (a line a part, a line a figure of benchmarks/*.py) and the run directories of
+train-gan and finetune-clip beside it. Out: Markdown on stdout, with device, versions and date.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def speeds(rows: list[dict[str, Any]]) -> list[str]:
     """Seconds per thousand images by size and form."""
     measured = [row for row in rows if "sec_per_kimg" in row]
     if not measured:
-        return ["No speed was measured.", ""]
+        return []
     names = list(dict.fromkeys(name for row in measured for name in row["sec_per_kimg"]))
     lines = [
         "Seconds per thousand images, every regularizer on (`benchmarks/gan.py`):",
@@ -88,6 +88,79 @@ def trainings(out: Path) -> list[str]:
     return lines
 
 
+def table(title: str, columns: list[str], rows: list[list[Any]]) -> list[str]:
+    """A titled Markdown table; nothing without rows."""
+    if not rows:
+        return []
+    lines = [title, "", "| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
+    return [*lines, *("| " + " | ".join(str(cell) for cell in row) + " |" for row in rows), ""]
+
+
+def classifiers(rows: list[dict[str, Any]]) -> list[str]:
+    """benchmarks/cls.py."""
+    return table(
+        "`train-cls` against a plain float32 loop (`benchmarks/cls.py`):",
+        ["network", "batch", "workers of the plain loop", "plain, images/s", "ours", "ratio", "wait"],
+        [
+            [f"{r['arch']} {r['size']} px", r["batch"], r["workers"], r["plain_img_per_s"]]
+            + [r["img_per_s"], r["ratio"], r["data_wait_frac"]]
+            for r in rows
+            if "plain_img_per_s" in r
+        ],
+    )
+
+
+def synthesis(rows: list[dict[str, Any]]) -> list[str]:
+    """benchmarks/synthesize.py."""
+    found = [row["images"] for row in rows if "planner" in row]
+    return table(
+        "`synthesize` against one image a call (`benchmarks/synthesize.py`), images a second:",
+        ["network", "block", "images", "distances to", "script", "cxr", "network alone", "cxr / script"]
+        + ["part of the network's rate"],
+        [
+            [f"`{r['preset']}` {r['size_px']} px", r["block"], r["images"], r["training_images"]]
+            + [r["images_per_second"][key] for key in ("script", "cxr", "network")]
+            + [r["ratio_to_script"], r["part_of_network_rate"]]
+            for r in found
+        ],
+    )
+
+
+def relevance(rows: list[dict[str, Any]]) -> list[str]:
+    """benchmarks/edit.py."""
+    return table(
+        "Relevance matrix against one image a call (`benchmarks/edit.py`):",
+        ["images", "loop, images/s", "ours", "time, ratio", "least cosine", "all channels, s"]
+        + ["first order, s", "rank correlation"],
+        [
+            [r["images"], r["images_per_s"]["loop"], r["images_per_s"]["cxr"], r["ratio"]]
+            + [r["cosine"], r["exact_s_all_channels"], r["fast_s_all_channels"]]
+            + [f"{r['rank_correlation_of_kept']} ({r['kept']} kept)"]
+            for r in rows
+            if "exact_s_all_channels" in r
+        ],
+    )
+
+
+def clips(out: Path) -> list[str]:
+    """Pairs a second of each run of finetune-clip, and what it reads on held-out patients."""
+    rows = []
+    for path in sorted(out.glob("*/open_clip_config.json")):
+        ticks = [row for row in read_metrics(path.parent) if row.get("pairs_per_s")]
+        summary = json.loads((path.parent / "result.json").read_text())["summary"]
+        if ticks:
+            pace = statistics.median(row["pairs_per_s"] for row in ticks)
+            rows.append(
+                [f"`{path.parent.name}`", summary["model"], summary["size"], summary["pairs"]]
+                + [summary["text"], summary["steps"], f"{pace:.0f}", f"{summary['auroc_mean']:.3f}"]
+            )
+    return table(
+        "`finetune-clip` from scratch:",
+        ["run", "network", "px", "pairs", "text", "steps", "pairs/s", "zero-shot AUROC, held out"],
+        rows,
+    )
+
+
 def parts(rows: list[dict[str, Any]]) -> list[str]:
     """How each part ended."""
     ends = {0: "done", 124: "out of time"}
@@ -105,7 +178,8 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     out = parser.parse_args().out
     rows = rows_of(out / "figures.jsonl")
-    print("\n".join([*heading(), *speeds(rows), *trainings(out), *parts(rows)]))
+    lines = [*heading(), *classifiers(rows), *synthesis(rows), *relevance(rows), *clips(out)]
+    print("\n".join([*lines, *speeds(rows), *trainings(out), *parts(rows)]))
 
 
 if __name__ == "__main__":

@@ -71,6 +71,7 @@ def fit(
     best: Best | None = None
     start = -math.inf
     loss_sum, loss_count = 0.0, 0
+    seconds, timed = 0.0, 0  # of the steps of this process since the last evaluation
     saved = load_checkpoint(run)
     if saved is not None:
         trainer.load_state(saved["trainer"])
@@ -89,7 +90,7 @@ def fit(
         save_checkpoint(run, state, trainer.nimg)
 
     def evaluate() -> None:
-        nonlocal best, start, loss_sum, loss_count
+        nonlocal best, start, loss_sum, loss_count, seconds, timed
         measures = measure()
         value = score(measures)
         if trainer.step_number == 0:
@@ -104,10 +105,12 @@ def fit(
                 "loss": loss_sum / loss_count if loss_count else None,
                 "scale": float(trainer.model.network.logit_scale.detach().exp()),
                 "best_step": best.step if best is not None else None,
+                "pairs_per_s": round(timed * trainer.recipe.batch / seconds, 1) if timed else None,
                 **measures,
             }
         )
         loss_sum, loss_count = 0.0, 0
+        seconds, timed = 0.0, 0
 
     def exhausted() -> bool:
         """Enough evaluations in a row were no better (Prechelt 1998, early stopping)."""
@@ -122,7 +125,9 @@ def fit(
     with run.progress("training CLIP", total=total, unit="steps") as bar:
         bar.update(trainer.step_number)
         while trainer.step_number < total and not world.any(exhausted()):
-            loss = trainer.step()
+            started = time.monotonic()
+            loss = trainer.step()  # waits for the device
+            seconds, timed = seconds + time.monotonic() - started, timed + 1
             if not math.isfinite(loss):
                 raise GateError(
                     f"the loss is {loss} at step {trainer.step_number}: training has diverged",

@@ -168,7 +168,7 @@ class Trainer:
         """The loss of a batch; the same number in every process."""
         model, recipe, world = self.model, self.recipe, self.world
         part = world.part(len(rows))
-        images = to_float(self.pairs.images[rows[part]]).to(model.device)
+        images = to_float(torch.from_numpy(self.pairs.images[rows[part]]).to(model.device))
         if recipe.augment == "mild":
             # Drawn for the whole batch, so that a pair meets the same in any number of processes.
             generator = torch_generator("augment", recipe.seed, self.step_number)

@@ -115,7 +115,9 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
     assert _bytes(tmp_path / "whole") == _bytes(tmp_path / "halves")
 
     def metrics(out: Path) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+        rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+        assert all(row.pop("pairs_per_s") > 0 for row in rows[1:])  # a matter of the machine
+        return rows
 
     assert metrics(tmp_path / "whole") == metrics(tmp_path / "halves")
 
