@@ -100,7 +100,15 @@ def classifiers(rows: list[dict[str, Any]]) -> list[str]:
     """benchmarks/cls.py."""
     return table(
         "`train-cls` against a plain float32 loop (`benchmarks/cls.py`):",
-        ["network", "batch", "workers of the plain loop", "plain, images/s", "ours", "ratio", "wait"],
+        [
+            "network",
+            "batch",
+            "workers of the plain loop",
+            "plain, images/s",
+            "ours",
+            "ratio",
+            "wait",
+        ],
         [
             [f"{r['arch']} {r['size']} px", r["batch"], r["workers"], r["plain_img_per_s"]]
             + [r["img_per_s"], r["ratio"], r["data_wait_frac"]]
@@ -115,7 +123,16 @@ def synthesis(rows: list[dict[str, Any]]) -> list[str]:
     found = [row["images"] for row in rows if "planner" in row]
     return table(
         "`synthesize` against one image a call (`benchmarks/synthesize.py`), images a second:",
-        ["network", "block", "images", "distances to", "script", "cxr", "network alone", "cxr / script"]
+        [
+            "network",
+            "block",
+            "images",
+            "distances to",
+            "script",
+            "cxr",
+            "network alone",
+            "cxr / script",
+        ]
         + ["part of the network's rate"],
         [
             [f"`{r['preset']}` {r['size_px']} px", r["block"], r["images"], r["training_images"]]

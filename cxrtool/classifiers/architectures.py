@@ -20,14 +20,19 @@ from torch.nn import functional as F
 
 from cxrtool.errors import InputError
 
-_MEAN = [[[0.485]], [[0.456]], [[0.406]]]
-_STD = [[[0.229]], [[0.224]], [[0.225]]]
+_MEAN = 0.485, 0.456, 0.406
+_STD = 0.229, 0.224, 0.225
 # Intensity adapters: name -> (channels, how gray in [-1, 1] becomes the network's input).
 # "imagenet": the mean and deviation of torchvision's weights; "xrv": TorchXRayVision's
 # [-1024, 1024] (Cohen et al., MIDL 2022).
 ADAPTERS: dict[str, tuple[int, Callable[[Tensor], Tensor]]] = {
     "plain": (1, lambda x: x),
-    "imagenet": (3, lambda x: ((x + 1) / 2 - x.new_tensor(_MEAN)) / x.new_tensor(_STD)),
+    "imagenet": (
+        3,
+        lambda x: torch.cat(
+            [((x + 1) / 2 - m) / s for m, s in zip(_MEAN, _STD, strict=True)], dim=1
+        ),
+    ),
     "xrv": (1, lambda x: x * 1024.0),
 }
 

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from cxrtool.training.device import sent
+
 AUGMENTATIONS = ("none", "flips", "safe")
 MAX_ROTATION_DEG = 7.0
 MAX_SHIFT_FRAC = 0.05
@@ -41,7 +43,7 @@ def augment(x: Tensor, how: str, rng: torch.Generator) -> Tensor:
 
 
 def _flips(x: Tensor, rng: torch.Generator) -> Tensor:
-    sides = (torch.rand(2, len(x), generator=rng) < 0.5).to(x.device)[:, :, None, None, None]
+    sides = sent(torch.rand(2, len(x), generator=rng) < 0.5, x.device)[:, :, None, None, None]
     x = torch.where(sides[0], x.flip(-1), x)
     return torch.where(sides[1], x.flip(-2), x)
 
@@ -59,9 +61,9 @@ def _safe(x: Tensor, rng: torch.Generator) -> Tensor:
     theta[:, 1, 0] = scale * torch.sin(angle)
     theta[:, 0, 2] = 2 * MAX_SHIFT_FRAC * shift_x  # the grid runs from -1 to 1
     theta[:, 1, 2] = 2 * MAX_SHIFT_FRAC * shift_y
-    grid = F.affine_grid(theta.to(x.device), list(x.shape), align_corners=False)
+    grid = F.affine_grid(sent(theta, x.device), list(x.shape), align_corners=False)
     # Border: a rotated film has no black wedge in its corners that a network could read.
     x = F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    gain = (1 + MAX_CONTRAST_FRAC * contrast).to(x.device)[:, None, None, None]
-    offset = (MAX_BRIGHTNESS * brightness).to(x.device)[:, None, None, None]
+    gain = sent(1 + MAX_CONTRAST_FRAC * contrast, x.device)[:, None, None, None]
+    offset = sent(MAX_BRIGHTNESS * brightness, x.device)[:, None, None, None]
     return (x * gain + offset).clamp(-1, 1)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from cxrtool.data.images import to_float
+from cxrtool.training.device import sent
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Pool:
     def images(self, positions: np.ndarray) -> Tensor:
         """[B] positions -> [B, 1, H, W] float32 in [-1, 1] on the device."""
         if self._resident is not None:
-            index = torch.from_numpy(positions).to(self.device)
+            index = sent(torch.from_numpy(positions), self.device)
             return to_float(self._resident[index])
         shape = (len(positions), *self._parts[0].pixels.shape[1:])
         out = np.empty(shape, dtype=np.uint8)
@@ -87,5 +88,5 @@ class Pool:
 
     def batch(self, positions: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
         """[B] positions -> images [B, 1, H, W], values [B, L], mask [B, L], all on the device."""
-        index = torch.from_numpy(positions).to(self.device)
+        index = sent(torch.from_numpy(positions), self.device)
         return self.images(positions), self.values[index], self.mask[index]

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from cxrtool.training.device import sent
+
 _TURN = math.radians(4.0)
 _SHIFT = 0.08  # of half the side, so 4 % of the side
 _SCALE = 0.05
@@ -36,7 +38,7 @@ def mild(x: Tensor, drawn: Tensor) -> Tensor:
         x: [N, 1, H, W] in [-1, 1].
         drawn: [N, 6], see `draws`.
     """
-    drawn = drawn.to(x.device)
+    drawn = sent(drawn, x.device)
     angle, scale = drawn[:, 0] * _TURN, 1.0 + drawn[:, 1] * _SCALE
     cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
     shift_x, shift_y = drawn[:, 2] * _SHIFT, drawn[:, 3] * _SHIFT

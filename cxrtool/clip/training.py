@@ -25,6 +25,7 @@ from cxrtool.clip.model import ClipModel
 from cxrtool.clip.schedules import warmup_cosine
 from cxrtool.clip.tokens import Tokenizer
 from cxrtool.data.images import to_float
+from cxrtool.training.device import sent
 from cxrtool.training.rng import numpy_rng, seed_for, torch_generator
 from cxrtool.training.shared_norm import share_batch_norms
 from cxrtool.training.world import World
@@ -168,7 +169,7 @@ class Trainer:
         """The loss of a batch; the same number in every process."""
         model, recipe, world = self.model, self.recipe, self.world
         part = world.part(len(rows))
-        images = to_float(torch.from_numpy(self.pairs.images[rows[part]]).to(model.device))
+        images = to_float(sent(torch.from_numpy(self.pairs.images[rows[part]]), model.device))
         if recipe.augment == "mild":
             # Drawn for the whole batch, so that a pair meets the same in any number of processes.
             generator = torch_generator("augment", recipe.seed, self.step_number)
@@ -178,17 +179,18 @@ class Trainer:
         different, inverse = np.unique(chosen, return_inverse=True)
         scale = model.network.logit_scale.exp()
         vectors = self._embedded(model.embed_images, images)
-        texts = self._embedded(
-            model.embed_tokens, self.pairs.tokens[torch.from_numpy(different)].to(model.device)
-        )[torch.from_numpy(inverse).to(model.device)]
-        groups = self.pairs.groups[rows].to(model.device)
+        tokens = sent(self.pairs.tokens[torch.from_numpy(different)], model.device)
+        texts = self._embedded(model.embed_tokens, tokens)[
+            sent(torch.from_numpy(inverse), model.device)
+        ]
+        groups = sent(self.pairs.groups[rows], model.device)
         vectors = world.gather(vectors)
         loss = contrastive_loss(vectors, world.gather(texts), scale, groups)
         claims = self.pairs.claims
         if claims is not None and recipe.negation_weight > 0:
             rng = numpy_rng("claims", recipe.seed, self.step_number)
             prompts = self._embedded(model.embed_tokens, claims.drawn(rng).to(model.device))
-            values = torch.from_numpy(claims.values[rows]).to(model.device)
+            values = sent(torch.from_numpy(claims.values[rows]), model.device)
             loss = loss + recipe.negation_weight * claim_loss(vectors, prompts, scale, values)
         return loss
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from cxrtool.data.images import to_float
+from cxrtool.training.device import sent
 from cxrtool.training.rng import Draws, seed_for
 
 
@@ -88,7 +89,7 @@ class Feed:
             epoch, start = divmod(nimg, len(self))
             if epoch != self._epoch:
                 rng = torch.Generator().manual_seed(seed_for("epoch", self._seed, epoch))
-                self._order = _sent(torch.randperm(len(self), generator=rng), self.device)
+                self._order = sent(torch.randperm(len(self), generator=rng), self.device)
                 self._epoch = epoch
             part = self._order[start : start + n]
             parts.append(part)
@@ -113,10 +114,3 @@ class Feed:
         chance = draws.uniform(known.shape[1])
         drawn = (chance < self.prevalence).float()
         return FakeLabels(torch.where(known, self.values[rows], drawn), known)
-
-
-def _sent(values: Tensor, device: torch.device) -> Tensor:
-    """A CPU tensor on the device; to CUDA by way of pinned memory, so that nobody waits."""
-    if device.type == "cuda":
-        values = values.pin_memory()
-    return values.to(device, non_blocking=True)

@@ -106,6 +106,13 @@ def parse(device: str) -> torch.device:
     return torch.device("cuda", number)
 
 
+def sent(values: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A CPU tensor on the device; to CUDA by way of pinned memory, so that nobody waits."""
+    if device.type == "cuda":
+        values = values.pin_memory()
+    return values.to(device, non_blocking=True)
+
+
 def peak_memory_bytes(device: torch.device) -> int:
     """The most memory held so far: by tensors on a CUDA device, or by this process on the CPU.
 

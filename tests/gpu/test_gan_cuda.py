@@ -120,7 +120,7 @@ def test_resume_to_float_order(cuda: torch.device) -> None:
     assert again.nimg == straight.nimg
     # No further from the straight run than the same run a second time, but for rounding.
     assert apart(straight, again) < 10 * apart(straight, rerun) + 2e-3
-    assert apart(straight, half) > 0.02
+    assert apart(straight, half) > 0.01
 
 
 def test_compiled_steps_are_those_as_written(cuda: torch.device) -> None:
@@ -135,7 +135,9 @@ def test_compiled_steps_are_those_as_written(cuda: torch.device) -> None:
 def test_defaults_of_the_device_train(cuda: torch.device) -> None:
     defaults = Execution(cuda, 16)
     assert defaults.compiles
-    assert defaults.low == (8 if torch.cuda.get_device_capability()[0] >= 8 else None)
+    assert defaults.low is None  # below 32 px bfloat16 wins nothing
+    fast = torch.cuda.get_device_capability()[0] >= 8
+    assert Execution(cuda, 64).low == (8 if fast else None)
     low, high = new(cuda, "bfloat16"), new(cuda)
     for trainer in (low, high):
         for _ in range(6):
