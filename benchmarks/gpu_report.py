@@ -88,73 +88,59 @@ def trainings(out: Path) -> list[str]:
     return lines
 
 
-def table(title: str, columns: list[str], rows: list[list[Any]]) -> list[str]:
-    """A titled Markdown table; nothing without rows."""
+def table(title: str, columns: str, rows: list[tuple[Any, ...]]) -> list[str]:
+    """A titled Markdown table, columns named with commas between; nothing without rows."""
     if not rows:
         return []
-    lines = [title, "", "| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
+    names = columns.split(", ")
+    lines = [title, "", "| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
     return [*lines, *("| " + " | ".join(str(cell) for cell in row) + " |" for row in rows), ""]
 
 
 def classifiers(rows: list[dict[str, Any]]) -> list[str]:
     """benchmarks/cls.py."""
+    found = [row for row in rows if "plain_img_per_s" in row]
+    keys = ("batch", "workers", "plain_img_per_s", "img_per_s", "ratio", "data_wait_frac")
     return table(
         "`train-cls` against a plain float32 loop (`benchmarks/cls.py`):",
-        [
-            "network",
-            "batch",
-            "workers of the plain loop",
-            "plain, images/s",
-            "ours",
-            "ratio",
-            "wait",
-        ],
-        [
-            [f"{r['arch']} {r['size']} px", r["batch"], r["workers"], r["plain_img_per_s"]]
-            + [r["img_per_s"], r["ratio"], r["data_wait_frac"]]
-            for r in rows
-            if "plain_img_per_s" in r
-        ],
+        "network, batch, workers of the plain loop, plain (images/s), ours, ratio, wait",
+        [(f"{row['arch']} {row['size']} px", *(row[key] for key in keys)) for row in found],
     )
 
 
 def synthesis(rows: list[dict[str, Any]]) -> list[str]:
     """benchmarks/synthesize.py."""
     found = [row["images"] for row in rows if "planner" in row]
+    keys = ("block", "images", "training_images", "ratio_to_script", "part_of_network_rate")
     return table(
         "`synthesize` against one image a call (`benchmarks/synthesize.py`), images a second:",
+        "network, script, cxr, network alone, block, images, distances to, cxr / script, "
+        "part of the network's rate",
         [
-            "network",
-            "block",
-            "images",
-            "distances to",
-            "script",
-            "cxr",
-            "network alone",
-            "cxr / script",
-        ]
-        + ["part of the network's rate"],
-        [
-            [f"`{r['preset']}` {r['size_px']} px", r["block"], r["images"], r["training_images"]]
-            + [r["images_per_second"][key] for key in ("script", "cxr", "network")]
-            + [r["ratio_to_script"], r["part_of_network_rate"]]
-            for r in found
+            (
+                f"`{row['preset']}` {row['size_px']} px",
+                *(row["images_per_second"][key] for key in ("script", "cxr", "network")),
+                *(row[key] for key in keys),
+            )
+            for row in found
         ],
     )
 
 
 def relevance(rows: list[dict[str, Any]]) -> list[str]:
     """benchmarks/edit.py."""
+    found = [row for row in rows if "exact_s_all_channels" in row]
+    keys = ("images", "ratio", "cosine", "exact_s_all_channels", "fast_s_all_channels")
     return table(
         "Relevance matrix against one image a call (`benchmarks/edit.py`):",
-        ["images", "loop, images/s", "ours", "time, ratio", "least cosine", "all channels, s"]
-        + ["first order, s", "rank correlation"],
+        "loop (images/s), ours, images, time (ratio), least cosine, all channels (s), "
+        "first order (s), rank correlation, channels kept",
         [
-            [r["images"], r["images_per_s"]["loop"], r["images_per_s"]["cxr"], r["ratio"]]
-            + [r["cosine"], r["exact_s_all_channels"], r["fast_s_all_channels"]]
-            + [f"{r['rank_correlation_of_kept']} ({r['kept']} kept)"]
-            for r in rows
-            if "exact_s_all_channels" in r
+            (
+                *(row["images_per_s"][key] for key in ("loop", "cxr")),
+                *(row[key] for key in (*keys, "rank_correlation_of_kept", "kept")),
+            )
+            for row in found
         ],
     )
 
@@ -167,13 +153,12 @@ def clips(out: Path) -> list[str]:
         summary = json.loads((path.parent / "result.json").read_text())["summary"]
         if ticks:
             pace = statistics.median(row["pairs_per_s"] for row in ticks)
-            rows.append(
-                [f"`{path.parent.name}`", summary["model"], summary["size"], summary["pairs"]]
-                + [summary["text"], summary["steps"], f"{pace:.0f}", f"{summary['auroc_mean']:.3f}"]
-            )
+            read = "" if summary["auroc_mean"] is None else f"{summary['auroc_mean']:.3f}"
+            facts = (summary[key] for key in ("model", "size", "pairs", "text", "steps"))
+            rows.append((f"`{path.parent.name}`", *facts, f"{pace:.0f}", read))
     return table(
         "`finetune-clip` from scratch:",
-        ["run", "network", "px", "pairs", "text", "steps", "pairs/s", "zero-shot AUROC, held out"],
+        "run, network, px, pairs, text, steps, pairs/s, zero-shot AUROC of held-out patients",
         rows,
     )
 

@@ -13,7 +13,8 @@
 # where it stopped; --smoke runs the whole path in minutes, in a folder of its own.
 #
 # Sizes by environment: SIZE (64), KIMG (40, or one number a regimen: "30 30 80"), STEPS (600),
-# SEEDS ("0 1 2 3 4"), ARCH (small_cnn), ARMS, REGIMENS, FOLDS (5), THREADS, DEVICE (auto).
+# SEEDS ("0 1 2 3 4"), ARCH (small_cnn), ARMS, REGIMENS, FOLDS (5), FOLD_SEED (6: of the 1,560-image sample the
+# first whose quarters have five positives of every label), THREADS, DEVICE (auto).
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 study="${1:?kermany or nih}"
@@ -85,7 +86,7 @@ else
   # Labels with at least 50 positives in the 1,560-image sample; other tables: set CLASSES and TARGETS.
   classes="${CLASSES:-No Finding,Atelectasis,Consolidation,Edema,Effusion,Infiltration,Mass,Nodule,Pneumonia,Pneumothorax}"
   targets="${TARGETS:-Consolidation,Mass,Nodule,Pneumothorax}"
-  python3 "$here/folds.py" "$table" folds --folds "$FOLDS"
+  python3 "$here/folds.py" "$table" folds --folds "$FOLDS" --seed "${FOLD_SEED:-6}"
   for fold in $(seq "$FOLDS"); do
     cxr prepare "$table" --format table --split "folds/fold$fold.csv" --size "$SIZE" -q -o "data$fold"
     data+=(--data "data$fold")

@@ -9,6 +9,7 @@ the same order on the same memory.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import cast
 
@@ -55,6 +56,9 @@ def recorded(
     before = [buffer.clone() for buffer in network.buffers()]
     rng = torch.random.get_rng_state(), torch.cuda.get_rng_state(example.device)
     whole = _Whole(network, low).train()
+    with contextlib.suppress(AttributeError):  # not in older releases
+        # Gradients are accumulated on the stream of the recording, which is as it should be.
+        torch.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(False)
     try:
         return cast(
             Callable[[Tensor], Tensor],

@@ -67,7 +67,8 @@ def test_recorded_steps_are_those_as_written(
 ) -> None:
     recorded = new(arch, precision)
     loss, state = fitted(recorded)
-    assert recorded._replay is not None and recorded._replay[1] is not None
+    assert recorded._replay is not None
+    assert recorded._replay[1] is not None
     monkeypatch.setattr(training, "recorded", lambda *_, **__: None)
     (plain, written), (again, rerun) = fitted(new(arch, precision)), fitted(new(arch, precision))
     # No further apart than the same fit a second time, but for rounding.
