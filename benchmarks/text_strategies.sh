@@ -2,7 +2,7 @@
 # The text strategies in one comparison, over seeds: does a CLIP read what its texts say, and does one
 # that was trained on the texts of other patients read nothing?
 #
-#   bash benchmarks/text_strategies.sh WORK       SEEDS="0 1 2 3 4" N=6000 EPOCHS=12 THREADS=2 by default
+#   bash benchmarks/text_strategies.sh WORK       SEEDS="0 1 2 3 4" N=6000 EPOCHS=12 BATCH=64 THREADS=2 by default
 set -euo pipefail
 mkdir -p "$1"
 cd "$1"
@@ -14,7 +14,7 @@ cxr extract-reports raw --texts rules,rules-v2,impression,findings,generated,inv
 runs=()
 for text in $strategies; do
   for seed in ${SEEDS:-0 1 2 3 4}; do
-    training=(--epochs "${EPOCHS:-12}")
+    training=(--epochs "${EPOCHS:-12}" --batch "${BATCH:-64}")
     if [ "$text" = original ]; then training=(); fi
     cxr finetune-clip data --view frontal --text "$text" --model tiny --size 64 --seed "$seed" \
       "${training[@]}" --threads "$threads" -o "clip-$text-$seed"
