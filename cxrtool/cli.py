@@ -378,7 +378,8 @@ def _usage_error(error: Exception) -> int | None:
         return None
     context = getattr(error, "ctx", None)
     path = getattr(context, "command_path", "cxr")
-    console.error(message(), f"`{path} --help` lists what there is")
+    if message():  # without any argument the help has been shown, and nothing is to be added
+        console.error(message(), f"`{path} --help` lists what there is")
     return 2
 
 

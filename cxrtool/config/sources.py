@@ -22,6 +22,7 @@ STAGES = (
     "synthesize",
     "train-cls",
     "evaluate-classifiers",
+    "evaluate-clip",
     "evaluate-images",
     "evaluate-labels",
 )

@@ -96,6 +96,14 @@ def test_missing_things_are_named(cxr: Any, numbers: Path, tmp_path: Path, capsy
     assert "cannot write to stdout" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", [[], ["evaluate"]])
+def test_no_words_show_the_help(words: list[str], capsys: Any) -> None:
+    assert cli.main(words) == 2
+    captured = capsys.readouterr()
+    assert "Commands" in captured.out
+    assert captured.err == ""
+
+
 def test_flag_wins_over_file(cxr: Any, numbers: Path, tmp_path: Path) -> None:
     study = tmp_path / "study.toml"
     study.write_text(f'[prepare]\nsource = "{numbers}"\nscale = 5\nflip = true\n')

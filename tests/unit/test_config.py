@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cxrtool import cli
 from cxrtool import config as configs
 from cxrtool.errors import InputError, UsageError
 
@@ -97,6 +98,10 @@ def test_toml_section_of_evaluate(tmp_path: Path) -> None:
     path = tmp_path / "study.toml"
     path.write_text("[evaluate.classifiers]\nbootstrap = 10\n")
     assert configs.load_file(path, "evaluate-classifiers") == {"bootstrap": 10}
+
+
+def test_every_command_may_have_a_section() -> None:
+    assert set(configs.stage_names()) == {"-".join(words) for words in cli.COMMANDS}
 
 
 @pytest.mark.parametrize(
