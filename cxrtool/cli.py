@@ -55,7 +55,7 @@ COMMON: dict[str, tuple[Any, Any]] = {
             typer.Option(
                 "-o",
                 "--out",
-                help="Folder of this run. (required)",
+                help="Folder that this run writes. (required)",
                 rich_help_panel=RUNNING,
                 show_default=False,
             ),
@@ -66,7 +66,7 @@ COMMON: dict[str, tuple[Any, Any]] = {
         Annotated[
             Path | None,
             typer.Option(
-                help="TOML file with options, or the run.json of a past run.",
+                help="TOML file with options, a section a command, or the run.json of a past run.",
                 rich_help_panel=RUNNING,
             ),
         ],
@@ -76,8 +76,10 @@ COMMON: dict[str, tuple[Any, Any]] = {
         Annotated[
             Literal["fail", "rebuild"],
             typer.Option(
-                help="When the folder holds another run: refuse, or move it aside.",
+                help="When the folder holds another run: refuse (exit 4), or move it aside and"
+                " start anew. (default fail)",
                 rich_help_panel=RUNNING,
+                show_default=False,
             ),
         ],
         "fail",
@@ -104,7 +106,9 @@ COMMON: dict[str, tuple[Any, Any]] = {
         Annotated[
             bool,
             typer.Option(
-                "--verify", help="Read all inputs again to hash them.", rich_help_panel=RUNNING
+                "--verify",
+                help="Hash all inputs and outputs again, also where size and time are unchanged.",
+                rich_help_panel=RUNNING,
             ),
         ],
         False,
@@ -240,7 +244,7 @@ def set_level(quiet: bool, verbose: bool, debug: bool) -> None:
 
 def _status(
     folders: Annotated[
-        list[Path], typer.Argument(help="Run directories.", metavar="DIR...", show_default=False)
+        list[Path], typer.Argument(help="Run directories.", metavar="DIR", show_default=False)
     ],
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON a folder.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say errors only.")] = False,

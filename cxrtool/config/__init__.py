@@ -8,14 +8,24 @@ Precedence: default < ``--config`` file < flag.
 
 from __future__ import annotations
 
-from cxrtool.config.fields import Argument, Field, Input, Option, fields_of
+from cxrtool.config.fields import (
+    DEVICE,
+    THREADS,
+    Argument,
+    Field,
+    Input,
+    Option,
+    fields_of,
+)
 from cxrtool.config.flags import typer_parameters
 from cxrtool.config.records import default_options, input_paths, result_options, to_record
 from cxrtool.config.sources import STAGES, load_file, stage_names
 from cxrtool.config.values import resolve
 
 __all__ = [
+    "DEVICE",
     "STAGES",
+    "THREADS",
     "Argument",
     "Field",
     "Input",

@@ -40,6 +40,15 @@ class Option:
     metavar: str | None = None
 
 
+#: Options of every command that computes with torch.
+DEVICE = Option(
+    "Device to compute on: auto (CUDA where there is one), cpu, cuda or cuda:1.", result=False
+)
+THREADS = Option(
+    "CPU threads; their number decides the last bits. Default: all cores.", min=1, result=False
+)
+
+
 @dataclass(frozen=True)
 class Argument:
     """Marks a field as positional; a tuple type takes any number of values."""

@@ -34,7 +34,9 @@ def typer_parameters(config: type) -> list[inspect.Parameter]:
         hint: Any = list[base] if field.many else base
         if isinstance(meta, Argument):
             info: Any = typer.Argument(
-                help=meta.help, metavar=meta.metavar or field.name.upper(), show_default=False
+                help=meta.help + _shown_default(field),
+                metavar=meta.metavar or field.name.upper(),
+                show_default=False,
             )
             positional.append(_parameter(field.name, hint | None, info))
             continue
@@ -54,8 +56,10 @@ def typer_parameters(config: type) -> list[inspect.Parameter]:
 
 
 def _metavar(field: Field, meta: Option) -> str | None:
-    if meta.choices is not None or field.kind is bool:
+    if field.kind is bool:
         return meta.metavar
+    if meta.choices is not None:  # Typer shows them, but not of an option with many values
+        return meta.metavar or (f"<{'|'.join(meta.choices)}>" if field.many else None)
     return meta.metavar or {int: "N", float: "X", Path: "PATH"}.get(field.kind, "TEXT")
 
 

@@ -46,8 +46,8 @@ class SelectionOptions:
     leave_out: Annotated[
         str | None,
         Option(
-            "Leave part i of k of the patients of that part out; k runs with i = 1 to k give a "
-            "teacher for every patient that has not seen them.",
+            "Leave out the i-th of k groups of the patients of that part; of k runs, one for each"
+            " i, exactly one has not seen a given patient.",
             metavar="i/k",
         ),
     ] = None

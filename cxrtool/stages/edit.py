@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cxrtool.config import Argument, Input, Option
+from cxrtool.config import DEVICE, THREADS, Argument, Input, Option
 from cxrtool.data.select import SelectionOptions
 from cxrtool.errors import UsageError
 
@@ -48,7 +48,7 @@ class Config(SelectionOptions):
     n: Annotated[int | None, Option("Edit so many generated images.", min=1)] = None
     data: Annotated[
         Path | None,
-        Option("Edit the real images of this data set (--view, --split, --fraction)."),
+        Option("Edit the real images of this dataset directory (--view, --split, --fraction)."),
         Input("data"),
     ] = None
     method: Annotated[
@@ -82,7 +82,8 @@ class Config(SelectionOptions):
     space: Annotated[
         str,
         Option(
-            "latent: what is optimized, a w a layer, one w for all layers, or the styles.",
+            "latent: what is optimized: one w for each layer (w+), one for all (w), or the styles"
+            " (s).",
             choices=("w+", "w", "s"),
         ),
     ] = "w+"
@@ -101,12 +102,17 @@ class Config(SelectionOptions):
     lr: Annotated[float, Option("Peak learning rate (latent, mapper).", min=0)] = 0.1
     l2: Annotated[
         float | None,
-        Option("Weight of the way from the start. Default: latent 0.008, mapper 0.8.", min=0),
+        Option(
+            "Weight of the distance to the start in latent space. Default: latent 0.008, mapper"
+            " 0.8.",
+            min=0,
+        ),
     ] = None
     keep: Annotated[
         float | None,
         Option(
-            "Weight of the feature distance to the start. Default: latent 1, mapper 0.1.", min=0
+            "Weight of the distance to the start in --features. Default: latent 1, mapper 0.1.",
+            min=0,
         ),
     ] = None
     direction: Annotated[
@@ -136,13 +142,13 @@ class Config(SelectionOptions):
     relevance: Annotated[
         Path | None,
         Option(
-            "global: earlier edit run whose relevance matrix, or variation, is used again; the "
-            "latter with --local too."
+            "Earlier output of edit: global uses its relevance matrix or variation of styles "
+            "again, latent and mapper with --local the variation."
         ),
         Input("relevance"),
     ] = None
     relevance_images: Annotated[
-        int, Option("global: images that every channel is moved in.", min=1)
+        int, Option("global: images in which every channel is moved, for the matrix.", min=1)
     ] = 100
     fast: Annotated[
         bool,
@@ -154,23 +160,26 @@ class Config(SelectionOptions):
     features: Annotated[
         str,
         Option(
-            "Feature distance: shallow maps of the CLIP's image tower, or a pyramid of pixels.",
+            "Features of --keep: shallow maps of the CLIP's image tower, or a pyramid of pixels.",
             choices=("tower", "pixels"),
         ),
     ] = "tower"
-    truncation: Annotated[float, Option("Of generated starts (psi).", min=0, max=1)] = 0.7
+    truncation: Annotated[
+        float,
+        Option("Truncation psi of generated starts: 1 keeps the whole distribution.", min=0, max=1),
+    ] = 0.7
     condition: Annotated[
         tuple[str, ...],
         Option(
-            "Label that generated starts have (may be repeated); none stands for no label. "
+            "Label that generated starts have; none stands for no label; may be repeated. "
             "Default: the most frequent labels of the generator's training rows."
         ),
     ] = ()
-    invert_steps: Annotated[int, Option("Steps to find a real image before its edit.", min=1)] = 300
+    invert_steps: Annotated[int, Option("Steps to find the latent of a real image.", min=1)] = 300
     invert_space: Annotated[
         str,
         Option(
-            "Where to find it: w+ has one w a layer and comes closer, w one for all layers.",
+            "Where to find it: w+ has one w for each layer and comes closer, w has one for all.",
             choices=("w+", "w"),
         ),
     ] = "w+"
@@ -182,13 +191,15 @@ class Config(SelectionOptions):
     threshold: Annotated[
         float, Option("Probability from which the teacher reads a label.", min=0, max=1)
     ] = 0.5
-    block: Annotated[int, Option("Images edited at once.", min=1)] = 16
+    block: Annotated[
+        int, Option("Images edited at once; fixes the last bits of every image.", min=1)
+    ] = 16
     batch: Annotated[
-        int, Option("global: images of the relevance matrix at once.", min=2, result=False)
+        int, Option("global: images at once for the relevance matrix.", min=2, result=False)
     ] = 256
     seed: Annotated[int, Option("Seed of generated starts.", min=0)] = 0
-    device: Annotated[str, Option("auto, cpu or cuda[:i].", result=False)] = "auto"
-    threads: Annotated[int | None, Option("CPU threads.", min=1, result=False)] = None
+    device: Annotated[str, DEVICE] = "auto"
+    threads: Annotated[int | None, THREADS] = None
 
     def validate(self) -> None:
         if not self.target and self.targets is None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cxrtool import __version__, console
-from cxrtool.config import Argument, Input, Option
+from cxrtool.config import DEVICE, THREADS, Argument, Input, Option
 from cxrtool.data.select import SelectionOptions
 from cxrtool.errors import UsageError
 from cxrtool.stages.evaluate_classifiers_inputs import (
@@ -74,8 +74,9 @@ class Config(SelectionOptions):
     map_labels: Annotated[
         str | None,
         Option(
-            "TOML file (or a built-in map) from the data's label names to those of the runs.",
-            metavar="FILE",
+            "From the data's label names to those of the runs: a TOML file or a built-in map"
+            " (chexpert, nih, padchest, medmnist, synonyms).",
+            metavar="FILE|NAME",
             file=True,
         ),
     ] = None
@@ -84,7 +85,7 @@ class Config(SelectionOptions):
     ] = None
     synth: Annotated[
         Path | None,
-        Option("Synthetic set whose images are shown in the class activation maps."),
+        Option("Output of synthesize or edit, for class activation maps of its images."),
         Input("synth"),
     ] = None
     images: Annotated[
@@ -107,11 +108,12 @@ class Config(SelectionOptions):
         Option("Fail (exit 5) where the mean calibration error of a run is higher.", min=0, max=1),
     ] = None
     require_evidence: Annotated[
-        bool, Option("Fail (exit 5) unless the primary comparison is evidence for.")
+        bool,
+        Option("Fail (exit 5) unless the comparison of gan with duplicate is evidence for gan."),
     ] = False
     include_text: Annotated[bool, Option("Name images and patients in predictions.csv.")] = False
-    device: Annotated[str, Option("auto, cpu or cuda[:i].", result=False)] = "auto"
-    threads: Annotated[int | None, Option("CPU threads.", min=1, result=False)] = None
+    device: Annotated[str, DEVICE] = "auto"
+    threads: Annotated[int | None, THREADS] = None
 
     def validate(self) -> None:
         if not self.runs:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cxrtool import __version__
-from cxrtool.config import Argument, Input, Option
+from cxrtool.config import DEVICE, THREADS, Argument, Input, Option
 from cxrtool.data.select import SelectionOptions
 from cxrtool.errors import GateError, UsageError
 
@@ -59,8 +59,8 @@ class Config(SelectionOptions):
     ] = None
     bootstrap: Annotated[int, Option("Patient resamples behind the intervals.", min=100)] = 1000
     seed: Annotated[int, Option("Seed of the resamples and of composed prompts.", min=0)] = 0
-    device: Annotated[str, Option("auto, cpu or cuda[:i].", result=False)] = "auto"
-    threads: Annotated[int | None, Option("CPU threads.", min=1, result=False)] = None
+    device: Annotated[str, DEVICE] = "auto"
+    threads: Annotated[int | None, THREADS] = None
 
     def validate(self) -> None:
         if not self.runs:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cxrtool import __version__, console
-from cxrtool.config import Argument, Input, Option
+from cxrtool.config import DEVICE, THREADS, Argument, Input, Option
 from cxrtool.data.select import SelectionOptions
 from cxrtool.errors import InputError
 
@@ -44,37 +44,40 @@ class Config(SelectionOptions):
     real: Annotated[Path, Option("Real dataset directory."), Input("real")]
     features: Annotated[
         Path | None,
-        Option("A train-cls run whose features are measured in too, and first."),
+        Option("Output of train-cls: its features are the first space, and it reads the labels."),
         Input("features"),
     ] = None
     clip: Annotated[
         Path | None,
-        Option("A finetune-clip run: its image tower is the second feature space."),
+        Option("Output of finetune-clip: its image tower is one more feature space."),
         Input("clip"),
     ] = None
     inception: Annotated[
         Path | None,
-        Option("Weights of the FID's Inception network (torch-fidelity's file): the second space."),
+        Option("Weights of the FID's Inception (torch-fidelity's file): one more feature space."),
         Input("inception"),
     ] = None
     rad_dino: Annotated[
         Path | None,
-        Option("Weights of RAD-DINO (backbone_compatible.safetensors of its page): another space."),
+        Option(
+            "Weights of RAD-DINO (backbone_compatible.safetensors of its page): one more feature"
+            " space."
+        ),
         Input("rad_dino"),
     ] = None
     gan: Annotated[
         Path | None,
-        Option("The train-gan run behind SYNTH: membership by its discriminator."),
+        Option("Output of train-gan behind SYNTH: membership is tested by its discriminator."),
         Input("gan"),
     ] = None
     split: Annotated[
         str, Option("Reference rows of REAL.", choices=("train", "val", "test", "all"))
     ] = "test"
     splits: Annotated[int, Option("Random real/real splits to average over.", min=1)] = 10
-    subsets: Annotated[int, Option("Subsets behind a kernel distance.", min=2)] = 100
+    subsets: Annotated[int, Option("Random subsets behind a kernel distance.", min=2)] = 100
     seed: Annotated[int, Option("Seed of the random features, splits and shown images.", min=0)] = 0
-    device: Annotated[str, Option("auto, cpu or cuda[:i].", result=False)] = "auto"
-    threads: Annotated[int | None, Option("CPU threads.", min=1, result=False)] = None
+    device: Annotated[str, DEVICE] = "auto"
+    threads: Annotated[int | None, THREADS] = None
 
 
 def run(config: Config, run: Run) -> dict[str, Any]:

@@ -38,7 +38,11 @@ class Config:
     Example: cxr evaluate labels extracted --reference expert.csv --key study_id -o scores
     """
 
-    pred: Annotated[Path, Argument("Output of extract-reports, or a CSV of labels."), Input("pred")]
+    pred: Annotated[
+        Path,
+        Argument("Output of extract-reports, a dataset directory, or a CSV of labels."),
+        Input("pred"),
+    ]
     reference: Annotated[
         Path, Option("CSV of reference labels, or a dataset directory."), Input("reference")
     ]

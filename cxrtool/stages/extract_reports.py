@@ -62,7 +62,10 @@ class Config:
     ] = None
     sections: Annotated[
         str,
-        Option("Sections whose mentions count; report is text under no header.", metavar="NAMES"),
+        Option(
+            "Sections whose mentions count, separated by commas; report is text under no header.",
+            metavar="A,B",
+        ),
     ] = "findings,impression,report"
     labels: Annotated[
         str,
@@ -85,7 +88,9 @@ class Config:
     ] = False
     explain_id: Annotated[
         tuple[str, ...],
-        Option("Show these reports instead; repeat.", metavar="ID", result=False),
+        Option(
+            "As --explain, of the report with this id; may be repeated.", metavar="ID", result=False
+        ),
     ] = ()
     explain_sample: Annotated[
         int, Option("Draw N reports for explain.html, which holds their text; 0 = no page.", min=0)
@@ -93,13 +98,15 @@ class Config:
     texts: Annotated[
         str,
         Option(
-            "Texts for CLIP, a column each: impression, findings, rules, rules-v2, inverted, "
-            "generated, random (another patient's rules), random-impression and so on."
+            "Texts for CLIP, a column each, separated by commas: impression, findings, rules, "
+            "rules-v2, generated, inverted, random (another patient's rules), random-impression "
+            "and so on.",
+            metavar="A,B",
         ),
     ] = "impression,findings,rules,rules-v2"
     text_from: Annotated[
         Path | None,
-        Option("Table with study_id and text, for the column external.", metavar="FILE"),
+        Option("Table with study_id and text, which becomes the column external.", metavar="FILE"),
         Input("texts"),
     ] = None
     seed: Annotated[int, Option("Seed of the draw and of random texts.", min=0)] = 0

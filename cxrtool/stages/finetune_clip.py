@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cxrtool import console
-from cxrtool.config import Argument, Input, Option
+from cxrtool.config import DEVICE, THREADS, Argument, Input, Option
 from cxrtool.data.labels import LabelPolicy, PolicyOptions
 from cxrtool.data.select import SelectionOptions
 from cxrtool.errors import InputError, UsageError
@@ -78,17 +78,21 @@ class Config(SelectionOptions, PolicyOptions):
     ] = None
     pretrained: Annotated[
         Path | None,
-        Option("Weights to begin from: a file, an open_clip folder, or a past run."),
+        Option(
+            "Weights to start from: a file, an open_clip folder, or an output of finetune-clip."
+        ),
         Input("pretrained"),
     ] = None
     tag: Annotated[
-        str | None, Option("open_clip's name of published weights; see --allow-download.")
+        str | None,
+        Option("Published weights to start from, by open_clip's name; see --allow-download."),
     ] = None
     allow_download: Annotated[
         bool, Option("Let --tag fetch weights from the network.", result=False)
     ] = False
     size: Annotated[
-        int | None, Option("Input size of the image tower, pixels. Default: by data.", min=16)
+        int | None,
+        Option("Input size of the image tower, px. Default: by data or weights.", min=16),
     ] = None
     templates: Annotated[
         str, Option("Prompt templates that come with cxr.", choices=("radiograph", "image"))
@@ -99,19 +103,20 @@ class Config(SelectionOptions, PolicyOptions):
     targets: Annotated[
         str,
         Option(
-            "Pairs that share their target: those of equal text, of equal labels, or none.",
+            "Pairs that count as matching: those of equal text, of equal labels, or each image and"
+            " its own text alone (none).",
             choices=("text", "labels", "none"),
         ),
     ] = "text"
     epochs: Annotated[int | None, Option(f"Passes over the pairs. Default: {EPOCHS}.", min=1)] = (
         None
     )
-    steps: Annotated[int | None, Option("Optimizer steps, in place of --epochs.", min=1)] = None
+    steps: Annotated[int | None, Option("Instead of --epochs: optimizer steps.", min=1)] = None
     batch: Annotated[int, Option("Pairs a step.", min=2)] = 64
     lr: Annotated[
         float | None,
         Option(
-            f"Peak learning rate. Default: {LR_SCRATCH:g} from scratch, {LR_PRETRAINED:g} else.",
+            f"Peak learning rate. Default: {LR_SCRATCH:g} from scratch, else {LR_PRETRAINED:g}.",
             min=0,
         ),
     ] = None
@@ -125,11 +130,17 @@ class Config(SelectionOptions, PolicyOptions):
     ] = 1.0
     augment: Annotated[
         str,
-        Option("mild: small turns, shifts, scalings and tone changes.", choices=("mild", "none")),
+        Option(
+            "Augmentation: mild (small rotation, shift, scale, contrast), or none.",
+            choices=("mild", "none"),
+        ),
     ] = "mild"
     lock: Annotated[
         tuple[str, ...],
-        Option("Part that stays as it is (may be repeated).", choices=("image", "text", "norms")),
+        Option(
+            "Part that is not trained: image tower, text tower, norms; may be repeated.",
+            choices=("image", "text", "norms"),
+        ),
     ] = ()
     select_by: Annotated[
         str,
@@ -140,18 +151,18 @@ class Config(SelectionOptions, PolicyOptions):
     ] = "retrieval"
     patience: Annotated[
         int,
-        Option("Stop after so many evaluations in a row without a better one; 0: never.", min=0),
+        Option("Stop after so many evaluations in a row without a better score; 0: never.", min=0),
     ] = 0
     precision: Annotated[
         str,
         Option(
-            "Of both towers in training. auto: bfloat16 on CUDA, else float32.",
+            "Precision of both towers in training. auto: bfloat16 on CUDA, else float32.",
             choices=("auto", "float32", "bfloat16"),
         ),
     ] = "auto"
     seed: Annotated[int, Option("Seed of weights, order and augmentation.", min=0)] = 0
-    device: Annotated[str, Option("auto, cpu or cuda[:i].", result=False)] = "auto"
-    threads: Annotated[int | None, Option("CPU threads.", min=1, result=False)] = None
+    device: Annotated[str, DEVICE] = "auto"
+    threads: Annotated[int | None, THREADS] = None
 
     def validate(self) -> None:
         if self.epochs is not None and self.steps is not None:

@@ -54,7 +54,7 @@ class Config:
         Argument("Folder or table of the source (none for phantom).", metavar="SOURCE"),
         Input("source"),
     ] = None
-    format: Annotated[str, Option("What the source is.", choices=FORMATS)]
+    format: Annotated[str, Option("Form of the source.", choices=FORMATS)]
     size: Annotated[int, Option("Side of the square images in pixels.", min=8, max=4096)] = 128
     fit: Annotated[
         str,
@@ -67,7 +67,7 @@ class Config:
         str | None,
         Option(
             "official, shares such as 0.8,0.1,0.1, none, or a CSV with split and patient_id,"
-            " study_id or image; by default official where there is one, else 0.8,0.1,0.1.",
+            " study_id or image. Default: official where there is one, else 0.8,0.1,0.1.",
             metavar="official|SHARES|none|FILE",
             file=True,
         ),
@@ -75,7 +75,10 @@ class Config:
     seed: Annotated[int, Option("Seed of the split, and of phantoms.", min=0)] = 0
     reports: Annotated[
         Path | None,
-        Option("Output of extract-reports, joined by study.", metavar="EXTRACTED"),
+        Option(
+            "Output of extract-reports, whose labels and texts are joined by study.",
+            metavar="EXTRACTED",
+        ),
         Input("reports"),
     ] = None
     labels: Annotated[
@@ -86,21 +89,24 @@ class Config:
             choices=("replace", "fill", "keep"),
         ),
     ] = "fill"
-    labels_only: Annotated[bool, Option("No pixels: labels and texts, for planning.")] = False
+    labels_only: Annotated[bool, Option("Write labels and texts without images, for planning.")] = (
+        False
+    )
     map_labels: Annotated[
         str | None,
         Option(
-            "New names for labels: a TOML file, a built-in map, or none to keep the source's.",
+            "New names for labels: a TOML file, a built-in map (chexpert, nih, padchest, medmnist,"
+            " synonyms), or none to keep the source's.",
             metavar="FILE|NAME|none",
             file=True,
         ),
     ] = None
     namespace: Annotated[
-        str | None, Option("Whose patient ids these are; by default the format's name.")
+        str | None, Option("Whose patient ids these are, such as a hospital. Default: by format.")
     ] = None
     id_key: Annotated[
         Path | None,
-        Option("File with a secret for the keys of patients.", metavar="FILE"),
+        Option("File with a secret, which makes the hashes of patient ids secret.", metavar="FILE"),
         Input("id-key"),
     ] = None
     skip_bad: Annotated[
@@ -113,13 +119,17 @@ class Config:
     ] = None
     column: Annotated[
         tuple[str, ...],
-        Option("table: what a column is called, such as image=path; repeat.", metavar="KEY=NAME"),
+        Option(
+            "table: what a column is called, such as image=path or class=diagnosis; may be"
+            " repeated.",
+            metavar="KEY=NAME",
+        ),
     ] = ()
     label_columns: Annotated[
         tuple[str, ...],
         Option(
-            "table, dicom: the columns that are labels; padchest, medmnist: names of labels;"
-            " separated by commas.",
+            "table, dicom: columns that are labels; padchest, medmnist: names of labels. Separated"
+            " by commas.",
             metavar="A,B",
         ),
     ] = ()
@@ -129,7 +139,7 @@ class Config:
         Input("label-table"),
     ] = None
     keep_ids: Annotated[bool, Option("dicom: keep patient ids instead of pseudonyms.")] = False
-    n: Annotated[int | None, Option("phantom: how many images.", min=1)] = None
+    n: Annotated[int | None, Option("phantom: how many images. Default: 200.", min=1)] = None
     workers: Annotated[
         int, Option("Processes that decode; 0 takes all cores.", min=0, result=False)
     ] = 0

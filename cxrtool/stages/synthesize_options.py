@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from cxrtool.config import Argument, Input, Option, fields_of
+from cxrtool.config import DEVICE, THREADS, Argument, Input, Option, fields_of
 from cxrtool.data.select import SelectionOptions
 from cxrtool.errors import UsageError
 
@@ -19,7 +19,7 @@ from cxrtool.errors import UsageError
 class Config(SelectionOptions):
     """Make exactly as many synthetic images as the rare classes need, each one accountable.
 
-    cxr synthesize DATA --gan GAN --target-frac 0.15 --classes "Fracture,Pleural Other" -o SYNTH
+    Example: cxr synthesize data --gan gan --target-frac 0.15 --classes "Fracture,Edema" -o synth
     """
 
     data: Annotated[
@@ -27,9 +27,7 @@ class Config(SelectionOptions):
         Argument("Dataset directory; with --merge: the folders of all shards."),
         Input("data"),
     ] = ()
-    gan: Annotated[
-        Path | None, Option("Folder of the generator, from train-gan."), Input("gan")
-    ] = None
+    gan: Annotated[Path | None, Option("Output of train-gan."), Input("gan")] = None
     target_frac: Annotated[
         str | None,
         Option('Wanted share: one for all classes, or "Fracture=0.1,Pleural Other=0.15".'),
@@ -37,13 +35,13 @@ class Config(SelectionOptions):
     classes: Annotated[
         str | None,
         Option(
-            "Target classes, separated by commas; without it all labels below the share but those "
+            "Target classes, separated by commas. Default: all labels below the share but those "
             "that mean no finding."
         ),
     ] = None
     counts: Annotated[
         str | None,
-        Option('Instead of a share, literal numbers of images: "Fracture=100", or 100.'),
+        Option('Instead of a share, numbers of images: "Fracture=100,Edema=50", or 100 for each.'),
     ] = None
     balance: Annotated[
         int | None,
@@ -54,19 +52,26 @@ class Config(SelectionOptions):
     ] = None
     per_class: Annotated[
         bool,
-        Option("Count for each class the images of its own stream only, as if none carried two."),
+        Option(
+            "Count for each class the images made for it alone, not those that carry it beside"
+            " another class."
+        ),
     ] = False
-    max_images: Annotated[int | None, Option("Refuse a plan that needs more images.", min=0)] = None
+    max_images: Annotated[int | None, Option("Refuse a plan of more images.", min=0)] = None
     uncertain: Annotated[
         str | None,
         Option(
-            "What -1 means: ones, zeros, ignore or a file; default: as in the generator, else ones."
+            "What -1 means: ones, zeros, ignore, or a TOML file as for train-gan. Default: as in "
+            "the generator, else ones.",
+            metavar="ones|zeros|ignore|FILE",
+            file=True,
         ),
     ] = None
     blank: Annotated[
         str | None,
         Option(
-            "What a blank means: zeros or ignore; default: as in the generator, else zeros.",
+            "What a blank means in a label that the source covers: zeros or ignore. Default: as in "
+            "the generator, else zeros.",
             choices=("zeros", "ignore"),
         ),
     ] = None
@@ -85,7 +90,7 @@ class Config(SelectionOptions):
         ),
     ] = ()
     keep: Annotated[
-        float, Option("Part of unfiltered images that --filter discriminator keeps.", min=0, max=1)
+        float, Option("Share of unfiltered images that --filter discriminator keeps.", min=0, max=1)
     ] = 0.8
     teacher: Annotated[
         tuple[Path, ...],
@@ -98,11 +103,16 @@ class Config(SelectionOptions):
     teacher_quantile: Annotated[
         float,
         Option(
-            "Part of real images of the class that --filter teacher would refuse.", min=0, max=1
+            "Share of real images of the class that --filter teacher would refuse.", min=0, max=1
         ),
     ] = 0.1
     max_tries: Annotated[
-        int, Option("Tries of a slot before a filter ends the run.", min=1, result=False)
+        int,
+        Option(
+            "Tries for one image of the plan, after which the run ends (exit 5).",
+            min=1,
+            result=False,
+        ),
     ] = 100
     nearest: Annotated[
         bool, Option("Record the distance of every image to the nearest training image.")
@@ -110,42 +120,47 @@ class Config(SelectionOptions):
     edit: Annotated[
         tuple[Path, ...],
         Option(
-            "Output of cxr edit; may be repeated. Images of the classes that its text names are"
+            "Output of edit; may be repeated. Images of the classes that its text names are"
             " pushed along the mean way of its edits."
         ),
         Input("edit"),
     ] = ()
     ensemble: Annotated[
         str | None,
-        Option("Shares of the --edit runs in their order, such as 0.7,0.3; default: equal."),
+        Option("Shares of the --edit runs in their order, such as 0.7,0.3. Default: equal."),
     ] = None
     edit_strength: Annotated[
         float, Option("How far images are pushed; 1 is as far as the edits went.", min=0)
     ] = 1.0
     truncation: Annotated[
-        float, Option("psi: 1 keeps the whole distribution, less is more typical.", min=0)
+        float,
+        Option(
+            "Truncation psi: 1 keeps the whole distribution, less gives more typical images.", min=0
+        ),
     ] = 1.0
     block: Annotated[int, Option("Images a batch; fixes the last bits of every image.", min=1)] = 64
     seed: Annotated[int, Option("Seed of the rows and of the images.", min=0)] = 0
     shard: Annotated[
-        str | None, Option("Make only part i of n, i from 1: separate processes.", metavar="i/n")
+        str | None,
+        Option("Make only part i of n, for separate processes; see --merge.", metavar="i/n"),
     ] = None
     merge: Annotated[bool, Option("Join the folders of all shards, given as DATA.")] = False
     replay: Annotated[
         Path | None,
-        Option("Make images of this synthetic manifest.csv again.", metavar="MANIFEST"),
+        Option("Make the images of this synthetic manifest.csv again.", metavar="MANIFEST"),
         Input("replay"),
     ] = None
     only: Annotated[
-        tuple[str, ...], Option("With --replay: this image (path or slot number).", metavar="ID")
+        tuple[str, ...],
+        Option(
+            "With --replay: this image (path or slot number) alone; may be repeated.", metavar="ID"
+        ),
     ] = ()
-    device: Annotated[str, Option("auto, cpu or cuda[:i].", result=False)] = "auto"
-    threads: Annotated[int | None, Option("CPU threads of the network.", min=1, result=False)] = (
-        None
-    )
-    workers: Annotated[int | None, Option("Threads that encode images.", min=1, result=False)] = (
-        None
-    )
+    device: Annotated[str, DEVICE] = "auto"
+    threads: Annotated[int | None, THREADS] = None
+    workers: Annotated[
+        int | None, Option("Threads that encode images. Default: all cores.", min=1, result=False)
+    ] = None
 
     def validate(self) -> None:
         """Refuse options that contradict each other or would have no effect."""

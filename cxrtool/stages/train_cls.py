@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cxrtool import console
-from cxrtool.config import Argument, Input, Option, result_options
+from cxrtool.config import DEVICE, THREADS, Argument, Input, Option, result_options
 from cxrtool.data.labels import LabelPolicy, PolicyOptions
 from cxrtool.data.select import SelectionOptions
 from cxrtool.errors import UsageError
@@ -62,14 +62,18 @@ class Config(SelectionOptions, PolicyOptions):
     synth: Annotated[
         tuple[Path, ...], Argument("Outputs of synthesize or edit."), Input("synth")
     ] = ()
-    arch: Annotated[str, Option("Network.", choices=ARCHITECTURES)] = "densenet121"
+    arch: Annotated[str, Option("Architecture of the network.", choices=ARCHITECTURES)] = (
+        "densenet121"
+    )
     weights: Annotated[
         str,
         Option("Published weights to start from, fetched once from their makers.", choices=WEIGHTS),
     ] = "none"
     init_from: Annotated[
         Path | None,
-        Option("Weights to start from: a train-cls run, a .safetensors file or a state_dict."),
+        Option(
+            "Weights to start from: an output of train-cls, a .safetensors file or a state_dict."
+        ),
         Input("init"),
     ] = None
     arm: Annotated[
@@ -102,9 +106,9 @@ class Config(SelectionOptions, PolicyOptions):
     ] = None
     batch: Annotated[int, Option("Images a step.", min=2)] = 64
     lr: Annotated[float, Option("Peak learning rate.", min=0)] = 1e-3
-    optimizer: Annotated[str, Option("Optimizer.", choices=("adam", "adamw", "sgd-momentum"))] = (
-        "adam"
-    )
+    optimizer: Annotated[
+        str, Option("Optimizer of the weights.", choices=("adam", "adamw", "sgd-momentum"))
+    ] = "adam"
     schedule: Annotated[
         str, Option("Learning rate over the steps.", choices=("cosine", "constant"))
     ] = "cosine"
@@ -123,13 +127,17 @@ class Config(SelectionOptions, PolicyOptions):
     auc_lr: Annotated[
         float,
         Option(
-            "Learning rate of auc-margin; a tenth of it after an epoch and half of its steps.",
+            "Learning rate of auc-margin; a tenth of it once an epoch and half of its steps are"
+            " over.",
             min=0,
         ),
     ] = 0.1
     pos_weight: Annotated[
         bool,
-        Option("Weight the positives of each label by negatives over positives (classes alike)."),
+        Option(
+            "Weight the positives of each label by negatives over positives (of a single-label set,"
+            " the classes alike)."
+        ),
     ] = False
     pretrain_frac: Annotated[
         float,
@@ -154,15 +162,15 @@ class Config(SelectionOptions, PolicyOptions):
     precision: Annotated[
         str,
         Option(
-            "Of the network in training. auto: bfloat16 where that is faster (CUDA, AMX), else"
-            " float32.",
+            "Precision of the network in training. auto: bfloat16 where that is faster (CUDA,"
+            " AMX), else float32.",
             choices=("auto", "float32", "bfloat16"),
         ),
     ] = "auto"
     eval_every: Annotated[int, Option("Steps between validations.", min=1)] = 100
     seed: Annotated[int, Option("Seed of weights, order and augmentation.", min=0)] = 0
-    device: Annotated[str, Option("auto, cpu or cuda[:i].", result=False)] = "auto"
-    threads: Annotated[int | None, Option("CPU threads.", min=1, result=False)] = None
+    device: Annotated[str, DEVICE] = "auto"
+    threads: Annotated[int | None, THREADS] = None
 
     @property
     def chosen_arm(self) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cxrtool import console
-from cxrtool.config import Argument, Input, Option
+from cxrtool.config import DEVICE, THREADS, Argument, Input, Option
 from cxrtool.data.labels import PolicyOptions
 from cxrtool.data.select import SelectionOptions
 from cxrtool.errors import UsageError
@@ -37,12 +37,17 @@ class Config(SelectionOptions, PolicyOptions):
     """
 
     data: Annotated[Path, Argument("Dataset directory with images."), Input("data")]
-    arch: Annotated[str, Option("Architecture.", choices=NAMES)] = "stylegan2"
+    arch: Annotated[
+        str,
+        Option(
+            "Architecture of the generator; each refuses the options that it lacks.", choices=NAMES
+        ),
+    ] = "stylegan2"
     size: Annotated[
         int | None,
         Option(
-            "Image size in pixels, a power of two; larger images are reduced. Default: 64, on CUDA"
-            " 128."
+            "Image size in pixels, a power of two from 16 to 512; larger images are reduced."
+            " Default: 64, on CUDA 128."
         ),
     ] = None
     preset: Annotated[
@@ -55,7 +60,7 @@ class Config(SelectionOptions, PolicyOptions):
     ] = None
     kimg: Annotated[
         float | None,
-        Option("Length: thousand real images seen. Default: by preset.", min=0.001),
+        Option("Length: thousands of real images shown. Default: by preset.", min=0.001),
     ] = None
     labels: Annotated[
         str, Option("Labels to condition on: all, none, or names separated by commas.")
@@ -65,13 +70,14 @@ class Config(SelectionOptions, PolicyOptions):
     ] = None
     accumulate: Annotated[
         int,
-        Option("Parts in which a batch goes through the networks, for little memory.", min=1),
+        Option("Parts in which a batch goes through the networks, to save memory.", min=1),
     ] = 1
     lr: Annotated[float | None, Option("Learning rate. Default: by preset.", min=1e-8)] = None
     loss: Annotated[
         str,
         Option(
-            "Non-saturating with R1, or relativistic with R1 and R2.", choices=("ns-r1", "rp-r1r2")
+            "ns-r1: non-saturating with R1; rp-r1r2: relativistic with R1 and R2.",
+            choices=("ns-r1", "rp-r1r2"),
         ),
     ] = "ns-r1"
     gamma: Annotated[
@@ -81,7 +87,7 @@ class Config(SelectionOptions, PolicyOptions):
     label_ramp: Annotated[
         float | None,
         Option(
-            "Thousand images over which labels gain influence, from none. Default: 0.",
+            "Thousands of images over which labels gain influence, from none. Default: 0.",
             metavar="KIMG",
             min=0,
         ),
@@ -120,23 +126,23 @@ class Config(SelectionOptions, PolicyOptions):
     single_label: Annotated[
         str | None,
         Option(
-            "For one label an image in a multi-label set: rows with exactly one label of the whole"
-            " set, rows with one of --labels, or of --labels the rarest that a row has.",
+            "bagan, opengan: one label an image in a multi-label set: rows with exactly one label"
+            " of the whole set, rows with one of --labels, or of --labels the rarest of a row.",
             choices=("exactly-one", "one-of-chosen", "rarest"),
         ),
     ] = None
     pretrain_kimg: Annotated[
         float | None,
         Option(
-            "Length of the stage before the game: autoencoder or metric network."
-            " Default: by preset.",
+            "bagan, opengan: thousands of images for the stage before the game (autoencoder or"
+            " metric network). Default: by preset.",
             min=0.001,
         ),
     ] = None
     hold_out: Annotated[
         str | None,
         Option(
-            "Labels, separated by commas, whose images no network is trained on; they are"
+            "opengan: labels, separated by commas, whose images no network is trained on; they are"
             " generated from the features of those images.",
             metavar="A,B",
         ),
@@ -144,28 +150,30 @@ class Config(SelectionOptions, PolicyOptions):
     upsampling: Annotated[
         str | None,
         Option(
-            "How the decoder doubles its size. Default: transposed.",
+            "bagan: how the decoder doubles its size. Default: transposed.",
             choices=("transposed", "nearest"),
         ),
     ] = None
     fade_kimg: Annotated[
         float | None,
         Option(
-            "Thousand images in which a resolution fades in, and in which it then stays."
-            " Default: equal phases, the last one twice as long.",
+            "acgan: thousands of images in which a resolution fades in, and in which it then"
+            " stays. Default: equal phases, the last one twice as long.",
             min=0.001,
         ),
     ] = None
     seed: Annotated[int, Option("Seed of weights, order and noise.", min=0)] = 0
     init_from: Annotated[
         Path | None,
-        Option("Finished train-gan run to start from; labels of equal names keep their meaning."),
+        Option("Output of train-gan to start from; labels of equal names keep their meaning."),
         Input("init-from"),
     ] = None
     freeze_d: Annotated[
         int,
         Option(
-            "With --init-from: resolutions of the discriminator, from the image's, kept.", min=0
+            "With --init-from: how many of the discriminator's highest resolutions stay as they"
+            " are.",
+            min=0,
         ),
     ] = 0
     keep: Annotated[
@@ -178,40 +186,42 @@ class Config(SelectionOptions, PolicyOptions):
     ] = "best"
     features: Annotated[
         Path | None,
-        Option("train-cls run whose features tell the best. Default: a random network's."),
+        Option(
+            "Output of train-cls in whose features --keep best measures. Default: an untrained"
+            " network."
+        ),
         Input("features"),
     ] = None
     snapshot_kimg: Annotated[
         float | None,
         Option(
-            "Thousand images between checkpoints. Default: an eighth, at most by preset.",
+            "Thousands of images between checkpoints. Default: an eighth of --kimg, at most what"
+            " the preset says.",
             min=0.001,
         ),
     ] = None
     tick_kimg: Annotated[
-        float, Option("Thousand images between lines of metrics.", min=0.001, result=False)
+        float, Option("Thousands of images between lines of metrics.", min=0.001, result=False)
     ] = 1.0
     precision: Annotated[
         str,
         Option(
-            "Feature maps of the four highest resolutions. auto: bfloat16 where that is faster"
-            " (CUDA, AMX), else float32.",
+            "Precision of the four highest resolutions. auto: bfloat16 where that is faster (CUDA,"
+            " AMX), else float32.",
             choices=("auto", "float32", "bfloat16"),
         ),
     ] = "auto"
     compile: Annotated[
         str,
         Option(
-            "torch.compile, which changes the last bits; plain where it fails. auto: on CUDA.",
+            "Use torch.compile, which changes the last bits; training goes on without where it"
+            " fails. auto: on CUDA.",
             choices=("auto", "on", "off"),
             result=False,
         ),
     ] = "auto"
-    device: Annotated[str, Option("auto, cpu or cuda[:i].", result=False)] = "auto"
-    threads: Annotated[
-        int | None,
-        Option("CPU threads; another number changes the last bits.", min=1, result=False),
-    ] = None
+    device: Annotated[str, DEVICE] = "auto"
+    threads: Annotated[int | None, THREADS] = None
 
     def validate(self) -> None:
         if self.size is not None and (

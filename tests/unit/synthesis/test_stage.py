@@ -32,6 +32,18 @@ def make(out: Path, *data: Path, **options: Any) -> Outcome:
     return execute(synthesize, config, out, argv=["test"])
 
 
+def test_a_file_of_options_counts_by_content(tmp_path: Path) -> None:
+    from cxrtool.config import result_options
+
+    file = tmp_path / "uncertain.toml"
+    config = synthesize.Config(data=(tmp_path,), uncertain=str(file))
+    found = []
+    for default in ("ones", "zeros"):
+        file.write_text(f'default = "{default}"\n')
+        found.append(result_options(config)["uncertain"])
+    assert found[0] != found[1]
+
+
 def content(folder: Path) -> dict[str, bytes]:
     """Everything that a run made, without the records of the execution."""
     records = {"run.json", "result.json", "metrics.jsonl", "log.txt", "progress.json"}
