@@ -3,6 +3,8 @@
 # and whether an edit changes what it names (heart width, measured).
 #
 #   bash benchmarks/phantom_chain.sh WORK        KIMG=100 N=4000 THREADS=2 by default
+#
+# Needs cxr and its python3 on the PATH. Prints the JSON of fidelity.py and of edit_effect.py at the end.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 mkdir -p "$1"

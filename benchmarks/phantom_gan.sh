@@ -3,6 +3,8 @@
 # other patients (see fidelity.py).
 #
 #   bash benchmarks/phantom_gan.sh WORK        KIMG=150 THREADS=2 by default: under 20 minutes of training
+#
+# Needs cxr and its python3 on the PATH. Prints the JSON of fidelity.py at the end.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 mkdir -p "$1"

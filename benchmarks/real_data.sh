@@ -3,8 +3,11 @@
 #
 #   bash benchmarks/real_data.sh DATA WORK [reports] [kermany] [nih]
 #
-# DATA holds kermany_pneumonia/, nih_cxr14/ and reports/ (see RESULTS.md for where they come from; the
-# Open-i reports are read from the torchxrayvision wheel). Everything is idempotent: give it again to go on.
+# Parts, by default all: reports, kermany, nih. DATA holds what the project does not: kermany_pneumonia/labels.csv
+# (chest X-rays of Kermany et al. 2018, a row an image, with the label Viral Pneumonia), nih_cxr14/labels.csv (a part
+# of NIH ChestX-ray14) and reports/openi_reference.csv (labels by the column uid; the Open-i reports themselves are
+# read from the torchxrayvision wheel). Give it again to go on where it stopped. Needs cxr and its python3 on the
+# PATH. KIMG (40), STEPS (400) and THREADS (2) by environment.
 set -euo pipefail
 data="$(cd "$1" && pwd)"
 mkdir -p "$2"

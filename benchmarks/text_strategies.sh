@@ -3,6 +3,8 @@
 # that was trained on the texts of other patients read nothing?
 #
 #   bash benchmarks/text_strategies.sh WORK       SEEDS="0 1 2 3 4" N=6000 EPOCHS=12 BATCH=64 THREADS=2 by default
+#
+# STRATEGIES: of the eight strategies only these. Needs cxr on the PATH. Ends with WORK/strategies/report.html.
 set -euo pipefail
 mkdir -p "$1"
 cd "$1"

@@ -226,7 +226,8 @@ def _stream(stage: Any, config: Any) -> None:
     stream = getattr(stage, "stream", None)
     if stream is None:
         raise UsageError(
-            f"`cxr {stage.NAME}` cannot write to stdout", hint="name a folder with -o FOLDER"
+            f"`cxr {stage.NAME.replace('evaluate-', 'evaluate ')}` cannot write to stdout",
+            hint="name a folder with -o FOLDER",
         )
     stream(config, sys.stdout)
     sys.stdout.flush()

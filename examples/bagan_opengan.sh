@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# BAGAN and OpenGAN on five single-label classes of NIH ChestX-ray14: AUC a class.
+# BAGAN and OpenGAN on five single-label classes of NIH ChestX-ray14: AUROC a class.
 #
 #   bash examples/bagan_opengan.sh NIH WORK [--cpu|--full]
 #   bash examples/bagan_opengan.sh WORK --smoke
@@ -9,6 +9,7 @@
 # only where the discriminator reads the wanted class; the arms are none, standard (augmented), bagan and opengan
 # (both `--arm gan`; legend.txt says which is which in the report). --smoke without NIH takes
 # phantoms. Give the command again to go on where it stopped; a second one beside it ends with 75. A missing class ends with 2.
+# Needs cxr and its python3 on the PATH (source .venv/bin/activate).
 #
 # Sizes by environment: CLASSES, SIZE, KIMG, PRETRAIN_KIMG, PER_CLASS ("1000 3000"), STEPS, SEEDS, ARCH, GANS,
 # FILTER (class, in --smoke discriminator; none keeps all images), MAX_TRIES (of a slot: 1000),

@@ -10,6 +10,7 @@
 # training images, makes as many of each class, and three arms train one classifier. Nothing here knows what
 # the images show. --smoke without DATA makes a tiny image folder of phantoms. Give the command again to
 # go on where it stopped; a second one beside it ends with 75.
+# Needs cxr and its python3 on the PATH (source .venv/bin/activate).
 #
 # Sizes by environment: SIZE, KIMG, PER_CLASS (synthetic images a class), STEPS, SEEDS, ARCH, PRESET,
 # CLASSES ("A,B": of the classes only these), THREADS (2), DEVICE (auto).

@@ -5,17 +5,19 @@
 #   bash examples/did_it_help.sh nih TABLE WORK [--smoke]
 #
 # TABLE is a CSV with a row an image (path, patient_id, labels):
-#   kermany  chest X-rays of Kermany et al. 2018: three classes in the column `class`, official test split;
-#            regimens of 2, 10 and 100 % of the training patients
-#   nih      NIH ChestX-ray14 or a part of it: labels with at least 50 positives; 25, 50 and 100 %;
-#            five folds by patient, predictions pooled
+#   kermany  chest X-rays of Kermany et al. 2018: BACTERIAL, NORMAL and VIRAL in the column `class`, the official
+#            test images in the column `split`; regimens of 2, 10 and 100 % of the training patients
+#   nih      NIH ChestX-ray14 or a part of it, a column a label; regimens of 25, 50 and 100 %; five folds by
+#            patient, predictions pooled
 # The generator of each regimen is trained on that regimen's patients alone. Give the command again to go on
-# where it stopped; --smoke runs the whole path in minutes, in a folder of its own.
+# where it stopped; --smoke runs the whole path in minutes, in WORK/smoke. Needs cxr and its python3 on the PATH.
 #
 # Sizes by environment: SIZE (64), KIMG (40, or one number a regimen: "30 30 80"), STEPS (600),
-# SEEDS ("0 1 2 3 4"), ARCH (small_cnn), ARMS, REGIMENS, FOLDS (5), FOLD_SEED (6: of the 1,560-image sample the
-# first whose quarters have five positives of every label), THREADS, DEVICE (auto).
+# SEEDS ("0 1 2 3 4"), ARCH (small_cnn), ARMS, REGIMENS (with 1.0 among them), THREADS (2), DEVICE (auto); of nih
+# FOLDS (5), CLASSES and TARGETS ("A,B": labels to learn, labels to make; the defaults have 50 positives or more in
+# a sample of 1,560 images), FOLD_SEED (6: of that sample the first whose quarters have five positives of every label).
 set -euo pipefail
+command -v cxr >/dev/null || { echo "error: cxr is not on the PATH (source .venv/bin/activate)" >&2; exit 2; }
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 study="${1:?kermany or nih}"
 table="$(cd "$(dirname "${2:?table}")" && pwd)/$(basename "$2")"

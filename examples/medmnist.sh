@@ -6,14 +6,15 @@
 #   bash examples/medmnist.sh WORK --smoke
 #
 # The download is the file of MedMNIST's own address (Zenodo, record 10519652; CC BY 4.0), checked by its MD5; it needs
-# curl and a connection, nothing else does. FILE is one of MedMNIST with several labels an image (train_images,
+# curl, md5sum and a connection, nothing else does. FILE is one of MedMNIST with several labels an image (train_images,
 # train_labels, val_..., test_...). Then: prompts composed of the labels (there are no reports) and a CLIP, a
 # StyleGAN2, edits towards TARGET, as many images as bring RARE to SHARE, what they are like, classifiers (none,
 # standard, gan, duplicate), did they help. The split is the file's; it has no patients, so that nobody can check
 # here that none is on both sides, and the report says so. --smoke makes a tiny file of the same form. Give the
 # command again to go on where it stopped; a second one beside it ends with 75. A missing class ends with 2.
+# Needs cxr and its python3 on the PATH (source .venv/bin/activate).
 #
-# Sizes by environment: SIZE, RARE ("A,B"), SHARE (0.03), TARGET, FRACTION (of the training images), KIMG, STEPS, SEEDS,
+# Sizes by environment: SIZE, RARE ("A,B"), SHARE (0.03), TARGET (edema), FRACTION (of the training images), KIMG, STEPS, SEEDS,
 # ARCH, PRESET, CLIP and EDIT (options of finetune-clip and edit), THREADS (2), DEVICE (auto), ADDRESS, MD5.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"

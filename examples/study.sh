@@ -3,9 +3,10 @@
 fail() { echo "error: $*" >&2; exit 2; }
 
 # read_words "$@": sets size (smoke, cpu or full), source (may be empty with --smoke, or where the script says
-# fetches=yes) and work; goes there
+# fetches=yes) and work; goes there. --cpu is the default
 read_words() {
   local word words=()
+  command -v cxr >/dev/null || fail "cxr is not on the PATH (source .venv/bin/activate, or pip install it)"
   size=""
   for word in "$@"; do
     case "$word" in

@@ -10,6 +10,7 @@
 # chooses learning rate, batch and optimizer of each regimen by validation (arm none, seed 0); all its arms take
 # that choice. --smoke without a data set takes phantoms. Give the command again to go on where it stopped; a
 # second one beside it ends with 75. A missing class ends with 2.
+# Needs cxr and its python3 on the PATH (source .venv/bin/activate).
 #
 # Sizes by environment: TRIO, SHARE (0.15), REGIMENS, GAN_ARCH (acgan; or stylegan2), SIZE, KIMG, PRESET, STEPS, SEEDS,
 # ARCH, ARMS, AUGMENT (flips, or safe), GRID_LR, GRID_BATCH, GRID_OPTIMIZER, THREADS (2), DEVICE (auto).

@@ -16,6 +16,7 @@
 # report pages. --smoke without DATA takes phantoms, which have reports. Give the command again to go on where it
 # stopped; a second one beside it ends with 75. A missing class ends with 2, one that no training row has with 3: name
 # others in CLASSES.
+# Needs cxr and its python3 on the PATH (source .venv/bin/activate).
 #
 # Sizes by environment: CLASSES, STRATEGIES, ENSEMBLES, SIZE, KIMG, PER_CLASS, STEPS, SEEDS, ARCH, PRESET, CLIP and ORIGINAL
 # (options of finetune-clip), EDIT (of edit), STRENGTH (of the push: 1), THREADS (2), DEVICE (auto).
