@@ -2,9 +2,9 @@
 
 In: `train-cls` runs and a dataset directory, or one for each fold of a cross-validation. Out:
 `metrics.csv` and `comparison.csv` (scores and paired differences with patient-bootstrap intervals),
-`metrics.json`, `predictions.csv`, `report.md`, and `report.html`, one page that stands by itself.
-Every run predicts the rows itself, with its stored network, label policy, preprocessing and
-calibration; rows that any of them has seen are refused (exit 5).
+`metrics.json`, `predictions.csv`, with ``--by`` `subgroups.csv`, `report.md`, and `report.html`,
+one page that stands by itself. Every run predicts the rows itself, with its stored network, label
+policy, preprocessing and calibration; rows that any of them has seen are refused (exit 5).
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """`cxr train-gan`: train a conditional generator on the training rows of a data set.
 
 In: a dataset directory with images. Out: `model.json` and `model.safetensors` (averaged generator,
-mean latents, discriminator), `resolved.json` (every number used), `seen.json`, `samples.png`, and
-while it runs `metrics.jsonl`, `samples/`, `checkpoints/`. Method: by default StyleGAN2 (Karras et
-al. 2020) conditioned on all labels at once, with a projection discriminator and an auxiliary label
-head, DiffAugment; with ``--arch`` one of the published studies' (`cxrtool.gans.archs`).
+mean latents, discriminator), `resolved.json` (every number used), `seen.json`, `samples.png`,
+`curves.png`, and while it runs `metrics.jsonl`, `samples/`, `checkpoints/`. Method: by default
+StyleGAN2 (Karras et al. 2020) conditioned on all labels at once, with a projection discriminator
+and an auxiliary label head, DiffAugment; with ``--arch`` one of the published studies'
+(`cxrtool.gans.archs`).
 """
 
 from __future__ import annotations
