@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cxrtool import cli, console
+from cxrtool import config as configs
 from cxrtool.errors import BusyError, CxrError, GateError, InputError, OutputMismatchError
 
 from . import toy_stage
@@ -94,6 +95,17 @@ def test_missing_things_are_named(cxr: Any, numbers: Path, tmp_path: Path, capsy
     assert "no.txt" in capsys.readouterr().err
     assert cxr("prepare", numbers, "-o", "-") == 2
     assert "cannot write to stdout" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stage", cli.stages().values(), ids=lambda stage: stage.NAME)
+def test_every_option_has_a_sentence_of_help(stage: Any) -> None:
+    assert "Example: cxr " in stage.Config.__doc__
+    for field in configs.fields_of(stage.Config):
+        assert field.meta.help.endswith("."), field.flag
+        assert field.meta.help[0] != " ", field.flag
+        assert "  " not in field.meta.help, field.flag
+        shared = {"device": configs.DEVICE, "threads": configs.THREADS}.get(field.name)
+        assert shared in (None, field.meta), field.flag
 
 
 @pytest.mark.parametrize("words", [[], ["evaluate"]])
