@@ -61,7 +61,7 @@ complete -c cxr -n '__fish_seen_subcommand_from extract-reports' -s v -l verbose
 complete -c cxr -n '__fish_seen_subcommand_from extract-reports' -l debug -d 'Say all, with tracebacks.'
 complete -c cxr -n '__fish_seen_subcommand_from extract-reports' -s h -l help -d 'Show the options.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l arch -x -a 'stylegan2 bagan opengan acgan dcgan' -d 'Architecture of the generator; each refuses the options that it lacks. (default stylegan2)'
-complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l size -r -d 'Image size in pixels, a power of two from 16 to 512; larger images are reduced. Default: 64, on CUDA 128.'
+complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l size -r -d 'Image size in pixels, a power of two from 16 to 512; larger images are reduced. Default: that of the data, at most 64, on CUDA 128.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l preset -x -a 'tiny small full' -d 'Size of the networks. Default: tiny up to 32 px, small up to 128 px, full above; on CUDA full from 128 px.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l kimg -r -d 'Length: thousands of real images shown. Default: by preset.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l labels -r -d 'Labels to condition on: all, none, or names separated by commas. (default all)'

@@ -48,7 +48,7 @@ class Config(SelectionOptions, PolicyOptions):
         int | None,
         Option(
             "Image size in pixels, a power of two from 16 to 512; larger images are reduced."
-            " Default: 64, on CUDA 128."
+            " Default: that of the data, at most 64, on CUDA 128."
         ),
     ] = None
     preset: Annotated[

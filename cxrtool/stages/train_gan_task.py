@@ -224,6 +224,12 @@ def explain(task: Task) -> None:
         )
     if not task.conditioning.labels:
         console.say("no label to condition on: the generator is unconditional")
+    native = task.dataset.info.size
+    if native != arch.size:
+        console.warn(
+            f"train-cls will not join images of {arch.size} px with data of {native} px: to use both,"
+            f" prepare the data with --size {arch.size}"
+        )
     console.say(
         f"{int((~task.held).sum()):,} images at {arch.size} px, {arch.labels} labels, "
         f"{task.arch.name}, preset {choices.preset}, batch {choices.batch}, "

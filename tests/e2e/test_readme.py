@@ -20,7 +20,6 @@ from tests.e2e.chain import run
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 SMALL = """
 [prepare]
-size = 16
 split = "0.6,0.15,0.25"
 [train-gan]
 preset = "tiny"
@@ -77,6 +76,7 @@ def test_every_command_runs(folder: Path) -> None:
     bin_folder = Path(sys.executable).parent
     for line in lines:
         short = re.sub(r"cxr (evaluate )?([a-z-]+)", add_config, line)
+        short = short.replace("--size 64", "--size 16")
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", short.replace("| head -3", "| sed -n 1,3p")],
             cwd=folder,
@@ -92,6 +92,15 @@ def test_every_command_runs(folder: Path) -> None:
 def add_config(found: re.Match[str]) -> str:
     """``cxr train-gan`` -> ``cxr train-gan --config small.toml`` where the command takes it."""
     return found[0] if found[2] == "status" else f"{found[0]} --config small.toml"
+
+
+def test_real_and_synthetic_images_have_one_size() -> None:
+    from cxrtool.gans.choices import choose_size
+
+    (prepare,) = (line for line in commands() if line.startswith("cxr prepare "))
+    size = int(prepare.partition("--size ")[2].split()[0])
+    assert not any("--size" in line for line in commands() if line != prepare)
+    assert {choose_size(None, size, "data", device) for device in ("cpu", "cuda")} == {size}
 
 
 def test_the_table_names_every_command() -> None:
