@@ -227,8 +227,8 @@ def explain(task: Task) -> None:
     native = task.dataset.info.size
     if native != arch.size:
         console.warn(
-            f"train-cls will not join images of {arch.size} px with data of {native} px: to use both,"
-            f" prepare the data with --size {arch.size}"
+            f"train-cls will not join images of {arch.size} px with data of {native} px: to use"
+            f" both, prepare the data with --size {arch.size}"
         )
     console.say(
         f"{int((~task.held).sum()):,} images at {arch.size} px, {arch.labels} labels, "
