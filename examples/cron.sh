@@ -4,6 +4,7 @@
 #   bash examples/cron.sh LOGS COMMAND [WORD...]
 #
 #   MAILTO=you@example.org
+#   PATH=/where/cxr/lies/.venv/bin:/usr/bin:/bin
 #   15 2 * * *  bash cxr/examples/cron.sh /data/logs bash cxr/examples/cross_modality.sh /data/mri /data/study --cpu
 #
 # cron mails what is printed. This prints nothing where nothing changed (a study says "everything is up to date"),
