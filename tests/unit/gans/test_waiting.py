@@ -35,7 +35,7 @@ def test_steps_run_without_the_host(feed: Feed, changes: dict[str, object]) -> N
 
 
 def test_a_hurried_copy_would_be_seen(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feeds, "_sent", lambda values, device: values.to(device))
+    monkeypatch.setattr(feeds, "sent", lambda values, device: values.to(device))
     with trainer_elsewhere(everything(), feed) as trainer, Transfers() as transfers:
         trainer.step()
     assert transfers.found == ["_to_copy cpu -> meta"]
