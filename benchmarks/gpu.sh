@@ -16,6 +16,8 @@
 #
 # DATA: dataset directories (Kermany and NIH, prepared with --size 128), separated by spaces. OUT gets the run
 # directories, figures.jsonl, and gpu.md, the section for benchmarks/RESULTS.md with device, versions and date.
+# On a host that launches kernels slowly the first steps alone take half a minute a network (H200, 16 cores:
+# a generator to edit 84 s, a CLIP to edit by 37 s, the tests 122 s): give two or three parts a call.
 # A part that fails or runs out of time is named there and the next one goes on; the exit code is then 1.
 # BUDGET_S (default 570) is the time of all parts together. DEVICE=cpu QUICK=1 tries the script itself on a
 # machine without a GPU.
@@ -31,7 +33,7 @@ python=${PYTHON:-.venv/bin/python}
 [ -x "$python" ] || python=python3
 device=${DEVICE:-cuda}
 preset=full sizes="128 256" train_sizes="128 64" kimg=${KIMG:-8} budget=${BUDGET_S:-570}
-cls="--arch densenet121 --size 224 --batch 64 --steps 60" made="--images 4096 --rounds 2"
+cls="--arch densenet121 --size 224 --batch 64 --steps 40 --images 1000 --rounds 2" made="--images 2048 --rounds 2"
 edit_size=128 matrix="--channels 48 --images 20" clip_model="ViT-B-32" clip_size=224 clip="--batch 256 --epochs 20"
 if [ -n "${QUICK:-}" ]; then
   preset=tiny sizes="32" train_sizes="32" kimg=0.1
@@ -74,16 +76,16 @@ phantoms() {
 
 tests() { part "tests marked gpu" 150 bash -c "'$python' -m pytest -m gpu tests/gpu -p no:cacheprovider >&2"; }
 cls() {
-  part "train-cls against a plain loop" 120 "$python" benchmarks/cls.py $cls --workers 8 --device "$device"
+  part "train-cls against a plain loop" 240 "$python" benchmarks/cls.py $cls --workers 8 --device "$device"
 }
-synthesize() { part "synthesize" 120 "$python" benchmarks/synthesize.py --device "$device" $made; }
+synthesize() { part "synthesize" 200 "$python" benchmarks/synthesize.py --device "$device" $made; }
 edit() {
   phantoms "$edit_size" "${N:-1200}"
-  run "a generator to edit" 90 train-gan "$out/phantoms-$edit_size" -o "$out/edit-gan" --size "$edit_size" \
+  run "a generator to edit" 150 train-gan "$out/phantoms-$edit_size" -o "$out/edit-gan" --size "$edit_size" \
     --preset "$preset" --kimg 0.2 --compile off --device "$device"
   run "a CLIP to edit by" 90 finetune-clip "$out/phantoms-$edit_size" -o "$out/edit-clip" --text labels \
     --model "$clip_model" --size "$clip_size" --steps 10 --device "$device"
-  part "relevance matrix" 120 "$python" benchmarks/edit.py "$out/edit-gan" "$out/edit-clip" $matrix --device "$device"
+  part "relevance matrix" 180 "$python" benchmarks/edit.py "$out/edit-gan" "$out/edit-clip" $matrix --device "$device"
 }
 clip() {
   local folder text
