@@ -9,6 +9,8 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+REASON_MOST = 160  # characters of a reason
+
 
 class CxrError(Exception):
     """Base of all expected errors.
@@ -98,3 +100,11 @@ class InterruptedRunError(CxrError):
             hint="run the same command again to go on",
         )
         self.exit_code = 128 + signum
+
+
+def reason_of(error: BaseException) -> str:
+    """One line of a library's message, for a warning: the first of the innermost cause."""
+    while (inner := error.__cause__ or getattr(error, "inner_exception", None)) is not None:
+        error = inner
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return f"{type(error).__name__} {text}".strip()[:REASON_MOST]

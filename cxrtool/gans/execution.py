@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from cxrtool import console
+from cxrtool.errors import reason_of
 from cxrtool.gans.stylegan2.discriminator import Discriminator, Verdict
 from cxrtool.gans.stylegan2.generator import Generator, Mixing, Noise
 from cxrtool.training.device import has_fast_bfloat16
@@ -25,7 +26,6 @@ from cxrtool.training.device import has_fast_bfloat16
 LOW_RESOLUTIONS = 4  # how many of the highest resolutions are bfloat16
 LEAST_LOW_PX = 8
 LEAST_AUTO_PX = 32  # image size below which bfloat16 wins no time
-REASON_MOST = 160  # characters of a reason
 
 
 class Execution:
@@ -108,15 +108,7 @@ class Execution:
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # whatever a compiler throws; a fault of ours comes again
-            why = _reason(error)
+            why = reason_of(error)
         if agree(bool(why)):
             self.compiles, self._generator, self._discriminator = False, None, None
             console.warn(f"training goes on without torch.compile: {why or 'another process'}")
-
-
-def _reason(error: BaseException) -> str:
-    """One line of a compiler's message: the first of the innermost cause."""
-    while (inner := error.__cause__ or getattr(error, "inner_exception", None)) is not None:
-        error = inner
-    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    return f"{type(error).__name__} {text}".strip()[:REASON_MOST]

@@ -17,8 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from cxrtool import console
-
-REASON_MOST = 160  # characters of a reason
+from cxrtool.errors import reason_of
 
 
 class _Whole(nn.Module):
@@ -65,9 +64,7 @@ def recorded(
             torch.cuda.make_graphed_callables(whole, (example.clone(),)),
         )
     except Exception as error:  # whatever a driver says; a fault of ours comes again without it
-        why = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-        reason = f"{type(error).__name__} {why}".strip()[:REASON_MOST]
-        console.warn(f"training goes on without recorded steps: {reason}")
+        console.warn(f"training goes on without recorded steps: {reason_of(error)}")
         return None
     finally:
         with torch.no_grad():
