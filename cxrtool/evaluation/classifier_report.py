@@ -27,7 +27,7 @@ from cxrtool.evaluation.classifier_results import (
 from cxrtool.evaluation.comparison import COMPARED, MEAN, Difference
 from cxrtool.evaluation.curves import pr_points, roc_points
 from cxrtool.evaluation.intervals import CLASS_METRICS
-from cxrtool.evaluation.wording import number, with_interval
+from cxrtool.evaluation.wording import number, p_value, with_interval
 
 __all__ = [
     "Evaluation",
@@ -215,7 +215,7 @@ def _difference_table(shown: Sequence[Difference]) -> page.Table:
             d.row,
             str(d.pairs),
             with_interval(d.value, d.low, d.high, signed=True),
-            number(d.p),
+            p_value(d.p),
             more.delong_text(d),
             d.verdict.replace(" for a verdict", ""),
         ]

@@ -24,7 +24,7 @@ from cxrtool.evaluation.classifier_results import (
 from cxrtool.evaluation.comparison import MEAN, MIN_SEEDS, Difference
 from cxrtool.evaluation.curves import SPECIFICITY
 from cxrtool.evaluation.intervals import METRICS
-from cxrtool.evaluation.wording import number, with_interval
+from cxrtool.evaluation.wording import number, p_value, with_interval
 
 _SENSITIVITY, _BRIER = METRICS.index("sensitivity"), METRICS.index("brier")
 TILE_PX = 96
@@ -36,7 +36,8 @@ def several_regimens(e: Evaluation, main: Sequence[Difference]) -> str:
     parts = []
     for d in main:
         found = with_interval(d.value, d.low, d.high, signed=True)
-        p = "" if math.isnan(d.p) else f", p = {d.p:.3f}"
+        found_p = f"p {p_value(d.p)}" if d.p < 0.001 else f"p = {p_value(d.p)}"
+        p = "" if math.isnan(d.p) else f", {found_p}"
         parts.append(f"{names.get(d.a) or d.a}: {found}{p}: {d.verdict}")
     corrected = " (p corrected for all of them)" if any(d.corrected for d in main) else ""
     return f"GAN minus duplicate, mean AUROC{corrected}: " + "; ".join(parts) + "."
@@ -46,7 +47,7 @@ def delong_text(d: Difference) -> str:
     """The p-value of the DeLong test for a table; its interval stands in comparison.csv."""
     if math.isnan(d.delong_low):
         return "–"
-    return "< 0.001" if d.delong_p < 0.001 else number(d.delong_p)
+    return p_value(d.delong_p)
 
 
 def decisions(e: Evaluation) -> list[page.Section]:

@@ -19,7 +19,7 @@ from cxrtool.evaluation.clip_results import (
 )
 from cxrtool.evaluation.comparison import MEAN
 from cxrtool.evaluation.page import Block, Numbers, Page, Section, Svg, Table, Text, cautions
-from cxrtool.evaluation.wording import number, with_interval
+from cxrtool.evaluation.wording import number, p_value, with_interval
 
 
 def answer(c: Comparison) -> str:
@@ -108,7 +108,7 @@ def _differences(c: Comparison) -> Section:
             f"{d.a} minus {d.b}",
             f"{d.pairs}",
             with_interval(d.value, d.low, d.high, signed=True),
-            number(d.p),
+            p_value(d.p),
             d.verdict,
         ]
         for d in c.differences

@@ -13,6 +13,11 @@ def number(value: float, digits: int = 3) -> str:
     return "–" if math.isnan(value) else _minus(f"{value:.{digits}f}")
 
 
+def p_value(value: float) -> str:
+    """A p-value for a table: never 0."""
+    return "< 0.001" if value < 0.001 else number(value)
+
+
 def _minus(text: str) -> str:
     """A true minus sign, and none before a rounded zero."""
     body = text.removeprefix("-")
