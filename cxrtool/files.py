@@ -1,6 +1,7 @@
 """Bytes on disk: atomic writes, hashes, and the one canonical form of JSON.
 
-Every file appears whole or not at all: it is written beside its target, fsynced and renamed.
+Every file appears whole or not at all: it is written beside its target, fsynced and renamed. Only
+images, of which there are very many, are written in place (`write_once`).
 """
 
 from __future__ import annotations
@@ -88,17 +89,25 @@ def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
 def write_once(path: Path, data: bytes) -> None:
     """Write a file that nobody believes before its hash is recorded elsewhere.
 
-    Not atomic, which for very many small files would cost as much as making them; but a write that
-    fails leaves nothing behind.
+    A new file is not written beside itself and renamed, which for very many small files would cost
+    as much as making them; but a write that fails leaves nothing behind. A file that is there is
+    replaced whole, so that hard links to it keep what they had.
     """
     try:
-        try:
-            path.write_bytes(data)
-        except FileNotFoundError:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-    except OSError:
+        stream = open(path, "xb")  # noqa: SIM115
+    except FileExistsError:
+        write_bytes(path, data, durable=False)
+        return
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = open(path, "xb")  # noqa: SIM115
+    try:
+        with stream:
+            stream.write(data)
+    except OSError as error:
         path.unlink(missing_ok=True)
+        if error.filename is None:  # a full disk does not say which file it was
+            error.filename = str(path)
         raise
 
 

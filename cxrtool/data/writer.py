@@ -1,10 +1,10 @@
 """Writing dataset directories.
 
 In: a run, uint8 images, and a table. Out: ``images/*.png``, ``files.tsv`` (path, bytes, SHA-256 of
-every image), ``manifest.csv`` and ``dataset.json``. Every image appears whole or not at all (it is
-written beside itself and renamed); after a kill, `DatasetWriter.have` says which ones need not be
-made again. Images are not fsynced one by one: the index holds their hashes, so a file that a power
-failure cut short is found. A table may come in parts, so that memory does not grow with the set.
+every image), ``manifest.csv`` and ``dataset.json``. After a kill, `DatasetWriter.have` says which
+images are whole and need not be made again. Images are not renamed or fsynced one by one: the index
+holds their hashes, so a file that a power failure cut short is found. A table may come in parts, so
+that memory does not grow with the set.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class DatasetWriter:
     def have(self, name: str) -> bool:
         """Whether an image is there, whole, from this run before it was interrupted.
 
-        Options and inputs are the same (the fingerprint says so) and images are renamed into place,
-        so a file that ends as a PNG does is the one that would be written.
+        Options and inputs are the same (the fingerprint says so) and a file is written from its
+        start to its end, so one that ends as a PNG does is the one that would be written.
         """
         try:
             with open(self.run.dir / name, "rb") as stream:
@@ -78,7 +78,7 @@ class DatasetWriter:
 
     def add_bytes(self, name: str, data: bytes) -> str:
         """Write one image that is encoded already (extract-reports copies images so)."""
-        files.write_bytes(self.run.dir / name, data, durable=False)
+        files.write_once(self.run.dir / name, data)
         digest = files.sha256_bytes(data)
         self.add_entry(name, len(data), digest)
         return digest

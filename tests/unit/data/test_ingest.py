@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from cxrtool import files
 from cxrtool.data import ingest as module
 from cxrtool.data.ingest import JOURNAL, image_name, ingest
 from cxrtool.data.worker import Bad, Job
@@ -117,18 +119,21 @@ def test_stop_signal_keeps_what_is_finished(work):
 
 def test_a_full_disk_keeps_finished_images_and_leaves_no_half_ones(work, monkeypatch):
     run, job, log = work
-    write = Path.write_bytes
 
-    def fill_up(path: Path, data: bytes) -> int:
-        if path.name == "0000012.png":
-            write(path, data[:50])
-            raise OSError(errno.ENOSPC, "No space left on device", str(path))
-        return write(path, data)
+    class Full(io.FileIO):
+        def write(self, data: bytes) -> int:  # type: ignore[override]
+            super().write(data[:50])
+            raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", fill_up)
+    def fill_up(path: Path, mode: str = "r", **options: object) -> object:
+        if str(path).endswith("0000012.png"):
+            return Full(path, mode)
+        return open(path, mode, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(files, "open", fill_up, raising=False)
     with pytest.raises(OSError, match="No space left"):
         ingest(run, job, REFS, workers=1, on_bad=refuse)
-    assert not list(run.dir.rglob("*.tmp"))
+    assert not list(run.dir.rglob("*.tmp")) + list(run.dir.rglob("*12.png"))
     monkeypatch.undo()
     log.unlink()
     images = ingest(run, job, REFS, workers=1, on_bad=refuse)

@@ -69,6 +69,16 @@ def test_a_file_that_was_cut_short_is_not_had(run):
     assert not DatasetWriter(run, INFO).have(NAMES[0])
 
 
+def test_an_image_that_is_there_is_replaced_whole_and_not_written_through_its_links(run, tmp_path):
+    writer = DatasetWriter(run, INFO)
+    writer.add_image(NAMES[0], pixels(0))
+    path, link = run.dir / NAMES[0], tmp_path / "link.png"
+    link.hardlink_to(path)
+    before = path.read_bytes()
+    writer.add_image(NAMES[0], pixels(1))
+    assert link.read_bytes() == before != path.read_bytes()
+
+
 def test_images_that_the_table_does_not_name_go(run):
     writer = DatasetWriter(run, INFO)
     for index, name in enumerate(NAMES):
