@@ -21,21 +21,22 @@ from cxrtool.data.select import SelectionOptions
 from cxrtool.errors import UsageError
 from cxrtool.stages.train_cls_inputs import (
     announce,
-    joined,
     load_inputs,
     load_start,
     source_record,
     training_parts,
     validation_part,
 )
+from cxrtool.stages.train_cls_training import (
+    calibrate,
+    finish_network,
+    make_trainer,
+    train,
+    write_loss_curve,
+    write_predictions,
+)
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from cxrtool.classifiers.calibration import Calibration
-    from cxrtool.classifiers.pool import Part
-    from cxrtool.classifiers.pretrained import Start
-    from cxrtool.classifiers.training import Trainer
     from cxrtool.runs import Run
 
 NAME = "train-cls"
@@ -319,158 +320,3 @@ def plan(config: Config) -> dict[str, Any]:
         "steps": steps,
         "images_seen": steps * config.batch,
     }
-
-
-# --- training -------------------------------------------------------------------------------------
-
-
-def make_trainer(
-    config: Config,
-    parts: dict[str, Part],
-    labels: tuple[str, ...],
-    size: int,
-    device: Any,
-    kind: str,
-    start: Start | None,
-) -> tuple[Trainer, np.ndarray | None]:
-    """A network and all that fits it, and the weights of the positives in its loss."""
-    from cxrtool.classifiers import pretrained
-    from cxrtool.classifiers.architectures import build
-    from cxrtool.classifiers.losses import balancing_weights, class_weights
-    from cxrtool.classifiers.phases import plan_phases
-    from cxrtool.classifiers.pool import Pool
-    from cxrtool.classifiers.training import Settings, Trainer
-
-    two_sets = config.chosen_arm == "pretrain-finetune"
-    final = [part for name, part in parts.items() if not (two_sets and name != "real")]
-    pools = {"train": Pool(final, device)}
-    if two_sets:
-        pools["synthetic"] = Pool([p for name, p in parts.items() if name != "real"], device)
-    phases = plan_phases(
-        steps=config.budget(sum(map(len, parts.values()))),
-        lr=config.lr,
-        schedule=config.schedule,
-        loss=config.loss,
-        pretrain_frac=config.pretrain_frac if two_sets else 0.0,
-        finetune_lr=config.lr / 2 if config.finetune_lr is None else config.finetune_lr,
-        auc_frac=config.auc_frac,
-        auc_lr=config.auc_lr,
-    )
-    settings = Settings(
-        batch=config.batch,
-        optimizer=config.optimizer,
-        weight_decay=config.weight_decay,
-        augmentation=config.augmentation,
-        seed=config.seed,
-        kind=kind,
-        precision=config.precision,
-    )
-    weights = None
-    if config.pos_weight:
-        balance = class_weights if kind == "single" else balancing_weights
-        weights = balance(*joined({str(k): part for k, part in enumerate(final)}))
-    adapter = "plain" if start is None else start.adapter
-    network = build(config.arch, labels, size, config.seed, adapter)
-    if start is not None:
-        pretrained.apply(start, network, config.init_from or config.weights)
-    return Trainer(network.to(device), pools, phases, settings, weights), weights
-
-
-def train(run: Run, config: Config, fit: Trainer, val: Part, judged: list[int]) -> None:
-    """Optimizer steps, with a validation and a checkpoint every `eval_every` of them."""
-    from cxrtool.training.checkpoints import save_checkpoint
-
-    with run.progress("training", total=fit.steps, unit="steps") as bar:
-        fit.start_clock()
-        while fit.step < fit.steps:
-            if fit.phase_ends:
-                fit.next_phase()
-                console.say(f"{fit.phase.name}: {fit.phase.steps:,} steps")
-            fit.train_step()
-            bar.update(fit.step)
-            if fit.step % config.eval_every == 0 or fit.phase_ends:
-                speed = fit.read_clock()
-                entry = validate(fit, val, judged)
-                best = fit.record(entry["val_auroc"], entry)
-                nimg = fit.step * config.batch
-                run.append_metrics({**entry, "nimg": nimg, "best": best, **speed})
-                bar.update(fit.step, note=f"val AUROC {entry['val_auroc']:.3f}")
-                save_checkpoint(run, fit.state(), nimg)
-                fit.start_clock()
-            if run.stopping:
-                save_checkpoint(run, fit.state(), fit.step * config.batch)
-                run.stop()
-
-
-def validate(fit: Trainer, val: Part, judged: list[int]) -> dict[str, Any]:
-    """Losses, and AUROC of the labels that the validation rows can judge."""
-    from cxrtool.classifiers.prediction import softmax
-    from cxrtool.evaluation.curves import label_scores
-
-    loss = fit.mean_loss()
-    logits, val_loss = fit.predict(val)
-    scores = softmax(logits) if fit.settings.kind == "single" else logits
-    auroc, _ = label_scores(val.values, val.mask, scores)
-    labels = fit.network.labels
-    return {
-        "step": fit.step,
-        "phase": fit.phase.name,
-        "lr": fit.lr,
-        "loss": loss,
-        "val_loss": val_loss,
-        "val_auroc": float(auroc[judged].mean()),
-        "val_auroc_by_label": {labels[k]: float(auroc[k]) for k in judged},
-    }
-
-
-def finish_network(config: Config, fit: Trainer, real: Part) -> None:
-    """The weights of the best step, with BatchNorm of real images where that is asked for."""
-    from cxrtool.classifiers.training import reestimate_batchnorm
-
-    fit.network.load_state_dict(fit.best_state)
-    if config.bn_reestimate:
-        layers = reestimate_batchnorm(fit.network, real, fit.device)
-        console.say(f"BatchNorm: {layers} layers re-estimated on {len(real):,} real images")
-
-
-def calibrate(
-    fit: Trainer, parts: dict[str, Part], val: Part, weights: np.ndarray | None
-) -> Calibration:
-    """Shift, temperature and thresholds, from the validation rows."""
-    from cxrtool.classifiers.calibration import fit_calibration, shares
-
-    logits, _ = fit.predict(val)
-    last = fit.phases[-1]
-    trained_on = None
-    if last.loss == "bce":
-        pool = fit.pools[last.pool]
-        trained_on = shares(pool.values.cpu().numpy(), pool.mask.cpu().numpy(), weights)
-    return fit_calibration(fit.settings.kind, logits, val.values, val.mask, trained_on)
-
-
-# --- outputs --------------------------------------------------------------------------------------
-
-
-def write_predictions(
-    run: Run,
-    fit: Trainer,
-    calibration: Calibration,
-    parts: dict[str, tuple[Part, np.ndarray]],
-) -> None:
-    """`predictions.csv`: calibrated probabilities of validation and test rows, by row number."""
-    from cxrtool.evaluation.predictions import csv_text, prediction_rows
-
-    cells: list[list[str]] = []
-    for split, (part, rows) in parts.items():
-        if len(part):
-            probabilities = calibration.probabilities(fit.predict(part)[0])
-            cells += prediction_rows(rows, probabilities, {"split": split})
-    run.write_text("predictions.csv", csv_text(["split", "row", *fit.network.labels], cells))
-
-
-def write_loss_curve(run: Run, fit: Trainer) -> None:
-    """`loss_curve.png`: losses and validation AUROC over the steps."""
-    from cxrtool.evaluation.figures import PAPER, learning_figure, save_png
-
-    with run.atomic("loss_curve.png") as path:
-        save_png(learning_figure(fit.history, fit.best_step, PAPER), path)

@@ -1,0 +1,75 @@
+"""What `cxr evaluate images` is given: two sets made alike, and nothing that saw the reference."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cxrtool.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cxrtool.data.manifest import Dataset
+    from cxrtool.runs import Run
+
+
+def load_sets(run: Run) -> tuple[Dataset, Dataset]:
+    """The real and the synthetic set, refused where their pixels are not made alike."""
+    from cxrtool.classifiers.arms import refuse_unfinished
+    from cxrtool.data.manifest import load_dataset
+
+    real, synth = load_dataset(run.input("real").path), load_dataset(run.input("synth").path)
+    if not len(synth):
+        raise InputError("holds no image", file=synth.path)
+    refuse_unfinished(synth)
+    for name in ("size", "fit", "kernel"):
+        ours, theirs = getattr(real.info, name), getattr(synth.info, name)
+        if ours != theirs:
+            raise InputError(
+                f"{name} {theirs} cannot be compared with {real.path}, which has {name} {ours}",
+                file=synth.path,
+                hint="prepare the real images at the generator's size",
+            )
+    for dataset, wanted in ((real, {"real"}), (synth, {"synthetic", "edited"})):
+        strange = set(dataset.column("source")) - wanted
+        if strange:
+            raise InputError(
+                f"holds {', '.join(sorted(strange))} rows where {' or '.join(sorted(wanted))}"
+                " ones are expected",
+                file=dataset.path,
+                hint="cxr evaluate images SYNTH --real DATA",
+            )
+    return real, synth
+
+
+def refuse_seen_rows(run: Run, real: Dataset, reference: np.ndarray, split: str) -> None:
+    """The leak guard: neither the generator nor the extractor has seen a reference row."""
+    from cxrtool.data.keys import Seen, refuse_overlap
+
+    synth = run.input("synth").path
+    who = f"the generator of {synth}"
+    refuse_overlap(Seen.load(synth), real, reference, who=who, what=split, folder=synth)
+    for role, name in (("features", "extractor"), ("clip", "CLIP"), ("gan", "generator")):
+        for ref in run.inputs(role):
+            who = f"the {name} {ref.path}"
+            refuse_overlap(
+                Seen.load(ref.path), real, reference, who=who, what=split, folder=ref.path
+            )
+
+
+def label_tables(
+    synth: Dataset, real: Dataset, reference: np.ndarray
+) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """Labels of both sets joined by name: names, [N, L] bool, [M, L] bool."""
+    from cxrtool.classifiers.arms import recorded_policy
+    from cxrtool.data.labels import LabelPolicy, label_arrays
+    from cxrtool.evaluation.joining import common_labels, positions
+
+    policy = recorded_policy(synth) or LabelPolicy()
+    labels, _ = common_labels(["SYNTH"], [synth.labels], real)
+    tables = []
+    for dataset, rows in ((synth, None), (real, reference)):
+        values, mask = label_arrays(dataset, rows, policy)
+        columns = positions(dataset.labels, labels)
+        tables.append(((values > 0) & mask)[:, columns])
+    return labels, tables[0], tables[1]
