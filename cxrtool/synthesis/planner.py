@@ -11,7 +11,7 @@ minimal in this sense: no stream can lose its last image while every target is s
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -23,6 +23,9 @@ from cxrtool.synthesis import program
 from cxrtool.synthesis.streams import IntArray, RowStream
 from cxrtool.synthesis.tally import LARGEST_PLAN, Tally, top_up, trim
 from cxrtool.synthesis.targets import Request
+
+_STEP, _MOST_STEPS = 0.001, 20  # of shares that are tried in the place of those that are refused
+_FAR, _FAR_IMAGES = 2, 1000  # an expectation this far above a limit is not drawn
 
 
 @dataclass(frozen=True)
@@ -105,18 +108,19 @@ def make_plan(
     expected: tuple[float, ...] | None = None
     if request.counts:
         drawn = list(request.counts)
-        _refuse_too_many(sum(drawn), max_images, None)
+        if max_images is not None and sum(drawn) > max_images:
+            raise _too_many(sum(drawn), max_images, None)
     else:
-        counts = program.cooccurrence(values, columns)
-        start = _expect(len(values), counts, request, own_only, max_images)
+        task = _Task(values, columns, streams, own_only)
+        start = task.expect(request)
         expected = tuple(float(n) for n in start)
-        tally = Tally(values, columns, streams, request.shares, own_only)
-        tally.take([math.floor(n) for n in start])
-        ratios = np.eye(len(columns)) if own_only else program.conditional_shares(counts)
-        top_up(tally, ratios, request.shares)
-        trim(tally)
-        drawn = tally.drawn
-        _refuse_too_many(sum(drawn), max_images, None)
+        total = math.ceil(math.fsum(start))
+        near = max_images is None or total <= _FAR * max_images + _FAR_IMAGES
+        if near:  # the expectation is no bound: what is drawn decides
+            drawn = task.realize(start, request.shares)
+            total = sum(drawn)
+        if max_images is not None and total > max_images:
+            raise _too_many(total, max_images, task.highest_within(request, max_images))
     rows = tuple(stream.first(n).copy() for stream, n in zip(streams, drawn, strict=True))
     taken = values[np.concatenate([np.empty(0, dtype=np.int64), *rows])]
     return Plan(
@@ -131,52 +135,95 @@ def make_plan(
     )
 
 
-def _expect(
-    n_rows: int,
-    counts: IntArray,
-    request: Request,
-    own_only: bool,
-    max_images: int | None,
-) -> npt.NDArray[np.float64]:
-    """The program's n [K], or an error that says what is in the way."""
-    if not request.labels:
-        return np.zeros(0)
-    positives = np.diagonal(counts)
-    ratios = np.eye(len(positives)) if own_only else program.conditional_shares(counts)
-    if program.met(n_rows, positives, request.shares):
-        return np.zeros(len(positives))
-    n = program.solve(n_rows, positives, ratios, request.shares)
-    if n is None:
-        raise infeasible(request, ratios, own_only)
-    total = math.ceil(math.fsum(n))
-    if max_images is not None and total > max_images:
-        factor = program.highest_factor_within(
-            n_rows, positives, ratios, request.shares, max_images
+class _Task:
+    """The table, its pools and their streams, for any shares of the same classes."""
+
+    def __init__(
+        self,
+        values: npt.NDArray[np.uint8],
+        columns: IntArray,
+        streams: list[RowStream],
+        own_only: bool,
+    ) -> None:
+        counts = program.cooccurrence(values, columns)
+        self.values, self.columns, self.streams, self.own_only = values, columns, streams, own_only
+        self.positives = np.diagonal(counts)
+        own = own_only or not len(columns)
+        self.ratios = np.eye(len(columns)) if own else program.conditional_shares(counts)
+
+    def expect(self, request: Request) -> npt.NDArray[np.float64]:
+        """The program's n [K], or an error that says what is in the way."""
+        shares = request.shares
+        if not len(self.positives) or program.met(len(self.values), self.positives, shares):
+            return np.zeros(len(self.positives))
+        n = program.solve(len(self.values), self.positives, self.ratios, shares)
+        if n is None:
+            raise self.infeasible(request)
+        total = math.ceil(math.fsum(n))
+        if total > LARGEST_PLAN:
+            factor = self._factor_within(shares, LARGEST_PLAN)
+            instead = self._highest(request, factor, LARGEST_PLAN)
+            raise InputError(
+                f"the plan needs {total:,} images: {_wanted(request, shares)} lies too close to "
+                f"the limit; with {LARGEST_PLAN:,} images, the most that are planned, the highest "
+                f"{instead}",
+                hint="lower the share",
+            )
+        return n
+
+    def realize(self, expected: npt.NDArray[np.float64], shares: tuple[Fraction, ...]) -> list[int]:
+        """How many images each stream gives [K], by the labels that were really drawn."""
+        tally = Tally(self.values, self.columns, self.streams, shares, self.own_only)
+        tally.take([math.floor(n) for n in expected])
+        top_up(tally, self.ratios, shares)
+        trim(tally)
+        return tally.drawn
+
+    def infeasible(self, request: Request) -> InputError:
+        """The error for shares that no number of images reaches: what binds, what would do."""
+        prevalence = self.positives / len(self.values)
+        top = program.ceiling(self.ratios, request.shares, prevalence)
+        names = [request.labels[i] for i in top.binding]
+        others = f" (then {', '.join(names[1:])})" if len(names) > 1 else ""
+        how = " when each class counts its own images only" if self.own_only else ""
+        return InputError(
+            f"no number of images reaches {_wanted(request, request.shares)}{how}: {names[0]!r} "
+            f"binds{others}; the highest feasible {self._highest(request, top.factor, math.inf)}",
+            hint="lower the share or name fewer classes with --classes",
         )
-        _refuse_too_many(total, max_images, _scaled(request, factor))
-    if total > LARGEST_PLAN:
-        top = program.ceiling(ratios, request.shares)
-        raise InputError(
-            f"the plan needs {total:,} images: {_wanted(request, request.shares)} lies too close "
-            f"to the limit; the highest feasible {_scaled(request, top.factor)}",
-            hint="lower the share",
-        )
-    return n
+
+    def highest_within(self, request: Request, most: int) -> str | None:
+        """The highest shares that so many images really reach; None if none was found."""
+        factor = min(1.0, self._factor_within(request.shares, most))
+        for shares in _steps_down(request.shares, factor):
+            n = program.solve(len(self.values), self.positives, self.ratios, shares)
+            if n is None or math.fsum(n) > _FAR * most + _FAR_IMAGES:
+                continue
+            if sum(self.realize(n, shares)) <= most:
+                return _named(request, shares)
+        return None
+
+    def _factor_within(self, shares: tuple[Fraction, ...], most: int) -> float:
+        rows = len(self.values)
+        return program.highest_factor_within(rows, self.positives, self.ratios, shares, most)
+
+    def _highest(self, request: Request, factor: float, most: float) -> str:
+        """The highest shares of so much of the wanted ones that draws are expected to reach."""
+        for shares in _steps_down(request.shares, factor):
+            n = program.solve(len(self.values), self.positives, self.ratios, shares)
+            if n is not None and math.fsum(n) <= most:
+                return _named(request, shares)
+        return f"share is below {float(min(request.shares)) * factor:.4f}"
 
 
-def infeasible(
-    request: Request, ratios: npt.NDArray[np.float64], own_only: bool = False
-) -> InputError:
-    """The error for shares that no number of images reaches: what binds, and what would do."""
-    top = program.ceiling(ratios, request.shares)
-    names = [request.labels[i] for i in top.binding]
-    others = f" (then {', '.join(names[1:])})" if len(names) > 1 else ""
-    how = " when each class counts its own images only" if own_only else ""
-    return InputError(
-        f"no number of images reaches {_wanted(request, request.shares)}{how}: {names[0]!r} "
-        f"binds{others}; the highest feasible {_scaled(request, top.factor)}",
-        hint="lower the share or name fewer classes with --classes",
-    )
+def _steps_down(shares: tuple[Fraction, ...], factor: float) -> Iterator[tuple[Fraction, ...]]:
+    """Thousandths in the proportion of the shares, from a factor of them down."""
+    for step in range(_MOST_STEPS):
+        lower = factor - step * _STEP / float(max(shares))
+        floors = [Fraction(math.floor(1000 * float(t) * lower + 1e-6), 1000) for t in shares]
+        if min(floors) <= 0:
+            return
+        yield tuple(floors)
 
 
 def _wanted(request: Request, shares: Sequence[Fraction]) -> str:
@@ -186,20 +233,16 @@ def _wanted(request: Request, shares: Sequence[Fraction]) -> str:
     return "the shares " + ", ".join(f"{name}={float(t):g}" for name, t in pairs)
 
 
-def _scaled(request: Request, factor: float) -> str:
-    """The shares times a factor, rounded down so that what is printed can be reached."""
-    floors = [math.floor(1000 * float(t) * factor + 1e-6) / 1000 for t in request.shares]
+def _named(request: Request, shares: tuple[Fraction, ...]) -> str:
     if len(set(request.shares)) == 1:
-        return f"share is {floors[0]:.3f}"
-    pairs = zip(request.labels, floors, strict=True)
-    return "shares in this proportion are " + ", ".join(f"{name}={t:.3f}" for name, t in pairs)
+        return f"share is {float(shares[0]):.3f}"
+    pairs = zip(request.labels, shares, strict=True)
+    return "shares in this proportion are " + ", ".join(f"{k}={float(t):.3f}" for k, t in pairs)
 
 
-def _refuse_too_many(total: int, limit: int | None, instead: str | None) -> None:
-    if limit is None or total <= limit:
-        return
+def _too_many(total: int, limit: int, instead: str | None) -> InputError:
     reach = f"; with {limit:,} images the highest {instead}" if instead else ""
-    raise InputError(
+    return InputError(
         f"the plan needs {total:,} images, more than the {limit:,} allowed{reach}",
         hint="raise --max-images, or lower the share",
     )

@@ -24,11 +24,11 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Ceiling:
-    """The most that mixtures of the pools can give.
+    """The most that draws from the pools can give.
 
     Attributes:
-        factor: Highest multiple of the wanted shares that is approached by ever more draws; the
-            wanted shares themselves can be reached from below them only if it is above 1.
+        factor: Highest multiple of the wanted shares that the enlarged set has, or comes near to
+            with ever more draws; the wanted shares can be reached where it is above 1.
         binding: Positions of the classes that hold it down, the tightest first.
     """
 
@@ -114,20 +114,32 @@ def solve(
     return np.asarray(result.x, dtype=np.float64)
 
 
-def ceiling(ratios: FloatArray, shares: tuple[Fraction, ...]) -> Ceiling:
-    """The highest multiple of the shares that any mixture of the pools has.
+def ceiling(
+    ratios: FloatArray, shares: tuple[Fraction, ...], prevalence: npt.ArrayLike | None = None
+) -> Ceiling:
+    """The highest multiple of the shares that any number of draws reaches or approaches.
 
-    Maximizes over mixtures w the least (Rw)_k / t_k. The rows that are there cannot do better: for
-    weights u >= 0 and s = sum_k u_k y_k, the mean of E[s | y_p = 1] weighted by u_p P(y_p = 1) is
-    E[s^2] / E[s] >= E[s], so some pool is at least as good as the whole table in every direction.
+    With m the parts of the enlarged set that are drawn and s its real part, maximizes the least
+    (s c / N + R m)_k / t_k. Where draws bring other labels along, the real rows can be left out:
+    for weights u >= 0 and s = sum_k u_k y_k, the mean of E[s | y_p = 1] weighted by u_p P(y_p = 1)
+    is E[s^2] / E[s] >= E[s], so some pool is at least as good as the whole table in every
+    direction. Where each class counts its own draws only (R the identity) they count.
+
+    Args:
+        ratios: R [K, K].
+        shares: t [K].
+        prevalence: c / N [K] of the real rows; None leaves them out.
     """
-    k = len(shares)
+    parts = ratios
+    if prevalence is not None:
+        parts = np.c_[ratios, np.asarray(prevalence, dtype=np.float64)]
     t = np.array([float(share) for share in shares])
+    n_parts = parts.shape[1]
     result = linprog(
-        np.r_[np.zeros(k), -1.0],
-        A_ub=np.c_[-ratios, t],
-        b_ub=np.zeros(k),
-        A_eq=np.r_[np.ones(k), 0.0][np.newaxis, :],
+        np.r_[np.zeros(n_parts), -1.0],
+        A_ub=np.c_[-parts, t],
+        b_ub=np.zeros(len(t)),
+        A_eq=np.r_[np.ones(n_parts), 0.0][np.newaxis, :],
         b_eq=[1.0],
         bounds=(0, None),
         method="highs",

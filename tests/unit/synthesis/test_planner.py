@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
@@ -149,15 +150,60 @@ def test_infeasible_with_a_share_each() -> None:
     values[10:20, 1] = 1
     with pytest.raises(InputError) as caught:
         make_plan(values, ("A", "B"), wish(("A", "B"), "0.9", "0.3"), seed=0)
-    assert "A=0.750, B=0.250" in str(caught.value)
+    # 0.75 and 0.25 are approached by ever more images and never reached
+    assert "A=0.749, B=0.249" in str(caught.value)
 
 
 def test_too_close_to_the_limit_says_so() -> None:
     values = np.zeros((100_000, 2), dtype=np.uint8)
     values[:10, 0] = 1
     values[10:20, 1] = 1
-    with pytest.raises(InputError, match=r"too close to the limit; the highest .* 0\.500"):
+    with pytest.raises(InputError, match=r"too close to the limit; with 50,.* 0\.499"):
         make_plan(values, ("A", "B"), wish(("A", "B"), "0.49999"), seed=0)
+
+
+def test_the_highest_share_that_is_named_is_one_that_is_planned() -> None:
+    values = np.zeros((100, 2), dtype=np.uint8)
+    values[:5, 0] = values[5:10, 1] = 1
+    with pytest.raises(InputError, match=r"highest feasible share is 0\.499"):
+        make_plan(values, ("A", "B"), wish(("A", "B"), "0.5"), seed=0)
+    reached = make_plan(values, ("A", "B"), wish(("A", "B"), "0.499"), seed=0)
+    assert min(shares_after(reached)) >= Fraction("0.499")
+
+
+def test_real_rows_count_for_the_ceiling_where_each_class_counts_its_own_images() -> None:
+    values = np.zeros((100, 2), dtype=np.uint8)
+    values[:90, 0] = values[40:90, 1] = 1
+    with pytest.raises(InputError) as caught:
+        make_plan(values, ("A", "B"), wish(("A", "B"), "0.65"), seed=0, own_only=True)
+    # with n images of B alone: (90) / (100 + n) = (50 + n) / (100 + n) at n = 40
+    assert "highest feasible share is 0.642" in str(caught.value)
+    plan = make_plan(values, ("A", "B"), wish(("A", "B"), "0.642"), seed=0, own_only=True)
+    assert plan.n_synthetic == 40
+
+
+def test_the_limit_is_on_what_is_drawn_and_not_on_what_was_expected() -> None:
+    rng = np.random.default_rng(3)
+    values = (rng.random((2000, 3)) < (0.05, 0.04, 0.03)).astype(np.uint8)
+    values[:, 1] |= values[:, 0] & (rng.random(2000) < 0.3).astype(np.uint8)
+    request, below, above = wish(("A", "B", "C"), "0.15"), 0, 0
+    for seed in range(12):
+        free = make_plan(values, ("A", "B", "C"), request, seed=seed)
+        assert free.optimum is not None
+        below += free.n_synthetic < free.optimum
+        above += free.n_synthetic > free.optimum + 1
+        n = free.n_synthetic
+        kept = make_plan(values, ("A", "B", "C"), request, seed=seed, max_images=n)
+        assert kept.drawn == free.drawn
+        with pytest.raises(InputError, match=f"needs {n} images.* highest share is") as caught:
+            make_plan(values, ("A", "B", "C"), request, seed=seed, max_images=n - 1)
+        named = re.search(r"share is (0\.\d+)", str(caught.value))
+        assert named is not None
+        lower = wish(("A", "B", "C"), named.group(1))
+        within = make_plan(values, ("A", "B", "C"), lower, seed=seed, max_images=n - 1)
+        assert within.n_synthetic < n
+    assert below
+    assert above  # both happened, so both were tried
 
 
 def test_max_images() -> None:
