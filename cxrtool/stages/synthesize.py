@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["FORMAT", "NAME", "Config", "plan", "run"]
 
 NAME = "synthesize"
-FORMAT = 2
+FORMAT = 3
 
 
 def run(config: Config, run: Run) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def look(config: Config, job: Job, card: GeneratorCard) -> Looking:
     from cxrtool import gans
     from cxrtool.data.keys import Seen
     from cxrtool.synthesis import calibration, duplicates
-    from cxrtool.synthesis.panel import Opinion, Panel, PredictedClass, Realness, rounded
+    from cxrtool.synthesis.panel import Opinion, Panel, PredictedClass
 
     seen = Seen.load(card.folder)
     for folder in config.edit:
@@ -63,9 +63,7 @@ def look(config: Config, job: Job, card: GeneratorCard) -> Looking:
     if wanted & {"discriminator", "class"}:
         opinion = Opinion(gans.load_judge(card.folder, job.device))
         if "discriminator" in wanted:
-            free = Realness(opinion, config.keep, rounded([]))
-            limits = calibration.lower_limits(calibration.pilot_scores(job, free), 1 - config.keep)
-            meters.append(replace(free, limits=limits))
+            meters.append(calibration.realness(job, opinion, config.keep))
         if "class" in wanted:
             meters.append(predicted_class(opinion, job, PredictedClass))
     if config.teacher:
@@ -83,7 +81,7 @@ def look(config: Config, job: Job, card: GeneratorCard) -> Looking:
             )
         if found is not None:
             gallery, rows, near = found
-            meters += near
+            meters += near if config.nearest else []
             if "duplicate" in wanted:
                 from cxrtool.data.select import patient_groups
 

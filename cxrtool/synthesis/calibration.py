@@ -7,6 +7,8 @@ same ones, and no slot's fate depends on another slot.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -19,7 +21,16 @@ from cxrtool.data.select import patient_groups
 from cxrtool.errors import GateError, InputError
 from cxrtool.synthesis.descriptors import Gallery, describe_all, usual_nearness
 from cxrtool.synthesis.generate import Job
-from cxrtool.synthesis.panel import BoolArray, FloatArray, Meter, Panel, Teachers, rounded
+from cxrtool.synthesis.panel import (
+    BoolArray,
+    FloatArray,
+    Meter,
+    Opinion,
+    Panel,
+    Realness,
+    Teachers,
+    rounded,
+)
 from cxrtool.synthesis.sampler import BlockSampler
 from cxrtool.synthesis.seeds import derive
 from cxrtool.synthesis.slots import LabelVectors
@@ -27,14 +38,27 @@ from cxrtool.synthesis.slots import LabelVectors
 IntArray = npt.NDArray[np.int64]
 PixelArray = npt.NDArray[np.uint8]
 
-PILOTS = 64  # unfiltered images a class that set the limit of the discriminator
+PILOTS = 256  # unfiltered images a class that set the limit of the discriminator
 MOST_REAL = 256  # real images a class that set the limit of the teachers
 COPY_QUANTILE = 0.001  # part of real images that the memorized filter would refuse
 LEAST_TRAINING = 10  # training images below which "usual" means nothing
 
 
-def pilot_scores(job: Job, meter: Meter) -> list[FloatArray]:
-    """Scores of unfiltered images of every class, `PILOTS` each, that belong to no slot.
+@dataclass(frozen=True)
+class Pilots:
+    """Unfiltered images of every class that belong to no slot, as a meter reads them.
+
+    Attributes:
+        scores: A class [K], each [n].
+        labels: Label vectors in the generator's order, a class [K], each [n, L].
+    """
+
+    scores: list[FloatArray]
+    labels: list[FloatArray]
+
+
+def pilots(job: Job, meter: Meter) -> Pilots:
+    """`PILOTS` images a class that is to be made.
 
     They take the labels of the first rows of the class's stream, and seeds of their own. Edits do
     not push them, so a limit means the same with and without edits.
@@ -48,24 +72,53 @@ def pilot_scores(job: Job, meter: Meter) -> list[FloatArray]:
     )
     table, request = job.table, job.plan.request
     vectors = LabelVectors(table.values, table.labels, table.usable, job.network.labels)
-    found = []
+    found = Pilots([], [])
     for k, label in enumerate(request.labels):
         rows = job.plan.rows[k]
+        numbers = np.arange(PILOTS if len(rows) else 0)
+        asked = vectors.rows(rows[numbers % max(1, len(rows))])
         scores = [np.zeros(0, np.float32)]
-        for start in range(0, PILOTS if len(rows) else 0, job.block):
-            numbers = np.arange(start, min(start + job.block, PILOTS))
-            seeds = [derive("pilot", job.origin.seed, label, int(i)) for i in numbers]
-            labels = vectors.rows(rows[numbers % len(rows)])
-            streams = np.full(len(numbers), k, dtype=np.int64)
-            launched = sampler.launch(seeds, labels, numbers - start, streams=streams)
+        for start in range(0, len(numbers), job.block):
+            some = numbers[start : start + job.block]
+            seeds = [derive("pilot", job.origin.seed, label, int(i)) for i in some]
+            streams = np.full(len(some), k, dtype=np.int64)
+            launched = sampler.launch(seeds, asked[some], some - start, streams=streams)
             scores.append(launched.wait().scores[0])
-        found.append(np.concatenate(scores))
+        found.scores.append(np.concatenate(scores))
+        found.labels.append(asked)
     return found
 
 
+def label_effects(found: Pilots) -> FloatArray:
+    """What each label adds to a score, by ridge regression over all pilots: [L].
+
+    Rows repeat in a stream, so that the labels of a rare class may be few and always the same
+    ones: the penalty of one image keeps such effects finite.
+    """
+    scores, labels = (
+        np.concatenate(part).astype(np.float64) for part in (found.scores, found.labels)
+    )
+    if not len(scores):
+        return rounded(np.zeros(labels.shape[1]).tolist())
+    centered = labels - labels.mean(axis=0)
+    normal = centered.T @ centered + np.eye(labels.shape[1])
+    return rounded(np.linalg.solve(normal, centered.T @ (scores - scores.mean())).tolist())
+
+
+def realness(job: Job, opinion: Opinion, keep: float) -> Realness:
+    """The discriminator's filter, which keeps so many of the pilots of every class."""
+    found = pilots(job, Realness(opinion, keep, rounded([])))
+    effects = label_effects(found)
+    own = [s - y @ effects for s, y in zip(found.scores, found.labels, strict=True)]
+    return Realness(opinion, keep, lower_limits(own, 1 - keep), effects)
+
+
 def lower_limits(scores: list[FloatArray], quantile: float) -> FloatArray:
-    """The quantile of each class's scores; no limit for a class without any."""
-    return rounded([float(np.quantile(s, quantile)) if len(s) else -np.inf for s in scores])
+    """The quantile of each class's scores; no limit for a class without any, and at 0."""
+    usable = quantile > 0
+    return rounded(
+        [float(np.quantile(s, quantile)) if usable and len(s) else -np.inf for s in scores]
+    )
 
 
 def new_to(dataset: Dataset, rows: IntArray, seen: list[Seen]) -> BoolArray:

@@ -100,25 +100,37 @@ class Opinion:
 class Realness:
     """``discriminator``: at least as real as `limits`, one a class.
 
+    The discriminator of a conditional generator likes some label vectors better than others,
+    whatever the image. A slot keeps its label row through all tries, so what the labels alone add
+    to the score is taken out of it: the filter judges images and not rows.
+
     Attributes:
         opinion: The generator's own discriminator.
         keep: Share of unfiltered images that the limits were set to keep.
         limits: Lowest accepted score a class [K].
+        label_effects: What each of the judge's labels adds to a score [L]; None for nothing.
     """
 
     opinion: Opinion
     keep: float
     limits: FloatArray
+    label_effects: FloatArray | None = None
     name: str = "discriminator"
 
     def scores(self, sight: Sight) -> Tensor:
-        return self.opinion.on(sight)[0]
+        score = self.opinion.on(sight)[0]
+        if self.label_effects is None:
+            return score
+        return score - sight.y @ torch.from_numpy(self.label_effects).to(sight.y)
 
     def accepts(self, scores: FloatArray, streams: IntArray) -> BoolArray:
         return np.asarray(scores >= self.limits[streams])
 
     def record(self) -> dict[str, Any]:
-        return {"keep": self.keep, "limits": plain(self.limits)}
+        found = {"keep": self.keep, "limits": plain(self.limits)}
+        if self.label_effects is not None:
+            found["label_effects"] = plain(self.label_effects)
+        return found
 
 
 @dataclass(frozen=True)

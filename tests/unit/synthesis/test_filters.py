@@ -126,9 +126,16 @@ class TestVerdicts:
         both = ("discriminator", "class")
         summary = make(out, data, gan=gan, filter=both, keep=0.5, **PLAIN).result["summary"]
         assert len(load_dataset(out)) == 51
-        limits = json.loads((out / "filters.json").read_text())["meters"]["discriminator"]["limits"]
+        record = json.loads((out / "filters.json").read_text())["meters"]["discriminator"]
+        limits, effects = record["limits"], np.array(record["label_effects"])
         rows = filters_csv(out)
         realness, logits = judge.judge(to_float(pixels_of(out)), torch.zeros(51, 4))
+        table = load_dataset(out).table
+        for name, effect in zip(judge.labels, effects, strict=True):
+            if name in table.columns:  # what the labels alone add is taken out
+                realness -= effect * torch.from_numpy((table[name] == "1").to_numpy(np.float32))
+            else:
+                assert effect == 0
         columns = {"Fracture": 0, "Pleural Other": 1}
         order = list(columns)[::-1]  # streams stand in the order of the label table
         for i, row in enumerate(rows):
@@ -149,6 +156,33 @@ class TestVerdicts:
         cell = load_dataset(out).table["filter_score"].iloc[3]
         assert cell.startswith("discriminator=")
         assert ";class=" in cell
+
+    def test_what_a_row_alone_adds_to_a_score_starves_no_slot(
+        self,
+        tmp_path: Path,
+        data: Path,
+        gan: Path,
+        judge: ToyJudge,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        plain = judge.judge
+        likes = torch.tensor([3.0, -2.0, 8.0, 0.0])
+
+        def judged(
+            x: torch.Tensor, y: torch.Tensor, known: torch.Tensor | None = None
+        ) -> tuple[torch.Tensor, torch.Tensor]:
+            realness, logits = plain(x, y)
+            return realness + y @ likes, logits
+
+        monkeypatch.setattr(judge, "judge", judged)
+        options = {"gan": gan, "filter": ("discriminator",), "keep": 0.8, **PLAIN}
+        out = make(tmp_path / "o", data, **{**options, "counts": "Fracture=150"}).folder
+        tries = np.array([int(row["tries"]) for row in filters_csv(out)])
+        assert len(set(load_dataset(out).table["Edema"])) == 2  # rows that are liked, and others
+        assert 0.7 < len(tries) / tries.sum() < 0.9
+        assert tries.max() <= 8
+        everything = make(tmp_path / "all", data, **{**options, "keep": 1.0}).folder
+        assert all(row["tries"] == "1" for row in filters_csv(everything))
 
     def test_single_labels_take_the_greatest(
         self, tmp_path: Path, gan: Path, judge: ToyJudge
