@@ -81,11 +81,11 @@ def fill_slots(config: Config, run: Run, looking: Looking) -> dict[str, Any]:
         more["replaced"] = replace_duplicates(run, job, writer, accounts, looking.duplicate_limit)
     write_set(run, job, writer, accounts, slots)
     source_rows = job.table.rows[job.plan.source_rows]
-    sheets = write_sheets(run, job.plan, slots, source_rows, job.dataset, job.network.size)
+    streams, labels = job.plan.stream_of, job.plan.request.labels
+    sheets = write_sheets(run, labels, streams, slots, source_rows, job.dataset, job.network.size)
     looking.seen.save(run)
     if not accounts.silent:
-        labels = job.plan.request.labels
-        more["filters"] = summary(accounts, slots, job.plan.stream_of, labels)
+        more["filters"] = summary(accounts, slots, streams, labels)
         show_filters(more["filters"])
     say_rate(run, made)
     run.count("images", len(slots))

@@ -38,7 +38,7 @@ def looking_for(config: Config, planned: Planned) -> Looking:
 
     dataset, card, table, plan, _ = planned
     assert card is not None
-    card.refuse_unfair_use(dataset, table.rows, view=config.view, fraction=config.fraction)
+    card.refuse_unfair_use(dataset, table.rows, view=config.view)
     device = setup(config.device, config.threads)
     info = synthetic_info(
         dataset.info,

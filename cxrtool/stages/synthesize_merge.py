@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cxrtool import console
 from cxrtool.errors import InputError
 
 if TYPE_CHECKING:
@@ -55,9 +56,41 @@ def merge_shards(run: Run, config: Config) -> dict[str, Any]:
     if accounts is not None:
         more["filters"] = books.summary(accounts, slots, streams, labels)
         show_filters(more["filters"])
+    sheets = show(run, plan, parts, streams, labels)
     run.count("images", len(slots))
     close_journal(run)
-    return {**plan, "images": len(slots), "shards": len(parts), **more}
+    return {**plan, "images": len(slots), "shards": len(parts), "sheets": sheets, **more}
+
+
+def show(
+    run: Run, plan: dict[str, Any], parts: list[FinishedShard], streams: Any, labels: list[str]
+) -> list[str]:
+    """The sheets of the union; those of the shards where the real set is not at hand."""
+    import numpy as np
+
+    from cxrtool.data.manifest import load_dataset
+    from cxrtool.fingerprints import read_json
+    from cxrtool.synthesis import shards
+    from cxrtool.synthesis.sheets import write_sheets
+
+    record = read_json(parts[0].folder / "run.json")
+    where = next(Path(entry["path"]) for entry in record["inputs"] if entry["role"] == "data")
+    try:
+        real = load_dataset(where)
+    except InputError:
+        real = None
+    if real is None or real.info.digest != plan["settings"]["data"]:
+        console.warn(
+            f"the real set is not at {where} any more: the contact sheets are those of single"
+            " shards, as they were before the merge"
+        )
+        return shards.copy_sheets(run, parts)
+    with open(parts[0].folder / "slots.csv", encoding="utf-8", newline="") as stream:
+        next(stream)
+        source_rows = np.array([int(line.rpartition(",")[2]) for line in stream], dtype=np.int64)
+    slots = np.arange(len(streams), dtype=np.int64)
+    size = int(parts[0].info.size or 0)
+    return write_sheets(run, labels, streams, slots, source_rows, real, size)
 
 
 def stream_of(plan: dict[str, Any]) -> tuple[Any, list[str]]:
@@ -98,7 +131,9 @@ def settle(
 
     record = read_json(parts[0].folder / "run.json")
     same_inputs(record)
-    options = {**record["config"], "shard": None, "device": config.device}
+    # A slot may need more tries now than any needed before: the cap may be raised, not lowered.
+    most_tries = max(config.max_tries, record["config"]["max_tries"])
+    options = {**record["config"], "shard": None, "device": config.device, "max_tries": most_tries}
     made_with = configs.resolve(
         synthesize.Config, {**options, "threads": config.threads, "workers": config.workers}
     )

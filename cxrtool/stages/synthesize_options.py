@@ -109,7 +109,8 @@ class Config(SelectionOptions):
     max_tries: Annotated[
         int,
         Option(
-            "Tries for one image of the plan, after which the run ends (exit 5).",
+            "Tries for one image of the plan, after which the run ends (exit 5). With --merge"
+            " the cap is at least this, where duplicates are replaced.",
             min=1,
             result=False,
         ),
@@ -165,7 +166,9 @@ class Config(SelectionOptions):
     def validate(self) -> None:
         """Refuse options that contradict each other or would have no effect."""
         if self.merge:
-            self._allow_only("--merge", {"merge", "data", "workers", "device", "threads"})
+            self._allow_only(
+                "--merge", {"merge", "data", "max_tries", "workers", "device", "threads"}
+            )
             if not self.data:
                 raise UsageError("--merge: no shard is given")
         elif self.replay is not None:

@@ -88,6 +88,7 @@ def make_plan(
         "view": config.view,
         "split": config.split,
         "fraction": config.fraction,
+        "leave_out": config.leave_out,
         "policy": policy.to_json(),
     }
     rows = table.rows[plan.source_rows]
@@ -110,7 +111,8 @@ def show(plan: Plan, record: dict[str, Any]) -> None:
     for name in fallen_below(record):
         console.say(f"{name} falls below the share: name it in --classes to keep it there")
     if plan.n_synthetic == 0:
-        console.say("every target is reached already: nothing to make")
+        why = "no image is asked for" if plan.request.counts else "every target is reached already"
+        console.say(f"{why}: nothing to make")
 
 
 def write_plan(run: Run, planned: Planned) -> None:

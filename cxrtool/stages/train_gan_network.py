@@ -89,7 +89,12 @@ def save_network(trainer: Trainer, task: Task, run: Run) -> None:
         "labels_left_out": task.conditioning.left_out,
         "prevalence": task.prevalence(),
         "policy": LabelPolicy.from_options(config).to_json(),
-        "selection": {"view": config.view, "split": config.split, "fraction": config.fraction},
+        "selection": {
+            "view": config.view,
+            "split": config.split,
+            "fraction": config.fraction,
+            "leave_out": config.leave_out,
+        },
         "preprocessing": {
             "size": choices.arch.size,
             "channels": choices.arch.channels,

@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cxrtool import console
-from cxrtool.data.keys import Seen, refuse_overlap
+from cxrtool.data.keys import Seen, refuse_overlap, seen_rows
 from cxrtool.data.labels import LabelPolicy, PolicyOptions
 from cxrtool.data.manifest import SPLIT, Dataset, DatasetInfo
+from cxrtool.data.select import patient_groups
 from cxrtool.errors import InputError, UsageError
 from cxrtool.files import sha256_file
 from cxrtool.fingerprints import read_json
@@ -116,15 +117,15 @@ class GeneratorCard:
             )
 
     def refuse_unfair_use(
-        self, dataset: Dataset, rows: npt.NDArray[np.int64], *, view: str, fraction: float
+        self, dataset: Dataset, rows: npt.NDArray[np.int64], *, view: str
     ) -> None:
         """Refuse what would make a later comparison worthless.
 
         Args:
             dataset: The real set.
-            rows: The rows whose labels are drawn.
+            rows: The rows whose labels are drawn; a generator that saw other training patients
+                too gets a warning.
             view: Their ``--view``.
-            fraction: Their ``--fraction``; a generator that saw more patients gets a warning.
 
         Raises:
             UsageError: Other views than the generator has seen, or labels of held-out rows.
@@ -143,13 +144,8 @@ class GeneratorCard:
                 "validation or test rows are selected: their labels must not be drawn",
                 hint="use --split train, or --plan-only to look at the numbers",
             )
-        seen_fraction = float(selection.get("fraction", fraction))
-        if seen_fraction > fraction:
-            console.warn(
-                f"the generator was trained on --fraction {seen_fraction:g}, the plan is for "
-                f"--fraction {fraction:g}: a comparison at {fraction:g} would be flattered"
-            )
         seen = Seen.load(self.folder)
+        self._warn_of_others(seen, dataset, rows)
         # Features by which it chose its checkpoint may themselves be chosen by the validation rows.
         for part, known in (("val", seen.fitted()), ("test", seen)):
             refuse_overlap(
@@ -158,6 +154,17 @@ class GeneratorCard:
                 np.flatnonzero(dataset.column(SPLIT) == part),
                 who=f"the generator {self.folder}",
                 what="validation" if part == "val" else part,
+            )
+
+    def _warn_of_others(self, seen: Seen, dataset: Dataset, rows: npt.NDArray[np.int64]) -> None:
+        groups = patient_groups(dataset)
+        others = (dataset.column(SPLIT) == "train") & ~np.isin(groups, groups[rows])
+        known = seen_rows(seen, dataset, np.flatnonzero(others))
+        extra = len(np.unique(groups[others][known]))
+        if extra:
+            console.warn(
+                f"the generator was trained on {extra:,} patients that this plan leaves out: a"
+                " comparison with networks that have not seen them would be flattered"
             )
 
     def warn_of_other_pixels(self, real: DatasetInfo, synthetic: DatasetInfo) -> None:
@@ -192,6 +199,7 @@ def choose_policy(
         if difference is not None:
             raise UsageError(
                 f"another label policy than the generator's: {difference}",
-                hint="leave --uncertain and --blank out to take the generator's",
+                hint="leave --uncertain and --blank out to take the generator's, or train a"
+                " generator with this policy",
             )
     return policy

@@ -175,15 +175,19 @@ def copy_images(run: Run, writer: DatasetWriter, shards: list[FinishedShard], wo
 
 
 def copy_records(run: Run, shards: list[FinishedShard]) -> None:
-    """What is the same in every shard, and a sheet of every class."""
+    """What is the same in every shard."""
     first = shards[0].folder
     for name in (*PLAN_FILES, LIMITS):
         if (first / name).exists():
             run.write_bytes(name, (first / name).read_bytes())
-    # a small shard may lack a class: take each class's sheet from the first shard that has one
+
+
+def copy_sheets(run: Run, shards: list[FinishedShard]) -> list[str]:
+    """Each class's sheet from the first shard that has one; a small shard may lack a class."""
     sheets = {p.name: p for s in reversed(shards) for p in (s.folder / "samples").glob("*.png")}
     for name, sheet in sorted(sheets.items()):
         run.write_bytes(f"samples/{name}", sheet.read_bytes())
+    return [f"samples/{name}" for name in sorted(sheets)]
 
 
 def joined_accounts(shards: list[FinishedShard], plan: Mapping[str, Any]) -> Accounts | None:

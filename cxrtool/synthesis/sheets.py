@@ -8,6 +8,7 @@ away.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,11 +18,12 @@ from cxrtool.data.cache import resized
 from cxrtool.data.images import read_png
 from cxrtool.data.manifest import Dataset
 from cxrtool.data.sheet import contact_sheet
-from cxrtool.synthesis.planner import Plan
 from cxrtool.synthesis.writer import image_name
 
 if TYPE_CHECKING:
     from cxrtool.runs import Run
+
+IntArray = npt.NDArray[np.int64]
 
 PAIRS = 16
 COLUMNS = 8
@@ -30,9 +32,10 @@ TILE_PX = 128  # smaller images are enlarged to about this
 
 def write_sheets(
     run: Run,
-    plan: Plan,
-    slots: npt.NDArray[np.int64],
-    source_rows: npt.NDArray[np.int64],
+    labels: Sequence[str],
+    streams: IntArray,
+    slots: IntArray,
+    source_rows: IntArray,
     real: Dataset,
     size: int,
 ) -> list[str]:
@@ -40,7 +43,8 @@ def write_sheets(
 
     Args:
         run: The run whose images are shown.
-        plan: Its plan.
+        labels: The target classes [K].
+        streams: Which of them every slot of the plan serves.
         slots: The slots that were made [n], ascending.
         source_rows: Row of the real set's manifest for every slot of the plan.
         real: The real set; without pixels the sheet shows synthetic images alone.
@@ -50,8 +54,7 @@ def write_sheets(
         Names of the files.
     """
     written = []
-    streams = plan.stream_of
-    for k, label in enumerate(plan.request.labels):
+    for k, label in enumerate(labels):
         shown = slots[streams[slots] == k][:PAIRS]
         if not len(shown):
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import numpy as np
 import pytest
 import torch
 
+from cxrtool.data.keys import Seen
 from cxrtool.data.labels import LabelPolicy
 from cxrtool.data.manifest import load_dataset
 from cxrtool.data.schema import DatasetInfo
+from cxrtool.data.select import SelectionOptions, select_rows
 from cxrtool.data.writer import DatasetWriter
 from cxrtool.errors import InputError, UsageError
 from cxrtool.runs import Run
@@ -273,11 +276,23 @@ class TestGeneratorCard:
     def test_more_patients_than_the_plan_counts(
         self, tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        card = GeneratorCard.open(write_generator(tmp_path / "g"))
-        dataset = load_dataset(data)
-        card.refuse_unfair_use(dataset, np.arange(9), view="frontal", fraction=1.0)
+        folder = write_generator(tmp_path / "g")
+        card, dataset = GeneratorCard.open(folder), load_dataset(data)
+        half = select_rows(dataset, SelectionOptions(leave_out="1/2"))
+        some = select_rows(dataset, SelectionOptions(leave_out="1/2", fraction=0.5))
+        seen = Seen.of(dataset, half)
+        record = {"toy": sorted(seen.patients["toy"])}
+        (folder / "seen.json").write_text(
+            json.dumps({"format": 1, "patients": record, "pixels": []})
+        )
+        card.refuse_unfair_use(dataset, half, view="frontal")
+        card.refuse_unfair_use(dataset, np.arange(180), view="frontal")
         assert "flattered" not in capsys.readouterr().err
-        card.refuse_unfair_use(dataset, np.arange(9), view="frontal", fraction=0.01)
+        card.refuse_unfair_use(dataset, some, view="frontal")
+        n = len(seen.patients["toy"] - Seen.of(dataset, some).patients["toy"])
+        assert f"trained on {n} patients that this plan leaves out" in capsys.readouterr().err
+        others = select_rows(dataset, SelectionOptions(leave_out="2/2"))
+        card.refuse_unfair_use(dataset, others, view="frontal")
         assert "flattered" in capsys.readouterr().err
 
     def test_pixels_that_do_not_join(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -353,11 +354,23 @@ class TestShards:
         ]
         assert sum(len(load_dataset(shard)) for shard in shards) == 51
         merged = content(make(tmp_path / "merged", *reversed(shards), merge=True).folder)
-        samples = {name for name in whole if name.startswith("samples/")}
-        assert {k: v for k, v in merged.items() if not k.startswith("samples/")} == {
-            k: v for k, v in whole.items() if k not in samples
+        assert merged == whole
+        assert {name for name in whole if name.startswith("samples/")} == {
+            "samples/fracture.png",
+            "samples/pleural-other.png",
         }
-        assert {name for name in merged if name.startswith("samples/")} == samples
+
+    def test_without_the_real_set_a_shard_s_own_sheets_do(
+        self, tmp_path: Path, data: Path, gan: Path, network: ToyGenerator
+    ) -> None:
+        options = {"gan": gan, "counts": "Fracture=30", "block": 8}
+        here = shutil.copytree(data, tmp_path / "here")
+        shards = [make(tmp_path / f"s{i}", here, shard=f"{i}/2", **options).folder for i in (1, 2)]
+        here.rename(tmp_path / "elsewhere")
+        outcome = make(tmp_path / "merged", *shards, merge=True)
+        assert outcome.result["summary"]["sheets"] == ["samples/fracture.png"]
+        sheet = (outcome.folder / "samples/fracture.png").read_bytes()
+        assert sheet == (shards[0] / "samples/fracture.png").read_bytes()
 
     def test_shards_that_do_not_belong_together(
         self, tmp_path: Path, data: Path, gan: Path, network: ToyGenerator
