@@ -103,6 +103,11 @@ def edits_of(config: Config, plan: Plan, card: GeneratorCard) -> Edits:
     counts = [int((of_slot == i).sum()) for i in range(len(found))]
     for direction, n in zip(directions, counts, strict=True):
         console.say(f"{n:,} images are pushed {direction.sign} {direction.target!r}")
+    if any(d.sign == "-" and n for d, n in zip(directions, counts, strict=True)):
+        console.say(
+            "images pushed - keep the labels of their rows; --teacher TEACHER --filter teacher"
+            " refuses those that have lost the finding"
+        )
     ways = tuple(way for _, _, _, way in found)
     return Edits(directions, ways, config.edit_strength, of_slot)
 
