@@ -6,14 +6,28 @@ In: the real set with its rows, and the synthetic sets. Out: a `Seen` for `seen.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from cxrtool.data.keys import Seen, refuse_overlap
+from cxrtool.data.keys import SEEN, Seen, refuse_overlap
 from cxrtool.data.manifest import Dataset
 from cxrtool.data.select import SelectionOptions, select_rows
+
+
+def run_of(path: Path) -> Path | None:
+    """The run whose weights these are: its folder, or the folder that a file of it lies in.
+
+    None for a file of no run, such as published weights.
+    """
+    if path.is_dir():
+        return path
+    file = path.resolve()
+    for folder in (file.parent, file.parent.parent):  # checkpoints lie one deeper
+        if (folder / SEEN).is_file() or (folder / "run.json").is_file():
+            return folder
+    return None
 
 
 def seen_in_training(
@@ -21,7 +35,7 @@ def seen_in_training(
     rows: Mapping[str, np.ndarray],
     synths: Sequence[Dataset],
     start: Path | None = None,
-) -> tuple[Seen, int]:
+) -> tuple[Seen, dict[str, int]]:
     """What training on these rows and sets amounts to having seen.
 
     The validation rows count too, as rows that choose the checkpoint.
@@ -35,8 +49,8 @@ def seen_in_training(
 
     Returns:
         ``(seen, extra)``: what was seen, and how many people (or images, where there are no patient
-        ids) the generators saw beyond the classifier's own training rows. A comparison in which
-        that is not 0 is unfair to the arms without a generator.
+        ids) the generators ("generator") and the start ("start") saw beyond the classifier's own
+        training rows. A comparison in which that is not 0 is unfair to the arms without them.
 
     Raises:
         GateError: Training rows or a generator share a patient or an image with any validation or
@@ -61,15 +75,18 @@ def seen_in_training(
     everything = Seen.choosing(data, rows["val"])
     for _, seen in sources:
         everything = everything.merge(seen)
-    return everything, _extra(generators, sources[0][1])
+    own = sources[0][1]
+    starts = [] if earlier is None else [earlier]
+    return everything, {"generator": _extra(generators, own), "start": _extra(starts, own)}
 
 
-def _extra(generators: Sequence[Seen], own: Seen) -> int:
+def _extra(others: Iterable[Seen], own: Seen) -> int:
+    fitted = [seen.fitted() for seen in others]
     people = {
         (namespace, key)
-        for seen in generators
-        for namespace, keys in seen.fitted().patients.items()
+        for seen in fitted
+        for namespace, keys in seen.patients.items()
         for key in keys - own.patients.get(namespace, frozenset())
     }
-    images = {key for seen in generators for key in seen.fitted().pixels - own.pixels}
+    images = {key for seen in fitted for key in seen.pixels - own.pixels}
     return len(people) or len(images)

@@ -105,13 +105,15 @@ def _xrv(name: str) -> Mapping[str, Tensor]:
 
 
 def from_path(path: Path, arch: str, labels: tuple[str, ...]) -> Start:
-    """Weights of a `train-cls` run (a folder) or of a file.
+    """Weights of a `train-cls` run (its folder or its `model.safetensors`) or of another file.
 
     Raises:
         InputError: Unreadable, or of another architecture; names what does not fit.
     """
     if path.is_dir():
         return _from_run(path, arch, labels)
+    if path.name == "model.safetensors" and (path.resolve().parent / "model.json").is_file():
+        return _from_run(path.resolve().parent, arch, labels)
     state = _read_file(path)
     mark = _XRV_MARK in state or f"model.{_XRV_MARK}" in state
     trunk = _trunk_of(state, arch, path)

@@ -49,7 +49,7 @@ def load_data(config: Config, run: Run) -> list[Dataset]:
 def refuse_unequal_regimens(
     config: Config, names: list[str], described: list[dict[str, Any]]
 ) -> None:
-    """`--strict-regimen`: no generator knows more patients than its classifier.
+    """`--strict-regimen`: no generator and no start knows more patients than its classifier.
 
     Raises:
         GateError: One does; names the run and how many.
@@ -57,13 +57,21 @@ def refuse_unequal_regimens(
     if not config.strict_regimen:
         return
     for name, description in zip(names, described):
-        if description.get("generator_saw_more"):
+        for who, n in saw_more(description).items():
             raise GateError(
-                f"the generator behind {name} was trained on"
-                f" {description['generator_saw_more']:,} patients or images that its classifier was"
+                f"the {who} {name} was trained on {n:,} patients or images that its classifier was"
                 " not",
-                hint="train the generator with the --fraction of the classifier",
+                hint="train it with the --fraction of the classifier",
             )
+
+
+def saw_more(description: dict[str, Any]) -> dict[str, int]:
+    """How many patients or images, by who knows them that the classifier does not."""
+    found = {
+        "generator behind": int(description.get("generator_saw_more") or 0),
+        "start of": int(description.get("start_saw_more") or 0),
+    }
+    return {who: n for who, n in found.items() if n}
 
 
 def rows_to_score(

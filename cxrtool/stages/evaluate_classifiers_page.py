@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cxrtool import console
+from cxrtool.stages.evaluate_classifiers_inputs import saw_more
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,19 +54,20 @@ def facts(description: dict[str, Any], members: list[int], run: Run) -> dict[str
 
 def unfair(described: list[dict[str, Any]]) -> str:
     """What the headline says of generators that knew more than their classifiers, "" if none."""
-    found = [
-        (f"run {n} ({d['recipe']['arm']})", int(d["generator_saw_more"]))
-        for n, d in enumerate(described, start=1)
-        if d.get("generator_saw_more")
-    ]
-    if not found:
+    most: dict[str, int] = {}
+    arms: dict[str, set[str]] = {}
+    for d in described:
+        for who, n in saw_more(d).items():
+            most[who] = max(n, most.get(who, 0))
+            arms.setdefault(who, set()).add(d["recipe"]["arm"])
+    if not most:
         return ""
-    arms = sorted({d["recipe"]["arm"] for d in described if d.get("generator_saw_more")})
-    most = max(n for _, n in found)
-    return (
-        f"Not a fair comparison: the generator behind arm {', '.join(arms)} saw up to {most:,}"
-        " patients or images that the classifier did not."
+    told = " and ".join(
+        f"the {who} arm {', '.join(sorted(arms[who]))} saw up to {n:,} patients or images that the"
+        " classifier did not"
+        for who, n in most.items()
     )
+    return f"Not a fair comparison: {told}."
 
 
 def cautions(
@@ -84,11 +86,10 @@ def cautions(
     from cxrtool.evaluation.classifier_report import why_undefined
 
     found = [
-        f"The generator behind run {n} (arm {d['recipe']['arm']}) was trained on"
-        f" {d['generator_saw_more']:,} patients or images that its classifier was not: its arm had"
-        " more data than the others."
+        f"The {who} run {n} (arm {d['recipe']['arm']}) was trained on {more:,} patients or images"
+        " that its classifier was not: its arm had more data than the others."
         for n, d in enumerate(described, start=1)
-        if d.get("generator_saw_more")
+        for who, more in saw_more(d).items()
     ]
     found += left_out
     if len(np.unique(codes)) < 2:

@@ -21,6 +21,7 @@ from cxrtool.data.select import SelectionOptions
 from cxrtool.errors import UsageError
 from cxrtool.stages.train_cls_inputs import (
     announce,
+    earlier_run,
     load_inputs,
     load_start,
     source_record,
@@ -233,13 +234,13 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     policy = LabelPolicy.from_options(config)
     data, synths = load_inputs(config, run, policy)
     rows = {part: select_rows(data, config, split=part) for part in ("train", "val")}
-    earlier = next((ref.path for ref in run.inputs("init") if ref.path.is_dir()), None)
-    seen, extra = seen_in_training(data, rows, synths, earlier)
-    if extra:
-        console.warn(
-            f"the generator was trained on {extra:,} patients or images that this classifier is"
-            " not: no fair comparison with arms without it"
-        )
+    seen, extra = seen_in_training(data, rows, synths, earlier_run(run))
+    for who, n in (("generator", extra["generator"]), ("run that it starts from", extra["start"])):
+        if n:
+            console.warn(
+                f"the {who} was trained on {n:,} patients or images that this classifier is"
+                " not: no fair comparison with arms without it"
+            )
 
     wanted = wanted_labels(data, config.classes)
     refuse_thin_fraction(data, rows["train"], config, wanted, policy)
@@ -278,7 +279,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     description = describe(fit, data, policy, parts, recipe, calibration)
     more = {
         "left_out": left_out,
-        "generator_saw_more": extra,
+        "generator_saw_more": extra["generator"],
+        "start_saw_more": extra["start"],
         "starts_from": None if start is None else start.origin,
         "sources": [source_record(synth) for synth in synths],
     }

@@ -13,6 +13,8 @@ from cxrtool.data.labels import LabelPolicy
 from cxrtool.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
     from cxrtool.classifiers.pool import Part
@@ -40,14 +42,24 @@ def load_inputs(config: Config, run: Run, policy: LabelPolicy) -> tuple[Dataset,
     return data, synths
 
 
-def load_start(config: Config, run: Run, labels: tuple[str, ...]) -> Start | None:
-    """The weights to start from."""
-    from cxrtool.classifiers import pretrained
+def earlier_run(run: Run) -> Path | None:
+    """The finished run whose weights are the start, given as a folder or as a file in it."""
+    from cxrtool.classifiers.guard import run_of
     from cxrtool.runs import require_complete
 
     for ref in run.inputs("init"):
-        if ref.path.is_dir():
-            require_complete(ref.path, stages=("train-cls",))
+        folder = run_of(ref.path)
+        if folder is not None:
+            require_complete(folder, stages=("train-cls",))
+        return folder
+    return None
+
+
+def load_start(config: Config, run: Run, labels: tuple[str, ...]) -> Start | None:
+    """The weights to start from."""
+    from cxrtool.classifiers import pretrained
+
+    for ref in run.inputs("init"):
         return pretrained.from_path(ref.path, config.arch, labels)
     return pretrained.by_name(config.weights, config.arch)
 

@@ -447,6 +447,18 @@ def test_a_generator_with_more_patients_is_in_the_headline_or_refused(
     assert "Not a fair" not in fair.result["summary"]["answer"]
 
 
+def test_a_start_with_more_patients_is_in_the_headline_or_refused(
+    sets: dict[str, Path], tmp_path: Path
+) -> None:
+    options = {"arch": "small_cnn", "steps": 2, "batch": 8, "threads": 1, "fraction": 0.5}
+    values = {**options, "data": sets["data"], "init_from": sets["none"]}
+    runs.execute(train_cls, resolve(train_cls.Config, values), tmp_path / "half")
+    summary = judge([tmp_path / "half"], tmp_path / "out", sets["data"]).result["summary"]
+    assert "Not a fair comparison: the start of arm none saw up to 24" in summary["answer"]
+    with pytest.raises(GateError, match=r"the start of .* was trained on 24 patients"):
+        judge([tmp_path / "half"], tmp_path / "b", sets["data"], strict_regimen=True)
+
+
 def test_labels_of_an_external_set_are_mapped(sets: dict[str, Path], tmp_path: Path) -> None:
     other = cls_sets.real(tmp_path / "other", seed=5, namespace="elsewhere")
     table = load_dataset(other).table.drop(columns="image").rename(columns={"A": "Alpha"})

@@ -398,6 +398,24 @@ def test_a_start_from_an_earlier_run_keeps_its_weights_and_what_it_saw(
         train(moved, tmp_path / "leak", init_from=tmp_path / "first", **quick)
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "renamed.safetensors", "link"])
+def test_a_file_of_an_earlier_run_counts_as_that_run(data: Path, tmp_path: Path, name: str) -> None:
+    train(data, tmp_path / "first")
+    weights = tmp_path / "first" / "model.safetensors"
+    start = tmp_path / "first" / name
+    if name == "link":
+        start = tmp_path / "elsewhere.safetensors"
+        start.symlink_to(weights)
+    elif name != weights.name:
+        start.write_bytes(weights.read_bytes())
+    moved = edited(data, tmp_path / "moved", lambda t: t.__setitem__("split", swapped(t)))
+    with pytest.raises(GateError, match="the run that the weights start from"):
+        train(moved, tmp_path / "leak", init_from=start)
+    train(data, tmp_path / "less", init_from=start, fraction=0.5)
+    assert Seen.load(tmp_path / "first").pixels <= Seen.load(tmp_path / "less").pixels
+    assert json.loads((tmp_path / "less" / "model.json").read_text())["start_saw_more"] == 24
+
+
 def swapped(table: pd.DataFrame) -> pd.Series:
     return table["split"].map({"train": "test", "test": "train", "val": "val"})
 
