@@ -31,8 +31,11 @@ TILE_PX = 96
 
 
 def several_regimens(e: Evaluation, main: Sequence[Difference]) -> str:
-    """The primary comparisons of several regimens in one sentence."""
+    """The primary comparisons of several regimens or synthetic sets in one sentence."""
     names = {group.name: group.regimen_name for group in e.groups}
+    said = [names.get(d.a) for d in main]
+    if len(set(said)) < len(said):  # several sets within a regimen: only the arm's name tells them
+        names = {}
     parts = []
     for d in main:
         found = with_interval(d.value, d.low, d.high, signed=True)

@@ -46,7 +46,7 @@ COMPARED = {
     "macro_f1": "macro F1",
 }
 #: What belongs to an arm and not to the regimen that arms are compared in.
-ARM_OPTIONS = ("arm", "augment", "pretrain_frac", "finetune_lr")
+ARM_OPTIONS = ("arm", "augment", "pretrain_frac", "finetune_lr", "synth")
 
 
 @dataclass(frozen=True)
@@ -152,6 +152,7 @@ class Group:
         name: Shown in tables: the arm, and what else tells it from other groups of that arm.
         arm: Arm of the recipe.
         runs: Seed -> index of the run.
+        synth: Which synthetic sets its images come from, "" for none.
         regimen: All that fixed the training beside arm and seed; groups of one regimen are
             compared with each other.
         regimen_name: What tells this regimen from others, "" if there is one.
@@ -162,13 +163,15 @@ class Group:
     runs: dict[int, int] = field(default_factory=dict)
     regimen: str = ""
     regimen_name: str = ""
+    synth: str = ""
 
 
 def group_runs(recipes: Sequence[dict[str, Any]]) -> list[Group]:
     """Group runs whose recipes differ by `seed` alone, in the order of their first run.
 
     Args:
-        recipes: One a run, with `arm`, `seed` and whatever else fixed the training. Runs that
+        recipes: One a run, with `arm`, `seed` and whatever else fixed the training, such as `synth`
+            and `start` (`joining.pooled_recipes`). Runs that
             share recipe and seed form groups of their own ("gan #2"): they are not seeds.
     """
     found: dict[tuple[str, int], tuple[dict[str, Any], dict[int, int]]] = {}
@@ -188,7 +191,8 @@ def group_runs(recipes: Sequence[dict[str, Any]]) -> list[Group]:
             name += " (" + ", ".join(_setting(k, rest[k]) for k in differing) + ")"
         if copy > 1:
             name += f" #{copy}"
-        groups.append(Group(name, str(rest["arm"]), runs, *_regimen(rest, found.values())))
+        synth = str(rest.get("synth") or "")
+        groups.append(Group(name, str(rest["arm"]), runs, *_regimen(rest, found.values()), synth))
     return groups
 
 
@@ -206,16 +210,20 @@ def _regimen(
 def _setting(key: str, value: Any) -> str:
     if key == "fraction":
         return f"{100 * value:g} % of patients"
+    if key == "synth":
+        return f"synthetic set {value}" if value else "no synthetic set"
+    if key == "start":
+        return f"start {value}" if value else "no earlier start"
     return str(value) if isinstance(value, str) else f"{key} {value}"
 
 
 def pairs_of_groups(groups: Sequence[Group]) -> list[tuple[Group, Group, bool]]:
     """Which differences to show: (a, b, primary) for a minus b.
 
-    Within a regimen (the same data, network and budget) the primary one is gan minus duplicate,
-    where there is exactly one of each; then every group minus the baseline, which is the arm `none`
-    if present, else the first group. A regimen of one group is compared with the first group of
-    all.
+    Within a regimen (the same data, network and budget) the primary ones are gan minus duplicate of
+    the same synthetic set, where there is exactly one of each for that set; then every group minus
+    the baseline, which is the arm `none` if present, else the first group. A regimen of one group
+    is compared with the first group of all.
     """
     regimens: dict[str, list[Group]] = {}
     for group in groups:
@@ -225,8 +233,12 @@ def pairs_of_groups(groups: Sequence[Group]) -> list[tuple[Group, Group, bool]]:
         by_arm: dict[str, list[Group]] = {}
         for group in members:
             by_arm.setdefault(group.arm, []).append(group)
-        if all(len(by_arm.get(arm, ())) == 1 for arm in PRIMARY):
-            out.append((by_arm[PRIMARY[0]][0], by_arm[PRIMARY[1]][0], True))
+        first, second = (by_arm.get(arm, []) for arm in PRIMARY)
+        for synth in dict.fromkeys(group.synth for group in first):
+            a = [group for group in first if group.synth == synth]
+            b = [group for group in second if group.synth == synth]
+            if len(a) == len(b) == 1:
+                out.append((a[0], b[0], True))
         baseline = by_arm["none"][0] if "none" in by_arm else members[0]
         if len(members) == 1:
             baseline = groups[0]
@@ -342,7 +354,7 @@ def holm(p_values: np.ndarray) -> np.ndarray:
 def compare(scored: Scored, groups: Sequence[Group]) -> list[Difference]:
     """All differences, corrected within their families, with a verdict each.
 
-    Families: the primary comparison of means (one in each regimen); the other comparisons of means;
+    Families: the primary comparisons of means (one for each regimen and synthetic set); the other comparisons of means;
     the labels within one pair of groups. Each for each metric.
     """
     compared = [m for m, name in enumerate(scored.metrics) if name in COMPARED]

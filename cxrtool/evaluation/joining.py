@@ -18,6 +18,12 @@ from cxrtool.data.labels import LabelPolicy
 from cxrtool.data.manifest import Dataset
 from cxrtool.data.maps import canonical
 from cxrtool.errors import InputError
+from cxrtool.evaluation.comparison import ARM_OPTIONS
+
+SETS_BY_ORDER = (
+    "Synthetic sets of different folds count as one arm where they have the same place among those"
+    " of their regimen, in the order in which the runs were given."
+)
 
 
 def common_policy(names: Sequence[str], descriptions: Sequence[Mapping[str, Any]]) -> LabelPolicy:
@@ -154,20 +160,59 @@ def assign_folds(
     return folds
 
 
+def made_from(description: Mapping[str, Any]) -> dict[str, str]:
+    """What a run was made from beside its data: its synthetic sets, and where its weights start.
+
+    Runs that differ in one of them are no seeds of each other.
+    """
+    sets = "+".join(str(source["digest"])[:8] for source in description.get("sources") or [])
+    start = description.get("start_digest") or description.get("starts_from") or ""
+    if start == description["recipe"].get("weights"):  # published weights, which the recipe names
+        start = ""
+    return {"synth": sets, "start": str(start)}
+
+
+def _numbered(recipes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The recipes of one fold, sets and starts by number in order of their first run.
+
+    Every fold has sets and starts of its own, made from its training rows: those of different folds
+    are one arm if they have one place among those of their regimen.
+    """
+    seen: dict[str, list[str]] = {}
+    out = []
+    for recipe in recipes:
+        own = dict(recipe)
+        for name in ("synth", "start"):
+            ignored = {"seed", "synth", "start", *(ARM_OPTIONS if name == "synth" else ())}
+            rest = {k: v for k, v in recipe.items() if k not in ignored}
+            found = seen.setdefault(name + json.dumps(rest, sort_keys=True), [])
+            if recipe[name] and recipe[name] not in found:
+                found.append(recipe[name])
+            own[name] = str(found.index(recipe[name]) + 1) if recipe[name] else ""
+        out.append(own)
+    return out
+
+
 def pooled_recipes(
     folds: Sequence[Fold], descriptions: Sequence[Mapping[str, Any]]
 ) -> list[tuple[dict[str, Any], list[int]]]:
     """Recipes without the fold, and for each the run of every fold, in the order of folds.
 
+    A recipe has `synth` and `start` too: which sets and weights the run was made from, by digest;
+    in folds, which have their own each, by number in the order of the runs.
+
     Raises:
         InputError: A recipe and seed is missing in a fold, or is there twice.
     """
     if len(folds) == 1:
-        return [(dict(d["recipe"]), [k]) for k, d in enumerate(descriptions)]
+        return [({**d["recipe"], **made_from(d)}, [k]) for k, d in enumerate(descriptions)]
     found: dict[str, tuple[dict[str, Any], dict[int, int]]] = {}
     for number, fold in enumerate(folds):
-        for run in fold.runs:
-            recipe = {k: v for k, v in descriptions[run]["recipe"].items() if k != "data"}
+        recipes = [
+            {**descriptions[run]["recipe"], **made_from(descriptions[run])} for run in fold.runs
+        ]
+        bare = [{k: v for k, v in recipe.items() if k != "data"} for recipe in recipes]
+        for run, recipe in zip(fold.runs, _numbered(bare)):
             key = json.dumps(recipe, sort_keys=True)
             places = found.setdefault(key, (recipe, {}))[1]
             if number in places:

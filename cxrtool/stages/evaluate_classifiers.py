@@ -157,6 +157,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     labels, left_out = joining.common_labels(
         shown, [networks[members[0]].labels for _, members in pooled], datasets[0]
     )
+    if len(folds) > 1 and any(recipe["synth"] not in ("", "1") for recipe, _ in pooled):
+        left_out.append(joining.SETS_BY_ORDER)
     policy = joining.common_policy(names, described)
     truth, mask, codes, single = truth_of(folds, labels, policy)
     predicted = [

@@ -32,11 +32,12 @@ def facts(description: dict[str, Any], members: list[int], run: Run) -> dict[str
     images = ", ".join(f"{n:,} {kind}" for kind, n in description["images"].items())
     results = [load_result(run.inputs("runs")[k].path) for k in members]
     sources = description.get("sources") or []
+    sets = ", ".join(str(source["digest"])[:8] for source in sources) or "–"
     made_by = ", ".join(g[:12] for source in sources for g in source["generators"]) or "–"
     steps = description.get("steps", recipe["steps"])
     return {
         "architecture": f"{recipe['arch']}, {recipe['size']} px",
-        "starts from": description.get("starts_from") or "random weights",
+        "starts from": starts_from(description),
         "images": images + (f" (first of {len(members)} folds)" if len(members) > 1 else ""),
         "steps × batch": f"{steps:,} × {recipe['batch']}",
         "phases": ", ".join(f"{p['name']} {p['steps']:,}" for p in description.get("phases", [])),
@@ -47,9 +48,16 @@ def facts(description: dict[str, Any], members: list[int], run: Run) -> dict[str
         "uncertain, blank": f"{policy['uncertain']}, {policy['blank']}",
         "fraction": f"{recipe['fraction']:g}",
         "data": recipe["data"],
+        "synthetic set": sets,
         "generator": made_by,
         "run": ", ".join(str(result.get("fingerprint", ""))[:12] for result in results),
     }
+
+
+def starts_from(description: dict[str, Any]) -> str:
+    """Where the weights start, with what tells one file or run from another."""
+    start, digest = description.get("starts_from"), description.get("start_digest")
+    return f"{start or 'random weights'}" + (f" {digest}" if digest else "")
 
 
 def unfair(described: list[dict[str, Any]]) -> str:

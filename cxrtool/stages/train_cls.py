@@ -282,6 +282,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         "generator_saw_more": extra["generator"],
         "start_saw_more": extra["start"],
         "starts_from": None if start is None else start.origin,
+        "start_digest": next((ref.fingerprint[:8] for ref in run.inputs("init")), None),
         "sources": [source_record(synth) for synth in synths],
     }
     save_model(run, fit.network, {**description, **more})

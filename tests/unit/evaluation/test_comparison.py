@@ -69,6 +69,29 @@ def test_the_primary_comparison_is_gan_minus_duplicate() -> None:
     ]
 
 
+def test_each_set_has_a_primary_comparison_with_its_own_control() -> None:
+    recipes = [
+        recipe("gan", 0, synth="aaaa"),
+        recipe("gan", 0, synth="bbbb"),
+        recipe("duplicate", 0, synth="aaaa"),
+        recipe("none", 0, synth=""),
+    ]
+    groups = comparison.group_runs(recipes)
+    assert [g.name for g in groups] == [
+        "gan (synthetic set aaaa)", "gan (synthetic set bbbb)", "duplicate", "none",
+    ]  # fmt: skip
+    pairs = [(a.name, b.name) for a, b, p in comparison.pairs_of_groups(groups) if p]
+    assert pairs == [("gan (synthetic set aaaa)", "duplicate")]
+    groups = comparison.group_runs([*recipes, recipe("duplicate", 0, synth="bbbb")])
+    pairs = [(a.synth, b.synth) for a, b, p in comparison.pairs_of_groups(groups) if p]
+    assert pairs == [("aaaa", "aaaa"), ("bbbb", "bbbb")]
+
+
+def test_other_starts_are_other_regimens() -> None:
+    groups = comparison.group_runs([recipe("none", 0, start=""), recipe("none", 1, start="cccc")])
+    assert [g.name for g in groups] == ["none (no earlier start)", "none (start cccc)"]
+
+
 def test_one_run_an_arm_gives_an_interval_but_no_verdict() -> None:
     scored, groups = simulated(3.0, 1)
     first = comparison.compare(scored, groups)[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -76,3 +77,43 @@ def test_pixels_must_be_made_alike(key: str, word: str) -> None:
     with pytest.raises(InputError, match=f"with {word} other"):
         joining.refuse_other_pixels("r1", described(preprocessing=made), dataset(("A",)))
     joining.refuse_other_pixels("r1", described(), dataset(("A",)))
+
+
+def trained(arm: str, data: str, synth: str = "", seed: int = 0, **more: Any) -> dict[str, Any]:
+    recipe = {"arm": arm, "seed": seed, "data": data, "fraction": 1.0, **more}
+    return {"recipe": recipe, "sources": [{"digest": synth}] if synth else []}
+
+
+def folds_of(*runs: tuple[int, ...]) -> list[joining.Fold]:
+    return [joining.Fold(dataset(("A",)), np.arange(3), own) for own in runs]
+
+
+def test_each_fold_has_a_set_of_its_own_and_they_are_one_arm() -> None:
+    described = [
+        trained(arm, fold, f"{fold}-{fraction}", seed, fraction=fraction)
+        for fold in ("one", "two")
+        for fraction in (0.5, 1.0)
+        for arm in ("duplicate", "gan")
+        for seed in (0, 1)
+    ]
+    pooled = joining.pooled_recipes(folds_of(tuple(range(8)), tuple(range(8, 16))), described)
+    assert [members for _, members in pooled] == [[k, k + 8] for k in range(8)]
+    assert {recipe["synth"] for recipe, _ in pooled} == {"1"}
+
+
+def test_two_sets_in_each_fold_are_two_arms() -> None:
+    described = [
+        trained("gan", "one", "a"), trained("duplicate", "one", "b"), trained("gan", "one", "b"),
+        trained("gan", "two", "c"), trained("gan", "two", "d"), trained("duplicate", "two", "d"),
+    ]  # fmt: skip
+    pooled = joining.pooled_recipes(folds_of((0, 1, 2), (3, 4, 5)), described)
+    assert [(r["arm"], r["synth"], m) for r, m in pooled] == [
+        ("gan", "1", [0, 3]), ("duplicate", "2", [1, 5]), ("gan", "2", [2, 4]),
+    ]  # fmt: skip
+
+
+def test_what_a_run_was_made_from_tells_it_from_others() -> None:
+    described = [trained("gan", "one", "a"), trained("gan", "one", "b", seed=1)]
+    described[1]["start_digest"] = "1234"
+    pooled = joining.pooled_recipes(folds_of((0, 1)), described)
+    assert [(r["synth"], r["start"]) for r, _ in pooled] == [("a", ""), ("b", "1234")]
