@@ -354,8 +354,8 @@ def holm(p_values: np.ndarray) -> np.ndarray:
 def compare(scored: Scored, groups: Sequence[Group]) -> list[Difference]:
     """All differences, corrected within their families, with a verdict each.
 
-    Families: the primary comparisons of means (one for each regimen and synthetic set); the other comparisons of means;
-    the labels within one pair of groups. Each for each metric.
+    Families: the primary comparisons of means (one for each regimen and synthetic set); the other
+    comparisons of means; the labels within one pair of groups. Each for each metric.
     """
     compared = [m for m, name in enumerate(scored.metrics) if name in COMPARED]
     families: dict[tuple[Any, ...], list[Difference]] = {}

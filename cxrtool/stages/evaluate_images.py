@@ -17,7 +17,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cxrtool import __version__, console
 from cxrtool.config import DEVICE, THREADS, Argument, Input, Option
 from cxrtool.data.select import SelectionOptions
-from cxrtool.stages.evaluate_images_inputs import label_tables, load_sets, refuse_seen_rows
+from cxrtool.stages.evaluate_images_inputs import (
+    known_to_generator,
+    label_tables,
+    load_sets,
+    refuse_seen_rows,
+)
 from cxrtool.stages.evaluate_images_measures import (
     cautions,
     embed,
@@ -97,7 +102,9 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     device = setup(config.device, config.threads)
     real, synth = load_sets(run)
     reference = select_rows(real, config)
-    train = select_rows(real, config, split="train", allow_empty=True)
+    train = known_to_generator(
+        run, real, select_rows(real, config, split="train", allow_empty=True)
+    )
     refuse_seen_rows(run, real, reference, config.split)
     images = {
         "synthetic": pixels(synth, np.arange(len(synth))),
@@ -129,7 +136,9 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         size=int(real.info.size or 0),
         fidelity=found,
         conditional=read_conditions(run, device, images, labels, synthetic_labels, real_labels),
-        membership=membership(run, device, images, real, (train, reference)),
+        membership=membership(run, device, images, real, (train, reference))
+        if len(train)
+        else None,
         probe=probe(config, images),
         by_label=of_labels,
         nearness=near,

@@ -39,7 +39,36 @@ def load_sets(run: Run) -> tuple[Dataset, Dataset]:
                 file=dataset.path,
                 hint="cxr evaluate images SYNTH --real DATA",
             )
+    refuse_other_generator(run, synth)
     return real, synth
+
+
+def refuse_other_generator(run: Run, synth: Dataset) -> None:
+    """The generator of `--gan` is the one behind SYNTH.
+
+    Raises:
+        InputError: SYNTH names another.
+    """
+    from cxrtool.synthesis.generators import GeneratorCard
+
+    behind = {str(synth.info.notes.get("generator") or ""), *synth.column("generator")} - {""}
+    for ref in run.inputs("gan"):
+        own = GeneratorCard.open(ref.path).fingerprint
+        if behind and own not in behind:
+            raise InputError(
+                f"is the generator {own}, and {synth.path} was made by"
+                f" {', '.join(sorted(behind))}: membership would be that of another network",
+                file=ref.path,
+                hint="give the train-gan output that SYNTH was made with",
+            )
+
+
+def known_to_generator(run: Run, real: Dataset, train: np.ndarray) -> np.ndarray:
+    """Which train rows the generator was really trained on, by patient or pixels."""
+    from cxrtool.data.keys import Seen, seen_rows
+
+    refs = [*run.inputs("gan"), run.input("synth")]  # a generator knows it best itself
+    return train[seen_rows(Seen.load(refs[0].path).fitted(), real, train)]
 
 
 def refuse_seen_rows(run: Run, real: Dataset, reference: np.ndarray, split: str) -> None:

@@ -203,7 +203,11 @@ def cautions(config: Config, found: list[Any], n_train: int) -> list[str]:
             " read them by what they have in common."
         )
     if not n_train:
-        said.append("The real set has no train rows: nearness to training images is not measured.")
+        said.append(
+            "The real set has no train rows that the generator is known to have been trained on, by"
+            " patient or pixels: nearness to training images and membership are not measured, and"
+            " nothing here says whether the images are copies."
+        )
     said.append(
         "Synthetic sets hold more images of rare labels than the reference does, by design; part of"
         " a distance is that difference. The distances of single labels are free of it."

@@ -280,6 +280,30 @@ def test_worse_images_are_farther_and_copies_are_found(
     assert 0.7 < good["nearness"][0]["ratio"] < 1.3
 
 
+def test_nearness_is_to_what_the_generator_was_trained_on(
+    sets: dict[str, Path], tmp_path: Path
+) -> None:
+    data = load_dataset(sets["data"])
+    train = np.flatnonzero(data.column("split") == "train")
+    table = load_dataset(sets["synth"]).table.drop(columns="image")
+    drawn = cls_sets.draw(table[["A", "B"]].to_numpy().astype(int), np.random.default_rng(3))
+    for name, seen in (("half", Seen.of(data, train[:48])), ("strange", Seen())):
+        folder = cls_sets.write(tmp_path / name, table, drawn, synthetic=True)
+        seen.save(runs.Run.for_test(folder))
+        outcome = images({**sets, "synth": folder}, tmp_path / f"out-{name}")
+        summary = outcome.result["summary"]
+        told = any("nothing here says whether" in text for text in summary["cautions"])
+        page = (tmp_path / f"out-{name}" / "report.md").read_text()
+        if name == "half":
+            assert not told
+            assert "48" in page
+            assert summary["nearness"]
+        else:
+            assert told
+            assert summary["nearness"] == []
+            assert "Nearness to training images" not in page
+
+
 def test_image_evaluation_guards_its_reference(sets: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(GateError, match="seen by the generator"):
         images(sets, tmp_path / "a", split="train")
@@ -322,15 +346,21 @@ def test_the_second_space_is_the_clip_tower_where_one_is_given(
 @pytest.mark.slow
 def test_membership_is_read_from_the_discriminator(tmp_path: Path) -> None:
     from cxrtool.stages import train_gan
+    from cxrtool.synthesis.generators import GeneratorCard
 
     data = cls_sets.real(tmp_path / "data", size=32)
     made = cls_sets.synth(tmp_path / "synth", data)
     table = load_dataset(made).table.drop(columns="image")
     pixels = np.random.default_rng(0).integers(0, 256, (len(table), 32, 32), dtype=np.uint8)
-    synth = cls_sets.write(tmp_path / "synth32", table, pixels, synthetic=True)
-    Seen.load(made).save(runs.Run.for_test(synth))
     values = {"data": data, "preset": "tiny", "kimg": 0.03, "batch": 8, "threads": 1}
     runs.execute(train_gan, resolve(train_gan.Config, values), tmp_path / "gan")
+    strange = cls_sets.write(tmp_path / "strange", table, pixels, synthetic=True)
+    table["generator"] = GeneratorCard.open(tmp_path / "gan").fingerprint
+    synth = cls_sets.write(tmp_path / "synth32", table, pixels, synthetic=True)
+    for folder in (strange, synth):
+        Seen.load(made).save(runs.Run.for_test(folder))
+    with pytest.raises(InputError, match="was made by ffffffffffff"):
+        images({"data": data, "synth": strange}, tmp_path / "other", gan=tmp_path / "gan")
     both = {"data": data, "synth": synth}
     summary = images(both, tmp_path / "out", gan=tmp_path / "gan").result["summary"]
     assert 0.2 < summary["membership_auroc"] < 0.8  # 30 images: it remembers none
