@@ -6,6 +6,7 @@ radiologist would name; a subgroup with fewer than `LEAST` patients is named and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -52,6 +53,8 @@ def _age(cell: str) -> str:
     try:
         years = float(cell.strip().upper().rstrip("Y"))
     except ValueError:
+        return ""
+    if not math.isfinite(years):
         return ""
     for low, high in AGES:
         if low <= int(years) <= high:
