@@ -49,6 +49,8 @@ def prediction_rows(
 ) -> list[list[str]]:
     """Cells of a prediction table: what stands before, the row number, one probability a label.
 
+    Probabilities have all their digits, so that scores of the file are those of the report.
+
     Args:
         rows: [N] positions in the manifest, from 0.
         probabilities: [N, L] float.
@@ -58,6 +60,6 @@ def prediction_rows(
         [value] * len(rows) if isinstance(value, str) else list(value) for value in before.values()
     ]
     return [
-        [*(column[i] for column in leading), str(int(row) + 2), *(f"{p:.6g}" for p in cells)]
+        [*(column[i] for column in leading), str(int(row) + 2), *(repr(float(p)) for p in cells)]
         for i, (row, cells) in enumerate(zip(rows, probabilities))
     ]
