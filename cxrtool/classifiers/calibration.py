@@ -7,8 +7,9 @@ A network trained where a label is more frequent than in real life (synthetic or
 weighted losses) says too often yes by log odds: the logit moves by logit(prevalence) - logit(that
 of the training images) (Saerens et al., Neural Computation 14:21-41, 2002). Then one temperature
 for all labels and an intercept for each minimize the negative log-likelihood (Guo et al., ICML
-2017, after Platt 1999). A loss that knows no probabilities (AUC-margin) has no such training prior:
-its shift is 0, and the intercept makes the mean prediction the prevalence.
+2017, after Platt 1999). The shift is one of log odds, so it is added after the temperature. A loss
+that knows no probabilities (AUC-margin) has no such training prior: its shift is 0, and the
+intercept makes the mean prediction the prevalence.
 """
 
 from __future__ import annotations
@@ -33,11 +34,14 @@ class Calibration:
 
     Attributes:
         kind: "multilabel" (a sigmoid a label) or "single" (one softmax).
-        shift: [L] added to the logits.
-        temperature: Divides the shifted logits.
-        intercept: [L] added then.
+        shift: [L] added to the logits once they are divided by the temperature.
+        temperature: Divides the logits.
+        intercept: [L] added too.
         thresholds: [L] probability at which specificity on validation rows reaches `SPECIFICITY`.
-        prevalence: [L] share of positives among validation rows, to which the shift leads.
+        prevalence: [L] share of positives to which the shift leads: that of the validation rows, or
+            where these hold no positive, of the real training rows.
+        uncalibrated: [L] bool, labels without a positive among the validation rows: the shift and
+            the temperature of the others, no intercept.
     """
 
     kind: str
@@ -46,10 +50,11 @@ class Calibration:
     intercept: np.ndarray
     thresholds: np.ndarray
     prevalence: np.ndarray
+    uncalibrated: np.ndarray
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Logits [N, L] -> calibrated probabilities [N, L] float64."""
-        moved = (np.asarray(logits, np.float64) + self.shift) / self.temperature + self.intercept
+        moved = np.asarray(logits, np.float64) / self.temperature + self.shift + self.intercept
         return softmax(moved) if self.kind == "single" else sigmoid(moved)
 
     def to_json(self, labels: tuple[str, ...]) -> dict[str, Any]:
@@ -66,6 +71,7 @@ class Calibration:
             "thresholds": named(self.thresholds),
             "threshold_specificity": SPECIFICITY,
             "prevalence": named(self.prevalence),
+            "uncalibrated": [name for name, not_ in zip(labels, self.uncalibrated) if not_],
         }
 
     @classmethod
@@ -73,7 +79,7 @@ class Calibration:
         """That of a stored model; a plain sigmoid for one made before calibration was stored."""
         if description.get("calibration") is None:
             zero = np.zeros(len(labels))
-            return cls("multilabel", zero, 1.0, zero, zero + 0.5, zero)
+            return cls("multilabel", zero, 1.0, zero, zero + 0.5, zero, zero > 0)
         return cls.from_json(description["calibration"], labels)
 
     @classmethod
@@ -83,13 +89,17 @@ class Calibration:
         def listed(name: str) -> np.ndarray:
             return np.array([record[name][label] for label in labels], dtype=np.float64)
 
+        temperature = float(record["temperature"])
+        # Records without the list of uncalibrated labels divided the shift too.
+        divisor = 1.0 if "uncalibrated" in record else temperature
         return cls(
             str(record["kind"]),
-            listed("shift"),
-            float(record["temperature"]),
+            listed("shift") / divisor,
+            temperature,
             listed("intercept"),
             listed("thresholds"),
             listed("prevalence"),
+            np.array([label in record.get("uncalibrated", ()) for label in labels], dtype=bool),
         )
 
 
@@ -115,8 +125,12 @@ def fit_calibration(
     values: np.ndarray,
     mask: np.ndarray,
     trained_on: np.ndarray | None,
+    natural: np.ndarray | None = None,
 ) -> Calibration:
     """Fit shift, temperature and thresholds.
+
+    A label with no positive among the validation rows says nothing of its prevalence: it is shifted
+    to that of the real training rows.
 
     Args:
         kind: "multilabel" or "single".
@@ -125,8 +139,19 @@ def fit_calibration(
         mask: [N, L] bool.
         trained_on: [L] share of positives that the loss saw, or None where the loss makes no
             probabilities.
+        natural: [L] share of positives among real training rows, smoothed; None where that is not
+            known, and then a label with no positive in validation is not shifted.
     """
     prevalence = shares(values, mask)
+    lacking = ~((values > 0) & mask).any(axis=0)
+    if lacking.any():
+        usual = trained_on if natural is None else natural
+        known = np.full(len(prevalence), np.nan) if usual is None else usual
+        target = np.where(lacking, known, prevalence)
+        if kind == "single":  # the classes that do occur share what the others leave
+            rest = 1 - np.nansum(np.where(lacking, target, 0.0))
+            target = np.where(lacking, target, prevalence * max(rest, 0.0))
+        prevalence = target
     if trained_on is None:
         shift = np.zeros(logits.shape[1])
     elif kind == "single":
@@ -134,11 +159,14 @@ def fit_calibration(
     else:
         shift = _log_odds(prevalence) - _log_odds(trained_on)
     shift = np.where(np.isfinite(shift), shift, 0.0)
-    moved = np.asarray(logits, np.float64) + shift
-    how = _fit_classes if kind == "single" else _fit_labels
-    temperature, intercept = how(moved, values, mask, prevalence)
+    plain = np.asarray(logits, np.float64)
+    if kind == "single":
+        temperature, intercept = _fit_classes(plain, shift, values, mask, ~lacking)
+    else:
+        matched = np.where(lacking & (trained_on is not None), np.nan, prevalence)
+        temperature, intercept = _fit_labels(plain, shift, values, mask & ~lacking, mask, matched)
     empty = np.zeros(len(shift))
-    bare = Calibration(kind, shift, temperature, intercept, empty, prevalence)
+    bare = Calibration(kind, shift, temperature, intercept, empty, prevalence, lacking)
     probabilities = bare.probabilities(logits)
     thresholds = np.array(
         [
@@ -146,7 +174,15 @@ def fit_calibration(
             for k in range(logits.shape[1])
         ]
     )
-    return Calibration(kind, shift, temperature, intercept, thresholds, prevalence)
+    return Calibration(kind, shift, temperature, intercept, thresholds, prevalence, lacking)
+
+
+def smoothed_shares(kind: str, values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Share of positives of each label, half an image added to each class: never 0 or 1."""
+    positive = (values * mask).sum(axis=0, dtype=np.float64)
+    known = mask.any(axis=1).sum() if kind == "single" else mask.sum(axis=0)
+    classes = values.shape[1] if kind == "single" else 2
+    return np.asarray((positive + 0.5) / (known + 0.5 * classes))
 
 
 def specific_threshold(
@@ -175,22 +211,25 @@ def _log_odds(share: np.ndarray) -> np.ndarray:
 
 
 def _fit_labels(
-    logits: np.ndarray, values: np.ndarray, mask: np.ndarray, prevalence: np.ndarray
+    logits: np.ndarray,
+    shift: np.ndarray,
+    values: np.ndarray,
+    judged: np.ndarray,
+    mask: np.ndarray,
+    prevalence: np.ndarray,
 ) -> tuple[float, np.ndarray]:
-    """The temperature with the best likelihood, each label's intercept being the best for it."""
+    """The temperature with the best likelihood of the judged cells, with the best intercepts."""
 
     def intercepts(temperature: float) -> np.ndarray:
+        moved = logits / temperature + shift
         return np.array(
-            [
-                _matching(logits[mask[:, k], k] / temperature, prevalence[k])
-                for k in range(logits.shape[1])
-            ]
+            [_matching(moved[mask[:, k], k], prevalence[k]) for k in range(logits.shape[1])]
         )
 
     def nll(log_temperature: float) -> float:
         temperature = float(np.exp(log_temperature))
-        z = logits / temperature + intercepts(temperature)
-        return float(((np.logaddexp(0, z) - values * z) * mask).sum())
+        z = logits / temperature + shift + intercepts(temperature)
+        return float(((np.logaddexp(0, z) - values * z) * judged).sum())
 
     found = minimize_scalar(nll, bounds=tuple(np.log(TEMPERATURES)), method="bounded")
     temperature = float(np.exp(found.x))
@@ -198,22 +237,30 @@ def _fit_labels(
 
 
 def _fit_classes(
-    logits: np.ndarray, values: np.ndarray, mask: np.ndarray, prevalence: np.ndarray
+    logits: np.ndarray,
+    shift: np.ndarray,
+    values: np.ndarray,
+    mask: np.ndarray,
+    occurs: np.ndarray,
 ) -> tuple[float, np.ndarray]:
-    """Temperature and intercepts of a softmax; a class that never occurs keeps its own."""
-    target = values * mask
-    occurs = np.isfinite(prevalence) & (prevalence > 0)
+    """Temperature and intercepts of a softmax over the classes that occur.
+
+    A class that never occurs takes no part: the best likelihood would make it impossible.
+    """
+    target = (values * mask)[:, occurs]
+    own, moved_by = logits[:, occurs], shift[occurs]
 
     def nll(parameters: np.ndarray) -> float:
-        z = logits * np.exp(-parameters[0]) + np.where(occurs, parameters[1:], 0.0)
+        z = own * np.exp(-parameters[0]) + moved_by + parameters[1:]
         z = z - z.max(axis=1, keepdims=True)
         rows = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
         return float(-(rows * target).sum() / max(1.0, target.sum()))
 
-    bounds = [tuple(np.log(TEMPERATURES)), *[(-100.0, 100.0)] * logits.shape[1]]
-    found = minimize(nll, np.zeros(logits.shape[1] + 1), method="L-BFGS-B", bounds=bounds)
-    intercept = np.where(occurs, found.x[1:], 0.0)
-    return float(np.exp(found.x[0])), intercept - intercept.mean()
+    bounds = [tuple(np.log(TEMPERATURES)), *[(-100.0, 100.0)] * own.shape[1]]
+    found = minimize(nll, np.zeros(own.shape[1] + 1), method="L-BFGS-B", bounds=bounds)
+    intercept = np.zeros(logits.shape[1])
+    intercept[occurs] = found.x[1:] - found.x[1:].mean()
+    return float(np.exp(found.x[0])), intercept
 
 
 def _matching(logits: np.ndarray, prevalence: float) -> float:

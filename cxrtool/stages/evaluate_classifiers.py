@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from cxrtool.runs import Run
 
 NAME = "evaluate-classifiers"
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -111,6 +111,12 @@ def cautions(
             f"Predictions of {len(folds)} folds are pooled: each image was judged by the network"
             " of its fold that has not seen the patient."
         )
+    for n, d in enumerate(described, start=1):
+        lacking = (d.get("calibration") or {}).get("uncalibrated")
+        if lacking:
+            found.append(
+                f"{', '.join(lacking)} not calibrated in run {n}: no positive in validation."
+            )
     for k, label in enumerate(labels):
         reason = why_undefined(truth[:, k], mask[:, k])
         if reason:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from cxrtool.runs import Run
 
 NAME = "evaluate-images"
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from cxrtool.runs import Run
 
 NAME = "train-cls"
-FORMAT = 3
+FORMAT = 4
 ARMS = ("none", "standard", "duplicate", "gan", "synthetic-only", "pretrain-finetune")
 WITH_SYNTH = ("duplicate", "gan", "synthetic-only", "pretrain-finetune")
 STEPS = 2000
@@ -264,8 +264,9 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     run.rewind_metrics(lambda row: row["step"] <= fit.step)
     train(run, config, fit, val, judged)
 
-    finish_network(config, fit, part_of(data, rows["train"], labels, policy, size))
-    calibration = calibrate(fit, parts, val, weights)
+    real = part_of(data, rows["train"], labels, policy, size)
+    finish_network(config, fit, real)
+    calibration = calibrate(fit, real, val, weights)
     test = select_rows(data, config, split="test", allow_empty=True)
     tested = part_of(data, test, labels, policy, size)
     write_predictions(run, fit, calibration, {"val": (val, rows["val"]), "test": (tested, test)})

@@ -131,11 +131,13 @@ def finish_network(config: Config, fit: Trainer, real: Part) -> None:
         console.say(f"BatchNorm: {layers} layers re-estimated on {len(real):,} real images")
 
 
-def calibrate(
-    fit: Trainer, parts: dict[str, Part], val: Part, weights: np.ndarray | None
-) -> Calibration:
-    """Shift, temperature and thresholds, from the validation rows."""
-    from cxrtool.classifiers.calibration import fit_calibration, shares
+def calibrate(fit: Trainer, real: Part, val: Part, weights: np.ndarray | None) -> Calibration:
+    """Shift, temperature and thresholds, from the validation rows.
+
+    `real` are the real training rows: what they say of the prevalence counts for labels without a
+    positive in validation.
+    """
+    from cxrtool.classifiers.calibration import fit_calibration, shares, smoothed_shares
 
     logits, _ = fit.predict(val)
     last = fit.phases[-1]
@@ -143,7 +145,9 @@ def calibrate(
     if last.loss == "bce":
         pool = fit.pools[last.pool]
         trained_on = shares(pool.values.cpu().numpy(), pool.mask.cpu().numpy(), weights)
-    return fit_calibration(fit.settings.kind, logits, val.values, val.mask, trained_on)
+    kind = fit.settings.kind
+    natural = smoothed_shares(kind, real.values, real.mask)
+    return fit_calibration(kind, logits, val.values, val.mask, trained_on, natural)
 
 
 def write_predictions(

@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cxrtool.classifiers.calibration import Calibration, fit_calibration, shares, specific_threshold
+from cxrtool.classifiers.calibration import (
+    Calibration,
+    fit_calibration,
+    shares,
+    smoothed_shares,
+    specific_threshold,
+)
 from cxrtool.classifiers.prediction import sigmoid, softmax
 
 
@@ -96,11 +102,48 @@ def test_it_survives_its_record() -> None:
         np.array([0.1, 0.2]),
         np.array([0.2, 0.4]),
         np.array([0.1, 0.3]),
+        np.array([False, True]),
     )
     again = Calibration.from_json(made.to_json(("A", "B")), ("A", "B"))
     logits = np.random.default_rng(0).normal(size=(5, 2))
+    assert again.uncalibrated.tolist() == [False, True]
     np.testing.assert_array_equal(made.probabilities(logits), again.probabilities(logits))
     swapped = Calibration.from_json(made.to_json(("A", "B")), ("B", "A"))
     np.testing.assert_array_equal(
         made.probabilities(logits)[:, ::-1], swapped.probabilities(logits[:, ::-1])
     )
+
+
+def test_a_label_without_positives_in_validation_keeps_its_natural_prevalence() -> None:
+    """The second label has no positive here: it is moved to the prevalence of real training."""
+    x, y = drawn(20_000, 0.2, 4)
+    more, more_y = drawn(20_000, 0.1, 5)
+    few = more[more_y == 0][: len(x)]
+    x, y = x[: len(few)], y[: len(few)]
+    values = np.stack([y, np.zeros_like(y)], axis=1)
+    # Trained at 50 %, and three times too sure: the shift is one of true log odds.
+    logits = 3 * 2 * np.stack([x, few], axis=1)
+    known = np.ones_like(values, bool)
+    half, natural = np.full(2, 0.5), np.array([0.2, 0.1])
+    found = fit_calibration("multilabel", logits, values, known, half, natural)
+    assert found.uncalibrated.tolist() == [False, True]
+    assert found.temperature == pytest.approx(3, rel=0.1)
+    assert found.probabilities(6 * np.stack([more, more], axis=1))[:, 1].mean() == pytest.approx(
+        0.1, rel=0.1
+    )
+
+
+def test_a_class_without_images_in_validation_can_still_be_predicted() -> None:
+    rng = np.random.default_rng(6)
+    classes = rng.choice(3, 4000, p=[0.6, 0.3, 0.1])
+    y = np.eye(3)[classes]
+    x = 1.5 * (rng.normal(0, 1, (4000, 3)) + 1.5 * y)
+    val = classes < 2
+    known = np.ones_like(y, bool)
+    natural = smoothed_shares("single", y, known)
+    assert natural.sum() == pytest.approx(1)
+    found = fit_calibration("single", x[val], y[val], known[val], np.full(3, 1 / 3), natural)
+    p = found.probabilities(x)
+    assert found.uncalibrated.tolist() == [False, False, True]
+    np.testing.assert_allclose(p.mean(axis=0), y.mean(axis=0), atol=0.03)
+    assert (p.argmax(axis=1)[classes == 2] == 2).mean() > 0.3
