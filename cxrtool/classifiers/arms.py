@@ -24,7 +24,7 @@ from cxrtool.classifiers.prediction import input_pixels
 from cxrtool.data.cache import pixels
 from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.data.manifest import MANIFEST, Dataset
-from cxrtool.errors import InputError, UsageError
+from cxrtool.errors import GateError, InputError, UsageError
 
 ARMS = ("none", "standard", "duplicate", "gan", "synthetic-only", "pretrain-finetune")
 WITH_SYNTH = ("duplicate", "gan", "synthetic-only", "pretrain-finetune")
@@ -35,16 +35,36 @@ def refuse_synthetic_data(data: Dataset) -> None:
     """DATA is where real rows, validation and test come from.
 
     Raises:
-        InputError: A row of it is not real.
+        GateError: A row for validation or test is not real.
+        InputError: Another row is not.
     """
-    made = np.flatnonzero(data.column("source") != "real")
-    if len(made):
+    refuse_made_rows(data, "validation and test are real, always")
+
+
+def refuse_made_rows(data: Dataset, why: str) -> None:
+    """A real set holds real images only.
+
+    Raises:
+        GateError: A row for validation or test is not real: it would judge by what was made.
+        InputError: Another row is not.
+    """
+    made = data.column("source") != "real"
+    judging = made & np.isin(data.column("split"), ("val", "test"))
+    if judging.any():
+        first = int(np.flatnonzero(judging)[0])
+        raise GateError(
+            f"{data.path / MANIFEST}, row {first + 2}, column 'source': a"
+            f" {data.column('source')[first]!r} image among the {data.column('split')[first]} rows"
+            f" ({int(judging.sum()):,} in all); {why}",
+            hint="give the data set as cxr prepare made it",
+        )
+    if made.any():
         raise InputError(
             "DATA must hold real images only",
             file=data.path / MANIFEST,
-            row=int(made[0]) + 2,
+            row=int(np.flatnonzero(made)[0]) + 2,
             column="source",
-            hint="give synthetic sets after it: cxr train-cls DATA SYNTH",
+            hint="give synthetic sets as SYNTH",
         )
 
 

@@ -10,7 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
+from cxrtool.data.cache import pixels
+from cxrtool.data.images import pixel_key
 from cxrtool.data.keys import SEEN, Seen, refuse_overlap
 from cxrtool.data.manifest import Dataset
 from cxrtool.data.select import SelectionOptions, select_rows
@@ -35,10 +38,12 @@ def seen_in_training(
     rows: Mapping[str, np.ndarray],
     synths: Sequence[Dataset],
     start: Path | None = None,
+    *,
+    learned: bool = True,
 ) -> tuple[Seen, dict[str, int]]:
     """What training on these rows and sets amounts to having seen.
 
-    The validation rows count too, as rows that choose the checkpoint.
+    The validation rows count too, as rows that choose the checkpoint, and the synthetic images.
 
     Args:
         data: The real set.
@@ -46,6 +51,8 @@ def seen_in_training(
         synths: Synthetic sets; what their generators (and what those were made from: CLIP, filter
             teachers, feature extractors) saw is in their `seen.json`.
         start: The run whose weights the network starts from.
+        learned: Whether the synthetic images are trained on themselves; duplicates take their
+            source rows alone.
 
     Returns:
         ``(seen, extra)``: what was seen, and how many people (or images, where there are no patient
@@ -75,9 +82,18 @@ def seen_in_training(
     everything = Seen.choosing(data, rows["val"])
     for _, seen in sources:
         everything = everything.merge(seen)
+    for synth in (
+        synths if learned else ()
+    ):  # the images themselves: a set that holds one of them is no new one
+        everything = everything.merge(Seen(pixels=_image_keys(synth)))
     own = sources[0][1]
     starts = [] if earlier is None else [earlier]
     return everything, {"generator": _extra(generators, own), "start": _extra(starts, own)}
+
+
+def _image_keys(synth: Dataset) -> frozenset[str]:
+    """Keys of synthetic images, as `prepare` would give them; their manifests have none."""
+    return frozenset(pixel_key(Image.fromarray(image)) for image in pixels(synth))
 
 
 def _extra(others: Iterable[Seen], own: Seen) -> int:

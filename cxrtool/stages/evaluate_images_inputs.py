@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 def load_sets(run: Run) -> tuple[Dataset, Dataset]:
     """The real and the synthetic set, refused where their pixels are not made alike."""
-    from cxrtool.classifiers.arms import refuse_unfinished
-    from cxrtool.data.manifest import load_dataset
+    import numpy as np
+
+    from cxrtool.classifiers.arms import refuse_made_rows, refuse_unfinished
+    from cxrtool.data.manifest import MANIFEST, load_dataset
 
     real, synth = load_dataset(run.input("real").path), load_dataset(run.input("synth").path)
     if not len(synth):
@@ -30,15 +32,16 @@ def load_sets(run: Run) -> tuple[Dataset, Dataset]:
                 file=synth.path,
                 hint="prepare the real images at the generator's size",
             )
-    for dataset, wanted in ((real, {"real"}), (synth, {"synthetic", "edited"})):
-        strange = set(dataset.column("source")) - wanted
-        if strange:
-            raise InputError(
-                f"holds {', '.join(sorted(strange))} rows where {' or '.join(sorted(wanted))}"
-                " ones are expected",
-                file=dataset.path,
-                hint="cxr evaluate images SYNTH --real DATA",
-            )
+    refuse_made_rows(real, "reference and training images are real ones")
+    strange = np.flatnonzero(synth.column("source") == "real")
+    if len(strange):
+        raise InputError(
+            "holds real rows where synthetic or edited ones are expected",
+            file=synth.path / MANIFEST,
+            row=int(strange[0]) + 2,
+            column="source",
+            hint="cxr evaluate images SYNTH --real DATA",
+        )
     refuse_other_generator(run, synth)
     return real, synth
 

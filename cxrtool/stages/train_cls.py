@@ -234,7 +234,9 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     policy = LabelPolicy.from_options(config)
     data, synths = load_inputs(config, run, policy)
     rows = {part: select_rows(data, config, split=part) for part in ("train", "val")}
-    seen, extra = seen_in_training(data, rows, synths, earlier_run(run))
+    seen, extra = seen_in_training(
+        data, rows, synths, earlier_run(run), learned=config.chosen_arm != "duplicate"
+    )
     for who, n in (("generator", extra["generator"]), ("run that it starts from", extra["start"])):
         if n:
             console.warn(

@@ -224,6 +224,30 @@ def test_sets_that_differ_do_not_join(data: Path, synth: Path, tmp_path: Path) -
         train(synth, tmp_path / "out3")
 
 
+def test_a_made_image_must_not_judge(data: Path, tmp_path: Path) -> None:
+    def forged(table: pd.DataFrame) -> None:
+        table.loc[np.flatnonzero(table["split"] == "test")[1], "source"] = "synthetic"
+
+    folder = edited(data, tmp_path / "forged", forged)
+    row = int(np.flatnonzero(load_dataset(data).column("split") == "test")[1]) + 2
+    with pytest.raises(GateError, match=f"row {row}, column 'source'.* among the test rows"):
+        train(folder, tmp_path / "out")
+
+
+def test_synthetic_images_are_seen_too(data: Path, synth: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    from cxrtool.data.cache import pixels
+    from cxrtool.data.images import pixel_key
+
+    train(data, tmp_path / "gan", synth)
+    made = {pixel_key(Image.fromarray(image)) for image in pixels(load_dataset(synth))}
+    assert len(made) == 40
+    assert made <= Seen.load(tmp_path / "gan").pixels
+    train(data, tmp_path / "duplicate", synth, arm="duplicate")
+    assert not made & Seen.load(tmp_path / "duplicate").pixels
+
+
 def test_another_label_policy_is_refused_and_both_are_named(data: Path, tmp_path: Path) -> None:
     made = cls_sets.synth(tmp_path / "synth", data)
     (made / "plan.json").write_text(
