@@ -47,7 +47,8 @@ FEW_POSITIVES = 10
 
 def answer(e: Evaluation) -> str:
     """The result in one sentence."""
-    return f"{_finding(e)} {e.unfair}".strip()
+    pixels = f"Training and test rows were {e.compared}." if e.compared else ""
+    return " ".join(text for text in (_finding(e), e.unfair, pixels) if text)
 
 
 def _finding(e: Evaluation) -> str:

@@ -17,6 +17,9 @@ from cxrtool.evaluation.calibration import expected_calibration_error
 from cxrtool.evaluation.comparison import MEAN, Difference, Group, Scored
 from cxrtool.evaluation.intervals import percentile_interval
 
+BY_PIXELS = "compared by pixels only: patient ids of different namespaces cannot be compared"
+WITHOUT_IDS = "compared by pixels only: there are no patient ids on both sides"
+
 
 @dataclass(frozen=True)
 class Subgroup:
@@ -73,6 +76,7 @@ class Evaluation:
         subgroups: Scores by subgroup.
         maps: Class activation maps.
         image_reports: `metrics.json` of evaluate-images runs.
+        compared: What the leak guard could not compare, "" where ids and pixels both were.
         unfair: What the headline must add, "" if nothing.
         cautions: Sentences that a reader must see (labels left out, failed gates).
         footer: Small print.
@@ -94,6 +98,7 @@ class Evaluation:
     subgroups: Sequence[Subgroup] = field(default_factory=list)
     maps: Sequence[MapPanel] = field(default_factory=list)
     image_reports: Sequence[dict[str, Any]] = field(default_factory=list)
+    compared: str = ""
     unfair: str = ""
     cautions: Sequence[str] = field(default_factory=list)
     footer: str = ""

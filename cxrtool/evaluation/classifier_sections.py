@@ -238,6 +238,13 @@ def _cell(value: float | None) -> str:
     return "–" if value is None else f"{float(value):.3g}".replace("-", "−")
 
 
+def not_seen(e: Evaluation) -> str:
+    """What the leak guard found, and by what it compared."""
+    if not e.compared:
+        return "none of them has seen these patients or images."
+    return f"none of them has seen these images, {e.compared}."
+
+
 def provenance(e: Evaluation) -> page.Section:
     columns = list(dict.fromkeys(key for run in e.runs for key in run))
     rows = [
@@ -260,7 +267,7 @@ def provenance(e: Evaluation) -> page.Section:
                     "AUROC and average precision of a label need both classes; undefined values are"
                     " left out of the mean and named.",
                     "Each network predicted the images with its own stored preprocessing, label"
-                    " policy and row selection; none of them has seen these patients or images.",
+                    " policy and row selection; " + not_seen(e),
                 ]
             ),
             page.Table(["run", *columns], rows, text_columns=len(columns) + 1),

@@ -145,8 +145,10 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     datasets = load_data(config, run)
     rows = [rows_to_score(config, data, names, described) for data in datasets]
     folds = joining.assign_folds(datasets, rows, names, described)
+    compared = ""
     for fold in folds:
-        refuse_seen_rows(run, fold, config.split)  # a leak at another size is a leak first
+        # A leak at another size is a leak first.
+        compared = refuse_seen_rows(run, fold, config.split) or compared
         for k in fold.runs:
             joining.refuse_other_pixels(names[k], described[k], fold.data)
 
@@ -159,6 +161,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     )
     if len(folds) > 1 and any(recipe["synth"] not in ("", "1") for recipe, _ in pooled):
         left_out.append(joining.SETS_BY_ORDER)
+    if compared:
+        left_out.append(f"Training and test rows were {compared}.")
     policy = joining.common_policy(names, described)
     truth, mask, codes, single = truth_of(folds, labels, policy)
     predicted = [
@@ -187,6 +191,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         mask=mask,
         scores=scores,
         codes=codes,
+        compared=compared,
         patients_known=all(data.info.patients for data in datasets),
         resamples=config.bootstrap,
         runs=[facts(d, members, run) for d, (_, members) in zip(first, pooled)],

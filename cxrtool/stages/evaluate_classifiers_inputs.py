@@ -88,9 +88,14 @@ def rows_to_score(
     return select_rows(data, options)
 
 
-def refuse_seen_rows(run: Run, fold: Fold, split: str) -> None:
-    """The leak guard: no row that a run, or what it was made from, has seen; no made image."""
+def refuse_seen_rows(run: Run, fold: Fold, split: str) -> str:
+    """The leak guard: no row that a run, or what it was made from, has seen; no made image.
+
+    Returns:
+        What the reader must know if patients were not compared by id with every run, else "".
+    """
     from cxrtool.data.keys import Seen, refuse_overlap
+    from cxrtool.evaluation.classifier_results import BY_PIXELS, WITHOUT_IDS
 
     made = int((fold.data.column("source", fold.rows) != "real").sum())
     if made:
@@ -99,11 +104,17 @@ def refuse_seen_rows(run: Run, fold: Fold, split: str) -> None:
             hint="classifiers are judged on real images only",
         )
     refs = run.inputs("runs")
+    told = ""
     for folder in (refs[k].path for k in fold.runs):
-        refuse_overlap(
-            Seen.load(folder), fold.data, fold.rows, who=f"the run {folder}", what=split,
-            folder=folder,
-        )  # fmt: skip
+        seen = Seen.load(folder)
+        found = refuse_overlap(
+            seen, fold.data, fold.rows, who=f"the run {folder}", what=split, folder=folder
+        )
+        if not seen.patients or not fold.data.info.patients:
+            told = told or WITHOUT_IDS
+        elif not found.comparable or set(seen.patients) != {fold.data.info.namespace}:
+            told = BY_PIXELS
+    return told
 
 
 def truth_of(

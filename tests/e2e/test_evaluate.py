@@ -186,6 +186,15 @@ def test_an_external_set_joins_by_name(sets: dict[str, Path], tmp_path: Path) ->
     outcome = classifiers(sets, tmp_path / "out", "none", data=other, split="all")
     assert outcome.result["summary"]["images"] == 160
     assert outcome.result["summary"]["mean_auroc"]["none, seed 0"] > 0.7
+    told = "compared by pixels only: patient ids of different namespaces"
+    assert told in outcome.result["summary"]["answer"]
+    assert any(told in text for text in outcome.result["summary"]["cautions"])
+    html = (tmp_path / "out" / "report.html").read_text()
+    assert f"none of them has seen these images, {told}" in html
+    assert "has seen these patients" not in html
+    same = classifiers(sets, tmp_path / "same", "none", "gan")
+    assert "by pixels only" not in same.result["summary"]["answer"]
+    assert "has seen these patients or images" in (tmp_path / "same" / "report.html").read_text()
 
 
 def test_other_pixels_or_labels_are_refused(sets: dict[str, Path], tmp_path: Path) -> None:
@@ -311,6 +320,14 @@ def test_image_evaluation_guards_its_reference(sets: dict[str, Path], tmp_path: 
         images(sets, tmp_path / "b", split="val", features=sets["none"])
     with pytest.raises(InputError, match="real rows where"):
         images({**sets, "synth": sets["data"]}, tmp_path / "c")
+    table = load_dataset(sets["data"]).table.drop(columns="image")
+    first = int(np.flatnonzero(table["split"] == "test")[0])
+    table.loc[first, "source"] = "synthetic"
+    forged = cls_sets.write(
+        tmp_path / "forged", table, cls_sets.draw(np.zeros((160, 2)), np.random.default_rng(0))
+    )
+    with pytest.raises(GateError, match=f"row {first + 2}, column 'source'"):
+        images({**sets, "data": forged}, tmp_path / "e")
     other = cls_sets.synth(tmp_path / "kernel", sets["data"], kernel="nearest")
     with pytest.raises(InputError, match="kernel nearest cannot be compared"):
         images({**sets, "synth": other}, tmp_path / "d")
@@ -545,5 +562,5 @@ def test_nan_constant_and_one_patient(sets: dict[str, Path], tmp_path: Path) -> 
     pixels = cls_sets.draw(table[["A", "B"]].to_numpy().astype(int), np.random.default_rng(2))
     alone = cls_sets.write(tmp_path / "alone", table, pixels, namespace="elsewhere")
     both = judge([sets["none"], sets["gan"]], tmp_path / "c", alone).result["summary"]
-    assert "one patient" in both["cautions"][0]
+    assert "one patient" in both["cautions"][1]
     assert "(no interval)" in both["answer"]
