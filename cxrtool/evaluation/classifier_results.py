@@ -31,6 +31,9 @@ class Subgroup:
         patients: Patients among them.
         scored: None where there are too few patients.
         differences: Between the same groups of runs.
+        known: [L] images whose label is known.
+        positive: [L] positives among them.
+        ece: [R, L + 1] expected calibration error, the last one the mean over defined labels.
     """
 
     name: str
@@ -38,6 +41,9 @@ class Subgroup:
     patients: int
     scored: Scored | None
     differences: Sequence[Difference]
+    known: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    positive: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    ece: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
 
 
 @dataclass(frozen=True)
@@ -149,3 +155,20 @@ def calibration_error(e: Evaluation, run: int, row: int) -> float:
         return float(np.mean(found)) if found else math.nan
     keep = e.mask[:, row]
     return expected_calibration_error(e.truth[keep, row], e.scores[run, keep, row])
+
+
+def label_errors(
+    truth: np.ndarray, mask: np.ndarray, scores: np.ndarray, defined: np.ndarray
+) -> np.ndarray:
+    """Expected calibration error of each run and label, then the mean: [R, L + 1]."""
+    own = np.array(
+        [
+            [
+                expected_calibration_error(truth[mask[:, k], k], run[mask[:, k], k])
+                for k in range(truth.shape[1])
+            ]
+            for run in scores
+        ]
+    )
+    means = own[:, defined].mean(axis=1) if defined.any() else np.full(len(own), math.nan)
+    return np.concatenate([own, means[:, None]], axis=1)

@@ -21,9 +21,9 @@ from cxrtool.evaluation.classifier_results import (
     group_scores,
     run_name,
 )
-from cxrtool.evaluation.comparison import MEAN, MIN_SEEDS, Difference
+from cxrtool.evaluation.comparison import COMPARED, MEAN, MIN_SEEDS, Difference
 from cxrtool.evaluation.curves import SPECIFICITY
-from cxrtool.evaluation.intervals import METRICS
+from cxrtool.evaluation.intervals import CLASS_METRICS, METRICS
 from cxrtool.evaluation.wording import number, p_value, with_interval
 
 _SENSITIVITY, _BRIER = METRICS.index("sensitivity"), METRICS.index("brier")
@@ -146,10 +146,37 @@ def subgroups(e: Evaluation) -> list[page.Section]:
         "Mean AUROC over the labels that hold both classes within the subgroup; the sets of labels"
         " may differ. Subgroups were not corrected for each other: read them as description."
     )
-    blocks: list[page.Block] = [page.Table(columns, rows, caption)]
+    blocks: list[page.Block] = [page.Table(columns, rows, caption), _subgroup_labels(e)]
     if told:
         blocks.append(page.Bullets(told))
     return [page.Section("Subgroups", blocks)]
+
+
+def _subgroup_labels(e: Evaluation) -> page.Table:
+    """What the subgroups hold of each label, and the scores that need it."""
+    rows = []
+    for sub in e.subgroups:
+        scored = sub.scored
+        if scored is None:
+            continue
+        more = [m for m, name in enumerate(scored.metrics) if name in CLASS_METRICS]
+        for row, label in enumerate(scored.rows):
+            counts = ["–", "–"]
+            if label != MEAN:
+                known, positive = int(sub.known[row]), int(sub.positive[row])
+                counts = [
+                    f"{positive:,} / {known:,}", number(positive / known if known else math.nan)
+                ]  # fmt: skip
+            for group in e.groups:
+                ece = float(sub.ece[list(group.runs.values()), row].mean())
+                shown = [_SENSITIVITY, _BRIER, *more]
+                cells = [with_interval(*group_scores(scored, group, row, m)) for m in shown]
+                rows.append([sub.name, label, group.name, *counts, number(ece), *cells])
+    columns = ["subgroup", "label", "arm", "positive / images", "prevalence", "ECE"]
+    columns += [f"sensitivity at {100 * SPECIFICITY:g} % specificity", "Brier"]
+    names = e.scored.metrics
+    columns += [COMPARED[name] for name in names if name in CLASS_METRICS]
+    return page.Table(columns, rows, "By subgroup and label.", text_columns=3)
 
 
 def maps(e: Evaluation) -> list[page.Section]:

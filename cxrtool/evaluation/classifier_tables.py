@@ -48,7 +48,7 @@ def mean_ece(e: Evaluation, run: int) -> float:
 
 
 def subgroups(e: Evaluation) -> Records:
-    """One record a subgroup, arm and label: AUROC and average precision with intervals."""
+    """One record a subgroup, arm and label: counts, all metrics with intervals, ECE."""
     out: list[dict[str, Any]] = []
     for sub in e.subgroups:
         if sub.scored is None:
@@ -57,13 +57,32 @@ def subgroups(e: Evaluation) -> Records:
             for row, label in enumerate(sub.scored.rows):
                 record: dict[str, Any] = {
                     "subgroup": sub.name, "images": sub.images, "patients": sub.patients,
-                    "group": group.name, "label": label,
+                    "group": group.name, "label": label, "known": "", "positives": "",
+                    "prevalence": "",
                 }  # fmt: skip
-                for m, metric in enumerate(("auroc", "average_precision")):
+                if row < len(sub.scored.labels):
+                    known, positive = int(sub.known[row]), int(sub.positive[row])
+                    record |= {"known": known, "positives": positive}
+                    record["prevalence"] = positive / known if known else math.nan
+                for m, metric in enumerate(sub.scored.metrics):
                     found = group_scores(sub.scored, group, row, m)
                     record |= dict(zip((metric, f"{metric}_low", f"{metric}_high"), found))
+                record["ece"] = float(sub.ece[list(group.runs.values()), row].mean())
                 out.append(record)
     return Records(out)
+
+
+def subgroup_differences(e: Evaluation) -> Records:
+    """One record a subgroup, comparison, metric and label; not corrected across subgroups."""
+    columns = ["subgroup", *(field.name for field in fields(Difference)), "sentence"]
+    return Records(
+        [
+            {"subgroup": sub.name, **asdict(d), "sentence": d.sentence()}
+            for sub in e.subgroups
+            for d in sub.differences
+        ],
+        columns,
+    )
 
 
 def _counts(e: Evaluation, row: int) -> dict[str, Any]:

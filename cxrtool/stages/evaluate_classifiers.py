@@ -2,7 +2,8 @@
 
 In: `train-cls` runs and a dataset directory, or one for each fold of a cross-validation. Out:
 `metrics.csv` and `comparison.csv` (scores and paired differences with patient-bootstrap intervals),
-`metrics.json`, `predictions.csv`, with ``--by`` `subgroups.csv`, `report.md`, and `report.html`,
+`metrics.json`, `predictions.csv`, with ``--by`` `subgroups.csv` and
+`subgroup_differences.csv`, `report.md`, and `report.html`,
 one page that stands by itself. Every run predicts the rows itself, with its stored network, label
 policy, preprocessing and calibration; rows that any of them has seen are refused (exit 5).
 """
@@ -197,7 +198,9 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         runs=[facts(d, members, run) for d, (_, members) in zip(first, pooled)],
         histories=[d.get("history", []) for d in first],
         operating=operating_points(labels, truth, mask, scores, first) if len(folds) == 1 else [],
-        subgroups=score_subgroups(config, folds, labels, truth, mask, scores, codes, groups),
+        subgroups=score_subgroups(
+            config, folds, labels, truth, mask, scores, codes, groups, classes
+        ),
         maps=activation_panels(
             config,
             run,
@@ -268,6 +271,7 @@ def write_outputs(
     run.write_text("predictions.csv", csv_text(*classifier_tables.predictions(result, rows, extra)))
     answer = classifier_report.answer(result)
     groups = classifier_tables.subgroups(result)
+    between = classifier_tables.subgroup_differences(result)
     run.write_json(
         "metrics.json",
         {
@@ -276,10 +280,12 @@ def write_outputs(
             "differences": differences.records,
             "operating_points": list(result.operating),
             "subgroups": groups.records,
+            "subgroup_differences": between.records,
         },
     )
     if result.subgroups:
         run.write_text("subgroups.csv", csv_text(*groups.cells()))
+        run.write_text("subgroup_differences.csv", csv_text(*between.cells()))
     built = classifier_report.build(result)
     run.write_text("report.html", page.render(built))
     run.write_text("report.md", markdown(built))

@@ -170,12 +170,14 @@ def score_subgroups(
     scores: np.ndarray,
     codes: np.ndarray,
     groups: Any,
+    classes: np.ndarray | None = None,
 ) -> list[Any]:
     """The same scores within each subgroup of `--by`."""
     import numpy as np
 
     from cxrtool.evaluation import comparison, subgroups
     from cxrtool.evaluation.classifier_report import Subgroup
+    from cxrtool.evaluation.classifier_results import label_errors
 
     out = []
     for column in subgroups.parse_by(config.by):
@@ -192,9 +194,14 @@ def score_subgroups(
                 labels, truth[rows], mask[rows], scores[:, rows],
                 np.unique(codes[rows], return_inverse=True)[1],
                 resamples=config.bootstrap, seed=config.seed,
+                classes=None if classes is None else classes[rows],
             )  # fmt: skip
             found = comparison.compare(scored, groups)
-            out.append(Subgroup(name, int(rows.sum()), people, scored, found))
+            known = mask[rows].sum(axis=0)
+            positive = (truth[rows] * mask[rows]).sum(axis=0).astype(np.int64)
+            ece = label_errors(truth[rows], mask[rows], scores[:, rows], scored.defined)
+            sub = Subgroup(name, int(rows.sum()), people, scored, found, known, positive, ece)
+            out.append(sub)
     return out
 
 

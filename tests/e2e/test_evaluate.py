@@ -442,6 +442,17 @@ def test_five_seeds_have_a_verdict_and_everything_is_on_the_page(
     one = next(d for d in record["differences"] if d["row"] == "A" and d["metric"] == "auroc")
     assert one["delong_low"] < one["value"] < one["delong_high"]
     assert {row["subgroup"] for row in record["subgroups"]} >= {"sex M"}
+    table = pd.read_csv(tmp_path / "out" / "subgroups.csv")
+    rows = table[(table["subgroup"] == "sex M") & (table["group"] == "gan")].set_index("label")
+    data = load_dataset(sets["data"])
+    test = np.flatnonzero((data.column("split") == "test") & (data.column("sex") == "M"))
+    assert rows.loc["A", "positives"] == (data.column("A", test) == "1").sum()
+    assert rows.loc["A", "prevalence"] == pytest.approx((data.column("A", test) == "1").mean())
+    assert 0 <= rows.loc["A", "ece"] <= 1
+    assert {"sensitivity", "brier", "brier_low"} <= set(table.columns)
+    between = pd.read_csv(tmp_path / "out" / "subgroup_differences.csv")
+    assert "sex M" in set(between["subgroup"])
+    assert len(record["subgroup_differences"]) == len(between)
     metrics = pd.read_csv(tmp_path / "out" / "metrics.csv")
     assert {"sensitivity", "brier", "ece"} <= set(metrics.columns)
 
