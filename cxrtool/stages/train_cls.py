@@ -45,6 +45,8 @@ FORMAT = 4
 ARMS = ("none", "standard", "duplicate", "gan", "synthetic-only", "pretrain-finetune")
 WITH_SYNTH = ("duplicate", "gan", "synthetic-only", "pretrain-finetune")
 STEPS = 2000
+AUC_FRAC, AUC_LR = 0.5, 0.1
+PRETRAIN_FRAC = 0.5
 # As in classifiers.architectures and classifiers.pretrained, which import torch.
 ARCHITECTURES = ("densenet121", "efficientnet_v2_s", "vgg16_bn", "small_cnn")
 WEIGHTS = (
@@ -124,16 +126,21 @@ class Config(SelectionOptions, PolicyOptions):
         ),
     ] = "bce"
     auc_frac: Annotated[
-        float, Option("Share of the steps that auc-margin gets, the last ones.", min=0.01, max=0.99)
-    ] = 0.5
+        float | None,
+        Option(
+            f"Share of the steps that auc-margin gets, the last ones. Default: {AUC_FRAC}.",
+            min=0.01,
+            max=0.99,
+        ),
+    ] = None
     auc_lr: Annotated[
-        float,
+        float | None,
         Option(
             "Learning rate of auc-margin; a tenth of it once an epoch and half of its steps are"
-            " over.",
+            f" over. Default: {AUC_LR}.",
             min=0,
         ),
-    ] = 0.1
+    ] = None
     pos_weight: Annotated[
         bool,
         Option(
@@ -142,9 +149,13 @@ class Config(SelectionOptions, PolicyOptions):
         ),
     ] = False
     pretrain_frac: Annotated[
-        float,
-        Option("Arm pretrain-finetune: share of the steps on SYNTH.", min=0.01, max=0.99),
-    ] = 0.5
+        float | None,
+        Option(
+            f"Arm pretrain-finetune: share of the steps on SYNTH. Default: {PRETRAIN_FRAC}.",
+            min=0.01,
+            max=0.99,
+        ),
+    ] = None
     finetune_lr: Annotated[
         float | None,
         Option("Arm pretrain-finetune: peak rate on real images. Default: half of --lr.", min=0),
@@ -184,6 +195,22 @@ class Config(SelectionOptions, PolicyOptions):
         """The augmentation, by default what the arm says."""
         return self.augment or ("safe" if self.chosen_arm == "standard" else "none")
 
+    @property
+    def phase_options(self) -> dict[str, float | None]:
+        """Options of single phases with their defaults; None where the fit has no such phase."""
+        out: dict[str, float | None] = dict.fromkeys(
+            ("pretrain_frac", "finetune_lr", "auc_frac", "auc_lr")
+        )
+        if self.chosen_arm == "pretrain-finetune":
+            out["pretrain_frac"] = (
+                PRETRAIN_FRAC if self.pretrain_frac is None else self.pretrain_frac
+            )
+            out["finetune_lr"] = self.lr / 2 if self.finetune_lr is None else self.finetune_lr
+        if self.loss == "auc-margin":
+            out["auc_frac"] = AUC_FRAC if self.auc_frac is None else self.auc_frac
+            out["auc_lr"] = AUC_LR if self.auc_lr is None else self.auc_lr
+        return out
+
     def budget(self, images: int) -> int:
         """Optimizer steps for an arm of this many images."""
         if self.epochs is not None:
@@ -213,8 +240,16 @@ class Config(SelectionOptions, PolicyOptions):
             raise UsageError("--steps and --epochs are two budgets: give one")
         if self.weights != "none" and self.init_from is not None:
             raise UsageError("--weights and --init-from are two starts: give one")
-        if arm != "pretrain-finetune" and self.finetune_lr is not None:
-            raise UsageError(f"--finetune-lr has no effect in the arm {arm}")
+        if self.epochs == 0:
+            raise UsageError("--epochs 0 trains nothing", hint="a part of a pass is a budget: 0.5")
+        for name in ("pretrain_frac", "finetune_lr"):
+            if arm != "pretrain-finetune" and getattr(self, name) is not None:
+                raise UsageError(f"--{name.replace('_', '-')} has no effect in the arm {arm}")
+        for name in ("auc_frac", "auc_lr"):
+            if self.loss != "auc-margin" and getattr(self, name) is not None:
+                raise UsageError(
+                    f"--{name.replace('_', '-')} has no effect with --loss {self.loss}"
+                )
 
 
 def run(config: Config, run: Run) -> dict[str, Any]:
@@ -276,7 +311,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     seen.save(run)
     left_out = {"training": unlearned, "validation": unjudged}
     recipe = {**result_options(config), "arm": config.chosen_arm, "augment": config.augmentation}
-    recipe["precision"] = fit.precision
+    recipe |= {**config.phase_options, "precision": fit.precision}
     if config.epochs is None:
         recipe["steps"] = fit.steps
     description = describe(fit, data, policy, parts, recipe, calibration)

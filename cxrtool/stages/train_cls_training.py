@@ -49,10 +49,7 @@ def make_trainer(
         lr=config.lr,
         schedule=config.schedule,
         loss=config.loss,
-        pretrain_frac=config.pretrain_frac if two_sets else 0.0,
-        finetune_lr=config.lr / 2 if config.finetune_lr is None else config.finetune_lr,
-        auc_frac=config.auc_frac,
-        auc_lr=config.auc_lr,
+        **{name: value or 0.0 for name, value in config.phase_options.items()},
     )
     settings = Settings(
         batch=config.batch,

@@ -172,6 +172,28 @@ def test_contradictory_options(
         train(data, tmp_path / "out", **options)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"auc_frac": 0.5}, "--auc-frac has no effect with --loss bce"),
+        ({"auc_lr": 0.1}, "--auc-lr has no effect with --loss bce"),
+        ({"pretrain_frac": 0.5}, "--pretrain-frac has no effect in the arm none"),
+        ({"epochs": 0.0, "steps": None}, "--epochs 0 trains nothing"),
+    ],
+)
+def test_options_without_effect_are_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        resolve(train_cls.Config, {"data": Path("data"), **options})
+
+
+def test_a_default_given_by_name_is_the_same_recipe(data: Path, tmp_path: Path) -> None:
+    recipes = []
+    for name, more in (("a", {}), ("b", {"auc_frac": 0.5, "auc_lr": 0.1, "arm": "none"})):
+        train(data, tmp_path / name, loss="auc-margin", **more)
+        recipes.append(json.loads((tmp_path / name / "model.json").read_text())["recipe"])
+    assert recipes[0] == recipes[1]
+
+
 def test_synth_is_refused_by_the_arms_without_it(data: Path, synth: Path, tmp_path: Path) -> None:
     for arm in ("none", "standard"):
         with pytest.raises(UsageError, match="takes no synthetic set"):
