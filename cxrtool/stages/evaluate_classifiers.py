@@ -22,6 +22,7 @@ from cxrtool.stages.evaluate_classifiers_inputs import (
     load_data,
     load_networks,
     predict,
+    refuse_other_sets,
     refuse_seen_rows,
     refuse_unequal_regimens,
     rows_to_score,
@@ -143,6 +144,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     names = [str(ref.path) for ref in run.inputs("runs")]
     described = [network.description for network in networks]
     refuse_unequal_regimens(config, names, described)
+    image_reports = [read_image_report(ref.path) for ref in run.inputs("images")]
+    refuse_other_sets(run, described)
     datasets = load_data(config, run)
     rows = [rows_to_score(config, data, names, described) for data in datasets]
     folds = joining.assign_folds(datasets, rows, names, described)
@@ -211,7 +214,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
             truth,
             device,
         ),
-        image_reports=[read_image_report(ref.path) for ref in run.inputs("images")],
+        image_reports=image_reports,
         unfair=unfair(first),
         cautions=cautions(left_out, labels, truth, mask, scores, codes, first, folds),
         footer=f"cxr {__version__} · evaluate classifiers · run {run.fingerprint[:12]}",

@@ -5,6 +5,7 @@ In: `train-cls` runs and dataset directories. Out: networks, folds of rows, trut
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +73,34 @@ def saw_more(description: dict[str, Any]) -> dict[str, int]:
         "start of": int(description.get("start_saw_more") or 0),
     }
     return {who: n for who, n in found.items() if n}
+
+
+def refuse_other_sets(run: Run, described: list[dict[str, Any]]) -> None:
+    """`--synth` and `--images` are about a set that some run was trained on.
+
+    Raises:
+        InputError: They are about another one, or the set is unfinished.
+    """
+    from cxrtool.classifiers.arms import refuse_unfinished
+    from cxrtool.data.manifest import load_dataset
+
+    known = {str(s["digest"]) for d in described for s in d.get("sources") or []}
+    paths = {ref.path: ref.path for ref in run.inputs("synth")}
+    for ref in run.inputs("images"):
+        measured = json.loads((ref.path / "run.json").read_text(encoding="utf-8"))["inputs"]
+        paths |= {Path(e["path"]): ref.path for e in measured if e["role"] == "synth"}
+    for path, given in paths.items():
+        if path != given and not path.is_dir():
+            continue  # the set that was measured lies elsewhere now
+        synth = load_dataset(path)
+        refuse_unfinished(synth)
+        if known and synth.info.digest[:12] not in known:
+            raise InputError(
+                f"is about the synthetic set {synth.info.digest[:8]}; the runs were trained on"
+                f" {', '.join(sorted(digest[:8] for digest in known))}",
+                file=given,
+                hint="give what belongs to the runs",
+            )
 
 
 def rows_to_score(

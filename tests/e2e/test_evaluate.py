@@ -457,6 +457,20 @@ def test_five_seeds_have_a_verdict_and_everything_is_on_the_page(
     assert {"sensitivity", "brier", "ece"} <= set(metrics.columns)
 
 
+def test_another_synthetic_set_than_that_of_the_runs_is_refused(
+    sets: dict[str, Path], tmp_path: Path
+) -> None:
+    other = cls_sets.synth(tmp_path / "other", sets["data"], seed=8)
+    with pytest.raises(InputError, match="the runs were trained on"):
+        judge([sets["gan"]], tmp_path / "a", sets["data"], synth=other)
+    images({**sets, "synth": other}, tmp_path / "images")
+    with pytest.raises(InputError, match="the runs were trained on"):
+        judge([sets["gan"]], tmp_path / "b", sets["data"], images=(tmp_path / "images",))
+    (other / "plan.json").write_text(json.dumps({"n_synthetic": 41}))
+    with pytest.raises(InputError, match="holds 40 of the 41"):
+        judge([sets["none"]], tmp_path / "c", sets["data"], synth=other)
+
+
 def test_folds_are_pooled_and_must_not_share_patients(
     sets: dict[str, Path], tmp_path: Path
 ) -> None:
