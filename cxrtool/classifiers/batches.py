@@ -7,8 +7,11 @@ resume, and every arm sees the same number of rows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from cxrtool import console
 from cxrtool.training.rng import numpy_rng
 
 
@@ -48,37 +51,75 @@ class BothClasses:
     """Batches in which every label has a positive and a negative, as far as there is room.
 
     A loss over pairs of classes learns nothing from a batch that lacks one of them. The rows are
-    those of `Batches`; where a class is missing, places from the end of the batch are given to rows
-    that have it, the labels taking turns to be first. At most half of a batch is replaced.
+    those of `Batches`; where a class is missing, the last place whose row is not the only one of a
+    class is given to a row that has it, the labels taking turns to be first. Each replacement adds
+    a class and takes none away, so it ends. Where no place is left, a warning names the labels,
+    once.
 
     Args:
         base: The plain batches.
         values: [N, L] in {0, 1} of the training rows.
         mask: [N, L] bool.
+        labels: L names, for the warning.
     """
 
-    def __init__(self, base: Batches, values: np.ndarray, mask: np.ndarray) -> None:
+    def __init__(
+        self, base: Batches, values: np.ndarray, mask: np.ndarray, labels: Sequence[str] = ()
+    ) -> None:
         self.base = base
+        self.labels = tuple(labels) or tuple(f"label {k}" for k in range(values.shape[1]))
         self._cells = np.where(mask, values, -1).astype(np.int8)
         self._pools = [
             {cls: np.flatnonzero(self._cells[:, k] == cls) for cls in (1, 0)}
             for k in range(values.shape[1])
         ]
+        self._warned = False
 
     def rows(self, step: int) -> np.ndarray:
         """[batch] int64 row positions of a step; a pure function of seed and step."""
         rows = self.base.rows(step).copy()
         rng = numpy_rng("train-cls both classes", self.base.seed, step)
-        place, least, n = len(rows) - 1, len(rows) // 2, len(self._pools)
-        before = -1
-        while place != before:  # a row that was replaced may have been the only one of its class
-            before = place
-            for turn in range(n):
-                label = (step + turn) % n
-                for cls in (1, 0):
-                    pool = self._pools[label][cls]
-                    present = (self._cells[rows, label] == cls).any()
-                    if not present and len(pool) and place >= least:
-                        rows[place] = pool[rng.integers(len(pool))]
-                        place -= 1
+        n = len(self._pools)
+        lacking = []
+        for turn in range(n):
+            label = (step + turn) % n
+            for cls in (1, 0):
+                pool = self._pools[label][cls]
+                if not len(pool) or (self._cells[rows, label] == cls).any():
+                    continue
+                place = self._free_place(rows)
+                if place is None:
+                    lacking.append(self.labels[label])
+                else:
+                    rows[place] = self._draw(rows, pool, rng)
+        if lacking and not self._warned:
+            self._warned = True
+            names = ", ".join(dict.fromkeys(lacking))
+            console.warn(
+                f"a batch of {len(rows)} has no room for both classes of {names}: such batches"
+                " teach nothing about them; give a larger --batch"
+            )
         return rows
+
+    def _free_place(self, rows: np.ndarray) -> int | None:
+        """The last place whose row is not the only one of any class of a label."""
+        cells = self._cells[rows]
+        only = np.zeros(len(rows), dtype=bool)
+        for cls in (1, 0):
+            has = cells == cls
+            only |= (has & (has.sum(axis=0) == 1)).any(axis=1)
+        free = np.flatnonzero(~only)
+        return int(free[-1]) if len(free) else None
+
+    def _draw(self, rows: np.ndarray, pool: np.ndarray, rng: np.random.Generator) -> int:
+        """A row of the pool; of a few drawn the one that fills most gaps, where room is scarce."""
+        gaps = [
+            (k, cls)
+            for k, pools in enumerate(self._pools)
+            for cls in (1, 0)
+            if len(pools[cls]) and not (self._cells[rows, k] == cls).any()
+        ]
+        scarce = 4 * len(gaps) > len(rows)
+        drawn = pool[rng.integers(len(pool), size=16 if scarce else 1)]
+        filled = [sum(self._cells[row, k] == cls for k, cls in gaps) for row in drawn]
+        return int(drawn[int(np.argmax(filled))])

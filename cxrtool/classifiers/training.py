@@ -145,7 +145,9 @@ class Trainer:
         self._batches: Batches | BothClasses = order
         self._lr = phase.lr_at(0)
         if phase.loss == AUC_MARGIN:
-            self._batches = BothClasses(order, pool.values.cpu().numpy(), pool.mask.cpu().numpy())
+            self._batches = BothClasses(
+                order, pool.values.cpu().numpy(), pool.mask.cpu().numpy(), self.network.labels
+            )
             known = pool.mask.sum(dim=0).clamp(min=1)
             loss = AucMargin((pool.values * pool.mask).sum(dim=0) / known).to(self.device)
             self._pesg: Pesg | None = Pesg(

@@ -143,3 +143,22 @@ def test_every_batch_holds_both_classes_of_every_label() -> None:
         lacking += not (own[:, 1] == 1).any()
     assert lacking > 10  # what the plain order leaves out
     np.testing.assert_array_equal(both.rows(7), BothClasses(plain, values, mask).rows(7))
+
+
+def test_more_labels_than_half_a_batch_have_room_too() -> None:
+    """Six rare labels need six places of eight; none may be lost to the next one."""
+    rng = np.random.default_rng(1)
+    values = (rng.random((400, 6)) < 0.02).astype(np.float32)
+    both = BothClasses(Batches(400, 8, 2), values, np.ones(values.shape, bool))
+    for step in range(60):
+        cells = values[both.rows(step)]
+        assert (cells.any(axis=0) & (cells == 0).any(axis=0)).all()
+
+
+def test_a_batch_without_room_says_so_once(capsys: pytest.CaptureFixture[str]) -> None:
+    values = np.repeat(np.eye(6, dtype=np.float32), 5, axis=0)
+    names = ("a", "b", "c", "d", "e", "f")
+    both = BothClasses(Batches(30, 4, 2), values, np.ones(values.shape, bool), names)
+    for step in range(10):
+        both.rows(step)
+    assert capsys.readouterr().err.count("no room for both classes of") == 1
