@@ -146,7 +146,14 @@ def _read_file(path: Path) -> Mapping[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path, device="cpu")
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except pickle.UnpicklingError:  # its message advises to load the file unsafely
+        raise InputError(
+            "cannot be read as weights: it is no state_dict, or holds more than tensors",
+            file=path,
+            hint="a .safetensors file, or a state_dict saved by torch.save; whole pickled"
+            " networks are not loaded, by design",
+        ) from None
+    except (OSError, SafetensorError, RuntimeError, EOFError) as error:
         raise InputError(
             f"cannot be read as weights: {str(error).splitlines()[0][:160]}",
             file=path,

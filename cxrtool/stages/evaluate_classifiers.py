@@ -125,7 +125,7 @@ class Config(SelectionOptions):
         if not self.data:
             raise UsageError("missing --data", hint="Dataset directory with the rows to score.")
         for what, paths in (("run", self.runs), ("data set", self.data)):
-            if len({path.absolute() for path in paths}) < len(paths):
+            if len({path.resolve() for path in paths}) < len(paths):
                 raise UsageError(f"a {what} is given twice")
         from cxrtool.evaluation.subgroups import parse_by
 

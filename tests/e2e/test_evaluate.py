@@ -234,6 +234,9 @@ def test_wrong_usage(sets: dict[str, Path], tmp_path: Path) -> None:
         classifiers(sets, tmp_path / "a")
     with pytest.raises(UsageError, match="given twice"):
         classifiers(sets, tmp_path / "b", "none", "none")
+    (tmp_path / "link").symlink_to(sets["none"])
+    with pytest.raises(UsageError, match="given twice"):
+        classifiers({**sets, "link": tmp_path / "link"}, tmp_path / "b", "none", "link")
     with pytest.raises(InputError):
         classifiers(sets, tmp_path / "c", "data")
 
