@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cxrtool.runs import Run
 
 NAME = "edit"
-FORMAT = 5  # 3: several targets. 4: latent edits begin at zero. 5: what strays is a mean of means
+FORMAT = 6  # 5: what strays is a mean of means. 6: targets are read with their negations
 METHODS = ("latent", "global", "mapper")
 STRENGTH = {"latent": 1.0, "global": 2.0, "mapper": 1.0}
 
@@ -296,6 +296,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     from cxrtool.editing.record import Asked
     from cxrtool.editing.starts import generated_starts, kept, real_starts
     from cxrtool.stages.edit_page import edit_page, seen_of
+    from cxrtool.stages.edit_targets import named_in
     from cxrtool.stages.edit_tools import guide_of, method_of, teacher_of, texts_of, usable
     from cxrtool.training import device as devices
 
@@ -305,6 +306,9 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     generator, meta = usable(trained, config.gan), trained.meta
     encoder = clip.load(config.clip, device)
     templates = from_json(encoder.meta["templates"], config.clip / "model.json")
+    # Those of the starts, be they generated or real, and of the CLIP: a denial is refused early.
+    for text in texts:
+        named_in(text, (*generator.labels, *encoder.meta["labels"]), templates)
     guides = [guide_of(text, config, encoder, templates) for text in texts]
     distance: Distance = pyramid_distance
     if config.features == "tower":
@@ -320,11 +324,12 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         )
     start_w = kept(starts, config.block, run, device)
     labels = starts.info.labels
-    teacher = teacher_of(config, texts, templates, labels, device)
+    named_by = {text: named_in(text, labels, templates) for text in texts}
+    teacher = teacher_of(config, named_by, labels, device)
     method = method_of(config, run, generator, encoder, distance, device)
     jobs = []
     for number, (text, guide) in enumerate(zip(texts, guides, strict=True)):
-        named = templates.labels_in(text, labels)
+        named = named_by[text]
         targets = tuple(n for n in named if teacher is not None and n in teacher.labels)
         asked = Asked(
             config.method,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cxrtool import console
 from cxrtool.errors import InputError
+from cxrtool.stages.edit_targets import named_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -173,7 +174,7 @@ def others_of(target: str, encoder: ClipModel, templates: Templates) -> torch.Te
     from cxrtool.clip.zeroshot import label_vectors
 
     labels = tuple(encoder.meta["labels"])
-    named = templates.labels_in(target, labels)
+    named = named_in(target, labels, templates)
     absent = [label for label in labels if "allows" in templates.labels.get(label, {})]
     others = [label for label in labels if label not in (*named, *absent)]
     if not others:
@@ -184,13 +185,18 @@ def others_of(target: str, encoder: ClipModel, templates: Templates) -> torch.Te
 
 def teacher_of(
     config: Config,
-    texts: list[str],
-    templates: Templates,
+    named: dict[str, list[str]],
     labels: tuple[str, ...],
     device: torch.device,
 ) -> Classifier | None:
-    """The teacher; says which targets it can verify."""
-    named = {text: templates.labels_in(text, labels) for text in texts}
+    """The teacher; says which targets it can verify.
+
+    Args:
+        config: The options.
+        named: Every target and the labels that it names.
+        labels: Those of the starts.
+        device: Where to compute.
+    """
     if config.teacher is None:
         console.say(
             "no --teacher: nobody verifies these edits, and their labels stay blank"

@@ -56,16 +56,6 @@ class Templates:
         """A free text in every positive template."""
         return [template.replace("{}", text) for template in self.positive]
 
-    def labels_in(self, text: str, labels: tuple[str, ...]) -> list[str]:
-        """The labels that a free text names, by their own names or phrases, whole words only."""
-        low = text.lower()
-        found = []
-        for label in labels:
-            words = {label.lower(), *(_bare(phrase).lower() for phrase in self.phrases(label))}
-            if any(re.search(rf"\b{re.escape(word)}\b", low) for word in words):
-                found.append(label)
-        return found
-
     def contradicted_by(self, present: Sequence[str], labels: Sequence[str]) -> list[str]:
         """The labels that cannot be there together with those present.
 

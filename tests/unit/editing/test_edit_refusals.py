@@ -32,6 +32,7 @@ def _edit(folders: dict[str, Path], out: Path, *more: str, n: int = 2) -> int:
         (("--target", " "), 2, "--target is empty", 'say what to change: --target "edema"'),
         (("--target", "left", "--strength", "-1"), 2, "below 0", "the other way is --sign -"),
         (("--target", "left", "--data", "d"), 2, "either --n", "--n 16 is a quick start"),
+        (("--target", "no left"), 2, "says that there is no Left", "--sign -"),
         (("--target", "left", "--condition", "Up"), 2, "unknown label", ""),
         (("--target", "left", "--space", "s"), 3, "no style space", "use --space w+"),
         (
