@@ -5,15 +5,16 @@ there is a teacher, its readings. Out: tables of strings.
 
 Labels of an edited image are a claim. Without a teacher nobody has checked it: all labels are
 blank, and the data set says that it covers none, so that they are masked in every loss and metric
-(the labels of the start stand in `start_labels`). With a teacher, the labels that the target text
-names are set to its reading of the edited image, labels that contradict them are taken back ("No
-Finding" together with a finding), and the others stay as they were.
+(the labels of the start stand in `start_labels`). With a teacher, every label that it reads is set
+to its reading of the edited image, named by the target or not: an edit moves more than what was
+asked for. Labels that it does not read stay as they were. Then "No Finding" and the findings are
+brought together: it is 0 where a finding is there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ import pandas as pd
 from cxrtool.editing.measure import gray_rms
 
 FOLDER_IMAGES = 1000  # images in a folder
+ABSENT = 0.5  # share of the threshold below which a label is read as absent
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Asked:
         sign: "+" or "-".
         targets: Labels that the text names and that the teacher can verify.
         contradicted: Labels that cannot be there together with a target.
+        excludes: A label that means the absence of others ("No Finding") -> those others.
+        single: Whether an image has one label at most; that of the highest probability stays.
     """
 
     method: str
@@ -41,6 +45,8 @@ class Asked:
     sign: str
     targets: tuple[str, ...] = ()
     contradicted: tuple[str, ...] = ()
+    excludes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    single: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,10 @@ class Teacher:
         """Whether a label is there after the edit: [N] bool."""
         return np.asarray(self.after[:, self.labels.index(label)] >= self.threshold)
 
+    def lacks(self, label: str) -> np.ndarray:
+        """Whether a label is clearly not there after the edit: [N] bool."""
+        return np.asarray(self.after[:, self.labels.index(label)] < ABSENT * self.threshold)
+
 
 def image_name(position: int) -> str:
     """File of an edited image."""
@@ -70,17 +80,30 @@ def image_name(position: int) -> str:
 
 
 def accepted(teacher: Teacher | None, asked: Asked) -> np.ndarray | None:
-    """Whether all target labels read as asked for after the edit: [N] bool; None if nobody can."""
+    """Whether all target labels read as asked for after the edit: [N] bool; None if nobody can.
+
+    Where nothing was to be found, no finding may be read either.
+    """
     if teacher is None or not asked.targets:
         return None
     there = np.stack([teacher.reads(label) for label in asked.targets], axis=1)
-    return np.asarray((there if asked.sign == "+" else ~there).all(axis=1))
+    if asked.sign == "-":
+        return np.asarray((~there).all(axis=1))
+    fine = there.all(axis=1)
+    for target in asked.targets:
+        for other in asked.excludes.get(target, ()):
+            if other in teacher.labels:
+                fine &= ~teacher.reads(other)
+    return np.asarray(fine)
 
 
 def label_cells(
     labels: Sequence[str], start: np.ndarray, asked: Asked, teacher: Teacher | None
 ) -> np.ndarray:
     """Label cells of the edited images.
+
+    A target is there from the teacher's threshold on, else absent, as it is accepted; any other
+    label is absent below `ABSENT` of the threshold alone, and blank between.
 
     Args:
         labels: L names.
@@ -95,14 +118,35 @@ def label_cells(
         return np.full(start.shape, "", dtype=object)
     cells = start.astype(object).copy()
     names = list(labels)
-    found = np.zeros(len(cells), dtype=bool)
-    for label in asked.targets:
-        reading = teacher.reads(label)
-        found |= reading
-        cells[:, names.index(label)] = np.where(reading, "1", "0")
-    for label in asked.contradicted:
-        cells[found, names.index(label)] = "0"
+    for k, label in enumerate(names):
+        if label in teacher.labels:
+            there = teacher.reads(label)
+            absent = ~there if label in asked.targets else teacher.lacks(label)
+            cells[:, k] = np.where(there, "1", np.where(absent, "0", ""))
+    if asked.single:
+        _one_each(cells, names, teacher)
+    accept = accepted(teacher, asked)
+    for nothing, findings in asked.excludes.items():
+        if nothing not in names:
+            continue
+        columns = [names.index(f) for f in findings if f in names]
+        if accept is not None and asked.sign == "+" and nothing in asked.targets:
+            read = [c for c in columns if names[c] in teacher.labels]
+            for column in read:  # accepted: the teacher reads none of them
+                cells[accept, column] = "0"
+        found = np.isin(cells[:, columns].astype(str), ("1", "-1")).any(axis=1)
+        cells[found, names.index(nothing)] = "0"
     return cells
+
+
+def _one_each(cells: np.ndarray, names: list[str], teacher: Teacher) -> None:
+    """Where several labels of an image are 1, the most probable one stays, the others become 0."""
+    read = [label for label in teacher.labels if label in names]
+    after = teacher.after[:, [teacher.labels.index(label) for label in read]]
+    best = np.array([names.index(label) for label in read])[after.argmax(axis=1)]
+    for row in np.flatnonzero((cells == "1").sum(axis=1) > 1):
+        others = [k for k in range(len(names)) if k != best[row] and cells[row, k] == "1"]
+        cells[row, others] = "0"
 
 
 def start_labels(labels: Sequence[str], start: np.ndarray) -> list[str]:

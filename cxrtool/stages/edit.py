@@ -337,6 +337,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
             config.sign,
             targets,
             tuple(templates.contradicted_by(targets, labels)),
+            templates.excludes(labels),
+            starts.info.kind == "single",
         )
         editor = method.for_text(number, text, guide)
         for place, strength in enumerate(config.strengths()):

@@ -17,6 +17,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from cxrtool.data.maps import canonical
 from cxrtool.errors import InputError
 
 
@@ -56,16 +57,31 @@ class Templates:
         """A free text in every positive template."""
         return [template.replace("{}", text) for template in self.positive]
 
-    def contradicted_by(self, present: Sequence[str], labels: Sequence[str]) -> list[str]:
-        """The labels that cannot be there together with those present.
+    def excludes(self, labels: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Every label that means the absence of others -> those others.
 
-        An entry with `allows` says that its label means the absence of all others but those listed.
+        An entry with `allows` says that its label means the absence of all but those listed; it
+        counts for the label's other spellings too.
         """
+        absent = {label: self._allowed(label) for label in labels}
+        return {
+            label: tuple(
+                other
+                for other in labels
+                if absent[other] is None and not {other, canonical(other)} & allowed
+            )
+            for label, allowed in absent.items()
+            if allowed is not None
+        }
+
+    def _allowed(self, label: str) -> set[str] | None:
+        entry = self.labels.get(label, self.labels.get(canonical(label), {}))
+        return set(entry["allows"]) if "allows" in entry else None
+
+    def contradicted_by(self, present: Sequence[str], labels: Sequence[str]) -> list[str]:
+        """The labels that cannot be there together with those present."""
         return [
-            label
-            for label in labels
-            if "allows" in self.labels.get(label, {})
-            and any(p != label and p not in self.labels[label]["allows"] for p in present)
+            label for label, others in self.excludes(labels).items() if set(others) & set(present)
         ]
 
     def to_json(self) -> dict[str, Any]:

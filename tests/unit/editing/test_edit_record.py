@@ -24,8 +24,10 @@ TEACHER = Teacher(
 )
 
 
-def _asked(targets: list[str], sign: str = "+", contradicted: tuple[str, ...] = ()) -> Asked:
-    return Asked("latent", "c", sign, tuple(targets), contradicted)
+def _asked(targets: list[str], sign: str = "+", nothing: str = "") -> Asked:
+    """`nothing` is a label that means the absence of all others."""
+    others = tuple(label for label in LABELS if label != nothing)
+    return Asked("latent", "c", sign, tuple(targets), (), {nothing: others} if nothing else {})
 
 
 def test_without_a_teacher_no_label_is_claimed() -> None:
@@ -40,11 +42,34 @@ def _accept(teacher: Teacher, asked: Asked) -> list[bool]:
 
 
 def test_what_contradicts_a_finding_is_taken_back_where_it_was_found() -> None:
-    found = label_cells(LABELS, START, _asked(["C"], contradicted=("A",)), TEACHER)
-    assert found.tolist() == [["0", "0", "1"], ["0", "0", "0"]]
-    start = np.array([["1", "0", ""], ["1", "0", "-1"]], dtype=object)
-    found = label_cells(LABELS, start, _asked(["C"], contradicted=("A",)), TEACHER)
-    assert found[:, 0].tolist() == ["0", "1"]
+    start = np.array([["1", "0", ""], ["1", "0", "-1"], ["1", "0", "0"]], dtype=object)
+    after = np.array([[0.9, 0.8], [0.3, 0.9], [0.1, 0.2]])
+    teacher = Teacher(("C", "B"), after, after, 0.5)
+    found = label_cells(LABELS, start, _asked(["C"], nothing="A"), teacher)
+    assert found.tolist() == [["0", "1", "1"], ["0", "1", "0"], ["1", "0", "0"]]
+
+
+def test_an_edit_to_no_finding_takes_back_the_findings_or_is_not_accepted() -> None:
+    start = np.array([["0", "1", "1"]] * 3, dtype=object)
+    # Nothing is found; one finding is undecided; one stays.
+    after = np.array([[0.9, 0.1, 0.1], [0.9, 0.4, 0.1], [0.9, 0.1, 0.7]])
+    teacher = Teacher(LABELS, after, after, 0.5)
+    asked = _asked(["A"], nothing="A")
+    assert _accept(teacher, asked) == [True, True, False]
+    found = label_cells(LABELS, start, asked, teacher)
+    assert found.tolist() == [["1", "0", "0"], ["1", "0", "0"], ["0", "0", "1"]]
+
+
+def test_nothing_is_not_claimed_beside_a_finding_that_nobody_read() -> None:
+    teacher = Teacher(("A",), np.array([[0.1], [0.1]]), np.array([[0.9], [0.9]]), 0.5)
+    start = np.array([["0", "1", "0"], ["0", "0", "0"]], dtype=object)
+    found = label_cells(LABELS, start, _asked(["A"], nothing="A"), teacher)
+    assert found.tolist() == [["0", "1", "0"], ["1", "0", "0"]]
+
+
+def test_a_single_label_set_keeps_the_most_probable_one() -> None:
+    asked = Asked("latent", "c", "+", ("C",), single=True)
+    assert label_cells(LABELS, START, asked, TEACHER).tolist() == [["0", "0", "1"], ["0", "1", "0"]]
 
 
 def test_nobody_accepts_without_teacher_or_target() -> None:
@@ -52,9 +77,16 @@ def test_nobody_accepts_without_teacher_or_target() -> None:
     assert accepted(TEACHER, _asked([])) is None
 
 
-def test_the_teacher_sets_the_target_labels_and_leaves_the_others() -> None:
+def test_the_teacher_sets_all_that_it_reads_and_leaves_the_others() -> None:
     found = label_cells(LABELS, START, _asked(["C"]), TEACHER)
-    assert found.tolist() == [["1", "0", "1"], ["0", "0", "0"]]
+    assert found.tolist() == [["1", "1", "1"], ["0", "1", "0"]]
+
+
+def test_what_the_teacher_is_not_sure_of_is_blank_but_for_targets() -> None:
+    after = np.array([[0.4, 0.4], [0.2, 0.2]])
+    teacher = Teacher(("C", "B"), after, after, 0.5)
+    found = label_cells(LABELS, START, _asked(["C"]), teacher)
+    assert found.tolist() == [["1", "", "0"], ["0", "0", "0"]]
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,9 @@ def test_the_teacher_verifies_and_sets_the_label(runs: dict[str, Path], tmp_path
     there = edits["Left after"] >= 0.6
     assert edits["accepted"].tolist() == there.astype(int).tolist()
     assert dataset.column("Left").tolist() == ["1" if yes else "0" for yes in there]
-    assert set(dataset.column("Right")) == {"1"}
+    right = edits["Right after"]
+    wanted = np.where(right >= 0.6, "1", np.where(right < 0.3, "0", ""))
+    assert dataset.column("Right").tolist() == wanted.tolist()
     assert result["summary"]["accepted"] == int(there.sum()) == result["counts"]["accepted"]
     assert label_arrays(dataset, None, LabelPolicy())[1].all()
     assert (edits["Left after"] > edits["Left before"]).all()
