@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -166,13 +166,16 @@ class Group:
     synth: str = ""
 
 
-def group_runs(recipes: Sequence[dict[str, Any]]) -> list[Group]:
+def group_runs(
+    recipes: Sequence[dict[str, Any]], arm_options: Collection[str] = ARM_OPTIONS
+) -> list[Group]:
     """Group runs whose recipes differ by `seed` alone, in the order of their first run.
 
     Args:
         recipes: One a run, with `arm`, `seed` and whatever else fixed the training, such as `synth`
             and `start` (`joining.pooled_recipes`). Runs that
             share recipe and seed form groups of their own ("gan #2"): they are not seeds.
+        arm_options: What belongs to an arm and not to its regimen.
     """
     found: dict[tuple[str, int], tuple[dict[str, Any], dict[int, int]]] = {}
     for index, recipe in enumerate(recipes):
@@ -192,15 +195,18 @@ def group_runs(recipes: Sequence[dict[str, Any]]) -> list[Group]:
         if copy > 1:
             name += f" #{copy}"
         synth = str(rest.get("synth") or "")
-        groups.append(Group(name, str(rest["arm"]), runs, *_regimen(rest, found.values()), synth))
+        regimen = _regimen(rest, found.values(), arm_options)
+        groups.append(Group(name, str(rest["arm"]), runs, *regimen, synth))
     return groups
 
 
 def _regimen(
-    rest: dict[str, Any], every: Iterable[tuple[dict[str, Any], dict[int, int]]]
+    rest: dict[str, Any],
+    every: Iterable[tuple[dict[str, Any], dict[int, int]]],
+    arm_options: Collection[str],
 ) -> tuple[str, str]:
     """The regimen of a recipe as a key, and what tells it from the others."""
-    own = {k: v for k, v in rest.items() if k not in ARM_OPTIONS}
+    own = {k: v for k, v in rest.items() if k not in arm_options}
     others = [other for other, _ in every]
     differing = [k for k in own if any(o.get(k) != own[k] for o in others)]
     name = ", ".join(_setting(k, own[k]) for k in differing)

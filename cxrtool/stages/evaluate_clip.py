@@ -18,6 +18,8 @@ from cxrtool.data.select import SelectionOptions
 from cxrtool.errors import GateError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
 
     from cxrtool.clip import ClipModel
@@ -108,7 +110,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         labels, truth, mask, np.stack([scores for scores, _ in read]), codes,
         resamples=config.bootstrap, seed=config.seed,
     )  # fmt: skip
-    groups = comparison.group_runs([recipe_of(meta) for meta in described])
+    recipes = recipes_of(run, described)
+    groups = comparison.group_runs(recipes, arm_options={k for r in recipes for k in r} - {"model"})
     groups.sort(key=lambda group: group.arm != "original")  # what the others are compared with
     pairs = make_pairs(np.empty(0), texts.wordings, texts.groups, models[0].tokenizer)
     found = Comparison(
@@ -140,6 +143,14 @@ def load_models(run: Run, device: Any) -> list[ClipModel]:
         require_complete(ref.path, stages=("finetune-clip",))
         models.append(clip.load(ref.path, device))
     return models
+
+
+def recipes_of(run: Run, described: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The recipe of every run."""
+    from cxrtool.fingerprints import read_json
+
+    records = [read_json(ref.path / "run.json") for ref in run.inputs("runs")]
+    return [recipe_of(meta, record) for meta, record in zip(described, records, strict=True)]
 
 
 def rows_to_read(
@@ -241,10 +252,40 @@ def read_rows(
     )
 
 
-def recipe_of(meta: dict[str, Any]) -> dict[str, Any]:
-    """What tells a run from others: runs that differ in `seed` alone are seeds of one strategy."""
-    return {
-        "arm": meta["text"]["strategy"],
+RECIPE = (
+    "epochs", "steps", "batch", "lr", "targets", "wordings", "negation_weight", "lock", "augment",
+    "select_by", "patience", "precision", "tag", "templates", "view", "split", "fraction",
+    "leave_out", "uncertain", "blank",
+)  # fmt: skip
+"""Options of `finetune-clip` that make another recipe; not the data, whose texts differ by seed."""
+
+
+def recipe_of(meta: dict[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
+    """What tells a run from others: runs that differ in `seed` alone are seeds of one strategy.
+
+    Args:
+        meta: The run's model.json.
+        record: Its run.json: the options, and what it began from.
+    """
+    text = meta["text"]
+    options = record.get("config", {})
+    recipe: dict[str, Any] = {
+        "arm": "labels" if text.get("origin") == "labels" else text["strategy"],
         "seed": int(meta.get("seed", 0)),
         "model": f"{meta['arch']} at {meta['preprocessing']['size']} px",
     }
+    recipe |= {
+        f"option {name}": _setting(name, options[name]) for name in RECIPE if name in options
+    }
+    for role in ("pretrained", "templates"):
+        used = [i["fingerprint"] for i in record.get("inputs", []) if i.get("role") == role]
+        recipe[f"{role} weights" if role == "pretrained" else f"{role} file"] = (
+            f"{role} {used[0].split(':')[-1][:8]}" if used else f"{role} none"
+        )
+    return recipe
+
+
+def _setting(name: str, value: Any) -> str:
+    if isinstance(value, list):
+        value = "+".join(value) or "nothing"
+    return f"{name.replace('_', ' ')} {'default' if value is None else value}"

@@ -123,3 +123,34 @@ def test_what_is_refused(data: Path, clips: list[Path], tmp_path: Path) -> None:
     table.to_csv(larger / "manifest.csv", index=False)
     with pytest.raises(InputError, match="fit crop, these have pad"):
         execute(evaluate_clip, _config(larger, clips), tmp_path / "b")
+
+
+def test_other_recipes_are_no_seeds_and_named_by_what_differs(
+    data: Path, clips: list[Path], tmp_path: Path
+) -> None:
+    import shutil
+
+    other = tmp_path / "other"
+    shutil.copytree(clips[1], other)
+    record = json.loads((other / "run.json").read_text())
+    record["config"] |= {"lr": 0.001, "lock": ["norms"], "fraction": 0.5}
+    (other / "run.json").write_text(json.dumps(record))
+    out = tmp_path / "out"
+    execute(evaluate_clip, _config(data, [*clips[::3], other]), out)
+    found = pd.read_csv(out / "strategies.csv")["strategy"].tolist()
+    assert found == [
+        "original",
+        "rules (lr 0.003, lock nothing, fraction 1.0)",
+        "rules (lr 0.001, lock norms, fraction 0.5)",
+    ]
+    pairs = pd.read_csv(out / "comparison.csv")
+    assert set(pairs["b"]) == {"original"}
+
+
+def test_prompts_composed_from_labels_are_called_so() -> None:
+    meta = {
+        "text": {"strategy": "rules", "origin": "labels"},
+        "arch": "tiny",
+        "preprocessing": {"size": 32},
+    }
+    assert evaluate_clip.recipe_of(meta, {"config": {}})["arm"] == "labels"
