@@ -178,6 +178,10 @@ class Config(SelectionOptions, PolicyOptions):
                     f"--pretrained {bare}: no such file or folder",
                     hint="published weights of open_clip are given by --tag",
                 )
+        if self.lr == 0:
+            raise UsageError(
+                "--lr 0 trains nothing", hint="weights as they are: --text original, without --lr"
+            )
         if not self.text.strip():
             raise UsageError("--text is empty", hint="use --text rules or another column")
         if self.split == "val":

@@ -141,7 +141,7 @@ def recipe_of(
     return Recipe(
         batch=batch,
         steps=epochs * (pairs // batch) if config.steps is None else config.steps,
-        lr=config.lr or (LR_SCRATCH if from_scratch else LR_PRETRAINED),
+        lr=(LR_SCRATCH if from_scratch else LR_PRETRAINED) if config.lr is None else config.lr,
         seed=config.seed,
         augment=config.augment,
         lock=config.lock,

@@ -31,6 +31,7 @@ from .conftest import write_dataset
         ({}, ("--text", "findings"), 3, "no text in the column 'findings'", "--text rules"),
         ({}, ("--text", " "), 2, "--text is empty", "use --text rules"),
         ({}, ("--text", "original", "--lr", "1"), 2, "--lr has no meaning", "leave out --lr"),
+        ({}, ("--lr", "0"), 2, "--lr 0 trains nothing", "--text original"),
         ({}, ("--model", "nothing"), 2, "no such architecture", "tiny"),
         ({}, ("--model", "ViT-B-32", "--tag", "openai"), 2, "downloaded", "--allow-download"),
         ({}, ("--pretrained", "local-dir:x"), 2, "x: no such file or folder", "by --tag"),
