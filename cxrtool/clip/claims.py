@@ -67,7 +67,8 @@ def claims_of(
         known: [N, L] int8 of these pairs, -1 where unknown; used for prompts composed from labels.
         templates: How a label is said and denied.
         tokenizer: Of the CLIP.
-        read: Finds labels in texts. A list of phrases that does not name a label denies it.
+        read: Finds labels in texts. A list of phrases that does not name a label denies it, unless
+            the reader says that it is open.
     """
     if texts.origin == LABELS:
         values = known

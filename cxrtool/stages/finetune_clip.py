@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from cxrtool.training.world import World
 
 NAME = "finetune-clip"
-FORMAT = 2  # 2: the loss of claims and their denials
+FORMAT = 3  # 2: the loss of claims and their denials. 3: labels that no rule reads are open
 SEVERAL = True  # torchrun
 EVALUATIONS = 20  # at most, over the whole training
 TRAINING = (

@@ -94,20 +94,40 @@ def claims_in(
         templates: How a label is said and denied.
         tokenizer: Of the CLIP.
     """
+    from functools import partial
+
     import numpy as np
 
     from cxrtool.clip.claims import OPEN, claims_of
 
+    read = partial(said_in, labels=labels)
     known = np.where(mask, values > 0.5, OPEN).astype(np.int8)
-    return claims_of(texts, labels, known, templates, tokenizer, said_in)
+    return claims_of(texts, labels, known, templates, tokenizer, read)
 
 
-def said_in(texts: Sequence[str]) -> list[Mapping[str, int]]:
-    """What each text says of the observations that `extract-reports` knows: 1, 0, or -1 (open)."""
+def said_in(texts: Sequence[str], labels: Sequence[str]) -> list[Mapping[str, int]]:
+    """What each text says of the labels: 1, 0, or -1 (open).
+
+    Labels that `extract-reports` does not know are open: it looks for none of them, so that a list
+    of its findings does not deny them. So is No Finding where devices are all that is named.
+    """
+    from cxrtool.clip.claims import OPEN
+    from cxrtool.data.maps import canonical
     from cxrtool.reports import Labeler
 
-    found = Labeler().label_all(texts, evidence=False)
-    return [{k: v for k, v in labels.values.items() if v is not None} for labels in found]
+    labeler = Labeler()
+    rules = labeler.rules
+    found: list[Mapping[str, int]] = []
+    for read in labeler.label_all(texts, evidence=False):
+        values = {k: v for k, v in read.values.items() if v is not None}
+        if values and values.keys() <= {rules.devices}:
+            values[rules.no_finding] = OPEN
+        said = {label: values.get(canonical(label)) for label in labels}
+        unknown = {label for label in labels if canonical(label) not in rules.observations}
+        found.append(
+            dict.fromkeys(unknown, OPEN) | {k: v for k, v in said.items() if v is not None}
+        )
+    return found
 
 
 def recipe_of(

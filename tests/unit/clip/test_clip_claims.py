@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from cxrtool.clip.texts import LABELS, PairTexts
 from cxrtool.clip.training import Recipe, Trainer, make_pairs
 from cxrtool.clip.zeroshot import label_vectors, zero_shot_scores
 from cxrtool.data.images import to_float
+from cxrtool.stages.finetune_clip_pairs import said_in
 
 from .conftest import micro, squares
 
@@ -46,6 +48,15 @@ def test_a_sentence_leaves_open_what_it_does_not_name(model: ClipModel) -> None:
 def test_a_list_of_findings_denies_what_it_does_not_name(model: ClipModel) -> None:
     found = _claims(model, _texts(["left", "no left", "nothing"], phrases=True))
     assert found.values.tolist() == [[1, 0], [0, 0], [0, 0]]
+
+
+def test_a_label_that_the_reader_does_not_know_is_open(model: ClipModel) -> None:
+    labels = ("Effusion", "Nodule", "COVID-19", "No Finding")
+    texts = _texts(["pleural effusion", "support devices", "no finding"], phrases=True)
+    known = np.full((3, 4), -1, np.int8)
+    read = partial(said_in, labels=labels)
+    found = claims_of(texts, labels, known, PLAIN, model.tokenizer, read)
+    assert found.values.tolist() == [[1, -1, -1, 0], [0, -1, -1, -1], [0, -1, -1, 1]]
 
 
 def test_composed_prompts_claim_the_labels(model: ClipModel) -> None:

@@ -137,7 +137,6 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
         {"fraction": 0.5},
         {"size": 40},
         {"precision": "bfloat16"},
-        {"negation_weight": 0.0},
     ],
 )
 def test_every_option_changes_the_model(
@@ -155,6 +154,15 @@ def reference(data: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 def test_targets_by_labels_differ_where_texts_differ(folder: Path, tmp_path: Path) -> None:
+def test_the_weight_of_negation_changes_the_model(data: Path, folder: Path, tmp_path: Path) -> None:
+    found = []
+    for weight in (0.0, 1.0):
+        config = _config(data, folder, steps=2, text="labels", negation_weight=weight)
+        execute(finetune_clip, config, tmp_path / str(weight))
+        found.append((tmp_path / str(weight) / "model.safetensors").read_bytes())
+    assert found[0] != found[1]
+
+
     texts = [f"text {i}" for i in range(60)]
     data = write_dataset(tmp_path / "data", rules=texts)
     found = []
