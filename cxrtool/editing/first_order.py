@@ -27,6 +27,7 @@ from cxrtool.training.rng import torch_generator
 
 PROBES = 16
 LEAST_AGREEMENT = 0.9
+LEAST_CHANNELS = 20  # a rank correlation over fewer shows nothing
 
 
 def first_order(

@@ -67,7 +67,7 @@ class GlobalMethod:
         else:
             beta = BETA if options.beta is None else options.beta
             if options.fast:
-                relevance = self._first_order(text, guide.direction, beta)
+                relevance = self._first_order(text, guide.direction)
             else:
                 relevance = relevance_of(self._exact(), guide.direction)
             beside = []
@@ -140,8 +140,10 @@ class GlobalMethod:
             save_matrix(tools.run, self._matrix, self.of, options.relevance_images)
         return self._matrix
 
-    def _first_order(self, text: str, asked: Tensor, beta: float) -> dict[str, Tensor]:
-        """The estimate, if its order of the channels that would move is the exact one.
+    def _first_order(self, text: str, asked: Tensor) -> dict[str, Tensor]:
+        """The estimate, if its order of the channels kept at the default beta is the exact one.
+
+        At the default, so that no choice of beta leaves only channels that happen to agree.
 
         Raises:
             GateError: it is not.
@@ -160,7 +162,7 @@ class GlobalMethod:
         guessed, exact = [], []
         for name in editable(self.generator):
             values = estimate[name]
-            chosen = (values.abs() >= beta).nonzero()[:, 0].tolist()
+            chosen = (values.abs() >= BETA).nonzero()[:, 0].tolist()
             share = max(1, CHECKED * len(values) // channels.count)
             chosen = sorted(chosen, key=lambda c: -float(values[c].abs()))[:share]
             if chosen:
@@ -184,6 +186,12 @@ class GlobalMethod:
             f"{text}: first-order relevance against the exact one over {count} channels: "
             f"rank correlation {found:.3f}"
         )
+        if count < fast.LEAST_CHANNELS:
+            raise GateError(
+                f"--fast may not be used for this generator, CLIP and text: {count} channels have "
+                f"a relevance of {BETA:g}, and their order is judged from {fast.LEAST_CHANNELS} on",
+                hint="leave out --fast",
+            )
         if not found >= fast.LEAST_AGREEMENT:
             raise GateError(
                 f"--fast may not be used for this generator, CLIP and text: the rank correlation "
