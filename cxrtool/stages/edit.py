@@ -295,11 +295,13 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     from cxrtool.editing.output import Job, tell, write
     from cxrtool.editing.record import Asked
     from cxrtool.editing.starts import generated_starts, kept, real_starts
-    from cxrtool.stages.edit_page import edit_page, seen_of
+    from cxrtool.stages.edit_guard import guard, seen_of
+    from cxrtool.stages.edit_page import edit_page
     from cxrtool.stages.edit_targets import named_in
     from cxrtool.stages.edit_tools import guide_of, method_of, teacher_of, texts_of, usable
     from cxrtool.training import device as devices
 
+    guard(config)
     texts = texts_of(config)
     device = devices.setup(config.device, config.threads)
     trained = gans.load(config.gan, device)
@@ -361,7 +363,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     readers = teacher.labels if teacher is not None else ()
     judged = write(run, starts, jobs, readers, config.threshold, config.gan)
     run.write_text("report.html", edit_page(run, judged, starts))
-    seen_of(config, run).save(run)
+    seen_of(config).save(run)
     return tell(run, starts, judged)
 
 

@@ -1,4 +1,4 @@
-"""The report page of `cxr edit`, and what a run of it has seen.
+"""The report page of `cxr edit`.
 
 In: the jobs with the teacher's verdicts. Out: HTML: for every target and strength how many edits
 are confirmed, pictures, and the change that was wanted beside those that were not.
@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cxrtool import __version__, console
+from cxrtool import __version__
 
 if TYPE_CHECKING:
-    from cxrtool.data.keys import Seen
     from cxrtool.editing.output import Judged
     from cxrtool.editing.starts import Starts
     from cxrtool.evaluation.page import Section
     from cxrtool.runs import Run
-    from cxrtool.stages.edit import Config
 
 
 def edit_page(run: Run, judged: Sequence[Judged], starts: Starts) -> str:
@@ -76,26 +74,3 @@ def _section(one: Judged, starts: Starts) -> Section:
     else:
         blocks.append(Text("No teacher was given (--teacher): the edits are not verified."))
     return Section(one.title[0].upper() + one.title[1:], blocks)
-
-
-def seen_of(config: Config, run: Run) -> Seen:
-    """What generator, CLIP, teacher and the edited images themselves have seen."""
-    from cxrtool.data.keys import SEEN, Seen
-    from cxrtool.data.manifest import load_dataset
-    from cxrtool.data.select import select_rows
-
-    generator, encoder = Seen.load(config.gan), Seen.load(config.clip)
-    if generator.pixels and encoder.pixels and not generator.pixels & encoder.pixels:
-        console.warn(
-            "generator and CLIP share no training image: the CLIP may misread what the generator "
-            "makes"
-        )
-    seen = generator.merge(encoder)
-    if config.teacher is not None:
-        seen = seen.merge(Seen.load(config.teacher))
-    if config.data is not None:
-        dataset = load_dataset(config.data)
-        seen = seen.merge(Seen.of(dataset, select_rows(dataset, config)))
-        if (config.data / SEEN).is_file():
-            seen = seen.merge(Seen.load(config.data))
-    return seen

@@ -186,6 +186,27 @@ def test_a_clip_of_other_data_is_warned_about(
     assert any("share no training image" in text for text in said)
 
 
+def test_a_clip_of_other_patients_is_refused_before_any_work(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gans, "load", lambda folder, device="cpu": pytest.fail("was loaded"))
+    Seen({"x": frozenset("yz")}, frozenset("yz")).save(Run.for_test(runs["clip"]))
+    with pytest.raises(GateError, match="trained on different data") as caught:
+        execute(edit, _config(runs), tmp_path / "out")
+    assert "cxr finetune-clip DATA" in str(caught.value.hint)
+    held = Seen({"x": frozenset("a")}, frozenset("a"))
+    Seen({"x": frozenset("abc")}, frozenset("abc"), held).save(Run.for_test(runs["clip"]))
+    with pytest.raises(GateError, match="leak: the generator was trained on 1 held-out"):
+        execute(edit, _config(runs), tmp_path / "leak")
+
+
+def test_a_teacher_of_made_images_is_refused(runs: dict[str, Path], tmp_path: Path) -> None:
+    record = {"images": {"real": 5, "synthetic": 7}}
+    (runs["teacher"] / "model.json").write_text(json.dumps(record))
+    with pytest.raises(GateError, match="7 synthetic or edited images"):
+        execute(edit, _config(runs, teacher=runs["teacher"]), tmp_path / "out")
+
+
 def test_signs_go_apart_and_no_steps_change_nothing(runs: dict[str, Path], tmp_path: Path) -> None:
     found = {}
     for name, changes in {"+": {}, "-": {"sign": "-"}, "0": {"steps": 0}}.items():
