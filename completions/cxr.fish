@@ -125,7 +125,7 @@ complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -l batch -r -d 'P
 complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -l lr -r -d 'Peak learning rate. Default: 0.001 from scratch, else 1e-05.'
 complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -l negation-weight -r -d 'Weight of the loss that tells what a text says from its denial (effusion from no effusion); 0 leaves it out. (default 1)'
 complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -l augment -x -a 'mild none' -d 'Augmentation: mild (small rotation, shift, scale, contrast), or none. (default mild)'
-complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -l lock -r -d 'Part that is not trained: image tower, text tower, norms; may be repeated.'
+complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -l lock -r -d 'Part that is not trained: image tower, text tower, norms; may be repeated; none trains all. Default: none from scratch, else norms.'
 complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -l select-by -x -a 'retrieval auroc' -d 'Held-out score that picks the network: mean retrieval, or mean zero-shot AUROC. (default retrieval)'
 complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -l patience -r -d 'Stop after so many evaluations in a row without a better score; 0: never. (default 0)'
 complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -l precision -x -a 'auto float32 bfloat16' -d 'Precision of both towers in training. auto: bfloat16 on CUDA, else float32. (default auto)'

@@ -274,6 +274,8 @@ def recipe_of(meta: dict[str, Any], record: Mapping[str, Any]) -> dict[str, Any]
         "seed": int(meta.get("seed", 0)),
         "model": f"{meta['arch']} at {meta['preprocessing']['size']} px",
     }
+    if "lock" in meta:
+        options = options | {"lock": meta["lock"]}  # what the default came to
     recipe |= {
         f"option {name}": _setting(name, options[name]) for name in RECIPE if name in options
     }

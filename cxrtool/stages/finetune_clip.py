@@ -18,7 +18,13 @@ from cxrtool.config import DEVICE, THREADS, Argument, Input, Option
 from cxrtool.data.labels import LabelPolicy, PolicyOptions
 from cxrtool.data.select import SelectionOptions
 from cxrtool.errors import InputError, UsageError
-from cxrtool.stages.finetune_clip_pairs import EPOCHS, LR_PRETRAINED, LR_SCRATCH, ORIGINAL
+from cxrtool.stages.finetune_clip_pairs import (
+    EPOCHS,
+    LR_PRETRAINED,
+    LR_SCRATCH,
+    ORIGINAL,
+    wrong_on_purpose,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,9 +40,9 @@ if TYPE_CHECKING:
     from cxrtool.training.world import World
 
 NAME = "finetune-clip"
-FORMAT = 3  # 2: the loss of claims and their denials. 3: labels that no rule reads are open
+FORMAT = 3  # 2: the loss of claims and their denials. 3: unread labels open, norms frozen
 SEVERAL = True  # torchrun
-EVALUATIONS = 20  # at most, over the whole training
+EVALUATIONS = 100  # at most, over the whole training: one an epoch, or fewer, spread evenly
 TRAINING = (
     "epochs", "steps", "batch", "lr", "targets", "wordings", "negation_weight", "augment", "lock",
     "select_by", "patience", "precision",
@@ -138,8 +144,9 @@ class Config(SelectionOptions, PolicyOptions):
     lock: Annotated[
         tuple[str, ...],
         Option(
-            "Part that is not trained: image tower, text tower, norms; may be repeated.",
-            choices=("image", "text", "norms"),
+            "Part that is not trained: image tower, text tower, norms; may be repeated; none "
+            "trains all. Default: none from scratch, else norms.",
+            choices=("image", "text", "norms", "none"),
         ),
     ] = ()
     select_by: Annotated[
@@ -188,6 +195,14 @@ class Config(SelectionOptions, PolicyOptions):
             raise UsageError("--split val: these rows are held out to choose the network")
         if {"image", "text"} <= set(self.lock):
             raise UsageError("--lock image --lock text leaves nothing to train")
+        if "none" in self.lock and len(self.lock) > 1:
+            raise UsageError("--lock none leaves nothing locked: it stands alone")
+        if self.wordings == "templates" and wrong_on_purpose(self.text):
+            raise UsageError(
+                f"--wordings templates would add what is right to the texts of {self.text}, which "
+                "are wrong on purpose",
+                hint="use --wordings plain",
+            )
         if self.text == ORIGINAL:
             for field in fields(self):
                 if field.name in TRAINING and getattr(self, field.name) != field.default:
@@ -316,12 +331,13 @@ def best_network(
             )
         return value
 
+    epoch = trainer.steps_per_epoch
     best = fit(
         trainer,
         lambda: holdout.evaluate(model, held, templates),
         score,
         run,
-        evaluate_every=max(trainer.steps_per_epoch, -(-recipe.steps // EVALUATIONS)),
+        evaluate_every=epoch * -(-recipe.steps // (epoch * EVALUATIONS)),
         patience=config.patience,
     )
     if best.trained < recipe.steps:

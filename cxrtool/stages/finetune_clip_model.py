@@ -71,6 +71,8 @@ def description(
     origin: str,
 ) -> dict[str, Any]:
     """What model.json says beside the weights."""
+    from cxrtool.stages.finetune_clip_pairs import locked
+
     info = dataset.info
     return {
         "kind": "clip",
@@ -94,6 +96,7 @@ def description(
         },
         "templates": templates.to_json(),
         "text": {"strategy": config.text, "origin": origin},
+        "lock": list(locked(config, from_scratch=chosen.weights is None)),
         "seed": config.seed,
     }
 

@@ -31,6 +31,13 @@ VAL_ROWS = 2000  # held-out pairs that are used, at most
 LR_SCRATCH, LR_PRETRAINED = 1e-3, 1e-5
 
 
+def wrong_on_purpose(text: str) -> bool:
+    """Whether a text strategy says what the images do not show."""
+    from cxrtool.data.columns import INVERTED, RANDOM_TEXTS
+
+    return text == INVERTED or text in RANDOM_TEXTS
+
+
 def pairs_of(
     dataset: Dataset, config: Config, templates: Templates, *, held_out: bool
 ) -> tuple[np.ndarray, PairTexts]:
@@ -130,6 +137,13 @@ def said_in(texts: Sequence[str], labels: Sequence[str]) -> list[Mapping[str, in
     return found
 
 
+def locked(config: Config, *, from_scratch: bool) -> tuple[str, ...]:
+    """Parts that are not trained; norms, where weights are given and nothing else was asked for."""
+    if not config.lock:
+        return () if from_scratch else ("norms",)
+    return tuple(part for part in config.lock if part != "none")
+
+
 def recipe_of(
     config: Config,
     pairs: int,
@@ -164,7 +178,7 @@ def recipe_of(
         lr=(LR_SCRATCH if from_scratch else LR_PRETRAINED) if config.lr is None else config.lr,
         seed=config.seed,
         augment=config.augment,
-        lock=config.lock,
+        lock=locked(config, from_scratch=from_scratch),
         negation_weight=config.negation_weight,
         bfloat16=fast or config.precision == "bfloat16",
     )

@@ -133,15 +133,15 @@ def test_other_recipes_are_no_seeds_and_named_by_what_differs(
     other = tmp_path / "other"
     shutil.copytree(clips[1], other)
     record = json.loads((other / "run.json").read_text())
-    record["config"] |= {"lr": 0.001, "lock": ["norms"], "fraction": 0.5}
+    record["config"] |= {"lr": 0.001, "fraction": 0.5}
     (other / "run.json").write_text(json.dumps(record))
     out = tmp_path / "out"
     execute(evaluate_clip, _config(data, [*clips[::3], other]), out)
     found = pd.read_csv(out / "strategies.csv")["strategy"].tolist()
     assert found == [
         "original",
-        "rules (lr 0.003, lock nothing, fraction 1.0)",
-        "rules (lr 0.001, lock norms, fraction 0.5)",
+        "rules (lr 0.003, fraction 1.0)",
+        "rules (lr 0.001, fraction 0.5)",
     ]
     pairs = pd.read_csv(out / "comparison.csv")
     assert set(pairs["b"]) == {"original"}

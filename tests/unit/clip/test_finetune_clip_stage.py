@@ -132,6 +132,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
         {"targets": "none"},
         {"batch": 12},
         {"lock": ("image",)},
+        {"lock": ("none",)},
         {"text": "labels"},
         {"wordings": "plain", "steps": 8},
         {"fraction": 0.5},
@@ -153,7 +154,6 @@ def reference(data: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory
     return (out / "model.safetensors").read_bytes()
 
 
-def test_targets_by_labels_differ_where_texts_differ(folder: Path, tmp_path: Path) -> None:
 def test_the_weight_of_negation_changes_the_model(data: Path, folder: Path, tmp_path: Path) -> None:
     found = []
     for weight in (0.0, 1.0):
@@ -163,6 +163,7 @@ def test_the_weight_of_negation_changes_the_model(data: Path, folder: Path, tmp_
     assert found[0] != found[1]
 
 
+def test_targets_by_labels_differ_where_texts_differ(folder: Path, tmp_path: Path) -> None:
     texts = [f"text {i}" for i in range(60)]
     data = write_dataset(tmp_path / "data", rules=texts)
     found = []
@@ -262,6 +263,23 @@ def test_options_that_contradict_each_other(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         _config(data, folder, **changes)
+
+
+def test_norms_of_given_weights_are_frozen_unless_told_otherwise(data: Path, folder: Path) -> None:
+    for lock, scratch, wanted in (
+        ((), False, ("norms",)),
+        ((), True, ()),
+        (("none",), False, ()),
+        (("text",), False, ("text",)),
+    ):
+        config = _config(data, folder, lock=lock)
+        assert recipe_of(config, 48, from_scratch=scratch).lock == wanted
+
+
+def test_there_is_an_evaluation_every_epoch(data: Path, folder: Path, tmp_path: Path) -> None:
+    execute(finetune_clip, _config(data, folder, steps=72), tmp_path / "out")
+    rows = (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(row)["step"] for row in rows] == list(range(0, 73, 3))
 
 
 def test_training_that_gains_nothing_says_so(
