@@ -179,6 +179,8 @@ def build(architecture: Architecture, seed: int) -> nn.Module:
             factory.load_checkpoint(network, str(architecture.weights), weights_only=True)
         except Exception as error:  # torch, pickle, zip and safetensors errors: one meaning here
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            if "weights only" in reason.lower().replace("_", " "):
+                reason = "the file holds more than tensors"  # torch would say how to load it anyway
             raise InputError(
                 f"no weights for {architecture.name}: {reason}",
                 file=architecture.weights,

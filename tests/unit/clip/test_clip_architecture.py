@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -144,3 +145,13 @@ def test_the_record_is_what_open_clip_reads(tmp_path: Path) -> None:
     with torch.no_grad():
         assert torch.equal(theirs.encode_text(tokens), network.eval().encode_text(tokens))
     assert theirs.visual.preprocess_cfg["mean"] == [0.5] * 3
+
+
+def test_a_file_of_other_objects_is_refused_without_advice_to_load_it(tmp_path: Path) -> None:
+    import fractions
+
+    file = tmp_path / "weights.pt"
+    torch.save({"state_dict": {}, "other": fractions.Fraction(1, 2)}, file)
+    with pytest.raises(InputError, match="the file holds more than tensors") as caught:
+        build(dataclasses.replace(micro(), weights=file), 0)
+    assert "weights_only" not in str(caught.value)
