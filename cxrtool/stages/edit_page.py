@@ -46,7 +46,11 @@ def _section(one: Judged, starts: Starts) -> Section:
     numbers = [
         (f"{summary['moved_as_asked']:.0%}", "moved as asked, to the CLIP"),
         (number(summary["gray_rms"], 1), "gray levels of change"),
+        (number(summary["distance"], 3), "identity distance (features before and after)"),
     ]
+    if "inversion_gray_rms" in summary:
+        error = number(summary["inversion_gray_rms"], 1)
+        numbers.append((error, "gray levels of inversion error, before any edit"))
     if one.accept is not None:
         numbers.insert(0, (f"{one.accept.mean():.0%}", "confirmed by the teacher"))
     blocks: list[Block] = [

@@ -298,6 +298,9 @@ def test_real_images_are_found_in_w_and_then_edited(runs: dict[str, Path], tmp_p
     assert {"k0", "k1", "k2"} <= Seen.load(tmp_path / "out").pixels
     edits = _edits(tmp_path / "out")
     assert (edits["direction_after"] > edits["direction_before"]).all()
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "gray levels of inversion error" in page
+    assert "identity distance" in page
 
 
 def test_fewer_inversion_steps_are_worse(runs: dict[str, Path], tmp_path: Path) -> None:
