@@ -150,7 +150,7 @@ complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -l debug -d 'Say 
 complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -s h -l help -d 'Show the options.'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l clip -r -d 'Output of finetune-clip. (required)'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l target -r -d 'What the images should show (or, with --sign -, should not); may be repeated.'
-complete -c cxr -n '__fish_seen_subcommand_from edit' -l targets -r -d 'Text file of targets, one a line.'
+complete -c cxr -n '__fish_seen_subcommand_from edit' -l targets -r -d 'Text file of targets, one a line; # begins a comment.'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l n -r -d 'Edit so many generated images.'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l data -r -d 'Edit the real images of this dataset directory (--view, --split, --fraction).'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l method -x -a 'latent global mapper' -d 'Way of editing. latent: optimization, an image at a time; global: one direction of style space for all images; mapper: a small network, trained for each target. (default latent)'

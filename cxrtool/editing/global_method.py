@@ -21,7 +21,7 @@ from cxrtool.editing.directions import BETA, Direction, direction, moved, releva
 from cxrtool.editing.guide import TextGuide
 from cxrtool.editing.latents import VariationOf, latents, networks
 from cxrtool.editing.learned import BATCH, LearnedRecipe, learned_direction
-from cxrtool.editing.matrix import load_matrix, make_matrix, save_matrix
+from cxrtool.editing.matrix import images_of, load_matrix, make_matrix, save_matrix
 from cxrtool.editing.methods import Edited, Editor, Tools
 from cxrtool.editing.relevance import Channels, Relevance, channel_statistics, editable, layer_rows
 from cxrtool.errors import GateError
@@ -126,8 +126,10 @@ class GlobalMethod:
     def _exact(self) -> Relevance:
         if self._matrix is None:
             tools, options = self.tools, self.tools.options
+            images = options.relevance_images
             if options.relevance is not None:
                 self._matrix = load_matrix(options.relevance, self.of, tools.device)
+                images = images_of(options.relevance)
             else:
                 self._matrix = make_matrix(
                     self.generator,
@@ -137,7 +139,7 @@ class GlobalMethod:
                     tools.run,
                     batch=options.batch,
                 )
-            save_matrix(tools.run, self._matrix, self.of, options.relevance_images)
+            save_matrix(tools.run, self._matrix, self.of, images)
         return self._matrix
 
     def _first_order(self, text: str, asked: Tensor) -> dict[str, Tensor]:

@@ -92,6 +92,11 @@ def save_matrix(run: Run, found: Relevance, of: dict[str, str], images: int) -> 
     _write(run, RECORD, WEIGHTS, parts, content)
 
 
+def images_of(folder: Path) -> int:
+    """Images that a stored matrix was made from."""
+    return int(read_json(folder / RECORD)["images"])
+
+
 def load_matrix(folder: Path, of: dict[str, str], device: torch.device) -> Relevance:
     """Read both files.
 

@@ -43,7 +43,9 @@ class Config(SelectionOptions):
         Option("What the images should show (or, with --sign -, should not); may be repeated."),
     ] = ()
     targets: Annotated[
-        Path | None, Option("Text file of targets, one a line.", metavar="FILE"), Input("targets")
+        Path | None,
+        Option("Text file of targets, one a line; # begins a comment.", metavar="FILE"),
+        Input("targets"),
     ] = None
     n: Annotated[int | None, Option("Edit so many generated images.", min=1)] = None
     data: Annotated[
@@ -221,6 +223,13 @@ class Config(SelectionOptions):
         default = (options.view, options.split, options.fraction, options.leave_out)
         if self.data is None and chosen != default:
             raise UsageError("--view, --split, --fraction and --leave-out select rows of --data")
+        for flag, other, there in (
+            ("--invert-steps", "--data", self.invert_steps != Config.invert_steps),
+            ("--invert-space", "--data", self.invert_space != Config.invert_space),
+            ("--threshold", "--teacher", self.threshold != Config.threshold),
+        ):
+            if there and getattr(self, other[2:]) is None:
+                raise UsageError(f"{flag} has no meaning without {other}", hint=f"leave out {flag}")
         if self.data is not None and self.condition:
             raise UsageError("--condition is for generated images; real ones have their labels")
 
@@ -272,6 +281,11 @@ class Config(SelectionOptions):
             raise UsageError(
                 "--keep-others needs the exact matrix, which --fast leaves out",
                 hint="leave out --fast",
+            )
+        if self.relevance is not None and self.relevance_images != Config.relevance_images:
+            raise UsageError(
+                "--relevance-images has no effect with --relevance: that matrix is made already",
+                hint="leave out one of them",
             )
         if self.fast and self.relevance is not None:
             raise UsageError(

@@ -44,9 +44,12 @@ def texts_of(config: Config) -> list[str]:
             lines = config.targets.read_text("utf-8").splitlines()
         except UnicodeDecodeError as error:
             raise InputError(f"is not UTF-8 text ({error})", file=config.targets) from error
-        found = [" ".join(line.split()) for line in lines if line.strip()]
+        found = [" ".join(line.split()) for line in lines]
+        found = [text for text in found if text and not text.startswith("#")]
         if not found:
-            raise InputError("holds no target", file=config.targets, hint="one text a line")
+            raise InputError(
+                "holds no target", file=config.targets, hint="one text a line; # begins a comment"
+            )
         texts += found
     return list(dict.fromkeys(texts))
 
@@ -211,6 +214,6 @@ def teacher_of(
         if not set(found) & set(teacher.labels):
             console.warn(
                 f"the target {text!r} names no label that the teacher reads ({known}): "
-                "its edits cannot be verified, and their labels stay blank"
+                "its edits cannot be verified"
             )
     return teacher

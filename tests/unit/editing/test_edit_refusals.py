@@ -21,7 +21,7 @@ __all__ = ["runs", "styled"]
 
 def _edit(folders: dict[str, Path], out: Path, *more: str, n: int = 2) -> int:
     words = ["edit", str(folders["gan"]), "--clip", str(folders["clip"]), "--n", str(n)]
-    more = more if "--method" in more else (*more, "--steps", "1")
+    more = more if any(m.startswith("--method") for m in more) else (*more, "--steps", "1")
     return cli.main([*words, *more, "--device", "cpu", "--threads", "1", "-o", str(out)])
 
 
@@ -32,6 +32,14 @@ def _edit(folders: dict[str, Path], out: Path, *more: str, n: int = 2) -> int:
         (("--target", " "), 2, "--target is empty", 'say what to change: --target "edema"'),
         (("--target", "left", "--strength", "-1"), 2, "below 0", "the other way is --sign -"),
         (("--target", "left", "--data", "d"), 2, "either --n", "--n 16 is a quick start"),
+        (("--target", "left", "--invert-steps", "5"), 2, "without --data", "leave out"),
+        (("--target", "left", "--threshold", "0.7"), 2, "without --teacher", "leave out"),
+        (
+            ("--target", "left", "--method=global", "--relevance=r", "--relevance-images=5"),
+            2,
+            "--relevance-images has no effect with --relevance",
+            "leave out one of them",
+        ),
         (("--target", "no left"), 2, "says that there is no Left", "--sign -"),
         (("--target", "left", "--condition", "Up"), 2, "unknown label", ""),
         (("--target", "left", "--space", "s"), 3, "no style space", "use --space w+"),
@@ -98,7 +106,12 @@ def test_options_and_networks_that_do_not_fit(
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(b"\n \n", "holds no target"), (b"\xff\xfe\x00", "is not UTF-8 text")]
+    ("content", "message"),
+    [
+        (b"\n \n", "holds no target"),
+        (b"# left\n", "holds no target"),
+        (b"\xff\xfe\x00", "is not UTF-8 text"),
+    ],
 )
 def test_a_file_of_targets_that_holds_none(
     runs: dict[str, Path],

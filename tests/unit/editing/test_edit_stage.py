@@ -554,8 +554,11 @@ def test_global_edits_and_their_matrix_is_used_again(
     assert "relevance.safetensors" in first["outputs"]
     again = {**options, "relevance": tmp_path / "first"}
     second = execute(edit, _config(styled, **again), tmp_path / "second").result
+    del again["relevance_images"]
     assert first["outputs"]["files.tsv"] == second["outputs"]["files.tsv"]
     minus = {**again, "sign": "-", "target": "right"}
+    record = json.loads((tmp_path / "second" / "relevance.json").read_text())
+    assert record["images"] == 4
     assert execute(edit, _config(styled, **minus), tmp_path / "minus").state == "done"
     (styled["clip"] / "model.json").write_text(json.dumps({"of": "another"}))
     with pytest.raises(InputError, match="another CLIP"):
