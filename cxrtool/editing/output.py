@@ -123,13 +123,22 @@ def _judge(job: Job, threshold: float, starts: Starts, labels: tuple[str, ...]) 
 
 
 def _write_dataset(run: Run, starts: Starts, judged: Sequence[Judged]) -> None:
-    verified = all(one.accept is not None for one in judged)
-    if not verified and any(one.accept is not None for one in judged):
+    verified = any(one.accept is not None for one in judged)
+    unread = {
+        label
+        for one in judged
+        for label in one.job.named
+        if one.teacher is None or label not in one.teacher.labels
+    }
+    covered = tuple(
+        verified and was and label not in unread
+        for label, was in zip(starts.info.labels, starts.info.covered, strict=True)
+    )
+    if verified and (lost := [name for name in starts.info.labels if name in unread]):
         console.warn(
-            "not every target can be verified, so that no label of this data set counts; edit "
-            "towards those that cannot in a run of their own"
+            f"a target names {', '.join(lost)}, which the teacher does not read: left blank, and "
+            "not covered by this data set"
         )
-    covered = tuple(verified and was for was in starts.info.covered)
     info = dataclasses.replace(starts.info, covered=covered)
     writer = manifest.DatasetWriter(run, starts.info)
     tables, edits = [], []
@@ -151,9 +160,9 @@ def _write_dataset(run: Run, starts: Starts, judged: Sequence[Judged]) -> None:
                 starts.info.labels,
                 starts.cells,
                 job.asked,
-                one.teacher,
-                one.accept if verified else None,
-            )
+                one.teacher if verified else None,
+                one.accept,
+            ).assign(**dict.fromkeys(unread, ""))
         )
         table = record.edits_table(
             names, starts.parents, job.asked, one.numbers, one.teacher, one.accept

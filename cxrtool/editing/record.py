@@ -114,7 +114,7 @@ def label_cells(
     Returns:
         [N, L] object array of str.
     """
-    if teacher is None or not asked.targets:
+    if teacher is None:
         return np.full(start.shape, "", dtype=object)
     cells = start.astype(object).copy()
     names = list(labels)
@@ -171,8 +171,8 @@ def manifest_table(
         labels: L names.
         start: [N, L] label cells of the starts.
         asked: What was asked for.
-        teacher: Its readings, or None.
-        accept: Whether each edit is verified; None where nobody looked.
+        teacher: Its readings, or None where no label of the data set is to count.
+        accept: Whether each edit is verified; None where nobody can tell.
     """
     cells = label_cells(labels, start, asked, teacher)
     table = columns.assign(
@@ -183,6 +183,8 @@ def manifest_table(
         table[label] = cells[:, k]
     if accept is not None:
         table["accepted"] = ["1" if yes else "0" for yes in accept]
+    elif teacher is not None:
+        table["accepted"] = ""
     return table
 
 
