@@ -10,7 +10,7 @@
 #   nih      NIH ChestX-ray14 or a part of it, a column a label; regimens of 25, 50 and 100 %; five folds by
 #            patient, predictions pooled
 # The generator of each regimen is trained on that regimen's patients alone. Give the command again to go on
-# where it stopped; --smoke runs the whole path in minutes, in WORK/smoke. Needs cxr and its python3 on the PATH.
+# where it stopped; a second one beside it ends with 75. --smoke runs the whole path in minutes, in WORK/smoke. Needs cxr and its python3 on the PATH.
 #
 # Sizes by environment: SIZE (64), KIMG (40, or one number a regimen: "30 30 80"), STEPS (600),
 # SEEDS ("0 1 2 3 4"), ARCH (small_cnn), ARMS, REGIMENS (with 1.0 among them), THREADS (2), DEVICE (auto); of nih
@@ -19,6 +19,7 @@
 set -euo pipefail
 command -v cxr >/dev/null || { echo "error: cxr is not on the PATH (source .venv/bin/activate)" >&2; exit 2; }
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+source "$here/study.sh"
 study="${1:?kermany or nih}"
 table="$(cd "$(dirname "${2:?table}")" && pwd)/$(basename "$2")"
 work="${3:?folder}"
@@ -40,6 +41,7 @@ elif [ -n "$smoke" ]; then
 fi
 mkdir -p "$work"
 cd "$work"
+lock_study
 train=(--threads "$THREADS" --device "$DEVICE")
 
 # length FRACTION: thousands of images for the generator of a regimen

@@ -36,6 +36,33 @@ shared=(--threads "${THREADS:-2}" --device "${DEVICE:-auto}" -q)
 preset=()
 [ -z "${PRESET:-}" ] || preset=(--preset "$PRESET")
 
+# download ADDRESS FILE MD5: goes on with FILE.part where there is one
+download() {
+  local code=0 status
+  has_md5() { echo "$2  $1" | md5sum --check --status; }
+  command -v curl >/dev/null || fail "curl is missing; get $1 by other means and name the file"
+  if [ -e "$2.part" ] && has_md5 "$2.part" "$3"; then
+    mv "$2.part" "$2" # stopped between the two
+    return
+  fi
+  echo "downloading $1" >&2
+  fetch() { curl --fail --location --show-error --silent --write-out '%{http_code}' "${@:3}" --output "$2.part" "$1"; }
+  status="$(fetch "$1" "$2" --continue-at -)" || code=$?
+  if [ "$code" = 33 ]; then # a server that sends no parts
+    rm -f "$2.part"
+    code=0
+    status="$(fetch "$1" "$2")" || code=$?
+  fi
+  # 416: nothing is left to send
+  [ "$code" = 0 ] || [ "$status" = 416 ] ||
+    fail "no download (exit $code); the same command goes on, or name a file that you have"
+  if ! has_md5 "$2.part" "$3"; then
+    rm -f "$2.part"
+    fail "what came from $1 is not the file that MedMNIST describes and was removed; the same command begins anew"
+  fi
+  mv "$2.part" "$2"
+}
+
 if [ -z "$source" ] && [ "$size" = smoke ]; then
   cxr prepare --format phantom --n 150 --size "$SIZE" -q -o phantoms
   source="$PWD/chestmnist_tiny.npz"
@@ -44,13 +71,7 @@ elif [ -z "$source" ]; then
   source="$PWD/chestmnist_64.npz"
   ADDRESS="${ADDRESS:-https://zenodo.org/records/10519652/files/chestmnist_64.npz?download=1}"
   if [ ! -e "$source" ]; then
-    command -v curl >/dev/null || fail "curl is missing; get $ADDRESS by other means and name the file"
-    echo "downloading $ADDRESS" >&2
-    curl --fail --location --show-error --silent --continue-at - --output "$source.part" "$ADDRESS" ||
-      fail "no download (exit $?); the same command goes on, or name a file that you have"
-    echo "${MD5:-9de6cd0b934ebb5b7426cfba5efbae16}  $source.part" | md5sum --check --status ||
-      fail "$source.part is not the file that MedMNIST describes; remove it and try again"
-    mv "$source.part" "$source"
+    download "$ADDRESS" "$source" "${MD5:-9de6cd0b934ebb5b7426cfba5efbae16}"
   fi
 fi
 cxr prepare "$source" --format medmnist --size "$SIZE" -q -o data

@@ -31,7 +31,19 @@ read_words() {
   [ "$size" != smoke ] || work="$work/smoke"
   mkdir -p "$work"
   cd "$work"
+  lock_study
   touch .started
+}
+
+# lock_study: ends with 75 where another run of a study is at work in this folder. The lock is on descriptor 9, which
+# what the study starts inherits: it is free when the last of them has ended, however that came. (flock of util-linux
+# would do; python3 is needed anyway.)
+lock_study() {
+  exec 9>>.study.lock
+  python3 -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)' 2>/dev/null || {
+    echo "error: another run of a study is at work in $PWD" >&2
+    exit 75
+  }
 }
 
 # format_of SOURCE FOLDER_FORMAT: a file is a table, a folder is FOLDER_FORMAT

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
 import csv
 import fcntl
+import hashlib
+import http.server
 import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,6 +117,29 @@ def test_started_twice_at_once(tmp_path: Path) -> None:
     assert done.returncode == 75, done.stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("bagan_opengan.sh",),
+        ("sundaram_hulkund.sh",),
+        ("tb_smgan.sh",),
+        ("medmnist.sh",),
+        ("cross_modality.sh",),
+        ("did_it_help.sh", "kermany", "table.csv"),
+    ],
+)
+def test_a_second_one_touches_nothing(words: tuple[str, ...], tmp_path: Path) -> None:
+    work = tmp_path / "smoke"
+    work.mkdir()
+    (work / "legend.new").write_text("of the first")
+    with (work / ".study.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = bash(*words, tmp_path, "--smoke")
+    assert done.returncode == 75, done.stderr
+    assert "another run of a study is at work" in done.stderr
+    assert sorted(path.name for path in work.iterdir()) == [".study.lock", "legend.new"]
+
+
 def test_bagan_opengan(tmp_path: Path) -> None:
     check("bagan_opengan.sh", tmp_path / "d", {"none", "standard", "gan"})
     for name in ("bagan", "opengan"):
@@ -188,6 +216,89 @@ def test_medmnist_says_that_it_downloads(tmp_path: Path) -> None:
         assert done.returncode == 2, done.stderr
         assert done.stderr.startswith(f"downloading file://{address}\n")
         assert said in done.stderr
+
+
+class Ranges(http.server.BaseHTTPRequestHandler):
+    """One file, in parts where asked for; waits before it sends."""
+
+    content, wait = b"", 0.0
+
+    def do_GET(self) -> None:
+        wanted = self.headers.get("Range")
+        first = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
+        time.sleep(self.wait)
+        total = len(self.content)
+        if first >= total:
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{total}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        self.send_response(206 if wanted else 200)
+        if wanted:
+            self.send_header("Content-Range", f"bytes {first}-{total - 1}/{total}")
+        self.send_header("Content-Length", str(total - first))
+        self.end_headers()
+        self.wfile.write(self.content[first:])
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@contextlib.contextmanager
+def served(content: bytes, wait: float = 0.0) -> Iterator[dict[str, str]]:
+    """The variables of the script for a server of these bytes."""
+    handler = type("Handler", (Ranges,), {"content": content, "wait": wait})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield {
+                "ADDRESS": f"http://127.0.0.1:{server.server_port}/a.npz",
+                "MD5": hashlib.md5(content, usedforsecurity=False).hexdigest(),
+                "no_proxy": "127.0.0.1",
+            }
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize("there", [b"", b"no archive", b"no archive, only bytes"])
+def test_medmnist_goes_on_with_a_download(there: bytes, tmp_path: Path) -> None:
+    content = b"no archive, only bytes"
+    part = tmp_path / "chestmnist_64.npz.part"
+    if there:
+        part.write_bytes(there)
+    with served(content) as variables:
+        done = bash("medmnist.sh", tmp_path, **variables)
+    # It ends because that is no archive; but it came whole, and was not asked for again.
+    assert done.returncode == 3, done.stderr
+    assert (tmp_path / "chestmnist_64.npz").read_bytes() == content
+    assert not part.exists()
+    assert ("downloading" in done.stderr) == (there != content)
+
+
+def test_medmnist_removes_what_is_not_the_file(tmp_path: Path) -> None:
+    part = tmp_path / "chestmnist_64.npz.part"
+    part.write_bytes(b"ANOTHER FILE OF THIS LENGTH")
+    with served(b"no archive, only bytes, 27.") as variables:
+        done = bash("medmnist.sh", tmp_path, **variables)
+        assert done.returncode == 2, done.stderr
+        assert "is not the file that MedMNIST describes" in done.stderr
+        assert not part.exists()
+        assert bash("medmnist.sh", tmp_path, **variables).returncode == 3
+    assert (tmp_path / "chestmnist_64.npz").exists()
+
+
+def test_medmnist_downloads_once_at_a_time(tmp_path: Path) -> None:
+    with (
+        served(b"no archive, only bytes", wait=3.0) as variables,
+        concurrent.futures.ThreadPoolExecutor() as pool,
+    ):
+        starts = [pool.submit(bash, "medmnist.sh", tmp_path, **variables) for _ in range(2)]
+        codes = sorted(start.result().returncode for start in starts)
+    assert codes == [3, 75]
+    assert (tmp_path / "chestmnist_64.npz").exists()
 
 
 def test_medmnist_without_a_file(tmp_path: Path) -> None:
