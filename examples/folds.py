@@ -35,7 +35,9 @@ def main() -> None:
         text = "\n".join(lines) + "\n"
         target = a.out / f"fold{fold + 1}.csv"
         if not target.exists() or target.read_text(encoding="utf-8") != text:
-            target.write_text(text, encoding="utf-8")
+            part = target.with_suffix(".csv.new")  # killed, it leaves no half of a file
+            part.write_text(text, encoding="utf-8")
+            part.replace(target)
 
 
 if __name__ == "__main__":

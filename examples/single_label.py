@@ -51,13 +51,17 @@ def main() -> None:
             target = a.out / name / Path(image).name
             target.parent.mkdir(parents=True, exist_ok=True)
             if not target.exists():
-                shutil.copy2(a.data / image, target)
+                part = target.with_suffix(".new")  # killed, it leaves no half of a file
+                shutil.copy2(a.data / image, part)
+                part.replace(target)
         return
     lines = [("image", "patient_id", "split", "class"), *rows]
     old = a.out.read_text(encoding="utf-8") if a.out.exists() else None
     text = "".join(",".join(f'"{cell}"' for cell in line) + "\n" for line in lines)
     if text != old:  # an unchanged file keeps its time, and what was made from it stays up to date
-        a.out.write_text(text, encoding="utf-8")
+        part = a.out.with_suffix(".new")
+        part.write_text(text, encoding="utf-8")
+        part.replace(a.out)
 
 
 def stop(message: str) -> None:
