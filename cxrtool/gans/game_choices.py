@@ -122,3 +122,9 @@ def common_choices(request: Request, table: dict[str, Any]) -> dict[str, Any]:
         "snapshot_nimg": 1000 * snapshot,
         "tick_nimg": 1000 * options["tick_kimg"],
     }
+
+
+def pretrain_lr(request: Request, table: dict[str, Any]) -> float:
+    """Learning rate of the stage before the game: as asked for, or of the preset."""
+    asked = request.options.get("pretrain_lr")
+    return float(table["pretrain_lr"] if asked is None else asked)

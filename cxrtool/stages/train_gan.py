@@ -73,7 +73,10 @@ class Config(SelectionOptions, PolicyOptions):
         int,
         Option("Parts in which a batch goes through the networks, to save memory.", min=1),
     ] = 1
-    lr: Annotated[float | None, Option("Learning rate. Default: by preset.", min=1e-8)] = None
+    lr: Annotated[
+        float | None,
+        Option("Learning rate (bagan, opengan: of the game). Default: by preset.", min=1e-8),
+    ] = None
     loss: Annotated[
         str,
         Option(
@@ -138,6 +141,13 @@ class Config(SelectionOptions, PolicyOptions):
             "bagan, opengan: thousands of images for the stage before the game (autoencoder or"
             " metric network). Default: by preset.",
             min=0.001,
+        ),
+    ] = None
+    pretrain_lr: Annotated[
+        float | None,
+        Option(
+            "bagan, opengan: learning rate of the stage before the game. Default: by preset.",
+            min=1e-8,
         ),
     ] = None
     hold_out: Annotated[

@@ -31,6 +31,7 @@ HAVE = {
     "label_weight": ("stylegan2", "acgan", "dcgan"),
     "single_label": ("bagan", "opengan"),
     "pretrain_kimg": ("bagan", "opengan"),
+    "pretrain_lr": ("bagan", "opengan"),
     "upsampling": ("bagan",),
     "hold_out": ("opengan",),
     "fade_kimg": ("acgan",),

@@ -135,6 +135,11 @@ def prepare(
     rows = select_rows(dataset, config)
     values, known = label_arrays(dataset, rows, LabelPolicy.from_options(config))
     conditioning = choose_labels(dataset.labels, values, known, config.labels)
+    if config.label_weight is not None and not conditioning.labels:
+        raise UsageError(
+            "--label-weight weighs a label loss, and there is no label to condition on",
+            hint="leave it out, or name labels with --labels",
+        )
     columns, reduced, held = list(conditioning.columns), None, np.zeros(len(rows), bool)
     if arch.single:
         rows, conditioning, reduced = single_labels(config, dataset, rows, conditioning)

@@ -172,6 +172,7 @@ def test_the_table_of_options_names_the_architectures() -> None:
         ("bagan", "accumulate", 2),
         ("acgan", "style_mixing", 0.5),
         ("acgan", "pretrain_kimg", 1.0),
+        ("dcgan", "pretrain_lr", 1e-3),
         ("opengan", "upsampling", "nearest"),
         ("opengan", "precision", "bfloat16"),
         ("stylegan2", "single_label", "rarest"),
@@ -185,6 +186,19 @@ def test_an_option_of_another_architecture_is_refused(
     flag = "--" + option.replace("_", "-")
     with pytest.raises(UsageError, match=f"--arch {arch} has no {flag}"):
         train(single, tmp_path / "gan", arch, **{option: value})
+
+
+@pytest.mark.parametrize("arch", ["bagan", "opengan"])
+def test_each_stage_has_its_learning_rate(single: Path, tmp_path: Path, arch: str) -> None:
+    train(single, tmp_path / "gan", arch, kimg=0.008, lr=3e-4, pretrain_lr=7e-4)
+    chosen = json.loads((tmp_path / "gan" / "resolved.json").read_text())
+    assert (chosen["lr"], chosen["pretrain_lr"]) == (3e-4, 7e-4)
+
+
+@pytest.mark.parametrize("arch", ["dcgan", "acgan", "stylegan2"])
+def test_a_label_loss_needs_labels(single: Path, tmp_path: Path, arch: str) -> None:
+    with pytest.raises(UsageError, match="--label-weight"):
+        train(single, tmp_path / "gan", arch, labels="none", label_weight=1.0)
 
 
 @pytest.mark.parametrize("arch", ["bagan", "opengan"])

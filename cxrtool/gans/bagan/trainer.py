@@ -35,7 +35,7 @@ from cxrtool.gans.bagan.networks import (
 from cxrtool.gans.execution import Execution
 from cxrtool.gans.feed import Feed
 from cxrtool.gans.game import GameTrainer, held
-from cxrtool.gans.game_choices import GameChoices, common_choices, preset_of
+from cxrtool.gans.game_choices import GameChoices, common_choices, preset_of, pretrain_lr
 from cxrtool.gans.network import D_PREFIX, G_PREFIX, architecture_of, part_of
 from cxrtool.gans.trained import LatentGenerator, LatentJudge, prevalence_in
 from cxrtool.training.models import load_weights
@@ -59,7 +59,8 @@ class BaganChoices(GameChoices):
     @property
     def described(self) -> str:
         """What is trained, in half a line."""
-        return f"{self.arch.upsampling} upsampling, autoencoder {self.pretrain_nimg / 1000:g} kimg"
+        before = f"{self.pretrain_nimg / 1000:g} kimg at lr {self.pretrain_lr:g}"
+        return f"{self.arch.upsampling} upsampling, autoencoder {before}"
 
 
 class Generator(nn.Module):
@@ -199,7 +200,7 @@ def choose(request: Request) -> BaganChoices:
         upsampling=request.options["upsampling"] or "transposed",
     )
     common = common_choices(request, table)
-    return BaganChoices(arch=arch, pretrain_lr=table["pretrain_lr"], **common)
+    return BaganChoices(arch=arch, pretrain_lr=pretrain_lr(request, table), **common)
 
 
 def build(

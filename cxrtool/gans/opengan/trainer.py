@@ -23,7 +23,7 @@ from cxrtool.gans.archs import Request
 from cxrtool.gans.execution import Execution
 from cxrtool.gans.feed import Feed
 from cxrtool.gans.game import GameTrainer, held
-from cxrtool.gans.game_choices import GameChoices, common_choices, preset_of
+from cxrtool.gans.game_choices import GameChoices, common_choices, preset_of, pretrain_lr
 from cxrtool.gans.opengan.bank import Bank
 from cxrtool.gans.opengan.metric import FEATURES, Kernels, MetricNetwork, choose_centers
 from cxrtool.gans.opengan.networks import Discriminator, Generator, Sizes
@@ -52,7 +52,7 @@ class OpenganChoices(GameChoices):
     @property
     def described(self) -> str:
         """What is trained, in half a line."""
-        return f"metric network {self.pretrain_nimg / 1000:g} kimg"
+        return f"metric network {self.pretrain_nimg / 1000:g} kimg at lr {self.pretrain_lr:g}"
 
 
 def hinge_loss(real: Tensor, fake: Tensor) -> Tensor:
@@ -206,7 +206,7 @@ def choose(request: Request) -> OpenganChoices:
     sizes = {name: table[name] for name in ("width", "width_max", "metric_width")}
     arch = Sizes(request.size, request.labels, **sizes)
     common = common_choices(request, table)
-    return OpenganChoices(arch=arch, pretrain_lr=table["pretrain_lr"], **common)
+    return OpenganChoices(arch=arch, pretrain_lr=pretrain_lr(request, table), **common)
 
 
 def build(
