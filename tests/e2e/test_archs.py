@@ -232,8 +232,8 @@ def test_a_class_of_few_images_is_said(
     said: list[str] = []
     monkeypatch.setattr(console, "warn", said.append)
     train(single, tmp_path / "gan", "bagan")
-    assert any("3 of 3 classes have at most 100 images" in text for text in said)
-    assert any("shrunk" in text for text in said)
+    assert any("3 of 3 classes have few images for the covariance of 100" in text for text in said)
+    assert any("the covariance of all classes weighs up to" in text for text in said)
 
 
 def test_a_held_out_class_is_generated_and_never_trained_on(single: Path, tmp_path: Path) -> None:

@@ -3,9 +3,10 @@
 In: codes `[N, D]` and classes. Out: means and covariances, and codes drawn from them. Mariani et
 al. 2018, section 3: the latent of a class is N(mean of its codes, their covariance).
 
-A covariance of D dimensions needs more than D images. A class with fewer is shrunk towards the
-covariance that all classes share (of the codes about their own class's mean): the shared one counts
-as D further images, which is the posterior mean under an inverse Wishart prior of that weight.
+A covariance of D dimensions needs many more than D images, and has no inverse below that. Every
+class is shrunk towards the covariance that all classes share (of the codes about their own class's
+mean): the shared one counts as D further images, which is the posterior mean under an inverse
+Wishart prior of that weight. So a class moves smoothly to its own covariance as its images grow.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Fitted:
     Attributes:
         means: `[K, D]`.
         covariances: `[K, D, D]`.
-        shares: `[K]` weight of the shared covariance; 0 where a class stands by itself.
+        shares: `[K]` weight of the shared covariance, in (0, 1].
     """
 
     means: Tensor
@@ -66,8 +67,8 @@ def fit(codes: Tensor, classes: Tensor, count: int) -> Fitted:
 
 
 def shrinkage(images: int, dim: int) -> float:
-    """Weight of the shared covariance for a class of so many images; 0 above D."""
-    return 0.0 if images > dim else dim / (dim + images - 1)
+    """Weight of the shared covariance for a class of so many images."""
+    return dim / (dim + images - 1)
 
 
 class ClassLatents(nn.Module):

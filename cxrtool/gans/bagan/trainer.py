@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from cxrtool import console
 from cxrtool.data.images import to_float
 from cxrtool.gans.archs import Request
-from cxrtool.gans.bagan.latents import ClassLatents, fit
+from cxrtool.gans.bagan.latents import ClassLatents, fit, shrinkage
 from cxrtool.gans.bagan.networks import (
     Decoder,
     Discriminator,
@@ -44,6 +44,7 @@ from cxrtool.training.world import World
 
 BETAS = (0.5, 0.999)
 CHUNK = 256  # images that are encoded at once
+MUCH_SHARED = 1 / 3  # of a class's covariance: said
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,11 +213,12 @@ def build(
 ) -> Trainer:
     """A new trainer; says which classes are too few for a covariance of their own."""
     dim, counts = choices.arch.z_dim, feed.values.sum(dim=0).long().tolist()
-    few = [n for n in counts if n <= dim]
+    few = [n for n in counts if shrinkage(n, dim) > MUCH_SHARED]
     if few:
         console.warn(
-            f"{len(few)} of {len(counts)} classes have at most {dim} images (the fewest: "
-            f"{min(few)}); the covariance of their codes is shrunk towards that of all classes"
+            f"{len(few)} of {len(counts)} classes have few images for the covariance of {dim} codes"
+            f" (the fewest: {min(few)}, at most {max(few)}); the covariance of all classes weighs"
+            f" up to {100 * shrinkage(min(few), dim):.0f} % of theirs"
         )
     return Trainer(choices, feed, world)
 
