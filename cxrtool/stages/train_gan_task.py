@@ -140,6 +140,11 @@ def prepare(
             "--label-weight weighs a label loss, and there is no label to condition on",
             hint="leave it out, or name labels with --labels",
         )
+    some = config.labels != "all" and len(conditioning.labels) > 1
+    if dataset.info.kind == "single" and some:
+        # As in train-cls: an image of another class is none of a class asked for.
+        here = (values * known)[:, list(conditioning.columns)].sum(axis=1) > 0
+        rows, values, known = rows[here], values[here], known[here]
     columns, reduced, held = list(conditioning.columns), None, np.zeros(len(rows), bool)
     if arch.single:
         rows, conditioning, reduced = single_labels(config, dataset, rows, conditioning)

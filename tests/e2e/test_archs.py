@@ -201,6 +201,18 @@ def test_a_label_loss_needs_labels(single: Path, tmp_path: Path, arch: str) -> N
         train(single, tmp_path / "gan", arch, labels="none", label_weight=1.0)
 
 
+@pytest.mark.parametrize("arch", ["dcgan", "bagan"])
+def test_classes_that_are_not_asked_for_are_left_out(
+    single: Path, tmp_path: Path, arch: str
+) -> None:
+    train(single, tmp_path / "gan", arch, kimg=0.008, labels="Large,Left")
+    chosen = json.loads((tmp_path / "gan" / "resolved.json").read_text())
+    table = pd.read_csv(single / "manifest.csv")
+    training = table[table["split"] == "train"]
+    assert chosen["images"] == int(training["Large"].sum() + training["Left"].sum())
+    assert chosen["images"] < len(training)
+
+
 @pytest.mark.parametrize("arch", ["bagan", "opengan"])
 def test_several_labels_need_a_rule(make_dataset: MakeDataset, tmp_path: Path, arch: str) -> None:
     data = make_dataset(n=80)
