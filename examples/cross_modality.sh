@@ -8,8 +8,9 @@
 # DATA is a folder with a folder a class (chest X-rays: normal, bacterial, viral; brain MRI: glioma, ...),
 # or train/, val/ and test/ of such folders; or a CSV with the columns path and class. A DCGAN learns the
 # training images, makes as many of each class, and three arms train one classifier. Nothing here knows what
-# the images show. --smoke without DATA makes a tiny image folder of phantoms. Give the command again to
-# go on where it stopped; a second one beside it ends with 75.
+# the images show. tables.md has the accuracy, with the printed one beside.
+# --smoke without DATA makes a tiny image folder of phantoms. Give the command again to go on where it stopped; a
+# second one beside it ends with 75.
 # Needs cxr and its python3 on the PATH (source .venv/bin/activate).
 #
 # Sizes by environment: SIZE, KIMG, PER_CLASS (synthetic images a class), STEPS, SEEDS, ARCH, PRESET,
@@ -57,4 +58,8 @@ for arm in none synthetic-only gan; do
   done
 done
 cxr evaluate classifiers "${runs[@]}" --data data --synth synth "${shared[@]}" -o report
+python3 "$here/printed_table.py" report here/none here/synthetic-only here/gan --metric accuracy \
+  --printed "$here/printed/cross_modality.csv" >tables.new
+mv tables.new tables.md
+cat tables.md >&2
 finish report

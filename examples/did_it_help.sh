@@ -10,7 +10,8 @@
 #   nih      NIH ChestX-ray14 or a part of it, a column a label; regimens of 25, 50 and 100 %; five folds by
 #            patient, predictions pooled
 # The generator of each regimen is trained on that regimen's patients alone. Give the command again to go on
-# where it stopped; a second one beside it ends with 75. --smoke runs the whole path in minutes, in WORK/smoke. Needs cxr and its python3 on the PATH.
+# where it stopped; a second one beside it ends with 75. --smoke runs the whole path in minutes, in WORK/smoke.
+# Needs cxr and its python3 on the PATH.
 #
 # Sizes by environment: SIZE (64), KIMG (40, or one number a regimen: "30 30 80"), STEPS (600),
 # SEEDS ("0 1 2 3 4"), ARCH (small_cnn), ARMS, REGIMENS (with 1.0 among them), THREADS (2), DEVICE (auto); of nih

@@ -3,10 +3,11 @@
     python examples/single_label.py DATA OUT --classes "No Finding,Effusion" [--rule one-of-chosen]
     python examples/single_label.py DATA OUT --classes "No Finding,Effusion" --folders
 
-Writes the table OUT (image, patient_id, split, class) for `cxr prepare OUT --format table --column
-class=class --images DATA`, or with --folders OUT/CLASS/image.png for `--format folder`. A row
-counts if it has a chosen label and, with `exactly-one`, no other label of the whole set, or, with
-`one-of-chosen`, no other chosen label. A chosen class without a row ends it with exit code 2.
+Writes the table OUT (image, patient_id, view, split, sex, age, class; of these what DATA has) for
+`cxr prepare OUT --format table --column class=class --images DATA`, or with --folders
+OUT/CLASS/image.png for `--format folder`. A row counts if it has a chosen label and, with
+`exactly-one`, no other label of the whole set, or, with `one-of-chosen`, no other chosen label. A
+chosen class without a row ends it with exit code 2.
 """
 
 from __future__ import annotations
@@ -18,6 +19,15 @@ import json
 import shutil
 import sys
 from pathlib import Path
+
+KEPT = (
+    "image",
+    "patient_id",
+    "view",
+    "split",
+    "sex",
+    "age",
+)  # a lateral view must stay known as one
 
 
 def main() -> None:
@@ -35,19 +45,20 @@ def main() -> None:
         if name not in labels:
             stop(f"{a.data} lacks the class {name}; it has {', '.join(labels)}")
     rivals = labels if a.rule == "exactly-one" else chosen
-    rows = []
+    rows, kept = [], []
     with (a.data / "manifest.csv").open(newline="", encoding="utf-8") as stream:
         for row in csv.DictReader(stream):
             has = [name for name in rivals if row[name] == "1"]
             if len(has) == 1 and has[0] in chosen:
-                rows.append((row["image"], row["patient_id"], row["split"], has[0]))
+                rows.append((*(row[key] for key in KEPT if key in row), has[0]))
+                kept = [key for key in KEPT if key in row]
     counts = collections.Counter(row[-1] for row in rows)
     for name in chosen:
         if not counts[name]:
             stop(f"{a.data} has no row with the class {name} alone")
     print(", ".join(f"{name} {counts[name]:,}" for name in chosen), file=sys.stderr)
     if a.folders:
-        for image, _, _, name in rows:
+        for image, *_, name in rows:
             target = a.out / name / Path(image).name
             target.parent.mkdir(parents=True, exist_ok=True)
             if not target.exists():
@@ -55,7 +66,7 @@ def main() -> None:
                 shutil.copy2(a.data / image, part)
                 part.replace(target)
         return
-    lines = [("image", "patient_id", "split", "class"), *rows]
+    lines = [(*kept, "class"), *rows]
     old = a.out.read_text(encoding="utf-8") if a.out.exists() else None
     text = "".join(",".join(f'"{cell}"' for cell in line) + "\n" for line in lines)
     if text != old:  # an unchanged file keeps its time, and what was made from it stays up to date

@@ -97,6 +97,9 @@ def check(script: str, folder: Path, arms: set[str], *source: Path) -> Path:
 def test_cross_modality(tmp_path: Path) -> None:
     report = check("cross_modality.sh", tmp_path / "c", {"none", "synthetic-only", "gan"})
     assert "accuracy" in (report / "report.md").read_text(encoding="utf-8")
+    tables = (tmp_path / "c" / "smoke" / "tables.md").read_text(encoding="utf-8")
+    assert tables.count("\n| here | all classes | 0.") == 1
+    assert "\n| brain MRI | all classes |  |  |  | 0.859 |\n" in tables
 
     night = bash("cron.sh", tmp_path / "logs", "bash", EXAMPLES / "cross_modality.sh",
                  tmp_path / "c", "--smoke")  # fmt: skip
@@ -151,6 +154,20 @@ def test_bagan_opengan(tmp_path: Path) -> None:
 def test_sundaram_hulkund(tmp_path: Path) -> None:
     arms = {"none", "standard", "gan", "duplicate", "pretrain-finetune"}
     check("sundaram_hulkund.sh", tmp_path / "b", arms)
+    tables = (tmp_path / "b" / "smoke" / "tables.md").read_text(encoding="utf-8")
+    head = (
+        "| set | class | none | *printed* | standard | *printed* | gan | *printed* | duplicate | "
+    )
+    assert head in tables
+    assert tables.count("\n| 1 | ") == 3 + 3  # ours, on phantoms, and the paper's classes
+    assert "\n| 0.01 | Fracture |  | 0.583 |  | 0.601 |  | 0.656 |  |  |\n" in tables
+
+
+def test_a_class_that_a_regimen_lacks_is_named_before_any_training(tmp_path: Path) -> None:
+    done = bash("sundaram_hulkund.sh", tmp_path, "--smoke", REGIMENS="1.0 0.02")
+    assert done.returncode in (2, 3), done.stderr
+    assert "no plan for the regimen of 0.02 of the patients" in done.stderr
+    assert not list(tmp_path.glob("smoke/*-gan"))
 
 
 def test_tb_smgan(tmp_path: Path) -> None:
@@ -326,7 +343,8 @@ def test_single_label_names_what_is_missing(tmp_path: Path) -> None:
     data.mkdir()
     (data / "dataset.json").write_text('{"labels": ["A", "B", "C"]}')
     (data / "manifest.csv").write_text(
-        "image,patient_id,split,A,B,C\n1.png,p,train,1,0,0\n2.png,q,test,1,0,1\n3.png,r,val,0,1,1\n"
+        "image,patient_id,view,split,A,B,C\n1.png,p,PA,train,1,0,0\n2.png,q,LL,test,1,0,1\n"
+        "3.png,r,AP,val,0,1,1\n"
     )
 
     def single(*words: str) -> subprocess.CompletedProcess[str]:
@@ -340,7 +358,9 @@ def test_single_label_names_what_is_missing(tmp_path: Path) -> None:
     assert "no row with the class B alone" in lacking.stderr
     assert single("--classes", "A,B", "--rule", "one-of-chosen").returncode == 0
     with (tmp_path / "out.csv").open(newline="") as stream:
-        assert [row["class"] for row in csv.DictReader(stream)] == ["A", "A", "B"]
+        rows = list(csv.DictReader(stream))
+    assert [row["class"] for row in rows] == ["A", "A", "B"]
+    assert [row["view"] for row in rows] == ["PA", "LL", "AP"]
 
 
 def test_cron_mails_what_failed_and_keeps_quiet_otherwise(tmp_path: Path) -> None:
