@@ -7,20 +7,22 @@
 # NIH is the folder of the download, or a CSV with a row an image (path, patient_id, a column a label). Images with
 # one label of CLASSES and no other are kept, at 64 px. Each generator adds 1,000, then 3,000 images a class, kept
 # only where the discriminator reads the wanted class; the arms are none, standard (augmented), bagan and opengan
-# (both `--arm gan`; legend.txt says which is which in the report). --smoke without NIH takes
-# phantoms. Give the command again to go on where it stopped; a second one beside it ends with 75. A missing class ends with 2.
+# (both `--arm gan`; legend.txt says which is which in the report); tables.md has the
+# printed numbers beside. --smoke without NIH takes phantoms. Give the command again to go on where it stopped; a
+# second one beside it ends with 75. A missing class ends with 2.
 # Needs cxr and its python3 on the PATH (source .venv/bin/activate).
 #
-# Sizes by environment: CLASSES, SIZE, KIMG, PRETRAIN_KIMG, PER_CLASS ("1000 3000"), STEPS, SEEDS, ARCH, GANS,
-# FILTER (class, in --smoke discriminator; none keeps all images), MAX_TRIES (of a slot: 1000),
-# RULE (exactly-one, or one-of-chosen), PRESET, THREADS (2), DEVICE (auto).
+# Sizes by environment: CLASSES, SIZE, KIMG, PRETRAIN_KIMG, LR and PRETRAIN_LR (of the game and of the stage before it;
+# default: the preset's, with --cpu 2e-4 in the game, which a short one needs), UP (transposed, or nearest: how BAGAN's
+# decoder doubles), PER_CLASS ("1000 3000"), STEPS, SEEDS, ARCH, GANS, FILTER (class, in --smoke
+# discriminator; none keeps all images), MAX_TRIES (of a slot: 1000), RULE (exactly-one, or one-of-chosen), PRESET, THREADS (2), DEVICE (auto).
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 source "$here/study.sh"
 read_words "$@"
 case "$size" in
   smoke) defaults="16 0.1 0.1 4 10 0 small_cnn" ;;
-  cpu) defaults="64 20 5 100,300 600 0,1,2,3,4 small_cnn" ;;
+  cpu) defaults="64 60 80 100,300 600 0,1,2,3,4 small_cnn" ;;
   full) defaults="64 2000 200 1000,3000 4000 0,1,2,3,4 vgg16_bn" ;;
 esac
 read -r d_size d_kimg d_pretrain d_class d_steps d_seeds d_arch <<<"$defaults"
@@ -30,7 +32,10 @@ ARCH="${ARCH:-$d_arch}" GANS="${GANS:-bagan opengan}" RULE="${RULE:-exactly-one}
 # After ten steps a discriminator reads one class everywhere; --smoke keeps what it finds realistic instead.
 if [ "$size" = smoke ]; then FILTER="${FILTER:-discriminator}"; else FILTER="${FILTER:-class}"; fi
 shared=(--threads "${THREADS:-2}" --device "${DEVICE:-auto}" -q)
-preset=() filter=()
+preset=() filter=() rates=()
+[ "$size" != cpu ] || LR="${LR:-2e-4}"
+[ -z "${LR:-}" ] || rates+=(--lr "$LR")
+[ -z "${PRETRAIN_LR:-}" ] || rates+=(--pretrain-lr "$PRETRAIN_LR")
 [ -z "${PRESET:-}" ] || preset=(--preset "$PRESET")
 [ "$FILTER" = none ] || filter=(--filter "$FILTER" --max-tries "$MAX_TRIES")
 
@@ -44,7 +49,7 @@ CLASSES="${CLASSES:-No Finding,Infiltration,Atelectasis,Effusion,Nodule}"
 python3 "$here/single_label.py" all single.csv --classes "$CLASSES" --rule "$RULE"
 cxr prepare single.csv --format table --column class=class --images all --size "$SIZE" -q -o data
 
-runs=() made=0
+runs=() made=0 sets=(/none /standard)
 # arm NAME ARM [SYNTH]: one classifier a seed
 arm() {
   local seed
@@ -57,12 +62,15 @@ rm -f legend.new
 arm none none
 arm standard standard
 for gan in $GANS; do
+  up=()
+  [ "$gan" != bagan ] || up=(--upsampling "${UP:-transposed}")
   cxr train-gan data --arch "$gan" --size "$SIZE" --kimg "$KIMG" --pretrain-kimg "$PRETRAIN_KIMG" \
-    ${preset[@]+"${preset[@]}"} "${shared[@]}" -o "gan-$gan"
+    ${rates[@]+"${rates[@]}"} ${up[@]+"${up[@]}"} ${preset[@]+"${preset[@]}"} "${shared[@]}" -o "gan-$gan"
   for count in $PER_CLASS; do
     cxr synthesize data --gan "gan-$gan" --balance "$count" ${filter[@]+"${filter[@]}"} "${shared[@]}" \
       -o "synth-$gan-$count"
     arm "$gan-$count" gan "synth-$gan-$count"
+    sets+=("$count/$gan")
     made=$((made + 1))
     if [ "$made" = 1 ]; then shown=gan; else shown="gan #$made"; fi
     echo "in the report, $shown: $gan, $count images a class" | tee -a legend.new >&2
@@ -70,4 +78,7 @@ for gan in $GANS; do
 done
 cxr evaluate classifiers "${runs[@]}" --data data "${shared[@]}" -o report
 mv legend.new legend.txt
+python3 "$here/printed_table.py" report "${sets[@]}" --printed "$here/printed/bagan_opengan.csv" >tables.new
+mv tables.new tables.md
+cat tables.md >&2
 finish report

@@ -145,6 +145,9 @@ def test_a_second_one_touches_nothing(words: tuple[str, ...], tmp_path: Path) ->
 
 def test_bagan_opengan(tmp_path: Path) -> None:
     check("bagan_opengan.sh", tmp_path / "d", {"none", "standard", "gan"})
+    tables = (tmp_path / "d" / "smoke" / "tables.md").read_text(encoding="utf-8")
+    assert tables.count("\n| 4 | ") == 3 + 1  # the classes and their mean
+    assert "\n| 3000 | Nodule |  |  |  | 0.728 |  | 0.725 |  | 0.737 |\n" in tables
     for name in ("bagan", "opengan"):
         manifest = tmp_path / "d" / "smoke" / f"synth-{name}-4" / "manifest.csv"
         with manifest.open(newline="", encoding="utf-8") as stream:
