@@ -9,7 +9,8 @@
 # of `extract-reports --texts`; original is a CLIP that was not trained on the set: published weights with --full, else
 # none at all). A StyleGAN2 learns the training images; a CLIP a strategy gives, for each class, a direction towards
 # its text (+) and away from it (-); PER_CLASS images of each class are made plainly, along each direction, and along
-# the mixtures ENSEMBLES ("rules+,inverted+ ..."). Classifiers with the AUC-margin loss learn from each of these sets
+# the mixtures ENSEMBLES ("rules+,inverted+ ..."; default: the paper's, as far as STRATEGIES has what they are made of).
+# Classifiers with the AUC-margin loss learn from each of these sets
 # alone (table 1), and together with the real images (table 2; with it `none`, and `duplicate`, the rows once more that
 # the plain images took their labels from). Labels are those that an image was made for, whatever its edit did; what
 # (+) and (-) mean in the paper is not known. Both tables are in tables.md; legend.txt says which set is which in the
@@ -36,7 +37,25 @@ esac
 read -r d_size d_kimg d_class d_steps d_seeds d_arch d_strategies <<<"$defaults"
 SIZE="${SIZE:-$d_size}" KIMG="${KIMG:-$d_kimg}" PER_CLASS="${PER_CLASS:-$d_class}" STEPS="${STEPS:-$d_steps}"
 SEEDS="${SEEDS:-${d_seeds//,/ }}" ARCH="${ARCH:-$d_arch}" STRATEGIES="${STRATEGIES:-${d_strategies//,/ }}"
-ENSEMBLES="${ENSEMBLES-$mixtures}" CLASSES="${CLASSES:-Cardiomegaly,Edema,Consolidation,Atelectasis,Pleural Effusion}"
+CLASSES="${CLASSES:-Cardiomegaly,Edema,Consolidation,Atelectasis,Pleural Effusion}"
+# mixed MIXTURE: whether STRATEGIES has all that a mixture is made of
+mixed() {
+  local part
+  for part in ${1//,/ }; do
+    case " $STRATEGIES " in *" ${part%[+-]} "*) ;; *) return 1 ;; esac
+    case "$part" in *[+-]) ;; *) return 1 ;; esac
+  done
+}
+if [ -n "${ENSEMBLES+given}" ]; then
+  for ensemble in $ENSEMBLES; do
+    mixed "$ensemble" || fail "ENSEMBLES: $ensemble is not made of STRATEGIES ($STRATEGIES), each with + or -"
+  done
+else
+  ENSEMBLES=""
+  for ensemble in $mixtures; do
+    if mixed "$ensemble"; then ENSEMBLES="$ENSEMBLES $ensemble"; fi
+  done
+fi
 read -ra clip <<<"${CLIP:-$d_clip}"
 read -ra original <<<"${ORIGINAL:-$d_original}"
 read -ra edit <<<"${EDIT:---method global --direction regression --n 16}"

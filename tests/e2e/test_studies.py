@@ -173,6 +173,15 @@ def test_a_class_that_a_regimen_lacks_is_named_before_any_training(tmp_path: Pat
     assert not list(tmp_path.glob("smoke/*-gan"))
 
 
+def test_a_mixture_needs_its_strategies(tmp_path: Path) -> None:
+    words = ("tb_smgan.sh", tmp_path, "--smoke")
+    for mixture in ("rules+,random+", "rules"):
+        done = bash(*words, STRATEGIES="rules", ENSEMBLES=mixture)
+        assert done.returncode == 2
+        assert f"ENSEMBLES: {mixture} is not made of STRATEGIES (rules)" in done.stderr
+    assert not list(tmp_path.glob("smoke/*/result.json"))
+
+
 def test_tb_smgan(tmp_path: Path) -> None:
     check("tb_smgan.sh", tmp_path / "a", {"none", "duplicate", "gan"})
     work = tmp_path / "a" / "smoke"
