@@ -66,7 +66,8 @@ def test_everything_is_there(make_dataset: MakeDataset, tmp_path: Path) -> None:
     assert f"{9:016x}" not in seen["pixels"]
     meta = json.loads((out / "model.json").read_text())
     assert meta["policy"] == {"uncertain": "ones", "blank": "zeros"}
-    assert meta["selection"] == {"view": "frontal", "split": "train", "fraction": 1.0}
+    chosen = {"view": "frontal", "split": "train", "fraction": 1.0, "leave_out": None}
+    assert meta["selection"] == chosen
     assert meta["preprocessing"]["size"] == 16
     assert meta["label_kind"] == "multilabel"
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
