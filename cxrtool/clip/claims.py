@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from cxrtool.clip.templates import Templates
 from cxrtool.clip.texts import LABELS, PairTexts
 from cxrtool.clip.tokens import Tokenizer
 
+HEAVIEST = 10.0
 Reader = Callable[[Sequence[str]], list[Mapping[str, int]]]
 """Texts to what each says: label -> 1 (there), 0 (denied) or -1 (open)."""
 
@@ -44,6 +46,17 @@ class Claims:
     values: np.ndarray
     tokens: Tensor
     prompts: tuple[tuple[np.ndarray, np.ndarray], ...]
+
+    @cached_property
+    def weights(self) -> Tensor:
+        """What a denial and what a claim of each label weighs: [2, L] float32.
+
+        Both sides of a label weigh half of it over all texts; no claim weighs more than HEAVIEST.
+        """
+        counts = np.stack([(self.values == side).sum(axis=0) for side in (0, 1)])
+        weights = counts.sum(axis=0) / (2.0 * counts.clip(1))
+        one_sided = (counts == 0).any(axis=0)
+        return torch.from_numpy(np.where(one_sided, 1.0, weights.clip(max=HEAVIEST))).float()
 
     def drawn(self, rng: np.random.Generator) -> Tensor:
         """One prompt of each kind for every label: tokens [2 L, context], first all that say it."""
@@ -91,27 +104,37 @@ def claims_of(
     return Claims(tuple(labels), values, tokenizer(list(spoken)), prompts)  # type: ignore[arg-type]
 
 
-def claim_loss(images: Tensor, prompts: Tensor, scale: Tensor, values: Tensor) -> Tensor:
+def claim_loss(
+    images: Tensor, prompts: Tensor, scale: Tensor, values: Tensor, weights: Tensor
+) -> Tensor:
     """Cross-entropy of choosing between a prompt and its denial.
 
     For image i and label l with the prompts' vectors p_l and n_l, the choice has the logit
     s (cos(x_i, p_l) - cos(x_i, n_l)): an InfoNCE over two texts that differ in the negation alone.
     Averaged over the claims of each label, then over labels, so that a rare label counts as much.
+    Without weights the denial of a rare label would win for every image, which lets scores rank but
+    fails the negation test.
 
     Args:
         images: [N, D] unit.
         prompts: [2 L, D] unit, see `Claims.drawn`.
         scale: Scalar, the inverse temperature.
         values: [N, L]: 1, 0, or -1 for open.
+        weights: [2, L], see `Claims.weights`.
 
     Returns:
         Scalar; 0 where nothing is claimed.
     """
     said, denied = prompts.chunk(2)
     logits = scale * images @ (said - denied).T
+    said_there = values.clamp_min(0).to(logits.dtype)
     made = (values >= 0).to(logits.dtype)
+    weights = weights.to(logits.dtype)
     each = functional.binary_cross_entropy_with_logits(
-        logits, values.clamp_min(0).to(logits.dtype), weight=made, reduction="none"
+        logits,
+        said_there,
+        weight=made * torch.lerp(weights[0], weights[1], said_there),
+        reduction="none",
     )
     counts = made.sum(dim=0)
     there = (counts > 0).to(logits.dtype)

@@ -191,7 +191,8 @@ class Trainer:
             rng = numpy_rng("claims", recipe.seed, self.step_number)
             prompts = self._embedded(model.embed_tokens, claims.drawn(rng).to(model.device))
             values = sent(torch.from_numpy(claims.values[rows]), model.device)
-            loss = loss + recipe.negation_weight * claim_loss(vectors, prompts, scale, values)
+            told = claim_loss(vectors, prompts, scale, values, claims.weights.to(model.device))
+            loss = loss + recipe.negation_weight * told
         return loss
 
     def _embedded(self, embed: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

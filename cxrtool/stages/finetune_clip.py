@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from cxrtool.training.world import World
 
 NAME = "finetune-clip"
-FORMAT = 3  # 2: the loss of claims and their denials. 3: unread labels open, norms frozen
+FORMAT = 4  # 2: claims and their denials. 3: unread labels open, norms frozen. 4: claims balanced
 SEVERAL = True  # torchrun
 EVALUATIONS = 100  # at most, over the whole training: one an epoch, or fewer, spread evenly
 TRAINING = (
