@@ -77,7 +77,7 @@ class Recipe:
     weight_decay: float = 0.05
     augment: str = "mild"
     lock: tuple[str, ...] = ()
-    negation_weight: float = 1.0
+    negation_weight: float = 3.0
     bfloat16: bool = False
 
 

@@ -133,7 +133,7 @@ class Config(SelectionOptions, PolicyOptions):
             " effusion'); 0 leaves it out.",
             min=0,
         ),
-    ] = 1.0
+    ] = 3.0
     augment: Annotated[
         str,
         Option(
