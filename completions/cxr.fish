@@ -171,7 +171,7 @@ complete -c cxr -n '__fish_seen_subcommand_from edit' -l relevance -r -d 'Earlie
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l relevance-images -r -d 'global: images in which every channel is moved, for the matrix. (default 100)'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l fast -l no-fast -d 'global: relevance to first order, from gradients; refused where its order of the channels is not the exact one.'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l features -x -a 'tower pixels' -d 'Features of --keep: shallow maps of the CLIPs image tower, or a pyramid of pixels. (default tower)'
-complete -c cxr -n '__fish_seen_subcommand_from edit' -l truncation -r -d 'Truncation psi of generated starts: 1 keeps the whole distribution. (default 0.7)'
+complete -c cxr -n '__fish_seen_subcommand_from edit' -l truncation -r -d 'Truncation psi of generated starts, and of those that a mapper learns from: 1 keeps the whole distribution. (default 0.7)'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l condition -r -d 'Label that generated starts have; none stands for no label; may be repeated. Default: the most frequent labels of the generators training rows.'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l invert-steps -r -d 'Steps to find the latent of a real image. (default 300)'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l invert-space -x -a 'w+ w' -d 'Where to find it: w+ has one w for each layer and comes closer, w has one for all. (default w+)'

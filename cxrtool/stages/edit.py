@@ -168,7 +168,12 @@ class Config(SelectionOptions):
     ] = "tower"
     truncation: Annotated[
         float,
-        Option("Truncation psi of generated starts: 1 keeps the whole distribution.", min=0, max=1),
+        Option(
+            "Truncation psi of generated starts, and of those that a mapper learns from: 1 keeps"
+            " the whole distribution.",
+            min=0,
+            max=1,
+        ),
     ] = 0.7
     condition: Annotated[
         tuple[str, ...],
@@ -232,6 +237,12 @@ class Config(SelectionOptions):
                 raise UsageError(f"{flag} has no meaning without {other}", hint=f"leave out {flag}")
         if self.data is not None and self.condition:
             raise UsageError("--condition is for generated images; real ones have their labels")
+        generates = self.data is None or self.method == "mapper"
+        if not generates and self.truncation != Config.truncation:
+            raise UsageError(
+                "--truncation is for generated images (and for those that a mapper learns from)",
+                hint="leave out --truncation",
+            )
 
     def _refuse_options_of_other_methods(self) -> None:
         given = {

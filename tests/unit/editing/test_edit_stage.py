@@ -428,6 +428,7 @@ def test_edits_csv_is_plain_csv(runs: dict[str, Path], tmp_path: Path) -> None:
         ({"n": 3, "data": Path("d")}, "either --n"),
         ({"n": 3, "split": "test"}, "rows of --data"),
         ({"data": Path("d"), "condition": ("Left",)}, "for generated images"),
+        ({"data": Path("d"), "truncation": 0.3}, "--truncation is for generated"),
         ({"method": "face"}, "latent"),
         ({"method": "global", "steps": 3}, "--steps has no meaning with --method global"),
         ({"beta": 0.3}, "--beta has no meaning with --method latent"),
