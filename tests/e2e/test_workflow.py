@@ -103,6 +103,16 @@ def test_what_would_be_run_in_folds(tmp_path: Path) -> None:
     assert "folds need a table as source" in said
 
 
+def test_what_would_be_run_of_a_folder_of_images(tmp_path: Path) -> None:
+    words = ("-n", "--cores", "2", "--config", f"source={tmp_path}")
+    code, said = snakemake(FOLDER / "cross_modality.yaml", tmp_path / "a", *words)
+    assert code == 0, said
+    one = dict.fromkeys(
+        ("all", "prepare", "choice", "generator", "synthetic", "images", "report"), 1
+    )
+    assert jobs(said) == {**one, "classifier": 3 * 5}
+
+
 def contents(work: Path) -> dict[Path, bytes]:
     """All results: Snakemake puts one back with a new time where a rerun of it was refused."""
     return {path: path.read_bytes() for path in work.glob("*/result.json")}
