@@ -12,10 +12,11 @@
 # second one beside it ends with 75. A missing class ends with 2.
 # Needs cxr and its python3 on the PATH (source .venv/bin/activate).
 #
-# Sizes by environment: CLASSES, SIZE, KIMG, PRETRAIN_KIMG, LR and PRETRAIN_LR (of the game and of the stage before it;
-# default: the preset's, with --cpu 2e-4 in the game, which a short one needs), UP (transposed, or nearest: how BAGAN's
-# decoder doubles), PER_CLASS ("1000 3000"), STEPS, SEEDS, ARCH, GANS, FILTER (class, in --smoke
-# discriminator; none keeps all images), MAX_TRIES (of a slot: 1000), RULE (exactly-one, or one-of-chosen), PRESET, THREADS (2), DEVICE (auto).
+# Sizes by environment: CLASSES, SIZE, SPLIT (of `prepare`: "0.6,0.1,0.3"), KIMG, PRETRAIN_KIMG, LR and PRETRAIN_LR (of
+# the game and of the stage before it; default: the preset's, with --cpu 2e-4 in the game, which a short one needs), UP
+# (transposed, or nearest: how BAGAN's decoder doubles), PER_CLASS ("1000 3000"), STEPS, SEEDS, ARCH, GANS, FILTER
+# (class, in --smoke discriminator; none keeps all images), MAX_TRIES (of a slot: 1000), RULE (exactly-one, or
+# one-of-chosen), PRESET, THREADS (2), DEVICE (auto).
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 source "$here/study.sh"
@@ -32,7 +33,8 @@ ARCH="${ARCH:-$d_arch}" GANS="${GANS:-bagan opengan}" RULE="${RULE:-exactly-one}
 # After ten steps a discriminator reads one class everywhere; --smoke keeps what it finds realistic instead.
 if [ "$size" = smoke ]; then FILTER="${FILTER:-discriminator}"; else FILTER="${FILTER:-class}"; fi
 shared=(--threads "${THREADS:-2}" --device "${DEVICE:-auto}" -q)
-preset=() filter=() rates=()
+preset=() filter=() rates=() split=()
+[ -z "${SPLIT:-}" ] || split=(--split "$SPLIT")
 [ "$size" != cpu ] || LR="${LR:-2e-4}"
 [ -z "${LR:-}" ] || rates+=(--lr "$LR")
 [ -z "${PRETRAIN_LR:-}" ] || rates+=(--pretrain-lr "$PRETRAIN_LR")
@@ -43,7 +45,8 @@ if [ -z "$source" ]; then
   cxr prepare --format phantom --n 80 --size "$SIZE" -q -o all
   CLASSES="${CLASSES:-No Finding,Edema,Pleural Effusion}" RULE=one-of-chosen
 else
-  cxr prepare "$source" --format "$(format_of "$source" nih)" --map-labels none --size "$SIZE" -q -o all
+  cxr prepare "$source" --format "$(format_of "$source" nih)" --map-labels none --size "$SIZE" \
+    ${split[@]+"${split[@]}"} -q -o all
 fi
 CLASSES="${CLASSES:-No Finding,Infiltration,Atelectasis,Effusion,Nodule}"
 python3 "$here/single_label.py" all single.csv --classes "$CLASSES" --rule "$RULE"

@@ -13,8 +13,9 @@
 # second one beside it ends with 75. A missing class ends with 2.
 # Needs cxr and its python3 on the PATH (source .venv/bin/activate).
 #
-# Sizes by environment: TRIO, SHARE (0.15), REGIMENS, GAN_ARCH (acgan; or stylegan2), SIZE, KIMG, PRESET, STEPS, SEEDS,
-# ARCH, ARMS, AUGMENT (flips, or safe), GRID_LR, GRID_BATCH, GRID_OPTIMIZER, THREADS (2), DEVICE (auto).
+# Sizes by environment: TRIO, CLASSES ("A,B": labels to learn; default: all), SPLIT (of `prepare`: "0.6,0.1,0.3"),
+# SHARE (0.15), REGIMENS, GAN_ARCH (acgan; or stylegan2), SIZE, KIMG, PRESET, STEPS, SEEDS, ARCH, ARMS, AUGMENT
+# (flips, or safe), GRID_LR, GRID_BATCH, GRID_OPTIMIZER, THREADS (2), DEVICE (auto).
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 source "$here/study.sh"
@@ -31,20 +32,28 @@ GRID_BATCH="${GRID_BATCH:-${d_batch//,/ }}" GRID_OPTIMIZER="${GRID_OPTIMIZER:-${
 GAN_ARCH="${GAN_ARCH:-acgan}" SHARE="${SHARE:-0.15}" AUGMENT="${AUGMENT:-flips}"
 ARMS="${ARMS:-none standard gan duplicate pretrain-finetune}"
 shared=(--threads "${THREADS:-2}" --device "${DEVICE:-auto}" -q)
-preset=()
+preset=() classes=() split=()
 [ -z "${PRESET:-}" ] || preset=(--preset "$PRESET")
+[ -z "${CLASSES:-}" ] || classes=(--classes "$CLASSES")
+[ -z "${SPLIT:-}" ] || split=(--split "$SPLIT")
 
 if [ -z "$source" ]; then
   cxr prepare --format phantom --n 100 --size "$SIZE" -q -o data
   TRIO="${TRIO:-Edema,Consolidation,Pneumothorax}"
 else
-  cxr prepare "$source" --format "$(format_of "$source" chexpert)" --size "$SIZE" -q -o data
+  cxr prepare "$source" --format "$(format_of "$source" chexpert)" --size "$SIZE" ${split[@]+"${split[@]}"} \
+    -q -o data
 fi
 TRIO="${TRIO:-Lung Lesion,Pleural Other,Fracture}"
-need_classes data "$TRIO"
+need_classes data "$TRIO${CLASSES:+,$CLASSES}"
 
-# A class without a positive row in a small regimen: named here (exit 3), not after hours.
+# A label without enough positive rows in a small regimen: named here (exit 3), not after hours.
 for fraction in $REGIMENS; do
+  cxr train-cls data --fraction "$fraction" ${classes[@]+"${classes[@]}"} --dry-run -q -o "f$fraction-plan-cls" >/dev/null || {
+    code=$?
+    echo "error: no classifier for the regimen of $fraction of the patients; leave it out of REGIMENS, or name CLASSES" >&2
+    exit "$code"
+  }
   cxr synthesize data --plan-only --fraction "$fraction" --target-frac "$SHARE" --classes "$TRIO" -q -o "f$fraction-plan" || {
     code=$?
     echo "error: no plan for the regimen of $fraction of the patients; leave it out of REGIMENS, or name others in TRIO" >&2
@@ -55,7 +64,7 @@ done
 runs=() sets=()
 for fraction in $REGIMENS; do
   name="f$fraction"
-  regimen=(--fraction "$fraction" --arch "$ARCH" --steps "$STEPS" "${shared[@]}")
+  regimen=(--fraction "$fraction" --arch "$ARCH" --steps "$STEPS" ${classes[@]+"${classes[@]}"} "${shared[@]}")
   grid=()
   for lr in $GRID_LR; do
     for batch in $GRID_BATCH; do

@@ -343,12 +343,20 @@ def run(config: Config, run: Run) -> dict[str, Any]:
 
 
 def plan(config: Config) -> dict[str, Any]:
-    """What would be trained on what, from the tables alone."""
+    """What would be trained on what, from the tables alone.
+
+    Raises:
+        InputError: a fraction that leaves too few positives, as the run itself would.
+    """
+    from cxrtool.classifiers.inputs import refuse_thin_fraction, wanted_labels
     from cxrtool.data.manifest import load_dataset
     from cxrtool.data.select import select_rows
 
     data = load_dataset(config.data)
-    train_rows = len(select_rows(data, config))
+    rows = select_rows(data, config)
+    wanted = wanted_labels(data, config.classes)
+    refuse_thin_fraction(data, rows, config, wanted, LabelPolicy.from_options(config))
+    train_rows = len(rows)
     synthetic = [len(load_dataset(path)) for path in config.synth]
     images = sum(synthetic) + (0 if config.chosen_arm == "synthetic-only" else train_rows)
     steps = config.budget(images)

@@ -362,6 +362,9 @@ def test_a_dry_run_counts_and_writes_nothing(data: Path, synth: Path, tmp_path: 
     plan = outcome.result["plan"]
     assert (plan["train_rows"], plan["val_rows"], plan["synthetic_rows"]) == (96, 32, [40])
     assert not (tmp_path / "out").exists()
+    thin = resolve(train_cls.Config, {**QUICK, "data": data, "fraction": 0.02})
+    with pytest.raises(CxrError, match="leaves fewer than 5 positives"):  # as the run would
+        runs.execute(train_cls, thin, tmp_path / "out", dry_run=True)
 
 
 def start(data: Path, out: Path) -> subprocess.Popen[bytes]:
