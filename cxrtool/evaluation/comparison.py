@@ -46,6 +46,7 @@ COMPARED = {
     "macro_f1": "macro F1",
 }
 #: What belongs to an arm and not to the regimen that arms are compared in.
+MADE_FROM = ("synth", "start")  # see joining.made_from
 ARM_OPTIONS = ("arm", "augment", "pretrain_frac", "finetune_lr", "synth")
 
 
@@ -188,7 +189,7 @@ def group_runs(
     groups = []
     for (_, copy), (rest, runs) in found.items():
         rivals = [other for other, _ in found.values() if other["arm"] == rest["arm"]]
-        differing = [k for k in rest if any(o.get(k) != rest[k] for o in rivals)]
+        differing = _telling(rest, rivals)
         name = str(rest["arm"])
         if differing:
             name += " (" + ", ".join(_setting(k, rest[k]) for k in differing) + ")"
@@ -198,6 +199,17 @@ def group_runs(
         regimen = _regimen(rest, found.values(), arm_options)
         groups.append(Group(name, str(rest["arm"]), runs, *regimen, synth))
     return groups
+
+
+def _telling(rest: dict[str, Any], rivals: Sequence[dict[str, Any]]) -> list[str]:
+    """The keys that tell a recipe from its rivals; sets and starts where nothing else does.
+
+    (Every regimen has a synthetic set of its own: its digest would only repeat the regimen.)
+    """
+    chosen = [k for k in rest if k not in MADE_FROM and any(o.get(k) != rest[k] for o in rivals)]
+    alike = [o for o in rivals if all(o.get(k) == rest[k] for k in rest if k not in MADE_FROM)]
+    made = [k for k in MADE_FROM if any(o.get(k) != rest.get(k) for o in alike)]
+    return chosen + made
 
 
 def _regimen(

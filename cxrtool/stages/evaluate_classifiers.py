@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from cxrtool.runs import Run
 
 NAME = "evaluate-classifiers"
-FORMAT = 4
+FORMAT = 5  # 5: a synthetic set is named only where the regimen does not tell it
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -87,6 +87,21 @@ def test_each_set_has_a_primary_comparison_with_its_own_control() -> None:
     assert pairs == [("aaaa", "aaaa"), ("bbbb", "bbbb")]
 
 
+def test_a_set_is_named_only_where_nothing_else_tells_it() -> None:
+    recipes = [
+        recipe("gan", 0, fraction=0.5, synth="aaaa"),
+        recipe("gan", 0, fraction=1.0, synth="bbbb"),
+        recipe("gan", 0, fraction=1.0, synth="cccc"),
+    ]
+    names = [g.name for g in comparison.group_runs(recipes[:2])]
+    assert names == ["gan (50 % of patients)", "gan (100 % of patients)"]
+    assert [g.name for g in comparison.group_runs(recipes)] == [
+        "gan (50 % of patients)",
+        "gan (100 % of patients, synthetic set bbbb)",
+        "gan (100 % of patients, synthetic set cccc)",
+    ]
+
+
 def test_other_starts_are_other_regimens() -> None:
     groups = comparison.group_runs([recipe("none", 0, start=""), recipe("none", 1, start="cccc")])
     assert [g.name for g in groups] == ["none (no earlier start)", "none (start cccc)"]
