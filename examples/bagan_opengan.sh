@@ -52,7 +52,7 @@ CLASSES="${CLASSES:-No Finding,Infiltration,Atelectasis,Effusion,Nodule}"
 python3 "$here/single_label.py" all single.csv --classes "$CLASSES" --rule "$RULE"
 cxr prepare single.csv --format table --column class=class --images all --size "$SIZE" -q -o data
 
-runs=() made=0 sets=(/none /standard)
+runs=() sets=(/none /standard)
 # arm NAME ARM [SYNTH]: one classifier a seed
 arm() {
   local seed
@@ -74,9 +74,7 @@ for gan in $GANS; do
       -o "synth-$gan-$count"
     arm "$gan-$count" gan "synth-$gan-$count"
     sets+=("$count/$gan")
-    made=$((made + 1))
-    if [ "$made" = 1 ]; then shown=gan; else shown="gan #$made"; fi
-    echo "in the report, $shown: $gan, $count images a class" | tee -a legend.new >&2
+    echo "$(in_report "synth-$gan-$count"): $gan, $count images a class" | tee -a legend.new >&2
   done
 done
 cxr evaluate classifiers "${runs[@]}" --data data "${shared[@]}" -o report

@@ -121,11 +121,7 @@ arm none none
 arm duplicate duplicate synth-plain
 for name in "${names[@]}"; do arm "with-$name" gan "synth-$name"; done
 cxr evaluate classifiers "${runs[@]}" --data data "${shared[@]}" -o report
-for k in "${!names[@]}"; do
-  number=""
-  [ "$k" = 0 ] || number=" #$((k + 1))"
-  echo "in the reports, gan$number and synthetic-only$number: ${names[$k]}"
-done >legend.new
+for name in "${names[@]}"; do echo "$(in_report "synth-$name"): $name"; done >legend.new
 mv legend.new legend.txt
 printed="$here/printed/tb_smgan.csv"
 {

@@ -148,6 +148,12 @@ def test_bagan_opengan(tmp_path: Path) -> None:
     tables = (tmp_path / "d" / "smoke" / "tables.md").read_text(encoding="utf-8")
     assert tables.count("\n| 4 | ") == 3 + 1  # the classes and their mean
     assert "\n| 3000 | Nodule |  |  |  | 0.728 |  | 0.725 |  | 0.737 |\n" in tables
+    legend = (tmp_path / "d" / "smoke" / "legend.txt").read_text(encoding="utf-8").splitlines()
+    page = (tmp_path / "d" / "smoke" / "report" / "report.md").read_text(encoding="utf-8")
+    assert [line.split(": ")[1] for line in legend] == [
+        "bagan, 4 images a class", "opengan, 4 images a class",
+    ]  # fmt: skip
+    assert all(line.split(": ")[0] in page for line in legend)
     for name in ("bagan", "opengan"):
         manifest = tmp_path / "d" / "smoke" / f"synth-{name}-4" / "manifest.csv"
         with manifest.open(newline="", encoding="utf-8") as stream:
