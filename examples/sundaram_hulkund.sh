@@ -49,14 +49,14 @@ need_classes data "$TRIO${CLASSES:+,$CLASSES}"
 
 # A label without enough positive rows in a small regimen: named here (exit 3), not after hours.
 for fraction in $REGIMENS; do
-  cxr train-cls data --fraction "$fraction" ${classes[@]+"${classes[@]}"} --dry-run -q -o "f$fraction-plan-cls" >/dev/null || {
-    code=$?
-    echo "error: no classifier for the regimen of $fraction of the patients; leave it out of REGIMENS, or name CLASSES" >&2
-    exit "$code"
-  }
   cxr synthesize data --plan-only --fraction "$fraction" --target-frac "$SHARE" --classes "$TRIO" -q -o "f$fraction-plan" || {
     code=$?
     echo "error: no plan for the regimen of $fraction of the patients; leave it out of REGIMENS, or name others in TRIO" >&2
+    exit "$code"
+  }
+  cxr train-cls data --fraction "$fraction" ${classes[@]+"${classes[@]}"} --dry-run -q -o "f$fraction-plan-cls" >/dev/null || {
+    code=$?
+    echo "error: no classifier for the regimen of $fraction of the patients; leave it out of REGIMENS, or name CLASSES" >&2
     exit "$code"
   }
 done
