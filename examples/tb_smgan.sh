@@ -19,8 +19,9 @@
 # others in CLASSES.
 # Needs cxr and its python3 on the PATH (source .venv/bin/activate).
 #
-# Sizes by environment: CLASSES, STRATEGIES, ENSEMBLES, SIZE, KIMG, PER_CLASS, STEPS, SEEDS, ARCH, PRESET, CLIP and ORIGINAL
-# (options of finetune-clip), EDIT (of edit), STRENGTH (of the push: 1), THREADS (2), DEVICE (auto).
+# Sizes by environment: CLASSES, STRATEGIES, ENSEMBLES, SIZE, SPLIT (of `prepare`: "0.6,0.1,0.3"), KIMG, PER_CLASS, STEPS,
+# SEEDS, ARCH, PRESET, CLIP and ORIGINAL (options of finetune-clip), EDIT (of edit), STRENGTH (of the push: 1),
+# THREADS (2), DEVICE (auto).
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 source "$here/study.sh"
@@ -60,13 +61,15 @@ read -ra clip <<<"${CLIP:-$d_clip}"
 read -ra original <<<"${ORIGINAL:-$d_original}"
 read -ra edit <<<"${EDIT:---method global --direction regression --n 16}"
 shared=(--threads "${THREADS:-2}" --device "${DEVICE:-auto}" -q)
-preset=()
+preset=() split=()
 [ -z "${PRESET:-}" ] || preset=(--preset "$PRESET")
+[ -z "${SPLIT:-}" ] || split=(--split "$SPLIT")
 
 if [ -z "$source" ]; then
   cxr prepare --format phantom --n 100 --size "$SIZE" -q -o raw
 else
-  cxr prepare "$source" --format "$(format_of "$source" mimic-cxr)" --size "$SIZE" -q -o raw
+  cxr prepare "$source" --format "$(format_of "$source" mimic-cxr)" --size "$SIZE" \
+    ${split[@]+"${split[@]}"} -q -o raw
 fi
 texts=rules
 for strategy in $STRATEGIES; do

@@ -25,13 +25,17 @@ STUDY: dict[str, Any] = {
     "folds": 0,
     "regimens": [1.0],
     "seeds": [0],
-    "arms": {"none": "--arm none", "gan": "--arm gan"},
-    "gan": "--arch acgan --size 16 --kimg 0.1",
-    "synthesize": '--target-frac 0.15 --classes "Edema,Consolidation,Pneumothorax"',
+    "generators": {"acgan": "--arch acgan --size 16 --kimg 0.1"},
+    "sets": {
+        "trio": {
+            "generator": "acgan",
+            "options": '--target-frac 0.15 --classes "Edema,Consolidation,Pneumothorax"',
+        }
+    },
+    "arms": {"none": "--arm none", "gan": {"set": "trio", "options": "--arm gan"}},
     "classifier": "--arch small_cnn --steps 10",
     "grid": {"lr": [0.001, 0.005], "batch": [16], "optimizer": ["adam"]},
-    "images": False,
-    "report": "--bootstrap 100 --strict-regimen",
+    "reports": {"report": "--bootstrap 100 --strict-regimen"},
     "run": "--device cpu -q",
     "threads": 1,
     "resources": {"mem_mb": 1000},
@@ -77,40 +81,78 @@ def made(work: Path) -> dict[str, int]:
     return {path.parent.name: path.stat().st_mtime_ns for path in found}
 
 
-def test_what_would_be_run(tmp_path: Path) -> None:
-    code, said = snakemake(FOLDER / "config.yaml", tmp_path / "b", "-n", "--cores", "2")
-    assert code == 0, said
-    one = {"all": 1, "prepare": 1, "images": 1, "report": 1}
-    a_regimen = {"choice": 2, "generator": 2, "synthetic": 2, "grid_point": 4}
-    assert jobs(said) == {**one, **a_regimen, "classifier": 2 * 5 * 5}
-    assert not made(tmp_path / "b")
+ONE_OF_EACH = {"all": 1, "prepare": 1, "choice": 1, "generator": 1, "synthetic": 1, "report": 1}
+PLANS = {
+    "config": {
+        "all": 1,
+        "prepare": 1,
+        "images": 1,
+        "report": 1,
+        "tables": 1,
+        "choice": 2,
+        "generator": 2,
+        "synthetic": 2,
+        "grid_point": 4,
+        "classifier": 2 * 5 * 5,
+    },
+    "did_it_help": {
+        "all": 1,
+        "folds": 1,
+        "prepare": 5,
+        "images": 1,
+        "report": 1,
+        "choice": 15,
+        "generator": 15,
+        "synthetic": 15,
+        "classifier": 15 * 5 * 5,
+    },
+    "cross_modality": {**ONE_OF_EACH, "images": 1, "tables": 1, "classifier": 3 * 5},
+    "medmnist": {**ONE_OF_EACH, "clip": 1, "edit": 1, "images": 1, "classifier": 4 * 5},
+    "bagan_opengan": {
+        **ONE_OF_EACH,
+        "generator": 2,
+        "synthetic": 4,
+        "classifier": 6 * 5,
+        "single_label": 1,
+        "prepare_single": 1,
+        "legend": 1,
+        "tables": 1,
+    },
+    "tb_smgan": {
+        **ONE_OF_EACH,
+        "clip": 7,
+        "edit": 14,
+        "synthetic": 18,
+        "classifier": 38 * 5,
+        "extract_reports": 1,
+        "report": 2,
+        "legend": 1,
+        "tables": 1,
+    },
+}
 
 
-def test_what_would_be_run_in_folds(tmp_path: Path) -> None:
+def test_every_study_has_a_plan() -> None:
+    assert {path.stem for path in FOLDER.glob("*.yaml")} == PLANS.keys()
+
+
+@pytest.mark.parametrize("study", PLANS)
+def test_what_would_be_run(study: str, tmp_path: Path) -> None:
     table = tmp_path / "labels.csv"
     with table.open("w", newline="") as stream:
         csv.writer(stream).writerows([["path", "patient_id", "Mass"], ["1.png", "1", "0"]])
-    study = FOLDER / "did_it_help.yaml"
-    words = ("-n", "--cores", "2", "--config", f"source={table}")
-    code, said = snakemake(study, tmp_path / "a", *words)
+    words = () if study == "config" else ("--config", f"source={table}")
+    configuration = FOLDER / f"{study}.yaml"
+    code, said = snakemake(configuration, tmp_path / "a", "-n", "--cores", "2", *words)
     assert code == 0, said
-    one = {"all": 1, "folds": 1, "prepare_fold": 5, "images": 1, "report": 1}
-    a_cell = {"choice": 15, "generator": 15, "synthetic": 15}
-    assert jobs(said) == {**one, **a_cell, "classifier": 15 * 5 * 5}
+    assert jobs(said) == PLANS[study]
+    assert not made(tmp_path / "a")
 
-    code, said = snakemake(study, tmp_path / "a", "-n", "--cores", "2")
+
+def test_a_wrong_configuration(tmp_path: Path) -> None:
+    code, said = snakemake(FOLDER / "did_it_help.yaml", tmp_path / "a", "-n", "--cores", "2")
     assert code != 0
     assert "folds need a table as source" in said
-
-
-def test_what_would_be_run_of_a_folder_of_images(tmp_path: Path) -> None:
-    words = ("-n", "--cores", "2", "--config", f"source={tmp_path}")
-    code, said = snakemake(FOLDER / "cross_modality.yaml", tmp_path / "a", *words)
-    assert code == 0, said
-    one = dict.fromkeys(
-        ("all", "prepare", "choice", "generator", "synthetic", "images", "report"), 1
-    )
-    assert jobs(said) == {**one, "classifier": 3 * 5}
 
 
 def contents(work: Path) -> dict[Path, bytes]:
@@ -157,14 +199,15 @@ def test_goes_on_where_it_was_killed(tmp_path: Path) -> None:
     assert second.items() <= whole.items()
     grid = {"f1.0-grid-0.001-16-adam", "f1.0-grid-0.005-16-adam"}
     arms = {"f1.0-none-0", "f1.0-gan-0"}
-    assert whole.keys() == {"data", "f1.0-gan", "f1.0-synth", "report"} | grid | arms
+    assert whole.keys() == {"data", "f1.0-gan-acgan", "f1.0-synth-trio", "report"} | grid | arms
     rest = sum(n for rule, n in jobs(said).items() if rule not in ("all", "choice"))
     assert rest == len(whole) - len(second)
     assert "Nothing to be done" in snakemake(study, work, *words)[1]
 
     # Other options: refused by cxr, and nothing that is finished is lost.
     before = contents(work)
-    study.write_text(json.dumps({**STUDY, "gan": "--arch acgan --size 16 --kimg 0.2"}))
+    other = {"generators": {"acgan": "--arch acgan --size 16 --kimg 0.2"}}
+    study.write_text(json.dumps({**STUDY, **other}))
     code, said = snakemake(study, work, *words)
     assert code != 0
     assert "kimg" in said
@@ -174,3 +217,92 @@ def test_goes_on_where_it_was_killed(tmp_path: Path) -> None:
     assert code == 0, said
     assert contents(work) == before
     assert "Nothing to be done" in snakemake(study, work, *words)[1]
+
+
+STEERED: dict[str, Any] = {
+    **STUDY,
+    "prepare": "--format phantom --n 200 --size 16",
+    "texts": "--texts rules,random",
+    "generators": {"style": "--size 16 --kimg 0.1"},
+    "clips": {
+        name: f"--text {name} --model tiny --steps 4 --batch 16" for name in ("rules", "random")
+    },
+    "edits": {
+        "{clip}+": {
+            "generator": "style",
+            "clip": "{clip}",
+            "options": "--sign + --target edema --method global --direction regression --n 16",
+        }
+    },
+    "sets": {
+        "plain": {"generator": "style", "options": "--balance 8 --classes Edema,Consolidation"},
+        "{edit}": {
+            "generator": "style",
+            "edits": ["{edit}"],
+            "options": "--balance 8 --classes Edema,Consolidation",
+        },
+    },
+    "arms": {"none": "--arm none", "with-{set}": {"set": "{set}", "options": "--arm gan"}},
+    "grid": {"lr": [0.001], "batch": [16], "optimizer": ["adam"]},
+    "images": "rules+",
+    "reports": {"report": "--bootstrap 100", "edited": {"arms": ["none", "with-r*"]}},
+    "tables": [
+        "pr_auc_table.py edited none rules+ random+ --printed printed/tb_smgan.csv --title 2:"
+    ],
+}
+SINGLE: dict[str, Any] = {
+    **STUDY,
+    "single_label": '--classes "No Finding,Edema,Pleural Effusion" --rule one-of-chosen',
+    "prepare_single": "--size 16",
+    "generators": {
+        arch: f"--arch {arch} --size 16 --kimg 0.1 --pretrain-kimg 0.1"
+        for arch in ("bagan", "opengan")
+    },
+    "sets": {arch: {"generator": arch, "options": "--balance 4"} for arch in ("bagan", "opengan")},
+    "arms": {"none": "--arm none", "{set}": {"set": "{set}", "options": "--arm gan"}},
+    "grid": {"lr": [0.001], "batch": [16], "optimizer": ["adam"]},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("study", "runs", "sets"),
+    [
+        pytest.param(
+            STEERED,
+            {
+                *("raw", "data", "images", "report", "edited", "f1.0-gan-style"),
+                *("f1.0-clip-rules", "f1.0-clip-random", "f1.0-edit-rules+", "f1.0-edit-random+"),
+                *("f1.0-none-0", "f1.0-with-plain-0", "f1.0-with-rules+-0", "f1.0-with-random+-0"),
+            },
+            {"f1.0-synth-plain", "f1.0-synth-rules+", "f1.0-synth-random+"},
+            id="edits",
+        ),
+        pytest.param(
+            SINGLE,
+            {
+                *("all", "data", "report", "f1.0-gan-bagan", "f1.0-gan-opengan"),
+                *("f1.0-none-0", "f1.0-bagan-0", "f1.0-opengan-0"),
+            },
+            {"f1.0-synth-bagan", "f1.0-synth-opengan"},
+            id="generators",
+        ),
+    ],
+)
+def test_edits_and_several_generators(
+    study: dict[str, Any], runs: set[str], sets: set[str], tmp_path: Path
+) -> None:
+    work, configuration = tmp_path / "work", tmp_path / "study.json"
+    configuration.write_text(json.dumps(study))
+    words = ("--cores", "2", "--executor", "local")
+    code, said = snakemake(configuration, work, *words)
+    assert code == 0, said
+    assert made(work).keys() == runs | sets
+    named = [line.partition(": ")[2] for line in (work / "legend.txt").read_text().splitlines()]
+    assert set(named) == sets
+    if study is STEERED:
+        recorded = json.loads((work / "f1.0-synth-rules+" / "run.json").read_text())
+        assert "f1.0-edit-rules+" in json.dumps(recorded)
+        table = (work / "tables.md").read_text()
+        assert "| rules+ |" in table
+    assert "Nothing to be done" in snakemake(configuration, work, *words)[1]
