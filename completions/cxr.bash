@@ -107,7 +107,7 @@ _cxr() {
       esac
       ;;
     "evaluate classifiers")
-      flags="--view --split --data --map-labels --by --synth --images --bootstrap --seed --strict-regimen --no-strict-regimen --min-auroc --max-ece --require-evidence --no-require-evidence --include-text --no-include-text --device --threads --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--view --split --data --map-labels --by --synth --set-name --images --bootstrap --seed --strict-regimen --no-strict-regimen --min-auroc --max-ece --require-evidence --no-require-evidence --include-text --no-include-text --device --threads --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --view) COMPREPLY=($(compgen -W "stored frontal lateral all" -- "$cur")); return ;;
         --split) COMPREPLY=($(compgen -W "train val test all" -- "$cur")); return ;;

@@ -288,6 +288,7 @@ complete -c cxr -n '__fish_seen_subcommand_from evaluate; and __fish_seen_subcom
 complete -c cxr -n '__fish_seen_subcommand_from evaluate; and __fish_seen_subcommand_from classifiers' -l map-labels -r -d 'From the datas label names to those of the runs: a TOML file or a built-in map (chexpert, nih, padchest, medmnist, synonyms).'
 complete -c cxr -n '__fish_seen_subcommand_from evaluate; and __fish_seen_subcommand_from classifiers' -l by -r -d 'Score subgroups too: any of sex,age,view, separated by commas.'
 complete -c cxr -n '__fish_seen_subcommand_from evaluate; and __fish_seen_subcommand_from classifiers' -l synth -r -d 'Output of synthesize or edit, for class activation maps of its images.'
+complete -c cxr -n '__fish_seen_subcommand_from evaluate; and __fish_seen_subcommand_from classifiers' -l set-name -r -d 'What a synthetic set is called on the page: its folder, or the first eight digits of its digest, and the name; may be repeated.'
 complete -c cxr -n '__fish_seen_subcommand_from evaluate; and __fish_seen_subcommand_from classifiers' -l images -r -d 'Outputs of evaluate images, to show fidelity and privacy on the page.'
 complete -c cxr -n '__fish_seen_subcommand_from evaluate; and __fish_seen_subcommand_from classifiers' -l bootstrap -r -d 'Patient resamples behind the intervals. (default 1000)'
 complete -c cxr -n '__fish_seen_subcommand_from evaluate; and __fish_seen_subcommand_from classifiers' -l seed -r -d 'Seed of the resamples and of the images shown. (default 0)'

@@ -7,7 +7,7 @@
 # NIH is the folder of the download, or a CSV with a row an image (path, patient_id, a column a label). Images with
 # one label of CLASSES and no other are kept, at 64 px. Each generator adds 1,000, then 3,000 images a class, kept
 # only where the discriminator reads the wanted class; the arms are none, standard (augmented), bagan and opengan
-# (both `--arm gan`; legend.txt says which is which in the report); tables.md has the
+# (both `--arm gan`); tables.md has the
 # printed numbers beside. --smoke without NIH takes phantoms. Give the command again to go on where it stopped; a
 # second one beside it ends with 75. A missing class ends with 2.
 # Needs cxr and its python3 on the PATH (source .venv/bin/activate).
@@ -52,7 +52,7 @@ CLASSES="${CLASSES:-No Finding,Infiltration,Atelectasis,Effusion,Nodule}"
 python3 "$here/single_label.py" all single.csv --classes "$CLASSES" --rule "$RULE"
 cxr prepare single.csv --format table --column class=class --images all --size "$SIZE" -q -o data
 
-runs=() sets=(/none /standard)
+runs=() sets=(/none /standard) called=()
 # arm NAME ARM [SYNTH]: one classifier a seed
 arm() {
   local seed
@@ -61,7 +61,6 @@ arm() {
     runs+=("$1-$seed")
   done
 }
-rm -f legend.new
 arm none none
 arm standard standard
 for gan in $GANS; do
@@ -74,11 +73,10 @@ for gan in $GANS; do
       -o "synth-$gan-$count"
     arm "$gan-$count" gan "synth-$gan-$count"
     sets+=("$count/$gan")
-    echo "$(in_report "synth-$gan-$count"): $gan, $count images a class" | tee -a legend.new >&2
+    called+=(--set-name "synth-$gan-$count=$gan, $count images a class")
   done
 done
-cxr evaluate classifiers "${runs[@]}" --data data "${shared[@]}" -o report
-mv legend.new legend.txt
+cxr evaluate classifiers "${runs[@]}" --data data ${called[@]+"${called[@]}"} "${shared[@]}" -o report
 python3 "$here/printed_table.py" report "${sets[@]}" --printed "$here/printed/bagan_opengan.csv" >tables.new
 mv tables.new tables.md
 cat tables.md >&2

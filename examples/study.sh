@@ -62,14 +62,6 @@ for name in map(str.strip, names.split(",")):
 END
 }
 
-# in_report SYNTH: what the report pages call an arm's synthetic set, where the arm has several
-in_report() {
-  python3 - "$1" <<'END'
-import json, sys
-print("synthetic set", json.load(open(f"{sys.argv[1]}/dataset.json", encoding="utf-8"))["digest"][:8])
-END
-}
-
 # finish REPORT: what the run did, and where to look
 finish() {
   if [ -z "$(find . -name result.json -newer .started | head -n 1)" ]; then

@@ -10,11 +10,10 @@
 # none at all). A StyleGAN2 learns the training images; a CLIP a strategy gives, for each class, a direction towards
 # its text (+) and away from it (-); PER_CLASS images of each class are made plainly, along each direction, and along
 # the mixtures ENSEMBLES ("rules+,inverted+ ..."; default: the paper's, as far as STRATEGIES has what they are made of).
-# Classifiers with the AUC-margin loss learn from each of these sets
-# alone (table 1), and together with the real images (table 2; with it `none`, and `duplicate`, the rows once more that
-# the plain images took their labels from). Labels are those that an image was made for, whatever its edit did; what
-# (+) and (-) mean in the paper is not known. Both tables are in tables.md; legend.txt says which set is which in the
-# report pages. --smoke without DATA takes phantoms, which have reports. Give the command again to go on where it
+# Classifiers with the AUC-margin loss learn from each of these sets alone (table 1), and together with the real images
+# (table 2; with it `none`, and `duplicate`, the rows once more that the plain images took their labels from). Labels are
+# those that an image was made for, whatever its edit did; what (+) and (-) mean in the paper is not known. Both tables
+# are in tables.md. --smoke without DATA takes phantoms, which have reports. Give the command again to go on where it
 # stopped; a second one beside it ends with 75. A missing class ends with 2, one that no training row has with 3: name
 # others in CLASSES.
 # Needs cxr and its python3 on the PATH (source .venv/bin/activate).
@@ -83,14 +82,14 @@ while read -r class; do targets+=(--target "${class,,}"); done < <(tr ',' '\n' <
 cxr train-gan data --labels "$CLASSES" --size "$SIZE" --kimg "$KIMG" ${preset[@]+"${preset[@]}"} \
   "${shared[@]}" -o gan
 # make NAME [EDIT...]: PER_CLASS images of each class, pushed along its directions of these edit runs in turn
-names=()
+names=() called=()
 make() {
   local pushes=() run
   for run in "${@:2}"; do pushes+=(--edit "edit-$run"); done
   [ $# = 1 ] || pushes+=(--edit-strength "${STRENGTH:-1}")
   cxr synthesize data --gan gan --balance "$PER_CLASS" --classes "$CLASSES" ${pushes[@]+"${pushes[@]}"} \
     "${shared[@]}" -o "synth-$1"
-  names+=("$1")
+  names+=("$1") called+=(--set-name "synth-$1=$1")
 }
 make plain
 for strategy in $STRATEGIES; do
@@ -118,14 +117,12 @@ arm() {
 }
 runs=()
 for name in "${names[@]}"; do arm "only-$name" synthetic-only "synth-$name"; done
-cxr evaluate classifiers "${runs[@]}" --data data "${shared[@]}" -o report-synthetic-only
+cxr evaluate classifiers "${runs[@]}" --data data "${called[@]}" "${shared[@]}" -o report-synthetic-only
 runs=()
 arm none none
 arm duplicate duplicate synth-plain
 for name in "${names[@]}"; do arm "with-$name" gan "synth-$name"; done
-cxr evaluate classifiers "${runs[@]}" --data data "${shared[@]}" -o report
-for name in "${names[@]}"; do echo "$(in_report "synth-$name"): $name"; done >legend.new
-mv legend.new legend.txt
+cxr evaluate classifiers "${runs[@]}" --data data "${called[@]}" "${shared[@]}" -o report
 printed="$here/printed/tb_smgan.csv"
 {
   python3 "$here/pr_auc_table.py" report-synthetic-only "${names[@]}" --printed "$printed" --title "1: synthetic images only"

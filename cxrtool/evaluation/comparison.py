@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -229,7 +230,8 @@ def _setting(key: str, value: Any) -> str:
     if key == "fraction":
         return f"{100 * value:g} % of patients"
     if key == "synth":
-        return f"synthetic set {value}" if value else "no synthetic set"
+        unnamed = re.fullmatch(r"([0-9a-f]{8}|\d+)(\+[0-9a-f]{8})*", value)
+        return f"synthetic set {value}" if unnamed else value or "no synthetic set"
     if key == "start":
         return f"start {value}" if value else "no earlier start"
     return str(value) if isinstance(value, str) else f"{key} {value}"

@@ -18,7 +18,7 @@ from cxrtool.data.labels import LabelPolicy
 from cxrtool.data.manifest import Dataset
 from cxrtool.data.maps import canonical
 from cxrtool.errors import InputError
-from cxrtool.evaluation.comparison import ARM_OPTIONS
+from cxrtool.evaluation.comparison import ARM_OPTIONS, MADE_FROM
 
 SETS_BY_ORDER = (
     "Synthetic sets of different folds count as one arm where they have the same place among those"
@@ -160,19 +160,58 @@ def assign_folds(
     return folds
 
 
-def made_from(description: Mapping[str, Any]) -> dict[str, str]:
+def digests_of(description: Mapping[str, Any]) -> list[str]:
+    """The synthetic sets of a run, by the first eight digits of their digests."""
+    return [str(source["digest"])[:8] for source in description.get("sources") or []]
+
+
+def made_from(description: Mapping[str, Any], set_names: Mapping[str, str]) -> dict[str, str]:
     """What a run was made from beside its data: its synthetic sets, and where its weights start.
 
-    Runs that differ in one of them are no seeds of each other.
+    Runs that differ in one of them are no seeds of each other. A set goes by its name where it has
+    one in `set_names` (by digest), else by its digest.
     """
-    sets = "+".join(str(source["digest"])[:8] for source in description.get("sources") or [])
     start = description.get("start_digest") or description.get("starts_from") or ""
     if start == description["recipe"].get("weights"):  # published weights, which the recipe names
         start = ""
+    sets = "+".join(set_names.get(digest, digest) for digest in digests_of(description))
     return {"synth": sets, "start": str(start)}
 
 
-def _numbered(recipes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def refuse_names(
+    set_names: Mapping[str, str], folds: Sequence[Fold], descriptions: Sequence[Mapping[str, Any]]
+) -> None:
+    """Every name is that of one set that some run was trained on; in folds every set has one.
+
+    Raises:
+        InputError: It is not; names the set.
+    """
+    known = {digest for description in descriptions for digest in digests_of(description)}
+    shown = ", ".join(sorted(known)) or "none"
+    for digest, name in set_names.items():
+        if digest not in known:
+            raise InputError(
+                f"no run was trained on the synthetic set {digest} ({name}); known are {shown}"
+            )
+    for fold in folds:
+        bearers: dict[tuple[str, str], str] = {}
+        for description in (descriptions[k] for k in fold.runs):
+            regimen = {k: v for k, v in description["recipe"].items() if k not in ARM_OPTIONS}
+            key = json.dumps({**regimen, "seed": 0}, sort_keys=True)
+            for digest in digests_of(description):
+                name = set_names.get(digest, "")
+                if name and bearers.setdefault((key, name), digest) != digest:
+                    raise InputError(f"two synthetic sets of one regimen are called {name}")
+                if set_names and not name and len(folds) > 1:
+                    raise InputError(
+                        f"the synthetic set {digest} has no name",
+                        hint="with several data sets name all of them: the same in every fold",
+                    )
+
+
+def _numbered(
+    recipes: Sequence[dict[str, Any]], kinds: Sequence[str] = MADE_FROM
+) -> list[dict[str, Any]]:
     """The recipes of one fold, sets and starts by number in order of their first run.
 
     Every fold has sets and starts of its own, made from its training rows: those of different folds
@@ -182,8 +221,8 @@ def _numbered(recipes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     out = []
     for recipe in recipes:
         own = dict(recipe)
-        for name in ("synth", "start"):
-            ignored = {"seed", "synth", "start", *(ARM_OPTIONS if name == "synth" else ())}
+        for name in kinds:
+            ignored = {"seed", *MADE_FROM, *(ARM_OPTIONS if name == "synth" else ())}
             rest = {k: v for k, v in recipe.items() if k not in ignored}
             found = seen.setdefault(name + json.dumps(rest, sort_keys=True), [])
             if recipe[name] and recipe[name] not in found:
@@ -194,25 +233,27 @@ def _numbered(recipes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def pooled_recipes(
-    folds: Sequence[Fold], descriptions: Sequence[Mapping[str, Any]]
+    folds: Sequence[Fold],
+    descriptions: Sequence[Mapping[str, Any]],
+    set_names: Mapping[str, str] | None = None,
 ) -> list[tuple[dict[str, Any], list[int]]]:
     """Recipes without the fold, and for each the run of every fold, in the order of folds.
 
-    A recipe has `synth` and `start` too: which sets and weights the run was made from, by digest;
-    in folds, which have their own each, by number in the order of the runs.
+    A recipe has `synth` and `start` too: which sets and weights the run was made from, by digest,
+    or by name (`refuse_names`); in folds, which have their own each, what has no name by number in
+    the order of the runs.
 
     Raises:
         InputError: A recipe and seed is missing in a fold, or is there twice.
     """
+    recipes = [{**d["recipe"], **made_from(d, set_names or {})} for d in descriptions]
     if len(folds) == 1:
-        return [({**d["recipe"], **made_from(d)}, [k]) for k, d in enumerate(descriptions)]
+        return [(recipe, [k]) for k, recipe in enumerate(recipes)]
+    without_name = ("start",) if set_names else MADE_FROM
     found: dict[str, tuple[dict[str, Any], dict[int, int]]] = {}
     for number, fold in enumerate(folds):
-        recipes = [
-            {**descriptions[run]["recipe"], **made_from(descriptions[run])} for run in fold.runs
-        ]
-        bare = [{k: v for k, v in recipe.items() if k != "data"} for recipe in recipes]
-        for run, recipe in zip(fold.runs, _numbered(bare)):
+        bare = [{k: v for k, v in recipes[run].items() if k != "data"} for run in fold.runs]
+        for run, recipe in zip(fold.runs, _numbered(bare, without_name)):
             key = json.dumps(recipe, sort_keys=True)
             places = found.setdefault(key, (recipe, {}))[1]
             if number in places:

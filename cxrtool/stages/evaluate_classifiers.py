@@ -22,6 +22,7 @@ from cxrtool.stages.evaluate_classifiers_inputs import (
     load_data,
     load_networks,
     predict,
+    read_set_names,
     refuse_other_sets,
     refuse_seen_rows,
     refuse_unequal_regimens,
@@ -90,6 +91,14 @@ class Config(SelectionOptions):
         Option("Output of synthesize or edit, for class activation maps of its images."),
         Input("synth"),
     ] = None
+    set_name: Annotated[
+        tuple[str, ...],
+        Option(
+            "What a synthetic set is called on the page: its folder, or the first eight digits of"
+            " its digest, and the name; may be repeated.",
+            metavar="SYNTH=NAME",
+        ),
+    ] = ()
     images: Annotated[
         tuple[Path, ...],
         Option("Outputs of evaluate images, to show fidelity and privacy on the page."),
@@ -130,6 +139,10 @@ class Config(SelectionOptions):
         from cxrtool.evaluation.subgroups import parse_by
 
         parse_by(self.by)
+        for text in self.set_name:
+            folder, _, name = text.partition("=")
+            if not folder or not name.strip():
+                raise UsageError(f"--set-name {text}: write SYNTH=NAME, such as synth-a=bagan")
 
 
 def run(config: Config, run: Run) -> dict[str, Any]:
@@ -156,14 +169,17 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         for k in fold.runs:
             joining.refuse_other_pixels(names[k], described[k], fold.data)
 
-    pooled = joining.pooled_recipes(folds, described)
+    set_names = read_set_names(config)
+    joining.refuse_names(set_names, folds, described)
+    pooled = joining.pooled_recipes(folds, described, set_names)
     first = [described[members[0]] for _, members in pooled]
     # What the page says of a run names its number and arm: folder names stay out of it.
     shown = [f"run {k} ({d['recipe']['arm']})" for k, d in enumerate(first, start=1)]
     labels, left_out = joining.common_labels(
         shown, [networks[members[0]].labels for _, members in pooled], datasets[0]
     )
-    if len(folds) > 1 and any(recipe["synth"] not in ("", "1") for recipe, _ in pooled):
+    by_order = len(folds) > 1 and not set_names
+    if by_order and any(recipe["synth"] not in ("", "1") for recipe, _ in pooled):
         left_out.append(joining.SETS_BY_ORDER)
     if compared:
         left_out.append(f"Training and test rows were {compared}.")

@@ -6,6 +6,7 @@ In: `train-cls` runs and dataset directories. Out: networks, folds of rows, trut
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,25 @@ def load_data(config: Config, run: Run) -> list[Dataset]:
         return datasets
     mapping = load_map(config.map_labels)
     return [renamed(data, mapping) for data in datasets]
+
+
+def read_set_names(config: Config) -> dict[str, str]:
+    """`--set-name` taken apart: digest of a synthetic set, its first eight digits -> name.
+
+    Raises:
+        InputError: It is neither a synthetic set nor a digest; two names of one set.
+    """
+    from cxrtool.data.manifest import load_dataset
+
+    found: dict[str, str] = {}
+    for text in config.set_name:
+        given, _, name = text.partition("=")
+        digest = given.lower()[:8]
+        if Path(given).exists() or not re.fullmatch("[0-9a-f]{8,}", given.lower()):
+            digest = load_dataset(Path(given)).info.digest[:8]
+        if found.setdefault(digest, name.strip()) != name.strip():
+            raise InputError(f"is called {found[digest]} and {name.strip()}", file=Path(given))
+    return found
 
 
 def refuse_unequal_regimens(

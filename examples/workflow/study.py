@@ -193,12 +193,21 @@ class Study:
             f"{cell}-{arm}-{seed}" for cell in self.cells for arm in arms for seed in self.seeds
         ]
 
+    def compared(self, report: str) -> list[str]:
+        """The arms of a report."""
+        patterns = self.reports[report].arms
+        return [arm for arm in self.arms if any(fnmatchcase(arm, pattern) for pattern in patterns)]
+
     def runs(self, report: str) -> list[str]:
         """Folders of the classifiers that a report compares."""
-        patterns = self.reports[report].arms
-        return self.of_arms(
-            [arm for arm in self.arms if any(fnmatchcase(arm, pattern) for pattern in patterns)]
-        )
+        return self.of_arms(self.compared(report))
+
+    def called(self, report: str) -> list[tuple[str, str]]:
+        """Folders of the synthetic sets behind a report and their names, where it has several."""
+        sets = dict.fromkeys(name for arm in self.compared(report) if (name := self.arms[arm].set))
+        if len(sets) < 2:
+            return []
+        return [(f"{cell}-synth-{name}", name) for cell in self.cells for name in sets]
 
     def tables_in(self, examples: Path) -> list[str]:
         """Command lines after the interpreter, with printed numbers found in ``examples``."""

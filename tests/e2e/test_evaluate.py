@@ -474,6 +474,38 @@ def test_another_synthetic_set_than_that_of_the_runs_is_refused(
         judge([sets["none"]], tmp_path / "c", sets["data"], synth=other)
 
 
+def test_synthetic_sets_go_by_the_names_that_they_are_given(
+    sets: dict[str, Path], experiment: list[Path], tmp_path: Path
+) -> None:
+    other = cls_sets.synth(tmp_path / "other", sets["data"], seed=8)
+    options = {"arch": "small_cnn", "steps": 4, "batch": 8, "eval_every": 4, "threads": 1}
+    both = [experiment[5], tmp_path / "gan"]
+    values = {"data": sets["data"], "synth": (other,), "arm": "gan", "seed": 0}
+    runs.execute(train_cls, resolve(train_cls.Config, {**options, **values}), both[1])
+    digest = load_dataset(other).info.digest
+    plain = judge(both, tmp_path / "a", sets["data"]).result["summary"]["mean_auroc"]
+    assert any(f"gan (synthetic set {digest[:8]})" in name for name in plain)
+    names = (f"{sets['synth']}=as asked", f"{digest[:12]}=rules+")
+    named = judge(both, tmp_path / "b", sets["data"], set_name=names).result["summary"]
+    assert [name.split(",")[0] for name in named["mean_auroc"]] == [
+        "gan (as asked)",
+        "gan (rules+)",
+    ]
+    assert list(named["mean_auroc"].values()) == list(plain.values())
+    html = (tmp_path / "b" / "report.html").read_text()
+    assert "gan (rules+)" in html
+    with pytest.raises(InputError, match="no run was trained on the synthetic set abcdef01"):
+        judge(both, tmp_path / "c", sets["data"], set_name=("abcdef0123=x",))
+    with pytest.raises(InputError, match="two synthetic sets of one regimen are called x"):
+        judge(both, tmp_path / "c", sets["data"], set_name=(f"{other}=x", f"{sets['synth']}=x"))
+    with pytest.raises(InputError, match="is called x and y"):
+        judge(both, tmp_path / "c", sets["data"], set_name=(f"{other}=x", f"{other}=y"))
+    with pytest.raises(InputError):
+        judge(both, tmp_path / "c", sets["data"], set_name=(f"{tmp_path}/no=x",))
+    with pytest.raises(UsageError, match="write SYNTH=NAME"):
+        judge(both, tmp_path / "c", sets["data"], set_name=(f"{other}=",))
+
+
 def test_folds_are_pooled_and_must_not_share_patients(
     sets: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -81,6 +81,17 @@ def test_runs_of_a_report() -> None:
     assert len(study.runs("report")) == 2 * 7 * 2
 
 
+def test_sets_go_by_their_names_where_a_report_has_several() -> None:
+    study = STUDY.Study.read(given(seeds=[0]))
+    assert study.called("edited") == [
+        *(("f0.1-synth-a+", "a+"), ("f0.1-synth-b+", "b+")),
+        *(("f1-synth-a+", "a+"), ("f1-synth-b+", "b+")),
+    ]
+    arms = {"none": "", "gan": {"set": "plain", "options": ""}}
+    study = STUDY.Study.read(given(arms=arms, reports={"report": ""}))
+    assert study.called("report") == []
+
+
 def test_cells_of_folds(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     table.write_text("path\n")

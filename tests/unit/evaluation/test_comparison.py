@@ -71,35 +71,45 @@ def test_the_primary_comparison_is_gan_minus_duplicate() -> None:
 
 def test_each_set_has_a_primary_comparison_with_its_own_control() -> None:
     recipes = [
-        recipe("gan", 0, synth="aaaa"),
-        recipe("gan", 0, synth="bbbb"),
-        recipe("duplicate", 0, synth="aaaa"),
+        recipe("gan", 0, synth="aaaaaaaa"),
+        recipe("gan", 0, synth="bbbbbbbb"),
+        recipe("duplicate", 0, synth="aaaaaaaa"),
         recipe("none", 0, synth=""),
     ]
     groups = comparison.group_runs(recipes)
     assert [g.name for g in groups] == [
-        "gan (synthetic set aaaa)", "gan (synthetic set bbbb)", "duplicate", "none",
+        "gan (synthetic set aaaaaaaa)", "gan (synthetic set bbbbbbbb)", "duplicate", "none",
     ]  # fmt: skip
     pairs = [(a.name, b.name) for a, b, p in comparison.pairs_of_groups(groups) if p]
-    assert pairs == [("gan (synthetic set aaaa)", "duplicate")]
-    groups = comparison.group_runs([*recipes, recipe("duplicate", 0, synth="bbbb")])
+    assert pairs == [("gan (synthetic set aaaaaaaa)", "duplicate")]
+    groups = comparison.group_runs([*recipes, recipe("duplicate", 0, synth="bbbbbbbb")])
     pairs = [(a.synth, b.synth) for a, b, p in comparison.pairs_of_groups(groups) if p]
-    assert pairs == [("aaaa", "aaaa"), ("bbbb", "bbbb")]
+    assert pairs == [("aaaaaaaa", "aaaaaaaa"), ("bbbbbbbb", "bbbbbbbb")]
 
 
 def test_a_set_is_named_only_where_nothing_else_tells_it() -> None:
     recipes = [
-        recipe("gan", 0, fraction=0.5, synth="aaaa"),
-        recipe("gan", 0, fraction=1.0, synth="bbbb"),
-        recipe("gan", 0, fraction=1.0, synth="cccc"),
+        recipe("gan", 0, fraction=0.5, synth="aaaaaaaa"),
+        recipe("gan", 0, fraction=1.0, synth="bbbbbbbb"),
+        recipe("gan", 0, fraction=1.0, synth="cccccccc"),
     ]
     names = [g.name for g in comparison.group_runs(recipes[:2])]
     assert names == ["gan (50 % of patients)", "gan (100 % of patients)"]
     assert [g.name for g in comparison.group_runs(recipes)] == [
         "gan (50 % of patients)",
-        "gan (100 % of patients, synthetic set bbbb)",
-        "gan (100 % of patients, synthetic set cccc)",
+        "gan (100 % of patients, synthetic set bbbbbbbb)",
+        "gan (100 % of patients, synthetic set cccccccc)",
     ]
+
+
+def test_a_set_that_has_a_name_goes_by_it() -> None:
+    recipes = [
+        *(recipe("gan", 0, synth="rules+"), recipe("gan", 0, synth="bbbbbbbb")),
+        *(recipe("gan", 0, synth="bagan, 100"), recipe("gan", 0, synth="2")),
+    ]
+    assert [g.name for g in comparison.group_runs(recipes)] == [
+        "gan (rules+)", "gan (synthetic set bbbbbbbb)", "gan (bagan, 100)", "gan (synthetic set 2)",
+    ]  # fmt: skip
 
 
 def test_other_starts_are_other_regimens() -> None:

@@ -112,6 +112,38 @@ def test_two_sets_in_each_fold_are_two_arms() -> None:
     ]  # fmt: skip
 
 
+def test_named_sets_go_by_their_names() -> None:
+    described = [
+        trained("gan", "one", "a"), trained("gan", "one", "b"),
+        trained("gan", "two", "c"), trained("gan", "two", "d"), trained("none", "two"),
+    ]  # fmt: skip
+    one = joining.pooled_recipes(folds_of((0, 1)), described[:2], {"b": "large"})
+    assert [r["synth"] for r, _ in one] == ["a", "large"]
+    names = {"a": "small", "b": "large", "c": "large", "d": "small"}
+    two = joining.pooled_recipes(folds_of((0, 1), (2, 3)), described, names)
+    assert [(r["synth"], m) for r, m in two] == [("small", [0, 3]), ("large", [1, 2])]
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ({"x": "small"}, "no run was trained on the synthetic set x"),
+        (
+            {"a": "small", "b": "small", "c": "x", "d": "y"},
+            "two synthetic sets of one regimen are called small",
+        ),
+        ({"a": "small", "b": "large", "c": "small"}, "the synthetic set d has no name"),
+    ],
+)
+def test_names_that_would_mislead(names: dict[str, str], said: str) -> None:
+    described = [trained("gan", fold, s) for fold, s in zip("1122", "abcd", strict=True)]
+    with pytest.raises(InputError, match=said):
+        joining.refuse_names(names, folds_of((0, 1), (2, 3)), described)
+    joining.refuse_names({"a": "small"}, folds_of((0, 1, 2, 3)), described)
+    halves = [trained("gan", "one", s, fraction=f) for s, f in (("a", 0.5), ("b", 1.0))]
+    joining.refuse_names({"a": "small", "b": "small"}, folds_of((0, 1)), halves)
+
+
 def test_what_a_run_was_made_from_tells_it_from_others() -> None:
     described = [trained("gan", "one", "a"), trained("gan", "one", "b", seed=1)]
     described[1]["start_digest"] = "1234"
