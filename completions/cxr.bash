@@ -33,7 +33,7 @@ _cxr() {
       esac
       ;;
     "train-gan")
-      flags="--arch --size --preset --kimg --labels --batch --accumulate --lr --loss --gamma --label-ramp --augment --augment-p --mirror --no-mirror --style-mixing --label-weight --noise --single-label --pretrain-kimg --pretrain-lr --hold-out --upsampling --fade-kimg --seed --init-from --freeze-d --keep --features --snapshot-kimg --tick-kimg --precision --compile --device --threads --uncertain --blank --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--arch --size --preset --kimg --labels --batch --accumulate --lr --loss --gamma --label-ramp --augment --augment-p --mirror --no-mirror --style-mixing --label-weight --noise --single-label --pretrain-kimg --pretrain-lr --d-lr --hold-out --upsampling --fade-kimg --seed --init-from --freeze-d --keep --features --snapshot-kimg --tick-kimg --precision --compile --device --threads --uncertain --blank --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --arch) COMPREPLY=($(compgen -W "stylegan2 bagan opengan acgan dcgan" -- "$cur")); return ;;
         --preset) COMPREPLY=($(compgen -W "tiny small full" -- "$cur")); return ;;

@@ -80,6 +80,7 @@ complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l noise -x -a 'on of
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l single-label -x -a 'exactly-one one-of-chosen rarest' -d 'bagan, opengan: one label an image in a multi-label set: rows with exactly one label of the whole set, rows with one of --labels, or of --labels the rarest of a row.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l pretrain-kimg -r -d 'bagan, opengan: thousands of images for the stage before the game (autoencoder or metric network). Default: by preset.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l pretrain-lr -r -d 'bagan, opengan: learning rate of the stage before the game. Default: by preset.'
+complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l d-lr -r -d 'bagan: learning rate of the discriminator. Default: by preset, as a multiple of --lr.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l hold-out -r -d 'opengan: labels, separated by commas, whose images no network is trained on; they are generated from the features of those images.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l upsampling -x -a 'transposed nearest' -d 'bagan: how the decoder doubles its size. Default: transposed.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l fade-kimg -r -d 'acgan: thousands of images in which a resolution fades in, and in which it then stays. Default: equal phases, the last one twice as long.'

@@ -13,7 +13,7 @@
 # Needs cxr and its python3 on the PATH (source .venv/bin/activate).
 #
 # Sizes by environment: CLASSES, SIZE, SPLIT (of `prepare`: "0.6,0.1,0.3"), KIMG, PRETRAIN_KIMG, LR and PRETRAIN_LR (of
-# the game and of the stage before it; default: the preset's, with --cpu 2e-4 in the game, which a short one needs), UP
+# the game and of the stage before it; default: the preset's, with --cpu 2e-4 in the game), UP
 # (transposed, or nearest: how BAGAN's decoder doubles), PER_CLASS ("1000 3000"), STEPS, SEEDS, ARCH, GANS, FILTER
 # (class, in --smoke discriminator; none keeps all images), MAX_TRIES (of a slot: 1000), RULE (exactly-one, or
 # one-of-chosen), PRESET, THREADS (2), DEVICE (auto).

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from cxrtool.runs import Run
 
 NAME = "train-gan"
-FORMAT = 3  # 2: keeps the best network; small presets without noise. 3: the newest of the best
+# 2: keeps the best network; small presets without noise. 3: the newest of the best. 4: BAGAN's rates
+FORMAT = 4
 SEVERAL = True  # torchrun
 QUALITY_LEAST = 50  # training images below which no distance tells the best network
 
@@ -147,6 +148,13 @@ class Config(SelectionOptions, PolicyOptions):
         float | None,
         Option(
             "bagan, opengan: learning rate of the stage before the game. Default: by preset.",
+            min=1e-8,
+        ),
+    ] = None
+    d_lr: Annotated[
+        float | None,
+        Option(
+            "bagan: learning rate of the discriminator. Default: by preset, as a multiple of --lr.",
             min=1e-8,
         ),
     ] = None

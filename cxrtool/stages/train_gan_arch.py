@@ -32,6 +32,7 @@ HAVE = {
     "single_label": ("bagan", "opengan"),
     "pretrain_kimg": ("bagan", "opengan"),
     "pretrain_lr": ("bagan", "opengan"),
+    "d_lr": ("bagan",),
     "upsampling": ("bagan",),
     "hold_out": ("opengan",),
     "fade_kimg": ("acgan",),

@@ -174,6 +174,7 @@ def test_the_table_of_options_names_the_architectures() -> None:
         ("acgan", "pretrain_kimg", 1.0),
         ("dcgan", "pretrain_lr", 1e-3),
         ("opengan", "upsampling", "nearest"),
+        ("opengan", "d_lr", 1e-3),
         ("opengan", "precision", "bfloat16"),
         ("stylegan2", "single_label", "rarest"),
         ("stylegan2", "fade_kimg", 1.0),
@@ -193,6 +194,19 @@ def test_each_stage_has_its_learning_rate(single: Path, tmp_path: Path, arch: st
     train(single, tmp_path / "gan", arch, kimg=0.008, lr=3e-4, pretrain_lr=7e-4)
     chosen = json.loads((tmp_path / "gan" / "resolved.json").read_text())
     assert (chosen["lr"], chosen["pretrain_lr"]) == (3e-4, 7e-4)
+    assert chosen.get("d_lr") == ({"bagan": pytest.approx(1.2e-3)}.get(arch))
+
+
+def test_the_discriminator_has_a_rate_of_its_own(single: Path, tmp_path: Path) -> None:
+    for name, more in (("default", {}), ("same", {"d_lr": 2e-4})):
+        train(single, tmp_path / name, "bagan", kimg=0.008, pretrain_kimg=0.004, **more)
+    default, same = (
+        json.loads((tmp_path / name / "resolved.json").read_text()) for name in ("default", "same")
+    )
+    assert (default["lr"], default["d_lr"]) == (2e-4, pytest.approx(8e-4))
+    assert (same["lr"], same["d_lr"]) == (2e-4, 2e-4)
+    written = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("default", "same")]
+    assert written[0] != written[1]
 
 
 @pytest.mark.parametrize("arch", ["dcgan", "acgan", "stylegan2"])
