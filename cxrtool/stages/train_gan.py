@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cxrtool.runs import Run
 
 NAME = "train-gan"
-# 2: keeps the best network; small presets without noise. 3: the newest of the best. 4: BAGAN's rates
+# 2: keeps the best network; small presets without noise. 3: the newest of the best. 4: BAGAN's rate
 FORMAT = 4
 SEVERAL = True  # torchrun
 QUALITY_LEAST = 50  # training images below which no distance tells the best network

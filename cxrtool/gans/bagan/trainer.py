@@ -6,7 +6,8 @@ discriminator, and the codes of all training images give each class its Gaussian
 discriminator minimizes cross-entropy over K + 1 classes on a batch of real images and ceil(B / K)
 generated ones, of classes drawn uniformly; the generator wants its images read as the class it was
 asked for. Adam with beta1 0.5 in both stages, at 5e-5 in the paper (the preset `full`); the others
-use more, and four times the generator's for the discriminator (two time scales: Heusel et al. 2017).
+use more, and for the discriminator four times the generator's (two time scales: Heusel et al.
+2017).
 """
 
 from __future__ import annotations
