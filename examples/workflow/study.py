@@ -94,9 +94,9 @@ class Study:
             raise StudyError(f"the configuration lacks these keys: {', '.join(missing)}")
         values: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
         values["source"] = str(values.get("source", ""))
-        values["folds"] = int(values.get("folds", 0))
+        values["folds"] = whole("folds", values.get("folds", 0))
         values["regimens"] = tuple(str(share) for share in sequence("regimens", given))
-        values["seeds"] = tuple(int(seed) for seed in sequence("seeds", given))
+        values["seeds"] = tuple(whole("seeds", seed) for seed in sequence("seeds", given))
         values["tables"] = tuple(given.get("tables") or ())
         for key in ("generators", "clips"):
             values[key] = {name: str(words) for name, words in entries(key, given).items()}
@@ -231,6 +231,13 @@ def known(where: str, name: str, names: Mapping[str, Any]) -> None:
         raise StudyError(f"{where}: {name} is none of {', '.join(names) or 'nothing'}")
 
 
+def whole(key: str, value: Any) -> int:
+    """A number of 0 or more; Snakemake's `--config` gives texts."""
+    if not re.fullmatch(r"\d+", str(value)):
+        raise StudyError(f"{key}: a whole number is needed, not {value!r}")
+    return int(value)
+
+
 def sequence(key: str, given: Mapping[str, Any]) -> list[Any]:
     """A list that is not empty."""
     value = given[key]
@@ -254,13 +261,13 @@ def made(kind: type[Any], key: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Entries as objects; a text is the options of one that needs nothing else."""
     found = {}
     for name, entry in entries(key, given).items():
-        values = {"options": entry} if isinstance(entry, str) else dict(entry or {})
-        values = {part: tuple(v) if isinstance(v, list) else v for part, v in values.items()}
+        values = {"options": entry} if isinstance(entry, str) else entry or {}
         try:
-            found[name] = kind(**values)
-        except TypeError:
-            parts = ", ".join(kind.__dataclass_fields__)
-            raise StudyError(f"{key}: {name}: the parts are {parts}, not {entry!r}") from None
+            parts = {part: tuple(v) if isinstance(v, list) else v for part, v in values.items()}
+            found[name] = kind(**parts)
+        except (AttributeError, TypeError):
+            known_parts = ", ".join(kind.__dataclass_fields__)
+            raise StudyError(f"{key}: {name}: the parts are {known_parts}, not {entry!r}") from None
     return found
 
 

@@ -116,6 +116,9 @@ def test_tables_find_the_printed_numbers() -> None:
         ({"folds": 3}, "folds need a table"),
         ({"seeds": []}, "seeds: a list"),
         ({"regimens": 1.0}, "regimens: a list"),
+        ({"seeds": [0, "a"]}, "seeds: a whole number is needed, not 'a'"),
+        ({"folds": "two"}, "folds: a whole number is needed, not 'two'"),
+        ({"sets": {"x": ["a"]}}, "sets: x: the parts are generator, options, edits"),
         ({"generators": "--kimg 1"}, "generators: names with options"),
         ({"generators": {"a/b": ""}}, "generators: a/b cannot be part of a folder's name"),
         (
