@@ -210,14 +210,22 @@ class Study:
         return [(f"{cell}-synth-{name}", name) for cell in self.cells for name in sets]
 
     def tables_in(self, examples: Path) -> list[str]:
-        """Command lines after the interpreter, with printed numbers found in ``examples``."""
-        return [
-            shlex.join(
-                f"{examples}/{word}" if word.startswith("printed/") else word
-                for word in shlex.split(words)
-            )
-            for words in self.tables
-        ]
+        """Command lines after the interpreter.
+
+        ``{names}`` becomes REGIMEN/ARM for every group of the report that the command names first,
+        and printed numbers are found in ``examples``.
+        """
+        lines = []
+        for text in self.tables:
+            command, report, *words = shlex.split(text)
+            known(f"tables: {command}", report, self.reports)
+            names = [f"{part}/{arm}" for part in self.regimens for arm in self.compared(report)]
+            full: list[str] = []
+            for word in words:
+                file = f"{examples}/{word}" if word.startswith("printed/") else word
+                full += names if word == "{names}" else [file]
+            lines.append(shlex.join([command, report, *full]))
+        return lines
 
 
 def folds_of(number: int) -> list[str]:

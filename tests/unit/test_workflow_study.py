@@ -106,6 +106,14 @@ def test_tables_find_the_printed_numbers() -> None:
     assert study.tables_in(Path("/e")) == [
         "pr_auc_table.py report a --printed /e/printed/x.csv --title '2: b'"
     ]
+    study = STUDY.Study.read(given(tables=["printed_table.py edited {names} --metric auroc"]))
+    assert study.tables_in(Path("/e")) == [
+        "printed_table.py edited 0.1/none 0.1/with-a+ 0.1/with-b+ 1/none 1/with-a+ 1/with-b+"
+        " --metric auroc"
+    ]
+    study = STUDY.Study.read(given(tables=["printed_table.py rapport {names}"]))
+    with pytest.raises(STUDY.StudyError, match="rapport is none of report, edited"):
+        study.tables_in(Path("/e"))
 
 
 @pytest.mark.parametrize(
