@@ -16,23 +16,10 @@ from cxrtool.data.columns import (
     RESERVED,
     SPLITS,
 )
+from cxrtool.data.label_columns import CORRECT, NO_VALUE, plain_value
 from cxrtool.data.schema import leaves_folder
 from cxrtool.data.sources.base import Rejected, SourceTable
 from cxrtool.errors import InputError
-
-_SPELLINGS: dict[str, str] = {"": "", "1": "1", "0": "0", "-1": "-1"}
-
-
-def plain_value(cell: str) -> str | None:
-    """A label cell as ``1``, ``0``, ``-1`` or blank; None for anything else (``1.0`` is 1)."""
-    cell = cell.strip()
-    if cell in _SPELLINGS:
-        return _SPELLINGS[cell]
-    try:
-        number = float(cell)
-    except ValueError:
-        return None
-    return str(int(number)) if number in (1.0, 0.0, -1.0) else None
 
 
 class Checker:
@@ -129,9 +116,8 @@ def check_source(
         for code, value in enumerate(plain):
             if value is None:
                 for position in np.flatnonzero(codes == code):
-                    checker.reject(
-                        int(position), f"{values[code]!r} is not 1, 0, -1 or blank", column=name
-                    )
+                    reason = f"{values[code]!r} {NO_VALUE}"
+                    checker.reject(int(position), reason, column=name, hint=CORRECT)
         cleaned[name] = np.array([v or "" for v in plain], dtype=object)[codes]
     table = table.assign(**cleaned)
     if "split" in table:

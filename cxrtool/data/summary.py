@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from cxrtool import console
+from cxrtool.data import label_columns
 from cxrtool.data.columns import PIXEL_KEY, SPLIT, SPLITS
 from cxrtool.data.select import units
 from cxrtool.data.splits import straddling
@@ -124,6 +125,14 @@ def tell(
         "copies": twins,
         "copies_across_splits": torn,
     }
+
+
+def tell_columns(source: SourceTable) -> None:
+    """Name the columns of the source that are no labels."""
+    left = source.notes.get(label_columns.NOTE, {})
+    assert isinstance(left, dict)
+    for sentence, doubtful in label_columns.sentences(left):
+        (console.warn if doubtful else console.say)(sentence)
 
 
 def tell_joined(run: Run, source: SourceTable, joined: Joined) -> dict[str, Any]:

@@ -17,13 +17,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxrtool.data.label_columns import NO_VALUE, bad_cells, plain_value
 from cxrtool.errors import InputError
 
 POSITIVE, NEGATIVE, UNCERTAIN, BLANK = "1", "0", "-1", ""
 METRICS = ("precision", "recall", "f1")
 CLASSES = ("positive", "negative", "uncertain")
-# CheXpert's own tables write floats.
-SPELLINGS = {"1.0": "1", "0.0": "0", "-1.0": "-1", "-0.0": "0"}
 
 
 @dataclass(frozen=True)
@@ -111,17 +110,18 @@ def normalized(table: pd.DataFrame, names: Sequence[str], file: Path | str) -> p
     """
     out = {}
     for name in names:
-        cells = table[name].str.strip().replace(SPELLINGS)
-        wrong = ~cells.isin((POSITIVE, NEGATIVE, UNCERTAIN, BLANK)).to_numpy()
+        cells = table[name]
+        wrong = bad_cells(cells)
         if wrong.any():
             index = int(np.flatnonzero(wrong)[0])
             raise InputError(
-                f"{cells.iloc[index]!r} is not 1, 0, -1 or blank",
+                f"{cells.iloc[index]!r} {NO_VALUE}",
                 file=file,
                 row=index + 2,
                 column=name,
+                hint="correct the cell (unknown = blank), or name the labels to score: --labels A,B",
             )
-        out[name] = cells
+        out[name] = cells.map({value: plain_value(value) for value in cells.unique()})
     return pd.DataFrame(out, columns=list(names))
 
 

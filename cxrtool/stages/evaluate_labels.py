@@ -152,13 +152,13 @@ def table_of(path: Path) -> Path:
 def common_labels(
     config: Config, predicted: pd.DataFrame, reference: pd.DataFrame, file: Path
 ) -> tuple[list[str], list[str]]:
-    """The labels that both tables have, and known ones that only the reference has.
+    """The labels that both tables have, and those that only the reference has.
 
     Raises:
         UsageError: ``--labels`` names one that is not in both.
         InputError: They have none in common.
     """
-    from cxrtool.data.labels import CHEXPERT
+    from cxrtool.data.label_columns import find_labels
     from cxrtool.data.schema import RESERVED
 
     columns = [str(c) for c in reference.columns]
@@ -184,8 +184,8 @@ def common_labels(
             row=1,
             hint=f"columns: {', '.join(columns[:20])}",
         )
-    missing = [name for name in columns if name in CHEXPERT and name not in predicted.columns]
-    return shared, missing
+    theirs = {*map(str, predicted.columns), config.key, *RESERVED}
+    return shared, list(find_labels(reference, skip=theirs).labels)
 
 
 def evidence_of(folder: Path, include_text: bool) -> dict[tuple[str, str], str]:

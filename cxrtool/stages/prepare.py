@@ -268,8 +268,10 @@ def _read_source(config: Config, secret: bytes | None) -> tuple[SourceTable, Che
     from cxrtool.data.maps import builtin, load_map
     from cxrtool.data.source_checks import Checker, check_source, rename_labels
     from cxrtool.data.sources.base import get_reader
+    from cxrtool.data.summary import tell_columns
 
     source = get_reader(config.format)(config.source, _options(config, secret))
+    tell_columns(source)
     source = dataclasses.replace(source, table=source.table.reset_index(drop=True))
     checker = Checker(source, skip_bad=config.skip_bad)
     source = check_source(

@@ -75,6 +75,11 @@ def _synonyms() -> dict[str, str]:
     return table
 
 
+def is_observation(label: str) -> bool:
+    """Whether a name is one of the observations of public data sets, in any spelling."""
+    return _plain(label) in _synonyms()
+
+
 def canonical(label: str) -> str:
     """The common spelling of a label, ``Effusion`` and ``pleural_effusion`` alike.
 

@@ -22,6 +22,7 @@ from typing import Any
 import pandas as pd
 
 from cxrtool.data.decoding import MAX_PIXELS
+from cxrtool.data.label_columns import NOT_NAMED, NOTE, listed
 from cxrtool.data.sources import vocabulary
 from cxrtool.data.sources.base import SourceOptions, SourceTable
 from cxrtool.data.sources.dicom_decode import import_pydicom, need_decoder, quiet, unreadable
@@ -56,7 +57,8 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
 
     Raises:
         InputError: No DICOM image; a file that is not CR or DX, has several frames, is colour, raw
-            or damaged; an image without a row in the table of labels.
+            or damaged; an image without a row in the table of labels, or with a cell there that is
+            no label value.
         UsageError: The extra ``dicom`` is not installed.
     """
     source = need_source(source, "dicom")
@@ -96,8 +98,9 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
     windows = table["voi"].value_counts().sort_index()
     table["table_file"], table["table_row"] = [str(root / ref) for ref in table["image_ref"]], ""
     labels: tuple[str, ...] = ()
+    left: dict[str, str] = {}
     if options.label_table is not None:
-        table, labels = _join(table, options.label_table, options, sieve)
+        table, labels, left = _join(table, options.label_table, options, sieve)
     table = _without_identity(table, options)
     return SourceTable(
         table=table.reset_index(drop=True),
@@ -118,6 +121,7 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
             ),
             "voi": {str(name): int(count) for name, count in windows.items()},
             "objects_without_pixels": without_pixels,
+            **({NOTE: left} if left else {}),
         },
     )
 
@@ -237,8 +241,11 @@ def _without_identity(table: pd.DataFrame, options: SourceOptions) -> pd.DataFra
 
 def _join(
     table: pd.DataFrame, path: Path, options: SourceOptions, sieve: Sieve
-) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """The table with the labels of another one joined by the finest id that it has."""
+) -> tuple[pd.DataFrame, tuple[str, ...], dict[str, str]]:
+    """The table with the labels of another one joined by the finest id that it has.
+
+    Also those labels, and the columns that are none, with the reason.
+    """
     frame = load(path)
     plain = {str(name).replace("_", "").lower(): str(name) for name in frame.columns}
     key = next((key for key in _KEYS if key.lower() in plain), None)
@@ -254,12 +261,15 @@ def _join(
         )
     require_columns(frame, options.label_columns, path)
     keys = {plain[name.lower()] for name in _KEYS if name.lower() in plain}
-    labels = options.label_columns or label_columns(frame, skip=keys)
+    found = label_columns(frame, skip={*keys, *options.label_columns})
+    labels, left = options.label_columns or found.labels, dict(found.left)
+    if options.label_columns:
+        left |= dict.fromkeys(found.labels, NOT_NAMED)
     if not labels:
         raise InputError(
-            "no column of labels (nothing but 1, 0, -1 and blanks)",
+            "no column of labels (1, 0, -1 or blank)",
             file=path,
-            hint="name them: --label-columns A,B",
+            hint=f"name them: --label-columns A,B; not labels: {listed(left)}",
         )
     position = pd.Index(frame[column]).get_indexer(pd.Index(table[key]))
     if (position < 0).all():
@@ -272,5 +282,7 @@ def _join(
             hint="a blank row means unknown; --skip-bad leaves such images out",
         )
     table, position = table[position >= 0], position[position >= 0]
-    values = frame[list(labels)].iloc[position].set_axis(table.index)
-    return pd.concat([table, values], axis=1), tuple(labels)
+    values = frame[list(labels)].iloc[position]
+    table = pd.concat([table.set_axis(values.index), values], axis=1)  # rows of the label table
+    table = sieve.labels(table, labels, file=path, ref="image_ref", found=found)
+    return table.reset_index(drop=True), tuple(labels), left

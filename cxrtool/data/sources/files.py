@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cxrtool.data.label_columns import CORRECT, NO_VALUE, Columns, bad_cells
 from cxrtool.data.sources.base import Rejected, SourceOptions
 from cxrtool.errors import InputError
 
@@ -157,6 +158,33 @@ class Sieve:
                 Rejected(ref=name, reason=text, file=str(file), row=int(row), column=column)
             )
         return table[~bad]
+
+    def labels(
+        self,
+        table: pd.DataFrame,
+        labels: Sequence[str],
+        *,
+        file: Path,
+        ref: str | None = None,
+        found: Columns | None = None,
+    ) -> pd.DataFrame:
+        """The table without the rows in which a label is none of 1, 0, -1 and blank.
+
+        Args:
+            table: As for `drop`.
+            labels: Its label columns.
+            file: The table's file.
+            ref: The column that names the image.
+            found: How the labels were found, where nobody named them.
+
+        Raises:
+            InputError: There is such a cell, and bad rows are not skipped.
+        """
+        for name in labels:
+            hint = found.hint(name) if found and name in found.said else CORRECT
+            bad, reason = bad_cells(table[name]), f"{{value}} {NO_VALUE}"
+            table = self.drop(table, bad, reason, file=file, column=name, ref=ref, hint=hint)
+        return table
 
     def reject(
         self,

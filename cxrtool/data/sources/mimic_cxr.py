@@ -47,8 +47,8 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
         options: ``images`` names the folder that holds ``files/`` if it is not the table's.
 
     Raises:
-        InputError: A table or a column is missing, an id stands in two splits, a report is not
-            UTF-8.
+        InputError: A table or a column is missing, a label cell is no label value, an id stands in
+            two splits, a report is not UTF-8.
     """
     source = need_source(source, "mimic-cxr")
     folder = source if source.is_dir() else source.parent
@@ -73,7 +73,7 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
             column=column,
             ref="dicom_id",
         )
-    labels, known = _labels(label_path, frame["study_id"])
+    labels, label_rows = _labels(label_path, frame["study_id"])
     subject, study = "p" + frame["subject_id"], "s" + frame["study_id"]
     folders = "files/" + subject.str[:3] + "/" + subject + "/" + study
     root = options.images or folder
@@ -88,7 +88,9 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
             **rows(frame, metadata),
         }
     )
-    table = pd.concat([table, labels], axis=1)
+    # Index = rows of the label table (0 = none), which is the file at fault if a cell is bad.
+    table = pd.concat([table, labels], axis=1).set_axis(label_rows)
+    table = sieve.labels(table, CHEXPERT, file=label_path, ref="image_ref")
     return SourceTable(
         table=table.reset_index(drop=True),
         labels=CHEXPERT,
@@ -105,7 +107,7 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
         rejected=tuple(sieve.rejected),
         notes={
             "labeler": label_path.name.split(".csv")[0].rsplit("-", 1)[-1],
-            "images_without_labels": int((~known).sum()),
+            "images_without_labels": int((table.index == 0).sum()),
             "images_with_report": int((table["report"] != "").sum()),
         },
     )
@@ -120,7 +122,7 @@ def _find(folder: Path, part: str, *, required: bool = False) -> Path | None:
 
 
 def _labels(path: Path, studies: pd.Series) -> tuple[pd.DataFrame, np.ndarray]:
-    """Label rows of each image's study; blank where the labeler has none (no report)."""
+    """Labels of each image's study and their row; blank and 0 without a report."""
     frame = read_table(path, ("study_id", *CHEXPERT))
     again = frame["study_id"].duplicated()
     if again.any():
@@ -130,7 +132,8 @@ def _labels(path: Path, studies: pd.Series) -> tuple[pd.DataFrame, np.ndarray]:
     position = pd.Index(frame["study_id"]).get_indexer(pd.Index(studies))
     values = frame[list(CHEXPERT)].iloc[position].set_axis(studies.index)
     known = position >= 0
-    return values.where(pd.Series(known, studies.index), "", axis=0).astype(str), known
+    rows = np.where(known, frame.index.to_numpy()[position], 0)
+    return values.where(pd.Series(known, studies.index), "", axis=0).astype(str), rows
 
 
 def _views(frame: pd.DataFrame) -> pd.Series:

@@ -2,9 +2,9 @@
 
 In: a table, or a folder that holds ``labels.csv`` (or a single table); columns are recognized by
 name or named by options. Out: a `SourceTable`. Labels are the columns asked for, else every other
-column that holds nothing but 1, 0, -1 and blanks. A column of class names, asked for with
-``--column class=NAME``, makes a single-label set instead. Paths are relative to the table's folder,
-or to ``--images``.
+column that is one by its cells (`cxrtool.data.label_columns`); the notes name the columns that are
+none. A column of class names, asked for with ``--column class=NAME``, makes a single-label set
+instead. Paths are relative to the table's folder, or to ``--images``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from cxrtool.data.label_columns import BESIDE_CLASS, NOT_NAMED, NOTE, Columns, find_labels, listed
 from cxrtool.data.schema import RESERVED
 from cxrtool.data.sources import vocabulary
 from cxrtool.data.sources.base import SourceOptions, SourceTable
@@ -44,7 +45,6 @@ _ALIASES: dict[str, tuple[str, ...]] = {
 _NO_LABELS = frozenset(
     {"frontal", "lateral", "dupgroup", "studyoffset", "offset", "followup", "index", "id", "fold"}
 )
-_VALUES = frozenset({"1", "0", "-1", "", "1.0", "0.0", "-1.0"})
 _TABLES = ("labels.csv", "metadata.csv", "manifest.csv")
 _SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
 
@@ -59,7 +59,8 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
 
     Raises:
         InputError: No table, no column of images, no labels, a named column that is missing, a
-            split by another name than train, val or test, a class that is blank.
+            label cell that is no label value, a split by another name than train, val or test, a
+            class that is blank.
         UsageError: A manifest column that does not exist.
     """
     source = need_source(source, "table")
@@ -84,7 +85,7 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
             column=named["split"],
             ref=ref,
         )
-    table, labels, kind = _build(path, frame, named, options, sieve)
+    table, labels, kind, left = _build(path, frame, named, options, sieve)
     if splits is not None:
         table["split"] = splits[table.index].astype(str)
     patients = "patient_id" in named and bool((table["patient_id"].str.strip() != "").all())
@@ -101,6 +102,7 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
         opener=None if options.labels_only else FileOpener(root),
         image_column=ref or "image",
         rejected=tuple(sieve.rejected),
+        notes={NOTE: left} if left else {},
     )
 
 
@@ -179,8 +181,10 @@ def _build(
     named: dict[str, str],
     options: SourceOptions,
     sieve: Sieve,
-) -> tuple[pd.DataFrame, tuple[str, ...], str]:
-    """The table without its split, its labels and their kind."""
+) -> tuple[pd.DataFrame, tuple[str, ...], str, dict[str, str]]:
+    """The table without its split, its labels and their kind, the columns that are no labels."""
+    found = label_columns(frame, skip={*named.values(), *options.label_columns})
+    left = dict(found.left)
     if CLASS in named:
         column = named[CLASS]
         frame = sieve.drop(
@@ -203,17 +207,22 @@ def _build(
         )
         classes = classes[frame.index]
         values = {name: (classes == name).map({True: "1", False: "0"}) for name in labels}
+        left |= dict.fromkeys(found.labels, BESIDE_CLASS)
     else:
         column = ""
         require_columns(frame, options.label_columns, path)
-        labels = options.label_columns or label_columns(frame, skip=set(named.values()))
+        labels = options.label_columns or found.labels
+        if options.label_columns:
+            left |= dict.fromkeys(found.labels, NOT_NAMED)
+        frame = sieve.labels(frame, labels, file=path, ref=named.get("image_ref"), found=found)
         values = {name: frame[name] for name in labels}
         # Without labels but with reports: extract-reports will find the labels.
         if not labels and not {"report", "findings", "impression"} & named.keys():
             raise InputError(
-                "no column of labels (nothing but 1, 0, -1 and blanks) and none of reports",
+                "no column of labels (1, 0, -1 or blank) and none of reports",
                 file=path,
-                hint="name them: --label-columns A,B, or --column class=NAME",
+                hint="name them: --label-columns A,B, or --column class=NAME; not labels: "
+                + listed(found.left),
             )
     ready: dict[str, pd.Series] = {}
     for key, name in named.items():
@@ -234,23 +243,16 @@ def _build(
         table.insert(0, "image_ref", "")
     table["table_file"] = str(path)
     table["table_row"] = pd.Series(frame.index, frame.index).astype(str)
-    return table, tuple(labels), "single" if CLASS in named else "multilabel"
+    return table, tuple(labels), "single" if CLASS in named else "multilabel", left
 
 
-def label_columns(frame: pd.DataFrame, skip: set[str]) -> tuple[str, ...]:
-    """Columns that hold nothing but 1, 0, -1 and blanks, and not only blanks.
+def label_columns(frame: pd.DataFrame, skip: set[str]) -> Columns:
+    """The labels of a table, and why its other columns are none.
 
     Args:
         frame: All cells `str`.
-        skip: Columns that are something else.
+        skip: Columns that are known to be something else.
     """
-    found = []
-    for name in map(str, frame.columns):
-        if name in skip or _plain(name) in _NO_LABELS:
-            continue
-        if any(_plain(name) == alias for aliases in _ALIASES.values() for alias in aliases):
-            continue
-        distinct = set(frame[name].unique())
-        if distinct <= _VALUES and distinct != {""}:
-            found.append(name)
-    return tuple(found)
+    usual = _NO_LABELS.union(*_ALIASES.values())
+    no_labels = {n for n in map(str, frame.columns) if n in RESERVED or _plain(n) in usual}
+    return find_labels(frame, skip=skip, no_labels=no_labels)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from cxrtool.data.source_checks import Checker, check_source, plain_value, rename_labels
+from cxrtool.data.label_columns import plain_value
+from cxrtool.data.source_checks import Checker, check_source, rename_labels
 from cxrtool.data.sources.base import SourceTable
 from cxrtool.errors import InputError
 
