@@ -34,8 +34,6 @@ class Settled:
         withdrawn: Cells that were 1 and are blank now, because a finding is there.
         withheld: Cells that would have become 1 and did not, because a finding is there.
         both_before: Those of `withdrawn` whose row denied them before anything was joined.
-        untouched: Rows that nothing was joined to, in which the source says 1 beside a finding;
-            they are left as they are.
         beside: Finding -> rows in which it denied No Finding (of `withdrawn` and `withheld`).
     """
 
@@ -43,7 +41,6 @@ class Settled:
     withdrawn: int = 0
     withheld: int = 0
     both_before: int = 0
-    untouched: int = 0
     beside: Mapping[str, int] | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -53,7 +50,6 @@ class Settled:
             "withdrawn": self.withdrawn,
             "withheld": self.withheld,
             "both_before": self.both_before,
-            "untouched": self.untouched,
             "beside": dict(self.beside or {}),
         }
 
@@ -67,7 +63,9 @@ class Settled:
             parts.append(f"{self.withheld:,} of reports not taken")
         if not parts:
             return []
-        because = f" because a finding is 1 or -1: {_named(self.beside or {})}" if self.beside else ""
+        because = (
+            f" because a finding is 1 or -1: {_named(self.beside or {})}" if self.beside else ""
+        )
         return [f"{NO_FINDING}: " + ", ".join(parts) + because]
 
 
@@ -81,28 +79,26 @@ def findings(labels: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in labels if canonical(name) not in {NO_FINDING, *ALLOWED})
 
 
-def denied(cells: Mapping[str, Any] | pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
-    """Rows with a finding: bool [N].
+def denied(table: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
+    """Rows with a finding: bool [N]."""
+    out = np.zeros(len(table), bool)
+    for name in findings(labels):
+        out |= _there(table[name])
+    return out
 
-    Args:
-        cells: Label -> cells [N], `str`.
-        labels: All labels.
+
+def contradictions(table: pd.DataFrame, labels: Sequence[str]) -> tuple[int, str]:
+    """Rows in which No Finding is 1 beside a finding, and what to tell a person of them.
+
+    A source that says both is not corrected: nobody here knows which is wrong.
     """
-    there = [_there(cells[name]) for name in findings(labels)]
-    return np.logical_or.reduce(there) if there else np.zeros(len(cells[labels[0]]), bool)
-
-
-def contradictions(table: pd.DataFrame, labels: Sequence[str]) -> tuple[np.ndarray, dict[str, int]]:
-    """Rows in which No Finding is 1 beside a finding: bool [N], and how often beside which."""
-    rows = _ones(table, labels) & denied(table, labels) if labels else np.zeros(len(table), bool)
-    return rows, _beside(table, labels, rows)
-
-
-def tell_contradictions(count: int, beside: Mapping[str, int]) -> str:
-    """The caution about a source that says both."""
-    return (
-        f"{count:,} images have {NO_FINDING} 1 beside a finding in the source "
-        f"({_named(beside)}): left as they are"
+    if not nothing_found(labels):
+        return 0, ""
+    rows = _ones(table, labels) & denied(table, labels)
+    beside = _named(_beside(table, labels, rows))
+    return int(rows.sum()), (
+        f"{int(rows.sum()):,} images have {NO_FINDING} 1 beside a finding in their source "
+        f"({beside}): they are left as they are"
     )
 
 
@@ -119,7 +115,7 @@ def settle(
     had. Rows that were not touched keep what their source says.
 
     Args:
-        before: The table before joining.
+        before: The label columns before joining; those that are new are not there.
         after: The table with every label joined by itself.
         labels: All labels of ``after``.
         touched: Rows that something was joined to: bool [N].
@@ -131,8 +127,7 @@ def settle(
     if not names:
         return after, Settled()
     found = denied(after, labels)
-    known = [name for name in labels if name in before]
-    found_before = denied(before, known) if known else np.zeros(len(before), bool)
+    found_before = denied(before, list(before.columns))
     blank = np.full(len(after), "", dtype=object)
     out = after.copy(deep=False)
     filled, withdrawn, withheld = (np.zeros(len(after), bool) for _ in range(3))
@@ -149,7 +144,6 @@ def settle(
         withdrawn=int(withdrawn.sum()),
         withheld=int(withheld.sum()),
         both_before=int((withdrawn & found_before).sum()),
-        untouched=int((~touched & found & _ones(after, labels)).sum()),
         beside=_beside(after, labels, withdrawn | withheld),
     )
 

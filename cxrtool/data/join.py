@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +21,13 @@ from cxrtool.data.columns import (
     PATIENT,
     RANDOM_TEXTS,
     REPORT,
+    RESERVED,
     STUDY,
     TEXTS,
     VALUES,
 )
+from cxrtool.data.derived import Settled, settle
+from cxrtool.data.label_columns import find_labels
 from cxrtool.data.labels import CHEXPERT
 from cxrtool.data.maps import canonical
 from cxrtool.data.schema import check_values
@@ -48,6 +52,8 @@ class Joined:
         disagreements: ``row`` (position in the table), ``study_id``, ``label``, ``source``,
             ``report``: cells that both fill, with different values.
         compared: Label -> cells that both fill.
+        settled: What became of the labels that follow from others.
+        left: Columns of the reports' table that are no labels -> why.
     """
 
     table: pd.DataFrame
@@ -58,6 +64,8 @@ class Joined:
     unused: int
     disagreements: pd.DataFrame
     compared: dict[str, int]
+    settled: Settled
+    left: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,7 @@ class _Extracted:
     table: pd.DataFrame
     labels: tuple[str, ...]
     covered: dict[str, bool]
+    left: Mapping[str, str]
 
 
 def join_reports(
@@ -82,7 +91,8 @@ def join_reports(
         covered: Whether the source covers each.
         folder: Output of ``extract-reports``.
         mode: ``replace`` (the report wins where there is one), ``fill`` (it fills blanks and adds
-            labels), ``keep`` (texts only).
+            labels), ``keep`` (texts only). But for ``keep`` a matched image does not keep No
+            Finding 1 beside a finding, whoever said either (`cxrtool.data.derived`).
 
     Raises:
         InputError: No study ids, a study with two different reports, no match at all.
@@ -102,7 +112,7 @@ def join_reports(
     rows: list[pd.DataFrame] = []
     compared: dict[str, int] = {}
     for theirs in found.labels:
-        name = ours.get(canonical(theirs), theirs)
+        name = theirs if theirs in cover else ours.get(canonical(theirs), theirs)
         old = _column(table, name) if name in cover else np.full(len(table), "", dtype=object)
         new = np.where(hit, _column(found.table, theirs)[position], "").astype(object)
         both = hit & (old != "") & (new != "")
@@ -117,6 +127,8 @@ def join_reports(
         take = hit if mode == "replace" else hit & (old == "")
         out[name] = np.where(take, new, old).astype(object)
         cover[name] = cover.get(name, False) or found.covered[theirs]
+    touched = hit & (mode != "keep")
+    out, settled = settle(table[list(labels)], out, everything, touched)
     columns = ["row", STUDY, "label", "source", "report"]
     return Joined(
         table=out,
@@ -127,6 +139,8 @@ def join_reports(
         unused=len(found.table) - len(np.unique(position[hit])),
         disagreements=pd.concat(rows) if rows else pd.DataFrame(columns=columns, dtype=str),
         compared=compared,
+        settled=settled,
+        left=found.left,
     )
 
 
@@ -160,11 +174,13 @@ def _read(folder: Path) -> _Extracted:
         )
     table = read_table(file)
     require_columns(table, (STUDY,), file)
-    labels = tuple(name for name in CHEXPERT if name in table.columns)
+    found = find_labels(table, skip=RESERVED)  # observations of own rules are labels, too
+    labels = tuple(str(name) for name in table.columns if name in CHEXPERT or name in found.labels)
+    left = {name: why for name, why in found.left.items() if name not in labels}
     covered = dict.fromkeys(labels, True)
     if (folder / DATASET).is_file():
         record = json.loads((folder / DATASET).read_text(encoding="utf-8"))
-        labels = tuple(record["labels"])
+        labels, left = tuple(record["labels"]), {}
         covered = dict(zip(labels, record["covered"], strict=True))
         require_columns(table, labels, file)
     for name in labels:
@@ -181,7 +197,7 @@ def _read(folder: Path) -> _Extracted:
             row=index + 2,
             column=STUDY,
         )
-    return _Extracted(named.drop_duplicates(keys).reset_index(drop=True), labels, covered)
+    return _Extracted(named.drop_duplicates(keys).reset_index(drop=True), labels, covered, left)
 
 
 def _match(table: pd.DataFrame, reports: pd.DataFrame, folder: Path) -> np.ndarray:

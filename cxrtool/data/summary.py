@@ -6,13 +6,14 @@ name no patient and no file.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from cxrtool import console
-from cxrtool.data import label_columns
+from cxrtool.data import derived, label_columns
 from cxrtool.data.columns import PIXEL_KEY, SPLIT, SPLITS
 from cxrtool.data.select import units
 from cxrtool.data.splits import straddling
@@ -20,7 +21,7 @@ from cxrtool.data.splits import straddling
 if TYPE_CHECKING:
     from cxrtool.data.ingest import Ingested
     from cxrtool.data.join import Joined
-    from cxrtool.data.sources.base import SourceTable
+    from cxrtool.data.sources.base import Rejected, SourceTable
     from cxrtool.runs import Run
 
 
@@ -78,7 +79,7 @@ def tell(
     images: Ingested | None,
     *,
     split_notes: Sequence[str],
-    rejected: int,
+    rejected: Sequence[Rejected],
 ) -> dict[str, Any]:
     """Show the user what came out, and return the summary.
 
@@ -88,7 +89,7 @@ def tell(
         table: The finished manifest.
         images: None for labels only.
         split_notes: What to say about the split.
-        rejected: Rows left out.
+        rejected: What was left out.
     """
     counts = label_counts(table, source.labels)
     parts = split_counts(table)
@@ -114,12 +115,15 @@ def tell(
     for name in without_positives(counts, source.labels, source.covered):
         console.warn(f"label {name!r} has no positive: nothing can be learned of it")
     if rejected:
-        console.warn(f"rows left out: {rejected:,}, see rejected.csv")
+        by_column = Counter(bad.column for bad in rejected if bad.column in source.labels)
+        cells = ", ".join(f"{name} {n:,}" for name, n in by_column.most_common())
+        because = f" (bad label cells: {cells})" if cells else ""
+        console.warn(f"rows left out: {len(rejected):,}{because}, see rejected.csv")
     run.count("images", len(table))
-    run.count("rejected", rejected)
+    run.count("rejected", len(rejected))
     return {
         "images": len(table),
-        "rejected": rejected,
+        "rejected": len(rejected),
         "splits": parts,
         "labels": counts,
         "copies": twins,
@@ -131,8 +135,21 @@ def tell_columns(source: SourceTable) -> None:
     """Name the columns of the source that are no labels."""
     left = source.notes.get(label_columns.NOTE, {})
     assert isinstance(left, dict)
+    _tell_left(left, "")
+
+
+def _tell_left(left: Mapping[str, str], where: str) -> None:
     for sentence, doubtful in label_columns.sentences(left):
-        (console.warn if doubtful else console.say)(sentence)
+        (console.warn if doubtful else console.say)(where + sentence)
+
+
+def tell_contradictions(table: pd.DataFrame, labels: Sequence[str]) -> dict[str, int]:
+    """Warn of rows that their source calls normal beside a finding; a note for ``dataset.json``."""
+    count, sentence = derived.contradictions(table, labels)
+    if not count:
+        return {}
+    console.warn(sentence)
+    return {"no_finding_beside_findings": count}
 
 
 def tell_joined(run: Run, source: SourceTable, joined: Joined) -> dict[str, Any]:
@@ -156,6 +173,9 @@ def tell_joined(run: Run, source: SourceTable, joined: Joined) -> dict[str, Any]
             f"{joined.unmatched:,} images have no report: their labels {', '.join(new[:3])}"
             f"{' ...' if len(new) > 3 else ''} are blank, which --blank zeros counts as absent"
         )
+    for sentence in joined.settled.sentences():
+        console.say(sentence)
+    _tell_left(joined.left, "of the reports' table, ")
     run.count("reports_matched", joined.matched)
     run.count("reports_unmatched", joined.unmatched)
     return {
@@ -163,4 +183,5 @@ def tell_joined(run: Run, source: SourceTable, joined: Joined) -> dict[str, Any]
         "unmatched": joined.unmatched,
         "unused": joined.unused,
         "disagreements": {str(name): int(n) for name, n in sorted(counts.items())},
+        "no_finding": joined.settled.to_json(),
     }

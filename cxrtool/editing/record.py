@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxrtool.data import derived
 from cxrtool.editing.measure import gray_rms
 
 FOLDER_IMAGES = 1000  # images in a folder
@@ -136,6 +137,11 @@ def label_cells(
                 cells[accept, column] = "0"
         found = np.isin(cells[:, columns].astype(str), ("1", "-1")).any(axis=1)
         cells[found, names.index(nothing)] = "0"
+    # Templates that do not say what No Finding excludes leave it to this.
+    found = derived.denied(pd.DataFrame(cells, columns=names), names)
+    for nothing in derived.nothing_found(names):
+        column = names.index(nothing)
+        cells[found & (cells[:, column] == "1"), column] = "0"
     return cells
 
 

@@ -119,7 +119,7 @@ def normalized(table: pd.DataFrame, names: Sequence[str], file: Path | str) -> p
                 file=file,
                 row=index + 2,
                 column=name,
-                hint="correct the cell (unknown = blank), or name the labels to score: --labels A,B",
+                hint="correct it (unknown = blank), or name the labels to score: --labels A,B",
             )
         out[name] = cells.map({value: plain_value(value) for value in cells.unique()})
     return pd.DataFrame(out, columns=list(names))

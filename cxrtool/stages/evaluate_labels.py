@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cxrtool.runs import Run
 
 NAME = "evaluate-labels"
-FORMAT = 2
+FORMAT = 3  # 3: every label that PRED has not is named
 
 
 @dataclass(frozen=True, kw_only=True)

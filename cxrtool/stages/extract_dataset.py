@@ -15,10 +15,11 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cxrtool import files, fingerprints
+from cxrtool import console, files, fingerprints
 from cxrtool.errors import InputError
 
 if TYPE_CHECKING:
+    from cxrtool.data.derived import Settled
     from cxrtool.data.manifest import Dataset, DatasetInfo, DatasetWriter
     from cxrtool.reports.extraction import Job
     from cxrtool.reports.report import Report
@@ -38,6 +39,7 @@ def fill(config: Config, run: Run, job: Job, tally: Tally, sample: Sample) -> di
         InputError: No reports, a single-label set, or a study with two different reports.
     """
     from cxrtool.data.manifest import DatasetWriter, load_dataset
+    from cxrtool.data.summary import tell_contradictions
 
     dataset = load_dataset(run.input("reports").path)
     if dataset.info.kind == "single" and config.labels != "keep":
@@ -48,11 +50,15 @@ def fill(config: Config, run: Run, job: Job, tally: Tally, sample: Sample) -> di
         )
     reports = reports_of(dataset, config.text_column)
     found = _label_studies(config, run, dataset, reports, job, tally, sample)
-    table, info, changed = _merged(config, dataset, reports, found, job)
+    table, info, changed, settled = _merged(config, dataset, reports, found, job)
+    for sentence in settled.sentences() if settled else ():
+        console.say(sentence)
+    tell_contradictions(table, info.labels)
     writer = DatasetWriter(run, info)
     _share_images(run, dataset, writer)
     writer.finish(table)
-    return {**tally.summary(), "images": len(dataset), "labels_changed": changed}
+    summary = {**tally.summary(), "images": len(dataset), "labels_changed": changed}
+    return summary | ({"no_finding": settled.to_json()} if settled else {})
 
 
 def reports_of(dataset: Dataset, column: str) -> list[str]:
@@ -140,34 +146,41 @@ def _merged(
     reports: list[str],
     found: dict[Key, Cells],
     job: Job,
-) -> tuple[Any, DatasetInfo, int]:
-    """The new manifest, its ``dataset.json``, and how many cells changed."""
+) -> tuple[Any, DatasetInfo, int, Settled | None]:
+    """The new manifest, its ``dataset.json``, how many cells changed, what became of No Finding."""
+    import numpy as np
+
+    from cxrtool.data.derived import settle
+    from cxrtool.data.maps import canonical
+
     table = dataset.table.copy()
     made = [found[key] for key in _keys(dataset, reports)]
     for name in job.texts:
         old = dataset.column(name)
         table[name] = [new[name] or str(was) for new, was in zip(made, old)]
-    info, changed = dataset.info, 0
-    if config.labels != "keep":
-        observations = job.rules.observations
-        for name in observations:
-            before = [str(v) for v in dataset.column(name)]
-            from_report = [new[name] if text.strip() else None for new, text in zip(made, reports)]
-            # A row without a report keeps what it has; "fill" keeps whatever is not blank.
-            kept = [
-                was if new is None or (config.labels == "fill" and was != "") else new
-                for was, new in zip(before, from_report)
-            ]
-            changed += sum(a != b for a, b in zip(before, kept))
-            table[name] = kept
-        extra = tuple(name for name in observations if name not in info.labels)
-        covered = dict(zip(info.labels, info.covered)) | dict.fromkeys(observations, True)
-        names = info.labels + extra
-        notes = {**info.notes, "labels_from_reports": config.labels}
-        info = dataclasses.replace(
-            info, labels=names, covered=tuple(covered[n] for n in names), notes=notes
-        )
-    return table, info, changed
+    info = dataset.info
+    if config.labels == "keep":
+        return table, info, 0, None
+    before = dataset.table[list(info.labels)]
+    blank = np.full(len(table), "", dtype=object)
+    spelled = {canonical(name): name for name in info.labels}
+    # A row without a report keeps what it has; "fill" keeps whatever is not blank.
+    touched = np.array([bool(text.strip()) for text in reports], dtype=bool)
+    covered = dict(zip(info.labels, info.covered))
+    for name in job.rules.observations:
+        label = name if name in before else spelled.get(canonical(name), name)
+        was = before[label].to_numpy(dtype=object) if label in before else blank
+        take = touched & ((was == "") | (config.labels == "replace"))
+        cells = np.array([new[name] for new in made], dtype=object)
+        table[label] = np.where(take, cells, was).astype(object)
+        covered[label] = True
+    labels = tuple(covered)
+    table, settled = settle(before, table, labels, touched)
+    old = before.reindex(columns=list(labels), fill_value="")
+    changed = int((table[list(labels)].to_numpy(object) != old.to_numpy(object)).sum())
+    notes = {**info.notes, "labels_from_reports": config.labels, "no_finding": settled.to_json()}
+    info = dataclasses.replace(info, labels=labels, covered=tuple(covered.values()), notes=notes)
+    return table, info, changed, settled
 
 
 def _share_images(run: Run, dataset: Dataset, writer: DatasetWriter) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cxrtool.runs import Run
 
 NAME = "extract-reports"
-FORMAT = 3
+FORMAT = 4  # 4: into a dataset directory, No Finding is not filled beside a finding
 STDIN = "-"
 # Above this share of texts without any known section or term, they are likely in another language.
 SILENT_FRAC = 0.2

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from cxrtool.data.sources.base import SourceOptions, SourceTable
 
 NAME = "prepare"
-FORMAT = 2  # 2: PNGs by run lengths, pixel keys by block means, all text columns joined
+# 2: PNGs by run lengths, pixel keys by block means, all text columns joined. 3: a column with a bad
+# cell is a label still, and no No Finding is joined to a finding
+FORMAT = 3
 
 FORMATS = (
     "chexpert",
@@ -218,6 +220,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         carve=not config.labels_only,
     )
     table = assemble.finish_table(table, source, split.values)
+    notes |= summary.tell_contradictions(table, source.labels)
 
     notes["format"] = config.format
     notes["split"] = {"how": split.how, "seed": config.seed, "notes": list(split.notes)}
@@ -239,7 +242,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         table,
         images,
         split_notes=split.notes,
-        rejected=len(checker.rejected),
+        rejected=checker.rejected,
     )
     return {**found, "digest": digest}
 
