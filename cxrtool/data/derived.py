@@ -5,7 +5,8 @@ start of an edit). Out: the same without a No Finding that a finding beside it d
 Support Devices is a finding, and 1 or -1 of it denies No Finding (Irvin et al., AAAI 2019). A
 withdrawn cell is blank, as the labelers of CheXpert and of this package leave it: neither says 0.
 
-Who joins labels fills each label by itself first and calls `settle` once, when all are there.
+`join_labels` is the one place where labels of two hands are joined: each label by itself first, and
+No Finding last.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Settled:
 
     Attributes:
         filled: Cells that are 1 now and were not.
-        withdrawn: Cells that were 1 and are blank now, because a finding is there.
+        withdrawn: Cells that were 1 and are not any more, because a finding is there.
         withheld: Cells that would have become 1 and did not, because a finding is there.
         both_before: Those of `withdrawn` whose row denied them before anything was joined.
         beside: Finding -> rows in which it denied No Finding (of `withdrawn` and `withheld`).
@@ -79,11 +80,15 @@ def findings(labels: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in labels if canonical(name) not in {NO_FINDING, *ALLOWED})
 
 
-def denied(table: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
-    """Rows with a finding: bool [N]."""
-    out = np.zeros(len(table), bool)
-    for name in findings(labels):
-        out |= _there(table[name])
+def denied(cells: pd.DataFrame) -> np.ndarray:
+    """Rows with a finding: bool [N].
+
+    Args:
+        cells: The label columns.
+    """
+    out = np.zeros(len(cells), bool)
+    for name in findings(list(map(str, cells.columns))):
+        out |= _there(cells[name])
     return out
 
 
@@ -94,57 +99,58 @@ def contradictions(table: pd.DataFrame, labels: Sequence[str]) -> tuple[int, str
     """
     if not nothing_found(labels):
         return 0, ""
-    rows = _ones(table, labels) & denied(table, labels)
-    beside = _named(_beside(table, labels, rows))
+    cells = table[list(labels)]
+    rows = _ones(cells) & denied(cells)
+    beside = _named(_beside(cells, rows))
     return int(rows.sum()), (
         f"{int(rows.sum()):,} images have {NO_FINDING} 1 beside a finding in their source "
         f"({beside}): they are left as they are"
     )
 
 
-def settle(
-    before: pd.DataFrame,
-    after: pd.DataFrame,
-    labels: Sequence[str],
-    touched: np.ndarray,
+def join_labels(
+    before: pd.DataFrame, read: Mapping[str, np.ndarray], touched: np.ndarray, mode: str
 ) -> tuple[pd.DataFrame, Settled]:
-    """Bring No Finding together with the findings, once all labels are joined.
+    """Labels that were there and labels that were read, joined; then those that follow from others.
 
     In a row that was touched No Finding stays 1 only where no finding is 1 or -1, whoever said
-    either. Where the row said 1 before, the cell becomes blank; where it did not, it keeps what it
-    had. Rows that were not touched keep what their source says.
+    either. A cell that was 1 becomes what was read, and blank where that is 1 or nothing; one that
+    was not 1 keeps what it had. Rows that were not touched keep what their source says.
 
     Args:
-        before: The label columns before joining; those that are new are not there.
-        after: The table with every label joined by itself.
-        labels: All labels of ``after``.
-        touched: Rows that something was joined to: bool [N].
+        before: The label columns that are there, `str` cells.
+        read: Label -> cells that were read [N], labels that are new too.
+        touched: Rows in which anything was read: bool [N].
+        mode: ``replace`` (what was read wins) or ``fill`` (it fills blanks).
 
     Returns:
-        The table, and what was done.
+        All label columns, the new ones last, and what became of No Finding.
     """
-    names = nothing_found(labels)
-    if not names:
-        return after, Settled()
-    found = denied(after, labels)
-    found_before = denied(before, list(before.columns))
-    blank = np.full(len(after), "", dtype=object)
-    out = after.copy(deep=False)
+    blank = np.full(len(before), "", dtype=object)
+    old = {str(name): before[name].to_numpy(dtype=object) for name in before}
+    cells = dict(old)
+    for name, new in read.items():
+        was = old.get(name, blank)
+        take = touched if mode == "replace" else touched & (was == "")
+        cells[name] = np.where(take, new, was).astype(object)
+    after = pd.DataFrame(cells, index=before.index, dtype=object)
+    found = denied(after)
     filled, withdrawn, withheld = (np.zeros(len(after), bool) for _ in range(3))
-    for name in names:
-        old = before[name].to_numpy(dtype=object) if name in before else blank
-        new = after[name].to_numpy(dtype=object)
-        wrong = touched & found & (new == "1")
-        out[name] = np.where(wrong, np.where(old == "1", "", old), new).astype(object)
-        withdrawn |= wrong & (old == "1")
-        withheld |= wrong & (old != "1")
-        filled |= (out[name].to_numpy(dtype=object) == "1") & (old != "1")
-    return out, Settled(
+    for name in nothing_found(list(cells)):
+        was, new = old.get(name, blank), read.get(name, blank)
+        wrong = touched & found & (cells[name] == "1")
+        after[name] = np.where(
+            wrong, np.where(was != "1", was, np.where(new != "1", new, "")), cells[name]
+        ).astype(object)
+        withdrawn |= wrong & (was == "1")
+        withheld |= wrong & (was != "1")
+        filled |= (after[name] == "1").to_numpy(bool) & (was != "1")
+    return after, Settled(
         filled=int(filled.sum()),
         withdrawn=int(withdrawn.sum()),
         withheld=int(withheld.sum()),
-        both_before=int((withdrawn & found_before).sum()),
-        beside=_beside(after, labels, withdrawn | withheld),
+        both_before=int((withdrawn & denied(before)).sum()),
+        beside=_beside(after, withdrawn | withheld),
     )
 
 
@@ -153,18 +159,19 @@ def _there(cells: Any) -> np.ndarray:
     return np.asarray((values == "1") | (values == "-1"), dtype=bool)
 
 
-def _ones(table: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
-    out = np.zeros(len(table), bool)
-    for name in nothing_found(labels):
-        out |= (table[name] == "1").to_numpy(dtype=bool)
+def _ones(cells: pd.DataFrame) -> np.ndarray:
+    out = np.zeros(len(cells), bool)
+    for name in nothing_found(list(map(str, cells.columns))):
+        out |= (cells[name] == "1").to_numpy(dtype=bool)
     return out
 
 
-def _beside(table: pd.DataFrame, labels: Sequence[str], rows: np.ndarray) -> dict[str, int]:
+def _beside(cells: pd.DataFrame, rows: np.ndarray) -> dict[str, int]:
     """Finding -> given rows in which it is 1 or -1, the most frequent first."""
     if not rows.any():
         return {}
-    counts = {name: int(_there(table[name][rows]).sum()) for name in findings(labels)}
+    names = findings(list(map(str, cells.columns)))
+    counts = {name: int(_there(cells[name][rows]).sum()) for name in names}
     return {k: n for k, n in sorted(counts.items(), key=lambda item: -item[1]) if n}
 
 

@@ -26,7 +26,7 @@ from cxrtool.data.columns import (
     TEXTS,
     VALUES,
 )
-from cxrtool.data.derived import Settled, settle
+from cxrtool.data.derived import Settled, join_labels
 from cxrtool.data.label_columns import find_labels
 from cxrtool.data.labels import CHEXPERT
 from cxrtool.data.maps import canonical
@@ -108,7 +108,8 @@ def join_reports(
             out[name] = np.where(old == "", new, old)
     ours = {canonical(name): name for name in labels}
     cover = dict(zip(labels, covered, strict=True))
-    everything = list(labels)
+    read: dict[str, np.ndarray] = {}
+    known: dict[str, bool] = {}
     rows: list[pd.DataFrame] = []
     compared: dict[str, int] = {}
     for theirs in found.labels:
@@ -120,20 +121,17 @@ def join_reports(
         differ = np.flatnonzero(both & (old != new))
         if len(differ):
             rows.append(_tabulate(table, name, differ, old, new))
-        if mode == "keep":
-            continue
-        if name not in cover:
-            everything.append(name)
-        take = hit if mode == "replace" else hit & (old == "")
-        out[name] = np.where(take, new, old).astype(object)
-        cover[name] = cover.get(name, False) or found.covered[theirs]
-    touched = hit & (mode != "keep")
-    out, settled = settle(table[list(labels)], out, everything, touched)
+        read[name], known[name] = new, found.covered[theirs]
+    settled = Settled()
+    if mode != "keep":
+        cells, settled = join_labels(table[list(labels)], read, hit, mode)
+        out[list(cells.columns)] = cells
+        cover |= {name: cover.get(name, False) or known[name] for name in read}
     columns = ["row", STUDY, "label", "source", "report"]
     return Joined(
         table=out,
-        labels=tuple(everything),
-        covered=tuple(cover[name] for name in everything),
+        labels=tuple(cover),
+        covered=tuple(cover.values()),
         matched=int(hit.sum()),
         unmatched=int((~hit).sum()),
         unused=len(found.table) - len(np.unique(position[hit])),

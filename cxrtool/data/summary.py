@@ -115,7 +115,9 @@ def tell(
     for name in without_positives(counts, source.labels, source.covered):
         console.warn(f"label {name!r} has no positive: nothing can be learned of it")
     if rejected:
-        by_column = Counter(bad.column for bad in rejected if bad.column in source.labels)
+        by_column = Counter(
+            bad.column for bad in rejected if bad.reason.endswith(label_columns.NO_VALUE)
+        )
         cells = ", ".join(f"{name} {n:,}" for name, n in by_column.most_common())
         because = f" (bad label cells: {cells})" if cells else ""
         console.warn(f"rows left out: {len(rejected):,}{because}, see rejected.csv")

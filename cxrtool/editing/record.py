@@ -138,7 +138,7 @@ def label_cells(
         found = np.isin(cells[:, columns].astype(str), ("1", "-1")).any(axis=1)
         cells[found, names.index(nothing)] = "0"
     # Templates that do not say what No Finding excludes leave it to this.
-    found = derived.denied(pd.DataFrame(cells, columns=names), names)
+    found = derived.denied(pd.DataFrame(cells, columns=names))
     for nothing in derived.nothing_found(names):
         column = names.index(nothing)
         cells[found & (cells[:, column] == "1"), column] = "0"

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from cxrtool.runs import Run
 
 NAME = "edit"
-FORMAT = 7  # 5: what strays is a mean of means. 6: targets are read with their negations
-# 7: no No Finding beside a finding, whatever the templates say
+# 5: what strays is a mean of means. 6: targets are read with their negations. 7: no No Finding
+# beside a finding, whatever the templates say
+FORMAT = 7
 METHODS = ("latent", "global", "mapper")
 STRENGTH = {"latent": 1.0, "global": 2.0, "mapper": 1.0}
 

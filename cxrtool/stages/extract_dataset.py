@@ -150,7 +150,7 @@ def _merged(
     """The new manifest, its ``dataset.json``, how many cells changed, what became of No Finding."""
     import numpy as np
 
-    from cxrtool.data.derived import settle
+    from cxrtool.data.derived import join_labels
     from cxrtool.data.maps import canonical
 
     table = dataset.table.copy()
@@ -162,24 +162,23 @@ def _merged(
     if config.labels == "keep":
         return table, info, 0, None
     before = dataset.table[list(info.labels)]
-    blank = np.full(len(table), "", dtype=object)
     spelled = {canonical(name): name for name in info.labels}
     # A row without a report keeps what it has; "fill" keeps whatever is not blank.
     touched = np.array([bool(text.strip()) for text in reports], dtype=bool)
-    covered = dict(zip(info.labels, info.covered))
+    read = {}
     for name in job.rules.observations:
         label = name if name in before else spelled.get(canonical(name), name)
-        was = before[label].to_numpy(dtype=object) if label in before else blank
-        take = touched & ((was == "") | (config.labels == "replace"))
-        cells = np.array([new[name] for new in made], dtype=object)
-        table[label] = np.where(take, cells, was).astype(object)
-        covered[label] = True
-    labels = tuple(covered)
-    table, settled = settle(before, table, labels, touched)
-    old = before.reindex(columns=list(labels), fill_value="")
-    changed = int((table[list(labels)].to_numpy(object) != old.to_numpy(object)).sum())
+        read[label] = np.array([new[name] for new in made], dtype=object)
+    cells, settled = join_labels(before, read, touched, config.labels)
+    labels = list(cells.columns)
+    table[labels] = cells
+    old = before.reindex(columns=labels, fill_value="")
+    changed = int((cells.to_numpy(object) != old.to_numpy(object)).sum())
+    covered = dict(zip(info.labels, info.covered)) | dict.fromkeys(read, True)
     notes = {**info.notes, "labels_from_reports": config.labels, "no_finding": settled.to_json()}
-    info = dataclasses.replace(info, labels=labels, covered=tuple(covered.values()), notes=notes)
+    info = dataclasses.replace(
+        info, labels=tuple(labels), covered=tuple(covered.values()), notes=notes
+    )
     return table, info, changed, settled
 
 
