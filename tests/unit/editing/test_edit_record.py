@@ -153,3 +153,13 @@ def test_the_picture_has_a_row_for_every_state() -> None:
     real = panels(images, images, ["a", "b", "c"], original=images)
     assert plain.width == real.width
     assert real.height > plain.height
+
+
+def test_no_finding_beside_a_finding_whatever_the_templates_say() -> None:
+    labels = ("Normal", "Mass", "Support Devices")
+    after = np.array([[0.9, 0.8, 0.1], [0.9, 0.1, 0.9]])
+    teacher = Teacher(labels, after, after, 0.5)
+    start = np.array([["1", "0", "0"]] * 2, dtype=object)
+    asked = Asked("latent", "mass", "+", ("Mass",))
+    found = label_cells(labels, start, asked, teacher)
+    assert found.tolist() == [["0", "1", "0"], ["1", "0", "1"]]

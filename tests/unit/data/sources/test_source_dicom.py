@@ -215,3 +215,21 @@ def test_missing_extra_names_the_command(
     with pytest.raises(UsageError) as error:
         read("dicom", folder)
     assert "cxrtool[dicom]" in str(error.value.hint)
+
+
+def test_a_bad_cell_of_a_label_table(folder: Path, read: Read, tmp_path: Path) -> None:
+    rows = [f"2.{i},{i % 2},x\n" for i in range(40)]
+    text = "SOPInstanceUID,Edema,note\n" + "".join(rows) + "1.1,1,x\n1.2,nan,x\n1.3,0,x\n"
+    path = write_text(tmp_path / "l.csv", text)
+    for named in ((), ("Edema",)):
+        with pytest.raises(InputError, match="'nan' is not") as error:
+            read("dicom", folder, label_table=path, label_columns=named)
+        assert (error.value.file, error.value.row, error.value.column) == (path, 43, "Edema")
+    kept = read("dicom", folder, label_table=path, skip_bad=True)
+    assert (kept.labels, list(kept.table["Edema"])) == (("Edema",), ["1", "0"])
+    assert kept.notes["columns_not_labels"] == {"note": "other values"}
+    (bad,) = kept.rejected
+    assert (bad.file, bad.row, bad.column) == (str(path), 43, "Edema")
+    # Rows of images that are not here are nobody's business.
+    write_text(path, text.replace("nan", "1").replace("2.0,0", "2.0,nan"))
+    assert len(read("dicom", folder, label_table=path).table) == 3

@@ -143,3 +143,15 @@ def test_bad_input(download: Path, read: Read) -> None:
     (download / "mimic-cxr-2.0.0-metadata.csv.gz").unlink()
     with pytest.raises(InputError, match="metadata"):
         read("mimic-cxr", download)
+
+
+def test_a_bad_label_cell_names_the_label_table(download: Path, read: Read) -> None:
+    path = download / "mimic-cxr-2.0.0-chexpert.csv"
+    write_text(path, labels("yes"))
+    with pytest.raises(InputError, match="'yes' is not 1, 0, -1 or blank") as error:
+        read("mimic-cxr", download)
+    assert (error.value.file, error.value.row, error.value.column) == (path, 2, "Edema")
+    kept = read("mimic-cxr", download, skip_bad=True)
+    assert list(kept.table["study_id"]) == ["s57375967"]
+    assert [(bad.file, bad.row) for bad in kept.rejected] == [(str(path), 2)] * 2
+    assert kept.notes["images_without_labels"] == 1

@@ -186,3 +186,57 @@ def test_reports_without_labels_will_do(tmp_path: Path, read: Read) -> None:
     table = read("table", path)
     assert table.labels == ()
     assert list(table.table["report"]) == ["No effusion."]
+
+
+LINES = [f"{i}.png,{i % 2},{int(i % 3 == 0)},{i % 4}\n" for i in range(40)]
+
+
+@pytest.mark.parametrize("bad", ["nan", "0.5", "2", "yes"])
+@pytest.mark.parametrize("named", [(), ("Fracture", "Edema")])
+def test_a_bad_cell_stops_with_its_row_and_does_not_delete_the_label(
+    tmp_path: Path, read: Read, bad: str, named: tuple[str, ...]
+) -> None:
+    spoiled = [*LINES]
+    spoiled[6] = f"6.png,{bad},1,2\n"
+    path = write_text(tmp_path / "a.csv", "image,Fracture,Edema,grade\n" + "".join(spoiled))
+    with pytest.raises(InputError, match=f"'{bad}' is not 1, 0, -1 or blank") as error:
+        read("table", path, label_columns=named)
+    assert (error.value.file, error.value.row, error.value.column) == (path, 8, "Fracture")
+    assert "--skip-bad" in str(error.value.hint)
+    assert ("--label-columns Edema" in str(error.value.hint)) is not named
+    result = read("table", path, label_columns=named, skip_bad=True)
+    assert result.labels == ("Fracture", "Edema")
+    assert len(result.table) == 39
+    (bad_row,) = result.rejected
+    assert (bad_row.ref, bad_row.row, bad_row.column) == ("6.png", 8, "Fracture")
+
+
+def test_white_space_around_a_label_value_is_none(tmp_path: Path, read: Read) -> None:
+    spaced = [line.replace(",1,", ", 1 ,", 1) for line in LINES]
+    path = write_text(tmp_path / "a.csv", "image,Fracture,Edema,grade\n" + "".join(spaced))
+    assert read("table", path).labels == ("Fracture", "Edema")
+
+
+def test_columns_that_are_not_taken_are_named(tmp_path: Path, read: Read) -> None:
+    path = write_text(
+        tmp_path / "a.csv",
+        "image,path,class,A,B,frontal,seed,grade,words,empty\n"
+        + "".join(f"{i}.png,x,c{i % 2},1,0,1,1,{i},yes,\n" for i in range(4)),
+    )
+    others = {
+        "path": "by name", "frontal": "by name", "seed": "by name",
+        "grade": "2 of 4 cells are no label values", "words": "other values", "empty": "blank",
+    }  # fmt: skip
+    auto = read("table", path)
+    assert auto.labels == ("A", "B")
+    assert auto.notes["columns_not_labels"] == {**others, "class": "other values"}
+    named = read("table", path, label_columns=("B",))
+    assert named.notes["columns_not_labels"] == {
+        **others, "class": "other values", "A": "not in --label-columns",
+    }  # fmt: skip
+    classes = read("table", path, columns={"class": "class"})
+    aside = dict.fromkeys("AB", "beside the column of classes")
+    assert classes.notes["columns_not_labels"] == {**others, **aside}
+    with pytest.raises(InputError, match="no column of labels") as error:
+        read("table", write_text(tmp_path / "b.csv", "image,A\n1.png,yes\n2.png,no\n"))
+    assert "not labels: A (other values)" in str(error.value.hint)
