@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -237,6 +238,51 @@ def test_reports_are_joined_by_study(source, extracted, tmp_path, capsys, mode, 
         "report": "0",
     }
     assert data.info.notes["reports"]["disagreements"] == {"Edema": 20}
+
+
+def test_no_finding_follows_from_the_joined_labels(source, extracted, tmp_path, capsys):
+    rows = "".join(f"s{i},{1 - i % 2},{int(i < 10)}\n" for i in range(20))
+    (extracted / "manifest.csv").write_text("study_id,Pneumonia,No Finding\n" + rows)
+    data = prepare(source, tmp_path / "out", reports=extracted)
+    there = {"1", "-1"}
+    cells = zip(*(data.column(n) for n in ("Edema", "Fracture", "Pneumonia")), strict=True)
+    with_finding = [bool(set(row) & there) for row in cells]
+    nothing = data.column("No Finding").tolist()
+    assert not any(n == "1" and some for n, some in zip(nothing, with_finding, strict=True))
+    kept = [i for i in range(10) if not with_finding[i]]
+    assert [i for i, n in enumerate(nothing) if n == "1"] == kept
+    said = capsys.readouterr().err
+    out = sum(with_finding[:10])
+    assert f"{out} of reports not taken because a finding is 1 or -1: " in said
+    assert data.info.notes["reports"]["no_finding"]["withheld"] == out
+    assert data.info.notes["reports"]["no_finding"]["filled"] == len(kept)
+
+
+def test_a_source_that_says_both_is_left_and_named(source, tmp_path, capsys):
+    file = source / "labels.csv"
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([lines[0] + ",Normal", *(f"{line},1" for line in lines[1:])]))
+    data = prepare(source, tmp_path / "out")
+    assert set(data.column("Normal")) == {"1"}
+    both = data.info.notes["no_finding_beside_findings"]
+    assert 0 < both < 24
+    assert f"{both} images have No Finding 1 beside a finding" in capsys.readouterr().err
+
+
+def test_a_label_with_one_bad_cell_stops_or_costs_one_row(source, tmp_path, capsys):
+    frame = pd.read_csv(source / "labels.csv", dtype=str, keep_default_na=False)
+    frame.loc[4, "Fracture"] = "nan"
+    frame["grade"] = [str(i % 4) for i in range(len(frame))]
+    frame.to_csv(source / "labels.csv", index=False)
+    with pytest.raises(InputError, match="row 6, column 'Fracture': 'nan' is not 1, 0, -1"):
+        prepare(source, tmp_path / "out")
+    data = prepare(source, tmp_path / "out", skip_bad=True)
+    assert data.info.labels == ("Edema", "Fracture")
+    assert len(data) == 23
+    said = capsys.readouterr().err
+    assert "grade (12 of 24 cells are no label values)" in said
+    assert "warning: rows left out: 1 (bad label cells: Fracture 1), see rejected.csv" in said
+    assert data.info.notes["columns_not_labels"]["grade"]
 
 
 def test_no_matching_report_is_an_error(source, extracted, tmp_path):

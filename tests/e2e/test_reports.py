@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import dataclasses
 import gzip
 import io
 import json
@@ -366,6 +367,38 @@ def test_a_dataset_directory_keeps_its_images(
     shown = cxr("extract-reports", tmp_path / "out", "--explain-id", "s0")
     assert "[+ edema]" in shown.stdout
     assert shown.stdout.count("\ns0\n") == 1
+
+
+def test_no_finding_is_not_filled_beside_a_finding(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Labels of the set alone in turn: a finding where the report is normal, and the reverse.
+    hernia = ["1", "1", "0", "0", "0", "1"]
+    report = ["No edema. Clear lungs."] * 2 + ["Mild edema."] * 2 + [""] * 2
+    data = dataset(tmp_path / "data", report=report, Hernia=hernia)
+    config = extract_reports.Config(reports=data)
+    runs.execute(extract_reports, config, tmp_path / "out")
+    found = load_dataset(tmp_path / "out")
+    assert found.table["No Finding"].tolist() == [""] * 6
+    said = "No Finding: 2 of reports not taken because a finding is 1 or -1: Hernia 2"
+    assert said in capsys.readouterr().err
+    summary = json.loads((tmp_path / "out" / "result.json").read_text())["summary"]
+    assert summary["no_finding"]["withheld"] == 2
+    assert found.info.notes["no_finding"]["beside"] == {"Hernia": 2}
+    # And what the report finds beside a No Finding that was there.
+    again = load_dataset(data)
+    labels = ("No Finding", "Hernia")
+    info = dataclasses.replace(again.info, labels=labels, covered=(True, True))
+    table = again.table.assign(**{"No Finding": ["0", "0", "1", "1", "1", "1"], "Edema": ""})
+    (data / "manifest.csv").write_text(table.to_csv(index=False), encoding="utf-8")
+    (data / "dataset.json").write_text(json.dumps(info.to_json()), encoding="utf-8")
+    runs.execute(extract_reports, config, tmp_path / "other")
+    found = load_dataset(tmp_path / "other")
+    assert found.table["Edema"].tolist() == ["0", "0", "1", "1", "", ""]
+    assert found.table["No Finding"].tolist() == ["0", "0", "", "", "1", "1"]
+    said = capsys.readouterr().err
+    assert "2 withdrawn" in said
+    assert "warning: 1 images have No Finding 1 beside a finding in their source (Hernia 1)" in said
 
 
 def test_a_dataset_directory_without_reports_is_refused(tmp_path: Path) -> None:
