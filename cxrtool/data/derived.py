@@ -57,17 +57,16 @@ class Settled:
     def sentences(self) -> list[str]:
         """What to tell a person; empty where there is nothing to tell."""
         parts = [f"{self.filled:,} filled from reports"] if self.filled else []
+        out = []
         if self.withdrawn:
             own = f" ({self.both_before:,} beside one before too)" if self.both_before else ""
-            parts.append(f"{self.withdrawn:,} withdrawn{own}")
+            out.append(f"{self.withdrawn:,} withdrawn{own}")
         if self.withheld:
-            parts.append(f"{self.withheld:,} of reports not taken")
-        if not parts:
-            return []
-        because = (
-            f" because a finding is 1 or -1: {_named(self.beside or {})}" if self.beside else ""
-        )
-        return [f"{NO_FINDING}: " + ", ".join(parts) + because]
+            out.append(f"{self.withheld:,} not taken")
+        if out:
+            beside = _named(self.beside or {})
+            parts.append(" and ".join(out) + f" because a finding is 1 or -1 ({beside})")
+        return [f"{NO_FINDING}: " + ", ".join(parts)] if parts else []
 
 
 def nothing_found(labels: Sequence[str]) -> tuple[str, ...]:
@@ -102,9 +101,10 @@ def contradictions(table: pd.DataFrame, labels: Sequence[str]) -> tuple[int, str
     cells = table[list(labels)]
     rows = _ones(cells) & denied(cells)
     beside = _named(_beside(cells, rows))
-    return int(rows.sum()), (
-        f"{int(rows.sum()):,} images have {NO_FINDING} 1 beside a finding in their source "
-        f"({beside}): they are left as they are"
+    count = int(rows.sum())
+    some = "1 image has" if count == 1 else f"{count:,} images have"
+    return count, (
+        f"{some} {NO_FINDING} 1 beside a finding in the source ({beside}), which is left as it is"
     )
 
 

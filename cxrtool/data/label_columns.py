@@ -121,7 +121,7 @@ def sentences(left: Mapping[str, str]) -> Iterator[tuple[str, bool]]:
             what = "no cell is 1, 0 or -1" if why == OTHER_VALUES else why
             yield (
                 f"column {name!r} has the name of an observation and is not taken for a label: "
-                f"{what}; --label-columns {shlex.quote(name)} shows the first such cell",
+                f"{what}; write 1, 0, -1 or blank",
                 True,
             )
 

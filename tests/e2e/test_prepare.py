@@ -253,7 +253,7 @@ def test_no_finding_follows_from_the_joined_labels(source, extracted, tmp_path, 
     assert [i for i, n in enumerate(nothing) if n == "1"] == kept
     said = capsys.readouterr().err
     out = sum(with_finding[:10])
-    assert f"{out} of reports not taken because a finding is 1 or -1: " in said
+    assert f"{out} not taken because a finding is 1 or -1 (" in said
     assert data.info.notes["reports"]["no_finding"]["withheld"] == out
     assert data.info.notes["reports"]["no_finding"]["filled"] == len(kept)
 

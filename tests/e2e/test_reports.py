@@ -380,7 +380,7 @@ def test_no_finding_is_not_filled_beside_a_finding(
     runs.execute(extract_reports, config, tmp_path / "out")
     found = load_dataset(tmp_path / "out")
     assert found.table["No Finding"].tolist() == [""] * 6
-    said = "No Finding: 2 of reports not taken because a finding is 1 or -1: Hernia 2"
+    said = "No Finding: 2 not taken because a finding is 1 or -1 (Hernia 2)"
     assert said in capsys.readouterr().err
     summary = json.loads((tmp_path / "out" / "result.json").read_text())["summary"]
     assert summary["no_finding"]["withheld"] == 2
@@ -398,7 +398,7 @@ def test_no_finding_is_not_filled_beside_a_finding(
     assert found.table["No Finding"].tolist() == ["0", "0", "", "", "1", "1"]
     said = capsys.readouterr().err
     assert "2 withdrawn" in said
-    assert "warning: 1 images have No Finding 1 beside a finding in their source (Hernia 1)" in said
+    assert "warning: 1 image has No Finding 1 beside a finding in the source (Hernia 1)" in said
 
 
 def test_a_dataset_directory_without_reports_is_refused(tmp_path: Path) -> None:

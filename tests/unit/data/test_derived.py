@@ -74,14 +74,13 @@ def test_what_is_said() -> None:
     assert joined[NONE].tolist() == ["", "", "1", "", "1"]  # the last row was not touched
     assert settled == Settled(1, 2, 1, 1, {"Edema": 2, "Mass": 1})
     assert settled.sentences() == [
-        "No Finding: 1 filled from reports, 2 withdrawn (1 beside one before too), 1 of reports not"
-        " taken because a finding is 1 or -1: Edema 2, Mass 1"
+        "No Finding: 1 filled from reports, 2 withdrawn (1 beside one before too) and 1 not taken"
+        " because a finding is 1 or -1 (Edema 2, Mass 1)"
     ]
     assert Settled().sentences() == []
     assert contradictions(joined, (NONE, "Edema", "Mass")) == (
         1,
-        "1 images have No Finding 1 beside a finding in their source (Edema 1): they are left as "
-        "they are",
+        "1 image has No Finding 1 beside a finding in the source (Edema 1), which is left as it is",
     )
     assert contradictions(joined, ("Edema", "Mass")) == (0, "")
     assert contradictions(joined, ()) == (0, "")
