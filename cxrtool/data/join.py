@@ -27,10 +27,10 @@ from cxrtool.data.columns import (
     VALUES,
 )
 from cxrtool.data.derived import Settled, join_labels
-from cxrtool.data.label_columns import find_labels
 from cxrtool.data.labels import CHEXPERT
 from cxrtool.data.maps import canonical
 from cxrtool.data.schema import check_values
+from cxrtool.data.sources.table import label_columns
 from cxrtool.data.tables import read_table, require_columns
 from cxrtool.errors import InputError
 
@@ -172,7 +172,7 @@ def _read(folder: Path) -> _Extracted:
         )
     table = read_table(file)
     require_columns(table, (STUDY,), file)
-    found = find_labels(table, skip=RESERVED)  # observations of own rules are labels, too
+    found = label_columns(table, skip=set(RESERVED))  # observations of own rules are labels, too
     labels = tuple(str(name) for name in table.columns if name in CHEXPERT or name in found.labels)
     left = {name: why for name, why in found.left.items() if name not in labels}
     covered = dict.fromkeys(labels, True)

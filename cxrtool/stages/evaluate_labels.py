@@ -158,8 +158,8 @@ def common_labels(
         UsageError: ``--labels`` names one that is not in both.
         InputError: They have none in common.
     """
-    from cxrtool.data.label_columns import find_labels
     from cxrtool.data.schema import RESERVED
+    from cxrtool.data.sources.table import label_columns
 
     columns = [str(c) for c in reference.columns]
     shared = [
@@ -185,7 +185,7 @@ def common_labels(
             hint=f"columns: {', '.join(columns[:20])}",
         )
     theirs = {*map(str, predicted.columns), config.key, *RESERVED}
-    return shared, list(find_labels(reference, skip=theirs).labels)
+    return shared, list(label_columns(reference, skip=theirs).labels)
 
 
 def evidence_of(folder: Path, include_text: bool) -> dict[tuple[str, str], str]:

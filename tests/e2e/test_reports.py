@@ -593,6 +593,15 @@ def test_bad_references(
     assert message in done.stderr
 
 
+def test_labels_that_only_the_reference_has_are_named(tmp_path: Path) -> None:
+    ours = pd.DataFrame({"study_id": ["a"], "Edema": ["1"], "Pleural Effusion": ["0"]})
+    columns = {"study_id": "a", "Edema": "1", "Effusion": "1", "fold": "1", "note": "x", "Mass": ""}
+    theirs = pd.DataFrame({name: [cell] for name, cell in columns.items()})
+    config = evaluate_labels.Config(pred=tmp_path, reference=tmp_path)
+    found = evaluate_labels.common_labels(config, ours, theirs, tmp_path)
+    assert found == (["Edema"], ["Effusion"])
+
+
 def test_phantom_reports_say_what_the_phantom_has() -> None:
     """Two packages that do not know one another agree; sternotomy wires are no device of ours."""
     population = pytest.importorskip("cxrtool.data.phantom")
