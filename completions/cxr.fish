@@ -253,7 +253,7 @@ complete -c cxr -n '__fish_seen_subcommand_from train-cls' -l lr -r -d 'Peak lea
 complete -c cxr -n '__fish_seen_subcommand_from train-cls' -l optimizer -x -a 'adam adamw sgd-momentum' -d 'Optimizer of the weights. (default adam)'
 complete -c cxr -n '__fish_seen_subcommand_from train-cls' -l schedule -x -a 'cosine constant' -d 'Learning rate over the steps. (default cosine)'
 complete -c cxr -n '__fish_seen_subcommand_from train-cls' -l weight-decay -r -d 'Weight decay. (default 1e-05)'
-complete -c cxr -n '__fish_seen_subcommand_from train-cls' -l loss -x -a 'bce auc-margin' -d 'bce (cross-entropy over classes for single-label sets), or bce first and then auc-margin with a new head. (default bce)'
+complete -c cxr -n '__fish_seen_subcommand_from train-cls' -l loss -x -a 'bce auc-margin' -d 'bce (cross-entropy over classes for single-label sets), or bce first and then auc-margin; the better of the two is kept. (default bce)'
 complete -c cxr -n '__fish_seen_subcommand_from train-cls' -l auc-frac -r -d 'Share of the steps that auc-margin gets, the last ones. Default: 0.5.'
 complete -c cxr -n '__fish_seen_subcommand_from train-cls' -l auc-lr -r -d 'Learning rate of auc-margin; a tenth of it once an epoch and half of its steps are over. Default: 0.1.'
 complete -c cxr -n '__fish_seen_subcommand_from train-cls' -l pos-weight -l no-pos-weight -d 'Weight the positives of each label by negatives over positives (of a single-label set, the classes alike).'

@@ -189,11 +189,3 @@ def build(
         torch.manual_seed(seed)
         trunk, width = TRUNKS[arch](ADAPTERS[adapter][0])
         return ClassifierNet(trunk, width, labels, size, adapter)
-
-
-def new_head(network: ClassifierNet, seed: int) -> None:
-    """Give a network a fresh last layer in place, drawn from `seed`."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        fresh = nn.Linear(network.head.in_features, network.head.out_features)
-    network.head.load_state_dict(fresh.state_dict())

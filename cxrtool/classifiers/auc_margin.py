@@ -9,8 +9,10 @@ the training set, a cell adds
         + 2 alpha (p(1-p)m + p h [y=0] - (1-p) h [y=1]) - p(1-p) alpha^2
 
 minimized over the network, a and b, maximized over alpha >= 0. Each label has its own a, b and
-alpha. Starting from scratch it stays at an AUROC of 0.5: first cross-entropy, then this one with a
-new head.
+alpha. Starting from scratch it stays at an AUROC of 0.5: first cross-entropy, then this one. The
+paper gives the network a new head in between. Here it keeps the one that it has: a cell of a rare
+label moves it by p(1-p) alone, and a set of a few thousand images ends before a new one has learned
+as much (benchmarks/auc_margin.py).
 """
 
 from __future__ import annotations
@@ -24,6 +26,9 @@ from torch import Tensor, nn
 MARGIN = 1.0
 PROXIMAL = 0.002  # 1 / gamma, the pull towards the mean of the epoch before
 CLIP = 1.0  # bound of a gradient's entries
+NEW = (
+    0.9  # weight of the new gradient in its running mean; torch's momentum of 0.9 is another thing
+)
 
 
 class AucMargin(nn.Module):
@@ -70,8 +75,17 @@ class AucMargin(nn.Module):
 class Pesg:
     """Proximal epoch stochastic gradient: descent in the network, a and b, ascent in alpha.
 
-    w <- w - lr (g + (w - w_ref) / gamma + decay w) with g clipped; alpha <- max(0, alpha + lr g);
-    `end_epoch` sets w_ref to the mean of w over the epoch.
+    For a weight of the network (decayed), a and b (not), with g its gradient, clipped:
+
+        buf <- 0.1 buf + 0.9 (g + (w - w_ref) / gamma + decay w), at first without the factors
+        w <- w - lr buf
+
+    and then, with the new a and b, alpha <- max(0, alpha + 2 lr (m + b - a - alpha)).
+
+    That is the direction of dF/d alpha with a and b for the means of h, without its factor p(1-p):
+    as LibAUC does it (2.0.1). With the factor alpha stays near 0 for a rare label, nothing parts
+    the classes, and the network forgets what cross-entropy taught it. `end_epoch` sets w_ref to
+    the mean of w over the epoch.
 
     Args:
         parameters: Of the network.
@@ -88,6 +102,8 @@ class Pesg:
         self.descend = [*self.network, loss.a, loss.b]
         self.reference = [w.detach().clone() for w in self.descend]
         self.sums = [torch.zeros_like(w) for w in self.descend]
+        self.buffers = [torch.zeros_like(w) for w in self.descend]
+        self.fresh = True
         self.counted = 0
 
     def zero_grad(self) -> None:
@@ -99,17 +115,18 @@ class Pesg:
     def step(self) -> None:
         """One update from the gradients at hand."""
         own = len(self.network)
-        for k, (w, reference, total) in enumerate(zip(self.descend, self.reference, self.sums)):
+        new = 1.0 if self.fresh else NEW  # the buffer starts as the first gradient
+        self.fresh = False
+        for k, w in enumerate(self.descend):
             if w.grad is not None:
-                g = w.grad.clamp(-CLIP, CLIP) + PROXIMAL * (w - reference)
+                g = w.grad.clamp(-CLIP, CLIP) + PROXIMAL * (w - self.reference[k])
                 if k < own:
                     g = g + self.weight_decay * w
-                w.sub_(g, alpha=self.lr)
-            total += w
-        alpha = self.loss.alpha
-        if alpha.grad is not None:
-            alpha.add_(alpha.grad.clamp(-CLIP, CLIP), alpha=self.lr)
-            alpha.clamp_(min=0)
+                self.buffers[k].mul_(1 - new).add_(g, alpha=new)
+                w.sub_(self.buffers[k], alpha=self.lr)
+            self.sums[k] += w
+        a, b, alpha = self.loss.a, self.loss.b, self.loss.alpha
+        alpha.add_(2 * (self.loss.margin + b - a - alpha), alpha=self.lr).clamp_(min=0)
         self.counted += 1
 
     @torch.no_grad()
@@ -127,6 +144,8 @@ class Pesg:
             "loss": self.loss.state_dict(),
             "reference": self.reference,
             "sums": self.sums,
+            "buffers": self.buffers,
+            "fresh": self.fresh,
             "counted": self.counted,
             "lr": self.lr,
         }
@@ -134,7 +153,8 @@ class Pesg:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The inverse of `state_dict`."""
         self.loss.load_state_dict(state["loss"])
-        for mine, theirs in ((self.reference, state["reference"]), (self.sums, state["sums"])):
-            for tensor, saved in zip(mine, theirs, strict=True):
+        for name in ("reference", "sums", "buffers"):
+            for tensor, saved in zip(getattr(self, name), state[name], strict=True):
                 tensor.copy_(saved)
+        self.fresh = bool(state["fresh"])
         self.counted, self.lr = int(state["counted"]), float(state["lr"])

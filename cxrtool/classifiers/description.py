@@ -37,6 +37,7 @@ def describe(
         calibration: Fitted on the validation rows.
     """
     info, network = data.info, fit.network
+    scores = {best.phase: {"best_step": best.step, "val_auroc": best.score} for best in fit.bests}
     return {
         "kind": "classifier",
         "arch": recipe["arch"],
@@ -57,12 +58,16 @@ def describe(
         "recipe": {**recipe, "size": network.size, "data": info.digest[:8]},
         "images": {name: len(part) for name, part in parts.items()},
         "steps": fit.steps,
-        "phases": [{"name": p.name, "steps": p.steps, "loss": p.loss} for p in fit.phases],
+        "phases": [
+            {"name": p.name, "steps": p.steps, "loss": p.loss, **scores.get(k, {})}
+            for k, p in enumerate(fit.phases)
+        ],
+        "kept_phase": fit.phases[fit.chosen.phase].name,
         "calibration": calibration.to_json(network.labels),
         "history": [
             {key: entry[key] for key in ("step", "loss", "val_loss", "val_auroc")}
             for entry in fit.history
         ],
-        "best_step": fit.best_step,
-        "val_auroc": fit.best_score,
+        "best_step": fit.chosen.step,
+        "val_auroc": fit.chosen.score,
     }

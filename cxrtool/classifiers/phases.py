@@ -3,7 +3,7 @@
 In: arm, loss and the budget of steps. Out: phases whose steps add up to the budget, so that every
 arm has the same number of optimizer steps. `pretrain-finetune` spends a share of them on synthetic
 images and the rest on real ones; `auc-margin` spends a share of what trains on the final images on
-cross-entropy and the rest on the AUC-margin loss with a new head.
+cross-entropy and the rest on the AUC-margin loss.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ class Phase:
         loss: One of `LOSSES`.
         lr: Peak learning rate.
         schedule: One of `SCHEDULES`; AUC-margin has its own (a tenth after the first epoch).
-        new_head: Start with a fresh last layer.
     """
 
     name: str
@@ -38,7 +37,6 @@ class Phase:
     loss: str
     lr: float
     schedule: str
-    new_head: bool = False
 
     def lr_at(self, step: int) -> float:
         """Learning rate of a step of this phase: a short linear warm-up, then the schedule."""
@@ -112,7 +110,6 @@ def plan_phases(
                 loss=AUC_MARGIN,
                 lr=auc_lr,
                 schedule="constant",
-                new_head=True,
             )
         )
     return phases

@@ -1,26 +1,28 @@
 """Fit one classifier: the optimizer steps, the best checkpoint, and everything needed to resume.
 
-In: a network, a pool of training images for each phase, settings. Out: the network at the step of
-the last phase whose validation score was best. The caller owns the loop, the validation set and the
-disk; a `Trainer` is a state machine whose next step depends on its state alone, so that N steps
-equal N/2 steps, a checkpoint and the rest, bit for bit on the CPU.
+In: a network, a pool of training images for each phase, settings. Out: the network at the step
+whose validation score was best, of all phases on the last one's images. The caller owns the loop,
+the validation set and the disk; a `Trainer` is a state machine whose next step depends on its state
+alone, so that N steps equal N/2 steps, a checkpoint and the rest, bit for bit on the CPU.
 
 A fit has one phase or more (`phases`): synthetic images then real ones, cross-entropy then
-AUC-margin. A phase starts from the best weights of the one before and has its own schedule.
+AUC-margin. A phase starts from the best weights of the one before and has its own schedule. What
+it makes worse is not delivered: the best of an earlier phase on the same images stays a candidate.
+That of a phase on other images (pretraining) does not: its arm is what ends on the real ones.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cxrtool.classifiers.architectures import ClassifierNet, new_head
+from cxrtool.classifiers.architectures import ClassifierNet
 from cxrtool.classifiers.auc_margin import AucMargin, Pesg
 from cxrtool.classifiers.augment import augment
 from cxrtool.classifiers.batches import Batches, BothClasses
@@ -60,6 +62,23 @@ class Settings:
     precision: str = "auto"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Best:
+    """The best network of a phase.
+
+    Attributes:
+        phase: Number of the phase, from 0.
+        score: Its validation score, larger is better.
+        step: After how many steps of the fit it was reached.
+        state: Its weights; empty where they cannot be delivered.
+    """
+
+    phase: int
+    score: float
+    step: int
+    state: dict[str, Tensor]
+
+
 class Trainer:
     """The fit of one network.
 
@@ -74,6 +93,8 @@ class Trainer:
         step: Optimizer steps done.
         best_score: Best validation score of this phase so far, None before the first.
         best_step: After how many steps it was reached.
+        start_score: Validation score before the first step, where the caller took it.
+        ended: The best networks of the phases before this one.
         history: One record a validation.
         precision: "float32" or "bfloat16", as chosen; a fit that goes on elsewhere keeps it.
         wait_s: Seconds that steps waited for their batch, since `read_clock`.
@@ -101,6 +122,8 @@ class Trainer:
         self.best_score: float | None = None
         self.best_step = 0
         self.best_state: dict[str, Tensor] = {}
+        self.ended: list[Best] = []
+        self.start_score: float | None = None
         self.history: list[dict[str, Any]] = []
         self.wait_s = 0.0
         self._clock = time.perf_counter()
@@ -133,6 +156,25 @@ class Trainer:
         """Learning rate of the last step."""
         return self._lr
 
+    @property
+    def bests(self) -> list[Best]:
+        """The best network of each phase that has had a validation, in order."""
+        if self.best_score is None:
+            return self.ended
+        now = Best(
+            phase=self._index, score=self.best_score, step=self.best_step, state=self.best_state
+        )
+        return [*self.ended, now]
+
+    @property
+    def chosen(self) -> Best:
+        """The network to deliver: the best on the last phase's images; of equals the later."""
+        rivals = [best for best in self.bests if self._delivers(best.phase)]
+        return max(reversed(rivals), key=lambda best: best.score)
+
+    def _delivers(self, index: int) -> bool:
+        return self.phases[index].pool == self.phases[-1].pool
+
     # --- phases ---
 
     def _enter(self, index: int) -> None:
@@ -162,8 +204,9 @@ class Trainer:
         """Go on to the next phase, from the best weights of this one."""
         if self.best_state:
             self.network.load_state_dict(self.best_state)
-        if self.phases[self._index + 1].new_head:
-            new_head(self.network, seed_for("train-cls head", self.settings.seed, self._index))
+        self.ended = self.bests
+        if self.ended and not self._delivers(self._index):
+            self.ended[-1] = replace(self.ended[-1], state={})
         self.best_score, self.best_step, self.best_state = None, 0, {}
         self._enter(self._index + 1)
 
@@ -225,8 +268,8 @@ class Trainer:
         epoch, place = divmod(inside, self._epoch_steps)
         if place == 0 and inside:
             pesg.end_epoch()
-        # The published recipe: two epochs of a large set, the second one at a tenth of the rate. A
-        # small set has had its first epoch before a new head has learned anything.
+        # The published recipe: two epochs of a large set, the second one at a tenth of the rate. Of
+        # a small set an epoch is too little to learn anything in.
         late = epoch > 0 and inside >= self.phase.steps // 2
         self._lr = self.phase.lr / 10 if late else self.phase.lr
         pesg.lr = self._lr
@@ -301,6 +344,8 @@ class Trainer:
             "best": self.best_state,
             "best_score": self.best_score,
             "best_step": self.best_step,
+            "start_score": self.start_score,
+            "ended": [dict(vars(best)) for best in self.ended],
             "history": self.history,
             "loss_sum": self._loss_sum,
             "loss_steps": self._loss_steps,
@@ -316,6 +361,11 @@ class Trainer:
         optimizer.load_state_dict(state["optimizer"])
         self.best_state = {k: v.to(self.device) for k, v in state["best"].items()}
         self.best_score, self.best_step = state["best_score"], state["best_step"]
+        self.start_score = state["start_score"]
+        self.ended = [
+            Best(**{**best, "state": {k: v.to(self.device) for k, v in best["state"].items()}})
+            for best in state["ended"]
+        ]
         self.history = list(state["history"])
         self._loss_sum = state["loss_sum"].to(self.device)
         self._loss_steps = state["loss_steps"]

@@ -40,8 +40,9 @@ def facts(description: dict[str, Any], members: list[int], run: Run) -> dict[str
         "starts from": starts_from(description),
         "images": images + (f" (first of {len(members)} folds)" if len(members) > 1 else ""),
         "steps × batch": f"{steps:,} × {recipe['batch']}",
-        "phases": ", ".join(f"{p['name']} {p['steps']:,}" for p in description.get("phases", [])),
-        "chosen step": f"{description['best_step']:,}",
+        "phases": ", ".join(phase_words(p) for p in description.get("phases", [])),
+        "chosen step": f"{description['best_step']:,}"
+        + (f" ({description['kept_phase']})" if "kept_phase" in description else ""),
         "validation AUROC": f"{description['val_auroc']:.3f}",
         "optimizer": f"{recipe['optimizer']}, {recipe['lr']:g}",
         "augmentation": recipe["augment"],
@@ -52,6 +53,12 @@ def facts(description: dict[str, Any], members: list[int], run: Run) -> dict[str
         "generator": made_by,
         "run": ", ".join(str(result.get("fingerprint", ""))[:12] for result in results),
     }
+
+
+def phase_words(phase: dict[str, Any]) -> str:
+    """Name, steps and best validation AUROC of a phase; older runs did not note the last."""
+    words = f"{phase['name']} {phase['steps']:,}"
+    return words + (f" (AUROC {phase['val_auroc']:.3f})" if "val_auroc" in phase else "")
 
 
 def starts_from(description: dict[str, Any]) -> str:

@@ -2,9 +2,10 @@
 
 In: a real data set with train and val rows, and for some arms outputs of `synthesize` or `edit`.
 Out: `model.json` and `model.safetensors` (the network at the step with the best mean validation
-AUROC, with its calibration and thresholds), `predictions.csv` of the validation and test rows,
-`loss_curve.png`, `seen.json`. Validation is always real; early stopping chooses a checkpoint and
-does not shorten training, so every arm has the same budget.
+AUROC of all phases that train on the arm's last images, with its calibration and thresholds),
+`predictions.csv` of the validation and test rows, `loss_curve.png`, `seen.json`. Validation is
+always real; early stopping chooses a checkpoint and does not shorten training, so every arm has the
+same budget.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from cxrtool.stages.train_cls_training import (
     calibrate,
     finish_network,
     make_trainer,
+    shortfalls,
     train,
     write_loss_curve,
     write_predictions,
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     from cxrtool.runs import Run
 
 NAME = "train-cls"
-FORMAT = 4
+FORMAT = 5
 ARMS = ("none", "standard", "duplicate", "gan", "synthetic-only", "pretrain-finetune")
 WITH_SYNTH = ("duplicate", "gan", "synthetic-only", "pretrain-finetune")
 STEPS = 2000
@@ -121,7 +123,7 @@ class Config(SelectionOptions, PolicyOptions):
         str,
         Option(
             "bce (cross-entropy over classes for single-label sets), or bce first and then"
-            " auc-margin with a new head.",
+            " auc-margin; the better of the two is kept.",
             choices=("bce", "auc-margin"),
         ),
     ] = "bce"
@@ -299,7 +301,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     if state is not None:
         fit.restore(state)
     run.rewind_metrics(lambda row: row["step"] <= fit.step)
-    train(run, config, fit, val, judged)
+    train(run, config, fit, val, judged, start)
 
     real = part_of(data, rows["train"], labels, policy, size)
     finish_network(config, fit, real)
@@ -324,8 +326,9 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         "sources": [source_record(synth) for synth in synths],
     }
     save_model(run, fit.network, {**description, **more})
-    console.say(f"best mean validation AUROC {fit.best_score:.4f} at step {fit.best_step:,}")
-    best = next(entry for entry in fit.history if entry["step"] == fit.best_step)
+    chosen = fit.chosen
+    console.say(f"best mean validation AUROC {chosen.score:.4f} at step {chosen.step:,}")
+    best = next(entry for entry in fit.history if entry["step"] == chosen.step)
     return {
         "arm": config.chosen_arm,
         "arch": config.arch,
@@ -335,8 +338,12 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         "val_images": len(val),
         "test_images": len(test),
         "steps": fit.steps,
-        "best_step": fit.best_step,
-        "val_auroc": fit.best_score,
+        "phases": description["phases"],
+        "kept_phase": description["kept_phase"],
+        "start_val_auroc": fit.start_score,
+        "warnings": shortfalls(fit),
+        "best_step": chosen.step,
+        "val_auroc": chosen.score,
         "val_auroc_by_label": best["val_auroc_by_label"],
         "temperature": calibration.temperature,
     }

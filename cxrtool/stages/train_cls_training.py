@@ -71,10 +71,17 @@ def make_trainer(
     return Trainer(network.to(device), pools, phases, settings, weights), weights
 
 
-def train(run: Run, config: Config, fit: Trainer, val: Part, judged: list[int]) -> None:
-    """Optimizer steps, with a validation and a checkpoint every `eval_every` of them."""
+def train(
+    run: Run, config: Config, fit: Trainer, val: Part, judged: list[int], start: Start | None
+) -> None:
+    """Optimizer steps, with a validation and a checkpoint every `eval_every` of them.
+
+    A start that reads these labels already is judged before the first step.
+    """
     from cxrtool.training.checkpoints import save_checkpoint
 
+    if fit.step == 0 and start is not None and start.head is not None:
+        fit.start_score = aurocs(fit, val, judged)["val_auroc"]
     with run.progress("training", total=fit.steps, unit="steps") as bar:
         fit.start_clock()
         while fit.step < fit.steps:
@@ -99,19 +106,26 @@ def train(run: Run, config: Config, fit: Trainer, val: Part, judged: list[int]) 
 
 def validate(fit: Trainer, val: Part, judged: list[int]) -> dict[str, Any]:
     """Losses, and AUROC of the labels that the validation rows can judge."""
-    from cxrtool.classifiers.prediction import softmax
-    from cxrtool.evaluation.curves import label_scores
-
     loss = fit.mean_loss()
-    logits, val_loss = fit.predict(val)
-    scores = softmax(logits) if fit.settings.kind == "single" else logits
-    auroc, _ = label_scores(val.values, val.mask, scores)
-    labels = fit.network.labels
     return {
         "step": fit.step,
         "phase": fit.phase.name,
         "lr": fit.lr,
         "loss": loss,
+        **aurocs(fit, val, judged),
+    }
+
+
+def aurocs(fit: Trainer, val: Part, judged: list[int]) -> dict[str, Any]:
+    """Loss and AUROC of the validation rows, with the network as it is now."""
+    from cxrtool.classifiers.prediction import softmax
+    from cxrtool.evaluation.curves import label_scores
+
+    logits, val_loss = fit.predict(val)
+    scores = softmax(logits) if fit.settings.kind == "single" else logits
+    auroc, _ = label_scores(val.values, val.mask, scores)
+    labels = fit.network.labels
+    return {
         "val_loss": val_loss,
         "val_auroc": float(auroc[judged].mean()),
         "val_auroc_by_label": {labels[k]: float(auroc[k]) for k in judged},
@@ -119,13 +133,46 @@ def validate(fit: Trainer, val: Part, judged: list[int]) -> dict[str, Any]:
 
 
 def finish_network(config: Config, fit: Trainer, real: Part) -> None:
-    """The weights of the best step, with BatchNorm of real images where that is asked for."""
+    """The weights of the best step, with BatchNorm of real images where that is asked for.
+
+    A phase that ends below an earlier one is named, whichever of the two is delivered.
+    """
     from cxrtool.classifiers.training import reestimate_batchnorm
 
-    fit.network.load_state_dict(fit.best_state)
+    fit.network.load_state_dict(fit.chosen.state)
+    for note in shortfalls(fit):
+        console.warn(note)
     if config.bn_reestimate:
         layers = reestimate_batchnorm(fit.network, real, fit.device)
         console.say(f"BatchNorm: {layers} layers re-estimated on {len(real):,} real images")
+
+
+def shortfalls(fit: Trainer) -> list[str]:
+    """What got worse in training, a line each, with both scores and whose network is delivered.
+
+    That is a phase below one before it, and all of them below the weights that training started
+    from.
+    """
+    kept = fit.phases[fit.chosen.phase]
+    notes = []
+    if fit.start_score is not None and fit.chosen.score < fit.start_score:
+        notes.append(
+            f"the mean validation AUROC is {fit.chosen.score:.4f} at best and was"
+            f" {fit.start_score:.4f} with the weights that it started from: nothing was gained"
+        )
+    for number, best in enumerate(fit.bests[1:], 1):
+        rival = max(fit.bests[:number], key=lambda one: one.score)
+        if best.score >= rival.score:
+            continue
+        worse, better = fit.phases[best.phase], fit.phases[rival.phase]
+        why = ", as this arm ends on real images" if better.pool != kept.pool else ""
+        notes.append(
+            f"the phase {worse.name!r} ({worse.loss}) reached a mean validation AUROC of"
+            f" {best.score:.4f}, below the {rival.score:.4f} of the phase {better.name!r}"
+            f" ({better.loss}): the network of {kept.name!r}, step {fit.chosen.step:,}, is kept"
+            f"{why}"
+        )
+    return notes
 
 
 def calibrate(fit: Trainer, real: Part, val: Part, weights: np.ndarray | None) -> Calibration:
@@ -137,10 +184,10 @@ def calibrate(fit: Trainer, real: Part, val: Part, weights: np.ndarray | None) -
     from cxrtool.classifiers.calibration import fit_calibration, shares, smoothed_shares
 
     logits, _ = fit.predict(val)
-    last = fit.phases[-1]
+    kept = fit.phases[fit.chosen.phase]
     trained_on = None
-    if last.loss == "bce":
-        pool = fit.pools[last.pool]
+    if kept.loss == "bce":
+        pool = fit.pools[kept.pool]
         trained_on = shares(pool.values.cpu().numpy(), pool.mask.cpu().numpy(), weights)
     kind = fit.settings.kind
     natural = smoothed_shares(kind, real.values, real.mask)
@@ -169,4 +216,4 @@ def write_loss_curve(run: Run, fit: Trainer) -> None:
     from cxrtool.evaluation.figures import PAPER, learning_figure, save_png
 
     with run.atomic("loss_curve.png") as path:
-        save_png(learning_figure(fit.history, fit.best_step, PAPER), path)
+        save_png(learning_figure(fit.history, fit.chosen.step, PAPER), path)

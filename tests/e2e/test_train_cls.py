@@ -414,9 +414,45 @@ def test_pretraining_and_finetuning_share_one_budget(
 def test_auc_margin_follows_cross_entropy_and_learns(data: Path, tmp_path: Path) -> None:
     summary = train(data, tmp_path / "out", loss="auc-margin", steps=80, eval_every=20)
     assert summary["val_auroc"] > 0.75
-    described = load(tmp_path / "out").description
-    assert [p["loss"] for p in described["phases"]] == ["bce", "auc-margin"]
-    assert described["best_step"] > 40
+    phases = load(tmp_path / "out").description["phases"]
+    assert [p["loss"] for p in phases] == ["bce", "auc-margin"]
+    assert [p["best_step"] > 40 for p in phases] == [False, True]
+    assert phases[1]["val_auroc"] >= phases[0]["val_auroc"] - 0.01
+    assert summary["val_auroc"] == max(p["val_auroc"] for p in phases)
+
+
+def test_a_phase_that_ruins_the_network_is_said_and_not_delivered(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The very files of cross-entropy alone, calibrated as such, and both numbers everywhere."""
+    options = {"loss": "auc-margin", "steps": 40, "eval_every": 20, "lr": 1e-2}
+    ruined = train(data, tmp_path / "ruined", auc_lr=0.9, weight_decay=0.9, **options)
+    kept, lost = ruined["phases"]
+    assert lost["val_auroc"] < kept["val_auroc"] - 0.01
+    assert ruined["kept_phase"] == "training"
+    assert ruined["best_step"] == kept["best_step"] == 20
+    said = capsys.readouterr().err
+    for score in (kept["val_auroc"], lost["val_auroc"]):
+        assert f"{score:.4f}" in said
+        assert f"{score:.4f}" in ruined["warnings"][0]
+    alone = train(
+        data, tmp_path / "alone", steps=20, eval_every=20, lr=1e-2, weight_decay=0.9
+    )  # the same first phase
+    assert alone["warnings"] == []
+    found, expected = hashes(tmp_path / "ruined"), hashes(tmp_path / "alone")
+    for name in ("model.safetensors", "predictions.csv"):
+        assert found[name] == expected[name]
+
+
+def test_a_start_that_is_made_worse_is_said(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = train(data, tmp_path / "first", steps=60, eval_every=20)
+    capsys.readouterr()
+    worse = train(data, tmp_path / "worse", init_from=tmp_path / "first", steps=2, lr=1.0)
+    assert worse["start_val_auroc"] == pytest.approx(first["val_auroc"], abs=1e-6)
+    assert f"was {first['val_auroc']:.4f} with the weights" in capsys.readouterr().err
+    assert train(data, tmp_path / "fresh")["start_val_auroc"] is None
 
 
 def test_a_fraction_without_positives_is_refused(data: Path, tmp_path: Path) -> None:

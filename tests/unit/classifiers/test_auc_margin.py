@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cxrtool.classifiers.auc_margin import CLIP, PROXIMAL, AucMargin, Pesg
+from cxrtool.classifiers.auc_margin import AucMargin, Pesg
 from cxrtool.classifiers.batches import Batches, BothClasses
 
 
@@ -93,37 +93,91 @@ def test_at_the_best_a_b_alpha_it_is_the_squared_loss_over_pairs() -> None:
     assert found == pytest.approx(4 / 12 * 8 / 12 * pairs, rel=1e-5)
 
 
-def test_a_step_descends_ascends_and_pulls_to_the_last_epoch() -> None:
+def test_steps_are_those_of_pesg_written_out() -> None:
+    """Descent by a running mean of gradients, ascent of alpha by 2 lr (m + b - a - alpha)."""
     torch.manual_seed(0)
     net = torch.nn.Linear(4, 2).double()
-    loss = AucMargin(torch.tensor([0.3, 0.4])).double()
+    loss = AucMargin(torch.tensor([0.05, 0.4])).double()
     x = torch.randn(10, 4, dtype=torch.float64)
-    y = (torch.rand(10, 2) < 0.4).double()
+    y = torch.tensor([[1, 0], [0, 1]] + 8 * [[0, 0]], dtype=torch.float64)
     known = torch.ones(10, 2, dtype=torch.bool)
     lr, decay = 0.5, 0.01
     optimizer = Pesg(net.parameters(), loss, lr, decay)
+    with torch.no_grad():
+        net.bias += 3  # entries beyond the clip would be none without it
     reference = [w.detach().clone().numpy() for w in optimizer.descend]
+    optimizer.reference = [torch.from_numpy(r.copy()) for r in reference]
+    mine = [r.copy() for r in reference]
+    buffers: list[np.ndarray] = []
+    alpha = np.zeros(2)
     seen = []
-    for _ in range(3):
-        before = [w.detach().clone().numpy() for w in optimizer.descend]
-        alpha = loss.alpha.detach().clone().numpy()
+    for step in range(4):
         optimizer.zero_grad()
-        loss(net(x), y, known).backward()
-        gradients = [w.grad.clone().numpy() for w in optimizer.descend]
-        up = loss.alpha.grad.clone().numpy()
-        optimizer.step()
+        (5 * loss(net(x), y, known)).backward()
+        found = []
         for k, w in enumerate(optimizer.descend):
-            g = np.clip(gradients[k], -CLIP, CLIP) + PROXIMAL * (before[k] - reference[k])
-            g = g + decay * before[k] * (k < 2)  # a and b are not decayed
-            np.testing.assert_allclose(w.detach().numpy(), before[k] - lr * g, rtol=1e-6, atol=1e-9)
-        np.testing.assert_allclose(
-            loss.alpha.detach().numpy(), np.maximum(0, alpha + lr * np.clip(up, -CLIP, CLIP)),
-            rtol=1e-6,
-        )  # fmt: skip
-        seen.append([w.detach().clone().numpy() for w in optimizer.descend])
+            g = np.clip(w.grad.numpy(), -1, 1) + 0.002 * (mine[k] - reference[k])
+            found.append(g + decay * mine[k] * (k < 2))  # a and b are not decayed
+        buffers = found if step == 0 else [0.1 * b + 0.9 * g for b, g in zip(buffers, found)]
+        optimizer.step()
+        mine = [w - lr * b for w, b in zip(mine, buffers)]
+        a, b = mine[2:]
+        alpha = np.maximum(0, alpha + lr * 2 * (1 + b - a - alpha))
+        for w, expected in zip(optimizer.descend, mine):
+            np.testing.assert_allclose(w.detach().numpy(), expected, rtol=1e-6, atol=1e-9)
+        np.testing.assert_allclose(loss.alpha.detach().numpy(), alpha, rtol=1e-6)
+        seen.append(mine)
     optimizer.end_epoch()
     for k, mean in enumerate(optimizer.reference):
         np.testing.assert_allclose(mean.numpy(), np.mean([s[k] for s in seen], axis=0), rtol=1e-6)
+
+
+def test_two_steps_in_numbers() -> None:
+    """One weight w = 0 on x = 1, -1, -1, -1 with one positive, p = 1/4, lr = 0.1, by hand.
+
+    h = 1/2, a = b = alpha = 0. dF/dh is 2 (3/4) (1/2) = 3/4 for the positive and 2 (1/4) (1/2) =
+    1/4 for each negative; times h(1-h) x and over four: dF/dw = (3/4 - 3/4) / 16 = 0. dF/da =
+    -3/4 / 4 = dF/db, so a = b = 0.01875 and alpha = 0 + 0.2 (1 + 0 - 0) = 0.2. In the second step
+    dF/dh is 3/2 (1/2 - 0.01875 - 0.2) = 0.421875 and 1/2 (1/2 - 0.01875 + 0.2) = 0.340625:
+    dF/dw = (0.421875 - 3 * 0.340625) / 16 = -0.0375; dF/da = -(3/2) 0.48125 / 4 = -0.18046875.
+    """
+    loss = AucMargin(torch.tensor([0.25]))
+    w = torch.nn.Parameter(torch.zeros(1, 1))
+    x = torch.tensor([[1.0], [-1.0], [-1.0], [-1.0]])
+    y, known = (x > 0).float(), torch.ones(4, 1, dtype=torch.bool)
+    optimizer = Pesg([w], loss, 0.1, 0.0)
+    for _ in range(2):
+        optimizer.zero_grad()
+        loss(x @ w, y, known).backward()
+        optimizer.step()
+    # Buffers: of w 0.9 (-0.0375), of a and b 0.1 (-0.1875) + 0.9 (-0.18046875 + 0.002 * 0.01875).
+    assert w.item() == pytest.approx(0.1 * 0.9 * 0.0375, rel=1e-5)
+    moved = 0.01875 + 0.1 * (0.01875 + 0.9 * (0.18046875 - 0.002 * 0.01875))
+    assert loss.a.item() == pytest.approx(moved, rel=1e-5)
+    assert loss.b.item() == pytest.approx(moved, rel=1e-5)
+    assert loss.alpha.item() == pytest.approx(0.2 + 0.2 * (1 - 0.2), rel=1e-5)
+
+
+@pytest.mark.parametrize("p", [0.5, 0.05, 0.001])
+def test_alpha_rises_alike_however_rare_a_label_is(p: float) -> None:
+    """With the factor p(1-p) of its derivative it would be 0.0095 at p = 0.05."""
+    loss = AucMargin(torch.tensor([p]))
+    w = torch.nn.Parameter(torch.zeros(1, 1))
+    optimizer = Pesg([w], loss, 0.1, 0.0)
+    y = torch.tensor([[1.0], [0.0]])
+    loss(torch.ones(2, 1) @ w, y, torch.ones(2, 1, dtype=torch.bool)).backward()
+    optimizer.step()
+    assert loss.alpha.item() == pytest.approx(0.2, abs=0.01)
+
+
+def test_alpha_is_never_below_zero() -> None:
+    loss = AucMargin(torch.tensor([0.5]))
+    loss.a.data.fill_(3.0)
+    w = torch.nn.Parameter(torch.zeros(1, 1))
+    optimizer = Pesg([w], loss, 0.1, 0.0)
+    loss(w, torch.ones(1, 1), torch.ones(1, 1, dtype=torch.bool)).backward()
+    optimizer.step()
+    assert loss.alpha.item() == 0
 
 
 def test_every_batch_holds_both_classes_of_every_label() -> None:

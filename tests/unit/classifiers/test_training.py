@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -140,7 +142,14 @@ def test_the_schedule_warms_up_and_ends_at_zero() -> None:
     assert max(rates) == pytest.approx(1, abs=0.02)
     assert rates[-1] < 0.01
     constant = replace(settings, schedule="constant")
-    assert {constant.lr_at(step) for step in range(10, 100)} == {1.0}
+    assert [constant.lr_at(step) for step in range(100)] == pytest.approx(
+        [0.2, 0.4, 0.6, 0.8] + 96 * [1]
+    )
+    short = replace(constant, steps=39, lr=0.5)  # less than twice a twentieth: no warm-up
+    assert {short.lr_at(step) for step in range(39)} == {0.5}
+    for step, share in ((0, 0.2), (3, 0.8), (50, 1.0)):
+        cosine = (1 + math.cos(math.pi * step / 100)) / 2
+        assert settings.lr_at(step) == pytest.approx(share * cosine)
 
 
 def test_divergence_is_a_failed_gate() -> None:
@@ -171,7 +180,7 @@ def test_phases_resume_to_the_same_bits(stop: int, tmp_path: Any) -> None:
     phases = (
         phase(name="pretraining", pool="synthetic", steps=4),
         phase(steps=4),
-        phase(name="AUC-margin", steps=5, loss="auc-margin", lr=0.1, new_head=True),
+        phase(name="AUC-margin", steps=5, loss="auc-margin", lr=0.1),
     )
 
     def advance(fit: Trainer, until: int) -> None:
@@ -180,7 +189,7 @@ def test_phases_resume_to_the_same_bits(stop: int, tmp_path: Any) -> None:
                 fit.next_phase()
             fit.train_step()
             if fit.phase_ends:
-                fit.record(0.5, {"step": fit.step})
+                fit.record(1 / fit.step, {"step": fit.step})
 
     whole = trainer(SETTINGS, *phases)
     advance(whole, stop)
@@ -191,6 +200,56 @@ def test_phases_resume_to_the_same_bits(stop: int, tmp_path: Any) -> None:
     advance(resumed, 13)
     assert resumed.phase.name == "AUC-margin"
     assert same(whole.state(), resumed.state())
+    assert (resumed.chosen.phase, resumed.chosen.step) == (1, 8)  # AUC-margin ended worse
+    assert same(whole.chosen.state, resumed.chosen.state)
+
+
+PHASES = (
+    phase(name="pretraining", pool="synthetic", steps=2),
+    phase(steps=2),
+    phase(name="AUC-margin", steps=2, loss="auc-margin", lr=0.1),
+)
+
+
+@pytest.mark.parametrize(
+    ("first", "scores", "chosen", "words"),
+    [
+        (
+            1,
+            [0.7, 0.6],
+            0,
+            ["'AUC-margin' .* 0.6000, below the 0.7000 .* 'training', step 1, is kept$"],
+        ),
+        (1, [0.7, 0.7], 1, []),  # of equals the one that was asked for
+        (1, [0.6, 0.7], 1, []),
+        (0, [0.9, 0.7, 0.8], 2, ["'training'.* of 'AUC-margin', .*real", "'AUC-margin'.*real"]),
+        (0, [0.9, 0.8, 0.7], 1, ["'training'.* below the 0.9000", "'AUC-margin'.*0.9000"]),
+        (0, [0.5, 0.8, 0.7], 1, ["'AUC-margin' .* 0.7000, below the 0.8000"]),
+    ],
+)
+def test_what_a_phase_made_worse_is_not_delivered_and_said(
+    first: int, scores: list[float], chosen: int, words: list[str]
+) -> None:
+    """The best phase on the last one's images; a pretraining alone is another arm."""
+    from cxrtool.stages.train_cls_training import shortfalls
+
+    fit = trainer(SETTINGS, *PHASES[first:])
+    states = []
+    for score in scores:
+        if fit.phase_ends:
+            fit.next_phase()
+        fit.train_step()
+        fit.record(score, {"step": fit.step})
+        states.append({k: v.clone() for k, v in fit.network.state_dict().items()})
+        fit.train_step()
+        fit.record(score - 0.1, {"step": fit.step})
+    assert (fit.chosen.phase, fit.chosen.score) == (chosen, scores[chosen])
+    assert fit.chosen.step == 2 * chosen + 1
+    assert same(fit.chosen.state, states[chosen])
+    notes = shortfalls(fit)
+    assert len(notes) == len(words)
+    for note, expected in zip(notes, words):
+        assert re.search(expected, note), note
 
 
 def test_batchnorm_is_that_of_the_real_images() -> None:

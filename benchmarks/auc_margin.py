@@ -1,0 +1,170 @@
+"""AUC-margin against its own cross-entropy phase and against LibAUC, from the same weights.
+
+    python benchmarks/auc_margin.py DATA... [--seeds 0 1 2] [--steps 800] [--batch 32]
+
+DATA are outputs of `cxr prepare`. For each of them and each seed the cross-entropy phase of
+`cxr train-cls --loss auc-margin` is trained once. From its best weights go on, with the same
+batches and learning rates: ours; LibAUC's MultiLabelAUCMLoss and PESG (where `libauc` is
+installed; made with 2.0.1), given the prevalence of the training set; and both with a new head, as
+the paper has it. Prints a JSON line each: validation AUROC at the best and at the last step of the
+phase, test AUROC of the network at its best step, and the phase that `train-cls` would deliver.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cxrtool.classifiers.arms import part_of
+from cxrtool.classifiers.inputs import input_size, wanted_labels
+from cxrtool.classifiers.pool import Part
+from cxrtool.classifiers.targets import learnable
+from cxrtool.classifiers.training import Trainer
+from cxrtool.config import resolve
+from cxrtool.data.labels import LabelPolicy
+from cxrtool.data.manifest import load_dataset
+from cxrtool.data.select import select_rows
+from cxrtool.stages import train_cls
+from cxrtool.stages.train_cls_inputs import training_parts
+from cxrtool.stages.train_cls_training import aurocs, make_trainer, validate
+from cxrtool.training.device import setup
+
+
+class Libauc:
+    """LibAUC's loss and optimizer behind the methods of our `Pesg`."""
+
+    def __init__(self, network: nn.Module, prevalence: Tensor, lr: float, decay: float) -> None:
+        from libauc.losses.auc import MultiLabelAUCMLoss
+        from libauc.optimizers.pesg import PESG
+
+        device = prevalence.device
+        self.inner = MultiLabelAUCMLoss(
+            num_labels=len(prevalence), imratio=prevalence.tolist(), device=device
+        )
+        self.optimizer = PESG(
+            network.parameters(), self.inner, lr=lr, weight_decay=decay, verbose=False,
+            device=device,
+        )  # fmt: skip
+        self.lr = lr
+
+    def loss(self, logits: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+        """Its loss with the prevalence that was given; unknown cells are of neither class."""
+        known = torch.where(mask, values, torch.full_like(values, -1))
+        found: Tensor = self.inner(torch.sigmoid(logits), known, auto=False)
+        return found
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        self.optimizer.zero_grad()
+        self.inner.alpha.grad = None
+
+    def step(self) -> None:
+        """One update at the present rate."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr
+        self.optimizer.step()
+
+    def end_epoch(self) -> None:
+        """The mean weights become the reference."""
+        self.optimizer.update_regularizer()
+
+
+def finish_phase(fit: Trainer, val: Part, judged: list[int], every: int) -> dict[str, Any]:
+    """Train to the end of the phase; validation AUROC at its best and its last step."""
+    last = 0.0
+    while True:
+        fit.train_step()
+        if fit.step % every == 0 or fit.phase_ends:
+            entry = validate(fit, val, judged)
+            last = entry["val_auroc"]
+            fit.record(last, entry)
+        if fit.phase_ends:
+            return {"best": fit.best_score, "last": last, "best_step": fit.best_step}
+
+
+def measure(data_path: Path, seed: int, a: argparse.Namespace) -> None:
+    """One set, one seed: a line for each way to go on."""
+    config = resolve(
+        train_cls.Config,
+        {
+            "data": data_path, "arch": a.arch, "loss": "auc-margin", "steps": a.steps,
+            "batch": a.batch, "eval_every": a.eval_every, "seed": seed, "classes": a.classes,
+        },
+    )  # fmt: skip
+    device = setup(a.device, a.threads)
+    data, policy = load_dataset(data_path), LabelPolicy.from_options(config)
+    wanted = wanted_labels(data, config.classes)
+    rows = {part: select_rows(data, config, split=part) for part in ("train", "val", "test")}
+    size = input_size(data, config.size, None, 16)
+    parts, _, kept = training_parts(config, data, rows["train"], [], wanted, policy, size)
+    labels = tuple(wanted[k] for k in kept)
+    held = {name: part_of(data, rows[name], labels, policy, size) for name in ("val", "test")}
+    judged = {n: learnable(labels, p.values, p.mask, where=n)[0] for n, p in held.items()}
+
+    def fresh() -> Trainer:
+        return make_trainer(config, parts, labels, size, device, data.info.kind, None)[0]
+
+    def show(how: str, fit: Trainer, found: dict[str, Any]) -> None:
+        fit.network.load_state_dict(fit.best_state)
+        test = aurocs(fit, held["test"], judged["test"])["val_auroc"]
+        line = {"data": data_path.name, "seed": seed, "phase": how, **found, "test": test}
+        line["delivered"] = fit.phases[fit.chosen.phase].name
+        rounded = {k: round(v, 4) if isinstance(v, float) else v for k, v in line.items()}
+        print(json.dumps(rounded), flush=True)
+
+    first = fresh()
+    found = finish_phase(first, held["val"], judged["val"], config.eval_every)
+    state = copy.deepcopy(first.state())
+    show("cross-entropy", first, found)
+    for how in a.ways:
+        fit = fresh()
+        fit.restore(copy.deepcopy(state))
+        fit.next_phase()
+        assert fit._pesg is not None
+        if how.endswith("new head"):
+            torch.manual_seed(seed)
+            fit.network.head.reset_parameters()
+        if how.startswith("LibAUC"):
+            theirs: Any = Libauc(
+                fit.network, fit._pesg.loss.prevalence, fit.phase.lr, config.weight_decay
+            )
+            fit._pesg = theirs
+        show(how, fit, finish_phase(fit, held["val"], judged["val"], config.eval_every))
+
+
+def main() -> None:
+    """Measure every set with every seed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", nargs="+", type=Path)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--eval-every", type=int, default=50)
+    parser.add_argument("--arch", default="small_cnn")
+    parser.add_argument("--classes", default=None)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument(
+        "--ways", nargs="+", default=["ours", "LibAUC", "ours, new head", "LibAUC, new head"]
+    )
+    a = parser.parse_args()
+    warnings.simplefilter("ignore")  # LibAUC's, of a batch without a positive of some label
+    try:
+        import libauc  # noqa: F401
+    except ImportError:
+        print("libauc is not installed: ours alone (pip install --no-deps libauc==2.0.1)")
+        a.ways = [how for how in a.ways if not how.startswith("LibAUC")]
+    for path in a.data:
+        for seed in a.seeds:
+            measure(path, seed, a)
+
+
+if __name__ == "__main__":
+    main()
