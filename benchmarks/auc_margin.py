@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import importlib.util
 import json
 import warnings
 from pathlib import Path
@@ -41,14 +42,13 @@ class Libauc:
     """LibAUC's loss and optimizer behind the methods of our `Pesg`."""
 
     def __init__(self, network: nn.Module, prevalence: Tensor, lr: float, decay: float) -> None:
-        from libauc.losses.auc import MultiLabelAUCMLoss
-        from libauc.optimizers.pesg import PESG
-
+        losses: Any = importlib.import_module("libauc.losses.auc")
+        optimizers: Any = importlib.import_module("libauc.optimizers.pesg")
         device = prevalence.device
-        self.inner = MultiLabelAUCMLoss(
+        self.inner = losses.MultiLabelAUCMLoss(
             num_labels=len(prevalence), imratio=prevalence.tolist(), device=device
         )
-        self.optimizer = PESG(
+        self.optimizer = optimizers.PESG(
             network.parameters(), self.inner, lr=lr, weight_decay=decay, verbose=False,
             device=device,
         )  # fmt: skip
@@ -156,9 +156,7 @@ def main() -> None:
     )
     a = parser.parse_args()
     warnings.simplefilter("ignore")  # LibAUC's, of a batch without a positive of some label
-    try:
-        import libauc  # noqa: F401
-    except ImportError:
+    if importlib.util.find_spec("libauc") is None:
         print("libauc is not installed: ours alone (pip install --no-deps libauc==2.0.1)")
         a.ways = [how for how in a.ways if not how.startswith("LibAUC")]
     for path in a.data:
