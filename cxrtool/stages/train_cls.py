@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from cxrtool.runs import Run
 
 NAME = "train-cls"
-FORMAT = 5
+FORMAT = 5  # 5: PESG as in LibAUC, AUC-margin keeps the head, the best of its phases is delivered
 ARMS = ("none", "standard", "duplicate", "gan", "synthetic-only", "pretrain-finetune")
 WITH_SYNTH = ("duplicate", "gan", "synthetic-only", "pretrain-finetune")
 STEPS = 2000
