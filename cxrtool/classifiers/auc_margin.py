@@ -26,9 +26,8 @@ from torch import Tensor, nn
 MARGIN = 1.0
 PROXIMAL = 0.002  # 1 / gamma, the pull towards the mean of the epoch before
 CLIP = 1.0  # bound of a gradient's entries
-NEW = (
-    0.9  # weight of the new gradient in its running mean; torch's momentum of 0.9 is another thing
-)
+# Weight of the new gradient in its running mean; torch's momentum of 0.9 is another thing.
+NEW = 0.9
 
 
 class AucMargin(nn.Module):
