@@ -14,6 +14,7 @@ import inspect
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -328,36 +329,50 @@ def build(argv: list[str]) -> typer.Typer:
 def main(argv: list[str] | None = None) -> int:
     """Run ``cxr`` and return the exit code; the one place where exceptions become codes."""
     argv = sys.argv[1:] if argv is None else argv
+    failed: list[int] = []
+
+    def note(thread: threading.ExceptHookArgs) -> None:
+        if thread.exc_value is not None:
+            failed.append(_code_of(thread.exc_value))
+
+    before, threading.excepthook = threading.excepthook, note
+    try:
+        code = _run(argv)
+    finally:
+        threading.excepthook = before
+    # What failed in a thread beside the work is no success, although the work went on.
+    return code or next(iter(failed), 0)
+
+
+def _run(argv: list[str]) -> int:
     try:
         code = build(argv)(args=argv, standalone_mode=False, prog_name="cxr")
         if code == INTERRUPTED:  # Typer has turned a KeyboardInterrupt into its exit code
             raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
-    except CxrError as error:
-        if console.level() >= console.DEBUG:
-            traceback.print_exc()
-        console.error(error.message, error.hint)
-        return error.exit_code
     except typer.Exit as stop:
         return stop.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        console.error("interrupted", "run the same command again to go on")
-        return INTERRUPTED
     except (BrokenPipeError, _ReaderGoneError):
         # Nobody reads any more; keep the interpreter's last flush from complaining.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
-    except OSError as error:
+    except (KeyboardInterrupt, Exception) as error:
+        return _code_of(error)
+
+
+def _code_of(error: BaseException) -> int:
+    """Say what went wrong, in a line; the exit code for it."""
+    if isinstance(error, KeyboardInterrupt | typer.Abort):
+        console.error("interrupted", "run the same command again to go on")
+        return INTERRUPTED
+    known = _disk_error(error) if isinstance(error, OSError) else error
+    if isinstance(known, CxrError):
         if console.level() >= console.DEBUG:
-            traceback.print_exc()
-        known = _disk_error(error)
-        if known is None:
-            return _bug(error)
+            traceback.print_exception(error)
         console.error(known.message, known.hint)
         return known.exit_code
-    except Exception as error:
-        usage = _usage_error(error)
-        return usage if usage is not None else _bug(error)
+    usage = _usage_error(error)
+    return usage if usage is not None else _bug(error)
 
 
 def _disk_error(error: OSError) -> InputError | None:
@@ -376,7 +391,7 @@ def _disk_error(error: OSError) -> InputError | None:
     return None
 
 
-def _usage_error(error: Exception) -> int | None:
+def _usage_error(error: BaseException) -> int | None:
     """Show an error of Typer's own parser; None if ``error`` is none."""
     message = getattr(error, "format_message", None)
     if message is None:
@@ -390,7 +405,7 @@ def _usage_error(error: Exception) -> int | None:
 
 def _bug(error: BaseException) -> int:
     if console.level() >= console.DEBUG:
-        traceback.print_exc()
+        traceback.print_exception(error)
     last = traceback.extract_tb(error.__traceback__)[-1]
     console.error(
         f"this is a bug: {type(error).__name__}: {error} "

@@ -206,7 +206,7 @@ def fingerprint_input(role: str, path: Path, cache: StatCache, *, verify: bool =
     Args:
         role: Its name in the record, such as ``"data"``.
         path: A file, a folder, the output folder of another run, or ``-`` for stdin, which is read
-            to its end into a temporary file.
+            to its end into a temporary file (`spool`).
         cache: Remembered hashes of files and folders that are no runs.
         verify: Read everything again.
 
@@ -214,7 +214,7 @@ def fingerprint_input(role: str, path: Path, cache: StatCache, *, verify: bool =
         InputError: It is missing, cannot be read, or is a run that is not complete.
     """
     if str(path) == "-":
-        return _spool(role)
+        return spool(role)
     try:
         if path.is_dir():
             if (path / "run.json").exists() or (path / "result.json").exists():
@@ -243,19 +243,36 @@ def fingerprint_input(role: str, path: Path, cache: StatCache, *, verify: bool =
         raise InputError(f"cannot be read: {error.strerror or error}", file=path) from None
 
 
-def _spool(role: str) -> InputRef:
+def spool(role: str) -> InputRef:
+    """Keep stdin, to its end, in a temporary file that has no name: `release` it after use.
+
+    The file is this user's alone and is gone with the process, however that ends. Its path leads
+    through the descriptor, which this process has open and its workers do not.
+
+    Raises:
+        InputError: There is no room for it.
+    """
     digest = hashlib.sha256()
-    with tempfile.NamedTemporaryFile(prefix="cxr-stdin-", delete=False) as spool:
-        while block := sys.stdin.buffer.read(1 << 20):
-            digest.update(block)
-            spool.write(block)
-    return InputRef(role, Path(spool.name), "stdin:" + digest.hexdigest())
+    try:
+        with tempfile.TemporaryFile(prefix="cxr-stdin-", buffering=0) as file:
+            while block := sys.stdin.buffer.read(1 << 20):
+                digest.update(block)
+                while block:
+                    block = block[file.write(block) :]
+            handle = os.dup(file.fileno())
+    except OSError as error:
+        raise InputError(
+            f"cannot be read into a temporary file: {error.strerror or error}",
+            file="stdin",
+            hint="let TMPDIR name a folder with room for it, or give a file instead of -",
+        ) from None
+    return InputRef(role, Path(f"/dev/fd/{handle}"), "stdin:" + digest.hexdigest())
 
 
 def release(ref: InputRef) -> None:
-    """Delete the temporary copy of an input that came from stdin."""
+    """Let the temporary copy of an input that came from stdin go."""
     if ref.fingerprint.startswith("stdin:"):
-        ref.path.unlink(missing_ok=True)
+        os.close(int(ref.path.name))
 
 
 def read_json(path: Path) -> dict[str, Any]:

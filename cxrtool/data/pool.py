@@ -5,18 +5,25 @@ done, or in order. Never more than two chunks a worker are on their way, and in 
 than a few wait for their turn, so memory does not grow with the work.
 Workers start from a clean fork server (no thread or lock of this process is copied), ignore Ctrl-C
 and SIGTERM (this process decides), and end by themselves when this process dies: their pipe closes.
+The fork server listens at a socket, whose name a long ``TMPDIR`` (Slurm's) would make too long: then
+it lies in another folder for temporary files, of this process alone. The server removes it when it
+ends, also where this process was killed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import multiprocessing
 import os
+import pickle
 import queue
+import shutil
 import signal
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from multiprocessing import connection
+from multiprocessing import connection, process, util
 from typing import Any, TypeVar
 
 from cxrtool.errors import CxrError
@@ -27,6 +34,11 @@ Result = TypeVar("Result")
 _AHEAD = 2
 #: In order: results a worker that may wait for a slower one before them.
 _WAITING = 4
+#: Bytes in the name of a socket: 108 with their end on Linux, 104 on macOS.
+_SOCKET_BYTES = 100
+_SHORT = ("/tmp", "/var/tmp", "/dev/shm")
+#: Imported by the fork server alone: removes its socket when it ends.
+_CLEANER = "cxrtool.data.pool_cleaner"
 
 
 def cores() -> int:
@@ -38,11 +50,38 @@ def cores() -> int:
 
 def warm(preload: tuple[str, ...]) -> None:
     """Let the fork server start and import now, while this process does something else."""
+    if _sockets() is None:
+        return
     from multiprocessing import forkserver
 
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(preload))
+    context.set_forkserver_preload([*preload, _CLEANER])
     forkserver.ensure_running()
+
+
+@functools.cache
+def _sockets() -> str | None:
+    """The folder of the fork server's socket, for this process alone; None: none is short enough."""
+    for root in ("", *_SHORT):
+        with contextlib.suppress(OSError):  # no such folder, or it cannot be written
+            root = os.path.abspath(root or tempfile.gettempdir())
+            if len(os.fsencode(root) + b"/cxr-01234567/listener-01234567") > _SOCKET_BYTES:
+                continue
+            folder = tempfile.mkdtemp(prefix="cxr-", dir=root)
+            # The one place where multiprocessing asks for a folder; it has no public name.
+            process.current_process()._config["tempdir"] = folder  # type: ignore[attr-defined]
+            util.Finalize(None, shutil.rmtree, args=(folder, True), exitpriority=-100)
+            return folder
+    return None
+
+
+def _context(preload: tuple[str, ...]) -> Any:
+    """How workers are started; without a place for a socket each imports what it needs itself."""
+    if _sockets() is None:
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([*preload, _CLEANER])
+    return context
 
 
 def map_chunks(
@@ -79,8 +118,7 @@ def map_chunks(
                 result = function(state, chunk)
             yield number, result
         return
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(preload))
+    context = _context(preload)
     pipes: dict[connection.Connection, tuple[Any, list[int]]] = {}
     try:
         for _ in range(workers):
@@ -181,13 +219,24 @@ def _serve(pipe: connection.Connection, function: Callable[[Any, Any], Any], sta
     threading.Thread(target=_receive, args=(pipe, inbox), daemon=True).start()
     while (task := inbox.get()) is not None:
         try:
+            if isinstance(task, Exception):
+                raise task
             answer: tuple[bool, Any] = (False, function(state, task[0]))
         except Exception as error:
-            answer = (True, error)
+            answer = (True, _portable(error))
         try:
             pipe.send(answer)
         except OSError:
             return
+
+
+def _portable(error: Exception) -> Exception:
+    """An error as another process can read it: some of libraries pickle, and do not come back."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
 
 
 def _receive(pipe: connection.Connection, inbox: queue.SimpleQueue[Any]) -> None:
@@ -201,6 +250,9 @@ def _receive(pipe: connection.Connection, inbox: queue.SimpleQueue[Any]) -> None
             chunk = pipe.recv()
         except (EOFError, OSError):
             chunk = None
+        except Exception as error:  # were this thread to end, the worker would wait for ever
+            inbox.put(error)
+            continue
         inbox.put(None if chunk is None else (chunk,))
         if chunk is None:
             return

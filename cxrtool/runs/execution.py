@@ -270,7 +270,7 @@ def _work(
             "identity": wanted,
             "config": configs.to_record(config),
             "inputs": [
-                {"role": ref.role, "path": str(ref.path.absolute()), "fingerprint": ref.fingerprint}
+                {"role": ref.role, "path": _where(ref), "fingerprint": ref.fingerprint}
                 for ref in inputs
             ],
             "provenance": _provenance(argv),
@@ -307,6 +307,10 @@ def _work(
     files.write_text(out / RESULT, files.pretty_json(result))
     fingerprints.remember_outputs(out, result, known)
     return Outcome(out, "done", fingerprints.read_json(out / RESULT), run.gates)
+
+
+def _where(ref: InputRef) -> str:
+    return "-" if ref.fingerprint.startswith("stdin:") else str(ref.path.absolute())
 
 
 def _forget_if_empty(out: Path) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
-from cxrtool import console
+from cxrtool import console, fingerprints
 from cxrtool.config import Argument, Input, Option
 from cxrtool.errors import UsageError
 
@@ -253,17 +253,14 @@ def stream(config: Config, out: IO[str]) -> None:
 @contextlib.contextmanager
 def spooled(config: Config) -> Iterator[Path]:
     """The source; stdin as a file that lasts as long as the context."""
-    import shutil
-    import sys
-    import tempfile
-
     if str(config.reports) != STDIN:
         yield config.reports
         return
-    with tempfile.NamedTemporaryFile(prefix="cxr-stdin-") as spool:
-        shutil.copyfileobj(sys.stdin.buffer, spool)
-        spool.flush()
-        yield Path(spool.name)
+    ref = fingerprints.spool("reports")
+    try:
+        yield ref.path
+    finally:
+        fingerprints.release(ref)
 
 
 def write_table(

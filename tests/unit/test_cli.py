@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -238,3 +239,35 @@ def test_plain_progress_is_a_line_every_while(monkeypatch: pytest.MonkeyPatch, c
     with console.progress("decoding", total=4) as bar:
         bar.advance(2, "so far")
     assert "decoding: 2/4 images (50 %)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (InputError("is odd", file="a.csv", row=3), 3, "error: a.csv, row 3: is odd"),
+        (OSError(errno.ENOSPC, "full", "x"), 3, "error: no space left on the disk, writing x"),
+        (KeyError("k"), 1, "error: this is a bug: KeyError: 'k'"),
+    ],
+)
+def test_what_fails_in_a_thread_is_said_and_is_no_success(
+    cxr: Any, numbers: Path, tmp_path: Path, monkeypatch: Any, capsys: Any, error: Any, code: int,
+    text: str,
+) -> None:  # fmt: skip
+    def fail() -> None:
+        raise error
+
+    def run(config: Any, run: Any) -> dict[str, Any]:
+        thread = threading.Thread(target=fail)
+        thread.start()
+        thread.join()
+        return {}
+
+    hook = threading.excepthook
+    monkeypatch.setattr(toy_stage, "run", run)
+    assert cxr("prepare", numbers, "-o", tmp_path / "out") == code
+    said = capsys.readouterr().err
+    assert text in said
+    assert "Traceback" not in said
+    assert cxr("prepare", numbers, "-o", tmp_path / "other", "--debug") == code
+    assert "in fail" in capsys.readouterr().err
+    assert threading.excepthook is hook

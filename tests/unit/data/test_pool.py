@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import stat
 import time
 
 import pytest
@@ -124,3 +126,56 @@ def test_chunks_and_results_larger_than_a_pipe_do_not_lock_up():
     chunks = ["x" * 3_000_000] * 8
     found = list(pool.map_chunks(echo, None, chunks, workers=2, ordered=True))
     assert [len(text) for _, text in found] == [3_000_000] * 8
+
+
+def test_the_name_of_the_socket_is_short_whatever_tmpdir_is(tmp_path, monkeypatch):
+    long = tmp_path / ("x" * 200)
+    long.mkdir()
+    monkeypatch.setattr(pool.tempfile, "tempdir", str(long))
+    monkeypatch.setattr(pool.process.current_process(), "_config", {})
+    folder = pool._sockets.__wrapped__()
+    assert len(folder) < 40
+    assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700
+    assert list(long.iterdir()) == []
+    monkeypatch.setattr(pool, "_SHORT", (str(long), str(tmp_path / "gone")))
+    assert pool._sockets.__wrapped__() is None
+    shutil.rmtree(folder)
+
+
+def test_without_a_place_for_a_socket_workers_start_by_themselves(monkeypatch):
+    monkeypatch.setattr(pool, "_sockets", lambda: None)
+    pool.warm(())
+    found = dict(pool.map_chunks(square, 2, [[1], [2], [3]], workers=2))
+    assert found == {0: [2], 1: [8], 2: [18]}
+
+
+class Unreadable:
+    """Goes into a pipe and does not come out of it."""
+
+    def __reduce__(self):
+        return fail_to_read, ()
+
+
+def fail_to_read() -> None:
+    raise ValueError("not readable here")
+
+
+class TwoPartsError(Exception):
+    """An error that pickles and does not come back."""
+
+    def __init__(self, a: str, b: str) -> None:
+        super().__init__(f"{a} and {b}")
+
+
+def fail_in_two_parts(state: None, chunk: list[int]) -> None:
+    raise TwoPartsError("one", "two")
+
+
+def test_a_chunk_that_cannot_be_read_is_an_error_not_a_hang():
+    with pytest.raises(ValueError, match="not readable here"):
+        list(pool.map_chunks(echo, None, ["a", Unreadable()], workers=2))
+
+
+def test_errors_that_do_not_pickle_keep_their_message():
+    with pytest.raises(RuntimeError, match="TwoPartsError: one and two"):
+        list(pool.map_chunks(fail_in_two_parts, None, [[1]], workers=2))
