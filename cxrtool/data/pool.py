@@ -5,9 +5,9 @@ done, or in order. Never more than two chunks a worker are on their way, and in 
 than a few wait for their turn, so memory does not grow with the work.
 Workers start from a clean fork server (no thread or lock of this process is copied), ignore Ctrl-C
 and SIGTERM (this process decides), and end by themselves when this process dies: their pipe closes.
-The fork server listens at a socket, whose name a long ``TMPDIR`` (Slurm's) would make too long: then
-it lies in another folder for temporary files, of this process alone. The server removes it when it
-ends, also where this process was killed.
+The fork server listens at a socket, whose name a long ``TMPDIR`` (Slurm's) would make too long:
+then it lies in another folder for temporary files, of this process alone. The server removes it
+when it ends, also where this process was killed.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def warm(preload: tuple[str, ...]) -> None:
 
 @functools.cache
 def _sockets() -> str | None:
-    """The folder of the fork server's socket, for this process alone; None: none is short enough."""
+    """The folder of the fork server's socket, for this process alone; None: no short one is."""
     for root in ("", *_SHORT):
         with contextlib.suppress(OSError):  # no such folder, or it cannot be written
             root = os.path.abspath(root or tempfile.gettempdir())

@@ -14,6 +14,6 @@ from multiprocessing import forkserver
 
 @atexit.register
 def _remove() -> None:
-    address = getattr(forkserver._forkserver, "_forkserver_address", None)  # type: ignore[attr-defined]
+    address = getattr(forkserver._forkserver, "_forkserver_address", None)
     if isinstance(address, str) and os.path.basename(os.path.dirname(address)).startswith("cxr-"):
         shutil.rmtree(os.path.dirname(address), ignore_errors=True)

@@ -9,7 +9,7 @@ negation, uncertainty after it. Scopes end where a clause ends, as in ConText (H
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import NamedTuple
 
 from cxrtool.reports.patterns import Automaton
@@ -19,6 +19,7 @@ POSITIVE, NEGATIVE, UNCERTAIN = 1, 0, -1
 
 # What a token is in the structure of a sentence.
 VERB, FINITE, COMMA, AND, STOP, AFTER, MODIFIER = 1, 2, 4, 8, 16, 32, 64
+MARK, CHANGE, SLASH = 128, 256, 512
 _NOUN_PHRASE = 9  # words: "questionable old left posterior third and fourth rib fractures"
 
 
@@ -29,6 +30,9 @@ def structure(automaton: Automaton, kind: int) -> int:
     flags |= AND if automaton.has(kind, "and") else 0
     flags |= AFTER if automaton.has(kind, "after-predicate") else 0
     flags |= MODIFIER if automaton.has(kind, "modifier") else 0
+    flags |= MARK if automaton.has(kind, "item-mark") else 0
+    flags |= CHANGE if automaton.has(kind, "item-change") else 0
+    flags |= SLASH if automaton.has(kind, "slash") else 0
     return flags | (STOP if not automaton.is_word(kind) and not flags & COMMA else 0)
 
 
@@ -66,6 +70,8 @@ class Clause:
         flags: ``structure`` of every token of the sentence.
         content: Spans that mention something (adjectives attach to them).
         cues: Cues that do not overlap one another, from left to right.
+        devices: The observation of devices, which a denied finding before them does not deny.
+        normal: Statements that all is well.
     """
 
     def __init__(
@@ -73,14 +79,26 @@ class Clause:
         flags: Sequence[int],
         content: Sequence[Span],
         cues: Sequence[tuple[int, int, Cue]],
+        devices: str = "",
+        normal: Sequence[Span] = (),
     ) -> None:
         self._flags = flags
+        self._devices = (devices,)
+        # "No acute process": that names no finding, and is more than the beginning "no acute".
+        self._general = [
+            span.end
+            for span in normal
+            if span.end - span.start > 2
+            and not flags[span.end - 1] & MODIFIER
+            and all(s.end <= span.start or s.start >= span.end for s in content)
+        ]
         self._content = content
         self._starts = {span.start for span in content}
         self._states = {start for start, _, cue in cues if cue.role.startswith("state")}
         self._ends = [  # terminations: they stop what comes from the left, from the right
             (start, end, cue.direction) for start, end, cue in cues if cue.role == "termination"
         ]
+        self._items = {start for start, _, cue in cues if cue.group == "item"}
         self._changes: list[tuple[int, int]] = []  # "no change in a or b" doubts neither
         self.forward: list[CueSpan] = []
         self.backward: list[CueSpan] = []
@@ -144,9 +162,12 @@ class Clause:
     def _ended(self, i: int, direction: str) -> bool:
         return any(s <= i < e and d in (direction, "both") for s, e, d in self._ends)
 
-    def blocked(self, left: int, right: int, direction: str) -> bool:
-        """Whether a termination lies between two tokens."""
-        return any(s >= left and e <= right and d in (direction, "both") for s, e, d in self._ends)
+    def blocked(self, left: int, right: int, direction: str, but: Container[int] = ()) -> bool:
+        """Whether a termination lies between two tokens, ``but`` for those that start there."""
+        return any(
+            s >= left and e <= right and d in (direction, "both") and s not in but
+            for s, e, d in self._ends
+        )
 
     def crosses(self, left: int, right: int, flags: int) -> bool:
         """Whether a token of these structures lies between two tokens."""
@@ -154,7 +175,9 @@ class Clause:
 
     def reaches_right(self, cue: CueSpan, start: int) -> bool:
         """Whether a cue on the left reaches a span that starts here."""
-        if cue.end > start or self.blocked(cue.end, start, "forward"):
+        own_items = cue.cue.reach == "items"
+        but = self._items if own_items else ()
+        if cue.end > start or self.blocked(cue.end, start, "forward", but):
             return False
         if cue.cue.reach == "list":
             # "possible third and fourth rib fractures": "and" ends the reach only after a thing.
@@ -163,9 +186,69 @@ class Clause:
             return not self.crosses(cue.end, start, COMMA | VERB) and not self.crosses(
                 first, start, AND
             )
+        if own_items and self._items_end(cue, start) < start:
+            return False
         # Once the sentence has its verb, a comma or "and" begins another clause.
         verb = next((i for i in range(cue.end, start) if self._flags[i] & FINITE), None)
         return verb is None or not self.crosses(verb, start, COMMA | AND)
+
+    def _items_end(self, cue: CueSpan, start: int) -> int:
+        """Where, before ``start``, a list without "or" goes over to things of their own."""
+        flags, end = self._flags, len(self._flags)
+        for other in self._deciding:
+            if other.start >= start and other.cue.group != "or":
+                end = other.start
+                break
+        stops = [
+            s
+            for s, _, d in self._ends
+            if start <= s < end and d != "backward" and s not in self._items
+        ]
+        end = min(stops + [i for i in range(start, end) if flags[i] & FINITE], default=end)
+        ors = [c.start for c in (*self.coordinations, *self._deciding) if self._is_or(c)]
+        ors += [i for i in range(cue.end, end) if flags[i] & SLASH and self._is_between(i)]
+        last = max((i for i in ors if cue.end <= i < end), default=cue.end)
+        for i in range(last, start):
+            if not flags[i] & (COMMA | AND):
+                continue
+            general = any(cue.end < e <= i for e in self._general)
+            if general or self._mentions(cue.end, i):
+                after = next((j for j in range(i + 1, end) if flags[j] & (COMMA | AND)), end)
+                closed = self._mentions(cue.end, last) and self._mentions(last, i)
+                if self._on_its_own(cue.end, i + 1, after, closed):
+                    return i
+                if i in self._general and after == end and last == cue.end:
+                    return i  # "no acute process, cardiomegaly"
+        return start
+
+    @staticmethod
+    def _is_or(cue: CueSpan) -> bool:
+        return cue.cue.role == "coordination" or cue.cue.group == "or"
+
+    def _is_between(self, i: int) -> bool:
+        """Whether the slash at ``i`` stands for "or": "effusion/pneumothorax"."""
+        return i + 1 in self._starts and any(span.end == i for span in self._content)
+
+    def _on_its_own(self, first: int, start: int, end: int, closed: bool) -> bool:
+        """Whether the item ``start`` to ``end`` of a list from ``first`` on is no part of it.
+
+        What follows its name may belong to the whole list ("no effusion, edema on the left"), except
+        where "or" has named the last thing of the list before.
+        """
+        flags = self._flags
+        for span in self._content:
+            if not start <= span.start < end:
+                continue
+            if any(flags[i] & (MARK | CHANGE) for i in range(start, min(span.end, end))):
+                return True
+            after = MARK | CHANGE if closed else CHANGE
+            if any(flags[i] & after for i in range(span.end, end)):
+                return True
+            if span.rule.observations == self._devices:
+                before = (s.rule for s in self._content if first <= s.start < start)
+                return all(rule.observations != self._devices for rule in before)
+            return False
+        return False
 
     def reaches_left(self, cue: CueSpan, end: int, *, predicate: bool = False) -> bool:
         """Whether a cue on the right reaches a span that ends here.

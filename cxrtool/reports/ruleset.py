@@ -36,7 +36,7 @@ CUE_ROLES = (
     *ASIDE,
 )
 DIRECTIONS = ("forward", "backward", "both")
-REACHES = ("clause", "list")
+REACHES = ("clause", "list", "items")
 REPORT = "report"  # the section of text that stands under no header
 _RULE_KEYS = (
     "id", "kind", "observation", "phrases", "group", "abnormal", "say", "match", "miss"
@@ -82,7 +82,8 @@ class Cue:
     Attributes:
         role: See ``CUE_ROLES``.
         direction: The side on which the mention stands.
-        reach: ``clause``: up to a termination; ``list``: only along ``or`` and the like.
+        reach: ``clause``: up to a termination; ``list``: only along ``or`` and the like; ``items``:
+            as ``clause``, but not into an item that is a thought of its own.
         group: For a state, the entities it applies to ("" = all).
     """
 

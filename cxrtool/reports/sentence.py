@@ -79,7 +79,8 @@ class SentenceReader:
         target = Span(start, end, ANY)
         _, things, cues = self.spans(masked)
         things = [s for s in things if not _overlaps(s, target)]
-        return Clause(self.flags(kinds), [*things, target], cues).decide(start, end)
+        clause = Clause(self.flags(kinds), [*things, target], cues, self._rules.devices)
+        return clause.decide(start, end)
 
     def flags(self, kinds: Sequence[int]) -> list[int]:
         """The structure flags of the tokens."""
@@ -93,7 +94,8 @@ class SentenceReader:
         content, things, cues = self.spans(kinds)
         if not content:
             return []
-        clause = Clause(self.flags(kinds), things, cues)
+        normal = [span for span in content if span.rule.kind == "normal"]
+        clause = Clause(self.flags(kinds), things, cues, self._rules.devices, normal)
         mentions = []
         for span in content:
             kind = span.rule.kind
@@ -164,7 +166,7 @@ def _longest_cues(
             continue
         # Of ", possible" the comma ends the clause, and "possible" is a cue of its own; of
         # ": no ." the full stop says that "no" is all.
-        stop = {"lookahead": start + 1, "end": end - 1}.get(cue.group, end)
+        stop = {"lookahead": start + 1, "item": start + 1, "end": end - 1}.get(cue.group, end)
         kept.append((start, stop, cue))
         last = stop
     return kept

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from cxrtool.runs import Run
 
 NAME = "extract-reports"
-FORMAT = 4  # 4: into a dataset directory, No Finding is not filled beside a finding
+# 4: into a dataset directory, No Finding is not filled beside a finding; "ruled out" denies, and a
+# list without "or" ends where an item of its own begins
+FORMAT = 4
 STDIN = "-"
 # Above this share of texts without any known section or term, they are likely in another language.
 SILENT_FRAC = 0.2

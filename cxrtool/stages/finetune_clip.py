@@ -40,7 +40,9 @@ if TYPE_CHECKING:
     from cxrtool.training.world import World
 
 NAME = "finetune-clip"
-FORMAT = 4  # 2: claims and their denials. 3: unread labels open, norms frozen. 4: claims balanced
+# 2: claims and their denials. 3: unread labels open, norms frozen. 4: claims balanced
+# 5: claims of texts that rule out, or whose list without "or" ends, as extract-reports 4 reads them
+FORMAT = 5
 SEVERAL = True  # torchrun
 EVALUATIONS = 100  # at most, over the whole training: one an epoch, or fewer, spread evenly
 TRAINING = (

@@ -165,3 +165,82 @@ def test_any_part_of_any_text_can_be_asked_for(text: str, data: st.DataObject) -
     assert found.value in ("positive", "negative", "uncertain")
     assert 0 <= found.start < found.end <= len(text)
     assert found.cue in text
+
+
+# ---- lists, and where they end
+
+OPENERS = ("No", "There is no", "No evidence of", "Without", "Negative for", "Clear of")
+NAMES = ("pneumothorax", "effusion", "consolidation", "edema", "pneumonia", "atelectasis")
+MARKS = (
+    "small",
+    "right",
+    "left lower lobe",
+    "bilateral",
+    "new",
+    "mild",
+    "worsening",
+    "two areas of",
+)
+LISTS = st.permutations(NAMES).flatmap(lambda names: st.sampled_from([names[:3], names[:4]]))
+
+
+@given(st.sampled_from(OPENERS), LISTS, st.sampled_from(MARKS), st.sampled_from([", ", " and "]))
+@settings(max_examples=100, deadline=None)
+def test_a_comma_before_a_thing_of_its_own_is_a_full_stop(
+    opener: str, names: list[str], mark: str, joint: str
+) -> None:
+    *denied, last = names
+    text = f"{opener} {', '.join(denied)}{joint}{mark} {last}."
+    assert values(text) == values(f"{opener} {', '.join(denied)}. {mark.capitalize()} {last}.")
+    assert 1 in values(text).values()
+    device = f"{opener} {', '.join(denied)}{joint}endotracheal tube in good position."
+    assert values(device)["Support Devices"] == 1
+
+
+@given(st.sampled_from(OPENERS), LISTS, st.sampled_from(MARKS), st.sampled_from([" or ", ", or "]))
+@settings(max_examples=100, deadline=None)
+def test_or_before_the_last_keeps_a_list_together(
+    opener: str, names: list[str], mark: str, joint: str
+) -> None:
+    for marked in range(len(names)):
+        said = [f"{mark} {name}" if i == marked else name for i, name in enumerate(names)]
+        # "No new effusion" doubts; so do tests of their own.
+        assume(marked or mark not in ("new", "worsening"))
+        found = values(f"{opener} {', '.join(said[:-1])}{joint}{said[-1]}.")
+        assert set(found.values()) <= {0, None, found["No Finding"]}
+        assert found == values(f"{opener} {', '.join(names[:-1])}{joint}{names[-1]}.")
+
+
+@given(st.sampled_from(OPENERS), LISTS, st.sampled_from(MARKS), st.sampled_from(MARKS))
+@settings(max_examples=100, deadline=None)
+def test_the_order_of_things_of_their_own_changes_no_label(
+    opener: str, names: list[str], one: str, two: str
+) -> None:
+    *denied, a, b = names
+    first, second = f"{one} {a}", f"{two} {b}"
+    start = f"{opener} {', '.join(denied)}"
+    assert values(f"{start}, {first}, {second}.") == values(f"{start}, {second}, {first}.")
+    other = f"{first.capitalize()}, {second}, {opener.lower()} {', '.join(denied)}."
+    assert values(f"{start}, {first}, {second}.") == values(other)
+
+
+@given(
+    st.sampled_from(NAMES),
+    st.sampled_from(["ruled out", "excluded"]),
+    st.sampled_from(["", "now", "clinically", "effectively", "completely"]),
+)
+@settings(max_examples=60, deadline=None)
+def test_ruled_out_denies_and_not_ruled_out_does_not(name: str, how: str, sure: str) -> None:
+    done = f"{sure} {how}".strip()
+    for be in ("", "is", "was", "has been", "can be"):
+        (value,) = {v for k, v in values(f"{name} {be} {done}").items() if k != "No Finding"} - {
+            None
+        }
+        assert value == 0, be
+        assert values(f"{name} {be} {done} by CT.") == values(f"{name} {be} {done}"), be
+    for be in ("not", "is not", "has not been", "cannot be", "can't be", "could not be", "to be",
+               "should be", "must be", "has not yet been", "has never been", "may be"):  # fmt: skip
+        (value,) = {v for k, v in values(f"{name} {be} {done}").items() if k != "No Finding"} - {
+            None
+        }
+        assert value == -1, be

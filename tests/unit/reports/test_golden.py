@@ -17,6 +17,9 @@ GOLDEN = tomllib.loads(
 REPORTS = tomllib.loads(
     (Path(__file__).parents[2] / "golden" / "report_labels.toml").read_text(encoding="utf-8")
 )
+CLAUSES = tomllib.loads(
+    (Path(__file__).parents[2] / "golden" / "report_clauses.toml").read_text(encoding="utf-8")
+)
 LABELER = Labeler()
 CASES = [(name, *case) for name, cases in GOLDEN["sentences"].items() for case in cases]
 
@@ -33,6 +36,14 @@ def test_all_labels_of_a_report(text: str, wanted: str) -> None:
     short = REPORTS["short"]
     got = (f"{code}{labels[name]}" for code, name in short.items() if labels[name] is not None)
     assert " ".join(got) == wanted, labels.evidence
+
+
+@pytest.mark.parametrize(("text", "wanted"), CLAUSES["cases"])
+def test_clauses_of_a_sentence(text: str, wanted: str) -> None:
+    labels = LABELER.label(text)
+    for claim in wanted.split(", "):
+        name, value = claim.removesuffix("1").removesuffix("0").rstrip("-!="), claim.split("=")[1]
+        assert (labels[name] == int(value)) is ("!=" not in claim), labels.evidence
 
 
 def test_every_observation_has_every_value() -> None:
