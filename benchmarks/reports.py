@@ -9,6 +9,7 @@ Reads the 3,955 Open-i reports inside the torchxrayvision wheel. Parts (default:
 ``large``    the whole command over ``--reports`` reports (MIMIC-CXR has 227,835) with 2 workers:
              time and peak memory of all its processes
 ``quality``  scores against the references, which are not part of the project
+``commas``   share of reports whose labels change where full stops become commas
 
 For ``workers`` and ``large`` the corpus is repeated with ids and words of its own every time.
 Beside wall time stands the processor time of all processes, which does not depend on other users.
@@ -21,6 +22,7 @@ import contextlib
 import csv
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -32,7 +34,7 @@ from cxrtool.errors import InputError
 from cxrtool.reports import Labeler, assert_mention
 from cxrtool.reports.sources import read_reports
 
-PARTS = ("speed", "workers", "large", "quality")
+PARTS = ("speed", "workers", "large", "quality", "commas")
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "reports"
 
 
@@ -184,6 +186,21 @@ def negex(path: Path) -> None:
     print(f"NegEx kit, F1 for Negated: {2 * tp / (2 * tp + fp + fn):.3f}")
 
 
+def commas(texts: dict[str, str]) -> None:
+    """Labels of every report as it is, and with its full stops turned into commas."""
+    labeler = Labeler()
+    changed = lost = 0
+    for text in texts.values():
+        joined = re.sub(r"\.(?=\s)", ",", text)
+        one, two = (labeler.label(t, evidence=False).values for t in (text, joined))
+        changed += one != two
+        names = set(one) - {labeler.rules.no_finding}
+        lost += any(one[name] == 1 != two[name] for name in names)
+    share = 100 * changed / len(texts)
+    print(f"full stops as commas: {changed:,} of {len(texts):,} reports change ({share:.1f} %),")
+    print(f"  of which {lost:,} lose a positive label")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", choices=[[], *PARTS], default=PARTS)
@@ -203,6 +220,8 @@ def main() -> None:
         quality(texts, args.reference)
     if "quality" in args.parts and args.negex.is_file():
         negex(args.negex)
+    if "commas" in args.parts:
+        commas(texts)
 
 
 if __name__ == "__main__":

@@ -232,8 +232,8 @@ class Clause:
     def _on_its_own(self, first: int, start: int, end: int, closed: bool) -> bool:
         """Whether the item ``start`` to ``end`` of a list from ``first`` on is no part of it.
 
-        What follows its name may belong to the whole list ("no effusion, edema on the left"), except
-        where "or" has named the last thing of the list before.
+        What follows its name may belong to the whole list ("no effusion, edema on the left"),
+        except where "or" has named the last thing of the list before.
         """
         flags = self._flags
         for span in self._content:

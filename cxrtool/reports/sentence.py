@@ -77,9 +77,10 @@ class SentenceReader:
         other = self._automaton.kind(_UNKNOWN)
         masked = [other if start <= i < end else kind for i, kind in enumerate(kinds)]
         target = Span(start, end, ANY)
-        _, things, cues = self.spans(masked)
+        kept, things, cues = self.spans(masked)
         things = [s for s in things if not _overlaps(s, target)]
-        clause = Clause(self.flags(kinds), [*things, target], cues, self._rules.devices)
+        well = [s for s in kept if s.rule.kind == "normal"]
+        clause = Clause(self.flags(kinds), [*things, target], cues, self._rules.devices, well)
         return clause.decide(start, end)
 
     def flags(self, kinds: Sequence[int]) -> list[int]:
@@ -94,8 +95,8 @@ class SentenceReader:
         content, things, cues = self.spans(kinds)
         if not content:
             return []
-        normal = [span for span in content if span.rule.kind == "normal"]
-        clause = Clause(self.flags(kinds), things, cues, self._rules.devices, normal)
+        well = [span for span in content if span.rule.kind == "normal"]
+        clause = Clause(self.flags(kinds), things, cues, self._rules.devices, well)
         mentions = []
         for span in content:
             kind = span.rule.kind
