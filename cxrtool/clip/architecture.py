@@ -1,4 +1,4 @@
-"""From a model's name to a network: open_clip's own classes, from configs as data.
+"""From a model's name to a network: open_clip's own factory, from configs as data.
 
 In: `--model` (a local config of this package or any open_clip architecture) and where its weights
 come from: a file, a folder (another run, or what open_clip calls `local-dir:`) or one of
@@ -10,10 +10,13 @@ and the network. Nothing is fetched unless that is allowed. The same record is w
 from __future__ import annotations
 
 import json
-from copy import deepcopy
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import open_clip
@@ -21,15 +24,13 @@ import torch
 from open_clip import factory, pretrained
 from torch import nn
 
+from cxrtool.clip import published
+from cxrtool.clip.published import Settings
+from cxrtool.clip.weights import readable, unreadable
 from cxrtool.errors import InputError, UsageError
 
 DEFAULT = "tiny"
 CONFIG_FILE = "open_clip_config.json"
-OPENAI_PREPROCESS = {
-    "mean": list(open_clip.OPENAI_DATASET_MEAN),
-    "std": list(open_clip.OPENAI_DATASET_STD),
-    "interpolation": "bicubic",
-}
 WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin")
 _RESNET_STRIDE = (
     32  # of open_clip's ResNets: their attention pool needs whole cells of this many pixels
@@ -42,16 +43,25 @@ class Architecture:
 
     Attributes:
         name: As asked for.
-        model_cfg: open_clip's `model_cfg` (embed_dim, vision_cfg, text_cfg, ...).
+        model_cfg: open_clip's `model_cfg` (embed_dim, vision_cfg, text_cfg, quick_gelu, ...).
         preprocess_cfg: Mean and standard deviation (3 channels, of images in [0, 1]), interpolation
             and size of the image tower's input.
         weights: Weights file to begin from; None for random weights.
+        origin: Where activation and preprocessing are from, for people.
+        assumed: What of them is assumed without proof; "" for nothing.
     """
 
     name: str
     model_cfg: dict[str, Any]
     preprocess_cfg: dict[str, Any]
     weights: Path | None = None
+    origin: str = ""
+    assumed: str = ""
+
+    @property
+    def quick_gelu(self) -> bool:
+        """Whether the towers have QuickGELU in place of GELU."""
+        return bool(self.model_cfg.get("quick_gelu", False))
 
     @property
     def size(self) -> int:
@@ -63,13 +73,6 @@ class Architecture:
     def context(self) -> int:
         """Tokens that the text tower reads, start and end marks included."""
         return int(self.model_cfg["text_cfg"].get("context_length", 77))
-
-    @property
-    def tokenizer_options(self) -> dict[str, Any]:
-        """Keyword arguments of the tokenizer. A text is always cut at its end, never at random."""
-        options = dict(self.model_cfg["text_cfg"].get("tokenizer_kwargs") or {})
-        options.pop("reduction_mask", None)
-        return options
 
     def to_json(self) -> dict[str, Any]:
         """As open_clip writes it."""
@@ -97,7 +100,8 @@ def resolve(
         model: Local config or open_clip architecture; None for the one that the folder `weights`
             describes, else for `tiny`.
         weights: A weights file, or a folder with one; None for random weights.
-        tag: One of open_clip's names for published weights, in place of `weights`.
+        tag: One of open_clip's names for published weights: they are fetched, or `weights` are
+            those, and nothing is fetched.
         size: Input size of the image tower, pixels; None for the config's own.
         data_size: Size of the images at hand. A local config that starts from random weights and
             has no `size` is built for it (rounded up to its stride, at most its config's size).
@@ -107,21 +111,31 @@ def resolve(
         UsageError: unknown name or tag, a size that does not fit, a download that is not allowed.
         InputError: a file or folder that is missing or unreadable.
     """
-    found: Path | None = None
-    described = weights is not None and (weights / CONFIG_FILE).is_file()
-    local = not described and (model or DEFAULT) in local_configs()
-    if described and model is None:
-        name, model_cfg, preprocess = "local", *_read_config(weights / CONFIG_FILE)  # type: ignore[operator]
+    model = model.replace("/", "-") if model is not None else None
+    name, local = model or DEFAULT, False
+    named = None if model is None else _by_name(name)
+    if weights is not None and (weights / CONFIG_FILE).is_file():
+        name = model or "local"
+        model_cfg, preprocess = _described(weights, named and named[0], tag)
+        _refuse_remote_parts(name, model_cfg)
+        told = Settings(bool(model_cfg.get("quick_gelu")), preprocess, f"{CONFIG_FILE} with them")
+        found = _in_folder(weights)
     else:
-        name, (model_cfg, preprocess) = model or DEFAULT, _by_name(model or DEFAULT)
-        if described:
-            preprocess = _read_config(weights / CONFIG_FILE)[1]  # type: ignore[operator]
-    _refuse_remote_parts(name, model_cfg)
-    if weights is not None:
-        found = _in_folder(weights) if weights.is_dir() else weights
-    if tag is not None:
-        found, own = _find_tag(name, tag, allow_download)
-        preprocess = {**preprocess, **own}
+        model_cfg, own = named or _by_name(name)
+        _refuse_remote_parts(name, model_cfg)
+        local = own is not None
+        quick_gelu = bool(model_cfg.get("quick_gelu"))
+        found = _in_folder(weights) if weights is not None and weights.is_dir() else weights
+        if found is not None:
+            told = published.of_file(name, found, tag, quick_gelu=quick_gelu, own=own)
+        elif tag is not None:
+            told = published.of_tag(name, tag)
+            found = _fetched(name, tag, allow_download)
+        else:
+            preprocess = own or published.default_preprocess()
+            told = Settings(quick_gelu, preprocess, "the model's config")
+    if told.quick_gelu != bool(model_cfg.get("quick_gelu")):
+        model_cfg["quick_gelu"] = told.quick_gelu
 
     vision = model_cfg["vision_cfg"]
     stride = _stride(vision)
@@ -131,33 +145,33 @@ def resolve(
         if size < stride or size % stride:
             raise UsageError(f"--size {size}: the model {name} needs a multiple of {stride}")
         vision["image_size"] = size
-    names = ("mean", "std", "interpolation")
-    keep: dict[str, Any] = {key: preprocess[key] for key in names if key in preprocess}
-    whole = Architecture(name, model_cfg, keep, found)
-    return Architecture(name, model_cfg, {**keep, "size": whole.size}, found)
+    keep = {key: told.preprocess[key] for key in published.KEYS if key in told.preprocess}
+    keep["size"] = Architecture(name, model_cfg, {}).size
+    return Architecture(name, model_cfg, keep, found, told.origin, told.assumed)
 
 
-def _by_name(model: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Config and preprocessing of a local config or an open_clip architecture."""
+def _by_name(model: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """A local config with its own preprocessing, or an open_clip architecture, which has none."""
     if model in local_configs():
         text = (resources.files("cxrtool.clip") / "configs" / f"{model}.json").read_text("utf-8")
         model_cfg = json.loads(text)
         return model_cfg, model_cfg.pop("preprocess_cfg")
-    named = factory.get_model_config(model.replace("/", "-")) if ":" not in model else None
+    named = factory.get_model_config(model) if ":" not in model else None
     if named is None:
         raise UsageError(
             f"--model {model}: no such architecture",
             hint=f"use {', '.join(local_configs())} or an open_clip name such as ViT-B-32; "
             "a folder with a config and weights is given by --pretrained FOLDER alone",
         )
-    return named, dict(OPENAI_PREPROCESS)
+    return named, None
 
 
 def _stride(vision: dict[str, Any]) -> int:
     """Pixels that the image size must be a multiple of."""
     if "timm_model_name" in vision:
         return 1
-    return _RESNET_STRIDE if isinstance(vision["layers"], list | tuple) else vision["patch_size"]
+    resnet = isinstance(vision.get("layers"), list | tuple)
+    return _RESNET_STRIDE if resnet else int(vision.get("patch_size", 16))
 
 
 def build(architecture: Architecture, seed: int) -> nn.Module:
@@ -166,30 +180,38 @@ def build(architecture: Architecture, seed: int) -> nn.Module:
     Raises:
         InputError: weights that cannot be read or belong to another architecture.
     """
-    config = deepcopy(architecture.model_cfg)
-    custom = config.pop("custom_text", False)
-    kind: type[nn.Module] = open_clip.CustomTextCLIP if custom else open_clip.CLIP
-    if "multimodal_cfg" in config:
-        kind = open_clip.CoCa
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = kind(**config)
-    if architecture.weights is not None:
-        try:
-            factory.load_checkpoint(network, str(architecture.weights), weights_only=True)
-        except Exception as error:  # torch, pickle, zip and safetensors errors: one meaning here
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            if "weights only" in reason.lower().replace("_", " "):
-                reason = "the file holds more than tensors"  # torch would say how to load it anyway
-            raise InputError(
-                f"no weights for {architecture.name}: {reason}",
-                file=architecture.weights,
-                hint="give a state dict of this architecture (.pt or .safetensors, no TorchScript)",
-            ) from error
-    factory.set_model_preprocess_cfg(
-        network, {"mode": "RGB", "resize_mode": "shortest", **architecture.preprocess_cfg}
-    )
+    with _as_folder(architecture) as folder:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network: nn.Module = open_clip.create_model_and_transforms(f"local-dir:{folder}")[0]
+        if architecture.weights is not None:
+            file = readable(architecture.weights, folder)
+            try:
+                factory.load_checkpoint(network, str(file), weights_only=True)
+            except Exception as error:
+                raise unreadable(architecture.weights, error, architecture.name) from error
     return network
+
+
+def tokenizer(architecture: Architecture) -> open_clip.SimpleTokenizer:
+    """Its byte-pair tokenizer. A text is always cut at its end, never at random."""
+    with _as_folder(architecture) as folder:
+        return open_clip.get_tokenizer(f"local-dir:{folder}", reduction_mask="")
+
+
+@contextmanager
+def _as_folder(architecture: Architecture) -> Iterator[Path]:
+    """The form in which open_clip's factory takes any config; it is not to log in the meantime."""
+    quiet = logging.NullHandler()
+    logging.getLogger().addHandler(quiet)
+    try:
+        with TemporaryDirectory(prefix="cxr-clip-") as name:
+            folder = Path(name)
+            text = json.dumps(architecture.to_json())
+            (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
+            yield folder
+    finally:
+        logging.getLogger().removeHandler(quiet)
 
 
 def _refuse_remote_parts(model: str, model_cfg: dict[str, Any]) -> None:
@@ -211,7 +233,38 @@ def _read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         model_cfg["vision_cfg"], model_cfg["text_cfg"], model_cfg["embed_dim"]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"not an open_clip config ({error!r})", file=path) from error
-    return model_cfg, {**OPENAI_PREPROCESS, **content.get("preprocess_cfg", {})}
+    return model_cfg, {**published.default_preprocess(), **content.get("preprocess_cfg", {})}
+
+
+def _described(
+    folder: Path, named: dict[str, Any] | None, tag: str | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a folder says of its weights.
+
+    Raises:
+        UsageError: --model or --tag would say it otherwise.
+    """
+    found = _read_config(folder / CONFIG_FILE)
+    if tag is not None:
+        raise UsageError(
+            f"--tag {tag} with weights that are described by {folder / CONFIG_FILE}",
+            hint="leave out --tag, or give a copy of the weights file alone",
+        )
+    if named is not None and not _same_network(named, found[0]):
+        raise UsageError(
+            f"--model is another architecture than that of {folder / CONFIG_FILE}",
+            hint="leave out --model: the folder says what it is",
+        )
+    return found
+
+
+def _same_network(named: dict[str, Any], described: dict[str, Any]) -> bool:
+    """Whether two configs agree in all that both say, apart from image size and activation."""
+    parts = [(named, described), *((named[k], described[k]) for k in ("vision_cfg", "text_cfg"))]
+    apart = ("vision_cfg", "text_cfg", "image_size", "quick_gelu")
+    return all(
+        a[key] == b[key] for a, b in parts for key in a.keys() & b.keys() if key not in apart
+    )
 
 
 def _in_folder(folder: Path) -> Path:
@@ -219,6 +272,8 @@ def _in_folder(folder: Path) -> Path:
         (path for path in folder.iterdir() if path.suffix in WEIGHT_FILES),
         key=lambda path: (WEIGHT_FILES.index(path.suffix), path.name),
     )
+    # Folders of the hub have the same weights under the names of transformers as well.
+    found = [path for path in found if path.name.startswith("open_clip_")] or found
     if not found:
         raise InputError(f"no weights ({', '.join(WEIGHT_FILES)}) in this folder", file=folder)
     if len(found) > 1 and found[1].suffix == found[0].suffix:
@@ -229,20 +284,19 @@ def _in_folder(folder: Path) -> Path:
     return found[0]
 
 
-def _find_tag(model: str, tag: str, allow_download: bool) -> tuple[Path, dict[str, Any]]:
-    """The file of a tag, fetched if it must be, and the preprocessing that belongs to it."""
-    tags = pretrained.list_pretrained_tags_by_model(model)
-    if tag not in tags:
-        known = f"its tags are {', '.join(tags)}" if tags else "it has none"
-        raise UsageError(f"--tag {tag}: unknown for {model}", hint=known)
+def _fetched(model: str, tag: str, allow_download: bool) -> Path:
+    """The file of a tag, fetched if it must be."""
+    if not published.downloadable(model, tag):
+        raise UsageError(
+            f"--tag {tag}: nobody can download these weights but you",
+            hint="give the file by --pretrained as well",
+        )
     if not allow_download:
         raise UsageError(
             f"--tag {tag}: these weights would have to be downloaded",
             hint="add --allow-download, or give a file or folder by --pretrained",
         )
-    entry = pretrained.get_pretrained_cfg(model, tag)
-    own = {key: entry[key] for key in ("mean", "std", "interpolation") if entry.get(key)}
     try:
-        return Path(pretrained.download_pretrained(entry)), own
+        return Path(pretrained.download_pretrained(pretrained.get_pretrained_cfg(model, tag)))
     except Exception as error:  # the network, the hub, the disk: whatever it was, there is no file
         raise InputError(f"--tag {tag}: the download failed ({error})") from error

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
-from cxrtool.clip.architecture import Architecture, build
+from cxrtool.clip.architecture import Architecture, build, tokenizer
 from cxrtool.clip.tokens import Tokenizer
 from cxrtool.errors import InputError, UsageError
 from cxrtool.training.models import load_weights, read_model
@@ -54,7 +54,7 @@ class ClipModel:
         self.meta = dict(meta or {})
         # Open_clip's classes, which are not typed. The image tower's convolutions are faster so.
         self.network: Any = network.to(memory_format=torch.channels_last)
-        self.tokenizer = Tokenizer(architecture.context, architecture.tokenizer_options)
+        self.tokenizer = Tokenizer(tokenizer(architecture))
         self._maps: int | None = None  # that the image tower gives
         self._interpolation = architecture.preprocess_cfg.get("interpolation", "bilinear")
         device = next(network.parameters()).device

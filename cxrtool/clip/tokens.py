@@ -8,7 +8,6 @@ the context loses its end; `cut` says what.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
@@ -20,14 +19,15 @@ class Tokenizer:
     """The byte-pair tokenizer of one CLIP.
 
     Args:
+        inner: Open_clip's, which knows the context.
+
+    Attributes:
         context: Tokens a text may have, start and end marks included.
-        options: Keyword arguments for open_clip's SimpleTokenizer (`tokenizer_kwargs` of a config).
     """
 
-    def __init__(self, context: int = 77, options: dict[str, Any] | None = None) -> None:
-        self.context = context
-        self.options = dict(options or {})
-        self._inner = SimpleTokenizer(context_length=context, **self.options)
+    def __init__(self, inner: SimpleTokenizer) -> None:
+        self.context = inner.context_length
+        self._inner = inner
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
         """Token numbers, [N, context] int64; longer texts are cut at the end."""

@@ -40,8 +40,9 @@ if TYPE_CHECKING:
     from cxrtool.training.world import World
 
 NAME = "finetune-clip"
-# 2: claims and their denials. 3: unread labels open, norms frozen. 4: claims balanced
-# 5: claims of texts that rule out, or whose list without "or" ends, as extract-reports 4 reads them
+# 2: claims and their denials. 3: unread labels open, norms frozen. 4: claims balanced. 5: weights bring
+# their activation, mean and deviation; bicubic resampling stays in range; texts are read as by
+# extract-reports 4
 FORMAT = 5
 SEVERAL = True  # torchrun
 EVALUATIONS = 100  # at most, over the whole training: one an epoch, or fewer, spread evenly
@@ -87,13 +88,18 @@ class Config(SelectionOptions, PolicyOptions):
     pretrained: Annotated[
         Path | None,
         Option(
-            "Weights to start from: a file, an open_clip folder, or an output of finetune-clip."
+            "Weights to start from: a file (see --tag), a folder with open_clip_config.json, or an "
+            "output of finetune-clip."
         ),
         Input("pretrained"),
     ] = None
     tag: Annotated[
         str | None,
-        Option("Published weights to start from, by open_clip's name; see --allow-download."),
+        Option(
+            "Published weights to start from, by open_clip's name, or chexzero. With --pretrained "
+            "FILE: whose weights the file holds, so that activation, mean and deviation are theirs;"
+            " else they are fetched, see --allow-download."
+        ),
     ] = None
     allow_download: Annotated[
         bool, Option("Let --tag fetch weights from the network.", result=False)
@@ -176,11 +182,13 @@ class Config(SelectionOptions, PolicyOptions):
     def validate(self) -> None:
         if self.epochs is not None and self.steps is not None:
             raise UsageError("--epochs and --steps exclude each other")
-        if self.pretrained is not None and self.tag is not None:
-            raise UsageError("--pretrained and --tag exclude each other")
         if self.pretrained is not None:
             # open_clip's own way to name a folder
             bare = Path(str(self.pretrained).removeprefix("local-dir:"))
+            if bare.name.startswith(("model.", "open_clip_")) and (
+                (bare.parent / "open_clip_config.json").is_file()
+            ):
+                bare = bare.parent  # which says what the file is, and what it has seen
             object.__setattr__(self, "pretrained", bare)
             if not bare.exists():
                 raise UsageError(
@@ -273,6 +281,9 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     return {
         "model": chosen.name,
         "size": chosen.size,
+        "activation": "QuickGELU" if chosen.quick_gelu else "GELU",
+        "preprocessing": chosen.preprocess_cfg,
+        "settings_from": chosen.origin,
         "text": train.origin,
         "pairs": len(train_rows),
         "distinct": train.distinct(),

@@ -28,8 +28,13 @@ def explain(texts: PairTexts, pairs: int, val_pairs: int, cut: int, chosen: Arch
     """Say what is trained on what, and warn where it cannot become good."""
     import numpy as np
 
+    from cxrtool.clip.published import describe
     from cxrtool.stages.finetune_clip_pairs import ORIGINAL
 
+    settings = describe(chosen.quick_gelu, chosen.preprocess_cfg)
+    console.say(f"{chosen.name}: {settings} ({chosen.origin})")
+    if chosen.assumed:
+        console.warn(chosen.assumed)
     if texts.origin == ORIGINAL:
         console.say(
             f"nothing is trained; {val_pairs} pairs held out; model {chosen.name} at "
@@ -78,6 +83,7 @@ def description(
         "kind": "clip",
         "arch": chosen.name,
         "architecture": chosen.to_json(),
+        "settings_from": chosen.origin,
         "labels": list(info.labels),
         "label_kind": info.kind,
         "policy": policy.to_json(),
@@ -92,7 +98,7 @@ def description(
         "tokenizer": {
             "name": "open_clip.SimpleTokenizer",
             "context": chosen.context,
-            "options": chosen.tokenizer_options,
+            "options": chosen.model_cfg["text_cfg"].get("tokenizer_kwargs") or {},
         },
         "templates": templates.to_json(),
         "text": {"strategy": config.text, "origin": origin},

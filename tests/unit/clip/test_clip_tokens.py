@@ -10,19 +10,23 @@ from cxrtool.clip.tokens import Tokenizer
 LONG = "there is a small left pleural effusion. " * 12 + "the last words"
 
 
+def _tokenizer(context: int) -> Tokenizer:
+    return Tokenizer(open_clip.get_tokenizer(context_length=context))
+
+
 def test_tokens_are_those_of_open_clip() -> None:
     texts = ["Cardiomegaly.", "no pleural effusion", LONG]
-    assert torch.equal(Tokenizer(77)(texts), open_clip.tokenize(texts))
+    assert torch.equal(_tokenizer(77)(texts), open_clip.tokenize(texts))
 
 
 def test_a_short_text_loses_nothing() -> None:
-    tokenizer = Tokenizer(77)
+    tokenizer = _tokenizer(77)
     assert tokenizer.cut("no acute cardiopulmonary process") == ""
     assert tokenizer.length("effusion") >= 1
 
 
 def test_what_is_cut_is_exactly_what_does_not_change_the_tokens() -> None:
-    tokenizer = Tokenizer(16)
+    tokenizer = _tokenizer(16)
     lost = tokenizer.cut(LONG)
     assert lost.endswith("the last words")
     kept = LONG.lower().replace(".", " .")
@@ -32,7 +36,7 @@ def test_what_is_cut_is_exactly_what_does_not_change_the_tokens() -> None:
 
 
 def test_the_context_is_respected() -> None:
-    tokens = Tokenizer(10)([LONG, "a"])
+    tokens = _tokenizer(10)([LONG, "a"])
     assert tokens.shape == (2, 10)
     end = tokens.max()
     assert tokens[0, -1] == end  # a text that was cut still ends

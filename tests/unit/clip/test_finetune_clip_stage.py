@@ -250,7 +250,6 @@ def test_the_plan_says_what_would_be_done(data: Path, folder: Path) -> None:
     ("changes", "message"),
     [
         ({"epochs": 3}, "exclude each other"),
-        ({"tag": "openai"}, "exclude each other"),
         ({"text": " "}, "--text is empty"),
         ({"split": "val"}, "held out"),
         ({"lock": ("image", "text")}, "nothing to train"),
