@@ -202,8 +202,10 @@ def tokenizer(architecture: Architecture) -> open_clip.SimpleTokenizer:
 @contextmanager
 def _as_folder(architecture: Architecture) -> Iterator[Path]:
     """The form in which open_clip's factory takes any config; it is not to log in the meantime."""
-    quiet = logging.NullHandler()
-    logging.getLogger().addHandler(quiet)
+    quiet, root = logging.NullHandler(), logging.getLogger()
+    level = root.level
+    root.addHandler(quiet)
+    root.setLevel(logging.ERROR)
     try:
         with TemporaryDirectory(prefix="cxr-clip-") as name:
             folder = Path(name)
@@ -211,7 +213,8 @@ def _as_folder(architecture: Architecture) -> Iterator[Path]:
             (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
             yield folder
     finally:
-        logging.getLogger().removeHandler(quiet)
+        root.setLevel(level)
+        root.removeHandler(quiet)
 
 
 def _refuse_remote_parts(model: str, model_cfg: dict[str, Any]) -> None:

@@ -68,7 +68,7 @@ class ClipModel:
         return self._mean.device
 
     def preprocess(self, x: Tensor) -> Tensor:
-        """Gray images as the tower expects them.
+        """Gray images as the tower expects them: open_clip's own transform up to its rounding.
 
         Args:
             x: [N, 1, H, W] in [-1, 1].
@@ -84,10 +84,7 @@ class ClipModel:
                 f"{self.name} takes gray images [N, 1, H, W], not a batch of shape {list(x.shape)}"
             )
         if x.shape[-2:] != (self.size, self.size):
-            mode = "bicubic" if self._interpolation == "bicubic" else "bilinear"
-            x = functional.interpolate(
-                x, size=(self.size, self.size), mode=mode, antialias=True, align_corners=False
-            )
+            x = _resampled(x, self.size, bicubic=self._interpolation == "bicubic")
         x = ((x + 1.0) / 2.0 - self._mean) / self._std
         return x.contiguous(memory_format=torch.channels_last)
 
@@ -149,6 +146,19 @@ class ClipModel:
             stop_early=not isinstance(tower, ModifiedResNet),
         )
         return list(inner["image_intermediates"])
+
+
+def _resampled(x: Tensor, size: int, *, bicubic: bool) -> Tensor:
+    """[N, 1, H, W] in [-1, 1] -> [N, 1, size, size], antialiased, as PIL does on 8 bits.
+
+    Bicubic weights are negative in part, and what they carry out of the range is cut after each of
+    the two directions, first along rows.
+    """
+    if not bicubic:
+        return functional.interpolate(x, (size, size), mode="bilinear", antialias=True)
+    for shape in ((x.shape[-2], size), (size, size)):
+        x = functional.interpolate(x, shape, mode="bicubic", antialias=True).clamp(-1.0, 1.0)
+    return x
 
 
 def create(architecture: Architecture, *, seed: int, device: torch.device | str) -> ClipModel:

@@ -24,7 +24,11 @@ from cxrtool.errors import InputError
 
 _OPENAI_BUFFERS = ("input_resolution", "context_length", "vocab_size")
 _PROGRAM = "code/"  # folder of a TorchScript archive
-_SCRIPT_ONLY = ("constants.pkl", "constants/", _PROGRAM)  # by these torch.load knows it, and refuses
+_SCRIPT_ONLY = (
+    "constants.pkl",
+    "constants/",
+    _PROGRAM,
+)  # by these torch.load knows it, and refuses
 _CLASSES, _LISTS = "__torch__.", "torch.jit._pickle."  # what an archive's objects are made of
 _MASK = "attn_mask"  # in archives, an attribute like any other; open_clip computes its own
 # The parts of a block in the order of OpenAI's class, which open_clip's has in another one.
@@ -35,9 +39,9 @@ _TRANSFORMERS = "text_model.encoder."
 def activation_shown(path: Path) -> tuple[bool | None, str]:
     """Whether the weights' network has QuickGELU, and what shows it; (None, "") where nothing does.
 
-    A TorchScript archive holds the activation in its program. Two more signs are OpenAI's own, whose
-    class knows no other activation than QuickGELU: the three numbers that its archives keep beside
-    the weights, and the order of the parts in a block (as in CheXzero's files).
+    A TorchScript archive holds the activation in its program. Two more signs are OpenAI's own,
+    whose class knows no other activation than QuickGELU: the three numbers that its archives keep
+    beside the weights, and the order of the parts in a block (as in CheXzero's files).
 
     Raises:
         InputError: unreadable, or weights under the names of another library.
@@ -151,6 +155,7 @@ def _archived(path: Path) -> dict[str, Tensor]:
             for name in archive.namelist():
                 if not name.partition("/")[2].startswith(_SCRIPT_ONLY):
                     kept.writestr(name, archive.read(name))
+        plain.seek(0)
         known: list[Any] = []
         for name in get_unsafe_globals_in_checkpoint(plain):
             if name.startswith(_CLASSES):

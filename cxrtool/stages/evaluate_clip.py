@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from cxrtool.runs import Run
 
 NAME = "evaluate-clip"
-FORMAT = 1
+FORMAT = 2  # 2: bicubic resampling within the range; a recipe tells the activation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,6 +274,13 @@ def recipe_of(meta: dict[str, Any], record: Mapping[str, Any]) -> dict[str, Any]
         "seed": int(meta.get("seed", 0)),
         "model": f"{meta['arch']} at {meta['preprocessing']['size']} px",
     }
+    quick = meta["architecture"]["model_cfg"].get("quick_gelu", False)
+    recipe["activation"] = "QuickGELU" if quick else "GELU"
+    recipe["normalization"] = " ".join(
+        f"{value:.3f}"
+        for key in ("mean", "std")
+        for value in meta["architecture"]["preprocess_cfg"][key]
+    )
     if "lock" in meta:
         options = options | {"lock": meta["lock"]}  # what the default came to
     recipe |= {
