@@ -113,6 +113,7 @@ def resolve(
     """
     model = model.replace("/", "-") if model is not None else None
     name, local = model or DEFAULT, False
+    found: Path | None
     named = None if model is None else _by_name(name)
     if weights is not None and (weights / CONFIG_FILE).is_file():
         name = model or "local"

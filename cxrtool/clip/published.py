@@ -131,15 +131,21 @@ def of_file(
         open_points.append("OpenAI's mean and deviation")
     if not open_points:
         return Settings(quick_gelu, preprocess, "; ".join(origins))
-    guess = f"{' and '.join(open_points)} {'are' if len(open_points) > 1 else 'is'} assumed"
-    published_ones = "there are none" if not published else f"differ ({', '.join(tags(model))})"
+    guess = f"{' and '.join(open_points)} assumed"
+    others = [
+        known.origin.removeprefix("tag ")
+        for known in published
+        if (shown is None and known.quick_gelu != quick_gelu)
+        or any(known.preprocess[key] != preprocess[key] for key in _NORMALIZATION)
+    ]
     return Settings(
         quick_gelu,
         preprocess,
         "; ".join([*origins, guess]),
-        f"{file.name} does not show all that its network needs, and of published weights of "
-        f"{model} {published_ones}: {guess}; to say otherwise, name those that it comes from by "
-        "--tag (nothing is downloaded), or give a folder with an open_clip_config.json beside it",
+        f"{file.name} does not show whose weights it holds: {guess}, as open_clip means {model}; "
+        f"{', '.join(others) + ' would need others' if others else 'none are published'}; say "
+        "whose they are by --tag (nothing is downloaded), or give a folder with the weights and "
+        "their open_clip_config.json",
     )
 
 

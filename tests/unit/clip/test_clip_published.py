@@ -198,8 +198,8 @@ OPENAI = published.default_preprocess()
         ("safetensors", "ViT-B-32-quickgelu", None, True, "OpenAI's mean"),
         ("safetensors", "RN50", None, True, ""),  # all that are published
         ("open_clip", "ViT-B-32", None, False, "GELU and OpenAI's mean"),
-        ("safetensors", "ViT-S-32", None, False, "there are none"),
-        ("buffers", "ViT-S-32", None, True, "there are none"),
+        ("safetensors", "ViT-S-32", None, False, "none are published"),
+        ("buffers", "ViT-S-32", None, True, "none are published"),
     ],
 )
 def test_a_file_is_read_as_an_independent_reader_reads_it(
