@@ -274,12 +274,12 @@ def recipe_of(meta: dict[str, Any], record: Mapping[str, Any]) -> dict[str, Any]
         "seed": int(meta.get("seed", 0)),
         "model": f"{meta['arch']} at {meta['preprocessing']['size']} px",
     }
-    quick = meta["architecture"]["model_cfg"].get("quick_gelu", False)
+    shape = meta.get("architecture", {})
+    quick = shape.get("model_cfg", {}).get("quick_gelu", False)
     recipe["activation"] = "QuickGELU" if quick else "GELU"
+    normal = shape.get("preprocess_cfg", {})
     recipe["normalization"] = " ".join(
-        f"{value:.3f}"
-        for key in ("mean", "std")
-        for value in meta["architecture"]["preprocess_cfg"][key]
+        f"{value:.3f}" for key in ("mean", "std") for value in normal.get(key, [])
     )
     if "lock" in meta:
         options = options | {"lock": meta["lock"]}  # what the default came to
