@@ -10,10 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from cxrtool.data.cache import pixels
-from cxrtool.data.images import pixel_key
+from cxrtool.data.copies import keys_of_pixels, refuse_copies
 from cxrtool.data.keys import SEEN, Seen, refuse_overlap
 from cxrtool.data.manifest import Dataset
 from cxrtool.data.select import SelectionOptions, select_rows
@@ -60,8 +58,8 @@ def seen_in_training(
         training rows. A comparison in which that is not 0 is unfair to the arms without them.
 
     Raises:
-        GateError: Training rows or a generator share a patient or an image with any validation or
-            test row of DATA, whatever its view.
+        GateError: Training rows or a generator share a patient, a study or an image with any
+            validation or test row of DATA, whatever its view, or a synthetic image is one of them.
         InputError: A synthetic set does not say what its generator saw.
     """
     sources = [("the training rows", Seen.of(data, rows["train"]))]
@@ -72,6 +70,8 @@ def seen_in_training(
         sources.append((f"the run that the weights start from, {start}", earlier))
     made_from = [*(synth.path for synth in synths), *([start] if start is not None else [])]
     folders = {who: folder for (who, _), folder in zip(sources[1:], made_from)}
+    for synth in synths:
+        refuse_copies(synth, data)
     for part in ("val", "test"):
         held_out = select_rows(data, SelectionOptions(view="all", split=part), allow_empty=True)
         for who, seen in sources:
@@ -85,15 +85,10 @@ def seen_in_training(
     for synth in (
         synths if learned else ()
     ):  # the images themselves: a set that holds one of them is no new one
-        everything = everything.merge(Seen(pixels=_image_keys(synth)))
+        everything = everything.merge(Seen(prepared=frozenset(keys_of_pixels(synth)) - {""}))
     own = sources[0][1]
     starts = [] if earlier is None else [earlier]
     return everything, {"generator": _extra(generators, own), "start": _extra(starts, own)}
-
-
-def _image_keys(synth: Dataset) -> frozenset[str]:
-    """Keys of synthetic images, as `prepare` would give them; their manifests have none."""
-    return frozenset(pixel_key(Image.fromarray(image)) for image in pixels(synth))
 
 
 def _extra(others: Iterable[Seen], own: Seen) -> int:

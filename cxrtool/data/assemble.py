@@ -18,6 +18,7 @@ from cxrtool.data.columns import (
     PATIENT,
     PATIENT_KEY,
     PIXEL_KEY,
+    PREPARED_KEY,
     SOURCE,
     SPLIT,
     STUDY,
@@ -52,6 +53,7 @@ def manifest_table(
     else:
         table[IMAGE] = [image_name(int(row)) for row in rows]
         table[PIXEL_KEY] = [images.done[int(row)].pixel_key for row in rows]
+        table[PREPARED_KEY] = [images.done[int(row)].prepared_key for row in rows]
     for name in (PATIENT, STUDY, SPLIT):
         if name not in table:
             table[name] = ""

@@ -24,6 +24,8 @@ SOURCE, REPORT, FINDINGS, IMPRESSION, PROMPT = (
     "prompt",
 )
 ORIGIN, PIXEL_KEY, PATIENT_KEY = "origin", "pixel_key", "patient_key"
+#: Key of the pixels in ``images/``, as PIXEL_KEY is that of the original; prepare writes it.
+PREPARED_KEY = "prepared_key"
 #: Columns of every manifest, in this order, before the labels.
 FIRST = (IMAGE, PATIENT, STUDY, VIEW, SPLIT, SEX, AGE, SOURCE, REPORT, FINDINGS, IMPRESSION)
 #: What synthesize and edit add.
@@ -50,7 +52,17 @@ RANDOM = "random"
 RANDOM_TEXTS = {RANDOM: RULES, **{f"{RANDOM}-{name}": name for name in TEXTS}}
 #: Names that no label may have.
 RESERVED = frozenset(
-    (*FIRST, PROMPT, ORIGIN, PIXEL_KEY, PATIENT_KEY, *SYNTHETIC, *TEXTS, *RANDOM_TEXTS)
+    (
+        *FIRST,
+        PROMPT,
+        ORIGIN,
+        PIXEL_KEY,
+        PREPARED_KEY,
+        PATIENT_KEY,
+        *SYNTHETIC,
+        *TEXTS,
+        *RANDOM_TEXTS,
+    )
 )
 SPLITS = ("train", "val", "test")
 SOURCES = ("real", "synthetic", "edited")

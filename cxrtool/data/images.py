@@ -41,6 +41,7 @@ __all__ = [
     "fit_image",
     "open_gray",
     "pixel_key",
+    "prepared_key",
     "quantize",
     "read_png",
     "to_float",
@@ -113,6 +114,11 @@ def pixel_key(image: Image.Image) -> str:
     return _key_of(_base(image))
 
 
+def prepared_key(pixels: np.ndarray) -> str:
+    """The same key of prepared pixels, uint8 [H, W], as if they were an original."""
+    return pixel_key(Image.fromarray(np.ascontiguousarray(pixels)))
+
+
 def _base(image: Image.Image) -> Image.Image:
     """The image averaged over whole blocks, its shorter side at least `_BASE_PX` where it was."""
     factor = min(image.size) // _BASE_PX
@@ -137,12 +143,14 @@ class Converted:
     Attributes:
         pixels: uint8 [size, size].
         key: See `pixel_key`; the same at every size and fit.
+        prepared: The same of `pixels`.
         conversion: What had to be done to get 8-bit gray.
         enlarged: The original was smaller than the size.
     """
 
     pixels: np.ndarray
     key: str
+    prepared: str
     conversion: str
     enlarged: bool
 
@@ -160,9 +168,11 @@ def convert(source: Path | bytes | np.ndarray, size: int, fit: str = "crop") -> 
         # A larger picture needs more than the key does.
         larger = open_gray(source, at_least=int(_GAP * size)) if decoded.scale > 1 else decoded
         image = larger.image
+    pixels = fit_image(image, size, fit)
     return Converted(
-        fit_image(image, size, fit),
+        pixels,
         _key_of(base),
+        prepared_key(pixels),
         decoded.conversion,
         min(decoded.image.size) * decoded.scale < size,
     )

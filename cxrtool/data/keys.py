@@ -3,8 +3,10 @@
 In: the patient ids and the original images of a data set. Out: ``seen.json``, what a network was
 trained on (its inputs' included), and a `GateError` (exit 5) where a test row was seen in training.
 The first key is an HMAC of the patient id under the namespace of the ids; the second a hash of the
-original image at 64 px (`cxrtool.data.images.pixel_key`). A match in either is a leak. Ids of
-different namespaces cannot be compared; pixels always can.
+image at 64 px (`cxrtool.data.images.pixel_key`), of the original and of the prepared pixels
+(`cxrtool.data.copies`). A match in either is a leak, for that row and for what belongs to it in its
+data set (`cxrtool.data.select.units`: where patient ids are missing, its study). Ids of different
+namespaces cannot be compared; pixels always can.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +23,9 @@ import numpy as np
 import pandas as pd
 
 from cxrtool import console
+from cxrtool.data.copies import prepared_keys
 from cxrtool.data.manifest import PATIENT, PATIENT_KEY, PIXEL_KEY, SOURCE, Dataset
+from cxrtool.data.select import patient_groups
 from cxrtool.errors import GateError, InputError
 from cxrtool.files import canonical_json
 
@@ -97,11 +101,18 @@ class Seen:
         chosen_by: The part of them that only chose a checkpoint and that no weight was fitted to:
             validation rows. None of them may be tested on, but another network of the same study
             may choose its own checkpoint by them.
+        prepared: Keys of images as they lie in a dataset directory.
     """
 
     patients: Mapping[str, frozenset[str]] = field(default_factory=dict)
     pixels: frozenset[str] = frozenset()
     chosen_by: Seen | None = None
+    prepared: frozenset[str] = frozenset()
+
+    @property
+    def looks(self) -> frozenset[str]:
+        """Keys of all images, as originals and as they were prepared."""
+        return self.pixels | self.prepared
 
     @classmethod
     def of(cls, dataset: Dataset, rows: np.ndarray | None = None) -> Seen:
@@ -110,13 +121,14 @@ class Seen:
         return cls(
             {dataset.info.namespace: people} if people else {},
             frozenset(dataset.column(PIXEL_KEY, rows)) - {""},
+            prepared=frozenset(prepared_keys(dataset, rows)) - {""},
         )
 
     @classmethod
     def choosing(cls, dataset: Dataset, rows: np.ndarray) -> Seen:
         """The keys of rows that choose a checkpoint."""
         keys = cls.of(dataset, rows)
-        return cls(keys.patients, keys.pixels, keys)
+        return replace(keys, chosen_by=keys)
 
     def merge(self, other: Seen) -> Seen:
         """What either has seen; only what neither was fitted to is still only chosen by."""
@@ -124,13 +136,17 @@ class Seen:
         fitted = _union(self.fitted(), other.fitted())
         left = chosen.without(fitted)
         every = _union(self, other)
-        return Seen(every.patients, every.pixels, left if left.patients or left.pixels else None)
+        return replace(every, chosen_by=left if left.patients or left.looks else None)
 
     def without(self, other: Seen) -> Seen:
         """What was seen and is not in `other`."""
         empty: frozenset[str] = frozenset()
         left = {n: keys - other.patients.get(n, empty) for n, keys in self.patients.items()}
-        return Seen({n: keys for n, keys in left.items() if keys}, self.pixels - other.pixels)
+        return Seen(
+            {n: keys for n, keys in left.items() if keys},
+            self.pixels - other.pixels,
+            prepared=self.prepared - other.prepared,
+        )
 
     def fitted(self) -> Seen:
         """What weights were fitted to."""
@@ -145,7 +161,11 @@ class Seen:
 
     def _record(self) -> dict[str, object]:
         people = {name: sorted(keys) for name, keys in sorted(self.patients.items())}
-        return {"patients": people, "pixels": sorted(self.pixels)}
+        return {
+            "patients": people,
+            "pixels": sorted(self.pixels),
+            "prepared": sorted(self.prepared),
+        }
 
     @classmethod
     def load(cls, run_dir: Path) -> Seen:
@@ -160,7 +180,7 @@ class Seen:
             if record["format"] != FORMAT:
                 raise InputError(f"format {record['format']!r}; wanted {FORMAT}", file=file)
             chosen = record.get("chosen_by")
-            return cls(*_keys(record), None if chosen is None else cls(*_keys(chosen)))
+            return replace(_keys(record), chosen_by=None if chosen is None else _keys(chosen))
         except FileNotFoundError:
             raise InputError(
                 "no such file: what the network was trained on is not known",
@@ -171,16 +191,20 @@ class Seen:
             raise InputError(f"is damaged: {error}", file=file) from None
 
 
-def _keys(record: Mapping[str, Any]) -> tuple[dict[str, frozenset[str]], frozenset[str]]:
+def _keys(record: Mapping[str, Any]) -> Seen:
     people = {str(name): frozenset(keys) for name, keys in record["patients"].items()}
-    return people, frozenset(record["pixels"])
+    # Runs of earlier versions know no prepared pixels.
+    prepared = frozenset(record.get("prepared", ()))
+    return Seen(people, frozenset(record["pixels"]), prepared=prepared)
 
 
 def _union(a: Seen, b: Seen) -> Seen:
     names = a.patients.keys() | b.patients.keys()
     empty: frozenset[str] = frozenset()
     return Seen(
-        {n: a.patients.get(n, empty) | b.patients.get(n, empty) for n in names}, a.pixels | b.pixels
+        {n: a.patients.get(n, empty) | b.patients.get(n, empty) for n in names},
+        a.pixels | b.pixels,
+        prepared=a.prepared | b.prepared,
     )
 
 
@@ -203,9 +227,11 @@ class Overlap:
     """What two sets share.
 
     Attributes:
-        images: Rows that match by either key.
+        images: Rows that match by either key, and those that belong to a row that does.
         by_patient: Rows that match by patient.
         by_pixels: Rows that match by pixels.
+        by_study: Rows that match in neither, but belong to a row that does: of its study, or joined
+            to its patient by other copies.
         patients: Different patients among them.
         of: Rows compared.
         comparable: Whether patient ids could be compared (one namespace on both sides).
@@ -215,6 +241,7 @@ class Overlap:
     images: int
     by_patient: int
     by_pixels: int
+    by_study: int
     patients: int
     of: int
     comparable: bool
@@ -226,27 +253,44 @@ class Overlap:
 
 
 def seen_rows(seen: Seen, dataset: Dataset, rows: np.ndarray | None = None) -> np.ndarray:
-    """Which rows show a patient, or are an image, that was seen: bool [N]."""
-    by_patient, by_pixels = _matches(seen, dataset, rows)
-    return by_patient | by_pixels
+    """Which rows are of a patient or a study, or are an image, that was seen: bool [N]."""
+    return np.asarray(np.logical_or.reduce(_matches(seen, dataset, rows)))
+
+
+def seen_images(seen: Seen, dataset: Dataset) -> np.ndarray:
+    """Which rows are themselves an image that was seen: bool [N]."""
+    looks = (dataset.column(PIXEL_KEY), prepared_keys(dataset))
+    return np.logical_or(*(_among(keys, seen.looks) for keys in looks))
 
 
 def _matches(
     seen: Seen, dataset: Dataset, rows: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    people = _patient_column(dataset, rows)
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """By patient, by pixels, and by what belongs to such a row, of these rows or not: bool [N]."""
     known = seen.patients.get(dataset.info.namespace, frozenset())
-    by_patient = pd.Series(people).isin(known).to_numpy() & (people != "")
-    looks = dataset.column(PIXEL_KEY, rows)
-    by_pixels = pd.Series(looks).isin(seen.pixels).to_numpy() & (looks != "")
-    return by_patient, by_pixels
+    by_patient = _among(_patient_column(dataset, None), known)
+    by_pixels = seen_images(seen, dataset)
+    found = by_patient | by_pixels
+    by_study = np.zeros(len(found), bool)
+    if found.any() and not found.all():
+        units = patient_groups(dataset)
+        by_study = np.bincount(units, found)[units] > 0
+        by_study &= ~found
+    every = (by_patient, by_pixels, by_study)
+    return every if rows is None else (by_patient[rows], by_pixels[rows], by_study[rows])
+
+
+def _among(cells: np.ndarray, keys: frozenset[str]) -> np.ndarray:
+    codes, unique = pd.factorize(cells)
+    return np.array([key != "" and key in keys for key in unique], bool)[codes]
 
 
 def find_overlap(seen: Seen, dataset: Dataset, rows: np.ndarray | None = None) -> Overlap:
     """Compare rows with what was seen, by both keys."""
     people = _patient_column(dataset, rows)
     known = seen.patients.get(dataset.info.namespace, frozenset())
-    by_patient, by_pixels = _matches(seen, dataset, rows)
+    by_patient, by_pixels, by_study = _matches(seen, dataset, rows)
+    found = by_patient | by_pixels | by_study
     has_ids = bool((people != "").any())
     note = ""
     if has_ids and seen.patients and not known:
@@ -260,10 +304,11 @@ def find_overlap(seen: Seen, dataset: Dataset, rows: np.ndarray | None = None) -
     elif has_ids and not seen.patients and seen.pixels:
         note = "the training set had no patient ids: compared by pixels alone"
     return Overlap(
-        images=int((by_patient | by_pixels).sum()),
+        images=int(found.sum()),
         by_patient=int(by_patient.sum()),
         by_pixels=int(by_pixels.sum()),
-        patients=len(set(people[by_patient | by_pixels]) - {""}),
+        by_study=int(by_study.sum()),
+        patients=len(set(people[found]) - {""}),
         of=len(people),
         comparable=bool(known) and has_ids,
         note=note,
@@ -302,6 +347,8 @@ def refuse_overlap(
             keys.append(f"{found.by_patient:,} by patient")
         if found.by_pixels:
             keys.append(f"{found.by_pixels:,} by identical pixels")
+        if found.by_study:
+            keys.append(f"{found.by_study:,} by the study or the copies of an image that was seen")
         way = ""
         if folder is not None:
             from cxrtool.data.chains import chain

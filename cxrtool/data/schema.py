@@ -23,6 +23,7 @@ from cxrtool.data.columns import (
     PATIENT,
     PATIENT_KEY,
     PIXEL_KEY,
+    PREPARED_KEY,
     SOURCE,
     SOURCES,
     SPLIT,
@@ -198,7 +199,7 @@ def ordered(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
         if name not in table.columns:
             table[name] = ""
     rest = [n for n in table.columns if n not in FIRST and n not in labels]
-    tail = [n for n in (ORIGIN, PIXEL_KEY, PATIENT_KEY) if n in rest]
+    tail = [n for n in (ORIGIN, PIXEL_KEY, PREPARED_KEY, PATIENT_KEY) if n in rest]
     middle = [n for n in rest if n not in tail]
     return table[[*FIRST, *labels, *middle, *tail]]
 

@@ -2,7 +2,8 @@
 
 In: a data set and four options. Out: row positions. The fraction is nested and by patient: every
 patient has one fixed place in an order that depends on nothing but the namespace and the patient,
-and a fraction takes the head of that order, so the 1 % set lies inside the 10 % set.
+and a fraction takes the head of that order, so the 1 % set lies inside the 10 % set. Where patient
+ids are missing, studies stand in for them, and identical pixels join either (`units`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from cxrtool.config import Option
-from cxrtool.data.columns import IMAGE, PATIENT, PIXEL_KEY, SPLIT, STUDY, VIEW
+from cxrtool.data.columns import IMAGE, PATIENT, PIXEL_KEY, PREPARED_KEY, SPLIT, STUDY, VIEW
 from cxrtool.data.labels import is_view_frontal, is_view_lateral
 from cxrtool.errors import InputError, UsageError
 
@@ -118,13 +119,10 @@ def select_rows(
 
 
 def patient_groups(dataset: Dataset, rows: np.ndarray | None = None) -> np.ndarray:
-    """Which rows belong to the same person, for resampling and for splits.
-
-    The patient where ids are known; else the images with identical pixels; else the study; else the
-    row itself.
+    """Which rows belong to the same unit (see `units`), for resampling and for the leak guard.
 
     Returns:
-        int64 [N], equal numbers for rows of one group; numbered in order of first appearance.
+        int64 [N], equal numbers for rows of one unit; numbered in order of first appearance.
     """
     import numpy as np
     import pandas as pd
@@ -135,23 +133,77 @@ def patient_groups(dataset: Dataset, rows: np.ndarray | None = None) -> np.ndarr
 
 
 def units(table: pd.DataFrame) -> np.ndarray:
-    """The name of the group of every row (see `patient_groups`): object array [N] of `str`."""
+    """What no split, fraction or fold may tear apart: object array [N] of names.
+
+    A row is of its patient, else of its study, else it is an image of its own; what `shared` finds
+    joins these. The parts of a joined unit go by the name of its first patient (else study, else
+    pixels), so that a place in an order (`places`) moves only with what really hangs together.
+    """
+    import numpy as np
+    import pandas as pd
+
+    names = np.full(len(table), "", dtype=object)
+    for prefix, name in (("p", PATIENT), ("s", STUDY), ("x", PIXEL_KEY), ("i", IMAGE)):
+        cells = _column(table, name)
+        fill = (names == "") & (cells != "")
+        if fill.any():
+            names[fill] = prefix + ":" + cells[fill]
+    rest = np.flatnonzero(names == "")
+    names[rest] = [f"row:{index}" for index in rest]
+    codes, unique = pd.factorize(names)
+    pairs = []
+    for rows, marks in shared(table).values():
+        first = np.zeros(2 * len(table), np.int64)
+        first[marks[::-1]] = codes[rows[::-1]]  # of several rows with one mark, the first stays
+        pairs.append((first[marks], codes[rows]))
+    left, right = (np.concatenate(side) for side in zip(*pairs, strict=True))
+    joined = left != right
+    if not joined.any():
+        return names
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    ones = np.ones(int(joined.sum()), np.int8)
+    graph = coo_matrix((ones, (left[joined], right[joined])), shape=(len(unique), len(unique)))
+    _, parts = connected_components(graph, directed=False)
+    lowest = pd.Series(unique).groupby(parts).min().to_numpy(dtype=object)
+    return np.asarray(lowest[parts][codes])
+
+
+def shared(table: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """What joins rows beside their patient.
+
+    Studies: a study of which some row has no patient. As long as all its rows have one, the patient
+    says enough, and "study1" of two patients is not one study. Pixels: the key of the original and
+    that of the prepared image, of which an image may have either in common with another one.
+
+    Returns:
+        "studies" and "pixels": positions of rows [M], and numbers of what they share [M] int64.
+    """
+    import numpy as np
+    import pandas as pd
+
+    cells = _column(table, STUDY)
+    named = cells != ""
+    study, _ = pd.factorize(cells)
+    loose = np.zeros(len(table), bool)
+    loose[study[named & (_column(table, PATIENT) == "")]] = True
+    rows = np.flatnonzero(named & loose[study])
+    keys = np.concatenate([_column(table, name) for name in (PIXEL_KEY, PREPARED_KEY)])
+    looks, _ = pd.factorize(keys)
+    twice = np.flatnonzero((keys != "") & (np.bincount(looks)[looks] > 1))
+    return {
+        "studies": (rows, study[rows]),
+        "pixels": (twice % max(len(table), 1), looks[twice]),
+    }
+
+
+def _column(table: pd.DataFrame, name: str) -> np.ndarray:
     import numpy as np
 
-    blank = np.full(len(table), "", dtype=object)
-
-    def column(name: str) -> np.ndarray:
-        return table[name].to_numpy(dtype=object) if name in table.columns else blank
-
-    out = blank.copy()
-    for prefix, name in (("p", PATIENT), ("x", PIXEL_KEY), ("s", STUDY), ("i", IMAGE)):
-        cells = column(name)
-        fill = (out == "") & (cells != "")
-        if fill.any():
-            out[fill] = prefix + ":" + cells[fill]
-    rest = np.flatnonzero(out == "")
-    out[rest] = [f"row:{index}" for index in rest]
-    return out
+    if name in table.columns:
+        return table[name].to_numpy(dtype=object)
+    return np.full(len(table), "", dtype=object)
 
 
 def places(names: np.ndarray, salt: str) -> np.ndarray:

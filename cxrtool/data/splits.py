@@ -1,9 +1,10 @@
 """Splits by patient, made once and written into the manifest.
 
 In: the table of a source, how it should be split, a seed. Out: ``train``, ``val``, ``test`` or
-blank for every row. Rows of one patient, and rows with identical pixels, always stay together;
-without patient ids every group of identical images counts as a patient. A patient's place depends
-on the seed, the namespace and the patient alone, so that new rows move few old ones.
+blank for every row. Rows of one unit (`cxrtool.data.select.units`: the patient, else the study,
+else the image, joined by identical pixels) stay together in every split that is made here; of one
+that is given, `straddling` and `torn_studies` say what it tears apart. A patient's place depends on the seed, the
+namespace and the patient alone, so that new rows move few old ones.
 """
 
 from __future__ import annotations
@@ -18,12 +19,11 @@ import pandas as pd
 from cxrtool.data.columns import (
     IMAGE,
     PATIENT,
-    PIXEL_KEY,
     SPLIT,
     SPLITS,
     STUDY,
 )
-from cxrtool.data.select import places, units
+from cxrtool.data.select import places, shared, units
 from cxrtool.data.tables import read_table, require_columns
 from cxrtool.errors import InputError, UsageError
 
@@ -80,7 +80,8 @@ def split_rows(
     """Split a table.
 
     Args:
-        table: Columns ``patient_id``, ``pixel_key``, ``study_id``, ``split`` as far as known.
+        table: Columns ``patient_id``, ``study_id``, ``pixel_key``, ``prepared_key`` and ``split``
+            as far as known.
         how: ``official``, ``none``, shares, or the path of a CSV; None = official where the source
             has a split, else 80, 10 and 10 %.
         official: Whether the column ``split`` is the source's own.
@@ -95,7 +96,7 @@ def split_rows(
     how = how or (OFFICIAL if official else DEFAULT)
     if how == NONE:
         return Split(np.full(len(table), "", dtype=object), NONE)
-    groups = joined_groups(table)
+    groups = units(table)
     order = places(groups, f"split/{seed}/{namespace}")
     if how == OFFICIAL:
         if not official:
@@ -106,7 +107,15 @@ def split_rows(
         return _official(table, groups, order, carve)
     shares = parse_ratio(how)
     if shares is not None:
-        return Split(_by_shares(groups, order, shares), "ratio")
+        people, images = held_together(table)
+        notes, hint = (), ""
+        if people:
+            notes = (
+                f"{images:,} images have no patient id and a study id that several patients have: "
+                f"they hold {people:,} patients together in one split",
+            )
+            hint = f"{notes[0]}; give them ids, or name each study with its patient"
+        return Split(_by_shares(groups, order, shares, hint), "ratio", notes)
     if not Path(how).is_file():
         raise UsageError(
             f"--split {how}: neither official, none, three shares, nor a file",
@@ -115,52 +124,21 @@ def split_rows(
     return _from_file(table, Path(how))
 
 
-def joined_groups(table: pd.DataFrame) -> np.ndarray:
-    """Names of the groups that must not be torn apart: object array [N].
-
-    Patients who share an image with identical pixels are one group (the same person under two ids,
-    or one file twice); the group has the name of its first patient.
-    """
-    names = units(table)
-    if PIXEL_KEY not in table.columns:
-        return names
-    keys = table[PIXEL_KEY].to_numpy(dtype=object)
-    codes, unique = pd.factorize(keys)
-    shared = np.bincount(codes, minlength=len(unique)) > 1
-    rows = np.flatnonzero(shared[codes] & (keys != ""))
-    parent: dict[str, str] = {}
-
-    def root(name: str) -> str:
-        while parent.get(name, name) != name:
-            name = parent[name]
-        return name
-
-    first: dict[str, str] = {}
-    for row in rows:
-        name = root(names[row])
-        other = root(first.setdefault(keys[row], name))
-        if other != name:
-            low, high = sorted((name, other))
-            parent[high] = low
-    if not parent:
-        return names
-    codes, unique = pd.factorize(names)
-    return np.array([root(str(name)) for name in unique], dtype=object)[codes]
-
-
 def _ordered(groups: np.ndarray, order: np.ndarray) -> np.ndarray:
     """Different groups in their pseudo-random order."""
     unique, first = np.unique(groups.astype(str), return_index=True)
     return unique[np.lexsort((unique, order[first]))]
 
 
-def _by_shares(groups: np.ndarray, order: np.ndarray, shares: Sequence[float]) -> np.ndarray:
+def _by_shares(
+    groups: np.ndarray, order: np.ndarray, shares: Sequence[float], hint: str = ""
+) -> np.ndarray:
     names = _ordered(groups, order)
     wanted = [index for index, share in enumerate(shares) if share > 0]
     if len(names) < len(wanted):
         raise InputError(
             f"{len(names)} patients cannot fill {len(wanted)} splits",
-            hint="use --split none, or shares of 0",
+            hint=hint or "use --split none, or shares of 0",
         )
     # Largest remainders, and at least one patient in every part that was asked for.
     exact = np.array(shares, float) * len(names)
@@ -242,9 +220,45 @@ def _from_file(table: pd.DataFrame, path: Path) -> Split:
 
 def straddling(table: pd.DataFrame) -> int:
     """Images whose identical twin stands in another split (0 for splits made here)."""
-    if PIXEL_KEY not in table.columns:
-        return 0
-    part = table.loc[(table[PIXEL_KEY] != "") & (table[SPLIT] != ""), [PIXEL_KEY, SPLIT]]
-    pairs = part.drop_duplicates()
-    torn = set(pairs[PIXEL_KEY][pairs[PIXEL_KEY].duplicated()])
-    return int(part[PIXEL_KEY].isin(torn).sum())
+    return _torn(table, "pixels")[1]
+
+
+def torn_studies(table: pd.DataFrame) -> tuple[int, int]:
+    """Studies without a patient id that lie in several splits (0 for splits made here).
+
+    Returns:
+        How many studies, and how many images of them.
+    """
+    return _torn(table, "studies")
+
+
+def _torn(table: pd.DataFrame, kind: str) -> tuple[int, int]:
+    rows, marks = shared(table)[kind]
+    codes = pd.Categorical(table[SPLIT], categories=SPLITS).codes
+    part = pd.DataFrame({"row": rows, "mark": marks, "split": codes[rows]})
+    part = part[part["split"] >= 0]
+    torn = part.groupby("mark")["split"].transform("nunique") > 1
+    return part["mark"][torn].nunique(), part["row"][torn].nunique()
+
+
+def held_together(table: pd.DataFrame) -> tuple[int, int]:
+    """Patients whom images without a patient id join, because their study is one of several.
+
+    A study id that starts anew with each patient ("study1") does not say whose study an image
+    without a patient id is of, so nobody of those can be told apart from it.
+
+    Returns:
+        How many patients, and how many images without an id.
+    """
+    rows, marks = shared(table)["studies"]
+    if not len(rows):
+        return 0, 0
+    patients = table[PATIENT].to_numpy(dtype=object)[rows]
+    part = pd.DataFrame({"mark": marks, "patient": patients})
+    named = part[part["patient"] != ""].drop_duplicates()
+    several = named["mark"].value_counts()
+    several = several[several > 1].index
+    return (
+        named["patient"][named["mark"].isin(several)].nunique(),
+        int((part["mark"].isin(several) & (part["patient"] == "")).sum()),
+    )

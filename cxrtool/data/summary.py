@@ -14,9 +14,9 @@ import pandas as pd
 
 from cxrtool import console
 from cxrtool.data import derived, label_columns
-from cxrtool.data.columns import PIXEL_KEY, SPLIT, SPLITS
+from cxrtool.data.columns import PIXEL_KEY, PREPARED_KEY, SPLIT, SPLITS, STUDY
 from cxrtool.data.select import units
-from cxrtool.data.splits import straddling
+from cxrtool.data.splits import straddling, torn_studies
 
 if TYPE_CHECKING:
     from cxrtool.data.ingest import Ingested
@@ -49,9 +49,11 @@ def split_counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
     return out
 
 
-def duplicates(table: pd.DataFrame) -> tuple[int, int]:
-    """(groups of images with identical pixels, images in them beyond the first of each)."""
-    keys = table[PIXEL_KEY][table[PIXEL_KEY] != ""]
+def duplicates(table: pd.DataFrame, column: str = PIXEL_KEY) -> tuple[int, int]:
+    """(groups of images with one key, images in them beyond the first of each)."""
+    if column not in table:
+        return 0, 0
+    keys = table[column][table[column] != ""]
     counts = keys.value_counts()
     return int((counts > 1).sum()), int((counts - 1).sum())
 
@@ -104,13 +106,26 @@ def tell(
         run.count(what.replace(" ", "_"), number)
     if groups:
         console.say(f"{twins:,} images are copies of another one ({groups:,} groups)")
+    alike = duplicates(table, PREPARED_KEY)[1] - twins
+    if alike > 0:
+        console.say(f"{alike:,} more images are copies at this size, although their originals differ")
     if not source.patients:
-        console.warn("without patient ids patient-disjointness is not shown, only kept for copies")
+        console.warn(
+            "without patient ids patient-disjointness is not shown, only kept for "
+            + ("studies and copies" if (table[STUDY] != "").any() else "copies")
+        )
     torn = straddling(table)
     if torn:
         console.warn(
             f"{torn:,} images have a copy with identical pixels in another split: the leak guard "
             "will refuse them; --split 0.8,0.1,0.1 keeps copies together"
+        )
+    studies, images_of_torn = torn_studies(table)
+    if studies:
+        console.warn(
+            f"{images_of_torn:,} images are of {studies:,} studies that lie in several splits, and"
+            " without patient ids nothing else holds a study together: the leak guard will refuse"
+            " them; --split 0.8,0.1,0.1 keeps studies together"
         )
     for name in without_positives(counts, source.labels, source.covered):
         console.warn(f"label {name!r} has no positive: nothing can be learned of it")
@@ -130,6 +145,7 @@ def tell(
         "labels": counts,
         "copies": twins,
         "copies_across_splits": torn,
+        "studies_across_splits": studies,
     }
 
 

@@ -34,6 +34,7 @@ class Done(NamedTuple):
     size_bytes: int
     sha256: str
     pixel_key: str
+    prepared_key: str
     conversion: str
     enlarged: bool
 
@@ -90,6 +91,7 @@ def convert(job: Job, items: Sequence[Item]) -> list[Done | Bad]:
                 len(data),
                 files.sha256_bytes(data),
                 made.key,
+                made.prepared,
                 made.conversion,
                 made.enlarged,
             )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 NAME = "edit"
 # 5: what strays is a mean of means. 6: targets are read with their negations. 7: no No Finding
 # beside a finding, whatever the templates say; texts are read as by extract-reports 4; bicubic
-# resampling stays in range
+# resampling stays in range; units join studies and copies; keys of prepared pixels
 FORMAT = 7
 METHODS = ("latent", "global", "mapper")
 STRENGTH = {"latent": 1.0, "global": 2.0, "mapper": 1.0}

@@ -106,11 +106,11 @@ def seen_of(config: Config) -> Seen:
 
 
 def _any(seen: Seen) -> bool:
-    return bool(seen.pixels or any(seen.patients.values()))
+    return bool(seen.looks or any(seen.patients.values()))
 
 
 def _shared(a: Seen, b: Seen) -> int:
     """Patients, or else images, that two have in common."""
     names = a.patients.keys() & b.patients.keys()
     people = sum(len(a.patients[name] & b.patients[name]) for name in names)
-    return people or len(a.pixels & b.pixels)
+    return people or len(a.pixels & b.pixels) or len(a.looks & b.looks)

@@ -45,7 +45,9 @@ if TYPE_CHECKING:
     from cxrtool.runs import Run
 
 NAME = "evaluate-classifiers"
-FORMAT = 5  # 5: a synthetic set is named only where the regimen does not tell it
+# 5: a synthetic set is named only where the regimen does not tell it. 6: patients of intervals are
+# units of studies and copies
+FORMAT = 6
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from cxrtool.runs import Run
 
 NAME = "evaluate-clip"
-FORMAT = 2  # 2: bicubic resampling within the range; a recipe tells the activation
+# 2: bicubic resampling within the range; a recipe tells the activation; patients of intervals are
+# units of studies and copies
+FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True)

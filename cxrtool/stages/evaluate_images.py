@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from cxrtool.runs import Run
 
 NAME = "evaluate-images"
-FORMAT = 3
+FORMAT = 4  # 4: units join studies and copies; copies of held-out images are refused
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     train = known_to_generator(
         run, real, select_rows(real, config, split="train", allow_empty=True)
     )
-    refuse_seen_rows(run, real, reference, config.split)
+    refuse_seen_rows(run, synth, real, reference, config.split)
     images = {
         "synthetic": pixels(synth, np.arange(len(synth))),
         "real": pixels(real, reference),

@@ -74,11 +74,21 @@ def known_to_generator(run: Run, real: Dataset, train: np.ndarray) -> np.ndarray
     return train[seen_rows(Seen.load(refs[0].path).fitted(), real, train)]
 
 
-def refuse_seen_rows(run: Run, real: Dataset, reference: np.ndarray, split: str) -> None:
-    """The leak guard: neither the generator nor the extractor has seen a reference row."""
+def refuse_seen_rows(
+    run: Run, made: Dataset, real: Dataset, reference: np.ndarray, split: str
+) -> None:
+    """The leak guard: neither the generator nor the extractor has seen a reference row.
+
+    Nor is a synthetic image a copy of one, or of any other validation or test row.
+    """
+    import numpy as np
+
+    from cxrtool.data.copies import refuse_copies
     from cxrtool.data.keys import Seen, refuse_overlap
 
-    synth = run.input("synth").path
+    held_out = np.flatnonzero(np.isin(real.column("split"), ("val", "test")))
+    refuse_copies(made, real, np.union1d(held_out, reference))
+    synth = made.path
     who = f"the generator of {synth}"
     refuse_overlap(Seen.load(synth), real, reference, who=who, what=split, folder=synth)
     for role, name in (("features", "extractor"), ("clip", "CLIP"), ("gan", "generator")):

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 NAME = "finetune-clip"
 # 2: claims and their denials. 3: unread labels open, norms frozen. 4: claims balanced. 5: weights
 # bring their activation, mean and deviation; bicubic resampling stays in range; texts are read as
-# by extract-reports 4
+# by extract-reports 4; units join studies and copies; keys of prepared pixels
 FORMAT = 5
 SEVERAL = True  # torchrun
 EVALUATIONS = 100  # at most, over the whole training: one an epoch, or fewer, spread evenly

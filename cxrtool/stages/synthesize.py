@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["FORMAT", "NAME", "Config", "plan", "run"]
 
 NAME = "synthesize"
-FORMAT = 3
+FORMAT = 4  # 4: units join studies and copies; keys of prepared pixels
 
 
 def run(config: Config, run: Run) -> dict[str, Any]:

@@ -43,7 +43,9 @@ if TYPE_CHECKING:
     from cxrtool.runs import Run
 
 NAME = "train-cls"
-FORMAT = 5  # 5: PESG as in LibAUC, AUC-margin keeps the head, the best of its phases is delivered
+# 5: PESG as in LibAUC, AUC-margin keeps the head, the best of its phases is delivered; units join
+# studies and copies; copies in SYNTH are refused; keys of prepared pixels
+FORMAT = 5
 ARMS = ("none", "standard", "duplicate", "gan", "synthetic-only", "pretrain-finetune")
 WITH_SYNTH = ("duplicate", "gan", "synthetic-only", "pretrain-finetune")
 STEPS = 2000

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 NAME = "train-gan"
 # 2: keeps the best network; small presets without noise. 3: the newest of the best. 4: BAGAN's rate
-FORMAT = 4
+FORMAT = 5  # 5: units join studies and copies; keys of prepared pixels
 SEVERAL = True  # torchrun
 QUALITY_LEAST = 50  # training images below which no distance tells the best network
 

@@ -15,7 +15,7 @@ import torch
 
 from cxrtool.data.cache import resized
 from cxrtool.data.images import to_float
-from cxrtool.data.keys import Seen, seen_rows
+from cxrtool.data.keys import Seen, seen_images, seen_rows
 from cxrtool.data.manifest import Dataset
 from cxrtool.data.select import patient_groups
 from cxrtool.errors import GateError, InputError
@@ -203,7 +203,7 @@ def training_rows(dataset: Dataset, seen: Seen, otherwise: IntArray) -> tuple[In
     Returns:
         (rows, whether they are known to be the training images).
     """
-    rows = np.flatnonzero(seen_rows(Seen(pixels=seen.pixels), dataset)).astype(np.int64)
+    rows = np.flatnonzero(seen_images(seen, dataset)).astype(np.int64)
     return (rows, True) if len(rows) else (otherwise, False)
 
 
