@@ -234,9 +234,8 @@ def torn_studies(table: pd.DataFrame) -> tuple[int, int]:
 
 def _torn(table: pd.DataFrame, kind: str) -> tuple[int, int]:
     rows, marks = shared(table)[kind]
-    codes = pd.Categorical(table[SPLIT], categories=SPLITS).codes
-    part = pd.DataFrame({"row": rows, "mark": marks, "split": codes[rows]})
-    part = part[part["split"] >= 0]
+    split = table[SPLIT].to_numpy(dtype=object)[rows]
+    part = pd.DataFrame({"row": rows, "mark": marks, "split": split})[split != ""]
     torn = part.groupby("mark")["split"].transform("nunique") > 1
     return part["mark"][torn].nunique(), part["row"][torn].nunique()
 

@@ -108,7 +108,9 @@ def tell(
         console.say(f"{twins:,} images are copies of another one ({groups:,} groups)")
     alike = duplicates(table, PREPARED_KEY)[1] - twins
     if alike > 0:
-        console.say(f"{alike:,} more images are copies at this size, although their originals differ")
+        console.say(
+            f"{alike:,} more images are copies at this size, although their originals differ"
+        )
     if not source.patients:
         console.warn(
             "without patient ids patient-disjointness is not shown, only kept for "

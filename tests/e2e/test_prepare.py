@@ -18,11 +18,16 @@ import pytest
 from PIL import Image
 
 from cxrtool import runs
+from cxrtool.classifiers.guard import seen_in_training
 from cxrtool.data import cache, ingest
 from cxrtool.data.images import KERNEL, fit_image
-from cxrtool.errors import InputError, OutputMismatchError, UsageError
+from cxrtool.data.manifest import load_dataset
+from cxrtool.data.select import SelectionOptions, select_rows
+from cxrtool.errors import GateError, InputError, OutputMismatchError, UsageError
 from cxrtool.stages import prepare as stage
+from tests.e2e import cls_sets
 from tests.e2e.prepare_sources import drawing, prepare, write_source
+from tests.unit.data.sources import dicom_files
 
 
 @pytest.fixture
@@ -131,6 +136,74 @@ def test_copies_stay_in_one_split_without_patient_ids(tmp_path):
     assert set(values) == {"train", "val", "test"}
     assert not data.info.patients
     assert data.info.notes["patient_disjoint"].startswith("not shown")
+
+
+def test_studies_stay_in_one_split_without_patient_ids(tmp_path, capsys):
+    studies = [f"s{i // 2}" for i in range(40)]
+    people = {"none": [""] * 40, "some": ["p3" if i == 7 else "" for i in range(40)]}
+    for name, patient in people.items():
+        source = write_source(tmp_path / name, 20, patient_id=patient, study_id=studies)
+        data = prepare(source, tmp_path / f"{name}-out", split="0.5,0.25,0.25")
+        values = data.column("split")
+        assert (values[::2] == values[1::2]).all()
+        assert set(values) == {"train", "val", "test"}
+        assert "only kept for studies and copies" in " ".join(capsys.readouterr().err.split())
+        assert data.info.notes["splits"]["train"] == {"images": 20, "patients": 10}
+        for i in (1, 2, 3):
+            rows = select_rows(data, SelectionOptions(leave_out=f"{i}/3", split="all"))
+            kept = np.isin(np.arange(40), rows)
+            assert (kept[::2] == kept[1::2]).all()
+
+
+def test_dicom_studies_stay_whole_without_patient_ids(tmp_path):
+    pytest.importorskip("pydicom")
+    for k in range(60):
+        made = dicom_files.dataset(
+            dicom_files.image_12bit(k),
+            BitsStored=12,
+            SOPInstanceUID=f"1.{k}",
+            StudyInstanceUID=f"2.{k // 2}",
+            PatientID="" if k % 4 else f"patient {k}",
+        )
+        dicom_files.save(made, tmp_path / f"pacs/{k:02d}.dcm")
+    data = prepare(tmp_path / "pacs", tmp_path / "out", format="dicom", split="0.6,0.2,0.2")
+    table = pd.DataFrame({"study": data.column("study_id"), "split": data.column("split")})
+    assert table["study"].nunique() == 30
+    assert (table.groupby("study")["split"].nunique() == 1).all()
+    assert set(table["split"]) == {"train", "val", "test"}
+
+
+@pytest.mark.parametrize("how", ["official", "file", "earlier"])
+def test_a_split_that_tears_studies_is_said_and_not_trained_on(tmp_path, capsys, how):
+    """As given by the source or in a file, or as versions made it that looked at pixels alone."""
+    studies = [f"s{i // 2}" for i in range(60)]
+    split = [
+        "test" if i in (1, 3) else ("train", "val", "test")[i // 40 + i // 50] for i in range(60)
+    ]
+    columns = {"patient_id": [""] * 60, "study_id": studies}
+    options = {}
+    if how == "official":
+        columns["split"] = split
+    else:
+        rows = "".join(f"images/{i}.png,{part}\n" for i, part in enumerate(split))
+        (tmp_path / "split.csv").write_text("image,split\n" + rows)
+        options["split"] = str(tmp_path / "split.csv")
+    source = write_source(tmp_path / "source", 30, **columns)
+    data = prepare(source, tmp_path / "out", **options)
+    assert (data.column("split") == split).all()
+    said = " ".join(capsys.readouterr().err.split())
+    assert "4 images are of 2 studies that lie in several splits" in said
+    summary = json.loads((tmp_path / "out" / "result.json").read_text())["summary"]
+    assert summary["studies_across_splits"] == 2
+    if how == "earlier":
+        table = data.table.drop(columns=["prepared_key", "image"])
+        labels = {"labels": data.labels, "covered": data.info.covered, "patients": False}
+        data = load_dataset(cls_sets.write(tmp_path / "old", table, cache.pixels(data), **labels))
+    rows = {part: np.flatnonzero(data.column("split") == part) for part in ("train", "val")}
+    with pytest.raises(GateError, match=r"leak: 2 of 12 test .*\(2 by the study or the copies"):
+        seen_in_training(data, rows, [])
+    whole = rows | {"train": rows["train"][~np.isin(rows["train"], (0, 2))]}
+    seen_in_training(data, whole, [])
 
 
 def test_map_labels(source, tmp_path):

@@ -14,6 +14,8 @@ from cxrtool.data.keys import (
     patient_keys,
     read_secret,
     refuse_overlap,
+    seen_images,
+    seen_rows,
 )
 from cxrtool.data.manifest import load_dataset
 from cxrtool.errors import GateError, InputError
@@ -80,6 +82,43 @@ def test_blank_keys_match_nothing(make):
     seen = Seen.of(make([""], [""], "train"))
     assert seen.pixels == frozenset()
     assert find_overlap(seen, make([""], [""], "test")).images == 0
+
+
+def test_rows_are_seen_by_patient_by_pixels_and_by_what_belongs_to_them(make):
+    data = make(["p", "q", "", "", "", ""], ["k1", "k2", "k3", "k4", "k5", ""], "data")
+    by_patient = Seen.of(make(["p"], ["k9"], "a"))
+    assert seen_rows(by_patient, data).tolist() == [True] + [False] * 5
+    by_pixels = Seen.of(make(["z"], ["k2"], "b"))
+    assert seen_rows(by_pixels, data).tolist() == [False, True] + [False] * 4
+    assert seen_rows(by_pixels, data, np.array([2, 1])).tolist() == [False, True]
+    assert seen_images(by_pixels, data).tolist() == [False, True] + [False] * 4
+    assert not seen_images(by_patient, data).any()
+    data.table["study_id"] = ["", "", "s", "s", "t", "t"]
+    of_study = Seen(pixels=frozenset({"k4"}))
+    assert seen_rows(of_study, data).tolist() == [False, False, True, True, False, False]
+    assert seen_images(of_study, data).tolist() == [False] * 3 + [True] + [False] * 2
+    found = find_overlap(of_study, data, np.array([2, 4, 5]))
+    assert (found.images, found.by_patient, found.by_pixels, found.by_study) == (1, 0, 0, 1)
+    with pytest.raises(
+        GateError, match=r"1 of 3 test .*\(1 by the study or the copies of an image"
+    ):
+        refuse_overlap(of_study, data, np.array([2, 4, 5]), who="the GAN", what="test")
+
+
+@pytest.mark.parametrize("column", ["pixel_key", "prepared_key"])
+@pytest.mark.parametrize("kind", ["pixels", "prepared"])
+def test_either_key_of_an_image_is_compared_with_either_key_that_was_seen(make, column, kind):
+    data = make(["p", "q"], ["k1", "k2"], "data")
+    data.table["prepared_key"] = ["q1", "q2"]
+    key = data.table[column].iloc[1]
+    assert seen_rows(Seen(**{kind: frozenset({key})}), data).tolist() == [False, True]
+    assert Seen.of(data).looks == {"k1", "k2", "q1", "q2"}
+    assert Seen.of(data, np.array([0])).prepared == {"q1"}
+
+
+def test_a_file_of_an_earlier_version_knows_no_prepared_pixels(make, tmp_path):
+    (tmp_path / "seen.json").write_text('{"format": 1, "patients": {"n": ["a"]}, "pixels": ["b"]}')
+    assert Seen.load(tmp_path) == Seen({"n": frozenset("a")}, frozenset("b"))
 
 
 def test_seen_is_saved_sorted_merged_and_loaded(make, tmp_path):

@@ -1,12 +1,13 @@
-"""Row selection: splits, views, and nested fractions by patient."""
+"""Row selection: splits, views, and nested fractions by patient, else study, else picture."""
 
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from cxrtool.data.manifest import load_dataset
-from cxrtool.data.select import SelectionOptions, patient_groups, select_rows
+from cxrtool.data.select import SelectionOptions, patient_groups, select_rows, units
 from cxrtool.errors import InputError
 
 N = 400
@@ -120,3 +121,56 @@ def test_groups_fall_back_on_pixels_then_rows(make_dataset):
     )
     assert patient_groups(data).tolist() == [0, 1, 1, 0, 2]
     assert patient_groups(data, np.array([2, 0, 1])).tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "names"),
+    [
+        # (patient, study, key of the original, key as prepared)
+        ([("a", "1", "k", "q"), ("a", "2", "l", "r"), ("b", "1", "m", "s")], "p:a p:a p:b"),
+        ([("", "1", "k", ""), ("", "1", "l", ""), ("", "2", "m", "")], "s:1 s:1 s:2"),
+        ([("", "", "k", "q"), ("", "", "k", "r"), ("", "", "l", "r")], "x:k x:k x:k"),
+        ([("", "", "", ""), ("", "", "", "")], "i:0 i:1"),
+        # One row of a study has lost its patient: the study takes it along.
+        ([("b", "1", "k", ""), ("", "1", "l", ""), ("b", "2", "m", "")], "p:b p:b p:b"),
+        # "study1" of two patients is two studies, as long as all its rows say whose.
+        ([("a", "study1", "k", ""), ("b", "study1", "l", ""), ("", "s9", "m", "")], "p:a p:b s:s9"),
+        # Of this one nobody can say to whom it belongs.
+        ([("b", "study1", "k", ""), ("a", "study1", "l", ""), ("", "study1", "m", "")], "p:a " * 3),
+        # Copies join patients, studies and what has no id.
+        ([("b", "", "k", ""), ("a", "", "k", ""), ("c", "", "l", "")], "p:a p:a p:c"),
+        ([("", "1", "k", ""), ("", "2", "k", ""), ("", "2", "l", "")], "s:1 s:1 s:1"),
+        ([("", "1", "k", ""), ("", "", "k", ""), ("a", "", "k", "")], "p:a p:a p:a"),
+        # An original that is another one's prepared image.
+        ([("a", "", "k", "q"), ("b", "", "q", "r")], "p:a p:a"),
+        ([("a", "", "k", "q"), ("b", "", "l", "q")], "p:a p:a"),
+    ],
+)
+def test_units(rows, names):
+    columns = ["patient_id", "study_id", "pixel_key", "prepared_key"]
+    table = pd.DataFrame(rows, columns=columns, dtype=str)
+    table["image"] = [str(k) for k in range(len(table))]
+    assert units(table).tolist() == names.split()
+    assert len(set(units(table.drop(columns=columns)))) == len(rows)
+
+
+def test_a_name_of_one_kind_is_none_of_another():
+    table = pd.DataFrame({"patient_id": ["1", ""], "study_id": ["", "1"], "pixel_key": ["1", "1"]})
+    assert len(set(units(table.assign(pixel_key="")))) == 2
+    assert len(set(units(table))) == 1
+
+
+@pytest.mark.parametrize(
+    ("patients", "fraction", "taken"),
+    [(30, 0.1, 3), (100, 0.07, 7), (30, 0.11, 4), (10, 0.001, 1), (29, 0.5, 15), (7, 1e-12, 0)],
+)
+def test_a_fraction_is_rounded_up_but_not_by_what_floats_add(
+    make_dataset, patients, fraction, taken
+):
+    """0.1 * 30 and 0.07 * 100 are a little more than 3 and 7; 3.3 patients are four."""
+    names = [f"p{k}" for k in range(patients)]
+    data = load_dataset(
+        make_dataset({"patient_id": names, "split": ["train"] * patients}, size=None)
+    )
+    options = SelectionOptions(fraction=fraction)
+    assert len(select_rows(data, options, allow_empty=True)) == taken

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrtool.data.splits import parse_ratio, split_rows, straddling
+from cxrtool.data.splits import (
+    TINY_FRAC,
+    held_together,
+    parse_ratio,
+    split_rows,
+    straddling,
+    torn_studies,
+)
 from cxrtool.errors import InputError, UsageError
 
 
@@ -106,6 +113,61 @@ def test_a_val_of_fair_size_is_left_alone():
     made = split(table, None, official=True)
     assert (made.values == table["split"]).all()
     assert made.notes == ()
+
+
+@pytest.mark.parametrize(("val", "carved"), [(3, True), (4, False)])
+def test_a_val_is_tiny_below_two_percent_of_train(val, carved):
+    table = frame([f"p{i}" for i in range(200 + val)], split=["train"] * 200 + ["val"] * val)
+    made = split(table, None, official=True)
+    assert TINY_FRAC * 200 == 4
+    assert (made.values == "val").sum() == val + 20 * carved
+    assert bool(made.notes) == carved
+
+
+def test_carving_takes_whole_studies_where_patients_are_missing():
+    studies = [f"s{i // 2}" for i in range(80)]
+    table = frame([""] * 80, split=["train"] * 79 + ["test"]).assign(study_id=studies)
+    for seed in range(10):
+        values = split(table, None, official=True, seed=seed).values
+        assert values[78] == "train", "its study stands in test"
+        assert (values[:78:2] == values[1:78:2]).all()
+        assert (values == "val").sum() == 8
+
+
+def test_a_given_split_that_tears_studies_is_counted(tmp_path):
+    table = frame([""] * 6).assign(study_id=["a", "a", "b", "b", "", ""])
+    file = tmp_path / "split.csv"
+    parts = ["train", "test", "val", "val", "train", "test"]
+    file.write_text("image,split\n" + "".join(f"{i}.png,{p}\n" for i, p in enumerate(parts)))
+    made = table.assign(split=split(table, str(file)).values)
+    assert torn_studies(made) == (1, 2)
+    assert torn_studies(made.assign(patient_id=list("xyzzuv"))) == (0, 0), "two patients' study a"
+    assert torn_studies(made.assign(patient_id=["x", "", "z", "z", "", ""])) == (1, 2)
+
+
+def test_studies_of_several_patients_hold_them_together_and_say_so():
+    patients = [f"p{i // 2}" for i in range(20)]
+    table = frame(patients).assign(study_id=[f"study{i % 2}" for i in range(20)])
+    assert held_together(table) == (0, 0)
+    assert split(table).notes == ()
+    table.loc[3, "patient_id"] = ""
+    assert held_together(table) == (9, 1), "study1 of nobody may be anybody's"
+    with pytest.raises(InputError, match="2 patients cannot fill 3 splits") as caught:
+        split(table)
+    assert "they hold 9 patients together" in str(caught.value.hint)
+    half = table.assign(study_id=[s if i < 6 else "" for i, s in enumerate(table["study_id"])])
+    assert "1 images have no patient id" in split(half).notes[0]
+    assert "hold 2 patients together" in split(half).notes[0]
+
+
+def test_with_all_patient_ids_nobody_moves():
+    """Studies and their names say nothing new then; places are those of earlier versions."""
+    table = frame([f"p{i // 3}" for i in range(90)])
+    named = table.assign(study_id=[f"study{i % 3}" for i in range(90)])
+    assert (split(named).values == split(table).values).all()
+    expected = "p14 p16 p24", "p0 p1 p18"  # recorded before studies were looked at
+    for part, people in zip(("val", "test"), expected):
+        assert " ".join(sorted(set(named["patient_id"][split(named).values == part]))) == people
 
 
 def test_carving_passes_over_patients_with_a_copy_in_test():
