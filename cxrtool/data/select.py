@@ -254,7 +254,7 @@ def _in_fraction(dataset: Dataset, keep: np.ndarray, fraction: float) -> np.ndar
     codes, unique = pd.factorize(names[keep])
     order = np.lexsort((unique.astype(str), places(unique, f"fraction/{dataset.info.namespace}")))
     chosen = np.zeros(len(unique), bool)
-    # 0.1 * 30 is 3.0000000000000004 in floats.
+    # 0.07 * 100 is 7.000000000000001 in floats.
     count = math.ceil(round(fraction * len(unique), 9)) if fraction > 0 else 0
     chosen[order[:count]] = True
     out = np.zeros(len(keep), bool)

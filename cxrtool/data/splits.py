@@ -3,8 +3,8 @@
 In: the table of a source, how it should be split, a seed. Out: ``train``, ``val``, ``test`` or
 blank for every row. Rows of one unit (`cxrtool.data.select.units`: the patient, else the study,
 else the image, joined by identical pixels) stay together in every split that is made here; of one
-that is given, `straddling` and `torn_studies` say what it tears apart. A patient's place depends on the seed, the
-namespace and the patient alone, so that new rows move few old ones.
+that is given, `straddling` and `torn_studies` say what it tears apart. A patient's place depends on
+the seed, the namespace and the patient alone, so that new rows move few old ones.
 """
 
 from __future__ import annotations
@@ -108,14 +108,14 @@ def split_rows(
     shares = parse_ratio(how)
     if shares is not None:
         people, images = held_together(table)
-        notes, hint = (), ""
+        note = hint = ""
         if people:
-            notes = (
+            note = (
                 f"{images:,} images have no patient id and a study id that several patients have: "
-                f"they hold {people:,} patients together in one split",
+                f"they hold {people:,} patients together in one split"
             )
-            hint = f"{notes[0]}; give them ids, or name each study with its patient"
-        return Split(_by_shares(groups, order, shares, hint), "ratio", notes)
+            hint = f"{note}; give them ids, or name each study with its patient"
+        return Split(_by_shares(groups, order, shares, hint), "ratio", (note,) if note else ())
     if not Path(how).is_file():
         raise UsageError(
             f"--split {how}: neither official, none, three shares, nor a file",

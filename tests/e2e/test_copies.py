@@ -23,20 +23,7 @@ from cxrtool.runs import Run
 from tests.e2e import cls_sets
 from tests.e2e.prepare_sources import drawing, prepare, write_table
 
-QUICK = [
-    "--arch",
-    "small_cnn",
-    "--steps",
-    "2",
-    "--batch",
-    "8",
-    "--eval-every",
-    "2",
-    "--threads",
-    "1",
-    "--device",
-    "cpu",
-]
+QUICK = ("--arch", "small_cnn", "--steps", 2, "--batch", 8, "--eval-every", 2, "--threads", 1)
 SIZE = 32
 
 

@@ -167,7 +167,7 @@ def test_a_name_of_one_kind_is_none_of_another():
 def test_a_fraction_is_rounded_up_but_not_by_what_floats_add(
     make_dataset, patients, fraction, taken
 ):
-    """0.1 * 30 and 0.07 * 100 are a little more than 3 and 7; 3.3 patients are four."""
+    """0.07 * 100 is a little more than 7 in floats; 3.3 patients are four."""
     names = [f"p{k}" for k in range(patients)]
     data = load_dataset(
         make_dataset({"patient_id": names, "split": ["train"] * patients}, size=None)
