@@ -48,7 +48,7 @@ def prepared_keys(dataset: Dataset, rows: np.ndarray | None = None) -> np.ndarra
 def keys_of_pixels(dataset: Dataset) -> np.ndarray:
     """Keys of all images of a set, whatever its manifest says: object array [N] of `str`.
 
-    They are remembered in ``.cache`` beside the pixels: 223,414 images of 128 px take 25 s of one core.
+    They are remembered in ``.cache`` beside the pixels: 223,414 of 128 px take a core 25 s.
 
     Raises:
         InputError: As `cxrtool.data.cache.pixels`.
