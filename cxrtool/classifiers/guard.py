@@ -85,7 +85,7 @@ def seen_in_training(
     for synth in (
         synths if learned else ()
     ):  # the images themselves: a set that holds one of them is no new one
-        everything = everything.merge(Seen(prepared=frozenset(keys_of_pixels(synth)) - {""}))
+        everything = everything.merge(Seen(pixels=frozenset(keys_of_pixels(synth)) - {""}))
     own = sources[0][1]
     starts = [] if earlier is None else [earlier]
     return everything, {"generator": _extra(generators, own), "start": _extra(starts, own)}
