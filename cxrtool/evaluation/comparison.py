@@ -4,27 +4,25 @@ In: predictions of R runs on the same N images, and the recipe (arm, seed, ...) 
 scores with patient-bootstrap intervals, and differences between groups of runs that differ by seed
 alone.
 
-A verdict comes from seed-paired differences (METHODS 8): the variance of their mean is the
-between-seed variance over S plus the patient-bootstrap variance, judged by a t distribution with
-S - 1 degrees of freedom. One run says nothing about other seeds, so below `MIN_SEEDS` pairs there
-is an interval but no verdict. One primary comparison (gan minus duplicate), the rest secondary,
-Holm's correction (Scand. J. Stat. 6:65-70, 1979) within each family.
+A verdict comes from seed-paired differences (METHODS 8; `verdicts` has the arithmetic). One run
+says nothing about other seeds, so below `MIN_SEEDS` pairs there is an interval but no verdict. One
+primary comparison (gan minus duplicate), the rest secondary, Holm's correction (Scand. J. Stat.
+6:65-70, 1979) of p and interval within each family. A verdict speaks of what varied: seeds and test
+patients, not the synthetic set or the start that all seeds of an arm share.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import re
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from cxrtool.evaluation.curves import decision_scores, label_scores, rank
 from cxrtool.evaluation.delong import components, paired_difference
+from cxrtool.evaluation.groups import Group, group_runs, pairs_of_groups
 from cxrtool.evaluation.intervals import (
     CLASS_METRICS,
     METRICS,
@@ -33,12 +31,26 @@ from cxrtool.evaluation.intervals import (
     mean_over_labels,
     percentile_interval,
 )
-from cxrtool.evaluation.wording import with_interval
+from cxrtool.evaluation.verdicts import (
+    ALPHA,
+    MIN_SEEDS,
+    Estimate,
+    estimate,
+    holm,
+    holm_factors,
+    mean_freedom,
+    patients_by_label,
+)
+from cxrtool.evaluation.wording import p_value, with_interval
 
-MIN_SEEDS = 5
-ALPHA = 0.05
+__all__ = [
+    "ALPHA", "COMPARED", "MEAN", "MIN_SEEDS", "Difference", "Group", "Scored", "add_delong",
+    "compare", "difference", "group_runs", "holm", "pairs_of_groups", "score_runs",
+]  # fmt: skip
+
 MEAN = "mean over labels"
-PRIMARY = ("gan", "duplicate")
+#: Takes the number of images alone from its synthetic set.
+WITHOUT_IMAGES = ("duplicate",)
 #: Metrics whose differences are judged, and their names in sentences.
 COMPARED = {
     "auroc": "AUROC",
@@ -46,9 +58,6 @@ COMPARED = {
     "accuracy": "accuracy",
     "macro_f1": "macro F1",
 }
-#: What belongs to an arm and not to the regimen that arms are compared in.
-MADE_FROM = ("synth", "start")  # see joining.made_from
-ARM_OPTIONS = ("arm", "augment", "pretrain_frac", "finetune_lr", "synth")
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,8 @@ class Scored:
         defined: [L] bool, labels with both classes, which the mean is taken over.
         metrics: M names: `METRICS`, and for single-label sets `CLASS_METRICS`, which stand in the
             last row alone.
+        patients: [L + 1] int64, those that each label's score rests on (`patients_by_label`), and
+            all; None where nobody counted them.
     """
 
     labels: tuple[str, ...]
@@ -69,6 +80,7 @@ class Scored:
     samples: np.ndarray
     defined: np.ndarray
     metrics: tuple[str, ...] = METRICS
+    patients: np.ndarray | None = None
 
     @property
     def rows(self) -> tuple[str, ...]:
@@ -116,8 +128,9 @@ def score_runs(
     )
     points = np.concatenate([points, means[:, None]], axis=1)
     samples = np.concatenate([samples, mean_samples[:, None]], axis=1)
+    patients = np.append(patients_by_label(truth, mask, codes), len(np.unique(codes)))
     if classes is None:
-        return Scored(tuple(labels), points, samples, defined)
+        return Scored(tuple(labels), points, samples, defined, patients=patients)
     more, more_samples = bootstrap_classes(classes, scores, codes, resamples=resamples, seed=seed)
     wider = np.full((*points.shape[:2], len(CLASS_METRICS)), np.nan)
     wider[:, -1] = more
@@ -129,6 +142,7 @@ def score_runs(
         np.concatenate([samples, wider_samples], axis=2),
         defined,
         (*METRICS, *CLASS_METRICS),
+        patients,
     )
 
 
@@ -143,132 +157,6 @@ def _points(truth: np.ndarray, mask: np.ndarray, scores: np.ndarray) -> np.ndarr
     return np.concatenate([np.stack(label_scores(truth, mask, scores), axis=-1), more], axis=1)
 
 
-# --- groups: runs that differ by seed alone -------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Group:
-    """Runs of one recipe.
-
-    Attributes:
-        name: Shown in tables: the arm, and what else tells it from other groups of that arm.
-        arm: Arm of the recipe.
-        runs: Seed -> index of the run.
-        synth: Which synthetic sets its images come from, "" for none.
-        regimen: All that fixed the training beside arm and seed; groups of one regimen are
-            compared with each other.
-        regimen_name: What tells this regimen from others, "" if there is one.
-    """
-
-    name: str
-    arm: str
-    runs: dict[int, int] = field(default_factory=dict)
-    regimen: str = ""
-    regimen_name: str = ""
-    synth: str = ""
-
-
-def group_runs(
-    recipes: Sequence[dict[str, Any]], arm_options: Collection[str] = ARM_OPTIONS
-) -> list[Group]:
-    """Group runs whose recipes differ by `seed` alone, in the order of their first run.
-
-    Args:
-        recipes: One a run, with `arm`, `seed` and whatever else fixed the training, such as `synth`
-            and `start` (`joining.pooled_recipes`). Runs that
-            share recipe and seed form groups of their own ("gan #2"): they are not seeds.
-        arm_options: What belongs to an arm and not to its regimen.
-    """
-    found: dict[tuple[str, int], tuple[dict[str, Any], dict[int, int]]] = {}
-    for index, recipe in enumerate(recipes):
-        rest = {k: v for k, v in recipe.items() if k != "seed"}
-        key = json.dumps(rest, sort_keys=True)
-        copy = 1
-        while (key, copy) in found and recipe["seed"] in found[key, copy][1]:
-            copy += 1
-        found.setdefault((key, copy), (rest, {}))[1][recipe["seed"]] = index
-    groups = []
-    for (_, copy), (rest, runs) in found.items():
-        rivals = [other for other, _ in found.values() if other["arm"] == rest["arm"]]
-        differing = _telling(rest, rivals)
-        name = str(rest["arm"])
-        if differing:
-            name += " (" + ", ".join(_setting(k, rest[k]) for k in differing) + ")"
-        if copy > 1:
-            name += f" #{copy}"
-        synth = str(rest.get("synth") or "")
-        regimen = _regimen(rest, found.values(), arm_options)
-        groups.append(Group(name, str(rest["arm"]), runs, *regimen, synth))
-    return groups
-
-
-def _telling(rest: dict[str, Any], rivals: Sequence[dict[str, Any]]) -> list[str]:
-    """The keys that tell a recipe from its rivals; sets and starts where nothing else does.
-
-    (Every regimen has a synthetic set of its own: its digest would only repeat the regimen.)
-    """
-    chosen = [k for k in rest if k not in MADE_FROM and any(o.get(k) != rest[k] for o in rivals)]
-    alike = [o for o in rivals if all(o.get(k) == rest[k] for k in rest if k not in MADE_FROM)]
-    made = [k for k in MADE_FROM if any(o.get(k) != rest.get(k) for o in alike)]
-    return chosen + made
-
-
-def _regimen(
-    rest: dict[str, Any],
-    every: Iterable[tuple[dict[str, Any], dict[int, int]]],
-    arm_options: Collection[str],
-) -> tuple[str, str]:
-    """The regimen of a recipe as a key, and what tells it from the others."""
-    own = {k: v for k, v in rest.items() if k not in arm_options}
-    others = [other for other, _ in every]
-    differing = [k for k in own if any(o.get(k) != own[k] for o in others)]
-    name = ", ".join(_setting(k, own[k]) for k in differing)
-    return json.dumps(own, sort_keys=True), name
-
-
-def _setting(key: str, value: Any) -> str:
-    if key == "fraction":
-        return f"{100 * value:g} % of patients"
-    if key == "synth":
-        unnamed = re.fullmatch(r"([0-9a-f]{8}|\d+)(\+[0-9a-f]{8})*", value)
-        return f"synthetic set {value}" if unnamed else value or "no synthetic set"
-    if key == "start":
-        return f"start {value}" if value else "no earlier start"
-    return str(value) if isinstance(value, str) else f"{key} {value}"
-
-
-def pairs_of_groups(groups: Sequence[Group]) -> list[tuple[Group, Group, bool]]:
-    """Which differences to show: (a, b, primary) for a minus b.
-
-    Within a regimen (the same data, network and budget) the primary ones are gan minus duplicate of
-    the same synthetic set, where there is exactly one of each for that set; then every group minus
-    the baseline, which is the arm `none` if present, else the first group. A regimen of one group
-    is compared with the first group of all.
-    """
-    regimens: dict[str, list[Group]] = {}
-    for group in groups:
-        regimens.setdefault(group.regimen, []).append(group)
-    out: list[tuple[Group, Group, bool]] = []
-    for members in regimens.values():
-        by_arm: dict[str, list[Group]] = {}
-        for group in members:
-            by_arm.setdefault(group.arm, []).append(group)
-        first, second = (by_arm.get(arm, []) for arm in PRIMARY)
-        for synth in dict.fromkeys(group.synth for group in first):
-            a = [group for group in first if group.synth == synth]
-            b = [group for group in second if group.synth == synth]
-            if len(a) == len(b) == 1:
-                out.append((a[0], b[0], True))
-        baseline = by_arm["none"][0] if "none" in by_arm else members[0]
-        if len(members) == 1:
-            baseline = groups[0]
-        for group in members:
-            known = any(a is group and b is baseline for a, b, _ in out)
-            if group is not baseline and not known:
-                out.append((group, baseline, False))
-    return out
-
-
 # --- differences ----------------------------------------------------------------------------------
 
 
@@ -281,13 +169,17 @@ class Difference:
         metric: One of `COMPARED`.
         pairs: Seeds that both groups have.
         value: Mean paired difference.
-        low: Lower end of the 95 % interval.
+        low: Lower end of the 95 % interval; beside a corrected p it is corrected too.
         high: Upper end.
         p: Two-sided p-value, Holm-corrected within its family; NaN without a verdict.
-        corrected: Its family has more than one comparison.
+        comparisons: How many p and interval are corrected for; 1 is none but this.
+        se: Standard error of the value, NaN for one pair.
+        freedom: Its degrees of freedom.
         delong_low: Lower end of the clustered DeLong interval of these very networks.
         delong_high: Its upper end.
-        delong_p: Its p-value; not corrected.
+        delong_p: Its p-value; neither is corrected.
+        about: What all seeds share, so that the verdict is about it: "this synthetic set"; "" where
+            it is about the arms.
         verdict: "evidence for", "evidence against", "no evidence", or why there is none.
     """
 
@@ -302,7 +194,10 @@ class Difference:
     high: float
     p: float
     verdict: str
-    corrected: bool = False
+    comparisons: int = 1
+    se: float = math.nan
+    freedom: float = math.nan
+    about: str = ""
     delong_low: float = math.nan
     delong_high: float = math.nan
     delong_p: float = math.nan
@@ -319,10 +214,16 @@ class Difference:
         if math.isnan(self.value):
             return f"{what}: {self.verdict}."
         numbers = with_interval(self.value, self.low, self.high, signed=True)
-        if not math.isnan(self.p):
-            p = "p < 0.001" if self.p < 0.001 else f"p = {self.p:.3f}"
-            numbers += f", {p}" + (" corrected" if self.corrected else "")
-        return f"{what}: {numbers}: {self.verdict}."
+        return f"{what}: {numbers}{self.p_text()}: {self.verdict}."
+
+    def p_text(self) -> str:
+        """ ", p = 0.012 (interval and p corrected for 3 comparisons)"; "" without a verdict."""
+        if math.isnan(self.p):
+            return ""
+        text = f", p {p_value(self.p)}" if self.p < 0.001 else f", p = {p_value(self.p)}"
+        if self.comparisons > 1:
+            text += f" (interval and p corrected for {self.comparisons} comparisons)"
+        return text
 
 
 def difference(
@@ -341,45 +242,65 @@ def difference(
     values = scored.points[left, row, metric] - scored.points[right, row, metric]
     if np.isnan(values).any():
         return replace(base, verdict="undefined, a class is missing in the test rows")
-    resampled = scored.samples[left, row, metric] - scored.samples[right, row, metric]
+    resampled = scored.samples[left, :, metric] - scored.samples[right, :, metric]
     resampled = resampled.mean(axis=0)
     value = float(values.mean())
     too_few = f"too few runs for a verdict ({len(seeds)} of {MIN_SEEDS})"
     if len(seeds) == 1:
-        low, high = percentile_interval(resampled)
+        low, high = percentile_interval(resampled[row])
         return replace(base, value=value, low=low, high=high, verdict=too_few)
-    kept = resampled[~np.isnan(resampled)]
-    enough = len(kept) > len(resampled) / 2
-    spread = math.sqrt(values.var(ddof=1) / len(seeds) + (kept.var(ddof=1) if enough else math.nan))
-    freedom = len(seeds) - 1
-    reach = float(stats.t.ppf(1 - ALPHA / 2, freedom)) * spread
-    out = replace(base, value=value, low=value - reach, high=value + reach, verdict=too_few)
-    if len(seeds) < MIN_SEEDS or math.isnan(spread):
-        return out
-    t = math.inf if spread == 0 and value else (value / spread if spread else 0.0)
-    return replace(out, p=float(2 * stats.t.sf(abs(t), freedom)), verdict="")
+    freedom = patient_freedom(scored, resampled, row, metric)
+    found = estimate(values, resampled[row], freedom)
+    low, high = found.interval()
+    out = replace(base, value=value, low=low, high=high, se=found.se, freedom=found.freedom)
+    if len(seeds) < MIN_SEEDS:
+        return replace(out, verdict=too_few)
+    if math.isnan(found.p()):
+        return replace(out, verdict="too few patients for a verdict")
+    return replace(out, p=found.p())
 
 
-def holm(p_values: np.ndarray) -> np.ndarray:
-    """Holm's step-down correction of m p-values; NaN stays NaN and does not count."""
-    out = np.full(len(p_values), np.nan)
-    known = np.flatnonzero(~np.isnan(p_values))
-    running = 0.0
-    for position, index in enumerate(known[np.argsort(p_values[known], kind="stable")]):
-        running = max(running, (len(known) - position) * p_values[index])
-        out[index] = min(1.0, running)
-    return out
+def patient_freedom(scored: Scored, samples: np.ndarray, row: int, metric: int) -> float | None:
+    """Degrees of freedom of the variance over resamples of one score, or difference of scores.
+
+    Accuracy rests on all patients, macro F1 on those of the rarest class.
+
+    Args:
+        scored: Knows the patients of each label; None is returned where it does not.
+        samples: [L + 1, B] of that score, the last row of the mean.
+        row: Place of a label, or L for the mean.
+        metric: Place of the score.
+    """
+    if scored.patients is None:
+        return None
+    own, name = scored.patients - 1, scored.metrics[metric]
+    if row < len(scored.labels):
+        return float(own[row])
+    if name == "accuracy":
+        return float(own[-1])
+    everyone, own = own[-1], own[:-1][scored.defined]
+    if name in CLASS_METRICS or not len(own):
+        return float(own.min(initial=everyone))
+    kept = (one[~np.isnan(one)] for one in samples[:-1][scored.defined])
+    variances = [known.var() if len(known) else 0.0 for known in kept]
+    return mean_freedom(np.array(variances), own.astype(float))
 
 
-def compare(scored: Scored, groups: Sequence[Group]) -> list[Difference]:
+def compare(scored: Scored, groups: Sequence[Group], *, folds: int = 1) -> list[Difference]:
     """All differences, corrected within their families, with a verdict each.
 
     Families: the primary comparisons of means (one for each regimen and synthetic set); the other
     comparisons of means; the labels within one pair of groups. Each for each metric.
+
+    Args:
+        scored: Scores of all runs.
+        groups: Of these runs.
+        folds: How many folds the rows are pooled from; each has a synthetic set of its own.
     """
     compared = [m for m, name in enumerate(scored.metrics) if name in COMPARED]
     families: dict[tuple[Any, ...], list[Difference]] = {}
     for a, b, primary in pairs_of_groups(groups):
+        about = shared_by_seeds(a, b, folds)
         for metric in compared:
             for row, name in enumerate(scored.rows):
                 if name != MEAN and scored.metrics[metric] in CLASS_METRICS:
@@ -388,12 +309,8 @@ def compare(scored: Scored, groups: Sequence[Group]) -> list[Difference]:
                 key: tuple[Any, ...] = (metric, "labels", a.name, b.name)
                 if name == MEAN:
                     key = (metric, "means", primary)
-                families.setdefault(key, []).append(found)
-    out: list[Difference] = []
-    for family in families.values():
-        corrected = holm(np.array([d.p for d in family]))
-        several = int((~np.isnan(corrected)).sum()) > 1
-        out += [replace(_judged(d, float(p)), corrected=several) for d, p in zip(family, corrected)]
+                families.setdefault(key, []).append(replace(found, about=about))
+    out = [d for family in families.values() for d in corrected(family)]
     order = {
         pair: i for i, pair in enumerate((a.name, b.name) for a, b, _ in pairs_of_groups(groups))
     }
@@ -403,12 +320,41 @@ def compare(scored: Scored, groups: Sequence[Group]) -> list[Difference]:
     return out
 
 
-def _judged(found: Difference, p: float) -> Difference:
-    if math.isnan(p):
-        return found
-    if p >= ALPHA:
-        return replace(found, p=p, verdict="no evidence")
-    return replace(found, p=p, verdict="evidence for" if found.value > 0 else "evidence against")
+def shared_by_seeds(a: Group, b: Group, folds: int = 1) -> str:
+    """What all seeds of two groups share beside their recipe: "this synthetic set", "" if nothing.
+
+    A group has one synthetic set and one start by its definition (`group_runs`): other seeds of it
+    say nothing of other sets, nor of the method that made this one.
+    """
+    sets = {g.synth for g in (a, b) if g.synth and g.arm not in WITHOUT_IMAGES}
+    starts = {g.start for g in (a, b) if g.start}
+    said = [
+        f"this {name}" if len(found) == 1 and folds == 1 else f"these {name}s"
+        for name, found in (("synthetic set", sets), ("start", starts))
+        if found
+    ]
+    return " and ".join(said)
+
+
+def corrected(family: Sequence[Difference]) -> list[Difference]:
+    """Holm's correction of the p-values and intervals of one family, and the verdicts.
+
+    Where there is no p there is no verdict, and the interval stands as it is.
+    """
+    factors = holm_factors(np.array([d.p for d in family]))
+    count = int((~np.isnan(factors)).sum())
+    out = []
+    for d, factor in zip(family, factors.tolist()):
+        if math.isnan(factor):
+            out.append(d)
+            continue
+        p = min(1.0, factor * d.p)
+        low, high = Estimate(d.value, d.se, d.freedom).interval(ALPHA / factor)
+        verdict = "no evidence"
+        if p < ALPHA:
+            verdict = "evidence for" if d.value > 0 else "evidence against"
+        out.append(replace(d, p=p, low=low, high=high, comparisons=count, verdict=verdict))
+    return out
 
 
 def add_delong(

@@ -18,7 +18,7 @@ from cxrtool.data.labels import LabelPolicy
 from cxrtool.data.manifest import Dataset
 from cxrtool.data.maps import canonical
 from cxrtool.errors import InputError
-from cxrtool.evaluation.comparison import ARM_OPTIONS, MADE_FROM
+from cxrtool.evaluation.groups import ARM_OPTIONS, MADE_FROM
 
 SETS_BY_ORDER = (
     "Synthetic sets of different folds count as one arm where they have the same place among those"

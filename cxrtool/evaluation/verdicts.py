@@ -1,0 +1,141 @@
+"""What may be said of a mean over seeds: degrees of freedom, interval, p, several comparisons.
+
+In: the score of each of S seeds (or the difference of two arms, paired by seed), and the same mean
+under B patient resamples. Out: an `Estimate`, its interval and p.
+
+Two things vary (METHODS 8): training seeds, and the test set's patients. The variance of the mean
+is the between-seed variance / S plus the patient-bootstrap variance. Each part is known with
+degrees of freedom of its own, S - 1 and the patients - 1, so that of the sum is Satterthwaite's
+(Biometrics Bulletin 2:110-114, 1946; Welch, Biometrika 34:28-35, 1947).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+MIN_SEEDS = 5
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds.
+
+    Attributes:
+        value: The mean.
+        se: Its standard error over seeds and patients; NaN where the resamples say nothing.
+        freedom: Degrees of freedom of `se`; NaN where one patient alone has a class.
+    """
+
+    value: float
+    se: float
+    freedom: float
+
+    def interval(self, alpha: float = ALPHA) -> tuple[float, float]:
+        """Two-sided interval at the level 1 - `alpha`; NaN where se or freedom is."""
+        reach = float(stats.t.isf(alpha / 2, self.freedom)) * self.se
+        return self.value - reach, self.value + reach
+
+    def p(self) -> float:
+        """Two-sided p-value of a mean of zero."""
+        if self.se == 0 and not math.isnan(self.freedom):
+            return 0.0 if self.value else 1.0
+        return float(2 * stats.t.sf(abs(self.value) / self.se, self.freedom))
+
+
+def estimate(values: np.ndarray, samples: np.ndarray, patients: float | None) -> Estimate:
+    """Mean over seeds with the variance of both.
+
+    Args:
+        values: [S] one a seed, S > 1.
+        samples: [B] their mean in resamples, NaN where undefined.
+        patients: Degrees of freedom of the variance over `samples`; None: not known, then S - 1
+            serve for the sum.
+    """
+    value = float(values.mean())
+    kept = samples[~np.isnan(samples)]
+    if len(kept) <= len(samples) / 2:
+        return Estimate(value, math.nan, math.nan)
+    parts = np.array([values.var(ddof=1) / len(values), kept.var(ddof=1)])
+    seeds = len(values) - 1
+    freedom = welch(parts, np.array([seeds, seeds if patients is None else patients]))
+    return Estimate(value, math.sqrt(parts.sum()), seeds if patients is None else freedom)
+
+
+def welch(variances: np.ndarray, freedom: np.ndarray) -> float:
+    """Degrees of freedom of a sum of independent variances; NaN if one that counts has none.
+
+    Args:
+        variances: [K] >= 0.
+        freedom: [K] of each.
+    """
+    known = variances > 0
+    if not known.any():
+        return float(freedom.min()) or math.nan
+    if (freedom[known] <= 0).any():
+        return math.nan
+    return float(variances.sum() ** 2 / (variances[known] ** 2 / freedom[known]).sum())
+
+
+def patients_by_label(truth: np.ndarray, mask: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Patients that a label's score rests on: those with it or those without, the fewer ones.
+
+    A patient with images of both kinds counts on both sides.
+
+    Args:
+        truth: [N, L] in {0, 1}.
+        mask: [N, L] bool.
+        codes: [N] int64 patient of each image.
+
+    Returns:
+        [L] int64.
+    """
+    yes = truth > 0
+    return np.array(
+        [
+            min(len(np.unique(codes[mask[:, k] & side])) for side in (yes[:, k], ~yes[:, k]))
+            for k in range(truth.shape[1])
+        ],
+        dtype=np.int64,
+    )
+
+
+def mean_freedom(variances: np.ndarray, freedom: np.ndarray) -> float:
+    """Degrees of freedom of the variance over patients of a mean over labels.
+
+    Between that of the rarest label, which it is where that label's variance is all, and that of
+    the commonest: 1 / sqrt(f) is the mean of the labels' own by their share of the variance.
+    (Labels are scored on the same patients: L of them are not L times as many.)
+
+    Args:
+        variances: [L] over resamples, of each label.
+        freedom: [L] of each.
+    """
+    if not (freedom > 0).all() or not variances.sum() > 0:
+        return float(max(freedom.min(), 0))
+    return float((variances.sum() / (variances / np.sqrt(freedom)).sum()) ** 2)
+
+
+def holm(p_values: np.ndarray) -> np.ndarray:
+    """Holm's step-down correction of m p-values; NaN stays NaN and does not count."""
+    return np.minimum(1.0, p_values * holm_factors(p_values))
+
+
+def holm_factors(p_values: np.ndarray) -> np.ndarray:
+    """By how much each p-value is multiplied: p times factor < alpha where Holm rejects.
+
+    An interval at the level 1 - alpha / factor leaves zero out if and only if the corrected p is
+    below alpha (Serlin, J. Exp. Educ. 61:350-360, 1993). NaN for NaN.
+    """
+    out = np.full(len(p_values), np.nan)
+    known = np.flatnonzero(~np.isnan(p_values))
+    running = 0.0
+    for position, index in enumerate(known[np.argsort(p_values[known], kind="stable")]):
+        steps = float(len(known) - position)
+        running = max(running, steps * p_values[index])
+        out[index] = running / p_values[index] if p_values[index] > 0 else steps
+    return out
