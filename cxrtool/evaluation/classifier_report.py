@@ -48,14 +48,20 @@ FEW_POSITIVES = 10
 def answer(e: Evaluation) -> str:
     """The result in one sentence."""
     pixels = f"Training and test rows were {e.compared}." if e.compared else ""
-    return " ".join(text for text in (_finding(e), e.unfair, pixels) if text)
+    about = more.about(_answering(e))
+    return " ".join(text for text in (_finding(e), about, e.unfair, pixels) if text)
+
+
+def _answering(e: Evaluation) -> list[Difference]:
+    """The differences that the answer tells: the primary ones, else the first."""
+    means = [d for d in e.differences if d.row == MEAN and d.metric == "auroc"]
+    return primary(e) or means[:1]
 
 
 def _finding(e: Evaluation) -> str:
-    main = primary(e)
-    if len(main) > 1:
-        return more.several_regimens(e, main)
-    shown = main or [d for d in e.differences if d.row == MEAN and d.metric == "auroc"]
+    shown = _answering(e)
+    if len(shown) > 1:
+        return more.several_regimens(e, shown)
     if shown:
         return shown[0].sentence()
     value, low, high = group_scores(e.scored, e.groups[0], len(e.scored.labels), 0)
@@ -196,8 +202,8 @@ def _differences(e: Evaluation) -> list[page.Section]:
                 figures.forest_figure(
                     bars, "forest-difference", xlabel="difference in AUROC", reference=0
                 ),
-                "Paired differences with 95 % intervals; right of the dashed line the first arm is"
-                " better.",
+                "Paired differences with 95 % intervals, corrected as in the tables; right of the"
+                " dashed line the first arm is better.",
             )
         )
     sections = [page.Section("Differences between arms", blocks)]
@@ -217,20 +223,31 @@ def _difference_table(shown: Sequence[Difference]) -> page.Table:
             str(d.pairs),
             with_interval(d.value, d.low, d.high, signed=True),
             p_value(d.p),
+            str(d.comparisons) if d.comparisons > 1 else "–",
             more.delong_text(d),
             d.verdict.replace(" for a verdict", ""),
         ]
         for d in shown
     ]
-    columns = ["comparison", "score", "label", "pairs", "difference", "p", "DeLong p", "verdict"]
+    columns = ["comparison", "score", "label", "pairs", "difference", "p", "corrected for"]
+    columns += ["DeLong p", "verdict"]
     if all(math.isnan(d.delong_p) for d in shown):  # of labels alone
         columns.remove("DeLong p")
-        rows = [row[:6] + row[7:] for row in rows]
+        rows = [row[:7] + row[8:] for row in rows]
     caption = (
-        "p by the seed-paired t test with the test set's variance, corrected within its family."
-        " DeLong: clustered by patient, for these networks; it knows nothing of other seeds and"
-        " makes no verdict."
+        "p by the seed-paired t test with the test set's variance; it and the 95 % interval are"
+        " corrected for so many comparisons (Holm)."
     )
+    if "DeLong p" in columns:
+        caption += (
+            " DeLong: clustered by patient, for these networks, not corrected; it knows nothing of"
+            " other seeds and makes no verdict."
+        )
+    if any(d.about and not math.isnan(d.p) for d in shown):
+        caption += (
+            " A verdict on an arm made from a synthetic set, or an earlier start, is about this"
+            " one: all its seeds share it."
+        )
     return page.Table(columns, rows, caption, text_columns=3, text_last=True)
 
 

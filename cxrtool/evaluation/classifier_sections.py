@@ -42,8 +42,21 @@ def several_regimens(e: Evaluation, main: Sequence[Difference]) -> str:
         found_p = f"p {p_value(d.p)}" if d.p < 0.001 else f"p = {p_value(d.p)}"
         p = "" if math.isnan(d.p) else f", {found_p}"
         parts.append(f"{names.get(d.a) or d.a}: {found}{p}: {d.verdict}")
-    corrected = " (p corrected for all of them)" if any(d.corrected for d in main) else ""
+    corrected = next((f" ({d.correction()})" for d in main if d.correction()), "")
     return f"GAN minus duplicate, mean AUROC{corrected}: " + "; ".join(parts) + "."
+
+
+def about(shown: Sequence[Difference]) -> str:
+    """What verdicts are about where all seeds share it, as a sentence; "" if nothing."""
+    told = list(dict.fromkeys(d.about for d in shown if d.about and not math.isnan(d.p)))
+    if not told:
+        return ""
+    if len(shown) == 1:
+        whose, what = "The verdict is", told[0]
+    else:
+        whose, what = "Each verdict is", " or ".join(told).replace("this ", "its own ")
+        what = what.replace("these ", "its own ")
+    return f"{whose} about {what}, which all seeds share, not about the method."
 
 
 def delong_text(d: Difference) -> str:
@@ -286,8 +299,13 @@ def provenance(e: Evaluation) -> page.Section:
                     f"Intervals: {e.resamples:,} resamples of whole patients, percentile method;"
                     " the same resamples for every run, so that differences are paired.",
                     f"Verdicts: seed-paired t over at least {MIN_SEEDS} seeds an arm, with the"
-                    " patient-bootstrap variance added; Holm's correction within each family of"
+                    " patient-bootstrap variance added; degrees of freedom by Welch and"
+                    " Satterthwaite from seeds − 1 and, of patients with a label or without it,"
+                    " the fewer − 1; Holm's correction of p and interval within each family of"
                     " comparisons; gan minus duplicate is the primary comparison.",
+                    "A verdict is about what varied, training seeds and test patients: of another"
+                    " synthetic set, or another start, than the one that all seeds of an arm share"
+                    " it says nothing.",
                     "Probabilities are calibrated on each run's real validation rows: the shift"
                     " from the prevalence of its training images to the natural one, then one"
                     " temperature.",

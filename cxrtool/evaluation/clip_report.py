@@ -17,7 +17,7 @@ from cxrtool.evaluation.clip_results import (
     label_table,
     strategy_table,
 )
-from cxrtool.evaluation.comparison import MEAN
+from cxrtool.evaluation.comparison import MEAN, MIN_SEEDS
 from cxrtool.evaluation.page import Block, Numbers, Page, Section, Svg, Table, Text, cautions
 from cxrtool.evaluation.wording import number, p_value, with_interval
 
@@ -78,7 +78,7 @@ def _overview(c: Comparison) -> Section:
             " most of whose positive images are nearer to the prompt than to its negation. Image"
             " cosine: of two different images; near 1 the embedding has collapsed. Intervals: 95 %,"
             f" {c.resamples:,} resamples of patients; with several seeds the variance between them"
-            " is added (t distribution).",
+            " is added (t distribution, degrees of freedom by Welch and Satterthwaite).",
             tone="note",
         ),
     ]
@@ -103,6 +103,7 @@ def _labels(c: Comparison) -> Section:
 
 
 def _differences(c: Comparison) -> Section:
+    shown = [d for d in c.differences if d.row == MEAN and d.metric == c.scored.metrics[AUROC]]
     rows = [
         [
             f"{d.a} minus {d.b}",
@@ -111,11 +112,12 @@ def _differences(c: Comparison) -> Section:
             p_value(d.p),
             d.verdict,
         ]
-        for d in c.differences
-        if d.row == MEAN and d.metric == c.scored.metrics[AUROC]
+        for d in shown
     ]
     columns = ("difference in mean AUROC", "seeds", "value", "p", "verdict")
-    caption = "Paired by seed; p is Holm-corrected. Below five seeds there is no verdict."
+    caption = f"Paired by seed. Below {MIN_SEEDS} seeds there is no verdict."
+    if said := next((d.correction() for d in shown if d.correction()), ""):
+        caption = f"{said[0].upper()}{said[1:]} (Holm). {caption}"
     return Section(
         f"Against {c.differences[0].b}", [Table(columns, rows, caption=caption, text_last=True)]
     )

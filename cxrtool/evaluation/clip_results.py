@@ -3,7 +3,7 @@
 In: zero-shot scores of R runs on N images, and what else was measured of each run. Out: tables. A
 strategy with one seed has the patient-bootstrap interval of that run; with several, the variance
 between seeds over their number is added and the interval is that of a t distribution (METHODS 8:
-the same rule as for classifiers).
+the same rule as for classifiers, `verdicts`).
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
-from cxrtool.evaluation.comparison import ALPHA, MEAN, Difference, Group, Scored
+from cxrtool.evaluation.comparison import MEAN, Difference, Group, Scored, patient_freedom
 from cxrtool.evaluation.intervals import percentile_interval
+from cxrtool.evaluation.verdicts import estimate
 
 AUROC = 0  # place among the metrics of `Scored`
 CHANCE = 0.5
@@ -89,10 +89,8 @@ def group_interval(scored: Scored, group: Group, row: int) -> tuple[float, float
     low, high = percentile_interval(samples)
     if len(members) == 1 or math.isnan(low):
         return value, low, high
-    known = samples[~np.isnan(samples)]
-    spread = math.sqrt(values.var(ddof=1) / len(members) + known.var(ddof=1))
-    reach = float(stats.t.ppf(1 - ALPHA / 2, len(members) - 1)) * spread
-    return value, max(0.0, value - reach), min(1.0, value + reach)
+    low, high = estimate(values, samples, patient_freedom(scored, row, AUROC)).interval()
+    return value, max(0.0, low), min(1.0, high)
 
 
 def at_chance(scored: Scored, group: Group) -> tuple[int, int]:

@@ -45,7 +45,8 @@ from cxrtool.evaluation.wording import p_value, with_interval
 
 __all__ = [
     "ALPHA", "COMPARED", "MEAN", "MIN_SEEDS", "Difference", "Group", "Scored", "add_delong",
-    "compare", "difference", "group_runs", "holm", "pairs_of_groups", "score_runs",
+    "compare", "difference", "group_runs", "holm", "pairs_of_groups", "patient_freedom",
+    "score_runs",
 ]  # fmt: skip
 
 MEAN = "mean over labels"
@@ -214,7 +215,8 @@ class Difference:
         if math.isnan(self.value):
             return f"{what}: {self.verdict}."
         numbers = with_interval(self.value, self.low, self.high, signed=True)
-        return f"{what}: {numbers}{self.p_text()}: {self.verdict}."
+        about = f" (about {self.about})" if self.about and not math.isnan(self.p) else ""
+        return f"{what}: {numbers}{self.p_text()}: {self.verdict}{about}."
 
     def p_text(self) -> str:
         """ ", p = 0.012 (interval and p corrected for 3 comparisons)"; "" without a verdict."""
@@ -222,8 +224,14 @@ class Difference:
             return ""
         text = f", p {p_value(self.p)}" if self.p < 0.001 else f", p = {p_value(self.p)}"
         if self.comparisons > 1:
-            text += f" (interval and p corrected for {self.comparisons} comparisons)"
+            text += f" ({self.correction()})"
         return text
+
+    def correction(self) -> str:
+        """What stands beside interval and p where several comparisons were made, else ""."""
+        if self.comparisons == 1:
+            return ""
+        return f"interval and p corrected for {self.comparisons} comparisons"
 
 
 def difference(
@@ -242,48 +250,42 @@ def difference(
     values = scored.points[left, row, metric] - scored.points[right, row, metric]
     if np.isnan(values).any():
         return replace(base, verdict="undefined, a class is missing in the test rows")
-    resampled = scored.samples[left, :, metric] - scored.samples[right, :, metric]
+    resampled = scored.samples[left, row, metric] - scored.samples[right, row, metric]
     resampled = resampled.mean(axis=0)
     value = float(values.mean())
     too_few = f"too few runs for a verdict ({len(seeds)} of {MIN_SEEDS})"
     if len(seeds) == 1:
-        low, high = percentile_interval(resampled[row])
+        low, high = percentile_interval(resampled)
         return replace(base, value=value, low=low, high=high, verdict=too_few)
-    freedom = patient_freedom(scored, resampled, row, metric)
-    found = estimate(values, resampled[row], freedom)
+    found = estimate(values, resampled, patient_freedom(scored, row, metric))
     low, high = found.interval()
     out = replace(base, value=value, low=low, high=high, se=found.se, freedom=found.freedom)
     if len(seeds) < MIN_SEEDS:
         return replace(out, verdict=too_few)
     if math.isnan(found.p()):
-        return replace(out, verdict="too few patients for a verdict")
+        return replace(out, verdict=_too_few_patients(scored, row))
     return replace(out, p=found.p())
 
 
-def patient_freedom(scored: Scored, samples: np.ndarray, row: int, metric: int) -> float | None:
-    """Degrees of freedom of the variance over resamples of one score, or difference of scores.
+def patient_freedom(scored: Scored, row: int, metric: int) -> float | None:
+    """Degrees of freedom of the variance over test patients of a score; None if nobody counted.
 
-    Accuracy rests on all patients, macro F1 on those of the rarest class.
-
-    Args:
-        scored: Knows the patients of each label; None is returned where it does not.
-        samples: [L + 1, B] of that score, the last row of the mean.
-        row: Place of a label, or L for the mean.
-        metric: Place of the score.
+    Accuracy rests on all patients; macro F1, a mean over classes, as means over labels do.
     """
     if scored.patients is None:
         return None
-    own, name = scored.patients - 1, scored.metrics[metric]
     if row < len(scored.labels):
-        return float(own[row])
-    if name == "accuracy":
-        return float(own[-1])
-    everyone, own = own[-1], own[:-1][scored.defined]
-    if name in CLASS_METRICS or not len(own):
-        return float(own.min(initial=everyone))
-    kept = (one[~np.isnan(one)] for one in samples[:-1][scored.defined])
-    variances = [known.var() if len(known) else 0.0 for known in kept]
-    return mean_freedom(np.array(variances), own.astype(float))
+        return float(scored.patients[row] - 1)
+    if scored.metrics[metric] == "accuracy":
+        return float(scored.patients[-1] - 1)
+    return mean_freedom(scored.patients[:-1][scored.defined])
+
+
+def _too_few_patients(scored: Scored, row: int) -> str:
+    alone = np.flatnonzero(scored.patients[:-1] == 1) if scored.patients is not None else []
+    names = [scored.labels[k] for k in alone if row in (k, len(scored.labels))]
+    told = f" (one alone has, or lacks, {', '.join(names)})" if names else ""
+    return f"too few patients for a verdict{told}"
 
 
 def compare(scored: Scored, groups: Sequence[Group], *, folds: int = 1) -> list[Difference]:

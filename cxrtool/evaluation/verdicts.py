@@ -28,7 +28,8 @@ class Estimate:
     Attributes:
         value: The mean.
         se: Its standard error over seeds and patients; NaN where the resamples say nothing.
-        freedom: Degrees of freedom of `se`; NaN where one patient alone has a class.
+        freedom: Degrees of freedom of `se`; NaN where one patient alone has, or lacks, a label:
+            then nothing is known of another in their place.
     """
 
     value: float
@@ -60,25 +61,25 @@ def estimate(values: np.ndarray, samples: np.ndarray, patients: float | None) ->
     kept = samples[~np.isnan(samples)]
     if len(kept) <= len(samples) / 2:
         return Estimate(value, math.nan, math.nan)
-    parts = np.array([values.var(ddof=1) / len(values), kept.var(ddof=1)])
-    seeds = len(values) - 1
-    freedom = welch(parts, np.array([seeds, seeds if patients is None else patients]))
-    return Estimate(value, math.sqrt(parts.sum()), seeds if patients is None else freedom)
+    between, over = float(values.var(ddof=1)) / len(values), float(kept.var(ddof=1))
+    seeds = float(len(values) - 1)
+    freedom = seeds if patients is None else welch(between, seeds, over, patients)
+    return Estimate(value, math.sqrt(between + over), freedom)
 
 
-def welch(variances: np.ndarray, freedom: np.ndarray) -> float:
-    """Degrees of freedom of a sum of independent variances; NaN if one that counts has none.
+def welch(v1: float, f1: float, v2: float, f2: float) -> float:
+    """Degrees of freedom of the sum of two independent variances; NaN if one has none.
 
     Args:
-        variances: [K] >= 0.
-        freedom: [K] of each.
+        v1, v2: Variances >= 0; the smaller freedom serves where both are 0.
+        f1, f2: Degrees of freedom of each.
     """
-    known = variances > 0
-    if not known.any():
-        return float(freedom.min()) or math.nan
-    if (freedom[known] <= 0).any():
+    if min(f1, f2) <= 0:
         return math.nan
-    return float(variances.sum() ** 2 / (variances[known] ** 2 / freedom[known]).sum())
+    if v1 + v2 == 0:
+        return min(f1, f2)
+    share = v1 / (v1 + v2)  # squares of small variances would vanish
+    return 1 / (share**2 / f1 + (1 - share) ** 2 / f2)
 
 
 def patients_by_label(truth: np.ndarray, mask: np.ndarray, codes: np.ndarray) -> np.ndarray:
@@ -104,20 +105,21 @@ def patients_by_label(truth: np.ndarray, mask: np.ndarray, codes: np.ndarray) ->
     )
 
 
-def mean_freedom(variances: np.ndarray, freedom: np.ndarray) -> float:
+def mean_freedom(patients: np.ndarray) -> float:
     """Degrees of freedom of the variance over patients of a mean over labels.
 
-    Between that of the rarest label, which it is where that label's variance is all, and that of
-    the commonest: 1 / sqrt(f) is the mean of the labels' own by their share of the variance.
-    (Labels are scored on the same patients: L of them are not L times as many.)
+    Between that of the rarest label and that of the commonest: 1 / sqrt(f) is the mean of the
+    labels' own by their expected share of the variance, 1 / m. (Labels are scored on the same
+    patients: L of them are not L times as many. Shares as measured would be too small where a
+    rare label's few patients happen to agree.) 0 where a label rests on one patient.
 
     Args:
-        variances: [L] over resamples, of each label.
-        freedom: [L] of each.
+        patients: [L] m, from `patients_by_label`, all > 0.
     """
-    if not (freedom > 0).all() or not variances.sum() > 0:
-        return float(max(freedom.min(), 0))
-    return float((variances.sum() / (variances / np.sqrt(freedom)).sum()) ** 2)
+    if not len(patients) or patients.min() < 2:
+        return 0.0
+    shares = (1 / patients) / (1 / patients).sum()
+    return float((shares / np.sqrt(patients - 1)).sum() ** -2)
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:

@@ -46,7 +46,8 @@ if TYPE_CHECKING:
 
 NAME = "evaluate-classifiers"
 # 5: a synthetic set is named only where the regimen does not tell it. 6: patients of intervals are
-# units of studies and copies
+# units of studies and copies; degrees of freedom by Welch and Satterthwaite; intervals corrected as
+# p is
 FORMAT = 6
 
 
@@ -202,7 +203,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     )  # fmt: skip
     groups = comparison.group_runs([recipe for recipe, _ in pooled])
     differences = comparison.add_delong(
-        comparison.compare(scored, groups), scored, groups, truth, mask, scores, codes
+        comparison.compare(scored, groups, folds=len(folds)),
+        *(scored, groups, truth, mask, scores, codes),
     )
     result = classifier_report.Evaluation(
         source=datasets[0].info.source,

@@ -203,7 +203,7 @@ def score_subgroups(
                 resamples=config.bootstrap, seed=config.seed,
                 classes=None if classes is None else classes[rows],
             )  # fmt: skip
-            found = comparison.compare(scored, groups)
+            found = comparison.compare(scored, groups, folds=len(folds))
             known = mask[rows].sum(axis=0)
             positive = (truth[rows] * mask[rows]).sum(axis=0).astype(np.int64)
             ece = label_errors(truth[rows], mask[rows], scores[:, rows], scored.defined)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 NAME = "evaluate-clip"
 # 2: bicubic resampling within the range; a recipe tells the activation; patients of intervals are
-# units of studies and copies
+# units of studies and copies; degrees of freedom by Welch and Satterthwaite
 FORMAT = 2
 
 

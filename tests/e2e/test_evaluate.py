@@ -439,6 +439,11 @@ def test_five_seeds_have_a_verdict_and_everything_is_on_the_page(
         assert word in html, word
     markdown = (tmp_path / "out" / "report.md").read_text()
     assert summary["answer"].split(":")[0] in markdown
+    about = "The verdict is about this synthetic set, which all seeds share, not about the method."
+    for place in (summary["answer"], html, markdown):
+        assert about in place
+    assert "evidence (about this synthetic set)." in summary["answer"]
+    assert "interval and p corrected for 3 comparisons" not in summary["answer"], "one primary"
     assert "Blobs \\<test\\>" in markdown
     assert "<secret>" not in markdown
     record = json.loads((tmp_path / "out" / "metrics.json").read_text())

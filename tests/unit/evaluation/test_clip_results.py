@@ -19,6 +19,7 @@ from cxrtool.evaluation.clip_results import (
     strategy_table,
 )
 from cxrtool.evaluation.comparison import MEAN, compare, group_runs, score_runs
+from cxrtool.evaluation.verdicts import welch
 
 N = 240
 
@@ -66,7 +67,9 @@ def test_several_seeds_widen_the_interval_by_their_spread() -> None:
     samples = c.scored.samples[:, 0, 0].mean(axis=0)
     spread = math.sqrt(runs.var(ddof=1) / 5 + samples.var(ddof=1))
     assert value == pytest.approx(runs.mean())
-    assert high - value == pytest.approx(stats.t.ppf(0.975, 4) * spread)
+    assert c.scored.patients is not None
+    freedom = welch(runs.var(ddof=1) / 5, 4, samples.var(ddof=1), c.scored.patients[0] - 1)
+    assert high - value == pytest.approx(stats.t.ppf(0.975, freedom) * spread)
     assert value - low == pytest.approx(high - value)
 
 
@@ -108,4 +111,8 @@ def test_the_page_answers_first() -> None:
     alone = _comparison({"rules": 1}, {"rules": 1.0})
     assert "on 240 images" in clip_report.answer(alone)
     assert "Against random" in html
+    assert "corrected for" not in html, "one comparison of strategies"
+    strength = {"random": 0.0, "rules": 1.0, "labels": 2.0}
+    three = _comparison(dict.fromkeys(strength, 5), strength)
+    assert "Interval and p corrected for 2 comparisons" in page.render(clip_report.build(three))
     assert "Against" not in page.render(clip_report.build(alone))

@@ -149,9 +149,16 @@ def test_the_rule_is_a_paired_t_test_with_the_test_sets_variance_added() -> None
     )
     spread = math.sqrt(d.var(ddof=1) / 6 + boot.var(ddof=1))
     assert found.value == pytest.approx(d.mean())
-    assert found.high - found.value == pytest.approx(stats.t.ppf(0.975, 5) * spread)
-    assert found.p == pytest.approx(2 * stats.t.sf(abs(d.mean()) / spread, 5))
-    assert stats.ttest_1samp(d, 0).pvalue < found.p  # more careful than seeds alone
+    assert scored.patients is not None
+    rarest, other = sorted(scored.patients[:2])
+    own = (1 / rarest / (rarest - 1) ** 0.5 + 1 / other / (other - 1) ** 0.5) ** 2
+    patients = (1 / rarest + 1 / other) ** 2 / own
+    assert rarest - 1 <= patients <= other - 1
+    freedom = spread**4 / ((d.var(ddof=1) / 6) ** 2 / 5 + boot.var(ddof=1) ** 2 / patients)
+    assert found.freedom == pytest.approx(freedom)
+    assert found.high - found.value == pytest.approx(stats.t.ppf(0.975, freedom) * spread)
+    assert found.p == pytest.approx(2 * stats.t.sf(abs(d.mean()) / spread, freedom))
+    assert found.se > stats.sem(d)  # more careful than seeds alone
 
 
 def test_a_planted_effect_is_found_and_its_direction_named() -> None:
@@ -162,11 +169,12 @@ def test_a_planted_effect_is_found_and_its_direction_named() -> None:
 
 
 def test_false_positives_on_nulls_are_rare() -> None:
+    """Seeds are nearly all that varies here: 5 % of 80, and three standard errors."""
     verdicts = []
-    for i in range(60):
+    for i in range(80):
         scored, groups = simulated(0.0, 5, n=200, rng_seed=i)
         verdicts.append(comparison.compare(scored, groups)[0].verdict)
-    assert sum(v != "no evidence" for v in verdicts) <= 4
+    assert sum(v != "no evidence" for v in verdicts) <= 9
 
 
 def test_holm() -> None:

@@ -15,6 +15,7 @@ from cxrtool.evaluation import comparison
 from cxrtool.evaluation.comparison import Group, Scored
 from cxrtool.evaluation.curves import rank, weighted_scores
 from cxrtool.evaluation.intervals import METRICS, resample_weights
+from cxrtool.evaluation.verdicts import patients_by_label
 
 
 def simulated(
@@ -40,7 +41,11 @@ def simulated(
     points = np.full((2 * seeds, 1, len(METRICS)), np.nan)
     samples = np.full((2 * seeds, 1, len(METRICS), resamples), np.nan)
     points[:, 0, 0], samples[:, 0, 0] = found[:, 0], found[:, 1:]
-    scored = Scored(("A",), points, samples, np.array([True]))
+    counted = patients_by_label(truth[:, None], np.ones((n, 1), bool), codes)
+    scored = Scored(
+        ("A",), points, samples, np.array([True]),
+        patients=np.array([*counted, patients]),
+    )  # fmt: skip
     arms = [
         Group("gan", "gan", {s: s for s in range(seeds)}),
         Group("duplicate", "duplicate", {s: seeds + s for s in range(seeds)}),
