@@ -6,13 +6,14 @@
 DATA: dataset directories; several are folds whose test rows are pooled. For the difference of two
 arms in AUROC, by label and for the mean over labels: the half width of the 95 % interval,
 
-    t(S - 1) sqrt(2 V (1 - r) + 2 s^2 / S)
+    t(f) sqrt(2 V (1 - r) + 2 s^2 / S)
 
-with V the variance of one AUROC over test sets (Hanley & McNeil, Radiology 143:29-36, 1982, times
-images a patient where images of a patient are alike), r the correlation of both arms' scores over
-test sets, and s the standard deviation over seeds. The mean over L labels is taken as if labels
-were independent, so its width is a lower bound. An effect smaller than the half width will most
-likely end as "no evidence".
+with f the degrees of freedom as `evaluate classifiers` counts them (Welch and Satterthwaite, from
+S - 1 and, of the patients with the label or without it, the fewer - 1), V the variance of one AUROC
+over test sets (Hanley & McNeil, Radiology 143:29-36, 1982, times images a patient where images of a
+patient are alike), r the correlation of both arms' scores over test sets, and s the standard
+deviation over seeds. The mean over L labels is taken as if labels were independent, so its width is
+a lower bound. An effect smaller than the half width will most likely end as "no evidence".
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ import math
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
 
 from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.data.manifest import load_dataset
 from cxrtool.data.select import SelectionOptions, patient_groups, select_rows
+from cxrtool.evaluation.verdicts import Estimate, mean_freedom, patients_by_label, welch
 
 
 def variance(auroc: float, positives: int, negatives: int) -> float:
@@ -37,10 +38,13 @@ def variance(auroc: float, positives: int, negatives: int) -> float:
     return spread / (positives * negatives)
 
 
-def half_width(v: float, *, seeds: int, correlation: float, seed_sd: float) -> float:
-    """Half width of the 95 % interval of a seed-paired difference."""
-    reach = float(stats.t.ppf(0.975, seeds - 1))
-    return reach * math.sqrt(2 * v * (1 - correlation) + 2 * seed_sd**2 / seeds)
+def half_width(
+    v: float, freedom: float, *, seeds: int, correlation: float, seed_sd: float
+) -> float:
+    """Half width of the 95 % interval of a seed-paired difference; NaN of one patient alone."""
+    between, over = 2 * seed_sd**2 / seeds, 2 * v * (1 - correlation)
+    both = welch(between, seeds - 1, over, freedom)
+    return Estimate(0.0, math.sqrt(between + over), both).interval()[1]
 
 
 def main() -> None:
@@ -59,27 +63,32 @@ def main() -> None:
         data = load_dataset(path)
         rows = select_rows(data, SelectionOptions(split="test"))
         images += len(rows)
-        patients += len(np.unique(patient_groups(data, rows)))
+        codes = patient_groups(data, rows)
+        patients += len(np.unique(codes))
         values, mask = label_arrays(data, rows, LabelPolicy())
+        fewer = patients_by_label(values, mask, codes)
         for k, label in enumerate(data.labels):
-            both = np.array([(values * mask)[:, k].sum(), ((1 - values) * mask)[:, k].sum()])
-            counts[label] = counts.get(label, np.zeros(2)) + both
+            yes, no = (values * mask)[:, k].sum(), ((1 - values) * mask)[:, k].sum()
+            counts[label] = counts.get(label, np.zeros(3)) + np.array([yes, no, fewer[k]])
     chosen = [c.strip() for c in a.classes.split(",")] if a.classes else list(counts)
     settings = {"seeds": a.seeds, "correlation": a.correlation, "seed_sd": a.seed_sd}
     design = images / max(1, patients)
     print(f"{images:,} test images of {patients:,} patients, {a.seeds} seeds")
     print(f"{'label':30} positives  negatives  half width")
-    spreads = []
+    spreads, people = [], []
     for label in chosen:
-        yes, no = (int(n) for n in counts[label])
+        yes, no, fewest = (int(n) for n in counts[label])
         if not yes or not no:
             print(f"{label:30} {yes:9,} {no:10,}  undefined")
             continue
         spreads.append(design * variance(a.auroc, yes, no))
-        print(f"{label:30} {yes:9,} {no:10,}  {half_width(spreads[-1], **settings):.3f}")
+        people.append(fewest)
+        width = half_width(spreads[-1], fewest - 1, **settings)
+        print(f"{label:30} {yes:9,} {no:10,}  {width:.3f}")
     if spreads:
         mean = sum(spreads) / len(spreads) ** 2
-        print(f"{'mean over labels, at least':52}  {half_width(mean, **settings):.3f}")
+        width = half_width(mean, mean_freedom(np.array(people)), **settings)
+        print(f"{'mean over labels, at least':52}  {width:.3f}")
 
 
 if __name__ == "__main__":

@@ -52,11 +52,9 @@ def about(shown: Sequence[Difference]) -> str:
     if not told:
         return ""
     if len(shown) == 1:
-        whose, what = "The verdict is", told[0]
-    else:
-        whose, what = "Each verdict is", " or ".join(told).replace("this ", "its own ")
-        what = what.replace("these ", "its own ")
-    return f"{whose} about {what}, which all seeds share, not about the method."
+        return f"All seeds share {told[0]}: the verdict says nothing of others, nor of the method."
+    what = " or ".join(told).replace("this ", "one ").replace("these ", "the same ")
+    return f"All seeds of each share {what}: a verdict says nothing of others, nor of the method."
 
 
 def delong_text(d: Difference) -> str:

@@ -439,7 +439,7 @@ def test_five_seeds_have_a_verdict_and_everything_is_on_the_page(
         assert word in html, word
     markdown = (tmp_path / "out" / "report.md").read_text()
     assert summary["answer"].split(":")[0] in markdown
-    about = "The verdict is about this synthetic set, which all seeds share, not about the method."
+    about = "All seeds share this synthetic set: the verdict says nothing of others, nor of the"
     for place in (summary["answer"], html, markdown):
         assert about in place
     assert "evidence (about this synthetic set)." in summary["answer"]
