@@ -8,7 +8,7 @@ a network's true AUROC; what an arm sees in a patient, the same in all of its se
 network sees in an image. Both arms are judged on the same images. Prints, for each setting without
 a difference, the share of "evidence" with its upper 95 % bound (one-sided, Clopper & Pearson), and
 the power with S - 1 degrees of freedom for the whole variance (the rule until FORMAT 5 of
-`evaluate classifiers`) beside that of the rule. An hour of one core at most.
+`evaluate classifiers`) beside that of the rule. Minutes of one core.
 
 The patient bootstrap is the tool's: AUROC is bilinear in the weights of positives and negatives, so
 that the mean over seeds of its difference needs one matrix of pairs for all networks (checked
@@ -167,12 +167,12 @@ def scored_by_pairs(
     return Scored(names, points, samples, np.ones(labels, bool), patients=patients)
 
 
-def groups_of(seeds: int) -> list[Group]:
+def groups_of(seeds: int) -> tuple[Group, Group]:
     """The two arms."""
-    return [
+    return (
         Group("gan", "gan", {s: s for s in range(seeds)}),
         Group("duplicate", "duplicate", {s: seeds + s for s in range(seeds)}),
-    ]
+    )
 
 
 def experiment(rng: np.random.Generator, s: Setting, resamples: int) -> Difference:
