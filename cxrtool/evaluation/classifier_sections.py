@@ -301,9 +301,8 @@ def provenance(e: Evaluation) -> page.Section:
                     " Satterthwaite from seeds − 1 and, of patients with a label or without it,"
                     " the fewer − 1; Holm's correction of p and interval within each family of"
                     " comparisons; gan minus duplicate is the primary comparison.",
-                    "A verdict is about what varied, training seeds and test patients: of another"
-                    " synthetic set, or another start, than the one that all seeds of an arm share"
-                    " it says nothing.",
+                    "A verdict is about what varied: training seeds and test patients. All seeds of"
+                    " an arm share their synthetic set and their start; of others it says nothing.",
                     "Probabilities are calibrated on each run's real validation rows: the shift"
                     " from the prevalence of its training images to the natural one, then one"
                     " temperature.",
