@@ -28,7 +28,7 @@ from scipy import stats
 from cxrtool.evaluation import comparison
 from cxrtool.evaluation.comparison import Difference, Group, Scored
 from cxrtool.evaluation.intervals import METRICS, resample_weights
-from cxrtool.evaluation.verdicts import patients_by_label
+from cxrtool.evaluation.verdicts import effective_patients, patients_by_label
 
 AUROC = 0.8
 #: Standard deviations in a latent score: of a patient and of an image, the same for all networks.
@@ -161,7 +161,7 @@ def scored_by_pairs(
     samples[:seeds, :labels, 0] = found
     samples[:seeds, labels, 0] = center.mean() + np.nanmean(found - center[:, None], axis=0)
     patients = np.append(
-        patients_by_label(truth, np.ones_like(truth, bool), codes), codes.max() + 1
+        patients_by_label(truth, np.ones_like(truth, bool), codes), effective_patients(codes)
     )
     names = tuple(f"label {k}" for k in range(labels))
     return Scored(names, points, samples, np.ones(labels, bool), patients=patients)

@@ -27,7 +27,7 @@ import numpy as np
 from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.data.manifest import load_dataset
 from cxrtool.data.select import SelectionOptions, patient_groups, select_rows
-from cxrtool.evaluation.verdicts import Estimate, mean_freedom, patients_by_label, welch
+from cxrtool.evaluation.verdicts import Estimate, freedom_of, mean_freedom, patients_by_label
 
 
 def variance(auroc: float, positives: int, negatives: int) -> float:
@@ -43,7 +43,7 @@ def half_width(
 ) -> float:
     """Half width of the 95 % interval of a seed-paired difference; NaN of one patient alone."""
     between, over = 2 * seed_sd**2 / seeds, 2 * v * (1 - correlation)
-    both = welch(between, seeds - 1, over, freedom)
+    both = freedom_of(between, seeds - 1, over, freedom)
     return Estimate(0.0, math.sqrt(between + over), both).interval()[1]
 
 
@@ -77,14 +77,14 @@ def main() -> None:
     print(f"{'label':30} positives  negatives  half width")
     spreads, people = [], []
     for label in chosen:
-        yes, no, fewest = (int(n) for n in counts[label])
+        yes, no, fewest = counts[label].tolist()
         if not yes or not no:
-            print(f"{label:30} {yes:9,} {no:10,}  undefined")
+            print(f"{label:30} {yes:9,.0f} {no:10,.0f}  undefined")
             continue
         spreads.append(design * variance(a.auroc, yes, no))
         people.append(fewest)
         width = half_width(spreads[-1], fewest - 1, **settings)
-        print(f"{label:30} {yes:9,} {no:10,}  {width:.3f}")
+        print(f"{label:30} {yes:9,.0f} {no:10,.0f}  {width:.3f}")
     if spreads:
         mean = sum(spreads) / len(spreads) ** 2
         width = half_width(mean, mean_freedom(np.array(people)), **settings)

@@ -35,6 +35,7 @@ from cxrtool.evaluation.verdicts import (
     ALPHA,
     MIN_SEEDS,
     Estimate,
+    effective_patients,
     estimate,
     holm,
     holm_factors,
@@ -72,8 +73,8 @@ class Scored:
         defined: [L] bool, labels with both classes, which the mean is taken over.
         metrics: M names: `METRICS`, and for single-label sets `CLASS_METRICS`, which stand in the
             last row alone.
-        patients: [L + 1] int64, those that each label's score rests on (`patients_by_label`), and
-            all; None where nobody counted them.
+        patients: [L + 1] float64, those that each label's score rests on (`patients_by_label`),
+            and all; None where nobody counted them.
     """
 
     labels: tuple[str, ...]
@@ -129,7 +130,7 @@ def score_runs(
     )
     points = np.concatenate([points, means[:, None]], axis=1)
     samples = np.concatenate([samples, mean_samples[:, None]], axis=1)
-    patients = np.append(patients_by_label(truth, mask, codes), len(np.unique(codes)))
+    patients = np.append(patients_by_label(truth, mask, codes), effective_patients(codes))
     if classes is None:
         return Scored(tuple(labels), points, samples, defined, patients=patients)
     more, more_samples = bootstrap_classes(classes, scores, codes, resamples=resamples, seed=seed)
@@ -282,8 +283,12 @@ def patient_freedom(scored: Scored, row: int, metric: int) -> float | None:
 
 
 def _too_few_patients(scored: Scored, row: int) -> str:
-    alone = np.flatnonzero(scored.patients[:-1] == 1) if scored.patients is not None else []
-    names = [scored.labels[k] for k in alone if row in (k, len(scored.labels))]
+    counted = () if scored.patients is None else scored.patients
+    names = [
+        name
+        for k, (name, n) in enumerate(zip(scored.labels, counted))
+        if n == 1 and row in (k, len(scored.labels))
+    ]
     told = f" (one alone has, or lacks, {', '.join(names)})" if names else ""
     return f"too few patients for a verdict{told}"
 

@@ -19,7 +19,7 @@ from cxrtool.evaluation.clip_results import (
     strategy_table,
 )
 from cxrtool.evaluation.comparison import MEAN, compare, group_runs, score_runs
-from cxrtool.evaluation.verdicts import welch
+from cxrtool.evaluation.verdicts import freedom_of
 
 N = 240
 
@@ -68,7 +68,8 @@ def test_several_seeds_widen_the_interval_by_their_spread() -> None:
     spread = math.sqrt(runs.var(ddof=1) / 5 + samples.var(ddof=1))
     assert value == pytest.approx(runs.mean())
     assert c.scored.patients is not None
-    freedom = welch(runs.var(ddof=1) / 5, 4, samples.var(ddof=1), c.scored.patients[0] - 1)
+    over, fewer = samples.var(ddof=1), c.scored.patients[0]
+    freedom = freedom_of(runs.var(ddof=1) / 5, 4, over, fewer - 1)
     assert high - value == pytest.approx(stats.t.ppf(0.975, freedom) * spread)
     assert value - low == pytest.approx(high - value)
 
