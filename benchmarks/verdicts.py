@@ -159,7 +159,9 @@ def scored_by_pairs(
     center = points[:seeds, :labels, 0].mean(axis=0) - points[seeds:, :labels, 0].mean(axis=0)
     samples[seeds:, :, 0] = 0.0
     samples[:seeds, :labels, 0] = found
-    samples[:seeds, labels, 0] = center.mean() + np.nanmean(found - center[:, None], axis=0)
+    samples[:seeds, labels, 0] = found[0]
+    if labels > 1:
+        samples[:seeds, labels, 0] = center.mean() + np.nanmean(found - center[:, None], axis=0)
     patients = np.append(
         patients_by_label(truth, np.ones_like(truth, bool), codes), effective_patients(codes)
     )
