@@ -15,6 +15,7 @@ from typing import Any
 from cxrtool.errors import InputError, UsageError
 from cxrtool.gans.augment import ADA, parse_policies
 from cxrtool.gans.stylegan2.generator import Architecture
+from cxrtool.training.ema import RAMP
 from cxrtool.training.schedules import total_nimg
 
 SIZES = (16, 32, 64, 128, 256, 512)
@@ -49,6 +50,8 @@ class Choices:
         augment_nimg: Images in which that probability can move from 0 to 1.
         mirror: Flip reals left to right at random.
         ema_nimg: Half-life of the weight average, images.
+        ema_ramp: That half-life is at most this share of the images seen; None where the weights
+            are another run's.
         seed: Of everything.
         snapshot_nimg: Images between checkpoints.
         tick_nimg: Images between lines of metrics.
@@ -74,6 +77,7 @@ class Choices:
     augment_nimg: float = 100_000.0
     mirror: bool = False
     ema_nimg: float = 10_000.0
+    ema_ramp: float | None = RAMP
     seed: int = 0
     snapshot_nimg: float = 10_000.0
     tick_nimg: float = 1000.0
@@ -183,6 +187,7 @@ def choose(
     augment: str | None = None,
     snapshot_kimg: float | None = None,
     tick_kimg: float = 1.0,
+    new: bool = True,
     **rest: Any,
 ) -> Choices:
     """Fill in what was left open (None).
@@ -210,10 +215,14 @@ def choose(
         snapshot_kimg: Thousand images between checkpoints; by default an eighth of all, at least
             1 and at most what the preset says.
         tick_kimg: Thousand images between lines of metrics.
+        new: Whether the weights are new. Those of another run are averaged without a ramp from the
+            first step, and the augmentations' probability moves as fast as the small data of a
+            fine-tuning may need it (as in the authors' own code for Karras et al. 2020).
         **rest: Further fields of `Choices`.
 
     Raises:
-        UsageError, InputError: see `choose_batch` and `parse_policies`.
+        UsageError: a ramp of the labels that is not over at the end; see also `parse_policies`.
+        InputError: see `choose_batch`.
     """
     table = dict(load_presets()[preset])
     for above, values in sorted(table.pop("at", {}).items(), key=lambda item: int(item[0])):
@@ -231,6 +240,12 @@ def choose(
     noise = table["noise"] if noise is None else noise
     arch = Architecture(size=size, labels=labels, group=GROUP, noise=noise, **sizes)
     total = table["kimg"] if kimg is None else kimg
+    if ramp_kimg and total_nimg(total, batch) - batch < 1000 * ramp_kimg:
+        raise UsageError(
+            f"--label-ramp {ramp_kimg:g} is not over before --kimg {total:g}: the finished generator"
+            " would follow its labels more than it was ever trained to",
+            hint=f"use --label-ramp {total / 2:g} or less",
+        )
     if snapshot_kimg is None:
         snapshot_kimg = min(table["snapshot_kimg"], max(1.0, total / 8))
     if gamma is None:
@@ -249,8 +264,9 @@ def choose(
         ramp_nimg=1000 * (ramp_kimg or 0.0),
         path_weight=2.0 if size >= table["path_length_px"] else 0.0,
         augment=policies,
-        augment_nimg=500_000.0 if set(policies) & set(ADA) else 100_000.0,
+        augment_nimg=500_000.0 if new and set(policies) & set(ADA) else 100_000.0,
         ema_nimg=10_000.0 * batch / 32,
+        ema_ramp=RAMP if new else None,
         style_mixing=table["style_mixing"] if style_mixing is None else style_mixing,
         label_weight=table["label_weight"] if label_weight is None else label_weight,
         snapshot_nimg=1000 * snapshot_kimg,

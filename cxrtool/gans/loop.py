@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 BEST = "checkpoints/best.safetensors"
 TOLERANCE = 1.25  # of the lowest Fréchet distance; see `_judge`
+START_TOLERANCE = 1.05  # of that of the network which a training started from
 COSTS = ("sec_per_kimg", "data_wait_sec_per_kimg", "memory_bytes", "seconds")
 
 
@@ -50,7 +51,26 @@ class Views:
     curves: Callable[[list[dict[str, Any]], float | None], bytes] | None = None
 
 
-def train(trainer: Trainer, run: Run, views: Views, quality: Quality | None = None) -> None:
+@dataclass(frozen=True)
+class Start:
+    """The trained network that a training starts from.
+
+    Attributes:
+        fd: Its Fréchet distance, measured as those of the snapshots are.
+        keeps: Whether it may be kept itself; not where it has labels to learn.
+    """
+
+    fd: float
+    keeps: bool
+
+
+def train(
+    trainer: Trainer,
+    run: Run,
+    views: Views,
+    quality: Quality | None = None,
+    start: Start | None = None,
+) -> None:
     """Train to the end; the averaged generator is then the best one that was measured.
 
     Args:
@@ -58,6 +78,7 @@ def train(trainer: Trainer, run: Run, views: Views, quality: Quality | None = No
         run: Where to write.
         views: Pictures of the moment, made at every snapshot.
         quality: Measures the averaged generator at every snapshot; None keeps the last one.
+        start: What the trainer's weights are, where they are not new.
 
     Raises:
         GateError: the training diverged.
@@ -66,12 +87,14 @@ def train(trainer: Trainer, run: Run, views: Views, quality: Quality | None = No
     """
     choices = trainer.choices
     resume(trainer, run)
+    if start is not None and trainer.nimg == 0:
+        _begin(trainer, run, views, quality, start)
     clock = _Clock(trainer.nimg)
     with run.progress("training", choices.total_nimg / 1000, "kimg") as progress:
         progress.update(trainer.nimg / 1000)
         while trainer.nimg < choices.total_nimg:
             try:
-                _advance(trainer, run, clock, views, quality)
+                _advance(trainer, run, clock, views, quality, start)
             except DivergedError as error:
                 _go_back(trainer, run, error)
             progress.update(trainer.nimg / 1000, clock.note)
@@ -94,6 +117,7 @@ def _advance(
     clock: _Clock,
     views: Views,
     quality: Quality | None,
+    start: Start | None,
 ) -> None:
     """One step, and what is due after it.
 
@@ -119,7 +143,7 @@ def _advance(
         tick(trainer, run, clock)
     if end or due(trainer.nimg, choices.batch, choices.snapshot_nimg):
         if quality is not None and trainer.ready:
-            _judge(trainer, run, quality)
+            _judge(trainer, run, quality, start)
         save(trainer, run)
         if not end:
             run.write_bytes(f"samples/fakes-{trainer.nimg:09d}.png", views.grid())
@@ -132,12 +156,23 @@ def _draw_curves(trainer: Trainer, run: Run, views: Views) -> None:
         run.write_bytes("curves.png", views.curves(run.read_metrics(), best))
 
 
-def _judge(trainer: Trainer, run: Run, quality: Quality) -> None:
+def _begin(trainer: Trainer, run: Run, views: Views, quality: Quality | None, start: Start) -> None:
+    """Write down what the training starts from; it is the best so far, where it may be kept."""
+    run.rewind_metrics(lambda row: False)  # of an execution that ended before its first checkpoint
+    run.append_metrics({"nimg": 0, "kimg": 0.0, "fd": start.fd})
+    run.write_bytes(f"samples/fakes-{0:09d}.png", views.grid())
+    if quality is not None and start.keeps:
+        trainer.best = Kept(0, start.fd, start.fd)
+        _write_best(trainer, run)
+
+
+def _judge(trainer: Trainer, run: Run, quality: Quality, start: Start | None) -> None:
     """Measure the averaged generator; keep a copy unless an earlier one was clearly better.
 
     A distance over 2,000 images is itself uncertain, and of several networks about as good the one
     that has trained longest follows its labels best. So the newest is kept whose distance is within
-    `TOLERANCE` of the lowest.
+    `TOLERANCE` of the lowest. The network that a training started from has trained long already:
+    another takes its place within `START_TOLERANCE`.
 
     Raises:
         DivergedError: the images of a label are all alike.
@@ -154,14 +189,19 @@ def _judge(trainer: Trainer, run: Run, quality: Quality) -> None:
     if not math.isfinite(fd):
         return
     lowest = fd if trainer.best is None else min(fd, trainer.best.lowest)
-    if fd > TOLERANCE * lowest:
+    worse = start is not None and start.keeps and fd > START_TOLERANCE * start.fd
+    if fd > TOLERANCE * lowest or worse:
         assert trainer.best is not None
         trainer.best = trainer.best._replace(lowest=lowest)
     else:
         trainer.best = Kept(trainer.nimg, fd, lowest)
-        state = {name: value.cpu() for name, value in trainer.average.state_dict().items()}
-        with run.atomic(BEST) as path:
-            write_tensors(state, path)
+        _write_best(trainer, run)
+
+
+def _write_best(trainer: Trainer, run: Run) -> None:
+    state = {name: value.cpu() for name, value in trainer.average.state_dict().items()}
+    with run.atomic(BEST) as path:
+        write_tensors(state, path)
 
 
 def _go_back(trainer: Trainer, run: Run, error: DivergedError) -> None:

@@ -93,7 +93,7 @@ def path_length(
     Args:
         images: `[N, C, H, W]`, computed from ws.
         ws: `[N, num_ws, w_dim]`.
-        mean: Running mean before this batch, a scalar.
+        mean: Running mean before this batch, a scalar; NaN for that of this batch.
         noise: `[N, C, H, W]` standard normal.
         decay: Weight of this batch in the running mean.
 
@@ -103,5 +103,6 @@ def path_length(
     noise = noise / (images.shape[2] * images.shape[3]) ** 0.5
     (gradient,) = torch.autograd.grad((images * noise).sum(), ws, create_graph=True)
     lengths = gradient.square().sum(dim=2).mean(dim=1).sqrt()
-    new_mean = mean.lerp(lengths.detach().mean(), decay)
+    here = lengths.detach().mean()
+    new_mean = torch.where(mean.isnan(), here, mean.lerp(here, decay))
     return PathLength((lengths - new_mean).square().mean(), new_mean, lengths)

@@ -49,6 +49,7 @@ def choose(request: Request) -> Choices:
         parts=options["accumulate"] * request.processes,
         ramp_kimg=options["label_ramp"],
         noise=None if options["noise"] is None else options["noise"] == "on",
+        new=options.get("init_from") is None,
         **{name: options[name] for name in _TAKEN},
     )
 

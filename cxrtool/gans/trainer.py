@@ -53,11 +53,10 @@ class Trainer:
         data_wait_s: Seconds that steps have waited for real images so far, in this process.
         best: The averaged generator that is kept so far.
         reloads: How often a divergence sent the training back.
-        ready: There is no stage before the game.
         varies: The first images vary already.
     """
 
-    ready = varies = True
+    varies = True
     accumulates = True
     remedy = "a lower --lr or a higher --gamma"
 
@@ -90,6 +89,12 @@ class Trainer:
         self.data_wait_s = 0.0
         self.best: Kept | None = None
         self.reloads = 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether the labels have their full influence, with which the finished network works."""
+        length = self.choices.ramp_nimg
+        return not length or self.nimg - self.choices.batch >= length
 
     @property
     def z_dim(self) -> int:
@@ -133,7 +138,7 @@ class Trainer:
         self._discriminator_step(real)
         if self._lazy_r1 and index % choices.r1_interval == 0:
             self._r1_step(real)
-        decay = ema_decay(self.nimg, choices.batch, choices.ema_nimg)
+        decay = ema_decay(self.nimg, choices.batch, choices.ema_nimg, choices.ema_ramp)
         update_ema(self.average, self.generator, decay)
         self.nimg += choices.batch
 

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 NAME = "train-gan"
 # 2: keeps the best network; small presets without noise. 3: the newest of the best. 4: BAGAN's rate
-FORMAT = 5  # 5: units join studies and copies; keys of prepared pixels
+# 5: units join studies and copies; keys of prepared pixels; no ramps from trained weights; nothing is
+# kept before --label-ramp is over
+FORMAT = 5
 SEVERAL = True  # torchrun
 QUALITY_LEAST = 50  # training images below which no distance tells the best network
 
@@ -295,16 +297,19 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     feed = feeds[0]
     assert feed is not None
     trainer = task.arch.build(choices, feed, world, execution, feeds[1])
-    for ref in run.inputs("init-from"):
-        network.start_from(ref.path, config.freeze_d, trainer, task)
     enough = len(feed) >= QUALITY_LEAST
     best = config.keep == "best" and enough
-    quality = network.measure(run, feed, choices.arch.size, config.seed) if best else None
+    judged = enough and (best or config.init_from is not None)
+    quality = network.measure(run, feed, choices.arch.size, config.seed, best) if judged else None
+    start = None
+    for ref in run.inputs("init-from"):
+        start = network.start_from(ref.path, config.freeze_d, trainer, task, quality)
     views = Views(lambda: pictures.fake_grid(trainer, rows, choices.seed), game_picture)
-    train(trainer, run, views, quality)
+    train(trainer, run, views, quality if best else None, start)
     world.close()
     if run.helps:
         return {}
+    after = None if start is None else network.compare(trainer, run, quality, start)
 
     run.write_bytes("samples.png", pictures.fake_grid(trainer, rows, choices.seed))
     network.save_network(trainer, task, run)
@@ -318,6 +323,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
             "fd": trainer.best.fd,
             "lowest_fd": trainer.best.lowest,
         },
+        **({} if after is None else {"start": after}),
         "size": choices.arch.size,
         "preset": choices.preset,
         "images": len(task.rows),

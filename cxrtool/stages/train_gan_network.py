@@ -6,6 +6,7 @@ network is told, `model.json`, `model.safetensors` and `seen.json`.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +18,19 @@ if TYPE_CHECKING:
     import numpy as np
 
     from cxrtool.gans.feed import Feed
+    from cxrtool.gans.loop import Start
     from cxrtool.gans.protocol import Trainer
     from cxrtool.gans.quality import Quality
     from cxrtool.runs import Run
     from cxrtool.stages.train_gan_task import Task
 
 
-def start_from(source: Path, blocks: int, trainer: Trainer, task: Task) -> None:
-    """Load the weights of another run, and say what became of the labels."""
+def start_from(
+    source: Path, blocks: int, trainer: Trainer, task: Task, quality: Quality | None
+) -> Start:
+    """Load the weights of another run, measure them, and say what became of the labels."""
     from cxrtool.gans import trainer as style
+    from cxrtool.gans.loop import Start
     from cxrtool.gans.transfer import freeze, init_from
 
     assert isinstance(trainer, style.Trainer)  # other architectures have no --init-from
@@ -36,11 +41,58 @@ def start_from(source: Path, blocks: int, trainer: Trainer, task: Task) -> None:
     frozen = freeze(trainer.discriminator, blocks)
     if frozen:
         said.append(f"{frozen:,} weights of the discriminator frozen")
+    if trainer.choices.augment and trainer.choices.augment_p is None:
+        said.append(f"augmentation goes on at p {float(trainer.controller.p):.2g}")
+    fd = math.nan
+    if quality is None:
+        console.warn(
+            "fewer than 50 images: whether the training makes its start worse is not measured"
+        )
+    else:
+        fd = quality.measure(trainer)["fd"]
+        said.append(f"its Fréchet distance here is {fd:.3g}")
     console.say(f"starting from {source}" + "".join(f"; {text}" for text in said))
+    return Start(fd, keeps=math.isfinite(fd) and not found["new"])
 
 
-def measure(run: Run, feed: Feed, size: int, seed: int) -> Quality:
+def compare(
+    trainer: Trainer, run: Run, quality: Quality | None, start: Start
+) -> dict[str, Any] | None:
+    """Say whether a training has made better what it started from.
+
+    Returns:
+        For the summary: the distance of the start and the lowest of the training; None where
+        nothing was measured.
+    """
+    from cxrtool.gans.loop import START_TOLERANCE
+
+    if quality is None or not math.isfinite(start.fd):
+        return None
+    found = [row["fd"] for row in run.read_metrics() if "fd" in row and row["nimg"]]
+    if trainer.best is None:  # the last one is kept, whatever it is
+        found = [quality.measure(trainer)["fd"]]
+    lowest = min((fd for fd in found if math.isfinite(fd)), default=math.nan)
+    before = f"Fréchet distance {start.fd:.3g} at the start, {lowest:.3g}"
+    kept = trainer.best is not None and trainer.best.nimg == 0
+    if kept:
+        console.warn(
+            f"no network of this training is as good as the one that it started from: {before} at"
+            " best; that one is kept, unchanged (a lower --lr, or more --kimg, may do better)"
+        )
+    elif not lowest <= START_TOLERANCE * start.fd:
+        console.warn(f"the training made its start worse: {before} after it")
+    return {"fd": start.fd, "lowest_fd_after": lowest, "kept": kept}
+
+
+def measure(run: Run, feed: Feed, size: int, seed: int, best: bool) -> Quality:
     """What tells the best network: distances to the training images in the space asked for.
+
+    Args:
+        run: With the input `features`, if there is one.
+        feed: The training images.
+        size: Of the generator's images, pixels.
+        seed: Of latents and the choice of real images.
+        best: The best network is kept, which is said.
 
     Raises:
         InputError: the classifier for `--features` reads another image size.
@@ -70,13 +122,15 @@ def measure(run: Run, feed: Feed, size: int, seed: int) -> Quality:
         return {"fd": frechet_distance(fakes, reals), "kid": kid.mean}
 
     quality = Quality(feed, extract, compare, seed)
-    console.say(f"kept is the best network of all snapshots: {quality.n:,} images, {space}")
+    if best:
+        console.say(f"kept is the best network of all snapshots: {quality.n:,} images, {space}")
     return quality
 
 
 def save_network(trainer: Trainer, task: Task, run: Run) -> None:
     """Write the finished networks, described."""
     from cxrtool.data.labels import LabelPolicy
+    from cxrtool.gans import trainer as style
     from cxrtool.training.models import save_model
 
     config, info, choices = task.config, task.dataset.info, task.choices
@@ -106,6 +160,10 @@ def save_network(trainer: Trainer, task: Task, run: Run) -> None:
         "images": len(task.rows),
         "nimg": trainer.nimg,
     }
+    if isinstance(trainer, style.Trainer) and trainer.choices.augment:  # for --init-from
+        p = trainer.choices.augment_p
+        p = float(trainer.controller.p) if p is None else p
+        meta["augment"] = {"policies": list(trainer.choices.augment), "p": round(p, 6)}
     if task.reduced is not None:
         meta["single_label"] = task.reduced.rule
     save_model(run, trainer.export(task.values, task.known), meta)

@@ -3,7 +3,8 @@
 In: the network that trains. Out: the averaged copy that makes the pictures. The decay is a function
 of images seen: a half-life in images, shorter at the start ("ramp") so that the average does not
 hold on to the untrained weights (Karras et al. 2018; ramp as in Karras et al. 2020, arXiv
-2006.06676).
+2006.06676). Weights that a training starts from are not untrained: there the ramp would throw the
+average away, and is left out.
 """
 
 from __future__ import annotations
@@ -13,20 +14,22 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+RAMP = 0.05
 
-def ema_decay(nimg: int, batch: int, half_life_nimg: float, ramp: float = 0.05) -> float:
+
+def ema_decay(nimg: int, batch: int, half_life_nimg: float, ramp: float | None = RAMP) -> float:
     """Decay of one step.
 
     Args:
         nimg: Images seen before this step.
         batch: Images in this step.
         half_life_nimg: Half-life in images.
-        ramp: The half-life is at most this share of the images seen.
+        ramp: The half-life is at most this share of the images seen; None for no ramp.
 
     Returns:
-        The factor of the old average, 0.5 ** (batch / half-life); 0 at the start.
+        The factor of the old average, 0.5 ** (batch / half-life); 0 at the start of a ramp.
     """
-    half_life = min(half_life_nimg, nimg * ramp)
+    half_life = half_life_nimg if ramp is None else min(half_life_nimg, nimg * ramp)
     return 0.5 ** (batch / half_life) if half_life > 0 else 0.0
 
 

@@ -350,6 +350,55 @@ def test_the_best_network_is_kept_and_can_be_gone_on_from(
     assert more.result["summary"]["kimg"] == 0.016
     start, end = (gans.load(tmp_path / name).network.const for name in ("gan", "more"))
     assert 0 < (start - end).abs().max() < 0.05  # two small steps from there, not from seed 5
+    begun = more.result["summary"]["start"]
+    assert begun["fd"] == pytest.approx(first["best"]["fd"], rel=0.05)
+    assert not begun["kept"]
+    assert "start" not in first
+
+
+def test_a_training_that_makes_its_start_worse_says_so(
+    make_dataset: MakeDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = make_dataset(n=80)
+    train(data, tmp_path / "gan", kimg=0.8, snapshot_kimg=0.4, seed=1)
+    options = {"init_from": tmp_path / "gan", "lr": 0.5, "snapshot_kimg": 0.4, "kimg": 0.8}
+    capsys.readouterr()
+    result = train(data, tmp_path / "worse", **options).result["summary"]
+    said = capsys.readouterr().err
+    fd = result["start"]["fd"]
+    assert (
+        f"Fréchet distance {fd:.3g} at the start, {result['start']['lowest_fd_after']:.3g}" in said
+    )
+    assert result["start"]["kept"]
+    assert result["best"]["kimg"] == 0
+    states = [gans.load(tmp_path / name).network.state_dict() for name in ("gan", "worse")]
+    for name, value in states[0].items():
+        assert torch.equal(value, states[1][name]), name
+    rows = [json.loads(line) for line in (tmp_path / "worse" / "metrics.jsonl").open()]
+    assert (rows[0]["nimg"], rows[0]["fd"]) == (0, fd)
+    # The last one, where that is asked for; and labels to learn, of which a distance knows nothing.
+    last = train(data, tmp_path / "last", **options, keep="last")
+    assert not last.result["summary"]["start"]["kept"]
+    assert "warning: the training made its start worse" in capsys.readouterr().err
+    train(data, tmp_path / "none", labels="none", kimg=0.8, snapshot_kimg=0.4)
+    learns = train(data, tmp_path / "learns", **{**options, "init_from": tmp_path / "none"})
+    assert learns.result["summary"]["best"]["kimg"] > 0
+
+
+def test_only_what_starts_from_weights_is_of_a_newer_format(
+    make_dataset: MakeDataset, tmp_path: Path
+) -> None:
+    data = make_dataset()
+    train(data, tmp_path / "gan", kimg=0.01)
+    train(data, tmp_path / "more", kimg=0.01, init_from=tmp_path / "gan")
+    train(data, tmp_path / "ramp", kimg=0.03, label_ramp=0.01)
+    formats = {
+        name: json.loads((tmp_path / name / "run.json").read_text())["identity"]["format"][1]
+        for name in ("gan", "more", "ramp")
+    }
+    assert formats == {"gan": 4, "more": 5, "ramp": 5}
+    meta = json.loads((tmp_path / "more" / "model.json").read_text())
+    assert meta["augment"] == {"policies": ["color", "translation", "cutout"], "p": 0.0}
 
 
 def test_a_classifier_of_another_size_cannot_measure(

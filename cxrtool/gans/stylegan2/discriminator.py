@@ -90,6 +90,11 @@ class Discriminator(nn.Module):
         self.register_buffer("std_reference", torch.zeros(()))
         self.register_buffer("ramp", torch.ones(()), persistent=False)
 
+    @property
+    def spread(self) -> Tensor:
+        """`[L]` standard deviation of each label, never near 0."""
+        return (self.prevalence * (1 - self.prevalence) + 0.01).sqrt()
+
     def trunk(self, x: Tensor, low: int | None = None) -> Tensor:
         """Images -> features `[N, C, 4, 4]`; each sample's depend on that sample alone."""
         x = x.contiguous(memory_format=torch.channels_last)
@@ -136,8 +141,7 @@ class Discriminator(nn.Module):
         score = self.out(z)[:, 0]
         if self.project is None or self.classify is None:
             return Verdict(score, x.new_zeros(len(x), 0))
-        spread = (self.prevalence * (1 - self.prevalence) + 0.01).sqrt()
-        centered = (y - self.prevalence) / spread * known
+        centered = (y - self.prevalence) / self.spread * known
         # Embedded label and features each have unit variance; so has their product over
         # sqrt(width).
         conditional = (self.project(centered) * z).sum(dim=1) / z.shape[1] ** 0.5

@@ -72,6 +72,24 @@ def test_what_is_asked_wins() -> None:
     assert chosen.ema_nimg == 5000
 
 
+@pytest.mark.parametrize("augment", ["ada", "diffaugment", "none"])
+def test_no_schedule_of_trained_weights_starts_at_zero(augment: str) -> None:
+    kind = {"size": 64, "preset": "small", "images": 999, "labels": 1, "where": "x"}
+    new, old = (choose(**kind, augment=augment, new=new) for new in (True, False))  # type: ignore[arg-type]
+    assert (new.ema_ramp, old.ema_ramp) == (0.05, None)
+    assert new.augment_nimg == (500_000 if augment == "ada" else 100_000)
+    assert old.augment_nimg == 100_000
+    differing = {k for k, v in new.to_json().items() if v != old.to_json()[k]}
+    assert differing <= {"ema_ramp", "augment_nimg"}
+
+
+def test_a_ramp_of_the_labels_must_be_over_at_the_end() -> None:
+    kind = {"size": 32, "preset": "tiny", "images": 999, "labels": 1, "where": "x", "kimg": 40.0}
+    assert choose(**kind, ramp_kimg=39.9).ramp_nimg == 39_900  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="--label-ramp 40 is not over before --kimg 40"):
+        choose(**kind, ramp_kimg=40.0)  # type: ignore[arg-type]
+
+
 def test_size() -> None:
     assert [choose_size(None, native, "x") for native in (16, 48, 64, 1024)] == [16, 32, 64, 64]
     assert choose_size(128, 256, "x") == 128

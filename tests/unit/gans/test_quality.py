@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cxrtool.errors import GateError
 from cxrtool.gans.feed import Feed
-from cxrtool.gans.loop import BEST, Views, train
+from cxrtool.gans.loop import BEST, Start, Views, train
 from cxrtool.gans.quality import Quality
 from cxrtool.gans.trainer import Trainer
 from cxrtool.runs import Run
@@ -154,3 +154,69 @@ def test_what_follows_a_reload_is_another_training(feed: Feed) -> None:
         1,
         two.g_opt.param_groups[0]["lr"],
     )
+
+
+@pytest.mark.parametrize(
+    ("keeps", "fds", "kept"),
+    [
+        (True, [1.2, 1.06, 1.3, 1.1], -1),  # all worse than the start's 1.0
+        (True, [1.2, 1.04, 1.3, 1.1], 1),
+        (True, [0.5, 0.6, 0.7, 0.9], 1),  # within a quarter of the lowest, as ever
+        (True, [0.9, 1.06, 1.06, 1.04], 3),
+        (False, [1.9, 1.8, 2.0, 2.6], 2),  # it lacks a label: it is no candidate
+    ],
+)
+def test_what_a_training_starts_from_is_kept_until_one_is_as_good(
+    feed: Feed, tmp_path: Path, keeps: bool, fds: list[float], kept: int
+) -> None:
+    trainer = Trainer(micro_choices(total_nimg=64, snapshot_nimg=16.0), feed)
+    begun = {k: v.clone() for k, v in trainer.average.state_dict().items()}
+    run, quality = Run.for_test(tmp_path / "run"), Scripted(*({"fd": fd} for fd in fds))
+    start = Start(1.0, keeps)
+    train(trainer, run, Views(pictures), quality, start)  # type: ignore[arg-type]
+    assert trainer.best is not None
+    assert trainer.best.nimg == 16 * (kept + 1)
+    assert_same(trainer.average.state_dict(), begun if kept < 0 else quality.seen[kept])
+    first = run.read_metrics()[0]
+    assert (first["nimg"], first["fd"]) == (0, 1.0)
+    assert run.path("samples/fakes-000000000.png").exists()
+
+
+def test_half_and_the_rest_of_a_started_training(feed: Feed, tmp_path: Path) -> None:
+    choices = micro_choices(total_nimg=64, snapshot_nimg=16.0, ema_ramp=None)
+    fds = [1.5, 1.2, 1.01, 2.0]
+    whole = Trainer(choices, feed)
+    quality = Scripted(*({"fd": fd} for fd in fds))
+    one = Run.for_test(tmp_path / "whole")
+    train(whole, one, Views(pictures), quality, Start(1.0, True))  # type: ignore[arg-type]
+
+    class KilledError(Exception):
+        pass
+
+    made: list[int] = []
+
+    def grid() -> bytes:
+        made.append(1)
+        if len(made) == 3:  # the start, and after the first and the second checkpoint
+            raise KilledError
+        return b"a picture"
+
+    run = Run.for_test(tmp_path / "parts")
+    first, rest = (Scripted(*({"fd": fd} for fd in part)) for part in (fds[:2], fds[2:]))
+    with pytest.raises(KilledError):
+        train(Trainer(choices, feed), run, Views(grid), first, Start(1.0, True))  # type: ignore[arg-type]
+    resumed = Trainer(choices, feed)
+    train(resumed, run, Views(pictures), rest, Start(1.0, True))  # type: ignore[arg-type]
+    assert resumed.best == whole.best == (48, 1.01, 1.0)
+    assert_same(resumed.state_dict(), whole.state_dict())
+    nimg = [row["nimg"] for row in run.read_metrics() if "fd" in row]
+    assert nimg == [row["nimg"] for row in one.read_metrics() if "fd" in row]
+
+
+def test_nothing_is_kept_while_labels_gain_influence(feed: Feed, tmp_path: Path) -> None:
+    """The finished network works with their full influence."""
+    trainer = Trainer(micro_choices(total_nimg=64, snapshot_nimg=16.0, ramp_nimg=30.0), feed)
+    run, quality = Run.for_test(tmp_path / "run"), Scripted({"fd": 1.0}, {"fd": 5.0})
+    train(trainer, run, Views(pictures), quality)  # type: ignore[arg-type]
+    assert [row["nimg"] for row in run.read_metrics() if "fd" in row] == [48, 64]
+    assert trainer.best == (48, 1.0, 1.0)
