@@ -242,8 +242,8 @@ def choose(
     total = table["kimg"] if kimg is None else kimg
     if ramp_kimg and total_nimg(total, batch) - batch < 1000 * ramp_kimg:
         raise UsageError(
-            f"--label-ramp {ramp_kimg:g} is not over before --kimg {total:g}: the finished generator"
-            " would follow its labels more than it was ever trained to",
+            f"--label-ramp {ramp_kimg:g} is not over before --kimg {total:g}: the finished"
+            " generator would follow its labels more than it was ever trained to",
             hint=f"use --label-ramp {total / 2:g} or less",
         )
     if snapshot_kimg is None:

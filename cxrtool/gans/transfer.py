@@ -189,10 +189,10 @@ def _teach_generator(
 
 
 def _teach_discriminator(ours: Discriminator, theirs: Discriminator, matched: Matched) -> None:
-    """Labels in score and logits: a label of both says what it said, though its share is another.
+    """Labels in score and logits: a label of both says what it said, at another share too.
 
-    A label enters as its distance from its share in units of its spread; what this changes goes into
-    its weights, and a constant into the unconditional score.
+    A label enters as its distance from its share in units of its spread; what this changes goes
+    into its weights, and a constant into the unconditional score.
     """
     if ours.project is None or ours.classify is None:
         return
