@@ -45,6 +45,7 @@ class GameTrainer:
     """
 
     accumulates = False
+    follower = None
     remedy = "a lower --lr"
 
     def __init__(

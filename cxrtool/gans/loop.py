@@ -177,7 +177,7 @@ def _judge(trainer: Trainer, run: Run, quality: Quality, start: Start | None) ->
     Raises:
         DivergedError: the images of a label are all alike.
     """
-    found = quality.measure(trainer)
+    found = measured(trainer, quality)
     run.append_metrics({"nimg": trainer.nimg, "kimg": trainer.nimg / 1000, **found})
     if trainer.varies and found.get("spread", 1.0) < COLLAPSED:
         raise DivergedError(
@@ -196,6 +196,20 @@ def _judge(trainer: Trainer, run: Run, quality: Quality, start: Start | None) ->
     else:
         trainer.best = Kept(trainer.nimg, fd, lowest)
         _write_best(trainer, run)
+
+
+def measured(trainer: Trainer, quality: Quality) -> dict[str, float]:
+    """Measure the averaged generator, which is the better one from here on where there are two."""
+    found = quality.measure(trainer)
+    if trainer.follower is None:
+        return found
+    one = {name: value.clone() for name, value in trainer.average.state_dict().items()}
+    trainer.average.load_state_dict(trainer.follower.state_dict())
+    other = quality.measure(trainer)
+    if math.isfinite(other["fd"]) and not found["fd"] <= other["fd"]:
+        return other
+    trainer.average.load_state_dict(one)
+    return found
 
 
 def _write_best(trainer: Trainer, run: Run) -> None:

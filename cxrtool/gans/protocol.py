@@ -150,6 +150,11 @@ class Trainer(Sampler, Protocol):
     def average(self) -> nn.Module: ...
 
     @property
+    def follower(self) -> nn.Module | None:
+        """Another average, that the first may be replaced by; None where there is one alone."""
+        ...
+
+    @property
     def ready(self) -> bool:
         """Whether the averaged generator is one that may be kept (no stage before the game)."""
         ...

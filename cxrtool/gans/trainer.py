@@ -49,6 +49,8 @@ class Trainer:
     Attributes:
         nimg: Real images seen.
         average: The generator with averaged weights, which makes the pictures.
+        follower: From trained weights on, another average, with a ramp: on other images those
+            weights are soon in the way. The loop takes the better of both. None from new weights.
         means: What happened since the last reading.
         data_wait_s: Seconds that steps have waited for real images so far, in this process.
         best: The averaged generator that is kept so far.
@@ -78,6 +80,7 @@ class Trainer:
         self.generator.to(self.device)
         self.discriminator.to(self.device)
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
+        self.follower = copy.deepcopy(self.average) if choices.ema_ramp is None else None
         self.path_mean = torch.zeros((), device=self.device)
         self.g_opt = self._adam(
             self.generator, choices.path_interval if choices.path_weight else None
@@ -140,6 +143,9 @@ class Trainer:
             self._r1_step(real)
         decay = ema_decay(self.nimg, choices.batch, choices.ema_nimg, choices.ema_ramp)
         update_ema(self.average, self.generator, decay)
+        if self.follower is not None:
+            decay = ema_decay(self.nimg, choices.batch, choices.ema_nimg)
+            update_ema(self.follower, self.generator, decay)
         self.nimg += choices.batch
 
     @torch.no_grad()
@@ -163,6 +169,7 @@ class Trainer:
             "generator": self.generator.state_dict(),
             "discriminator": self.discriminator.state_dict(),
             "average": self.average.state_dict(),
+            **({} if self.follower is None else {"follower": self.follower.state_dict()}),
             "g_opt": self.g_opt.state_dict(),
             "d_opt": self.d_opt.state_dict(),
             "path_mean": self.path_mean,
@@ -186,6 +193,8 @@ class Trainer:
         self.generator.load_state_dict(state["generator"])
         self.discriminator.load_state_dict(state["discriminator"])
         self.average.load_state_dict(state["average"])
+        if self.follower is not None:
+            self.follower.load_state_dict(state["follower"])
         self.g_opt.load_state_dict(state["g_opt"])
         self.d_opt.load_state_dict(state["d_opt"])
         self.path_mean = state["path_mean"].to(self.device)

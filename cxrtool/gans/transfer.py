@@ -98,7 +98,9 @@ def init_from(trainer: Trainer, run_dir: Path, labels: tuple[str, ...]) -> dict[
     ramped = bool(trainer.choices.ramp_nimg)
     _teach_generator(trainer.generator, generator, matched, discriminator.prevalence, ramped)
     _teach_discriminator(trainer.discriminator, discriminator, matched)
-    trainer.average.load_state_dict(trainer.generator.state_dict())
+    for average in (trainer.average, trainer.follower):
+        if average is not None:
+            average.load_state_dict(trainer.generator.state_dict())
     if trainer.choices.path_weight:
         trainer.path_mean.fill_(torch.nan)  # that of the first batch: see `losses.path_length`
     trainer.controller.p.fill_(start_p(trainer.choices.augment, meta))

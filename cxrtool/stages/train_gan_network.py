@@ -64,13 +64,13 @@ def compare(
         For the summary: the distance of the start and the lowest of the training; None where
         nothing was measured.
     """
-    from cxrtool.gans.loop import START_TOLERANCE
+    from cxrtool.gans.loop import START_TOLERANCE, measured
 
     if quality is None or not math.isfinite(start.fd):
         return None
     found = [row["fd"] for row in run.read_metrics() if "fd" in row and row["nimg"]]
     if trainer.best is None:  # the last one is kept, whatever it is
-        found = [quality.measure(trainer)["fd"]]
+        found = [measured(trainer, quality)["fd"]]
     lowest = min((fd for fd in found if math.isfinite(fd)), default=math.nan)
     before = f"Fréchet distance {start.fd:.3g} at the start, {lowest:.3g}"
     kept = trainer.best is not None and trainer.best.nimg == 0

@@ -184,7 +184,7 @@ def test_what_a_training_starts_from_is_kept_until_one_is_as_good(
 
 def test_half_and_the_rest_of_a_started_training(feed: Feed, tmp_path: Path) -> None:
     choices = micro_choices(total_nimg=64, snapshot_nimg=16.0, ema_ramp=None)
-    fds = [1.5, 1.2, 1.01, 2.0]
+    fds = [1.5, 1.6, 1.3, 1.2, 1.01, 1.4, 2.0, 3.0]  # of both averages
     whole = Trainer(choices, feed)
     quality = Scripted(*({"fd": fd} for fd in fds))
     one = Run.for_test(tmp_path / "whole")
@@ -202,7 +202,7 @@ def test_half_and_the_rest_of_a_started_training(feed: Feed, tmp_path: Path) -> 
         return b"a picture"
 
     run = Run.for_test(tmp_path / "parts")
-    first, rest = (Scripted(*({"fd": fd} for fd in part)) for part in (fds[:2], fds[2:]))
+    first, rest = (Scripted(*({"fd": fd} for fd in part)) for part in (fds[:4], fds[4:]))
     with pytest.raises(KilledError):
         train(Trainer(choices, feed), run, Views(grid), first, Start(1.0, True))  # type: ignore[arg-type]
     resumed = Trainer(choices, feed)
@@ -220,3 +220,18 @@ def test_nothing_is_kept_while_labels_gain_influence(feed: Feed, tmp_path: Path)
     train(trainer, run, Views(pictures), quality)  # type: ignore[arg-type]
     assert [row["nimg"] for row in run.read_metrics() if "fd" in row] == [48, 64]
     assert trainer.best == (48, 1.0, 1.0)
+
+
+def test_of_two_averages_the_better_goes_on(feed: Feed, tmp_path: Path) -> None:
+    """On other images the weights that a training started from are soon in the way."""
+    choices = micro_choices(total_nimg=64, snapshot_nimg=16.0, ema_ramp=None)
+    trainer, run = Trainer(choices, feed), Run.for_test(tmp_path / "run")
+    fds = [9.0, 8.0, 3.0, 4.0, 2.0, float("nan"), float("nan"), 1.0]
+    quality = Scripted(*({"fd": fd} for fd in fds))
+    train(trainer, run, Views(pictures), quality, Start(9.5, True))  # type: ignore[arg-type]
+    measured = [row["fd"] for row in run.read_metrics() if "fd" in row]
+    assert measured == [9.5, 8.0, 3.0, 2.0, 1.0]
+    assert trainer.follower is not None
+    assert_same(trainer.average.state_dict(), trainer.follower.state_dict())
+    assert_same(trainer.average.state_dict(), quality.seen[7])
+    assert Trainer(micro_choices(), feed).follower is None
