@@ -34,7 +34,6 @@ def identity(
             (a stage whose default does something new has a new FORMAT).
     """
     options = configs.result_options(config)
-    format_of = getattr(stage, "format_of", None)  # where only some options have another result
     if before is not None and before.get("stage") == stage.NAME:
         had, defaults = before.get("options", {}), configs.default_options(type(config))
         options = {
@@ -47,7 +46,7 @@ def identity(
         roles.setdefault(ref.role, []).append(ref.fingerprint)
     return {
         "stage": stage.NAME,
-        "format": [RUN_FORMAT, format_of(config) if format_of else stage.FORMAT],
+        "format": [RUN_FORMAT, stage.FORMAT],
         "options": options,
         "inputs": roles,
     }
