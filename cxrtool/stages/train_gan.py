@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 NAME = "train-gan"
 # 2: keeps the best network; small presets without noise. 3: the newest of the best. 4: BAGAN's rate
-# 5: units join studies and copies; keys of prepared pixels; no ramps from trained weights; nothing is
-# kept before --label-ramp is over
+# 5: units join studies and copies; keys of prepared pixels; no ramps from trained weights; nothing
+# is kept before --label-ramp is over
 FORMAT = 5
 SEVERAL = True  # torchrun
 QUALITY_LEAST = 50  # training images below which no distance tells the best network
