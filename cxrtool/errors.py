@@ -26,6 +26,8 @@ class CxrError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint:
+            self.add_note(f"hint: {hint}")  # seen in the tracebacks of those who call from Python
 
     def __str__(self) -> str:
         return self.message

@@ -1,0 +1,40 @@
+"""Rows of a dataset directory as torch's `DataLoader` takes them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset as TorchBase
+
+from cxrtool.config import resolve
+from cxrtool.data.cache import pixels
+from cxrtool.data.images import to_float
+from cxrtool.data.labels import LabelPolicy, PolicyOptions, label_arrays
+from cxrtool.data.manifest import Dataset
+from cxrtool.data.select import SelectionOptions, select_rows
+
+
+class TorchDataset(TorchBase[tuple[Tensor, Tensor, Tensor]]):
+    """See `Dataset.torch`. Pixels are read from the data set's memory map, one image at a time."""
+
+    def __init__(
+        self, data: Dataset, split: str, view: str, fraction: float, uncertain: str, blank: str
+    ) -> None:
+        options = {"split": split, "view": view, "fraction": fraction}
+        chosen = resolve(SelectionOptions, options, origin="torch()")
+        policy = LabelPolicy.from_options(
+            resolve(PolicyOptions, {"uncertain": uncertain, "blank": blank}, origin="torch()")
+        )
+        self.rows = select_rows(data, chosen)
+        self.labels = data.labels
+        self._pixels = pixels(data)
+        values, mask = label_arrays(data, self.rows, policy)
+        self._values, self._mask = torch.from_numpy(values), torch.from_numpy(mask)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
+        image = to_float(np.array(self._pixels[self.rows[index]])[None])[0]
+        return image, self._values[index], self._mask[index]
