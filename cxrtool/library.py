@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     #: Whatever holds images: a dataset directory (or its path), a file, Pillow images, uint8
     #: arrays [H, W] or [N, H, W], or a list of files, Pillow images or arrays [H, W].
-    Images = str | Path | Dataset | np.ndarray | Image.Image | Sequence[Any]
+    Images: TypeAlias = str | Path | Dataset | np.ndarray | Image.Image | Sequence[Any]
 
 __all__ = [
     "label",
