@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from cxrtool.data.manifest import Dataset
+    from cxrtool.data.view import DatasetView
 
     #: Whatever holds images: a dataset directory (or its path), a file, Pillow images, uint8
     #: arrays [H, W] or [N, H, W], or a list of files, Pillow images or arrays [H, W].
@@ -42,7 +43,7 @@ _BLOCK = 16  # images that a generator makes at once: fixed, so that every image
 # --- data -----------------------------------------------------------------------------------------
 
 
-def load_dataset(path: str | Path) -> Dataset:
+def load_dataset(path: str | Path) -> DatasetView:
     """Open a dataset directory, as `cxr prepare` and `cxr synthesize` write it.
 
     Args:
@@ -57,7 +58,7 @@ def load_dataset(path: str | Path) -> Dataset:
     Raises:
         CxrError: Not a dataset directory, or a damaged one; names file, row and column.
     """
-    from cxrtool.data.manifest import load_dataset as load
+    from cxrtool.data.view import load
 
     return load(Path(path))
 
