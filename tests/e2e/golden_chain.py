@@ -2,7 +2,7 @@
 
     python -m tests.e2e.golden_chain record --why "the reason in a line"
 
-runs the chain and writes ``tests/golden/chain.json`` anew; `test_golden_chain` runs and compares it.
+runs the chain and writes ``tests/golden/chain.json`` anew; `test_golden_chain` runs and compares.
 Labels, texts and plans, which no network has a part in, are compared by hash on every machine.
 Files are compared by hash where torch, NumPy and the processor's instructions are those of the
 record, and elsewhere by their numbers within a tolerance: other instructions round otherwise.

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from tests.e2e.golden_chain import RECORD, environment
 
-#: Of the largest number of a file. With AVX2 in place of AVX-512 networks stray by up to .003, edits
-#: by .12.
+#: Of the largest number of a file. With AVX2 in place of AVX-512 networks stray by up to .003,
+#: edits by .12.
 TOLERANCE = 0.2
 
 
