@@ -23,9 +23,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from cxrtool import __version__, console, files, runs
 from cxrtool import config as configs
+from cxrtool import console, files, runs
 from cxrtool.errors import CxrError, InputError, UsageError
+from cxrtool.version import __version__
 
 # The order of a study, which is also the order of `cxr --help`.
 COMMANDS: dict[tuple[str, ...], str] = {

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cxrtool import __version__
 from cxrtool.evaluation.label_classes import MACRO, MICRO, READINGS, VIEWS, View
 from cxrtool.evaluation.page import Block, Numbers, Page, Section, Table, Text, render
 from cxrtool.evaluation.wording import number, with_interval
+from cxrtool.version import __version__
 
 if TYPE_CHECKING:
     from cxrtool.runs import Run

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cxrtool import __version__, console, files, fingerprints
 from cxrtool import config as configs
+from cxrtool import console, files, fingerprints
 from cxrtool.errors import InputError, OutputMismatchError, UsageError
 from cxrtool.files import canonical_json, sha256_bytes, sha256_file
 from cxrtool.fingerprints import InputRef
@@ -39,6 +39,7 @@ from cxrtool.runs.records import (
     RUN_FORMAT,
 )
 from cxrtool.runs.run import Run
+from cxrtool.version import __version__
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cxrtool import __version__
+from cxrtool.version import __version__
 
 if TYPE_CHECKING:
     from cxrtool.editing.output import Judged

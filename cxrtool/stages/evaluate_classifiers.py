@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cxrtool import __version__, console
+from cxrtool import console
 from cxrtool.config import DEVICE, THREADS, Argument, Input, Option
 from cxrtool.data.select import SelectionOptions
 from cxrtool.errors import UsageError
@@ -38,6 +38,7 @@ from cxrtool.stages.evaluate_classifiers_page import (
     score_subgroups,
     unfair,
 )
+from cxrtool.version import __version__
 
 if TYPE_CHECKING:
     from cxrtool.evaluation.classifier_report import Evaluation

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cxrtool import __version__
 from cxrtool.config import DEVICE, THREADS, Argument, Input, Option
 from cxrtool.data.select import SelectionOptions
 from cxrtool.errors import GateError, UsageError
+from cxrtool.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

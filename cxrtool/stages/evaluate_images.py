@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cxrtool import __version__, console
+from cxrtool import console
 from cxrtool.config import DEVICE, THREADS, Argument, Input, Option
 from cxrtool.data.select import SelectionOptions
 from cxrtool.stages.evaluate_images_inputs import (
@@ -32,6 +32,7 @@ from cxrtool.stages.evaluate_images_measures import (
     read_conditions,
     small_pixels,
 )
+from cxrtool.version import __version__
 
 if TYPE_CHECKING:
     from cxrtool.evaluation.image_report import ImageEvaluation

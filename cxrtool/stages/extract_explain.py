@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from cxrtool import __version__, console
+from cxrtool import console
 from cxrtool.errors import InputError
+from cxrtool.version import __version__
 
 if TYPE_CHECKING:
     from cxrtool.reports.extraction import Job
