@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from cxrtool import console
 from cxrtool.classifiers.architectures import ClassifierNet
 from cxrtool.errors import InputError, UsageError
 from cxrtool.training.models import read_model
@@ -35,6 +36,12 @@ _FIRST = {
     "efficientnet_v2_s": "features.0.0.weight",
     "vgg16_bn": "features.0.weight",
     "small_cnn": "0.0.weight",
+}
+#: What a file is taken to have been trained on, by adapter.
+_TAKEN_AS = {
+    "imagenet": "three channels, so ImageNet's mean and deviation are assumed",
+    "xrv": "TorchXRayVision's intensities, [-1024, 1024]",
+    "plain": "one channel, so intensities in [-1, 1] are assumed, as in train-cls",
 }
 _HEADS = ("classifier.weight", "classifier.bias")
 _LAST_OF_CLASSIFIER = {"efficientnet_v2_s": "classifier.1.", "vgg16_bn": "classifier.6."}
@@ -121,6 +128,8 @@ def from_path(path: Path, arch: str, labels: tuple[str, ...]) -> Start:
     if channels not in (1, 3):
         raise InputError(f"the first convolution takes {channels} channels, not 1 or 3", file=path)
     adapter = "imagenet" if channels == 3 else "xrv" if mark else "plain"
+    # A bare state does not say what intensities its network saw; only TorchXRayVision's is marked.
+    (console.say if mark else console.warn)(f"{path}: {_TAKEN_AS[adapter]}")
     return Start(trunk, None, adapter, None if adapter == "plain" else PUBLISHED_PX, "a local file")
 
 

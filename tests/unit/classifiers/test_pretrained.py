@@ -55,6 +55,28 @@ def test_torchxrayvision_weights_get_their_range(tmp_path: Path) -> None:
         torch.testing.assert_close(network.features(images()), theirs.features2(images() * 1024))
 
 
+@pytest.mark.parametrize(
+    ("channels", "marked", "told"),
+    [
+        (3, False, "three channels, so ImageNet's mean and deviation are assumed"),
+        (1, True, "TorchXRayVision's intensities"),
+        (1, False, "one channel, so intensities in [-1, 1] are assumed"),
+    ],
+)
+def test_what_is_assumed_of_a_file_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], channels: int, marked: bool, told: str
+) -> None:
+    adapter = "imagenet" if channels == 3 else "plain"
+    state = dict(build("small_cnn", LABELS, 16, adapter=adapter).trunk.state_dict())
+    if marked:
+        state["op_threshs"] = torch.zeros(3)
+    torch.save(state, tmp_path / "w.pt")
+    pretrained.from_path(tmp_path / "w.pt", "small_cnn", LABELS)
+    said = capsys.readouterr().err
+    assert told in said
+    assert ("are assumed" in said) is not marked
+
+
 def test_wrong_files_are_named(tmp_path: Path) -> None:
     torch.save(build("small_cnn", LABELS, 16).state_dict(), tmp_path / "small.pt")
     with pytest.raises(InputError, match="these are no weights of densenet121"):
