@@ -28,13 +28,13 @@ from cxrtool.classifiers.inputs import input_size, wanted_labels
 from cxrtool.classifiers.pool import Part
 from cxrtool.classifiers.targets import learnable
 from cxrtool.classifiers.training import Trainer
-from cxrtool.config import resolve
+from cxrtool.commands.train_cls import command as train_cls
+from cxrtool.commands.train_cls.inputs import training_parts
+from cxrtool.commands.train_cls.training import aurocs, make_trainer, validate
+from cxrtool.core.config import resolve
 from cxrtool.data.labels import LabelPolicy
 from cxrtool.data.manifest import load_dataset
 from cxrtool.data.select import select_rows
-from cxrtool.stages import train_cls
-from cxrtool.stages.train_cls_inputs import training_parts
-from cxrtool.stages.train_cls_training import aurocs, make_trainer, validate
 from cxrtool.training.device import setup
 
 

@@ -22,15 +22,15 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from cxrtool import console
+from cxrtool.core import console
+from cxrtool.core.files import pretty_json, sha256_file
 from cxrtool.data.cache import pixels, resized
 from cxrtool.data.images import to_float
 from cxrtool.data.keys import Seen, seen_rows
 from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.data.manifest import load_dataset
-from cxrtool.files import pretty_json, sha256_file
-from cxrtool.gans.archs import load
-from cxrtool.gans.network import G_PREFIX
+from cxrtool.generators.registry import load
+from cxrtool.generators.stylegan2.network import G_PREFIX
 from cxrtool.training.models import read_model, write_tensors
 
 

@@ -42,7 +42,7 @@ WORKERS = 2
 
 def originals() -> list[Image.Image]:
     """Phantoms, enlarged to the size of an archive's images."""
-    from cxrtool.data.phantom import sample_patient, simulate
+    from cxrtool.phantom import sample_patient, simulate
 
     found: list[Image.Image] = []
     patient = 0

@@ -20,18 +20,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cxrtool import clip, gans
+from cxrtool import clip
+from cxrtool import generators as gans
 from cxrtool.clip.templates import from_json
 from cxrtool.editing.directions import BETA
 from cxrtool.editing.first_order import agreement, first_order
 from cxrtool.editing.guide import make_guide
-from cxrtool.editing.relevance import (
-    STEP,
-    Channels,
-    channel_statistics,
-    editable,
-    layer_rows,
-)
+from cxrtool.editing.relevance import STEP, Channels, channel_statistics, editable, layer_rows
 from cxrtool.training import device as devices
 from cxrtool.training.rng import torch_generator
 

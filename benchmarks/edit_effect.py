@@ -26,17 +26,17 @@ import numpy as np
 import pandas as pd
 import torch
 
-from cxrtool import gans
-from cxrtool.config import load_file, resolve
+from cxrtool import generators as gans
+from cxrtool.commands.edit.command import Config
+from cxrtool.core.config import load_file, resolve
 from cxrtool.data import cache
 from cxrtool.data.images import to_uint8
 from cxrtool.data.labels import is_view_frontal
 from cxrtool.data.manifest import load_dataset
-from cxrtool.data.phantom import PhantomParams, sample_patient, simulate
-from cxrtool.data.phantom.estimators import estimate
 from cxrtool.editing.latent import render
 from cxrtool.editing.starts import generated_starts
-from cxrtool.stages.edit import Config
+from cxrtool.phantom import PhantomParams, sample_patient, simulate
+from cxrtool.phantom.estimators import estimate
 
 MEASURES = (
     "heart_width",

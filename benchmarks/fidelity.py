@@ -31,14 +31,15 @@ import torch
 from scipy.stats import wasserstein_distance
 from sklearn.metrics import roc_auc_score
 
-from cxrtool import classifiers, gans
+from cxrtool import classifiers
+from cxrtool import generators as gans
 from cxrtool.data import cache
 from cxrtool.data.images import to_float, to_uint8
 from cxrtool.data.labels import LabelPolicy, is_view_frontal, label_arrays
 from cxrtool.data.manifest import Dataset, load_dataset
-from cxrtool.data.phantom.estimators import estimate
-from cxrtool.evaluation.fidelity import nearness
-from cxrtool.evaluation.manifolds import manifold
+from cxrtool.fidelity.manifolds import manifold
+from cxrtool.fidelity.measures import nearness
+from cxrtool.phantom.estimators import estimate
 
 IMAGES, CHUNK = 2000, 100
 FOUR = ("Cardiomegaly", "Pleural Effusion", "Consolidation", "Support Devices")

@@ -28,12 +28,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cxrtool.gans.choices import choose
-from cxrtool.gans.execution import Execution
-from cxrtool.gans.feed import Feed
-from cxrtool.gans.stylegan2 import ops
-from cxrtool.gans.stylegan2.layers import StyledConv
-from cxrtool.gans.trainer import Trainer
+from cxrtool.generators.feed import Feed
+from cxrtool.generators.stylegan2 import ops
+from cxrtool.generators.stylegan2.choices import choose
+from cxrtool.generators.stylegan2.execution import Execution
+from cxrtool.generators.stylegan2.layers import StyledConv
+from cxrtool.generators.stylegan2.trainer import Trainer
 from cxrtool.training import device as devices
 
 LABELS, IMAGES = 14, 512

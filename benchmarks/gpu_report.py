@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from cxrtool.runs import read_metrics
+from cxrtool.core.runs import read_metrics
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:

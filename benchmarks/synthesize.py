@@ -31,14 +31,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from cxrtool import console
+from cxrtool.core import console
+from cxrtool.core.runs import Run
 from cxrtool.data.images import PNG_LEVEL, to_uint8
 from cxrtool.data.manifest import Dataset, DatasetInfo
 from cxrtool.data.writer import DatasetWriter
-from cxrtool.gans.choices import load_presets
-from cxrtool.gans.network import TrainedGenerator, mean_latents
-from cxrtool.gans.stylegan2.generator import Architecture, Generator
-from cxrtool.runs import Run
+from cxrtool.generators.stylegan2.choices import load_presets
+from cxrtool.generators.stylegan2.generator import Architecture, Generator
+from cxrtool.generators.stylegan2.network import TrainedGenerator, mean_latents
 from cxrtool.synthesis import planner, targets
 from cxrtool.synthesis.descriptors import Gallery, describe_all
 from cxrtool.synthesis.generate import Job, fill, slots_of, write_set

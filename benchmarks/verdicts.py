@@ -25,10 +25,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from cxrtool.evaluation import comparison
-from cxrtool.evaluation.comparison import Difference, Group, Scored
-from cxrtool.evaluation.intervals import METRICS, resample_weights
-from cxrtool.evaluation.verdicts import effective_patients, patients_by_label
+from cxrtool.stats import comparison
+from cxrtool.stats.comparison import Difference, Group, Scored
+from cxrtool.stats.intervals import METRICS, resample_weights
+from cxrtool.stats.verdicts import effective_patients, patients_by_label
 
 AUROC = 0.8
 #: Standard deviations in a latent score: of a patient and of an image, the same for all networks.

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from cxrtool.version import __version__
 
 if TYPE_CHECKING:
-    from cxrtool.errors import CxrError
+    from cxrtool.core.errors import CxrError
     from cxrtool.library import (
         label,
         label_table,
@@ -48,7 +48,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # Torch and pandas take seconds to import: only who uses a function waits for them.
     if name == "CxrError":
-        from cxrtool.errors import CxrError
+        from cxrtool.core.errors import CxrError
 
         return CxrError
     if name in __all__:

@@ -23,24 +23,24 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from cxrtool import config as configs
-from cxrtool import console, files, runs
-from cxrtool.errors import CxrError, InputError, UsageError
+from cxrtool.core import config as configs
+from cxrtool.core import console, files, runs
+from cxrtool.core.errors import CxrError, InputError, UsageError
 from cxrtool.version import __version__
 
 # The order of a study, which is also the order of `cxr --help`.
 COMMANDS: dict[tuple[str, ...], str] = {
-    ("prepare",): "prepare",
-    ("extract-reports",): "extract_reports",
-    ("train-gan",): "train_gan",
-    ("finetune-clip",): "finetune_clip",
-    ("edit",): "edit",
-    ("synthesize",): "synthesize",
-    ("train-cls",): "train_cls",
-    ("evaluate", "classifiers"): "evaluate_classifiers",
-    ("evaluate", "clip"): "evaluate_clip",
-    ("evaluate", "images"): "evaluate_images",
-    ("evaluate", "labels"): "evaluate_labels",
+    ("prepare",): "prepare.command",
+    ("extract-reports",): "extract_reports.command",
+    ("train-gan",): "train_gan.command",
+    ("finetune-clip",): "finetune_clip.command",
+    ("edit",): "edit.command",
+    ("synthesize",): "synthesize.command",
+    ("train-cls",): "train_cls.command",
+    ("evaluate", "classifiers"): "evaluate.classifiers.command",
+    ("evaluate", "clip"): "evaluate.clip.command",
+    ("evaluate", "images"): "evaluate.images.command",
+    ("evaluate", "labels"): "evaluate.labels.command",
 }
 
 GROUPS = {
@@ -140,7 +140,7 @@ def stages() -> dict[str, ModuleType]:
 
 
 def _stage(words: tuple[str, ...]) -> ModuleType:
-    return importlib.import_module(f"cxrtool.stages.{COMMANDS[words]}")
+    return importlib.import_module(f"cxrtool.commands.{COMMANDS[words]}")
 
 
 def _common_parameters() -> list[inspect.Parameter]:
@@ -258,7 +258,7 @@ def _status(
 
     Example: cxr status work/*
     """
-    from cxrtool.stages import status
+    from cxrtool.commands.status import command as status
 
     set_level(quiet, verbose, debug)
     known = stages()
@@ -268,7 +268,7 @@ def _status(
 
 
 def _show_status(found: list[dict[str, Any]], as_json: bool) -> None:
-    from cxrtool.stages import status
+    from cxrtool.commands.status import command as status
 
     if as_json:
         for entry in found:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from cxrtool.errors import InputError, UsageError
+from cxrtool.core.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -198,7 +198,7 @@ def load_generator(path: str | Path, device: str = "cpu") -> Generator:
     Raises:
         CxrError: No finished generator there.
     """
-    from cxrtool.gans.archs import load
+    from cxrtool.generators.registry import load
 
     return Generator(Path(path), load(path, device))
 
@@ -423,9 +423,9 @@ def run(command: str, *inputs: str | Path, out: str | Path, **options: Any) -> P
         CxrError: What the command line would end with.
     """
     from cxrtool import cli
-    from cxrtool import config as configs
-    from cxrtool.errors import GateError
-    from cxrtool.runs import execute
+    from cxrtool.core import config as configs
+    from cxrtool.core.errors import GateError
+    from cxrtool.core.runs import execute
 
     stage = cli.stages().get("-".join(command.split()))
     if stage is None:

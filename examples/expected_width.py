@@ -27,7 +27,7 @@ import numpy as np
 from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.data.manifest import load_dataset
 from cxrtool.data.select import SelectionOptions, patient_groups, select_rows
-from cxrtool.evaluation.verdicts import Estimate, freedom_of, mean_freedom, patients_by_label
+from cxrtool.stats.verdicts import Estimate, freedom_of, mean_freedom, patients_by_label
 
 
 def variance(auroc: float, positives: int, negatives: int) -> float:

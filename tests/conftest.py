@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cxrtool import console
+from cxrtool.core import console
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

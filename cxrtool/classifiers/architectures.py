@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cxrtool.errors import InputError
+from cxrtool.core.errors import InputError
 
 _MEAN = 0.485, 0.456, 0.406
 _STD = 0.229, 0.224, 0.225

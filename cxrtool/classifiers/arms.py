@@ -21,10 +21,10 @@ import numpy as np
 
 from cxrtool.classifiers.pool import Part
 from cxrtool.classifiers.prediction import input_pixels
+from cxrtool.core.errors import GateError, InputError, UsageError
 from cxrtool.data.cache import pixels
 from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.data.manifest import MANIFEST, Dataset
-from cxrtool.errors import GateError, InputError, UsageError
 
 ARMS = ("none", "standard", "duplicate", "gan", "synthetic-only", "pretrain-finetune")
 WITH_SYNTH = ("duplicate", "gan", "synthetic-only", "pretrain-finetune")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cxrtool import console
+from cxrtool.core import console
 from cxrtool.training.rng import numpy_rng
 
 

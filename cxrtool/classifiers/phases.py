@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from cxrtool.errors import UsageError
+from cxrtool.core.errors import UsageError
 
 SCHEDULES = ("cosine", "constant")
 CROSS_ENTROPY, AUC_MARGIN = "bce", "auc-margin"

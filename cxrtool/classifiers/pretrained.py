@@ -20,9 +20,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from cxrtool import console
 from cxrtool.classifiers.architectures import ClassifierNet
-from cxrtool.errors import InputError, UsageError
+from cxrtool.core import console
+from cxrtool.core.errors import InputError, UsageError
 from cxrtool.training.models import read_model
 
 XRV = ("xrv-all", "xrv-nih", "xrv-chex", "xrv-mimic_ch", "xrv-mimic_nb", "xrv-pc", "xrv-rsna")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cxrtool.errors import InputError
+from cxrtool.core.errors import InputError
 
 
 def missing_class(values: np.ndarray, mask: np.ndarray) -> str | None:

@@ -30,7 +30,7 @@ from cxrtool.classifiers.losses import class_cross_entropy, masked_bce
 from cxrtool.classifiers.phases import AUC_MARGIN, Phase
 from cxrtool.classifiers.pool import Part, Pool
 from cxrtool.classifiers.prediction import BLOCK, in_blocks
-from cxrtool.errors import GateError
+from cxrtool.core.errors import GateError
 from cxrtool.training.device import has_fast_bfloat16
 from cxrtool.training.replay import recorded
 from cxrtool.training.rng import restore_rng, rng_state, seed_for, torch_generator

@@ -27,7 +27,7 @@ from torch import nn
 from cxrtool.clip import published
 from cxrtool.clip.published import Settings
 from cxrtool.clip.weights import readable, unreadable
-from cxrtool.errors import InputError, UsageError
+from cxrtool.core.errors import InputError, UsageError
 
 DEFAULT = "tiny"
 CONFIG_FILE = "open_clip_config.json"

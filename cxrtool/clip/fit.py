@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from cxrtool.clip.training import Trainer
-from cxrtool.errors import GateError
+from cxrtool.core.errors import GateError
 from cxrtool.training.checkpoints import load_checkpoint, save_checkpoint
 
 if TYPE_CHECKING:
-    from cxrtool.runs import Run
+    from cxrtool.core.runs import Run
 
 SAVE_EVERY_S = 20.0
 

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from cxrtool.clip.architecture import Architecture, build, tokenizer
 from cxrtool.clip.tokens import Tokenizer
-from cxrtool.errors import InputError, UsageError
+from cxrtool.core.errors import InputError, UsageError
 from cxrtool.training.models import load_weights, read_model
 
 _CONTEXT_STEP = 8

@@ -15,7 +15,7 @@ from open_clip import pretrained
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
 from cxrtool.clip.weights import activation_shown
-from cxrtool.errors import UsageError
+from cxrtool.core.errors import UsageError
 
 KEYS = ("mean", "std", "interpolation", "resize_mode")
 _NORMALIZATION = KEYS[:3]  # images are square here, so that all ways to resize are one

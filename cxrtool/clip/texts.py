@@ -19,16 +19,8 @@ import pandas as pd
 
 from cxrtool.clip.loss import group_numbers
 from cxrtool.clip.templates import Templates
-from cxrtool.data.columns import (
-    EXTERNAL,
-    INVERTED,
-    PROMPT,
-    RANDOM_TEXTS,
-    REPORT,
-    RULES,
-    TEXTS,
-)
-from cxrtool.errors import InputError
+from cxrtool.core.errors import InputError
+from cxrtool.data.columns import EXTERNAL, INVERTED, PROMPT, RANDOM_TEXTS, REPORT, RULES, TEXTS
 from cxrtool.training.rng import numpy_rng
 
 LABELS = "labels"

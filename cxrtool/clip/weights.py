@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
-from cxrtool.errors import InputError
+from cxrtool.core.errors import InputError
 
 _OPENAI_BUFFERS = ("input_resolution", "context_length", "vocab_size")
 _PROGRAM = "code/"  # folder of a TorchScript archive

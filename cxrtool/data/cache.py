@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cxrtool import console
+from cxrtool.core import console
+from cxrtool.core.errors import InputError
 from cxrtool.data.images import read_png
 from cxrtool.data.manifest import IMAGE, Dataset
-from cxrtool.errors import InputError
 
 _FOLDER = ".cache"
 _BLOCK = 512

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from cxrtool.core.errors import InputError
 from cxrtool.data.keys import SEEN, Seen, find_overlap
 from cxrtool.data.manifest import Dataset
-from cxrtool.errors import InputError
 
 _ROLES = {
     "synth": "synthetic set",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cxrtool.errors import UsageError
+from cxrtool.core.errors import UsageError
 
 FORMAT = 1
 DATASET, MANIFEST, INDEX, IMAGES = "dataset.json", "manifest.csv", "files.tsv", "images"

@@ -18,12 +18,12 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from cxrtool import console, files
+from cxrtool.core import console, files
+from cxrtool.core.errors import GateError
 from cxrtool.data.cache import pixels
 from cxrtool.data.columns import PIXEL_KEY, PREPARED_KEY, SPLIT
 from cxrtool.data.images import prepared_key
 from cxrtool.data.manifest import Dataset
-from cxrtool.errors import GateError
 
 _BLOCK = 512
 _SHOWN = 5

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from cxrtool.errors import InputError
+from cxrtool.core.errors import InputError
 
 #: Larger images are refused as decompression bombs (Pillow's own warning limit).
 MAX_PIXELS = 89_478_485

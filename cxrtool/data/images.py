@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from cxrtool.core.errors import InputError
 from cxrtool.data.decoding import Decoded, open_gray
 from cxrtool.data.sheet import contact_sheet
-from cxrtool.errors import InputError
 
 if TYPE_CHECKING:
     import torch

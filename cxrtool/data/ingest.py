@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from cxrtool import files
+from cxrtool.core import files
 from cxrtool.data import pool
 from cxrtool.data.worker import Bad, Done, Item, Job, convert
 
 if TYPE_CHECKING:
-    from cxrtool.runs import Run
+    from cxrtool.core.runs import Run
 
 JOURNAL = ".cache/prepare.jsonl"
 #: What worker processes import before their first image.

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cxrtool.core.errors import InputError
 from cxrtool.data.columns import (
     DATASET,
     MANIFEST,
@@ -32,7 +33,6 @@ from cxrtool.data.maps import canonical
 from cxrtool.data.schema import check_values
 from cxrtool.data.sources.table import label_columns
 from cxrtool.data.tables import read_table, require_columns
-from cxrtool.errors import InputError
 
 MODES = ("replace", "fill", "keep")
 _TEXTS = (REPORT, *TEXTS, *RANDOM_TEXTS)

@@ -22,15 +22,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from cxrtool import console
+from cxrtool.core import console
+from cxrtool.core.errors import GateError, InputError
+from cxrtool.core.files import canonical_json
 from cxrtool.data.copies import prepared_keys
 from cxrtool.data.manifest import PATIENT, PATIENT_KEY, PIXEL_KEY, SOURCE, Dataset
 from cxrtool.data.select import patient_groups
-from cxrtool.errors import GateError, InputError
-from cxrtool.files import canonical_json
 
 if TYPE_CHECKING:
-    from cxrtool.runs import Run
+    from cxrtool.core.runs import Run
 
 SEEN = "seen.json"
 FORMAT = 1

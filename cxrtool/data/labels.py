@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cxrtool.config import Option
+from cxrtool.core.config import Option
+from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.maps import canonical
-from cxrtool.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     # Stages import PolicyOptions while the command line is built: no NumPy, no pandas up here.

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cxrtool.core.errors import InputError
 from cxrtool.data.columns import (
     AGE,
     DATASET,
@@ -42,7 +43,6 @@ from cxrtool.data.columns import (
 from cxrtool.data.schema import DatasetInfo, check_table
 from cxrtool.data.tables import read_table, require_columns
 from cxrtool.data.writer import DatasetWriter
-from cxrtool.errors import InputError
 
 __all__ = [
     "AGE",

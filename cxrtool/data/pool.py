@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterable, Iterator
 from multiprocessing import connection, process, util
 from typing import Any, TypeVar
 
-from cxrtool.errors import CxrError
+from cxrtool.core.errors import CxrError
 
 Chunk = TypeVar("Chunk")
 Result = TypeVar("Result")

@@ -15,6 +15,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from cxrtool.core.errors import InputError
+from cxrtool.core.files import canonical_json, pretty_json, sha256_bytes
 from cxrtool.data.columns import (
     FIRST,
     FORMAT,
@@ -31,8 +33,6 @@ from cxrtool.data.columns import (
     VALUES,
 )
 from cxrtool.data.columns import RESERVED as RESERVED
-from cxrtool.errors import InputError
-from cxrtool.files import canonical_json, pretty_json, sha256_bytes
 
 
 @dataclass(frozen=True, kw_only=True)

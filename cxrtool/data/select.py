@@ -13,10 +13,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from cxrtool.config import Option
+from cxrtool.core.config import Option
+from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.columns import IMAGE, PATIENT, PIXEL_KEY, PREPARED_KEY, SPLIT, STUDY, VIEW
 from cxrtool.data.labels import is_view_frontal, is_view_lateral
-from cxrtool.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     # Stages import SelectionOptions while the command line is built: no NumPy, no pandas up here.

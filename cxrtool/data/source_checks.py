@@ -12,14 +12,11 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from cxrtool.data.columns import (
-    RESERVED,
-    SPLITS,
-)
+from cxrtool.core.errors import InputError
+from cxrtool.data.columns import RESERVED, SPLITS
 from cxrtool.data.label_columns import CORRECT, NO_VALUE, plain_value
 from cxrtool.data.schema import leaves_folder
 from cxrtool.data.sources.base import Rejected, SourceTable
-from cxrtool.errors import InputError
 
 
 class Checker:

@@ -16,16 +16,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrtool.data.columns import (
-    IMAGE,
-    PATIENT,
-    SPLIT,
-    SPLITS,
-    STUDY,
-)
+from cxrtool.core.errors import InputError, UsageError
+from cxrtool.data.columns import IMAGE, PATIENT, SPLIT, SPLITS, STUDY
 from cxrtool.data.select import places, shared, units
 from cxrtool.data.tables import read_table, require_columns
-from cxrtool.errors import InputError, UsageError
 
 OFFICIAL, NONE = "official", "none"
 DEFAULT = "0.8,0.1,0.1"

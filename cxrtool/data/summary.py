@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cxrtool import console
+from cxrtool.core import console
 from cxrtool.data import derived, label_columns
 from cxrtool.data.columns import PIXEL_KEY, PREPARED_KEY, SPLIT, SPLITS, STUDY
 from cxrtool.data.select import units
 from cxrtool.data.splits import straddling, torn_studies
 
 if TYPE_CHECKING:
+    from cxrtool.core.runs import Run
     from cxrtool.data.ingest import Ingested
     from cxrtool.data.join import Joined
     from cxrtool.data.sources.base import Rejected, SourceTable
-    from cxrtool.runs import Run
 
 
 def label_counts(table: pd.DataFrame, labels: Iterable[str]) -> dict[str, dict[str, int]]:

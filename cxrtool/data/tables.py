@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrtool.errors import InputError
+from cxrtool.core.errors import InputError
 
 
 def read_table(path: Path, *, sep: str | None = None, check_width: bool = True) -> pd.DataFrame:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from cxrtool import files
+from cxrtool.core import files
+from cxrtool.core.errors import InputError
 from cxrtool.data import images
 from cxrtool.data.sources.base import Opener
-from cxrtool.errors import InputError
 
 
 class Item(NamedTuple):

@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from cxrtool import files
+from cxrtool.core import files
+from cxrtool.core.errors import InputError
+from cxrtool.core.fileindex import FileIndex
 from cxrtool.data import columns, schema
 from cxrtool.data.images import encode_png
 from cxrtool.data.tables import write_table
-from cxrtool.errors import InputError
-from cxrtool.fileindex import FileIndex
 
 if TYPE_CHECKING:
-    from cxrtool.runs import Run
+    from cxrtool.core.runs import Run
 
 _PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from cxrtool.core.errors import InputError
 from cxrtool.editing.relevance import Channels, Relevance, Styles
-from cxrtool.errors import InputError
 from cxrtool.training.protocols import StyleSpace
 
 BETA = 0.15

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cxrtool import console
+from cxrtool.core import console
+from cxrtool.core.errors import GateError
 from cxrtool.editing import first_order as fast
 from cxrtool.editing import variation as varied
 from cxrtool.editing.blocks import stored
@@ -24,7 +25,6 @@ from cxrtool.editing.learned import BATCH, LearnedRecipe, learned_direction
 from cxrtool.editing.matrix import images_of, load_matrix, make_matrix, save_matrix
 from cxrtool.editing.methods import Edited, Editor, Tools
 from cxrtool.editing.relevance import Channels, Relevance, channel_statistics, editable, layer_rows
-from cxrtool.errors import GateError
 from cxrtool.training.protocols import StyleSpace
 
 _FRESH = 1_000_000  # number of the first latent that directions are learned on

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cxrtool.errors import InputError
+from cxrtool.core.errors import InputError
 from cxrtool.training.protocols import ImageEncoder, TextEncoder
 
 

@@ -17,6 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from cxrtool.core.errors import InputError
+from cxrtool.core.fingerprints import read_json
 from cxrtool.editing.blocks import stored
 from cxrtool.editing.relevance import (
     STATISTICS,
@@ -28,12 +30,10 @@ from cxrtool.editing.relevance import (
     layer_rows,
 )
 from cxrtool.editing.variation import Variation
-from cxrtool.errors import InputError
-from cxrtool.fingerprints import read_json
 from cxrtool.training.protocols import ImageEncoder, StyleSpace
 
 if TYPE_CHECKING:
-    from cxrtool.runs import Run
+    from cxrtool.core.runs import Run
 
 RECORD, WEIGHTS = "relevance.json", "relevance.safetensors"
 VARIATION_RECORD, VARIATION_WEIGHTS = "variation.json", "variation.safetensors"

@@ -30,9 +30,9 @@ from cxrtool.training.protocols import ImageEncoder, StyleGenerator
 from cxrtool.training.rng import torch_generator
 
 if TYPE_CHECKING:
+    from cxrtool.core.runs import Run
     from cxrtool.editing.distances import Distance
     from cxrtool.editing.latents import VariationOf
-    from cxrtool.runs import Run
 
 STEPS = {"latent": 300.0, "mapper": 1000.0}
 L2 = {"latent": 0.008, "mapper": 0.8}

@@ -19,7 +19,7 @@ import pandas as pd
 from PIL import Image
 from torch import Tensor
 
-from cxrtool import console
+from cxrtool.core import console
 from cxrtool.data import manifest
 from cxrtool.data.tables import write_table
 from cxrtool.editing import record
@@ -28,8 +28,8 @@ from cxrtool.editing.panels import panels, strip
 from cxrtool.training.directions import DIRECTIONS, save_direction
 
 if TYPE_CHECKING:
+    from cxrtool.core.runs import Run
     from cxrtool.editing.starts import Starts
-    from cxrtool.runs import Run
 
 PANELS = 8  # edits on a panel
 STRIPS = 6  # images on a strength strip

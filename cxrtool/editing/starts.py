@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data import manifest
 from cxrtool.data.cache import pixels, resized
 from cxrtool.data.images import to_float
@@ -26,12 +27,11 @@ from cxrtool.data.select import SelectionOptions, select_rows
 from cxrtool.editing.blocks import stored
 from cxrtool.editing.distances import Distance
 from cxrtool.editing.inversion import InversionRecipe, invert
-from cxrtool.errors import InputError, UsageError
 from cxrtool.training.protocols import StyleGenerator
 from cxrtool.training.rng import seed_for, torch_generator
 
 if TYPE_CHECKING:
-    from cxrtool.runs import Run
+    from cxrtool.core.runs import Run
 
 NONE = "none"  # --condition none: no label at all
 INHERITED = (

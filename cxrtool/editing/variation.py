@@ -28,9 +28,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from cxrtool.core.errors import InputError
 from cxrtool.editing.directions import Direction
 from cxrtool.editing.relevance import Channels, Styles, editable
-from cxrtool.errors import InputError
 from cxrtool.training.protocols import ImageEncoder, StyleSpace
 
 PATIENTS = 512

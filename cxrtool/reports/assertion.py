@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-from cxrtool.errors import UsageError
+from cxrtool.core.errors import UsageError
 from cxrtool.reports.context import NEGATIVE, POSITIVE, UNCERTAIN
 from cxrtool.reports.labeler import Labeler
 

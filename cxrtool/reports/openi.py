@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
-from cxrtool.errors import InputError
+from cxrtool.core.errors import InputError
 
 
 def report_text(data: bytes, place: str) -> str:

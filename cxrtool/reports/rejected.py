@@ -9,7 +9,7 @@ import csv
 import io
 from pathlib import Path
 
-from cxrtool.errors import InputError
+from cxrtool.core.errors import InputError
 
 COLUMNS = ("study_id", "file", "row", "column", "reason")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cxrtool.errors import InputError
+from cxrtool.core.errors import InputError
 
 STUDY, PATIENT, REPORT, FINDINGS, IMPRESSION = (
     "study_id",

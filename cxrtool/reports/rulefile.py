@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cxrtool.errors import InputError
+from cxrtool.core.errors import InputError
 
 ENTRIES = ("rule", "cue", "remove")
 ATTRIBUTES = "attributes.toml"  # read by ``attribute_rules``, not with the labeler's rules

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from cxrtool.errors import InputError, UsageError
+from cxrtool.core.errors import InputError, UsageError
 from cxrtool.reports.attribute_rules import AttributeRules, default_attributes, load_attributes
 from cxrtool.reports.patterns import Automaton, PatternError
 from cxrtool.reports.rulefile import ATTRIBUTES, Entry, RuleFile, read_rule_file

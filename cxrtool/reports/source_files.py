@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from cxrtool.errors import InputError
+from cxrtool.core.errors import InputError
 from cxrtool.reports.openi import report_text
 from cxrtool.reports.report import MAX_BYTES, TEXT_SUFFIXES, Reject, Report
 

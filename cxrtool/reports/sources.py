@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from cxrtool.errors import InputError
+from cxrtool.core.errors import InputError
 from cxrtool.reports.report import (
     ARCHIVE_SUFFIXES,
     PATIENT,

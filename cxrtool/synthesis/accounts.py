@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxrtool.errors import InputError
+from cxrtool.core.errors import InputError
 from cxrtool.synthesis.slots import PART, in_parts
 
 if TYPE_CHECKING:
-    from cxrtool.runs import Run
+    from cxrtool.core.runs import Run
 
 IntArray = npt.NDArray[np.int64]
 JOURNAL = "checkpoints/slots.jsonl"

@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from cxrtool.core.errors import GateError, InputError
 from cxrtool.data.cache import resized
 from cxrtool.data.images import to_float
 from cxrtool.data.keys import Seen, seen_images, seen_rows
 from cxrtool.data.manifest import Dataset
 from cxrtool.data.select import patient_groups
-from cxrtool.errors import GateError, InputError
 from cxrtool.synthesis.descriptors import Gallery, describe_all, usual_nearness
 from cxrtool.synthesis.generate import Job
 from cxrtool.synthesis.panel import (

@@ -26,7 +26,7 @@ from cxrtool.synthesis.sampler import Launched
 from cxrtool.synthesis.writer import image_name
 
 if TYPE_CHECKING:
-    from cxrtool.runs import Run
+    from cxrtool.core.runs import Run
 
 NAME = "duplicate"
 PART = 0.5

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cxrtool.errors import InputError, UsageError
+from cxrtool.core.errors import InputError, UsageError
 from cxrtool.synthesis.planner import Plan
 from cxrtool.synthesis.sampler import Render
 from cxrtool.training.directions import STYLE, WAY, Direction, Ways

@@ -19,9 +19,9 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from cxrtool.core.errors import GateError
 from cxrtool.data.manifest import Dataset, DatasetInfo
 from cxrtool.data.writer import DatasetWriter
-from cxrtool.errors import GateError
 from cxrtool.synthesis.accounts import JOURNAL, Accounts
 from cxrtool.synthesis.edits import Edits
 from cxrtool.synthesis.lanes import Batch, Lanes
@@ -34,7 +34,7 @@ from cxrtool.synthesis.writer import ImageWriter, Origin, image_name, manifest_r
 from cxrtool.training.protocols import Generator
 
 if TYPE_CHECKING:
-    from cxrtool.runs import Run
+    from cxrtool.core.runs import Run
 
 IntArray = npt.NDArray[np.int64]
 MOST_TRIES = 100

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cxrtool import console
+from cxrtool.core import console
+from cxrtool.core.errors import InputError, UsageError
+from cxrtool.core.files import sha256_file
+from cxrtool.core.fingerprints import read_json
 from cxrtool.data.keys import Seen, refuse_overlap, seen_rows
 from cxrtool.data.labels import LabelPolicy, PolicyOptions
 from cxrtool.data.manifest import SPLIT, Dataset, DatasetInfo
 from cxrtool.data.select import patient_groups
-from cxrtool.errors import InputError, UsageError
-from cxrtool.files import sha256_file
-from cxrtool.fingerprints import read_json
 
 FINGERPRINT_DIGITS = 16
 

@@ -18,7 +18,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from cxrtool.errors import InputError
+from cxrtool.core.errors import InputError
 from cxrtool.synthesis import program
 from cxrtool.synthesis.streams import IntArray, RowStream
 from cxrtool.synthesis.tally import LARGEST_PLAN, Tally, top_up, trim

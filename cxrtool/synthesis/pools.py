@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from cxrtool.core.errors import InputError
 from cxrtool.data.labels import NO_FINDING, LabelPolicy, canonical, label_arrays, label_codes
 from cxrtool.data.manifest import MANIFEST, SOURCE, Dataset
-from cxrtool.errors import InputError
 
 
 @dataclass(frozen=True)

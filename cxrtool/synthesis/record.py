@@ -18,7 +18,7 @@ from cxrtool.synthesis.planner import Plan
 from cxrtool.synthesis.slots import in_parts
 
 if TYPE_CHECKING:
-    from cxrtool.runs import Run
+    from cxrtool.core.runs import Run
 
 FORMAT = 1
 COLUMNS = ("class", "real", "before", "wanted", "after", "drift", "LP", "images")

@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from cxrtool.core.errors import InputError
 from cxrtool.data import manifest
 from cxrtool.data.images import read_png
 from cxrtool.data.manifest import Dataset, load_dataset
 from cxrtool.data.writer import DatasetWriter
-from cxrtool.errors import InputError
 from cxrtool.synthesis.edits import Edits, parse_cell
 from cxrtool.synthesis.sampler import BlockSampler, Render
 from cxrtool.synthesis.slots import FloatArray
@@ -30,7 +30,7 @@ from cxrtool.training.directions import Ways
 from cxrtool.training.protocols import Generator
 
 if TYPE_CHECKING:
-    from cxrtool.runs import Run
+    from cxrtool.core.runs import Run
 
 
 @dataclass(frozen=True)

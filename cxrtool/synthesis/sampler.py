@@ -17,8 +17,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from cxrtool.core.errors import InputError
 from cxrtool.data.images import quantize
-from cxrtool.errors import InputError
 from cxrtool.synthesis.panel import Panel, Sight
 from cxrtool.synthesis.slots import FloatArray, latents
 from cxrtool.training.protocols import Generator

@@ -21,16 +21,16 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from cxrtool.core.errors import InputError, UsageError
+from cxrtool.core.fingerprints import read_json, require_complete
+from cxrtool.core.runs import differing_keys, recorded_identity
 from cxrtool.data.manifest import IMAGE, MANIFEST, DatasetInfo, load_info
 from cxrtool.data.writer import DatasetWriter
-from cxrtool.errors import InputError, UsageError
-from cxrtool.fingerprints import read_json, require_complete
-from cxrtool.runs import differing_keys, recorded_identity
 from cxrtool.synthesis.accounts import TABLE, Accounts
 from cxrtool.synthesis.slots import PART
 
 if TYPE_CHECKING:
-    from cxrtool.runs import Run
+    from cxrtool.core.runs import Run
 
 BATCH = 256
 PLAN_FILES = ("plan.json", "slots.csv", "seen.json")  # the same in every shard

@@ -21,7 +21,7 @@ from cxrtool.data.sheet import contact_sheet
 from cxrtool.synthesis.writer import image_name
 
 if TYPE_CHECKING:
-    from cxrtool.runs import Run
+    from cxrtool.core.runs import Run
 
 IntArray = npt.NDArray[np.int64]
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from cxrtool import console
+from cxrtool.core import console
 
 if TYPE_CHECKING:
-    from cxrtool.runs import Run
+    from cxrtool.core.runs import Run
 
 FORMAT = 1
 FOLDER = "checkpoints"

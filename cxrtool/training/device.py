@@ -13,7 +13,7 @@ import sys
 
 import torch
 
-from cxrtool.errors import UsageError
+from cxrtool.core.errors import UsageError
 
 
 def setup(device: str = "auto", threads: int | None = None) -> torch.device:

@@ -17,12 +17,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from cxrtool.errors import InputError
-from cxrtool.files import sha256_bytes, sha256_file
-from cxrtool.fingerprints import read_json
+from cxrtool.core.errors import InputError
+from cxrtool.core.files import sha256_bytes, sha256_file
+from cxrtool.core.fingerprints import read_json
 
 if TYPE_CHECKING:
-    from cxrtool.runs import Run
+    from cxrtool.core.runs import Run
 
 RECORD, WEIGHTS = "direction.json", "direction.safetensors"
 DIRECTIONS = "directions"  # holds a folder a target, where an edit run has several

@@ -18,11 +18,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from cxrtool.errors import InputError
-from cxrtool.runs import sha256_file
+from cxrtool.core.errors import InputError
+from cxrtool.core.runs import sha256_file
 
 if TYPE_CHECKING:
-    from cxrtool.runs import Run
+    from cxrtool.core.runs import Run
 
 FORMAT = 1
 Kind = Literal["generator", "classifier", "clip"]

@@ -16,8 +16,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from cxrtool import console
-from cxrtool.errors import reason_of
+from cxrtool.core import console
+from cxrtool.core.errors import reason_of
 
 
 class _Whole(nn.Module):

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxrtool.core.runs import Run
 from cxrtool.data.images import KERNEL
 from cxrtool.data.keys import Seen
 from cxrtool.data.manifest import DatasetInfo, load_dataset
 from cxrtool.data.writer import DatasetWriter
-from cxrtool.runs import Run
 
 SIZE = 24
 LABELS = ("A", "B", "C")

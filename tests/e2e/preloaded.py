@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import json
 import os
+import pkgutil
 import signal
 import socket
 import struct
 import sys
-from pathlib import Path
 
 MODULES = ("torch", "torchvision", "pandas", "scipy.stats", "sklearn.metrics", "cxrtool.cli")
 
@@ -27,10 +27,10 @@ def serve(path: str) -> None:
 
     for name in MODULES:
         importlib.import_module(name)
-    import cxrtool.stages
+    import cxrtool.commands
 
-    for file in sorted(Path(cxrtool.stages.__path__[0]).glob("*.py")):
-        importlib.import_module(f"cxrtool.stages.{file.stem}")
+    for module in pkgutil.walk_packages(cxrtool.commands.__path__, "cxrtool.commands."):
+        importlib.import_module(module.name)
     server = socket.socket(socket.AF_UNIX)
     server.bind(path + ".new")
     server.listen(8)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from cxrtool import config, runs
+from cxrtool.commands.prepare import command as stage
+from cxrtool.core import config, runs
 from cxrtool.data.manifest import Dataset, load_dataset
-from cxrtool.stages import prepare as stage
 
 
 def drawing(seed: int, height: int = 40, width: int = 32) -> np.ndarray:

@@ -16,17 +16,21 @@ import pandas as pd
 import pytest
 import torch
 
-from cxrtool import config as configs
-from cxrtool import console, gans, runs
+from cxrtool import generators as gans
+from cxrtool.commands.edit import tools as edit_tools
+from cxrtool.commands.synthesize import command as synthesize
+from cxrtool.commands.synthesize.panel import predicted_class
+from cxrtool.commands.train_gan import arch as train_gan_arch
+from cxrtool.commands.train_gan import command as train_gan
+from cxrtool.core import config as configs
+from cxrtool.core import console, runs
+from cxrtool.core.errors import CxrError, InputError, InterruptedRunError, UsageError
 from cxrtool.data.images import quantize
-from cxrtool.errors import CxrError, InputError, InterruptedRunError, UsageError
-from cxrtool.gans.archs import ARCHS
-from cxrtool.gans.game import GameTrainer
-from cxrtool.stages import edit_tools, synthesize, train_gan, train_gan_arch
-from cxrtool.stages.synthesize_panel import predicted_class
+from cxrtool.generators.classic.game import GameTrainer
+from cxrtool.generators.registry import ARCHS
 from cxrtool.synthesis.panel import Opinion, PredictedClass, Sight
 from cxrtool.training.protocols import Generator, Judge, StyleGenerator
-from tests.unit.gans.conftest import make_dataset
+from tests.unit.generators.conftest import make_dataset
 
 __all__ = ["make_dataset"]
 
@@ -286,7 +290,7 @@ def test_sizes_and_processes_that_an_architecture_has_not(
         train(data, tmp_path / "a", "bagan", size=256)
     assert bad.value.hint == "give --size 128"
     config = configs.resolve(train_gan.Config, {"data": single, "arch": "dcgan", **QUICK})
-    from cxrtool.stages.train_gan_task import prepare
+    from cxrtool.commands.train_gan.task import prepare
 
     with pytest.raises(UsageError, match="--arch dcgan trains in one process, not in 2"):
         prepare(config, "cpu", 2)

@@ -15,11 +15,11 @@ import pytest
 from PIL import Image
 
 from cxrtool import cli
+from cxrtool.core.errors import GateError
+from cxrtool.core.runs import Run
 from cxrtool.data.cache import pixels
 from cxrtool.data.keys import Seen, refuse_overlap
 from cxrtool.data.manifest import Dataset, load_dataset
-from cxrtool.errors import GateError
-from cxrtool.runs import Run
 from tests.e2e import cls_sets
 from tests.e2e.prepare_sources import drawing, prepare, write_table
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cxrtool.config import resolve
+from cxrtool.commands.edit import command as edit
+from cxrtool.core.config import resolve
+from cxrtool.core.runs import execute, load_result
 from cxrtool.data.keys import Seen
 from cxrtool.data.manifest import load_dataset
-from cxrtool.runs import execute, load_result
-from cxrtool.stages import edit
 from tests.e2e.chain import Chain, run
 
 

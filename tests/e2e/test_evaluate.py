@@ -13,12 +13,14 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from cxrtool import runs
-from cxrtool.config import resolve
+from cxrtool.commands.evaluate.classifiers import command as evaluate_classifiers
+from cxrtool.commands.evaluate.images import command as evaluate_images
+from cxrtool.commands.train_cls import command as train_cls
+from cxrtool.core import runs
+from cxrtool.core.config import resolve
+from cxrtool.core.errors import GateError, InputError, UsageError
 from cxrtool.data.keys import Seen
 from cxrtool.data.manifest import load_dataset
-from cxrtool.errors import GateError, InputError, UsageError
-from cxrtool.stages import evaluate_classifiers, evaluate_images, train_cls
 from tests.e2e import cls_sets
 
 
@@ -346,7 +348,7 @@ def test_image_options_have_effect(sets: dict[str, Path], tmp_path: Path) -> Non
 def test_the_second_space_is_the_clip_tower_where_one_is_given(
     sets: dict[str, Path], tmp_path: Path
 ) -> None:
-    from cxrtool.stages import finetune_clip
+    from cxrtool.commands.finetune_clip import command as finetune_clip
 
     table = load_dataset(sets["data"]).table.drop(columns="image")
     table["report"] = "blob " + table["A"] + ", dark " + table["B"]
@@ -365,7 +367,7 @@ def test_the_second_space_is_the_clip_tower_where_one_is_given(
 
 @pytest.mark.slow
 def test_membership_is_read_from_the_discriminator(tmp_path: Path) -> None:
-    from cxrtool.stages import train_gan
+    from cxrtool.commands.train_gan import command as train_gan
     from cxrtool.synthesis.generators import GeneratorCard
 
     data = cls_sets.real(tmp_path / "data", size=32)

@@ -15,14 +15,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cxrtool import runs
 from cxrtool.classifiers.guard import seen_in_training
-from cxrtool.config import resolve
+from cxrtool.commands.evaluate.classifiers import command as evaluate_classifiers
+from cxrtool.commands.train_cls import command as train_cls
+from cxrtool.core import runs
+from cxrtool.core.config import resolve
+from cxrtool.core.errors import GateError
 from cxrtool.data.keys import Seen, refuse_overlap
 from cxrtool.data.manifest import Dataset, load_dataset
 from cxrtool.data.select import SelectionOptions, select_rows
-from cxrtool.errors import GateError
-from cxrtool.stages import evaluate_classifiers, train_cls
 from tests.e2e import cls_sets
 from tests.e2e.prepare_sources import prepare, write_source
 

@@ -17,14 +17,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cxrtool import runs
 from cxrtool.classifiers.guard import seen_in_training
+from cxrtool.commands.prepare import command as stage
+from cxrtool.core import runs
+from cxrtool.core.errors import GateError, InputError, OutputMismatchError, UsageError
 from cxrtool.data import cache, ingest
 from cxrtool.data.images import KERNEL, fit_image
 from cxrtool.data.manifest import load_dataset
 from cxrtool.data.select import SelectionOptions, select_rows
-from cxrtool.errors import GateError, InputError, OutputMismatchError, UsageError
-from cxrtool.stages import prepare as stage
 from tests.e2e import cls_sets
 from tests.e2e.prepare_sources import drawing, prepare, write_source
 from tests.unit.data.sources import dicom_files

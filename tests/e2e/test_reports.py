@@ -22,10 +22,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxrtool import cli, runs
+from cxrtool import cli
+from cxrtool.commands.evaluate.labels import command as evaluate_labels
+from cxrtool.commands.extract_reports import command as extract_reports
+from cxrtool.core import runs
 from cxrtool.data.labels import CHEXPERT
 from cxrtool.data.manifest import DatasetInfo, DatasetWriter, load_dataset
-from cxrtool.stages import evaluate_labels, extract_reports
 
 TABLE = (
     "study_id,patient_id,report\n"
@@ -604,7 +606,7 @@ def test_labels_that_only_the_reference_has_are_named(tmp_path: Path) -> None:
 
 def test_phantom_reports_say_what_the_phantom_has() -> None:
     """Two packages that do not know one another agree; sternotomy wires are no device of ours."""
-    population = pytest.importorskip("cxrtool.data.phantom")
+    population = pytest.importorskip("cxrtool.phantom")
     from cxrtool.reports import Labeler
 
     labeler = Labeler()

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from cxrtool.config import resolve
-from cxrtool.runs import execute
-from cxrtool.stages import synthesize
+from cxrtool.commands.synthesize import command as synthesize
+from cxrtool.core.config import resolve
+from cxrtool.core.runs import execute
 from cxrtool.synthesis.writer import image_name
 
 CXR = [sys.executable, "-m", "cxrtool"]

@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.unit.gans.conftest import make_dataset
+from tests.unit.generators.conftest import make_dataset
 
 __all__ = ["make_dataset"]
 
@@ -66,7 +66,7 @@ def test_steps_of_two_processes_are_those_of_one(tmp_path: Path, loss: str) -> N
     found = []
     for processes in (1, 2):
         path = tmp_path / f"{processes}.safetensors"
-        words = [sys.executable, "-m", "tests.unit.gans.two_ranks", str(path), loss]
+        words = [sys.executable, "-m", "tests.unit.generators.two_ranks", str(path), loss]
         ends = finish(spawn(words, processes))
         assert [code for code, _, _ in ends] == [0] * processes, ends
         found.append(load_file(path))

@@ -16,13 +16,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxrtool import runs
 from cxrtool.classifiers import load
-from cxrtool.config import resolve
+from cxrtool.commands.train_cls import command as train_cls
+from cxrtool.core import runs
+from cxrtool.core.config import resolve
+from cxrtool.core.errors import CxrError, GateError, InputError, UsageError
 from cxrtool.data.keys import Seen
 from cxrtool.data.manifest import load_dataset
-from cxrtool.errors import CxrError, GateError, InputError, UsageError
-from cxrtool.stages import train_cls
 from tests.e2e import cls_sets
 
 QUICK = {"arch": "small_cnn", "steps": 4, "batch": 16, "eval_every": 2, "threads": 1}
@@ -98,7 +98,7 @@ def test_it_learns_and_says_what_it_is(data: Path, tmp_path: Path) -> None:
 
 def test_the_stored_weights_are_those_of_the_best_step(data: Path, tmp_path: Path) -> None:
     """Predictions of the stored network give the validation AUROC of the chosen step."""
-    from cxrtool.evaluation.curves import auroc
+    from cxrtool.stats.curves import auroc
 
     summary = train(data, tmp_path / "out", steps=12, eval_every=3, lr=0.01)
     predictions = pd.read_csv(tmp_path / "out" / "predictions.csv")

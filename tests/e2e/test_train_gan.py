@@ -19,14 +19,16 @@ import pytest
 import torch
 from PIL import Image
 
-from cxrtool import config as configs
-from cxrtool import console, gans, runs
-from cxrtool.errors import CxrError, InputError, InterruptedRunError, UsageError
-from cxrtool.gans.loop import COSTS, TOLERANCE
-from cxrtool.gans.quality import Quality
-from cxrtool.stages import train_cls, train_gan
-from cxrtool.stages.train_gan_task import prepare, recorded
-from tests.unit.gans.conftest import make_dataset
+from cxrtool import generators as gans
+from cxrtool.commands.train_cls import command as train_cls
+from cxrtool.commands.train_gan import command as train_gan
+from cxrtool.commands.train_gan.task import prepare, recorded
+from cxrtool.core import config as configs
+from cxrtool.core import console, runs
+from cxrtool.core.errors import CxrError, InputError, InterruptedRunError, UsageError
+from cxrtool.generators.loop import COSTS, TOLERANCE
+from cxrtool.generators.quality import Quality
+from tests.unit.generators.conftest import make_dataset
 
 __all__ = ["make_dataset"]
 
@@ -109,7 +111,7 @@ def outputs_of_second(data: Path, tmp_path: Path) -> dict[str, str]:
 def test_stop_at_any_step_and_go_on(make_dataset: MakeDataset, tmp_path: Path) -> None:
     data = make_dataset()
     train(data, tmp_path / "straight")
-    from cxrtool.gans.trainer import Trainer
+    from cxrtool.generators.stylegan2.trainer import Trainer
 
     step, left = Trainer.step, [0]
 

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from cxrtool.errors import UsageError
-from cxrtool.gans.augment import POLICIES
-from cxrtool.gans.execution import Execution
-from cxrtool.gans.feed import Feed
-from cxrtool.gans.loop import Views, train
-from cxrtool.gans.trainer import Trainer
-from cxrtool.runs import Run
+from cxrtool.core.errors import UsageError
+from cxrtool.core.runs import Run
+from cxrtool.generators.augment import POLICIES
+from cxrtool.generators.feed import Feed
+from cxrtool.generators.loop import Views, train
+from cxrtool.generators.stylegan2.execution import Execution
+from cxrtool.generators.stylegan2.trainer import Trainer
 from cxrtool.training import device as devices
-from tests.unit.gans.conftest import ellipses, micro, micro_choices
+from tests.unit.generators.conftest import ellipses, micro, micro_choices
 
 pytestmark = [
     pytest.mark.gpu,

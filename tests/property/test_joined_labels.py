@@ -13,11 +13,11 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cxrtool.commands.extract_reports.dataset import _merged
 from cxrtool.data.derived import Settled
 from cxrtool.data.join import join_reports
 from cxrtool.data.manifest import Dataset
 from cxrtool.data.schema import DatasetInfo
-from cxrtool.stages.extract_dataset import _merged
 
 CELLS = st.sampled_from(["1", "0", "-1", ""])
 SOURCE = ("No Finding", "Edema", "Mass", "Support Devices")

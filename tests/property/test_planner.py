@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from cxrtool.errors import InputError
+from cxrtool.core.errors import InputError
 from cxrtool.synthesis import program
 from cxrtool.synthesis.planner import Plan, make_plan
 from cxrtool.synthesis.targets import Request

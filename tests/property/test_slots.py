@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from cxrtool.core.runs import Run
 from cxrtool.data.manifest import Dataset, DatasetInfo, load_dataset
 from cxrtool.data.writer import DatasetWriter
-from cxrtool.runs import Run
 from cxrtool.synthesis.generate import Job, fill, slots_of, write_set
 from cxrtool.synthesis.panel import FloatArray, IntArray, Panel, Sight
 from cxrtool.synthesis.planner import make_plan

@@ -9,10 +9,10 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cxrtool.core.errors import InputError
 from cxrtool.data.manifest import Dataset, DatasetInfo
 from cxrtool.data.select import SelectionOptions, patient_groups, select_rows, units
 from cxrtool.data.splits import split_rows, straddling, torn_studies
-from cxrtool.errors import InputError
 
 INFO = DatasetInfo(
     labels=(),

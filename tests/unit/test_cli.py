@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from cxrtool import cli, console
-from cxrtool import config as configs
-from cxrtool.errors import BusyError, CxrError, GateError, InputError, OutputMismatchError
+from cxrtool import cli
+from cxrtool.core import config as configs
+from cxrtool.core import console
+from cxrtool.core.errors import BusyError, CxrError, GateError, InputError, OutputMismatchError
 
 from . import toy_stage
 
@@ -212,7 +213,7 @@ def test_status(cxr: Any, numbers: Path, tmp_path: Path, capsys: Any) -> None:
 
 
 def test_status_sees_a_run_at_work(cxr: Any, numbers: Path, tmp_path: Path, capsys: Any) -> None:
-    from cxrtool.runs import lock
+    from cxrtool.core.runs import lock
 
     cxr("prepare", numbers, "--stop-after", 2, "-o", tmp_path / "half")
     capsys.readouterr()

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from cxrtool import cli
-from cxrtool import config as configs
-from cxrtool.errors import InputError, UsageError
+from cxrtool.core import config as configs
+from cxrtool.core.errors import InputError, UsageError
 
 from .toy_stage import Config
 

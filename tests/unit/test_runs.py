@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from cxrtool import config as configs
-from cxrtool import files, fingerprints, runs
-from cxrtool.errors import (
+from cxrtool.core import config as configs
+from cxrtool.core import files, fingerprints, runs
+from cxrtool.core.errors import (
     BusyError,
     InputError,
     InterruptedRunError,
     OutputMismatchError,
     UsageError,
 )
-from cxrtool.runs import execution, lock
+from cxrtool.core.runs import execution, lock
 
 from . import toy_stage
 

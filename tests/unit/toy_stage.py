@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from cxrtool.config import Argument, Input, Option
-from cxrtool.errors import InputError, UsageError
-from cxrtool.runs import Run
+from cxrtool.core.config import Argument, Input, Option
+from cxrtool.core.errors import InputError, UsageError
+from cxrtool.core.runs import Run
 
 NAME = "prepare"  # any registered name will do
 FORMAT = 1

@@ -17,8 +17,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from cxrtool.core.errors import InputError
 from cxrtool.data.maps import canonical
-from cxrtool.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import tomllib
 from importlib import resources
 from pathlib import Path
 
-from cxrtool.errors import InputError, UsageError
+from cxrtool.core.errors import InputError, UsageError
 
 SYNONYMS = "synonyms"
 

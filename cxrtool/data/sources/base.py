@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
-from cxrtool.errors import UsageError
+from cxrtool.core.errors import UsageError
 
 if TYPE_CHECKING:
     # Not at run time: options are checked, and openers unpickled, without either.

@@ -21,14 +21,7 @@ import pandas as pd
 from cxrtool.data.labels import CHEXPERT
 from cxrtool.data.sources import vocabulary
 from cxrtool.data.sources.base import SourceOptions, SourceTable
-from cxrtool.data.sources.files import (
-    Sieve,
-    find_tables,
-    look_up,
-    need_source,
-    nothing_found,
-    rows,
-)
+from cxrtool.data.sources.files import Sieve, find_tables, look_up, need_source, nothing_found, rows
 from cxrtool.data.sources.openers import FileOpener
 from cxrtool.data.sources.tables import read_table
 

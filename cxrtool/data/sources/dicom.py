@@ -21,6 +21,7 @@ from typing import Any
 
 import pandas as pd
 
+from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.decoding import MAX_PIXELS
 from cxrtool.data.label_columns import NOT_NAMED, NOTE, listed
 from cxrtool.data.sources import vocabulary
@@ -30,7 +31,6 @@ from cxrtool.data.sources.dicom_pixels import DicomOpener
 from cxrtool.data.sources.files import Sieve, need_source, nothing_found
 from cxrtool.data.sources.table import label_columns, load
 from cxrtool.data.tables import require_columns
-from cxrtool.errors import InputError, UsageError
 
 _MODALITIES = ("CR", "DX")
 _SUFFIXES = (".dcm", ".dicom", ".dic")

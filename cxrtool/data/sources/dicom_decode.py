@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.sources.dicom_stream import check_stream
-from cxrtool.errors import InputError, UsageError
 
 #: Transfer syntax -> the pydicom plugin that decodes it; "" = pydicom itself.
 PLUGINS = {

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.sources.dicom_decode import import_pydicom, quiet, stored_values, unreadable
-from cxrtool.errors import InputError, UsageError
 
 
 @dataclass(frozen=True)

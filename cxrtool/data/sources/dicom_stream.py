@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from cxrtool.errors import InputError
+from cxrtool.core.errors import InputError
 
 _JPEG_START = b"\xff\xd8"
 _J2K_START = b"\xff\x4f\xff\x51"

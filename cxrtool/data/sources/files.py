@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cxrtool.core.errors import InputError
 from cxrtool.data.label_columns import CORRECT, NO_VALUE, Columns, bad_cells
 from cxrtool.data.sources.base import Rejected, SourceOptions
-from cxrtool.errors import InputError
 
 #: What counts as an image file, lower case.
 IMAGE_SUFFIXES = frozenset(

@@ -12,16 +12,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from cxrtool.core.errors import InputError
 from cxrtool.data.sources import vocabulary
 from cxrtool.data.sources.base import TABLE_COLUMNS, SourceOptions, SourceTable
-from cxrtool.data.sources.files import (
-    IMAGE_SUFFIXES,
-    Sieve,
-    need_source,
-    nothing_found,
-)
+from cxrtool.data.sources.files import IMAGE_SUFFIXES, Sieve, need_source, nothing_found
 from cxrtool.data.sources.openers import FileOpener
-from cxrtool.errors import InputError
 
 
 def read(source: Path | None, options: SourceOptions) -> SourceTable:

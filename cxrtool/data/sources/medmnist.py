@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.sources.base import SourceOptions, SourceTable
 from cxrtool.data.sources.files import need_source, nothing_found
 from cxrtool.data.sources.openers import SPLITS, ArrayStream, NpzOpener
-from cxrtool.errors import InputError, UsageError
 
 #: Data set -> its labels in MedMNIST's order and spelling, and its official sizes.
 _KNOWN: dict[str, tuple[tuple[str, ...], tuple[int, int, int]]] = {

@@ -19,20 +19,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cxrtool.core.errors import InputError
 from cxrtool.data.labels import CHEXPERT
 from cxrtool.data.sources import vocabulary
 from cxrtool.data.sources.base import SourceOptions, SourceTable
-from cxrtool.data.sources.files import (
-    Sieve,
-    find_tables,
-    look_up,
-    need_source,
-    nothing_found,
-    rows,
-)
+from cxrtool.data.sources.files import Sieve, find_tables, look_up, need_source, nothing_found, rows
 from cxrtool.data.sources.openers import FileOpener
 from cxrtool.data.sources.tables import decode, read_table, read_text
-from cxrtool.errors import InputError
 
 _NAME = "mimic-cxr-2.*-{}.csv"
 _LABELERS = ("chexpert", "negbio")

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cxrtool.core.errors import InputError
 from cxrtool.data.labels import NIH
 from cxrtool.data.sources import vocabulary
 from cxrtool.data.sources.base import SourceOptions, SourceTable
@@ -30,7 +31,6 @@ from cxrtool.data.sources.files import (
 )
 from cxrtool.data.sources.openers import FileOpener
 from cxrtool.data.sources.tables import read_table, read_text
-from cxrtool.errors import InputError
 
 _LISTS = (("train_val_list.txt", "train"), ("test_list.txt", "test"))
 _NO_FINDING = "No Finding"

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from cxrtool.errors import InputError
+from cxrtool.core.errors import InputError
 
 #: Names of the parts of a MedMNIST file.
 SPLITS = ("train", "val", "test")

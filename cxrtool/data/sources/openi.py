@@ -21,18 +21,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from cxrtool.core.errors import InputError
 from cxrtool.data.labels import CHEXPERT
 from cxrtool.data.sources.base import SourceOptions, SourceTable
-from cxrtool.data.sources.files import (
-    Sieve,
-    index_images,
-    need_source,
-    nothing_found,
-)
+from cxrtool.data.sources.files import Sieve, index_images, need_source, nothing_found
 from cxrtool.data.sources.openers import FileOpener
 from cxrtool.data.sources.padchest import load_terms
 from cxrtool.data.sources.tables import read_bytes
-from cxrtool.errors import InputError
 
 _SECTIONS = ("COMPARISON", "INDICATION", "FINDINGS", "IMPRESSION")
 _NO_FINDING = "No Finding"

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cxrtool.core.errors import UsageError
 from cxrtool.data.labels import CHEXPERT
 from cxrtool.data.sources import vocabulary
 from cxrtool.data.sources.base import SourceOptions, SourceTable
@@ -35,7 +36,6 @@ from cxrtool.data.sources.files import (
 )
 from cxrtool.data.sources.openers import FileOpener
 from cxrtool.data.sources.tables import read_table
-from cxrtool.errors import UsageError
 
 _NO_FINDING = "No Finding"
 _NORMAL = "normal"

@@ -3,7 +3,7 @@
 In: ``--n`` images and ``--seed``. Out: a `SourceTable` of patients in order until n images are
 reached, so that n = 500 is a prefix of n = 1,000; reports and labels as a report labeler would find
 them; the geometry of every image as the side table ``truth.csv`` (document fractions, see
-`cxrtool.data.phantom.truth`) with the findings really drawn in columns ``drawn_<label>``.
+`cxrtool.phantom.truth`) with the findings really drawn in columns ``drawn_<label>``.
 
 Pictures are drawn at one native size whatever ``--size`` says (up to that size), as radiographs of
 an archive would be: the pixel keys of the leak guard do not depend on the size that is written.
@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrtool.data.phantom import LABELS, Patient, sample_patient, simulate, truth_row
+from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.sources.base import SourceOptions, SourceTable
-from cxrtool.errors import InputError, UsageError
+from cxrtool.phantom import LABELS, Patient, sample_patient, simulate, truth_row
 
 DEFAULT_N = 200
 NATIVE_PX = 256

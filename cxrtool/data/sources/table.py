@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.label_columns import BESIDE_CLASS, NOT_NAMED, NOTE, Columns, find_labels, listed
 from cxrtool.data.schema import RESERVED
 from cxrtool.data.sources import vocabulary
@@ -22,7 +23,6 @@ from cxrtool.data.sources.files import Sieve, need_source, nothing_found
 from cxrtool.data.sources.openers import FileOpener
 from cxrtool.data.sources.tables import read_table
 from cxrtool.data.tables import require_columns
-from cxrtool.errors import InputError, UsageError
 
 CLASS = "class"
 #: Manifest column -> names it goes by, in order of preference; compared without case and signs.

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cxrtool.core.errors import InputError
 from cxrtool.data import tables
-from cxrtool.errors import InputError
 
 
 def read_bytes(path: Path) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NoReturn
 
-from cxrtool.errors import InputError
+from cxrtool.core.errors import InputError
 from cxrtool.reports.sources import STUDY, read_reports
 
 TEXT = "text"

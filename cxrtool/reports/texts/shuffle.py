@@ -19,8 +19,8 @@ from typing import IO
 
 import numpy as np
 
+from cxrtool.core.errors import InputError
 from cxrtool.data.columns import PATIENT, RANDOM_TEXTS, STUDY
-from cxrtool.errors import InputError
 from cxrtool.reports.report import MAX_BYTES
 
 NOBODY = -1

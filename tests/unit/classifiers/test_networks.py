@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from cxrtool.classifiers import architectures, augment, losses, prediction
-from cxrtool.errors import InputError
+from cxrtool.core.errors import InputError
 from cxrtool.training.protocols import Classifier
 
 

@@ -9,7 +9,7 @@ import torch
 
 from cxrtool.classifiers import pretrained
 from cxrtool.classifiers.architectures import build
-from cxrtool.errors import InputError, UsageError
+from cxrtool.core.errors import InputError, UsageError
 
 LABELS = ("A", "B")
 
@@ -104,7 +104,7 @@ def test_names_that_fit_no_architecture(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize("arch", ["efficientnet_v2_s", "densenet121"])
 def test_the_stage_offers_what_the_package_has(arch: str) -> None:
     from cxrtool.classifiers.architectures import TRUNKS
-    from cxrtool.stages import train_cls
+    from cxrtool.commands.train_cls import command as train_cls
 
     assert tuple(TRUNKS) == train_cls.ARCHITECTURES
     assert pretrained.WEIGHTS == train_cls.WEIGHTS

@@ -17,7 +17,7 @@ from cxrtool.classifiers.phases import Phase
 from cxrtool.classifiers.pool import Part, Pool
 from cxrtool.classifiers.prediction import in_blocks
 from cxrtool.classifiers.training import OPTIMIZERS, Settings, Trainer
-from cxrtool.errors import GateError
+from cxrtool.core.errors import GateError
 
 SETTINGS = Settings(
     batch=16,
@@ -231,7 +231,7 @@ def test_what_a_phase_made_worse_is_not_delivered_and_said(
     first: int, scores: list[float], chosen: int, words: list[str]
 ) -> None:
     """The best phase on the last one's images; a pretraining alone is another arm."""
-    from cxrtool.stages.train_cls_training import shortfalls
+    from cxrtool.commands.train_cls.training import shortfalls
 
     fit = trainer(SETTINGS, *PHASES[first:])
     states = []

@@ -13,8 +13,8 @@ import torch
 from cxrtool.clip.architecture import CONFIG_FILE, Architecture
 from cxrtool.clip.model import ClipModel, create
 from cxrtool.clip.training import Pairs, make_pairs
+from cxrtool.core.runs import Run
 from cxrtool.data.manifest import DatasetInfo, DatasetWriter
-from cxrtool.runs import Run
 
 TEXTS = ["a bright square on the left", "a bright square on the right", "nothing"]
 

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from cxrtool.clip import architecture
 from cxrtool.clip.architecture import CONFIG_FILE, build, local_configs, resolve
-from cxrtool.errors import InputError, UsageError
+from cxrtool.core.errors import InputError, UsageError
 
 from .conftest import micro, write_config
 

@@ -17,8 +17,8 @@ from cxrtool.clip.templates import Templates
 from cxrtool.clip.texts import LABELS, PairTexts
 from cxrtool.clip.training import Recipe, Trainer, make_pairs
 from cxrtool.clip.zeroshot import label_vectors, zero_shot_scores
+from cxrtool.commands.finetune_clip.pairs import said_in
 from cxrtool.data.images import to_float
-from cxrtool.stages.finetune_clip_pairs import said_in
 
 from .conftest import micro, squares
 

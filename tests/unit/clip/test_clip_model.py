@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from cxrtool.clip.architecture import resolve
 from cxrtool.clip.model import ClipModel, create, load
-from cxrtool.errors import InputError
-from cxrtool.runs import Run
+from cxrtool.core.errors import InputError
+from cxrtool.core.runs import Run
 from cxrtool.training.models import save_model
 
 from .conftest import micro

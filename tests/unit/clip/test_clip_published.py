@@ -23,14 +23,16 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 
-from cxrtool import clip, console
+from cxrtool import clip
 from cxrtool.clip import architecture, published
 from cxrtool.clip.architecture import CONFIG_FILE, Architecture, build, resolve, tokenizer
 from cxrtool.clip.model import ClipModel, create
-from cxrtool.config import resolve as options
-from cxrtool.errors import InputError, UsageError
-from cxrtool.runs import execute
-from cxrtool.stages import evaluate_clip, finetune_clip
+from cxrtool.commands.evaluate.clip import command as evaluate_clip
+from cxrtool.commands.finetune_clip import command as finetune_clip
+from cxrtool.core import console
+from cxrtool.core.config import resolve as options
+from cxrtool.core.errors import InputError, UsageError
+from cxrtool.core.runs import execute
 
 from .conftest import micro, write_dataset
 from .openai_form import CONFIG, CONTEXT, SIZE, OpenAIForm

@@ -10,8 +10,8 @@ import pytest
 
 from cxrtool.clip.templates import load_templates
 from cxrtool.clip.texts import WORDINGS, PairTexts, pair_texts
+from cxrtool.core.errors import InputError
 from cxrtool.data.columns import RANDOM_TEXTS, TEXTS
-from cxrtool.errors import InputError
 
 LABELS = ("Cardiomegaly", "Edema")
 

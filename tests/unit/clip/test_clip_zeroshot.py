@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from cxrtool.clip.templates import load_templates, names
 from cxrtool.clip.zeroshot import auroc, mean_defined, mean_direction, zero_shot_scores
-from cxrtool.errors import InputError
+from cxrtool.core.errors import InputError
 
 
 def test_the_score_is_positive_minus_negative() -> None:

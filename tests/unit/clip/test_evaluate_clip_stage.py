@@ -9,10 +9,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from cxrtool.config import resolve
-from cxrtool.errors import GateError, InputError, UsageError
-from cxrtool.runs import execute
-from cxrtool.stages import evaluate_clip, finetune_clip
+from cxrtool.commands.evaluate.clip import command as evaluate_clip
+from cxrtool.commands.finetune_clip import command as finetune_clip
+from cxrtool.core.config import resolve
+from cxrtool.core.errors import GateError, InputError, UsageError
+from cxrtool.core.runs import execute
 
 from .conftest import TEXTS, micro, squares, write_config, write_dataset
 

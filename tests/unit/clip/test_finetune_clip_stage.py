@@ -10,15 +10,16 @@ import open_clip
 import pytest
 import torch
 
-from cxrtool import clip, console
+from cxrtool import clip
 from cxrtool.clip.training import Trainer
-from cxrtool.config import resolve
+from cxrtool.commands.finetune_clip import command as finetune_clip
+from cxrtool.commands.finetune_clip.pairs import recipe_of
+from cxrtool.core import console
+from cxrtool.core.config import resolve
+from cxrtool.core.errors import GateError, InputError, InterruptedRunError, UsageError
+from cxrtool.core.runs import Run, execute
 from cxrtool.data.keys import Seen
 from cxrtool.data.manifest import load_dataset
-from cxrtool.errors import GateError, InputError, InterruptedRunError, UsageError
-from cxrtool.runs import Run, execute
-from cxrtool.stages import finetune_clip
-from cxrtool.stages.finetune_clip_pairs import recipe_of
 
 from .conftest import TEXTS, micro, write_config, write_dataset
 

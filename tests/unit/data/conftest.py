@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cxrtool.core.runs import Run
 from cxrtool.data.images import FITS, KERNEL, pixel_key
 from cxrtool.data.manifest import DatasetInfo, DatasetWriter
-from cxrtool.runs import Run
 
 Make = Callable[..., Path]
 

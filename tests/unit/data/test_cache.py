@@ -8,9 +8,9 @@ import os
 import numpy as np
 import pytest
 
+from cxrtool.core.errors import InputError
 from cxrtool.data import cache
 from cxrtool.data.manifest import load_dataset
-from cxrtool.errors import InputError
 
 
 @pytest.fixture

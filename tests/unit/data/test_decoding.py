@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cxrtool.core.errors import InputError
 from cxrtool.data import decoding
 from cxrtool.data.decoding import open_gray
-from cxrtool.errors import InputError
 
 RAMP = np.tile(np.arange(64, dtype=np.uint8) * 4, (48, 1))
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cxrtool.core.errors import InputError
 from cxrtool.data import images
 from cxrtool.data.images import (
     contact_sheet,
@@ -18,7 +19,6 @@ from cxrtool.data.images import (
     to_float,
     to_uint8,
 )
-from cxrtool.errors import InputError
 
 
 def smooth(height: int, width: int, seed: int = 0) -> Image.Image:

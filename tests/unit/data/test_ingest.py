@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cxrtool import files
+from cxrtool.core import files
+from cxrtool.core.errors import InputError
+from cxrtool.core.runs import Run
 from cxrtool.data import ingest as module
 from cxrtool.data.ingest import JOURNAL, image_name, ingest
 from cxrtool.data.worker import Bad, Job
-from cxrtool.errors import InputError
-from cxrtool.runs import Run
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def test_bad_images_are_reported_with_their_row(work):
 
 
 def test_stop_signal_keeps_what_is_finished(work):
-    from cxrtool.errors import InterruptedRunError
+    from cxrtool.core.errors import InterruptedRunError
 
     run, job, log = work
     run._signal = 15

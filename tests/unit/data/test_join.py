@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from cxrtool.core.errors import InputError
 from cxrtool.data.join import join_reports
-from cxrtool.errors import InputError
 
 TABLE = pd.DataFrame(
     {

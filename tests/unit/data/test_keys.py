@@ -7,6 +7,8 @@ import json
 import numpy as np
 import pytest
 
+from cxrtool.core.errors import GateError, InputError
+from cxrtool.core.runs import Run
 from cxrtool.data.keys import (
     Seen,
     find_overlap,
@@ -18,8 +20,6 @@ from cxrtool.data.keys import (
     seen_rows,
 )
 from cxrtool.data.manifest import load_dataset
-from cxrtool.errors import GateError, InputError
-from cxrtool.runs import Run
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.labels import (
     CHEXPERT,
     LabelPolicy,
@@ -18,7 +19,6 @@ from cxrtool.data.labels import (
 )
 from cxrtool.data.manifest import load_dataset
 from cxrtool.data.maps import builtin, builtin_names, load_map
-from cxrtool.errors import InputError, UsageError
 
 CELLS = ["1", "0", "-1", ""]
 

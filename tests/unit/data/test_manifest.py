@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cxrtool.core.errors import InputError
 from cxrtool.data import cache, manifest
 from cxrtool.data.manifest import load_dataset
-from cxrtool.errors import InputError
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -46,7 +46,7 @@ def test_equal_content_gives_equal_bytes_and_digest(make_dataset):
 
 
 def test_index_lists_every_image_with_its_hash(make_dataset):
-    from cxrtool.runs import sha256_file
+    from cxrtool.core.runs import sha256_file
 
     path = make_dataset({"patient_id": ["1", "2", "3"]})
     lines = [line.split("\t") for line in (path / "files.tsv").read_text().splitlines()]

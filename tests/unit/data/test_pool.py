@@ -10,8 +10,8 @@ import time
 
 import pytest
 
+from cxrtool.core.errors import CxrError, InputError
 from cxrtool.data import pool
-from cxrtool.errors import CxrError, InputError
 
 
 def square(state: int, chunk: list[int]) -> list[int]:

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cxrtool.core.errors import InputError
 from cxrtool.data.manifest import load_dataset
 from cxrtool.data.select import SelectionOptions, patient_groups, select_rows, units
-from cxrtool.errors import InputError
 
 N = 400
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from cxrtool.core.errors import InputError
 from cxrtool.data.label_columns import plain_value
 from cxrtool.data.source_checks import Checker, check_source, rename_labels
 from cxrtool.data.sources.base import SourceTable
-from cxrtool.errors import InputError
 
 
 def source(official: bool = False, labels=("Edema",), covered=None, **columns) -> SourceTable:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.splits import (
     TINY_FRAC,
     held_together,
@@ -16,7 +17,6 @@ from cxrtool.data.splits import (
     straddling,
     torn_studies,
 )
-from cxrtool.errors import InputError, UsageError
 
 
 def frame(patients: list[str], keys: list[str] | None = None, split: list[str] | None = None):

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cxrtool.core.errors import InputError
 from cxrtool.data.tables import read_table, require_columns, write_table
-from cxrtool.errors import InputError
 
 
 def test_every_cell_is_text(tmp_path):

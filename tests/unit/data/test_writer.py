@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from cxrtool.core.errors import InputError
+from cxrtool.core.runs import Run, sha256_file
 from cxrtool.data.images import KERNEL
 from cxrtool.data.manifest import DatasetInfo, DatasetWriter, load_dataset
-from cxrtool.errors import InputError
-from cxrtool.runs import Run, sha256_file
 
 INFO = DatasetInfo(
     labels=("Edema",),

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cxrtool.core.errors import InterruptedRunError
+from cxrtool.core.runs import Run
 from cxrtool.editing.blocks import block_positions, finished_blocks
-from cxrtool.errors import InterruptedRunError
-from cxrtool.runs import Run
 
 
 def test_every_block_is_as_large_as_the_others() -> None:

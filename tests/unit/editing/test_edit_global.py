@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from cxrtool.core.errors import InputError
 from cxrtool.editing.directions import direction, moved, relevance_of
 from cxrtool.editing.first_order import agreement, first_order
 from cxrtool.editing.relevance import (
@@ -20,9 +21,8 @@ from cxrtool.editing.relevance import (
     editable,
     layer_rows,
 )
-from cxrtool.errors import InputError
-from cxrtool.gans.network import TrainedGenerator
-from cxrtool.gans.stylegan2.generator import Architecture, Generator
+from cxrtool.generators.stylegan2.generator import Architecture, Generator
+from cxrtool.generators.stylegan2.network import TrainedGenerator
 from cxrtool.training.rng import torch_generator
 
 IMAGES = 5

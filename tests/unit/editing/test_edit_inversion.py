@@ -9,10 +9,10 @@ from torch import Tensor
 from cxrtool.editing.distances import pyramid_distance, tower_distance
 from cxrtool.editing.inversion import InversionRecipe, invert, mean_w
 from cxrtool.editing.latent import render
-from cxrtool.gans.feed import Feed
-from cxrtool.gans.network import TrainedGenerator, mean_latents
-from cxrtool.gans.trainer import Trainer
-from tests.unit.gans.conftest import ellipses, micro, micro_choices
+from cxrtool.generators.feed import Feed
+from cxrtool.generators.stylegan2.network import TrainedGenerator, mean_latents
+from cxrtool.generators.stylegan2.trainer import Trainer
+from tests.unit.generators.conftest import ellipses, micro, micro_choices
 
 N = 4
 

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 
+from cxrtool.core.errors import InputError
 from cxrtool.editing.distances import pyramid_distance
 from cxrtool.editing.guide import TextGuide, make_guide
 from cxrtool.editing.inversion import InversionRecipe, invert, mean_w
 from cxrtool.editing.latent import LatentRecipe, optimize, render
 from cxrtool.editing.spaces import SoughtInW
-from cxrtool.errors import InputError
 
 from .toys import ToyEncoder, ToyGenerator
 

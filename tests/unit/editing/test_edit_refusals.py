@@ -9,9 +9,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from cxrtool import cli, gans
+from cxrtool import cli
+from cxrtool import generators as gans
+from cxrtool.core.runs import Run
 from cxrtool.data.keys import Seen
-from cxrtool.runs import Run
 
 from .test_edit_stage import runs, styled
 from .toys import SIZE

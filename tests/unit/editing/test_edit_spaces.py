@@ -10,7 +10,7 @@ from cxrtool.editing.guide import TextGuide
 from cxrtool.editing.latent import LatentRecipe, optimize
 from cxrtool.editing.relevance import Channels
 from cxrtool.editing.spaces import SoughtInS, SoughtInW
-from cxrtool.gans.network import TrainedGenerator
+from cxrtool.generators.stylegan2.network import TrainedGenerator
 
 from .test_edit_global import _Tower, _w, generator
 from .toys import ToyEncoder, ToyGenerator

@@ -14,18 +14,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from cxrtool import classifiers, clip, console, gans
-from cxrtool.config import resolve
+from cxrtool import classifiers, clip
+from cxrtool import generators as gans
+from cxrtool.commands.edit import command as edit
+from cxrtool.core import console
+from cxrtool.core.config import resolve
+from cxrtool.core.errors import GateError, InputError, InterruptedRunError, UsageError
+from cxrtool.core.runs import Run, execute
 from cxrtool.data.cache import pixels
 from cxrtool.data.keys import Seen
 from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.data.manifest import DatasetInfo, DatasetWriter, load_dataset
 from cxrtool.editing import first_order, learned, variation
-from cxrtool.errors import GateError, InputError, InterruptedRunError, UsageError
-from cxrtool.gans.network import TrainedGenerator
-from cxrtool.gans.stylegan2.generator import Architecture, Generator
-from cxrtool.runs import Run, execute
-from cxrtool.stages import edit
+from cxrtool.generators.stylegan2.generator import Architecture, Generator
+from cxrtool.generators.stylegan2.network import TrainedGenerator
 from cxrtool.training.rng import torch_generator
 
 from .toys import SIZE, ToyEncoder, ToyGenerator

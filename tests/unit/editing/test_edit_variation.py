@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from cxrtool.core.errors import InputError
 from cxrtool.editing.variation import Variation, measure_variation, varied_direction
-from cxrtool.errors import InputError
 
 PATIENTS, EACH = 40, 4
 DRAWS = torch.Generator().manual_seed(0)

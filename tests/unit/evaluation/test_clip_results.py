@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cxrtool.evaluation import clip_report, page
-from cxrtool.evaluation.clip_results import (
+from cxrtool.pages import clip as clip_report
+from cxrtool.pages import page
+from cxrtool.stats.clip_results import (
     RETRIEVAL,
     Comparison,
     Measured,
@@ -18,8 +19,8 @@ from cxrtool.evaluation.clip_results import (
     label_table,
     strategy_table,
 )
-from cxrtool.evaluation.comparison import MEAN, compare, group_runs, score_runs
-from cxrtool.evaluation.verdicts import freedom_of
+from cxrtool.stats.comparison import MEAN, compare, group_runs, score_runs
+from cxrtool.stats.verdicts import freedom_of
 
 N = 240
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cxrtool.evaluation import comparison
-from cxrtool.evaluation.comparison import MEAN, Group, Scored
+from cxrtool.stats import comparison
+from cxrtool.stats.comparison import MEAN, Group, Scored
 
 
 def recipe(arm: str, seed: int, **more: object) -> dict[str, object]:

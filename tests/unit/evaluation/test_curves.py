@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from cxrtool.errors import InputError
-from cxrtool.evaluation import curves
+from cxrtool.core.errors import InputError
+from cxrtool.stats import curves
 
 
 def sample(seed: int, n: int = 300, ties: bool = False) -> tuple[np.ndarray, np.ndarray]:

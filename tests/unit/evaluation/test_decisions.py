@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, brier_score_loss, f1_score, roc_curve
 
-from cxrtool.evaluation import intervals
-from cxrtool.evaluation.calibration import expected_calibration_error, reliability
-from cxrtool.evaluation.curves import decision_scores, rank
+from cxrtool.stats import intervals
+from cxrtool.stats.calibration import expected_calibration_error, reliability
+from cxrtool.stats.curves import decision_scores, rank
 
 
 @pytest.mark.parametrize("ties", [False, True])

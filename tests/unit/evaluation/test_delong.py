@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from cxrtool.evaluation.curves import auroc
-from cxrtool.evaluation.delong import components, covariance, paired_difference
+from cxrtool.stats.curves import auroc
+from cxrtool.stats.delong import components, covariance, paired_difference
 
 # Hanley & McNeil, Radiology 143:29-36, 1982, table I: 109 CT images rated 1 to 5.
 NORMAL, ABNORMAL = (33, 6, 6, 11, 2), (3, 2, 2, 11, 33)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import linalg
 
-from cxrtool.evaluation import distances
+from cxrtool.fidelity import distances
 
 
 def features(seed: int, n: int, d: int, shift: float = 0.0) -> np.ndarray:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from cxrtool.errors import InputError
-from cxrtool.evaluation import fidelity
-from cxrtool.evaluation.features import RandomFeatures
+from cxrtool.core.errors import InputError
+from cxrtool.fidelity import measures as fidelity
+from cxrtool.fidelity.features import RandomFeatures
 
 
 def test_the_same_population_has_a_ratio_of_one() -> None:
@@ -76,7 +76,7 @@ def test_random_features_are_seeded_and_order_degradations() -> None:
         np.testing.assert_array_equal(base, RandomFeatures(0)(smooth).numpy())
         assert (base != RandomFeatures(1)(smooth).numpy()).any()
         noisy = [net(smooth + s * x).numpy() for s in (0.02, 0.1, 0.5)]
-    from cxrtool.evaluation.distances import frechet_distance
+    from cxrtool.fidelity.distances import frechet_distance
 
     distances = [frechet_distance(base, other) for other in noisy]
     assert distances == sorted(distances)

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.axes import Axes
 from PIL import Image
 
-from cxrtool.evaluation.game_figure import game_picture
+from cxrtool.pages.game_figure import game_picture
 
 TICKS: list[dict[str, Any]] = [
     {"kimg": k, "g_loss": 1.0, "d_loss": 1.2, "r_t": -0.1 * k, "augment_p": 0.1, "g_grad_norm": 2.0}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from cxrtool.evaluation import curves, intervals
+from cxrtool.stats import curves, intervals
 
 
 def test_patients_bring_all_their_images() -> None:

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cxrtool.core.errors import InputError
 from cxrtool.data.manifest import Dataset, DatasetInfo
-from cxrtool.errors import InputError
-from cxrtool.evaluation import joining
+from cxrtool.stats import joining
 
 
 def dataset(labels: tuple[str, ...], covered: tuple[bool, ...] | None = None) -> Dataset:

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import precision_recall_fscore_support
 
-from cxrtool.evaluation.intervals import percentile_interval, resample_weights
-from cxrtool.evaluation.label_classes import MACRO, MICRO, VIEWS, View, groups, intervals, table
-from cxrtool.evaluation.labels import METRICS, Joined, join, score
+from cxrtool.stats.intervals import percentile_interval, resample_weights
+from cxrtool.stats.label_classes import MACRO, MICRO, VIEWS, View, groups, intervals, table
+from cxrtool.stats.labels import METRICS, Joined, join, score
 
 NAMES = ("A", "B", "C")
 

@@ -7,8 +7,8 @@ import math
 import pandas as pd
 import pytest
 
-from cxrtool.errors import InputError
-from cxrtool.evaluation.labels import Joined, disagreements, join, overall, score
+from cxrtool.core.errors import InputError
+from cxrtool.stats.labels import Joined, disagreements, join, overall, score
 
 
 def frame(**columns: list[str]) -> pd.DataFrame:

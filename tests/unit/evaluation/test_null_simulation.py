@@ -11,11 +11,11 @@ import math
 import numpy as np
 import pytest
 
-from cxrtool.evaluation import comparison
-from cxrtool.evaluation.comparison import Group, Scored
-from cxrtool.evaluation.curves import rank, weighted_scores
-from cxrtool.evaluation.intervals import METRICS, resample_weights
-from cxrtool.evaluation.verdicts import patients_by_label
+from cxrtool.stats import comparison
+from cxrtool.stats.comparison import Group, Scored
+from cxrtool.stats.curves import rank, weighted_scores
+from cxrtool.stats.intervals import METRICS, resample_weights
+from cxrtool.stats.verdicts import patients_by_label
 
 
 def simulated(

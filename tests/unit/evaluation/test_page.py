@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cxrtool.evaluation import figures, page, wording
+from cxrtool.pages import figures, page
+from cxrtool.stats import wording
 
 
 def two_lines(name: str = "roc") -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cxrtool.evaluation.predictions import prediction_rows
+from cxrtool.stats.predictions import prediction_rows
 
 
 def test_probabilities_keep_their_order_in_the_file() -> None:

@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from cxrtool.errors import InputError
-from cxrtool.evaluation.features import Inception, RadDino, RandomVgg16
-from cxrtool.evaluation.fidelity import conditional
-from cxrtool.evaluation.manifolds import manifold
-from cxrtool.evaluation.probe import separability, shortcut_features
+from cxrtool.core.errors import InputError
+from cxrtool.fidelity.features import Inception, RadDino, RandomVgg16
+from cxrtool.fidelity.manifolds import manifold
+from cxrtool.fidelity.measures import conditional
+from cxrtool.fidelity.probe import separability, shortcut_features
 
 
 def scans(n: int, seed: int, size: int = 48) -> np.ndarray:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from cxrtool.evaluation.distances import frechet_distance, kernel_distance, polynomial_mmd2
-from cxrtool.evaluation.manifolds import manifold
+from cxrtool.fidelity.distances import frechet_distance, kernel_distance, polynomial_mmd2
+from cxrtool.fidelity.manifolds import manifold
 
 
 @pytest.fixture(scope="module")

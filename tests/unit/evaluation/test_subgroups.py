@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cxrtool.evaluation.subgroups import groups_of
+from cxrtool.stats.subgroups import groups_of
 
 
 def test_ages_that_say_nothing_are_unknown() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from cxrtool.evaluation.comparison import (
+from cxrtool.stats.comparison import (
     Difference,
     Group,
     compare,
@@ -19,7 +19,7 @@ from cxrtool.evaluation.comparison import (
     score_runs,
     shared_by_seeds,
 )
-from cxrtool.evaluation.verdicts import (
+from cxrtool.stats.verdicts import (
     Estimate,
     effective_patients,
     estimate,

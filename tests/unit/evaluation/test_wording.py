@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from cxrtool.evaluation.wording import number, p_value
+from cxrtool.stats.wording import number, p_value
 
 
 @pytest.mark.parametrize(

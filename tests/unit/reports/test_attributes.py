@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cxrtool.errors import InputError
+from cxrtool.core.errors import InputError
 from cxrtool.reports import Labeler, label
 from cxrtool.reports.attribute_rules import (
     NAMES,

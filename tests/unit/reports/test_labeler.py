@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from cxrtool.core.errors import UsageError
 from cxrtool.data.labels import CHEXPERT
-from cxrtool.errors import UsageError
 from cxrtool.reports import Labeler, assert_mention, label
 from cxrtool.reports.ruleset import default_rules
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cxrtool.errors import InputError, UsageError
+from cxrtool.core.errors import InputError, UsageError
 from cxrtool.reports import Labeler, label, load_rules
 from cxrtool.reports.ruleset import ASIDE, CUE_ROLES, RULE_KINDS, default_rules
 

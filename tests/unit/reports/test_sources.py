@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cxrtool.errors import InputError
+from cxrtool.core.errors import InputError
 from cxrtool.reports.source_files import in_tar
 from cxrtool.reports.sources import Report, read_reports
 

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 import torch
 
+from cxrtool.core.runs import Run
 from cxrtool.data.manifest import DatasetInfo
 from cxrtool.data.writer import DatasetWriter
-from cxrtool.runs import Run
 
 LABELS = ("No Finding", "Edema", "Pleural Other", "Fracture", "Unread")
 SIZE = 16
@@ -128,10 +128,10 @@ def gan(tmp_path: Path) -> Path:
 @pytest.fixture
 def network(monkeypatch: pytest.MonkeyPatch) -> ToyGenerator:
     """What ``gans.load`` gives in these tests; tests/e2e uses a trained network."""
-    import cxrtool.gans
+    import cxrtool.generators
 
     torch.set_num_threads(1)
     toy = ToyGenerator()
     load: Callable[..., ToyGenerator] = lambda folder, device="cpu": toy  # noqa: E731
-    monkeypatch.setattr(cxrtool.gans, "load", load, raising=False)
+    monkeypatch.setattr(cxrtool.generators, "load", load, raising=False)
     return toy

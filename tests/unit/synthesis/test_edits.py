@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
+from cxrtool.core.errors import GateError, InputError, UsageError
+from cxrtool.core.runs import Run
 from cxrtool.data.images import quantize
 from cxrtool.data.manifest import load_dataset
-from cxrtool.errors import GateError, InputError, UsageError
-from cxrtool.runs import Run
 from cxrtool.synthesis.edits import parse_cell, parse_shares, take_turns
 from cxrtool.synthesis.slots import latents
 from cxrtool.training.directions import load_direction, load_directions, save_direction
@@ -45,11 +45,11 @@ class StyleToy(ToyGenerator):
 
 @pytest.fixture
 def style(monkeypatch: pytest.MonkeyPatch) -> StyleToy:
-    import cxrtool.gans
+    import cxrtool.generators
 
     torch.set_num_threads(1)
     toy = StyleToy()
-    monkeypatch.setattr(cxrtool.gans, "load", lambda folder, device="cpu": toy)
+    monkeypatch.setattr(cxrtool.generators, "load", lambda folder, device="cpu": toy)
     return toy
 
 

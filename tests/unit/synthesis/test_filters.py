@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
+from cxrtool.core.errors import GateError, InputError, UsageError
 from cxrtool.data.images import to_float
 from cxrtool.data.keys import Seen
 from cxrtool.data.manifest import load_dataset
 from cxrtool.data.select import parse_fold, select_rows
-from cxrtool.errors import GateError, InputError, UsageError
 from cxrtool.synthesis.lanes import Lanes
 from tests.unit.synthesis.conftest import SIZE, ToyGenerator, some_cells, write_dataset
 from tests.unit.synthesis.test_stage import content, make
@@ -52,10 +52,10 @@ class ToyTeacher:
 
 @pytest.fixture
 def judge(monkeypatch: pytest.MonkeyPatch, network: ToyGenerator) -> ToyJudge:
-    import cxrtool.gans
+    import cxrtool.generators
 
     toy = ToyJudge()
-    monkeypatch.setattr(cxrtool.gans, "load_judge", lambda folder, device="cpu": toy)
+    monkeypatch.setattr(cxrtool.generators, "load_judge", lambda folder, device="cpu": toy)
     return toy
 
 
@@ -232,7 +232,7 @@ class TestVerdicts:
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
-        from cxrtool import console
+        from cxrtool.core import console
 
         monkeypatch.setattr(console, "PLAIN_PROGRESS_S", 0.0)  # every block instead of every 30 s
         make(tmp_path / "o", data, gan=gan, filter=("class",), **PLAIN)
@@ -332,7 +332,7 @@ class TestMemorized:
     @pytest.fixture
     def fifty(self, tmp_path: Path) -> Path:
         """50 training images that share their anatomy, as radiographs do."""
-        from cxrtool.runs import Run
+        from cxrtool.core.runs import Run
 
         folder = write_dataset(tmp_path / "fifty", {"Fracture": ["1"] * 50}, ("Fracture",))
         dataset, rng = load_dataset(folder), np.random.default_rng(3)
@@ -355,11 +355,11 @@ class TestMemorized:
         monkeypatch: pytest.MonkeyPatch,
         copies: float,
     ) -> None:
-        import cxrtool.gans
+        import cxrtool.generators
 
         images = pixels_of(fifty)
         network = Copier(images, copies)
-        monkeypatch.setattr(cxrtool.gans, "load", lambda folder, device="cpu": network)
+        monkeypatch.setattr(cxrtool.generators, "load", lambda folder, device="cpu": network)
         out = tmp_path / "o"
         made = make(out, fifty, gan=gan, balance=200, filter=("memorized",))
         found = made.result["summary"]["filters"]["Fracture"]
@@ -410,12 +410,14 @@ class Repeater(ToyGenerator):
 class TestDuplicates:
     @pytest.fixture
     def repeats(self, monkeypatch: pytest.MonkeyPatch) -> Repeater:
-        import cxrtool.gans
+        import cxrtool.generators
 
         torch.set_num_threads(1)
         network = Repeater()
-        monkeypatch.setattr(cxrtool.gans, "load", lambda folder, device="cpu": network)
-        monkeypatch.setattr(cxrtool.gans, "load_judge", lambda folder, device="cpu": ToyJudge())
+        monkeypatch.setattr(cxrtool.generators, "load", lambda folder, device="cpu": network)
+        monkeypatch.setattr(
+            cxrtool.generators, "load_judge", lambda folder, device="cpu": ToyJudge()
+        )
         return network
 
     def test_replaced_by_the_next_try(
@@ -505,12 +507,14 @@ class TestKills:
         monkeypatch: pytest.MonkeyPatch,
         calls: int,
     ) -> None:
-        import cxrtool.gans
+        import cxrtool.generators
 
         torch.set_num_threads(1)
         network = Repeater()
-        monkeypatch.setattr(cxrtool.gans, "load", lambda folder, device="cpu": network)
-        monkeypatch.setattr(cxrtool.gans, "load_judge", lambda folder, device="cpu": ToyJudge())
+        monkeypatch.setattr(cxrtool.generators, "load", lambda folder, device="cpu": network)
+        monkeypatch.setattr(
+            cxrtool.generators, "load_judge", lambda folder, device="cpu": ToyJudge()
+        )
         names = ("class", "memorized", "duplicate")
         options = {"gan": gan, "filter": names, "workers": 1, **PLAIN}
         whole = make(tmp_path / "whole", data, **options)

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import torch
 
+from cxrtool.core.errors import InputError, UsageError
+from cxrtool.core.runs import Run
 from cxrtool.data.keys import Seen
 from cxrtool.data.labels import LabelPolicy
 from cxrtool.data.manifest import load_dataset
 from cxrtool.data.schema import DatasetInfo
 from cxrtool.data.select import SelectionOptions, select_rows
 from cxrtool.data.writer import DatasetWriter
-from cxrtool.errors import InputError, UsageError
-from cxrtool.runs import Run
 from cxrtool.synthesis.accounts import Accounts
 from cxrtool.synthesis.generators import GeneratorCard, choose_policy
 from cxrtool.synthesis.planner import make_plan

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cxrtool.errors import InputError
+from cxrtool.core.errors import InputError
 from cxrtool.synthesis import program
 from cxrtool.synthesis.planner import Plan, make_plan
 from cxrtool.synthesis.streams import RowStream

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cxrtool.commands.synthesize import command as synthesize
+from cxrtool.core.errors import CxrError, GateError, InputError, UsageError
+from cxrtool.core.runs import Outcome, execute
 from cxrtool.data.manifest import load_dataset
-from cxrtool.errors import CxrError, GateError, InputError, UsageError
-from cxrtool.runs import Outcome, execute
-from cxrtool.stages import synthesize
 from tests.unit.synthesis.conftest import (
     ToyGenerator,
     some_cells,
@@ -26,7 +26,7 @@ RARE = "Pleural Other,Fracture"
 
 
 def make(out: Path, *data: Path, **options: Any) -> Outcome:
-    from cxrtool.config import resolve
+    from cxrtool.core.config import resolve
 
     options.setdefault("threads", None if options.get("merge") or options.get("plan_only") else 1)
     config = resolve(synthesize.Config, {"data": tuple(data), **options})
@@ -34,7 +34,7 @@ def make(out: Path, *data: Path, **options: Any) -> Outcome:
 
 
 def test_a_file_of_options_counts_by_content(tmp_path: Path) -> None:
-    from cxrtool.config import result_options
+    from cxrtool.core.config import result_options
 
     file = tmp_path / "uncertain.toml"
     config = synthesize.Config(data=(tmp_path,), uncertain=str(file))
@@ -119,7 +119,7 @@ class TestPlanOnly:
         assert half.as_json()["n_real"] == 90
 
     def test_a_dry_run_writes_nothing(self, tmp_path: Path, data: Path) -> None:
-        from cxrtool.config import resolve
+        from cxrtool.core.config import resolve
 
         config = resolve(
             synthesize.Config, {"data": (data,), "plan_only": True, "target_frac": "0.15"}
@@ -321,7 +321,7 @@ class TestResume:
         import os
         import signal
 
-        from cxrtool.errors import InterruptedRunError
+        from cxrtool.core.errors import InterruptedRunError
 
         plain = network.generate
 
@@ -528,7 +528,7 @@ class TestRefusals:
     def test_options_without_effect(
         self, tmp_path: Path, data: Path, options: dict[str, Any], message: str
     ) -> None:
-        from cxrtool.config import resolve
+        from cxrtool.core.config import resolve
 
         with pytest.raises(UsageError, match=message):
             given = {"data": (data,), **options}

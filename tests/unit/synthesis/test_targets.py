@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cxrtool.errors import CxrError, InputError, UsageError
+from cxrtool.core.errors import CxrError, InputError, UsageError
 from cxrtool.synthesis.targets import Request, parse_count, parse_share, read_request
 
 LABELS = ("No Finding", "Edema", "Pleural Other", "Fracture", "Rarest")

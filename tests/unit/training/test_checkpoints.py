@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from cxrtool import console
-from cxrtool.runs import Run
+from cxrtool.core import console
+from cxrtool.core.runs import Run
 from cxrtool.training import checkpoints
 from cxrtool.training.checkpoints import load_checkpoint, save_checkpoint
 from cxrtool.training.models import write_tensors
@@ -126,7 +126,7 @@ def test_a_kill_at_any_moment_leaves_a_whole_one(
     elif moment == "rotating":
         monkeypatch.setattr(checkpoints, "_rotate", die)
     else:
-        monkeypatch.setattr("cxrtool.files._sync", die)
+        monkeypatch.setattr("cxrtool.core.files._sync", die)
     with pytest.raises(OSError, match="No space"):
         save(run, 30)
     monkeypatch.undo()

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from cxrtool.errors import InputError
-from cxrtool.runs import Run
+from cxrtool.core.errors import InputError
+from cxrtool.core.runs import Run
 from cxrtool.training.models import load_weights, read_model, save_model
 
 META = {

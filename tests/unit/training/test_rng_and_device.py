@@ -8,15 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from cxrtool.errors import UsageError
+from cxrtool.core.errors import UsageError
 from cxrtool.training import device
-from cxrtool.training.rng import (
-    numpy_rng,
-    restore_rng,
-    rng_state,
-    seed_for,
-    torch_generator,
-)
+from cxrtool.training.rng import numpy_rng, restore_rng, rng_state, seed_for, torch_generator
 
 
 @pytest.fixture(autouse=True)

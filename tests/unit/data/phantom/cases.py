@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-from cxrtool.data.phantom import Acquisition, Anatomy, Findings, PhantomParams
-from cxrtool.data.phantom.params import (
-    Band,
-    Device,
-    Nodule,
-    Opacity,
-    PleuralPatch,
-    RibFracture,
-)
+from cxrtool.phantom import Acquisition, Anatomy, Findings, PhantomParams
+from cxrtool.phantom.params import Band, Device, Nodule, Opacity, PleuralPatch, RibFracture
 
 PATCH = Opacity(
     side="right",

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxrtool.data.phantom import PhantomParams, sample_patient, simulate, truth_row
-from cxrtool.data.phantom.estimators import COLUMNS, estimate
+from cxrtool.phantom import PhantomParams, sample_patient, simulate, truth_row
+from cxrtool.phantom.estimators import COLUMNS, estimate
 
 COUNT = 24
 

@@ -8,10 +8,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from cxrtool.data.phantom import LABELS, report_for, sample_patient
-from cxrtool.data.phantom.params import Study
+from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.sources.base import SourceOptions, get_reader
-from cxrtool.errors import InputError, UsageError
+from cxrtool.phantom import LABELS, report_for, sample_patient
+from cxrtool.phantom.params import Study
 from tests.unit.data.phantom.cases import FINDINGS, frontal
 
 #: Words by which a reader of the report finds each observation.

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cxrtool.data.phantom import Acquisition, Findings, sample_patient, simulate, truth_row
-from cxrtool.data.phantom.devices import FRONTAL_KINDS
-from cxrtool.data.phantom.frame import Frame
-from cxrtool.data.phantom.frontal import frontal_attenuation
-from cxrtool.data.phantom.params import Device, Nodule
-from cxrtool.data.phantom.render import attenuation
+from cxrtool.phantom import Acquisition, Findings, sample_patient, simulate, truth_row
+from cxrtool.phantom.devices import FRONTAL_KINDS
+from cxrtool.phantom.frame import Frame
+from cxrtool.phantom.frontal import frontal_attenuation
+from cxrtool.phantom.params import Device, Nodule
+from cxrtool.phantom.render import attenuation
 from tests.unit.data.phantom.cases import FINDINGS, frontal
 
 SIZE = 96

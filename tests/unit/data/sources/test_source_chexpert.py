@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cxrtool.core.errors import InputError
 from cxrtool.data.labels import CHEXPERT, is_view_frontal
-from cxrtool.errors import InputError
 
 from .conftest import Read, write_png, write_text
 

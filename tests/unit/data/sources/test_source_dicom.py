@@ -11,7 +11,7 @@ import pytest
 pydicom = pytest.importorskip("pydicom")
 pytest.importorskip("gdcm")
 
-from cxrtool.errors import InputError, UsageError  # noqa: E402
+from cxrtool.core.errors import InputError, UsageError  # noqa: E402
 
 from .conftest import Read, write_text  # noqa: E402
 from .dicom_files import compress, dataset, image_12bit, save  # noqa: E402

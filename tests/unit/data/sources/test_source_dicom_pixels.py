@@ -14,14 +14,9 @@ pytest.importorskip("gdcm")
 from pydicom.data import get_testdata_file  # noqa: E402
 from pydicom.dataset import Dataset  # noqa: E402
 
+from cxrtool.core.errors import InputError  # noqa: E402
 from cxrtool.data.sources.dicom_decode import need_decoder, stored_values  # noqa: E402
-from cxrtool.data.sources.dicom_pixels import (  # noqa: E402
-    gray16,
-    modality,
-    voi,
-    window,
-)
-from cxrtool.errors import InputError  # noqa: E402
+from cxrtool.data.sources.dicom_pixels import gray16, modality, voi, window  # noqa: E402
 
 from .dicom_files import compress, dataset, image_12bit, save  # noqa: E402
 

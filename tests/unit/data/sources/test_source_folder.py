@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cxrtool.errors import InputError
+from cxrtool.core.errors import InputError
 
 from .conftest import Read, write_png, write_text
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cxrtool.errors import InputError, UsageError
+from cxrtool.core.errors import InputError, UsageError
 
 from .conftest import Read
 

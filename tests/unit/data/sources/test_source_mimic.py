@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from cxrtool.core.errors import InputError
 from cxrtool.data.labels import CHEXPERT
-from cxrtool.errors import InputError
 
 from .conftest import Read, write_png, write_text
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from cxrtool.core.errors import InputError
 from cxrtool.data.labels import NIH
-from cxrtool.errors import InputError
 
 from .conftest import Read, write_png, write_text
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from cxrtool.core.errors import InputError
 from cxrtool.data.labels import CHEXPERT
 from cxrtool.data.sources.openi import mesh_labels
 from cxrtool.data.sources.padchest import load_terms
-from cxrtool.errors import InputError
 
 from .conftest import Read, write_png, write_text
 

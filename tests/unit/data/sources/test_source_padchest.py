@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.labels import CHEXPERT
 from cxrtool.data.sources.padchest import load_terms, parse_terms
-from cxrtool.errors import InputError, UsageError
 
 from .conftest import Read, write_png, write_text
 

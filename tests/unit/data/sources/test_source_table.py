@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cxrtool.errors import InputError, UsageError
+from cxrtool.core.errors import InputError, UsageError
 
 from .conftest import Read, write_png, write_text
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from cxrtool.core.errors import InputError
 from cxrtool.data.sources import vocabulary
 from cxrtool.data.sources.base import SourceOptions
 from cxrtool.data.sources.files import Sieve, index_images
 from cxrtool.data.sources.openers import FileOpener
 from cxrtool.data.sources.tables import read_table
-from cxrtool.errors import InputError
 
 from .conftest import write_png, write_text
 

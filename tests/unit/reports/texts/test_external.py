@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.columns import RANDOM_TEXTS, TEXTS, chosen_texts
-from cxrtool.errors import InputError, UsageError
 from cxrtool.reports.texts.external import ExternalTexts
 
 

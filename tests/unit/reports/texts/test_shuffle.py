@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxrtool.errors import InputError
+from cxrtool.core.errors import InputError
 from cxrtool.reports.texts.shuffle import NOBODY, exchanged, partners
 
 Row = tuple[str, str, str]  # study, patient, text

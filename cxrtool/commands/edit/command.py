@@ -1,0 +1,127 @@
+"""`cxr edit`: change generated or real radiographs towards, or away from, what a text says.
+
+In: a generator (train-gan), a CLIP (finetune-clip) and a target text. Out: a dataset directory of
+edited images, `edits.csv` (what moved), `panels.png` (before, after, difference), `report.html`,
+`entanglement.csv` (with a teacher: the change that was wanted and those that were not),
+`direction.json` and `direction.safetensors` (for `synthesize --edit`), and `seen.json` (what
+generator, CLIP, teacher and data have seen).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cxrtool.commands.edit.options import FORMAT, NAME, Config
+
+__all__ = ["FORMAT", "NAME", "Config", "plan", "run"]
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cxrtool.core.runs import Run
+    from cxrtool.editing.distances import Distance
+
+
+def run(config: Config, run: Run) -> dict[str, Any]:
+    """Find the starts, edit them target by target and strength by strength, measure, write."""
+    from cxrtool import clip
+    from cxrtool import generators as gans
+    from cxrtool.clip.templates import from_json
+    from cxrtool.commands.edit.guard import guard, seen_of
+    from cxrtool.commands.edit.page import edit_page
+    from cxrtool.commands.edit.targets import named_in
+    from cxrtool.commands.edit.tools import guide_of, method_of, teacher_of, texts_of, usable
+    from cxrtool.editing.blocks import finished_blocks
+    from cxrtool.editing.distances import pyramid_distance, tower_distance
+    from cxrtool.editing.inversion import InversionRecipe
+    from cxrtool.editing.latent import render
+    from cxrtool.editing.measure import joined, measured
+    from cxrtool.editing.output import Job, tell, write
+    from cxrtool.editing.record import Asked
+    from cxrtool.editing.starts import generated_starts, kept, real_starts
+    from cxrtool.training import device as devices
+
+    guard(config)
+    texts = texts_of(config)
+    device = devices.setup(config.device, config.threads)
+    trained = gans.load(config.gan, device)
+    generator, meta = usable(trained, config.gan), trained.meta
+    encoder = clip.load(config.clip, device)
+    templates = from_json(encoder.meta["templates"], config.clip / "model.json")
+    # Those of the starts, be they generated or real, and of the CLIP: a denial is refused early.
+    for text in texts:
+        named_in(text, (*generator.labels, *encoder.meta["labels"]), templates)
+    guides = [guide_of(text, config, encoder, templates) for text in texts]
+    distance: Distance = pyramid_distance
+    if config.features == "tower":
+        distance = tower_distance(encoder.shallow_features)
+    if config.data is None:
+        starts = generated_starts(
+            generator, meta, config.n or 0, config.condition, config.truncation, config.seed, device
+        )
+    else:
+        inversion = InversionRecipe(steps=config.invert_steps, space=config.invert_space)
+        starts = real_starts(
+            generator, meta, config.data, config, distance, inversion, device, run.check_stop
+        )
+    start_w = kept(starts, config.block, run, device)
+    labels = starts.info.labels
+    named_by = {text: named_in(text, labels, templates) for text in texts}
+    teacher = teacher_of(config, named_by, labels, device)
+    method = method_of(config, run, generator, encoder, distance, device)
+    jobs = []
+    for number, (text, guide) in enumerate(zip(texts, guides, strict=True)):
+        named = named_by[text]
+        targets = tuple(n for n in named if teacher is not None and n in teacher.labels)
+        asked = Asked(
+            config.method,
+            text,
+            config.sign,
+            targets,
+            tuple(templates.contradicted_by(targets, labels)),
+            templates.excludes(labels),
+            starts.info.kind == "single",
+        )
+        editor = method.for_text(number, text, guide)
+        for place, strength in enumerate(config.strengths()):
+
+            def work(positions: np.ndarray) -> dict[str, np.ndarray]:
+                start = start_w(positions)
+                before = render(generator, start).detach()
+                edited = editor.edit(start, strength)  # noqa: B023  used before the next round
+                found = measured(before, edited.images, guide, teacher)  # noqa: B023
+                distances = distance(before)(edited.images).detach().cpu().numpy()
+                return {**found, "distance": distances, **edited.arrays()}
+
+            folder = f"blocks/{number:04}-{place:02}"
+            shown = f"editing: {text}" + (f", {strength:g}" if len(config.strength) > 1 else "")
+            blocks = finished_blocks(starts.n, config.block, work, run, shown, folder)
+            found = joined([arrays for _, arrays in blocks])
+            jobs.append(
+                Job(asked, tuple(named), strength, editor.direction(found, strength), found)
+            )
+    readers = teacher.labels if teacher is not None else ()
+    judged = write(run, starts, jobs, readers, config.threshold, config.gan)
+    run.write_text("report.html", edit_page(run, judged, starts))
+    seen_of(config).save(run)
+    return tell(run, starts, judged)
+
+
+def plan(config: Config) -> dict[str, Any]:
+    """What would be edited, without loading a network's weights."""
+    from cxrtool.commands.edit.tools import texts_of
+    from cxrtool.data.manifest import load_dataset
+    from cxrtool.data.select import select_rows
+
+    starts = config.n or 0
+    if config.data is not None:
+        starts = len(select_rows(load_dataset(config.data), config))
+    texts = texts_of(config)
+    return {
+        "starts": starts,
+        "targets": texts,
+        "strengths": list(config.strengths()),
+        "images": starts * len(texts) * len(config.strengths()),
+        "method": config.method,
+        "sign": config.sign,
+    }

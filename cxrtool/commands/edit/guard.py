@@ -1,0 +1,116 @@
+"""The leak guard of `cxr edit`: what generator, CLIP and teacher have seen of each other's data.
+
+In: their folders. Out: nothing, or a refusal (exit 5), before any work: a CLIP and a generator of
+different training data, one of them fitted to rows that the other one was chosen by, a teacher that
+was trained on made images. And what the run has seen, for those after it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cxrtool.core import console
+from cxrtool.core.errors import GateError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cxrtool.commands.edit.options import Config
+    from cxrtool.data.keys import Seen
+
+
+def guard(config: Config) -> None:
+    """Refuse networks that must not be used together.
+
+    Raises:
+        GateError: see the module.
+    """
+    from cxrtool.data.keys import Seen
+
+    generator, encoder = Seen.load(config.gan), Seen.load(config.clip)
+    refuse_held_out("CLIP", encoder, "generator", generator)
+    refuse_held_out("generator", generator, "CLIP", encoder)
+    refuse_other_data(generator, encoder)
+    if config.teacher is not None:
+        refuse_made_images(config.teacher)
+
+
+def refuse_other_data(generator: Seen, encoder: Seen) -> None:
+    """Refuse a generator and a CLIP without a common training image or patient.
+
+    Raises:
+        GateError: there is none, although the ids can be compared.
+    """
+    if not _any(generator) or not _any(encoder) or _shared(generator, encoder):
+        return
+    if generator.patients.keys() & encoder.patients.keys():
+        raise GateError(
+            "generator and CLIP were trained on different data: no patient and no image in common",
+            hint="train the CLIP on the generator's training data: cxr finetune-clip DATA",
+        )
+    console.warn(
+        "generator and CLIP share no training image: the CLIP may misread what the generator makes"
+    )
+
+
+def refuse_held_out(who: str, seen: Seen, other: str, others: Seen) -> None:
+    """Refuse a network that was fitted to rows that another one was chosen by.
+
+    Raises:
+        GateError: it was.
+    """
+    if others.chosen_by is None:
+        return
+    count = _shared(seen.fitted(), others.chosen_by)
+    if count:
+        raise GateError(
+            f"leak: the {who} was trained on {count:,} held-out patients or images of the {other}",
+            hint="train both on the train split of the same preparation",
+        )
+
+
+def refuse_made_images(teacher: Path) -> None:
+    """Refuse a teacher that was trained on synthetic or edited images.
+
+    Raises:
+        GateError: it was: it would confirm what generators make.
+    """
+    from cxrtool.core.fingerprints import read_json
+
+    file = teacher / "model.json"
+    made = read_json(file).get("images", {}) if file.is_file() else {}
+    count = sum(int(n) for part, n in made.items() if part.startswith("synthetic"))
+    if count:
+        raise GateError(
+            f"the teacher {teacher} was trained on {count:,} synthetic or edited images: it would "
+            "confirm what generators make",
+            hint="give one of real images alone: cxr train-cls DATA",
+        )
+
+
+def seen_of(config: Config) -> Seen:
+    """What generator, CLIP, teacher and the edited images themselves have seen."""
+    from cxrtool.data.keys import SEEN, Seen
+    from cxrtool.data.manifest import load_dataset
+    from cxrtool.data.select import select_rows
+
+    seen = Seen.load(config.gan).merge(Seen.load(config.clip))
+    if config.teacher is not None:
+        seen = seen.merge(Seen.load(config.teacher))
+    if config.data is not None:
+        dataset = load_dataset(config.data)
+        seen = seen.merge(Seen.of(dataset, select_rows(dataset, config)))
+        if (config.data / SEEN).is_file():
+            seen = seen.merge(Seen.load(config.data))
+    return seen
+
+
+def _any(seen: Seen) -> bool:
+    return bool(seen.looks or any(seen.patients.values()))
+
+
+def _shared(a: Seen, b: Seen) -> int:
+    """Patients, or else images, that two have in common."""
+    names = a.patients.keys() & b.patients.keys()
+    people = sum(len(a.patients[name] & b.patients[name]) for name in names)
+    return people or len(a.pixels & b.pixels) or len(a.looks & b.looks)

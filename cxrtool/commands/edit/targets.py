@@ -1,0 +1,103 @@
+"""What a target of `cxr edit` names: read like a report, with its negations.
+
+In: a target text, label names, prompt templates. Out: the labels that the text says are there.
+Labels that `extract-reports` knows, under any of their spellings, are read by its rules ("the heart
+is enlarged", "pneumothoraces"); others by their name or the templates' phrases, with the same rules
+for negation. A text that denies a label is refused: an edit has a direction, and its sign says
+which way along it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+from cxrtool.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from cxrtool.clip.templates import Templates
+    from cxrtool.reports import Labeler
+
+OWN = "radiograph"  # templates whose words the report rules know, or leave out on purpose
+
+
+def named_in(text: str, labels: Sequence[str], templates: Templates) -> list[str]:
+    """The labels that a target says are there, in their order.
+
+    Raises:
+        UsageError: it says of a label that it is not there.
+    """
+    said = said_of(text, labels, templates)
+    denied = [label for label, there in said.items() if not there]
+    if denied:
+        positive = templates.phrases(denied[0])[0]
+        raise UsageError(
+            f"--target {text!r} says that there is no {' and no '.join(denied)}",
+            hint=f"name the finding and move away from it: --target {positive!r} --sign -",
+        )
+    return list(said)
+
+
+def said_of(text: str, labels: Sequence[str], templates: Templates) -> dict[str, bool]:
+    """Label -> whether the text says that it is there; those that it does not name are left out."""
+    from cxrtool.data.maps import canonical
+
+    labeler = _labeler()
+    values = _observations(text)
+    said = {}
+    for label in labels:
+        observation = canonical(label)
+        known = observation in labeler.rules.observations
+        value = values.get(observation) if known else None
+        if value is None and observation != labeler.rules.no_finding:
+            own = set(_own_phrases(label)) if known else set()
+            phrases = {label, *(p for p in templates.phrases(label) if p not in own)}
+            value = _by_phrase(text, phrases)
+        if value is not None:
+            said[label] = value
+    return said
+
+
+def _observations(text: str) -> Mapping[str, bool]:
+    """Observation -> there or denied, by the rules of `extract-reports`."""
+    labeler = _labeler()
+    found = labeler.label(text)
+    values = {name: value != 0 for name, value in found.values.items() if value is not None}
+    nothing = labeler.rules.no_finding
+    plain = any(e.observation == nothing and not e.cue for e in found.evidence)
+    if nothing in values and (not plain or not all(values.values())):
+        del values[nothing]  # "no effusion" does not say that the image is normal
+    return values
+
+
+def _by_phrase(text: str, phrases: set[str]) -> bool | None:
+    """Whether a text asserts one of the phrases, or else denies one; None without any."""
+    from cxrtool.reports import assert_mention
+
+    found = [
+        assert_mention(text, match.group()).value != "negative"
+        for phrase in sorted(phrases)
+        if (match := re.search(_words(phrase), text, re.IGNORECASE))
+    ]
+    return any(found) if found else None
+
+
+def _words(phrase: str) -> str:
+    bare = re.sub(r"^(an?|the) ", "", phrase.lower())
+    return rf"\b{re.escape(bare)}(?:e?s)?\b"
+
+
+@cache
+def _own_phrases(label: str) -> tuple[str, ...]:
+    from cxrtool.clip.templates import load_templates
+
+    return tuple(load_templates(OWN).phrases(label))
+
+
+@cache
+def _labeler() -> Labeler:
+    from cxrtool.reports import Labeler
+
+    return Labeler()

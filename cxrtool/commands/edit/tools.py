@@ -1,0 +1,219 @@
+"""What `cxr edit` works with: targets, networks that may be used together, the method, the teacher.
+
+In: the options. Out: texts, a generator that can be edited, text directions, a method, a teacher;
+or a refusal that names what would work.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cxrtool.commands.edit.targets import named_in
+from cxrtool.core import console
+from cxrtool.core.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import torch
+
+    from cxrtool.clip import ClipModel
+    from cxrtool.clip.templates import Templates
+    from cxrtool.commands.edit.options import Config
+    from cxrtool.core.runs import Run
+    from cxrtool.editing.distances import Distance
+    from cxrtool.editing.guide import TextGuide
+    from cxrtool.editing.methods import Method, Tools
+    from cxrtool.editing.spaces import Sought
+    from cxrtool.training.protocols import Classifier, StyleGenerator
+
+
+KEEP_OTHERS = {"learned": 0.3}  # by direction; 0 elsewhere
+
+
+def texts_of(config: Config) -> list[str]:
+    """All targets, each once.
+
+    Raises:
+        InputError: a file without one, or that is no text.
+    """
+    texts = [" ".join(text.split()) for text in config.target]
+    if config.targets is not None:
+        try:
+            lines = config.targets.read_text("utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            raise InputError(f"is not UTF-8 text ({error})", file=config.targets) from error
+        found = [" ".join(line.split()) for line in lines]
+        found = [text for text in found if text and not text.startswith("#")]
+        if not found:
+            raise InputError(
+                "holds no target", file=config.targets, hint="one text a line; # begins a comment"
+            )
+        texts += found
+    return list(dict.fromkeys(texts))
+
+
+LATENTS = 10_000  # behind the standard deviations of styles
+
+
+def usable(generator: Any, folder: Path) -> StyleGenerator:
+    """A generator that can be edited.
+
+    Raises:
+        InputError: it has no W space, or makes images that no CLIP here reads.
+    """
+    from cxrtool.training.protocols import StyleGenerator
+
+    if not isinstance(generator, StyleGenerator):
+        raise InputError(
+            f"the generator in {folder} has no W space, so that there is nothing to optimize in",
+            hint="train one with `cxr train-gan --arch stylegan2`",
+        )
+    if generator.channels != 1:
+        raise InputError(
+            f"the generator in {folder} makes images of {generator.channels} channels; "
+            "CLIPs of this tool read gray images"
+        )
+    return generator
+
+
+def method_of(
+    config: Config,
+    run: Run,
+    generator: StyleGenerator,
+    encoder: ClipModel,
+    distance: Distance,
+    device: torch.device,
+) -> Method:
+    """The method that was asked for.
+
+    Raises:
+        InputError: the generator has no style space, which `global` and `--local` need.
+    """
+    from dataclasses import fields
+
+    from cxrtool.editing.global_method import GlobalMethod
+    from cxrtool.editing.latents import VariationOf
+    from cxrtool.editing.methods import LatentMethod, MapperMethod, Options, Tools
+    from cxrtool.training.protocols import StyleSpace
+
+    options = Options(**{f.name: getattr(config, f.name) for f in fields(Options)})
+    tools = Tools(options, run, generator, encoder, distance, device)
+    if config.method != "global" and not config.local:
+        if config.method == "mapper":
+            return MapperMethod(tools)
+        return LatentMethod(tools, start_in(config, tools))
+    if not isinstance(generator, StyleSpace):
+        whole = config.method == "global"
+        raise InputError(
+            f"the generator in {config.gan} has no style space for "
+            + ("a global direction" if whole else "--local"),
+            hint="use --method latent or mapper" if whole else "leave out --local",
+        )
+    if config.method == "global":
+        return GlobalMethod(tools, generator)
+    varied = VariationOf(tools, generator)
+    if config.method == "mapper":
+        return MapperMethod(tools, varied)
+    return LatentMethod(tools, start_in(config, tools), varied)
+
+
+def start_in(config: Config, tools: Tools) -> Callable[[torch.Tensor], Sought]:
+    """w of N images -> their edits in `--space`.
+
+    Raises:
+        InputError: the generator has no style space, which `s` needs.
+    """
+    from functools import partial
+
+    from cxrtool.editing.latents import latents
+    from cxrtool.editing.relevance import channel_statistics
+    from cxrtool.editing.spaces import SoughtInS, SoughtInW
+    from cxrtool.training.protocols import StyleSpace
+
+    generator = tools.generator
+    if config.space != "s":
+        return partial(SoughtInW, generator, shared=config.space == "w")
+    if not isinstance(generator, StyleSpace):
+        raise InputError(
+            f"the generator in {config.gan} has no style space for --space s",
+            hint="use --space w+",
+        )
+    sample = partial(latents, tools, generator)
+    return partial(SoughtInS, generator, channels=channel_statistics(generator, sample, LATENTS))
+
+
+def guide_of(target: str, config: Config, encoder: ClipModel, templates: Templates) -> TextGuide:
+    """The text direction, with a warning for what the CLIP will not read of it."""
+    from cxrtool.editing.guide import make_guide
+
+    prompts = templates.about(target)
+    cut = max((encoder.cut(prompt) for prompt in prompts), key=len)
+    if cut:
+        console.warn(
+            f"the target is longer than the {encoder.tokenizer.context} tokens that the CLIP "
+            f"reads; this is cut off: {cut!r}"
+        )
+    opposite = list(templates.neutral)
+    if config.against == "negation":
+        opposite = [template.replace("{}", target) for template in templates.negative]
+    keep = config.keep_others
+    if keep is None:
+        keep = KEEP_OTHERS.get(config.direction, 0.0)
+    others = others_of(target, encoder, templates) if keep else None
+    sign = 1 if config.sign == "+" else -1
+    return make_guide(encoder, encoder, prompts, opposite, sign, others, keep)
+
+
+def others_of(target: str, encoder: ClipModel, templates: Templates) -> torch.Tensor | None:
+    """Unit directions [K, D] of the observations that a target leaves open; None without any.
+
+    Not those that it names, nor those that mean the absence of others ("No Finding"), which every
+    finding contradicts.
+    """
+    from torch.nn import functional
+
+    from cxrtool.clip.zeroshot import label_vectors
+
+    labels = tuple(encoder.meta["labels"])
+    named = named_in(target, labels, templates)
+    absent = [label for label in labels if "allows" in templates.labels.get(label, {})]
+    others = [label for label in labels if label not in (*named, *absent)]
+    if not others:
+        return None
+    vectors = label_vectors(encoder, templates, others)
+    return functional.normalize(vectors[:, 0] - vectors[:, 1], dim=1)
+
+
+def teacher_of(
+    config: Config,
+    named: dict[str, list[str]],
+    labels: tuple[str, ...],
+    device: torch.device,
+) -> Classifier | None:
+    """The teacher; says which targets it can verify.
+
+    Args:
+        config: The options.
+        named: Every target and the labels that it names.
+        labels: Those of the starts.
+        device: Where to compute.
+    """
+    if config.teacher is None:
+        console.say(
+            "no --teacher: nobody verifies these edits, and their labels stay blank"
+            + ("" if any(named.values()) else " (no target names a label of the generator)")
+        )
+        return None
+    from cxrtool import classifiers
+
+    teacher: Classifier = classifiers.load(config.teacher, device)
+    known = ", ".join(label for label in labels if label in teacher.labels)
+    for text, found in named.items():
+        if not set(found) & set(teacher.labels):
+            console.warn(
+                f"the target {text!r} names no label that the teacher reads ({known}): "
+                "its edits cannot be verified"
+            )
+    return teacher

@@ -1,0 +1,225 @@
+"""`cxr evaluate classifiers`: several classifiers on the same real test rows.
+
+In: `train-cls` runs and a dataset directory, or one for each fold of a cross-validation. Out:
+`metrics.csv` and `comparison.csv` (scores and paired differences with patient-bootstrap intervals),
+`metrics.json`, `predictions.csv`, with ``--by`` `subgroups.csv` and
+`subgroup_differences.csv`, `report.md`, and `report.html`,
+one page that stands by itself. Every run predicts the rows itself, with its stored network, label
+policy, preprocessing and calibration; rows that any of them has seen are refused (exit 5).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cxrtool.commands.evaluate.classifiers.inputs import (
+    load_data,
+    load_networks,
+    predict,
+    read_set_names,
+    refuse_other_sets,
+    refuse_seen_rows,
+    refuse_unequal_regimens,
+    rows_to_score,
+    truth_of,
+)
+from cxrtool.commands.evaluate.classifiers.options import FORMAT, NAME, Config
+from cxrtool.commands.evaluate.classifiers.page import (
+    activation_panels,
+    cautions,
+    facts,
+    operating_points,
+    read_image_report,
+    score_subgroups,
+    unfair,
+)
+from cxrtool.core import console
+from cxrtool.version import __version__
+
+__all__ = ["FORMAT", "NAME", "Config", "check_gates", "run", "write_outputs"]
+
+if TYPE_CHECKING:
+    from cxrtool.core.runs import Run
+    from cxrtool.pages.classifiers import Evaluation
+    from cxrtool.stats.joining import Fold
+
+
+def run(config: Config, run: Run) -> dict[str, Any]:
+    """Predict, score, compare, report."""
+    import numpy as np
+
+    from cxrtool.pages import classifiers as classifier_report
+    from cxrtool.stats import comparison, joining
+    from cxrtool.training.device import setup
+
+    device = setup(config.device, config.threads)
+    networks = load_networks(run)
+    names = [str(ref.path) for ref in run.inputs("runs")]
+    described = [network.description for network in networks]
+    refuse_unequal_regimens(config, names, described)
+    image_reports = [read_image_report(ref.path) for ref in run.inputs("images")]
+    refuse_other_sets(run, described)
+    datasets = load_data(config, run)
+    rows = [rows_to_score(config, data, names, described) for data in datasets]
+    folds = joining.assign_folds(datasets, rows, names, described)
+    compared = ""
+    for fold in folds:
+        # A leak at another size is a leak first.
+        compared = refuse_seen_rows(run, fold, config.split) or compared
+        for k in fold.runs:
+            joining.refuse_other_pixels(names[k], described[k], fold.data)
+
+    set_names = read_set_names(config)
+    joining.refuse_names(set_names, folds, described)
+    pooled = joining.pooled_recipes(folds, described, set_names)
+    first = [described[members[0]] for _, members in pooled]
+    # What the page says of a run names its number and arm: folder names stay out of it.
+    shown = [f"run {k} ({d['recipe']['arm']})" for k, d in enumerate(first, start=1)]
+    labels, left_out = joining.common_labels(
+        shown, [networks[members[0]].labels for _, members in pooled], datasets[0]
+    )
+    by_order = len(folds) > 1 and not set_names
+    if by_order and any(recipe["synth"] not in ("", "1") for recipe, _ in pooled):
+        left_out.append(joining.SETS_BY_ORDER)
+    if compared:
+        left_out.append(f"Training and test rows were {compared}.")
+    policy = joining.common_policy(names, described)
+    truth, mask, codes, single = truth_of(folds, labels, policy)
+    predicted = [
+        {k: predict(run, networks[k], names[k], fold, labels, device) for k in fold.runs}
+        for fold in folds
+    ]
+    scores = np.stack(
+        [np.concatenate([part[k] for part, k in zip(predicted, members)]) for _, members in pooled]
+    )
+
+    classes = truth.argmax(axis=1) if single else None
+    scored = comparison.score_runs(
+        labels, truth, mask, scores, codes,
+        resamples=config.bootstrap, seed=config.seed, classes=classes,
+    )  # fmt: skip
+    groups = comparison.group_runs([recipe for recipe, _ in pooled])
+    differences = comparison.add_delong(
+        comparison.compare(scored, groups, folds=len(folds)),
+        *(scored, groups, truth, mask, scores, codes),
+    )
+    result = classifier_report.Evaluation(
+        source=datasets[0].info.source,
+        scored=scored,
+        groups=groups,
+        differences=differences,
+        truth=truth,
+        mask=mask,
+        scores=scores,
+        codes=codes,
+        compared=compared,
+        patients_known=all(data.info.patients for data in datasets),
+        resamples=config.bootstrap,
+        runs=[facts(d, members, run) for d, (_, members) in zip(first, pooled)],
+        histories=[d.get("history", []) for d in first],
+        operating=operating_points(labels, truth, mask, scores, first) if len(folds) == 1 else [],
+        subgroups=score_subgroups(
+            config, folds, labels, truth, mask, scores, codes, groups, classes
+        ),
+        maps=activation_panels(
+            config,
+            run,
+            folds[0],
+            [networks[m[0]] for _, m in pooled],
+            groups,
+            labels,
+            truth,
+            device,
+        ),
+        image_reports=image_reports,
+        unfair=unfair(first),
+        cautions=cautions(left_out, labels, truth, mask, scores, codes, first, folds),
+        footer=f"cxr {__version__} · evaluate classifiers · run {run.fingerprint[:12]}",
+    )
+    for caution in result.cautions:
+        console.warn(caution)
+    check_gates(config, run, result)
+    return write_outputs(config, run, folds, result)
+
+
+def check_gates(config: Config, run: Run, result: Evaluation) -> None:
+    """`--min-auroc`, `--max-ece` and `--require-evidence`."""
+    import math
+
+    from cxrtool.pages.classifier_tables import mean_ece
+    from cxrtool.pages.classifiers import primary, run_name
+
+    for number, value in enumerate(result.scored.points[:, -1, 0]):
+        name = run_name(result.groups, number)
+        if config.min_auroc is not None and (math.isnan(value) or value < config.min_auroc):
+            run.gate(f"mean AUROC of {name} is {value:.4f}, below --min-auroc {config.min_auroc:g}")
+        ece = mean_ece(result, number)
+        if config.max_ece is not None and not ece <= config.max_ece:
+            run.gate(f"mean ECE of {name} is {ece:.4f}, above --max-ece {config.max_ece:g}")
+    if config.require_evidence:
+        main = primary(result)
+        if not main:
+            run.gate("--require-evidence: there is no comparison of gan with duplicate")
+        for found in main:
+            if found.verdict != "evidence for":
+                run.gate(f"--require-evidence: {found.sentence()}")
+
+
+# --- outputs --------------------------------------------------------------------------------------
+
+
+def write_outputs(
+    config: Config, run: Run, folds: list[Fold], result: Evaluation
+) -> dict[str, Any]:
+    """Tables, report, and the summary."""
+    import numpy as np
+
+    from cxrtool.pages import classifier_tables, page
+    from cxrtool.pages import classifiers as classifier_report
+    from cxrtool.pages.markdown import markdown
+    from cxrtool.stats.predictions import csv_text
+
+    metrics = classifier_tables.metrics(result)
+    run.write_text("metrics.csv", csv_text(*metrics.cells()))
+    differences = classifier_tables.differences(result)
+    run.write_text("comparison.csv", csv_text(*differences.cells()))
+    extra: dict[str, list[str]] = {}
+    if len(folds) > 1:
+        extra["fold"] = [str(k) for k, f in enumerate(folds, start=1) for _ in f.rows]
+    for name in ("image", "patient_id") if config.include_text else ():
+        extra[name] = [str(c) for fold in folds for c in fold.data.column(name, fold.rows)]
+    rows = np.concatenate([fold.rows for fold in folds])
+    run.write_text("predictions.csv", csv_text(*classifier_tables.predictions(result, rows, extra)))
+    answer = classifier_report.answer(result)
+    groups = classifier_tables.subgroups(result)
+    between = classifier_tables.subgroup_differences(result)
+    run.write_json(
+        "metrics.json",
+        {
+            "answer": answer,
+            "metrics": metrics.records,
+            "differences": differences.records,
+            "operating_points": list(result.operating),
+            "subgroups": groups.records,
+            "subgroup_differences": between.records,
+        },
+    )
+    if result.subgroups:
+        run.write_text("subgroups.csv", csv_text(*groups.cells()))
+        run.write_text("subgroup_differences.csv", csv_text(*between.cells()))
+    built = classifier_report.build(result)
+    run.write_text("report.html", page.render(built))
+    run.write_text("report.md", markdown(built))
+    console.table("Mean over labels", *classifier_tables.shown(result))
+    console.say(answer)
+    return {
+        "answer": answer,
+        "images": len(rows),
+        "labels": list(result.scored.labels),
+        "undefined": [n for n, d in zip(result.scored.labels, result.scored.defined) if not d],
+        "mean_auroc": {
+            classifier_report.run_name(result.groups, k): float(value)
+            for k, value in enumerate(result.scored.points[:, -1, 0])
+        },
+        "cautions": list(result.cautions),
+    }

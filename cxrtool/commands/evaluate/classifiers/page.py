@@ -1,0 +1,276 @@
+"""What the page of `cxr evaluate classifiers` shows beside its scores.
+
+In: networks, folds, truth and scores. Out: facts and cautions of the runs, what stored thresholds
+gave, subgroups, class activation maps, and the fidelity of synthetic images.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cxrtool.commands.evaluate.classifiers.inputs import saw_more
+from cxrtool.core import console
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cxrtool.classifiers.architectures import ClassifierNet
+    from cxrtool.commands.evaluate.classifiers.options import Config
+    from cxrtool.core.runs import Run
+    from cxrtool.stats.joining import Fold
+
+CAM_IMAGES = 4
+
+
+def facts(description: dict[str, Any], members: list[int], run: Run) -> dict[str, Any]:
+    """What the report's table of runs shows of one: how it was made, and from what."""
+    from cxrtool.core.runs import load_result
+
+    recipe = description["recipe"]
+    policy = description["policy"]
+    images = ", ".join(f"{n:,} {kind}" for kind, n in description["images"].items())
+    results = [load_result(run.inputs("runs")[k].path) for k in members]
+    sources = description.get("sources") or []
+    sets = ", ".join(str(source["digest"])[:8] for source in sources) or "–"
+    made_by = ", ".join(g[:12] for source in sources for g in source["generators"]) or "–"
+    steps = description.get("steps", recipe["steps"])
+    return {
+        "architecture": f"{recipe['arch']}, {recipe['size']} px",
+        "starts from": starts_from(description),
+        "images": images + (f" (first of {len(members)} folds)" if len(members) > 1 else ""),
+        "steps × batch": f"{steps:,} × {recipe['batch']}",
+        "phases": ", ".join(phase_words(p) for p in description.get("phases", [])),
+        "chosen step": f"{description['best_step']:,}"
+        + (f" ({description['kept_phase']})" if "kept_phase" in description else ""),
+        "validation AUROC": f"{description['val_auroc']:.3f}",
+        "optimizer": f"{recipe['optimizer']}, {recipe['lr']:g}",
+        "augmentation": recipe["augment"],
+        "uncertain, blank": f"{policy['uncertain']}, {policy['blank']}",
+        "fraction": f"{recipe['fraction']:g}",
+        "data": recipe["data"],
+        "synthetic set": sets,
+        "generator": made_by,
+        "run": ", ".join(str(result.get("fingerprint", ""))[:12] for result in results),
+    }
+
+
+def phase_words(phase: dict[str, Any]) -> str:
+    """Name, steps and best validation AUROC of a phase; older runs did not note the last."""
+    words = f"{phase['name']} {phase['steps']:,}"
+    return words + (f" (AUROC {phase['val_auroc']:.3f})" if "val_auroc" in phase else "")
+
+
+def starts_from(description: dict[str, Any]) -> str:
+    """Where the weights start, with what tells one file or run from another."""
+    start, digest = description.get("starts_from"), description.get("start_digest")
+    return f"{start or 'random weights'}" + (f" {digest}" if digest else "")
+
+
+def unfair(described: list[dict[str, Any]]) -> str:
+    """What the headline says of generators that knew more than their classifiers, "" if none."""
+    most: dict[str, int] = {}
+    arms: dict[str, set[str]] = {}
+    for d in described:
+        for who, n in saw_more(d).items():
+            most[who] = max(n, most.get(who, 0))
+            arms.setdefault(who, set()).add(d["recipe"]["arm"])
+    if not most:
+        return ""
+    told = " and ".join(
+        f"the {who} arm {', '.join(sorted(arms[who]))} saw up to {n:,} patients or images that the"
+        " classifier did not"
+        for who, n in most.items()
+    )
+    return f"Not a fair comparison: {told}."
+
+
+def cautions(
+    left_out: list[str],
+    labels: tuple[str, ...],
+    truth: np.ndarray,
+    mask: np.ndarray,
+    scores: np.ndarray,
+    codes: np.ndarray,
+    described: list[dict[str, Any]],
+    folds: list[Fold],
+) -> list[str]:
+    """Sentences on what is unfair, missing or odd."""
+    import numpy as np
+
+    from cxrtool.pages.classifiers import why_undefined
+
+    found = [
+        f"The {who} run {n} (arm {d['recipe']['arm']}) was trained on {more:,} patients or images"
+        " that its classifier was not: its arm had more data than the others."
+        for n, d in enumerate(described, start=1)
+        for who, more in saw_more(d).items()
+    ]
+    found += left_out
+    if len(np.unique(codes)) < 2:
+        found.append("All images are of one patient: there is no interval and no verdict.")
+    budgets = sorted({int(d.get("steps", 0)) for d in described})
+    if len(budgets) > 1:
+        counts = ", ".join(f"{n:,}" for n in budgets)
+        found.append(f"The runs had unequal budgets of optimizer steps ({counts}).")
+    if len(folds) > 1:
+        found.append(
+            f"Predictions of {len(folds)} folds are pooled: each image was judged by the network"
+            " of its fold that has not seen the patient."
+        )
+    for n, d in enumerate(described, start=1):
+        lacking = (d.get("calibration") or {}).get("uncalibrated")
+        if lacking:
+            found.append(
+                f"{', '.join(lacking)} not calibrated in run {n}: no positive in validation."
+            )
+    for k, label in enumerate(labels):
+        reason = why_undefined(truth[:, k], mask[:, k])
+        if reason:
+            found.append(f"{label} has {reason} in these rows: undefined, left out of the mean.")
+        flat = [n + 1 for n, own in enumerate(scores) if np.ptp(own[:, k]) == 0 and len(own) > 1]
+        if flat:
+            which = ", ".join(map(str, flat))
+            found.append(f"The same prediction for every image in {label} by run {which}.")
+    return found
+
+
+def operating_points(
+    labels: tuple[str, ...],
+    truth: np.ndarray,
+    mask: np.ndarray,
+    scores: np.ndarray,
+    described: list[dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """Sensitivity and specificity of each run and label at its stored threshold."""
+    from cxrtool.data.maps import canonical
+
+    out = []
+    for n, (own, d) in enumerate(zip(scores, described), start=1):
+        stored = (d.get("calibration") or {}).get("thresholds", {})
+        stored = {canonical(name): value for name, value in stored.items()}
+        for k, label in enumerate(labels):
+            if canonical(label) not in stored:
+                continue
+            rows = mask[:, k]
+            positive = truth[rows, k] > 0
+            called = own[rows, k] >= stored[canonical(label)]
+            if positive.any() and not positive.all():
+                out.append(
+                    {
+                        "run": n,
+                        "label": label,
+                        "threshold": float(stored[canonical(label)]),
+                        "sensitivity": float(called[positive].mean()),
+                        "specificity": float((~called[~positive]).mean()),
+                    }
+                )
+    return out
+
+
+def score_subgroups(
+    config: Config,
+    folds: list[Fold],
+    labels: tuple[str, ...],
+    truth: np.ndarray,
+    mask: np.ndarray,
+    scores: np.ndarray,
+    codes: np.ndarray,
+    groups: Any,
+    classes: np.ndarray | None = None,
+) -> list[Any]:
+    """The same scores within each subgroup of `--by`."""
+    import numpy as np
+
+    from cxrtool.pages.classifiers import Subgroup
+    from cxrtool.stats import comparison, subgroups
+    from cxrtool.stats.classifier_results import label_errors
+
+    out = []
+    for column in subgroups.parse_by(config.by):
+        cells = np.concatenate([fold.data.column(column, fold.rows) for fold in folds])
+        if not (cells != "").any():
+            console.warn(f"--by {column}: the data set does not say")
+            continue
+        for name, rows in subgroups.groups_of(column, cells).items():
+            people = len(np.unique(codes[rows]))
+            if people < subgroups.LEAST:
+                out.append(Subgroup(name, int(rows.sum()), people, None, []))
+                continue
+            scored = comparison.score_runs(
+                labels, truth[rows], mask[rows], scores[:, rows],
+                np.unique(codes[rows], return_inverse=True)[1],
+                resamples=config.bootstrap, seed=config.seed,
+                classes=None if classes is None else classes[rows],
+            )  # fmt: skip
+            found = comparison.compare(scored, groups, folds=len(folds))
+            known = mask[rows].sum(axis=0)
+            positive = (truth[rows] * mask[rows]).sum(axis=0).astype(np.int64)
+            ece = label_errors(truth[rows], mask[rows], scores[:, rows], scored.defined)
+            sub = Subgroup(name, int(rows.sum()), people, scored, found, known, positive, ece)
+            out.append(sub)
+    return out
+
+
+def activation_panels(
+    config: Config,
+    run: Run,
+    fold: Fold,
+    networks: list[ClassifierNet],
+    groups: Any,
+    labels: tuple[str, ...],
+    truth: np.ndarray,
+    device: Any,
+) -> list[Any]:
+    """Class activation maps of real and synthetic images of each label, by the first run shown.
+
+    The network is the first of the arm gan, else the first of all.
+    """
+    import numpy as np
+
+    from cxrtool.classifiers.cam import activation_maps, overlay
+    from cxrtool.data.cache import pixels
+    from cxrtool.data.manifest import load_dataset
+    from cxrtool.pages.classifiers import MapPanel
+    from cxrtool.stats.joining import positions
+    from cxrtool.training.rng import numpy_rng
+
+    group = next((g for g in groups if g.arm == "gan"), groups[0])
+    network = networks[min(group.runs.values())]
+    rng = numpy_rng("class activation maps", config.seed)
+    shown: list[tuple[str, Any, np.ndarray, np.ndarray]] = [
+        ("real", fold.data, fold.rows, truth[: len(fold.rows)] > 0)
+    ]
+    for ref in run.inputs("synth"):
+        synth = load_dataset(ref.path)
+        own = [k for k, label in enumerate(labels) if label in synth.labels]
+        table = np.zeros((len(synth), len(labels)), dtype=bool)
+        for k in own:
+            table[:, k] = synth.column(labels[k]) == "1"
+        shown.append(("synthetic", synth, np.arange(len(synth)), table))
+    out = []
+    for k, label in enumerate(labels):
+        place = positions(network.labels, [label])[0]
+        sides = []
+        for kind, dataset, rows, table in shown:
+            having = np.flatnonzero(table[:, k])
+            if not len(having):
+                continue
+            chosen = np.sort(rng.choice(having, min(CAM_IMAGES, len(having)), replace=False))
+            images = pixels(dataset, rows[chosen])
+            maps = activation_maps(network, images, place, device)
+            sides.append((kind, images, overlay(images, maps)))
+        if sides:
+            out.append(MapPanel(label, group.name, sides))
+    return out
+
+
+def read_image_report(folder: Path) -> dict[str, Any]:
+    """`metrics.json` of an evaluate-images run."""
+    import json
+
+    from cxrtool.core.runs import require_complete
+
+    require_complete(folder, stages=("evaluate-images",))
+    record: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    return record

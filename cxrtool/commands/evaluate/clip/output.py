@@ -1,0 +1,96 @@
+"""What `cxr evaluate clip` writes and says.
+
+In: a `Comparison`. Out: tables, the page, lines on stderr, and the summary.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cxrtool.core import console
+
+if TYPE_CHECKING:
+    from cxrtool.core.runs import Run
+    from cxrtool.stats.clip_results import Comparison
+
+CONTROL = "random"
+"""Strategies of this name have texts of other patients: what they read has leaked."""
+LEAST_AT_CHANCE = 12 / 14  # share of the labels; one interval in twenty misses one half by chance
+
+
+def cautions(found: Comparison, left_out: list[str]) -> list[str]:
+    """Sentences on what is missing or odd."""
+    from cxrtool.stats.clip_results import at_chance
+    from cxrtool.stats.comparison import MIN_SEEDS
+
+    said = list(left_out)
+    for group in found.groups:
+        if len(group.runs) < MIN_SEEDS or group.arm.split("-")[0] != CONTROL:
+            continue
+        inside, known = at_chance(found.scored, group)
+        if inside < LEAST_AT_CHANCE * known:
+            said.append(
+                f"{group.name} was trained on texts of other patients and reads only {inside} of "
+                f"{known} labels at chance: something leaks."
+            )
+    return said
+
+
+def write_outputs(run: Run, found: Comparison, left_out: list[str]) -> dict[str, Any]:
+    """Tables, page and the summary."""
+    from dataclasses import asdict, replace
+
+    from cxrtool.pages import clip as clip_report
+    from cxrtool.pages import page
+    from cxrtool.stats import clip_results
+    from cxrtool.stats.predictions import Records, csv_text
+    from cxrtool.stats.wording import number, with_interval
+
+    found = replace(found, cautions=cautions(found, left_out))
+    for caution in found.cautions:
+        console.warn(caution)
+    labels, strategies = clip_results.label_table(found), clip_results.strategy_table(found)
+    differences = [asdict(d) for d in found.differences if d.metric == "auroc"]
+    for name, records in (
+        ("metrics.csv", labels),
+        ("strategies.csv", strategies),
+        ("comparison.csv", differences),
+    ):
+        if records:
+            run.write_text(name, csv_text(*Records(records).cells()))
+    answer = clip_report.answer(found)
+    run.write_json(
+        "metrics.json",
+        {
+            "answer": answer,
+            "strategies": strategies,
+            "metrics": labels,
+            "differences": differences,
+            "models": list(found.models),
+            "cautions": list(found.cautions),
+        },
+    )
+    run.write_text("report.html", page.render(clip_report.build(found)))
+    console.table(
+        "Text strategies",
+        ["", "seeds", "mean AUROC", "at chance", "image to text @10", "negation passed"],
+        [
+            [
+                r["strategy"],
+                r["seeds"],
+                with_interval(r["auroc"], r["auroc_low"], r["auroc_high"]),
+                f"{r['labels_at_chance']} of {r['labels']}",
+                number(r["image_to_text@10"]),
+                f"{r['negation_passed']:.0%}",
+            ]
+            for r in strategies
+        ],
+    )
+    console.say(answer)
+    return {
+        "answer": answer,
+        "images": len(found.truth),
+        "labels": list(found.scored.labels),
+        "strategies": {r["strategy"]: r["auroc"] for r in strategies},
+        "cautions": list(found.cautions),
+    }

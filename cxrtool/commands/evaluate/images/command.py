@@ -1,0 +1,145 @@
+"""`cxr evaluate images`: how good are the synthetic images, and are they copies?
+
+In: the output of `synthesize` or `edit`, and a real data set. Out: `metrics.csv`, `metrics.json`,
+`report.md` and `report.html`: Fréchet and kernel distances, precision, recall, density and coverage
+in at least two feature spaces, relative to real/real splits of the same n; whether a teacher reads
+the labels asked for; nearness to training images and membership by the discriminator; a linear
+probe for shortcuts; images side by side. Extractors and generators that have seen the reference
+rows are refused (exit 5).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from cxrtool.commands.evaluate.images.inputs import (
+    known_to_generator,
+    label_tables,
+    load_sets,
+    refuse_seen_rows,
+)
+from cxrtool.commands.evaluate.images.measures import (
+    cautions,
+    embed,
+    feature_spaces,
+    membership,
+    probe,
+    read_conditions,
+    small_pixels,
+)
+from cxrtool.commands.evaluate.images.options import FORMAT, NAME, Config
+from cxrtool.core import console
+from cxrtool.version import __version__
+
+__all__ = ["FORMAT", "NAME", "Config", "run", "write_outputs"]
+
+if TYPE_CHECKING:
+    from cxrtool.core.runs import Run
+    from cxrtool.pages.images import ImageEvaluation
+
+
+def run(config: Config, run: Run) -> dict[str, Any]:
+    """Embed, measure, show."""
+    import numpy as np
+
+    from cxrtool.data.cache import pixels
+    from cxrtool.data.select import select_rows
+    from cxrtool.fidelity import measures as measure
+    from cxrtool.pages.images import ImageEvaluation
+    from cxrtool.training.device import setup
+    from cxrtool.training.rng import numpy_rng
+
+    device = setup(config.device, config.threads)
+    real, synth = load_sets(run)
+    reference = select_rows(real, config)
+    train = known_to_generator(
+        run, real, select_rows(real, config, split="train", allow_empty=True)
+    )
+    refuse_seen_rows(run, synth, real, reference, config.split)
+    images = {
+        "synthetic": pixels(synth, np.arange(len(synth))),
+        "real": pixels(real, reference),
+        "training": pixels(real, train),
+    }
+    labels, synthetic_labels, real_labels = label_tables(synth, real, reference)
+
+    found, of_labels, near = [], [], []
+    for name, function in feature_spaces(config, run, device):
+        console.detail(f"feature space: {name}")
+        embedded = embed(run, name, function, images, device)
+        rng = numpy_rng("evaluate-images", config.seed, name)
+        amount = {"splits": config.splits, "subsets": config.subsets}
+        one = measure.fidelity(name, embedded["synthetic"], embedded["real"], rng, **amount)
+        found.append(replace(one, is_fid=name == "Inception (FID)"))
+        of_labels += measure.by_label(
+            name, labels, embedded["synthetic"], synthetic_labels, embedded["real"], real_labels,
+            rng, subsets=config.subsets,
+        )  # fmt: skip
+        if len(train):
+            near.append(measure.nearness(name, *embedded.values()))
+    if len(train):
+        near.insert(0, measure.nearness("pixels at 32 px", *map(small_pixels, images.values())))
+
+    result = ImageEvaluation(
+        source=real.info.source,
+        kernel=str(real.info.kernel),
+        size=int(real.info.size or 0),
+        fidelity=found,
+        conditional=read_conditions(run, device, images, labels, synthetic_labels, real_labels),
+        membership=membership(run, device, images, real, (train, reference))
+        if len(train)
+        else None,
+        probe=probe(config, images),
+        by_label=of_labels,
+        nearness=near,
+        labels=labels,
+        **images,
+        synthetic_labels=synthetic_labels,
+        real_labels=real_labels,
+        reference=config.split,
+        cautions=cautions(config, found, len(train)),
+        footer=f"cxr {__version__} · evaluate images · run {run.fingerprint[:12]}",
+    )
+    return write_outputs(config, run, result)
+
+
+def write_outputs(config: Config, run: Run, result: ImageEvaluation) -> dict[str, Any]:
+    """Tables, report, and the summary."""
+    from cxrtool.pages import images as image_report
+    from cxrtool.pages import page
+    from cxrtool.pages.image_tables import nearness_records, records
+    from cxrtool.pages.markdown import markdown
+    from cxrtool.stats.predictions import csv_text
+    from cxrtool.training.rng import numpy_rng
+
+    table = records(result)
+    run.write_text("metrics.csv", csv_text(*table.cells()))
+    near = nearness_records(result)
+    answer = image_report.answer(result)
+    more = {
+        "conditional": [asdict(c) for c in result.conditional],
+        "membership_auroc": result.membership,
+        "probe_auroc": {"synthetic": result.probe[0], "training": result.probe[1]},
+    }
+    metrics = {"answer": answer, "distances": table.records, "nearness": near, **more}
+    run.write_json("metrics.json", metrics)
+    built = image_report.build(result, numpy_rng("evaluate-images shown", config.seed))
+    run.write_text("report.html", page.render(built))
+    run.write_text("report.md", markdown(built))
+    console.table(
+        "Distance to real images",
+        ["feature space", "n", "Fréchet", "real/real", "KID"],
+        [[f.space, f.n, f.frechet, f.frechet_real, f.kernel.mean] for f in result.fidelity],
+    )
+    console.say(answer)
+    return {
+        "answer": answer,
+        "synthetic": len(result.synthetic),
+        "real": len(result.real),
+        "kernel": result.kernel,
+        "spaces": [{**asdict(f), "ratio": f.ratio} for f in result.fidelity],
+        "nearness": near,
+        **more,
+        "cautions": list(result.cautions),
+    }

@@ -1,0 +1,117 @@
+"""What `cxr evaluate images` is given: two sets made alike, and nothing that saw the reference."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cxrtool.core.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cxrtool.core.runs import Run
+    from cxrtool.data.manifest import Dataset
+
+
+def load_sets(run: Run) -> tuple[Dataset, Dataset]:
+    """The real and the synthetic set, refused where their pixels are not made alike."""
+    import numpy as np
+
+    from cxrtool.classifiers.arms import refuse_made_rows, refuse_unfinished
+    from cxrtool.data.manifest import MANIFEST, load_dataset
+
+    real, synth = load_dataset(run.input("real").path), load_dataset(run.input("synth").path)
+    if not len(synth):
+        raise InputError("holds no image", file=synth.path)
+    refuse_unfinished(synth)
+    for name in ("size", "fit", "kernel"):
+        ours, theirs = getattr(real.info, name), getattr(synth.info, name)
+        if ours != theirs:
+            raise InputError(
+                f"{name} {theirs} cannot be compared with {real.path}, which has {name} {ours}",
+                file=synth.path,
+                hint="prepare the real images at the generator's size",
+            )
+    refuse_made_rows(real, "reference and training images are real ones")
+    strange = np.flatnonzero(synth.column("source") == "real")
+    if len(strange):
+        raise InputError(
+            "holds real rows where synthetic or edited ones are expected",
+            file=synth.path / MANIFEST,
+            row=int(strange[0]) + 2,
+            column="source",
+            hint="cxr evaluate images SYNTH --real DATA",
+        )
+    refuse_other_generator(run, synth)
+    return real, synth
+
+
+def refuse_other_generator(run: Run, synth: Dataset) -> None:
+    """The generator of `--gan` is the one behind SYNTH.
+
+    Raises:
+        InputError: SYNTH names another.
+    """
+    from cxrtool.synthesis.generators import GeneratorCard
+
+    behind = {str(synth.info.notes.get("generator") or ""), *synth.column("generator")} - {""}
+    for ref in run.inputs("gan"):
+        own = GeneratorCard.open(ref.path).fingerprint
+        if behind and own not in behind:
+            raise InputError(
+                f"is the generator {own}, and {synth.path} was made by"
+                f" {', '.join(sorted(behind))}: membership would be that of another network",
+                file=ref.path,
+                hint="give the train-gan output that SYNTH was made with",
+            )
+
+
+def known_to_generator(run: Run, real: Dataset, train: np.ndarray) -> np.ndarray:
+    """Which train rows the generator was really trained on, by patient or pixels."""
+    from cxrtool.data.keys import Seen, seen_rows
+
+    refs = [*run.inputs("gan"), run.input("synth")]  # a generator knows it best itself
+    return train[seen_rows(Seen.load(refs[0].path).fitted(), real, train)]
+
+
+def refuse_seen_rows(
+    run: Run, made: Dataset, real: Dataset, reference: np.ndarray, split: str
+) -> None:
+    """The leak guard: neither the generator nor the extractor has seen a reference row.
+
+    Nor is a synthetic image a copy of one, or of any other validation or test row.
+    """
+    import numpy as np
+
+    from cxrtool.data.copies import refuse_copies
+    from cxrtool.data.keys import Seen, refuse_overlap
+
+    held_out = np.flatnonzero(np.isin(real.column("split"), ("val", "test")))
+    refuse_copies(made, real, np.union1d(held_out, reference))
+    synth = made.path
+    who = f"the generator of {synth}"
+    refuse_overlap(Seen.load(synth), real, reference, who=who, what=split, folder=synth)
+    for role, name in (("features", "extractor"), ("clip", "CLIP"), ("gan", "generator")):
+        for ref in run.inputs(role):
+            who = f"the {name} {ref.path}"
+            refuse_overlap(
+                Seen.load(ref.path), real, reference, who=who, what=split, folder=ref.path
+            )
+
+
+def label_tables(
+    synth: Dataset, real: Dataset, reference: np.ndarray
+) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """Labels of both sets joined by name: names, [N, L] bool, [M, L] bool."""
+    from cxrtool.classifiers.arms import recorded_policy
+    from cxrtool.data.labels import LabelPolicy, label_arrays
+    from cxrtool.stats.joining import common_labels, positions
+
+    policy = recorded_policy(synth) or LabelPolicy()
+    labels, _ = common_labels(["SYNTH"], [synth.labels], real)
+    tables = []
+    for dataset, rows in ((synth, None), (real, reference)):
+        values, mask = label_arrays(dataset, rows, policy)
+        columns = positions(dataset.labels, labels)
+        tables.append(((values > 0) & mask)[:, columns])
+    return labels, tables[0], tables[1]

@@ -1,0 +1,215 @@
+"""The networks of `cxr evaluate images` at work: features, labels read, membership, shortcuts.
+
+In: uint8 images of three kinds (synthetic, real, training) and what the command was given. Out:
+features in at least two spaces, figures, and the sentences that a reader must see beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cxrtool.commands.evaluate.images.options import Config
+    from cxrtool.core.runs import Run
+    from cxrtool.data.manifest import Dataset
+
+    Space = tuple[str, Callable[[Any], Any]]
+
+
+def feature_spaces(config: Config, run: Run, device: Any) -> list[Space]:
+    """At least two spaces: the classifier's, Inception's, RAD-DINO's and the CLIP tower's where
+    given, else a random VGG16's; a small random network where there would be one only."""
+    from cxrtool import classifiers, clip
+    from cxrtool.core.runs import require_complete
+    from cxrtool.fidelity.features import Inception, RadDino, RandomFeatures, RandomVgg16
+
+    spaces: list[Space] = []
+    for ref in run.inputs("features"):
+        require_complete(ref.path, stages=("train-cls",))
+        network = classifiers.load(ref.path, device)
+        recipe = network.description["recipe"]
+        name = f"{recipe['arch']} classifier, arm {recipe['arm']}, {network.size} px"
+        spaces.append((name, network.features))
+    by_path: dict[str, type[Inception | RadDino]] = {"inception": Inception, "rad_dino": RadDino}
+    for role, kind in by_path.items():
+        loaded = [kind(ref.path).to(device).eval() for ref in run.inputs(role)]
+        spaces += [(kind.name, network) for network in loaded]
+    for ref in run.inputs("clip"):
+        require_complete(ref.path, stages=("finetune-clip",))
+        tower = clip.load(ref.path, device)
+        spaces.append((f"CLIP {tower.name}, {tower.size} px", tower.embed_images))
+    if config.inception is None and config.rad_dino is None and config.clip is None:
+        random = RandomVgg16(config.seed).to(device).eval()
+        spaces.append((random.name, random))
+    if len(spaces) < 2:
+        small = RandomFeatures(config.seed).to(device).eval()
+        spaces.append((small.name, small))
+    return spaces
+
+
+def embed(
+    run: Run,
+    name: str,
+    function: Callable[[Any], Any],
+    images: dict[str, np.ndarray],
+    device: Any,
+) -> dict[str, np.ndarray]:
+    """Features of every set in one space."""
+    from cxrtool.classifiers.prediction import in_blocks
+
+    out = {}
+    with run.progress(f"features ({name})", total=sum(map(len, images.values()))) as bar:
+
+        def advance(n: int) -> None:
+            bar.advance(n)
+            run.check_stop()
+
+        for kind, pixels in images.items():
+            out[kind] = in_blocks(function, pixels, device, advance=advance)
+    return out
+
+
+def small_pixels(images: np.ndarray) -> np.ndarray:
+    """[N, H, W] uint8 -> [N, 1024] float: pixels at 32 px, mean taken out of each image."""
+    from cxrtool.data.cache import resized
+
+    flat = resized(images, 32).reshape(len(images), -1) / 255.0
+    return flat - flat.mean(axis=1, keepdims=True)
+
+
+def read_conditions(
+    run: Run,
+    device: Any,
+    images: dict[str, np.ndarray],
+    labels: tuple[str, ...],
+    synthetic_labels: np.ndarray,
+    real_labels: np.ndarray,
+) -> list[Any]:
+    """Conditional fidelity, by the classifier of `--features` as teacher."""
+    from cxrtool import classifiers
+    from cxrtool.classifiers.calibration import Calibration
+    from cxrtool.classifiers.prediction import in_blocks, input_pixels
+    from cxrtool.data.maps import canonical
+    from cxrtool.fidelity.measures import conditional
+    from cxrtool.stats.joining import positions
+
+    for ref in run.inputs("features"):
+        network = classifiers.load(ref.path, device)
+        known = {canonical(name) for name in network.labels}
+        kept = [k for k, name in enumerate(labels) if canonical(name) in known]
+        names = [labels[k] for k in kept]
+        places = positions(network.labels, names)
+        read = [
+            Calibration.of(network.description, network.labels).probabilities(
+                in_blocks(network.logits, input_pixels(images[kind], network.size), device)
+            )
+            for kind in ("synthetic", "real")
+        ]
+        return conditional(
+            names,
+            read[0][:, places],
+            synthetic_labels[:, kept],
+            read[1][:, places],
+            real_labels[:, kept],
+        )
+    return []
+
+
+def membership(
+    run: Run,
+    device: Any,
+    images: dict[str, np.ndarray],
+    real: Dataset,
+    rows: tuple[np.ndarray, np.ndarray],
+) -> float | None:
+    """AUROC with which the discriminator's score tells training from held-out images."""
+    import numpy as np
+    import torch
+
+    from cxrtool import generators as gans
+    from cxrtool.classifiers.prediction import in_blocks
+    from cxrtool.core.runs import require_complete
+    from cxrtool.data.cache import resized
+    from cxrtool.data.labels import LabelPolicy, label_arrays
+    from cxrtool.stats.curves import auroc
+    from cxrtool.stats.joining import positions
+
+    for ref in run.inputs("gan"):
+        require_complete(ref.path, stages=("train-gan",))
+        generator = gans.load(ref.path, device)
+        judge = gans.load_judge(ref.path, device)
+        policy = LabelPolicy.from_json(generator.meta["policy"])
+        places = positions(real.labels, generator.labels)
+        scores = []
+        for kind, own in zip(("training", "real"), rows):
+            values, known = (a[:, places] for a in label_arrays(real, own, policy))
+            done = 0
+
+            def score(x: Any, values: Any = values, known: Any = known, judge: Any = judge) -> Any:
+                nonlocal done
+                place = np.minimum(np.arange(done, done + len(x)), len(values) - 1)
+                done += len(x)
+                y = torch.from_numpy(values[place]).float().to(device)
+                mask = torch.from_numpy(known[place]).to(device)
+                return judge.judge(x, y, mask)[0][:, None]
+
+            scores.append(in_blocks(score, resized(images[kind], generator.size), device)[:, 0])
+        truth = np.repeat([1, 0], [len(s) for s in scores])
+        return auroc(truth, np.concatenate(scores))
+    return None
+
+
+def probe(config: Config, images: dict[str, np.ndarray]) -> tuple[float, float]:
+    """AUROC of a linear shortcut probe: synthetic against real, and training against real."""
+    from cxrtool.fidelity.probe import separability, shortcut_features
+
+    features = {kind: shortcut_features(array) for kind, array in images.items() if len(array)}
+    made = separability(features["real"], features["synthetic"], config.seed)
+    usual = float("nan")
+    if "training" in features:
+        usual = separability(features["real"], features["training"], config.seed)
+    return made, usual
+
+
+def trained_on_synthetic(features: Path) -> bool:
+    """Whether a classifier was trained with synthetic images."""
+    from cxrtool.training.models import read_model
+
+    recipe = read_model(features, "classifier")[0]["recipe"]
+    return recipe["arm"] in ("gan", "synthetic-only", "pretrain-finetune")
+
+
+def cautions(config: Config, found: list[Any], n_train: int) -> list[str]:
+    """Sentences a reader must see."""
+    said = []
+    teacher = config.features
+    if teacher is None:
+        said.append(
+            "No classifier was given (--features): conditional fidelity is not measured, and the"
+            " distances are in spaces that were not trained on findings."
+        )
+    if found[0].n < found[0].dim:
+        said.append(
+            f"n = {found[0].n:,} is less than the {found[0].dim} dimensions of the features: the"
+            " Fréchet distance is dominated by what few images leave out; read the ratio and KID."
+        )
+    if teacher is not None and trained_on_synthetic(teacher):
+        said.append(
+            "The classifier of --features was trained on synthetic images too: as a teacher it may"
+            " read them by what they have in common."
+        )
+    if not n_train:
+        said.append(
+            "The real set has no train rows that the generator is known to have been trained on, by"
+            " patient or pixels: nearness to training images and membership are not measured, and"
+            " nothing here says whether the images are copies."
+        )
+    said.append(
+        "Synthetic sets hold more images of rare labels than the reference does, by design; part of"
+        " a distance is that difference. The distances of single labels are free of it."
+    )
+    return said

@@ -1,0 +1,208 @@
+"""``cxr evaluate labels``: labels against a reference table.
+
+In: the output of ``extract-reports`` (or any table of labels) and a reference CSV. Out:
+``metrics.csv`` (the positive class), ``classes.csv`` (every class under both readings of -1),
+``summary.json``, ``disagreements.csv`` and ``report.html``. Report text is written only with
+``--include-text``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cxrtool.commands.evaluate.labels.options import FORMAT, NAME, Config
+from cxrtool.core import console
+from cxrtool.core.errors import InputError, UsageError
+
+__all__ = [
+    "FORMAT",
+    "NAME",
+    "Config",
+    "common_labels",
+    "evidence_of",
+    "run",
+    "say",
+    "table_of",
+    "with_text",
+]
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cxrtool.core.runs import Run
+    from cxrtool.stats.labels import LabelScore
+
+
+def run(config: Config, run: Run) -> dict[str, Any]:
+    """Join, score, list what disagrees."""
+    import pandas as pd
+
+    from cxrtool.data.tables import read_table, write_table
+    from cxrtool.pages import labels as label_report
+    from cxrtool.stats import label_classes as classes
+    from cxrtool.stats import labels as measure
+
+    pred_file = table_of(run.input("pred").path)
+    reference_file = table_of(run.input("reference").path)
+    predicted, reference = read_table(pred_file), read_table(reference_file)
+    names, missing = common_labels(config, predicted, reference, reference_file)
+    joined = measure.join(
+        predicted,
+        reference,
+        names,
+        predicted_key=config.pred_key,
+        key=config.key,
+        predicted_file=pred_file,
+        reference_file=reference_file,
+    )
+    options = {"uncertain_as": config.uncertain_as, "blank": config.blank}
+    scores = measure.score(joined, **options)
+    keys = {"predicted_key": config.pred_key, "key": config.key}
+    codes, resampled = classes.groups(joined, predicted, reference, **keys)
+    found = classes.intervals(
+        joined, blank=config.blank, codes=codes, resamples=config.bootstrap, seed=config.seed
+    )
+    every = classes.table(joined, blank=config.blank, found=found)
+    mine = found[classes.View("positive", config.uncertain_as)]
+    means = {mean: classes.ends(mean, mine) for mean in (classes.MACRO, classes.MICRO)}
+    summary = {
+        **measure.overall(scores),
+        **{f"{mean}_{name}": end for mean, ends in means.items() for name, end in ends.items()},
+        "matched": len(joined.keys),
+        "only_in_reference": len(joined.only_reference),
+        "only_in_prediction": joined.only_predicted,
+        "labels": list(names),
+        "not_predicted": missing,
+        "resampled": resampled,
+        "groups": int(codes.max()) + 1,
+    }
+    evidence = evidence_of(pred_file.parent, config.include_text)
+    wrong = measure.disagreements(joined, **options, evidence=evidence)
+    summary["disagreements"] = len(wrong)
+    if config.include_text:
+        wrong = with_text(wrong, predicted, config.pred_key)
+    lines = [{**s.to_json(), **classes.ends(s.observation, mine)} for s in scores]
+    run.write_text("metrics.csv", pd.DataFrame(lines).to_csv(index=False, lineterminator="\n"))
+    run.write_text("classes.csv", every.to_csv(index=False, lineterminator="\n"))
+    run.write_text("disagreements.csv", write_table(wrong))
+    run.write_json("summary.json", {**summary, "scores": lines})
+    shown = wrong if config.include_text else None
+    run.write_text("report.html", label_report.page(config, run, every, summary, shown))
+    say(scores, every, summary)
+    return summary
+
+
+def table_of(path: Path) -> Path:
+    """The table behind PRED: itself, or the manifest of an output folder."""
+    if not path.is_dir():
+        return path
+    if not (path / "manifest.csv").is_file():
+        raise InputError(
+            "no manifest.csv: neither an output of extract-reports nor a dataset directory",
+            file=path,
+            hint="make one with: cxr extract-reports REPORTS -o OUT",
+        )
+    return path / "manifest.csv"
+
+
+def common_labels(
+    config: Config, predicted: pd.DataFrame, reference: pd.DataFrame, file: Path
+) -> tuple[list[str], list[str]]:
+    """The labels that both tables have, and those that only the reference has.
+
+    Raises:
+        UsageError: ``--labels`` names one that is not in both.
+        InputError: They have none in common.
+    """
+    from cxrtool.data.schema import RESERVED
+    from cxrtool.data.sources.table import label_columns
+
+    columns = [str(c) for c in reference.columns]
+    shared = [
+        name
+        for name in columns
+        if name in predicted.columns
+        and name not in RESERVED
+        and name not in (config.key, config.pred_key)
+    ]
+    if config.labels is not None:
+        wanted = [name.strip() for name in config.labels.split(",") if name.strip()]
+        for name in wanted:
+            if name not in shared:
+                raise UsageError(
+                    f"--labels: {name!r} is not in both tables", hint="known: " + ", ".join(shared)
+                )
+        shared = wanted
+    if not shared:
+        raise InputError(
+            "no label of the reference is a column of the prediction",
+            file=file,
+            row=1,
+            hint=f"columns: {', '.join(columns[:20])}",
+        )
+    theirs = {*map(str, predicted.columns), config.key, *RESERVED}
+    return shared, list(label_columns(reference, skip=theirs).labels)
+
+
+def evidence_of(folder: Path, include_text: bool) -> dict[tuple[str, str], str]:
+    """What speaks for each label, by (study, observation), where ``evidence.jsonl`` is there."""
+    found: dict[tuple[str, str], list[str]] = {}
+    try:
+        with open(folder / "evidence.jsonl", encoding="utf-8") as stream:
+            for line in stream:
+                item = json.loads(line)
+                said = f"{item['value']} {item['section']}[{item['start']}:{item['end']}] "
+                said += item["rule"] + (f" <- {item['cue_rule']}" if item["cue_rule"] else "")
+                if include_text:
+                    said += f" {item['text']!r}" + (f" ({item['cue']!r})" if item["cue"] else "")
+                found.setdefault((item["study_id"], item["observation"]), []).append(said)
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"damaged: {error!r}", file=folder / "evidence.jsonl") from None
+    return {key: "; ".join(items) for key, items in found.items()}
+
+
+def with_text(wrong: pd.DataFrame, predicted: pd.DataFrame, key: str) -> pd.DataFrame:
+    """The list with a column ``report``."""
+    if "report" not in predicted.columns:
+        return wrong
+    texts = dict(zip(predicted[key], predicted["report"]))
+    return wrong.assign(report=[texts.get(k, "") for k in wrong["key"]])
+
+
+def say(scores: list[LabelScore], every: pd.DataFrame, summary: dict[str, Any]) -> None:
+    """The scores on stderr, and what could not be scored."""
+    from cxrtool.stats.label_classes import MACRO, MICRO, READINGS
+    from cxrtool.stats.wording import with_interval
+
+    def macro(metric: str, mean: str = MACRO) -> str:
+        value, low, high = (summary[f"{mean}_{metric}{end}"] for end in ("", "_low", "_high"))
+        return with_interval(value, low, high)
+
+    console.table(
+        f"Macro F1 {macro('f1')}, micro F1 {macro('f1', MICRO)}, {summary['matched']:,} reports",
+        ["", "n", "positives", "precision", "recall", "F1", "FP", "FN", "uncertain"],
+        [
+            [s.observation, s.n, s.support, s.precision, s.recall, s.f1, s.fp, s.fn, s.uncertain]
+            for s in scores
+        ],
+    )
+    by_class = every[every["observation"] == MACRO]
+    console.table(
+        "Macro means by class and reading",
+        ["", "", "support", "precision", "recall", "F1"],
+        [
+            [row["class"], READINGS[row["uncertain_as"]], row["support"]]
+            + [float(row[metric]) for metric in ("precision", "recall", "f1")]
+            for row in by_class.to_dict("records")
+        ],
+    )
+    if summary["only_in_reference"]:
+        console.warn(f"{summary['only_in_reference']:,} reports of the reference are not in PRED")
+    if summary["not_predicted"]:
+        console.warn("not in PRED: " + ", ".join(summary["not_predicted"]))
+    if summary["undefined"]:
+        console.say("no positive in the reference: " + ", ".join(summary["undefined"]))

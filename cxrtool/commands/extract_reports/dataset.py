@@ -1,0 +1,211 @@
+"""The part of ``extract-reports`` that reads a dataset directory and writes one.
+
+In: a dataset directory whose manifest holds reports. Out: the same rows and images (hard links
+where the file system has them), with labels from the reports and the text columns.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import io
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cxrtool.core import console, files, fingerprints
+from cxrtool.core.errors import InputError
+
+if TYPE_CHECKING:
+    from cxrtool.commands.extract_reports.options import Config
+    from cxrtool.core.runs import Run
+    from cxrtool.data.derived import Settled
+    from cxrtool.data.manifest import Dataset, DatasetInfo, DatasetWriter
+    from cxrtool.reports.extraction import Job
+    from cxrtool.reports.report import Report
+    from cxrtool.reports.sample import Sample
+    from cxrtool.reports.tally import Tally
+
+    Key = tuple[str, str, str]  # patient, study, report
+    Cells = dict[str, str]  # a row of the table of extract-reports, by column
+
+
+def fill(config: Config, run: Run, job: Job, tally: Tally, sample: Sample) -> dict[str, Any]:
+    """Labels every study of a dataset directory once and writes the new directory.
+
+    Raises:
+        InputError: No reports, a single-label set, or a study with two different reports.
+    """
+    from cxrtool.data.manifest import DatasetWriter, load_dataset
+    from cxrtool.data.summary import tell_contradictions
+
+    dataset = load_dataset(run.input("reports").path)
+    if dataset.info.kind == "single" and config.labels != "keep":
+        raise InputError(
+            "a single-label set has classes, not observations",
+            file=dataset.path / "dataset.json",
+            hint="--labels keep adds the texts only",
+        )
+    reports = reports_of(dataset, config.text_column)
+    found = _label_studies(config, run, dataset, reports, job, tally, sample)
+    table, info, changed, settled = _merged(config, dataset, reports, found, job)
+    for sentence in settled.sentences() if settled else ():
+        console.say(sentence)
+    tell_contradictions(table, info.labels)
+    writer = DatasetWriter(run, info)
+    _share_images(run, dataset, writer)
+    writer.finish(table)
+    summary = {**tally.summary(), "images": len(dataset), "labels_changed": changed}
+    return summary | ({"no_finding": settled.to_json()} if settled else {})
+
+
+def reports_of(dataset: Dataset, column: str) -> list[str]:
+    """The report of every row; "" where there is none."""
+    table, file = dataset.table, dataset.path / "manifest.csv"
+    if column not in table.columns:
+        shown = ", ".join(table.columns[:20])
+        raise InputError("the column is missing", file=file, row=1, column=column, hint=shown)
+    texts: list[str] = table[column].tolist()
+    if column == "report":
+        parts = zip(dataset.column("findings"), dataset.column("impression"))
+        for i, (findings, impression) in enumerate(parts):
+            if not texts[i].strip():
+                pairs = (("FINDINGS", findings), ("IMPRESSION", impression))
+                texts[i] = "\n".join(f"{name}: {part}" for name, part in pairs if part.strip())
+    if not any(text.strip() for text in texts):
+        raise InputError(
+            "no row has a report",
+            file=file,
+            column=column,
+            hint="join them first: cxr prepare ... --reports EXTRACTED",
+        )
+    return texts
+
+
+def studies(dataset: Dataset, reports: list[str]) -> dict[Key, Report]:
+    """Every study once, by (patient, study, report); one without an id is called by its image."""
+    from cxrtool.reports.report import Report
+
+    found: dict[Key, Report] = {}
+    for key, image in zip(_keys(dataset, reports), dataset.column("image")):
+        if key not in found:
+            found[key] = Report(key[1] or str(image), key[2], key[0])
+    return found
+
+
+def _label_studies(
+    config: Config,
+    run: Run,
+    dataset: Dataset,
+    reports: list[str],
+    job: Job,
+    tally: Tally,
+    sample: Sample,
+) -> dict[Key, Cells]:
+    """Cells of every study; writes ``evidence.jsonl`` on the way."""
+    from cxrtool.commands.extract_reports.source import external_of, tell_unused
+    from cxrtool.reports.extraction import extract
+    from cxrtool.reports.output import ManifestWriter
+    from cxrtool.reports.report import MAX_BYTES
+
+    external, table = external_of(config), io.StringIO(newline="")
+    writer = ManifestWriter(table, job.rules.observations, job.texts, external, config.seed)
+    found = studies(dataset, reports)
+    with (
+        run.atomic("evidence.jsonl") as path,
+        open(path, "w", encoding="utf-8", newline="") as out,
+        run.progress("labeling", len(found), unit="reports") as bar,
+        contextlib.closing(
+            extract(found.values(), job, workers=config.workers, stopping=lambda: run.stopping)
+        ) as batches,
+    ):
+        for batch in batches:
+            writer.write(batch.rows)
+            tally.merge(batch.tally)
+            out.write(batch.evidence)
+            bar.advance(len(batch.rows))
+        run.check_stop()
+    writer.finish()
+    tell_unused(external)
+    for report in found.values():
+        sample.add(report)
+    table.seek(0)
+    csv.field_size_limit(MAX_BYTES)
+    return dict(zip(found, csv.DictReader(table), strict=True))
+
+
+def _keys(dataset: Dataset, reports: list[str]) -> list[Key]:
+    return list(zip(dataset.column("patient_id"), dataset.column("study_id"), reports))
+
+
+def _merged(
+    config: Config,
+    dataset: Dataset,
+    reports: list[str],
+    found: dict[Key, Cells],
+    job: Job,
+) -> tuple[Any, DatasetInfo, int, Settled | None]:
+    """The new manifest, its ``dataset.json``, how many cells changed, what became of No Finding."""
+    import numpy as np
+
+    from cxrtool.data.derived import join_labels
+    from cxrtool.data.maps import canonical
+
+    table = dataset.table.copy()
+    made = [found[key] for key in _keys(dataset, reports)]
+    for name in job.texts:
+        old = dataset.column(name)
+        table[name] = [new[name] or str(was) for new, was in zip(made, old)]
+    info = dataset.info
+    if config.labels == "keep":
+        return table, info, 0, None
+    before = dataset.table[list(info.labels)]
+    spelled = {canonical(name): name for name in info.labels}
+    # A row without a report keeps what it has; "fill" keeps whatever is not blank.
+    touched = np.array([bool(text.strip()) for text in reports], dtype=bool)
+    read = {}
+    for name in job.rules.observations:
+        label = name if name in before else spelled.get(canonical(name), name)
+        read[label] = np.array([new[name] for new in made], dtype=object)
+    cells, settled = join_labels(before, read, touched, config.labels)
+    labels = list(cells.columns)
+    table[labels] = cells
+    old = before.reindex(columns=labels, fill_value="")
+    changed = int((cells.to_numpy(object) != old.to_numpy(object)).sum())
+    covered = dict(zip(info.labels, info.covered)) | dict.fromkeys(read, True)
+    notes = {**info.notes, "labels_from_reports": config.labels, "no_finding": settled.to_json()}
+    info = dataclasses.replace(
+        info, labels=tuple(labels), covered=tuple(covered.values()), notes=notes
+    )
+    return table, info, changed, settled
+
+
+def _share_images(run: Run, dataset: Dataset, writer: DatasetWriter) -> None:
+    """Links the images into the run, or copies them where links are not possible."""
+    if dataset.info.size is None:
+        return
+    index = fingerprints.read_index(dataset.path)
+    names = sorted(dataset.column("image").tolist())
+    with run.progress("images", len(names)) as bar:
+        for name in names:
+            run.check_stop()
+            source, target = dataset.path / name, run.path(name)
+            if not source.is_file():
+                raise InputError("the image is missing", file=source)
+            if not target.exists():
+                _share(source, target)
+            if name in index:
+                writer.add_entry(name, *index[name])
+            bar.advance()
+
+
+def _share(source: Path, target: Path) -> None:
+    with files.atomic(target, durable=False) as temporary:
+        linked = False
+        with contextlib.suppress(OSError):
+            os.link(source, temporary)
+            linked = True
+        if not linked:
+            shutil.copyfile(source, temporary)

@@ -1,0 +1,117 @@
+"""The options of `cxr extract-reports`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cxrtool.core.config import Argument, Input, Option
+from cxrtool.core.errors import UsageError
+
+NAME = "extract-reports"
+# 4: into a dataset directory, No Finding is not filled beside a finding; "ruled out" denies, and a
+# list without "or" ends where an item of its own begins
+FORMAT = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Label free-text reports with the 14 CheXpert observations, and say why.
+
+    REPORTS is a CSV, TSV or JSONL table with study_id and report, a folder or an archive of .txt or
+    Open-i .xml files (the id is the name without folder and ending), a dataset directory with
+    reports, or - for a CSV table (with header) or JSON lines on stdin. With -o - the table goes to
+    stdout.
+
+    Example: cxr extract-reports reports.csv -o extracted
+    """
+
+    reports: Annotated[
+        Path,
+        Argument("Table, folder, archive, dataset directory, or -.", metavar="REPORTS|DATA|-"),
+        Input("reports"),
+    ]
+    id_column: Annotated[str, Option("Table: the column with the ids.")] = "study_id"
+    text_column: Annotated[
+        str, Option("Table or dataset directory: the column with the reports.")
+    ] = "report"
+    rules: Annotated[
+        Path | None,
+        Option("Folder of rule files (TOML) that extend or replace those of cxr.", metavar="DIR"),
+        Input("rules"),
+    ] = None
+    sections: Annotated[
+        str,
+        Option(
+            "Sections whose mentions count, separated by commas; report is text under no header.",
+            metavar="A,B",
+        ),
+    ] = "findings,impression,report"
+    labels: Annotated[
+        str,
+        Option(
+            "Dataset directory: labels of the report replace those that are there, fill their"
+            " blanks, or are not taken (keep: texts only).",
+            choices=("replace", "fill", "keep"),
+        ),
+    ] = "fill"
+    skip_bad: Annotated[
+        bool, Option("Record bad reports in rejected.csv and go on, instead of stopping.")
+    ] = False
+    explain: Annotated[
+        bool,
+        Option(
+            "Show the first reports with mentions, cues and labels: on stdout without -o (and write"
+            " nothing), on stderr with it.",
+            result=False,
+        ),
+    ] = False
+    explain_id: Annotated[
+        tuple[str, ...],
+        Option(
+            "As --explain, of the report with this id; may be repeated.", metavar="ID", result=False
+        ),
+    ] = ()
+    explain_sample: Annotated[
+        int, Option("Draw N reports for explain.html, which holds their text; 0 = no page.", min=0)
+    ] = 0
+    texts: Annotated[
+        str,
+        Option(
+            "Texts for CLIP, a column each, separated by commas: impression, findings, rules, "
+            "rules-v2, generated, inverted, random (another patient's rules), random-impression "
+            "and so on.",
+            metavar="A,B",
+        ),
+    ] = "impression,findings,rules,rules-v2"
+    text_from: Annotated[
+        Path | None,
+        Option("Table with study_id and text, which becomes the column external.", metavar="FILE"),
+        Input("texts"),
+    ] = None
+    seed: Annotated[int, Option("Seed of the draw and of random texts.", min=0)] = 0
+    workers: Annotated[
+        int, Option("Processes that label; 0 takes all cores.", min=0, result=False)
+    ] = 0
+
+    def validate(self) -> None:
+        """Refuses column names that cannot be."""
+        if self.id_column == self.text_column:
+            raise UsageError("--id-column and --text-column name the same column")
+        self.strategies()
+
+    def strategies(self) -> tuple[str, ...]:
+        """The text strategies.
+
+        Raises:
+            UsageError: One is unknown, or needs ``--text-from``.
+        """
+        from cxrtool.data.columns import chosen_texts
+
+        return chosen_texts(self.texts, external=self.text_from is not None)
+
+    @property
+    def explains(self) -> bool:
+        """Whether reports are to be shown."""
+        return self.explain or bool(self.explain_id)

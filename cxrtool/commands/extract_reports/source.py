@@ -1,0 +1,87 @@
+"""What `cxr extract-reports` reads: the source, the rules, and texts from elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cxrtool.commands.extract_reports.options import Config
+from cxrtool.core import console, fingerprints
+
+if TYPE_CHECKING:
+    from cxrtool.reports.extraction import Job
+    from cxrtool.reports.rejected import Rejected
+    from cxrtool.reports.sources import Report
+    from cxrtool.reports.texts.external import ExternalTexts
+
+STDIN = "-"
+
+
+def job_of(config: Config) -> Job:
+    """What to do with every report: the rules that ``--rules`` and ``--sections`` ask for.
+
+    Raises:
+        InputError: A rule file is wrong.
+        UsageError: There is no such section.
+    """
+    from cxrtool.reports import load_rules
+    from cxrtool.reports.extraction import Job
+    from cxrtool.reports.ruleset import default_rules
+
+    rules = default_rules() if config.rules is None else load_rules(config.rules)
+    return Job(rules.counting(config.sections.split(",")), config.strategies())
+
+
+def external_of(config: Config) -> ExternalTexts | None:
+    """The texts of ``--text-from``.
+
+    Raises:
+        InputError: They cannot be read.
+    """
+    from cxrtool.reports.texts.external import ExternalTexts
+
+    return ExternalTexts(config.text_from) if config.text_from else None
+
+
+@contextlib.contextmanager
+def spooled(config: Config) -> Iterator[Path]:
+    """The source; stdin as a file that lasts as long as the context."""
+    if str(config.reports) != STDIN:
+        yield config.reports
+        return
+    ref = fingerprints.spool("reports")
+    try:
+        yield ref.path
+    finally:
+        fingerprints.release(ref)
+
+
+def tell_unused(external: ExternalTexts | None) -> None:
+    """Says how many texts of ``--text-from`` have no report.
+
+    Raises:
+        InputError: None has one.
+    """
+    unused = external.unused() if external else 0
+    if unused:
+        console.warn(f"{unused:,} texts of --text-from belong to no report")
+
+
+def reports_of(config: Config, source: Path, rejected: Rejected) -> Iterator[Report]:
+    """The reports of a table, folder or archive."""
+    from cxrtool.reports.sources import read_reports
+
+    return read_reports(
+        source,
+        rejected.add,
+        id_column=config.id_column,
+        text_column=config.text_column,
+        stdin=str(config.reports) == STDIN,
+    )
+
+
+def is_dataset(path: Path) -> bool:
+    """Whether a path is a dataset directory."""
+    return path.is_dir() and (path / "dataset.json").is_file()

@@ -1,0 +1,236 @@
+"""``cxr prepare``: a public form of radiographs and labels to a dataset directory.
+
+In: a source in one of ten formats, and perhaps what ``extract-reports`` read from its reports. Out:
+``dataset.json``, ``manifest.csv`` and ``images/`` at one size, with splits by patient and the two
+keys of the leak guard. What is wrong is named with file, row and column; ``--skip-bad`` goes on
+without it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from cxrtool.commands.prepare.options import FORMAT, NAME, Config
+from cxrtool.core import console
+from cxrtool.core.errors import InputError
+from cxrtool.core.runs import Run
+
+__all__ = ["FORMAT", "NAME", "Config", "plan", "run", "warm"]
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cxrtool.data.ingest import Ingested
+    from cxrtool.data.source_checks import Checker
+    from cxrtool.data.sources.base import SourceOptions, SourceTable
+
+
+def warm(config: Config) -> None:
+    """Load what `run` needs; the pool of workers first, because it does so on another core."""
+    from cxrtool.data import ingest, pool
+
+    if not config.labels_only and config.workers != 1:
+        pool.warm(ingest.PRELOAD)
+    import pandas  # noqa: F401
+
+
+def run(config: Config, run: Run) -> dict[str, Any]:
+    """Prepare a data set; returns the summary."""
+    from cxrtool.data import assemble, ingest, splits, summary
+    from cxrtool.data.manifest import DatasetWriter
+
+    secret = _secret(config)
+    source, checker = _read_source(config, secret)
+    _note_files(config, run, source, checker)
+    source, notes = _with_reports(config, run, source)
+    source = _with_namespace(config, source, secret)
+
+    images = None if config.labels_only else _convert(config, run, source, checker)
+    rows = checker.good
+    if not len(rows):
+        raise InputError("no image is left: all rows are bad", hint=checker.rejected[0].reason)
+    table = assemble.manifest_table(source, rows, images, secret)
+    split = splits.split_rows(
+        table,
+        config.split,
+        official=source.official_split,
+        seed=config.seed,
+        namespace=source.namespace,
+        # Nothing is trained on labels alone: their counts stay those of the source.
+        carve=not config.labels_only,
+    )
+    table = assemble.finish_table(table, source, split.values)
+    notes |= summary.tell_contradictions(table, source.labels)
+
+    notes["format"] = config.format
+    notes["split"] = {"how": split.how, "seed": config.seed, "notes": list(split.notes)}
+    info = assemble.dataset_info(
+        source, table, images, size=config.size, fit=config.fit, notes=notes
+    )
+    writer = DatasetWriter(run, info)
+    for done in images.done.values() if images else ():
+        writer.add_entry(ingest.image_name(done.row), done.size_bytes, done.sha256)
+    for name, side in assemble.sidecars(source, rows, pixels=images is not None).items():
+        run.write_text(name, _csv(side))
+    if checker.rejected or config.skip_bad:
+        run.write_text("rejected.csv", _csv(assemble.rejected_table(checker.rejected)))
+    digest = writer.finish(table, info)
+    ingest.forget(run)
+    found = summary.tell(
+        run,
+        source,
+        table,
+        images,
+        split_notes=split.notes,
+        rejected=checker.rejected,
+    )
+    return {**found, "digest": digest}
+
+
+def plan(config: Config) -> dict[str, Any]:
+    """What a run would read: counts of images and labels, without opening an image."""
+    from cxrtool.data import summary
+
+    source, checker = _read_source(config, _secret(config))
+    return {
+        "images": len(checker.good),
+        "rejected": len(checker.rejected),
+        "labels": summary.label_counts(source.table.iloc[checker.good], source.labels),
+        "official_split": source.official_split,
+    }
+
+
+def _secret(config: Config) -> bytes | None:
+    from cxrtool.data.keys import read_secret
+
+    return None if config.id_key is None else read_secret(config.id_key)
+
+
+def _read_source(config: Config, secret: bytes | None) -> tuple[SourceTable, Checker]:
+    """Read, check, rename."""
+    from cxrtool.data.maps import builtin, load_map
+    from cxrtool.data.source_checks import Checker, check_source, rename_labels
+    from cxrtool.data.sources.base import get_reader
+    from cxrtool.data.summary import tell_columns
+
+    source = get_reader(config.format)(config.source, _options(config, secret))
+    tell_columns(source)
+    source = dataclasses.replace(source, table=source.table.reset_index(drop=True))
+    checker = Checker(source, skip_bad=config.skip_bad)
+    source = check_source(
+        source,
+        checker,
+        labels_only=config.labels_only,
+        own_split=config.split in (None, "official"),
+    )
+    if config.map_labels == "none":
+        return source, checker
+    own = builtin(config.format)
+    if config.format != "chexpert":
+        source = rename_labels(source, own)
+    if config.map_labels is not None:
+        names = load_map(config.map_labels)
+        if not set(names) & set(source.labels):
+            raise InputError(
+                f"--map-labels {config.map_labels} names no label of the source",
+                hint="the labels are " + ", ".join(source.labels),
+            )
+        source = rename_labels(source, names)
+    return source, checker
+
+
+def _note_files(config: Config, run: Run, source: SourceTable, checker: Checker) -> None:
+    """Files that a table only names belong to what the data set was made from."""
+    if config.source is None or not config.source.is_file():
+        return  # a folder is an input as a whole
+    paths = list(source.beside)
+    root = getattr(source.opener, "root", None)
+    if root is not None and config.images is None:
+        refs = source.table["image_ref"].tolist()
+        paths += [root / refs[row] for row in checker.good]
+    run.reads("source", paths)
+
+
+def _options(config: Config, secret: bytes | None) -> SourceOptions:
+    from cxrtool.data.sources.base import SourceOptions
+
+    labels = [name.strip() for text in config.label_columns for name in text.split(",")]
+    return SourceOptions(
+        n=config.n,
+        seed=config.seed,
+        size=config.size,
+        columns=config.named_columns(),
+        label_columns=tuple(name for name in labels if name),
+        label_table=config.label_table,
+        images=config.images,
+        keep_ids=config.keep_ids,
+        id_key=secret,
+        labels_only=config.labels_only,
+        skip_bad=config.skip_bad,
+    )
+
+
+def _with_reports(
+    config: Config, run: Run, source: SourceTable
+) -> tuple[SourceTable, dict[str, Any]]:
+    """Join labels and texts, say how it went, tabulate disagreements."""
+    if config.reports is None:
+        return source, {}
+    from cxrtool.data.assemble import disagreement_table
+    from cxrtool.data.join import join_reports
+    from cxrtool.data.summary import tell_joined
+
+    joined = join_reports(
+        source.table, source.labels, source.covered, config.reports, config.labels
+    )
+    notes = tell_joined(run, source, joined)
+    differ = disagreement_table(joined.disagreements, pixels=not config.labels_only)
+    run.write_text("disagreements.csv", _csv(differ))
+    out = dataclasses.replace(
+        source,
+        table=joined.table,
+        labels=joined.labels,
+        covered=joined.covered,
+        kind=source.kind if joined.labels == source.labels else "multilabel",
+    )
+    return out, {"reports": {"mode": config.labels, **notes}}
+
+
+def _with_namespace(config: Config, source: SourceTable, secret: bytes | None) -> SourceTable:
+    from cxrtool.data.keys import keyed_namespace
+
+    name = config.namespace or source.namespace
+    return dataclasses.replace(source, namespace=keyed_namespace(name, secret))
+
+
+def _csv(table: pd.DataFrame) -> str:
+    from cxrtool.data.tables import write_table
+
+    return write_table(table)
+
+
+def _convert(config: Config, run: Run, source: SourceTable, checker: Checker) -> Ingested:
+    """Decode, resize and write every image that is left; bad ones go on the list."""
+    from cxrtool.data.ingest import ingest
+    from cxrtool.data.worker import Job
+
+    assert source.opener is not None
+    refs = source.table["image_ref"].tolist()
+    job = Job(source.opener, str(run.dir), config.size, config.fit)
+    images = ingest(
+        run,
+        job,
+        [(int(row), refs[row]) for row in checker.good],
+        workers=config.workers,
+        on_bad=lambda bad: checker.reject(
+            bad.row,
+            bad.reason,
+            column=source.image_column,
+            file=bad.file or None,
+            hint=bad.hint or "leave bad rows out with --skip-bad",
+        ),
+    )
+    if images.resumed:
+        console.say(f"{images.resumed:,} images were finished before the interruption")
+    return images

@@ -1,0 +1,116 @@
+"""``cxr status``: what stands in run directories, and what giving their command again would do.
+
+Reads records only; writes nothing, takes no lock.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from cxrtool.core import config as configs
+from cxrtool.core import fingerprints, runs
+from cxrtool.core.errors import CxrError, InputError
+
+COLUMNS = ("folder", "stage", "state", "progress", "age", "a rerun would")
+
+
+def inspect(folder: Path, stages: dict[str, ModuleType]) -> dict[str, Any]:
+    """Describe one run directory.
+
+    Args:
+        folder: The directory.
+        stages: The stage modules by name, to tell whether their format has moved on.
+
+    Returns:
+        ``folder``, ``stage``, ``state`` (complete, incomplete, running), ``progress`` (text),
+        ``age_s`` (since the last write of a record) and ``rerun`` (text).
+
+    Raises:
+        InputError: It is no run directory.
+    """
+    if not (folder / runs.RUN).exists():
+        raise InputError(
+            "is no run directory (it holds no run.json)",
+            file=folder,
+            hint="give the --out folder of a cxr command",
+        )
+    record = fingerprints.read_json(folder / runs.RUN)
+    complete = (folder / runs.RESULT).exists()
+    state = "complete" if complete else "running" if runs.is_locked(folder) else "incomplete"
+    return {
+        "folder": str(folder),
+        "stage": record.get("stage"),
+        "state": state,
+        "progress": "" if complete else _progress(folder),
+        "age_s": round(max(0.0, time.time() - _last_write(folder)), 1),
+        "rerun": _rerun(folder, record, state, stages),
+    }
+
+
+def _progress(folder: Path) -> str:
+    try:
+        record = json.loads((folder / runs.PROGRESS).read_text(encoding="utf-8"))
+        done, total = record["done"], record["total"]
+        text = f"{record['label']}: {done:,.6g}"
+        return text + (
+            f"/{total:,.6g} {record['unit']} ({100 * done / total:.0f} %)" if total else ""
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _last_write(folder: Path) -> float:
+    names = (runs.RESULT, runs.PROGRESS, runs.METRICS, runs.LOG, runs.RUN)
+    return max((folder / name).stat().st_mtime for name in names if (folder / name).exists())
+
+
+def _rerun(folder: Path, record: dict[str, Any], state: str, stages: dict[str, ModuleType]) -> str:
+    if state == "running":
+        return "be refused while it runs (exit 75)"
+    reason = _what_changed(folder, record, stages)
+    if reason is not None:
+        return f"be refused (exit 4): {reason}"
+    if state == "incomplete":
+        return "go on where it stopped"
+    try:
+        result = fingerprints.read_json(folder / runs.RESULT)
+        changed = fingerprints.changed_output(folder, result)
+    except CxrError as error:
+        changed = str(error)
+    return f"be refused (exit 4): {changed}" if changed else "do nothing: up to date"
+
+
+def _what_changed(
+    folder: Path, record: dict[str, Any], stages: dict[str, ModuleType]
+) -> str | None:
+    stage: Any = stages.get(str(record.get("stage")))
+    if stage is None:
+        return f"this version has no stage {record.get('stage')!r}"
+    try:
+        config = configs.resolve(stage.Config, dict(record.get("config", {})), origin="run.json")
+        cache = fingerprints.StatCache(folder / fingerprints.CACHE / "inputs.tsv")
+        recorded = {(e["role"], e["path"]): e["fingerprint"] for e in record.get("inputs", [])}
+        inputs = []
+        for role, path in configs.input_paths(config):
+            if str(path) == "-":  # stdin is gone: take it as it was
+                was = next(fp for (r, _), fp in recorded.items() if r == role)
+                inputs.append(runs.InputRef(role, path, was))
+            else:
+                inputs.append(fingerprints.fingerprint_input(role, path, cache))
+        before = runs.recorded_identity(record)
+        keys = runs.differing_keys(before, runs.identity(stage, config, inputs, before))
+        return "; ".join(keys) or None
+    except CxrError as error:
+        return str(error)
+
+
+def age(seconds: float) -> str:
+    """A length of time in its largest fitting unit: ``42 s``, ``7 min``, ``3 h``, ``12 d``."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

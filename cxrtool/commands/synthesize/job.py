@@ -1,0 +1,125 @@
+"""All that fixes the images of ``cxr synthesize``: network, edits, filters, with a plan in hand.
+
+In: the options, the real set, the plan, the generator's description. Out: the job, and what looks
+at its images. Nothing is written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from cxrtool.core import console
+from cxrtool.core.errors import InputError
+
+if TYPE_CHECKING:
+    from cxrtool.commands.synthesize.options import Config
+    from cxrtool.commands.synthesize.panel import Looking
+    from cxrtool.commands.synthesize.plan import Planned
+    from cxrtool.synthesis.edits import Edits
+    from cxrtool.synthesis.generators import GeneratorCard
+    from cxrtool.synthesis.planner import Plan
+
+
+def prepare(config: Config) -> Looking:
+    """Everything that fixes the images of a plan, without writing anything."""
+    from cxrtool.commands.synthesize.plan import plan_from
+
+    return looking_for(config, plan_from(config, config.data[0], config.gan))
+
+
+def looking_for(config: Config, planned: Planned) -> Looking:
+    """The network, and what looks at its images."""
+    from cxrtool import generators as gans
+    from cxrtool.commands.synthesize.panel import look
+    from cxrtool.synthesis.generate import Job, claimed_labels
+    from cxrtool.synthesis.writer import Origin, synthetic_info
+    from cxrtool.training.device import available_cores, setup
+
+    dataset, card, table, plan, _ = planned
+    assert card is not None
+    card.refuse_unfair_use(dataset, table.rows, view=config.view)
+    device = setup(config.device, config.threads)
+    info = synthetic_info(
+        dataset.info,
+        claimed=claimed_labels(table, card.labels),
+        preprocessing=card.preprocessing,
+        notes={
+            "generator": card.fingerprint,
+            "data": dataset.info.digest,
+            "seed": config.seed,
+            "truncation": config.truncation,
+            "block": config.block,
+            "filters": list(config.filter),
+            **edit_notes(config),
+        },
+    )
+    card.warn_of_other_pixels(dataset.info, info)
+    job = Job(
+        dataset=dataset,
+        table=table,
+        plan=plan,
+        network=gans.load(card.folder, device),
+        info=info,
+        origin=Origin(card.fingerprint, config.seed, config.truncation),
+        block=config.block,
+        device=device,
+        most_tries=config.max_tries,
+        workers=config.workers or available_cores(),
+    )
+    if config.edit:
+        job = replace(job, edits=edits_of(config, plan, card))
+    return look(config, job, card)
+
+
+def edits_of(config: Config, plan: Plan, card: GeneratorCard) -> Edits:
+    """The directions of the edit runs, dealt out to the slots.
+
+    Raises:
+        InputError: A direction belongs to another generator, or names no target class.
+    """
+
+    from cxrtool.synthesis.edits import Edits, assign, parse_shares
+    from cxrtool.training.directions import load_directions
+
+    # A run of several targets has a direction each, with the share of the run: in the stream of a
+    # class only those count whose text names it.
+    shares = parse_shares(config.ensemble, len(config.edit))
+    found = [
+        (folder, share, direction, way)
+        for folder, share in zip(config.edit, shares, strict=True)
+        for direction, way in load_directions(folder)
+    ]
+    for folder, _, direction, _ in found:
+        if direction.generator != card.fingerprint:
+            raise InputError(
+                f"the edit belongs to the generator {direction.generator!r}, not to "
+                f"{card.fingerprint!r}",
+                file=folder,
+                hint="make the edit with the generator that makes the images",
+            )
+    directions = tuple(direction for _, _, direction, _ in found)
+    of_slot = assign(plan, directions, [share for _, share, _, _ in found])
+    counts = [int((of_slot == i).sum()) for i in range(len(found))]
+    for direction, n in zip(directions, counts, strict=True):
+        console.say(f"{n:,} images are pushed {direction.sign} {direction.target!r}")
+    if any(d.sign == "-" and n for d, n in zip(directions, counts, strict=True)):
+        console.say(
+            "images pushed - keep the labels of their rows; --teacher TEACHER --filter teacher"
+            " refuses those that have lost the finding"
+        )
+    ways = tuple(way for _, _, _, way in found)
+    return Edits(directions, ways, config.edit_strength, of_slot)
+
+
+def edit_notes(config: Config) -> dict[str, Any]:
+    """What ``dataset.json`` says of edits."""
+    if not config.edit:
+        return {}
+    from cxrtool.training.directions import load_directions
+
+    found = [direction for folder in config.edit for direction, _ in load_directions(folder)]
+    return {
+        "edits": [{"target": d.target, "sign": d.sign, "way": d.fingerprint} for d in found],
+        "edit_strength": config.edit_strength,
+    }

@@ -1,0 +1,123 @@
+"""From the options of ``cxr synthesize`` to its plan, shown and written down.
+
+In: the options, the real set, the generator's description where there is one. Out: the plan, its
+table on stderr, ``plan.json`` and ``slots.csv``. Neither a network nor an image is opened.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cxrtool.core import console
+
+if TYPE_CHECKING:
+    from cxrtool.commands.synthesize.options import Config
+    from cxrtool.core.runs import Run
+    from cxrtool.data.labels import LabelPolicy
+    from cxrtool.data.manifest import Dataset
+    from cxrtool.synthesis.generators import GeneratorCard
+    from cxrtool.synthesis.planner import Plan
+    from cxrtool.synthesis.pools import LabelTable
+
+
+class Planned(NamedTuple):
+    """A plan and what it was made from.
+
+    Attributes:
+        dataset: The real set.
+        card: The generator's description; None where only numbers are wanted.
+        table: Labels of the selected rows.
+        plan: The plan.
+        record: Content of ``plan.json``.
+    """
+
+    dataset: Dataset
+    card: GeneratorCard | None
+    table: LabelTable
+    plan: Plan
+    record: dict[str, Any]
+
+
+def plan_from(config: Config, data: Path, gan: Path | None) -> Planned:
+    """Read what the plan needs, plan, and show the plan."""
+    from cxrtool.data.manifest import load_dataset
+    from cxrtool.synthesis.generators import GeneratorCard, choose_policy
+
+    card = None if gan is None else GeneratorCard.open(gan)
+    policy = choose_policy(config.uncertain, config.blank, card)
+    dataset = load_dataset(data)
+    table, plan, record = make_plan(config, dataset, policy)
+    if card is not None:
+        card.require_labels(plan.request.labels)
+        drawn = plan.source_rows
+        card.require_one_label(table.values[drawn], table.labels, table.rows[drawn])
+    show(plan, record)
+    return Planned(dataset, card, table, plan, record)
+
+
+def make_plan(
+    config: Config, dataset: Dataset, policy: LabelPolicy
+) -> tuple[LabelTable, Plan, dict[str, Any]]:
+    """Count the selected real rows and plan; returns their labels, the plan and ``plan.json``."""
+    from cxrtool.data.select import select_rows
+    from cxrtool.synthesis import planner, pools, record, targets
+
+    table = pools.label_table(dataset, select_rows(dataset, config), policy)
+    request = targets.read_request(
+        target_frac=config.target_frac,
+        counts=config.counts,
+        balance=config.balance,
+        classes=config.classes,
+        labels=table.labels,
+        values=table.values,
+        usable=table.usable,
+        normal=table.normal,
+        where=str(dataset.path),
+    )
+    plan = planner.make_plan(
+        table.values,
+        table.labels,
+        request,
+        seed=config.seed,
+        own_only=config.per_class,
+        max_images=config.max_images,
+    )
+    settings = {
+        "data": dataset.info.digest,
+        "view": config.view,
+        "split": config.split,
+        "fraction": config.fraction,
+        "leave_out": config.leave_out,
+        "policy": policy.to_json(),
+    }
+    rows = table.rows[plan.source_rows]
+    return (
+        table,
+        plan,
+        record.plan_record(plan, rows, usable=table.usable, seed=config.seed, settings=settings),
+    )
+
+
+def show(plan: Plan, record: dict[str, Any]) -> None:
+    """The plan as a table on stderr, and what a reader might miss in it."""
+    from cxrtool.synthesis.record import COLUMNS, fallen_below, met_already, table_rows, title
+
+    for name in plan.request.unavailable:
+        console.warn(f"{name!r} is below the share but no row has it: it cannot be a target")
+    console.table(title(record), COLUMNS, table_rows(record))
+    for name in met_already(record):
+        console.say(f"{name} has its share already: nothing is made for it")
+    for name in fallen_below(record):
+        console.say(f"{name} falls below the share: name it in --classes to keep it there")
+    if plan.n_synthetic == 0:
+        why = "no image is asked for" if plan.request.counts else "every target is reached already"
+        console.say(f"{why}: nothing to make")
+
+
+def write_plan(run: Run, planned: Planned) -> None:
+    """``plan.json`` and ``slots.csv``."""
+    from cxrtool.synthesis.record import write_slots
+
+    write_slots(run, planned.plan, planned.table.rows[planned.plan.source_rows])
+    run.write_json("plan.json", planned.record)

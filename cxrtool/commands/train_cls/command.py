@@ -1,0 +1,169 @@
+"""`cxr train-cls`: one classifier, one arm, one seed.
+
+In: a real data set with train and val rows, and for some arms outputs of `synthesize` or `edit`.
+Out: `model.json` and `model.safetensors` (the network at the step with the best mean validation
+AUROC of all phases that train on the arm's last images, with its calibration and thresholds),
+`predictions.csv` of the validation and test rows, `loss_curve.png`, `seen.json`. Validation is
+always real; early stopping chooses a checkpoint and does not shorten training, so every arm has the
+same budget.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cxrtool.commands.train_cls.inputs import (
+    announce,
+    earlier_run,
+    load_inputs,
+    load_start,
+    source_record,
+    training_parts,
+    validation_part,
+)
+from cxrtool.commands.train_cls.options import (
+    FORMAT,
+    NAME,
+    Config,
+)
+from cxrtool.commands.train_cls.training import (
+    calibrate,
+    finish_network,
+    make_trainer,
+    shortfalls,
+    train,
+    write_loss_curve,
+    write_predictions,
+)
+from cxrtool.core import console
+from cxrtool.core.config import result_options
+from cxrtool.data.labels import LabelPolicy
+
+__all__ = ["FORMAT", "NAME", "Config", "plan", "run"]
+
+if TYPE_CHECKING:
+    from cxrtool.core.runs import Run
+
+
+def run(config: Config, run: Run) -> dict[str, Any]:
+    """Train, keep the step with the best validation AUROC, calibrate, describe it."""
+    from cxrtool.classifiers.architectures import LEAST_PX
+    from cxrtool.classifiers.arms import part_of
+    from cxrtool.classifiers.description import describe
+    from cxrtool.classifiers.guard import seen_in_training
+    from cxrtool.classifiers.inputs import input_size, refuse_thin_fraction, wanted_labels
+    from cxrtool.classifiers.targets import learnable
+    from cxrtool.data.select import select_rows
+    from cxrtool.training.checkpoints import load_checkpoint
+    from cxrtool.training.device import setup
+    from cxrtool.training.models import save_model
+
+    device = setup(config.device, config.threads)
+    policy = LabelPolicy.from_options(config)
+    data, synths = load_inputs(config, run, policy)
+    rows = {part: select_rows(data, config, split=part) for part in ("train", "val")}
+    seen, extra = seen_in_training(
+        data, rows, synths, earlier_run(run), learned=config.chosen_arm != "duplicate"
+    )
+    for who, n in (("generator", extra["generator"]), ("run that it starts from", extra["start"])):
+        if n:
+            console.warn(
+                f"the {who} was trained on {n:,} patients or images that this classifier is"
+                " not: no fair comparison with arms without it"
+            )
+
+    wanted = wanted_labels(data, config.classes)
+    refuse_thin_fraction(data, rows["train"], config, wanted, policy)
+    start = load_start(config, run, wanted)
+    least = LEAST_PX[config.arch]
+    size = input_size(data, config.size, None if start is None else start.size, least)
+    parts, unlearned, kept = training_parts(
+        config, data, rows["train"], synths, wanted, policy, size
+    )
+    labels = tuple(wanted[k] for k in kept)
+    if labels != wanted:  # the head of an earlier run fits the very same labels alone
+        start = load_start(config, run, labels)
+    val = validation_part(part_of(data, rows["val"], labels, policy, size), data.info.kind)
+    judged, unjudged = learnable(labels, val.values, val.mask, where="the validation rows")
+    announce(config, parts, val, labels, unlearned, unjudged)
+
+    fit, weights = make_trainer(config, parts, labels, size, device, data.info.kind, start)
+    state = load_checkpoint(run)
+    if state is not None:
+        fit.restore(state)
+    run.rewind_metrics(lambda row: row["step"] <= fit.step)
+    train(run, config, fit, val, judged, start)
+
+    real = part_of(data, rows["train"], labels, policy, size)
+    finish_network(config, fit, real)
+    calibration = calibrate(fit, real, val, weights)
+    test = select_rows(data, config, split="test", allow_empty=True)
+    tested = part_of(data, test, labels, policy, size)
+    write_predictions(run, fit, calibration, {"val": (val, rows["val"]), "test": (tested, test)})
+    write_loss_curve(run, fit)
+    seen.save(run)
+    left_out = {"training": unlearned, "validation": unjudged}
+    recipe = {**result_options(config), "arm": config.chosen_arm, "augment": config.augmentation}
+    recipe |= {**config.phase_options, "precision": fit.precision}
+    if config.epochs is None:
+        recipe["steps"] = fit.steps
+    description = describe(fit, data, policy, parts, recipe, calibration)
+    more = {
+        "left_out": left_out,
+        "generator_saw_more": extra["generator"],
+        "start_saw_more": extra["start"],
+        "starts_from": None if start is None else start.origin,
+        "start_digest": next((ref.fingerprint[:8] for ref in run.inputs("init")), None),
+        "sources": [source_record(synth) for synth in synths],
+    }
+    save_model(run, fit.network, {**description, **more})
+    chosen = fit.chosen
+    console.say(f"best mean validation AUROC {chosen.score:.4f} at step {chosen.step:,}")
+    best = next(entry for entry in fit.history if entry["step"] == chosen.step)
+    return {
+        "arm": config.chosen_arm,
+        "arch": config.arch,
+        "labels": list(labels),
+        "left_out": left_out,
+        "images": {name: len(part) for name, part in parts.items()},
+        "val_images": len(val),
+        "test_images": len(test),
+        "steps": fit.steps,
+        "phases": description["phases"],
+        "kept_phase": description["kept_phase"],
+        "start_val_auroc": fit.start_score,
+        "warnings": shortfalls(fit),
+        "best_step": chosen.step,
+        "val_auroc": chosen.score,
+        "val_auroc_by_label": best["val_auroc_by_label"],
+        "temperature": calibration.temperature,
+    }
+
+
+def plan(config: Config) -> dict[str, Any]:
+    """What would be trained on what, from the tables alone.
+
+    Raises:
+        InputError: a fraction that leaves too few positives, as the run itself would.
+    """
+    from cxrtool.classifiers.inputs import refuse_thin_fraction, wanted_labels
+    from cxrtool.data.manifest import load_dataset
+    from cxrtool.data.select import select_rows
+
+    data = load_dataset(config.data)
+    rows = select_rows(data, config)
+    wanted = wanted_labels(data, config.classes)
+    refuse_thin_fraction(data, rows, config, wanted, LabelPolicy.from_options(config))
+    train_rows = len(rows)
+    synthetic = [len(load_dataset(path)) for path in config.synth]
+    images = sum(synthetic) + (0 if config.chosen_arm == "synthetic-only" else train_rows)
+    steps = config.budget(images)
+    return {
+        "arm": config.chosen_arm,
+        "augmentation": config.augmentation,
+        "train_rows": train_rows,
+        "val_rows": len(select_rows(data, config, split="val")),
+        "synthetic_rows": synthetic,
+        "steps": steps,
+        "images_seen": steps * config.batch,
+    }

@@ -1,0 +1,142 @@
+"""What `cxr train-cls` reads: the real set, the synthetic ones, and the weights to start from.
+
+In: dataset directories and an arm. Out: pixels and labels to train on and to validate with, the
+labels that cannot be learned, by name, and what reports say of the sources.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cxrtool.core import console
+from cxrtool.core.errors import UsageError
+from cxrtool.data.labels import LabelPolicy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+
+    from cxrtool.classifiers.pool import Part
+    from cxrtool.classifiers.pretrained import Start
+    from cxrtool.commands.train_cls.options import Config
+    from cxrtool.core.runs import Run
+    from cxrtool.data.manifest import Dataset
+
+
+def load_inputs(config: Config, run: Run, policy: LabelPolicy) -> tuple[Dataset, list[Dataset]]:
+    """The real set and the synthetic ones, refused where they cannot be trained on together."""
+    from cxrtool.classifiers.arms import refuse_synthetic_data, refuse_unjoinable
+    from cxrtool.data.manifest import load_dataset
+
+    data = load_dataset(run.input("data").path)
+    refuse_synthetic_data(data)
+    if data.info.kind == "single" and config.loss == "auc-margin":
+        raise UsageError(
+            "--loss auc-margin is for multi-label sets; this one has one class an image",
+            hint="use --loss bce, which is cross-entropy over the classes here",
+        )
+    synths = [load_dataset(ref.path) for ref in run.inputs("synth")]
+    for synth in synths:
+        refuse_unjoinable(data, synth, policy)
+    return data, synths
+
+
+def earlier_run(run: Run) -> Path | None:
+    """The finished run whose weights are the start, given as a folder or as a file in it."""
+    from cxrtool.classifiers.guard import run_of
+    from cxrtool.core.runs import require_complete
+
+    for ref in run.inputs("init"):
+        folder = run_of(ref.path)
+        if folder is not None:
+            require_complete(folder, stages=("train-cls",))
+        return folder
+    return None
+
+
+def load_start(config: Config, run: Run, labels: tuple[str, ...]) -> Start | None:
+    """The weights to start from."""
+    from cxrtool.classifiers import pretrained
+
+    for ref in run.inputs("init"):
+        return pretrained.from_path(ref.path, config.arch, labels)
+    return pretrained.by_name(config.weights, config.arch)
+
+
+def training_parts(
+    config: Config,
+    data: Dataset,
+    rows: np.ndarray,
+    synths: list[Dataset],
+    wanted: tuple[str, ...],
+    policy: LabelPolicy,
+    size: int,
+) -> tuple[dict[str, Part], dict[str, str], list[int]]:
+    """The arm's images; the labels they cannot teach, with the reason; positions of the others."""
+    from cxrtool.classifiers.arms import compose
+    from cxrtool.classifiers.targets import learnable
+
+    parts = compose(config.chosen_arm, data, rows, synths, wanted, policy, size)
+    judged = parts
+    if config.chosen_arm == "pretrain-finetune":  # what is learned last must be learnable
+        judged = {"real": parts["real"]}
+    kept, unlearned = learnable(wanted, *joined(judged), where="the training images")
+    parts = {name: part.columns(kept) for name, part in parts.items()}
+    if data.info.kind == "single":
+        for name, part in parts.items():
+            parts[name] = part.with_class()
+            lost = len(part) - len(parts[name])
+            if lost:
+                console.warn(f"{lost:,} {name} images are of none of the classes: left out")
+    return parts, unlearned, kept
+
+
+def validation_part(part: Part, kind: str) -> Part:
+    """The validation rows; those of no class say nothing in a single-label set."""
+    import numpy as np
+
+    if kind == "single":
+        none = ~((part.values == 1) & part.mask).any(axis=1)
+        part.mask[none] = False
+        if none.any():
+            console.warn(f"{int(np.sum(none)):,} validation images are of none of the classes")
+    return part
+
+
+def joined(parts: dict[str, Part]) -> tuple[Any, Any]:
+    """Values and mask of all parts."""
+    import numpy as np
+
+    chosen = list(parts.values())
+    return np.concatenate([p.values for p in chosen]), np.concatenate([p.mask for p in chosen])
+
+
+def source_record(synth: Dataset) -> dict[str, Any]:
+    """What reports say of where synthetic images come from: no path, no id."""
+    generators = sorted(set(synth.column("generator")) - {""})
+    return {"images": len(synth), "generators": generators, "digest": synth.info.digest[:12]}
+
+
+def announce(
+    config: Config,
+    parts: dict[str, Part],
+    val: Part,
+    labels: tuple[str, ...],
+    unlearned: dict[str, str],
+    unjudged: dict[str, str],
+) -> None:
+    """Say what is trained on what, and which labels are left out and why."""
+    for name, reason in unlearned.items():
+        console.warn(f"label {name!r} is not learned: {reason} in the training images")
+    for name, reason in unjudged.items():
+        console.warn(f"label {name!r} does not choose the checkpoint: {reason} in validation")
+    for number, part in enumerate(parts.values()):
+        unknown = [name for k, name in enumerate(labels) if number and not part.mask[:, k].any()]
+        if unknown:
+            console.warn(f"SYNTH says nothing about {', '.join(unknown)}: masked there")
+    images = ", ".join(f"{len(part):,} {name}" for name, part in parts.items())
+    console.say(
+        f"arm {config.chosen_arm}, {config.arch}: {images} images to train on, {len(val):,} real"
+        f" ones to validate, {len(labels)} label{'s' if len(labels) > 1 else ''}"
+    )

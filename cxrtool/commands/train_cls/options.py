@@ -1,0 +1,226 @@
+"""The options of `cxr train-cls`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cxrtool.core.config import DEVICE, THREADS, Argument, Input, Option
+from cxrtool.core.errors import UsageError
+from cxrtool.data.labels import PolicyOptions
+from cxrtool.data.select import SelectionOptions
+
+NAME = "train-cls"
+# 5: PESG as in LibAUC, AUC-margin keeps the head, the best of its phases is delivered; units join
+# studies and copies; copies in SYNTH are refused; keys of prepared pixels
+FORMAT = 5
+ARMS = ("none", "standard", "duplicate", "gan", "synthetic-only", "pretrain-finetune")
+WITH_SYNTH = ("duplicate", "gan", "synthetic-only", "pretrain-finetune")
+STEPS = 2000
+AUC_FRAC, AUC_LR = 0.5, 0.1
+PRETRAIN_FRAC = 0.5
+# As in classifiers.architectures and classifiers.pretrained, which import torch.
+ARCHITECTURES = ("densenet121", "efficientnet_v2_s", "vgg16_bn", "small_cnn")
+WEIGHTS = (
+    "none", "imagenet",
+    "xrv-all", "xrv-nih", "xrv-chex", "xrv-mimic_ch", "xrv-mimic_nb", "xrv-pc", "xrv-rsna",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(SelectionOptions, PolicyOptions):
+    """Train a classifier on real images, with or without synthetic ones.
+
+    Example: cxr train-cls data synth -o cls-gan --arm gan --seed 1
+    """
+
+    data: Annotated[Path, Argument("Real dataset directory with train and val."), Input("data")]
+    synth: Annotated[
+        tuple[Path, ...], Argument("Outputs of synthesize or edit."), Input("synth")
+    ] = ()
+    arch: Annotated[str, Option("Architecture of the network.", choices=ARCHITECTURES)] = (
+        "densenet121"
+    )
+    weights: Annotated[
+        str,
+        Option("Published weights to start from, fetched once from their makers.", choices=WEIGHTS),
+    ] = "none"
+    init_from: Annotated[
+        Path | None,
+        Option(
+            "Weights to start from: an output of train-cls, a .safetensors file or a state_dict."
+        ),
+        Input("init"),
+    ] = None
+    arm: Annotated[
+        str | None,
+        Option(
+            "Training images: none (real only), standard (real, augmented), duplicate (real, and"
+            " once more the rows that SYNTH took its labels from), gan (real and SYNTH),"
+            " synthetic-only, pretrain-finetune (SYNTH first, then real). Default: gan with SYNTH,"
+            " else none.",
+            choices=ARMS,
+        ),
+    ] = None
+    classes: Annotated[
+        str | None, Option("Labels to learn, separated by commas. Default: all that are covered.")
+    ] = None
+    size: Annotated[
+        int | None,
+        Option(
+            "Input size of the network, px. Default: that of the weights, else of DATA.", min=16
+        ),
+    ] = None
+    steps: Annotated[
+        int | None, Option(f"Optimizer steps, the same in every arm. Default: {STEPS}.", min=1)
+    ] = None
+    epochs: Annotated[
+        float | None,
+        Option(
+            "Instead of --steps: passes over the arm's own images, more for larger arms.", min=0
+        ),
+    ] = None
+    batch: Annotated[int, Option("Images a step.", min=2)] = 64
+    lr: Annotated[float, Option("Peak learning rate.", min=0)] = 1e-3
+    optimizer: Annotated[
+        str, Option("Optimizer of the weights.", choices=("adam", "adamw", "sgd-momentum"))
+    ] = "adam"
+    schedule: Annotated[
+        str, Option("Learning rate over the steps.", choices=("cosine", "constant"))
+    ] = "cosine"
+    weight_decay: Annotated[float, Option("Weight decay.", min=0)] = 1e-5
+    loss: Annotated[
+        str,
+        Option(
+            "bce (cross-entropy over classes for single-label sets), or bce first and then"
+            " auc-margin; the better of the two is kept.",
+            choices=("bce", "auc-margin"),
+        ),
+    ] = "bce"
+    auc_frac: Annotated[
+        float | None,
+        Option(
+            f"Share of the steps that auc-margin gets, the last ones. Default: {AUC_FRAC}.",
+            min=0.01,
+            max=0.99,
+        ),
+    ] = None
+    auc_lr: Annotated[
+        float | None,
+        Option(
+            "Learning rate of auc-margin; a tenth of it once an epoch and half of its steps are"
+            f" over. Default: {AUC_LR}.",
+            min=0,
+        ),
+    ] = None
+    pos_weight: Annotated[
+        bool,
+        Option(
+            "Weight the positives of each label by negatives over positives (of a single-label set,"
+            " the classes alike)."
+        ),
+    ] = False
+    pretrain_frac: Annotated[
+        float | None,
+        Option(
+            f"Arm pretrain-finetune: share of the steps on SYNTH. Default: {PRETRAIN_FRAC}.",
+            min=0.01,
+            max=0.99,
+        ),
+    ] = None
+    finetune_lr: Annotated[
+        float | None,
+        Option("Arm pretrain-finetune: peak rate on real images. Default: half of --lr.", min=0),
+    ] = None
+    augment: Annotated[
+        str | None,
+        Option(
+            "Augmentation: none, flips (horizontal and vertical, as published), safe (small"
+            " rotation, shift, scale, contrast; no flips). Default: safe in the arm standard,"
+            " else none.",
+            choices=("none", "flips", "safe"),
+        ),
+    ] = None
+    bn_reestimate: Annotated[
+        bool, Option("Re-estimate BatchNorm on the real training images at the end.")
+    ] = False
+    precision: Annotated[
+        str,
+        Option(
+            "Precision of the network in training. auto: bfloat16 where that is faster (CUDA,"
+            " AMX), else float32.",
+            choices=("auto", "float32", "bfloat16"),
+        ),
+    ] = "auto"
+    eval_every: Annotated[int, Option("Steps between validations.", min=1)] = 100
+    seed: Annotated[int, Option("Seed of weights, order and augmentation.", min=0)] = 0
+    device: Annotated[str, DEVICE] = "auto"
+    threads: Annotated[int | None, THREADS] = None
+
+    @property
+    def chosen_arm(self) -> str:
+        """The arm, by default what the inputs suggest."""
+        return self.arm or ("gan" if self.synth else "none")
+
+    @property
+    def augmentation(self) -> str:
+        """The augmentation, by default what the arm says."""
+        return self.augment or ("safe" if self.chosen_arm == "standard" else "none")
+
+    @property
+    def phase_options(self) -> dict[str, float | None]:
+        """Options of single phases with their defaults; None where the fit has no such phase."""
+        out: dict[str, float | None] = dict.fromkeys(
+            ("pretrain_frac", "finetune_lr", "auc_frac", "auc_lr")
+        )
+        if self.chosen_arm == "pretrain-finetune":
+            out["pretrain_frac"] = (
+                PRETRAIN_FRAC if self.pretrain_frac is None else self.pretrain_frac
+            )
+            out["finetune_lr"] = self.lr / 2 if self.finetune_lr is None else self.finetune_lr
+        if self.loss == "auc-margin":
+            out["auc_frac"] = AUC_FRAC if self.auc_frac is None else self.auc_frac
+            out["auc_lr"] = AUC_LR if self.auc_lr is None else self.auc_lr
+        return out
+
+    def budget(self, images: int) -> int:
+        """Optimizer steps for an arm of this many images."""
+        if self.epochs is not None:
+            return max(1, math.ceil(self.epochs * images / self.batch))
+        return self.steps or STEPS
+
+    def validate(self) -> None:
+        arm = self.chosen_arm
+        if arm in WITH_SYNTH and not self.synth:
+            raise UsageError(
+                f"--arm {arm} needs a synthetic set", hint="cxr train-cls DATA SYNTH -o OUT"
+            )
+        if arm not in WITH_SYNTH and self.synth:
+            raise UsageError(
+                f"--arm {arm} takes no synthetic set", hint="leave SYNTH out, or choose --arm gan"
+            )
+        if arm == "standard" and self.augmentation == "none":
+            raise UsageError("--arm standard is augmentation; --augment none contradicts it")
+        if arm == "none" and self.augmentation != "none":
+            raise UsageError(f"--augment {self.augment} makes this the arm standard")
+        if self.split != "train":
+            raise UsageError(
+                f"--split {self.split}: only train rows are trained on",
+                hint="validation and test rows choose and judge the network",
+            )
+        if self.steps is not None and self.epochs is not None:
+            raise UsageError("--steps and --epochs are two budgets: give one")
+        if self.weights != "none" and self.init_from is not None:
+            raise UsageError("--weights and --init-from are two starts: give one")
+        if self.epochs == 0:
+            raise UsageError("--epochs 0 trains nothing", hint="a part of a pass is a budget: 0.5")
+        for name in ("pretrain_frac", "finetune_lr"):
+            if arm != "pretrain-finetune" and getattr(self, name) is not None:
+                raise UsageError(f"--{name.replace('_', '-')} has no effect in the arm {arm}")
+        for name in ("auc_frac", "auc_lr"):
+            if self.loss != "auc-margin" and getattr(self, name) is not None:
+                raise UsageError(
+                    f"--{name.replace('_', '-')} has no effect with --loss {self.loss}"
+                )

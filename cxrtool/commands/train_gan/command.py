@@ -1,0 +1,108 @@
+"""`cxr train-gan`: train a conditional generator on the training rows of a data set.
+
+In: a dataset directory with images. Out: `model.json` and `model.safetensors` (averaged generator,
+mean latents, discriminator), `resolved.json` (every number used), `seen.json`, `samples.png`,
+`curves.png`, and while it runs `metrics.jsonl`, `samples/`, `checkpoints/`. Method: by default
+StyleGAN2 (Karras et al. 2020) conditioned on all labels at once, with a projection discriminator
+and an auxiliary label head, DiffAugment; with ``--arch`` one of the published studies'
+(`cxrtool.generators.registry`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cxrtool.commands.train_gan.options import FORMAT, NAME, SEVERAL, Config
+from cxrtool.core import console
+
+__all__ = ["FORMAT", "NAME", "SEVERAL", "Config", "plan", "run"]
+
+if TYPE_CHECKING:
+    from cxrtool.core.runs import Run
+
+QUALITY_LEAST = 50  # training images below which no distance tells the best network
+
+
+def run(config: Config, run: Run) -> dict[str, Any]:
+    """Train and save."""
+    from cxrtool.commands.train_gan import network as network
+    from cxrtool.commands.train_gan.task import explain, prepare, recorded
+    from cxrtool.data.cache import pixels, resized
+    from cxrtool.generators import pictures
+    from cxrtool.generators.conditions import picture_rows
+    from cxrtool.generators.feed import Feed
+    from cxrtool.generators.loop import Views, train
+    from cxrtool.generators.stylegan2.execution import Execution
+    from cxrtool.pages.game_figure import game_picture
+    from cxrtool.training import device as devices
+    from cxrtool.training.world import World, local_device
+
+    device = devices.setup(local_device(config.device), config.threads)
+    world = World(device)
+    before = recorded(run)
+    task = prepare(config, device.type, world.size, before)
+    choices, values, known = task.choices, task.values, task.known
+    precision = before.get("precision", config.precision)
+    how = (precision, config.compile) if task.arch.executions else ("float32", "off")
+    execution = Execution(device, choices.arch.size, *how)
+    explain(task)
+    console.say(execution.described)
+    run.write_json("resolved.json", {**task.to_json(), "bfloat16_from_px": execution.low})
+    images = resized(pixels(task.dataset, task.rows), choices.arch.size)
+
+    rows = picture_rows(task.conditioning.labels, values, known)
+    run.write_bytes(
+        "samples/reals.png", pictures.real_grid(images, values, known, rows, choices.seed)
+    )
+    feeds = [
+        Feed(images[part], values[part], known[part], choices.seed, device) if part.any() else None
+        for part in (~task.held, task.held)
+    ]
+    feed = feeds[0]
+    assert feed is not None
+    trainer = task.arch.build(choices, feed, world, execution, feeds[1])
+    enough = len(feed) >= QUALITY_LEAST
+    best = config.keep == "best" and enough
+    judged = enough and (best or config.init_from is not None)
+    quality = network.measure(run, feed, choices.arch.size, config.seed, best) if judged else None
+    start = None
+    for ref in run.inputs("init-from"):
+        start = network.start_from(ref.path, config.freeze_d, trainer, task, quality)
+    views = Views(lambda: pictures.fake_grid(trainer, rows, choices.seed), game_picture)
+    train(trainer, run, views, quality if best else None, start)
+    world.close()
+    if run.helps:
+        return {}
+    after = None if start is None else network.compare(trainer, run, quality, start)
+
+    run.write_bytes("samples.png", pictures.fake_grid(trainer, rows, choices.seed))
+    network.save_network(trainer, task, run)
+    network.save_seen(task, run)
+    return {
+        "kimg": trainer.nimg / 1000,
+        "best": None
+        if trainer.best is None
+        else {
+            "kimg": trainer.best.nimg / 1000,
+            "fd": trainer.best.fd,
+            "lowest_fd": trainer.best.lowest,
+        },
+        **({} if after is None else {"start": after}),
+        "size": choices.arch.size,
+        "preset": choices.preset,
+        "images": len(task.rows),
+        "labels": list(task.conditioning.labels),
+        "labels_left_out": task.conditioning.left_out,
+        "parameters": {
+            "generator": sum(p.numel() for p in trainer.generator.parameters()),
+            "discriminator": sum(p.numel() for p in trainer.discriminator.parameters()),
+        },
+    }
+
+
+def plan(config: Config) -> dict[str, Any]:
+    """What would be trained on what."""
+    from cxrtool.commands.train_gan.task import prepare
+    from cxrtool.training import device as devices
+
+    return prepare(config, devices.parse(config.device).type).to_json()

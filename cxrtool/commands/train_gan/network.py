@@ -1,0 +1,181 @@
+"""The part of ``train-gan`` that joins the network with what other runs know, and writes it down.
+
+In: a trainer and its `Task`. Out: weights of another run to start from, the space in which the best
+network is told, `model.json`, `model.safetensors` and `seen.json`.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cxrtool.core import console
+from cxrtool.core.errors import InputError
+from cxrtool.core.runs import require_complete
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cxrtool.commands.train_gan.task import Task
+    from cxrtool.core.runs import Run
+    from cxrtool.generators.feed import Feed
+    from cxrtool.generators.loop import Start
+    from cxrtool.generators.protocol import Trainer
+    from cxrtool.generators.quality import Quality
+
+
+def start_from(
+    source: Path, blocks: int, trainer: Trainer, task: Task, quality: Quality | None
+) -> Start:
+    """Load the weights of another run, measure them, and say what became of the labels."""
+    from cxrtool.generators.loop import Start
+    from cxrtool.generators.stylegan2 import trainer as style
+    from cxrtool.generators.stylegan2.transfer import freeze, init_from
+
+    assert isinstance(trainer, style.Trainer)  # other architectures have no --init-from
+
+    require_complete(source, stages=("train-gan",))
+    found = init_from(trainer, source, task.conditioning.labels)
+    said = [f"{key} labels: {', '.join(names)}" for key, names in found.items() if names]
+    frozen = freeze(trainer.discriminator, blocks)
+    if frozen:
+        said.append(f"{frozen:,} weights of the discriminator frozen")
+    if trainer.choices.augment and trainer.choices.augment_p is None:
+        said.append(f"augmentation goes on at p {float(trainer.controller.p):.2g}")
+    fd = math.nan
+    if quality is None:
+        console.warn(
+            "fewer than 50 images: whether the training makes its start worse is not measured"
+        )
+    else:
+        fd = quality.measure(trainer)["fd"]
+        said.append(f"its Fréchet distance here is {fd:.3g}")
+    console.say(f"starting from {source}" + "".join(f"; {text}" for text in said))
+    return Start(fd, keeps=math.isfinite(fd) and not found["new"])
+
+
+def compare(
+    trainer: Trainer, run: Run, quality: Quality | None, start: Start
+) -> dict[str, Any] | None:
+    """Say whether a training has made better what it started from.
+
+    Returns:
+        For the summary: the distance of the start and the lowest of the training; None where
+        nothing was measured.
+    """
+    from cxrtool.generators.loop import START_TOLERANCE, measured
+
+    if quality is None or not math.isfinite(start.fd):
+        return None
+    found = [row["fd"] for row in run.read_metrics() if "fd" in row and row["nimg"]]
+    if trainer.best is None:  # the last one is kept, whatever it is
+        found = [measured(trainer, quality)["fd"]]
+    lowest = min((fd for fd in found if math.isfinite(fd)), default=math.nan)
+    before = f"Fréchet distance {start.fd:.3g} at the start, {lowest:.3g}"
+    kept = trainer.best is not None and trainer.best.nimg == 0
+    if kept:
+        console.warn(
+            f"no network of this training is as good as the one that it started from: {before} at"
+            " best; that one is kept, unchanged (a lower --lr, or more --kimg, may do better)"
+        )
+    elif not lowest <= START_TOLERANCE * start.fd:
+        console.warn(f"the training made its start worse: {before} after it")
+    return {"fd": start.fd, "lowest_fd_after": lowest, "kept": kept}
+
+
+def measure(run: Run, feed: Feed, size: int, seed: int, best: bool) -> Quality:
+    """What tells the best network: distances to the training images in the space asked for.
+
+    Args:
+        run: With the input `features`, if there is one.
+        feed: The training images.
+        size: Of the generator's images, pixels.
+        seed: Of latents and the choice of real images.
+        best: The best network is kept, which is said.
+
+    Raises:
+        InputError: the classifier for `--features` reads another image size.
+    """
+    from cxrtool.fidelity.distances import frechet_distance, kernel_distance
+    from cxrtool.fidelity.features import RandomFeatures
+    from cxrtool.generators.quality import Quality
+    from cxrtool.training.rng import numpy_rng
+
+    extract: Any = RandomFeatures().to(feed.device).eval()
+    space = extract.name
+    for ref in run.inputs("features"):
+        from cxrtool import classifiers
+
+        require_complete(ref.path, stages=("train-cls",))
+        network = classifiers.load(ref.path, feed.device)
+        if network.size != size:
+            raise InputError(
+                f"the classifier reads {network.size} px, the generator makes {size} px",
+                file=ref.path,
+                hint=f"train it on the data prepared with --size {size}",
+            )
+        extract, space = network.features, f"classifier at {network.size} px"
+
+    def compare(fakes: np.ndarray, reals: np.ndarray) -> dict[str, float]:
+        kid = kernel_distance(fakes, reals, numpy_rng("kid", seed), subsets=20, subset_size=500)
+        return {"fd": frechet_distance(fakes, reals), "kid": kid.mean}
+
+    quality = Quality(feed, extract, compare, seed)
+    if best:
+        console.say(f"kept is the best network of all snapshots: {quality.n:,} images, {space}")
+    return quality
+
+
+def save_network(trainer: Trainer, task: Task, run: Run) -> None:
+    """Write the finished networks, described."""
+    from cxrtool.data.labels import LabelPolicy
+    from cxrtool.generators.stylegan2 import trainer as style
+    from cxrtool.training.models import save_model
+
+    config, info, choices = task.config, task.dataset.info, task.choices
+    meta = {
+        "kind": "generator",
+        "arch": config.arch,
+        "architecture": choices.arch.to_json(),
+        "labels": list(task.conditioning.labels),
+        "label_kind": "single" if task.single else info.kind,
+        "labels_left_out": task.conditioning.left_out,
+        "prevalence": task.prevalence(),
+        "policy": LabelPolicy.from_options(config).to_json(),
+        "selection": {
+            "view": config.view,
+            "split": config.split,
+            "fraction": config.fraction,
+            "leave_out": config.leave_out,
+        },
+        "preprocessing": {
+            "size": choices.arch.size,
+            "channels": choices.arch.channels,
+            "data_size": info.size,
+            "fit": info.fit,
+            "kernel": info.kernel,
+        },
+        "data": {"source": info.source, "namespace": info.namespace, "digest": info.digest},
+        "images": len(task.rows),
+        "nimg": trainer.nimg,
+    }
+    if isinstance(trainer, style.Trainer) and trainer.choices.augment:  # for --init-from
+        p = trainer.choices.augment_p
+        p = float(trainer.controller.p) if p is None else p
+        meta["augment"] = {"policies": list(trainer.choices.augment), "p": round(p, 6)}
+    if task.reduced is not None:
+        meta["single_label"] = task.reduced.rule
+    save_model(run, trainer.export(task.values, task.known), meta)
+
+
+def save_seen(task: Task, run: Run) -> None:
+    """Write the keys of what it was trained on, the data set's own inputs included."""
+    from cxrtool.data.keys import SEEN, Seen
+
+    seen = Seen.of(task.dataset, task.rows)
+    if (task.dataset.path / SEEN).is_file():  # synthetic rows carry what their generator saw
+        seen = seen.merge(Seen.load(task.dataset.path))
+    for ref in (*run.inputs("features"), *run.inputs("init-from")):  # both left their mark
+        seen = seen.merge(Seen.load(ref.path))
+    seen.save(run)

@@ -1,0 +1,247 @@
+"""The part of ``train-gan`` that decides: rows, labels, and every number, from data and device.
+
+In: the Config. Out: a `Task`, printed, and saved as `resolved.json`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cxrtool.core import console
+from cxrtool.core.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cxrtool.commands.train_gan.options import Config
+    from cxrtool.core.runs import Run
+    from cxrtool.data.manifest import Dataset
+    from cxrtool.generators.classic.singles import Reduced
+    from cxrtool.generators.conditions import Conditioning
+    from cxrtool.generators.protocol import Choices
+    from cxrtool.generators.registry import Arch
+
+
+@dataclass(frozen=True)
+class Task:
+    """The data to train on and every choice made for it.
+
+    Attributes:
+        config: As asked.
+        dataset: The data set.
+        rows: `[N]` positions of the training rows.
+        conditioning: Labels in and out of the condition.
+        values: `[N, L]` values of those labels.
+        known: `[N, L]` bool.
+        choices: Every number.
+        arch: The architecture.
+        held: `[N]` bool, rows that no network is trained on.
+        reduced: What became of a multi-label set, where the architecture takes single labels.
+    """
+
+    config: Config
+    dataset: Dataset
+    rows: np.ndarray
+    conditioning: Conditioning
+    values: np.ndarray
+    known: np.ndarray
+    choices: Choices
+    arch: Arch
+    held: np.ndarray
+    reduced: Reduced | None = None
+
+    @property
+    def single(self) -> bool:
+        """Whether an image has exactly one of the labels."""
+        return self.arch.single or self.dataset.info.kind == "single"
+
+    def to_json(self) -> dict[str, Any]:
+        """For `resolved.json` and `--dry-run`."""
+        choices = self.choices.to_json()
+        for name in ("snapshot_nimg", "tick_nimg"):  # they change no result
+            del choices[name]
+        single = {} if self.reduced is None else {"left_out_rows": self.reduced.dropped}
+        return {
+            **choices,
+            **single,
+            "images": len(self.rows),
+            **({"held_out_images": int(self.held.sum())} if self.held.any() else {}),
+            "labels": list(self.conditioning.labels),
+            "labels_left_out": self.conditioning.left_out,
+            "prevalence": self.prevalence(),
+        }
+
+    def prevalence(self) -> dict[str, float]:
+        """Share of positives among the known values, by label."""
+        counts = self.known.sum(axis=0)
+        shares = (self.values * self.known).sum(axis=0) / counts
+        return {
+            name: round(float(share), 6) for name, share in zip(self.conditioning.labels, shares)
+        }
+
+
+def recorded(run: Run) -> dict[str, Any]:
+    """What an earlier execution of this run chose; empty at the start.
+
+    A run that goes on keeps its size, preset and precision, on whatever device.
+    """
+    try:
+        found: dict[str, Any] = json.loads((run.shared / "resolved.json").read_text("utf-8"))
+        low = found["bfloat16_from_px"]
+        return {
+            "preset": found["preset"],
+            "size": found["arch"]["size"],
+            "precision": "float32" if low is None else "bfloat16",
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def prepare(
+    config: Config, device: str, processes: int = 1, before: dict[str, Any] | None = None
+) -> Task:
+    """Read the table, select rows and labels, and make every choice.
+
+    Args:
+        config: As asked.
+        device: "cpu" or "cuda".
+        processes: That share each batch.
+        before: From `recorded`.
+
+    Raises:
+        InputError: no images, too few, or too small ones.
+        UsageError: an option that cannot be met.
+    """
+    import numpy as np
+
+    from cxrtool.core.config.records import to_record
+    from cxrtool.data.labels import LabelPolicy, label_arrays
+    from cxrtool.data.manifest import load_dataset
+    from cxrtool.data.select import select_rows
+    from cxrtool.generators.conditions import choose_labels
+    from cxrtool.generators.registry import ARCHS, Request
+    from cxrtool.generators.stylegan2.choices import choose_preset, choose_size
+
+    dataset = load_dataset(config.data)
+    where = str(config.data)
+    before = before or {}
+    arch = ARCHS[config.arch]
+    asked = config.size or before.get("size")
+    size = choose_size(asked, dataset.info.size, where, device)
+    if asked is None:
+        size = min(size, arch.sizes[-1])
+    rows = select_rows(dataset, config)
+    values, known = label_arrays(dataset, rows, LabelPolicy.from_options(config))
+    conditioning = choose_labels(dataset.labels, values, known, config.labels)
+    if config.label_weight is not None and not conditioning.labels:
+        raise UsageError(
+            "--label-weight weighs a label loss, and there is no label to condition on",
+            hint="leave it out, or name labels with --labels",
+        )
+    some = config.labels != "all" and len(conditioning.labels) > 1
+    if dataset.info.kind == "single" and some:
+        # As in train-cls: an image of another class is none of a class asked for.
+        here = (values * known)[:, list(conditioning.columns)].sum(axis=1) > 0
+        rows, values, known = rows[here], values[here], known[here]
+    columns, reduced, held = list(conditioning.columns), None, np.zeros(len(rows), bool)
+    if arch.single:
+        rows, conditioning, reduced = single_labels(config, dataset, rows, conditioning)
+        columns = list(conditioning.columns)
+        values, known = label_arrays(dataset, rows, LabelPolicy.from_options(config))
+        held = held_out(config, conditioning.labels, reduced.values)
+    choices = arch.choose(
+        Request(
+            size=size,
+            preset=choose_preset(config.preset or before.get("preset"), size, device),
+            images=int((~held).sum()),
+            labels=len(columns),
+            where=where,
+            processes=processes,
+            options=to_record(config),
+        )
+    )
+    values, known = values[:, columns], known[:, columns]
+    if reduced is not None:
+        values, known = reduced.values, np.ones_like(known)
+    return Task(config, dataset, rows, conditioning, values, known, choices, arch, held, reduced)
+
+
+def held_out(config: Config, labels: tuple[str, ...], values: np.ndarray) -> np.ndarray:
+    """Rows of the classes that no network is trained on: bool `[N]`.
+
+    Raises:
+        UsageError: a class that is not there, or fewer than two that remain.
+    """
+    import numpy as np
+
+    if config.hold_out is None:
+        return np.zeros(len(values), bool)
+    names = [name.strip() for name in config.hold_out.split(",")]
+    names = [config.hold_out] if config.hold_out in labels else names
+    unknown = [name for name in names if name not in labels]
+    if unknown or len(labels) - len(set(names)) < 2:
+        raise UsageError(
+            f"--hold-out {config.hold_out}: "
+            + (f"no label {unknown[0]!r}" if unknown else "fewer than two classes remain"),
+            hint="the classes are " + ", ".join(labels),
+        )
+    columns = [labels.index(name) for name in names]
+    held: np.ndarray = values[:, columns].sum(axis=1) > 0
+    return held
+
+
+def single_labels(
+    config: Config, dataset: Dataset, rows: np.ndarray, conditioning: Conditioning
+) -> tuple[np.ndarray, Conditioning, Reduced]:
+    """The rows that have one label, by the rule asked for.
+
+    Returns:
+        Their positions in the data set, the labels that they still tell apart, their labels.
+
+    Raises:
+        UsageError: a multi-label set and no rule, or fewer than two classes.
+        InputError: the rule leaves no row of a class.
+    """
+    from cxrtool.data.labels import LabelPolicy, label_arrays
+    from cxrtool.generators.classic.singles import reduce_labels, require_single
+
+    values, known = label_arrays(dataset, rows, LabelPolicy.from_options(config))
+    columns = list(conditioning.columns)
+    chosen, sure = values[:, columns], known[:, columns]
+    require_single(dataset.info.kind, chosen, sure, config.single_label, config.arch)
+    if len(columns) < 2:
+        raise UsageError(
+            f"--arch {config.arch} tells classes apart, and there are {len(columns)}",
+            hint="give at least two --labels that training rows have",
+        )
+    rule = config.single_label or "one-of-chosen"
+    names, where = conditioning.labels, str(config.data)
+    reduced = reduce_labels(values * known, names, conditioning.columns, rule, where)
+    return rows[reduced.rows], conditioning, reduced
+
+
+def explain(task: Task) -> None:
+    """Say what will be trained, and warn about labels that cannot be conditions."""
+    choices, arch = task.choices, task.choices.arch
+    asked = {name: why for name, why in task.conditioning.left_out.items() if "asked" not in why}
+    for name, why in asked.items():
+        console.warn(f"label {name!r} is left out of the condition: {why}")
+    if task.reduced is not None and task.reduced.dropped:
+        console.say(
+            f"--single-label {task.reduced.rule}: {task.reduced.dropped:,} rows are left out"
+        )
+    if not task.conditioning.labels:
+        console.say("no label to condition on: the generator is unconditional")
+    native = task.dataset.info.size
+    if native != arch.size:
+        console.warn(
+            f"train-cls will not join images of {arch.size} px with data of {native} px: to use"
+            f" both, prepare the data with --size {arch.size}"
+        )
+    console.say(
+        f"{int((~task.held).sum()):,} images at {arch.size} px, {arch.labels} labels, "
+        f"{task.arch.name}, preset {choices.preset}, batch {choices.batch}, "
+        f"lr {choices.lr:g}, {choices.described}, {choices.total_nimg / 1000:g} kimg"
+    )

@@ -1,0 +1,66 @@
+"""A Config as it is written down, and the part of it that decides the result.
+
+In: a Config. Out: JSON-able values.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from cxrtool.core import files
+from cxrtool.core.config.fields import Argument, Field, Option, fields_of
+
+
+def to_record(config: Any) -> dict[str, Any]:
+    """The whole Config as JSON-able values; paths of inputs are made absolute for replay."""
+    return {
+        field.name: _plain(getattr(config, field.name), absolute=field.role is not None)
+        for field in fields_of(type(config))
+    }
+
+
+def result_options(config: Any) -> dict[str, Any]:
+    """The options that change the result: what enters the fingerprint beside the inputs."""
+    return {
+        field.name: _by_content(field, _plain(getattr(config, field.name), absolute=False))
+        for field in fields_of(type(config))
+        if field.role is None and (isinstance(field.meta, Argument) or field.meta.result)
+    }
+
+
+def default_options(config: type) -> dict[str, Any]:
+    """The defaults of a Config class as `result_options` would give them."""
+    return {
+        field.name: _plain(field.default, absolute=False)
+        for field in fields_of(config)
+        if field.default is not dataclasses.MISSING
+    }
+
+
+def _by_content(field: Field, value: Any) -> Any:
+    if isinstance(field.meta, Option) and field.meta.file and isinstance(value, str):
+        path = Path(value)
+        if path.is_file():
+            return f"{path.suffix} file {files.sha256_file(path)[:16]}"
+    return value
+
+
+def input_paths(config: Any) -> list[tuple[str, Path]]:
+    """(role, path) of every input that is given, in order."""
+    found: list[tuple[str, Path]] = []
+    for field in fields_of(type(config)):
+        value = getattr(config, field.name)
+        if field.role is None or value is None:
+            continue
+        found.extend((field.role, path) for path in (value if field.many else (value,)))
+    return found
+
+
+def _plain(value: Any, *, absolute: bool) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(item, absolute=absolute) for item in value]
+    if isinstance(value, Path):
+        return str(value.absolute()) if absolute and str(value) != "-" else str(value)
+    return value

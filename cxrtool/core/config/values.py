@@ -1,0 +1,99 @@
+"""From layers of raw values to a Config, with errors that say what to type instead.
+
+In: a Config class and mappings of names to values. Out: a checked Config.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from cxrtool.core.config.fields import Field, Option, fields_of
+from cxrtool.core.config.sources import closest
+from cxrtool.core.errors import UsageError
+
+
+def resolve(config: type, *layers: dict[str, Any], origin: str = "config") -> Any:
+    """Build a Config from layers of values, the later ones winning.
+
+    Args:
+        config: The Config class.
+        layers: Mappings of field names to raw values; None means "not given".
+        origin: What to call the source of an unknown key in messages.
+
+    Raises:
+        UsageError: An unknown key, a missing value, a wrong type, a value out of range.
+    """
+    known = {field.name: field for field in fields_of(config)}
+    values: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            if key not in known:
+                raise UsageError(
+                    f"unknown option {key.replace('_', '-')!r} in {origin}",
+                    hint=closest(key.replace("_", "-"), (n.replace("_", "-") for n in known)),
+                )
+            if value is not None:
+                values[key] = _convert(known[key], value)
+    for field in known.values():
+        if field.required and field.name not in values:
+            raise UsageError(f"missing {field.shown}", hint=field.meta.help)
+    built = config(**values)
+    validate = getattr(built, "validate", None)
+    if validate is not None:
+        validate()
+    return built
+
+
+def _convert(field: Field, value: Any) -> Any:
+    if field.many:
+        if isinstance(value, str) or not isinstance(value, list | tuple):
+            value = [value]
+        return tuple(_convert_one(field, item) for item in value)
+    return _convert_one(field, value)
+
+
+def _convert_one(field: Field, value: Any) -> Any:
+    kind = field.kind
+    wrong = UsageError(f"{field.shown}: {value!r} is not {_article(kind)}", hint=field.meta.help)
+    if kind is Path:
+        if not isinstance(value, str | Path):
+            raise wrong
+        return Path(value)
+    if kind is bool:
+        if not isinstance(value, bool):
+            raise wrong
+    elif kind is float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise wrong
+        value = float(value)
+        if not math.isfinite(value):
+            raise wrong
+    elif kind is int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise wrong
+    elif isinstance(value, bool):
+        raise wrong
+    elif isinstance(value, int | float):
+        value = str(value)  # `target_frac = 0.15` in TOML is as good as "0.15"
+    elif not isinstance(value, str):
+        raise wrong
+    meta = field.meta
+    if isinstance(meta, Option):
+        if meta.choices is not None and value not in meta.choices:
+            raise UsageError(
+                f"{field.shown}: {value!r} is not one of {', '.join(meta.choices)}",
+                hint=closest(str(value), meta.choices),
+            )
+        if kind in (int, float):
+            if meta.min is not None and value < meta.min:
+                raise UsageError(f"{field.shown}: {value} is less than {meta.min:g}")
+            if meta.max is not None and value > meta.max:
+                raise UsageError(f"{field.shown}: {value} is more than {meta.max:g}")
+    return value
+
+
+def _article(kind: type) -> str:
+    names = {int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
+    return names.get(kind, "a text")

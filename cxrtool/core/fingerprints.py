@@ -1,0 +1,432 @@
+"""What an input is, by content: equal content gives an equal fingerprint wherever it lies.
+
+A file is its SHA-256; a folder is the sorted list of its files and their SHA-256; the output of
+another run is the hashes that its ``result.json`` recorded. Hashes are not taken twice: as in git's
+index, a file whose size and modification time are as they were keeps its recorded hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cxrtool.core import console, files
+from cxrtool.core.errors import InputError
+from cxrtool.core.fileindex import FileIndex
+
+INDEX = "files.tsv"  # path, bytes, sha256 of each file in a large tree of outputs
+CACHE = ".cache"
+
+
+@dataclass(frozen=True)
+class InputRef:
+    """An input of a run: where it lies and what it is."""
+
+    role: str
+    path: Path
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Known:
+    """What was once read of a file."""
+
+    size: int
+    mtime_ns: int
+    sha256: str
+
+
+class StatCache:
+    """Remembered hashes of files, valid while size and time stay the same.
+
+    The file's first lines, marked ``#``, remember whole folders: the signature of the folder's
+    names, sizes and times, and what was found when it was last read. A folder whose signature is
+    as it was needs no look at its single files.
+
+    Args:
+        path: A TSV file (path, size, mtime_ns, sha256). Missing or damaged means empty.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.folders: dict[str, tuple[str, str]] = {}
+        self.changed = False
+        self._entries: dict[str, Known] | None = None
+        self._text = bytearray()
+        if path is not None:
+            try:
+                with open(path, encoding="utf-8") as stream:
+                    while (line := stream.readline()).startswith("#"):
+                        name, known, finding = line[1:].rstrip("\n").split("\t")
+                        self.folders[name] = (known, finding)
+                    self._text.extend((line + stream.read()).encode())
+            except (OSError, ValueError):
+                self.folders, self._text = {}, bytearray()
+
+    @property
+    def entries(self) -> dict[str, Known]:
+        """What is remembered of single files."""
+        if self._entries is None:
+            self._entries = {}
+            try:
+                for line in self._text.decode().splitlines():
+                    name, size, mtime, sha256 = line.split("\t")
+                    self._entries[name] = Known(int(size), int(mtime), sha256)
+            except ValueError:
+                self._entries = {}
+        return self._entries
+
+    def remember(self, name: str, known: str, finding: str) -> None:
+        """Remember what was found in a folder of this signature."""
+        if self.folders.get(name) != (known, finding):
+            self.folders[name] = (known, finding)
+            self.changed = True
+
+    def sha256_of(
+        self, found: Iterable[tuple[str, str, os.stat_result]], *, verify: bool, label: str
+    ) -> dict[str, str]:
+        """Hashes of files by name, read only where size or time differ.
+
+        Args:
+            found: (name, path, stat) of each file.
+            verify: Read every file whatever its time says.
+            label: What to call the work if it is long.
+        """
+        hashes: dict[str, str] = {}
+        unread: list[tuple[str, str, os.stat_result]] = []
+        for name, path, stat in found:
+            known = self.entries.get(name)
+            if (
+                not verify
+                and known is not None
+                and known.size == stat.st_size
+                and known.mtime_ns == stat.st_mtime_ns
+            ):
+                hashes[name] = known.sha256
+            else:
+                unread.append((name, path, stat))
+        if unread:
+            total = sum(stat.st_size for _, _, stat in unread) / 2**20
+            with (
+                ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
+                console.progress(label, total=round(total, 1), unit="MiB") as bar,
+            ):
+                digests = pool.map(files.sha256_file, [path for _, path, _ in unread])
+                for (name, _, stat), digest in zip(unread, digests, strict=True):
+                    hashes[name] = digest
+                    self.entries[name] = Known(stat.st_size, stat.st_mtime_ns, digest)
+                    bar.advance(stat.st_size / 2**20)
+            self.changed = True
+        return hashes
+
+    def append(self, name: str, known: Known) -> None:
+        """Note one of very many files, in little memory."""
+        if self._entries is not None:
+            self._entries[name] = known
+        elif "\t" not in name and "\n" not in name:
+            line = f"{name}\t{known.size}\t{known.mtime_ns}\t{known.sha256}\n"
+            self._text.extend(line.encode())
+
+    def save(self, path: Path | None = None) -> None:
+        """Write the cache; a folder that cannot be written is no error."""
+        target = path or self.path
+        if target is None:
+            return
+        if self._entries is not None:
+            entries, self._entries, self._text = self._entries, None, bytearray()
+            for name, known in entries.items():
+                self.append(name, known)
+        head = "".join(f"#{name}\t{one}\t{two}\n" for name, (one, two) in self.folders.items())
+        try:
+            with files.atomic(target, durable=False) as path, open(path, "wb") as stream:
+                stream.write(head.encode("utf-8"))
+                stream.write(self._text)
+        except OSError:
+            console.debug(f"cannot write {target}; hashes will be taken again next time")
+
+
+def walk(folder: Path) -> Iterator[tuple[str, str, os.stat_result]]:
+    """(relative name, path, stat) of every visible file below ``folder``, in sorted order."""
+    stack = [("", str(folder))]
+    while stack:
+        prefix, path = stack.pop()
+        folders = []
+        try:
+            entries = sorted(os.scandir(path), key=lambda entry: entry.name)
+        except OSError as error:
+            raise InputError(f"cannot list the folder: {error.strerror}", file=path) from None
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=True):
+                folders.append((f"{prefix}{entry.name}/", entry.path))
+            elif entry.is_file():
+                yield prefix + entry.name, entry.path, entry.stat()
+        stack.extend(reversed(folders))
+
+
+def signature(folder: Path) -> str:
+    """A hash of the names, sizes and times of all visible files below ``folder``."""
+    digest = hashlib.sha256()
+    stack = [("", str(folder))]
+    while stack:
+        prefix, path = stack.pop()
+        lines = []
+        try:
+            entries = list(os.scandir(path))
+        except OSError as error:
+            raise InputError(f"cannot list the folder: {error.strerror}", file=path) from None
+        for entry in entries:
+            name = entry.name
+            if name[0] == ".":
+                continue
+            if entry.is_dir():
+                stack.append((f"{prefix}{name}/", entry.path))
+            else:
+                stat = entry.stat()
+                lines.append(f"{name}\t{stat.st_size}\t{stat.st_mtime_ns}\n")
+        lines.sort()
+        stack.sort(reverse=True)
+        digest.update(f"{prefix}\n{''.join(lines)}".encode())
+    return digest.hexdigest()
+
+
+def fingerprint_input(role: str, path: Path, cache: StatCache, *, verify: bool = False) -> InputRef:
+    """Identify an input.
+
+    Args:
+        role: Its name in the record, such as ``"data"``.
+        path: A file, a folder, the output folder of another run, or ``-`` for stdin, which is read
+            to its end into a temporary file (`spool`).
+        cache: Remembered hashes of files and folders that are no runs.
+        verify: Read everything again.
+
+    Raises:
+        InputError: It is missing, cannot be read, or is a run that is not complete.
+    """
+    if str(path) == "-":
+        return spool(role)
+    try:
+        if path.is_dir():
+            if (path / "run.json").exists() or (path / "result.json").exists():
+                return InputRef(role, path, _of_run(path, verify=verify))
+            now = signature(path)
+            before, finding = cache.folders.get(role, ("", ""))
+            if now == before and not verify:
+                return InputRef(role, path, finding)
+            found = [(f"{role}/{name}", full, stat) for name, full, stat in walk(path)]
+            if not found:
+                raise InputError("the folder is empty", file=path)
+            hashes = cache.sha256_of(found, verify=verify, label=f"hashing {path.name}")
+            cut = len(role) + 1
+            lines = "".join(f"{name[cut:]}\t{sha}\n" for name, sha in sorted(hashes.items()))
+            ref = InputRef(role, path, "folder:" + files.sha256_bytes(lines.encode()))
+            cache.remember(role, now, ref.fingerprint)
+            return ref
+        stat = path.stat()
+        hashes = cache.sha256_of(
+            [(f"{role}:{path.name}", str(path), stat)], verify=verify, label=f"hashing {path.name}"
+        )
+        return InputRef(role, path, "file:" + next(iter(hashes.values())))
+    except FileNotFoundError:
+        raise InputError("no such file or folder", file=path) from None
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror or error}", file=path) from None
+
+
+def spool(role: str) -> InputRef:
+    """Keep stdin, to its end, in a temporary file that has no name: `release` it after use.
+
+    The file is this user's alone and is gone with the process, however that ends. Its path leads
+    through the descriptor, which this process has open and its workers do not.
+
+    Raises:
+        InputError: There is no room for it.
+    """
+    digest = hashlib.sha256()
+    try:
+        with tempfile.TemporaryFile(prefix="cxr-stdin-", buffering=0) as file:
+            while block := sys.stdin.buffer.read(1 << 20):
+                digest.update(block)
+                while block:
+                    block = block[file.write(block) :]
+            handle = os.dup(file.fileno())
+    except OSError as error:
+        raise InputError(
+            f"cannot be read into a temporary file: {error.strerror or error}",
+            file="stdin",
+            hint="let TMPDIR name a folder with room for it, or give a file instead of -",
+        ) from None
+    return InputRef(role, Path(f"/dev/fd/{handle}"), "stdin:" + digest.hexdigest())
+
+
+def release(ref: InputRef) -> None:
+    """Let the temporary copy of an input that came from stdin go."""
+    if ref.fingerprint.startswith("stdin:"):
+        os.close(int(ref.path.name))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        InputError: It cannot be read or is no JSON object.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", file=path) from None
+    except ValueError as error:
+        raise InputError(f"is not valid JSON ({error})", file=path) from None
+    if not isinstance(value, dict):
+        raise InputError("is not a JSON object", file=path)
+    return value
+
+
+def require_complete(folder: Path, stages: tuple[str, ...] | None = None) -> dict[str, Any]:
+    """The ``result.json`` of a finished run.
+
+    Args:
+        folder: A run directory.
+        stages: The stages whose output will do; None for any.
+
+    Raises:
+        InputError: The run is not complete, or of another stage.
+    """
+    if not folder.is_dir():
+        raise InputError("no such folder", file=folder)
+    if not (folder / "run.json").exists():
+        raise InputError(
+            "is not the output folder of a cxr command",
+            file=folder,
+            hint=f"it should come from `cxr {stages[0]}`" if stages else None,
+        )
+    record = read_json(folder / "run.json")
+    stage = record.get("stage")
+    if stages is not None and stage not in stages:
+        raise InputError(
+            f"comes from `cxr {stage}`; wanted: the output of {' or '.join(stages)}", file=folder
+        )
+    if not (folder / "result.json").exists():
+        raise InputError(
+            f"the run of `cxr {stage}` is not complete",
+            file=folder,
+            hint=f"look with `cxr status {folder}` and give its command again to finish it",
+        )
+    return read_json(folder / "result.json")
+
+
+def _of_run(folder: Path, *, verify: bool) -> str:
+    result = require_complete(folder)
+    problem = changed_output(folder, result, verify=verify)
+    if problem is not None:
+        raise InputError(
+            f"{problem} since the run that wrote it",
+            file=folder,
+            hint="make it again with --on-change rebuild",
+        )
+    hashes = {name: entry["sha256"] for name, entry in result["outputs"].items()}
+    return "run:" + files.sha256_bytes(files.canonical_json(hashes).encode())
+
+
+def read_index(folder: Path) -> dict[str, tuple[int, str]]:
+    """``{path: (bytes, sha256)}`` of the files that ``files.tsv`` lists; empty without one."""
+    return {name: (size, sha256) for name, size, sha256 in _index_lines(folder)}
+
+
+def packed_index(folder: Path) -> FileIndex:
+    """The same in little memory."""
+    index = FileIndex()
+    for entry in _index_lines(folder):
+        index.add(*entry)
+    return index
+
+
+def _index_lines(folder: Path) -> Iterator[tuple[str, int, str]]:
+    index = folder / INDEX
+    if not index.exists():
+        return
+    try:
+        with open(index, encoding="utf-8") as lines:
+            for line in lines:
+                name, size, sha256 = line.rstrip("\n").split("\t")
+                yield name, int(size), sha256
+    except ValueError:
+        raise InputError("is damaged", file=index) from None
+
+
+def changed_output(folder: Path, result: dict[str, Any], *, verify: bool = False) -> str | None:
+    """Say which output of a complete run is not what the run wrote, or None.
+
+    Sizes and times tell whether to believe the recorded hashes; ``verify`` reads everything.
+    """
+    cache = StatCache(folder / CACHE / "stat.tsv")
+    now = signature(folder)
+    recorded = _recorded(result)
+    if not verify and cache.folders.get("outputs") == (now, recorded):
+        return None
+    expected = {
+        name: (entry["bytes"], entry["sha256"]) for name, entry in result["outputs"].items()
+    }
+    problem = None
+    if INDEX in expected:
+        problem = _compare(folder, {INDEX: expected[INDEX]}, cache, verify)
+        if problem is None:
+            expected.update(read_index(folder))
+    problem = problem or _compare(folder, expected, cache, verify)
+    if problem is None:
+        cache.remember("outputs", now, recorded)
+    if cache.changed:
+        cache.save()
+    return problem
+
+
+def remember_outputs(folder: Path, result: dict[str, Any], cache: StatCache) -> None:
+    """Note that a folder holds now what its ``result.json`` says, so that it need not be read."""
+    cache.remember("outputs", signature(folder), _recorded(result))
+    cache.save(folder / CACHE / "stat.tsv")
+
+
+def _recorded(result: dict[str, Any]) -> str:
+    return files.sha256_bytes(files.canonical_json(result["outputs"]).encode())
+
+
+def _compare(
+    folder: Path, expected: dict[str, tuple[int, str]], cache: StatCache, verify: bool
+) -> str | None:
+    present = {}
+    for parent in sorted({os.path.dirname(name) for name in expected}):
+        try:
+            with os.scandir(folder / parent) as entries:
+                for entry in entries:
+                    name = f"{parent}/{entry.name}" if parent else entry.name
+                    if name in expected:
+                        present[name] = (name, entry.path, entry.stat())
+        except OSError:
+            continue
+    for name, (size, _) in expected.items():
+        if name not in present:
+            return f"{name} is missing"
+        if present[name][2].st_size != size:
+            return f"{name} was changed"
+    hashes = cache.sha256_of(present.values(), verify=verify, label=f"hashing {folder.name}")
+    for name, (_, sha256) in expected.items():
+        if hashes[name] != sha256:
+            return f"{name} was changed"
+    return None
+
+
+def free_bytes(folder: Path) -> int:
+    """Free space on the disk that holds ``folder`` or its nearest parent."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free

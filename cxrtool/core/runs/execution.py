@@ -1,0 +1,343 @@
+"""Bring a folder to the state that a stage and its options describe, and record how.
+
+Same fingerprint and complete: nothing is done. Same and incomplete: the stage goes on. Another one:
+refused with the keys that differ, or, where a rebuild was asked for, moved aside and made again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import importlib.metadata
+import os
+import platform
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cxrtool.core import config as configs
+from cxrtool.core import console, files, fingerprints
+from cxrtool.core.errors import InputError, OutputMismatchError, UsageError
+from cxrtool.core.files import canonical_json, sha256_bytes, sha256_file
+from cxrtool.core.fingerprints import InputRef
+from cxrtool.core.runs import reads
+from cxrtool.core.runs.helpers import help_out, rank, several
+from cxrtool.core.runs.identity import Stage, differing_keys, identity, recorded_identity
+from cxrtool.core.runs.lock import HOLDER, hold
+from cxrtool.core.runs.records import (
+    LIBRARIES,
+    LOG,
+    NOT_OUTPUT_FOLDERS,
+    NOT_OUTPUTS,
+    PROGRESS,
+    RESULT,
+    RUN,
+    RUN_FORMAT,
+)
+from cxrtool.core.runs.run import Run
+from cxrtool.version import __version__
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an execution ended.
+
+    Args:
+        folder: The run directory.
+        state: ``done``, ``up-to-date`` or ``dry-run``.
+        result: Content of ``result.json`` (for a dry run: the plan).
+        gates: Checks that failed; the exit code is then 5.
+    """
+
+    folder: Path
+    state: str
+    result: dict[str, Any]
+    gates: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """What ``--json`` prints: ``result.json``, or the file that the stage chose."""
+        chosen = self.result.get("json")
+        return fingerprints.read_json(self.folder / chosen) if chosen else self.result
+
+
+def execute(
+    stage: Stage,
+    config: Any,
+    out: Path,
+    *,
+    on_change: str = "fail",
+    dry_run: bool = False,
+    verify: bool = False,
+    argv: list[str] | None = None,
+) -> Outcome:
+    """Bring the folder ``out`` to the state that ``stage`` and ``config`` describe.
+
+    Args:
+        stage: A module of ``cxrtool.commands``.
+        config: Its resolved Config.
+        out: The run directory.
+        on_change: ``fail`` refuses a folder of other options or inputs; ``rebuild`` moves it aside.
+        dry_run: Say what would be done and write nothing.
+        verify: Read inputs and outputs again instead of believing sizes and times.
+        argv: The command line, for the record.
+
+    Returns:
+        How it ended.
+
+    Raises:
+        CxrError: Any expected failure, with its exit code.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError("the output is a file; a folder is needed", file=out)
+    if several() and not getattr(stage, "SEVERAL", False):
+        raise UsageError(
+            f"`cxr {stage.NAME}` does not work under torchrun", hint="start it without torchrun"
+        )
+    if several() and rank() > 0:
+        return help_out(stage, config, out)
+    cache = fingerprints.StatCache(out / fingerprints.CACHE / "inputs.tsv")
+    paths = configs.input_paths(config)
+    for role, path in paths:
+        if str(path) != "-" and path.absolute() == out.absolute():
+            raise UsageError(f"the output folder {out} is also the input {role!r}")
+    new = not dry_run and not (out / RUN).exists()
+    with _warming(stage, config) if new else contextlib.nullcontext():
+        inputs = [fingerprints.fingerprint_input(r, p, cache, verify=verify) for r, p in paths]
+    try:
+        wanted = identity(stage, config, inputs, _identity_in(out))
+        fingerprint = _hash_of(wanted)
+        state = _state_of(out, inputs, wanted, fingerprint, on_change=on_change, verify=verify)
+        if dry_run:
+            return Outcome(out, "dry-run", _dry_plan(stage, config, out, state, fingerprint))
+        if state == "complete":
+            return _up_to_date(out)
+        with hold(out):
+            # Another process may have worked here between the first look and the lock.
+            state = _state_of(out, inputs, wanted, fingerprint, on_change=on_change, verify=verify)
+            if state == "complete":
+                return _up_to_date(out)
+            if state == "other":
+                _move_aside(out)
+            else:
+                return _work(stage, config, out, inputs, wanted, fingerprint, cache, state, argv)
+        wanted = identity(stage, config, inputs)
+        fingerprint = _hash_of(wanted)
+        with hold(out):
+            return _work(stage, config, out, inputs, wanted, fingerprint, cache, "new", argv)
+    finally:
+        for ref in inputs:
+            fingerprints.release(ref)
+
+
+def _hash_of(wanted: dict[str, Any]) -> str:
+    return sha256_bytes(canonical_json(wanted).encode())
+
+
+def _identity_in(out: Path) -> dict[str, Any] | None:
+    if not (out / RUN).exists():
+        return None
+    return recorded_identity(fingerprints.read_json(out / RUN))
+
+
+@contextlib.contextmanager
+def _warming(stage: Stage, config: Any) -> Iterator[None]:
+    """Let a stage load its libraries while its inputs are hashed, which needs no interpreter.
+
+    Almost none: a hashing thread that wants to go on to its next file waits for the interpreter,
+    with Python's own 5 ms longer than the file takes.
+    """
+    warm = getattr(stage, "warm", None)
+    if warm is not None:
+        threading.Thread(target=warm, args=(config,), daemon=True).start()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(0.0005)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def _up_to_date(out: Path) -> Outcome:
+    result = fingerprints.read_json(out / RESULT)
+    return Outcome(out, "up-to-date", result, list(result.get("gates", [])))
+
+
+def _state_of(
+    out: Path,
+    inputs: list[InputRef],
+    wanted: dict[str, Any],
+    fingerprint: str,
+    *,
+    on_change: str,
+    verify: bool,
+) -> str:
+    """``new``, ``incomplete``, ``complete``, or ``other`` where a rebuild was asked for."""
+    if not (out / RUN).exists():
+        if out.is_dir() and any(not entry.name.startswith(".") for entry in out.iterdir()):
+            raise OutputMismatchError(
+                f"{out} is not empty and is no output folder of cxr",
+                hint="choose another folder; nothing in it was touched",
+            )
+        return "new"
+    record = fingerprints.read_json(out / RUN)
+    if record.get("fingerprint") == fingerprint:
+        problem = reads.changed(out, inputs, verify=verify)
+        complete = (out / RESULT).exists()
+        if problem is None and not complete:
+            return "incomplete"
+        if problem is None:
+            result = fingerprints.read_json(out / RESULT)
+            problem = fingerprints.changed_output(out, result, verify=verify)
+        if problem is None:
+            return "complete"
+        reasons = [f"{problem} since the run {'ended' if complete else 'began'}"]
+    else:
+        reasons = differing_keys(recorded_identity(record), wanted)
+    if on_change == "rebuild":
+        console.say(f"{out}: {'; '.join(reasons)}: making it again")
+        return "other"
+    raise OutputMismatchError(
+        f"{out} belongs to another run: {'; '.join(reasons)}",
+        hint="choose another --out, or move the old folder aside with --on-change rebuild",
+    )
+
+
+def _dry_plan(stage: Stage, config: Any, out: Path, state: str, fingerprint: str) -> dict[str, Any]:
+    would = {
+        "new": "start",
+        "incomplete": "resume",
+        "complete": "do nothing: it is up to date",
+        "other": "move the old folder aside and start",
+    }
+    plan = getattr(stage, "plan", None)
+    return {
+        "stage": stage.NAME,
+        "out": str(out),
+        "would": would[state],
+        "fingerprint": fingerprint,
+        "config": configs.to_record(config),
+        "plan": plan(config) if plan is not None and state != "complete" else {},
+    }
+
+
+def _move_aside(out: Path) -> None:
+    (out / HOLDER).unlink(missing_ok=True)
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    target = out.with_name(f"{out.name}.old-{stamp}")
+    counter = 1
+    while target.exists():
+        counter += 1
+        target = out.with_name(f"{out.name}.old-{stamp}-{counter}")
+    os.replace(out, target)
+    console.say(f"moved the old folder to {target}")
+
+
+def _provenance(argv: list[str] | None) -> dict[str, Any]:
+    versions = {"cxrtool": __version__, "python": platform.python_version()}
+    for name in LIBRARIES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return {
+        "argv": list(sys.argv if argv is None else argv),
+        "versions": versions,
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _work(
+    stage: Stage,
+    config: Any,
+    out: Path,
+    inputs: list[InputRef],
+    wanted: dict[str, Any],
+    fingerprint: str,
+    cache: fingerprints.StatCache,
+    state: str,
+    argv: list[str] | None,
+) -> Outcome:
+    started = time.monotonic()
+    files.remove_temporaries(out)
+    if state == "new":
+        record = {
+            "format": RUN_FORMAT,
+            "stage": stage.NAME,
+            "fingerprint": fingerprint,
+            "identity": wanted,
+            "config": configs.to_record(config),
+            "inputs": [
+                {"role": ref.role, "path": _where(ref), "fingerprint": ref.fingerprint}
+                for ref in inputs
+            ],
+            "provenance": _provenance(argv),
+        }
+        files.write_text(out / RUN, files.pretty_json(record))
+    if inputs:
+        cache.save(out / fingerprints.CACHE / "inputs.tsv")
+    run = Run(out, stage.NAME, config, inputs, fingerprint, resumed=state == "incomplete")
+    with (
+        open(out / LOG, "a", encoding="utf-8") as log,
+        console.logging_to(log),
+        run.heed_signals(),
+    ):
+        if run.resumed:
+            console.say(f"{out}: going on with the run that was interrupted")
+        try:
+            summary = stage.run(config, run)
+        except (InputError, UsageError, OSError):
+            _forget_if_empty(out)
+            raise
+    (out / PROGRESS).unlink(missing_ok=True)
+    outputs, known = _outputs(out)
+    result = {
+        "format": RUN_FORMAT,
+        "stage": stage.NAME,
+        "fingerprint": fingerprint,
+        "outputs": outputs,
+        "summary": summary,
+        "counts": run.counts,
+        "gates": run.gates,
+        "json": run.json_file,
+        "seconds": round(time.monotonic() - started, 3),
+    }
+    files.write_text(out / RESULT, files.pretty_json(result))
+    fingerprints.remember_outputs(out, result, known)
+    return Outcome(out, "done", fingerprints.read_json(out / RESULT), run.gates)
+
+
+def _where(ref: InputRef) -> str:
+    return "-" if ref.fingerprint.startswith("stdin:") else str(ref.path.absolute())
+
+
+def _forget_if_empty(out: Path) -> None:
+    """Take the record of a run back that stopped on bad input before it wrote anything.
+
+    The command can then be given again, corrected, for the same folder.
+    """
+    mine = {RUN, LOG, PROGRESS}
+    if all(entry.name in mine or entry.name.startswith(".") for entry in out.iterdir()):
+        for name in mine:
+            with contextlib.suppress(OSError):
+                (out / name).unlink(missing_ok=True)
+
+
+def _outputs(out: Path) -> tuple[dict[str, dict[str, Any]], fingerprints.StatCache]:
+    """Hash what the stage left; files that ``files.tsv`` lists are covered by its own hash."""
+    indexed = fingerprints.packed_index(out)
+    cache = fingerprints.StatCache(None)
+    outputs = {}
+    for name, path, stat in fingerprints.walk(out):
+        top = name.split("/", 1)[0]
+        if name in NOT_OUTPUTS or (top in NOT_OUTPUT_FOLDERS and "/" in name):
+            continue
+        listed = indexed.get(name)
+        sha256 = listed[1] if listed else sha256_file(path)
+        cache.append(name, fingerprints.Known(stat.st_size, stat.st_mtime_ns, sha256))
+        if listed is None:
+            outputs[name] = {"sha256": sha256, "bytes": stat.st_size}
+    return outputs, cache

@@ -1,0 +1,63 @@
+"""One process a run directory: an OS lock, which a killed process does not leave behind.
+
+On NFS such locks are unreliable.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from cxrtool.core import files
+from cxrtool.core.errors import BusyError
+
+LOCK, HOLDER = ".lock", ".holder.json"
+
+
+@contextlib.contextmanager
+def hold(out: Path) -> Iterator[None]:
+    """Hold the folder's OS lock, or say who does."""
+    import filelock
+
+    out.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(out / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        try:
+            holder = json.loads((out / HOLDER).read_text(encoding="utf-8"))
+            who = f"process {holder['pid']} on {holder['host']}"
+        except (OSError, ValueError, KeyError, TypeError):
+            who = "another process"
+        raise BusyError(
+            f"{out} is held by {who}", hint="wait for it; `cxr status` shows how far it is"
+        ) from None
+    holder = {"pid": os.getpid(), "host": socket.gethostname()}
+    try:
+        files.write_bytes(out / HOLDER, json.dumps(holder).encode(), durable=False)
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            (out / HOLDER).unlink()
+        lock.release()
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether some process works in the folder now. Writes nothing."""
+    import fcntl
+
+    try:
+        handle = os.open(folder / LOCK, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+    return False

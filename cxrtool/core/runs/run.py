@@ -1,0 +1,197 @@
+"""The output folder as the stage at work sees it: inputs, writing, progress, stopping."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from cxrtool.core import console, files
+from cxrtool.core.errors import InterruptedRunError
+from cxrtool.core.fingerprints import InputRef
+from cxrtool.core.runs import reads
+from cxrtool.core.runs.records import METRICS, PROGRESS, read_metrics
+
+
+class Run:
+    """The output folder of a stage at work.
+
+    Attributes:
+        dir: The folder.
+        config: The stage's Config.
+        stage: The stage's name.
+        fingerprint: Identity of options and inputs.
+        resumed: The folder holds the beginning of this very run.
+        shared: The folder of the run for all processes that work on it: `dir`, except where this
+            process only helps another one and `dir` is thrown away.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        stage: str,
+        config: Any,
+        inputs: list[InputRef],
+        fingerprint: str,
+        *,
+        resumed: bool = False,
+        shared: Path | None = None,
+    ) -> None:
+        self.dir = folder
+        self.shared = shared or folder
+        self.stage = stage
+        self.config = config
+        self.fingerprint = fingerprint
+        self.resumed = resumed
+        self.counts: dict[str, int] = {}
+        self.gates: list[str] = []
+        self.json_file: str | None = None
+        self._inputs = inputs
+        self._signal: int | None = None
+        self._progress_written = 0.0
+
+    @classmethod
+    def for_test(
+        cls, folder: Path, config: Any = None, inputs: dict[str, Path] | None = None
+    ) -> Run:
+        """A bare run in ``folder``, without lock and records, to try a stage's parts on."""
+        folder.mkdir(parents=True, exist_ok=True)
+        refs = [InputRef(role, path, f"test:{path}") for role, path in (inputs or {}).items()]
+        return cls(folder, "test", config, refs, "test")
+
+    @property
+    def helps(self) -> bool:
+        """Another process writes what this one computes with it."""
+        return self.shared != self.dir
+
+    # inputs and paths
+
+    def input(self, role: str) -> InputRef:
+        """The one input of this role."""
+        found = self.inputs(role)
+        if len(found) != 1:
+            raise KeyError(f"{len(found)} inputs of the role {role!r}")
+        return found[0]
+
+    def inputs(self, role: str) -> list[InputRef]:
+        """All inputs of this role, in the order given."""
+        return [ref for ref in self._inputs if ref.role == role]
+
+    def reads(self, role: str, paths: Iterable[Path]) -> None:
+        """Note files that an input only names: the run is not up to date when they change."""
+        reads.record(self.dir, self.input(role), paths)
+
+    def path(self, *parts: str) -> Path:
+        """A path inside the folder; its parent folders are made."""
+        target = self.dir.joinpath(*parts)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return target
+
+    def atomic(self, relative: str) -> AbstractContextManager[Path]:
+        """A temporary path that becomes ``relative`` when the block ends well."""
+        return files.atomic(self.dir / relative)
+
+    def write_bytes(self, relative: str, data: bytes) -> None:
+        """Write a file atomically."""
+        files.write_bytes(self.dir / relative, data)
+
+    def write_text(self, relative: str, text: str) -> None:
+        """Write a UTF-8 text atomically."""
+        files.write_text(self.dir / relative, text)
+
+    def write_json(self, relative: str, value: Any) -> None:
+        """Write JSON atomically; NaN becomes null."""
+        files.write_text(self.dir / relative, files.pretty_json(value))
+
+    # metrics, counts, gates
+
+    def append_metrics(self, row: dict[str, Any]) -> None:
+        """Add one line to ``metrics.jsonl``, flushed."""
+        with open(self.path(METRICS), "a", encoding="utf-8") as stream:
+            stream.write(json.dumps(files.finite(row), ensure_ascii=False) + "\n")
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The rows of ``metrics.jsonl``; a last line that a kill cut short is left out."""
+        return read_metrics(self.dir)
+
+    def rewind_metrics(self, keep: Callable[[dict[str, Any]], bool]) -> None:
+        """On resume, drop the rows that lie past the checkpoint."""
+        rows = [row for row in self.read_metrics() if keep(row)]
+        self.write_text(
+            METRICS, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        )
+
+    def count(self, name: str, n: int = 1) -> None:
+        """Add to a number that ``result.json`` reports under ``counts``."""
+        self.counts[name] = self.counts.get(name, 0) + int(n)
+
+    def gate(self, message: str) -> None:
+        """Record a failed check: the run completes, and its exit code is 5."""
+        console.warn(message)
+        self.gates.append(message)
+
+    def print_as_json(self, relative: str) -> None:
+        """Let ``--json`` print this JSON file of the folder in place of ``result.json``."""
+        self.json_file = relative
+
+    # progress and stopping
+
+    @contextlib.contextmanager
+    def progress(
+        self, label: str, total: float | None = None, unit: str = "images"
+    ) -> Iterator[console.Progress]:
+        """Like :func:`cxrtool.core.console.progress`, and visible to ``cxr status``."""
+        with console.progress(label, total, unit, observer=self._record_progress) as bar:
+            yield bar
+
+    def _record_progress(self, label: str, done: float, total: float | None, unit: str) -> None:
+        now = time.monotonic()
+        if now - self._progress_written < 2.0:
+            return
+        self._progress_written = now
+        record = {"label": label, "done": done, "total": total, "unit": unit, "time": time.time()}
+        with contextlib.suppress(OSError):
+            files.write_bytes(
+                self.dir / PROGRESS, (json.dumps(record) + "\n").encode(), durable=False
+            )
+
+    @property
+    def stopping(self) -> bool:
+        """SIGTERM or Ctrl-C has arrived: write a checkpoint and call :meth:`stop`."""
+        return self._signal is not None
+
+    def stop(self) -> None:
+        """End the run because of the signal that has arrived."""
+        raise InterruptedRunError(self._signal or signal.SIGTERM)
+
+    def check_stop(self) -> None:
+        """Call :meth:`stop` if a signal has arrived, where nothing needs to be kept first."""
+        if self.stopping:
+            self.stop()
+
+    @contextlib.contextmanager
+    def heed_signals(self) -> Iterator[None]:
+        """Turn the first SIGTERM or SIGINT into :attr:`stopping`; the second one kills at once."""
+
+        def note(signum: int, frame: object) -> None:
+            self._signal = signum
+            signal.signal(signum, signal.SIG_DFL)
+            console.say(
+                f"{signal.Signals(signum).name}: stopping at the next safe point "
+                "(once more to stop at once)"
+            )
+
+        before = {}
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.suppress(ValueError):  # not in the main thread
+                before[signum] = signal.signal(signum, note)
+        try:
+            yield
+        finally:
+            for signum, handler in before.items():
+                signal.signal(signum, handler)

@@ -1,0 +1,165 @@
+"""The same differentiable augmentation of reals and fakes before the discriminator.
+
+In: images `[N, C, H, W]` in [-1, 1] and random draws for them. Out: augmented images, with
+gradients through to the input; without it a discriminator memorizes a small data set. Two families:
+DiffAugment here (Zhao et al. 2020, arXiv 2006.10738), of which color means brightness and contrast
+(saturation has no meaning for one gray channel) and uncovered pixels are 0 (mid gray), as in the
+paper; and that of ADA in `cxrtool.generators.ada`.
+
+How often: each transform touches an image with probability p. By default p follows the controller
+of Karras et al. 2020 (arXiv 2006.06676, section 3.1): it rises while the discriminator is too sure
+of the real images. A discriminator that does not overfit yet learns several times faster without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from cxrtool.core.errors import UsageError
+from cxrtool.generators import ada
+from cxrtool.training.rng import Draws
+
+DIFFAUGMENT = ("color", "translation", "cutout")
+ADA = ("blit", "geometry", "intensity")
+POLICIES = DIFFAUGMENT + ADA
+FAMILIES = {"diffaugment": DIFFAUGMENT, "ada": ADA}
+SHIFT_FRAC = 1 / 8
+CUTOUT_FRAC = 1 / 2
+
+
+def parse_policies(text: str) -> tuple[str, ...]:
+    """`"none"`, a family, or names of `POLICIES` separated by commas.
+
+    Raises:
+        UsageError: an unknown or repeated name.
+    """
+    if text.strip() == "none":
+        return ()
+    if text.strip() in FAMILIES:
+        return FAMILIES[text.strip()]
+    names = tuple(part.strip() for part in text.split(","))
+    for name in names:
+        if name not in POLICIES or names.count(name) > 1:
+            known = ", ".join(POLICIES)
+            raise UsageError(
+                f"--augment {text}: must be none, diffaugment, ada, or a list of {known}"
+            )
+    # One order, so that two spellings of one policy are one training.
+    return tuple(name for name in POLICIES if name in names)
+
+
+def augment(x: Tensor, policies: Sequence[str], draws: Draws, p: Tensor | float = 1.0) -> Tensor:
+    """Augment each image by its own random draw.
+
+    Args:
+        x: `[N, C, H, W]`.
+        policies: Of `POLICIES`, applied in this order.
+        draws: For the N images, on their device.
+        p: Probability of each transform for each image; a tensor never leaves its device.
+
+    Returns:
+        `[N, C, H, W]`.
+    """
+    for name in policies:
+        if name in ADA:
+            x = _ADA[name](x, draws, p)
+        else:
+            touched = draws.uniform() < p
+            x = torch.where(touched[:, None, None, None], _DIFFAUGMENT[name](x, draws), x)
+    return x
+
+
+class Controller:
+    """Chooses p from how sure the discriminator is of real images.
+
+    Args:
+        images: How many images it takes for p to move from 0 to 1.
+        device: Where p lives.
+        target: Wanted mean sign of the scores of augmented reals, r_t.
+        most: Upper bound of p; beyond it augmentations begin to show in the generated images.
+        interval: Batches between updates.
+
+    Attributes:
+        p: The probability, a scalar tensor.
+    """
+
+    def __init__(
+        self,
+        images: float,
+        device: torch.device | str = "cpu",
+        target: float = 0.6,
+        most: float = 0.8,
+        interval: int = 4,
+    ) -> None:
+        self.images, self.target, self.most, self.interval = images, target, most, interval
+        self.p = torch.zeros((), device=device)
+        self._signs = torch.zeros((), device=device)
+        self._batches = 0
+
+    @torch.no_grad()
+    def update(self, sign: Tensor, n: int) -> None:
+        """Count the mean sign of the scores of n augmented reals; adjust p every few batches."""
+        self._signs += sign
+        self._batches += 1
+        if self._batches == self.interval:
+            step = self.interval * n / self.images
+            direction = (self._signs / self.interval - self.target).sign()
+            self.p = (self.p + direction * step).clamp(0, self.most)
+            self._signs = torch.zeros_like(self._signs)
+            self._batches = 0
+
+    def state_dict(self) -> dict[str, Tensor | int]:
+        """For a checkpoint."""
+        return {"p": self.p, "signs": self._signs.clone(), "batches": self._batches}
+
+    def load_state_dict(self, state: dict[str, Tensor | int]) -> None:
+        """Put back what `state_dict` returned."""
+        device = self.p.device
+        self.p = torch.as_tensor(state["p"]).to(device)
+        self._signs = torch.as_tensor(state["signs"]).to(device).clone()
+        self._batches = int(state["batches"])
+
+
+def mirror(x: Tensor, draws: Draws) -> Tensor:
+    """Flip each image left to right with probability one half (for data without a side)."""
+    flip = draws.uniform() < 0.5
+    return torch.where(flip[:, None, None, None], x.flip(3), x)
+
+
+def _color(x: Tensor, draws: Draws) -> Tensor:
+    brightness = (draws.uniform() - 0.5)[:, None, None, None]
+    contrast = (draws.uniform() + 0.5)[:, None, None, None]
+    mean = x.mean(dim=(1, 2, 3), keepdim=True)
+    return (x - mean) * contrast + mean + brightness
+
+
+def _translation(x: Tensor, draws: Draws) -> Tensor:
+    n, c, h, w = x.shape
+    most_y, most_x = int(h * SHIFT_FRAC + 0.5), int(w * SHIFT_FRAC + 0.5)
+    shift_y, shift_x = draws.integers(-most_y, most_y + 1), draws.integers(-most_x, most_x + 1)
+    rows = torch.arange(h, device=x.device)[None, :] - shift_y[:, None]
+    columns = torch.arange(w, device=x.device)[None, :] - shift_x[:, None]
+    inside = ((rows >= 0) & (rows < h))[:, :, None] & ((columns >= 0) & (columns < w))[:, None, :]
+    rows, columns = rows.clamp(0, h - 1), columns.clamp(0, w - 1)
+    x = x.gather(2, rows[:, None, :, None].expand(n, c, h, w))
+    x = x.gather(3, columns[:, None, None, :].expand(n, c, h, w))
+    return x * inside[:, None].to(x.dtype)
+
+
+def _cutout(x: Tensor, draws: Draws) -> Tensor:
+    h, w = x.shape[2:]
+    high, wide = int(h * CUTOUT_FRAC + 0.5), int(w * CUTOUT_FRAC + 0.5)
+    # The center lies anywhere in the image, so that the square may be cut by the border.
+    top = draws.integers(0, h) - high // 2
+    left = draws.integers(0, w) - wide // 2
+    rows = torch.arange(h, device=x.device)[None, :] - top[:, None]
+    columns = torch.arange(w, device=x.device)[None, :] - left[:, None]
+    cut = ((rows >= 0) & (rows < high))[:, :, None] & ((columns >= 0) & (columns < wide))[:, None]
+    return x * (~cut)[:, None].to(x.dtype)
+
+
+_DIFFAUGMENT = {"color": _color, "translation": _translation, "cutout": _cutout}
+_ADA = {"blit": ada.blit, "geometry": ada.geometry, "intensity": ada.intensity}

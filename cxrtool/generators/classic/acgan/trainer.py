@@ -1,0 +1,218 @@
+"""Losses and steps of the progressive GAN.
+
+In: images and labels. Out: a generator of label vectors. The critic minimizes
+
+    E[D(fake)] - E[D(real)] + 10 E[(|grad D(mixed)| - 1)^2] + 0.001 E[D(real)^2] + labels(real)
+
+(Gulrajani et al. 2017, arXiv 1704.00028; drift: Karras et al. 2018), the generator
+-E[D(fake)] + labels(fake): the label head learns from real images only, and tells the generator
+whether what it made shows what was asked for (Odena et al. 2017). One step each; Adam (0, 0.99).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cxrtool.core.errors import UsageError
+from cxrtool.generators import losses
+from cxrtool.generators.classic.acgan.growth import Stage, at_stage, grown_nimg, stage_at
+from cxrtool.generators.classic.acgan.networks import GROUP, Discriminator, Generator, Sizes
+from cxrtool.generators.classic.game import GameTrainer, held
+from cxrtool.generators.classic.game_choices import GameChoices, common_choices, preset_of
+from cxrtool.generators.classic.trained import LatentGenerator, LatentJudge, prevalence_in
+from cxrtool.generators.feed import Feed
+from cxrtool.generators.registry import Request
+from cxrtool.generators.stylegan2.execution import Execution
+from cxrtool.generators.stylegan2.network import D_PREFIX, G_PREFIX, architecture_of, part_of
+from cxrtool.training.models import load_weights
+from cxrtool.training.rng import torch_generator
+from cxrtool.training.world import World
+
+BETAS = (0.0, 0.99)
+PENALTY, DRIFT = 10.0, 0.001
+REFERENCE_MOST = 256  # real images that set the reference of the minibatch statistic
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcganChoices(GameChoices):
+    """See `GameChoices`.
+
+    Attributes:
+        phase_nimg: Images of each fade-in and of each stay.
+    """
+
+    phase_nimg: float
+
+    @property
+    def described(self) -> str:
+        """What is trained, in half a line."""
+        whole = grown_nimg(self.phase_nimg, self.arch.last) / 1000
+        return f"grows from 4 px in phases of {self.phase_nimg / 1000:g} kimg, whole at {whole:g}"
+
+
+def critic_loss(real: Tensor, fake: Tensor, norms: Tensor) -> Tensor:
+    """WGAN-GP with drift.
+
+    Args:
+        real: `[N]` scores.
+        fake: `[N]` scores.
+        norms: `[N]` of the gradients at mixed images.
+    """
+    penalty = PENALTY * (norms - 1).square().mean()
+    return fake.mean() - real.mean() + penalty + DRIFT * real.square().mean()
+
+
+def gradient_norms(score: Tensor, x: Tensor) -> Tensor:
+    """`[N]` norms of the gradient of each score with respect to its image, differentiable."""
+    return (losses.gradient_penalty(score, x) + 1e-12).sqrt()
+
+
+class Trainer(GameTrainer):
+    """Critic and generator in turn, at the resolution of the moment.
+
+    Args:
+        choices: All numbers.
+        feed: The data.
+        world: See `GameTrainer`.
+    """
+
+    def __init__(self, choices: AcganChoices, feed: Feed, world: World | None = None) -> None:
+        arch: Sizes = choices.arch
+        generator = Generator(arch, torch_generator("init G", choices.seed)).to(feed.device)
+        judge = Discriminator(arch, torch_generator("init D", choices.seed)).to(feed.device)
+        average = copy.deepcopy(generator).requires_grad_(False)
+        networks = {"generator": generator, "discriminator": judge, "average": average}
+        optimizers = {
+            "g": torch.optim.Adam(generator.parameters(), lr=choices.lr, betas=BETAS),
+            "d": torch.optim.Adam(judge.parameters(), lr=choices.lr, betas=BETAS),
+        }
+        super().__init__(choices, feed, networks, optimizers, world)
+
+    @property
+    def stage(self) -> Stage:
+        """Of the next step."""
+        return stage_at(self.nimg, self.choices.phase_nimg, self.choices.arch.last)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the whole image has faded in, and been trained on."""
+        return self.nimg > grown_nimg(self.choices.phase_nimg, self.choices.arch.last)
+
+    @torch.no_grad()
+    def sample(self, z: Tensor, y: Tensor) -> Tensor:
+        """Images of the averaged generator, enlarged while it still grows."""
+        images: Tensor = self.average(z, y, self.stage)
+        return F.interpolate(images, size=self.size, mode="nearest")
+
+    def step(self) -> None:
+        """Train on the next batch."""
+        stage = self.stage
+        self._critic_step(stage)
+        self._generator_step(stage)
+        self.count()
+
+    def _critic_step(self, stage: Stage) -> None:
+        real, draws = self.reals(), self.draws("D")
+        x = at_stage(real.x, stage, self.choices.arch.last)
+        z, y = self.wanted(draws)
+        with torch.no_grad():
+            fake = self.generator(z, y, stage)
+        score_real, logits = self.discriminator(x, stage)
+        score_fake, _ = self.discriminator(fake, stage)
+        share = draws.uniform()[:, None, None, None]
+        mixed = torch.lerp(x, fake, share).requires_grad_(True)
+        norms = gradient_norms(self.discriminator(mixed, stage)[0], mixed)
+        loss = critic_loss(score_real, score_fake, norms)
+        self.update("d", self.with_labels(loss, logits, real.y, real.known), "d_grad_norm")
+        self.means.add("d_loss", loss)
+        self.means.add("gradient_norm", norms)
+        self.means.add("score_real", score_real)
+        self.means.add("score_fake", score_fake)
+
+    def _generator_step(self, stage: Stage) -> None:
+        draws = self.draws("G")
+        z, y = self.wanted(draws)
+        with held(self.discriminator):
+            score, logits = self.discriminator(self.generator(z, y, stage), stage)
+            loss = -score.mean()
+            self.update("g", self.with_labels(loss, logits, y), "g_grad_norm")
+        self.means.add("g_loss", loss)
+
+    def export(self, values: np.ndarray, known: np.ndarray) -> dict[str, Tensor]:
+        """Averaged generator, and discriminator with its reference statistic."""
+        judge = self.discriminator
+        assert isinstance(judge, Discriminator)
+        n = min(REFERENCE_MOST, len(self.feed)) // GROUP * GROUP
+        judge.set_reference(self.feed.reals(0, n).x)
+        return super().export(values, known)
+
+
+class Judge(nn.Module):
+    """The discriminator as filters read it, without batch statistics."""
+
+    def __init__(self, network: Discriminator) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """`[N, C, size, size]` -> (`[N]`, `[N, L]`)."""
+        found: tuple[Tensor, Tensor] = self.network(x, group=0)
+        return found
+
+
+def choose(request: Request) -> AcganChoices:
+    """Every number of a training.
+
+    Raises:
+        UsageError: phases so long that the whole image would never be trained on.
+    """
+    table = preset_of("acgan", request.preset)
+    sizes = {name: table[name] for name in ("z_dim", "channel_base", "channel_max")}
+    arch = Sizes(request.size, request.labels, **sizes)
+    common = common_choices(request, table)
+    asked, total = request.options["fade_kimg"], common["total_nimg"]
+    phase = total / (2 * arch.last + 2) if asked is None else 1000 * asked
+    if grown_nimg(phase, arch.last) + common["batch"] > total:
+        raise UsageError(
+            f"--fade-kimg {phase / 1000:g}: {arch.size} px are reached after "
+            f"{grown_nimg(phase, arch.last) / 1000:g} kimg, and --kimg is {total / 1000:g}",
+            hint=f"use --fade-kimg {total / 1000 / (2 * arch.last + 2):.3g} or less",
+        )
+    return AcganChoices(arch=arch, phase_nimg=phase, **common)
+
+
+def build(
+    choices: AcganChoices,
+    feed: Feed,
+    world: World | None,
+    execution: Execution | None,
+    held: Feed | None,
+) -> Trainer:
+    """A new trainer."""
+    return Trainer(choices, feed, world)
+
+
+def load_generator(
+    meta: Mapping[str, Any], state: Mapping[str, Tensor], run_dir: Path
+) -> LatentGenerator:
+    """The finished generator."""
+    network = Generator(architecture_of(meta, run_dir, Sizes), torch_generator("unused"))
+    load_weights(network, part_of(state, G_PREFIX), file=run_dir / "model.safetensors")
+    return LatentGenerator(network, tuple(meta["labels"]), meta)
+
+
+def load_judge(meta: Mapping[str, Any], state: Mapping[str, Tensor], run_dir: Path) -> LatentJudge:
+    """The finished discriminator."""
+    network = Discriminator(architecture_of(meta, run_dir, Sizes), torch_generator("unused"))
+    load_weights(network, part_of(state, D_PREFIX), file=run_dir / "model.safetensors")
+    single = meta.get("label_kind") == "single"
+    return LatentJudge(Judge(network), tuple(meta["labels"]), prevalence_in(meta), single)

@@ -1,0 +1,254 @@
+"""The two stages of BAGAN: the autoencoder, then the game that begins from it.
+
+In: images with one label each. Out: a generator of every class. First encoder and decoder minimize
+the mean squared error. Then the decoder becomes the generator, the encoder's trunk that of the
+discriminator, and the codes of all training images give each class its Gaussian. In the game the
+discriminator minimizes cross-entropy over K + 1 classes on a batch of real images and ceil(B / K)
+generated ones, of classes drawn uniformly; the generator wants its images read as the class it was
+asked for. Adam with beta1 0.5 in both stages, at 5e-5 in the paper (the preset `full`); the others
+use more, and for the discriminator four times the generator's (two time scales: Heusel et al.
+2017).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cxrtool.core import console
+from cxrtool.data.images import to_float
+from cxrtool.generators.classic.bagan.latents import ClassLatents, fit, shrinkage
+from cxrtool.generators.classic.bagan.networks import (
+    Decoder,
+    Discriminator,
+    Encoder,
+    Sizes,
+    fakes_a_batch,
+    realness,
+)
+from cxrtool.generators.classic.game import GameTrainer, held
+from cxrtool.generators.classic.game_choices import (
+    GameChoices,
+    common_choices,
+    preset_of,
+    pretrain_lr,
+)
+from cxrtool.generators.classic.trained import LatentGenerator, LatentJudge, prevalence_in
+from cxrtool.generators.feed import Feed
+from cxrtool.generators.registry import Request
+from cxrtool.generators.stylegan2.execution import Execution
+from cxrtool.generators.stylegan2.network import D_PREFIX, G_PREFIX, architecture_of, part_of
+from cxrtool.training.models import load_weights
+from cxrtool.training.rng import Draws, torch_generator
+from cxrtool.training.world import World
+
+BETAS = (0.5, 0.999)
+CHUNK = 256  # images that are encoded at once
+MUCH_SHARED = 1 / 3  # of a class's covariance: said
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaganChoices(GameChoices):
+    """See `GameChoices`.
+
+    Attributes:
+        pretrain_lr: Adam's learning rate of the autoencoder.
+        d_lr: That of the discriminator in the game.
+    """
+
+    pretrain_lr: float = 5e-5
+    d_lr: float = 5e-5
+
+    @property
+    def described(self) -> str:
+        """What is trained, in half a line."""
+        before = f"{self.pretrain_nimg / 1000:g} kimg at lr {self.pretrain_lr:g}"
+        return f"{self.arch.upsampling} upsampling, autoencoder {before}"
+
+
+class Generator(nn.Module):
+    """A decoder behind the Gaussians of its classes.
+
+    Args:
+        arch: Sizes.
+        rng: Draws the initial weights.
+    """
+
+    def __init__(self, arch: Sizes, rng: torch.Generator) -> None:
+        super().__init__()
+        self.arch = arch
+        self.latents = ClassLatents(arch.labels, arch.z_dim)
+        self.decoder = Decoder(arch, rng)
+
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        """`[N, z_dim]` and one-hot `[N, K]` -> images in (-1, 1)."""
+        images: Tensor = self.decoder(self.latents(z, y.argmax(dim=1)))
+        return images
+
+
+class Judge(nn.Module):
+    """The discriminator as filters read it: log odds of being real, and the K classes' logits."""
+
+    def __init__(self, network: Discriminator) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """`[N, C, size, size]` -> (`[N]`, `[N, K]`), without dropout."""
+        logits = self.network(x)
+        return realness(logits), logits[:, :-1]
+
+
+class Trainer(GameTrainer):
+    """Both stages.
+
+    Args:
+        choices: All numbers.
+        feed: The data, one label an image.
+        world: See `GameTrainer`.
+    """
+
+    def __init__(self, choices: BaganChoices, feed: Feed, world: World | None = None) -> None:
+        arch: Sizes = choices.arch
+        generator = Generator(arch, torch_generator("init G", choices.seed)).to(feed.device)
+        judge = Discriminator(arch, torch_generator("init D", choices.seed)).to(feed.device)
+        self.encoder = Encoder(arch, torch_generator("init E", choices.seed)).to(feed.device)
+        average = copy.deepcopy(generator).requires_grad_(False)
+        both = [*self.encoder.parameters(), *generator.decoder.parameters()]
+        super().__init__(
+            choices,
+            feed,
+            {
+                "generator": generator,
+                "discriminator": judge,
+                "average": average,
+                "encoder": self.encoder,
+            },
+            {
+                "autoencoder": torch.optim.Adam(both, lr=choices.pretrain_lr, betas=BETAS),
+                "g": torch.optim.Adam(generator.parameters(), lr=choices.lr, betas=BETAS),
+                "d": torch.optim.Adam(judge.parameters(), lr=choices.d_lr, betas=BETAS),
+            },
+            world,
+        )
+
+    def step(self) -> None:
+        """Train on the next batch; after the last one of the autoencoder, hand over."""
+        if self.nimg < self.choices.pretrain_nimg:
+            self._autoencoder_step()
+            self.nimg += self.choices.batch
+            if self.nimg >= self.choices.pretrain_nimg:
+                self.hand_over()
+            return
+        self._discriminator_step()
+        self._generator_step()
+        self.count()
+
+    @torch.no_grad()
+    def hand_over(self) -> None:
+        """Encoder trunk to the discriminator, decoder to the average, codes to the Gaussians."""
+        generator: Any = self.generator
+        judge: Any = self.discriminator
+        judge.trunk.load_state_dict(self.encoder.trunk.state_dict())
+        codes = [self.encoder(to_float(part)) for part in self.feed.pixels.split(CHUNK)]
+        fitted = fit(torch.cat(codes), self.feed.values.argmax(dim=1), self.sizes.labels)
+        generator.latents.set(fitted)
+        self.average.load_state_dict(generator.state_dict())
+
+    def _autoencoder_step(self) -> None:
+        real, draws, generator = self.reals(), self.draws("autoencoder"), self.generator
+        assert isinstance(generator, Generator)
+        loss = F.mse_loss(generator.decoder(self.encoder(real.x, draws)), real.x)
+        self.update("autoencoder", loss, "g_grad_norm")
+        self.means.add("autoencoder_loss", loss)
+
+    def _discriminator_step(self) -> None:
+        real, k, batch = self.reals(), self.sizes.labels, self.choices.batch
+        fake_n = fakes_a_batch(batch, k)
+        draws = self.draws("D fakes", fake_n)
+        with torch.no_grad():
+            fake = self.generator(draws.normal(self.z_dim), self._asked(draws))
+        wanted = torch.cat([real.y.argmax(dim=1), real.y.new_full((fake_n,), k).long()])
+        logits = self.discriminator(torch.cat([real.x, fake]), self.draws("D", batch + fake_n))
+        loss = F.cross_entropy(logits, wanted)
+        self.update("d", loss, "d_grad_norm")
+        score = realness(logits.detach())
+        self.means.add("d_loss", loss)
+        self.means.add("score_real", score[:batch])
+        self.means.add("score_fake", score[batch:])
+
+    def _generator_step(self) -> None:
+        draws = self.draws("G")
+        z, y = draws.normal(self.z_dim), self._asked(draws)
+        with held(self.discriminator):
+            logits = self.discriminator(self.generator(z, y), draws)
+            loss = F.cross_entropy(logits, y.argmax(dim=1))
+            self.update("g", loss, "g_grad_norm")
+        self.means.add("g_loss", loss)
+
+    def _asked(self, draws: Draws) -> Tensor:
+        """Classes drawn uniformly, one-hot `[N, K]`."""
+        k = self.sizes.labels
+        return F.one_hot(draws.integers(0, k), k).float()
+
+
+def choose(request: Request) -> BaganChoices:
+    """Every number of a training."""
+    table = preset_of("bagan", request.preset)
+    arch = Sizes(
+        request.size,
+        request.labels,
+        width=table["width"],
+        hidden=table["hidden"],
+        upsampling=request.options["upsampling"] or "transposed",
+    )
+    common = common_choices(request, table)
+    asked = request.options.get("d_lr")
+    return BaganChoices(
+        arch=arch,
+        pretrain_lr=pretrain_lr(request, table),
+        d_lr=common["lr"] * table["d_lr"] / table["lr"] if asked is None else asked,
+        **common,
+    )
+
+
+def build(
+    choices: BaganChoices,
+    feed: Feed,
+    world: World | None,
+    execution: Execution | None,
+    held: Feed | None,
+) -> Trainer:
+    """A new trainer; says which classes are too few for a covariance of their own."""
+    dim, counts = choices.arch.z_dim, feed.values.sum(dim=0).long().tolist()
+    few = [n for n in counts if shrinkage(n, dim) > MUCH_SHARED]
+    if few:
+        console.warn(
+            f"{len(few)} of {len(counts)} classes have few images for the covariance of {dim} codes"
+            f" (the fewest: {min(few)}, at most {max(few)}); the covariance of all classes weighs"
+            f" up to {100 * shrinkage(min(few), dim):.0f} % of theirs"
+        )
+    return Trainer(choices, feed, world)
+
+
+def load_generator(
+    meta: Mapping[str, Any], state: Mapping[str, Tensor], run_dir: Path
+) -> LatentGenerator:
+    """The finished generator."""
+    network = Generator(architecture_of(meta, run_dir, Sizes), torch_generator("unused"))
+    load_weights(network, part_of(state, G_PREFIX), file=run_dir / "model.safetensors")
+    return LatentGenerator(network, tuple(meta["labels"]), meta)
+
+
+def load_judge(meta: Mapping[str, Any], state: Mapping[str, Tensor], run_dir: Path) -> LatentJudge:
+    """The finished discriminator."""
+    network = Discriminator(architecture_of(meta, run_dir, Sizes), torch_generator("unused"))
+    load_weights(network, part_of(state, D_PREFIX), file=run_dir / "model.safetensors")
+    return LatentJudge(Judge(network), tuple(meta["labels"]), prevalence_in(meta), single=True)

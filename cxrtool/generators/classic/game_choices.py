@@ -1,0 +1,130 @@
+"""The numbers of a training of the older architectures.
+
+In: what is asked for and a table of `presets.toml`. Out: the numbers that every one of these
+trainings has, and the sizes that each of their networks has; an architecture adds its own.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict, dataclass
+from importlib import resources
+from typing import Any
+
+from cxrtool.generators.registry import Request
+from cxrtool.generators.stylegan2.choices import choose_batch
+from cxrtool.training.schedules import total_nimg
+
+
+@dataclass(frozen=True, kw_only=True)
+class GameChoices:
+    """The numbers that every one of these trainings has.
+
+    Attributes:
+        preset: Name of the preset.
+        arch: Sizes of the networks.
+        batch: Real images a step.
+        total_nimg: Images seen at the end, those of a stage before the game included.
+        lr: Adam's learning rate in the game.
+        pretrain_nimg: Images seen in the stage before the game.
+        label_weight: Weight of the generator's label loss, where it has one.
+        mirror: Flip reals left to right at random.
+        ema_nimg: Half-life of the weight average, images.
+        seed: Of everything.
+        snapshot_nimg: Images between checkpoints.
+        tick_nimg: Images between lines of metrics.
+        parts: A batch is never cut: normalization and minibatch statistics need all of it.
+    """
+
+    preset: str
+    arch: Any
+    batch: int
+    total_nimg: int
+    lr: float
+    pretrain_nimg: int = 0
+    label_weight: float = 1.0
+    mirror: bool = False
+    ema_nimg: float = 10_000.0
+    seed: int = 0
+    snapshot_nimg: float = 10_000.0
+    tick_nimg: float = 1000.0
+    parts: int = 1
+
+    @property
+    def described(self) -> str:
+        """What is trained, in half a line."""
+        before = self.pretrain_nimg
+        return f"{before / 1000:g} kimg before the game" if before else "plain game"
+
+    def to_json(self) -> dict[str, Any]:
+        """For records."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class PlainSizes:
+    """Sizes that every architecture has; what `model.json` keeps to build the networks again.
+
+    Attributes:
+        size: Image height and width, a power of two, pixels.
+        labels: Number of conditioning labels.
+        channels: Image channels.
+        z_dim: Length of a latent vector.
+    """
+
+    size: int
+    labels: int
+    channels: int = 1
+    z_dim: int = 100
+
+    def to_json(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return asdict(self)
+
+
+def preset_of(arch: str, preset: str) -> dict[str, Any]:
+    """A table of `presets.toml`."""
+    text = resources.files("cxrtool.generators.classic").joinpath("presets.toml").read_text("utf-8")
+    table: dict[str, Any] = tomllib.loads(text)[arch][preset]
+    return table
+
+
+def common_choices(request: Request, table: dict[str, Any]) -> dict[str, Any]:
+    """Keyword arguments of `GameChoices`, but for `arch`.
+
+    Args:
+        request: What is asked for.
+        table: The preset.
+
+    Raises:
+        UsageError, InputError: see `choose_batch`.
+    """
+    options = request.options
+    batch = choose_batch(options["batch"], table["batch"], request.images, request.where)
+    kimg = table["kimg"] if options["kimg"] is None else options["kimg"]
+    before = options.get("pretrain_kimg")
+    before = table.get("pretrain_kimg", 0.0) if before is None else before
+    pretrain = total_nimg(before, batch) if before else 0
+    snapshot = options["snapshot_kimg"]
+    if snapshot is None:
+        snapshot = min(table["snapshot_kimg"], max(1.0, kimg / 8))
+    weight = options["label_weight"]
+    return {
+        "preset": request.preset,
+        "batch": batch,
+        "total_nimg": pretrain + total_nimg(kimg, batch),
+        "pretrain_nimg": pretrain,
+        "lr": table["lr"] if options["lr"] is None else options["lr"],
+        "label_weight": table.get("label_weight", 1.0) if weight is None else weight,
+        "mirror": options["mirror"],
+        "ema_nimg": 10_000.0 * batch / 32,
+        "seed": options["seed"],
+        "snapshot_nimg": 1000 * snapshot,
+        "tick_nimg": 1000 * options["tick_kimg"],
+    }
+
+
+def pretrain_lr(request: Request, table: dict[str, Any]) -> float:
+    """Learning rate of the stage before the game: as asked for, or of the preset."""
+    asked = request.options.get("pretrain_lr")
+    return float(table["pretrain_lr"] if asked is None else asked)

@@ -1,0 +1,13 @@
+"""OpenGAN (Ditria, Meyer and Drummond, ACCV 2020, arXiv 2003.08388): a generator of features.
+
+(Not the method of the same name for open-set recognition.) A metric network learns a space in which
+images of a class lie together; the generator is conditioned on a point of that space, so that a
+class that it has never seen can be generated from the features of its few images. `metric`: network
+and Gaussian-kernel classifier; `bank`: features by class; `networks`: generator and discriminator;
+`trainer`: both stages; `trained`: the finished networks.
+"""
+
+from cxrtool.generators.classic.opengan.trained import load_generator, load_judge
+from cxrtool.generators.classic.opengan.trainer import build, choose
+
+__all__ = ["build", "choose", "load_generator", "load_judge"]

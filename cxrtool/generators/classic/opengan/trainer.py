@@ -1,0 +1,230 @@
+"""The two stages of OpenGAN: the metric network, then the game around its features.
+
+In: images with one label each. Out: a generator of features. First the metric network learns to
+classify by Gaussian kernels; it is then held fixed. In the game a generated image is conditioned on
+the feature of a real one, drawn uniformly: hinge loss for the discriminator; for the generator
+-E[D] + 0.01 MSE(feature of the image, feature asked for). Adam 1e-4 (0, 0.999). Classes that are
+held out take part in neither stage; the features of their images are taken afterwards.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cxrtool.data.images import to_float
+from cxrtool.generators.classic.game import GameTrainer, held
+from cxrtool.generators.classic.game_choices import (
+    GameChoices,
+    common_choices,
+    preset_of,
+    pretrain_lr,
+)
+from cxrtool.generators.classic.opengan.bank import Bank
+from cxrtool.generators.classic.opengan.metric import (
+    FEATURES,
+    Kernels,
+    MetricNetwork,
+    choose_centers,
+)
+from cxrtool.generators.classic.opengan.networks import Discriminator, Generator, Sizes
+from cxrtool.generators.classic.opengan.trained import B_PREFIX, M_PREFIX, SIGMA
+from cxrtool.generators.feed import Feed
+from cxrtool.generators.registry import Request
+from cxrtool.generators.stylegan2.execution import Execution
+from cxrtool.training.rng import Draws, torch_generator
+from cxrtool.training.world import World
+
+BETAS = (0.0, 0.999)
+METRIC_BETAS = (0.9, 0.999)
+FEATURE_WEIGHT = 0.01
+CENTERS = 512
+RENEW = 25  # steps between renewals of the centers
+CHUNK = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenganChoices(GameChoices):
+    """See `GameChoices`.
+
+    Attributes:
+        pretrain_lr: Adam's learning rate of the metric network.
+    """
+
+    pretrain_lr: float = 5e-4
+
+    @property
+    def described(self) -> str:
+        """What is trained, in half a line."""
+        return f"metric network {self.pretrain_nimg / 1000:g} kimg at lr {self.pretrain_lr:g}"
+
+
+def hinge_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """E[max(0, 1 - D(real))] + E[max(0, 1 + D(fake))] of scores `[N]`."""
+    return (1 - real).relu().mean() + (1 + fake).relu().mean()
+
+
+class Trainer(GameTrainer):
+    """Both stages.
+
+    Args:
+        choices: All numbers.
+        feed: The data, one label an image.
+        world: See `GameTrainer`.
+        shown: Images of classes that the training must not see.
+    """
+
+    def __init__(
+        self,
+        choices: OpenganChoices,
+        feed: Feed,
+        world: World | None = None,
+        shown: Feed | None = None,
+    ) -> None:
+        arch, device, seed = choices.arch, feed.device, choices.seed
+        generator = Generator(arch, torch_generator("init G", seed)).to(device)
+        judge = Discriminator(arch, torch_generator("init D", seed)).to(device)
+        rng = torch_generator("init metric", seed)
+        self.metric = MetricNetwork(arch.size, arch.channels, arch.metric_width, rng).to(device)
+        classes = feed.values.argmax(dim=1)
+        rows = choose_centers(classes, arch.labels, CENTERS, torch_generator("centers", seed))
+        self.kernels = Kernels(classes[rows], rows, arch.labels).to(device)
+        learned = [*self.metric.parameters(), *self.kernels.parameters()]
+        self.shown = shown
+        self.features = torch.zeros(len(feed), FEATURES, device=device)
+        self.bank: Bank | None = None
+        super().__init__(
+            choices,
+            feed,
+            {
+                "generator": generator,
+                "discriminator": judge,
+                "average": copy.deepcopy(generator).eval().requires_grad_(False),
+                "metric": self.metric,
+                "kernels": self.kernels,
+            },
+            {
+                "metric": torch.optim.Adam(learned, lr=choices.pretrain_lr, betas=METRIC_BETAS),
+                "g": torch.optim.Adam(generator.parameters(), lr=choices.lr, betas=BETAS),
+                "d": torch.optim.Adam(judge.parameters(), lr=choices.lr, betas=BETAS),
+            },
+            world,
+        )
+
+    @torch.no_grad()
+    def sample(self, z: Tensor, y: Tensor) -> Tensor:
+        """Images of the averaged generator, from features of real images of the class."""
+        feature = z.new_zeros(len(z), FEATURES)
+        if self.bank is not None:
+            feature = self.bank(z[:, -1], y.argmax(dim=1))
+        images: Tensor = self.average(z[:, :-1], feature)
+        return images
+
+    def step(self) -> None:
+        """Train on the next batch; after the last one of the metric network, fix its features."""
+        if self.nimg < self.choices.pretrain_nimg:
+            self._metric_step()
+            self.nimg += self.choices.batch
+            if self.nimg >= self.choices.pretrain_nimg:
+                self.take_features()
+            return
+        self._discriminator_step()
+        self._generator_step()
+        self.count()
+
+    @torch.no_grad()
+    def take_features(self) -> None:
+        """Features of all images, those of classes held out included, as the bank of classes."""
+        self.features = self._features_of(self.feed.pixels)
+        features, values = [self.features], [self.feed.values]
+        if self.shown is not None:
+            features.append(self._features_of(self.shown.pixels))
+            values.append(self.shown.values)
+        classes = torch.cat(values).argmax(dim=1)
+        self.bank = Bank.of(torch.cat(features), classes, self.sizes.labels)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict`; features are a function of the metric network."""
+        super().load_state_dict(state)
+        self.bank = None
+        if self.nimg >= self.choices.pretrain_nimg:
+            self.take_features()
+
+    def _features_of(self, pixels: Tensor) -> Tensor:
+        return torch.cat([self.metric(to_float(part)) for part in pixels.split(CHUNK)])
+
+    def _metric_step(self) -> None:
+        if (self.nimg // self.choices.batch) % RENEW == 0:
+            with torch.no_grad():
+                self.kernels.centers.copy_(self._features_of(self.feed.pixels[self.kernels.rows]))
+        real, rows = self.reals(), self.feed.rows_at(self.nimg, self.choices.batch)
+        log_p = self.kernels(self.metric(real.x), rows)
+        classes = real.y.argmax(dim=1)
+        loss = F.nll_loss(log_p, classes)
+        self.update("metric", loss)
+        self.means.add("metric_loss", loss)
+        self.means.add("metric_accuracy", (log_p.argmax(dim=1) == classes).float())
+
+    def _discriminator_step(self) -> None:
+        real, draws = self.reals(), self.draws("D")
+        noise, asked = self._wanted(draws)
+        with torch.no_grad():
+            fake, feature = self.generator(noise, asked), self.metric(real.x)
+        score_real = self.discriminator(real.x, feature)
+        score_fake = self.discriminator(fake, asked)
+        loss = hinge_loss(score_real, score_fake)
+        self.update("d", loss, "d_grad_norm")
+        self.means.add("d_loss", loss)
+        self.means.add("score_real", score_real)
+        self.means.add("score_fake", score_fake)
+
+    def _generator_step(self) -> None:
+        draws = self.draws("G")
+        noise, asked = self._wanted(draws)
+        with held(self.discriminator), held(self.metric):
+            fake = self.generator(noise, asked)
+            loss = -self.discriminator(fake, asked).mean()
+            feature_loss = F.mse_loss(self.metric(fake), asked)
+            self.update("g", loss + FEATURE_WEIGHT * feature_loss, "g_grad_norm")
+        self.means.add("g_loss", loss)
+        self.means.add("feature_loss", feature_loss)
+
+    def _wanted(self, draws: Draws) -> tuple[Tensor, Tensor]:
+        """Noise, and features of real images drawn uniformly."""
+        noise = draws.normal(self.z_dim - 1)
+        return noise, self.features[draws.integers(0, len(self.feed))]
+
+    def export(self, values: np.ndarray, known: np.ndarray) -> dict[str, Tensor]:
+        """Averaged generator, discriminator, metric network, and the features of classes."""
+        assert self.bank is not None
+        state = super().export(values, known)
+        state[SIGMA] = self.kernels.log_sigma.detach().exp()
+        for prefix, network in ((M_PREFIX, self.metric), (B_PREFIX, self.bank)):
+            state |= {f"{prefix}{k}": v for k, v in network.state_dict().items()}
+        return state
+
+
+def choose(request: Request) -> OpenganChoices:
+    """Every number of a training."""
+    table = preset_of("opengan", request.preset)
+    sizes = {name: table[name] for name in ("width", "width_max", "metric_width")}
+    arch = Sizes(request.size, request.labels, **sizes)
+    common = common_choices(request, table)
+    return OpenganChoices(arch=arch, pretrain_lr=pretrain_lr(request, table), **common)
+
+
+def build(
+    choices: OpenganChoices,
+    feed: Feed,
+    world: World | None,
+    execution: Execution | None,
+    held: Feed | None,
+) -> Trainer:
+    """A new trainer."""
+    return Trainer(choices, feed, world, held)

@@ -1,0 +1,89 @@
+"""How good the generator is while it trains: distances to real images, and signs of collapse.
+
+In: what makes images at a moment. Out: a few numbers. Latents, labels and real images are the
+same every time, so that the numbers of a run can be compared with each other; the feature space and
+the distances come from the caller, and the features of the real images are taken once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cxrtool.data.images import to_float, to_uint8
+from cxrtool.generators.feed import Feed
+from cxrtool.generators.protocol import Sampler
+from cxrtool.training.rng import Draws, torch_generator
+
+MOST = 2000  # images on a side
+LEAST = 8  # images with a label, below which their spread is not looked at
+COLLAPSED = 0.05  # spread of the images of a label, as a share of that of real ones
+_CHUNK = 100
+
+Extract = Callable[[Tensor], Tensor]
+Compare = Callable[[np.ndarray, np.ndarray], dict[str, float]]
+
+
+class Quality:
+    """Measures generators on fixed latents and labels.
+
+    Args:
+        feed: The training rows.
+        extract: Images `[N, 1, H, W]` in [-1, 1], on the feed's device, to features `[N, D]`.
+        compare: Features `[N, D]` of generated and of real images to named numbers, among them
+            `fd`, of which less is better.
+        seed: Of latents, labels and the choice of real images.
+        most: Images on a side, at most.
+    """
+
+    def __init__(
+        self, feed: Feed, extract: Extract, compare: Compare, seed: int, most: int = MOST
+    ) -> None:
+        self._feed, self._extract, self._compare, self._seed = feed, extract, compare, seed
+        self.n = min(most, len(feed))
+        rng = torch_generator("quality labels", seed, device=feed.device)
+        self._y = feed.fake_labels(Draws(rng, self.n)).y
+        order = torch.randperm(len(feed), generator=torch_generator("quality reals", seed))
+        self._rows = order[: self.n].to(feed.device)
+        self._real: np.ndarray | None = None
+        self._real_spread: np.ndarray | None = None
+
+    @torch.no_grad()
+    def measure(self, sampler: Sampler) -> dict[str, float]:
+        """Distances, and `spread`: the least varied label's share of the real images' variation."""
+        rng = torch_generator("quality latents", self._seed)
+        z = torch.randn(self.n, sampler.z_dim, generator=rng).to(self._feed.device)
+        images, features = [], []
+        for start in range(0, self.n, _CHUNK):
+            part = slice(start, start + _CHUNK)
+            # As they will be written: 8 bits.
+            pixels = to_uint8(sampler.sample(z[part], self._y[part]))
+            x = to_float(pixels).to(self._feed.device)
+            images.append(x)
+            features.append(self._extract(x).float().cpu())
+        if self._real is None:
+            self._real, self._real_spread = self._of_reals()
+        found = self._compare(torch.cat(features).numpy(), self._real)
+        assert self._real_spread is not None
+        share = self._spread(torch.cat(images), self._y) / self._real_spread
+        if np.isfinite(share).any():
+            found["spread"] = float(np.nanmin(share))
+        return found
+
+    def _of_reals(self) -> tuple[np.ndarray, np.ndarray]:
+        x = [to_float(self._feed.pixels[part]) for part in self._rows.split(_CHUNK)]
+        features = [self._extract(part).float().cpu() for part in x]
+        spread = self._spread(torch.cat(x), self._feed.values[self._rows])
+        return torch.cat(features).numpy(), spread
+
+    @staticmethod
+    def _spread(x: Tensor, y: Tensor) -> np.ndarray:
+        """Mean over pixels of the standard deviation across all images, and those of each label.
+
+        NaN for a label of too few images.
+        """
+        groups = [x, *(x[column > 0] for column in y.T)]
+        return np.array([float(g.std(dim=0).mean()) if len(g) >= LEAST else np.nan for g in groups])

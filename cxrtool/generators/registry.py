@@ -1,0 +1,172 @@
+"""The architectures behind `train-gan --arch`, by name.
+
+In: a name. Out: an `Arch`: what it can do, and the functions of its module, which is imported only
+when it is needed. A module of an architecture holds `choose` (every number of a training), `build`
+(the trainer), `load_generator` and `load_judge` (from a saved state). Nothing else in the package
+asks for an architecture by its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from cxrtool.core.errors import InputError, UsageError
+from cxrtool.generators.feed import Feed
+from cxrtool.generators.protocol import Choices, Trainer
+from cxrtool.generators.stylegan2.execution import Execution
+from cxrtool.training.models import read_model
+from cxrtool.training.world import World
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a training is asked for, as far as the data decide.
+
+    Attributes:
+        size: Image size, pixels.
+        preset: Name of the preset.
+        images: Training images.
+        labels: Conditioning labels.
+        where: The data set, for messages.
+        processes: That share each batch.
+        options: Values of the command's options by name; None where one was left open.
+    """
+
+    size: int
+    preset: str
+    images: int
+    labels: int
+    where: str
+    processes: int
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Arch:
+    """An architecture.
+
+    Attributes:
+        name: As `--arch` and `model.json` call it.
+        module: Where its code is.
+        sizes: Image sizes that it can make, pixels.
+        single: Whether an image has exactly one label.
+        executions: Whether precision and compilation can be chosen.
+        processes: Whether several processes can share a batch.
+    """
+
+    name: str
+    module: str
+    sizes: tuple[int, ...]
+    single: bool = False
+    executions: bool = False
+    processes: bool = False
+
+    def choose(self, request: Request) -> Choices:
+        """Every number of a training.
+
+        Raises:
+            UsageError, InputError: an option that cannot be met.
+        """
+        if request.processes > 1 and not self.processes:
+            raise UsageError(
+                f"--arch {self.name} trains in one process, not in {request.processes}",
+                hint="start it without torchrun; other seeds can run beside it",
+            )
+        if request.size not in self.sizes:
+            raise UsageError(
+                f"--size {request.size}: --arch {self.name} makes images of "
+                f"{', '.join(map(str, self.sizes))} px",
+                hint=f"give --size {max(s for s in self.sizes if s <= max(request.size, 16))}",
+            )
+        choices: Choices = self._code.choose(request)
+        return choices
+
+    def build(
+        self,
+        choices: Choices,
+        feed: Feed,
+        world: World | None = None,
+        execution: Execution | None = None,
+        held: Feed | None = None,
+    ) -> Trainer:
+        """A new trainer.
+
+        Args:
+            choices: From `choose`.
+            feed: The training rows.
+            world: The processes that share each batch; None for this one alone.
+            execution: Precision and compilation.
+            held: Rows of classes that the training must not see; see `opengan`.
+        """
+        trainer: Trainer = self._code.build(choices, feed, world, execution, held)
+        return trainer
+
+    @property
+    def _code(self) -> Any:
+        return import_module(self.module)
+
+
+_ALL = (16, 32, 64, 128, 256, 512)
+ARCHS: dict[str, Arch] = {
+    arch.name: arch
+    for arch in (
+        Arch(
+            "stylegan2",
+            "cxrtool.generators.stylegan2.architecture",
+            _ALL,
+            executions=True,
+            processes=True,
+        ),
+        Arch("bagan", "cxrtool.generators.classic.bagan", _ALL[:4], single=True),
+        Arch("opengan", "cxrtool.generators.classic.opengan", _ALL[:5], single=True),
+        Arch("acgan", "cxrtool.generators.classic.acgan", _ALL[:5]),
+        Arch("dcgan", "cxrtool.generators.classic.dcgan", _ALL[:5]),
+    )
+}
+
+
+def load(run_dir: Path | str, device: torch.device | str = "cpu") -> Any:
+    """Read the generator of a finished train-gan run.
+
+    Args:
+        run_dir: The run directory.
+        device: Where to put it.
+
+    Returns:
+        A `training.protocols.Generator` (of `stylegan2`: a `StyleSpace`) with averaged weights and
+        an attribute `meta`, in evaluation mode, without gradients on its weights.
+
+    Raises:
+        InputError: not a finished generator, or damaged.
+    """
+    meta, state = read_model(run_dir, "generator")
+    made: nn.Module = _module_of(meta, run_dir).load_generator(meta, state, Path(run_dir))
+    return made.to(device).eval().requires_grad_(False)
+
+
+def load_judge(run_dir: Path | str, device: torch.device | str = "cpu") -> Any:
+    """The discriminator of a finished train-gan run as filters use it: `training.protocols.Judge`.
+
+    Raises:
+        InputError: not a finished generator, or damaged.
+    """
+    meta, state = read_model(run_dir, "generator")
+    made: nn.Module = _module_of(meta, run_dir).load_judge(meta, state, Path(run_dir))
+    return made.to(device).eval().requires_grad_(False)
+
+
+def _module_of(meta: Mapping[str, Any], run_dir: Path | str) -> Any:
+    if meta["arch"] not in ARCHS:
+        raise InputError(
+            f"unknown generator architecture {meta['arch']!r}",
+            file=Path(run_dir) / "model.json",
+            hint="this version knows " + ", ".join(ARCHS),
+        )
+    return import_module(ARCHS[meta["arch"]].module)

@@ -1,0 +1,114 @@
+"""How the networks of the main phases are computed: in which precision, compiled or as written.
+
+In: what was asked for and the device. Out: an `Execution` that the trainer runs both networks
+through. The regularizers do not come here: their gradients of gradients do not go through
+torch.compile, and R1 is sensitive to precision (they run as written).
+
+bfloat16 touches the feature maps of the highest resolutions only (Karras et al. 2020, arXiv
+2006.06676, appendix E, does so with float16; bfloat16 has the exponents of float32 and needs no
+clamping): mapping, styles, demodulation, images and scores stay float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cxrtool.core import console
+from cxrtool.core.errors import reason_of
+from cxrtool.generators.stylegan2.discriminator import Discriminator, Verdict
+from cxrtool.generators.stylegan2.generator import Generator, Mixing, Noise
+from cxrtool.training.device import has_fast_bfloat16
+
+LOW_RESOLUTIONS = 4  # how many of the highest resolutions are bfloat16
+LEAST_LOW_PX = 8
+LEAST_AUTO_PX = 32  # image size below which bfloat16 wins no time
+
+
+class Execution:
+    """Runs both networks in the main phases.
+
+    Args:
+        device: Where.
+        size: Image size in pixels.
+        precision: "float32", "bfloat16", or "auto" for bfloat16 from `LEAST_AUTO_PX` on devices
+            that are fast at it.
+        compile: "on", "off", or "auto" for on CUDA devices.
+
+    Attributes:
+        low: Resolution from which feature maps are bfloat16; None for nowhere.
+    """
+
+    def __init__(
+        self,
+        device: torch.device,
+        size: int,
+        precision: str = "auto",
+        compile: str = "auto",
+    ) -> None:
+        low = precision == "bfloat16" or (
+            precision == "auto" and size >= LEAST_AUTO_PX and has_fast_bfloat16(device)
+        )
+        self.low = max(LEAST_LOW_PX, size >> LOW_RESOLUTIONS - 1) if low else None
+        self.compiles = compile == "on" or (compile == "auto" and device.type == "cuda")
+        self._tried = False
+        self._generator: Callable[..., Any] | None = None
+        self._discriminator: Callable[..., Any] | None = None
+
+    @property
+    def described(self) -> str:
+        """One line for the person who waits."""
+        precision = f"bfloat16 from {self.low} px up" if self.low else "float32"
+        return f"feature maps in {precision}" + ("; torch.compile" if self.compiles else "")
+
+    def generate(
+        self, network: Generator, z: Tensor, y: Tensor, noise: Noise, mixing: Mixing | None
+    ) -> tuple[Tensor, Tensor]:
+        """`Generator.forward`."""
+        run = network if self._generator is None else self._generator
+        found: tuple[Tensor, Tensor] = run(z, y, noise, mixing, self.low)
+        return found
+
+    def judge(self, network: Discriminator, x: Tensor, y: Tensor, known: Tensor) -> Verdict:
+        """`Discriminator.forward`, for losses that need no gradient of a gradient."""
+        run = network if self._discriminator is None else self._discriminator
+        verdict: Verdict = run(x, y, known, None, self.low)
+        return verdict
+
+    def prove(
+        self,
+        generator: Generator,
+        discriminator: Discriminator,
+        trial: Callable[[], None],
+        agree: Callable[[bool], bool],
+    ) -> None:
+        """Compile both networks, the first time, and try them; go on as written if that fails.
+
+        Args:
+            generator: Of the trainer.
+            discriminator: Of the trainer.
+            trial: Runs the main phases once, forward and backward, and leaves no trace.
+            agree: Whether the argument is true in any of the processes that train together.
+
+        Raises:
+            torch.OutOfMemoryError: from `trial`.
+        """
+        if self._tried or not self.compiles:
+            return
+        self._tried = True
+        console.say("compiling the networks, once")
+        why = ""
+        try:
+            self._generator = torch.compile(generator, dynamic=False)
+            self._discriminator = torch.compile(discriminator, dynamic=False)
+            trial()
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # whatever a compiler throws; a fault of ours comes again
+            why = reason_of(error)
+        if agree(bool(why)):
+            self.compiles, self._generator, self._discriminator = False, None, None
+            console.warn(f"training goes on without torch.compile: {why or 'another process'}")

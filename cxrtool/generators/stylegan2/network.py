@@ -1,0 +1,269 @@
+"""A trained StyleGAN2 generator as other packages use it (`training.protocols.StyleSpace`).
+
+In: a run directory of train-gan. Out: an object that makes images from latents and labels, and
+gives access to W and to style space. Truncation pulls w towards the mean of its own condition:
+towards one global mean it would pull rare findings towards the majority.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cxrtool.core.errors import InputError
+from cxrtool.generators.conditions import frequent_conditions
+from cxrtool.generators.stylegan2.discriminator import Discriminator
+from cxrtool.generators.stylegan2.generator import Architecture, Generator
+from cxrtool.generators.stylegan2.layers import ToImage
+from cxrtool.training.models import load_weights
+from cxrtool.training.protocols import Partial
+from cxrtool.training.rng import Draws, torch_generator
+
+if TYPE_CHECKING:
+    from cxrtool.generators.stylegan2.trainer import Trainer
+
+MEAN_SAMPLES = 4096
+CONDITIONS_MOST = 256  # label vectors whose mean latent is stored
+CENTER_SAMPLES = 10_000
+T = TypeVar("T")
+G_PREFIX, D_PREFIX, W_PREFIX = "generator.", "discriminator.", "w_mean."
+
+
+class TrainedGenerator(nn.Module):
+    """Generator with label names and mean latents.
+
+    Args:
+        generator: The network.
+        labels: Names of its conditioning labels, in order.
+        vectors: `[K, L]` conditions whose mean w is known.
+        means: `[K, w_dim]` their mean w.
+        center: `[w_dim]` mean w over the joint distribution of the training labels.
+        meta: Content of `model.json`.
+
+    Attributes:
+        w_center: See `center`.
+        style_layers: Name -> (channels, resolution, whether it is a ToRGB layer).
+    """
+
+    vectors: Tensor
+    means: Tensor
+    w_center: Tensor
+
+    def __init__(
+        self,
+        generator: Generator,
+        labels: tuple[str, ...],
+        vectors: Tensor,
+        means: Tensor,
+        center: Tensor,
+        meta: Mapping[str, Any],
+    ) -> None:
+        super().__init__()
+        arch = generator.arch
+        self.network = generator
+        self.labels = labels
+        self.meta = dict(meta)
+        self.size, self.channels, self.z_dim = arch.size, arch.channels, arch.z_dim
+        self.w_dim, self.num_ws = arch.w_dim, generator.num_ws
+        self.style_layers = {
+            name: (layer.affine.weight.shape[0], resolution, isinstance(layer, ToImage))
+            for name, layer, _, resolution in generator.layers()
+        }
+        self._means: dict[tuple[float, ...], Tensor] = {}  # of every condition met so far
+        self.register_buffer("vectors", vectors)
+        self.register_buffer("means", means)
+        self.register_buffer("w_center", center)
+
+    def generate(
+        self, z: Tensor, y: Tensor, truncation: float = 1.0, noise: str = "const"
+    ) -> Tensor:
+        """Images in [-1, 1]; see `training.protocols.Generator.generate`."""
+        return self.synthesis(self.mapping(z, y, truncation), noise).clamp(-1, 1)
+
+    def mapping(self, z: Tensor, y: Tensor, truncation: float = 1.0) -> Tensor:
+        """`[N, z_dim]`, `[N, L]` -> w `[N, num_ws, w_dim]`.
+
+        Raises:
+            ValueError: y has another number of labels.
+        """
+        if y.shape[1] != len(self.labels):
+            raise ValueError(f"{y.shape[1]} label values given, {len(self.labels)} needed")
+        w: Tensor = self.network.mapping(z, y)
+        if truncation != 1:
+            w = torch.lerp(self.mean_w(y), w, truncation)
+        return w.unsqueeze(1).expand(-1, self.num_ws, -1)
+
+    def synthesis(self, w: Tensor, noise: str = "const") -> Tensor:
+        """w `[N, num_ws, w_dim]` -> images, not clamped."""
+        return self.network.synthesis(w, noise)
+
+    def styles(self, w: Tensor) -> dict[str, Tensor]:
+        """w -> layer name -> styles."""
+        return self.network.styles(w)
+
+    def synthesis_from_styles(self, styles: dict[str, Tensor], noise: str = "const") -> Tensor:
+        """Styles of every layer -> images, not clamped."""
+        return self.network.synthesis_from_styles(styles, noise)
+
+    def begin(self, n: int) -> Partial:
+        """The state before the first layer, for n images."""
+        return self.network.begin(n)
+
+    def advance(
+        self, partial: Partial, styles: dict[str, Tensor], first: int, last: int | None = None
+    ) -> Partial:
+        """Go through the layers first..last-1 (None: to the end), with the stored noise."""
+        return self.network.advance(partial, styles, first, last)
+
+    def mean_w(self, y: Tensor) -> Tensor:
+        """Mean w of each condition: `[N, L] -> [N, w_dim]`.
+
+        Stored for the frequent conditions of the training rows and each label by itself; for any
+        other condition the mean over a fixed sample of z, taken once.
+        """
+        if not self.labels:
+            return self.w_center.expand(len(y), -1)
+        conditions, place = torch.unique(y.float(), dim=0, return_inverse=True)
+        found = [self._mean_of(condition) for condition in conditions.cpu()]
+        return torch.stack(found).to(self.w_center)[place]
+
+    def _mean_of(self, condition: Tensor) -> Tensor:
+        key = tuple(condition.tolist())
+        if not self._means:
+            stored = zip(self.vectors.tolist(), self.means.cpu(), strict=True)
+            self._means = {tuple(vector): mean for vector, mean in stored}
+        if key not in self._means:
+            self._means[key] = condition_mean(self.network, condition).cpu()
+        return self._means[key]
+
+
+@torch.no_grad()
+def condition_mean(generator: Generator, condition: Tensor) -> Tensor:
+    """Mean w over a fixed sample of z under one condition: `[L] -> [w_dim]`."""
+    device = generator.const.device
+    rng = torch_generator("mean w")
+    z = torch.randn(MEAN_SAMPLES, generator.arch.z_dim, generator=rng).to(device)
+    w: Tensor = generator.mapping(z, condition.to(device).expand(MEAN_SAMPLES, -1))
+    return w.mean(dim=0)
+
+
+@torch.no_grad()
+def mean_latents(generator: Generator, vectors: Tensor, joint: Tensor) -> dict[str, Tensor]:
+    """The mean latents that are stored with a generator.
+
+    Args:
+        generator: The averaged network.
+        vectors: `[K, L]` conditions, see `conditions.frequent_conditions`.
+        joint: `[M, L]` label vectors drawn from the training rows.
+
+    Returns:
+        `vectors` `[K, L]`, `conditions` `[K, w_dim]` and `center` `[w_dim]`.
+    """
+    arch, device = generator.arch, generator.const.device
+    z = torch.randn(len(joint), arch.z_dim, generator=torch_generator("mean w")).to(device)
+    center = generator.mapping(z, joint.to(device)).mean(dim=0)
+    means = [condition_mean(generator, vector) for vector in vectors]
+    table = torch.stack(means) if means else torch.zeros(0, arch.w_dim, device=device)
+    return {"vectors": vectors, "conditions": table, "center": center}
+
+
+def export(trainer: Trainer, values: np.ndarray, known: np.ndarray) -> dict[str, Tensor]:
+    """Averaged generator, its mean latents and the discriminator as one flat state.
+
+    Args:
+        trainer: At the end.
+        values: `[N, L]` labels of the training rows.
+        known: `[N, L]` bool.
+    """
+    vectors = frequent_conditions(values, known, CONDITIONS_MOST)
+    rng = torch_generator("center", trainer.choices.seed, device=trainer.device)
+    joint = trainer.feed.fake_labels(Draws(rng, CENTER_SAMPLES)).y
+    means = mean_latents(trainer.average, torch.from_numpy(vectors), joint)
+    trainer.set_reference_statistic()
+    state = {f"{G_PREFIX}{k}": v for k, v in trainer.average.state_dict().items()}
+    state |= {f"{D_PREFIX}{k}": v for k, v in trainer.discriminator.state_dict().items()}
+    return state | {f"{W_PREFIX}{k}": v for k, v in means.items()}
+
+
+def generator_of(
+    meta: Mapping[str, Any], state: Mapping[str, Tensor], run_dir: Path
+) -> TrainedGenerator:
+    """The generator of a saved state.
+
+    Raises:
+        InputError: the state does not fit the description.
+    """
+    arch, file = architecture_of(meta, run_dir, Architecture), run_dir / "model.safetensors"
+    generator = Generator(arch, torch_generator("unused"))
+    load_weights(generator, part_of(state, G_PREFIX), file=file)
+    means = part_of(state, W_PREFIX)
+    labels = tuple(meta["labels"])
+    shapes = {"vectors": (None, arch.labels), "conditions": (None, arch.w_dim), "center": (None,)}
+    if means.keys() != shapes.keys() or len(labels) != arch.labels:
+        raise InputError("labels and mean latents do not fit the network", file=file)
+    return TrainedGenerator(
+        generator, labels, means["vectors"], means["conditions"], means["center"], meta
+    )
+
+
+def discriminator_of(
+    meta: Mapping[str, Any], state: Mapping[str, Tensor], run_dir: Path
+) -> Discriminator:
+    """The discriminator of a saved state (see `generator_of`).
+
+    Call it with `group=0`: its scores then do not depend on the other images of a batch.
+    """
+    arch = architecture_of(meta, run_dir, Architecture)
+    discriminator = Discriminator(arch, torch_generator("unused"))
+    load_weights(discriminator, part_of(state, D_PREFIX), file=run_dir / "model.safetensors")
+    return discriminator
+
+
+class TrainedJudge(nn.Module):
+    """A discriminator as filters use it (`training.protocols.Judge`).
+
+    Args:
+        discriminator: The network.
+        labels: Names of its labels, in order.
+    """
+
+    prevalence: Tensor
+    single = False
+
+    def __init__(self, discriminator: Discriminator, labels: tuple[str, ...]) -> None:
+        super().__init__()
+        self.network = discriminator
+        self.labels = labels
+        self.register_buffer("prevalence", discriminator.prevalence.clone())
+
+    def judge(self, x: Tensor, y: Tensor, known: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Realness and label logits without minibatch statistics."""
+        known = torch.ones_like(y, dtype=torch.bool) if known is None else known
+        verdict = self.network(x, y, known, group=0)
+        return verdict.score, verdict.labels
+
+
+def architecture_of(meta: Mapping[str, Any], run_dir: Path, kind: Callable[..., T]) -> T:
+    """Sizes of the networks, from `model.json`.
+
+    Raises:
+        InputError: they are not understood.
+    """
+    try:
+        return kind(**meta["architecture"])
+    except TypeError as error:
+        raise InputError(
+            f"architecture not understood ({error})", file=run_dir / "model.json"
+        ) from error
+
+
+def part_of(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The entries under a prefix, without it."""
+    return {
+        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
+    }

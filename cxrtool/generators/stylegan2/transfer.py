@@ -1,0 +1,219 @@
+"""Starting from a trained generator instead of random weights.
+
+In: a finished train-gan run, of other data and perhaps other labels. Out: both networks of a new
+`Trainer` that do what that run's did. Labels of equal names keep what was learned of them; a new
+label starts without effect; one that is gone stands at its share of that run's images. No
+schedule of a new training is left where the weights are not new: no ramp of the average or of the
+labels, the mean path length is measured, the augmentations' probability goes on. Freezing the first
+layers of the discriminator (FreezeD, Mo et al. 2020, arXiv 2002.10964) keeps what it knows of edges
+and textures when new images are few.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from cxrtool.core.errors import InputError, UsageError
+from cxrtool.generators.stylegan2 import ops
+from cxrtool.generators.stylegan2.discriminator import Discriminator
+from cxrtool.generators.stylegan2.generator import Architecture, Generator
+from cxrtool.generators.stylegan2.network import D_PREFIX, G_PREFIX, architecture_of, part_of
+from cxrtool.generators.stylegan2.trainer import Trainer
+from cxrtool.training.models import load_weights, read_model
+from cxrtool.training.rng import torch_generator
+
+#: Sizes that both networks must share.
+_SAME = ("size", "channels", "z_dim", "w_dim", "mapping_layers", "channel_base", "channel_max")
+#: What depends on the labels or describes the data: not copied, see `_teach_*`.
+_OWN = (
+    "mapping.embed.weight",
+    "mapping.embed.bias",
+    "mapping.layers.0.weight",
+    "project.weight",
+    "classify.weight",
+    "classify.bias",
+    "prevalence",
+)
+
+
+class Matched(NamedTuple):
+    """Labels of two runs by name.
+
+    Attributes:
+        pairs: (position here, position there) of those that both have.
+        gone: Positions there of those that are not here.
+    """
+
+    pairs: list[tuple[int, int]]
+    gone: list[int]
+
+
+@torch.no_grad()
+def init_from(trainer: Trainer, run_dir: Path, labels: tuple[str, ...]) -> dict[str, list[str]]:
+    """Fill both networks, and the averaged one, with the weights of a finished run.
+
+    Args:
+        trainer: New.
+        run_dir: The run to start from.
+        labels: Names of the trainer's conditioning labels.
+
+    Returns:
+        `kept` and `new` label names, and `gone` where that run had others.
+
+    Raises:
+        InputError: not a finished generator, or networks of other sizes.
+        UsageError: a ramp of the labels, which are in the weights already.
+    """
+    meta, state = read_model(run_dir, "generator")
+    ours, theirs = trainer.choices.arch.to_json(), meta["architecture"]
+    differing = [f"{k} {theirs.get(k)} not {ours[k]}" for k in _SAME if theirs.get(k) != ours[k]]
+    if differing:
+        raise InputError(
+            f"networks of other sizes: {', '.join(differing)}",
+            file=run_dir,
+            hint="give the same --size and --preset as that run",
+        )
+    if trainer.choices.ramp_nimg and meta["labels"]:
+        raise UsageError(
+            f"--label-ramp would take the labels from {run_dir}, which has learned them",
+            hint="leave it out; it is for a start from new weights or from --labels none",
+        )
+    arch = architecture_of(meta, run_dir, Architecture)
+    generator = Generator(arch, torch_generator("unused"))
+    discriminator = Discriminator(arch, torch_generator("unused"))
+    for prefix, network in ((G_PREFIX, generator), (D_PREFIX, discriminator)):
+        load_weights(network, part_of(state, prefix), file=run_dir / "model.safetensors")
+        network.to(trainer.device)
+    before = list(meta["labels"])
+    matched = Matched(
+        [(k, before.index(name)) for k, name in enumerate(labels) if name in before],
+        [k for k, name in enumerate(before) if name not in labels],
+    )
+    _copy(trainer.generator, generator)
+    _copy(trainer.discriminator, discriminator)
+    ramped = bool(trainer.choices.ramp_nimg)
+    _teach_generator(trainer.generator, generator, matched, discriminator.prevalence, ramped)
+    _teach_discriminator(trainer.discriminator, discriminator, matched)
+    for average in (trainer.average, trainer.follower):
+        if average is not None:
+            average.load_state_dict(trainer.generator.state_dict())
+    if trainer.choices.path_weight:
+        trainer.path_mean.fill_(torch.nan)  # that of the first batch: see `losses.path_length`
+    trainer.controller.p.fill_(start_p(trainer.choices.augment, meta))
+    gone = [before[there] for there in matched.gone]
+    return {
+        "kept": [name for name in labels if name in before],
+        "new": [name for name in labels if name not in before],
+        **({"gone": gone} if gone else {}),
+    }
+
+
+def start_p(policies: tuple[str, ...], meta: dict[str, Any]) -> float:
+    """Where the augmentations' probability goes on: where that run left it, for the same ones.
+
+    0 for others, and for a run that has not written it down (the controller then raises it).
+    """
+    was = meta.get("augment", {})
+    return float(was["p"]) if tuple(was.get("policies", ())) == policies and policies else 0.0
+
+
+def freeze(discriminator: Discriminator, blocks: int) -> int:
+    """Leave the discriminator's layers next to the image as they are.
+
+    Args:
+        discriminator: Of the trainer.
+        blocks: How many resolutions, from the image's own downwards.
+
+    Returns:
+        How many parameters are frozen.
+    """
+    resolutions = list(reversed(discriminator.arch.resolutions[1:]))[:blocks]
+    modules: list[nn.Module] = [discriminator.blocks[f"b{r}"] for r in resolutions]
+    if blocks:
+        modules.append(discriminator.from_rgb)
+    count = 0
+    for module in modules:
+        for parameter in module.parameters():
+            parameter.requires_grad_(False)
+            count += parameter.numel()
+    return count
+
+
+def _copy(ours: nn.Module, theirs: nn.Module) -> None:
+    state = theirs.state_dict()
+    for name, target in ours.state_dict().items():
+        if name in state and name not in _OWN:
+            target.copy_(state[name])
+
+
+def _teach_generator(
+    ours: Generator, theirs: Generator, matched: Matched, shares: Tensor, ramped: bool
+) -> None:
+    """Embedded labels: the images of a z are those that it had, whatever the new labels say.
+
+    Args:
+        ours: To fill; what has no labels in it is filled already.
+        theirs: To take from.
+        matched: Labels of both.
+        shares: `[L]` prevalence of theirs.
+        ramped: Our labels gain influence from none.
+    """
+    mapping, before = ours.mapping, theirs.mapping
+    first: Any = mapping.layers[0]
+    source: Any = before.layers[0]
+    usual: Tensor | None = None
+    if before.embed is not None:
+        usual = before.embed.bias + before.embed.weight[:, matched.gone] @ shares[matched.gone]
+    if mapping.embed is not None:
+        mapping.embed.weight.zero_()
+        for here, there in matched.pairs:
+            assert before.embed is not None
+            mapping.embed.weight[:, here] = before.embed.weight[:, there]
+        if usual is not None:
+            mapping.embed.bias.copy_(usual)
+    if first.weight.shape == source.weight.shape:
+        first.weight.copy_(source.weight)
+        return
+    # One of the two has no labels: other inputs, so another gain, and a constant embedding is bias.
+    z_dim = ours.arch.z_dim
+    first.weight[:, :z_dim] = source.weight[:, :z_dim] * (source.weight_gain / first.weight_gain)
+    if usual is not None:
+        constant = source.weight[:, z_dim:] @ _normalized(usual) * source.weight_gain
+        first.bias.add_(constant / first.bias_gain)
+    elif not ramped:
+        assert mapping.embed is not None
+        constant = first.weight[:, z_dim:] @ _normalized(mapping.embed.bias) * first.weight_gain
+        first.bias.sub_(constant / first.bias_gain)
+
+
+def _teach_discriminator(ours: Discriminator, theirs: Discriminator, matched: Matched) -> None:
+    """Labels in score and logits: a label of both says what it said, at another share too.
+
+    A label enters as its distance from its share in units of its spread; what this changes goes
+    into its weights, and a constant into the unconditional score.
+    """
+    if ours.project is None or ours.classify is None:
+        return
+    for parameter in (ours.project.weight, *ours.classify.parameters()):
+        parameter.zero_()
+    for here, there in matched.pairs:
+        assert theirs.project is not None
+        assert theirs.classify is not None
+        column = theirs.project.weight[:, there] * theirs.project.weight_gain
+        column = column / theirs.spread[there]
+        ours.project.weight[:, here] = column * ours.spread[here] / ours.project.weight_gain
+        moved = column * (ours.prevalence[here] - theirs.prevalence[there])
+        ours.out.weight[0] += moved / len(moved) ** 0.5 / ours.out.weight_gain
+        ours.classify.weight[here] = theirs.classify.weight[there]
+        assert ours.classify.bias is not None
+        assert theirs.classify.bias is not None
+        ours.classify.bias[here] = theirs.classify.bias[there]
+
+
+def _normalized(embedding: Tensor) -> Tensor:
+    found: Tensor = ops.normalize_second_moment(embedding[None])[0]
+    return found

@@ -1,0 +1,313 @@
+"""Further sections of the page of `evaluate classifiers`.
+
+In: an `Evaluation`. Out: decisions at fixed specificity, calibration, subgroups, class activation
+maps, learning curves, fidelity and privacy of the synthetic images, provenance. A section with
+nothing to show is left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from cxrtool.pages import figures, page
+from cxrtool.stats.calibration import reliability
+from cxrtool.stats.classifier_results import Evaluation, calibration_error, group_scores, run_name
+from cxrtool.stats.comparison import COMPARED, MEAN, MIN_SEEDS, Difference
+from cxrtool.stats.curves import SPECIFICITY
+from cxrtool.stats.intervals import CLASS_METRICS, METRICS
+from cxrtool.stats.wording import number, p_value, with_interval
+
+_SENSITIVITY, _BRIER = METRICS.index("sensitivity"), METRICS.index("brier")
+TILE_PX = 96
+
+
+def several_regimens(e: Evaluation, main: Sequence[Difference]) -> str:
+    """The primary comparisons of several regimens or synthetic sets in one sentence."""
+    names = {group.name: group.regimen_name for group in e.groups}
+    said = [names.get(d.a) for d in main]
+    if len(set(said)) < len(said):  # several sets within a regimen: only the arm's name tells them
+        names = {}
+    parts = []
+    for d in main:
+        found = with_interval(d.value, d.low, d.high, signed=True)
+        found_p = f"p {p_value(d.p)}" if d.p < 0.001 else f"p = {p_value(d.p)}"
+        p = "" if math.isnan(d.p) else f", {found_p}"
+        parts.append(f"{names.get(d.a) or d.a}: {found}{p}: {d.verdict}")
+    corrected = next((f" ({d.correction()})" for d in main if d.correction()), "")
+    return f"GAN minus duplicate, mean AUROC{corrected}: " + "; ".join(parts) + "."
+
+
+def about(shown: Sequence[Difference]) -> str:
+    """What verdicts are about where all seeds share it, as a sentence; "" if nothing."""
+    told = list(dict.fromkeys(d.about for d in shown if d.about and not math.isnan(d.p)))
+    if not told:
+        return ""
+    if len(shown) == 1:
+        return f"All seeds share {told[0]}: the verdict says nothing of others, nor of the method."
+    what = " or ".join(told).replace("this ", "one ").replace("these ", "the same ")
+    return f"All seeds of each share {what}: a verdict says nothing of others, nor of the method."
+
+
+def delong_text(d: Difference) -> str:
+    """The p-value of the DeLong test for a table; its interval stands in comparison.csv."""
+    if math.isnan(d.delong_low):
+        return "–"
+    return p_value(d.delong_p)
+
+
+def decisions(e: Evaluation) -> list[page.Section]:
+    """Sensitivity at fixed specificity, ECE and Brier, by label and arm."""
+    if not e.scored.defined.any():
+        return []
+    rows = []
+    order = [len(e.scored.labels), *map(int, np.flatnonzero(e.scored.defined))]
+    for row in order:
+        for group in e.groups:
+            runs = list(group.runs.values())
+            ece = float(np.mean([calibration_error(e, run, row) for run in runs]))
+            rows.append(
+                [
+                    e.scored.rows[row],
+                    group.name,
+                    with_interval(*group_scores(e.scored, group, row, _SENSITIVITY)),
+                    number(ece),
+                    with_interval(*group_scores(e.scored, group, row, _BRIER)),
+                    *_at_threshold(e, runs, row),
+                ]
+            )
+    percent = f"{100 * SPECIFICITY:g} %"
+    columns = [
+        "label", "arm", f"sensitivity at {percent} specificity", "ECE", "Brier",
+        "sensitivity, stored", "specificity, stored",
+    ]  # fmt: skip
+    caption = (
+        f"Sensitivity where the ROC curve reaches {percent} specificity; ECE (bins of equal count)"
+        " and Brier score after prior-shift correction, smaller is better; and what the threshold"
+        f" that was fixed at {percent} specificity on the validation rows gives on these."
+    )
+    table = page.Table(columns, rows, caption, text_columns=2)
+    return [page.Section("Decisions and calibration", [table])]
+
+
+def _at_threshold(e: Evaluation, runs: Sequence[int], row: int) -> tuple[str, str]:
+    found = [
+        record
+        for record in e.operating
+        if record["run"] - 1 in runs and record["label"] == e.scored.rows[row]
+    ]
+    if not found:
+        return "–", "–"
+    means = [float(np.mean([r[key] for r in found])) for key in ("sensitivity", "specificity")]
+    return number(means[0]), number(means[1])
+
+
+def calibration(e: Evaluation) -> list[page.Section]:
+    """Reliability curves, one panel a label, one curve an arm (its seeds pooled)."""
+    panels = []
+    for k in np.flatnonzero(e.scored.defined):
+        rows = e.mask[:, k]
+        lines = []
+        for i, group in enumerate(e.groups):
+            runs = list(group.runs.values())
+            truth = np.tile(e.truth[rows, k], len(runs))
+            predicted, observed, _ = reliability(truth, e.scores[runs][:, rows, k].ravel())
+            lines.append(figures.Line(i, group.name, predicted, observed))
+        panels.append(figures.Panel(e.scored.labels[k], tuple(lines)))
+    if not panels:
+        return []
+    figure = figures.curve_figure(
+        panels, "calibration", xlabel="predicted", ylabel="observed", diagonal=True
+    )
+    caption = "Share of positives over mean prediction, bins of equal count; dashed: perfect."
+    return [page.Section("Calibration", [page.Svg(figure, caption)], folded=True)]
+
+
+def subgroups(e: Evaluation) -> list[page.Section]:
+    """Mean AUROC and the primary difference within each subgroup."""
+    if not e.subgroups:
+        return []
+    rows, told = [], []
+    for sub in e.subgroups:
+        size = f"{sub.images:,} / {sub.patients:,}"
+        if sub.scored is None:
+            rows.append([sub.name, size, *("too few patients" for _ in e.groups)])
+            continue
+        mean = len(sub.scored.labels)
+        rows.append(
+            [
+                sub.name,
+                size,
+                *(with_interval(*group_scores(sub.scored, g, mean, 0)) for g in e.groups),
+            ]
+        )
+        shown = [d for d in sub.differences if d.row == MEAN and d.metric == "auroc"]
+        main = [d for d in shown if d.primary] or shown[:1]
+        told += [f"{sub.name}: {d.sentence()}" for d in main]
+    columns = ["subgroup", "images / patients", *(group.name for group in e.groups)]
+    caption = (
+        "Mean AUROC over the labels that hold both classes within the subgroup; the sets of labels"
+        " may differ. Subgroups were not corrected for each other: read them as description."
+    )
+    blocks: list[page.Block] = [page.Table(columns, rows, caption), _subgroup_labels(e)]
+    if told:
+        blocks.append(page.Bullets(told))
+    return [page.Section("Subgroups", blocks)]
+
+
+def _subgroup_labels(e: Evaluation) -> page.Table:
+    """What the subgroups hold of each label, and the scores that need it."""
+    rows = []
+    for sub in e.subgroups:
+        scored = sub.scored
+        if scored is None:
+            continue
+        more = [m for m, name in enumerate(scored.metrics) if name in CLASS_METRICS]
+        for row, label in enumerate(scored.rows):
+            counts = ["–", "–"]
+            if label != MEAN:
+                known, positive = int(sub.known[row]), int(sub.positive[row])
+                counts = [
+                    f"{positive:,} / {known:,}", number(positive / known if known else math.nan)
+                ]  # fmt: skip
+            for group in e.groups:
+                ece = float(sub.ece[list(group.runs.values()), row].mean())
+                shown = [_SENSITIVITY, _BRIER, *more]
+                cells = [with_interval(*group_scores(scored, group, row, m)) for m in shown]
+                rows.append([sub.name, label, group.name, *counts, number(ece), *cells])
+    columns = ["subgroup", "label", "arm", "positive / images", "prevalence", "ECE"]
+    columns += [f"sensitivity at {100 * SPECIFICITY:g} % specificity", "Brier"]
+    names = e.scored.metrics
+    columns += [COMPARED[name] for name in names if name in CLASS_METRICS]
+    return page.Table(columns, rows, "By subgroup and label.", text_columns=3)
+
+
+def maps(e: Evaluation) -> list[page.Section]:
+    """Class activation maps, real and synthetic images side by side."""
+    if not e.maps:
+        return []
+    blocks: list[page.Block] = [
+        page.Text(
+            f"Grad-CAM of a network of the arm {e.maps[0].group} for each label, on images that"
+            " have it: bright is what speaks for the label. The maps are a few cells wide."
+        )
+    ]
+    pictures: list[list[page.Block]] = [
+        [
+            page.Picture(
+                _pairs(images, colored),
+                f"{kind} images of {panel.label} above their class activation maps",
+                f"{panel.label}: {kind}",
+            )
+            for kind, images, colored in panel.sides
+        ]
+        for panel in e.maps
+    ]
+    if all(len(sides) == 1 for sides in pictures):  # nothing to stand beside: two labels a row
+        alone = [sides[0] for sides in pictures]
+        pictures = [alone[k : k + 2] for k in range(0, len(alone), 2)]
+    blocks += [page.Row(sides) for sides in pictures]
+    return [page.Section("Class activation maps", blocks)]
+
+
+def _pairs(images: np.ndarray, colored: np.ndarray) -> Image.Image:
+    """Images in one row, their maps beneath."""
+    gap, n = 4, len(images)
+    sheet = Image.new("RGB", (n * TILE_PX + (n - 1) * gap, 2 * TILE_PX + gap), (128, 128, 128))
+    for k in range(n):
+        for row, tile in enumerate((np.stack([images[k]] * 3, axis=-1), colored[k])):
+            shown = Image.fromarray(np.ascontiguousarray(tile))
+            shown = shown.resize((TILE_PX, TILE_PX), Image.Resampling.BICUBIC)
+            sheet.paste(shown, (k * (TILE_PX + gap), row * (TILE_PX + gap)))
+    return sheet
+
+
+def learning(e: Evaluation) -> list[page.Section]:
+    """Training and validation loss over the steps, a panel an arm."""
+    groups = [
+        (group.name, [e.histories[run] for run in group.runs.values()])
+        for group in e.groups
+        if e.histories and any(e.histories[run] for run in group.runs.values())
+    ]
+    if not groups:
+        return []
+    figure = figures.losses_figure(groups, "learning")
+    caption = (
+        "Loss over optimizer steps, one line a seed (of the first fold). The validation rows are"
+        " real in every arm; a validation loss that rises while training falls is overfitting."
+    )
+    return [page.Section("Learning curves", [page.Svg(figure, caption)], folded=True)]
+
+
+def images(e: Evaluation) -> list[page.Section]:
+    """Fidelity and privacy of the synthetic images, from runs of `evaluate images`."""
+    blocks: list[page.Block] = []
+    for report in e.image_reports:
+        blocks.append(page.Text(str(report["answer"])))
+        rows = [
+            [
+                str(r["extractor"]), str(r["metric"]), f"{r['n_synthetic']:,} / {r['n_real']:,}",
+                _cell(r.get("value")), _cell(r.get("real_real")),
+            ]
+            for r in report["distances"]
+            if r["label"] == "all images"
+        ]  # fmt: skip
+        columns = ["feature space", "metric", "synthetic / real", "value", "real / real"]
+        blocks.append(page.Table(columns, rows, "Fidelity.", text_columns=2))
+        near = [
+            [str(n["space"]), _cell(n["ratio"]), _cell(n["copy_rate"])] for n in report["nearness"]
+        ]
+        if near:
+            columns = ["space", "distance ratio", "share nearer than held-out images"]
+            caption = "Privacy: nearness to training images, beside that of held-out images."
+            blocks.append(page.Table(columns, near, caption))
+    return [page.Section("Fidelity and privacy of the synthetic images", blocks)] if blocks else []
+
+
+def _cell(value: float | None) -> str:
+    return "–" if value is None else f"{float(value):.3g}".replace("-", "−")
+
+
+def not_seen(e: Evaluation) -> str:
+    """What the leak guard found, and by what it compared."""
+    if not e.compared:
+        return "none of them has seen these patients or images."
+    return f"none of them has seen these images, {e.compared}."
+
+
+def provenance(e: Evaluation) -> page.Section:
+    columns = list(dict.fromkeys(key for run in e.runs for key in run))
+    rows = [
+        [run_name(e.groups, i), *(str(run.get(key, "–")) for key in columns)]
+        for i, run in enumerate(e.runs)
+    ]
+    return page.Section(
+        "Methods and provenance",
+        [
+            page.Bullets(
+                [
+                    f"Intervals: {e.resamples:,} resamples of whole patients, percentile method;"
+                    " the same resamples for every run, so that differences are paired.",
+                    f"Verdicts: seed-paired t over at least {MIN_SEEDS} seeds an arm, with the"
+                    " patient-bootstrap variance added; degrees of freedom by Welch and"
+                    " Satterthwaite from seeds − 1 and, of patients with a label or without it,"
+                    " the fewer − 1; Holm's correction of p and interval within each family of"
+                    " comparisons; gan minus duplicate is the primary comparison.",
+                    "A verdict is about what varied: training seeds and test patients. All seeds of"
+                    " an arm share their synthetic set and their start; of others it says nothing.",
+                    "Probabilities are calibrated on each run's real validation rows: the shift"
+                    " from the prevalence of its training images to the natural one, then one"
+                    " temperature.",
+                    "AUROC and average precision of a label need both classes; undefined values are"
+                    " left out of the mean and named.",
+                    "Each network predicted the images with its own stored preprocessing, label"
+                    " policy and row selection; " + not_seen(e),
+                ]
+            ),
+            page.Table(["run", *columns], rows, text_columns=len(columns) + 1),
+        ],
+        folded=True,
+    )

@@ -1,0 +1,323 @@
+"""The report page of `evaluate classifiers`: the answer, scores, differences, labels, curves.
+
+In: an `Evaluation`. Out: a `Page` whose first sentence is the answer. Decisions, calibration,
+subgroups, maps and provenance are in `classifier_sections`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from cxrtool.pages import classifier_sections as more
+from cxrtool.pages import figures, page
+from cxrtool.stats.classifier_results import (
+    Evaluation,
+    MapPanel,
+    Subgroup,
+    calibration_error,
+    group_scores,
+    prevalence,
+    primary,
+    run_name,
+    why_undefined,
+)
+from cxrtool.stats.comparison import COMPARED, MEAN, Difference
+from cxrtool.stats.curves import pr_points, roc_points
+from cxrtool.stats.intervals import CLASS_METRICS
+from cxrtool.stats.wording import number, p_value, with_interval
+
+__all__ = [
+    "Evaluation",
+    "MapPanel",
+    "Subgroup",
+    "answer",
+    "build",
+    "calibration_error",
+    "group_scores",
+    "primary",
+    "run_name",
+    "why_undefined",
+]
+
+FEW_POSITIVES = 10
+
+
+def answer(e: Evaluation) -> str:
+    """The result in one sentence."""
+    pixels = f"Training and test rows were {e.compared}." if e.compared else ""
+    about = more.about(_answering(e))
+    return " ".join(text for text in (_finding(e), about, e.unfair, pixels) if text)
+
+
+def _answering(e: Evaluation) -> list[Difference]:
+    """The differences that the answer tells: the primary ones, else the first."""
+    means = [d for d in e.differences if d.row == MEAN and d.metric == "auroc"]
+    return primary(e) or means[:1]
+
+
+def _finding(e: Evaluation) -> str:
+    shown = _answering(e)
+    if len(shown) > 1:
+        return more.several_regimens(e, shown)
+    if shown:
+        return shown[0].sentence()
+    value, low, high = group_scores(e.scored, e.groups[0], len(e.scored.labels), 0)
+    runs = len(e.groups[0].runs)
+    return (
+        f"Arm {e.groups[0].name}: mean AUROC {with_interval(value, low, high)} over "
+        f"{_count(int(e.scored.defined.sum()), 'label')}, {_count(len(e.truth), 'test image')}, "
+        f"{_count(runs, 'run')}."
+    )
+
+
+def build(e: Evaluation) -> page.Page:
+    """The whole page."""
+    sections = [_key_numbers(e), _scores(e)]
+    if e.differences:
+        sections += _differences(e)
+    sections += [_labels(e), *more.decisions(e), _curves(e), *more.calibration(e)]
+    sections += [*more.subgroups(e), *more.maps(e), *more.learning(e), *more.images(e)]
+    sections.append(more.provenance(e))
+    return page.Page(
+        title=f"Classifier evaluation on {e.source}",
+        answer=answer(e),
+        sections=sections,
+        footer=e.footer,
+    )
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}" + ("" if n == 1 else "s")
+
+
+def _key_numbers(e: Evaluation) -> page.Section:
+    patients = len(np.unique(e.codes))
+    who = "patients" if e.patients_known else "groups of identical images"
+    blocks: list[page.Block] = [
+        page.Numbers(
+            [
+                (f"{len(e.truth):,}", "test images"),
+                (f"{patients:,}", who),
+                (f"{int(e.scored.defined.sum())}", "labels scored"),
+                (f"{len(e.runs)}", "runs"),
+            ]
+        )
+    ]
+    said = list(e.cautions)
+    if not e.patients_known:
+        said.append(
+            "The source names no patients: each group of identical images counts as one, so the"
+            " intervals are too narrow where a person has several images, and it is not shown that"
+            " training and test patients differ."
+        )
+    blocks += page.cautions(said)
+    return page.Section("", blocks)
+
+
+def _places(e: Evaluation) -> dict[str, tuple[str, str]]:
+    """By name of a group: what its row of a forest says beside the label, and its colour's name.
+
+    Groups of several regimens stand in a row a regimen, so that an arm has one colour in all.
+    """
+    if len({group.regimen_name for group in e.groups}) < 2:
+        return {group.name: ("", group.name) for group in e.groups}
+    return {
+        group.name: (f"\n{group.regimen_name}", group.name.replace(f" ({group.regimen_name})", ""))
+        for group in e.groups
+    }
+
+
+def _bars(e: Evaluation, metric: int) -> list[figures.Bar]:
+    names, places = e.scored.rows, _places(e)
+    order = [len(names) - 1, *range(len(names) - 1)] if len(names) > 2 else range(len(names) - 1)
+    arms = list(dict.fromkeys(arm for _, arm in places.values()))
+    bars = []
+    for row in order:
+        if math.isnan(e.scored.points[0, row, metric]):
+            continue
+        for group in e.groups:
+            regimen, arm = places[group.name]
+            scores = group_scores(e.scored, group, row, metric)
+            bars.append(figures.Bar(names[row] + regimen, arms.index(arm), arm, *scores))
+    return bars
+
+
+def _scores(e: Evaluation) -> page.Section:
+    mean = len(e.scored.labels)
+    rows = []
+    for group in e.groups:
+        cells = [group.name, str(len(group.runs))]
+        for metric in (0, 1):
+            cells.append(with_interval(*group_scores(e.scored, group, mean, metric)))
+            own = e.scored.points[list(group.runs.values()), mean, metric]
+            cells.append(number(float(own.std(ddof=1)), 4) if len(own) > 1 else "–")
+        for metric, name in enumerate(e.scored.metrics):
+            if name in CLASS_METRICS:
+                cells.append(with_interval(*group_scores(e.scored, group, mean, metric)))
+        rows.append(cells)
+    columns = ["arm", "runs", "mean AUROC", "sd of seeds", "mean average precision", "sd of seeds"]
+    columns += [COMPARED[name] for name in e.scored.metrics if name in CLASS_METRICS]
+    shares = prevalence(e)[e.scored.defined]
+    base = number(float(shares.mean())) if len(shares) else "–"
+    blocks: list[page.Block] = [
+        page.Table(
+            columns,
+            rows,
+            "Mean over the labels that hold both classes, with 95 % patient-bootstrap intervals of"
+            f" these networks. Chance is 0.5 for AUROC and {base} (the mean prevalence) for average"
+            " precision.",
+        )
+    ]
+    if e.scored.defined.any():
+        figure = figures.forest_figure(_bars(e, 0), "forest-auroc", xlabel="AUROC", reference=0.5)
+        blocks.append(page.Svg(figure, "AUROC with 95 % interval; dashed: chance."))
+    return page.Section("Scores", blocks)
+
+
+def _differences(e: Evaluation) -> list[page.Section]:
+    means = [d for d in e.differences if d.row == MEAN]
+    blocks: list[page.Block] = [
+        page.Bullets([d.sentence() for d in means if d.metric == "auroc"]),
+        _difference_table(means),
+    ]
+    places = _places(e)
+    said = {(d.a, d.b): f"{places[d.a][1]} minus {places[d.b][1]}" for d in e.differences}
+    colors = list(dict.fromkeys(said.values()))
+    bars = [
+        figures.Bar(
+            d.row + places[d.a][0],
+            colors.index(said[d.a, d.b]),
+            said[d.a, d.b],
+            *(d.value, d.low, d.high),
+        )
+        for d in sorted(e.differences, key=lambda d: (d.row != MEAN, e.scored.rows.index(d.row)))
+        if d.metric == "auroc" and not math.isnan(d.value)
+    ]
+    if bars:
+        blocks.append(
+            page.Svg(
+                figures.forest_figure(
+                    bars, "forest-difference", xlabel="difference in AUROC", reference=0
+                ),
+                "Paired differences with 95 % intervals, corrected as in the tables; right of the"
+                " dashed line the first arm is better.",
+            )
+        )
+    sections = [page.Section("Differences between arms", blocks)]
+    by_label = [d for d in e.differences if d.row != MEAN]
+    if len(e.scored.labels) > 1:
+        table = _difference_table(by_label)
+        sections.append(page.Section("Differences by label", [table], folded=True))
+    return sections
+
+
+def _difference_table(shown: Sequence[Difference]) -> page.Table:
+    rows = [
+        [
+            f"{d.a} − {d.b}" + (" (primary)" if d.primary else ""),
+            COMPARED[d.metric].replace("average precision", "AP"),
+            d.row,
+            str(d.pairs),
+            with_interval(d.value, d.low, d.high, signed=True),
+            p_value(d.p),
+            str(d.comparisons) if d.comparisons > 1 else "–",
+            more.delong_text(d),
+            d.verdict.replace(" for a verdict", ""),
+        ]
+        for d in shown
+    ]
+    columns = ["comparison", "score", "label", "pairs", "difference", "p", "corrected for"]
+    columns += ["DeLong p", "verdict"]
+    if all(math.isnan(d.delong_p) for d in shown):  # of labels alone
+        columns.remove("DeLong p")
+        rows = [row[:7] + row[8:] for row in rows]
+    caption = (
+        "p by the seed-paired t test with the test set's variance; it and the 95 % interval are"
+        " corrected for so many comparisons (Holm)."
+    )
+    if "DeLong p" in columns:
+        caption += (
+            " DeLong: clustered by patient, for these networks, not corrected; it knows nothing of"
+            " other seeds and makes no verdict."
+        )
+    if any(d.about and not math.isnan(d.p) for d in shown):
+        caption += (
+            " A verdict on an arm made from a synthetic set, or an earlier start, is about this"
+            " one: all its seeds share it."
+        )
+    return page.Table(columns, rows, caption, text_columns=3, text_last=True)
+
+
+def _labels(e: Evaluation) -> page.Section:
+    shares = prevalence(e)
+    rows, few = [], []
+    for k, label in enumerate(e.scored.labels):
+        positive = e.mask[:, k] & (e.truth[:, k] > 0)
+        people = len(np.unique(e.codes[positive]))
+        if e.scored.defined[k] and people < FEW_POSITIVES:
+            few.append(label)
+        rows += [
+            [
+                label,
+                group.name,
+                f"{int(positive.sum()):,} / {int(e.mask[:, k].sum()):,}",
+                number(float(shares[k])),
+                with_interval(*group_scores(e.scored, group, k, 0)),
+                with_interval(*group_scores(e.scored, group, k, 1)),
+            ]
+            for group in e.groups
+        ]
+    columns = ["label", "arm", "positive / images", "prevalence", "AUROC", "average precision"]
+    blocks: list[page.Block] = [
+        page.Table(
+            columns,
+            rows,
+            "Prevalence is the average precision of chance. Undefined: a class is missing.",
+            text_columns=2,
+        )
+    ]
+    if few:
+        blocks.append(
+            page.Text(
+                f"Fewer than {FEW_POSITIVES} positive patients: {', '.join(few)}. Intervals of so"
+                " few are rough.",
+                tone="note",
+            )
+        )
+    return page.Section("Labels", blocks)
+
+
+def _curves(e: Evaluation) -> page.Section:
+    roc, pr = [], []
+    shares = prevalence(e)
+    for k in np.flatnonzero(e.scored.defined):
+        rows = e.mask[:, k]
+        truth = e.truth[rows, k]
+        roc_lines, pr_lines = [], []
+        for i, group in enumerate(e.groups):
+            for run in group.runs.values():
+                mine = e.scores[run, rows, k]
+                roc_lines.append(figures.Line(i, group.name, *roc_points(truth, mine)))
+                pr_lines.append(figures.Line(i, group.name, *pr_points(truth, mine)))
+        roc.append(figures.Panel(e.scored.labels[k], tuple(roc_lines)))
+        pr.append(figures.Panel(e.scored.labels[k], tuple(pr_lines), level=float(shares[k])))
+    if not roc:
+        return page.Section("Curves", [page.Text("No label holds both classes.")])
+    return page.Section(
+        "Curves",
+        [
+            page.Svg(
+                figures.curve_figure(
+                    roc, "roc", xlabel="1 − specificity", ylabel="sensitivity", diagonal=True
+                ),
+                "Receiver operating characteristic; dashed: chance.",
+            ),
+            page.Svg(
+                figures.curve_figure(pr, "pr", xlabel="recall", ylabel="precision", diagonal=False),
+                "Precision over recall; dashed: prevalence.",
+            ),
+        ],
+    )

@@ -1,0 +1,155 @@
+"""The report page: one self-contained HTML file, made of a few kinds of blocks.
+
+In: a `Page` of sections of blocks (sentences, tables, figures, pictures). Out: HTML text with style
+and pictures inside, that reads on a light and on a dark screen and on paper. Everything that comes
+from data is escaped. The page holds no ids, paths or report text: what is not given to it cannot
+leak from it.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import ClassVar
+
+import jinja2
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph; `tone` "note" sets it apart as a caution."""
+
+    text: str
+    tone: str = "plain"
+    kind: ClassVar[str] = "text"
+
+
+@dataclass(frozen=True)
+class Bullets:
+    """A list of sentences; `tone` "note" sets it apart as cautions."""
+
+    items: Sequence[str]
+    tone: str = "plain"
+    kind: ClassVar[str] = "bullets"
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Key numbers side by side: (value, what it is)."""
+
+    items: Sequence[tuple[str, str]]
+    kind: ClassVar[str] = "numbers"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text cells.
+
+    The first `text_columns` columns, and with `text_last` the last one, hold words; the others hold
+    numbers and are aligned to the right.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    caption: str = ""
+    text_columns: int = 1
+    text_last: bool = False
+    kind: ClassVar[str] = "table"
+
+    def numeric(self, column: int) -> bool:
+        """Whether a column (from 0) holds numbers."""
+        last = column == len(self.columns) - 1
+        return column >= self.text_columns and not (last and self.text_last)
+
+
+@dataclass(frozen=True)
+class Svg:
+    """A figure from `figures` with a caption."""
+
+    svg: str
+    caption: str = ""
+    kind: ClassVar[str] = "svg"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A raster picture (image grids) with its description for those who do not see it."""
+
+    image: Image.Image
+    alt: str
+    caption: str = ""
+    kind: ClassVar[str] = "picture"
+
+    @property
+    def source(self) -> str:
+        """The picture as a data URI."""
+        buffer = io.BytesIO()
+        self.image.save(buffer, format="PNG", optimize=True)
+        return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+@dataclass(frozen=True)
+class Row:
+    """Blocks side by side where the screen is wide enough."""
+
+    blocks: Sequence[Block]
+    kind: ClassVar[str] = "row"
+
+
+def cautions(sentences: Sequence[str]) -> list[Block]:
+    """Sentences that a reader must see, in one box; nothing where there is none."""
+    if not sentences:
+        return []
+    if len(sentences) == 1:
+        return [Text(sentences[0], tone="note")]
+    return [Bullets(sentences, tone="note")]
+
+
+Block = Text | Bullets | Numbers | Table | Svg | Picture | Row
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and its blocks; `folded` sections open on a click."""
+
+    title: str
+    blocks: Sequence[Block]
+    folded: bool = False
+
+
+@dataclass(frozen=True)
+class Page:
+    """A report.
+
+    Attributes:
+        title: What was evaluated.
+        answer: The result in one sentence.
+        sections: In reading order.
+        footer: Small print: tool, version, fingerprint.
+    """
+
+    title: str
+    answer: str
+    sections: Sequence[Section] = field(default_factory=list)
+    footer: str = ""
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("cxrtool.pages", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2")
+
+
+def render(page: Page) -> str:
+    """The page as HTML text."""
+    return _template().render(page=page)

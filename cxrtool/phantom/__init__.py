@@ -1,0 +1,37 @@
+"""Procedural chest radiographs with known geometry: simulator, population, reports, estimators.
+
+`sample_patient` draws a person with studies and reports, `simulate` turns the parameters of an
+image into pixels, `truth_row` gives its geometry, and `estimate` measures that geometry back from
+any picture. Numbers only; no real image is involved.
+"""
+
+from cxrtool.phantom.params import (
+    LABELS,
+    Acquisition,
+    Anatomy,
+    Findings,
+    Patient,
+    PhantomParams,
+    Study,
+    StudyImage,
+)
+from cxrtool.phantom.population import sample_patient
+from cxrtool.phantom.render import simulate
+from cxrtool.phantom.reports import report_for
+from cxrtool.phantom.truth import TRUTH_COLUMNS, truth_row
+
+__all__ = [
+    "LABELS",
+    "TRUTH_COLUMNS",
+    "Acquisition",
+    "Anatomy",
+    "Findings",
+    "Patient",
+    "PhantomParams",
+    "Study",
+    "StudyImage",
+    "report_for",
+    "sample_patient",
+    "simulate",
+    "truth_row",
+]

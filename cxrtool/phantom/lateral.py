@@ -1,0 +1,252 @@
+"""Attenuation of a lateral chest (left lateral, the patient faces the left of the picture).
+
+In: `PhantomParams` and a `Frame`. Out: line integrals, float32 [H, W]. A projection of its own
+along the patient's width: sternum in front, spine behind, both lungs on top of each other, two
+domes, the heart on the front half of the diaphragm, trachea and hila in the middle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cxrtool.phantom.frame import TABLE, Floats, Frame
+from cxrtool.phantom.frontal import MU_LUNG, MU_SOFT
+from cxrtool.phantom.lateral_parts import draw_bones, draw_devices, draw_vessels
+from cxrtool.phantom.params import PhantomParams
+from cxrtool.phantom.strokes import Strokes
+
+Table = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Side:
+    """Outlines of a lateral chest: tables by y (front, back, ...) and by x (domes), cm."""
+
+    front: Table
+    back: Table
+    spine: Table
+    inner_front: Table
+    inner_back: Table
+    dome_right: Table
+    dome_left: Table
+    top_y: float
+    low_y: float
+    dome_y: float
+
+    def place(self, z: float, v: float) -> tuple[float, float]:
+        """The point at share z from sternum to back and v from apex to dome."""
+        y = self.top_y + v * (self.dome_y - self.top_y)
+        f, b = (float(np.interp(y, TABLE, t)) for t in (self.inner_front, self.inner_back))
+        return f + z * (b - f), y
+
+
+def lateral_shape(params: PhantomParams) -> Side:
+    """Builds the outlines of a lateral view."""
+    a, q = params.anatomy, params.acquisition
+    y = TABLE
+    top = a.apex_y
+    d = a.half_depth / 11.0
+    at = np.array([-36, top - 6, top - 2.5, top + 1, top + 4, 0, 6, 14, 36])
+    front = np.interp(y, at, d * np.array([-5.0, -4.6, -4.6, -6.6, -8.2, -11.0, -12.2, -12.8, -14]))
+    front = _smooth(front) - 0.25 * a.fat
+    back = np.interp(y, at, d * np.array([3.0, 3.4, 6.4, 9.6, 11.4, 12.0, 11.3, 9.6, 8.0]))
+    back = _smooth(back) + 0.30 * a.fat
+    lift = 6.0 * (1.0 - q.inspiration)
+    dome = a.dome_y - lift
+    spine = back - 4.6 * d - 0.3 * a.fat
+    inner_front = front + 1.7 + 0.25 * a.fat
+    inner_back = back - 1.9 - 0.30 * a.fat
+    x = TABLE / d
+
+    def half_dome(peak: float, height: float) -> Table:
+        t = x - peak
+        fall = np.where(
+            t > 0, 7.2 * np.clip(t / 11.5, 0, 1.1) ** 2.3, 2.6 * np.clip(-t / 8, 0, 1.2) ** 2
+        )
+        return height + fall
+
+    return Side(
+        front=front,
+        back=back,
+        spine=spine,
+        inner_front=inner_front,
+        inner_back=inner_back,
+        dome_right=half_dome(-1.5, dome),
+        dome_left=half_dome(-0.5, dome + a.dome_gap),
+        top_y=top,
+        low_y=dome + 6.0,
+        dome_y=dome,
+    )
+
+
+def _smooth(table: Table) -> Table:
+    kernel = np.hanning(301)
+    padded = np.pad(table, 150, mode="edge")
+    return np.convolve(padded, kernel / kernel.sum(), mode="valid")
+
+
+def lateral_attenuation(params: PhantomParams, frame: Frame) -> Floats:
+    """Draws a lateral chest.
+
+    Args:
+        params: What to draw.
+        frame: The pixel grid.
+
+    Returns:
+        float32 [H, W].
+    """
+    a, f = params.anatomy, params.findings
+    s = lateral_shape(params)
+    x, y = frame.x, frame.y
+    front, back, inf, inb, spine = frame.along_y(
+        s.front, s.back, s.inner_front, s.inner_back, s.spine
+    )
+    body = _trunk(params, s, x, y, front, back)
+    # Lung thickness: both lungs, less the mediastinum between them.
+    mid, half = 0.5 * (inf + inb), 0.5 * (inb - inf)
+    t = np.clip((s.top_y + 9.0 - y) / 9.0, 0, 1)
+    centre = mid + 1.6 * t
+    u = np.clip((x - centre) / (half * np.sqrt(1 - 0.97 * t**2.6) + 0.05), -1, 1)
+    u = u * u
+    width = 1.50 * a.half_width * np.sqrt(1 - 0.9 * t**2.0)
+    air = width * np.sqrt(1 - u * u) * frame.ramp(y - s.top_y, 0.3)
+    gutter = np.clip((x - spine) / 4.0, 0, 1)
+    air *= 1 - 0.25 * gutter
+    right, left = frame.along_x(s.dome_right, s.dome_left)
+    share_r = _above(right - y, frame)
+    share_l = _above(left - y, frame)
+    share_r, share_l = _fluid(params, s, frame, share_r, share_l, inb)
+    air *= 0.5 * (share_r + share_l)
+    air, haze = _soft_findings(params, s, frame, air)
+    air = np.maximum(air - _heart(params, s, x, y), 0)
+    total = MU_SOFT * np.maximum(body - air, 0) + MU_LUNG * air + haze
+    strokes = Strokes(frame)
+    total += draw_bones(params, s, frame, x, y, inf, inb, spine, strokes)
+    total += _airways(x, y, s)
+    total += draw_vessels(params, frame, s) * np.clip(air / 8.0, 0, 1)
+    draw_devices(params, s, strokes, total, frame)
+    if f.pneumothorax_left + f.pneumothorax_right > 0:
+        wide = 0.5 * (f.pneumothorax_left + f.pneumothorax_right)
+        rim = frame.ramp(wide - np.minimum(x - inf, inb - x), 0.3) * np.clip(air / 4, 0, 1)
+        total -= 0.17 * rim
+    return total + strokes.draw()
+
+
+def _above(distance: Floats, frame: Frame) -> Floats:
+    wedge = np.clip(1 + distance / 4.5, 0, 1)
+    return np.where(distance > 0, 1.0, 0.12 * wedge * wedge).astype(np.float32)
+
+
+def _trunk(
+    params: PhantomParams, s: Side, x: Floats, y: Floats, front: Floats, back: Floats
+) -> Floats:
+    """Soft tissue thickness: trunk, neck, arms raised in front of the head, breasts."""
+    a = params.anatomy
+    mid, half = 0.5 * (front + back), 0.5 * (back - front)
+    r = np.clip((x - mid) / half, -1, 1)
+    r *= r
+    neck = 1 / (1 + np.exp(-(y - s.top_y - 0.5) / 1.6))
+    width = 11.0 + (2.0 * a.half_width + 1.3 * a.fat - 11.0) * neck
+    body = width * np.sqrt(1 - r * r * r)
+    arm = np.clip((s.top_y + 5.0 - y) / 7.0, 0, 1)
+    ridge = np.exp(-(((x + 1.0 + 0.35 * (y - s.top_y)) / 7.0) ** 2))
+    body += 8.5 * arm * ridge
+    if a.breast > 0:
+        dx = (x - (front + 0.4)) / (1.0 + 1.5 * a.breast)
+        dy = (y - 4.0) / 5.5
+        body += 3.4 * a.breast * np.sqrt(np.clip(1 - dx * dx - dy * dy, 0, 1))
+    return body
+
+
+def _heart(params: PhantomParams, s: Side, x: Floats, y: Floats) -> Floats:
+    """Heart, aortic arch and great vessels as thickness taken from the lungs."""
+    a, f, q = params.anatomy, params.findings, params.acquisition
+    size = f.ctr * a.half_width * 2 / 12.2 * q.heart_magnification
+    cx = float(np.interp(3.0, TABLE, s.inner_front)) + 5.0 * size + 0.2
+    cy = s.dome_y - 2.6
+    dx, dy = x - cx, y - cy
+    along, across = 0.80 * dx + 0.60 * dy, -0.60 * dx + 0.80 * dy
+    r2 = (along / (6.4 * size)) ** 2 + (across / (4.9 * size)) ** 2
+    heart = 9.5 * size * np.clip(1 - r2, 0, 1) ** 0.62
+    wide = 1 + 0.45 * f.mediastinal_widening
+    axis = -2.6 - 0.10 * (y + 9)
+    r = np.clip((x - axis) / (3.4 * wide), -1, 1)
+    gate = np.clip((cy - 1 - y) / 4, 0, 1) * np.clip((y - s.top_y) / 3, 0, 1)
+    root = 4.6 * (1 - r * r) * gate
+    arch = (np.hypot(x - 0.6, y + 6.6) - 2.4) / 1.2
+    tail = np.clip((y + 8.5) / 2.0, 0, 1) * np.clip((x - 0.6) / 0.8, 0, 1)
+    aorta = (
+        1.5 * (1 - np.clip(arch * arch, 0, 1)) * np.maximum(np.clip((-6.2 - y) / 1.5, 0, 1), tail)
+    )
+    aorta *= np.clip((-1.0 - y) / 4.0, 0, 1)
+    return np.hypot(np.hypot(heart, root), aorta)
+
+
+def _fluid(
+    params: PhantomParams, s: Side, frame: Frame, right: Floats, left: Floats, inb: Floats
+) -> tuple[Floats, Floats]:
+    f = params.findings
+    shares = []
+    for share, depth in ((right, f.effusion_right), (left, f.effusion_left)):
+        if depth > 0:
+            climb = np.exp(-np.clip(inb - frame.x, 0, None) / 3.0)
+            surface = s.low_y + 1.6 - depth * (0.62 + 0.38 * climb) - 1.0 * climb
+            fluid = frame.ramp(frame.y - surface, 0.8)
+            veil = 0.25 * np.exp(-np.clip(surface - frame.y, 0, None) / 2.0)
+            share = share * (1 - 0.95 * fluid) * (1 - veil)
+        shares.append(share)
+    return shares[0], shares[1]
+
+
+def _soft_findings(
+    params: PhantomParams, s: Side, frame: Frame, air: Floats
+) -> tuple[Floats, Floats]:
+    f = params.findings
+    x, y = frame.x, frame.y
+    haze = np.zeros_like(x)
+    if f.edema > 0:
+        r2 = ((x - 0.8) / 5.0) ** 2 + ((y + 1.0) / 6.5) ** 2
+        air = air * (1 - 0.50 * f.edema * np.exp(-r2) - 0.12 * f.edema)
+    for o in f.opacities:
+        cx, cy = s.place(o.z, o.v)
+        cloud = 0.75 * frame.noise(o.seed, 2.4) + 0.45 * frame.noise(o.seed + 1, 1.0)
+        q = (
+            ((x - cx) / (0.85 * o.rx)) ** 2
+            + ((y - cy) / o.ry) ** 2
+            + (0.16 + 0.4 * o.patchy) * cloud
+        )
+        mask = np.clip((1.55 - q) / 1.5, 0, 1)
+        # One lung of two: half of the air.
+        air = air * (1 - 0.55 * o.density * mask * mask * (3 - 2 * mask))
+    for b in f.bands:
+        cx, cy = s.place(b.z, b.v)
+        across = (y - cy) + 0.25 * (x - cx)
+        plate = frame.ramp(0.5 * b.thickness - np.abs(across), 0.4)
+        plate *= np.clip((0.4 * b.length - np.abs(x - cx)) / 1.2 + 0.5, 0, 1)
+        air = air * (1 - 0.45 * b.density * plate)
+    for n in f.nodules:
+        cx, cy = s.place(n.z, n.v)
+        r2 = ((x - cx) ** 2 + (y - cy) ** 2) / n.r**2
+        air = np.maximum(air - 1.9 * n.r * n.density * np.sqrt(np.clip(1.05 - r2, 0, 1)), 0)
+    for p in f.pleura:
+        (inb,) = frame.along_y(s.inner_back)
+        v = (y - s.top_y) / (s.low_y - s.top_y)
+        mask = frame.ramp(p.thickness - (inb - x), 0.4) * ((v > p.v0) & (v < p.v1))
+        air = air * (1 - 0.35 * mask)
+        if p.calcified:
+            haze = haze + 0.12 * mask
+    return air, haze
+
+
+def _airways(x: Floats, y: Floats, s: Side) -> Floats:
+    axis = -1.6 + 0.22 * (y + 15.0)
+    r = np.clip((x - axis) / 0.95, -1, 1)
+    gate = np.clip((-3.2 - y) / 1.0, 0, 1)
+    trachea = 1.9 * np.sqrt(1 - r * r) * gate
+    hole = np.exp(-((((x - 1.0) / 0.65) ** 2 + ((y + 2.6) / 0.65) ** 2) ** 2))
+    hila = np.exp(-((((x - 0.8) / 2.0) ** 2 + ((y + 1.8) / 2.4) ** 2) ** 1.3))
+    return -MU_SOFT * (0.8 * trachea + 0.45 * hole) + 0.20 * hila

@@ -1,0 +1,199 @@
+"""Who comes to the department: patients, studies, findings, views.
+
+In: a seed and the number of a patient. Out: a `Patient`. Every patient has his own random stream,
+so patient i of seed s is the same whatever is asked for beside him. Findings are drawn from a small
+causal story (age -> heart disease and infection -> edema, effusion, devices, AP at the bedside),
+with rates near the label table of CheXpert (Irvin et al., AAAI 2019): 10-25 % No Finding, lesion
+and fracture rare, pleural disease rarest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cxrtool.phantom import sampling
+from cxrtool.phantom.params import (
+    Acquisition,
+    Anatomy,
+    Findings,
+    Patient,
+    PhantomParams,
+    Study,
+    StudyImage,
+)
+from cxrtool.phantom.reports import write_report
+from cxrtool.phantom.states import drawn_labels, stated_labels
+
+
+@dataclass(frozen=True)
+class Condition:
+    """The hidden state behind a study: what kind of patient, how ill, where."""
+
+    cardiac: bool
+    infected: bool
+    tumor: bool
+    trauma: bool
+    lung: bool
+    bedside: bool
+
+
+def sample_patient(seed: int, index: int) -> Patient:
+    """Draws one patient with all studies.
+
+    Args:
+        seed: The population.
+        index: Number of the patient, from 0.
+
+    Returns:
+        The patient; the same for the same arguments.
+    """
+    rng = np.random.default_rng([int(seed), int(index), 0xC4E57])
+    anatomy = sample_anatomy(rng)
+    patient_id = f"patient{index + 1:05d}"
+    count = int(rng.choice([1, 2, 3, 4], p=[0.55, 0.25, 0.13, 0.07]))
+    condition = _condition(rng, anatomy)
+    studies: list[Study] = []
+    findings: Findings | None = None
+    for number in range(1, count + 1):
+        if findings is not None and rng.random() < 0.45:
+            condition = _next_condition(rng, condition)
+        view = "AP" if condition.bedside else "PA"
+        previous = findings
+        findings = sampling.sample_findings(rng, anatomy, condition, previous)
+        truth = drawn_labels(findings)
+        labels, doubt = stated_labels(findings, rng)
+        report = write_report(
+            findings, labels, doubt, anatomy=anatomy, view=view, previous=previous, rng=rng
+        )
+        images = []
+        for k, projection in enumerate(_views(rng, condition), start=1):
+            acquisition = sample_acquisition(rng, anatomy, projection)
+            images.append(
+                StudyImage(
+                    name=f"{patient_id}/study{number}/view{k}_"
+                    f"{'lateral' if projection == 'LATERAL' else 'frontal'}.png",
+                    params=PhantomParams(
+                        anatomy=anatomy, findings=findings, acquisition=acquisition
+                    ),
+                )
+            )
+        studies.append(
+            Study(
+                study_id=f"{patient_id}-study{number}",
+                findings=findings,
+                truth=truth,
+                labels=labels,
+                report=report,
+                images=tuple(images),
+            )
+        )
+    return Patient(patient_id=patient_id, anatomy=anatomy, studies=tuple(studies))
+
+
+def sample_anatomy(rng: np.random.Generator) -> Anatomy:
+    """Draws the build of a person."""
+    sex = "Female" if rng.random() < 0.42 else "Male"
+    age = int(np.clip(rng.normal(60, 17), 18, 95))
+    size = (0.93 if sex == "Female" else 1.0) * (1 + 0.045 * rng.standard_normal())
+    fat = float(np.clip(rng.gamma(5.0, 0.55), 0.9, 6.5))
+    breast = 0.0
+    if sex == "Female":
+        breast = float(np.clip(0.5 + 0.32 * fat + 0.45 * rng.standard_normal(), 0.3, 3.4))
+    elif fat > 4:
+        breast = float(0.25 * (fat - 3.4))
+    old = (age - 60) / 20
+    length = size * (1 + 0.05 * rng.standard_normal())
+    return Anatomy(
+        seed=int(rng.integers(1, 2**31 - 1)),
+        sex=sex,  # type: ignore[arg-type]
+        age=age,
+        half_width=13.7 * size,
+        apex_y=-13.9 * length + 0.3 * rng.standard_normal(),
+        dome_y=7.6 * length + 0.6 * rng.standard_normal(),
+        dome_gap=float(np.clip(1.2 + 0.6 * rng.standard_normal(), -0.2, 3.0)),
+        half_depth=10.6 * size + 0.35 * fat,
+        fat=fat,
+        breast=breast,
+        mediastinum=float(np.clip(2.45 + 0.15 * old + 0.18 * rng.standard_normal(), 1.9, 3.1)),
+        knob=float(np.clip(3.35 + 0.35 * old + 0.25 * rng.standard_normal(), 2.8, 4.6)),
+        scoliosis=float(np.clip(0.35 * rng.standard_normal(), -1.3, 1.3)),
+        rib_pitch=2.42 * length * (1 + 0.03 * rng.standard_normal()),
+        rib_y=-12.7 * length + 0.5 * rng.standard_normal(),
+        rib_density=float(np.clip(1.0 - 0.12 * old + 0.12 * rng.standard_normal(), 0.6, 1.35)),
+        heart_share=float(np.clip(0.35 + 0.035 * rng.standard_normal(), 0.26, 0.43)),
+        gastric=float(np.clip(rng.normal(1.9, 0.9), 0.0, 3.6)) if rng.random() < 0.75 else 0.0,
+        vessels=float(np.clip(1.0 + 0.15 * rng.standard_normal(), 0.6, 1.4)),
+    )
+
+
+def _condition(rng: np.random.Generator, anatomy: Anatomy) -> Condition:
+    old = (anatomy.age - 60) / 20
+    cardiac = bool(rng.random() < _sigmoid(-0.55 + 0.6 * old))
+    infected = bool(rng.random() < 0.36)
+    tumor = bool(rng.random() < _sigmoid(-2.7 + 0.5 * old))
+    trauma = bool(rng.random() < 0.075)
+    lung = bool(rng.random() < 0.13)
+    ill = 0.48 + 0.24 * cardiac + 0.15 * infected + 0.18 * trauma + 0.12 * lung
+    return Condition(cardiac, infected, tumor, trauma, lung, bool(rng.random() < ill))
+
+
+def _next_condition(rng: np.random.Generator, c: Condition) -> Condition:
+    """Between visits people fall ill, recover, move to or from the ward."""
+    return replace(
+        c,
+        infected=bool(rng.random() < (0.45 if c.infected else 0.15)),
+        bedside=bool(rng.random() < (0.80 if c.bedside else 0.35)),
+    )
+
+
+def _views(rng: np.random.Generator, condition: Condition) -> tuple[str, ...]:
+    if condition.bedside:
+        return ("AP",)
+    return ("PA", "LATERAL") if rng.random() < 0.55 else ("PA",)
+
+
+def sample_acquisition(rng: np.random.Generator, anatomy: Anatomy, view: str) -> Acquisition:
+    """Draws how an exposure was made; at the bedside everything varies more."""
+    bedside = view == "AP"
+    loose = 1.7 if bedside else 1.0
+    size = anatomy.half_width / 13.6
+    fov = (
+        (39.5 if view != "LATERAL" else 38.0)
+        * (0.55 + 0.45 * size)
+        * (1 + 0.028 * loose * rng.standard_normal())
+    )
+    collimation = (0.0, 0.0, 0.0, 0.0)
+    if rng.random() < 0.22:
+        collimation = tuple(  # type: ignore[assignment]
+            float(v) if on else 0.0
+            for v, on in zip(rng.uniform(0.01, 0.055, 4), rng.random(4) < 0.6)
+        )
+    return Acquisition(
+        view=view,  # type: ignore[arg-type]
+        fov=float(np.clip(fov, 34.0, 46.0)),
+        rotation=float(np.clip(1.1 * loose * rng.standard_normal(), -5, 5)),
+        shift_x=float(0.5 * loose * rng.standard_normal()),
+        shift_y=float(0.4 + 0.7 * loose * rng.standard_normal()),
+        twist=float(np.clip(0.16 * loose * rng.standard_normal(), -0.7, 0.7)),
+        inspiration=float(
+            np.clip(rng.normal(0.78, 0.13) if bedside else rng.normal(0.98, 0.07), 0.4, 1.12)
+        ),
+        heart_magnification=float(np.clip(rng.normal(1.08, 0.02), 1.03, 1.14)) if bedside else 1.0,
+        brightness=float(0.045 * loose * rng.standard_normal()),
+        contrast=float(np.exp(0.085 * loose * rng.standard_normal()) * (0.90 if bedside else 1.0)),
+        gamma=float(np.exp(0.10 * loose * rng.standard_normal())),
+        photons=float(np.exp(rng.normal(np.log(700 if bedside else 1500), 0.35))),
+        scatter=float(np.clip(rng.normal(0.75 if bedside else 0.45, 0.12), 0.15, 1.2)),
+        blur=float(rng.uniform(0.02, 0.05)),
+        equalize=float(rng.uniform(0.15, 0.4)),
+        collimation=collimation,
+        marker=str(rng.choice(["L", "R", ""], p=[0.5, 0.3, 0.2])),  # type: ignore[arg-type]
+        arms_up=bool(view == "PA" and rng.random() < 0.35),
+        noise_seed=int(rng.integers(0, 2**63 - 1)),
+    )
+
+
+def _sigmoid(x: float) -> float:
+    return float(1 / (1 + np.exp(-x)))

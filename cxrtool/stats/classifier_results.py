@@ -1,0 +1,174 @@
+"""What `evaluate classifiers` found, before it becomes a page or a table.
+
+In: scores and differences from `comparison`, the predictions they come from, and what is known of
+each run. Out: an `Evaluation`, and the readings of it that page and tables share.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from cxrtool.stats.calibration import expected_calibration_error
+from cxrtool.stats.comparison import MEAN, Difference, Group, Scored
+from cxrtool.stats.intervals import percentile_interval
+
+BY_PIXELS = "compared by pixels only: patient ids of different namespaces cannot be compared"
+WITHOUT_IDS = "compared by pixels only: there are no patient ids on both sides"
+
+
+@dataclass(frozen=True)
+class Subgroup:
+    """Scores of one subgroup of the test rows.
+
+    Attributes:
+        name: Column and value: "sex F".
+        images: Rows.
+        patients: Patients among them.
+        scored: None where there are too few patients.
+        differences: Between the same groups of runs.
+        known: [L] images whose label is known.
+        positive: [L] positives among them.
+        ece: [R, L + 1] expected calibration error, the last one the mean over defined labels.
+    """
+
+    name: str
+    images: int
+    patients: int
+    scored: Scored | None
+    differences: Sequence[Difference]
+    known: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    positive: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    ece: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+
+
+@dataclass(frozen=True)
+class MapPanel:
+    """Class activation maps of one label.
+
+    Attributes:
+        label: Its name.
+        group: The arm whose network looked.
+        sides: ("real" or "synthetic", images [N, H, W] uint8, maps over them [N, H, W, 3] uint8).
+    """
+
+    label: str
+    group: str
+    sides: Sequence[tuple[str, np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything the page is made of.
+
+    Attributes:
+        source: Title of the data set.
+        scored: Scores of R runs.
+        groups: Runs that differ by seed alone.
+        differences: From `comparison.compare`; empty for one group.
+        truth: [N, L] in {0, 1}.
+        mask: [N, L] bool.
+        scores: [R, N, L] probabilities.
+        codes: [N] patient of each image.
+        patients_known: Whether the source names patients.
+        resamples: How many patient resamples the intervals come from.
+        runs: One mapping of shown facts a run ("architecture": "densenet121", ...).
+        histories: For each run the validations of its training.
+        operating: Sensitivity and specificity at stored thresholds, a record a run and label.
+        subgroups: Scores by subgroup.
+        maps: Class activation maps.
+        image_reports: `metrics.json` of evaluate-images runs.
+        compared: What the leak guard could not compare, "" where ids and pixels both were.
+        unfair: What the headline must add, "" if nothing.
+        cautions: Sentences that a reader must see (labels left out, failed gates).
+        footer: Small print.
+    """
+
+    source: str
+    scored: Scored
+    groups: Sequence[Group]
+    differences: Sequence[Difference]
+    truth: np.ndarray
+    mask: np.ndarray
+    scores: np.ndarray
+    codes: np.ndarray
+    patients_known: bool
+    resamples: int
+    runs: Sequence[dict[str, Any]]
+    histories: Sequence[Sequence[dict[str, Any]]] = field(default_factory=list)
+    operating: Sequence[dict[str, Any]] = field(default_factory=list)
+    subgroups: Sequence[Subgroup] = field(default_factory=list)
+    maps: Sequence[MapPanel] = field(default_factory=list)
+    image_reports: Sequence[dict[str, Any]] = field(default_factory=list)
+    compared: str = ""
+    unfair: str = ""
+    cautions: Sequence[str] = field(default_factory=list)
+    footer: str = ""
+
+
+def why_undefined(truth: np.ndarray, mask: np.ndarray) -> str | None:
+    """What a label lacks for a score, or None: "no positive", "no negative", "no known cell"."""
+    known = truth[mask] > 0
+    if not len(known):
+        return "no known cell"
+    if not known.any():
+        return "no positive"
+    return None if not known.all() else "no negative"
+
+
+def run_name(groups: Sequence[Group], run: int) -> str:
+    """Group and seed of one run, as tables show it."""
+    group = next(g for g in groups if run in g.runs.values())
+    seed = next(s for s, index in group.runs.items() if index == run)
+    return f"{group.name}, seed {seed}"
+
+
+def group_scores(scored: Scored, group: Group, row: int, metric: int) -> tuple[float, float, float]:
+    """Mean score of a group's runs with the patient interval of that mean."""
+    runs = list(group.runs.values())
+    value = float(scored.points[runs, row, metric].mean())
+    if math.isnan(value):
+        return math.nan, math.nan, math.nan
+    return (value, *percentile_interval(scored.samples[runs, row, metric].mean(axis=0)))
+
+
+def primary(e: Evaluation) -> list[Difference]:
+    """The primary comparisons of mean AUROC, one in each regimen that has one."""
+    return [d for d in e.differences if d.primary and d.row == MEAN and d.metric == "auroc"]
+
+
+def prevalence(e: Evaluation) -> np.ndarray:
+    """Share of positives among the known cells of each label: [L], NaN where none is known."""
+    counted = e.mask.sum(axis=0)
+    positive = (e.truth * e.mask).sum(axis=0)
+    return np.divide(positive, counted, out=np.full(len(counted), np.nan), where=counted > 0)
+
+
+def calibration_error(e: Evaluation, run: int, row: int) -> float:
+    """Expected calibration error of one run and label, or of all labels' mean in the last row."""
+    if row == len(e.scored.labels):
+        found = [calibration_error(e, run, int(k)) for k in np.flatnonzero(e.scored.defined)]
+        return float(np.mean(found)) if found else math.nan
+    keep = e.mask[:, row]
+    return expected_calibration_error(e.truth[keep, row], e.scores[run, keep, row])
+
+
+def label_errors(
+    truth: np.ndarray, mask: np.ndarray, scores: np.ndarray, defined: np.ndarray
+) -> np.ndarray:
+    """Expected calibration error of each run and label, then the mean: [R, L + 1]."""
+    own = np.array(
+        [
+            [
+                expected_calibration_error(truth[mask[:, k], k], run[mask[:, k], k])
+                for k in range(truth.shape[1])
+            ]
+            for run in scores
+        ]
+    )
+    means = own[:, defined].mean(axis=1) if defined.any() else np.full(len(own), math.nan)
+    return np.concatenate([own, means[:, None]], axis=1)

@@ -1,0 +1,173 @@
+"""What several CLIPs scored on the same rows, by text strategy, over seeds.
+
+In: zero-shot scores of R runs on N images, and what else was measured of each run. Out: tables. A
+strategy with one seed has the patient-bootstrap interval of that run; with several, the variance
+between seeds over their number is added and the interval is that of a t distribution (METHODS 8:
+the same rule as for classifiers, `verdicts`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cxrtool.stats.comparison import MEAN, Difference, Group, Scored, patient_freedom
+from cxrtool.stats.intervals import percentile_interval
+from cxrtool.stats.verdicts import estimate
+
+AUROC = 0  # place among the metrics of `Scored`
+CHANCE = 0.5
+RETRIEVAL = tuple(f"{way}@{k}" for way in ("image_to_text", "text_to_image") for k in (1, 5, 10))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of one run beside its zero-shot scores.
+
+    Attributes:
+        retrieval: `RETRIEVAL` -> recall.
+        negation: [L] share of a label's positive images that are nearer to the prompt than to its
+            negation; NaN without a positive one.
+        prompt_cosine: Mean cosine of a prompt and its negation.
+        image_cosine: Mean cosine of different images: 1 is a collapsed embedding.
+    """
+
+    retrieval: dict[str, float]
+    negation: np.ndarray
+    prompt_cosine: float
+    image_cosine: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that `evaluate clip` found.
+
+    Attributes:
+        source: Name of the data set.
+        scored: Scores of R runs.
+        groups: Runs of one strategy.
+        differences: Strategies against the first one.
+        measured: One a run.
+        truth, mask: [N, L].
+        texts: Column that retrieval asks for, pairs, and different texts among them.
+        chance: `RETRIEVAL` -> what random embeddings reach.
+        models: Architecture of each run.
+        cautions: What a reader must know.
+        resamples: Of the patients.
+        patients: How many there are.
+        footer: Small print.
+    """
+
+    source: str
+    scored: Scored
+    groups: Sequence[Group]
+    differences: Sequence[Difference]
+    measured: Sequence[Measured]
+    truth: np.ndarray
+    mask: np.ndarray
+    texts: tuple[str, int, int]
+    chance: dict[str, float]
+    models: Sequence[str]
+    cautions: Sequence[str]
+    resamples: int
+    patients: int
+    footer: str
+
+
+def group_interval(scored: Scored, group: Group, row: int) -> tuple[float, float, float]:
+    """Mean AUROC over the seeds of a group with its 95 % interval; NaN where undefined."""
+    members = list(group.runs.values())
+    values = scored.points[members, row, AUROC]
+    value = float(values.mean())
+    if math.isnan(value):
+        return math.nan, math.nan, math.nan
+    samples = scored.samples[members, row, AUROC].mean(axis=0)
+    low, high = percentile_interval(samples)
+    if len(members) == 1 or math.isnan(low):
+        return value, low, high
+    low, high = estimate(values, samples, patient_freedom(scored, row, AUROC)).interval()
+    return value, max(0.0, low), min(1.0, high)
+
+
+def at_chance(scored: Scored, group: Group) -> tuple[int, int]:
+    """Labels whose interval holds one half, and labels with an interval."""
+    ends = [group_interval(scored, group, row)[1:] for row in range(len(scored.labels))]
+    known = [(low, high) for low, high in ends if not math.isnan(low)]
+    return sum(low <= CHANCE <= high for low, high in known), len(known)
+
+
+def strategy_table(c: Comparison) -> list[dict[str, Any]]:
+    """One record a strategy: means over its seeds."""
+    out = []
+    for group in c.groups:
+        mine = [c.measured[run] for run in group.runs.values()]
+        value, low, high = group_interval(c.scored, group, len(c.scored.labels))
+        chance, labels = at_chance(c.scored, group)
+        record: dict[str, Any] = {
+            "strategy": group.name,
+            "seeds": len(mine),
+            "auroc": value,
+            "auroc_low": low,
+            "auroc_high": high,
+            "labels_at_chance": chance,
+            "labels": labels,
+        }
+        record |= {k: float(np.mean([m.retrieval[k] for m in mine])) for k in RETRIEVAL}
+        record["negation_passed"] = float(np.mean([_passed(m.negation) for m in mine]))
+        record["prompt_cosine"] = float(np.mean([m.prompt_cosine for m in mine]))
+        record["image_cosine"] = float(np.mean([m.image_cosine for m in mine]))
+        out.append(record)
+    return out
+
+
+def label_table(c: Comparison) -> list[dict[str, Any]]:
+    """One record a run and label (and their mean), and one a strategy with several seeds."""
+    out = []
+    for group in c.groups:
+        for seed, run in group.runs.items():
+            for row, label in enumerate(c.scored.rows):
+                value = float(c.scored.points[run, row, AUROC])
+                ends = c.scored.interval(run, row, AUROC)
+                nearer = [c.measured[run].negation]
+                out.append(_record(c, group, seed, row, label, (value, *ends), nearer))
+        if len(group.runs) > 1:
+            nearer = [c.measured[run].negation for run in group.runs.values()]
+            for row, label in enumerate(c.scored.rows):
+                found = group_interval(c.scored, group, row)
+                out.append(_record(c, group, "all", row, label, found, nearer))
+    return out
+
+
+def _record(
+    c: Comparison,
+    group: Group,
+    seed: int | str,
+    row: int,
+    label: str,
+    found: tuple[float, float, float],
+    nearer: Sequence[np.ndarray],
+) -> dict[str, Any]:
+    value, low, high = found
+    mean = label == MEAN
+    shares = [_passed(n) if mean else float(n[row]) for n in nearer]
+    return {
+        "strategy": group.name,
+        "seed": seed,
+        "label": label,
+        "n": int(len(c.truth) if mean else c.mask[:, row].sum()),
+        "positives": "" if mean else int((c.truth[:, row] * c.mask[:, row]).sum()),
+        "auroc": value,
+        "auroc_low": low,
+        "auroc_high": high,
+        "nearer_than_negation": float(np.mean(shares)),
+    }
+
+
+def _passed(nearer: np.ndarray) -> float:
+    """Share of the labels most of whose positive images are nearer to the prompt."""
+    known = nearer[~np.isnan(nearer)]
+    return float((known > CHANCE).mean()) if len(known) else math.nan

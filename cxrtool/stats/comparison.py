@@ -1,0 +1,402 @@
+"""Scores of several runs on the same rows, and what may be said about their differences.
+
+In: predictions of R runs on the same N images, and the recipe (arm, seed, ...) of each run. Out:
+scores with patient-bootstrap intervals, and differences between groups of runs that differ by seed
+alone.
+
+A verdict comes from seed-paired differences (METHODS 8; `verdicts` has the arithmetic). One run
+says nothing about other seeds, so below `MIN_SEEDS` pairs there is an interval but no verdict. One
+primary comparison (gan minus duplicate), the rest secondary, Holm's correction (Scand. J. Stat.
+6:65-70, 1979) of p and interval within each family. A verdict speaks of what varied: seeds and test
+patients, not the synthetic set or the start that all seeds of an arm share.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from cxrtool.stats.curves import decision_scores, label_scores, rank
+from cxrtool.stats.delong import components, paired_difference
+from cxrtool.stats.groups import Group, group_runs, pairs_of_groups
+from cxrtool.stats.intervals import (
+    CLASS_METRICS,
+    METRICS,
+    bootstrap_classes,
+    bootstrap_scores,
+    mean_over_labels,
+    percentile_interval,
+)
+from cxrtool.stats.verdicts import (
+    ALPHA,
+    MIN_SEEDS,
+    Estimate,
+    effective_patients,
+    estimate,
+    holm,
+    holm_factors,
+    mean_freedom,
+    patients_by_label,
+)
+from cxrtool.stats.wording import p_value, with_interval
+
+__all__ = [
+    "ALPHA", "COMPARED", "MEAN", "MIN_SEEDS", "Difference", "Group", "Scored", "add_delong",
+    "compare", "difference", "group_runs", "holm", "pairs_of_groups", "patient_freedom",
+    "score_runs",
+]  # fmt: skip
+
+MEAN = "mean over labels"
+#: Takes the number of images alone from its synthetic set.
+WITHOUT_IMAGES = ("duplicate",)
+#: Metrics whose differences are judged, and their names in sentences.
+COMPARED = {
+    "auroc": "AUROC",
+    "average_precision": "average precision",
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+}
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Point scores and resampled scores of all runs.
+
+    Attributes:
+        labels: L names.
+        points: [R, L + 1, M] float64, the last label is the mean over the defined ones.
+        samples: [R, L + 1, M, B] float64 under shared patient resamples.
+        defined: [L] bool, labels with both classes, which the mean is taken over.
+        metrics: M names: `METRICS`, and for single-label sets `CLASS_METRICS`, which stand in the
+            last row alone.
+        patients: [L + 1] float64, those that each label's score rests on (`patients_by_label`),
+            and all; None where nobody counted them.
+    """
+
+    labels: tuple[str, ...]
+    points: np.ndarray
+    samples: np.ndarray
+    defined: np.ndarray
+    metrics: tuple[str, ...] = METRICS
+    patients: np.ndarray | None = None
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """Names along the second axis: the labels, then their mean."""
+        return (*self.labels, MEAN)
+
+    def interval(self, run: int, row: int, metric: int) -> tuple[float, float]:
+        """Percentile interval of one run's score."""
+        if math.isnan(self.points[run, row, metric]):
+            return math.nan, math.nan
+        return percentile_interval(self.samples[run, row, metric])
+
+
+def score_runs(
+    labels: Sequence[str],
+    truth: np.ndarray,
+    mask: np.ndarray,
+    scores: np.ndarray,
+    codes: np.ndarray,
+    *,
+    resamples: int,
+    seed: int,
+    classes: np.ndarray | None = None,
+) -> Scored:
+    """Score all runs on the same rows.
+
+    Args:
+        labels: L names.
+        truth: [N, L] in {0, 1}.
+        mask: [N, L] bool, False leaves the cell out.
+        scores: [R, N, L] float.
+        codes: [N] patient of each image (`cxrtool.data.select.patient_groups`).
+        resamples: Patient resamples B.
+        seed: Fixes the resamples.
+        classes: [N] int64 class of each image of a single-label set, or None.
+    """
+    points = np.stack([_points(truth, mask, run) for run in scores])
+    # Average precision needs positives alone, but without negatives it is 1 whatever is predicted.
+    points[np.isnan(points[..., 0])] = np.nan
+    defined = ~np.isnan(points[0, :, 0])
+    samples = bootstrap_scores(truth, mask, scores, codes, resamples=resamples, seed=seed)
+    means = points[:, defined].mean(axis=1) if defined.any() else np.full_like(points[:, 0], np.nan)
+    mean_samples = np.stack(
+        [mean_over_labels(points[..., m], samples[:, :, m]) for m in range(len(METRICS))], axis=1
+    )
+    points = np.concatenate([points, means[:, None]], axis=1)
+    samples = np.concatenate([samples, mean_samples[:, None]], axis=1)
+    patients = np.append(patients_by_label(truth, mask, codes), effective_patients(codes))
+    if classes is None:
+        return Scored(tuple(labels), points, samples, defined, patients=patients)
+    more, more_samples = bootstrap_classes(classes, scores, codes, resamples=resamples, seed=seed)
+    wider = np.full((*points.shape[:2], len(CLASS_METRICS)), np.nan)
+    wider[:, -1] = more
+    wider_samples = np.full((*samples.shape[:2], len(CLASS_METRICS), resamples), np.nan)
+    wider_samples[:, -1] = more_samples
+    return Scored(
+        tuple(labels),
+        np.concatenate([points, wider], axis=2),
+        np.concatenate([samples, wider_samples], axis=2),
+        defined,
+        (*METRICS, *CLASS_METRICS),
+        patients,
+    )
+
+
+def _points(truth: np.ndarray, mask: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """All `METRICS` of one run: [L, M] float64."""
+    more = np.full((truth.shape[1], 2), np.nan)
+    for k in range(truth.shape[1]):
+        rows = mask[:, k]
+        ranking = rank(truth[rows, k], scores[rows, k])
+        found = decision_scores(ranking, np.ones((1, int(rows.sum()))))
+        more[k] = [float(value[0]) for value in found]
+    return np.concatenate([np.stack(label_scores(truth, mask, scores), axis=-1), more], axis=1)
+
+
+# --- differences ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Group a minus group b in one score.
+
+    Attributes:
+        row: Label, or `MEAN`.
+        metric: One of `COMPARED`.
+        pairs: Seeds that both groups have.
+        value: Mean paired difference.
+        low: Lower end of the 95 % interval; beside a corrected p it is corrected too.
+        high: Upper end.
+        p: Two-sided p-value, Holm-corrected within its family; NaN without a verdict.
+        comparisons: How many p and interval are corrected for; 1 is none but this.
+        se: Standard error of the value, NaN for one pair.
+        freedom: Its degrees of freedom.
+        delong_low: Lower end of the clustered DeLong interval of these very networks.
+        delong_high: Its upper end.
+        delong_p: Its p-value; neither is corrected.
+        about: What all seeds share, so that the verdict is about it: "this synthetic set"; "" where
+            it is about the arms.
+        verdict: "evidence for", "evidence against", "no evidence", or why there is none.
+    """
+
+    a: str
+    b: str
+    primary: bool
+    row: str
+    metric: str
+    pairs: int
+    value: float
+    low: float
+    high: float
+    p: float
+    verdict: str
+    comparisons: int = 1
+    se: float = math.nan
+    freedom: float = math.nan
+    about: str = ""
+    delong_low: float = math.nan
+    delong_high: float = math.nan
+    delong_p: float = math.nan
+
+    def sentence(self) -> str:
+        """The difference in words, for a person who reads nothing else."""
+        name = COMPARED[self.metric]
+        if self.row == MEAN:
+            what = (
+                f"{self.a} minus {self.b}, {'' if self.metric in CLASS_METRICS else 'mean '}{name}"
+            )
+        else:
+            what = f"{self.a} minus {self.b} on {self.row} ({name})"
+        if math.isnan(self.value):
+            return f"{what}: {self.verdict}."
+        numbers = with_interval(self.value, self.low, self.high, signed=True)
+        about = f" (about {self.about})" if self.about and not math.isnan(self.p) else ""
+        return f"{what}: {numbers}{self.p_text()}: {self.verdict}{about}."
+
+    def p_text(self) -> str:
+        """ ", p = 0.012 (interval and p corrected for 3 comparisons)"; "" without a verdict."""
+        if math.isnan(self.p):
+            return ""
+        text = f", p {p_value(self.p)}" if self.p < 0.001 else f", p = {p_value(self.p)}"
+        if self.comparisons > 1:
+            text += f" ({self.correction()})"
+        return text
+
+    def correction(self) -> str:
+        """What stands beside interval and p where several comparisons were made, else ""."""
+        if self.comparisons == 1:
+            return ""
+        return f"interval and p corrected for {self.comparisons} comparisons"
+
+
+def difference(
+    scored: Scored, a: Group, b: Group, row: int, metric: int, *, primary: bool
+) -> Difference:
+    """One difference with its interval, before any correction for several comparisons."""
+    seeds = sorted(a.runs.keys() & b.runs.keys())
+    base = Difference(
+        a.name, b.name, primary, scored.rows[row], scored.metrics[metric], len(seeds),
+        math.nan, math.nan, math.nan, math.nan, "",
+    )  # fmt: skip
+    if not seeds:
+        return replace(base, verdict="no seed in common, nothing to pair")
+    left = [a.runs[s] for s in seeds]
+    right = [b.runs[s] for s in seeds]
+    values = scored.points[left, row, metric] - scored.points[right, row, metric]
+    if np.isnan(values).any():
+        return replace(base, verdict="undefined, a class is missing in the test rows")
+    resampled = scored.samples[left, row, metric] - scored.samples[right, row, metric]
+    resampled = resampled.mean(axis=0)
+    value = float(values.mean())
+    too_few = f"too few runs for a verdict ({len(seeds)} of {MIN_SEEDS})"
+    if len(seeds) == 1:
+        low, high = percentile_interval(resampled)
+        return replace(base, value=value, low=low, high=high, verdict=too_few)
+    found = estimate(values, resampled, patient_freedom(scored, row, metric))
+    low, high = found.interval()
+    out = replace(base, value=value, low=low, high=high, se=found.se, freedom=found.freedom)
+    if len(seeds) < MIN_SEEDS:
+        return replace(out, verdict=too_few)
+    if math.isnan(found.p()):
+        return replace(out, verdict=_too_few_patients(scored, row))
+    return replace(out, p=found.p())
+
+
+def patient_freedom(scored: Scored, row: int, metric: int) -> float | None:
+    """Degrees of freedom of the variance over test patients of a score; None if nobody counted.
+
+    Accuracy rests on all patients; macro F1, a mean over classes, as means over labels do.
+    """
+    if scored.patients is None:
+        return None
+    if row < len(scored.labels):
+        return float(scored.patients[row] - 1)
+    if scored.metrics[metric] == "accuracy":
+        return float(scored.patients[-1] - 1)
+    return mean_freedom(scored.patients[:-1][scored.defined])
+
+
+def _too_few_patients(scored: Scored, row: int) -> str:
+    counted = () if scored.patients is None else scored.patients
+    names = [
+        name
+        for k, (name, n) in enumerate(zip(scored.labels, counted))
+        if n == 1 and row in (k, len(scored.labels))
+    ]
+    told = f" (one alone has, or lacks, {', '.join(names)})" if names else ""
+    return f"too few patients for a verdict{told}"
+
+
+def compare(scored: Scored, groups: Sequence[Group], *, folds: int = 1) -> list[Difference]:
+    """All differences, corrected within their families, with a verdict each.
+
+    Families: the primary comparisons of means (one for each regimen and synthetic set); the other
+    comparisons of means; the labels within one pair of groups. Each for each metric.
+
+    Args:
+        scored: Scores of all runs.
+        groups: Of these runs.
+        folds: How many folds the rows are pooled from; each has a synthetic set of its own.
+    """
+    compared = [m for m, name in enumerate(scored.metrics) if name in COMPARED]
+    families: dict[tuple[Any, ...], list[Difference]] = {}
+    for a, b, primary in pairs_of_groups(groups):
+        about = shared_by_seeds(a, b, folds)
+        for metric in compared:
+            for row, name in enumerate(scored.rows):
+                if name != MEAN and scored.metrics[metric] in CLASS_METRICS:
+                    continue  # of all classes together
+                found = difference(scored, a, b, row, metric, primary=primary)
+                key: tuple[Any, ...] = (metric, "labels", a.name, b.name)
+                if name == MEAN:
+                    key = (metric, "means", primary)
+                families.setdefault(key, []).append(replace(found, about=about))
+    out = [d for family in families.values() for d in corrected(family)]
+    order = {
+        pair: i for i, pair in enumerate((a.name, b.name) for a, b, _ in pairs_of_groups(groups))
+    }
+    rows = {name: i for i, name in enumerate(scored.rows)}
+    metrics = scored.metrics
+    out.sort(key=lambda d: (order[d.a, d.b], metrics.index(d.metric), d.row != MEAN, rows[d.row]))
+    return out
+
+
+def shared_by_seeds(a: Group, b: Group, folds: int = 1) -> str:
+    """What all seeds of two groups share beside their recipe: "this synthetic set", "" if nothing.
+
+    A group has one synthetic set and one start by its definition (`group_runs`): other seeds of it
+    say nothing of other sets, nor of the method that made this one.
+    """
+    sets = {g.synth for g in (a, b) if g.synth and g.arm not in WITHOUT_IMAGES}
+    starts = {g.start for g in (a, b) if g.start}
+    said = [
+        f"this {name}" if len(found) == 1 and folds == 1 else f"these {name}s"
+        for name, found in (("synthetic set", sets), ("start", starts))
+        if found
+    ]
+    return " and ".join(said)
+
+
+def corrected(family: Sequence[Difference]) -> list[Difference]:
+    """Holm's correction of the p-values and intervals of one family, and the verdicts.
+
+    Where there is no p there is no verdict, and the interval stands as it is.
+    """
+    factors = holm_factors(np.array([d.p for d in family]))
+    count = int((~np.isnan(factors)).sum())
+    out = []
+    for d, factor in zip(family, factors.tolist()):
+        if math.isnan(factor):
+            out.append(d)
+            continue
+        p = min(1.0, factor * d.p)
+        low, high = Estimate(d.value, d.se, d.freedom).interval(ALPHA / factor)
+        verdict = "no evidence"
+        if p < ALPHA:
+            verdict = "evidence for" if d.value > 0 else "evidence against"
+        out.append(replace(d, p=p, low=low, high=high, comparisons=count, verdict=verdict))
+    return out
+
+
+def add_delong(
+    found: Sequence[Difference],
+    scored: Scored,
+    groups: Sequence[Group],
+    truth: np.ndarray,
+    mask: np.ndarray,
+    scores: np.ndarray,
+    codes: np.ndarray,
+) -> list[Difference]:
+    """Put the clustered DeLong interval of these networks beside each difference in AUROC.
+
+    Args:
+        found: From `compare`.
+        scored: What they come from.
+        groups: Of the runs.
+        truth: [N, L] in {0, 1}.
+        mask: [N, L] bool.
+        scores: [R, N, L] float.
+        codes: [N] int64 patient of each image.
+    """
+    by_name = {group.name: group for group in groups}
+    parts = {
+        label: components(truth[mask[:, k], k], scores[:, mask[:, k], k], codes[mask[:, k]])
+        for k, label in enumerate(scored.labels)
+    }
+    out = []
+    for d in found:
+        part = parts.get(d.row)
+        if d.metric != "auroc" or part is None or not d.pairs:
+            out.append(d)
+            continue
+        a, b = by_name[d.a], by_name[d.b]
+        seeds = sorted(a.runs.keys() & b.runs.keys())
+        test = paired_difference(part, [a.runs[s] for s in seeds], [b.runs[s] for s in seeds])
+        out.append(replace(d, delong_low=test.low, delong_high=test.high, delong_p=test.p))
+    return out

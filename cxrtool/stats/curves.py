@@ -1,0 +1,200 @@
+"""Ranking metrics of one label: AUROC, average precision and the points of their curves.
+
+In: truth (bool) and scores (float) of N images, optionally with many weight vectors at once, one a
+bootstrap resample. Out: one value a weight vector, NaN where it is undefined.
+
+AUROC is the Mann-Whitney statistic, a tie counts one half (Hanley & McNeil, Radiology 143:29-36,
+1982). Average precision is the step sum over recall, AP = sum_k (R_k - R_{k-1}) P_k, without the
+optimistic interpolation (Davis & Goadrich, ICML 2006). Both agree with scikit-learn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cxrtool.core.errors import InputError
+
+#: Specificity at which sensitivities are given.
+SPECIFICITY = 0.9
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Images of one label sorted by score, so that resamples need no sort of their own.
+
+    Attributes:
+        order: [N] int64, image positions by ascending score.
+        starts: [G] int64, where each group of equal scores begins in ``order``.
+        positive: [N] bool, truth in the order of ``order``.
+        scores: [N] float64, in the order of ``order``.
+    """
+
+    order: np.ndarray
+    starts: np.ndarray
+    positive: np.ndarray
+    scores: np.ndarray
+
+
+def rank(truth: np.ndarray, scores: np.ndarray) -> Ranking:
+    """Sort once by score and find the ties.
+
+    Args:
+        truth: [N] bool or {0, 1}.
+        scores: [N] float, larger means more likely positive.
+
+    Raises:
+        InputError: A score is NaN or infinite; such a row has no place in a ranking.
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    if not np.isfinite(scores).all():
+        bad = int((~np.isfinite(scores)).sum())
+        raise InputError(f"{bad} of {len(scores)} predictions are NaN or infinite")
+    order = np.argsort(scores, kind="stable")
+    ordered = scores[order]
+    new = np.ones(len(ordered), dtype=bool)
+    new[1:] = ordered[1:] != ordered[:-1]
+    positive = np.asarray(truth).astype(bool)[order]
+    return Ranking(order=order, starts=np.flatnonzero(new), positive=positive, scores=ordered)
+
+
+def _group_sums(ranking: Ranking, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weight of positives and of negatives in each group of ties: two [B, G] arrays."""
+    ordered = weights[:, ranking.order]
+    positive = np.where(ranking.positive, ordered, 0.0)
+    negative = ordered - positive
+    if len(ranking.starts) == ordered.shape[1]:  # no ties: nothing to sum
+        return positive, negative
+    return (
+        np.add.reduceat(positive, ranking.starts, axis=1),
+        np.add.reduceat(negative, ranking.starts, axis=1),
+    )
+
+
+def weighted_scores(ranking: Ranking, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """AUROC and average precision under B weight vectors.
+
+    Args:
+        ranking: From ``rank``, N images.
+        weights: [B, N] float64 >= 0, how often each image counts in each resample.
+
+    Returns:
+        ``(auroc, average_precision)``, each [B] float64; AUROC is NaN where a resample lacks one
+        of the classes, average precision is NaN where it lacks positives.
+    """
+    if len(ranking.order) == 0:
+        nothing = np.full(len(weights), np.nan)
+        return nothing, nothing.copy()
+    positive, negative = _group_sums(ranking, weights)
+    n_positive = positive.sum(axis=1)
+    n_negative = negative.sum(axis=1)
+
+    below = np.cumsum(negative, axis=1)
+    wins = np.einsum("bg,bg->b", positive, below - 0.5 * negative)
+
+    found = np.cumsum(positive[:, ::-1], axis=1)
+    called = found + np.cumsum(negative[:, ::-1], axis=1)
+    precision = np.divide(found, called, out=np.zeros_like(found), where=called > 0)
+    steps = np.einsum("bg,bg->b", positive[:, ::-1], precision)
+
+    with np.errstate(invalid="ignore", divide="ignore"):
+        auroc = np.where(
+            (n_positive > 0) & (n_negative > 0), wins / (n_positive * n_negative), np.nan
+        )
+        average_precision = np.where(n_positive > 0, steps / n_positive, np.nan)
+    return auroc, average_precision
+
+
+def decision_scores(
+    ranking: Ranking, weights: np.ndarray, specificity: float = SPECIFICITY
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sensitivity at a fixed specificity, and the Brier score, under B weight vectors.
+
+    The sensitivity is that of the ROC curve: the largest over all thresholds whose specificity is
+    at least the one asked for. The Brier score (Monthly Weather Review 78:1-3, 1950) is the mean
+    squared difference between probability and truth.
+
+    Args:
+        ranking: From ``rank``, N images, whose scores are probabilities.
+        weights: [B, N] float64 >= 0.
+        specificity: Least share of negatives below the threshold.
+
+    Returns:
+        ``(sensitivity, brier)``, each [B] float64; NaN where a class is missing.
+    """
+    if len(ranking.order) == 0:
+        nothing = np.full(len(weights), np.nan)
+        return nothing, nothing.copy()
+    positive, negative = _group_sums(ranking, weights)
+    n_positive, n_negative = positive.sum(axis=1), negative.sum(axis=1)
+    called_positive = np.cumsum(positive[:, ::-1], axis=1)
+    called_negative = np.cumsum(negative[:, ::-1], axis=1)
+    allowed = called_negative <= (1 - specificity) * n_negative[:, None] + 1e-9
+    best = np.where(allowed, called_positive, 0.0).max(axis=1)
+    squared = (ranking.scores - ranking.positive) ** 2
+    total = n_positive + n_negative
+    both = (n_positive > 0) & (n_negative > 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        sensitivity = np.where(both, best / n_positive, np.nan)
+        brier = np.where(
+            both, np.einsum("bn,n->b", weights[:, ranking.order], squared) / total, np.nan
+        )
+    return sensitivity, brier
+
+
+def auroc(truth: np.ndarray, scores: np.ndarray) -> float:
+    """Area under the ROC curve of N images; NaN where a class is missing."""
+    return float(weighted_scores(rank(truth, scores), np.ones((1, len(scores))))[0][0])
+
+
+def average_precision(truth: np.ndarray, scores: np.ndarray) -> float:
+    """Average precision of N images; NaN without positives. Its baseline is the prevalence."""
+    return float(weighted_scores(rank(truth, scores), np.ones((1, len(scores))))[1][0])
+
+
+def roc_points(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """False-positive and true-positive rate at every distinct threshold, from (0, 0) to (1, 1)."""
+    ranking = rank(truth, scores)
+    positive, negative = _group_sums(ranking, np.ones((1, len(scores))))
+    tpr = np.concatenate([[0.0], np.cumsum(positive[0, ::-1])]) / max(positive.sum(), 1.0)
+    fpr = np.concatenate([[0.0], np.cumsum(negative[0, ::-1])]) / max(negative.sum(), 1.0)
+    return fpr, tpr
+
+
+def pr_points(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Recall and precision at every distinct threshold, by rising recall."""
+    ranking = rank(truth, scores)
+    positive, negative = _group_sums(ranking, np.ones((1, len(scores))))
+    found = np.cumsum(positive[0, ::-1])
+    called = found + np.cumsum(negative[0, ::-1])
+    return found / max(positive.sum(), 1.0), found / called
+
+
+def label_scores(
+    truth: np.ndarray, mask: np.ndarray, scores: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """AUROC and average precision of every label.
+
+    Args:
+        truth: [N, L] in {0, 1}.
+        mask: [N, L] bool, False leaves the cell out.
+        scores: [N, L] float.
+
+    Returns:
+        ``(auroc, average_precision)``, each [L] float64 with NaN where undefined.
+    """
+    n_labels = truth.shape[1]
+    roc, ap = np.full(n_labels, np.nan), np.full(n_labels, np.nan)
+    for k in range(n_labels):
+        keep = mask[:, k]
+        if keep.any():
+            roc[k] = auroc(truth[keep, k], scores[keep, k])
+            ap[k] = average_precision(truth[keep, k], scores[keep, k])
+    return roc, ap
+
+
+def mean_defined(values: np.ndarray) -> float:
+    """Mean over the labels whose value is defined; NaN where there is none."""
+    defined = np.asarray(values)[~np.isnan(values)]
+    return float(defined.mean()) if len(defined) else float("nan")

@@ -1,0 +1,319 @@
+"""Runs that are compared must have been asked the same question.
+
+In: the descriptions (`model.json`) of several runs and the data set they are judged on. Out: the
+labels that all of them and the data know, what was left out and why, or a clear refusal.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from cxrtool.core.errors import InputError
+from cxrtool.data.keys import Seen, refuse_overlap
+from cxrtool.data.labels import LabelPolicy
+from cxrtool.data.manifest import Dataset
+from cxrtool.data.maps import canonical
+from cxrtool.stats.groups import ARM_OPTIONS, MADE_FROM
+
+SETS_BY_ORDER = (
+    "Synthetic sets of different folds count as one arm where they have the same place among those"
+    " of their regimen, in the order in which the runs were given."
+)
+
+
+def common_policy(names: Sequence[str], descriptions: Sequence[Mapping[str, Any]]) -> LabelPolicy:
+    """The one label policy of all runs.
+
+    Raises:
+        InputError: Two runs differ; names both values.
+    """
+    policies = [LabelPolicy.from_json(d["policy"]) for d in descriptions]
+    for name, policy in zip(names, policies):
+        difference = policies[0].difference(policy)
+        if difference is not None:
+            raise InputError(
+                f"{names[0]} and {name} mean other things by a label: {difference}",
+                hint="compare runs of one label policy",
+            )
+    return policies[0]
+
+
+def common_view(names: Sequence[str], descriptions: Sequence[Mapping[str, Any]]) -> str:
+    """The one view selection of all runs, so that they are judged on the same rows.
+
+    Raises:
+        InputError: Two runs differ; names both values.
+    """
+    views = [str(d["selection"]["view"]) for d in descriptions]
+    for name, view in zip(names, views):
+        if view != views[0]:
+            raise InputError(
+                f"{names[0]} was trained with --view {views[0]} and {name} with --view {view}:"
+                " they would be judged on different rows",
+                hint="choose the rows for all of them with --view",
+            )
+    return views[0]
+
+
+def refuse_other_pixels(name: str, description: Mapping[str, Any], data: Dataset) -> None:
+    """A network is judged on images made as those it was trained on.
+
+    Raises:
+        InputError: Size, fit or kernel differ.
+    """
+    made = description["preprocessing"]
+    for ours, theirs in (("size", "native_size"), ("fit", "fit"), ("kernel", "kernel")):
+        found, wanted = getattr(data.info, ours), made.get(theirs)
+        if found != wanted:
+            raise InputError(
+                f"{name} was trained on images with {ours} {wanted}, these have {found}",
+                file=data.path,
+                hint=f"prepare the data with --{ours} {wanted}" if ours != "kernel" else None,
+            )
+
+
+def renamed(data: Dataset, mapping: Mapping[str, str]) -> Dataset:
+    """A data set with other label names, for external sets that spell them otherwise.
+
+    Raises:
+        InputError: The map names no label of the set, or gives two labels one name.
+    """
+    if not set(mapping) & set(data.labels):
+        raise InputError(
+            "--map-labels names no label of the data set",
+            file=data.path,
+            hint="the labels are " + ", ".join(data.labels),
+        )
+    labels = tuple(mapping.get(name, name) for name in data.labels)
+    twice = sorted({name for name in labels if labels.count(name) > 1})
+    if twice:
+        raise InputError(
+            f"--map-labels gives several labels the name {', '.join(twice)}",
+            file=data.path,
+            hint="join them with cxr prepare --map-labels",
+        )
+    table = data.table.rename(columns=dict(mapping))
+    return replace(data, info=replace(data.info, labels=labels), table=table)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Rows of one data set, and the runs that are judged on them.
+
+    Attributes:
+        data: The data set.
+        rows: [N] its rows to score.
+        runs: Positions of the runs.
+    """
+
+    data: Dataset
+    rows: np.ndarray
+    runs: tuple[int, ...]
+
+
+def assign_folds(
+    datasets: Sequence[Dataset],
+    rows: Sequence[np.ndarray],
+    names: Sequence[str],
+    descriptions: Sequence[Mapping[str, Any]],
+) -> list[Fold]:
+    """Which run is judged on which data set.
+
+    One data set judges all runs. Several are the folds of a cross-validation: each judges the runs
+    that were trained on it, and no person may be tested in two of them.
+
+    Raises:
+        InputError: A run was trained on none of them, or a data set has no run.
+        GateError: Two folds share a patient or an image among their test rows.
+    """
+    if len(datasets) == 1:
+        return [Fold(datasets[0], rows[0], tuple(range(len(names))))]
+    folds = []
+    for data, own in zip(datasets, rows):
+        mine = [
+            k for k, d in enumerate(descriptions) if d["recipe"]["data"] == data.info.digest[:8]
+        ]
+        if not mine:
+            raise InputError("no run was trained on this fold", file=data.path)
+        folds.append(Fold(data, own, tuple(mine)))
+    judged = {k for fold in folds for k in fold.runs}
+    for k, name in enumerate(names):
+        if k not in judged:
+            raise InputError(
+                f"{name} was trained on none of the folds given",
+                hint="give the --data that it was trained on, once for each fold",
+            )
+    for k, fold in enumerate(folds):
+        for other in folds[:k]:
+            refuse_overlap(
+                Seen.of(other.data, other.rows),
+                fold.data,
+                fold.rows,
+                who=f"the test rows of the fold {other.data.path}",
+                what="test",
+            )
+    return folds
+
+
+def digests_of(description: Mapping[str, Any]) -> list[str]:
+    """The synthetic sets of a run, by the first eight digits of their digests."""
+    return [str(source["digest"])[:8] for source in description.get("sources") or []]
+
+
+def made_from(description: Mapping[str, Any], set_names: Mapping[str, str]) -> dict[str, str]:
+    """What a run was made from beside its data: its synthetic sets, and where its weights start.
+
+    Runs that differ in one of them are no seeds of each other. A set goes by its name where it has
+    one in `set_names` (by digest), else by its digest.
+    """
+    start = description.get("start_digest") or description.get("starts_from") or ""
+    if start == description["recipe"].get("weights"):  # published weights, which the recipe names
+        start = ""
+    sets = "+".join(set_names.get(digest, digest) for digest in digests_of(description))
+    return {"synth": sets, "start": str(start)}
+
+
+def refuse_names(
+    set_names: Mapping[str, str], folds: Sequence[Fold], descriptions: Sequence[Mapping[str, Any]]
+) -> None:
+    """Every name is that of one set that some run was trained on; in folds every set has one.
+
+    Raises:
+        InputError: It is not; names the set.
+    """
+    known = {digest for description in descriptions for digest in digests_of(description)}
+    shown = ", ".join(sorted(known)) or "none"
+    for digest, name in set_names.items():
+        if digest not in known:
+            raise InputError(
+                f"no run was trained on the synthetic set {digest} ({name}); known are {shown}"
+            )
+    for fold in folds:
+        bearers: dict[tuple[str, str], str] = {}
+        for description in (descriptions[k] for k in fold.runs):
+            regimen = {k: v for k, v in description["recipe"].items() if k not in ARM_OPTIONS}
+            key = json.dumps({**regimen, "seed": 0}, sort_keys=True)
+            for digest in digests_of(description):
+                name = set_names.get(digest, "")
+                if name and bearers.setdefault((key, name), digest) != digest:
+                    raise InputError(f"two synthetic sets of one regimen are called {name}")
+                if set_names and not name and len(folds) > 1:
+                    raise InputError(
+                        f"the synthetic set {digest} has no name",
+                        hint="with several data sets name all of them: the same in every fold",
+                    )
+
+
+def _numbered(
+    recipes: Sequence[dict[str, Any]], kinds: Sequence[str] = MADE_FROM
+) -> list[dict[str, Any]]:
+    """The recipes of one fold, sets and starts by number in order of their first run.
+
+    Every fold has sets and starts of its own, made from its training rows: those of different folds
+    are one arm if they have one place among those of their regimen.
+    """
+    seen: dict[str, list[str]] = {}
+    out = []
+    for recipe in recipes:
+        own = dict(recipe)
+        for name in kinds:
+            ignored = {"seed", *MADE_FROM, *(ARM_OPTIONS if name == "synth" else ())}
+            rest = {k: v for k, v in recipe.items() if k not in ignored}
+            found = seen.setdefault(name + json.dumps(rest, sort_keys=True), [])
+            if recipe[name] and recipe[name] not in found:
+                found.append(recipe[name])
+            own[name] = str(found.index(recipe[name]) + 1) if recipe[name] else ""
+        out.append(own)
+    return out
+
+
+def pooled_recipes(
+    folds: Sequence[Fold],
+    descriptions: Sequence[Mapping[str, Any]],
+    set_names: Mapping[str, str] | None = None,
+) -> list[tuple[dict[str, Any], list[int]]]:
+    """Recipes without the fold, and for each the run of every fold, in the order of folds.
+
+    A recipe has `synth` and `start` too: which sets and weights the run was made from, by digest,
+    or by name (`refuse_names`); in folds, which have their own each, what has no name by number in
+    the order of the runs.
+
+    Raises:
+        InputError: A recipe and seed is missing in a fold, or is there twice.
+    """
+    recipes = [{**d["recipe"], **made_from(d, set_names or {})} for d in descriptions]
+    if len(folds) == 1:
+        return [(recipe, [k]) for k, recipe in enumerate(recipes)]
+    without_name = ("start",) if set_names else MADE_FROM
+    found: dict[str, tuple[dict[str, Any], dict[int, int]]] = {}
+    for number, fold in enumerate(folds):
+        bare = [{k: v for k, v in recipes[run].items() if k != "data"} for run in fold.runs]
+        for run, recipe in zip(fold.runs, _numbered(bare, without_name)):
+            key = json.dumps(recipe, sort_keys=True)
+            places = found.setdefault(key, (recipe, {}))[1]
+            if number in places:
+                raise InputError(
+                    f"arm {recipe['arm']}, seed {recipe['seed']} is given twice for one fold"
+                )
+            places[number] = run
+    for recipe, places in found.values():
+        if len(places) < len(folds):
+            raise InputError(
+                f"arm {recipe['arm']}, seed {recipe['seed']} has runs in {len(places)} of"
+                f" {len(folds)} folds: they would be judged on different rows",
+                hint="train it on every fold, with the same options",
+            )
+    return [(recipe, [places[k] for k in range(len(folds))]) for recipe, places in found.values()]
+
+
+def common_labels(
+    names: Sequence[str], label_sets: Sequence[Sequence[str]], data: Dataset
+) -> tuple[tuple[str, ...], list[str]]:
+    """Labels that every run predicts and the data covers, in the data's spelling and order.
+
+    Args:
+        names: Shown name of each run.
+        label_sets: Labels of each run.
+        data: The data set with the truth.
+
+    Returns:
+        ``(labels, left_out)``, the second one a sentence for each label that is left out.
+
+    Raises:
+        InputError: Nothing is left.
+    """
+    known = [{canonical(label) for label in labels} for labels in label_sets]
+    kept, left_out = [], []
+    for label, covered in zip(data.info.labels, data.info.covered):
+        lacking = [name for name, own in zip(names, known) if canonical(label) not in own]
+        if not covered:
+            if len(lacking) < len(names):
+                left_out.append(f"{label} is left out: the data set says nothing about it.")
+        elif not lacking:
+            kept.append(label)
+        elif len(lacking) < len(names):
+            left_out.append(f"{label} is left out: not predicted by {', '.join(lacking)}.")
+    ours = {canonical(label) for label in data.labels}
+    strange = sorted(
+        {label for labels in label_sets for label in labels if canonical(label) not in ours}
+    )
+    left_out += [f"{label} is left out: the data set does not have it." for label in strange]
+    if not kept:
+        raise InputError(
+            "no label is common to the runs and the data set",
+            file=data.path,
+            hint="; ".join(f"{n}: {', '.join(s)}" for n, s in zip(names, label_sets))
+            + f"; data: {', '.join(data.labels)}",
+        )
+    return tuple(kept), left_out
+
+
+def positions(own: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """Where each wanted label stands among a run's own, spellings joined."""
+    places = {canonical(label): k for k, label in enumerate(own)}
+    return [places[canonical(label)] for label in wanted]

@@ -1,0 +1,130 @@
+"""What is chosen when nothing is asked, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from cxrtool.core.errors import InputError, UsageError
+from cxrtool.generators.stylegan2.choices import (
+    PRESETS,
+    SIZES,
+    choose,
+    choose_batch,
+    choose_preset,
+    choose_size,
+    load_presets,
+)
+
+
+def test_presets_are_data() -> None:
+    assert tuple(load_presets()) == PRESETS
+
+
+def test_defaults_follow_size() -> None:
+    chosen = choose(size=32, preset="tiny", images=1000, labels=3, where="data")
+    assert chosen.batch == 16
+    assert chosen.r1_gamma == pytest.approx(0.0002 * 32**2 / 16)
+    assert chosen.path_weight == 0  # off at 32 px
+    assert chosen.augment == ("color", "translation", "cutout")
+    assert chosen.total_nimg == 200_000
+    assert chosen.ema_nimg == 5_000
+    assert (chosen.style_mixing, chosen.label_weight) == (0.0, 0.1)
+    assert chosen.snapshot_nimg == 10_000
+    assert choose(size=64, preset="small", images=99, labels=0, where="x").path_weight == 2
+
+
+def test_short_runs_have_checkpoints_too() -> None:
+    short = choose(size=32, preset="tiny", images=100, labels=1, where="x", kimg=16)
+    assert short.snapshot_nimg == 2_000
+    tiniest = choose(size=32, preset="tiny", images=100, labels=1, where="x", kimg=0.1)
+    assert tiniest.snapshot_nimg == 1_000
+
+
+def test_full_is_wider_from_512_px() -> None:
+    widths = {
+        size: choose(size=size, preset="full", images=99, labels=0, where="x").arch.width(size)
+        for size in (256, 512)
+    }
+    assert widths == {256: 64, 512: 64}
+
+
+def test_what_is_asked_wins() -> None:
+    chosen = choose(
+        size=32,
+        preset="tiny",
+        images=100,
+        labels=1,
+        where="x",
+        batch=16,
+        kimg=0.1,
+        lr=0.001,
+        gamma=0.0,
+        augment="none",
+        snapshot_kimg=2,
+        mirror=True,
+        style_mixing=0.5,
+        label_weight=0.3,
+        seed=4,
+    )
+    assert (chosen.batch, chosen.total_nimg, chosen.lr, chosen.r1_gamma) == (16, 112, 0.001, 0.0)
+    assert (chosen.augment, chosen.snapshot_nimg, chosen.mirror) == ((), 2000, True)
+    assert (chosen.style_mixing, chosen.label_weight, chosen.seed) == (0.5, 0.3, 4)
+    assert chosen.ema_nimg == 5000
+
+
+@pytest.mark.parametrize("augment", ["ada", "diffaugment", "none"])
+def test_no_schedule_of_trained_weights_starts_at_zero(augment: str) -> None:
+    kind = {"size": 64, "preset": "small", "images": 999, "labels": 1, "where": "x"}
+    new, old = (choose(**kind, augment=augment, new=new) for new in (True, False))  # type: ignore[arg-type]
+    assert (new.ema_ramp, old.ema_ramp) == (0.05, None)
+    assert new.augment_nimg == (500_000 if augment == "ada" else 100_000)
+    assert old.augment_nimg == 100_000
+    differing = {k for k, v in new.to_json().items() if v != old.to_json()[k]}
+    assert differing <= {"ema_ramp", "augment_nimg"}
+
+
+def test_a_ramp_of_the_labels_must_be_over_at_the_end() -> None:
+    kind = {"size": 32, "preset": "tiny", "images": 999, "labels": 1, "where": "x", "kimg": 40.0}
+    assert choose(**kind, ramp_kimg=39.9).ramp_nimg == 39_900  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="--label-ramp 40 is not over before --kimg 40"):
+        choose(**kind, ramp_kimg=40.0)  # type: ignore[arg-type]
+
+
+def test_size() -> None:
+    assert [choose_size(None, native, "x") for native in (16, 48, 64, 1024)] == [16, 32, 64, 64]
+    assert choose_size(128, 256, "x") == 128
+    for size in (8, 48, 1024):
+        with pytest.raises(UsageError, match=f"--size {size}"):
+            choose_size(size, 2048, "x")
+    with pytest.raises(InputError, match="--size 64 is more than the data's 32 px"):
+        choose_size(64, 32, "x")
+    with pytest.raises(InputError, match="labels only"):
+        choose_size(64, None, "x")
+    with pytest.raises(InputError, match="too small"):
+        choose_size(None, 12, "x")
+
+
+def test_preset_by_size() -> None:
+    found = {size: choose_preset(None, size) for size in SIZES}
+    assert found == {16: "tiny", 32: "tiny", 64: "small", 128: "small", 256: "full", 512: "full"}
+    assert choose_preset("full", 32) == "full"
+
+
+def test_batch() -> None:
+    assert choose_batch(None, 32, 1000, "x") == 32
+    assert choose_batch(None, 32, 21, "x") == 20
+    assert choose_batch(8, 32, 8, "x") == 8
+    with pytest.raises(InputError, match="--batch 32 is more than the 10 images"):
+        choose_batch(32, 32, 10, "x")
+    with pytest.raises(InputError, match="1 image to train on"):
+        choose_batch(None, 32, 1, "x")
+    with pytest.raises(UsageError, match="multiple of 4"):
+        choose_batch(6, 32, 10, "x")
+
+
+def test_a_batch_must_be_cut_into_whole_groups() -> None:
+    good = {"size": 32, "preset": "tiny", "images": 100, "labels": 1, "where": "x"}
+    assert choose(**good, batch=16, parts=4).parts == 4
+    with pytest.raises(UsageError, match="--accumulate 3") as caught:
+        choose(**good, batch=16, parts=3)
+    assert caught.value.hint == "use --batch 12"
