@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import select
 import shutil
 import sys
 import tempfile
@@ -255,7 +256,7 @@ def spool(role: str) -> InputRef:
     digest = hashlib.sha256()
     try:
         with tempfile.TemporaryFile(prefix="cxr-stdin-", buffering=0) as file:
-            while block := sys.stdin.buffer.read(1 << 20):
+            for block in _stdin():
                 digest.update(block)
                 while block:
                     block = block[file.write(block) :]
@@ -267,6 +268,26 @@ def spool(role: str) -> InputRef:
             hint="let TMPDIR name a folder with room for it, or give a file instead of -",
         ) from None
     return InputRef(role, Path(f"/dev/fd/{handle}"), "stdin:" + digest.hexdigest())
+
+
+def _stdin() -> Iterator[bytes]:
+    """What stands in stdin, as it comes.
+
+    Looks up twice a second: a signal that comes just before a read that waits would not be noticed
+    until there is more to read.
+    """
+    stream: Any = sys.stdin.buffer  # a BufferedReader, or what stands for it
+    try:
+        number = stream.fileno()
+    except OSError:  # no file, but something that stands for it
+        number = None
+    while True:
+        while number is not None and not select.select([number], [], [], 0.5)[0]:
+            pass
+        block = stream.read1(1 << 20)
+        if not block:
+            return
+        yield block
 
 
 def release(ref: InputRef) -> None:

@@ -24,9 +24,14 @@ def start(tmp: Path | str, *words: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "cxrtool", *(str(word) for word in words)]
     pipe = subprocess.PIPE
     environment = {**os.environ, "TMPDIR": str(tmp)}
-    return subprocess.Popen(
-        command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment
-    )
+    # A shell lets its jobs in the background ignore SIGINT, and they hand that on.
+    ignored = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment
+        )
+    finally:
+        signal.signal(signal.SIGINT, ignored)
 
 
 def until(true: Callable[[], object], process: subprocess.Popen[str] | None = None) -> None:
