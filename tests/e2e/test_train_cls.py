@@ -18,6 +18,7 @@ import pytest
 
 from cxrtool.classifiers import load
 from cxrtool.commands.train_cls import command as train_cls
+from cxrtool.commands.train_cls.options import WITH_SYNTH
 from cxrtool.core import runs
 from cxrtool.core.config import resolve
 from cxrtool.core.errors import CxrError, GateError, InputError, UsageError
@@ -122,7 +123,7 @@ def test_the_stored_weights_are_those_of_the_best_step(data: Path, tmp_path: Pat
 def test_arms_differ_in_their_images_alone(
     arm: str, images: dict[str, int], data: Path, synth: Path, tmp_path: Path
 ) -> None:
-    with_synth = arm in train_cls.WITH_SYNTH
+    with_synth = arm in WITH_SYNTH
     summary = train(data, tmp_path / "out", *([synth] if with_synth else []), arm=arm)
     assert summary["images"] == images
     assert summary["steps"] == 4

@@ -104,10 +104,10 @@ def test_names_that_fit_no_architecture(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize("arch", ["efficientnet_v2_s", "densenet121"])
 def test_the_stage_offers_what_the_package_has(arch: str) -> None:
     from cxrtool.classifiers.architectures import TRUNKS
-    from cxrtool.commands.train_cls import command as train_cls
+    from cxrtool.commands.train_cls import options
 
-    assert tuple(TRUNKS) == train_cls.ARCHITECTURES
-    assert pretrained.WEIGHTS == train_cls.WEIGHTS
+    assert tuple(TRUNKS) == options.ARCHITECTURES
+    assert pretrained.WEIGHTS == options.WEIGHTS
     network = build(arch, LABELS, 32).eval()
     with torch.no_grad():
         assert network(images(2, 32)).shape == (2, 2)
