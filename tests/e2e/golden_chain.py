@@ -68,16 +68,27 @@ _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e-?\d+)?(?![\w.])")
 
 
 def environment() -> dict[str, str]:
-    """What decides the last bits of a computation."""
+    """What decides the last bits of a computation: versions, and the processor to its caches.
+
+    Libraries choose kernels and the sizes of their blocks by both.
+    """
     import numpy
     import torch
 
+    wanted = ("cpu family", "model", "model name", "stepping", "cache size")
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    found = dict(reversed([line.split(":", 1) for line in lines if ":" in line]))
+    cpuinfo = {key.strip(): value.strip() for key, value in found.items()}
     return {
         "torch": torch.__version__,
         "numpy": numpy.__version__,
         "python": ".".join(platform.python_version_tuple()[:2]),
         "machine": platform.machine(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
+        "processor": ", ".join(cpuinfo.get(key, "") for key in wanted),
+        "flags": " ".join(
+            sorted(f for f in cpuinfo.get("flags", "").split() if f.startswith(("amx", "avx")))
+        ),
     }
 
 
