@@ -96,6 +96,7 @@ def measure(data_path: Path, seed: int, a: argparse.Namespace) -> None:
         {
             "data": data_path, "arch": a.arch, "loss": "auc-margin", "steps": a.steps,
             "batch": a.batch, "eval_every": a.eval_every, "seed": seed, "classes": a.classes,
+            "auc_lr": a.auc_lr,
         },
     )  # fmt: skip
     device = setup(a.device, a.threads)
@@ -149,6 +150,7 @@ def main() -> None:
     parser.add_argument("--eval-every", type=int, default=50)
     parser.add_argument("--arch", default="small_cnn")
     parser.add_argument("--classes", default=None)
+    parser.add_argument("--auc-lr", type=float, default=None, help="default: that of train-cls")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument(
