@@ -3,7 +3,7 @@
 In: `PhantomParams`. Out: one flat row. All positions and lengths are fractions of the document, the
 centred square of the picture: x from the left edge, y from the top edge, whatever the resolution;
 ``prepare --fit crop`` and every square picture keep them as they are. Values that the view does not
-show are NaN. The columns that `estimators.estimate` measures carry the same names.
+show are NaN.
 """
 
 from __future__ import annotations
