@@ -32,8 +32,8 @@ from cxrtool.synthesis.panel import (
     rounded,
 )
 from cxrtool.synthesis.sampler import BlockSampler
-from cxrtool.training.rng import plan_seed
 from cxrtool.synthesis.slots import LabelVectors
+from cxrtool.training.rng import plan_seed
 
 IntArray = npt.NDArray[np.int64]
 PixelArray = npt.NDArray[np.uint8]

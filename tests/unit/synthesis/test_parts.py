@@ -34,7 +34,7 @@ from cxrtool.synthesis.record import (
 from cxrtool.synthesis.sampler import BlockSampler, one_ahead
 from cxrtool.synthesis.slots import LabelVectors, latents, slot_seed
 from cxrtool.synthesis.targets import Request
-from cxrtool.synthesis.writer import ImageWriter, image_name, slot_of
+from cxrtool.synthesis.writer import ImageWriter, slot_image, slot_of
 from tests.unit.synthesis.conftest import SIZE, ToyGenerator, write_generator
 
 CPU = torch.device("cpu")
@@ -112,7 +112,7 @@ def test_label_vectors_go_by_name() -> None:
 
 
 def test_names_hold_the_slot() -> None:
-    assert slot_of(image_name(123_456)) == 123_456
+    assert slot_of(slot_image(123_456)) == 123_456
     for name in ("images/00000/1.png", "images/00001/00000001.png", "x.png"):
         with pytest.raises(ValueError, match=r".*"):
             slot_of(name)
@@ -137,7 +137,7 @@ class TestImageWriter:
         images = np.zeros((5, SIZE, SIZE), dtype=np.uint8)
         with ImageWriter(DatasetWriter(run, info_of(SIZE)), workers=2) as writer:
             for b in range(30):
-                names = [image_name(5 * b + i) for i in range(5)]
+                names = [slot_image(5 * b + i) for i in range(5)]
                 writer.put(names, images, [{"synthetic": "true"}] * 5)
         assert len(list(tmp_path.rglob("*.png"))) == 150
 
@@ -161,7 +161,7 @@ class TestImageWriter:
             ImageWriter(DatasetWriter(run, info_of(SIZE)), workers=1) as writer,
         ):
             for b in range(100):
-                writer.put([image_name(5 * b + i) for i in range(5)], images, [{}] * 5)
+                writer.put([slot_image(5 * b + i) for i in range(5)], images, [{}] * 5)
                 queued += 1
         assert queued < 10  # it did not go on queueing
 
@@ -177,7 +177,7 @@ class TestImageWriter:
 
             def feed() -> None:
                 for b in range(20):
-                    writer.put([image_name(b)], images, [{}])
+                    writer.put([slot_image(b)], images, [{}])
                     done.append(b)
 
             thread = threading.Thread(target=feed)
