@@ -185,7 +185,7 @@ def perform(stage: Any, flags: dict[str, Any], common: dict[str, Any]) -> None:
     set_level(common["quiet"], common["verbose"], common["debug"])
     layers = []
     if common["config"] is not None:
-        layers.append(configs.load_file(common["config"], stage.NAME))
+        layers.append(configs.load_file(common["config"], stage.NAME, stage.Config))
         config = configs.resolve(stage.Config, *layers, flags, origin=str(common["config"]))
     else:
         config = configs.resolve(stage.Config, flags, origin="the command line")
@@ -399,6 +399,13 @@ def _usage_error(error: BaseException) -> int | None:
         return None
     context = getattr(error, "ctx", None)
     path = getattr(context, "command_path", "cxr")
+    words, option = tuple(path.split()[1:]), getattr(error, "option_name", "")
+    if words in COMMANDS:
+        key = option.lstrip("-").removeprefix("no-").replace("-", "_")
+        moved = configs.moved_option(_stage(words).Config, key)
+        if moved is not None:
+            console.error(moved.message, moved.hint)
+            return moved.exit_code
     if message():  # without any argument the help has been shown, and nothing is to be added
         console.error(message(), f"`{path} --help` lists what there is")
     return 2

@@ -91,7 +91,11 @@ def _what_changed(
     if stage is None:
         return f"this version has no stage {record.get('stage')!r}"
     try:
-        config = configs.resolve(stage.Config, dict(record.get("config", {})), origin="run.json")
+        config = configs.resolve(
+            stage.Config,
+            configs.from_record(stage.Config, record.get("config", {})),
+            origin="run.json",
+        )
         cache = fingerprints.StatCache(folder / fingerprints.CACHE / "inputs.tsv")
         recorded = {(e["role"], e["path"]): e["fingerprint"] for e in record.get("inputs", [])}
         inputs = []
@@ -102,7 +106,9 @@ def _what_changed(
             else:
                 inputs.append(fingerprints.fingerprint_input(role, path, cache))
         before = runs.recorded_identity(record)
-        keys = runs.differing_keys(before, runs.identity(stage, config, inputs, before))
+        keys = runs.differing_keys(
+            before, runs.identity(stage, config, inputs, before), stage.Config
+        )
         return "; ".join(keys) or None
     except CxrError as error:
         return str(error)

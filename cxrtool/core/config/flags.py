@@ -9,6 +9,7 @@ import inspect
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from cxrtool.core.config.conditions import where_it_applies
 from cxrtool.core.config.fields import Argument, Field, Option, fields_of
 
 SHARED = "Rows and labels"  # heading in --help of the options that a Config inherits
@@ -46,10 +47,10 @@ def typer_parameters(config: type) -> list[inspect.Parameter]:
             names.insert(0, meta.short)
         info = typer.Option(
             *names,
-            help=meta.help + _shown_default(field),
+            help=meta.help + _shown_default(field) + where_it_applies(field, config),
             metavar=_metavar(field, meta),
             show_default=False,
-            rich_help_panel=None if own else SHARED,
+            rich_help_panel=meta.panel or (None if own else SHARED),
         )
         (options if own else shared).append(_parameter(field.name, hint | None, info))
     return positional + options + shared
