@@ -8,6 +8,7 @@ Precedence: default < ``--config`` file < flag.
 
 from __future__ import annotations
 
+from cxrtool.core.config.common import Common, Talk
 from cxrtool.core.config.fields import (
     ABSENT,
     DEVICE,
@@ -41,9 +42,11 @@ __all__ = [
     "THREADS",
     "AnyBut",
     "Argument",
+    "Common",
     "Field",
     "Input",
     "Option",
+    "Talk",
     "default_options",
     "fields_of",
     "from_record",
