@@ -21,6 +21,7 @@ from cxrtool.core.config.fields import (
     Input,
     Option,
     fields_of,
+    shown_fields,
 )
 from cxrtool.core.config.flags import typer_parameters
 from cxrtool.core.config.records import (
@@ -55,6 +56,7 @@ __all__ = [
     "moved_option",
     "resolve",
     "result_options",
+    "shown_fields",
     "stage_names",
     "to_record",
     "typer_parameters",

@@ -143,6 +143,12 @@ def fields_of(config: type) -> list[Field]:
     return fields
 
 
+def shown_fields(config: type) -> list[Field]:
+    """The fields in the order of help: arguments, the Config's own options, those it inherits."""
+    own = config.__dict__.get("__annotations__", {})
+    return sorted(fields_of(config), key=lambda f: (isinstance(f.meta, Option), f.name not in own))
+
+
 def removed_options(config: type) -> dict[str, str]:
     """Options that a Config had in earlier versions -> what to do instead (its ``REMOVED``)."""
     removed: dict[str, str] = getattr(config, "REMOVED", {})

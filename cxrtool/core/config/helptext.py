@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from cxrtool.core.config.conditions import where_it_applies
-from cxrtool.core.config.fields import RUNNING, Argument, Field, Option, fields_of
+from cxrtool.core.config.fields import RUNNING, Argument, Field, Option, shown_fields
 from cxrtool.core.config.flags import metavar_of, names_of
 
 ARGUMENTS, FIRST = "Arguments", "Options"
@@ -56,7 +56,7 @@ def panels(*configs: type) -> dict[str, list[Row]]:
     """Heading -> rows of flag and text: arguments, what people use first, then the named panels."""
     rows: dict[str, list[Row]] = {ARGUMENTS: [], FIRST: []}
     for config in configs:
-        for field in fields_of(config):
+        for field in shown_fields(config):
             if isinstance(field.meta, Argument):
                 heading = ARGUMENTS
             else:
@@ -152,7 +152,7 @@ def _wrapped(text: str, width: int, *, first: str | None = None, indent: str = "
 def usage_of(config: type) -> str:
     """The arguments of a command in a line: ``[OPTIONS] DATA [SYNTH...]``."""
     words = ["[OPTIONS]"]
-    for field in fields_of(config):
+    for field in shown_fields(config):
         if isinstance(field.meta, Argument):
             word = field.shown + ("..." if field.many else "")
             words.append(word if field.required else f"[{word}]")
