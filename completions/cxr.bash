@@ -33,15 +33,15 @@ _cxr() {
       esac
       ;;
     "train-gan")
-      flags="--arch --size --preset --kimg --labels --batch --accumulate --lr --loss --gamma --label-ramp --augment --augment-p --mirror --no-mirror --style-mixing --label-weight --noise --single-label --pretrain-kimg --pretrain-lr --d-lr --hold-out --upsampling --fade-kimg --seed --init-from --freeze-d --keep --features --snapshot-kimg --tick-kimg --precision --compile --device --threads --uncertain --blank --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--arch --size --preset --kimg --labels --batch --lr --augment --init-from --checkpoint --features --seed --loss --gamma --label-weight --label-ramp --augment-p --style-mixing --noise --freeze-d --mirror --no-mirror --single-label --pretrain-kimg --pretrain-lr --d-lr --upsampling --hold-out --fade-kimg --snapshot-kimg --tick-kimg --accumulate --precision --compile --device --threads --uncertain --blank --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --arch) COMPREPLY=($(compgen -W "stylegan2 bagan opengan acgan dcgan" -- "$cur")); return ;;
         --preset) COMPREPLY=($(compgen -W "tiny small full" -- "$cur")); return ;;
+        --checkpoint) COMPREPLY=($(compgen -W "best last" -- "$cur")); return ;;
         --loss) COMPREPLY=($(compgen -W "ns-r1 rp-r1r2" -- "$cur")); return ;;
         --noise) COMPREPLY=($(compgen -W "on off" -- "$cur")); return ;;
         --single-label) COMPREPLY=($(compgen -W "exactly-one one-of-chosen rarest" -- "$cur")); return ;;
         --upsampling) COMPREPLY=($(compgen -W "transposed nearest" -- "$cur")); return ;;
-        --keep) COMPREPLY=($(compgen -W "best last" -- "$cur")); return ;;
         --precision) COMPREPLY=($(compgen -W "auto float32 bfloat16" -- "$cur")); return ;;
         --compile) COMPREPLY=($(compgen -W "auto on off" -- "$cur")); return ;;
         --blank) COMPREPLY=($(compgen -W "zeros ignore" -- "$cur")); return ;;
@@ -57,6 +57,7 @@ _cxr() {
         --templates) COMPREPLY=($(compgen -W "radiograph image" -- "$cur")); return ;;
         --targets) COMPREPLY=($(compgen -W "text labels none" -- "$cur")); return ;;
         --augment) COMPREPLY=($(compgen -W "mild none" -- "$cur")); return ;;
+        --lock) COMPREPLY=($(compgen -W "image text norms none" -- "$cur")); return ;;
         --select-by) COMPREPLY=($(compgen -W "retrieval auroc" -- "$cur")); return ;;
         --precision) COMPREPLY=($(compgen -W "auto float32 bfloat16" -- "$cur")); return ;;
         --blank) COMPREPLY=($(compgen -W "zeros ignore" -- "$cur")); return ;;
@@ -84,6 +85,7 @@ _cxr() {
       flags="--gan --target-frac --classes --counts --balance --per-class --no-per-class --max-images --uncertain --blank --plan-only --no-plan-only --filter --keep --teacher --teacher-quantile --max-tries --nearest --no-nearest --edit --ensemble --edit-strength --truncation --block --seed --shard --merge --no-merge --replay --only --device --threads --workers --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --blank) COMPREPLY=($(compgen -W "zeros ignore" -- "$cur")); return ;;
+        --filter) COMPREPLY=($(compgen -W "discriminator class teacher memorized duplicate" -- "$cur")); return ;;
         --view) COMPREPLY=($(compgen -W "frontal lateral all" -- "$cur")); return ;;
         --split) COMPREPLY=($(compgen -W "train val test all" -- "$cur")); return ;;
         --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;
@@ -139,7 +141,7 @@ _cxr() {
       esac
       ;;
     "status")
-      flags="--json -q --quiet -v --verbose --debug -h --help"
+      flags="--json --no-json -q --quiet --no-quiet -v --verbose --no-verbose --debug --no-debug -h --help"
       ;;
   esac
   if [[ "$cur" == -* ]]; then
