@@ -207,16 +207,10 @@ def _still_open(run: Run, writer: DatasetWriter, accounts: Accounts, slots: IntA
     if not run.resumed:
         return slots
     if accounts.silent:
-        accounts.tries[slots] = 1
+        accounts.tries[slots] = [writer.have(slot_image(slot)) for slot in slots.tolist()]
     else:
-        accounts.read_journal(run.dir / JOURNAL)
-    done = [bool(accounts.tries[slot]) and writer.have(slot_image(slot)) for slot in slots.tolist()]
-    left = slots[~np.array(done, dtype=bool)]
-    for slot in left.tolist():
-        accounts.forget(slot)
-    if not accounts.silent:
-        accounts.clean_journal(run)
-    return left
+        accounts.take_over(run, writer)
+    return slots[accounts.tries[slots] == 0]
 
 
 @contextlib.contextmanager

@@ -25,11 +25,19 @@ def to_record(config: Any) -> dict[str, Any]:
 def from_record(config: type, record: Mapping[str, Any]) -> dict[str, Any]:
     """What `to_record` wrote, of this version or an earlier one, as `resolve` takes it.
 
-    Options that are gone are left out where they were not in use.
+    Options that are gone are left out where they were not in use, and come first where they were,
+    so that `resolve` says so. One value of an option that once took several is that value.
     """
-    names = {field.record: field.name for field in fields_of(config)}
+    fields = {field.record: field for field in fields_of(config)}
     gone = removed_options(config)
-    return {names.get(key, key): value for key, value in record.items() if value or key not in gone}
+    values = {key: value for key, value in record.items() if value and key in gone}
+    for key, value in record.items():
+        if (field := fields.get(key)) is None:
+            values |= {} if key in gone else {key: value}
+        else:
+            one = isinstance(value, list) and len(value) == 1 and not field.many
+            values[field.name] = value[0] if one else value
+    return values
 
 
 def result_options(config: Any) -> dict[str, Any]:

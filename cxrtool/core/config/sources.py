@@ -21,6 +21,8 @@ STAGES = (
     "finetune-clip",
     "edit",
     "synthesize",
+    "merge",
+    "replay",
     "train-cls",
     "evaluate-classifiers",
     "evaluate-clip",
