@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from cxrtool.core import config as configs
 from cxrtool.core.config.fields import removed_options
+from cxrtool.core.files import canonical_json, sha256_bytes
 from cxrtool.core.fingerprints import InputRef
 from cxrtool.core.runs.records import RUN_FORMAT
 from cxrtool.core.runs.run import Run
@@ -14,9 +15,12 @@ from cxrtool.core.runs.run import Run
 class Stage(Protocol):
     """A module of ``cxrtool.commands``."""
 
-    NAME: str
-    FORMAT: int
-    Config: type
+    @property
+    def NAME(self) -> str: ...
+    @property
+    def FORMAT(self) -> int: ...
+    @property
+    def Config(self) -> type: ...
 
     def run(self, config: Any, run: Run) -> dict[str, Any]: ...
 
@@ -54,6 +58,11 @@ def identity(
         "options": options,
         "inputs": roles,
     }
+
+
+def digest(identity: dict[str, Any]) -> str:
+    """The fingerprint of a run."""
+    return sha256_bytes(canonical_json(identity).encode())
 
 
 def differing_keys(
