@@ -169,7 +169,10 @@ def walk(folder: Path) -> Iterator[tuple[str, str, os.stat_result]]:
 
 
 def signature(folder: Path) -> str:
-    """A hash of the names, sizes and times of all visible files below ``folder``."""
+    """A hash of the names, sizes and times of all visible files below ``folder``.
+
+    Written for speed, which is that of every rerun: over `walk` it would take half as long again.
+    """
     digest = hashlib.sha256()
     stack = [("", str(folder))]
     while stack:

@@ -24,7 +24,7 @@ from cxrtool.core.errors import (
     UsageError,
 )
 from cxrtool.core.runs import execution, lock
-from cxrtool.core.runs import identity as identities
+from cxrtool.core.runs.identity import digest
 
 from . import toy_stage
 
@@ -290,7 +290,7 @@ def test_json_has_no_nan() -> None:
 
 
 @pytest.fixture
-def listed(tmp_path: Path) -> SimpleNamespace:
+def listed(tmp_path: Path) -> Any:
     """A stage whose input names a file, and which is stopped once it has noted that file."""
 
     def run(config: Any, run: runs.Run) -> dict[str, Any]:
@@ -310,9 +310,7 @@ def listed(tmp_path: Path) -> SimpleNamespace:
 
 
 @pytest.mark.parametrize("change", ["content", "size", "gone"])
-def test_an_incomplete_run_whose_named_file_changed_is_refused(
-    listed: SimpleNamespace, change: str
-) -> None:
+def test_an_incomplete_run_whose_named_file_changed_is_refused(listed: Any, change: str) -> None:
     with pytest.raises(InterruptedRunError):
         listed.execute()
     if change == "gone":
@@ -331,7 +329,7 @@ def test_an_incomplete_run_whose_named_file_changed_is_refused(
     assert listed.execute(on_change="rebuild").state == "done"
 
 
-def test_an_incomplete_run_whose_named_file_is_as_it_was_goes_on(listed: SimpleNamespace) -> None:
+def test_an_incomplete_run_whose_named_file_is_as_it_was_goes_on(listed: Any) -> None:
     with pytest.raises(InterruptedRunError):
         listed.execute()
     os.utime(listed.image, ns=(1, 1))  # touched, and the same: read again
@@ -349,7 +347,7 @@ def test_an_option_that_is_gone_matters_where_it_was_used(
     monkeypatch.setattr(toy_stage.Config, "REMOVED", {"merge": "use something else"}, raising=False)
     record = json.loads((out / "run.json").read_text())
     record["identity"]["options"]["merge"] = record["config"]["merge"] = used
-    record["fingerprint"] = identities.digest(record["identity"])
+    record["fingerprint"] = digest(record["identity"])
     (out / "run.json").write_text(json.dumps(record))
     rerun = status.inspect(out, {"prepare": toy_stage})["rerun"]
     if not used:
