@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from cxrtool.core.errors import GateError, InputError
@@ -19,11 +18,10 @@ from cxrtool.data.images import to_float
 from cxrtool.data.keys import Seen, seen_images, seen_rows
 from cxrtool.data.manifest import Dataset
 from cxrtool.data.select import patient_groups
+from cxrtool.synthesis.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from cxrtool.synthesis.descriptors import Gallery, describe_all, usual_nearness
 from cxrtool.synthesis.generate import Job
 from cxrtool.synthesis.panel import (
-    BoolArray,
-    FloatArray,
     Meter,
     Opinion,
     Panel,
@@ -34,9 +32,6 @@ from cxrtool.synthesis.panel import (
 from cxrtool.synthesis.sampler import BlockSampler
 from cxrtool.synthesis.slots import LabelVectors
 from cxrtool.training.rng import plan_seed
-
-IntArray = npt.NDArray[np.int64]
-PixelArray = npt.NDArray[np.uint8]
 
 PILOTS = 256  # unfiltered images a class that set the limit of the discriminator
 MOST_REAL = 256  # real images a class that set the limit of the teachers
@@ -156,7 +151,7 @@ def may_judge(dataset: Dataset, rows: IntArray, seen: list[Seen], names: list[st
 
 @torch.inference_mode()
 def teacher_limits(
-    job: Job, teachers: Teachers, pixels: PixelArray, new: BoolArray, quantile: float
+    job: Job, teachers: Teachers, pixels: ByteArray, new: BoolArray, quantile: float
 ) -> FloatArray:
     """The quantile of the teachers' scores on real images of every class.
 
@@ -208,7 +203,7 @@ def training_rows(dataset: Dataset, seen: Seen, otherwise: IntArray) -> tuple[In
 
 
 @torch.inference_mode()
-def gallery_of(pixels: PixelArray, rows: IntArray, job: Job) -> Gallery:
+def gallery_of(pixels: ByteArray, rows: IntArray, job: Job) -> Gallery:
     """Descriptors of some rows of the real set, at the generator's size, on the device."""
     return Gallery(describe_all(pixels, rows, job.network.size, job.device))
 

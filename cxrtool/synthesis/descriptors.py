@@ -15,15 +15,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from cxrtool.data.cache import resized
-
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
+from cxrtool.synthesis.arrays import ByteArray, FloatArray, IntArray
 
 SIDE_PX = 32
 NEIGHBORS = 50
@@ -51,9 +48,7 @@ def describe(images: Tensor) -> Tensor:
     return x / (x.norm(dim=1, keepdim=True) + _EPSILON)
 
 
-def describe_all(
-    images: npt.NDArray[np.uint8], rows: IntArray, size: int, device: torch.device
-) -> Tensor:
+def describe_all(images: ByteArray, rows: IntArray, size: int, device: torch.device) -> Tensor:
     """Descriptors of many images, read a chunk at a time.
 
     Args:
@@ -128,7 +123,7 @@ class Usual:
     ratios: FloatArray
 
 
-def usual_nearness(gallery: Gallery, people: npt.NDArray[np.int64]) -> Usual:
+def usual_nearness(gallery: Gallery, people: IntArray) -> Usual:
     """Measure real against real, without the images of the same person and doubles.
 
     Args:

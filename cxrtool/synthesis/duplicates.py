@@ -12,13 +12,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from cxrtool.data.images import read_png
 from cxrtool.data.writer import DatasetWriter
 from cxrtool.synthesis.accounts import Accounts
+from cxrtool.synthesis.arrays import ByteArray, IntArray
 from cxrtool.synthesis.descriptors import CHUNK, Gallery, describe, distance_of, usual_nearness
 from cxrtool.synthesis.generate import Job, journal
 from cxrtool.synthesis.lanes import Batch
@@ -32,7 +32,7 @@ NAME = "duplicate"
 PART = 0.5
 
 
-def duplicate_limit(gallery: Gallery, people: npt.NDArray[np.int64]) -> float:
+def duplicate_limit(gallery: Gallery, people: IntArray) -> float:
     """The least accepted distance of two images of one set; 0.02 where nothing can be compared."""
     usual = usual_nearness(gallery, people)
     nearest = float(usual.distances.min()) if len(usual.distances) else 0.04
@@ -126,7 +126,7 @@ def _next_image(
     descriptors: Tensor,
     slot: int,
     limit: float,
-) -> npt.NDArray[np.uint8]:
+) -> ByteArray:
     """The next try of a slot that all filters accept and that is new; its account is brought up."""
     first = accounts.first[slot].copy()
     accounts.reject(slot, int(accounts.tries[slot]) - 1, first, [NAME])
@@ -135,7 +135,7 @@ def _next_image(
         found = launch(batch).wait()
         scores = found.scores[:, 0]
         refused = job.panel.refused_by(found.scores, job.plan.stream_of[batch.slots])[0]
-        pixels: npt.NDArray[np.uint8] = found.pixels[0]
+        pixels: ByteArray = found.pixels[0]
         if not refused:
             descriptors[slot] = describe(torch.from_numpy(pixels[None]).to(job.device))[0]
             if not _near(descriptors, slot, limit):

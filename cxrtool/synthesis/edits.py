@@ -13,17 +13,16 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from cxrtool.core.errors import InputError, UsageError
+from cxrtool.synthesis.arrays import IntArray
 from cxrtool.synthesis.planner import Plan
 from cxrtool.synthesis.sampler import Render
 from cxrtool.training.directions import STYLE, WAY, Direction, Ways
 from cxrtool.training.protocols import Generator, StyleGenerator, StyleSpace
 
-IntArray = npt.NDArray[np.int64]
 NOT_PUSHED = -1
 
 

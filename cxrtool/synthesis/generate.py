@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import torch
 
@@ -23,6 +22,7 @@ from cxrtool.core.errors import GateError
 from cxrtool.data.manifest import Dataset, DatasetInfo
 from cxrtool.data.writer import DatasetWriter
 from cxrtool.synthesis.accounts import JOURNAL, Accounts
+from cxrtool.synthesis.arrays import IntArray
 from cxrtool.synthesis.edits import Edits
 from cxrtool.synthesis.lanes import Batch, Lanes
 from cxrtool.synthesis.panel import NEAREST, Panel
@@ -36,7 +36,6 @@ from cxrtool.training.protocols import Generator
 if TYPE_CHECKING:
     from cxrtool.core.runs import Run
 
-IntArray = npt.NDArray[np.int64]
 MOST_TRIES = 100
 
 

@@ -20,7 +20,8 @@ import numpy.typing as npt
 
 from cxrtool.core.errors import InputError
 from cxrtool.synthesis import program
-from cxrtool.synthesis.streams import IntArray, RowStream
+from cxrtool.synthesis.arrays import ByteArray, IntArray
+from cxrtool.synthesis.streams import RowStream
 from cxrtool.synthesis.tally import LARGEST_PLAN, Tally, top_up, trim
 from cxrtool.synthesis.targets import Request
 
@@ -79,7 +80,7 @@ class Plan:
 
 
 def make_plan(
-    values: npt.NDArray[np.uint8],
+    values: ByteArray,
     labels: tuple[str, ...],
     request: Request,
     *,
@@ -140,7 +141,7 @@ class _Task:
 
     def __init__(
         self,
-        values: npt.NDArray[np.uint8],
+        values: ByteArray,
         columns: IntArray,
         streams: list[RowStream],
         own_only: bool,

@@ -19,6 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linprog
 
+from cxrtool.synthesis.arrays import ByteArray, IntArray
+
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -36,7 +38,7 @@ class Ceiling:
     binding: tuple[int, ...]
 
 
-def cooccurrence(values: npt.ArrayLike, columns: npt.ArrayLike) -> npt.NDArray[np.int64]:
+def cooccurrence(values: npt.ArrayLike, columns: npt.ArrayLike) -> IntArray:
     """Counts of rows that carry both of two labels.
 
     Args:
@@ -56,12 +58,12 @@ def cooccurrence(values: npt.ArrayLike, columns: npt.ArrayLike) -> npt.NDArray[n
     return counts
 
 
-def label_totals(values: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+def label_totals(values: ByteArray) -> IntArray:
     """How many rows carry each label: [N, L] -> [L]."""
     return np.array([np.count_nonzero(column) for column in values.T], dtype=np.int64)
 
 
-def conditional_shares(counts: npt.NDArray[np.int64]) -> FloatArray:
+def conditional_shares(counts: IntArray) -> FloatArray:
     """R[k, p] = C[k, p] / c_p, the share of label k among draws from the pool of p.
 
     Args:

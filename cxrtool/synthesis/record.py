@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from cxrtool.synthesis.arrays import IntArray
 from cxrtool.synthesis.planner import Plan
 from cxrtool.synthesis.slots import in_parts
 
@@ -26,7 +26,7 @@ COLUMNS = ("class", "real", "before", "wanted", "after", "drift", "LP", "images"
 
 def plan_record(
     plan: Plan,
-    source_rows: npt.NDArray[np.int64],
+    source_rows: IntArray,
     *,
     usable: tuple[bool, ...],
     seed: int,
@@ -93,7 +93,7 @@ def plan_record(
     }
 
 
-def slots_digest(plan: Plan, source_rows: npt.NDArray[np.int64]) -> str:
+def slots_digest(plan: Plan, source_rows: IntArray) -> str:
     """Hash of every slot's class and row: equal for the shards of one plan."""
     digest = hashlib.sha256()
     for name, n in zip(plan.request.labels, plan.drawn, strict=True):
@@ -102,7 +102,7 @@ def slots_digest(plan: Plan, source_rows: npt.NDArray[np.int64]) -> str:
     return digest.hexdigest()
 
 
-def write_slots(run: Run, plan: Plan, source_rows: npt.NDArray[np.int64]) -> None:
+def write_slots(run: Run, plan: Plan, source_rows: IntArray) -> None:
     """``slots.csv``: slot, class, source_row (from 0, in the data set's manifest)."""
     names, streams = [_quoted(name) for name in plan.request.labels], plan.stream_of
     with run.atomic("slots.csv") as path, open(path, "w", encoding="utf-8", newline="") as stream:

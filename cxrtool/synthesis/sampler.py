@@ -13,20 +13,18 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from cxrtool.core.errors import InputError
 from cxrtool.data.images import quantize
+from cxrtool.synthesis.arrays import ByteArray, FloatArray, IntArray
 from cxrtool.synthesis.panel import Panel, Sight
-from cxrtool.synthesis.slots import FloatArray, latents
+from cxrtool.synthesis.slots import latents
 from cxrtool.training.protocols import Generator
 
 T = TypeVar("T")
 U = TypeVar("U")
-PixelArray = npt.NDArray[np.uint8]
-IntArray = npt.NDArray[np.int64]
 #: Latents, labels, place -> images, float [N, 1, H, W]; edits put something else than the network.
 Render = Callable[[Tensor, Tensor, IntArray], Tensor]
 
@@ -40,7 +38,7 @@ class Finished:
         scores: [M, b] of the panel's meters.
     """
 
-    pixels: PixelArray
+    pixels: ByteArray
     scores: FloatArray
 
 
@@ -156,7 +154,7 @@ class BlockSampler:
             scores = torch.zeros(0, self._block)
         return Launched(pixels, finite, scores, places)
 
-    def images(self, seeds: list[int], labels: FloatArray, places: IntArray) -> PixelArray:
+    def images(self, seeds: list[int], labels: FloatArray, places: IntArray) -> ByteArray:
         """One block, waited for: uint8 [b, H, W]."""
         return self.launch(seeds, labels, places).wait().pixels
 

@@ -11,12 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from cxrtool.synthesis.arrays import ByteArray, FloatArray, IntArray
 from cxrtool.training.rng import plan_seed
 
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
 PART = 1000  # slots whose rows are in memory as text at a time
 
 
@@ -54,7 +52,7 @@ class LabelVectors:
 
     def __init__(
         self,
-        values: npt.NDArray[np.uint8],
+        values: ByteArray,
         labels: tuple[str, ...],
         usable: tuple[bool, ...],
         wanted: tuple[str, ...],
@@ -67,7 +65,7 @@ class LabelVectors:
         self._n_wanted = len(wanted)
         self.absent = tuple(name for name in wanted if name not in position)
 
-    def rows(self, rows: npt.NDArray[np.int64]) -> FloatArray:
+    def rows(self, rows: IntArray) -> FloatArray:
         """Label vectors [n, number of the generator's labels] of some rows."""
         out = np.zeros((len(rows), self._n_wanted), dtype=np.float32)
         out[:, self._to] = self._values[rows[:, np.newaxis], self._from]

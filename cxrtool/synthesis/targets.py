@@ -11,10 +11,8 @@ import difflib
 from dataclasses import dataclass
 from fractions import Fraction
 
-import numpy as np
-import numpy.typing as npt
-
 from cxrtool.core.errors import InputError, UsageError
+from cxrtool.synthesis.arrays import ByteArray
 from cxrtool.synthesis.program import label_totals
 
 
@@ -178,7 +176,7 @@ def read_request(
     classes: str | None,
     balance: int | None = None,
     labels: tuple[str, ...],
-    values: npt.NDArray[np.uint8],
+    values: ByteArray,
     usable: tuple[bool, ...],
     normal: frozenset[str] = frozenset(),
     where: str = "the label table",

@@ -15,13 +15,13 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from cxrtool.data import manifest
 from cxrtool.data.columns import image_name
 from cxrtool.data.manifest import Dataset, DatasetInfo
 from cxrtool.data.writer import DatasetWriter
+from cxrtool.synthesis.arrays import ByteArray, IntArray
 from cxrtool.synthesis.slots import slot_seed
 
 STATEMENT = "made by a generative network; shows no person"
@@ -111,7 +111,7 @@ class ImageWriter:
     def put(
         self,
         names: Sequence[str],
-        images: npt.NDArray[np.uint8],
+        images: ByteArray,
         chunks: Sequence[Mapping[str, str]],
     ) -> None:
         """Write images [n, H, W] under their names; returns as soon as they are queued."""
@@ -124,7 +124,7 @@ class ImageWriter:
     def _write(
         self,
         names: Sequence[str],
-        images: npt.NDArray[np.uint8],
+        images: ByteArray,
         chunks: Sequence[Mapping[str, str]],
     ) -> None:
         for name, image, text in zip(names, images, chunks, strict=True):
@@ -133,13 +133,13 @@ class ImageWriter:
 
 def manifest_rows(
     dataset: Dataset,
-    slots: npt.NDArray[np.int64],
-    source_rows: npt.NDArray[np.int64],
-    values: npt.NDArray[np.uint8],
+    slots: IntArray,
+    source_rows: IntArray,
+    values: ByteArray,
     claimed: tuple[bool, ...],
     origin: Origin,
     *,
-    attempts: npt.NDArray[np.int64],
+    attempts: IntArray,
     filter_score: Sequence[str],
     nn_distance: Sequence[str],
     edit: Sequence[str] | None = None,
