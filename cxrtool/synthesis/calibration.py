@@ -7,7 +7,7 @@ same ones, and no slot's fate depends on another slot.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -29,8 +29,7 @@ from cxrtool.synthesis.panel import (
     Teachers,
     rounded,
 )
-from cxrtool.synthesis.sampler import BlockSampler
-from cxrtool.synthesis.slots import LabelVectors
+from cxrtool.synthesis.slots import label_vectors
 from cxrtool.training.rng import plan_seed
 
 PILOTS = 256  # unfiltered images a class that set the limit of the discriminator
@@ -58,20 +57,13 @@ def pilots(job: Job, meter: Meter) -> Pilots:
     They take the labels of the first rows of the class's stream, and seeds of their own. Edits do
     not push them, so a limit means the same with and without edits.
     """
-    sampler = BlockSampler(
-        job.network,
-        block=job.block,
-        truncation=job.origin.truncation,
-        device=job.device,
-        panel=Panel((meter,)),
-    )
-    table, request = job.table, job.plan.request
-    vectors = LabelVectors(table.values, table.labels, table.usable, job.network.labels)
+    sampler = replace(job, panel=Panel((meter,)), edits=None).sampler()
+    request, vectors = job.plan.request, label_vectors(job.table, job.network.labels)
     found = Pilots([], [])
     for k, label in enumerate(request.labels):
         rows = job.plan.rows[k]
         numbers = np.arange(PILOTS if len(rows) else 0)
-        asked = vectors.rows(rows[numbers % max(1, len(rows))])
+        asked = vectors[rows[numbers % max(1, len(rows))]]
         scores = [np.zeros(0, np.float32)]
         for start in range(0, len(numbers), job.block):
             some = numbers[start : start + job.block]
@@ -221,11 +213,11 @@ def copy_limit(gallery: Gallery, dataset: Dataset, rows: IntArray) -> tuple[floa
             f"{LEAST_TRAINING} are needed",
             hint="give the data set that the generator was trained on",
         )
-    usual = usual_nearness(gallery, patient_groups(dataset, rows))
-    if not len(usual.ratios):
+    _, ratios = usual_nearness(gallery, patient_groups(dataset, rows))
+    if not len(ratios):
         raise InputError(
             "all training images are of one patient or the same picture: nothing is usual",
             hint="leave --filter memorized out",
         )
-    limit = float(rounded([float(np.quantile(usual.ratios, COPY_QUANTILE))])[0])
-    return limit, float(np.median(usual.ratios))
+    limit = float(rounded([float(np.quantile(ratios, COPY_QUANTILE))])[0])
+    return limit, float(np.median(ratios))

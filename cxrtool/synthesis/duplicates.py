@@ -23,7 +23,7 @@ from cxrtool.synthesis.descriptors import CHUNK, Gallery, describe, distance_of,
 from cxrtool.synthesis.generate import Job, journal
 from cxrtool.synthesis.lanes import Batch
 from cxrtool.synthesis.sampler import Launched
-from cxrtool.synthesis.writer import slot_image
+from cxrtool.synthesis.writer import png_chunks, slot_image
 
 if TYPE_CHECKING:
     from cxrtool.core.runs import Run
@@ -34,8 +34,8 @@ PART = 0.5
 
 def duplicate_limit(gallery: Gallery, people: IntArray) -> float:
     """The least accepted distance of two images of one set; 0.02 where nothing can be compared."""
-    usual = usual_nearness(gallery, people)
-    nearest = float(usual.distances.min()) if len(usual.distances) else 0.04
+    distances, _ = usual_nearness(gallery, people)
+    nearest = float(distances.min()) if len(distances) else 0.04
     return float(f"{PART * nearest:.4g}")
 
 
@@ -81,7 +81,8 @@ def replace_duplicates(
                     accounts.write_journal(stream, [slot])
                 attempt = int(accounts.tries[slot]) - 1
                 batch = _single(job, slot, attempt)
-                chunks = job.origin.chunks(job.seeds(batch)[0])
+                (seed,) = job.seeds(batch.slots, batch.attempts)
+                chunks = png_chunks(job.origin.generator, seed)
                 writer.add_image(slot_image(slot), pixels, text=chunks)
                 replaced += 1
                 run.check_stop()

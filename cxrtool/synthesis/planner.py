@@ -124,15 +124,9 @@ def make_plan(
             raise _too_many(total, max_images, task.highest_within(request, max_images))
     rows = tuple(stream.first(n).copy() for stream, n in zip(streams, drawn, strict=True))
     taken = values[np.concatenate([np.empty(0, dtype=np.int64), *rows])]
+    before, drawn_positives = program.label_totals(values), program.label_totals(taken)
     return Plan(
-        request=request,
-        labels=labels,
-        n_real=len(values),
-        positives=program.label_totals(values),
-        expected=expected,
-        rows=rows,
-        drawn_positives=program.label_totals(taken),
-        own_only=own_only,
+        request, labels, len(values), before, expected, rows, drawn_positives, own_only=own_only
     )
 
 

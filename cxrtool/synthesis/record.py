@@ -7,6 +7,7 @@ labels it takes.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -104,18 +105,13 @@ def slots_digest(plan: Plan, source_rows: IntArray) -> str:
 
 def write_slots(run: Run, plan: Plan, source_rows: IntArray) -> None:
     """``slots.csv``: slot, class, source_row (from 0, in the data set's manifest)."""
-    names, streams = [_quoted(name) for name in plan.request.labels], plan.stream_of
+    names, streams = plan.request.labels, plan.stream_of
     with run.atomic("slots.csv") as path, open(path, "w", encoding="utf-8", newline="") as stream:
-        stream.write("slot,class,source_row\n")
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(("slot", "class", "source_row"))
         for part in in_parts(np.arange(plan.n_synthetic, dtype=np.int64)):
-            rows = zip(
-                part.tolist(), streams[part].tolist(), source_rows[part].tolist(), strict=True
-            )
-            stream.write("".join(f"{slot},{names[k]},{row}\n" for slot, k, row in rows))
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"' if any(c in name for c in ',"\n') else name
+            classes = [names[k] for k in streams[part].tolist()]
+            writer.writerows(zip(part.tolist(), classes, source_rows[part].tolist(), strict=True))
 
 
 def table_rows(record: Mapping[str, Any]) -> list[tuple[object, ...]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -52,10 +52,7 @@ class Launched:
     def __init__(self, pixels: Tensor, finite: Tensor, scores: Tensor, places: IntArray) -> None:
         self._places = places
         self._parts = [_to_host(part) for part in (pixels, finite, scores)]
-        self._event: Any = None
-        if pixels.is_cuda:
-            self._event = torch.cuda.Event()
-            self._event.record()
+        self._copied = torch.cuda.current_stream().record_event() if pixels.is_cuda else None
 
     def wait(self) -> Finished:
         """The images of the block.
@@ -63,8 +60,8 @@ class Launched:
         Raises:
             InputError: The network gave numbers that are not finite.
         """
-        if self._event is not None:
-            self._event.synchronize()
+        if self._copied is not None:
+            self._copied.synchronize()
         pixels, finite, scores = (part.numpy() for part in self._parts)
         if not finite[self._places].all():
             raise InputError(
