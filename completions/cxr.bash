@@ -68,7 +68,7 @@ _cxr() {
     "edit")
       flags="--clip --target --targets --n --data --method --sign --against --keep-others --space --strength --steps --lr --l2 --keep --direction --local --beta --relevance --relevance-images --fast --no-fast --features --truncation --condition --invert-steps --invert-space --teacher --threshold --block --batch --seed --device --threads --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
-        --method) COMPREPLY=($(compgen -W "latent global mapper" -- "$cur")); return ;;
+        --method) COMPREPLY=($(compgen -W "latent global" -- "$cur")); return ;;
         --sign) COMPREPLY=($(compgen -W "+ -" -- "$cur")); return ;;
         --against) COMPREPLY=($(compgen -W "neutral negation" -- "$cur")); return ;;
         --space) COMPREPLY=($(compgen -W "w+ w s" -- "$cur")); return ;;

@@ -45,19 +45,24 @@ class TextGuide:
         """[D] unit vector from the opposite to the target."""
         return functional.normalize(self.target - self.opposite, dim=0)
 
+    @property
+    def held_others(self) -> Tensor | None:
+        """[K, D] directions of the observations that are to stay as they are; None for none."""
+        return self.others if self.keep_others else None
+
     @torch.no_grad()
     def anchor(self, images: Tensor) -> Tensor | None:
-        """What `loss` measures other observations from: [N, D]; None where none is kept."""
-        return self.embed(images) if self.others is not None and self.keep_others else None
+        """What `loss` measures other observations from: [N, D]; None where none is held."""
+        return None if self.held_others is None else self.embed(images)
 
     def loss(self, images: Tensor, anchor: Tensor | None = None) -> Tensor:
         """[N, 1, H, W] -> [N]: from 0 (as asked) to 2, and what other observations change."""
         vectors = self.embed(images)
-        found = 1.0 - self.sign * vectors @ self.direction
+        distance = 1.0 - self.sign * vectors @ self.direction
         if anchor is None or self.others is None:
-            return found
-        strayed = ((vectors - anchor) @ self.others.T).square().mean(dim=1)
-        return found + self.keep_others * strayed
+            return distance
+        strays = ((vectors - anchor) @ self.others.T).square().mean(dim=1)
+        return distance + self.keep_others * strays
 
     @torch.no_grad()
     def similarity(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:

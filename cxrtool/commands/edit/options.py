@@ -18,8 +18,8 @@ NAME = "edit"
 # beside a finding, whatever the templates say; texts are read as by extract-reports 4; bicubic
 # resampling stays in range; units join studies and copies; keys of prepared pixels
 FORMAT = 7
-METHODS = ("latent", "global", "mapper")
-STRENGTH = {"latent": 1.0, "global": 2.0, "mapper": 1.0}
+METHODS = ("latent", "global")
+STRENGTH = {"latent": 1.0, "global": 2.0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class Config(SelectionOptions):
         str,
         Option(
             "Way of editing. latent: optimization, an image at a time; global: one direction of "
-            "style space for all images; mapper: a small network, trained for each target.",
+            "style space for all images.",
             choices=METHODS,
         ),
     ] = "latent"
@@ -69,7 +69,7 @@ class Config(SelectionOptions):
         float | None,
         Option(
             "Weight that holds the zero-shot scores of observations that the target does not name. "
-            "latent, mapper: of their squared change; learned: the same, in deviations (0.3); "
+            "latent: of their squared change; learned: the same, in deviations (0.3); "
             "relevance, regression: share of it that is taken out, at most 1.",
             min=0,
         ),
@@ -86,27 +86,26 @@ class Config(SelectionOptions):
         tuple[float, ...],
         Option(
             "How much. latent: weight of the text (1); global: alpha (2; of regression, standard "
-            "deviations of the text's score); mapper: factor on its edit (1). Repeated, every "
+            "deviations of the text's score). Repeated, every "
             "image is edited at each of them.",
         ),
     ] = ()
     steps: Annotated[
         int | None,
-        Option("Optimization steps: latent an image (300), mapper a target (1000).", min=0),
+        Option("latent: optimization steps. Default: 300.", min=0),
     ] = None
-    lr: Annotated[float, Option("Peak learning rate (latent, mapper).", min=0)] = 0.1
+    lr: Annotated[float, Option("latent: peak learning rate.", min=0)] = 0.1
     l2: Annotated[
         float | None,
         Option(
-            "Weight of the distance to the start in latent space. Default: latent 0.008, mapper"
-            " 0.8.",
+            "latent: weight of the distance to the start in its space. Default: 0.008.",
             min=0,
         ),
     ] = None
     keep: Annotated[
         float | None,
         Option(
-            "Weight of the distance to the start in --features. Default: latent 1, mapper 0.1.",
+            "latent: weight of the distance to the start in --features. Default: 1.",
             min=0,
         ),
     ] = None
@@ -121,7 +120,7 @@ class Config(SelectionOptions):
     local: Annotated[
         float | None,
         Option(
-            "learned, latent, mapper: weight of change outside of where the text acts. Default: "
+            "learned, latent: weight of change outside of where the text acts. Default: "
             "learned 3, otherwise 0.",
             min=0,
         ),
@@ -138,7 +137,7 @@ class Config(SelectionOptions):
         Path | None,
         Option(
             "Earlier output of edit: global uses its relevance matrix or variation of styles "
-            "again, latent and mapper with --local the variation."
+            "again, latent with --local the variation."
         ),
         Input("relevance"),
     ] = None
@@ -162,8 +161,7 @@ class Config(SelectionOptions):
     truncation: Annotated[
         float,
         Option(
-            "Truncation psi of generated starts, and of those that a mapper learns from: 1 keeps"
-            " the whole distribution.",
+            "Truncation psi of generated starts: 1 keeps the whole distribution.",
             min=0,
             max=1,
         ),
@@ -230,19 +228,15 @@ class Config(SelectionOptions):
                 raise UsageError(f"{flag} has no meaning without {other}", hint=f"leave out {flag}")
         if self.data is not None and self.condition:
             raise UsageError("--condition is for generated images; real ones have their labels")
-        generates = self.data is None or self.method == "mapper"
-        if not generates and self.truncation != Config.truncation:
-            raise UsageError(
-                "--truncation is for generated images (and for those that a mapper learns from)",
-                hint="leave out --truncation",
-            )
+        if self.data is not None and self.truncation != Config.truncation:
+            raise UsageError("--truncation is for generated images", hint="leave out --truncation")
 
     def _refuse_options_of_other_methods(self) -> None:
         given = {
-            "--steps": (self.steps is not None, ("latent", "mapper")),
-            "--l2": (self.l2 is not None, ("latent", "mapper")),
-            "--keep": (self.keep is not None, ("latent", "mapper")),
-            "--lr": (self.lr != Config.lr, ("latent", "mapper")),
+            "--steps": (self.steps is not None, ("latent",)),
+            "--l2": (self.l2 is not None, ("latent",)),
+            "--keep": (self.keep is not None, ("latent",)),
+            "--lr": (self.lr != Config.lr, ("latent",)),
             "--space": (self.space != Config.space, ("latent",)),
             "--direction": (self.direction != Config.direction, ("global",)),
             "--beta": (self.beta is not None, ("global",)),
@@ -263,7 +257,7 @@ class Config(SelectionOptions):
         if self.local is not None and self.method == "global" and self.direction != "learned":
             raise UsageError(
                 f"--local has no meaning with --direction {self.direction}",
-                hint="use --direction learned, or --method latent or mapper",
+                hint="use --direction learned, or --method latent",
             )
         if self.direction != "relevance":
             for flag, there in (

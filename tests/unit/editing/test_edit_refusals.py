@@ -48,7 +48,7 @@ def _edit(folders: dict[str, Path], out: Path, *more: str, n: int = 2) -> int:
             ("--target", "left", "--method", "global"),
             3,
             "no style space",
-            "use --method latent or mapper",
+            "use --method latent",
         ),
         (
             ("--target", "left", "--method", "global", "--space", "w"),
@@ -72,7 +72,7 @@ def _edit(folders: dict[str, Path], out: Path, *more: str, n: int = 2) -> int:
             ("--target", "left", "--method", "global", "--local", "1"),
             2,
             "--local has no meaning with --direction relevance",
-            "use --direction learned, or --method latent or mapper",
+            "use --direction learned, or --method latent",
         ),
         (("--target", "left", "--local", "1"), 3, "no style space for --local", "leave out"),
         (

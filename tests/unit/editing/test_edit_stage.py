@@ -494,39 +494,6 @@ def test_the_table_of_wanted_and_unwanted_changes(runs: dict[str, Path], tmp_pat
     assert "confirmed by the teacher" in page
 
 
-def test_a_mapper_is_trained_resumed_and_kept(
-    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = _config(runs, method="mapper", steps=260, lr=0.15, l2=0.0, target=("right", "no"), n=5)
-    result = execute(edit, config, tmp_path / "whole").result
-    assert [e["moved_as_asked"] for e in result["summary"]["edits"]] == [1.0, 1.0]
-    original, calls = edit.run, [0]
-
-    def stopped(config: Any, run: Run) -> dict[str, Any]:
-        check = run.check_stop
-
-        def count() -> None:
-            calls[0] += 1
-            if calls[0] == 333:  # while the second mapper is trained
-                run._signal = 15
-            check()
-
-        monkeypatch.setattr(run, "check_stop", count)
-        return original(config, run)
-
-    monkeypatch.setattr(edit, "run", stopped)
-    with pytest.raises(InterruptedRunError):
-        execute(edit, config, tmp_path / "halves")
-    monkeypatch.setattr(edit, "run", original)
-    execute(edit, config, tmp_path / "halves")
-    whole, halves = (
-        json.loads((tmp_path / name / "result.json").read_text())["outputs"]
-        for name in ("whole", "halves")
-    )
-    assert whole == halves
-    assert "mapper-0001.safetensors" in whole
-
-
 @pytest.fixture
 def styled(runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     """The runs, with a small StyleGAN2 for a generator."""
@@ -595,12 +562,11 @@ def test_directions_by_regression_and_from_there_on(
             assert not np.array_equal(pixels(load_dataset(tmp_path / name)), images), name
 
 
-@pytest.mark.parametrize("method", ["latent", "mapper"])
-def test_other_methods_are_held_to_where_the_text_acts(
-    styled: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+def test_latent_edits_are_held_to_where_the_text_acts(
+    styled: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(variation, "PATIENTS", 24)
-    options: dict[str, Any] = {"method": method, "steps": 20, "lr": 0.3, "l2": 0.0, "keep": 0.0}
+    options: dict[str, Any] = {"method": "latent", "steps": 20, "lr": 0.3, "l2": 0.0, "keep": 0.0}
     execute(edit, _config(styled, **options), tmp_path / "free")
     held = execute(edit, _config(styled, **options, local=100.0), tmp_path / "held").result
     assert "variation.safetensors" in held["outputs"]
@@ -644,4 +610,4 @@ def test_the_fast_mode_says_how_far_it_agrees(
 def test_global_needs_a_style_space(runs: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no style space") as caught:
         execute(edit, _config(runs, method="global"), tmp_path / "out")
-    assert caught.value.hint == "use --method latent or mapper"
+    assert caught.value.hint == "use --method latent"
