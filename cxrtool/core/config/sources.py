@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from cxrtool.core.config.records import from_record
 from cxrtool.core.errors import InputError, UsageError
 
 STAGES = (
@@ -28,13 +29,14 @@ STAGES = (
 )
 
 
-def load_file(path: Path, section: str) -> dict[str, Any]:
+def load_file(path: Path, section: str, config: type | None = None) -> dict[str, Any]:
     """Read the options of one stage from a TOML file or from the ``run.json`` of a past run.
 
     Args:
         path: The file. A TOML file holds one table a stage, ``[train-gan]``; an evaluate command is
             ``[evaluate.classifiers]`` or ``[evaluate-classifiers]``.
         section: The stage's name.
+        config: Its Config, by which the names in a ``run.json`` are read.
 
     Returns:
         Field names (underscores) and raw values.
@@ -62,7 +64,7 @@ def load_file(path: Path, section: str) -> dict[str, Any]:
                 f"{path} records the stage {stage!r}, not {section!r}",
                 hint=f"use it with `cxr {stage.replace('evaluate-', 'evaluate ')}`",
             )
-        return dict(values)
+        return dict(values) if config is None else from_record(config, values)
     import tomllib
 
     try:

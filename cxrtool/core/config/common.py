@@ -1,0 +1,60 @@
+"""The options that commands share, declared like all others.
+
+In: nothing. Out: `Common`, what every stage has beside its own Config; `Talk`, its part on how much
+is said.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cxrtool.core.config.fields import RUNNING, Option
+
+
+@dataclass(frozen=True, kw_only=True)
+class Talk:
+    """How much is said."""
+
+    quiet: Annotated[bool, Option("Say errors only.", panel=RUNNING, short="-q")] = False
+    verbose: Annotated[bool, Option("Say more.", panel=RUNNING, short="-v")] = False
+    debug: Annotated[bool, Option("Say everything, with tracebacks.", panel=RUNNING)] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common(Talk):
+    """What every stage has beside its own options."""
+
+    out: Annotated[
+        Path | None, Option("Folder to write the result to (required).", short="-o", metavar="DIR")
+    ] = None
+    config: Annotated[
+        Path | None,
+        Option(
+            "Take options from a file: TOML with a section per command, or the run.json of a past"
+            " run. What stands on the command line goes first.",
+            panel=RUNNING,
+            metavar="FILE",
+        ),
+    ] = None
+    on_change: Annotated[
+        str,
+        Option(
+            "What to do when the folder holds another run. fail: stop (exit 4); rebuild: move it"
+            " aside and start anew.",
+            panel=RUNNING,
+            choices=("fail", "rebuild"),
+        ),
+    ] = "fail"
+    dry_run: Annotated[
+        bool, Option("Say what would be done, and write nothing.", panel=RUNNING)
+    ] = False
+    json: Annotated[bool, Option("Print the result as one line of JSON.", panel=RUNNING)] = False
+    verify: Annotated[
+        bool,
+        Option(
+            "Hash all inputs and outputs again, even where size and time are unchanged.",
+            panel=RUNNING,
+        ),
+    ] = False
