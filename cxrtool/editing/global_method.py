@@ -106,7 +106,7 @@ class GlobalMethod:
             relevance = relevance_of(self._matrix, guide.direction)
         beside = [] if others is None else [relevance_of(self._matrix, other) for other in others]
         beta = BETA if options.beta is None else options.beta
-        return direction(self.channels, relevance, beta, beside, guide.keep_others)
+        return direction(self.channels, relevance, beta, beside, guide.hold)
 
     def _from_variation(self, number: int, text: str, guide: TextGuide) -> Direction:
         options, learns = self.tools.options, self.tools.options.direction == "learned"
@@ -115,7 +115,7 @@ class GlobalMethod:
             guide.direction,
             None if learns else guide.held_others,
             variations.BETA if options.beta is None else options.beta,
-            guide.keep_others,
+            guide.hold,
         )
         return self._learned(number, text, guide, towards) if learns else towards
 

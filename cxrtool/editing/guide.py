@@ -30,7 +30,7 @@ class TextGuide:
         opposite: [D] unit vector of what it is compared with.
         sign: +1 or -1.
         others: [K, D] unit directions of observations that the text does not name.
-        keep_others: Weight of their change.
+        hold: Weight of their change.
     """
 
     encoder: ImageEncoder
@@ -38,7 +38,7 @@ class TextGuide:
     opposite: Tensor
     sign: int = 1
     others: Tensor | None = None
-    keep_others: float = 0.0
+    hold: float = 0.0
 
     @property
     def direction(self) -> Tensor:
@@ -48,7 +48,7 @@ class TextGuide:
     @property
     def held_others(self) -> Tensor | None:
         """[K, D] directions of the observations that are to stay as they are; None for none."""
-        return self.others if self.keep_others else None
+        return self.others if self.hold else None
 
     @torch.no_grad()
     def anchor(self, images: Tensor) -> Tensor | None:
@@ -62,7 +62,7 @@ class TextGuide:
         if anchor is None or self.others is None:
             return distance
         strays = ((vectors - anchor) @ self.others.T).square().mean(dim=1)
-        return distance + self.keep_others * strays
+        return distance + self.hold * strays
 
     @torch.no_grad()
     def similarity(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -83,7 +83,7 @@ def make_guide(
     opposite: list[str],
     sign: int = 1,
     others: Tensor | None = None,
-    keep_others: float = 0.0,
+    hold: float = 0.0,
 ) -> TextGuide:
     """A guide from prompts: each end is the unit mean of the unit vectors of its prompts.
 
@@ -94,7 +94,7 @@ def make_guide(
         opposite: Prompts of the other end.
         sign: +1 or -1.
         others: See `TextGuide`.
-        keep_others: See `TextGuide`.
+        hold: See `TextGuide`.
 
     Raises:
         InputError: both ends have the same vector, so that there is no direction.
@@ -108,4 +108,4 @@ def make_guide(
             "the CLIP reads the target and its opposite as the same text: there is no direction",
             hint="say the target in other words, or choose another --against",
         )
-    return TextGuide(encoder, ends[0], ends[1], sign, others, keep_others)
+    return TextGuide(encoder, ends[0], ends[1], sign, others, hold)

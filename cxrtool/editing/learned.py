@@ -98,7 +98,7 @@ def learned_direction(
         total = total + recipe.local * where.stray(before, after).mean()
         if others is not None:
             strays = (change @ others.T / _spread(variation, others)).square()
-            total = total + guide.keep_others * strays.mean()
+            total = total + guide.hold * strays.mean()
         way = (free * (numbers - first)).square().sum() / first.square().sum()
         return total + recipe.near * way
 

@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from cxrtool.training.protocols import Classifier, StyleGenerator, StyleSpace
 
 
-KEEP_OTHERS = {"learned": 0.3}  # by direction; 0 elsewhere
-
-
 def texts_of(config: Config) -> list[str]:
     """All targets, each once.
 
@@ -156,12 +153,10 @@ def guide_of(target: str, config: Config, encoder: ClipModel, templates: Templat
     opposite = list(templates.neutral)
     if config.against == "negation":
         opposite = [template.replace("{}", target) for template in templates.negative]
-    keep = config.keep_others
-    if keep is None:
-        keep = KEEP_OTHERS.get(config.direction, 0.0)
-    others = others_of(target, encoder, templates) if keep else None
+    weight = config.others()
+    others = others_of(target, encoder, templates) if weight else None
     sign = 1 if config.sign == "+" else -1
-    return make_guide(encoder, encoder, prompts, opposite, sign, others, keep)
+    return make_guide(encoder, encoder, prompts, opposite, sign, others, weight)
 
 
 def others_of(target: str, encoder: ClipModel, templates: Templates) -> torch.Tensor | None:

@@ -5,6 +5,7 @@ In: a Config. Out: an error that names an option and the one beside which it wou
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from cxrtool.core.config.fields import AnyBut, Condition, Field, Option, fields_of
@@ -39,6 +40,16 @@ def where_it_applies(field: Field, config: type) -> str:
     others = {other.name: other for other in fields_of(config)}
     parts = [_in_words(others[name], condition) for name, condition in field.meta.only.items()]
     return f" [{', '.join(parts)}]"
+
+
+def applies(field: Field, config: type, record: Mapping[str, Any]) -> bool:
+    """Whether an option has an effect beside those on record."""
+    others = {other.name: other for other in fields_of(config)}
+    only = field.meta.only if isinstance(field.meta, Option) else {}
+    return all(
+        _holds(condition, record.get(others[name].record, others[name].default))
+        for name, condition in only.items()
+    )
 
 
 def _holds(condition: Condition, value: Any) -> bool:

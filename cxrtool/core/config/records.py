@@ -6,20 +6,21 @@ In: a Config. Out: JSON-able values.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from cxrtool.core import files
+from cxrtool.core.config.conditions import applies
 from cxrtool.core.config.fields import Argument, Field, Option, fields_of, removed_options
 
 
 def to_record(config: Any) -> dict[str, Any]:
     """The whole Config as JSON-able values; paths of inputs are made absolute for replay."""
-    return {
-        field.record: _plain(getattr(config, field.name), absolute=field.role is not None)
+    return _by_record(
+        (field, _plain(getattr(config, field.name), absolute=field.role is not None))
         for field in fields_of(type(config))
-    }
+    )
 
 
 def from_record(config: type, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -27,18 +28,22 @@ def from_record(config: type, record: Mapping[str, Any]) -> dict[str, Any]:
 
     Options that are gone are left out where they were not in use.
     """
-    names = {field.record: field.name for field in fields_of(config)}
+    # An option that became several is the one that applies beside the others.
+    names: dict[str, str] = {}
+    for field in fields_of(config):
+        if field.record not in names or applies(field, config, record):
+            names[field.record] = field.name
     gone = removed_options(config)
     return {names.get(key, key): value for key, value in record.items() if value or key not in gone}
 
 
 def result_options(config: Any) -> dict[str, Any]:
     """The options that change the result: what enters the fingerprint beside the inputs."""
-    return {
-        field.record: _by_content(field, _plain(getattr(config, field.name), absolute=False))
+    return _by_record(
+        (field, _by_content(field, _plain(getattr(config, field.name), absolute=False)))
         for field in fields_of(type(config))
         if field.role is None and (isinstance(field.meta, Argument) or field.meta.result)
-    }
+    )
 
 
 def default_options(config: type) -> dict[str, Any]:
@@ -48,6 +53,15 @@ def default_options(config: type) -> dict[str, Any]:
         for field in fields_of(config)
         if field.default is not dataclasses.MISSING
     }
+
+
+def _by_record(pairs: Iterable[tuple[Field, Any]]) -> dict[str, Any]:
+    """Values by their name on record; of options that one became, the one in use."""
+    record: dict[str, Any] = {}
+    for field, value in pairs:
+        if field.record not in record or value != _plain(field.default, absolute=False):
+            record[field.record] = value
+    return record
 
 
 def _by_content(field: Field, value: Any) -> Any:

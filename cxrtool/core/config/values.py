@@ -9,7 +9,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from cxrtool.core.config.conditions import refuse_what_does_not_apply
+from cxrtool.core.config.conditions import refuse_what_does_not_apply, where_it_applies
 from cxrtool.core.config.fields import Field, Option, fields_of, removed_options
 from cxrtool.core.config.sources import closest
 from cxrtool.core.errors import UsageError
@@ -36,6 +36,9 @@ def resolve(config: type, *layers: dict[str, Any], origin: str = "config") -> An
                     f"unknown option {key.replace('_', '-')!r} in {origin}",
                     hint=closest(key.replace("_", "-"), (n.replace("_", "-") for n in known)),
                 )
+            gone = removed_options(config).get(f"{key}={value}")
+            if gone is not None:
+                raise UsageError(f"there is no {known[key].flag} {value} any more", hint=gone)
             if value is not None:
                 values[key] = _convert(known[key], value)
     for field in known.values():
@@ -52,9 +55,11 @@ def resolve(config: type, *layers: dict[str, Any], origin: str = "config") -> An
 def moved_option(config: type, key: str) -> UsageError | None:
     """What to type instead of an option that had another name, or that is gone; None for others."""
     flag = "--" + key.replace("_", "-")
-    for field in fields_of(config):
-        if key == field.record:
-            return UsageError(f"{flag} is called {field.flag} now", hint=field.meta.help)
+    fields = [field for field in fields_of(config) if key == field.record]
+    if fields:
+        names = " or ".join(field.flag + where_it_applies(field, config) for field in fields)
+        hint = fields[0].meta.help if len(fields) == 1 else None
+        return UsageError(f"{flag} is called {names} now", hint=hint)
     instead = removed_options(config).get(key)
     return UsageError(f"there is no {flag} any more", hint=instead) if instead else None
 
