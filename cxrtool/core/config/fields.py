@@ -6,6 +6,7 @@ In: a frozen dataclass whose fields are ``Annotated[T, Option(help=...)] = defau
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import types
 import typing
 from collections.abc import Mapping
@@ -145,7 +146,7 @@ def fields_of(config: type) -> list[Field]:
 
 def shown_fields(config: type) -> list[Field]:
     """The fields in the order of help: arguments, the Config's own options, those it inherits."""
-    own = config.__dict__.get("__annotations__", {})
+    own = inspect.get_annotations(config)
     return sorted(fields_of(config), key=lambda f: (isinstance(f.meta, Option), f.name not in own))
 
 
