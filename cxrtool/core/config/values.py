@@ -53,7 +53,7 @@ def moved_option(config: type, key: str) -> UsageError | None:
     """What to type instead of an option that had another name, or that is gone; None for others."""
     flag = "--" + key.replace("_", "-")
     for field in fields_of(config):
-        if key == field.record:
+        if key == field.record != field.name:
             return UsageError(f"{flag} is called {field.flag} now", hint=field.meta.help)
     instead = removed_options(config).get(key)
     return UsageError(f"there is no {flag} any more", hint=instead) if instead else None
