@@ -11,9 +11,10 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
-from cxrtool.core.config import Option
+from cxrtool.core.config import ROWS, Option
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.columns import IMAGE, PATIENT, PIXEL_KEY, PREPARED_KEY, SPLIT, STUDY, VIEW
 from cxrtool.data.labels import is_view_frontal, is_view_lateral
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from cxrtool.data.manifest import Dataset
 
 VIEWS = ("frontal", "lateral", "all")
-PANEL = "Rows and labels"
+RowOption = partial(Option, panel=ROWS)
 SPLIT_CHOICES = ("train", "val", "test", "all")
 
 
@@ -36,32 +37,28 @@ class SelectionOptions:
 
     view: Annotated[
         str,
-        Option(
-            "Views to use; frontal and lateral have an effect where views are known.",
-            panel=PANEL,
-            choices=VIEWS,
+        RowOption(
+            "Views to use; frontal and lateral have an effect where views are known.", choices=VIEWS
         ),
     ] = "frontal"
-    split: Annotated[
-        str, Option("Part of the data set to use.", panel=PANEL, choices=SPLIT_CHOICES)
-    ] = "train"
+    split: Annotated[str, RowOption("Part of the data set to use.", choices=SPLIT_CHOICES)] = (
+        "train"
+    )
     fraction: Annotated[
         float,
-        Option(
+        RowOption(
             "Use this share of the part's patients. Smaller shares lie inside larger ones, so that"
             " 0.01 is a subset of 0.1.",
-            panel=PANEL,
             min=0,
             max=1,
         ),
     ] = 1.0
     leave_out: Annotated[
         str | None,
-        Option(
+        RowOption(
             "Hold patients back for another run to judge: the part is cut into k groups, and the"
             " i-th is left out. After k runs, 1/k to k/k, there is one for every patient that has"
             " not seen it.",
-            panel=PANEL,
             metavar="i/k",
         ),
     ] = None

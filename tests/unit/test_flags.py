@@ -148,7 +148,7 @@ def test_an_option_is_refused_where_it_does_not_apply(
 
 def command_line(fields: dict[str, configs.Field], values: dict[str, Any]) -> list[str]:
     """Values as a person types them."""
-    argv = []
+    argv: list[str] = []
     for name, value in values.items():
         field = fields[name]
         for one in value if isinstance(value, tuple) else (value,):
@@ -218,9 +218,7 @@ def test_help_says_what_a_command_does_and_its_example_runs(
     example = more[-1].strip()
     assert example.startswith("Example: cxr ")
     calls: list[Any] = []
-    monkeypatch.setattr(
-        cli, "perform", lambda _, flags, common: calls.append((flags, common.out))
-    )
+    monkeypatch.setattr(cli, "perform", lambda _, flags, common: calls.append((flags, common.out)))
     monkeypatch.setattr(module, "main", lambda config, stages: calls.append(None), raising=False)
     assert cli.main(shlex.split(example.removeprefix("Example: cxr "))) == 0
     assert len(calls) == 1

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-from cxrtool.core.config import RUNNING, Argument, Input, Option
+from cxrtool.core.config import Argument, Input, Option, RunningOption
 from cxrtool.core.errors import UsageError
 
 NAME = "extract-reports"
@@ -14,7 +15,8 @@ NAME = "extract-reports"
 # list without "or" ends where an item of its own begins
 FORMAT = 4
 
-READING, SHOWING = "How reports are read", "Showing why"
+ReadingOption = partial(Option, panel="How reports are read")
+ShowingOption = partial(Option, panel="Showing why")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +40,7 @@ class Config:
         "study_id"
     )
     text_column: Annotated[
-        str,
-        Option("Column of the table or dataset directory with the reports.", metavar="NAME"),
+        str, Option("Column of the table or dataset directory with the reports.", metavar="NAME")
     ] = "report"
     join_labels: Annotated[
         str,
@@ -72,51 +73,40 @@ class Config:
     ] = False
     rules: Annotated[
         Path | None,
-        Option(
-            "Folder of rule files (TOML) that extend or replace those of cxr.",
-            panel=READING,
-            metavar="DIR",
+        ReadingOption(
+            "Folder of rule files (TOML) that extend or replace those of cxr.", metavar="DIR"
         ),
         Input("rules"),
     ] = None
     sections: Annotated[
         str,
-        Option(
+        ReadingOption(
             "Sections whose mentions count, separated by commas; report is text under no header.",
-            panel=READING,
             metavar="A,B",
         ),
     ] = "findings,impression,report"
     text_from: Annotated[
         Path | None,
-        Option(
-            "Table with study_id and text, which becomes the column external.",
-            panel=READING,
-            metavar="FILE",
+        ReadingOption(
+            "Table with study_id and text, which becomes the column external.", metavar="FILE"
         ),
         Input("texts"),
     ] = None
     explain_id: Annotated[
         tuple[str, ...],
-        Option(
-            "As --explain, of the report with this id; may be repeated.",
-            panel=SHOWING,
-            metavar="ID",
-            result=False,
+        ShowingOption(
+            "As --explain, of the report with this id; may be repeated.", metavar="ID", result=False
         ),
     ] = ()
     explain_sample: Annotated[
         int,
-        Option(
-            "Draw N reports for explain.html, which holds their text; 0 for no page.",
-            panel=SHOWING,
-            min=0,
+        ShowingOption(
+            "Draw N reports for explain.html, which holds their text; 0 for no page.", min=0
         ),
     ] = 0
     seed: Annotated[int, Option("Seed of the draw and of random texts.", min=0)] = 0
     workers: Annotated[
-        int,
-        Option("Processes that label; 0 takes all cores.", panel=RUNNING, min=0, result=False),
+        int, RunningOption("Processes that label; 0 takes all cores.", min=0, result=False)
     ] = 0
 
     def validate(self) -> None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 from cxrtool.core.config import (
     ABSENT,
     DEVICE,
-    RUNNING,
     THREADS,
     AnyBut,
     Argument,
     Input,
     Option,
+    RunningOption,
 )
 from cxrtool.core.errors import UsageError
 from cxrtool.data.labels import PolicyOptions
@@ -41,7 +42,9 @@ FORMAT = 5
 SEVERAL = True  # torchrun
 TRAINED = {"text": AnyBut((ORIGINAL,))}
 """Where an option of the training applies: with ``--text original`` nothing is trained."""
-WEIGHTS, CONTRAST, FIT = "Weights and prompts", "What is contrasted", "Training"
+WeightsOption = partial(Option, panel="Weights and prompts")
+ContrastOption = partial(Option, panel="What is contrasted", only=TRAINED)
+FitOption = partial(Option, panel="Training", only=TRAINED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,42 +127,34 @@ class Config(SelectionOptions, PolicyOptions):
     ] = ()
     seed: Annotated[int, Option("Seed of weights, order and augmentation.", min=0)] = 0
     allow_download: Annotated[
-        bool,
-        Option("Let --tag fetch weights from the network.", panel=WEIGHTS, result=False),
+        bool, WeightsOption("Let --tag fetch weights from the network.", result=False)
     ] = False
     templates: Annotated[
         str,
-        Option(
-            "Prompt templates that come with cxr.",
-            panel=WEIGHTS,
-            choices=("radiograph", "image"),
-            metavar="SET",
+        WeightsOption(
+            "Prompt templates that come with cxr.", choices=("radiograph", "image"), metavar="SET"
         ),
     ] = "radiograph"
     templates_file: Annotated[
         Path | None,
-        Option("Prompt templates of your own (TOML).", panel=WEIGHTS, metavar="FILE"),
+        WeightsOption("Prompt templates of your own (TOML).", metavar="FILE"),
         Input("templates"),
     ] = None
     wordings: Annotated[
         str,
-        Option(
+        ContrastOption(
             "What becomes of a text. plain: it is taken as it is; templates: it is put into prompts"
             " and followed by what the labels say of a few findings; auto: templates for phrases"
             " (rules), plain for sentences.",
-            panel=CONTRAST,
-            only=TRAINED,
             choices=("auto", "plain", "templates"),
             metavar="HOW",
         ),
     ] = "auto"
     positives: Annotated[
         str,
-        Option(
+        ContrastOption(
             "Pairs that count as matching: those of equal text, those of equal labels, or none but"
             " each image and its own text.",
-            panel=CONTRAST,
-            only=TRAINED,
             choices=("text", "labels", "none"),
             metavar="PAIRS",
             was="targets",
@@ -167,47 +162,37 @@ class Config(SelectionOptions, PolicyOptions):
     ] = "text"
     negation_weight: Annotated[
         float,
-        Option(
+        ContrastOption(
             "Weight of the loss that tells what a text says from its denial ('effusion' from 'no"
             " effusion'); 0 leaves it out.",
-            panel=CONTRAST,
-            only=TRAINED,
             min=0,
         ),
     ] = 3.0
     augment: Annotated[
         str,
-        Option(
+        FitOption(
             "Augmentation: mild (small rotation, shift, scale, contrast), or none.",
-            panel=FIT,
-            only=TRAINED,
             choices=("mild", "none"),
         ),
     ] = "mild"
     select_by: Annotated[
         str,
-        Option(
+        FitOption(
             "Held-out score that picks the network: mean retrieval, or mean zero-shot auroc.",
-            panel=FIT,
-            only=TRAINED,
             choices=("retrieval", "auroc"),
             metavar="SCORE",
         ),
     ] = "retrieval"
     patience: Annotated[
         int,
-        Option(
-            "Stop after so many evaluations in a row without a better score; 0: never.",
-            panel=FIT,
-            only=TRAINED,
-            min=0,
+        FitOption(
+            "Stop after so many evaluations in a row without a better score; 0: never.", min=0
         ),
     ] = 0
     precision: Annotated[
         str,
-        Option(
+        RunningOption(
             "Precision of both towers in training. auto: bfloat16 on CUDA, else float32.",
-            panel=RUNNING,
             only=TRAINED,
             choices=("auto", "float32", "bfloat16"),
         ),

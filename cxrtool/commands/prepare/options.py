@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-from cxrtool.core.config import GIVEN, RUNNING, Argument, Input, Option
+from cxrtool.core.config import GIVEN, Argument, Input, Option, RunningOption
 from cxrtool.core.errors import UsageError
 
 NAME = "prepare"
@@ -28,7 +29,9 @@ FORMATS = (
     "phantom",
 )
 
-FORMS, LABELS, PRIVACY = "Options of single formats", "Labels and reports", "Patients"
+FormOption = partial(Option, panel="Options of single formats")
+LabelOption = partial(Option, panel="Labels and reports")
+PatientOption = partial(Option, panel="Patients")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,10 +88,9 @@ class Config:
     ] = False
     join_labels: Annotated[
         str,
-        Option(
+        LabelOption(
             "What labels read from reports do to those that are there: replace them, fill their"
             " blanks, or keep them as they are.",
-            panel=LABELS,
             only={"reports": GIVEN},
             choices=("replace", "fill", "keep"),
             was="labels",
@@ -96,74 +98,63 @@ class Config:
     ] = "fill"
     map_labels: Annotated[
         str | None,
-        Option(
+        LabelOption(
             "New names for labels: a TOML file, a built-in map (chexpert, nih, padchest, medmnist,"
             " synonyms), or none to keep the source's.",
-            panel=LABELS,
             metavar="MAP",
             file=True,
         ),
     ] = None
     labels_only: Annotated[
-        bool, Option("Write labels and texts without images, for planning.", panel=LABELS)
+        bool, LabelOption("Write labels and texts without images, for planning.")
     ] = False
     namespace: Annotated[
         str | None,
-        Option(
-            "Whose patient ids these are, such as a hospital. Default: by format.", panel=PRIVACY
-        ),
+        PatientOption("Whose patient ids these are, such as a hospital. Default: by format."),
     ] = None
     id_key: Annotated[
         Path | None,
-        Option(
+        PatientOption(
             "File with a secret, without which nobody can hash a known patient id and compare.",
-            panel=PRIVACY,
             metavar="FILE",
         ),
         Input("id-key"),
     ] = None
     keep_ids: Annotated[
-        bool,
-        Option(
-            "Keep patient ids instead of pseudonyms.", panel=PRIVACY, only={"format": ("dicom",)}
-        ),
+        bool, PatientOption("Keep patient ids instead of pseudonyms.", only={"format": ("dicom",)})
     ] = False
     images: Annotated[
         Path | None,
-        Option(
+        FormOption(
             "Folder of the images, where they do not lie beside the table.",
-            panel=FORMS,
             only={"format": ("chexpert", "nih", "mimic-cxr", "padchest", "openi", "table")},
         ),
         Input("images"),
     ] = None
     column: Annotated[
         tuple[str, ...],
-        Option(
+        FormOption(
             "What a column is called, such as image=path or class=diagnosis; may be repeated.",
-            panel=FORMS,
             only={"format": ("table",)},
             metavar="KEY=NAME",
         ),
     ] = ()
     label_columns: Annotated[
         tuple[str, ...],
-        Option(
+        FormOption(
             "Columns that are labels (table, dicom), or names of labels (padchest, medmnist),"
             " separated by commas.",
-            panel=FORMS,
             only={"format": ("padchest", "medmnist", "table", "dicom")},
             metavar="A,B",
         ),
     ] = ()
     label_table: Annotated[
         Path | None,
-        Option("Table of labels.", panel=FORMS, only={"format": ("dicom",)}, metavar="FILE"),
+        FormOption("Table of labels.", only={"format": ("dicom",)}, metavar="FILE"),
         Input("label-table"),
     ] = None
     workers: Annotated[
-        int,
-        Option("Processes that decode; 0 takes all cores.", panel=RUNNING, min=0, result=False),
+        int, RunningOption("Processes that decode; 0 takes all cores.", min=0, result=False)
     ] = 0
 
     def validate(self) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-from cxrtool.core.config import ABSENT, DEVICE, RUNNING, THREADS, Argument, Input, Option
+from cxrtool.core.config import ABSENT, DEVICE, THREADS, Argument, Input, Option, RunningOption
 from cxrtool.core.errors import UsageError
 from cxrtool.data.labels import PolicyOptions
 from cxrtool.data.select import SelectionOptions
@@ -27,8 +28,11 @@ WEIGHTS = (
     "none", "imagenet",
     "xrv-all", "xrv-nih", "xrv-chex", "xrv-mimic_ch", "xrv-mimic_nb", "xrv-pc", "xrv-rsna",
 )  # fmt: skip
-FIT, MARGIN, PRETRAINING = "Training", "AUC-margin", "Pretraining on synthetic images"
-AUC_MARGIN, PRETRAIN = {"loss": ("auc-margin",)}, {"arm": ("pretrain-finetune",)}
+FitOption = partial(Option, panel="Training")
+MarginOption = partial(Option, panel="AUC-margin", only={"loss": ("auc-margin",)})
+PretrainOption = partial(
+    Option, panel="Pretraining on synthetic images", only={"arm": ("pretrain-finetune",)}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,94 +107,73 @@ class Config(SelectionOptions, PolicyOptions):
     seed: Annotated[int, Option("Seed of weights, order and augmentation.", min=0)] = 0
     augment: Annotated[
         str | None,
-        Option(
+        FitOption(
             "Augmentation: none, flips (horizontal and vertical, as published), safe (small"
             " rotation, shift, scale, contrast; no flips). Default: safe in the arm standard,"
             " else none.",
-            panel=FIT,
             choices=("none", "flips", "safe"),
         ),
     ] = None
     optimizer: Annotated[
         str,
-        Option(
-            "Optimizer of the weights.",
-            panel=FIT,
-            choices=("adam", "adamw", "sgd-momentum"),
-            metavar="NAME",
+        FitOption(
+            "Optimizer of the weights.", choices=("adam", "adamw", "sgd-momentum"), metavar="NAME"
         ),
     ] = "adam"
     schedule: Annotated[
-        str, Option("Learning rate over the steps.", panel=FIT, choices=("cosine", "constant"))
+        str, FitOption("Learning rate over the steps.", choices=("cosine", "constant"))
     ] = "cosine"
-    weight_decay: Annotated[float, Option("Weight decay.", panel=FIT, min=0)] = 1e-5
+    weight_decay: Annotated[float, FitOption("Weight decay.", min=0)] = 1e-5
     loss: Annotated[
         str,
-        Option(
+        FitOption(
             "bce (cross-entropy over classes for single-label sets), or bce first and then"
             " auc-margin; the better of the two is kept.",
-            panel=FIT,
             choices=("bce", "auc-margin"),
         ),
     ] = "bce"
     pos_weight: Annotated[
         bool,
-        Option(
+        FitOption(
             "Weight the positives of each label by negatives over positives (of a single-label set,"
-            " the classes alike).",
-            panel=FIT,
+            " the classes alike)."
         ),
     ] = False
     bn_reestimate: Annotated[
-        bool,
-        Option("Re-estimate BatchNorm on the real training images at the end.", panel=FIT),
+        bool, FitOption("Re-estimate BatchNorm on the real training images at the end.")
     ] = False
-    eval_every: Annotated[int, Option("Steps between validations.", panel=FIT, min=1)] = 100
+    eval_every: Annotated[int, FitOption("Steps between validations.", min=1)] = 100
     auc_frac: Annotated[
         float | None,
-        Option(
+        MarginOption(
             f"Share of the steps that auc-margin gets, the last ones. Default: {AUC_FRAC}.",
-            panel=MARGIN,
-            only=AUC_MARGIN,
             min=0.01,
             max=0.99,
         ),
     ] = None
     auc_lr: Annotated[
         float | None,
-        Option(
+        MarginOption(
             "Learning rate of auc-margin; a tenth of it once an epoch and half of its steps are"
             f" over. Default: {AUC_LR}.",
-            panel=MARGIN,
-            only=AUC_MARGIN,
             min=0,
         ),
     ] = None
     pretrain_frac: Annotated[
         float | None,
-        Option(
-            f"Share of the steps on SYNTH. Default: {PRETRAIN_FRAC}.",
-            panel=PRETRAINING,
-            only=PRETRAIN,
-            min=0.01,
-            max=0.99,
+        PretrainOption(
+            f"Share of the steps on SYNTH. Default: {PRETRAIN_FRAC}.", min=0.01, max=0.99
         ),
     ] = None
     finetune_lr: Annotated[
         float | None,
-        Option(
-            "Peak learning rate on real images. Default: half of --lr.",
-            panel=PRETRAINING,
-            only=PRETRAIN,
-            min=0,
-        ),
+        PretrainOption("Peak learning rate on real images. Default: half of --lr.", min=0),
     ] = None
     precision: Annotated[
         str,
-        Option(
+        RunningOption(
             "Precision of the network in training. auto: bfloat16 where that is faster (CUDA,"
             " AMX), else float32.",
-            panel=RUNNING,
             choices=("auto", "float32", "bfloat16"),
         ),
     ] = "auto"

@@ -13,6 +13,7 @@ from cxrtool.core.config.fields import (
     ABSENT,
     DEVICE,
     GIVEN,
+    ROWS,
     RUNNING,
     THREADS,
     AnyBut,
@@ -20,6 +21,7 @@ from cxrtool.core.config.fields import (
     Field,
     Input,
     Option,
+    RunningOption,
     fields_of,
     shown_fields,
 )
@@ -31,13 +33,14 @@ from cxrtool.core.config.records import (
     result_options,
     to_record,
 )
-from cxrtool.core.config.sources import STAGES, load_file, stage_names
+from cxrtool.core.config.sources import STAGES, load_file
 from cxrtool.core.config.values import moved_option, resolve
 
 __all__ = [
     "ABSENT",
     "DEVICE",
     "GIVEN",
+    "ROWS",
     "RUNNING",
     "STAGES",
     "THREADS",
@@ -47,6 +50,7 @@ __all__ = [
     "Field",
     "Input",
     "Option",
+    "RunningOption",
     "Talk",
     "default_options",
     "fields_of",
@@ -57,7 +61,6 @@ __all__ = [
     "resolve",
     "result_options",
     "shown_fields",
-    "stage_names",
     "to_record",
     "typer_parameters",
 ]

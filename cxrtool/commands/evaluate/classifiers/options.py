@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 from cxrtool.core.config import DEVICE, THREADS, Argument, Input, Option
 from cxrtool.core.errors import UsageError
-from cxrtool.data.select import PANEL, SelectionOptions
+from cxrtool.data.select import RowOption, SelectionOptions
 
 NAME = "evaluate-classifiers"
 # 5: a synthetic set is named only where the regimen does not tell it. 6: patients of intervals are
 # units of studies and copies; degrees of freedom by Welch and Satterthwaite; intervals corrected as
 # p is
 FORMAT = 6
-PAGE, GATES = "What the page shows", "Gates: when to fail (exit 5)"
+PageOption = partial(Option, panel="What the page shows")
+GateOption = partial(Option, panel="Gates: when to fail (exit 5)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,50 +73,35 @@ class Config(SelectionOptions):
     seed: Annotated[int, Option("Seed of the resamples and of the images shown.", min=0)] = 0
     set_name: Annotated[
         tuple[str, ...],
-        Option(
+        PageOption(
             "What a synthetic set is called on the page: its folder, or the first eight digits of"
             " its digest, and the name; may be repeated.",
-            panel=PAGE,
             metavar="SYNTH=NAME",
         ),
     ] = ()
     include_ids: Annotated[
-        bool,
-        Option("Name images and patients in predictions.csv.", panel=PAGE, was="include_text"),
+        bool, PageOption("Name images and patients in predictions.csv.", was="include_text")
     ] = False
     strict_regimen: Annotated[
-        bool,
-        Option(
-            "Refuse a run whose generator saw patients that its classifier did not.", panel=GATES
-        ),
+        bool, GateOption("Refuse a run whose generator saw patients that its classifier did not.")
     ] = False
     min_auroc: Annotated[
-        float | None,
-        Option("Fail where the mean AUROC of a run is lower.", panel=GATES, min=0, max=1),
+        float | None, GateOption("Fail where the mean AUROC of a run is lower.", min=0, max=1)
     ] = None
     max_ece: Annotated[
         float | None,
-        Option(
-            "Fail where the mean calibration error of a run is higher.", panel=GATES, min=0, max=1
-        ),
+        GateOption("Fail where the mean calibration error of a run is higher.", min=0, max=1),
     ] = None
     require_evidence: Annotated[
-        bool,
-        Option(
-            "Fail unless the comparison of gan with duplicate is evidence for gan.", panel=GATES
-        ),
+        bool, GateOption("Fail unless the comparison of gan with duplicate is evidence for gan.")
     ] = False
     split: Annotated[
-        str,
-        Option(
-            "Part of the data set to score.", panel=PANEL, choices=("train", "val", "test", "all")
-        ),
+        str, RowOption("Part of the data set to score.", choices=("train", "val", "test", "all"))
     ] = "test"
     view: Annotated[
         str,
-        Option(
+        RowOption(
             "Views to score; stored: those that the runs were trained on.",
-            panel=PANEL,
             choices=("stored", "frontal", "lateral", "all"),
         ),
     ] = "stored"

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cxrtool.core.config import DEVICE, THREADS, Argument, Input, Option
 from cxrtool.core.errors import UsageError
-from cxrtool.data.select import PANEL, SelectionOptions
+from cxrtool.data.select import RowOption, SelectionOptions
 
 NAME = "evaluate-clip"
 # 2: bicubic resampling within the range; a recipe tells the activation; patients of intervals are
@@ -41,16 +41,12 @@ class Config(SelectionOptions):
     bootstrap: Annotated[int, Option("Patient resamples behind the intervals.", min=100)] = 1000
     seed: Annotated[int, Option("Seed of the resamples and of composed prompts.", min=0)] = 0
     split: Annotated[
-        str,
-        Option(
-            "Part of the data set to read.", panel=PANEL, choices=("train", "val", "test", "all")
-        ),
+        str, RowOption("Part of the data set to read.", choices=("train", "val", "test", "all"))
     ] = "test"
     view: Annotated[
         str,
-        Option(
+        RowOption(
             "Views to read; stored: those that the runs were trained on.",
-            panel=PANEL,
             choices=("stored", "frontal", "lateral", "all"),
         ),
     ] = "stored"

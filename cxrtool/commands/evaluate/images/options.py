@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 from cxrtool.core.config import DEVICE, THREADS, Argument, Input, Option
-from cxrtool.data.select import PANEL, SelectionOptions
+from cxrtool.data.select import RowOption, SelectionOptions
 
 NAME = "evaluate-images"
 FORMAT = 4  # 4: units join studies and copies; copies of held-out images are refused
 
-SAMPLING = "Sampling"
+SamplingOption = partial(Option, panel="Sampling")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,19 +56,10 @@ class Config(SelectionOptions):
         Option("Output of train-gan behind SYNTH: membership is tested by its discriminator."),
         Input("gan"),
     ] = None
-    splits: Annotated[
-        int, Option("Random real/real splits to average over.", panel=SAMPLING, min=1)
-    ] = 10
-    subsets: Annotated[
-        int, Option("Random subsets behind a kernel distance.", panel=SAMPLING, min=2)
-    ] = 100
+    splits: Annotated[int, SamplingOption("Random real/real splits to average over.", min=1)] = 10
+    subsets: Annotated[int, SamplingOption("Random subsets behind a kernel distance.", min=2)] = 100
     split: Annotated[
-        str,
-        Option(
-            "Real rows that are the reference.",
-            panel=PANEL,
-            choices=("train", "val", "test", "all"),
-        ),
+        str, RowOption("Real rows that are the reference.", choices=("train", "val", "test", "all"))
     ] = "test"
     seed: Annotated[int, Option("Seed of the random features, splits and shown images.", min=0)] = 0
     device: Annotated[str, DEVICE] = "auto"
