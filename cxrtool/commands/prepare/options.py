@@ -9,25 +9,13 @@ from typing import Annotated
 
 from cxrtool.core.config import GIVEN, Argument, Input, Option, RunningOption
 from cxrtool.core.errors import UsageError
+from cxrtool.data.sources.base import FORMATS
 
 NAME = "prepare"
 # 2: PNGs by run lengths, pixel keys by block means, all text columns joined. 3: a column with a bad
 # cell is a label still, and no No Finding is joined to a finding; studies without patient ids stay
 # whole, and so do pictures that are one at this size; keys of prepared pixels
 FORMAT = 3
-
-FORMATS = (
-    "chexpert",
-    "nih",
-    "mimic-cxr",
-    "padchest",
-    "openi",
-    "folder",
-    "medmnist",
-    "table",
-    "dicom",
-    "phantom",
-)
 
 FormOption = partial(Option, panel="Options of single formats")
 LabelOption = partial(Option, panel="Labels and reports")
@@ -158,9 +146,7 @@ class Config:
     ] = 0
 
     def validate(self) -> None:
-        from cxrtool.data.sources.base import READERS
-
-        if READERS[self.format].needs_source and self.source is None:
+        if self.format != "phantom" and self.source is None:
             raise UsageError(
                 f"--format {self.format} needs a SOURCE",
                 hint=f"cxr prepare SOURCE --format {self.format} -o OUT",
