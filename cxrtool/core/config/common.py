@@ -33,7 +33,7 @@ class Common(Talk):
         Path | None,
         RunningOption(
             "Take options from a file: TOML with a section per command, or the run.json of a past"
-            " run. What stands on the command line goes first.",
+            " run. The command line goes first; --no-mirror, say, takes back a switch of the file.",
             metavar="FILE",
         ),
     ] = None

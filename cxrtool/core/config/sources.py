@@ -93,7 +93,10 @@ def _section(document: dict[str, Any], section: str, path: Path) -> dict[str, An
     return {key.replace("-", "_"): value for key, value in flat.get(section, {}).items()}
 
 
-def closest(word: str, known: Iterable[str]) -> str | None:
+def closest(word: str, known: Iterable[str], otherwise: str | None = None) -> str | None:
+    """The known word that was probably meant; else all of them, or ``otherwise``."""
     known = list(known)
     near = difflib.get_close_matches(word, known, 1)
-    return f"did you mean {near[0]!r}?" if near else "known: " + ", ".join(known)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return "known: " + ", ".join(known) if otherwise is None else otherwise

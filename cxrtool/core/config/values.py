@@ -97,7 +97,7 @@ def _convert_one(field: Field, value: Any) -> Any:
         if meta.choices is not None and value not in meta.choices:
             raise UsageError(
                 f"{field.shown}: {value!r} is not one of {', '.join(meta.choices)}",
-                hint=closest(str(value), meta.choices),
+                hint=closest(str(value), meta.choices, otherwise=""),
             )
         if kind in (int, float):
             if meta.min is not None and value < meta.min:
