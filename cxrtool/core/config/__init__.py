@@ -13,6 +13,7 @@ from cxrtool.core.config.fields import (
     ABSENT,
     DEVICE,
     GIVEN,
+    ROWS,
     RUNNING,
     THREADS,
     AnyBut,
@@ -20,7 +21,9 @@ from cxrtool.core.config.fields import (
     Field,
     Input,
     Option,
+    RunningOption,
     fields_of,
+    shown_fields,
 )
 from cxrtool.core.config.flags import typer_parameters
 from cxrtool.core.config.records import (
@@ -30,13 +33,14 @@ from cxrtool.core.config.records import (
     result_options,
     to_record,
 )
-from cxrtool.core.config.sources import STAGES, load_file, stage_names
+from cxrtool.core.config.sources import STAGES, load_file
 from cxrtool.core.config.values import moved_option, resolve
 
 __all__ = [
     "ABSENT",
     "DEVICE",
     "GIVEN",
+    "ROWS",
     "RUNNING",
     "STAGES",
     "THREADS",
@@ -46,6 +50,7 @@ __all__ = [
     "Field",
     "Input",
     "Option",
+    "RunningOption",
     "Talk",
     "default_options",
     "fields_of",
@@ -55,7 +60,7 @@ __all__ = [
     "moved_option",
     "resolve",
     "result_options",
-    "stage_names",
+    "shown_fields",
     "to_record",
     "typer_parameters",
 ]

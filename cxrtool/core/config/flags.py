@@ -9,7 +9,7 @@ import inspect
 from pathlib import Path
 from typing import Annotated, Any
 
-from cxrtool.core.config.fields import Argument, Field, Option, fields_of
+from cxrtool.core.config.fields import Argument, Field, Option, shown_fields
 
 
 def typer_parameters(config: type, *, negatable: bool = True) -> list[inspect.Parameter]:
@@ -25,7 +25,7 @@ def typer_parameters(config: type, *, negatable: bool = True) -> list[inspect.Pa
     import typer
 
     parameters = []
-    for field in sorted(fields_of(config), key=lambda field: isinstance(field.meta, Option)):
+    for field in shown_fields(config):
         base: Any = field.kind
         hint: Any = (list[base] if field.many else base) | None
         names = names_of(field)

@@ -14,6 +14,7 @@ from typing import Any
 from cxrtool.core.config.records import from_record
 from cxrtool.core.errors import InputError, UsageError
 
+#: All stages, which are the sections that a config file may hold.
 STAGES = (
     "prepare",
     "extract-reports",
@@ -75,7 +76,6 @@ def load_file(path: Path, section: str, config: type | None = None) -> dict[str,
 
 
 def _section(document: dict[str, Any], section: str, path: Path) -> dict[str, Any]:
-    known = stage_names()
     flat: dict[str, Any] = {}
     for key, value in document.items():
         if key == "evaluate" and isinstance(value, dict):
@@ -88,17 +88,15 @@ def _section(document: dict[str, Any], section: str, path: Path) -> dict[str, An
                 f"{path}: {key!r} stands outside a section",
                 hint=f"put it under [{section}]",
             )
-        if key not in known:
-            raise UsageError(f"{path}: unknown section [{key}]", hint=closest(key, known))
+        if key not in STAGES:
+            raise UsageError(f"{path}: unknown section [{key}]", hint=closest(key, STAGES))
     return {key.replace("-", "_"): value for key, value in flat.get(section, {}).items()}
 
 
-def stage_names() -> tuple[str, ...]:
-    """The names of all stages, which are the sections that a config file may hold."""
-    return STAGES
-
-
-def closest(word: str, known: Iterable[str]) -> str | None:
+def closest(word: str, known: Iterable[str], otherwise: str | None = None) -> str | None:
+    """The known word that was probably meant; else all of them, or ``otherwise``."""
     known = list(known)
     near = difflib.get_close_matches(word, known, 1)
-    return f"did you mean {near[0]!r}?" if near else "known: " + ", ".join(known)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return "known: " + ", ".join(known) if otherwise is None else otherwise

@@ -55,7 +55,7 @@ def resolve(config: type, *layers: dict[str, Any], origin: str = "config") -> An
 def moved_option(config: type, key: str) -> UsageError | None:
     """What to type instead of an option that had another name, or that is gone; None for others."""
     flag = "--" + key.replace("_", "-")
-    fields = [field for field in fields_of(config) if key == field.record]
+    fields = [field for field in fields_of(config) if key == field.record != field.name]
     if fields:
         names = " or ".join(field.flag + where_it_applies(field, config) for field in fields)
         hint = fields[0].meta.help if len(fields) == 1 else None
@@ -102,7 +102,7 @@ def _convert_one(field: Field, value: Any) -> Any:
         if meta.choices is not None and value not in meta.choices:
             raise UsageError(
                 f"{field.shown}: {value!r} is not one of {', '.join(meta.choices)}",
-                hint=closest(str(value), meta.choices),
+                hint=closest(str(value), meta.choices, otherwise=""),
             )
         if kind in (int, float):
             if meta.min is not None and value < meta.min:

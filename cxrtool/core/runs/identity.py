@@ -15,7 +15,9 @@ class Stage(Protocol):
 
     NAME: str
     FORMAT: int
-    Config: type
+
+    @property
+    def Config(self) -> type: ...
 
     def run(self, config: Any, run: Run) -> dict[str, Any]: ...
 
