@@ -184,7 +184,7 @@ complete -c cxr -n '__fish_seen_subcommand_from edit' -l condition -r -d 'Label 
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l invert-steps -r -d 'Steps that find the latent of a real image.'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l invert-space -x -a 'w+ w' -d 'Where to find it. w+: a w for each layer, which comes closer; w: one for all layers.'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l block -r -d 'Images to edit at once. Another number may change results in the last digits.'
-complete -c cxr -n '__fish_seen_subcommand_from edit' -l batch -r -d 'Images to render at once for the relevance matrix.'
+complete -c cxr -n '__fish_seen_subcommand_from edit' -l relevance-batch -r -d 'Images to render at once for the relevance matrix.'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l device -r -d 'Device to compute on: auto (CUDA where there is one), cpu, cuda or cuda:1.'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l threads -r -d 'How many CPU threads to use. Another number may change results in the last digits. Default: all cores.'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l view -x -a 'frontal lateral all' -d 'Views to use; frontal and lateral have an effect where views are known.'

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,7 @@ SHARED = {
 RENAMED = [
     ("train-gan", "--keep", "--checkpoint"),
     ("synthesize", "--keep", "--keep-share"),
-    ("edit", "--keep", "--feature-weight"),
-    ("edit", "--features", "--feature-maps"),
+    ("edit", "--features", "--distance"),
     ("edit", "--batch", "--relevance-batch"),
     ("prepare", "--labels", "--join-labels"),
     ("prepare", "--split", "--split-by"),
@@ -134,7 +134,9 @@ def test_an_option_is_refused_where_it_does_not_apply(
     for name in only:
         given |= setting(fields[name], only[name], holds=True)
     refuse_what_does_not_apply(config(**given))
-    wrong = {name: value for name, value in given.items() if name not in only}
+    # Without what is refused itself beside the other value.
+    own = {name for name in only if other in getattr(fields[name].meta, "only", {})}
+    wrong = {name: value for name, value in given.items() if name not in own}
     wrong |= setting(fields[other], only[other], holds=False)
     with pytest.raises(UsageError) as caught:
         refuse_what_does_not_apply(config(**wrong))
@@ -176,8 +178,15 @@ def test_conditions_and_old_names_are_those_of_fields(words: tuple[str, ...]) ->
         if isinstance(field.meta, configs.Option):
             assert set(field.meta.only) <= set(fields) - {field.name}
             assert field.meta.was not in fields
-    records = [field.record for field in fields.values()]
-    assert len(set(records)) == len(records)
+    several: dict[str, list[configs.Field]] = {}
+    for field in fields.values():
+        several.setdefault(field.record, []).append(field)
+    for one, two in (pair for same in several.values() for pair in combinations(same, 2)):
+        conditions = getattr(one.meta, "only", {}), getattr(two.meta, "only", {})
+        assert any(
+            not set(conditions[0][name]) & set(conditions[1][name])
+            for name in conditions[0].keys() & conditions[1].keys()
+        ), f"{one.flag} and {two.flag} may be given together, and have one name on record"
 
 
 @pytest.mark.parametrize("words", MODULES, ids=" ".join)

@@ -38,6 +38,9 @@ STARTS = "Images to start from"
 class Config(SelectionOptions):
     """Change radiographs towards (+) or away from (-) what a text says.
 
+    They are images of a StyleGAN2 (--n) or real ones that are found in it first (--data). The
+    result is a dataset directory of the edited images, with a page that shows them.
+
     Example: cxr edit gan --clip clip --target "left pleural effusion" --n 16 -o edits
     """
 
@@ -297,7 +300,7 @@ class Config(SelectionOptions):
             min=1,
         ),
     ] = 16
-    batch: Annotated[
+    relevance_batch: Annotated[
         int,
         Option(
             "Images to render at once for the relevance matrix.",
@@ -305,6 +308,7 @@ class Config(SelectionOptions):
             only=RELEVANCE,
             min=2,
             result=False,
+            was="batch",
         ),
     ] = 256
     device: Annotated[str, DEVICE] = "auto"

@@ -57,9 +57,10 @@ def moved_option(config: type, key: str) -> UsageError | None:
     flag = "--" + key.replace("_", "-")
     fields = [field for field in fields_of(config) if key == field.record != field.name]
     if fields:
-        names = " or ".join(field.flag + where_it_applies(field, config) for field in fields)
-        hint = fields[0].meta.help if len(fields) == 1 else None
-        return UsageError(f"{flag} is called {names} now", hint=hint)
+        names, hint = fields[0].flag, fields[0].meta.help
+        if fields[1:]:
+            names = " or ".join(field.flag + where_it_applies(field, config) for field in fields)
+        return UsageError(f"{flag} is called {names} now", hint=None if fields[1:] else hint)
     instead = removed_options(config).get(key)
     return UsageError(f"there is no {flag} any more", hint=instead) if instead else None
 
