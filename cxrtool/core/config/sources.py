@@ -22,6 +22,8 @@ STAGES = (
     "finetune-clip",
     "edit",
     "synthesize",
+    "merge",
+    "replay",
     "train-cls",
     "evaluate-classifiers",
     "evaluate-clip",
