@@ -31,6 +31,7 @@ SHARED = {
     "--clip": "an output of finetune-clip",
     "--data": "a dataset directory",
     "--device": "the device to compute on",
+    "--edit": "outputs of edit along which images are pushed",
     "--epochs": "length in passes",
     "--features": "an output of train-cls in whose features images are compared",
     "--fraction": "share of the patients",
@@ -271,3 +272,37 @@ def test_old_spellings_name_the_new_one(
     record.write_text(json.dumps({"stage": module.NAME, "config": {field.record: value}}))
     assert field.record == old[2:].replace("-", "_")
     assert configs.load_file(record, module.NAME, module.Config) == {field.name: value}
+
+
+@pytest.mark.parametrize(
+    ("argv", "instead"),
+    [
+        (["synthesize", "a", "b", "--merge"], "cxr merge"),
+        (["synthesize", "--replay", "x"], "cxr replay"),
+        (["synthesize", "x", "--only", "3"], "cxr replay"),
+        (["edit", "x", "--clip", "x", "--strength", "2"], "--alpha [with --method global"),
+        (["edit", "x", "--clip", "x", "--keep-others", "2"], "--hold-others [with --method latent"),
+    ],
+)
+def test_what_is_gone_or_became_several_says_what_to_do(
+    argv: list[str], instead: str, capsys: Any
+) -> None:
+    assert cli.main([*argv, "-o", "never"]) == 2
+    assert instead in capsys.readouterr().err
+
+
+def test_an_old_record_of_what_became_several_is_read() -> None:
+    config = MODULES["edit",].Config
+    for method, direction, name in (
+        ("latent", "relevance", "text_weight"),
+        ("global", "relevance", "alpha"),
+        ("global", "learned", "score_sd"),
+    ):
+        record = {"method": method, "direction": direction, "strength": [1.5]}
+        past = configs.from_record(
+            config, {"gan": "g", "clip": "c", "n": 1, "target": ["x"], **record}
+        )
+        assert past[name] == [1.5]
+        built = configs.resolve(config, past)
+        assert configs.result_options(built)["strength"] == [1.5]
+        assert configs.from_record(config, configs.to_record(built))[name] == [1.5]
