@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cxrtool.core.config.fields import AnyBut, Condition, Field, Option, fields_of
+from cxrtool.core.config.fields import GIVEN, AnyBut, Condition, Field, Option, fields_of
 from cxrtool.core.errors import UsageError
 
 
@@ -62,8 +62,9 @@ def _holds(condition: Condition, value: Any) -> bool:
 
 def _in_words(other: Field, condition: Condition) -> str:
     if isinstance(condition, AnyBut):
-        given = condition.values == (None,)
-        return f"with {other.shown}" if given else f"without {_named(other, condition.values)}"
+        if condition == GIVEN:
+            return f"with {other.shown}"
+        return f"without {_named(other, condition.values)}"
     if condition in ((None,), (False,)):
         return f"without {other.shown}"
     return f"with {_named(other, condition)}"

@@ -82,13 +82,13 @@ def _by_content(field: Field, value: Any) -> Any:
 
 def input_paths(config: Any) -> list[tuple[str, Path]]:
     """(role, path) of every input that is given, in order."""
-    found: list[tuple[str, Path]] = []
+    inputs: list[tuple[str, Path]] = []
     for field in fields_of(type(config)):
         value = getattr(config, field.name)
         if field.role is None or value is None:
             continue
-        found.extend((field.role, path) for path in (value if field.many else (value,)))
-    return found
+        inputs.extend((field.role, path) for path in (value if field.many else (value,)))
+    return inputs
 
 
 def _plain(value: Any, *, absolute: bool) -> Any:
