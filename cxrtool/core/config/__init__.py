@@ -2,8 +2,9 @@
 
 A field ``Annotated[T, Option(help=...)] = default`` becomes a Typer option, a line of ``--help``, a
 key of the stage's TOML section, a line of ``--dry-run``, an entry of ``run.json``; ``Argument``
-makes it positional; ``only`` says beside which other options it applies; ``Input`` says
-that it names an input, which enters the fingerprint by content instead of by path. Precedence: default < ``--config`` file < flag.
+makes it positional; ``only`` says beside which other options it applies; ``Input`` says that it
+names an input, which enters the fingerprint by content instead of by path.
+Precedence: default < ``--config`` file < flag.
 """
 
 from __future__ import annotations
