@@ -92,7 +92,7 @@ class GlobalMethod:
                 self._styles,
                 self.channels,
                 tools.run,
-                batch=options.batch,
+                batch=options.relevance_batch,
             )
             images = options.relevance_images
         save_matrix(tools.run, matrix, of, images)
@@ -174,7 +174,7 @@ class GlobalMethod:
                 rows = layer_rows(
                     *networks_and_images,
                     name,
-                    batch=tools.options.batch,
+                    batch=tools.options.relevance_batch,
                     only=strongest,
                     on_batch=tools.run.check_stop,
                 )

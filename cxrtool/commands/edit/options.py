@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -10,11 +11,11 @@ from cxrtool.core.config import (
     ABSENT,
     DEVICE,
     GIVEN,
-    RUNNING,
     THREADS,
     Argument,
     Input,
     Option,
+    RunningOption,
 )
 from cxrtool.core.errors import UsageError
 from cxrtool.data.select import SelectionOptions
@@ -30,13 +31,18 @@ GLOBAL = {"method": ("global",)}
 RELEVANCE = {**GLOBAL, "direction": ("relevance",)}
 LEARNED = {**GLOBAL, "direction": ("learned",)}
 REAL, GENERATED = {"data": GIVEN}, {"data": ABSENT}
-OPTIMIZATION, DIRECTIONS = "Optimization image by image", "One direction for all images"
-STARTS = "Images to start from"
+LatentOption = partial(Option, panel="Optimization image by image", only=LATENT)
+DirectionOption = partial(Option, panel="One direction for all images")
+StartOption = partial(Option, panel="Images to start from")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(SelectionOptions):
     """Change radiographs towards (+) or away from (-) what a text says.
+
+    The images are generated ones (--n) or real ones (--data). What comes out is a dataset directory
+    with a page, report.html. With --teacher, a classifier reads every image before and after, and
+    only edits that it confirms count as verified.
 
     Example: cxr edit gan --clip clip --target "left pleural effusion" --n 16 -o edits
     """
@@ -102,96 +108,81 @@ class Config(SelectionOptions):
     ] = None
     text_weight: Annotated[
         tuple[float, ...],
-        Option(
+        LatentOption(
             "Weight of the text in the loss; may be repeated, to edit every image at each of them."
             " Default: 1.",
-            panel=OPTIMIZATION,
-            only=LATENT,
             was="strength",
         ),
     ] = ()
     space: Annotated[
         str,
-        Option(
+        LatentOption(
             "What is optimized. w+: a w for each layer; w: one for all layers; s: the styles.",
-            panel=OPTIMIZATION,
-            only=LATENT,
             choices=("w+", "w", "s"),
         ),
     ] = "w+"
     steps: Annotated[
         int | None,
-        Option("Steps per image. Default: 300.", panel=OPTIMIZATION, only=LATENT, min=0),
+        LatentOption("Steps per image. Default: 300.", min=0),
     ] = None
-    lr: Annotated[float, Option("Peak learning rate.", panel=OPTIMIZATION, only=LATENT, min=0)] = (
-        0.1
-    )
+    lr: Annotated[float, LatentOption("Peak learning rate.", min=0)] = 0.1
     l2: Annotated[
         float | None,
-        Option(
+        LatentOption(
             "Weight of the squared distance to the start in the space. Default: 0.008.",
-            panel=OPTIMIZATION,
-            only=LATENT,
             min=0,
         ),
     ] = None
-    keep: Annotated[
+    feature_weight: Annotated[
         float | None,
-        Option(
-            "Weight of the --distance to the image at the start. Default: 1.",
-            panel=OPTIMIZATION,
-            only=LATENT,
+        LatentOption(
+            "Weight of the distance to the image at the start, in --feature-maps. Default: 1.",
+            was="keep",
             min=0,
         ),
     ] = None
     hold_others: Annotated[
         float | None,
-        Option(
+        LatentOption(
             "Weight of the penalty on the squared change of zero-shot scores (cosines) of"
             " observations that the target does not name. Default: 0.",
-            panel=OPTIMIZATION,
-            only=LATENT,
             min=0,
             was="keep_others",
         ),
     ] = None
     direction: Annotated[
         str,
-        Option(
+        DirectionOption(
             "Where the direction comes from. relevance: StyleCLIP's relevance of single channels;"
             " regression: of the styles on the text's score, within a patient; learned: goes on"
             " from the regression and is held to where the text acts.",
-            panel=DIRECTIONS,
             only=GLOBAL,
             choices=("relevance", "regression", "learned"),
         ),
     ] = "relevance"
     alpha: Annotated[
         tuple[float, ...],
-        Option(
+        DirectionOption(
             "StyleCLIP's alpha: how far to go, in standard deviations of the most relevant channel;"
             " may be repeated, to edit every image at each of them. Default: 2.",
-            panel=DIRECTIONS,
             only=RELEVANCE,
             was="strength",
         ),
     ] = ()
     score_sd: Annotated[
         tuple[float, ...],
-        Option(
+        DirectionOption(
             "How far to go, in standard deviations of the text's score by the regression; may be"
             " repeated, to edit every image at each of them. Default: 2.",
-            panel=DIRECTIONS,
             only={**GLOBAL, "direction": ("regression", "learned")},
             was="strength",
         ),
     ] = ()
     beta: Annotated[
         float | None,
-        Option(
+        DirectionOption(
             "StyleCLIP's beta: relevance, or partial correlation, from which a channel moves."
             " Default: relevance 0.15, otherwise 0.1.",
-            panel=DIRECTIONS,
             only=GLOBAL,
             min=0,
             max=1,
@@ -199,10 +190,9 @@ class Config(SelectionOptions):
     ] = None
     project_out: Annotated[
         float | None,
-        Option(
+        DirectionOption(
             "Share of what observations that the target does not name explain of the direction,"
             " which is taken out of it. Default: 0.",
-            panel=DIRECTIONS,
             only={**GLOBAL, "direction": ("relevance", "regression"), "fast": (False,)},
             min=0,
             max=1,
@@ -211,10 +201,9 @@ class Config(SelectionOptions):
     ] = None
     hold_others_sd: Annotated[
         float | None,
-        Option(
+        DirectionOption(
             "Weight of the penalty on the squared change of scores of observations that the target"
             " does not name, in standard deviations of each. Default: 0.3.",
-            panel=DIRECTIONS,
             only=LEARNED,
             min=0,
             was="keep_others",
@@ -222,46 +211,41 @@ class Config(SelectionOptions):
     ] = None
     relevance: Annotated[
         Path | None,
-        Option(
+        DirectionOption(
             "Earlier output of edit whose relevance matrix, or variation of styles, to use again;"
             " for --method global and --local.",
-            panel=DIRECTIONS,
         ),
         Input("relevance"),
     ] = None
     relevance_images: Annotated[
         int,
-        Option(
+        DirectionOption(
             "Images in which every channel is moved, for the relevance matrix.",
-            panel=DIRECTIONS,
             only={**RELEVANCE, "relevance": ABSENT},
             min=1,
         ),
     ] = 100
     fast: Annotated[
         bool,
-        Option(
+        DirectionOption(
             "Estimate the relevance from gradients; refused where its order of the channels is not"
             " that of the exact one.",
-            panel=DIRECTIONS,
             only={**RELEVANCE, "relevance": ABSENT},
         ),
     ] = False
-    distance: Annotated[
+    feature_maps: Annotated[
         str,
-        Option(
-            "How to measure the distance of two images. tower: by shallow maps of the CLIP's image"
-            " tower; pixels: by a pyramid of pixels.",
-            panel=STARTS,
+        StartOption(
+            "What the distance of two images is taken in. tower: shallow maps of the CLIP's image"
+            " tower; pixels: a pyramid of pixels.",
             choices=("tower", "pixels"),
             was="features",
         ),
     ] = "tower"
     truncation: Annotated[
         float,
-        Option(
+        StartOption(
             "Truncation psi of generated starts; 1 keeps the whole distribution.",
-            panel=STARTS,
             only=GENERATED,
             min=0,
             max=1,
@@ -269,39 +253,36 @@ class Config(SelectionOptions):
     ] = 0.7
     condition: Annotated[
         tuple[str, ...],
-        Option(
+        StartOption(
             "Label of generated starts, or none for no label; may be repeated. Default: the most"
             " frequent labels of the generator's training rows.",
-            panel=STARTS,
             only=GENERATED,
         ),
     ] = ()
     invert_steps: Annotated[
         int,
-        Option("Steps that find the latent of a real image.", panel=STARTS, only=REAL, min=1),
+        StartOption("Steps that find the latent of a real image.", only=REAL, min=1),
     ] = 300
     invert_space: Annotated[
         str,
-        Option(
+        StartOption(
             "Where to find it. w+: a w for each layer, which comes closer; w: one for all layers.",
-            panel=STARTS,
             only=REAL,
             choices=("w+", "w"),
         ),
     ] = "w+"
     block: Annotated[
         int,
-        Option(
+        RunningOption(
             "Images to edit at once. Another number may change results in the last digits.",
-            panel=RUNNING,
             min=1,
         ),
     ] = 16
-    batch: Annotated[
+    relevance_batch: Annotated[
         int,
-        Option(
+        RunningOption(
             "Images to render at once for the relevance matrix.",
-            panel=RUNNING,
+            was="batch",
             only=RELEVANCE,
             min=2,
             result=False,
