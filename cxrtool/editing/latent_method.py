@@ -55,7 +55,7 @@ class _LatentEditor:
             options.lr,
             strength,
             default.l2 if options.l2 is None else options.l2,
-            default.keep if options.keep is None else options.keep,
+            default.keep if options.feature_weight is None else options.feature_weight,
             options.local or 0.0,
         )
         edit, check = self.start(w), self.tools.run.check_stop

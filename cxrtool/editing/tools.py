@@ -30,8 +30,9 @@ class Options:
     """Options of `cxr edit` by their names there; None stands for a method's own default.
 
     Attributes:
-        steps, lr, l2, keep: Of latent optimization.
-        direction, beta, relevance, relevance_images, fast, batch: Of global directions.
+        steps, lr, l2, feature_weight: Of latent optimization.
+        direction, beta, relevance, relevance_images, fast, relevance_batch:
+            Of global directions.
         local: Weight of change outside of where a text acts.
         block: Images at once.
         condition: Of generated starts.
@@ -41,7 +42,7 @@ class Options:
     steps: int | None = None
     lr: float = 0.1
     l2: float | None = None
-    keep: float | None = None
+    feature_weight: float | None = None
     direction: str = "relevance"
     local: float | None = None
     beta: float | None = None
@@ -49,7 +50,7 @@ class Options:
     relevance_images: int = 100
     fast: bool = False
     block: int = 16
-    batch: int = 256
+    relevance_batch: int = 256
     condition: tuple[str, ...] = ()
     gan: Path
     clip: Path

@@ -49,7 +49,7 @@ def test_minus_goes_the_other_way_from_the_same_starts(chain: Chain, tmp_path: P
             "steps": 20,
             "text_weight": 100.0,
             "l2": 0.0,
-            "keep": 0.0,
+            "feature_weight": 0.0,
             "threads": 1,
             "device": "cpu",
         }

@@ -52,7 +52,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         named_in(text, (*generator.labels, *encoder.meta["labels"]), templates)
     guides = [guide_of(text, config, encoder, templates) for text in texts]
     distance: Distance = pyramid_distance
-    if config.distance == "tower":
+    if config.feature_maps == "tower":
         distance = tower_distance(encoder.shallow_features)
     if config.data is None:
         starts = generated_starts(

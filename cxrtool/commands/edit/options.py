@@ -30,19 +30,19 @@ LATENT = {"method": ("latent",)}
 GLOBAL = {"method": ("global",)}
 RELEVANCE = {**GLOBAL, "direction": ("relevance",)}
 LEARNED = {**GLOBAL, "direction": ("learned",)}
+REAL, GENERATED = {"data": GIVEN}, {"data": ABSENT}
 LatentOption = partial(Option, panel="Optimization image by image", only=LATENT)
 DirectionOption = partial(Option, panel="One direction for all images")
-STARTS = "Images to start from"
-StartOption = partial(Option, panel=STARTS, only={"data": ABSENT})
-RealOption = partial(Option, panel=STARTS, only={"data": GIVEN})
+StartOption = partial(Option, panel="Images to start from")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(SelectionOptions):
     """Change radiographs towards (+) or away from (-) what a text says.
 
-    They are images of a StyleGAN2 (--n) or real ones that are found in it first (--data). The
-    result is a dataset directory of the edited images, with a page that shows them.
+    The images are generated ones (--n) or real ones (--data). What comes out is a dataset directory
+    with a page, report.html. With --teacher, a classifier reads every image before and after, and
+    only edits that it confirms count as verified.
 
     Example: cxr edit gan --clip clip --target "left pleural effusion" --n 16 -o edits
     """
@@ -121,17 +121,25 @@ class Config(SelectionOptions):
             choices=("w+", "w", "s"),
         ),
     ] = "w+"
-    steps: Annotated[int | None, LatentOption("Steps per image. Default: 300.", min=0)] = None
+    steps: Annotated[
+        int | None,
+        LatentOption("Steps per image. Default: 300.", min=0),
+    ] = None
     lr: Annotated[float, LatentOption("Peak learning rate.", min=0)] = 0.1
     l2: Annotated[
         float | None,
         LatentOption(
-            "Weight of the squared distance to the start in the space. Default: 0.008.", min=0
+            "Weight of the squared distance to the start in the space. Default: 0.008.",
+            min=0,
         ),
     ] = None
-    keep: Annotated[
+    feature_weight: Annotated[
         float | None,
-        LatentOption("Weight of the --distance to the image at the start. Default: 1.", min=0),
+        LatentOption(
+            "Weight of the distance to the image at the start, in --feature-maps. Default: 1.",
+            was="keep",
+            min=0,
+        ),
     ] = None
     hold_others: Annotated[
         float | None,
@@ -205,7 +213,7 @@ class Config(SelectionOptions):
         Path | None,
         DirectionOption(
             "Earlier output of edit whose relevance matrix, or variation of styles, to use again;"
-            " for --method global and --local."
+            " for --method global and --local.",
         ),
         Input("relevance"),
     ] = None
@@ -225,12 +233,11 @@ class Config(SelectionOptions):
             only={**RELEVANCE, "relevance": ABSENT},
         ),
     ] = False
-    distance: Annotated[
+    feature_maps: Annotated[
         str,
-        Option(
-            "How to measure the distance of two images. tower: by shallow maps of the CLIP's image"
-            " tower; pixels: by a pyramid of pixels.",
-            panel=STARTS,
+        StartOption(
+            "What the distance of two images is taken in. tower: shallow maps of the CLIP's image"
+            " tower; pixels: a pyramid of pixels.",
             choices=("tower", "pixels"),
             was="features",
         ),
@@ -238,40 +245,47 @@ class Config(SelectionOptions):
     truncation: Annotated[
         float,
         StartOption(
-            "Truncation psi of generated starts; 1 keeps the whole distribution.", min=0, max=1
+            "Truncation psi of generated starts; 1 keeps the whole distribution.",
+            only=GENERATED,
+            min=0,
+            max=1,
         ),
     ] = 0.7
     condition: Annotated[
         tuple[str, ...],
         StartOption(
             "Label of generated starts, or none for no label; may be repeated. Default: the most"
-            " frequent labels of the generator's training rows."
+            " frequent labels of the generator's training rows.",
+            only=GENERATED,
         ),
     ] = ()
     invert_steps: Annotated[
-        int, RealOption("Steps that find the latent of a real image.", min=1)
+        int,
+        StartOption("Steps that find the latent of a real image.", only=REAL, min=1),
     ] = 300
     invert_space: Annotated[
         str,
-        RealOption(
+        StartOption(
             "Where to find it. w+: a w for each layer, which comes closer; w: one for all layers.",
+            only=REAL,
             choices=("w+", "w"),
         ),
     ] = "w+"
     block: Annotated[
         int,
         RunningOption(
-            "Images to edit at once. Another number may change results in the last digits.", min=1
+            "Images to edit at once. Another number may change results in the last digits.",
+            min=1,
         ),
     ] = 16
     relevance_batch: Annotated[
         int,
         RunningOption(
             "Images to render at once for the relevance matrix.",
+            was="batch",
             only=RELEVANCE,
             min=2,
             result=False,
-            was="batch",
         ),
     ] = 256
     device: Annotated[str, DEVICE] = "auto"

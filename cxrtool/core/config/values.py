@@ -56,11 +56,11 @@ def moved_option(config: type, key: str) -> UsageError | None:
     """What to type instead of an option that had another name, or that is gone; None for others."""
     flag = "--" + key.replace("_", "-")
     fields = [field for field in fields_of(config) if key == field.record != field.name]
+    if len(fields) == 1:
+        return UsageError(f"{flag} is called {fields[0].flag} now", hint=fields[0].meta.help)
     if fields:
-        names, hint = fields[0].flag, fields[0].meta.help
-        if fields[1:]:
-            names = " or ".join(field.flag + where_it_applies(field, config) for field in fields)
-        return UsageError(f"{flag} is called {names} now", hint=None if fields[1:] else hint)
+        names = " or ".join(field.flag + where_it_applies(field, config) for field in fields)
+        return UsageError(f"{flag} is called {names} now")
     instead = removed_options(config).get(key)
     return UsageError(f"there is no {flag} any more", hint=instead) if instead else None
 

@@ -108,7 +108,7 @@ def _edit(folders: dict[str, Path], out: Path, *more: str, n: int = 2) -> int:
             "--keep-others is called --hold-others [with --method latent] or --project-out",
             "",
         ),
-        (("--target", "left", "--features", "pixels"), 2, "is called --distance now", ""),
+        (("--target", "left", "--features", "pixels"), 2, "is called --feature-maps now", ""),
         (
             ("--target", "left", "--method", "global", "--text-weight", "2"),
             2,
@@ -234,7 +234,7 @@ def test_a_folder_of_an_earlier_version_is_up_to_date_and_can_be_replayed() -> N
         recorded = result_options(config)
         assert recorded == {**result_options(resolve(edit.Config, {**values, **way})), **options}
         assert {"strength", "keep_others", "features"} <= recorded.keys()
-        assert not {"alpha", "text_weight", "hold_others", "distance"} & recorded.keys()
+        assert not {"alpha", "text_weight", "hold_others", "feature_maps"} & recorded.keys()
         record = {**to_record(config), **options}
         again = resolve(edit.Config, from_record(edit.Config, record))
         assert result_options(again) == recorded

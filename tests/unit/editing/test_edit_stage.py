@@ -227,8 +227,8 @@ def test_signs_go_apart_and_no_steps_change_nothing(runs: dict[str, Path], tmp_p
         {"lr": 0.03},
         {"text_weight": 0.1},
         {"l2": 0.5},
-        {"keep": 0.0},
-        {"distance": "pixels"},
+        {"feature_weight": 0.0},
+        {"feature_maps": "pixels"},
         {"truncation": 0.1},
         {"condition": ("Left",)},
         {"against": "negation", "target": "right"},
@@ -286,7 +286,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
 def test_real_images_are_found_in_w_and_then_edited(runs: dict[str, Path], tmp_path: Path) -> None:
     data = _write_data(tmp_path / "data")
     result = execute(
-        edit, _config(runs, data=data, invert_steps=120, distance="pixels"), tmp_path / "out"
+        edit, _config(runs, data=data, invert_steps=120, feature_maps="pixels"), tmp_path / "out"
     ).result
     out = load_dataset(tmp_path / "out")
     assert result["summary"]["images"] == 3
@@ -309,7 +309,7 @@ def test_fewer_inversion_steps_are_worse(runs: dict[str, Path], tmp_path: Path) 
     data = _write_data(tmp_path / "data")
     errors = []
     for steps in (3, 120):
-        config = _config(runs, data=data, invert_steps=steps, steps=0, distance="pixels")
+        config = _config(runs, data=data, invert_steps=steps, steps=0, feature_maps="pixels")
         summary = execute(edit, config, tmp_path / f"out{steps}").result["summary"]
         errors.append(summary["inversion_gray_rms"])
     assert errors[1] < 0.5 * errors[0]
@@ -567,7 +567,13 @@ def test_latent_edits_are_held_to_where_the_text_acts(
     styled: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(variation, "PATIENTS", 24)
-    options: dict[str, Any] = {"method": "latent", "steps": 20, "lr": 0.3, "l2": 0.0, "keep": 0.0}
+    options: dict[str, Any] = {
+        "method": "latent",
+        "steps": 20,
+        "lr": 0.3,
+        "l2": 0.0,
+        "feature_weight": 0.0,
+    }
     execute(edit, _config(styled, **options), tmp_path / "free")
     held = execute(edit, _config(styled, **options, local=100.0), tmp_path / "held").result
     assert "variation.safetensors" in held["outputs"]
