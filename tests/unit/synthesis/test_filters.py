@@ -124,7 +124,7 @@ class TestVerdicts:
     ) -> None:
         out = tmp_path / "o"
         both = ("discriminator", "class")
-        summary = make(out, data, gan=gan, filter=both, keep=0.5, **PLAIN).result["summary"]
+        summary = make(out, data, gan=gan, filter=both, keep_share=0.5, **PLAIN).result["summary"]
         assert len(load_dataset(out)) == 51
         record = json.loads((out / "filters.json").read_text())["meters"]["discriminator"]
         limits, effects = record["limits"], np.array(record["label_effects"])
