@@ -309,3 +309,10 @@ def test_an_old_record_of_what_became_several_is_read() -> None:
         built = configs.resolve(config, past)
         assert configs.result_options(built)["strength"] == [1.5]
         assert configs.from_record(config, configs.to_record(built))[name] == [1.5]
+
+
+def test_a_plan_shows_the_names_of_today() -> None:
+    values = {"source": "x.csv", "format": "table", "split_by": "none"}
+    config = configs.resolve(MODULES["prepare",].Config, values)
+    assert configs.to_plan(config)["split_by"] == configs.to_record(config)["split"] == "none"
+    assert "split" not in configs.to_plan(config)

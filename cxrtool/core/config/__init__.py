@@ -32,6 +32,7 @@ from cxrtool.core.config.records import (
     from_record,
     input_paths,
     result_options,
+    to_plan,
     to_record,
 )
 from cxrtool.core.config.sources import STAGES, load_file
@@ -62,6 +63,7 @@ __all__ = [
     "resolve",
     "result_options",
     "shown_fields",
+    "to_plan",
     "to_record",
     "typer_parameters",
 ]

@@ -23,6 +23,14 @@ def to_record(config: Any) -> dict[str, Any]:
     )
 
 
+def to_plan(config: Any) -> dict[str, Any]:
+    """As `to_record`, with the names of this version."""
+    return {
+        field.name: _plain(getattr(config, field.name), absolute=field.role is not None)
+        for field in fields_of(type(config))
+    }
+
+
 def from_record(config: type, record: Mapping[str, Any]) -> dict[str, Any]:
     """What `to_record` wrote, of this version or an earlier one, as `resolve` takes it.
 

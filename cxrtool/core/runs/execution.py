@@ -202,7 +202,7 @@ def _dry_plan(stage: Stage, config: Any, out: Path, state: str, fingerprint: str
         "out": str(out),
         "would": would[state],
         "fingerprint": fingerprint,
-        "config": configs.to_record(config),
+        "config": configs.to_plan(config),
         "plan": plan(config) if plan is not None and state != "complete" else {},
     }
 
