@@ -124,7 +124,12 @@ def test_from_training_to_filtered_and_replayed_images(
         config = configs.resolve(stage.Config, {"device": "cpu", "threads": 1, **options})
         return runs.execute(stage, config, tmp_path / folder).folder
 
-    plan = {"counts": "Left=12,Large=9", "block": 8, "filter": ("discriminator",), "keep": 0.5}
+    plan = {
+        "counts": "Left=12,Large=9",
+        "block": 8,
+        "filter": ("discriminator",),
+        "keep_share": 0.5,
+    }
     plan |= {"data": single, "gan": out}
     whole = start(synthesize, "whole", **plan)
     assert "discriminator" in json.loads((whole / "filters.json").read_text())["meters"]

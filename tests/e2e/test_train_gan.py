@@ -240,7 +240,7 @@ def test_damaged_and_foreign_checkpoints(
     make_dataset: MakeDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, out = make_dataset(), tmp_path / "gan"
-    train(data, out, keep="last")
+    train(data, out, checkpoint="last")
     wanted = outputs(out)
     said: list[str] = []
     monkeypatch.setattr(console, "warn", said.append)
@@ -248,11 +248,11 @@ def test_damaged_and_foreign_checkpoints(
         (out / name).unlink()
     latest = out / "checkpoints/latest.pt"
     latest.write_bytes(latest.read_bytes()[:-1000])
-    assert train(data, out, keep="last").state == "done"
+    assert train(data, out, checkpoint="last").state == "done"
     assert any("latest.pt is not usable" in text for text in said)
     assert outputs(out) == wanted  # from the checkpoint before, to the same bits
     with pytest.raises(CxrError, match="--labels") as caught:
-        train(data, out, keep="last", labels="Left")
+        train(data, out, checkpoint="last", labels="Left")
     assert caught.value.exit_code == 4
 
 
@@ -344,7 +344,7 @@ def test_the_best_network_is_kept_and_can_be_gone_on_from(
     lowest = min(measured.values())
     newest = max(k for k, fd in measured.items() if fd <= TOLERANCE * lowest)
     assert first["best"] == {"kimg": newest, "fd": measured[newest], "lowest_fd": lowest}
-    last = train(data, tmp_path / "last", keep="last").result["summary"]
+    last = train(data, tmp_path / "last", checkpoint="last").result["summary"]
     assert last["best"] is None
 
     more = train(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from cxrtool.core.config import DEVICE, RUNNING, THREADS, Argument, Input, Option
+from cxrtool.core.config import DEVICE, THREADS, Argument, Input, Option, RunningOption
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,5 +38,5 @@ class Config:
     threads: Annotated[int | None, THREADS] = None
     workers: Annotated[
         int | None,
-        Option("Threads that copy images. Default: all cores.", panel=RUNNING, min=1, result=False),
+        RunningOption("Threads that copy images. Default: all cores.", min=1, result=False),
     ] = None

@@ -7,16 +7,20 @@ no effect.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from cxrtool.core.config import DEVICE, GIVEN, RUNNING, THREADS, Argument, Input, Option
+from cxrtool.core.config import DEVICE, GIVEN, ROWS, THREADS, Argument, Input, Option, RunningOption
 from cxrtool.core.errors import UsageError
 from cxrtool.data.select import SelectionOptions
 
-FILTERS, EDITS, SAMPLING = "Filters", "Pushing images along edits", "How images are drawn"
+FILTERS, EDITS = "Filters", "Pushing images along edits"
 #: Where an option applies: not to a plan alone.
 IMAGES, TEACHER = {"plan_only": (False,)}, {"filter": ("teacher",)}
+FilterOption = partial(Option, panel=FILTERS, only=IMAGES)
+EditOption = partial(Option, panel=EDITS, only={"edit": GIVEN})
+SamplingOption = partial(Option, panel="How images are drawn", only=IMAGES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +30,7 @@ class Config(SelectionOptions):
     The plan comes first: how many images each class needs, and the real row whose labels each of
     them takes. Then every image of the plan is made, and made again until no filter refuses it.
 
-    Example: cxr synthesize data --gan gan --target-frac 0.15 --classes "Fracture,Edema" -o synth
+    Example: cxr synthesize data --gan gan --target-frac 0.15 -o synth
     """
 
     REMOVED: ClassVar[dict[str, str]] = {
@@ -79,17 +83,19 @@ class Config(SelectionOptions):
     uncertain: Annotated[
         str | None,
         Option(
-            "What -1 means: ones, zeros, ignore, or a TOML file as for train-gan. Default: as in "
-            "the generator, else ones.",
-            metavar="ones|zeros|ignore|FILE",
+            "What -1 (uncertain) means: ones, zeros, ignore, or a TOML file as for train-gan."
+            " Default: as in the generator, else ones.",
+            panel=ROWS,
+            metavar="POLICY",
             file=True,
         ),
     ] = None
     blank: Annotated[
         str | None,
         Option(
-            "What a blank means in a label that the source covers: zeros or ignore. Default: as in "
-            "the generator, else zeros.",
+            "What a blank means in a label that the source covers: zeros or ignore. Default: as in"
+            " the generator, else zeros.",
+            panel=ROWS,
             choices=("zeros", "ignore"),
         ),
     ] = None
@@ -98,18 +104,16 @@ class Config(SelectionOptions):
     ] = False
     filter: Annotated[
         tuple[str, ...],
-        Option(
+        FilterOption(
             "Keep an image only if it passes; may be repeated. discriminator: as real as the better"
-            " --keep of unfiltered images; class: the discriminator reads the wanted class;"
+            " --keep-share of unfiltered images; class: the discriminator reads the wanted class;"
             " teacher: so do out-of-fold classifiers (--teacher); memorized: no nearer to one"
             " training image than real ones are; duplicate: unlike every earlier image (shards:"
             " when `cxr merge` joins them).",
-            panel=FILTERS,
-            only=IMAGES,
             choices=("discriminator", "class", "teacher", "memorized", "duplicate"),
         ),
     ] = ()
-    keep: Annotated[
+    keep_share: Annotated[
         float,
         Option(
             "Share of unfiltered images that --filter discriminator keeps.",
@@ -117,15 +121,14 @@ class Config(SelectionOptions):
             only={"filter": ("discriminator",)},
             min=0,
             max=1,
+            was="keep",
         ),
     ] = 0.8
     teacher: Annotated[
         tuple[Path, ...],
-        Option(
+        FilterOption(
             "Output of train-cls; may be repeated. Reads the wanted class of every image whose "
-            "labels come from a patient that is new to it (train-cls --leave-out).",
-            panel=FILTERS,
-            only=IMAGES,
+            "labels come from a patient that is new to it (train-cls --leave-out)."
         ),
         Input("teacher"),
     ] = ()
@@ -150,12 +153,7 @@ class Config(SelectionOptions):
         ),
     ] = 100
     nearest: Annotated[
-        bool,
-        Option(
-            "Record the distance of every image to the nearest training image.",
-            panel=FILTERS,
-            only=IMAGES,
-        ),
+        bool, FilterOption("Record the distance of every image to the nearest training image.")
     ] = True
     edit: Annotated[
         tuple[Path, ...],
@@ -169,48 +167,31 @@ class Config(SelectionOptions):
     ] = ()
     ensemble: Annotated[
         str | None,
-        Option(
-            "Shares of the --edit runs in their order, such as 0.7,0.3. Default: equal.",
-            panel=EDITS,
-            only={"edit": GIVEN},
-        ),
+        EditOption("Shares of the --edit runs in their order, such as 0.7,0.3. Default: equal."),
     ] = None
     edit_strength: Annotated[
-        float,
-        Option(
-            "How far images are pushed; 1 is as far as the edits went.",
-            panel=EDITS,
-            only={"edit": GIVEN},
-            min=0,
-        ),
+        float, EditOption("How far images are pushed; 1 is as far as the edits went.", min=0)
     ] = 1.0
     truncation: Annotated[
         float,
-        Option(
-            "Truncation psi: 1 keeps the whole distribution, less gives more typical images.",
-            panel=SAMPLING,
-            only=IMAGES,
-            min=0,
+        SamplingOption(
+            "Truncation psi: 1 keeps the whole distribution, less gives more typical images.", min=0
         ),
     ] = 1.0
     block: Annotated[
         int,
-        Option(
-            "Images that go through the network together. Another number changes images in the last"
-            " bits.",
-            panel=SAMPLING,
-            only=IMAGES,
+        SamplingOption(
+            "Images that go through the network together. Another number may change images in the"
+            " last digits.",
             min=1,
         ),
     ] = 64
     seed: Annotated[int, Option("Seed of the rows and of the images.", min=0)] = 0
     shard: Annotated[
         str | None,
-        Option(
+        SamplingOption(
             "Make only part i of n, in a process or on a machine of its own; `cxr merge` joins the"
             " parts.",
-            panel=SAMPLING,
-            only=IMAGES,
             metavar="i/n",
         ),
     ] = None
@@ -218,9 +199,7 @@ class Config(SelectionOptions):
     threads: Annotated[int | None, THREADS] = None
     workers: Annotated[
         int | None,
-        Option(
-            "Threads that encode images. Default: all cores.", panel=RUNNING, min=1, result=False
-        ),
+        RunningOption("Threads that encode images. Default: all cores.", min=1, result=False),
     ] = None
 
     def validate(self) -> None:
@@ -244,7 +223,7 @@ class Config(SelectionOptions):
                 "--filter teacher needs --teacher",
                 hint="give outputs of train-cls --leave-out 1/2 and 2/2: --teacher A --teacher B",
             )
-        if "discriminator" in self.filter and self.keep == 0:
-            raise UsageError("--keep 0 keeps nothing", hint="give a part such as 0.8")
+        if "discriminator" in self.filter and self.keep_share == 0:
+            raise UsageError("--keep-share 0 keeps nothing", hint="give a part such as 0.8")
         if "memorized" in self.filter and not self.nearest:
             raise UsageError("--no-nearest contradicts --filter memorized")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-from cxrtool.core.config import DEVICE, GIVEN, RUNNING, THREADS, Argument, Input, Option
+from cxrtool.core.config import DEVICE, GIVEN, THREADS, Argument, Input, Option, RunningOption
 from cxrtool.core.errors import UsageError
 from cxrtool.data.labels import PolicyOptions
 from cxrtool.data.select import SelectionOptions
@@ -27,6 +28,9 @@ BAGAN, OPENGAN, ONE_LABEL = (
     {"arch": ("bagan", "opengan")},
 )
 LOSSES, GAMES = "StyleGAN2 and its losses", "BAGAN, OpenGAN and AC-GAN"
+StyleOption = partial(Option, panel=LOSSES, only=STYLEGAN2)
+OneLabelOption = partial(Option, panel=GAMES, only=ONE_LABEL)
+BaganOption = partial(Option, panel=GAMES, only=BAGAN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,21 +116,16 @@ class Config(SelectionOptions, PolicyOptions):
     seed: Annotated[int, Option("Seed of weights, order and noise.", min=0)] = 0
     loss: Annotated[
         str,
-        Option(
+        StyleOption(
             "Loss of the game. ns-r1: non-saturating with R1; rp-r1r2: relativistic with R1 and"
             " R2.",
-            panel=LOSSES,
-            only=STYLEGAN2,
             choices=("ns-r1", "rp-r1r2"),
         ),
     ] = "ns-r1"
     gamma: Annotated[
         float | None,
-        Option(
-            "Weight of R1. Default: 0.0002 x size^2 / batch; rp-r1r2: 0.5 x (size / 32)^2.",
-            panel=LOSSES,
-            only=STYLEGAN2,
-            min=0,
+        StyleOption(
+            "Weight of R1. Default: 0.0002 x size^2 / batch; rp-r1r2: 0.5 x (size / 32)^2.", min=0
         ),
     ] = None
     label_weight: Annotated[
@@ -140,41 +139,27 @@ class Config(SelectionOptions, PolicyOptions):
     ] = None
     label_ramp: Annotated[
         float | None,
-        Option(
+        StyleOption(
             "Thousands of images over which labels gain influence, from none. Default: 0.",
-            panel=LOSSES,
-            only=STYLEGAN2,
             metavar="KIMG",
             min=0,
         ),
     ] = None
     augment_p: Annotated[
         float | None,
-        Option(
+        StyleOption(
             "Probability of each augmentation. Default: as high as the discriminator needs it.",
-            panel=LOSSES,
-            only=STYLEGAN2,
             min=0,
             max=1,
         ),
     ] = None
     style_mixing: Annotated[
-        float | None,
-        Option(
-            "Probability of style mixing. Default: by preset.",
-            panel=LOSSES,
-            only=STYLEGAN2,
-            min=0,
-            max=1,
-        ),
+        float | None, StyleOption("Probability of style mixing. Default: by preset.", min=0, max=1)
     ] = None
     noise: Annotated[
         str | None,
-        Option(
-            "Noise images in the generator's layers. Default: by preset.",
-            panel=LOSSES,
-            only=STYLEGAN2,
-            choices=("on", "off"),
+        StyleOption(
+            "Noise images in the generator's layers. Default: by preset.", choices=("on", "off")
         ),
     ] = None
     freeze_d: Annotated[
@@ -195,49 +180,36 @@ class Config(SelectionOptions, PolicyOptions):
     ] = False
     single_label: Annotated[
         str | None,
-        Option(
+        OneLabelOption(
             "How a row of several labels gets the one that these architectures need. exactly-one:"
             " only rows with one label of the whole set; one-of-chosen: only rows with one of"
             " --labels; rarest: the rarest of --labels in the row.",
-            panel=GAMES,
-            only=ONE_LABEL,
             choices=("exactly-one", "one-of-chosen", "rarest"),
         ),
     ] = None
     pretrain_kimg: Annotated[
         float | None,
-        Option(
+        OneLabelOption(
             "Thousands of images for the stage before the game (autoencoder or metric network)."
             " Default: by preset.",
-            panel=GAMES,
-            only=ONE_LABEL,
             min=0.001,
         ),
     ] = None
     pretrain_lr: Annotated[
         float | None,
-        Option(
-            "Learning rate of the stage before the game. Default: by preset.",
-            panel=GAMES,
-            only=ONE_LABEL,
-            min=1e-8,
-        ),
+        OneLabelOption("Learning rate of the stage before the game. Default: by preset.", min=1e-8),
     ] = None
     d_lr: Annotated[
         float | None,
-        Option(
+        BaganOption(
             "Learning rate of the discriminator. Default: by preset, as a multiple of --lr.",
-            panel=GAMES,
-            only=BAGAN,
             min=1e-8,
         ),
     ] = None
     upsampling: Annotated[
         str | None,
-        Option(
+        BaganOption(
             "How the decoder doubles its size. Default: transposed.",
-            panel=GAMES,
-            only=BAGAN,
             choices=("transposed", "nearest"),
         ),
     ] = None
@@ -263,44 +235,38 @@ class Config(SelectionOptions, PolicyOptions):
     ] = None
     snapshot_kimg: Annotated[
         float | None,
-        Option(
+        RunningOption(
             "Thousands of images between checkpoints. Default: an eighth of --kimg, at most what"
             " the preset says.",
-            panel=RUNNING,
             min=0.001,
         ),
     ] = None
     tick_kimg: Annotated[
         float,
-        Option(
-            "Thousands of images between lines of metrics.", panel=RUNNING, min=0.001, result=False
-        ),
+        RunningOption("Thousands of images between lines of metrics.", min=0.001, result=False),
     ] = 1.0
     accumulate: Annotated[
         int,
-        Option(
+        RunningOption(
             "To save memory, let a batch go through the networks in so many parts.",
-            panel=RUNNING,
             only=STYLEGAN2,
             min=1,
         ),
     ] = 1
     precision: Annotated[
         str,
-        Option(
+        RunningOption(
             "Precision of the four highest resolutions. auto: bfloat16 where that is faster (CUDA,"
             " AMX), else float32.",
-            panel=RUNNING,
             only=STYLEGAN2,
             choices=("auto", "float32", "bfloat16"),
         ),
     ] = "auto"
     compile: Annotated[
         str,
-        Option(
+        RunningOption(
             "Use torch.compile for speed; results may change in the last digits. Where it fails,"
             " training goes on without. auto: on CUDA.",
-            panel=RUNNING,
             only=STYLEGAN2,
             choices=("auto", "on", "off"),
             result=False,

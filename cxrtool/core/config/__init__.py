@@ -1,8 +1,9 @@
-"""One frozen dataclass a stage is the only declaration of its options.
+"""One frozen dataclass per stage is the only declaration of its options.
 
-A field ``Annotated[T, Option(help=...)] = default`` becomes a Typer option, a key of the stage's
-TOML section, a line of ``--dry-run``, an entry of ``run.json``; ``Argument`` makes it positional;
-``Input`` says that it names an input, which enters the fingerprint by content instead of by path.
+A field ``Annotated[T, Option(help=...)] = default`` becomes a Typer option, a line of ``--help``, a
+key of the stage's TOML section, a line of ``--dry-run``, an entry of ``run.json``; ``Argument``
+makes it positional; ``only`` says beside which other options it applies; ``Input`` says that it
+names an input, which enters the fingerprint by content instead of by path.
 Precedence: default < ``--config`` file < flag.
 """
 
@@ -13,6 +14,7 @@ from cxrtool.core.config.fields import (
     ABSENT,
     DEVICE,
     GIVEN,
+    ROWS,
     RUNNING,
     THREADS,
     AnyBut,
@@ -20,6 +22,7 @@ from cxrtool.core.config.fields import (
     Field,
     Input,
     Option,
+    RunningOption,
     fields_of,
     shown_fields,
 )
@@ -29,15 +32,17 @@ from cxrtool.core.config.records import (
     from_record,
     input_paths,
     result_options,
+    to_plan,
     to_record,
 )
-from cxrtool.core.config.sources import STAGES, load_file, stage_names
+from cxrtool.core.config.sources import STAGES, load_file
 from cxrtool.core.config.values import moved_option, resolve
 
 __all__ = [
     "ABSENT",
     "DEVICE",
     "GIVEN",
+    "ROWS",
     "RUNNING",
     "STAGES",
     "THREADS",
@@ -47,6 +52,7 @@ __all__ = [
     "Field",
     "Input",
     "Option",
+    "RunningOption",
     "Talk",
     "default_options",
     "fields_of",
@@ -57,7 +63,7 @@ __all__ = [
     "resolve",
     "result_options",
     "shown_fields",
-    "stage_names",
+    "to_plan",
     "to_record",
     "typer_parameters",
 ]

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from cxrtool.core.config.fields import RUNNING, Option
+from cxrtool.core.config.fields import Option, RunningOption
 
 
 @dataclass(frozen=True, kw_only=True)
 class Talk:
     """How much is said."""
 
-    quiet: Annotated[bool, Option("Say errors only.", panel=RUNNING, short="-q")] = False
-    verbose: Annotated[bool, Option("Say more.", panel=RUNNING, short="-v")] = False
-    debug: Annotated[bool, Option("Say everything, with tracebacks.", panel=RUNNING)] = False
+    quiet: Annotated[bool, RunningOption("Say errors only.", short="-q")] = False
+    verbose: Annotated[bool, RunningOption("Say more.", short="-v")] = False
+    debug: Annotated[bool, RunningOption("Say everything, with tracebacks.")] = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,30 +31,23 @@ class Common(Talk):
     ] = None
     config: Annotated[
         Path | None,
-        Option(
+        RunningOption(
             "Take options from a file: TOML with a section per command, or the run.json of a past"
-            " run. What stands on the command line goes first.",
-            panel=RUNNING,
+            " run. The command line goes first; --no-mirror, say, takes back a switch of the file.",
             metavar="FILE",
         ),
     ] = None
     on_change: Annotated[
         str,
-        Option(
+        RunningOption(
             "What to do when the folder holds another run. fail: stop (exit 4); rebuild: move it"
             " aside and start anew.",
-            panel=RUNNING,
             choices=("fail", "rebuild"),
         ),
     ] = "fail"
-    dry_run: Annotated[
-        bool, Option("Say what would be done, and write nothing.", panel=RUNNING)
-    ] = False
-    json: Annotated[bool, Option("Print the result as one line of JSON.", panel=RUNNING)] = False
+    dry_run: Annotated[bool, RunningOption("Say what would be done, and write nothing.")] = False
+    json: Annotated[bool, RunningOption("Print the result as one line of JSON.")] = False
     verify: Annotated[
         bool,
-        Option(
-            "Hash all inputs and outputs again, even where size and time are unchanged.",
-            panel=RUNNING,
-        ),
+        RunningOption("Hash all inputs and outputs again, even where size and time are unchanged."),
     ] = False

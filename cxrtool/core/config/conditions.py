@@ -5,9 +5,10 @@ In: a Config. Out: an error that names an option and the one beside which it wou
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from cxrtool.core.config.fields import AnyBut, Condition, Field, Option, fields_of
+from cxrtool.core.config.fields import GIVEN, AnyBut, Condition, Field, Option, fields_of
 from cxrtool.core.errors import UsageError
 
 
@@ -41,6 +42,16 @@ def where_it_applies(field: Field, config: type) -> str:
     return f" [{', '.join(parts)}]"
 
 
+def applies(field: Field, config: type, record: Mapping[str, Any]) -> bool:
+    """Whether an option has an effect beside those on record."""
+    others = {other.name: other for other in fields_of(config)}
+    only = field.meta.only if isinstance(field.meta, Option) else {}
+    return all(
+        _holds(condition, record.get(others[name].record, others[name].default))
+        for name, condition in only.items()
+    )
+
+
 def _holds(condition: Condition, value: Any) -> bool:
     values = value if isinstance(value, tuple) else (value,)
     values = values or (None,)  # an option of many values that is not given
@@ -51,8 +62,9 @@ def _holds(condition: Condition, value: Any) -> bool:
 
 def _in_words(other: Field, condition: Condition) -> str:
     if isinstance(condition, AnyBut):
-        given = condition.values == (None,)
-        return f"with {other.shown}" if given else f"without {_named(other, condition.values)}"
+        if condition == GIVEN:
+            return f"with {other.shown}"
+        return f"without {_named(other, condition.values)}"
     if condition in ((None,), (False,)):
         return f"without {other.shown}"
     return f"with {_named(other, condition)}"

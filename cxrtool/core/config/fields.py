@@ -6,10 +6,12 @@ In: a frozen dataclass whose fields are ``Annotated[T, Option(help=...)] = defau
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -26,7 +28,8 @@ GIVEN = AnyBut((None,))
 #: In ``Option.only``: the other option is not given.
 ABSENT = (None,)
 
-RUNNING = "Running"  # panel of what does not change the result
+#: Panels of several commands, the last ones of a page.
+ROWS, RUNNING = "Rows and labels", "Running"
 Condition = tuple[Any, ...] | AnyBut
 
 
@@ -65,16 +68,14 @@ class Option:
     was: str | None = None
 
 
+RunningOption = partial(Option, panel=RUNNING)
 #: Options of every command that computes with torch.
-DEVICE = Option(
-    "Device to compute on: auto (CUDA where there is one), cpu, cuda or cuda:1.",
-    panel=RUNNING,
-    result=False,
+DEVICE = RunningOption(
+    "Device to compute on: auto (CUDA where there is one), cpu, cuda or cuda:1.", result=False
 )
-THREADS = Option(
+THREADS = RunningOption(
     "How many CPU threads to use. Another number may change results in the last digits. Default:"
     " all cores.",
-    panel=RUNNING,
     min=1,
     result=False,
 )
@@ -102,7 +103,6 @@ class Field:
     name: str
     kind: type
     many: bool
-    optional: bool
     default: Any
     meta: Option | Argument
     role: str | None
@@ -138,14 +138,14 @@ def fields_of(config: type) -> list[Field]:
         if meta is None:
             raise TypeError(f"{config.__qualname__}.{declared.name} has no Option or Argument")
         role = next((m.role for m in marks if isinstance(m, Input)), None)
-        kind, many, optional = _take_apart(base)
-        fields.append(Field(declared.name, kind, many, optional, declared.default, meta, role))
+        kind, many = _take_apart(base)
+        fields.append(Field(declared.name, kind, many, declared.default, meta, role))
     return fields
 
 
 def shown_fields(config: type) -> list[Field]:
     """The fields in the order of help: arguments, the Config's own options, those it inherits."""
-    own = config.__dict__.get("__annotations__", {})
+    own = inspect.get_annotations(config)
     return sorted(fields_of(config), key=lambda f: (isinstance(f.meta, Option), f.name not in own))
 
 
@@ -155,12 +155,10 @@ def removed_options(config: type) -> dict[str, str]:
     return removed
 
 
-def _take_apart(hint: Any) -> tuple[type, bool, bool]:
-    """``tuple[Path, ...] | None`` -> (Path, many, optional)."""
-    optional = False
+def _take_apart(hint: Any) -> tuple[type, bool]:
+    """``tuple[Path, ...] | None`` -> (Path, many)."""
     if get_origin(hint) in (typing.Union, types.UnionType):
         rest = [arm for arm in get_args(hint) if arm is not type(None)]
-        optional = len(rest) < len(get_args(hint))
         if len(rest) != 1:
             raise TypeError(f"a field has one type or None, not {hint}")
         hint = rest[0]
@@ -169,4 +167,4 @@ def _take_apart(hint: Any) -> tuple[type, bool, bool]:
         hint = get_args(hint)[0]
     if hint not in (str, int, float, bool, Path):
         raise TypeError(f"a field is str, int, float, bool or Path, not {hint}")
-    return hint, many, optional
+    return hint, many

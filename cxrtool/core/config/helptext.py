@@ -16,12 +16,10 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from cxrtool.core.config.conditions import where_it_applies
-from cxrtool.core.config.fields import RUNNING, Argument, Field, Option, shown_fields
+from cxrtool.core.config.fields import ROWS, RUNNING, Argument, Field, Option, shown_fields
 from cxrtool.core.config.flags import metavar_of, names_of
 
 ARGUMENTS, FIRST = "Arguments", "Options"
-#: The last panels of a page, whatever declares them first.
-LAST = ("Rows and labels", RUNNING)
 HELP_ROW = ("-h, --help", "Show this page.")
 LEFT = 24  # width of the column of flags; longer ones stand on a line of their own
 WIDEST = 100  # columns of a page
@@ -63,7 +61,7 @@ def panels(*configs: type) -> dict[str, list[Row]]:
                 heading = field.meta.panel or FIRST
             rows.setdefault(heading, []).append((_left(field), _right(field, config)))
     rows[FIRST].sort(key=lambda row: "(required)" not in row[1])
-    for heading in LAST:
+    for heading in (ROWS, RUNNING):  # the last ones, whatever declares them first
         if heading in rows:
             rows[heading] = rows.pop(heading)
     rows.setdefault(RUNNING, []).append(HELP_ROW)

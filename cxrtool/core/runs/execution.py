@@ -197,7 +197,7 @@ def _dry_plan(attempt: Attempt, state: str) -> dict[str, Any]:
         "out": str(attempt.out),
         "would": would[state],
         "fingerprint": attempt.fingerprint,
-        "config": configs.to_record(attempt.config),
+        "config": configs.to_plan(attempt.config),
         "plan": plan(attempt.config) if plan is not None and state != "complete" else {},
     }
 

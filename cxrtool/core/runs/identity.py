@@ -15,10 +15,9 @@ from cxrtool.core.runs.run import Run
 class Stage(Protocol):
     """A module of ``cxrtool.commands``."""
 
-    @property
-    def NAME(self) -> str: ...
-    @property
-    def FORMAT(self) -> int: ...
+    NAME: str
+    FORMAT: int
+
     @property
     def Config(self) -> type: ...
 

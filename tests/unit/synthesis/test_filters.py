@@ -124,7 +124,7 @@ class TestVerdicts:
     ) -> None:
         out = tmp_path / "o"
         both = ("discriminator", "class")
-        summary = make(out, data, gan=gan, filter=both, keep=0.5, **PLAIN).result["summary"]
+        summary = make(out, data, gan=gan, filter=both, keep_share=0.5, **PLAIN).result["summary"]
         assert len(load_dataset(out)) == 51
         record = json.loads((out / "filters.json").read_text())["meters"]["discriminator"]
         limits, effects = record["limits"], np.array(record["label_effects"])
@@ -175,13 +175,13 @@ class TestVerdicts:
             return realness + y @ likes, logits
 
         monkeypatch.setattr(judge, "judge", judged)
-        options = {"gan": gan, "filter": ("discriminator",), "keep": 0.8, **PLAIN}
+        options = {"gan": gan, "filter": ("discriminator",), "keep_share": 0.8, **PLAIN}
         out = make(tmp_path / "o", data, **{**options, "counts": "Fracture=150"}).folder
         tries = np.array([int(row["tries"]) for row in filters_csv(out)])
         assert len(set(load_dataset(out).table["Edema"])) == 2  # rows that are liked, and others
         assert 0.7 < len(tries) / tries.sum() < 0.9
         assert tries.max() <= 8
-        everything = make(tmp_path / "all", data, **{**options, "keep": 1.0}).folder
+        everything = make(tmp_path / "all", data, **{**options, "keep_share": 1.0}).folder
         assert all(row["tries"] == "1" for row in filters_csv(everything))
 
     def test_single_labels_take_the_greatest(
@@ -533,12 +533,12 @@ class TestKills:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"keep": 0.5}, "--keep applies only with --filter discriminator"),
+        ({"keep_share": 0.5}, "--keep-share applies only with --filter discriminator"),
         ({"max_tries": 5}, "--max-tries applies only with --filter"),
         ({"filter": ("teacher",)}, "--filter teacher needs --teacher"),
         ({"filter": ("class", "class")}, "--filter class is given twice"),
         ({"filter": ("memorized",), "nearest": False}, "--no-nearest contradicts"),
-        ({"filter": ("discriminator",), "keep": 0.0}, "--keep 0 keeps nothing"),
+        ({"filter": ("discriminator",), "keep_share": 0.0}, "--keep-share 0 keeps nothing"),
         ({"filter": ("nothing",)}, "not one of"),
         ({"filter": ("class",), "plan_only": True}, "--filter applies only without --plan-only"),
         ({"balance": 3}, "either --target-frac, --counts or --balance"),

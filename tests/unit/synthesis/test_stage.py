@@ -523,7 +523,10 @@ class TestRefusals:
             ({"counts": "A=1", "per_class": True}, "--per-class applies only with --target-frac"),
             ({"plan_only": True, "counts": "A=1", "shard": "1/2"}, "--shard applies only without"),
             ({"plan_only": True, "counts": "A=1", "block": 3}, "--block applies only without"),
-            ({"counts": "A=1", "keep": 0.5}, "--keep applies only with --filter discriminator"),
+            (
+                {"counts": "A=1", "keep_share": 0.5},
+                "--keep-share applies only with --filter discriminator",
+            ),
             ({"counts": "A=1", "max_tries": 5}, "--max-tries applies only with --filter"),
             ({"counts": "A=1", "edit_strength": 2.0}, "--edit-strength applies only with --edit"),
             ({"plan_only": True, "target_frac": "1"}, "not between 0 and 1"),
