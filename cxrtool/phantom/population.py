@@ -57,16 +57,11 @@ def sample_patient(seed: int, index: int) -> Patient:
         )
         images = []
         for k, projection in enumerate(_views(rng, condition), start=1):
-            acquisition = sample_acquisition(rng, anatomy, projection)
-            images.append(
-                StudyImage(
-                    name=f"{patient_id}/study{number}/view{k}_"
-                    f"{'lateral' if projection == 'LATERAL' else 'frontal'}.png",
-                    params=PhantomParams(
-                        anatomy=anatomy, findings=findings, acquisition=acquisition
-                    ),
-                )
-            )
+            exposure = sample_acquisition(rng, anatomy, projection)
+            params = PhantomParams(anatomy=anatomy, findings=findings, acquisition=exposure)
+            plane = "lateral" if projection == "LATERAL" else "frontal"
+            name = f"{patient_id}/study{number}/view{k}_{plane}.png"
+            images.append(StudyImage(name=name, params=params))
         studies.append(
             Study(
                 study_id=f"{patient_id}-study{number}",

@@ -6,7 +6,7 @@ Between visits chronic things stay (heart size, lesion, fracture, pacemaker), ac
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -69,7 +69,7 @@ def sample_findings(
     nodules = previous.nodules if previous and previous.nodules else _nodules(rng, c)
     if previous and nodules and previous.nodules:
         growth = float(rng.uniform(0.97, 1.15))
-        nodules = tuple(_grow(n, growth) for n in nodules)
+        nodules = tuple(replace(n, r=n.r * growth) for n in nodules)
     air_left, air_right = _pneumothorax(rng, c)
     pleura = previous.pleura if previous else ()
     if not pleura and rng.random() < 0.010 + 0.030 * c.tumor + 0.02 * c.lung:
@@ -214,10 +214,6 @@ def _nodules(rng: np.random.Generator, c: Condition) -> tuple[Nodule, ...]:
         )
         for _ in range(count)
     )
-
-
-def _grow(n: Nodule, factor: float) -> Nodule:
-    return Nodule(side=n.side, u=n.u, v=n.v, z=n.z, r=n.r * factor, density=n.density, seed=n.seed)
 
 
 def _pneumothorax(rng: np.random.Generator, c: Condition) -> tuple[float, float]:
