@@ -5,8 +5,6 @@ In: a `Comparison`. Out: a `Page` without ids, paths and texts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from cxrtool.pages import figures
 from cxrtool.pages.page import Block, Numbers, Page, Section, Svg, Table, Text, cautions
 from cxrtool.stats.clip_results import (
@@ -18,20 +16,23 @@ from cxrtool.stats.clip_results import (
     label_table,
     strategy_table,
 )
-from cxrtool.stats.comparison import MEAN, MIN_SEEDS
+from cxrtool.stats.comparison import MEAN, MIN_SEEDS, Difference
 from cxrtool.stats.wording import number, p_value, with_interval
 
 
 def answer(c: Comparison) -> str:
     """The result in one sentence."""
-    shown = [d for d in c.differences if d.row == MEAN and d.metric == "auroc"]
     best = max(strategy_table(c), key=lambda r: r["auroc"])
-    found = with_interval(best["auroc"], best["auroc_low"], best["auroc_high"])
-    said = f"{best['strategy']} reads best: mean zero-shot AUROC {found}"
+    score = with_interval(best["auroc"], best["auroc_low"], best["auroc_high"])
     if len(c.groups) == 1:
-        return f"{best['strategy']}: mean zero-shot AUROC {found} on {len(c.truth):,} images."
-    against = [d for d in shown if d.a == best["strategy"]]
-    return f"{said}. {against[0].sentence()}" if against else f"{said}."
+        return f"{best['strategy']}: mean zero-shot AUROC {score} on {len(c.truth):,} images."
+    against = [d.sentence() for d in _means(c) if d.a == best["strategy"]]
+    first = f"{best['strategy']} reads best: mean zero-shot AUROC {score}."
+    return " ".join([first, *against[:1]])
+
+
+def _means(c: Comparison) -> list[Difference]:
+    return [d for d in c.differences if d.row == MEAN and d.metric == c.scored.metrics[AUROC]]
 
 
 def build(c: Comparison) -> Page:
@@ -40,7 +41,7 @@ def build(c: Comparison) -> Page:
     if c.differences:
         sections.append(_differences(c))
     sections += [_retrieval(c), _negation(c)]
-    return Page(f"CLIPs by text strategy, on {c.source}", answer(c), sections, c.footer)
+    return Page(f"CLIPs by text strategy, on {c.source}", answer(c), sections)
 
 
 def _overview(c: Comparison) -> Section:
@@ -103,7 +104,7 @@ def _labels(c: Comparison) -> Section:
 
 
 def _differences(c: Comparison) -> Section:
-    shown = [d for d in c.differences if d.row == MEAN and d.metric == c.scored.metrics[AUROC]]
+    shown = _means(c)
     rows = [
         [
             f"{d.a} minus {d.b}",
@@ -135,14 +136,14 @@ def _retrieval(c: Comparison) -> Section:
 
 def _negation(c: Comparison) -> Section:
     names = [group.name for group in c.groups]
-    wanted = {g.name: "all" if len(g.runs) > 1 else next(iter(g.runs)) for g in c.groups}
-    found = {
+    seeds = {g.name: "all" if len(g.runs) > 1 else next(iter(g.runs)) for g in c.groups}
+    shares = {
         (r["label"], r["strategy"]): r["nearer_than_negation"]
         for r in label_table(c)
-        if r["seed"] == wanted[r["strategy"]]
+        if r["seed"] == seeds[r["strategy"]]
     }
-    rows: list[Sequence[str]] = [
-        [label, *(number(found[label, name], 2) for name in names)] for label in c.scored.labels
+    rows = [
+        [label, *(number(shares[label, name], 2) for name in names)] for label in c.scored.labels
     ]
     caption = "Share of a label's positive images that are nearer to its prompt than to its denial."
     table = Table(["label", *names], rows, caption=caption)

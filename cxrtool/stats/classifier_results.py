@@ -74,6 +74,7 @@ class Evaluation:
         mask: [N, L] bool.
         scores: [R, N, L] probabilities.
         codes: [N] patient of each image.
+        ece: [R, L + 1] expected calibration error, from `label_errors`.
         patients_known: Whether the source names patients.
         resamples: How many patient resamples the intervals come from.
         runs: One mapping of shown facts a run ("architecture": "densenet121", ...).
@@ -85,7 +86,6 @@ class Evaluation:
         compared: What the leak guard could not compare, "" where ids and pixels both were.
         unfair: What the headline must add, "" if nothing.
         cautions: Sentences that a reader must see (labels left out, failed gates).
-        footer: Small print.
     """
 
     source: str
@@ -96,6 +96,7 @@ class Evaluation:
     mask: np.ndarray
     scores: np.ndarray
     codes: np.ndarray
+    ece: np.ndarray
     patients_known: bool
     resamples: int
     runs: Sequence[dict[str, Any]]
@@ -107,7 +108,6 @@ class Evaluation:
     compared: str = ""
     unfair: str = ""
     cautions: Sequence[str] = field(default_factory=list)
-    footer: str = ""
 
 
 def why_undefined(truth: np.ndarray, mask: np.ndarray) -> str | None:
@@ -145,16 +145,9 @@ def prevalence(e: Evaluation) -> np.ndarray:
     """Share of positives among the known cells of each label: [L], NaN where none is known."""
     counted = e.mask.sum(axis=0)
     positive = (e.truth * e.mask).sum(axis=0)
-    return np.divide(positive, counted, out=np.full(len(counted), np.nan), where=counted > 0)
-
-
-def calibration_error(e: Evaluation, run: int, row: int) -> float:
-    """Expected calibration error of one run and label, or of all labels' mean in the last row."""
-    if row == len(e.scored.labels):
-        found = [calibration_error(e, run, int(k)) for k in np.flatnonzero(e.scored.defined)]
-        return float(np.mean(found)) if found else math.nan
-    keep = e.mask[:, row]
-    return expected_calibration_error(e.truth[keep, row], e.scores[run, keep, row])
+    shares = np.full(len(counted), np.nan)
+    np.divide(positive, counted, out=shares, where=counted > 0)
+    return shares
 
 
 def label_errors(

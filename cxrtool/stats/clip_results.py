@@ -59,7 +59,6 @@ class Comparison:
         cautions: What a reader must know.
         resamples: Of the patients.
         patients: How many there are.
-        footer: Small print.
     """
 
     source: str
@@ -75,7 +74,6 @@ class Comparison:
     cautions: Sequence[str]
     resamples: int
     patients: int
-    footer: str
 
 
 def group_interval(scored: Scored, group: Group, row: int) -> tuple[float, float, float]:

@@ -219,14 +219,12 @@ class Difference:
         about = f" (about {self.about})" if self.about and not math.isnan(self.p) else ""
         return f"{what}: {numbers}{self.p_text()}: {self.verdict}{about}."
 
-    def p_text(self) -> str:
+    def p_text(self, *, corrected: bool = True) -> str:
         """ ", p = 0.012 (interval and p corrected for 3 comparisons)"; "" without a verdict."""
         if math.isnan(self.p):
             return ""
         text = f", p {p_value(self.p)}" if self.p < 0.001 else f", p = {p_value(self.p)}"
-        if self.comparisons > 1:
-            text += f" ({self.correction()})"
-        return text
+        return text + (f" ({self.correction()})" if corrected and self.comparisons > 1 else "")
 
     def correction(self) -> str:
         """What stands beside interval and p where several comparisons were made, else ""."""

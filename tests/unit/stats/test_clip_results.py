@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from cxrtool.pages import clip as clip_report
-from cxrtool.pages import page
+from cxrtool.pages import render
 from cxrtool.stats.clip_results import (
     RETRIEVAL,
     Comparison,
@@ -57,7 +57,6 @@ def _comparison(strategies: dict[str, int], strength: dict[str, float]) -> Compa
         cautions=["a caution"],
         resamples=200,
         patients=N,
-        footer="",
     )
 
 
@@ -104,7 +103,7 @@ def test_there_is_a_row_a_run_and_label_and_one_a_strategy() -> None:
 
 def test_the_page_answers_first() -> None:
     c = _comparison({"random": 5, "rules": 5}, {"rules": 2.0, "random": 0.0})
-    html = page.render(clip_report.build(c))
+    html = render.html(clip_report.build(c))
     assert clip_report.answer(c).startswith("rules reads best")
     assert "rules minus random" in clip_report.answer(c)
     assert "evidence for" in clip_report.answer(c)
@@ -116,5 +115,5 @@ def test_the_page_answers_first() -> None:
     assert "corrected for" not in html, "one comparison of strategies"
     strength = {"random": 0.0, "rules": 1.0, "labels": 2.0}
     three = _comparison(dict.fromkeys(strength, 5), strength)
-    assert "Interval and p corrected for 2 comparisons" in page.render(clip_report.build(three))
-    assert "Against" not in page.render(clip_report.build(alone))
+    assert "Interval and p corrected for 2 comparisons" in render.html(clip_report.build(three))
+    assert "Against" not in render.html(clip_report.build(alone))
