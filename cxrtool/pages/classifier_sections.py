@@ -15,11 +15,19 @@ from PIL import Image
 
 from cxrtool.pages import figures, page
 from cxrtool.stats.calibration import reliability
-from cxrtool.stats.classifier_results import Evaluation, group_scores, run_name
-from cxrtool.stats.comparison import COMPARED, MEAN, MIN_SEEDS, Difference, Group, Scored
+from cxrtool.stats.classifier_results import Evaluation, run_name
+from cxrtool.stats.comparison import (
+    COMPARED,
+    MEAN,
+    MIN_SEEDS,
+    Difference,
+    Group,
+    Scored,
+    group_score,
+)
 from cxrtool.stats.curves import SPECIFICITY
 from cxrtool.stats.intervals import CLASS_METRICS
-from cxrtool.stats.wording import number, p_value, with_interval
+from cxrtool.stats.wording import intervals_cover, number, p_value, with_interval
 
 TILE_PX = 96
 
@@ -27,7 +35,13 @@ TILE_PX = 96
 def cell(scored: Scored, group: Group, row: str, metric: str) -> str:
     """Mean score of a group's runs with its interval, for a table."""
     place = scored.rows.index(row), scored.metrics.index(metric)
-    return with_interval(*group_scores(scored, group, *place))
+    return with_interval(*group_score(scored, group, *place))
+
+
+def intervals(e: Evaluation) -> page.Text:
+    """What the intervals of a table cover, to stand under it."""
+    units = "patients" if e.patients_known else "groups of identical images"
+    return page.Text(intervals_cover(e.resamples, units))
 
 
 def class_metrics(scored: Scored) -> list[str]:
@@ -99,7 +113,7 @@ def decisions(e: Evaluation) -> list[page.Section]:
         f" that was fixed at {percent} specificity on the validation rows gives on these."
     )
     table = page.Table(columns, rows, caption, text_columns=2)
-    return [page.Section("Decisions and calibration", [table])]
+    return [page.Section("Decisions and calibration", [table, intervals(e)])]
 
 
 def _at_threshold(e: Evaluation, runs: Sequence[int], label: str) -> list[str]:
@@ -149,7 +163,8 @@ def subgroups(e: Evaluation) -> list[page.Section]:
         "Mean AUROC over the labels that hold both classes within the subgroup; the sets of labels"
         " may differ. Subgroups were not corrected for each other: read them as description."
     )
-    blocks: list[page.Block] = [page.Table(columns, rows, caption), _subgroup_labels(e)]
+    tables = [page.Table(columns, rows, caption), _subgroup_labels(e)]
+    blocks: list[page.Block] = [*tables, intervals(e)]
     if sentences:
         blocks.append(page.Bullets(sentences))
     return [page.Section("Subgroups", blocks)]
@@ -283,8 +298,9 @@ def provenance(e: Evaluation) -> page.Section:
         [
             page.Bullets(
                 [
-                    f"Intervals: {e.resamples:,} resamples of whole patients, percentile method;"
-                    " the same resamples for every run, so that differences are paired.",
+                    f"Intervals: {e.resamples:,} resamples of whole patients, the same for every"
+                    " run, so that differences are paired. Of one seed: percentiles of them. Of"
+                    " several: the t distribution that verdicts use, over seeds and patients.",
                     f"Verdicts: seed-paired t over at least {MIN_SEEDS} seeds an arm, with the"
                     " patient-bootstrap variance added; degrees of freedom by Welch and"
                     " Satterthwaite from seeds − 1 and, of patients with a label or without it,"

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from cxrtool.stats.classifier_results import Evaluation, group_scores
-from cxrtool.stats.comparison import COMPARED, MEAN, Difference
+from cxrtool.stats.classifier_results import Evaluation
+from cxrtool.stats.comparison import COMPARED, MEAN, Difference, group_score
 from cxrtool.stats.predictions import Records, prediction_rows
 from cxrtool.stats.wording import with_interval
 
@@ -60,7 +60,7 @@ def subgroups(e: Evaluation) -> Records:
                     record |= {"known": known, "positives": positive}
                     record["prevalence"] = positive / known if known else math.nan
                 for m, metric in enumerate(sub.scored.metrics):
-                    numbers = group_scores(sub.scored, group, row, m)
+                    numbers = group_score(sub.scored, group, row, m)
                     record |= dict(zip((metric, f"{metric}_low", f"{metric}_high"), numbers))
                 record["ece"] = float(sub.ece[list(group.runs.values()), row].mean())
                 out.append(record)
@@ -115,7 +115,7 @@ def shown(e: Evaluation) -> tuple[list[str], list[list[str]]]:
     compared = [m for m, name in enumerate(e.scored.metrics) if name in COMPARED]
     rows = [
         [group.name, str(len(group.runs))]
-        + [with_interval(*group_scores(e.scored, group, mean, m)) for m in compared]
+        + [with_interval(*group_score(e.scored, group, mean, m)) for m in compared]
         for group in e.groups
     ]
     return ["arm", "runs", *(COMPARED[e.scored.metrics[m]] for m in compared)], rows

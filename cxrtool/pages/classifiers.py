@@ -13,8 +13,8 @@ import numpy as np
 
 from cxrtool.pages import classifier_sections as more
 from cxrtool.pages import figures, page
-from cxrtool.stats.classifier_results import Evaluation, group_scores, prevalence, primary
-from cxrtool.stats.comparison import COMPARED, MEAN, Difference
+from cxrtool.stats.classifier_results import Evaluation, prevalence, primary
+from cxrtool.stats.comparison import COMPARED, MEAN, Difference, group_score
 from cxrtool.stats.curves import pr_points, roc_points
 from cxrtool.stats.intervals import METRICS
 from cxrtool.stats.wording import number, p_value, with_interval
@@ -107,7 +107,7 @@ def _bars(e: Evaluation, metric: int) -> list[figures.Bar]:
             continue
         for group in e.groups:
             regimen, arm = places[group.name]
-            scores = group_scores(e.scored, group, row, metric)
+            scores = group_score(e.scored, group, row, metric)
             bars.append(figures.Bar(names[row] + regimen, arms.index(arm), arm, *scores))
     return bars
 
@@ -132,10 +132,10 @@ def _scores(e: Evaluation) -> page.Section:
         page.Table(
             columns,
             rows,
-            "Mean over the labels that hold both classes, with 95 % patient-bootstrap intervals of"
-            f" these networks. Chance is 0.5 for AUROC and {base} (the mean prevalence) for average"
-            " precision.",
-        )
+            f"Mean over the labels that hold both classes. Chance is 0.5 for AUROC and {base} (the"
+            " mean prevalence) for average precision.",
+        ),
+        more.intervals(e),
     ]
     if e.scored.defined.any():
         figure = figures.forest_figure(_bars(e, 0), "forest-auroc", xlabel="AUROC", reference=0.5)
@@ -242,7 +242,8 @@ def _labels(e: Evaluation) -> page.Section:
             rows,
             "Prevalence is the average precision of chance. Undefined: a class is missing.",
             text_columns=2,
-        )
+        ),
+        more.intervals(e),
     ]
     if few:
         blocks.append(

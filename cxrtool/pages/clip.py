@@ -12,12 +12,11 @@ from cxrtool.stats.clip_results import (
     CHANCE,
     RETRIEVAL,
     Comparison,
-    group_interval,
     label_table,
     strategy_table,
 )
-from cxrtool.stats.comparison import MEAN, MIN_SEEDS, Difference
-from cxrtool.stats.wording import number, p_value, with_interval
+from cxrtool.stats.comparison import MEAN, MIN_SEEDS, Difference, group_score
+from cxrtool.stats.wording import intervals_cover, number, p_value, with_interval
 
 
 def answer(c: Comparison) -> str:
@@ -77,9 +76,8 @@ def _overview(c: Comparison) -> Section:
         Text(
             "At chance: one half lies in the label's interval. Negation passed: share of the labels"
             " most of whose positive images are nearer to the prompt than to its negation. Image"
-            " cosine: of two different images; near 1 the embedding has collapsed. Intervals: 95 %,"
-            f" {c.resamples:,} resamples of patients; with several seeds the variance between them"
-            " is added (t distribution, degrees of freedom by Welch and Satterthwaite).",
+            " cosine: of two different images; near 1 the embedding has collapsed."
+            f" {intervals_cover(c.resamples)}",
             tone="note",
         ),
     ]
@@ -91,12 +89,12 @@ def _labels(c: Comparison) -> Section:
         figures.Bar(row=label, series=k, name=group.name, value=value, low=low, high=high)
         for k, group in enumerate(c.groups)
         for place, label in enumerate(c.scored.rows)
-        for value, low, high in [group_interval(c.scored, group, place)]
+        for value, low, high in [group_score(c.scored, group, place, AUROC)]
     ]
     figure = figures.forest_figure(bars, "zero-shot", xlabel="zero-shot AUROC", reference=CHANCE)
     rows = []
     for place, label in enumerate(c.scored.rows):
-        cells = [with_interval(*group_interval(c.scored, g, place)) for g in c.groups]
+        cells = [with_interval(*group_score(c.scored, g, place, AUROC)) for g in c.groups]
         positives = "" if label == MEAN else f"{int((c.truth * c.mask)[:, place].sum()):,}"
         rows.append([label, positives, *cells])
     columns = ["label", "positives", *(group.name for group in c.groups)]

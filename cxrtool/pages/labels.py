@@ -13,7 +13,7 @@ import pandas as pd
 
 from cxrtool.pages.page import Block, Numbers, Page, Section, Table, Text
 from cxrtool.stats.label_classes import MACRO, MICRO, READINGS, VIEWS, View
-from cxrtool.stats.wording import number, with_interval
+from cxrtool.stats.wording import intervals_cover, number, with_interval
 
 #: Disagreements that the page shows; the file has all of them.
 SHOWN = 200
@@ -106,10 +106,8 @@ def _how(e: LabelEvaluation) -> str:
         "reference have no prediction."
     )
     if e.resamples:
-        how += (
-            f" Intervals: 95 %, {e.resamples:,} resamples of {summary['groups']:,} "
-            f"{summary['resampled']}."
-        )
+        units = f"{summary['groups']:,} {summary['resampled']}"
+        how += " " + intervals_cover(e.resamples, units, seeds=False)
     return how + (
         " Intervals of precision and recall are in classes.csv."
         " A report that does not mention an observation is blank, not negative: where the "

@@ -15,7 +15,6 @@ import numpy as np
 
 from cxrtool.stats.calibration import expected_calibration_error
 from cxrtool.stats.comparison import MEAN, Difference, Group, Scored
-from cxrtool.stats.intervals import percentile_interval
 
 BY_PIXELS = "compared by pixels only: patient ids of different namespaces cannot be compared"
 WITHOUT_IDS = "compared by pixels only: there are no patient ids on both sides"
@@ -125,15 +124,6 @@ def run_name(groups: Sequence[Group], run: int) -> str:
     group = next(g for g in groups if run in g.runs.values())
     seed = next(s for s, index in group.runs.items() if index == run)
     return f"{group.name}, seed {seed}"
-
-
-def group_scores(scored: Scored, group: Group, row: int, metric: int) -> tuple[float, float, float]:
-    """Mean score of a group's runs with the patient interval of that mean."""
-    runs = list(group.runs.values())
-    value = float(scored.points[runs, row, metric].mean())
-    if math.isnan(value):
-        return math.nan, math.nan, math.nan
-    return (value, *percentile_interval(scored.samples[runs, row, metric].mean(axis=0)))
 
 
 def primary(e: Evaluation) -> list[Difference]:

@@ -46,8 +46,8 @@ from cxrtool.stats.wording import p_value, with_interval
 
 __all__ = [
     "ALPHA", "COMPARED", "MEAN", "MIN_SEEDS", "Difference", "Group", "Scored", "add_delong",
-    "compare", "difference", "group_runs", "holm", "pairs_of_groups", "patient_freedom",
-    "score_runs",
+    "compare", "difference", "group_runs", "group_score", "holm", "pairs_of_groups",
+    "patient_freedom", "score_runs",
 ]  # fmt: skip
 
 MEAN = "mean over labels"
@@ -157,6 +157,26 @@ def _points(truth: np.ndarray, mask: np.ndarray, scores: np.ndarray) -> np.ndarr
         found = decision_scores(ranking, np.ones((1, int(rows.sum()))))
         more[k] = [float(value[0]) for value in found]
     return np.concatenate([np.stack(label_scores(truth, mask, scores), axis=-1), more], axis=1)
+
+
+def group_score(scored: Scored, group: Group, row: int, metric: int) -> tuple[float, float, float]:
+    """Mean score over the seeds of a group and the ends of its 95 % interval; NaN where undefined.
+
+    Of one seed it is the percentile interval over test patients. With several the variance between
+    seeds is added, as for a verdict (`verdicts.estimate`): another training is in it too. All
+    metrics lie between 0 and 1, and so does the interval.
+    """
+    runs = list(group.runs.values())
+    values = scored.points[runs, row, metric]
+    value = float(values.mean())
+    if math.isnan(value):
+        return math.nan, math.nan, math.nan
+    samples = scored.samples[runs, row, metric].mean(axis=0)
+    low, high = percentile_interval(samples)
+    if len(runs) == 1 or math.isnan(low):
+        return value, low, high
+    low, high = estimate(values, samples, patient_freedom(scored, row, metric)).interval()
+    return value, max(0.0, low), min(1.0, high)
 
 
 # --- differences ----------------------------------------------------------------------------------

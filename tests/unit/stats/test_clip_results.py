@@ -15,11 +15,10 @@ from cxrtool.stats.clip_results import (
     Comparison,
     Measured,
     at_chance,
-    group_interval,
     label_table,
     strategy_table,
 )
-from cxrtool.stats.comparison import MEAN, compare, group_runs, score_runs
+from cxrtool.stats.comparison import MEAN, compare, group_runs, group_score, score_runs
 from cxrtool.stats.verdicts import freedom_of
 
 N = 240
@@ -62,7 +61,7 @@ def _comparison(strategies: dict[str, int], strength: dict[str, float]) -> Compa
 
 def test_several_seeds_widen_the_interval_by_their_spread() -> None:
     c = _comparison({"rules": 5}, {"rules": 1.0})
-    value, low, high = group_interval(c.scored, c.groups[0], 0)
+    value, low, high = group_score(c.scored, c.groups[0], 0, 0)
     runs = c.scored.points[:, 0, 0]
     samples = c.scored.samples[:, 0, 0].mean(axis=0)
     spread = math.sqrt(runs.var(ddof=1) / 5 + samples.var(ddof=1))
@@ -76,7 +75,7 @@ def test_several_seeds_widen_the_interval_by_their_spread() -> None:
 
 def test_one_seed_has_the_patients_interval_alone() -> None:
     c = _comparison({"rules": 1}, {"rules": 1.0})
-    assert group_interval(c.scored, c.groups[0], 0)[1:] == c.scored.interval(0, 0, 0)
+    assert group_score(c.scored, c.groups[0], 0, 0)[1:] == c.scored.interval(0, 0, 0)
 
 
 def test_what_reads_and_what_guesses() -> None:
