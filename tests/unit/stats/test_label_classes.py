@@ -45,9 +45,9 @@ def as_sklearn(cells: pd.Series, view: View, blank: str) -> np.ndarray:
     """The class of a view as 0 and 1, by replacing cells as the documentation says."""
     cells = cells.replace({"": "0"}) if blank == "zero" else cells
     if view.of == "uncertain":
-        return (cells == "-1").to_numpy(int)
+        return np.asarray(cells == "-1", int)
     read = cells.replace({"-1": view.uncertain_as})
-    return (read == {"positive": "1", "negative": "0"}[view.of]).to_numpy(int)
+    return np.asarray(read == {"positive": "1", "negative": "0"}[view.of], int)
 
 
 @pytest.mark.parametrize("blank", ["skip", "zero"])
