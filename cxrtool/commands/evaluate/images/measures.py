@@ -52,11 +52,7 @@ def feature_spaces(config: Config, run: Run, device: Any) -> list[Space]:
 
 
 def embed(
-    run: Run,
-    name: str,
-    function: Callable[[Any], Any],
-    images: dict[str, np.ndarray],
-    device: Any,
+    run: Run, name: str, function: Callable[[Any], Any], images: dict[str, np.ndarray], device: Any
 ) -> dict[str, np.ndarray]:
     """Features of every set in one space."""
     from cxrtool.classifiers.prediction import in_blocks

@@ -51,12 +51,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     names, missing = common_labels(config, predicted, reference, reference_file)
     keys = {"predicted_key": config.pred_key, "key": config.key}
     joined = measure.join(
-        predicted,
-        reference,
-        names,
-        **keys,
-        predicted_file=pred_file,
-        reference_file=reference_file,
+        predicted, reference, names, **keys, predicted_file=pred_file, reference_file=reference_file
     )
     options = {"uncertain_as": config.uncertain_as, "blank": config.blank_as}
     scores = measure.score(joined, **options)
