@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 
-from cxrtool.stats.curves import decision_scores, label_scores, rank
 from cxrtool.stats.delong import components, paired_difference
 from cxrtool.stats.groups import Group, group_runs, pairs_of_groups
 from cxrtool.stats.intervals import (
@@ -119,11 +118,11 @@ def score_runs(
         seed: Fixes the resamples.
         classes: [N] int64 class of each image of a single-label set, or None.
     """
-    points = np.stack([_points(truth, mask, run) for run in scores])
+    bootstrap = {"resamples": resamples, "seed": seed}
+    points, samples = bootstrap_scores(truth, mask, scores, codes, **bootstrap)
     # Average precision needs positives alone, but without negatives it is 1 whatever is predicted.
     points[np.isnan(points[..., 0])] = np.nan
     defined = ~np.isnan(points[0, :, 0])
-    samples = bootstrap_scores(truth, mask, scores, codes, resamples=resamples, seed=seed)
     means = points[:, defined].mean(axis=1) if defined.any() else np.full_like(points[:, 0], np.nan)
     mean_samples = np.stack(
         [mean_over_labels(points[..., m], samples[:, :, m]) for m in range(len(METRICS))], axis=1
@@ -133,7 +132,7 @@ def score_runs(
     patients = np.append(patients_by_label(truth, mask, codes), effective_patients(codes))
     if classes is None:
         return Scored(tuple(labels), points, samples, defined, patients=patients)
-    more, more_samples = bootstrap_classes(classes, scores, codes, resamples=resamples, seed=seed)
+    more, more_samples = bootstrap_classes(classes, scores, codes, **bootstrap)
     wider = np.full((*points.shape[:2], len(CLASS_METRICS)), np.nan)
     wider[:, -1] = more
     wider_samples = np.full((*samples.shape[:2], len(CLASS_METRICS), resamples), np.nan)
@@ -146,17 +145,6 @@ def score_runs(
         (*METRICS, *CLASS_METRICS),
         patients,
     )
-
-
-def _points(truth: np.ndarray, mask: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """All `METRICS` of one run: [L, M] float64."""
-    more = np.full((truth.shape[1], 2), np.nan)
-    for k in range(truth.shape[1]):
-        rows = mask[:, k]
-        ranking = rank(truth[rows, k], scores[rows, k])
-        found = decision_scores(ranking, np.ones((1, int(rows.sum()))))
-        more[k] = [float(value[0]) for value in found]
-    return np.concatenate([np.stack(label_scores(truth, mask, scores), axis=-1), more], axis=1)
 
 
 def group_score(scored: Scored, group: Group, row: int, metric: int) -> tuple[float, float, float]:

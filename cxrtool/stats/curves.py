@@ -192,9 +192,3 @@ def label_scores(
             roc[k] = auroc(truth[keep, k], scores[keep, k])
             ap[k] = average_precision(truth[keep, k], scores[keep, k])
     return roc, ap
-
-
-def mean_defined(values: np.ndarray) -> float:
-    """Mean over the labels whose value is defined; NaN where there is none."""
-    defined = np.asarray(values)[~np.isnan(values)]
-    return float(defined.mean()) if len(defined) else float("nan")

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from cxrtool.core.errors import InputError
+from cxrtool.core.errors import GateError, InputError
 from cxrtool.data.keys import Seen, refuse_overlap
 from cxrtool.data.labels import LabelPolicy
 from cxrtool.data.manifest import Dataset
 from cxrtool.data.maps import canonical
+from cxrtool.data.select import SelectionOptions, select_rows
 from cxrtool.stats.groups import ARM_OPTIONS, MADE_FROM
 
 SETS_BY_ORDER = (
@@ -58,6 +59,41 @@ def common_view(names: Sequence[str], descriptions: Sequence[Mapping[str, Any]])
                 hint="choose the rows for all of them with --view",
             )
     return views[0]
+
+
+def rows_to_judge(
+    data: Dataset,
+    selection: SelectionOptions,
+    names: Sequence[str],
+    descriptions: Sequence[Mapping[str, Any]],
+) -> np.ndarray:
+    """The rows that all runs are judged on; `--view stored` is the one that they were trained on.
+
+    Raises:
+        InputError: They were trained on different views.
+    """
+    view = common_view(names, descriptions) if selection.view == "stored" else selection.view
+    plain = SelectionOptions(
+        view=view,
+        split=selection.split,
+        fraction=selection.fraction,
+        leave_out=selection.leave_out,
+    )
+    return select_rows(data, plain)
+
+
+def refuse_made_images(data: Dataset, rows: np.ndarray, split: str, judged: str) -> None:
+    """Refuse rows that are no real images.
+
+    Raises:
+        GateError: Some are synthetic or edited.
+    """
+    made = int((data.column("source", rows) != "real").sum())
+    if made:
+        raise GateError(
+            f"{made:,} of {len(rows):,} {split} images are synthetic or edited",
+            hint=f"{judged} are judged on real images only",
+        )
 
 
 def refuse_other_pixels(name: str, description: Mapping[str, Any], data: Dataset) -> None:

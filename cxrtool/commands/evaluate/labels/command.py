@@ -16,17 +16,7 @@ from cxrtool.commands.evaluate.labels.options import FORMAT, NAME, Config
 from cxrtool.core import console
 from cxrtool.core.errors import InputError, UsageError
 
-__all__ = [
-    "FORMAT",
-    "NAME",
-    "Config",
-    "common_labels",
-    "evidence_of",
-    "run",
-    "say",
-    "table_of",
-    "with_text",
-]
+__all__ = ["FORMAT", "NAME", "Config", "run"]
 
 if TYPE_CHECKING:
     import pandas as pd
