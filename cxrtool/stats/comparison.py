@@ -4,7 +4,7 @@ In: predictions of R runs on the same N images, and the recipe (arm, seed, ...) 
 scores with patient-bootstrap intervals, and differences between groups of runs that differ by seed
 alone.
 
-A verdict comes from seed-paired differences (METHODS 8; `verdicts` has the arithmetic). One run
+A verdict comes from seed-paired differences (`verdicts` has the arithmetic). One run
 says nothing about other seeds, so below `MIN_SEEDS` pairs there is an interval but no verdict. One
 primary comparison (gan minus duplicate), the rest secondary, Holm's correction (Scand. J. Stat.
 6:65-70, 1979) of p and interval within each family. A verdict speaks of what varied: seeds and test
@@ -264,14 +264,14 @@ def difference(
     if len(seeds) == 1:
         low, high = percentile_interval(resampled)
         return replace(base, value=value, low=low, high=high, verdict=too_few)
-    found = estimate(values, resampled, patient_freedom(scored, row, metric))
-    low, high = found.interval()
-    out = replace(base, value=value, low=low, high=high, se=found.se, freedom=found.freedom)
+    mean = estimate(values, resampled, patient_freedom(scored, row, metric))
+    low, high = mean.interval()
+    out = replace(base, value=value, low=low, high=high, se=mean.se, freedom=mean.freedom)
     if len(seeds) < MIN_SEEDS:
         return replace(out, verdict=too_few)
-    if math.isnan(found.p()):
+    if math.isnan(mean.p()):
         return replace(out, verdict=_too_few_patients(scored, row))
-    return replace(out, p=found.p())
+    return replace(out, p=mean.p())
 
 
 def patient_freedom(scored: Scored, row: int, metric: int) -> float | None:
@@ -289,14 +289,14 @@ def patient_freedom(scored: Scored, row: int, metric: int) -> float | None:
 
 
 def _too_few_patients(scored: Scored, row: int) -> str:
-    counted = () if scored.patients is None else scored.patients
+    counts = () if scored.patients is None else scored.patients
     names = [
         name
-        for k, (name, n) in enumerate(zip(scored.labels, counted))
+        for k, (name, n) in enumerate(zip(scored.labels, counts))
         if n == 1 and row in (k, len(scored.labels))
     ]
-    told = f" (one alone has, or lacks, {', '.join(names)})" if names else ""
-    return f"too few patients for a verdict{told}"
+    words = f" (one alone has, or lacks, {', '.join(names)})" if names else ""
+    return f"too few patients for a verdict{words}"
 
 
 def compare(scored: Scored, groups: Sequence[Group], *, folds: int = 1) -> list[Difference]:
@@ -310,19 +310,19 @@ def compare(scored: Scored, groups: Sequence[Group], *, folds: int = 1) -> list[
         groups: Of these runs.
         folds: How many folds the rows are pooled from; each has a synthetic set of its own.
     """
-    compared = [m for m, name in enumerate(scored.metrics) if name in COMPARED]
+    metric_places = [m for m, name in enumerate(scored.metrics) if name in COMPARED]
     families: dict[tuple[Any, ...], list[Difference]] = {}
     for a, b, primary in pairs_of_groups(groups):
         about = shared_by_seeds(a, b, folds)
-        for metric in compared:
+        for metric in metric_places:
             for row, name in enumerate(scored.rows):
                 if name != MEAN and scored.metrics[metric] in CLASS_METRICS:
                     continue  # of all classes together
-                found = difference(scored, a, b, row, metric, primary=primary)
+                one = difference(scored, a, b, row, metric, primary=primary)
                 key: tuple[Any, ...] = (metric, "labels", a.name, b.name)
                 if name == MEAN:
                     key = (metric, "means", primary)
-                families.setdefault(key, []).append(replace(found, about=about))
+                families.setdefault(key, []).append(replace(one, about=about))
     out = [d for family in families.values() for d in corrected(family)]
     order = {
         pair: i for i, pair in enumerate((a.name, b.name) for a, b, _ in pairs_of_groups(groups))
@@ -341,12 +341,12 @@ def shared_by_seeds(a: Group, b: Group, folds: int = 1) -> str:
     """
     sets = {g.synth for g in (a, b) if g.synth and g.arm not in WITHOUT_IMAGES}
     starts = {g.start for g in (a, b) if g.start}
-    said = [
-        f"this {name}" if len(found) == 1 and folds == 1 else f"these {name}s"
-        for name, found in (("synthetic set", sets), ("start", starts))
-        if found
+    words = [
+        f"this {name}" if len(members) == 1 and folds == 1 else f"these {name}s"
+        for name, members in (("synthetic set", sets), ("start", starts))
+        if members
     ]
-    return " and ".join(said)
+    return " and ".join(words)
 
 
 def corrected(family: Sequence[Difference]) -> list[Difference]:
@@ -371,7 +371,7 @@ def corrected(family: Sequence[Difference]) -> list[Difference]:
 
 
 def add_delong(
-    found: Sequence[Difference],
+    differences: Sequence[Difference],
     scored: Scored,
     groups: Sequence[Group],
     truth: np.ndarray,
@@ -382,7 +382,7 @@ def add_delong(
     """Put the clustered DeLong interval of these networks beside each difference in AUROC.
 
     Args:
-        found: From `compare`.
+        differences: From `compare`.
         scored: What they come from.
         groups: Of the runs.
         truth: [N, L] in {0, 1}.
@@ -396,7 +396,7 @@ def add_delong(
         for k, label in enumerate(scored.labels)
     }
     out = []
-    for d in found:
+    for d in differences:
         part = parts.get(d.row)
         if d.metric != "auroc" or part is None or not d.pairs:
             out.append(d)

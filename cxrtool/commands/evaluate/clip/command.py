@@ -54,29 +54,31 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         joining.refuse_other_pixels(
             name, {"preprocessing": {**made, "native_size": made["data_size"]}}, dataset
         )
-    shown = [f"run {k} ({d['text']['strategy']})" for k, d in enumerate(described, start=1)]
-    labels, left_out = joining.common_labels(shown, [d["labels"] for d in described], dataset)
+    names_shown = [f"run {k} ({d['text']['strategy']})" for k, d in enumerate(described, start=1)]
+    labels, left_out = joining.common_labels(names_shown, [d["labels"] for d in described], dataset)
     policy = joining.common_policy(names, described)
     columns = joining.positions(dataset.labels, labels)
     truth, mask = (part[:, columns] for part in label_arrays(dataset, rows, policy))
     texts, strategy = texts_of(config, dataset, rows, policy, models[0])
     codes = patient_groups(dataset, rows)
 
-    read = [read_rows(run, model, dataset, rows, labels, truth, mask, texts) for model in models]
+    readings = [
+        read_rows(run, model, dataset, rows, labels, truth, mask, texts) for model in models
+    ]
     scored = comparison.score_runs(
-        labels, truth, mask, np.stack([scores for scores, _ in read]), codes,
+        labels, truth, mask, np.stack([scores for scores, _ in readings]), codes,
         resamples=config.bootstrap, seed=config.seed,
     )  # fmt: skip
     recipes = recipes_of(run, described)
     groups = comparison.group_runs(recipes, arm_options={k for r in recipes for k in r} - {"model"})
     groups.sort(key=lambda group: group.arm != "original")  # what the others are compared with
     pairs = make_pairs(np.empty(0), texts.wordings, texts.groups, models[0].tokenizer)
-    found = Comparison(
+    result = Comparison(
         source=dataset.info.source,
         scored=scored,
         groups=groups,
         differences=comparison.compare(scored, groups),
-        measured=[measured for _, measured in read],
+        measured=[measured for _, measured in readings],
         truth=truth,
         mask=mask,
         texts=(strategy, len(texts.positions), texts.distinct()),
@@ -86,7 +88,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         resamples=config.bootstrap,
         patients=int(codes.max()) + 1,
     )
-    return write_outputs(run, found, left_out)
+    return write_outputs(run, result, left_out)
 
 
 def load_models(run: Run, device: Any) -> list[ClipModel]:
