@@ -108,6 +108,13 @@ def write(
     return apart.join(bodies)
 
 
+def _escaped(text: str) -> list[Part]:
+    return [
+        replace(part, sentences=tuple(html.escape(s, quote=False) for s in part.sentences))
+        for part in parts(text)
+    ]
+
+
 def _dice(text: str) -> random.Random:
     return random.Random(zlib.crc32(text.encode()))
 
@@ -117,12 +124,22 @@ def _lines(text: str) -> str:
     return write(parts(text), head="{}:\n", between="\n")
 
 
+def _spans(text: str) -> Iterator[tuple[Part, int, int]]:
+    """Where the sentences stand in the text: their part, start, end."""
+    at = 0
+    for part in parts(text):
+        for sentence in part.sentences:
+            pattern = r"\s+".join(re.escape(word) for word in sentence.split())
+            if found := re.compile(pattern).search(text, at):
+                yield part, *found.span()
+                at = found.end()
+
+
 def _each(text: str, change: Callable[[str], str], *, counted: bool = True) -> str:
     """The report with every sentence (of the parts that count) changed, all else as it was."""
-    for part in parts(text):
+    for part, start, end in reversed(list(_spans(text))):
         if part.counted or not counted:
-            for sentence in part.sentences:
-                text = text.replace(sentence, change(sentence))
+            text = text[:start] + change(text[start:end]) + text[end:]
     return text
 
 
@@ -148,7 +165,7 @@ def wrapped(text: str, width: int) -> str:
 
 
 def indented(text: str) -> str:
-    return textwrap.indent(textwrap.fill(write(parts(text), apart="\n"), 68), "    ")
+    return textwrap.indent(wrapped(write(parts(text)), 64), "    ")
 
 
 def without_stops(text: str) -> str:
@@ -160,8 +177,8 @@ def without_stops(text: str) -> str:
 
 def spaced_marks(text: str) -> str:
     """As corpora are published that went through a tokenizer: lower case, marks on their own."""
-    one_line = " ".join(re.sub(r"([.,:;?()])(?!\d)", r" \1 ", text).split())
-    return one_line.lower().replace("xxxx", "XXXX")
+    spaced = re.sub(r"([.,:;?()])(?!\d)", r" \1 ", text).lower().replace("xxxx", "XXXX")
+    return "\n".join(" ".join(line.split()) for line in spaced.split("\n"))
 
 
 # ---- bullets and numbers
@@ -189,15 +206,18 @@ def excel_breaks(text: str) -> str:
 
 
 def html_paragraphs(text: str) -> str:
-    body = html.escape(write(parts(text), apart="\n"), quote=False)
-    return "<html><body><p>" + body.replace("\n", "</p><p>") + "</p></body></html>"
+    return f"<html><body><p>{write(_escaped(text), apart='</p><p>')}</p></body></html>"
 
 
 def html_breaks(text: str) -> str:
-    body = html.escape(write(parts(text), head="<b>{}:</b><br/>", between="<br/>", apart="\n"))
-    for tag in ("b", "/b", "br/"):
-        body = body.replace(f"&lt;{tag}&gt;", f"<{tag}>")
-    return body.replace("\n", "<br /><br />")
+    head, between = "<b>{}:</b><br/>", "<br/>"
+    return write(_escaped(text), head=head, between=between, apart="<br /><br />")
+
+
+def html_twice(text: str) -> str:
+    """Escaped once too often."""
+    lines = write(_escaped(text), between="<br>", apart="<br>&nbsp;<br>")
+    return f"&lt;p&gt;{html.escape(lines)}&lt;/p&gt;"
 
 
 def html_spans(text: str) -> str:
@@ -217,11 +237,11 @@ def html_spans(text: str) -> str:
 
 
 def html_table(text: str) -> str:
-    rows = []
-    for part in parts(text):
-        for number, sentence in enumerate(part.sentences):
-            name = part.header if not number else ""
-            rows.append(f"<tr><td>{name}</td><td>{html.escape(sentence, quote=False)}</td></tr>")
+    rows = [
+        f"<tr><td>{'' if number else part.header}</td><td>{sentence}</td></tr>"
+        for part in _escaped(text)
+        for number, sentence in enumerate(part.sentences)
+    ]
     return '<table border="1"><tbody>' + "".join(rows) + "</tbody></table>"
 
 
@@ -262,7 +282,7 @@ def bidirectional(text: str) -> str:
 
 
 def zero_width(text: str) -> str:
-    return "\ufeff" + text.replace(" ", " \u200b").replace(".", "\u200c.")
+    return "\ufeff" + _each(text, lambda s: s + "\u200c", counted=False).replace(" ", " \u200b")
 
 
 def curly(text: str) -> str:
@@ -372,7 +392,9 @@ def reversed_sentences(text: str) -> str:
     if all(len(part.sentences) < 2 for part in counted):
         return text
     return write(
-        replace(part, sentences=part.sentences[::-1]) if part.counted else part
+        replace(part, sentences=tuple(s.removesuffix(".") + "." for s in part.sentences[::-1]))
+        if part.counted
+        else part
         for part in parts(text)
     )
 
@@ -406,14 +428,14 @@ def joined(text: str, mark: str) -> str:
 def words(text: str, table: dict[str, str]) -> str:
     """Words (regular expressions) replaced, a capital at the beginning kept."""
 
-    def other(match: re.Match[str], new: str) -> str:
+    def other(new: str, match: re.Match[str]) -> str:
         new, old = match.expand(new), match.group()
         if old.isupper() and len(old) > 1:
             return new.upper()
         return new[:1].upper() + new[1:] if old[:1].isupper() else new
 
     for pattern, new in table.items():
-        text = re.sub(pattern, lambda m, new=new: other(m, new), text, flags=re.IGNORECASE)
+        text = re.sub(pattern, functools.partial(other, new), text, flags=re.IGNORECASE)
     return text
 
 
@@ -447,7 +469,6 @@ BRITISH_TERMS = {
     r"\bchest x-rays?": "chest film",
     r"\bradiographs?\b": "film",
     r"\bcardiac silhouette": "heart shadow",
-    r"\bright lung base": "right base",
 }
 SHORT_WORDS = {
     r"\bwithin normal limits\b": "WNL",
@@ -495,12 +516,9 @@ def typo(text: str) -> str:
     dice = _dice(text)
     places = [
         match.span()
-        for part in parts(text)
+        for part, start, end in _spans(text)
         if part.counted
-        for sentence in part.sentences
-        for match in LONG_FINDINGS.finditer(
-            text, text.find(sentence), text.find(sentence) + len(sentence)
-        )
+        for match in LONG_FINDINGS.finditer(text, start, end)
     ]
     if not places:
         return text
@@ -588,10 +606,13 @@ CHANGES: dict[str, Change] = {
     "CR alone": Change(lambda t: _lines(t).replace("\n", "\r")),
     "line separators": Change(lambda t: _lines(t).replace("\n", "\u2028")),
     "blanks around marks": Change(spaced_marks),
+    "blanks around marks, on one line": Change(lambda t: " ".join(spaced_marks(t).split())),
+    "upper case, wrapped at 60": Change(lambda t: wrapped(write(parts(t)), 60).upper()),
     # bullets and numbers
     "bullets": Change(lambda t: listed(t, _dash)),
     "bullets, glued": Change(lambda t: listed(t, lambda _, s: f"-{s}")),
     "bullets, no full stops": Change(lambda t: listed(t, lambda _, s: f"- {s.removesuffix('.')}")),
+    "bullets, wrapped at 40": Change(lambda t: wrapped(listed(t, _dash), 40)),
     "bullets within a line": Change(lambda t: write(parts(t), item=_dash)),
     "asterisks": Change(lambda t: listed(t, lambda _, s: f"* {s}")),
     "asterisks, glued": Change(lambda t: listed(t, lambda _, s: f"*{s}")),
@@ -615,6 +636,7 @@ CHANGES: dict[str, Change] = {
     "HTML breaks": Change(html_breaks),
     "HTML spans with entities": Change(html_spans),
     "HTML table": Change(html_table),
+    "HTML escaped twice": Change(html_twice),
     "RTF": Change(rtf),
     "ligatures": Change(ligatures),
     "soft hyphens": Change(lambda t: in_long_words(t, "\u00ad", 1)),
