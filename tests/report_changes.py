@@ -311,10 +311,13 @@ def headers(text: str, form: str) -> str:
     return write(parts(text), head=form)
 
 
-def renamed(text: str, names: dict[str, tuple[str, ...]]) -> str:
+def renamed(text: str, names: dict[str, tuple[str, ...]], *only: str) -> str:
+    """Other names for the headers, or for some of them; all else is as it was."""
     dice = _dice(text)
     choice = {name: dice.choice(others) for name, others in names.items()}
-    return write(replace(p, header=choice.get(p.header, p.header)) for p in parts(text))
+    for name in only or names:
+        text = re.sub(rf"(?m)^{name}:", f"{choice[name]}:", text)
+    return text
 
 
 USUAL = {
@@ -358,7 +361,7 @@ def underlined(text: str) -> str:
 def counted_alone(text: str, head: str = "{}: ") -> str:
     """Without the sections that do not count."""
     counted = [part for part in parts(text) if part.counted]
-    if len(counted) == len(parts(text)) and head:
+    if len(counted) == len(parts(text)) and (head or not any(part.header for part in counted)):
         return text
     return write(counted, head=head)
 
@@ -663,6 +666,16 @@ CHANGES: dict[str, Change] = {
     "headers by short names": Change(lambda t: renamed(t, SHORT)),
     "headers by rare names": Change(lambda t: renamed(t, RARE)),
     "headers misspelt": Change(lambda t: renamed(t, MISSPELT)),
+    "headers that count by short names": Change(
+        lambda t: renamed(t, SHORT, "FINDINGS", "IMPRESSION")
+    ),
+    "headers that count by rare names": Change(
+        lambda t: renamed(t, RARE, "FINDINGS", "IMPRESSION")
+    ),
+    "header of the findings by a rare name": Change(lambda t: renamed(t, RARE, "FINDINGS")),
+    "header of the impression by a short name": Change(lambda t: renamed(t, SHORT, "IMPRESSION")),
+    "header of the findings misspelt": Change(lambda t: renamed(t, MISSPELT, "FINDINGS")),
+    "header of the impression misspelt": Change(lambda t: renamed(t, MISSPELT, "IMPRESSION")),
     "sections that do not count left out": Change(counted_alone),
     "headers dropped with them": Change(lambda t: counted_alone(t, head="")),
     "findings and impression under one header": Change(one_header),
