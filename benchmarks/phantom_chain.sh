@@ -23,7 +23,6 @@ cxr evaluate images synth --real data --view frontal --features teacher -o image
 cxr finetune-clip data --view frontal --text rules --model tiny --size 64 --epochs 12 --select-by auroc --threads "$threads" -o clip
 targets=(--target "enlarged heart" --target "pleural effusion" --n 64 --teacher teacher --threads "$threads")
 cxr edit gan --clip clip "${targets[@]}" --method latent -o edits-latent
-cxr edit gan --clip clip "${targets[@]}" --method mapper -o edits-mapper
 for direction in relevance regression learned; do
   for sign in + -; do
     cxr edit gan --clip clip "${targets[@]}" --method global --direction $direction --sign $sign \

@@ -219,7 +219,7 @@ def command(*arguments: object) -> dict[str, Any]:
 
 
 def peak_memory(sizes: list[int]) -> None:
-    """Peak memory of the whole command, and of --merge, on 16 px phantoms."""
+    """Peak memory of the whole command, and of `cxr merge`, on 16 px phantoms."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         data, gan = folder / "data", folder / "gan"
@@ -233,7 +233,7 @@ def peak_memory(sizes: list[int]) -> None:
                 *("synthesize", data, "--gan", gan, "--counts", f"Edema={n}", "--block", 64),
                 *("--shard", "1/1", "--device", "cpu", "--threads", 1, "-o", folder / "made"),
             )
-            merged = command("synthesize", "--merge", folder / "made", "-o", folder / "merged")
+            merged = command("merge", folder / "made", "-o", folder / "merged")
             console.out(json.dumps({"images": n, "synthesize": made, "merge": merged}))
             shutil.rmtree(folder / "made")
             shutil.rmtree(folder / "merged")

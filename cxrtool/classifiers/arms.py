@@ -120,7 +120,7 @@ def refuse_unfinished(synth: Dataset) -> None:
         raise InputError(
             f"holds {len(synth):,} of the {planned:,} images of its plan",
             file=synth.path,
-            hint="if it is one shard of several: cxr synthesize --merge SHARD... -o SYNTH",
+            hint="if it is one shard of several: cxr merge SHARD... -o SYNTH",
         )
 
 

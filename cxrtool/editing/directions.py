@@ -31,23 +31,23 @@ class Direction:
 
     Attributes:
         change: Layer -> [C], in the units of the styles.
-        kept: Channels that move.
+        count: Channels that move.
         relevance: Layer -> [C], R before beta.
     """
 
     change: Styles
-    kept: int
+    count: int
     relevance: Styles
 
 
-def relevance_of(found: Relevance, text: Tensor) -> Styles:
+def relevance_of(matrix: Relevance, text: Tensor) -> Styles:
     """R of every channel for a text: layer -> [C].
 
     Args:
-        found: The generator's channels in the CLIP's space.
+        matrix: The generator's channels in the CLIP's space.
         text: [D] unit direction from the opposite to the target.
     """
-    return {name: rows @ text.to(rows.device) for name, rows in found.rows.items()}
+    return {name: rows @ text.to(rows.device) for name, rows in matrix.rows.items()}
 
 
 def direction(
@@ -72,23 +72,23 @@ def direction(
     """
     every = torch.cat(list(relevance.values()))
     most = float(every.abs().max())
-    kept = int((every.abs() >= beta).sum())
-    if not kept or most == 0.0:
+    moves = every.abs() >= beta
+    if not moves.any() or most == 0.0:
         raise InputError(
             f"no channel of the generator has a relevance of {beta:g} for this text; the highest "
             f"is {most:.3f}",
             hint=f"use --beta {max(0.0, 0.7 * most):.2f}, or another text",
         )
-    moving = torch.where(every.abs() >= beta, every, 0.0)
+    moving = torch.where(moves, every, 0.0)
     if others:
         moving = moving - share * _explained(moving, others)
     moving = moving / moving.abs().max().clamp_min(1e-12)
     sizes = [len(values) for values in relevance.values()]
     change = {
         name: values * channels.std[name]
-        for name, values in zip(relevance, moving.split(sizes), strict=True)
+        for name, values in zip(relevance, torch.split(moving, sizes), strict=True)
     }
-    return Direction(change, kept, relevance)
+    return Direction(change, int(moves.sum()), relevance)
 
 
 def _explained(moving: Tensor, others: list[Styles]) -> Tensor:
@@ -97,8 +97,8 @@ def _explained(moving: Tensor, others: list[Styles]) -> Tensor:
     columns = columns * (moving != 0).double()[:, None]
     products = columns.T @ columns
     ridge = RIDGE * products.diagonal().clamp_min(1e-12)
-    found = torch.linalg.solve(products + torch.diag(ridge), columns.T @ moving.double())
-    return (columns @ found).to(moving.dtype)
+    slopes: Tensor = torch.linalg.solve(products + torch.diag(ridge), columns.T @ moving.double())
+    return (columns @ slopes).to(moving.dtype)
 
 
 def moved(generator: StyleSpace, w: Tensor, towards: Direction, alpha: float) -> Tensor:

@@ -55,19 +55,18 @@ def changes(
     odds_before, odds_after = (_log_odds(p) for p in (before, after))
     spread = np.maximum(odds_before.std(axis=0), _LEAST_SD)
     moved = (odds_after - odds_before).mean(axis=0) / spread
-    found = [
-        Change(label, roles.get(label, ""), *map(float, row))
-        for label, row in zip(
-            labels, zip(before.mean(axis=0), after.mean(axis=0), moved, strict=True), strict=True
-        )
+    numbers = np.stack([before.mean(axis=0), after.mean(axis=0), moved], axis=1).tolist()
+    rows = [
+        Change(label, roles.get(label, ""), *row)
+        for label, row in zip(labels, numbers, strict=True)
     ]
-    return sorted(found, key=lambda c: (c.role != "wanted", -abs(c.moved)))
+    return sorted(rows, key=lambda c: (c.role != "wanted", -abs(c.moved)))
 
 
-def ratio(found: Sequence[Change]) -> float:
+def ratio(rows: Sequence[Change]) -> float:
     """Largest unwanted over mean wanted change; NaN where nothing was wanted or is left."""
-    wanted = [abs(c.moved) for c in found if c.role == "wanted"]
-    other = [abs(c.moved) for c in found if not c.role]
+    wanted = [abs(c.moved) for c in rows if c.role == "wanted"]
+    other = [abs(c.moved) for c in rows if not c.role]
     if not wanted or not other or not any(wanted):
         return float("nan")
     return max(other) / float(np.mean(wanted))

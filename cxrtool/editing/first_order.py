@@ -65,11 +65,11 @@ def first_order(
             part[name] = part[name].clone().requires_grad_()
         images = generator.synthesis_from_styles(part).clamp(-1.0, 1.0)
         vectors = functional.normalize(encoder.embed_images(images), dim=-1)
-        wanted = [part[name] for name in names]
+        inputs = [part[name] for name in names]
         slopes = []
         for vector in (text, *probes):
             projected = (vectors @ vector).sum()
-            slopes.append(torch.autograd.grad(projected, wanted, retain_graph=True))
+            slopes.append(torch.autograd.grad(projected, inputs, retain_graph=True))
             on_batch()
         for k, name in enumerate(names):
             scaled = torch.stack([slope[k] for slope in slopes]) * channels.std[name]
@@ -77,11 +77,8 @@ def first_order(
             unit = scaled / norm
             along[name] += unit[0].sum(dim=0)
             across[name] += unit[1:].sum(dim=1)
-    found = {}
-    for name in names:
-        length = across[name].square().mean(dim=0).sqrt()
-        found[name] = along[name] / length.clamp_min(1e-12)
-    return found
+    lengths = {name: sums.square().mean(dim=0).sqrt() for name, sums in across.items()}
+    return {name: along[name] / lengths[name].clamp_min(1e-12) for name in names}
 
 
 def agreement(estimate: Tensor, exact: Tensor) -> float:

@@ -30,7 +30,7 @@ class TextGuide:
         opposite: [D] unit vector of what it is compared with.
         sign: +1 or -1.
         others: [K, D] unit directions of observations that the text does not name.
-        keep_others: Weight of their change.
+        hold: Weight of their change.
     """
 
     encoder: ImageEncoder
@@ -38,26 +38,31 @@ class TextGuide:
     opposite: Tensor
     sign: int = 1
     others: Tensor | None = None
-    keep_others: float = 0.0
+    hold: float = 0.0
 
     @property
     def direction(self) -> Tensor:
         """[D] unit vector from the opposite to the target."""
         return functional.normalize(self.target - self.opposite, dim=0)
 
+    @property
+    def held_others(self) -> Tensor | None:
+        """[K, D] directions of the observations that are to stay as they are; None for none."""
+        return self.others if self.hold else None
+
     @torch.no_grad()
     def anchor(self, images: Tensor) -> Tensor | None:
-        """What `loss` measures other observations from: [N, D]; None where none is kept."""
-        return self.embed(images) if self.others is not None and self.keep_others else None
+        """What `loss` measures other observations from: [N, D]; None where none is held."""
+        return None if self.held_others is None else self.embed(images)
 
     def loss(self, images: Tensor, anchor: Tensor | None = None) -> Tensor:
         """[N, 1, H, W] -> [N]: from 0 (as asked) to 2, and what other observations change."""
         vectors = self.embed(images)
-        found = 1.0 - self.sign * vectors @ self.direction
+        distance = 1.0 - self.sign * vectors @ self.direction
         if anchor is None or self.others is None:
-            return found
-        strayed = ((vectors - anchor) @ self.others.T).square().mean(dim=1)
-        return found + self.keep_others * strayed
+            return distance
+        strays = ((vectors - anchor) @ self.others.T).square().mean(dim=1)
+        return distance + self.hold * strays
 
     @torch.no_grad()
     def similarity(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -78,7 +83,7 @@ def make_guide(
     opposite: list[str],
     sign: int = 1,
     others: Tensor | None = None,
-    keep_others: float = 0.0,
+    hold: float = 0.0,
 ) -> TextGuide:
     """A guide from prompts: each end is the unit mean of the unit vectors of its prompts.
 
@@ -89,7 +94,7 @@ def make_guide(
         opposite: Prompts of the other end.
         sign: +1 or -1.
         others: See `TextGuide`.
-        keep_others: See `TextGuide`.
+        hold: See `TextGuide`.
 
     Raises:
         InputError: both ends have the same vector, so that there is no direction.
@@ -103,4 +108,4 @@ def make_guide(
             "the CLIP reads the target and its opposite as the same text: there is no direction",
             hint="say the target in other words, or choose another --against",
         )
-    return TextGuide(encoder, ends[0], ends[1], sign, others, keep_others)
+    return TextGuide(encoder, ends[0], ends[1], sign, others, hold)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from cxrtool.editing.distances import Distance
 from cxrtool.editing.latent import render
-from cxrtool.editing.schedule import ramp
+from cxrtool.editing.schedule import descend
 from cxrtool.training.protocols import StyleGenerator
 
 SPACES = ("w+", "w")
@@ -81,18 +81,14 @@ def invert(
     mean = mean_w(generator, y)
     away = distance(images)
     own = mean if recipe.space == "w+" else mean[:, :1]
-    sought = own.clone().requires_grad_()
-    optimizer = torch.optim.Adam([sought], lr=recipe.lr)
-    for step in range(recipe.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.lr * ramp(step, recipe.steps)
-        w = sought.expand_as(mean)
-        found = render(generator, w)
-        loss = (found - images).square().mean(dim=(1, 2, 3))
-        loss = loss + recipe.features * away(found)
-        loss = loss + recipe.prior * (w - mean).square().mean(dim=(1, 2))
-        optimizer.zero_grad(set_to_none=True)
-        loss.sum().backward()
-        optimizer.step()
-        on_step()
-    return sought.detach().expand_as(mean).clone()
+    numbers = own.clone().requires_grad_()
+
+    def loss(_: int) -> Tensor:
+        w = numbers.expand_as(mean)
+        copies = render(generator, w)
+        total = (copies - images).square().mean(dim=(1, 2, 3))
+        total = total + recipe.features * away(copies)
+        return (total + recipe.prior * (w - mean).square().mean(dim=(1, 2))).sum()
+
+    descend([numbers], loss, steps=recipe.steps, lr=recipe.lr, on_step=lambda *_: on_step())
+    return numbers.detach().expand_as(mean).clone()

@@ -7,21 +7,20 @@ in the run and used again with `--relevance`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from cxrtool.editing import variation as varied
+from cxrtool.editing import variation as variations
 from cxrtool.editing.matrix import load_variation, save_variation
-from cxrtool.editing.starts import condition_vector
+from cxrtool.editing.starts import condition_vector, stored_conditions
+from cxrtool.editing.tools import Tools
+from cxrtool.editing.variation import Variation
 from cxrtool.training.directions import generator_fingerprint
 from cxrtool.training.protocols import StyleSpace
 from cxrtool.training.rng import torch_generator
-
-if TYPE_CHECKING:
-    from cxrtool.editing.methods import Tools
 
 PSI = 0.7  # of the latents behind statistics and relevance (StyleCLIP)
 CONDITIONS = 64  # frequent conditions that they go round
@@ -35,56 +34,57 @@ def latents(tools: Tools, generator: StyleSpace, first: int, count: int) -> Tens
     return generator.mapping(z, y[torch.arange(first, first + count) % len(y)], PSI)
 
 
-def conditions(tools: Tools, generator: Any) -> Tensor:
+def conditions(tools: Tools, generator: StyleSpace) -> Tensor:
     """[K, L] label vectors that latents go round: the generator's frequent ones, or the starts'."""
-    stored = getattr(generator, "vectors", None)
-    if stored is not None and len(stored):
-        return torch.as_tensor(stored[:CONDITIONS], dtype=torch.float32).to(tools.device)
-    return condition_vector(generator, tools.options.condition)[None].to(tools.device)
+    vectors = stored_conditions(generator)
+    if vectors is None:
+        vectors = condition_vector(generator, tools.options.condition)[None]
+    return vectors[:CONDITIONS].to(tools.device)
 
 
 def networks(tools: Tools) -> dict[str, str]:
     """Fingerprints of the generator and the CLIP at hand."""
+    options = tools.options
     return {
-        "generator": generator_fingerprint(tools.options.gan),
-        "clip": generator_fingerprint(tools.options.clip),
+        role: generator_fingerprint(folder)
+        for role, folder in (("generator", options.gan), ("clip", options.clip))
     }
 
 
-class VariationOf:
+@dataclass(frozen=True, eq=False)
+class VariationSource:
     """How styles vary, once it is asked for: from the run that was named, or measured.
 
-    Args:
+    Attributes:
         tools: Networks, options, the run.
         generator: The generator of `tools`, as one with a style space.
     """
 
-    def __init__(self, tools: Tools, generator: StyleSpace) -> None:
-        self.tools = tools
-        self.generator = generator
+    tools: Tools
+    generator: StyleSpace
 
     @cached_property
-    def found(self) -> varied.Variation:
+    def variation(self) -> Variation:
         """The variation; it is in the run afterwards."""
         tools, of = self.tools, networks(self.tools)
         if tools.options.relevance is not None:
-            found = load_variation(tools.options.relevance, of, tools.device)
+            variation = load_variation(tools.options.relevance, of, tools.device)
         else:
-            found = self._measured()
-        save_variation(tools.run, found, of)
-        return found
+            variation = self._measured()
+        save_variation(tools.run, variation, of)
+        return variation
 
-    def _measured(self) -> varied.Variation:
+    def _measured(self) -> Variation:
         tools, y = self.tools, conditions(self.tools, self.generator)
-        each = min(len(y), varied.CONDITIONS_EACH)
-        patients = varied.PATIENTS if each > 1 else varied.PATIENTS * varied.CONDITIONS_EACH
+        each = min(len(y), variations.CONDITIONS_EACH)
+        patients = variations.PATIENTS * (1 if each > 1 else variations.CONDITIONS_EACH)
 
         def sample(first: int, count: int) -> Tensor:
             rng = torch_generator("patients", first)
             z = torch.randn(count, self.generator.z_dim, generator=rng)
-            chosen = [torch.randperm(len(y), generator=rng)[:each] for _ in range(count)]
+            rows = [torch.randperm(len(y), generator=rng)[:each] for _ in range(count)]
             own = z.repeat_interleave(each, dim=0).to(tools.device)
-            return self.generator.mapping(own, y[torch.cat(chosen).to(y.device)], PSI)
+            return self.generator.mapping(own, y[torch.cat(rows).to(y.device)], PSI)
 
         with tools.run.progress("variation of styles", total=patients * each) as bar:
 
@@ -92,7 +92,7 @@ class VariationOf:
                 bar.advance(images)
                 tools.run.check_stop()
 
-            return varied.measure_variation(
+            return variations.measure_variation(
                 self.generator,
                 tools.encoder,
                 sample,

@@ -18,15 +18,16 @@ with segmentations; this is the demand without them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from cxrtool.editing.directions import Direction, moved
 from cxrtool.editing.guide import TextGuide
+from cxrtool.editing.latent import render
 from cxrtool.editing.locality import locality
-from cxrtool.editing.schedule import ramp
+from cxrtool.editing.schedule import descend
 from cxrtool.editing.variation import Variation
 from cxrtool.training.protocols import StyleSpace
 
@@ -56,10 +57,10 @@ def learned_direction(
     generator: StyleSpace,
     sample: Callable[[int], Tensor],
     guide: TextGuide,
-    found: Variation,
+    variation: Variation,
     start: Direction,
     recipe: LearnedRecipe,
-    on_step: Callable[[int, float], None] = lambda *_: None,
+    on_step: Callable[[int, Tensor], None] = lambda *_: None,
 ) -> Direction:
     """Learn the direction of a text.
 
@@ -67,51 +68,45 @@ def learned_direction(
         generator: Frozen; gradients pass through it.
         sample: Step -> w of its batch, [N, num_ws, w_dim].
         guide: The text with its sign, and the other observations with their weight.
-        found: The generator's variation.
+        variation: The generator's.
         start: Its regression direction; channels that it leaves alone stay alone.
         recipe: Steps and weights.
-        on_step: Called with step and loss; may raise to stop.
+        on_step: Called with a step and its loss; may raise to stop.
     """
-    text = guide.direction
-    spread = _spread(found, text[None])[0]
-    others = guide.others if guide.others is not None and guide.keep_others else None
-    spreads = None if others is None else _spread(found, others)
-    where = locality(found, text)
+    text, others = guide.direction, guide.held_others
+    spread = _spread(variation, text[None])[0]
+    where = locality(variation, text)
     names = list(start.change)
     sizes = [len(start.change[name]) for name in names]
-    std = torch.cat([found.channels.std[name] for name in names]).clamp_min(1e-9)
-    first = torch.cat([start.change[name] for name in names]) / std
+    std = torch.cat([variation.channels.std[name] for name in names]).clamp_min(1e-9)
+    first = torch.cat(list(start.change.values())) / std
     free = (first != 0).float()
     numbers = first.clone().requires_grad_()
-    optimizer = torch.optim.Adam([numbers], lr=recipe.lr)
 
     def direction(values: Tensor) -> Direction:
-        parts = (values * free * std).split(sizes)
-        return Direction(dict(zip(names, parts, strict=True)), start.kept, start.relevance)
+        parts = torch.split(values * free * std, sizes)
+        return replace(start, change=dict(zip(names, parts, strict=True)))
 
-    for step in range(recipe.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.lr * ramp(step, recipe.steps)
+    def loss(step: int) -> Tensor:
         w = sample(step)
         with torch.no_grad():
-            before = generator.synthesis(w).clamp(-1.0, 1.0)
+            before = render(generator, w)
             anchor = guide.embed(before)
         after = moved(generator, w, direction(numbers), guide.sign * ALPHA)
         change = guide.embed(after) - anchor
-        loss = (GOAL - guide.sign * change @ text / spread).abs().mean()
-        loss = loss + recipe.local * where.stray(before, after).mean()
-        if others is not None and spreads is not None:
-            loss = loss + guide.keep_others * (change @ others.T / spreads).square().mean()
+        total = (GOAL - guide.sign * change @ text / spread).abs().mean()
+        total = total + recipe.local * where.stray(before, after).mean()
+        if others is not None:
+            strays = (change @ others.T / _spread(variation, others)).square()
+            total = total + guide.hold * strays.mean()
         way = (free * (numbers - first)).square().sum() / first.square().sum()
-        loss = loss + recipe.near * way
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        on_step(step, float(loss.detach()))
+        return total + recipe.near * way
+
+    descend([numbers], loss, steps=recipe.steps, lr=recipe.lr, on_step=on_step)
     return direction(numbers.detach())
 
 
-def _spread(found: Variation, texts: Tensor) -> Tensor:
+def _spread(variation: Variation, texts: Tensor) -> Tensor:
     """Standard deviation within a patient of the scores of [K, D] directions: [K]."""
-    products = torch.einsum("kd,de,ke->k", texts, found.embeddings.to(texts.device), texts)
-    return (products / found.n).clamp_min(1e-12).sqrt()
+    products = torch.einsum("kd,de,ke->k", texts, variation.embeddings.to(texts.device), texts)
+    return (products / variation.n).clamp_min(1e-12).sqrt()

@@ -36,25 +36,25 @@ class Locality:
         return (pooled(after - before) * self.outside).square().mean(dim=(1, 2)) / self.usual
 
 
-def locality(found: Variation, text: Tensor) -> Locality:
-    """Of a text.
+def locality(variation: Variation, text: Tensor) -> Locality:
+    """Where a text acts.
 
     Args:
-        found: The generator's variation in the CLIP's space.
+        variation: The generator's, in the CLIP's space.
         text: [D] unit direction.
     """
-    usual = float(found.pixel_squares.mean()) / found.n
-    return Locality(1.0 - touched(found, text), max(usual, 1e-12))
+    usual = float(variation.pixel_squares.mean()) / variation.n
+    return Locality(1.0 - touched(variation, text), max(usual, 1e-12))
 
 
-def touched(found: Variation, text: Tensor) -> Tensor:
+def touched(variation: Variation, text: Tensor) -> Tensor:
     """Where a text acts: [h, w] in [0, 1], 1 where pixels change most with its score.
 
     Args:
-        found: The generator's variation in the CLIP's space.
+        variation: The generator's, in the CLIP's space.
         text: [D] unit direction.
     """
-    slopes = torch.einsum("d,dhw->hw", text.to(found.pixels.device), found.pixels).abs()
+    slopes = torch.einsum("d,dhw->hw", text.to(variation.pixels.device), variation.pixels).abs()
     padded = functional.pad(slopes[None, None], [1] * 4, mode="replicate")
     smooth = functional.avg_pool2d(padded, 3, stride=1)[0, 0]
     return (smooth / (TOUCHED * smooth.max()).clamp_min(1e-12)).clamp(max=1.0)

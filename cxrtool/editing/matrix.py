@@ -9,9 +9,11 @@ The sums of `variation` are kept in the same way, in `variation.safetensors` and
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -61,33 +63,24 @@ def make_matrix(
     """
     rows = {}
     device = next(iter(styles.values())).device
+
+    def layer(name: str) -> dict[str, np.ndarray]:
+        rows = layer_rows(
+            generator, encoder, styles, channels, name, batch=batch, on_batch=run.check_stop
+        )
+        return {"rows": rows.cpu().numpy()}
+
     with run.progress("relevance of channels", total=channels.count, unit="channels") as bar:
         for name in editable(generator):
-            done = stored(
-                run,
-                f"relevance/{name}",
-                lambda: {
-                    "rows": layer_rows(
-                        generator,
-                        encoder,
-                        styles,
-                        channels,
-                        name,  # noqa: B023  called at once
-                        batch=batch,
-                        on_batch=run.check_stop,
-                    )
-                    .cpu()
-                    .numpy()
-                },
-            )
-            rows[name] = torch.from_numpy(done["rows"]).to(device)
+            arrays = stored(run, f"relevance/{name}", partial(layer, name))
+            rows[name] = torch.from_numpy(arrays["rows"]).to(device)
             bar.advance(len(rows[name]))
     return Relevance(channels, rows)
 
 
-def save_matrix(run: Run, found: Relevance, of: dict[str, str], images: int) -> None:
+def save_matrix(run: Run, matrix: Relevance, of: dict[str, str], images: int) -> None:
     """Write both files; `of` names generator and CLIP by their fingerprints."""
-    parts = {"rows": found.rows, "mean": found.channels.mean, "std": found.channels.std}
+    parts = {"rows": matrix.rows, "mean": matrix.channels.mean, "std": matrix.channels.std}
     content = {**of, "images": images, "step": STEP, "latents": STATISTICS}
     _write(run, RECORD, WEIGHTS, parts, content)
 
@@ -112,20 +105,13 @@ def load_matrix(folder: Path, of: dict[str, str], device: torch.device) -> Relev
     return Relevance(Channels(parts["mean"], parts["std"]), parts["rows"])
 
 
-def save_variation(run: Run, found: Variation, of: dict[str, str]) -> None:
+def save_variation(run: Run, variation: Variation, of: dict[str, str]) -> None:
     """Write `variation.safetensors` and `variation.json`, in the same way."""
-    parts = {
-        "cross": found.cross,
-        "squares": found.squares,
-        "mean": found.channels.mean,
-        "std": found.channels.std,
-        "sums": {
-            "embeddings": found.embeddings,
-            "pixels": found.pixels,
-            "pixel_squares": found.pixel_squares,
-        },
-    }
-    _write(run, VARIATION_RECORD, VARIATION_WEIGHTS, parts, {**of, "images": found.n})
+    parts = {name: getattr(variation, name) for name in ("cross", "squares")}
+    parts |= {name: getattr(variation.channels, name) for name in ("mean", "std")}
+    sums = ("embeddings", "pixels", "pixel_squares")
+    parts["sums"] = {name: getattr(variation, name) for name in sums}
+    _write(run, VARIATION_RECORD, VARIATION_WEIGHTS, parts, {**of, "images": variation.n})
 
 
 def load_variation(folder: Path, of: dict[str, str], device: torch.device) -> Variation:

@@ -16,7 +16,7 @@ from cxrtool.training.protocols import Classifier
 
 
 @torch.no_grad()
-def measured(
+def measure(
     before: Tensor, after: Tensor, guide: TextGuide, teacher: Classifier | None
 ) -> dict[str, np.ndarray]:
     """Measures of N edits.
@@ -27,26 +27,21 @@ def measured(
         guide: The text.
         teacher: Reads both, if there is one.
     """
-    found: dict[str, np.ndarray] = {"before": to_uint8(before), "after": to_uint8(after)}
+    arrays: dict[str, np.ndarray] = {"before": to_uint8(before), "after": to_uint8(after)}
     for name in ("before", "after"):
-        x = to_float(found[name]).to(before.device)
+        x = to_float(arrays[name]).to(before.device)
         for end, values in zip(("target", "opposite", "direction"), guide.similarity(x)):
-            found[f"{end}_{name}"] = values.cpu().numpy()
+            arrays[f"{end}_{name}"] = values.cpu().numpy()
         if teacher is not None:
-            found[f"teacher_{name}"] = torch.sigmoid(teacher.logits(x)).cpu().numpy()
-    found["gray_rms"] = gray_rms(found["before"], found["after"])
-    return found
+            arrays[f"teacher_{name}"] = torch.sigmoid(teacher.logits(x)).cpu().numpy()
+    arrays["gray_rms"] = gray_rms(arrays["before"], arrays["after"])
+    return arrays
 
 
 def gray_rms(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Root mean square difference of uint8 images [N, H, W], in gray levels: [N]."""
     difference = a.astype(np.float64) - b.astype(np.float64)
     return np.asarray(np.sqrt(np.square(difference).mean(axis=(1, 2))))
-
-
-def way(start: Tensor, end: Tensor) -> np.ndarray:
-    """How far w has moved: root mean square over its numbers, [N]."""
-    return (end - start).square().mean(dim=(1, 2)).sqrt().cpu().numpy()
 
 
 def joined(blocks: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -11,6 +11,7 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from cxrtool.core import console
 from cxrtool.data import manifest
+from cxrtool.data.columns import image_name
 from cxrtool.data.tables import write_table
 from cxrtool.editing import record
 from cxrtool.editing.entanglement import Change, changes, ratio
@@ -38,97 +40,118 @@ PANEL_PX = 128
 
 @dataclass(frozen=True)
 class Job:
-    """All images edited towards one target at one strength.
+    """All images edited towards one target at one strength, with the teacher's verdict.
 
     Attributes:
-        asked: What was asked for.
-        named: Labels that the target names, verified or not.
+        request: What the edit was to do.
+        names: Labels that the target names, verified or not.
         strength: How much.
         ways: Its direction, see `training.directions`.
-        found: Arrays over the images, see `editing.measure`.
+        arrays: Over the images, see `editing.measure`.
+        starts: What was edited.
+        teacher: Readings before and after; None without a teacher.
     """
 
-    asked: record.Asked
-    named: tuple[str, ...]
+    request: record.Request
+    names: tuple[str, ...]
     strength: float
     ways: dict[str, Tensor]
-    found: dict[str, np.ndarray]
+    arrays: dict[str, np.ndarray]
+    starts: Starts
+    teacher: record.Readings | None
 
+    @cached_property
+    def numbers(self) -> dict[str, np.ndarray]:
+        """The numbers of edits.csv."""
+        return record.measures(self.arrays, self.starts.originals)
 
-@dataclass(frozen=True)
-class Judged:
-    """A job with the teacher's verdict."""
+    @cached_property
+    def accept(self) -> np.ndarray | None:
+        """Whether the teacher confirms each edit: [N] bool; None where nobody can tell."""
+        return record.accepted(self.teacher, self.request)
 
-    job: Job
-    numbers: dict[str, np.ndarray]
-    teacher: record.Teacher | None
-    accept: np.ndarray | None
-    changes: list[Change]
+    @cached_property
+    def changes(self) -> list[Change]:
+        """How the teacher's reading of every label changed; nothing without a teacher."""
+        if self.teacher is None:
+            return []
+        read, request = self.teacher, self.request
+        roles = request.targets, request.contradicted
+        return changes(read.labels, read.before, read.after, *roles)
 
     @property
     def title(self) -> str:
         """For people."""
-        way = "towards" if self.job.asked.sign == "+" else "away from"
-        return f"{way} \u201c{self.job.asked.text}\u201d, strength {self.job.strength:g}"
+        way = "towards" if self.request.sign == "+" else "away from"
+        return f"{way} “{self.request.text}”, strength {self.strength:g}"
 
     def summary(self) -> dict[str, Any]:
         """For result.json."""
-        found = record.summary(self.job.asked, self.numbers, self.accept)
-        found["strength"] = self.job.strength
+        summary = record.summary(self.request, self.numbers, self.accept)
+        summary["strength"] = self.strength
         if self.changes:
             wanted = [c.moved for c in self.changes if c.role == "wanted"]
-            found["wanted_change_sd"] = float(np.mean(wanted)) if wanted else None
             worst = ratio(self.changes)
-            found["largest_unwanted_over_wanted"] = None if math.isnan(worst) else worst
-        return found
+            summary["wanted_change_sd"] = float(np.mean(wanted)) if wanted else None
+            summary["largest_unwanted_over_wanted"] = None if math.isnan(worst) else worst
+        return summary
+
+    def panels(self) -> Image.Image:
+        """Before, after and difference of the first images."""
+        arrays, originals = self.arrays, self.starts.originals
+        along = (arrays["direction_after"] - arrays["direction_before"])[:PANELS]
+        captions = [f"{value:+.2f}" for value in along]
+        if self.accept is not None:
+            captions = [c + (" ok" if ok else " no") for c, ok in zip(captions, self.accept)]
+        return panels(
+            arrays["before"][:PANELS],
+            arrays["after"][:PANELS],
+            captions,
+            None if originals is None else originals[:PANELS],
+            scale=max(1, PANEL_PX // arrays["before"].shape[1]),
+        )
 
 
-def write(
-    run: Run,
-    starts: Starts,
-    jobs: Sequence[Job],
-    readers: tuple[str, ...],
-    threshold: float,
-    gan: Path,
-) -> list[Judged]:
+def write(run: Run, starts: Starts, jobs: Sequence[Job], gan: Path) -> None:
     """Write everything but the page.
 
     Args:
         run: The run to write into.
         starts: What was edited.
         jobs: What came of it.
-        readers: Labels of the teacher; () without one.
-        threshold: Probability from which it reads a label.
         gan: Folder of the generator.
     """
-    judged = [_judge(job, threshold, starts, readers) for job in jobs]
-    _write_dataset(run, starts, judged)
-    _write_pictures(run, starts, judged)
-    _write_directions(gan, run, starts, judged)
-    if any(one.changes for one in judged):
-        run.write_text("entanglement.csv", write_table(_entanglement_table(judged)))
-    return judged
+    _write_dataset(run, starts, jobs)
+    by_target: dict[str, list[Job]] = {}
+    for job in jobs:
+        by_target.setdefault(job.request.text, []).append(job)
+    for k, same in enumerate(by_target.values()):
+        end = "" if len(by_target) == 1 else f"-{k:04}"
+        run.write_bytes(f"panels{end}.png", _png(same[-1].panels()))
+        if len(same) > 1:
+            run.write_bytes(f"strengths{end}.png", _png(_strip(same)))
+        strongest = max(same, key=lambda job: job.strength)
+        save_direction(
+            run,
+            strongest.ways,
+            target=strongest.request.text,
+            sign=strongest.request.sign,
+            labels=strongest.names,
+            gan=gan,
+            images=starts.n,
+            folder="" if len(by_target) == 1 else f"{DIRECTIONS}/{k:04}",
+        )
+    if any(job.changes for job in jobs):
+        run.write_text("entanglement.csv", write_table(_entanglement_table(jobs)))
 
 
-def _judge(job: Job, threshold: float, starts: Starts, labels: tuple[str, ...]) -> Judged:
-    teacher = None
-    found: list[Change] = []
-    if labels:
-        before, after = job.found["teacher_before"], job.found["teacher_after"]
-        teacher = record.Teacher(labels, before, after, threshold)
-        asked = job.asked
-        found = changes(labels, before, after, asked.targets, asked.contradicted)
-    numbers = record.measures(job.found, starts.originals)
-    return Judged(job, numbers, teacher, record.accepted(teacher, job.asked), found)
-
-
-def _write_dataset(run: Run, starts: Starts, judged: Sequence[Judged]) -> None:
-    verified = any(one.accept is not None for one in judged)
+def _write_dataset(run: Run, starts: Starts, jobs: Sequence[Job]) -> None:
+    verified = any(job.accept is not None for job in jobs)
     unread = {
         label
-        for one in judged
-        for label in one.job.named
-        if one.teacher is None or label not in one.teacher.labels
+        for job in jobs
+        for label in job.names
+        if job.teacher is None or label not in job.teacher.labels
     }
     covered = tuple(
         verified and was and label not in unread
@@ -139,71 +162,37 @@ def _write_dataset(run: Run, starts: Starts, judged: Sequence[Judged]) -> None:
             f"a target names {', '.join(lost)}, which the teacher does not read: left blank, and "
             "not covered by this data set"
         )
-    info = dataclasses.replace(starts.info, covered=covered)
     writer = manifest.DatasetWriter(run, starts.info)
+    columns = starts.columns.assign(
+        generator=run.input("gan").fingerprint,
+        clip=run.input("clip").fingerprint,
+        parent=starts.parents,
+    )
     tables, edits = [], []
-    for place, one in enumerate(judged):
-        job = one.job
-        names = [record.image_name(place * starts.n + i) for i in range(starts.n)]
-        for name, image in zip(names, job.found["after"], strict=True):
+    for place, job in enumerate(jobs):
+        names = [image_name(place * starts.n + i) for i in range(starts.n)]
+        for name, image in zip(names, job.arrays["after"], strict=True):
             writer.add_image(name, image)
-        columns = starts.columns.assign(
-            generator=run.input("gan").fingerprint,
-            clip=run.input("clip").fingerprint,
-            parent=starts.parents,
-            strength=f"{job.strength:g}",
-        )
-        tables.append(
-            record.manifest_table(
-                names,
-                columns,
-                starts.info.labels,
-                starts.cells,
-                job.asked,
-                one.teacher if verified else None,
-                one.accept,
-            ).assign(**dict.fromkeys(unread, ""))
-        )
+        teacher = job.teacher if verified else None
+        rows = names, columns.assign(strength=f"{job.strength:g}")
+        cells = starts.info.labels, starts.cells
+        table = record.manifest_table(*rows, *cells, job.request, teacher, job.accept)
+        tables.append(table.assign(**dict.fromkeys(unread, "")))
         table = record.edits_table(
-            names, starts.parents, job.asked, one.numbers, one.teacher, one.accept
+            names, starts.parents, job.request, job.numbers, job.teacher, job.accept
         )
         table.insert(table.columns.get_loc("sign") + 1, "strength", f"{job.strength:g}")
         edits.append(table)
+    info = dataclasses.replace(starts.info, covered=covered)
     writer.finish(pd.concat(tables, ignore_index=True), info)
     run.write_text("edits.csv", write_table(pd.concat(edits, ignore_index=True).fillna("")))
 
 
-def _write_pictures(run: Run, starts: Starts, judged: Sequence[Judged]) -> None:
-    targets = list(dict.fromkeys(one.job.asked.text for one in judged))
-    for k, text in enumerate(targets):
-        same = [one for one in judged if one.job.asked.text == text]
-        end = "" if len(targets) == 1 else f"-{k:04}"
-        run.write_bytes(f"panels{end}.png", _png(panels_of(same[-1], starts)))
-        if len(same) > 1:
-            run.write_bytes(f"strengths{end}.png", _png(_strip(same)))
-
-
-def panels_of(one: Judged, starts: Starts) -> Image.Image:
-    """Before, after and difference of the first images."""
-    found = one.job.found
-    moved = (found["direction_after"] - found["direction_before"])[:PANELS]
-    captions = [f"{value:+.2f}" for value in moved]
-    if one.accept is not None:
-        captions = [c + (" ok" if ok else " no") for c, ok in zip(captions, one.accept)]
-    return panels(
-        found["before"][:PANELS],
-        found["after"][:PANELS],
-        captions,
-        None if starts.originals is None else starts.originals[:PANELS],
-        scale=max(1, PANEL_PX // found["before"].shape[1]),
-    )
-
-
-def _strip(same: Sequence[Judged]) -> Image.Image:
+def _strip(same: Sequence[Job]) -> Image.Image:
     """One target at every strength: an image a row."""
-    ordered = sorted(same, key=lambda one: one.job.strength)
-    before = ordered[0].job.found["before"][:STRIPS]
-    steps = [(f"{one.job.strength:g}", one.job.found["after"][:STRIPS]) for one in ordered]
+    ordered = sorted(same, key=lambda job: job.strength)
+    before = ordered[0].arrays["before"][:STRIPS]
+    steps = [(f"{job.strength:g}", job.arrays["after"][:STRIPS]) for job in ordered]
     return strip([("before", before), *steps], scale=max(1, PANEL_PX // before.shape[1]))
 
 
@@ -213,55 +202,35 @@ def _png(picture: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _write_directions(gan: Path, run: Run, starts: Starts, judged: Sequence[Judged]) -> None:
-    """The direction of every target at its largest strength."""
-    strongest: dict[str, Judged] = {}
-    for one in judged:
-        text = one.job.asked.text
-        if text not in strongest or one.job.strength > strongest[text].job.strength:
-            strongest[text] = one
-    for k, one in enumerate(strongest.values()):
-        save_direction(
-            run,
-            one.job.ways,
-            target=one.job.asked.text,
-            sign=one.job.asked.sign,
-            labels=one.job.named,
-            gan=gan,
-            images=starts.n,
-            folder="" if len(strongest) == 1 else f"{DIRECTIONS}/{k:04}",
-        )
-
-
-def _entanglement_table(judged: Sequence[Judged]) -> pd.DataFrame:
+def _entanglement_table(jobs: Sequence[Job]) -> pd.DataFrame:
     rows = [
         {
-            "target": one.job.asked.text,
-            "sign": one.job.asked.sign,
-            "strength": f"{one.job.strength:g}",
+            "target": job.request.text,
+            "sign": job.request.sign,
+            "strength": f"{job.strength:g}",
             "label": c.label,
             "role": c.role,
             "before": f"{c.before:.4f}",
             "after": f"{c.after:.4f}",
             "moved_sd": f"{c.moved:.3f}",
         }
-        for one in judged
-        for c in one.changes
+        for job in jobs
+        for c in job.changes
     ]
     return pd.DataFrame(rows, dtype=object)
 
 
-def tell(run: Run, starts: Starts, judged: Sequence[Judged]) -> dict[str, Any]:
+def tell(run: Run, starts: Starts, jobs: Sequence[Job]) -> dict[str, Any]:
     """Print what came out; returns the summary."""
-    summaries = [one.summary() for one in judged]
-    for one, found in zip(judged, summaries, strict=True):
+    summaries = [job.summary() for job in jobs]
+    for job, summary in zip(jobs, summaries, strict=True):
         console.say(
-            f"{one.title}: {starts.n} images, similarity to the direction "
-            f"{found['similarity_before']:.3f} -> {found['similarity_after']:.3f}, "
-            f"{found['moved_as_asked']:.0%} moved as asked"
+            f"{job.title}: {starts.n} images, similarity to the direction "
+            f"{summary['similarity_before']:.3f} -> {summary['similarity_after']:.3f}, "
+            f"{summary['moved_as_asked']:.0%} moved as asked"
         )
-        if one.changes:
-            shown = [c for k, c in enumerate(one.changes) if c.role or k < 6]
+        if job.changes:
+            shown = [c for k, c in enumerate(job.changes) if c.role or k < 6]
             console.table(
                 "teacher",
                 ["label", "before", "after", "change, SD", ""],
@@ -270,10 +239,10 @@ def tell(run: Run, starts: Starts, judged: Sequence[Judged]) -> dict[str, Any]:
                     for c in shown
                 ],
             )
-    known = [one.accept for one in judged if one.accept is not None]
-    if known:
-        run.count("accepted", int(sum(accept.sum() for accept in known)))
-        run.count("rejected", int(sum((~accept).sum() for accept in known)))
+    verdicts = [job.accept for job in jobs if job.accept is not None]
+    if verdicts:
+        run.count("accepted", int(sum(accept.sum() for accept in verdicts)))
+        run.count("rejected", int(sum((~accept).sum() for accept in verdicts)))
     if len(summaries) == 1:
         return summaries[0]
-    return {"images": starts.n * len(judged), "edits": summaries}
+    return {"images": starts.n * len(jobs), "edits": summaries}

@@ -23,13 +23,12 @@ import pandas as pd
 from cxrtool.data import derived
 from cxrtool.editing.measure import gray_rms
 
-FOLDER_IMAGES = 1000  # images in a folder
 ABSENT = 0.5  # share of the threshold below which a label is read as absent
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What an edit was to do.
+class Request:
+    """What an edit is to do.
 
     Attributes:
         method: Way of editing.
@@ -51,8 +50,8 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Teacher:
-    """A classifier's readings of N images.
+class Readings:
+    """What a teacher reads in N images.
 
     Attributes:
         labels: [K] names.
@@ -75,31 +74,26 @@ class Teacher:
         return np.asarray(self.after[:, self.labels.index(label)] < ABSENT * self.threshold)
 
 
-def image_name(position: int) -> str:
-    """File of an edited image."""
-    return f"images/{position // FOLDER_IMAGES:04}/{position:07}.png"
-
-
-def accepted(teacher: Teacher | None, asked: Asked) -> np.ndarray | None:
+def accepted(teacher: Readings | None, request: Request) -> np.ndarray | None:
     """Whether all target labels read as asked for after the edit: [N] bool; None if nobody can.
 
     Where nothing was to be found, no finding may be read either.
     """
-    if teacher is None or not asked.targets:
+    if teacher is None or not request.targets:
         return None
-    there = np.stack([teacher.reads(label) for label in asked.targets], axis=1)
-    if asked.sign == "-":
+    there = np.stack([teacher.reads(label) for label in request.targets], axis=1)
+    if request.sign == "-":
         return np.asarray((~there).all(axis=1))
-    fine = there.all(axis=1)
-    for target in asked.targets:
-        for other in asked.excludes.get(target, ()):
+    accept = there.all(axis=1)
+    for target in request.targets:
+        for other in request.excludes.get(target, ()):
             if other in teacher.labels:
-                fine &= ~teacher.reads(other)
-    return np.asarray(fine)
+                accept &= ~teacher.reads(other)
+    return np.asarray(accept)
 
 
 def label_cells(
-    labels: Sequence[str], start: np.ndarray, asked: Asked, teacher: Teacher | None
+    labels: Sequence[str], start: np.ndarray, request: Request, teacher: Readings | None
 ) -> np.ndarray:
     """Label cells of the edited images.
 
@@ -109,7 +103,7 @@ def label_cells(
     Args:
         labels: L names.
         start: [N, L] cells of the starts ("1", "0", "-1", "").
-        asked: What was asked for.
+        request: What the edit was to do.
         teacher: Its readings, or None.
 
     Returns:
@@ -122,30 +116,30 @@ def label_cells(
     for k, label in enumerate(names):
         if label in teacher.labels:
             there = teacher.reads(label)
-            absent = ~there if label in asked.targets else teacher.lacks(label)
+            absent = ~there if label in request.targets else teacher.lacks(label)
             cells[:, k] = np.where(there, "1", np.where(absent, "0", ""))
-    if asked.single:
+    if request.single:
         _one_each(cells, names, teacher)
-    accept = accepted(teacher, asked)
-    for nothing, findings in asked.excludes.items():
+    accept = accepted(teacher, request)
+    for nothing, findings in request.excludes.items():
         if nothing not in names:
             continue
         columns = [names.index(f) for f in findings if f in names]
-        if accept is not None and asked.sign == "+" and nothing in asked.targets:
+        if accept is not None and request.sign == "+" and nothing in request.targets:
             read = [c for c in columns if names[c] in teacher.labels]
             for column in read:  # accepted: the teacher reads none of them
                 cells[accept, column] = "0"
-        found = np.isin(cells[:, columns].astype(str), ("1", "-1")).any(axis=1)
-        cells[found, names.index(nothing)] = "0"
+        finding = np.isin(cells[:, columns].astype(str), ("1", "-1")).any(axis=1)
+        cells[finding, names.index(nothing)] = "0"
     # Templates that do not say what No Finding excludes leave it to this.
-    found = derived.denied(pd.DataFrame(cells, columns=names))
+    finding = derived.denied(pd.DataFrame(cells, columns=names))
     for nothing in derived.nothing_found(names):
         column = names.index(nothing)
-        cells[found & (cells[:, column] == "1"), column] = "0"
+        cells[finding & (cells[:, column] == "1"), column] = "0"
     return cells
 
 
-def _one_each(cells: np.ndarray, names: list[str], teacher: Teacher) -> None:
+def _one_each(cells: np.ndarray, names: list[str], teacher: Readings) -> None:
     """Where several labels of an image are 1, the most probable one stays, the others become 0."""
     read = [label for label in teacher.labels if label in names]
     after = teacher.after[:, [teacher.labels.index(label) for label in read]]
@@ -165,8 +159,8 @@ def manifest_table(
     columns: pd.DataFrame,
     labels: Sequence[str],
     start: np.ndarray,
-    asked: Asked,
-    teacher: Teacher | None,
+    request: Request,
+    teacher: Readings | None,
     accept: np.ndarray | None,
 ) -> pd.DataFrame:
     """The manifest of the edited images.
@@ -176,13 +170,16 @@ def manifest_table(
         columns: What they have from their starts and from the run.
         labels: L names.
         start: [N, L] label cells of the starts.
-        asked: What was asked for.
+        request: What the edit was to do.
         teacher: Its readings, or None where no label of the data set is to count.
         accept: Whether each edit is verified; None where nobody can tell.
     """
-    cells = label_cells(labels, start, asked, teacher)
+    cells = label_cells(labels, start, request, teacher)
     table = columns.assign(
-        image=list(names), source="edited", prompt=asked.text, edit=f"{asked.method} {asked.sign}"
+        image=list(names),
+        source="edited",
+        prompt=request.text,
+        edit=f"{request.method} {request.sign}",
     )
     table["start_labels"] = start_labels(labels, start)
     for k, label in enumerate(labels):
@@ -194,30 +191,30 @@ def manifest_table(
     return table
 
 
-def measures(found: dict[str, np.ndarray], originals: np.ndarray | None) -> dict[str, np.ndarray]:
+def measures(arrays: dict[str, np.ndarray], originals: np.ndarray | None) -> dict[str, np.ndarray]:
     """The numbers of edits.csv, [N] each, by column."""
     ends = ("target", "opposite", "direction")
     names = [f"{end}_{when}" for end in ends for when in ("before", "after")]
-    chosen = {name: found[name] for name in (*names, "way", "gray_rms", "distance")}
+    numbers = {name: arrays[name] for name in (*names, "way", "gray_rms", "distance")}
     if originals is not None:
-        chosen["inversion_gray_rms"] = gray_rms(originals, found["before"])
-    return chosen
+        numbers["inversion_gray_rms"] = gray_rms(originals, arrays["before"])
+    return numbers
 
 
 def edits_table(
     names: Sequence[str],
     parents: Sequence[str],
-    asked: Asked,
+    request: Request,
     numbers: dict[str, np.ndarray],
-    teacher: Teacher | None,
+    teacher: Readings | None,
     accept: np.ndarray | None,
 ) -> pd.DataFrame:
     """Rows of edits.csv: CLIP similarities before and after, how far the image moved, readings."""
     columns: dict[str, Any] = {
         "image": list(names),
         "parent": list(parents),
-        "prompt": asked.text,
-        "sign": asked.sign,
+        "prompt": request.text,
+        "sign": request.sign,
     }
     columns |= {name: [f"{v:.6f}" for v in values] for name, values in numbers.items()}
     if teacher is not None:
@@ -230,24 +227,24 @@ def edits_table(
 
 
 def summary(
-    asked: Asked, numbers: dict[str, np.ndarray], accept: np.ndarray | None
+    request: Request, numbers: dict[str, np.ndarray], accept: np.ndarray | None
 ) -> dict[str, Any]:
     """What result.json says of the edits."""
     before, after = numbers["direction_before"], numbers["direction_after"]
-    moved = after - before if asked.sign == "+" else before - after
-    found: dict[str, Any] = {
+    moved = after - before if request.sign == "+" else before - after
+    record: dict[str, Any] = {
         "images": len(before),
-        "target": asked.text,
-        "sign": asked.sign,
-        "method": asked.method,
+        "target": request.text,
+        "sign": request.sign,
+        "method": request.method,
         "similarity_before": float(before.mean()),
         "similarity_after": float(after.mean()),
         "moved_as_asked": float((moved > 0).mean()),
         "gray_rms": float(numbers["gray_rms"].mean()),
         "distance": float(numbers["distance"].mean()),
-        "targets": list(asked.targets),
+        "targets": list(request.targets),
         "accepted": None if accept is None else int(accept.sum()),
     }
     if "inversion_gray_rms" in numbers:
-        found["inversion_gray_rms"] = float(numbers["inversion_gray_rms"].mean())
-    return found
+        record["inversion_gray_rms"] = float(numbers["inversion_gray_rms"].mean())
+    return record

@@ -44,6 +44,37 @@ class Channels:
         return sum(len(values) for values in self.std.values())
 
 
+class Sums(dict[str, Tensor]):
+    """Running sums by name."""
+
+    def add(self, name: str, values: Tensor) -> None:
+        self[name] = self[name] + values if name in self else values
+
+
+class Moments:
+    """Sums of styles and of their squares, in float64."""
+
+    def __init__(self) -> None:
+        self._total, self._square = Sums(), Sums()
+
+    def add(self, styles: Styles) -> None:
+        """Add the styles of some images: layer -> [n, C]."""
+        for name, values in styles.items():
+            self._total.add(name, values.double().sum(dim=0))
+            self._square.add(name, values.double().square().sum(dim=0))
+
+    def mean(self, n: int) -> Styles:
+        """Over the n images that were added, in float64: layer -> [C]."""
+        return {name: total / n for name, total in self._total.items()}
+
+    def channels(self, n: int) -> Channels:
+        """Mean and standard deviation over the n images that were added."""
+        mean = self.mean(n)
+        variance = {k: self._square[k] / n - mean[k].square() for k in mean}
+        std = {k: (v.clamp_min(0.0) * n / max(1, n - 1)).sqrt() for k, v in variance.items()}
+        return Channels(*({k: v.float() for k, v in part.items()} for part in (mean, std)))
+
+
 @dataclass(frozen=True)
 class Relevance:
     """What the channels do.
@@ -78,23 +109,11 @@ def channel_statistics(
         n: How many.
     """
     names = editable(generator)
-    total: dict[str, Tensor] = {}
-    square: dict[str, Tensor] = {}
+    moments = Moments()
     for first in range(0, n, _BLOCK):
         styles = generator.styles(sample(first, min(_BLOCK, n - first)))
-        for name in names:
-            s = styles[name].double()
-            total[name] = total.get(name, torch.zeros_like(s[0])) + s.sum(dim=0)
-            square[name] = square.get(name, torch.zeros_like(s[0])) + s.square().sum(dim=0)
-    mean = {name: total[name] / n for name in names}
-    std = {
-        name: ((square[name] / n - mean[name].square()).clamp_min(0.0) * n / max(1, n - 1)).sqrt()
-        for name in names
-    }
-    return Channels(
-        {name: value.float() for name, value in mean.items()},
-        {name: value.float() for name, value in std.items()},
-    )
+        moments.add({name: styles[name] for name in names})
+    return moments.channels(n)
 
 
 @torch.no_grad()
@@ -125,10 +144,10 @@ def layer_rows(
         [channels, D].
     """
     first = list(generator.style_layers).index(name)
-    chosen = list(range(len(channels.std[name]))) if only is None else list(only)
+    indices = list(range(len(channels.std[name]))) if only is None else list(only)
     n = len(styles[name])
     many = min(n, max(1, batch // 2))
-    total: Tensor | None = None
+    total = Sums()
     for start in range(0, n, many):
         part = {k: s[start : start + many] for k, s in styles.items()}
         m = len(part[name])
@@ -136,15 +155,13 @@ def layer_rows(
         behind = {k: part[k] for k in list(generator.style_layers)[first:]}
         at_once = max(1, batch // (2 * m))
         sums = []
-        for group in (chosen[i : i + at_once] for i in range(0, len(chosen), at_once)):
+        for group in (indices[i : i + at_once] for i in range(0, len(indices), at_once)):
             vectors = _moved(generator, encoder, prefix, behind, channels, name, group)
             difference = functional.normalize(vectors[0] - vectors[1], dim=-1)
             sums.append(difference.sum(dim=1))
             on_batch()
-        found = torch.cat(sums)
-        total = found if total is None else total + found
-    assert total is not None
-    return functional.normalize(total, dim=1)
+        total.add(name, torch.cat(sums))
+    return functional.normalize(total[name], dim=1)
 
 
 def _moved(
@@ -169,7 +186,7 @@ def _moved(
     features = prefix.features.repeat(times, 1, 1, 1)
     image = None if prefix.image is None else prefix.image.repeat(times, 1, 1, 1)
     first = list(generator.style_layers).index(name)
-    found = generator.advance(Partial(features, image), many, first).image
-    assert found is not None
-    vectors = functional.normalize(encoder.embed_images(found.clamp(-1.0, 1.0)), dim=-1)
+    images = generator.advance(Partial(features, image), many, first).image
+    assert images is not None
+    vectors = functional.normalize(encoder.embed_images(images.clamp(-1.0, 1.0)), dim=-1)
     return vectors.view(2, g, m, -1)

@@ -1,7 +1,7 @@
 """The spaces that an edit can be sought in: W+, W and S.
 
-In: w of N images. Out: a `Sought`: numbers that start at zero, the images they stand for, and how
-far that is. In W+ every layer has a vector of its own, in W all layers share one; in S every
+In: w of N images. Out: a `SpaceEdit`: numbers that start at zero, the images they stand for, and
+how far that is. In W+ every layer has a vector of its own, in W all layers share one; in S every
 channel of the convolutions up to 128 px has a number, counted in standard deviations of that
 channel so that one learning rate fits all.
 """
@@ -17,11 +17,9 @@ from torch import Tensor
 from cxrtool.editing.relevance import Channels
 from cxrtool.training.protocols import StyleGenerator, StyleSpace
 
-SPACES = ("w+", "w", "s")
 
-
-class Sought(Protocol):
-    """N edits that are being looked for.
+class SpaceEdit(Protocol):
+    """N edits, as numbers of a space.
 
     Attributes:
         numbers: What an optimizer changes; zeros are no edit.
@@ -41,12 +39,12 @@ class Sought(Protocol):
         """Root mean square of the whole change: [N]."""
         ...
 
-    def moved(self) -> dict[str, np.ndarray]:
+    def changes(self) -> dict[str, np.ndarray]:
         """The change in the form of `training.directions`: name -> [N, ...]."""
         ...
 
 
-class SoughtInW:
+class EditInW:
     """Edits in W+ or W.
 
     Args:
@@ -71,11 +69,11 @@ class SoughtInW:
     def way(self) -> np.ndarray:
         return self._change().detach().square().mean(dim=(1, 2)).sqrt().cpu().numpy()
 
-    def moved(self) -> dict[str, np.ndarray]:
+    def changes(self) -> dict[str, np.ndarray]:
         return {"way": self._change().detach().cpu().numpy()}
 
 
-class SoughtInS:
+class EditInS:
     """Edits of styles.
 
     Args:
@@ -88,18 +86,18 @@ class SoughtInS:
         self._generator, self._std = generator, channels.std
         with torch.no_grad():
             self._styles = dict(generator.styles(start))
-        n = len(start)
-        self._names = list(channels.std)
         self.numbers = [
-            torch.zeros(n, len(channels.std[name]), device=start.device).requires_grad_()
-            for name in self._names
+            torch.zeros(len(start), len(std), device=start.device).requires_grad_()
+            for std in self._std.values()
         ]
 
+    def _change(self) -> dict[str, Tensor]:
+        pairs = zip(self._std.items(), self.numbers, strict=True)
+        return {name: std * numbers for (name, std), numbers in pairs}
+
     def images(self) -> Tensor:
-        styles = dict(self._styles)
-        for name, numbers in zip(self._names, self.numbers, strict=True):
-            styles[name] = styles[name] + self._std[name] * numbers
-        return self._generator.synthesis_from_styles(styles).clamp(-1.0, 1.0)
+        change = {name: self._styles[name] + way for name, way in self._change().items()}
+        return self._generator.synthesis_from_styles({**self._styles, **change}).clamp(-1.0, 1.0)
 
     def squared(self) -> Tensor:
         return torch.cat(self.numbers, dim=1).square().sum(dim=1)
@@ -107,8 +105,5 @@ class SoughtInS:
     def way(self) -> np.ndarray:
         return torch.cat(self.numbers, dim=1).detach().square().mean(dim=1).sqrt().cpu().numpy()
 
-    def moved(self) -> dict[str, np.ndarray]:
-        return {
-            f"s.{name}": (self._std[name] * numbers).detach().cpu().numpy()
-            for name, numbers in zip(self._names, self.numbers, strict=True)
-        }
+    def changes(self) -> dict[str, np.ndarray]:
+        return {f"s.{name}": way.detach().cpu().numpy() for name, way in self._change().items()}

@@ -109,7 +109,7 @@ def generated_starts(
             return generator.mapping(z.to(device), y.expand(len(z), -1), truncation)
 
     cell = np.where(y.cpu().numpy() > 0.5, "1", "0").astype(object)
-    made = meta.get("data", {})
+    data = meta.get("data", {})
     preprocessing = meta["preprocessing"]
     info = DatasetInfo(
         labels=generator.labels,
@@ -118,9 +118,9 @@ def generated_starts(
         size=generator.size,
         fit=preprocessing.get("fit"),
         kernel=preprocessing.get("kernel"),
-        namespace=made.get("namespace", ""),
+        namespace=data.get("namespace", ""),
         patients=False,
-        source=f"edited, after {made.get('source', 'generated images')}",
+        source=f"edited, after {data.get('source', 'generated images')}",
         synthetic=True,
     )
     columns = pd.DataFrame(
@@ -137,15 +137,15 @@ def generated_starts(
     return Starts(n, w, info, np.tile(cell, (n, 1)), columns, parents)
 
 
-def kept(
+def stored_w(
     starts: Starts, block: int, run: Run, device: torch.device
 ) -> Callable[[np.ndarray], Tensor]:
-    """w of the starts, where a real image is looked for once, not once a target.
+    """w of the starts, where a real image is inverted once, not once a target.
 
     Args:
         starts: The starts.
         block: Images a block; positions are those of `blocks.block_positions`.
-        run: Keeps what was found.
+        run: Keeps the inversions.
         device: Of the result.
     """
     if starts.originals is None:
@@ -166,13 +166,10 @@ def condition_vector(generator: StyleGenerator, condition: Sequence[str]) -> Ten
         UsageError: unknown names, or names beside "none".
     """
     labels = generator.labels
-    if not condition:
-        # Frequent conditions come first among the vectors whose mean latent is stored.
-        stored = getattr(generator, "vectors", None)
-        if stored is not None and len(stored):
-            return torch.as_tensor(stored[0], dtype=torch.float32).cpu()
-        return torch.zeros(len(labels))
     y = torch.zeros(len(labels))
+    if not condition:
+        vectors = stored_conditions(generator)
+        return y if vectors is None else vectors[0].cpu()
     if tuple(condition) == (NONE,):
         return y
     try:
@@ -181,6 +178,14 @@ def condition_vector(generator: StyleGenerator, condition: Sequence[str]) -> Ten
     except InputError as error:
         raise UsageError(f"--condition: {error.reason}", hint=error.hint) from None
     return y
+
+
+def stored_conditions(generator: StyleGenerator) -> Tensor | None:
+    """[K, L] label vectors whose mean latent is stored, the most frequent first; None without."""
+    vectors = getattr(generator, "vectors", None)
+    if vectors is None or not len(vectors):
+        return None
+    return torch.as_tensor(vectors, dtype=torch.float32)
 
 
 def view_of(meta: Mapping[str, Any]) -> str:
@@ -228,8 +233,8 @@ def real_starts(
         y = torch.from_numpy(values[positions]).to(device)
         return invert(generator, images, y, distance, recipe, on_step)
 
-    chosen = dataset.table.iloc[rows]
-    columns = chosen[[c for c in INHERITED if c in chosen.columns]].reset_index(drop=True)
+    table = dataset.table.iloc[rows]
+    columns = table[[c for c in INHERITED if c in table.columns]].reset_index(drop=True)
     columns = columns.assign(source_row=[str(row) for row in rows])
     written = dataclasses.replace(
         info, size=generator.size, source=f"edited, after {info.source}", synthetic=True, digest=""
@@ -238,9 +243,9 @@ def real_starts(
         len(rows),
         w,
         written,
-        chosen[list(dataset.labels)].to_numpy(dtype=object),
+        table[list(dataset.labels)].to_numpy(dtype=object),
         columns,
-        [str(name) for name in chosen[manifest.IMAGE]],
+        [str(name) for name in table[manifest.IMAGE]],
         originals,
     )
 
@@ -254,9 +259,9 @@ def refuse_other_images(
         InputError: no pixels, smaller ones, or another fit or kernel.
     """
     if info.size is None or info.size < generator.size:
-        have = "no pixels" if info.size is None else f"images of {info.size} px"
+        contents = "no pixels" if info.size is None else f"images of {info.size} px"
         raise InputError(
-            f"{data} has {have}, and the generator makes {generator.size} px",
+            f"{data} has {contents}, and the generator makes {generator.size} px",
             hint="prepare the data at the generator's size",
         )
     for key in ("fit", "kernel"):

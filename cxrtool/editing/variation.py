@@ -30,7 +30,7 @@ from torch.nn import functional
 
 from cxrtool.core.errors import InputError
 from cxrtool.editing.directions import Direction
-from cxrtool.editing.relevance import Channels, Styles, editable
+from cxrtool.editing.relevance import Channels, Moments, Styles, Sums, editable
 from cxrtool.training.protocols import ImageEncoder, StyleSpace
 
 PATIENTS = 512
@@ -86,64 +86,41 @@ def measure_variation(
         on_block: Called with the number of images of a finished block; may raise to stop.
     """
     names = editable(generator)
-    total: Styles = {}
-    square: Styles = {}
-    cross: Styles = {}
-    squares: Styles = {}
-    shown: Tensor | float = 0.0
-    shown_squares: Tensor | float = 0.0
-    mean_x: Tensor | float = 0.0
-    mean_e: Tensor | float = 0.0
-    gram: Tensor | float = 0.0
+    moments = Moments()
+    mean = Sums()  # of embeddings and pixels
+    products = Sums()  # of embeddings with themselves, pixels ("") and every layer
+    squares = Sums()  # of pixels ("") and every layer
     at_once = max(1, _BLOCK // each)
     n = patients * each
     for first in range(0, patients, at_once):
         styles = generator.styles(sample(first, min(at_once, patients - first)))
         images = generator.synthesis_from_styles(styles).clamp(-1.0, 1.0)
         e = functional.normalize(encoder.embed_images(images), dim=-1).double()
-        mean_e = mean_e + e.sum(dim=0) / n
-        inner = _within(e, each)
-        gram = gram + inner.T @ inner
         x = pooled(images).flatten(1).double()
-        mean_x = mean_x + x.sum(dim=0) / n
-        x = _within(x, each)
-        shown = shown + inner.T @ x
-        shown_squares = shown_squares + x.square().sum(dim=0)
-        for name in names:
-            s = styles[name].double()
-            total[name] = total.get(name, 0.0) + s.sum(dim=0)
-            square[name] = square.get(name, 0.0) + s.square().sum(dim=0)
-            s = _within(s, each)
-            cross[name] = cross.get(name, 0.0) + inner.T @ s
-            squares[name] = squares.get(name, 0.0) + s.square().sum(dim=0)
+        mean.add("e", e.sum(dim=0) / n)
+        mean.add("x", x.sum(dim=0) / n)
+        inner = _within(e, each)
+        products.add("e", inner.T @ inner)
+        for name, values in (("", x), *((name, styles[name].double()) for name in names)):
+            own = _within(values, each)
+            products.add(name, inner.T @ own)
+            squares.add(name, own.square().sum(dim=0))
+        moments.add({name: styles[name] for name in names})
         on_block(len(e))
-    mean = {name: value / n for name, value in total.items()}
-    std = {
-        name: ((square[name] / n - mean[name].square()).clamp_min(0.0) * n / max(1, n - 1)).sqrt()
-        for name in names
-    }
-    assert isinstance(gram, Tensor)
-    assert isinstance(mean_e, Tensor)
-    assert isinstance(mean_x, Tensor)
-    assert isinstance(shown, Tensor)
-    assert isinstance(shown_squares, Tensor)
     if each == 1:  # one image a patient: from the mean of all
-        gram = gram - n * torch.outer(mean_e, mean_e)
-        shown = shown - n * torch.outer(mean_e, mean_x)
-        shown_squares = shown_squares - n * mean_x.square()
-        for name in names:
-            cross[name] = cross[name] - n * torch.outer(mean_e, mean[name])
-            squares[name] = squares[name] - n * mean[name].square()
-    channels = Channels(_floats(mean), _floats(std))
-    side = round(len(mean_x) ** 0.5)
+        for name, center in {"": mean["x"], **moments.mean(n)}.items():
+            products[name] = products[name] - n * torch.outer(mean["e"], center)
+            squares[name] = squares[name] - n * center.square()
+        products["e"] = products["e"] - n * torch.outer(mean["e"], mean["e"])
+    side = round(len(mean["x"]) ** 0.5)
     return Variation(
-        channels,
+        moments.channels(n),
         n,
-        gram.float(),
-        _floats(cross),
-        _floats(squares),
-        shown.float().view(-1, side, side),
-        shown_squares.float().view(side, side),
+        products["e"].float(),
+        {name: products[name].float() for name in names},
+        {name: squares[name].float() for name in names},
+        products[""].float().view(-1, side, side),
+        squares[""].float().view(side, side),
     )
 
 
@@ -161,12 +138,8 @@ def _within(x: Tensor, each: int) -> Tensor:
     return (grouped - grouped.mean(dim=1, keepdim=True)).reshape(x.shape)
 
 
-def _floats(values: Styles) -> Styles:
-    return {name: value.float() for name, value in values.items()}
-
-
 def varied_direction(
-    found: Variation,
+    variation: Variation,
     text: Tensor,
     others: Tensor | None = None,
     beta: float = BETA,
@@ -175,7 +148,7 @@ def varied_direction(
     """The direction of a text.
 
     Args:
-        found: The generator's variation in the CLIP's space.
+        variation: The generator's, in the CLIP's space.
         text: [D] unit direction from the opposite to the target.
         others: [K, D] directions whose scores are held fixed; None for none.
         beta: |partial correlation| from which a channel moves.
@@ -186,26 +159,26 @@ def varied_direction(
         InputError: no channel does.
     """
     rows = text[None] if others is None else torch.cat([text[None], others])
-    probes = rows.double().to(found.embeddings.device)  # [1 + K, D]
-    products = probes @ found.embeddings.double() @ probes.T
+    probes = rows.double().to(variation.embeddings.device)  # [1 + K, D]
+    products = probes @ variation.embeddings.double() @ probes.T
     ridge = RIDGE * products.diagonal().clone()
     ridge[0] = 0.0
     inverse = torch.linalg.inv(products + torch.diag(ridge + 1e-12))
     left = 1.0 / inverse[0, 0]  # what of the text's score the other scores do not explain
-    spread = (products[0, 0] / found.n).sqrt()
+    spread = (products[0, 0] / variation.n).sqrt()
     slopes: Styles = {}
     correlation: Styles = {}
-    for name, cross in found.cross.items():
+    for name, cross in variation.cross.items():
         joint = probes @ cross.double()  # [1 + K, C]
         all_slopes = inverse @ joint
         slope = share * all_slopes[0] + (1.0 - share) * joint[0] / products[0, 0]
-        rest = (found.squares[name].double() - (all_slopes * joint).sum(dim=0)).clamp_min(0.0)
+        rest = (variation.squares[name].double() - (all_slopes * joint).sum(dim=0)).clamp_min(0.0)
         strength = slope * left.sqrt()
         correlation[name] = (strength / (strength.square() + rest + 1e-12).sqrt()).float()
         slopes[name] = (spread * slope).float()
     every = torch.cat(list(correlation.values())).abs()
-    kept = int((every >= beta).sum())
-    if not kept or not bool(torch.isfinite(every).all()):
+    count = int((every >= beta).sum())
+    if not count or not bool(torch.isfinite(every).all()):
         most = float(every.max())
         raise InputError(
             f"no channel of the generator varies with this text (partial correlation {beta:g} or "
@@ -215,4 +188,4 @@ def varied_direction(
     change = {
         name: torch.where(correlation[name].abs() >= beta, slopes[name], 0.0) for name in slopes
     }
-    return Direction(change, kept, correlation)
+    return Direction(change, count, correlation)

@@ -8,8 +8,9 @@ whole or absent.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -18,7 +19,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from cxrtool.core.errors import InputError
+from cxrtool.data.writer import DatasetWriter
 from cxrtool.synthesis.slots import PART, in_parts
+from cxrtool.synthesis.writer import slot_image
 
 if TYPE_CHECKING:
     from cxrtool.core.runs import Run
@@ -71,12 +74,6 @@ class Accounts:
         self.kept[slot] = scores
         self.tries[slot] = attempt + 1
 
-    def forget(self, slot: int) -> None:
-        """As if the slot had never been tried."""
-        self.tries[slot] = 0
-        self.rejected[slot] = 0
-        self.first[slot] = self.kept[slot] = np.nan
-
     # the journal
 
     def line(self, slot: int) -> str:
@@ -90,30 +87,20 @@ class Accounts:
         ]
         return json.dumps(cells, separators=(",", ":")) + "\n"
 
-    def read_journal(self, path: Path, holds: Callable[[int], bool] = lambda slot: True) -> None:
-        """Take over the lines of an interrupted run; a last line that was cut short is left out.
+    def take_over(self, run: Run, writer: DatasetWriter) -> None:
+        """Read the journal of an interrupted run: what it says of slots that have their image.
 
-        Args:
-            path: The journal.
-            holds: Whether a slot has its image; lines of others are left out.
+        A last line that was cut short is left out, and the journal is written anew with the lines
+        that hold, so that no stale one meets a later image.
         """
-        if not path.exists():
-            return
-        with open(path, encoding="utf-8") as stream:
+        path = run.path(JOURNAL)
+        with contextlib.suppress(FileNotFoundError), open(path, encoding="utf-8") as stream:
             for line in stream:
-                try:
+                with contextlib.suppress(ValueError):
                     slot, tries, rejected, first, kept = json.loads(line)
-                except ValueError:
-                    continue
-                if not holds(slot):
-                    continue
-                self.tries[slot] = tries
-                self.rejected[slot] = rejected
-                self.first[slot] = [np.float32(v or "nan") for v in first]
-                self.kept[slot] = [np.float32(v or "nan") for v in kept]
-
-    def clean_journal(self, run: Run) -> None:
-        """Leave only the lines that hold, so that no stale one meets a later image."""
+                    if writer.have(slot_image(slot)):
+                        self.tries[slot], self.rejected[slot] = tries, rejected
+                        self.first[slot], self.kept[slot] = _floats(first), _floats(kept)
         with run.atomic(JOURNAL) as path, open(path, "w", encoding="utf-8") as stream:
             for some in in_parts(np.flatnonzero(self.tries)):
                 self.write_journal(stream, some.tolist())
@@ -190,7 +177,7 @@ class Accounts:
         return [number(v) for v in self.kept[slots, m]]
 
 
-def _floats(cells: pd.Series) -> npt.NDArray[np.float32]:
+def _floats(cells: Iterable[str]) -> npt.NDArray[np.float32]:
     return np.array([np.float32(cell or "nan") for cell in cells], dtype=np.float32)
 
 

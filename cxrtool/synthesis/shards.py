@@ -72,6 +72,7 @@ class FinishedShard:
         shard: Which one it is.
         info: Its ``dataset.json``.
         n_images: How many images it has.
+        record: Its ``run.json``.
         identity: Options and inputs that it was made with, but for the shard.
     """
 
@@ -79,6 +80,7 @@ class FinishedShard:
     shard: Shard
     info: DatasetInfo
     n_images: int
+    record: dict[str, Any]
     identity: dict[str, Any]
 
     @contextlib.contextmanager
@@ -115,7 +117,7 @@ def open_shards(folders: list[Path]) -> list[FinishedShard]:
         identity["options"] = {k: v for k, v in identity["options"].items() if k != "shard"}
         n_images = int(result["counts"].get("images", 0))
         found.append(
-            FinishedShard(folder, parse_shard(text), load_info(folder), n_images, identity)
+            FinishedShard(folder, parse_shard(text), load_info(folder), n_images, record, identity)
         )
     first = found[0]
     for other in found[1:]:

@@ -18,10 +18,12 @@ import torch
 
 from cxrtool import generators as gans
 from cxrtool.commands.edit import tools as edit_tools
+from cxrtool.commands.merge import command as merge
+from cxrtool.commands.replay import command as replay
 from cxrtool.commands.synthesize import command as synthesize
 from cxrtool.commands.synthesize.panel import predicted_class
-from cxrtool.commands.train_gan import arch as train_gan_arch
 from cxrtool.commands.train_gan import command as train_gan
+from cxrtool.commands.train_gan.options import ARCHS as ARCH_OPTION
 from cxrtool.core import config as configs
 from cxrtool.core import console, runs
 from cxrtool.core.errors import CxrError, InputError, InterruptedRunError, UsageError
@@ -118,23 +120,26 @@ def test_from_training_to_filtered_and_replayed_images(
     assert kept is not None
     assert kept.tolist() == (read == wanted).tolist()
 
-    def make(folder: str, *data: Path, **options: Any) -> Path:
-        values = {"data": data, "gan": out, "device": "cpu", "threads": 1, **options}
-        config = configs.resolve(synthesize.Config, values)
-        return runs.execute(synthesize, config, tmp_path / folder).folder
+    def start(stage: Any, folder: str, **options: Any) -> Path:
+        config = configs.resolve(stage.Config, {"device": "cpu", "threads": 1, **options})
+        return runs.execute(stage, config, tmp_path / folder).folder
 
-    plan = {"counts": "Left=12,Large=9", "block": 8, "filter": ("discriminator",), "keep": 0.5}
-    whole = make("whole", single, **plan)
+    plan = {
+        "counts": "Left=12,Large=9",
+        "block": 8,
+        "filter": ("discriminator",),
+        "keep_share": 0.5,
+    }
+    plan |= {"data": single, "gan": out}
+    whole = start(synthesize, "whole", **plan)
     assert "discriminator" in json.loads((whole / "filters.json").read_text())["meters"]
-    parts = [make(f"part{i}", single, shard=f"{i}/2", **plan) for i in (1, 2)]
-    values = {"data": (), "merge": True}
-    config = configs.resolve(synthesize.Config, {**values, "data": tuple(parts)})
-    both = runs.execute(synthesize, config, tmp_path / "both").folder
+    parts = [start(synthesize, f"part{i}", shard=f"{i}/2", **plan) for i in (1, 2)]
+    both = start(merge, "both", shards=parts)
     names = sorted(p.relative_to(whole) for p in (whole / "images").rglob("*.png"))
     assert len(names) == 21
     for name in names:
         assert (whole / name).read_bytes() == (both / name).read_bytes(), name
-    again = make("again", replay=whole, only=("3", "7"))
+    again = start(replay, "again", synth=whole, gan=out, only=("3", "7"))
     made = json.loads((again / "result.json").read_text())["summary"]
     assert (made["images"], made["identical"]) == (2, 2)
 
@@ -161,10 +166,10 @@ def test_stop_at_any_step_and_go_on(single: Path, tmp_path: Path, arch: str) -> 
     assert outputs(tmp_path / "stopped") == outputs(tmp_path / "straight")
 
 
-def test_the_table_of_options_names_the_architectures() -> None:
-    assert set(train_gan_arch.NAMES) == set(ARCHS)
-    for having in train_gan_arch.HAVE.values():
-        assert set(having) <= set(ARCHS)
+def test_the_options_name_the_architectures() -> None:
+    assert set(ARCH_OPTION) == set(ARCHS)
+    for field in configs.fields_of(train_gan.Config):
+        assert set(getattr(field.meta, "only", {}).get("arch", ())) <= set(ARCHS)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +194,9 @@ def test_an_option_of_another_architecture_is_refused(
     single: Path, tmp_path: Path, arch: str, option: str, value: Any
 ) -> None:
     flag = "--" + option.replace("_", "-")
-    with pytest.raises(UsageError, match=f"--arch {arch} has no {flag}"):
+    with pytest.raises(
+        UsageError, match=f"{flag} applies only with --arch .*this run has --arch {arch}"
+    ):
         train(single, tmp_path / "gan", arch, **{option: value})
 
 
@@ -251,7 +258,7 @@ def test_several_labels_need_a_rule(make_dataset: MakeDataset, tmp_path: Path, a
         train(data, tmp_path / "d", arch, single_label="rarest", labels="Left")
 
     # Rows with both labels cannot lend theirs to such a generator.
-    values = {"data": (data,), "gan": tmp_path / "b", "counts": "Large=20", "threads": 1}
+    values = {"data": data, "gan": tmp_path / "b", "counts": "Large=20", "threads": 1}
     with pytest.raises(InputError, match="makes images of one label, and"):
         runs.execute(synthesize, configs.resolve(synthesize.Config, values), tmp_path / "e")
 

@@ -47,9 +47,9 @@ def test_minus_goes_the_other_way_from_the_same_starts(chain: Chain, tmp_path: P
             "sign": sign,
             "n": 3,
             "steps": 20,
-            "strength": 100.0,
+            "text_weight": 100.0,
             "l2": 0.0,
-            "keep": 0.0,
+            "feature_weight": 0.0,
             "threads": 1,
             "device": "cpu",
         }

@@ -157,9 +157,12 @@ def test_duplicates_are_the_very_rows_that_lent_their_labels(data: Path, synth: 
         ({"augment": "flips"}, "makes this the arm standard"),
         ({"split": "test"}, "only train rows"),
         ({"size": 48}, "more than the 24 px"),
-        ({"steps": 3, "epochs": 1.0}, "two budgets"),
-        ({"weights": "imagenet", "init_from": Path("x")}, "two starts"),
-        ({"finetune_lr": 0.1}, "no effect in the arm none"),
+        ({"steps": 3, "epochs": 1.0}, "--steps applies only without --epochs"),
+        (
+            {"weights": "imagenet", "init_from": Path("x")},
+            "--init-from applies only with --weights none",
+        ),
+        ({"finetune_lr": 0.1}, "--finetune-lr applies only with --arm pretrain-finetune"),
         ({"weights": "imagenet"}, "there are none for small_cnn"),
         ({"steps": 1, "loss": "auc-margin"}, "too few for the phases"),
         ({"arch": "vgg16_bn"}, "24 px are too few for this network"),
@@ -176,9 +179,9 @@ def test_contradictory_options(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"auc_frac": 0.5}, "--auc-frac has no effect with --loss bce"),
-        ({"auc_lr": 0.1}, "--auc-lr has no effect with --loss bce"),
-        ({"pretrain_frac": 0.5}, "--pretrain-frac has no effect in the arm none"),
+        ({"auc_frac": 0.5}, "--auc-frac applies only with --loss auc-margin"),
+        ({"auc_lr": 0.1}, "--auc-lr applies only with --loss auc-margin"),
+        ({"pretrain_frac": 0.5}, "--pretrain-frac applies only with --arm pretrain-finetune"),
         ({"epochs": 0.0, "steps": None}, "--epochs 0 trains nothing"),
     ],
 )

@@ -240,7 +240,7 @@ def test_damaged_and_foreign_checkpoints(
     make_dataset: MakeDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, out = make_dataset(), tmp_path / "gan"
-    train(data, out, keep="last")
+    train(data, out, checkpoint="last")
     wanted = outputs(out)
     said: list[str] = []
     monkeypatch.setattr(console, "warn", said.append)
@@ -248,11 +248,11 @@ def test_damaged_and_foreign_checkpoints(
         (out / name).unlink()
     latest = out / "checkpoints/latest.pt"
     latest.write_bytes(latest.read_bytes()[:-1000])
-    assert train(data, out, keep="last").state == "done"
+    assert train(data, out, checkpoint="last").state == "done"
     assert any("latest.pt is not usable" in text for text in said)
     assert outputs(out) == wanted  # from the checkpoint before, to the same bits
     with pytest.raises(CxrError, match="--labels") as caught:
-        train(data, out, keep="last", labels="Left")
+        train(data, out, checkpoint="last", labels="Left")
     assert caught.value.exit_code == 4
 
 
@@ -344,7 +344,7 @@ def test_the_best_network_is_kept_and_can_be_gone_on_from(
     lowest = min(measured.values())
     newest = max(k for k, fd in measured.items() if fd <= TOLERANCE * lowest)
     assert first["best"] == {"kimg": newest, "fd": measured[newest], "lowest_fd": lowest}
-    last = train(data, tmp_path / "last", keep="last").result["summary"]
+    last = train(data, tmp_path / "last", checkpoint="last").result["summary"]
     assert last["best"] is None
 
     more = train(
@@ -389,7 +389,10 @@ def test_a_training_that_makes_its_start_worse_says_so(
     rows = [json.loads(line) for line in (tmp_path / "worse" / "metrics.jsonl").open()]
     assert (rows[0]["nimg"], rows[0]["fd"]) == (0, 1.0)
     # The last one, where that is asked for; and labels to learn, of which a distance knows little.
-    for name, change in (("last", {"keep": "last"}), ("learns", {"init_from": tmp_path / "none"})):
+    for name, change in (
+        ("last", {"checkpoint": "last"}),
+        ("learns", {"init_from": tmp_path / "none"}),
+    ):
         summary = train(data, tmp_path / name, **{**options, **change}).result["summary"]
         assert summary["start"] == {"fd": 1.0, "lowest_fd_after": 2.0, "kept": False}
         said = capsys.readouterr().err
@@ -414,5 +417,5 @@ def test_a_classifier_of_another_size_cannot_measure(
     runs.execute(train_cls, cls, tmp_path / "cls")
     with pytest.raises(InputError, match="reads 32 px, the generator makes 16 px"):
         train(data, tmp_path / "gan", features=tmp_path / "cls")
-    with pytest.raises(UsageError, match="--freeze-d has no meaning without --init-from"):
+    with pytest.raises(UsageError, match="--freeze-d applies only with --init-from"):
         train(data, tmp_path / "gan", freeze_d=1)

@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 
 
 def run(config: Config, run: Run) -> dict[str, Any]:
-    """Find the starts, edit them target by target and strength by strength, measure, write."""
-    from cxrtool import clip
-    from cxrtool import generators as gans
+    """Take the starts, edit them target by target and strength by strength, measure, write."""
+    from cxrtool import clip, generators
     from cxrtool.clip.templates import from_json
     from cxrtool.commands.edit.guard import guard, seen_of
     from cxrtool.commands.edit.page import edit_page
@@ -35,17 +34,17 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     from cxrtool.editing.distances import pyramid_distance, tower_distance
     from cxrtool.editing.inversion import InversionRecipe
     from cxrtool.editing.latent import render
-    from cxrtool.editing.measure import joined, measured
+    from cxrtool.editing.measure import joined, measure
     from cxrtool.editing.output import Job, tell, write
-    from cxrtool.editing.record import Asked
-    from cxrtool.editing.starts import generated_starts, kept, real_starts
+    from cxrtool.editing.record import Readings, Request
+    from cxrtool.editing.starts import generated_starts, real_starts, stored_w
     from cxrtool.training import device as devices
 
     guard(config)
     texts = texts_of(config)
     device = devices.setup(config.device, config.threads)
-    trained = gans.load(config.gan, device)
-    generator, meta = usable(trained, config.gan), trained.meta
+    network = generators.load(config.gan, device)
+    generator, meta = usable(network, config.gan), network.meta
     encoder = clip.load(config.clip, device)
     templates = from_json(encoder.meta["templates"], config.clip / "model.json")
     # Those of the starts, be they generated or real, and of the CLIP: a denial is refused early.
@@ -53,7 +52,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         named_in(text, (*generator.labels, *encoder.meta["labels"]), templates)
     guides = [guide_of(text, config, encoder, templates) for text in texts]
     distance: Distance = pyramid_distance
-    if config.features == "tower":
+    if config.feature_maps == "tower":
         distance = tower_distance(encoder.shallow_features)
     if config.data is None:
         starts = generated_starts(
@@ -64,16 +63,16 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         starts = real_starts(
             generator, meta, config.data, config, distance, inversion, device, run.check_stop
         )
-    start_w = kept(starts, config.block, run, device)
+    start_w = stored_w(starts, config.block, run, device)
     labels = starts.info.labels
     named_by = {text: named_in(text, labels, templates) for text in texts}
     teacher = teacher_of(config, named_by, labels, device)
     method = method_of(config, run, generator, encoder, distance, device)
-    jobs = []
+    jobs, strengths = [], config.strengths()
     for number, (text, guide) in enumerate(zip(texts, guides, strict=True)):
         named = named_by[text]
         targets = tuple(n for n in named if teacher is not None and n in teacher.labels)
-        asked = Asked(
+        request = Request(
             config.method,
             text,
             config.sign,
@@ -83,28 +82,30 @@ def run(config: Config, run: Run) -> dict[str, Any]:
             starts.info.kind == "single",
         )
         editor = method.for_text(number, text, guide)
-        for place, strength in enumerate(config.strengths()):
+        for place, strength in enumerate(strengths):
 
             def work(positions: np.ndarray) -> dict[str, np.ndarray]:
                 start = start_w(positions)
                 before = render(generator, start).detach()
-                edited = editor.edit(start, strength)  # noqa: B023  used before the next round
-                found = measured(before, edited.images, guide, teacher)  # noqa: B023
-                distances = distance(before)(edited.images).detach().cpu().numpy()
-                return {**found, "distance": distances, **edited.arrays()}
+                edits = editor.edit(start, strength)  # noqa: B023  used before the next round
+                arrays = measure(before, edits.images, guide, teacher)  # noqa: B023
+                distances = distance(before)(edits.images).detach().cpu().numpy()
+                return {**arrays, "distance": distances, **edits.arrays()}
 
             folder = f"blocks/{number:04}-{place:02}"
-            shown = f"editing: {text}" + (f", {strength:g}" if len(config.strength) > 1 else "")
+            shown = f"editing: {text}" + (f", {strength:g}" if len(strengths) > 1 else "")
             blocks = finished_blocks(starts.n, config.block, work, run, shown, folder)
-            found = joined([arrays for _, arrays in blocks])
-            jobs.append(
-                Job(asked, tuple(named), strength, editor.direction(found, strength), found)
-            )
-    readers = teacher.labels if teacher is not None else ()
-    judged = write(run, starts, jobs, readers, config.threshold, config.gan)
-    run.write_text("report.html", edit_page(run, judged, starts))
+            arrays = joined([arrays for _, arrays in blocks])
+            readings = None
+            if teacher is not None:
+                before, after = (arrays[f"teacher_{when}"] for when in ("before", "after"))
+                readings = Readings(teacher.labels, before, after, config.threshold)
+            ways = editor.direction(arrays, strength)
+            jobs.append(Job(request, tuple(named), strength, ways, arrays, starts, readings))
+    write(run, starts, jobs, config.gan)
+    run.write_text("report.html", edit_page(run, jobs))
     seen_of(config).save(run)
-    return tell(run, starts, judged)
+    return tell(run, starts, jobs)
 
 
 def plan(config: Config) -> dict[str, Any]:

@@ -3,203 +3,299 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, ClassVar
 
-from cxrtool.core.config import DEVICE, THREADS, Argument, Input, Option
+from cxrtool.core.config import (
+    ABSENT,
+    DEVICE,
+    GIVEN,
+    THREADS,
+    Argument,
+    Input,
+    Option,
+    RunningOption,
+)
 from cxrtool.core.errors import UsageError
 from cxrtool.data.select import SelectionOptions
-
-if TYPE_CHECKING:
-    pass
 
 NAME = "edit"
 # 5: what strays is a mean of means. 6: targets are read with their negations. 7: no No Finding
 # beside a finding, whatever the templates say; texts are read as by extract-reports 4; bicubic
 # resampling stays in range; units join studies and copies; keys of prepared pixels
 FORMAT = 7
-METHODS = ("latent", "global", "mapper")
-STRENGTH = {"latent": 1.0, "global": 2.0, "mapper": 1.0}
+
+LATENT = {"method": ("latent",)}
+GLOBAL = {"method": ("global",)}
+RELEVANCE = {**GLOBAL, "direction": ("relevance",)}
+LEARNED = {**GLOBAL, "direction": ("learned",)}
+REAL, GENERATED = {"data": GIVEN}, {"data": ABSENT}
+LatentOption = partial(Option, panel="Optimization image by image", only=LATENT)
+DirectionOption = partial(Option, panel="One direction for all images")
+StartOption = partial(Option, panel="Images to start from")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(SelectionOptions):
     """Change radiographs towards (+) or away from (-) what a text says.
 
+    The images are generated ones (--n) or real ones (--data). What comes out is a dataset directory
+    with a page, report.html. With --teacher, a classifier reads every image before and after, and
+    only edits that it confirms count as verified.
+
     Example: cxr edit gan --clip clip --target "left pleural effusion" --n 16 -o edits
     """
 
     gan: Annotated[Path, Argument("Output of train-gan."), Input("gan")]
-    clip: Annotated[Path, Option("Output of finetune-clip."), Input("clip")]
+    clip: Annotated[Path, Option("Output of finetune-clip, which reads the text."), Input("clip")]
     target: Annotated[
         tuple[str, ...],
         Option("What the images should show (or, with --sign -, should not); may be repeated."),
     ] = ()
     targets: Annotated[
         Path | None,
-        Option("Text file of targets, one a line; # begins a comment.", metavar="FILE"),
+        Option("Text file with a target per line; # begins a comment.", metavar="FILE"),
         Input("targets"),
     ] = None
-    n: Annotated[int | None, Option("Edit so many generated images.", min=1)] = None
+    n: Annotated[int | None, Option("How many generated images to edit.", min=1)] = None
     data: Annotated[
         Path | None,
-        Option("Edit the real images of this dataset directory (--view, --split, --fraction)."),
+        Option("Dataset directory whose real images to edit, in place of generated ones."),
         Input("data"),
     ] = None
     method: Annotated[
         str,
         Option(
-            "Way of editing. latent: optimization, an image at a time; global: one direction of "
-            "style space for all images; mapper: a small network, trained for each target.",
-            choices=METHODS,
+            "How to edit. latent: optimize each image by itself; global: push all images along one"
+            " direction of style space.",
+            choices=("latent", "global"),
         ),
     ] = "latent"
     sign: Annotated[
-        str, Option("+ moves towards the target, - away from it.", choices=("+", "-"))
+        str, Option("Towards the target (+) or away from it (-).", choices=("+", "-"))
     ] = "+"
+    teacher: Annotated[
+        Path | None,
+        Option("Output of train-cls that reads every image before and after, to verify the edit."),
+        Input("teacher"),
+    ] = None
+    threshold: Annotated[
+        float,
+        Option(
+            "Probability from which the teacher reads a label as present.",
+            only={"teacher": GIVEN},
+            min=0,
+            max=1,
+        ),
+    ] = 0.5
+    seed: Annotated[int, Option("Seed of generated starts.", min=0)] = 0
     against: Annotated[
         str,
         Option(
-            "Other end of the text direction: the neutral text, or the target negated (for a CLIP "
-            "that tells a negation apart; small ones hardly do).",
+            "Other end of the text direction. neutral: a text that names nothing; negation: the"
+            " target denied (for a CLIP that understands a denial, as small ones hardly do).",
             choices=("neutral", "negation"),
         ),
     ] = "neutral"
-    keep_others: Annotated[
+    local: Annotated[
         float | None,
         Option(
-            "Weight that holds the zero-shot scores of observations that the target does not name. "
-            "latent, mapper: of their squared change; learned: the same, in deviations (0.3); "
-            "relevance, regression: share of it that is taken out, at most 1.",
+            "Weight of the penalty on changes outside of where the text acts; for --method latent"
+            " and --direction learned. Default: latent 0, learned 3.",
             min=0,
         ),
     ] = None
+    text_weight: Annotated[
+        tuple[float, ...],
+        LatentOption(
+            "Weight of the text in the loss; may be repeated, to edit every image at each of them."
+            " Default: 1.",
+            was="strength",
+        ),
+    ] = ()
     space: Annotated[
         str,
-        Option(
-            "latent: what is optimized: one w for each layer (w+), one for all (w), or the styles"
-            " (s).",
+        LatentOption(
+            "What is optimized. w+: a w for each layer; w: one for all layers; s: the styles.",
             choices=("w+", "w", "s"),
         ),
     ] = "w+"
-    strength: Annotated[
-        tuple[float, ...],
-        Option(
-            "How much. latent: weight of the text (1); global: alpha (2; of regression, standard "
-            "deviations of the text's score); mapper: factor on its edit (1). Repeated, every "
-            "image is edited at each of them.",
-        ),
-    ] = ()
     steps: Annotated[
         int | None,
-        Option("Optimization steps: latent an image (300), mapper a target (1000).", min=0),
+        LatentOption("Steps per image. Default: 300.", min=0),
     ] = None
-    lr: Annotated[float, Option("Peak learning rate (latent, mapper).", min=0)] = 0.1
+    lr: Annotated[float, LatentOption("Peak learning rate.", min=0)] = 0.1
     l2: Annotated[
         float | None,
-        Option(
-            "Weight of the distance to the start in latent space. Default: latent 0.008, mapper"
-            " 0.8.",
+        LatentOption(
+            "Weight of the squared distance to the start in the space. Default: 0.008.",
             min=0,
         ),
     ] = None
-    keep: Annotated[
+    feature_weight: Annotated[
         float | None,
-        Option(
-            "Weight of the distance to the start in --features. Default: latent 1, mapper 0.1.",
+        LatentOption(
+            "Weight of the distance to the image at the start, in --feature-maps. Default: 1.",
+            was="keep",
             min=0,
+        ),
+    ] = None
+    hold_others: Annotated[
+        float | None,
+        LatentOption(
+            "Weight of the penalty on the squared change of zero-shot scores (cosines) of"
+            " observations that the target does not name. Default: 0.",
+            min=0,
+            was="keep_others",
         ),
     ] = None
     direction: Annotated[
         str,
-        Option(
-            "global: StyleCLIP's relevance of single channels; regression of the styles on the "
-            "text's score, within a patient; or learned from there on, to stay local.",
+        DirectionOption(
+            "Where the direction comes from. relevance: StyleCLIP's relevance of single channels;"
+            " regression: of the styles on the text's score, within a patient; learned: goes on"
+            " from the regression and is held to where the text acts.",
+            only=GLOBAL,
             choices=("relevance", "regression", "learned"),
         ),
     ] = "relevance"
-    local: Annotated[
-        float | None,
-        Option(
-            "learned, latent, mapper: weight of change outside of where the text acts. Default: "
-            "learned 3, otherwise 0.",
-            min=0,
+    alpha: Annotated[
+        tuple[float, ...],
+        DirectionOption(
+            "StyleCLIP's alpha: how far to go, in standard deviations of the most relevant channel;"
+            " may be repeated, to edit every image at each of them. Default: 2.",
+            only=RELEVANCE,
+            was="strength",
         ),
-    ] = None
+    ] = ()
+    score_sd: Annotated[
+        tuple[float, ...],
+        DirectionOption(
+            "How far to go, in standard deviations of the text's score by the regression; may be"
+            " repeated, to edit every image at each of them. Default: 2.",
+            only={**GLOBAL, "direction": ("regression", "learned")},
+            was="strength",
+        ),
+    ] = ()
     beta: Annotated[
         float | None,
-        Option(
-            "global: relevance (0.15) or partial correlation (0.1) from which a channel moves.",
+        DirectionOption(
+            "StyleCLIP's beta: relevance, or partial correlation, from which a channel moves."
+            " Default: relevance 0.15, otherwise 0.1.",
+            only=GLOBAL,
             min=0,
             max=1,
         ),
     ] = None
+    project_out: Annotated[
+        float | None,
+        DirectionOption(
+            "Share of what observations that the target does not name explain of the direction,"
+            " which is taken out of it. Default: 0.",
+            only={**GLOBAL, "direction": ("relevance", "regression"), "fast": (False,)},
+            min=0,
+            max=1,
+            was="keep_others",
+        ),
+    ] = None
+    hold_others_sd: Annotated[
+        float | None,
+        DirectionOption(
+            "Weight of the penalty on the squared change of scores of observations that the target"
+            " does not name, in standard deviations of each. Default: 0.3.",
+            only=LEARNED,
+            min=0,
+            was="keep_others",
+        ),
+    ] = None
     relevance: Annotated[
         Path | None,
-        Option(
-            "Earlier output of edit: global uses its relevance matrix or variation of styles "
-            "again, latent and mapper with --local the variation."
+        DirectionOption(
+            "Earlier output of edit whose relevance matrix, or variation of styles, to use again;"
+            " for --method global and --local.",
         ),
         Input("relevance"),
     ] = None
     relevance_images: Annotated[
-        int, Option("global: images in which every channel is moved, for the matrix.", min=1)
+        int,
+        DirectionOption(
+            "Images in which every channel is moved, for the relevance matrix.",
+            only={**RELEVANCE, "relevance": ABSENT},
+            min=1,
+        ),
     ] = 100
     fast: Annotated[
         bool,
-        Option(
-            "global: relevance to first order, from gradients; refused where its order of the "
-            "channels is not the exact one."
+        DirectionOption(
+            "Estimate the relevance from gradients; refused where its order of the channels is not"
+            " that of the exact one.",
+            only={**RELEVANCE, "relevance": ABSENT},
         ),
     ] = False
-    features: Annotated[
+    feature_maps: Annotated[
         str,
-        Option(
-            "Features of --keep: shallow maps of the CLIP's image tower, or a pyramid of pixels.",
+        StartOption(
+            "What the distance of two images is taken in. tower: shallow maps of the CLIP's image"
+            " tower; pixels: a pyramid of pixels.",
             choices=("tower", "pixels"),
+            was="features",
         ),
     ] = "tower"
     truncation: Annotated[
         float,
-        Option(
-            "Truncation psi of generated starts, and of those that a mapper learns from: 1 keeps"
-            " the whole distribution.",
+        StartOption(
+            "Truncation psi of generated starts; 1 keeps the whole distribution.",
+            only=GENERATED,
             min=0,
             max=1,
         ),
     ] = 0.7
     condition: Annotated[
         tuple[str, ...],
-        Option(
-            "Label that generated starts have; none stands for no label; may be repeated. "
-            "Default: the most frequent labels of the generator's training rows."
+        StartOption(
+            "Label of generated starts, or none for no label; may be repeated. Default: the most"
+            " frequent labels of the generator's training rows.",
+            only=GENERATED,
         ),
     ] = ()
-    invert_steps: Annotated[int, Option("Steps to find the latent of a real image.", min=1)] = 300
+    invert_steps: Annotated[
+        int,
+        StartOption("Steps that find the latent of a real image.", only=REAL, min=1),
+    ] = 300
     invert_space: Annotated[
         str,
-        Option(
-            "Where to find it: w+ has one w for each layer and comes closer, w has one for all.",
+        StartOption(
+            "Where to find it. w+: a w for each layer, which comes closer; w: one for all layers.",
+            only=REAL,
             choices=("w+", "w"),
         ),
     ] = "w+"
-    teacher: Annotated[
-        Path | None,
-        Option("Output of train-cls that reads the images before and after."),
-        Input("teacher"),
-    ] = None
-    threshold: Annotated[
-        float, Option("Probability from which the teacher reads a label.", min=0, max=1)
-    ] = 0.5
     block: Annotated[
-        int, Option("Images edited at once; fixes the last bits of every image.", min=1)
+        int,
+        RunningOption(
+            "Images to edit at once. Another number may change results in the last digits.",
+            min=1,
+        ),
     ] = 16
-    batch: Annotated[
-        int, Option("global: images at once for the relevance matrix.", min=2, result=False)
+    relevance_batch: Annotated[
+        int,
+        RunningOption(
+            "Images to render at once for the relevance matrix.",
+            was="batch",
+            only=RELEVANCE,
+            min=2,
+            result=False,
+        ),
     ] = 256
-    seed: Annotated[int, Option("Seed of generated starts.", min=0)] = 0
     device: Annotated[str, DEVICE] = "auto"
     threads: Annotated[int | None, THREADS] = None
+
+    #: What earlier versions had, and what to do instead.
+    REMOVED: ClassVar[dict[str, str]] = {
+        "method=mapper": "its edits fooled nobody (benchmarks/RESULTS.md): use --method latent, or"
+        " --method global for many images at once",
+    }
 
     def validate(self) -> None:
         if not self.target and self.targets is None:
@@ -211,50 +307,17 @@ class Config(SelectionOptions):
                 "edit needs either --n (generated images) or --data (real images)",
                 hint="--n 16 is a quick start",
             )
-        if any(value < 0 for value in self.strength):
-            raise UsageError("--strength is below 0", hint="the other way is --sign -")
-        if len(set(self.strength)) < len(self.strength):
-            raise UsageError("--strength names a value twice")
-        self._refuse_options_of_other_methods()
+        for flag in ("text_weight", "alpha", "score_sd"):
+            values, shown = getattr(self, flag), "--" + flag.replace("_", "-")
+            if any(value < 0 for value in values):
+                raise UsageError(f"{shown} is below 0", hint="the other way is --sign -")
+            if len(set(values)) < len(values):
+                raise UsageError(f"{shown} names a value twice")
         chosen = (self.view, self.split, self.fraction, self.leave_out)
         options = SelectionOptions
         default = (options.view, options.split, options.fraction, options.leave_out)
         if self.data is None and chosen != default:
             raise UsageError("--view, --split, --fraction and --leave-out select rows of --data")
-        for flag, other, there in (
-            ("--invert-steps", "--data", self.invert_steps != Config.invert_steps),
-            ("--invert-space", "--data", self.invert_space != Config.invert_space),
-            ("--threshold", "--teacher", self.threshold != Config.threshold),
-        ):
-            if there and getattr(self, other[2:]) is None:
-                raise UsageError(f"{flag} has no meaning without {other}", hint=f"leave out {flag}")
-        if self.data is not None and self.condition:
-            raise UsageError("--condition is for generated images; real ones have their labels")
-        generates = self.data is None or self.method == "mapper"
-        if not generates and self.truncation != Config.truncation:
-            raise UsageError(
-                "--truncation is for generated images (and for those that a mapper learns from)",
-                hint="leave out --truncation",
-            )
-
-    def _refuse_options_of_other_methods(self) -> None:
-        given = {
-            "--steps": (self.steps is not None, ("latent", "mapper")),
-            "--l2": (self.l2 is not None, ("latent", "mapper")),
-            "--keep": (self.keep is not None, ("latent", "mapper")),
-            "--lr": (self.lr != Config.lr, ("latent", "mapper")),
-            "--space": (self.space != Config.space, ("latent",)),
-            "--direction": (self.direction != Config.direction, ("global",)),
-            "--beta": (self.beta is not None, ("global",)),
-            "--relevance-images": (self.relevance_images != Config.relevance_images, ("global",)),
-            "--fast": (self.fast, ("global",)),
-        }
-        for flag, (there, methods) in given.items():
-            if there and self.method not in methods:
-                raise UsageError(
-                    f"{flag} has no meaning with --method {self.method}",
-                    hint=f"it is for {' and '.join(methods)}",
-                )
         if self.relevance is not None and self.method != "global" and not self.local:
             raise UsageError(
                 f"--relevance has no meaning with --method {self.method} without --local",
@@ -263,39 +326,16 @@ class Config(SelectionOptions):
         if self.local is not None and self.method == "global" and self.direction != "learned":
             raise UsageError(
                 f"--local has no meaning with --direction {self.direction}",
-                hint="use --direction learned, or --method latent or mapper",
-            )
-        if self.direction != "relevance":
-            for flag, there in (
-                ("--fast", self.fast),
-                ("--relevance-images", self.relevance_images != Config.relevance_images),
-            ):
-                if there:
-                    raise UsageError(
-                        f"{flag} has no meaning with --direction {self.direction}",
-                        hint="it is for --direction relevance",
-                    )
-        share = self.method == "global" and self.direction != "learned"
-        if share and self.keep_others is not None and self.keep_others > 1:
-            raise UsageError(
-                f"--keep-others {self.keep_others:g}: with --direction {self.direction} it is a "
-                "share, at most 1"
-            )
-        if self.fast and self.keep_others:
-            raise UsageError(
-                "--keep-others needs the exact matrix, which --fast leaves out",
-                hint="leave out --fast",
-            )
-        if self.relevance is not None and self.relevance_images != Config.relevance_images:
-            raise UsageError(
-                "--relevance-images has no effect with --relevance: that matrix is made already",
-                hint="leave out one of them",
-            )
-        if self.fast and self.relevance is not None:
-            raise UsageError(
-                "--fast and --relevance exclude each other: the matrix is exact already"
+                hint="use --direction learned, or --method latent",
             )
 
     def strengths(self) -> tuple[float, ...]:
-        """Every strength to edit at, in the order given."""
-        return self.strength or (STRENGTH[self.method],)
+        """Every strength to edit at, in the order given and in the unit of the method."""
+        default = 1.0 if self.method == "latent" else 2.0
+        return self.text_weight or self.alpha or self.score_sd or (default,)
+
+    def others(self) -> float:
+        """How much observations that the target does not name are held, in the method's unit."""
+        weights = (self.hold_others, self.project_out, self.hold_others_sd)
+        default = 0.3 if self.method == "global" and self.direction == "learned" else 0.0
+        return next((weight for weight in weights if weight is not None), default)

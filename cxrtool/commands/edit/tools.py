@@ -24,12 +24,9 @@ if TYPE_CHECKING:
     from cxrtool.core.runs import Run
     from cxrtool.editing.distances import Distance
     from cxrtool.editing.guide import TextGuide
-    from cxrtool.editing.methods import Method, Tools
-    from cxrtool.editing.spaces import Sought
-    from cxrtool.training.protocols import Classifier, StyleGenerator
-
-
-KEEP_OTHERS = {"learned": 0.3}  # by direction; 0 elsewhere
+    from cxrtool.editing.spaces import SpaceEdit
+    from cxrtool.editing.tools import Method, Tools
+    from cxrtool.training.protocols import Classifier, StyleGenerator, StyleSpace
 
 
 def texts_of(config: Config) -> list[str]:
@@ -44,13 +41,13 @@ def texts_of(config: Config) -> list[str]:
             lines = config.targets.read_text("utf-8").splitlines()
         except UnicodeDecodeError as error:
             raise InputError(f"is not UTF-8 text ({error})", file=config.targets) from error
-        found = [" ".join(line.split()) for line in lines]
-        found = [text for text in found if text and not text.startswith("#")]
-        if not found:
+        lines = [" ".join(line.split()) for line in lines]
+        lines = [line for line in lines if line and not line.startswith("#")]
+        if not lines:
             raise InputError(
                 "holds no target", file=config.targets, hint="one text a line; # begins a comment"
             )
-        texts += found
+        texts += lines
     return list(dict.fromkeys(texts))
 
 
@@ -94,32 +91,36 @@ def method_of(
     from dataclasses import fields
 
     from cxrtool.editing.global_method import GlobalMethod
-    from cxrtool.editing.latents import VariationOf
-    from cxrtool.editing.methods import LatentMethod, MapperMethod, Options, Tools
-    from cxrtool.training.protocols import StyleSpace
+    from cxrtool.editing.latent_method import LatentMethod
+    from cxrtool.editing.latents import VariationSource
+    from cxrtool.editing.tools import Options, Tools
 
     options = Options(**{f.name: getattr(config, f.name) for f in fields(Options)})
     tools = Tools(options, run, generator, encoder, distance, device)
-    if config.method != "global" and not config.local:
-        if config.method == "mapper":
-            return MapperMethod(tools)
-        return LatentMethod(tools, start_in(config, tools))
-    if not isinstance(generator, StyleSpace):
-        whole = config.method == "global"
-        raise InputError(
-            f"the generator in {config.gan} has no style space for "
-            + ("a global direction" if whole else "--local"),
-            hint="use --method latent or mapper" if whole else "leave out --local",
-        )
     if config.method == "global":
-        return GlobalMethod(tools, generator)
-    varied = VariationOf(tools, generator)
-    if config.method == "mapper":
-        return MapperMethod(tools, varied)
-    return LatentMethod(tools, start_in(config, tools), varied)
+        styled = with_styles(generator, config, "a global direction", "use --method latent")
+        return GlobalMethod(tools, styled)
+    source = None
+    if config.local:
+        styled = with_styles(generator, config, "--local", "leave out --local")
+        source = VariationSource(tools, styled)
+    return LatentMethod(tools, start_in(config, tools), source)
 
 
-def start_in(config: Config, tools: Tools) -> Callable[[torch.Tensor], Sought]:
+def with_styles(generator: StyleGenerator, config: Config, need: str, hint: str) -> StyleSpace:
+    """The generator, if it has a style space.
+
+    Raises:
+        InputError: it has none; names what needs it.
+    """
+    from cxrtool.training.protocols import StyleSpace
+
+    if not isinstance(generator, StyleSpace):
+        raise InputError(f"the generator in {config.gan} has no style space for {need}", hint=hint)
+    return generator
+
+
+def start_in(config: Config, tools: Tools) -> Callable[[torch.Tensor], SpaceEdit]:
     """w of N images -> their edits in `--space`.
 
     Raises:
@@ -129,19 +130,13 @@ def start_in(config: Config, tools: Tools) -> Callable[[torch.Tensor], Sought]:
 
     from cxrtool.editing.latents import latents
     from cxrtool.editing.relevance import channel_statistics
-    from cxrtool.editing.spaces import SoughtInS, SoughtInW
-    from cxrtool.training.protocols import StyleSpace
+    from cxrtool.editing.spaces import EditInS, EditInW
 
-    generator = tools.generator
     if config.space != "s":
-        return partial(SoughtInW, generator, shared=config.space == "w")
-    if not isinstance(generator, StyleSpace):
-        raise InputError(
-            f"the generator in {config.gan} has no style space for --space s",
-            hint="use --space w+",
-        )
+        return partial(EditInW, tools.generator, shared=config.space == "w")
+    generator = with_styles(tools.generator, config, "--space s", "use --space w+")
     sample = partial(latents, tools, generator)
-    return partial(SoughtInS, generator, channels=channel_statistics(generator, sample, LATENTS))
+    return partial(EditInS, generator, channels=channel_statistics(generator, sample, LATENTS))
 
 
 def guide_of(target: str, config: Config, encoder: ClipModel, templates: Templates) -> TextGuide:
@@ -158,12 +153,10 @@ def guide_of(target: str, config: Config, encoder: ClipModel, templates: Templat
     opposite = list(templates.neutral)
     if config.against == "negation":
         opposite = [template.replace("{}", target) for template in templates.negative]
-    keep = config.keep_others
-    if keep is None:
-        keep = KEEP_OTHERS.get(config.direction, 0.0)
-    others = others_of(target, encoder, templates) if keep else None
+    weight = config.others()
+    others = others_of(target, encoder, templates) if weight else None
     sign = 1 if config.sign == "+" else -1
-    return make_guide(encoder, encoder, prompts, opposite, sign, others, keep)
+    return make_guide(encoder, encoder, prompts, opposite, sign, others, weight)
 
 
 def others_of(target: str, encoder: ClipModel, templates: Templates) -> torch.Tensor | None:
@@ -209,11 +202,11 @@ def teacher_of(
     from cxrtool import classifiers
 
     teacher: Classifier = classifiers.load(config.teacher, device)
-    known = ", ".join(label for label in labels if label in teacher.labels)
-    for text, found in named.items():
-        if not set(found) & set(teacher.labels):
+    shared = ", ".join(label for label in labels if label in teacher.labels)
+    for text, names in named.items():
+        if not set(names) & set(teacher.labels):
             console.warn(
-                f"the target {text!r} names no label that the teacher reads ({known}): "
+                f"the target {text!r} names no label that the teacher reads ({shared}): "
                 "its edits cannot be verified"
             )
     return teacher

@@ -38,6 +38,7 @@ def warm(config: Config) -> None:
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Prepare a data set; returns the summary."""
     from cxrtool.data import assemble, ingest, splits, summary
+    from cxrtool.data.columns import image_name
     from cxrtool.data.manifest import DatasetWriter
 
     secret = _secret(config)
@@ -53,7 +54,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     table = assemble.manifest_table(source, rows, images, secret)
     split = splits.split_rows(
         table,
-        config.split,
+        config.split_by,
         official=source.official_split,
         seed=config.seed,
         namespace=source.namespace,
@@ -70,7 +71,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     )
     writer = DatasetWriter(run, info)
     for done in images.done.values() if images else ():
-        writer.add_entry(ingest.image_name(done.row), done.size_bytes, done.sha256)
+        writer.add_entry(image_name(done.row), done.size_bytes, done.sha256)
     for name, side in assemble.sidecars(source, rows, pixels=images is not None).items():
         run.write_text(name, _csv(side))
     if checker.rejected or config.skip_bad:
@@ -122,7 +123,7 @@ def _read_source(config: Config, secret: bytes | None) -> tuple[SourceTable, Che
         source,
         checker,
         labels_only=config.labels_only,
-        own_split=config.split in (None, "official"),
+        own_split=config.split_by in (None, "official"),
     )
     if config.map_labels == "none":
         return source, checker
@@ -182,7 +183,7 @@ def _with_reports(
     from cxrtool.data.summary import tell_joined
 
     joined = join_reports(
-        source.table, source.labels, source.covered, config.reports, config.labels
+        source.table, source.labels, source.covered, config.reports, config.join_labels
     )
     notes = tell_joined(run, source, joined)
     differ = disagreement_table(joined.disagreements, pixels=not config.labels_only)
@@ -194,7 +195,7 @@ def _with_reports(
         covered=joined.covered,
         kind=source.kind if joined.labels == source.labels else "multilabel",
     )
-    return out, {"reports": {"mode": config.labels, **notes}}
+    return out, {"reports": {"mode": config.join_labels, **notes}}
 
 
 def _with_namespace(config: Config, source: SourceTable, secret: bytes | None) -> SourceTable:

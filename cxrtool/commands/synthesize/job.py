@@ -25,7 +25,7 @@ def prepare(config: Config) -> Looking:
     """Everything that fixes the images of a plan, without writing anything."""
     from cxrtool.commands.synthesize.plan import plan_from
 
-    return looking_for(config, plan_from(config, config.data[0], config.gan))
+    return looking_for(config, plan_from(config, config.data, config.gan))
 
 
 def looking_for(config: Config, planned: Planned) -> Looking:

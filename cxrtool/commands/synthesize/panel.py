@@ -63,7 +63,7 @@ def look(config: Config, job: Job, card: GeneratorCard) -> Looking:
     if wanted & {"discriminator", "class"}:
         opinion = Opinion(gans.load_judge(card.folder, job.device))
         if "discriminator" in wanted:
-            meters.append(calibration.realness(job, opinion, config.keep))
+            meters.append(calibration.realness(job, opinion, config.keep_share))
         if "class" in wanted:
             meters.append(predicted_class(opinion, job, PredictedClass))
     if config.teacher:

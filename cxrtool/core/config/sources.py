@@ -1,4 +1,4 @@
-"""The options that a file holds: a TOML file with a section a stage, or the record of a past run.
+"""The options that a file holds: a TOML file with a section per stage, or the record of a past run.
 
 In: a path and the stage's name. Out: field names and raw values.
 """
@@ -11,8 +11,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from cxrtool.core.config.records import from_record
 from cxrtool.core.errors import InputError, UsageError
 
+#: All stages, which are the sections that a config file may hold.
 STAGES = (
     "prepare",
     "extract-reports",
@@ -20,6 +22,8 @@ STAGES = (
     "finetune-clip",
     "edit",
     "synthesize",
+    "merge",
+    "replay",
     "train-cls",
     "evaluate-classifiers",
     "evaluate-clip",
@@ -28,13 +32,14 @@ STAGES = (
 )
 
 
-def load_file(path: Path, section: str) -> dict[str, Any]:
+def load_file(path: Path, section: str, config: type | None = None) -> dict[str, Any]:
     """Read the options of one stage from a TOML file or from the ``run.json`` of a past run.
 
     Args:
-        path: The file. A TOML file holds one table a stage, ``[train-gan]``; an evaluate command is
-            ``[evaluate.classifiers]`` or ``[evaluate-classifiers]``.
+        path: The file. A TOML file holds one table per stage, ``[train-gan]``; that of an evaluate
+            command is ``[evaluate.classifiers]`` or ``[evaluate-classifiers]``.
         section: The stage's name.
+        config: Its Config, by which the names in a ``run.json`` are read.
 
     Returns:
         Field names (underscores) and raw values.
@@ -62,7 +67,7 @@ def load_file(path: Path, section: str) -> dict[str, Any]:
                 f"{path} records the stage {stage!r}, not {section!r}",
                 hint=f"use it with `cxr {stage.replace('evaluate-', 'evaluate ')}`",
             )
-        return dict(values)
+        return dict(values) if config is None else from_record(config, values)
     import tomllib
 
     try:
@@ -73,7 +78,6 @@ def load_file(path: Path, section: str) -> dict[str, Any]:
 
 
 def _section(document: dict[str, Any], section: str, path: Path) -> dict[str, Any]:
-    known = stage_names()
     flat: dict[str, Any] = {}
     for key, value in document.items():
         if key == "evaluate" and isinstance(value, dict):
@@ -86,17 +90,15 @@ def _section(document: dict[str, Any], section: str, path: Path) -> dict[str, An
                 f"{path}: {key!r} stands outside a section",
                 hint=f"put it under [{section}]",
             )
-        if key not in known:
-            raise UsageError(f"{path}: unknown section [{key}]", hint=closest(key, known))
+        if key not in STAGES:
+            raise UsageError(f"{path}: unknown section [{key}]", hint=closest(key, STAGES))
     return {key.replace("-", "_"): value for key, value in flat.get(section, {}).items()}
 
 
-def stage_names() -> tuple[str, ...]:
-    """The names of all stages, which are the sections that a config file may hold."""
-    return STAGES
-
-
-def closest(word: str, known: Iterable[str]) -> str | None:
-    known = list(known)
-    near = difflib.get_close_matches(word, known, 1)
-    return f"did you mean {near[0]!r}?" if near else "known: " + ", ".join(known)
+def closest(word: str, names: Iterable[str], otherwise: str | None = None) -> str | None:
+    """The known word that was probably meant; else all of them, or ``otherwise``."""
+    names = list(names)
+    near = difflib.get_close_matches(word, names, 1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return "known: " + ", ".join(names) if otherwise is None else otherwise

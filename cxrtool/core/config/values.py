@@ -9,7 +9,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from cxrtool.core.config.fields import Field, Option, fields_of
+from cxrtool.core.config.conditions import refuse_what_does_not_apply, where_it_applies
+from cxrtool.core.config.fields import Field, Option, fields_of, removed_options
 from cxrtool.core.config.sources import closest
 from cxrtool.core.errors import UsageError
 
@@ -23,27 +24,45 @@ def resolve(config: type, *layers: dict[str, Any], origin: str = "config") -> An
         origin: What to call the source of an unknown key in messages.
 
     Raises:
-        UsageError: An unknown key, a missing value, a wrong type, a value out of range.
+        UsageError: An unknown key, a missing value, a wrong type, a value out of range, an option
+            that does not apply beside the others.
     """
-    known = {field.name: field for field in fields_of(config)}
+    fields = {field.name: field for field in fields_of(config)}
     values: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.items():
-            if key not in known:
-                raise UsageError(
+            if key not in fields:
+                raise moved_option(config, key) or UsageError(
                     f"unknown option {key.replace('_', '-')!r} in {origin}",
-                    hint=closest(key.replace("_", "-"), (n.replace("_", "-") for n in known)),
+                    hint=closest(key.replace("_", "-"), (n.replace("_", "-") for n in fields)),
                 )
+            gone = removed_options(config).get(f"{key}={value}")
+            if gone is not None:
+                raise UsageError(f"there is no {fields[key].flag} {value} any more", hint=gone)
             if value is not None:
-                values[key] = _convert(known[key], value)
-    for field in known.values():
+                values[key] = _convert(fields[key], value)
+    for field in fields.values():
         if field.required and field.name not in values:
             raise UsageError(f"missing {field.shown}", hint=field.meta.help)
     built = config(**values)
+    refuse_what_does_not_apply(built)
     validate = getattr(built, "validate", None)
     if validate is not None:
         validate()
     return built
+
+
+def moved_option(config: type, key: str) -> UsageError | None:
+    """What to type instead of an option that had another name, or that is gone; None for others."""
+    flag = "--" + key.replace("_", "-")
+    fields = [field for field in fields_of(config) if key == field.record != field.name]
+    if len(fields) == 1:
+        return UsageError(f"{flag} is called {fields[0].flag} now", hint=fields[0].meta.help)
+    if fields:
+        names = " or ".join(field.flag + where_it_applies(field, config) for field in fields)
+        return UsageError(f"{flag} is called {names} now")
+    instead = removed_options(config).get(key)
+    return UsageError(f"there is no {flag} any more", hint=instead) if instead else None
 
 
 def _convert(field: Field, value: Any) -> Any:
@@ -84,7 +103,7 @@ def _convert_one(field: Field, value: Any) -> Any:
         if meta.choices is not None and value not in meta.choices:
             raise UsageError(
                 f"{field.shown}: {value!r} is not one of {', '.join(meta.choices)}",
-                hint=closest(str(value), meta.choices),
+                hint=closest(str(value), meta.choices, otherwise=""),
             )
         if kind in (int, float):
             if meta.min is not None and value < meta.min:

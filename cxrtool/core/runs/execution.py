@@ -15,7 +15,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,31 +36,10 @@ from cxrtool.core.runs.records import (
     RESULT,
     RUN,
     RUN_FORMAT,
+    Outcome,
 )
 from cxrtool.core.runs.run import Run
 from cxrtool.version import __version__
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How an execution ended.
-
-    Args:
-        folder: The run directory.
-        state: ``done``, ``up-to-date`` or ``dry-run``.
-        result: Content of ``result.json`` (for a dry run: the plan).
-        gates: Checks that failed; the exit code is then 5.
-    """
-
-    folder: Path
-    state: str
-    result: dict[str, Any]
-    gates: list[str] = field(default_factory=list)
-
-    def as_json(self) -> dict[str, Any]:
-        """What ``--json`` prints: ``result.json``, or the file that the stage chose."""
-        chosen = self.result.get("json")
-        return fingerprints.read_json(self.folder / chosen) if chosen else self.result
 
 
 def execute(
@@ -110,14 +88,18 @@ def execute(
     try:
         wanted = identity(stage, config, inputs, _identity_in(out))
         fingerprint = _hash_of(wanted)
-        state = _state_of(out, inputs, wanted, fingerprint, on_change=on_change, verify=verify)
+        state = _state_of(
+            out, stage, inputs, wanted, fingerprint, on_change=on_change, verify=verify
+        )
         if dry_run:
             return Outcome(out, "dry-run", _dry_plan(stage, config, out, state, fingerprint))
         if state == "complete":
             return _up_to_date(out)
         with hold(out):
             # Another process may have worked here between the first look and the lock.
-            state = _state_of(out, inputs, wanted, fingerprint, on_change=on_change, verify=verify)
+            state = _state_of(
+                out, stage, inputs, wanted, fingerprint, on_change=on_change, verify=verify
+            )
             if state == "complete":
                 return _up_to_date(out)
             if state == "other":
@@ -168,6 +150,7 @@ def _up_to_date(out: Path) -> Outcome:
 
 def _state_of(
     out: Path,
+    stage: Stage,
     inputs: list[InputRef],
     wanted: dict[str, Any],
     fingerprint: str,
@@ -196,7 +179,7 @@ def _state_of(
             return "complete"
         reasons = [f"{problem} since the run {'ended' if complete else 'began'}"]
     else:
-        reasons = differing_keys(recorded_identity(record), wanted)
+        reasons = differing_keys(recorded_identity(record), wanted, stage.Config)
     if on_change == "rebuild":
         console.say(f"{out}: {'; '.join(reasons)}: making it again")
         return "other"
@@ -219,7 +202,7 @@ def _dry_plan(stage: Stage, config: Any, out: Path, state: str, fingerprint: str
         "out": str(out),
         "would": would[state],
         "fingerprint": fingerprint,
-        "config": configs.to_record(config),
+        "config": configs.to_plan(config),
         "plan": plan(config) if plan is not None and state != "complete" else {},
     }
 

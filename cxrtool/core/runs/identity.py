@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from cxrtool.core import config as configs
+from cxrtool.core.config.fields import removed_options
 from cxrtool.core.fingerprints import InputRef
 from cxrtool.core.runs.records import RUN_FORMAT
 from cxrtool.core.runs.run import Run
@@ -15,7 +16,9 @@ class Stage(Protocol):
 
     NAME: str
     FORMAT: int
-    Config: type
+
+    @property
+    def Config(self) -> type: ...
 
     def run(self, config: Any, run: Run) -> dict[str, Any]: ...
 
@@ -31,7 +34,8 @@ def identity(
         inputs: Identified inputs.
         before: Identity of the run that may be the same one. An option that it does not have and
             that stands at its default is left out: a version that had no such option did the same
-            (a stage whose default does something new has a new FORMAT).
+            (a stage whose default does something new has a new FORMAT). An option that is gone
+            counts as not given where that run did not use it.
     """
     options = configs.result_options(config)
     if before is not None and before.get("stage") == stage.NAME:
@@ -41,6 +45,8 @@ def identity(
             for name, value in options.items()
             if name in had or name not in defaults or value != defaults[name]
         }
+        gone = removed_options(type(config))
+        options |= {name: value for name, value in had.items() if name in gone and not value}
     roles: dict[str, list[str]] = {}
     for ref in inputs:
         roles.setdefault(ref.role, []).append(ref.fingerprint)
@@ -52,17 +58,20 @@ def identity(
     }
 
 
-def differing_keys(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Say in words which keys of two identities differ."""
+def differing_keys(
+    old: dict[str, Any], new: dict[str, Any], config: type | None = None
+) -> list[str]:
+    """Say in words which keys of two identities differ, with the flags of ``config``."""
     if old.get("stage") != new["stage"]:
         return [f"stage: {old.get('stage')} -> {new['stage']}"]
     lines = []
     if old.get("format") != new["format"]:
         lines.append("format of the results (made by another version of cxr)")
+    flags = {field.record: field.flag for field in configs.fields_of(config)} if config else {}
     was, now = old.get("options", {}), new["options"]
     for name in sorted(was.keys() | now.keys()):
         if was.get(name) != now.get(name):
-            flag = "--" + name.replace("_", "-")
+            flag = flags.get(name, "--" + name.replace("_", "-"))
             lines.append(f"{flag}: {_shown(was.get(name))} -> {_shown(now.get(name))}")
     was, now = old.get("inputs", {}), new["inputs"]
     roles = sorted(was.keys() | now.keys())

@@ -129,7 +129,7 @@ def test_a_direction_by_hand() -> None:
     channels, found = _toy()
     relevance = relevance_of(found, torch.tensor([0.0, 1.0]))  # R = 0, 0.8, -1
     towards = direction(channels, relevance, beta=0.5)
-    assert towards.kept == 2
+    assert towards.count == 2
     assert towards.change["a"].tolist() == pytest.approx([0.0, 0.8])
     assert towards.change["b"].tolist() == pytest.approx([-3.0])
     assert direction(channels, relevance, beta=0.9).change["a"].tolist() == [0.0, 0.0]

@@ -12,7 +12,7 @@ from cxrtool.editing.distances import pyramid_distance
 from cxrtool.editing.guide import TextGuide, make_guide
 from cxrtool.editing.inversion import InversionRecipe, invert, mean_w
 from cxrtool.editing.latent import LatentRecipe, optimize, render
-from cxrtool.editing.spaces import SoughtInW
+from cxrtool.editing.spaces import EditInW
 
 from .toys import ToyEncoder, ToyGenerator
 
@@ -30,7 +30,7 @@ def _start(n: int = 4, seed: int = 0) -> torch.Tensor:
 
 def _edit(start: torch.Tensor, guide: TextGuide, **changes: Any) -> torch.Tensor:
     recipe = LatentRecipe(**({"steps": 40, "l2": 0.0, "keep": 0.0} | changes))
-    sought = SoughtInW(GENERATOR, start)
+    sought = EditInW(GENERATOR, start)
     optimize(sought, guide, pyramid_distance, recipe)
     return start + sought.numbers[0].detach()
 
@@ -78,7 +78,7 @@ def test_no_steps_leave_everything_as_it_is() -> None:
 
 def test_without_strength_nothing_moves() -> None:
     start = _start()
-    assert torch.allclose(_edit(start, _guide(), strength=0.0, l2=0.1), start)
+    assert torch.allclose(_edit(start, _guide(), text=0.0, l2=0.1), start)
 
 
 @pytest.mark.parametrize(("name", "weight"), [("l2", 1.0), ("keep", 5.0)])
@@ -92,14 +92,14 @@ def test_both_penalties_hold_the_image_back(name: str, weight: float) -> None:
 
 def test_the_loss_is_the_one_documented() -> None:
     start, guide = _start(1), _guide()
-    recipe = LatentRecipe(steps=1, lr=0.05, strength=0.7, l2=0.3, keep=0.0)
+    recipe = LatentRecipe(steps=1, lr=0.05, text=0.7, l2=0.3, keep=0.0)
     w = start.clone().requires_grad_()
     (0.7 * guide.loss(render(GENERATOR, w)) + 0.3 * (w - start).square().sum()).sum().backward()
     assert w.grad is not None
     # Adam's first step is lr times the sign of the gradient, and the ramp of one step is known.
     from cxrtool.editing.schedule import ramp
 
-    sought = SoughtInW(GENERATOR, start)
+    sought = EditInW(GENERATOR, start)
     optimize(sought, guide, pyramid_distance, recipe)
     moved = sought.numbers[0].detach()
     wanted = torch.where(w.grad.abs() > 1e-6, -0.05 * ramp(0, 1) * w.grad.sign(), 0.0)
@@ -119,7 +119,7 @@ def test_it_stops_when_told_to() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        sought = SoughtInW(GENERATOR, _start())
+        sought = EditInW(GENERATOR, _start())
         optimize(sought, _guide(), pyramid_distance, LatentRecipe(), stop)
 
 

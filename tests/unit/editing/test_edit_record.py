@@ -8,8 +8,8 @@ import pytest
 
 from cxrtool.editing.panels import difference_colours, panels
 from cxrtool.editing.record import (
-    Asked,
-    Teacher,
+    Readings,
+    Request,
     accepted,
     edits_table,
     label_cells,
@@ -19,15 +19,15 @@ from cxrtool.editing.record import (
 
 LABELS = ("A", "B", "C")
 START = np.array([["1", "0", ""], ["0", "0", "-1"]], dtype=object)
-TEACHER = Teacher(
+TEACHER = Readings(
     ("C", "B"), np.array([[0.1, 0.2], [0.2, 0.2]]), np.array([[0.9, 0.8], [0.3, 0.9]]), 0.5
 )
 
 
-def _asked(targets: list[str], sign: str = "+", nothing: str = "") -> Asked:
+def _asked(targets: list[str], sign: str = "+", nothing: str = "") -> Request:
     """`nothing` is a label that means the absence of all others."""
     others = tuple(label for label in LABELS if label != nothing)
-    return Asked("latent", "c", sign, tuple(targets), (), {nothing: others} if nothing else {})
+    return Request("latent", "c", sign, tuple(targets), (), {nothing: others} if nothing else {})
 
 
 def test_without_a_teacher_no_label_is_claimed() -> None:
@@ -39,7 +39,7 @@ def test_labels_of_an_edit_that_cannot_be_verified_are_the_teachers_too() -> Non
     assert found.tolist() == [["1", "1", "1"], ["0", "1", ""]]
 
 
-def _accept(teacher: Teacher, asked: Asked) -> list[bool]:
+def _accept(teacher: Readings, asked: Request) -> list[bool]:
     found = accepted(teacher, asked)
     assert found is not None
     return [bool(yes) for yes in found]
@@ -48,7 +48,7 @@ def _accept(teacher: Teacher, asked: Asked) -> list[bool]:
 def test_what_contradicts_a_finding_is_taken_back_where_it_was_found() -> None:
     start = np.array([["1", "0", ""], ["1", "0", "-1"], ["1", "0", "0"]], dtype=object)
     after = np.array([[0.9, 0.8], [0.3, 0.9], [0.1, 0.2]])
-    teacher = Teacher(("C", "B"), after, after, 0.5)
+    teacher = Readings(("C", "B"), after, after, 0.5)
     found = label_cells(LABELS, start, _asked(["C"], nothing="A"), teacher)
     assert found.tolist() == [["0", "1", "1"], ["0", "1", "0"], ["1", "0", "0"]]
 
@@ -57,7 +57,7 @@ def test_an_edit_to_no_finding_takes_back_the_findings_or_is_not_accepted() -> N
     start = np.array([["0", "1", "1"]] * 3, dtype=object)
     # Nothing is found; one finding is undecided; one stays.
     after = np.array([[0.9, 0.1, 0.1], [0.9, 0.4, 0.1], [0.9, 0.1, 0.7]])
-    teacher = Teacher(LABELS, after, after, 0.5)
+    teacher = Readings(LABELS, after, after, 0.5)
     asked = _asked(["A"], nothing="A")
     assert _accept(teacher, asked) == [True, True, False]
     found = label_cells(LABELS, start, asked, teacher)
@@ -65,14 +65,14 @@ def test_an_edit_to_no_finding_takes_back_the_findings_or_is_not_accepted() -> N
 
 
 def test_nothing_is_not_claimed_beside_a_finding_that_nobody_read() -> None:
-    teacher = Teacher(("A",), np.array([[0.1], [0.1]]), np.array([[0.9], [0.9]]), 0.5)
+    teacher = Readings(("A",), np.array([[0.1], [0.1]]), np.array([[0.9], [0.9]]), 0.5)
     start = np.array([["0", "1", "0"], ["0", "0", "0"]], dtype=object)
     found = label_cells(LABELS, start, _asked(["A"], nothing="A"), teacher)
     assert found.tolist() == [["0", "1", "0"], ["1", "0", "0"]]
 
 
 def test_a_single_label_set_keeps_the_most_probable_one() -> None:
-    asked = Asked("latent", "c", "+", ("C",), single=True)
+    asked = Request("latent", "c", "+", ("C",), single=True)
     assert label_cells(LABELS, START, asked, TEACHER).tolist() == [["0", "0", "1"], ["0", "1", "0"]]
 
 
@@ -88,7 +88,7 @@ def test_the_teacher_sets_all_that_it_reads_and_leaves_the_others() -> None:
 
 def test_what_the_teacher_is_not_sure_of_is_blank_but_for_targets() -> None:
     after = np.array([[0.4, 0.4], [0.2, 0.2]])
-    teacher = Teacher(("C", "B"), after, after, 0.5)
+    teacher = Readings(("C", "B"), after, after, 0.5)
     found = label_cells(LABELS, START, _asked(["C"]), teacher)
     assert found.tolist() == [["1", "", "0"], ["0", "0", "0"]]
 
@@ -110,7 +110,7 @@ def test_acceptance_needs_every_target_as_asked(
 
 
 def test_the_threshold_decides() -> None:
-    strict = Teacher(TEACHER.labels, TEACHER.before, TEACHER.after, 0.95)
+    strict = Readings(TEACHER.labels, TEACHER.before, TEACHER.after, 0.95)
     assert not any(_accept(strict, _asked(["B"])))
 
 
@@ -158,8 +158,8 @@ def test_the_picture_has_a_row_for_every_state() -> None:
 def test_no_finding_beside_a_finding_whatever_the_templates_say() -> None:
     labels = ("Normal", "Mass", "Support Devices")
     after = np.array([[0.9, 0.8, 0.1], [0.9, 0.1, 0.9]])
-    teacher = Teacher(labels, after, after, 0.5)
+    teacher = Readings(labels, after, after, 0.5)
     start = np.array([["1", "0", "0"]] * 2, dtype=object)
-    asked = Asked("latent", "mass", "+", ("Mass",))
+    asked = Request("latent", "mass", "+", ("Mass",))
     found = label_cells(labels, start, asked, teacher)
     assert found.tolist() == [["0", "1", "0"], ["1", "0", "1"]]

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
 from cxrtool import cli
 from cxrtool import generators as gans
+from cxrtool.commands.edit import command as edit
+from cxrtool.core.config import from_record, resolve, result_options, to_record
 from cxrtool.core.runs import Run
 from cxrtool.data.keys import Seen
 
@@ -31,15 +34,15 @@ def _edit(folders: dict[str, Path], out: Path, *more: str, n: int = 2) -> int:
     [
         ((), 2, "missing --target", 'say what to change: --target "edema"'),
         (("--target", " "), 2, "--target is empty", 'say what to change: --target "edema"'),
-        (("--target", "left", "--strength", "-1"), 2, "below 0", "the other way is --sign -"),
+        (("--target", "left", "--text-weight", "-1"), 2, "below 0", "the other way is --sign -"),
         (("--target", "left", "--data", "d"), 2, "either --n", "--n 16 is a quick start"),
-        (("--target", "left", "--invert-steps", "5"), 2, "without --data", "leave out"),
-        (("--target", "left", "--threshold", "0.7"), 2, "without --teacher", "leave out"),
+        (("--target", "left", "--invert-steps", "5"), 2, "only with --data", "leave out"),
+        (("--target", "left", "--threshold", "0.7"), 2, "only with --teacher", "leave out"),
         (
             ("--target", "left", "--method=global", "--relevance=r", "--relevance-images=5"),
             2,
-            "--relevance-images has no effect with --relevance",
-            "leave out one of them",
+            "--relevance-images applies only without --relevance",
+            "leave out --relevance-images",
         ),
         (("--target", "no left"), 2, "says that there is no Left", "--sign -"),
         (("--target", "left", "--condition", "Up"), 2, "unknown label", ""),
@@ -48,31 +51,31 @@ def _edit(folders: dict[str, Path], out: Path, *more: str, n: int = 2) -> int:
             ("--target", "left", "--method", "global"),
             3,
             "no style space",
-            "use --method latent or mapper",
+            "use --method latent",
         ),
         (
             ("--target", "left", "--method", "global", "--space", "w"),
             2,
-            "--space has no meaning with --method global",
-            "it is for latent",
+            "--space applies only with --method latent (this run has --method global)",
+            "leave out --space",
         ),
         (
             ("--target", "left", "--method", "global", "--direction", "regression", "--fast"),
             2,
-            "--fast has no meaning with --direction regression",
-            "it is for --direction relevance",
+            "--fast applies only with --direction relevance",
+            "leave out --fast",
         ),
         (
-            ("--target", "left", "--method", "global", "--fast", "--keep-others", "1"),
+            ("--target", "left", "--method", "global", "--fast", "--project-out", "1"),
             2,
-            "--keep-others needs the exact matrix",
-            "leave out --fast",
+            "--project-out applies only without --fast",
+            "leave out --project-out",
         ),
         (
             ("--target", "left", "--method", "global", "--local", "1"),
             2,
             "--local has no meaning with --direction relevance",
-            "use --direction learned, or --method latent or mapper",
+            "use --direction learned, or --method latent",
         ),
         (("--target", "left", "--local", "1"), 3, "no style space for --local", "leave out"),
         (
@@ -82,10 +85,35 @@ def _edit(folders: dict[str, Path], out: Path, *more: str, n: int = 2) -> int:
             "",
         ),
         (
-            ("--target", "left", "--method", "global", "--keep-others", "2"),
+            ("--target", "left", "--method", "global", "--project-out", "2"),
             2,
-            "at most 1",
+            "is more than 1",
             "",
+        ),
+        (
+            ("--target", "left", "--method", "mapper", "--steps", "5"),
+            2,
+            "there is no --method mapper any more",
+            "use --method latent",
+        ),
+        (
+            ("--target", "left", "--strength", "2"),
+            2,
+            "--strength is called --text-weight [with --method latent] or --alpha",
+            "",
+        ),
+        (
+            ("--target", "left", "--keep-others", "2"),
+            2,
+            "--keep-others is called --hold-others [with --method latent] or --project-out",
+            "",
+        ),
+        (("--target", "left", "--features", "pixels"), 2, "is called --feature-maps now", ""),
+        (
+            ("--target", "left", "--method", "global", "--text-weight", "2"),
+            2,
+            "--text-weight applies only with --method latent",
+            "leave out",
         ),
     ],
 )
@@ -180,9 +208,35 @@ def test_styles_can_be_optimized_with_others_held(
     """Styles can be optimized, and a direction of style space comes out."""
     from cxrtool.training.directions import load_direction
 
-    words = ("--target", "left", "--space", "s", "--keep-others", "1", "--lr", "0.3")
+    words = ("--target", "left", "--space", "s", "--hold-others", "1", "--lr", "0.3")
     assert _edit(styled, tmp_path / "s", *words) == 0
     found, ways = load_direction(tmp_path / "s")
     assert found.space == "s"
     assert all(bool(torch.isfinite(value).all()) for value in ways.values())
     assert max(float(value.abs().max()) for value in ways.values()) > 0
+
+
+def test_a_folder_of_an_earlier_version_is_up_to_date_and_can_be_replayed() -> None:
+    """One option that changed its unit with the method has become several of one unit each."""
+    values: dict[str, Any] = {"gan": Path("g"), "clip": Path("c"), "target": "left", "n": 2}
+    cases: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
+        ({}, {}),
+        ({"keep_others": 0.5, "strength": [3.0, 1.0]}, {"hold_others": 0.5, "text_weight": (3, 1)}),
+        ({"method": "global", "strength": [3.0]}, {"alpha": (3,)}),
+        (
+            {"method": "global", "direction": "learned", "strength": [3.0], "keep_others": 1.0},
+            {"score_sd": (3,), "hold_others_sd": 1.0},
+        ),
+    )
+    for options, now in cases:
+        way = {k: v for k, v in options.items() if k in ("method", "direction")}
+        config = resolve(edit.Config, {**values, **way, **now})
+        recorded = result_options(config)
+        assert recorded == {**result_options(resolve(edit.Config, {**values, **way})), **options}
+        assert {"strength", "keep_others", "features"} <= recorded.keys()
+        assert not {"alpha", "text_weight", "hold_others", "feature_maps"} & recorded.keys()
+        record = {**to_record(config), **options}
+        again = resolve(edit.Config, from_record(edit.Config, record))
+        assert result_options(again) == recorded
+        assert again.strengths() == config.strengths()
+        assert again.others() == config.others()

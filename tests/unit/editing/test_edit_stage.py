@@ -225,10 +225,10 @@ def test_signs_go_apart_and_no_steps_change_nothing(runs: dict[str, Path], tmp_p
     "changes",
     [
         {"lr": 0.03},
-        {"strength": 0.1},
+        {"text_weight": 0.1},
         {"l2": 0.5},
-        {"keep": 0.0},
-        {"features": "pixels"},
+        {"feature_weight": 0.0},
+        {"feature_maps": "pixels"},
         {"truncation": 0.1},
         {"condition": ("Left",)},
         {"against": "negation", "target": "right"},
@@ -286,7 +286,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
 def test_real_images_are_found_in_w_and_then_edited(runs: dict[str, Path], tmp_path: Path) -> None:
     data = _write_data(tmp_path / "data")
     result = execute(
-        edit, _config(runs, data=data, invert_steps=120, features="pixels"), tmp_path / "out"
+        edit, _config(runs, data=data, invert_steps=120, feature_maps="pixels"), tmp_path / "out"
     ).result
     out = load_dataset(tmp_path / "out")
     assert result["summary"]["images"] == 3
@@ -309,7 +309,7 @@ def test_fewer_inversion_steps_are_worse(runs: dict[str, Path], tmp_path: Path) 
     data = _write_data(tmp_path / "data")
     errors = []
     for steps in (3, 120):
-        config = _config(runs, data=data, invert_steps=steps, steps=0, features="pixels")
+        config = _config(runs, data=data, invert_steps=steps, steps=0, feature_maps="pixels")
         summary = execute(edit, config, tmp_path / f"out{steps}").result["summary"]
         errors.append(summary["inversion_gray_rms"])
     assert errors[1] < 0.5 * errors[0]
@@ -429,14 +429,14 @@ def test_edits_csv_is_plain_csv(runs: dict[str, Path], tmp_path: Path) -> None:
         ({"n": None, "data": None}, "either --n"),
         ({"n": 3, "data": Path("d")}, "either --n"),
         ({"n": 3, "split": "test"}, "rows of --data"),
-        ({"data": Path("d"), "condition": ("Left",)}, "for generated images"),
-        ({"data": Path("d"), "truncation": 0.3}, "--truncation is for generated"),
+        ({"data": Path("d"), "condition": ("Left",)}, "applies only without --data"),
+        ({"data": Path("d"), "truncation": 0.3}, "--truncation applies only without --data"),
         ({"method": "face"}, "latent"),
-        ({"method": "global", "steps": 3}, "--steps has no meaning with --method global"),
-        ({"beta": 0.3}, "--beta has no meaning with --method latent"),
-        ({"method": "global", "fast": True, "relevance": Path("r")}, "exact already"),
-        ({"strength": (1.0, -1.0)}, "below 0"),
-        ({"strength": (1.0, 1.0)}, "twice"),
+        ({"method": "global", "steps": 3}, "--steps applies only with --method latent"),
+        ({"beta": 0.3}, "--beta applies only with --method global"),
+        ({"method": "global", "fast": True, "relevance": Path("r")}, "--fast applies only without"),
+        ({"text_weight": (1.0, -1.0)}, "below 0"),
+        ({"text_weight": (1.0, 1.0)}, "twice"),
     ],
 )
 def test_options_that_contradict_each_other(
@@ -449,7 +449,7 @@ def test_options_that_contradict_each_other(
 def test_targets_and_strengths_make_a_set_each(runs: dict[str, Path], tmp_path: Path) -> None:
     texts = tmp_path / "targets.txt"
     texts.write_text("right\n\nleft\n")
-    config = _config(runs, n=3, target=("left",), targets=texts, strength=(0.01, 2.0))
+    config = _config(runs, n=3, target=("left",), targets=texts, text_weight=(0.01, 2.0))
     assert edit.plan(config)["images"] == 12
     result = execute(edit, config, tmp_path / "out").result
     edits = _edits(tmp_path / "out")
@@ -464,7 +464,7 @@ def test_targets_and_strengths_make_a_set_each(runs: dict[str, Path], tmp_path: 
     from cxrtool.training.directions import load_direction
 
     assert load_direction(tmp_path / "out" / "directions" / "0001")[0].target == "right"
-    one = execute(edit, _config(runs, n=3, target=("right",), strength=(2.0,)), tmp_path / "one")
+    one = execute(edit, _config(runs, n=3, target=("right",), text_weight=(2.0,)), tmp_path / "one")
     pictures = pixels(load_dataset(tmp_path / "out"))[9:]
     assert np.array_equal(pictures, pixels(load_dataset(tmp_path / "one")))
     assert one.result["summary"]["target"] == "right"
@@ -492,39 +492,6 @@ def test_the_table_of_wanted_and_unwanted_changes(runs: dict[str, Path], tmp_pat
     assert result["summary"]["largest_unwanted_over_wanted"] < 1
     page = (tmp_path / "out" / "report.html").read_text()
     assert "confirmed by the teacher" in page
-
-
-def test_a_mapper_is_trained_resumed_and_kept(
-    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = _config(runs, method="mapper", steps=260, lr=0.15, l2=0.0, target=("right", "no"), n=5)
-    result = execute(edit, config, tmp_path / "whole").result
-    assert [e["moved_as_asked"] for e in result["summary"]["edits"]] == [1.0, 1.0]
-    original, calls = edit.run, [0]
-
-    def stopped(config: Any, run: Run) -> dict[str, Any]:
-        check = run.check_stop
-
-        def count() -> None:
-            calls[0] += 1
-            if calls[0] == 333:  # while the second mapper is trained
-                run._signal = 15
-            check()
-
-        monkeypatch.setattr(run, "check_stop", count)
-        return original(config, run)
-
-    monkeypatch.setattr(edit, "run", stopped)
-    with pytest.raises(InterruptedRunError):
-        execute(edit, config, tmp_path / "halves")
-    monkeypatch.setattr(edit, "run", original)
-    execute(edit, config, tmp_path / "halves")
-    whole, halves = (
-        json.loads((tmp_path / name / "result.json").read_text())["outputs"]
-        for name in ("whole", "halves")
-    )
-    assert whole == halves
-    assert "mapper-0001.safetensors" in whole
 
 
 @pytest.fixture
@@ -579,7 +546,7 @@ def test_directions_by_regression_and_from_there_on(
         "method": "global",
         "direction": direction,
         "beta": 0.05,
-        "strength": (20.0,),
+        "score_sd": (20.0,),
     }
     first = execute(edit, _config(styled, **options), tmp_path / "first").result
     assert "variation.safetensors" in first["outputs"]
@@ -589,18 +556,24 @@ def test_directions_by_regression_and_from_there_on(
     second = execute(edit, _config(styled, **again), tmp_path / "second").result
     images = pixels(load_dataset(tmp_path / "first"))
     assert second["outputs"]["files.tsv"] == first["outputs"]["files.tsv"]
-    for name, change in {"others": {"keep_others": 0.9}, "local": {"local": 50.0}}.items():
+    held = {"regression": "project_out", "learned": "hold_others_sd"}[direction]
+    for name, change in {"others": {held: 0.9}, "local": {"local": 50.0}}.items():
         if name == "others" or direction == "learned":
             execute(edit, _config(styled, **again, **change), tmp_path / name)
             assert not np.array_equal(pixels(load_dataset(tmp_path / name)), images), name
 
 
-@pytest.mark.parametrize("method", ["latent", "mapper"])
-def test_other_methods_are_held_to_where_the_text_acts(
-    styled: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+def test_latent_edits_are_held_to_where_the_text_acts(
+    styled: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(variation, "PATIENTS", 24)
-    options: dict[str, Any] = {"method": method, "steps": 20, "lr": 0.3, "l2": 0.0, "keep": 0.0}
+    options: dict[str, Any] = {
+        "method": "latent",
+        "steps": 20,
+        "lr": 0.3,
+        "l2": 0.0,
+        "feature_weight": 0.0,
+    }
     execute(edit, _config(styled, **options), tmp_path / "free")
     held = execute(edit, _config(styled, **options, local=100.0), tmp_path / "held").result
     assert "variation.safetensors" in held["outputs"]
@@ -644,4 +617,4 @@ def test_the_fast_mode_says_how_far_it_agrees(
 def test_global_needs_a_style_space(runs: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no style space") as caught:
         execute(edit, _config(runs, method="global"), tmp_path / "out")
-    assert caught.value.hint == "use --method latent or mapper"
+    assert caught.value.hint == "use --method latent"

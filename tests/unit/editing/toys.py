@@ -13,7 +13,7 @@ SIZE = 16
 class ToyGenerator:
     """w [N, 2, 3] -> bright squares: the first number of each w is one square's brightness."""
 
-    labels = ("Left", "Right")
+    labels: tuple[str, ...] = ("Left", "Right")
     size, channels, z_dim, w_dim, num_ws = SIZE, 1, 3, 3, 2
 
     def __init__(self) -> None:
