@@ -22,7 +22,7 @@ from tests.e2e.chain import run
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 SMALL = """
 [prepare]
-split = "0.6,0.15,0.25"
+split_by = "0.6,0.15,0.25"
 [train-gan]
 preset = "tiny"
 batch = 8
