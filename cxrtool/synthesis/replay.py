@@ -22,9 +22,9 @@ from cxrtool.data import manifest
 from cxrtool.data.images import read_png
 from cxrtool.data.manifest import Dataset, load_dataset
 from cxrtool.data.writer import DatasetWriter
+from cxrtool.synthesis.arrays import ByteArray, FloatArray
 from cxrtool.synthesis.edits import Edits, parse_cell
 from cxrtool.synthesis.sampler import BlockSampler, Render
-from cxrtool.synthesis.slots import FloatArray
 from cxrtool.synthesis.writer import png_chunks, slot_of
 from cxrtool.training.directions import Ways
 from cxrtool.training.protocols import Generator
@@ -218,5 +218,5 @@ def _pushed(
     return lambda z, y, slots: inner(z, y, np.zeros_like(slots))
 
 
-def _difference(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> npt.NDArray[np.int16]:
+def _difference(a: ByteArray, b: ByteArray) -> npt.NDArray[np.int16]:
     return np.abs(a.astype(np.int16) - b.astype(np.int16))

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from cxrtool.core.errors import InputError
-from cxrtool.core.runs import sha256_file
+from cxrtool.core.files import sha256_file
 
 if TYPE_CHECKING:
     from cxrtool.core.runs import Run

@@ -46,7 +46,7 @@ def test_equal_content_gives_equal_bytes_and_digest(make_dataset):
 
 
 def test_index_lists_every_image_with_its_hash(make_dataset):
-    from cxrtool.core.runs import sha256_file
+    from cxrtool.core.files import sha256_file
 
     path = make_dataset({"patient_id": ["1", "2", "3"]})
     lines = [line.split("\t") for line in (path / "files.tsv").read_text().splitlines()]
