@@ -68,10 +68,12 @@ def refuse_other_generator(run: Run, synth: Dataset) -> None:
 
 def known_to_generator(run: Run, real: Dataset, train: np.ndarray) -> np.ndarray:
     """Which train rows the generator was really trained on, by patient or pixels."""
+    import numpy as np
+
     from cxrtool.data.keys import Seen, seen_rows
 
     refs = [*run.inputs("gan"), run.input("synth")]  # a generator knows it best itself
-    return train[seen_rows(Seen.load(refs[0].path).fitted(), real, train)]
+    return np.asarray(train[seen_rows(Seen.load(refs[0].path).fitted(), real, train)])
 
 
 def refuse_seen_rows(
