@@ -80,8 +80,8 @@ def finish_phase(fit: Trainer, val: Part, judged: list[int], every: int) -> dict
     """Train to the end of the phase; validation AUROC at its best and its last step."""
     last = 0.0
     while True:
-        fit.train_step()
-        if fit.step % every == 0 or fit.phase_ends:
+        fit.step()
+        if fit.step_number % every == 0 or fit.phase_ends:
             entry = validate(fit, val, judged)
             last = entry["val_auroc"]
             fit.record(last, entry)
@@ -122,11 +122,11 @@ def measure(data_path: Path, seed: int, a: argparse.Namespace) -> None:
 
     first = fresh()
     found = finish_phase(first, held["val"], judged["val"], config.eval_every)
-    state = copy.deepcopy(first.state())
+    state = copy.deepcopy(first.state_dict())
     show("cross-entropy", first, found)
     for how in a.ways:
         fit = fresh()
-        fit.restore(copy.deepcopy(state))
+        fit.load_state_dict(copy.deepcopy(state))
         fit.next_phase()
         assert fit._pesg is not None
         if how.endswith("new head"):

@@ -88,12 +88,12 @@ def ours(
     network = build(arch, LABELS, size).to(device)
     fit = Trainer(network, {"train": Pool([part], device)}, [phase], settings)
     for _ in range(warm):
-        fit.train_step()
+        fit.step()
     fit.mean_loss()  # waits for the device
     fit.read_clock()
     fit.start_clock()
     for _ in range(steps):
-        fit.train_step()
+        fit.step()
     fit.mean_loss()
     return fit.read_clock()
 

@@ -90,7 +90,7 @@ class Trainer:
         weights: [L] factor on the loss of positives (of a class, for single-label sets), or None.
 
     Attributes:
-        step: Optimizer steps done.
+        step_number: Optimizer steps done.
         best_score: Best validation score of this phase so far, None before the first.
         best_step: After how many steps it was reached.
         start_score: Validation score before the first step, where the caller took it.
@@ -118,7 +118,7 @@ class Trainer:
         if self.precision == "auto":
             self.precision = "bfloat16" if has_fast_bfloat16(self.device) else "float32"
         self.weights = None if weights is None else torch.from_numpy(weights).to(self.device)
-        self.step = 0
+        self.step_number = 0
         self.best_score: float | None = None
         self.best_step = 0
         self.best_state: dict[str, Tensor] = {}
@@ -149,7 +149,7 @@ class Trainer:
     @property
     def phase_ends(self) -> bool:
         """Whether the next step belongs to another phase, or the fit is over."""
-        return self.step == self._start + self.phase.steps
+        return self.step_number == self._start + self.phase.steps
 
     @property
     def lr(self) -> float:
@@ -212,18 +212,20 @@ class Trainer:
 
     # --- steps ---
 
-    def train_step(self) -> None:
+    def step(self) -> None:
         """One optimizer step."""
-        s, inside = self.settings, self.step - self._start
+        s, inside = self.settings, self.step_number - self._start
         started = time.perf_counter()
         x, values, mask = self.pools[self.phase.pool].batch(self._batches.rows(inside))
         self.wait_s += time.perf_counter() - started
-        x = augment(x, s.augmentation, torch_generator("train-cls augment", s.seed, self.step))
+        x = augment(
+            x, s.augmentation, torch_generator("train-cls augment", s.seed, self.step_number)
+        )
         x = x.contiguous(memory_format=torch.channels_last)
         self._lr = self.phase.lr_at(inside)
         self.network.train()
         if self._random:  # dropout draws from torch's own generator
-            torch.manual_seed(seed_for("train-cls dropout", s.seed, self.step))
+            torch.manual_seed(seed_for("train-cls dropout", s.seed, self.step_number))
         loss = self._loss(self._logits(x), values, mask)
         if self._pesg is None:
             self._descend(loss)
@@ -233,7 +235,7 @@ class Trainer:
         self._loss_sum += loss.detach()
         self._loss_steps += 1
         self._clock_steps += 1
-        self.step += 1
+        self.step_number += 1
 
     def _logits(self, x: Tensor) -> Tensor:
         """[B, L] float32 of a batch in training; on CUDA by replay of the first one's passes."""
@@ -288,7 +290,7 @@ class Trainer:
         self._loss_steps = 0
         if not np.isfinite(loss):
             raise GateError(
-                f"training diverged: the loss is {loss} at step {self.step}",
+                f"training diverged: the loss is {loss} at step {self.step_number}",
                 hint="use a smaller --lr",
             )
         return loss
@@ -332,11 +334,11 @@ class Trainer:
         self.best_state = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         return True
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """All that the next step depends on, for a checkpoint."""
         optimizer = self.optimizer if self._pesg is None else self._pesg
         return {
-            "step": self.step,
+            "step": self.step_number,
             "precision": self.precision,
             "phase": self._index,
             "network": self.network.state_dict(),
@@ -352,9 +354,9 @@ class Trainer:
             "rng": rng_state(),
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` returned."""
-        self.step, self.precision = state["step"], state["precision"]
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict`."""
+        self.step_number, self.precision = state["step"], state["precision"]
         self.network.load_state_dict(state["network"])
         self._enter(state["phase"])
         optimizer = self.optimizer if self._pesg is None else self._pesg

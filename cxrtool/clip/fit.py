@@ -74,7 +74,7 @@ def fit(
     seconds, timed = 0.0, 0  # of the steps of this process since the last evaluation
     saved = load_checkpoint(run)
     if saved is not None:
-        trainer.load_state(saved["trainer"])
+        trainer.load_state_dict(saved["trainer"])
         best = Best(**saved["best"]) if saved["best"] is not None else None
         start, (loss_sum, loss_count) = saved["start"], saved["loss"]
     run.rewind_metrics(lambda row: saved is not None and row["nimg"] <= trainer.nimg)
@@ -82,7 +82,7 @@ def fit(
 
     def save() -> None:
         state = {
-            "trainer": trainer.state(),
+            "trainer": trainer.state_dict(),
             "best": None if best is None else dict(vars(best)),
             "start": start,
             "loss": [loss_sum, loss_count],

@@ -200,7 +200,7 @@ class Trainer:
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.recipe.bfloat16):
             return embed(x).float()
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """What a checkpoint needs."""
         return {
             "step": self.step_number,
@@ -208,8 +208,8 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
         }
 
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` returned."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict`."""
         self.model.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step_number = int(state["step"])

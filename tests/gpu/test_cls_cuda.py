@@ -43,12 +43,12 @@ def new(arch: str, precision: str = "float32", augmentation: str = "safe") -> Tr
 def fitted(trainer: Trainer) -> tuple[float, dict[str, torch.Tensor]]:
     """Both phases; the mean loss and the state at the end."""
     for _ in range(6):
-        trainer.train_step()
+        trainer.step()
     trainer.record(1.0, {})
     trainer.predict(trainer.pools["train"]._parts[0])  # a pass in evaluation between the steps
     trainer.next_phase()
     for _ in range(6):
-        trainer.train_step()
+        trainer.step()
     return trainer.mean_loss(), {k: v.float() for k, v in trainer.network.state_dict().items()}
 
 
@@ -87,20 +87,20 @@ def test_recorded_steps_learn() -> None:
     )
     trainer._enter(0)
     for _ in range(20):
-        trainer.train_step()
+        trainer.step()
     first = trainer.mean_loss()
     for _ in range(100):
-        trainer.train_step()
+        trainer.step()
     assert trainer.mean_loss() < 0.7 * first
 
 
 def test_no_step_waits_for_the_device() -> None:
     trainer = new("small_cnn")
     for _ in range(2):
-        trainer.train_step()
+        trainer.step()
     torch.cuda.set_sync_debug_mode("error")
     try:
         for _ in range(3):
-            trainer.train_step()
+            trainer.step()
     finally:
         torch.cuda.set_sync_debug_mode("default")

@@ -90,8 +90,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     fit, weights = make_trainer(config, parts, labels, size, device, data.info.kind, start)
     state = load_checkpoint(run)
     if state is not None:
-        fit.restore(state)
-    run.rewind_metrics(lambda row: row["step"] <= fit.step)
+        fit.load_state_dict(state)
+    run.rewind_metrics(lambda row: row["step"] <= fit.step_number)
     train(run, config, fit, val, judged, start)
 
     real = part_of(data, rows["train"], labels, policy, size)

@@ -80,27 +80,27 @@ def train(
     """
     from cxrtool.training.checkpoints import save_checkpoint
 
-    if fit.step == 0 and start is not None and start.head is not None:
+    if fit.step_number == 0 and start is not None and start.head is not None:
         fit.start_score = aurocs(fit, val, judged)["val_auroc"]
     with run.progress("training", total=fit.steps, unit="steps") as bar:
         fit.start_clock()
-        while fit.step < fit.steps:
+        while fit.step_number < fit.steps:
             if fit.phase_ends:
                 fit.next_phase()
                 console.say(f"{fit.phase.name}: {fit.phase.steps:,} steps")
-            fit.train_step()
-            bar.update(fit.step)
-            if fit.step % config.eval_every == 0 or fit.phase_ends:
+            fit.step()
+            bar.update(fit.step_number)
+            if fit.step_number % config.eval_every == 0 or fit.phase_ends:
                 speed = fit.read_clock()
                 entry = validate(fit, val, judged)
                 best = fit.record(entry["val_auroc"], entry)
-                nimg = fit.step * config.batch
+                nimg = fit.step_number * config.batch
                 run.append_metrics({**entry, "nimg": nimg, "best": best, **speed})
-                bar.update(fit.step, note=f"val AUROC {entry['val_auroc']:.3f}")
-                save_checkpoint(run, fit.state(), nimg)
+                bar.update(fit.step_number, note=f"val AUROC {entry['val_auroc']:.3f}")
+                save_checkpoint(run, fit.state_dict(), nimg)
                 fit.start_clock()
             if run.stopping:
-                save_checkpoint(run, fit.state(), fit.step * config.batch)
+                save_checkpoint(run, fit.state_dict(), fit.step_number * config.batch)
                 run.stop()
 
 
@@ -108,7 +108,7 @@ def validate(fit: Trainer, val: Part, judged: list[int]) -> dict[str, Any]:
     """Losses, and AUROC of the labels that the validation rows can judge."""
     loss = fit.mean_loss()
     return {
-        "step": fit.step,
+        "step": fit.step_number,
         "phase": fit.phase.name,
         "lr": fit.lr,
         "loss": loss,

@@ -65,9 +65,9 @@ def test_half_and_the_rest_is_the_whole() -> None:
     first = _trainer()
     for _ in range(4):
         first.step()
-    state = first.state()
+    state = first.state_dict()
     second = _trainer()
-    second.load_state(state)
+    second.load_state_dict(state)
     assert [second.step() for _ in range(4)] == losses[4:]
     assert _same(_weights(second), _weights(whole))
     assert second.nimg == 128
