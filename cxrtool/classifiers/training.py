@@ -1,9 +1,9 @@
 """Fit one classifier: the optimizer steps, the best checkpoint, and everything needed to resume.
 
 In: a network, a pool of training images for each phase, settings. Out: the network at the step
-whose validation score was best, of all phases on the last one's images. The caller owns the loop,
-the validation set and the disk; a `Trainer` is a state machine whose next step depends on its state
-alone, so that N steps equal N/2 steps, a checkpoint and the rest, bit for bit on the CPU.
+whose validation score was best, of all phases on the last one's images. The loop and the disk are
+`training.loop`'s; the next step of a `ClassifierTrainer` depends on its state alone, so that N
+steps equal N/2 steps, a checkpoint and the rest, bit for bit on the CPU.
 
 A fit has one phase or more (`phases`): synthetic images then real ones, cross-entropy then
 AUC-margin. A phase starts from the best weights of the one before and has its own schedule. What
@@ -79,7 +79,7 @@ class Best:
     state: dict[str, Tensor]
 
 
-class Trainer:
+class ClassifierTrainer:
     """The fit of one network.
 
     Args:
@@ -330,7 +330,7 @@ class Trainer:
         self.history.append(entry)
         if self.best_score is not None and score <= self.best_score:
             return False
-        self.best_score, self.best_step = score, self.step
+        self.best_score, self.best_step = score, self.step_number
         self.best_state = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         return True
 

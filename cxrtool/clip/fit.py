@@ -1,7 +1,7 @@
 """The training loop: steps, held-out evaluations, the best network so far, checkpoints.
 
-In: a `Trainer`, a function that measures its network on held-out patients, and the run. Out: the
-best state. Checkpoints are written after evaluations and when time has passed; since every step is
+In: a `ClipTrainer`, a function that measures its network on held-out patients, and the run. Out:
+the best state. Checkpoints are written after evaluations and when time has passed; since every step is
 a function of its number, the moments of saving leave no trace in the result.
 """
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from cxrtool.clip.training import Trainer
+from cxrtool.clip.training import ClipTrainer
 from cxrtool.core.errors import GateError
 from cxrtool.training.checkpoints import load_checkpoint, save_checkpoint
 
@@ -45,7 +45,7 @@ class Best:
 
 
 def fit(
-    trainer: Trainer,
+    trainer: ClipTrainer,
     measure: Callable[[], dict[str, Any]],
     score: Callable[[dict[str, Any]], float],
     run: Run,

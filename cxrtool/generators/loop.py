@@ -1,7 +1,7 @@
 """The training loop: steps, ticks, snapshots, the best network, stopping and going on.
 
-In: a `Trainer` and a run directory. Out: `metrics.jsonl`, `samples/`, `checkpoints/`. After a stop
-or a kill the same call goes on from the last checkpoint and ends with the same weights, bit for bit
+In: a `GeneratorTrainer` and a run directory. Out: `metrics.jsonl`, `samples/`, `checkpoints/`.
+After a stop or a kill the same call goes on from the last checkpoint and ends with the same weights, bit for bit
 on the CPU with the same build and number of threads. A training that diverges goes back to its last
 checkpoint once, with other random numbers and half the learning rate.
 """
@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 
 from cxrtool.core import console
 from cxrtool.core.errors import GateError, InputError, UsageError
-from cxrtool.generators.protocol import Kept, Trainer
+from cxrtool.generators.protocol import GeneratorTrainer, Kept
 from cxrtool.generators.quality import COLLAPSED, Quality
 from cxrtool.generators.stylegan2.choices import GROUP
 from cxrtool.training.checkpoints import load_checkpoint, save_checkpoint
@@ -65,7 +65,7 @@ class Start:
 
 
 def train(
-    trainer: Trainer,
+    trainer: GeneratorTrainer,
     run: Run,
     views: Views,
     quality: Quality | None = None,
@@ -112,7 +112,7 @@ def train(
 
 
 def _advance(
-    trainer: Trainer,
+    trainer: GeneratorTrainer,
     run: Run,
     clock: _Clock,
     views: Views,
@@ -150,13 +150,15 @@ def _advance(
             _draw_curves(trainer, run, views)
 
 
-def _draw_curves(trainer: Trainer, run: Run, views: Views) -> None:
+def _draw_curves(trainer: GeneratorTrainer, run: Run, views: Views) -> None:
     if views.curves is not None and not run.helps:
         best = None if trainer.best is None else trainer.best.nimg / 1000
         run.write_bytes("curves.png", views.curves(run.read_metrics(), best))
 
 
-def _begin(trainer: Trainer, run: Run, views: Views, quality: Quality | None, start: Start) -> None:
+def _begin(
+    trainer: GeneratorTrainer, run: Run, views: Views, quality: Quality | None, start: Start
+) -> None:
     """Write down what the training starts from; it is the best so far, where it may be kept."""
     run.rewind_metrics(lambda row: False)  # of an execution that ended before its first checkpoint
     run.append_metrics({"nimg": 0, "kimg": 0.0, "fd": start.fd})
@@ -166,7 +168,7 @@ def _begin(trainer: Trainer, run: Run, views: Views, quality: Quality | None, st
         _write_best(trainer, run)
 
 
-def _judge(trainer: Trainer, run: Run, quality: Quality, start: Start | None) -> None:
+def _judge(trainer: GeneratorTrainer, run: Run, quality: Quality, start: Start | None) -> None:
     """Measure the averaged generator; keep a copy unless an earlier one was clearly better.
 
     A distance over 2,000 images is itself uncertain, and of several networks about as good the one
@@ -198,7 +200,7 @@ def _judge(trainer: Trainer, run: Run, quality: Quality, start: Start | None) ->
         _write_best(trainer, run)
 
 
-def measured(trainer: Trainer, quality: Quality) -> dict[str, float]:
+def measured(trainer: GeneratorTrainer, quality: Quality) -> dict[str, float]:
     """Measure the averaged generator, which is the better one from here on where there are two."""
     found = quality.measure(trainer)
     if trainer.follower is None:
@@ -212,13 +214,13 @@ def measured(trainer: Trainer, quality: Quality) -> dict[str, float]:
     return found
 
 
-def _write_best(trainer: Trainer, run: Run) -> None:
+def _write_best(trainer: GeneratorTrainer, run: Run) -> None:
     state = {name: value.cpu() for name, value in trainer.average.state_dict().items()}
     with run.atomic(BEST) as path:
         write_tensors(state, path)
 
 
-def _go_back(trainer: Trainer, run: Run, error: DivergedError) -> None:
+def _go_back(trainer: GeneratorTrainer, run: Run, error: DivergedError) -> None:
     """Load the last checkpoint, the first time; from then on the training is another one.
 
     Raises:
@@ -236,7 +238,7 @@ def _go_back(trainer: Trainer, run: Run, error: DivergedError) -> None:
     )
 
 
-def resume(trainer: Trainer, run: Run) -> None:
+def resume(trainer: GeneratorTrainer, run: Run) -> None:
     """Load the last checkpoint, if there is one, and drop the metrics past it.
 
     Raises:
@@ -256,7 +258,7 @@ def resume(trainer: Trainer, run: Run) -> None:
     run.rewind_metrics(lambda row: row.get("nimg", 0) <= trainer.nimg)
 
 
-def tick(trainer: Trainer, run: Run, clock: _Clock) -> None:
+def tick(trainer: GeneratorTrainer, run: Run, clock: _Clock) -> None:
     """Write one line of metrics.
 
     Raises:
@@ -268,7 +270,7 @@ def tick(trainer: Trainer, run: Run, clock: _Clock) -> None:
     run.append_metrics({**row, **clock.tick(trainer, means)})
 
 
-def save(trainer: Trainer, run: Run) -> None:
+def save(trainer: GeneratorTrainer, run: Run) -> None:
     """Write a checkpoint, unless the networks have diverged.
 
     Raises:
@@ -287,7 +289,7 @@ def save(trainer: Trainer, run: Run) -> None:
     trainer.world.wait()
 
 
-def _refuse_divergence(means: dict[str, float], trainer: Trainer) -> None:
+def _refuse_divergence(means: dict[str, float], trainer: GeneratorTrainer) -> None:
     bad = [name for name, value in means.items() if not math.isfinite(value)]
     if bad:
         raise DivergedError(
@@ -311,7 +313,7 @@ class _Clock:
         self._nimg, self._waited = nimg, 0.0
         self.note = ""
 
-    def tick(self, trainer: Trainer, means: dict[str, float]) -> dict[str, float]:
+    def tick(self, trainer: GeneratorTrainer, means: dict[str, float]) -> dict[str, float]:
         """Costs since the tick before, and the seconds since the start of this process."""
         now = time.monotonic()
         kimg = max(1, trainer.nimg - self._nimg) / 1000

@@ -110,7 +110,7 @@ class Sampler(Protocol):
         ...
 
 
-class Trainer(Sampler, Protocol):
+class GeneratorTrainer(Sampler, Protocol):
     """A training in progress.
 
     A step must be a pure function of the state before it: every random draw comes from a generator

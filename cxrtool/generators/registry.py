@@ -19,7 +19,7 @@ from torch import nn
 
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.protocol import Choices, Trainer
+from cxrtool.generators.protocol import Choices, GeneratorTrainer
 from cxrtool.generators.stylegan2.execution import Execution
 from cxrtool.training.models import read_model
 from cxrtool.training.world import World
@@ -95,7 +95,7 @@ class Arch:
         world: World | None = None,
         execution: Execution | None = None,
         held: Feed | None = None,
-    ) -> Trainer:
+    ) -> GeneratorTrainer:
         """A new trainer.
 
         Args:
@@ -105,7 +105,7 @@ class Arch:
             execution: Precision and compilation.
             held: Rows of classes that the training must not see; see `opengan`.
         """
-        trainer: Trainer = self._code.build(choices, feed, world, execution, held)
+        trainer: GeneratorTrainer = self._code.build(choices, feed, world, execution, held)
         return trainer
 
     @property

@@ -10,7 +10,7 @@ from cxrtool.classifiers import training
 from cxrtool.classifiers.architectures import build
 from cxrtool.classifiers.phases import Phase
 from cxrtool.classifiers.pool import Part, Pool
-from cxrtool.classifiers.training import Settings, Trainer
+from cxrtool.classifiers.training import ClassifierTrainer, Settings
 from cxrtool.training import device as devices
 
 pytestmark = [
@@ -20,7 +20,7 @@ pytestmark = [
 LABELS = ("A", "B", "C")
 
 
-def new(arch: str, precision: str = "float32", augmentation: str = "safe") -> Trainer:
+def new(arch: str, precision: str = "float32", augmentation: str = "safe") -> ClassifierTrainer:
     cuda = devices.setup("cuda")
     rng = np.random.default_rng(0)
     values = (rng.random((64, 3)) < 0.5).astype(np.float32)
@@ -37,10 +37,10 @@ def new(arch: str, precision: str = "float32", augmentation: str = "safe") -> Tr
     )  # fmt: skip
     torch.manual_seed(0)
     network = build(arch, LABELS, 32).to(cuda)
-    return Trainer(network, {"train": Pool([part], cuda)}, phases, settings)
+    return ClassifierTrainer(network, {"train": Pool([part], cuda)}, phases, settings)
 
 
-def fitted(trainer: Trainer) -> tuple[float, dict[str, torch.Tensor]]:
+def fitted(trainer: ClassifierTrainer) -> tuple[float, dict[str, torch.Tensor]]:
     """Both phases; the mean loss and the state at the end."""
     for _ in range(6):
         trainer.step()

@@ -133,7 +133,7 @@ def best_network(
     from cxrtool.clip import holdout
     from cxrtool.clip.fit import fit
     from cxrtool.clip.texts import target_groups
-    from cxrtool.clip.training import Trainer, make_pairs
+    from cxrtool.clip.training import ClipTrainer, make_pairs
     from cxrtool.commands.finetune_clip.pairs import claims_in, recipe_of
     from cxrtool.data.cache import pixels
     from cxrtool.data.labels import label_arrays
@@ -149,7 +149,7 @@ def best_network(
         device=model.device,
         processes=world.size,
     )
-    trainer = Trainer(model, pairs, recipe, world)
+    trainer = ClipTrainer(model, pairs, recipe, world)
 
     def score(measures: dict[str, Any]) -> float:
         value = float(measures["recall" if config.select_by == "retrieval" else "auroc_mean"])

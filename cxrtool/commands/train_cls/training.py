@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cxrtool.classifiers.calibration import Calibration
     from cxrtool.classifiers.pool import Part
     from cxrtool.classifiers.pretrained import Start
-    from cxrtool.classifiers.training import Trainer
+    from cxrtool.classifiers.training import ClassifierTrainer
     from cxrtool.commands.train_cls.options import Config
     from cxrtool.core.runs import Run
 
@@ -30,14 +30,14 @@ def make_trainer(
     device: Any,
     kind: str,
     start: Start | None,
-) -> tuple[Trainer, np.ndarray | None]:
+) -> tuple[ClassifierTrainer, np.ndarray | None]:
     """A network and all that fits it, and the weights of the positives in its loss."""
     from cxrtool.classifiers import pretrained
     from cxrtool.classifiers.architectures import build
     from cxrtool.classifiers.losses import balancing_weights, class_weights
     from cxrtool.classifiers.phases import plan_phases
     from cxrtool.classifiers.pool import Pool
-    from cxrtool.classifiers.training import Settings, Trainer
+    from cxrtool.classifiers.training import ClassifierTrainer, Settings
 
     two_sets = config.chosen_arm == "pretrain-finetune"
     final = [part for name, part in parts.items() if not (two_sets and name != "real")]
@@ -68,11 +68,16 @@ def make_trainer(
     network = build(config.arch, labels, size, config.seed, adapter)
     if start is not None:
         pretrained.apply(start, network, config.init_from or config.weights)
-    return Trainer(network.to(device), pools, phases, settings, weights), weights
+    return ClassifierTrainer(network.to(device), pools, phases, settings, weights), weights
 
 
 def train(
-    run: Run, config: Config, fit: Trainer, val: Part, judged: list[int], start: Start | None
+    run: Run,
+    config: Config,
+    fit: ClassifierTrainer,
+    val: Part,
+    judged: list[int],
+    start: Start | None,
 ) -> None:
     """Optimizer steps, with a validation and a checkpoint every `eval_every` of them.
 
@@ -104,7 +109,7 @@ def train(
                 run.stop()
 
 
-def validate(fit: Trainer, val: Part, judged: list[int]) -> dict[str, Any]:
+def validate(fit: ClassifierTrainer, val: Part, judged: list[int]) -> dict[str, Any]:
     """Losses, and AUROC of the labels that the validation rows can judge."""
     loss = fit.mean_loss()
     return {
@@ -116,7 +121,7 @@ def validate(fit: Trainer, val: Part, judged: list[int]) -> dict[str, Any]:
     }
 
 
-def aurocs(fit: Trainer, val: Part, judged: list[int]) -> dict[str, Any]:
+def aurocs(fit: ClassifierTrainer, val: Part, judged: list[int]) -> dict[str, Any]:
     """Loss and AUROC of the validation rows, with the network as it is now."""
     from cxrtool.classifiers.prediction import softmax
     from cxrtool.stats.curves import label_scores
@@ -132,7 +137,7 @@ def aurocs(fit: Trainer, val: Part, judged: list[int]) -> dict[str, Any]:
     }
 
 
-def finish_network(config: Config, fit: Trainer, real: Part) -> None:
+def finish_network(config: Config, fit: ClassifierTrainer, real: Part) -> None:
     """The weights of the best step, with BatchNorm of real images where that is asked for.
 
     A phase that ends below an earlier one is named, whichever of the two is delivered.
@@ -147,7 +152,7 @@ def finish_network(config: Config, fit: Trainer, real: Part) -> None:
         console.say(f"BatchNorm: {layers} layers re-estimated on {len(real):,} real images")
 
 
-def shortfalls(fit: Trainer) -> list[str]:
+def shortfalls(fit: ClassifierTrainer) -> list[str]:
     """What got worse in training, a line each, with both scores and whose network is delivered.
 
     That is a phase below one before it, and all of them below the weights that training started
@@ -175,7 +180,9 @@ def shortfalls(fit: Trainer) -> list[str]:
     return notes
 
 
-def calibrate(fit: Trainer, real: Part, val: Part, weights: np.ndarray | None) -> Calibration:
+def calibrate(
+    fit: ClassifierTrainer, real: Part, val: Part, weights: np.ndarray | None
+) -> Calibration:
     """Shift, temperature and thresholds, from the validation rows.
 
     `real` are the real training rows: what they say of the prevalence counts for labels without a
@@ -196,7 +203,7 @@ def calibrate(fit: Trainer, real: Part, val: Part, weights: np.ndarray | None) -
 
 def write_predictions(
     run: Run,
-    fit: Trainer,
+    fit: ClassifierTrainer,
     calibration: Calibration,
     parts: dict[str, tuple[Part, np.ndarray]],
 ) -> None:
@@ -211,7 +218,7 @@ def write_predictions(
     run.write_text("predictions.csv", csv_text(["split", "row", *fit.network.labels], cells))
 
 
-def write_loss_curve(run: Run, fit: Trainer) -> None:
+def write_loss_curve(run: Run, fit: ClassifierTrainer) -> None:
     """`loss_curve.png`: losses and validation AUROC over the steps."""
     from cxrtool.pages.figures import PAPER, learning_figure, save_png
 

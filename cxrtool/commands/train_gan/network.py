@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from cxrtool.core.runs import Run
     from cxrtool.generators.feed import Feed
     from cxrtool.generators.loop import Start
-    from cxrtool.generators.protocol import Trainer
+    from cxrtool.generators.protocol import GeneratorTrainer
     from cxrtool.generators.quality import Quality
 
 
 def start_from(
-    source: Path, blocks: int, trainer: Trainer, task: Task, quality: Quality | None
+    source: Path, blocks: int, trainer: GeneratorTrainer, task: Task, quality: Quality | None
 ) -> Start:
     """Load the weights of another run, measure them, and say what became of the labels."""
     from cxrtool.generators.loop import Start
-    from cxrtool.generators.stylegan2 import trainer as style
+    from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
     from cxrtool.generators.stylegan2.transfer import freeze, init_from
 
-    assert isinstance(trainer, style.Trainer)  # other architectures have no --init-from
+    assert isinstance(trainer, StyleGan2Trainer)  # other architectures have no --init-from
 
     require_complete(source, stages=("train-gan",))
     found = init_from(trainer, source, task.conditioning.labels)
@@ -56,7 +56,7 @@ def start_from(
 
 
 def compare(
-    trainer: Trainer, run: Run, quality: Quality | None, start: Start
+    trainer: GeneratorTrainer, run: Run, quality: Quality | None, start: Start
 ) -> dict[str, Any] | None:
     """Say whether a training has made better what it started from.
 
@@ -127,10 +127,10 @@ def measure(run: Run, feed: Feed, size: int, seed: int, best: bool) -> Quality:
     return quality
 
 
-def save_network(trainer: Trainer, task: Task, run: Run) -> None:
+def save_network(trainer: GeneratorTrainer, task: Task, run: Run) -> None:
     """Write the finished networks, described."""
     from cxrtool.data.labels import LabelPolicy
-    from cxrtool.generators.stylegan2 import trainer as style
+    from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
     from cxrtool.training.models import save_model
 
     config, info, choices = task.config, task.dataset.info, task.choices
@@ -160,7 +160,7 @@ def save_network(trainer: Trainer, task: Task, run: Run) -> None:
         "images": len(task.rows),
         "nimg": trainer.nimg,
     }
-    if isinstance(trainer, style.Trainer) and trainer.choices.augment:  # for --init-from
+    if isinstance(trainer, StyleGan2Trainer) and trainer.choices.augment:  # for --init-from
         p = trainer.choices.augment_p
         p = float(trainer.controller.p) if p is None else p
         meta["augment"] = {"policies": list(trainer.choices.augment), "p": round(p, 6)}

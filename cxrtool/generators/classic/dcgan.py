@@ -124,7 +124,7 @@ class Discriminator(nn.Module):
         return self.out(x)[:, 0], logits
 
 
-class Trainer(GameTrainer):
+class DcganTrainer(GameTrainer):
     """Both networks in turn, on one batch each.
 
     Args:
@@ -188,9 +188,9 @@ def build(
     world: World | None,
     execution: Execution | None,
     held: Feed | None,
-) -> Trainer:
+) -> DcganTrainer:
     """A new trainer."""
-    return Trainer(choices, feed, world)
+    return DcganTrainer(choices, feed, world)
 
 
 def load_generator(

@@ -41,7 +41,7 @@ class GameTrainer:
         optimizers: By name.
         world: For the agreement of processes; there is one.
 
-    Attributes: those of `gans.protocol.Trainer`.
+    Attributes: those of `generators.protocol.GeneratorTrainer`.
     """
 
     accumulates = False

@@ -17,7 +17,7 @@ from cxrtool.generators.stylegan2 import network
 from cxrtool.generators.stylegan2.choices import Choices
 from cxrtool.generators.stylegan2.choices import choose as choose_all
 from cxrtool.generators.stylegan2.execution import Execution
-from cxrtool.generators.stylegan2.trainer import Trainer
+from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
 from cxrtool.training.world import World
 
 _TAKEN = (
@@ -60,9 +60,9 @@ def build(
     world: World | None,
     execution: Execution | None,
     held: Feed | None,
-) -> Trainer:
+) -> StyleGan2Trainer:
     """A new trainer; no class is held out."""
-    return Trainer(choices, feed, world, execution)
+    return StyleGan2Trainer(choices, feed, world, execution)
 
 
 def load_generator(

@@ -22,10 +22,10 @@ from cxrtool.generators.stylegan2.generator import Mixing
 from cxrtool.training.rng import Draws
 
 if TYPE_CHECKING:
-    from cxrtool.generators.stylegan2.trainer import Trainer
+    from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
 
 
-def of_generator(trainer: Trainer, real: Batch) -> None:
+def of_generator(trainer: StyleGan2Trainer, real: Batch) -> None:
     """Adversarial loss and label loss of new images, into the generator."""
     choices, n = trainer.choices, trainer.choices.batch
     with _held(trainer.discriminator):
@@ -51,7 +51,7 @@ def of_generator(trainer: Trainer, real: Batch) -> None:
             trainer.means.add("g_loss", loss)
 
 
-def of_path_length(trainer: Trainer) -> Tensor:
+def of_path_length(trainer: StyleGan2Trainer) -> Tensor:
     """Path length penalty, into the generator.
 
     Returns:
@@ -73,7 +73,7 @@ def of_path_length(trainer: Trainer) -> Tensor:
     return torch.stack(means).mean()
 
 
-def of_discriminator(trainer: Trainer, real: Batch) -> Tensor:
+def of_discriminator(trainer: StyleGan2Trainer, real: Batch) -> Tensor:
     """Adversarial loss of real and new images and label loss of real ones, into the discriminator.
 
     Returns:
@@ -92,7 +92,7 @@ def of_discriminator(trainer: Trainer, real: Batch) -> Tensor:
     return torch.stack(signs).mean()
 
 
-def of_r1(trainer: Trainer, real: Batch) -> None:
+def of_r1(trainer: StyleGan2Trainer, real: Batch) -> None:
     """R1 of real images, into the discriminator."""
     n = trainer.choices.batch
     weight = trainer.choices.r1_gamma / 2 * trainer.choices.r1_interval
@@ -107,7 +107,7 @@ def of_r1(trainer: Trainer, real: Batch) -> None:
 
 
 def _judge_both(
-    trainer: Trainer, real: Batch, rows: Tensor, counts: Tensor
+    trainer: StyleGan2Trainer, real: Batch, rows: Tensor, counts: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Loss of a part of the batch, back through the discriminator; scores of its images."""
     choices, m = trainer.choices, len(rows)
@@ -145,7 +145,7 @@ def _judge_both(
 
 
 def _fakes(
-    trainer: Trainer, draws: Draws, main: bool = True
+    trainer: StyleGan2Trainer, draws: Draws, main: bool = True
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """(images, their w, labels, which of the labels stood in a training row)."""
     choices, network = trainer.choices, trainer.generator
@@ -160,11 +160,11 @@ def _fakes(
     return images, w, y, known
 
 
-def _judge(trainer: Trainer, x: Tensor, y: Tensor, known: Tensor) -> Verdict:
+def _judge(trainer: StyleGan2Trainer, x: Tensor, y: Tensor, known: Tensor) -> Verdict:
     return trainer.execution.judge(trainer.discriminator, x, y, known)
 
 
-def _augment(trainer: Trainer, x: Tensor, draws: Draws) -> Tensor:
+def _augment(trainer: StyleGan2Trainer, x: Tensor, draws: Draws) -> Tensor:
     p = trainer.choices.augment_p
     return augment(x, trainer.choices.augment, draws, trainer.controller.p if p is None else p)
 

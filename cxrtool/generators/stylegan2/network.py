@@ -25,7 +25,7 @@ from cxrtool.training.protocols import Partial
 from cxrtool.training.rng import Draws, torch_generator
 
 if TYPE_CHECKING:
-    from cxrtool.generators.stylegan2.trainer import Trainer
+    from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
 
 MEAN_SAMPLES = 4096
 CONDITIONS_MOST = 256  # label vectors whose mean latent is stored
@@ -172,7 +172,7 @@ def mean_latents(generator: Generator, vectors: Tensor, joint: Tensor) -> dict[s
     return {"vectors": vectors, "conditions": table, "center": center}
 
 
-def export(trainer: Trainer, values: np.ndarray, known: np.ndarray) -> dict[str, Tensor]:
+def export(trainer: StyleGan2Trainer, values: np.ndarray, known: np.ndarray) -> dict[str, Tensor]:
     """Averaged generator, its mean latents and the discriminator as one flat state.
 
     Args:

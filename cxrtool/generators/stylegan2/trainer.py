@@ -37,7 +37,7 @@ from cxrtool.training.world import World
 BETA2 = 0.99
 
 
-class Trainer:
+class StyleGan2Trainer:
     """Both networks of `stylegan2`, their optimizers and the average of the generator.
 
     Args:

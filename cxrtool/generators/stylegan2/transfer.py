@@ -1,8 +1,8 @@
 """Starting from a trained generator instead of random weights.
 
 In: a finished train-gan run, of other data and perhaps other labels. Out: both networks of a new
-`Trainer` that do what that run's did. Labels of equal names keep what was learned of them; a new
-label starts without effect; one that is gone stands at its share of that run's images. No
+`StyleGan2Trainer` that do what that run's did. Labels of equal names keep what was learned of them;
+a new label starts without effect; one that is gone stands at its share of that run's images. No
 schedule of a new training is left where the weights are not new: no ramp of the average or of the
 labels, the mean path length is measured, the augmentations' probability goes on. Freezing the first
 layers of the discriminator (FreezeD, Mo et al. 2020, arXiv 2002.10964) keeps what it knows of edges
@@ -22,7 +22,7 @@ from cxrtool.generators.stylegan2 import ops
 from cxrtool.generators.stylegan2.discriminator import Discriminator
 from cxrtool.generators.stylegan2.generator import Architecture, Generator
 from cxrtool.generators.stylegan2.network import D_PREFIX, G_PREFIX, architecture_of, part_of
-from cxrtool.generators.stylegan2.trainer import Trainer
+from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
 from cxrtool.training.models import load_weights, read_model
 from cxrtool.training.rng import torch_generator
 
@@ -53,7 +53,9 @@ class Matched(NamedTuple):
 
 
 @torch.no_grad()
-def init_from(trainer: Trainer, run_dir: Path, labels: tuple[str, ...]) -> dict[str, list[str]]:
+def init_from(
+    trainer: StyleGan2Trainer, run_dir: Path, labels: tuple[str, ...]
+) -> dict[str, list[str]]:
     """Fill both networks, and the averaged one, with the weights of a finished run.
 
     Args:

@@ -16,7 +16,7 @@ from cxrtool.classifiers.batches import Batches
 from cxrtool.classifiers.phases import Phase
 from cxrtool.classifiers.pool import Part, Pool
 from cxrtool.classifiers.prediction import in_blocks
-from cxrtool.classifiers.training import OPTIMIZERS, Settings, Trainer
+from cxrtool.classifiers.training import OPTIMIZERS, ClassifierTrainer, Settings
 from cxrtool.core.errors import GateError
 
 SETTINGS = Settings(
@@ -50,11 +50,11 @@ def phase(**changes: Any) -> Phase:
     return Phase(**{**plain, "schedule": "cosine", **changes})
 
 
-def trainer(settings: Settings = SETTINGS, *phases: Phase) -> Trainer:
+def trainer(settings: Settings = SETTINGS, *phases: Phase) -> ClassifierTrainer:
     torch.set_num_threads(1)
     network = build("small_cnn", ("A", "B"), 16, settings.seed)
     pools = {"train": pool(), "synthetic": pool(48)}
-    return Trainer(network, pools, phases or (phase(),), settings)
+    return ClassifierTrainer(network, pools, phases or (phase(),), settings)
 
 
 def same(a: Any, b: Any) -> bool:
@@ -183,7 +183,7 @@ def test_phases_resume_to_the_same_bits(stop: int, tmp_path: Any) -> None:
         phase(name="AUC-margin", steps=5, loss="auc-margin", lr=0.1),
     )
 
-    def advance(fit: Trainer, until: int) -> None:
+    def advance(fit: ClassifierTrainer, until: int) -> None:
         while fit.step_number < until:
             if fit.phase_ends:
                 fit.next_phase()

@@ -12,19 +12,19 @@ from cxrtool.clip.augment import draws, mild
 from cxrtool.clip.holdout import HeldOut, evaluate
 from cxrtool.clip.model import ClipModel, create
 from cxrtool.clip.templates import Templates
-from cxrtool.clip.training import Recipe, Trainer
+from cxrtool.clip.training import ClipTrainer, Recipe
 from cxrtool.training.world import World
 
 from .conftest import TEXTS, micro, square_pairs, squares
 
 
-def _trainer(seed: int = 0, **changes: Any) -> Trainer:
+def _trainer(seed: int = 0, **changes: Any) -> ClipTrainer:
     model = create(micro(), seed=0, device="cpu")
     settings: dict[str, Any] = {"batch": 16, "steps": 8, "lr": 1e-3, "seed": seed}
-    return Trainer(model, square_pairs(model), Recipe(**(settings | changes)))
+    return ClipTrainer(model, square_pairs(model), Recipe(**(settings | changes)))
 
 
-def _weights(trainer: Trainer) -> dict[str, torch.Tensor]:
+def _weights(trainer: ClipTrainer) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in trainer.model.network.state_dict().items()}
 
 
@@ -34,7 +34,9 @@ def _same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 def test_it_learns_to_read_what_texts_say() -> None:
     model = create(micro(), seed=0, device="cpu")
-    trainer = Trainer(model, square_pairs(model, 240), Recipe(batch=32, steps=160, lr=3e-3, seed=0))
+    trainer = ClipTrainer(
+        model, square_pairs(model, 240), Recipe(batch=32, steps=160, lr=3e-3, seed=0)
+    )
     losses = [trainer.step() for _ in range(trainer.recipe.steps)]
     assert np.mean(losses[-10:]) < 0.75 * np.mean(losses[:5])
     images, which = squares(90, seed=1)

@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from cxrtool.generators.feed import Feed
 from cxrtool.generators.stylegan2.choices import Choices
-from cxrtool.generators.stylegan2.trainer import Trainer
+from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
 from cxrtool.training import rng
 
 THERE = torch.device("meta")
@@ -44,11 +44,11 @@ class Transfers(TorchDispatchMode):
 
 
 @contextmanager
-def trainer_elsewhere(choices: Choices, feed: Feed) -> Iterator[Trainer]:
+def trainer_elsewhere(choices: Choices, feed: Feed) -> Iterator[StyleGan2Trainer]:
     """A trainer whose networks, data, means and random numbers are out of the host's reach."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rng.Draws, "_how", property(lambda _: {"device": THERE}))
-        trainer = Trainer(choices, feed)
+        trainer = StyleGan2Trainer(choices, feed)
         for network in (trainer.generator, trainer.discriminator, trainer.average):
             network.to(THERE)
         for name in ("pixels", "values", "known", "prevalence"):

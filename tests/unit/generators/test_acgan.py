@@ -15,8 +15,8 @@ from cxrtool.generators.classic.acgan.growth import Stage, at_stage, grown_nimg,
 from cxrtool.generators.classic.acgan.networks import Discriminator, Equal, Generator, Sizes
 from cxrtool.generators.classic.acgan.trainer import (
     AcganChoices,
+    AcganTrainer,
     Judge,
-    Trainer,
     choose,
     critic_loss,
     gradient_norms,
@@ -107,7 +107,7 @@ def test_gradient_norms_of_a_known_function() -> None:
 
 
 def test_label_loss_of_the_critic_sees_real_images_only(feed: Feed) -> None:
-    trainer, twin = Trainer(choices(), feed), Trainer(choices(), feed)
+    trainer, twin = AcganTrainer(choices(), feed), AcganTrainer(choices(), feed)
     trainer.step()
     means, real, stage = trainer.means.read(), twin.reals(), twin.stage
     assert stage == (0, 1.0)
@@ -120,7 +120,7 @@ def test_label_loss_of_the_critic_sees_real_images_only(feed: Feed) -> None:
 
 
 def test_steps_through_the_growth_train_all(feed: Feed) -> None:
-    trainer = Trainer(choices(), feed)
+    trainer = AcganTrainer(choices(), feed)
     assert not trainer.ready
     assert_all_move(trainer, ("generator", "discriminator"), steps=9)
     assert trainer.stage == (2, 1.0)
@@ -137,7 +137,7 @@ def test_steps_through_the_growth_train_all(feed: Feed) -> None:
 def test_every_choice_has_an_effect(feed: Feed, change: dict[str, Any]) -> None:
     averages = []
     for numbers in (choices(), choices(**change)):
-        trainer = Trainer(numbers, feed)
+        trainer = AcganTrainer(numbers, feed)
         for _ in range(4):
             trainer.step()
         averages.append(torch.cat([p.flatten() for p in trainer.average.parameters()]))
@@ -145,11 +145,11 @@ def test_every_choice_has_an_effect(feed: Feed, change: dict[str, Any]) -> None:
 
 
 def test_stopped_and_killed_it_ends_with_the_same_bits(feed: Feed, tmp_path: Path) -> None:
-    assert_resumes(lambda: Trainer(choices(), feed), tmp_path)
+    assert_resumes(lambda: AcganTrainer(choices(), feed), tmp_path)
 
 
 def test_pictures_are_whole_while_it_grows(feed: Feed) -> None:
-    trainer = Trainer(choices(), feed)
+    trainer = AcganTrainer(choices(), feed)
     trainer.step()
     assert trainer.sample(torch.randn(3, 6), torch.zeros(3, 2)).shape == (3, 1, 16, 16)
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from cxrtool.data.images import to_float, to_uint8
 from cxrtool.fidelity.manifolds import manifold
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.protocol import Trainer
+from cxrtool.generators.protocol import GeneratorTrainer
 from cxrtool.generators.registry import ARCHS, Request
 from cxrtool.phantom import Findings, PhantomParams, simulate
 from cxrtool.phantom.population import sample_anatomy
@@ -85,7 +85,7 @@ def training() -> tuple[np.ndarray, np.ndarray]:
     return phantoms(TRAINING, seed=2)
 
 
-def train(arch: str, images: np.ndarray, classes: np.ndarray) -> Trainer:
+def train(arch: str, images: np.ndarray, classes: np.ndarray) -> GeneratorTrainer:
     """With the tiny preset, to the end."""
     options: dict[str, Any] = dict.fromkeys(
         ("batch", "lr", "snapshot_kimg", "label_weight", "upsampling", "fade_kimg", "kimg")
@@ -100,7 +100,7 @@ def train(arch: str, images: np.ndarray, classes: np.ndarray) -> Trainer:
     return trainer
 
 
-def made(trainer: Trainer, classes: Tensor) -> np.ndarray:
+def made(trainer: GeneratorTrainer, classes: Tensor) -> np.ndarray:
     """One image for each class asked for: uint8 [n, 32, 32]."""
     z = torch.randn(len(classes), trainer.z_dim, generator=torch.Generator().manual_seed(0))
     return to_uint8(trainer.sample(z, F.one_hot(classes, 3).float()))

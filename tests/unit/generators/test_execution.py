@@ -13,7 +13,7 @@ from cxrtool.generators.stylegan2 import gradients
 from cxrtool.generators.stylegan2.discriminator import Discriminator, Verdict
 from cxrtool.generators.stylegan2.execution import Execution
 from cxrtool.generators.stylegan2.generator import Generator
-from cxrtool.generators.stylegan2.trainer import Trainer
+from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
 from cxrtool.generators.stylegan2.transfer import freeze
 from tests.unit.generators.conftest import micro, micro_choices
 from tests.unit.generators.test_trainer import assert_same
@@ -30,9 +30,11 @@ def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-def new(feed: Feed, precision: str = "float32", compile: str = "off", **changes: Any) -> Trainer:
+def new(
+    feed: Feed, precision: str = "float32", compile: str = "off", **changes: Any
+) -> StyleGan2Trainer:
     choices = micro_choices(**{"arch": micro(noise=True), **changes})
-    return Trainer(choices, feed, None, Execution(CPU, 16, precision, compile))
+    return StyleGan2Trainer(choices, feed, None, Execution(CPU, 16, precision, compile))
 
 
 def test_defaults_by_device(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,25 +13,25 @@ from cxrtool.core.errors import InputError, UsageError
 from cxrtool.core.runs import Run
 from cxrtool.generators.feed import Feed
 from cxrtool.generators.stylegan2.network import D_PREFIX, G_PREFIX
-from cxrtool.generators.stylegan2.trainer import Trainer
+from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
 from cxrtool.generators.stylegan2.transfer import freeze, init_from, start_p
 from cxrtool.training.models import save_model
 from tests.unit.generators.conftest import ellipses, micro, micro_choices
 
 
-def trainer_of(labels: int, seed: int, steps: int = 1, **changes: object) -> Trainer:
+def trainer_of(labels: int, seed: int, steps: int = 1, **changes: object) -> StyleGan2Trainer:
     """Trained a little; each seed has other images, of which other shares have a label."""
     images, values = ellipses(16, 16, seed)
     values = np.concatenate([values, 1 - values], axis=1)[:, :labels]
     feed = Feed(images, values, np.ones(values.shape, bool), seed=seed)
     changes = {"arch": micro(labels=labels), "seed": seed, **changes}
-    trainer = Trainer(micro_choices(**changes), feed)
+    trainer = StyleGan2Trainer(micro_choices(**changes), feed)
     for _ in range(steps):
         trainer.step()
     return trainer
 
 
-def saved(trainer: Trainer, labels: tuple[str, ...], folder: Path, **more: object) -> Path:
+def saved(trainer: StyleGan2Trainer, labels: tuple[str, ...], folder: Path, **more: object) -> Path:
     run = Run.for_test(folder)
     state = {f"{G_PREFIX}{k}": v for k, v in trainer.average.state_dict().items()}
     state |= {f"{D_PREFIX}{k}": v for k, v in trainer.discriminator.state_dict().items()}
@@ -76,7 +76,7 @@ def test_an_unconditional_network_can_learn_labels(tmp_path: Path) -> None:
 def test_networks_of_other_sizes_are_refused(tmp_path: Path) -> None:
     source = saved(trainer_of(2, seed=0), ("A", "B"), tmp_path / "old")
     feed = trainer_of(2, seed=1).feed
-    other = Trainer(micro_choices(arch=replace(micro(), w_dim=16)), feed)
+    other = StyleGan2Trainer(micro_choices(arch=replace(micro(), w_dim=16)), feed)
     with pytest.raises(InputError, match="w_dim 8 not 16"):
         init_from(other, source, ("A", "B"))
 

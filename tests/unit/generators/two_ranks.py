@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.stylegan2.trainer import Trainer
+from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
 from cxrtool.training.world import World
 from tests.unit.generators.conftest import ellipses, micro_choices
 
@@ -22,7 +22,7 @@ def main(path: str, loss: str) -> None:
     # makes whole steps of them.
     choices = micro_choices(batch=16, parts=2, loss=loss, augment=())
     world = World("cpu")
-    trainer = Trainer(choices, Feed(images, labels, known, seed=0), world)
+    trainer = StyleGan2Trainer(choices, Feed(images, labels, known, seed=0), world)
     for _ in range(3):
         trainer.step()
     means = trainer.means.read(world.mean)

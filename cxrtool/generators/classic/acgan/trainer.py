@@ -76,7 +76,7 @@ def gradient_norms(score: Tensor, x: Tensor) -> Tensor:
     return (losses.gradient_penalty(score, x) + 1e-12).sqrt()
 
 
-class Trainer(GameTrainer):
+class AcganTrainer(GameTrainer):
     """Critic and generator in turn, at the resolution of the moment.
 
     Args:
@@ -196,9 +196,9 @@ def build(
     world: World | None,
     execution: Execution | None,
     held: Feed | None,
-) -> Trainer:
+) -> AcganTrainer:
     """A new trainer."""
-    return Trainer(choices, feed, world)
+    return AcganTrainer(choices, feed, world)
 
 
 def load_generator(

@@ -106,7 +106,7 @@ class Judge(nn.Module):
         return realness(logits), logits[:, :-1]
 
 
-class Trainer(GameTrainer):
+class BaganTrainer(GameTrainer):
     """Both stages.
 
     Args:
@@ -225,7 +225,7 @@ def build(
     world: World | None,
     execution: Execution | None,
     held: Feed | None,
-) -> Trainer:
+) -> BaganTrainer:
     """A new trainer; says which classes are too few for a covariance of their own."""
     dim, counts = choices.arch.z_dim, feed.values.sum(dim=0).long().tolist()
     few = [n for n in counts if shrinkage(n, dim) > MUCH_SHARED]
@@ -235,7 +235,7 @@ def build(
             f" (the fewest: {min(few)}, at most {max(few)}); the covariance of all classes weighs"
             f" up to {100 * shrinkage(min(few), dim):.0f} % of theirs"
         )
-    return Trainer(choices, feed, world)
+    return BaganTrainer(choices, feed, world)
 
 
 def load_generator(

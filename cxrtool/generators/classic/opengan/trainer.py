@@ -70,7 +70,7 @@ def hinge_loss(real: Tensor, fake: Tensor) -> Tensor:
     return (1 - real).relu().mean() + (1 + fake).relu().mean()
 
 
-class Trainer(GameTrainer):
+class OpenganTrainer(GameTrainer):
     """Both stages.
 
     Args:
@@ -225,6 +225,6 @@ def build(
     world: World | None,
     execution: Execution | None,
     held: Feed | None,
-) -> Trainer:
+) -> OpenganTrainer:
     """A new trainer."""
-    return Trainer(choices, feed, world, held)
+    return OpenganTrainer(choices, feed, world, held)
