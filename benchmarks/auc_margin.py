@@ -27,10 +27,11 @@ from cxrtool.classifiers.arms import part_of
 from cxrtool.classifiers.inputs import input_size, wanted_labels
 from cxrtool.classifiers.pool import Part
 from cxrtool.classifiers.targets import learnable
+from cxrtool.classifiers.task import aurocs, validate
 from cxrtool.classifiers.training import ClassifierTrainer
 from cxrtool.commands.train_cls import command as train_cls
 from cxrtool.commands.train_cls.inputs import training_parts
-from cxrtool.commands.train_cls.training import aurocs, make_trainer, validate
+from cxrtool.commands.train_cls.training import make_trainer
 from cxrtool.core.config import resolve
 from cxrtool.data.labels import LabelPolicy
 from cxrtool.data.manifest import load_dataset

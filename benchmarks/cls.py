@@ -91,7 +91,6 @@ def ours(
         fit.step()
     fit.mean_loss()  # waits for the device
     fit.read_clock()
-    fit.start_clock()
     for _ in range(steps):
         fit.step()
     fit.mean_loss()

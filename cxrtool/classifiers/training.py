@@ -32,6 +32,7 @@ from cxrtool.classifiers.pool import Part, Pool
 from cxrtool.classifiers.prediction import BLOCK, in_blocks
 from cxrtool.core.errors import GateError
 from cxrtool.training.device import has_fast_bfloat16
+from cxrtool.training.loop import Best, copied
 from cxrtool.training.replay import recorded
 from cxrtool.training.rng import restore_rng, rng_state, seed_for, torch_generator
 
@@ -63,20 +64,14 @@ class Settings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Best:
+class PhaseBest(Best):
     """The best network of a phase.
 
     Attributes:
         phase: Number of the phase, from 0.
-        score: Its validation score, larger is better.
-        step: After how many steps of the fit it was reached.
-        state: Its weights; empty where they cannot be delivered.
     """
 
     phase: int
-    score: float
-    step: int
-    state: dict[str, Tensor]
 
 
 class ClassifierTrainer:
@@ -122,12 +117,11 @@ class ClassifierTrainer:
         self.best_score: float | None = None
         self.best_step = 0
         self.best_state: dict[str, Tensor] = {}
-        self.ended: list[Best] = []
+        self.ended: list[PhaseBest] = []
         self.start_score: float | None = None
         self.history: list[dict[str, Any]] = []
         self.wait_s = 0.0
-        self._clock = time.perf_counter()
-        self._clock_steps = 0
+        self._clock, self._clock_steps = 0.0, 0
         self._random = any(isinstance(m, nn.Dropout) for m in network.modules()) or any(
             type(m).__name__ == "StochasticDepth" for m in network.modules()
         )
@@ -157,17 +151,17 @@ class ClassifierTrainer:
         return self._lr
 
     @property
-    def bests(self) -> list[Best]:
+    def bests(self) -> list[PhaseBest]:
         """The best network of each phase that has had a validation, in order."""
         if self.best_score is None:
             return self.ended
-        now = Best(
+        now = PhaseBest(
             phase=self._index, score=self.best_score, step=self.best_step, state=self.best_state
         )
         return [*self.ended, now]
 
     @property
-    def chosen(self) -> Best:
+    def chosen(self) -> PhaseBest:
         """The network to deliver: the best on the last phase's images; of equals the later."""
         rivals = [best for best in self.bests if self._delivers(best.phase)]
         return max(reversed(rivals), key=lambda best: best.score)
@@ -216,6 +210,8 @@ class ClassifierTrainer:
         """One optimizer step."""
         s, inside = self.settings, self.step_number - self._start
         started = time.perf_counter()
+        if not self._clock_steps:  # validation and checkpoints are no part of a step
+            self._clock = started
         x, values, mask = self.pools[self.phase.pool].batch(self._batches.rows(inside))
         self.wait_s += time.perf_counter() - started
         x = augment(
@@ -306,10 +302,6 @@ class ClassifierTrainer:
         self._clock_steps, self.wait_s = 0, 0.0
         return speed
 
-    def start_clock(self) -> None:
-        """Time from here on: validation and checkpoints are no part of a step."""
-        self._clock = time.perf_counter()
-
     def predict(self, part: Part) -> tuple[np.ndarray, float]:
         """Logits [N, L] of a part and its mean loss, with the network as it is now."""
         logits = in_blocks(self.network.eval(), part.pixels, self.device, rows=part.rows)
@@ -331,7 +323,7 @@ class ClassifierTrainer:
         if self.best_score is not None and score <= self.best_score:
             return False
         self.best_score, self.best_step = score, self.step_number
-        self.best_state = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        self.best_state = copied(self.network)
         return True
 
     def state_dict(self) -> dict[str, Any]:
@@ -365,7 +357,7 @@ class ClassifierTrainer:
         self.best_score, self.best_step = state["best_score"], state["best_step"]
         self.start_score = state["start_score"]
         self.ended = [
-            Best(**{**best, "state": {k: v.to(self.device) for k, v in best["state"].items()}})
+            PhaseBest(**{**best, "state": {k: v.to(self.device) for k, v in best["state"].items()}})
             for best in state["ended"]
         ]
         self.history = list(state["history"])

@@ -30,8 +30,6 @@ from cxrtool.commands.train_cls.training import (
     calibrate,
     finish_network,
     make_trainer,
-    shortfalls,
-    train,
     write_loss_curve,
     write_predictions,
 )
@@ -53,9 +51,10 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     from cxrtool.classifiers.guard import seen_in_training
     from cxrtool.classifiers.inputs import input_size, refuse_thin_fraction, wanted_labels
     from cxrtool.classifiers.targets import learnable
+    from cxrtool.classifiers.task import ClassifierTask, shortfalls
     from cxrtool.data.select import select_rows
-    from cxrtool.training.checkpoints import load_checkpoint
     from cxrtool.training.device import setup
+    from cxrtool.training.loop import train
     from cxrtool.training.models import save_model
 
     device = setup(config.device, config.threads)
@@ -88,11 +87,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     announce(config, parts, val, labels, unlearned, unjudged)
 
     fit, weights = make_trainer(config, parts, labels, size, device, data.info.kind, start)
-    state = load_checkpoint(run)
-    if state is not None:
-        fit.load_state_dict(state)
-    run.rewind_metrics(lambda row: row["step"] <= fit.step_number)
-    train(run, config, fit, val, judged, start)
+    train(ClassifierTask(fit, val, judged, config.eval_every, start), run)
 
     real = part_of(data, rows["train"], labels, policy, size)
     finish_network(config, fit, real)

@@ -1,4 +1,4 @@
-"""What `cxr train-cls` does to its network: built, trained, validated, calibrated, drawn.
+"""What `cxr train-cls` does to its network before and after the loop: built, calibrated, drawn.
 
 In: the images of an arm and of the validation rows. Out: a fitted network, and the files that show
 what it reads.
@@ -71,77 +71,12 @@ def make_trainer(
     return ClassifierTrainer(network.to(device), pools, phases, settings, weights), weights
 
 
-def train(
-    run: Run,
-    config: Config,
-    fit: ClassifierTrainer,
-    val: Part,
-    judged: list[int],
-    start: Start | None,
-) -> None:
-    """Optimizer steps, with a validation and a checkpoint every `eval_every` of them.
-
-    A start that reads these labels already is judged before the first step.
-    """
-    from cxrtool.training.checkpoints import save_checkpoint
-
-    if fit.step_number == 0 and start is not None and start.head is not None:
-        fit.start_score = aurocs(fit, val, judged)["val_auroc"]
-    with run.progress("training", total=fit.steps, unit="steps") as bar:
-        fit.start_clock()
-        while fit.step_number < fit.steps:
-            if fit.phase_ends:
-                fit.next_phase()
-                console.say(f"{fit.phase.name}: {fit.phase.steps:,} steps")
-            fit.step()
-            bar.update(fit.step_number)
-            if fit.step_number % config.eval_every == 0 or fit.phase_ends:
-                speed = fit.read_clock()
-                entry = validate(fit, val, judged)
-                best = fit.record(entry["val_auroc"], entry)
-                nimg = fit.step_number * config.batch
-                run.append_metrics({**entry, "nimg": nimg, "best": best, **speed})
-                bar.update(fit.step_number, note=f"val AUROC {entry['val_auroc']:.3f}")
-                save_checkpoint(run, fit.state_dict(), nimg)
-                fit.start_clock()
-            if run.stopping:
-                save_checkpoint(run, fit.state_dict(), fit.step_number * config.batch)
-                run.stop()
-
-
-def validate(fit: ClassifierTrainer, val: Part, judged: list[int]) -> dict[str, Any]:
-    """Losses, and AUROC of the labels that the validation rows can judge."""
-    loss = fit.mean_loss()
-    return {
-        "step": fit.step_number,
-        "phase": fit.phase.name,
-        "lr": fit.lr,
-        "loss": loss,
-        **aurocs(fit, val, judged),
-    }
-
-
-def aurocs(fit: ClassifierTrainer, val: Part, judged: list[int]) -> dict[str, Any]:
-    """Loss and AUROC of the validation rows, with the network as it is now."""
-    from cxrtool.classifiers.prediction import softmax
-    from cxrtool.stats.curves import label_scores
-
-    logits, val_loss = fit.predict(val)
-    scores = softmax(logits) if fit.settings.kind == "single" else logits
-    auroc, _ = label_scores(val.values, val.mask, scores)
-    labels = fit.network.labels
-    return {
-        "val_loss": val_loss,
-        "val_auroc": float(auroc[judged].mean()),
-        "val_auroc_by_label": {labels[k]: float(auroc[k]) for k in judged},
-    }
-
-
 def finish_network(config: Config, fit: ClassifierTrainer, real: Part) -> None:
     """The weights of the best step, with BatchNorm of real images where that is asked for.
 
     A phase that ends below an earlier one is named, whichever of the two is delivered.
     """
+    from cxrtool.classifiers.task import shortfalls
     from cxrtool.classifiers.training import reestimate_batchnorm
 
     fit.network.load_state_dict(fit.chosen.state)
@@ -150,34 +85,6 @@ def finish_network(config: Config, fit: ClassifierTrainer, real: Part) -> None:
     if config.bn_reestimate:
         layers = reestimate_batchnorm(fit.network, real, fit.device)
         console.say(f"BatchNorm: {layers} layers re-estimated on {len(real):,} real images")
-
-
-def shortfalls(fit: ClassifierTrainer) -> list[str]:
-    """What got worse in training, a line each, with both scores and whose network is delivered.
-
-    That is a phase below one before it, and all of them below the weights that training started
-    from.
-    """
-    kept = fit.phases[fit.chosen.phase]
-    notes = []
-    if fit.start_score is not None and fit.chosen.score < fit.start_score:
-        notes.append(
-            f"the mean validation AUROC is {fit.chosen.score:.4f} at best and was"
-            f" {fit.start_score:.4f} with the weights that it started from: nothing was gained"
-        )
-    for number, best in enumerate(fit.bests[1:], 1):
-        rival = max(fit.bests[:number], key=lambda one: one.score)
-        if best.score >= rival.score:
-            continue
-        worse, better = fit.phases[best.phase], fit.phases[rival.phase]
-        why = ", as this arm ends on real images" if better.pool != kept.pool else ""
-        notes.append(
-            f"the phase {worse.name!r} ({worse.loss}) reached a mean validation AUROC of"
-            f" {best.score:.4f}, below the {rival.score:.4f} of the phase {better.name!r}"
-            f" ({better.loss}): the network of {kept.name!r}, step {fit.chosen.step:,}, is kept"
-            f"{why}"
-        )
-    return notes
 
 
 def calibrate(

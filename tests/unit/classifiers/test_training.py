@@ -231,7 +231,7 @@ def test_what_a_phase_made_worse_is_not_delivered_and_said(
     first: int, scores: list[float], chosen: int, words: list[str]
 ) -> None:
     """The best phase on the last one's images; a pretraining alone is another arm."""
-    from cxrtool.commands.train_cls.training import shortfalls
+    from cxrtool.classifiers.task import shortfalls
 
     fit = trainer(SETTINGS, *PHASES[first:])
     states = []
