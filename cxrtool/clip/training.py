@@ -4,8 +4,8 @@ In: pairs (uint8 images, tokens, groups) and a recipe. Out: a `ClipTrainer` whos
 steps is a pure function of pairs, recipe and seed: batches, wordings and augmentation are drawn
 from the step number, so a resumed training needs the weights, the optimizer and one number. The
 method is CLIP's (Radford et al. 2021): AdamW, linear warm-up and cosine, learned temperature
-clamped at 100. Several processes embed a part of each batch; the features are gathered, so that every pair is
-contrasted with the whole batch, and gradients flow back through the gathering.
+clamped at 100. Several processes embed a part of each batch; the features are gathered, so that
+every pair is contrasted with the whole batch, and gradients flow back through the gathering.
 """
 
 from __future__ import annotations

@@ -26,8 +26,8 @@ from cxrtool.commands.train_gan.task import prepare, recorded
 from cxrtool.core import config as configs
 from cxrtool.core import console, runs
 from cxrtool.core.errors import CxrError, InputError, InterruptedRunError, UsageError
-from cxrtool.generators.loop import COSTS, TOLERANCE
 from cxrtool.generators.quality import Quality
+from cxrtool.generators.task import COSTS, TOLERANCE
 from tests.unit.generators.conftest import make_dataset
 
 __all__ = ["make_dataset"]

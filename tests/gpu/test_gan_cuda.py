@@ -13,9 +13,9 @@ from cxrtool.core.errors import UsageError
 from cxrtool.core.runs import Run
 from cxrtool.generators.augment import POLICIES
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.loop import Views, train
 from cxrtool.generators.stylegan2.execution import Execution
 from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
+from cxrtool.generators.task import Views, train
 from cxrtool.training import device as devices
 from tests.unit.generators.conftest import ellipses, micro, micro_choices
 

@@ -31,8 +31,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     from cxrtool.generators import pictures
     from cxrtool.generators.conditions import picture_rows
     from cxrtool.generators.feed import Feed
-    from cxrtool.generators.loop import Views, train
     from cxrtool.generators.stylegan2.execution import Execution
+    from cxrtool.generators.task import Views, train
     from cxrtool.pages.game_figure import game_picture
     from cxrtool.training import device as devices
     from cxrtool.training.world import World, local_device

@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from cxrtool.commands.train_gan.task import Task
     from cxrtool.core.runs import Run
     from cxrtool.generators.feed import Feed
-    from cxrtool.generators.loop import Start
     from cxrtool.generators.protocol import GeneratorTrainer
     from cxrtool.generators.quality import Quality
+    from cxrtool.generators.task import Start
 
 
 def start_from(
     source: Path, blocks: int, trainer: GeneratorTrainer, task: Task, quality: Quality | None
 ) -> Start:
     """Load the weights of another run, measure them, and say what became of the labels."""
-    from cxrtool.generators.loop import Start
     from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
     from cxrtool.generators.stylegan2.transfer import freeze, init_from
+    from cxrtool.generators.task import Start
 
     assert isinstance(trainer, StyleGan2Trainer)  # other architectures have no --init-from
 
@@ -64,7 +64,7 @@ def compare(
         For the summary: the distance of the start and the lowest of the training; None where
         nothing was measured.
     """
-    from cxrtool.generators.loop import START_TOLERANCE, measured
+    from cxrtool.generators.task import START_TOLERANCE, measured
 
     if quality is None or not math.isfinite(start.fd):
         return None

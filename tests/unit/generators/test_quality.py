@@ -13,9 +13,9 @@ from torch import Tensor
 from cxrtool.core.errors import GateError
 from cxrtool.core.runs import Run
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.loop import BEST, Start, Views, train
 from cxrtool.generators.quality import Quality
 from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
+from cxrtool.generators.task import BEST, Start, Views, train
 from tests.unit.generators.conftest import ellipses, micro_choices
 from tests.unit.generators.test_trainer import assert_same, pictures
 

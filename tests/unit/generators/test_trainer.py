@@ -12,9 +12,9 @@ import torch
 from cxrtool.core.errors import GateError, InputError, InterruptedRunError, UsageError
 from cxrtool.core.runs import Run
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.loop import COSTS, Views, train
 from cxrtool.generators.stylegan2.execution import Execution
 from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
+from cxrtool.generators.task import COSTS, Views, train
 from tests.unit.generators.conftest import ellipses, micro, micro_choices
 
 
