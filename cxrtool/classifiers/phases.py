@@ -8,12 +8,12 @@ cross-entropy and the rest on the AUC-margin loss.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from cxrtool.core.errors import UsageError
+from cxrtool.training.schedules import SCHEDULES as SCHEDULES
+from cxrtool.training.schedules import short_warmup
 
-SCHEDULES = ("cosine", "constant")
 CROSS_ENTROPY, AUC_MARGIN = "bce", "auc-margin"
 LOSSES = (CROSS_ENTROPY, AUC_MARGIN)
 
@@ -40,11 +40,7 @@ class Phase:
 
     def lr_at(self, step: int) -> float:
         """Learning rate of a step of this phase: a short linear warm-up, then the schedule."""
-        warm = max(1, self.steps // 20)
-        rate = self.lr * min(1.0, (step + 1) / warm)
-        if self.schedule == "cosine":
-            rate *= 0.5 * (1 + math.cos(math.pi * step / self.steps))
-        return rate
+        return short_warmup(self.lr, self.schedule, step, self.steps)
 
 
 def plan_phases(

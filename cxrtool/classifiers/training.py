@@ -24,17 +24,18 @@ from torch import Tensor, nn
 
 from cxrtool.classifiers.architectures import ClassifierNet
 from cxrtool.classifiers.auc_margin import AucMargin, Pesg
-from cxrtool.classifiers.augment import augment
 from cxrtool.classifiers.batches import Batches, BothClasses
 from cxrtool.classifiers.losses import class_cross_entropy, masked_bce
 from cxrtool.classifiers.phases import AUC_MARGIN, Phase
 from cxrtool.classifiers.pool import Part, Pool
 from cxrtool.classifiers.prediction import BLOCK, in_blocks
 from cxrtool.core.errors import GateError
+from cxrtool.training.augment import augment
 from cxrtool.training.device import has_fast_bfloat16
 from cxrtool.training.loop import Best, copied
 from cxrtool.training.replay import recorded
 from cxrtool.training.rng import restore_rng, rng_state, seed_for, torch_generator
+from cxrtool.training.schedules import late_tenth
 
 OPTIMIZERS = ("adam", "adamw", "sgd-momentum")
 
@@ -47,7 +48,7 @@ class Settings:
         batch: Images a step.
         optimizer: One of `OPTIMIZERS`.
         weight_decay: L2 (adam, sgd-momentum) or decoupled (adamw).
-        augmentation: One of `augment.AUGMENTATIONS`.
+        augmentation: Of `training.augment`.
         seed: Seeds initial weights, order of rows and augmentation.
         kind: "multilabel" or "single".
         precision: Of the network in a step: "float32", "bfloat16" (autocast; losses stay float32),
@@ -263,13 +264,9 @@ class ClassifierTrainer:
     def _margin_step(self, loss: Tensor, inside: int) -> None:
         pesg = self._pesg
         assert pesg is not None
-        epoch, place = divmod(inside, self._epoch_steps)
-        if place == 0 and inside:
+        if inside and inside % self._epoch_steps == 0:
             pesg.end_epoch()
-        # The published recipe: two epochs of a large set, the second one at a tenth of the rate. Of
-        # a small set an epoch is too little to learn anything in.
-        late = epoch > 0 and inside >= self.phase.steps // 2
-        self._lr = self.phase.lr / 10 if late else self.phase.lr
+        self._lr = late_tenth(self.phase.lr, inside, self.phase.steps, self._epoch_steps)
         pesg.lr = self._lr
         pesg.zero_grad()
         loss.backward()

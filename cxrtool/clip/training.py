@@ -18,15 +18,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cxrtool.clip.augment import draws, mild
 from cxrtool.clip.claims import Claims, claim_loss
 from cxrtool.clip.loss import clamp_temperature, contrastive_loss
 from cxrtool.clip.model import ClipModel
-from cxrtool.clip.schedules import warmup_cosine
 from cxrtool.clip.tokens import Tokenizer
 from cxrtool.data.images import to_float
+from cxrtool.training.augment import augment
 from cxrtool.training.device import sent
 from cxrtool.training.rng import numpy_rng, seed_for, torch_generator
+from cxrtool.training.schedules import warmup_cosine
 from cxrtool.training.shared_norm import share_batch_norms
 from cxrtool.training.world import World
 
@@ -170,10 +170,9 @@ class ClipTrainer:
         model, recipe, world = self.model, self.recipe, self.world
         part = world.part(len(rows))
         images = to_float(sent(torch.from_numpy(self.pairs.images[rows[part]]), model.device))
-        if recipe.augment == "mild":
-            # Drawn for the whole batch, so that a pair meets the same in any number of processes.
-            generator = torch_generator("augment", recipe.seed, self.step_number)
-            images = mild(images, draws(len(rows), generator)[part])
+        # Drawn for the whole batch, so that a pair meets the same in any number of processes.
+        rng = torch_generator("augment", recipe.seed, self.step_number)
+        images = augment(images, recipe.augment, rng, len(rows), part)
         epoch = self.step_number // self.steps_per_epoch
         chosen = self.pairs.texts[rows[part], epoch % self.pairs.texts.shape[1]]
         different, inverse = np.unique(chosen, return_inverse=True)
@@ -188,8 +187,8 @@ class ClipTrainer:
         loss = contrastive_loss(vectors, world.gather(texts), scale, groups)
         claims = self.pairs.claims
         if claims is not None and recipe.negation_weight > 0:
-            rng = numpy_rng("claims", recipe.seed, self.step_number)
-            prompts = self._embedded(model.embed_tokens, claims.drawn(rng).to(model.device))
+            drawn = claims.drawn(numpy_rng("claims", recipe.seed, self.step_number))
+            prompts = self._embedded(model.embed_tokens, drawn.to(model.device))
             values = sent(torch.from_numpy(claims.values[rows]), model.device)
             told = claim_loss(vectors, prompts, scale, values, claims.weights.to(model.device))
             loss = loss + recipe.negation_weight * told
