@@ -6,6 +6,8 @@ keeps the best network; what a step does, and which networks there are, is the t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -72,6 +74,29 @@ class Choices(Protocol):
     def to_json(self) -> dict[str, Any]:
         """For records."""
         ...
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a training is asked for, as far as the data decide.
+
+    Attributes:
+        size: Image size, pixels.
+        preset: Name of the preset.
+        images: Training images.
+        labels: Conditioning labels.
+        where: The data set, for messages.
+        processes: That share each batch.
+        options: Values of the command's options by name; None where one was left open.
+    """
+
+    size: int
+    preset: str
+    images: int
+    labels: int
+    where: str
+    processes: int
+    options: Mapping[str, Any]
 
 
 class Sizes(Protocol):

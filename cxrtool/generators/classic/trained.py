@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 
@@ -67,9 +66,3 @@ class LatentJudge(nn.Module):
         """Realness and label logits; what was asked for changes neither."""
         score, logits = self.network(x)
         return score, logits
-
-
-def prevalence_in(meta: Mapping[str, Any]) -> Tensor:
-    """`[L]` from `model.json`."""
-    shares = meta["prevalence"]
-    return torch.tensor([float(shares[name]) for name in meta["labels"]])

@@ -18,13 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from cxrtool.core.errors import InputError, UsageError
+from cxrtool.generators.saved import D_PREFIX, G_PREFIX, Saved
 from cxrtool.generators.stylegan2 import ops
 from cxrtool.generators.stylegan2.discriminator import Discriminator
 from cxrtool.generators.stylegan2.generator import Architecture, Generator
-from cxrtool.generators.stylegan2.network import D_PREFIX, G_PREFIX, architecture_of, part_of
 from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
-from cxrtool.training.models import load_weights, read_model
-from cxrtool.training.rng import torch_generator
 
 #: Sizes that both networks must share.
 _SAME = ("size", "channels", "z_dim", "w_dim", "mapping_layers", "channel_base", "channel_max")
@@ -70,7 +68,8 @@ def init_from(
         InputError: not a finished generator, or networks of other sizes.
         UsageError: a ramp of the labels, which are in the weights already.
     """
-    meta, state = read_model(run_dir, "generator")
+    saved = Saved.open(run_dir)
+    meta = saved.meta
     ours, theirs = trainer.choices.arch.to_json(), meta["architecture"]
     differing = [f"{k} {theirs.get(k)} not {ours[k]}" for k in _SAME if theirs.get(k) != ours[k]]
     if differing:
@@ -84,12 +83,9 @@ def init_from(
             f"--label-ramp would take the labels from {run_dir}, which has learned them",
             hint="leave it out; it is for a start from new weights or from --labels none",
         )
-    arch = architecture_of(meta, run_dir, Architecture)
-    generator = Generator(arch, torch_generator("unused"))
-    discriminator = Discriminator(arch, torch_generator("unused"))
-    for prefix, network in ((G_PREFIX, generator), (D_PREFIX, discriminator)):
-        load_weights(network, part_of(state, prefix), file=run_dir / "model.safetensors")
-        network.to(trainer.device)
+    arch = saved.sizes(Architecture)
+    generator = saved.network(Generator, arch, G_PREFIX).to(trainer.device)
+    discriminator = saved.network(Discriminator, arch, D_PREFIX).to(trainer.device)
     before = list(meta["labels"])
     matched = Matched(
         [(k, before.index(name)) for k, name in enumerate(labels) if name in before],

@@ -22,7 +22,7 @@ from cxrtool.generators.classic.acgan.trainer import (
     gradient_norms,
 )
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.registry import Request
+from cxrtool.generators.protocol import Request
 from tests.unit.generators.games import COMMON, assert_all_move, assert_resumes
 
 SIZES = Sizes(16, 2, z_dim=6, channel_base=64, channel_max=8)

@@ -9,7 +9,6 @@ import torch
 
 from cxrtool.core import console
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.stylegan2 import gradients
 from cxrtool.generators.stylegan2.discriminator import Discriminator, Verdict
 from cxrtool.generators.stylegan2.execution import Execution
 from cxrtool.generators.stylegan2.generator import Generator
@@ -96,9 +95,9 @@ def test_regularizers_stay_in_full_precision(feed: Feed, term: str) -> None:
     for trainer in (new(feed), new(feed, "bfloat16", "on")):
         network = trainer.discriminator if term == "r1" else trainer.generator
         if term == "r1":
-            gradients.of_r1(trainer, feed.reals(0, 8))
+            trainer.of_r1(feed.reals(0, 8))
         else:
-            gradients.of_path_length(trainer)
+            trainer.of_path_length()
         found.append([p.grad for p in network.parameters() if p.grad is not None])
     assert len(found[0]) > 10
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))

@@ -12,7 +12,7 @@ import torch
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.core.runs import Run
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.stylegan2.network import D_PREFIX, G_PREFIX
+from cxrtool.generators.saved import D_PREFIX, G_PREFIX
 from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
 from cxrtool.generators.stylegan2.transfer import freeze, init_from, start_p
 from cxrtool.training.models import save_model
