@@ -1,7 +1,7 @@
 """The arms of a fair comparison: which images a network is trained on.
 
 In: a real data set with its chosen rows, synthetic sets, label names and policy. Out: the parts of
-a training pool. The arms (METHODS 7) differ in the images alone; steps, batch and everything else
+a training pool. The arms  differ in the images alone; steps, batch and everything else
 are equal.
 
     none            the real rows
@@ -29,16 +29,6 @@ from cxrtool.data.manifest import MANIFEST, Dataset
 ARMS = ("none", "standard", "duplicate", "gan", "synthetic-only", "pretrain-finetune")
 WITH_SYNTH = ("duplicate", "gan", "synthetic-only", "pretrain-finetune")
 _SOURCE_ROW = "source_row"
-
-
-def refuse_synthetic_data(data: Dataset) -> None:
-    """DATA is where real rows, validation and test come from.
-
-    Raises:
-        GateError: A row for validation or test is not real.
-        InputError: Another row is not.
-    """
-    refuse_made_rows(data, "validation and test are real, always")
 
 
 def refuse_made_rows(data: Dataset, why: str) -> None:

@@ -202,7 +202,7 @@ def specific_threshold(
 
 
 def _inside(share: np.ndarray) -> np.ndarray:
-    return np.clip(share, _LEAST_SHARE, 1 - _LEAST_SHARE)
+    return np.asarray(np.clip(share, _LEAST_SHARE, 1 - _LEAST_SHARE))
 
 
 def _log_odds(share: np.ndarray) -> np.ndarray:

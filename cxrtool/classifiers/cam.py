@@ -43,7 +43,7 @@ def activation_maps(
     maps = grown.detach().float().cpu().numpy()[:, 0]
     maps = maps - maps.min(axis=(1, 2), keepdims=True)
     top = maps.max(axis=(1, 2), keepdims=True)
-    return np.divide(maps, top, out=np.zeros_like(maps), where=top > 0)
+    return np.asarray(np.divide(maps, top, out=np.zeros_like(maps), where=top > 0))
 
 
 @torch.no_grad()

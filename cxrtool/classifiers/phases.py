@@ -18,7 +18,7 @@ CROSS_ENTROPY, AUC_MARGIN = "bce", "auc-margin"
 LOSSES = (CROSS_ENTROPY, AUC_MARGIN)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Phase:
     """One part of a fit.
 
@@ -74,38 +74,10 @@ def plan_phases(
     training = steps - pretraining - margin
     if training < 1 or (pretrain_frac and pretraining < 1) or (loss == AUC_MARGIN and margin < 1):
         raise UsageError(f"{steps} steps are too few for the phases asked for", hint="more --steps")
-    phases = []
-    if pretraining:
-        phases.append(
-            Phase(
-                name="pretraining",
-                pool="synthetic",
-                steps=pretraining,
-                lr=lr,
-                schedule=schedule,
-                loss=CROSS_ENTROPY,
-            )
-        )
     rate = finetune_lr if pretraining else lr
-    phases.append(
-        Phase(
-            name="training",
-            pool="train",
-            steps=training,
-            lr=rate,
-            schedule=schedule,
-            loss=CROSS_ENTROPY,
-        )
+    stages = (
+        ("pretraining", "synthetic", pretraining, CROSS_ENTROPY, lr, schedule),
+        ("training", "train", training, CROSS_ENTROPY, rate, schedule),
+        ("AUC-margin", "train", margin, AUC_MARGIN, auc_lr, "constant"),
     )
-    if margin:
-        phases.append(
-            Phase(
-                name="AUC-margin",
-                pool="train",
-                steps=margin,
-                loss=AUC_MARGIN,
-                lr=auc_lr,
-                schedule="constant",
-            )
-        )
-    return phases
+    return [Phase(*stage) for stage in stages if stage[2]]

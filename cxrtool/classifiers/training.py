@@ -16,6 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,12 @@ from cxrtool.training.replay import recorded
 from cxrtool.training.rng import restore_rng, rng_state, seed_for, torch_generator
 from cxrtool.training.schedules import late_tenth
 
-OPTIMIZERS = ("adam", "adamw", "sgd-momentum")
+_OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd-momentum": partial(torch.optim.SGD, momentum=0.9),
+}
+OPTIMIZERS = tuple(_OPTIMIZERS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,9 +129,8 @@ class ClassifierTrainer:
         self.history: list[dict[str, Any]] = []
         self.wait_s = 0.0
         self._clock, self._clock_steps = 0.0, 0
-        self._random = any(isinstance(m, nn.Dropout) for m in network.modules()) or any(
-            type(m).__name__ == "StochasticDepth" for m in network.modules()
-        )
+        kinds = {type(module).__name__ for module in network.modules()}
+        self._random = bool(kinds & {"Dropout", "StochasticDepth"})
         self._loss_sum = torch.zeros((), device=self.device)
         self._loss_steps = 0
         self._replay: tuple[torch.Size, Callable[[Tensor], Tensor] | None] | None = None
@@ -156,10 +161,8 @@ class ClassifierTrainer:
         """The best network of each phase that has had a validation, in order."""
         if self.best_score is None:
             return self.ended
-        now = PhaseBest(
-            phase=self._index, score=self.best_score, step=self.best_step, state=self.best_state
-        )
-        return [*self.ended, now]
+        score, step, state = self.best_score, self.best_step, self.best_state
+        return [*self.ended, PhaseBest(phase=self._index, score=score, step=step, state=state)]
 
     @property
     def chosen(self) -> PhaseBest:
@@ -185,8 +188,8 @@ class ClassifierTrainer:
             self._batches = BothClasses(
                 order, pool.values.cpu().numpy(), pool.mask.cpu().numpy(), self.network.labels
             )
-            known = pool.mask.sum(dim=0).clamp(min=1)
-            loss = AucMargin((pool.values * pool.mask).sum(dim=0) / known).to(self.device)
+            counts = pool.mask.sum(dim=0).clamp(min=1)
+            loss = AucMargin((pool.values * pool.mask).sum(dim=0) / counts).to(self.device)
             self._pesg: Pesg | None = Pesg(
                 self.network.parameters(), loss, phase.lr, self.settings.weight_decay
             )
@@ -249,8 +252,8 @@ class ClassifierTrainer:
 
     def _loss(self, logits: Tensor, values: Tensor, mask: Tensor) -> Tensor:
         if self._pesg is not None:
-            found: Tensor = self._pesg.loss(logits, values, mask)
-            return found
+            loss: Tensor = self._pesg.loss(logits, values, mask)
+            return loss
         how = class_cross_entropy if self.settings.kind == "single" else masked_bce
         return how(logits, values, mask, self.weights)
 
@@ -350,13 +353,14 @@ class ClassifierTrainer:
         self._enter(state["phase"])
         optimizer = self.optimizer if self._pesg is None else self._pesg
         optimizer.load_state_dict(state["optimizer"])
-        self.best_state = {k: v.to(self.device) for k, v in state["best"].items()}
+
+        def here(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+            return {name: value.to(self.device) for name, value in weights.items()}
+
+        self.best_state = here(state["best"])
         self.best_score, self.best_step = state["best_score"], state["best_step"]
         self.start_score = state["start_score"]
-        self.ended = [
-            PhaseBest(**{**best, "state": {k: v.to(self.device) for k, v in best["state"].items()}})
-            for best in state["ended"]
-        ]
+        self.ended = [PhaseBest(**best | {"state": here(best["state"])}) for best in state["ended"]]
         self.history = list(state["history"])
         self._loss_sum = state["loss_sum"].to(self.device)
         self._loss_steps = state["loss_steps"]
@@ -395,12 +399,6 @@ def reestimate_batchnorm(network: ClassifierNet, part: Part, device: torch.devic
 
 def _optimizer(network: nn.Module, settings: Settings, lr: float) -> torch.optim.Optimizer:
     parameters = list(network.parameters())
-    decay = settings.weight_decay
     fused = True if parameters[0].is_cuda else None  # a few launches in place of hundreds
-    if settings.optimizer == "adam":
-        return torch.optim.Adam(parameters, lr=lr, weight_decay=decay, fused=fused)
-    if settings.optimizer == "adamw":
-        return torch.optim.AdamW(parameters, lr=lr, weight_decay=decay, fused=fused)
-    if settings.optimizer == "sgd-momentum":
-        return torch.optim.SGD(parameters, lr=lr, momentum=0.9, weight_decay=decay, fused=fused)
-    raise ValueError(f"unknown optimizer {settings.optimizer!r}")
+    build = _OPTIMIZERS[settings.optimizer]
+    return build(parameters, lr=lr, weight_decay=settings.weight_decay, fused=fused)

@@ -22,7 +22,6 @@ from typing import Any
 import open_clip
 import torch
 from open_clip import factory, pretrained
-from torch import nn
 
 from cxrtool.clip import published
 from cxrtool.clip.published import Settings
@@ -175,8 +174,10 @@ def _stride(vision: dict[str, Any]) -> int:
     return _RESNET_STRIDE if resnet else int(vision.get("patch_size", 16))
 
 
-def build(architecture: Architecture, seed: int) -> nn.Module:
+def build(architecture: Architecture, seed: int) -> Any:
     """The network, with weights drawn from `seed` or read from the architecture's file.
+
+    It is one of open_clip's classes, which are not typed.
 
     Raises:
         InputError: weights that cannot be read or belong to another architecture.
@@ -184,7 +185,7 @@ def build(architecture: Architecture, seed: int) -> nn.Module:
     with _as_folder(architecture) as folder:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network: nn.Module = open_clip.create_model_and_transforms(f"local-dir:{folder}")[0]
+            network = open_clip.create_model_and_transforms(f"local-dir:{folder}")[0]
         if architecture.weights is not None:
             file = readable(architecture.weights, folder)
             try:

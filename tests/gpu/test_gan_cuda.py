@@ -96,9 +96,10 @@ def test_the_check_would_see_a_waiting_step(
     trainer.step()
     add = trainer.means.add
 
-    def reading(name: str, value: torch.Tensor) -> None:
-        add(name, value)
-        float(value.detach().mean())
+    def reading(**values: torch.Tensor) -> None:
+        add(**values)
+        for value in values.values():
+            float(value.detach().mean())
 
     monkeypatch.setattr(trainer.means, "add", reading)
     torch.cuda.set_sync_debug_mode("error")

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 def load_inputs(config: Config, run: Run, policy: LabelPolicy) -> tuple[Dataset, list[Dataset]]:
     """The real set and the synthetic ones, refused where they cannot be trained on together."""
-    from cxrtool.classifiers.arms import refuse_synthetic_data, refuse_unjoinable
+    from cxrtool.classifiers.arms import refuse_made_rows, refuse_unjoinable
     from cxrtool.data.manifest import load_dataset
 
     data = load_dataset(run.input("data").path)
-    refuse_synthetic_data(data)
+    refuse_made_rows(data, "validation and test are real, always")
     if data.info.kind == "single" and config.loss == "auc-margin":
         raise UsageError(
             "--loss auc-margin is for multi-label sets; this one has one class an image",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -29,7 +31,8 @@ def test_densenet_keeps_torchvisions_layers_but_the_first() -> None:
     from torchvision.models import densenet121
 
     theirs = densenet121(weights=None).features.state_dict()
-    ours = architectures.build("densenet121", ("A",), 64).trunk.features.state_dict()
+    trunk: Any = architectures.build("densenet121", ("A",), 64).trunk
+    ours = trunk.features.state_dict()
     different = {k for k in theirs if theirs[k].shape != ours[k].shape}
     assert theirs.keys() == ours.keys()
     assert different == {"conv0.weight"}

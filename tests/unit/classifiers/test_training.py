@@ -143,7 +143,7 @@ def test_the_schedule_warms_up_and_ends_at_zero() -> None:
     assert rates[-1] < 0.01
     constant = replace(settings, schedule="constant")
     assert [constant.lr_at(step) for step in range(100)] == pytest.approx(
-        [0.2, 0.4, 0.6, 0.8] + 96 * [1]
+        [0.2, 0.4, 0.6, 0.8] + 96 * [1.0]
     )
     short = replace(constant, steps=39, lr=0.5)  # less than twice a twentieth: no warm-up
     assert {short.lr_at(step) for step in range(39)} == {0.5}

@@ -96,7 +96,12 @@ def test_every_epoch_takes_the_next_wording(monkeypatch: pytest.MonkeyPatch) -> 
     object.__setattr__(pairs, "texts", np.concatenate([pairs.texts, 0 * pairs.texts + 2], axis=1))
     seen: list[int] = []
     embed = trainer.model.embed_tokens
-    monkeypatch.setattr(trainer.model, "embed_tokens", lambda t: (seen.append(len(t)), embed(t))[1])
+
+    def counted(tokens: torch.Tensor) -> torch.Tensor:
+        seen.append(len(tokens))
+        return embed(tokens)
+
+    monkeypatch.setattr(trainer.model, "embed_tokens", counted)
     for _ in range(trainer.steps_per_epoch + 1):
         trainer.step()
     assert seen[0] == 3  # different texts of the batch, each embedded once

@@ -28,7 +28,7 @@ class Transfers(TorchDispatchMode):
     """Notes every copy between devices for which the host would wait."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.found: list[str] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -38,9 +38,10 @@ def seeded() -> torch.Generator:
 
 
 def test_growth_fades_in_and_stays() -> None:
-    found = [stage_at(nimg, 10, 2) for nimg in (0, 9, 10, 15, 20, 29, 30, 35, 40, 1000)]
+    stages = [stage_at(nimg, 10, 2) for nimg in (0, 9, 10, 15, 20, 29, 30, 35, 40, 1000)]
     wanted = [(0, 1), (0, 1), (1, 0), (1, 0.5), (1, 1), (1, 1), (2, 0), (2, 0.5), (2, 1), (2, 1)]
-    assert [(s.level, pytest.approx(s.alpha)) for s in found] == wanted
+    assert [s.level for s in stages] == [level for level, _ in wanted]
+    assert [s.alpha for s in stages] == pytest.approx([alpha for _, alpha in wanted])
     assert grown_nimg(10, 2) == 40
 
 

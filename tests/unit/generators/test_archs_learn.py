@@ -114,8 +114,8 @@ def auroc(teacher: Teacher, images: np.ndarray, classes: np.ndarray) -> list[flo
 
 def coverage(teacher: Teacher, real: np.ndarray, other: np.ndarray) -> float:
     """Share of real images that have an image of `other` nearby, in the teacher's features."""
-    spaces = (teacher.features(to_float(part)).numpy() for part in (real, other))
-    return manifold(*spaces).coverage
+    ours, theirs = (teacher.features(to_float(part)).numpy() for part in (real, other))
+    return manifold(ours, theirs).coverage
 
 
 @pytest.mark.slow

@@ -127,7 +127,7 @@ class _NoWayBack(torch.autograd.Function):
 def fails_on_the_way_back(network: Any, **_: Any) -> Any:
     def run(*args: Any) -> Any:
         first, *rest = network(*args)
-        broken = (_NoWayBack.apply(first), *rest)  # type: ignore[no-untyped-call]
+        broken = (_NoWayBack.apply(first), *rest)
         return Verdict(*broken) if isinstance(network, Discriminator) else broken
 
     return run

@@ -68,7 +68,8 @@ def test_r1_is_the_squared_gradient(judge: Discriminator) -> None:
     y, known = torch.ones(4, 2).double(), torch.ones(4, 2).bool()
 
     def total(images: Tensor) -> Tensor:
-        return judge(images, y, known).score.sum()
+        score: Tensor = judge(images, y, known).score
+        return score.sum()
 
     x.requires_grad_(True)
     penalty = losses.gradient_penalty(judge(x, y, known).score, x)

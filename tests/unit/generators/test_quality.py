@@ -64,7 +64,8 @@ class Scripted:
     """A quality that says what the test wants."""
 
     def __init__(self, *rows: dict[str, float]) -> None:
-        self.rows, self.seen = list(rows), []
+        self.rows = list(rows)
+        self.seen: list[dict[str, torch.Tensor]] = []
 
     def measure(self, trainer: Any) -> dict[str, float]:
         self.seen.append({k: v.clone() for k, v in trainer.average.state_dict().items()})

@@ -13,6 +13,7 @@ from cxrtool.core.errors import GateError, InputError, InterruptedRunError, Usag
 from cxrtool.core.runs import Run
 from cxrtool.generators.feed import Feed
 from cxrtool.generators.stylegan2.execution import Execution
+from cxrtool.generators.stylegan2.layers import StyledConv
 from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
 from cxrtool.generators.task import COSTS, Views, train
 from tests.unit.generators.conftest import ellipses, micro, micro_choices
@@ -81,8 +82,8 @@ def test_a_step_in_parts_is_the_step_in_one(feed: Feed, loss: str) -> None:
     for trainer in (one, two):
         with torch.no_grad():
             for module in trainer.generator.modules():
-                if getattr(module, "noise_strength", None) is not None:
-                    module.noise_strength.fill_(0.3)  # type: ignore[operator,union-attr]
+                if isinstance(module, StyledConv) and module.noise_strength is not None:
+                    module.noise_strength.fill_(0.3)
         trainer.step()
     assert [len(rows) for rows in two.parts(8)] == [4, 4]
     for name, value in one.generator.state_dict().items():
@@ -109,6 +110,7 @@ def test_the_relativistic_game_counts_differences_only(feed: Feed) -> None:
 
     def loss_after_shift(shift: float) -> list[float]:
         again = StyleGan2Trainer(micro_choices(loss="rp-r1r2", r1_gamma=0.0), feed)
+        assert again.discriminator.out.bias is not None
         with torch.no_grad():
             again.discriminator.out.bias.add_(shift / again.discriminator.out.bias_gain)
         again.step()
@@ -308,6 +310,7 @@ def test_augmentation_follows_the_discriminator(feed: Feed) -> None:
         trainer.step()
     rose = float(trainer.controller.p)
     assert rose in (0.0, pytest.approx(0.1), pytest.approx(0.2))
+    assert trainer.discriminator.out.bias is not None
     with torch.no_grad():  # a discriminator that takes everything for real
         trainer.discriminator.out.bias.fill_(50.0)
     for _ in range(8):
