@@ -20,21 +20,18 @@ from cxrtool.commands.train_cls.inputs import (
     source_record,
     training_parts,
     validation_part,
+    warn_of_unfairness,
 )
-from cxrtool.commands.train_cls.options import (
-    FORMAT,
-    NAME,
-    Config,
-)
+from cxrtool.commands.train_cls.options import FORMAT, NAME, Config
 from cxrtool.commands.train_cls.training import (
     calibrate,
     finish_network,
     make_trainer,
+    recipe_of,
     write_loss_curve,
     write_predictions,
 )
 from cxrtool.core import console
-from cxrtool.core.config import result_options
 from cxrtool.data.labels import LabelPolicy
 
 __all__ = ["FORMAT", "NAME", "Config", "plan", "run"]
@@ -64,13 +61,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     seen, extra = seen_in_training(
         data, rows, synths, earlier_run(run), learned=config.chosen_arm != "duplicate"
     )
-    for who, n in (("generator", extra["generator"]), ("run that it starts from", extra["start"])):
-        if n:
-            console.warn(
-                f"the {who} was trained on {n:,} patients or images that this classifier is"
-                " not: no fair comparison with arms without it"
-            )
-
+    warn_of_unfairness(extra)
     wanted = wanted_labels(data, config.classes)
     refuse_thin_fraction(data, rows["train"], config, wanted, policy)
     start = load_start(config, run, wanted)
@@ -98,11 +89,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     write_loss_curve(run, fit)
     seen.save(run)
     left_out = {"training": unlearned, "validation": unjudged}
-    recipe = {**result_options(config), "arm": config.chosen_arm, "augment": config.augmentation}
-    recipe |= {**config.phase_options, "precision": fit.precision}
-    if config.epochs is None:
-        recipe["steps"] = fit.steps
-    description = describe(fit, data, policy, parts, recipe, calibration)
+    description = describe(fit, data, policy, parts, recipe_of(config, fit), calibration)
     more = {
         "left_out": left_out,
         "generator_saw_more": extra["generator"],
@@ -149,14 +136,13 @@ def plan(config: Config) -> dict[str, Any]:
     rows = select_rows(data, config)
     wanted = wanted_labels(data, config.classes)
     refuse_thin_fraction(data, rows, config, wanted, LabelPolicy.from_options(config))
-    train_rows = len(rows)
     synthetic = [len(load_dataset(path)) for path in config.synth]
-    images = sum(synthetic) + (0 if config.chosen_arm == "synthetic-only" else train_rows)
+    images = sum(synthetic) + (0 if config.chosen_arm == "synthetic-only" else len(rows))
     steps = config.budget(images)
     return {
         "arm": config.chosen_arm,
         "augmentation": config.augmentation,
-        "train_rows": train_rows,
+        "train_rows": len(rows),
         "val_rows": len(select_rows(data, config, split="val")),
         "synthetic_rows": synthetic,
         "steps": steps,

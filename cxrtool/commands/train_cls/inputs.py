@@ -42,6 +42,16 @@ def load_inputs(config: Config, run: Run, policy: LabelPolicy) -> tuple[Dataset,
     return data, synths
 
 
+def warn_of_unfairness(extra: dict[str, int]) -> None:
+    """Say how much more a generator, or the run to start from, has seen than the classifier."""
+    for who, n in (("generator", extra["generator"]), ("run that it starts from", extra["start"])):
+        if n:
+            console.warn(
+                f"the {who} was trained on {n:,} patients or images that this classifier is"
+                " not: no fair comparison with arms without it"
+            )
+
+
 def earlier_run(run: Run) -> Path | None:
     """The finished run whose weights are the start, given as a folder or as a file in it."""
     from cxrtool.classifiers.guard import run_of

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cxrtool.commands.train_cls.inputs import joined
 from cxrtool.core import console
+from cxrtool.core.config import result_options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,6 +70,13 @@ def make_trainer(
     if start is not None:
         pretrained.apply(start, network, config.init_from or config.weights)
     return ClassifierTrainer(network.to(device), pools, phases, settings, weights), weights
+
+
+def recipe_of(config: Config, fit: ClassifierTrainer) -> dict[str, Any]:
+    """All that fixed the training: what `classifiers.description.describe` asks for."""
+    recipe = {**result_options(config), "arm": config.chosen_arm, "augment": config.augmentation}
+    recipe |= {**config.phase_options, "precision": fit.precision}
+    return recipe if config.epochs is not None else {**recipe, "steps": fit.steps}
 
 
 def finish_network(config: Config, fit: ClassifierTrainer, real: Part) -> None:
