@@ -38,8 +38,8 @@ def refuse_made_rows(data: Dataset, why: str) -> None:
         GateError: A row for validation or test is not real: it would judge by what was made.
         InputError: Another row is not.
     """
-    made = data.column("source") != "real"
-    judging = made & np.isin(data.column("split"), ("val", "test"))
+    synthetic = data.column("source") != "real"
+    judging = synthetic & np.isin(data.column("split"), ("val", "test"))
     if judging.any():
         first = int(np.flatnonzero(judging)[0])
         raise GateError(
@@ -48,11 +48,11 @@ def refuse_made_rows(data: Dataset, why: str) -> None:
             f" ({int(judging.sum()):,} in all); {why}",
             hint="give the data set as cxr prepare made it",
         )
-    if made.any():
+    if synthetic.any():
         raise InputError(
             "DATA must hold real images only",
             file=data.path / MANIFEST,
-            row=int(np.flatnonzero(made)[0]) + 2,
+            row=int(np.flatnonzero(synthetic)[0]) + 2,
             column="source",
             hint="give synthetic sets as SYNTH",
         )

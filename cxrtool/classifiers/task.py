@@ -32,19 +32,8 @@ class ClassifierTask(Task):
     def __init__(
         self, fit: ClassifierTrainer, val: Part, judged: list[int], every: int, start: Start | None
     ) -> None:
+        super().__init__(fit, fit.steps, fit.settings.batch)
         self.fit, self.val, self.judged, self.every, self.start = fit, val, judged, every, start
-
-    @property
-    def nimg(self) -> int:
-        return self.fit.step_number * self.fit.settings.batch
-
-    @property
-    def done(self) -> int:
-        return self.fit.step_number
-
-    @property
-    def total(self) -> int:
-        return self.fit.steps
 
     @property
     def saves(self) -> bool:
@@ -59,7 +48,7 @@ class ClassifierTask(Task):
         if self.fit.phase_ends:
             self.fit.next_phase()
             console.say(f"{self.fit.phase.name}: {self.fit.phase.steps:,} steps")
-        self.fit.step()
+        super().step()
 
     def evaluate(self) -> Iterable[Row]:
         if self.saves:
@@ -68,12 +57,6 @@ class ClassifierTask(Task):
             best = self.fit.record(entry["val_auroc"], entry)
             self.note = f"val AUROC {entry['val_auroc']:.3f}"
             yield {**entry, "nimg": self.nimg, "best": best, **speed}
-
-    def state_dict(self) -> dict[str, Any]:
-        return self.fit.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.fit.load_state_dict(state)
 
 
 def validate(fit: ClassifierTrainer, val: Part, judged: list[int]) -> dict[str, Any]:

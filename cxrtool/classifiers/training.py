@@ -137,6 +137,11 @@ class ClassifierTrainer:
         self._enter(0)
 
     @property
+    def nimg(self) -> int:
+        """Images seen."""
+        return self.step_number * self.settings.batch
+
+    @property
     def steps(self) -> int:
         """Optimizer steps of all phases."""
         return sum(phase.steps for phase in self.phases)

@@ -44,6 +44,7 @@ class ClipTask(Task):
         every: int,
         patience: int = 0,
     ) -> None:
+        super().__init__(trainer, trainer.recipe.steps, trainer.recipe.batch)
         self.trainer, self.world = trainer, trainer.world
         self.measure, self.score, self.every, self.patience = measure, score, every, patience
         self.best: Best | None = None
@@ -52,31 +53,15 @@ class ClipTask(Task):
         self._seconds, self._timed = 0.0, 0  # of the steps here since the last evaluation
 
     @property
-    def nimg(self) -> int:
-        return self.trainer.nimg
-
-    @property
-    def done(self) -> int:
-        return self.trainer.step_number
-
-    @property
-    def total(self) -> int:
-        return self.trainer.recipe.steps
-
-    @property
     def ended(self) -> bool:
-        return self.done >= self.total or self.trainer.world.any(self._exhausted)
-
-    @property
-    def _exhausted(self) -> bool:
-        """Enough evaluations in a row were no better (Prechelt 1998, early stopping)."""
-        if not self.patience or self.best is None:
-            return False
-        return (self.done - self.best.step) // self.every >= self.patience
+        """Also where enough evaluations in a row were no better (Prechelt 1998)."""
+        since = 0 if self.best is None else self.trainer.step_number - self.best.step
+        exhausted = self.patience > 0 and since // self.every >= self.patience
+        return super().ended or self.trainer.world.any(exhausted)
 
     @property
     def saves(self) -> bool:
-        return self.done == self.total
+        return super().ended
 
     def begin(self, resumed: bool) -> Iterable[Row]:
         return () if resumed else [self._line()]
@@ -87,14 +72,14 @@ class ClipTask(Task):
         self._seconds, self._timed = self._seconds + time.monotonic() - started, self._timed + 1
         if not math.isfinite(loss):
             raise GateError(
-                f"the loss is {loss} at step {self.done}: training has diverged",
+                f"the loss is {loss} at step {self.trainer.step_number}: training has diverged",
                 hint="lower --lr",
             )
         self._loss_sum, self._loss_count = self._loss_sum + loss, self._loss_count + 1
 
     def evaluate(self) -> Iterable[Row]:
         loss = self._loss_sum / self._loss_count
-        if self.done % self.every == 0 or self.done == self.total:
+        if self.trainer.step_number % self.every == 0 or super().ended:
             yield self._line()
         score = self.best.score if self.best is not None else math.nan
         self.note = f"loss {loss:.3f}, best held-out {score:.3f}"
@@ -102,15 +87,15 @@ class ClipTask(Task):
     def _line(self) -> Row:
         """Measure the network, keep it if it is the best, and start new means."""
         measures, network = self.measure(), self.trainer.model.network
-        value = self.score(measures)
-        if self.done == 0:
+        value, step = self.score(measures), self.trainer.step_number
+        if step == 0:
             self.start = value
         elif self.best is None or value > self.best.score:
-            self.best = Best(score=value, step=self.done, state=copied(network, "cpu"))
+            self.best = Best(score=value, step=step, state=copied(network, "cpu"))
         rate = self._timed * self.trainer.recipe.batch / self._seconds if self._timed else None
         row = {
             "nimg": self.nimg,
-            "step": self.done,
+            "step": step,
             "loss": self._loss_sum / self._loss_count if self._loss_count else None,
             "scale": float(network.logit_scale.detach().exp()),
             "best_step": self.best.step if self.best is not None else None,

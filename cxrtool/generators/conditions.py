@@ -29,7 +29,7 @@ class Conditioning:
 
 
 def choose_labels(
-    names: tuple[str, ...], values: np.ndarray, known: np.ndarray, asked: str
+    names: tuple[str, ...], values: np.ndarray, known: np.ndarray, text: str
 ) -> Conditioning:
     """Decide what to condition on.
 
@@ -40,17 +40,17 @@ def choose_labels(
         names: Labels of the data set.
         values: `[N, L]` in {0, 1}.
         known: `[N, L]` bool.
-        asked: "all", "none", or names separated by commas.
+        text: "all", "none", or names separated by commas.
 
     Raises:
         UsageError: a name that the data set does not have.
     """
-    wanted = _wanted(names, asked)
+    selection = _selected(names, text)
     labels, columns, left_out = [], [], {}
     for column, name in enumerate(names):
         rows = known[:, column]
         positive = int(values[rows, column].sum())
-        if name not in wanted:
+        if name not in selection:
             reason = "not asked for"
         elif not rows.any():
             reason = "unknown in every training row"
@@ -66,17 +66,17 @@ def choose_labels(
     return Conditioning(tuple(labels), tuple(columns), left_out)
 
 
-def _wanted(names: tuple[str, ...], asked: str) -> set[str]:
-    if asked == "all":
+def _selected(names: tuple[str, ...], text: str) -> set[str]:
+    if text == "all":
         return set(names)
-    if asked == "none":
+    if text == "none":
         return set()
     # A label's name may hold a comma; those that fit as a whole are taken first.
-    parts = [asked] if asked in names else [part.strip() for part in asked.split(",")]
+    parts = [text] if text in names else [part.strip() for part in text.split(",")]
     for part in parts:
         if part not in names:
             raise UsageError(
-                f"--labels {asked}: the data set has no label {part!r}",
+                f"--labels {text}: the data set has no label {part!r}",
                 hint="its labels are " + ", ".join(names) if names else "it has no labels",
             )
     return set(parts)

@@ -64,8 +64,8 @@ class Feed:
         device: torch.device | str = "cpu",
     ) -> None:
         self.device = torch.device(device)
-        found = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device)
-        self.pixels = found.unsqueeze(1) if found.ndim == 3 else found
+        images = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device)
+        self.pixels = images.unsqueeze(1) if images.ndim == 3 else images
         self.known = torch.from_numpy(np.ascontiguousarray(known, dtype=bool)).to(self.device)
         self.values = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
         self.values = self.values.to(self.device) * self.known

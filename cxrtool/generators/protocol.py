@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cxrtool.training.loop import Trainer
 from cxrtool.training.statistics import Means
 from cxrtool.training.world import World
 
@@ -135,11 +136,10 @@ class Sampler(Protocol):
         ...
 
 
-class GeneratorTrainer(Sampler, Protocol):
-    """A training in progress.
+class GeneratorTrainer(Sampler, Trainer, Protocol):
+    """What `training.loop.Trainer` is, of a game between two networks.
 
-    A step must be a pure function of the state before it: every random draw comes from a generator
-    seeded by (seed, purpose, images seen), so that `state_dict` is all that a resume needs.
+    Its state holds `generator`, `discriminator`, `average` (states of networks) and `means`.
 
     Attributes:
         choices: Every number.
@@ -189,27 +189,8 @@ class GeneratorTrainer(Sampler, Protocol):
         """Whether images that are all alike are a collapse by now, and not the start."""
         ...
 
-    def step(self) -> None:
-        """Train on the next batch."""
-        ...
-
     def reload(self) -> None:
         """Make what follows differ from what diverged: other random numbers, half the rates."""
-        ...
-
-    def state_dict(self) -> dict[str, Any]:
-        """All that the next step depends on.
-
-        Among it `generator`, `discriminator`, `average` (states of networks) and `means`.
-        """
-        ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state_dict`.
-
-        Raises:
-            ValueError: the state belongs to other networks.
-        """
         ...
 
     def export(self, values: np.ndarray, known: np.ndarray) -> dict[str, Tensor]:

@@ -110,23 +110,12 @@ class GeneratorTask(loop.Task):
         quality: Quality | None,
         start: Start | None,
     ) -> None:
+        super().__init__(trainer, trainer.choices.total_nimg / 1000, 1000)
         self.trainer, self.run, self.views = trainer, run, views
         self.quality, self.first = quality, start
         self.world = trainer.world
         self._started = self._last_time = time.monotonic()
         self._last_nimg, self._waited_s = 0, 0.0
-
-    @property
-    def nimg(self) -> int:
-        return self.trainer.nimg
-
-    @property
-    def done(self) -> float:
-        return self.trainer.nimg / 1000
-
-    @property
-    def total(self) -> float:
-        return self.trainer.choices.total_nimg / 1000
 
     @property
     def saves(self) -> bool:
@@ -156,7 +145,7 @@ class GeneratorTask(loop.Task):
             UsageError: The device has too little memory.
         """
         try:
-            self.trainer.step()
+            super().step()
         except torch.OutOfMemoryError:
             choices = self.trainer.choices
             parts = choices.parts * 2
@@ -204,7 +193,7 @@ class GeneratorTask(loop.Task):
             DivergedError: A mean of the current tick or a weight is not finite; the last good
                 checkpoint stays.
         """
-        state = self.trainer.state_dict()
+        state = super().state_dict()
         sums = {name: float(value) for name, value in state["means"]["sums"].items()}
         for network in ("generator", "discriminator", "average"):
             weights = [value.abs().max() for value in state[network].values() if value.numel()]
@@ -213,9 +202,6 @@ class GeneratorTask(loop.Task):
         together = self.trainer.world.mean(numbers).tolist()  # all processes refuse, or none
         self._refuse_divergence(dict(zip(sums, together, strict=True)))
         return state
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.trainer.load_state_dict(state)
 
     def _due(self, every_nimg: float) -> bool:
         return self.ended or due(self.nimg, self.trainer.choices.batch, every_nimg)

@@ -15,7 +15,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor, nn
 
@@ -55,12 +55,47 @@ def copied(network: nn.Module, device: str | None = None) -> dict[str, Tensor]:
     return {name: value.detach().to(device or value.device, copy=True) for name, value in state}
 
 
+class Trainer(Protocol):
+    """Networks and optimizers of a training.
+
+    A step must be a pure function of the state before it: every random draw comes from a generator
+    seeded by (seed, purpose, steps or images seen), so that `state_dict` is all that a resume
+    needs.
+    """
+
+    @property
+    def nimg(self) -> int:
+        """Images seen."""
+        ...
+
+    def step(self) -> object:
+        """Train on the next batch."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next step depends on."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict`.
+
+        Raises:
+            ValueError, KeyError, RuntimeError: The state belongs to another training.
+        """
+        ...
+
+
 class Task(ABC):
-    """A training in progress.
+    """A training in progress: when it is measured and saved, and what is best.
+
+    Args:
+        trainer: What takes the steps.
+        total: Where it ends, in `unit`.
+        unit_nimg: Images of a unit.
 
     Attributes:
         label: What the progress bar calls it.
-        unit: Of `done` and `total`.
+        unit: Of progress.
         world: The processes that train together; None for one process.
         save_every_s: A checkpoint is written after so many seconds too, the first one after one
             step, which shows that the disk takes it.
@@ -73,20 +108,18 @@ class Task(ABC):
     save_every_s = math.inf
     note = ""
 
+    def __init__(self, trainer: Trainer, total: float, unit_nimg: int) -> None:
+        self._trainer, self.total, self._unit_nimg = trainer, total, unit_nimg
+
     @property
-    @abstractmethod
     def nimg(self) -> int:
         """Images seen: what checkpoints and metrics are counted by."""
+        return self._trainer.nimg
 
     @property
-    @abstractmethod
     def done(self) -> float:
         """How far the training is, in its unit."""
-
-    @property
-    @abstractmethod
-    def total(self) -> float:
-        """Where it ends, in its unit."""
+        return self._trainer.nimg / self._unit_nimg
 
     @property
     def ended(self) -> bool:
@@ -102,42 +135,36 @@ class Task(ABC):
         """What is measured before the first step of this process, as lines of metrics."""
         return ()
 
-    @abstractmethod
     def step(self) -> None:
         """Train on the next batch."""
+        self._trainer.step()
 
     @abstractmethod
     def evaluate(self) -> Iterable[Row]:
         """Measure what is due after this step, and keep the best; lines of metrics."""
 
-    @abstractmethod
     def state_dict(self) -> dict[str, Any]:
         """All that the next step depends on.
 
         Raises:
             DivergedError: The state is not worth keeping.
         """
+        return self._trainer.state_dict()
 
-    @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state_dict`.
+        """Go on from `state_dict`; see `Trainer.load_state_dict`."""
+        self._trainer.load_state_dict(state)
 
-        Raises:
-            ValueError, KeyError, RuntimeError: The state belongs to another training.
-        """
-
-    def show(self) -> None:
+    def show(self) -> None:  # noqa: B027 (most have no pictures)
         """Make the pictures that go with a checkpoint."""
-        return
 
     @property
     def retries(self) -> bool:
         """Whether a training that diverged may go on from its last checkpoint."""
         return False
 
-    def reload(self) -> None:
+    def reload(self) -> None:  # noqa: B027 (see `retries`)
         """Make what follows differ from what diverged: other random numbers, half the rates."""
-        return
 
 
 def train(task: Task, run: Run) -> None:

@@ -46,9 +46,9 @@ class Means:
             return {}
         stacked = torch.stack(list(self._sums.values()))
         sums = (stacked if over is None else over(stacked)).tolist()
-        found = {name: total / self._counts[name] for name, total in zip(self._sums, sums)}
+        means = {name: total / self._counts[name] for name, total in zip(self._sums, sums)}
         self._sums, self._counts = {}, {}
-        return found
+        return means
 
     def state_dict(self) -> dict[str, dict[str, Tensor] | dict[str, int]]:
         """For a checkpoint in the middle of a tick."""

@@ -84,7 +84,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     if config.text != ORIGINAL:
         task = task_of(config, world, model, dataset, train_rows, train, held, templates, chosen)
         best = best_network(task, config, run)
-        steps = task.done
+        steps = task.trainer.step_number
         model.network.load_state_dict(best.state)
     world.close()
     if run.helps:
@@ -178,7 +178,7 @@ def best_network(task: ClipTask, config: Config, run: Run) -> Best:
     best = task.best
     assert best is not None
     if task.done < task.total:
-        console.say(f"stopped after {task.done} of {task.total} steps: no gain any more")
+        console.say(f"stopped after {task.done:g} of {task.total} steps: no gain any more")
     if best.score <= task.start:
         console.warn(
             f"held-out {config.select_by} is {best.score:.3f} at best and was {task.start:.3f} "
@@ -197,14 +197,14 @@ def plan(config: Config) -> dict[str, Any]:
     templates = load_templates(str(config.templates_file or config.templates))
     rows, texts = pairs_of(dataset, config, templates, held_out=False)
     held, _ = pairs_of(dataset, config, templates, held_out=True)
-    found = {
+    counts = {
         "text": texts.origin,
         "pairs": len(rows),
         "distinct": texts.distinct(),
         "val_pairs": len(held),
     }
     if config.text == ORIGINAL:
-        return found
+        return counts
     scratch = config.pretrained is None and config.tag is None
     recipe = recipe_of(config, len(rows), from_scratch=scratch)
-    return {**found, "steps": recipe.steps, "batch": recipe.batch, "lr": recipe.lr}
+    return {**counts, "steps": recipe.steps, "batch": recipe.batch, "lr": recipe.lr}

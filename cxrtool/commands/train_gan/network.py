@@ -36,13 +36,13 @@ def start_from(
     assert isinstance(trainer, StyleGan2Trainer)  # other architectures have no --init-from
 
     require_complete(source, stages=("train-gan",))
-    found = init_from(trainer, source, task.conditioning.labels)
-    said = [f"{key} labels: {', '.join(names)}" for key, names in found.items() if names]
+    labels = init_from(trainer, source, task.conditioning.labels)
+    notes = [f"{key} labels: {', '.join(names)}" for key, names in labels.items() if names]
     frozen = freeze(trainer.discriminator, blocks)
     if frozen:
-        said.append(f"{frozen:,} weights of the discriminator frozen")
+        notes.append(f"{frozen:,} weights of the discriminator frozen")
     if trainer.choices.augment and trainer.choices.augment_p is None:
-        said.append(f"augmentation goes on at p {float(trainer.controller.p):.2g}")
+        notes.append(f"augmentation goes on at p {float(trainer.controller.p):.2g}")
     fd = math.nan
     if quality is None:
         console.warn(
@@ -50,9 +50,9 @@ def start_from(
         )
     else:
         fd = quality.measure(trainer)["fd"]
-        said.append(f"its Fréchet distance here is {fd:.3g}")
-    console.say(f"starting from {source}" + "".join(f"; {text}" for text in said))
-    return Start(fd, keeps=math.isfinite(fd) and not found["new"])
+        notes.append(f"its Fréchet distance here is {fd:.3g}")
+    console.say(f"starting from {source}" + "".join(f"; {text}" for text in notes))
+    return Start(fd, keeps=math.isfinite(fd) and not labels["new"])
 
 
 def compare(
@@ -68,20 +68,20 @@ def compare(
 
     if quality is None or not math.isfinite(start.fd):
         return None
-    found = [row["fd"] for row in run.read_metrics() if "fd" in row and row["nimg"]]
+    distances = [row["fd"] for row in run.read_metrics() if "fd" in row and row["nimg"]]
     if trainer.best is None:  # the last one is kept, whatever it is
-        found = [measured(trainer, quality)["fd"]]
-    lowest = min((fd for fd in found if math.isfinite(fd)), default=math.nan)
+        distances = [measured(trainer, quality)["fd"]]
+    lowest = min((fd for fd in distances if math.isfinite(fd)), default=math.nan)
     before = f"Fréchet distance {start.fd:.3g} at the start, {lowest:.3g}"
-    kept = trainer.best is not None and trainer.best.nimg == 0
-    if kept:
+    unchanged = trainer.best is not None and trainer.best.nimg == 0
+    if unchanged:
         console.warn(
             f"no network of this training is as good as the one that it started from: {before} at"
             " best; that one is kept, unchanged (a lower --lr, or more --kimg, may do better)"
         )
     elif not lowest <= START_TOLERANCE * start.fd:
         console.warn(f"the training made its start worse: {before} after it")
-    return {"fd": start.fd, "lowest_fd_after": lowest, "kept": kept}
+    return {"fd": start.fd, "lowest_fd_after": lowest, "kept": unchanged}
 
 
 def measure(run: Run, feed: Feed, size: int, seed: int, best: bool) -> Quality:

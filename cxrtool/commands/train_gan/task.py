@@ -88,11 +88,11 @@ def recorded(run: Run) -> dict[str, Any]:
     A run that goes on keeps its size, preset and precision, on whatever device.
     """
     try:
-        found: dict[str, Any] = json.loads((run.shared / "resolved.json").read_text("utf-8"))
-        low = found["bfloat16_from_px"]
+        record: dict[str, Any] = json.loads((run.shared / "resolved.json").read_text("utf-8"))
+        low = record["bfloat16_from_px"]
         return {
-            "preset": found["preset"],
-            "size": found["arch"]["size"],
+            "preset": record["preset"],
+            "size": record["arch"]["size"],
             "precision": "float32" if low is None else "bfloat16",
         }
     except (OSError, ValueError, KeyError, TypeError):

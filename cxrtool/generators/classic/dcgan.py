@@ -12,8 +12,8 @@ everywhere here.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,11 +28,8 @@ from cxrtool.generators.classic.game_choices import (
     preset_of,
 )
 from cxrtool.generators.classic.layers import DCGAN_STD, conv, linear, lrelu, up_conv
-from cxrtool.generators.classic.trained import LatentGenerator, LatentJudge
-from cxrtool.generators.feed import Feed
+from cxrtool.generators.classic.trained import latent_generator, latent_judge
 from cxrtool.generators.protocol import Request
-from cxrtool.generators.saved import D_PREFIX, G_PREFIX, Saved
-from cxrtool.training.world import World
 
 FIRST_SIZE = 4
 
@@ -153,18 +150,6 @@ def choose(request: Request) -> GameChoices:
     return GameChoices(arch=arch, **common_choices(request, table))
 
 
-def build(choices: GameChoices, feed: Feed, world: World | None, **_: Any) -> DcganTrainer:
-    """A new trainer."""
-    return DcganTrainer(choices, feed, world)
-
-
-def load_generator(saved: Saved) -> LatentGenerator:
-    """The finished generator."""
-    network = saved.network(Generator, saved.sizes(Sizes), G_PREFIX)
-    return LatentGenerator(network, saved.labels, saved.meta)
-
-
-def load_judge(saved: Saved) -> LatentJudge:
-    """The finished discriminator."""
-    network = saved.network(Discriminator, saved.sizes(Sizes), D_PREFIX)
-    return LatentJudge(network, saved.labels, saved.prevalence, saved.single)
+build = DcganTrainer
+load_generator = partial(latent_generator, build=Generator, sizes=Sizes)
+load_judge = partial(latent_judge, build=Discriminator, sizes=Sizes)

@@ -36,6 +36,7 @@ class GameTrainer(BaseTrainer):
         choices: All numbers.
         feed: The data, on the device to train on.
         world: For the agreement of processes; there is one.
+        **_: What other architectures are built with.
 
     Attributes: those of `generators.protocol.GeneratorTrainer`, and
         pair: What builds generator and discriminator from sizes and a random generator.
@@ -49,7 +50,7 @@ class GameTrainer(BaseTrainer):
     follower = None
     remedy = "a lower --lr"
 
-    def __init__(self, choices: Any, feed: Feed, world: World | None = None) -> None:
+    def __init__(self, choices: Any, feed: Feed, world: World | None = None, **_: Any) -> None:
         super().__init__(choices, feed, world)
         generator, judge = (self._new(build, name) for build, name in zip(self.pair, "GD"))
         average = copy.deepcopy(generator).eval().requires_grad_(False)

@@ -6,10 +6,12 @@ truncated by scaling: z times psi, so that 0 gives one image a condition, that o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
+
+from cxrtool.generators.saved import D_PREFIX, G_PREFIX, Saved
 
 
 class LatentGenerator(nn.Module):
@@ -39,8 +41,12 @@ class LatentGenerator(nn.Module):
         """
         if y.shape[1] != len(self.labels):
             raise ValueError(f"{y.shape[1]} label values given, {len(self.labels)} needed")
+        return self.images(z, y, truncation).clamp(-1, 1)
+
+    def images(self, z: Tensor, y: Tensor, truncation: float) -> Tensor:
+        """What the network makes of truncated latents."""
         images: Tensor = self.network(z * truncation, y)
-        return images.clamp(-1, 1)
+        return images
 
 
 class LatentJudge(nn.Module):
@@ -66,3 +72,22 @@ class LatentJudge(nn.Module):
         """Realness and label logits; what was asked for changes neither."""
         score, logits = self.network(x)
         return score, logits
+
+
+def latent_generator(
+    saved: Saved, build: Callable[..., nn.Module], sizes: Callable[..., Any]
+) -> LatentGenerator:
+    """The finished generator: `build` makes it from its sizes and a random generator."""
+    network = saved.network(build, saved.sizes(sizes), G_PREFIX)
+    return LatentGenerator(network, saved.labels, saved.meta)
+
+
+def latent_judge(
+    saved: Saved,
+    build: Callable[..., nn.Module],
+    sizes: Callable[..., Any],
+    read: Callable[..., nn.Module] = lambda network: network,
+) -> LatentJudge:
+    """The finished discriminator, see `latent_generator`; `read` makes of it what a judge calls."""
+    network = saved.network(build, saved.sizes(sizes), D_PREFIX)
+    return LatentJudge(read(network), saved.labels, saved.prevalence, saved.single)

@@ -69,8 +69,8 @@ class Execution:
     ) -> tuple[Tensor, Tensor]:
         """`Generator.forward`."""
         run = network if self._generator is None else self._generator
-        found: tuple[Tensor, Tensor] = run(z, y, noise, mixing, self.low)
-        return found
+        images_and_ws: tuple[Tensor, Tensor] = run(z, y, noise, mixing, self.low)
+        return images_and_ws
 
     def judge(self, network: Discriminator, x: Tensor, y: Tensor, known: Tensor) -> Verdict:
         """`Discriminator.forward`, for losses that need no gradient of a gradient."""

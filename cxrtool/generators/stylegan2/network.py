@@ -121,8 +121,8 @@ class TrainedGenerator(nn.Module):
         if not self.labels:
             return self.w_center.expand(len(y), -1)
         conditions, place = torch.unique(y.float(), dim=0, return_inverse=True)
-        found = [self._mean_of(condition) for condition in conditions.cpu()]
-        return torch.stack(found).to(self.w_center)[place]
+        means = [self._mean_of(condition) for condition in conditions.cpu()]
+        return torch.stack(means).to(self.w_center)[place]
 
     def _mean_of(self, condition: Tensor) -> Tensor:
         key = tuple(condition.tolist())

@@ -115,8 +115,10 @@ def start_p(policies: tuple[str, ...], meta: dict[str, Any]) -> float:
 
     0 for others, and for a run that has not written it down (the controller then raises it).
     """
-    was = meta.get("augment", {})
-    return float(was["p"]) if tuple(was.get("policies", ())) == policies and policies else 0.0
+    earlier = meta.get("augment", {})
+    return (
+        float(earlier["p"]) if tuple(earlier.get("policies", ())) == policies and policies else 0.0
+    )
 
 
 def freeze(discriminator: Discriminator, blocks: int) -> int:
@@ -213,5 +215,5 @@ def _teach_discriminator(ours: Discriminator, theirs: Discriminator, matched: Ma
 
 
 def _normalized(embedding: Tensor) -> Tensor:
-    found: Tensor = ops.normalize_second_moment(embedding[None])[0]
-    return found
+    unit: Tensor = ops.normalize_second_moment(embedding[None])[0]
+    return unit

@@ -12,7 +12,7 @@ whether what it made shows what was asked for (Odena et al. 2017). One step each
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 import torch
@@ -26,11 +26,8 @@ from cxrtool.generators.classic.acgan.growth import Stage, at_stage, grown_nimg,
 from cxrtool.generators.classic.acgan.networks import GROUP, Discriminator, Generator, Sizes
 from cxrtool.generators.classic.game import GameTrainer
 from cxrtool.generators.classic.game_choices import GameChoices, common_choices, preset_of
-from cxrtool.generators.classic.trained import LatentGenerator, LatentJudge
-from cxrtool.generators.feed import Feed
+from cxrtool.generators.classic.trained import latent_generator, latent_judge
 from cxrtool.generators.protocol import Request
-from cxrtool.generators.saved import D_PREFIX, G_PREFIX, Saved
-from cxrtool.training.world import World
 
 PENALTY, DRIFT = 10.0, 0.001
 REFERENCE_MOST = 256  # real images that set the reference of the minibatch statistic
@@ -159,18 +156,6 @@ def choose(request: Request) -> AcganChoices:
     return AcganChoices(arch=arch, phase_nimg=phase, **common)
 
 
-def build(choices: AcganChoices, feed: Feed, world: World | None, **_: Any) -> AcganTrainer:
-    """A new trainer."""
-    return AcganTrainer(choices, feed, world)
-
-
-def load_generator(saved: Saved) -> LatentGenerator:
-    """The finished generator."""
-    network = saved.network(Generator, saved.sizes(Sizes), G_PREFIX)
-    return LatentGenerator(network, saved.labels, saved.meta)
-
-
-def load_judge(saved: Saved) -> LatentJudge:
-    """The finished discriminator."""
-    network = saved.network(Discriminator, saved.sizes(Sizes), D_PREFIX)
-    return LatentJudge(Judge(network), saved.labels, saved.prevalence, saved.single)
+build = AcganTrainer
+load_generator = partial(latent_generator, build=Generator, sizes=Sizes)
+load_judge = partial(latent_judge, build=Discriminator, sizes=Sizes, read=Judge)

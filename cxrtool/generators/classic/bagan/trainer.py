@@ -13,6 +13,7 @@ use more, and for the discriminator four times the generator's (two time scales:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -38,10 +39,9 @@ from cxrtool.generators.classic.game_choices import (
     preset_of,
     pretrain_lr,
 )
-from cxrtool.generators.classic.trained import LatentGenerator, LatentJudge
+from cxrtool.generators.classic.trained import latent_generator, latent_judge
 from cxrtool.generators.feed import Feed
 from cxrtool.generators.protocol import Request
-from cxrtool.generators.saved import D_PREFIX, G_PREFIX, Saved
 from cxrtool.training.rng import Draws
 from cxrtool.training.world import World
 
@@ -190,13 +190,5 @@ def build(choices: BaganChoices, feed: Feed, world: World | None, **_: Any) -> B
     return BaganTrainer(choices, feed, world)
 
 
-def load_generator(saved: Saved) -> LatentGenerator:
-    """The finished generator."""
-    network = saved.network(Generator, saved.sizes(Sizes), G_PREFIX)
-    return LatentGenerator(network, saved.labels, saved.meta)
-
-
-def load_judge(saved: Saved) -> LatentJudge:
-    """The finished discriminator."""
-    network = saved.network(Discriminator, saved.sizes(Sizes), D_PREFIX)
-    return LatentJudge(Judge(network), saved.labels, saved.prevalence, single=True)
+load_generator = partial(latent_generator, build=Generator, sizes=Sizes)
+load_judge = partial(latent_judge, build=Discriminator, sizes=Sizes, read=Judge)

@@ -21,13 +21,13 @@ from cxrtool.generators.classic.opengan.networks import (
     Sizes,
     metric_network,
 )
-from cxrtool.generators.classic.trained import LatentJudge
+from cxrtool.generators.classic.trained import LatentGenerator, LatentJudge
 from cxrtool.generators.saved import D_PREFIX, G_PREFIX, Saved
 
 M_PREFIX, B_PREFIX, SIGMA = "metric.", "bank.", "sigma"
 
 
-class OpenGenerator(nn.Module):
+class OpenGenerator(LatentGenerator):
     """Generator and bank of features.
 
     Args:
@@ -40,24 +40,13 @@ class OpenGenerator(nn.Module):
     def __init__(
         self, network: Generator, bank: Bank, labels: tuple[str, ...], meta: Mapping[str, Any]
     ) -> None:
-        super().__init__()
-        self.network, self.bank, self.labels, self.meta = network, bank, labels, dict(meta)
-        arch = network.arch
-        self.size, self.channels, self.z_dim = arch.size, arch.channels, arch.z_dim
+        super().__init__(network, labels, meta)
+        self.bank = bank
 
-    def generate(
-        self, z: Tensor, y: Tensor, truncation: float = 1.0, noise: str = "const"
-    ) -> Tensor:
-        """Images in [-1, 1]; truncation pulls noise to 0 and features to the mean of the class.
-
-        Raises:
-            ValueError: y has another number of labels.
-        """
-        if y.shape[1] != len(self.labels):
-            raise ValueError(f"{y.shape[1]} label values given, {len(self.labels)} needed")
-        return self.from_features(
-            z[:, :-1] * truncation, self.bank(z[:, -1], y.argmax(dim=1), truncation)
-        )
+    def images(self, z: Tensor, y: Tensor, truncation: float) -> Tensor:
+        """Truncation pulls noise to 0 and features to the mean of the class."""
+        features = self.bank(z[:, -1], y.argmax(dim=1), truncation)
+        return self.from_features(z[:, :-1] * truncation, features)
 
     def from_features(self, noise: Tensor, features: Tensor) -> Tensor:
         """`[N, z_dim - 1]` and features of any images `[N, 512]` -> images in [-1, 1]."""
