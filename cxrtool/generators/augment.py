@@ -44,9 +44,9 @@ def parse_policies(text: str) -> tuple[str, ...]:
     names = tuple(part.strip() for part in text.split(","))
     for name in names:
         if name not in POLICIES or names.count(name) > 1:
-            known = ", ".join(POLICIES)
+            policies = ", ".join(POLICIES)
             raise UsageError(
-                f"--augment {text}: must be none, diffaugment, ada, or a list of {known}"
+                f"--augment {text}: must be none, diffaugment, ada, or a list of {policies}"
             )
     # One order, so that two spellings of one policy are one training.
     return tuple(name for name in POLICIES if name in names)

@@ -193,11 +193,11 @@ class GeneratorTrainer(Sampler, Trainer, Protocol):
         """Make what follows differ from what diverged: other random numbers, half the rates."""
         ...
 
-    def export(self, values: np.ndarray, known: np.ndarray) -> dict[str, Tensor]:
+    def export(self, values: np.ndarray, mask: np.ndarray) -> dict[str, Tensor]:
         """The finished networks as one flat state, for `model.safetensors`.
 
         Args:
             values: `[N, L]` labels of the training rows in {0, 1}.
-            known: `[N, L]` bool.
+            mask: `[N, L]` bool.
         """
         ...

@@ -37,9 +37,9 @@ def new(
 ) -> StyleGan2Trainer:
     torch.compiler.reset()  # what earlier tests compiled counts against a limit
     images, labels = ellipses(N, 16)
-    known = np.random.default_rng(1).random(labels.shape) < 0.9
+    mask = np.random.default_rng(1).random(labels.shape) < 0.9
     choices = micro_choices(**{"arch": micro(noise=True), **changes})
-    feed = Feed(images, labels, known, 0, cuda)
+    feed = Feed(images, labels, mask, 0, cuda)
     return StyleGan2Trainer(choices, feed, None, Execution(cuda, 16, precision, compile))
 
 

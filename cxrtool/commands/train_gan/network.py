@@ -166,7 +166,7 @@ def save_network(trainer: GeneratorTrainer, task: Task, run: Run) -> None:
         meta["augment"] = {"policies": list(trainer.choices.augment), "p": round(p, 6)}
     if task.reduced is not None:
         meta["single_label"] = task.reduced.rule
-    save_model(run, trainer.export(task.values, task.known), meta)
+    save_model(run, trainer.export(task.values, task.mask), meta)
 
 
 def save_seen(task: Task, run: Run) -> None:

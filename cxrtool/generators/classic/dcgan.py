@@ -130,7 +130,7 @@ class DcganTrainer(GameTrainer):
         score_real, logits = self.discriminator(real.x)
         score_fake, _ = self.discriminator(fake)
         loss = losses.discriminator_loss(score_real, score_fake)
-        self.update("d", self.with_labels(loss, logits, real.y, real.known), "d_grad_norm")
+        self.update("d", self.with_labels(loss, logits, real.y, real.mask), "d_grad_norm")
         self.means.add(d_loss=loss, score_real=score_real, score_fake=score_fake)
 
     def _generator_step(self) -> None:

@@ -137,14 +137,14 @@ class GameTrainer(BaseTrainer):
         return z, self.feed.fake_labels(draws).y
 
     def with_labels(
-        self, loss: Tensor, logits: Tensor, y: Tensor, known: Tensor | None = None
+        self, loss: Tensor, logits: Tensor, y: Tensor, mask: Tensor | None = None
     ) -> Tensor:
         """A loss and that of the label head: the discriminator's on reals, or, where no label is
         said to be unknown, the generator's on what it was asked for."""
         if not self.sizes.labels:
             return loss
-        if known is not None:
-            label_loss = losses.label_loss(logits, y, known)
+        if mask is not None:
+            label_loss = losses.label_loss(logits, y, mask)
             self.means.add(d_label_loss=label_loss)
             return loss + label_loss
         label_loss = losses.label_loss(logits, y, torch.ones_like(y, dtype=torch.bool))
@@ -158,7 +158,7 @@ class GameTrainer(BaseTrainer):
         images: Tensor = self.average(z, y)
         return images
 
-    def export(self, values: np.ndarray, known: np.ndarray) -> dict[str, Tensor]:
+    def export(self, values: np.ndarray, mask: np.ndarray) -> dict[str, Tensor]:
         """Averaged generator and discriminator."""
         return prefixed({G_PREFIX: self.average, D_PREFIX: self.discriminator})
 

@@ -68,7 +68,7 @@ class LatentJudge(nn.Module):
         self.network, self.labels, self.single = network, labels, single
         self.register_buffer("prevalence", prevalence.clone())
 
-    def judge(self, x: Tensor, y: Tensor, known: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def judge(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Realness and label logits; what was asked for changes neither."""
         score, logits = self.network(x)
         return score, logits

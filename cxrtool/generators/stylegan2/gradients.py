@@ -72,19 +72,19 @@ class Gradients(BaseTrainer):
         with held(self.discriminator):
             for rows in self.parts(n):
                 draws = self.draws("G", n, rows)
-                images, _, y, known = self._fakes(draws)  # [m, C, H, W], [m, L], [m, L]
-                verdict = self._judge(self._augmented(images, draws), y, known)
+                images, _, y, mask = self._fakes(draws)  # [m, C, H, W], [m, L], [m, L]
+                verdict = self._judge(self._augmented(images, draws), y, mask)
                 if self.relativistic:
                     with torch.no_grad():
                         x = self._augmented(real.x[rows], draws)
-                        winner = self._judge(x, real.y[rows], real.known[rows]).score
+                        winner = self._judge(x, real.y[rows], real.mask[rows]).score
                     loss = losses.relativistic_loss(verdict.score, winner)
                 else:
                     loss = losses.generator_loss(verdict.score)
                 total = loss
                 if choices.arch.labels:
                     # Complete labels: the generator was asked for the drawn ones too.
-                    label_loss = losses.label_loss(verdict.labels, y, torch.ones_like(known))
+                    label_loss = losses.label_loss(verdict.labels, y, torch.ones_like(mask))
                     total = total + choices.label_weight * self.discriminator.ramp * label_loss
                     self.means.add(g_label_loss=label_loss)
                 (total * (len(rows) / n)).backward()
@@ -117,7 +117,7 @@ class Gradients(BaseTrainer):
             r_t of this batch, the mean sign of the scores of augmented real images: a scalar.
         """
         signs = []
-        counts = real.known.sum(dim=0)
+        counts = real.mask.sum(dim=0)
         for rows in self.parts(self.choices.batch):
             score_real, score_fake = self._judge_both(real, rows, counts)  # [m] each
             # Only differences mean anything to the relativistic loss.
@@ -134,7 +134,7 @@ class Gradients(BaseTrainer):
             # At the images that the discriminator sees: augmented, with the augmentation held
             # fixed.
             x = self._augmented(real.x[rows], self.draws("R1", n, rows)).requires_grad_(True)
-            score = self.discriminator(x, real.y[rows], real.known[rows]).score
+            score = self.discriminator(x, real.y[rows], real.mask[rows]).score
             penalty = losses.gradient_penalty(score, x).mean()
             (penalty * (weight * len(rows) / n)).backward()
             self.means.add(r1_penalty=penalty)
@@ -145,16 +145,16 @@ class Gradients(BaseTrainer):
         n = choices.batch
         draws = self.draws("D", n, rows)
         with torch.no_grad():
-            fake, _, fake_y, fake_known = self._fakes(draws)
+            fake, _, fake_y, fake_mask = self._fakes(draws)
         # One pass over both halves; groups of the minibatch statistic never cross the middle.
         both = Draws(draws.generator, 2 * n, torch.cat([rows, rows + n]))
         x = self._augmented(torch.cat([real.x[rows], fake]), both)  # [2 m, C, H, W]
         x = x.requires_grad_(self.relativistic)
-        y, known = torch.cat([real.y[rows], fake_y]), torch.cat([real.known[rows], fake_known])
+        y, mask = torch.cat([real.y[rows], fake_y]), torch.cat([real.mask[rows], fake_mask])
         if self.relativistic:  # its penalties need gradients of gradients
-            verdict: Verdict = self.discriminator(x, y, known)
+            verdict: Verdict = self.discriminator(x, y, mask)
         else:
-            verdict = self._judge(x, y, known)
+            verdict = self._judge(x, y, mask)
         score_real, score_fake = verdict.score[:m], verdict.score[m:]
         if self.relativistic:
             loss = losses.relativistic_loss(score_real, score_fake)
@@ -167,7 +167,7 @@ class Gradients(BaseTrainer):
         total = total * (m / n)
         if choices.arch.labels:
             label_loss = losses.label_loss(
-                verdict.labels[:m], real.y[rows], real.known[rows], counts
+                verdict.labels[:m], real.y[rows], real.mask[rows], counts
             )
             total = total + choices.d_label_weight * self.discriminator.ramp * label_loss
             self.means.add(d_label_loss=label_loss * choices.parts)
@@ -179,17 +179,17 @@ class Gradients(BaseTrainer):
         """(images, their w, labels, which of the labels stood in a training row)."""
         choices, network = self.choices, self.generator
         z = draws.normal(choices.arch.z_dim)
-        y, known = self.feed.fake_labels(draws)
+        y, mask = self.feed.fake_labels(draws)
         mixing = Mixing.draw(choices.arch.z_dim, network.num_ws, choices.style_mixing, draws)
         noise = network.draw_noise(draws)
         if main:
             images, w = self.execution.generate(network, z, y, noise, mixing)
         else:
             images, w = network(z, y, noise, mixing)
-        return images, w, y, known
+        return images, w, y, mask
 
-    def _judge(self, x: Tensor, y: Tensor, known: Tensor) -> Verdict:
-        return self.execution.judge(self.discriminator, x, y, known)
+    def _judge(self, x: Tensor, y: Tensor, mask: Tensor) -> Verdict:
+        return self.execution.judge(self.discriminator, x, y, mask)
 
     def _augmented(self, x: Tensor, draws: Draws) -> Tensor:
         p = self.choices.augment_p

@@ -197,10 +197,10 @@ class TrainedJudge(nn.Module):
         self.labels = labels
         self.register_buffer("prevalence", discriminator.prevalence.clone())
 
-    def judge(self, x: Tensor, y: Tensor, known: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def judge(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Realness and label logits without minibatch statistics."""
-        known = torch.ones_like(y, dtype=torch.bool) if known is None else known
-        verdict = self.network(x, y, known, group=0)
+        mask = torch.ones_like(y, dtype=torch.bool) if mask is None else mask
+        verdict = self.network(x, y, mask, group=0)
         return verdict.score, verdict.labels
 
 

@@ -79,14 +79,14 @@ class StyleGan2Trainer(Gradients):
         images: Tensor = self.average(z, y)[0]
         return images
 
-    def export(self, values: np.ndarray, known: np.ndarray) -> dict[str, Tensor]:
+    def export(self, values: np.ndarray, mask: np.ndarray) -> dict[str, Tensor]:
         """Averaged generator, its mean latents and the discriminator.
 
         Args:
             values: `[N, L]` labels of the training rows.
-            known: `[N, L]` bool.
+            mask: `[N, L]` bool.
         """
-        vectors = torch.from_numpy(frequent_conditions(values, known, CONDITIONS_MOST))
+        vectors = torch.from_numpy(frequent_conditions(values, mask, CONDITIONS_MOST))
         rng = torch_generator("center", self.choices.seed, device=self.device)
         joint = self.feed.fake_labels(Draws(rng, CENTER_SAMPLES)).y
         means = mean_latents(self.average, vectors, joint)

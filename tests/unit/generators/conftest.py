@@ -84,8 +84,8 @@ def micro_choices(**changes: object) -> Choices:
 def feed() -> Feed:
     """48 ellipses of 16 px, some labels unknown."""
     images, labels = ellipses(48, 16)
-    known = np.random.default_rng(1).random(labels.shape) < 0.9
-    return Feed(images, labels, known, seed=0)
+    mask = np.random.default_rng(1).random(labels.shape) < 0.9
+    return Feed(images, labels, mask, seed=0)
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def trainer_elsewhere(choices: Choices, feed: Feed) -> Iterator[StyleGan2Trainer
         trainer = StyleGan2Trainer(choices, feed)
         for network in (trainer.generator, trainer.discriminator, trainer.average):
             network.to(THERE)
-        for name in ("pixels", "values", "known", "prevalence"):
+        for name in ("pixels", "values", "mask", "prevalence"):
             setattr(feed, name, getattr(feed, name).to(THERE))
         feed.device = trainer.device = trainer.means._device = THERE
         trainer.path_mean = trainer.path_mean.to(THERE)
@@ -61,5 +61,5 @@ def trainer_elsewhere(choices: Choices, feed: Feed) -> Iterator[StyleGan2Trainer
         assert trainer.d_opt.defaults["fused"]
         trainer.g_opt = torch.optim.SGD(trainer.generator.parameters(), lr=0.1)  # type: ignore[assignment]
         trainer.d_opt = torch.optim.SGD(trainer.discriminator.parameters(), lr=0.1)  # type: ignore[assignment]
-        patch.setattr("cxrtool.generators.stylegan2.trainer.torch_generator", lambda *_, **__: None)
+        patch.setattr("cxrtool.generators.base.torch_generator", lambda *_, **__: None)
         yield trainer

@@ -114,9 +114,9 @@ def test_label_loss_of_the_critic_sees_real_images_only(feed: Feed) -> None:
     assert stage == (0, 1.0)
     with torch.no_grad():
         logits = twin.discriminator(at_stage(real.x, stage, 2), stage)[1].double().numpy()
-    p, t, known = 1 / (1 + np.exp(-logits)), real.y.numpy(), real.known.numpy()
-    cross = -(t * np.log(p) + (1 - t) * np.log(1 - p)) * known
-    wanted = (cross.sum(axis=0) / known.sum(axis=0)).sum()
+    p, t, mask = 1 / (1 + np.exp(-logits)), real.y.numpy(), real.mask.numpy()
+    cross = -(t * np.log(p) + (1 - t) * np.log(1 - p)) * mask
+    wanted = (cross.sum(axis=0) / mask.sum(axis=0)).sum()
     assert means["d_label_loss"] == pytest.approx(wanted, rel=1e-4)
 
 

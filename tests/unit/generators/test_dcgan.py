@@ -71,11 +71,11 @@ def test_losses_are_the_closed_forms(feed: Feed) -> None:
         other = twin.discriminator(fake)[0].double().numpy()
     wanted = np.log1p(np.exp(-score)).mean() + np.log1p(np.exp(other)).mean()
     assert means["d_loss"] == pytest.approx(wanted, rel=1e-4)
-    p, known = 1 / (1 + np.exp(-logits)), real.known.numpy()
+    p, mask = 1 / (1 + np.exp(-logits)), real.mask.numpy()
     t = real.y.numpy()
-    cross = -(t * np.log(p) + (1 - t) * np.log(1 - p)) * known
+    cross = -(t * np.log(p) + (1 - t) * np.log(1 - p)) * mask
     assert means["d_label_loss"] == pytest.approx(
-        (cross.sum(axis=0) / known.sum(axis=0)).sum(), rel=1e-4
+        (cross.sum(axis=0) / mask.sum(axis=0)).sum(), rel=1e-4
     )
 
 

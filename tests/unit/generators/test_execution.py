@@ -56,7 +56,7 @@ def test_low_precision_stays_in_the_feature_maps() -> None:
     arch = micro(noise=True)
     generator = Generator(arch, torch.Generator().manual_seed(0))
     judge = Discriminator(arch, torch.Generator().manual_seed(1))
-    z, y, known = torch.randn(8, 8), torch.zeros(8, 2), torch.ones(8, 2).bool()
+    z, y, mask = torch.randn(8, 8), torch.zeros(8, 2), torch.ones(8, 2).bool()
     seen: dict[str, torch.dtype] = {}
     for root, network in (("g", generator), ("d", judge)):
         for name, module in network.named_modules():
@@ -66,14 +66,14 @@ def test_low_precision_stays_in_the_feature_maps() -> None:
 
             module.register_forward_pre_hook(note)
     image, _ = generator(z, y, "const", None, 8)
-    verdict = judge(image, y, known, None, 8)
+    verdict = judge(image, y, mask, None, 8)
     assert {image.dtype, verdict.score.dtype, verdict.labels.dtype} == {torch.float32}
     low = {name for name, dtype in seen.items() if dtype == torch.bfloat16}
     assert {"g.blocks.b8.conv0", "g.blocks.b16.conv1", "d.from_rgb", "d.blocks.b8"} <= low
     kept = {"g.mapping", "g.blocks.b4.conv1", "g.blocks.b16.conv1.affine", "d.conv", "d.classify"}
     assert not kept & low
     plain, _ = generator(z, y, "const", None, None)
-    score = judge(plain, y, known).score
+    score = judge(plain, y, mask).score
     assert 0 < (image - plain).abs().max() < 0.03 * plain.abs().max()
     assert 0 < (verdict.score - score).abs().max() < 0.05 * (1 + score.abs().max())
 

@@ -197,33 +197,33 @@ def test_unconditional_networks_take_empty_labels() -> None:
 def test_unknown_labels_do_not_reach_the_score() -> None:
     judge = new_discriminator(micro(), torch.tensor([0.2, 0.6]))
     x = torch.randn(4, 1, 16, 16)
-    known = torch.tensor([[True, False]]).expand(4, 2)
+    mask = torch.tensor([[True, False]]).expand(4, 2)
     y = torch.zeros(4, 2)
     changed = y.clone()
     changed[:, 1] = 1
-    torch.testing.assert_close(judge(x, y, known).score, judge(x, changed, known).score)
+    torch.testing.assert_close(judge(x, y, mask).score, judge(x, changed, mask).score)
     changed[:, 0] = 1
-    assert (judge(x, y, known).score - judge(x, changed, known).score).abs().max() > 1e-4
+    assert (judge(x, y, mask).score - judge(x, changed, mask).score).abs().max() > 1e-4
 
 
 def test_scores_with_the_stored_statistic_do_not_depend_on_batch_mates() -> None:
     judge = new_discriminator(micro())
     judge.std_reference.fill_(0.7)
-    x, y, known = torch.randn(8, 1, 16, 16), torch.zeros(8, 2), torch.ones(8, 2).bool()
-    together = judge(x, y, known, group=0).score
-    alone = judge(x[2:3], y[2:3], known[2:3], group=0).score
+    x, y, mask = torch.randn(8, 1, 16, 16), torch.zeros(8, 2), torch.ones(8, 2).bool()
+    together = judge(x, y, mask, group=0).score
+    alone = judge(x[2:3], y[2:3], mask[2:3], group=0).score
     torch.testing.assert_close(together[2:3], alone, rtol=1e-4, atol=1e-5)
-    mates = judge(x, y, known).score
+    mates = judge(x, y, mask).score
     x[3] += 2
-    assert (judge(x, y, known).score[2] - mates[2]).abs() > 1e-5
+    assert (judge(x, y, mask).score[2] - mates[2]).abs() > 1e-5
 
 
 def test_label_logits_never_see_the_minibatch() -> None:
     judge = new_discriminator(micro())
-    x, y, known = torch.randn(4, 1, 16, 16), torch.zeros(4, 2), torch.ones(4, 2).bool()
-    before = judge(x, y, known).labels[0].detach()
+    x, y, mask = torch.randn(4, 1, 16, 16), torch.zeros(4, 2), torch.ones(4, 2).bool()
+    before = judge(x, y, mask).labels[0].detach()
     x[1:] *= 3
-    torch.testing.assert_close(judge(x, y, known).labels[0], before, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(judge(x, y, mask).labels[0], before, rtol=1e-4, atol=1e-5)
 
 
 def test_weights_depend_on_the_seed_alone_and_leave_global_randomness() -> None:

@@ -80,9 +80,9 @@ def test_an_image_is_no_center_of_its_own() -> None:
     classes, rows = torch.tensor([0, 1, 1, 2]), torch.tensor([10, 11, 12, 13])
     kernels = Kernels(classes, rows, 3)
     kernels.centers.copy_(features)
-    known, unknown = kernels(features, rows), kernels(features)
+    mask, unknown = kernels(features, rows), kernels(features)
     assert bool((unknown.argmax(dim=1) == classes).all())
-    assert float(known[0, 0].detach()) < -20  # class 0 has no other center
+    assert float(mask[0, 0].detach()) < -20  # class 0 has no other center
 
 
 def test_centers_are_dealt_to_the_classes() -> None:

@@ -205,7 +205,7 @@ def test_state_brings_back_every_bit(feed: Feed) -> None:
     for _ in range(3):
         half.step()
     images, labels = ellipses(48, 16)
-    again = StyleGan2Trainer(micro_choices(), Feed(images, labels, feed.known.numpy(), seed=0))
+    again = StyleGan2Trainer(micro_choices(), Feed(images, labels, feed.mask.numpy(), seed=0))
     torch.manual_seed(99)  # global randomness must not matter
     again.load_state_dict(half.state_dict())
     for _ in range(3):

@@ -59,9 +59,9 @@ def test_labels_keep_their_meaning_by_name(tmp_path: Path) -> None:
         after = network(z, torch.tensor([[1.0, 0.0, 0.0]]).expand(4, -1))[0]
         torch.testing.assert_close(after, before)
     x = torch.randn(4, 1, 16, 16)
-    known = torch.ones(4, 3, dtype=torch.bool)
-    logits = new.discriminator(x, torch.zeros(4, 3), known).labels
-    wanted = old.discriminator(x, torch.zeros(4, 2), known[:, :2]).labels
+    mask = torch.ones(4, 3, dtype=torch.bool)
+    logits = new.discriminator(x, torch.zeros(4, 3), mask).labels
+    wanted = old.discriminator(x, torch.zeros(4, 2), mask[:, :2]).labels
     torch.testing.assert_close(logits[:, [2, 0]], wanted)
     new.step()  # and it trains on
 
@@ -126,8 +126,8 @@ def test_the_networks_do_what_they_did(tmp_path: Path, old: str, new: str) -> No
     z, x = torch.randn(8, 8, generator=rng), torch.randn(8, 1, 16, 16, generator=rng)
     for network in (trainer.generator, trainer.average):
         torch.testing.assert_close(network(z, y)[0], before.average(z, there)[0])
-    known = torch.tensor([k in new for k in old]).expand(8, -1)
-    was = before.discriminator(x, there, known)
+    mask = torch.tensor([k in new for k in old]).expand(8, -1)
+    was = before.discriminator(x, there, mask)
     now = trainer.discriminator(x, y, torch.ones_like(y, dtype=torch.bool))
     torch.testing.assert_close(now.score, was.score, rtol=1e-4, atol=1e-5)
     for k in set(old) & set(new):

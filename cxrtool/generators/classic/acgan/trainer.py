@@ -101,7 +101,7 @@ class AcganTrainer(GameTrainer):
         mixed = torch.lerp(x, fake, share).requires_grad_(True)
         norms = gradient_norms(self.discriminator(mixed, stage)[0], mixed)
         loss = critic_loss(score_real, score_fake, norms)
-        self.update("d", self.with_labels(loss, logits, real.y, real.known), "d_grad_norm")
+        self.update("d", self.with_labels(loss, logits, real.y, real.mask), "d_grad_norm")
         self.means.add(
             d_loss=loss, gradient_norm=norms, score_real=score_real, score_fake=score_fake
         )
@@ -115,11 +115,11 @@ class AcganTrainer(GameTrainer):
             self.update("g", self.with_labels(loss, logits, y), "g_grad_norm")
         self.means.add(g_loss=loss)
 
-    def export(self, values: np.ndarray, known: np.ndarray) -> dict[str, Tensor]:
+    def export(self, values: np.ndarray, mask: np.ndarray) -> dict[str, Tensor]:
         """Averaged generator, and discriminator with its reference statistic."""
         n = min(REFERENCE_MOST, len(self.feed)) // GROUP * GROUP
         self.discriminator.set_reference(self.feed.reals(0, n).x)
-        return super().export(values, known)
+        return super().export(values, mask)
 
 
 class Judge(nn.Module):

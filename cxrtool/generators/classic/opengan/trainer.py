@@ -176,10 +176,10 @@ class OpenganTrainer(GameTrainer):
         noise = draws.normal(self.z_dim - 1)
         return noise, self.features[draws.integers(0, len(self.feed))]
 
-    def export(self, values: np.ndarray, known: np.ndarray) -> dict[str, Tensor]:
+    def export(self, values: np.ndarray, mask: np.ndarray) -> dict[str, Tensor]:
         """Averaged generator, discriminator, metric network, and the features of classes."""
         assert self.bank is not None
-        state = super().export(values, known)
+        state = super().export(values, mask)
         state[SIGMA] = self.kernels.log_sigma.detach().exp()
         return state | prefixed({M_PREFIX: self.metric, B_PREFIX: self.bank})
 
