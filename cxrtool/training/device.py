@@ -33,9 +33,9 @@ def setup(device: str = "auto", threads: int | None = None) -> torch.device:
     if threads is not None and threads < 1:
         raise UsageError(f"--threads {threads}: must be at least 1")
     torch.set_num_threads(threads or available_cores())
-    found = parse(device)
-    if found.type == "cuda":
-        torch.cuda.set_device(found)
+    place = parse(device)
+    if place.type == "cuda":
+        torch.cuda.set_device(place)
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.benchmark = True
         torch.use_deterministic_algorithms(False)
@@ -45,7 +45,7 @@ def setup(device: str = "auto", threads: int | None = None) -> torch.device:
         # result.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         _keep_freed_memory()
-    return found
+    return place
 
 
 def _keep_freed_memory() -> None:
