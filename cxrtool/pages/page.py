@@ -12,11 +12,11 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import ClassVar
 
-import jinja2
 from PIL import Image
+
+from cxrtool.core.templates import environment
 
 
 @dataclass(frozen=True)
@@ -138,18 +138,6 @@ class Page:
     footer: str = ""
 
 
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("cxrtool.pages", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2")
-
-
 def render(page: Page) -> str:
     """The page as HTML text."""
-    return _template().render(page=page)
+    return environment("cxrtool.pages").get_template("report.html.j2").render(page=page)
