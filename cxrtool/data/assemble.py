@@ -25,7 +25,7 @@ from cxrtool.data.columns import (
 )
 from cxrtool.data.images import KERNEL
 from cxrtool.data.ingest import Ingested, image_name
-from cxrtool.data.keys import patient_keys
+from cxrtool.data.patient_keys import patient_keys
 from cxrtool.data.schema import DatasetInfo
 from cxrtool.data.sources.base import Rejected, SourceTable
 from cxrtool.data.summary import split_counts

@@ -16,8 +16,9 @@ from PIL import Image
 
 from cxrtool.core import console
 from cxrtool.core.errors import InputError
+from cxrtool.data.columns import IMAGE
 from cxrtool.data.images import read_png
-from cxrtool.data.manifest import IMAGE, Dataset
+from cxrtool.data.manifest import Dataset
 
 _FOLDER = ".cache"
 _BLOCK = 512

@@ -11,10 +11,9 @@ namespaces cannot be compared; pixels always can.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
+import contextlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +24,10 @@ import pandas as pd
 from cxrtool.core import console
 from cxrtool.core.errors import GateError, InputError
 from cxrtool.core.files import canonical_json
+from cxrtool.data.columns import PATIENT, PATIENT_KEY, PIXEL_KEY, SOURCE
 from cxrtool.data.copies import prepared_keys
-from cxrtool.data.manifest import PATIENT, PATIENT_KEY, PIXEL_KEY, SOURCE, Dataset
+from cxrtool.data.manifest import Dataset
+from cxrtool.data.patient_keys import patient_keys
 from cxrtool.data.select import patient_groups
 
 if TYPE_CHECKING:
@@ -34,61 +35,17 @@ if TYPE_CHECKING:
 
 SEEN = "seen.json"
 FORMAT = 1
-_HEX = 16
-
-
-def patient_keys(
-    patients: Iterable[str], namespace: str, secret: bytes | None = None
-) -> np.ndarray:
-    """Keys of patients: the first 16 hex digits of HMAC-SHA-256 (64 bits).
-
-    Args:
-        patients: Patient ids; a blank one gets a blank key.
-        namespace: Whose ids these are; also the HMAC key where there is no secret, so that two
-            preparations of one data set agree.
-        secret: Content of ``--id-key``: without it nobody can test a guessed id against the keys.
-
-    Returns:
-        Object array [N] of `str`.
-    """
-    codes, unique = pd.factorize(np.asarray(list(patients), dtype=object))
-    start = hmac.new(secret or namespace.encode("utf-8"), digestmod=hashlib.sha256)
-    start.update(namespace.encode("utf-8") + b"\0")
-    keys = np.empty(len(unique), dtype=object)
-    for index, patient in enumerate(unique):
-        if patient == "":
-            keys[index] = ""
-            continue
-        code = start.copy()
-        code.update(str(patient).encode("utf-8"))
-        keys[index] = code.hexdigest()[:_HEX]
-    return keys[codes]
-
-
-def keyed_namespace(namespace: str, secret: bytes | None) -> str:
-    """The namespace under a secret: keys made with different secrets must never be compared."""
-    if secret is None:
-        return namespace
-    return f"{namespace}+{hashlib.sha256(b'cxr id-key' + secret).hexdigest()[:8]}"
-
-
-def read_secret(path: Path) -> bytes:
-    """The content of an ``--id-key`` file without white space at its ends.
-
-    Raises:
-        InputError: It cannot be read or holds less than 16 bytes.
-    """
-    try:
-        secret = path.read_bytes().strip()
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", file=path) from None
-    if len(secret) < 16:
-        raise InputError(
-            "the key has fewer than 16 bytes",
-            file=path,
-            hint="make one with: head -c 32 /dev/urandom | base64 > FILE",
-        )
-    return secret
+#: Role of an input -> what a message calls it.
+_ROLES = {
+    "synth": "synthetic set",
+    "gan": "generator",
+    "clip": "CLIP",
+    "features": "feature extractor",
+    "init": "starting weights",
+    "init-from": "starting weights",
+    "data": "data set",
+}
+_DEEPEST = 8
 
 
 @dataclass(frozen=True)
@@ -315,6 +272,39 @@ def find_overlap(seen: Seen, dataset: Dataset, rows: np.ndarray | None = None) -
     )
 
 
+def chain(folder: Path, dataset: Dataset, rows: np.ndarray | None) -> str:
+    """The inputs through which a run has seen any of the rows, in a few words.
+
+    Such as "through its synthetic set SYNTH, its generator GAN"; "" where it saw them itself. Only
+    folders that still lie where `run.json` says can be followed; the refusal needs none of them,
+    because every `seen.json` holds what the inputs of its run saw.
+
+    Args:
+        folder: A run directory with `seen.json`.
+        dataset: The data set of the rows.
+        rows: The rows; None for all.
+    """
+    steps: list[str] = []
+    while len(steps) < _DEEPEST and (step := _next_step(folder, dataset, rows)):
+        role, folder = step
+        steps.append(f"its {_ROLES.get(role, role)} {folder.name}")
+    return "through " + ", ".join(steps) if steps else ""
+
+
+def _next_step(folder: Path, dataset: Dataset, rows: np.ndarray | None) -> tuple[str, Path] | None:
+    """(role, path) of the first input of a run that has seen any of the rows."""
+    try:
+        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        inputs = [(str(entry["role"]), Path(entry["path"])) for entry in record["inputs"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    for role, path in inputs:
+        with contextlib.suppress(InputError):  # most inputs are no networks
+            if find_overlap(Seen.load(path), dataset, rows).images:
+                return role, path
+    return None
+
+
 def refuse_overlap(
     seen: Seen,
     dataset: Dataset,
@@ -349,11 +339,7 @@ def refuse_overlap(
             keys.append(f"{found.by_pixels:,} by identical pixels")
         if found.by_study:
             keys.append(f"{found.by_study:,} by the study or the copies of an image that was seen")
-        way = ""
-        if folder is not None:
-            from cxrtool.data.chains import chain
-
-            way = chain(folder, dataset, rows)
+        way = "" if folder is None else chain(folder, dataset, rows)
         raise GateError(
             f"leak: {found.images:,} of {found.of:,} {what} images were seen by {who} "
             f"({' and '.join(keys)})" + (f" {way}" if way else ""),

@@ -15,65 +15,12 @@ import numpy as np
 import pandas as pd
 
 from cxrtool.core.errors import InputError
-from cxrtool.data.columns import (
-    AGE,
-    DATASET,
-    FINDINGS,
-    FIRST,
-    IMAGE,
-    IMAGES,
-    IMPRESSION,
-    INDEX,
-    MANIFEST,
-    ORIGIN,
-    PATIENT,
-    PATIENT_KEY,
-    PIXEL_KEY,
-    PREPARED_KEY,
-    PROMPT,
-    REPORT,
-    SEX,
-    SOURCE,
-    SPLIT,
-    SPLITS,
-    STUDY,
-    SYNTHETIC,
-    VIEW,
-)
+from cxrtool.data.columns import DATASET, FIRST, IMAGE, MANIFEST, PATIENT_KEY, PIXEL_KEY, SOURCE
 from cxrtool.data.schema import DatasetInfo, check_table
 from cxrtool.data.tables import read_table, require_columns
 from cxrtool.data.writer import DatasetWriter
 
-__all__ = [
-    "AGE",
-    "DATASET",
-    "FINDINGS",
-    "FIRST",
-    "IMAGE",
-    "IMAGES",
-    "IMPRESSION",
-    "INDEX",
-    "MANIFEST",
-    "ORIGIN",
-    "PATIENT",
-    "PATIENT_KEY",
-    "PIXEL_KEY",
-    "PREPARED_KEY",
-    "PROMPT",
-    "REPORT",
-    "SEX",
-    "SOURCE",
-    "SPLIT",
-    "SPLITS",
-    "STUDY",
-    "SYNTHETIC",
-    "VIEW",
-    "Dataset",
-    "DatasetInfo",
-    "DatasetWriter",
-    "load_dataset",
-    "load_info",
-]
+__all__ = ["Dataset", "DatasetInfo", "DatasetWriter", "load_dataset", "load_info"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from cxrtool.core.cores import available_cores
 from cxrtool.data import pool
 from cxrtool.reports.labeler import Labeler
 from cxrtool.reports.output import columns, evidence_lines, row
@@ -88,7 +89,7 @@ def extract(
         Exception: What the iteration over ``reports`` raises.
     """
     chunks = _chunks(reports)
-    workers = workers or pool.cores()
+    workers = workers or available_cores()
     if workers > 1:
         first = list(itertools.islice(chunks, _FEW_CHUNKS))
         if len(first) < _FEW_CHUNKS:

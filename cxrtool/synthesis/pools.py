@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cxrtool.core.errors import InputError
+from cxrtool.data.columns import MANIFEST, SOURCE
 from cxrtool.data.labels import NO_FINDING, LabelPolicy, canonical, label_arrays, label_codes
-from cxrtool.data.manifest import MANIFEST, SOURCE, Dataset
+from cxrtool.data.manifest import Dataset
 
 
 @dataclass(frozen=True)

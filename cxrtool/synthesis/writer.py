@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxrtool.data import manifest
+from cxrtool.data.columns import IMAGE, IMAGES, SOURCE, SPLIT, VIEW
 from cxrtool.data.manifest import Dataset, DatasetInfo
 from cxrtool.data.writer import DatasetWriter
 from cxrtool.synthesis.slots import slot_seed
@@ -29,7 +29,7 @@ STATEMENT = "made by a generative network; shows no person"
 
 def image_name(slot: int) -> str:
     """Path of a slot's image, the same in every shard."""
-    return f"{manifest.IMAGES}/{slot // FOLDER_SIZE:05d}/{slot:08d}.png"
+    return f"{IMAGES}/{slot // FOLDER_SIZE:05d}/{slot:08d}.png"
 
 
 def slot_of(name: str) -> int:
@@ -164,10 +164,10 @@ def manifest_rows(
         is that of the row: rows of the selected views only were planned with.
     """
     columns: dict[str, Any] = {
-        manifest.IMAGE: [image_name(int(slot)) for slot in slots],
-        manifest.VIEW: dataset.column(manifest.VIEW, source_rows),
-        manifest.SPLIT: "train",
-        manifest.SOURCE: "synthetic",
+        IMAGE: [image_name(int(slot)) for slot in slots],
+        VIEW: dataset.column(VIEW, source_rows),
+        SPLIT: "train",
+        SOURCE: "synthetic",
     }
     cells = np.array(["0", "1"], dtype=object)
     for i, label in enumerate(dataset.labels):

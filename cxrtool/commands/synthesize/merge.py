@@ -28,12 +28,12 @@ def merge_shards(run: Run, config: Config) -> dict[str, Any]:
     import numpy as np
 
     from cxrtool.commands.synthesize.filters import show_filters
+    from cxrtool.core.cores import available_cores
     from cxrtool.core.fingerprints import read_json
     from cxrtool.data.writer import DatasetWriter
     from cxrtool.synthesis import accounts as books
     from cxrtool.synthesis import shards
     from cxrtool.synthesis.generate import close_journal
-    from cxrtool.training.device import available_cores
 
     workers = config.workers or available_cores()
     parts = shards.open_shards([r.path for r in run.inputs("data")])
