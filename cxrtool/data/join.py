@@ -170,8 +170,7 @@ def _read(folder: Path) -> _Extracted:
             file=folder,
             hint="make one with: cxr extract-reports REPORTS -o OUT",
         )
-    table = read_table(file)
-    require_columns(table, (STUDY,), file)
+    table = read_table(file, (STUDY,))
     found = label_columns(table, skip=set(RESERVED))  # observations of own rules are labels, too
     labels = tuple(str(name) for name in table.columns if name in CHEXPERT or name in found.labels)
     left = {name: why for name, why in found.left.items() if name not in labels}
@@ -192,7 +191,7 @@ def _read(folder: Path) -> _Extracted:
         raise InputError(
             f"study {table[STUDY][index]!r} has two reports with different labels",
             file=file,
-            row=index + 2,
+            row=index,
             column=STUDY,
         )
     return _Extracted(named.drop_duplicates(keys).reset_index(drop=True), labels, covered, left)

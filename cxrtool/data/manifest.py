@@ -17,7 +17,7 @@ import pandas as pd
 from cxrtool.core.errors import InputError
 from cxrtool.data.columns import DATASET, FIRST, IMAGE, MANIFEST, PATIENT_KEY, PIXEL_KEY, SOURCE
 from cxrtool.data.schema import DatasetInfo, check_table
-from cxrtool.data.tables import read_table, require_columns
+from cxrtool.data.tables import read_table
 from cxrtool.data.writer import DatasetWriter
 
 __all__ = ["Dataset", "DatasetInfo", "DatasetWriter", "load_dataset", "load_info"]
@@ -85,8 +85,7 @@ def load_dataset(path: Path) -> Dataset:
     """
     info = load_info(path)
     file = path / MANIFEST
-    table = read_table(file, check_width=False)
-    require_columns(table, (IMAGE, *info.labels), file)
+    table = read_table(file, (IMAGE, *info.labels), check_width=False).reset_index(drop=True)
     for name in (*FIRST, PIXEL_KEY, PATIENT_KEY):
         if name not in table.columns:
             table[name] = "real" if name == SOURCE else ""

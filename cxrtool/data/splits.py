@@ -19,7 +19,7 @@ import pandas as pd
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.columns import IMAGE, PATIENT, SPLIT, SPLITS, STUDY
 from cxrtool.data.select import places, shared, units
-from cxrtool.data.tables import read_table, require_columns
+from cxrtool.data.tables import read_table
 
 OFFICIAL, NONE = "official", "none"
 DEFAULT = "0.8,0.1,0.1"
@@ -174,8 +174,7 @@ def _official(table: pd.DataFrame, groups: np.ndarray, order: np.ndarray, carve:
 
 def _from_file(table: pd.DataFrame, path: Path) -> Split:
     """Splits listed by patient, study or image."""
-    listed = read_table(path)
-    require_columns(listed, (SPLIT,), path)
+    listed = read_table(path, (SPLIT,))
     key = next((n for n in (PATIENT, STUDY, IMAGE, "image_ref", "origin") if n in listed), None)
     if key is None:
         raise InputError(
@@ -186,7 +185,7 @@ def _from_file(table: pd.DataFrame, path: Path) -> Split:
         )
     column = {IMAGE: "image_ref", "origin": "image_ref"}.get(key, key)
     chosen: dict[str, str] = {}
-    for row, (name, value) in enumerate(zip(listed[key], listed[SPLIT], strict=True), start=2):
+    for row, name, value in listed[[key, SPLIT]].itertuples():
         value = _SPELLINGS.get(value.strip().lower(), value.strip().lower())
         if value not in (*SPLITS, ""):
             raise InputError(

@@ -15,9 +15,10 @@ from typing import NamedTuple
 
 from cxrtool.core.cores import available_cores
 from cxrtool.data import pool
+from cxrtool.data.columns import PATIENT, REPORT, STUDY
 from cxrtool.reports.labeler import Labeler
 from cxrtool.reports.output import columns, evidence_lines, row
-from cxrtool.reports.report import PATIENT, REPORT, STUDY, Report
+from cxrtool.reports.report import Report
 from cxrtool.reports.ruleset import RuleSet
 from cxrtool.reports.tally import Tally
 from cxrtool.reports.texts import DEFAULT, TextMaker

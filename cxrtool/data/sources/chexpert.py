@@ -23,7 +23,7 @@ from cxrtool.data.sources import vocabulary
 from cxrtool.data.sources.base import SourceOptions, SourceTable
 from cxrtool.data.sources.files import Sieve, find_tables, look_up, need_source, nothing_found, rows
 from cxrtool.data.sources.openers import FileOpener
-from cxrtool.data.sources.tables import read_table
+from cxrtool.data.tables import read_table
 
 _TABLES = ("train.csv", "valid.csv", "test.csv", "test_labels.csv")
 _PREFIX = re.compile(r"CheXpert-v1\.0[^/]*/")

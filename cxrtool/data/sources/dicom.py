@@ -29,8 +29,8 @@ from cxrtool.data.sources.base import SourceOptions, SourceTable
 from cxrtool.data.sources.dicom_decode import import_pydicom, need_decoder, quiet, unreadable
 from cxrtool.data.sources.dicom_pixels import DicomOpener
 from cxrtool.data.sources.files import Sieve, need_source, nothing_found
-from cxrtool.data.sources.table import label_columns, load
-from cxrtool.data.tables import require_columns
+from cxrtool.data.sources.table import label_columns
+from cxrtool.data.tables import read_table, require_columns
 
 _MODALITIES = ("CR", "DX")
 _SUFFIXES = (".dcm", ".dicom", ".dic")
@@ -246,7 +246,7 @@ def _join(
 
     Also those labels, and the columns that are none, with the reason.
     """
-    frame = load(path)
+    frame = read_table(path)
     plain = {str(name).replace("_", "").lower(): str(name) for name in frame.columns}
     key = next((key for key in _KEYS if key.lower() in plain), None)
     if key is None:

@@ -36,6 +36,35 @@ def need_source(source: Path | None, form: str) -> Path:
     return source
 
 
+def read_text(path: Path) -> str:
+    """The content of a UTF-8 file.
+
+    Raises:
+        InputError: It cannot be read, or is not UTF-8.
+    """
+    try:
+        return decode(path.read_bytes(), path)
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror or error}", file=path) from None
+
+
+def decode(data: bytes, name: Path | str) -> str:
+    """UTF-8 text of a file's bytes.
+
+    Raises:
+        InputError: Not UTF-8.
+    """
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"not UTF-8 text (byte 0x{data[error.start]:02x})",
+            file=name,
+            row=data.count(b"\n", 0, error.start) + 1,
+            hint="convert it, for example: iconv -f latin1 -t utf-8",
+        ) from None
+
+
 def find_tables(folder: Path, patterns: Sequence[str]) -> list[Path]:
     """Files that match a pattern in a folder, else in its immediate subfolders.
 
@@ -102,7 +131,7 @@ def look_up(
 
 
 def rows(table: pd.DataFrame, path: Path) -> dict[str, object]:
-    """The ``table_file`` and ``table_row`` columns of a table made by `tables.read_table`."""
+    """The ``table_file`` and ``table_row`` columns of a table made by `read_table`."""
     return {"table_file": str(path), "table_row": pd.Series(table.index, table.index).astype(str)}
 
 
@@ -134,7 +163,7 @@ class Sieve:
         """The table without its bad rows.
 
         Args:
-            table: Index = row numbers, as `tables.read_table` gives them.
+            table: Index = row numbers, as `read_table` gives them.
             bad: bool [N].
             reason: What is wrong; ``{value}`` stands for the cell.
             file: The table's file.

@@ -23,9 +23,18 @@ from cxrtool.core.errors import InputError
 from cxrtool.data.labels import CHEXPERT
 from cxrtool.data.sources import vocabulary
 from cxrtool.data.sources.base import SourceOptions, SourceTable
-from cxrtool.data.sources.files import Sieve, find_tables, look_up, need_source, nothing_found, rows
+from cxrtool.data.sources.files import (
+    Sieve,
+    decode,
+    find_tables,
+    look_up,
+    need_source,
+    nothing_found,
+    read_text,
+    rows,
+)
 from cxrtool.data.sources.openers import FileOpener
-from cxrtool.data.sources.tables import decode, read_table, read_text
+from cxrtool.data.tables import read_table
 
 _NAME = "mimic-cxr-2.*-{}.csv"
 _LABELERS = ("chexpert", "negbio")

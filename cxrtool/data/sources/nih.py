@@ -27,10 +27,11 @@ from cxrtool.data.sources.files import (
     look_up,
     need_source,
     nothing_found,
+    read_text,
     rows,
 )
 from cxrtool.data.sources.openers import FileOpener
-from cxrtool.data.sources.tables import read_table, read_text
+from cxrtool.data.tables import read_table
 
 _LISTS = (("train_val_list.txt", "train"), ("test_list.txt", "test"))
 _NO_FINDING = "No Finding"

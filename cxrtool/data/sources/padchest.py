@@ -35,7 +35,7 @@ from cxrtool.data.sources.files import (
     rows,
 )
 from cxrtool.data.sources.openers import FileOpener
-from cxrtool.data.sources.tables import read_table
+from cxrtool.data.tables import read_table
 
 _NO_FINDING = "No Finding"
 _NORMAL = "normal"

@@ -1,4 +1,4 @@
-"""Any table with one row an image: CSV, TSV or Parquet.
+"""Any table with one row an image: any form of `cxrtool.data.tables`.
 
 In: a table, or a folder that holds ``labels.csv`` (or a single table); columns are recognized by
 name or named by options. Out: a `SourceTable`. Labels are the columns asked for, else every other
@@ -21,8 +21,7 @@ from cxrtool.data.sources import vocabulary
 from cxrtool.data.sources.base import SourceOptions, SourceTable
 from cxrtool.data.sources.files import Sieve, need_source, nothing_found
 from cxrtool.data.sources.openers import FileOpener
-from cxrtool.data.sources.tables import read_table
-from cxrtool.data.tables import require_columns
+from cxrtool.data.tables import read_table, require_columns
 
 CLASS = "class"
 #: Manifest column -> names it goes by, in order of preference; compared without case and signs.
@@ -65,7 +64,7 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
     """
     source = need_source(source, "table")
     path = _find(source) if source.is_dir() else source
-    frame = load(path)
+    frame = read_table(path)
     named = _assign(path, frame, options)
     if "image_ref" not in named and not options.labels_only:
         raise InputError(
@@ -104,39 +103,6 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
         rejected=tuple(sieve.rejected),
         notes={NOTE: left} if left else {},
     )
-
-
-def load(path: Path) -> pd.DataFrame:
-    """Read CSV, TSV or Parquet: all cells `str`, "" = blank, index = row number.
-
-    Raises:
-        InputError: Not readable as such.
-        UsageError: Parquet without pyarrow.
-    """
-    if path.suffix.lower() != ".parquet":
-        return read_table(path)
-    try:
-        frame = pd.read_parquet(path)
-    except ImportError:
-        raise UsageError(
-            "reading Parquet needs the extra parquet", hint="pip install 'cxrtool[parquet]'"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"not a readable Parquet file ({error})", file=path) from None
-    blank = frame.isna()
-    text = frame.apply(_as_text).where(~blank, "")
-    text.columns = pd.Index([str(name) for name in frame.columns])
-    text.index = pd.RangeIndex(2, len(text) + 2)
-    return text
-
-
-def _as_text(column: pd.Series) -> pd.Series:
-    """Cells as text; whole numbers without a decimal point, as a CSV would have them."""
-    if pd.api.types.is_bool_dtype(column.dtype):
-        return column.astype("boolean").map({True: "1", False: "0"}).astype(str)
-    if pd.api.types.is_float_dtype(column.dtype) and (column.dropna() % 1 == 0).all():
-        return column.astype("Int64").astype(str)
-    return column.astype(str)
 
 
 def _plain(name: str) -> str:

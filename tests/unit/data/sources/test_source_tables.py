@@ -15,7 +15,7 @@ from cxrtool.data.sources import vocabulary
 from cxrtool.data.sources.base import SourceOptions
 from cxrtool.data.sources.files import Sieve, index_images
 from cxrtool.data.sources.openers import FileOpener
-from cxrtool.data.sources.tables import read_table
+from cxrtool.data.tables import read_table
 
 from .conftest import write_png, write_text
 
