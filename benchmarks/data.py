@@ -185,7 +185,7 @@ def measure_speed(folder: Path, out: Path, count: int, rounds: int) -> dict[str,
     for _ in range(rounds):
         shutil.rmtree(out, ignore_errors=True)
         start_s[0] = min(start_s[0], watched(pillow(few))[0])
-        line = [*command(few, out), "--split", "none"]
+        line = [*command(few, out), "--split-by", "none"]
         start_s[1] = min(start_s[1], watched(line)[0])
     found: dict[str, object] = {"start_s": {"pillow": start_s[0], "prepare": start_s[1]}}
     for name in FORMATS:

@@ -50,7 +50,7 @@ def data_sets(out: Path, n: int, size: int) -> dict[str, Path]:
             path = f"{healthy.name}/{row['image']}"
             writer.writerow([path, row["patient_id"], row["view"], *(row[n] for n in labels)])
     cxr(
-        *("prepare", table, "--format", "table", "--size", size, "--split", "none", "-q"),
+        *("prepare", table, "--format", "table", "--size", size, "--split-by", "none", "-q"),
         *("-o", few),
     )
     return {"healthy": healthy, "overfitted": few}
@@ -77,7 +77,7 @@ def try_out(kind: str, data: Path, out: Path, args: argparse.Namespace) -> dict[
     split = ("--split", "all") if kind == "overfitted" else ()
     cxr(
         *("train-gan", data, "--size", args.size, "--preset", args.preset, "--kimg", args.kimg),
-        *("--batch", 32, "--augment", "none", "--keep", "last", "--threads", args.threads),
+        *("--batch", 32, "--augment", "none", "--checkpoint", "last", "--threads", args.threads),
         *(*split, "-q", "-o", gan),
     )
     found: dict[str, Any] = {"training_kimg": args.kimg}

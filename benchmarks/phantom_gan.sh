@@ -11,7 +11,7 @@ mkdir -p "$1"
 cd "$1"
 threads="${THREADS:-2}"
 
-cxr prepare --format phantom --n 5000 --size 32 --seed 1 --split 0.96,0.02,0.02 -o data
+cxr prepare --format phantom --n 5000 --size 32 --seed 1 --split-by 0.96,0.02,0.02 -o data
 cxr prepare --format phantom --n 9000 --size 32 --seed 2 -o others
 cxr train-cls others --view frontal --arch small_cnn --steps 1200 --threads "$threads" -o teacher
 cxr train-gan data --view frontal --preset tiny --kimg "${KIMG:-150}" --threads "$threads" -o gan

@@ -22,7 +22,7 @@ reports() {
   wheel="$(python3 -c 'import importlib.util, pathlib; print(pathlib.Path(importlib.util.find_spec("torchxrayvision").origin).parent)')"
   cxr extract-reports "$wheel/data/NLMCXR_reports.tgz" -o openi
   cxr evaluate labels openi --reference "$data/reports/openi_reference.csv" --key uid \
-    --uncertain-as 0 --blank skip -o openi-scores
+    --uncertain-as 0 --blank-as skip -o openi-scores
 }
 
 # chain NAME TARGETS SHARE PREPARE_OPTIONS...
@@ -51,7 +51,7 @@ kermany() {
 
 nih() {
   chain nih "Cardiomegaly,Edema,Consolidation" 0.08 "$data/nih_cxr14/labels.csv" --format table \
-    --split 0.7,0.1,0.2
+    --split-by 0.7,0.1,0.2
 }
 
 for part in "${@:-reports kermany nih}"; do

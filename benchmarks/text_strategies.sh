@@ -11,7 +11,7 @@ cd "$1"
 threads="${THREADS:-2}"
 strategies="${STRATEGIES:-rules rules-v2 impression findings generated inverted random original}"
 
-cxr prepare --format phantom --n "${N:-6000}" --size 32 --seed 4 --split 0.7,0.05,0.25 -o raw
+cxr prepare --format phantom --n "${N:-6000}" --size 32 --seed 4 --split-by 0.7,0.05,0.25 -o raw
 cxr extract-reports raw --texts rules,rules-v2,impression,findings,generated,inverted,random -o data
 runs=()
 for text in $strategies; do

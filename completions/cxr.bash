@@ -17,31 +17,31 @@ _cxr() {
   local flags=
   case "$command" in
     "prepare")
-      flags="--format --size --fit --split --seed --reports --labels --labels-only --no-labels-only --map-labels --namespace --id-key --skip-bad --no-skip-bad --images --column --label-columns --label-table --keep-ids --no-keep-ids --n --workers -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--format --size --fit --split-by --n --seed --reports --skip-bad --no-skip-bad --join-labels --map-labels --labels-only --no-labels-only --namespace --id-key --keep-ids --no-keep-ids --images --column --label-columns --label-table --workers -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --format) COMPREPLY=($(compgen -W "chexpert nih mimic-cxr padchest openi folder medmnist table dicom phantom" -- "$cur")); return ;;
         --fit) COMPREPLY=($(compgen -W "crop pad stretch" -- "$cur")); return ;;
-        --labels) COMPREPLY=($(compgen -W "replace fill keep" -- "$cur")); return ;;
+        --join-labels) COMPREPLY=($(compgen -W "replace fill keep" -- "$cur")); return ;;
         --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;
       esac
       ;;
     "extract-reports")
-      flags="--id-column --text-column --rules --sections --labels --skip-bad --no-skip-bad --explain --no-explain --explain-id --explain-sample --texts --text-from --seed --workers -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--id-column --text-column --join-labels --texts --explain --no-explain --skip-bad --no-skip-bad --rules --sections --text-from --explain-id --explain-sample --seed --workers -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
-        --labels) COMPREPLY=($(compgen -W "replace fill keep" -- "$cur")); return ;;
+        --join-labels) COMPREPLY=($(compgen -W "replace fill keep" -- "$cur")); return ;;
         --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;
       esac
       ;;
     "train-gan")
-      flags="--arch --size --preset --kimg --labels --batch --accumulate --lr --loss --gamma --label-ramp --augment --augment-p --mirror --no-mirror --style-mixing --label-weight --noise --single-label --pretrain-kimg --pretrain-lr --d-lr --hold-out --upsampling --fade-kimg --seed --init-from --freeze-d --keep --features --snapshot-kimg --tick-kimg --precision --compile --device --threads --uncertain --blank --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--arch --size --preset --kimg --labels --batch --lr --augment --init-from --checkpoint --features --seed --loss --gamma --label-weight --label-ramp --augment-p --style-mixing --noise --freeze-d --mirror --no-mirror --single-label --pretrain-kimg --pretrain-lr --d-lr --upsampling --hold-out --fade-kimg --snapshot-kimg --tick-kimg --accumulate --precision --compile --device --threads --uncertain --blank --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --arch) COMPREPLY=($(compgen -W "stylegan2 bagan opengan acgan dcgan" -- "$cur")); return ;;
         --preset) COMPREPLY=($(compgen -W "tiny small full" -- "$cur")); return ;;
+        --checkpoint) COMPREPLY=($(compgen -W "best last" -- "$cur")); return ;;
         --loss) COMPREPLY=($(compgen -W "ns-r1 rp-r1r2" -- "$cur")); return ;;
         --noise) COMPREPLY=($(compgen -W "on off" -- "$cur")); return ;;
         --single-label) COMPREPLY=($(compgen -W "exactly-one one-of-chosen rarest" -- "$cur")); return ;;
         --upsampling) COMPREPLY=($(compgen -W "transposed nearest" -- "$cur")); return ;;
-        --keep) COMPREPLY=($(compgen -W "best last" -- "$cur")); return ;;
         --precision) COMPREPLY=($(compgen -W "auto float32 bfloat16" -- "$cur")); return ;;
         --compile) COMPREPLY=($(compgen -W "auto on off" -- "$cur")); return ;;
         --blank) COMPREPLY=($(compgen -W "zeros ignore" -- "$cur")); return ;;
@@ -51,11 +51,12 @@ _cxr() {
       esac
       ;;
     "finetune-clip")
-      flags="--text --wordings --model --pretrained --tag --allow-download --no-allow-download --size --templates --templates-file --targets --epochs --steps --batch --lr --negation-weight --augment --lock --select-by --patience --precision --seed --device --threads --uncertain --blank --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--text --model --pretrained --tag --size --epochs --steps --batch --lr --lock --seed --allow-download --no-allow-download --templates --templates-file --wordings --positives --negation-weight --augment --select-by --patience --precision --device --threads --uncertain --blank --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
-        --wordings) COMPREPLY=($(compgen -W "auto plain templates" -- "$cur")); return ;;
+        --lock) COMPREPLY=($(compgen -W "image text norms none" -- "$cur")); return ;;
         --templates) COMPREPLY=($(compgen -W "radiograph image" -- "$cur")); return ;;
-        --targets) COMPREPLY=($(compgen -W "text labels none" -- "$cur")); return ;;
+        --wordings) COMPREPLY=($(compgen -W "auto plain templates" -- "$cur")); return ;;
+        --positives) COMPREPLY=($(compgen -W "text labels none" -- "$cur")); return ;;
         --augment) COMPREPLY=($(compgen -W "mild none" -- "$cur")); return ;;
         --select-by) COMPREPLY=($(compgen -W "retrieval auroc" -- "$cur")); return ;;
         --precision) COMPREPLY=($(compgen -W "auto float32 bfloat16" -- "$cur")); return ;;
@@ -84,21 +85,22 @@ _cxr() {
       flags="--gan --target-frac --classes --counts --balance --per-class --no-per-class --max-images --uncertain --blank --plan-only --no-plan-only --filter --keep --teacher --teacher-quantile --max-tries --nearest --no-nearest --edit --ensemble --edit-strength --truncation --block --seed --shard --merge --no-merge --replay --only --device --threads --workers --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --blank) COMPREPLY=($(compgen -W "zeros ignore" -- "$cur")); return ;;
+        --filter) COMPREPLY=($(compgen -W "discriminator class teacher memorized duplicate" -- "$cur")); return ;;
         --view) COMPREPLY=($(compgen -W "frontal lateral all" -- "$cur")); return ;;
         --split) COMPREPLY=($(compgen -W "train val test all" -- "$cur")); return ;;
         --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;
       esac
       ;;
     "train-cls")
-      flags="--arch --weights --init-from --arm --classes --size --steps --epochs --batch --lr --optimizer --schedule --weight-decay --loss --auc-frac --auc-lr --pos-weight --no-pos-weight --pretrain-frac --finetune-lr --augment --bn-reestimate --no-bn-reestimate --precision --eval-every --seed --device --threads --uncertain --blank --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--arm --arch --weights --init-from --classes --size --steps --epochs --batch --lr --seed --augment --optimizer --schedule --weight-decay --loss --pos-weight --no-pos-weight --bn-reestimate --no-bn-reestimate --eval-every --auc-frac --auc-lr --pretrain-frac --finetune-lr --precision --device --threads --uncertain --blank --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
+        --arm) COMPREPLY=($(compgen -W "none standard duplicate gan synthetic-only pretrain-finetune" -- "$cur")); return ;;
         --arch) COMPREPLY=($(compgen -W "densenet121 efficientnet_v2_s vgg16_bn small_cnn" -- "$cur")); return ;;
         --weights) COMPREPLY=($(compgen -W "none imagenet xrv-all xrv-nih xrv-chex xrv-mimic_ch xrv-mimic_nb xrv-pc xrv-rsna" -- "$cur")); return ;;
-        --arm) COMPREPLY=($(compgen -W "none standard duplicate gan synthetic-only pretrain-finetune" -- "$cur")); return ;;
+        --augment) COMPREPLY=($(compgen -W "none flips safe" -- "$cur")); return ;;
         --optimizer) COMPREPLY=($(compgen -W "adam adamw sgd-momentum" -- "$cur")); return ;;
         --schedule) COMPREPLY=($(compgen -W "cosine constant" -- "$cur")); return ;;
         --loss) COMPREPLY=($(compgen -W "bce auc-margin" -- "$cur")); return ;;
-        --augment) COMPREPLY=($(compgen -W "none flips safe" -- "$cur")); return ;;
         --precision) COMPREPLY=($(compgen -W "auto float32 bfloat16" -- "$cur")); return ;;
         --blank) COMPREPLY=($(compgen -W "zeros ignore" -- "$cur")); return ;;
         --view) COMPREPLY=($(compgen -W "frontal lateral all" -- "$cur")); return ;;
@@ -107,7 +109,7 @@ _cxr() {
       esac
       ;;
     "evaluate classifiers")
-      flags="--view --split --data --map-labels --by --synth --set-name --images --bootstrap --seed --strict-regimen --no-strict-regimen --min-auroc --max-ece --require-evidence --no-require-evidence --include-text --no-include-text --device --threads --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--view --split --data --synth --image-report --by --map-labels --bootstrap --seed --set-name --include-ids --no-include-ids --strict-regimen --no-strict-regimen --min-auroc --max-ece --require-evidence --no-require-evidence --device --threads --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --view) COMPREPLY=($(compgen -W "stored frontal lateral all" -- "$cur")); return ;;
         --split) COMPREPLY=($(compgen -W "train val test all" -- "$cur")); return ;;
@@ -131,15 +133,15 @@ _cxr() {
       esac
       ;;
     "evaluate labels")
-      flags="--reference --key --pred-key --uncertain-as --blank --labels --bootstrap --seed --include-text --no-include-text -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--reference --key --pred-key --uncertain-as --blank-as --labels --bootstrap --seed --include-text --no-include-text -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --uncertain-as) COMPREPLY=($(compgen -W "0 1" -- "$cur")); return ;;
-        --blank) COMPREPLY=($(compgen -W "skip zero" -- "$cur")); return ;;
+        --blank-as) COMPREPLY=($(compgen -W "skip zero" -- "$cur")); return ;;
         --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;
       esac
       ;;
     "status")
-      flags="--json -q --quiet -v --verbose --debug -h --help"
+      flags="--json --no-json -q --quiet --no-quiet -v --verbose --no-verbose --debug --no-debug -h --help"
       ;;
   esac
   if [[ "$cur" == -* ]]; then

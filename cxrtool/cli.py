@@ -1,170 +1,108 @@
-"""The commands of ``cxr``: options -> Config -> stage, and exceptions -> exit codes, here alone.
+"""The commands of ``cxr``: options -> Config -> stage.
 
-Each stage module gives a Config, from which its command's options are made. What every stage has in
-common (``-o``, ``--config``, ``--on-change``, ``--dry-run``, ``--json``, ``--verify``, ``-q``,
-``-v``, ``--debug``) is declared once, below.
+Each stage module gives a Config, from which its command's options are made; what all stages have in
+common is `core.config.Common`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import importlib
 import inspect
 import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from dataclasses import dataclass
 from types import ModuleType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from cxrtool.core import config as configs
 from cxrtool.core import console, files, runs
-from cxrtool.core.errors import CxrError, InputError, UsageError
+from cxrtool.core.config import Common, Talk
+from cxrtool.core.config.helptext import HelpfulCommand, HelpfulGroup
+from cxrtool.core.errors import UsageError
+from cxrtool.core.exits import INTERRUPTED, code_of
 from cxrtool.version import __version__
 
+
+@dataclass(frozen=True)
+class Command:
+    """A module of ``cxrtool.commands``, and the heading under which ``cxr --help`` shows it.
+
+    A module with a FORMAT is a stage; another one has a ``main`` that takes its Config.
+    """
+
+    module: str
+    group: str
+
+
+STUDY, USE, TOOLS = "The study", "Using what was made", "Tools"
+
 # The order of a study, which is also the order of `cxr --help`.
-COMMANDS: dict[tuple[str, ...], str] = {
-    ("prepare",): "prepare.command",
-    ("extract-reports",): "extract_reports.command",
-    ("train-gan",): "train_gan.command",
-    ("finetune-clip",): "finetune_clip.command",
-    ("edit",): "edit.command",
-    ("synthesize",): "synthesize.command",
-    ("train-cls",): "train_cls.command",
-    ("evaluate", "classifiers"): "evaluate.classifiers.command",
-    ("evaluate", "clip"): "evaluate.clip.command",
-    ("evaluate", "images"): "evaluate.images.command",
-    ("evaluate", "labels"): "evaluate.labels.command",
+COMMANDS = {
+    ("prepare",): Command("prepare.command", STUDY),
+    ("extract-reports",): Command("extract_reports.command", STUDY),
+    ("train-gan",): Command("train_gan.command", STUDY),
+    ("finetune-clip",): Command("finetune_clip.command", STUDY),
+    ("edit",): Command("edit.command", STUDY),
+    ("synthesize",): Command("synthesize.command", STUDY),
+    ("train-cls",): Command("train_cls.command", STUDY),
+    ("evaluate", "classifiers"): Command("evaluate.classifiers.command", STUDY),
+    ("evaluate", "clip"): Command("evaluate.clip.command", STUDY),
+    ("evaluate", "images"): Command("evaluate.images.command", STUDY),
+    ("evaluate", "labels"): Command("evaluate.labels.command", STUDY),
+    ("status",): Command("status.command", TOOLS),
 }
 
+#: First words that have commands below them.
 GROUPS = {
     "evaluate": "Compare classifiers or CLIPs, judge images, score labels; each writes a page."
 }
+ABOUT = """Augment chest X-ray data with generative models, and measure whether it helped. For \
+research, not for diagnosis.
 
-INTERRUPTED = 128 + signal.SIGINT
-RUNNING = "Running"  # heading of the common options in --help
-
-COMMON: dict[str, tuple[Any, Any]] = {
-    "out": (
-        Annotated[
-            Path | None,
-            typer.Option(
-                "-o",
-                "--out",
-                help="Folder that this run writes. (required)",
-                rich_help_panel=RUNNING,
-                show_default=False,
-            ),
-        ],
-        None,
-    ),
-    "config": (
-        Annotated[
-            Path | None,
-            typer.Option(
-                help="TOML file with options, a section a command, or the run.json of a past run.",
-                rich_help_panel=RUNNING,
-            ),
-        ],
-        None,
-    ),
-    "on_change": (
-        Annotated[
-            Literal["fail", "rebuild"],
-            typer.Option(
-                help="When the folder holds another run: refuse (exit 4), or move it aside and"
-                " start anew. (default fail)",
-                rich_help_panel=RUNNING,
-                show_default=False,
-            ),
-        ],
-        "fail",
-    ),
-    "dry_run": (
-        Annotated[
-            bool,
-            typer.Option(
-                "--dry-run", help="Say what would be done; write nothing.", rich_help_panel=RUNNING
-            ),
-        ],
-        False,
-    ),
-    "as_json": (
-        Annotated[
-            bool,
-            typer.Option(
-                "--json", help="Print the result as one line of JSON.", rich_help_panel=RUNNING
-            ),
-        ],
-        False,
-    ),
-    "verify": (
-        Annotated[
-            bool,
-            typer.Option(
-                "--verify",
-                help="Hash all inputs and outputs again, also where size and time are unchanged.",
-                rich_help_panel=RUNNING,
-            ),
-        ],
-        False,
-    ),
-    "quiet": (
-        Annotated[
-            bool, typer.Option("-q", "--quiet", help="Say errors only.", rich_help_panel=RUNNING)
-        ],
-        False,
-    ),
-    "verbose": (
-        Annotated[bool, typer.Option("-v", "--verbose", help="Say more.", rich_help_panel=RUNNING)],
-        False,
-    ),
-    "debug": (
-        Annotated[
-            bool, typer.Option("--debug", help="Say all, with tracebacks.", rich_help_panel=RUNNING)
-        ],
-        False,
-    ),
-}
+A first run on simulated radiographs, of a few minutes: bash examples/quickstart.sh"""
 
 
 def stages() -> dict[str, ModuleType]:
     """The stage modules by the stage's name."""
-    return {"-".join(words): _stage(words) for words in COMMANDS}
+    modules = {"-".join(words): _module(words) for words in COMMANDS}
+    return {name: module for name, module in modules.items() if hasattr(module, "FORMAT")}
 
 
-def _stage(words: tuple[str, ...]) -> ModuleType:
-    return importlib.import_module(f"cxrtool.commands.{COMMANDS[words]}")
+def _module(words: tuple[str, ...]) -> ModuleType:
+    return importlib.import_module(f"cxrtool.commands.{COMMANDS[words].module}")
 
 
-def _common_parameters() -> list[inspect.Parameter]:
-    return [
-        inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
-        )
-        for name, (annotation, default) in COMMON.items()
-    ]
+def options_of(module: Any) -> tuple[type, ...]:
+    """The classes that declare the options of a command: its own, and what all stages have."""
+    return (module.Config, Common) if hasattr(module, "FORMAT") else (module.Config,)
 
 
-def _command(stage: Any) -> Callable[..., None]:
-    """The function that Typer calls for a stage."""
+def _command(module: Any) -> Callable[..., None]:
+    """The function that Typer calls for a command."""
+    own = {field.name for field in configs.fields_of(module.Config)}
+    parameters = configs.typer_parameters(module.Config)
+    for extra in options_of(module)[1:]:
+        parameters += configs.typer_parameters(extra, negatable=False)
 
     def call(**values: Any) -> None:
-        common = {name: values.pop(name) for name in COMMON}
-        flags = {name: None if value == [] else value for name, value in values.items()}
+        flags = {name: value for name, value in values.items() if value != []}
+        common = {name: flags.pop(name) for name in list(flags) if name not in own}
         with _noticing_a_closed_pipe():
-            perform(stage, flags, common)
+            if options_of(module)[1:]:
+                perform(module, flags, configs.resolve(Common, common))
+            else:
+                config = configs.resolve(module.Config, flags, origin="the command line")
+                set_level(config)
+                module.main(config, stages())
 
-    parameters = configs.typer_parameters(stage.Config) + _common_parameters()
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {p.name: p.annotation for p in parameters}
-    call.__doc__ = inspect.cleandoc(stage.Config.__doc__ or stage.__doc__ or "")
     return call
 
 
@@ -180,42 +118,41 @@ def _noticing_a_closed_pipe() -> Iterator[None]:
         raise _ReaderGoneError from None
 
 
-def perform(stage: Any, flags: dict[str, Any], common: dict[str, Any]) -> None:
+def perform(stage: Any, flags: dict[str, Any], common: Common) -> None:
     """Resolve the options of a stage and bring its output folder up to date."""
-    set_level(common["quiet"], common["verbose"], common["debug"])
-    layers = []
-    if common["config"] is not None:
-        layers.append(configs.load_file(common["config"], stage.NAME))
-        config = configs.resolve(stage.Config, *layers, flags, origin=str(common["config"]))
+    set_level(common)
+    if common.config is not None:
+        past = configs.load_file(common.config, stage.NAME, stage.Config)
+        config = configs.resolve(stage.Config, past, flags, origin=str(common.config))
     else:
         config = configs.resolve(stage.Config, flags, origin="the command line")
     view = getattr(stage, "view", lambda *_: False)
-    if common["out"] is None:
+    if common.out is None:
         if view(config, None, sys.stdout):
             return
         raise UsageError("missing --out", hint="name the folder of this run with -o FOLDER")
-    if str(common["out"]) == "-":
+    if str(common.out) == "-":
         _stream(stage, config)
         return
     outcome = runs.execute(
         stage,
         config,
-        common["out"],
-        on_change=common["on_change"],
-        dry_run=common["dry_run"],
-        verify=common["verify"],
+        common.out,
+        on_change=common.on_change,
+        dry_run=common.dry_run,
+        verify=common.verify,
     )
     if outcome.state == "dry-run":
-        text = files.canonical_json if common["as_json"] else files.pretty_json
+        text = files.canonical_json if common.json else files.pretty_json
         console.out(text(files.finite(outcome.result)).rstrip("\n"))
         return
     if outcome.state == "helped":
         return
     if outcome.state == "up-to-date":
         console.say(f"{outcome.folder} is up to date")
-    if common["as_json"]:
+    if common.json:
         console.out(files.canonical_json(outcome.as_json()))
-    elif not (outcome.state == "up-to-date" and common["quiet"]):
+    elif not (outcome.state == "up-to-date" and common.quiet):
         console.out(str(outcome.folder))
     view(config, outcome.folder, sys.stderr)
     if outcome.gates:
@@ -235,52 +172,14 @@ def _stream(stage: Any, config: Any) -> None:
     sys.stdout.flush()
 
 
-def set_level(quiet: bool, verbose: bool, debug: bool) -> None:
+def set_level(talk: Talk) -> None:
     """Set how much is said from the three flags that every command has."""
-    if debug:
+    if talk.debug:
         console.configure(console.DEBUG)
-    elif quiet:
+    elif talk.quiet:
         console.configure(console.QUIET)
     else:
-        console.configure(console.VERBOSE if verbose else console.NORMAL)
-
-
-def _status(
-    folders: Annotated[
-        list[Path], typer.Argument(help="Run directories.", metavar="DIR", show_default=False)
-    ],
-    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON a folder.")] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say errors only.")] = False,
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Say all, with tracebacks.")] = False,
-) -> None:
-    """Show what run directories hold, how far they are, and what a rerun would do.
-
-    Example: cxr status work/*
-    """
-    from cxrtool.commands.status import command as status
-
-    set_level(quiet, verbose, debug)
-    known = stages()
-    found = [status.inspect(folder, known) for folder in folders]
-    with _noticing_a_closed_pipe():
-        _show_status(found, as_json)
-
-
-def _show_status(found: list[dict[str, Any]], as_json: bool) -> None:
-    from cxrtool.commands.status import command as status
-
-    if as_json:
-        for entry in found:
-            console.out(files.canonical_json(entry))
-        return
-    rows = [
-        [e["folder"], e["stage"], e["state"], e["progress"], status.age(e["age_s"]), e["rerun"]]
-        for e in found
-    ]
-    widths = [max(len(str(row[i])) for row in [list(status.COLUMNS), *rows]) for i in range(6)]
-    for row in [list(status.COLUMNS), *rows]:
-        console.out("  ".join(str(v).ljust(w) for v, w in zip(row, widths, strict=True)).rstrip())
+        console.configure(console.VERBOSE if talk.verbose else console.NORMAL)
 
 
 def _version(value: bool) -> None:
@@ -290,40 +189,42 @@ def _version(value: bool) -> None:
 
 
 def _main(
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
-    ] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
 ) -> None:
     """Hold the options of ``cxr`` itself."""
 
 
-def commands(first: str | None = None) -> dict[tuple[str, ...], Callable[..., None]]:
-    """Every command by the words that call it, as Typer takes it; or those under one first word."""
-    asked = [words for words in COMMANDS if first in (None, words[0])]
-    found = {words: _command(_stage(words)) for words in asked}
-    return {**found, ("status",): _status} if first in (None, "status") else found
+def commands(first: str | None = None) -> dict[tuple[str, ...], ModuleType]:
+    """The module of every command by the words that call it; or of those under one first word."""
+    return {words: _module(words) for words in COMMANDS if first in (None, words[0])}
 
 
 def build(argv: list[str]) -> typer.Typer:
     """The application; of its commands only the one that is called, where that can be told."""
     app = typer.Typer(
         name="cxr",
+        cls=HelpfulGroup,
         add_completion=False,
-        no_args_is_help=True,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
-        help="Augment chest X-ray data with generative models, and measure whether it helped. "
-        "For research, not for diagnosis.",
-        epilog="A first run on simulated radiographs:  bash examples/quickstart.sh",
+        help=ABOUT,
     )
-    evaluate = typer.Typer(no_args_is_help=True, help=GROUPS["evaluate"])
     app.callback()(_main)
-    called = (argv and commands(argv[0])) or commands()
-    for words, call in called.items():
-        (evaluate if words[0] == "evaluate" else app).command(words[-1])(call)
-    if ("evaluate", "labels") in called:
-        app.add_typer(evaluate, name="evaluate")
+    parents: dict[tuple[str, ...], typer.Typer] = {(): app}
+    for words, module in ((argv and commands(argv[0])) or commands()).items():
+        group, above = COMMANDS[words].group, words[:-1]
+        if above not in parents:
+            parents[above] = typer.Typer(cls=HelpfulGroup)
+            about = GROUPS[above[0]]
+            app.add_typer(
+                parents[above], name=above[0], help=about, short_help=about, rich_help_panel=group
+            )
+        parents[above].command(
+            words[-1],
+            cls=type("_Command", (HelpfulCommand,), {"options": options_of(module)}),
+            short_help=inspect.cleandoc(module.Config.__doc__).partition("\n\n")[0],
+            rich_help_panel="Commands" if above else group,
+        )(_command(module))
     return app
 
 
@@ -334,7 +235,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def note(thread: threading.ExceptHookArgs) -> None:
         if thread.exc_value is not None:
-            failed.append(_code_of(thread.exc_value))
+            failed.append(code_of(thread.exc_value))
 
     before, threading.excepthook = threading.excepthook, note
     try:
@@ -347,7 +248,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str]) -> int:
     try:
-        code = build(argv)(args=argv, standalone_mode=False, prog_name="cxr")
+        wordless = argv in [[], *([name] for name in GROUPS)]
+        words = ["--help"] if wordless else []
+        code = build(argv)(args=[*argv, *words], standalone_mode=False, prog_name="cxr")
+        if wordless:
+            return 2
         if code == INTERRUPTED:  # Typer has turned a KeyboardInterrupt into its exit code
             raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
@@ -357,60 +262,7 @@ def _run(argv: list[str]) -> int:
         # Nobody reads any more; keep the interpreter's last flush from complaining.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    except typer.Abort:
+        return code_of(KeyboardInterrupt())
     except (KeyboardInterrupt, Exception) as error:
-        return _code_of(error)
-
-
-def _code_of(error: BaseException) -> int:
-    """Say what went wrong, in a line; the exit code for it."""
-    if isinstance(error, KeyboardInterrupt | typer.Abort):
-        console.error("interrupted", "run the same command again to go on")
-        return INTERRUPTED
-    known = _disk_error(error) if isinstance(error, OSError) else error
-    if isinstance(known, CxrError):
-        if console.level() >= console.DEBUG:
-            traceback.print_exception(error)
-        console.error(known.message, known.hint)
-        return known.exit_code
-    usage = _usage_error(error)
-    return usage if usage is not None else _bug(error)
-
-
-def _disk_error(error: OSError) -> InputError | None:
-    """Put the failures of a disk in a user's words."""
-    where = error.filename or "a file"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return InputError(
-            f"no space left on the disk, writing {where}",
-            hint="free some space and give the same command again; what is finished is kept",
-        )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return InputError(f"no permission to use {where}", hint="choose another folder")
-    other = (errno.ENOTDIR, errno.EISDIR, errno.EIO, errno.ENAMETOOLONG, errno.EFBIG)
-    if error.errno in (errno.ENOENT, *other):
-        return InputError(f"{error.strerror}: {where}")
-    return None
-
-
-def _usage_error(error: BaseException) -> int | None:
-    """Show an error of Typer's own parser; None if ``error`` is none."""
-    message = getattr(error, "format_message", None)
-    if message is None:
-        return None
-    context = getattr(error, "ctx", None)
-    path = getattr(context, "command_path", "cxr")
-    if message():  # without any argument the help has been shown, and nothing is to be added
-        console.error(message(), f"`{path} --help` lists what there is")
-    return 2
-
-
-def _bug(error: BaseException) -> int:
-    if console.level() >= console.DEBUG:
-        traceback.print_exception(error)
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    console.error(
-        f"this is a bug: {type(error).__name__}: {error} "
-        f"({os.path.basename(last.filename)}:{last.lineno})",
-        "give the command again with --debug and report what it prints",
-    )
-    return 1
+        return code_of(error)

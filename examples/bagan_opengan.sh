@@ -34,7 +34,7 @@ ARCH="${ARCH:-$d_arch}" GANS="${GANS:-bagan opengan}" RULE="${RULE:-exactly-one}
 if [ "$size" = smoke ]; then FILTER="${FILTER:-discriminator}"; else FILTER="${FILTER:-class}"; fi
 shared=(--threads "${THREADS:-2}" --device "${DEVICE:-auto}" -q)
 preset=() filter=() rates=() split=()
-[ -z "${SPLIT:-}" ] || split=(--split "$SPLIT")
+[ -z "${SPLIT:-}" ] || split=(--split-by "$SPLIT")
 [ "$size" != cpu ] || LR="${LR:-2e-4}"
 [ -z "${LR:-}" ] || rates+=(--lr "$LR")
 [ -z "${PRETRAIN_LR:-}" ] || rates+=(--pretrain-lr "$PRETRAIN_LR")

@@ -93,7 +93,7 @@ else
   targets="${TARGETS:-Consolidation,Mass,Nodule,Pneumothorax}"
   python3 "$here/folds.py" "$table" folds --folds "$FOLDS" --seed "${FOLD_SEED:-6}"
   for fold in $(seq "$FOLDS"); do
-    cxr prepare "$table" --format table --split "folds/fold$fold.csv" --size "$SIZE" -q -o "data$fold"
+    cxr prepare "$table" --format table --split-by "folds/fold$fold.csv" --size "$SIZE" -q -o "data$fold"
     data+=(--data "data$fold")
   done
 
@@ -107,6 +107,6 @@ else
   cxr evaluate images "$shown" --real data1 --features "fold1-f1.0-none-${SEEDS%% *}" \
     --gan fold1-f1.0-gan "${train[@]}" -q -o images
 fi
-cxr evaluate classifiers "${runs[@]}" "${data[@]}" --synth "$shown" --images images --strict-regimen \
+cxr evaluate classifiers "${runs[@]}" "${data[@]}" --synth "$shown" --image-report images --strict-regimen \
   "${train[@]}" -o report
 echo "open $PWD/report/report.html"

@@ -1,4 +1,4 @@
-"""Folds of a cross-validation by patient, as split files for `cxr prepare --split FILE`.
+"""Folds of a cross-validation by patient, as split files for `cxr prepare --split-by FILE`.
 
     python examples/folds.py TABLE OUT [--folds 5] [--patient patient_id] [--seed 0]
 

@@ -92,5 +92,5 @@ for arm in none standard gan duplicate; do
   done
 done
 cxr evaluate images synth --real data --features "none-${SEEDS%% *}" --gan gan "${shared[@]}" -o images
-cxr evaluate classifiers "${runs[@]}" --data data --synth synth --images images "${shared[@]}" -o report
+cxr evaluate classifiers "${runs[@]}" --data data --synth synth --image-report images "${shared[@]}" -o report
 finish report

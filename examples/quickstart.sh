@@ -41,7 +41,7 @@ cxr train-cls data synth --arch small_cnn --steps 150 --arm gan -o cls-gan
 
 say "8  did it help?"
 cxr evaluate images synth --real data --features cls-none -o eval-images
-cxr evaluate classifiers cls-none cls-gan --data data --synth synth --images eval-images -o report
+cxr evaluate classifiers cls-none cls-gan --data data --synth synth --image-report eval-images -o report
 
 cat >&2 <<END
 

@@ -35,7 +35,7 @@ shared=(--threads "${THREADS:-2}" --device "${DEVICE:-auto}" -q)
 preset=() classes=() split=()
 [ -z "${PRESET:-}" ] || preset=(--preset "$PRESET")
 [ -z "${CLASSES:-}" ] || classes=(--classes "$CLASSES")
-[ -z "${SPLIT:-}" ] || split=(--split "$SPLIT")
+[ -z "${SPLIT:-}" ] || split=(--split-by "$SPLIT")
 
 if [ -z "$source" ]; then
   cxr prepare --format phantom --n 100 --size "$SIZE" -q -o data

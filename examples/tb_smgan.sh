@@ -62,7 +62,7 @@ read -ra edit <<<"${EDIT:---method global --direction regression --n 16}"
 shared=(--threads "${THREADS:-2}" --device "${DEVICE:-auto}" -q)
 preset=() split=()
 [ -z "${PRESET:-}" ] || preset=(--preset "$PRESET")
-[ -z "${SPLIT:-}" ] || split=(--split "$SPLIT")
+[ -z "${SPLIT:-}" ] || split=(--split-by "$SPLIT")
 
 if [ -z "$source" ]; then
   cxr prepare --format phantom --n 100 --size "$SIZE" -q -o raw

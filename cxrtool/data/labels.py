@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cxrtool.core.config import Option
+from cxrtool.core.config import ROWS, Option
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.maps import canonical
 
@@ -116,9 +116,10 @@ class PolicyOptions:
     uncertain: Annotated[
         str,
         Option(
-            "What -1 means: ones, zeros, ignore (left out of loss and metric), or a TOML file with"
-            " `default = ...` and a line for each label that differs.",
-            metavar="ones|zeros|ignore|FILE",
+            "What -1 (uncertain) means: ones, zeros, ignore (left out of loss and metric), or a"
+            " TOML file with `default = ...` and a line for each label that differs.",
+            panel=ROWS,
+            metavar="POLICY",
             file=True,
         ),
     ] = "ones"
@@ -127,6 +128,7 @@ class PolicyOptions:
         Option(
             "What a blank means in a label that the source covers: zeros (not mentioned = absent)"
             " or ignore.",
+            panel=ROWS,
             choices=BLANK,
         ),
     ] = "zeros"

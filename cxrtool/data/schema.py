@@ -188,7 +188,7 @@ def check_patients(table: pd.DataFrame, file: Path | str) -> None:
             file=file,
             row=int(index) + 2,
             column=SPLIT,
-            hint="a patient belongs to one split; make new splits with --split 0.8,0.1,0.1",
+            hint="a patient belongs to one split; make new splits with --split-by 0.8,0.1,0.1",
         )
 
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
-from cxrtool.core.config import Option
+from cxrtool.core.config import ROWS, Option
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.columns import IMAGE, PATIENT, PIXEL_KEY, PREPARED_KEY, SPLIT, STUDY, VIEW
 from cxrtool.data.labels import is_view_frontal, is_view_lateral
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from cxrtool.data.manifest import Dataset
 
 VIEWS = ("frontal", "lateral", "all")
+RowOption = partial(Option, panel=ROWS)
 SPLIT_CHOICES = ("train", "val", "test", "all")
 
 
@@ -35,20 +37,28 @@ class SelectionOptions:
 
     view: Annotated[
         str,
-        Option(
+        RowOption(
             "Views to use; frontal and lateral have an effect where views are known.", choices=VIEWS
         ),
     ] = "frontal"
-    split: Annotated[str, Option("Part of the data set to use.", choices=SPLIT_CHOICES)] = "train"
+    split: Annotated[str, RowOption("Part of the data set to use.", choices=SPLIT_CHOICES)] = (
+        "train"
+    )
     fraction: Annotated[
         float,
-        Option("Share of the patients of that part, nested: 0.01 lies inside 0.1.", min=0, max=1),
+        RowOption(
+            "Use this share of the part's patients. Smaller shares lie inside larger ones, so that"
+            " 0.01 is a subset of 0.1.",
+            min=0,
+            max=1,
+        ),
     ] = 1.0
     leave_out: Annotated[
         str | None,
-        Option(
-            "Leave out the i-th of k groups of the patients of that part; of k runs, one for each"
-            " i, exactly one has not seen a given patient.",
+        RowOption(
+            "Hold patients back for another run to judge: the part is cut into k groups, and the"
+            " i-th is left out. After k runs, 1/k to k/k, there is one for every patient that has"
+            " not seen it.",
             metavar="i/k",
         ),
     ] = None
@@ -106,7 +116,7 @@ def select_rows(
         has = "its splits are " + ", ".join(known) if known else "it has no splits"
         raise InputError(
             f"{where} by --split {part}; {has}",
-            hint="use another --split, or prepare the data with --split 0.8,0.1,0.1",
+            hint="use another --split, or prepare the data with --split-by 0.8,0.1,0.1",
         )
     if not left_by_fraction:
         left_out = f" and --leave-out {opts.leave_out}" if opts.leave_out else ""

@@ -140,7 +140,7 @@ def _check_patients(table: pd.DataFrame, checker: Checker) -> None:
             int(position),
             f"patient {patient!r} stands in {split} here and in {first[patient]} before",
             column="split",
-            hint="make new splits with --split 0.8,0.1,0.1, or leave these rows out: --skip-bad",
+            hint="make new splits with --split-by 0.8,0.1,0.1, or leave these rows out: --skip-bad",
         )
 
 

@@ -56,9 +56,11 @@ def parse_ratio(text: str) -> tuple[float, ...] | None:
     except ValueError:
         return None
     if len(parts) not in (2, 3) or any(not 0 <= p <= 1 for p in parts) or parts[0] == 0:
-        raise UsageError(f"--split {text}: give train,val,test as three shares, such as {DEFAULT}")
+        raise UsageError(
+            f"--split-by {text}: give train,val,test as three shares, such as {DEFAULT}"
+        )
     if abs(sum(parts) - 1) > 1e-6:
-        raise UsageError(f"--split {text}: the shares sum to {sum(parts):g}, not to 1")
+        raise UsageError(f"--split-by {text}: the shares sum to {sum(parts):g}, not to 1")
     return parts
 
 
@@ -95,7 +97,7 @@ def split_rows(
     if how == OFFICIAL:
         if not official:
             raise InputError(
-                "--split official: this source has no split of its own",
+                "--split-by official: this source has no split of its own",
                 hint=f"use --split {DEFAULT}",
             )
         return _official(table, groups, order, carve)
@@ -112,7 +114,7 @@ def split_rows(
         return Split(_by_shares(groups, order, shares, hint), "ratio", (note,) if note else ())
     if not Path(how).is_file():
         raise UsageError(
-            f"--split {how}: neither official, none, three shares, nor a file",
+            f"--split-by {how}: neither official, none, three shares, nor a file",
             hint=f"such as --split {DEFAULT}",
         )
     return _from_file(table, Path(how))
@@ -132,7 +134,7 @@ def _by_shares(
     if len(names) < len(wanted):
         raise InputError(
             f"{len(names)} patients cannot fill {len(wanted)} splits",
-            hint=hint or "use --split none, or shares of 0",
+            hint=hint or "use --split-by none, or shares of 0",
         )
     # Largest remainders, and at least one patient in every part that was asked for.
     exact = np.array(shares, float) * len(names)

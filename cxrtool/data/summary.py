@@ -120,14 +120,14 @@ def tell(
     if torn:
         console.warn(
             f"{torn:,} images have a copy with identical pixels in another split: the leak guard "
-            "will refuse them; --split 0.8,0.1,0.1 keeps copies together"
+            "will refuse them; --split-by 0.8,0.1,0.1 keeps copies together"
         )
     studies, images_of_torn = torn_studies(table)
     if studies:
         console.warn(
             f"{images_of_torn:,} images are of {studies:,} studies that lie in several splits, and"
             " without patient ids nothing else holds a study together: the leak guard will refuse"
-            " them; --split 0.8,0.1,0.1 keeps studies together"
+            " them; --split-by 0.8,0.1,0.1 keeps studies together"
         )
     for name in without_positives(counts, source.labels, source.covered):
         console.warn(f"label {name!r} has no positive: nothing can be learned of it")

@@ -97,7 +97,7 @@ def _overview(config: Any, every: pd.DataFrame, summary: dict[str, Any]) -> Sect
 
 
 def _how(config: Any, summary: dict[str, Any]) -> str:
-    blank = "left out" if config.blank == "skip" else "counted as 0 on either side"
+    blank = "left out" if config.blank_as == "skip" else "counted as 0 on either side"
     how = (
         f"Uncertain (-1) counts as {config.uncertain_as} on either side in the first table; blank "
         f"cells of the reference are {blank}. {summary['only_in_reference']:,} reports of the "

@@ -58,8 +58,8 @@ COMMANDS = {
     "cls-gan": f"train-cls data synth --arm gan {_CLS}",
     "images": f"evaluate images synth --real data --features cls-none {_RUN}",
     "clips": f"evaluate clip clip clip-2 --data data {_RUN}",
-    "report": "evaluate classifiers cls-none cls-gan --data data --synth synth --images images"
-    " --bootstrap 100 " + _RUN,
+    "report": "evaluate classifiers cls-none cls-gan --data data --synth synth"
+    " --image-report images --bootstrap 100 " + _RUN,
 }
 #: What is the same on every machine: manifest columns, and whole files.
 LABELLED = ("raw", "data")

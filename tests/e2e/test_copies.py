@@ -44,7 +44,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def data(source: Path) -> Dataset:
-    return prepare(source, source.parent / "data", size=SIZE, split="0.6,0.2,0.2")
+    return prepare(source, source.parent / "data", size=SIZE, split_by="0.6,0.2,0.2")
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,7 @@ def test_evaluate_classifiers_refuses_a_test_set_that_the_synthetic_images_hold(
     tested = set(data.column("patient_id", rows_of(data, "test", 99)))
     kept = [line for line in lines if line.split(",")[1] not in tested]
     (mine / "labels.csv").write_text("\n".join(kept) + "\n")
-    own = prepare(mine, tmp_path / "own", size=SIZE, split="0.6,0.2,0.2")
+    own = prepare(mine, tmp_path / "own", size=SIZE, split_by="0.6,0.2,0.2")
     made = synthetic(data, tmp_path / "synth", rows_of(data, "test"))
     Seen.of(own, rows_of(own, "train", 99)).save(Run.for_test(made))
     out = tmp_path / "model"

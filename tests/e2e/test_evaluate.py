@@ -128,7 +128,7 @@ def test_the_page_stands_by_itself_and_names_nobody(sets: dict[str, Path], tmp_p
     assert "gan minus none, mean AUROC" in html
     columns = pd.read_csv(tmp_path / "out" / "predictions.csv").columns
     assert list(columns) == ["run", "row", "A", "B"]
-    classifiers(sets, tmp_path / "named", "none", include_text=True)
+    classifiers(sets, tmp_path / "named", "none", include_ids=True)
     named = pd.read_csv(tmp_path / "named" / "predictions.csv")
     assert named["patient_id"].str.startswith("p0-").all()
     checked((tmp_path / "named" / "report.html").read_text())
@@ -426,7 +426,7 @@ def test_five_seeds_have_a_verdict_and_everything_is_on_the_page(
     images(sets, tmp_path / "images", features=sets["none"])
     outcome = judge(
         experiment, tmp_path / "out", sets["data"],
-        by="sex,age", synth=sets["synth"], images=(tmp_path / "images",), max_ece=0.0001,
+        by="sex,age", synth=sets["synth"], image_report=(tmp_path / "images",), max_ece=0.0001,
         require_evidence=True,
     )  # fmt: skip
     summary = outcome.result["summary"]
@@ -475,7 +475,7 @@ def test_another_synthetic_set_than_that_of_the_runs_is_refused(
         judge([sets["gan"]], tmp_path / "a", sets["data"], synth=other)
     images({**sets, "synth": other}, tmp_path / "images")
     with pytest.raises(InputError, match="the runs were trained on"):
-        judge([sets["gan"]], tmp_path / "b", sets["data"], images=(tmp_path / "images",))
+        judge([sets["gan"]], tmp_path / "b", sets["data"], image_report=(tmp_path / "images",))
     (other / "plan.json").write_text(json.dumps({"n_synthetic": 41}))
     with pytest.raises(InputError, match="holds 40 of the 41"):
         judge([sets["none"]], tmp_path / "c", sets["data"], synth=other)

@@ -85,9 +85,9 @@ def test_seed_moves_patients_and_split_none_leaves_them(source, tmp_path):
     plain = prepare(source, tmp_path / "plain")
     seeded = prepare(source, tmp_path / "seeded", seed=5)
     assert (plain.column("split") != seeded.column("split")).any()
-    bare = prepare(source, tmp_path / "bare", split="none")
+    bare = prepare(source, tmp_path / "bare", split_by="none")
     assert set(bare.column("split")) == {""}
-    halves = prepare(source, tmp_path / "halves", split="0.5,0,0.5")
+    halves = prepare(source, tmp_path / "halves", split_by="0.5,0,0.5")
     assert (halves.column("split") == "train").sum() == 12
 
 
@@ -130,7 +130,7 @@ def test_copies_stay_in_one_split_without_patient_ids(tmp_path):
     source = write_source(tmp_path / "source", patient_id=[""] * 24)
     for i in range(0, 24, 2):
         shutil.copy(source / f"images/{i}.png", source / f"images/{i + 1}.png")
-    data = prepare(source, tmp_path / "out", split="0.5,0.25,0.25")
+    data = prepare(source, tmp_path / "out", split_by="0.5,0.25,0.25")
     values = data.column("split")
     assert (values[::2] == values[1::2]).all()
     assert set(values) == {"train", "val", "test"}
@@ -143,7 +143,7 @@ def test_studies_stay_in_one_split_without_patient_ids(tmp_path, capsys):
     people = {"none": [""] * 40, "some": ["p3" if i == 7 else "" for i in range(40)]}
     for name, patient in people.items():
         source = write_source(tmp_path / name, 20, patient_id=patient, study_id=studies)
-        data = prepare(source, tmp_path / f"{name}-out", split="0.5,0.25,0.25")
+        data = prepare(source, tmp_path / f"{name}-out", split_by="0.5,0.25,0.25")
         values = data.column("split")
         assert (values[::2] == values[1::2]).all()
         assert set(values) == {"train", "val", "test"}
@@ -166,7 +166,7 @@ def test_dicom_studies_stay_whole_without_patient_ids(tmp_path):
             PatientID="" if k % 4 else f"patient {k}",
         )
         dicom_files.save(made, tmp_path / f"pacs/{k:02d}.dcm")
-    data = prepare(tmp_path / "pacs", tmp_path / "out", format="dicom", split="0.6,0.2,0.2")
+    data = prepare(tmp_path / "pacs", tmp_path / "out", format="dicom", split_by="0.6,0.2,0.2")
     table = pd.DataFrame({"study": data.column("study_id"), "split": data.column("split")})
     assert table["study"].nunique() == 30
     assert (table.groupby("study")["split"].nunique() == 1).all()
@@ -187,7 +187,7 @@ def test_a_split_that_tears_studies_is_said_and_not_trained_on(tmp_path, capsys,
     else:
         rows = "".join(f"images/{i}.png,{part}\n" for i, part in enumerate(split))
         (tmp_path / "split.csv").write_text("image,split\n" + rows)
-        options["split"] = str(tmp_path / "split.csv")
+        options["split_by"] = str(tmp_path / "split.csv")
     source = write_source(tmp_path / "source", 30, **columns)
     data = prepare(source, tmp_path / "out", **options)
     assert (data.column("split") == split).all()
@@ -225,7 +225,7 @@ def test_the_map_of_a_public_format_is_applied_unless_refused(tmp_path):
         "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,"
         "View Position\n00000001_000.png,Effusion|Pleural_Thickening,0,1,58,M,PA\n"
     )
-    options = {"format": "nih", "labels_only": True, "split": "none"}
+    options = {"format": "nih", "labels_only": True, "split_by": "none"}
     data = prepare(folder, tmp_path / "out", **options)
     assert data.column("Pleural Effusion").tolist() == ["1"]
     assert data.column("Pleural Thickening").tolist() == ["1"]
@@ -265,7 +265,7 @@ def test_namespace_and_secret(source, tmp_path):
 
 
 def test_phantoms_need_no_source_and_keep_their_truth(tmp_path):
-    data = prepare(None, tmp_path / "out", format="phantom", n=6, split="none")
+    data = prepare(None, tmp_path / "out", format="phantom", n=6, split_by="none")
     assert len(data) == 6
     with open(data.path / "truth.csv", newline="", encoding="utf-8") as stream:
         truth = list(csv.DictReader(stream))
@@ -294,7 +294,7 @@ def extracted(tmp_path):
     ],
 )
 def test_reports_are_joined_by_study(source, extracted, tmp_path, capsys, mode, edema, labels):
-    data = prepare(source, tmp_path / "out", reports=extracted, labels=mode)
+    data = prepare(source, tmp_path / "out", reports=extracted, join_labels=mode)
     assert data.info.labels == labels
     assert "".join(data.column("Edema")[:4]) == edema
     assert data.column("report").tolist()[19:21] == ["text 19, of a report", ""]
@@ -467,7 +467,7 @@ def test_a_patient_in_two_splits_of_the_source(tmp_path):
     assert caught.value.row == 22
     data = prepare(source, tmp_path / "skipped", skip_bad=True)
     assert len(rejected(data.path)) == 1
-    assert set(prepare(source, tmp_path / "new", split="0.5,0.5,0").column("split")) == {
+    assert set(prepare(source, tmp_path / "new", split_by="0.5,0.5,0").column("split")) == {
         "train",
         "val",
     }
@@ -478,7 +478,7 @@ def test_a_patient_in_two_splits_of_a_file(source, tmp_path):
     rows = "".join(f"images/{i}.png,{'train' if i else 'test'}\n" for i in range(24))
     file.write_text("image,split\n" + rows)
     with pytest.raises(InputError, match="patient 'p0' stands in train here and in test before"):
-        prepare(source, tmp_path / "out", split=str(file))
+        prepare(source, tmp_path / "out", split_by=str(file))
 
 
 def test_too_few_patients_for_the_splits(tmp_path):
@@ -505,12 +505,12 @@ def test_reports_with_quotes_commas_and_line_breaks(tmp_path):
     ("options", "says"),
     [
         ({"source": None}, "needs a SOURCE"),
-        ({"n": 5}, "--n has no meaning with --format table"),
-        ({"keep_ids": True}, "--keep-ids has no meaning"),
-        ({"labels": "keep"}, "--labels keep has no meaning without --reports"),
+        ({"n": 5}, "--n applies only with --format phantom"),
+        ({"keep_ids": True}, "--keep-ids applies only with --format dicom"),
+        ({"join_labels": "keep"}, "--join-labels applies only with --reports"),
         ({"column": ("image",)}, "write KEY=NAME"),
-        ({"split": "0.5,0.2"}, "sum to 0.7"),
-        ({"split": "sideways"}, "neither official"),
+        ({"split_by": "0.5,0.2"}, "sum to 0.7"),
+        ({"split_by": "sideways"}, "neither official"),
         ({"map_labels": "nowhere"}, "neither a file nor a built-in map"),
     ],
 )
@@ -525,11 +525,11 @@ def test_other_options_do_not_overwrite(source, tmp_path):
         prepare(source, tmp_path / "out", size=8)
 
 
-@pytest.mark.parametrize("option", ["split", "map_labels"])
+@pytest.mark.parametrize("option", ["split_by", "map_labels"])
 def test_files_that_options_name_count_by_content(source, tmp_path, option):
     file = tmp_path / "file"
     text = {
-        "split": "patient_id,split\n" + "".join(f"p{i},train\n" for i in range(12)),
+        "split_by": "patient_id,split\n" + "".join(f"p{i},train\n" for i in range(12)),
         "map_labels": '[labels]\n"Edema" = "Water"\n',
     }[option]
     file.write_text(text)

@@ -347,7 +347,7 @@ def test_a_dataset_directory_keeps_its_images(
 ) -> None:
     before = ["0", "", "", "-1", "", "1"]
     data = dataset(tmp_path / "data", report=REPORTS, Edema=before)
-    config = extract_reports.Config(reports=data, labels=option)
+    config = extract_reports.Config(reports=data, join_labels=option)
     outcome = runs.execute(extract_reports, config, tmp_path / "out")
     assert outcome.state == "done"
     found = load_dataset(tmp_path / "out")
@@ -517,7 +517,7 @@ def test_scores_of_an_extraction(source: Path, tmp_path: Path) -> None:
         assert "007" not in text
         assert "pneumonia." not in text
     ones = cxr(
-        *words, "-o", tmp_path / "z", "--uncertain-as", "1", "--blank", "zero", "--include-text"
+        *words, "-o", tmp_path / "z", "--uncertain-as", "1", "--blank-as", "zero", "--include-text"
     )
     assert ones.returncode == 0, ones.stderr
     metrics = pd.read_csv(tmp_path / "z" / "metrics.csv").set_index("observation")

@@ -176,9 +176,9 @@ def test_contradictory_options(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"auc_frac": 0.5}, "--auc-frac has no effect with --loss bce"),
-        ({"auc_lr": 0.1}, "--auc-lr has no effect with --loss bce"),
-        ({"pretrain_frac": 0.5}, "--pretrain-frac has no effect in the arm none"),
+        ({"auc_frac": 0.5}, "--auc-frac applies only with --loss auc-margin"),
+        ({"auc_lr": 0.1}, "--auc-lr applies only with --loss auc-margin"),
+        ({"pretrain_frac": 0.5}, "--pretrain-frac applies only with --arm pretrain-finetune"),
         ({"epochs": 0.0, "steps": None}, "--epochs 0 trains nothing"),
     ],
 )

@@ -389,7 +389,10 @@ def test_a_training_that_makes_its_start_worse_says_so(
     rows = [json.loads(line) for line in (tmp_path / "worse" / "metrics.jsonl").open()]
     assert (rows[0]["nimg"], rows[0]["fd"]) == (0, 1.0)
     # The last one, where that is asked for; and labels to learn, of which a distance knows little.
-    for name, change in (("last", {"keep": "last"}), ("learns", {"init_from": tmp_path / "none"})):
+    for name, change in (
+        ("last", {"checkpoint": "last"}),
+        ("learns", {"init_from": tmp_path / "none"}),
+    ):
         summary = train(data, tmp_path / name, **{**options, **change}).result["summary"]
         assert summary["start"] == {"fd": 1.0, "lowest_fd_after": 2.0, "kept": False}
         said = capsys.readouterr().err
@@ -414,5 +417,5 @@ def test_a_classifier_of_another_size_cannot_measure(
     runs.execute(train_cls, cls, tmp_path / "cls")
     with pytest.raises(InputError, match="reads 32 px, the generator makes 16 px"):
         train(data, tmp_path / "gan", features=tmp_path / "cls")
-    with pytest.raises(UsageError, match="--freeze-d has no meaning without --init-from"):
+    with pytest.raises(UsageError, match="--freeze-d applies only with --init-from"):
         train(data, tmp_path / "gan", freeze_d=1)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from cxrtool import cli
+from cxrtool.commands.status import command as status
 from cxrtool.core import config as configs
 from cxrtool.core import console
 from cxrtool.core.errors import BusyError, CxrError, GateError, InputError, OutputMismatchError
@@ -21,8 +22,10 @@ from . import toy_stage
 @pytest.fixture
 def cxr(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A ``cxr`` whose one stage is the toy."""
-    monkeypatch.setattr(cli, "COMMANDS", {("prepare",): "prepare"})
-    monkeypatch.setattr(cli, "_stage", lambda words: toy_stage)
+    modules = {("prepare",): toy_stage, ("status",): status}
+    commands = {words: cli.COMMANDS[words] for words in modules}
+    monkeypatch.setattr(cli, "COMMANDS", commands)
+    monkeypatch.setattr(cli, "_module", lambda words: modules[words])
     yield lambda *argv: cli.main([str(word) for word in argv])
     console.configure(console.NORMAL)
 
@@ -71,6 +74,7 @@ def test_changed_option_is_4_with_its_name(
     [
         (["--nonsense"], 2, "--nonsense"),
         (["--scale", "0"], 2, "--scale"),
+        (["--scale"], 2, "'--scale' requires an argument"),
         (["--scale", "many"], 2, "--scale"),
         (["--mode", "min"], 2, "min"),
         (["--scale", "13"], 2, "bad luck"),
@@ -114,7 +118,7 @@ def test_every_option_has_a_sentence_of_help(stage: Any) -> None:
 def test_no_words_show_the_help(words: list[str], capsys: Any) -> None:
     assert cli.main(words) == 2
     captured = capsys.readouterr()
-    assert "Commands" in captured.out
+    assert "  evaluate  " in captured.out or "  classifiers  " in captured.out
     assert captured.err == ""
 
 

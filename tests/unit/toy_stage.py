@@ -47,7 +47,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         numbers += [int(line) for line in ref.path.read_text().split()]
     if not numbers:
         raise InputError("no numbers", file=run.input("source").path)
-    state = {"done": 0, "values": []}
+    state: dict[str, Any] = {"done": 0, "values": []}
     checkpoint = run.dir / "checkpoints" / "state.json"
     if checkpoint.exists():
         state = json.loads(checkpoint.read_text())

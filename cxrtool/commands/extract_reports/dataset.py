@@ -42,11 +42,11 @@ def fill(config: Config, run: Run, job: Job, tally: Tally, sample: Sample) -> di
     from cxrtool.data.summary import tell_contradictions
 
     dataset = load_dataset(run.input("reports").path)
-    if dataset.info.kind == "single" and config.labels != "keep":
+    if dataset.info.kind == "single" and config.join_labels != "keep":
         raise InputError(
             "a single-label set has classes, not observations",
             file=dataset.path / "dataset.json",
-            hint="--labels keep adds the texts only",
+            hint="--join-labels keep adds the texts only",
         )
     reports = reports_of(dataset, config.text_column)
     found = _label_studies(config, run, dataset, reports, job, tally, sample)
@@ -158,7 +158,7 @@ def _merged(
         old = dataset.column(name)
         table[name] = [new[name] or str(was) for new, was in zip(made, old)]
     info = dataset.info
-    if config.labels == "keep":
+    if config.join_labels == "keep":
         return table, info, 0, None
     before = dataset.table[list(info.labels)]
     spelled = {canonical(name): name for name in info.labels}
@@ -168,13 +168,17 @@ def _merged(
     for name in job.rules.observations:
         label = name if name in before else spelled.get(canonical(name), name)
         read[label] = np.array([new[name] for new in made], dtype=object)
-    cells, settled = join_labels(before, read, touched, config.labels)
+    cells, settled = join_labels(before, read, touched, config.join_labels)
     labels = list(cells.columns)
     table[labels] = cells
     old = before.reindex(columns=labels, fill_value="")
     changed = int((cells.to_numpy(object) != old.to_numpy(object)).sum())
     covered = dict(zip(info.labels, info.covered)) | dict.fromkeys(read, True)
-    notes = {**info.notes, "labels_from_reports": config.labels, "no_finding": settled.to_json()}
+    notes = {
+        **info.notes,
+        "labels_from_reports": config.join_labels,
+        "no_finding": settled.to_json(),
+    }
     info = dataclasses.replace(
         info, labels=tuple(labels), covered=tuple(covered.values()), notes=notes
     )

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-from cxrtool.core.config import Argument, Input, Option
+from cxrtool.core.config import Argument, Input, Option, RunningOption
 from cxrtool.core.errors import UsageError
 
 NAME = "extract-reports"
 # 4: into a dataset directory, No Finding is not filled beside a finding; "ruled out" denies, and a
 # list without "or" ends where an item of its own begins
 FORMAT = 4
+
+ReadingOption = partial(Option, panel="How reports are read")
+ShowingOption = partial(Option, panel="Showing why")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,36 +33,33 @@ class Config:
 
     reports: Annotated[
         Path,
-        Argument("Table, folder, archive, dataset directory, or -.", metavar="REPORTS|DATA|-"),
+        Argument("Table, folder, archive, dataset directory, or - for stdin.", metavar="REPORTS"),
         Input("reports"),
     ]
-    id_column: Annotated[str, Option("Table: the column with the ids.")] = "study_id"
+    id_column: Annotated[str, Option("Column of the table with the ids.", metavar="NAME")] = (
+        "study_id"
+    )
     text_column: Annotated[
-        str, Option("Table or dataset directory: the column with the reports.")
+        str, Option("Column of the table or dataset directory with the reports.", metavar="NAME")
     ] = "report"
-    rules: Annotated[
-        Path | None,
-        Option("Folder of rule files (TOML) that extend or replace those of cxr.", metavar="DIR"),
-        Input("rules"),
-    ] = None
-    sections: Annotated[
+    join_labels: Annotated[
         str,
         Option(
-            "Sections whose mentions count, separated by commas; report is text under no header.",
-            metavar="A,B",
-        ),
-    ] = "findings,impression,report"
-    labels: Annotated[
-        str,
-        Option(
-            "Dataset directory: labels of the report replace those that are there, fill their"
-            " blanks, or are not taken (keep: texts only).",
+            "What labels read from reports do to those of a dataset directory: replace them, fill"
+            " their blanks, or keep them as they are (only texts are taken).",
             choices=("replace", "fill", "keep"),
+            was="labels",
         ),
     ] = "fill"
-    skip_bad: Annotated[
-        bool, Option("Record bad reports in rejected.csv and go on, instead of stopping.")
-    ] = False
+    texts: Annotated[
+        str,
+        Option(
+            "Texts to write for CLIP, a column each, separated by commas: impression, findings,"
+            " rules, rules-v2, generated, inverted, random (another patient's rules),"
+            " random-impression and so on.",
+            metavar="A,B",
+        ),
+    ] = "impression,findings,rules,rules-v2"
     explain: Annotated[
         bool,
         Option(
@@ -67,36 +68,48 @@ class Config:
             result=False,
         ),
     ] = False
+    skip_bad: Annotated[
+        bool, Option("Record bad reports in rejected.csv and go on, instead of stopping.")
+    ] = False
+    rules: Annotated[
+        Path | None,
+        ReadingOption(
+            "Folder of rule files (TOML) that extend or replace those of cxr.", metavar="DIR"
+        ),
+        Input("rules"),
+    ] = None
+    sections: Annotated[
+        str,
+        ReadingOption(
+            "Sections whose mentions count, separated by commas; report is text under no header.",
+            metavar="A,B",
+        ),
+    ] = "findings,impression,report"
+    text_from: Annotated[
+        Path | None,
+        ReadingOption(
+            "Table with study_id and text, which becomes the column external.", metavar="FILE"
+        ),
+        Input("texts"),
+    ] = None
     explain_id: Annotated[
         tuple[str, ...],
-        Option(
+        ShowingOption(
             "As --explain, of the report with this id; may be repeated.", metavar="ID", result=False
         ),
     ] = ()
     explain_sample: Annotated[
-        int, Option("Draw N reports for explain.html, which holds their text; 0 = no page.", min=0)
-    ] = 0
-    texts: Annotated[
-        str,
-        Option(
-            "Texts for CLIP, a column each, separated by commas: impression, findings, rules, "
-            "rules-v2, generated, inverted, random (another patient's rules), random-impression "
-            "and so on.",
-            metavar="A,B",
+        int,
+        ShowingOption(
+            "Draw N reports for explain.html, which holds their text; 0 for no page.", min=0
         ),
-    ] = "impression,findings,rules,rules-v2"
-    text_from: Annotated[
-        Path | None,
-        Option("Table with study_id and text, which becomes the column external.", metavar="FILE"),
-        Input("texts"),
-    ] = None
+    ] = 0
     seed: Annotated[int, Option("Seed of the draw and of random texts.", min=0)] = 0
     workers: Annotated[
-        int, Option("Processes that label; 0 takes all cores.", min=0, result=False)
+        int, RunningOption("Processes that label; 0 takes all cores.", min=0, result=False)
     ] = 0
 
     def validate(self) -> None:
-        """Refuses column names that cannot be."""
         if self.id_column == self.text_column:
             raise UsageError("--id-column and --text-column name the same column")
         self.strategies()

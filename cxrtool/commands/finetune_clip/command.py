@@ -139,7 +139,7 @@ def best_network(
     from cxrtool.data.labels import label_arrays
 
     values, mask = label_arrays(dataset, rows, LabelPolicy.from_options(config))
-    groups = target_groups(config.targets, texts, values, mask)
+    groups = target_groups(config.positives, texts, values, mask)
     claims = claims_in(texts, dataset.labels, values, mask, templates, model.tokenizer)
     pairs = make_pairs(pixels(dataset, rows), texts.wordings, groups, model.tokenizer, claims)
     recipe = recipe_of(

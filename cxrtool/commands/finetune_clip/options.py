@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
-from cxrtool.core.config import DEVICE, THREADS, Argument, Input, Option
+from cxrtool.core.config import (
+    ABSENT,
+    DEVICE,
+    THREADS,
+    AnyBut,
+    Argument,
+    Input,
+    Option,
+    RunningOption,
+)
 from cxrtool.core.errors import UsageError
 from cxrtool.data.labels import PolicyOptions
 from cxrtool.data.select import SelectionOptions
-
-if TYPE_CHECKING:
-    pass
 
 ORIGINAL = "original"
 """The text strategy that trains nothing: a control."""
@@ -33,16 +40,19 @@ NAME = "finetune-clip"
 # by extract-reports 4; units join studies and copies; keys of prepared pixels
 FORMAT = 5
 SEVERAL = True  # torchrun
-TRAINING = (
-    "epochs", "steps", "batch", "lr", "targets", "wordings", "negation_weight", "augment", "lock",
-    "select_by", "patience", "precision",
-)  # fmt: skip
-"""Options that have no meaning where nothing is trained."""
+TRAINED = {"text": AnyBut((ORIGINAL,))}
+"""Where an option of the training applies: with ``--text original`` nothing is trained."""
+WeightsOption = partial(Option, panel="Weights and prompts")
+ContrastOption = partial(Option, panel="What is contrasted", only=TRAINED)
+FitOption = partial(Option, panel="Training", only=TRAINED)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(SelectionOptions, PolicyOptions):
     """Train a CLIP on images and their texts, so that text can steer a generator.
+
+    Training rows are contrasted with each other; validation rows choose the network that is
+    delivered.
 
     Example: cxr finetune-clip data -o clip --text rules --model tiny
     """
@@ -51,79 +61,108 @@ class Config(SelectionOptions, PolicyOptions):
     text: Annotated[
         str,
         Option(
-            "Column that holds the texts (rules, rules-v2, impression, findings, generated, ...: "
-            "what extract-reports --texts wrote; report, prompt or any other); "
-            "labels: prompts composed from the labels, as is done for a set without any text; "
-            "original: no training, the weights as they are (a control)."
+            "Column that holds the texts: rules, rules-v2, impression, findings, generated, ..."
+            " (what extract-reports --texts wrote), report, prompt or any other. labels: prompts"
+            " composed from the labels, for a set without any text; original: no training, the"
+            " weights as they are (a control).",
+            metavar="COLUMN",
         ),
     ] = "rules"
-    wordings: Annotated[
-        str,
-        Option(
-            "plain: texts as they are; templates: put into prompts and followed by what the labels "
-            "say of a few findings; auto: templates for phrases (rules), plain for sentences.",
-            choices=("auto", "plain", "templates"),
-        ),
-    ] = "auto"
     model: Annotated[
         str | None,
         Option(
-            "tiny or small (trained from scratch), or any open_clip architecture such as ViT-B-32. "
-            "Default: tiny, or what the folder --pretrained describes."
+            "Architecture: tiny or small (trained from scratch), or any of open_clip such as"
+            " ViT-B-32. Default: tiny, or what the folder --pretrained describes."
         ),
     ] = None
     pretrained: Annotated[
         Path | None,
         Option(
-            "Weights to start from: a file (see --tag), a folder with open_clip_config.json, or an "
-            "output of finetune-clip."
+            "Weights to start from: a file (see --tag), a folder with open_clip_config.json, or an"
+            " output of finetune-clip."
         ),
         Input("pretrained"),
     ] = None
     tag: Annotated[
         str | None,
         Option(
-            "Published weights to start from, by open_clip's name, or chexzero. With --pretrained "
-            "FILE: whose weights the file holds, so that activation, mean and deviation are theirs;"
-            " else they are fetched, see --allow-download."
+            "Published weights to start from, by open_clip's name, or chexzero. With --pretrained"
+            " FILE it says whose weights the file holds, so that activation, mean and deviation are"
+            " theirs; without, they are fetched (--allow-download)."
         ),
     ] = None
-    allow_download: Annotated[
-        bool, Option("Let --tag fetch weights from the network.", result=False)
-    ] = False
     size: Annotated[
         int | None,
-        Option("Input size of the image tower, px. Default: by data or weights.", min=16),
+        Option("Input size of the image tower in pixels. Default: by data or weights.", min=16),
     ] = None
-    templates: Annotated[
-        str, Option("Prompt templates that come with cxr.", choices=("radiograph", "image"))
-    ] = "radiograph"
-    templates_file: Annotated[
-        Path | None, Option("Prompt templates of your own (TOML)."), Input("templates")
+    epochs: Annotated[
+        int | None, Option(f"Passes over the pairs. Default: {EPOCHS}.", only=TRAINED, min=1)
     ] = None
-    targets: Annotated[
-        str,
+    steps: Annotated[
+        int | None,
         Option(
-            "Pairs that count as matching: those of equal text, of equal labels, or each image and"
-            " its own text alone (none).",
-            choices=("text", "labels", "none"),
+            "Length in optimizer steps, instead of --epochs.",
+            only={**TRAINED, "epochs": ABSENT},
+            min=1,
         ),
-    ] = "text"
-    epochs: Annotated[int | None, Option(f"Passes over the pairs. Default: {EPOCHS}.", min=1)] = (
-        None
-    )
-    steps: Annotated[int | None, Option("Instead of --epochs: optimizer steps.", min=1)] = None
-    batch: Annotated[int, Option("Pairs a step.", min=2)] = 64
+    ] = None
+    batch: Annotated[int, Option("Pairs per step.", only=TRAINED, min=2)] = 64
     lr: Annotated[
         float | None,
         Option(
             f"Peak learning rate. Default: {LR_SCRATCH:g} from scratch, else {LR_PRETRAINED:g}.",
+            only=TRAINED,
             min=0,
         ),
     ] = None
+    lock: Annotated[
+        tuple[str, ...],
+        Option(
+            "Part that is not trained: image tower, text tower, norms; may be repeated. none trains"
+            " all. Default: none from scratch, else norms.",
+            only=TRAINED,
+            choices=("image", "text", "norms", "none"),
+            metavar="PART",
+        ),
+    ] = ()
+    seed: Annotated[int, Option("Seed of weights, order and augmentation.", min=0)] = 0
+    allow_download: Annotated[
+        bool, WeightsOption("Let --tag fetch weights from the network.", result=False)
+    ] = False
+    templates: Annotated[
+        str,
+        WeightsOption(
+            "Prompt templates that come with cxr.", choices=("radiograph", "image"), metavar="SET"
+        ),
+    ] = "radiograph"
+    templates_file: Annotated[
+        Path | None,
+        WeightsOption("Prompt templates of your own (TOML).", metavar="FILE"),
+        Input("templates"),
+    ] = None
+    wordings: Annotated[
+        str,
+        ContrastOption(
+            "What becomes of a text. plain: it is taken as it is; templates: it is put into prompts"
+            " and followed by what the labels say of a few findings; auto: templates for phrases"
+            " (rules), plain for sentences.",
+            choices=("auto", "plain", "templates"),
+            metavar="HOW",
+        ),
+    ] = "auto"
+    positives: Annotated[
+        str,
+        ContrastOption(
+            "Pairs that count as matching: those of equal text, those of equal labels, or none but"
+            " each image and its own text.",
+            choices=("text", "labels", "none"),
+            metavar="PAIRS",
+            was="targets",
+        ),
+    ] = "text"
     negation_weight: Annotated[
         float,
-        Option(
+        ContrastOption(
             "Weight of the loss that tells what a text says from its denial ('effusion' from 'no"
             " effusion'); 0 leaves it out.",
             min=0,
@@ -131,44 +170,37 @@ class Config(SelectionOptions, PolicyOptions):
     ] = 3.0
     augment: Annotated[
         str,
-        Option(
+        FitOption(
             "Augmentation: mild (small rotation, shift, scale, contrast), or none.",
             choices=("mild", "none"),
         ),
     ] = "mild"
-    lock: Annotated[
-        tuple[str, ...],
-        Option(
-            "Part that is not trained: image tower, text tower, norms; may be repeated; none "
-            "trains all. Default: none from scratch, else norms.",
-            choices=("image", "text", "norms", "none"),
-        ),
-    ] = ()
     select_by: Annotated[
         str,
-        Option(
-            "Held-out score that picks the network: mean retrieval, or mean zero-shot AUROC.",
+        FitOption(
+            "Held-out score that picks the network: mean retrieval, or mean zero-shot auroc.",
             choices=("retrieval", "auroc"),
+            metavar="SCORE",
         ),
     ] = "retrieval"
     patience: Annotated[
         int,
-        Option("Stop after so many evaluations in a row without a better score; 0: never.", min=0),
+        FitOption(
+            "Stop after so many evaluations in a row without a better score; 0: never.", min=0
+        ),
     ] = 0
     precision: Annotated[
         str,
-        Option(
+        RunningOption(
             "Precision of both towers in training. auto: bfloat16 on CUDA, else float32.",
+            only=TRAINED,
             choices=("auto", "float32", "bfloat16"),
         ),
     ] = "auto"
-    seed: Annotated[int, Option("Seed of weights, order and augmentation.", min=0)] = 0
     device: Annotated[str, DEVICE] = "auto"
     threads: Annotated[int | None, THREADS] = None
 
     def validate(self) -> None:
-        if self.epochs is not None and self.steps is not None:
-            raise UsageError("--epochs and --steps exclude each other")
         if self.pretrained is not None:
             # open_clip's own way to name a folder
             bare = Path(str(self.pretrained).removeprefix("local-dir:"))
@@ -200,11 +232,3 @@ class Config(SelectionOptions, PolicyOptions):
                 "are wrong on purpose",
                 hint="use --wordings plain",
             )
-        if self.text == ORIGINAL:
-            for field in fields(self):
-                if field.name in TRAINING and getattr(self, field.name) != field.default:
-                    flag = "--" + field.name.replace("_", "-")
-                    raise UsageError(
-                        f"{flag} has no meaning with --text original: nothing is trained",
-                        hint=f"leave out {flag}",
-                    )

@@ -53,7 +53,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     table = assemble.manifest_table(source, rows, images, secret)
     split = splits.split_rows(
         table,
-        config.split,
+        config.split_by,
         official=source.official_split,
         seed=config.seed,
         namespace=source.namespace,
@@ -122,7 +122,7 @@ def _read_source(config: Config, secret: bytes | None) -> tuple[SourceTable, Che
         source,
         checker,
         labels_only=config.labels_only,
-        own_split=config.split in (None, "official"),
+        own_split=config.split_by in (None, "official"),
     )
     if config.map_labels == "none":
         return source, checker
@@ -182,7 +182,7 @@ def _with_reports(
     from cxrtool.data.summary import tell_joined
 
     joined = join_reports(
-        source.table, source.labels, source.covered, config.reports, config.labels
+        source.table, source.labels, source.covered, config.reports, config.join_labels
     )
     notes = tell_joined(run, source, joined)
     differ = disagreement_table(joined.disagreements, pixels=not config.labels_only)
@@ -194,7 +194,7 @@ def _with_reports(
         covered=joined.covered,
         kind=source.kind if joined.labels == source.labels else "multilabel",
     )
-    return out, {"reports": {"mode": config.labels, **notes}}
+    return out, {"reports": {"mode": config.join_labels, **notes}}
 
 
 def _with_namespace(config: Config, source: SourceTable, secret: bytes | None) -> SourceTable:

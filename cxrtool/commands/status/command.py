@@ -7,15 +7,48 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
 
 from cxrtool.core import config as configs
-from cxrtool.core import fingerprints, runs
+from cxrtool.core import console, files, fingerprints, runs
 from cxrtool.core.errors import CxrError, InputError
 
+
+@dataclass(frozen=True, kw_only=True)
+class Config(configs.Talk):
+    """Show what run directories hold, how far they are, and what a rerun would do.
+
+    It reads records only: nothing is written, and a run at work is not disturbed.
+
+    Example: cxr status work/*
+    """
+
+    folders: Annotated[
+        tuple[Path, ...], configs.Argument("Output folders of cxr commands.", metavar="DIR")
+    ]
+    json: Annotated[bool, configs.Option("Print one line of JSON per folder.")] = False
+
+
 COLUMNS = ("folder", "stage", "state", "progress", "age", "a rerun would")
+
+
+def main(config: Config, stages: dict[str, ModuleType]) -> None:
+    """Print what is known of each folder: as a table, or a line of JSON each."""
+    entries = [inspect(folder, stages) for folder in config.folders]
+    if config.json:
+        for entry in entries:
+            console.out(files.canonical_json(entry))
+        return
+    rows = [COLUMNS] + [
+        (e["folder"], e["stage"], e["state"], e["progress"], age(e["age_s"]), e["rerun"])
+        for e in entries
+    ]
+    widths = [max(len(str(cell)) for cell in column) for column in zip(*rows, strict=True)]
+    for row in rows:
+        console.out("  ".join(str(v).ljust(w) for v, w in zip(row, widths, strict=True)).rstrip())
 
 
 def inspect(folder: Path, stages: dict[str, ModuleType]) -> dict[str, Any]:
@@ -91,7 +124,11 @@ def _what_changed(
     if stage is None:
         return f"this version has no stage {record.get('stage')!r}"
     try:
-        config = configs.resolve(stage.Config, dict(record.get("config", {})), origin="run.json")
+        config = configs.resolve(
+            stage.Config,
+            configs.from_record(stage.Config, record.get("config", {})),
+            origin="run.json",
+        )
         cache = fingerprints.StatCache(folder / fingerprints.CACHE / "inputs.tsv")
         recorded = {(e["role"], e["path"]): e["fingerprint"] for e in record.get("inputs", [])}
         inputs = []
@@ -102,7 +139,9 @@ def _what_changed(
             else:
                 inputs.append(fingerprints.fingerprint_input(role, path, cache))
         before = runs.recorded_identity(record)
-        keys = runs.differing_keys(before, runs.identity(stage, config, inputs, before))
+        keys = runs.differing_keys(
+            before, runs.identity(stage, config, inputs, before), stage.Config
+        )
         return "; ".join(keys) or None
     except CxrError as error:
         return str(error)

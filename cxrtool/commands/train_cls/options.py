@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-from cxrtool.core.config import DEVICE, THREADS, Argument, Input, Option
+from cxrtool.core.config import ABSENT, DEVICE, THREADS, Argument, Input, Option, RunningOption
 from cxrtool.core.errors import UsageError
 from cxrtool.data.labels import PolicyOptions
 from cxrtool.data.select import SelectionOptions
@@ -27,11 +28,18 @@ WEIGHTS = (
     "none", "imagenet",
     "xrv-all", "xrv-nih", "xrv-chex", "xrv-mimic_ch", "xrv-mimic_nb", "xrv-pc", "xrv-rsna",
 )  # fmt: skip
+FitOption = partial(Option, panel="Training")
+MarginOption = partial(Option, panel="AUC-margin", only={"loss": ("auc-margin",)})
+PretrainOption = partial(
+    Option, panel="Pretraining on synthetic images", only={"arm": ("pretrain-finetune",)}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(SelectionOptions, PolicyOptions):
     """Train a classifier on real images, with or without synthetic ones.
+
+    Every arm has the same number of steps; validation rows choose and calibrate the network.
 
     Example: cxr train-cls data synth -o cls-gan --arm gan --seed 1
     """
@@ -40,20 +48,6 @@ class Config(SelectionOptions, PolicyOptions):
     synth: Annotated[
         tuple[Path, ...], Argument("Outputs of synthesize or edit."), Input("synth")
     ] = ()
-    arch: Annotated[str, Option("Architecture of the network.", choices=ARCHITECTURES)] = (
-        "densenet121"
-    )
-    weights: Annotated[
-        str,
-        Option("Published weights to start from, fetched once from their makers.", choices=WEIGHTS),
-    ] = "none"
-    init_from: Annotated[
-        Path | None,
-        Option(
-            "Weights to start from: an output of train-cls, a .safetensors file or a state_dict."
-        ),
-        Input("init"),
-    ] = None
     arm: Annotated[
         str | None,
         Option(
@@ -64,44 +58,94 @@ class Config(SelectionOptions, PolicyOptions):
             choices=ARMS,
         ),
     ] = None
+    arch: Annotated[str, Option("Architecture of the network.", choices=ARCHITECTURES)] = (
+        "densenet121"
+    )
+    weights: Annotated[
+        str,
+        Option("Published weights to start from, fetched once from their makers.", choices=WEIGHTS),
+    ] = "none"
+    init_from: Annotated[
+        Path | None,
+        Option(
+            "Weights to start from: an output of train-cls, a .safetensors file or a state_dict.",
+            only={"weights": ("none",)},
+        ),
+        Input("init"),
+    ] = None
     classes: Annotated[
-        str | None, Option("Labels to learn, separated by commas. Default: all that are covered.")
+        str | None,
+        Option(
+            "Labels to learn, separated by commas. Default: all that are covered.", metavar="A,B"
+        ),
     ] = None
     size: Annotated[
         int | None,
         Option(
-            "Input size of the network, px. Default: that of the weights, else of DATA.", min=16
+            "Input size of the network in pixels. Default: that of the weights, else of DATA.",
+            min=16,
         ),
     ] = None
     steps: Annotated[
-        int | None, Option(f"Optimizer steps, the same in every arm. Default: {STEPS}.", min=1)
+        int | None,
+        Option(
+            f"Optimizer steps, the same in every arm. Default: {STEPS}.",
+            only={"epochs": ABSENT},
+            min=1,
+        ),
     ] = None
     epochs: Annotated[
         float | None,
         Option(
-            "Instead of --steps: passes over the arm's own images, more for larger arms.", min=0
+            "Length in passes over the arm's own images, instead of --steps: more steps for larger"
+            " arms.",
+            min=0,
         ),
     ] = None
-    batch: Annotated[int, Option("Images a step.", min=2)] = 64
+    batch: Annotated[int, Option("Images per step.", min=2)] = 64
     lr: Annotated[float, Option("Peak learning rate.", min=0)] = 1e-3
+    seed: Annotated[int, Option("Seed of weights, order and augmentation.", min=0)] = 0
+    augment: Annotated[
+        str | None,
+        FitOption(
+            "Augmentation: none, flips (horizontal and vertical, as published), safe (small"
+            " rotation, shift, scale, contrast; no flips). Default: safe in the arm standard,"
+            " else none.",
+            choices=("none", "flips", "safe"),
+        ),
+    ] = None
     optimizer: Annotated[
-        str, Option("Optimizer of the weights.", choices=("adam", "adamw", "sgd-momentum"))
+        str,
+        FitOption(
+            "Optimizer of the weights.", choices=("adam", "adamw", "sgd-momentum"), metavar="NAME"
+        ),
     ] = "adam"
     schedule: Annotated[
-        str, Option("Learning rate over the steps.", choices=("cosine", "constant"))
+        str, FitOption("Learning rate over the steps.", choices=("cosine", "constant"))
     ] = "cosine"
-    weight_decay: Annotated[float, Option("Weight decay.", min=0)] = 1e-5
+    weight_decay: Annotated[float, FitOption("Weight decay.", min=0)] = 1e-5
     loss: Annotated[
         str,
-        Option(
+        FitOption(
             "bce (cross-entropy over classes for single-label sets), or bce first and then"
             " auc-margin; the better of the two is kept.",
             choices=("bce", "auc-margin"),
         ),
     ] = "bce"
+    pos_weight: Annotated[
+        bool,
+        FitOption(
+            "Weight the positives of each label by negatives over positives (of a single-label set,"
+            " the classes alike)."
+        ),
+    ] = False
+    bn_reestimate: Annotated[
+        bool, FitOption("Re-estimate BatchNorm on the real training images at the end.")
+    ] = False
+    eval_every: Annotated[int, FitOption("Steps between validations.", min=1)] = 100
     auc_frac: Annotated[
         float | None,
-        Option(
+        MarginOption(
             f"Share of the steps that auc-margin gets, the last ones. Default: {AUC_FRAC}.",
             min=0.01,
             max=0.99,
@@ -109,53 +153,30 @@ class Config(SelectionOptions, PolicyOptions):
     ] = None
     auc_lr: Annotated[
         float | None,
-        Option(
+        MarginOption(
             "Learning rate of auc-margin; a tenth of it once an epoch and half of its steps are"
             f" over. Default: {AUC_LR}.",
             min=0,
         ),
     ] = None
-    pos_weight: Annotated[
-        bool,
-        Option(
-            "Weight the positives of each label by negatives over positives (of a single-label set,"
-            " the classes alike)."
-        ),
-    ] = False
     pretrain_frac: Annotated[
         float | None,
-        Option(
-            f"Arm pretrain-finetune: share of the steps on SYNTH. Default: {PRETRAIN_FRAC}.",
-            min=0.01,
-            max=0.99,
+        PretrainOption(
+            f"Share of the steps on SYNTH. Default: {PRETRAIN_FRAC}.", min=0.01, max=0.99
         ),
     ] = None
     finetune_lr: Annotated[
         float | None,
-        Option("Arm pretrain-finetune: peak rate on real images. Default: half of --lr.", min=0),
+        PretrainOption("Peak learning rate on real images. Default: half of --lr.", min=0),
     ] = None
-    augment: Annotated[
-        str | None,
-        Option(
-            "Augmentation: none, flips (horizontal and vertical, as published), safe (small"
-            " rotation, shift, scale, contrast; no flips). Default: safe in the arm standard,"
-            " else none.",
-            choices=("none", "flips", "safe"),
-        ),
-    ] = None
-    bn_reestimate: Annotated[
-        bool, Option("Re-estimate BatchNorm on the real training images at the end.")
-    ] = False
     precision: Annotated[
         str,
-        Option(
+        RunningOption(
             "Precision of the network in training. auto: bfloat16 where that is faster (CUDA,"
             " AMX), else float32.",
             choices=("auto", "float32", "bfloat16"),
         ),
     ] = "auto"
-    eval_every: Annotated[int, Option("Steps between validations.", min=1)] = 100
-    seed: Annotated[int, Option("Seed of weights, order and augmentation.", min=0)] = 0
     device: Annotated[str, DEVICE] = "auto"
     threads: Annotated[int | None, THREADS] = None
 
@@ -210,17 +231,5 @@ class Config(SelectionOptions, PolicyOptions):
                 f"--split {self.split}: only train rows are trained on",
                 hint="validation and test rows choose and judge the network",
             )
-        if self.steps is not None and self.epochs is not None:
-            raise UsageError("--steps and --epochs are two budgets: give one")
-        if self.weights != "none" and self.init_from is not None:
-            raise UsageError("--weights and --init-from are two starts: give one")
         if self.epochs == 0:
             raise UsageError("--epochs 0 trains nothing", hint="a part of a pass is a budget: 0.5")
-        for name in ("pretrain_frac", "finetune_lr"):
-            if arm != "pretrain-finetune" and getattr(self, name) is not None:
-                raise UsageError(f"--{name.replace('_', '-')} has no effect in the arm {arm}")
-        for name in ("auc_frac", "auc_lr"):
-            if self.loss != "auc-margin" and getattr(self, name) is not None:
-                raise UsageError(
-                    f"--{name.replace('_', '-')} has no effect with --loss {self.loss}"
-                )

@@ -62,7 +62,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     assert feed is not None
     trainer = task.arch.build(choices, feed, world, execution, feeds[1])
     enough = len(feed) >= QUALITY_LEAST
-    best = config.keep == "best" and enough
+    best = config.checkpoint == "best" and enough
     judged = enough and (best or config.init_from is not None)
     quality = network.measure(run, feed, choices.arch.size, config.seed, best) if judged else None
     start = None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-from cxrtool.commands.train_gan.arch import NAMES, refuse_foreign_options
-from cxrtool.core.config import DEVICE, THREADS, Argument, Input, Option
+from cxrtool.core.config import DEVICE, GIVEN, THREADS, Argument, Input, Option, RunningOption
 from cxrtool.core.errors import UsageError
 from cxrtool.data.labels import PolicyOptions
 from cxrtool.data.select import SelectionOptions
@@ -19,211 +19,255 @@ NAME = "train-gan"
 FORMAT = 5
 SEVERAL = True  # torchrun
 
+#: As in generators.registry, which holds the code of each; a test compares the two.
+ARCHS = ("stylegan2", "bagan", "opengan", "acgan", "dcgan")
+STYLEGAN2, ACGAN = {"arch": ("stylegan2",)}, {"arch": ("acgan",)}
+BAGAN, OPENGAN, ONE_LABEL = (
+    {"arch": ("bagan",)},
+    {"arch": ("opengan",)},
+    {"arch": ("bagan", "opengan")},
+)
+LOSSES, GAMES = "StyleGAN2 and its losses", "BAGAN, OpenGAN and AC-GAN"
+StyleOption = partial(Option, panel=LOSSES, only=STYLEGAN2)
+OneLabelOption = partial(Option, panel=GAMES, only=ONE_LABEL)
+BaganOption = partial(Option, panel=GAMES, only=BAGAN)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config(SelectionOptions, PolicyOptions):
-    """Train a generator that makes images for wanted labels.
+    """Train a generator that makes images with the labels that you ask for.
+
+    It learns from the training rows of DATA, and delivers the network whose images were nearest to
+    real ones. A training that was stopped goes on when the same command is given again.
 
     Example: cxr train-gan data -o gan --size 32 --preset tiny --kimg 100
     """
 
     data: Annotated[Path, Argument("Dataset directory with images."), Input("data")]
-    arch: Annotated[
-        str,
-        Option(
-            "Architecture of the generator; each refuses the options that it lacks.", choices=NAMES
-        ),
-    ] = "stylegan2"
+    arch: Annotated[str, Option("Architecture of the generator.", choices=ARCHS)] = "stylegan2"
     size: Annotated[
         int | None,
         Option(
-            "Image size in pixels, a power of two from 16 to 512; larger images are reduced."
-            " Default: that of the data, at most 64, on CUDA 128."
+            "Image size in pixels, a power of two from 16 to 512; larger images are reduced to it."
+            " Default: that of the data, but at most 64, or 128 on CUDA."
         ),
     ] = None
     preset: Annotated[
         str | None,
         Option(
-            "Size of the networks. Default: tiny up to 32 px, small up to 128 px, full above; on"
-            " CUDA full from 128 px.",
+            "Size of the networks, and with it length and rates of the training. Default: tiny up"
+            " to 32 px, small up to 128 px, full above; on CUDA full from 128 px.",
             choices=("tiny", "small", "full"),
         ),
     ] = None
     kimg: Annotated[
         float | None,
-        Option("Length: thousands of real images shown. Default: by preset.", min=0.001),
+        Option(
+            "Length of the training in thousands of real images shown. Default: by preset.",
+            min=0.001,
+        ),
     ] = None
     labels: Annotated[
         str, Option("Labels to condition on: all, none, or names separated by commas.")
     ] = "all"
     batch: Annotated[
-        int | None, Option("Images a step, a multiple of 4. Default: by preset.", min=4)
+        int | None, Option("Images per step, a multiple of 4. Default: by preset.", min=4)
     ] = None
-    accumulate: Annotated[
-        int,
-        Option("Parts in which a batch goes through the networks, to save memory.", min=1),
-    ] = 1
     lr: Annotated[
         float | None,
-        Option("Learning rate (bagan, opengan: of the game). Default: by preset.", min=1e-8),
-    ] = None
-    loss: Annotated[
-        str,
         Option(
-            "ns-r1: non-saturating with R1; rp-r1r2: relativistic with R1 and R2.",
-            choices=("ns-r1", "rp-r1r2"),
-        ),
-    ] = "ns-r1"
-    gamma: Annotated[
-        float | None,
-        Option("R1 weight. Default: 0.0002 x size^2 / batch; rp-r1r2: 0.5 x (size / 32)^2.", min=0),
-    ] = None
-    label_ramp: Annotated[
-        float | None,
-        Option(
-            "Thousands of images over which labels gain influence, from none. Default: 0.",
-            metavar="KIMG",
-            min=0,
+            "Learning rate; of BAGAN and OpenGAN, that of the game. Default: by preset.", min=1e-8
         ),
     ] = None
     augment: Annotated[
         str | None,
         Option(
-            "diffaugment (color,translation,cutout), ada (blit,geometry,intensity), a list of"
-            " these, or none. Default: diffaugment up to 64 px or below 2,000 images, else ada."
+            "Augmentation of what the discriminator sees, for small data: diffaugment (color,"
+            " translation, cutout), ada (blit, geometry, intensity), a list of these, or none."
+            " Default: diffaugment up to 64 px or below 2,000 images, else ada.",
+            only=STYLEGAN2,
         ),
     ] = None
-    augment_p: Annotated[
-        float | None,
-        Option(
-            "Probability of each augmentation. Default: as the discriminator needs it.",
-            min=0,
-            max=1,
-        ),
-    ] = None
-    mirror: Annotated[
-        bool, Option("Flip real images left to right at random (the heart has a side).")
-    ] = False
-    style_mixing: Annotated[
-        float | None, Option("Probability of style mixing. Default: by preset.", min=0, max=1)
-    ] = None
-    label_weight: Annotated[
-        float | None,
-        Option("Weight of the generator's label loss. Default: by preset.", min=0),
-    ] = None
-    noise: Annotated[
-        str | None,
-        Option(
-            "Noise images in the generator's layers. Default: by preset.", choices=("on", "off")
-        ),
-    ] = None
-    single_label: Annotated[
-        str | None,
-        Option(
-            "bagan, opengan: one label an image in a multi-label set: rows with exactly one label"
-            " of the whole set, rows with one of --labels, or of --labels the rarest of a row.",
-            choices=("exactly-one", "one-of-chosen", "rarest"),
-        ),
-    ] = None
-    pretrain_kimg: Annotated[
-        float | None,
-        Option(
-            "bagan, opengan: thousands of images for the stage before the game (autoencoder or"
-            " metric network). Default: by preset.",
-            min=0.001,
-        ),
-    ] = None
-    pretrain_lr: Annotated[
-        float | None,
-        Option(
-            "bagan, opengan: learning rate of the stage before the game. Default: by preset.",
-            min=1e-8,
-        ),
-    ] = None
-    d_lr: Annotated[
-        float | None,
-        Option(
-            "bagan: learning rate of the discriminator. Default: by preset, as a multiple of --lr.",
-            min=1e-8,
-        ),
-    ] = None
-    hold_out: Annotated[
-        str | None,
-        Option(
-            "opengan: labels, separated by commas, whose images no network is trained on; they are"
-            " generated from the features of those images.",
-            metavar="A,B",
-        ),
-    ] = None
-    upsampling: Annotated[
-        str | None,
-        Option(
-            "bagan: how the decoder doubles its size. Default: transposed.",
-            choices=("transposed", "nearest"),
-        ),
-    ] = None
-    fade_kimg: Annotated[
-        float | None,
-        Option(
-            "acgan: thousands of images in which a resolution fades in, and in which it then"
-            " stays. Default: equal phases, the last one twice as long.",
-            min=0.001,
-        ),
-    ] = None
-    seed: Annotated[int, Option("Seed of weights, order and noise.", min=0)] = 0
     init_from: Annotated[
         Path | None,
-        Option("Output of train-gan to start from; labels of equal names keep their meaning."),
+        Option(
+            "Output of train-gan to start from; labels of equal names keep their meaning.",
+            only=STYLEGAN2,
+        ),
         Input("init-from"),
     ] = None
-    freeze_d: Annotated[
-        int,
-        Option(
-            "With --init-from: how many of the discriminator's highest resolutions stay as they"
-            " are.",
-            min=0,
-        ),
-    ] = 0
-    keep: Annotated[
+    checkpoint: Annotated[
         str,
         Option(
-            "Network to keep: the newest whose Fréchet distance is within a quarter of the"
-            " lowest, or the last.",
+            "Which network to deliver: the best one by Fréchet distance (the newest of those within"
+            " a quarter of the lowest), or the last.",
             choices=("best", "last"),
+            was="keep",
         ),
     ] = "best"
     features: Annotated[
         Path | None,
         Option(
-            "Output of train-cls in whose features --keep best measures. Default: an untrained"
-            " network."
+            "Output of train-cls in whose features the Fréchet distance is taken. Default: an"
+            " untrained network."
         ),
         Input("features"),
     ] = None
-    snapshot_kimg: Annotated[
+    seed: Annotated[int, Option("Seed of weights, order and noise.", min=0)] = 0
+    loss: Annotated[
+        str,
+        StyleOption(
+            "Loss of the game. ns-r1: non-saturating with R1; rp-r1r2: relativistic with R1 and"
+            " R2.",
+            choices=("ns-r1", "rp-r1r2"),
+        ),
+    ] = "ns-r1"
+    gamma: Annotated[
+        float | None,
+        StyleOption(
+            "Weight of R1. Default: 0.0002 x size^2 / batch; rp-r1r2: 0.5 x (size / 32)^2.", min=0
+        ),
+    ] = None
+    label_weight: Annotated[
         float | None,
         Option(
+            "Weight of the generator's label loss. Default: by preset.",
+            panel=LOSSES,
+            only={"arch": ("stylegan2", "acgan", "dcgan")},
+            min=0,
+        ),
+    ] = None
+    label_ramp: Annotated[
+        float | None,
+        StyleOption(
+            "Thousands of images over which labels gain influence, from none. Default: 0.",
+            metavar="KIMG",
+            min=0,
+        ),
+    ] = None
+    augment_p: Annotated[
+        float | None,
+        StyleOption(
+            "Probability of each augmentation. Default: as high as the discriminator needs it.",
+            min=0,
+            max=1,
+        ),
+    ] = None
+    style_mixing: Annotated[
+        float | None, StyleOption("Probability of style mixing. Default: by preset.", min=0, max=1)
+    ] = None
+    noise: Annotated[
+        str | None,
+        StyleOption(
+            "Noise images in the generator's layers. Default: by preset.", choices=("on", "off")
+        ),
+    ] = None
+    freeze_d: Annotated[
+        int,
+        Option(
+            "How many of the discriminator's highest resolutions stay as they are.",
+            panel=LOSSES,
+            only={**STYLEGAN2, "init_from": GIVEN},
+            min=0,
+        ),
+    ] = 0
+    mirror: Annotated[
+        bool,
+        Option(
+            "Flip real images left to right at random (mind that the heart has a side).",
+            panel=LOSSES,
+        ),
+    ] = False
+    single_label: Annotated[
+        str | None,
+        OneLabelOption(
+            "How a row of several labels gets the one that these architectures need. exactly-one:"
+            " only rows with one label of the whole set; one-of-chosen: only rows with one of"
+            " --labels; rarest: the rarest of --labels in the row.",
+            choices=("exactly-one", "one-of-chosen", "rarest"),
+        ),
+    ] = None
+    pretrain_kimg: Annotated[
+        float | None,
+        OneLabelOption(
+            "Thousands of images for the stage before the game (autoencoder or metric network)."
+            " Default: by preset.",
+            min=0.001,
+        ),
+    ] = None
+    pretrain_lr: Annotated[
+        float | None,
+        OneLabelOption("Learning rate of the stage before the game. Default: by preset.", min=1e-8),
+    ] = None
+    d_lr: Annotated[
+        float | None,
+        BaganOption(
+            "Learning rate of the discriminator. Default: by preset, as a multiple of --lr.",
+            min=1e-8,
+        ),
+    ] = None
+    upsampling: Annotated[
+        str | None,
+        BaganOption(
+            "How the decoder doubles its size. Default: transposed.",
+            choices=("transposed", "nearest"),
+        ),
+    ] = None
+    hold_out: Annotated[
+        str | None,
+        Option(
+            "Labels, separated by commas, whose images no network is trained on; they are generated"
+            " from the features of those images.",
+            panel=GAMES,
+            only=OPENGAN,
+            metavar="A,B",
+        ),
+    ] = None
+    fade_kimg: Annotated[
+        float | None,
+        Option(
+            "Thousands of images in which a resolution fades in, and in which it then stays."
+            " Default: equal phases, the last one twice as long.",
+            panel=GAMES,
+            only=ACGAN,
+            min=0.001,
+        ),
+    ] = None
+    snapshot_kimg: Annotated[
+        float | None,
+        RunningOption(
             "Thousands of images between checkpoints. Default: an eighth of --kimg, at most what"
             " the preset says.",
             min=0.001,
         ),
     ] = None
     tick_kimg: Annotated[
-        float, Option("Thousands of images between lines of metrics.", min=0.001, result=False)
+        float,
+        RunningOption("Thousands of images between lines of metrics.", min=0.001, result=False),
     ] = 1.0
+    accumulate: Annotated[
+        int,
+        RunningOption(
+            "To save memory, let a batch go through the networks in so many parts.",
+            only=STYLEGAN2,
+            min=1,
+        ),
+    ] = 1
     precision: Annotated[
         str,
-        Option(
+        RunningOption(
             "Precision of the four highest resolutions. auto: bfloat16 where that is faster (CUDA,"
             " AMX), else float32.",
+            only=STYLEGAN2,
             choices=("auto", "float32", "bfloat16"),
         ),
     ] = "auto"
     compile: Annotated[
         str,
-        Option(
-            "Use torch.compile, which changes the last bits; training goes on without where it"
-            " fails. auto: on CUDA.",
+        RunningOption(
+            "Use torch.compile for speed; results may change in the last digits. Where it fails,"
+            " training goes on without. auto: on CUDA.",
+            only=STYLEGAN2,
             choices=("auto", "on", "off"),
             result=False,
         ),
@@ -241,6 +285,3 @@ class Config(SelectionOptions, PolicyOptions):
             )
         if self.batch is not None and self.batch % 4:
             raise UsageError(f"--batch {self.batch}: must be a multiple of 4")
-        if self.freeze_d and self.init_from is None:
-            raise UsageError("--freeze-d has no meaning without --init-from")
-        refuse_foreign_options(self)

@@ -8,27 +8,59 @@ Precedence: default < ``--config`` file < flag.
 
 from __future__ import annotations
 
-from cxrtool.core.config.fields import DEVICE, THREADS, Argument, Field, Input, Option, fields_of
+from cxrtool.core.config.common import Common, Talk
+from cxrtool.core.config.fields import (
+    ABSENT,
+    DEVICE,
+    GIVEN,
+    ROWS,
+    RUNNING,
+    THREADS,
+    AnyBut,
+    Argument,
+    Field,
+    Input,
+    Option,
+    RunningOption,
+    fields_of,
+    shown_fields,
+)
 from cxrtool.core.config.flags import typer_parameters
-from cxrtool.core.config.records import default_options, input_paths, result_options, to_record
-from cxrtool.core.config.sources import STAGES, load_file, stage_names
-from cxrtool.core.config.values import resolve
+from cxrtool.core.config.records import (
+    default_options,
+    from_record,
+    input_paths,
+    result_options,
+    to_record,
+)
+from cxrtool.core.config.sources import STAGES, load_file
+from cxrtool.core.config.values import moved_option, resolve
 
 __all__ = [
+    "ABSENT",
     "DEVICE",
+    "GIVEN",
+    "ROWS",
+    "RUNNING",
     "STAGES",
     "THREADS",
+    "AnyBut",
     "Argument",
+    "Common",
     "Field",
     "Input",
     "Option",
+    "RunningOption",
+    "Talk",
     "default_options",
     "fields_of",
+    "from_record",
     "input_paths",
     "load_file",
+    "moved_option",
     "resolve",
     "result_options",
-    "stage_names",
+    "shown_fields",
     "to_record",
     "typer_parameters",
 ]

@@ -6,11 +6,31 @@ In: a frozen dataclass whose fields are ``Annotated[T, Option(help=...)] = defau
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import types
 import typing
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Any, get_args, get_origin
+
+
+@dataclass(frozen=True)
+class AnyBut:
+    """In ``Option.only``: every value but these."""
+
+    values: tuple[Any, ...]
+
+
+#: In ``Option.only``: the other option is given, whatever its value.
+GIVEN = AnyBut((None,))
+#: In ``Option.only``: the other option is not given.
+ABSENT = (None,)
+
+#: Panels of several commands, the last ones of a page.
+ROWS, RUNNING = "Rows and labels", "Running"
+Condition = tuple[Any, ...] | AnyBut
 
 
 @dataclass(frozen=True)
@@ -18,7 +38,10 @@ class Option:
     """Marks a field as a command-line option.
 
     Args:
-        help: One sentence for ``--help``.
+        help: One sentence for ``--help``; the default, the choices and ``only`` are added to it.
+        panel: The heading under which ``--help`` shows it; None for the few that people use first.
+        only: Where it applies: names of other fields of the Config and the values that each of
+            them must have. An option of many values has one of these among its own.
         choices: The allowed values, if they are few.
         min: Smallest allowed number.
         max: Largest allowed number.
@@ -28,9 +51,13 @@ class Option:
             name.
         short: A one-letter form such as ``-n``.
         metavar: How the value is called in ``--help``.
+        was: Its name (underscores) before it was renamed. Records and fingerprints keep that name,
+            so that folders of earlier versions stay up to date; who types it is told the new one.
     """
 
     help: str
+    panel: str | None = None
+    only: Mapping[str, Condition] = field(default_factory=dict)
     choices: tuple[str, ...] | None = None
     min: float | None = None
     max: float | None = None
@@ -38,14 +65,19 @@ class Option:
     file: bool = False
     short: str | None = None
     metavar: str | None = None
+    was: str | None = None
 
 
+RunningOption = partial(Option, panel=RUNNING)
 #: Options of every command that computes with torch.
-DEVICE = Option(
+DEVICE = RunningOption(
     "Device to compute on: auto (CUDA where there is one), cpu, cuda or cuda:1.", result=False
 )
-THREADS = Option(
-    "CPU threads; their number decides the last bits. Default: all cores.", min=1, result=False
+THREADS = RunningOption(
+    "How many CPU threads to use. Another number may change results in the last digits. Default:"
+    " all cores.",
+    min=1,
+    result=False,
 )
 
 
@@ -71,7 +103,6 @@ class Field:
     name: str
     kind: type
     many: bool
-    optional: bool
     default: Any
     meta: Option | Argument
     role: str | None
@@ -85,6 +116,11 @@ class Field:
         return "--" + self.name.replace("_", "-")
 
     @property
+    def record(self) -> str:
+        """The name in ``run.json`` and in the fingerprint."""
+        return (isinstance(self.meta, Option) and self.meta.was) or self.name
+
+    @property
     def shown(self) -> str:
         """How a message names the field."""
         if isinstance(self.meta, Argument):
@@ -95,30 +131,34 @@ class Field:
 def fields_of(config: type) -> list[Field]:
     """The fields of a Config class in the order of their declaration."""
     hints = typing.get_type_hints(config, include_extras=True)
-    found = []
-    for field in dataclasses.fields(config):
-        hint = hints[field.name]
-        if get_origin(hint) is not Annotated:
-            raise TypeError(f"{config.__qualname__}.{field.name} has no Option or Argument")
-        base, *marks = get_args(hint)
+    fields = []
+    for declared in dataclasses.fields(config):
+        base, *marks = get_args(hints[declared.name]) or (None,)
         meta = next((m for m in marks if isinstance(m, Option | Argument)), None)
         if meta is None:
-            raise TypeError(f"{config.__qualname__}.{field.name} has no Option or Argument")
+            raise TypeError(f"{config.__qualname__}.{declared.name} has no Option or Argument")
         role = next((m.role for m in marks if isinstance(m, Input)), None)
-        kind, many, optional = _take_apart(base)
-        default = field.default
-        if field.default_factory is not dataclasses.MISSING:
-            default = field.default_factory()
-        found.append(Field(field.name, kind, many, optional, default, meta, role))
-    return found
+        kind, many = _take_apart(base)
+        fields.append(Field(declared.name, kind, many, declared.default, meta, role))
+    return fields
 
 
-def _take_apart(hint: Any) -> tuple[type, bool, bool]:
-    """``tuple[Path, ...] | None`` -> (Path, many, optional)."""
-    optional = False
+def shown_fields(config: type) -> list[Field]:
+    """The fields in the order of help: arguments, the Config's own options, those it inherits."""
+    own = inspect.get_annotations(config)
+    return sorted(fields_of(config), key=lambda f: (isinstance(f.meta, Option), f.name not in own))
+
+
+def removed_options(config: type) -> dict[str, str]:
+    """Options that a Config had in earlier versions -> what to do instead (its ``REMOVED``)."""
+    removed: dict[str, str] = getattr(config, "REMOVED", {})
+    return removed
+
+
+def _take_apart(hint: Any) -> tuple[type, bool]:
+    """``tuple[Path, ...] | None`` -> (Path, many)."""
     if get_origin(hint) in (typing.Union, types.UnionType):
         rest = [arm for arm in get_args(hint) if arm is not type(None)]
-        optional = len(rest) < len(get_args(hint))
         if len(rest) != 1:
             raise TypeError(f"a field has one type or None, not {hint}")
         hint = rest[0]
@@ -127,4 +167,4 @@ def _take_apart(hint: Any) -> tuple[type, bool, bool]:
         hint = get_args(hint)[0]
     if hint not in (str, int, float, bool, Path):
         raise TypeError(f"a field is str, int, float, bool or Path, not {hint}")
-    return hint, many, optional
+    return hint, many

@@ -7,75 +7,56 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from cxrtool.core.config.fields import Argument, Field, Option, fields_of
-
-SHARED = "Rows and labels"  # heading in --help of the options that a Config inherits
+from cxrtool.core.config.fields import Argument, Field, Option, shown_fields
 
 
-def typer_parameters(config: type) -> list[inspect.Parameter]:
+def typer_parameters(config: type, *, negatable: bool = True) -> list[inspect.Parameter]:
     """The parameters of a Typer command for a Config.
 
-    Every default is None, so that a flag that was typed can be told from one that was not; the true
-    default stands in the help text.
+    Every default is None, so that a flag that was typed can be told from one that was not. Choices
+    and ranges are checked by `resolve`, which reads files of options as well.
+
+    Args:
+        config: The Config class.
+        negatable: Switches have a ``--no-`` form, which takes back what a file of options says.
     """
     import typer
 
-    positional: list[inspect.Parameter] = []
-    options: list[inspect.Parameter] = []
-    shared: list[inspect.Parameter] = []
-    for field in fields_of(config):
+    parameters = []
+    for field in shown_fields(config):
         base: Any = field.kind
-        meta = field.meta
-        # Typer has no list of choices: `resolve` checks those.
-        if isinstance(meta, Option) and meta.choices is not None and not field.many:
-            base = Literal[meta.choices]
-        hint: Any = list[base] if field.many else base
-        if isinstance(meta, Argument):
-            info: Any = typer.Argument(
-                help=meta.help + _shown_default(field),
-                metavar=meta.metavar or field.name.upper(),
-                show_default=False,
+        hint: Any = (list[base] if field.many else base) | None
+        names = names_of(field)
+        if isinstance(field.meta, Argument):
+            info: Any = typer.Argument(metavar=field.shown)
+        elif field.kind is bool:
+            info = typer.Option(*(_negated(field, names) if negatable else names))
+        else:
+            info = typer.Option(*names, metavar=metavar_of(field))
+        parameters.append(
+            inspect.Parameter(
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=None,
+                annotation=Annotated[hint, info],
             )
-            positional.append(_parameter(field.name, hint | None, info))
-            continue
-        own = field.name in config.__annotations__
-        names = [f"{field.flag}/--no-{field.flag[2:]}" if field.kind is bool else field.flag]
-        if meta.short is not None:
-            names.insert(0, meta.short)
-        info = typer.Option(
-            *names,
-            help=meta.help + _shown_default(field),
-            metavar=_metavar(field, meta),
-            show_default=False,
-            rich_help_panel=None if own else SHARED,
         )
-        (options if own else shared).append(_parameter(field.name, hint | None, info))
-    return positional + options + shared
+    return parameters
 
 
-def _metavar(field: Field, meta: Option) -> str | None:
-    if field.kind is bool:
-        return meta.metavar
-    if meta.choices is not None:  # Typer shows them, but not of an option with many values
-        return meta.metavar or (f"<{'|'.join(meta.choices)}>" if field.many else None)
+def names_of(field: Field) -> list[str]:
+    short = field.meta.short if isinstance(field.meta, Option) else None
+    return [short, field.flag] if short else [field.flag]
+
+
+def _negated(field: Field, names: list[str]) -> list[str]:
+    return [*names[:-1], f"{field.flag}/--no-{field.flag[2:]}"]
+
+
+def metavar_of(field: Field) -> str:
+    meta = field.meta
+    if meta.metavar is None and isinstance(meta, Option) and meta.choices is not None:
+        return field.name.rpartition("_")[2].upper()
     return meta.metavar or {int: "N", float: "X", Path: "PATH"}.get(field.kind, "TEXT")
-
-
-def _shown_default(field: Field) -> str:
-    value = field.default
-    if field.required:
-        return " (required)"
-    if value is None or value is False or value == ():
-        return ""
-    if isinstance(value, tuple):
-        return f" (default {','.join(map(str, value))})"
-    text = "on" if value is True else f"{value:g}" if isinstance(value, float) else str(value)
-    return f" (default {text})"
-
-
-def _parameter(name: str, hint: Any, info: Any) -> inspect.Parameter:
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[hint, info]
-    )

@@ -6,25 +6,36 @@ In: a Config. Out: JSON-able values.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cxrtool.core import files
-from cxrtool.core.config.fields import Argument, Field, Option, fields_of
+from cxrtool.core.config.fields import Argument, Field, Option, fields_of, removed_options
 
 
 def to_record(config: Any) -> dict[str, Any]:
     """The whole Config as JSON-able values; paths of inputs are made absolute for replay."""
     return {
-        field.name: _plain(getattr(config, field.name), absolute=field.role is not None)
+        field.record: _plain(getattr(config, field.name), absolute=field.role is not None)
         for field in fields_of(type(config))
     }
+
+
+def from_record(config: type, record: Mapping[str, Any]) -> dict[str, Any]:
+    """What `to_record` wrote, of this version or an earlier one, as `resolve` takes it.
+
+    Options that are gone are left out where they were not in use.
+    """
+    names = {field.record: field.name for field in fields_of(config)}
+    gone = removed_options(config)
+    return {names.get(key, key): value for key, value in record.items() if value or key not in gone}
 
 
 def result_options(config: Any) -> dict[str, Any]:
     """The options that change the result: what enters the fingerprint beside the inputs."""
     return {
-        field.name: _by_content(field, _plain(getattr(config, field.name), absolute=False))
+        field.record: _by_content(field, _plain(getattr(config, field.name), absolute=False))
         for field in fields_of(type(config))
         if field.role is None and (isinstance(field.meta, Argument) or field.meta.result)
     }
@@ -33,7 +44,7 @@ def result_options(config: Any) -> dict[str, Any]:
 def default_options(config: type) -> dict[str, Any]:
     """The defaults of a Config class as `result_options` would give them."""
     return {
-        field.name: _plain(field.default, absolute=False)
+        field.record: _plain(field.default, absolute=False)
         for field in fields_of(config)
         if field.default is not dataclasses.MISSING
     }

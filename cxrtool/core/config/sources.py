@@ -11,8 +11,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from cxrtool.core.config.records import from_record
 from cxrtool.core.errors import InputError, UsageError
 
+#: All stages, which are the sections that a config file may hold.
 STAGES = (
     "prepare",
     "extract-reports",
@@ -28,13 +30,14 @@ STAGES = (
 )
 
 
-def load_file(path: Path, section: str) -> dict[str, Any]:
+def load_file(path: Path, section: str, config: type | None = None) -> dict[str, Any]:
     """Read the options of one stage from a TOML file or from the ``run.json`` of a past run.
 
     Args:
         path: The file. A TOML file holds one table a stage, ``[train-gan]``; an evaluate command is
             ``[evaluate.classifiers]`` or ``[evaluate-classifiers]``.
         section: The stage's name.
+        config: Its Config, by which the names in a ``run.json`` are read.
 
     Returns:
         Field names (underscores) and raw values.
@@ -62,7 +65,7 @@ def load_file(path: Path, section: str) -> dict[str, Any]:
                 f"{path} records the stage {stage!r}, not {section!r}",
                 hint=f"use it with `cxr {stage.replace('evaluate-', 'evaluate ')}`",
             )
-        return dict(values)
+        return dict(values) if config is None else from_record(config, values)
     import tomllib
 
     try:
@@ -73,7 +76,6 @@ def load_file(path: Path, section: str) -> dict[str, Any]:
 
 
 def _section(document: dict[str, Any], section: str, path: Path) -> dict[str, Any]:
-    known = stage_names()
     flat: dict[str, Any] = {}
     for key, value in document.items():
         if key == "evaluate" and isinstance(value, dict):
@@ -86,14 +88,9 @@ def _section(document: dict[str, Any], section: str, path: Path) -> dict[str, An
                 f"{path}: {key!r} stands outside a section",
                 hint=f"put it under [{section}]",
             )
-        if key not in known:
-            raise UsageError(f"{path}: unknown section [{key}]", hint=closest(key, known))
+        if key not in STAGES:
+            raise UsageError(f"{path}: unknown section [{key}]", hint=closest(key, STAGES))
     return {key.replace("-", "_"): value for key, value in flat.get(section, {}).items()}
-
-
-def stage_names() -> tuple[str, ...]:
-    """The names of all stages, which are the sections that a config file may hold."""
-    return STAGES
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:

@@ -9,7 +9,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from cxrtool.core.config.fields import Field, Option, fields_of
+from cxrtool.core.config.conditions import refuse_what_does_not_apply
+from cxrtool.core.config.fields import Field, Option, fields_of, removed_options
 from cxrtool.core.config.sources import closest
 from cxrtool.core.errors import UsageError
 
@@ -23,14 +24,15 @@ def resolve(config: type, *layers: dict[str, Any], origin: str = "config") -> An
         origin: What to call the source of an unknown key in messages.
 
     Raises:
-        UsageError: An unknown key, a missing value, a wrong type, a value out of range.
+        UsageError: An unknown key, a missing value, a wrong type, a value out of range, an option
+            that does not apply beside the others.
     """
     known = {field.name: field for field in fields_of(config)}
     values: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.items():
             if key not in known:
-                raise UsageError(
+                raise moved_option(config, key) or UsageError(
                     f"unknown option {key.replace('_', '-')!r} in {origin}",
                     hint=closest(key.replace("_", "-"), (n.replace("_", "-") for n in known)),
                 )
@@ -40,10 +42,21 @@ def resolve(config: type, *layers: dict[str, Any], origin: str = "config") -> An
         if field.required and field.name not in values:
             raise UsageError(f"missing {field.shown}", hint=field.meta.help)
     built = config(**values)
+    refuse_what_does_not_apply(built)
     validate = getattr(built, "validate", None)
     if validate is not None:
         validate()
     return built
+
+
+def moved_option(config: type, key: str) -> UsageError | None:
+    """What to type instead of an option that had another name, or that is gone; None for others."""
+    flag = "--" + key.replace("_", "-")
+    for field in fields_of(config):
+        if key == field.record != field.name:
+            return UsageError(f"{flag} is called {field.flag} now", hint=field.meta.help)
+    instead = removed_options(config).get(key)
+    return UsageError(f"there is no {flag} any more", hint=instead) if instead else None
 
 
 def _convert(field: Field, value: Any) -> Any:

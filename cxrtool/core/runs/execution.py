@@ -110,14 +110,18 @@ def execute(
     try:
         wanted = identity(stage, config, inputs, _identity_in(out))
         fingerprint = _hash_of(wanted)
-        state = _state_of(out, inputs, wanted, fingerprint, on_change=on_change, verify=verify)
+        state = _state_of(
+            out, stage, inputs, wanted, fingerprint, on_change=on_change, verify=verify
+        )
         if dry_run:
             return Outcome(out, "dry-run", _dry_plan(stage, config, out, state, fingerprint))
         if state == "complete":
             return _up_to_date(out)
         with hold(out):
             # Another process may have worked here between the first look and the lock.
-            state = _state_of(out, inputs, wanted, fingerprint, on_change=on_change, verify=verify)
+            state = _state_of(
+                out, stage, inputs, wanted, fingerprint, on_change=on_change, verify=verify
+            )
             if state == "complete":
                 return _up_to_date(out)
             if state == "other":
@@ -168,6 +172,7 @@ def _up_to_date(out: Path) -> Outcome:
 
 def _state_of(
     out: Path,
+    stage: Stage,
     inputs: list[InputRef],
     wanted: dict[str, Any],
     fingerprint: str,
@@ -196,7 +201,7 @@ def _state_of(
             return "complete"
         reasons = [f"{problem} since the run {'ended' if complete else 'began'}"]
     else:
-        reasons = differing_keys(recorded_identity(record), wanted)
+        reasons = differing_keys(recorded_identity(record), wanted, stage.Config)
     if on_change == "rebuild":
         console.say(f"{out}: {'; '.join(reasons)}: making it again")
         return "other"

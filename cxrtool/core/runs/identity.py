@@ -15,7 +15,9 @@ class Stage(Protocol):
 
     NAME: str
     FORMAT: int
-    Config: type
+
+    @property
+    def Config(self) -> type: ...
 
     def run(self, config: Any, run: Run) -> dict[str, Any]: ...
 
@@ -52,17 +54,20 @@ def identity(
     }
 
 
-def differing_keys(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Say in words which keys of two identities differ."""
+def differing_keys(
+    old: dict[str, Any], new: dict[str, Any], config: type | None = None
+) -> list[str]:
+    """Say in words which keys of two identities differ, with the flags of ``config``."""
     if old.get("stage") != new["stage"]:
         return [f"stage: {old.get('stage')} -> {new['stage']}"]
     lines = []
     if old.get("format") != new["format"]:
         lines.append("format of the results (made by another version of cxr)")
+    flags = {field.record: field.flag for field in configs.fields_of(config)} if config else {}
     was, now = old.get("options", {}), new["options"]
     for name in sorted(was.keys() | now.keys()):
         if was.get(name) != now.get(name):
-            flag = "--" + name.replace("_", "-")
+            flag = flags.get(name, "--" + name.replace("_", "-"))
             lines.append(f"{flag}: {_shown(was.get(name))} -> {_shown(now.get(name))}")
     was, now = old.get("inputs", {}), new["inputs"]
     roles = sorted(was.keys() | now.keys())

@@ -158,35 +158,12 @@ class SourceTable:
 Read = Callable[[Path | None, SourceOptions], SourceTable]
 
 
-@dataclass(frozen=True)
-class Reader:
-    """A format: where its ``read(source, options)`` lives and which options it uses.
-
-    Attributes:
-        module: Imported only when the format is asked for.
-        takes: Fields of `SourceOptions` beyond seed, size, labels_only and skip_bad that have an
-            effect; ``prepare`` refuses the others instead of ignoring them.
-        needs_source: False only where the data are made, not read.
-    """
-
-    module: str
-    takes: frozenset[str] = frozenset()
-    needs_source: bool = True
-
-
-_HERE = "cxrtool.data.sources"
-READERS: dict[str, Reader] = {
-    "chexpert": Reader(f"{_HERE}.chexpert", frozenset({"images"})),
-    "nih": Reader(f"{_HERE}.nih", frozenset({"images"})),
-    "mimic-cxr": Reader(f"{_HERE}.mimic_cxr", frozenset({"images"})),
-    "padchest": Reader(f"{_HERE}.padchest", frozenset({"images", "label_columns"})),
-    "openi": Reader(f"{_HERE}.openi", frozenset({"images"})),
-    "folder": Reader(f"{_HERE}.folder"),
-    "medmnist": Reader(f"{_HERE}.medmnist", frozenset({"label_columns"})),
-    "table": Reader(f"{_HERE}.table", frozenset({"images", "columns", "label_columns"})),
-    "dicom": Reader(f"{_HERE}.dicom", frozenset({"keep_ids", "label_table", "label_columns"})),
-    "phantom": Reader(f"{_HERE}.phantom", frozenset({"n"}), needs_source=False),
-}
+#: A format is a module beside this one with a ``read``. What it uses of `SourceOptions` is declared
+#: by the options of ``prepare`` (``only={"format": ...}``).
+FORMATS = (
+    "chexpert", "nih", "mimic-cxr", "padchest", "openi", "folder", "medmnist", "table", "dicom",
+    "phantom",
+)  # fmt: skip
 
 
 def get_reader(name: str) -> Read:
@@ -195,9 +172,9 @@ def get_reader(name: str) -> Read:
     Raises:
         UsageError: There is no such format.
     """
-    if name not in READERS:
+    if name not in FORMATS:
         raise UsageError(
-            f"--format {name}: no such format", hint="choose one of " + ", ".join(READERS)
+            f"--format {name}: no such format", hint="choose one of " + ", ".join(FORMATS)
         )
-    read: Read = importlib.import_module(READERS[name].module).read
+    read: Read = importlib.import_module(f"cxrtool.data.sources.{name.replace('-', '_')}").read
     return read

@@ -30,7 +30,7 @@ from .conftest import write_dataset
         ),
         ({}, ("--text", "findings"), 3, "no text in the column 'findings'", "--text rules"),
         ({}, ("--text", " "), 2, "--text is empty", "use --text rules"),
-        ({}, ("--text", "original", "--lr", "1"), 2, "--lr has no meaning", "leave out --lr"),
+        ({}, ("--text", "original", "--lr", "1"), 2, "--lr applies only", "leave out --lr"),
         ({}, ("--lock", "none", "--lock", "text"), 2, "it stands alone", ""),
         (
             {},

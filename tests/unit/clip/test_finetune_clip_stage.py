@@ -130,7 +130,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
         {"steps": 13},
         {"lr": 1e-3},
         {"augment": "none"},
-        {"targets": "none"},
+        {"positives": "none"},
         {"batch": 12},
         {"lock": ("image",)},
         {"lock": ("none",)},
@@ -170,7 +170,7 @@ def test_targets_by_labels_differ_where_texts_differ(folder: Path, tmp_path: Pat
     found = []
     for targets in ("text", "labels", "none"):
         out = tmp_path / targets
-        execute(finetune_clip, _config(data, folder, steps=3, targets=targets), out)
+        execute(finetune_clip, _config(data, folder, steps=3, positives=targets), out)
         found.append((out / "model.safetensors").read_bytes())
     assert found[0] == found[2], "all texts are different, so each pair is alone"
     assert found[0] != found[1]
@@ -250,12 +250,12 @@ def test_the_plan_says_what_would_be_done(data: Path, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"epochs": 3}, "exclude each other"),
+        ({"epochs": 3}, "--steps applies only without --epochs"),
         ({"text": " "}, "--text is empty"),
         ({"split": "val"}, "held out"),
         ({"lock": ("image", "text")}, "nothing to train"),
         ({"pretrained": Path("local-dir:nowhere")}, "no such file"),
-        ({"text": "original"}, "--steps has no meaning with --text original"),
+        ({"text": "original"}, "--steps applies only without --text original"),
     ],
 )
 def test_options_that_contradict_each_other(

@@ -82,7 +82,7 @@ def test_without_patient_ids_every_group_of_copies_is_a_patient():
 
 @pytest.mark.parametrize("text", ["0.8,0.1", "0.5,0.5,0.5", "0,0.5,0.5", "1", "1.2,-0.2", "2,-1,0"])
 def test_wrong_shares(text):
-    with pytest.raises(UsageError, match="--split"):
+    with pytest.raises(UsageError, match="--split-by"):
         parse_ratio(text)
 
 

@@ -186,7 +186,7 @@ def write_outputs(
     extra: dict[str, list[str]] = {}
     if len(folds) > 1:
         extra["fold"] = [str(k) for k, f in enumerate(folds, start=1) for _ in f.rows]
-    for name in ("image", "patient_id") if config.include_text else ():
+    for name in ("image", "patient_id") if config.include_ids else ():
         extra[name] = [str(c) for fold in folds for c in fold.data.column(name, fold.rows)]
     rows = np.concatenate([fold.rows for fold in folds])
     run.write_text("predictions.csv", csv_text(*classifier_tables.predictions(result, rows, extra)))

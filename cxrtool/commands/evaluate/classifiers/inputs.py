@@ -96,7 +96,7 @@ def saw_more(description: dict[str, Any]) -> dict[str, int]:
 
 
 def refuse_other_sets(run: Run, described: list[dict[str, Any]]) -> None:
-    """`--synth` and `--images` are about a set that some run was trained on.
+    """`--synth` and `--image-report` are about a set that some run was trained on.
 
     Raises:
         InputError: They are about another one, or the set is unfinished.

@@ -3,95 +3,108 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 from cxrtool.core.config import DEVICE, THREADS, Argument, Input, Option
 from cxrtool.core.errors import UsageError
-from cxrtool.data.select import SelectionOptions
+from cxrtool.data.select import RowOption, SelectionOptions
 
 NAME = "evaluate-classifiers"
 # 5: a synthetic set is named only where the regimen does not tell it. 6: patients of intervals are
 # units of studies and copies; degrees of freedom by Welch and Satterthwaite; intervals corrected as
 # p is
 FORMAT = 6
+PageOption = partial(Option, panel="What the page shows")
+GateOption = partial(Option, panel="Gates: when to fail (exit 5)")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(SelectionOptions):
     """Score classifiers on real test rows, and say what their differences are worth.
 
+    Each run reads the rows with its own network, preprocessing and calibration; rows that one of
+    them has seen are refused. The result is a page, report.html, and the tables behind it.
+
     Example: cxr evaluate classifiers cls-none cls-duplicate cls-gan --data data -o report
     """
 
-    runs: Annotated[tuple[Path, ...], Argument("Outputs of train-cls."), Input("runs")]
+    runs: Annotated[
+        tuple[Path, ...], Argument("Outputs of train-cls.", metavar="RUN"), Input("runs")
+    ]
     data: Annotated[
         tuple[Path, ...],
         Option(
-            "Dataset directory with the rows to score. Given several times: the folds of a"
+            "Dataset directory with the rows to score; may be repeated: the folds of a"
             " cross-validation, each for the runs trained on it, their predictions pooled."
         ),
         Input("data"),
     ]
-    split: Annotated[
-        str, Option("Part of the data set to score.", choices=("train", "val", "test", "all"))
-    ] = "test"
-    view: Annotated[
-        str,
-        Option(
-            "Views to score; stored: those that the runs were trained on.",
-            choices=("stored", "frontal", "lateral", "all"),
-        ),
-    ] = "stored"
-    map_labels: Annotated[
-        str | None,
-        Option(
-            "From the data's label names to those of the runs: a TOML file or a built-in map"
-            " (chexpert, nih, padchest, medmnist, synonyms).",
-            metavar="FILE|NAME",
-            file=True,
-        ),
-    ] = None
-    by: Annotated[
-        str | None, Option("Score subgroups too: any of sex,age,view, separated by commas.")
-    ] = None
     synth: Annotated[
         Path | None,
         Option("Output of synthesize or edit, for class activation maps of its images."),
         Input("synth"),
     ] = None
+    image_report: Annotated[
+        tuple[Path, ...],
+        Option(
+            "Output of evaluate images, to show fidelity and privacy on the page; may be repeated.",
+            was="images",
+        ),
+        Input("images"),
+    ] = ()
+    by: Annotated[
+        str | None,
+        Option(
+            "Score subgroups too: any of sex, age and view, separated by commas.", metavar="A,B"
+        ),
+    ] = None
+    map_labels: Annotated[
+        str | None,
+        Option(
+            "From the data's label names to those of the runs: a TOML file or a built-in map"
+            " (chexpert, nih, padchest, medmnist, synonyms).",
+            metavar="MAP",
+            file=True,
+        ),
+    ] = None
+    bootstrap: Annotated[int, Option("Patient resamples behind the intervals.", min=100)] = 1000
+    seed: Annotated[int, Option("Seed of the resamples and of the images shown.", min=0)] = 0
     set_name: Annotated[
         tuple[str, ...],
-        Option(
+        PageOption(
             "What a synthetic set is called on the page: its folder, or the first eight digits of"
             " its digest, and the name; may be repeated.",
             metavar="SYNTH=NAME",
         ),
     ] = ()
-    images: Annotated[
-        tuple[Path, ...],
-        Option("Outputs of evaluate images, to show fidelity and privacy on the page."),
-        Input("images"),
-    ] = ()
-    bootstrap: Annotated[int, Option("Patient resamples behind the intervals.", min=100)] = 1000
-    seed: Annotated[int, Option("Seed of the resamples and of the images shown.", min=0)] = 0
+    include_ids: Annotated[
+        bool, PageOption("Name images and patients in predictions.csv.", was="include_text")
+    ] = False
     strict_regimen: Annotated[
-        bool,
-        Option("Refuse (exit 5) a run whose generator saw patients that its classifier did not."),
+        bool, GateOption("Refuse a run whose generator saw patients that its classifier did not.")
     ] = False
     min_auroc: Annotated[
-        float | None,
-        Option("Fail (exit 5) where the mean AUROC of a run is lower.", min=0, max=1),
+        float | None, GateOption("Fail where the mean AUROC of a run is lower.", min=0, max=1)
     ] = None
     max_ece: Annotated[
         float | None,
-        Option("Fail (exit 5) where the mean calibration error of a run is higher.", min=0, max=1),
+        GateOption("Fail where the mean calibration error of a run is higher.", min=0, max=1),
     ] = None
     require_evidence: Annotated[
-        bool,
-        Option("Fail (exit 5) unless the comparison of gan with duplicate is evidence for gan."),
+        bool, GateOption("Fail unless the comparison of gan with duplicate is evidence for gan.")
     ] = False
-    include_text: Annotated[bool, Option("Name images and patients in predictions.csv.")] = False
+    split: Annotated[
+        str, RowOption("Part of the data set to score.", choices=("train", "val", "test", "all"))
+    ] = "test"
+    view: Annotated[
+        str,
+        RowOption(
+            "Views to score; stored: those that the runs were trained on.",
+            choices=("stored", "frontal", "lateral", "all"),
+        ),
+    ] = "stored"
     device: Annotated[str, DEVICE] = "auto"
     threads: Annotated[int | None, THREADS] = None
 

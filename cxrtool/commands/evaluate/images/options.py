@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 from cxrtool.core.config import DEVICE, THREADS, Argument, Input, Option
-from cxrtool.data.select import SelectionOptions
+from cxrtool.data.select import RowOption, SelectionOptions
 
 NAME = "evaluate-images"
 FORMAT = 4  # 4: units join studies and copies; copies of held-out images are refused
+
+SamplingOption = partial(Option, panel="Sampling")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(SelectionOptions):
     """Measure synthetic images against held-out real ones.
+
+    How near are they to real images, do they show the labels that were asked for, and are they
+    copies? The result is a page, report.html, and the tables behind it.
 
     Example: cxr evaluate images synth --real data --features cls-none -o report
     """
@@ -50,11 +56,11 @@ class Config(SelectionOptions):
         Option("Output of train-gan behind SYNTH: membership is tested by its discriminator."),
         Input("gan"),
     ] = None
+    splits: Annotated[int, SamplingOption("Random real/real splits to average over.", min=1)] = 10
+    subsets: Annotated[int, SamplingOption("Random subsets behind a kernel distance.", min=2)] = 100
     split: Annotated[
-        str, Option("Reference rows of REAL.", choices=("train", "val", "test", "all"))
+        str, RowOption("Real rows that are the reference.", choices=("train", "val", "test", "all"))
     ] = "test"
-    splits: Annotated[int, Option("Random real/real splits to average over.", min=1)] = 10
-    subsets: Annotated[int, Option("Random subsets behind a kernel distance.", min=2)] = 100
     seed: Annotated[int, Option("Seed of the random features, splits and shown images.", min=0)] = 0
     device: Annotated[str, DEVICE] = "auto"
     threads: Annotated[int | None, THREADS] = None

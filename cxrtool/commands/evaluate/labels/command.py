@@ -57,14 +57,14 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         predicted_file=pred_file,
         reference_file=reference_file,
     )
-    options = {"uncertain_as": config.uncertain_as, "blank": config.blank}
+    options = {"uncertain_as": config.uncertain_as, "blank": config.blank_as}
     scores = measure.score(joined, **options)
     keys = {"predicted_key": config.pred_key, "key": config.key}
     codes, resampled = classes.groups(joined, predicted, reference, **keys)
     found = classes.intervals(
-        joined, blank=config.blank, codes=codes, resamples=config.bootstrap, seed=config.seed
+        joined, blank=config.blank_as, codes=codes, resamples=config.bootstrap, seed=config.seed
     )
-    every = classes.table(joined, blank=config.blank, found=found)
+    every = classes.table(joined, blank=config.blank_as, found=found)
     mine = found[classes.View("positive", config.uncertain_as)]
     means = {mean: classes.ends(mean, mine) for mean in (classes.MACRO, classes.MICRO)}
     summary = {

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cxrtool.core.config import Argument, Input, Option
 from cxrtool.core.errors import UsageError
-
-if TYPE_CHECKING:
-    pass
 
 NAME = "evaluate-labels"
 FORMAT = 3  # 3: every label that PRED has not is named
@@ -39,18 +36,25 @@ class Config:
     pred_key: Annotated[str, Option("The same column of PRED.")] = "study_id"
     uncertain_as: Annotated[
         str,
-        Option("What -1 counts as, on either side, in metrics.csv.", choices=("0", "1")),
+        Option(
+            "What -1 (uncertain) counts as, on either side, in metrics.csv.",
+            choices=("0", "1"),
+            metavar="VALUE",
+        ),
     ] = "0"
-    blank: Annotated[
+    blank_as: Annotated[
         str,
         Option(
-            "Blank cells: leave the report out of a label that the reference leaves blank, or take"
-            " them for 0 on either side.",
+            "What blank cells count as. skip: a report is left out of a label that the reference"
+            " leaves blank; zero: they are 0 on either side.",
             choices=("skip", "zero"),
+            metavar="VALUE",
+            was="blank",
         ),
     ] = "skip"
     labels: Annotated[
-        str | None, Option("Score these labels only, separated by commas.", metavar="A,B")
+        str | None,
+        Option("Labels to score, separated by commas. Default: all that both have.", metavar="A,B"),
     ] = None
     bootstrap: Annotated[
         int, Option("Patient resamples behind the intervals; 0 gives none.", min=0)
@@ -61,6 +65,5 @@ class Config:
     ] = False
 
     def validate(self) -> None:
-        """Refuse too few resamples."""
         if 0 < self.bootstrap < 100:
             raise UsageError(f"--bootstrap {self.bootstrap} is too few for intervals: 100 or more")

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cxrtool.data.sources.base import READERS, SourceOptions, SourceTable, get_reader
+from cxrtool.commands.prepare.options import Config as PrepareConfig
+from cxrtool.core.config import fields_of
+from cxrtool.data.sources.base import SourceOptions, SourceTable, get_reader
 
 Read = Callable[..., SourceTable]
 
@@ -32,7 +34,11 @@ def read() -> Read:
     def run(form: str, source: Path, **options: Any) -> SourceTable:
         result = get_reader(form)(source, SourceOptions(**options))
         common = {"seed", "size", "labels_only", "skip_bad", "id_key"}
-        assert set(options) <= READERS[form].takes | common
+        assert set(options) <= common | {
+            "columns" if field.name == "column" else field.name
+            for field in fields_of(PrepareConfig)
+            if form in getattr(field.meta, "only", {}).get("format", ())
+        }
         table = result.table
         assert len(result.covered) == len(result.labels)
         assert table.columns.is_unique
