@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import select
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -444,10 +443,3 @@ def _compare(
         if hashes[name] != sha256:
             return f"{name} was changed"
     return None
-
-
-def free_bytes(folder: Path) -> int:
-    """Free space on the disk that holds ``folder`` or its nearest parent."""
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free

@@ -22,9 +22,10 @@ from cxrtool.data.columns import (
     SOURCE,
     SPLIT,
     STUDY,
+    image_name,
 )
 from cxrtool.data.images import KERNEL
-from cxrtool.data.ingest import Ingested, image_name
+from cxrtool.data.ingest import Ingested
 from cxrtool.data.patient_keys import patient_keys
 from cxrtool.data.schema import DatasetInfo
 from cxrtool.data.sources.base import Rejected, SourceTable

@@ -69,6 +69,11 @@ SOURCES = ("real", "synthetic", "edited")
 VALUES = ("1", "0", "-1", "")
 
 
+def image_name(number: int, digits: int = 7) -> str:
+    """Where an image goes: a thousand to a folder, no identity in the name."""
+    return f"{IMAGES}/{number // 1000:0{digits - 3}d}/{number:0{digits}d}.png"
+
+
 def chosen_texts(names: str, *, external: bool = False) -> tuple[str, ...]:
     """The strategies of an option such as "impression,rules-v2".
 

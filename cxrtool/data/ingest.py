@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TextIO
 from cxrtool.core import files
 from cxrtool.core.cores import available_cores
 from cxrtool.data import pool
+from cxrtool.data.columns import image_name
 from cxrtool.data.worker import Bad, Done, Item, Job, convert
 
 if TYPE_CHECKING:
@@ -45,11 +46,6 @@ class Ingested:
     done: dict[int, Done] = field(default_factory=dict)
     conversions: Counter[str] = field(default_factory=Counter)
     resumed: int = 0
-
-
-def image_name(row: int) -> str:
-    """Where the image of a source row goes: a thousand a folder, no identity in the name."""
-    return f"images/{row // 1000:04d}/{row:07d}.png"
 
 
 def ingest(

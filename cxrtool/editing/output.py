@@ -21,6 +21,7 @@ from torch import Tensor
 
 from cxrtool.core import console
 from cxrtool.data import manifest
+from cxrtool.data.columns import image_name
 from cxrtool.data.tables import write_table
 from cxrtool.editing import record
 from cxrtool.editing.entanglement import Change, changes, ratio
@@ -144,7 +145,7 @@ def _write_dataset(run: Run, starts: Starts, judged: Sequence[Judged]) -> None:
     tables, edits = [], []
     for place, one in enumerate(judged):
         job = one.job
-        names = [record.image_name(place * starts.n + i) for i in range(starts.n)]
+        names = [image_name(place * starts.n + i) for i in range(starts.n)]
         for name, image in zip(names, job.found["after"], strict=True):
             writer.add_image(name, image)
         columns = starts.columns.assign(

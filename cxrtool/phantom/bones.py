@@ -7,17 +7,13 @@ whole number is the distance to the nearest rib. One pass draws all of them, at 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from cxrtool.phantom.field import Field
 from cxrtool.phantom.frame import TABLE, Floats
 from cxrtool.phantom.params import PhantomParams
 from cxrtool.phantom.shape import rib_drop
 from cxrtool.phantom.strokes import Strokes, circle, curve
-
-if TYPE_CHECKING:
-    from cxrtool.phantom.frontal import Field
 
 RIBS = 10
 _SHARE = np.linspace(0, 1.2, 600)

@@ -6,16 +6,12 @@ anatomy (a tracheal tube ends above the carina, a central line in the superior v
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from cxrtool.phantom.field import Field
 from cxrtool.phantom.frame import Floats
 from cxrtool.phantom.params import Device, PhantomParams
 from cxrtool.phantom.strokes import Strokes, circle, curve
-
-if TYPE_CHECKING:
-    from cxrtool.phantom.frontal import Field
 
 FRONTAL_KINDS = (
     "endotracheal tube",

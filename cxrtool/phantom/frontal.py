@@ -8,55 +8,15 @@ root profile that a rounded surface has, so that borders look as they do on film
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from cxrtool.phantom import bones, devices, pathology
+from cxrtool.phantom.field import MU_LUNG, MU_SOFT, Field
 from cxrtool.phantom.frame import Floats, Frame
 from cxrtool.phantom.params import PhantomParams
 from cxrtool.phantom.shape import Shape, frontal_shape
 from cxrtool.phantom.strokes import Strokes
 from cxrtool.phantom.vessels import tree
-
-MU_SOFT = 0.185
-MU_LUNG = 0.042
-"""Linear attenuation of soft tissue and of aerated lung at a chest spectrum, 1/cm (effective)."""
-
-
-@dataclass
-class Field:
-    """Per-pixel state while a frontal view is drawn.
-
-    Attributes:
-        frame: The grid.
-        shape: The outlines.
-        x: Distance from the midline, signed (patient's left positive), cm.
-        ax: Its absolute value.
-        y: Height, cm.
-        outer: Half-width of the cavity at this height.
-        air: Thickness of lung along the ray, cm.
-        base_air: The same before any finding.
-        extra: Attenuation beside soft tissue and lung.
-        vessel: How much of the vessels shows (0 where there is no lung or none reach).
-    """
-
-    frame: Frame
-    shape: Shape
-    x: Floats
-    ax: Floats
-    y: Floats
-    left: Floats
-    outer: Floats
-    slope: Floats
-    air: Floats
-    base_air: Floats
-    extra: Floats
-    vessel: Floats
-
-    def wall_distance(self) -> Floats:
-        """Distance to the lateral chest wall (positive inside), cm."""
-        return (self.outer - self.ax) * self.slope
 
 
 def frontal_attenuation(params: PhantomParams, frame: Frame) -> Floats:
@@ -156,11 +116,10 @@ def _lungs(params: PhantomParams, shape: Shape, frame: Frame) -> Field:
     # Above the heart the mediastinum fills the chest; behind it only spine and aorta remain.
     air = _cut(air, sx, ml, mr, 3.0 + 23.0 * np.clip((-1.0 - y) / 4.5, 0, 1))
     air = _cut(air, sx, hl, hr, hd)
-    base = air.copy()
     extra = _mediastinal_detail(params, shape, frame, sx, y)
     extra += _abdomen(params, shape, frame, x, y, dome)
     vessel = np.clip(air / 6.0, 0, 1)
-    return Field(frame, shape, x, ax, y, left, outer, slopes, air, base, extra, vessel)
+    return Field(frame, shape, x, ax, y, left, outer, slopes, air, extra, vessel)
 
 
 def _cut(air: Floats, x: Floats, left: Floats, right: Floats, depth: Floats | np.float32) -> Floats:

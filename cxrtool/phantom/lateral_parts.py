@@ -6,22 +6,18 @@ field as in `bones`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from cxrtool.phantom.frame import TABLE, Floats, Frame
+from cxrtool.phantom.lateral_shape import LateralShape
 from cxrtool.phantom.params import PhantomParams
 from cxrtool.phantom.strokes import Strokes, circle, curve
 from cxrtool.phantom.vessels import tree
 
-if TYPE_CHECKING:
-    from cxrtool.phantom.lateral import Side
-
 
 def draw_bones(
     params: PhantomParams,
-    s: Side,
+    s: LateralShape,
     frame: Frame,
     x: Floats,
     y: Floats,
@@ -65,7 +61,7 @@ def draw_bones(
     return (total * a.rib_density).astype(np.float32)
 
 
-def draw_vessels(params: PhantomParams, frame: Frame, s: Side) -> Floats:
+def draw_vessels(params: PhantomParams, frame: Frame, s: LateralShape) -> Floats:
     """The vascular tree of both sides seen from the side: fanned out from the hila."""
     a, f = params.anatomy, params.findings
     segments, radii, side = tree(a.seed)
@@ -84,7 +80,7 @@ def draw_vessels(params: PhantomParams, frame: Frame, s: Side) -> Floats:
 
 
 def draw_devices(
-    params: PhantomParams, s: Side, strokes: Strokes, total: Floats, frame: Frame
+    params: PhantomParams, s: LateralShape, strokes: Strokes, total: Floats, frame: Frame
 ) -> None:
     front = float(np.interp(-8.0, TABLE, s.front))
     heart = (float(np.interp(3.0, TABLE, s.inner_front)) + 5.0, s.dome_y - 1.5)

@@ -6,7 +6,7 @@ Between visits chronic things stay (heart size, lesion, fracture, pacemaker), ac
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,9 +22,6 @@ from cxrtool.phantom.params import (
     Side,
 )
 
-if TYPE_CHECKING:
-    from cxrtool.phantom.population import Condition
-
 LOBES: dict[str, tuple[Side, float, float, float, float, float]] = {
     # side, u, v, z, rx, ry (centre as shares of the lung, half axes in cm)
     "right upper lobe": ("right", 0.45, 0.33, 0.45, 4.4, 4.3),
@@ -35,6 +32,18 @@ LOBES: dict[str, tuple[Side, float, float, float, float, float]] = {
     "left lower lobe": ("left", 0.55, 0.88, 0.75, 4.4, 4.0),
 }
 PERMANENT = ("pacemaker", "port", "sternotomy wires")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """The hidden state behind a study: what kind of patient, how ill, where."""
+
+    cardiac: bool
+    infected: bool
+    tumor: bool
+    trauma: bool
+    lung: bool
+    bedside: bool
 
 
 def sample_findings(

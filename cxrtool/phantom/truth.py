@@ -3,7 +3,7 @@
 In: `PhantomParams`. Out: one flat row. All positions and lengths are fractions of the document, the
 centred square of the picture: x from the left edge, y from the top edge, whatever the resolution;
 ``prepare --fit crop`` and every square picture keep them as they are. Values that the view does not
-show are NaN. The columns that `estimators.estimate` measures carry the same names.
+show are NaN.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 
 from cxrtool.phantom.frame import TABLE, document_frame
 from cxrtool.phantom.params import PhantomParams, Side
+from cxrtool.phantom.pathology import effusion_surface
 from cxrtool.phantom.shape import Shape, frontal_shape, rib_drop
 
 RIB_SHARE = 0.40
@@ -119,8 +120,6 @@ def heart_box(params: PhantomParams, shape: Shape) -> tuple[float, float, float,
 
 def _lung_areas(params: PhantomParams, shape: Shape) -> tuple[float, float, float]:
     """Area of the visible lung (beside heart and mediastinum, above dome and fluid) by side."""
-    from cxrtool.phantom.pathology import effusion_surface
-
     f = params.findings
     y = np.linspace(shape.top_y, shape.top_y + 30, 300)
     at = np.searchsorted(TABLE, y)

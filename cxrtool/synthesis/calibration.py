@@ -32,8 +32,8 @@ from cxrtool.synthesis.panel import (
     rounded,
 )
 from cxrtool.synthesis.sampler import BlockSampler
-from cxrtool.synthesis.seeds import derive
 from cxrtool.synthesis.slots import LabelVectors
+from cxrtool.training.rng import plan_seed
 
 IntArray = npt.NDArray[np.int64]
 PixelArray = npt.NDArray[np.uint8]
@@ -80,7 +80,7 @@ def pilots(job: Job, meter: Meter) -> Pilots:
         scores = [np.zeros(0, np.float32)]
         for start in range(0, len(numbers), job.block):
             some = numbers[start : start + job.block]
-            seeds = [derive("pilot", job.origin.seed, label, int(i)) for i in some]
+            seeds = [plan_seed("pilot", job.origin.seed, label, int(i)) for i in some]
             streams = np.full(len(some), k, dtype=np.int64)
             launched = sampler.launch(seeds, asked[some], some - start, streams=streams)
             scores.append(launched.wait().scores[0])

@@ -23,7 +23,7 @@ from cxrtool.synthesis.descriptors import CHUNK, Gallery, describe, distance_of,
 from cxrtool.synthesis.generate import Job, journal
 from cxrtool.synthesis.lanes import Batch
 from cxrtool.synthesis.sampler import Launched
-from cxrtool.synthesis.writer import image_name
+from cxrtool.synthesis.writer import slot_image
 
 if TYPE_CHECKING:
     from cxrtool.core.runs import Run
@@ -75,14 +75,14 @@ def replace_duplicates(
                 if not _near(descriptors, slot, limit):
                     continue
                 # the image goes first: a run that is killed here makes the slot anew
-                (run.dir / image_name(slot)).unlink()
+                (run.dir / slot_image(slot)).unlink()
                 pixels = _next_image(job, accounts, launch, descriptors, slot, limit)
                 if stream is not None:
                     accounts.write_journal(stream, [slot])
                 attempt = int(accounts.tries[slot]) - 1
                 batch = _single(job, slot, attempt)
                 chunks = job.origin.chunks(job.seeds(batch)[0])
-                writer.add_image(image_name(slot), pixels, text=chunks)
+                writer.add_image(slot_image(slot), pixels, text=chunks)
                 replaced += 1
                 run.check_stop()
             bar.update(end, f"{replaced} replaced")
@@ -92,7 +92,7 @@ def replace_duplicates(
 def _described(run: Run, job: Job, n: int) -> Tensor:
     parts = []
     for start in range(0, n, CHUNK):
-        names = [image_name(slot) for slot in range(start, min(start + CHUNK, n))]
+        names = [slot_image(slot) for slot in range(start, min(start + CHUNK, n))]
         images = np.stack([read_png(run.dir / name, job.network.size) for name in names])
         parts.append(describe(torch.from_numpy(images).to(job.device)))
     return torch.cat(parts)

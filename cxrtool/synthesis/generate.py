@@ -30,7 +30,7 @@ from cxrtool.synthesis.planner import Plan
 from cxrtool.synthesis.pools import LabelTable
 from cxrtool.synthesis.sampler import BlockSampler, Launched, one_ahead
 from cxrtool.synthesis.slots import LabelVectors, in_parts, slot_seed
-from cxrtool.synthesis.writer import ImageWriter, Origin, image_name, manifest_rows
+from cxrtool.synthesis.writer import ImageWriter, Origin, manifest_rows, slot_image
 from cxrtool.training.protocols import Generator
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def fill(run: Run, job: Job, writer: DatasetWriter, accounts: Accounts, slots: I
             done += len(kept)
             here = batch.slots[kept].tolist()
             images.put(
-                [image_name(slot) for slot in here],
+                [slot_image(slot) for slot in here],
                 found.pixels[kept],
                 [job.origin.chunks(seeds[i]) for i in kept],
             )
@@ -210,7 +210,7 @@ def _still_open(run: Run, writer: DatasetWriter, accounts: Accounts, slots: IntA
         accounts.tries[slots] = 1
     else:
         accounts.read_journal(run.dir / JOURNAL)
-    done = [bool(accounts.tries[slot]) and writer.have(image_name(slot)) for slot in slots.tolist()]
+    done = [bool(accounts.tries[slot]) and writer.have(slot_image(slot)) for slot in slots.tolist()]
     left = slots[~np.array(done, dtype=bool)]
     for slot in left.tolist():
         accounts.forget(slot)

@@ -173,26 +173,3 @@ def highest_factor_within(
         method="highs",
     )
     return float(-result.fun) if result.status == 0 else 0.0
-
-
-def all_binding(
-    n_rows: int, positives: npt.ArrayLike, ratios: FloatArray, shares: tuple[Fraction, ...]
-) -> FloatArray:
-    """The closed form n = (R - tJ)^-1 (t N - c) that holds where every target binds."""
-    c = np.asarray(positives, dtype=np.float64)
-    t = np.array([float(share) for share in shares])
-    return np.asarray(np.linalg.solve(ratios - t[:, np.newaxis], t * n_rows - c))
-
-
-def one_class(n_rows: int, positives: int, share: Fraction) -> int:
-    """ceil((tN - c) / (1 - t)): the images that one class needs, exact."""
-    need = (share * n_rows - positives) / (1 - share)
-    return max(0, -(-need.numerator // need.denominator))
-
-
-def disjoint(n_rows: int, positives: npt.ArrayLike, share: Fraction) -> Fraction:
-    """(KtN - sum c) / (1 - Kt): the draws that are needed if no row carries two of the classes."""
-    c = [int(value) for value in np.asarray(positives)]
-    if len(c) * share >= 1:
-        raise ValueError("disjoint classes cannot have shares that add up to 1 or more")
-    return (len(c) * share * n_rows - sum(c)) / (1 - len(c) * share)

@@ -18,7 +18,7 @@ from cxrtool.data.cache import resized
 from cxrtool.data.images import read_png
 from cxrtool.data.manifest import Dataset
 from cxrtool.data.sheet import contact_sheet
-from cxrtool.synthesis.writer import image_name
+from cxrtool.synthesis.writer import slot_image
 
 if TYPE_CHECKING:
     from cxrtool.core.runs import Run
@@ -65,7 +65,7 @@ def write_sheets(
                 pixels = read_png(real.image_path(row), real.info.size)[np.newaxis]
                 images.append(resized(pixels, size)[0])
                 captions.append("real")
-            images.append(read_png(run.dir / image_name(slot), size))
+            images.append(read_png(run.dir / slot_image(slot), size))
             captions.append(f"synthetic {slot}")
         scale = max(1, TILE_PX // size)
         name = f"samples/{_slug(label)}.png"

@@ -9,37 +9,15 @@ passes of different batch sizes differ in their last bits.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from cxrtool.synthesis.seeds import derive
+from cxrtool.training.rng import plan_seed
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 PART = 1000  # slots whose rows are in memory as text at a time
-
-
-@dataclass(frozen=True)
-class Block:
-    """Consecutive slots that go through the network together.
-
-    Attributes:
-        number: Which block it is, from 0.
-        slots: Slot numbers [b], ascending.
-        places: Their positions in the padded batch [b].
-    """
-
-    number: int
-    slots: npt.NDArray[np.int64]
-    places: npt.NDArray[np.int64]
-
-
-def block_of(number: int, size: int, n_slots: int) -> Block:
-    """Block ``number`` of a plan; the last one may be shorter than ``size``."""
-    slots = np.arange(number * size, min((number + 1) * size, n_slots), dtype=np.int64)
-    return Block(number, slots, slots - number * size)
 
 
 def in_parts(slots: IntArray) -> Iterator[IntArray]:
@@ -50,7 +28,7 @@ def in_parts(slots: IntArray) -> Iterator[IntArray]:
 
 def slot_seed(seed: int, slot: int, attempt: int = 0) -> int:
     """H(seed, slot, try), in [0, 2^63): a slot's seed whatever else is made."""
-    return derive("slot", seed, slot, attempt)
+    return plan_seed("slot", seed, slot, attempt)
 
 
 def latents(seeds: Sequence[int], z_dim: int) -> FloatArray:

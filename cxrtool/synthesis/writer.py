@@ -18,28 +18,27 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxrtool.data.columns import IMAGE, IMAGES, SOURCE, SPLIT, VIEW
+from cxrtool.data.columns import IMAGE, SOURCE, SPLIT, VIEW, image_name
 from cxrtool.data.manifest import Dataset, DatasetInfo
 from cxrtool.data.writer import DatasetWriter
 from cxrtool.synthesis.slots import slot_seed
 
-FOLDER_SIZE = 1000
 STATEMENT = "made by a generative network; shows no person"
 
 
-def image_name(slot: int) -> str:
+def slot_image(slot: int) -> str:
     """Path of a slot's image, the same in every shard."""
-    return f"{IMAGES}/{slot // FOLDER_SIZE:05d}/{slot:08d}.png"
+    return image_name(slot, digits=8)
 
 
 def slot_of(name: str) -> int:
-    """The slot of an image by its path; the inverse of `image_name`.
+    """The slot of an image by its path; the inverse of `slot_image`.
 
     Raises:
         ValueError: The name is none that synthesize gives.
     """
     slot = int(name.rsplit("/", 1)[-1].removesuffix(".png"))
-    if image_name(slot) != name:
+    if slot_image(slot) != name:
         raise ValueError(name)
     return slot
 
@@ -164,7 +163,7 @@ def manifest_rows(
         is that of the row: rows of the selected views only were planned with.
     """
     columns: dict[str, Any] = {
-        IMAGE: [image_name(int(slot)) for slot in slots],
+        IMAGE: [slot_image(int(slot)) for slot in slots],
         VIEW: dataset.column(VIEW, source_rows),
         SPLIT: "train",
         SOURCE: "synthetic",

@@ -16,7 +16,7 @@ import pytest
 from cxrtool.commands.synthesize import command as synthesize
 from cxrtool.core.config import resolve
 from cxrtool.core.runs import execute
-from cxrtool.synthesis.writer import image_name
+from cxrtool.synthesis.writer import slot_image
 
 CXR = [sys.executable, "-m", "cxrtool"]
 RECORDS = {"run.json", "result.json", "metrics.jsonl", "log.txt", "progress.json"}
@@ -123,7 +123,7 @@ def test_a_killed_run_converges_to_the_same_bytes(
     ]
     kills = 0
     for slot in (20, 150):
-        sign = tmp_path / "killed" / image_name(slot)
+        sign = tmp_path / "killed" / slot_image(slot)
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 240
         while not sign.exists() and process.poll() is None and time.monotonic() < deadline:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -283,3 +285,51 @@ def test_json_has_no_nan() -> None:
     assert (
         files.pretty_json({"a": [float("nan"), 1.0]}) == '{\n  "a": [\n    null,\n    1.0\n  ]\n}\n'
     )
+
+
+@pytest.fixture
+def listed(tmp_path: Path) -> SimpleNamespace:
+    """A stage whose input names a file, and which is stopped once it has noted that file."""
+
+    def run(config: Any, run: runs.Run) -> dict[str, Any]:
+        table = run.input("source").path
+        run.reads("source", [table.parent / table.read_text().strip()])
+        if stage.stop:
+            raise InterruptedRunError(signal.SIGTERM)
+        return {}
+
+    stage = SimpleNamespace(NAME="prepare", FORMAT=1, Config=toy_stage.Config, run=run, stop=True)
+    stage.image, stage.table, stage.out = (tmp_path / n for n in ("a.png", "table.csv", "out"))
+    stage.image.write_bytes(b"one")
+    stage.table.write_text("a.png\n")
+    stage.config = configs.resolve(toy_stage.Config, {"source": stage.table})
+    stage.execute = lambda **how: runs.execute(stage, stage.config, stage.out, **how)
+    return stage
+
+
+@pytest.mark.parametrize("change", ["content", "size", "gone"])
+def test_an_incomplete_run_whose_named_file_changed_is_refused(
+    listed: SimpleNamespace, change: str
+) -> None:
+    with pytest.raises(InterruptedRunError):
+        listed.execute()
+    if change == "gone":
+        listed.image.unlink()
+    else:
+        listed.image.write_bytes(b"two" if change == "content" else b"three")
+        os.utime(listed.image, ns=(1, 1))
+    listed.stop = False
+    with pytest.raises(OutputMismatchError, match=r"a\.png, which it read, .* since the run began"):
+        listed.execute()
+    assert OutputMismatchError.exit_code == 4
+    assert not (listed.out / runs.RESULT).exists()
+    assert listed.execute(on_change="rebuild").state == "done"
+
+
+def test_an_incomplete_run_whose_named_file_is_as_it_was_goes_on(listed: SimpleNamespace) -> None:
+    with pytest.raises(InterruptedRunError):
+        listed.execute()
+    os.utime(listed.image, ns=(1, 1))  # touched, and the same: read again
+    listed.stop = False
+    assert listed.execute(dry_run=True).result["would"] == "resume"
+    assert listed.execute().state == "done"

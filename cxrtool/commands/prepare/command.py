@@ -38,6 +38,7 @@ def warm(config: Config) -> None:
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Prepare a data set; returns the summary."""
     from cxrtool.data import assemble, ingest, splits, summary
+    from cxrtool.data.columns import image_name
     from cxrtool.data.manifest import DatasetWriter
 
     secret = _secret(config)
@@ -70,7 +71,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     )
     writer = DatasetWriter(run, info)
     for done in images.done.values() if images else ():
-        writer.add_entry(ingest.image_name(done.row), done.size_bytes, done.sha256)
+        writer.add_entry(image_name(done.row), done.size_bytes, done.sha256)
     for name, side in assemble.sidecars(source, rows, pixels=images is not None).items():
         run.write_text(name, _csv(side))
     if checker.rejected or config.skip_bad:

@@ -104,9 +104,9 @@ def stream_of(plan: dict[str, Any]) -> tuple[Any, list[str]]:
 def take_over(run: Run, writer: DatasetWriter, accounts: Accounts) -> None:
     """Accounts of what was replaced before the merge was interrupted."""
     from cxrtool.synthesis.accounts import JOURNAL
-    from cxrtool.synthesis.writer import image_name
+    from cxrtool.synthesis.writer import slot_image
 
-    accounts.read_journal(run.dir / JOURNAL, lambda slot: writer.have(image_name(slot)))
+    accounts.read_journal(run.dir / JOURNAL, lambda slot: writer.have(slot_image(slot)))
     accounts.clean_journal(run)
 
 

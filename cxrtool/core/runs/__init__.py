@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from cxrtool.core.files import canonical_json, sha256_bytes, sha256_file
 from cxrtool.core.fingerprints import InputRef, require_complete
-from cxrtool.core.runs.execution import Outcome, execute
+from cxrtool.core.runs.execution import execute
 from cxrtool.core.runs.identity import Stage, differing_keys, identity, recorded_identity
 from cxrtool.core.runs.lock import is_locked
-from cxrtool.core.runs.records import LOG, METRICS, PROGRESS, RESULT, RUN, read_metrics
+from cxrtool.core.runs.records import LOG, METRICS, PROGRESS, RESULT, RUN, Outcome, read_metrics
 from cxrtool.core.runs.run import Run
 
 load_result = require_complete

@@ -15,7 +15,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,31 +36,10 @@ from cxrtool.core.runs.records import (
     RESULT,
     RUN,
     RUN_FORMAT,
+    Outcome,
 )
 from cxrtool.core.runs.run import Run
 from cxrtool.version import __version__
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How an execution ended.
-
-    Args:
-        folder: The run directory.
-        state: ``done``, ``up-to-date`` or ``dry-run``.
-        result: Content of ``result.json`` (for a dry run: the plan).
-        gates: Checks that failed; the exit code is then 5.
-    """
-
-    folder: Path
-    state: str
-    result: dict[str, Any]
-    gates: list[str] = field(default_factory=list)
-
-    def as_json(self) -> dict[str, Any]:
-        """What ``--json`` prints: ``result.json``, or the file that the stage chose."""
-        chosen = self.result.get("json")
-        return fingerprints.read_json(self.folder / chosen) if chosen else self.result
 
 
 def execute(

@@ -10,7 +10,7 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cxrtool.core import config as configs
 from cxrtool.core import console, fingerprints
@@ -19,11 +19,8 @@ from cxrtool.core.files import canonical_json, sha256_bytes
 from cxrtool.core.fingerprints import InputRef
 from cxrtool.core.runs.identity import Stage, identity, recorded_identity
 from cxrtool.core.runs.lock import is_locked
-from cxrtool.core.runs.records import RESULT, RUN
+from cxrtool.core.runs.records import RESULT, RUN, Outcome
 from cxrtool.core.runs.run import Run
-
-if TYPE_CHECKING:
-    from cxrtool.core.runs.execution import Outcome
 
 _PATIENCE_S = 600.0
 
@@ -44,8 +41,6 @@ def help_out(stage: Stage, config: Any, out: Path) -> Outcome:
     Raises:
         CxrError: That process did not start.
     """
-    from cxrtool.core.runs.execution import Outcome
-
     console.configure(console.QUIET)
     cache = fingerprints.StatCache(None)
     inputs = [fingerprints.fingerprint_input(r, p, cache) for r, p in configs.input_paths(config)]

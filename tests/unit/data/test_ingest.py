@@ -14,7 +14,8 @@ from cxrtool.core import files
 from cxrtool.core.errors import InputError
 from cxrtool.core.runs import Run
 from cxrtool.data import ingest as module
-from cxrtool.data.ingest import JOURNAL, image_name, ingest
+from cxrtool.data.columns import image_name
+from cxrtool.data.ingest import JOURNAL, ingest
 from cxrtool.data.worker import Bad, Job
 
 

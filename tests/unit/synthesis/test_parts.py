@@ -32,10 +32,9 @@ from cxrtool.synthesis.record import (
     write_slots,
 )
 from cxrtool.synthesis.sampler import BlockSampler, one_ahead
-from cxrtool.synthesis.seeds import derive
-from cxrtool.synthesis.slots import LabelVectors, block_of, latents, slot_seed
+from cxrtool.synthesis.slots import LabelVectors, latents, slot_seed
 from cxrtool.synthesis.targets import Request
-from cxrtool.synthesis.writer import ImageWriter, image_name, slot_of
+from cxrtool.synthesis.writer import ImageWriter, slot_image, slot_of
 from tests.unit.synthesis.conftest import SIZE, ToyGenerator, write_generator
 
 CPU = torch.device("cpu")
@@ -44,8 +43,6 @@ CPU = torch.device("cpu")
 def test_seeds_are_fixed_for_ever_and_apart() -> None:
     """Images of past runs are remade from these: a change here breaks every replay."""
     assert slot_seed(0, 0) == 2933415243424122387
-    assert derive("a", "bc") != derive("ab", "c")
-    assert derive(1) != derive("1")
     drawn = {slot_seed(s, i, k) for s in range(3) for i in range(200) for k in range(3)}
     assert len(drawn) == 1800
     assert all(0 <= seed < 2**63 for seed in drawn)
@@ -57,12 +54,6 @@ def test_latents_are_normal_and_independent_of_company() -> None:
     assert abs(float(z.mean())) < 0.02
     assert abs(float(z.std()) - 1) < 0.02
     assert np.array_equal(latents(seeds[7:8], 8)[0], z[7])
-
-
-def test_blocks_partition_the_slots() -> None:
-    blocks = [block_of(b, 16, 37) for b in range(3)]
-    assert np.concatenate([b.slots for b in blocks]).tolist() == list(range(37))
-    assert blocks[2].places.tolist() == [0, 1, 2, 3, 4]
 
 
 def test_batches_always_have_one_size_and_place_does_not_need_company() -> None:
@@ -121,7 +112,7 @@ def test_label_vectors_go_by_name() -> None:
 
 
 def test_names_hold_the_slot() -> None:
-    assert slot_of(image_name(123_456)) == 123_456
+    assert slot_of(slot_image(123_456)) == 123_456
     for name in ("images/00000/1.png", "images/00001/00000001.png", "x.png"):
         with pytest.raises(ValueError, match=r".*"):
             slot_of(name)
@@ -146,7 +137,7 @@ class TestImageWriter:
         images = np.zeros((5, SIZE, SIZE), dtype=np.uint8)
         with ImageWriter(DatasetWriter(run, info_of(SIZE)), workers=2) as writer:
             for b in range(30):
-                names = [image_name(5 * b + i) for i in range(5)]
+                names = [slot_image(5 * b + i) for i in range(5)]
                 writer.put(names, images, [{"synthetic": "true"}] * 5)
         assert len(list(tmp_path.rglob("*.png"))) == 150
 
@@ -170,7 +161,7 @@ class TestImageWriter:
             ImageWriter(DatasetWriter(run, info_of(SIZE)), workers=1) as writer,
         ):
             for b in range(100):
-                writer.put([image_name(5 * b + i) for i in range(5)], images, [{}] * 5)
+                writer.put([slot_image(5 * b + i) for i in range(5)], images, [{}] * 5)
                 queued += 1
         assert queued < 10  # it did not go on queueing
 
@@ -186,7 +177,7 @@ class TestImageWriter:
 
             def feed() -> None:
                 for b in range(20):
-                    writer.put([image_name(b)], images, [{}])
+                    writer.put([slot_image(b)], images, [{}])
                     done.append(b)
 
             thread = threading.Thread(target=feed)

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from estimators import COLUMNS, estimate
 
 from cxrtool.phantom import PhantomParams, sample_patient, simulate, truth_row
-from cxrtool.phantom.estimators import COLUMNS, estimate
 
 COUNT = 24
 
