@@ -15,7 +15,16 @@ import numpy as np
 import pandas as pd
 
 from cxrtool.core.errors import InputError
-from cxrtool.data.columns import DATASET, FIRST, IMAGE, MANIFEST, PATIENT_KEY, PIXEL_KEY, SOURCE
+from cxrtool.data.columns import (
+    DATASET,
+    FIRST,
+    IMAGE,
+    MANIFEST,
+    PATIENT_KEY,
+    PIXEL_KEY,
+    SOURCE,
+    cells_of,
+)
 from cxrtool.data.schema import DatasetInfo, check_table
 from cxrtool.data.tables import read_table
 from cxrtool.data.writer import DatasetWriter
@@ -48,10 +57,8 @@ class Dataset:
 
     def column(self, name: str, rows: np.ndarray | None = None) -> np.ndarray:
         """One column as an object array of `str` [N]; blanks where there is no such column."""
-        if name not in self.table.columns:
-            return np.full(len(self.table) if rows is None else len(rows), "", dtype=object)
-        values = self.table[name].to_numpy(dtype=object)
-        return values if rows is None else values[rows]
+        cells = cells_of(self.table, name)
+        return cells if rows is None else cells[rows]
 
     def image_path(self, row: int) -> Path:
         """The file of one row."""

@@ -117,7 +117,6 @@ def _read_source(config: Config, secret: bytes | None) -> tuple[SourceTable, Che
 
     source = get_reader(config.format)(config.source, _options(config, secret))
     tell_columns(source)
-    source = dataclasses.replace(source, table=source.table.reset_index(drop=True))
     checker = Checker(source, skip_bad=config.skip_bad)
     source = check_source(
         source,

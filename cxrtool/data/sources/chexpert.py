@@ -64,7 +64,6 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
     return SourceTable(
         table=table,
         labels=CHEXPERT,
-        covered=(True,) * len(CHEXPERT),
         namespace="chexpert",
         patients=True,
         source="CheXpert",
@@ -73,7 +72,7 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
         official_split=True,
         opener=None if options.labels_only else FileOpener(root),
         image_column="Path",
-        rejected=tuple(sieve.rejected),
+        rejected=sieve.rejected,
     )
 
 
@@ -85,12 +84,12 @@ def _root(folder: Path) -> Path:
 def _read_one(path: Path, sieve: Sieve) -> pd.DataFrame:
     frame = read_table(path, ("Path", *CHEXPERT))
     parts = frame["Path"].str.extract(_PATH.pattern + "$")
+    sieve.file = path
     frame = sieve.drop(
         frame,
         parts["patient"].isna() | ~frame["Path"].str.match(_PATH),
+        "Path",
         "{value} is not of the form train/patient00001/study1/view1_frontal.jpg",
-        file=path,
-        column="Path",
     )
     parts = parts.loc[frame.index]
     table = pd.DataFrame(

@@ -103,16 +103,15 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
         table, labels, left = _join(table, options.label_table, options, sieve)
     table = _without_identity(table, options)
     return SourceTable(
-        table=table.reset_index(drop=True),
+        table=table,
         labels=labels,
-        covered=(True,) * len(labels),
         namespace="dicom",
         patients=patients,
         source="DICOM",
         opener=None if options.labels_only else DicomOpener(root),
         image_column="file",
         keep_refs=False,
-        rejected=tuple(sieve.rejected),
+        rejected=sieve.rejected,
         notes={
             "ids": "as in the files"
             if options.keep_ids
@@ -284,5 +283,6 @@ def _join(
     table, position = table[position >= 0], position[position >= 0]
     values = frame[list(labels)].iloc[position]
     table = pd.concat([table.set_axis(values.index), values], axis=1)  # rows of the label table
-    table = sieve.labels(table, labels, file=path, ref="image_ref", found=found)
+    sieve.file, sieve.ref = path, "image_ref"
+    table = sieve.labels(table, labels, found)
     return table.reset_index(drop=True), tuple(labels), left

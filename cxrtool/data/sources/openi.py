@@ -85,7 +85,7 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
         citation="Demner-Fushman et al., JAMIA 23(2) (2016) 304-310",
         opener=None if options.labels_only else FileOpener(root),
         image_column="parentImage",
-        rejected=tuple(sieve.rejected),
+        rejected=sieve.rejected,
         notes={
             "reports": len(reports),
             "reports_without_images": sum(not report.images for report in reports.values()),
