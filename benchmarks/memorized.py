@@ -61,7 +61,7 @@ def sheet(data: Path, synth: Path, path: Path) -> None:
     import torch
 
     from cxrtool.data.cache import pixels
-    from cxrtool.data.images import contact_sheet
+    from cxrtool.data.sheet import contact_sheet
     from cxrtool.data.manifest import load_dataset
     from cxrtool.synthesis.descriptors import describe
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,21 +89,14 @@ class Seen:
 
     def merge(self, other: Seen) -> Seen:
         """What either has seen; only what neither was fitted to is still only chosen by."""
-        chosen = _union(self.chosen_by or Seen(), other.chosen_by or Seen())
-        fitted = _union(self.fitted(), other.fitted())
-        left = chosen.without(fitted)
-        every = _union(self, other)
+        chosen = _each(self.chosen_by or Seen(), other.chosen_by or Seen(), frozenset.union)
+        left = chosen.without(_each(self.fitted(), other.fitted(), frozenset.union))
+        every = _each(self, other, frozenset.union)
         return replace(every, chosen_by=left if left.patients or left.looks else None)
 
     def without(self, other: Seen) -> Seen:
         """What was seen and is not in `other`."""
-        empty: frozenset[str] = frozenset()
-        left = {n: keys - other.patients.get(n, empty) for n, keys in self.patients.items()}
-        return Seen(
-            {n: keys for n, keys in left.items() if keys},
-            self.pixels - other.pixels,
-            prepared=self.prepared - other.prepared,
-        )
+        return _each(self, other, frozenset.difference)
 
     def fitted(self) -> Seen:
         """What weights were fitted to."""
@@ -155,13 +148,20 @@ def _keys(record: Mapping[str, Any]) -> Seen:
     return Seen(people, frozenset(record["pixels"]), prepared=prepared)
 
 
-def _union(a: Seen, b: Seen) -> Seen:
-    names = a.patients.keys() | b.patients.keys()
-    empty: frozenset[str] = frozenset()
+Keys = frozenset[str]
+_NO_KEYS: Keys = frozenset()
+
+
+def _each(a: Seen, b: Seen, combined: Callable[[Keys, Keys], Keys]) -> Seen:
+    """Two records combined kind by kind; `chosen_by` is left out."""
+    people = {
+        name: combined(a.patients.get(name, _NO_KEYS), b.patients.get(name, _NO_KEYS))
+        for name in a.patients.keys() | b.patients.keys()
+    }
     return Seen(
-        {n: a.patients.get(n, empty) | b.patients.get(n, empty) for n in names},
-        a.pixels | b.pixels,
-        prepared=a.prepared | b.prepared,
+        {name: keys for name, keys in people.items() if keys},
+        combined(a.pixels, b.pixels),
+        prepared=combined(a.prepared, b.prepared),
     )
 
 
@@ -170,13 +170,11 @@ def _patient_column(dataset: Dataset, rows: np.ndarray | None) -> np.ndarray:
     keys = dataset.column(PATIENT_KEY, rows)
     if not dataset.info.patients:
         return np.full(len(keys), "", dtype=object)
-    if (keys == "").any():
-        ids = dataset.column(PATIENT, rows)
-        missing = (keys == "") & (ids != "")
-        if missing.any():
-            keys = keys.copy()
-            keys[missing] = patient_keys(ids[missing], dataset.info.namespace)
-    return keys
+    if (keys != "").all():
+        return keys
+    return np.where(
+        keys == "", patient_keys(dataset.column(PATIENT, rows), dataset.info.namespace), keys
+    )
 
 
 @dataclass(frozen=True)
@@ -224,15 +222,14 @@ def _matches(
     seen: Seen, dataset: Dataset, rows: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """By patient, by pixels, and by what belongs to such a row, of these rows or not: bool [N]."""
-    known = seen.patients.get(dataset.info.namespace, frozenset())
-    by_patient = _among(_patient_column(dataset, None), known)
+    people = seen.patients.get(dataset.info.namespace, _NO_KEYS)
+    by_patient = _among(_patient_column(dataset, None), people)
     by_pixels = seen_images(seen, dataset)
-    found = by_patient | by_pixels
-    by_study = np.zeros(len(found), bool)
-    if found.any() and not found.all():
+    itself = by_patient | by_pixels
+    by_study = np.zeros(len(itself), bool)
+    if itself.any() and not itself.all():
         units = patient_groups(dataset)
-        by_study = np.bincount(units, found)[units] > 0
-        by_study &= ~found
+        by_study = (np.bincount(units, itself)[units] > 0) & ~itself
     every = (by_patient, by_pixels, by_study)
     return every if rows is None else (by_patient[rows], by_pixels[rows], by_study[rows])
 
@@ -245,9 +242,10 @@ def _among(cells: np.ndarray, keys: frozenset[str]) -> np.ndarray:
 def find_overlap(seen: Seen, dataset: Dataset, rows: np.ndarray | None = None) -> Overlap:
     """Compare rows with what was seen, by both keys."""
     people = _patient_column(dataset, rows)
-    known = seen.patients.get(dataset.info.namespace, frozenset())
-    by_patient, by_pixels, by_study = _matches(seen, dataset, rows)
-    found = by_patient | by_pixels | by_study
+    known = seen.patients.get(dataset.info.namespace, _NO_KEYS)
+    matches = _matches(seen, dataset, rows)
+    leaked = np.logical_or.reduce(matches)
+    by_patient, by_pixels, by_study = (int(each.sum()) for each in matches)
     has_ids = bool((people != "").any())
     note = ""
     if has_ids and seen.patients and not known:
@@ -261,11 +259,11 @@ def find_overlap(seen: Seen, dataset: Dataset, rows: np.ndarray | None = None) -
     elif has_ids and not seen.patients and seen.pixels:
         note = "the training set had no patient ids: compared by pixels alone"
     return Overlap(
-        images=int(found.sum()),
-        by_patient=int(by_patient.sum()),
-        by_pixels=int(by_pixels.sum()),
-        by_study=int(by_study.sum()),
-        patients=len(set(people[found]) - {""}),
+        images=int(leaked.sum()),
+        by_patient=by_patient,
+        by_pixels=by_pixels,
+        by_study=by_study,
+        patients=len(set(people[leaked]) - {""}),
         of=len(people),
         comparable=bool(known) and has_ids,
         note=note,
@@ -330,22 +328,21 @@ def refuse_overlap(
     Raises:
         GateError: A row matches by patient or by pixels; counts both.
     """
-    found = find_overlap(seen, dataset, rows)
-    if found.images:
-        keys = []
-        if found.by_patient:
-            keys.append(f"{found.by_patient:,} by patient")
-        if found.by_pixels:
-            keys.append(f"{found.by_pixels:,} by identical pixels")
-        if found.by_study:
-            keys.append(f"{found.by_study:,} by the study or the copies of an image that was seen")
+    overlap = find_overlap(seen, dataset, rows)
+    if overlap.images:
+        ways = (
+            (overlap.by_patient, "by patient"),
+            (overlap.by_pixels, "by identical pixels"),
+            (overlap.by_study, "by the study or the copies of an image that was seen"),
+        )
+        keys = [f"{n:,} {how}" for n, how in ways if n]
         way = "" if folder is None else chain(folder, dataset, rows)
         raise GateError(
-            f"leak: {found.images:,} of {found.of:,} {what} images were seen by {who} "
+            f"leak: {overlap.images:,} of {overlap.of:,} {what} images were seen by {who} "
             f"({' and '.join(keys)})" + (f" {way}" if way else ""),
             hint="train on the train split of the same preparation, or choose other test data; "
             "if these are other people with equal ids, prepare again with --namespace",
         )
-    if found.note:
-        console.say(f"{who}, {what} images: {found.note}")
-    return found
+    if overlap.note:
+        console.say(f"{who}, {what} images: {overlap.note}")
+    return overlap

@@ -22,20 +22,6 @@ if TYPE_CHECKING:
 
     from cxrtool.data.manifest import Dataset
 
-__all__ = [
-    "CHEXPERT",
-    "NIH",
-    "NO_FINDING",
-    "LabelPolicy",
-    "PolicyOptions",
-    "canonical",
-    "is_view_frontal",
-    "is_view_lateral",
-    "label_arrays",
-    "label_codes",
-    "label_positions",
-]
-
 #: The 14 observations of CheXpert (Irvin et al., AAAI 2019), its spelling and its order.
 CHEXPERT = (
     "No Finding",

@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from cxrtool.core.errors import InputError
 from cxrtool.data.columns import MANIFEST, SOURCE
-from cxrtool.data.labels import NO_FINDING, LabelPolicy, canonical, label_arrays, label_codes
+from cxrtool.data.labels import NO_FINDING, LabelPolicy, label_arrays, label_codes
 from cxrtool.data.manifest import Dataset
+from cxrtool.data.maps import canonical
 
 
 @dataclass(frozen=True)
