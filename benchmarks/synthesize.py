@@ -32,6 +32,7 @@ import torch
 from PIL import Image
 
 from cxrtool.core import console
+from cxrtool.core.cores import available_cores
 from cxrtool.core.runs import Run
 from cxrtool.data.images import PNG_LEVEL, to_uint8
 from cxrtool.data.manifest import Dataset, DatasetInfo
@@ -47,7 +48,7 @@ from cxrtool.synthesis.pools import LabelTable
 from cxrtool.synthesis.sampler import BlockSampler
 from cxrtool.synthesis.slots import label_vectors, latents, slot_seed
 from cxrtool.synthesis.writer import Origin, synthetic_info
-from cxrtool.training.device import available_cores, setup
+from cxrtool.training.device import setup
 
 LABELS = tuple(f"label {i}" for i in range(14))
 SIZES = ("channel_base", "channel_max", "z_dim", "w_dim", "mapping_layers")

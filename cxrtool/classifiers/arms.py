@@ -23,8 +23,9 @@ from cxrtool.classifiers.pool import Part
 from cxrtool.classifiers.prediction import input_pixels
 from cxrtool.core.errors import GateError, InputError, UsageError
 from cxrtool.data.cache import pixels
+from cxrtool.data.columns import MANIFEST
 from cxrtool.data.labels import LabelPolicy, label_arrays
-from cxrtool.data.manifest import MANIFEST, Dataset
+from cxrtool.data.manifest import Dataset
 
 ARMS = ("none", "standard", "duplicate", "gan", "synthetic-only", "pretrain-finetune")
 WITH_SYNTH = ("duplicate", "gan", "synthetic-only", "pretrain-finetune")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cxrtool.core.errors import InputError
-from cxrtool.data import cache, manifest
+from cxrtool.data import cache, columns, manifest
 from cxrtool.data.manifest import load_dataset
 
 
@@ -31,7 +31,7 @@ def test_round_trip_keeps_every_text(make_dataset):
     assert data.column("patient_id").tolist() == ODD
     assert data.column("report").tolist() == ODD[::-1]
     assert set(data.column("age")) == {"nan"}
-    assert list(data.table.columns[: len(manifest.FIRST)]) == list(manifest.FIRST)
+    assert list(data.table.columns[: len(columns.FIRST)]) == list(columns.FIRST)
     assert data.info.labels == ("Edema",)
     assert len(data.info.digest) == 64
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from cxrtool.core.cores import available_cores
 from cxrtool.core.errors import UsageError
 from cxrtool.training import device
 from cxrtool.training.rng import (
@@ -85,7 +86,7 @@ def test_cpu_is_deterministic_with_the_threads_asked_for() -> None:
     assert torch.get_num_threads() == 1
     assert torch.are_deterministic_algorithms_enabled()
     device.setup("cpu")
-    assert torch.get_num_threads() == device.available_cores()
+    assert torch.get_num_threads() == available_cores()
 
 
 def test_auto_takes_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
