@@ -32,6 +32,7 @@ import torch
 from PIL import Image
 
 from cxrtool.core import console
+from cxrtool.core.cores import available_cores
 from cxrtool.core.runs import Run
 from cxrtool.data.images import PNG_LEVEL, to_uint8
 from cxrtool.data.manifest import Dataset, DatasetInfo
@@ -45,9 +46,9 @@ from cxrtool.synthesis.generate import Job, fill, slots_of, write_set
 from cxrtool.synthesis.panel import Near, NearestDistance, Panel
 from cxrtool.synthesis.pools import LabelTable
 from cxrtool.synthesis.sampler import BlockSampler
-from cxrtool.synthesis.slots import LabelVectors, latents, slot_seed
+from cxrtool.synthesis.slots import label_vectors, latents, slot_seed
 from cxrtool.synthesis.writer import Origin, synthetic_info
-from cxrtool.training.device import available_cores, setup
+from cxrtool.training.device import setup
 
 LABELS = tuple(f"label {i}" for i in range(14))
 SIZES = ("channel_base", "channel_max", "z_dim", "w_dim", "mapping_layers")
@@ -113,8 +114,7 @@ def usual_script(
 ) -> None:
     """One image a call, its PNG written in the same thread."""
     device = network.means.device
-    vectors = LabelVectors(table.values, LABELS, table.usable, LABELS)
-    y = torch.from_numpy(vectors.rows(plan.source_rows))
+    y = torch.from_numpy(label_vectors(table, LABELS)[plan.source_rows])
     folder.mkdir()
     with torch.inference_mode():
         for i in range(plan.n_synthetic):
@@ -144,8 +144,7 @@ def make_set(folder: Path, job: Job) -> None:
 
 def network_alone(sampler: BlockSampler, plan: planner.Plan, table: LabelTable, block: int) -> None:
     """All blocks through the network; only the last one is waited for on CUDA."""
-    vectors = LabelVectors(table.values, LABELS, table.usable, LABELS)
-    rows = vectors.rows(plan.source_rows)
+    rows = label_vectors(table, LABELS)[plan.source_rows]
     launched = None
     for start in range(0, plan.n_synthetic, block):
         part = rows[start : start + block]

@@ -1,7 +1,7 @@
 """The arms of a fair comparison: which images a network is trained on.
 
 In: a real data set with its chosen rows, synthetic sets, label names and policy. Out: the parts of
-a training pool. The arms (METHODS 7) differ in the images alone; steps, batch and everything else
+a training pool. The arms  differ in the images alone; steps, batch and everything else
 are equal.
 
     none            the real rows
@@ -23,22 +23,13 @@ from cxrtool.classifiers.pool import Part
 from cxrtool.classifiers.prediction import input_pixels
 from cxrtool.core.errors import GateError, InputError, UsageError
 from cxrtool.data.cache import pixels
+from cxrtool.data.columns import MANIFEST
 from cxrtool.data.labels import LabelPolicy, label_arrays
-from cxrtool.data.manifest import MANIFEST, Dataset
+from cxrtool.data.manifest import Dataset
 
 ARMS = ("none", "standard", "duplicate", "gan", "synthetic-only", "pretrain-finetune")
 WITH_SYNTH = ("duplicate", "gan", "synthetic-only", "pretrain-finetune")
 _SOURCE_ROW = "source_row"
-
-
-def refuse_synthetic_data(data: Dataset) -> None:
-    """DATA is where real rows, validation and test come from.
-
-    Raises:
-        GateError: A row for validation or test is not real.
-        InputError: Another row is not.
-    """
-    refuse_made_rows(data, "validation and test are real, always")
 
 
 def refuse_made_rows(data: Dataset, why: str) -> None:
@@ -48,8 +39,8 @@ def refuse_made_rows(data: Dataset, why: str) -> None:
         GateError: A row for validation or test is not real: it would judge by what was made.
         InputError: Another row is not.
     """
-    made = data.column("source") != "real"
-    judging = made & np.isin(data.column("split"), ("val", "test"))
+    synthetic = data.column("source") != "real"
+    judging = synthetic & np.isin(data.column("split"), ("val", "test"))
     if judging.any():
         first = int(np.flatnonzero(judging)[0])
         raise GateError(
@@ -58,11 +49,11 @@ def refuse_made_rows(data: Dataset, why: str) -> None:
             f" ({int(judging.sum()):,} in all); {why}",
             hint="give the data set as cxr prepare made it",
         )
-    if made.any():
+    if synthetic.any():
         raise InputError(
             "DATA must hold real images only",
             file=data.path / MANIFEST,
-            row=int(np.flatnonzero(made)[0]) + 2,
+            row=int(np.flatnonzero(synthetic)[0]) + 2,
             column="source",
             hint="give synthetic sets as SYNTH",
         )

@@ -202,7 +202,7 @@ def specific_threshold(
 
 
 def _inside(share: np.ndarray) -> np.ndarray:
-    return np.clip(share, _LEAST_SHARE, 1 - _LEAST_SHARE)
+    return np.asarray(np.clip(share, _LEAST_SHARE, 1 - _LEAST_SHARE))
 
 
 def _log_odds(share: np.ndarray) -> np.ndarray:
@@ -231,8 +231,8 @@ def _fit_labels(
         z = logits / temperature + shift + intercepts(temperature)
         return float(((np.logaddexp(0, z) - values * z) * judged).sum())
 
-    found = minimize_scalar(nll, bounds=tuple(np.log(TEMPERATURES)), method="bounded")
-    temperature = float(np.exp(found.x))
+    optimum = minimize_scalar(nll, bounds=tuple(np.log(TEMPERATURES)), method="bounded")
+    temperature = float(np.exp(optimum.x))
     return temperature, intercepts(temperature)
 
 
@@ -257,10 +257,10 @@ def _fit_classes(
         return float(-(rows * target).sum() / max(1.0, target.sum()))
 
     bounds = [tuple(np.log(TEMPERATURES)), *[(-100.0, 100.0)] * own.shape[1]]
-    found = minimize(nll, np.zeros(own.shape[1] + 1), method="L-BFGS-B", bounds=bounds)
+    optimum = minimize(nll, np.zeros(own.shape[1] + 1), method="L-BFGS-B", bounds=bounds)
     intercept = np.zeros(logits.shape[1])
-    intercept[occurs] = found.x[1:] - found.x[1:].mean()
-    return float(np.exp(found.x[0])), intercept
+    intercept[occurs] = optimum.x[1:] - optimum.x[1:].mean()
+    return float(np.exp(optimum.x[0])), intercept
 
 
 def _matching(logits: np.ndarray, prevalence: float) -> float:

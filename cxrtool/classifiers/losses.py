@@ -1,6 +1,6 @@
 """Losses over several labels at once, with cells left out.
 
-In: logits, values and a mask that is False for cells without information (METHODS 7: label
+In: logits, values and a mask that is False for cells without information (label
 policies). Out: a scalar, the mean over the cells that count.
 """
 
@@ -40,7 +40,7 @@ def balancing_weights(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """
     positive = (values * mask).sum(axis=0)
     negative = ((1 - values) * mask).sum(axis=0)
-    return (negative / positive).astype(np.float32)
+    return np.asarray(negative / positive, np.float32)
 
 
 def class_cross_entropy(
@@ -69,4 +69,4 @@ def class_weights(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
         mask: [N, L] bool.
     """
     counts = (values * mask).sum(axis=0)
-    return (counts.sum() / (len(counts) * counts)).astype(np.float32)
+    return np.asarray(counts.sum() / (len(counts) * counts), np.float32)

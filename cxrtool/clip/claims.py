@@ -128,14 +128,14 @@ def claim_loss(
     said, denied = prompts.chunk(2)
     logits = scale * images @ (said - denied).T
     said_there = values.clamp_min(0).to(logits.dtype)
-    made = (values >= 0).to(logits.dtype)
+    claimed = (values >= 0).to(logits.dtype)
     weights = weights.to(logits.dtype)
     each = functional.binary_cross_entropy_with_logits(
         logits,
         said_there,
-        weight=made * torch.lerp(weights[0], weights[1], said_there),
+        weight=claimed * torch.lerp(weights[0], weights[1], said_there),
         reduction="none",
     )
-    counts = made.sum(dim=0)
+    counts = claimed.sum(dim=0)
     there = (counts > 0).to(logits.dtype)
     return ((each.sum(dim=0) / counts.clamp_min(1.0)) * there).sum() / there.sum().clamp_min(1.0)

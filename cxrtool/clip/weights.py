@@ -120,12 +120,12 @@ def _names(path: Path) -> list[str]:
 def _state(path: Path) -> Mapping[str, Any]:
     """What torch.save wrote, without reading the tensors where the file's form allows that."""
     try:
-        found = torch.load(
+        content = torch.load(
             path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
         )
     except Exception as error:
         raise unreadable(path, error) from error
-    inner = found.get("state_dict", found) if isinstance(found, Mapping) else None
+    inner = content.get("state_dict", content) if isinstance(content, Mapping) else None
     if not isinstance(inner, Mapping) or not inner:
         raise InputError("holds no state of a network", file=path)
     return inner

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from cxrtool.core import files
+from cxrtool.core.cores import available_cores
 from cxrtool.data import pool
 from cxrtool.data.columns import image_name
 from cxrtool.data.worker import Bad, Done, Item, Job, convert
@@ -87,7 +88,7 @@ def ingest(
             convert,
             job,
             chunks,
-            workers=min(workers or pool.cores(), len(chunks) or 1),
+            workers=min(workers or available_cores(), len(chunks) or 1),
             stopping=lambda: run.stopping,
             preload=PRELOAD,
         ):

@@ -14,27 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cxrtool.core.config import ROWS, Option
 from cxrtool.core.errors import InputError, UsageError
-from cxrtool.data.maps import canonical
+from cxrtool.data.maps import canonical, read_toml
 
 if TYPE_CHECKING:
     # Stages import PolicyOptions while the command line is built: no NumPy, no pandas up here.
     import numpy as np
 
     from cxrtool.data.manifest import Dataset
-
-__all__ = [
-    "CHEXPERT",
-    "NIH",
-    "NO_FINDING",
-    "LabelPolicy",
-    "PolicyOptions",
-    "canonical",
-    "is_view_frontal",
-    "is_view_lateral",
-    "label_arrays",
-    "label_codes",
-    "label_positions",
-]
 
 #: The 14 observations of CheXpert (Irvin et al., AAAI 2019), its spelling and its order.
 CHEXPERT = (
@@ -191,16 +177,8 @@ class LabelPolicy:
 
 
 def _read_policy(path: Path) -> dict[str, str]:
-    import tomllib
-
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"not a TOML file: {error}", file=path) from None
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", file=path) from None
     policy: dict[str, str] = {}
-    for name, value in {"default": "ones", **table}.items():
+    for name, value in {"default": "ones", **read_toml(path)}.items():
         if value not in UNCERTAIN:
             raise InputError(
                 f"{value!r} is not a policy",
@@ -220,13 +198,11 @@ def label_positions(labels: tuple[str, ...], wanted: tuple[str, ...] | list[str]
     """
     places = {canonical(name): index for index, name in enumerate(labels)}
     places.update({name: index for index, name in enumerate(labels)})
-    found = []
-    for name in wanted:
-        index = places.get(name, places.get(canonical(name)))
-        if index is None:
-            raise InputError(f"unknown label {name!r}", hint="the labels are " + ", ".join(labels))
-        found.append(index)
-    return found
+    positions = [places.get(name, places.get(canonical(name), -1)) for name in wanted]
+    if -1 in positions:
+        unknown = wanted[positions.index(-1)]
+        raise InputError(f"unknown label {unknown!r}", hint="the labels are " + ", ".join(labels))
+    return positions
 
 
 #: Codes of `label_codes`.

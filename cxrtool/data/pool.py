@@ -41,13 +41,6 @@ _SHORT = ("/tmp", "/var/tmp", "/dev/shm")
 _CLEANER = "cxrtool.data.pool_cleaner"
 
 
-def cores() -> int:
-    """Cores this process may use."""
-    with contextlib.suppress(AttributeError):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def warm(preload: tuple[str, ...]) -> None:
     """Let the fork server start and import now, while this process does something else."""
     if _sockets() is None:

@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from cxrtool.core.config import ROWS, Option
 from cxrtool.core.errors import InputError, UsageError
-from cxrtool.data.columns import IMAGE, PATIENT, PIXEL_KEY, PREPARED_KEY, SPLIT, STUDY, VIEW
+from cxrtool.data.columns import (
+    IMAGE,
+    PATIENT,
+    PIXEL_KEY,
+    PREPARED_KEY,
+    SPLIT,
+    STUDY,
+    VIEW,
+    cells_of,
+)
 from cxrtool.data.labels import is_view_frontal, is_view_lateral
 
 if TYPE_CHECKING:
@@ -154,7 +163,7 @@ def units(table: pd.DataFrame) -> np.ndarray:
 
     names = np.full(len(table), "", dtype=object)
     for prefix, name in (("p", PATIENT), ("s", STUDY), ("x", PIXEL_KEY), ("i", IMAGE)):
-        cells = _column(table, name)
+        cells = cells_of(table, name)
         fill = (names == "") & (cells != "")
         if fill.any():
             names[fill] = prefix + ":" + cells[fill]
@@ -193,27 +202,19 @@ def shared(table: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     import numpy as np
     import pandas as pd
 
-    cells = _column(table, STUDY)
+    cells = cells_of(table, STUDY)
     named = cells != ""
     study, _ = pd.factorize(cells)
     loose = np.zeros(len(table), bool)
-    loose[study[named & (_column(table, PATIENT) == "")]] = True
+    loose[study[named & (cells_of(table, PATIENT) == "")]] = True
     rows = np.flatnonzero(named & loose[study])
-    keys = np.concatenate([_column(table, name) for name in (PIXEL_KEY, PREPARED_KEY)])
+    keys = np.concatenate([cells_of(table, name) for name in (PIXEL_KEY, PREPARED_KEY)])
     looks, _ = pd.factorize(keys)
     twice = np.flatnonzero((keys != "") & (np.bincount(looks)[looks] > 1))
     return {
         "studies": (rows, study[rows]),
         "pixels": (twice % max(len(table), 1), looks[twice]),
     }
-
-
-def _column(table: pd.DataFrame, name: str) -> np.ndarray:
-    import numpy as np
-
-    if name in table.columns:
-        return table[name].to_numpy(dtype=object)
-    return np.full(len(table), "", dtype=object)
 
 
 def places(names: np.ndarray, salt: str) -> np.ndarray:

@@ -6,12 +6,15 @@ keeps the best network; what a step does, and which networks there are, is the t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cxrtool.training.loop import Trainer
 from cxrtool.training.statistics import Means
 from cxrtool.training.world import World
 
@@ -74,6 +77,29 @@ class Choices(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Request:
+    """What a training is asked for, as far as the data decide.
+
+    Attributes:
+        size: Image size, pixels.
+        preset: Name of the preset.
+        images: Training images.
+        labels: Conditioning labels.
+        where: The data set, for messages.
+        processes: That share each batch.
+        options: Values of the command's options by name; None where one was left open.
+    """
+
+    size: int
+    preset: str
+    images: int
+    labels: int
+    where: str
+    processes: int
+    options: Mapping[str, Any]
+
+
 class Sizes(Protocol):
     """Sizes of networks; what `model.json` keeps to build them again."""
 
@@ -110,11 +136,10 @@ class Sampler(Protocol):
         ...
 
 
-class Trainer(Sampler, Protocol):
-    """A training in progress.
+class GeneratorTrainer(Sampler, Trainer, Protocol):
+    """What `training.loop.Trainer` is, of a game between two networks.
 
-    A step must be a pure function of the state before it: every random draw comes from a generator
-    seeded by (seed, purpose, images seen), so that `state_dict` is all that a resume needs.
+    Its state holds `generator`, `discriminator`, `average` (states of networks) and `means`.
 
     Attributes:
         choices: Every number.
@@ -164,34 +189,15 @@ class Trainer(Sampler, Protocol):
         """Whether images that are all alike are a collapse by now, and not the start."""
         ...
 
-    def step(self) -> None:
-        """Train on the next batch."""
-        ...
-
     def reload(self) -> None:
         """Make what follows differ from what diverged: other random numbers, half the rates."""
         ...
 
-    def state_dict(self) -> dict[str, Any]:
-        """All that the next step depends on.
-
-        Among it `generator`, `discriminator`, `average` (states of networks) and `means`.
-        """
-        ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state_dict`.
-
-        Raises:
-            ValueError: the state belongs to other networks.
-        """
-        ...
-
-    def export(self, values: np.ndarray, known: np.ndarray) -> dict[str, Tensor]:
+    def export(self, values: np.ndarray, mask: np.ndarray) -> dict[str, Tensor]:
         """The finished networks as one flat state, for `model.safetensors`.
 
         Args:
             values: `[N, L]` labels of the training rows in {0, 1}.
-            known: `[N, L]` bool.
+            mask: `[N, L]` bool.
         """
         ...

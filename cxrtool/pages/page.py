@@ -1,9 +1,8 @@
-"""The report page: one self-contained HTML file, made of a few kinds of blocks.
+"""What a page is made of: sections of a few kinds of blocks.
 
-In: a `Page` of sections of blocks (sentences, tables, figures, pictures). Out: HTML text with style
-and pictures inside, that reads on a light and on a dark screen and on paper. Everything that comes
-from data is escaped. The page holds no ids, paths or report text: what is not given to it cannot
-leak from it.
+Every page of a command is a module beside this one with `build(result) -> Page`; `render` makes
+HTML or Markdown of any of them. A page holds no ids, paths or report text: what is not given to it
+cannot leak from it.
 """
 
 from __future__ import annotations
@@ -12,10 +11,8 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import ClassVar
 
-import jinja2
 from PIL import Image
 
 
@@ -129,27 +126,10 @@ class Page:
         title: What was evaluated.
         answer: The result in one sentence.
         sections: In reading order.
-        footer: Small print: tool, version, fingerprint.
+        footer: Small print: tool, version, fingerprint; `render.write` sets it.
     """
 
     title: str
     answer: str
     sections: Sequence[Section] = field(default_factory=list)
     footer: str = ""
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("cxrtool.pages", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2")
-
-
-def render(page: Page) -> str:
-    """The page as HTML text."""
-    return _template().render(page=page)

@@ -45,17 +45,17 @@ def lateral_attenuation(params: PhantomParams, frame: Frame) -> Floats:
     gutter = np.clip((x - spine) / 4.0, 0, 1)
     air *= 1 - 0.25 * gutter
     right, left = frame.along_x(s.dome_right, s.dome_left)
-    share_r = _above(right - y, frame)
-    share_l = _above(left - y, frame)
+    share_r = _above(right - y)
+    share_l = _above(left - y)
     share_r, share_l = _fluid(params, s, frame, share_r, share_l, inb)
     air *= 0.5 * (share_r + share_l)
     air, haze = _soft_findings(params, s, frame, air)
     air = np.maximum(air - _heart(params, s, x, y), 0)
     total = MU_SOFT * np.maximum(body - air, 0) + MU_LUNG * air + haze
     strokes = Strokes(frame)
-    total += draw_bones(params, s, frame, x, y, inf, inb, spine, strokes)
-    total += _airways(x, y, s)
-    total += draw_vessels(params, frame, s) * np.clip(air / 8.0, 0, 1)
+    total += draw_bones(params, s, x, y, inf, inb, spine, strokes)
+    total += _airways(x, y)
+    total += draw_vessels(params, frame) * np.clip(air / 8.0, 0, 1)
     draw_devices(params, s, strokes, total, frame)
     if f.pneumothorax_left + f.pneumothorax_right > 0:
         wide = 0.5 * (f.pneumothorax_left + f.pneumothorax_right)
@@ -64,7 +64,7 @@ def lateral_attenuation(params: PhantomParams, frame: Frame) -> Floats:
     return total + strokes.draw()
 
 
-def _above(distance: Floats, frame: Frame) -> Floats:
+def _above(distance: Floats) -> Floats:
     wedge = np.clip(1 + distance / 4.5, 0, 1)
     return np.where(distance > 0, 1.0, 0.12 * wedge * wedge).astype(np.float32)
 
@@ -170,7 +170,7 @@ def _soft_findings(
     return air, haze
 
 
-def _airways(x: Floats, y: Floats, s: LateralShape) -> Floats:
+def _airways(x: Floats, y: Floats) -> Floats:
     axis = -1.6 + 0.22 * (y + 15.0)
     r = np.clip((x - axis) / 0.95, -1, 1)
     gate = np.clip((-3.2 - y) / 1.0, 0, 1)

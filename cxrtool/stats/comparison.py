@@ -46,8 +46,8 @@ from cxrtool.stats.wording import p_value, with_interval
 
 __all__ = [
     "ALPHA", "COMPARED", "MEAN", "MIN_SEEDS", "Difference", "Group", "Scored", "add_delong",
-    "compare", "difference", "group_runs", "holm", "pairs_of_groups", "patient_freedom",
-    "score_runs",
+    "compare", "difference", "group_runs", "group_score", "holm", "pairs_of_groups",
+    "patient_freedom", "score_runs",
 ]  # fmt: skip
 
 MEAN = "mean over labels"
@@ -159,6 +159,26 @@ def _points(truth: np.ndarray, mask: np.ndarray, scores: np.ndarray) -> np.ndarr
     return np.concatenate([np.stack(label_scores(truth, mask, scores), axis=-1), more], axis=1)
 
 
+def group_score(scored: Scored, group: Group, row: int, metric: int) -> tuple[float, float, float]:
+    """Mean score over the seeds of a group and the ends of its 95 % interval; NaN where undefined.
+
+    Of one seed it is the percentile interval over test patients. With several the variance between
+    seeds is added, as for a verdict (`verdicts.estimate`): another training is in it too. All
+    metrics lie between 0 and 1, and so does the interval.
+    """
+    runs = list(group.runs.values())
+    values = scored.points[runs, row, metric]
+    value = float(values.mean())
+    if math.isnan(value):
+        return math.nan, math.nan, math.nan
+    samples = scored.samples[runs, row, metric].mean(axis=0)
+    low, high = percentile_interval(samples)
+    if len(runs) == 1 or math.isnan(low):
+        return value, low, high
+    low, high = estimate(values, samples, patient_freedom(scored, row, metric)).interval()
+    return value, max(0.0, low), min(1.0, high)
+
+
 # --- differences ----------------------------------------------------------------------------------
 
 
@@ -219,14 +239,12 @@ class Difference:
         about = f" (about {self.about})" if self.about and not math.isnan(self.p) else ""
         return f"{what}: {numbers}{self.p_text()}: {self.verdict}{about}."
 
-    def p_text(self) -> str:
+    def p_text(self, *, corrected: bool = True) -> str:
         """ ", p = 0.012 (interval and p corrected for 3 comparisons)"; "" without a verdict."""
         if math.isnan(self.p):
             return ""
         text = f", p {p_value(self.p)}" if self.p < 0.001 else f", p = {p_value(self.p)}"
-        if self.comparisons > 1:
-            text += f" ({self.correction()})"
-        return text
+        return text + (f" ({self.correction()})" if corrected and self.comparisons > 1 else "")
 
     def correction(self) -> str:
         """What stands beside interval and p where several comparisons were made, else ""."""

@@ -148,7 +148,7 @@ def mean_freedom(patients: np.ndarray) -> float:
 
 def holm(p_values: np.ndarray) -> np.ndarray:
     """Holm's step-down correction of m p-values; NaN stays NaN and does not count."""
-    return np.minimum(1.0, p_values * holm_factors(p_values))
+    return np.asarray(np.minimum(1.0, p_values * holm_factors(p_values)))
 
 
 def holm_factors(p_values: np.ndarray) -> np.ndarray:

@@ -15,18 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from cxrtool.core.errors import InputError
 from cxrtool.data.writer import DatasetWriter
+from cxrtool.synthesis.arrays import FloatArray, IntArray
 from cxrtool.synthesis.slots import PART, in_parts
 from cxrtool.synthesis.writer import slot_image
 
 if TYPE_CHECKING:
     from cxrtool.core.runs import Run
 
-IntArray = npt.NDArray[np.int64]
 JOURNAL = "checkpoints/slots.jsonl"
 TABLE = "filters.csv"
 
@@ -58,16 +57,14 @@ class Accounts:
         """Whether there is nothing to account for but one try a slot."""
         return not self.filters and not self.meters
 
-    def reject(
-        self, slot: int, attempt: int, scores: npt.NDArray[np.float32], by: Sequence[str]
-    ) -> None:
+    def reject(self, slot: int, attempt: int, scores: FloatArray, by: Sequence[str]) -> None:
         """A try that was refused."""
         if attempt == 0:
             self.first[slot] = scores
         for name in by:
             self.rejected[slot, self.filters.index(name)] += 1
 
-    def accept(self, slot: int, attempt: int, scores: npt.NDArray[np.float32]) -> None:
+    def accept(self, slot: int, attempt: int, scores: FloatArray) -> None:
         """The try that is kept."""
         if attempt == 0:
             self.first[slot] = scores
@@ -177,7 +174,7 @@ class Accounts:
         return [number(v) for v in self.kept[slots, m]]
 
 
-def _floats(cells: Iterable[str]) -> npt.NDArray[np.float32]:
+def _floats(cells: Iterable[str]) -> FloatArray:
     return np.array([np.float32(cell or "nan") for cell in cells], dtype=np.float32)
 
 

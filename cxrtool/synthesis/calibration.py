@@ -7,10 +7,9 @@ same ones, and no slot's fate depends on another slot.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from cxrtool.core.errors import GateError, InputError
@@ -19,11 +18,10 @@ from cxrtool.data.images import to_float
 from cxrtool.data.keys import Seen, seen_images, seen_rows
 from cxrtool.data.manifest import Dataset
 from cxrtool.data.select import patient_groups
+from cxrtool.synthesis.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from cxrtool.synthesis.descriptors import Gallery, describe_all, usual_nearness
 from cxrtool.synthesis.generate import Job
 from cxrtool.synthesis.panel import (
-    BoolArray,
-    FloatArray,
     Meter,
     Opinion,
     Panel,
@@ -31,12 +29,8 @@ from cxrtool.synthesis.panel import (
     Teachers,
     rounded,
 )
-from cxrtool.synthesis.sampler import BlockSampler
-from cxrtool.synthesis.slots import LabelVectors
+from cxrtool.synthesis.slots import label_vectors
 from cxrtool.training.rng import plan_seed
-
-IntArray = npt.NDArray[np.int64]
-PixelArray = npt.NDArray[np.uint8]
 
 PILOTS = 256  # unfiltered images a class that set the limit of the discriminator
 MOST_REAL = 256  # real images a class that set the limit of the teachers
@@ -63,20 +57,13 @@ def pilots(job: Job, meter: Meter) -> Pilots:
     They take the labels of the first rows of the class's stream, and seeds of their own. Edits do
     not push them, so a limit means the same with and without edits.
     """
-    sampler = BlockSampler(
-        job.network,
-        block=job.block,
-        truncation=job.origin.truncation,
-        device=job.device,
-        panel=Panel((meter,)),
-    )
-    table, request = job.table, job.plan.request
-    vectors = LabelVectors(table.values, table.labels, table.usable, job.network.labels)
+    sampler = replace(job, panel=Panel((meter,)), edits=None).sampler()
+    request, vectors = job.plan.request, label_vectors(job.table, job.network.labels)
     found = Pilots([], [])
     for k, label in enumerate(request.labels):
         rows = job.plan.rows[k]
         numbers = np.arange(PILOTS if len(rows) else 0)
-        asked = vectors.rows(rows[numbers % max(1, len(rows))])
+        asked = vectors[rows[numbers % max(1, len(rows))]]
         scores = [np.zeros(0, np.float32)]
         for start in range(0, len(numbers), job.block):
             some = numbers[start : start + job.block]
@@ -156,7 +143,7 @@ def may_judge(dataset: Dataset, rows: IntArray, seen: list[Seen], names: list[st
 
 @torch.inference_mode()
 def teacher_limits(
-    job: Job, teachers: Teachers, pixels: PixelArray, new: BoolArray, quantile: float
+    job: Job, teachers: Teachers, pixels: ByteArray, new: BoolArray, quantile: float
 ) -> FloatArray:
     """The quantile of the teachers' scores on real images of every class.
 
@@ -208,7 +195,7 @@ def training_rows(dataset: Dataset, seen: Seen, otherwise: IntArray) -> tuple[In
 
 
 @torch.inference_mode()
-def gallery_of(pixels: PixelArray, rows: IntArray, job: Job) -> Gallery:
+def gallery_of(pixels: ByteArray, rows: IntArray, job: Job) -> Gallery:
     """Descriptors of some rows of the real set, at the generator's size, on the device."""
     return Gallery(describe_all(pixels, rows, job.network.size, job.device))
 
@@ -226,11 +213,11 @@ def copy_limit(gallery: Gallery, dataset: Dataset, rows: IntArray) -> tuple[floa
             f"{LEAST_TRAINING} are needed",
             hint="give the data set that the generator was trained on",
         )
-    usual = usual_nearness(gallery, patient_groups(dataset, rows))
-    if not len(usual.ratios):
+    _, ratios = usual_nearness(gallery, patient_groups(dataset, rows))
+    if not len(ratios):
         raise InputError(
             "all training images are of one patient or the same picture: nothing is usual",
             hint="leave --filter memorized out",
         )
-    limit = float(rounded([float(np.quantile(usual.ratios, COPY_QUANTILE))])[0])
-    return limit, float(np.median(usual.ratios))
+    limit = float(rounded([float(np.quantile(ratios, COPY_QUANTILE))])[0])
+    return limit, float(np.median(ratios))

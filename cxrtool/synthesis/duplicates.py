@@ -12,18 +12,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from cxrtool.data.images import read_png
 from cxrtool.data.writer import DatasetWriter
 from cxrtool.synthesis.accounts import Accounts
+from cxrtool.synthesis.arrays import ByteArray, IntArray
 from cxrtool.synthesis.descriptors import CHUNK, Gallery, describe, distance_of, usual_nearness
 from cxrtool.synthesis.generate import Job, journal
 from cxrtool.synthesis.lanes import Batch
 from cxrtool.synthesis.sampler import Launched
-from cxrtool.synthesis.writer import slot_image
+from cxrtool.synthesis.writer import png_chunks, slot_image
 
 if TYPE_CHECKING:
     from cxrtool.core.runs import Run
@@ -32,10 +32,10 @@ NAME = "duplicate"
 PART = 0.5
 
 
-def duplicate_limit(gallery: Gallery, people: npt.NDArray[np.int64]) -> float:
+def duplicate_limit(gallery: Gallery, people: IntArray) -> float:
     """The least accepted distance of two images of one set; 0.02 where nothing can be compared."""
-    usual = usual_nearness(gallery, people)
-    nearest = float(usual.distances.min()) if len(usual.distances) else 0.04
+    distances, _ = usual_nearness(gallery, people)
+    nearest = float(distances.min()) if len(distances) else 0.04
     return float(f"{PART * nearest:.4g}")
 
 
@@ -81,7 +81,8 @@ def replace_duplicates(
                     accounts.write_journal(stream, [slot])
                 attempt = int(accounts.tries[slot]) - 1
                 batch = _single(job, slot, attempt)
-                chunks = job.origin.chunks(job.seeds(batch)[0])
+                (seed,) = job.seeds(batch.slots, batch.attempts)
+                chunks = png_chunks(job.origin.generator, seed)
                 writer.add_image(slot_image(slot), pixels, text=chunks)
                 replaced += 1
                 run.check_stop()
@@ -126,7 +127,7 @@ def _next_image(
     descriptors: Tensor,
     slot: int,
     limit: float,
-) -> npt.NDArray[np.uint8]:
+) -> ByteArray:
     """The next try of a slot that all filters accept and that is new; its account is brought up."""
     first = accounts.first[slot].copy()
     accounts.reject(slot, int(accounts.tries[slot]) - 1, first, [NAME])
@@ -135,7 +136,7 @@ def _next_image(
         found = launch(batch).wait()
         scores = found.scores[:, 0]
         refused = job.panel.refused_by(found.scores, job.plan.stream_of[batch.slots])[0]
-        pixels: npt.NDArray[np.uint8] = found.pixels[0]
+        pixels: ByteArray = found.pixels[0]
         if not refused:
             descriptors[slot] = describe(torch.from_numpy(pixels[None]).to(job.device))[0]
             if not _near(descriptors, slot, limit):

@@ -13,17 +13,16 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from cxrtool.core.errors import InputError, UsageError
+from cxrtool.synthesis.arrays import IntArray
 from cxrtool.synthesis.planner import Plan
 from cxrtool.synthesis.sampler import Render
 from cxrtool.training.directions import STYLE, WAY, Direction, Ways
 from cxrtool.training.protocols import Generator, StyleGenerator, StyleSpace
 
-IntArray = npt.NDArray[np.int64]
 NOT_PUSHED = -1
 
 
@@ -101,14 +100,10 @@ class Edits:
     strength: float
     of_slot: IntArray
 
-    def cell(self, slot: int) -> str:
-        """The cell ``edit`` of a slot's row: sign, strength and direction; blank if not pushed."""
-        which = int(self.of_slot[slot])
-        return "" if which < 0 else edit_cell(self.directions[which], self.strength)
-
     def cells(self, slots: IntArray) -> list[str]:
-        """Those of some rows."""
-        return [self.cell(slot) for slot in slots.tolist()]
+        """The cell ``edit`` of some rows, ``+0.8 of 0123456789abcdef``; blank if not pushed."""
+        texts = [f"{d.sign}{self.strength!r} of {d.fingerprint}" for d in self.directions] + [""]
+        return [texts[which] for which in self.of_slot[slots].tolist()]  # NOT_PUSHED is the last
 
     def render(self, network: Generator, truncation: float, device: torch.device) -> Render:
         """Makes images of pushed latents."""
@@ -140,11 +135,6 @@ class Edits:
                 rows = [self.strength * way.get(name, torch.zeros(count)) for way in self.ways]
                 found[layer] = torch.stack([*rows, torch.zeros(count)]).to(device)
         return found
-
-
-def edit_cell(direction: Direction, strength: float) -> str:
-    """How a manifest names a push: ``+0.8 of 0123456789abcdef``."""
-    return f"{direction.sign}{strength!r} of {direction.fingerprint}"
 
 
 def parse_cell(text: str) -> tuple[float, str]:

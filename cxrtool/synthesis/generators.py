@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from cxrtool.core import console
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.core.files import sha256_file
 from cxrtool.core.fingerprints import read_json
+from cxrtool.data.columns import SPLIT
 from cxrtool.data.keys import Seen, refuse_overlap, seen_rows
 from cxrtool.data.labels import LabelPolicy, PolicyOptions
-from cxrtool.data.manifest import SPLIT, Dataset, DatasetInfo
+from cxrtool.data.manifest import Dataset, DatasetInfo
 from cxrtool.data.select import patient_groups
+from cxrtool.synthesis.arrays import ByteArray, IntArray
 
 FINGERPRINT_DIGITS = 16
 
@@ -89,9 +90,7 @@ class GeneratorCard:
                 hint=f"its labels: {known}",
             )
 
-    def require_one_label(
-        self, values: npt.NDArray[np.uint8], labels: tuple[str, ...], rows: npt.NDArray[np.int64]
-    ) -> None:
+    def require_one_label(self, values: ByteArray, labels: tuple[str, ...], rows: IntArray) -> None:
         """Refuse label vectors that a generator of single labels cannot be asked for.
 
         Args:
@@ -116,9 +115,7 @@ class GeneratorCard:
                 hint="plan on a data set of single labels, or with a generator of all labels",
             )
 
-    def refuse_unfair_use(
-        self, dataset: Dataset, rows: npt.NDArray[np.int64], *, view: str
-    ) -> None:
+    def refuse_unfair_use(self, dataset: Dataset, rows: IntArray, *, view: str) -> None:
         """Refuse what would make a later comparison worthless.
 
         Args:
@@ -156,7 +153,7 @@ class GeneratorCard:
                 what="validation" if part == "val" else part,
             )
 
-    def _warn_of_others(self, seen: Seen, dataset: Dataset, rows: npt.NDArray[np.int64]) -> None:
+    def _warn_of_others(self, seen: Seen, dataset: Dataset, rows: IntArray) -> None:
         groups = patient_groups(dataset)
         others = (dataset.column(SPLIT) == "train") & ~np.isin(groups, groups[rows])
         known = seen_rows(seen, dataset, np.flatnonzero(others))

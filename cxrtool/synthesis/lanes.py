@@ -12,9 +12,8 @@ from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-IntArray = npt.NDArray[np.int64]
+from cxrtool.synthesis.arrays import IntArray
 
 
 @dataclass(frozen=True)

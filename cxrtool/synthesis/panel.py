@@ -18,17 +18,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from cxrtool.data.images import to_float
+from cxrtool.synthesis.arrays import BoolArray, FloatArray, IntArray
 from cxrtool.synthesis.descriptors import NEIGHBORS, Gallery, describe
 from cxrtool.training.protocols import Classifier, Judge
-
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 FILTERS = ("discriminator", "class", "teacher", "memorized", "duplicate")
 NEAREST = "nn_distance"

@@ -18,13 +18,13 @@ import numpy.typing as npt
 import torch
 
 from cxrtool.core.errors import InputError
-from cxrtool.data import manifest
+from cxrtool.data import columns
 from cxrtool.data.images import read_png
 from cxrtool.data.manifest import Dataset, load_dataset
 from cxrtool.data.writer import DatasetWriter
+from cxrtool.synthesis.arrays import ByteArray, FloatArray
 from cxrtool.synthesis.edits import Edits, parse_cell
 from cxrtool.synthesis.sampler import BlockSampler, Render
-from cxrtool.synthesis.slots import FloatArray
 from cxrtool.synthesis.writer import png_chunks, slot_of
 from cxrtool.training.directions import Ways
 from cxrtool.training.protocols import Generator
@@ -61,11 +61,11 @@ def open_manifest(path: Path) -> Dataset:
         InputError: It is none that synthesize has made.
     """
     folder = path if path.is_dir() else path.parent
-    if not path.is_dir() and path.name != manifest.MANIFEST:
-        raise InputError(f"is not a {manifest.MANIFEST}", file=path)
+    if not path.is_dir() and path.name != columns.MANIFEST:
+        raise InputError(f"is not a {columns.MANIFEST}", file=path)
     dataset = load_dataset(folder)
     if not dataset.info.synthetic or "block" not in dataset.info.notes:
-        raise InputError("was not made by `cxr synthesize`", file=folder / manifest.DATASET)
+        raise InputError("was not made by `cxr synthesize`", file=folder / columns.DATASET)
     return dataset
 
 
@@ -75,7 +75,7 @@ def find_rows(dataset: Dataset, ids: tuple[str, ...]) -> list[int]:
     Raises:
         InputError: No such image.
     """
-    names = dataset.table[manifest.IMAGE].tolist()
+    names = dataset.table[columns.IMAGE].tolist()
     if not ids:
         return list(range(len(names)))
     known: dict[str, int] = {}
@@ -88,7 +88,7 @@ def find_rows(dataset: Dataset, ids: tuple[str, ...]) -> list[int]:
         if wanted not in known:
             hint = f"ids are paths such as {names[0]}, or slot numbers" if names else None
             raise InputError(
-                f"no image {wanted!r}", file=dataset.path / manifest.MANIFEST, hint=hint
+                f"no image {wanted!r}", file=dataset.path / columns.MANIFEST, hint=hint
             )
         rows.add(known[wanted])
     return sorted(rows)
@@ -105,7 +105,7 @@ def recipe(dataset: Dataset, row: int, generator: str) -> Recipe:
     Raises:
         InputError: The row is damaged or was made by another network.
     """
-    file = dataset.path / manifest.MANIFEST
+    file = dataset.path / columns.MANIFEST
     cells = dataset.table.iloc[row]
     made_by = str(cells.get("generator", ""))
     if made_by != generator:
@@ -115,7 +115,7 @@ def recipe(dataset: Dataset, row: int, generator: str) -> Recipe:
             row=row + 2,
             column="generator",
         )
-    name = str(cells[manifest.IMAGE])
+    name = str(cells[columns.IMAGE])
     try:
         slot, column = slot_of(name), "seed"
         seed = int(cells["seed"])
@@ -202,7 +202,7 @@ def _pushed(
 ) -> Render | None:
     if not item.edit:
         return None
-    where = {"file": dataset.path / manifest.MANIFEST, "row": item.row + 2, "column": "edit"}
+    where = {"file": dataset.path / columns.MANIFEST, "row": item.row + 2, "column": "edit"}
     try:
         strength, fingerprint = parse_cell(item.edit)
     except ValueError:
@@ -218,5 +218,5 @@ def _pushed(
     return lambda z, y, slots: inner(z, y, np.zeros_like(slots))
 
 
-def _difference(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> npt.NDArray[np.int16]:
+def _difference(a: ByteArray, b: ByteArray) -> npt.NDArray[np.int16]:
     return np.abs(a.astype(np.int16) - b.astype(np.int16))

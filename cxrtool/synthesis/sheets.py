@@ -12,18 +12,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from cxrtool.data.cache import resized
 from cxrtool.data.images import read_png
 from cxrtool.data.manifest import Dataset
 from cxrtool.data.sheet import contact_sheet
+from cxrtool.synthesis.arrays import IntArray
 from cxrtool.synthesis.writer import slot_image
 
 if TYPE_CHECKING:
     from cxrtool.core.runs import Run
 
-IntArray = npt.NDArray[np.int64]
 
 PAIRS = 16
 COLUMNS = 8

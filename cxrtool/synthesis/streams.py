@@ -9,11 +9,9 @@ reach the shares with fewer images and destroy the distribution of the other lab
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from cxrtool.synthesis.arrays import IntArray
 from cxrtool.training.rng import plan_seed
-
-IntArray = npt.NDArray[np.int64]
 
 
 class RowStream:

@@ -89,10 +89,10 @@ def save_direction(
     data = save({k: v.detach().to(torch.float32).cpu().contiguous() for k, v in ways.items()})
     mark = sha256_bytes(data)[:_DIGITS]
     space = "w+" if WAY in ways else "s"
-    found = Direction(target, sign, labels, generator_fingerprint(gan), images, mark, space)
+    direction = Direction(target, sign, labels, generator_fingerprint(gan), images, mark, space)
     inside = f"{folder}/" if folder else ""
     run.write_bytes(inside + WEIGHTS, data)
-    run.write_json(inside + RECORD, {"format": FORMAT, **asdict(found)})
+    run.write_json(inside + RECORD, {"format": FORMAT, **asdict(direction)})
 
 
 def load_direction(folder: Path) -> tuple[Direction, Ways]:
@@ -114,7 +114,7 @@ def load_direction(folder: Path) -> tuple[Direction, Ways]:
     record = read_json(file)
     try:
         ways = load_file(folder / WEIGHTS)
-        found = Direction(
+        direction = Direction(
             str(record["target"]),
             str(record["sign"]),
             tuple(record["labels"]),
@@ -123,13 +123,13 @@ def load_direction(folder: Path) -> tuple[Direction, Ways]:
             str(record["fingerprint"]),
             str(record["space"]),
         )
-        if found.space == "w+" and ways[WAY].ndim != 2:
+        if direction.space == "w+" and ways[WAY].ndim != 2:
             raise ValueError("way has not two axes")
     except (OSError, KeyError, ValueError, TypeError, SafetensorError) as error:
         raise InputError(f"is damaged: {error}", file=file) from None
-    if sha256_file(folder / WEIGHTS)[:_DIGITS] != found.fingerprint:
+    if sha256_file(folder / WEIGHTS)[:_DIGITS] != direction.fingerprint:
         raise InputError("does not belong to its record", file=folder / WEIGHTS)
-    return found, ways
+    return direction, ways
 
 
 def load_directions(folder: Path) -> list[tuple[Direction, Ways]]:

@@ -147,13 +147,13 @@ class Judge(Protocol):
     prevalence: Tensor
     single: bool
 
-    def judge(self, x: Tensor, y: Tensor, known: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def judge(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Realness and label logits; those of an image do not depend on the others of the batch.
 
         Args:
             x: `[N, 1, H, W]` in [-1, 1].
             y: `[N, L]` the labels that were asked for.
-            known: `[N, L]` bool, which of them are known; None for all.
+            mask: `[N, L]` bool, which of them are known; None for all.
 
         Returns:
             (`[N]` realness logits, `[N, L]` label logits).

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from cxrtool.commands.status import command as status
 from cxrtool.core import config as configs
 from cxrtool.core import files, fingerprints, runs
 from cxrtool.core.errors import (
@@ -23,6 +24,7 @@ from cxrtool.core.errors import (
     UsageError,
 )
 from cxrtool.core.runs import execution, lock
+from cxrtool.core.runs.identity import digest
 
 from . import toy_stage
 
@@ -288,7 +290,7 @@ def test_json_has_no_nan() -> None:
 
 
 @pytest.fixture
-def listed(tmp_path: Path) -> SimpleNamespace:
+def listed(tmp_path: Path) -> Any:
     """A stage whose input names a file, and which is stopped once it has noted that file."""
 
     def run(config: Any, run: runs.Run) -> dict[str, Any]:
@@ -308,9 +310,7 @@ def listed(tmp_path: Path) -> SimpleNamespace:
 
 
 @pytest.mark.parametrize("change", ["content", "size", "gone"])
-def test_an_incomplete_run_whose_named_file_changed_is_refused(
-    listed: SimpleNamespace, change: str
-) -> None:
+def test_an_incomplete_run_whose_named_file_changed_is_refused(listed: Any, change: str) -> None:
     with pytest.raises(InterruptedRunError):
         listed.execute()
     if change == "gone":
@@ -322,14 +322,38 @@ def test_an_incomplete_run_whose_named_file_changed_is_refused(
     with pytest.raises(OutputMismatchError, match=r"a\.png, which it read, .* since the run began"):
         listed.execute()
     assert OutputMismatchError.exit_code == 4
+    told = status.inspect(listed.out, {"prepare": listed})["rerun"]
+    assert "(exit 4)" in told
+    assert "a.png, which it read," in told
     assert not (listed.out / runs.RESULT).exists()
     assert listed.execute(on_change="rebuild").state == "done"
 
 
-def test_an_incomplete_run_whose_named_file_is_as_it_was_goes_on(listed: SimpleNamespace) -> None:
+def test_an_incomplete_run_whose_named_file_is_as_it_was_goes_on(listed: Any) -> None:
     with pytest.raises(InterruptedRunError):
         listed.execute()
     os.utime(listed.image, ns=(1, 1))  # touched, and the same: read again
     listed.stop = False
     assert listed.execute(dry_run=True).result["would"] == "resume"
     assert listed.execute().state == "done"
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_an_option_that_is_gone_matters_where_it_was_used(
+    numbers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, used: bool
+) -> None:
+    out = tmp_path / "out"
+    start(numbers, out)
+    monkeypatch.setattr(toy_stage.Config, "REMOVED", {"merge": "use something else"}, raising=False)
+    record = json.loads((out / "run.json").read_text())
+    record["identity"]["options"]["merge"] = record["config"]["merge"] = used
+    record["fingerprint"] = digest(record["identity"])
+    (out / "run.json").write_text(json.dumps(record))
+    rerun = status.inspect(out, {"prepare": toy_stage})["rerun"]
+    if not used:
+        assert start(numbers, out).state == "up-to-date"
+        assert rerun == "do nothing: up to date"
+        return
+    with pytest.raises(OutputMismatchError, match="--merge: True -> "):
+        start(numbers, out)
+    assert rerun == "be refused (exit 4): there is no --merge any more"

@@ -63,17 +63,16 @@ def fill(config: Config, run: Run, job: Job, tally: Tally, sample: Sample) -> di
 
 def reports_of(dataset: Dataset, column: str) -> list[str]:
     """The report of every row; "" where there is none."""
+    from cxrtool.reports.source_tables import under_headers
+
     table, file = dataset.table, dataset.path / "manifest.csv"
     if column not in table.columns:
         shown = ", ".join(table.columns[:20])
         raise InputError("the column is missing", file=file, row=1, column=column, hint=shown)
     texts: list[str] = table[column].tolist()
     if column == "report":
-        parts = zip(dataset.column("findings"), dataset.column("impression"))
-        for i, (findings, impression) in enumerate(parts):
-            if not texts[i].strip():
-                pairs = (("FINDINGS", findings), ("IMPRESSION", impression))
-                texts[i] = "\n".join(f"{name}: {part}" for name, part in pairs if part.strip())
+        parts = table[["findings", "impression"]].to_dict("records")
+        texts = [text if text.strip() else under_headers(p) for text, p in zip(texts, parts)]
     if not any(text.strip() for text in texts):
         raise InputError(
             "no row has a report",
@@ -106,9 +105,9 @@ def _label_studies(
 ) -> dict[Key, Cells]:
     """Cells of every study; writes ``evidence.jsonl`` on the way."""
     from cxrtool.commands.extract_reports.source import external_of, tell_unused
+    from cxrtool.data.tables import MAX_CELL_BYTES
     from cxrtool.reports.extraction import extract
     from cxrtool.reports.output import ManifestWriter
-    from cxrtool.reports.report import MAX_BYTES
 
     external, table = external_of(config), io.StringIO(newline="")
     writer = ManifestWriter(table, job.rules.observations, job.texts, external, config.seed)
@@ -132,7 +131,7 @@ def _label_studies(
     for report in found.values():
         sample.add(report)
     table.seek(0)
-    csv.field_size_limit(MAX_BYTES)
+    csv.field_size_limit(MAX_CELL_BYTES)
     return dict(zip(found, csv.DictReader(table), strict=True))
 
 

@@ -13,7 +13,7 @@ from cxrtool.core import console, fingerprints
 if TYPE_CHECKING:
     from cxrtool.reports.extraction import Job
     from cxrtool.reports.rejected import Rejected
-    from cxrtool.reports.sources import Report
+    from cxrtool.reports.report import Report
     from cxrtool.reports.texts.external import ExternalTexts
 
 STDIN = "-"

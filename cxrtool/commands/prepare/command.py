@@ -103,7 +103,7 @@ def plan(config: Config) -> dict[str, Any]:
 
 
 def _secret(config: Config) -> bytes | None:
-    from cxrtool.data.keys import read_secret
+    from cxrtool.data.patient_keys import read_secret
 
     return None if config.id_key is None else read_secret(config.id_key)
 
@@ -117,7 +117,6 @@ def _read_source(config: Config, secret: bytes | None) -> tuple[SourceTable, Che
 
     source = get_reader(config.format)(config.source, _options(config, secret))
     tell_columns(source)
-    source = dataclasses.replace(source, table=source.table.reset_index(drop=True))
     checker = Checker(source, skip_bad=config.skip_bad)
     source = check_source(
         source,
@@ -199,7 +198,7 @@ def _with_reports(
 
 
 def _with_namespace(config: Config, source: SourceTable, secret: bytes | None) -> SourceTable:
-    from cxrtool.data.keys import keyed_namespace
+    from cxrtool.data.patient_keys import keyed_namespace
 
     name = config.namespace or source.namespace
     return dataclasses.replace(source, namespace=keyed_namespace(name, secret))

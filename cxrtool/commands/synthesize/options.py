@@ -204,9 +204,9 @@ class Config(SelectionOptions):
 
     def validate(self) -> None:
         """Refuse options that contradict each other."""
-        from cxrtool.synthesis.targets import check_texts
+        from cxrtool.synthesis.targets import parse_wish
 
-        check_texts(self.target_frac, self.counts, self.classes, self.balance)
+        parse_wish(self.target_frac, self.counts, self.classes, self.balance)
         if self.edit:
             from cxrtool.synthesis.edits import parse_shares
 

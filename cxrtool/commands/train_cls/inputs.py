@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 def load_inputs(config: Config, run: Run, policy: LabelPolicy) -> tuple[Dataset, list[Dataset]]:
     """The real set and the synthetic ones, refused where they cannot be trained on together."""
-    from cxrtool.classifiers.arms import refuse_synthetic_data, refuse_unjoinable
+    from cxrtool.classifiers.arms import refuse_made_rows, refuse_unjoinable
     from cxrtool.data.manifest import load_dataset
 
     data = load_dataset(run.input("data").path)
-    refuse_synthetic_data(data)
+    refuse_made_rows(data, "validation and test are real, always")
     if data.info.kind == "single" and config.loss == "auc-margin":
         raise UsageError(
             "--loss auc-margin is for multi-label sets; this one has one class an image",
@@ -40,6 +40,16 @@ def load_inputs(config: Config, run: Run, policy: LabelPolicy) -> tuple[Dataset,
     for synth in synths:
         refuse_unjoinable(data, synth, policy)
     return data, synths
+
+
+def warn_of_unfairness(extra: dict[str, int]) -> None:
+    """Say how much more a generator, or the run to start from, has seen than the classifier."""
+    for who, n in (("generator", extra["generator"]), ("run that it starts from", extra["start"])):
+        if n:
+            console.warn(
+                f"the {who} was trained on {n:,} patients or images that this classifier is"
+                " not: no fair comparison with arms without it"
+            )
 
 
 def earlier_run(run: Run) -> Path | None:

@@ -34,7 +34,7 @@ class Task:
         rows: `[N]` positions of the training rows.
         conditioning: Labels in and out of the condition.
         values: `[N, L]` values of those labels.
-        known: `[N, L]` bool.
+        mask: `[N, L]` bool.
         choices: Every number.
         arch: The architecture.
         held: `[N]` bool, rows that no network is trained on.
@@ -46,7 +46,7 @@ class Task:
     rows: np.ndarray
     conditioning: Conditioning
     values: np.ndarray
-    known: np.ndarray
+    mask: np.ndarray
     choices: Choices
     arch: Arch
     held: np.ndarray
@@ -75,8 +75,8 @@ class Task:
 
     def prevalence(self) -> dict[str, float]:
         """Share of positives among the known values, by label."""
-        counts = self.known.sum(axis=0)
-        shares = (self.values * self.known).sum(axis=0) / counts
+        counts = self.mask.sum(axis=0)
+        shares = (self.values * self.mask).sum(axis=0) / counts
         return {
             name: round(float(share), 6) for name, share in zip(self.conditioning.labels, shares)
         }
@@ -88,11 +88,11 @@ def recorded(run: Run) -> dict[str, Any]:
     A run that goes on keeps its size, preset and precision, on whatever device.
     """
     try:
-        found: dict[str, Any] = json.loads((run.shared / "resolved.json").read_text("utf-8"))
-        low = found["bfloat16_from_px"]
+        record: dict[str, Any] = json.loads((run.shared / "resolved.json").read_text("utf-8"))
+        low = record["bfloat16_from_px"]
         return {
-            "preset": found["preset"],
-            "size": found["arch"]["size"],
+            "preset": record["preset"],
+            "size": record["arch"]["size"],
             "precision": "float32" if low is None else "bfloat16",
         }
     except (OSError, ValueError, KeyError, TypeError):
@@ -121,7 +121,8 @@ def prepare(
     from cxrtool.data.manifest import load_dataset
     from cxrtool.data.select import select_rows
     from cxrtool.generators.conditions import choose_labels
-    from cxrtool.generators.registry import ARCHS, Request
+    from cxrtool.generators.protocol import Request
+    from cxrtool.generators.registry import ARCHS
     from cxrtool.generators.stylegan2.choices import choose_preset, choose_size
 
     dataset = load_dataset(config.data)
@@ -133,8 +134,8 @@ def prepare(
     if asked is None:
         size = min(size, arch.sizes[-1])
     rows = select_rows(dataset, config)
-    values, known = label_arrays(dataset, rows, LabelPolicy.from_options(config))
-    conditioning = choose_labels(dataset.labels, values, known, config.labels)
+    values, mask = label_arrays(dataset, rows, LabelPolicy.from_options(config))
+    conditioning = choose_labels(dataset.labels, values, mask, config.labels)
     if config.label_weight is not None and not conditioning.labels:
         raise UsageError(
             "--label-weight weighs a label loss, and there is no label to condition on",
@@ -143,13 +144,13 @@ def prepare(
     some = config.labels != "all" and len(conditioning.labels) > 1
     if dataset.info.kind == "single" and some:
         # As in train-cls: an image of another class is none of a class asked for.
-        here = (values * known)[:, list(conditioning.columns)].sum(axis=1) > 0
-        rows, values, known = rows[here], values[here], known[here]
+        here = (values * mask)[:, list(conditioning.columns)].sum(axis=1) > 0
+        rows, values, mask = rows[here], values[here], mask[here]
     columns, reduced, held = list(conditioning.columns), None, np.zeros(len(rows), bool)
     if arch.single:
         rows, conditioning, reduced = single_labels(config, dataset, rows, conditioning)
         columns = list(conditioning.columns)
-        values, known = label_arrays(dataset, rows, LabelPolicy.from_options(config))
+        values, mask = label_arrays(dataset, rows, LabelPolicy.from_options(config))
         held = held_out(config, conditioning.labels, reduced.values)
     choices = arch.choose(
         Request(
@@ -162,10 +163,10 @@ def prepare(
             options=to_record(config),
         )
     )
-    values, known = values[:, columns], known[:, columns]
+    values, mask = values[:, columns], mask[:, columns]
     if reduced is not None:
-        values, known = reduced.values, np.ones_like(known)
-    return Task(config, dataset, rows, conditioning, values, known, choices, arch, held, reduced)
+        values, mask = reduced.values, np.ones_like(mask)
+    return Task(config, dataset, rows, conditioning, values, mask, choices, arch, held, reduced)
 
 
 def held_out(config: Config, labels: tuple[str, ...], values: np.ndarray) -> np.ndarray:
@@ -207,9 +208,9 @@ def single_labels(
     from cxrtool.data.labels import LabelPolicy, label_arrays
     from cxrtool.generators.classic.singles import reduce_labels, require_single
 
-    values, known = label_arrays(dataset, rows, LabelPolicy.from_options(config))
+    values, mask = label_arrays(dataset, rows, LabelPolicy.from_options(config))
     columns = list(conditioning.columns)
-    chosen, sure = values[:, columns], known[:, columns]
+    chosen, sure = values[:, columns], mask[:, columns]
     require_single(dataset.info.kind, chosen, sure, config.single_label, config.arch)
     if len(columns) < 2:
         raise UsageError(
@@ -218,7 +219,7 @@ def single_labels(
         )
     rule = config.single_label or "one-of-chosen"
     names, where = conditioning.labels, str(config.data)
-    reduced = reduce_labels(values * known, names, conditioning.columns, rule, where)
+    reduced = reduce_labels(values * mask, names, conditioning.columns, rule, where)
     return rows[reduced.rows], conditioning, reduced
 
 

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from cxrtool.core import config as configs
 from cxrtool.core.config.fields import removed_options
+from cxrtool.core.files import canonical_json, sha256_bytes
 from cxrtool.core.fingerprints import InputRef
 from cxrtool.core.runs.records import RUN_FORMAT
 from cxrtool.core.runs.run import Run
@@ -56,6 +57,11 @@ def identity(
         "options": options,
         "inputs": roles,
     }
+
+
+def digest(identity: dict[str, Any]) -> str:
+    """The fingerprint of a run."""
+    return sha256_bytes(canonical_json(identity).encode())
 
 
 def differing_keys(

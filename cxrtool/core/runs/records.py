@@ -11,27 +11,16 @@ from typing import Any
 from cxrtool.core import fingerprints
 
 RUN_FORMAT = 1
-RUN, RESULT, METRICS, LOG, PROGRESS = (
-    "run.json",
-    "result.json",
-    "metrics.jsonl",
-    "log.txt",
-    "progress.json",
-)
+RUN, RESULT, METRICS = "run.json", "result.json", "metrics.jsonl"
+LOG, PROGRESS = "log.txt", "progress.json"
 # What result.json does not list: records of one execution, and what a finished run can do without.
 NOT_OUTPUTS = {RUN, RESULT, METRICS, LOG, PROGRESS}
 NOT_OUTPUT_FOLDERS = {"checkpoints", "samples"}
-LIBRARIES = (  # whose versions are recorded
-    "torch",
-    "torchvision",
-    "numpy",
-    "pandas",
-    "pillow",
-    "scipy",
-    "scikit-learn",
-    "spacy",
+# Whose versions are recorded.
+LIBRARIES = [
+    *("torch", "torchvision", "numpy", "pandas", "pillow", "scipy", "scikit-learn", "spacy"),
     "open_clip_torch",
-)
+]
 
 
 @dataclass(frozen=True)

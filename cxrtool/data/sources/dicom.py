@@ -29,8 +29,8 @@ from cxrtool.data.sources.base import SourceOptions, SourceTable
 from cxrtool.data.sources.dicom_decode import import_pydicom, need_decoder, quiet, unreadable
 from cxrtool.data.sources.dicom_pixels import DicomOpener
 from cxrtool.data.sources.files import Sieve, need_source, nothing_found
-from cxrtool.data.sources.table import label_columns, load
-from cxrtool.data.tables import require_columns
+from cxrtool.data.sources.table import label_columns
+from cxrtool.data.tables import read_table, require_columns
 
 _MODALITIES = ("CR", "DX")
 _SUFFIXES = (".dcm", ".dicom", ".dic")
@@ -103,16 +103,15 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
         table, labels, left = _join(table, options.label_table, options, sieve)
     table = _without_identity(table, options)
     return SourceTable(
-        table=table.reset_index(drop=True),
+        table=table,
         labels=labels,
-        covered=(True,) * len(labels),
         namespace="dicom",
         patients=patients,
         source="DICOM",
         opener=None if options.labels_only else DicomOpener(root),
         image_column="file",
         keep_refs=False,
-        rejected=tuple(sieve.rejected),
+        rejected=sieve.rejected,
         notes={
             "ids": "as in the files"
             if options.keep_ids
@@ -246,7 +245,7 @@ def _join(
 
     Also those labels, and the columns that are none, with the reason.
     """
-    frame = load(path)
+    frame = read_table(path)
     plain = {str(name).replace("_", "").lower(): str(name) for name in frame.columns}
     key = next((key for key in _KEYS if key.lower() in plain), None)
     if key is None:
@@ -284,5 +283,6 @@ def _join(
     table, position = table[position >= 0], position[position >= 0]
     values = frame[list(labels)].iloc[position]
     table = pd.concat([table.set_axis(values.index), values], axis=1)  # rows of the label table
-    table = sieve.labels(table, labels, file=path, ref="image_ref", found=found)
+    sieve.file, sieve.ref = path, "image_ref"
+    table = sieve.labels(table, labels, found)
     return table.reset_index(drop=True), tuple(labels), left

@@ -72,7 +72,6 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
     return SourceTable(
         table=table.drop(columns="class").assign(table_file=str(source), table_row=""),
         labels=labels,
-        covered=(True,) * len(labels),
         kind="single",
         namespace="folder",
         patients=False,
@@ -80,7 +79,7 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
         official_split=bool(named),
         opener=None if options.labels_only else FileOpener(source),
         image_column="file",
-        rejected=tuple(sieve.rejected),
+        rejected=sieve.rejected,
     )
 
 

@@ -86,7 +86,6 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
     return SourceTable(
         table=table.assign(table_file=str(path), table_row=""),
         labels=names,
-        covered=(True,) * len(names),
         kind="multilabel" if multi else "single",
         namespace=name or "medmnist",
         patients=False,

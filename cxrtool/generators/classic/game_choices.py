@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from importlib import resources
 from typing import Any
 
-from cxrtool.generators.registry import Request
+from cxrtool.generators.protocol import Request
 from cxrtool.generators.stylegan2.choices import choose_batch
 from cxrtool.training.schedules import total_nimg
 

@@ -80,14 +80,14 @@ def reduce_labels(
 
 
 def require_single(
-    kind: str, values: np.ndarray, known: np.ndarray, rule: str | None, arch: str
+    kind: str, values: np.ndarray, mask: np.ndarray, rule: str | None, arch: str
 ) -> None:
     """Refuse labels that occur together where no rule says what to make of them.
 
     Args:
         kind: Label kind of the data set.
         values: [N, L] of the conditioning labels.
-        known: [N, L] bool.
+        mask: [N, L] bool.
         rule: `--single-label`.
         arch: `--arch`.
 
@@ -96,7 +96,7 @@ def require_single(
     """
     if kind == "single" or rule is not None:
         return
-    other = int(((values * known).sum(axis=1) != 1).sum())
+    other = int(((values * mask).sum(axis=1) != 1).sum())
     raise UsageError(
         f"--arch {arch} needs one label an image, and this set is a multi-label one "
         f"({other:,} of {len(values):,} training rows have none or several)",

@@ -6,11 +6,12 @@ truncated by scaling: z times psi, so that 0 gives one image a condition, that o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
+
+from cxrtool.generators.saved import D_PREFIX, G_PREFIX, Saved
 
 
 class LatentGenerator(nn.Module):
@@ -40,8 +41,12 @@ class LatentGenerator(nn.Module):
         """
         if y.shape[1] != len(self.labels):
             raise ValueError(f"{y.shape[1]} label values given, {len(self.labels)} needed")
+        return self.images(z, y, truncation).clamp(-1, 1)
+
+    def images(self, z: Tensor, y: Tensor, truncation: float) -> Tensor:
+        """What the network makes of truncated latents."""
         images: Tensor = self.network(z * truncation, y)
-        return images.clamp(-1, 1)
+        return images
 
 
 class LatentJudge(nn.Module):
@@ -63,13 +68,26 @@ class LatentJudge(nn.Module):
         self.network, self.labels, self.single = network, labels, single
         self.register_buffer("prevalence", prevalence.clone())
 
-    def judge(self, x: Tensor, y: Tensor, known: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def judge(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Realness and label logits; what was asked for changes neither."""
         score, logits = self.network(x)
         return score, logits
 
 
-def prevalence_in(meta: Mapping[str, Any]) -> Tensor:
-    """`[L]` from `model.json`."""
-    shares = meta["prevalence"]
-    return torch.tensor([float(shares[name]) for name in meta["labels"]])
+def latent_generator(
+    saved: Saved, build: Callable[..., nn.Module], sizes: Callable[..., Any]
+) -> LatentGenerator:
+    """The finished generator: `build` makes it from its sizes and a random generator."""
+    network = saved.network(build, saved.sizes(sizes), G_PREFIX)
+    return LatentGenerator(network, saved.labels, saved.meta)
+
+
+def latent_judge(
+    saved: Saved,
+    build: Callable[..., nn.Module],
+    sizes: Callable[..., Any],
+    read: Callable[..., nn.Module] = lambda network: network,
+) -> LatentJudge:
+    """The finished discriminator, see `latent_generator`; `read` makes of it what a judge calls."""
+    network = saved.network(build, saved.sizes(sizes), D_PREFIX)
+    return LatentJudge(read(network), saved.labels, saved.prevalence, saved.single)

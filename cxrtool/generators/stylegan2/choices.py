@@ -103,43 +103,43 @@ def load_presets() -> dict[str, dict[str, Any]]:
     return tomllib.loads(text)
 
 
-def choose_size(asked: int | None, native: int | None, where: str, device: str = "cpu") -> int:
+def choose_size(size: int | None, native: int | None, where: str, device: str = "cpu") -> int:
     """The size to train at.
 
     Args:
-        asked: `--size`, or None for the device's default, or the largest possible below that.
+        size: `--size`, or None for the device's default, or the largest possible below that.
         native: Size of the data's images in pixels; None if it has no images.
         where: The data set, for messages.
         device: "cpu" or "cuda".
 
     Raises:
-        InputError: no images, or images smaller than asked.
+        InputError: no images, or images smaller than that.
         UsageError: not a power of two from 16 to 512.
     """
-    if asked is not None and asked not in SIZES:
-        raise UsageError(f"--size {asked}: must be one of {', '.join(map(str, SIZES))}")
+    if size is not None and size not in SIZES:
+        raise UsageError(f"--size {size}: must be one of {', '.join(map(str, SIZES))}")
     if native is None:
         raise InputError(
             "this data set holds labels only, no images", file=where, hint="prepare it with images"
         )
-    if asked is None:
+    if size is None:
         fitting = [size for size in SIZES if size <= min(native, DEFAULT_SIZE[device])]
         if not fitting:
             raise InputError(f"images of {native} px are too small to train on", file=where)
         return fitting[-1]
-    if asked > native:
+    if size > native:
         raise InputError(
-            f"--size {asked} is more than the data's {native} px",
+            f"--size {size} is more than the data's {native} px",
             file=where,
             hint="prepare the data again with a larger --size, or train at a smaller one",
         )
-    return asked
+    return size
 
 
-def choose_preset(asked: str | None, size: int, device: str = "cpu") -> str:
-    """What was asked for; else tiny up to 32 px, full from the device's `FULL_FROM`, else small."""
-    if asked is not None:
-        return asked
+def choose_preset(preset: str | None, size: int, device: str = "cpu") -> str:
+    """The preset given; else tiny up to 32 px, full from the device's `FULL_FROM`, else small."""
+    if preset is not None:
+        return preset
     return "tiny" if size <= 32 else "full" if size >= FULL_FROM[device] else "small"
 
 

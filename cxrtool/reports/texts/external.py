@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from cxrtool.core.errors import InputError
-from cxrtool.reports.sources import STUDY, read_reports
+from cxrtool.data.columns import STUDY
+from cxrtool.reports.sources import read_reports
 
 TEXT = "text"
 _HINT = f"write a row a study, with the columns {STUDY},{TEXT}"

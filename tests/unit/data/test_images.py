@@ -7,9 +7,8 @@ import pytest
 from PIL import Image
 
 from cxrtool.core.errors import InputError
-from cxrtool.data import images
+from cxrtool.data.decoding import open_gray
 from cxrtool.data.images import (
-    contact_sheet,
     convert,
     decode,
     encode_png,
@@ -19,6 +18,7 @@ from cxrtool.data.images import (
     to_float,
     to_uint8,
 )
+from cxrtool.data.sheet import contact_sheet
 
 
 def smooth(height: int, width: int, seed: int = 0) -> Image.Image:
@@ -98,7 +98,7 @@ def test_key_does_not_depend_on_size_and_fit(original):
 
 @pytest.mark.parametrize("size", [64, 128, 300])
 def test_converted_large_images_are_close_to_direct_resampling(original, size):
-    full = images.open_gray(original).image
+    full = open_gray(original).image
     assert full.size == (1600, 1700)
     direct = full.resize((size, size), Image.Resampling.BICUBIC, box=(0, 50, 1600, 1650))
     difference = convert(original, size).pixels.astype(int) - np.asarray(direct, int)
@@ -114,14 +114,14 @@ def test_jpegs_are_decoded_at_a_part_of_their_size_where_that_is_enough(tmp_path
         (800, 2, (800, 850)),
         (801, 1, (1600, 1700)),
     ]:
-        decoded = images.open_gray(path, at_least)
+        decoded = open_gray(path, at_least)
         assert (decoded.scale, decoded.image.size) == (scale, size)
 
 
 def test_key_of_a_copy_and_of_another_image(tmp_path):
     image = smooth(300, 250)
     image.save(tmp_path / "a.jpg", quality=90)
-    original = images.open_gray(tmp_path / "a.jpg").image
+    original = open_gray(tmp_path / "a.jpg").image
     original.save(tmp_path / "copy.png")
     assert convert(tmp_path / "a.jpg", 64).key == convert(tmp_path / "copy.png", 64).key
     assert pixel_key(original) == convert(tmp_path / "copy.png", 32).key

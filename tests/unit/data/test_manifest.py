@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cxrtool.core.errors import InputError
-from cxrtool.data import cache, manifest
+from cxrtool.data import cache, columns, manifest
 from cxrtool.data.manifest import load_dataset
 
 
@@ -31,7 +31,7 @@ def test_round_trip_keeps_every_text(make_dataset):
     assert data.column("patient_id").tolist() == ODD
     assert data.column("report").tolist() == ODD[::-1]
     assert set(data.column("age")) == {"nan"}
-    assert list(data.table.columns[: len(manifest.FIRST)]) == list(manifest.FIRST)
+    assert list(data.table.columns[: len(columns.FIRST)]) == list(columns.FIRST)
     assert data.info.labels == ("Edema",)
     assert len(data.info.digest) == 64
 
@@ -46,7 +46,7 @@ def test_equal_content_gives_equal_bytes_and_digest(make_dataset):
 
 
 def test_index_lists_every_image_with_its_hash(make_dataset):
-    from cxrtool.core.runs import sha256_file
+    from cxrtool.core.files import sha256_file
 
     path = make_dataset({"patient_id": ["1", "2", "3"]})
     lines = [line.split("\t") for line in (path / "files.tsv").read_text().splitlines()]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxrtool.core.errors import InputError
-from cxrtool.data.tables import read_table, require_columns, write_table
+from cxrtool.data.tables import read_rows, read_table, require_columns, write_table
 
 
 def test_every_cell_is_text(tmp_path):
@@ -34,10 +34,10 @@ def test_gzip_tab_and_byte_order_mark(tmp_path):
         (b"a,b\n1,2\n1,2,3\n", "3 fields where the header has 2", 3),
         (b"a,b\n1,2\n1\n", "1 fields where the header has 2", 3),
         (b"a,b\n1,2\n\xe9,2\n", "not UTF-8", 3),
-        (b"a,a\n1,2\n", "twice in the header", None),
+        (b"a,a\n1,2\n", "twice in the header", 1),
         (b"", "empty", None),
-        (b"a,b\n1,\x00\n", "NUL", None),
-        (b'a,b\n1,"2\n', "not a readable table", None),
+        (b"a,b\n1,\x00\n", "NUL", 2),
+        (b'a,b\n1,"2\n', "damaged table", 2),
     ],
 )
 def test_damage_is_named(tmp_path, content, says, row):
@@ -70,6 +70,48 @@ def test_require_columns_names_what_is_there():
         require_columns(pd.DataFrame({"a": [], "b": []}), ["a", "c"], "t.csv")
     assert caught.value.column == "c"
     assert "a, b" in caught.value.hint
+
+
+FORMS = {
+    "t.csv": "id,n,text\n007,1,NA\n\n8,,\n",
+    "t.tsv": "id\tn\ttext\t\n007\t1\tNA\t\n\n8\t\t\t\n",
+    "t.jsonl": '{"id": "007", "n": 1, "text": "NA"}\n\n{"id": 8, "n": null, "text": ""}\n',
+}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("name", FORMS)
+def test_rows_and_table_say_the_same_in_every_form(tmp_path, name, packed):
+    path = tmp_path / (name + ".gz" * packed)
+    data = FORMS[name].encode()
+    path.write_bytes(gzip.compress(data) if packed else data)
+    records = [{"id": "007", "n": "1", "text": "NA"}, {"id": "8", "n": "", "text": ""}]
+    table = read_table(path)
+    assert table.to_dict("records") == records
+    first = 1 if ".jsonl" in name else 2  # a JSON object is called by its line
+    assert list(table.index) == [first, first + 2]
+    assert list(read_rows(path)) == list(zip(table.index, records))
+
+
+def test_rows_of_parquet(tmp_path):
+    pytest.importorskip("pyarrow")
+    frame = pd.DataFrame({"id": ["007", "NA"], "n": [1.0, None], "seen": [True, False]})
+    frame.to_parquet(tmp_path / "t.parquet")
+    rows = [
+        (2, {"id": "007", "n": "1", "seen": "1"}),
+        (3, {"id": "NA", "n": "", "seen": "0"}),
+    ]
+    assert list(read_rows(tmp_path / "t.parquet")) == rows
+
+
+def test_a_damaged_record_is_told_and_the_others_follow(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text('a,b\n1,2\n3\n"4"5,6\n7,8\n')
+    errors, headers = [], []
+    rows = list(read_rows(path, bad=errors.append, check=lambda *header: headers.append(header)))
+    assert [row for row, _ in rows] == [2, 5]
+    assert [error.row for error in errors] == [3, 4]
+    assert headers == [(["a", "b"], 1)]
 
 
 # A lone surrogate is no Unicode text, and no text table holds NUL.

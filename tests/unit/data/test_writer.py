@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from cxrtool.core.errors import InputError
-from cxrtool.core.runs import Run, sha256_file
+from cxrtool.core.files import sha256_file
+from cxrtool.core.runs import Run
 from cxrtool.data.images import KERNEL
 from cxrtool.data.manifest import DatasetInfo, DatasetWriter, load_dataset
 

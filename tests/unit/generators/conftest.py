@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,7 +34,13 @@ def rng() -> torch.Generator:
 
 def micro(size: int = 16, labels: int = 2, **changes: int) -> Architecture:
     """Networks of a few thousand parameters."""
-    sizes = {"z_dim": 8, "w_dim": 8, "mapping_layers": 2, "channel_base": 64, "channel_max": 8}
+    sizes: dict[str, Any] = {
+        "z_dim": 8,
+        "w_dim": 8,
+        "mapping_layers": 2,
+        "channel_base": 64,
+        "channel_max": 8,
+    }
     return Architecture(size=size, labels=labels, **{**sizes, **changes})
 
 
@@ -77,8 +84,8 @@ def micro_choices(**changes: object) -> Choices:
 def feed() -> Feed:
     """48 ellipses of 16 px, some labels unknown."""
     images, labels = ellipses(48, 16)
-    known = np.random.default_rng(1).random(labels.shape) < 0.9
-    return Feed(images, labels, known, seed=0)
+    mask = np.random.default_rng(1).random(labels.shape) < 0.9
+    return Feed(images, labels, mask, seed=0)
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from cxrtool.core.errors import InputError, UsageError
@@ -74,8 +76,8 @@ def test_what_is_asked_wins() -> None:
 
 @pytest.mark.parametrize("augment", ["ada", "diffaugment", "none"])
 def test_no_schedule_of_trained_weights_starts_at_zero(augment: str) -> None:
-    kind = {"size": 64, "preset": "small", "images": 999, "labels": 1, "where": "x"}
-    new, old = (choose(**kind, augment=augment, new=new) for new in (True, False))  # type: ignore[arg-type]
+    kind: dict[str, Any] = {"size": 64, "preset": "small", "images": 999, "labels": 1, "where": "x"}
+    new, old = (choose(**kind, augment=augment, new=new) for new in (True, False))
     assert (new.ema_ramp, old.ema_ramp) == (0.05, None)
     assert new.augment_nimg == (500_000 if augment == "ada" else 100_000)
     assert old.augment_nimg == 100_000
@@ -84,10 +86,17 @@ def test_no_schedule_of_trained_weights_starts_at_zero(augment: str) -> None:
 
 
 def test_a_ramp_of_the_labels_must_be_over_at_the_end() -> None:
-    kind = {"size": 32, "preset": "tiny", "images": 999, "labels": 1, "where": "x", "kimg": 40.0}
-    assert choose(**kind, ramp_kimg=39.9).ramp_nimg == 39_900  # type: ignore[arg-type]
+    kind: dict[str, Any] = {
+        "size": 32,
+        "preset": "tiny",
+        "images": 999,
+        "labels": 1,
+        "where": "x",
+        "kimg": 40.0,
+    }
+    assert choose(**kind, ramp_kimg=39.9).ramp_nimg == 39_900
     with pytest.raises(UsageError, match="--label-ramp 40 is not over before --kimg 40"):
-        choose(**kind, ramp_kimg=40.0)  # type: ignore[arg-type]
+        choose(**kind, ramp_kimg=40.0)
 
 
 def test_size() -> None:
@@ -123,7 +132,7 @@ def test_batch() -> None:
 
 
 def test_a_batch_must_be_cut_into_whole_groups() -> None:
-    good = {"size": 32, "preset": "tiny", "images": 100, "labels": 1, "where": "x"}
+    good: dict[str, Any] = {"size": 32, "preset": "tiny", "images": 100, "labels": 1, "where": "x"}
     assert choose(**good, batch=16, parts=4).parts == 4
     with pytest.raises(UsageError, match="--accumulate 3") as caught:
         choose(**good, batch=16, parts=3)

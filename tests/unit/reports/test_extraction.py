@@ -55,7 +55,7 @@ def test_few_reports_need_no_pool(few: None, monkeypatch: pytest.MonkeyPatch) ->
         return real(*args, workers=1, **options)
 
     monkeypatch.setattr(pool, "map_chunks", spy)
-    monkeypatch.setattr(pool, "cores", lambda: 7)
+    monkeypatch.setattr(extraction, "available_cores", lambda: 7)
     done(5, 0)
     done(11, 0)
     done(11, 3)

@@ -32,7 +32,7 @@ class ToyJudge:
     single = False
 
     def judge(
-        self, x: torch.Tensor, y: torch.Tensor, known: torch.Tensor | None = None
+        self, x: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         parts = x.flatten(1).unflatten(1, (8, -1)).mean(dim=2)
         return 10 * parts[:, 0], 10 * parts[:, 1:5] + torch.logit(self.prevalence)
@@ -169,7 +169,7 @@ class TestVerdicts:
         likes = torch.tensor([3.0, -2.0, 8.0, 0.0])
 
         def judged(
-            x: torch.Tensor, y: torch.Tensor, known: torch.Tensor | None = None
+            x: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None = None
         ) -> tuple[torch.Tensor, torch.Tensor]:
             realness, logits = plain(x, y)
             return realness + y @ likes, logits

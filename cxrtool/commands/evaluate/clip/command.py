@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from cxrtool.commands.evaluate.clip.options import FORMAT, NAME, Config
 from cxrtool.core.errors import GateError
 from cxrtool.data.select import SelectionOptions
-from cxrtool.version import __version__
 
 __all__ = [
     "FORMAT",
@@ -100,7 +99,6 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         cautions=[],
         resamples=config.bootstrap,
         patients=int(codes.max()) + 1,
-        footer=f"cxr {__version__} \u00b7 evaluate clip \u00b7 run {run.fingerprint[:12]}",
     )
     return write_outputs(run, found, left_out)
 

@@ -40,8 +40,8 @@ def write_outputs(run: Run, found: Comparison, left_out: list[str]) -> dict[str,
     """Tables, page and the summary."""
     from dataclasses import asdict, replace
 
-    from cxrtool.pages import clip as clip_report
-    from cxrtool.pages import page
+    from cxrtool.pages import clip as clip_page
+    from cxrtool.pages import render
     from cxrtool.stats import clip_results
     from cxrtool.stats.predictions import Records, csv_text
     from cxrtool.stats.wording import number, with_interval
@@ -58,7 +58,7 @@ def write_outputs(run: Run, found: Comparison, left_out: list[str]) -> dict[str,
     ):
         if records:
             run.write_text(name, csv_text(*Records(records).cells()))
-    answer = clip_report.answer(found)
+    answer = clip_page.answer(found)
     run.write_json(
         "metrics.json",
         {
@@ -70,7 +70,7 @@ def write_outputs(run: Run, found: Comparison, left_out: list[str]) -> dict[str,
             "cautions": list(found.cautions),
         },
     )
-    run.write_text("report.html", page.render(clip_report.build(found)))
+    render.write(run, clip_page.build(found), "evaluate clip")
     console.table(
         "Text strategies",
         ["", "seeds", "mean AUROC", "at chance", "image to text @10", "negation passed"],

@@ -52,11 +52,7 @@ def feature_spaces(config: Config, run: Run, device: Any) -> list[Space]:
 
 
 def embed(
-    run: Run,
-    name: str,
-    function: Callable[[Any], Any],
-    images: dict[str, np.ndarray],
-    device: Any,
+    run: Run, name: str, function: Callable[[Any], Any], images: dict[str, np.ndarray], device: Any
 ) -> dict[str, np.ndarray]:
     """Features of every set in one space."""
     from cxrtool.classifiers.prediction import in_blocks
@@ -75,10 +71,12 @@ def embed(
 
 def small_pixels(images: np.ndarray) -> np.ndarray:
     """[N, H, W] uint8 -> [N, 1024] float: pixels at 32 px, mean taken out of each image."""
+    import numpy as np
+
     from cxrtool.data.cache import resized
 
     flat = resized(images, 32).reshape(len(images), -1) / 255.0
-    return flat - flat.mean(axis=1, keepdims=True)
+    return np.asarray(flat - flat.mean(axis=1, keepdims=True))
 
 
 def read_conditions(

@@ -40,7 +40,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     import pandas as pd
 
     from cxrtool.data.tables import read_table, write_table
-    from cxrtool.pages import labels as label_report
+    from cxrtool.pages import labels as label_page
+    from cxrtool.pages import render
     from cxrtool.stats import label_classes as classes
     from cxrtool.stats import labels as measure
 
@@ -48,24 +49,18 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     reference_file = table_of(run.input("reference").path)
     predicted, reference = read_table(pred_file), read_table(reference_file)
     names, missing = common_labels(config, predicted, reference, reference_file)
+    keys = {"predicted_key": config.pred_key, "key": config.key}
     joined = measure.join(
-        predicted,
-        reference,
-        names,
-        predicted_key=config.pred_key,
-        key=config.key,
-        predicted_file=pred_file,
-        reference_file=reference_file,
+        predicted, reference, names, **keys, predicted_file=pred_file, reference_file=reference_file
     )
     options = {"uncertain_as": config.uncertain_as, "blank": config.blank_as}
     scores = measure.score(joined, **options)
-    keys = {"predicted_key": config.pred_key, "key": config.key}
     codes, resampled = classes.groups(joined, predicted, reference, **keys)
-    found = classes.intervals(
+    intervals = classes.intervals(
         joined, blank=config.blank_as, codes=codes, resamples=config.bootstrap, seed=config.seed
     )
-    every = classes.table(joined, blank=config.blank_as, found=found)
-    mine = found[classes.View("positive", config.uncertain_as)]
+    every = classes.table(joined, blank=config.blank_as, intervals=intervals)
+    mine = intervals[classes.View("positive", config.uncertain_as)]
     means = {mean: classes.ends(mean, mine) for mean in (classes.MACRO, classes.MICRO)}
     summary = {
         **measure.overall(scores),
@@ -88,8 +83,15 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     run.write_text("classes.csv", every.to_csv(index=False, lineterminator="\n"))
     run.write_text("disagreements.csv", write_table(wrong))
     run.write_json("summary.json", {**summary, "scores": lines})
-    shown = wrong if config.include_text else None
-    run.write_text("report.html", label_report.page(config, run, every, summary, shown))
+    result = label_page.LabelEvaluation(
+        every,
+        summary,
+        config.uncertain_as,
+        config.blank_as,
+        config.bootstrap,
+        wrong if config.include_text else None,
+    )
+    render.write(run, label_page.build(result), "evaluate labels")
     say(scores, every, summary)
     return summary
 
@@ -116,7 +118,7 @@ def common_labels(
         UsageError: ``--labels`` names one that is not in both.
         InputError: They have none in common.
     """
-    from cxrtool.data.schema import RESERVED
+    from cxrtool.data.columns import RESERVED
     from cxrtool.data.sources.table import label_columns
 
     columns = [str(c) for c in reference.columns]
