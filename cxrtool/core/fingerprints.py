@@ -83,14 +83,14 @@ class StatCache:
                 self._entries = {}
         return self._entries
 
-    def remember(self, name: str, known: str, finding: str) -> None:
+    def remember(self, name: str, signature: str, finding: str) -> None:
         """Remember what was found in a folder of this signature."""
-        if self.folders.get(name) != (known, finding):
-            self.folders[name] = (known, finding)
+        if self.folders.get(name) != (signature, finding):
+            self.folders[name] = (signature, finding)
             self.changed = True
 
     def sha256_of(
-        self, found: Iterable[tuple[str, str, os.stat_result]], *, verify: bool, label: str
+        self, entries: Iterable[tuple[str, str, os.stat_result]], *, verify: bool, label: str
     ) -> dict[str, str]:
         """Hashes of files by name, read only where size or time differ.
 
@@ -101,11 +101,11 @@ class StatCache:
         """
         hashes: dict[str, str] = {}
         unread: list[tuple[str, str, os.stat_result]] = []
-        for name, path, stat in found:
-            known = self.entries.get(name)
-            as_before = known and (known.size, known.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
-            if known and as_before and not verify:
-                hashes[name] = known.sha256
+        for name, path, stat in entries:
+            entry = self.entries.get(name)
+            as_before = entry and (entry.size, entry.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+            if entry and as_before and not verify:
+                hashes[name] = entry.sha256
             else:
                 unread.append((name, path, stat))
         if unread:
@@ -220,10 +220,10 @@ def fingerprint_input(role: str, path: Path, cache: StatCache, *, verify: bool =
             before, finding = cache.folders.get(role, ("", ""))
             if now == before and not verify:
                 return InputRef(role, path, finding)
-            found = [(f"{role}/{name}", full, stat) for name, full, stat in walk(path)]
-            if not found:
+            entries = [(f"{role}/{name}", full, stat) for name, full, stat in walk(path)]
+            if not entries:
                 raise InputError("the folder is empty", file=path)
-            hashes = cache.sha256_of(found, verify=verify, label=f"hashing {path.name}")
+            hashes = cache.sha256_of(entries, verify=verify, label=f"hashing {path.name}")
             cut = len(role) + 1
             lines = "".join(f"{name[cut:]}\t{sha}\n" for name, sha in sorted(hashes.items()))
             ref = InputRef(role, path, "folder:" + files.sha256_bytes(lines.encode()))

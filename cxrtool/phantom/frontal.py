@@ -126,8 +126,8 @@ def _cut(air: Floats, x: Floats, left: Floats, right: Floats, depth: Floats | np
     r = np.clip((x - 0.5 * (left - right)) / half, -1, 1)
     r *= r
     # Between ellipse and box: steep at the edge, flat in the middle.
-    taken = depth * np.sqrt(1 - r * r)
-    return np.maximum(air - taken, 0)
+    body = depth * np.sqrt(1 - r * r)
+    return np.maximum(air - body, 0)
 
 
 def _mediastinal_detail(

@@ -166,17 +166,17 @@ def _bands(rng: np.random.Generator, c: Condition, left: float, right: float) ->
 
 
 def _opacities(rng: np.random.Generator, c: Condition) -> tuple[Opacity, ...]:
-    found: list[Opacity] = []
+    patches: list[Opacity] = []
     names = list(LOBES)
     weights = np.array([0.16, 0.12, 0.27, 0.12, 0.08, 0.25])
     if c.infected and rng.random() < 0.26:
         chosen = rng.choice(names, size=int(rng.integers(1, 3)), replace=False, p=weights)
-        found += [_patch(rng, str(name), "Pneumonia") for name in chosen]
+        patches += [_patch(rng, str(name), "Pneumonia") for name in chosen]
     if rng.random() < 0.035 + 0.22 * c.infected + 0.03 * c.bedside:
         name = str(rng.choice(names, p=weights))
-        if all(o.lobe != name for o in found):
-            found.append(_patch(rng, name, "Consolidation"))
-    return tuple(found)
+        if all(o.lobe != name for o in patches):
+            patches.append(_patch(rng, name, "Consolidation"))
+    return tuple(patches)
 
 
 def _patch(rng: np.random.Generator, lobe: str, kind: str) -> Opacity:
@@ -236,12 +236,12 @@ def _devices(
     right: float,
 ) -> tuple[Device, ...]:
     """Lines and tubes belong to the bedside; permanent devices stay between visits."""
-    kept = {d.kind: d for d in previous.devices if d.kind in PERMANENT} if previous else {}
+    devices = {d.kind: d for d in previous.devices if d.kind in PERMANENT} if previous else {}
 
     def add(kind: str, chance: float, side: Side) -> None:
         place = 0.5 * rng.standard_normal(2)
-        if rng.random() < chance and kind not in kept:
-            kept[kind] = Device(kind=kind, side=side, dx=float(place[0]), dy=float(place[1]))
+        if rng.random() < chance and kind not in devices:
+            devices[kind] = Device(kind=kind, side=side, dx=float(place[0]), dy=float(place[1]))
 
     first = previous is None
     add("pacemaker", (0.25 * big + 0.06 * c.cardiac) * first, "left")
@@ -256,4 +256,4 @@ def _devices(
     add("monitor leads", 0.92 * icu, "left")
     if max(left, right) > 4:
         add("chest tube", 0.40 * c.bedside, "left" if left > right else "right")
-    return tuple(kept.values())
+    return tuple(devices.values())

@@ -146,19 +146,19 @@ class Accounts:
         """
         try:
             with pd.read_csv(path, dtype=str, keep_default_na=False, chunksize=PART) as parts:
-                for found in parts:
-                    self._take_rows(found)
+                for part in parts:
+                    self._take_rows(part)
         except (OSError, ValueError, KeyError, IndexError) as error:
             raise InputError(f"is damaged: {error}", file=path) from None
 
-    def _take_rows(self, found: pd.DataFrame) -> None:
-        slots = found["slot"].to_numpy(dtype=np.int64)
-        self.tries[slots] = found["tries"].to_numpy(dtype=np.int64)
+    def _take_rows(self, table: pd.DataFrame) -> None:
+        slots = table["slot"].to_numpy(dtype=np.int64)
+        self.tries[slots] = table["tries"].to_numpy(dtype=np.int64)
         for f, name in enumerate(self.filters):
-            self.rejected[slots, f] = found[f"{name}_rejected"].to_numpy(dtype=np.int32)
+            self.rejected[slots, f] = table[f"{name}_rejected"].to_numpy(dtype=np.int32)
         for m, name in enumerate(self.meters):
-            self.first[slots, m] = _floats(found[f"{name}_first"])
-            self.kept[slots, m] = _floats(found[f"{name}_kept"])
+            self.first[slots, m] = _floats(table[f"{name}_first"])
+            self.kept[slots, m] = _floats(table[f"{name}_kept"])
 
     def score_cells(self, slots: IntArray, without: str) -> list[str]:
         """The cell ``filter_score`` of some rows: ``name=value`` of every meter but one."""
@@ -199,7 +199,7 @@ def summary(
         tries that it refused) and ``scores`` (meter -> mean of ``first`` tries, mean of the
         ``kept`` images, and their ``shift``: how far filtering has moved what is measured).
     """
-    found: dict[str, Any] = {}
+    classes: dict[str, Any] = {}
     for k, label in enumerate(labels):
         mine = slots[stream_of[slots] == k]
         if not len(mine):
@@ -215,11 +215,11 @@ def summary(
                 "shift": round(kept - first, 6),
             }
         rejected = accounts.rejected[mine].sum(axis=0)
-        found[label] = {
+        classes[label] = {
             "images": len(mine),
             "tries": tries,
             "acceptance": round(len(mine) / tries, 6),
             "rejected": {n: int(r) for n, r in zip(accounts.filters, rejected, strict=True)},
             "scores": scores,
         }
-    return found
+    return classes

@@ -15,7 +15,7 @@ import torch
 from cxrtool.core.errors import GateError, InputError
 from cxrtool.data.cache import resized
 from cxrtool.data.images import to_float
-from cxrtool.data.keys import Seen, seen_images, seen_rows
+from cxrtool.data.keys import Seen, seen_rows
 from cxrtool.data.manifest import Dataset
 from cxrtool.data.select import patient_groups
 from cxrtool.synthesis.arrays import BoolArray, ByteArray, FloatArray, IntArray
@@ -59,31 +59,31 @@ def pilots(job: Job, meter: Meter) -> Pilots:
     """
     sampler = replace(job, panel=Panel((meter,)), edits=None).sampler()
     request, vectors = job.plan.request, label_vectors(job.table, job.network.labels)
-    found = Pilots([], [])
+    images = Pilots([], [])
     for k, label in enumerate(request.labels):
         rows = job.plan.rows[k]
         numbers = np.arange(PILOTS if len(rows) else 0)
-        asked = vectors[rows[numbers % max(1, len(rows))]]
+        labels = vectors[rows[numbers % max(1, len(rows))]]
         scores = [np.zeros(0, np.float32)]
         for start in range(0, len(numbers), job.block):
             some = numbers[start : start + job.block]
             seeds = [plan_seed("pilot", job.origin.seed, label, int(i)) for i in some]
             streams = np.full(len(some), k, dtype=np.int64)
-            launched = sampler.launch(seeds, asked[some], some - start, streams=streams)
+            launched = sampler.launch(seeds, labels[some], some - start, streams=streams)
             scores.append(launched.wait().scores[0])
-        found.scores.append(np.concatenate(scores))
-        found.labels.append(asked)
-    return found
+        images.scores.append(np.concatenate(scores))
+        images.labels.append(labels)
+    return images
 
 
-def label_effects(found: Pilots) -> FloatArray:
+def label_effects(images: Pilots) -> FloatArray:
     """What each label adds to a score, by ridge regression over all pilots: [L].
 
     Rows repeat in a stream, so that the labels of a rare class may be few and always the same
     ones: the penalty of one image keeps such effects finite.
     """
     scores, labels = (
-        np.concatenate(part).astype(np.float64) for part in (found.scores, found.labels)
+        np.concatenate(part).astype(np.float64) for part in (images.scores, images.labels)
     )
     if not len(scores):
         return rounded(np.zeros(labels.shape[1]).tolist())
@@ -94,9 +94,9 @@ def label_effects(found: Pilots) -> FloatArray:
 
 def realness(job: Job, opinion: Opinion, keep: float) -> Realness:
     """The discriminator's filter, which keeps so many of the pilots of every class."""
-    found = pilots(job, Realness(opinion, keep, rounded([])))
-    effects = label_effects(found)
-    own = [s - y @ effects for s, y in zip(found.scores, found.labels, strict=True)]
+    images = pilots(job, Realness(opinion, keep, rounded([])))
+    effects = label_effects(images)
+    own = [s - y @ effects for s, y in zip(images.scores, images.labels, strict=True)]
     return Realness(opinion, keep, lower_limits(own, 1 - keep), effects)
 
 
@@ -129,12 +129,12 @@ def may_judge(dataset: Dataset, rows: IntArray, seen: list[Seen], names: list[st
         GateError: A row that every teacher has seen.
     """
     new = new_to(dataset, rows, seen)
-    known = np.flatnonzero(~new.any(axis=1))
-    if len(known):
+    orphans = np.flatnonzero(~new.any(axis=1))
+    if len(orphans):
         raise GateError(
-            f"{len(known):,} of {len(rows):,} images took the labels of patients that every "
+            f"{len(orphans):,} of {len(rows):,} images took the labels of patients that every "
             f"teacher was trained on ({', '.join(names)}); the first is row "
-            f"{int(rows[known[0]]) + 2} of the manifest",
+            f"{int(rows[orphans[0]]) + 2} of the manifest",
             hint="give teachers of different patients, such as two runs of train-cls with "
             "--leave-out 1/2 and --leave-out 2/2",
         )
@@ -177,21 +177,6 @@ def teacher_limits(
             scores.append(teachers.probabilities(x, streams, weight)[: len(rows)].cpu().numpy())
         limits.append(float(np.quantile(np.concatenate(scores), quantile)))
     return rounded(limits)
-
-
-def training_rows(dataset: Dataset, seen: Seen, otherwise: IntArray) -> tuple[IntArray, bool]:
-    """Rows of the real set whose images the generator was trained on.
-
-    Args:
-        dataset: The real set.
-        seen: What the generator has seen.
-        otherwise: Rows to take where none of them is known by its pixels.
-
-    Returns:
-        (rows, whether they are known to be the training images).
-    """
-    rows = np.flatnonzero(seen_images(seen, dataset)).astype(np.int64)
-    return (rows, True) if len(rows) else (otherwise, False)
 
 
 @torch.inference_mode()

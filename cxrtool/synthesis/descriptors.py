@@ -124,12 +124,12 @@ def usual_nearness(gallery: Gallery, people: IntArray) -> tuple[FloatArray, Floa
     chosen = np.unique(np.linspace(0, n - 1, min(n, MOST_COMPARED)).astype(np.int64))
     device = gallery.descriptors.device
     whom = torch.from_numpy(people).to(device)
-    found = []
+    parts = []
     for start in range(0, len(chosen), CHUNK):
         rows = torch.from_numpy(chosen[start : start + CHUNK]).to(device)
         query = gallery.descriptors[rows]
         excluded = whom[rows][:, None] == whom[None, :]
         excluded |= distance_of(query @ gallery.descriptors.T) < SAME
-        found.append(gallery.nearness(query, excluded)[:, ~excluded.all(dim=1)])
-    distances, ratios = torch.cat(found, dim=1).cpu().numpy()
+        parts.append(gallery.nearness(query, excluded)[:, ~excluded.all(dim=1)])
+    distances, ratios = torch.cat(parts, dim=1).cpu().numpy()
     return distances, ratios

@@ -105,8 +105,8 @@ def _suspects(descriptors: Tensor, start: int, end: int, limit: float) -> list[b
     earlier = torch.arange(end, device=distance.device)[None, :] < torch.arange(
         start, end, device=distance.device
     ).unsqueeze(1)
-    found: list[bool] = ((distance < limit) & earlier).any(dim=1).tolist()
-    return found
+    suspects: list[bool] = ((distance < limit) & earlier).any(dim=1).tolist()
+    return suspects
 
 
 def _near(descriptors: Tensor, slot: int, limit: float) -> bool:
@@ -133,10 +133,10 @@ def _next_image(
     accounts.reject(slot, int(accounts.tries[slot]) - 1, first, [NAME])
     for attempt in range(int(accounts.tries[slot]), job.most_tries):
         batch = _single(job, slot, attempt)
-        found = launch(batch).wait()
-        scores = found.scores[:, 0]
-        refused = job.panel.refused_by(found.scores, job.plan.stream_of[batch.slots])[0]
-        pixels: ByteArray = found.pixels[0]
+        block = launch(batch).wait()
+        scores = block.scores[:, 0]
+        refused = job.panel.refused_by(block.scores, job.plan.stream_of[batch.slots])[0]
+        pixels: ByteArray = block.pixels[0]
         if not refused:
             descriptors[slot] = describe(torch.from_numpy(pixels[None]).to(job.device))[0]
             if not _near(descriptors, slot, limit):

@@ -59,15 +59,15 @@ def assign(plan: Plan, directions: Sequence[Direction], shares: Sequence[Fractio
                 f"the edit {direction.target!r} names {named} and no target class",
                 hint="its direction would push nothing: leave it out, or add its class",
             )
-    found = []
+    streams = []
     for label, drawn in zip(plan.request.labels, plan.drawn, strict=True):
         usable = [i for i, d in enumerate(directions) if label in d.labels]
         if not usable:
-            found.append(np.full(drawn, NOT_PUSHED, dtype=np.int64))
+            streams.append(np.full(drawn, NOT_PUSHED, dtype=np.int64))
             continue
         total = sum((shares[i] for i in usable), Fraction(0))
-        found.append(take_turns([shares[i] / total for i in usable], usable, drawn))
-    return np.concatenate([np.empty(0, dtype=np.int64), *found])
+        streams.append(take_turns([shares[i] / total for i in usable], usable, drawn))
+    return np.concatenate([np.empty(0, dtype=np.int64), *streams])
 
 
 def take_turns(shares: Sequence[Fraction], values: Sequence[int], n: int) -> IntArray:
@@ -128,13 +128,13 @@ class Edits:
 
     def _style_pushes(self, network: StyleSpace, device: torch.device) -> dict[str, Tensor]:
         """Layer -> [R + 1, C], the last row 0; only layers that any direction moves."""
-        found = {}
+        pushes = {}
         for layer, (count, _, _) in network.style_layers.items():
             name = STYLE + layer
             if any(name in way for way in self.ways):
                 rows = [self.strength * way.get(name, torch.zeros(count)) for way in self.ways]
-                found[layer] = torch.stack([*rows, torch.zeros(count)]).to(device)
-        return found
+                pushes[layer] = torch.stack([*rows, torch.zeros(count)]).to(device)
+        return pushes
 
 
 def parse_cell(text: str) -> tuple[float, str]:

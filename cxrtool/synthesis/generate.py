@@ -117,8 +117,10 @@ class Job:
         counts = zip(accounts.filters, accounts.rejected[slot].tolist(), strict=True)
         refusals = ", ".join(f"{name} refused {n}" for name, n in counts if n)
         mine = (self.plan.stream_of == self.plan.stream_of[slot]) & (accounts.tries > 0)
-        made, tries = int(mine.sum()), int(accounts.tries[mine].sum())
-        so_far = f"{made:,} images of it took {tries:,} tries" if made else "no image of it passed"
+        images, tries = int(mine.sum()), int(accounts.tries[mine].sum())
+        so_far = (
+            f"{images:,} images of it took {tries:,} tries" if images else "no image of it passed"
+        )
         return GateError(
             f"no acceptable image of {label!r} in {self.most_tries} tries of slot {slot} "
             f"({refusals}); {so_far}",
@@ -164,26 +166,26 @@ def fill(run: Run, job: Job, writer: DatasetWriter, accounts: Accounts, slots: I
         ImageWriter(writer, job.workers) as images,
     ):
         for batch, launched in one_ahead(_batches(lanes), launch):
-            found = launched.wait()
-            refused = job.panel.refused_by(found.scores, streams[batch.slots])
-            seeds, kept = job.seeds(batch.slots, batch.attempts), []
+            block = launched.wait()
+            refused = job.panel.refused_by(block.scores, streams[batch.slots])
+            seeds, passed = job.seeds(batch.slots, batch.attempts), []
             for i, slot in enumerate(batch.slots.tolist()):
-                attempt, scores = int(batch.attempts[i]), found.scores[:, i]
+                attempt, scores = int(batch.attempts[i]), block.scores[:, i]
                 if not refused[i]:
                     accounts.accept(slot, attempt, scores)
-                    kept.append(i)
+                    passed.append(i)
                     continue
                 accounts.reject(slot, attempt, scores, refused[i])
                 if attempt + 1 >= job.most_tries:
                     raise job.give_up(accounts, slot)
                 lanes.again(slot, attempt + 1)
             tried += len(refused)
-            done += len(kept)
-            here = batch.slots[kept].tolist()
+            done += len(passed)
+            here = batch.slots[passed].tolist()
             images.put(
                 [slot_image(slot) for slot in here],
-                found.pixels[kept],
-                [png_chunks(job.origin.generator, seeds[i]) for i in kept],
+                block.pixels[passed],
+                [png_chunks(job.origin.generator, seeds[i]) for i in passed],
             )
             if stream is not None:
                 accounts.write_journal(stream, here)
@@ -266,8 +268,8 @@ def manifest_rows(job: Job, accounts: Accounts, slots: IntArray) -> pd.DataFrame
     return pd.DataFrame(columns, index=np.arange(len(slots)), dtype=object)
 
 
-def claimed_labels(table: LabelTable, known: tuple[str, ...]) -> tuple[bool, ...]:
+def claimed_labels(table: LabelTable, names: tuple[str, ...]) -> tuple[bool, ...]:
     """Which labels an image can be said to have: covered by the source, known to the generator."""
     return tuple(
-        usable and name in known for name, usable in zip(table.labels, table.usable, strict=True)
+        usable and name in names for name, usable in zip(table.labels, table.usable, strict=True)
     )

@@ -123,8 +123,8 @@ def make_plan(
         if max_images is not None and total > max_images:
             raise _too_many(total, max_images, task.highest_within(request, max_images))
     rows = tuple(stream.first(n).copy() for stream, n in zip(streams, drawn, strict=True))
-    taken = values[np.concatenate([np.empty(0, dtype=np.int64), *rows])]
-    before, drawn_positives = program.label_totals(values), program.label_totals(taken)
+    drawn_labels = values[np.concatenate([np.empty(0, dtype=np.int64), *rows])]
+    before, drawn_positives = program.label_totals(values), program.label_totals(drawn_labels)
     return Plan(
         request, labels, len(values), before, expected, rows, drawn_positives, own_only=own_only
     )

@@ -140,10 +140,10 @@ def _shares(record: Mapping[str, Any], name: str, wanted: str) -> tuple[object, 
 
 def fallen_below(record: Mapping[str, Any]) -> list[str]:
     """Labels that had the one wanted share before and lose it, diluted by the new images."""
-    wanted = {t["share_wanted"] for t in record["targets"].values()}
-    if len(wanted) != 1 or None in wanted:
+    shares_wanted = {t["share_wanted"] for t in record["targets"].values()}
+    if len(shares_wanted) != 1 or None in shares_wanted:
         return []
-    share = wanted.pop()
+    share = shares_wanted.pop()
     shares = record["shares"]
     return [n for n in record["drift"] if shares[n]["before"] >= share > shares[n]["after"]]
 

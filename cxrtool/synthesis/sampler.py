@@ -140,13 +140,15 @@ class BlockSampler:
             padded_slots[places] = slots
         if streams is not None:
             padded_streams[places] = streams
-        asked = torch.from_numpy(y).to(self._device)
-        images = self._render(torch.from_numpy(z).to(self._device), asked, padded_slots)
+        labels_on_device = torch.from_numpy(y).to(self._device)
+        images = self._render(torch.from_numpy(z).to(self._device), labels_on_device, padded_slots)
         finite = images.isfinite().flatten(1).all(dim=1)
         pixels = quantize(images)
         scores = None
         if self._panel.meters:
-            scores = self._panel.scores(Sight.of(pixels, asked, padded_slots, padded_streams))
+            scores = self._panel.scores(
+                Sight.of(pixels, labels_on_device, padded_slots, padded_streams)
+            )
         if scores is None:
             scores = torch.zeros(0, self._block)
         return Launched(pixels, finite, scores, places)

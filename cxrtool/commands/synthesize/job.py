@@ -86,12 +86,12 @@ def edits_of(config: Config, plan: Plan, card: GeneratorCard) -> Edits:
     # A run of several targets has a direction each, with the share of the run: in the stream of a
     # class only those count whose text names it.
     shares = parse_shares(config.ensemble, len(config.edit))
-    found = [
+    pushes = [
         (folder, share, direction, way)
         for folder, share in zip(config.edit, shares, strict=True)
         for direction, way in load_directions(folder)
     ]
-    for folder, _, direction, _ in found:
+    for folder, _, direction, _ in pushes:
         if direction.generator != card.fingerprint:
             raise InputError(
                 f"the edit belongs to the generator {direction.generator!r}, not to "
@@ -99,9 +99,9 @@ def edits_of(config: Config, plan: Plan, card: GeneratorCard) -> Edits:
                 file=folder,
                 hint="make the edit with the generator that makes the images",
             )
-    directions = tuple(direction for _, _, direction, _ in found)
-    of_slot = assign(plan, directions, [share for _, share, _, _ in found])
-    counts = [int((of_slot == i).sum()) for i in range(len(found))]
+    directions = tuple(direction for _, _, direction, _ in pushes)
+    of_slot = assign(plan, directions, [share for _, share, _, _ in pushes])
+    counts = [int((of_slot == i).sum()) for i in range(len(pushes))]
     for direction, n in zip(directions, counts, strict=True):
         console.say(f"{n:,} images are pushed {direction.sign} {direction.target!r}")
     if any(d.sign == "-" and n for d, n in zip(directions, counts, strict=True)):
@@ -109,7 +109,7 @@ def edits_of(config: Config, plan: Plan, card: GeneratorCard) -> Edits:
             "images pushed - keep the labels of their rows; --teacher TEACHER --filter teacher"
             " refuses those that have lost the finding"
         )
-    ways = tuple(way for _, _, _, way in found)
+    ways = tuple(way for _, _, _, way in pushes)
     return Edits(directions, ways, config.edit_strength, of_slot)
 
 
@@ -119,8 +119,8 @@ def edit_notes(config: Config) -> dict[str, Any]:
         return {}
     from cxrtool.training.directions import load_directions
 
-    found = [direction for folder in config.edit for direction, _ in load_directions(folder)]
+    directions = [direction for folder in config.edit for direction, _ in load_directions(folder)]
     return {
-        "edits": [{"target": d.target, "sign": d.sign, "way": d.fingerprint} for d in found],
+        "edits": [{"target": d.target, "sign": d.sign, "way": d.fingerprint} for d in directions],
         "edit_strength": config.edit_strength,
     }

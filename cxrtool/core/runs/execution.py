@@ -260,7 +260,7 @@ def _work(
             _forget_if_empty(out)
             raise
     (out / PROGRESS).unlink(missing_ok=True)
-    outputs, known = _outputs(out)
+    outputs, stats = _outputs(out)
     result = {
         **head,
         "outputs": outputs,
@@ -271,7 +271,7 @@ def _work(
         "seconds": round(time.monotonic() - started, 3),
     }
     files.write_text(out / RESULT, files.pretty_json(result))
-    fingerprints.remember_outputs(out, result, known)
+    fingerprints.remember_outputs(out, result, stats)
     return Outcome(out, "done", fingerprints.read_json(out / RESULT), run.gates)
 
 

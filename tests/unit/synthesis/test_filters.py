@@ -34,7 +34,7 @@ class ToyJudge:
     def judge(
         self, x: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        parts = x.flatten(1).unflatten(1, (8, -1)).mean(dim=2)
+        parts = x.reshape(len(x), 8, -1).mean(dim=2)
         return 10 * parts[:, 0], 10 * parts[:, 1:5] + torch.logit(self.prevalence)
 
 
@@ -46,8 +46,8 @@ class ToyTeacher:
     description: dict[str, Any] = {}  # noqa: RUF012
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
-        parts = x.flatten(1).unflatten(1, (8, -1)).mean(dim=2)
-        return 10 * parts[:, 5:7]
+        parts = x.reshape(len(x), 8, -1).mean(dim=2)
+        return torch.as_tensor(10 * parts[:, 5:7])
 
 
 @pytest.fixture
@@ -380,7 +380,7 @@ class TestMemorized:
         def unit(images: np.ndarray) -> np.ndarray:
             flat = images.reshape(len(images), -1).astype(np.float64)
             flat -= flat.mean(axis=1, keepdims=True)
-            return flat / np.linalg.norm(flat, axis=1, keepdims=True)
+            return np.asarray(flat / np.linalg.norm(flat, axis=1, keepdims=True))
 
         a, b = unit(pixels_of(out)), unit(pixels_of(data)[:180])
         expected = np.linalg.norm(a[:, None] - b[None], axis=2).min(axis=1)

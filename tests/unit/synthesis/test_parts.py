@@ -6,6 +6,7 @@ import errno
 import json
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,8 +21,9 @@ from cxrtool.data.schema import DatasetInfo
 from cxrtool.data.select import SelectionOptions, select_rows
 from cxrtool.data.writer import DatasetWriter
 from cxrtool.synthesis.accounts import Accounts
+from cxrtool.synthesis.arrays import IntArray
 from cxrtool.synthesis.generators import GeneratorCard, choose_policy
-from cxrtool.synthesis.planner import make_plan
+from cxrtool.synthesis.planner import Plan, make_plan
 from cxrtool.synthesis.pools import LabelTable
 from cxrtool.synthesis.record import (
     COLUMNS,
@@ -145,7 +147,7 @@ class TestImageWriter:
     def test_a_full_disk_stops_the_run(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        written = []
+        written: list[str] = []
 
         def full(self: DatasetWriter, name: str, array: np.ndarray, text: object = None) -> str:
             if len(written) >= 12:
@@ -191,7 +193,7 @@ class TestImageWriter:
 
 
 class TestRecord:
-    def plan_and_record(self) -> tuple:
+    def plan_and_record(self) -> tuple[Plan, IntArray, dict[str, Any]]:
         values = np.zeros((1000, 3), dtype=np.uint8)
         values[:50, 0] = values[:500:2, 1] = 1
         request = Request(("A, or B",), (0,), shares=(Fraction("0.15"),))
@@ -303,7 +305,7 @@ def test_filters_csv_is_written_in_little_memory(tmp_path: Path) -> None:
     def peak(n: int) -> int:
         accounts = Accounts(n, ("class",), ("class", "nn_distance"))
         for slot in range(n):
-            accounts.accept(slot, slot % 3, np.float32([slot, 0.1]))
+            accounts.accept(slot, slot % 3, np.array([slot, 0.1], dtype=np.float32))
         slots, run = np.arange(n), Run.for_test(tmp_path / str(n))
         streams = np.zeros(n, dtype=np.int64)
         tracemalloc.start()

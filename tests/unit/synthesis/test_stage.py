@@ -165,9 +165,9 @@ class TestImages:
             assert row["view"] == source["view"]
             with Image.open(out / row["image"]) as image:
                 assert image.mode == "L"
-                assert image.text["synthetic"] == "true"
-                assert row["generator"] in image.text["Comment"]
-                assert f"seed={row['seed']}" in image.text["Comment"]
+                assert image.info["synthetic"] == "true"
+                assert row["generator"] in image.info["Comment"]
+                assert f"seed={row['seed']}" in image.info["Comment"]
         shares = {
             label: ((real.table["split"] == "train") & (real.table[label] == "1")).sum()
             + (made.table[label] == "1").sum()
@@ -200,13 +200,14 @@ class TestImages:
     def test_options_change_the_images(
         self, tmp_path: Path, data: Path, gan: Path, network: ToyGenerator
     ) -> None:
+        changes: dict[str, dict[str, Any]] = {
+            "plain": {},
+            "seed": {"seed": 1},
+            "psi": {"truncation": 0.5},
+        }
         made = {
             key: content(make(tmp_path / key, data, gan=gan, counts="Fracture=3", **options).folder)
-            for key, options in {
-                "plain": {},
-                "seed": {"seed": 1},
-                "psi": {"truncation": 0.5},
-            }.items()
+            for key, options in changes.items()
         }
         first = "images/00000/00000000.png"
         assert len({files[first] for files in made.values()}) == 3
@@ -306,7 +307,8 @@ class TestResume:
 
         options = {"gan": gan, "counts": "Fracture=90", "workers": 1}
         whole = make(tmp_path / "whole", data, **options)
-        plain, written = DatasetWriter.add_image, []
+        plain = DatasetWriter.add_image
+        written: list[str] = []
 
         def full(self: DatasetWriter, name: str, *args: Any, **kwargs: Any) -> str:
             if len(written) == 40:
