@@ -181,30 +181,26 @@ def _differences(e: Evaluation) -> list[page.Section]:
 
 
 def _difference_table(shown: Sequence[Difference]) -> page.Table:
+    delong = not all(math.isnan(d.delong_p) for d in shown)  # of labels alone
     rows = [
-        [
-            f"{d.a} − {d.b}" + (" (primary)" if d.primary else ""),
-            COMPARED[d.metric].replace("average precision", "AP"),
-            d.row,
-            str(d.pairs),
-            with_interval(d.value, d.low, d.high, signed=True),
-            p_value(d.p),
-            str(d.comparisons) if d.comparisons > 1 else "–",
-            more.delong_text(d),
-            d.verdict.replace(" for a verdict", ""),
-        ]
+        {
+            "comparison": f"{d.a} − {d.b}" + (" (primary)" if d.primary else ""),
+            "score": COMPARED[d.metric].replace("average precision", "AP"),
+            "label": d.row,
+            "pairs": str(d.pairs),
+            "difference": with_interval(d.value, d.low, d.high, signed=True),
+            "p": p_value(d.p),
+            "corrected for": str(d.comparisons) if d.comparisons > 1 else "–",
+            **({"DeLong p": more.delong_text(d)} if delong else {}),
+            "verdict": d.verdict.replace(" for a verdict", ""),
+        }
         for d in shown
     ]
-    columns = ["comparison", "score", "label", "pairs", "difference", "p", "corrected for"]
-    columns += ["DeLong p", "verdict"]
-    if all(math.isnan(d.delong_p) for d in shown):  # of labels alone
-        columns.remove("DeLong p")
-        rows = [row[:7] + row[8:] for row in rows]
     caption = (
         "p by the seed-paired t test with the test set's variance; it and the 95 % interval are"
         " corrected for so many comparisons (Holm)."
     )
-    if "DeLong p" in columns:
+    if delong:
         caption += (
             " DeLong: clustered by patient, for these networks, not corrected; it knows nothing of"
             " other seeds and makes no verdict."
@@ -214,7 +210,7 @@ def _difference_table(shown: Sequence[Difference]) -> page.Table:
             " A verdict on an arm made from a synthetic set, or an earlier start, is about this"
             " one: all its seeds share it."
         )
-    return page.Table(columns, rows, caption, text_columns=3, text_last=True)
+    return page.Table.of(rows, caption, text_columns=3, text_last=True)
 
 
 def _labels(e: Evaluation) -> page.Section:

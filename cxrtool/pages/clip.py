@@ -6,7 +6,7 @@ In: a `Comparison`. Out: a `Page` without ids, paths and texts.
 from __future__ import annotations
 
 from cxrtool.pages import figures
-from cxrtool.pages.page import Block, Numbers, Page, Section, Svg, Table, Text, cautions
+from cxrtool.pages.page import Numbers, Page, Section, Svg, Table, Text, cautions
 from cxrtool.stats.clip_results import (
     AUROC,
     CHANCE,
@@ -44,25 +44,21 @@ def build(c: Comparison) -> Page:
 
 
 def _overview(c: Comparison) -> Section:
-    rows = [
-        [
-            r["strategy"],
-            f"{r['seeds']}",
-            with_interval(r["auroc"], r["auroc_low"], r["auroc_high"]),
-            f"{r['labels_at_chance']} of {r['labels']}",
-            number(r["image_to_text@10"]),
-            number(r["text_to_image@10"]),
-            f"{r['negation_passed']:.0%}",
-            number(r["image_cosine"], 2),
-        ]
+    strategies = [
+        {
+            "text strategy": r["strategy"],
+            "seeds": f"{r['seeds']}",
+            "mean zero-shot AUROC": with_interval(r["auroc"], r["auroc_low"], r["auroc_high"]),
+            "labels at chance": f"{r['labels_at_chance']} of {r['labels']}",
+            "image to text @10": number(r["image_to_text@10"]),
+            "text to image @10": number(r["text_to_image@10"]),
+            "negation passed": f"{r['negation_passed']:.0%}",
+            "image cosine": number(r["image_cosine"], 2),
+        }
         for r in strategy_table(c)
     ]
-    columns = (
-        "text strategy", "seeds", "mean zero-shot AUROC", "labels at chance", "image to text @10",
-        "text to image @10", "negation passed", "image cosine",
-    )  # fmt: skip
     runs = sum(len(group.runs) for group in c.groups)
-    blocks: list[Block] = [
+    blocks = [
         Numbers(
             [
                 (f"{len(c.truth):,}", "images"),
@@ -72,7 +68,7 @@ def _overview(c: Comparison) -> Section:
             ]
         ),
         *cautions(c.cautions),
-        Table(columns, rows, caption="Means over seeds."),
+        Table.of(strategies, "Means over seeds."),
         Text(
             "At chance: one half lies in the label's interval. Negation passed: share of the labels"
             " most of whose positive images are nearer to the prompt than to its negation. Image"
@@ -104,22 +100,19 @@ def _labels(c: Comparison) -> Section:
 def _differences(c: Comparison) -> Section:
     shown = _means(c)
     rows = [
-        [
-            f"{d.a} minus {d.b}",
-            f"{d.pairs}",
-            with_interval(d.value, d.low, d.high, signed=True),
-            p_value(d.p),
-            d.verdict,
-        ]
+        {
+            "difference in mean AUROC": f"{d.a} minus {d.b}",
+            "seeds": f"{d.pairs}",
+            "value": with_interval(d.value, d.low, d.high, signed=True),
+            "p": p_value(d.p),
+            "verdict": d.verdict,
+        }
         for d in shown
     ]
-    columns = ("difference in mean AUROC", "seeds", "value", "p", "verdict")
     caption = f"Paired by seed. Below {MIN_SEEDS} seeds there is no verdict."
     if said := next((d.correction() for d in shown if d.correction()), ""):
         caption = f"{said[0].upper()}{said[1:]} (Holm). {caption}"
-    return Section(
-        f"Against {c.differences[0].b}", [Table(columns, rows, caption=caption, text_last=True)]
-    )
+    return Section(f"Against {c.differences[0].b}", [Table.of(rows, caption, text_last=True)])
 
 
 def _retrieval(c: Comparison) -> Section:

@@ -48,12 +48,17 @@ def _section(job: Job) -> Section:
     ]
     if job.changes:
         rows = [
-            [c.label, *(number(value, 2) for value in (c.before, c.after, c.moved)), c.role]
+            {
+                "label": c.label,
+                "before": number(c.before, 2),
+                "after": number(c.after, 2),
+                "change, SD": number(c.moved, 2),
+                "": c.role,
+            }
             for c in job.changes
         ]
-        columns = ["label", "before", "after", "change, SD", ""]
         caption = "The teacher's mean probability; the change in deviations of the log-odds before."
-        blocks.append(Table(columns, rows, caption, text_last=True))
+        blocks.append(Table.of(rows, caption, text_last=True))
     else:
         blocks.append(Text("No teacher was given (--teacher): the edits are not verified."))
     return Section(job.title[0].upper() + job.title[1:], blocks)

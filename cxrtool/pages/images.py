@@ -31,9 +31,6 @@ from cxrtool.training.rng import numpy_rng
 SHOWN_LABELS = 8
 PER_LABEL = 8
 PAIRS = 6
-_NEAR_COLUMNS = (
-    "space", "median, synthetic", "median, held-out real", "ratio", "nearer than any real",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -191,15 +188,17 @@ def _what_they_are(e: ImageEvaluation) -> str:
 
 def _conditional(e: ImageEvaluation) -> page.Section:
     rows = [
-        [c.label, f"{c.n_positive:,}", number(c.synthetic), f"{c.n_real_positive:,}"]
-        + [number(value) for value in (c.real, c.shift)]
+        {
+            "label": c.label,
+            "asked for": f"{c.n_positive:,}",
+            "AUROC, synthetic": number(c.synthetic),
+            "real positives": f"{c.n_real_positive:,}",
+            "AUROC, real": number(c.real),
+            "teacher shift": number(c.shift),
+        }
         for c in e.conditional
     ]
-    columns = [
-        "label", "asked for", "AUROC, synthetic", "real positives", "AUROC, real", "teacher shift",
-    ]  # fmt: skip
-    table = page.Table(
-        columns,
+    table = page.Table.of(
         rows,
         "A classifier as teacher: how well it reads the label asked for on synthetic images, and"
         " the true one on held-out real images. Shift: its mean probability for positives,"
@@ -222,18 +221,17 @@ def _probe(e: ImageEvaluation) -> page.Section:
 
 def _nearness(e: ImageEvaluation) -> page.Section:
     rows = [
-        [
-            near.space,
-            number(float(np.median(near.synthetic)), 4),
-            number(float(np.median(near.held_out)), 4),
-            number(near.ratio, 2),
-            f"{near.copies:,} of {len(near.synthetic):,}",
-        ]
+        {
+            "space": near.space,
+            "median, synthetic": number(float(np.median(near.synthetic)), 4),
+            "median, held-out real": number(float(np.median(near.held_out)), 4),
+            "ratio": number(near.ratio, 2),
+            "nearer than any real": f"{near.copies:,} of {len(near.synthetic):,}",
+        }
         for near in e.nearness
     ]
     blocks: list[page.Block] = [
-        page.Table(
-            _NEAR_COLUMNS,
+        page.Table.of(
             rows,
             "Distance to the nearest training image. A generator that copies comes much nearer than"
             f" held-out real images do; the last column counts images below their"

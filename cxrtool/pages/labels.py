@@ -67,15 +67,15 @@ def _overview(e: LabelEvaluation) -> Section:
         table = _of(e.table, view).set_index("observation")
         macro, micro = table.loc[MACRO], table.loc[MICRO]
         rows.append(
-            [
-                view.of.title(),
-                READINGS[view.uncertain_as],
-                f"{int(macro['support']):,}",
-                number(macro["precision"]),
-                number(macro["recall"]),
-                _cell(macro, "f1"),
-                _cell(micro, "f1") if macro["support"] else number(math.nan),
-            ]
+            {
+                "class": view.of.title(),
+                "reading": READINGS[view.uncertain_as],
+                "in reference": f"{int(macro['support']):,}",
+                "precision": number(macro["precision"]),
+                "recall": number(macro["recall"]),
+                "macro F1": _cell(macro, "f1"),
+                "micro F1": _cell(micro, "f1") if macro["support"] else number(math.nan),
+            }
         )
     blocks: list[Block] = [
         Numbers(
@@ -86,10 +86,9 @@ def _overview(e: LabelEvaluation) -> Section:
                 (f"{summary['disagreements']:,}", "disagreements"),
             ]
         ),
-        Table(
-            ("class", "reading", "in reference", "precision", "recall", "macro F1", "micro F1"),
+        Table.of(
             rows,
-            caption="Means over the observations that have the class in the reference.",
+            "Means over the observations that have the class in the reference.",
             text_columns=2,
         ),
         Text(_how(e), tone="note"),

@@ -9,41 +9,45 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any
 
 from PIL import Image
 
 
+class _Kind:
+    @property
+    def kind(self) -> str:
+        """By which the template tells blocks apart."""
+        return type(self).__name__.lower()
+
+
 @dataclass(frozen=True)
-class Text:
+class Text(_Kind):
     """A paragraph; `tone` "note" sets it apart as a caution."""
 
     text: str
     tone: str = "plain"
-    kind: ClassVar[str] = "text"
 
 
 @dataclass(frozen=True)
-class Bullets:
+class Bullets(_Kind):
     """A list of sentences; `tone` "note" sets it apart as cautions."""
 
     items: Sequence[str]
     tone: str = "plain"
-    kind: ClassVar[str] = "bullets"
 
 
 @dataclass(frozen=True)
-class Numbers:
+class Numbers(_Kind):
     """Key numbers side by side: (value, what it is)."""
 
     items: Sequence[tuple[str, str]]
-    kind: ClassVar[str] = "numbers"
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(_Kind):
     """A table of text cells.
 
     The first `text_columns` columns, and with `text_last` the last one, hold words; the others hold
@@ -55,7 +59,12 @@ class Table:
     caption: str = ""
     text_columns: int = 1
     text_last: bool = False
-    kind: ClassVar[str] = "table"
+
+    @classmethod
+    def of(cls, records: Sequence[Mapping[str, str]], caption: str = "", **words: Any) -> Table:
+        """A table of at least one record: column -> cell, the same columns in each."""
+        rows = [list(record.values()) for record in records]
+        return cls(list(records[0]), rows, caption, **words)
 
     def numeric(self, column: int) -> bool:
         """Whether a column (from 0) holds numbers."""
@@ -64,22 +73,20 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Svg:
+class Svg(_Kind):
     """A figure from `figures` with a caption."""
 
     svg: str
     caption: str = ""
-    kind: ClassVar[str] = "svg"
 
 
 @dataclass(frozen=True)
-class Picture:
+class Picture(_Kind):
     """A raster picture (image grids) with its description for those who do not see it."""
 
     image: Image.Image
     alt: str
     caption: str = ""
-    kind: ClassVar[str] = "picture"
 
     @property
     def source(self) -> str:
@@ -90,11 +97,10 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(_Kind):
     """Blocks side by side where the screen is wide enough."""
 
     blocks: Sequence[Block]
-    kind: ClassVar[str] = "row"
 
 
 def cautions(sentences: Sequence[str]) -> list[Block]:

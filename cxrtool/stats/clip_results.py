@@ -74,8 +74,8 @@ class Comparison:
 def at_chance(scored: Scored, group: Group) -> tuple[int, int]:
     """Labels whose interval holds one half, and labels with an interval."""
     ends = [group_score(scored, group, row, AUROC)[1:] for row in range(len(scored.labels))]
-    known = [(low, high) for low, high in ends if not math.isnan(low)]
-    return sum(low <= CHANCE <= high for low, high in known), len(known)
+    intervals = [(low, high) for low, high in ends if not math.isnan(low)]
+    return sum(low <= CHANCE <= high for low, high in intervals), len(intervals)
 
 
 def strategy_table(c: Comparison) -> list[dict[str, Any]]:
@@ -115,8 +115,8 @@ def label_table(c: Comparison) -> list[dict[str, Any]]:
         if len(group.runs) > 1:
             nearer = [c.measured[run].negation for run in group.runs.values()]
             for row, label in enumerate(c.scored.rows):
-                found = group_score(c.scored, group, row, AUROC)
-                out.append(_record(c, group, "all", row, label, found, nearer))
+                score = group_score(c.scored, group, row, AUROC)
+                out.append(_record(c, group, "all", row, label, score, nearer))
     return out
 
 
@@ -126,10 +126,10 @@ def _record(
     seed: int | str,
     row: int,
     label: str,
-    found: tuple[float, float, float],
+    score: tuple[float, float, float],
     nearer: Sequence[np.ndarray],
 ) -> dict[str, Any]:
-    value, low, high = found
+    value, low, high = score
     mean = label == MEAN
     shares = [_passed(n) if mean else float(n[row]) for n in nearer]
     return {
@@ -147,5 +147,5 @@ def _record(
 
 def _passed(nearer: np.ndarray) -> float:
     """Share of the labels most of whose positive images are nearer to the prompt."""
-    known = nearer[~np.isnan(nearer)]
-    return float((known > CHANCE).mean()) if len(known) else math.nan
+    shares = nearer[~np.isnan(nearer)]
+    return float((shares > CHANCE).mean()) if len(shares) else math.nan

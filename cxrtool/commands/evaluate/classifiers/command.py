@@ -21,7 +21,6 @@ from cxrtool.commands.evaluate.classifiers.inputs import (
     refuse_seen_rows,
     refuse_unequal_regimens,
     rows_of,
-    rows_to_score,
 )
 from cxrtool.commands.evaluate.classifiers.options import FORMAT, NAME, Config
 from cxrtool.commands.evaluate.classifiers.page import (
@@ -57,7 +56,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     image_reports = [read_image_report(ref.path) for ref in run.inputs("images")]
     refuse_other_sets(run, described)
     datasets = load_data(config, run)
-    rows = [rows_to_score(config, data, names, described) for data in datasets]
+    rows = [joining.rows_to_judge(data, config, names, described) for data in datasets]
     folds = joining.assign_folds(datasets, rows, names, described)
     compared = ""
     for fold in folds:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cxrtool.core.errors import GateError, InputError
-from cxrtool.data.select import SelectionOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -126,20 +125,6 @@ def refuse_other_sets(run: Run, described: list[dict[str, Any]]) -> None:
             )
 
 
-def rows_to_score(
-    config: Config, data: Dataset, names: list[str], described: list[dict[str, Any]]
-) -> np.ndarray:
-    """The rows, the same for every run."""
-    from cxrtool.data.select import select_rows
-    from cxrtool.stats.joining import common_view
-
-    view = common_view(names, described) if config.view == "stored" else config.view
-    options = SelectionOptions(
-        view=view, split=config.split, fraction=config.fraction, leave_out=config.leave_out
-    )
-    return select_rows(data, options)
-
-
 def refuse_seen_rows(run: Run, fold: Fold, split: str) -> str:
     """The leak guard: no row that a run, or what it was made from, has seen; no made image.
 
@@ -148,13 +133,9 @@ def refuse_seen_rows(run: Run, fold: Fold, split: str) -> str:
     """
     from cxrtool.data.keys import Seen, refuse_overlap
     from cxrtool.stats.classifier_results import BY_PIXELS, WITHOUT_IDS
+    from cxrtool.stats.joining import refuse_made_images
 
-    made = int((fold.data.column("source", fold.rows) != "real").sum())
-    if made:
-        raise GateError(
-            f"{made:,} of {len(fold.rows):,} {split} images are synthetic or edited",
-            hint="classifiers are judged on real images only",
-        )
+    refuse_made_images(fold.data, fold.rows, split, "classifiers")
     refs = run.inputs("runs")
     caution = ""
     for folder in (refs[k].path for k in fold.runs):

@@ -16,17 +16,7 @@ from cxrtool.commands.evaluate.labels.options import FORMAT, NAME, Config
 from cxrtool.core import console
 from cxrtool.core.errors import InputError, UsageError
 
-__all__ = [
-    "FORMAT",
-    "NAME",
-    "Config",
-    "common_labels",
-    "evidence_of",
-    "run",
-    "say",
-    "table_of",
-    "with_text",
-]
+__all__ = ["FORMAT", "NAME", "Config", "run"]
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,8 +50,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         joined, blank=config.blank_as, codes=codes, resamples=config.bootstrap, seed=config.seed
     )
     every = classes.table(joined, blank=config.blank_as, intervals=intervals)
-    mine = intervals[classes.View("positive", config.uncertain_as)]
-    means = {mean: classes.ends(mean, mine) for mean in (classes.MACRO, classes.MICRO)}
+    own = intervals[classes.View("positive", config.uncertain_as)]
+    means = {mean: classes.ends(mean, own) for mean in (classes.MACRO, classes.MICRO)}
     summary = {
         **measure.overall(scores),
         **{f"{mean}_{name}": end for mean, ends in means.items() for name, end in ends.items()},
@@ -74,14 +64,14 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         "groups": int(codes.max()) + 1,
     }
     evidence = evidence_of(pred_file.parent, config.include_text)
-    wrong = measure.disagreements(joined, **options, evidence=evidence)
-    summary["disagreements"] = len(wrong)
+    disagreements = measure.disagreements(joined, **options, evidence=evidence)
+    summary["disagreements"] = len(disagreements)
     if config.include_text:
-        wrong = with_text(wrong, predicted, config.pred_key)
-    lines = [{**s.to_json(), **classes.ends(s.observation, mine)} for s in scores]
+        disagreements = with_text(disagreements, predicted, config.pred_key)
+    lines = [{**s.to_json(), **classes.ends(s.observation, own)} for s in scores]
     run.write_text("metrics.csv", pd.DataFrame(lines).to_csv(index=False, lineterminator="\n"))
     run.write_text("classes.csv", every.to_csv(index=False, lineterminator="\n"))
-    run.write_text("disagreements.csv", write_table(wrong))
+    run.write_text("disagreements.csv", write_table(disagreements))
     run.write_json("summary.json", {**summary, "scores": lines})
     result = label_page.LabelEvaluation(
         every,
@@ -89,7 +79,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         config.uncertain_as,
         config.blank_as,
         config.bootstrap,
-        wrong if config.include_text else None,
+        disagreements if config.include_text else None,
     )
     render.write(run, label_page.build(result), "evaluate labels")
     say(scores, every, summary)
@@ -130,13 +120,13 @@ def common_labels(
         and name not in (config.key, config.pred_key)
     ]
     if config.labels is not None:
-        wanted = [name.strip() for name in config.labels.split(",") if name.strip()]
-        for name in wanted:
+        names = [name.strip() for name in config.labels.split(",") if name.strip()]
+        for name in names:
             if name not in shared:
                 raise UsageError(
                     f"--labels: {name!r} is not in both tables", hint="known: " + ", ".join(shared)
                 )
-        shared = wanted
+        shared = names
     if not shared:
         raise InputError(
             "no label of the reference is a column of the prediction",
@@ -150,21 +140,21 @@ def common_labels(
 
 def evidence_of(folder: Path, include_text: bool) -> dict[tuple[str, str], str]:
     """What speaks for each label, by (study, observation), where ``evidence.jsonl`` is there."""
-    found: dict[tuple[str, str], list[str]] = {}
+    by_label: dict[tuple[str, str], list[str]] = {}
     try:
         with open(folder / "evidence.jsonl", encoding="utf-8") as stream:
             for line in stream:
                 item = json.loads(line)
-                said = f"{item['value']} {item['section']}[{item['start']}:{item['end']}] "
-                said += item["rule"] + (f" <- {item['cue_rule']}" if item["cue_rule"] else "")
+                words = f"{item['value']} {item['section']}[{item['start']}:{item['end']}] "
+                words += item["rule"] + (f" <- {item['cue_rule']}" if item["cue_rule"] else "")
                 if include_text:
-                    said += f" {item['text']!r}" + (f" ({item['cue']!r})" if item["cue"] else "")
-                found.setdefault((item["study_id"], item["observation"]), []).append(said)
+                    words += f" {item['text']!r}" + (f" ({item['cue']!r})" if item["cue"] else "")
+                by_label.setdefault((item["study_id"], item["observation"]), []).append(words)
     except FileNotFoundError:
         return {}
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"damaged: {error!r}", file=folder / "evidence.jsonl") from None
-    return {key: "; ".join(items) for key, items in found.items()}
+    return {key: "; ".join(items) for key, items in by_label.items()}
 
 
 def with_text(wrong: pd.DataFrame, predicted: pd.DataFrame, key: str) -> pd.DataFrame:
