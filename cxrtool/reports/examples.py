@@ -48,8 +48,8 @@ def failures(labeler: Labeler, owner: Rule | Cue | AttributeRule) -> Iterator[tu
                 yield key, number, f"the example {text!r} is {what} by it and must not be"
             elif not hit and key == "match":
                 by = sorted({e.rule for e in labeler.label(text).evidence})
-                seen = f"found: {', '.join(by)}" if by else "it names no finding that is known"
-                yield key, number, f"the example {text!r} is not {what} by it ({seen})"
+                but = f"but by {', '.join(by)}" if by else "and names no finding that is known"
+                yield key, number, f"the example {text!r} is not {what} by it, {but}"
 
 
 def _misread(labeler: Labeler, phrases: tuple[str, ...]) -> Iterator[tuple[str, int, str]]:
