@@ -229,7 +229,7 @@ def places(names: np.ndarray, salt: str) -> np.ndarray:
         digest = start.copy()
         digest.update(b"\0" + str(name).encode("utf-8"))
         values[index] = int.from_bytes(digest.digest()[:8], "big") / 2**64
-    return values[codes]
+    return np.asarray(values[codes])
 
 
 def parse_fold(text: str) -> tuple[int, int]:

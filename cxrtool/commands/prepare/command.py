@@ -19,7 +19,6 @@ from cxrtool.core.runs import Run
 __all__ = ["FORMAT", "NAME", "Config", "plan", "run", "warm"]
 
 if TYPE_CHECKING:
-
     from cxrtool.data.ingest import Ingested
     from cxrtool.data.source_checks import Checker
     from cxrtool.data.sources.base import SourceOptions, SourceTable
