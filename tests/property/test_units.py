@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from cxrtool.core.errors import InputError
 from cxrtool.data.manifest import Dataset, DatasetInfo
-from cxrtool.data.select import SelectionOptions, patient_groups, select_rows, units
+from cxrtool.data.options import SelectionOptions
+from cxrtool.data.select import patient_groups, select_rows, units
 from cxrtool.data.splits import split_rows, straddling, torn_studies
 
 INFO = DatasetInfo(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cxrtool.core.config import DEVICE, THREADS, Argument, Input, Option
 from cxrtool.core.errors import UsageError
-from cxrtool.data.select import SelectionOptions
+from cxrtool.data.options import SelectionOptions
 
 if TYPE_CHECKING:
     pass

@@ -12,7 +12,7 @@ from typing import Annotated
 
 from cxrtool.core.config import DEVICE, THREADS, Argument, Input, Option, fields_of
 from cxrtool.core.errors import UsageError
-from cxrtool.data.select import SelectionOptions
+from cxrtool.data.options import SelectionOptions
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,6 @@ from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.labels import (
     CHEXPERT,
     LabelPolicy,
-    PolicyOptions,
     is_view_frontal,
     is_view_lateral,
     label_arrays,
@@ -22,6 +21,7 @@ from cxrtool.data.labels import (
 )
 from cxrtool.data.manifest import Dataset, load_dataset
 from cxrtool.data.maps import builtin, builtin_names, canonical, load_map
+from cxrtool.data.options import PolicyOptions
 
 CELLS = ["1", "0", "-1", ""]
 

@@ -12,7 +12,8 @@ import pytest
 
 from cxrtool.core.errors import InputError
 from cxrtool.data.manifest import Dataset, load_dataset
-from cxrtool.data.select import SelectionOptions, patient_groups, select_rows, units
+from cxrtool.data.options import SelectionOptions
+from cxrtool.data.select import patient_groups, select_rows, units
 
 N = 400
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cxrtool.core.errors import GateError, InputError
-from cxrtool.data.select import SelectionOptions
+from cxrtool.data.options import SelectionOptions
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cxrtool.commands.evaluate.clip.options import FORMAT, NAME, Config
 from cxrtool.core.errors import GateError
-from cxrtool.data.select import SelectionOptions
+from cxrtool.data.options import SelectionOptions
 from cxrtool.version import __version__
 
 __all__ = [
