@@ -14,7 +14,8 @@ import numpy as np
 from cxrtool.data.copies import keys_of_pixels, refuse_copies
 from cxrtool.data.keys import SEEN, Seen, refuse_overlap
 from cxrtool.data.manifest import Dataset
-from cxrtool.data.select import SelectionOptions, select_rows
+from cxrtool.data.options import SelectionOptions
+from cxrtool.data.select import select_rows
 
 
 def run_of(path: Path) -> Path | None:

@@ -10,7 +10,8 @@ import numpy as np
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.labels import LabelPolicy, label_arrays, label_positions
 from cxrtool.data.manifest import Dataset
-from cxrtool.data.select import SelectionOptions, select_rows
+from cxrtool.data.options import SelectionOptions
+from cxrtool.data.select import select_rows
 
 #: Positives of a label below which a fraction of the data teaches a seed more than a finding.
 LEAST_POSITIVES = 5

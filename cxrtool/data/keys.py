@@ -215,7 +215,7 @@ def seen_rows(seen: Seen, dataset: Dataset, rows: np.ndarray | None = None) -> n
 def seen_images(seen: Seen, dataset: Dataset) -> np.ndarray:
     """Which rows are themselves an image that was seen: bool [N]."""
     looks = (dataset.column(PIXEL_KEY), prepared_keys(dataset))
-    return np.logical_or(*(_among(keys, seen.looks) for keys in looks))
+    return np.asarray(np.logical_or(*(_among(keys, seen.looks) for keys in looks)))
 
 
 def _matches(
@@ -236,7 +236,8 @@ def _matches(
 
 def _among(cells: np.ndarray, keys: frozenset[str]) -> np.ndarray:
     codes, unique = pd.factorize(cells)
-    return np.array([key != "" and key in keys for key in unique], bool)[codes]
+    hit = np.array([key != "" and key in keys for key in unique], bool)
+    return np.asarray(hit[codes])
 
 
 def find_overlap(seen: Seen, dataset: Dataset, rows: np.ndarray | None = None) -> Overlap:

@@ -44,7 +44,7 @@ def patient_keys(
         code = start.copy()
         code.update(str(patient).encode("utf-8"))
         keys[index] = code.hexdigest()[:_HEX]
-    return keys[codes]
+    return np.asarray(keys[codes])
 
 
 def keyed_namespace(namespace: str, secret: bytes | None) -> str:

@@ -22,7 +22,7 @@ import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from multiprocessing import connection, process, util
 from typing import Any, TypeVar
 
@@ -86,7 +86,7 @@ def map_chunks(
     stopping: Callable[[], bool] = lambda: False,
     preload: tuple[str, ...] = (),
     ordered: bool = False,
-) -> Iterator[tuple[int, Result]]:
+) -> Generator[tuple[int, Result], None, None]:
     """Work on chunks in parallel; results come in the order in which they are done.
 
     Args:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from cxrtool.core.config import ROWS, Option
+import numpy as np
+import pandas as pd
+
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.columns import (
     IMAGE,
@@ -27,50 +27,10 @@ from cxrtool.data.columns import (
     cells_of,
 )
 from cxrtool.data.labels import is_view_frontal, is_view_lateral
+from cxrtool.data.options import SelectionOptions
 
 if TYPE_CHECKING:
-    # Stages import SelectionOptions while the command line is built: no NumPy, no pandas up here.
-    import numpy as np
-    import pandas as pd
-
     from cxrtool.data.manifest import Dataset
-
-VIEWS = ("frontal", "lateral", "all")
-RowOption = partial(Option, panel=ROWS)
-SPLIT_CHOICES = ("train", "val", "test", "all")
-
-
-@dataclass(frozen=True, kw_only=True)
-class SelectionOptions:
-    """Which rows of a data set a command uses."""
-
-    view: Annotated[
-        str,
-        RowOption(
-            "Views to use; frontal and lateral have an effect where views are known.", choices=VIEWS
-        ),
-    ] = "frontal"
-    split: Annotated[str, RowOption("Part of the data set to use.", choices=SPLIT_CHOICES)] = (
-        "train"
-    )
-    fraction: Annotated[
-        float,
-        RowOption(
-            "Use this share of the part's patients. Smaller shares lie inside larger ones, so that"
-            " 0.01 is a subset of 0.1.",
-            min=0,
-            max=1,
-        ),
-    ] = 1.0
-    leave_out: Annotated[
-        str | None,
-        RowOption(
-            "Hold patients back for another run to judge: the part is cut into k groups, and the"
-            " i-th is left out. After k runs, 1/k to k/k, there is one for every patient that has"
-            " not seen it.",
-            metavar="i/k",
-        ),
-    ] = None
 
 
 def select_rows(
@@ -95,8 +55,6 @@ def select_rows(
     Raises:
         InputError: Nothing is left; says which option left nothing.
     """
-    import numpy as np
-
     part = opts.split if split is None else split
     keep = np.ones(len(dataset), bool)
     if part != "all":
@@ -143,9 +101,6 @@ def patient_groups(dataset: Dataset, rows: np.ndarray | None = None) -> np.ndarr
     Returns:
         int64 [N], equal numbers for rows of one unit; numbered in order of first appearance.
     """
-    import numpy as np
-    import pandas as pd
-
     codes, _ = pd.factorize(units(dataset.table))
     chosen = codes if rows is None else pd.factorize(codes[rows])[0]
     return np.asarray(chosen, np.int64)
@@ -158,9 +113,6 @@ def units(table: pd.DataFrame) -> np.ndarray:
     joins these. The parts of a joined unit go by the name of its first patient (else study, else
     pixels), so that a place in an order (`places`) moves only with what really hangs together.
     """
-    import numpy as np
-    import pandas as pd
-
     names = np.full(len(table), "", dtype=object)
     for prefix, name in (("p", PATIENT), ("s", STUDY), ("x", PIXEL_KEY), ("i", IMAGE)):
         cells = cells_of(table, name)
@@ -199,9 +151,6 @@ def shared(table: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     Returns:
         "studies" and "pixels": positions of rows [M], and numbers of what they share [M] int64.
     """
-    import numpy as np
-    import pandas as pd
-
     cells = cells_of(table, STUDY)
     named = cells != ""
     study, _ = pd.factorize(cells)
@@ -219,9 +168,6 @@ def shared(table: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 def places(names: np.ndarray, salt: str) -> np.ndarray:
     """A fixed pseudo-random order: float64 [N] in [0, 1), a function of name and salt alone."""
-    import numpy as np
-    import pandas as pd
-
     codes, unique = pd.factorize(np.asarray(names, dtype=object))
     start = hashlib.sha256(salt.encode("utf-8"))
     values = np.empty(len(unique), np.float64)
@@ -229,7 +175,7 @@ def places(names: np.ndarray, salt: str) -> np.ndarray:
         digest = start.copy()
         digest.update(b"\0" + str(name).encode("utf-8"))
         values[index] = int.from_bytes(digest.digest()[:8], "big") / 2**64
-    return values[codes]
+    return np.asarray(values[codes])
 
 
 def parse_fold(text: str) -> tuple[int, int]:
@@ -250,17 +196,12 @@ def parse_fold(text: str) -> tuple[int, int]:
 
 def _in_fold(dataset: Dataset, index: int, total: int) -> np.ndarray:
     """Rows of the patients of part ``index`` (from 1) of ``total``: bool [N]."""
-    import numpy as np
-
     order = places(units(dataset.table), f"fold/{dataset.info.namespace}")
     return np.asarray(np.floor(order * total) == index - 1)
 
 
 def _in_fraction(dataset: Dataset, keep: np.ndarray, fraction: float) -> np.ndarray:
     """Rows of the first ``ceil(fraction * patients)`` patients among the rows of ``keep``."""
-    import numpy as np
-    import pandas as pd
-
     names = units(dataset.table)
     codes, unique = pd.factorize(names[keep])
     order = np.lexsort((unique.astype(str), places(unique, f"fraction/{dataset.info.namespace}")))

@@ -315,7 +315,7 @@ def _name_damage(path: Path, sep: str, *, strict: bool) -> None:
 
 def write_table(table: pd.DataFrame, *, header: bool = True) -> str:
     """The CSV text of a table: UTF-8, ``\\n``, quotes where needed; equal tables, equal text."""
-    text = table.to_csv(index=False, header=header, lineterminator="\n")
+    text: str = table.to_csv(index=False, header=header, lineterminator="\n")
     if "\r" in text:
         # pandas leaves a carriage return unquoted, which every reader takes for a line break.
         text = table.to_csv(index=False, header=header, lineterminator="\n", quoting=csv.QUOTE_ALL)

@@ -33,7 +33,8 @@ from cxrtool.data.columns import (
 from cxrtool.data.images import to_float
 from cxrtool.data.labels import LabelPolicy, label_arrays, label_positions
 from cxrtool.data.manifest import DatasetInfo, load_dataset
-from cxrtool.data.select import SelectionOptions, select_rows
+from cxrtool.data.options import SelectionOptions
+from cxrtool.data.select import select_rows
 from cxrtool.editing.blocks import stored
 from cxrtool.editing.distances import Distance
 from cxrtool.editing.inversion import InversionRecipe, invert

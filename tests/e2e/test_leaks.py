@@ -23,7 +23,8 @@ from cxrtool.core.config import resolve
 from cxrtool.core.errors import GateError
 from cxrtool.data.keys import Seen, refuse_overlap
 from cxrtool.data.manifest import Dataset, load_dataset
-from cxrtool.data.select import SelectionOptions, select_rows
+from cxrtool.data.options import SelectionOptions
+from cxrtool.data.select import select_rows
 from tests.e2e import cls_sets
 from tests.e2e.prepare_sources import prepare, write_source
 

@@ -24,7 +24,8 @@ from cxrtool.core.errors import GateError, InputError, OutputMismatchError, Usag
 from cxrtool.data import cache, ingest
 from cxrtool.data.images import KERNEL, fit_image
 from cxrtool.data.manifest import load_dataset
-from cxrtool.data.select import SelectionOptions, select_rows
+from cxrtool.data.options import SelectionOptions
+from cxrtool.data.select import select_rows
 from tests.e2e import cls_sets
 from tests.e2e.prepare_sources import drawing, prepare, write_source
 from tests.unit.data.sources import dicom_files

@@ -49,8 +49,8 @@ def fill(config: Config, run: Run, job: Job, tally: Tally, sample: Sample) -> di
             hint="--join-labels keep adds the texts only",
         )
     reports = reports_of(dataset, config.text_column)
-    found = _label_studies(config, run, dataset, reports, job, tally, sample)
-    table, info, changed, settled = _merged(config, dataset, reports, found, job)
+    cells = _label_studies(config, run, dataset, reports, job, tally, sample)
+    table, info, changed, settled = _merged(config, dataset, reports, cells, job)
     for sentence in settled.sentences() if settled else ():
         console.say(sentence)
     tell_contradictions(table, info.labels)
@@ -87,11 +87,10 @@ def studies(dataset: Dataset, reports: list[str]) -> dict[Key, Report]:
     """Every study once, by (patient, study, report); one without an id is called by its image."""
     from cxrtool.reports.report import Report
 
-    found: dict[Key, Report] = {}
+    each: dict[Key, Report] = {}
     for key, image in zip(_keys(dataset, reports), dataset.column("image")):
-        if key not in found:
-            found[key] = Report(key[1] or str(image), key[2], key[0])
-    return found
+        each.setdefault(key, Report(key[1] or str(image), key[2], key[0]))
+    return each
 
 
 def _label_studies(
@@ -104,35 +103,27 @@ def _label_studies(
     sample: Sample,
 ) -> dict[Key, Cells]:
     """Cells of every study; writes ``evidence.jsonl`` on the way."""
-    from cxrtool.commands.extract_reports.source import external_of, tell_unused
+    from cxrtool.commands.extract_reports.source import labeled
     from cxrtool.data.tables import MAX_CELL_BYTES
-    from cxrtool.reports.extraction import extract
-    from cxrtool.reports.output import ManifestWriter
 
-    external, table = external_of(config), io.StringIO(newline="")
-    writer = ManifestWriter(table, job.rules.observations, job.texts, external, config.seed)
-    found = studies(dataset, reports)
+    table = io.StringIO(newline="")
+    each = studies(dataset, reports)
+    batches = labeled(config, each.values(), job, tally, table, lambda: run.stopping)
     with (
         run.atomic("evidence.jsonl") as path,
         open(path, "w", encoding="utf-8", newline="") as out,
-        run.progress("labeling", len(found), unit="reports") as bar,
-        contextlib.closing(
-            extract(found.values(), job, workers=config.workers, stopping=lambda: run.stopping)
-        ) as batches,
+        run.progress("labeling", len(each), unit="reports") as bar,
+        contextlib.closing(batches),
     ):
         for batch in batches:
-            writer.write(batch.rows)
-            tally.merge(batch.tally)
             out.write(batch.evidence)
             bar.advance(len(batch.rows))
         run.check_stop()
-    writer.finish()
-    tell_unused(external)
-    for report in found.values():
+    for report in each.values():
         sample.add(report)
     table.seek(0)
     csv.field_size_limit(MAX_CELL_BYTES)
-    return dict(zip(found, csv.DictReader(table), strict=True))
+    return dict(zip(each, csv.DictReader(table), strict=True))
 
 
 def _keys(dataset: Dataset, reports: list[str]) -> list[Key]:
@@ -143,7 +134,7 @@ def _merged(
     config: Config,
     dataset: Dataset,
     reports: list[str],
-    found: dict[Key, Cells],
+    extracted: dict[Key, Cells],
     job: Job,
 ) -> tuple[Any, DatasetInfo, int, Settled | None]:
     """The new manifest, its ``dataset.json``, how many cells changed, what became of No Finding."""
@@ -153,10 +144,10 @@ def _merged(
     from cxrtool.data.maps import canonical
 
     table = dataset.table.copy()
-    made = [found[key] for key in _keys(dataset, reports)]
+    rows = [extracted[key] for key in _keys(dataset, reports)]
     for name in job.texts:
         old = dataset.column(name)
-        table[name] = [new[name] or str(was) for new, was in zip(made, old)]
+        table[name] = [new[name] or str(was) for new, was in zip(rows, old)]
     info = dataset.info
     if config.join_labels == "keep":
         return table, info, 0, None
@@ -167,7 +158,7 @@ def _merged(
     read = {}
     for name in job.rules.observations:
         label = name if name in before else spelled.get(canonical(name), name)
-        read[label] = np.array([new[name] for new in made], dtype=object)
+        read[label] = np.array([new[name] for new in rows], dtype=object)
     cells, settled = join_labels(before, read, touched, config.join_labels)
     labels = list(cells.columns)
     table[labels] = cells

@@ -10,8 +10,7 @@ from typing import Annotated
 
 from cxrtool.core.config import ABSENT, DEVICE, THREADS, Argument, Input, Option, RunningOption
 from cxrtool.core.errors import UsageError
-from cxrtool.data.labels import PolicyOptions
-from cxrtool.data.select import SelectionOptions
+from cxrtool.data.options import PolicyOptions, SelectionOptions
 
 NAME = "train-cls"
 # 5: PESG as in LibAUC, AUC-margin keeps the head, the best of its phases is delivered; units join

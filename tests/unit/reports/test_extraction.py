@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -50,7 +51,7 @@ def test_few_reports_need_no_pool(few: None, monkeypatch: pytest.MonkeyPatch) ->
     used: list[int] = []
     real = pool.map_chunks
 
-    def spy(*args, workers: int, **options):
+    def spy(*args: Any, workers: int, **options: Any) -> Any:
         used.append(workers)
         return real(*args, workers=1, **options)
 

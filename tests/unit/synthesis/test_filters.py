@@ -72,7 +72,7 @@ def write_teacher(folder: Path, seen: Seen) -> Path:
 def teachers(monkeypatch: pytest.MonkeyPatch, data: Path, tmp_path: Path) -> tuple[Path, Path]:
     """Two teachers that saw one half of the training patients each."""
     import cxrtool.classifiers
-    from cxrtool.data.select import SelectionOptions
+    from cxrtool.data.options import SelectionOptions
 
     monkeypatch.setattr(cxrtool.classifiers, "load", lambda folder, device="cpu": ToyTeacher())
     dataset = load_dataset(data)
