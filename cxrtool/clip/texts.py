@@ -120,8 +120,8 @@ def _hint(strategy: str, others: Sequence[str]) -> str:
     if strategy:
         file = " --text-from FILE" if EXTERNAL in strategy else ""
         steps.append(f"run `cxr extract-reports --texts {strategy}{file}` first")
-    known = f" (texts are in: {', '.join(others)})" if others else ""
-    return ", or ".join(steps) + known
+    elsewhere = f" (texts are in: {', '.join(others)})" if others else ""
+    return ", or ".join(steps) + elsewhere
 
 
 def target_groups(
@@ -143,8 +143,8 @@ def target_groups(
 
 
 def _label_groups(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    known = np.where(mask, values > 0.5, -1).astype(np.int8)
-    return group_numbers(row.tobytes() for row in known)
+    cells = np.where(mask, values > 0.5, -1).astype(np.int8)
+    return group_numbers(row.tobytes() for row in cells)
 
 
 def _column(table: pd.DataFrame, name: str) -> np.ndarray:

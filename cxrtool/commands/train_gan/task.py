@@ -129,9 +129,9 @@ def prepare(
     where = str(config.data)
     before = before or {}
     arch = ARCHS[config.arch]
-    asked = config.size or before.get("size")
-    size = choose_size(asked, dataset.info.size, where, device)
-    if asked is None:
+    requested = config.size or before.get("size")
+    size = choose_size(requested, dataset.info.size, where, device)
+    if requested is None:
         size = min(size, arch.sizes[-1])
     rows = select_rows(dataset, config)
     values, mask = label_arrays(dataset, rows, LabelPolicy.from_options(config))
@@ -226,8 +226,8 @@ def single_labels(
 def explain(task: Task) -> None:
     """Say what will be trained, and warn about labels that cannot be conditions."""
     choices, arch = task.choices, task.choices.arch
-    asked = {name: why for name, why in task.conditioning.left_out.items() if "asked" not in why}
-    for name, why in asked.items():
+    reasons = {name: why for name, why in task.conditioning.left_out.items() if "asked" not in why}
+    for name, why in reasons.items():
         console.warn(f"label {name!r} is left out of the condition: {why}")
     if task.reduced is not None and task.reduced.dropped:
         console.say(

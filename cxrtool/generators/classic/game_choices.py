@@ -126,5 +126,5 @@ def common_choices(request: Request, table: dict[str, Any]) -> dict[str, Any]:
 
 def pretrain_lr(request: Request, table: dict[str, Any]) -> float:
     """Learning rate of the stage before the game: as asked for, or of the preset."""
-    asked = request.options.get("pretrain_lr")
-    return float(table["pretrain_lr"] if asked is None else asked)
+    lr = request.options.get("pretrain_lr")
+    return float(table["pretrain_lr"] if lr is None else lr)

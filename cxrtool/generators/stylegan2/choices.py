@@ -143,15 +143,15 @@ def choose_preset(preset: str | None, size: int, device: str = "cpu") -> str:
     return "tiny" if size <= 32 else "full" if size >= FULL_FROM[device] else "small"
 
 
-def choose_batch(asked: int | None, preset: int, images: int, where: str) -> int:
-    """Images a step: as asked, or the preset's, or what few images allow.
+def choose_batch(batch: int | None, preset: int, images: int, where: str) -> int:
+    """Images a step: as given, or the preset's, or what few images allow.
 
     Raises:
         UsageError: not a multiple of 4.
         InputError: fewer images than one batch.
     """
-    if asked is not None and asked % GROUP:
-        raise UsageError(f"--batch {asked}: must be a multiple of {GROUP}")
+    if batch is not None and batch % GROUP:
+        raise UsageError(f"--batch {batch}: must be a multiple of {GROUP}")
     if images < GROUP:
         what = "1 image" if images == 1 else f"{images} images"
         raise InputError(
@@ -160,13 +160,13 @@ def choose_batch(asked: int | None, preset: int, images: int, where: str) -> int
             hint="check --split, --view and --fraction",
         )
     most = images // GROUP * GROUP
-    if asked is not None and asked > images:
+    if batch is not None and batch > images:
         raise InputError(
-            f"--batch {asked} is more than the {images} images to train on",
+            f"--batch {batch} is more than the {images} images to train on",
             file=where,
             hint=f"use --batch {most} or less",
         )
-    return asked or min(preset, most)
+    return batch or min(preset, most)
 
 
 def choose(

@@ -145,8 +145,8 @@ def choose(request: Request) -> AcganChoices:
     sizes = {name: table[name] for name in ("z_dim", "channel_base", "channel_max")}
     arch = Sizes(request.size, request.labels, **sizes)
     common = common_choices(request, table)
-    asked, total = request.options["fade_kimg"], common["total_nimg"]
-    phase = total / (2 * arch.last + 2) if asked is None else 1000 * asked
+    fade_kimg, total = request.options["fade_kimg"], common["total_nimg"]
+    phase = total / (2 * arch.last + 2) if fade_kimg is None else 1000 * fade_kimg
     if grown_nimg(phase, arch.last) + common["batch"] > total:
         raise UsageError(
             f"--fade-kimg {phase / 1000:g}: {arch.size} px are reached after "

@@ -135,9 +135,9 @@ class BaganTrainer(GameTrainer):
         draws = self.draws("D fakes", fake_n)
         with torch.no_grad():
             fake = self.generator(draws.normal(self.z_dim), self._asked(draws))
-        wanted = torch.cat([real.y.argmax(dim=1), real.y.new_full((fake_n,), k).long()])
+        classes = torch.cat([real.y.argmax(dim=1), real.y.new_full((fake_n,), k).long()])
         logits = self.discriminator(torch.cat([real.x, fake]), self.draws("D", batch + fake_n))
-        loss = F.cross_entropy(logits, wanted)
+        loss = F.cross_entropy(logits, classes)
         self.update("d", loss, "d_grad_norm")
         score = realness(logits.detach())
         self.means.add(d_loss=loss, score_real=score[:batch], score_fake=score[batch:])
@@ -168,11 +168,11 @@ def choose(request: Request) -> BaganChoices:
         upsampling=request.options["upsampling"] or "transposed",
     )
     common = common_choices(request, table)
-    asked = request.options.get("d_lr")
+    d_lr = request.options.get("d_lr")
     return BaganChoices(
         arch=arch,
         pretrain_lr=pretrain_lr(request, table),
-        d_lr=common["lr"] * table["d_lr"] / table["lr"] if asked is None else asked,
+        d_lr=common["lr"] * table["d_lr"] / table["lr"] if d_lr is None else d_lr,
         **common,
     )
 

@@ -152,22 +152,22 @@ class OpenganTrainer(GameTrainer):
 
     def _discriminator_step(self) -> None:
         real, draws = self.reals(), self.draws("D")
-        noise, asked = self._wanted(draws)
+        noise, target = self._wanted(draws)
         with torch.no_grad():
-            fake, feature = self.generator(noise, asked), self.metric(real.x)
+            fake, feature = self.generator(noise, target), self.metric(real.x)
         score_real = self.discriminator(real.x, feature)
-        score_fake = self.discriminator(fake, asked)
+        score_fake = self.discriminator(fake, target)
         loss = hinge_loss(score_real, score_fake)
         self.update("d", loss, "d_grad_norm")
         self.means.add(d_loss=loss, score_real=score_real, score_fake=score_fake)
 
     def _generator_step(self) -> None:
         draws = self.draws("G")
-        noise, asked = self._wanted(draws)
+        noise, target = self._wanted(draws)
         with held(self.discriminator), held(self.metric):
-            fake = self.generator(noise, asked)
-            loss = -self.discriminator(fake, asked).mean()
-            feature_loss = F.mse_loss(self.metric(fake), asked)
+            fake = self.generator(noise, target)
+            loss = -self.discriminator(fake, target).mean()
+            feature_loss = F.mse_loss(self.metric(fake), target)
             self.update("g", loss + FEATURE_WEIGHT * feature_loss, "g_grad_norm")
         self.means.add(g_loss=loss, feature_loss=feature_loss)
 
