@@ -106,6 +106,7 @@ def shortfalls(fit: ClassifierTrainer) -> list[str]:
         notes.append(
             f"the phase {worse.name!r} ({worse.loss}) reached a mean validation AUROC of"
             f" {best.score:.4f}, below the {rival.score:.4f} of the phase {better.name!r}"
-            f" ({better.loss}): the network of {last.name!r}, step {fit.chosen.step:,}, is kept{why}"
+            f" ({better.loss}): the network of {last.name!r}, step {fit.chosen.step:,}, is"
+            f" kept{why}"
         )
     return notes

@@ -18,9 +18,9 @@ from safetensors.torch import load_file
 
 from cxrtool.core import console
 from cxrtool.core.errors import UsageError
+from cxrtool.generators.choices import GROUP
 from cxrtool.generators.protocol import GeneratorTrainer, Kept
 from cxrtool.generators.quality import COLLAPSED, Quality
-from cxrtool.generators.stylegan2.choices import GROUP
 from cxrtool.training import loop
 from cxrtool.training.device import peak_memory_bytes
 from cxrtool.training.loop import DivergedError, Row

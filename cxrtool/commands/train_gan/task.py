@@ -120,10 +120,10 @@ def prepare(
     from cxrtool.data.labels import LabelPolicy, label_arrays
     from cxrtool.data.manifest import load_dataset
     from cxrtool.data.select import select_rows
+    from cxrtool.generators.choices import choose_preset, choose_size
     from cxrtool.generators.conditions import choose_labels
     from cxrtool.generators.protocol import Request
     from cxrtool.generators.registry import ARCHS
-    from cxrtool.generators.stylegan2.choices import choose_preset, choose_size
 
     dataset = load_dataset(config.data)
     where = str(config.data)

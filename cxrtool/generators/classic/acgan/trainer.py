@@ -25,7 +25,7 @@ from cxrtool.generators.base import held
 from cxrtool.generators.classic.acgan.growth import Stage, at_stage, grown_nimg, stage_at
 from cxrtool.generators.classic.acgan.networks import GROUP, Discriminator, Generator, Sizes
 from cxrtool.generators.classic.game import GameTrainer
-from cxrtool.generators.classic.game_choices import GameChoices, common_choices, preset_of
+from cxrtool.generators.classic.game_choices import GameChoices, game_choices, preset_of
 from cxrtool.generators.classic.trained import latent_generator, latent_judge
 from cxrtool.generators.protocol import Request
 
@@ -144,8 +144,9 @@ def choose(request: Request) -> AcganChoices:
     table = preset_of("acgan", request.preset)
     sizes = {name: table[name] for name in ("z_dim", "channel_base", "channel_max")}
     arch = Sizes(request.size, request.labels, **sizes)
-    common = common_choices(request, table)
-    fade_kimg, total = request.options["fade_kimg"], common["total_nimg"]
+    common = game_choices(request, table)
+    total = common["total_nimg"]
+    fade_kimg = request.options.get("fade_kimg")
     phase = total / (2 * arch.last + 2) if fade_kimg is None else 1000 * fade_kimg
     if grown_nimg(phase, arch.last) + common["batch"] > total:
         raise UsageError(

@@ -35,9 +35,8 @@ from cxrtool.generators.classic.bagan.networks import (
 from cxrtool.generators.classic.game import GameTrainer
 from cxrtool.generators.classic.game_choices import (
     GameChoices,
-    common_choices,
+    game_choices,
     preset_of,
-    pretrain_lr,
 )
 from cxrtool.generators.classic.trained import latent_generator, latent_judge
 from cxrtool.generators.feed import Feed
@@ -167,12 +166,11 @@ def choose(request: Request) -> BaganChoices:
         hidden=table["hidden"],
         upsampling=request.options["upsampling"] or "transposed",
     )
-    common = common_choices(request, table)
-    d_lr = request.options.get("d_lr")
+    common = game_choices(request, table)
     return BaganChoices(
         arch=arch,
-        pretrain_lr=pretrain_lr(request, table),
-        d_lr=common["lr"] * table["d_lr"] / table["lr"] if d_lr is None else d_lr,
+        pretrain_lr=request.pick("pretrain_lr", table["pretrain_lr"]),
+        d_lr=request.pick("d_lr", common["lr"] * table["d_lr"] / table["lr"]),
         **common,
     )
 

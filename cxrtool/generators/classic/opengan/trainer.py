@@ -22,9 +22,8 @@ from cxrtool.generators.base import held
 from cxrtool.generators.classic.game import GameTrainer
 from cxrtool.generators.classic.game_choices import (
     GameChoices,
-    common_choices,
+    game_choices,
     preset_of,
-    pretrain_lr,
 )
 from cxrtool.generators.classic.opengan.bank import Bank
 from cxrtool.generators.classic.opengan.metric import (
@@ -189,8 +188,10 @@ def choose(request: Request) -> OpenganChoices:
     table = preset_of("opengan", request.preset)
     sizes = {name: table[name] for name in ("width", "width_max", "metric_width")}
     arch = Sizes(request.size, request.labels, **sizes)
-    common = common_choices(request, table)
-    return OpenganChoices(arch=arch, pretrain_lr=pretrain_lr(request, table), **common)
+    common = game_choices(request, table)
+    return OpenganChoices(
+        arch=arch, pretrain_lr=request.pick("pretrain_lr", table["pretrain_lr"]), **common
+    )
 
 
 def build(
