@@ -33,7 +33,7 @@ class Calibration:
     """What turns logits into probabilities and decisions.
 
     Attributes:
-        kind: "multilabel" (a sigmoid a label) or "single" (one softmax).
+        kind: "multilabel" (a sigmoid per label) or "single" (one softmax).
         shift: [L] added to the logits once they are divided by the temperature.
         temperature: Divides the logits.
         intercept: [L] added too.

@@ -69,7 +69,7 @@ def choose_preset(preset: str | None, size: int, device: str = "cpu") -> str:
 
 
 def choose_batch(batch: int | None, preset: int, images: int, where: str) -> int:
-    """Images a step: as given, or the preset's, or what few images allow.
+    """Images per step: as given, or the preset's, or what few images allow.
 
     Raises:
         UsageError: not a multiple of 4.

@@ -39,7 +39,7 @@ class Choices(Protocol):
     Attributes:
         preset: Name of the preset.
         arch: Sizes of the networks.
-        batch: Real images a step.
+        batch: Real images per step.
         parts: In how many parts a step goes through the networks.
         total_nimg: Images seen at the end.
         lr: Learning rate.

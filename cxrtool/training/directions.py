@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cxrtool.core.runs import Run
 
 RECORD, WEIGHTS = "direction.json", "direction.safetensors"
-DIRECTIONS = "directions"  # holds a folder a target, where an edit run has several
+DIRECTIONS = "directions"  # holds a folder per target, where an edit run has several
 FORMAT = 2
 WAY, STYLE = "way", "s."
 _DIGITS = 16

@@ -33,7 +33,7 @@ def load_inputs(config: Config, run: Run, policy: LabelPolicy) -> tuple[Dataset,
     refuse_made_rows(data, "validation and test are real, always")
     if data.info.kind == "single" and config.loss == "auc-margin":
         raise UsageError(
-            "--loss auc-margin is for multi-label sets; this one has one class an image",
+            "--loss auc-margin is for multi-label sets; this one has one class per image",
             hint="use --loss bce, which is cross-entropy over the classes here",
         )
     synths = [load_dataset(ref.path) for ref in run.inputs("synth")]

@@ -21,7 +21,7 @@ class GameChoices:
     Attributes:
         preset: Name of the preset.
         arch: Sizes of the networks.
-        batch: Real images a step.
+        batch: Real images per step.
         total_nimg: Images seen at the end, those of a stage before the game included.
         lr: Adam's learning rate in the game.
         pretrain_nimg: Images seen in the stage before the game.

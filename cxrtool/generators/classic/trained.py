@@ -1,7 +1,7 @@
 """Finished generators and discriminators of the older architectures, as other packages use them.
 
 In: networks and a description. Out: `training.protocols.Generator` and `Judge`. Latents are
-truncated by scaling: z times psi, so that 0 gives one image a condition, that of the mean latent.
+truncated by scaling: z times psi, so that 0 gives one image per condition, that of the mean latent.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ class Choices:
     Attributes:
         preset: Name of the preset.
         arch: Sizes of the networks.
-        batch: Images a step.
+        batch: Images per step.
         parts: In how many parts a step goes through the networks.
         total_nimg: Images seen at the end.
         lr: Adam's learning rate before the correction for lazy regularization.

@@ -1,4 +1,4 @@
-"""A Gaussian a class over the codes of an autoencoder.
+"""A Gaussian per class over the codes of an autoencoder.
 
 In: codes `[N, D]` and classes. Out: means and covariances, and codes drawn from them. Mariani et
 al. 2018, section 3: the latent of a class is N(mean of its codes, their covariance).

@@ -101,7 +101,7 @@ class Judge(nn.Module):
 
 
 class BaganTrainer(GameTrainer):
-    """Both stages, on data of one label an image; see `GameTrainer`."""
+    """Both stages, on data of one label per image; see `GameTrainer`."""
 
     pair = (Generator, Discriminator)
     betas = (0.5, 0.999)

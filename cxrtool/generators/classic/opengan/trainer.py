@@ -78,7 +78,7 @@ class OpenganTrainer(GameTrainer):
 
     Args:
         choices: All numbers.
-        feed: The data, one label an image.
+        feed: The data, one label per image.
         world: See `GameTrainer`.
         shown: Images of classes that the training must not see.
     """
