@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from cxrtool.generators.saved import D_PREFIX, G_PREFIX, Saved
 
+Read = Callable[[Any, Tensor], tuple[Tensor, Tensor]]
+
 
 class LatentGenerator(nn.Module):
     """A network of z and labels.
@@ -53,25 +55,30 @@ class LatentJudge(nn.Module):
     """A discriminator whose scores of an image depend on that image alone in evaluation mode.
 
     Args:
-        network: Called with images; gives (`[N]` scores, `[N, L]` label logits).
+        network: The discriminator.
         labels: Names, in order.
         prevalence: `[L]` share of each among the training images.
         single: Whether an image has exactly one label.
+        read: Asks the network about images: (`[N]` scores, `[N, L]` label logits).
     """
 
     prevalence: Tensor
 
     def __init__(
-        self, network: nn.Module, labels: tuple[str, ...], prevalence: Tensor, single: bool = False
+        self,
+        network: nn.Module,
+        labels: tuple[str, ...],
+        prevalence: Tensor,
+        single: bool = False,
+        read: Read = lambda network, x: network(x),
     ) -> None:
         super().__init__()
-        self.network, self.labels, self.single = network, labels, single
+        self.network, self.labels, self.single, self.read = network, labels, single, read
         self.register_buffer("prevalence", prevalence.clone())
 
     def judge(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Realness and label logits; what was asked for changes neither."""
-        score, logits = self.network(x)
-        return score, logits
+        return self.read(self.network, x)
 
 
 def latent_generator(
@@ -83,11 +90,8 @@ def latent_generator(
 
 
 def latent_judge(
-    saved: Saved,
-    build: Callable[..., nn.Module],
-    sizes: Callable[..., Any],
-    read: Callable[..., nn.Module] = lambda network: network,
+    saved: Saved, build: Callable[..., nn.Module], sizes: Callable[..., Any], **how: Any
 ) -> LatentJudge:
-    """The finished discriminator, see `latent_generator`; `read` makes of it what a judge calls."""
+    """The finished discriminator, see `latent_generator`; `how`: see `LatentJudge`."""
     network = saved.network(build, saved.sizes(sizes), D_PREFIX)
-    return LatentJudge(read(network), saved.labels, saved.prevalence, saved.single)
+    return LatentJudge(network, saved.labels, saved.prevalence, saved.single, **how)

@@ -37,7 +37,7 @@ class Choices:
         label_weight: Weight of the auxiliary label loss of the generator.
         d_label_weight: The same of the discriminator, on real images.
         ramp_nimg: Images over which labels gain influence on both networks, from none to all.
-        augment: Policies, see `gans.augment`.
+        augment: Policies, see `generators.augment`.
         augment_p: Probability of each of them; None lets it follow the discriminator.
         augment_nimg: Images in which that probability can move from 0 to 1.
         mirror: Flip reals left to right at random.

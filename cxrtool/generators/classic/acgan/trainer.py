@@ -17,7 +17,7 @@ from functools import partial
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from cxrtool.core.errors import UsageError
 from cxrtool.generators import losses
@@ -122,17 +122,10 @@ class AcganTrainer(GameTrainer):
         return super().export(values, mask)
 
 
-class Judge(nn.Module):
-    """The discriminator as filters read it, without batch statistics."""
-
-    def __init__(self, network: Discriminator) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """`[N, C, size, size]` -> (`[N]`, `[N, L]`)."""
-        found: tuple[Tensor, Tensor] = self.network(x, group=0)
-        return found
+def read(network: Discriminator, x: Tensor) -> tuple[Tensor, Tensor]:
+    """`[N, C, size, size]` -> (`[N]`, `[N, L]`), without batch statistics."""
+    verdict: tuple[Tensor, Tensor] = network(x, group=0)
+    return verdict
 
 
 def choose(request: Request) -> AcganChoices:
@@ -159,4 +152,4 @@ def choose(request: Request) -> AcganChoices:
 
 build = AcganTrainer
 load_generator = partial(latent_generator, build=Generator, sizes=Sizes)
-load_judge = partial(latent_judge, build=Discriminator, sizes=Sizes, read=Judge)
+load_judge = partial(latent_judge, build=Discriminator, sizes=Sizes, read=read)

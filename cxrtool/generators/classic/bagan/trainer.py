@@ -87,17 +87,10 @@ class Generator(nn.Module):
         return images
 
 
-class Judge(nn.Module):
-    """The discriminator as filters read it: log odds of being real, and the K classes' logits."""
-
-    def __init__(self, network: Discriminator) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """`[N, C, size, size]` -> (`[N]`, `[N, K]`), without dropout."""
-        logits = self.network(x)
-        return realness(logits), logits[:, :-1]
+def read(network: Discriminator, x: Tensor) -> tuple[Tensor, Tensor]:
+    """`[N, C, size, size]` -> (`[N]` log odds of being real, `[N, K]` logits), without dropout."""
+    logits = network(x)
+    return realness(logits), logits[:, :-1]
 
 
 class BaganTrainer(GameTrainer):
@@ -189,4 +182,4 @@ def build(choices: BaganChoices, feed: Feed, world: World | None, **_: Any) -> B
 
 
 load_generator = partial(latent_generator, build=Generator, sizes=Sizes)
-load_judge = partial(latent_judge, build=Discriminator, sizes=Sizes, read=Judge)
+load_judge = partial(latent_judge, build=Discriminator, sizes=Sizes, read=read)
