@@ -19,7 +19,7 @@ from cxrtool.training.statistics import Means
 from cxrtool.training.world import World
 
 
-class Kept(NamedTuple):
+class BestGenerator(NamedTuple):
     """An averaged generator that is kept.
 
     Attributes:
@@ -160,7 +160,7 @@ class GeneratorTrainer(Sampler, Trainer, Protocol):
     world: World
     means: Means
     nimg: int
-    best: Kept | None
+    best: BestGenerator | None
     reloads: int
     data_wait_s: float
     remedy: str

@@ -164,8 +164,8 @@ def save_network(trainer: GeneratorTrainer, task: Task, run: Run) -> None:
         p = trainer.choices.augment_p
         p = float(trainer.controller.p) if p is None else p
         meta["augment"] = {"policies": list(trainer.choices.augment), "p": round(p, 6)}
-    if task.reduced is not None:
-        meta["single_label"] = task.reduced.rule
+    if task.singles is not None:
+        meta["single_label"] = task.singles.rule
     save_model(run, trainer.export(task.values, task.mask), meta)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cxrtool.commands.train_gan.options import Config
     from cxrtool.core.runs import Run
     from cxrtool.data.manifest import Dataset
-    from cxrtool.generators.classic.singles import Reduced
+    from cxrtool.generators.classic.singles import SingleLabels
     from cxrtool.generators.conditions import Conditioning
     from cxrtool.generators.protocol import Choices
     from cxrtool.generators.registry import Arch
@@ -38,7 +38,7 @@ class Task:
         choices: Every number.
         arch: The architecture.
         held: `[N]` bool, rows that no network is trained on.
-        reduced: What became of a multi-label set, where the architecture takes single labels.
+        singles: What became of a multi-label set, where the architecture takes single labels.
     """
 
     config: Config
@@ -50,7 +50,7 @@ class Task:
     choices: Choices
     arch: Arch
     held: np.ndarray
-    reduced: Reduced | None = None
+    singles: SingleLabels | None = None
 
     @property
     def single(self) -> bool:
@@ -62,7 +62,7 @@ class Task:
         choices = self.choices.to_json()
         for name in ("snapshot_nimg", "tick_nimg"):  # they change no result
             del choices[name]
-        single = {} if self.reduced is None else {"left_out_rows": self.reduced.dropped}
+        single = {} if self.singles is None else {"left_out_rows": self.singles.dropped}
         return {
             **choices,
             **single,
@@ -146,12 +146,12 @@ def prepare(
         # As in train-cls: an image of another class is none of a class asked for.
         here = (values * mask)[:, list(conditioning.columns)].sum(axis=1) > 0
         rows, values, mask = rows[here], values[here], mask[here]
-    columns, reduced, held = list(conditioning.columns), None, np.zeros(len(rows), bool)
+    columns, singles, held = list(conditioning.columns), None, np.zeros(len(rows), bool)
     if arch.single:
-        rows, conditioning, reduced = single_labels(config, dataset, rows, conditioning)
+        rows, conditioning, singles = single_labels(config, dataset, rows, conditioning)
         columns = list(conditioning.columns)
         values, mask = label_arrays(dataset, rows, LabelPolicy.from_options(config))
-        held = held_out(config, conditioning.labels, reduced.values)
+        held = held_out(config, conditioning.labels, singles.values)
     choices = arch.choose(
         Request(
             size=size,
@@ -164,9 +164,9 @@ def prepare(
         )
     )
     values, mask = values[:, columns], mask[:, columns]
-    if reduced is not None:
-        values, mask = reduced.values, np.ones_like(mask)
-    return Task(config, dataset, rows, conditioning, values, mask, choices, arch, held, reduced)
+    if singles is not None:
+        values, mask = singles.values, np.ones_like(mask)
+    return Task(config, dataset, rows, conditioning, values, mask, choices, arch, held, singles)
 
 
 def held_out(config: Config, labels: tuple[str, ...], values: np.ndarray) -> np.ndarray:
@@ -195,7 +195,7 @@ def held_out(config: Config, labels: tuple[str, ...], values: np.ndarray) -> np.
 
 def single_labels(
     config: Config, dataset: Dataset, rows: np.ndarray, conditioning: Conditioning
-) -> tuple[np.ndarray, Conditioning, Reduced]:
+) -> tuple[np.ndarray, Conditioning, SingleLabels]:
     """The rows that have one label, by the rule asked for.
 
     Returns:
@@ -219,8 +219,8 @@ def single_labels(
         )
     rule = config.single_label or "one-of-chosen"
     names, where = conditioning.labels, str(config.data)
-    reduced = reduce_labels(values * mask, names, conditioning.columns, rule, where)
-    return rows[reduced.rows], conditioning, reduced
+    singles = reduce_labels(values * mask, names, conditioning.columns, rule, where)
+    return rows[singles.rows], conditioning, singles
 
 
 def explain(task: Task) -> None:
@@ -229,9 +229,9 @@ def explain(task: Task) -> None:
     reasons = {name: why for name, why in task.conditioning.left_out.items() if "asked" not in why}
     for name, why in reasons.items():
         console.warn(f"label {name!r} is left out of the condition: {why}")
-    if task.reduced is not None and task.reduced.dropped:
+    if task.singles is not None and task.singles.dropped:
         console.say(
-            f"--single-label {task.reduced.rule}: {task.reduced.dropped:,} rows are left out"
+            f"--single-label {task.singles.rule}: {task.singles.dropped:,} rows are left out"
         )
     if not task.conditioning.labels:
         console.say("no label to condition on: the generator is unconditional")

@@ -22,7 +22,7 @@ RULES = {
 
 
 @dataclass(frozen=True)
-class Reduced:
+class SingleLabels:
     """Single labels of the rows that stay.
 
     Attributes:
@@ -40,7 +40,7 @@ class Reduced:
 
 def reduce_labels(
     everything: np.ndarray, names: tuple[str, ...], columns: tuple[int, ...], rule: str, where: str
-) -> Reduced:
+) -> SingleLabels:
     """Give every row that stays one label.
 
     Args:
@@ -76,7 +76,7 @@ def reduce_labels(
             file=where,
             hint="choose other --labels or another rule: " + ", ".join(RULES),
         )
-    return Reduced(rule, rows, values, len(everything) - len(rows))
+    return SingleLabels(rule, rows, values, len(everything) - len(rows))
 
 
 def require_single(

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from cxrtool.generators.saved import D_PREFIX, G_PREFIX, Saved
+from cxrtool.generators.saved import D_PREFIX, G_PREFIX, SavedGenerator
 
 Read = Callable[[Any, Tensor], tuple[Tensor, Tensor]]
 
@@ -82,7 +82,7 @@ class LatentJudge(nn.Module):
 
 
 def latent_generator(
-    saved: Saved, build: Callable[..., nn.Module], sizes: Callable[..., Any]
+    saved: SavedGenerator, build: Callable[..., nn.Module], sizes: Callable[..., Any]
 ) -> LatentGenerator:
     """The finished generator: `build` makes it from its sizes and a random generator."""
     network = saved.network(build, saved.sizes(sizes), G_PREFIX)
@@ -90,7 +90,7 @@ def latent_generator(
 
 
 def latent_judge(
-    saved: Saved, build: Callable[..., nn.Module], sizes: Callable[..., Any], **how: Any
+    saved: SavedGenerator, build: Callable[..., nn.Module], sizes: Callable[..., Any], **how: Any
 ) -> LatentJudge:
     """The finished discriminator, see `latent_generator`; `how`: see `LatentJudge`."""
     network = saved.network(build, saved.sizes(sizes), D_PREFIX)
