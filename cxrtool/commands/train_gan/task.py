@@ -148,10 +148,11 @@ def prepare(
         rows, values, mask = rows[here], values[here], mask[here]
     columns, singles, held = list(conditioning.columns), None, np.zeros(len(rows), bool)
     if arch.single:
-        rows, conditioning, singles = single_labels(config, dataset, rows, conditioning)
-        columns = list(conditioning.columns)
-        values, mask = label_arrays(dataset, rows, LabelPolicy.from_options(config))
-        held = held_out(config, conditioning.labels, singles.values)
+        singles = single_labels(config, dataset, conditioning, values, mask)
+        rows, values, mask = rows[singles.rows], singles.values, singles.values >= 0
+        held = held_out(config, conditioning.labels, values)
+    else:
+        values, mask = values[:, columns], mask[:, columns]
     choices = arch.choose(
         Request(
             size=size,
@@ -163,9 +164,6 @@ def prepare(
             options=to_record(config),
         )
     )
-    values, mask = values[:, columns], mask[:, columns]
-    if singles is not None:
-        values, mask = singles.values, np.ones_like(mask)
     return Task(config, dataset, rows, conditioning, values, mask, choices, arch, held, singles)
 
 
@@ -194,33 +192,32 @@ def held_out(config: Config, labels: tuple[str, ...], values: np.ndarray) -> np.
 
 
 def single_labels(
-    config: Config, dataset: Dataset, rows: np.ndarray, conditioning: Conditioning
-) -> tuple[np.ndarray, Conditioning, SingleLabels]:
-    """The rows that have one label, by the rule asked for.
-
-    Returns:
-        Their positions in the data set, the labels that they still tell apart, their labels.
+    config: Config,
+    dataset: Dataset,
+    conditioning: Conditioning,
+    values: np.ndarray,
+    mask: np.ndarray,
+) -> SingleLabels:
+    """The rows that have one label, by the rule asked for, and their labels.
 
     Raises:
         UsageError: a multi-label set and no rule, or fewer than two classes.
         InputError: the rule leaves no row of a class.
     """
-    from cxrtool.data.labels import LabelPolicy, label_arrays
     from cxrtool.generators.classic.singles import reduce_labels, require_single
 
-    values, mask = label_arrays(dataset, rows, LabelPolicy.from_options(config))
     columns = list(conditioning.columns)
-    chosen, sure = values[:, columns], mask[:, columns]
-    require_single(dataset.info.kind, chosen, sure, config.single_label, config.arch)
+    require_single(
+        dataset.info.kind, values[:, columns], mask[:, columns], config.single_label, config.arch
+    )
     if len(columns) < 2:
         raise UsageError(
             f"--arch {config.arch} tells classes apart, and there are {len(columns)}",
             hint="give at least two --labels that training rows have",
         )
     rule = config.single_label or "one-of-chosen"
-    names, where = conditioning.labels, str(config.data)
-    singles = reduce_labels(values * mask, names, conditioning.columns, rule, where)
-    return rows[singles.rows], conditioning, singles
+    where = str(config.data)
+    return reduce_labels(values * mask, conditioning.labels, conditioning.columns, rule, where)
 
 
 def explain(task: Task) -> None:
