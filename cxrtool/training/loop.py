@@ -220,7 +220,7 @@ class _Checkpoints:
         state = load_checkpoint(self.run)
         if state is not None:
             self._load(state)
-            console.say(f"going on from {self.task.done:g} {self.task.unit}")
+            console.say(f"resuming after {self.task.done:g} {self.task.unit}")
         self._rewind(state)
         return state is not None
 
