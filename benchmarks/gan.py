@@ -29,6 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cxrtool.generators.feed import Feed
+from cxrtool.generators.protocol import Request
 from cxrtool.generators.stylegan2 import ops
 from cxrtool.generators.stylegan2.choices import choose
 from cxrtool.generators.stylegan2.execution import Execution
@@ -87,15 +88,9 @@ def new_trainer(args: argparse.Namespace, device: torch.device, form: Form) -> S
     pixels = rng.integers(0, 255, (IMAGES, args.size, args.size)).astype(np.uint8)
     values = (rng.random((IMAGES, LABELS)) < 0.2).astype(np.float32)
     feed = Feed(pixels, values, np.ones_like(values, bool), 0, device)
-    choices = choose(
-        size=args.size,
-        preset=args.preset,
-        images=IMAGES,
-        labels=LABELS,
-        where="random",
-        batch=args.batch,
-        style_mixing=0.9,
-    )
+    options = {"batch": args.batch, "style_mixing": 0.9}
+    request = Request(args.size, args.preset, IMAGES, LABELS, "random", 1, options)
+    choices = choose(request)
     execution = Execution(device, args.size, form.precision, args.compile or form.compile)
     return StyleGan2Trainer(choices, feed, execution=execution)
 

@@ -37,7 +37,7 @@ from cxrtool.core.runs import Run
 from cxrtool.data.images import PNG_LEVEL, to_uint8
 from cxrtool.data.manifest import Dataset, DatasetInfo
 from cxrtool.data.writer import DatasetWriter
-from cxrtool.generators.stylegan2.choices import load_presets
+from cxrtool.generators.choices import load_presets
 from cxrtool.generators.stylegan2.generator import Architecture, Generator
 from cxrtool.generators.stylegan2.network import TrainedGenerator, mean_latents
 from cxrtool.synthesis import planner, targets
@@ -56,7 +56,7 @@ SIZES = ("channel_base", "channel_max", "z_dim", "w_dim", "mapping_layers")
 
 def random_network(size: int, preset: str, device: torch.device) -> TrainedGenerator:
     """A generator of a preset's sizes with random weights."""
-    numbers = load_presets()[preset]
+    numbers = load_presets("stylegan2")[preset]
     arch = Architecture(size=size, labels=len(LABELS), **{name: numbers[name] for name in SIZES})
     generator = Generator(arch, torch.Generator().manual_seed(0))
     vectors = np.zeros((1, len(LABELS)), dtype=np.float32)

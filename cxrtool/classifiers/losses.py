@@ -24,9 +24,9 @@ def masked_bce(
         pos_weight: [L] factor on the loss of positives, or None.
     """
     # An ignored cell may hold anything, NaN included, which would come back through the gradient.
-    known = torch.where(mask, values, torch.zeros_like(values))
+    targets = torch.where(mask, values, torch.zeros_like(values))
     cells = F.binary_cross_entropy_with_logits(
-        logits, known, pos_weight=pos_weight, reduction="none"
+        logits, targets, pos_weight=pos_weight, reduction="none"
     )
     return (cells * mask).sum() / mask.sum().clamp(min=1)
 

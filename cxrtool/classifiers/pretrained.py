@@ -88,7 +88,7 @@ def by_name(name: str, arch: str) -> Start | None:
         ) from None
     except Exception as error:  # whatever the download raises: no network, no disk, a bad hash
         raise InputError(
-            f"--weights {name} cannot be had here: {str(error).splitlines()[0]}",
+            f"--weights {name} cannot be fetched here: {str(error).splitlines()[0]}",
             hint="without a network, bring the file and give it with --init-from FILE",
         ) from None
     adapter = "imagenet" if name == "imagenet" else "xrv"

@@ -90,7 +90,7 @@ def shortfalls(fit: ClassifierTrainer) -> list[str]:
     That is a phase below one before it, and all of them below the weights that training started
     from.
     """
-    kept = fit.phases[fit.chosen.phase]
+    last = fit.phases[fit.chosen.phase]
     notes = []
     if fit.start_score is not None and fit.chosen.score < fit.start_score:
         notes.append(
@@ -102,11 +102,11 @@ def shortfalls(fit: ClassifierTrainer) -> list[str]:
         if best.score >= rival.score:
             continue
         worse, better = fit.phases[best.phase], fit.phases[rival.phase]
-        why = ", as this arm ends on real images" if better.pool != kept.pool else ""
+        why = ", as this arm ends on real images" if better.pool != last.pool else ""
         notes.append(
             f"the phase {worse.name!r} ({worse.loss}) reached a mean validation AUROC of"
             f" {best.score:.4f}, below the {rival.score:.4f} of the phase {better.name!r}"
-            f" ({better.loss}): the network of {kept.name!r}, step {fit.chosen.step:,}, is kept"
-            f"{why}"
+            f" ({better.loss}): the network of {last.name!r}, step {fit.chosen.step:,}, is"
+            f" kept{why}"
         )
     return notes

@@ -51,7 +51,7 @@ class Settings:
     """How to fit.
 
     Attributes:
-        batch: Images a step.
+        batch: Images per step.
         optimizer: One of `OPTIMIZERS`.
         weight_decay: L2 (adam, sgd-momentum) or decoupled (adamw).
         augmentation: Of `training.augment`.
@@ -97,7 +97,7 @@ class ClassifierTrainer:
         best_step: After how many steps it was reached.
         start_score: Validation score before the first step, where the caller took it.
         ended: The best networks of the phases before this one.
-        history: One record a validation.
+        history: One record per validation.
         precision: "float32" or "bfloat16", as chosen; a fit that goes on elsewhere keeps it.
         wait_s: Seconds that steps waited for their batch, since `read_clock`.
     """

@@ -113,17 +113,17 @@ def resolve(
     model = model.replace("/", "-") if model is not None else None
     name, local = model or DEFAULT, False
     file: Path | None
-    named = None if model is None else _by_name(name)
+    config = None if model is None else _by_name(name)
     if weights is not None and (weights / CONFIG_FILE).is_file():
         name = model or "local"
-        model_cfg, preprocess = _described(weights, named and named[0], tag)
+        model_cfg, preprocess = _described(weights, config and config[0], tag)
         _refuse_remote_parts(name, model_cfg)
         settings = Settings(
             bool(model_cfg.get("quick_gelu")), preprocess, f"{CONFIG_FILE} with them"
         )
         file = _in_folder(weights)
     else:
-        model_cfg, own = named or _by_name(name)
+        model_cfg, own = config or _by_name(name)
         _refuse_remote_parts(name, model_cfg)
         local = own is not None
         quick_gelu = bool(model_cfg.get("quick_gelu"))
@@ -158,14 +158,14 @@ def _by_name(model: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
         text = (resources.files("cxrtool.clip") / "configs" / f"{model}.json").read_text("utf-8")
         model_cfg = json.loads(text)
         return model_cfg, model_cfg.pop("preprocess_cfg")
-    named = factory.get_model_config(model) if ":" not in model else None
-    if named is None:
+    config = factory.get_model_config(model) if ":" not in model else None
+    if config is None:
         raise UsageError(
             f"--model {model}: no such architecture",
             hint=f"use {', '.join(local_configs())} or an open_clip name such as ViT-B-32; "
             "a folder with a config and weights is given by --pretrained FOLDER alone",
         )
-    return named, None
+    return config, None
 
 
 def _stride(vision: dict[str, Any]) -> int:
@@ -244,7 +244,7 @@ def _read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _described(
-    folder: Path, named: dict[str, Any] | None, tag: str | None
+    folder: Path, config_by_name: dict[str, Any] | None, tag: str | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """What a folder says of its weights.
 
@@ -257,7 +257,7 @@ def _described(
             f"--tag {tag} with weights that are described by {folder / CONFIG_FILE}",
             hint="leave out --tag, or give a copy of the weights file alone",
         )
-    if named is not None and not _same_network(named, config[0]):
+    if config_by_name is not None and not _same_network(config_by_name, config[0]):
         raise UsageError(
             f"--model is another architecture than that of {folder / CONFIG_FILE}",
             hint="leave out --model: the folder says what it is",

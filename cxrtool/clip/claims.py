@@ -67,7 +67,7 @@ class Claims:
 def claims_of(
     texts: PairTexts,
     labels: Sequence[str],
-    known: np.ndarray,
+    label_values: np.ndarray,
     templates: Templates,
     tokenizer: Tokenizer,
     read: Reader,
@@ -77,14 +77,15 @@ def claims_of(
     Args:
         texts: The pairs' texts.
         labels: L names.
-        known: [N, L] int8 of these pairs, -1 where unknown; used for prompts composed from labels.
+        label_values: [N, L] int8 of these pairs, -1 where unknown; used for prompts composed from
+            labels.
         templates: How a label is said and denied.
         tokenizer: Of the CLIP.
         read: Finds labels in texts. A list of phrases that does not name a label denies it, unless
             the reader says that it is open.
     """
     if texts.origin == LABELS:
-        values = known
+        values = label_values
     else:
         plain = [row[0] for row in texts.wordings]
         different = list(dict.fromkeys(plain))

@@ -71,10 +71,10 @@ def of_tag(model: str, tag: str) -> Settings:
     """
     entry = _FILES.get(model, {}).get(tag) or pretrained.get_pretrained_cfg(model, tag)
     if not entry:
-        known = tags(model)
+        names = tags(model)
         raise UsageError(
             f"--tag {tag}: unknown for {model}",
-            hint=f"its tags are {', '.join(known)}" if known else "it has none",
+            hint=f"its tags are {', '.join(names)}" if names else "it has none",
         )
     return Settings(bool(entry.get("quick_gelu", False)), _preprocess(entry), f"tag {tag}")
 

@@ -29,7 +29,7 @@ TEXT_COLUMNS = (RULES, *(n for n in TEXTS if n != RULES), REPORT, PROMPT, *RANDO
 REFERENCE = tuple(n for n in TEXT_COLUMNS if n != INVERTED and n not in RANDOM_TEXTS)
 """Columns that say what the images show, best one to ask for first."""
 WORDINGS = 8
-"""Composed prompts a row; training takes another one each epoch."""
+"""Composed prompts per row; training takes another one each epoch."""
 PHRASES = (RULES,)
 """Columns that hold phrases, not sentences: their wording is varied unless told otherwise. Not
 `rules-v2`, which fills CLIP's tokens and denies by itself, and not the texts that are wrong on
@@ -120,8 +120,8 @@ def _hint(strategy: str, others: Sequence[str]) -> str:
     if strategy:
         file = " --text-from FILE" if EXTERNAL in strategy else ""
         steps.append(f"run `cxr extract-reports --texts {strategy}{file}` first")
-    known = f" (texts are in: {', '.join(others)})" if others else ""
-    return ", or ".join(steps) + known
+    elsewhere = f" (texts are in: {', '.join(others)})" if others else ""
+    return ", or ".join(steps) + elsewhere
 
 
 def target_groups(
@@ -143,8 +143,8 @@ def target_groups(
 
 
 def _label_groups(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    known = np.where(mask, values > 0.5, -1).astype(np.int8)
-    return group_numbers(row.tobytes() for row in known)
+    cells = np.where(mask, values > 0.5, -1).astype(np.int8)
+    return group_numbers(row.tobytes() for row in cells)
 
 
 def _column(table: pd.DataFrame, name: str) -> np.ndarray:
@@ -174,7 +174,7 @@ def _impression_first(impression: str, report: str) -> str:
 
 @dataclass(frozen=True)
 class _Composer:
-    """Puts what is known of N rows into words, in several wordings a row.
+    """Puts what is known of N rows into words, in several wordings per row.
 
     Attributes:
         images: N names, which seed the wordings of a row.

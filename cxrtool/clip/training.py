@@ -89,11 +89,11 @@ def make_pairs(
     claims: Claims | None = None,
 ) -> Pairs:
     """Tokenize every different text once."""
-    known: dict[str, int] = {}
+    places: dict[str, int] = {}
     texts = np.array(
-        [[known.setdefault(text, len(known)) for text in row] for row in wordings], dtype=np.int64
+        [[places.setdefault(text, len(places)) for text in row] for row in wordings], dtype=np.int64
     )
-    return Pairs(images, tokenizer(list(known)), texts, torch.from_numpy(groups), claims)
+    return Pairs(images, tokenizer(list(places)), texts, torch.from_numpy(groups), claims)
 
 
 class ClipTrainer:
@@ -190,8 +190,10 @@ class ClipTrainer:
             drawn = claims.drawn(numpy_rng("claims", recipe.seed, self.step_number))
             prompts = self._embedded(model.embed_tokens, drawn.to(model.device))
             values = sent(torch.from_numpy(claims.values[rows]), model.device)
-            told = claim_loss(vectors, prompts, scale, values, claims.weights.to(model.device))
-            loss = loss + recipe.negation_weight * told
+            negation_loss = claim_loss(
+                vectors, prompts, scale, values, claims.weights.to(model.device)
+            )
+            loss = loss + recipe.negation_weight * negation_loss
         return loss
 
     def _embedded(self, embed: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from cxrtool.generators.augment import mirror
 from cxrtool.generators.feed import Batch, Feed
-from cxrtool.generators.protocol import Kept
+from cxrtool.generators.protocol import BestGenerator
 from cxrtool.training.rng import Draws, torch_generator
 from cxrtool.training.statistics import Means
 from cxrtool.training.world import World
@@ -43,7 +43,7 @@ class BaseTrainer:
         self.means = Means(self.device)
         self.nimg = 0
         self.data_wait_s = 0.0
-        self.best: Kept | None = None
+        self.best: BestGenerator | None = None
         self.reloads = 0
 
     @property
@@ -100,7 +100,7 @@ class BaseTrainer:
             raise ValueError(f"checkpoint of another architecture ({', '.join(keys)} differ)")
         self.means.load_state_dict(state["means"])
         self.nimg = int(state["nimg"])
-        self.best = None if state["best"] is None else Kept(*state["best"])
+        self.best = None if state["best"] is None else BestGenerator(*state["best"])
         self.reloads = int(state["reloads"])
 
 

@@ -19,7 +19,7 @@ from cxrtool.training.statistics import Means
 from cxrtool.training.world import World
 
 
-class Kept(NamedTuple):
+class BestGenerator(NamedTuple):
     """An averaged generator that is kept.
 
     Attributes:
@@ -39,7 +39,7 @@ class Choices(Protocol):
     Attributes:
         preset: Name of the preset.
         arch: Sizes of the networks.
-        batch: Real images a step.
+        batch: Real images per step.
         parts: In how many parts a step goes through the networks.
         total_nimg: Images seen at the end.
         lr: Learning rate.
@@ -70,11 +70,9 @@ class Choices(Protocol):
     @property
     def described(self) -> str:
         """What is trained, in half a line."""
-        ...
 
     def to_json(self) -> dict[str, Any]:
         """For records."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -99,6 +97,11 @@ class Request:
     processes: int
     options: Mapping[str, Any]
 
+    def pick(self, name: str, default: Any) -> Any:
+        """The value of an option, or a default where it was left open."""
+        value = self.options.get(name)
+        return default if value is None else value
+
 
 class Sizes(Protocol):
     """Sizes of networks; what `model.json` keeps to build them again."""
@@ -112,7 +115,6 @@ class Sizes(Protocol):
 
     def to_json(self) -> dict[str, Any]:
         """Constructor arguments."""
-        ...
 
 
 class Sampler(Protocol):
@@ -133,7 +135,6 @@ class Sampler(Protocol):
 
     def sample(self, z: Tensor, y: Tensor) -> Tensor:
         """`[N, z_dim]` standard normal and `[N, L]` -> images `[N, C, size, size]`, not clamped."""
-        ...
 
 
 class GeneratorTrainer(Sampler, Trainer, Protocol):
@@ -159,7 +160,7 @@ class GeneratorTrainer(Sampler, Trainer, Protocol):
     world: World
     means: Means
     nimg: int
-    best: Kept | None
+    best: BestGenerator | None
     reloads: int
     data_wait_s: float
     remedy: str
@@ -177,21 +178,17 @@ class GeneratorTrainer(Sampler, Trainer, Protocol):
     @property
     def follower(self) -> nn.Module | None:
         """Another average, that the first may be replaced by; None where there is one alone."""
-        ...
 
     @property
     def ready(self) -> bool:
         """Whether the averaged generator is one that may be kept (no stage before the game)."""
-        ...
 
     @property
     def varies(self) -> bool:
         """Whether images that are all alike are a collapse by now, and not the start."""
-        ...
 
     def reload(self) -> None:
         """Make what follows differ from what diverged: other random numbers, half the rates."""
-        ...
 
     def export(self, values: np.ndarray, mask: np.ndarray) -> dict[str, Tensor]:
         """The finished networks as one flat state, for `model.safetensors`.
@@ -200,4 +197,3 @@ class GeneratorTrainer(Sampler, Trainer, Protocol):
             values: `[N, L]` labels of the training rows in {0, 1}.
             mask: `[N, L]` bool.
         """
-        ...

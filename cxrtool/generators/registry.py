@@ -19,7 +19,7 @@ from torch import nn
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.generators.feed import Feed
 from cxrtool.generators.protocol import Choices, GeneratorTrainer, Request
-from cxrtool.generators.saved import Saved
+from cxrtool.generators.saved import SavedGenerator
 from cxrtool.generators.stylegan2.execution import Execution
 from cxrtool.training.world import World
 
@@ -132,7 +132,7 @@ def load_judge(run_dir: Path | str, device: torch.device | str = "cpu") -> Any:
 
 
 def _network(function: str, run_dir: Path | str, device: torch.device | str) -> nn.Module:
-    saved = Saved.open(run_dir)
+    saved = SavedGenerator.open(run_dir)
     name = saved.meta["arch"]
     if name not in ARCHS:
         raise InputError(

@@ -22,7 +22,7 @@ S = TypeVar("S")
 N = TypeVar("N", bound=nn.Module)
 
 
-class Saved(NamedTuple):
+class SavedGenerator(NamedTuple):
     """A run as it was saved.
 
     Attributes:
@@ -36,7 +36,7 @@ class Saved(NamedTuple):
     run_dir: Path
 
     @classmethod
-    def open(cls, run_dir: Path | str) -> Saved:
+    def open(cls, run_dir: Path | str) -> SavedGenerator:
         """Read a run.
 
         Raises:

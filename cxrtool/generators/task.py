@@ -18,9 +18,9 @@ from safetensors.torch import load_file
 
 from cxrtool.core import console
 from cxrtool.core.errors import UsageError
-from cxrtool.generators.protocol import GeneratorTrainer, Kept
+from cxrtool.generators.choices import GROUP
+from cxrtool.generators.protocol import BestGenerator, GeneratorTrainer
 from cxrtool.generators.quality import COLLAPSED, Quality
-from cxrtool.generators.stylegan2.choices import GROUP
 from cxrtool.training import loop
 from cxrtool.training.device import peak_memory_bytes
 from cxrtool.training.loop import DivergedError, Row
@@ -135,7 +135,7 @@ class GeneratorTask(loop.Task):
         if self.first is not None and not resumed:
             self.run.write_bytes(f"samples/fakes-{0:09d}.png", self.views.grid())
             if self.quality is not None and self.first.keeps:
-                self._keep(Kept(0, self.first.fd, self.first.fd))
+                self._keep(BestGenerator(0, self.first.fd, self.first.fd))
             yield {"nimg": 0, "kimg": 0.0, "fd": self.first.fd}
 
     def step(self) -> None:
@@ -233,9 +233,9 @@ class GeneratorTask(loop.Task):
             assert best is not None
             self.trainer.best = best._replace(lowest=lowest)
         else:
-            self._keep(Kept(self.nimg, fd, lowest))
+            self._keep(BestGenerator(self.nimg, fd, lowest))
 
-    def _keep(self, best: Kept) -> None:
+    def _keep(self, best: BestGenerator) -> None:
         self.trainer.best = best
         state = {name: value.cpu() for name, value in self.trainer.average.state_dict().items()}
         with self.run.atomic(BEST) as path:

@@ -66,15 +66,12 @@ class Trainer(Protocol):
     @property
     def nimg(self) -> int:
         """Images seen."""
-        ...
 
     def step(self) -> object:
         """Train on the next batch."""
-        ...
 
     def state_dict(self) -> dict[str, Any]:
         """All that the next step depends on."""
-        ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state_dict`.
@@ -82,7 +79,6 @@ class Trainer(Protocol):
         Raises:
             ValueError, KeyError, RuntimeError: The state belongs to another training.
         """
-        ...
 
 
 class Task(ABC):
@@ -224,7 +220,7 @@ class _Checkpoints:
         state = load_checkpoint(self.run)
         if state is not None:
             self._load(state)
-            console.say(f"going on from {self.task.done:g} {self.task.unit}")
+            console.say(f"resuming after {self.task.done:g} {self.task.unit}")
         self._rewind(state)
         return state is not None
 

@@ -103,7 +103,7 @@ def add_config(found: re.Match[str]) -> str:
 
 
 def test_real_and_synthetic_images_have_one_size() -> None:
-    from cxrtool.generators.stylegan2.choices import choose_size
+    from cxrtool.generators.choices import choose_size
 
     (prepare,) = (line for line in commands() if line.startswith("cxr prepare "))
     size = int(prepare.partition("--size ")[2].split()[0])

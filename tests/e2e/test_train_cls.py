@@ -548,7 +548,7 @@ def test_classes_that_exclude_each_other(data: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(predictions[["A", "B", "C"]].sum(axis=1), 1, atol=1e-5)
     balanced = train(folder, tmp_path / "balanced", pos_weight=True)
     assert balanced["labels"] == ["A", "B", "C"]
-    with pytest.raises(UsageError, match="one class an image"):
+    with pytest.raises(UsageError, match="one class per image"):
         train(folder, tmp_path / "margin", loss="auc-margin")
 
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from cxrtool.training.loop import Best
     from cxrtool.training.world import World
 
-EVALUATIONS = 100  # at most, over the whole training: one an epoch, or fewer, spread evenly
+EVALUATIONS = 100  # at most, over the whole training: one per epoch, or fewer, spread evenly
 
 
 def run(config: Config, run: Run) -> dict[str, Any]:

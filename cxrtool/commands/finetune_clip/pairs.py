@@ -98,8 +98,8 @@ def claims_in(
     from cxrtool.clip.claims import OPEN, claims_of
 
     read = partial(said_in, labels=labels)
-    known = np.where(mask, values > 0.5, OPEN).astype(np.int8)
-    return claims_of(texts, labels, known, templates, tokenizer, read)
+    label_values = np.where(mask, values > 0.5, OPEN).astype(np.int8)
+    return claims_of(texts, labels, label_values, templates, tokenizer, read)
 
 
 def said_in(texts: Sequence[str], labels: Sequence[str]) -> list[Mapping[str, int]]:

@@ -62,16 +62,16 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         data, rows, synths, earlier_run(run), learned=config.chosen_arm != "duplicate"
     )
     warn_of_unfairness(extra)
-    wanted = wanted_labels(data, config.classes)
-    refuse_thin_fraction(data, rows["train"], config, wanted, policy)
-    start = load_start(config, run, wanted)
+    requested = wanted_labels(data, config.classes)
+    refuse_thin_fraction(data, rows["train"], config, requested, policy)
+    start = load_start(config, run, requested)
     least = LEAST_PX[config.arch]
     size = input_size(data, config.size, None if start is None else start.size, least)
-    parts, unlearned, kept = training_parts(
-        config, data, rows["train"], synths, wanted, policy, size
+    parts, unlearned, positions = training_parts(
+        config, data, rows["train"], synths, requested, policy, size
     )
-    labels = tuple(wanted[k] for k in kept)
-    if labels != wanted:  # the head of an earlier run fits the very same labels alone
+    labels = tuple(requested[k] for k in positions)
+    if labels != requested:  # the head of an earlier run fits the very same labels alone
         start = load_start(config, run, labels)
     val = validation_part(part_of(data, rows["val"], labels, policy, size), data.info.kind)
     judged, unjudged = learnable(labels, val.values, val.mask, where="the validation rows")
@@ -134,8 +134,8 @@ def plan(config: Config) -> dict[str, Any]:
 
     data = load_dataset(config.data)
     rows = select_rows(data, config)
-    wanted = wanted_labels(data, config.classes)
-    refuse_thin_fraction(data, rows, config, wanted, LabelPolicy.from_options(config))
+    requested = wanted_labels(data, config.classes)
+    refuse_thin_fraction(data, rows, config, requested, LabelPolicy.from_options(config))
     synthetic = [len(load_dataset(path)) for path in config.synth]
     images = sum(synthetic) + (0 if config.chosen_arm == "synthetic-only" else len(rows))
     steps = config.budget(images)

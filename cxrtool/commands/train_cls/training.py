@@ -106,10 +106,10 @@ def calibrate(
     from cxrtool.classifiers.calibration import fit_calibration, shares, smoothed_shares
 
     logits, _ = fit.predict(val)
-    kept = fit.phases[fit.chosen.phase]
+    phase = fit.phases[fit.chosen.phase]
     trained_on = None
-    if kept.loss == "bce":
-        pool = fit.pools[kept.pool]
+    if phase.loss == "bce":
+        pool = fit.pools[phase.pool]
         trained_on = shares(pool.values.cpu().numpy(), pool.mask.cpu().numpy(), weights)
     kind = fit.settings.kind
     natural = smoothed_shares(kind, real.values, real.mask)

@@ -46,7 +46,7 @@ def start_from(
     fd = math.nan
     if quality is None:
         console.warn(
-            "fewer than 50 images: whether the training makes its start worse is not measured"
+            "fewer than 50 images: too few to measure whether the training makes its start worse"
         )
     else:
         fd = quality.measure(trainer)["fd"]
@@ -123,7 +123,7 @@ def measure(run: Run, feed: Feed, size: int, seed: int, best: bool) -> Quality:
 
     quality = Quality(feed, extract, compare, seed)
     if best:
-        console.say(f"kept is the best network of all snapshots: {quality.n:,} images, {space}")
+        console.say(f"the best of all snapshots is kept, judged on {quality.n:,} images: {space}")
     return quality
 
 
@@ -164,8 +164,8 @@ def save_network(trainer: GeneratorTrainer, task: Task, run: Run) -> None:
         p = trainer.choices.augment_p
         p = float(trainer.controller.p) if p is None else p
         meta["augment"] = {"policies": list(trainer.choices.augment), "p": round(p, 6)}
-    if task.reduced is not None:
-        meta["single_label"] = task.reduced.rule
+    if task.singles is not None:
+        meta["single_label"] = task.singles.rule
     save_model(run, trainer.export(task.values, task.mask), meta)
 
 

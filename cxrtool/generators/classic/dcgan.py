@@ -24,7 +24,7 @@ from cxrtool.generators.classic.game import GameTrainer
 from cxrtool.generators.classic.game_choices import (
     GameChoices,
     PlainSizes,
-    common_choices,
+    game_choices,
     preset_of,
 )
 from cxrtool.generators.classic.layers import DCGAN_STD, conv, linear, lrelu, up_conv
@@ -147,7 +147,7 @@ def choose(request: Request) -> GameChoices:
     """Every number of a training."""
     table = preset_of("dcgan", request.preset)
     arch = Sizes(request.size, request.labels, width=table["width"], width_max=table["width_max"])
-    return GameChoices(arch=arch, **common_choices(request, table))
+    return GameChoices(arch=arch, **game_choices(request, table))
 
 
 build = DcganTrainer

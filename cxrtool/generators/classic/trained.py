@@ -1,7 +1,7 @@
 """Finished generators and discriminators of the older architectures, as other packages use them.
 
 In: networks and a description. Out: `training.protocols.Generator` and `Judge`. Latents are
-truncated by scaling: z times psi, so that 0 gives one image a condition, that of the mean latent.
+truncated by scaling: z times psi, so that 0 gives one image per condition, that of the mean latent.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from cxrtool.generators.saved import D_PREFIX, G_PREFIX, Saved
+from cxrtool.generators.saved import D_PREFIX, G_PREFIX, SavedGenerator
+
+Read = Callable[[Any, Tensor], tuple[Tensor, Tensor]]
 
 
 class LatentGenerator(nn.Module):
@@ -53,29 +55,34 @@ class LatentJudge(nn.Module):
     """A discriminator whose scores of an image depend on that image alone in evaluation mode.
 
     Args:
-        network: Called with images; gives (`[N]` scores, `[N, L]` label logits).
+        network: The discriminator.
         labels: Names, in order.
         prevalence: `[L]` share of each among the training images.
         single: Whether an image has exactly one label.
+        read: Asks the network about images: (`[N]` scores, `[N, L]` label logits).
     """
 
     prevalence: Tensor
 
     def __init__(
-        self, network: nn.Module, labels: tuple[str, ...], prevalence: Tensor, single: bool = False
+        self,
+        network: nn.Module,
+        labels: tuple[str, ...],
+        prevalence: Tensor,
+        single: bool = False,
+        read: Read = lambda network, x: network(x),
     ) -> None:
         super().__init__()
-        self.network, self.labels, self.single = network, labels, single
+        self.network, self.labels, self.single, self.read = network, labels, single, read
         self.register_buffer("prevalence", prevalence.clone())
 
     def judge(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Realness and label logits; what was asked for changes neither."""
-        score, logits = self.network(x)
-        return score, logits
+        return self.read(self.network, x)
 
 
 def latent_generator(
-    saved: Saved, build: Callable[..., nn.Module], sizes: Callable[..., Any]
+    saved: SavedGenerator, build: Callable[..., nn.Module], sizes: Callable[..., Any]
 ) -> LatentGenerator:
     """The finished generator: `build` makes it from its sizes and a random generator."""
     network = saved.network(build, saved.sizes(sizes), G_PREFIX)
@@ -83,11 +90,8 @@ def latent_generator(
 
 
 def latent_judge(
-    saved: Saved,
-    build: Callable[..., nn.Module],
-    sizes: Callable[..., Any],
-    read: Callable[..., nn.Module] = lambda network: network,
+    saved: SavedGenerator, build: Callable[..., nn.Module], sizes: Callable[..., Any], **how: Any
 ) -> LatentJudge:
-    """The finished discriminator, see `latent_generator`; `read` makes of it what a judge calls."""
+    """The finished discriminator, see `latent_generator`; `how`: see `LatentJudge`."""
     network = saved.network(build, saved.sizes(sizes), D_PREFIX)
-    return LatentJudge(read(network), saved.labels, saved.prevalence, saved.single)
+    return LatentJudge(network, saved.labels, saved.prevalence, saved.single, **how)

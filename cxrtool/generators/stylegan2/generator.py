@@ -267,7 +267,7 @@ class Generator(nn.Module):
 
 @dataclass(frozen=True)
 class Mixing:
-    """Style mixing (Karras et al. 2019, section 3.1), drawn a sample.
+    """Style mixing (Karras et al. 2019, section 3.1), drawn per sample.
 
     Attributes:
         z: Second latents `[N, z_dim]`.

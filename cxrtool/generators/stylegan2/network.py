@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from cxrtool.core.errors import InputError
-from cxrtool.generators.saved import D_PREFIX, G_PREFIX, Saved
+from cxrtool.generators.saved import D_PREFIX, G_PREFIX, SavedGenerator
 from cxrtool.generators.stylegan2.discriminator import Discriminator
 from cxrtool.generators.stylegan2.generator import Architecture, Generator
 from cxrtool.generators.stylegan2.layers import ToImage
@@ -164,7 +164,7 @@ def mean_latents(generator: Generator, vectors: Tensor, joint: Tensor) -> dict[s
     return {"vectors": vectors, "conditions": table, "center": center}
 
 
-def load_generator(saved: Saved) -> TrainedGenerator:
+def load_generator(saved: SavedGenerator) -> TrainedGenerator:
     """The finished generator.
 
     Raises:
@@ -204,7 +204,7 @@ class TrainedJudge(nn.Module):
         return verdict.score, verdict.labels
 
 
-def load_judge(saved: Saved) -> TrainedJudge:
+def load_judge(saved: SavedGenerator) -> TrainedJudge:
     """The finished discriminator."""
     network = saved.network(Discriminator, saved.sizes(Architecture), D_PREFIX)
     return TrainedJudge(network, saved.labels)

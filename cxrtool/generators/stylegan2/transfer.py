@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from cxrtool.core.errors import InputError, UsageError
-from cxrtool.generators.saved import D_PREFIX, G_PREFIX, Saved
+from cxrtool.generators.saved import D_PREFIX, G_PREFIX, SavedGenerator
 from cxrtool.generators.stylegan2 import ops
 from cxrtool.generators.stylegan2.discriminator import Discriminator
 from cxrtool.generators.stylegan2.generator import Architecture, Generator
@@ -38,7 +38,7 @@ _OWN = (
 )
 
 
-class Matched(NamedTuple):
+class LabelMatch(NamedTuple):
     """Labels of two runs by name.
 
     Attributes:
@@ -68,7 +68,7 @@ def init_from(
         InputError: not a finished generator, or networks of other sizes.
         UsageError: a ramp of the labels, which are in the weights already.
     """
-    saved = Saved.open(run_dir)
+    saved = SavedGenerator.open(run_dir)
     meta = saved.meta
     ours, theirs = trainer.choices.arch.to_json(), meta["architecture"]
     differing = [f"{k} {theirs.get(k)} not {ours[k]}" for k in _SAME if theirs.get(k) != ours[k]]
@@ -87,26 +87,26 @@ def init_from(
     generator = saved.network(Generator, arch, G_PREFIX).to(trainer.device)
     discriminator = saved.network(Discriminator, arch, D_PREFIX).to(trainer.device)
     before = list(meta["labels"])
-    matched = Matched(
+    match = LabelMatch(
         [(k, before.index(name)) for k, name in enumerate(labels) if name in before],
         [k for k, name in enumerate(before) if name not in labels],
     )
     _copy(trainer.generator, generator)
     _copy(trainer.discriminator, discriminator)
     ramped = bool(trainer.choices.ramp_nimg)
-    _teach_generator(trainer.generator, generator, matched, discriminator.prevalence, ramped)
-    _teach_discriminator(trainer.discriminator, discriminator, matched)
+    _teach_generator(trainer.generator, generator, match, discriminator.prevalence, ramped)
+    _teach_discriminator(trainer.discriminator, discriminator, match)
     for average in (trainer.average, trainer.follower):
         if average is not None:
             average.load_state_dict(trainer.generator.state_dict())
     if trainer.choices.path_weight:
         trainer.path_mean.fill_(torch.nan)  # that of the first batch: see `losses.path_length`
     trainer.controller.p.fill_(start_p(trainer.choices.augment, meta))
-    gone = [before[there] for there in matched.gone]
+    lost = [before[there] for there in match.gone]
     return {
         "kept": [name for name in labels if name in before],
         "new": [name for name in labels if name not in before],
-        **({"gone": gone} if gone else {}),
+        **({"gone": lost} if lost else {}),
     }
 
 
@@ -151,7 +151,7 @@ def _copy(ours: nn.Module, theirs: nn.Module) -> None:
 
 
 def _teach_generator(
-    ours: Generator, theirs: Generator, matched: Matched, shares: Tensor, ramped: bool
+    ours: Generator, theirs: Generator, match: LabelMatch, shares: Tensor, ramped: bool
 ) -> None:
     """Embedded labels: the images of a z are those that it had, whatever the new labels say.
 
@@ -167,10 +167,10 @@ def _teach_generator(
     source: Any = before.layers[0]
     usual: Tensor | None = None
     if before.embed is not None:
-        usual = before.embed.bias + before.embed.weight[:, matched.gone] @ shares[matched.gone]
+        usual = before.embed.bias + before.embed.weight[:, match.gone] @ shares[match.gone]
     if mapping.embed is not None:
         mapping.embed.weight.zero_()
-        for here, there in matched.pairs:
+        for here, there in match.pairs:
             assert before.embed is not None
             mapping.embed.weight[:, here] = before.embed.weight[:, there]
         if usual is not None:
@@ -190,7 +190,7 @@ def _teach_generator(
         first.bias.sub_(constant / first.bias_gain)
 
 
-def _teach_discriminator(ours: Discriminator, theirs: Discriminator, matched: Matched) -> None:
+def _teach_discriminator(ours: Discriminator, theirs: Discriminator, match: LabelMatch) -> None:
     """Labels in score and logits: a label of both says what it said, at another share too.
 
     A label enters as its distance from its share in units of its spread; what this changes goes
@@ -200,7 +200,7 @@ def _teach_discriminator(ours: Discriminator, theirs: Discriminator, matched: Ma
         return
     for parameter in (ours.project.weight, *ours.classify.parameters()):
         parameter.zero_()
-    for here, there in matched.pairs:
+    for here, there in match.pairs:
         assert theirs.project is not None
         assert theirs.classify is not None
         column = theirs.project.weight[:, there] * theirs.project.weight_gain

@@ -97,7 +97,7 @@ def test_names_that_fit_no_architecture(monkeypatch: pytest.MonkeyPatch) -> None
         raise OSError("no route to host")
 
     monkeypatch.setattr(pretrained, "_imagenet", offline)
-    with pytest.raises(InputError, match="cannot be had here: no route to host"):
+    with pytest.raises(InputError, match="cannot be fetched here: no route to host"):
         pretrained.by_name("imagenet", "densenet121")
 
 

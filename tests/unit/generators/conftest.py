@@ -14,6 +14,7 @@ import torch
 from cxrtool.core.runs import Run
 from cxrtool.data.manifest import DatasetInfo, DatasetWriter
 from cxrtool.generators.feed import Feed
+from cxrtool.generators.protocol import Request
 from cxrtool.generators.stylegan2.choices import Choices
 from cxrtool.generators.stylegan2.generator import Architecture
 
@@ -42,6 +43,13 @@ def micro(size: int = 16, labels: int = 2, **changes: int) -> Architecture:
         "channel_max": 8,
     }
     return Architecture(size=size, labels=labels, **{**sizes, **changes})
+
+
+def request_of(
+    size: int = 32, preset: str = "tiny", images: int = 100, labels: int = 1, **options: Any
+) -> Request:
+    """A request with some options, the others left open."""
+    return Request(size, preset, images, labels, "x", 1, options)
 
 
 def ellipses(n: int, size: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

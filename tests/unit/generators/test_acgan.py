@@ -16,10 +16,10 @@ from cxrtool.generators.classic.acgan.networks import Discriminator, Equal, Gene
 from cxrtool.generators.classic.acgan.trainer import (
     AcganChoices,
     AcganTrainer,
-    Judge,
     choose,
     critic_loss,
     gradient_norms,
+    read,
 )
 from cxrtool.generators.feed import Feed
 from cxrtool.generators.protocol import Request
@@ -160,7 +160,7 @@ def test_a_score_depends_on_no_batch_mate() -> None:
     x = torch.randn(8, 1, 16, 16)
     network.set_reference(x)
     assert float(network.std_reference) > 0
-    together, alone = Judge(network)(x)[0][:1], Judge(network)(x[:1])[0]
+    together, alone = read(network, x)[0][:1], read(network, x[:1])[0]
     torch.testing.assert_close(together, alone)
     assert not torch.allclose(network(x)[0][:1], together)
 

@@ -13,7 +13,7 @@ from cxrtool.generators.stylegan2.discriminator import Discriminator
 from cxrtool.generators.stylegan2.generator import Architecture, Generator, Mixing, Noise
 from cxrtool.generators.stylegan2.layers import EqualConv, EqualLinear, StyledConv
 from cxrtool.training.rng import Draws
-from tests.unit.generators.conftest import micro
+from tests.unit.generators.conftest import micro, request_of
 
 
 def count(network: nn.Module) -> int:
@@ -38,7 +38,7 @@ def drawn_noise(generator: Generator, seed: int) -> Noise:
 def test_presets_have_their_documented_size(
     size: int, preset: str, low: float, high: float
 ) -> None:
-    arch = choose(size=size, preset=preset, images=100, labels=14, where="x").arch
+    arch = choose(request_of(size=size, preset=preset, images=100, labels=14)).arch
     assert low < count(new_generator(arch)) < high
     assert low < count(new_discriminator(arch)) < high
 

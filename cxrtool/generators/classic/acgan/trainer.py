@@ -17,7 +17,7 @@ from functools import partial
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from cxrtool.core.errors import UsageError
 from cxrtool.generators import losses
@@ -25,7 +25,7 @@ from cxrtool.generators.base import held
 from cxrtool.generators.classic.acgan.growth import Stage, at_stage, grown_nimg, stage_at
 from cxrtool.generators.classic.acgan.networks import GROUP, Discriminator, Generator, Sizes
 from cxrtool.generators.classic.game import GameTrainer
-from cxrtool.generators.classic.game_choices import GameChoices, common_choices, preset_of
+from cxrtool.generators.classic.game_choices import GameChoices, game_choices, preset_of
 from cxrtool.generators.classic.trained import latent_generator, latent_judge
 from cxrtool.generators.protocol import Request
 
@@ -122,17 +122,10 @@ class AcganTrainer(GameTrainer):
         return super().export(values, mask)
 
 
-class Judge(nn.Module):
-    """The discriminator as filters read it, without batch statistics."""
-
-    def __init__(self, network: Discriminator) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """`[N, C, size, size]` -> (`[N]`, `[N, L]`)."""
-        found: tuple[Tensor, Tensor] = self.network(x, group=0)
-        return found
+def read(network: Discriminator, x: Tensor) -> tuple[Tensor, Tensor]:
+    """`[N, C, size, size]` -> (`[N]`, `[N, L]`), without batch statistics."""
+    verdict: tuple[Tensor, Tensor] = network(x, group=0)
+    return verdict
 
 
 def choose(request: Request) -> AcganChoices:
@@ -144,9 +137,10 @@ def choose(request: Request) -> AcganChoices:
     table = preset_of("acgan", request.preset)
     sizes = {name: table[name] for name in ("z_dim", "channel_base", "channel_max")}
     arch = Sizes(request.size, request.labels, **sizes)
-    common = common_choices(request, table)
-    asked, total = request.options["fade_kimg"], common["total_nimg"]
-    phase = total / (2 * arch.last + 2) if asked is None else 1000 * asked
+    common = game_choices(request, table)
+    total = common["total_nimg"]
+    fade_kimg = request.options.get("fade_kimg")
+    phase = total / (2 * arch.last + 2) if fade_kimg is None else 1000 * fade_kimg
     if grown_nimg(phase, arch.last) + common["batch"] > total:
         raise UsageError(
             f"--fade-kimg {phase / 1000:g}: {arch.size} px are reached after "
@@ -158,4 +152,4 @@ def choose(request: Request) -> AcganChoices:
 
 build = AcganTrainer
 load_generator = partial(latent_generator, build=Generator, sizes=Sizes)
-load_judge = partial(latent_judge, build=Discriminator, sizes=Sizes, read=Judge)
+load_judge = partial(latent_judge, build=Discriminator, sizes=Sizes, read=read)

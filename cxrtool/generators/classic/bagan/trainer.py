@@ -35,9 +35,8 @@ from cxrtool.generators.classic.bagan.networks import (
 from cxrtool.generators.classic.game import GameTrainer
 from cxrtool.generators.classic.game_choices import (
     GameChoices,
-    common_choices,
+    game_choices,
     preset_of,
-    pretrain_lr,
 )
 from cxrtool.generators.classic.trained import latent_generator, latent_judge
 from cxrtool.generators.feed import Feed
@@ -88,21 +87,14 @@ class Generator(nn.Module):
         return images
 
 
-class Judge(nn.Module):
-    """The discriminator as filters read it: log odds of being real, and the K classes' logits."""
-
-    def __init__(self, network: Discriminator) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """`[N, C, size, size]` -> (`[N]`, `[N, K]`), without dropout."""
-        logits = self.network(x)
-        return realness(logits), logits[:, :-1]
+def read(network: Discriminator, x: Tensor) -> tuple[Tensor, Tensor]:
+    """`[N, C, size, size]` -> (`[N]` log odds of being real, `[N, K]` logits), without dropout."""
+    logits = network(x)
+    return realness(logits), logits[:, :-1]
 
 
 class BaganTrainer(GameTrainer):
-    """Both stages, on data of one label an image; see `GameTrainer`."""
+    """Both stages, on data of one label per image; see `GameTrainer`."""
 
     pair = (Generator, Discriminator)
     betas = (0.5, 0.999)
@@ -135,9 +127,9 @@ class BaganTrainer(GameTrainer):
         draws = self.draws("D fakes", fake_n)
         with torch.no_grad():
             fake = self.generator(draws.normal(self.z_dim), self._asked(draws))
-        wanted = torch.cat([real.y.argmax(dim=1), real.y.new_full((fake_n,), k).long()])
+        classes = torch.cat([real.y.argmax(dim=1), real.y.new_full((fake_n,), k).long()])
         logits = self.discriminator(torch.cat([real.x, fake]), self.draws("D", batch + fake_n))
-        loss = F.cross_entropy(logits, wanted)
+        loss = F.cross_entropy(logits, classes)
         self.update("d", loss, "d_grad_norm")
         score = realness(logits.detach())
         self.means.add(d_loss=loss, score_real=score[:batch], score_fake=score[batch:])
@@ -167,12 +159,11 @@ def choose(request: Request) -> BaganChoices:
         hidden=table["hidden"],
         upsampling=request.options["upsampling"] or "transposed",
     )
-    common = common_choices(request, table)
-    asked = request.options.get("d_lr")
+    common = game_choices(request, table)
     return BaganChoices(
         arch=arch,
-        pretrain_lr=pretrain_lr(request, table),
-        d_lr=common["lr"] * table["d_lr"] / table["lr"] if asked is None else asked,
+        pretrain_lr=request.pick("pretrain_lr", table["pretrain_lr"]),
+        d_lr=request.pick("d_lr", common["lr"] * table["d_lr"] / table["lr"]),
         **common,
     )
 
@@ -191,4 +182,4 @@ def build(choices: BaganChoices, feed: Feed, world: World | None, **_: Any) -> B
 
 
 load_generator = partial(latent_generator, build=Generator, sizes=Sizes)
-load_judge = partial(latent_judge, build=Discriminator, sizes=Sizes, read=Judge)
+load_judge = partial(latent_judge, build=Discriminator, sizes=Sizes, read=read)

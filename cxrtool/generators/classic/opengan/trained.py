@@ -22,7 +22,7 @@ from cxrtool.generators.classic.opengan.networks import (
     metric_network,
 )
 from cxrtool.generators.classic.trained import LatentGenerator, LatentJudge
-from cxrtool.generators.saved import D_PREFIX, G_PREFIX, Saved
+from cxrtool.generators.saved import D_PREFIX, G_PREFIX, SavedGenerator
 
 M_PREFIX, B_PREFIX, SIGMA = "metric.", "bank.", "sigma"
 
@@ -82,14 +82,14 @@ class OpenJudge(nn.Module):
         return score, log_p
 
 
-def load_generator(saved: Saved) -> OpenGenerator:
+def load_generator(saved: SavedGenerator) -> OpenGenerator:
     """The finished generator."""
     arch = saved.sizes(Sizes)
     network = saved.network(Generator, arch, G_PREFIX)
     return OpenGenerator(network, bank_of(arch, saved), saved.labels, saved.meta)
 
 
-def load_judge(saved: Saved) -> LatentJudge:
+def load_judge(saved: SavedGenerator) -> LatentJudge:
     """The finished discriminator and metric network."""
     arch = saved.sizes(Sizes)
     network = saved.network(Discriminator, arch, D_PREFIX)
@@ -98,7 +98,7 @@ def load_judge(saved: Saved) -> LatentJudge:
     return LatentJudge(judge, saved.labels, saved.prevalence, single=True)
 
 
-def bank_of(arch: Sizes, saved: Saved) -> Bank:
+def bank_of(arch: Sizes, saved: SavedGenerator) -> Bank:
     """The features that a model holds.
 
     Raises:

@@ -22,9 +22,8 @@ from cxrtool.generators.base import held
 from cxrtool.generators.classic.game import GameTrainer
 from cxrtool.generators.classic.game_choices import (
     GameChoices,
-    common_choices,
+    game_choices,
     preset_of,
-    pretrain_lr,
 )
 from cxrtool.generators.classic.opengan.bank import Bank
 from cxrtool.generators.classic.opengan.metric import (
@@ -79,7 +78,7 @@ class OpenganTrainer(GameTrainer):
 
     Args:
         choices: All numbers.
-        feed: The data, one label an image.
+        feed: The data, one label per image.
         world: See `GameTrainer`.
         shown: Images of classes that the training must not see.
     """
@@ -152,22 +151,22 @@ class OpenganTrainer(GameTrainer):
 
     def _discriminator_step(self) -> None:
         real, draws = self.reals(), self.draws("D")
-        noise, asked = self._wanted(draws)
+        noise, target = self._wanted(draws)
         with torch.no_grad():
-            fake, feature = self.generator(noise, asked), self.metric(real.x)
+            fake, feature = self.generator(noise, target), self.metric(real.x)
         score_real = self.discriminator(real.x, feature)
-        score_fake = self.discriminator(fake, asked)
+        score_fake = self.discriminator(fake, target)
         loss = hinge_loss(score_real, score_fake)
         self.update("d", loss, "d_grad_norm")
         self.means.add(d_loss=loss, score_real=score_real, score_fake=score_fake)
 
     def _generator_step(self) -> None:
         draws = self.draws("G")
-        noise, asked = self._wanted(draws)
+        noise, target = self._wanted(draws)
         with held(self.discriminator), held(self.metric):
-            fake = self.generator(noise, asked)
-            loss = -self.discriminator(fake, asked).mean()
-            feature_loss = F.mse_loss(self.metric(fake), asked)
+            fake = self.generator(noise, target)
+            loss = -self.discriminator(fake, target).mean()
+            feature_loss = F.mse_loss(self.metric(fake), target)
             self.update("g", loss + FEATURE_WEIGHT * feature_loss, "g_grad_norm")
         self.means.add(g_loss=loss, feature_loss=feature_loss)
 
@@ -189,8 +188,10 @@ def choose(request: Request) -> OpenganChoices:
     table = preset_of("opengan", request.preset)
     sizes = {name: table[name] for name in ("width", "width_max", "metric_width")}
     arch = Sizes(request.size, request.labels, **sizes)
-    common = common_choices(request, table)
-    return OpenganChoices(arch=arch, pretrain_lr=pretrain_lr(request, table), **common)
+    common = game_choices(request, table)
+    return OpenganChoices(
+        arch=arch, pretrain_lr=request.pick("pretrain_lr", table["pretrain_lr"]), **common
+    )
 
 
 def build(
