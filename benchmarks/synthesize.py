@@ -23,7 +23,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -175,11 +177,12 @@ def compare(args: argparse.Namespace, size: int, preset: str) -> dict[str, Any]:
     for _ in range(args.rounds):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            for kind, n, do in (
-                ("cxr", whole, lambda folder=folder: make_set(folder / "run", job)),
-                ("script", part, lambda f=folder: usual_script(network, some, table, f / "script")),
-                ("network", whole, lambda: network_alone(sampler, plan, table, args.block)),
-            ):
+            ways: list[tuple[str, int, Callable[[], object]]] = [
+                ("cxr", whole, partial(make_set, folder / "run", job)),
+                ("script", part, partial(usual_script, network, some, table, folder / "script")),
+                ("network", whole, partial(network_alone, sampler, plan, table, args.block)),
+            ]
+            for kind, n, do in ways:
                 started, worked = time.perf_counter(), time.process_time()
                 do()
                 rates[kind].append(n / (time.perf_counter() - started))
