@@ -7,6 +7,7 @@ index, a file whose size and modification time are as they were keeps its record
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -370,10 +371,8 @@ def packed_index(folder: Path) -> FileIndex:
 
 def _index_lines(folder: Path) -> Iterator[tuple[str, int, str]]:
     index = folder / INDEX
-    if not index.exists():
-        return
     try:
-        with open(index, encoding="utf-8") as lines:
+        with contextlib.suppress(FileNotFoundError), open(index, encoding="utf-8") as lines:
             for line in lines:
                 name, size, sha256 = line.rstrip("\n").split("\t")
                 yield name, int(size), sha256
@@ -422,14 +421,11 @@ def _compare(
 ) -> str | None:
     present = {}
     for parent in sorted({os.path.dirname(name) for name in expected}):
-        try:
-            with os.scandir(folder / parent) as entries:
-                for entry in entries:
-                    name = f"{parent}/{entry.name}" if parent else entry.name
-                    if name in expected:
-                        present[name] = (name, entry.path, entry.stat())
-        except OSError:
-            continue
+        with contextlib.suppress(OSError), os.scandir(folder / parent) as entries:
+            for entry in entries:
+                name = f"{parent}/{entry.name}" if parent else entry.name
+                if name in expected:
+                    present[name] = (name, entry.path, entry.stat())
     for name, (size, _) in expected.items():
         if name not in present:
             return f"{name} is missing"

@@ -7,7 +7,7 @@ same ones, and no slot's fate depends on another slot.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -38,28 +38,19 @@ COPY_QUANTILE = 0.001  # part of real images that the memorized filter would ref
 LEAST_TRAINING = 10  # training images below which "usual" means nothing
 
 
-@dataclass(frozen=True)
-class Pilots:
-    """Unfiltered images of every class that belong to no slot, as a meter reads them.
-
-    Attributes:
-        scores: A class [K], each [n].
-        labels: Label vectors in the generator's order, a class [K], each [n, L].
-    """
-
-    scores: list[FloatArray]
-    labels: list[FloatArray]
-
-
-def pilots(job: Job, meter: Meter) -> Pilots:
-    """`PILOTS` images a class that is to be made.
+def pilots(job: Job, meter: Meter) -> list[tuple[FloatArray, FloatArray]]:
+    """`PILOTS` unfiltered images of each class that is to be made, which belong to no slot.
 
     They take the labels of the first rows of the class's stream, and seeds of their own. Edits do
     not push them, so a limit means the same with and without edits.
+
+    Returns:
+        Of each class [K] the scores of a meter [n], and label vectors in the generator's order
+        [n, L].
     """
     sampler = replace(job, panel=Panel((meter,)), edits=None).sampler()
     request, vectors = job.plan.request, label_vectors(job.table, job.network.labels)
-    images = Pilots([], [])
+    images = []
     for k, label in enumerate(request.labels):
         rows = job.plan.rows[k]
         numbers = np.arange(PILOTS if len(rows) else 0)
@@ -71,20 +62,17 @@ def pilots(job: Job, meter: Meter) -> Pilots:
             streams = np.full(len(some), k, dtype=np.int64)
             launched = sampler.launch(seeds, labels[some], some - start, streams=streams)
             scores.append(launched.wait().scores[0])
-        images.scores.append(np.concatenate(scores))
-        images.labels.append(labels)
+        images.append((np.concatenate(scores), labels))
     return images
 
 
-def label_effects(images: Pilots) -> FloatArray:
+def label_effects(images: list[tuple[FloatArray, FloatArray]]) -> FloatArray:
     """What each label adds to a score, by ridge regression over all pilots: [L].
 
     Rows repeat in a stream, so that the labels of a rare class may be few and always the same
     ones: the penalty of one image keeps such effects finite.
     """
-    scores, labels = (
-        np.concatenate(part).astype(np.float64) for part in (images.scores, images.labels)
-    )
+    scores, labels = (np.concatenate(part).astype(np.float64) for part in zip(*images, strict=True))
     if not len(scores):
         return rounded(np.zeros(labels.shape[1]).tolist())
     centered = labels - labels.mean(axis=0)
@@ -96,7 +84,7 @@ def realness(job: Job, opinion: Opinion, keep: float) -> Realness:
     """The discriminator's filter, which keeps so many of the pilots of every class."""
     images = pilots(job, Realness(opinion, keep, rounded([])))
     effects = label_effects(images)
-    own = [s - y @ effects for s, y in zip(images.scores, images.labels, strict=True)]
+    own = [scores - labels @ effects for scores, labels in images]
     return Realness(opinion, keep, lower_limits(own, 1 - keep), effects)
 
 

@@ -23,6 +23,7 @@ from cxrtool.synthesis.descriptors import CHUNK, Gallery, describe, distance_of,
 from cxrtool.synthesis.generate import Job, journal
 from cxrtool.synthesis.lanes import Batch
 from cxrtool.synthesis.sampler import Launched
+from cxrtool.synthesis.slots import slot_seed
 from cxrtool.synthesis.writer import png_chunks, slot_image
 
 if TYPE_CHECKING:
@@ -79,9 +80,7 @@ def replace_duplicates(
                 pixels = _next_image(job, accounts, launch, descriptors, slot, limit)
                 if stream is not None:
                     accounts.write_journal(stream, [slot])
-                attempt = int(accounts.tries[slot]) - 1
-                batch = _single(job, slot, attempt)
-                (seed,) = job.seeds(batch.slots, batch.attempts)
+                seed = slot_seed(job.origin.seed, slot, int(accounts.tries[slot]) - 1)
                 chunks = png_chunks(job.origin.generator, seed)
                 writer.add_image(slot_image(slot), pixels, text=chunks)
                 replaced += 1
@@ -102,22 +101,14 @@ def _described(run: Run, job: Job, n: int) -> Tensor:
 def _suspects(descriptors: Tensor, start: int, end: int, limit: float) -> list[bool]:
     """Which slots of a chunk are near to an earlier one."""
     distance = distance_of(descriptors[start:end] @ descriptors[:end].T)
-    earlier = torch.arange(end, device=distance.device)[None, :] < torch.arange(
-        start, end, device=distance.device
-    ).unsqueeze(1)
+    earlier = torch.ones_like(distance).tril(start - 1) > 0
     suspects: list[bool] = ((distance < limit) & earlier).any(dim=1).tolist()
     return suspects
 
 
 def _near(descriptors: Tensor, slot: int, limit: float) -> bool:
-    if slot == 0:
-        return False
     distance = distance_of(descriptors[:slot] @ descriptors[slot])
     return bool((distance < limit).any())
-
-
-def _single(job: Job, slot: int, attempt: int) -> Batch:
-    return Batch(np.array([slot]), np.array([attempt]), np.array([slot % job.block]))
 
 
 def _next_image(
@@ -132,7 +123,7 @@ def _next_image(
     first = accounts.first[slot].copy()
     accounts.reject(slot, int(accounts.tries[slot]) - 1, first, [NAME])
     for attempt in range(int(accounts.tries[slot]), job.most_tries):
-        batch = _single(job, slot, attempt)
+        batch = Batch(np.array([slot]), np.array([attempt]), np.array([slot % job.block]))
         block = launch(batch).wait()
         scores = block.scores[:, 0]
         refused = job.panel.refused_by(block.scores, job.plan.stream_of[batch.slots])[0]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import torch
@@ -99,6 +100,16 @@ class Edits:
     ways: tuple[Ways, ...]
     strength: float
     of_slot: IntArray
+
+    def notes(self) -> dict[str, Any]:
+        """What ``dataset.json`` says of them."""
+        directions = self.directions
+        return {
+            "edits": [
+                {"target": d.target, "sign": d.sign, "way": d.fingerprint} for d in directions
+            ],
+            "edit_strength": self.strength,
+        }
 
     def cells(self, slots: IntArray) -> list[str]:
         """The cell ``edit`` of some rows, ``+0.8 of 0123456789abcdef``; blank if not pushed."""

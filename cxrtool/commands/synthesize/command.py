@@ -89,13 +89,7 @@ def fill_slots(config: Config, run: Run, looking: Looking) -> dict[str, Any]:
 def say_rate(run: Run, made: Made) -> None:
     """How fast it went."""
     rate = made.new / made.seconds if made.new else None
-    run.append_metrics(
-        {
-            "images": made.new,
-            "tries": made.tried,
-            "seconds": made.seconds,
-            "images_per_second": rate,
-        }
-    )
+    row = {"images": made.new, "tries": made.tried, "seconds": made.seconds}
+    run.append_metrics({**row, "images_per_second": rate})
     if rate is not None:
         console.say(f"{made.new:,} images, {rate:,.1f} a second")

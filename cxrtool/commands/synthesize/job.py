@@ -6,8 +6,7 @@ at its images. Nothing is written.
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cxrtool.core import console
 from cxrtool.core.errors import InputError
@@ -41,6 +40,7 @@ def looking_for(config: Config, planned: Planned) -> Looking:
     assert card is not None
     card.refuse_unfair_use(dataset, table.rows, view=config.view)
     device = setup(config.device, config.threads)
+    edits = edits_of(config, plan, card) if config.edit else None
     info = synthetic_info(
         dataset.info,
         claimed=claimed_labels(table, card.labels),
@@ -52,7 +52,7 @@ def looking_for(config: Config, planned: Planned) -> Looking:
             "truncation": config.truncation,
             "block": config.block,
             "filters": list(config.filter),
-            **edit_notes(config),
+            **({} if edits is None else edits.notes()),
         },
     )
     card.warn_of_other_pixels(dataset.info, info)
@@ -65,11 +65,10 @@ def looking_for(config: Config, planned: Planned) -> Looking:
         origin=Origin(card.fingerprint, config.seed, config.truncation),
         block=config.block,
         device=device,
+        edits=edits,
         most_tries=config.max_tries,
         workers=config.workers or available_cores(),
     )
-    if config.edit:
-        job = replace(job, edits=edits_of(config, plan, card))
     return look(config, job, card)
 
 
@@ -79,7 +78,6 @@ def edits_of(config: Config, plan: Plan, card: GeneratorCard) -> Edits:
     Raises:
         InputError: A direction belongs to another generator, or names no target class.
     """
-
     from cxrtool.synthesis.edits import Edits, assign, parse_shares
     from cxrtool.training.directions import load_directions
 
@@ -111,16 +109,3 @@ def edits_of(config: Config, plan: Plan, card: GeneratorCard) -> Edits:
         )
     ways = tuple(way for _, _, _, way in pushes)
     return Edits(directions, ways, config.edit_strength, of_slot)
-
-
-def edit_notes(config: Config) -> dict[str, Any]:
-    """What ``dataset.json`` says of edits."""
-    if not config.edit:
-        return {}
-    from cxrtool.training.directions import load_directions
-
-    directions = [direction for folder in config.edit for direction, _ in load_directions(folder)]
-    return {
-        "edits": [{"target": d.target, "sign": d.sign, "way": d.fingerprint} for d in directions],
-        "edit_strength": config.edit_strength,
-    }
