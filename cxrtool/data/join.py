@@ -68,11 +68,7 @@ class _Extracted:
 
 
 def join_reports(
-    table: pd.DataFrame,
-    labels: tuple[str, ...],
-    covered: tuple[bool, ...],
-    folder: Path,
-    mode: str,
+    table: pd.DataFrame, labels: tuple[str, ...], covered: tuple[bool, ...], folder: Path, mode: str
 ) -> Joined:
     """Join by study.
 

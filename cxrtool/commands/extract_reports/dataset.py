@@ -131,11 +131,7 @@ def _keys(dataset: Dataset, reports: list[str]) -> list[Key]:
 
 
 def _merged(
-    config: Config,
-    dataset: Dataset,
-    reports: list[str],
-    extracted: dict[Key, Cells],
-    job: Job,
+    config: Config, dataset: Dataset, reports: list[str], extracted: dict[Key, Cells], job: Job
 ) -> tuple[Any, DatasetInfo, int, Settled | None]:
     """The new manifest, its ``dataset.json``, how many cells changed, what became of No Finding."""
     import numpy as np

@@ -134,11 +134,7 @@ def _assign(path: Path, frame: pd.DataFrame, options: SourceOptions) -> dict[str
 
 
 def _build(
-    path: Path,
-    frame: pd.DataFrame,
-    named: dict[str, str],
-    options: SourceOptions,
-    sieve: Sieve,
+    path: Path, frame: pd.DataFrame, named: dict[str, str], options: SourceOptions, sieve: Sieve
 ) -> tuple[pd.DataFrame, tuple[str, ...], str, dict[str, str]]:
     """The table without its split, its labels and their kind, the columns that are no labels."""
     found = label_columns(frame, skip={*named.values(), *options.label_columns})
