@@ -265,11 +265,8 @@ def _join(
     if options.label_columns:
         left |= dict.fromkeys(found.labels, NOT_NAMED)
     if not labels:
-        raise InputError(
-            "no column of labels (1, 0, -1 or blank)",
-            file=path,
-            hint=f"name them: --label-columns A,B; not labels: {listed(left)}",
-        )
+        hint = f"name them: --label-columns A,B; not labels: {listed(left)}"
+        raise InputError("no column of labels (1, 0, -1 or blank)", file=path, hint=hint)
     position = pd.Index(frame[column]).get_indexer(pd.Index(table[key]))
     if (position < 0).all():
         raise InputError(f"no {key} of the images stands here", file=path, column=column)

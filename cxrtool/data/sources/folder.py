@@ -38,11 +38,8 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
     named = [name for name, split in splits.items() if split]
     if named and len(named) != len(tops):
         stray = next(name for name in tops if name not in named)
-        raise InputError(
-            f"{stray} lies beside the split folder {named[0]}",
-            file=source,
-            hint="either every folder is a split (train, val, test) or every folder is a class",
-        )
+        hint = "either every folder is a split (train, val, test) or every folder is a class"
+        raise InputError(f"{stray} lies beside the split folder {named[0]}", file=source, hint=hint)
     sieve = Sieve(options)
     records = []
     for ref in _images(source):

@@ -67,11 +67,8 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
     frame = read_table(path)
     named = _assign(path, frame, options)
     if "image_ref" not in named and not options.labels_only:
-        raise InputError(
-            "no column of image files",
-            file=path,
-            hint="name it: --column image=NAME; columns are " + ", ".join(map(str, frame.columns)),
-        )
+        hint = "name it: --column image=NAME; columns are " + ", ".join(map(str, frame.columns))
+        raise InputError("no column of image files", file=path, hint=hint)
     sieve = Sieve(options, path, named.get("image_ref", ""))
     splits = frame[named["split"]].map(vocabulary.split_name) if "split" in named else None
     if splits is not None:
