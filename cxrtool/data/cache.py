@@ -43,11 +43,8 @@ def pixels(dataset: Dataset, rows: np.ndarray | None = None) -> np.ndarray:
     """
     size = dataset.info.size
     if size is None:
-        raise InputError(
-            "the data set holds labels and no pixels",
-            file=dataset.path,
-            hint="prepare it again without --labels-only",
-        )
+        hint = "prepare it again without --labels-only"
+        raise InputError("the data set holds labels and no pixels", file=dataset.path, hint=hint)
     every = _mapped(dataset, size)
     return every if rows is None else np.ascontiguousarray(every[rows])
 

@@ -181,11 +181,9 @@ def read_png(path: Path, size: int) -> np.ndarray:
     if decoded.conversion or decoded.image.size != (size, size):
         width, height = decoded.image.size
         what = decoded.conversion or "gray"
-        raise InputError(
-            f"{width} x {height} px, {what}, where 8-bit gray at {size} x {size} px is expected",
-            file=path,
-            hint="images of a dataset directory are written by cxr, not by hand: run prepare again",
-        )
+        what = f"{width} x {height} px, {what}, where 8-bit gray at {size} x {size} px is expected"
+        hint = "images of a dataset directory are written by cxr, not by hand: run prepare again"
+        raise InputError(what, file=path, hint=hint)
     return np.asarray(decoded.image)
 
 

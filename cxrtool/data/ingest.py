@@ -79,10 +79,7 @@ def ingest(
     chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
     if len(items) < _FEW:
         workers = 1
-    with (
-        _journal(run, known) as journal,
-        run.progress("decoding", total=len(refs)) as bar,
-    ):
+    with _journal(run, known) as journal, run.progress("decoding", total=len(refs)) as bar:
         bar.update(len(known))
         for number, results in pool.map_chunks(
             convert,

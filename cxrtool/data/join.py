@@ -68,11 +68,7 @@ class _Extracted:
 
 
 def join_reports(
-    table: pd.DataFrame,
-    labels: tuple[str, ...],
-    covered: tuple[bool, ...],
-    folder: Path,
-    mode: str,
+    table: pd.DataFrame, labels: tuple[str, ...], covered: tuple[bool, ...], folder: Path, mode: str
 ) -> Joined:
     """Join by study.
 
@@ -137,11 +133,9 @@ def join_reports(
 def _read(folder: Path) -> _Extracted:
     file = folder / columns.MANIFEST
     if not file.is_file():
-        raise InputError(
-            "no manifest.csv: not an output of extract-reports",
-            file=folder,
-            hint="make one with: cxr extract-reports REPORTS -o OUT",
-        )
+        what = "no manifest.csv: not an output of extract-reports"
+        hint = "make one with: cxr extract-reports REPORTS -o OUT"
+        raise InputError(what, file=folder, hint=hint)
     table = read_table(file, (STUDY,))
     # Observations of own rules are labels, too.
     by_cells = label_columns(table, skip=set(columns.RESERVED))
@@ -163,12 +157,8 @@ def _read(folder: Path) -> _Extracted:
     torn = once.duplicated(keys)
     if torn.any():
         index = int(once.index[np.flatnonzero(torn.to_numpy())[0]])
-        raise InputError(
-            f"study {table[STUDY][index]!r} has two reports with different labels",
-            file=file,
-            row=index,
-            column=STUDY,
-        )
+        what = f"study {table[STUDY][index]!r} has two reports with different labels"
+        raise InputError(what, file=file, row=index, column=STUDY)
     return _Extracted(named.drop_duplicates(keys).reset_index(drop=True), labels, covered, left)
 
 
@@ -195,11 +185,8 @@ def _match(table: pd.DataFrame, reports: pd.DataFrame, folder: Path) -> np.ndarr
                 return found
     ours = ", ".join(map(repr, pd.unique(studies)[:3]))
     theirs = ", ".join(map(repr, cells_of(reports, STUDY)[:3]))
-    raise InputError(
-        f"no report belongs to any image: studies here are like {ours}, there like {theirs}",
-        file=folder,
-        column=STUDY,
-    )
+    what = f"no report belongs to any image: studies here are like {ours}, there like {theirs}"
+    raise InputError(what, file=folder, column=STUDY)
 
 
 def _keys(table: pd.DataFrame, simplify: bool, with_patient: bool) -> list[object] | None:

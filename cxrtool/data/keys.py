@@ -132,11 +132,8 @@ class Seen:
             chosen = record.get("chosen_by")
             return replace(_keys(record), chosen_by=None if chosen is None else _keys(chosen))
         except FileNotFoundError:
-            raise InputError(
-                "no such file: what the network was trained on is not known",
-                file=file,
-                hint="train it again with this version",
-            ) from None
+            what = "no such file: what the network was trained on is not known"
+            raise InputError(what, file=file, hint="train it again with this version") from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"is damaged: {error}", file=file) from None
 

@@ -149,12 +149,8 @@ def _read_policy(path: Path) -> dict[str, str]:
     policy: dict[str, str] = {}
     for name, value in {"default": "ones", **read_toml(path)}.items():
         if value not in UNCERTAIN:
-            raise InputError(
-                f"{value!r} is not a policy",
-                file=path,
-                column=name,
-                hint='one line a label, such as "Edema" = "zeros"; ' + ", ".join(UNCERTAIN),
-            )
+            hint = 'one line a label, such as "Edema" = "zeros"; ' + ", ".join(UNCERTAIN)
+            raise InputError(f"{value!r} is not a policy", file=path, column=name, hint=hint)
         policy["*" if name == "default" else name] = value
     return policy
 

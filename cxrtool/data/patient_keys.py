@@ -65,9 +65,6 @@ def read_secret(path: Path) -> bytes:
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", file=path) from None
     if len(secret) < 16:
-        raise InputError(
-            "the key has fewer than 16 bytes",
-            file=path,
-            hint="make one with: head -c 32 /dev/urandom | base64 > FILE",
-        )
+        hint = "make one with: head -c 32 /dev/urandom | base64 > FILE"
+        raise InputError("the key has fewer than 16 bytes", file=path, hint=hint)
     return secret

@@ -34,11 +34,7 @@ if TYPE_CHECKING:
 
 
 def select_rows(
-    dataset: Dataset,
-    opts: SelectionOptions,
-    split: str | None = None,
-    *,
-    allow_empty: bool = False,
+    dataset: Dataset, opts: SelectionOptions, split: str | None = None, *, allow_empty: bool = False
 ) -> np.ndarray:
     """The rows that the options name.
 
@@ -160,10 +156,7 @@ def shared(table: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     keys = np.concatenate([cells_of(table, name) for name in (PIXEL_KEY, PREPARED_KEY)])
     looks, _ = pd.factorize(keys)
     twice = np.flatnonzero((keys != "") & (np.bincount(looks)[looks] > 1))
-    return {
-        "studies": (rows, study[rows]),
-        "pixels": (twice % max(len(table), 1), looks[twice]),
-    }
+    return {"studies": (rows, study[rows]), "pixels": (twice % max(len(table), 1), looks[twice])}
 
 
 def places(names: np.ndarray, salt: str) -> np.ndarray:

@@ -106,8 +106,7 @@ def check_source(
     table = source.table
     if not len(table):
         raise InputError(
-            "the source holds no images",
-            hint="look at rejected.csv" if source.rejected else None,
+            "the source holds no images", hint="look at rejected.csv" if source.rejected else None
         )
     taken = sorted(set(source.labels) & RESERVED)
     if taken:

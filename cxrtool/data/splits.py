@@ -177,12 +177,8 @@ def _from_file(table: pd.DataFrame, path: Path) -> Split:
     listed = read_table(path, (SPLIT,))
     key = next((n for n in (PATIENT, STUDY, IMAGE, "image_ref", "origin") if n in listed), None)
     if key is None:
-        raise InputError(
-            "no column says whose split it is",
-            file=path,
-            row=1,
-            hint=f"columns: {SPLIT}, and {PATIENT}, {STUDY} or {IMAGE}",
-        )
+        hint = f"columns: {SPLIT}, and {PATIENT}, {STUDY} or {IMAGE}"
+        raise InputError("no column says whose split it is", file=path, row=1, hint=hint)
     chosen: dict[str, str] = {}
     for row, name, cell in listed[[key, SPLIT]].itertuples():
         value, what = split_name(cell), ""

@@ -97,13 +97,7 @@ def extract(
             workers = 1
         chunks = itertools.chain(first, chunks)
     for _, batch in pool.map_chunks(
-        label_chunk,
-        job,
-        chunks,
-        workers=workers,
-        stopping=stopping,
-        preload=PRELOAD,
-        ordered=True,
+        label_chunk, job, chunks, workers=workers, stopping=stopping, preload=PRELOAD, ordered=True
     ):
         yield batch
 

@@ -85,11 +85,8 @@ def _source(path: Path, reject: Reject, columns: tuple[str, str], stdin: bool) -
         return _from_files(iter([(path.name, str(path), path.read_bytes())]), reject)
     if name.removesuffix(".gz").endswith(SUFFIXES):
         return from_table(path, None, reject, columns)
-    raise InputError(
-        "is no table, folder or archive of reports by its name",
-        file=path,
-        hint="known endings: " + " ".join(SUFFIXES + ARCHIVES),
-    )
+    hint = "known endings: " + " ".join(SUFFIXES + ARCHIVES)
+    raise InputError("is no table, folder or archive of reports by its name", file=path, hint=hint)
 
 
 def _from_files(files: Iterator[Document], reject: Reject) -> Iterator[Report]:

@@ -43,11 +43,9 @@ def fill(config: Config, run: Run, job: Job, tally: Tally, sample: Sample) -> di
 
     dataset = load_dataset(run.input("reports").path)
     if dataset.info.kind == "single" and config.join_labels != "keep":
-        raise InputError(
-            "a single-label set has classes, not observations",
-            file=dataset.path / "dataset.json",
-            hint="--join-labels keep adds the texts only",
-        )
+        what = "a single-label set has classes, not observations"
+        hint = "--join-labels keep adds the texts only"
+        raise InputError(what, file=dataset.path / "dataset.json", hint=hint)
     reports = reports_of(dataset, config.text_column)
     cells = _label_studies(config, run, dataset, reports, job, tally, sample)
     table, info, changed, settled = _merged(config, dataset, reports, cells, job)
@@ -74,12 +72,8 @@ def reports_of(dataset: Dataset, column: str) -> list[str]:
         parts = table[["findings", "impression"]].to_dict("records")
         texts = [text if text.strip() else under_headers(p) for text, p in zip(texts, parts)]
     if not any(text.strip() for text in texts):
-        raise InputError(
-            "no row has a report",
-            file=file,
-            column=column,
-            hint="join them first: cxr prepare ... --reports EXTRACTED",
-        )
+        hint = "join them first: cxr prepare ... --reports EXTRACTED"
+        raise InputError("no row has a report", file=file, column=column, hint=hint)
     return texts
 
 
@@ -131,11 +125,7 @@ def _keys(dataset: Dataset, reports: list[str]) -> list[Key]:
 
 
 def _merged(
-    config: Config,
-    dataset: Dataset,
-    reports: list[str],
-    extracted: dict[Key, Cells],
-    job: Job,
+    config: Config, dataset: Dataset, reports: list[str], extracted: dict[Key, Cells], job: Job
 ) -> tuple[Any, DatasetInfo, int, Settled | None]:
     """The new manifest, its ``dataset.json``, how many cells changed, what became of No Finding."""
     import numpy as np

@@ -51,11 +51,8 @@ def load_map(name: str) -> dict[str, str]:
         )
     labels = read_toml(path).get("labels")
     if not isinstance(labels, dict) or not all(isinstance(v, str) and v for v in labels.values()):
-        raise InputError(
-            "has no table [labels] of texts",
-            file=path,
-            hint='such as:  [labels]  "Effusion" = "Pleural Effusion"',
-        )
+        hint = 'such as:  [labels]  "Effusion" = "Pleural Effusion"'
+        raise InputError("has no table [labels] of texts", file=path, hint=hint)
     return dict(labels)
 
 

@@ -7,7 +7,7 @@ of the images, an index of image files by name. Nothing is decoded here.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -102,28 +102,33 @@ def nothing_found(source: Path, form: str, wanted: str) -> InputError:
     )
 
 
-def index_images(
-    root: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES, *, skip: frozenset[str] = frozenset()
-) -> dict[str, str]:
+def files_below(root: Path) -> Iterator[str]:
+    """Files below a folder, relative with ``/``, folder by folder in sorted order.
+
+    Hidden ones, and what macOS adds to archives, are left out.
+    """
+    for folder, names, files in os.walk(root):
+        names[:] = sorted(name for name in names if not name.startswith((".", "__MACOSX")))
+        base = os.path.relpath(folder, root).replace(os.sep, "/")
+        prefix = "" if base == "." else base + "/"
+        yield from (prefix + file for file in sorted(files) if not file.startswith("."))
+
+
+def index_images(root: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> dict[str, str]:
     """Image files below a folder by their name.
 
     Args:
-        root: Folder, searched recursively; hidden folders are left out.
+        root: Folder, searched recursively.
         suffixes: What counts as an image, lower case with the dot.
-        skip: Names of folders not to enter.
 
     Returns:
         Name -> path relative to ``root`` with ``/``. Where a name occurs twice the first in sorted
         order stands.
     """
     places: dict[str, str] = {}
-    for folder, names, files in os.walk(root):
-        names[:] = sorted(name for name in names if not name.startswith(".") and name not in skip)
-        base = os.path.relpath(folder, root).replace(os.sep, "/")
-        prefix = "" if base == "." else base + "/"
-        for file in sorted(files):
-            if file.lower().endswith(tuple(suffixes)) and not file.startswith("."):
-                places.setdefault(file, prefix + file)
+    for path in files_below(root):
+        if path.lower().endswith(tuple(suffixes)):
+            places.setdefault(path.rpartition("/")[2], path)
     return places
 
 

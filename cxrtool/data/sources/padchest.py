@@ -25,14 +25,7 @@ from cxrtool.core.errors import UsageError
 from cxrtool.data.labels import CHEXPERT
 from cxrtool.data.sources import vocabulary
 from cxrtool.data.sources.base import SourceOptions, SourceTable
-from cxrtool.data.sources.files import (
-    Sieve,
-    index_images,
-    look_up,
-    need_source,
-    rows,
-    the_table,
-)
+from cxrtool.data.sources.files import Sieve, index_images, look_up, need_source, rows, the_table
 from cxrtool.data.sources.openers import FileOpener
 from cxrtool.data.tables import read_table
 

@@ -67,11 +67,8 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
     frame = read_table(path)
     named = _assign(path, frame, options)
     if "image_ref" not in named and not options.labels_only:
-        raise InputError(
-            "no column of image files",
-            file=path,
-            hint="name it: --column image=NAME; columns are " + ", ".join(map(str, frame.columns)),
-        )
+        hint = "name it: --column image=NAME; columns are " + ", ".join(map(str, frame.columns))
+        raise InputError("no column of image files", file=path, hint=hint)
     sieve = Sieve(options, path, named.get("image_ref", ""))
     splits = frame[named["split"]].map(vocabulary.split_name) if "split" in named else None
     if splits is not None:
@@ -134,11 +131,7 @@ def _assign(path: Path, frame: pd.DataFrame, options: SourceOptions) -> dict[str
 
 
 def _build(
-    path: Path,
-    frame: pd.DataFrame,
-    named: dict[str, str],
-    options: SourceOptions,
-    sieve: Sieve,
+    path: Path, frame: pd.DataFrame, named: dict[str, str], options: SourceOptions, sieve: Sieve
 ) -> tuple[pd.DataFrame, tuple[str, ...], str, dict[str, str]]:
     """The table without its split, its labels and their kind, the columns that are no labels."""
     found = label_columns(frame, skip={*named.values(), *options.label_columns})
