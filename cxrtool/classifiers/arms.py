@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -103,10 +104,7 @@ def refuse_unfinished(synth: Dataset) -> None:
     Raises:
         InputError: Fewer images than `plan.json` says.
     """
-    try:
-        planned = json.loads((synth.path / "plan.json").read_text(encoding="utf-8"))["n_synthetic"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return  # edits have no plan
+    planned = _record(synth, "plan.json").get("n_synthetic")  # edits have no plan
     if isinstance(planned, int) and len(synth) < planned:
         raise InputError(
             f"holds {len(synth):,} of the {planned:,} images of its plan",
@@ -119,14 +117,23 @@ def recorded_policy(synth: Dataset) -> LabelPolicy | None:
     """The label policy that a synthetic set was planned under; None if it does not say."""
     for file, keys in (("plan.json", ("settings", "policy")), ("run.json", ("config",))):
         try:
-            record = json.loads((synth.path / file).read_text(encoding="utf-8"))
+            record = _record(synth, file)
             for key in keys:
                 record = record[key]
             if record["uncertain"] is not None and record["blank"] is not None:
                 return LabelPolicy.from_json(record)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):
             continue
     return None
+
+
+def _record(synth: Dataset, file: str) -> dict[str, Any]:
+    """A JSON file of a set; empty where there is none."""
+    try:
+        content = json.loads((synth.path / file).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def source_rows(synth: Dataset, data: Dataset, rows: np.ndarray) -> np.ndarray:
@@ -180,13 +187,11 @@ def part_of(
     A label that the set does not have, or does not cover, is masked.
     """
     values, mask = label_arrays(data, rows, policy)
-    columns = {name: k for k, name in enumerate(data.labels)}
+    here = [k for k, name in enumerate(labels) if name in data.labels]
+    there = [data.labels.index(labels[k]) for k in here]
     part_values = np.zeros((len(rows), len(labels)), dtype=np.float32)
     part_mask = np.zeros((len(rows), len(labels)), dtype=bool)
-    for k, name in enumerate(labels):
-        if name in columns:
-            part_values[:, k] = values[:, columns[name]]
-            part_mask[:, k] = mask[:, columns[name]]
+    part_values[:, here], part_mask[:, here] = values[:, there], mask[:, there]
     if data.info.size is not None and data.info.size <= size:
         return Part(pixels(data), rows, part_values, part_mask)
     small = input_pixels(pixels(data, rows), size)
