@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -77,7 +78,8 @@ def main() -> None:
     def sample(first: int, count: int) -> Tensor:
         z = torch.randn(count, generator.z_dim, generator=torch_generator("edit", first))
         y = generator.vectors[torch.arange(first, first + count) % len(generator.vectors)]
-        return generator.mapping(z.to(device), y, 0.7)
+        w: Tensor = generator.mapping(z.to(device), y, 0.7)
+        return w
 
     with torch.no_grad():
         channels = channel_statistics(generator, sample, 10_000)
@@ -88,7 +90,7 @@ def main() -> None:
         name: torch.linspace(0, len(channels.std[name]) - 1, each).long().tolist() for name in names
     }
     probe = ChannelProbe(generator, encoder, styles, channels)
-    forms = {
+    forms: dict[str, Callable[[str], Tensor]] = {
         "loop": lambda name: loop(generator, encoder, styles, channels, name, chosen[name]),
         "cxr": lambda name: probe.rows(name, batch=args.batch, only=chosen[name]),
     }

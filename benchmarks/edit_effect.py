@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from estimators import estimate
 
 from cxrtool import generators as gans
 from cxrtool.commands.edit.command import Config
@@ -36,7 +37,6 @@ from cxrtool.data.manifest import load_dataset
 from cxrtool.editing.latent import render
 from cxrtool.editing.starts import generated_starts
 from cxrtool.phantom import PhantomParams, sample_patient, simulate
-from cxrtool.phantom.estimators import estimate
 
 MEASURES = (
     "heart_width",
@@ -63,7 +63,7 @@ def measured(images: np.ndarray) -> pd.DataFrame:
 
 def before(folder: Path) -> np.ndarray:
     """The start images of a run, uint8 [N, H, W]."""
-    config = resolve(Config, load_file(folder / "run.json", "edit"))
+    config = resolve(Config, load_file(folder / "run.json", "edit", Config))
     generator = gans.load(config.gan)
     starts = generated_starts(
         generator,

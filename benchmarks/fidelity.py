@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from estimators import estimate
 from scipy.stats import wasserstein_distance
 from sklearn.metrics import roc_auc_score
 
@@ -39,7 +40,6 @@ from cxrtool.data.labels import LabelPolicy, is_view_frontal, label_arrays
 from cxrtool.data.manifest import Dataset, load_dataset
 from cxrtool.fidelity.manifolds import manifold
 from cxrtool.fidelity.measures import nearness
-from cxrtool.phantom.estimators import estimate
 
 IMAGES, CHUNK = 2000, 100
 FOUR = ("Cardiomegaly", "Pleural Effusion", "Consolidation", "Support Devices")

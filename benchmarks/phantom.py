@@ -19,9 +19,9 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from estimators import COLUMNS, estimate
 
 from cxrtool.phantom import PhantomParams, sample_patient, simulate, truth_row
-from cxrtool.phantom.estimators import COLUMNS, estimate
 
 SIZES = (32, 64, 128)
 

@@ -4,7 +4,7 @@ _cxr() {
   local command="${COMP_WORDS[1]}"
   COMPREPLY=()
   if [ "$COMP_CWORD" -eq 1 ]; then
-    COMPREPLY=($(compgen -W "prepare extract-reports train-gan finetune-clip edit synthesize train-cls evaluate status --help --version" -- "$cur"))
+    COMPREPLY=($(compgen -W "prepare extract-reports train-gan finetune-clip edit synthesize train-cls evaluate merge replay status --help --version" -- "$cur"))
     return
   fi
   if [ "$command" = evaluate ]; then
@@ -82,7 +82,7 @@ _cxr() {
       esac
       ;;
     "synthesize")
-      flags="--gan --target-frac --classes --counts --balance --per-class --no-per-class --max-images --uncertain --blank --plan-only --no-plan-only --filter --keep --teacher --teacher-quantile --max-tries --nearest --no-nearest --edit --ensemble --edit-strength --truncation --block --seed --shard --merge --no-merge --replay --only --device --threads --workers --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--gan --target-frac --classes --counts --balance --per-class --no-per-class --max-images --uncertain --blank --plan-only --no-plan-only --filter --keep-share --teacher --teacher-quantile --max-tries --nearest --no-nearest --edit --ensemble --edit-strength --truncation --block --seed --shard --device --threads --workers --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --blank) COMPREPLY=($(compgen -W "zeros ignore" -- "$cur")); return ;;
         --filter) COMPREPLY=($(compgen -W "discriminator class teacher memorized duplicate" -- "$cur")); return ;;
@@ -137,6 +137,18 @@ _cxr() {
       case "$prev" in
         --uncertain-as) COMPREPLY=($(compgen -W "0 1" -- "$cur")); return ;;
         --blank-as) COMPREPLY=($(compgen -W "skip zero" -- "$cur")); return ;;
+        --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;
+      esac
+      ;;
+    "merge")
+      flags="--max-tries --device --threads --workers -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      case "$prev" in
+        --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;
+      esac
+      ;;
+    "replay")
+      flags="--gan --only --edit --device --threads -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      case "$prev" in
         --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;
       esac
       ;;

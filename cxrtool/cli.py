@@ -55,6 +55,8 @@ COMMANDS = {
     ("evaluate", "clip"): Command("evaluate.clip.command", STUDY),
     ("evaluate", "images"): Command("evaluate.images.command", STUDY),
     ("evaluate", "labels"): Command("evaluate.labels.command", STUDY),
+    ("merge",): Command("merge.command", TOOLS),
+    ("replay",): Command("replay.command", TOOLS),
     ("status",): Command("status.command", TOOLS),
 }
 

@@ -105,9 +105,7 @@ def error(text: str, hint: str | None = None) -> None:
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Show a small table on stderr; numbers are right-aligned."""
     cells = [[_cell(value) for value in row] for row in rows]
-    widths = [
-        max([len(str(name))] + [len(row[i]) for row in cells]) for i, name in enumerate(columns)
-    ]
+    widths = [max(map(len, column)) for column in zip(map(str, columns), *cells, strict=True)]
     numeric = [
         bool(rows) and all(isinstance(row[i], int | float) for row in rows)
         for i in range(len(columns))
@@ -139,11 +137,9 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
 def _cell(value: object) -> str:
     if value is None:
         return ""
-    if isinstance(value, bool) or not isinstance(value, float):
-        return (
-            f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-        )
-    return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.1f}"
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.1f}"
+    return f"{value:,}" if type(value) is int else str(value)
 
 
 class Progress:
@@ -156,9 +152,8 @@ class Progress:
         unit: str,
         observer: Callable[[str, float, float | None, str], None] | None,
     ) -> None:
-        self.label, self.total, self.unit = label, total, unit
+        self.label, self.total, self.unit, self._observer = label, total, unit, observer
         self.done: float = 0
-        self._observer = observer
         self._started = self._last_line = time.monotonic()
         self._bar: Any = None
         self._task: Any = None

@@ -24,8 +24,7 @@ class CxrError(Exception):
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message, self.hint = message, hint
         if hint:
             self.add_note(f"hint: {hint}")  # seen in the tracebacks of those who call from Python
 
@@ -61,18 +60,10 @@ class InputError(CxrError):
         column: str | None = None,
         hint: str | None = None,
     ) -> None:
-        where = []
-        if file is not None:
-            where.append(str(file))
-        if row is not None:
-            where.append(f"row {row}")
-        if column is not None:
-            where.append(f"column {column!r}")
-        super().__init__(f"{', '.join(where)}: {message}" if where else message, hint=hint)
-        self.reason = message
-        self.file = file
-        self.row = row
-        self.column = column
+        places = ((file, f"{file}"), (row, f"row {row}"), (column, f"column {column!r}"))
+        where = ", ".join(text for value, text in places if value is not None)
+        super().__init__(f"{where}: {message}" if where else message, hint=hint)
+        self.reason, self.file, self.row, self.column = message, file, row, column
 
 
 class OutputMismatchError(CxrError):

@@ -22,12 +22,12 @@ def code_of(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt):
         console.error("interrupted", "run the same command again to go on")
         return INTERRUPTED
-    known = _disk_error(error) if isinstance(error, OSError) else error
-    if isinstance(known, CxrError):
+    expected = _disk_error(error) if isinstance(error, OSError) else error
+    if isinstance(expected, CxrError):
         if console.level() >= console.DEBUG:
             traceback.print_exception(error)
-        console.error(known.message, known.hint)
-        return known.exit_code
+        console.error(expected.message, expected.hint)
+        return expected.exit_code
     usage = _usage_error(error)
     return usage if usage is not None else _bug(error)
 

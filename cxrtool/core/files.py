@@ -73,8 +73,7 @@ def atomic(path: Path, *, durable: bool = True) -> Iterator[Path]:
         if durable:
             _sync(path.parent)
     except OSError as error:
-        if error.filename is None:  # a full disk does not say which file it was
-            error.filename = str(path)
+        error.filename = error.filename or str(path)  # a full disk does not say which file it was
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -106,8 +105,7 @@ def write_once(path: Path, data: bytes) -> None:
             stream.write(data)
     except OSError as error:
         path.unlink(missing_ok=True)
-        if error.filename is None:  # a full disk does not say which file it was
-            error.filename = str(path)
+        error.filename = error.filename or str(path)  # a full disk does not say which file it was
         raise
 
 
@@ -117,7 +115,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 class HashedText:
-    """A text file that is hashed as it is written.
+    """A text file that is hashed as it is written; closed when its ``with`` block ends.
 
     Attributes:
         size_bytes: How much was written so far.
@@ -127,6 +125,12 @@ class HashedText:
         self._stream = open(path, "wb")  # noqa: SIM115
         self._digest = hashlib.sha256()
         self.size_bytes = 0
+
+    def __enter__(self) -> HashedText:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
 
     @property
     def sha256(self) -> str:
@@ -139,20 +143,6 @@ class HashedText:
         self._digest.update(data)
         self._stream.write(data)
         self.size_bytes += len(data)
-
-    def close(self) -> None:
-        """Hand everything to the system."""
-        self._stream.close()
-
-
-@contextlib.contextmanager
-def hashed_text(path: Path) -> Iterator[HashedText]:
-    """A `HashedText` that is closed when the block ends."""
-    text = HashedText(path)
-    try:
-        yield text
-    finally:
-        text.close()
 
 
 def umask() -> int:

@@ -122,11 +122,11 @@ class DatasetWriter:
         counts: Counter[str] = Counter()
         with contextlib.ExitStack() as stack:
             target = stack.enter_context(self.run.atomic(columns.MANIFEST))
-            manifest = stack.enter_context(files.hashed_text(target))
+            manifest = stack.enter_context(files.HashedText(target))
             index = None
             if info.size is not None:
                 target = stack.enter_context(self.run.atomic(columns.INDEX))
-                index = stack.enter_context(files.hashed_text(target))
+                index = stack.enter_context(files.HashedText(target))
             for part in self._checked(parts, info):
                 manifest.write(write_table(part, header=not manifest.size_bytes))
                 if index is None:

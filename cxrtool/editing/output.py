@@ -22,6 +22,7 @@ from torch import Tensor
 
 from cxrtool.core import console
 from cxrtool.data import manifest
+from cxrtool.data.columns import image_name
 from cxrtool.data.tables import write_table
 from cxrtool.editing import record
 from cxrtool.editing.entanglement import Change, changes, ratio
@@ -169,7 +170,7 @@ def _write_dataset(run: Run, starts: Starts, jobs: Sequence[Job]) -> None:
     )
     tables, edits = [], []
     for place, job in enumerate(jobs):
-        names = [record.image_name(place * starts.n + i) for i in range(starts.n)]
+        names = [image_name(place * starts.n + i) for i in range(starts.n)]
         for name, image in zip(names, job.arrays["after"], strict=True):
             writer.add_image(name, image)
         teacher = job.teacher if verified else None

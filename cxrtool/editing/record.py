@@ -23,7 +23,6 @@ import pandas as pd
 from cxrtool.data import derived
 from cxrtool.editing.measure import gray_rms
 
-FOLDER_IMAGES = 1000  # images in a folder
 ABSENT = 0.5  # share of the threshold below which a label is read as absent
 
 
@@ -73,11 +72,6 @@ class Readings:
     def lacks(self, label: str) -> np.ndarray:
         """Whether a label is clearly not there after the edit: [N] bool."""
         return np.asarray(self.after[:, self.labels.index(label)] < ABSENT * self.threshold)
-
-
-def image_name(position: int) -> str:
-    """File of an edited image."""
-    return f"images/{position // FOLDER_IMAGES:04}/{position:07}.png"
 
 
 def accepted(teacher: Readings | None, request: Request) -> np.ndarray | None:

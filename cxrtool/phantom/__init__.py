@@ -1,8 +1,7 @@
-"""Procedural chest radiographs with known geometry: simulator, population, reports, estimators.
+"""Procedural chest radiographs with known geometry: simulator, population, reports.
 
 `sample_patient` draws a person with studies and reports, `simulate` turns the parameters of an
-image into pixels, `truth_row` gives its geometry, and `estimate` measures that geometry back from
-any picture. Numbers only; no real image is involved.
+image into pixels, and `truth_row` gives its geometry. Numbers only; no real image is involved.
 """
 
 from cxrtool.phantom.params import (

@@ -7,17 +7,13 @@ whole number is the distance to the nearest rib. One pass draws all of them, at 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from cxrtool.phantom.field import Field
 from cxrtool.phantom.frame import TABLE, Floats
 from cxrtool.phantom.params import PhantomParams
 from cxrtool.phantom.shape import rib_drop
 from cxrtool.phantom.strokes import Strokes, circle, curve
-
-if TYPE_CHECKING:
-    from cxrtool.phantom.frontal import Field
 
 RIBS = 10
 _SHARE = np.linspace(0, 1.2, 600)
@@ -35,10 +31,10 @@ def draw(params: PhantomParams, field: Field, strokes: Strokes) -> Floats:
     """
     a = params.anatomy
     total = _posterior_ribs(params, field)
-    total += _anterior_ribs(params, field)
+    total += _anterior_ribs(field)
     total += _clavicles(field)
-    total += _spine(params, field)
-    _shoulder(params, field, strokes)
+    total += _spine(field)
+    _shoulder(params, strokes)
     return total * np.float32(a.rib_density)
 
 
@@ -95,7 +91,7 @@ def _fracture_steps(
     return shift
 
 
-def _anterior_ribs(params: PhantomParams, field: Field) -> Floats:
+def _anterior_ribs(field: Field) -> Floats:
     """The front halves: from the wall steeply down towards the sternum, wider and fainter."""
     shape = field.shape
     share = rib_share(field)
@@ -112,7 +108,7 @@ def _anterior_ribs(params: PhantomParams, field: Field) -> Floats:
     inside = (k >= -1) & (k < 6)
     reach = np.clip((field.outer + 0.2 - field.ax) / 0.35 + 0.5, 0, 1)
     end = np.clip((share - 0.40) / 0.14, 0, 1)
-    return (0.062 * rib * inside * reach * end).astype(np.float32)
+    return np.asarray(0.062 * rib * inside * reach * end, np.float32)
 
 
 def _clavicles(field: Field) -> Floats:
@@ -130,7 +126,7 @@ def _clavicles(field: Field) -> Floats:
     return (0.30 * _tube(d * 0.93, 0.93, 0.25) * gate).astype(np.float32)
 
 
-def _spine(params: PhantomParams, field: Field) -> Floats:
+def _spine(field: Field) -> Floats:
     """Vertebral bodies with discs, pedicles and spinous processes."""
     x, y = field.x, field.y
     pitch = 2.28 + 0.022 * (np.clip(y, -20, 20) + 14)
@@ -150,7 +146,7 @@ def _spine(params: PhantomParams, field: Field) -> Floats:
     return body.astype(np.float32)
 
 
-def _shoulder(params: PhantomParams, field: Field, strokes: Strokes) -> None:
+def _shoulder(params: PhantomParams, strokes: Strokes) -> None:
     """Scapular borders, humeral heads and shafts as soft lines and discs."""
     a, q = params.anatomy, params.acquisition
     top, w = a.apex_y, a.half_width

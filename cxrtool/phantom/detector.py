@@ -87,20 +87,20 @@ def broad(image: Floats, frame: Frame, sigma_cm: float) -> Floats:
     step = max(1, int(0.35 * sigma_cm / frame.px))
     h, w = image.shape
     if step == 1:
-        return gaussian_filter(image, sigma_cm / frame.px, mode="nearest", truncate=3.0)
+        return np.asarray(gaussian_filter(image, sigma_cm / frame.px, mode="nearest", truncate=3.0))
     bh, bw = -(-h // step), -(-w // step)
     padded = np.pad(image, ((0, bh * step - h), (0, bw * step - w)), mode="edge")
     small = padded.reshape(bh, step, bw, step).mean(axis=(1, 3))
     small = gaussian_filter(small, sigma_cm / (frame.px * step), mode="nearest", truncate=3.0)
     rows = (np.arange(h) + 0.5) / step - 0.5
     cols = (np.arange(w) + 0.5) / step - 0.5
-    return _linear(rows, bh) @ small @ _linear(cols, bw).T
+    return np.asarray(_linear(rows, bh) @ small @ _linear(cols, bw).T)
 
 
 def _linear(at: NDArray[np.float64], n: int) -> Floats:
     """Matrix of linear interpolation, [len(at), n]."""
     weight = 1 - np.abs(np.clip(at, 0, n - 1)[:, None] - np.arange(n)[None, :])
-    return np.clip(weight, 0, None).astype(np.float32)
+    return np.asarray(np.clip(weight, 0, None), np.float32)
 
 
 def finish(params: PhantomParams, frame: Frame, gray: Floats) -> NDArray[np.uint8]:
@@ -147,4 +147,4 @@ def marker(params: PhantomParams, frame: Frame) -> Floats:
 def resample(image: Floats, shape: tuple[int, int]) -> Floats:
     """Enlarges a smooth field to a larger grid (linear)."""
     factors = (shape[0] / image.shape[0], shape[1] / image.shape[1])
-    return zoom(image, factors, order=1, mode="nearest", grid_mode=True)
+    return np.asarray(zoom(image, factors, order=1, mode="nearest", grid_mode=True))

@@ -6,62 +6,53 @@ anatomy (a tracheal tube ends above the carina, a central line in the superior v
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numpy as np
 
+from cxrtool.phantom.field import Field
 from cxrtool.phantom.frame import Floats
 from cxrtool.phantom.params import Device, PhantomParams
 from cxrtool.phantom.strokes import Strokes, circle, curve
 
-if TYPE_CHECKING:
-    from cxrtool.phantom.frontal import Field
 
-FRONTAL_KINDS = (
-    "endotracheal tube",
-    "central line",
-    "PICC",
-    "port",
-    "pacemaker",
-    "nasogastric tube",
-    "chest tube",
-    "sternotomy wires",
-    "monitor leads",
-)
+class Scene(NamedTuple):
+    """What a device is drawn into: lines go to ``strokes``, solid parts to ``total``."""
+
+    params: PhantomParams
+    field: Field
+    strokes: Strokes
+    total: Floats
 
 
 def draw_frontal(params: PhantomParams, field: Field, strokes: Strokes) -> Floats:
     """Draws all devices; lines go to ``strokes``, solid parts are returned."""
-    total = np.zeros_like(field.x)
+    scene = Scene(params, field, strokes, np.zeros_like(field.x))
     for device in params.findings.devices:
-        _DRAW[device.kind](params, field, strokes, device, total)
-    return total
+        _DRAW[device.kind](scene, device)
+    return scene.total
 
 
-def _endotracheal(
-    params: PhantomParams, field: Field, strokes: Strokes, d: Device, total: Floats
-) -> None:
+def _endotracheal(scene: Scene, d: Device) -> None:
     tip = -6.4 + d.dy
     path = curve([(-0.2 + 0.2 * d.dx, -24), (-0.1, -17), (-0.35, -11), (-0.4, tip)], 40)
     for off, peak in ((-0.42, 0.26), (0.42, 0.26), (0.1, 0.50)):
-        strokes.line(path + np.array([off, 0.0]), 0.09, peak)
+        scene.strokes.line(path + np.array([off, 0.0]), 0.09, peak)
 
 
-def _central_line(
-    params: PhantomParams, field: Field, strokes: Strokes, d: Device, total: Floats
-) -> None:
+def _central_line(scene: Scene, d: Device) -> None:
     s = -1.0 if d.side == "right" else 1.0
     tip = (-2.1, -1.5 + d.dy)
     if s < 0:
         corners = [(-5.5 + d.dx, -24), (-4.6, -17), (-3.2, -12), (-2.3, -8), (-2.2, -4.5), tip]
     else:
         corners = [(6 + d.dx, -24), (4.6, -17), (3.2, -12), (0.5, -9), (-1.6, -6.5), tip]
-    strokes.line(curve(corners, 50), 0.17, 0.78)
+    scene.strokes.line(curve(corners, 50), 0.17, 0.78)
 
 
-def _picc(params: PhantomParams, field: Field, strokes: Strokes, d: Device, total: Floats) -> None:
+def _picc(scene: Scene, d: Device) -> None:
     s = -1.0 if d.side == "right" else 1.0
-    w, top = params.anatomy.half_width, params.anatomy.apex_y
+    w, top = scene.params.anatomy.half_width, scene.params.anatomy.apex_y
     corners = [
         (s * (w + 7), top + 16),
         (s * (w + 3), top + 7 + d.dy),
@@ -70,41 +61,38 @@ def _picc(params: PhantomParams, field: Field, strokes: Strokes, d: Device, tota
         (-1.9 if s < 0 else 1.0, -9.0),
         (-2.1, -2.0 + d.dy),
     ]
-    strokes.line(curve(corners, 60), 0.16, 0.75)
+    scene.strokes.line(curve(corners, 60), 0.16, 0.75)
 
 
-def _port(params: PhantomParams, field: Field, strokes: Strokes, d: Device, total: Floats) -> None:
+def _port(scene: Scene, d: Device) -> None:
     s = -1.0 if d.side == "right" else 1.0
     cx, cy = s * (8.3 + d.dx), -5.4 + d.dy
-    strokes.line(circle(cx, cy, 1.35), 0.16, 0.95, closed=True)
-    strokes.line(circle(cx, cy, 0.6, 20), 0.34, 0.75, closed=True)
+    scene.strokes.line(circle(cx, cy, 1.35), 0.16, 0.95, closed=True)
+    scene.strokes.line(circle(cx, cy, 0.6, 20), 0.34, 0.75, closed=True)
     corners = [(cx, cy - 1.3), (s * 6.4, -11.0), (s * 4.2, -12.0), (-1.9, -8.5), (-2.1, -1.8)]
-    strokes.line(curve(corners, 50), 0.12, 0.36)
+    scene.strokes.line(curve(corners, 50), 0.12, 0.36)
 
 
-def _pacemaker(
-    params: PhantomParams, field: Field, strokes: Strokes, d: Device, total: Floats
-) -> None:
+def _pacemaker(scene: Scene, d: Device) -> None:
     s = 1.0 if d.side == "left" else -1.0
     cx, cy = s * (9.6 + d.dx), -8.2 + d.dy
-    x, y = field.frame.x - np.float32(cx), field.y - np.float32(cy)
+    x, y = scene.field.frame.x - np.float32(cx), scene.field.y - np.float32(cy)
     # A flat can with rounded corners and a less dense header.
     r = (np.abs(x) / 2.45) ** 3 + (np.abs(y + 0.1) / 2.1) ** 3
-    can = np.clip((1 - r) / max(0.10, 1.5 * field.frame.px / 2.2) + 0.5, 0, 1)
+    can = np.clip((1 - r) / max(0.10, 1.5 * scene.field.frame.px / 2.2) + 0.5, 0, 1)
+    total = scene.total
     total += np.float32(1.5) * can * (0.8 + 0.2 * (y > -1.1))
-    heart = field.shape.heart_left.max()
-    floor = field.shape.dome_left - 0.9
+    heart = scene.field.shape.heart_left.max()
+    floor = scene.field.shape.dome_left - 0.9
     start = (cx - s * 0.8, cy - 2.2)
     via = [(s * 6.0, -11.6), (s * 2.8, -11.2), (-1.6, -8.0), (-2.2, -3.0)]
     for tip in ([(-3.4, 1.5), (-3.0, -0.2)], [(-2.6, 3.5), (1.5, floor), (0.55 * heart, floor)]):
-        strokes.line(curve([start, *via, *tip], 70), 0.10, 0.55)
-        strokes.line(curve([tip[-2], tip[-1]], 8)[-3:], 0.20, 0.60)
+        scene.strokes.line(curve([start, *via, *tip], 70), 0.10, 0.55)
+        scene.strokes.line(curve([tip[-2], tip[-1]], 8)[-3:], 0.20, 0.60)
 
 
-def _nasogastric(
-    params: PhantomParams, field: Field, strokes: Strokes, d: Device, total: Floats
-) -> None:
-    floor = field.shape.dome_left
+def _nasogastric(scene: Scene, d: Device) -> None:
+    floor = scene.field.shape.dome_left
     corners = [
         (0.6 + d.dx * 0.3, -24),
         (0.5, -14),
@@ -115,15 +103,13 @@ def _nasogastric(
         (6.8 + d.dx, floor + 5.2),
     ]
     path = curve(corners, 70)
-    strokes.line(path, 0.15, 0.48)
-    strokes.line(path[-14:], 0.18, 0.35)
+    scene.strokes.line(path, 0.15, 0.48)
+    scene.strokes.line(path[-14:], 0.18, 0.35)
 
 
-def _chest_tube(
-    params: PhantomParams, field: Field, strokes: Strokes, d: Device, total: Floats
-) -> None:
+def _chest_tube(scene: Scene, d: Device) -> None:
     s = 1.0 if d.side == "left" else -1.0
-    w = params.anatomy.half_width
+    w = scene.params.anatomy.half_width
     corners = [
         (s * (w + 8), 9.5),
         (s * (w + 1.5), 6.0 + d.dy),
@@ -132,32 +118,28 @@ def _chest_tube(
         (s * (0.46 * w + d.dx), -9.8),
     ]
     path = curve(corners, 60)
-    strokes.line(path, 0.40, 0.18)
-    strokes.line(path, 0.09, 0.50)
+    scene.strokes.line(path, 0.40, 0.18)
+    scene.strokes.line(path, 0.09, 0.50)
 
 
-def _sternotomy(
-    params: PhantomParams, field: Field, strokes: Strokes, d: Device, total: Floats
-) -> None:
+def _sternotomy(scene: Scene, d: Device) -> None:
     for i in range(6):
         y = -8.6 + 2.65 * i + 0.2 * d.dy
         x = 0.25 * d.dx * (-1) ** i
         loop = circle(x, y, 0.62, 20) * [1.0, 1.0]
         loop[:, 1] = y + (loop[:, 1] - y) * 0.62
-        strokes.line(loop, 0.15, 2.1, closed=True)
-        strokes.line(np.array([[x + 0.4, y + 0.2], [x + 0.9, y + 0.55]]), 0.15, 2.1)
+        scene.strokes.line(loop, 0.15, 2.1, closed=True)
+        scene.strokes.line(np.array([[x + 0.4, y + 0.2], [x + 0.9, y + 0.55]]), 0.15, 2.1)
 
 
-def _monitor(
-    params: PhantomParams, field: Field, strokes: Strokes, d: Device, total: Floats
-) -> None:
-    w = params.anatomy.half_width
+def _monitor(scene: Scene, d: Device) -> None:
+    w = scene.params.anatomy.half_width
     spots = [(-0.80 * w, -9.5), (0.80 * w, -9.0), (0.86 * w, 6.5 + d.dy), (-0.84 * w, 7.0)]
     # The wires leave the field below, gathered somewhere beside the patient.
     out = 0.55 * w * np.sin(5.0 * d.dx + 3.0 * d.dy)
     for i, (x, y) in enumerate(spots):
         x, y = x + 1.2 * d.dx * (-1) ** i, y + 1.0 * d.dy * (-1) ** (i // 2)
-        strokes.line(circle(x, y, 0.45, 16), 0.32, 1.05, closed=True)
+        scene.strokes.line(circle(x, y, 0.45, 16), 0.32, 1.05, closed=True)
         sag = 0.25 * w * np.sin(7.0 * d.dy + 1.7 * i)
         corners = [
             (x, y),
@@ -166,7 +148,7 @@ def _monitor(
             (0.2 * x + 0.8 * out, 16.0),
             (out, 23.0),
         ]
-        strokes.line(curve(corners, 60), 0.075, 0.60)
+        scene.strokes.line(curve(corners, 60), 0.075, 0.60)
 
 
 _DRAW = {
@@ -180,3 +162,4 @@ _DRAW = {
     "sternotomy wires": _sternotomy,
     "monitor leads": _monitor,
 }
+FRONTAL_KINDS = tuple(_DRAW)

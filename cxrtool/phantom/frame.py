@@ -70,7 +70,7 @@ class Frame:
     def ramp(self, distance: Floats, soft: float = 0.0) -> Floats:
         """0 outside, 1 inside, linear over ``soft`` cm but never sharper than a pixel."""
         width = np.float32(1.0 / max(soft, 1.2 * self.px))
-        return np.clip(distance * width + np.float32(0.5), 0.0, 1.0)
+        return np.asarray(np.clip(distance * width + np.float32(0.5), 0.0, 1.0))
 
     def noise(self, seed: int, cell: float) -> Floats:
         """Smooth noise with unit deviation: cubic B-splines on a grid of ``cell`` cm.
@@ -100,7 +100,8 @@ class Frame:
 
 def _index(values: Floats) -> NDArray[np.intp]:
     scale = np.float32((BINS - 1) / (2 * SPAN))
-    return np.clip((values + np.float32(SPAN)) * scale + 0.5, 0, BINS - 1).astype(np.intp)
+    place = np.clip((values + np.float32(SPAN)) * scale + 0.5, 0, BINS - 1)
+    return np.asarray(place, np.intp)
 
 
 def _spline(values: Floats, cell: float) -> Floats:

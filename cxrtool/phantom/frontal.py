@@ -8,55 +8,15 @@ root profile that a rounded surface has, so that borders look as they do on film
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from cxrtool.phantom import bones, devices, pathology
-from cxrtool.phantom.frame import Floats, Frame
+from cxrtool.phantom.field import MU_LUNG, MU_SOFT, Field
+from cxrtool.phantom.frame import TABLE, Floats, Frame
 from cxrtool.phantom.params import PhantomParams
 from cxrtool.phantom.shape import Shape, frontal_shape
 from cxrtool.phantom.strokes import Strokes
-from cxrtool.phantom.vessels import tree
-
-MU_SOFT = 0.185
-MU_LUNG = 0.042
-"""Linear attenuation of soft tissue and of aerated lung at a chest spectrum, 1/cm (effective)."""
-
-
-@dataclass
-class Field:
-    """Per-pixel state while a frontal view is drawn.
-
-    Attributes:
-        frame: The grid.
-        shape: The outlines.
-        x: Distance from the midline, signed (patient's left positive), cm.
-        ax: Its absolute value.
-        y: Height, cm.
-        outer: Half-width of the cavity at this height.
-        air: Thickness of lung along the ray, cm.
-        base_air: The same before any finding.
-        extra: Attenuation beside soft tissue and lung.
-        vessel: How much of the vessels shows (0 where there is no lung or none reach).
-    """
-
-    frame: Frame
-    shape: Shape
-    x: Floats
-    ax: Floats
-    y: Floats
-    left: Floats
-    outer: Floats
-    slope: Floats
-    air: Floats
-    base_air: Floats
-    extra: Floats
-    vessel: Floats
-
-    def wall_distance(self) -> Floats:
-        """Distance to the lateral chest wall (positive inside), cm."""
-        return (self.outer - self.ax) * self.slope
+from cxrtool.phantom.vessels import pieces
 
 
 def frontal_attenuation(params: PhantomParams, frame: Frame) -> Floats:
@@ -80,7 +40,7 @@ def frontal_attenuation(params: PhantomParams, frame: Frame) -> Floats:
     soft = body - field.air
     total = MU_SOFT * np.maximum(soft, 0) + MU_LUNG * field.air
     total += field.extra + vessels + hard + strokes.draw()
-    return total
+    return np.asarray(total)
 
 
 def _body(params: PhantomParams, shape: Shape, frame: Frame) -> Floats:
@@ -93,14 +53,12 @@ def _body(params: PhantomParams, shape: Shape, frame: Frame) -> Floats:
     r *= r
     trunk = 2 * depth * np.sqrt(1 - r * r)
     # Shoulders: everything below a line that falls from the neck to the acromion and arm.
-    t = np.linspace(0, 1, 9)
     top = a.apex_y
     sx = np.array([0, 5, 7, 10, 13, 16, 19, 22, 30.0]) + 0.3 * a.fat
     sy = top + np.array([-9, -6.5, -3.2, -1.6, -0.6, 0.4, 2.6, 6.0, 14.0])
     if q.arms_up:
         sy = top + np.array([-9, -6.5, -3.2, -2.2, -2.0, -2.2, -2.6, -3.0, -4.0])
-    del t
-    (line,) = frame.along_x(np.interp(np.abs(np.linspace(-36, 36, 6144)), sx, sy))
+    (line,) = frame.along_x(np.interp(np.abs(TABLE), sx, sy))
     shoulder_depth = 9.0 + 0.5 * a.fat
     below = np.clip((y - line) / 4.0, 0, 1)
     shoulder = shoulder_depth * np.sqrt(below * (2 - below))
@@ -122,7 +80,7 @@ def _body(params: PhantomParams, shape: Shape, frame: Frame) -> Floats:
         dy = np.where(dy < 0, 0.62 * dy, dy)
         r2 = np.clip(((ax - cx) / bx) ** 2 + dy * dy, 0, 1)
         thick = thick + 1.25 * a.breast * np.sqrt(1 - r2) * (thick > 0)
-    return thick
+    return np.asarray(thick)
 
 
 def _lungs(params: PhantomParams, shape: Shape, frame: Frame) -> Field:
@@ -156,11 +114,10 @@ def _lungs(params: PhantomParams, shape: Shape, frame: Frame) -> Field:
     # Above the heart the mediastinum fills the chest; behind it only spine and aorta remain.
     air = _cut(air, sx, ml, mr, 3.0 + 23.0 * np.clip((-1.0 - y) / 4.5, 0, 1))
     air = _cut(air, sx, hl, hr, hd)
-    base = air.copy()
     extra = _mediastinal_detail(params, shape, frame, sx, y)
     extra += _abdomen(params, shape, frame, x, y, dome)
     vessel = np.clip(air / 6.0, 0, 1)
-    return Field(frame, shape, x, ax, y, left, outer, slopes, air, base, extra, vessel)
+    return Field(frame, shape, x, ax, y, left, outer, slopes, air, extra, vessel)
 
 
 def _cut(air: Floats, x: Floats, left: Floats, right: Floats, depth: Floats | np.float32) -> Floats:
@@ -169,8 +126,8 @@ def _cut(air: Floats, x: Floats, left: Floats, right: Floats, depth: Floats | np
     r = np.clip((x - 0.5 * (left - right)) / half, -1, 1)
     r *= r
     # Between ellipse and box: steep at the edge, flat in the middle.
-    taken = depth * np.sqrt(1 - r * r)
-    return np.maximum(air - taken, 0)
+    body = depth * np.sqrt(1 - r * r)
+    return np.maximum(air - body, 0)
 
 
 def _mediastinal_detail(
@@ -199,7 +156,7 @@ def _mediastinal_detail(
     for sign, hx, hy in ((-1.0, 3.6, 0.5), (1.0, 3.7, -0.7)):
         r2 = ((sign * x - hx) / 1.9) ** 2 + ((y - shape.hilum_y - hy) / 2.5) ** 2
         extra += 0.20 * a.vessels * np.exp(-(r2**1.2))
-    return extra
+    return np.asarray(extra)
 
 
 def _abdomen(
@@ -221,22 +178,14 @@ def _vessels(params: PhantomParams, field: Field) -> Floats:
     """Branching vessels of both lungs and the fine texture of the parenchyma."""
     a, f = params.anatomy, params.findings
     frame, shape = field.frame, field.shape
-    segments, radii, side = tree(a.seed)
-    n = max(2, int(np.ceil(0.42 / (0.6 * frame.px))))
-    t = (np.arange(n) + 0.5) / n
-    p = segments[:, None, :2] + (segments[:, 2:] - segments[:, :2])[:, None, :] * t[None, :, None]
-    out, down = p[..., 0].ravel(), p[..., 1].ravel()
-    sign = np.repeat(np.where(side == 1, 1.0, -1.0), n)
-    r = np.repeat(radii, n)
+    out, down, sign, r, length = pieces(a.seed, frame.px)
     hilum = shape.hilum_y + np.where(sign > 0, -0.8, 0.5)
     scale = (shape.dome_right - shape.hilum_y) / 10.4
     y = hilum + down * np.where(down > 0, scale, 1.0)
-    x = sign * (2.9 + out * a.half_width / 13.4) + np.interp(
-        y, np.linspace(-36, 36, 6144), shape.midline
-    )
+    x = sign * (2.9 + out * a.half_width / 13.4) + np.interp(y, TABLE, shape.midline)
     boost = a.vessels * (1 + 0.9 * f.edema)
     # Attenuation times area of a piece of a cylinder: pi r^2 times its length.
-    mass = boost * 3.2 * (MU_SOFT - MU_LUNG) * np.pi * r**2 * (0.42 / n)
+    mass = boost * 3.2 * (MU_SOFT - MU_LUNG) * np.pi * r**2 * length
     points = np.stack([x, y], 1)
     strokes = Strokes(frame)
     for low, high, sigma in (

@@ -7,86 +7,14 @@ domes, the heart on the front half of the diaphragm, trachea and hila in the mid
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from cxrtool.phantom.field import MU_LUNG, MU_SOFT
 from cxrtool.phantom.frame import TABLE, Floats, Frame
-from cxrtool.phantom.frontal import MU_LUNG, MU_SOFT
 from cxrtool.phantom.lateral_parts import draw_bones, draw_devices, draw_vessels
+from cxrtool.phantom.lateral_shape import LateralShape, lateral_shape
 from cxrtool.phantom.params import PhantomParams
 from cxrtool.phantom.strokes import Strokes
-
-Table = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Side:
-    """Outlines of a lateral chest: tables by y (front, back, ...) and by x (domes), cm."""
-
-    front: Table
-    back: Table
-    spine: Table
-    inner_front: Table
-    inner_back: Table
-    dome_right: Table
-    dome_left: Table
-    top_y: float
-    low_y: float
-    dome_y: float
-
-    def place(self, z: float, v: float) -> tuple[float, float]:
-        """The point at share z from sternum to back and v from apex to dome."""
-        y = self.top_y + v * (self.dome_y - self.top_y)
-        f, b = (float(np.interp(y, TABLE, t)) for t in (self.inner_front, self.inner_back))
-        return f + z * (b - f), y
-
-
-def lateral_shape(params: PhantomParams) -> Side:
-    """Builds the outlines of a lateral view."""
-    a, q = params.anatomy, params.acquisition
-    y = TABLE
-    top = a.apex_y
-    d = a.half_depth / 11.0
-    at = np.array([-36, top - 6, top - 2.5, top + 1, top + 4, 0, 6, 14, 36])
-    front = np.interp(y, at, d * np.array([-5.0, -4.6, -4.6, -6.6, -8.2, -11.0, -12.2, -12.8, -14]))
-    front = _smooth(front) - 0.25 * a.fat
-    back = np.interp(y, at, d * np.array([3.0, 3.4, 6.4, 9.6, 11.4, 12.0, 11.3, 9.6, 8.0]))
-    back = _smooth(back) + 0.30 * a.fat
-    lift = 6.0 * (1.0 - q.inspiration)
-    dome = a.dome_y - lift
-    spine = back - 4.6 * d - 0.3 * a.fat
-    inner_front = front + 1.7 + 0.25 * a.fat
-    inner_back = back - 1.9 - 0.30 * a.fat
-    x = TABLE / d
-
-    def half_dome(peak: float, height: float) -> Table:
-        t = x - peak
-        fall = np.where(
-            t > 0, 7.2 * np.clip(t / 11.5, 0, 1.1) ** 2.3, 2.6 * np.clip(-t / 8, 0, 1.2) ** 2
-        )
-        return height + fall
-
-    return Side(
-        front=front,
-        back=back,
-        spine=spine,
-        inner_front=inner_front,
-        inner_back=inner_back,
-        dome_right=half_dome(-1.5, dome),
-        dome_left=half_dome(-0.5, dome + a.dome_gap),
-        top_y=top,
-        low_y=dome + 6.0,
-        dome_y=dome,
-    )
-
-
-def _smooth(table: Table) -> Table:
-    kernel = np.hanning(301)
-    padded = np.pad(table, 150, mode="edge")
-    return np.convolve(padded, kernel / kernel.sum(), mode="valid")
 
 
 def lateral_attenuation(params: PhantomParams, frame: Frame) -> Floats:
@@ -117,17 +45,17 @@ def lateral_attenuation(params: PhantomParams, frame: Frame) -> Floats:
     gutter = np.clip((x - spine) / 4.0, 0, 1)
     air *= 1 - 0.25 * gutter
     right, left = frame.along_x(s.dome_right, s.dome_left)
-    share_r = _above(right - y, frame)
-    share_l = _above(left - y, frame)
+    share_r = _above(right - y)
+    share_l = _above(left - y)
     share_r, share_l = _fluid(params, s, frame, share_r, share_l, inb)
     air *= 0.5 * (share_r + share_l)
     air, haze = _soft_findings(params, s, frame, air)
     air = np.maximum(air - _heart(params, s, x, y), 0)
     total = MU_SOFT * np.maximum(body - air, 0) + MU_LUNG * air + haze
     strokes = Strokes(frame)
-    total += draw_bones(params, s, frame, x, y, inf, inb, spine, strokes)
-    total += _airways(x, y, s)
-    total += draw_vessels(params, frame, s) * np.clip(air / 8.0, 0, 1)
+    total += draw_bones(params, s, x, y, inf, inb, spine, strokes)
+    total += _airways(x, y)
+    total += draw_vessels(params, frame) * np.clip(air / 8.0, 0, 1)
     draw_devices(params, s, strokes, total, frame)
     if f.pneumothorax_left + f.pneumothorax_right > 0:
         wide = 0.5 * (f.pneumothorax_left + f.pneumothorax_right)
@@ -136,13 +64,13 @@ def lateral_attenuation(params: PhantomParams, frame: Frame) -> Floats:
     return total + strokes.draw()
 
 
-def _above(distance: Floats, frame: Frame) -> Floats:
+def _above(distance: Floats) -> Floats:
     wedge = np.clip(1 + distance / 4.5, 0, 1)
     return np.where(distance > 0, 1.0, 0.12 * wedge * wedge).astype(np.float32)
 
 
 def _trunk(
-    params: PhantomParams, s: Side, x: Floats, y: Floats, front: Floats, back: Floats
+    params: PhantomParams, s: LateralShape, x: Floats, y: Floats, front: Floats, back: Floats
 ) -> Floats:
     """Soft tissue thickness: trunk, neck, arms raised in front of the head, breasts."""
     a = params.anatomy
@@ -162,7 +90,7 @@ def _trunk(
     return body
 
 
-def _heart(params: PhantomParams, s: Side, x: Floats, y: Floats) -> Floats:
+def _heart(params: PhantomParams, s: LateralShape, x: Floats, y: Floats) -> Floats:
     """Heart, aortic arch and great vessels as thickness taken from the lungs."""
     a, f, q = params.anatomy, params.findings, params.acquisition
     size = f.ctr * a.half_width * 2 / 12.2 * q.heart_magnification
@@ -187,7 +115,7 @@ def _heart(params: PhantomParams, s: Side, x: Floats, y: Floats) -> Floats:
 
 
 def _fluid(
-    params: PhantomParams, s: Side, frame: Frame, right: Floats, left: Floats, inb: Floats
+    params: PhantomParams, s: LateralShape, frame: Frame, right: Floats, left: Floats, inb: Floats
 ) -> tuple[Floats, Floats]:
     f = params.findings
     shares = []
@@ -203,7 +131,7 @@ def _fluid(
 
 
 def _soft_findings(
-    params: PhantomParams, s: Side, frame: Frame, air: Floats
+    params: PhantomParams, s: LateralShape, frame: Frame, air: Floats
 ) -> tuple[Floats, Floats]:
     f = params.findings
     x, y = frame.x, frame.y
@@ -242,7 +170,7 @@ def _soft_findings(
     return air, haze
 
 
-def _airways(x: Floats, y: Floats, s: Side) -> Floats:
+def _airways(x: Floats, y: Floats) -> Floats:
     axis = -1.6 + 0.22 * (y + 15.0)
     r = np.clip((x - axis) / 0.95, -1, 1)
     gate = np.clip((-3.2 - y) / 1.0, 0, 1)

@@ -6,23 +6,18 @@ field as in `bones`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from cxrtool.phantom.frame import TABLE, Floats, Frame
+from cxrtool.phantom.lateral_shape import LateralShape
 from cxrtool.phantom.params import PhantomParams
 from cxrtool.phantom.strokes import Strokes, circle, curve
-from cxrtool.phantom.vessels import tree
-
-if TYPE_CHECKING:
-    from cxrtool.phantom.lateral import Side
+from cxrtool.phantom.vessels import pieces
 
 
 def draw_bones(
     params: PhantomParams,
-    s: Side,
-    frame: Frame,
+    s: LateralShape,
     x: Floats,
     y: Floats,
     inf: Floats,
@@ -62,20 +57,15 @@ def draw_bones(
     strokes.line(blade, 0.15, 0.13 * a.rib_density)
     strokes.line(blade + np.array([1.5, 0.6]), 0.15, 0.10 * a.rib_density)
     strokes.line(circle(-0.5, s.top_y - 0.4, 2.2), 0.25, 0.14 * a.rib_density, closed=True)
-    return (total * a.rib_density).astype(np.float32)
+    return np.asarray(total * a.rib_density, np.float32)
 
 
-def draw_vessels(params: PhantomParams, frame: Frame, s: Side) -> Floats:
+def draw_vessels(params: PhantomParams, frame: Frame) -> Floats:
     """The vascular tree of both sides seen from the side: fanned out from the hila."""
     a, f = params.anatomy, params.findings
-    segments, radii, side = tree(a.seed)
-    n = max(2, int(np.ceil(0.42 / (0.6 * frame.px))))
-    t = (np.arange(n) + 0.5) / n
-    p = segments[:, None, :2] + (segments[:, 2:] - segments[:, :2])[:, None, :] * t[None, :, None]
-    sign = np.repeat(np.where(side == 1, 1.0, -1.0), n)
-    r = np.repeat(radii, n)
-    points = np.stack([0.8 + sign * 0.75 * p[..., 0].ravel(), -2.0 + 0.85 * p[..., 1].ravel()], 1)
-    mass = 0.8 * a.vessels * (1 + 0.9 * f.edema) * 0.14 * np.pi * r**2 * (0.42 / n)
+    out, down, sign, r, length = pieces(a.seed, frame.px)
+    points = np.stack([0.8 + sign * 0.75 * out, -2.0 + 0.85 * down], 1)
+    mass = 0.8 * a.vessels * (1 + 0.9 * f.edema) * 0.14 * np.pi * r**2 * length
     strokes = Strokes(frame)
     for low, high, sigma in ((0.2, 9, 0.18), (0.1, 0.2, 0.10), (0, 0.1, 0.06)):
         pick = (r >= low) & (r < high)
@@ -84,7 +74,7 @@ def draw_vessels(params: PhantomParams, frame: Frame, s: Side) -> Floats:
 
 
 def draw_devices(
-    params: PhantomParams, s: Side, strokes: Strokes, total: Floats, frame: Frame
+    params: PhantomParams, s: LateralShape, strokes: Strokes, total: Floats, frame: Frame
 ) -> None:
     front = float(np.interp(-8.0, TABLE, s.front))
     heart = (float(np.interp(3.0, TABLE, s.inner_front)) + 5.0, s.dome_y - 1.5)

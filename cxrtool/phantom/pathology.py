@@ -7,17 +7,13 @@ added. Heart and mediastinum are findings of shape and live in `shape`; broken r
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from cxrtool.phantom.field import Field
 from cxrtool.phantom.frame import TABLE, Floats
 from cxrtool.phantom.params import Opacity, PhantomParams, Side
 from cxrtool.phantom.shape import cavity
 from cxrtool.phantom.strokes import Strokes, curve
-
-if TYPE_CHECKING:
-    from cxrtool.phantom.frontal import Field
 
 
 def draw(params: PhantomParams, field: Field) -> None:

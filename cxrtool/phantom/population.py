@@ -9,11 +9,10 @@ and fracture rare, pleural disease rarest.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from cxrtool.phantom import sampling
 from cxrtool.phantom.params import (
     Acquisition,
     Anatomy,
@@ -24,19 +23,8 @@ from cxrtool.phantom.params import (
     StudyImage,
 )
 from cxrtool.phantom.reports import write_report
+from cxrtool.phantom.sampling import Condition, sample_findings
 from cxrtool.phantom.states import drawn_labels, stated_labels
-
-
-@dataclass(frozen=True)
-class Condition:
-    """The hidden state behind a study: what kind of patient, how ill, where."""
-
-    cardiac: bool
-    infected: bool
-    tumor: bool
-    trauma: bool
-    lung: bool
-    bedside: bool
 
 
 def sample_patient(seed: int, index: int) -> Patient:
@@ -61,7 +49,7 @@ def sample_patient(seed: int, index: int) -> Patient:
             condition = _next_condition(rng, condition)
         view = "AP" if condition.bedside else "PA"
         previous = findings
-        findings = sampling.sample_findings(rng, anatomy, condition, previous)
+        findings = sample_findings(rng, anatomy, condition, previous)
         truth = drawn_labels(findings)
         labels, doubt = stated_labels(findings, rng)
         report = write_report(

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxrtool.phantom import detector
+from cxrtool.phantom.field import MU_LUNG, MU_SOFT
 from cxrtool.phantom.frame import Floats, Frame
-from cxrtool.phantom.frontal import MU_LUNG, MU_SOFT, frontal_attenuation
+from cxrtool.phantom.frontal import frontal_attenuation
 from cxrtool.phantom.lateral import lateral_attenuation
 from cxrtool.phantom.params import PhantomParams
 

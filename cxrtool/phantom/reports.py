@@ -58,8 +58,7 @@ _ORDINALS = [
 @lru_cache(maxsize=1)
 def phrases() -> dict[str, Any]:
     """The sentences, read once."""
-    text = files("cxrtool.phantom").joinpath("phrases.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)
+    return tomllib.loads(files("cxrtool.phantom").joinpath("phrases.toml").read_text("utf-8"))
 
 
 def report_for(params: PhantomParams, rng: np.random.Generator) -> str:
@@ -70,14 +69,9 @@ def report_for(params: PhantomParams, rng: np.random.Generator) -> str:
         rng: Chooses what is mentioned and how.
     """
     labels, alternatives = stated_labels(params.findings, rng)
+    patient, view = params.anatomy, params.view
     return write_report(
-        params.findings,
-        labels,
-        alternatives,
-        anatomy=params.anatomy,
-        view=params.view,
-        previous=None,
-        rng=rng,
+        params.findings, labels, alternatives, anatomy=patient, view=view, previous=None, rng=rng
     )
 
 
@@ -187,12 +181,8 @@ class _Writer:
         sentences = []
         for d in self.f.devices:
             text = _pick(self.rng, self.book["devices"][d.kind])
-            fill = {
-                "side": d.side,
-                "Side": d.side.capitalize(),
-                "cm": f"{max(1.5, 2.1 - d.dy):.1f}",
-            }
-            sentences.append(text.format(**fill))
+            depth = f"{max(1.5, 2.1 - d.dy):.1f}"
+            sentences.append(text.format(side=d.side, Side=d.side.capitalize(), cm=depth))
         return sentences
 
     def _change(self, now: float, before: float | None) -> str:
@@ -209,7 +199,7 @@ class _Writer:
 
     def _facts(self, name: str) -> list[dict[str, Any]]:
         """The words for each occurrence of a finding, one dictionary a sentence."""
-        facts = _FACTS[name](self.f)
+        facts: list[dict[str, Any]] = _FACTS[name](self.f)
         before = _SIZES[name](self.previous) if self.previous else None
         change = self._change(_SIZES[name](self.f), before)
         for fact in facts:

@@ -6,7 +6,7 @@ Between visits chronic things stay (heart size, lesion, fracture, pacemaker), ac
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,9 +22,6 @@ from cxrtool.phantom.params import (
     Side,
 )
 
-if TYPE_CHECKING:
-    from cxrtool.phantom.population import Condition
-
 LOBES: dict[str, tuple[Side, float, float, float, float, float]] = {
     # side, u, v, z, rx, ry (centre as shares of the lung, half axes in cm)
     "right upper lobe": ("right", 0.45, 0.33, 0.45, 4.4, 4.3),
@@ -35,6 +32,18 @@ LOBES: dict[str, tuple[Side, float, float, float, float, float]] = {
     "left lower lobe": ("left", 0.55, 0.88, 0.75, 4.4, 4.0),
 }
 PERMANENT = ("pacemaker", "port", "sternotomy wires")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """The hidden state behind a study: what kind of patient, how ill, where."""
+
+    cardiac: bool
+    infected: bool
+    tumor: bool
+    trauma: bool
+    lung: bool
+    bedside: bool
 
 
 def sample_findings(
@@ -157,17 +166,17 @@ def _bands(rng: np.random.Generator, c: Condition, left: float, right: float) ->
 
 
 def _opacities(rng: np.random.Generator, c: Condition) -> tuple[Opacity, ...]:
-    found: list[Opacity] = []
+    patches: list[Opacity] = []
     names = list(LOBES)
     weights = np.array([0.16, 0.12, 0.27, 0.12, 0.08, 0.25])
     if c.infected and rng.random() < 0.26:
         chosen = rng.choice(names, size=int(rng.integers(1, 3)), replace=False, p=weights)
-        found += [_patch(rng, str(name), "Pneumonia") for name in chosen]
+        patches += [_patch(rng, str(name), "Pneumonia") for name in chosen]
     if rng.random() < 0.035 + 0.22 * c.infected + 0.03 * c.bedside:
         name = str(rng.choice(names, p=weights))
-        if all(o.lobe != name for o in found):
-            found.append(_patch(rng, name, "Consolidation"))
-    return tuple(found)
+        if all(o.lobe != name for o in patches):
+            patches.append(_patch(rng, name, "Consolidation"))
+    return tuple(patches)
 
 
 def _patch(rng: np.random.Generator, lobe: str, kind: str) -> Opacity:
@@ -227,12 +236,12 @@ def _devices(
     right: float,
 ) -> tuple[Device, ...]:
     """Lines and tubes belong to the bedside; permanent devices stay between visits."""
-    kept = {d.kind: d for d in previous.devices if d.kind in PERMANENT} if previous else {}
+    devices = {d.kind: d for d in previous.devices if d.kind in PERMANENT} if previous else {}
 
     def add(kind: str, chance: float, side: Side) -> None:
         place = 0.5 * rng.standard_normal(2)
-        if rng.random() < chance and kind not in kept:
-            kept[kind] = Device(kind=kind, side=side, dx=float(place[0]), dy=float(place[1]))
+        if rng.random() < chance and kind not in devices:
+            devices[kind] = Device(kind=kind, side=side, dx=float(place[0]), dy=float(place[1]))
 
     first = previous is None
     add("pacemaker", (0.25 * big + 0.06 * c.cardiac) * first, "left")
@@ -247,4 +256,4 @@ def _devices(
     add("monitor leads", 0.92 * icu, "left")
     if max(left, right) > 4:
         add("chest tube", 0.40 * c.bedside, "left" if left > right else "right")
-    return tuple(kept.values())
+    return tuple(devices.values())

@@ -187,7 +187,7 @@ def _dome(x: Table, centre: float, half: float, top: float) -> Table:
     # Lateral slope to a sharp angle, a flat middle, a gentle fall towards the heart.
     lateral = np.sign(x - centre) == np.sign(centre)
     fall = np.where(lateral, ANGLE_DEPTH, 2.2)
-    return top + fall * (1.0 - np.sqrt(1.0 - 0.98 * t**2.1)) / (1.0 - np.sqrt(0.02))
+    return np.asarray(top + fall * (1.0 - np.sqrt(1.0 - 0.98 * t**2.1)) / (1.0 - np.sqrt(0.02)))
 
 
 def _heart(params: PhantomParams, dome_left: float) -> tuple[Table, Table, Table]:

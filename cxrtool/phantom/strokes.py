@@ -107,9 +107,10 @@ def curve(corners: list[tuple[float, float]], n: int = 48) -> Points:
     i = t.astype(int)
     f = (t - i)[:, None]
     a, b, c, d = p[i], p[i + 1], p[i + 2], p[i + 3]
-    return 0.5 * (
+    path = 0.5 * (
         2 * b + (c - a) * f + (2 * a - 5 * b + 4 * c - d) * f**2 + (3 * b - a - 3 * c + d) * f**3
     )
+    return np.asarray(path)
 
 
 def circle(x: float, y: float, r: float, n: int = 40) -> Points:

@@ -59,3 +59,25 @@ def tree(seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[n
         heading, place, radius = heading[keep], place[keep], radius[keep]
         bend, side = bend[keep], side[keep]
     return np.concatenate(segments), np.concatenate(radii), np.concatenate(sides)
+
+
+Values = NDArray[np.float64]
+
+
+def pieces(seed: int, px: float) -> tuple[Values, Values, Values, Values, float]:
+    """The tree cut into pieces shorter than a pixel.
+
+    Args:
+        seed: As for `tree`.
+        px: Side of a pixel, cm.
+
+    Returns:
+        Of the middle of each piece: distance outwards and downwards from the hilum [M], cm; 1 on
+        the left and -1 on the right [M]; the radius [M], cm; and the length of all pieces, cm.
+    """
+    segments, radii, side = tree(seed)
+    n = max(2, int(np.ceil(STEP / (0.6 * px))))
+    t = (np.arange(n) + 0.5) / n
+    p = segments[:, None, :2] + (segments[:, 2:] - segments[:, :2])[:, None, :] * t[None, :, None]
+    sign = np.repeat(np.where(side == 1, 1.0, -1.0), n)
+    return p[..., 0].ravel(), p[..., 1].ravel(), sign, np.repeat(radii, n), STEP / n

@@ -18,7 +18,8 @@ from cxrtool.data.keys import Seen, refuse_overlap
 from cxrtool.data.labels import LabelPolicy
 from cxrtool.data.manifest import Dataset
 from cxrtool.data.maps import canonical
-from cxrtool.data.select import SelectionOptions, select_rows
+from cxrtool.data.options import SelectionOptions
+from cxrtool.data.select import select_rows
 from cxrtool.stats.groups import ARM_OPTIONS, MADE_FROM
 
 SETS_BY_ORDER = (

@@ -8,22 +8,24 @@ whole or absent.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from cxrtool.core.errors import InputError
+from cxrtool.data.writer import DatasetWriter
+from cxrtool.synthesis.arrays import FloatArray, IntArray
 from cxrtool.synthesis.slots import PART, in_parts
+from cxrtool.synthesis.writer import slot_image
 
 if TYPE_CHECKING:
     from cxrtool.core.runs import Run
 
-IntArray = npt.NDArray[np.int64]
 JOURNAL = "checkpoints/slots.jsonl"
 TABLE = "filters.csv"
 
@@ -55,27 +57,19 @@ class Accounts:
         """Whether there is nothing to account for but one try a slot."""
         return not self.filters and not self.meters
 
-    def reject(
-        self, slot: int, attempt: int, scores: npt.NDArray[np.float32], by: Sequence[str]
-    ) -> None:
+    def reject(self, slot: int, attempt: int, scores: FloatArray, by: Sequence[str]) -> None:
         """A try that was refused."""
         if attempt == 0:
             self.first[slot] = scores
         for name in by:
             self.rejected[slot, self.filters.index(name)] += 1
 
-    def accept(self, slot: int, attempt: int, scores: npt.NDArray[np.float32]) -> None:
+    def accept(self, slot: int, attempt: int, scores: FloatArray) -> None:
         """The try that is kept."""
         if attempt == 0:
             self.first[slot] = scores
         self.kept[slot] = scores
         self.tries[slot] = attempt + 1
-
-    def forget(self, slot: int) -> None:
-        """As if the slot had never been tried."""
-        self.tries[slot] = 0
-        self.rejected[slot] = 0
-        self.first[slot] = self.kept[slot] = np.nan
 
     # the journal
 
@@ -90,30 +84,20 @@ class Accounts:
         ]
         return json.dumps(cells, separators=(",", ":")) + "\n"
 
-    def read_journal(self, path: Path, holds: Callable[[int], bool] = lambda slot: True) -> None:
-        """Take over the lines of an interrupted run; a last line that was cut short is left out.
+    def take_over(self, run: Run, writer: DatasetWriter) -> None:
+        """Read the journal of an interrupted run: what it says of slots that have their image.
 
-        Args:
-            path: The journal.
-            holds: Whether a slot has its image; lines of others are left out.
+        A last line that was cut short is left out, and the journal is written anew with the lines
+        that hold, so that no stale one meets a later image.
         """
-        if not path.exists():
-            return
-        with open(path, encoding="utf-8") as stream:
+        path = run.path(JOURNAL)
+        with contextlib.suppress(FileNotFoundError), open(path, encoding="utf-8") as stream:
             for line in stream:
-                try:
+                with contextlib.suppress(ValueError):
                     slot, tries, rejected, first, kept = json.loads(line)
-                except ValueError:
-                    continue
-                if not holds(slot):
-                    continue
-                self.tries[slot] = tries
-                self.rejected[slot] = rejected
-                self.first[slot] = [np.float32(v or "nan") for v in first]
-                self.kept[slot] = [np.float32(v or "nan") for v in kept]
-
-    def clean_journal(self, run: Run) -> None:
-        """Leave only the lines that hold, so that no stale one meets a later image."""
+                    if writer.have(slot_image(slot)):
+                        self.tries[slot], self.rejected[slot] = tries, rejected
+                        self.first[slot], self.kept[slot] = _floats(first), _floats(kept)
         with run.atomic(JOURNAL) as path, open(path, "w", encoding="utf-8") as stream:
             for some in in_parts(np.flatnonzero(self.tries)):
                 self.write_journal(stream, some.tolist())
@@ -162,19 +146,19 @@ class Accounts:
         """
         try:
             with pd.read_csv(path, dtype=str, keep_default_na=False, chunksize=PART) as parts:
-                for found in parts:
-                    self._take_rows(found)
+                for part in parts:
+                    self._take_rows(part)
         except (OSError, ValueError, KeyError, IndexError) as error:
             raise InputError(f"is damaged: {error}", file=path) from None
 
-    def _take_rows(self, found: pd.DataFrame) -> None:
-        slots = found["slot"].to_numpy(dtype=np.int64)
-        self.tries[slots] = found["tries"].to_numpy(dtype=np.int64)
+    def _take_rows(self, table: pd.DataFrame) -> None:
+        slots = table["slot"].to_numpy(dtype=np.int64)
+        self.tries[slots] = table["tries"].to_numpy(dtype=np.int64)
         for f, name in enumerate(self.filters):
-            self.rejected[slots, f] = found[f"{name}_rejected"].to_numpy(dtype=np.int32)
+            self.rejected[slots, f] = table[f"{name}_rejected"].to_numpy(dtype=np.int32)
         for m, name in enumerate(self.meters):
-            self.first[slots, m] = _floats(found[f"{name}_first"])
-            self.kept[slots, m] = _floats(found[f"{name}_kept"])
+            self.first[slots, m] = _floats(table[f"{name}_first"])
+            self.kept[slots, m] = _floats(table[f"{name}_kept"])
 
     def score_cells(self, slots: IntArray, without: str) -> list[str]:
         """The cell ``filter_score`` of some rows: ``name=value`` of every meter but one."""
@@ -190,7 +174,7 @@ class Accounts:
         return [number(v) for v in self.kept[slots, m]]
 
 
-def _floats(cells: pd.Series) -> npt.NDArray[np.float32]:
+def _floats(cells: Iterable[str]) -> FloatArray:
     return np.array([np.float32(cell or "nan") for cell in cells], dtype=np.float32)
 
 
@@ -215,7 +199,7 @@ def summary(
         tries that it refused) and ``scores`` (meter -> mean of ``first`` tries, mean of the
         ``kept`` images, and their ``shift``: how far filtering has moved what is measured).
     """
-    found: dict[str, Any] = {}
+    classes: dict[str, Any] = {}
     for k, label in enumerate(labels):
         mine = slots[stream_of[slots] == k]
         if not len(mine):
@@ -231,11 +215,11 @@ def summary(
                 "shift": round(kept - first, 6),
             }
         rejected = accounts.rejected[mine].sum(axis=0)
-        found[label] = {
+        classes[label] = {
             "images": len(mine),
             "tries": tries,
             "acceptance": round(len(mine) / tries, 6),
             "rejected": {n: int(r) for n, r in zip(accounts.filters, rejected, strict=True)},
             "scores": scores,
         }
-    return found
+    return classes

@@ -7,23 +7,21 @@ same ones, and no slot's fate depends on another slot.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from cxrtool.core.errors import GateError, InputError
 from cxrtool.data.cache import resized
 from cxrtool.data.images import to_float
-from cxrtool.data.keys import Seen, seen_images, seen_rows
+from cxrtool.data.keys import Seen, seen_rows
 from cxrtool.data.manifest import Dataset
 from cxrtool.data.select import patient_groups
+from cxrtool.synthesis.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from cxrtool.synthesis.descriptors import Gallery, describe_all, usual_nearness
 from cxrtool.synthesis.generate import Job
 from cxrtool.synthesis.panel import (
-    BoolArray,
-    FloatArray,
     Meter,
     Opinion,
     Panel,
@@ -31,12 +29,8 @@ from cxrtool.synthesis.panel import (
     Teachers,
     rounded,
 )
-from cxrtool.synthesis.sampler import BlockSampler
-from cxrtool.synthesis.seeds import derive
-from cxrtool.synthesis.slots import LabelVectors
-
-IntArray = npt.NDArray[np.int64]
-PixelArray = npt.NDArray[np.uint8]
+from cxrtool.synthesis.slots import label_vectors
+from cxrtool.training.rng import plan_seed
 
 PILOTS = 256  # unfiltered images a class that set the limit of the discriminator
 MOST_REAL = 256  # real images a class that set the limit of the teachers
@@ -44,60 +38,41 @@ COPY_QUANTILE = 0.001  # part of real images that the memorized filter would ref
 LEAST_TRAINING = 10  # training images below which "usual" means nothing
 
 
-@dataclass(frozen=True)
-class Pilots:
-    """Unfiltered images of every class that belong to no slot, as a meter reads them.
-
-    Attributes:
-        scores: A class [K], each [n].
-        labels: Label vectors in the generator's order, a class [K], each [n, L].
-    """
-
-    scores: list[FloatArray]
-    labels: list[FloatArray]
-
-
-def pilots(job: Job, meter: Meter) -> Pilots:
-    """`PILOTS` images a class that is to be made.
+def pilots(job: Job, meter: Meter) -> list[tuple[FloatArray, FloatArray]]:
+    """`PILOTS` unfiltered images of each class that is to be made, which belong to no slot.
 
     They take the labels of the first rows of the class's stream, and seeds of their own. Edits do
     not push them, so a limit means the same with and without edits.
+
+    Returns:
+        Of each class [K] the scores of a meter [n], and label vectors in the generator's order
+        [n, L].
     """
-    sampler = BlockSampler(
-        job.network,
-        block=job.block,
-        truncation=job.origin.truncation,
-        device=job.device,
-        panel=Panel((meter,)),
-    )
-    table, request = job.table, job.plan.request
-    vectors = LabelVectors(table.values, table.labels, table.usable, job.network.labels)
-    found = Pilots([], [])
+    sampler = replace(job, panel=Panel((meter,)), edits=None).sampler()
+    request, vectors = job.plan.request, label_vectors(job.table, job.network.labels)
+    images = []
     for k, label in enumerate(request.labels):
         rows = job.plan.rows[k]
         numbers = np.arange(PILOTS if len(rows) else 0)
-        asked = vectors.rows(rows[numbers % max(1, len(rows))])
+        labels = vectors[rows[numbers % max(1, len(rows))]]
         scores = [np.zeros(0, np.float32)]
         for start in range(0, len(numbers), job.block):
             some = numbers[start : start + job.block]
-            seeds = [derive("pilot", job.origin.seed, label, int(i)) for i in some]
+            seeds = [plan_seed("pilot", job.origin.seed, label, int(i)) for i in some]
             streams = np.full(len(some), k, dtype=np.int64)
-            launched = sampler.launch(seeds, asked[some], some - start, streams=streams)
+            launched = sampler.launch(seeds, labels[some], some - start, streams=streams)
             scores.append(launched.wait().scores[0])
-        found.scores.append(np.concatenate(scores))
-        found.labels.append(asked)
-    return found
+        images.append((np.concatenate(scores), labels))
+    return images
 
 
-def label_effects(found: Pilots) -> FloatArray:
+def label_effects(images: list[tuple[FloatArray, FloatArray]]) -> FloatArray:
     """What each label adds to a score, by ridge regression over all pilots: [L].
 
     Rows repeat in a stream, so that the labels of a rare class may be few and always the same
     ones: the penalty of one image keeps such effects finite.
     """
-    scores, labels = (
-        np.concatenate(part).astype(np.float64) for part in (found.scores, found.labels)
-    )
+    scores, labels = (np.concatenate(part).astype(np.float64) for part in zip(*images, strict=True))
     if not len(scores):
         return rounded(np.zeros(labels.shape[1]).tolist())
     centered = labels - labels.mean(axis=0)
@@ -107,9 +82,9 @@ def label_effects(found: Pilots) -> FloatArray:
 
 def realness(job: Job, opinion: Opinion, keep: float) -> Realness:
     """The discriminator's filter, which keeps so many of the pilots of every class."""
-    found = pilots(job, Realness(opinion, keep, rounded([])))
-    effects = label_effects(found)
-    own = [s - y @ effects for s, y in zip(found.scores, found.labels, strict=True)]
+    images = pilots(job, Realness(opinion, keep, rounded([])))
+    effects = label_effects(images)
+    own = [scores - labels @ effects for scores, labels in images]
     return Realness(opinion, keep, lower_limits(own, 1 - keep), effects)
 
 
@@ -142,12 +117,12 @@ def may_judge(dataset: Dataset, rows: IntArray, seen: list[Seen], names: list[st
         GateError: A row that every teacher has seen.
     """
     new = new_to(dataset, rows, seen)
-    known = np.flatnonzero(~new.any(axis=1))
-    if len(known):
+    orphans = np.flatnonzero(~new.any(axis=1))
+    if len(orphans):
         raise GateError(
-            f"{len(known):,} of {len(rows):,} images took the labels of patients that every "
+            f"{len(orphans):,} of {len(rows):,} images took the labels of patients that every "
             f"teacher was trained on ({', '.join(names)}); the first is row "
-            f"{int(rows[known[0]]) + 2} of the manifest",
+            f"{int(rows[orphans[0]]) + 2} of the manifest",
             hint="give teachers of different patients, such as two runs of train-cls with "
             "--leave-out 1/2 and --leave-out 2/2",
         )
@@ -156,7 +131,7 @@ def may_judge(dataset: Dataset, rows: IntArray, seen: list[Seen], names: list[st
 
 @torch.inference_mode()
 def teacher_limits(
-    job: Job, teachers: Teachers, pixels: PixelArray, new: BoolArray, quantile: float
+    job: Job, teachers: Teachers, pixels: ByteArray, new: BoolArray, quantile: float
 ) -> FloatArray:
     """The quantile of the teachers' scores on real images of every class.
 
@@ -192,23 +167,8 @@ def teacher_limits(
     return rounded(limits)
 
 
-def training_rows(dataset: Dataset, seen: Seen, otherwise: IntArray) -> tuple[IntArray, bool]:
-    """Rows of the real set whose images the generator was trained on.
-
-    Args:
-        dataset: The real set.
-        seen: What the generator has seen.
-        otherwise: Rows to take where none of them is known by its pixels.
-
-    Returns:
-        (rows, whether they are known to be the training images).
-    """
-    rows = np.flatnonzero(seen_images(seen, dataset)).astype(np.int64)
-    return (rows, True) if len(rows) else (otherwise, False)
-
-
 @torch.inference_mode()
-def gallery_of(pixels: PixelArray, rows: IntArray, job: Job) -> Gallery:
+def gallery_of(pixels: ByteArray, rows: IntArray, job: Job) -> Gallery:
     """Descriptors of some rows of the real set, at the generator's size, on the device."""
     return Gallery(describe_all(pixels, rows, job.network.size, job.device))
 
@@ -226,11 +186,11 @@ def copy_limit(gallery: Gallery, dataset: Dataset, rows: IntArray) -> tuple[floa
             f"{LEAST_TRAINING} are needed",
             hint="give the data set that the generator was trained on",
         )
-    usual = usual_nearness(gallery, patient_groups(dataset, rows))
-    if not len(usual.ratios):
+    _, ratios = usual_nearness(gallery, patient_groups(dataset, rows))
+    if not len(ratios):
         raise InputError(
             "all training images are of one patient or the same picture: nothing is usual",
             hint="leave --filter memorized out",
         )
-    limit = float(rounded([float(np.quantile(usual.ratios, COPY_QUANTILE))])[0])
-    return limit, float(np.median(usual.ratios))
+    limit = float(rounded([float(np.quantile(ratios, COPY_QUANTILE))])[0])
+    return limit, float(np.median(ratios))

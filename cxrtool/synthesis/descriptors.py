@@ -12,18 +12,13 @@ small and its ratio is not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from cxrtool.data.cache import resized
-
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
+from cxrtool.synthesis.arrays import ByteArray, FloatArray, IntArray
 
 SIDE_PX = 32
 NEIGHBORS = 50
@@ -48,12 +43,11 @@ def describe(images: Tensor) -> Tensor:
         x = functional.adaptive_avg_pool2d(x, SIDE_PX)
     x = x.flatten(1)
     x = x - x.mean(dim=1, keepdim=True)
-    return x / (x.norm(dim=1, keepdim=True) + _EPSILON)
+    length: Tensor = x.norm(dim=1, keepdim=True)
+    return x / (length + _EPSILON)
 
 
-def describe_all(
-    images: npt.NDArray[np.uint8], rows: IntArray, size: int, device: torch.device
-) -> Tensor:
+def describe_all(images: ByteArray, rows: IntArray, size: int, device: torch.device) -> Tensor:
     """Descriptors of many images, read a chunk at a time.
 
     Args:
@@ -115,36 +109,27 @@ class Gallery:
         return torch.stack([near[:, 0], ratio.nan_to_num(1.0)])
 
 
-@dataclass(frozen=True)
-class Usual:
-    """How near real images of different people are to each other.
-
-    Attributes:
-        distances: Nearest distances of some real images to those of other people [n].
-        ratios: The same as ratios [n].
-    """
-
-    distances: FloatArray
-    ratios: FloatArray
-
-
-def usual_nearness(gallery: Gallery, people: npt.NDArray[np.int64]) -> Usual:
+def usual_nearness(gallery: Gallery, people: IntArray) -> tuple[FloatArray, FloatArray]:
     """Measure real against real, without the images of the same person and doubles.
 
     Args:
         gallery: The real images.
         people: Whom each of them shows [N].
+
+    Returns:
+        The nearest distances of some real images to those of other people [n], and the same as
+        ratios [n].
     """
     n = len(gallery)
     chosen = np.unique(np.linspace(0, n - 1, min(n, MOST_COMPARED)).astype(np.int64))
     device = gallery.descriptors.device
     whom = torch.from_numpy(people).to(device)
-    found = []
+    parts = []
     for start in range(0, len(chosen), CHUNK):
         rows = torch.from_numpy(chosen[start : start + CHUNK]).to(device)
         query = gallery.descriptors[rows]
         excluded = whom[rows][:, None] == whom[None, :]
         excluded |= distance_of(query @ gallery.descriptors.T) < SAME
-        found.append(gallery.nearness(query, excluded)[:, ~excluded.all(dim=1)])
-    distances, ratios = torch.cat(found, dim=1).cpu().numpy()
-    return Usual(distances, ratios)
+        parts.append(gallery.nearness(query, excluded)[:, ~excluded.all(dim=1)])
+    distances, ratios = torch.cat(parts, dim=1).cpu().numpy()
+    return distances, ratios

@@ -12,18 +12,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from cxrtool.data.images import read_png
 from cxrtool.data.writer import DatasetWriter
 from cxrtool.synthesis.accounts import Accounts
+from cxrtool.synthesis.arrays import ByteArray, IntArray
 from cxrtool.synthesis.descriptors import CHUNK, Gallery, describe, distance_of, usual_nearness
 from cxrtool.synthesis.generate import Job, journal
 from cxrtool.synthesis.lanes import Batch
 from cxrtool.synthesis.sampler import Launched
-from cxrtool.synthesis.writer import image_name
+from cxrtool.synthesis.slots import slot_seed
+from cxrtool.synthesis.writer import png_chunks, slot_image
 
 if TYPE_CHECKING:
     from cxrtool.core.runs import Run
@@ -32,10 +33,10 @@ NAME = "duplicate"
 PART = 0.5
 
 
-def duplicate_limit(gallery: Gallery, people: npt.NDArray[np.int64]) -> float:
+def duplicate_limit(gallery: Gallery, people: IntArray) -> float:
     """The least accepted distance of two images of one set; 0.02 where nothing can be compared."""
-    usual = usual_nearness(gallery, people)
-    nearest = float(usual.distances.min()) if len(usual.distances) else 0.04
+    distances, _ = usual_nearness(gallery, people)
+    nearest = float(distances.min()) if len(distances) else 0.04
     return float(f"{PART * nearest:.4g}")
 
 
@@ -75,14 +76,13 @@ def replace_duplicates(
                 if not _near(descriptors, slot, limit):
                     continue
                 # the image goes first: a run that is killed here makes the slot anew
-                (run.dir / image_name(slot)).unlink()
+                (run.dir / slot_image(slot)).unlink()
                 pixels = _next_image(job, accounts, launch, descriptors, slot, limit)
                 if stream is not None:
                     accounts.write_journal(stream, [slot])
-                attempt = int(accounts.tries[slot]) - 1
-                batch = _single(job, slot, attempt)
-                chunks = job.origin.chunks(job.seeds(batch)[0])
-                writer.add_image(image_name(slot), pixels, text=chunks)
+                seed = slot_seed(job.origin.seed, slot, int(accounts.tries[slot]) - 1)
+                chunks = png_chunks(job.origin.generator, seed)
+                writer.add_image(slot_image(slot), pixels, text=chunks)
                 replaced += 1
                 run.check_stop()
             bar.update(end, f"{replaced} replaced")
@@ -92,7 +92,7 @@ def replace_duplicates(
 def _described(run: Run, job: Job, n: int) -> Tensor:
     parts = []
     for start in range(0, n, CHUNK):
-        names = [image_name(slot) for slot in range(start, min(start + CHUNK, n))]
+        names = [slot_image(slot) for slot in range(start, min(start + CHUNK, n))]
         images = np.stack([read_png(run.dir / name, job.network.size) for name in names])
         parts.append(describe(torch.from_numpy(images).to(job.device)))
     return torch.cat(parts)
@@ -101,22 +101,14 @@ def _described(run: Run, job: Job, n: int) -> Tensor:
 def _suspects(descriptors: Tensor, start: int, end: int, limit: float) -> list[bool]:
     """Which slots of a chunk are near to an earlier one."""
     distance = distance_of(descriptors[start:end] @ descriptors[:end].T)
-    earlier = torch.arange(end, device=distance.device)[None, :] < torch.arange(
-        start, end, device=distance.device
-    ).unsqueeze(1)
-    found: list[bool] = ((distance < limit) & earlier).any(dim=1).tolist()
-    return found
+    earlier = torch.ones_like(distance).tril(start - 1) > 0
+    suspects: list[bool] = ((distance < limit) & earlier).any(dim=1).tolist()
+    return suspects
 
 
 def _near(descriptors: Tensor, slot: int, limit: float) -> bool:
-    if slot == 0:
-        return False
     distance = distance_of(descriptors[:slot] @ descriptors[slot])
     return bool((distance < limit).any())
-
-
-def _single(job: Job, slot: int, attempt: int) -> Batch:
-    return Batch(np.array([slot]), np.array([attempt]), np.array([slot % job.block]))
 
 
 def _next_image(
@@ -126,16 +118,16 @@ def _next_image(
     descriptors: Tensor,
     slot: int,
     limit: float,
-) -> npt.NDArray[np.uint8]:
+) -> ByteArray:
     """The next try of a slot that all filters accept and that is new; its account is brought up."""
     first = accounts.first[slot].copy()
     accounts.reject(slot, int(accounts.tries[slot]) - 1, first, [NAME])
     for attempt in range(int(accounts.tries[slot]), job.most_tries):
-        batch = _single(job, slot, attempt)
-        found = launch(batch).wait()
-        scores = found.scores[:, 0]
-        refused = job.panel.refused_by(found.scores, job.plan.stream_of[batch.slots])[0]
-        pixels: npt.NDArray[np.uint8] = found.pixels[0]
+        batch = Batch(np.array([slot]), np.array([attempt]), np.array([slot % job.block]))
+        block = launch(batch).wait()
+        scores = block.scores[:, 0]
+        refused = job.panel.refused_by(block.scores, job.plan.stream_of[batch.slots])[0]
+        pixels: ByteArray = block.pixels[0]
         if not refused:
             descriptors[slot] = describe(torch.from_numpy(pixels[None]).to(job.device))[0]
             if not _near(descriptors, slot, limit):

@@ -11,19 +11,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from cxrtool.core.errors import InputError, UsageError
+from cxrtool.synthesis.arrays import IntArray
 from cxrtool.synthesis.planner import Plan
 from cxrtool.synthesis.sampler import Render
 from cxrtool.training.directions import STYLE, WAY, Direction, Ways
 from cxrtool.training.protocols import Generator, StyleGenerator, StyleSpace
 
-IntArray = npt.NDArray[np.int64]
 NOT_PUSHED = -1
 
 
@@ -60,15 +60,15 @@ def assign(plan: Plan, directions: Sequence[Direction], shares: Sequence[Fractio
                 f"the edit {direction.target!r} names {named} and no target class",
                 hint="its direction would push nothing: leave it out, or add its class",
             )
-    found = []
+    streams = []
     for label, drawn in zip(plan.request.labels, plan.drawn, strict=True):
         usable = [i for i, d in enumerate(directions) if label in d.labels]
         if not usable:
-            found.append(np.full(drawn, NOT_PUSHED, dtype=np.int64))
+            streams.append(np.full(drawn, NOT_PUSHED, dtype=np.int64))
             continue
         total = sum((shares[i] for i in usable), Fraction(0))
-        found.append(take_turns([shares[i] / total for i in usable], usable, drawn))
-    return np.concatenate([np.empty(0, dtype=np.int64), *found])
+        streams.append(take_turns([shares[i] / total for i in usable], usable, drawn))
+    return np.concatenate([np.empty(0, dtype=np.int64), *streams])
 
 
 def take_turns(shares: Sequence[Fraction], values: Sequence[int], n: int) -> IntArray:
@@ -101,14 +101,20 @@ class Edits:
     strength: float
     of_slot: IntArray
 
-    def cell(self, slot: int) -> str:
-        """The cell ``edit`` of a slot's row: sign, strength and direction; blank if not pushed."""
-        which = int(self.of_slot[slot])
-        return "" if which < 0 else edit_cell(self.directions[which], self.strength)
+    def notes(self) -> dict[str, Any]:
+        """What ``dataset.json`` says of them."""
+        directions = self.directions
+        return {
+            "edits": [
+                {"target": d.target, "sign": d.sign, "way": d.fingerprint} for d in directions
+            ],
+            "edit_strength": self.strength,
+        }
 
     def cells(self, slots: IntArray) -> list[str]:
-        """Those of some rows."""
-        return [self.cell(slot) for slot in slots.tolist()]
+        """The cell ``edit`` of some rows, ``+0.8 of 0123456789abcdef``; blank if not pushed."""
+        texts = [f"{d.sign}{self.strength!r} of {d.fingerprint}" for d in self.directions] + [""]
+        return [texts[which] for which in self.of_slot[slots].tolist()]  # NOT_PUSHED is the last
 
     def render(self, network: Generator, truncation: float, device: torch.device) -> Render:
         """Makes images of pushed latents."""
@@ -133,18 +139,13 @@ class Edits:
 
     def _style_pushes(self, network: StyleSpace, device: torch.device) -> dict[str, Tensor]:
         """Layer -> [R + 1, C], the last row 0; only layers that any direction moves."""
-        found = {}
+        pushes = {}
         for layer, (count, _, _) in network.style_layers.items():
             name = STYLE + layer
             if any(name in way for way in self.ways):
                 rows = [self.strength * way.get(name, torch.zeros(count)) for way in self.ways]
-                found[layer] = torch.stack([*rows, torch.zeros(count)]).to(device)
-        return found
-
-
-def edit_cell(direction: Direction, strength: float) -> str:
-    """How a manifest names a push: ``+0.8 of 0123456789abcdef``."""
-    return f"{direction.sign}{strength!r} of {direction.fingerprint}"
+                pushes[layer] = torch.stack([*rows, torch.zeros(count)]).to(device)
+        return pushes
 
 
 def parse_cell(text: str) -> tuple[float, str]:

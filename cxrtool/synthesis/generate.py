@@ -12,31 +12,31 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import torch
 
 from cxrtool.core.errors import GateError
+from cxrtool.data.columns import IMAGE, SOURCE, SPLIT, VIEW
 from cxrtool.data.manifest import Dataset, DatasetInfo
 from cxrtool.data.writer import DatasetWriter
 from cxrtool.synthesis.accounts import JOURNAL, Accounts
+from cxrtool.synthesis.arrays import IntArray
 from cxrtool.synthesis.edits import Edits
 from cxrtool.synthesis.lanes import Batch, Lanes
 from cxrtool.synthesis.panel import NEAREST, Panel
 from cxrtool.synthesis.planner import Plan
 from cxrtool.synthesis.pools import LabelTable
 from cxrtool.synthesis.sampler import BlockSampler, Launched, one_ahead
-from cxrtool.synthesis.slots import LabelVectors, in_parts, slot_seed
-from cxrtool.synthesis.writer import ImageWriter, Origin, image_name, manifest_rows
+from cxrtool.synthesis.slots import in_parts, label_vectors, slot_seed
+from cxrtool.synthesis.writer import ImageWriter, Origin, png_chunks, slot_image
 from cxrtool.training.protocols import Generator
 
 if TYPE_CHECKING:
     from cxrtool.core.runs import Run
 
-IntArray = npt.NDArray[np.int64]
 MOST_TRIES = 100
 
 
@@ -74,15 +74,14 @@ class Job:
 
     def sampler(self) -> BlockSampler:
         """The network in blocks, with the panel."""
-        truncation, edits = self.origin.truncation, self.edits
-        render = None
-        if edits is not None:
-            render = edits.render(self.network, truncation, self.device)
+        psi, device, render = self.origin.truncation, self.device, None
+        if self.edits is not None:
+            render = self.edits.render(self.network, psi, device)
         return BlockSampler(
             self.network,
             block=self.block,
-            truncation=truncation,
-            device=self.device,
+            truncation=psi,
+            device=device,
             panel=self.panel,
             render=render,
         )
@@ -94,14 +93,12 @@ class Job:
     def launcher(self) -> Callable[[Batch], Launched]:
         """Starts batches of slots."""
         sampler, sources, streams = self.sampler(), self.plan.source_rows, self.plan.stream_of
-        vectors = LabelVectors(
-            self.table.values, self.table.labels, self.table.usable, self.network.labels
-        )
+        vectors = label_vectors(self.table, self.network.labels)
 
         def launch(batch: Batch) -> Launched:
             return sampler.launch(
-                self.seeds(batch),
-                vectors.rows(sources[batch.slots]),
+                self.seeds(batch.slots, batch.attempts),
+                vectors[sources[batch.slots]],
                 batch.places,
                 slots=batch.slots,
                 streams=streams[batch.slots],
@@ -109,9 +106,9 @@ class Job:
 
         return launch
 
-    def seeds(self, batch: Batch) -> list[int]:
-        """Seed of every image of a batch."""
-        pairs = zip(batch.slots.tolist(), batch.attempts.tolist(), strict=True)
+    def seeds(self, slots: IntArray, attempts: IntArray) -> list[int]:
+        """Seed of every image of some tries of slots."""
+        pairs = zip(slots.tolist(), attempts.tolist(), strict=True)
         return [slot_seed(self.origin.seed, slot, attempt) for slot, attempt in pairs]
 
     def give_up(self, accounts: Accounts, slot: int) -> GateError:
@@ -120,8 +117,10 @@ class Job:
         counts = zip(accounts.filters, accounts.rejected[slot].tolist(), strict=True)
         refusals = ", ".join(f"{name} refused {n}" for name, n in counts if n)
         mine = (self.plan.stream_of == self.plan.stream_of[slot]) & (accounts.tries > 0)
-        made, tries = int(mine.sum()), int(accounts.tries[mine].sum())
-        so_far = f"{made:,} images of it took {tries:,} tries" if made else "no image of it passed"
+        images, tries = int(mine.sum()), int(accounts.tries[mine].sum())
+        so_far = (
+            f"{images:,} images of it took {tries:,} tries" if images else "no image of it passed"
+        )
         return GateError(
             f"no acceptable image of {label!r} in {self.most_tries} tries of slot {slot} "
             f"({refusals}); {so_far}",
@@ -135,13 +134,11 @@ class Made:
     """What one shard holds when its slots are filled.
 
     Attributes:
-        slots: Its slots, ascending [n].
         new: Images written by this process; the rest was there.
         tried: Images that went through the network.
         seconds: Time from the first block to the last file.
     """
 
-    slots: IntArray
     new: int
     tried: int
     seconds: float
@@ -150,7 +147,7 @@ class Made:
 def slots_of(plan: Plan, block: int, shard: int = 0, n_shards: int = 1) -> IntArray:
     """The slots of one shard (from 0): whole blocks, dealt out in turn."""
     slots = np.arange(plan.n_synthetic, dtype=np.int64)
-    return slots[(slots // block) % n_shards == shard]
+    return np.asarray(slots[(slots // block) % n_shards == shard])
 
 
 def fill(run: Run, job: Job, writer: DatasetWriter, accounts: Accounts, slots: IntArray) -> Made:
@@ -169,33 +166,33 @@ def fill(run: Run, job: Job, writer: DatasetWriter, accounts: Accounts, slots: I
         ImageWriter(writer, job.workers) as images,
     ):
         for batch, launched in one_ahead(_batches(lanes), launch):
-            found = launched.wait()
-            refused = job.panel.refused_by(found.scores, streams[batch.slots])
-            seeds, kept = job.seeds(batch), []
+            block = launched.wait()
+            refused = job.panel.refused_by(block.scores, streams[batch.slots])
+            seeds, passed = job.seeds(batch.slots, batch.attempts), []
             for i, slot in enumerate(batch.slots.tolist()):
-                attempt, scores = int(batch.attempts[i]), found.scores[:, i]
+                attempt, scores = int(batch.attempts[i]), block.scores[:, i]
                 if not refused[i]:
                     accounts.accept(slot, attempt, scores)
-                    kept.append(i)
+                    passed.append(i)
                     continue
                 accounts.reject(slot, attempt, scores, refused[i])
                 if attempt + 1 >= job.most_tries:
                     raise job.give_up(accounts, slot)
                 lanes.again(slot, attempt + 1)
             tried += len(refused)
-            done += len(kept)
-            here = batch.slots[kept].tolist()
+            done += len(passed)
+            here = batch.slots[passed].tolist()
             images.put(
-                [image_name(slot) for slot in here],
-                found.pixels[kept],
-                [job.origin.chunks(seeds[i]) for i in kept],
+                [slot_image(slot) for slot in here],
+                block.pixels[passed],
+                [png_chunks(job.origin.generator, seeds[i]) for i in passed],
             )
             if stream is not None:
                 accounts.write_journal(stream, here)
             note = f"{100 * done / tried:.0f} % accepted" if accounts.filters else ""
             bar.update(done, note)
             run.check_stop()
-    return Made(slots, len(open_slots), tried, time.monotonic() - started)
+    return Made(len(open_slots), tried, time.monotonic() - started)
 
 
 def _batches(lanes: Lanes) -> Iterator[Batch | None]:
@@ -207,16 +204,10 @@ def _still_open(run: Run, writer: DatasetWriter, accounts: Accounts, slots: IntA
     if not run.resumed:
         return slots
     if accounts.silent:
-        accounts.tries[slots] = 1
+        accounts.tries[slots] = [writer.have(slot_image(slot)) for slot in slots.tolist()]
     else:
-        accounts.read_journal(run.dir / JOURNAL)
-    done = [bool(accounts.tries[slot]) and writer.have(image_name(slot)) for slot in slots.tolist()]
-    left = slots[~np.array(done, dtype=bool)]
-    for slot in left.tolist():
-        accounts.forget(slot)
-    if not accounts.silent:
-        accounts.clean_journal(run)
-    return left
+        accounts.take_over(run, writer)
+    return np.asarray(slots[accounts.tries[slots] == 0])
 
 
 @contextlib.contextmanager
@@ -241,30 +232,44 @@ def write_set(
 
     All of it in parts: the texts of a large set would take more memory than its network.
     """
-    sources, labels = job.plan.source_rows, job.plan.request.labels
-    streams, claimed = job.plan.stream_of, claimed_labels(job.table, job.network.labels)
-
-    def rows(some: IntArray) -> pd.DataFrame:
-        return manifest_rows(
-            job.dataset,
-            some,
-            job.table.rows[sources[some]],
-            job.table.values[sources[some]],
-            claimed,
-            job.origin,
-            attempts=np.maximum(accounts.tries[some] - 1, 0),
-            filter_score=accounts.score_cells(some, without=NEAREST),
-            nn_distance=accounts.cells(some, NEAREST),
-            edit=None if job.edits is None else job.edits.cells(some),
-        )
-
     if not accounts.silent:
-        accounts.write_table(run, slots, streams, labels)
-    writer.finish_parts(map(rows, in_parts(slots)), job.info)
+        accounts.write_table(run, slots, job.plan.stream_of, job.plan.request.labels)
+    rows = (manifest_rows(job, accounts, some) for some in in_parts(slots))
+    writer.finish_parts(rows, job.info)
 
 
-def claimed_labels(table: LabelTable, known: tuple[str, ...]) -> tuple[bool, ...]:
+def manifest_rows(job: Job, accounts: Accounts, slots: IntArray) -> pd.DataFrame:
+    """Manifest rows of some slots, a table of strings.
+
+    Patient, study, sex and age are blank: the image shows nobody. The view is that of the row whose
+    labels it took; labels that an image cannot be said to have are blank too.
+    """
+    sources = job.plan.source_rows[slots]
+    values, rows = job.table.values[sources], job.table.rows[sources]
+    attempts = np.maximum(accounts.tries[slots] - 1, 0)
+    columns: dict[str, Any] = {
+        IMAGE: [slot_image(slot) for slot in slots.tolist()],
+        VIEW: job.dataset.column(VIEW, rows),
+        SPLIT: "train",
+        SOURCE: "synthetic",
+    }
+    cells = np.array(["0", "1"], dtype=object)
+    for i, (label, claimed) in enumerate(zip(job.dataset.labels, job.info.covered, strict=True)):
+        columns[label] = cells[values[:, i]] if claimed else ""
+    columns |= {
+        "generator": job.origin.generator,
+        "seed": [str(seed) for seed in job.seeds(slots, attempts)],
+        "source_row": [str(row) for row in rows.tolist()],
+        "truncation": repr(job.origin.truncation),  # `float` of it gives psi back exactly
+        "edit": "" if job.edits is None else job.edits.cells(slots),
+        "filter_score": accounts.score_cells(slots, without=NEAREST),
+        "nn_distance": accounts.cells(slots, NEAREST),
+    }
+    return pd.DataFrame(columns, index=np.arange(len(slots)), dtype=object)
+
+
+def claimed_labels(table: LabelTable, names: tuple[str, ...]) -> tuple[bool, ...]:
     """Which labels an image can be said to have: covered by the source, known to the generator."""
     return tuple(
-        usable and name in known for name, usable in zip(table.labels, table.usable, strict=True)
+        usable and name in names for name, usable in zip(table.labels, table.usable, strict=True)
     )

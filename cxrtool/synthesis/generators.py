@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from cxrtool.core import console
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.core.files import sha256_file
 from cxrtool.core.fingerprints import read_json
+from cxrtool.data.columns import SPLIT
 from cxrtool.data.keys import Seen, refuse_overlap, seen_rows
-from cxrtool.data.labels import LabelPolicy, PolicyOptions
-from cxrtool.data.manifest import SPLIT, Dataset, DatasetInfo
+from cxrtool.data.labels import LabelPolicy
+from cxrtool.data.manifest import Dataset, DatasetInfo
+from cxrtool.data.options import PolicyOptions
 from cxrtool.data.select import patient_groups
+from cxrtool.synthesis.arrays import ByteArray, IntArray
 
 FINGERPRINT_DIGITS = 16
 
@@ -82,16 +84,14 @@ class GeneratorCard:
         """
         unknown = [name for name in targets if name not in self.labels]
         if unknown:
-            known = ", ".join(self.labels) or "none: it is unconditional"
+            labels = ", ".join(self.labels) or "none: it is unconditional"
             raise InputError(
                 f"the generator does not know the target {', '.join(map(repr, unknown))}",
                 file=self.folder / "model.json",
-                hint=f"its labels: {known}",
+                hint=f"its labels: {labels}",
             )
 
-    def require_one_label(
-        self, values: npt.NDArray[np.uint8], labels: tuple[str, ...], rows: npt.NDArray[np.int64]
-    ) -> None:
+    def require_one_label(self, values: ByteArray, labels: tuple[str, ...], rows: IntArray) -> None:
         """Refuse label vectors that a generator of single labels cannot be asked for.
 
         Args:
@@ -104,8 +104,8 @@ class GeneratorCard:
         """
         if "single_label" not in self.meta:
             return
-        known = [k for k, name in enumerate(labels) if name in self.labels]
-        count = values[:, known].sum(axis=1)
+        columns = [k for k, name in enumerate(labels) if name in self.labels]
+        count = values[:, columns].sum(axis=1)
         other = np.flatnonzero(count != 1)
         if len(other):
             raise InputError(
@@ -116,9 +116,7 @@ class GeneratorCard:
                 hint="plan on a data set of single labels, or with a generator of all labels",
             )
 
-    def refuse_unfair_use(
-        self, dataset: Dataset, rows: npt.NDArray[np.int64], *, view: str
-    ) -> None:
+    def refuse_unfair_use(self, dataset: Dataset, rows: IntArray, *, view: str) -> None:
         """Refuse what would make a later comparison worthless.
 
         Args:
@@ -147,20 +145,20 @@ class GeneratorCard:
         seen = Seen.load(self.folder)
         self._warn_of_others(seen, dataset, rows)
         # Features by which it chose its checkpoint may themselves be chosen by the validation rows.
-        for part, known in (("val", seen.fitted()), ("test", seen)):
+        for part, training in (("val", seen.fitted()), ("test", seen)):
             refuse_overlap(
-                known,
+                training,
                 dataset,
                 np.flatnonzero(dataset.column(SPLIT) == part),
                 who=f"the generator {self.folder}",
                 what="validation" if part == "val" else part,
             )
 
-    def _warn_of_others(self, seen: Seen, dataset: Dataset, rows: npt.NDArray[np.int64]) -> None:
+    def _warn_of_others(self, seen: Seen, dataset: Dataset, rows: IntArray) -> None:
         groups = patient_groups(dataset)
         others = (dataset.column(SPLIT) == "train") & ~np.isin(groups, groups[rows])
-        known = seen_rows(seen, dataset, np.flatnonzero(others))
-        extra = len(np.unique(groups[others][known]))
+        members = seen_rows(seen, dataset, np.flatnonzero(others))
+        extra = len(np.unique(groups[others][members]))
         if extra:
             console.warn(
                 f"the generator was trained on {extra:,} patients that this plan leaves out: a"
@@ -190,10 +188,12 @@ def choose_policy(
     if theirs is not None and uncertain is None and blank is None:
         return theirs
     fallback = theirs or LabelPolicy()
-    asked = LabelPolicy.from_options(
+    options = LabelPolicy.from_options(
         PolicyOptions(uncertain=uncertain or "ones", blank=blank or fallback.blank)
     )
-    policy = LabelPolicy(fallback.uncertain if uncertain is None else asked.uncertain, asked.blank)
+    policy = LabelPolicy(
+        fallback.uncertain if uncertain is None else options.uncertain, options.blank
+    )
     if theirs is not None:
         difference = policy.difference(theirs)
         if difference is not None:

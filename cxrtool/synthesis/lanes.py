@@ -12,9 +12,8 @@ from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-IntArray = npt.NDArray[np.int64]
+from cxrtool.synthesis.arrays import IntArray
 
 
 @dataclass(frozen=True)
@@ -54,16 +53,16 @@ class Lanes:
 
     def take(self) -> Batch | None:
         """The next slot of every lane that has one; None if no lane has."""
-        found: list[tuple[int, int, int]] = []
+        tries: list[tuple[int, int, int]] = []
         for place in range(self._block):
             if self._again[place]:
                 slot, attempt = self._again[place].popleft()
-                found.append((slot, attempt, place))
+                tries.append((slot, attempt, place))
             elif self._next[place] < len(self._fresh[place]):
                 slot = int(self._fresh[place][self._next[place]])
                 self._next[place] += 1
-                found.append((slot, 0, place))
-        if not found:
+                tries.append((slot, 0, place))
+        if not tries:
             return None
-        slots, attempts, places = np.array(found, dtype=np.int64).T
+        slots, attempts, places = np.array(tries, dtype=np.int64).T
         return Batch(slots, attempts, places)

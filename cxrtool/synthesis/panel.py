@@ -13,24 +13,20 @@ where both kinds of error weigh the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from cxrtool.data.images import to_float
+from cxrtool.synthesis.arrays import BoolArray, FloatArray, IntArray
 from cxrtool.synthesis.descriptors import NEIGHBORS, Gallery, describe
 from cxrtool.training.protocols import Classifier, Judge
 
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
-
-FILTERS = ("discriminator", "class", "teacher", "memorized", "duplicate")
+T = TypeVar("T")
 NEAREST = "nn_distance"
 
 
@@ -81,19 +77,25 @@ class Meter(Protocol):
         ...
 
 
-@dataclass
-class Opinion:
-    """A judge's verdict on the block at hand, asked for once."""
+class OncePerBlock(Generic[T]):
+    """What several meters want to know of the block at hand, computed once."""
 
-    judge: Judge
-    _of: Sight | None = None
-    _verdict: tuple[Tensor, Tensor] | None = None
+    def __init__(self, look: Callable[[Sight], T]) -> None:
+        self._look = look
+        self._last: tuple[Sight, T] | None = None
 
-    def on(self, sight: Sight) -> tuple[Tensor, Tensor]:
-        """Realness [B] and label logits [B, L]."""
-        if self._verdict is None or self._of is not sight:
-            self._of, self._verdict = sight, self.judge.judge(sight.x, sight.y)
-        return self._verdict
+    def on(self, sight: Sight) -> T:
+        if self._last is None or self._last[0] is not sight:
+            self._last = sight, self._look(sight)
+        return self._last[1]
+
+
+class Opinion(OncePerBlock[tuple[Tensor, Tensor]]):
+    """A judge's verdict: realness [B] and label logits [B, L]."""
+
+    def __init__(self, judge: Judge) -> None:
+        super().__init__(lambda sight: judge.judge(sight.x, sight.y))
+        self.judge = judge
 
 
 @dataclass(frozen=True)
@@ -153,15 +155,15 @@ class PredictedClass:
 
     def scores(self, sight: Sight) -> Tensor:
         logits = self.opinion.on(sight)[1]
-        wanted = torch.tensor(self.columns, device=logits.device)[
+        targets = torch.tensor(self.columns, device=logits.device)[
             torch.from_numpy(sight.streams).to(logits.device)
         ][:, None]
-        own = logits.gather(1, wanted)[:, 0]
+        own = logits.gather(1, targets)[:, 0]
         if self.single:
-            others = logits.scatter(1, wanted, -torch.inf)
+            others = logits.scatter(1, targets, -torch.inf)
             return own - others.amax(dim=1)
         usual = torch.logit(self.opinion.judge.prevalence.to(own), eps=1e-6)
-        return own - usual[wanted[:, 0]]
+        return own - usual[targets[:, 0]]
 
     def accepts(self, scores: FloatArray, streams: IntArray) -> BoolArray:
         return np.asarray(scores > 0)
@@ -216,26 +218,18 @@ class Teachers:
         return {"teachers": len(self.networks), "quantile": self.quantile, "limits": limits}
 
 
-@dataclass
-class Near:
-    """Distances of the block at hand to the training images, computed once.
+class Near(OncePerBlock[Tensor]):
+    """Distances to the training images, [2, B]: see `descriptors.Gallery.nearness`.
 
-    Attributes:
+    Args:
         gallery: The training images.
         ratios: Whether the ratios are asked for too.
     """
 
-    gallery: Gallery
-    ratios: bool = False
-    _of: Sight | None = None
-    _found: Tensor | None = None
-
-    def of(self, sight: Sight) -> Tensor:
-        """[2, B]: see `descriptors.Gallery.nearness`."""
-        if self._found is None or self._of is not sight:
-            query, neighbors = describe(sight.pixels), NEIGHBORS if self.ratios else 0
-            self._of, self._found = sight, self.gallery.nearness(query, neighbors=neighbors)
-        return self._found
+    def __init__(self, gallery: Gallery, ratios: bool = False) -> None:
+        n = NEIGHBORS if ratios else 0
+        super().__init__(lambda sight: gallery.nearness(describe(sight.pixels), neighbors=n))
+        self.gallery = gallery
 
 
 @dataclass(frozen=True)
@@ -246,7 +240,7 @@ class NearestDistance:
     name: str = NEAREST
 
     def scores(self, sight: Sight) -> Tensor:
-        return self.near.of(sight)[0]
+        return self.near.on(sight)[0]
 
     def accepts(self, scores: FloatArray, streams: IntArray) -> None:
         return None
@@ -269,7 +263,7 @@ class Memorized:
     name: str = "memorized"
 
     def scores(self, sight: Sight) -> Tensor:
-        return self.near.of(sight)[1]
+        return self.near.on(sight)[1]
 
     def accepts(self, scores: FloatArray, streams: IntArray) -> BoolArray:
         return np.asarray(scores >= np.float32(self.limit))
@@ -317,13 +311,13 @@ class Panel:
             scores: [M, b].
             streams: Target class of each [b].
         """
-        found: list[list[str]] = [[] for _ in streams]
+        names: list[list[str]] = [[] for _ in streams]
         for meter, values in zip(self.meters, scores, strict=True):
             good = meter.accepts(values, streams)
             if good is not None:
                 for i in np.flatnonzero(~good):
-                    found[i].append(meter.name)
-        return found
+                    names[i].append(meter.name)
+        return names
 
     def record(self) -> dict[str, Any]:
         """``filters.json``."""

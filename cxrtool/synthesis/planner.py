@@ -20,7 +20,8 @@ import numpy.typing as npt
 
 from cxrtool.core.errors import InputError
 from cxrtool.synthesis import program
-from cxrtool.synthesis.streams import IntArray, RowStream
+from cxrtool.synthesis.arrays import ByteArray, IntArray
+from cxrtool.synthesis.streams import RowStream
 from cxrtool.synthesis.tally import LARGEST_PLAN, Tally, top_up, trim
 from cxrtool.synthesis.targets import Request
 
@@ -79,7 +80,7 @@ class Plan:
 
 
 def make_plan(
-    values: npt.NDArray[np.uint8],
+    values: ByteArray,
     labels: tuple[str, ...],
     request: Request,
     *,
@@ -122,16 +123,10 @@ def make_plan(
         if max_images is not None and total > max_images:
             raise _too_many(total, max_images, task.highest_within(request, max_images))
     rows = tuple(stream.first(n).copy() for stream, n in zip(streams, drawn, strict=True))
-    taken = values[np.concatenate([np.empty(0, dtype=np.int64), *rows])]
+    drawn_labels = values[np.concatenate([np.empty(0, dtype=np.int64), *rows])]
+    before, drawn_positives = program.label_totals(values), program.label_totals(drawn_labels)
     return Plan(
-        request=request,
-        labels=labels,
-        n_real=len(values),
-        positives=program.label_totals(values),
-        expected=expected,
-        rows=rows,
-        drawn_positives=program.label_totals(taken),
-        own_only=own_only,
+        request, labels, len(values), before, expected, rows, drawn_positives, own_only=own_only
     )
 
 
@@ -140,7 +135,7 @@ class _Task:
 
     def __init__(
         self,
-        values: npt.NDArray[np.uint8],
+        values: ByteArray,
         columns: IntArray,
         streams: list[RowStream],
         own_only: bool,

@@ -9,11 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from cxrtool.core.errors import InputError
-from cxrtool.data.labels import NO_FINDING, LabelPolicy, canonical, label_arrays, label_codes
-from cxrtool.data.manifest import MANIFEST, SOURCE, Dataset
+from cxrtool.data.columns import MANIFEST, SOURCE
+from cxrtool.data.labels import NO_FINDING, LabelPolicy, label_arrays, label_codes
+from cxrtool.data.manifest import Dataset
+from cxrtool.data.maps import canonical
+from cxrtool.synthesis.arrays import ByteArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,9 @@ class LabelTable:
         policy: What uncertain and blank cells were read as.
     """
 
-    rows: npt.NDArray[np.int64]
+    rows: IntArray
     labels: tuple[str, ...]
-    values: npt.NDArray[np.uint8]
+    values: ByteArray
     usable: tuple[bool, ...]
     policy: LabelPolicy = field(default_factory=LabelPolicy)
 
@@ -40,7 +42,7 @@ class LabelTable:
         return frozenset(name for name in self.labels if canonical(name) == NO_FINDING)
 
 
-def label_table(dataset: Dataset, rows: npt.NDArray[np.int64], policy: LabelPolicy) -> LabelTable:
+def label_table(dataset: Dataset, rows: IntArray, policy: LabelPolicy) -> LabelTable:
     """Labels of the given rows.
 
     Raises:

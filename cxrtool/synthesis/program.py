@@ -12,18 +12,19 @@ are about counts of rows and know nothing of images.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linprog
 
+from cxrtool.synthesis.arrays import ByteArray, IntArray
+
 FloatArray = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Ceiling:
+class Ceiling(NamedTuple):
     """The most that draws from the pools can give.
 
     Attributes:
@@ -36,7 +37,7 @@ class Ceiling:
     binding: tuple[int, ...]
 
 
-def cooccurrence(values: npt.ArrayLike, columns: npt.ArrayLike) -> npt.NDArray[np.int64]:
+def cooccurrence(values: npt.ArrayLike, columns: npt.ArrayLike) -> IntArray:
     """Counts of rows that carry both of two labels.
 
     Args:
@@ -56,12 +57,12 @@ def cooccurrence(values: npt.ArrayLike, columns: npt.ArrayLike) -> npt.NDArray[n
     return counts
 
 
-def label_totals(values: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+def label_totals(values: ByteArray) -> IntArray:
     """How many rows carry each label: [N, L] -> [L]."""
     return np.array([np.count_nonzero(column) for column in values.T], dtype=np.int64)
 
 
-def conditional_shares(counts: npt.NDArray[np.int64]) -> FloatArray:
+def conditional_shares(counts: IntArray) -> FloatArray:
     """R[k, p] = C[k, p] / c_p, the share of label k among draws from the pool of p.
 
     Args:
@@ -99,7 +100,7 @@ def solve(
         n [K], or None where no number of draws reaches the shares.
     """
     c = np.asarray(positives, dtype=np.float64)
-    t = np.array([float(share) for share in shares])
+    t = _floats(shares)
     if met(n_rows, positives, shares):
         return np.zeros(len(c))
     result = linprog(
@@ -133,17 +134,7 @@ def ceiling(
     parts = ratios
     if prevalence is not None:
         parts = np.c_[ratios, np.asarray(prevalence, dtype=np.float64)]
-    t = np.array([float(share) for share in shares])
-    n_parts = parts.shape[1]
-    result = linprog(
-        np.r_[np.zeros(n_parts), -1.0],
-        A_ub=np.c_[-parts, t],
-        b_ub=np.zeros(len(t)),
-        A_eq=np.r_[np.ones(n_parts), 0.0][np.newaxis, :],
-        b_eq=[1.0],
-        bounds=(0, None),
-        method="highs",
-    )
+    result = _highest(parts, np.zeros(len(shares)), _floats(shares), 1.0)
     if result.status != 0:  # pragma: no cover - the simplex is bounded and never empty
         raise RuntimeError(f"the feasibility program failed: {result.message}")
     weights = -np.asarray(result.ineqlin.marginals)
@@ -161,38 +152,23 @@ def highest_factor_within(
 ) -> float:
     """The highest multiple of the shares that exactly ``n_images`` draws are expected to reach."""
     c = np.asarray(positives, dtype=np.float64)
-    t = np.array([float(share) for share in shares])
-    k = len(c)
-    result = linprog(
-        np.r_[np.zeros(k), -1.0],
-        A_ub=np.c_[-ratios, t * (n_rows + n_images)],
-        b_ub=c,
-        A_eq=np.r_[np.ones(k), 0.0][np.newaxis, :],
-        b_eq=[float(n_images)],
-        bounds=(0, None),
-        method="highs",
-    )
+    result = _highest(ratios, c, _floats(shares) * (n_rows + n_images), float(n_images))
     return float(-result.fun) if result.status == 0 else 0.0
 
 
-def all_binding(
-    n_rows: int, positives: npt.ArrayLike, ratios: FloatArray, shares: tuple[Fraction, ...]
-) -> FloatArray:
-    """The closed form n = (R - tJ)^-1 (t N - c) that holds where every target binds."""
-    c = np.asarray(positives, dtype=np.float64)
-    t = np.array([float(share) for share in shares])
-    return np.asarray(np.linalg.solve(ratios - t[:, np.newaxis], t * n_rows - c))
+def _highest(parts: FloatArray, c: FloatArray, t: FloatArray, total: float) -> Any:
+    """The program: the highest f so that c + R n >= f t for n >= 0 that add up to a total."""
+    k = parts.shape[1]
+    return linprog(
+        np.r_[np.zeros(k), -1.0],
+        A_ub=np.c_[-parts, t],
+        b_ub=c,
+        A_eq=np.r_[np.ones(k), 0.0][np.newaxis, :],
+        b_eq=[total],
+        bounds=(0, None),
+        method="highs",
+    )
 
 
-def one_class(n_rows: int, positives: int, share: Fraction) -> int:
-    """ceil((tN - c) / (1 - t)): the images that one class needs, exact."""
-    need = (share * n_rows - positives) / (1 - share)
-    return max(0, -(-need.numerator // need.denominator))
-
-
-def disjoint(n_rows: int, positives: npt.ArrayLike, share: Fraction) -> Fraction:
-    """(KtN - sum c) / (1 - Kt): the draws that are needed if no row carries two of the classes."""
-    c = [int(value) for value in np.asarray(positives)]
-    if len(c) * share >= 1:
-        raise ValueError("disjoint classes cannot have shares that add up to 1 or more")
-    return (len(c) * share * n_rows - sum(c)) / (1 - len(c) * share)
+def _floats(shares: tuple[Fraction, ...]) -> FloatArray:
+    return np.array([float(share) for share in shares])

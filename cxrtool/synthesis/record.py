@@ -7,13 +7,14 @@ labels it takes.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from cxrtool.synthesis.arrays import IntArray
 from cxrtool.synthesis.planner import Plan
 from cxrtool.synthesis.slots import in_parts
 
@@ -26,7 +27,7 @@ COLUMNS = ("class", "real", "before", "wanted", "after", "drift", "LP", "images"
 
 def plan_record(
     plan: Plan,
-    source_rows: npt.NDArray[np.int64],
+    source_rows: IntArray,
     *,
     usable: tuple[bool, ...],
     seed: int,
@@ -93,7 +94,7 @@ def plan_record(
     }
 
 
-def slots_digest(plan: Plan, source_rows: npt.NDArray[np.int64]) -> str:
+def slots_digest(plan: Plan, source_rows: IntArray) -> str:
     """Hash of every slot's class and row: equal for the shards of one plan."""
     digest = hashlib.sha256()
     for name, n in zip(plan.request.labels, plan.drawn, strict=True):
@@ -102,20 +103,15 @@ def slots_digest(plan: Plan, source_rows: npt.NDArray[np.int64]) -> str:
     return digest.hexdigest()
 
 
-def write_slots(run: Run, plan: Plan, source_rows: npt.NDArray[np.int64]) -> None:
+def write_slots(run: Run, plan: Plan, source_rows: IntArray) -> None:
     """``slots.csv``: slot, class, source_row (from 0, in the data set's manifest)."""
-    names, streams = [_quoted(name) for name in plan.request.labels], plan.stream_of
+    names, streams = plan.request.labels, plan.stream_of
     with run.atomic("slots.csv") as path, open(path, "w", encoding="utf-8", newline="") as stream:
-        stream.write("slot,class,source_row\n")
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(("slot", "class", "source_row"))
         for part in in_parts(np.arange(plan.n_synthetic, dtype=np.int64)):
-            rows = zip(
-                part.tolist(), streams[part].tolist(), source_rows[part].tolist(), strict=True
-            )
-            stream.write("".join(f"{slot},{names[k]},{row}\n" for slot, k, row in rows))
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"' if any(c in name for c in ',"\n') else name
+            classes = [names[k] for k in streams[part].tolist()]
+            writer.writerows(zip(part.tolist(), classes, source_rows[part].tolist(), strict=True))
 
 
 def table_rows(record: Mapping[str, Any]) -> list[tuple[object, ...]]:
@@ -144,10 +140,10 @@ def _shares(record: Mapping[str, Any], name: str, wanted: str) -> tuple[object, 
 
 def fallen_below(record: Mapping[str, Any]) -> list[str]:
     """Labels that had the one wanted share before and lose it, diluted by the new images."""
-    wanted = {t["share_wanted"] for t in record["targets"].values()}
-    if len(wanted) != 1 or None in wanted:
+    shares_wanted = {t["share_wanted"] for t in record["targets"].values()}
+    if len(shares_wanted) != 1 or None in shares_wanted:
         return []
-    share = wanted.pop()
+    share = shares_wanted.pop()
     shares = record["shares"]
     return [n for n in record["drift"] if shares[n]["before"] >= share > shares[n]["after"]]
 

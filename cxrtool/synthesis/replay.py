@@ -14,17 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from cxrtool.core.errors import InputError
-from cxrtool.data import manifest
+from cxrtool.data import columns
 from cxrtool.data.images import read_png
 from cxrtool.data.manifest import Dataset, load_dataset
 from cxrtool.data.writer import DatasetWriter
 from cxrtool.synthesis.edits import Edits, parse_cell
 from cxrtool.synthesis.sampler import BlockSampler, Render
-from cxrtool.synthesis.slots import FloatArray
 from cxrtool.synthesis.writer import png_chunks, slot_of
 from cxrtool.training.directions import Ways
 from cxrtool.training.protocols import Generator
@@ -43,7 +41,7 @@ class Recipe:
         seed: Seed of the latent vector.
         truncation: psi.
         place: Position in the padded block.
-        edit: What it was pushed along, as the row says; blank for nothing.
+        push: How far, and the fingerprint of the direction; None if it was not pushed.
     """
 
     row: int
@@ -51,7 +49,7 @@ class Recipe:
     seed: int
     truncation: float
     place: int
-    edit: str = ""
+    push: tuple[float, str] | None = None
 
 
 def open_manifest(path: Path) -> Dataset:
@@ -61,11 +59,11 @@ def open_manifest(path: Path) -> Dataset:
         InputError: It is none that synthesize has made.
     """
     folder = path if path.is_dir() else path.parent
-    if not path.is_dir() and path.name != manifest.MANIFEST:
-        raise InputError(f"is not a {manifest.MANIFEST}", file=path)
+    if not path.is_dir() and path.name != columns.MANIFEST:
+        raise InputError(f"is not a {columns.MANIFEST}", file=path)
     dataset = load_dataset(folder)
     if not dataset.info.synthetic or "block" not in dataset.info.notes:
-        raise InputError("was not made by `cxr synthesize`", file=folder / manifest.DATASET)
+        raise InputError("was not made by `cxr synthesize`", file=folder / columns.DATASET)
     return dataset
 
 
@@ -75,22 +73,22 @@ def find_rows(dataset: Dataset, ids: tuple[str, ...]) -> list[int]:
     Raises:
         InputError: No such image.
     """
-    names = dataset.table[manifest.IMAGE].tolist()
+    names = dataset.table[columns.IMAGE].tolist()
     if not ids:
         return list(range(len(names)))
-    known: dict[str, int] = {}
+    row_of: dict[str, int] = {}
     for row, name in enumerate(names):
         stem = name.rsplit("/", 1)[-1].removesuffix(".png")
         for key in (name, f"{stem}.png", stem, str(int(stem)) if stem.isdigit() else stem):
-            known[key] = row
+            row_of[key] = row
     rows = set()
-    for wanted in ids:
-        if wanted not in known:
+    for name_or_slot in ids:
+        if name_or_slot not in row_of:
             hint = f"ids are paths such as {names[0]}, or slot numbers" if names else None
             raise InputError(
-                f"no image {wanted!r}", file=dataset.path / manifest.MANIFEST, hint=hint
+                f"no image {name_or_slot!r}", file=dataset.path / columns.MANIFEST, hint=hint
             )
-        rows.add(known[wanted])
+        rows.add(row_of[name_or_slot])
     return sorted(rows)
 
 
@@ -105,7 +103,7 @@ def recipe(dataset: Dataset, row: int, generator: str) -> Recipe:
     Raises:
         InputError: The row is damaged or was made by another network.
     """
-    file = dataset.path / manifest.MANIFEST
+    file = dataset.path / columns.MANIFEST
     cells = dataset.table.iloc[row]
     made_by = str(cells.get("generator", ""))
     if made_by != generator:
@@ -115,22 +113,18 @@ def recipe(dataset: Dataset, row: int, generator: str) -> Recipe:
             row=row + 2,
             column="generator",
         )
-    name = str(cells[manifest.IMAGE])
+    name = str(cells[columns.IMAGE])
     try:
         slot, column = slot_of(name), "seed"
         seed = int(cells["seed"])
         column = "truncation"
         truncation = float(cells["truncation"])
+        column = "edit"
+        push = parse_cell(text) if (text := str(cells.get("edit", ""))) else None
     except (KeyError, ValueError):
         raise InputError("the row is damaged", file=file, row=row + 2, column=column) from None
     place = slot % int(dataset.info.notes["block"])
-    return Recipe(row, name, seed, truncation, place, str(cells.get("edit", "")))
-
-
-def label_vector(dataset: Dataset, row: int, wanted: tuple[str, ...]) -> FloatArray:
-    """The row's labels [1, L] in the generator's order; a blank or missing one is 0."""
-    cells = dataset.table.iloc[row]
-    return np.array([[1.0 if cells.get(name, "") == "1" else 0.0 for name in wanted]], np.float32)
+    return Recipe(row, name, seed, truncation, place, push)
 
 
 def remake(
@@ -171,13 +165,15 @@ def remake(
             device=device,
             render=_pushed(dataset, item, network, device, ways or {}),
         )
-        labels = label_vector(dataset, item.row, network.labels)
+        cells = dataset.table.iloc[item.row]
+        labels = np.array([[cells.get(name, "") == "1" for name in network.labels]], np.float32)
         image = sampler.images([item.seed], labels, np.array([item.place]))[0]
-        chunks = png_chunks(str(dataset.table["generator"].iloc[item.row]), item.seed)
+        chunks = png_chunks(str(cells["generator"]), item.seed)
         writer.add_image(item.name, image, text=chunks)
         original = dataset.path / item.name
         if original.is_file():
-            difference = _difference(image, read_png(original, network.size))
+            before = read_png(original, network.size)
+            difference = np.abs(image.astype(np.int16) - before.astype(np.int16))
             compared += 1
             identical += not difference.any()
             largest = max(largest, int(difference.max()))
@@ -200,23 +196,17 @@ def _pushed(
     device: torch.device,
     ways: Mapping[str, Ways],
 ) -> Render | None:
-    if not item.edit:
+    if item.push is None:
         return None
-    where = {"file": dataset.path / manifest.MANIFEST, "row": item.row + 2, "column": "edit"}
-    try:
-        strength, fingerprint = parse_cell(item.edit)
-    except ValueError:
-        raise InputError("the row is damaged", **where) from None  # type: ignore[arg-type]
+    strength, fingerprint = item.push
     if fingerprint not in ways:
         raise InputError(
             f"was pushed along the direction {fingerprint}, which is not given",
+            file=dataset.path / columns.MANIFEST,
+            row=item.row + 2,
+            column="edit",
             hint="give the edit run that it comes from with --edit",
-            **where,  # type: ignore[arg-type]
         )
     edits = Edits((), (ways[fingerprint],), strength, np.zeros(1, dtype=np.int64))
     inner = edits.render(network, item.truncation, device)
     return lambda z, y, slots: inner(z, y, np.zeros_like(slots))
-
-
-def _difference(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> npt.NDArray[np.int16]:
-    return np.abs(a.astype(np.int16) - b.astype(np.int16))

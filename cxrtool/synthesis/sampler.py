@@ -10,23 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from cxrtool.core.errors import InputError
 from cxrtool.data.images import quantize
+from cxrtool.synthesis.arrays import ByteArray, FloatArray, IntArray
 from cxrtool.synthesis.panel import Panel, Sight
-from cxrtool.synthesis.slots import FloatArray, latents
+from cxrtool.synthesis.slots import latents
 from cxrtool.training.protocols import Generator
 
 T = TypeVar("T")
 U = TypeVar("U")
-PixelArray = npt.NDArray[np.uint8]
-IntArray = npt.NDArray[np.int64]
 #: Latents, labels, place -> images, float [N, 1, H, W]; edits put something else than the network.
 Render = Callable[[Tensor, Tensor, IntArray], Tensor]
 
@@ -40,7 +38,7 @@ class Finished:
         scores: [M, b] of the panel's meters.
     """
 
-    pixels: PixelArray
+    pixels: ByteArray
     scores: FloatArray
 
 
@@ -54,10 +52,7 @@ class Launched:
     def __init__(self, pixels: Tensor, finite: Tensor, scores: Tensor, places: IntArray) -> None:
         self._places = places
         self._parts = [_to_host(part) for part in (pixels, finite, scores)]
-        self._event: Any = None
-        if pixels.is_cuda:
-            self._event = torch.cuda.Event()
-            self._event.record()
+        self._copied = torch.cuda.current_stream().record_event() if pixels.is_cuda else None
 
     def wait(self) -> Finished:
         """The images of the block.
@@ -65,8 +60,8 @@ class Launched:
         Raises:
             InputError: The network gave numbers that are not finite.
         """
-        if self._event is not None:
-            self._event.synchronize()
+        if self._copied is not None:
+            self._copied.synchronize()
         pixels, finite, scores = (part.numpy() for part in self._parts)
         if not finite[self._places].all():
             raise InputError(
@@ -145,18 +140,20 @@ class BlockSampler:
             padded_slots[places] = slots
         if streams is not None:
             padded_streams[places] = streams
-        asked = torch.from_numpy(y).to(self._device)
-        images = self._render(torch.from_numpy(z).to(self._device), asked, padded_slots)
+        labels_on_device = torch.from_numpy(y).to(self._device)
+        images = self._render(torch.from_numpy(z).to(self._device), labels_on_device, padded_slots)
         finite = images.isfinite().flatten(1).all(dim=1)
         pixels = quantize(images)
         scores = None
         if self._panel.meters:
-            scores = self._panel.scores(Sight.of(pixels, asked, padded_slots, padded_streams))
+            scores = self._panel.scores(
+                Sight.of(pixels, labels_on_device, padded_slots, padded_streams)
+            )
         if scores is None:
             scores = torch.zeros(0, self._block)
         return Launched(pixels, finite, scores, places)
 
-    def images(self, seeds: list[int], labels: FloatArray, places: IntArray) -> PixelArray:
+    def images(self, seeds: list[int], labels: FloatArray, places: IntArray) -> ByteArray:
         """One block, waited for: uint8 [b, H, W]."""
         return self.launch(seeds, labels, places).wait().pixels
 

@@ -24,7 +24,8 @@ import pandas as pd
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.core.fingerprints import read_json, require_complete
 from cxrtool.core.runs import differing_keys, recorded_identity
-from cxrtool.data.manifest import IMAGE, MANIFEST, DatasetInfo, load_info
+from cxrtool.data.columns import IMAGE, MANIFEST
+from cxrtool.data.manifest import DatasetInfo, load_info
 from cxrtool.data.writer import DatasetWriter
 from cxrtool.synthesis.accounts import TABLE, Accounts
 from cxrtool.synthesis.slots import PART
@@ -72,6 +73,7 @@ class FinishedShard:
         shard: Which one it is.
         info: Its ``dataset.json``.
         n_images: How many images it has.
+        record: Its ``run.json``.
         identity: Options and inputs that it was made with, but for the shard.
     """
 
@@ -79,6 +81,7 @@ class FinishedShard:
     shard: Shard
     info: DatasetInfo
     n_images: int
+    record: dict[str, Any]
     identity: dict[str, Any]
 
     @contextlib.contextmanager
@@ -101,7 +104,7 @@ def open_shards(folders: list[Path]) -> list[FinishedShard]:
         InputError: A folder that is no finished shard, two with different plans or options, one
             given twice, or one missing.
     """
-    found = []
+    shards = []
     for folder in folders:
         result = require_complete(folder, ("synthesize",))
         record = read_json(folder / "run.json")
@@ -114,11 +117,11 @@ def open_shards(folders: list[Path]) -> list[FinishedShard]:
         identity = recorded_identity(record)
         identity["options"] = {k: v for k, v in identity["options"].items() if k != "shard"}
         n_images = int(result["counts"].get("images", 0))
-        found.append(
-            FinishedShard(folder, parse_shard(text), load_info(folder), n_images, identity)
+        shards.append(
+            FinishedShard(folder, parse_shard(text), load_info(folder), n_images, record, identity)
         )
-    first = found[0]
-    for other in found[1:]:
+    first = shards[0]
+    for other in shards[1:]:
         if other.shard.total != first.shard.total:
             raise InputError(
                 f"is one of {other.shard.total} shards, {first.folder} one of {first.shard.total}",
@@ -132,7 +135,7 @@ def open_shards(folders: list[Path]) -> list[FinishedShard]:
                 file=other.folder,
                 hint="make all shards with the same options, data and generator",
             )
-    numbers = [shard.shard.index for shard in found]
+    numbers = [shard.shard.index for shard in shards]
     for number in numbers:
         if numbers.count(number) > 1:
             raise InputError(f"shard {number}/{first.shard.total} is given twice")
@@ -140,7 +143,7 @@ def open_shards(folders: list[Path]) -> list[FinishedShard]:
     if missing:
         names = ", ".join(f"{number}/{first.shard.total}" for number in missing)
         raise InputError(f"not all shards are given: {names} missing")
-    return sorted(found, key=lambda shard: shard.shard.index)
+    return sorted(shards, key=lambda shard: shard.shard.index)
 
 
 def plan_bytes(shard: FinishedShard) -> bytes:

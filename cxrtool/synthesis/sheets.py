@@ -12,18 +12,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from cxrtool.data.cache import resized
 from cxrtool.data.images import read_png
 from cxrtool.data.manifest import Dataset
 from cxrtool.data.sheet import contact_sheet
-from cxrtool.synthesis.writer import image_name
+from cxrtool.synthesis.arrays import IntArray
+from cxrtool.synthesis.writer import slot_image
 
 if TYPE_CHECKING:
     from cxrtool.core.runs import Run
 
-IntArray = npt.NDArray[np.int64]
 
 PAIRS = 16
 COLUMNS = 8
@@ -65,7 +64,7 @@ def write_sheets(
                 pixels = read_png(real.image_path(row), real.info.size)[np.newaxis]
                 images.append(resized(pixels, size)[0])
                 captions.append("real")
-            images.append(read_png(run.dir / image_name(slot), size))
+            images.append(read_png(run.dir / slot_image(slot), size))
             captions.append(f"synthetic {slot}")
         scale = max(1, TILE_PX // size)
         name = f"samples/{_slug(label)}.png"

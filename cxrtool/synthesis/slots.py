@@ -9,37 +9,14 @@ passes of different batch sizes differ in their last bits.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from cxrtool.synthesis.seeds import derive
+from cxrtool.synthesis.arrays import FloatArray, IntArray
+from cxrtool.synthesis.pools import LabelTable
+from cxrtool.training.rng import plan_seed
 
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
 PART = 1000  # slots whose rows are in memory as text at a time
-
-
-@dataclass(frozen=True)
-class Block:
-    """Consecutive slots that go through the network together.
-
-    Attributes:
-        number: Which block it is, from 0.
-        slots: Slot numbers [b], ascending.
-        places: Their positions in the padded batch [b].
-    """
-
-    number: int
-    slots: npt.NDArray[np.int64]
-    places: npt.NDArray[np.int64]
-
-
-def block_of(number: int, size: int, n_slots: int) -> Block:
-    """Block ``number`` of a plan; the last one may be shorter than ``size``."""
-    slots = np.arange(number * size, min((number + 1) * size, n_slots), dtype=np.int64)
-    return Block(number, slots, slots - number * size)
 
 
 def in_parts(slots: IntArray) -> Iterator[IntArray]:
@@ -50,7 +27,7 @@ def in_parts(slots: IntArray) -> Iterator[IntArray]:
 
 def slot_seed(seed: int, slot: int, attempt: int = 0) -> int:
     """H(seed, slot, try), in [0, 2^63): a slot's seed whatever else is made."""
-    return derive("slot", seed, slot, attempt)
+    return plan_seed("slot", seed, slot, attempt)
 
 
 def latents(seeds: Sequence[int], z_dim: int) -> FloatArray:
@@ -62,35 +39,14 @@ def latents(seeds: Sequence[int], z_dim: int) -> FloatArray:
     return out
 
 
-class LabelVectors:
-    """Rows of a label table in the order of the generator's labels.
+def label_vectors(table: LabelTable, names: Sequence[str]) -> FloatArray:
+    """The labels of a table in the order of a generator's own names: [N, len(names)].
 
-    A label that the generator knows and the table does not is given as 0 and listed in `absent`.
-
-    Args:
-        values: Label table [N, L], zeros and ones.
-        labels: The L label names.
-        usable: Whether the source covers each label.
-        wanted: The generator's labels.
+    A label that the generator knows and the table does not, or the source does not cover, is 0.
     """
-
-    def __init__(
-        self,
-        values: npt.NDArray[np.uint8],
-        labels: tuple[str, ...],
-        usable: tuple[bool, ...],
-        wanted: tuple[str, ...],
-    ) -> None:
-        position = {name: i for i, name in enumerate(labels) if usable[i]}
-        self._values = values
-        pairs = [(j, position[name]) for j, name in enumerate(wanted) if name in position]
-        self._to = [j for j, _ in pairs]
-        self._from = np.array([i for _, i in pairs], dtype=np.int64)
-        self._n_wanted = len(wanted)
-        self.absent = tuple(name for name in wanted if name not in position)
-
-    def rows(self, rows: npt.NDArray[np.int64]) -> FloatArray:
-        """Label vectors [n, number of the generator's labels] of some rows."""
-        out = np.zeros((len(rows), self._n_wanted), dtype=np.float32)
-        out[:, self._to] = self._values[rows[:, np.newaxis], self._from]
-        return out
+    column = {name: i for i, name in enumerate(table.labels) if table.usable[i]}
+    vectors = np.zeros((len(table.values), len(names)), dtype=np.float32)
+    for j, name in enumerate(names):
+        if name in column:
+            vectors[:, j] = table.values[:, column[name]]
+    return vectors

@@ -9,11 +9,9 @@ reach the shares with fewer images and destroy the distribution of the other lab
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from cxrtool.synthesis.seeds import derive
-
-IntArray = npt.NDArray[np.int64]
+from cxrtool.synthesis.arrays import IntArray
+from cxrtool.training.rng import plan_seed
 
 
 class RowStream:
@@ -31,7 +29,7 @@ class RowStream:
         self.pool = pool
         self.label = label
         # raw 64-bit output: numpy promises it stable across versions, unlike Generator.integers
-        self._bits = np.random.PCG64(derive("rows", seed, label))
+        self._bits = np.random.PCG64(plan_seed("rows", seed, label))
         self._drawn = np.empty(0, dtype=np.int64)
 
     def first(self, n: int) -> IntArray:

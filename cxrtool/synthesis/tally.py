@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from cxrtool.core.errors import InputError
 from cxrtool.synthesis import program
-from cxrtool.synthesis.streams import IntArray, RowStream
+from cxrtool.synthesis.arrays import ByteArray, IntArray
+from cxrtool.synthesis.streams import RowStream
 
 LARGEST_PLAN = 50_000_000  # images; a share just below the highest feasible one has no other bound
 PATIENCE = 64  # top-up draws per class without progress before the program is asked again
@@ -28,7 +29,7 @@ class Tally:
 
     def __init__(
         self,
-        values: npt.NDArray[np.uint8],
+        values: ByteArray,
         columns: IntArray,
         streams: list[RowStream],
         shares: tuple[Fraction, ...],

@@ -8,14 +8,15 @@ a float: 0.07 * 100 is 7.000000000000001 in floats.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
-import numpy as np
-import numpy.typing as npt
-
 from cxrtool.core.errors import InputError, UsageError
+from cxrtool.synthesis.arrays import ByteArray
 from cxrtool.synthesis.program import label_totals
+
+Number = Fraction | int  # a share, or a number of images
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Request:
     unavailable: tuple[str, ...] = ()
 
 
-def parse_share(text: str, *, option: str = "--target-frac") -> Fraction:
+def parse_share(text: str) -> Fraction:
     """An exact share from text such as ``0.15``, ``3/20`` or ``1e-2``.
 
     Raises:
@@ -50,16 +51,16 @@ def parse_share(text: str, *, option: str = "--target-frac") -> Fraction:
         hint = "write a share such as 0.15"
         if text.strip().endswith("%"):
             hint = "write percentages as shares: 15% is 0.15"
-        raise UsageError(f"{option}: {text.strip()!r} is not a number", hint=hint) from None
+        raise UsageError(f"--target-frac: {text.strip()!r} is not a number", hint=hint) from None
     if not 0 < share < 1:
         raise UsageError(
-            f"{option}: {text.strip()} is not between 0 and 1",
+            f"--target-frac: {text.strip()} is not between 0 and 1",
             hint="a share is the part of all images that has the class, such as 0.15",
         )
     return share
 
 
-def parse_count(text: str, *, option: str = "--counts") -> int:
+def parse_count(text: str) -> int:
     """A number of images from text; not negative.
 
     Raises:
@@ -68,7 +69,7 @@ def parse_count(text: str, *, option: str = "--counts") -> int:
     cleaned = text.strip().replace("_", "")
     if not cleaned.isascii() or not cleaned.isdigit():
         raise UsageError(
-            f"{option}: {text.strip()!r} is not a number of images",
+            f"--counts: {text.strip()!r} is not a number of images",
             hint='write one number, or "Fracture=100,Pleural Other=50"',
         )
     return int(cleaned)
@@ -134,41 +135,42 @@ def find_columns(names: tuple[str, ...], labels: tuple[str, ...], where: str) ->
     return tuple(sorted(position[name] for name in names))
 
 
-def check_texts(
+def parse_wish(
     target_frac: str | None, counts: str | None, classes: str | None, balance: int | None = None
-) -> None:
-    """Refuse what no data set could make right, before any is read.
+) -> tuple[dict[str, Number] | Number, tuple[str, ...] | None]:
+    """Shares or numbers of images by class, or one for all; and the classes that are named.
+
+    Refuses what no data set could make right, before any is read.
 
     Raises:
         UsageError: Options that contradict each other or do not parse.
     """
-    if sum(given is not None for given in (target_frac, counts, balance)) != 1:
+    if sum(option is not None for option in (target_frac, counts, balance)) != 1:
         raise UsageError(
             "give either --target-frac, --counts or --balance",
             hint='for instance --target-frac 0.15, or --counts "Fracture=100"',
         )
     if balance is not None:
-        if classes is not None:
-            parse_classes(classes)
-        return
+        return balance, None if classes is None else parse_classes(classes)
     option, text = ("--target-frac", target_frac) if counts is None else ("--counts", counts)
-    given = parse_pairs(text or "", option)
+    parse: Callable[[str], Number] = parse_share if counts is None else parse_count
+    pairs = parse_pairs(text or "", option)
     names = None if classes is None else parse_classes(classes)
-    for value in given.values() if isinstance(given, dict) else (given,):
-        if counts is None:
-            parse_share(value)
-        else:
-            parse_count(value)
-    if isinstance(given, dict) and names is not None and set(names) != set(given):
+    if not isinstance(pairs, dict):
+        each = parse(pairs)
+        if counts is not None and names is None:
+            raise UsageError(
+                "--counts with one number needs --classes",
+                hint='for instance --counts 100 --classes "Fracture,Pleural Other"',
+            )
+        return each, names
+    wishes = {name: parse(value) for name, value in pairs.items()}
+    if names is not None and set(names) != set(wishes):
         raise UsageError(
             f"--classes and {option} name different classes",
             hint=f"leave --classes out: {option} names them already",
         )
-    if counts is not None and names is None and not isinstance(given, dict):
-        raise UsageError(
-            "--counts with one number needs --classes",
-            hint='for instance --counts 100 --classes "Fracture,Pleural Other"',
-        )
+    return wishes, names
 
 
 def read_request(
@@ -178,7 +180,7 @@ def read_request(
     classes: str | None,
     balance: int | None = None,
     labels: tuple[str, ...],
-    values: npt.NDArray[np.uint8],
+    values: ByteArray,
     usable: tuple[bool, ...],
     normal: frozenset[str] = frozenset(),
     where: str = "the label table",
@@ -204,30 +206,24 @@ def read_request(
         UsageError: Options that contradict each other or do not parse.
         InputError: A class that is not there, is not covered or has no positive row.
     """
-    check_texts(target_frac, counts, classes, balance)
+    wish, names = parse_wish(target_frac, counts, classes, balance)
     positives = label_totals(values)
-    if balance is not None:
-        counts = str(balance)
-    option, text = ("--target-frac", target_frac) if counts is None else ("--counts", counts)
-    given = parse_pairs(text or "", option)
-    if balance is not None and classes is None:
-        given = {n: counts or "" for n, u, p in zip(labels, usable, positives) if u and p}
-    names = None if classes is None else parse_classes(classes)
     unavailable: tuple[str, ...] = ()
-    if isinstance(given, dict):
-        wanted = dict(given)
+    if isinstance(wish, dict):
+        wishes = wish
     elif names is not None:
-        wanted = dict.fromkeys(names, given)
+        wishes = dict.fromkeys(names, wish)
+    elif balance is not None:
+        wishes = {n: wish for n, u, p in zip(labels, usable, positives, strict=True) if u and p}
     else:
-        share = parse_share(given)
         below = [
             i
             for i, name in enumerate(labels)
-            if usable[i] and name not in normal and positives[i] < share * len(values)
+            if usable[i] and name not in normal and positives[i] < wish * len(values)
         ]
         unavailable = tuple(labels[i] for i in below if positives[i] == 0)
-        wanted = {labels[i]: given for i in below if positives[i] > 0}
-    columns = find_columns(tuple(wanted), labels, where)
+        wishes = {labels[i]: wish for i in below if positives[i] > 0}
+    columns = find_columns(tuple(wishes), labels, where)
     ordered = tuple(labels[i] for i in columns)
     for i in columns:
         if not usable[i]:
@@ -241,7 +237,8 @@ def read_request(
                 f"{where}",
                 hint="an image takes the labels of a real row: leave this class out or select more",
             )
-    if counts is None:
-        shares = tuple(parse_share(wanted[name]) for name in ordered)
-        return Request(ordered, columns, shares=shares, unavailable=unavailable)
-    return Request(ordered, columns, counts=tuple(parse_count(wanted[name]) for name in ordered))
+    numbers = tuple(wishes[name] for name in ordered)
+    if target_frac is None:
+        return Request(ordered, columns, counts=tuple(int(number) for number in numbers))
+    shares = tuple(Fraction(number) for number in numbers)
+    return Request(ordered, columns, shares=shares, unavailable=unavailable)

@@ -11,35 +11,29 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
-
-from cxrtool.data import manifest
-from cxrtool.data.manifest import Dataset, DatasetInfo
+from cxrtool.data.columns import image_name
+from cxrtool.data.manifest import DatasetInfo
 from cxrtool.data.writer import DatasetWriter
-from cxrtool.synthesis.slots import slot_seed
+from cxrtool.synthesis.arrays import ByteArray
 
-FOLDER_SIZE = 1000
 STATEMENT = "made by a generative network; shows no person"
 
 
-def image_name(slot: int) -> str:
+def slot_image(slot: int) -> str:
     """Path of a slot's image, the same in every shard."""
-    return f"{manifest.IMAGES}/{slot // FOLDER_SIZE:05d}/{slot:08d}.png"
+    return image_name(slot, digits=8)
 
 
 def slot_of(name: str) -> int:
-    """The slot of an image by its path; the inverse of `image_name`.
+    """The slot of an image by its path; the inverse of `slot_image`.
 
     Raises:
         ValueError: The name is none that synthesize gives.
     """
     slot = int(name.rsplit("/", 1)[-1].removesuffix(".png"))
-    if image_name(slot) != name:
+    if slot_image(slot) != name:
         raise ValueError(name)
     return slot
 
@@ -57,15 +51,6 @@ class Origin:
     generator: str
     seed: int
     truncation: float
-
-    @property
-    def truncation_text(self) -> str:
-        """psi as the manifest has it; `float` of it gives psi back exactly."""
-        return repr(self.truncation)
-
-    def chunks(self, seed: int) -> dict[str, str]:
-        """PNG text chunks of the image of one slot's seed."""
-        return png_chunks(self.generator, seed)
 
 
 def png_chunks(generator: str, seed: int) -> dict[str, str]:
@@ -96,12 +81,7 @@ class ImageWriter:
     def __enter__(self) -> ImageWriter:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         try:
             while self._waiting and error is None:
                 self._waiting.popleft().result()
@@ -111,7 +91,7 @@ class ImageWriter:
     def put(
         self,
         names: Sequence[str],
-        images: npt.NDArray[np.uint8],
+        images: ByteArray,
         chunks: Sequence[Mapping[str, str]],
     ) -> None:
         """Write images [n, H, W] under their names; returns as soon as they are queued."""
@@ -124,65 +104,11 @@ class ImageWriter:
     def _write(
         self,
         names: Sequence[str],
-        images: npt.NDArray[np.uint8],
+        images: ByteArray,
         chunks: Sequence[Mapping[str, str]],
     ) -> None:
         for name, image, text in zip(names, images, chunks, strict=True):
             self._writer.add_image(name, image, text=dict(text))
-
-
-def manifest_rows(
-    dataset: Dataset,
-    slots: npt.NDArray[np.int64],
-    source_rows: npt.NDArray[np.int64],
-    values: npt.NDArray[np.uint8],
-    claimed: tuple[bool, ...],
-    origin: Origin,
-    *,
-    attempts: npt.NDArray[np.int64],
-    filter_score: Sequence[str],
-    nn_distance: Sequence[str],
-    edit: Sequence[str] | None = None,
-) -> pd.DataFrame:
-    """Manifest rows of some slots.
-
-    Args:
-        dataset: The real set.
-        slots: Slot numbers [n].
-        source_rows: Rows of the real set's manifest, from 0, whose labels they take [n].
-        values: Labels of those rows under the policy [n, L].
-        claimed: Whether an image can be said to have each label: the source covers it and the
-            generator knows it. The others stay blank.
-        origin: Generator, seed, truncation.
-        attempts: Which try of each slot was kept, from 0 [n].
-        filter_score: What meters said of each image [n].
-        nn_distance: Distance of each to the nearest training image [n].
-        edit: What each was pushed with [n]; None for nothing.
-
-    Returns:
-        A table of strings. Patient, study, sex and age are blank: the image shows nobody. The view
-        is that of the row: rows of the selected views only were planned with.
-    """
-    columns: dict[str, Any] = {
-        manifest.IMAGE: [image_name(int(slot)) for slot in slots],
-        manifest.VIEW: dataset.column(manifest.VIEW, source_rows),
-        manifest.SPLIT: "train",
-        manifest.SOURCE: "synthetic",
-    }
-    cells = np.array(["0", "1"], dtype=object)
-    for i, label in enumerate(dataset.labels):
-        columns[label] = cells[values[:, i]] if claimed[i] else ""
-    columns["generator"] = origin.generator
-    columns["seed"] = [
-        str(slot_seed(origin.seed, slot, attempt))
-        for slot, attempt in zip(slots.tolist(), attempts.tolist(), strict=True)
-    ]
-    columns["source_row"] = [str(row) for row in source_rows.tolist()]
-    columns["truncation"] = origin.truncation_text
-    columns["edit"] = "" if edit is None else list(edit)
-    columns["filter_score"] = list(filter_score)
-    columns["nn_distance"] = list(nn_distance)
-    return pd.DataFrame(columns, index=np.arange(len(slots)), dtype=object)
 
 
 def synthetic_info(
@@ -196,7 +122,8 @@ def synthetic_info(
 
     Args:
         real: That of the real set.
-        claimed: As in `manifest_rows`.
+        claimed: Whether an image can be said to have each label: the source covers it and the
+            generator knows it.
         preprocessing: Of the generator: ``size``, and ``fit`` and ``kernel`` where known.
         notes: What else to record.
     """

@@ -4,16 +4,20 @@ In: any parts that name a draw, such as `("fakes", seed, nimg)`. Out: a seed, or
 with it. A draw that is a pure function of (seed, images seen) needs no stored state: training
 resumes bit for bit from one number, and the images of one shard do not depend on the others.
 The parts are hashed with SHA-256 so that neighbouring seeds and counters give unrelated streams.
+Networks and synthetic sets encode their parts in two ways, which are both kept: another one would
+change every image that was ever made. Plans are made without torch, so it is imported where used.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 Part = str | int | float | bool | np.integer | None
 
@@ -23,11 +27,20 @@ def seed_for(*parts: Part) -> int:
 
     Types count: `1`, `1.0`, `True` and `"1"` differ, and so do `("ab", "c")` and `("a", "bc")`.
     """
-    digest = hashlib.sha256()
-    for part in parts:
-        text = repr(int(part) if isinstance(part, np.integer) else part)
-        digest.update(f"{len(text)}:{text}".encode())
-    return int.from_bytes(digest.digest()[:8], "little") >> 1
+    texts = (repr(int(part) if isinstance(part, np.integer) else part) for part in parts)
+    return _hash(f"{len(text)}:{text}" for text in texts)
+
+
+def plan_seed(*parts: str | int) -> int:
+    """A seed in [0, 2**63) for what a plan draws: its rows, its pilots, the images of its slots."""
+    return _hash(
+        f"{'s' if isinstance(part, str) else 'i'}{len(str(part).encode())}:{part}" for part in parts
+    )
+
+
+def _hash(texts: Iterable[str]) -> int:
+    digest = hashlib.sha256("".join(texts).encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
 
 
 def torch_generator(*parts: Part, device: torch.device | str = "cpu") -> torch.Generator:
@@ -35,6 +48,8 @@ def torch_generator(*parts: Part, device: torch.device | str = "cpu") -> torch.G
 
     CPU and CUDA generators give different numbers for the same seed.
     """
+    import torch
+
     return torch.Generator(device=device).manual_seed(seed_for(*parts))
 
 
@@ -60,14 +75,20 @@ class Draws:
 
     def uniform(self, *shape: int) -> torch.Tensor:
         """[M, *shape] in [0, 1)."""
+        import torch
+
         return self._mine(torch.rand((self.n, *shape), **self._how))
 
     def normal(self, *shape: int) -> torch.Tensor:
         """[M, *shape], standard normal."""
+        import torch
+
         return self._mine(torch.randn((self.n, *shape), **self._how))
 
     def integers(self, low: int, high: int) -> torch.Tensor:
         """int64 [M] in [low, high)."""
+        import torch
+
         return self._mine(torch.randint(low, high, (self.n,), **self._how))
 
     @property
@@ -89,6 +110,8 @@ def rng_state(generators: Sequence[torch.Generator] = ()) -> dict[str, Any]:
     For code that must draw from the global streams (dropout, for one); draws of our own use
     `seed_for`.
     """
+    import torch
+
     return {
         "cpu": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
@@ -104,6 +127,8 @@ def restore_rng(state: dict[str, Any], generators: Sequence[torch.Generator] = (
     Raises:
         ValueError: if the number of generators differs from the one saved.
     """
+    import torch
+
     if len(state["generators"]) != len(generators):
         raise ValueError(f"{len(state['generators'])} generators saved, {len(generators)} given")
     torch.set_rng_state(state["cpu"])

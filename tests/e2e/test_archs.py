@@ -18,6 +18,8 @@ import torch
 
 from cxrtool import generators as gans
 from cxrtool.commands.edit import tools as edit_tools
+from cxrtool.commands.merge import command as merge
+from cxrtool.commands.replay import command as replay
 from cxrtool.commands.synthesize import command as synthesize
 from cxrtool.commands.synthesize.panel import predicted_class
 from cxrtool.commands.train_gan import command as train_gan
@@ -118,23 +120,26 @@ def test_from_training_to_filtered_and_replayed_images(
     assert kept is not None
     assert kept.tolist() == (read == wanted).tolist()
 
-    def make(folder: str, *data: Path, **options: Any) -> Path:
-        values = {"data": data, "gan": out, "device": "cpu", "threads": 1, **options}
-        config = configs.resolve(synthesize.Config, values)
-        return runs.execute(synthesize, config, tmp_path / folder).folder
+    def start(stage: Any, folder: str, **options: Any) -> Path:
+        config = configs.resolve(stage.Config, {"device": "cpu", "threads": 1, **options})
+        return runs.execute(stage, config, tmp_path / folder).folder
 
-    plan = {"counts": "Left=12,Large=9", "block": 8, "filter": ("discriminator",), "keep": 0.5}
-    whole = make("whole", single, **plan)
+    plan = {
+        "counts": "Left=12,Large=9",
+        "block": 8,
+        "filter": ("discriminator",),
+        "keep_share": 0.5,
+    }
+    plan |= {"data": single, "gan": out}
+    whole = start(synthesize, "whole", **plan)
     assert "discriminator" in json.loads((whole / "filters.json").read_text())["meters"]
-    parts = [make(f"part{i}", single, shard=f"{i}/2", **plan) for i in (1, 2)]
-    values = {"data": (), "merge": True}
-    config = configs.resolve(synthesize.Config, {**values, "data": tuple(parts)})
-    both = runs.execute(synthesize, config, tmp_path / "both").folder
+    parts = [start(synthesize, f"part{i}", shard=f"{i}/2", **plan) for i in (1, 2)]
+    both = start(merge, "both", shards=parts)
     names = sorted(p.relative_to(whole) for p in (whole / "images").rglob("*.png"))
     assert len(names) == 21
     for name in names:
         assert (whole / name).read_bytes() == (both / name).read_bytes(), name
-    again = make("again", replay=whole, only=("3", "7"))
+    again = start(replay, "again", synth=whole, gan=out, only=("3", "7"))
     made = json.loads((again / "result.json").read_text())["summary"]
     assert (made["images"], made["identical"]) == (2, 2)
 
@@ -236,7 +241,7 @@ def test_classes_that_are_not_asked_for_are_left_out(
 @pytest.mark.parametrize("arch", ["bagan", "opengan"])
 def test_several_labels_need_a_rule(make_dataset: MakeDataset, tmp_path: Path, arch: str) -> None:
     data = make_dataset(n=80)
-    with pytest.raises(UsageError, match="needs one label an image") as caught:
+    with pytest.raises(UsageError, match="needs one label per image") as caught:
         train(data, tmp_path / "a", arch)
     assert caught.value.exit_code == 2
     assert "--single-label exactly-one" in str(caught.value.hint)
@@ -253,7 +258,7 @@ def test_several_labels_need_a_rule(make_dataset: MakeDataset, tmp_path: Path, a
         train(data, tmp_path / "d", arch, single_label="rarest", labels="Left")
 
     # Rows with both labels cannot lend theirs to such a generator.
-    values = {"data": (data,), "gan": tmp_path / "b", "counts": "Large=20", "threads": 1}
+    values = {"data": data, "gan": tmp_path / "b", "counts": "Large=20", "threads": 1}
     with pytest.raises(InputError, match="makes images of one label, and"):
         runs.execute(synthesize, configs.resolve(synthesize.Config, values), tmp_path / "e")
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,17 @@ import pytest
 from tests.e2e.chain import CHANGED, Chain, cxr, kill, run, stages, wait_for
 
 TRAINERS = ("train-gan", "finetune-clip", "train-cls")
+
+
+@contextlib.contextmanager
+def random_moments() -> Iterator[random.Random]:
+    """Draws the moments of kills; whatever fails says the seed, which CRASH_SEED draws again."""
+    seed = os.environ.get("CRASH_SEED") or str(random.SystemRandom().randrange(10**9))
+    try:
+        yield random.Random(seed)
+    except BaseException as error:
+        error.add_note(f"the kills were drawn with CRASH_SEED={seed}")
+        raise
 
 
 def killed_at_random(chain: Chain, stage: str, out: Path, rng: random.Random) -> bool:
@@ -34,28 +47,35 @@ def killed_at_random(chain: Chain, stage: str, out: Path, rng: random.Random) ->
 # A trainer's kill of the usual run is the one after its first checkpoint, below.
 @pytest.mark.parametrize("stage", [stage for stage in stages() if stage not in TRAINERS])
 def test_one_kill_converges(chain: Chain, stage: str, tmp_path: Path) -> None:
-    killed_at_random(chain, stage, tmp_path / "out", random.Random())
-    chain.finish(stage, tmp_path / "out")
-    chain.same_bytes(stage, tmp_path / "out")
-    assert not list((tmp_path / "out").rglob(".*.tmp"))
+    with random_moments() as rng:
+        killed_at_random(chain, stage, tmp_path / "out", rng)
+        chain.finish(stage, tmp_path / "out")
+        chain.same_bytes(stage, tmp_path / "out")
+        assert not list((tmp_path / "out").rglob(".*.tmp"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", stages())
 def test_nine_kills_converge(chain: Chain, stage: str, tmp_path: Path) -> None:
-    rng = random.Random(f"nine kills of {stage}")
     kills = 0
-    for attempt in range(60):
-        out = tmp_path / f"out{attempt}"
-        while killed_at_random(chain, stage, out, rng):
-            kills += 1
+    with random_moments() as rng:
+        for attempt in range(60):
+            out = tmp_path / f"out{attempt}"
+            while kills < 9 and killed_at_random(chain, stage, out, rng):
+                kills += 1
+            chain.finish(stage, out)
+            chain.same_bytes(stage, out)
             if kills == 9:
-                break
-        chain.finish(stage, out)
-        chain.same_bytes(stage, out)
-        if kills == 9:
-            return
-    pytest.fail(f"only {kills} kills hit")
+                return
+        pytest.fail(f"only {kills} kills hit")
+
+
+def test_a_failure_says_which_moments_it_drew() -> None:
+    with pytest.raises(AssertionError) as caught, random_moments() as rng:
+        drawn = rng.random()
+        raise AssertionError
+    (note,) = caught.value.__notes__
+    assert random.Random(note.rpartition("=")[2]).random() == drawn
 
 
 @pytest.mark.parametrize("stage", TRAINERS)

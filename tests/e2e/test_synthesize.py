@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 
+from cxrtool.commands.merge import command as merge
+from cxrtool.commands.replay import command as replay
 from cxrtool.commands.synthesize import command as synthesize
 from cxrtool.core.config import resolve
 from cxrtool.core.runs import execute
-from cxrtool.synthesis.writer import image_name
+from cxrtool.synthesis.writer import slot_image
 
 CXR = [sys.executable, "-m", "cxrtool"]
 RECORDS = {"run.json", "result.json", "metrics.jsonl", "log.txt", "progress.json"}
@@ -58,7 +60,7 @@ def label_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_real_label_table(
     label_table: Path, tmp_path: Path, view: str, n_real: int, optimum: float
 ) -> None:
-    """The last two rows of METHODS section 2, from the table itself."""
+    """Published counts of the program, from the table itself."""
     done = cxr(
         *("synthesize", label_table, "--target-frac", "0.15", "--view", view, "--plan-only"),
         *("--classes", "Lung Lesion,Pleural Other,Fracture", "--json", "-o", tmp_path / "P"),
@@ -113,7 +115,7 @@ def test_a_killed_run_converges_to_the_same_bytes(
     trained: tuple[Path, Path], tmp_path: Path
 ) -> None:
     data, gan = trained
-    options = {"data": (data,), "gan": gan, "counts": "Edema=400", "block": 16}
+    options = {"data": data, "gan": gan, "counts": "Edema=400", "block": 16}
     whole = in_process(tmp_path / "whole", **options)
     command = [
         *CXR,
@@ -123,7 +125,7 @@ def test_a_killed_run_converges_to_the_same_bytes(
     ]
     kills = 0
     for slot in (20, 150):
-        sign = tmp_path / "killed" / image_name(slot)
+        sign = tmp_path / "killed" / slot_image(slot)
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 240
         while not sign.exists() and process.poll() is None and time.monotonic() < deadline:
@@ -145,19 +147,17 @@ def test_shards_and_replay_with_a_trained_network(
     trained: tuple[Path, Path], tmp_path: Path
 ) -> None:
     data, gan = trained
-    options = {"data": (data,), "gan": gan, "counts": "Edema=45,Pneumonia=20"}
+    options = {"data": data, "gan": gan, "counts": "Edema=45,Pneumonia=20"}
     whole = in_process(tmp_path / "whole", **options)
     shards = tuple(in_process(tmp_path / f"s{i}", shard=f"{i}/3", **options) for i in range(1, 4))
-    config = resolve(synthesize.Config, {"data": shards, "merge": True})
-    merged = execute(synthesize, config, tmp_path / "merged").folder
+    merged = execute(merge, resolve(merge.Config, {"shards": shards}), tmp_path / "merged").folder
     expected, got = content(whole), content(merged)
     assert {k: v for k, v in expected.items() if not k.startswith("samples/")} == {
         k: v for k, v in got.items() if not k.startswith("samples/")
     }
     assert (merged / "files.tsv").read_text().count("\n") == 65
-    replayed = in_process(
-        tmp_path / "replay", gan=gan, replay=whole / "manifest.csv", only=("3", "18")
-    )
+    values = {"synth": whole / "manifest.csv", "gan": gan, "only": ("3", "18"), "threads": 1}
+    replayed = execute(replay, resolve(replay.Config, values), tmp_path / "replay").folder
     for slot in (3, 18):
         name = f"images/00000/{slot:08d}.png"
         assert (replayed / name).read_bytes() == (whole / name).read_bytes()

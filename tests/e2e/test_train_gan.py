@@ -26,8 +26,8 @@ from cxrtool.commands.train_gan.task import prepare, recorded
 from cxrtool.core import config as configs
 from cxrtool.core import console, runs
 from cxrtool.core.errors import CxrError, InputError, InterruptedRunError, UsageError
-from cxrtool.generators.loop import COSTS, TOLERANCE
 from cxrtool.generators.quality import Quality
+from cxrtool.generators.task import COSTS, TOLERANCE
 from tests.unit.generators.conftest import make_dataset
 
 __all__ = ["make_dataset"]
@@ -111,18 +111,18 @@ def outputs_of_second(data: Path, tmp_path: Path) -> dict[str, str]:
 def test_stop_at_any_step_and_go_on(make_dataset: MakeDataset, tmp_path: Path) -> None:
     data = make_dataset()
     train(data, tmp_path / "straight")
-    from cxrtool.generators.stylegan2.trainer import Trainer
+    from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
 
-    step, left = Trainer.step, [0]
+    step, left = StyleGan2Trainer.step, [0]
 
-    def counted(self: Trainer) -> None:
+    def counted(self: StyleGan2Trainer) -> None:
         step(self)
         left[0] -= 1
         if left[0] == 0:
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "step", counted)
+        patch.setattr(StyleGan2Trainer, "step", counted)
         for steps in (3, 4):
             left[0] = steps
             with pytest.raises(InterruptedRunError) as caught:
@@ -240,7 +240,7 @@ def test_damaged_and_foreign_checkpoints(
     make_dataset: MakeDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, out = make_dataset(), tmp_path / "gan"
-    train(data, out, keep="last")
+    train(data, out, checkpoint="last")
     wanted = outputs(out)
     said: list[str] = []
     monkeypatch.setattr(console, "warn", said.append)
@@ -248,11 +248,11 @@ def test_damaged_and_foreign_checkpoints(
         (out / name).unlink()
     latest = out / "checkpoints/latest.pt"
     latest.write_bytes(latest.read_bytes()[:-1000])
-    assert train(data, out, keep="last").state == "done"
+    assert train(data, out, checkpoint="last").state == "done"
     assert any("latest.pt is not usable" in text for text in said)
     assert outputs(out) == wanted  # from the checkpoint before, to the same bits
     with pytest.raises(CxrError, match="--labels") as caught:
-        train(data, out, keep="last", labels="Left")
+        train(data, out, checkpoint="last", labels="Left")
     assert caught.value.exit_code == 4
 
 
@@ -344,7 +344,7 @@ def test_the_best_network_is_kept_and_can_be_gone_on_from(
     lowest = min(measured.values())
     newest = max(k for k, fd in measured.items() if fd <= TOLERANCE * lowest)
     assert first["best"] == {"kimg": newest, "fd": measured[newest], "lowest_fd": lowest}
-    last = train(data, tmp_path / "last", keep="last").result["summary"]
+    last = train(data, tmp_path / "last", checkpoint="last").result["summary"]
     assert last["best"] is None
 
     more = train(

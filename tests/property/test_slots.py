@@ -17,8 +17,9 @@ from torch import Tensor
 from cxrtool.core.runs import Run
 from cxrtool.data.manifest import Dataset, DatasetInfo, load_dataset
 from cxrtool.data.writer import DatasetWriter
+from cxrtool.synthesis.arrays import FloatArray, IntArray
 from cxrtool.synthesis.generate import Job, fill, slots_of, write_set
-from cxrtool.synthesis.panel import FloatArray, IntArray, Panel, Sight
+from cxrtool.synthesis.panel import Panel, Sight
 from cxrtool.synthesis.planner import make_plan
 from cxrtool.synthesis.pools import LabelTable
 from cxrtool.synthesis.replay import recipe, remake

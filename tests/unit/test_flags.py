@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ SHARED = {
     "--clip": "an output of finetune-clip",
     "--data": "a dataset directory",
     "--device": "the device to compute on",
+    "--edit": "outputs of edit along which images are pushed",
     "--epochs": "length in passes",
     "--features": "an output of train-cls in whose features images are compared",
     "--fraction": "share of the patients",
@@ -134,7 +136,10 @@ def test_an_option_is_refused_where_it_does_not_apply(
     for name in only:
         given |= setting(fields[name], only[name], holds=True)
     refuse_what_does_not_apply(config(**given))
-    wrong = given | setting(fields[other], only[other], holds=False)
+    # Without what is refused itself beside the other value.
+    own = {name for name in only if other in getattr(fields[name].meta, "only", {})}
+    wrong = {name: value for name, value in given.items() if name not in own}
+    wrong |= setting(fields[other], only[other], holds=False)
     with pytest.raises(UsageError) as caught:
         refuse_what_does_not_apply(config(**wrong))
     # One that it applies beside may be refused first.
@@ -177,11 +182,15 @@ def test_conditions_and_old_names_are_those_of_fields(words: tuple[str, ...]) ->
         if isinstance(field.meta, configs.Option):
             assert set(field.meta.only) <= set(fields) - {field.name}
             assert field.meta.was not in fields
-    records: dict[str, list[Any]] = {}
+    several: dict[str, list[configs.Field]] = {}
     for field in fields.values():
-        records.setdefault(field.record, []).append(getattr(field.meta, "only", {}))
-    for name, places in records.items():  # several only where one option became several
-        assert len(places) == 1 or all(places), name
+        several.setdefault(field.record, []).append(field)
+    for one, two in (pair for same in several.values() for pair in combinations(same, 2)):
+        conditions = getattr(one.meta, "only", {}), getattr(two.meta, "only", {})
+        assert any(
+            not set(conditions[0][name]) & set(conditions[1][name])
+            for name in conditions[0].keys() & conditions[1].keys()
+        ), f"{one.flag} and {two.flag} may be given together, and have one name on record"
 
 
 @pytest.mark.parametrize("words", MODULES, ids=" ".join)
@@ -266,3 +275,44 @@ def test_old_spellings_name_the_new_one(
     record.write_text(json.dumps({"stage": module.NAME, "config": {field.record: value}}))
     assert field.record == old[2:].replace("-", "_")
     assert configs.load_file(record, module.NAME, module.Config) == {field.name: value}
+
+
+@pytest.mark.parametrize(
+    ("argv", "instead"),
+    [
+        (["synthesize", "a", "b", "--merge"], "cxr merge"),
+        (["synthesize", "--replay", "x"], "cxr replay"),
+        (["synthesize", "x", "--only", "3"], "cxr replay"),
+        (["edit", "x", "--clip", "x", "--strength", "2"], "--alpha [with --method global"),
+        (["edit", "x", "--clip", "x", "--keep-others", "2"], "--hold-others [with --method latent"),
+    ],
+)
+def test_what_is_gone_or_became_several_says_what_to_do(
+    argv: list[str], instead: str, capsys: Any
+) -> None:
+    assert cli.main([*argv, "-o", "never"]) == 2
+    assert instead in capsys.readouterr().err
+
+
+def test_an_old_record_of_what_became_several_is_read() -> None:
+    config = MODULES["edit",].Config
+    for method, direction, name in (
+        ("latent", "relevance", "text_weight"),
+        ("global", "relevance", "alpha"),
+        ("global", "learned", "score_sd"),
+    ):
+        record = {"method": method, "direction": direction, "strength": [1.5]}
+        past = configs.from_record(
+            config, {"gan": "g", "clip": "c", "n": 1, "target": ["x"], **record}
+        )
+        assert past[name] == [1.5]
+        built = configs.resolve(config, past)
+        assert configs.result_options(built)["strength"] == [1.5]
+        assert configs.from_record(config, configs.to_record(built))[name] == [1.5]
+
+
+def test_a_plan_shows_the_names_of_today() -> None:
+    values = {"source": "x.csv", "format": "table", "split_by": "none"}
+    config = configs.resolve(MODULES["prepare",].Config, values)
+    assert configs.to_plan(config)["split_by"] == configs.to_record(config)["split"] == "none"
+    assert "split" not in configs.to_plan(config)

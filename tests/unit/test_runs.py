@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from cxrtool.commands.status import command as status
 from cxrtool.core import config as configs
 from cxrtool.core import files, fingerprints, runs
 from cxrtool.core.errors import (
@@ -21,6 +24,7 @@ from cxrtool.core.errors import (
     UsageError,
 )
 from cxrtool.core.runs import execution, lock
+from cxrtool.core.runs.identity import digest
 
 from . import toy_stage
 
@@ -283,3 +287,73 @@ def test_json_has_no_nan() -> None:
     assert (
         files.pretty_json({"a": [float("nan"), 1.0]}) == '{\n  "a": [\n    null,\n    1.0\n  ]\n}\n'
     )
+
+
+@pytest.fixture
+def listed(tmp_path: Path) -> Any:
+    """A stage whose input names a file, and which is stopped once it has noted that file."""
+
+    def run(config: Any, run: runs.Run) -> dict[str, Any]:
+        table = run.input("source").path
+        run.reads("source", [table.parent / table.read_text().strip()])
+        if stage.stop:
+            raise InterruptedRunError(signal.SIGTERM)
+        return {}
+
+    stage = SimpleNamespace(NAME="prepare", FORMAT=1, Config=toy_stage.Config, run=run, stop=True)
+    stage.image, stage.table, stage.out = (tmp_path / n for n in ("a.png", "table.csv", "out"))
+    stage.image.write_bytes(b"one")
+    stage.table.write_text("a.png\n")
+    stage.config = configs.resolve(toy_stage.Config, {"source": stage.table})
+    stage.execute = lambda **how: runs.execute(stage, stage.config, stage.out, **how)
+    return stage
+
+
+@pytest.mark.parametrize("change", ["content", "size", "gone"])
+def test_an_incomplete_run_whose_named_file_changed_is_refused(listed: Any, change: str) -> None:
+    with pytest.raises(InterruptedRunError):
+        listed.execute()
+    if change == "gone":
+        listed.image.unlink()
+    else:
+        listed.image.write_bytes(b"two" if change == "content" else b"three")
+        os.utime(listed.image, ns=(1, 1))
+    listed.stop = False
+    with pytest.raises(OutputMismatchError, match=r"a\.png, which it read, .* since the run began"):
+        listed.execute()
+    assert OutputMismatchError.exit_code == 4
+    told = status.inspect(listed.out, {"prepare": listed})["rerun"]
+    assert "(exit 4)" in told
+    assert "a.png, which it read," in told
+    assert not (listed.out / runs.RESULT).exists()
+    assert listed.execute(on_change="rebuild").state == "done"
+
+
+def test_an_incomplete_run_whose_named_file_is_as_it_was_goes_on(listed: Any) -> None:
+    with pytest.raises(InterruptedRunError):
+        listed.execute()
+    os.utime(listed.image, ns=(1, 1))  # touched, and the same: read again
+    listed.stop = False
+    assert listed.execute(dry_run=True).result["would"] == "resume"
+    assert listed.execute().state == "done"
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_an_option_that_is_gone_matters_where_it_was_used(
+    numbers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, used: bool
+) -> None:
+    out = tmp_path / "out"
+    start(numbers, out)
+    monkeypatch.setattr(toy_stage.Config, "REMOVED", {"merge": "use something else"}, raising=False)
+    record = json.loads((out / "run.json").read_text())
+    record["identity"]["options"]["merge"] = record["config"]["merge"] = used
+    record["fingerprint"] = digest(record["identity"])
+    (out / "run.json").write_text(json.dumps(record))
+    rerun = status.inspect(out, {"prepare": toy_stage})["rerun"]
+    if not used:
+        assert start(numbers, out).state == "up-to-date"
+        assert rerun == "do nothing: up to date"
+        return
+    with pytest.raises(OutputMismatchError, match="--merge: True -> "):
+        start(numbers, out)
+    assert rerun == "be refused (exit 4): there is no --merge any more"

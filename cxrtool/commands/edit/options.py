@@ -18,7 +18,7 @@ from cxrtool.core.config import (
     RunningOption,
 )
 from cxrtool.core.errors import UsageError
-from cxrtool.data.select import SelectionOptions
+from cxrtool.data.options import SelectionOptions
 
 NAME = "edit"
 # 5: what strays is a mean of means. 6: targets are read with their negations. 7: no No Finding

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from cxrtool.core import config as configs
 from cxrtool.core import console, files, fingerprints, runs
-from cxrtool.core.errors import CxrError, InputError
+from cxrtool.core.errors import CxrError, InputError, UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,47 +104,32 @@ def _last_write(folder: Path) -> float:
 def _rerun(folder: Path, record: dict[str, Any], state: str, stages: dict[str, ModuleType]) -> str:
     if state == "running":
         return "be refused while it runs (exit 75)"
-    reason = _what_changed(folder, record, stages)
-    if reason is not None:
-        return f"be refused (exit 4): {reason}"
-    if state == "incomplete":
-        return "go on where it stopped"
     try:
-        result = fingerprints.read_json(folder / runs.RESULT)
-        changed = fingerprints.changed_output(folder, result)
+        holds, reasons = _attempt(folder, record, stages).look()
     except CxrError as error:
-        changed = str(error)
-    return f"be refused (exit 4): {changed}" if changed else "do nothing: up to date"
+        holds, reasons = "other", [str(error)]
+    if holds == "other":
+        return f"be refused (exit 4): {'; '.join(reasons)}"
+    return "go on where it stopped" if holds == "incomplete" else "do nothing: up to date"
 
 
-def _what_changed(
-    folder: Path, record: dict[str, Any], stages: dict[str, ModuleType]
-) -> str | None:
+def _attempt(folder: Path, record: dict[str, Any], stages: dict[str, ModuleType]) -> runs.Attempt:
+    """The command that a run was made with, given again."""
     stage: Any = stages.get(str(record.get("stage")))
     if stage is None:
-        return f"this version has no stage {record.get('stage')!r}"
-    try:
-        config = configs.resolve(
-            stage.Config,
-            configs.from_record(stage.Config, record.get("config", {})),
-            origin="run.json",
-        )
-        cache = fingerprints.StatCache(folder / fingerprints.CACHE / "inputs.tsv")
-        recorded = {(e["role"], e["path"]): e["fingerprint"] for e in record.get("inputs", [])}
-        inputs = []
-        for role, path in configs.input_paths(config):
-            if str(path) == "-":  # stdin is gone: take it as it was
-                was = next(fp for (r, _), fp in recorded.items() if r == role)
-                inputs.append(runs.InputRef(role, path, was))
-            else:
-                inputs.append(fingerprints.fingerprint_input(role, path, cache))
-        before = runs.recorded_identity(record)
-        keys = runs.differing_keys(
-            before, runs.identity(stage, config, inputs, before), stage.Config
-        )
-        return "; ".join(keys) or None
-    except CxrError as error:
-        return str(error)
+        raise UsageError(f"this version has no stage {record.get('stage')!r}")
+    values = configs.from_record(stage.Config, record.get("config", {}))
+    config = configs.resolve(stage.Config, values, origin="run.json")
+    cache = fingerprints.StatCache(folder / fingerprints.CACHE / "inputs.tsv")
+    before = {entry["role"]: entry["fingerprint"] for entry in record.get("inputs", [])}
+    inputs = [
+        # stdin is gone: take it as it was
+        runs.InputRef(role, path, before[role])
+        if str(path) == "-"
+        else fingerprints.fingerprint_input(role, path, cache)
+        for role, path in configs.input_paths(config)
+    ]
+    return runs.Attempt(stage, config, folder, inputs)
 
 
 def age(seconds: float) -> str:

@@ -29,14 +29,8 @@ FORMAT = 4  # 4: units join studies and copies; keys of prepared pixels
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Plan, then fill every slot of the plan."""
     from cxrtool.commands.synthesize.job import looking_for
-    from cxrtool.commands.synthesize.merge import merge_shards
     from cxrtool.commands.synthesize.plan import plan_from, write_plan
-    from cxrtool.commands.synthesize.replay import replay
 
-    if config.merge:
-        return merge_shards(run, config)
-    if config.replay is not None:
-        return replay(run, config)
     gan = None if config.gan is None else run.input("gan").path
     if gan is None and not config.plan_only:
         raise UsageError(
@@ -56,9 +50,7 @@ def plan(config: Config) -> dict[str, Any]:
     """For ``--dry-run``: the plan, of which nothing is written."""
     from cxrtool.commands.synthesize.plan import plan_from
 
-    if config.merge or config.replay is not None:
-        return {}
-    return plan_from(config, config.data[0], config.gan).record
+    return plan_from(config, config.data, config.gan).record
 
 
 def fill_slots(config: Config, run: Run, looking: Looking) -> dict[str, Any]:
@@ -97,13 +89,7 @@ def fill_slots(config: Config, run: Run, looking: Looking) -> dict[str, Any]:
 def say_rate(run: Run, made: Made) -> None:
     """How fast it went."""
     rate = made.new / made.seconds if made.new else None
-    run.append_metrics(
-        {
-            "images": made.new,
-            "tries": made.tried,
-            "seconds": made.seconds,
-            "images_per_second": rate,
-        }
-    )
+    row = {"images": made.new, "tries": made.tried, "seconds": made.seconds}
+    run.append_metrics({**row, "images_per_second": rate})
     if rate is not None:
         console.say(f"{made.new:,} images, {rate:,.1f} a second")

@@ -7,9 +7,9 @@ from typing import Any
 from cxrtool.core import console
 
 
-def show_filters(found: dict[str, Any]) -> None:
+def show_filters(summary: dict[str, Any]) -> None:
     """Acceptance and shift a class as a table on stderr, where anything was refused."""
-    first = next(iter(found.values()), None)
+    first = next(iter(summary.values()), None)
     if first is None or not first["rejected"]:
         return
     names = list(first["rejected"])
@@ -24,6 +24,6 @@ def show_filters(found: dict[str, Any]) -> None:
             *(one["rejected"][name] for name in names),
             *(f"{one['scores'][meter]['shift']:+.4f}" for meter in shift),
         )
-        for label, one in found.items()
+        for label, one in summary.items()
     ]
     console.table("tries that each filter refused", columns, rows)

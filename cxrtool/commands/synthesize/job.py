@@ -6,8 +6,7 @@ at its images. Nothing is written.
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cxrtool.core import console
 from cxrtool.core.errors import InputError
@@ -25,21 +24,23 @@ def prepare(config: Config) -> Looking:
     """Everything that fixes the images of a plan, without writing anything."""
     from cxrtool.commands.synthesize.plan import plan_from
 
-    return looking_for(config, plan_from(config, config.data[0], config.gan))
+    return looking_for(config, plan_from(config, config.data, config.gan))
 
 
 def looking_for(config: Config, planned: Planned) -> Looking:
     """The network, and what looks at its images."""
     from cxrtool import generators as gans
     from cxrtool.commands.synthesize.panel import look
+    from cxrtool.core.cores import available_cores
     from cxrtool.synthesis.generate import Job, claimed_labels
     from cxrtool.synthesis.writer import Origin, synthetic_info
-    from cxrtool.training.device import available_cores, setup
+    from cxrtool.training.device import setup
 
     dataset, card, table, plan, _ = planned
     assert card is not None
     card.refuse_unfair_use(dataset, table.rows, view=config.view)
     device = setup(config.device, config.threads)
+    edits = edits_of(config, plan, card) if config.edit else None
     info = synthetic_info(
         dataset.info,
         claimed=claimed_labels(table, card.labels),
@@ -51,7 +52,7 @@ def looking_for(config: Config, planned: Planned) -> Looking:
             "truncation": config.truncation,
             "block": config.block,
             "filters": list(config.filter),
-            **edit_notes(config),
+            **({} if edits is None else edits.notes()),
         },
     )
     card.warn_of_other_pixels(dataset.info, info)
@@ -64,11 +65,10 @@ def looking_for(config: Config, planned: Planned) -> Looking:
         origin=Origin(card.fingerprint, config.seed, config.truncation),
         block=config.block,
         device=device,
+        edits=edits,
         most_tries=config.max_tries,
         workers=config.workers or available_cores(),
     )
-    if config.edit:
-        job = replace(job, edits=edits_of(config, plan, card))
     return look(config, job, card)
 
 
@@ -78,19 +78,18 @@ def edits_of(config: Config, plan: Plan, card: GeneratorCard) -> Edits:
     Raises:
         InputError: A direction belongs to another generator, or names no target class.
     """
-
     from cxrtool.synthesis.edits import Edits, assign, parse_shares
     from cxrtool.training.directions import load_directions
 
     # A run of several targets has a direction each, with the share of the run: in the stream of a
     # class only those count whose text names it.
     shares = parse_shares(config.ensemble, len(config.edit))
-    found = [
+    pushes = [
         (folder, share, direction, way)
         for folder, share in zip(config.edit, shares, strict=True)
         for direction, way in load_directions(folder)
     ]
-    for folder, _, direction, _ in found:
+    for folder, _, direction, _ in pushes:
         if direction.generator != card.fingerprint:
             raise InputError(
                 f"the edit belongs to the generator {direction.generator!r}, not to "
@@ -98,9 +97,9 @@ def edits_of(config: Config, plan: Plan, card: GeneratorCard) -> Edits:
                 file=folder,
                 hint="make the edit with the generator that makes the images",
             )
-    directions = tuple(direction for _, _, direction, _ in found)
-    of_slot = assign(plan, directions, [share for _, share, _, _ in found])
-    counts = [int((of_slot == i).sum()) for i in range(len(found))]
+    directions = tuple(direction for _, _, direction, _ in pushes)
+    of_slot = assign(plan, directions, [share for _, share, _, _ in pushes])
+    counts = [int((of_slot == i).sum()) for i in range(len(pushes))]
     for direction, n in zip(directions, counts, strict=True):
         console.say(f"{n:,} images are pushed {direction.sign} {direction.target!r}")
     if any(d.sign == "-" and n for d, n in zip(directions, counts, strict=True)):
@@ -108,18 +107,5 @@ def edits_of(config: Config, plan: Plan, card: GeneratorCard) -> Edits:
             "images pushed - keep the labels of their rows; --teacher TEACHER --filter teacher"
             " refuses those that have lost the finding"
         )
-    ways = tuple(way for _, _, _, way in found)
+    ways = tuple(way for _, _, _, way in pushes)
     return Edits(directions, ways, config.edit_strength, of_slot)
-
-
-def edit_notes(config: Config) -> dict[str, Any]:
-    """What ``dataset.json`` says of edits."""
-    if not config.edit:
-        return {}
-    from cxrtool.training.directions import load_directions
-
-    found = [direction for folder in config.edit for direction, _ in load_directions(folder)]
-    return {
-        "edits": [{"target": d.target, "sign": d.sign, "way": d.fingerprint} for d in found],
-        "edit_strength": config.edit_strength,
-    }

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from cxrtool.commands.synthesize.options import Config
     from cxrtool.data.keys import Seen
+    from cxrtool.synthesis.descriptors import Gallery
     from cxrtool.synthesis.generate import Job
     from cxrtool.synthesis.generators import GeneratorCard
     from cxrtool.synthesis.panel import Meter, Teachers
@@ -49,6 +50,7 @@ def look(config: Config, job: Job, card: GeneratorCard) -> Looking:
     """
     from cxrtool import generators as gans
     from cxrtool.data.keys import Seen
+    from cxrtool.data.select import patient_groups
     from cxrtool.synthesis import calibration, duplicates
     from cxrtool.synthesis.panel import Opinion, Panel, PredictedClass
 
@@ -57,39 +59,46 @@ def look(config: Config, job: Job, card: GeneratorCard) -> Looking:
         seen = seen.merge(seen_by_helper(job, folder, "edit"))
     if not job.plan.n_synthetic:
         return Looking(job, seen)
-    wanted = set(config.filter)
+    filters = set(config.filter)
     meters: list[Meter] = []
     notes: dict[str, Any] = {}
-    if wanted & {"discriminator", "class"}:
+    if filters & {"discriminator", "class"}:
         opinion = Opinion(gans.load_judge(card.folder, job.device))
-        if "discriminator" in wanted:
-            meters.append(calibration.realness(job, opinion, config.keep))
-        if "class" in wanted:
+        if "discriminator" in filters:
+            meters.append(calibration.realness(job, opinion, config.keep_share))
+        if "class" in filters:
             meters.append(predicted_class(opinion, job, PredictedClass))
     if config.teacher:
         teacher, also = teachers_of(config, job, config.teacher)
         meters.append(teacher)
         seen = seen.merge(also)
-    compared = {"memorized", "duplicate"} & wanted
-    if config.nearest or compared:
-        found = near_meters(config, job, Seen.load(card.folder))
-        if found is None and compared:
-            raise InputError(
-                f"--filter {sorted(compared)[0]} needs the pixels of the real images",
-                file=job.dataset.path,
-                hint="prepare the data without --labels-only",
-            )
-        if found is not None:
-            gallery, rows, near = found
-            meters += near if config.nearest else []
-            if "duplicate" in wanted:
-                from cxrtool.data.select import patient_groups
-
-                limit = duplicates.duplicate_limit(gallery, patient_groups(job.dataset, rows))
-                notes["duplicate_limit"] = limit
-    extra = ("duplicate",) if "duplicate" in wanted else ()
+    for name in sorted({"memorized", "duplicate"} & filters):
+        require_pixels(job, name)
+    if config.nearest and job.dataset.info.size is None:
+        console.say("the real set has no pixels: nn_distance stays blank")
+    elif config.nearest or "duplicate" in filters:
+        gallery, rows, near = near_meters(config, job, Seen.load(card.folder))
+        meters += near if config.nearest else []
+        if "duplicate" in filters:
+            limit = duplicates.duplicate_limit(gallery, patient_groups(job.dataset, rows))
+            notes["duplicate_limit"] = limit
+    extra = ("duplicate",) if "duplicate" in filters else ()
     panel = Panel(tuple(meters), extra, notes)
     return Looking(replace(job, panel=panel), seen, notes.get("duplicate_limit"))
+
+
+def require_pixels(job: Job, name: str) -> None:
+    """A filter that looks at real images needs them.
+
+    Raises:
+        InputError: The real set holds labels alone.
+    """
+    if job.dataset.info.size is None:
+        raise InputError(
+            f"--filter {name} needs the pixels of the real images",
+            file=job.dataset.path,
+            hint="prepare the data without --labels-only",
+        )
 
 
 def seen_by_helper(job: Job, folder: Path, who: str) -> Seen:
@@ -100,8 +109,8 @@ def seen_by_helper(job: Job, folder: Path, who: str) -> Seen:
     """
     import numpy as np
 
+    from cxrtool.data.columns import SPLIT
     from cxrtool.data.keys import Seen, refuse_overlap
-    from cxrtool.data.manifest import SPLIT
 
     seen = Seen.load(folder)
     test = np.flatnonzero(job.dataset.column(SPLIT) == "test")
@@ -115,16 +124,16 @@ def predicted_class(opinion: Any, job: Job, kind: type) -> Meter:
     Raises:
         InputError: It does not.
     """
-    known = opinion.judge.labels
+    labels = opinion.judge.labels
     for label in job.plan.request.labels:
-        if label not in known:
+        if label not in labels:
             raise InputError(
                 f"--filter class: the generator's discriminator does not read {label!r}",
                 hint="train a conditional generator",
             )
-    columns = tuple(known.index(label) for label in job.plan.request.labels)
+    columns = tuple(labels.index(label) for label in job.plan.request.labels)
     single = job.dataset.info.kind == "single" or opinion.judge.single
-    meter: Meter = kind(opinion, columns, single and len(known) > 1)
+    meter: Meter = kind(opinion, columns, single and len(labels) > 1)
     return meter
 
 
@@ -158,31 +167,26 @@ def teachers_of(config: Config, job: Job, folders: Sequence[Path]) -> tuple[Teac
     teachers = Teachers(tuple(networks), np.array(columns, dtype=np.int64), allowed)
     if "teacher" not in config.filter:
         return teachers, everything
-    if job.dataset.info.size is None:
-        raise InputError(
-            "--filter teacher needs the pixels of the real images",
-            file=job.dataset.path,
-            hint="prepare the data without --labels-only",
-        )
+    require_pixels(job, "teacher")
     new = calibration.new_to(job.dataset, job.table.rows, seen)
     real = pixels(job.dataset)
     limits = calibration.teacher_limits(job, teachers, real, new, config.teacher_quantile)
     return replace(teachers, limits=limits, quantile=config.teacher_quantile), everything
 
 
-def position(labels: tuple[str, ...], wanted: str, folder: Path) -> int:
+def position(labels: tuple[str, ...], label: str, folder: Path) -> int:
     """Where a teacher's labels have a class.
 
     Raises:
         InputError: Nowhere.
     """
-    if wanted not in labels:
+    if label not in labels:
         raise InputError(
-            f"the teacher does not read {wanted!r}",
+            f"the teacher does not read {label!r}",
             file=folder / "model.json",
             hint="its labels: " + ", ".join(labels),
         )
-    return labels.index(wanted)
+    return labels.index(label)
 
 
 def refuse_other_policy(
@@ -202,17 +206,18 @@ def refuse_other_policy(
         )
 
 
-def near_meters(config: Config, job: Job, seen: Seen) -> tuple[Any, np.ndarray, list[Meter]] | None:
-    """Meters of the distance to the training images; None where the real set has no pixels."""
+def near_meters(config: Config, job: Job, seen: Seen) -> tuple[Gallery, np.ndarray, list[Meter]]:
+    """The training images of the real set, their rows, and meters of the distance to them."""
+    import numpy as np
+
     from cxrtool.data.cache import pixels
+    from cxrtool.data.keys import seen_images
     from cxrtool.synthesis import calibration
     from cxrtool.synthesis.panel import Memorized, Near, NearestDistance
 
-    if job.dataset.info.size is None:
-        console.say("the real set has no pixels: nn_distance stays blank")
-        return None
-    rows, known = calibration.training_rows(job.dataset, seen, job.table.rows)
-    if not known:
+    rows = np.flatnonzero(seen_images(seen, job.dataset))
+    if not len(rows):
+        rows = job.table.rows
         console.warn(
             "no image of the real set is known to be one that the generator was trained on: "
             "nn_distance is that to the nearest selected real image"

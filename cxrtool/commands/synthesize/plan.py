@@ -85,18 +85,14 @@ def make_plan(
     )
     settings = {
         "data": dataset.info.digest,
-        "view": config.view,
-        "split": config.split,
-        "fraction": config.fraction,
-        "leave_out": config.leave_out,
+        **{name: getattr(config, name) for name in ("view", "split", "fraction", "leave_out")},
         "policy": policy.to_json(),
     }
     rows = table.rows[plan.source_rows]
-    return (
-        table,
-        plan,
-        record.plan_record(plan, rows, usable=table.usable, seed=config.seed, settings=settings),
+    written = record.plan_record(
+        plan, rows, usable=table.usable, seed=config.seed, settings=settings
     )
+    return table, plan, written
 
 
 def show(plan: Plan, record: dict[str, Any]) -> None:

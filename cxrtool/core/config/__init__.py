@@ -1,8 +1,9 @@
-"""One frozen dataclass a stage is the only declaration of its options.
+"""One frozen dataclass per stage is the only declaration of its options.
 
-A field ``Annotated[T, Option(help=...)] = default`` becomes a Typer option, a key of the stage's
-TOML section, a line of ``--dry-run``, an entry of ``run.json``; ``Argument`` makes it positional;
-``Input`` says that it names an input, which enters the fingerprint by content instead of by path.
+A field ``Annotated[T, Option(help=...)] = default`` becomes a Typer option, a line of ``--help``, a
+key of the stage's TOML section, a line of ``--dry-run``, an entry of ``run.json``; ``Argument``
+makes it positional; ``only`` says beside which other options it applies; ``Input`` says that it
+names an input, which enters the fingerprint by content instead of by path.
 Precedence: default < ``--config`` file < flag.
 """
 
@@ -31,6 +32,7 @@ from cxrtool.core.config.records import (
     from_record,
     input_paths,
     result_options,
+    to_plan,
     to_record,
 )
 from cxrtool.core.config.sources import STAGES, load_file
@@ -61,6 +63,7 @@ __all__ = [
     "resolve",
     "result_options",
     "shown_fields",
+    "to_plan",
     "to_record",
     "typer_parameters",
 ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cxrtool.core.config.fields import AnyBut, Condition, Field, Option, fields_of
+from cxrtool.core.config.fields import GIVEN, AnyBut, Condition, Field, Option, fields_of
 from cxrtool.core.errors import UsageError
 
 
@@ -38,7 +38,14 @@ def where_it_applies(field: Field, config: type) -> str:
     if not isinstance(field.meta, Option) or not field.meta.only:
         return ""
     others = {other.name: other for other in fields_of(config)}
-    parts = [_in_words(others[name], condition) for name, condition in field.meta.only.items()]
+    pairs = [
+        _in_words(others[name], condition).split(" ", 1)
+        for name, condition in field.meta.only.items()
+    ]
+    parts = []
+    for word, glue in (("with", " and "), ("without", " or ")):
+        if names := [name for one, name in pairs if one == word]:
+            parts.append(f"{word} {glue.join(names)}")
     return f" [{', '.join(parts)}]"
 
 
@@ -62,8 +69,9 @@ def _holds(condition: Condition, value: Any) -> bool:
 
 def _in_words(other: Field, condition: Condition) -> str:
     if isinstance(condition, AnyBut):
-        given = condition.values == (None,)
-        return f"with {other.shown}" if given else f"without {_named(other, condition.values)}"
+        if condition == GIVEN:
+            return f"with {other.shown}"
+        return f"without {_named(other, condition.values)}"
     if condition in ((None,), (False,)):
         return f"without {other.shown}"
     return f"with {_named(other, condition)}"

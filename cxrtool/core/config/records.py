@@ -23,18 +23,34 @@ def to_record(config: Any) -> dict[str, Any]:
     )
 
 
+def to_plan(config: Any) -> dict[str, Any]:
+    """As `to_record`, with the names of this version."""
+    return {
+        field.name: _plain(getattr(config, field.name), absolute=field.role is not None)
+        for field in fields_of(type(config))
+    }
+
+
 def from_record(config: type, record: Mapping[str, Any]) -> dict[str, Any]:
     """What `to_record` wrote, of this version or an earlier one, as `resolve` takes it.
 
-    Options that are gone are left out where they were not in use.
+    Options that are gone are left out where they were not in use, and come first where they were,
+    so that `resolve` says so. One value of an option that once took several is that value.
     """
     # An option that became several is the one that applies beside the others.
-    names: dict[str, str] = {}
+    fields: dict[str, Field] = {}
     for field in fields_of(config):
-        if field.record not in names or applies(field, config, record):
-            names[field.record] = field.name
+        if field.record not in fields or applies(field, config, record):
+            fields[field.record] = field
     gone = removed_options(config)
-    return {names.get(key, key): value for key, value in record.items() if value or key not in gone}
+    values = {key: value for key, value in record.items() if value and key in gone}
+    for key, value in record.items():
+        if key in fields:
+            one = isinstance(value, list) and len(value) == 1 and not fields[key].many
+            values[fields[key].name] = value[0] if one else value
+        elif key not in gone:
+            values[key] = value
+    return values
 
 
 def result_options(config: Any) -> dict[str, Any]:
@@ -74,13 +90,13 @@ def _by_content(field: Field, value: Any) -> Any:
 
 def input_paths(config: Any) -> list[tuple[str, Path]]:
     """(role, path) of every input that is given, in order."""
-    found: list[tuple[str, Path]] = []
+    inputs: list[tuple[str, Path]] = []
     for field in fields_of(type(config)):
         value = getattr(config, field.name)
         if field.role is None or value is None:
             continue
-        found.extend((field.role, path) for path in (value if field.many else (value,)))
-    return found
+        inputs.extend((field.role, path) for path in (value if field.many else (value,)))
+    return inputs
 
 
 def _plain(value: Any, *, absolute: bool) -> Any:

@@ -1,4 +1,4 @@
-"""The options that a file holds: a TOML file with a section a stage, or the record of a past run.
+"""The options that a file holds: a TOML file with a section per stage, or the record of a past run.
 
 In: a path and the stage's name. Out: field names and raw values.
 """
@@ -22,6 +22,8 @@ STAGES = (
     "finetune-clip",
     "edit",
     "synthesize",
+    "merge",
+    "replay",
     "train-cls",
     "evaluate-classifiers",
     "evaluate-clip",
@@ -34,8 +36,8 @@ def load_file(path: Path, section: str, config: type | None = None) -> dict[str,
     """Read the options of one stage from a TOML file or from the ``run.json`` of a past run.
 
     Args:
-        path: The file. A TOML file holds one table a stage, ``[train-gan]``; an evaluate command is
-            ``[evaluate.classifiers]`` or ``[evaluate-classifiers]``.
+        path: The file. A TOML file holds one table per stage, ``[train-gan]``; that of an evaluate
+            command is ``[evaluate.classifiers]`` or ``[evaluate-classifiers]``.
         section: The stage's name.
         config: Its Config, by which the names in a ``run.json`` are read.
 
@@ -93,10 +95,10 @@ def _section(document: dict[str, Any], section: str, path: Path) -> dict[str, An
     return {key.replace("-", "_"): value for key, value in flat.get(section, {}).items()}
 
 
-def closest(word: str, known: Iterable[str], otherwise: str | None = None) -> str | None:
+def closest(word: str, names: Iterable[str], otherwise: str | None = None) -> str | None:
     """The known word that was probably meant; else all of them, or ``otherwise``."""
-    known = list(known)
-    near = difflib.get_close_matches(word, known, 1)
+    names = list(names)
+    near = difflib.get_close_matches(word, names, 1)
     if near:
         return f"did you mean {near[0]!r}?"
-    return "known: " + ", ".join(known) if otherwise is None else otherwise
+    return "known: " + ", ".join(names) if otherwise is None else otherwise

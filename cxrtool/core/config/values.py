@@ -27,21 +27,21 @@ def resolve(config: type, *layers: dict[str, Any], origin: str = "config") -> An
         UsageError: An unknown key, a missing value, a wrong type, a value out of range, an option
             that does not apply beside the others.
     """
-    known = {field.name: field for field in fields_of(config)}
+    fields = {field.name: field for field in fields_of(config)}
     values: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.items():
-            if key not in known:
+            if key not in fields:
                 raise moved_option(config, key) or UsageError(
                     f"unknown option {key.replace('_', '-')!r} in {origin}",
-                    hint=closest(key.replace("_", "-"), (n.replace("_", "-") for n in known)),
+                    hint=closest(key.replace("_", "-"), (n.replace("_", "-") for n in fields)),
                 )
             gone = removed_options(config).get(f"{key}={value}")
             if gone is not None:
-                raise UsageError(f"there is no {known[key].flag} {value} any more", hint=gone)
+                raise UsageError(f"there is no {fields[key].flag} {value} any more", hint=gone)
             if value is not None:
-                values[key] = _convert(known[key], value)
-    for field in known.values():
+                values[key] = _convert(fields[key], value)
+    for field in fields.values():
         if field.required and field.name not in values:
             raise UsageError(f"missing {field.shown}", hint=field.meta.help)
     built = config(**values)

@@ -7,12 +7,11 @@ fingerprint: exit 4 with the keys that differ), provenance and safety in cron (`
 
 from __future__ import annotations
 
-from cxrtool.core.files import canonical_json, sha256_bytes, sha256_file
 from cxrtool.core.fingerprints import InputRef, require_complete
-from cxrtool.core.runs.execution import Outcome, execute
+from cxrtool.core.runs.execution import Attempt, execute
 from cxrtool.core.runs.identity import Stage, differing_keys, identity, recorded_identity
 from cxrtool.core.runs.lock import is_locked
-from cxrtool.core.runs.records import LOG, METRICS, PROGRESS, RESULT, RUN, read_metrics
+from cxrtool.core.runs.records import LOG, METRICS, PROGRESS, RESULT, RUN, Outcome, read_metrics
 from cxrtool.core.runs.run import Run
 
 load_result = require_complete
@@ -23,11 +22,11 @@ __all__ = [
     "PROGRESS",
     "RESULT",
     "RUN",
+    "Attempt",
     "InputRef",
     "Outcome",
     "Run",
     "Stage",
-    "canonical_json",
     "differing_keys",
     "execute",
     "identity",
@@ -36,6 +35,4 @@ __all__ = [
     "read_metrics",
     "recorded_identity",
     "require_complete",
-    "sha256_bytes",
-    "sha256_file",
 ]

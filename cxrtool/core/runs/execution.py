@@ -15,18 +15,17 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cxrtool.core import config as configs
 from cxrtool.core import console, files, fingerprints
 from cxrtool.core.errors import InputError, OutputMismatchError, UsageError
-from cxrtool.core.files import canonical_json, sha256_bytes, sha256_file
+from cxrtool.core.files import sha256_file
 from cxrtool.core.fingerprints import InputRef
 from cxrtool.core.runs import reads
 from cxrtool.core.runs.helpers import help_out, rank, several
-from cxrtool.core.runs.identity import Stage, differing_keys, identity, recorded_identity
+from cxrtool.core.runs.identity import Stage, differing_keys, digest, identity, recorded_identity
 from cxrtool.core.runs.lock import HOLDER, hold
 from cxrtool.core.runs.records import (
     LIBRARIES,
@@ -37,31 +36,10 @@ from cxrtool.core.runs.records import (
     RESULT,
     RUN,
     RUN_FORMAT,
+    Outcome,
 )
 from cxrtool.core.runs.run import Run
 from cxrtool.version import __version__
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How an execution ended.
-
-    Args:
-        folder: The run directory.
-        state: ``done``, ``up-to-date`` or ``dry-run``.
-        result: Content of ``result.json`` (for a dry run: the plan).
-        gates: Checks that failed; the exit code is then 5.
-    """
-
-    folder: Path
-    state: str
-    result: dict[str, Any]
-    gates: list[str] = field(default_factory=list)
-
-    def as_json(self) -> dict[str, Any]:
-        """What ``--json`` prints: ``result.json``, or the file that the stage chose."""
-        chosen = self.result.get("json")
-        return fingerprints.read_json(self.folder / chosen) if chosen else self.result
 
 
 def execute(
@@ -108,43 +86,84 @@ def execute(
     with _warming(stage, config) if new else contextlib.nullcontext():
         inputs = [fingerprints.fingerprint_input(r, p, cache, verify=verify) for r, p in paths]
     try:
-        wanted = identity(stage, config, inputs, _identity_in(out))
-        fingerprint = _hash_of(wanted)
-        state = _state_of(
-            out, stage, inputs, wanted, fingerprint, on_change=on_change, verify=verify
-        )
+        attempt = Attempt(stage, config, out, inputs)
+        state = _checked(attempt, on_change=on_change, verify=verify)
         if dry_run:
-            return Outcome(out, "dry-run", _dry_plan(stage, config, out, state, fingerprint))
+            return Outcome(out, "dry-run", _dry_plan(attempt, state))
+        if state != "complete":
+            with hold(out):
+                # Another process may have worked here between the first look and the lock.
+                state = _checked(attempt, on_change=on_change, verify=verify)
+                if state == "other":
+                    _move_aside(out)
+                elif state != "complete":
+                    return _work(attempt, state, cache, argv)
         if state == "complete":
-            return _up_to_date(out)
+            result = fingerprints.read_json(out / RESULT)
+            return Outcome(out, "up-to-date", result, list(result.get("gates", [])))
         with hold(out):
-            # Another process may have worked here between the first look and the lock.
-            state = _state_of(
-                out, stage, inputs, wanted, fingerprint, on_change=on_change, verify=verify
-            )
-            if state == "complete":
-                return _up_to_date(out)
-            if state == "other":
-                _move_aside(out)
-            else:
-                return _work(stage, config, out, inputs, wanted, fingerprint, cache, state, argv)
-        wanted = identity(stage, config, inputs)
-        fingerprint = _hash_of(wanted)
-        with hold(out):
-            return _work(stage, config, out, inputs, wanted, fingerprint, cache, "new", argv)
+            return _work(Attempt(stage, config, out, inputs), "new", cache, argv)
     finally:
         for ref in inputs:
             fingerprints.release(ref)
 
 
-def _hash_of(wanted: dict[str, Any]) -> str:
-    return sha256_bytes(canonical_json(wanted).encode())
+class Attempt:
+    """A stage with options and inputs, and the folder that shall hold what it makes of them.
+
+    Attributes:
+        identity: Its keys, as the run that the folder holds would write them.
+        fingerprint: Their hash.
+    """
+
+    def __init__(self, stage: Stage, config: Any, out: Path, inputs: list[InputRef]) -> None:
+        self.stage, self.config, self.out, self.inputs = stage, config, out, inputs
+        self.record = fingerprints.read_json(out / RUN) if (out / RUN).exists() else {}
+        before = recorded_identity(self.record) if self.record else None
+        self.identity = identity(stage, config, inputs, before)
+        self.fingerprint = digest(self.identity)
+
+    def look(self, *, verify: bool = False) -> tuple[str, list[str]]:
+        """What the folder holds, and why it is another run.
+
+        Returns:
+            ``new``, ``incomplete`` (of this run), ``complete`` or ``other``, then with reasons.
+
+        Raises:
+            OutputMismatchError: The folder is none of ours.
+        """
+        if not (self.out / RUN).exists():
+            if self.out.is_dir() and any(e.name[0] != "." for e in self.out.iterdir()):
+                raise OutputMismatchError(
+                    f"{self.out} is not empty and is no output folder of cxr",
+                    hint="choose another folder; nothing in it was touched",
+                )
+            return "new", []
+        record = fingerprints.read_json(self.out / RUN)
+        if record.get("fingerprint") != self.fingerprint:
+            before = recorded_identity(record)
+            return "other", differing_keys(before, self.identity, self.stage.Config)
+        complete = (self.out / RESULT).exists()
+        problem = reads.changed(self.out, self.inputs, verify=verify)
+        if problem is None and complete:
+            result = fingerprints.read_json(self.out / RESULT)
+            problem = fingerprints.changed_output(self.out, result, verify=verify)
+        if problem is not None:
+            return "other", [f"{problem} since the run {'ended' if complete else 'began'}"]
+        return "complete" if complete else "incomplete", []
 
 
-def _identity_in(out: Path) -> dict[str, Any] | None:
-    if not (out / RUN).exists():
-        return None
-    return recorded_identity(fingerprints.read_json(out / RUN))
+def _checked(attempt: Attempt, *, on_change: str, verify: bool) -> str:
+    """What the folder holds: another run is refused, unless a rebuild was asked for."""
+    state, reasons = attempt.look(verify=verify)
+    if state == "other" and on_change != "rebuild":
+        raise OutputMismatchError(
+            f"{attempt.out} belongs to another run: {'; '.join(reasons)}",
+            hint="choose another --out, or move the old folder aside with --on-change rebuild",
+        )
+    if state == "other":
+        console.say(f"{attempt.out}: {'; '.join(reasons)}: making it again")
+    return state
 
 
 @contextlib.contextmanager
@@ -165,67 +184,21 @@ def _warming(stage: Stage, config: Any) -> Iterator[None]:
         sys.setswitchinterval(interval)
 
 
-def _up_to_date(out: Path) -> Outcome:
-    result = fingerprints.read_json(out / RESULT)
-    return Outcome(out, "up-to-date", result, list(result.get("gates", [])))
-
-
-def _state_of(
-    out: Path,
-    stage: Stage,
-    inputs: list[InputRef],
-    wanted: dict[str, Any],
-    fingerprint: str,
-    *,
-    on_change: str,
-    verify: bool,
-) -> str:
-    """``new``, ``incomplete``, ``complete``, or ``other`` where a rebuild was asked for."""
-    if not (out / RUN).exists():
-        if out.is_dir() and any(not entry.name.startswith(".") for entry in out.iterdir()):
-            raise OutputMismatchError(
-                f"{out} is not empty and is no output folder of cxr",
-                hint="choose another folder; nothing in it was touched",
-            )
-        return "new"
-    record = fingerprints.read_json(out / RUN)
-    if record.get("fingerprint") == fingerprint:
-        problem = reads.changed(out, inputs, verify=verify)
-        complete = (out / RESULT).exists()
-        if problem is None and not complete:
-            return "incomplete"
-        if problem is None:
-            result = fingerprints.read_json(out / RESULT)
-            problem = fingerprints.changed_output(out, result, verify=verify)
-        if problem is None:
-            return "complete"
-        reasons = [f"{problem} since the run {'ended' if complete else 'began'}"]
-    else:
-        reasons = differing_keys(recorded_identity(record), wanted, stage.Config)
-    if on_change == "rebuild":
-        console.say(f"{out}: {'; '.join(reasons)}: making it again")
-        return "other"
-    raise OutputMismatchError(
-        f"{out} belongs to another run: {'; '.join(reasons)}",
-        hint="choose another --out, or move the old folder aside with --on-change rebuild",
-    )
-
-
-def _dry_plan(stage: Stage, config: Any, out: Path, state: str, fingerprint: str) -> dict[str, Any]:
+def _dry_plan(attempt: Attempt, state: str) -> dict[str, Any]:
     would = {
         "new": "start",
         "incomplete": "resume",
         "complete": "do nothing: it is up to date",
         "other": "move the old folder aside and start",
     }
-    plan = getattr(stage, "plan", None)
+    plan = getattr(attempt.stage, "plan", None)
     return {
-        "stage": stage.NAME,
-        "out": str(out),
+        "stage": attempt.stage.NAME,
+        "out": str(attempt.out),
         "would": would[state],
-        "fingerprint": fingerprint,
-        "config": configs.to_record(config),
-        "plan": plan(config) if plan is not None and state != "complete" else {},
+        "fingerprint": attempt.fingerprint,
+        "config": configs.to_plan(attempt.config),
+        "plan": plan(attempt.config) if plan is not None and state != "complete" else {},
     }
 
 
@@ -256,24 +229,16 @@ def _provenance(argv: list[str] | None) -> dict[str, Any]:
 
 
 def _work(
-    stage: Stage,
-    config: Any,
-    out: Path,
-    inputs: list[InputRef],
-    wanted: dict[str, Any],
-    fingerprint: str,
-    cache: fingerprints.StatCache,
-    state: str,
-    argv: list[str] | None,
+    attempt: Attempt, state: str, cache: fingerprints.StatCache, argv: list[str] | None
 ) -> Outcome:
+    stage, config, out, inputs = attempt.stage, attempt.config, attempt.out, attempt.inputs
     started = time.monotonic()
     files.remove_temporaries(out)
+    head = {"format": RUN_FORMAT, "stage": stage.NAME, "fingerprint": attempt.fingerprint}
     if state == "new":
         record = {
-            "format": RUN_FORMAT,
-            "stage": stage.NAME,
-            "fingerprint": fingerprint,
-            "identity": wanted,
+            **head,
+            "identity": attempt.identity,
             "config": configs.to_record(config),
             "inputs": [
                 {"role": ref.role, "path": _where(ref), "fingerprint": ref.fingerprint}
@@ -284,12 +249,9 @@ def _work(
         files.write_text(out / RUN, files.pretty_json(record))
     if inputs:
         cache.save(out / fingerprints.CACHE / "inputs.tsv")
-    run = Run(out, stage.NAME, config, inputs, fingerprint, resumed=state == "incomplete")
-    with (
-        open(out / LOG, "a", encoding="utf-8") as log,
-        console.logging_to(log),
-        run.heed_signals(),
-    ):
+    resumed = state == "incomplete"
+    run = Run(out, stage.NAME, config, inputs, attempt.fingerprint, resumed=resumed)
+    with open(out / LOG, "a", encoding="utf-8") as log, console.logging_to(log), run.heed_signals():
         if run.resumed:
             console.say(f"{out}: going on with the run that was interrupted")
         try:
@@ -298,11 +260,9 @@ def _work(
             _forget_if_empty(out)
             raise
     (out / PROGRESS).unlink(missing_ok=True)
-    outputs, known = _outputs(out)
+    outputs, stats = _outputs(out)
     result = {
-        "format": RUN_FORMAT,
-        "stage": stage.NAME,
-        "fingerprint": fingerprint,
+        **head,
         "outputs": outputs,
         "summary": summary,
         "counts": run.counts,
@@ -311,7 +271,7 @@ def _work(
         "seconds": round(time.monotonic() - started, 3),
     }
     files.write_text(out / RESULT, files.pretty_json(result))
-    fingerprints.remember_outputs(out, result, known)
+    fingerprints.remember_outputs(out, result, stats)
     return Outcome(out, "done", fingerprints.read_json(out / RESULT), run.gates)
 
 

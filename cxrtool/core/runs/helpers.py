@@ -10,20 +10,16 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cxrtool.core import config as configs
 from cxrtool.core import console, fingerprints
 from cxrtool.core.errors import CxrError
-from cxrtool.core.files import canonical_json, sha256_bytes
 from cxrtool.core.fingerprints import InputRef
-from cxrtool.core.runs.identity import Stage, identity, recorded_identity
+from cxrtool.core.runs.identity import Stage, digest, identity, recorded_identity
 from cxrtool.core.runs.lock import is_locked
-from cxrtool.core.runs.records import RESULT, RUN
+from cxrtool.core.runs.records import RESULT, RUN, Outcome
 from cxrtool.core.runs.run import Run
-
-if TYPE_CHECKING:
-    from cxrtool.core.runs.execution import Outcome
 
 _PATIENCE_S = 600.0
 
@@ -44,8 +40,6 @@ def help_out(stage: Stage, config: Any, out: Path) -> Outcome:
     Raises:
         CxrError: That process did not start.
     """
-    from cxrtool.core.runs.execution import Outcome
-
     console.configure(console.QUIET)
     cache = fingerprints.StatCache(None)
     inputs = [fingerprints.fingerprint_input(r, p, cache) for r, p in configs.input_paths(config)]
@@ -53,7 +47,7 @@ def help_out(stage: Stage, config: Any, out: Path) -> Outcome:
     if complete:
         return Outcome(out, "helped", {})
     with tempfile.TemporaryDirectory(prefix="cxr-helper-") as folder:
-        run = Run(Path(folder), stage.NAME, config, inputs, record["fingerprint"], shared=out)
+        run = Run(Path(folder), stage.NAME, config, inputs, record["fingerprint"], helping=out)
         with run.heed_signals():
             stage.run(config, run)
     return Outcome(out, "helped", {})
@@ -67,8 +61,8 @@ def _wait_for(
     while time.monotonic() < deadline:
         if (out / RUN).exists():
             record = fingerprints.read_json(out / RUN)
-            wanted = identity(stage, config, inputs, recorded_identity(record))
-            if record.get("fingerprint") == sha256_bytes(canonical_json(wanted).encode()):
+            own = identity(stage, config, inputs, recorded_identity(record))
+            if record.get("fingerprint") == digest(own):
                 if is_locked(out):
                     return record, False
                 if (out / RESULT).exists():

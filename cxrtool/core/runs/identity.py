@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from cxrtool.core import config as configs
+from cxrtool.core.config.fields import removed_options
+from cxrtool.core.files import canonical_json, sha256_bytes
 from cxrtool.core.fingerprints import InputRef
 from cxrtool.core.runs.records import RUN_FORMAT
 from cxrtool.core.runs.run import Run
@@ -33,7 +35,8 @@ def identity(
         inputs: Identified inputs.
         before: Identity of the run that may be the same one. An option that it does not have and
             that stands at its default is left out: a version that had no such option did the same
-            (a stage whose default does something new has a new FORMAT).
+            (a stage whose default does something new has a new FORMAT). An option that is gone
+            counts as not given where that run did not use it.
     """
     options = configs.result_options(config)
     if before is not None and before.get("stage") == stage.NAME:
@@ -43,6 +46,8 @@ def identity(
             for name, value in options.items()
             if name in had or name not in defaults or value != defaults[name]
         }
+        gone = removed_options(type(config))
+        options |= {name: value for name, value in had.items() if name in gone and not value}
     roles: dict[str, list[str]] = {}
     for ref in inputs:
         roles.setdefault(ref.role, []).append(ref.fingerprint)
@@ -52,6 +57,11 @@ def identity(
         "options": options,
         "inputs": roles,
     }
+
+
+def digest(identity: dict[str, Any]) -> str:
+    """The fingerprint of a run."""
+    return sha256_bytes(canonical_json(identity).encode())
 
 
 def differing_keys(

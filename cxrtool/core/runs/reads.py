@@ -29,14 +29,14 @@ def record(folder: Path, ref: InputRef, paths: Iterable[Path]) -> None:
     """
     cache = StatCache(folder / READS)
     base = ref.path.absolute().parent
-    found = []
+    present = []
     for path in sorted({str(path.absolute()) for path in paths}):
         name = f"{ref.role}:{os.path.relpath(path, base)}"
         try:
-            found.append((name, path, os.stat(path)))
+            present.append((name, path, os.stat(path)))
         except OSError:
             cache.entries[name] = _MISSING
-    cache.sha256_of(found, verify=False, label=_LABEL)
+    cache.sha256_of(present, verify=False, label=_LABEL)
     cache.save()
 
 
@@ -53,18 +53,18 @@ def changed(folder: Path, inputs: Iterable[InputRef], *, verify: bool = False) -
     cache = StatCache(folder / READS)
     bases = {ref.role: str(ref.path.absolute().parent) for ref in inputs}
     before, now = dict(cache.entries), []
-    for name, known in before.items():
+    for name, entry in before.items():
         role, _, relative = name.partition(":")
         path = os.path.normpath(os.path.join(bases.get(role, ""), relative))
         try:
             stat = os.stat(path)
         except OSError:
-            if known != _MISSING:
+            if entry != _MISSING:
                 return f"{path}, which it read, is missing"
             continue
-        if known == _MISSING:
+        if entry == _MISSING:
             return f"{path}, which was missing, is there now"
-        if stat.st_size != known.size:
+        if stat.st_size != entry.size:
             return f"{path}, which it read, was changed"
         now.append((name, path, stat))
     for name, sha256 in cache.sha256_of(now, verify=verify, label=_LABEL).items():

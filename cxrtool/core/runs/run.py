@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,42 +19,33 @@ from cxrtool.core.runs import reads
 from cxrtool.core.runs.records import METRICS, PROGRESS, read_metrics
 
 
+@dataclass(eq=False)
 class Run:
     """The output folder of a stage at work.
 
     Attributes:
         dir: The folder.
-        config: The stage's Config.
         stage: The stage's name.
+        config: The stage's Config.
+        refs: All inputs.
         fingerprint: Identity of options and inputs.
         resumed: The folder holds the beginning of this very run.
-        shared: The folder of the run for all processes that work on it: `dir`, except where this
-            process only helps another one and `dir` is thrown away.
+        helping: The folder of the process that this one only helps; `dir` is then thrown away.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        stage: str,
-        config: Any,
-        inputs: list[InputRef],
-        fingerprint: str,
-        *,
-        resumed: bool = False,
-        shared: Path | None = None,
-    ) -> None:
-        self.dir = folder
-        self.shared = shared or folder
-        self.stage = stage
-        self.config = config
-        self.fingerprint = fingerprint
-        self.resumed = resumed
-        self.counts: dict[str, int] = {}
-        self.gates: list[str] = []
-        self.json_file: str | None = None
-        self._inputs = inputs
-        self._signal: int | None = None
-        self._progress_written = 0.0
+    dir: Path
+    stage: str
+    config: Any
+    refs: list[InputRef]
+    fingerprint: str
+    _: KW_ONLY
+    resumed: bool = False
+    helping: Path | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    gates: list[str] = field(default_factory=list)
+    json_file: str | None = None
+    _signal: int | None = None
+    _progress_written: float = 0.0
 
     @classmethod
     def for_test(
@@ -65,22 +57,27 @@ class Run:
         return cls(folder, "test", config, refs, "test")
 
     @property
+    def shared(self) -> Path:
+        """The folder of the run for all processes that work on it."""
+        return self.helping or self.dir
+
+    @property
     def helps(self) -> bool:
         """Another process writes what this one computes with it."""
-        return self.shared != self.dir
+        return self.helping is not None
 
     # inputs and paths
 
     def input(self, role: str) -> InputRef:
         """The one input of this role."""
-        found = self.inputs(role)
-        if len(found) != 1:
-            raise KeyError(f"{len(found)} inputs of the role {role!r}")
-        return found[0]
+        refs = self.inputs(role)
+        if len(refs) != 1:
+            raise KeyError(f"{len(refs)} inputs of the role {role!r}")
+        return refs[0]
 
     def inputs(self, role: str) -> list[InputRef]:
         """All inputs of this role, in the order given."""
-        return [ref for ref in self._inputs if ref.role == role]
+        return [ref for ref in self.refs if ref.role == role]
 
     def reads(self, role: str, paths: Iterable[Path]) -> None:
         """Note files that an input only names: the run is not up to date when they change."""
@@ -122,9 +119,8 @@ class Run:
     def rewind_metrics(self, keep: Callable[[dict[str, Any]], bool]) -> None:
         """On resume, drop the rows that lie past the checkpoint."""
         rows = [row for row in self.read_metrics() if keep(row)]
-        self.write_text(
-            METRICS, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        )
+        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+        self.write_text(METRICS, "".join(lines))
 
     def count(self, name: str, n: int = 1) -> None:
         """Add to a number that ``result.json`` reports under ``counts``."""

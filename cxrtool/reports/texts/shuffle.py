@@ -14,41 +14,16 @@ from __future__ import annotations
 import csv
 import hashlib
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import IO
 
 import numpy as np
 
 from cxrtool.core.errors import InputError
 from cxrtool.data.columns import PATIENT, RANDOM_TEXTS, STUDY
-from cxrtool.reports.report import MAX_BYTES
+from cxrtool.data.tables import MAX_CELL_BYTES
 
 NOBODY = -1
-
-
-def partners(
-    studies: Sequence[str], patients: Sequence[str], filled: Sequence[bool], seed: int
-) -> np.ndarray:
-    """Whose text each report gets: [N] positions, or ``NOBODY`` where it has no text of its own.
-
-    Args:
-        studies: Ids of N reports.
-        patients: Ids of their patients, "" where unknown.
-        filled: Whether there is a text.
-        seed: Of the order.
-
-    Raises:
-        InputError: All texts are of one patient.
-    """
-    keys, people = array("Q"), array("Q")
-    for study, patient in zip(studies, patients):
-        keys.append(_order(study, patient, seed))
-        people.append(_person(study, patient))
-    return _drawn(
-        np.frombuffer(keys, np.uint64),
-        np.frombuffer(people, np.uint64),
-        np.asarray(filled, dtype=bool),
-    )
 
 
 def exchanged(draft: IO[bytes], seed: int) -> Iterator[list[str]]:
@@ -61,7 +36,7 @@ def exchanged(draft: IO[bytes], seed: int) -> Iterator[list[str]]:
     Raises:
         InputError: All texts of a column are of one patient.
     """
-    csv.field_size_limit(MAX_BYTES)
+    csv.field_size_limit(MAX_CELL_BYTES)
     draft.seek(0)
     rows = _rows(draft)
     _, header = next(rows)

@@ -22,7 +22,7 @@ SIZE = 16
 class ToyGenerator:
     """Two matrix products, so that batches of other sizes give other bits, as in real networks."""
 
-    labels = ("Fracture", "Pleural Other", "Edema", "Elsewhere")
+    labels: tuple[str, ...] = ("Fracture", "Pleural Other", "Edema", "Elsewhere")
     size = SIZE
     z_dim = 24
     channels = 1

@@ -20,7 +20,7 @@ from cxrtool.synthesis.slots import latents
 from cxrtool.training.directions import load_direction, load_directions, save_direction
 from tests.unit.synthesis.conftest import SIZE, ToyGenerator
 from tests.unit.synthesis.test_filters import pixels_of
-from tests.unit.synthesis.test_stage import content, make
+from tests.unit.synthesis.test_stage import again, content, join, make
 
 PLAIN = {"counts": "Fracture=12,Pleural Other=9", "block": 8}
 
@@ -99,13 +99,13 @@ def test_replay_needs_the_edit_and_shards_agree(
     assert [cell[0] for cell in cells].count("+") == 8
     assert [cell[0] for cell in cells].count("-") == 4
     parts = [make(tmp_path / f"s{i}", data, shard=f"{i}/2", **options).folder for i in (1, 2)]
-    merged = make(tmp_path / "m", *parts, merge=True).folder
+    merged = join(tmp_path / "m", *parts).folder
     assert content(merged) == content(whole)
-    summary = make(tmp_path / "r", gan=gan, replay=whole, edit=edits).result["summary"]
+    summary = again(tmp_path / "r", whole, gan, edit=edits).result["summary"]
     assert summary["identical"] == summary["compared"] == 21
     assert summary["within_one"] == 1
     with pytest.raises(InputError, match=r"row 11, column 'edit'.*which is not given"):
-        make(tmp_path / "n", gan=gan, replay=whole)
+        again(tmp_path / "n", whole, gan)
 
 
 def test_a_run_of_several_targets_pushes_each_class_along_its_own(
@@ -121,7 +121,7 @@ def test_a_run_of_several_targets_pushes_each_class_along_its_own(
     cells = load_dataset(made).table["edit"].tolist()
     assert cells == [f"+1.0 of {marks[c]}" for c in ("Pleural Other",) * 9 + ("Fracture",) * 12]
     assert len(load_dataset(made).info.notes["edits"]) == 2
-    replayed = make(tmp_path / "r", gan=gan, replay=made, edit=(several,)).result["summary"]
+    replayed = again(tmp_path / "r", made, gan, edit=(several,)).result["summary"]
     assert replayed["identical"] == 21
 
     # Beside a run of one target its share is that of the run, in each class.
@@ -162,7 +162,7 @@ def test_refusals(tmp_path: Path, data: Path, gan: Path, style: StyleToy) -> Non
         ({"edit": (other,)}, InputError, "belongs to the generator ''"),
         ({"edit": (stranger,)}, InputError, "names Edema and no target class"),
         ({"edit": (tmp_path,)}, InputError, "found no direction"),
-        ({"ensemble": "1"}, UsageError, "no effect without --edit"),
+        ({"ensemble": "1"}, UsageError, "applies only with --edit"),
         ({"edit": (good,), "ensemble": "1,2"}, UsageError, "not 1 positive"),
     )
     for i, (options, kind, message) in enumerate(cases):

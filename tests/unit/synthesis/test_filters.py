@@ -19,7 +19,7 @@ from cxrtool.data.manifest import load_dataset
 from cxrtool.data.select import parse_fold, select_rows
 from cxrtool.synthesis.lanes import Lanes
 from tests.unit.synthesis.conftest import SIZE, ToyGenerator, some_cells, write_dataset
-from tests.unit.synthesis.test_stage import content, make
+from tests.unit.synthesis.test_stage import again, content, join, make
 
 PLAIN = {"counts": "Fracture=30,Pleural Other=21", "block": 8}
 
@@ -32,9 +32,9 @@ class ToyJudge:
     single = False
 
     def judge(
-        self, x: torch.Tensor, y: torch.Tensor, known: torch.Tensor | None = None
+        self, x: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        parts = x.flatten(1).unflatten(1, (8, -1)).mean(dim=2)
+        parts = x.reshape(len(x), 8, -1).mean(dim=2)
         return 10 * parts[:, 0], 10 * parts[:, 1:5] + torch.logit(self.prevalence)
 
 
@@ -46,8 +46,8 @@ class ToyTeacher:
     description: dict[str, Any] = {}  # noqa: RUF012
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
-        parts = x.flatten(1).unflatten(1, (8, -1)).mean(dim=2)
-        return 10 * parts[:, 5:7]
+        parts = x.reshape(len(x), 8, -1).mean(dim=2)
+        return torch.as_tensor(10 * parts[:, 5:7])
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def write_teacher(folder: Path, seen: Seen) -> Path:
 def teachers(monkeypatch: pytest.MonkeyPatch, data: Path, tmp_path: Path) -> tuple[Path, Path]:
     """Two teachers that saw one half of the training patients each."""
     import cxrtool.classifiers
-    from cxrtool.data.select import SelectionOptions
+    from cxrtool.data.options import SelectionOptions
 
     monkeypatch.setattr(cxrtool.classifiers, "load", lambda folder, device="cpu": ToyTeacher())
     dataset = load_dataset(data)
@@ -124,7 +124,7 @@ class TestVerdicts:
     ) -> None:
         out = tmp_path / "o"
         both = ("discriminator", "class")
-        summary = make(out, data, gan=gan, filter=both, keep=0.5, **PLAIN).result["summary"]
+        summary = make(out, data, gan=gan, filter=both, keep_share=0.5, **PLAIN).result["summary"]
         assert len(load_dataset(out)) == 51
         record = json.loads((out / "filters.json").read_text())["meters"]["discriminator"]
         limits, effects = record["limits"], np.array(record["label_effects"])
@@ -169,19 +169,19 @@ class TestVerdicts:
         likes = torch.tensor([3.0, -2.0, 8.0, 0.0])
 
         def judged(
-            x: torch.Tensor, y: torch.Tensor, known: torch.Tensor | None = None
+            x: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None = None
         ) -> tuple[torch.Tensor, torch.Tensor]:
             realness, logits = plain(x, y)
             return realness + y @ likes, logits
 
         monkeypatch.setattr(judge, "judge", judged)
-        options = {"gan": gan, "filter": ("discriminator",), "keep": 0.8, **PLAIN}
+        options = {"gan": gan, "filter": ("discriminator",), "keep_share": 0.8, **PLAIN}
         out = make(tmp_path / "o", data, **{**options, "counts": "Fracture=150"}).folder
         tries = np.array([int(row["tries"]) for row in filters_csv(out)])
         assert len(set(load_dataset(out).table["Edema"])) == 2  # rows that are liked, and others
         assert 0.7 < len(tries) / tries.sum() < 0.9
         assert tries.max() <= 8
-        everything = make(tmp_path / "all", data, **{**options, "keep": 1.0}).folder
+        everything = make(tmp_path / "all", data, **{**options, "keep_share": 1.0}).folder
         assert all(row["tries"] == "1" for row in filters_csv(everything))
 
     def test_single_labels_take_the_greatest(
@@ -380,7 +380,7 @@ class TestMemorized:
         def unit(images: np.ndarray) -> np.ndarray:
             flat = images.reshape(len(images), -1).astype(np.float64)
             flat -= flat.mean(axis=1, keepdims=True)
-            return flat / np.linalg.norm(flat, axis=1, keepdims=True)
+            return np.asarray(flat / np.linalg.norm(flat, axis=1, keepdims=True))
 
         a, b = unit(pixels_of(out)), unit(pixels_of(data)[:180])
         expected = np.linalg.norm(a[:, None] - b[None], axis=2).min(axis=1)
@@ -432,7 +432,7 @@ class TestDuplicates:
         assert made["replaced"] == doubled > 5
         rows = filters_csv(out)
         assert sum(int(row["duplicate_rejected"]) for row in rows) >= doubled
-        replay = make(tmp_path / "r", gan=gan, replay=out).result["summary"]
+        replay = again(tmp_path / "r", out, gan).result["summary"]
         assert replay["identical"] == replay["compared"] == 51
 
     @pytest.mark.parametrize("n", [2, 3, 7])
@@ -445,7 +445,7 @@ class TestDuplicates:
             make(tmp_path / f"s{i}", data, shard=f"{i}/{n}", **options).folder
             for i in range(1, n + 1)
         ]
-        merged = make(tmp_path / "m", *reversed(parts), merge=True, threads=1)
+        merged = join(tmp_path / "m", *reversed(parts), threads=1)
         assert content(merged.folder) == content(whole.folder)
         told, again = whole.result["summary"], merged.result["summary"]
         assert told["replaced"] == again["replaced"] > 0
@@ -461,9 +461,9 @@ class TestDuplicates:
         repeats.calls.clear()
         repeats.fail_after = calls
         with pytest.raises(KeyboardInterrupt):
-            make(tmp_path / "m", *parts, merge=True, threads=1)
+            join(tmp_path / "m", *parts, threads=1)
         repeats.fail_after = None
-        merged = make(tmp_path / "m", *parts, merge=True, threads=1)
+        merged = join(tmp_path / "m", *parts, threads=1)
         assert content(merged.folder) == content(whole.folder)
         assert merged.result["summary"]["filters"] == whole.result["summary"]["filters"]
 
@@ -474,7 +474,7 @@ class TestDuplicates:
         whole = make(tmp_path / "whole", data, **options)
         few = {**options, "max_tries": 1}
         parts = [make(tmp_path / f"s{i}", data, shard=f"{i}/2", **few).folder for i in (1, 2)]
-        merged = make(tmp_path / "m", *parts, merge=True, max_tries=50, threads=1)
+        merged = join(tmp_path / "m", *parts, max_tries=50, threads=1)
         assert content(merged.folder) == content(whole.folder)
 
     def test_a_merge_needs_the_inputs_of_its_shards(
@@ -484,7 +484,7 @@ class TestDuplicates:
         parts = [make(tmp_path / f"s{i}", data, shard=f"{i}/2", **options).folder for i in (1, 2)]
         gan.rename(tmp_path / "elsewhere")
         with pytest.raises(InputError, match="input 'gan' is gone"):
-            make(tmp_path / "m", *parts, merge=True)
+            join(tmp_path / "m", *parts)
 
     def test_shards_of_other_limits(
         self, tmp_path: Path, data: Path, gan: Path, repeats: Repeater
@@ -494,7 +494,7 @@ class TestDuplicates:
         record = (parts[1] / "filters.json").read_text()
         (parts[1] / "filters.json").write_text(record.replace('"keep": 0.8', '"keep": 0.9'))
         with pytest.raises(InputError, match=r"changed|another plan"):
-            make(tmp_path / "m", *parts, merge=True)
+            join(tmp_path / "m", *parts)
 
 
 class TestKills:
@@ -533,14 +533,14 @@ class TestKills:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"keep": 0.5}, "--keep has no effect without --filter discriminator"),
-        ({"max_tries": 5}, "--max-tries has no effect without --filter"),
+        ({"keep_share": 0.5}, "--keep-share applies only with --filter discriminator"),
+        ({"max_tries": 5}, "--max-tries applies only with --filter"),
         ({"filter": ("teacher",)}, "--filter teacher needs --teacher"),
         ({"filter": ("class", "class")}, "--filter class is given twice"),
         ({"filter": ("memorized",), "nearest": False}, "--no-nearest contradicts"),
-        ({"filter": ("discriminator",), "keep": 0.0}, "--keep 0 keeps nothing"),
+        ({"filter": ("discriminator",), "keep_share": 0.0}, "--keep-share 0 keeps nothing"),
         ({"filter": ("nothing",)}, "not one of"),
-        ({"filter": ("class",), "plan_only": True}, "--filter has no effect with --plan-only"),
+        ({"filter": ("class",), "plan_only": True}, "--filter applies only without --plan-only"),
         ({"balance": 3}, "either --target-frac, --counts or --balance"),
     ],
 )

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from cxrtool.core.errors import InputError
-from cxrtool.synthesis import program
 from cxrtool.synthesis.planner import Plan, make_plan
 from cxrtool.synthesis.streams import RowStream
 from cxrtool.synthesis.targets import Request
+from tests.unit.synthesis.closed_forms import disjoint, one_class
 
 TRIO = ("Lung Lesion", "Pleural Other", "Fracture")
 
@@ -97,7 +97,7 @@ def test_one_class_is_the_closed_form() -> None:
     values[:50] = 1
     for share in ("0.06", "0.15", "0.07", "0.999"):
         plan = make_plan(values, ("A",), wish(("A",), share), seed=3)
-        assert plan.n_synthetic == program.one_class(1000, 50, Fraction(share))
+        assert plan.n_synthetic == one_class(1000, 50, Fraction(share))
 
 
 def test_targets_that_hold_need_nothing() -> None:
@@ -115,10 +115,10 @@ def test_own_only_counts_no_other_stream() -> None:
     values[:40] = 1  # the two classes always come together
     together = make_plan(values, ("A", "B"), wish(("A", "B"), "0.2"), seed=0)
     alone = make_plan(values, ("A", "B"), wish(("A", "B"), "0.2"), seed=0, own_only=True)
-    assert together.n_synthetic == program.one_class(1000, 40, Fraction("0.2"))
-    assert alone.optimum == pytest.approx(float(program.disjoint(1000, (40, 40), Fraction("0.2"))))
-    assert alone.n_synthetic >= alone.optimum
-    assert alone.n_synthetic - alone.optimum < 2
+    assert together.n_synthetic == one_class(1000, 40, Fraction("0.2"))
+    assert alone.optimum == pytest.approx(float(disjoint(1000, (40, 40), Fraction("0.2"))))
+    assert alone.optimum is not None
+    assert 0 <= alone.n_synthetic - alone.optimum < 2
 
 
 def test_counts_are_literal() -> None:

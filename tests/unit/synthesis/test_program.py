@@ -1,4 +1,4 @@
-"""The linear program against METHODS section 2's table and its closed forms."""
+"""The linear program against a table of published counts and against closed forms."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cxrtool.synthesis import program
+from tests.unit.synthesis.closed_forms import all_binding, disjoint
 
 SHARE = Fraction("0.15")
 # N; positives of Lung Lesion, Pleural Other, Fracture; LL-PO, LL-Fr, PO-Fr; n; sum; disjoint sum
@@ -47,9 +48,9 @@ def test_published_rows(row: str) -> None:
     assert n is not None
     assert np.abs(n - each).max() < 0.55  # printed without or with one decimal
     assert abs(n.sum() - total) <= 0.05
-    closed = program.all_binding(n_rows, positives, ratios, shares)
+    closed = all_binding(n_rows, positives, ratios, shares)
     assert np.allclose(n, closed, rtol=1e-9, atol=1e-5)
-    assert abs(float(program.disjoint(n_rows, positives, SHARE)) - apart) <= 0.05
+    assert abs(float(disjoint(n_rows, positives, SHARE)) - apart) <= 0.05
 
 
 def test_highest_feasible_share_of_the_trio_is_0374() -> None:
@@ -68,22 +69,7 @@ def test_disjoint_ratios_give_the_disjoint_form() -> None:
     positives = (134, 53, 82)
     n = program.solve(2050, positives, np.eye(3), (SHARE,) * 3)
     assert n is not None
-    assert abs(n.sum() - float(program.disjoint(2050, positives, SHARE))) < 1e-6
-    with pytest.raises(ValueError, match="1 or more"):
-        program.disjoint(2050, positives, Fraction(1, 3))
-
-
-@pytest.mark.parametrize(
-    ("n_rows", "positives", "share", "expected"),
-    [
-        (1000, 50, "0.15", 118),  # (150 - 50) / 0.85 = 117.6, where tN - c would say 100
-        (100, 0, "0.5", 100),
-        (100, 7, "0.07", 0),  # exactly there: 0.07 * 100 in floats says it is not
-        (100, 50, "0.15", 0),
-    ],
-)
-def test_one_class(n_rows: int, positives: int, share: str, expected: int) -> None:
-    assert program.one_class(n_rows, positives, Fraction(share)) == expected
+    assert abs(n.sum() - float(disjoint(2050, positives, SHARE))) < 1e-6
 
 
 def test_met_compares_integers() -> None:

@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cxrtool.commands.merge import command as merge
+from cxrtool.commands.replay import command as replay
 from cxrtool.commands.synthesize import command as synthesize
+from cxrtool.core.config import resolve
 from cxrtool.core.errors import CxrError, GateError, InputError, UsageError
 from cxrtool.core.runs import Outcome, execute
 from cxrtool.data.manifest import load_dataset
@@ -25,19 +28,27 @@ from tests.unit.synthesis.conftest import (
 RARE = "Pleural Other,Fracture"
 
 
-def make(out: Path, *data: Path, **options: Any) -> Outcome:
-    from cxrtool.core.config import resolve
+def start(stage: Any, out: Path, **options: Any) -> Outcome:
+    return execute(stage, resolve(stage.Config, options), out, argv=["test"])
 
-    options.setdefault("threads", None if options.get("merge") or options.get("plan_only") else 1)
-    config = resolve(synthesize.Config, {"data": tuple(data), **options})
-    return execute(synthesize, config, out, argv=["test"])
+
+def make(out: Path, data: Path, **options: Any) -> Outcome:
+    return start(synthesize, out, data=data, **{"threads": 1, **options})
+
+
+def join(out: Path, *shards: Path, **options: Any) -> Outcome:
+    return start(merge, out, shards=shards, **options)
+
+
+def again(out: Path, synth: Path, gan: Path, **options: Any) -> Outcome:
+    return start(replay, out, synth=synth, gan=gan, **{"threads": 1, **options})
 
 
 def test_a_file_of_options_counts_by_content(tmp_path: Path) -> None:
     from cxrtool.core.config import result_options
 
     file = tmp_path / "uncertain.toml"
-    config = synthesize.Config(data=(tmp_path,), uncertain=str(file))
+    config = synthesize.Config(data=tmp_path, uncertain=str(file))
     found = []
     for default in ("ones", "zeros"):
         file.write_text(f'default = "{default}"\n')
@@ -119,15 +130,13 @@ class TestPlanOnly:
         assert half.as_json()["n_real"] == 90
 
     def test_a_dry_run_writes_nothing(self, tmp_path: Path, data: Path) -> None:
-        from cxrtool.core.config import resolve
-
         config = resolve(
-            synthesize.Config, {"data": (data,), "plan_only": True, "target_frac": "0.15"}
+            synthesize.Config, {"data": data, "plan_only": True, "target_frac": "0.15"}
         )
         outcome = execute(synthesize, config, tmp_path / "o", dry_run=True)
         assert outcome.result["plan"]["n_real"] == 180
         assert not (tmp_path / "o").exists()
-        config = resolve(synthesize.Config, {"data": (data,), "target_frac": "0.15"})
+        config = resolve(synthesize.Config, {"data": data, "target_frac": "0.15"})
         outcome = execute(synthesize, config, tmp_path / "o", dry_run=True)
         assert outcome.result["plan"]["n_synthetic"] > 0  # no generator is needed to look
 
@@ -156,9 +165,9 @@ class TestImages:
             assert row["view"] == source["view"]
             with Image.open(out / row["image"]) as image:
                 assert image.mode == "L"
-                assert image.text["synthetic"] == "true"
-                assert row["generator"] in image.text["Comment"]
-                assert f"seed={row['seed']}" in image.text["Comment"]
+                assert image.info["synthetic"] == "true"
+                assert row["generator"] in image.info["Comment"]
+                assert f"seed={row['seed']}" in image.info["Comment"]
         shares = {
             label: ((real.table["split"] == "train") & (real.table[label] == "1")).sum()
             + (made.table[label] == "1").sum()
@@ -191,13 +200,14 @@ class TestImages:
     def test_options_change_the_images(
         self, tmp_path: Path, data: Path, gan: Path, network: ToyGenerator
     ) -> None:
+        changes: dict[str, dict[str, Any]] = {
+            "plain": {},
+            "seed": {"seed": 1},
+            "psi": {"truncation": 0.5},
+        }
         made = {
             key: content(make(tmp_path / key, data, gan=gan, counts="Fracture=3", **options).folder)
-            for key, options in {
-                "plain": {},
-                "seed": {"seed": 1},
-                "psi": {"truncation": 0.5},
-            }.items()
+            for key, options in changes.items()
         }
         first = "images/00000/00000000.png"
         assert len({files[first] for files in made.values()}) == 3
@@ -210,8 +220,8 @@ class TestImages:
     ) -> None:
         out = tmp_path / "o"
         make(out, data, gan=gan, counts="Fracture=3")
-        again = make(out, data, gan=gan, counts="Fracture=3", workers=1, device="cpu")
-        assert again.state == "up-to-date"
+        rerun = make(out, data, gan=gan, counts="Fracture=3", workers=1, device="cpu")
+        assert rerun.state == "up-to-date"
         with pytest.raises(CxrError, match="--seed: 0 -> 1"):
             make(out, data, gan=gan, counts="Fracture=3", seed=1)
 
@@ -297,7 +307,8 @@ class TestResume:
 
         options = {"gan": gan, "counts": "Fracture=90", "workers": 1}
         whole = make(tmp_path / "whole", data, **options)
-        plain, written = DatasetWriter.add_image, []
+        plain = DatasetWriter.add_image
+        written: list[str] = []
 
         def full(self: DatasetWriter, name: str, *args: Any, **kwargs: Any) -> str:
             if len(written) == 40:
@@ -311,8 +322,8 @@ class TestResume:
         monkeypatch.setattr(DatasetWriter, "add_image", plain)
         stamps = {p: p.stat().st_mtime_ns for p in (tmp_path / "o").rglob("0*.png")}
         assert len(stamps) == 40
-        again = make(tmp_path / "o", data, **options)
-        assert content(again.folder) == content(whole.folder)
+        rerun = make(tmp_path / "o", data, **options)
+        assert content(rerun.folder) == content(whole.folder)
         assert all(p.stat().st_mtime_ns == stamp for p, stamp in stamps.items())
 
     def test_a_signal_stops_between_blocks(
@@ -353,7 +364,7 @@ class TestShards:
             for i in range(1, n + 1)
         ]
         assert sum(len(load_dataset(shard)) for shard in shards) == 51
-        merged = content(make(tmp_path / "merged", *reversed(shards), merge=True).folder)
+        merged = content(join(tmp_path / "merged", *reversed(shards)).folder)
         assert merged == whole
         assert {name for name in whole if name.startswith("samples/")} == {
             "samples/fracture.png",
@@ -367,7 +378,7 @@ class TestShards:
         here = shutil.copytree(data, tmp_path / "here")
         shards = [make(tmp_path / f"s{i}", here, shard=f"{i}/2", **options).folder for i in (1, 2)]
         here.rename(tmp_path / "elsewhere")
-        outcome = make(tmp_path / "merged", *shards, merge=True)
+        outcome = join(tmp_path / "merged", *shards)
         assert outcome.result["summary"]["sheets"] == ["samples/fracture.png"]
         sheet = (outcome.folder / "samples/fracture.png").read_bytes()
         assert sheet == (shards[0] / "samples/fracture.png").read_bytes()
@@ -389,7 +400,7 @@ class TestShards:
         )
         for i, (shards, message) in enumerate(cases):
             with pytest.raises(InputError, match=message):
-                make(tmp_path / f"m{i}", *shards, merge=True)
+                join(tmp_path / f"m{i}", *shards)
 
     @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2"])
     def test_wrong_shards(self, tmp_path: Path, data: Path, gan: Path, text: str) -> None:
@@ -406,14 +417,12 @@ class TestReplay:
         ).folder
         for only in ("0", "21", "00000036", "images/00000/00000009.png"):
             out = tmp_path / f"r{only[-6:]}"
-            outcome = make(
-                out, gan=gan, replay=made / "manifest.csv", only=(only,), target_frac=None
-            )
+            outcome = again(out, made / "manifest.csv", gan, only=(only,))
             assert outcome.result["summary"]["identical"] == 1
             assert outcome.result["summary"]["largest_difference"] == 0
             name = load_dataset(out).table["image"].iloc[0]
             assert (out / name).read_bytes() == (made / name).read_bytes()
-        every = make(tmp_path / "all", gan=gan, replay=made).folder
+        every = again(tmp_path / "all", made, gan).folder
         assert (every / "files.tsv").read_bytes() == (made / "files.tsv").read_bytes()
 
     def test_a_difference_is_measured(
@@ -421,7 +430,7 @@ class TestReplay:
     ) -> None:
         made = make(tmp_path / "o", data, gan=gan, counts="Fracture=2").folder
         network.second += 0.01
-        summary = make(tmp_path / "r", gan=gan, replay=made).result["summary"]
+        summary = again(tmp_path / "r", made, gan).result["summary"]
         assert summary["images"] == summary["compared"] == 2
         assert summary["identical"] == 0
         assert summary["largest_difference"] > 0
@@ -432,16 +441,16 @@ class TestReplay:
         made = make(tmp_path / "o", data, gan=gan, counts="Fracture=2").folder
         other = write_generator(tmp_path / "other", architecture={"size": 17})
         with pytest.raises(InputError, match="made by the generator"):
-            make(tmp_path / "r", gan=other, replay=made)
+            again(tmp_path / "r", made, other)
 
     def test_unknown_ids_and_other_folders(
         self, tmp_path: Path, data: Path, gan: Path, network: ToyGenerator
     ) -> None:
         made = make(tmp_path / "o", data, gan=gan, counts="Fracture=2").folder
         with pytest.raises(InputError, match="no image '2'"):
-            make(tmp_path / "r", gan=gan, replay=made, only=("2",))
+            again(tmp_path / "r", made, gan, only=("2",))
         with pytest.raises(InputError, match="not made by"):
-            make(tmp_path / "s", gan=gan, replay=data)
+            again(tmp_path / "s", data, gan)
 
 
 class TestRefusals:
@@ -513,23 +522,25 @@ class TestRefusals:
             ({"target_frac": "0.1"}, "--gan is needed"),
             ({"plan_only": True}, "either --target-frac, --counts or --balance"),
             ({"plan_only": True, "counts": "A=1", "target_frac": "0.1"}, "either --target-frac"),
-            ({"plan_only": True, "counts": "A=1", "per_class": True}, "--per-class has no effect"),
-            ({"plan_only": True, "counts": "A=1", "shard": "1/2"}, "--shard has no effect"),
-            ({"plan_only": True, "counts": "A=1", "block": 3}, "--block has no effect"),
-            ({"plan_only": True, "counts": "A=1", "only": ("3",)}, "--only needs --replay"),
+            ({"counts": "A=1", "per_class": True}, "--per-class applies only with --target-frac"),
+            ({"plan_only": True, "counts": "A=1", "shard": "1/2"}, "--shard applies only without"),
+            ({"plan_only": True, "counts": "A=1", "block": 3}, "--block applies only without"),
+            (
+                {"counts": "A=1", "keep_share": 0.5},
+                "--keep-share applies only with --filter discriminator",
+            ),
+            ({"counts": "A=1", "max_tries": 5}, "--max-tries applies only with --filter"),
+            ({"counts": "A=1", "edit_strength": 2.0}, "--edit-strength applies only with --edit"),
             ({"plan_only": True, "target_frac": "1"}, "not between 0 and 1"),
             ({"plan_only": True, "target_frac": "0"}, "not between 0 and 1"),
-            ({"merge": True, "seed": 3}, "--seed has no effect with --merge"),
-            ({"replay": Path("x"), "data": (), "block": 5}, "--block has no effect with --replay"),
-            ({"replay": Path("x"), "data": ()}, "--replay needs --gan"),
-            ({"data": (), "plan_only": True, "counts": "A=1"}, "0 are given"),
+            ({"counts": "A=1", "merge": True}, "no --merge any more"),
+            ({"counts": "A=1", "replay": Path("x")}, "no --replay any more"),
+            ({"counts": "A=1", "only": ("3",)}, "no --only any more"),
+            ({"data": None, "plan_only": True, "counts": "A=1"}, "missing DATA"),
         ],
     )
     def test_options_without_effect(
         self, tmp_path: Path, data: Path, options: dict[str, Any], message: str
     ) -> None:
-        from cxrtool.core.config import resolve
-
         with pytest.raises(UsageError, match=message):
-            given = {"data": (data,), **options}
-            execute(synthesize, resolve(synthesize.Config, given), tmp_path / "o")
+            start(synthesize, tmp_path / "o", **{"data": data, **options})

@@ -8,9 +8,18 @@ import numpy as np
 import pytest
 import torch
 
+from cxrtool.core.cores import available_cores
 from cxrtool.core.errors import UsageError
 from cxrtool.training import device
-from cxrtool.training.rng import numpy_rng, restore_rng, rng_state, seed_for, torch_generator
+from cxrtool.training.rng import (
+    Part,
+    numpy_rng,
+    plan_seed,
+    restore_rng,
+    rng_state,
+    seed_for,
+    torch_generator,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -26,12 +35,27 @@ def test_seeds_are_fixed_for_ever() -> None:
     # Other values here would change every trained network.
     assert seed_for("fakes", 0, 320) == 4539785584226239897
     assert seed_for() == 724655455495936113
+    # And these, every plan and synthetic image.
+    assert plan_seed("slot", 0, 0, 0) == 2933415243424122387
+    assert plan_seed("rows", 7, "Pleural \u00d6dema") == 7441902468676473702
 
 
 def test_parts_of_other_types_or_cuts_give_other_seeds() -> None:
-    parts = [(1,), (1.0,), (True,), ("1",), (None,), ("ab", "c"), ("a", "bc"), ("abc",), (1, 1)]
+    parts: list[tuple[Part, ...]] = [
+        (1,),
+        (1.0,),
+        (True,),
+        ("1",),
+        (None,),
+        ("ab", "c"),
+        ("a", "bc"),
+        ("abc",),
+        (1, 1),
+    ]
     assert len({seed_for(*part) for part in parts}) == len(parts)
     assert seed_for(np.int64(3)) == seed_for(3)
+    plans: list[tuple[int | str, ...]] = [("a", "bc"), ("ab", "c"), (1,), ("1",), (1, 1), (11,)]
+    assert len({plan_seed(*part) for part in plans}) == len(plans)
     assert all(0 <= seed_for("x", i) < 2**63 for i in range(200))
 
 
@@ -62,7 +86,7 @@ def test_cpu_is_deterministic_with_the_threads_asked_for() -> None:
     assert torch.get_num_threads() == 1
     assert torch.are_deterministic_algorithms_enabled()
     device.setup("cpu")
-    assert torch.get_num_threads() == device.available_cores()
+    assert torch.get_num_threads() == available_cores()
 
 
 def test_auto_takes_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:

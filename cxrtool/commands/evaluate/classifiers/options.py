@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cxrtool.core.config import DEVICE, THREADS, Argument, Input, Option
 from cxrtool.core.errors import UsageError
-from cxrtool.data.select import RowOption, SelectionOptions
+from cxrtool.data.options import RowOption, SelectionOptions
 
 NAME = "evaluate-classifiers"
 # 5: a synthetic set is named only where the regimen does not tell it. 6: patients of intervals are

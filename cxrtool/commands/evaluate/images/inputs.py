@@ -18,7 +18,8 @@ def load_sets(run: Run) -> tuple[Dataset, Dataset]:
     import numpy as np
 
     from cxrtool.classifiers.arms import refuse_made_rows, refuse_unfinished
-    from cxrtool.data.manifest import MANIFEST, load_dataset
+    from cxrtool.data.columns import MANIFEST
+    from cxrtool.data.manifest import load_dataset
 
     real, synth = load_dataset(run.input("real").path), load_dataset(run.input("synth").path)
     if not len(synth):

@@ -108,7 +108,7 @@ def common_labels(
         UsageError: ``--labels`` names one that is not in both.
         InputError: They have none in common.
     """
-    from cxrtool.data.schema import RESERVED
+    from cxrtool.data.columns import RESERVED
     from cxrtool.data.sources.table import label_columns
 
     columns = [str(c) for c in reference.columns]

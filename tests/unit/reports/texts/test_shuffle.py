@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cxrtool.core.errors import InputError
-from cxrtool.reports.texts.shuffle import NOBODY, exchanged, partners
+from cxrtool.reports.texts.shuffle import exchanged
 
 Row = tuple[str, str, str]  # study, patient, text
 
@@ -100,17 +100,15 @@ def test_two_columns_are_drawn_apart() -> None:
     st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=40),
     st.integers(0, 3),
 )
-def test_partners(rows: list[tuple[int, bool]], seed: int) -> None:
-    studies = [str(i) for i in range(len(rows))]
-    patients = [str(p) for p, _ in rows]
-    filled = [has for _, has in rows]
-    with_text = {p for p, has in rows if has}
-    if len(with_text) == 1:
+def test_partners(cells: list[tuple[int, bool]], seed: int) -> None:
+    rows = [(str(i), str(p), f"t{i}" if has else "") for i, (p, has) in enumerate(cells)]
+    if len({patient for _, patient, text in rows if text}) == 1:
         with pytest.raises(InputError):
-            partners(studies, patients, filled, seed)
+            drawn(rows, seed)
         return
-    for i, partner in enumerate(partners(studies, patients, filled, seed)):
-        assert (partner != NOBODY) == filled[i]
-        if filled[i]:
-            assert filled[partner]
-            assert patients[partner] != patients[i]
+    patient_of = {text: patient for _, patient, text in rows}
+    texts = drawn(rows, seed)
+    for study, patient, text in rows:
+        assert bool(texts[study]) == bool(text)
+        if text:
+            assert patient_of[texts[study]] != patient

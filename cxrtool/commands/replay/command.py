@@ -1,4 +1,4 @@
-"""``cxr synthesize --replay``: images made again from their rows.
+"""``cxr replay``: images made again from their rows.
 
 In: the manifest of a synthetic set, the generator, the edits that pushed its images. Out: the same
 images as a dataset directory of their own, compared with the originals that are at hand.
@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cxrtool.commands.replay.options import Config
 from cxrtool.core import console
 
 if TYPE_CHECKING:
-    from cxrtool.commands.synthesize.options import Config
     from cxrtool.core.runs import Run
 
+__all__ = ["FORMAT", "NAME", "Config", "run"]
 
-def replay(run: Run, config: Config) -> dict[str, Any]:
+NAME = "replay"
+FORMAT = 1
+
+
+def run(config: Config, run: Run) -> dict[str, Any]:
     """Make images again from their rows."""
     from cxrtool import generators as gans
     from cxrtool.synthesis.generators import GeneratorCard
@@ -24,13 +29,11 @@ def replay(run: Run, config: Config) -> dict[str, Any]:
     from cxrtool.training.directions import load_directions
 
     card = GeneratorCard.open(run.input("gan").path)
-    dataset = open_manifest(run.input("replay").path)
-    rows = find_rows(dataset, config.only)
-    recipes = [recipe(dataset, row, card.fingerprint) for row in rows]
+    dataset = open_manifest(run.input("synth").path)
+    recipes = [recipe(dataset, row, card.fingerprint) for row in find_rows(dataset, config.only)]
     device = setup(config.device, config.threads)
-    found = [one for folder in config.edit for one in load_directions(folder)]
-    edits = {direction.fingerprint: way for direction, way in found}
-    summary = remake(run, dataset, recipes, gans.load(card.folder, device), device, edits)
+    ways = {d.fingerprint: way for folder in config.edit for d, way in load_directions(folder)}
+    summary = remake(run, dataset, recipes, gans.load(card.folder, device), device, ways)
     console.say(
         f"{summary['images']} images made again; of {summary['compared']} originals at hand "
         f"{summary['identical']} are identical, largest difference "

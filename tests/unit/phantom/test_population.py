@@ -12,7 +12,7 @@ from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.sources.base import SourceOptions, get_reader
 from cxrtool.phantom import LABELS, report_for, sample_patient
 from cxrtool.phantom.params import Study
-from tests.unit.data.phantom.cases import FINDINGS, frontal
+from tests.unit.phantom.cases import FINDINGS, frontal
 
 #: Words by which a reader of the report finds each observation.
 WORDS = {

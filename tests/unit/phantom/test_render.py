@@ -13,7 +13,7 @@ from cxrtool.phantom.frame import Frame
 from cxrtool.phantom.frontal import frontal_attenuation
 from cxrtool.phantom.params import Device, Nodule
 from cxrtool.phantom.render import attenuation
-from tests.unit.data.phantom.cases import FINDINGS, frontal
+from tests.unit.phantom.cases import FINDINGS, frontal
 
 SIZE = 96
 
