@@ -27,10 +27,11 @@ from cxrtool.classifiers.arms import part_of
 from cxrtool.classifiers.inputs import input_size, wanted_labels
 from cxrtool.classifiers.pool import Part
 from cxrtool.classifiers.targets import learnable
-from cxrtool.classifiers.training import Trainer
+from cxrtool.classifiers.task import aurocs, validate
+from cxrtool.classifiers.training import ClassifierTrainer
 from cxrtool.commands.train_cls import command as train_cls
 from cxrtool.commands.train_cls.inputs import training_parts
-from cxrtool.commands.train_cls.training import aurocs, make_trainer, validate
+from cxrtool.commands.train_cls.training import make_trainer
 from cxrtool.core.config import resolve
 from cxrtool.data.labels import LabelPolicy
 from cxrtool.data.manifest import load_dataset
@@ -76,12 +77,14 @@ class Libauc:
         self.optimizer.update_regularizer()
 
 
-def finish_phase(fit: Trainer, val: Part, judged: list[int], every: int) -> dict[str, Any]:
+def finish_phase(
+    fit: ClassifierTrainer, val: Part, judged: list[int], every: int
+) -> dict[str, Any]:
     """Train to the end of the phase; validation AUROC at its best and its last step."""
     last = 0.0
     while True:
-        fit.train_step()
-        if fit.step % every == 0 or fit.phase_ends:
+        fit.step()
+        if fit.step_number % every == 0 or fit.phase_ends:
             entry = validate(fit, val, judged)
             last = entry["val_auroc"]
             fit.record(last, entry)
@@ -109,10 +112,10 @@ def measure(data_path: Path, seed: int, a: argparse.Namespace) -> None:
     held = {name: part_of(data, rows[name], labels, policy, size) for name in ("val", "test")}
     judged = {n: learnable(labels, p.values, p.mask, where=n)[0] for n, p in held.items()}
 
-    def fresh() -> Trainer:
+    def fresh() -> ClassifierTrainer:
         return make_trainer(config, parts, labels, size, device, data.info.kind, None)[0]
 
-    def show(how: str, fit: Trainer, found: dict[str, Any]) -> None:
+    def show(how: str, fit: ClassifierTrainer, found: dict[str, Any]) -> None:
         fit.network.load_state_dict(fit.best_state)
         test = aurocs(fit, held["test"], judged["test"])["val_auroc"]
         line = {"data": data_path.name, "seed": seed, "phase": how, **found, "test": test}
@@ -122,11 +125,11 @@ def measure(data_path: Path, seed: int, a: argparse.Namespace) -> None:
 
     first = fresh()
     found = finish_phase(first, held["val"], judged["val"], config.eval_every)
-    state = copy.deepcopy(first.state())
+    state = copy.deepcopy(first.state_dict())
     show("cross-entropy", first, found)
     for how in a.ways:
         fit = fresh()
-        fit.restore(copy.deepcopy(state))
+        fit.load_state_dict(copy.deepcopy(state))
         fit.next_phase()
         assert fit._pesg is not None
         if how.endswith("new head"):

@@ -30,7 +30,7 @@ from cxrtool.data.keys import Seen, seen_rows
 from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.data.manifest import load_dataset
 from cxrtool.generators.registry import load
-from cxrtool.generators.stylegan2.network import G_PREFIX
+from cxrtool.generators.saved import G_PREFIX
 from cxrtool.training.models import read_model, write_tensors
 
 

@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 from cxrtool.classifiers.architectures import build
 from cxrtool.classifiers.phases import Phase
 from cxrtool.classifiers.pool import Part, Pool
-from cxrtool.classifiers.training import Settings, Trainer
+from cxrtool.classifiers.training import ClassifierTrainer, Settings
 from cxrtool.training.device import setup
 
 LABELS = tuple("ABCDEFGH")
@@ -78,7 +78,7 @@ def ours(
     arch: str, size: int, pixels: np.ndarray, values: np.ndarray, batch: int, steps: int,
     device: torch.device,
 ) -> dict[str, float]:  # fmt: skip
-    """Images a second of a `Trainer`, and the share of its time that waited for batches."""
+    """Images a second of our trainer, and the share of its time that waited for batches."""
     part = Part(pixels, np.arange(len(pixels)), values, np.ones_like(values, bool))
     warm = max(3, steps // 5)
     phase = Phase(
@@ -86,14 +86,13 @@ def ours(
     )
     settings = Settings(batch=batch, optimizer="adam", weight_decay=0, augmentation="none", seed=0)
     network = build(arch, LABELS, size).to(device)
-    fit = Trainer(network, {"train": Pool([part], device)}, [phase], settings)
+    fit = ClassifierTrainer(network, {"train": Pool([part], device)}, [phase], settings)
     for _ in range(warm):
-        fit.train_step()
+        fit.step()
     fit.mean_loss()  # waits for the device
     fit.read_clock()
-    fit.start_clock()
     for _ in range(steps):
-        fit.train_step()
+        fit.step()
     fit.mean_loss()
     return fit.read_clock()
 

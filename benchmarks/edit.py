@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -26,7 +27,7 @@ from cxrtool.clip.templates import from_json
 from cxrtool.editing.directions import BETA
 from cxrtool.editing.first_order import agreement, first_order
 from cxrtool.editing.guide import make_guide
-from cxrtool.editing.relevance import STEP, Channels, channel_statistics, editable, layer_rows
+from cxrtool.editing.relevance import STEP, ChannelProbe, Channels, channel_statistics, editable
 from cxrtool.training import device as devices
 from cxrtool.training.rng import torch_generator
 
@@ -77,7 +78,8 @@ def main() -> None:
     def sample(first: int, count: int) -> Tensor:
         z = torch.randn(count, generator.z_dim, generator=torch_generator("edit", first))
         y = generator.vectors[torch.arange(first, first + count) % len(generator.vectors)]
-        return generator.mapping(z.to(device), y, 0.7)
+        w: Tensor = generator.mapping(z.to(device), y, 0.7)
+        return w
 
     with torch.no_grad():
         channels = channel_statistics(generator, sample, 10_000)
@@ -87,11 +89,10 @@ def main() -> None:
     chosen = {
         name: torch.linspace(0, len(channels.std[name]) - 1, each).long().tolist() for name in names
     }
-    forms = {
+    probe = ChannelProbe(generator, encoder, styles, channels)
+    forms: dict[str, Callable[[str], Tensor]] = {
         "loop": lambda name: loop(generator, encoder, styles, channels, name, chosen[name]),
-        "cxr": lambda name: layer_rows(
-            generator, encoder, styles, channels, name, batch=args.batch, only=chosen[name]
-        ),
+        "cxr": lambda name: probe.rows(name, batch=args.batch, only=chosen[name]),
     }
     seconds: dict[str, list[float]] = {form: [] for form in forms}
     rows: dict[str, Tensor] = {}
@@ -108,7 +109,7 @@ def main() -> None:
     templates = from_json(encoder.meta["templates"], args.clip / "model.json")
     guide = make_guide(encoder, encoder, templates.about(args.target), list(templates.neutral))
     start = time.perf_counter()
-    estimate = first_order(generator, encoder, styles, channels, guide.direction, batch=16, seed=0)
+    estimate = first_order(probe, guide.direction, batch=16, seed=0)
     fast_s = time.perf_counter() - start
     guessed, exact = [], []
     position = 0

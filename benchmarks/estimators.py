@@ -236,7 +236,10 @@ def _area(half: _Half) -> NDArray[np.float64]:
 
 def _apex(half: _Half) -> NDArray[np.float64]:
     with np.errstate(all="ignore"):
-        return np.nanmin(median_filter(half.top[:, 10:30], size=(1, 5)), axis=1) + 0.5 - INSET_TOP
+        lowest: NDArray[np.float64] = np.nanmin(
+            median_filter(half.top[:, 10:30], size=(1, 5)), axis=1
+        )
+    return lowest + 0.5 - INSET_TOP
 
 
 def _dome(bottom: Floats, wall: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -254,7 +257,8 @@ def _lateral_floor(half: _Half) -> NDArray[np.float64]:
     at = np.clip(np.nan_to_num(wall, nan=44)[:, None] * np.array([0.88, 0.91, 0.94]), 0, 63)
     picked = np.take_along_axis(half.bottom, at.astype(np.intp), axis=1)
     with np.errstate(all="ignore"):
-        return np.nanmedian(picked, axis=1).astype(np.float64) + 0.5
+        floor: NDArray[np.float64] = np.nanmedian(picked, axis=1).astype(np.float64)
+    return floor + 0.5
 
 
 def _effusions(
@@ -348,7 +352,10 @@ def to_grid(stack: NDArray[np.uint8]) -> Floats:
     if factors[1:] == (1.0, 1.0):
         return image
     small = max(stack.shape[1:]) < GRID
-    return zoom(image, factors, order=3 if small else 1, mode="nearest", grid_mode=True)
+    zoomed: NDArray[Any] = zoom(
+        image, factors, order=3 if small else 1, mode="nearest", grid_mode=True
+    )
+    return zoomed
 
 
 def from_midline(image: Floats, mid: NDArray[np.float64], sign: int) -> Floats:

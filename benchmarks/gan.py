@@ -29,11 +29,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cxrtool.generators.feed import Feed
+from cxrtool.generators.protocol import Request
 from cxrtool.generators.stylegan2 import ops
 from cxrtool.generators.stylegan2.choices import choose
 from cxrtool.generators.stylegan2.execution import Execution
 from cxrtool.generators.stylegan2.layers import StyledConv
-from cxrtool.generators.stylegan2.trainer import Trainer
+from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
 from cxrtool.training import device as devices
 
 LABELS, IMAGES = 14, 512
@@ -81,26 +82,20 @@ FORMS = {
 ON_CPU = ("ours", "float32", "grouped")  # ours is compiled on CUDA alone
 
 
-def new_trainer(args: argparse.Namespace, device: torch.device, form: Form) -> Trainer:
+def new_trainer(args: argparse.Namespace, device: torch.device, form: Form) -> StyleGan2Trainer:
     """A trainer on random images."""
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 255, (IMAGES, args.size, args.size)).astype(np.uint8)
     values = (rng.random((IMAGES, LABELS)) < 0.2).astype(np.float32)
     feed = Feed(pixels, values, np.ones_like(values, bool), 0, device)
-    choices = choose(
-        size=args.size,
-        preset=args.preset,
-        images=IMAGES,
-        labels=LABELS,
-        where="random",
-        batch=args.batch,
-        style_mixing=0.9,
-    )
+    options = {"batch": args.batch, "style_mixing": 0.9}
+    request = Request(args.size, args.preset, IMAGES, LABELS, "random", 1, options)
+    choices = choose(request)
     execution = Execution(device, args.size, form.precision, args.compile or form.compile)
-    return Trainer(choices, feed, execution=execution)
+    return StyleGan2Trainer(choices, feed, execution=execution)
 
 
-def check(trainer: Trainer) -> None:
+def check(trainer: StyleGan2Trainer) -> None:
     """Both forms of the convolution give the same images, in float64 on the CPU."""
     generator = copy.deepcopy(trainer.average).cpu().double()
     z = torch.randn(2, generator.arch.z_dim, dtype=torch.float64)
@@ -114,7 +109,7 @@ def check(trainer: Trainer) -> None:
     torch.testing.assert_close(*found, rtol=1e-6, atol=1e-6)
 
 
-def round_of(trainer: Trainer) -> float:
+def round_of(trainer: StyleGan2Trainer) -> float:
     """Seconds per thousand images over `STEPS` steps."""
     if trainer.device.type == "cuda":
         torch.cuda.synchronize()
@@ -126,7 +121,7 @@ def round_of(trainer: Trainer) -> float:
     return (time.perf_counter() - start) / (STEPS * trainer.choices.batch) * 1000
 
 
-def memory_gb(trainer: Trainer) -> float | None:
+def memory_gb(trainer: StyleGan2Trainer) -> float | None:
     """The most memory that tensors held since the last call; None on the CPU."""
     if trainer.device.type != "cuda":
         return None

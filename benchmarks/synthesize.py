@@ -23,7 +23,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +34,12 @@ import torch
 from PIL import Image
 
 from cxrtool.core import console
+from cxrtool.core.cores import available_cores
 from cxrtool.core.runs import Run
 from cxrtool.data.images import PNG_LEVEL, to_uint8
 from cxrtool.data.manifest import Dataset, DatasetInfo
 from cxrtool.data.writer import DatasetWriter
-from cxrtool.generators.stylegan2.choices import load_presets
+from cxrtool.generators.choices import load_presets
 from cxrtool.generators.stylegan2.generator import Architecture, Generator
 from cxrtool.generators.stylegan2.network import TrainedGenerator, mean_latents
 from cxrtool.synthesis import planner, targets
@@ -47,7 +50,7 @@ from cxrtool.synthesis.pools import LabelTable
 from cxrtool.synthesis.sampler import BlockSampler
 from cxrtool.synthesis.slots import label_vectors, latents, slot_seed
 from cxrtool.synthesis.writer import Origin, synthetic_info
-from cxrtool.training.device import available_cores, setup
+from cxrtool.training.device import setup
 
 LABELS = tuple(f"label {i}" for i in range(14))
 SIZES = ("channel_base", "channel_max", "z_dim", "w_dim", "mapping_layers")
@@ -55,7 +58,7 @@ SIZES = ("channel_base", "channel_max", "z_dim", "w_dim", "mapping_layers")
 
 def random_network(size: int, preset: str, device: torch.device) -> TrainedGenerator:
     """A generator of a preset's sizes with random weights."""
-    numbers = load_presets()[preset]
+    numbers = load_presets("stylegan2")[preset]
     arch = Architecture(size=size, labels=len(LABELS), **{name: numbers[name] for name in SIZES})
     generator = Generator(arch, torch.Generator().manual_seed(0))
     vectors = np.zeros((1, len(LABELS)), dtype=np.float32)
@@ -174,11 +177,12 @@ def compare(args: argparse.Namespace, size: int, preset: str) -> dict[str, Any]:
     for _ in range(args.rounds):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            for kind, n, do in (
-                ("cxr", whole, lambda folder=folder: make_set(folder / "run", job)),
-                ("script", part, lambda f=folder: usual_script(network, some, table, f / "script")),
-                ("network", whole, lambda: network_alone(sampler, plan, table, args.block)),
-            ):
+            ways: list[tuple[str, int, Callable[[], object]]] = [
+                ("cxr", whole, partial(make_set, folder / "run", job)),
+                ("script", part, partial(usual_script, network, some, table, folder / "script")),
+                ("network", whole, partial(network_alone, sampler, plan, table, args.block)),
+            ]
+            for kind, n, do in ways:
                 started, worked = time.perf_counter(), time.process_time()
                 do()
                 rates[kind].append(n / (time.perf_counter() - started))

@@ -263,7 +263,7 @@ complete -c cxr -n '__fish_seen_subcommand_from train-cls' -l pos-weight -l no-p
 complete -c cxr -n '__fish_seen_subcommand_from train-cls' -l bn-reestimate -l no-bn-reestimate -d 'Re-estimate BatchNorm on the real training images at the end.'
 complete -c cxr -n '__fish_seen_subcommand_from train-cls' -l eval-every -r -d 'Steps between validations.'
 complete -c cxr -n '__fish_seen_subcommand_from train-cls' -l auc-frac -r -d 'Share of the steps that auc-margin gets, the last ones. Default: 0.5.'
-complete -c cxr -n '__fish_seen_subcommand_from train-cls' -l auc-lr -r -d 'Learning rate of auc-margin; a tenth of it once an epoch and half of its steps are over. Default: 0.1.'
+complete -c cxr -n '__fish_seen_subcommand_from train-cls' -l auc-lr -r -d 'Learning rate of auc-margin; a tenth of it once an epoch and half of its steps are over. Default: 0.02.'
 complete -c cxr -n '__fish_seen_subcommand_from train-cls' -l pretrain-frac -r -d 'Share of the steps on SYNTH. Default: 0.5.'
 complete -c cxr -n '__fish_seen_subcommand_from train-cls' -l finetune-lr -r -d 'Peak learning rate on real images. Default: half of --lr.'
 complete -c cxr -n '__fish_seen_subcommand_from train-cls' -l precision -x -a 'auto float32 bfloat16' -d 'Precision of the network in training. auto: bfloat16 where that is faster (CUDA, AMX), else float32.'

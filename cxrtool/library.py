@@ -198,7 +198,7 @@ def load_generator(path: str | Path, device: str = "cpu") -> Generator:
     Raises:
         CxrError: No finished generator there.
     """
-    from cxrtool.generators.registry import load
+    from cxrtool.generators import load
 
     return Generator(Path(path), load(path, device))
 

@@ -26,7 +26,8 @@ import numpy as np
 
 from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.data.manifest import load_dataset
-from cxrtool.data.select import SelectionOptions, patient_groups, select_rows
+from cxrtool.data.options import SelectionOptions
+from cxrtool.data.select import patient_groups, select_rows
 from cxrtool.stats.verdicts import Estimate, freedom_of, mean_freedom, patients_by_label
 
 

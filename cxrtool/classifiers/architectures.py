@@ -12,6 +12,8 @@ VGG-like network for CPUs and sizes of 32 to 128 px.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -70,11 +72,13 @@ class ClassifierNet(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """Images [N, 1, H, W] in [-1, 1], any H and W -> features [N, D]."""
-        return self.trunk(self._adapt(x))
+        features: Tensor = self.trunk(self._adapt(x))
+        return features
 
     def logits(self, x: Tensor) -> Tensor:
         """Images [N, 1, H, W] in [-1, 1], any H and W -> logits [N, L]."""
-        return self.head(self.features(x))
+        logits: Tensor = self.head(self.features(x))
+        return logits
 
     def forward(self, x: Tensor) -> Tensor:
         return self.logits(x)
@@ -92,45 +96,29 @@ class ClassifierNet(nn.Module):
         return ADAPTERS[self.adapter][1](x)
 
 
-def _first_convolution(width: int, kernel: int, stride: int, channels: int) -> nn.Conv2d:
-    made = nn.Conv2d(channels, width, kernel, stride=stride, padding=kernel // 2, bias=False)
-    nn.init.kaiming_normal_(made.weight)
-    return made
+def _published(name: str, first: str, last: str, channels: int) -> tuple[nn.Module, int]:
+    """A network of torchvision for images of so many channels, without its last layer.
 
+    Args:
+        name: As torchvision calls it.
+        first: Name of its first convolution.
+        last: Name of its last layer; dropout before it stays.
+        channels: Of the images.
+    """
+    from torchvision.models import get_model
 
-def _densenet121(channels: int) -> tuple[nn.Module, int]:
-    from torchvision.models import densenet121
-
-    net = densenet121(weights=None)
+    net: nn.Module = get_model(name, weights=None)
     if channels != 3:
-        net.features.conv0 = _first_convolution(64, 7, 2, channels)
-    width = net.classifier.in_features
-    net.classifier = nn.Identity()
-    return net, width
-
-
-def _efficientnet_v2_s(channels: int) -> tuple[nn.Module, int]:
-    from torchvision.models import efficientnet_v2_s
-
-    net = efficientnet_v2_s(weights=None)
-    if channels != 3:
-        net.features[0][0] = _first_convolution(24, 3, 2, channels)
-    width = net.classifier[1].in_features
-    net.classifier[1] = nn.Identity()  # its dropout stays
-    return net, width
-
-
-def _vgg16_bn(channels: int) -> tuple[nn.Module, int]:
-    from torchvision.models import vgg16_bn
-
-    net = vgg16_bn(weights=None)
-    if channels != 3:
-        first = nn.Conv2d(channels, 64, 3, padding=1)
-        nn.init.kaiming_normal_(first.weight)
-        nn.init.zeros_(first.bias)  # type: ignore[arg-type]
-        net.features[0] = first
-    width = net.classifier[6].in_features
-    net.classifier[6] = nn.Identity()
+        was: Any = net.get_submodule(first)
+        has_bias = was.bias is not None
+        how = {"stride": was.stride, "padding": was.padding, "bias": has_bias}
+        convolution = nn.Conv2d(channels, was.out_channels, was.kernel_size, **how)
+        nn.init.kaiming_normal_(convolution.weight)
+        if convolution.bias is not None:
+            nn.init.zeros_(convolution.bias)
+        net.set_submodule(first, convolution)
+    width = int(net.get_submodule(last).in_features)  # type: ignore[arg-type]
+    net.set_submodule(last, nn.Identity())
     return net, width
 
 
@@ -143,21 +131,18 @@ def _conv_block(n_in: int, n_out: int) -> nn.Sequential:
 def _small_cnn(channels: int) -> tuple[nn.Module, int]:
     widths = (16, 32, 64, 128, 192)
     layers: list[nn.Module] = []
-    n_in = channels
-    for i, n_out in enumerate(widths):
-        layers += [_conv_block(n_in, n_out)]
-        if i < len(widths) - 1:
-            layers += [nn.MaxPool2d(2)]
-        n_in = n_out
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), n_in
+    for n_in, n_out in pairwise((channels, *widths)):
+        layers += [_conv_block(n_in, n_out), nn.MaxPool2d(2)]
+    layers[-1] = nn.AdaptiveAvgPool2d(1)
+    return nn.Sequential(*layers, nn.Flatten()), widths[-1]
 
 
 # Name -> builder of (trunk, length of its features) for a number of input channels. A new
 # architecture is one entry here.
 TRUNKS: dict[str, Callable[[int], tuple[nn.Module, int]]] = {
-    "densenet121": _densenet121,
-    "efficientnet_v2_s": _efficientnet_v2_s,
-    "vgg16_bn": _vgg16_bn,
+    "densenet121": partial(_published, "densenet121", "features.conv0", "classifier"),
+    "efficientnet_v2_s": partial(_published, "efficientnet_v2_s", "features.0.0", "classifier.1"),
+    "vgg16_bn": partial(_published, "vgg16_bn", "features.0", "classifier.6"),
     "small_cnn": _small_cnn,
 }
 

@@ -1,7 +1,7 @@
 """The arms of a fair comparison: which images a network is trained on.
 
 In: a real data set with its chosen rows, synthetic sets, label names and policy. Out: the parts of
-a training pool. The arms (METHODS 7) differ in the images alone; steps, batch and everything else
+a training pool. The arms  differ in the images alone; steps, batch and everything else
 are equal.
 
     none            the real rows
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -23,22 +24,13 @@ from cxrtool.classifiers.pool import Part
 from cxrtool.classifiers.prediction import input_pixels
 from cxrtool.core.errors import GateError, InputError, UsageError
 from cxrtool.data.cache import pixels
+from cxrtool.data.columns import MANIFEST
 from cxrtool.data.labels import LabelPolicy, label_arrays
-from cxrtool.data.manifest import MANIFEST, Dataset
+from cxrtool.data.manifest import Dataset
 
 ARMS = ("none", "standard", "duplicate", "gan", "synthetic-only", "pretrain-finetune")
 WITH_SYNTH = ("duplicate", "gan", "synthetic-only", "pretrain-finetune")
 _SOURCE_ROW = "source_row"
-
-
-def refuse_synthetic_data(data: Dataset) -> None:
-    """DATA is where real rows, validation and test come from.
-
-    Raises:
-        GateError: A row for validation or test is not real.
-        InputError: Another row is not.
-    """
-    refuse_made_rows(data, "validation and test are real, always")
 
 
 def refuse_made_rows(data: Dataset, why: str) -> None:
@@ -48,8 +40,8 @@ def refuse_made_rows(data: Dataset, why: str) -> None:
         GateError: A row for validation or test is not real: it would judge by what was made.
         InputError: Another row is not.
     """
-    made = data.column("source") != "real"
-    judging = made & np.isin(data.column("split"), ("val", "test"))
+    synthetic = data.column("source") != "real"
+    judging = synthetic & np.isin(data.column("split"), ("val", "test"))
     if judging.any():
         first = int(np.flatnonzero(judging)[0])
         raise GateError(
@@ -58,11 +50,11 @@ def refuse_made_rows(data: Dataset, why: str) -> None:
             f" ({int(judging.sum()):,} in all); {why}",
             hint="give the data set as cxr prepare made it",
         )
-    if made.any():
+    if synthetic.any():
         raise InputError(
             "DATA must hold real images only",
             file=data.path / MANIFEST,
-            row=int(np.flatnonzero(made)[0]) + 2,
+            row=int(np.flatnonzero(synthetic)[0]) + 2,
             column="source",
             hint="give synthetic sets as SYNTH",
         )
@@ -112,10 +104,7 @@ def refuse_unfinished(synth: Dataset) -> None:
     Raises:
         InputError: Fewer images than `plan.json` says.
     """
-    try:
-        planned = json.loads((synth.path / "plan.json").read_text(encoding="utf-8"))["n_synthetic"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return  # edits have no plan
+    planned = _record(synth, "plan.json").get("n_synthetic")  # edits have no plan
     if isinstance(planned, int) and len(synth) < planned:
         raise InputError(
             f"holds {len(synth):,} of the {planned:,} images of its plan",
@@ -128,14 +117,23 @@ def recorded_policy(synth: Dataset) -> LabelPolicy | None:
     """The label policy that a synthetic set was planned under; None if it does not say."""
     for file, keys in (("plan.json", ("settings", "policy")), ("run.json", ("config",))):
         try:
-            record = json.loads((synth.path / file).read_text(encoding="utf-8"))
+            record = _record(synth, file)
             for key in keys:
                 record = record[key]
             if record["uncertain"] is not None and record["blank"] is not None:
                 return LabelPolicy.from_json(record)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):
             continue
     return None
+
+
+def _record(synth: Dataset, file: str) -> dict[str, Any]:
+    """A JSON file of a set; empty where there is none."""
+    try:
+        content = json.loads((synth.path / file).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def source_rows(synth: Dataset, data: Dataset, rows: np.ndarray) -> np.ndarray:
@@ -189,13 +187,11 @@ def part_of(
     A label that the set does not have, or does not cover, is masked.
     """
     values, mask = label_arrays(data, rows, policy)
-    columns = {name: k for k, name in enumerate(data.labels)}
+    here = [k for k, name in enumerate(labels) if name in data.labels]
+    there = [data.labels.index(labels[k]) for k in here]
     part_values = np.zeros((len(rows), len(labels)), dtype=np.float32)
     part_mask = np.zeros((len(rows), len(labels)), dtype=bool)
-    for k, name in enumerate(labels):
-        if name in columns:
-            part_values[:, k] = values[:, columns[name]]
-            part_mask[:, k] = mask[:, columns[name]]
+    part_values[:, here], part_mask[:, here] = values[:, there], mask[:, there]
     if data.info.size is not None and data.info.size <= size:
         return Part(pixels(data), rows, part_values, part_mask)
     small = input_pixels(pixels(data, rows), size)

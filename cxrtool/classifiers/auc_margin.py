@@ -64,10 +64,10 @@ class AucMargin(nn.Module):
             + p * (h - self.b) ** 2 * no
             + 2 * self.alpha * (p * h * no - (1 - p) * h * yes)
         )
-        known = mask.sum(dim=0)
+        counts = mask.sum(dim=0)
         constant = 2 * self.alpha * p * (1 - p) * self.margin - p * (1 - p) * self.alpha**2
-        label = cells.sum(dim=0) / known.clamp(min=1) + constant
-        has = (known > 0).float()
+        label = cells.sum(dim=0) / counts.clamp(min=1) + constant
+        has = (counts > 0).float()
         return (label * has).sum() / has.sum().clamp(min=1)
 
 

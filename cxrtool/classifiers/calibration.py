@@ -33,7 +33,7 @@ class Calibration:
     """What turns logits into probabilities and decisions.
 
     Attributes:
-        kind: "multilabel" (a sigmoid a label) or "single" (one softmax).
+        kind: "multilabel" (a sigmoid per label) or "single" (one softmax).
         shift: [L] added to the logits once they are divided by the temperature.
         temperature: Divides the logits.
         intercept: [L] added too.
@@ -146,8 +146,8 @@ def fit_calibration(
     lacking = ~((values > 0) & mask).any(axis=0)
     if lacking.any():
         usual = trained_on if natural is None else natural
-        known = np.full(len(prevalence), np.nan) if usual is None else usual
-        target = np.where(lacking, known, prevalence)
+        fallback = np.full(len(prevalence), np.nan) if usual is None else usual
+        target = np.where(lacking, fallback, prevalence)
         if kind == "single":  # the classes that do occur share what the others leave
             rest = 1 - np.nansum(np.where(lacking, target, 0.0))
             target = np.where(lacking, target, prevalence * max(rest, 0.0))
@@ -180,9 +180,9 @@ def fit_calibration(
 def smoothed_shares(kind: str, values: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Share of positives of each label, half an image added to each class: never 0 or 1."""
     positive = (values * mask).sum(axis=0, dtype=np.float64)
-    known = mask.any(axis=1).sum() if kind == "single" else mask.sum(axis=0)
+    counts = mask.any(axis=1).sum() if kind == "single" else mask.sum(axis=0)
     classes = values.shape[1] if kind == "single" else 2
-    return np.asarray((positive + 0.5) / (known + 0.5 * classes))
+    return np.asarray((positive + 0.5) / (counts + 0.5 * classes))
 
 
 def specific_threshold(
@@ -195,14 +195,14 @@ def specific_threshold(
     negative = np.sort(probabilities[truth == 0])
     if not len(negative):
         return 0.5
-    kept = int(np.ceil(round(specificity * len(negative), 9)))
-    below = negative[kept - 1]
+    count = int(np.ceil(round(specificity * len(negative), 9)))
+    below = negative[count - 1]
     above = np.unique(probabilities[probabilities > below])
     return float((below + above[0]) / 2) if len(above) else float(np.nextafter(below, 2))
 
 
 def _inside(share: np.ndarray) -> np.ndarray:
-    return np.clip(share, _LEAST_SHARE, 1 - _LEAST_SHARE)
+    return np.asarray(np.clip(share, _LEAST_SHARE, 1 - _LEAST_SHARE))
 
 
 def _log_odds(share: np.ndarray) -> np.ndarray:
@@ -231,8 +231,8 @@ def _fit_labels(
         z = logits / temperature + shift + intercepts(temperature)
         return float(((np.logaddexp(0, z) - values * z) * judged).sum())
 
-    found = minimize_scalar(nll, bounds=tuple(np.log(TEMPERATURES)), method="bounded")
-    temperature = float(np.exp(found.x))
+    optimum = minimize_scalar(nll, bounds=tuple(np.log(TEMPERATURES)), method="bounded")
+    temperature = float(np.exp(optimum.x))
     return temperature, intercepts(temperature)
 
 
@@ -257,10 +257,10 @@ def _fit_classes(
         return float(-(rows * target).sum() / max(1.0, target.sum()))
 
     bounds = [tuple(np.log(TEMPERATURES)), *[(-100.0, 100.0)] * own.shape[1]]
-    found = minimize(nll, np.zeros(own.shape[1] + 1), method="L-BFGS-B", bounds=bounds)
+    optimum = minimize(nll, np.zeros(own.shape[1] + 1), method="L-BFGS-B", bounds=bounds)
     intercept = np.zeros(logits.shape[1])
-    intercept[occurs] = found.x[1:] - found.x[1:].mean()
-    return float(np.exp(found.x[0])), intercept
+    intercept[occurs] = optimum.x[1:] - optimum.x[1:].mean()
+    return float(np.exp(optimum.x[0])), intercept
 
 
 def _matching(logits: np.ndarray, prevalence: float) -> float:

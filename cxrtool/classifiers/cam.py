@@ -38,12 +38,12 @@ def activation_maps(
 
     x = to_float(torch.from_numpy(np.ascontiguousarray(pixels))).to(device)
     cam = LayerGradCam(network.logits, deepest_grid(network, x[:1]))
-    found: Tensor = cam.attribute(x, target=label, relu_attributions=False)
-    grown: Tensor = LayerAttribution.interpolate(found, tuple(pixels.shape[1:]), "bilinear")
-    maps = grown.detach().float().cpu().numpy()[:, 0]
+    coarse: Tensor = cam.attribute(x, target=label, relu_attributions=False)
+    fine: Tensor = LayerAttribution.interpolate(coarse, tuple(pixels.shape[1:]), "bilinear")
+    maps = fine.detach().float().cpu().numpy()[:, 0]
     maps = maps - maps.min(axis=(1, 2), keepdims=True)
     top = maps.max(axis=(1, 2), keepdims=True)
-    return np.divide(maps, top, out=np.zeros_like(maps), where=top > 0)
+    return np.asarray(np.divide(maps, top, out=np.zeros_like(maps), where=top > 0))
 
 
 @torch.no_grad()

@@ -12,13 +12,13 @@ from typing import Any
 from cxrtool.classifiers.calibration import Calibration
 from cxrtool.classifiers.loading import architecture_record
 from cxrtool.classifiers.pool import Part
-from cxrtool.classifiers.training import Trainer
+from cxrtool.classifiers.training import ClassifierTrainer
 from cxrtool.data.labels import LabelPolicy
 from cxrtool.data.manifest import Dataset
 
 
 def describe(
-    fit: Trainer,
+    fit: ClassifierTrainer,
     data: Dataset,
     policy: LabelPolicy,
     parts: Mapping[str, Part],

@@ -14,7 +14,8 @@ import numpy as np
 from cxrtool.data.copies import keys_of_pixels, refuse_copies
 from cxrtool.data.keys import SEEN, Seen, refuse_overlap
 from cxrtool.data.manifest import Dataset
-from cxrtool.data.select import SelectionOptions, select_rows
+from cxrtool.data.options import SelectionOptions
+from cxrtool.data.select import select_rows
 
 
 def run_of(path: Path) -> Path | None:
@@ -76,9 +77,11 @@ def seen_in_training(
         held_out = select_rows(data, SelectionOptions(view="all", split=part), allow_empty=True)
         for who, seen in sources:
             # CLIPs and teachers of the same study chose their checkpoints by the same rows.
-            known = seen.fitted() if part == "val" else seen
+            relevant = seen.fitted() if part == "val" else seen
             if len(held_out):
-                refuse_overlap(known, data, held_out, who=who, what=part, folder=folders.get(who))
+                refuse_overlap(
+                    relevant, data, held_out, who=who, what=part, folder=folders.get(who)
+                )
     everything = Seen.choosing(data, rows["val"])
     for _, seen in sources:
         everything = everything.merge(seen)

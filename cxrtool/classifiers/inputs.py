@@ -10,20 +10,21 @@ import numpy as np
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.labels import LabelPolicy, label_arrays, label_positions
 from cxrtool.data.manifest import Dataset
-from cxrtool.data.select import SelectionOptions, select_rows
+from cxrtool.data.options import SelectionOptions
+from cxrtool.data.select import select_rows
 
 #: Positives of a label below which a fraction of the data teaches a seed more than a finding.
 LEAST_POSITIVES = 5
 
 
 def input_size(
-    data: Dataset, wanted: int | None, weights: int | None = None, least: int = 1
+    data: Dataset, requested: int | None, weights: int | None = None, least: int = 1
 ) -> int:
     """Input size of a network: that of its weights, else that of the images, or less.
 
     Args:
         data: The real set.
-        wanted: `--size`.
+        requested: `--size`.
         weights: Size that given weights want; the network enlarges smaller images by itself, in
             training as in evaluation.
         least: The smallest input that the architecture takes.
@@ -38,9 +39,9 @@ def input_size(
             file=data.path,
             hint="prepare it again without --labels-only",
         )
-    if wanted is None and weights is not None:
+    if requested is None and weights is not None:
         return weights
-    size = wanted or data.info.size
+    size = requested or data.info.size
     if size > max(data.info.size, weights or 0):
         raise UsageError(
             f"--size {size} is more than the {data.info.size} px of {data.path}",

@@ -1,6 +1,6 @@
 """Losses over several labels at once, with cells left out.
 
-In: logits, values and a mask that is False for cells without information (METHODS 7: label
+In: logits, values and a mask that is False for cells without information (label
 policies). Out: a scalar, the mean over the cells that count.
 """
 
@@ -24,9 +24,9 @@ def masked_bce(
         pos_weight: [L] factor on the loss of positives, or None.
     """
     # An ignored cell may hold anything, NaN included, which would come back through the gradient.
-    known = torch.where(mask, values, torch.zeros_like(values))
+    targets = torch.where(mask, values, torch.zeros_like(values))
     cells = F.binary_cross_entropy_with_logits(
-        logits, known, pos_weight=pos_weight, reduction="none"
+        logits, targets, pos_weight=pos_weight, reduction="none"
     )
     return (cells * mask).sum() / mask.sum().clamp(min=1)
 
@@ -40,7 +40,7 @@ def balancing_weights(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """
     positive = (values * mask).sum(axis=0)
     negative = ((1 - values) * mask).sum(axis=0)
-    return (negative / positive).astype(np.float32)
+    return np.asarray(negative / positive, np.float32)
 
 
 def class_cross_entropy(
@@ -69,4 +69,4 @@ def class_weights(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
         mask: [N, L] bool.
     """
     counts = (values * mask).sum(axis=0)
-    return (counts.sum() / (len(counts) * counts)).astype(np.float32)
+    return np.asarray(counts.sum() / (len(counts) * counts), np.float32)

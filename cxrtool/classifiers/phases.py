@@ -8,17 +8,17 @@ cross-entropy and the rest on the AUC-margin loss.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from cxrtool.core.errors import UsageError
+from cxrtool.training.schedules import SCHEDULES as SCHEDULES
+from cxrtool.training.schedules import short_warmup
 
-SCHEDULES = ("cosine", "constant")
 CROSS_ENTROPY, AUC_MARGIN = "bce", "auc-margin"
 LOSSES = (CROSS_ENTROPY, AUC_MARGIN)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Phase:
     """One part of a fit.
 
@@ -40,11 +40,7 @@ class Phase:
 
     def lr_at(self, step: int) -> float:
         """Learning rate of a step of this phase: a short linear warm-up, then the schedule."""
-        warm = max(1, self.steps // 20)
-        rate = self.lr * min(1.0, (step + 1) / warm)
-        if self.schedule == "cosine":
-            rate *= 0.5 * (1 + math.cos(math.pi * step / self.steps))
-        return rate
+        return short_warmup(self.lr, self.schedule, step, self.steps)
 
 
 def plan_phases(
@@ -78,38 +74,10 @@ def plan_phases(
     training = steps - pretraining - margin
     if training < 1 or (pretrain_frac and pretraining < 1) or (loss == AUC_MARGIN and margin < 1):
         raise UsageError(f"{steps} steps are too few for the phases asked for", hint="more --steps")
-    phases = []
-    if pretraining:
-        phases.append(
-            Phase(
-                name="pretraining",
-                pool="synthetic",
-                steps=pretraining,
-                lr=lr,
-                schedule=schedule,
-                loss=CROSS_ENTROPY,
-            )
-        )
     rate = finetune_lr if pretraining else lr
-    phases.append(
-        Phase(
-            name="training",
-            pool="train",
-            steps=training,
-            lr=rate,
-            schedule=schedule,
-            loss=CROSS_ENTROPY,
-        )
+    stages = (
+        ("pretraining", "synthetic", pretraining, CROSS_ENTROPY, lr, schedule),
+        ("training", "train", training, CROSS_ENTROPY, rate, schedule),
+        ("AUC-margin", "train", margin, AUC_MARGIN, auc_lr, "constant"),
     )
-    if margin:
-        phases.append(
-            Phase(
-                name="AUC-margin",
-                pool="train",
-                steps=margin,
-                loss=AUC_MARGIN,
-                lr=auc_lr,
-                schedule="constant",
-            )
-        )
-    return phases
+    return [Phase(*stage) for stage in stages if stage[2]]

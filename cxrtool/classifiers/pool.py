@@ -45,9 +45,9 @@ class Part:
         """The rows that have a class, for single-label sets."""
         return self.repeat(np.flatnonzero(((self.values == 1) & self.mask).any(axis=1)))
 
-    def columns(self, kept: list[int]) -> Part:
+    def columns(self, positions: list[int]) -> Part:
         """The part with some of its labels alone."""
-        return Part(self.pixels, self.rows, self.values[:, kept], self.mask[:, kept])
+        return Part(self.pixels, self.rows, self.values[:, positions], self.mask[:, positions])
 
 
 class Pool:

@@ -2,7 +2,7 @@
 
 In: pixels [N, H, W] uint8. Out: logits, probabilities or features as numpy arrays. The network
 always runs on blocks of one size, the last one padded, because the last bits of a forward pass
-depend on the batch size (METHODS 10, trap 13).
+depend on the batch size.
 """
 
 from __future__ import annotations
@@ -56,11 +56,8 @@ def in_blocks(
 def sigmoid(logits: np.ndarray) -> np.ndarray:
     """Probabilities of logits: float64, without overflow."""
     logits = np.asarray(logits, dtype=np.float64)
-    return np.where(
-        logits >= 0,
-        1 / (1 + np.exp(-np.abs(logits))),
-        np.exp(-np.abs(logits)) / (1 + np.exp(-np.abs(logits))),
-    )
+    tail = np.exp(-np.abs(logits))
+    return np.asarray(np.where(logits >= 0, 1, tail) / (1 + tail))
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

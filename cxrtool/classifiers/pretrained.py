@@ -23,7 +23,7 @@ from torch import Tensor
 from cxrtool.classifiers.architectures import ClassifierNet
 from cxrtool.core import console
 from cxrtool.core.errors import InputError, UsageError
-from cxrtool.training.models import read_model
+from cxrtool.training.models import load_weights, read_model
 
 XRV = ("xrv-all", "xrv-nih", "xrv-chex", "xrv-mimic_ch", "xrv-mimic_nb", "xrv-pc", "xrv-rsna")
 WEIGHTS = ("none", "imagenet", *XRV)
@@ -88,7 +88,7 @@ def by_name(name: str, arch: str) -> Start | None:
         ) from None
     except Exception as error:  # whatever the download raises: no network, no disk, a bad hash
         raise InputError(
-            f"--weights {name} cannot be had here: {str(error).splitlines()[0]}",
+            f"--weights {name} cannot be fetched here: {str(error).splitlines()[0]}",
             hint="without a network, bring the file and give it with --init-from FILE",
         ) from None
     adapter = "imagenet" if name == "imagenet" else "xrv"
@@ -99,16 +99,16 @@ def _imagenet(arch: str) -> Mapping[str, Tensor]:
     from torchvision.models import get_model_weights
 
     weights: Any = get_model_weights(arch).DEFAULT
-    found: Mapping[str, Tensor] = weights.get_state_dict(progress=False)
-    return found
+    state: Mapping[str, Tensor] = weights.get_state_dict(progress=False)
+    return state
 
 
 def _xrv(name: str) -> Mapping[str, Tensor]:
     import torchxrayvision
 
     model = torchxrayvision.models.DenseNet(weights=f"densenet121-res224-{name}")
-    found: Mapping[str, Tensor] = model.state_dict()
-    return found
+    state: Mapping[str, Tensor] = model.state_dict()
+    return state
 
 
 def from_path(path: Path, arch: str, labels: tuple[str, ...]) -> Start:
@@ -154,26 +154,22 @@ def _read_file(path: Path) -> Mapping[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path, device="cpu")
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:  # its message advises to load the file unsafely
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, OSError, SafetensorError, RuntimeError, EOFError) as error:
+        reason = str(error).splitlines()[0][:160]
+        if isinstance(error, pickle.UnpicklingError):  # whose message advises to load it unsafely
+            reason = "it is no state_dict, or holds more than tensors"
         raise InputError(
-            "cannot be read as weights: it is no state_dict, or holds more than tensors",
+            f"cannot be read as weights: {reason}",
             file=path,
             hint="a .safetensors file, or a state_dict saved by torch.save; whole pickled"
             " networks are not loaded, by design",
         ) from None
-    except (OSError, SafetensorError, RuntimeError, EOFError) as error:
-        raise InputError(
-            f"cannot be read as weights: {str(error).splitlines()[0][:160]}",
-            file=path,
-            hint="a .safetensors file, or a state_dict saved by torch.save; whole pickled"
-            " networks are not loaded, by design",
-        ) from None
-    if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
-        found = found["state_dict"]
-    if not isinstance(found, Mapping) or not all(isinstance(v, Tensor) for v in found.values()):
+    if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
+        state = state["state_dict"]
+    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
         raise InputError("holds no state of a network", file=path)
-    return found
+    return state
 
 
 def _trunk_of(state: Mapping[str, Tensor], arch: str, file: Path) -> dict[str, Tensor]:
@@ -202,8 +198,6 @@ def apply(start: Start, network: ClassifierNet, file: Path | str) -> None:
     Raises:
         InputError: Something is missing or has another shape; names it.
     """
-    from cxrtool.training.models import load_weights
-
     own = network.trunk.state_dict()
     # Counters of BatchNorm are absent from old files, and mean nothing with a fixed momentum.
     filled = {k: v for k, v in own.items() if k.endswith("num_batches_tracked")}

@@ -41,18 +41,18 @@ def learnable(
         where: What the rows are, for the message.
 
     Returns:
-        ``(kept, left_out)``: positions of the labels with both classes, and name -> reason.
+        ``(positions, left_out)``: positions of the labels with both classes, and name -> reason.
 
     Raises:
         InputError: No label is left.
     """
     reasons = {name: missing_class(values[:, k], mask[:, k]) for k, name in enumerate(labels)}
     left_out = {name: reason for name, reason in reasons.items() if reason is not None}
-    kept = [k for k, name in enumerate(labels) if name not in left_out]
-    if not kept:
+    positions = [k for k, name in enumerate(labels) if name not in left_out]
+    if not positions:
         why = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise InputError(
             f"no label has both classes in {where} ({why or 'there are no labels'})",
             hint="check --classes, --uncertain, --blank, and the row selection",
         )
-    return kept, left_out
+    return positions, left_out

@@ -1,9 +1,9 @@
 """Fit one classifier: the optimizer steps, the best checkpoint, and everything needed to resume.
 
 In: a network, a pool of training images for each phase, settings. Out: the network at the step
-whose validation score was best, of all phases on the last one's images. The caller owns the loop,
-the validation set and the disk; a `Trainer` is a state machine whose next step depends on its state
-alone, so that N steps equal N/2 steps, a checkpoint and the rest, bit for bit on the CPU.
+whose validation score was best, of all phases on the last one's images. The loop and the disk are
+`training.loop`'s; the next step of a `ClassifierTrainer` depends on its state alone, so that N
+steps equal N/2 steps, a checkpoint and the rest, bit for bit on the CPU.
 
 A fit has one phase or more (`phases`): synthetic images then real ones, cross-entropy then
 AUC-margin. A phase starts from the best weights of the one before and has its own schedule. What
@@ -16,6 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,18 +25,25 @@ from torch import Tensor, nn
 
 from cxrtool.classifiers.architectures import ClassifierNet
 from cxrtool.classifiers.auc_margin import AucMargin, Pesg
-from cxrtool.classifiers.augment import augment
 from cxrtool.classifiers.batches import Batches, BothClasses
 from cxrtool.classifiers.losses import class_cross_entropy, masked_bce
 from cxrtool.classifiers.phases import AUC_MARGIN, Phase
 from cxrtool.classifiers.pool import Part, Pool
 from cxrtool.classifiers.prediction import BLOCK, in_blocks
 from cxrtool.core.errors import GateError
+from cxrtool.training.augment import augment
 from cxrtool.training.device import has_fast_bfloat16
+from cxrtool.training.loop import Best, copied
 from cxrtool.training.replay import recorded
 from cxrtool.training.rng import restore_rng, rng_state, seed_for, torch_generator
+from cxrtool.training.schedules import late_tenth
 
-OPTIMIZERS = ("adam", "adamw", "sgd-momentum")
+_OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd-momentum": partial(torch.optim.SGD, momentum=0.9),
+}
+OPTIMIZERS = tuple(_OPTIMIZERS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +51,10 @@ class Settings:
     """How to fit.
 
     Attributes:
-        batch: Images a step.
+        batch: Images per step.
         optimizer: One of `OPTIMIZERS`.
         weight_decay: L2 (adam, sgd-momentum) or decoupled (adamw).
-        augmentation: One of `augment.AUGMENTATIONS`.
+        augmentation: Of `training.augment`.
         seed: Seeds initial weights, order of rows and augmentation.
         kind: "multilabel" or "single".
         precision: Of the network in a step: "float32", "bfloat16" (autocast; losses stay float32),
@@ -63,23 +71,17 @@ class Settings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Best:
+class PhaseBest(Best):
     """The best network of a phase.
 
     Attributes:
         phase: Number of the phase, from 0.
-        score: Its validation score, larger is better.
-        step: After how many steps of the fit it was reached.
-        state: Its weights; empty where they cannot be delivered.
     """
 
     phase: int
-    score: float
-    step: int
-    state: dict[str, Tensor]
 
 
-class Trainer:
+class ClassifierTrainer:
     """The fit of one network.
 
     Args:
@@ -90,12 +92,12 @@ class Trainer:
         weights: [L] factor on the loss of positives (of a class, for single-label sets), or None.
 
     Attributes:
-        step: Optimizer steps done.
+        step_number: Optimizer steps done.
         best_score: Best validation score of this phase so far, None before the first.
         best_step: After how many steps it was reached.
         start_score: Validation score before the first step, where the caller took it.
         ended: The best networks of the phases before this one.
-        history: One record a validation.
+        history: One record per validation.
         precision: "float32" or "bfloat16", as chosen; a fit that goes on elsewhere keeps it.
         wait_s: Seconds that steps waited for their batch, since `read_clock`.
     """
@@ -118,23 +120,26 @@ class Trainer:
         if self.precision == "auto":
             self.precision = "bfloat16" if has_fast_bfloat16(self.device) else "float32"
         self.weights = None if weights is None else torch.from_numpy(weights).to(self.device)
-        self.step = 0
+        self.step_number = 0
         self.best_score: float | None = None
         self.best_step = 0
         self.best_state: dict[str, Tensor] = {}
-        self.ended: list[Best] = []
+        self.ended: list[PhaseBest] = []
         self.start_score: float | None = None
         self.history: list[dict[str, Any]] = []
         self.wait_s = 0.0
-        self._clock = time.perf_counter()
-        self._clock_steps = 0
-        self._random = any(isinstance(m, nn.Dropout) for m in network.modules()) or any(
-            type(m).__name__ == "StochasticDepth" for m in network.modules()
-        )
+        self._clock, self._clock_steps = 0.0, 0
+        kinds = {type(module).__name__ for module in network.modules()}
+        self._random = bool(kinds & {"Dropout", "StochasticDepth"})
         self._loss_sum = torch.zeros((), device=self.device)
         self._loss_steps = 0
         self._replay: tuple[torch.Size, Callable[[Tensor], Tensor] | None] | None = None
         self._enter(0)
+
+    @property
+    def nimg(self) -> int:
+        """Images seen."""
+        return self.step_number * self.settings.batch
 
     @property
     def steps(self) -> int:
@@ -149,7 +154,7 @@ class Trainer:
     @property
     def phase_ends(self) -> bool:
         """Whether the next step belongs to another phase, or the fit is over."""
-        return self.step == self._start + self.phase.steps
+        return self.step_number == self._start + self.phase.steps
 
     @property
     def lr(self) -> float:
@@ -157,17 +162,15 @@ class Trainer:
         return self._lr
 
     @property
-    def bests(self) -> list[Best]:
+    def bests(self) -> list[PhaseBest]:
         """The best network of each phase that has had a validation, in order."""
         if self.best_score is None:
             return self.ended
-        now = Best(
-            phase=self._index, score=self.best_score, step=self.best_step, state=self.best_state
-        )
-        return [*self.ended, now]
+        score, step, state = self.best_score, self.best_step, self.best_state
+        return [*self.ended, PhaseBest(phase=self._index, score=score, step=step, state=state)]
 
     @property
-    def chosen(self) -> Best:
+    def chosen(self) -> PhaseBest:
         """The network to deliver: the best on the last phase's images; of equals the later."""
         rivals = [best for best in self.bests if self._delivers(best.phase)]
         return max(reversed(rivals), key=lambda best: best.score)
@@ -190,8 +193,8 @@ class Trainer:
             self._batches = BothClasses(
                 order, pool.values.cpu().numpy(), pool.mask.cpu().numpy(), self.network.labels
             )
-            known = pool.mask.sum(dim=0).clamp(min=1)
-            loss = AucMargin((pool.values * pool.mask).sum(dim=0) / known).to(self.device)
+            counts = pool.mask.sum(dim=0).clamp(min=1)
+            loss = AucMargin((pool.values * pool.mask).sum(dim=0) / counts).to(self.device)
             self._pesg: Pesg | None = Pesg(
                 self.network.parameters(), loss, phase.lr, self.settings.weight_decay
             )
@@ -212,18 +215,22 @@ class Trainer:
 
     # --- steps ---
 
-    def train_step(self) -> None:
+    def step(self) -> None:
         """One optimizer step."""
-        s, inside = self.settings, self.step - self._start
+        s, inside = self.settings, self.step_number - self._start
         started = time.perf_counter()
+        if not self._clock_steps:  # validation and checkpoints are no part of a step
+            self._clock = started
         x, values, mask = self.pools[self.phase.pool].batch(self._batches.rows(inside))
         self.wait_s += time.perf_counter() - started
-        x = augment(x, s.augmentation, torch_generator("train-cls augment", s.seed, self.step))
+        x = augment(
+            x, s.augmentation, torch_generator("train-cls augment", s.seed, self.step_number)
+        )
         x = x.contiguous(memory_format=torch.channels_last)
         self._lr = self.phase.lr_at(inside)
         self.network.train()
         if self._random:  # dropout draws from torch's own generator
-            torch.manual_seed(seed_for("train-cls dropout", s.seed, self.step))
+            torch.manual_seed(seed_for("train-cls dropout", s.seed, self.step_number))
         loss = self._loss(self._logits(x), values, mask)
         if self._pesg is None:
             self._descend(loss)
@@ -233,7 +240,7 @@ class Trainer:
         self._loss_sum += loss.detach()
         self._loss_steps += 1
         self._clock_steps += 1
-        self.step += 1
+        self.step_number += 1
 
     def _logits(self, x: Tensor) -> Tensor:
         """[B, L] float32 of a batch in training; on CUDA by replay of the first one's passes."""
@@ -250,8 +257,8 @@ class Trainer:
 
     def _loss(self, logits: Tensor, values: Tensor, mask: Tensor) -> Tensor:
         if self._pesg is not None:
-            found: Tensor = self._pesg.loss(logits, values, mask)
-            return found
+            loss: Tensor = self._pesg.loss(logits, values, mask)
+            return loss
         how = class_cross_entropy if self.settings.kind == "single" else masked_bce
         return how(logits, values, mask, self.weights)
 
@@ -265,13 +272,9 @@ class Trainer:
     def _margin_step(self, loss: Tensor, inside: int) -> None:
         pesg = self._pesg
         assert pesg is not None
-        epoch, place = divmod(inside, self._epoch_steps)
-        if place == 0 and inside:
+        if inside and inside % self._epoch_steps == 0:
             pesg.end_epoch()
-        # The published recipe: two epochs of a large set, the second one at a tenth of the rate. Of
-        # a small set an epoch is too little to learn anything in.
-        late = epoch > 0 and inside >= self.phase.steps // 2
-        self._lr = self.phase.lr / 10 if late else self.phase.lr
+        self._lr = late_tenth(self.phase.lr, inside, self.phase.steps, self._epoch_steps)
         pesg.lr = self._lr
         pesg.zero_grad()
         loss.backward()
@@ -288,7 +291,7 @@ class Trainer:
         self._loss_steps = 0
         if not np.isfinite(loss):
             raise GateError(
-                f"training diverged: the loss is {loss} at step {self.step}",
+                f"training diverged: the loss is {loss} at step {self.step_number}",
                 hint="use a smaller --lr",
             )
         return loss
@@ -303,10 +306,6 @@ class Trainer:
         }
         self._clock_steps, self.wait_s = 0, 0.0
         return speed
-
-    def start_clock(self) -> None:
-        """Time from here on: validation and checkpoints are no part of a step."""
-        self._clock = time.perf_counter()
 
     def predict(self, part: Part) -> tuple[np.ndarray, float]:
         """Logits [N, L] of a part and its mean loss, with the network as it is now."""
@@ -328,15 +327,15 @@ class Trainer:
         self.history.append(entry)
         if self.best_score is not None and score <= self.best_score:
             return False
-        self.best_score, self.best_step = score, self.step
-        self.best_state = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        self.best_score, self.best_step = score, self.step_number
+        self.best_state = copied(self.network)
         return True
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """All that the next step depends on, for a checkpoint."""
         optimizer = self.optimizer if self._pesg is None else self._pesg
         return {
-            "step": self.step,
+            "step": self.step_number,
             "precision": self.precision,
             "phase": self._index,
             "network": self.network.state_dict(),
@@ -352,20 +351,21 @@ class Trainer:
             "rng": rng_state(),
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` returned."""
-        self.step, self.precision = state["step"], state["precision"]
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict`."""
+        self.step_number, self.precision = state["step"], state["precision"]
         self.network.load_state_dict(state["network"])
         self._enter(state["phase"])
         optimizer = self.optimizer if self._pesg is None else self._pesg
         optimizer.load_state_dict(state["optimizer"])
-        self.best_state = {k: v.to(self.device) for k, v in state["best"].items()}
+
+        def here(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+            return {name: value.to(self.device) for name, value in weights.items()}
+
+        self.best_state = here(state["best"])
         self.best_score, self.best_step = state["best_score"], state["best_step"]
         self.start_score = state["start_score"]
-        self.ended = [
-            Best(**{**best, "state": {k: v.to(self.device) for k, v in best["state"].items()}})
-            for best in state["ended"]
-        ]
+        self.ended = [PhaseBest(**best | {"state": here(best["state"])}) for best in state["ended"]]
         self.history = list(state["history"])
         self._loss_sum = state["loss_sum"].to(self.device)
         self._loss_steps = state["loss_steps"]
@@ -404,12 +404,6 @@ def reestimate_batchnorm(network: ClassifierNet, part: Part, device: torch.devic
 
 def _optimizer(network: nn.Module, settings: Settings, lr: float) -> torch.optim.Optimizer:
     parameters = list(network.parameters())
-    decay = settings.weight_decay
     fused = True if parameters[0].is_cuda else None  # a few launches in place of hundreds
-    if settings.optimizer == "adam":
-        return torch.optim.Adam(parameters, lr=lr, weight_decay=decay, fused=fused)
-    if settings.optimizer == "adamw":
-        return torch.optim.AdamW(parameters, lr=lr, weight_decay=decay, fused=fused)
-    if settings.optimizer == "sgd-momentum":
-        return torch.optim.SGD(parameters, lr=lr, momentum=0.9, weight_decay=decay, fused=fused)
-    raise ValueError(f"unknown optimizer {settings.optimizer!r}")
+    build = _OPTIMIZERS[settings.optimizer]
+    return build(parameters, lr=lr, weight_decay=settings.weight_decay, fused=fused)

@@ -22,7 +22,6 @@ from typing import Any
 import open_clip
 import torch
 from open_clip import factory, pretrained
-from torch import nn
 
 from cxrtool.clip import published
 from cxrtool.clip.published import Settings
@@ -113,42 +112,44 @@ def resolve(
     """
     model = model.replace("/", "-") if model is not None else None
     name, local = model or DEFAULT, False
-    found: Path | None
-    named = None if model is None else _by_name(name)
+    file: Path | None
+    config = None if model is None else _by_name(name)
     if weights is not None and (weights / CONFIG_FILE).is_file():
         name = model or "local"
-        model_cfg, preprocess = _described(weights, named and named[0], tag)
+        model_cfg, preprocess = _described(weights, config and config[0], tag)
         _refuse_remote_parts(name, model_cfg)
-        told = Settings(bool(model_cfg.get("quick_gelu")), preprocess, f"{CONFIG_FILE} with them")
-        found = _in_folder(weights)
+        settings = Settings(
+            bool(model_cfg.get("quick_gelu")), preprocess, f"{CONFIG_FILE} with them"
+        )
+        file = _in_folder(weights)
     else:
-        model_cfg, own = named or _by_name(name)
+        model_cfg, own = config or _by_name(name)
         _refuse_remote_parts(name, model_cfg)
         local = own is not None
         quick_gelu = bool(model_cfg.get("quick_gelu"))
-        found = _in_folder(weights) if weights is not None and weights.is_dir() else weights
-        if found is not None:
-            told = published.of_file(name, found, tag, quick_gelu=quick_gelu, own=own)
+        file = _in_folder(weights) if weights is not None and weights.is_dir() else weights
+        if file is not None:
+            settings = published.of_file(name, file, tag, quick_gelu=quick_gelu, own=own)
         elif tag is not None:
-            told = published.of_tag(name, tag)
-            found = _fetched(name, tag, allow_download)
+            settings = published.of_tag(name, tag)
+            file = _fetched(name, tag, allow_download)
         else:
             preprocess = own or published.default_preprocess()
-            told = Settings(quick_gelu, preprocess, "the model's config")
-    if told.quick_gelu != bool(model_cfg.get("quick_gelu")):
-        model_cfg["quick_gelu"] = told.quick_gelu
+            settings = Settings(quick_gelu, preprocess, "the model's config")
+    if settings.quick_gelu != bool(model_cfg.get("quick_gelu")):
+        model_cfg["quick_gelu"] = settings.quick_gelu
 
     vision = model_cfg["vision_cfg"]
     stride = _stride(vision)
-    if size is None and local and found is None and data_size is not None:
+    if size is None and local and file is None and data_size is not None:
         size = min(-(-data_size // stride) * stride, vision["image_size"])
     if size is not None:
         if size < stride or size % stride:
             raise UsageError(f"--size {size}: the model {name} needs a multiple of {stride}")
         vision["image_size"] = size
-    keep = {key: told.preprocess[key] for key in published.KEYS if key in told.preprocess}
+    keep = {key: settings.preprocess[key] for key in published.KEYS if key in settings.preprocess}
     keep["size"] = Architecture(name, model_cfg, {}).size
-    return Architecture(name, model_cfg, keep, found, told.origin, told.assumed)
+    return Architecture(name, model_cfg, keep, file, settings.origin, settings.assumed)
 
 
 def _by_name(model: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
@@ -157,14 +158,14 @@ def _by_name(model: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
         text = (resources.files("cxrtool.clip") / "configs" / f"{model}.json").read_text("utf-8")
         model_cfg = json.loads(text)
         return model_cfg, model_cfg.pop("preprocess_cfg")
-    named = factory.get_model_config(model) if ":" not in model else None
-    if named is None:
+    config = factory.get_model_config(model) if ":" not in model else None
+    if config is None:
         raise UsageError(
             f"--model {model}: no such architecture",
             hint=f"use {', '.join(local_configs())} or an open_clip name such as ViT-B-32; "
             "a folder with a config and weights is given by --pretrained FOLDER alone",
         )
-    return named, None
+    return config, None
 
 
 def _stride(vision: dict[str, Any]) -> int:
@@ -175,8 +176,10 @@ def _stride(vision: dict[str, Any]) -> int:
     return _RESNET_STRIDE if resnet else int(vision.get("patch_size", 16))
 
 
-def build(architecture: Architecture, seed: int) -> nn.Module:
+def build(architecture: Architecture, seed: int) -> Any:
     """The network, with weights drawn from `seed` or read from the architecture's file.
+
+    It is one of open_clip's classes, which are not typed.
 
     Raises:
         InputError: weights that cannot be read or belong to another architecture.
@@ -184,7 +187,7 @@ def build(architecture: Architecture, seed: int) -> nn.Module:
     with _as_folder(architecture) as folder:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network: nn.Module = open_clip.create_model_and_transforms(f"local-dir:{folder}")[0]
+            network = open_clip.create_model_and_transforms(f"local-dir:{folder}")[0]
         if architecture.weights is not None:
             file = readable(architecture.weights, folder)
             try:
@@ -241,25 +244,25 @@ def _read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _described(
-    folder: Path, named: dict[str, Any] | None, tag: str | None
+    folder: Path, config_by_name: dict[str, Any] | None, tag: str | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """What a folder says of its weights.
 
     Raises:
         UsageError: --model or --tag would say it otherwise.
     """
-    found = _read_config(folder / CONFIG_FILE)
+    config = _read_config(folder / CONFIG_FILE)
     if tag is not None:
         raise UsageError(
             f"--tag {tag} with weights that are described by {folder / CONFIG_FILE}",
             hint="leave out --tag, or give a copy of the weights file alone",
         )
-    if named is not None and not _same_network(named, found[0]):
+    if config_by_name is not None and not _same_network(config_by_name, config[0]):
         raise UsageError(
             f"--model is another architecture than that of {folder / CONFIG_FILE}",
             hint="leave out --model: the folder says what it is",
         )
-    return found
+    return config
 
 
 def _same_network(named: dict[str, Any], described: dict[str, Any]) -> bool:
@@ -272,20 +275,20 @@ def _same_network(named: dict[str, Any], described: dict[str, Any]) -> bool:
 
 
 def _in_folder(folder: Path) -> Path:
-    found = sorted(
+    files = sorted(
         (path for path in folder.iterdir() if path.suffix in WEIGHT_FILES),
         key=lambda path: (WEIGHT_FILES.index(path.suffix), path.name),
     )
     # Folders of the hub have the same weights under the names of transformers as well.
-    found = [path for path in found if path.name.startswith("open_clip_")] or found
-    if not found:
+    files = [path for path in files if path.name.startswith("open_clip_")] or files
+    if not files:
         raise InputError(f"no weights ({', '.join(WEIGHT_FILES)}) in this folder", file=folder)
-    if len(found) > 1 and found[1].suffix == found[0].suffix:
-        names = ", ".join(path.name for path in found if path.suffix == found[0].suffix)
+    if len(files) > 1 and files[1].suffix == files[0].suffix:
+        names = ", ".join(path.name for path in files if path.suffix == files[0].suffix)
         raise InputError(
             f"several weights in this folder: {names}", file=folder, hint="give one of the files"
         )
-    return found[0]
+    return files[0]
 
 
 def _fetched(model: str, tag: str, allow_download: bool) -> Path:

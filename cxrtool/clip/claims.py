@@ -67,7 +67,7 @@ class Claims:
 def claims_of(
     texts: PairTexts,
     labels: Sequence[str],
-    known: np.ndarray,
+    label_values: np.ndarray,
     templates: Templates,
     tokenizer: Tokenizer,
     read: Reader,
@@ -77,14 +77,15 @@ def claims_of(
     Args:
         texts: The pairs' texts.
         labels: L names.
-        known: [N, L] int8 of these pairs, -1 where unknown; used for prompts composed from labels.
+        label_values: [N, L] int8 of these pairs, -1 where unknown; used for prompts composed from
+            labels.
         templates: How a label is said and denied.
         tokenizer: Of the CLIP.
         read: Finds labels in texts. A list of phrases that does not name a label denies it, unless
             the reader says that it is open.
     """
     if texts.origin == LABELS:
-        values = known
+        values = label_values
     else:
         plain = [row[0] for row in texts.wordings]
         different = list(dict.fromkeys(plain))
@@ -128,14 +129,14 @@ def claim_loss(
     said, denied = prompts.chunk(2)
     logits = scale * images @ (said - denied).T
     said_there = values.clamp_min(0).to(logits.dtype)
-    made = (values >= 0).to(logits.dtype)
+    claimed = (values >= 0).to(logits.dtype)
     weights = weights.to(logits.dtype)
     each = functional.binary_cross_entropy_with_logits(
         logits,
         said_there,
-        weight=made * torch.lerp(weights[0], weights[1], said_there),
+        weight=claimed * torch.lerp(weights[0], weights[1], said_there),
         reduction="none",
     )
-    counts = made.sum(dim=0)
+    counts = claimed.sum(dim=0)
     there = (counts > 0).to(logits.dtype)
     return ((each.sum(dim=0) / counts.clamp_min(1.0)) * there).sum() / there.sum().clamp_min(1.0)

@@ -1,6 +1,6 @@
 """How well a CLIP reads patients that it was not trained on.
 
-In: held-out pairs with their labels. Out: retrieval both ways, zero-shot AUROC a label, and the
+In: held-out pairs with their labels. Out: retrieval both ways, zero-shot AUROC per label, and the
 mean cosine between different images, which goes to 1 where the embedding collapses.
 """
 
@@ -63,8 +63,8 @@ def evaluate(model: ClipModel, held: HeldOut, templates: Templates) -> dict[str,
     """Measure a CLIP; the network is left in evaluation mode.
 
     Returns:
-        `recall` (mean over both ways and ranks), `retrieval`, `auroc` a label (NaN where
-        undefined), `auroc_mean` over those defined, `negation` a label and `negation_passed`
+        `recall` (mean over both ways and ranks), `retrieval`, `auroc` per label (NaN where
+        undefined), `auroc_mean` over those defined, `negation` per label and `negation_passed`
         (see `zeroshot.negation_test`), `prompt_cosine` (mean over labels of the cosine between what
         says a label and what denies it), `image_cosine`.
     """

@@ -1,6 +1,6 @@
 """The contrastive loss between images and texts, with soft targets for duplicates.
 
-In: unit embeddings of the pairs of one batch, [N, D] each, and a group number a pair. Out: a
+In: unit embeddings of the pairs of one batch, [N, D] each, and a group number per pair. Out: a
 scalar. Reports repeat themselves ("no acute cardiopulmonary process"), and InfoNCE (Radford et al.
 2021, CLIP, figure 3) calls every other pair of the batch a negative, also one that says the
 same. Here all pairs of one group share the target mass:

@@ -71,10 +71,10 @@ def of_tag(model: str, tag: str) -> Settings:
     """
     entry = _FILES.get(model, {}).get(tag) or pretrained.get_pretrained_cfg(model, tag)
     if not entry:
-        known = tags(model)
+        names = tags(model)
         raise UsageError(
             f"--tag {tag}: unknown for {model}",
-            hint=f"its tags are {', '.join(known)}" if known else "it has none",
+            hint=f"its tags are {', '.join(names)}" if names else "it has none",
         )
     return Settings(bool(entry.get("quick_gelu", False)), _preprocess(entry), f"tag {tag}")
 
@@ -98,23 +98,24 @@ def of_file(
         UsageError: the architecture has no such tag.
         InputError: the file cannot be read.
     """
-    shown, sign = activation_shown(file)
+    shows_quick, sign = activation_shown(file)
     if tag is not None:
-        told = of_tag(model, tag)
-        if shown in (None, told.quick_gelu):
-            return told
+        settings = of_tag(model, tag)
+        if shows_quick in (None, settings.quick_gelu):
+            return settings
         against = (
-            f"--tag {tag} means {_activation(told.quick_gelu)}, which is taken, but {file.name} "
-            f"shows {_activation(bool(shown))} ({sign}): are these weights of {tag}?"
+            f"--tag {tag} means {_activation(settings.quick_gelu)}, which is taken, but "
+            f"{file.name} shows {_activation(bool(shows_quick))} ({sign}): are these weights of "
+            f"{tag}?"
         )
-        return Settings(told.quick_gelu, told.preprocess, told.origin, against)
+        return Settings(settings.quick_gelu, settings.preprocess, settings.origin, against)
 
     published = [of_tag(model, known) for known in tags(model)]
     activations = {settings.quick_gelu for settings in published}
     normal = {tuple(map(str, (s.preprocess[key] for key in _NORMALIZATION))) for s in published}
     origins, open_points = [], []
-    if shown is not None:
-        quick_gelu = shown
+    if shows_quick is not None:
+        quick_gelu = shows_quick
         origins.append(f"activation by {sign}")
     elif quick_gelu or own is not None:
         origins.append("activation by the model's name")
@@ -135,7 +136,7 @@ def of_file(
     others = [
         known.origin.removeprefix("tag ")
         for known in published
-        if (shown is None and known.quick_gelu != quick_gelu)
+        if (shows_quick is None and known.quick_gelu != quick_gelu)
         or any(known.preprocess[key] != preprocess[key] for key in _NORMALIZATION)
     ]
     return Settings(

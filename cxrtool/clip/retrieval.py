@@ -29,16 +29,16 @@ def retrieval(images: Tensor, texts: Tensor, groups: Tensor) -> dict[str, float]
     """
     distinct, first = _first_of_each(groups)
     similarity = images @ texts[first].T  # [N, G]
-    found = {}
+    recalls = {}
     for k in RANKS:
         near = similarity.topk(min(k, len(distinct)), dim=1).indices
         hits = (distinct[near] == groups[:, None]).any(dim=1)
-        found[f"image_to_text@{k}"] = float(hits.float().mean())
+        recalls[f"image_to_text@{k}"] = float(hits.float().mean())
     for k in RANKS:
         near = similarity.T.topk(min(k, len(images)), dim=1).indices
         hits = (groups[near] == distinct[:, None]).any(dim=1)
-        found[f"text_to_image@{k}"] = float(hits.float().mean())
-    return found
+        recalls[f"text_to_image@{k}"] = float(hits.float().mean())
+    return recalls
 
 
 def mean_recall(recalls: dict[str, float]) -> float:
@@ -51,13 +51,13 @@ def chance(groups: Tensor) -> dict[str, float]:
     n = len(groups)
     distinct, _ = _first_of_each(groups)
     sizes = torch.bincount(torch.searchsorted(distinct, groups)).double()
-    found = {f"image_to_text@{k}": min(1.0, k / len(distinct)) for k in RANKS}
+    recalls = {f"image_to_text@{k}": min(1.0, k / len(distinct)) for k in RANKS}
     for k in RANKS:
         missed = torch.ones_like(sizes)
         for drawn in range(min(k, n)):
             missed *= ((n - sizes - drawn) / (n - drawn)).clamp_min(0.0)
-        found[f"text_to_image@{k}"] = float((1.0 - missed).mean())
-    return found
+        recalls[f"text_to_image@{k}"] = float((1.0 - missed).mean())
+    return recalls
 
 
 def _first_of_each(groups: Tensor) -> tuple[Tensor, Tensor]:

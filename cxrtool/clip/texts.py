@@ -12,7 +12,7 @@ is", "no" and the labels' own names for the first time in its zero-shot test.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -29,7 +29,7 @@ TEXT_COLUMNS = (RULES, *(n for n in TEXTS if n != RULES), REPORT, PROMPT, *RANDO
 REFERENCE = tuple(n for n in TEXT_COLUMNS if n != INVERTED and n not in RANDOM_TEXTS)
 """Columns that say what the images show, best one to ask for first."""
 WORDINGS = 8
-"""Composed prompts a row; training takes another one each epoch."""
+"""Composed prompts per row; training takes another one each epoch."""
 PHRASES = (RULES,)
 """Columns that hold phrases, not sentences: their wording is varied unless told otherwise. Not
 `rules-v2`, which fills CLIP's tokens and denies by itself, and not the texts that are wrong on
@@ -86,27 +86,27 @@ def pair_texts(
     Raises:
         InputError: no such column although others have texts, or neither texts nor labels.
     """
+    composer = _Composer(list(table["image"]), labels, values, mask, templates, seed)
     if strategy != LABELS:
         filled = _column(table, strategy)
         if filled.any():
-            found = _from_column(table, strategy, filled)
-            if wordings == "templates" or (wordings == "auto" and strategy in PHRASES):
-                found = _varied(found, table, labels, values, mask, templates, seed)
-            return found
+            plain = _from_column(table, strategy, filled)
+            vary = wordings == "templates" or (wordings == "auto" and strategy in PHRASES)
+            return composer.varied(plain) if vary else plain
         others = [name for name in TEXT_COLUMNS if _column(table, name).any()]
-        made = strategy in TEXTS or strategy in RANDOM_TEXTS
-        if others or (made and strategy != RULES):
+        extracted = strategy in TEXTS or strategy in RANDOM_TEXTS
+        if others or (extracted and strategy != RULES):
             raise InputError(
                 f"the chosen rows have no text in the column {strategy!r}",
                 column=strategy,
-                hint=_hint(strategy if made else "", others),
+                hint=_hint(strategy if extracted else "", others),
             )
     if not labels or not mask.any():
         raise InputError(
             "the chosen rows have neither texts nor known labels: there is nothing to pair with",
             hint="add reports (cxr prepare --reports) or labels",
         )
-    return _from_labels(table, labels, values, mask, templates, seed)
+    return composer.composed()
 
 
 def reference_column(table: pd.DataFrame) -> str:
@@ -120,8 +120,8 @@ def _hint(strategy: str, others: Sequence[str]) -> str:
     if strategy:
         file = " --text-from FILE" if EXTERNAL in strategy else ""
         steps.append(f"run `cxr extract-reports --texts {strategy}{file}` first")
-    known = f" (texts are in: {', '.join(others)})" if others else ""
-    return ", or ".join(steps) + known
+    elsewhere = f" (texts are in: {', '.join(others)})" if others else ""
+    return ", or ".join(steps) + elsewhere
 
 
 def target_groups(
@@ -143,8 +143,8 @@ def target_groups(
 
 
 def _label_groups(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    known = np.where(mask, values > 0.5, -1).astype(np.int8)
-    return group_numbers(row.tobytes() for row in known)
+    cells = np.where(mask, values > 0.5, -1).astype(np.int8)
+    return group_numbers(row.tobytes() for row in cells)
 
 
 def _column(table: pd.DataFrame, name: str) -> np.ndarray:
@@ -167,75 +167,72 @@ def _from_column(table: pd.DataFrame, name: str, filled: np.ndarray) -> PairText
     )
 
 
-def _varied(
-    plain: PairTexts,
-    table: pd.DataFrame,
-    labels: Sequence[str],
-    values: np.ndarray,
-    mask: np.ndarray,
-    templates: Templates,
-    seed: int,
-) -> PairTexts:
-    """The same texts in several wordings, every other one the plain text."""
-    wordings = []
-    for i, (text,) in zip(plain.positions, plain.wordings, strict=True):
-        rng = numpy_rng("wordings", seed, str(table["image"].iloc[i]))
-        known = {
-            label: bool(value > 0.5)
-            for label, value, sure in zip(labels, values[i], mask[i], strict=True)
-            if sure
-        }
-        varied = [
-            ". ".join([str(rng.choice(templates.about(text))), *_statements(known, templates, rng)])
-            for _ in range(WORDINGS // 2)
-        ]
-        wordings.append([wording for other in varied for wording in (text, other)])
-    return PairTexts(plain.positions, wordings, plain.groups, plain.origin, plain.phrases)
-
-
 def _impression_first(impression: str, report: str) -> str:
     start = " ".join(impression.split())
     return f"{start} {report.replace(start, '').strip()}" if start else report
 
 
-def _from_labels(
-    table: pd.DataFrame,
-    labels: Sequence[str],
-    values: np.ndarray,
-    mask: np.ndarray,
-    templates: Templates,
-    seed: int,
-) -> PairTexts:
-    positions = np.flatnonzero(mask.any(axis=1))
-    wordings = []
-    for i in positions:
-        rng = numpy_rng("prompts", seed, str(table["image"].iloc[i]))
-        present = _where(labels, mask[i] & (values[i] > 0.5))
-        absent = _where(labels, mask[i] & (values[i] <= 0.5))
-        wordings.append([_compose(present, absent, templates, rng) for _ in range(WORDINGS)])
-    return PairTexts(positions, wordings, _label_groups(values, mask)[positions], LABELS)
+@dataclass(frozen=True)
+class _Composer:
+    """Puts what is known of N rows into words, in several wordings per row.
 
+    Attributes:
+        images: N names, which seed the wordings of a row.
+        labels: L names.
+        values: [N, L] in {0, 1}.
+        mask: [N, L]; False where the label is unknown.
+        templates: How labels are put into words.
+        seed: Of the wordings.
+    """
 
-def _compose(
-    present: list[str], absent: list[str], templates: Templates, rng: np.random.Generator
-) -> str:
-    """One wording: every label that is there, and up to three that are not."""
-    sentences = [
-        str(rng.choice(templates.prompts(str(label), True))) for label in rng.permutation(present)
-    ]
-    if not sentences:
-        sentences = [str(rng.choice(templates.neutral))]
-    return ". ".join(sentences + _statements(dict.fromkeys(absent, False), templates, rng))
+    images: Sequence[str]
+    labels: Sequence[str]
+    values: np.ndarray
+    mask: np.ndarray
+    templates: Templates
+    seed: int
 
+    def known(self, row: int) -> dict[str, bool]:
+        """Label -> whether it is there, of those that are known."""
+        cells = zip(self.labels, self.values[row], self.mask[row], strict=True)
+        return {label: bool(value > 0.5) for label, value, sure in cells if sure}
 
-def _statements(
-    known: dict[str, bool], templates: Templates, rng: np.random.Generator
-) -> list[str]:
-    """Up to three sentences that say of a label that it is there, or that it is not."""
-    count = int(rng.integers(0, _MAX_STATEMENTS + 1))
-    chosen = [str(label) for label in rng.permutation(list(known))[:count]]
-    return [str(rng.choice(templates.prompts(label, known[label]))) for label in chosen]
+    def varied(self, plain: PairTexts) -> PairTexts:
+        """The same texts in several wordings, every other one the plain text."""
+        wordings: list[list[str]] = []
+        for row, (text,) in zip(plain.positions.tolist(), plain.wordings, strict=True):
+            rng = numpy_rng("wordings", self.seed, str(self.images[row]))
+            known = self.known(row)
+            wordings.append([])
+            for _ in range(WORDINGS // 2):
+                about = str(rng.choice(self.templates.about(text)))
+                wordings[-1] += [text, ". ".join([about, *self._statements(known, rng)])]
+        return replace(plain, wordings=wordings)
 
+    def composed(self) -> PairTexts:
+        """Prompts from labels alone, of the rows of which any is known."""
+        positions = np.flatnonzero(self.mask.any(axis=1))
+        wordings: list[list[str]] = []
+        for row in positions.tolist():
+            rng = numpy_rng("prompts", self.seed, str(self.images[row]))
+            known = self.known(row)
+            wordings.append([self._wording(known, rng) for _ in range(WORDINGS)])
+        return PairTexts(
+            positions, wordings, _label_groups(self.values, self.mask)[positions], LABELS
+        )
 
-def _where(labels: Sequence[str], chosen: np.ndarray) -> list[str]:
-    return [label for label, yes in zip(labels, chosen, strict=True) if yes]
+    def _wording(self, known: dict[str, bool], rng: np.random.Generator) -> str:
+        """One wording: every label that is there, and up to three that are not."""
+        present = [label for label, there in known.items() if there]
+        absent = {label: False for label, there in known.items() if not there}
+        sentences = [
+            str(rng.choice(self.templates.prompts(str(label), True)))
+            for label in rng.permutation(present)
+        ] or [str(rng.choice(self.templates.neutral))]
+        return ". ".join(sentences + self._statements(absent, rng))
+
+    def _statements(self, known: dict[str, bool], rng: np.random.Generator) -> list[str]:
+        """Up to three sentences that say of a label that it is there, or that it is not."""
+        count = int(rng.integers(0, _MAX_STATEMENTS + 1))
+        chosen = [str(label) for label in rng.permutation(list(known))[:count]]
+        return [str(rng.choice(self.templates.prompts(label, known[label]))) for label in chosen]

@@ -31,12 +31,10 @@ class Tokenizer:
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
         """Token numbers, [N, context] int64; longer texts are cut at the end."""
-        return self._inner(list(texts))
-
-    def length(self, text: str) -> int:
-        """Tokens of a text, without its start and end marks."""
-        return len(self._inner.encode(text))
+        tokens: Tensor = self._inner(list(texts))
+        return tokens
 
     def cut(self, text: str) -> str:
         """The end of a text that the model never reads, "" where everything fits."""
-        return self._inner.decode(self._inner.encode(text)[self.context - _MARKS :]).strip()
+        rest = self._inner.encode(text)[self.context - _MARKS :]
+        return str(self._inner.decode(rest)).strip()

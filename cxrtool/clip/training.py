@@ -1,11 +1,11 @@
 """Contrastive training, one step at a time.
 
-In: pairs (uint8 images, tokens, groups) and a recipe. Out: a `Trainer` whose state after n steps is
-a pure function of pairs, recipe and seed: batches, wordings and augmentation are drawn from the
-step number, so a resumed training needs the weights, the optimizer and one number. The method is
-CLIP's (Radford et al. 2021): AdamW, linear warm-up and cosine, learned temperature clamped at 100.
-Several processes embed a part of each batch; the features are gathered, so that every pair is
-contrasted with the whole batch, and gradients flow back through the gathering.
+In: pairs (uint8 images, tokens, groups) and a recipe. Out: a `ClipTrainer` whose state after n
+steps is a pure function of pairs, recipe and seed: batches, wordings and augmentation are drawn
+from the step number, so a resumed training needs the weights, the optimizer and one number. The
+method is CLIP's (Radford et al. 2021): AdamW, linear warm-up and cosine, learned temperature
+clamped at 100. Several processes embed a part of each batch; the features are gathered, so that
+every pair is contrasted with the whole batch, and gradients flow back through the gathering.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cxrtool.clip.augment import draws, mild
 from cxrtool.clip.claims import Claims, claim_loss
 from cxrtool.clip.loss import clamp_temperature, contrastive_loss
 from cxrtool.clip.model import ClipModel
-from cxrtool.clip.schedules import warmup_cosine
 from cxrtool.clip.tokens import Tokenizer
 from cxrtool.data.images import to_float
+from cxrtool.training.augment import augment
 from cxrtool.training.device import sent
 from cxrtool.training.rng import numpy_rng, seed_for, torch_generator
+from cxrtool.training.schedules import warmup_cosine
 from cxrtool.training.shared_norm import share_batch_norms
 from cxrtool.training.world import World
 
@@ -89,14 +89,14 @@ def make_pairs(
     claims: Claims | None = None,
 ) -> Pairs:
     """Tokenize every different text once."""
-    known: dict[str, int] = {}
+    places: dict[str, int] = {}
     texts = np.array(
-        [[known.setdefault(text, len(known)) for text in row] for row in wordings], dtype=np.int64
+        [[places.setdefault(text, len(places)) for text in row] for row in wordings], dtype=np.int64
     )
-    return Pairs(images, tokenizer(list(known)), texts, torch.from_numpy(groups), claims)
+    return Pairs(images, tokenizer(list(places)), texts, torch.from_numpy(groups), claims)
 
 
-class Trainer:
+class ClipTrainer:
     """The training of one CLIP.
 
     Args:
@@ -170,10 +170,9 @@ class Trainer:
         model, recipe, world = self.model, self.recipe, self.world
         part = world.part(len(rows))
         images = to_float(sent(torch.from_numpy(self.pairs.images[rows[part]]), model.device))
-        if recipe.augment == "mild":
-            # Drawn for the whole batch, so that a pair meets the same in any number of processes.
-            generator = torch_generator("augment", recipe.seed, self.step_number)
-            images = mild(images, draws(len(rows), generator)[part])
+        # Drawn for the whole batch, so that a pair meets the same in any number of processes.
+        rng = torch_generator("augment", recipe.seed, self.step_number)
+        images = augment(images, recipe.augment, rng, len(rows), part)
         epoch = self.step_number // self.steps_per_epoch
         chosen = self.pairs.texts[rows[part], epoch % self.pairs.texts.shape[1]]
         different, inverse = np.unique(chosen, return_inverse=True)
@@ -188,11 +187,13 @@ class Trainer:
         loss = contrastive_loss(vectors, world.gather(texts), scale, groups)
         claims = self.pairs.claims
         if claims is not None and recipe.negation_weight > 0:
-            rng = numpy_rng("claims", recipe.seed, self.step_number)
-            prompts = self._embedded(model.embed_tokens, claims.drawn(rng).to(model.device))
+            drawn = claims.drawn(numpy_rng("claims", recipe.seed, self.step_number))
+            prompts = self._embedded(model.embed_tokens, drawn.to(model.device))
             values = sent(torch.from_numpy(claims.values[rows]), model.device)
-            told = claim_loss(vectors, prompts, scale, values, claims.weights.to(model.device))
-            loss = loss + recipe.negation_weight * told
+            negation_loss = claim_loss(
+                vectors, prompts, scale, values, claims.weights.to(model.device)
+            )
+            loss = loss + recipe.negation_weight * negation_loss
         return loss
 
     def _embedded(self, embed: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -200,7 +201,7 @@ class Trainer:
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.recipe.bfloat16):
             return embed(x).float()
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """What a checkpoint needs."""
         return {
             "step": self.step_number,
@@ -208,8 +209,8 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
         }
 
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` returned."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict`."""
         self.model.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step_number = int(state["step"])

@@ -120,12 +120,12 @@ def _names(path: Path) -> list[str]:
 def _state(path: Path) -> Mapping[str, Any]:
     """What torch.save wrote, without reading the tensors where the file's form allows that."""
     try:
-        found = torch.load(
+        content = torch.load(
             path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
         )
     except Exception as error:
         raise unreadable(path, error) from error
-    inner = found.get("state_dict", found) if isinstance(found, Mapping) else None
+    inner = content.get("state_dict", content) if isinstance(content, Mapping) else None
     if not isinstance(inner, Mapping) or not inner:
         raise InputError("holds no state of a network", file=path)
     return inner
@@ -151,19 +151,19 @@ def _archived(path: Path) -> dict[str, Tensor]:
     """
     plain = io.BytesIO()
     try:
-        with zipfile.ZipFile(path) as archive, zipfile.ZipFile(plain, "w") as kept:
+        with zipfile.ZipFile(path) as archive, zipfile.ZipFile(plain, "w") as copy:
             for name in archive.namelist():
                 if not name.partition("/")[2].startswith(_SCRIPT_ONLY):
-                    kept.writestr(name, archive.read(name))
+                    copy.writestr(name, archive.read(name))
         plain.seek(0)
-        known: list[Any] = []
+        classes: list[Any] = []
         for name in get_unsafe_globals_in_checkpoint(plain):
             if name.startswith(_CLASSES):
-                known.append((type("Part", (), {}), name))
+                classes.append((type("Part", (), {}), name))
             elif name.startswith(_LISTS):
-                known.append((_itself, name))
+                classes.append((_itself, name))
         plain.seek(0)
-        with safe_globals(known):
+        with safe_globals(classes):
             root = torch.load(plain, map_location="cpu", weights_only=True)
     except Exception as error:
         raise unreadable(path, error) from error

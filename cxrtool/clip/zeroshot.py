@@ -54,13 +54,13 @@ def auroc(
         mask: [N, L]; False leaves a row out for that label.
         labels: L names.
     """
-    found = {}
+    areas = {}
     for k, label in enumerate(labels):
         keep = mask[:, k].astype(bool)
         truth = values[keep, k]
         one_class = len(np.unique(truth)) < 2
-        found[label] = float("nan") if one_class else float(roc_auc_score(truth, scores[keep, k]))
-    return found
+        areas[label] = float("nan") if one_class else float(roc_auc_score(truth, scores[keep, k]))
+    return areas
 
 
 def negation_test(

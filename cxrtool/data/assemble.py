@@ -26,7 +26,7 @@ from cxrtool.data.columns import (
 )
 from cxrtool.data.images import KERNEL
 from cxrtool.data.ingest import Ingested
-from cxrtool.data.keys import patient_keys
+from cxrtool.data.patient_keys import patient_keys
 from cxrtool.data.schema import DatasetInfo
 from cxrtool.data.sources.base import Rejected, SourceTable
 from cxrtool.data.summary import split_counts
@@ -91,23 +91,18 @@ def sidecars(source: SourceTable, rows: np.ndarray, *, pixels: bool) -> dict[str
 
 def rejected_table(rejected: Sequence[Rejected]) -> pd.DataFrame:
     """``rejected.csv``: what was left out by ``--skip-bad``, and why."""
-    return pd.DataFrame(
-        {
-            "image": [r.ref for r in rejected],
-            "file": [r.file for r in rejected],
-            "row": ["" if r.row is None else str(r.row) for r in rejected],
-            "column": [r.column for r in rejected],
-            "reason": [r.reason for r in rejected],
-        },
-        dtype=str,
-    )
+    rows = [
+        (r.ref, r.file, "" if r.row is None else str(r.row), r.column, r.reason) for r in rejected
+    ]
+    return pd.DataFrame(rows, columns=["image", "file", "row", "column", "reason"], dtype=str)
 
 
-def disagreement_table(found: pd.DataFrame, *, pixels: bool) -> pd.DataFrame:
+def disagreement_table(cells: pd.DataFrame, *, pixels: bool) -> pd.DataFrame:
     """``disagreements.csv``: where source and report differ, by image (by row without pixels)."""
-    name = image_name if pixels else str
-    table = found.assign(row=[name(int(row)) for row in found["row"]])
-    return table.rename(columns={"row": IMAGE}) if pixels else table
+    if not pixels:
+        return cells.assign(row=cells["row"].astype(str))
+    names = [image_name(int(row)) for row in cells["row"]]
+    return cells.assign(row=names).rename(columns={"row": IMAGE})
 
 
 def dataset_info(

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
 
 from cxrtool.core import console
 from cxrtool.core.errors import InputError
+from cxrtool.data.columns import IMAGE
 from cxrtool.data.images import read_png
-from cxrtool.data.manifest import IMAGE, Dataset
+from cxrtool.data.manifest import Dataset
 
 _FOLDER = ".cache"
 _BLOCK = 512
+T = TypeVar("T")
 
 
 def pixels(dataset: Dataset, rows: np.ndarray | None = None) -> np.ndarray:
@@ -39,11 +43,8 @@ def pixels(dataset: Dataset, rows: np.ndarray | None = None) -> np.ndarray:
     """
     size = dataset.info.size
     if size is None:
-        raise InputError(
-            "the data set holds labels and no pixels",
-            file=dataset.path,
-            hint="prepare it again without --labels-only",
-        )
+        hint = "prepare it again without --labels-only"
+        raise InputError("the data set holds labels and no pixels", file=dataset.path, hint=hint)
     every = _mapped(dataset, size)
     return every if rows is None else np.ascontiguousarray(every[rows])
 
@@ -51,9 +52,9 @@ def pixels(dataset: Dataset, rows: np.ndarray | None = None) -> np.ndarray:
 def _mapped(dataset: Dataset, size: int) -> np.ndarray:
     shape = (len(dataset), size, size)
     target = dataset.path / _FOLDER / f"pixels-{dataset.info.digest[:16]}.npy"
-    found = _open(target, shape)
-    if found is not None:
-        return found
+    mapped = _open(target, shape)
+    if mapped is not None:
+        return mapped
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         try:
@@ -85,7 +86,9 @@ def _reserve(temporary: Path, target: Path, shape: tuple[int, ...]) -> np.memmap
         OSError: The folder cannot be written, or there is no room.
     """
     target.parent.mkdir(exist_ok=True)
-    _remove_old(target)
+    for old in target.parent.glob("pixels-*.npy"):
+        if old != target:  # of a content that the directory no longer has
+            old.unlink(missing_ok=True)
     store = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
     if hasattr(os, "posix_fallocate"):
         with open(temporary, "r+b") as stream:
@@ -96,44 +99,43 @@ def _reserve(temporary: Path, target: Path, shape: tuple[int, ...]) -> np.memmap
 def _open(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     """The finished map, or None where there is none of this shape."""
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        pixels = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    good = found.shape == shape and found.dtype == np.uint8
-    return found if good else None
-
-
-def _remove_old(target: Path) -> None:
-    """Drop maps of a content that the directory no longer has."""
-    for old in target.parent.glob("pixels-*.npy"):
-        if old != target:
-            old.unlink(missing_ok=True)
+    return pixels if pixels.shape == shape and pixels.dtype == np.uint8 else None
 
 
 def _fill(dataset: Dataset, store: np.ndarray, size: int) -> None:
     names = dataset.table[IMAGE].tolist()
     check_links(dataset.path, names)
 
-    def block(start: int) -> int:
-        end = min(start + _BLOCK, len(names))
-        for row in range(start, end):
+    def block(rows: range) -> None:
+        for row in rows:
             try:
                 store[row] = read_png(dataset.path / names[row], size)
             except InputError as error:
                 raise InputError(
                     error.reason, file=error.file, row=row + 2, column=IMAGE, hint=error.hint
                 ) from None
-        return end - start
 
-    workers = min(8, os.cpu_count() or 1)
-    # Decoding PNG releases the interpreter lock, so threads are enough and share the map.
+    for _ in in_blocks(block, len(names), "reading pixels"):
+        pass
+
+
+def in_blocks(work: Callable[[range], T], count: int, title: str) -> Iterator[T]:
+    """What a function makes of blocks of rows, in their order, by threads that share memory.
+
+    Pillow and NumPy release the interpreter lock, so that threads are enough.
+    """
+    blocks = [range(at, min(at + _BLOCK, count)) for at in range(0, count, _BLOCK)]
     with (
-        console.progress("reading pixels", total=len(names)) as bar,
-        ThreadPoolExecutor(workers) as pool,
+        console.progress(title, total=count) as bar,
+        ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
     ):
         try:
-            for done in pool.map(block, range(0, len(names), _BLOCK)):
-                bar.advance(done)
+            for rows, result in zip(blocks, pool.map(work, blocks)):
+                bar.advance(len(rows))
+                yield result
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -2,71 +2,49 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from cxrtool.core.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
 
 FORMAT = 1
 DATASET, MANIFEST, INDEX, IMAGES = "dataset.json", "manifest.csv", "files.tsv", "images"
 
-IMAGE, PATIENT, STUDY, VIEW, SPLIT, SEX, AGE = (
-    "image",
-    "patient_id",
-    "study_id",
-    "view",
-    "split",
-    "sex",
-    "age",
-)
-SOURCE, REPORT, FINDINGS, IMPRESSION, PROMPT = (
-    "source",
-    "report",
-    "findings",
-    "impression",
-    "prompt",
-)
+IMAGE, PATIENT, STUDY, VIEW, SPLIT = "image", "patient_id", "study_id", "view", "split"
+SEX, AGE, SOURCE = "sex", "age", "source"
+REPORT, FINDINGS, IMPRESSION, PROMPT = "report", "findings", "impression", "prompt"
+#: Columns of every manifest, in this order, before the labels.
+FIRST = (IMAGE, PATIENT, STUDY, VIEW, SPLIT, SEX, AGE, SOURCE, REPORT, FINDINGS, IMPRESSION)
 ORIGIN, PIXEL_KEY, PATIENT_KEY = "origin", "pixel_key", "patient_key"
 #: Key of the pixels in ``images/``, as PIXEL_KEY is that of the original; prepare writes it.
 PREPARED_KEY = "prepared_key"
-#: Columns of every manifest, in this order, before the labels.
-FIRST = (IMAGE, PATIENT, STUDY, VIEW, SPLIT, SEX, AGE, SOURCE, REPORT, FINDINGS, IMPRESSION)
 #: What synthesize and edit add.
-SYNTHETIC = (
-    "generator",
-    "seed",
-    "source_row",
-    "truncation",
-    "edit",
-    "filter_score",
-    "nn_distance",
-)
+SYNTHETIC = ("generator", "seed", "source_row", "truncation", "edit", "filter_score", "nn_distance")
 #: Texts for CLIP that extract-reports can write, a column each, see ``cxrtool.reports.texts``.
-RULES, RULES_V2, INVERTED, GENERATED, EXTERNAL = (
-    "rules",
-    "rules-v2",
-    "inverted",
-    "generated",
-    "external",
-)
-TEXTS = (IMPRESSION, FINDINGS, RULES, RULES_V2, GENERATED, EXTERNAL, INVERTED)
+TEXTS = (IMPRESSION, FINDINGS, "rules", "rules-v2", "generated", "external", "inverted")
+RULES, RULES_V2, GENERATED, EXTERNAL, INVERTED = TEXTS[2:]
 RANDOM = "random"
 #: Column of texts of other patients -> the column that they are texts of.
 RANDOM_TEXTS = {RANDOM: RULES, **{f"{RANDOM}-{name}": name for name in TEXTS}}
 #: Names that no label may have.
-RESERVED = frozenset(
-    (
-        *FIRST,
-        PROMPT,
-        ORIGIN,
-        PIXEL_KEY,
-        PREPARED_KEY,
-        PATIENT_KEY,
-        *SYNTHETIC,
-        *TEXTS,
-        *RANDOM_TEXTS,
-    )
+RESERVED = frozenset(FIRST).union(
+    SYNTHETIC, TEXTS, RANDOM_TEXTS, (PROMPT, ORIGIN, PIXEL_KEY, PREPARED_KEY, PATIENT_KEY)
 )
 SPLITS = ("train", "val", "test")
 SOURCES = ("real", "synthetic", "edited")
 VALUES = ("1", "0", "-1", "")
+
+
+def cells_of(table: pd.DataFrame, name: str) -> np.ndarray:
+    """A column as an object array of `str` [N]; blanks where there is no such column."""
+    import numpy as np
+
+    if name in table.columns:
+        return np.asarray(table[name], dtype=object)
+    return np.full(len(table), "", dtype=object)
 
 
 def image_name(number: int, digits: int = 7) -> str:
@@ -84,15 +62,15 @@ def chosen_texts(names: str, *, external: bool = False) -> tuple[str, ...]:
     Raises:
         UsageError: One is unknown, named twice, or needs a file that there is not.
     """
-    wanted = [name.strip() for name in names.split(",") if name.strip()]
-    known = (*TEXTS, *RANDOM_TEXTS)
-    for name in wanted:
-        if name not in known:
-            raise UsageError(f"unknown text strategy {name!r}", hint="known: " + ", ".join(known))
-        if wanted.count(name) > 1:
+    strategies = [name.strip() for name in names.split(",") if name.strip()]
+    for name in strategies:
+        if name not in (*TEXTS, *RANDOM_TEXTS):
+            hint = "known: " + ", ".join((*TEXTS, *RANDOM_TEXTS))
+            raise UsageError(f"unknown text strategy {name!r}", hint=hint)
+        if strategies.count(name) > 1:
             raise UsageError(f"the text strategy {name!r} is named twice")
         if RANDOM_TEXTS.get(name, name) == EXTERNAL and not external:
             raise UsageError(f"{name!r} needs a file of texts", hint="give --text-from FILE")
-    if external and EXTERNAL not in wanted:
-        wanted.append(EXTERNAL)
-    return tuple(wanted)
+    if external and EXTERNAL not in strategies:
+        strategies.append(EXTERNAL)
+    return tuple(strategies)

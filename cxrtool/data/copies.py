@@ -11,21 +11,19 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
-from concurrent.futures import ThreadPoolExecutor
+import itertools
 from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 
-from cxrtool.core import console, files
+from cxrtool.core import files
 from cxrtool.core.errors import GateError
-from cxrtool.data.cache import pixels
+from cxrtool.data.cache import in_blocks, pixels
 from cxrtool.data.columns import PIXEL_KEY, PREPARED_KEY, SPLIT
 from cxrtool.data.images import prepared_key
 from cxrtool.data.manifest import Dataset
 
-_BLOCK = 512
 _SHOWN = 5
 
 
@@ -56,22 +54,15 @@ def keys_of_pixels(dataset: Dataset) -> np.ndarray:
     target = dataset.path / ".cache" / f"keys-{dataset.info.digest[:16]}.npy"
     if dataset.info.digest:
         with contextlib.suppress(OSError, ValueError, EOFError):
-            found = np.load(target, allow_pickle=False)
-            if found.shape == (len(dataset),) and found.dtype == np.dtype("U16"):
-                return np.asarray(found.astype(object))
+            known = np.load(target, allow_pickle=False)
+            if known.shape == (len(dataset),) and known.dtype == np.dtype("U16"):
+                return np.asarray(known.astype(object))
     images = pixels(dataset)
 
-    def block(start: int) -> list[str]:
-        return [prepared_key(image) for image in images[start : start + _BLOCK]]
+    def block(rows: range) -> list[str]:
+        return [prepared_key(images[row]) for row in rows]
 
-    keys: list[str] = []
-    with (
-        console.progress("looking for copies", total=len(images)) as bar,
-        ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
-    ):
-        for part in pool.map(block, range(0, len(images), _BLOCK)):
-            keys += part
-            bar.advance(len(part))
+    keys = list(itertools.chain(*in_blocks(block, len(images), "looking for copies")))
     if dataset.info.digest:
         buffer = io.BytesIO()
         np.save(buffer, np.array(keys, dtype="U16"))
@@ -97,19 +88,19 @@ def refuse_copies(synth: Dataset, data: Dataset, rows: np.ndarray | None = None)
     """
     if rows is None:
         rows = np.flatnonzero(np.isin(data.column(SPLIT), ("val", "test")))
-    made = keys_of_pixels(synth)
+    ours = keys_of_pixels(synth)
     theirs = np.concatenate([data.column(PIXEL_KEY, rows), prepared_keys(data, rows)])
     first = pd.Series(np.tile(rows, 2)[theirs != ""], index=theirs[theirs != ""])
     first = first[~first.index.duplicated()]
-    place = first.index.get_indexer(pd.Index(made, dtype=object))
-    copies = np.flatnonzero((place >= 0) & (made != ""))
+    place = first.index.get_indexer(pd.Index(ours, dtype=object))
+    copies = np.flatnonzero((place >= 0) & (ours != ""))
     if not len(copies):
         return
-    found = first.to_numpy()[place[copies]]
-    parts = ", ".join(sorted({part or "unsplit" for part in data.column(SPLIT, found)}))
+    originals = first.to_numpy()[place[copies]]
+    parts = ", ".join(sorted({part or "unsplit" for part in data.column(SPLIT, originals)}))
     which = ", ".join(
-        f"row {ours + 2} there is row {row + 2} here"
-        for ours, row in zip(copies[:_SHOWN], found[:_SHOWN])
+        f"row {copy + 2} there is row {row + 2} here"
+        for copy, row in zip(copies[:_SHOWN], originals[:_SHOWN])
     )
     raise GateError(
         f"leak: {len(copies):,} of {len(synth):,} images of {synth.path} are copies of "

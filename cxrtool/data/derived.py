@@ -11,8 +11,9 @@ No Finding last.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -42,17 +43,11 @@ class Settled:
     withdrawn: int = 0
     withheld: int = 0
     both_before: int = 0
-    beside: Mapping[str, int] | None = None
+    beside: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able form, for ``dataset.json``."""
-        return {
-            "filled": self.filled,
-            "withdrawn": self.withdrawn,
-            "withheld": self.withheld,
-            "both_before": self.both_before,
-            "beside": dict(self.beside or {}),
-        }
+        return dataclasses.asdict(self)
 
     def sentences(self) -> list[str]:
         """What to tell a person; empty where there is nothing to tell."""
@@ -64,7 +59,7 @@ class Settled:
         if self.withheld:
             out.append(f"{self.withheld:,} not taken")
         if out:
-            beside = _named(self.beside or {})
+            beside = _named(self.beside)
             parts.append(" and ".join(out) + f" because a finding is 1 or -1 ({beside})")
         return [f"{NO_FINDING}: " + ", ".join(parts)] if parts else []
 
@@ -85,10 +80,7 @@ def denied(cells: pd.DataFrame) -> np.ndarray:
     Args:
         cells: The label columns.
     """
-    out = np.zeros(len(cells), bool)
-    for name in findings(list(map(str, cells.columns))):
-        out |= _there(cells[name])
-    return out
+    return _any_of(cells, findings(list(cells.columns)), ("1", "-1"))
 
 
 def contradictions(table: pd.DataFrame, labels: Sequence[str]) -> tuple[int, str]:
@@ -99,7 +91,7 @@ def contradictions(table: pd.DataFrame, labels: Sequence[str]) -> tuple[int, str
     if not nothing_found(labels):
         return 0, ""
     cells = table[list(labels)]
-    rows = _ones(cells) & denied(cells)
+    rows = _any_of(cells, nothing_found(labels), ("1",)) & denied(cells)
     beside = _named(_beside(cells, rows))
     count = int(rows.sum())
     some = "1 image has" if count == 1 else f"{count:,} images have"
@@ -134,11 +126,11 @@ def join_labels(
         take = touched if mode == "replace" else touched & (was == "")
         cells[name] = np.where(take, new, was).astype(object)
     after = pd.DataFrame(cells, index=before.index, dtype=object)
-    found = denied(after)
+    abnormal = denied(after)
     filled, withdrawn, withheld = (np.zeros(len(after), bool) for _ in range(3))
     for name in nothing_found(list(cells)):
         was, new = old.get(name, blank), read.get(name, blank)
-        wrong = touched & found & (cells[name] == "1")
+        wrong = touched & abnormal & (cells[name] == "1")
         after[name] = np.where(
             wrong, np.where(was != "1", was, np.where(new != "1", new, "")), cells[name]
         ).astype(object)
@@ -154,25 +146,18 @@ def join_labels(
     )
 
 
-def _there(cells: Any) -> np.ndarray:
-    values = np.asarray(cells, dtype=object)
-    return np.asarray((values == "1") | (values == "-1"), dtype=bool)
-
-
-def _ones(cells: pd.DataFrame) -> np.ndarray:
-    out = np.zeros(len(cells), bool)
-    for name in nothing_found(list(map(str, cells.columns))):
-        out |= (cells[name] == "1").to_numpy(dtype=bool)
-    return out
+def _any_of(cells: pd.DataFrame, names: Sequence[str], values: Sequence[str]) -> np.ndarray:
+    """Rows in which one of some labels has one of some values: bool [N]."""
+    return np.asarray(cells[list(names)].isin(values).any(axis=1), dtype=bool)
 
 
 def _beside(cells: pd.DataFrame, rows: np.ndarray) -> dict[str, int]:
     """Finding -> given rows in which it is 1 or -1, the most frequent first."""
     if not rows.any():
         return {}
-    names = findings(list(map(str, cells.columns)))
-    counts = {name: int(_there(cells[name][rows]).sum()) for name in names}
-    return {k: n for k, n in sorted(counts.items(), key=lambda item: -item[1]) if n}
+    named = cells.loc[rows, list(findings(list(cells.columns)))].isin(("1", "-1"))
+    counts = named.sum().sort_values(ascending=False, kind="stable")
+    return {str(name): int(n) for name, n in counts.items() if n}
 
 
 def _named(beside: Mapping[str, int]) -> str:

@@ -23,30 +23,10 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from cxrtool.core.errors import InputError
-from cxrtool.data.decoding import Decoded, open_gray
-from cxrtool.data.sheet import contact_sheet
+from cxrtool.data.decoding import open_gray
 
 if TYPE_CHECKING:
     import torch
-
-__all__ = [
-    "FITS",
-    "KERNEL",
-    "Converted",
-    "Decoded",
-    "contact_sheet",
-    "convert",
-    "decode",
-    "encode_png",
-    "fit_image",
-    "open_gray",
-    "pixel_key",
-    "prepared_key",
-    "quantize",
-    "read_png",
-    "to_float",
-    "to_uint8",
-]
 
 FITS = ("crop", "pad", "stretch")
 #: Recorded in every dataset.json; sets with another kernel do not join.
@@ -201,11 +181,9 @@ def read_png(path: Path, size: int) -> np.ndarray:
     if decoded.conversion or decoded.image.size != (size, size):
         width, height = decoded.image.size
         what = decoded.conversion or "gray"
-        raise InputError(
-            f"{width} x {height} px, {what}, where 8-bit gray at {size} x {size} px is expected",
-            file=path,
-            hint="images of a dataset directory are written by cxr, not by hand: run prepare again",
-        )
+        what = f"{width} x {height} px, {what}, where 8-bit gray at {size} x {size} px is expected"
+        hint = "images of a dataset directory are written by cxr, not by hand: run prepare again"
+        raise InputError(what, file=path, hint=hint)
     return np.asarray(decoded.image)
 
 

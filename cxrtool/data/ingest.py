@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from cxrtool.core import files
+from cxrtool.core.cores import available_cores
 from cxrtool.data import pool
 from cxrtool.data.columns import image_name
 from cxrtool.data.worker import Bad, Done, Item, Job, convert
@@ -78,16 +79,13 @@ def ingest(
     chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
     if len(items) < _FEW:
         workers = 1
-    with (
-        _journal(run, known) as journal,
-        run.progress("decoding", total=len(refs)) as bar,
-    ):
+    with _journal(run, known) as journal, run.progress("decoding", total=len(refs)) as bar:
         bar.update(len(known))
         for number, results in pool.map_chunks(
             convert,
             job,
             chunks,
-            workers=min(workers or pool.cores(), len(chunks) or 1),
+            workers=min(workers or available_cores(), len(chunks) or 1),
             stopping=lambda: run.stopping,
             preload=PRELOAD,
         ):

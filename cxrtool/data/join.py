@@ -16,17 +16,8 @@ import numpy as np
 import pandas as pd
 
 from cxrtool.core.errors import InputError
-from cxrtool.data.columns import (
-    DATASET,
-    MANIFEST,
-    PATIENT,
-    RANDOM_TEXTS,
-    REPORT,
-    RESERVED,
-    STUDY,
-    TEXTS,
-    VALUES,
-)
+from cxrtool.data import columns
+from cxrtool.data.columns import PATIENT, STUDY, cells_of
 from cxrtool.data.derived import Settled, join_labels
 from cxrtool.data.labels import CHEXPERT
 from cxrtool.data.maps import canonical
@@ -34,8 +25,8 @@ from cxrtool.data.schema import check_values
 from cxrtool.data.sources.table import label_columns
 from cxrtool.data.tables import read_table, require_columns
 
-MODES = ("replace", "fill", "keep")
-_TEXTS = (REPORT, *TEXTS, *RANDOM_TEXTS)
+_DIFFER = ("row", STUDY, "label", "source", "report")
+_TEXTS = (columns.REPORT, *columns.TEXTS, *columns.RANDOM_TEXTS)
 
 
 @dataclass(frozen=True)
@@ -77,11 +68,7 @@ class _Extracted:
 
 
 def join_reports(
-    table: pd.DataFrame,
-    labels: tuple[str, ...],
-    covered: tuple[bool, ...],
-    folder: Path,
-    mode: str,
+    table: pd.DataFrame, labels: tuple[str, ...], covered: tuple[bool, ...], folder: Path, mode: str
 ) -> Joined:
     """Join by study.
 
@@ -97,110 +84,87 @@ def join_reports(
     Raises:
         InputError: No study ids, a study with two different reports, no match at all.
     """
-    found = _read(folder)
-    position = _match(table, found.table, folder)
+    extracted = _read(folder)
+    position = _match(table, extracted.table, folder)
     hit = position >= 0
     out = table.copy(deep=False)
     for name in _TEXTS:
-        if name in found.table:
-            old = _column(table, name)
-            new = np.where(hit, _column(found.table, name)[position], "")
+        if name in extracted.table:
+            old = cells_of(table, name)
+            new = np.where(hit, cells_of(extracted.table, name)[position], "")
             out[name] = np.where(old == "", new, old)
     ours = {canonical(name): name for name in labels}
     cover = dict(zip(labels, covered, strict=True))
     read: dict[str, np.ndarray] = {}
-    known: dict[str, bool] = {}
     rows: list[pd.DataFrame] = []
     compared: dict[str, int] = {}
-    for theirs in found.labels:
+    for theirs in extracted.labels:
         name = theirs if theirs in cover else ours.get(canonical(theirs), theirs)
-        old = _column(table, name) if name in cover else np.full(len(table), "", dtype=object)
-        new = np.where(hit, _column(found.table, theirs)[position], "").astype(object)
+        old = cells_of(table, name if name in cover else "")
+        new = np.where(hit, cells_of(extracted.table, theirs)[position], "").astype(object)
         both = hit & (old != "") & (new != "")
         compared[name] = int(both.sum())
         differ = np.flatnonzero(both & (old != new))
         if len(differ):
-            rows.append(_tabulate(table, name, differ, old, new))
-        read[name], known[name] = new, found.covered[theirs]
+            study = cells_of(table, STUDY)[differ]
+            facts = (differ, study, name, old[differ], new[differ])
+            rows.append(pd.DataFrame(dict(zip(_DIFFER, facts))))
+        read[name] = new
+        if mode != "keep":
+            cover[name] = cover.get(name, False) or extracted.covered[theirs]
     settled = Settled()
     if mode != "keep":
         cells, settled = join_labels(table[list(labels)], read, hit, mode)
         out[list(cells.columns)] = cells
-        cover |= {name: cover.get(name, False) or known[name] for name in read}
-    columns = ["row", STUDY, "label", "source", "report"]
     return Joined(
         table=out,
         labels=tuple(cover),
         covered=tuple(cover.values()),
         matched=int(hit.sum()),
         unmatched=int((~hit).sum()),
-        unused=len(found.table) - len(np.unique(position[hit])),
-        disagreements=pd.concat(rows) if rows else pd.DataFrame(columns=columns, dtype=str),
+        unused=len(extracted.table) - len(np.unique(position[hit])),
+        disagreements=pd.concat(rows) if rows else pd.DataFrame(columns=_DIFFER, dtype=str),
         compared=compared,
         settled=settled,
-        left=found.left,
+        left=extracted.left,
     )
-
-
-def _tabulate(
-    table: pd.DataFrame, label: str, rows: np.ndarray, old: np.ndarray, new: np.ndarray
-) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "row": rows,
-            STUDY: _column(table, STUDY)[rows],
-            "label": label,
-            "source": old[rows],
-            "report": new[rows],
-        }
-    )
-
-
-def _column(table: pd.DataFrame, name: str) -> np.ndarray:
-    if name not in table:
-        return np.full(len(table), "", dtype=object)
-    return table[name].to_numpy(dtype=object)
 
 
 def _read(folder: Path) -> _Extracted:
-    file = folder / MANIFEST
+    file = folder / columns.MANIFEST
     if not file.is_file():
-        raise InputError(
-            "no manifest.csv: not an output of extract-reports",
-            file=folder,
-            hint="make one with: cxr extract-reports REPORTS -o OUT",
-        )
-    table = read_table(file)
-    require_columns(table, (STUDY,), file)
-    found = label_columns(table, skip=set(RESERVED))  # observations of own rules are labels, too
-    labels = tuple(str(name) for name in table.columns if name in CHEXPERT or name in found.labels)
-    left = {name: why for name, why in found.left.items() if name not in labels}
+        what = "no manifest.csv: not an output of extract-reports"
+        hint = "make one with: cxr extract-reports REPORTS -o OUT"
+        raise InputError(what, file=folder, hint=hint)
+    table = read_table(file, (STUDY,))
+    # Observations of own rules are labels, too.
+    by_cells = label_columns(table, skip=set(columns.RESERVED))
+    labels = tuple(
+        str(name) for name in table.columns if name in CHEXPERT or name in by_cells.labels
+    )
+    left = {name: why for name, why in by_cells.left.items() if name not in labels}
     covered = dict.fromkeys(labels, True)
-    if (folder / DATASET).is_file():
-        record = json.loads((folder / DATASET).read_text(encoding="utf-8"))
+    if (folder / columns.DATASET).is_file():
+        record = json.loads((folder / columns.DATASET).read_text(encoding="utf-8"))
         labels, left = tuple(record["labels"]), {}
         covered = dict(zip(labels, record["covered"], strict=True))
         require_columns(table, labels, file)
     for name in labels:
-        check_values(table[name], VALUES, file, "1, 0, -1 or blank")
+        check_values(table[name], columns.VALUES, file, "1, 0, -1 or blank")
     named = table[table[STUDY] != ""]
     keys = [name for name in (PATIENT, STUDY) if name in table]
     once = named.drop_duplicates([*keys, *labels])
     torn = once.duplicated(keys)
     if torn.any():
         index = int(once.index[np.flatnonzero(torn.to_numpy())[0]])
-        raise InputError(
-            f"study {table[STUDY][index]!r} has two reports with different labels",
-            file=file,
-            row=index + 2,
-            column=STUDY,
-        )
+        what = f"study {table[STUDY][index]!r} has two reports with different labels"
+        raise InputError(what, file=file, row=index, column=STUDY)
     return _Extracted(named.drop_duplicates(keys).reset_index(drop=True), labels, covered, left)
 
 
 def _match(table: pd.DataFrame, reports: pd.DataFrame, folder: Path) -> np.ndarray:
     """Position of the report of every image, -1 where there is none."""
-    studies = _column(table, STUDY)
+    studies = cells_of(table, STUDY)
     if not (studies != "").any():
         raise InputError(
             "the images have no study ids, so no report can be joined",
@@ -220,20 +184,17 @@ def _match(table: pd.DataFrame, reports: pd.DataFrame, folder: Path) -> np.ndarr
                     _refuse_ambiguous(table, reports, found)
                 return found
     ours = ", ".join(map(repr, pd.unique(studies)[:3]))
-    theirs = ", ".join(map(repr, _column(reports, STUDY)[:3]))
-    raise InputError(
-        f"no report belongs to any image: studies here are like {ours}, there like {theirs}",
-        file=folder,
-        column=STUDY,
-    )
+    theirs = ", ".join(map(repr, cells_of(reports, STUDY)[:3]))
+    what = f"no report belongs to any image: studies here are like {ours}, there like {theirs}"
+    raise InputError(what, file=folder, column=STUDY)
 
 
 def _keys(table: pd.DataFrame, simplify: bool, with_patient: bool) -> list[object] | None:
     """Keys to join by; None where they would be blank."""
-    studies = [_simple(s) if simplify else s for s in _column(table, STUDY)]
+    studies = [_simple(s) if simplify else s for s in cells_of(table, STUDY)]
     if not with_patient:
         return list(studies)
-    patients = _column(table, PATIENT)
+    patients = cells_of(table, PATIENT)
     if not (patients != "").any():
         return None
     return list(zip(patients, studies, strict=True))
@@ -252,11 +213,11 @@ def _simple(study: str) -> str:
 
 def _refuse_ambiguous(table: pd.DataFrame, reports: pd.DataFrame, found: np.ndarray) -> None:
     """Study numbers that start anew for every patient ("0", "1") say nothing by themselves."""
-    people = _column(table, PATIENT)
+    people = cells_of(table, PATIENT)
     pairs = pd.DataFrame({"study": found, "patient": people})[(found >= 0) & (people != "")]
     owners = pairs.drop_duplicates().groupby("study").size()
     if len(owners) and int(owners.max()) > 1:
-        study = str(_column(reports, STUDY)[int(owners.idxmax())])
+        study = str(cells_of(reports, STUDY)[int(owners.idxmax())])
         raise InputError(
             f"study {study!r} belongs to {int(owners.max()):,} patients here, and the reports name "
             "no patients",

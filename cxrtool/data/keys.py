@@ -11,10 +11,9 @@ namespaces cannot be compared; pixels always can.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
+import contextlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +24,10 @@ import pandas as pd
 from cxrtool.core import console
 from cxrtool.core.errors import GateError, InputError
 from cxrtool.core.files import canonical_json
+from cxrtool.data.columns import PATIENT, PATIENT_KEY, PIXEL_KEY, SOURCE
 from cxrtool.data.copies import prepared_keys
-from cxrtool.data.manifest import PATIENT, PATIENT_KEY, PIXEL_KEY, SOURCE, Dataset
+from cxrtool.data.manifest import Dataset
+from cxrtool.data.patient_keys import patient_keys
 from cxrtool.data.select import patient_groups
 
 if TYPE_CHECKING:
@@ -34,61 +35,17 @@ if TYPE_CHECKING:
 
 SEEN = "seen.json"
 FORMAT = 1
-_HEX = 16
-
-
-def patient_keys(
-    patients: Iterable[str], namespace: str, secret: bytes | None = None
-) -> np.ndarray:
-    """Keys of patients: the first 16 hex digits of HMAC-SHA-256 (64 bits).
-
-    Args:
-        patients: Patient ids; a blank one gets a blank key.
-        namespace: Whose ids these are; also the HMAC key where there is no secret, so that two
-            preparations of one data set agree.
-        secret: Content of ``--id-key``: without it nobody can test a guessed id against the keys.
-
-    Returns:
-        Object array [N] of `str`.
-    """
-    codes, unique = pd.factorize(np.asarray(list(patients), dtype=object))
-    start = hmac.new(secret or namespace.encode("utf-8"), digestmod=hashlib.sha256)
-    start.update(namespace.encode("utf-8") + b"\0")
-    keys = np.empty(len(unique), dtype=object)
-    for index, patient in enumerate(unique):
-        if patient == "":
-            keys[index] = ""
-            continue
-        code = start.copy()
-        code.update(str(patient).encode("utf-8"))
-        keys[index] = code.hexdigest()[:_HEX]
-    return keys[codes]
-
-
-def keyed_namespace(namespace: str, secret: bytes | None) -> str:
-    """The namespace under a secret: keys made with different secrets must never be compared."""
-    if secret is None:
-        return namespace
-    return f"{namespace}+{hashlib.sha256(b'cxr id-key' + secret).hexdigest()[:8]}"
-
-
-def read_secret(path: Path) -> bytes:
-    """The content of an ``--id-key`` file without white space at its ends.
-
-    Raises:
-        InputError: It cannot be read or holds less than 16 bytes.
-    """
-    try:
-        secret = path.read_bytes().strip()
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", file=path) from None
-    if len(secret) < 16:
-        raise InputError(
-            "the key has fewer than 16 bytes",
-            file=path,
-            hint="make one with: head -c 32 /dev/urandom | base64 > FILE",
-        )
-    return secret
+#: Role of an input -> what a message calls it.
+_ROLES = {
+    "synth": "synthetic set",
+    "gan": "generator",
+    "clip": "CLIP",
+    "features": "feature extractor",
+    "init": "starting weights",
+    "init-from": "starting weights",
+    "data": "data set",
+}
+_DEEPEST = 8
 
 
 @dataclass(frozen=True)
@@ -132,21 +89,14 @@ class Seen:
 
     def merge(self, other: Seen) -> Seen:
         """What either has seen; only what neither was fitted to is still only chosen by."""
-        chosen = _union(self.chosen_by or Seen(), other.chosen_by or Seen())
-        fitted = _union(self.fitted(), other.fitted())
-        left = chosen.without(fitted)
-        every = _union(self, other)
+        chosen = _each(self.chosen_by or Seen(), other.chosen_by or Seen(), frozenset.union)
+        left = chosen.without(_each(self.fitted(), other.fitted(), frozenset.union))
+        every = _each(self, other, frozenset.union)
         return replace(every, chosen_by=left if left.patients or left.looks else None)
 
     def without(self, other: Seen) -> Seen:
         """What was seen and is not in `other`."""
-        empty: frozenset[str] = frozenset()
-        left = {n: keys - other.patients.get(n, empty) for n, keys in self.patients.items()}
-        return Seen(
-            {n: keys for n, keys in left.items() if keys},
-            self.pixels - other.pixels,
-            prepared=self.prepared - other.prepared,
-        )
+        return _each(self, other, frozenset.difference)
 
     def fitted(self) -> Seen:
         """What weights were fitted to."""
@@ -182,11 +132,8 @@ class Seen:
             chosen = record.get("chosen_by")
             return replace(_keys(record), chosen_by=None if chosen is None else _keys(chosen))
         except FileNotFoundError:
-            raise InputError(
-                "no such file: what the network was trained on is not known",
-                file=file,
-                hint="train it again with this version",
-            ) from None
+            what = "no such file: what the network was trained on is not known"
+            raise InputError(what, file=file, hint="train it again with this version") from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"is damaged: {error}", file=file) from None
 
@@ -198,13 +145,20 @@ def _keys(record: Mapping[str, Any]) -> Seen:
     return Seen(people, frozenset(record["pixels"]), prepared=prepared)
 
 
-def _union(a: Seen, b: Seen) -> Seen:
-    names = a.patients.keys() | b.patients.keys()
-    empty: frozenset[str] = frozenset()
+Keys = frozenset[str]
+_NO_KEYS: Keys = frozenset()
+
+
+def _each(a: Seen, b: Seen, combined: Callable[[Keys, Keys], Keys]) -> Seen:
+    """Two records combined kind by kind; `chosen_by` is left out."""
+    people = {
+        name: combined(a.patients.get(name, _NO_KEYS), b.patients.get(name, _NO_KEYS))
+        for name in a.patients.keys() | b.patients.keys()
+    }
     return Seen(
-        {n: a.patients.get(n, empty) | b.patients.get(n, empty) for n in names},
-        a.pixels | b.pixels,
-        prepared=a.prepared | b.prepared,
+        {name: keys for name, keys in people.items() if keys},
+        combined(a.pixels, b.pixels),
+        prepared=combined(a.prepared, b.prepared),
     )
 
 
@@ -213,13 +167,11 @@ def _patient_column(dataset: Dataset, rows: np.ndarray | None) -> np.ndarray:
     keys = dataset.column(PATIENT_KEY, rows)
     if not dataset.info.patients:
         return np.full(len(keys), "", dtype=object)
-    if (keys == "").any():
-        ids = dataset.column(PATIENT, rows)
-        missing = (keys == "") & (ids != "")
-        if missing.any():
-            keys = keys.copy()
-            keys[missing] = patient_keys(ids[missing], dataset.info.namespace)
-    return keys
+    if (keys != "").all():
+        return keys
+    return np.where(
+        keys == "", patient_keys(dataset.column(PATIENT, rows), dataset.info.namespace), keys
+    )
 
 
 @dataclass(frozen=True)
@@ -260,37 +212,38 @@ def seen_rows(seen: Seen, dataset: Dataset, rows: np.ndarray | None = None) -> n
 def seen_images(seen: Seen, dataset: Dataset) -> np.ndarray:
     """Which rows are themselves an image that was seen: bool [N]."""
     looks = (dataset.column(PIXEL_KEY), prepared_keys(dataset))
-    return np.logical_or(*(_among(keys, seen.looks) for keys in looks))
+    return np.asarray(np.logical_or(*(_among(keys, seen.looks) for keys in looks)))
 
 
 def _matches(
     seen: Seen, dataset: Dataset, rows: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """By patient, by pixels, and by what belongs to such a row, of these rows or not: bool [N]."""
-    known = seen.patients.get(dataset.info.namespace, frozenset())
-    by_patient = _among(_patient_column(dataset, None), known)
+    people = seen.patients.get(dataset.info.namespace, _NO_KEYS)
+    by_patient = _among(_patient_column(dataset, None), people)
     by_pixels = seen_images(seen, dataset)
-    found = by_patient | by_pixels
-    by_study = np.zeros(len(found), bool)
-    if found.any() and not found.all():
+    itself = by_patient | by_pixels
+    by_study = np.zeros(len(itself), bool)
+    if itself.any() and not itself.all():
         units = patient_groups(dataset)
-        by_study = np.bincount(units, found)[units] > 0
-        by_study &= ~found
+        by_study = (np.bincount(units, itself)[units] > 0) & ~itself
     every = (by_patient, by_pixels, by_study)
     return every if rows is None else (by_patient[rows], by_pixels[rows], by_study[rows])
 
 
 def _among(cells: np.ndarray, keys: frozenset[str]) -> np.ndarray:
     codes, unique = pd.factorize(cells)
-    return np.array([key != "" and key in keys for key in unique], bool)[codes]
+    hit = np.array([key != "" and key in keys for key in unique], bool)
+    return np.asarray(hit[codes])
 
 
 def find_overlap(seen: Seen, dataset: Dataset, rows: np.ndarray | None = None) -> Overlap:
     """Compare rows with what was seen, by both keys."""
     people = _patient_column(dataset, rows)
-    known = seen.patients.get(dataset.info.namespace, frozenset())
-    by_patient, by_pixels, by_study = _matches(seen, dataset, rows)
-    found = by_patient | by_pixels | by_study
+    known = seen.patients.get(dataset.info.namespace, _NO_KEYS)
+    matches = _matches(seen, dataset, rows)
+    leaked = np.logical_or.reduce(matches)
+    by_patient, by_pixels, by_study = (int(each.sum()) for each in matches)
     has_ids = bool((people != "").any())
     note = ""
     if has_ids and seen.patients and not known:
@@ -304,15 +257,48 @@ def find_overlap(seen: Seen, dataset: Dataset, rows: np.ndarray | None = None) -
     elif has_ids and not seen.patients and seen.pixels:
         note = "the training set had no patient ids: compared by pixels alone"
     return Overlap(
-        images=int(found.sum()),
-        by_patient=int(by_patient.sum()),
-        by_pixels=int(by_pixels.sum()),
-        by_study=int(by_study.sum()),
-        patients=len(set(people[found]) - {""}),
+        images=int(leaked.sum()),
+        by_patient=by_patient,
+        by_pixels=by_pixels,
+        by_study=by_study,
+        patients=len(set(people[leaked]) - {""}),
         of=len(people),
         comparable=bool(known) and has_ids,
         note=note,
     )
+
+
+def chain(folder: Path, dataset: Dataset, rows: np.ndarray | None) -> str:
+    """The inputs through which a run has seen any of the rows, in a few words.
+
+    Such as "through its synthetic set SYNTH, its generator GAN"; "" where it saw them itself. Only
+    folders that still lie where `run.json` says can be followed; the refusal needs none of them,
+    because every `seen.json` holds what the inputs of its run saw.
+
+    Args:
+        folder: A run directory with `seen.json`.
+        dataset: The data set of the rows.
+        rows: The rows; None for all.
+    """
+    steps: list[str] = []
+    while len(steps) < _DEEPEST and (step := _next_step(folder, dataset, rows)):
+        role, folder = step
+        steps.append(f"its {_ROLES.get(role, role)} {folder.name}")
+    return "through " + ", ".join(steps) if steps else ""
+
+
+def _next_step(folder: Path, dataset: Dataset, rows: np.ndarray | None) -> tuple[str, Path] | None:
+    """(role, path) of the first input of a run that has seen any of the rows."""
+    try:
+        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        inputs = [(str(entry["role"]), Path(entry["path"])) for entry in record["inputs"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    for role, path in inputs:
+        with contextlib.suppress(InputError):  # most inputs are no networks
+            if find_overlap(Seen.load(path), dataset, rows).images:
+                return role, path
+    return None
 
 
 def refuse_overlap(
@@ -340,26 +326,21 @@ def refuse_overlap(
     Raises:
         GateError: A row matches by patient or by pixels; counts both.
     """
-    found = find_overlap(seen, dataset, rows)
-    if found.images:
-        keys = []
-        if found.by_patient:
-            keys.append(f"{found.by_patient:,} by patient")
-        if found.by_pixels:
-            keys.append(f"{found.by_pixels:,} by identical pixels")
-        if found.by_study:
-            keys.append(f"{found.by_study:,} by the study or the copies of an image that was seen")
-        way = ""
-        if folder is not None:
-            from cxrtool.data.chains import chain
-
-            way = chain(folder, dataset, rows)
+    overlap = find_overlap(seen, dataset, rows)
+    if overlap.images:
+        ways = (
+            (overlap.by_patient, "by patient"),
+            (overlap.by_pixels, "by identical pixels"),
+            (overlap.by_study, "by the study or the copies of an image that was seen"),
+        )
+        keys = [f"{n:,} {how}" for n, how in ways if n]
+        way = "" if folder is None else chain(folder, dataset, rows)
         raise GateError(
-            f"leak: {found.images:,} of {found.of:,} {what} images were seen by {who} "
+            f"leak: {overlap.images:,} of {overlap.of:,} {what} images were seen by {who} "
             f"({' and '.join(keys)})" + (f" {way}" if way else ""),
             hint="train on the train split of the same preparation, or choose other test data; "
             "if these are other people with equal ids, prepare again with --namespace",
         )
-    if found.note:
-        console.say(f"{who}, {what} images: {found.note}")
-    return found
+    if overlap.note:
+        console.say(f"{who}, {what} images: {overlap.note}")
+    return overlap

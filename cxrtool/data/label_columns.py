@@ -48,7 +48,8 @@ def plain_value(cell: str) -> str | None:
 def bad_cells(column: pd.Series) -> np.ndarray:
     """Which cells are neither a label value nor blank: bool [N]."""
     codes, values = pd.factorize(column.astype(object), use_na_sentinel=False)
-    return np.array([plain_value(str(value)) is None for value in values], dtype=bool)[codes]
+    bad = np.array([plain_value(str(value)) is None for value in values], dtype=bool)
+    return np.asarray(bad[codes])
 
 
 @dataclass(frozen=True)

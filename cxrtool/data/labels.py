@@ -10,31 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from cxrtool.core.config import ROWS, Option
+import numpy as np
+import pandas as pd
+
 from cxrtool.core.errors import InputError, UsageError
-from cxrtool.data.maps import canonical
+from cxrtool.data.maps import canonical, read_toml
+from cxrtool.data.options import UNCERTAIN, PolicyOptions
 
 if TYPE_CHECKING:
-    # Stages import PolicyOptions while the command line is built: no NumPy, no pandas up here.
-    import numpy as np
-
     from cxrtool.data.manifest import Dataset
-
-__all__ = [
-    "CHEXPERT",
-    "NIH",
-    "NO_FINDING",
-    "LabelPolicy",
-    "PolicyOptions",
-    "canonical",
-    "is_view_frontal",
-    "is_view_lateral",
-    "label_arrays",
-    "label_codes",
-    "label_positions",
-]
 
 #: The 14 observations of CheXpert (Irvin et al., AAAI 2019), its spelling and its order.
 CHEXPERT = (
@@ -72,9 +58,6 @@ NIH = (
 )
 NO_FINDING = "No Finding"
 
-UNCERTAIN = ("ones", "zeros", "ignore")
-BLANK = ("zeros", "ignore")
-
 _FRONTAL = {"PA", "AP", "FRONTAL", "POSTEROANTERIOR", "ANTEROPOSTERIOR", "AP_SUPINE", "AP_ERECT"}
 _FRONTAL |= {"AP_HORIZONTAL", "AP_AXIAL", "PA_AP", "AP_PA", "PA/AP", "AP/PA"}
 _LATERAL = {"L", "LL", "RL", "LATERAL", "LLAT", "RLAT", "LAT", "XTL"}
@@ -84,9 +67,6 @@ _LATERAL |= {"LEFT_LATERAL", "RIGHT_LATERAL"}
 def _view_is(views: Any, known: set[str]) -> Any:
     if isinstance(views, str):
         return views.strip().upper().replace(" ", "_") in known
-    import numpy as np
-    import pandas as pd
-
     codes, names = pd.factorize(np.asarray(views, dtype=object))
     hit = np.array([_view_is(str(name), known) for name in names], dtype=bool)
     return hit[codes] if len(names) else np.zeros(len(codes), bool)
@@ -107,31 +87,6 @@ def is_view_frontal(views: Any) -> Any:
 def is_view_lateral(views: Any) -> Any:
     """Whether a view is lateral; as `is_view_frontal`. Obliques and the like are neither."""
     return _view_is(views, _LATERAL)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PolicyOptions:
-    """The two label options, the same in every command that reads labels."""
-
-    uncertain: Annotated[
-        str,
-        Option(
-            "What -1 (uncertain) means: ones, zeros, ignore (left out of loss and metric), or a"
-            " TOML file with `default = ...` and a line for each label that differs.",
-            panel=ROWS,
-            metavar="POLICY",
-            file=True,
-        ),
-    ] = "ones"
-    blank: Annotated[
-        str,
-        Option(
-            "What a blank means in a label that the source covers: zeros (not mentioned = absent)"
-            " or ignore.",
-            panel=ROWS,
-            choices=BLANK,
-        ),
-    ] = "zeros"
 
 
 @dataclass(frozen=True)
@@ -191,23 +146,11 @@ class LabelPolicy:
 
 
 def _read_policy(path: Path) -> dict[str, str]:
-    import tomllib
-
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"not a TOML file: {error}", file=path) from None
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", file=path) from None
     policy: dict[str, str] = {}
-    for name, value in {"default": "ones", **table}.items():
+    for name, value in {"default": "ones", **read_toml(path)}.items():
         if value not in UNCERTAIN:
-            raise InputError(
-                f"{value!r} is not a policy",
-                file=path,
-                column=name,
-                hint='one line a label, such as "Edema" = "zeros"; ' + ", ".join(UNCERTAIN),
-            )
+            hint = 'one line a label, such as "Edema" = "zeros"; ' + ", ".join(UNCERTAIN)
+            raise InputError(f"{value!r} is not a policy", file=path, column=name, hint=hint)
         policy["*" if name == "default" else name] = value
     return policy
 
@@ -220,13 +163,11 @@ def label_positions(labels: tuple[str, ...], wanted: tuple[str, ...] | list[str]
     """
     places = {canonical(name): index for index, name in enumerate(labels)}
     places.update({name: index for index, name in enumerate(labels)})
-    found = []
-    for name in wanted:
-        index = places.get(name, places.get(canonical(name)))
-        if index is None:
-            raise InputError(f"unknown label {name!r}", hint="the labels are " + ", ".join(labels))
-        found.append(index)
-    return found
+    positions = [places.get(name, places.get(canonical(name), -1)) for name in wanted]
+    if -1 in positions:
+        unknown = wanted[positions.index(-1)]
+        raise InputError(f"unknown label {unknown!r}", hint="the labels are " + ", ".join(labels))
+    return positions
 
 
 #: Codes of `label_codes`.
@@ -236,9 +177,6 @@ _CODES = {"1": 1, "0": 0, "-1": -1, "": BLANK_CODE}
 
 def label_codes(dataset: Dataset, rows: np.ndarray | None = None) -> np.ndarray:
     """The label cells as they stand: int8 [N, L] of 1, 0, -1 (uncertain) and -2 (blank)."""
-    import numpy as np
-    import pandas as pd
-
     table = dataset.table
     out = np.full((len(table), len(dataset.info.labels)), BLANK_CODE, np.int8)
     for column, name in enumerate(dataset.info.labels):
@@ -264,8 +202,6 @@ def label_arrays(
     Raises:
         InputError: A policy names a label that the data set does not have.
     """
-    import numpy as np
-
     info = dataset.info
     if not isinstance(policy.uncertain, str):
         unknown = set(policy.uncertain) - {"*"} - set(info.labels)

@@ -16,64 +16,20 @@ import pandas as pd
 
 from cxrtool.core.errors import InputError
 from cxrtool.data.columns import (
-    AGE,
     DATASET,
-    FINDINGS,
     FIRST,
     IMAGE,
-    IMAGES,
-    IMPRESSION,
-    INDEX,
     MANIFEST,
-    ORIGIN,
-    PATIENT,
     PATIENT_KEY,
     PIXEL_KEY,
-    PREPARED_KEY,
-    PROMPT,
-    REPORT,
-    SEX,
     SOURCE,
-    SPLIT,
-    SPLITS,
-    STUDY,
-    SYNTHETIC,
-    VIEW,
+    cells_of,
 )
 from cxrtool.data.schema import DatasetInfo, check_table
-from cxrtool.data.tables import read_table, require_columns
+from cxrtool.data.tables import read_table
 from cxrtool.data.writer import DatasetWriter
 
-__all__ = [
-    "AGE",
-    "DATASET",
-    "FINDINGS",
-    "FIRST",
-    "IMAGE",
-    "IMAGES",
-    "IMPRESSION",
-    "INDEX",
-    "MANIFEST",
-    "ORIGIN",
-    "PATIENT",
-    "PATIENT_KEY",
-    "PIXEL_KEY",
-    "PREPARED_KEY",
-    "PROMPT",
-    "REPORT",
-    "SEX",
-    "SOURCE",
-    "SPLIT",
-    "SPLITS",
-    "STUDY",
-    "SYNTHETIC",
-    "VIEW",
-    "Dataset",
-    "DatasetInfo",
-    "DatasetWriter",
-    "load_dataset",
-    "load_info",
-]
+__all__ = ["Dataset", "DatasetInfo", "DatasetWriter", "load_dataset", "load_info"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,10 +57,8 @@ class Dataset:
 
     def column(self, name: str, rows: np.ndarray | None = None) -> np.ndarray:
         """One column as an object array of `str` [N]; blanks where there is no such column."""
-        if name not in self.table.columns:
-            return np.full(len(self.table) if rows is None else len(rows), "", dtype=object)
-        values = self.table[name].to_numpy(dtype=object)
-        return values if rows is None else values[rows]
+        cells = cells_of(self.table, name)
+        return cells if rows is None else cells[rows]
 
     def image_path(self, row: int) -> Path:
         """The file of one row."""
@@ -138,8 +92,7 @@ def load_dataset(path: Path) -> Dataset:
     """
     info = load_info(path)
     file = path / MANIFEST
-    table = read_table(file, check_width=False)
-    require_columns(table, (IMAGE, *info.labels), file)
+    table = read_table(file, (IMAGE, *info.labels), check_width=False).reset_index(drop=True)
     for name in (*FIRST, PIXEL_KEY, PATIENT_KEY):
         if name not in table.columns:
             table[name] = "real" if name == SOURCE else ""

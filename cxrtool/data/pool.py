@@ -22,7 +22,7 @@ import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from multiprocessing import connection, process, util
 from typing import Any, TypeVar
 
@@ -39,13 +39,6 @@ _SOCKET_BYTES = 100
 _SHORT = ("/tmp", "/var/tmp", "/dev/shm")
 #: Imported by the fork server alone: removes its socket when it ends.
 _CLEANER = "cxrtool.data.pool_cleaner"
-
-
-def cores() -> int:
-    """Cores this process may use."""
-    with contextlib.suppress(AttributeError):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def warm(preload: tuple[str, ...]) -> None:
@@ -93,7 +86,7 @@ def map_chunks(
     stopping: Callable[[], bool] = lambda: False,
     preload: tuple[str, ...] = (),
     ordered: bool = False,
-) -> Iterator[tuple[int, Result]]:
+) -> Generator[tuple[int, Result], None, None]:
     """Work on chunks in parallel; results come in the order in which they are done.
 
     Args:

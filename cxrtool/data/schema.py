@@ -7,7 +7,7 @@ the first cell that is wrong.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -17,22 +17,8 @@ import pandas as pd
 
 from cxrtool.core.errors import InputError
 from cxrtool.core.files import canonical_json, pretty_json, sha256_bytes
-from cxrtool.data.columns import (
-    FIRST,
-    FORMAT,
-    IMAGE,
-    ORIGIN,
-    PATIENT,
-    PATIENT_KEY,
-    PIXEL_KEY,
-    PREPARED_KEY,
-    SOURCE,
-    SOURCES,
-    SPLIT,
-    SPLITS,
-    VALUES,
-)
-from cxrtool.data.columns import RESERVED as RESERVED
+from cxrtool.data import columns
+from cxrtool.data.columns import PATIENT, SPLIT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +40,7 @@ class DatasetInfo:
         notes: Further facts (splits, conversions, duplicates).
     """
 
-    format: int = FORMAT
+    format: int = columns.FORMAT
     labels: tuple[str, ...]
     covered: tuple[bool, ...]
     kind: Literal["multilabel", "single"] = "multilabel"
@@ -84,8 +70,8 @@ class DatasetInfo:
             InputError: Another format version, a missing key, a value of the wrong form.
         """
         version = record.get("format")
-        if version != FORMAT:
-            raise InputError(f"format {version!r}; this program reads {FORMAT}", file=file)
+        if version != columns.FORMAT:
+            raise InputError(f"format {version!r}; this program reads {columns.FORMAT}", file=file)
         names = {f.name for f in dataclasses.fields(cls)}
         try:
             values = {name: record[name] for name in names if name in record}
@@ -109,20 +95,21 @@ def check_table(table: pd.DataFrame, info: DatasetInfo, file: Path | str) -> Non
     Raises:
         InputError: With row and column.
     """
-    check_values(table[SPLIT], (*SPLITS, ""), file, "train, val, test or blank")
-    check_values(table[SOURCE], SOURCES, file, "real, synthetic or edited")
+    check_values(table[SPLIT], (*columns.SPLITS, ""), file, "train, val, test or blank")
+    check_values(table[columns.SOURCE], columns.SOURCES, file, "real, synthetic or edited")
     for name in info.labels:
-        check_values(table[name], VALUES, file, "1, 0, -1 or blank")
+        check_values(table[name], columns.VALUES, file, "1, 0, -1 or blank")
     if info.kind == "single" and info.labels:
         ones = sum((table[name] == "1").to_numpy(dtype=np.int8) for name in info.labels)
-        wrong = np.flatnonzero(np.asarray(ones) > 1)
-        if len(wrong):
-            raise InputError(
-                "two labels are 1 in a single-label set", file=file, row=int(wrong[0]) + 2
-            )
-    if info.size is not None:
-        check_paths(table[IMAGE], file, IMAGE)
-    check_patients(table, file)
+        for row in np.flatnonzero(np.asarray(ones) > 1)[:1]:
+            what = "two labels are 1 in a single-label set"
+            raise InputError(what, file=file, row=int(row) + 2)
+    paths = table[columns.IMAGE].tolist() if info.size is not None else []
+    for row, what in path_faults(paths, lambda row: f"row {row + 2}"):
+        raise InputError(what, file=file, row=row + 2, column=columns.IMAGE)
+    for row, what in split_faults(table):
+        hint = "a patient belongs to one split; make new splits with --split-by 0.8,0.1,0.1"
+        raise InputError(what, file=file, row=row + 2, column=SPLIT, hint=hint)
 
 
 def check_values(cells: pd.Series, allowed: Sequence[str], file: Path | str, wanted: str) -> None:
@@ -140,68 +127,49 @@ def leaves_folder(name: str) -> bool:
     """Whether a relative path would leave the folder it is relative to (symlinks aside)."""
     return (
         name.startswith(("/", "\\", "~"))
-        or ".." in name.replace("\\", "/").split("/")
-        or (len(name) > 1 and name[1] == ":")
+        or (".." in name and ".." in name.replace("\\", "/").split("/"))
+        or name[1:2] == ":"
     )
 
 
-def check_paths(cells: pd.Series, file: Path | str, column: str) -> None:
-    """Refuse blank, repeated, absolute and escaping image paths, naming the row."""
-    paths = cells.tolist()
-    suspects = [i for i, p in enumerate(paths) if not p or p[0] in "/\\~" or ".." in p or ":" in p]
-    for index in suspects:
-        if not paths[index]:
-            raise InputError("no image is named", file=file, row=index + 2, column=column)
-        if leaves_folder(paths[index]):
-            raise InputError(
-                f"the path {paths[index]!r} leaves the data folder",
-                file=file,
-                row=index + 2,
-                column=column,
-            )
-    if len(set(paths)) < len(paths):
-        twice = int(np.flatnonzero(cells.duplicated().to_numpy())[0])
-        first = paths.index(paths[twice])
-        raise InputError(
-            f"the image {paths[twice]!r} stands in row {first + 2} already",
-            file=file,
-            row=twice + 2,
-            column=column,
-        )
+def path_faults(paths: Sequence[str], place: Callable[[int], str]) -> Iterator[tuple[int, str]]:
+    """Blank, escaping and repeated image paths: position and what is wrong.
+
+    Args:
+        paths: Relative to the data folder.
+        place: What a position is called, such as "row 7".
+    """
+    first: dict[str, int] = {}
+    for position, path in enumerate(paths):
+        before = first.setdefault(path, position)
+        if not path:
+            yield position, "no image is named"
+        elif leaves_folder(path):
+            yield position, f"the path {path!r} leaves the data folder"
+        elif before != position:
+            yield position, f"the image {path!r} stands in {place(before)} already"
 
 
-def check_patients(table: pd.DataFrame, file: Path | str) -> None:
-    """Refuse a patient who stands in two splits, naming the row of the second one."""
-    known = (table[PATIENT] != "").to_numpy() & (table[SPLIT] != "").to_numpy()
-    if not known.any():
+def split_faults(table: pd.DataFrame) -> Iterator[tuple[int, str]]:
+    """Rows of patients who stood in another split before: index and what is wrong."""
+    part = table.loc[(table[PATIENT] != "") & (table[SPLIT] != ""), [PATIENT, SPLIT]]
+    if len(part.drop_duplicates()) == part[PATIENT].nunique():
         return
-    part = table.loc[known, [PATIENT, SPLIT]]
-    # Same patient, other split: the pair is new although the patient is not.
-    pairs = part.drop_duplicates()
-    again = pairs[PATIENT].duplicated()
-    if again.any():
-        index = pairs.index[np.flatnonzero(again.to_numpy())[0]]
-        patient, split = str(table[PATIENT].loc[index]), str(table[SPLIT].loc[index])
-        other = str(part[SPLIT][(part[PATIENT] == patient).to_numpy()].iloc[0])
-        raise InputError(
-            f"patient {patient!r} stands in {split} here and in {other} before",
-            file=file,
-            row=int(index) + 2,
-            column=SPLIT,
-            hint="a patient belongs to one split; make new splits with --split-by 0.8,0.1,0.1",
-        )
+    first = part.drop_duplicates(PATIENT).set_index(PATIENT)[SPLIT]
+    for row, patient, split in part.itertuples():
+        if split != first[patient]:
+            yield row, f"patient {patient!r} stands in {split} here and in {first[patient]} before"
 
 
 def ordered(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
     """The table with the columns of every manifest, in the order of `FIRST`, labels, the rest."""
     table = table.copy(deep=False)
-    for name in (*FIRST, PIXEL_KEY, PATIENT_KEY):
+    for name in (*columns.FIRST, columns.PIXEL_KEY, columns.PATIENT_KEY):
         if name not in table.columns:
             table[name] = ""
-    rest = [n for n in table.columns if n not in FIRST and n not in labels]
-    tail = [n for n in (ORIGIN, PIXEL_KEY, PREPARED_KEY, PATIENT_KEY) if n in rest]
-    middle = [n for n in rest if n not in tail]
-    return table[[*FIRST, *labels, *middle, *tail]]
+    last = (columns.ORIGIN, columns.PIXEL_KEY, columns.PREPARED_KEY, columns.PATIENT_KEY)
+    middle = [n for n in table.columns if n not in (*columns.FIRST, *labels, *last)]
+    return table[[*columns.FIRST, *labels, *middle, *(n for n in last if n in table.columns)]]
 
 
 def digest_of(info: DatasetInfo, manifest_sha256: str, index_sha256: str) -> str:

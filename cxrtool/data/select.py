@@ -10,66 +10,31 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from cxrtool.core.config import ROWS, Option
+import numpy as np
+import pandas as pd
+
 from cxrtool.core.errors import InputError, UsageError
-from cxrtool.data.columns import IMAGE, PATIENT, PIXEL_KEY, PREPARED_KEY, SPLIT, STUDY, VIEW
+from cxrtool.data.columns import (
+    IMAGE,
+    PATIENT,
+    PIXEL_KEY,
+    PREPARED_KEY,
+    SPLIT,
+    STUDY,
+    VIEW,
+    cells_of,
+)
 from cxrtool.data.labels import is_view_frontal, is_view_lateral
+from cxrtool.data.options import SelectionOptions
 
 if TYPE_CHECKING:
-    # Stages import SelectionOptions while the command line is built: no NumPy, no pandas up here.
-    import numpy as np
-    import pandas as pd
-
     from cxrtool.data.manifest import Dataset
-
-VIEWS = ("frontal", "lateral", "all")
-RowOption = partial(Option, panel=ROWS)
-SPLIT_CHOICES = ("train", "val", "test", "all")
-
-
-@dataclass(frozen=True, kw_only=True)
-class SelectionOptions:
-    """Which rows of a data set a command uses."""
-
-    view: Annotated[
-        str,
-        RowOption(
-            "Views to use; frontal and lateral have an effect where views are known.", choices=VIEWS
-        ),
-    ] = "frontal"
-    split: Annotated[str, RowOption("Part of the data set to use.", choices=SPLIT_CHOICES)] = (
-        "train"
-    )
-    fraction: Annotated[
-        float,
-        RowOption(
-            "Use this share of the part's patients. Smaller shares lie inside larger ones, so that"
-            " 0.01 is a subset of 0.1.",
-            min=0,
-            max=1,
-        ),
-    ] = 1.0
-    leave_out: Annotated[
-        str | None,
-        RowOption(
-            "Hold patients back for another run to judge: the part is cut into k groups, and the"
-            " i-th is left out. After k runs, 1/k to k/k, there is one for every patient that has"
-            " not seen it.",
-            metavar="i/k",
-        ),
-    ] = None
 
 
 def select_rows(
-    dataset: Dataset,
-    opts: SelectionOptions,
-    split: str | None = None,
-    *,
-    allow_empty: bool = False,
+    dataset: Dataset, opts: SelectionOptions, split: str | None = None, *, allow_empty: bool = False
 ) -> np.ndarray:
     """The rows that the options name.
 
@@ -86,8 +51,6 @@ def select_rows(
     Raises:
         InputError: Nothing is left; says which option left nothing.
     """
-    import numpy as np
-
     part = opts.split if split is None else split
     keep = np.ones(len(dataset), bool)
     if part != "all":
@@ -134,9 +97,6 @@ def patient_groups(dataset: Dataset, rows: np.ndarray | None = None) -> np.ndarr
     Returns:
         int64 [N], equal numbers for rows of one unit; numbered in order of first appearance.
     """
-    import numpy as np
-    import pandas as pd
-
     codes, _ = pd.factorize(units(dataset.table))
     chosen = codes if rows is None else pd.factorize(codes[rows])[0]
     return np.asarray(chosen, np.int64)
@@ -149,12 +109,9 @@ def units(table: pd.DataFrame) -> np.ndarray:
     joins these. The parts of a joined unit go by the name of its first patient (else study, else
     pixels), so that a place in an order (`places`) moves only with what really hangs together.
     """
-    import numpy as np
-    import pandas as pd
-
     names = np.full(len(table), "", dtype=object)
     for prefix, name in (("p", PATIENT), ("s", STUDY), ("x", PIXEL_KEY), ("i", IMAGE)):
-        cells = _column(table, name)
+        cells = cells_of(table, name)
         fill = (names == "") & (cells != "")
         if fill.any():
             names[fill] = prefix + ":" + cells[fill]
@@ -190,37 +147,20 @@ def shared(table: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     Returns:
         "studies" and "pixels": positions of rows [M], and numbers of what they share [M] int64.
     """
-    import numpy as np
-    import pandas as pd
-
-    cells = _column(table, STUDY)
+    cells = cells_of(table, STUDY)
     named = cells != ""
     study, _ = pd.factorize(cells)
     loose = np.zeros(len(table), bool)
-    loose[study[named & (_column(table, PATIENT) == "")]] = True
+    loose[study[named & (cells_of(table, PATIENT) == "")]] = True
     rows = np.flatnonzero(named & loose[study])
-    keys = np.concatenate([_column(table, name) for name in (PIXEL_KEY, PREPARED_KEY)])
+    keys = np.concatenate([cells_of(table, name) for name in (PIXEL_KEY, PREPARED_KEY)])
     looks, _ = pd.factorize(keys)
     twice = np.flatnonzero((keys != "") & (np.bincount(looks)[looks] > 1))
-    return {
-        "studies": (rows, study[rows]),
-        "pixels": (twice % max(len(table), 1), looks[twice]),
-    }
-
-
-def _column(table: pd.DataFrame, name: str) -> np.ndarray:
-    import numpy as np
-
-    if name in table.columns:
-        return table[name].to_numpy(dtype=object)
-    return np.full(len(table), "", dtype=object)
+    return {"studies": (rows, study[rows]), "pixels": (twice % max(len(table), 1), looks[twice])}
 
 
 def places(names: np.ndarray, salt: str) -> np.ndarray:
     """A fixed pseudo-random order: float64 [N] in [0, 1), a function of name and salt alone."""
-    import numpy as np
-    import pandas as pd
-
     codes, unique = pd.factorize(np.asarray(names, dtype=object))
     start = hashlib.sha256(salt.encode("utf-8"))
     values = np.empty(len(unique), np.float64)
@@ -228,7 +168,7 @@ def places(names: np.ndarray, salt: str) -> np.ndarray:
         digest = start.copy()
         digest.update(b"\0" + str(name).encode("utf-8"))
         values[index] = int.from_bytes(digest.digest()[:8], "big") / 2**64
-    return values[codes]
+    return np.asarray(values[codes])
 
 
 def parse_fold(text: str) -> tuple[int, int]:
@@ -249,17 +189,12 @@ def parse_fold(text: str) -> tuple[int, int]:
 
 def _in_fold(dataset: Dataset, index: int, total: int) -> np.ndarray:
     """Rows of the patients of part ``index`` (from 1) of ``total``: bool [N]."""
-    import numpy as np
-
     order = places(units(dataset.table), f"fold/{dataset.info.namespace}")
     return np.asarray(np.floor(order * total) == index - 1)
 
 
 def _in_fraction(dataset: Dataset, keep: np.ndarray, fraction: float) -> np.ndarray:
     """Rows of the first ``ceil(fraction * patients)`` patients among the rows of ``keep``."""
-    import numpy as np
-    import pandas as pd
-
     names = units(dataset.table)
     codes, unique = pd.factorize(names[keep])
     order = np.lexsort((unique.astype(str), places(unique, f"fraction/{dataset.info.namespace}")))

@@ -15,10 +15,7 @@ _TEXT_PX = 12
 
 
 def contact_sheet(
-    images: np.ndarray,
-    columns: int = 8,
-    captions: Sequence[str] | None = None,
-    scale: int = 1,
+    images: np.ndarray, columns: int = 8, captions: Sequence[str] | None = None, scale: int = 1
 ) -> Image.Image:
     """Lay images out in rows on a dark ground.
 

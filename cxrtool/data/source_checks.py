@@ -7,6 +7,7 @@ blank, and a list of rows that cannot be used. Every complaint names file and ro
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 
 import numpy as np
@@ -15,7 +16,7 @@ import pandas as pd
 from cxrtool.core.errors import InputError
 from cxrtool.data.columns import RESERVED, SPLITS
 from cxrtool.data.label_columns import CORRECT, NO_VALUE, plain_value
-from cxrtool.data.schema import leaves_folder
+from cxrtool.data.schema import path_faults, split_faults
 from cxrtool.data.sources.base import Rejected, SourceTable
 
 
@@ -39,6 +40,11 @@ class Checker:
         file = str(table["table_file"].iloc[position]) if "table_file" in table else ""
         row = str(table["table_row"].iloc[position]) if "table_row" in table else ""
         return file or None, int(row) if row.isdigit() else None
+
+    def place(self, position: int) -> str:
+        """What a message calls a position."""
+        _, row = self.where(position)
+        return "the source" if row is None else f"row {row}"
 
     def reject(
         self,
@@ -80,7 +86,7 @@ class Checker:
     @property
     def good(self) -> np.ndarray:
         """Positions that may be used, ascending."""
-        return np.array([i for i in range(len(self._source.table)) if i not in self._bad], np.int64)
+        return np.setdiff1d(np.arange(len(self._source.table)), list(self._bad))
 
 
 def check_source(
@@ -97,11 +103,10 @@ def check_source(
     Raises:
         InputError: The source is empty or unfit as a whole, or a row is bad and not skipped.
     """
-    table = source.table.reset_index(drop=True)
+    table = source.table
     if not len(table):
         raise InputError(
-            "the source holds no images",
-            hint="look at rejected.csv" if source.rejected else None,
+            "the source holds no images", hint="look at rejected.csv" if source.rejected else None
         )
     taken = sorted(set(source.labels) & RESERVED)
     if taken:
@@ -122,43 +127,13 @@ def check_source(
             value = str(table["split"].iloc[position])
             checker.reject(int(position), f"{value!r} is not train, val or test", column="split")
     if own_split and source.official_split and "patient_id" in table:
-        _check_patients(table, checker)
+        hint = "make new splits with --split-by 0.8,0.1,0.1, or leave these rows out: --skip-bad"
+        for row, what in split_faults(table):
+            checker.reject(row, what, column="split", hint=hint)
     if not labels_only:
-        _check_refs(table, source, checker)
+        for row, what in path_faults(table["image_ref"].tolist(), checker.place):
+            checker.reject(row, what, column=source.image_column)
     return dataclasses.replace(source, table=table)
-
-
-def _check_patients(table: pd.DataFrame, checker: Checker) -> None:
-    """A patient in two splits of the source's own: rows after the first split are bad."""
-    known = ((table["patient_id"] != "") & (table["split"] != "")).to_numpy()
-    part = table.loc[known, ["patient_id", "split"]]
-    first = part.drop_duplicates("patient_id").set_index("patient_id")["split"]
-    expected = part["patient_id"].map(first)
-    for position in part.index[(expected != part["split"]).to_numpy()]:
-        patient, split = part["patient_id"][position], part["split"][position]
-        checker.reject(
-            int(position),
-            f"patient {patient!r} stands in {split} here and in {first[patient]} before",
-            column="split",
-            hint="make new splits with --split-by 0.8,0.1,0.1, or leave these rows out: --skip-bad",
-        )
-
-
-def _check_refs(table: pd.DataFrame, source: SourceTable, checker: Checker) -> None:
-    column = source.image_column
-    refs = table["image_ref"].tolist()
-    for position, ref in enumerate(refs):
-        if not ref:
-            checker.reject(position, "no image is named", column=column)
-        elif (".." in ref or ref[0] in "/\\~" or ref[1:2] == ":") and leaves_folder(ref):
-            checker.reject(position, f"the path {ref!r} leaves the data folder", column=column)
-    again = table["image_ref"].duplicated() & (table["image_ref"] != "")
-    for position in np.flatnonzero(again.to_numpy()).tolist():
-        _, row = checker.where(refs.index(refs[position]))
-        place = f"row {row}" if row is not None else "the source"
-        checker.reject(
-            int(position), f"the image {refs[position]!r} stands in {place} already", column=column
-        )
 
 
 def rename_labels(source: SourceTable, mapping: Mapping[str, str]) -> SourceTable:
@@ -184,12 +159,10 @@ def rename_labels(source: SourceTable, mapping: Mapping[str, str]) -> SourceTabl
     if taken:
         raise InputError(f"a label may not be called {taken[0]!r}")
     covered = dict(zip(source.labels, source.covered, strict=True))
-    columns: dict[str, np.ndarray] = {}
-    for new, names in parts.items():
-        value = source.table[names[0]].to_numpy(dtype=object)
-        for name in names[1:]:
-            value = stronger(value, source.table[name].to_numpy(dtype=object))
-        columns[new] = value
+    columns = {
+        new: functools.reduce(_stronger, (source.table[name] for name in names))
+        for new, names in parts.items()
+    }
     table = source.table.drop(columns=list(source.labels)).assign(**columns)
     return dataclasses.replace(
         source,
@@ -199,18 +172,9 @@ def rename_labels(source: SourceTable, mapping: Mapping[str, str]) -> SourceTabl
     )
 
 
-def stronger(one: np.ndarray, two: np.ndarray) -> np.ndarray:
-    """The stronger of two columns of label cells: 1 > -1 > 0 > blank."""
-    out = one.copy()
-    for value in ("0", "-1", "1"):
-        out[two == value] = np.where(
-            _rank(out[two == value]) < _RANK[value], value, out[two == value]
-        )
-    return out
-
-
 _RANK = {"": 0, "0": 1, "-1": 2, "1": 3}
 
 
-def _rank(cells: np.ndarray) -> np.ndarray:
-    return np.array([_RANK[cell] for cell in cells], np.int8)
+def _stronger(one: pd.Series, two: pd.Series) -> pd.Series:
+    """The stronger of two columns of label cells: 1 > -1 > 0 > blank."""
+    return one.where(one.map(_RANK) >= two.map(_RANK), two)

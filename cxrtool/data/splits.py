@@ -17,9 +17,10 @@ import numpy as np
 import pandas as pd
 
 from cxrtool.core.errors import InputError, UsageError
-from cxrtool.data.columns import IMAGE, PATIENT, SPLIT, SPLITS, STUDY
+from cxrtool.data.columns import IMAGE, PATIENT, SPLIT, SPLITS, STUDY, cells_of
 from cxrtool.data.select import places, shared, units
-from cxrtool.data.tables import read_table, require_columns
+from cxrtool.data.sources.vocabulary import split_name
+from cxrtool.data.tables import read_table
 
 OFFICIAL, NONE = "official", "none"
 DEFAULT = "0.8,0.1,0.1"
@@ -27,7 +28,6 @@ DEFAULT = "0.8,0.1,0.1"
 TINY_FRAC = 0.02
 #: Share of the training patients that then go to val.
 CARVED_FRAC = 0.1
-_SPELLINGS = {"valid": "val", "validate": "val", "validation": "val", "training": "train"}
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def split_rows(
     if not Path(how).is_file():
         raise UsageError(
             f"--split-by {how}: neither official, none, three shares, nor a file",
-            hint=f"such as --split {DEFAULT}",
+            hint=f"such as --split-by {DEFAULT}",
         )
     return _from_file(table, Path(how))
 
@@ -145,9 +145,7 @@ def _by_shares(
         if counts[index] == 0:
             counts[index] += 1
             counts[int(np.argmax(counts))] -= 1
-    part = dict(
-        zip(names, np.repeat(np.array(SPLITS[: len(shares)], dtype=object), counts), strict=True)
-    )
+    part = dict(zip(names, np.repeat(SPLITS[: len(shares)], counts).astype(object), strict=True))
     return np.array([part[name] for name in groups], dtype=object)
 
 
@@ -176,42 +174,28 @@ def _official(table: pd.DataFrame, groups: np.ndarray, order: np.ndarray, carve:
 
 def _from_file(table: pd.DataFrame, path: Path) -> Split:
     """Splits listed by patient, study or image."""
-    listed = read_table(path)
-    require_columns(listed, (SPLIT,), path)
+    listed = read_table(path, (SPLIT,))
     key = next((n for n in (PATIENT, STUDY, IMAGE, "image_ref", "origin") if n in listed), None)
     if key is None:
-        raise InputError(
-            "no column says whose split it is",
-            file=path,
-            row=1,
-            hint=f"columns: {SPLIT}, and {PATIENT}, {STUDY} or {IMAGE}",
-        )
-    column = {IMAGE: "image_ref", "origin": "image_ref"}.get(key, key)
+        hint = f"columns: {SPLIT}, and {PATIENT}, {STUDY} or {IMAGE}"
+        raise InputError("no column says whose split it is", file=path, row=1, hint=hint)
     chosen: dict[str, str] = {}
-    for row, (name, value) in enumerate(zip(listed[key], listed[SPLIT], strict=True), start=2):
-        value = _SPELLINGS.get(value.strip().lower(), value.strip().lower())
-        if value not in (*SPLITS, ""):
-            raise InputError(
-                f"{value!r} is not train, val or test", file=path, row=row, column=SPLIT
-            )
-        if chosen.setdefault(name, value) != value:
-            raise InputError(
-                f"{name!r} stands in {value} here and in {chosen[name]} before",
-                file=path,
-                row=row,
-                column=SPLIT,
-            )
-    names = table[column].to_numpy(dtype=object) if column in table else np.array([], object)
-    values = np.array([chosen.get(name, "") if name != "" else "" for name in names], dtype=object)
-    if not len(values) or not (values != "").any():
-        raise InputError(
-            f"none of its {len(chosen):,} entries is in the data", file=path, column=key
-        )
-    notes = []
+    for row, name, cell in listed[[key, SPLIT]].itertuples():
+        value, what = split_name(cell), ""
+        if value is None:
+            what = f"{cell!r} is not train, val or test"
+        elif chosen.setdefault(name, value) != value:
+            what = f"{name!r} stands in {value} here and in {chosen[name]} before"
+        if what:
+            raise InputError(what, file=path, row=row, column=SPLIT)
+    cells = cells_of(table, {IMAGE: "image_ref", "origin": "image_ref"}.get(key, key))
+    values = np.array([chosen.get(name, "") if name != "" else "" for name in cells], dtype=object)
+    if not (values != "").any():
+        what = f"none of its {len(chosen):,} entries is in the data"
+        raise InputError(what, file=path, column=key)
     unlisted = int((values == "").sum())
-    if unlisted:
-        notes.append(f"{unlisted:,} images are not in the split file and belong to no split")
-    return Split(values, "file", tuple(notes))
+    note = f"{unlisted:,} images are not in the split file and belong to no split"
+    return Split(values, "file", (note,) if unlisted else ())
 
 
 def straddling(table: pd.DataFrame) -> int:

@@ -42,10 +42,8 @@ def split_counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
     for name in (*SPLITS, ""):
         part = (table[SPLIT] == name).to_numpy()
         if part.any():
-            out[name or "none"] = {
-                "images": int(part.sum()),
-                "patients": len(set(groups[part])),
-            }
+            n_patients = len(set(groups[part]))
+            out[name or "none"] = {"images": int(part.sum()), "patients": n_patients}
     return out
 
 
@@ -67,11 +65,6 @@ def without_positives(
         for name, known in zip(labels, covered, strict=True)
         if known and not counts[name]["positive"] and not counts[name]["uncertain"]
     ]
-
-
-def count_rows(counts: Mapping[str, Mapping[str, int]]) -> list[list[Any]]:
-    """Rows of the table that the user is shown."""
-    return [[name, *values.values()] for name, values in counts.items()]
 
 
 def tell(
@@ -96,7 +89,11 @@ def tell(
     counts = label_counts(table, source.labels)
     parts = split_counts(table)
     groups, twins = duplicates(table)
-    console.table("Labels", ["label", "1", "-1", "0", "blank"], count_rows(counts))
+    console.table(
+        "Labels",
+        ["label", "1", "-1", "0", "blank"],
+        [[name, *n.values()] for name, n in counts.items()],
+    )
     for name, part in parts.items():
         console.say(f"{name}: {part['images']:,} images of {part['patients']:,} patients")
     for note in split_notes:

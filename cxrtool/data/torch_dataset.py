@@ -10,9 +10,10 @@ from torch.utils.data import Dataset as TorchBase
 from cxrtool.core.config import resolve
 from cxrtool.data.cache import pixels
 from cxrtool.data.images import to_float
-from cxrtool.data.labels import LabelPolicy, PolicyOptions, label_arrays
+from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.data.manifest import Dataset
-from cxrtool.data.select import SelectionOptions, select_rows
+from cxrtool.data.options import PolicyOptions, SelectionOptions
+from cxrtool.data.select import select_rows
 
 
 class TorchDataset(TorchBase[tuple[Tensor, Tensor, Tensor]]):

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from cxrtool.data.cache import pixels
+from cxrtool.data.columns import AGE, PATIENT, SPLIT, SPLITS
 from cxrtool.data.labels import LabelPolicy, label_arrays
-from cxrtool.data.manifest import AGE, PATIENT, SPLIT, SPLITS, Dataset, load_dataset
+from cxrtool.data.manifest import Dataset, load_dataset
 
 
 class Sample(NamedTuple):

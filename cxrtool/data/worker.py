@@ -115,8 +115,5 @@ def _stay_inside(path: Path, opener: Opener) -> None:
         return
     real_root, real = _real(os.fspath(root)), os.path.realpath(path)
     if os.path.commonpath((real_root, real)) != real_root:
-        raise InputError(
-            "the image lies outside the data folder",
-            file=path,
-            hint="give the folder that holds the images (--images where the format takes it)",
-        )
+        hint = "give the folder that holds the images (--images where the format takes it)"
+        raise InputError("the image lies outside the data folder", file=path, hint=hint)

@@ -21,8 +21,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 from torch.nn import functional
 
-from cxrtool.editing.relevance import Channels, Styles
-from cxrtool.training.protocols import ImageEncoder, StyleSpace
+from cxrtool.editing.relevance import ChannelProbe, Styles
 from cxrtool.training.rng import torch_generator
 
 PROBES = 16
@@ -31,10 +30,7 @@ LEAST_CHANNELS = 20  # a rank correlation over fewer shows nothing
 
 
 def first_order(
-    generator: StyleSpace,
-    encoder: ImageEncoder,
-    styles: Styles,
-    channels: Channels,
+    probe: ChannelProbe,
     text: Tensor,
     *,
     batch: int,
@@ -44,27 +40,25 @@ def first_order(
     """Estimate of R, layer -> [C].
 
     Args:
-        generator: Frozen.
-        encoder: Frozen.
-        styles: Layer -> [n, C] of the images.
-        channels: Statistics.
+        probe: The images; its networks are frozen.
         text: [D] unit.
         batch: Images in one pass.
         seed: Of the random vectors.
         on_batch: Called after every pass; may raise to stop.
     """
-    names = list(channels.std)
+    std, styles = probe.channels.std, probe.styles
+    names = list(std)
     rng = torch_generator("first order", seed)
     probes = torch.randn(PROBES, len(text), generator=rng).to(text.device)
     n = len(styles[names[0]])
-    along = {name: torch.zeros_like(channels.std[name]) for name in names}
+    along = {name: torch.zeros_like(std[name]) for name in names}
     across = {name: torch.zeros(PROBES, len(along[name]), device=text.device) for name in names}
     for start in range(0, n, batch):
         part = {k: s[start : start + batch].detach() for k, s in styles.items()}
         for name in names:
             part[name] = part[name].clone().requires_grad_()
-        images = generator.synthesis_from_styles(part).clamp(-1.0, 1.0)
-        vectors = functional.normalize(encoder.embed_images(images), dim=-1)
+        images = probe.generator.synthesis_from_styles(part).clamp(-1.0, 1.0)
+        vectors = functional.normalize(probe.encoder.embed_images(images), dim=-1)
         inputs = [part[name] for name in names]
         slopes = []
         for vector in (text, *probes):
@@ -72,7 +66,7 @@ def first_order(
             slopes.append(torch.autograd.grad(projected, inputs, retain_graph=True))
             on_batch()
         for k, name in enumerate(names):
-            scaled = torch.stack([slope[k] for slope in slopes]) * channels.std[name]
+            scaled = torch.stack([slope[k] for slope in slopes]) * std[name]
             norm = scaled[1:].square().mean(dim=0).sqrt().clamp_min(1e-12)
             unit = scaled / norm
             along[name] += unit[0].sum(dim=0)

@@ -25,12 +25,12 @@ from cxrtool.editing.latents import VariationSource, latents, networks
 from cxrtool.editing.learned import BATCH, LearnedRecipe, learned_direction
 from cxrtool.editing.matrix import images_of, load_matrix, make_matrix, save_matrix
 from cxrtool.editing.relevance import (
+    ChannelProbe,
     Channels,
     Relevance,
     Styles,
     channel_statistics,
     editable,
-    layer_rows,
 )
 from cxrtool.editing.tools import Editor, Edits, Tools
 from cxrtool.training.protocols import StyleSpace
@@ -72,11 +72,12 @@ class GlobalMethod:
         return channel_statistics(self.generator, partial(latents, self.tools, self.generator))
 
     @cached_property
-    def _styles(self) -> Styles:
-        """Of the images that channels are moved in."""
+    def _probe(self) -> ChannelProbe:
+        """The images that channels are moved in."""
         count = self.tools.options.relevance_images
         with torch.no_grad():
-            return dict(self.generator.styles(latents(self.tools, self.generator, 0, count)))
+            styles = dict(self.generator.styles(latents(self.tools, self.generator, 0, count)))
+        return ChannelProbe(self.generator, self.tools.encoder, styles, self.channels)
 
     @cached_property
     def _matrix(self) -> Relevance:
@@ -86,14 +87,7 @@ class GlobalMethod:
             matrix = load_matrix(options.relevance, of, tools.device)
             images = images_of(options.relevance)
         else:
-            matrix = make_matrix(
-                self.generator,
-                tools.encoder,
-                self._styles,
-                self.channels,
-                tools.run,
-                batch=options.relevance_batch,
-            )
+            matrix = make_matrix(self._probe, tools.run, batch=options.relevance_batch)
             images = options.relevance_images
         save_matrix(tools.run, matrix, of, images)
         return matrix
@@ -155,29 +149,17 @@ class GlobalMethod:
         Raises:
             GateError: it is not.
         """
-        tools, channels = self.tools, self.channels
-        networks_and_images = self.generator, tools.encoder, self._styles, channels
-        estimate = fast.first_order(
-            *networks_and_images,
-            towards,
-            batch=tools.options.block,
-            seed=0,
-            on_batch=tools.run.check_stop,
-        )
+        options, check, probe = self.tools.options, self.tools.run.check_stop, self._probe
+        estimate = fast.first_order(probe, towards, batch=options.block, seed=0, on_batch=check)
         guesses, exact = [], []
         for name in editable(self.generator):
             values = estimate[name]
             strongest = (values.abs() >= BETA).nonzero()[:, 0].tolist()
-            share = max(1, CHECKED * len(values) // channels.count)
+            share = max(1, CHECKED * len(values) // probe.channels.count)
             strongest = sorted(strongest, key=lambda c: -float(values[c].abs()))[:share]
             if strongest:
-                rows = layer_rows(
-                    *networks_and_images,
-                    name,
-                    batch=tools.options.relevance_batch,
-                    only=strongest,
-                    on_batch=tools.run.check_stop,
-                )
+                batch = options.relevance_batch
+                rows = probe.rows(name, batch=batch, only=strongest, on_batch=check)
                 guesses.append(values[strongest])
                 exact.append(rows @ towards)
         count = sum(map(len, guesses))

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import Tensor
 
 from cxrtool.core.errors import InputError
 from cxrtool.core.fingerprints import read_json
@@ -25,14 +24,13 @@ from cxrtool.editing.blocks import stored
 from cxrtool.editing.relevance import (
     STATISTICS,
     STEP,
+    ChannelProbe,
     Channels,
     Relevance,
     Styles,
     editable,
-    layer_rows,
 )
 from cxrtool.editing.variation import Variation
-from cxrtool.training.protocols import ImageEncoder, StyleSpace
 
 if TYPE_CHECKING:
     from cxrtool.core.runs import Run
@@ -42,36 +40,22 @@ VARIATION_RECORD, VARIATION_WEIGHTS = "variation.json", "variation.safetensors"
 FORMAT = 1
 
 
-def make_matrix(
-    generator: StyleSpace,
-    encoder: ImageEncoder,
-    styles: dict[str, Tensor],
-    channels: Channels,
-    run: Run,
-    *,
-    batch: int,
-) -> Relevance:
+def make_matrix(probe: ChannelProbe, run: Run, *, batch: int) -> Relevance:
     """Rows of every channel; a finished layer is not done again after an interruption.
 
     Args:
-        generator: The generator.
-        encoder: The CLIP's image tower.
-        styles: Layer -> [n, C] of the images.
-        channels: Statistics.
+        probe: The images that channels are moved in.
         run: Keeps finished layers, progress and the stop signal.
         batch: Images in one pass.
     """
-    rows = {}
-    device = next(iter(styles.values())).device
+    rows, channels = {}, probe.channels
+    device = next(iter(probe.styles.values())).device
 
     def layer(name: str) -> dict[str, np.ndarray]:
-        rows = layer_rows(
-            generator, encoder, styles, channels, name, batch=batch, on_batch=run.check_stop
-        )
-        return {"rows": rows.cpu().numpy()}
+        return {"rows": probe.rows(name, batch=batch, on_batch=run.check_stop).cpu().numpy()}
 
     with run.progress("relevance of channels", total=channels.count, unit="channels") as bar:
-        for name in editable(generator):
+        for name in editable(probe.generator):
             arrays = stored(run, f"relevance/{name}", partial(layer, name))
             rows[name] = torch.from_numpy(arrays["rows"]).to(device)
             bar.advance(len(rows[name]))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from cxrtool.data.images import contact_sheet
+from cxrtool.data.sheet import contact_sheet
 
 _FULL = 64.0  # gray levels of difference that give full colour
 

@@ -116,77 +116,77 @@ def channel_statistics(
     return moments.channels(n)
 
 
-@torch.no_grad()
-def layer_rows(
-    generator: StyleSpace,
-    encoder: ImageEncoder,
-    styles: Styles,
-    channels: Channels,
-    name: str,
-    *,
-    batch: int,
-    only: Sequence[int] | None = None,
-    on_batch: Callable[[], None] = lambda: None,
-) -> Tensor:
-    """Rows of the channels of one layer.
+@dataclass(frozen=True)
+class ChannelProbe:
+    """Images in which channels are moved, and what looks at them.
 
-    Args:
+    Attributes:
         generator: The generator.
         encoder: The CLIP's image tower.
-        styles: Layer -> [n, C], of the images that the channels are moved in.
+        styles: Layer -> [n, C] of the n images.
         channels: Statistics.
-        name: The layer.
-        batch: Images in one pass, at most (but at least two).
-        only: Channels to compute; None for all.
-        on_batch: Called after every pass; may raise to stop.
-
-    Returns:
-        [channels, D].
     """
-    first = list(generator.style_layers).index(name)
-    indices = list(range(len(channels.std[name]))) if only is None else list(only)
-    n = len(styles[name])
-    many = min(n, max(1, batch // 2))
-    total = Sums()
-    for start in range(0, n, many):
-        part = {k: s[start : start + many] for k, s in styles.items()}
-        m = len(part[name])
-        prefix = generator.advance(generator.begin(m), part, 0, first)
-        behind = {k: part[k] for k in list(generator.style_layers)[first:]}
-        at_once = max(1, batch // (2 * m))
-        sums = []
-        for group in (indices[i : i + at_once] for i in range(0, len(indices), at_once)):
-            vectors = _moved(generator, encoder, prefix, behind, channels, name, group)
-            difference = functional.normalize(vectors[0] - vectors[1], dim=-1)
-            sums.append(difference.sum(dim=1))
-            on_batch()
-        total.add(name, torch.cat(sums))
-    return functional.normalize(total[name], dim=1)
 
+    generator: StyleSpace
+    encoder: ImageEncoder
+    styles: Styles
+    channels: Channels
 
-def _moved(
-    generator: StyleSpace,
-    encoder: ImageEncoder,
-    prefix: Partial,
-    styles: Styles,
-    channels: Channels,
-    name: str,
-    group: Sequence[int],
-) -> Tensor:
-    """Unit embeddings with a channel at either end: [2, channels, images, D]."""
-    g, m = len(group), len(prefix.features)
-    times = 2 * g
-    many = {k: s.repeat(times, 1) for k, s in styles.items()}
-    layer = many[name].view(2, g, m, -1)
-    index = torch.tensor(group, device=layer.device)
-    mean, std = channels.mean[name][index], channels.std[name][index]
-    for k, sign in enumerate((1.0, -1.0)):
-        value = (mean + sign * STEP * std)[:, None, None].expand(g, m, 1)
-        layer[k].scatter_(2, index[:, None, None].expand(g, m, 1), value)
-    features = prefix.features.repeat(times, 1, 1, 1)
-    image = None if prefix.image is None else prefix.image.repeat(times, 1, 1, 1)
-    first = list(generator.style_layers).index(name)
-    images = generator.advance(Partial(features, image), many, first).image
-    assert images is not None
-    vectors = functional.normalize(encoder.embed_images(images.clamp(-1.0, 1.0)), dim=-1)
-    return vectors.view(2, g, m, -1)
+    @torch.no_grad()
+    def rows(
+        self,
+        name: str,
+        *,
+        batch: int,
+        only: Sequence[int] | None = None,
+        on_batch: Callable[[], None] = lambda: None,
+    ) -> Tensor:
+        """Rows of the channels of one layer.
+
+        Args:
+            name: The layer.
+            batch: Images in one pass, at most (but at least two).
+            only: Channels to compute; None for all.
+            on_batch: Called after every pass; may raise to stop.
+
+        Returns:
+            [channels, D].
+        """
+        first = list(self.generator.style_layers).index(name)
+        indices = list(range(len(self.channels.std[name]))) if only is None else list(only)
+        n = len(self.styles[name])
+        many = min(n, max(1, batch // 2))
+        total = Sums()
+        for start in range(0, n, many):
+            part = {k: s[start : start + many] for k, s in self.styles.items()}
+            m = len(part[name])
+            prefix = self.generator.advance(self.generator.begin(m), part, 0, first)
+            behind = {k: part[k] for k in list(self.generator.style_layers)[first:]}
+            at_once = max(1, batch // (2 * m))
+            sums = []
+            for group in (indices[i : i + at_once] for i in range(0, len(indices), at_once)):
+                vectors = self._ends(prefix, behind, name, group)
+                difference = functional.normalize(vectors[0] - vectors[1], dim=-1)
+                sums.append(difference.sum(dim=1))
+                on_batch()
+            total.add(name, torch.cat(sums))
+        return functional.normalize(total[name], dim=1)
+
+    def _ends(self, prefix: Partial, styles: Styles, name: str, group: Sequence[int]) -> Tensor:
+        """Unit embeddings with a channel at either end: [2, channels, images, D]."""
+        g, m = len(group), len(prefix.features)
+        times = 2 * g
+        many = {k: s.repeat(times, 1) for k, s in styles.items()}
+        layer = many[name].view(2, g, m, -1)
+        index = torch.tensor(group, device=layer.device)
+        mean, std = self.channels.mean[name][index], self.channels.std[name][index]
+        for k, sign in enumerate((1.0, -1.0)):
+            value = (mean + sign * STEP * std)[:, None, None].expand(g, m, 1)
+            layer[k].scatter_(2, index[:, None, None].expand(g, m, 1), value)
+        features = prefix.features.repeat(times, 1, 1, 1)
+        image = None if prefix.image is None else prefix.image.repeat(times, 1, 1, 1)
+        first = list(self.generator.style_layers).index(name)
+        images = self.generator.advance(Partial(features, image), many, first).image
+        assert images is not None
+        vectors = functional.normalize(self.encoder.embed_images(images.clamp(-1.0, 1.0)), dim=-1)
+        return vectors.view(2, g, m, -1)

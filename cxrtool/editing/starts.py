@@ -18,12 +18,23 @@ import torch
 from torch import Tensor
 
 from cxrtool.core.errors import InputError, UsageError
-from cxrtool.data import manifest
 from cxrtool.data.cache import pixels, resized
+from cxrtool.data.columns import (
+    AGE,
+    IMAGE,
+    PATIENT,
+    PATIENT_KEY,
+    PIXEL_KEY,
+    SEX,
+    SPLIT,
+    STUDY,
+    VIEW,
+)
 from cxrtool.data.images import to_float
 from cxrtool.data.labels import LabelPolicy, label_arrays, label_positions
 from cxrtool.data.manifest import DatasetInfo, load_dataset
-from cxrtool.data.select import SelectionOptions, select_rows
+from cxrtool.data.options import SelectionOptions
+from cxrtool.data.select import select_rows
 from cxrtool.editing.blocks import stored
 from cxrtool.editing.distances import Distance
 from cxrtool.editing.inversion import InversionRecipe, invert
@@ -34,16 +45,7 @@ if TYPE_CHECKING:
     from cxrtool.core.runs import Run
 
 NONE = "none"  # --condition none: no label at all
-INHERITED = (
-    manifest.PATIENT,
-    manifest.STUDY,
-    manifest.VIEW,
-    manifest.SPLIT,
-    manifest.SEX,
-    manifest.AGE,
-    manifest.PIXEL_KEY,
-    manifest.PATIENT_KEY,
-)
+INHERITED = (PATIENT, STUDY, VIEW, SPLIT, SEX, AGE, PIXEL_KEY, PATIENT_KEY)
 """Columns that an edited image keeps from the real image it was made of: it still shows that
 patient, and the leak guard must find it."""
 
@@ -125,8 +127,8 @@ def generated_starts(
     )
     columns = pd.DataFrame(
         {
-            manifest.SPLIT: "train",
-            manifest.VIEW: view_of(meta),
+            SPLIT: "train",
+            VIEW: view_of(meta),
             "seed": [str(s) for s in seeds],
             "truncation": f"{truncation:g}",
         },
@@ -245,7 +247,7 @@ def real_starts(
         written,
         table[list(dataset.labels)].to_numpy(dtype=object),
         columns,
-        [str(name) for name in table[manifest.IMAGE]],
+        [str(name) for name in table[IMAGE]],
         originals,
     )
 

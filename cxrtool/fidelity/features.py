@@ -96,8 +96,8 @@ class RandomVgg16(nn.Module):
         size = min(max(x.shape[-1], SIZE // 2), SIZE)  # 32 px leave one place at the end
         if x.shape[-2:] != (size, size):
             x = F.interpolate(x, (size, size), mode="bilinear", align_corners=False, antialias=True)
-        found: Tensor = self.trunk(x.expand(-1, 3, -1, -1)).mean(dim=(2, 3))
-        return found
+        features: Tensor = self.trunk(x.expand(-1, 3, -1, -1)).mean(dim=(2, 3))
+        return features
 
 
 class Inception(nn.Module):
@@ -135,8 +135,8 @@ class Inception(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[N, 1, H, W] in [-1, 1] -> [N, 2048]."""
         gray = ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-        found: Tensor = self.net(gray.expand(-1, 3, -1, -1).contiguous())[0]
-        return found.flatten(1)
+        features: Tensor = self.net(gray.expand(-1, 3, -1, -1).contiguous())[0]
+        return features.flatten(1)
 
 
 class RadDino(nn.Module):
@@ -184,5 +184,5 @@ class RadDino(nn.Module):
             gray, (self.size, self.size), mode="bicubic", align_corners=False, antialias=True
         )
         gray = (gray.clamp(0, 1) - self.mean) / self.std
-        found: Tensor = self.net.forward_features(gray.expand(-1, 3, -1, -1))[:, 0]
-        return found
+        features: Tensor = self.net.forward_features(gray.expand(-1, 3, -1, -1))[:, 0]
+        return features

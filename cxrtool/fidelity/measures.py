@@ -2,7 +2,7 @@
 
 In: features of synthetic images, of held-out real images (the reference) and of training images.
 Out: Fréchet and kernel distances with n beside them, the same between disjoint halves of the
-reference, and how near synthetic images come to training images (METHODS 8).
+reference, and how near synthetic images come to training images.
 
 A distance depends on n and on the feature space, so a number alone says nothing: it is read against
 the real/real distance of the same n in the same space.
@@ -160,10 +160,10 @@ def by_label(
     out = []
     for k, label in enumerate(labels):
         mine, theirs = synthetic[synthetic_labels[:, k]], real[real_labels[:, k]]
-        found = None
+        kernel = None
         if min(len(mine), len(theirs)) >= LEAST_OF_LABEL:
-            found = kernel_distance(mine, theirs, rng, subsets=subsets)
-        out.append(LabelDistance(space, label, len(mine), len(theirs), found))
+            kernel = kernel_distance(mine, theirs, rng, subsets=subsets)
+        out.append(LabelDistance(space, label, len(mine), len(theirs), kernel))
     return out
 
 

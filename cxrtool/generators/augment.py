@@ -4,7 +4,8 @@ In: images `[N, C, H, W]` in [-1, 1] and random draws for them. Out: augmented i
 gradients through to the input; without it a discriminator memorizes a small data set. Two families:
 DiffAugment here (Zhao et al. 2020, arXiv 2006.10738), of which color means brightness and contrast
 (saturation has no meaning for one gray channel) and uncovered pixels are 0 (mid gray), as in the
-paper; and that of ADA in `cxrtool.generators.ada`.
+paper; and that of ADA in `cxrtool.generators.ada`. (What networks that read images are trained on
+is `training.augment`: it stays true to what an image shows, and needs no gradient.)
 
 How often: each transform touches an image with probability p. By default p follows the controller
 of Karras et al. 2020 (arXiv 2006.06676, section 3.1): it rises while the discriminator is too sure
@@ -43,9 +44,9 @@ def parse_policies(text: str) -> tuple[str, ...]:
     names = tuple(part.strip() for part in text.split(","))
     for name in names:
         if name not in POLICIES or names.count(name) > 1:
-            known = ", ".join(POLICIES)
+            policies = ", ".join(POLICIES)
             raise UsageError(
-                f"--augment {text}: must be none, diffaugment, ada, or a list of {known}"
+                f"--augment {text}: must be none, diffaugment, ada, or a list of {policies}"
             )
     # One order, so that two spellings of one policy are one training.
     return tuple(name for name in POLICIES if name in names)

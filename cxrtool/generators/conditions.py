@@ -29,7 +29,7 @@ class Conditioning:
 
 
 def choose_labels(
-    names: tuple[str, ...], values: np.ndarray, known: np.ndarray, asked: str
+    names: tuple[str, ...], values: np.ndarray, mask: np.ndarray, text: str
 ) -> Conditioning:
     """Decide what to condition on.
 
@@ -39,18 +39,18 @@ def choose_labels(
     Args:
         names: Labels of the data set.
         values: `[N, L]` in {0, 1}.
-        known: `[N, L]` bool.
-        asked: "all", "none", or names separated by commas.
+        mask: `[N, L]` bool.
+        text: "all", "none", or names separated by commas.
 
     Raises:
         UsageError: a name that the data set does not have.
     """
-    wanted = _wanted(names, asked)
+    selection = _selected(names, text)
     labels, columns, left_out = [], [], {}
     for column, name in enumerate(names):
-        rows = known[:, column]
+        rows = mask[:, column]
         positive = int(values[rows, column].sum())
-        if name not in wanted:
+        if name not in selection:
             reason = "not asked for"
         elif not rows.any():
             reason = "unknown in every training row"
@@ -66,28 +66,28 @@ def choose_labels(
     return Conditioning(tuple(labels), tuple(columns), left_out)
 
 
-def _wanted(names: tuple[str, ...], asked: str) -> set[str]:
-    if asked == "all":
+def _selected(names: tuple[str, ...], text: str) -> set[str]:
+    if text == "all":
         return set(names)
-    if asked == "none":
+    if text == "none":
         return set()
     # A label's name may hold a comma; those that fit as a whole are taken first.
-    parts = [asked] if asked in names else [part.strip() for part in asked.split(",")]
+    parts = [text] if text in names else [part.strip() for part in text.split(",")]
     for part in parts:
         if part not in names:
             raise UsageError(
-                f"--labels {asked}: the data set has no label {part!r}",
+                f"--labels {text}: the data set has no label {part!r}",
                 hint="its labels are " + ", ".join(names) if names else "it has no labels",
             )
     return set(parts)
 
 
-def frequent_conditions(values: np.ndarray, known: np.ndarray, most: int) -> np.ndarray:
+def frequent_conditions(values: np.ndarray, mask: np.ndarray, most: int) -> np.ndarray:
     """The most frequent label vectors, and each label by itself.
 
     Args:
         values: `[N, L]` in {0, 1}; unknown values count as 0 here.
-        known: `[N, L]` bool.
+        mask: `[N, L]` bool.
         most: How many vectors at most come from the rows.
 
     Returns:
@@ -96,7 +96,7 @@ def frequent_conditions(values: np.ndarray, known: np.ndarray, most: int) -> np.
     labels = values.shape[1]
     if labels == 0:
         return np.zeros((0, 0), np.float32)
-    vectors, counts = np.unique(values * known, axis=0, return_counts=True)
+    vectors, counts = np.unique(values * mask, axis=0, return_counts=True)
     order = np.lexsort((np.arange(len(vectors)), -counts))[:most]
     rows = [tuple(vector) for vector in vectors[order]]
     alone = [tuple(vector) for vector in np.vstack([np.zeros((1, labels)), np.eye(labels)])]
@@ -104,7 +104,7 @@ def frequent_conditions(values: np.ndarray, known: np.ndarray, most: int) -> np.
 
 
 def picture_rows(
-    labels: tuple[str, ...], values: np.ndarray, known: np.ndarray, most: int = 16
+    labels: tuple[str, ...], values: np.ndarray, mask: np.ndarray, most: int = 16
 ) -> list[tuple[str, np.ndarray]]:
     """Label vectors for the rows of a sample grid, with names.
 
@@ -116,7 +116,7 @@ def picture_rows(
     """
     if not labels:
         return [("all", np.zeros(0, np.float32))]
-    complete = values * known
+    complete = values * mask
     rows: list[tuple[str, np.ndarray]] = []
     if (complete.sum(axis=1) == 0).any():
         rows.append(("none", np.zeros(len(labels), np.float32)))

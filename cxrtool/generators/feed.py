@@ -24,12 +24,12 @@ class Batch(NamedTuple):
     Attributes:
         x: `[N, C, H, W]` float32 in [-1, 1]; C is 1 for data sets on disk.
         y: `[N, L]` float32 in {0, 1}; 0 where unknown.
-        known: `[N, L]` bool.
+        mask: `[N, L]` bool.
     """
 
     x: Tensor
     y: Tensor
-    known: Tensor
+    mask: Tensor
 
 
 class FakeLabels(NamedTuple):
@@ -37,11 +37,11 @@ class FakeLabels(NamedTuple):
 
     Attributes:
         y: `[N, L]` float32 in {0, 1}, complete.
-        known: `[N, L]` bool: which of them stood in the training row.
+        mask: `[N, L]` bool: which of them stood in the training row.
     """
 
     y: Tensor
-    known: Tensor
+    mask: Tensor
 
 
 class Feed:
@@ -50,7 +50,7 @@ class Feed:
     Args:
         pixels: uint8 `[N, H, W]`, or `[N, C, H, W]`.
         values: float32 `[N, L]` in {0, 1}.
-        known: bool `[N, L]`.
+        mask: bool `[N, L]`.
         seed: Of the order in which images come.
         device: Where everything lives.
     """
@@ -59,17 +59,17 @@ class Feed:
         self,
         pixels: np.ndarray,
         values: np.ndarray,
-        known: np.ndarray,
+        mask: np.ndarray,
         seed: int,
         device: torch.device | str = "cpu",
     ) -> None:
         self.device = torch.device(device)
-        found = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device)
-        self.pixels = found.unsqueeze(1) if found.ndim == 3 else found
-        self.known = torch.from_numpy(np.ascontiguousarray(known, dtype=bool)).to(self.device)
+        images = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device)
+        self.pixels = images.unsqueeze(1) if images.ndim == 3 else images
+        self.mask = torch.from_numpy(np.ascontiguousarray(mask, dtype=bool)).to(self.device)
         self.values = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
-        self.values = self.values.to(self.device) * self.known
-        counts = self.known.sum(dim=0).clamp(min=1)
+        self.values = self.values.to(self.device) * self.mask
+        counts = self.mask.sum(dim=0).clamp(min=1)
         self.prevalence = self.values.sum(dim=0) / counts
         self._seed = seed
         self._epoch = -1
@@ -99,7 +99,7 @@ class Feed:
     def reals(self, nimg: int, n: int) -> Batch:
         """The n images that follow after `nimg` images, with labels."""
         rows = self.rows_at(nimg, n)
-        return Batch(to_float(self.pixels[rows]), self.values[rows], self.known[rows])
+        return Batch(to_float(self.pixels[rows]), self.values[rows], self.mask[rows])
 
     def fake_labels(self, draws: Draws) -> FakeLabels:
         """Labels of rows drawn uniformly, that is, from the empirical joint distribution.
@@ -110,7 +110,7 @@ class Feed:
             draws: On the device of this feed.
         """
         rows = draws.integers(0, len(self))
-        known = self.known[rows]
-        chance = draws.uniform(known.shape[1])
+        mask = self.mask[rows]
+        chance = draws.uniform(mask.shape[1])
         drawn = (chance < self.prevalence).float()
-        return FakeLabels(torch.where(known, self.values[rows], drawn), known)
+        return FakeLabels(torch.where(mask, self.values[rows], drawn), mask)

@@ -38,22 +38,22 @@ def relativistic_loss(winner: Tensor, loser: Tensor) -> Tensor:
     return F.softplus(loser - winner).mean()
 
 
-def label_loss(logits: Tensor, y: Tensor, known: Tensor, counts: Tensor | None = None) -> Tensor:
+def label_loss(logits: Tensor, y: Tensor, mask: Tensor, counts: Tensor | None = None) -> Tensor:
     """Binary cross-entropy over the known labels.
 
     Args:
         logits: `[N, L]`.
         y: `[N, L]` in {0, 1}.
-        known: `[N, L]` bool.
-        counts: `[L]` known values to divide by; None for those of `known`. With the counts of a
+        mask: `[N, L]` bool.
+        counts: `[L]` known values to divide by; None for those of `mask`. With the counts of a
             whole batch, the losses of its parts add up to that of the batch.
 
     Returns:
         Sum over labels of the mean over their known values; 0 where nothing is known. (A sum, so
         that a label weighs the same whether the set has one label or fourteen.)
     """
-    loss = F.binary_cross_entropy_with_logits(logits, y, reduction="none") * known
-    counts = known.sum(dim=0) if counts is None else counts
+    loss = F.binary_cross_entropy_with_logits(logits, y, reduction="none") * mask
+    counts = mask.sum(dim=0) if counts is None else counts
     return (loss.sum(dim=0) / counts.clamp(min=1)).sum()
 
 

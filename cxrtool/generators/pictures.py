@@ -11,7 +11,8 @@ import io
 import numpy as np
 import torch
 
-from cxrtool.data.images import contact_sheet, to_uint8
+from cxrtool.data.images import to_uint8
+from cxrtool.data.sheet import contact_sheet
 from cxrtool.generators.protocol import Sampler
 from cxrtool.training.rng import numpy_rng, torch_generator
 
@@ -43,14 +44,14 @@ def fake_grid(sampler: Sampler, rows: Rows, seed: int) -> bytes:
 
 
 def real_grid(
-    pixels: np.ndarray, values: np.ndarray, known: np.ndarray, rows: Rows, seed: int
+    pixels: np.ndarray, values: np.ndarray, mask: np.ndarray, rows: Rows, seed: int
 ) -> bytes:
     """Grid of real images with exactly the labels of each row; blank where there are too few.
 
     Args:
         pixels: uint8 `[N, H, W]`.
         values: `[N, L]`.
-        known: `[N, L]` bool.
+        mask: `[N, L]` bool.
         rows: As for `fake_grid`.
         seed: Of the choice.
 
@@ -60,7 +61,7 @@ def real_grid(
     rng = numpy_rng("picture reals", seed)
     images = []
     for _, vector in rows:
-        fitting = np.flatnonzero((values * known == vector).all(axis=1))
+        fitting = np.flatnonzero((values * mask == vector).all(axis=1))
         chosen = rng.choice(fitting, min(COLUMNS, len(fitting)), replace=False)
         block = np.zeros((COLUMNS, *pixels.shape[1:]), np.uint8)
         block[: len(chosen)] = pixels[np.sort(chosen)]

@@ -6,17 +6,20 @@ keeps the best network; what a step does, and which networks there are, is the t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cxrtool.training.loop import Trainer
 from cxrtool.training.statistics import Means
 from cxrtool.training.world import World
 
 
-class Kept(NamedTuple):
+class BestGenerator(NamedTuple):
     """An averaged generator that is kept.
 
     Attributes:
@@ -36,7 +39,7 @@ class Choices(Protocol):
     Attributes:
         preset: Name of the preset.
         arch: Sizes of the networks.
-        batch: Real images a step.
+        batch: Real images per step.
         parts: In how many parts a step goes through the networks.
         total_nimg: Images seen at the end.
         lr: Learning rate.
@@ -67,11 +70,37 @@ class Choices(Protocol):
     @property
     def described(self) -> str:
         """What is trained, in half a line."""
-        ...
 
     def to_json(self) -> dict[str, Any]:
         """For records."""
-        ...
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a training is asked for, as far as the data decide.
+
+    Attributes:
+        size: Image size, pixels.
+        preset: Name of the preset.
+        images: Training images.
+        labels: Conditioning labels.
+        where: The data set, for messages.
+        processes: That share each batch.
+        options: Values of the command's options by name; None where one was left open.
+    """
+
+    size: int
+    preset: str
+    images: int
+    labels: int
+    where: str
+    processes: int
+    options: Mapping[str, Any]
+
+    def pick(self, name: str, default: Any) -> Any:
+        """The value of an option, or a default where it was left open."""
+        value = self.options.get(name)
+        return default if value is None else value
 
 
 class Sizes(Protocol):
@@ -86,7 +115,6 @@ class Sizes(Protocol):
 
     def to_json(self) -> dict[str, Any]:
         """Constructor arguments."""
-        ...
 
 
 class Sampler(Protocol):
@@ -107,14 +135,12 @@ class Sampler(Protocol):
 
     def sample(self, z: Tensor, y: Tensor) -> Tensor:
         """`[N, z_dim]` standard normal and `[N, L]` -> images `[N, C, size, size]`, not clamped."""
-        ...
 
 
-class Trainer(Sampler, Protocol):
-    """A training in progress.
+class GeneratorTrainer(Sampler, Trainer, Protocol):
+    """What `training.loop.Trainer` is, of a game between two networks.
 
-    A step must be a pure function of the state before it: every random draw comes from a generator
-    seeded by (seed, purpose, images seen), so that `state_dict` is all that a resume needs.
+    Its state holds `generator`, `discriminator`, `average` (states of networks) and `means`.
 
     Attributes:
         choices: Every number.
@@ -134,7 +160,7 @@ class Trainer(Sampler, Protocol):
     world: World
     means: Means
     nimg: int
-    best: Kept | None
+    best: BestGenerator | None
     reloads: int
     data_wait_s: float
     remedy: str
@@ -152,46 +178,22 @@ class Trainer(Sampler, Protocol):
     @property
     def follower(self) -> nn.Module | None:
         """Another average, that the first may be replaced by; None where there is one alone."""
-        ...
 
     @property
     def ready(self) -> bool:
         """Whether the averaged generator is one that may be kept (no stage before the game)."""
-        ...
 
     @property
     def varies(self) -> bool:
         """Whether images that are all alike are a collapse by now, and not the start."""
-        ...
-
-    def step(self) -> None:
-        """Train on the next batch."""
-        ...
 
     def reload(self) -> None:
         """Make what follows differ from what diverged: other random numbers, half the rates."""
-        ...
 
-    def state_dict(self) -> dict[str, Any]:
-        """All that the next step depends on.
-
-        Among it `generator`, `discriminator`, `average` (states of networks) and `means`.
-        """
-        ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state_dict`.
-
-        Raises:
-            ValueError: the state belongs to other networks.
-        """
-        ...
-
-    def export(self, values: np.ndarray, known: np.ndarray) -> dict[str, Tensor]:
+    def export(self, values: np.ndarray, mask: np.ndarray) -> dict[str, Tensor]:
         """The finished networks as one flat state, for `model.safetensors`.
 
         Args:
             values: `[N, L]` labels of the training rows in {0, 1}.
-            known: `[N, L]` bool.
+            mask: `[N, L]` bool.
         """
-        ...

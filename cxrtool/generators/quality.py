@@ -66,12 +66,12 @@ class Quality:
             features.append(self._extract(x).float().cpu())
         if self._real is None:
             self._real, self._real_spread = self._of_reals()
-        found = self._compare(torch.cat(features).numpy(), self._real)
+        measures = self._compare(torch.cat(features).numpy(), self._real)
         assert self._real_spread is not None
         share = self._spread(torch.cat(images), self._y) / self._real_spread
         if np.isfinite(share).any():
-            found["spread"] = float(np.nanmin(share))
-        return found
+            measures["spread"] = float(np.nanmin(share))
+        return measures
 
     def _of_reals(self) -> tuple[np.ndarray, np.ndarray]:
         x = [to_float(self._feed.pixels[part]) for part in self._rows.split(_CHUNK)]

@@ -8,7 +8,6 @@ asks for an architecture by its name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -19,33 +18,10 @@ from torch import nn
 
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.protocol import Choices, Trainer
+from cxrtool.generators.protocol import Choices, GeneratorTrainer, Request
+from cxrtool.generators.saved import SavedGenerator
 from cxrtool.generators.stylegan2.execution import Execution
-from cxrtool.training.models import read_model
 from cxrtool.training.world import World
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a training is asked for, as far as the data decide.
-
-    Attributes:
-        size: Image size, pixels.
-        preset: Name of the preset.
-        images: Training images.
-        labels: Conditioning labels.
-        where: The data set, for messages.
-        processes: That share each batch.
-        options: Values of the command's options by name; None where one was left open.
-    """
-
-    size: int
-    preset: str
-    images: int
-    labels: int
-    where: str
-    processes: int
-    options: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -95,7 +71,7 @@ class Arch:
         world: World | None = None,
         execution: Execution | None = None,
         held: Feed | None = None,
-    ) -> Trainer:
+    ) -> GeneratorTrainer:
         """A new trainer.
 
         Args:
@@ -105,7 +81,9 @@ class Arch:
             execution: Precision and compilation.
             held: Rows of classes that the training must not see; see `opengan`.
         """
-        trainer: Trainer = self._code.build(choices, feed, world, execution, held)
+        trainer: GeneratorTrainer = self._code.build(
+            choices, feed, world, execution=execution, held=held
+        )
         return trainer
 
     @property
@@ -114,20 +92,15 @@ class Arch:
 
 
 _ALL = (16, 32, 64, 128, 256, 512)
+_STYLE, _CLASSIC = "cxrtool.generators.stylegan2.architecture", "cxrtool.generators.classic"
 ARCHS: dict[str, Arch] = {
     arch.name: arch
     for arch in (
-        Arch(
-            "stylegan2",
-            "cxrtool.generators.stylegan2.architecture",
-            _ALL,
-            executions=True,
-            processes=True,
-        ),
-        Arch("bagan", "cxrtool.generators.classic.bagan", _ALL[:4], single=True),
-        Arch("opengan", "cxrtool.generators.classic.opengan", _ALL[:5], single=True),
-        Arch("acgan", "cxrtool.generators.classic.acgan", _ALL[:5]),
-        Arch("dcgan", "cxrtool.generators.classic.dcgan", _ALL[:5]),
+        Arch("stylegan2", _STYLE, _ALL, executions=True, processes=True),
+        Arch("bagan", f"{_CLASSIC}.bagan", _ALL[:4], single=True),
+        Arch("opengan", f"{_CLASSIC}.opengan", _ALL[:5], single=True),
+        Arch("acgan", f"{_CLASSIC}.acgan", _ALL[:5]),
+        Arch("dcgan", f"{_CLASSIC}.dcgan", _ALL[:5]),
     )
 }
 
@@ -146,9 +119,7 @@ def load(run_dir: Path | str, device: torch.device | str = "cpu") -> Any:
     Raises:
         InputError: not a finished generator, or damaged.
     """
-    meta, state = read_model(run_dir, "generator")
-    made: nn.Module = _module_of(meta, run_dir).load_generator(meta, state, Path(run_dir))
-    return made.to(device).eval().requires_grad_(False)
+    return _network("load_generator", run_dir, device)
 
 
 def load_judge(run_dir: Path | str, device: torch.device | str = "cpu") -> Any:
@@ -157,16 +128,17 @@ def load_judge(run_dir: Path | str, device: torch.device | str = "cpu") -> Any:
     Raises:
         InputError: not a finished generator, or damaged.
     """
-    meta, state = read_model(run_dir, "generator")
-    made: nn.Module = _module_of(meta, run_dir).load_judge(meta, state, Path(run_dir))
-    return made.to(device).eval().requires_grad_(False)
+    return _network("load_judge", run_dir, device)
 
 
-def _module_of(meta: Mapping[str, Any], run_dir: Path | str) -> Any:
-    if meta["arch"] not in ARCHS:
+def _network(function: str, run_dir: Path | str, device: torch.device | str) -> nn.Module:
+    saved = SavedGenerator.open(run_dir)
+    name = saved.meta["arch"]
+    if name not in ARCHS:
         raise InputError(
-            f"unknown generator architecture {meta['arch']!r}",
-            file=Path(run_dir) / "model.json",
+            f"unknown generator architecture {name!r}",
+            file=saved.run_dir / "model.json",
             hint="this version knows " + ", ".join(ARCHS),
         )
-    return import_module(ARCHS[meta["arch"]].module)
+    network: nn.Module = getattr(import_module(ARCHS[name].module), function)(saved)
+    return network.to(device).eval().requires_grad_(False)

@@ -15,40 +15,64 @@ from PIL import Image
 
 from cxrtool.pages import figures, page
 from cxrtool.stats.calibration import reliability
-from cxrtool.stats.classifier_results import Evaluation, calibration_error, group_scores, run_name
-from cxrtool.stats.comparison import COMPARED, MEAN, MIN_SEEDS, Difference
+from cxrtool.stats.classifier_results import Evaluation, run_name
+from cxrtool.stats.comparison import (
+    COMPARED,
+    MEAN,
+    MIN_SEEDS,
+    Difference,
+    Group,
+    Scored,
+    group_score,
+)
 from cxrtool.stats.curves import SPECIFICITY
-from cxrtool.stats.intervals import CLASS_METRICS, METRICS
-from cxrtool.stats.wording import number, p_value, with_interval
+from cxrtool.stats.intervals import CLASS_METRICS
+from cxrtool.stats.wording import intervals_cover, number, p_value, with_interval
 
-_SENSITIVITY, _BRIER = METRICS.index("sensitivity"), METRICS.index("brier")
 TILE_PX = 96
+
+
+def cell(scored: Scored, group: Group, row: str, metric: str) -> str:
+    """Mean score of a group's runs with its interval, for a table."""
+    place = scored.rows.index(row), scored.metrics.index(metric)
+    return with_interval(*group_score(scored, group, *place))
+
+
+def intervals(e: Evaluation) -> page.Text:
+    """What the intervals of a table cover, to stand under it."""
+    units = "patients" if e.patients_known else "groups of identical images"
+    return page.Text(intervals_cover(e.resamples, units))
+
+
+def class_metrics(scored: Scored) -> list[str]:
+    """The metrics of single-label sets, for all classes together; none of others."""
+    return [name for name in scored.metrics if name in CLASS_METRICS]
 
 
 def several_regimens(e: Evaluation, main: Sequence[Difference]) -> str:
     """The primary comparisons of several regimens or synthetic sets in one sentence."""
     names = {group.name: group.regimen_name for group in e.groups}
-    said = [names.get(d.a) for d in main]
-    if len(set(said)) < len(said):  # several sets within a regimen: only the arm's name tells them
+    regimens = [names.get(d.a) for d in main]
+    if len(set(regimens)) < len(
+        regimens
+    ):  # several sets within a regimen: only the arm's name tells them
         names = {}
     parts = []
     for d in main:
-        found = with_interval(d.value, d.low, d.high, signed=True)
-        found_p = f"p {p_value(d.p)}" if d.p < 0.001 else f"p = {p_value(d.p)}"
-        p = "" if math.isnan(d.p) else f", {found_p}"
-        parts.append(f"{names.get(d.a) or d.a}: {found}{p}: {d.verdict}")
+        numbers = with_interval(d.value, d.low, d.high, signed=True) + d.p_text(corrected=False)
+        parts.append(f"{names.get(d.a) or d.a}: {numbers}: {d.verdict}")
     corrected = next((f" ({d.correction()})" for d in main if d.correction()), "")
     return f"GAN minus duplicate, mean AUROC{corrected}: " + "; ".join(parts) + "."
 
 
 def about(shown: Sequence[Difference]) -> str:
     """What verdicts are about where all seeds share it, as a sentence; "" if nothing."""
-    told = list(dict.fromkeys(d.about for d in shown if d.about and not math.isnan(d.p)))
-    if not told:
+    what = " or ".join(dict.fromkeys(d.about for d in shown if d.about and not math.isnan(d.p)))
+    if not what:
         return ""
     if len(shown) == 1:
-        return f"All seeds share {told[0]}: the verdict says nothing of others, nor of the method."
-    what = " or ".join(told).replace("this ", "one ").replace("these ", "the same ")
+        return f"All seeds share {what}: the verdict says nothing of others, nor of the method."
+    what = what.replace("this ", "one ").replace("these ", "the same ")
     return f"All seeds of each share {what}: a verdict says nothing of others, nor of the method."
 
 
@@ -64,19 +88,18 @@ def decisions(e: Evaluation) -> list[page.Section]:
     if not e.scored.defined.any():
         return []
     rows = []
-    order = [len(e.scored.labels), *map(int, np.flatnonzero(e.scored.defined))]
-    for row in order:
+    for row in (len(e.scored.labels), *np.flatnonzero(e.scored.defined)):
+        label = e.scored.rows[row]
         for group in e.groups:
             runs = list(group.runs.values())
-            ece = float(np.mean([calibration_error(e, run, row) for run in runs]))
             rows.append(
                 [
-                    e.scored.rows[row],
+                    label,
                     group.name,
-                    with_interval(*group_scores(e.scored, group, row, _SENSITIVITY)),
-                    number(ece),
-                    with_interval(*group_scores(e.scored, group, row, _BRIER)),
-                    *_at_threshold(e, runs, row),
+                    cell(e.scored, group, label, "sensitivity"),
+                    number(float(np.mean(e.ece[runs, row]))),
+                    cell(e.scored, group, label, "brier"),
+                    *_at_threshold(e, runs, label),
                 ]
             )
     percent = f"{100 * SPECIFICITY:g} %"
@@ -90,19 +113,15 @@ def decisions(e: Evaluation) -> list[page.Section]:
         f" that was fixed at {percent} specificity on the validation rows gives on these."
     )
     table = page.Table(columns, rows, caption, text_columns=2)
-    return [page.Section("Decisions and calibration", [table])]
+    return [page.Section("Decisions and calibration", [table, intervals(e)])]
 
 
-def _at_threshold(e: Evaluation, runs: Sequence[int], row: int) -> tuple[str, str]:
-    found = [
-        record
-        for record in e.operating
-        if record["run"] - 1 in runs and record["label"] == e.scored.rows[row]
-    ]
-    if not found:
-        return "–", "–"
-    means = [float(np.mean([r[key] for r in found])) for key in ("sensitivity", "specificity")]
-    return number(means[0]), number(means[1])
+def _at_threshold(e: Evaluation, runs: Sequence[int], label: str) -> list[str]:
+    records = [r for r in e.operating if r["run"] - 1 in runs and r["label"] == label]
+    if not records:
+        return ["–", "–"]
+    keys = ("sensitivity", "specificity")
+    return [number(float(np.mean([r[key] for r in records]))) for key in keys]
 
 
 def calibration(e: Evaluation) -> list[page.Section]:
@@ -130,31 +149,24 @@ def subgroups(e: Evaluation) -> list[page.Section]:
     """Mean AUROC and the primary difference within each subgroup."""
     if not e.subgroups:
         return []
-    rows, told = [], []
+    rows, sentences = [], []
     for sub in e.subgroups:
-        size = f"{sub.images:,} / {sub.patients:,}"
-        if sub.scored is None:
-            rows.append([sub.name, size, *("too few patients" for _ in e.groups)])
-            continue
-        mean = len(sub.scored.labels)
-        rows.append(
-            [
-                sub.name,
-                size,
-                *(with_interval(*group_scores(sub.scored, g, mean, 0)) for g in e.groups),
-            ]
-        )
+        cells = ["too few patients"] * len(e.groups)
+        if sub.scored is not None:
+            cells = [cell(sub.scored, group, MEAN, "auroc") for group in e.groups]
+        rows.append([sub.name, f"{sub.images:,} / {sub.patients:,}", *cells])
         shown = [d for d in sub.differences if d.row == MEAN and d.metric == "auroc"]
         main = [d for d in shown if d.primary] or shown[:1]
-        told += [f"{sub.name}: {d.sentence()}" for d in main]
+        sentences += [f"{sub.name}: {d.sentence()}" for d in main]
     columns = ["subgroup", "images / patients", *(group.name for group in e.groups)]
     caption = (
         "Mean AUROC over the labels that hold both classes within the subgroup; the sets of labels"
         " may differ. Subgroups were not corrected for each other: read them as description."
     )
-    blocks: list[page.Block] = [page.Table(columns, rows, caption), _subgroup_labels(e)]
-    if told:
-        blocks.append(page.Bullets(told))
+    tables = [page.Table(columns, rows, caption), _subgroup_labels(e)]
+    blocks: list[page.Block] = [*tables, intervals(e)]
+    if sentences:
+        blocks.append(page.Bullets(sentences))
     return [page.Section("Subgroups", blocks)]
 
 
@@ -165,23 +177,20 @@ def _subgroup_labels(e: Evaluation) -> page.Table:
         scored = sub.scored
         if scored is None:
             continue
-        more = [m for m, name in enumerate(scored.metrics) if name in CLASS_METRICS]
         for row, label in enumerate(scored.rows):
             counts = ["–", "–"]
             if label != MEAN:
                 known, positive = int(sub.known[row]), int(sub.positive[row])
-                counts = [
-                    f"{positive:,} / {known:,}", number(positive / known if known else math.nan)
-                ]  # fmt: skip
+                share = positive / known if known else math.nan
+                counts = [f"{positive:,} / {known:,}", number(share)]
             for group in e.groups:
                 ece = float(sub.ece[list(group.runs.values()), row].mean())
-                shown = [_SENSITIVITY, _BRIER, *more]
-                cells = [with_interval(*group_scores(scored, group, row, m)) for m in shown]
+                metrics = ("sensitivity", "brier", *class_metrics(scored))
+                cells = [cell(scored, group, label, metric) for metric in metrics]
                 rows.append([sub.name, label, group.name, *counts, number(ece), *cells])
     columns = ["subgroup", "label", "arm", "positive / images", "prevalence", "ECE"]
     columns += [f"sensitivity at {100 * SPECIFICITY:g} % specificity", "Brier"]
-    names = e.scored.metrics
-    columns += [COMPARED[name] for name in names if name in CLASS_METRICS]
+    columns += [COMPARED[name] for name in class_metrics(e.scored)]
     return page.Table(columns, rows, "By subgroup and label.", text_columns=3)
 
 
@@ -289,8 +298,9 @@ def provenance(e: Evaluation) -> page.Section:
         [
             page.Bullets(
                 [
-                    f"Intervals: {e.resamples:,} resamples of whole patients, percentile method;"
-                    " the same resamples for every run, so that differences are paired.",
+                    f"Intervals: {e.resamples:,} resamples of whole patients, the same for every"
+                    " run, so that differences are paired. Of one seed: percentiles of them. Of"
+                    " several: the t distribution that verdicts use, over seeds and patients.",
                     f"Verdicts: seed-paired t over at least {MIN_SEEDS} seeds an arm, with the"
                     " patient-bootstrap variance added; degrees of freedom by Welch and"
                     " Satterthwaite from seeds − 1 and, of patients with a label or without it,"

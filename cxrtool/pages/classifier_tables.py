@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from cxrtool.stats.classifier_results import Evaluation, calibration_error, group_scores
-from cxrtool.stats.comparison import COMPARED, MEAN, Difference
+from cxrtool.stats.classifier_results import Evaluation
+from cxrtool.stats.comparison import COMPARED, MEAN, Difference, group_score
 from cxrtool.stats.predictions import Records, prediction_rows
 from cxrtool.stats.wording import with_interval
 
@@ -37,14 +37,9 @@ def metrics(e: Evaluation) -> Records:
                 low, high = e.scored.interval(run, row, m)
                 record[metric] = float(e.scored.points[run, row, m])
                 record[f"{metric}_low"], record[f"{metric}_high"] = low, high
-            record["ece"] = calibration_error(e, run, row)
+            record["ece"] = float(e.ece[run, row])
             out.append(record)
     return Records(out)
-
-
-def mean_ece(e: Evaluation, run: int) -> float:
-    """Expected calibration error of a run, mean over the labels with both classes."""
-    return calibration_error(e, run, len(e.scored.labels))
 
 
 def subgroups(e: Evaluation) -> Records:
@@ -65,8 +60,8 @@ def subgroups(e: Evaluation) -> Records:
                     record |= {"known": known, "positives": positive}
                     record["prevalence"] = positive / known if known else math.nan
                 for m, metric in enumerate(sub.scored.metrics):
-                    found = group_scores(sub.scored, group, row, m)
-                    record |= dict(zip((metric, f"{metric}_low", f"{metric}_high"), found))
+                    numbers = group_score(sub.scored, group, row, m)
+                    record |= dict(zip((metric, f"{metric}_low", f"{metric}_high"), numbers))
                 record["ece"] = float(sub.ece[list(group.runs.values()), row].mean())
                 out.append(record)
     return Records(out)
@@ -120,7 +115,7 @@ def shown(e: Evaluation) -> tuple[list[str], list[list[str]]]:
     compared = [m for m, name in enumerate(e.scored.metrics) if name in COMPARED]
     rows = [
         [group.name, str(len(group.runs))]
-        + [with_interval(*group_scores(e.scored, group, mean, m)) for m in compared]
+        + [with_interval(*group_score(e.scored, group, mean, m)) for m in compared]
         for group in e.groups
     ]
     return ["arm", "runs", *(COMPARED[e.scored.metrics[m]] for m in compared)], rows

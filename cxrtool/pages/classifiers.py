@@ -13,34 +13,11 @@ import numpy as np
 
 from cxrtool.pages import classifier_sections as more
 from cxrtool.pages import figures, page
-from cxrtool.stats.classifier_results import (
-    Evaluation,
-    MapPanel,
-    Subgroup,
-    calibration_error,
-    group_scores,
-    prevalence,
-    primary,
-    run_name,
-    why_undefined,
-)
-from cxrtool.stats.comparison import COMPARED, MEAN, Difference
+from cxrtool.stats.classifier_results import Evaluation, prevalence, primary
+from cxrtool.stats.comparison import COMPARED, MEAN, Difference, group_score
 from cxrtool.stats.curves import pr_points, roc_points
-from cxrtool.stats.intervals import CLASS_METRICS
+from cxrtool.stats.intervals import METRICS
 from cxrtool.stats.wording import number, p_value, with_interval
-
-__all__ = [
-    "Evaluation",
-    "MapPanel",
-    "Subgroup",
-    "answer",
-    "build",
-    "calibration_error",
-    "group_scores",
-    "primary",
-    "run_name",
-    "why_undefined",
-]
 
 FEW_POSITIVES = 10
 
@@ -64,12 +41,11 @@ def _finding(e: Evaluation) -> str:
         return more.several_regimens(e, shown)
     if shown:
         return shown[0].sentence()
-    value, low, high = group_scores(e.scored, e.groups[0], len(e.scored.labels), 0)
-    runs = len(e.groups[0].runs)
+    group = e.groups[0]
     return (
-        f"Arm {e.groups[0].name}: mean AUROC {with_interval(value, low, high)} over "
+        f"Arm {group.name}: mean AUROC {more.cell(e.scored, group, MEAN, 'auroc')} over "
         f"{_count(int(e.scored.defined.sum()), 'label')}, {_count(len(e.truth), 'test image')}, "
-        f"{_count(runs, 'run')}."
+        f"{_count(len(group.runs), 'run')}."
     )
 
 
@@ -81,12 +57,7 @@ def build(e: Evaluation) -> page.Page:
     sections += [_labels(e), *more.decisions(e), _curves(e), *more.calibration(e)]
     sections += [*more.subgroups(e), *more.maps(e), *more.learning(e), *more.images(e)]
     sections.append(more.provenance(e))
-    return page.Page(
-        title=f"Classifier evaluation on {e.source}",
-        answer=answer(e),
-        sections=sections,
-        footer=e.footer,
-    )
+    return page.Page(f"Classifier evaluation on {e.source}", answer(e), sections)
 
 
 def _count(n: int, what: str) -> str:
@@ -94,27 +65,23 @@ def _count(n: int, what: str) -> str:
 
 
 def _key_numbers(e: Evaluation) -> page.Section:
-    patients = len(np.unique(e.codes))
     who = "patients" if e.patients_known else "groups of identical images"
-    blocks: list[page.Block] = [
-        page.Numbers(
-            [
-                (f"{len(e.truth):,}", "test images"),
-                (f"{patients:,}", who),
-                (f"{int(e.scored.defined.sum())}", "labels scored"),
-                (f"{len(e.runs)}", "runs"),
-            ]
-        )
-    ]
-    said = list(e.cautions)
+    numbers = page.Numbers(
+        [
+            (f"{len(e.truth):,}", "test images"),
+            (f"{len(np.unique(e.codes)):,}", who),
+            (f"{int(e.scored.defined.sum())}", "labels scored"),
+            (f"{len(e.runs)}", "runs"),
+        ]
+    )
+    sentences = list(e.cautions)
     if not e.patients_known:
-        said.append(
+        sentences.append(
             "The source names no patients: each group of identical images counts as one, so the"
             " intervals are too narrow where a person has several images, and it is not shown that"
             " training and test patients differ."
         )
-    blocks += page.cautions(said)
-    return page.Section("", blocks)
+    return page.Section("", [numbers, *page.cautions(sentences)])
 
 
 def _places(e: Evaluation) -> dict[str, tuple[str, str]]:
@@ -140,36 +107,35 @@ def _bars(e: Evaluation, metric: int) -> list[figures.Bar]:
             continue
         for group in e.groups:
             regimen, arm = places[group.name]
-            scores = group_scores(e.scored, group, row, metric)
+            scores = group_score(e.scored, group, row, metric)
             bars.append(figures.Bar(names[row] + regimen, arms.index(arm), arm, *scores))
     return bars
 
 
 def _scores(e: Evaluation) -> page.Section:
-    mean = len(e.scored.labels)
     rows = []
     for group in e.groups:
         cells = [group.name, str(len(group.runs))]
-        for metric in (0, 1):
-            cells.append(with_interval(*group_scores(e.scored, group, mean, metric)))
-            own = e.scored.points[list(group.runs.values()), mean, metric]
+        for metric, name in enumerate(METRICS[:2]):
+            own = e.scored.points[list(group.runs.values()), -1, metric]
+            cells.append(more.cell(e.scored, group, MEAN, name))
             cells.append(number(float(own.std(ddof=1)), 4) if len(own) > 1 else "–")
-        for metric, name in enumerate(e.scored.metrics):
-            if name in CLASS_METRICS:
-                cells.append(with_interval(*group_scores(e.scored, group, mean, metric)))
-        rows.append(cells)
+        rows.append(
+            cells
+            + [more.cell(e.scored, group, MEAN, name) for name in more.class_metrics(e.scored)]
+        )
     columns = ["arm", "runs", "mean AUROC", "sd of seeds", "mean average precision", "sd of seeds"]
-    columns += [COMPARED[name] for name in e.scored.metrics if name in CLASS_METRICS]
+    columns += [COMPARED[name] for name in more.class_metrics(e.scored)]
     shares = prevalence(e)[e.scored.defined]
     base = number(float(shares.mean())) if len(shares) else "–"
     blocks: list[page.Block] = [
         page.Table(
             columns,
             rows,
-            "Mean over the labels that hold both classes, with 95 % patient-bootstrap intervals of"
-            f" these networks. Chance is 0.5 for AUROC and {base} (the mean prevalence) for average"
-            " precision.",
-        )
+            f"Mean over the labels that hold both classes. Chance is 0.5 for AUROC and {base} (the"
+            " mean prevalence) for average precision.",
+        ),
+        more.intervals(e),
     ]
     if e.scored.defined.any():
         figure = figures.forest_figure(_bars(e, 0), "forest-auroc", xlabel="AUROC", reference=0.5)
@@ -184,13 +150,13 @@ def _differences(e: Evaluation) -> list[page.Section]:
         _difference_table(means),
     ]
     places = _places(e)
-    said = {(d.a, d.b): f"{places[d.a][1]} minus {places[d.b][1]}" for d in e.differences}
-    colors = list(dict.fromkeys(said.values()))
+    pairs = {(d.a, d.b): f"{places[d.a][1]} minus {places[d.b][1]}" for d in e.differences}
+    colors = list(dict.fromkeys(pairs.values()))
     bars = [
         figures.Bar(
             d.row + places[d.a][0],
-            colors.index(said[d.a, d.b]),
-            said[d.a, d.b],
+            colors.index(pairs[d.a, d.b]),
+            pairs[d.a, d.b],
             *(d.value, d.low, d.high),
         )
         for d in sorted(e.differences, key=lambda d: (d.row != MEAN, e.scored.rows.index(d.row)))
@@ -215,30 +181,26 @@ def _differences(e: Evaluation) -> list[page.Section]:
 
 
 def _difference_table(shown: Sequence[Difference]) -> page.Table:
+    delong = not all(math.isnan(d.delong_p) for d in shown)  # of labels alone
     rows = [
-        [
-            f"{d.a} − {d.b}" + (" (primary)" if d.primary else ""),
-            COMPARED[d.metric].replace("average precision", "AP"),
-            d.row,
-            str(d.pairs),
-            with_interval(d.value, d.low, d.high, signed=True),
-            p_value(d.p),
-            str(d.comparisons) if d.comparisons > 1 else "–",
-            more.delong_text(d),
-            d.verdict.replace(" for a verdict", ""),
-        ]
+        {
+            "comparison": f"{d.a} − {d.b}" + (" (primary)" if d.primary else ""),
+            "score": COMPARED[d.metric].replace("average precision", "AP"),
+            "label": d.row,
+            "pairs": str(d.pairs),
+            "difference": with_interval(d.value, d.low, d.high, signed=True),
+            "p": p_value(d.p),
+            "corrected for": str(d.comparisons) if d.comparisons > 1 else "–",
+            **({"DeLong p": more.delong_text(d)} if delong else {}),
+            "verdict": d.verdict.replace(" for a verdict", ""),
+        }
         for d in shown
     ]
-    columns = ["comparison", "score", "label", "pairs", "difference", "p", "corrected for"]
-    columns += ["DeLong p", "verdict"]
-    if all(math.isnan(d.delong_p) for d in shown):  # of labels alone
-        columns.remove("DeLong p")
-        rows = [row[:7] + row[8:] for row in rows]
     caption = (
         "p by the seed-paired t test with the test set's variance; it and the 95 % interval are"
         " corrected for so many comparisons (Holm)."
     )
-    if "DeLong p" in columns:
+    if delong:
         caption += (
             " DeLong: clustered by patient, for these networks, not corrected; it knows nothing of"
             " other seeds and makes no verdict."
@@ -248,7 +210,7 @@ def _difference_table(shown: Sequence[Difference]) -> page.Table:
             " A verdict on an arm made from a synthetic set, or an earlier start, is about this"
             " one: all its seeds share it."
         )
-    return page.Table(columns, rows, caption, text_columns=3, text_last=True)
+    return page.Table.of(rows, caption, text_columns=3, text_last=True)
 
 
 def _labels(e: Evaluation) -> page.Section:
@@ -265,8 +227,7 @@ def _labels(e: Evaluation) -> page.Section:
                 group.name,
                 f"{int(positive.sum()):,} / {int(e.mask[:, k].sum()):,}",
                 number(float(shares[k])),
-                with_interval(*group_scores(e.scored, group, k, 0)),
-                with_interval(*group_scores(e.scored, group, k, 1)),
+                *(more.cell(e.scored, group, label, name) for name in METRICS[:2]),
             ]
             for group in e.groups
         ]
@@ -277,7 +238,8 @@ def _labels(e: Evaluation) -> page.Section:
             rows,
             "Prevalence is the average precision of chance. Undefined: a class is missing.",
             text_columns=2,
-        )
+        ),
+        more.intervals(e),
     ]
     if few:
         blocks.append(
@@ -306,18 +268,14 @@ def _curves(e: Evaluation) -> page.Section:
         pr.append(figures.Panel(e.scored.labels[k], tuple(pr_lines), level=float(shares[k])))
     if not roc:
         return page.Section("Curves", [page.Text("No label holds both classes.")])
+    axes = {"xlabel": "1 − specificity", "ylabel": "sensitivity"}
+    first = figures.curve_figure(roc, "roc", **axes, diagonal=True)
+    axes = {"xlabel": "recall", "ylabel": "precision"}
+    second = figures.curve_figure(pr, "pr", **axes, diagonal=False)
     return page.Section(
         "Curves",
         [
-            page.Svg(
-                figures.curve_figure(
-                    roc, "roc", xlabel="1 − specificity", ylabel="sensitivity", diagonal=True
-                ),
-                "Receiver operating characteristic; dashed: chance.",
-            ),
-            page.Svg(
-                figures.curve_figure(pr, "pr", xlabel="recall", ylabel="precision", diagonal=False),
-                "Precision over recall; dashed: prevalence.",
-            ),
+            page.Svg(first, "Receiver operating characteristic; dashed: chance."),
+            page.Svg(second, "Precision over recall; dashed: prevalence."),
         ],
     )

@@ -5,33 +5,33 @@ In: a `Comparison`. Out: a `Page` without ids, paths and texts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from cxrtool.pages import figures
-from cxrtool.pages.page import Block, Numbers, Page, Section, Svg, Table, Text, cautions
+from cxrtool.pages.page import Numbers, Page, Section, Svg, Table, Text, cautions
 from cxrtool.stats.clip_results import (
     AUROC,
     CHANCE,
     RETRIEVAL,
     Comparison,
-    group_interval,
     label_table,
     strategy_table,
 )
-from cxrtool.stats.comparison import MEAN, MIN_SEEDS
-from cxrtool.stats.wording import number, p_value, with_interval
+from cxrtool.stats.comparison import MEAN, MIN_SEEDS, Difference, group_score
+from cxrtool.stats.wording import intervals_cover, number, p_value, with_interval
 
 
 def answer(c: Comparison) -> str:
     """The result in one sentence."""
-    shown = [d for d in c.differences if d.row == MEAN and d.metric == "auroc"]
     best = max(strategy_table(c), key=lambda r: r["auroc"])
-    found = with_interval(best["auroc"], best["auroc_low"], best["auroc_high"])
-    said = f"{best['strategy']} reads best: mean zero-shot AUROC {found}"
+    score = with_interval(best["auroc"], best["auroc_low"], best["auroc_high"])
     if len(c.groups) == 1:
-        return f"{best['strategy']}: mean zero-shot AUROC {found} on {len(c.truth):,} images."
-    against = [d for d in shown if d.a == best["strategy"]]
-    return f"{said}. {against[0].sentence()}" if against else f"{said}."
+        return f"{best['strategy']}: mean zero-shot AUROC {score} on {len(c.truth):,} images."
+    against = [d.sentence() for d in _means(c) if d.a == best["strategy"]]
+    first = f"{best['strategy']} reads best: mean zero-shot AUROC {score}."
+    return " ".join([first, *against[:1]])
+
+
+def _means(c: Comparison) -> list[Difference]:
+    return [d for d in c.differences if d.row == MEAN and d.metric == c.scored.metrics[AUROC]]
 
 
 def build(c: Comparison) -> Page:
@@ -40,29 +40,25 @@ def build(c: Comparison) -> Page:
     if c.differences:
         sections.append(_differences(c))
     sections += [_retrieval(c), _negation(c)]
-    return Page(f"CLIPs by text strategy, on {c.source}", answer(c), sections, c.footer)
+    return Page(f"CLIPs by text strategy, on {c.source}", answer(c), sections)
 
 
 def _overview(c: Comparison) -> Section:
-    rows = [
-        [
-            r["strategy"],
-            f"{r['seeds']}",
-            with_interval(r["auroc"], r["auroc_low"], r["auroc_high"]),
-            f"{r['labels_at_chance']} of {r['labels']}",
-            number(r["image_to_text@10"]),
-            number(r["text_to_image@10"]),
-            f"{r['negation_passed']:.0%}",
-            number(r["image_cosine"], 2),
-        ]
+    strategies = [
+        {
+            "text strategy": r["strategy"],
+            "seeds": f"{r['seeds']}",
+            "mean zero-shot AUROC": with_interval(r["auroc"], r["auroc_low"], r["auroc_high"]),
+            "labels at chance": f"{r['labels_at_chance']} of {r['labels']}",
+            "image to text @10": number(r["image_to_text@10"]),
+            "text to image @10": number(r["text_to_image@10"]),
+            "negation passed": f"{r['negation_passed']:.0%}",
+            "image cosine": number(r["image_cosine"], 2),
+        }
         for r in strategy_table(c)
     ]
-    columns = (
-        "text strategy", "seeds", "mean zero-shot AUROC", "labels at chance", "image to text @10",
-        "text to image @10", "negation passed", "image cosine",
-    )  # fmt: skip
     runs = sum(len(group.runs) for group in c.groups)
-    blocks: list[Block] = [
+    blocks = [
         Numbers(
             [
                 (f"{len(c.truth):,}", "images"),
@@ -72,13 +68,12 @@ def _overview(c: Comparison) -> Section:
             ]
         ),
         *cautions(c.cautions),
-        Table(columns, rows, caption="Means over seeds."),
+        Table.of(strategies, "Means over seeds."),
         Text(
             "At chance: one half lies in the label's interval. Negation passed: share of the labels"
             " most of whose positive images are nearer to the prompt than to its negation. Image"
-            " cosine: of two different images; near 1 the embedding has collapsed. Intervals: 95 %,"
-            f" {c.resamples:,} resamples of patients; with several seeds the variance between them"
-            " is added (t distribution, degrees of freedom by Welch and Satterthwaite).",
+            " cosine: of two different images; near 1 the embedding has collapsed."
+            f" {intervals_cover(c.resamples)}",
             tone="note",
         ),
     ]
@@ -90,12 +85,12 @@ def _labels(c: Comparison) -> Section:
         figures.Bar(row=label, series=k, name=group.name, value=value, low=low, high=high)
         for k, group in enumerate(c.groups)
         for place, label in enumerate(c.scored.rows)
-        for value, low, high in [group_interval(c.scored, group, place)]
+        for value, low, high in [group_score(c.scored, group, place, AUROC)]
     ]
     figure = figures.forest_figure(bars, "zero-shot", xlabel="zero-shot AUROC", reference=CHANCE)
     rows = []
     for place, label in enumerate(c.scored.rows):
-        cells = [with_interval(*group_interval(c.scored, g, place)) for g in c.groups]
+        cells = [with_interval(*group_score(c.scored, g, place, AUROC)) for g in c.groups]
         positives = "" if label == MEAN else f"{int((c.truth * c.mask)[:, place].sum()):,}"
         rows.append([label, positives, *cells])
     columns = ["label", "positives", *(group.name for group in c.groups)]
@@ -103,24 +98,21 @@ def _labels(c: Comparison) -> Section:
 
 
 def _differences(c: Comparison) -> Section:
-    shown = [d for d in c.differences if d.row == MEAN and d.metric == c.scored.metrics[AUROC]]
+    shown = _means(c)
     rows = [
-        [
-            f"{d.a} minus {d.b}",
-            f"{d.pairs}",
-            with_interval(d.value, d.low, d.high, signed=True),
-            p_value(d.p),
-            d.verdict,
-        ]
+        {
+            "difference in mean AUROC": f"{d.a} minus {d.b}",
+            "seeds": f"{d.pairs}",
+            "value": with_interval(d.value, d.low, d.high, signed=True),
+            "p": p_value(d.p),
+            "verdict": d.verdict,
+        }
         for d in shown
     ]
-    columns = ("difference in mean AUROC", "seeds", "value", "p", "verdict")
     caption = f"Paired by seed. Below {MIN_SEEDS} seeds there is no verdict."
     if said := next((d.correction() for d in shown if d.correction()), ""):
         caption = f"{said[0].upper()}{said[1:]} (Holm). {caption}"
-    return Section(
-        f"Against {c.differences[0].b}", [Table(columns, rows, caption=caption, text_last=True)]
-    )
+    return Section(f"Against {c.differences[0].b}", [Table.of(rows, caption, text_last=True)])
 
 
 def _retrieval(c: Comparison) -> Section:
@@ -135,14 +127,14 @@ def _retrieval(c: Comparison) -> Section:
 
 def _negation(c: Comparison) -> Section:
     names = [group.name for group in c.groups]
-    wanted = {g.name: "all" if len(g.runs) > 1 else next(iter(g.runs)) for g in c.groups}
-    found = {
+    seeds = {g.name: "all" if len(g.runs) > 1 else next(iter(g.runs)) for g in c.groups}
+    shares = {
         (r["label"], r["strategy"]): r["nearer_than_negation"]
         for r in label_table(c)
-        if r["seed"] == wanted[r["strategy"]]
+        if r["seed"] == seeds[r["strategy"]]
     }
-    rows: list[Sequence[str]] = [
-        [label, *(number(found[label, name], 2) for name in names)] for label in c.scored.labels
+    rows = [
+        [label, *(number(shares[label, name], 2) for name in names)] for label in c.scored.labels
     ]
     caption = "Share of a label's positive images that are nearer to its prompt than to its denial."
     table = Table(["label", *names], rows, caption=caption)

@@ -145,12 +145,7 @@ def _legend(figure: Figure, axes: Axes) -> None:
         # As many a row as fit into about a hundred letters.
         columns = max(1, min(len(names), 100 // (max(map(len, names)) + 6)))
         figure.legend(
-            handles,
-            names,
-            loc="outside upper left",
-            ncols=columns,
-            fontsize=10,
-            labelcolor=_INK,
+            handles, names, loc="outside upper left", ncols=columns, fontsize=10, labelcolor=_INK
         )
 
 

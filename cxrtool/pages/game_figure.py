@@ -80,11 +80,7 @@ def game_picture(
 
 
 def _draw(
-    ax: Axes,
-    plot: Plot,
-    rows: Sequence[dict[str, Any]],
-    best_kimg: float | None,
-    palette: Palette,
+    ax: Axes, plot: Plot, rows: Sequence[dict[str, Any]], best_kimg: float | None, palette: Palette
 ) -> None:
     for number, (key, name) in enumerate(plot.keys):
         points = [(row["kimg"], row[key]) for row in rows if _finite(row.get(key))]

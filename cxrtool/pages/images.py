@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
-from cxrtool.data.images import contact_sheet
+from cxrtool.data.sheet import contact_sheet
+from cxrtool.fidelity.distances import KernelDistance
 from cxrtool.fidelity.manifolds import NEIGHBORS
 from cxrtool.fidelity.measures import (
     COPY_PERCENTILE,
@@ -25,6 +26,7 @@ from cxrtool.fidelity.measures import (
 )
 from cxrtool.pages import figures, page
 from cxrtool.stats.wording import number
+from cxrtool.training.rng import numpy_rng
 
 SHOWN_LABELS = 8
 PER_LABEL = 8
@@ -53,7 +55,7 @@ class ImageEvaluation:
         training: [T, H, W] uint8.
         reference: What the reference rows are ("test").
         cautions: Sentences a reader must see.
-        footer: Small print.
+        seed: Of the images that are shown.
     """
 
     source: str
@@ -73,7 +75,7 @@ class ImageEvaluation:
     membership: float | None = None
     probe: tuple[float, float] = (math.nan, math.nan)
     cautions: Sequence[str] = field(default_factory=list)
-    footer: str = ""
+    seed: int = 0
 
 
 def answer(e: ImageEvaluation) -> str:
@@ -85,8 +87,8 @@ def answer(e: ImageEvaluation) -> str:
     )
 
 
-def build(e: ImageEvaluation, rng: np.random.Generator) -> page.Page:
-    """The whole page; `rng` draws the images that are shown."""
+def build(e: ImageEvaluation) -> page.Page:
+    """The whole page."""
     blocks: list[page.Block] = [
         page.Numbers(
             [
@@ -98,13 +100,13 @@ def build(e: ImageEvaluation, rng: np.random.Generator) -> page.Page:
         )
     ]
     blocks += page.cautions(e.cautions)
-    sections = [page.Section("", blocks), _pictures(e, rng), _distances(e)]
+    sections = [page.Section("", blocks), _pictures(e), _distances(e)]
     if e.conditional:
         sections.append(_conditional(e))
     if e.nearness:
         sections.append(_nearness(e))
     sections.append(_probe(e))
-    return page.Page(f"Synthetic images for {e.source}", answer(e), sections, e.footer)
+    return page.Page(f"Synthetic images for {e.source}", answer(e), sections)
 
 
 def _distances(e: ImageEvaluation) -> page.Section:
@@ -116,7 +118,7 @@ def _distances(e: ImageEvaluation) -> page.Section:
             number(f.frechet, 4),
             number(f.frechet_real, 4),
             f"{number(f.ratio, 2)}×",
-            f"{number(1000 * f.kernel.mean, 3)} ± {number(1000 * f.kernel.sd, 3)}",
+            _kid(f.kernel),
             number(1000 * f.kernel_real.mean, 3),
         ]
         for f in e.fidelity
@@ -154,17 +156,10 @@ def _distances(e: ImageEvaluation) -> page.Section:
                 " variety of real ones there.",
             )
         )
-    shown = [d for d in e.by_label if d.kernel is not None]
-    if shown:
+    if any(d.kernel is not None for d in e.by_label):
         table = [
-            [
-                d.label,
-                d.space,
-                f"{d.n_synthetic:,}",
-                f"{d.n_real:,}",
-                f"{number(1000 * d.kernel.mean, 3)} ± {number(1000 * d.kernel.sd, 3)}",
-            ]
-            for d in shown
+            [d.label, d.space, f"{d.n_synthetic:,}", f"{d.n_real:,}", _kid(d.kernel)]
+            for d in e.by_label
             if d.kernel is not None
         ]
         blocks.append(
@@ -179,6 +174,10 @@ def _distances(e: ImageEvaluation) -> page.Section:
     return page.Section("Distance to real images", blocks)
 
 
+def _kid(kernel: KernelDistance) -> str:
+    return f"{number(1000 * kernel.mean, 3)} ± {number(1000 * kernel.sd, 3)}"
+
+
 def _what_they_are(e: ImageEvaluation) -> str:
     if any(f.is_fid for f in e.fidelity):
         return (
@@ -189,21 +188,17 @@ def _what_they_are(e: ImageEvaluation) -> str:
 
 def _conditional(e: ImageEvaluation) -> page.Section:
     rows = [
-        [
-            c.label,
-            f"{c.n_positive:,}",
-            number(c.synthetic),
-            f"{c.n_real_positive:,}",
-            number(c.real),
-            number(c.shift),
-        ]
+        {
+            "label": c.label,
+            "asked for": f"{c.n_positive:,}",
+            "AUROC, synthetic": number(c.synthetic),
+            "real positives": f"{c.n_real_positive:,}",
+            "AUROC, real": number(c.real),
+            "teacher shift": number(c.shift),
+        }
         for c in e.conditional
     ]
-    columns = [
-        "label", "asked for", "AUROC, synthetic", "real positives", "AUROC, real", "teacher shift",
-    ]  # fmt: skip
-    table = page.Table(
-        columns,
+    table = page.Table.of(
         rows,
         "A classifier as teacher: how well it reads the label asked for on synthetic images, and"
         " the true one on held-out real images. Shift: its mean probability for positives,"
@@ -214,36 +209,29 @@ def _conditional(e: ImageEvaluation) -> page.Section:
 
 
 def _probe(e: ImageEvaluation) -> page.Section:
-    made, usual = e.probe
-    said = (
+    synthetic, training = e.probe
+    text = (
         "A linear model on spectrum, 8 × 8 block steps, gray levels and rim tells synthetic from"
-        f" real images with AUROC {number(made)}, and real training from real held-out images with"
-        f" {number(usual)}. Near 1 against near 0.5 means that the synthetic images carry a mark"
-        " that a classifier may learn in place of a finding."
+        f" real images with AUROC {number(synthetic)}, and real training from real held-out images"
+        f" with {number(training)}. Near 1 against near 0.5 means that the synthetic images carry a"
+        " mark that a classifier may learn in place of a finding."
     )
-    return page.Section("Shortcuts", [page.Text(said)])
+    return page.Section("Shortcuts", [page.Text(text)])
 
 
 def _nearness(e: ImageEvaluation) -> page.Section:
     rows = [
-        [
-            near.space,
-            number(float(np.median(near.synthetic)), 4),
-            number(float(np.median(near.held_out)), 4),
-            number(near.ratio, 2),
-            f"{near.copies:,} of {len(near.synthetic):,}",
-        ]
+        {
+            "space": near.space,
+            "median, synthetic": number(float(np.median(near.synthetic)), 4),
+            "median, held-out real": number(float(np.median(near.held_out)), 4),
+            "ratio": number(near.ratio, 2),
+            "nearer than any real": f"{near.copies:,} of {len(near.synthetic):,}",
+        }
         for near in e.nearness
     ]
     blocks: list[page.Block] = [
-        page.Table(
-            [
-                "space",
-                "median, synthetic",
-                "median, held-out real",
-                "ratio",
-                "nearer than any real",
-            ],
+        page.Table.of(
             rows,
             "Distance to the nearest training image. A generator that copies comes much nearer than"
             f" held-out real images do; the last column counts images below their"
@@ -282,25 +270,30 @@ def _scale(e: ImageEvaluation) -> int:
     return max(1, round(112 / e.size))
 
 
-def _pictures(e: ImageEvaluation, rng: np.random.Generator) -> page.Section:
+def _pictures(e: ImageEvaluation) -> page.Section:
+    rng = numpy_rng("evaluate-images shown", e.seed)
     counts = e.synthetic_labels.sum(axis=0)
     order = [k for k in np.argsort(-counts, kind="stable") if counts[k] > 0][:SHOWN_LABELS]
     blocks: list[page.Block] = []
     for k in order:
-        real = _sheet(e, e.real, e.real_labels[:, k], rng)
-        made = _sheet(e, e.synthetic, e.synthetic_labels[:, k], rng)
         name = e.labels[k]
-        sides: list[page.Block] = []
-        if real is not None:
-            sides.append(page.Picture(real, f"Real images of {name}", f"{name}: real"))
-        if made is not None:
-            sides.append(page.Picture(made, f"Synthetic images of {name}", f"{name}: synthetic"))
-        blocks.append(page.Row(sides))
+        sheets = {
+            "real": _sheet(e, e.real, e.real_labels[:, k], rng),
+            "synthetic": _sheet(e, e.synthetic, e.synthetic_labels[:, k], rng),
+        }
+        blocks.append(
+            page.Row(
+                [
+                    page.Picture(sheet, f"{kind.title()} images of {name}", f"{name}: {kind}")
+                    for kind, sheet in sheets.items()
+                    if sheet is not None
+                ]
+            )
+        )
     if not blocks:
-        every = np.ones(len(e.synthetic), dtype=bool)
-        made = _sheet(e, e.synthetic, every, rng)
-        if made is not None:
-            blocks.append(page.Picture(made, "Synthetic images", "Synthetic images"))
+        sheet = _sheet(e, e.synthetic, np.ones(len(e.synthetic), dtype=bool), rng)
+        if sheet is not None:
+            blocks.append(page.Picture(sheet, "Synthetic images", "Synthetic images"))
     return page.Section("Real beside synthetic", blocks)
 
 

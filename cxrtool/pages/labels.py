@@ -1,80 +1,81 @@
 """The report page of ``evaluate labels``.
 
-In: the table of all classes and the summary; the list of disagreements only where texts may be
-shown. Out: HTML without ids and texts otherwise.
+In: a `LabelEvaluation`. Out: a `Page`, with ids and texts only where they may be shown.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
-from cxrtool.pages.page import Block, Numbers, Page, Section, Table, Text, render
+from cxrtool.pages.page import Block, Numbers, Page, Section, Table, Text
 from cxrtool.stats.label_classes import MACRO, MICRO, READINGS, VIEWS, View
-from cxrtool.stats.wording import number, with_interval
-from cxrtool.version import __version__
-
-if TYPE_CHECKING:
-    from cxrtool.core.runs import Run
+from cxrtool.stats.wording import intervals_cover, number, with_interval
 
 #: Disagreements that the page shows; the file has all of them.
 SHOWN = 200
-_TITLES = {
-    "positive": "Positive",
-    "negative": "Negative",
-    "uncertain": "Uncertain",
-}
 
 
-def page(
-    config: Any, run: Run, every: pd.DataFrame, summary: dict[str, Any], wrong: pd.DataFrame | None
-) -> str:
-    """The page as HTML text.
+@dataclass(frozen=True)
+class LabelEvaluation:
+    """Everything the page is made of.
 
-    Args:
-        config: Options of the stage.
-        run: For the footer.
-        every: `label_classes.table`.
+    Attributes:
+        table: `label_classes.table`.
         summary: The stage's summary.
-        wrong: Disagreements with their texts, or None where no text may be shown.
+        uncertain_as: What -1 counts as in the first table, "0" or "1".
+        blank: "skip" or "zero".
+        resamples: Of the patients or reports; 0 where there are no intervals.
+        disagreements: With their texts; None where no text may be shown.
     """
-    first = View("positive", config.uncertain_as)
+
+    table: pd.DataFrame
+    summary: dict[str, Any]
+    uncertain_as: str
+    blank: str
+    resamples: int
+    disagreements: pd.DataFrame | None
+
+
+def build(e: LabelEvaluation) -> Page:
+    """The whole page."""
+    first = View("positive", e.uncertain_as)
     views = [first, *(view for view in VIEWS if view != first)]
-    sections = [_overview(config, every, summary)]
+    sections = [_overview(e)]
     sections += [
-        _scores(view, every, folded=view != first)
+        _scores(view, e.table, folded=view != first)
         for view in views
         # A class that the reference does not use has no score, right or wrong.
-        if view == first or _of(every, view)["support"].any()
+        if view == first or _of(e.table, view)["support"].any()
     ]
-    if wrong is not None and len(wrong):
-        sections.append(_disagreements(wrong))
-    macro = with_interval(*(summary[f"macro_f1{end}"] for end in ("", "_low", "_high")))
+    if e.disagreements is not None and len(e.disagreements):
+        sections.append(_disagreements(e.disagreements))
+    macro = with_interval(*(e.summary[f"macro_f1{end}"] for end in ("", "_low", "_high")))
     answer = (
-        f"Macro F1 {macro} over {summary['n_observations']} observations and "
-        f"{summary['matched']:,} reports."
+        f"Macro F1 {macro} over {e.summary['n_observations']} observations and "
+        f"{e.summary['matched']:,} reports."
     )
-    footer = f"cxr {__version__} \u00b7 evaluate labels \u00b7 run {run.fingerprint[:12]}"
-    return render(Page("Labels against a reference", answer, sections, footer))
+    return Page("Labels against a reference", answer, sections)
 
 
-def _overview(config: Any, every: pd.DataFrame, summary: dict[str, Any]) -> Section:
-    rows = []
+def _overview(e: LabelEvaluation) -> Section:
+    summary, rows = e.summary, []
     for view in VIEWS:
-        chosen = _of(every, view).set_index("observation")
-        macro, micro = chosen.loc[MACRO], chosen.loc[MICRO]
+        table = _of(e.table, view).set_index("observation")
+        macro, micro = table.loc[MACRO], table.loc[MICRO]
         rows.append(
-            [
-                _TITLES[view.of],
-                READINGS[view.uncertain_as],
-                f"{int(macro['support']):,}",
-                number(macro["precision"]),
-                number(macro["recall"]),
-                _cell(macro, "f1"),
-                _cell(micro, "f1") if macro["support"] else number(math.nan),
-            ]
+            {
+                "class": view.of.title(),
+                "reading": READINGS[view.uncertain_as],
+                "in reference": f"{int(macro['support']):,}",
+                "precision": number(macro["precision"]),
+                "recall": number(macro["recall"]),
+                "macro F1": _cell(macro, "f1"),
+                "micro F1": _cell(micro, "f1") if macro["support"] else number(math.nan),
+            }
         )
     blocks: list[Block] = [
         Numbers(
@@ -85,29 +86,27 @@ def _overview(config: Any, every: pd.DataFrame, summary: dict[str, Any]) -> Sect
                 (f"{summary['disagreements']:,}", "disagreements"),
             ]
         ),
-        Table(
-            ("class", "reading", "in reference", "precision", "recall", "macro F1", "micro F1"),
+        Table.of(
             rows,
-            caption="Means over the observations that have the class in the reference.",
+            "Means over the observations that have the class in the reference.",
             text_columns=2,
         ),
-        Text(_how(config, summary), tone="note"),
+        Text(_how(e), tone="note"),
     ]
     return Section("Scores", blocks)
 
 
-def _how(config: Any, summary: dict[str, Any]) -> str:
-    blank = "left out" if config.blank_as == "skip" else "counted as 0 on either side"
+def _how(e: LabelEvaluation) -> str:
+    summary = e.summary
+    blank = "left out" if e.blank == "skip" else "counted as 0 on either side"
     how = (
-        f"Uncertain (-1) counts as {config.uncertain_as} on either side in the first table; blank "
+        f"Uncertain (-1) counts as {e.uncertain_as} on either side in the first table; blank "
         f"cells of the reference are {blank}. {summary['only_in_reference']:,} reports of the "
         "reference have no prediction."
     )
-    if config.bootstrap:
-        how += (
-            f" Intervals: 95 %, {config.bootstrap:,} resamples of {summary['groups']:,} "
-            f"{summary['resampled']}."
-        )
+    if e.resamples:
+        units = f"{summary['groups']:,} {summary['resampled']}"
+        how += " " + intervals_cover(e.resamples, units, seeds=False)
     return how + (
         " Intervals of precision and recall are in classes.csv."
         " A report that does not mention an observation is blank, not negative: where the "
@@ -129,7 +128,7 @@ def _scores(view: View, every: pd.DataFrame, *, folded: bool) -> Section:
     ]
     columns = ("observation", "n", "in reference", "predicted", "precision", "recall", "F1")
     reading = READINGS[view.uncertain_as]
-    title = f"{_TITLES[view.of]}, {reading}" if reading else _TITLES[view.of]
+    title = f"{view.of.title()}, {reading}" if reading else view.of.title()
     return Section(title, [Table(columns, rows)], folded=folded)
 
 

@@ -1,52 +1,53 @@
-"""The report page: one self-contained HTML file, made of a few kinds of blocks.
+"""What a page is made of: sections of a few kinds of blocks.
 
-In: a `Page` of sections of blocks (sentences, tables, figures, pictures). Out: HTML text with style
-and pictures inside, that reads on a light and on a dark screen and on paper. Everything that comes
-from data is escaped. The page holds no ids, paths or report text: what is not given to it cannot
-leak from it.
+Every page of a command is a module beside this one with `build(result) -> Page`; `render` makes
+HTML or Markdown of any of them. A page holds no ids, paths or report text: what is not given to it
+cannot leak from it.
 """
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from typing import ClassVar
+from typing import Any
 
-import jinja2
 from PIL import Image
 
 
+class _Kind:
+    @property
+    def kind(self) -> str:
+        """By which the template tells blocks apart."""
+        return type(self).__name__.lower()
+
+
 @dataclass(frozen=True)
-class Text:
+class Text(_Kind):
     """A paragraph; `tone` "note" sets it apart as a caution."""
 
     text: str
     tone: str = "plain"
-    kind: ClassVar[str] = "text"
 
 
 @dataclass(frozen=True)
-class Bullets:
+class Bullets(_Kind):
     """A list of sentences; `tone` "note" sets it apart as cautions."""
 
     items: Sequence[str]
     tone: str = "plain"
-    kind: ClassVar[str] = "bullets"
 
 
 @dataclass(frozen=True)
-class Numbers:
+class Numbers(_Kind):
     """Key numbers side by side: (value, what it is)."""
 
     items: Sequence[tuple[str, str]]
-    kind: ClassVar[str] = "numbers"
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(_Kind):
     """A table of text cells.
 
     The first `text_columns` columns, and with `text_last` the last one, hold words; the others hold
@@ -58,7 +59,12 @@ class Table:
     caption: str = ""
     text_columns: int = 1
     text_last: bool = False
-    kind: ClassVar[str] = "table"
+
+    @classmethod
+    def of(cls, records: Sequence[Mapping[str, str]], caption: str = "", **words: Any) -> Table:
+        """A table of at least one record: column -> cell, the same columns in each."""
+        rows = [list(record.values()) for record in records]
+        return cls(list(records[0]), rows, caption, **words)
 
     def numeric(self, column: int) -> bool:
         """Whether a column (from 0) holds numbers."""
@@ -67,22 +73,20 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Svg:
+class Svg(_Kind):
     """A figure from `figures` with a caption."""
 
     svg: str
     caption: str = ""
-    kind: ClassVar[str] = "svg"
 
 
 @dataclass(frozen=True)
-class Picture:
+class Picture(_Kind):
     """A raster picture (image grids) with its description for those who do not see it."""
 
     image: Image.Image
     alt: str
     caption: str = ""
-    kind: ClassVar[str] = "picture"
 
     @property
     def source(self) -> str:
@@ -93,11 +97,10 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(_Kind):
     """Blocks side by side where the screen is wide enough."""
 
     blocks: Sequence[Block]
-    kind: ClassVar[str] = "row"
 
 
 def cautions(sentences: Sequence[str]) -> list[Block]:
@@ -129,27 +132,10 @@ class Page:
         title: What was evaluated.
         answer: The result in one sentence.
         sections: In reading order.
-        footer: Small print: tool, version, fingerprint.
+        footer: Small print: tool, version, fingerprint; `render.write` sets it.
     """
 
     title: str
     answer: str
     sections: Sequence[Section] = field(default_factory=list)
     footer: str = ""
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("cxrtool.pages", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2")
-
-
-def render(page: Page) -> str:
-    """The page as HTML text."""
-    return _template().render(page=page)

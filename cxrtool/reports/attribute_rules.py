@@ -17,14 +17,8 @@ from cxrtool.reports.rulefile import Entry, RuleFile, read_rule_file
 
 ATTRIBUTES = Path(__file__).parent / "rules" / FILE
 
-LATERALITY, LOCATION, SEVERITY, SIZE, TEMPORAL = (
-    "laterality",
-    "location",
-    "severity",
-    "size",
-    "temporal",
-)
-NAMES = (LATERALITY, LOCATION, SEVERITY, SIZE, TEMPORAL)
+NAMES = ("laterality", "location", "severity", "size", "temporal")
+LATERALITY, LOCATION, SEVERITY, SIZE, TEMPORAL = NAMES
 NONE = "none"
 BEFORE, AFTER, BOTH = "before", "after", "both"
 NUMBER = "0"  # what every number is read as
@@ -82,18 +76,14 @@ def load_attributes(*paths: Path) -> AttributeRules:
     rules: dict[str, tuple[AttributeRule, Entry]] = {}
     for path in (ATTRIBUTES, *paths):
         file = _read(path)
-        _define(automaton, file.tables["classes"])
+        add_classes(automaton, file.tables["classes"])
         names = file.tables["complete"]
         complete.update((name, names.text(name, "")) for name in names.table)
         rules.update(_entries(file.entries["attribute"]))
     owners: list[AttributeRule] = []
     for rule, entry in rules.values():
-        for number, phrase in enumerate(rule.phrases):
-            try:
-                automaton.add(phrase, len(owners))
-            except PatternError as error:
-                raise entry.error(str(error), "phrases", number) from error
-            owners.append(rule)
+        add_phrases(automaton, entry, len(owners))
+        owners += [rule] * len(rule.phrases)
     listed = tuple(rule for rule, _ in rules.values())
     return AttributeRules(listed, tuple(owners), automaton, complete)
 
@@ -113,8 +103,8 @@ def _read(path: Path) -> RuleFile:
     return file
 
 
-def _define(automaton: Automaton, table: Entry) -> None:
-    """Tells the automaton the classes of a file."""
+def add_classes(automaton: Automaton, table: Entry) -> None:
+    """Tells an automaton the classes of tokens of a file."""
     for name in table.table:
         for number, word in enumerate(table.texts(name, required=True)):
             try:
@@ -123,21 +113,26 @@ def _define(automaton: Automaton, table: Entry) -> None:
                 raise table.error(f"class {name!r}: {error}", name, number) from error
 
 
+def add_phrases(automaton: Automaton, entry: Entry, first: int) -> None:
+    """Tells an automaton the phrases of an entry, which are numbered from ``first`` on."""
+    for number, phrase in enumerate(entry.texts("phrases")):
+        try:
+            automaton.add(phrase, first + number)
+        except PatternError as error:
+            raise entry.error(str(error), "phrases", number) from error
+
+
 def _entries(entries: list[Entry]) -> dict[str, tuple[AttributeRule, Entry]]:
     """The rules of a file by id."""
-    rules: dict[str, tuple[AttributeRule, Entry]] = {}
+    known: dict[str, Entry] = {}
     for entry in entries:
-        rule = _rule(entry)
-        if rule.id in rules:
-            raise entry.error("the id is used twice", "id")
-        rules[rule.id] = rule, entry
-    return rules
+        entry.check_keys(_KEYS)
+        entry.check_id(known)
+        known[entry.id] = entry
+    return {name: (_rule(entry), entry) for name, entry in known.items()}
 
 
 def _rule(entry: Entry) -> AttributeRule:
-    entry.check_keys(_KEYS)
-    if not entry.id:
-        raise entry.error("the attribute has no id (a text)", "id")
     if "value" not in entry.table:
         raise entry.error("'value' is missing", hint='"" takes the words as they are written')
     return AttributeRule(

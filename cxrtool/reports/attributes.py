@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from cxrtool.reports.attribute_rules import (
@@ -60,7 +61,7 @@ class AttributeFinder:
 
     def __init__(self, rules: AttributeRules | None = None) -> None:
         self._rules = rules or default_attributes()
-        self._known: dict[str, tuple[int, int]] = {}
+        self._token = lru_cache(CACHE_LIMIT)(self._flagged)
         self._cache: dict[
             tuple[tuple[int, ...], tuple[Span, ...]], tuple[tuple[AttributeSpan, ...], ...]
         ] = {}
@@ -77,27 +78,23 @@ class AttributeFinder:
         tokens = [self._token(word) for word in words]
         kinds = tuple(kind for kind, _ in tokens)
         key = (kinds, tuple(findings))
-        found = self._cache.get(key)
-        if found is None:
+        spans = self._cache.get(key)
+        if spans is None:
             flags = [flag for _, flag in tokens]
-            found = Sentence(flags, self._matches(kinds)).attributes(findings)
+            spans = Sentence(flags, self._matches(kinds)).attributes(findings)
             if len(self._cache) >= CACHE_LIMIT:
                 self._cache.clear()
-            self._cache[key] = found
-        return found
+            self._cache[key] = spans
+        return spans
 
-    def _token(self, word: str) -> tuple[int, int]:
-        known = self._known.get(word)
-        if known is None:
-            automaton = self._rules.automaton
-            kind = automaton.kind(NUMBER if _NUMBER.fullmatch(word) else word)
-            flags = sum(1 << i for i, name in enumerate(CLASSES) if automaton.has(kind, name))
-            if not flags and not automaton.is_word(kind):
-                flags = COMMA if word in _BRACKETS else BARRIER
-            if len(self._known) >= CACHE_LIMIT:
-                self._known.clear()
-            known = self._known[word] = kind, flags
-        return known
+    def _flagged(self, word: str) -> tuple[int, int]:
+        """The kind of a word, and the flags of its classes."""
+        automaton = self._rules.automaton
+        kind = automaton.kind(NUMBER if _NUMBER.fullmatch(word) else word)
+        flags = sum(1 << i for i, name in enumerate(CLASSES) if automaton.has(kind, name))
+        if not flags and not automaton.is_word(kind):
+            flags = COMMA if word in _BRACKETS else BARRIER
+        return kind, flags
 
     def named(self, words: Sequence[str]) -> frozenset[str]:
         """Ids of the entries whose phrases stand in a sentence, none overruled by a longer one."""

@@ -23,16 +23,22 @@ MARK, CHANGE, SLASH = 128, 256, 512
 _NOUN_PHRASE = 9  # words: "questionable old left posterior third and fourth rib fractures"
 
 
+# Class of tokens -> its flags.
+_STRUCTURE = {
+    "verb": VERB | FINITE,
+    "comma": COMMA,
+    "and": AND,
+    "after-predicate": AFTER,
+    "modifier": MODIFIER,
+    "item-mark": MARK,
+    "item-change": CHANGE,
+    "slash": SLASH,
+}
+
+
 def structure(automaton: Automaton, kind: int) -> int:
     """The structure flags of a kind of token."""
-    flags = VERB | FINITE if automaton.has(kind, "verb") else 0
-    flags |= COMMA if automaton.has(kind, "comma") else 0
-    flags |= AND if automaton.has(kind, "and") else 0
-    flags |= AFTER if automaton.has(kind, "after-predicate") else 0
-    flags |= MODIFIER if automaton.has(kind, "modifier") else 0
-    flags |= MARK if automaton.has(kind, "item-mark") else 0
-    flags |= CHANGE if automaton.has(kind, "item-change") else 0
-    flags |= SLASH if automaton.has(kind, "slash") else 0
+    flags = sum(flag for name, flag in _STRUCTURE.items() if automaton.has(kind, name))
     return flags | (STOP if not automaton.is_word(kind) and not flags & COMMA else 0)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cxrtool.reports.attribute_rules import NONE, AttributeRule, own_attributes
 from cxrtool.reports.labeler import Labeler
-from cxrtool.reports.rulefile import ATTRIBUTES
+from cxrtool.reports.rulefile import ATTRIBUTES, Entry
 from cxrtool.reports.ruleset import ASIDE, Cue, Rule, RuleSet, read_rules
 from cxrtool.reports.text import clean
 
@@ -35,30 +35,21 @@ def describes(labeler: Labeler, owner: AttributeRule, text: str) -> bool:
     return any(a.rule == owner.id for e in labeler.label(text).evidence for a in e.attributes)
 
 
-def failures(labeler: Labeler, owner: Rule | Cue) -> Iterator[tuple[str, int, str]]:
+def failures(labeler: Labeler, owner: Rule | Cue | AttributeRule) -> Iterator[tuple[str, int, str]]:
     """What is wrong with a rule: the key, the number in its list, the reason."""
     yield from _misread(labeler, owner.phrases)
-    for number, text in enumerate(owner.match):
-        if not applies(labeler, owner, text):
-            others = sorted({e.rule for e in labeler.label(text).evidence})
-            by = f"by it, but by {', '.join(others)}" if others else "by it"
-            yield "match", number, f"the example {text!r} is not matched {by}"
-    for number, text in enumerate(owner.miss):
-        if applies(labeler, owner, text):
-            yield "miss", number, f"the example {text!r} is matched and must not be"
-
-
-def attribute_failures(labeler: Labeler, owner: AttributeRule) -> Iterator[tuple[str, int, str]]:
-    """What is wrong with an attribute: the key, the number in its list, the reason."""
-    yield from _misread(labeler, owner.phrases)
-    for number, text in enumerate(owner.match):
-        if not describes(labeler, owner, text):
-            known = bool(labeler.label(text).evidence)
-            why = "is not described by it" if known else "names no finding that is known"
-            yield "match", number, f"the example {text!r} {why}"
-    for number, text in enumerate(owner.miss):
-        if describes(labeler, owner, text):
-            yield "miss", number, f"the example {text!r} is described by it and must not be"
+    for key in ("match", "miss"):
+        for number, text in enumerate(getattr(owner, key)):
+            if isinstance(owner, AttributeRule):
+                hit, what = describes(labeler, owner, text), "described"
+            else:
+                hit, what = applies(labeler, owner, text), "matched"
+            if hit and key == "miss":
+                yield key, number, f"the example {text!r} is {what} by it and must not be"
+            elif not hit and key == "match":
+                by = sorted({e.rule for e in labeler.label(text).evidence})
+                but = f"but by {', '.join(by)}" if by else "and names no finding that is known"
+                yield key, number, f"the example {text!r} is not {what} by it, {but}"
 
 
 def _misread(labeler: Labeler, phrases: tuple[str, ...]) -> Iterator[tuple[str, int, str]]:
@@ -89,11 +80,12 @@ def load_rules(folder: Path | str) -> RuleSet:
     folder = Path(folder)
     rules, own = read_rules(folder)
     labeler = Labeler(rules)
-    for name, entry in own.items():
-        for key, number, message in failures(labeler, rules.by_id[name]):
-            raise entry.error(message, key, number)
-    path = folder / ATTRIBUTES
-    for attribute, entry in own_attributes(path).values() if path.is_file() else ():
-        for key, number, message in attribute_failures(labeler, attribute):
+    checked: list[tuple[Rule | Cue | AttributeRule, Entry]] = [
+        (rules.by_id[name], entry) for name, entry in own.items()
+    ]
+    if (path := folder / ATTRIBUTES).is_file():
+        checked += own_attributes(path).values()
+    for owner, entry in checked:
+        for key, number, message in failures(labeler, owner):
             raise entry.error(message, key, number)
     return rules

@@ -7,24 +7,10 @@ Everything that comes from a report is escaped.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 
-import jinja2
-
+from cxrtool.core.templates import environment
 from cxrtool.reports.explain import KINDS, MEANING, Explained
 from cxrtool.reports.terminal import SIGNS
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("cxrtool.reports", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("explain.html.j2")
 
 
 def render(reports: Sequence[Explained], *, title: str, footer: str) -> str:
@@ -35,7 +21,8 @@ def render(reports: Sequence[Explained], *, title: str, footer: str) -> str:
         title: How these reports were chosen, as a sentence.
         footer: Small print: tool, version, fingerprint.
     """
-    return _template().render(
+    template = environment("cxrtool.reports").get_template("explain.html.j2")
+    return template.render(
         reports=reports,
         title=title,
         footer=footer,

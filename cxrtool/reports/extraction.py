@@ -13,10 +13,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from cxrtool.core.cores import available_cores
 from cxrtool.data import pool
+from cxrtool.data.columns import PATIENT, REPORT, STUDY
 from cxrtool.reports.labeler import Labeler
 from cxrtool.reports.output import columns, evidence_lines, row
-from cxrtool.reports.report import PATIENT, REPORT, STUDY, Report
+from cxrtool.reports.report import Report
 from cxrtool.reports.ruleset import RuleSet
 from cxrtool.reports.tally import Tally
 from cxrtool.reports.texts import DEFAULT, TextMaker
@@ -88,20 +90,14 @@ def extract(
         Exception: What the iteration over ``reports`` raises.
     """
     chunks = _chunks(reports)
-    workers = workers or pool.cores()
+    workers = workers or available_cores()
     if workers > 1:
         first = list(itertools.islice(chunks, _FEW_CHUNKS))
         if len(first) < _FEW_CHUNKS:
             workers = 1
         chunks = itertools.chain(first, chunks)
     for _, batch in pool.map_chunks(
-        label_chunk,
-        job,
-        chunks,
-        workers=workers,
-        stopping=stopping,
-        preload=PRELOAD,
-        ordered=True,
+        label_chunk, job, chunks, workers=workers, stopping=stopping, preload=PRELOAD, ordered=True
     ):
         yield batch
 

@@ -23,6 +23,8 @@ from cxrtool.reports.tokens import WordReader, Words
 
 _RANK = {POSITIVE: 3, UNCERTAIN: 2, NEGATIVE: 1}
 _KNOWN_LIMIT = 500_000
+# What is written of a piece of evidence, in this order.
+_WRITTEN = ("observation", "value", "section", "start", "end", "text", "cue", "cue_rule", "rule")
 
 
 class Evidence(NamedTuple):
@@ -61,18 +63,8 @@ class Evidence(NamedTuple):
             values = attributes.setdefault(attribute.name, [])
             if attribute.value not in values:
                 values.append(attribute.value)
-        return {
-            "observation": self.observation,
-            "value": self.value,
-            "section": self.section,
-            "start": self.start,
-            "end": self.end,
-            "text": self.text,
-            "cue": self.cue,
-            "cue_rule": self.cue_rule,
-            "rule": self.rule,
-            **({"attributes": attributes} if attributes else {}),
-        }
+        record = {name: getattr(self, name) for name in _WRITTEN}
+        return record | ({"attributes": attributes} if attributes else {})
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from typing import IO
 
-from cxrtool.data.columns import EXTERNAL, RANDOM_TEXTS
+from cxrtool.data.columns import EXTERNAL, PATIENT, RANDOM_TEXTS, REPORT, STUDY
 from cxrtool.reports.labeler import Labels
-from cxrtool.reports.report import PATIENT, REPORT, STUDY, Report
+from cxrtool.reports.report import Report
 from cxrtool.reports.texts import base_of
 from cxrtool.reports.texts.external import ExternalTexts
 from cxrtool.reports.texts.shuffle import exchanged

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,18 @@ class Entry:
             what = f"{key} is {value!r}" if value else f"{key!r} is missing"
             raise self.error(what, key, hint=f"known: {', '.join(choices)}")
         return value
+
+    def check_id(self, others: Mapping[str, Entry]) -> None:
+        """Refuses an entry without an id, or with that of another one.
+
+        Raises:
+            InputError: It is such an entry.
+        """
+        if not self.id:
+            raise self.error("the entry has no id (a text)", "id")
+        if other := others.get(self.id):
+            where = f"the other stands in {other.file.name}, line {other.line}"
+            raise self.error("the id is used twice", "id", hint=where)
 
     def check_keys(self, known: tuple[str, ...]) -> None:
         """Refuses keys that mean nothing.

@@ -15,8 +15,14 @@ from functools import cache
 from pathlib import Path
 
 from cxrtool.core.errors import InputError, UsageError
-from cxrtool.reports.attribute_rules import AttributeRules, default_attributes, load_attributes
-from cxrtool.reports.patterns import Automaton, PatternError
+from cxrtool.reports.attribute_rules import (
+    AttributeRules,
+    add_classes,
+    add_phrases,
+    default_attributes,
+    load_attributes,
+)
+from cxrtool.reports.patterns import Automaton
 from cxrtool.reports.rulefile import ATTRIBUTES, Entry, RuleFile, read_rule_file
 
 RULES = Path(__file__).parent / "rules"
@@ -172,13 +178,13 @@ class _Builder:
             self.observations.update(dict.fromkeys(file.top.texts("observations")))
             self.starters.update(dict.fromkeys(file.top.texts("starters")))
             self._sections(file.tables["sections"])
-            self._classes(file.tables["classes"])
+            add_classes(self.automaton, file.tables["classes"])
         for entry in (entry for file in files for entry in file.entries["remove"]):
             self._remove(entry)
         fresh: dict[str, Entry] = {}
         for kind in ("rule", "cue"):
             for entry in (entry for file in files for entry in file.entries[kind]):
-                self._check_id(entry, fresh)
+                entry.check_id(fresh)
                 owner = self._rule(entry) if kind == "rule" else self._cue(entry)
                 self.owners[owner.id] = owner
                 self.entries[owner.id] = fresh[owner.id] = entry
@@ -192,12 +198,8 @@ class _Builder:
         """
         numbered: list[Rule | Cue] = []
         for owner in sorted(self.owners.values(), key=lambda o: isinstance(o, Cue)):
-            for number, phrase in enumerate(owner.phrases):
-                try:
-                    self.automaton.add(phrase, len(numbered))
-                except PatternError as error:
-                    raise self.entries[owner.id].error(str(error), "phrases", number) from error
-                numbered.append(owner)
+            add_phrases(self.automaton, self.entries[owner.id], len(numbered))
+            numbered += [owner] * len(owner.phrases)
         return RuleSet(
             observations=tuple(self.observations),
             no_finding=top.text("no_finding", ""),
@@ -223,27 +225,11 @@ class _Builder:
                 self.headers[header.lower()] = name
             self.sections[name] = None
 
-    def _classes(self, table: Entry) -> None:
-        for name in table.table:
-            for number, word in enumerate(table.texts(name, required=True)):
-                try:
-                    self.automaton.define(name, word)
-                except PatternError as error:
-                    raise table.error(f"class {name!r}: {error}", name, number) from error
-
     def _remove(self, entry: Entry) -> None:
         entry.check_keys(("id",))
         if entry.id not in self.owners:
             raise entry.error("there is nothing of this id to remove", "id")
         del self.owners[entry.id], self.entries[entry.id]
-
-    def _check_id(self, entry: Entry, fresh: dict[str, Entry]) -> None:
-        if not entry.id:
-            raise entry.error("the rule has no id (a text)", "id")
-        other = fresh.get(entry.id)
-        if other:
-            where = f"the other stands in {other.file.name}, line {other.line}"
-            raise entry.error("the id is used twice", "id", hint=where)
 
     def _rule(self, entry: Entry) -> Rule:
         entry.check_keys(_RULE_KEYS)

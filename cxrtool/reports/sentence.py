@@ -7,6 +7,7 @@ is found depends on these kinds alone, so that equal sentences are read once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache, lru_cache, partial
 
 from cxrtool.reports.context import (
     AND,
@@ -38,20 +39,13 @@ class SentenceReader:
     def __init__(self, rules: RuleSet) -> None:
         self._rules = rules
         self._automaton = rules.automaton
-        self._cache: dict[tuple[int, ...], tuple[Mention, ...]] = {}
-        self._flags: dict[int, int] = {}
+        self._mentions = lru_cache(CACHE_LIMIT)(self._read)
+        self._flag = cache(partial(structure, self._automaton))
         self._stop = self._automaton.kind(".")
 
     def read(self, kinds: Sequence[int]) -> tuple[Mention, ...]:
         """The mentions of a sentence, by position; offsets count tokens from its first."""
-        key = tuple(kinds)
-        mentions = self._cache.get(key)
-        if mentions is None:
-            mentions = tuple(self._read(key))
-            if len(self._cache) >= CACHE_LIMIT:
-                self._cache.clear()
-            self._cache[key] = mentions
-        return mentions
+        return self._mentions(tuple(kinds))
 
     def spans(
         self, kinds: Sequence[int]
@@ -85,19 +79,15 @@ class SentenceReader:
 
     def flags(self, kinds: Sequence[int]) -> list[int]:
         """The structure flags of the tokens."""
-        known = self._flags
-        for kind in kinds:
-            if kind not in known:
-                known[kind] = structure(self._automaton, kind)
-        return [known[kind] for kind in kinds]
+        return [self._flag(kind) for kind in kinds]
 
-    def _read(self, kinds: Sequence[int]) -> list[Mention]:
+    def _read(self, kinds: tuple[int, ...]) -> tuple[Mention, ...]:
         content, things, cues = self.spans(kinds)
         if not content:
-            return []
+            return ()
         well = [span for span in content if span.rule.kind == "normal"]
         clause = Clause(self.flags(kinds), things, cues, self._rules.devices, well)
-        mentions = []
+        mentions: list[Mention] = []
         for span in content:
             kind = span.rule.kind
             if clause.asides and clause.set_aside(span.start, span.end):
@@ -114,7 +104,7 @@ class SentenceReader:
                     normal = clause.normal_after(span.end, alone=kind != "other")
                     value, cue = (NEGATIVE, normal) if normal else (value, cue)
                 mentions.append(Mention(span.start, span.end, span.rule, value, cue))
-        return mentions
+        return tuple(mentions)
 
 
 def _resolve(spans: Iterable[Span]) -> list[Span]:
@@ -131,7 +121,7 @@ def _resolve(spans: Iterable[Span]) -> list[Span]:
     taken: dict[str, list[Span]] = {}
     kept = []
     for span in candidates:
-        keys = span.rule.observations or (f"{span.rule.kind}",)
+        keys = span.rule.observations or (span.rule.kind,)
         if any(_overlaps(span, other) for key in keys for other in taken.get(key, ())):
             continue
         if any(

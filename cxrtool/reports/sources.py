@@ -1,32 +1,25 @@
 """Reads reports as they lie on disk, one after the other.
 
-In: a table (CSV, TSV or JSON lines, also ``.gz``), a folder of ``.txt`` or Open-i ``.xml`` files,
-an archive of them (``.tgz``, ``.tar``, ``.zip``), or a single such file. Out: a stream of `Report`;
-at no time is more than one report in memory. What is wrong with one report is handed to ``reject``;
-what is wrong with the whole source is raised.
+In: a table (CSV, TSV or JSON lines, also ``.gz``, or Parquet), a folder of ``.txt`` or Open-i
+``.xml`` files, an archive of them (``.tgz``, ``.tar``, ``.zip``), or a single such file. Out: a
+stream of `Report`; at no time is more than one report in memory. What is wrong with one report is
+handed to ``reject``; what is wrong with the whole source is raised.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 
 from cxrtool.core.errors import InputError
-from cxrtool.reports.report import (
-    ARCHIVE_SUFFIXES,
-    PATIENT,
-    REPORT,
-    STUDY,
-    TABLE_SUFFIXES,
-    TEXT_SUFFIXES,
-    Reject,
-    Report,
-    is_text,
-)
-from cxrtool.reports.source_files import from_files, in_folder, in_tar, in_zip
-from cxrtool.reports.source_tables import from_csv, from_json_lines
+from cxrtool.data.archives import ARCHIVES, Document, Reject, documents
+from cxrtool.data.columns import PATIENT, REPORT, STUDY
+from cxrtool.data.openi import parse_report
+from cxrtool.data.tables import JSON_LINES, SUFFIXES, is_text
+from cxrtool.reports.report import Report
+from cxrtool.reports.source_tables import from_table
 
-__all__ = ["PATIENT", "REPORT", "STUDY", "Reject", "Report", "read_reports"]
+_TEXTS = (".txt", ".xml")
 
 
 def read_reports(
@@ -52,7 +45,7 @@ def read_reports(
     Raises:
         InputError: The source is missing, of no known form, damaged, or holds no report.
     """
-    bad = 0
+    good = bad = 0
 
     def named(error: InputError) -> InputError:
         """The error as the user knows its file."""
@@ -67,74 +60,66 @@ def read_reports(
         reject(named(error), study)
 
     try:
-        yield from _counted(path, note, id_column, text_column, stdin, lambda: bad)
+        for report in _guard(_source(path, note, (id_column, text_column), stdin), note):
+            good += 1
+            yield report
+        if not good and bad:
+            what = f"holds no report that can be read ({bad:,} are bad)"
+            hint = "without --skip-bad the first one is shown"
+            raise InputError(what, file=path, hint=hint)
+        if not good:
+            raise InputError("holds no report", file=path)
     except InputError as error:
         raise named(error) from error
 
 
-def _counted(
-    path: Path,
-    note: Reject,
-    id_column: str,
-    text_column: str,
-    stdin: bool,
-    rejected: Callable[[], int],
-) -> Iterator[Report]:
-    """The reports; an error where there is none."""
-    reports = _guard(_source(path, note, id_column, text_column, stdin), note)
-    first = next(reports, None)
-    bad = rejected()
-    if first is None and bad:
-        hint = "without --skip-bad the first one is shown"
-        raise InputError(
-            f"holds no report that can be read ({bad:,} are bad)", file=path, hint=hint
-        )
-    if first is None:
-        raise InputError("holds no report", file=path)
-    yield first
-    yield from reports
-
-
-def _source(
-    path: Path, reject: Reject, id_column: str, text_column: str, stdin: bool
-) -> Iterator[Report]:
-    if path.is_dir():
-        return from_files(in_folder(path, reject), reject)
+def _source(path: Path, reject: Reject, columns: tuple[str, str], stdin: bool) -> Iterator[Report]:
     name = path.name.lower()
     if stdin:
         with open(path, "rb") as stream:
             start = stream.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n")
-        lines, sep = start.startswith(b"{"), ","
-    elif name.endswith(ARCHIVE_SUFFIXES):
-        members = in_zip(path, reject) if name.endswith(".zip") else in_tar(path, reject)
-        return from_files(members, reject)
-    elif name.endswith(TEXT_SUFFIXES):
-        return from_files(iter([(path.name, str(path), path.read_bytes())]), reject)
-    else:
-        plain = name.removesuffix(".gz")
-        if not plain.endswith(TABLE_SUFFIXES):
-            raise InputError(
-                "is no table, folder or archive of reports by its name",
-                file=path,
-                hint="known endings: " + " ".join(TABLE_SUFFIXES + ARCHIVE_SUFFIXES),
-            )
-        lines = plain.endswith((".jsonl", ".ndjson"))
-        sep = "," if plain.endswith(".csv") else "\t"
-    columns = (id_column, text_column)
-    return from_json_lines(path, reject, columns) if lines else from_csv(path, sep, reject, columns)
+        return from_table(path, JSON_LINES if start.startswith(b"{") else ",", reject, columns)
+    if path.is_dir() or name.endswith(ARCHIVES):
+        return _from_files(documents(path, _TEXTS, reject), reject)
+    if name.endswith(_TEXTS):
+        return _from_files(iter([(path.name, str(path), path.read_bytes())]), reject)
+    if name.removesuffix(".gz").endswith(SUFFIXES):
+        return from_table(path, None, reject, columns)
+    hint = "known endings: " + " ".join(SUFFIXES + ARCHIVES)
+    raise InputError("is no table, folder or archive of reports by its name", file=path, hint=hint)
+
+
+def _from_files(files: Iterator[Document], reject: Reject) -> Iterator[Report]:
+    """Reports whose id is the name of their file without folder and ending."""
+    for name, place, data in files:
+        study = PurePosixPath(name).stem
+        try:
+            if name.lower().endswith(".xml"):
+                report = parse_report(data, place)
+                if not report.sections:
+                    raise InputError("no AbstractText: this is no Open-i report", file=place)
+                text = report.text
+            else:
+                text = data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = data.count(b"\n", 0, error.start) + 1
+            reject(InputError(f"line {line} is not UTF-8 text", file=place), study)
+        except InputError as error:
+            reject(error, study)
+        else:
+            yield Report(study, text, "", place)
 
 
 def _guard(reports: Iterator[Report], reject: Reject) -> Iterator[Report]:
     """Rejects blank and repeated ids and texts that were not UTF-8."""
-    seen: dict[str, str] = {}
+    places: dict[str, str] = {}
     for report in reports:
-        place = f"row {report.row}" if report.row else report.where
         problem: str
         column: str | None = None
         if not report.study.strip():
             problem, column = "the report has no id", STUDY
-        elif report.study in seen:
-            problem = f"the id {report.study!r} occurs twice, first in {seen[report.study]}"
+        elif report.study in places:
+            problem = f"the id {report.study!r} occurs twice, first in {places[report.study]}"
         else:
             cells = ((REPORT, report.text), (STUDY, report.study), (PATIENT, report.patient))
             column = next((name for name, text in cells if not is_text(text)), None)
@@ -149,5 +134,5 @@ def _guard(reports: Iterator[Report], reject: Reject) -> Iterator[Report]:
             )
             reject(error, report.study if is_text(report.study) else "")
             continue
-        seen[report.study] = place
+        places[report.study] = f"row {report.row}" if report.row else report.where
         yield report

@@ -7,13 +7,13 @@ set add up, so that processes can count on their own.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from cxrtool.reports.labeler import Labels
 from cxrtool.reports.sections import REPORT
 
-VALUES = ("1", "0", "-1", "")
 # Words that hardly an English report of some length does without, and other languages do not have.
 # Terms alone do not tell: "pneumothorax" is the same word in a dozen languages.
 _ENGLISH = re.compile(
@@ -39,7 +39,7 @@ class Tally:
 
     def __init__(self, observations: Sequence[str]) -> None:
         self.reports = self.empty = self.silent = self.foreign = 0
-        self.counts = {name: dict.fromkeys(VALUES, 0) for name in observations}
+        self.counts: dict[str, Counter[str]] = {name: Counter() for name in observations}
 
     def add(self, text: str, labels: Labels) -> None:
         """Counts one report; ``labels`` need their evidence."""
@@ -47,21 +47,18 @@ class Tally:
         if not text.strip():
             self.empty += 1
         else:
-            known = labels.evidence or any(s.name != REPORT for s in labels.sections)
-            self.silent += not known
+            read = labels.evidence or any(s.name != REPORT for s in labels.sections)
+            self.silent += not read
             self.foreign += len(text) >= _SOME_LENGTH and _ENGLISH.search(text) is None
         for name, value in labels.values.items():
             self.counts[name]["" if value is None else str(value)] += 1
 
     def merge(self, other: Tally) -> None:
         """Adds the counts of another part of the set."""
-        self.reports += other.reports
-        self.empty += other.empty
-        self.silent += other.silent
-        self.foreign += other.foreign
+        for kind in ("reports", "empty", "silent", "foreign"):
+            setattr(self, kind, getattr(self, kind) + getattr(other, kind))
         for name, counts in other.counts.items():
-            for value, n in counts.items():
-                self.counts[name][value] += n
+            self.counts[name].update(counts)
 
     def doubts(self, above_frac: float) -> list[str]:
         """What speaks against these being English reports of chest radiographs, as sentences.
@@ -70,14 +67,14 @@ class Tally:
             above_frac: Share of the reports with text above which something is said.
         """
         written = self.reports - self.empty
-        found = (
+        doubts = (
             (self.silent, "nothing was found", "no section, no term"),
             (self.foreign, "no English word was found", "whatever terms there are"),
         )
         return [
             f"{what} in {100 * n / written:.0f} % of the reports with text ({more}); "
             "are they English reports of chest radiographs?"
-            for n, what, more in found
+            for n, what, more in doubts
             if n > max(1, above_frac * written)
         ]
 

@@ -15,7 +15,6 @@ import numpy as np
 
 from cxrtool.stats.calibration import expected_calibration_error
 from cxrtool.stats.comparison import MEAN, Difference, Group, Scored
-from cxrtool.stats.intervals import percentile_interval
 
 BY_PIXELS = "compared by pixels only: patient ids of different namespaces cannot be compared"
 WITHOUT_IDS = "compared by pixels only: there are no patient ids on both sides"
@@ -74,6 +73,7 @@ class Evaluation:
         mask: [N, L] bool.
         scores: [R, N, L] probabilities.
         codes: [N] patient of each image.
+        ece: [R, L + 1] expected calibration error, from `label_errors`.
         patients_known: Whether the source names patients.
         resamples: How many patient resamples the intervals come from.
         runs: One mapping of shown facts a run ("architecture": "densenet121", ...).
@@ -85,7 +85,6 @@ class Evaluation:
         compared: What the leak guard could not compare, "" where ids and pixels both were.
         unfair: What the headline must add, "" if nothing.
         cautions: Sentences that a reader must see (labels left out, failed gates).
-        footer: Small print.
     """
 
     source: str
@@ -96,6 +95,7 @@ class Evaluation:
     mask: np.ndarray
     scores: np.ndarray
     codes: np.ndarray
+    ece: np.ndarray
     patients_known: bool
     resamples: int
     runs: Sequence[dict[str, Any]]
@@ -107,7 +107,6 @@ class Evaluation:
     compared: str = ""
     unfair: str = ""
     cautions: Sequence[str] = field(default_factory=list)
-    footer: str = ""
 
 
 def why_undefined(truth: np.ndarray, mask: np.ndarray) -> str | None:
@@ -127,15 +126,6 @@ def run_name(groups: Sequence[Group], run: int) -> str:
     return f"{group.name}, seed {seed}"
 
 
-def group_scores(scored: Scored, group: Group, row: int, metric: int) -> tuple[float, float, float]:
-    """Mean score of a group's runs with the patient interval of that mean."""
-    runs = list(group.runs.values())
-    value = float(scored.points[runs, row, metric].mean())
-    if math.isnan(value):
-        return math.nan, math.nan, math.nan
-    return (value, *percentile_interval(scored.samples[runs, row, metric].mean(axis=0)))
-
-
 def primary(e: Evaluation) -> list[Difference]:
     """The primary comparisons of mean AUROC, one in each regimen that has one."""
     return [d for d in e.differences if d.primary and d.row == MEAN and d.metric == "auroc"]
@@ -145,16 +135,9 @@ def prevalence(e: Evaluation) -> np.ndarray:
     """Share of positives among the known cells of each label: [L], NaN where none is known."""
     counted = e.mask.sum(axis=0)
     positive = (e.truth * e.mask).sum(axis=0)
-    return np.divide(positive, counted, out=np.full(len(counted), np.nan), where=counted > 0)
-
-
-def calibration_error(e: Evaluation, run: int, row: int) -> float:
-    """Expected calibration error of one run and label, or of all labels' mean in the last row."""
-    if row == len(e.scored.labels):
-        found = [calibration_error(e, run, int(k)) for k in np.flatnonzero(e.scored.defined)]
-        return float(np.mean(found)) if found else math.nan
-    keep = e.mask[:, row]
-    return expected_calibration_error(e.truth[keep, row], e.scores[run, keep, row])
+    shares = np.full(len(counted), np.nan)
+    np.divide(positive, counted, out=shares, where=counted > 0)
+    return shares
 
 
 def label_errors(

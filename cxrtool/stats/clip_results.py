@@ -1,9 +1,6 @@
 """What several CLIPs scored on the same rows, by text strategy, over seeds.
 
-In: zero-shot scores of R runs on N images, and what else was measured of each run. Out: tables. A
-strategy with one seed has the patient-bootstrap interval of that run; with several, the variance
-between seeds over their number is added and the interval is that of a t distribution (METHODS 8:
-the same rule as for classifiers, `verdicts`).
+In: zero-shot scores of R runs on N images, and what else was measured of each run. Out: tables.
 """
 
 from __future__ import annotations
@@ -15,9 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cxrtool.stats.comparison import MEAN, Difference, Group, Scored, patient_freedom
-from cxrtool.stats.intervals import percentile_interval
-from cxrtool.stats.verdicts import estimate
+from cxrtool.stats.comparison import MEAN, Difference, Group, Scored, group_score
 
 AUROC = 0  # place among the metrics of `Scored`
 CHANCE = 0.5
@@ -59,7 +54,6 @@ class Comparison:
         cautions: What a reader must know.
         resamples: Of the patients.
         patients: How many there are.
-        footer: Small print.
     """
 
     source: str
@@ -75,29 +69,13 @@ class Comparison:
     cautions: Sequence[str]
     resamples: int
     patients: int
-    footer: str
-
-
-def group_interval(scored: Scored, group: Group, row: int) -> tuple[float, float, float]:
-    """Mean AUROC over the seeds of a group with its 95 % interval; NaN where undefined."""
-    members = list(group.runs.values())
-    values = scored.points[members, row, AUROC]
-    value = float(values.mean())
-    if math.isnan(value):
-        return math.nan, math.nan, math.nan
-    samples = scored.samples[members, row, AUROC].mean(axis=0)
-    low, high = percentile_interval(samples)
-    if len(members) == 1 or math.isnan(low):
-        return value, low, high
-    low, high = estimate(values, samples, patient_freedom(scored, row, AUROC)).interval()
-    return value, max(0.0, low), min(1.0, high)
 
 
 def at_chance(scored: Scored, group: Group) -> tuple[int, int]:
     """Labels whose interval holds one half, and labels with an interval."""
-    ends = [group_interval(scored, group, row)[1:] for row in range(len(scored.labels))]
-    known = [(low, high) for low, high in ends if not math.isnan(low)]
-    return sum(low <= CHANCE <= high for low, high in known), len(known)
+    ends = [group_score(scored, group, row, AUROC)[1:] for row in range(len(scored.labels))]
+    intervals = [(low, high) for low, high in ends if not math.isnan(low)]
+    return sum(low <= CHANCE <= high for low, high in intervals), len(intervals)
 
 
 def strategy_table(c: Comparison) -> list[dict[str, Any]]:
@@ -105,7 +83,7 @@ def strategy_table(c: Comparison) -> list[dict[str, Any]]:
     out = []
     for group in c.groups:
         mine = [c.measured[run] for run in group.runs.values()]
-        value, low, high = group_interval(c.scored, group, len(c.scored.labels))
+        value, low, high = group_score(c.scored, group, len(c.scored.labels), AUROC)
         chance, labels = at_chance(c.scored, group)
         record: dict[str, Any] = {
             "strategy": group.name,
@@ -137,8 +115,8 @@ def label_table(c: Comparison) -> list[dict[str, Any]]:
         if len(group.runs) > 1:
             nearer = [c.measured[run].negation for run in group.runs.values()]
             for row, label in enumerate(c.scored.rows):
-                found = group_interval(c.scored, group, row)
-                out.append(_record(c, group, "all", row, label, found, nearer))
+                score = group_score(c.scored, group, row, AUROC)
+                out.append(_record(c, group, "all", row, label, score, nearer))
     return out
 
 
@@ -148,10 +126,10 @@ def _record(
     seed: int | str,
     row: int,
     label: str,
-    found: tuple[float, float, float],
+    score: tuple[float, float, float],
     nearer: Sequence[np.ndarray],
 ) -> dict[str, Any]:
-    value, low, high = found
+    value, low, high = score
     mean = label == MEAN
     shares = [_passed(n) if mean else float(n[row]) for n in nearer]
     return {
@@ -169,5 +147,5 @@ def _record(
 
 def _passed(nearer: np.ndarray) -> float:
     """Share of the labels most of whose positive images are nearer to the prompt."""
-    known = nearer[~np.isnan(nearer)]
-    return float((known > CHANCE).mean()) if len(known) else math.nan
+    shares = nearer[~np.isnan(nearer)]
+    return float((shares > CHANCE).mean()) if len(shares) else math.nan

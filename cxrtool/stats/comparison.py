@@ -4,7 +4,7 @@ In: predictions of R runs on the same N images, and the recipe (arm, seed, ...) 
 scores with patient-bootstrap intervals, and differences between groups of runs that differ by seed
 alone.
 
-A verdict comes from seed-paired differences (METHODS 8; `verdicts` has the arithmetic). One run
+A verdict comes from seed-paired differences (`verdicts` has the arithmetic). One run
 says nothing about other seeds, so below `MIN_SEEDS` pairs there is an interval but no verdict. One
 primary comparison (gan minus duplicate), the rest secondary, Holm's correction (Scand. J. Stat.
 6:65-70, 1979) of p and interval within each family. A verdict speaks of what varied: seeds and test
@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 
-from cxrtool.stats.curves import decision_scores, label_scores, rank
 from cxrtool.stats.delong import components, paired_difference
 from cxrtool.stats.groups import Group, group_runs, pairs_of_groups
 from cxrtool.stats.intervals import (
@@ -46,8 +45,8 @@ from cxrtool.stats.wording import p_value, with_interval
 
 __all__ = [
     "ALPHA", "COMPARED", "MEAN", "MIN_SEEDS", "Difference", "Group", "Scored", "add_delong",
-    "compare", "difference", "group_runs", "holm", "pairs_of_groups", "patient_freedom",
-    "score_runs",
+    "compare", "difference", "group_runs", "group_score", "holm", "pairs_of_groups",
+    "patient_freedom", "score_runs",
 ]  # fmt: skip
 
 MEAN = "mean over labels"
@@ -119,11 +118,11 @@ def score_runs(
         seed: Fixes the resamples.
         classes: [N] int64 class of each image of a single-label set, or None.
     """
-    points = np.stack([_points(truth, mask, run) for run in scores])
+    bootstrap = {"resamples": resamples, "seed": seed}
+    points, samples = bootstrap_scores(truth, mask, scores, codes, **bootstrap)
     # Average precision needs positives alone, but without negatives it is 1 whatever is predicted.
     points[np.isnan(points[..., 0])] = np.nan
     defined = ~np.isnan(points[0, :, 0])
-    samples = bootstrap_scores(truth, mask, scores, codes, resamples=resamples, seed=seed)
     means = points[:, defined].mean(axis=1) if defined.any() else np.full_like(points[:, 0], np.nan)
     mean_samples = np.stack(
         [mean_over_labels(points[..., m], samples[:, :, m]) for m in range(len(METRICS))], axis=1
@@ -133,7 +132,7 @@ def score_runs(
     patients = np.append(patients_by_label(truth, mask, codes), effective_patients(codes))
     if classes is None:
         return Scored(tuple(labels), points, samples, defined, patients=patients)
-    more, more_samples = bootstrap_classes(classes, scores, codes, resamples=resamples, seed=seed)
+    more, more_samples = bootstrap_classes(classes, scores, codes, **bootstrap)
     wider = np.full((*points.shape[:2], len(CLASS_METRICS)), np.nan)
     wider[:, -1] = more
     wider_samples = np.full((*samples.shape[:2], len(CLASS_METRICS), resamples), np.nan)
@@ -148,15 +147,24 @@ def score_runs(
     )
 
 
-def _points(truth: np.ndarray, mask: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """All `METRICS` of one run: [L, M] float64."""
-    more = np.full((truth.shape[1], 2), np.nan)
-    for k in range(truth.shape[1]):
-        rows = mask[:, k]
-        ranking = rank(truth[rows, k], scores[rows, k])
-        found = decision_scores(ranking, np.ones((1, int(rows.sum()))))
-        more[k] = [float(value[0]) for value in found]
-    return np.concatenate([np.stack(label_scores(truth, mask, scores), axis=-1), more], axis=1)
+def group_score(scored: Scored, group: Group, row: int, metric: int) -> tuple[float, float, float]:
+    """Mean score over the seeds of a group and the ends of its 95 % interval; NaN where undefined.
+
+    Of one seed it is the percentile interval over test patients. With several the variance between
+    seeds is added, as for a verdict (`verdicts.estimate`): another training is in it too. All
+    metrics lie between 0 and 1, and so does the interval.
+    """
+    runs = list(group.runs.values())
+    values = scored.points[runs, row, metric]
+    value = float(values.mean())
+    if math.isnan(value):
+        return math.nan, math.nan, math.nan
+    samples = scored.samples[runs, row, metric].mean(axis=0)
+    low, high = percentile_interval(samples)
+    if len(runs) == 1 or math.isnan(low):
+        return value, low, high
+    low, high = estimate(values, samples, patient_freedom(scored, row, metric)).interval()
+    return value, max(0.0, low), min(1.0, high)
 
 
 # --- differences ----------------------------------------------------------------------------------
@@ -219,14 +227,12 @@ class Difference:
         about = f" (about {self.about})" if self.about and not math.isnan(self.p) else ""
         return f"{what}: {numbers}{self.p_text()}: {self.verdict}{about}."
 
-    def p_text(self) -> str:
+    def p_text(self, *, corrected: bool = True) -> str:
         """ ", p = 0.012 (interval and p corrected for 3 comparisons)"; "" without a verdict."""
         if math.isnan(self.p):
             return ""
         text = f", p {p_value(self.p)}" if self.p < 0.001 else f", p = {p_value(self.p)}"
-        if self.comparisons > 1:
-            text += f" ({self.correction()})"
-        return text
+        return text + (f" ({self.correction()})" if corrected and self.comparisons > 1 else "")
 
     def correction(self) -> str:
         """What stands beside interval and p where several comparisons were made, else ""."""
@@ -258,14 +264,14 @@ def difference(
     if len(seeds) == 1:
         low, high = percentile_interval(resampled)
         return replace(base, value=value, low=low, high=high, verdict=too_few)
-    found = estimate(values, resampled, patient_freedom(scored, row, metric))
-    low, high = found.interval()
-    out = replace(base, value=value, low=low, high=high, se=found.se, freedom=found.freedom)
+    mean = estimate(values, resampled, patient_freedom(scored, row, metric))
+    low, high = mean.interval()
+    out = replace(base, value=value, low=low, high=high, se=mean.se, freedom=mean.freedom)
     if len(seeds) < MIN_SEEDS:
         return replace(out, verdict=too_few)
-    if math.isnan(found.p()):
+    if math.isnan(mean.p()):
         return replace(out, verdict=_too_few_patients(scored, row))
-    return replace(out, p=found.p())
+    return replace(out, p=mean.p())
 
 
 def patient_freedom(scored: Scored, row: int, metric: int) -> float | None:
@@ -283,14 +289,14 @@ def patient_freedom(scored: Scored, row: int, metric: int) -> float | None:
 
 
 def _too_few_patients(scored: Scored, row: int) -> str:
-    counted = () if scored.patients is None else scored.patients
+    counts = () if scored.patients is None else scored.patients
     names = [
         name
-        for k, (name, n) in enumerate(zip(scored.labels, counted))
+        for k, (name, n) in enumerate(zip(scored.labels, counts))
         if n == 1 and row in (k, len(scored.labels))
     ]
-    told = f" (one alone has, or lacks, {', '.join(names)})" if names else ""
-    return f"too few patients for a verdict{told}"
+    words = f" (one alone has, or lacks, {', '.join(names)})" if names else ""
+    return f"too few patients for a verdict{words}"
 
 
 def compare(scored: Scored, groups: Sequence[Group], *, folds: int = 1) -> list[Difference]:
@@ -304,19 +310,19 @@ def compare(scored: Scored, groups: Sequence[Group], *, folds: int = 1) -> list[
         groups: Of these runs.
         folds: How many folds the rows are pooled from; each has a synthetic set of its own.
     """
-    compared = [m for m, name in enumerate(scored.metrics) if name in COMPARED]
+    metric_places = [m for m, name in enumerate(scored.metrics) if name in COMPARED]
     families: dict[tuple[Any, ...], list[Difference]] = {}
     for a, b, primary in pairs_of_groups(groups):
         about = shared_by_seeds(a, b, folds)
-        for metric in compared:
+        for metric in metric_places:
             for row, name in enumerate(scored.rows):
                 if name != MEAN and scored.metrics[metric] in CLASS_METRICS:
                     continue  # of all classes together
-                found = difference(scored, a, b, row, metric, primary=primary)
+                one = difference(scored, a, b, row, metric, primary=primary)
                 key: tuple[Any, ...] = (metric, "labels", a.name, b.name)
                 if name == MEAN:
                     key = (metric, "means", primary)
-                families.setdefault(key, []).append(replace(found, about=about))
+                families.setdefault(key, []).append(replace(one, about=about))
     out = [d for family in families.values() for d in corrected(family)]
     order = {
         pair: i for i, pair in enumerate((a.name, b.name) for a, b, _ in pairs_of_groups(groups))
@@ -335,12 +341,12 @@ def shared_by_seeds(a: Group, b: Group, folds: int = 1) -> str:
     """
     sets = {g.synth for g in (a, b) if g.synth and g.arm not in WITHOUT_IMAGES}
     starts = {g.start for g in (a, b) if g.start}
-    said = [
-        f"this {name}" if len(found) == 1 and folds == 1 else f"these {name}s"
-        for name, found in (("synthetic set", sets), ("start", starts))
-        if found
+    words = [
+        f"this {name}" if len(members) == 1 and folds == 1 else f"these {name}s"
+        for name, members in (("synthetic set", sets), ("start", starts))
+        if members
     ]
-    return " and ".join(said)
+    return " and ".join(words)
 
 
 def corrected(family: Sequence[Difference]) -> list[Difference]:
@@ -365,7 +371,7 @@ def corrected(family: Sequence[Difference]) -> list[Difference]:
 
 
 def add_delong(
-    found: Sequence[Difference],
+    differences: Sequence[Difference],
     scored: Scored,
     groups: Sequence[Group],
     truth: np.ndarray,
@@ -376,7 +382,7 @@ def add_delong(
     """Put the clustered DeLong interval of these networks beside each difference in AUROC.
 
     Args:
-        found: From `compare`.
+        differences: From `compare`.
         scored: What they come from.
         groups: Of the runs.
         truth: [N, L] in {0, 1}.
@@ -390,7 +396,7 @@ def add_delong(
         for k, label in enumerate(scored.labels)
     }
     out = []
-    for d in found:
+    for d in differences:
         part = parts.get(d.row)
         if d.metric != "auroc" or part is None or not d.pairs:
             out.append(d)

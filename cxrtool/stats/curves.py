@@ -93,9 +93,9 @@ def weighted_scores(ranking: Ranking, weights: np.ndarray) -> tuple[np.ndarray, 
     below = np.cumsum(negative, axis=1)
     wins = np.einsum("bg,bg->b", positive, below - 0.5 * negative)
 
-    found = np.cumsum(positive[:, ::-1], axis=1)
-    called = found + np.cumsum(negative[:, ::-1], axis=1)
-    precision = np.divide(found, called, out=np.zeros_like(found), where=called > 0)
+    hits = np.cumsum(positive[:, ::-1], axis=1)
+    called = hits + np.cumsum(negative[:, ::-1], axis=1)
+    precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
     steps = np.einsum("bg,bg->b", positive[:, ::-1], precision)
 
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -166,9 +166,9 @@ def pr_points(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.nda
     """Recall and precision at every distinct threshold, by rising recall."""
     ranking = rank(truth, scores)
     positive, negative = _group_sums(ranking, np.ones((1, len(scores))))
-    found = np.cumsum(positive[0, ::-1])
-    called = found + np.cumsum(negative[0, ::-1])
-    return found / max(positive.sum(), 1.0), found / called
+    hits = np.cumsum(positive[0, ::-1])
+    called = hits + np.cumsum(negative[0, ::-1])
+    return hits / max(positive.sum(), 1.0), hits / called
 
 
 def label_scores(
@@ -192,9 +192,3 @@ def label_scores(
             roc[k] = auroc(truth[keep, k], scores[keep, k])
             ap[k] = average_precision(truth[keep, k], scores[keep, k])
     return roc, ap
-
-
-def mean_defined(values: np.ndarray) -> float:
-    """Mean over the labels whose value is defined; NaN where there is none."""
-    defined = np.asarray(values)[~np.isnan(values)]
-    return float(defined.mean()) if len(defined) else float("nan")

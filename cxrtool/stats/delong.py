@@ -67,12 +67,11 @@ def components(truth: np.ndarray, scores: np.ndarray, codes: np.ndarray) -> Comp
     )
 
 
-def covariance(found: Components) -> np.ndarray:
+def covariance(c: Components) -> np.ndarray:
     """Covariance of the T areas over test sets of other patients: [T, T] float64.
 
     NaN where fewer than two patients have one of the classes.
     """
-    c = found
     if min(c.with_positive, c.with_negative) < 2:
         return np.full((len(c.areas), len(c.areas)), np.nan)
     present = (c.positive != 0).any(axis=0) | (c.negative != 0).any(axis=0)
@@ -95,19 +94,19 @@ class PairedTest:
     p: float
 
 
-def paired_difference(found: Components, left: list[int], right: list[int]) -> PairedTest:
+def paired_difference(parts: Components, left: list[int], right: list[int]) -> PairedTest:
     """Mean area of some scores minus that of others, on the same images.
 
     Args:
-        found: Components of all scores.
+        parts: Components of all scores.
         left: Positions of the scores of one arm.
         right: Positions of the other arm's.
     """
-    contrast = np.zeros(len(found.areas))
+    contrast = np.zeros(len(parts.areas))
     contrast[left] += 1 / len(left)
     contrast[right] -= 1 / len(right)
-    value = float(contrast @ found.areas)
-    variance = float(contrast @ covariance(found) @ contrast)
+    value = float(contrast @ parts.areas)
+    variance = float(contrast @ covariance(parts) @ contrast)
     se = math.sqrt(max(variance, 0.0)) if not math.isnan(variance) else math.nan
     reach = float(stats.norm.ppf(0.975)) * se
     p = math.nan

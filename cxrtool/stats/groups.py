@@ -52,17 +52,17 @@ def group_runs(
             share recipe and seed form groups of their own ("gan #2"): they are not seeds.
         arm_options: What belongs to an arm and not to its regimen.
     """
-    found: dict[tuple[str, int], tuple[dict[str, Any], dict[int, int]]] = {}
+    recipes_by_key: dict[tuple[str, int], tuple[dict[str, Any], dict[int, int]]] = {}
     for index, recipe in enumerate(recipes):
         rest = {k: v for k, v in recipe.items() if k != "seed"}
         key = json.dumps(rest, sort_keys=True)
         copy = 1
-        while (key, copy) in found and recipe["seed"] in found[key, copy][1]:
+        while (key, copy) in recipes_by_key and recipe["seed"] in recipes_by_key[key, copy][1]:
             copy += 1
-        found.setdefault((key, copy), (rest, {}))[1][recipe["seed"]] = index
+        recipes_by_key.setdefault((key, copy), (rest, {}))[1][recipe["seed"]] = index
     groups = []
-    for (_, copy), (rest, runs) in found.items():
-        rivals = [other for other, _ in found.values() if other["arm"] == rest["arm"]]
+    for (_, copy), (rest, runs) in recipes_by_key.items():
+        rivals = [other for other, _ in recipes_by_key.values() if other["arm"] == rest["arm"]]
         differing = _telling(rest, rivals)
         name = str(rest["arm"])
         if differing:
@@ -70,7 +70,7 @@ def group_runs(
         if copy > 1:
             name += f" #{copy}"
         made_from = (str(rest.get(key) or "") for key in MADE_FROM)
-        regimen = _regimen(rest, found.values(), arm_options)
+        regimen = _regimen(rest, recipes_by_key.values(), arm_options)
         groups.append(Group(name, str(rest["arm"]), runs, *regimen, *made_from))
     return groups
 

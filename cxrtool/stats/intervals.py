@@ -11,7 +11,7 @@ Images of one patient are not independent, therefore patients are drawn and brin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -49,6 +49,61 @@ def resample_weights(
         yield counts[:, codes].astype(np.float64)
 
 
+def _resampled(
+    codes: np.ndarray,
+    resamples: int,
+    seed: int,
+    shape: tuple[int, ...],
+    score: Callable[[np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """A score under patient resamples: [*shape, B]; NaN where one patient is all there are.
+
+    Args:
+        codes: [N] patient of each image.
+        resamples: B.
+        seed: Fixes the resamples.
+        shape: Of the score.
+        score: Weights [b, N] -> [*shape, b].
+    """
+    out = np.full((*shape, resamples), np.nan)
+    if len(np.unique(codes)) < 2:  # nothing varies then
+        return out
+    start = 0
+    for weights in resample_weights(codes, resamples, np.random.default_rng(seed)):
+        out[..., start : start + len(weights)] = score(weights)
+        start += len(weights)
+    return out
+
+
+def label_metrics(
+    truth: np.ndarray, mask: np.ndarray, scores: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray]:
+    """All metrics of every run and label, as a function of the images' weights.
+
+    Args:
+        truth: [N, L] in {0, 1}.
+        mask: [N, L] bool, False leaves the cell out.
+        scores: [R, N, L] float, predictions of R runs.
+
+    Returns:
+        Weights [b, N] -> [R, L, M, b] float64, metrics in the order of ``METRICS``; NaN where a
+        class is missing.
+    """
+    rows = [np.flatnonzero(own) for own in mask.T]
+    rankings = [[rank(truth[own, k], run[own, k]) for k, own in enumerate(rows)] for run in scores]
+
+    def metrics(weights: np.ndarray) -> np.ndarray:
+        out = np.empty((len(scores), len(rows), len(METRICS), len(weights)))
+        for k, own in enumerate(rows):
+            part = weights if len(own) == len(truth) else weights[:, own]
+            for r, ranking in enumerate(rankings):
+                out[r, k, :2] = weighted_scores(ranking[k], part)
+                out[r, k, 2:] = decision_scores(ranking[k], part)
+        return out
+
+    return metrics
+
+
 def bootstrap_scores(
     truth: np.ndarray,
     mask: np.ndarray,
@@ -57,8 +112,8 @@ def bootstrap_scores(
     *,
     resamples: int,
     seed: int,
-) -> np.ndarray:
-    """All metrics of every run and label under the same patient resamples.
+) -> tuple[np.ndarray, np.ndarray]:
+    """All metrics of every run and label, on all images and under the same patient resamples.
 
     Args:
         truth: [N, L] in {0, 1}.
@@ -69,28 +124,11 @@ def bootstrap_scores(
         seed: Fixes the resamples.
 
     Returns:
-        [R, L, M, B] float64, metrics in the order of ``METRICS``; NaN where a class is missing, and
-        everywhere where there is one patient only: nothing varies then.
+        ``(points [R, L, M], samples [R, L, M, B])``, see `label_metrics`.
     """
-    n_runs, _, n_labels = scores.shape
-    kept = [np.flatnonzero(mask[:, k]) for k in range(n_labels)]
-    rankings = [
-        [rank(truth[rows, k], scores[r, rows, k]) for k, rows in enumerate(kept)]
-        for r in range(n_runs)
-    ]
-    out = np.full((n_runs, n_labels, len(METRICS), resamples), np.nan)
-    if len(np.unique(codes)) < 2:
-        return out
-    start = 0
-    for weights in resample_weights(codes, resamples, np.random.default_rng(seed)):
-        stop = start + len(weights)
-        for k, rows in enumerate(kept):
-            part = weights if len(rows) == len(codes) else weights[:, rows]
-            for r in range(n_runs):
-                out[r, k, :2, start:stop] = weighted_scores(rankings[r][k], part)
-                out[r, k, 2:, start:stop] = decision_scores(rankings[r][k], part)
-        start = stop
-    return out
+    metrics = label_metrics(truth, mask, scores)
+    points = metrics(np.ones((1, len(truth))))[..., 0]
+    return points, _resampled(codes, resamples, seed, points.shape, metrics)
 
 
 def bootstrap_classes(
@@ -108,18 +146,13 @@ def bootstrap_classes(
     Returns:
         ``(points [R, 2], samples [R, 2, B])``.
     """
-    named = scores.argmax(axis=2)
-    points = np.stack([class_scores(truth, own, np.ones((1, len(truth))))[:, 0] for own in named])
-    out = np.full((len(scores), len(CLASS_METRICS), resamples), np.nan)
-    if len(np.unique(codes)) < 2:
-        return points, out
-    start = 0
-    for weights in resample_weights(codes, resamples, np.random.default_rng(seed)):
-        stop = start + len(weights)
-        for r, own in enumerate(named):
-            out[r, :, start:stop] = class_scores(truth, own, weights)
-        start = stop
-    return points, out
+    names = scores.argmax(axis=2)
+
+    def metrics(weights: np.ndarray) -> np.ndarray:
+        return np.stack([class_scores(truth, own, weights) for own in names])
+
+    points = metrics(np.ones((1, len(truth))))[..., 0]
+    return points, _resampled(codes, resamples, seed, points.shape, metrics)
 
 
 def class_scores(truth: np.ndarray, named: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from cxrtool.core.errors import InputError
+from cxrtool.core.errors import GateError, InputError
 from cxrtool.data.keys import Seen, refuse_overlap
 from cxrtool.data.labels import LabelPolicy
 from cxrtool.data.manifest import Dataset
 from cxrtool.data.maps import canonical
+from cxrtool.data.options import SelectionOptions
+from cxrtool.data.select import select_rows
 from cxrtool.stats.groups import ARM_OPTIONS, MADE_FROM
 
 SETS_BY_ORDER = (
@@ -60,20 +62,55 @@ def common_view(names: Sequence[str], descriptions: Sequence[Mapping[str, Any]])
     return views[0]
 
 
+def rows_to_judge(
+    data: Dataset,
+    selection: SelectionOptions,
+    names: Sequence[str],
+    descriptions: Sequence[Mapping[str, Any]],
+) -> np.ndarray:
+    """The rows that all runs are judged on; `--view stored` is the one that they were trained on.
+
+    Raises:
+        InputError: They were trained on different views.
+    """
+    view = common_view(names, descriptions) if selection.view == "stored" else selection.view
+    plain = SelectionOptions(
+        view=view,
+        split=selection.split,
+        fraction=selection.fraction,
+        leave_out=selection.leave_out,
+    )
+    return select_rows(data, plain)
+
+
+def refuse_made_images(data: Dataset, rows: np.ndarray, split: str, judged: str) -> None:
+    """Refuse rows that are no real images.
+
+    Raises:
+        GateError: Some are synthetic or edited.
+    """
+    made = int((data.column("source", rows) != "real").sum())
+    if made:
+        raise GateError(
+            f"{made:,} of {len(rows):,} {split} images are synthetic or edited",
+            hint=f"{judged} are judged on real images only",
+        )
+
+
 def refuse_other_pixels(name: str, description: Mapping[str, Any], data: Dataset) -> None:
     """A network is judged on images made as those it was trained on.
 
     Raises:
         InputError: Size, fit or kernel differ.
     """
-    made = description["preprocessing"]
+    preprocessing = description["preprocessing"]
     for ours, theirs in (("size", "native_size"), ("fit", "fit"), ("kernel", "kernel")):
-        found, wanted = getattr(data.info, ours), made.get(theirs)
-        if found != wanted:
+        own, trained = getattr(data.info, ours), preprocessing.get(theirs)
+        if own != trained:
             raise InputError(
-                f"{name} was trained on images with {ours} {wanted}, these have {found}",
+                f"{name} was trained on images with {ours} {trained}, these have {own}",
                 file=data.path,
-                hint=f"prepare the data with --{ours} {wanted}" if ours != "kernel" else None,
+                hint=f"prepare the data with --{ours} {trained}" if ours != "kernel" else None,
             )
 
 
@@ -186,12 +223,12 @@ def refuse_names(
     Raises:
         InputError: It is not; names the set.
     """
-    known = {digest for description in descriptions for digest in digests_of(description)}
-    shown = ", ".join(sorted(known)) or "none"
+    digests = {digest for description in descriptions for digest in digests_of(description)}
+    listing = ", ".join(sorted(digests)) or "none"
     for digest, name in set_names.items():
-        if digest not in known:
+        if digest not in digests:
             raise InputError(
-                f"no run was trained on the synthetic set {digest} ({name}); known are {shown}"
+                f"no run was trained on the synthetic set {digest} ({name}); known are {listing}"
             )
     for fold in folds:
         bearers: dict[tuple[str, str], str] = {}
@@ -224,10 +261,10 @@ def _numbered(
         for name in kinds:
             ignored = {"seed", *MADE_FROM, *(ARM_OPTIONS if name == "synth" else ())}
             rest = {k: v for k, v in recipe.items() if k not in ignored}
-            found = seen.setdefault(name + json.dumps(rest, sort_keys=True), [])
-            if recipe[name] and recipe[name] not in found:
-                found.append(recipe[name])
-            own[name] = str(found.index(recipe[name]) + 1) if recipe[name] else ""
+            places = seen.setdefault(name + json.dumps(rest, sort_keys=True), [])
+            if recipe[name] and recipe[name] not in places:
+                places.append(recipe[name])
+            own[name] = str(places.index(recipe[name]) + 1) if recipe[name] else ""
         out.append(own)
     return out
 
@@ -250,25 +287,27 @@ def pooled_recipes(
     if len(folds) == 1:
         return [(recipe, [k]) for k, recipe in enumerate(recipes)]
     without_name = ("start",) if set_names else MADE_FROM
-    found: dict[str, tuple[dict[str, Any], dict[int, int]]] = {}
+    by_recipe: dict[str, tuple[dict[str, Any], dict[int, int]]] = {}
     for number, fold in enumerate(folds):
         bare = [{k: v for k, v in recipes[run].items() if k != "data"} for run in fold.runs]
         for run, recipe in zip(fold.runs, _numbered(bare, without_name)):
             key = json.dumps(recipe, sort_keys=True)
-            places = found.setdefault(key, (recipe, {}))[1]
+            places = by_recipe.setdefault(key, (recipe, {}))[1]
             if number in places:
                 raise InputError(
                     f"arm {recipe['arm']}, seed {recipe['seed']} is given twice for one fold"
                 )
             places[number] = run
-    for recipe, places in found.values():
+    for recipe, places in by_recipe.values():
         if len(places) < len(folds):
             raise InputError(
                 f"arm {recipe['arm']}, seed {recipe['seed']} has runs in {len(places)} of"
                 f" {len(folds)} folds: they would be judged on different rows",
                 hint="train it on every fold, with the same options",
             )
-    return [(recipe, [places[k] for k in range(len(folds))]) for recipe, places in found.values()]
+    return [
+        (recipe, [places[k] for k in range(len(folds))]) for recipe, places in by_recipe.values()
+    ]
 
 
 def common_labels(
@@ -287,15 +326,15 @@ def common_labels(
     Raises:
         InputError: Nothing is left.
     """
-    known = [{canonical(label) for label in labels} for labels in label_sets]
-    kept, left_out = [], []
+    own_labels = [{canonical(label) for label in labels} for labels in label_sets]
+    shared, left_out = [], []
     for label, covered in zip(data.info.labels, data.info.covered):
-        lacking = [name for name, own in zip(names, known) if canonical(label) not in own]
+        lacking = [name for name, own in zip(names, own_labels) if canonical(label) not in own]
         if not covered:
             if len(lacking) < len(names):
                 left_out.append(f"{label} is left out: the data set says nothing about it.")
         elif not lacking:
-            kept.append(label)
+            shared.append(label)
         elif len(lacking) < len(names):
             left_out.append(f"{label} is left out: not predicted by {', '.join(lacking)}.")
     ours = {canonical(label) for label in data.labels}
@@ -303,14 +342,14 @@ def common_labels(
         {label for labels in label_sets for label in labels if canonical(label) not in ours}
     )
     left_out += [f"{label} is left out: the data set does not have it." for label in strange]
-    if not kept:
+    if not shared:
         raise InputError(
             "no label is common to the runs and the data set",
             file=data.path,
             hint="; ".join(f"{n}: {', '.join(s)}" for n, s in zip(names, label_sets))
             + f"; data: {', '.join(data.labels)}",
         )
-    return tuple(kept), left_out
+    return tuple(shared), left_out
 
 
 def positions(own: Sequence[str], wanted: Sequence[str]) -> list[int]:

@@ -65,8 +65,8 @@ def groups(
     """
     for table, name in ((predicted, predicted_key), (reference, key)):
         if PATIENT in table.columns:
-            found = pd.Series(table[PATIENT].to_numpy(), index=table[name].to_numpy())
-            ids = found[~found.index.duplicated()].reindex(joined.keys).fillna("")
+            patients = pd.Series(table[PATIENT].to_numpy(), index=table[name].to_numpy())
+            ids = patients[~patients.index.duplicated()].reindex(joined.keys).fillna("")
             if (ids != "").any():
                 units = [f"p:{i}" if i else f"k:{k}" for i, k in zip(ids, joined.keys)]
                 return np.asarray(pd.factorize(np.array(units, object))[0], np.int64), "patients"
@@ -94,12 +94,12 @@ def intervals(
     for weights in resample_weights(np.arange(n_groups), resamples, rng):
         for view, table in counts.items():
             sums[view].append(weights @ table)
-    found = {}
+    by_view = {}
     for view, parts in sums.items():
         points = score(joined, uncertain_as=view.uncertain_as, blank=blank, of=view.of)
-        drawn = np.concatenate(parts).reshape(resamples, 3, len(joined.labels))
-        found[view] = _of_view(points, drawn.transpose(1, 2, 0))
-    return found
+        counted = np.concatenate(parts).reshape(resamples, 3, len(joined.labels))
+        by_view[view] = _of_view(points, counted.transpose(1, 2, 0))
+    return by_view
 
 
 def _group_counts(joined: Joined, view: View, blank: str, codes: np.ndarray) -> np.ndarray:
@@ -121,23 +121,23 @@ def _metrics(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> dict[str, np.nda
         }
 
 
-def _of_view(points: list[LabelScore], drawn: np.ndarray) -> Intervals:
+def _of_view(points: list[LabelScore], counts: np.ndarray) -> Intervals:
     """Intervals of one view from its resampled counts [3, L, B]."""
-    tp, fp, fn = drawn
+    tp, fp, fn = counts
     each = _metrics(tp, fp, fn)
     micro = _metrics(tp.sum(axis=0), fp.sum(axis=0), fn.sum(axis=0))
-    found = {}
+    intervals = {}
     for metric in METRICS:
         for k, point in enumerate(points):
             if not math.isnan(getattr(point, metric)):
-                found[point.observation, metric] = percentile_interval(each[metric][k])
+                intervals[point.observation, metric] = percentile_interval(each[metric][k])
         values = np.array([getattr(s, metric) if s.support else math.nan for s in points])
-        found[MACRO, metric] = percentile_interval(mean_over_labels(values, each[metric]))
-        found[MICRO, metric] = percentile_interval(micro[metric])
-    return found
+        intervals[MACRO, metric] = percentile_interval(mean_over_labels(values, each[metric]))
+        intervals[MICRO, metric] = percentile_interval(micro[metric])
+    return intervals
 
 
-def table(joined: Joined, *, blank: str, found: Mapping[View, Intervals]) -> pd.DataFrame:
+def table(joined: Joined, *, blank: str, intervals: Mapping[View, Intervals]) -> pd.DataFrame:
     """Everything as one table: a row for every view and observation, and for both means.
 
     Columns: ``class``, ``uncertain_as``, ``observation``, counts, and every metric with ``_low``
@@ -155,14 +155,14 @@ def table(joined: Joined, *, blank: str, found: Mapping[View, Intervals]) -> pd.
             lines.append({"observation": mean, **sums, **values})
         for line in lines:
             line.pop("uncertain", None)
-            rows.append({**base, **line, **ends(line["observation"], found[view])})
+            rows.append({**base, **line, **ends(line["observation"], intervals[view])})
     return pd.DataFrame(rows)
 
 
-def ends(observation: str, found: Intervals) -> dict[str, float]:
+def ends(observation: str, intervals: Intervals) -> dict[str, float]:
     """The ends of the intervals of one row, as columns."""
     out: dict[str, float] = {}
     for metric in METRICS:
-        low, high = found.get((observation, metric), (math.nan, math.nan))
+        low, high = intervals.get((observation, metric), (math.nan, math.nan))
         out |= {f"{metric}_low": low, f"{metric}_high": high}
     return out

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -65,20 +65,7 @@ class LabelScore:
 
     def to_json(self) -> dict[str, Any]:
         """One row of ``metrics.csv``."""
-        return {
-            "observation": self.observation,
-            "n": self.n,
-            "support": self.support,
-            "predicted": self.predicted,
-            "uncertain": self.uncertain,
-            "tp": self.tp,
-            "fp": self.fp,
-            "fn": self.fn,
-            "tn": self.tn,
-            "precision": self.precision,
-            "recall": self.recall,
-            "f1": self.f1,
-        }
+        return {**asdict(self), **{metric: getattr(self, metric) for metric in METRICS}}
 
 
 @dataclass(frozen=True)
@@ -198,10 +185,10 @@ def members(cells: np.ndarray, of: str, *, uncertain_as: str, blank: str = "skip
         blank: "zero" counts blank cells as 0; with "skip" they are of no class.
     """
     if of == "uncertain":
-        return cells == UNCERTAIN
+        return np.asarray(cells == UNCERTAIN)
     value = POSITIVE if of == "positive" else NEGATIVE
-    found = (cells == value) | ((cells == UNCERTAIN) & (uncertain_as == value))
-    return found | ((cells == BLANK) & (blank == "zero" and of == "negative"))
+    inside = (cells == value) | ((cells == UNCERTAIN) & (uncertain_as == value))
+    return np.asarray(inside | ((cells == BLANK) & (blank == "zero" and of == "negative")))
 
 
 def outcomes(
@@ -232,19 +219,8 @@ def score(
     for name in joined.labels:
         known, p, y = outcomes(joined, name, of, uncertain_as=uncertain_as, blank=blank)
         unsure = joined.predicted[name].to_numpy(dtype=object) == UNCERTAIN
-        scores.append(
-            LabelScore(
-                observation=name,
-                n=int(known.sum()),
-                support=int(y.sum()),
-                predicted=int(p.sum()),
-                uncertain=int((unsure & known).sum()),
-                tp=int((p & y).sum()),
-                fp=int((p & ~y).sum()),
-                fn=int((~p & y).sum()),
-                tn=int((known & ~p & ~y).sum()),
-            )
-        )
+        sets = (known, y, p, unsure & known, p & y, p & ~y, ~p & y, known & ~p & ~y)
+        scores.append(LabelScore(name, *(int(members.sum()) for members in sets)))
     return scores
 
 
@@ -253,14 +229,14 @@ def overall(scores: Sequence[LabelScore]) -> dict[str, Any]:
     there = [s for s in scores if s.support]
     tp, fp, fn = (sum(getattr(s, k) for s in scores) for k in ("tp", "fp", "fn"))
     micro = LabelScore("micro", 0, tp + fn, tp + fp, 0, tp, fp, fn, 0)
-    found: dict[str, Any] = {}
+    means: dict[str, Any] = {}
     for metric in METRICS:
         values = [getattr(s, metric) for s in there]
         defined = [value for value in values if not math.isnan(value)]
-        found[f"macro_{metric}"] = float(np.mean(defined)) if defined else math.nan
-        found[f"micro_{metric}"] = getattr(micro, metric)
+        means[f"macro_{metric}"] = float(np.mean(defined)) if defined else math.nan
+        means[f"micro_{metric}"] = getattr(micro, metric)
     return {
-        **found,
+        **means,
         "n_observations": len(there),
         "undefined": [s.observation for s in scores if not s.support],
     }

@@ -3,7 +3,7 @@
 In: the score of each of S seeds (or the difference of two arms, paired by seed), and the same mean
 under B patient resamples. Out: an `Estimate`, its interval and p.
 
-Two things vary (METHODS 8): training seeds, and the test set's patients. The variance of the mean
+Two things vary: training seeds, and the test set's patients. The variance of the mean
 is the between-seed variance / S plus the patient-bootstrap variance. Each part is known with
 degrees of freedom of its own, S - 1 and the patients - 1, so that of the sum is Satterthwaite's
 (Biometrics Bulletin 2:110-114, 1946; Welch, Biometrika 34:28-35, 1947).
@@ -58,10 +58,10 @@ def estimate(values: np.ndarray, samples: np.ndarray, patients: float | None) ->
             serve for the sum.
     """
     value = float(values.mean())
-    kept = samples[~np.isnan(samples)]
-    if len(kept) <= len(samples) / 2:
+    defined = samples[~np.isnan(samples)]
+    if len(defined) <= len(samples) / 2:
         return Estimate(value, math.nan, math.nan)
-    between, over = float(values.var(ddof=1)) / len(values), float(kept.var(ddof=1))
+    between, over = float(values.var(ddof=1)) / len(values), float(defined.var(ddof=1))
     seeds = float(len(values) - 1)
     freedom = seeds if patients is None else freedom_of(between, seeds, over, patients)
     return Estimate(value, math.sqrt(between + over), freedom)
@@ -148,7 +148,7 @@ def mean_freedom(patients: np.ndarray) -> float:
 
 def holm(p_values: np.ndarray) -> np.ndarray:
     """Holm's step-down correction of m p-values; NaN stays NaN and does not count."""
-    return np.minimum(1.0, p_values * holm_factors(p_values))
+    return np.asarray(np.minimum(1.0, p_values * holm_factors(p_values)))
 
 
 def holm_factors(p_values: np.ndarray) -> np.ndarray:
@@ -158,10 +158,10 @@ def holm_factors(p_values: np.ndarray) -> np.ndarray:
     below alpha (Serlin, J. Exp. Educ. 61:350-360, 1993). NaN for NaN.
     """
     out = np.full(len(p_values), np.nan)
-    known = np.flatnonzero(~np.isnan(p_values))
+    defined = np.flatnonzero(~np.isnan(p_values))
     running = 0.0
-    for position, index in enumerate(known[np.argsort(p_values[known], kind="stable")]):
-        steps = float(len(known) - position)
+    for position, index in enumerate(defined[np.argsort(p_values[defined], kind="stable")]):
+        steps = float(len(defined) - position)
         running = max(running, steps * p_values[index])
         out[index] = running / p_values[index] if p_values[index] > 0 else steps
     return out

@@ -26,6 +26,23 @@ def _minus(text: str) -> str:
     return "−" + body if body.strip("0.") else body
 
 
+def intervals_cover(resamples: int, units: str = "patients", *, seeds: bool = True) -> str:
+    """What "value [low, high]" covers, to be said under a table.
+
+    Args:
+        resamples: Behind the intervals.
+        units: What was resampled.
+        seeds: Whether the values may be means over the seeds of a training (`group_score`).
+    """
+    text = f"Intervals: 95 %, {resamples:,} resamples of {units}"
+    if seeds:
+        text += (
+            "; with several seeds the variance between them is added (t distribution, degrees of"
+            " freedom by Welch and Satterthwaite)"
+        )
+    return text + "."
+
+
 def with_interval(value: float, low: float, high: float, *, signed: bool = False) -> str:
     """Value and interval for a table: "0.812 [0.790, 0.833]"."""
     if math.isnan(value):

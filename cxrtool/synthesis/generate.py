@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 
 from cxrtool.core.errors import GateError
-from cxrtool.data import manifest
+from cxrtool.data.columns import IMAGE, SOURCE, SPLIT, VIEW
 from cxrtool.data.manifest import Dataset, DatasetInfo
 from cxrtool.data.writer import DatasetWriter
 from cxrtool.synthesis.accounts import JOURNAL, Accounts
@@ -248,10 +248,10 @@ def manifest_rows(job: Job, accounts: Accounts, slots: IntArray) -> pd.DataFrame
     values, rows = job.table.values[sources], job.table.rows[sources]
     attempts = np.maximum(accounts.tries[slots] - 1, 0)
     columns: dict[str, Any] = {
-        manifest.IMAGE: [slot_image(slot) for slot in slots.tolist()],
-        manifest.VIEW: job.dataset.column(manifest.VIEW, rows),
-        manifest.SPLIT: "train",
-        manifest.SOURCE: "synthetic",
+        IMAGE: [slot_image(slot) for slot in slots.tolist()],
+        VIEW: job.dataset.column(VIEW, rows),
+        SPLIT: "train",
+        SOURCE: "synthetic",
     }
     cells = np.array(["0", "1"], dtype=object)
     for i, (label, claimed) in enumerate(zip(job.dataset.labels, job.info.covered, strict=True)):

@@ -17,9 +17,11 @@ from cxrtool.core import console
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.core.files import sha256_file
 from cxrtool.core.fingerprints import read_json
+from cxrtool.data.columns import SPLIT
 from cxrtool.data.keys import Seen, refuse_overlap, seen_rows
-from cxrtool.data.labels import LabelPolicy, PolicyOptions
-from cxrtool.data.manifest import SPLIT, Dataset, DatasetInfo
+from cxrtool.data.labels import LabelPolicy
+from cxrtool.data.manifest import Dataset, DatasetInfo
+from cxrtool.data.options import PolicyOptions
 from cxrtool.data.select import patient_groups
 from cxrtool.synthesis.arrays import ByteArray, IntArray
 

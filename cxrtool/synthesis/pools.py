@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cxrtool.core.errors import InputError
-from cxrtool.data.labels import NO_FINDING, LabelPolicy, canonical, label_arrays, label_codes
-from cxrtool.data.manifest import MANIFEST, SOURCE, Dataset
+from cxrtool.data.columns import MANIFEST, SOURCE
+from cxrtool.data.labels import NO_FINDING, LabelPolicy, label_arrays, label_codes
+from cxrtool.data.manifest import Dataset
+from cxrtool.data.maps import canonical
 from cxrtool.synthesis.arrays import ByteArray, IntArray
 
 

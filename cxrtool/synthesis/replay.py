@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from cxrtool.core.errors import InputError
-from cxrtool.data import manifest
+from cxrtool.data import columns
 from cxrtool.data.images import read_png
 from cxrtool.data.manifest import Dataset, load_dataset
 from cxrtool.data.writer import DatasetWriter
@@ -59,11 +59,11 @@ def open_manifest(path: Path) -> Dataset:
         InputError: It is none that synthesize has made.
     """
     folder = path if path.is_dir() else path.parent
-    if not path.is_dir() and path.name != manifest.MANIFEST:
-        raise InputError(f"is not a {manifest.MANIFEST}", file=path)
+    if not path.is_dir() and path.name != columns.MANIFEST:
+        raise InputError(f"is not a {columns.MANIFEST}", file=path)
     dataset = load_dataset(folder)
     if not dataset.info.synthetic or "block" not in dataset.info.notes:
-        raise InputError("was not made by `cxr synthesize`", file=folder / manifest.DATASET)
+        raise InputError("was not made by `cxr synthesize`", file=folder / columns.DATASET)
     return dataset
 
 
@@ -73,7 +73,7 @@ def find_rows(dataset: Dataset, ids: tuple[str, ...]) -> list[int]:
     Raises:
         InputError: No such image.
     """
-    names = dataset.table[manifest.IMAGE].tolist()
+    names = dataset.table[columns.IMAGE].tolist()
     if not ids:
         return list(range(len(names)))
     row_of: dict[str, int] = {}
@@ -86,7 +86,7 @@ def find_rows(dataset: Dataset, ids: tuple[str, ...]) -> list[int]:
         if name_or_slot not in row_of:
             hint = f"ids are paths such as {names[0]}, or slot numbers" if names else None
             raise InputError(
-                f"no image {name_or_slot!r}", file=dataset.path / manifest.MANIFEST, hint=hint
+                f"no image {name_or_slot!r}", file=dataset.path / columns.MANIFEST, hint=hint
             )
         rows.add(row_of[name_or_slot])
     return sorted(rows)
@@ -103,7 +103,7 @@ def recipe(dataset: Dataset, row: int, generator: str) -> Recipe:
     Raises:
         InputError: The row is damaged or was made by another network.
     """
-    file = dataset.path / manifest.MANIFEST
+    file = dataset.path / columns.MANIFEST
     cells = dataset.table.iloc[row]
     made_by = str(cells.get("generator", ""))
     if made_by != generator:
@@ -113,7 +113,7 @@ def recipe(dataset: Dataset, row: int, generator: str) -> Recipe:
             row=row + 2,
             column="generator",
         )
-    name = str(cells[manifest.IMAGE])
+    name = str(cells[columns.IMAGE])
     try:
         slot, column = slot_of(name), "seed"
         seed = int(cells["seed"])
@@ -202,7 +202,7 @@ def _pushed(
     if fingerprint not in ways:
         raise InputError(
             f"was pushed along the direction {fingerprint}, which is not given",
-            file=dataset.path / manifest.MANIFEST,
+            file=dataset.path / columns.MANIFEST,
             row=item.row + 2,
             column="edit",
             hint="give the edit run that it comes from with --edit",

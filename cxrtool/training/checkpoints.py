@@ -1,8 +1,8 @@
 """Checkpoints of a run in progress.
 
 In: a state of tensors, numbers, strings and containers of them. Out: `checkpoints/latest.pt` and
-the ones before it (`previous.pt`, `previous-2.pt`, ...). A kill at any moment leaves at least one
-that is whole: the new file is complete under a temporary name before the older ones move over.
+the one before it, `previous.pt`. A kill at any moment leaves at least one
+that is whole: the new file is complete under a temporary name before the older one moves over.
 Nothing is unpickled (`weights_only=True`). Every byte is checked on loading (torch itself checks no
 checksum), and a damaged checkpoint falls back to the one before.
 """
@@ -24,31 +24,26 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 FOLDER = "checkpoints"
+NAMES = ("latest.pt", "previous.pt")  # the newest first
 
 
-def save_checkpoint(run: Run, state: dict[str, Any], nimg: int, keep: int = 2) -> None:
-    """Write the state as `checkpoints/latest.pt`; the older ones move one place back.
+def save_checkpoint(run: Run, state: dict[str, Any], nimg: int) -> None:
+    """Write the state as `checkpoints/latest.pt`; the one that was there becomes `previous.pt`.
 
     Args:
         run: The run in progress.
         state: What is needed to go on, of types that `torch.load(weights_only=True)` accepts.
         nimg: Images seen so far.
-        keep: How many checkpoints stay, this one included.
 
     Raises:
         OSError: no space or no permission; the last good checkpoint stays.
     """
-    if keep < 1:
-        raise ValueError("keep must be at least 1")
     if run.helps:
         return
     content = {"format": FORMAT, "fingerprint": run.fingerprint, "nimg": int(nimg), "state": state}
-    with run.atomic(f"{FOLDER}/{_name(0)}") as temporary:
+    with run.atomic(f"{FOLDER}/{NAMES[0]}") as temporary:
         _write(content, temporary)
-        _rotate(temporary.parent, keep)
-    for path in run.path(FOLDER).glob("previous*.pt"):
-        if path.name not in {_name(age) for age in range(keep)}:
-            path.unlink()
+        _rotate(temporary.parent)
 
 
 def load_checkpoint(run: Run) -> dict[str, Any] | None:
@@ -57,9 +52,7 @@ def load_checkpoint(run: Run) -> dict[str, Any] | None:
     A checkpoint that is damaged, or that other options have written, is named in a warning and
     passed over.
     """
-    folder = run.shared / FOLDER
-    for age in range(_oldest(folder) + 1):
-        path = folder / _name(age)
+    for path in (run.shared / FOLDER / name for name in NAMES):
         if not path.exists():
             continue
         try:
@@ -99,21 +92,7 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _name(age: int) -> str:
-    return ("latest.pt", "previous.pt")[age] if age < 2 else f"previous-{age}.pt"
-
-
-def _oldest(folder: Path) -> int:
-    ages = [0, 1]
-    for path in folder.glob("previous-*.pt"):
-        suffix = path.stem.removeprefix("previous-")
-        if suffix.isdecimal():
-            ages.append(int(suffix))
-    return max(ages)
-
-
-def _rotate(folder: Path, keep: int) -> None:
-    for age in range(keep - 1, 0, -1):
-        newer = folder / _name(age - 1)
-        if newer.exists():
-            os.replace(newer, folder / _name(age))
+def _rotate(folder: Path) -> None:
+    newest, older = (folder / name for name in NAMES)
+    if newest.exists():
+        os.replace(newest, older)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
 import sys
 
 import torch
 
+from cxrtool.core.cores import available_cores
 from cxrtool.core.errors import UsageError
 
 
@@ -33,9 +33,9 @@ def setup(device: str = "auto", threads: int | None = None) -> torch.device:
     if threads is not None and threads < 1:
         raise UsageError(f"--threads {threads}: must be at least 1")
     torch.set_num_threads(threads or available_cores())
-    found = parse(device)
-    if found.type == "cuda":
-        torch.cuda.set_device(found)
+    place = parse(device)
+    if place.type == "cuda":
+        torch.cuda.set_device(place)
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.benchmark = True
         torch.use_deterministic_algorithms(False)
@@ -45,7 +45,7 @@ def setup(device: str = "auto", threads: int | None = None) -> torch.device:
         # result.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         _keep_freed_memory()
-    return found
+    return place
 
 
 def _keep_freed_memory() -> None:
@@ -73,13 +73,6 @@ def has_fast_bfloat16(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = getattr(torch.cpu, "get_capabilities", None)  # not in older releases
     return device.type == "cpu" and bool(capabilities and capabilities().get("amx_bf16"))
-
-
-def available_cores() -> int:
-    """Cores that this process may run on (its affinity, not the machine's total)."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
 
 
 def parse(device: str) -> torch.device:

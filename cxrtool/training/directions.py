@@ -8,9 +8,10 @@ space it is what every channel of a layer changes by (`s.LAYER` [C]).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from cxrtool.core.runs import Run
 
 RECORD, WEIGHTS = "direction.json", "direction.safetensors"
-DIRECTIONS = "directions"  # holds a folder a target, where an edit run has several
+DIRECTIONS = "directions"  # holds a folder per target, where an edit run has several
 FORMAT = 2
 WAY, STYLE = "way", "s."
 _DIGITS = 16
@@ -55,6 +56,13 @@ class Direction:
     images: int
     fingerprint: str
     space: str = "w+"
+
+
+_FIELDS: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("target", "sign", "generator", "fingerprint", "space"), str),
+    "labels": tuple,
+    "images": int,
+}
 
 
 def generator_fingerprint(folder: Path) -> str:
@@ -89,10 +97,10 @@ def save_direction(
     data = save({k: v.detach().to(torch.float32).cpu().contiguous() for k, v in ways.items()})
     mark = sha256_bytes(data)[:_DIGITS]
     space = "w+" if WAY in ways else "s"
-    found = Direction(target, sign, labels, generator_fingerprint(gan), images, mark, space)
+    direction = Direction(target, sign, labels, generator_fingerprint(gan), images, mark, space)
     inside = f"{folder}/" if folder else ""
     run.write_bytes(inside + WEIGHTS, data)
-    run.write_json(inside + RECORD, {"format": FORMAT, **asdict(found)})
+    run.write_json(inside + RECORD, {"format": FORMAT, **asdict(direction)})
 
 
 def load_direction(folder: Path) -> tuple[Direction, Ways]:
@@ -114,22 +122,15 @@ def load_direction(folder: Path) -> tuple[Direction, Ways]:
     record = read_json(file)
     try:
         ways = load_file(folder / WEIGHTS)
-        found = Direction(
-            str(record["target"]),
-            str(record["sign"]),
-            tuple(record["labels"]),
-            str(record["generator"]),
-            int(record["images"]),
-            str(record["fingerprint"]),
-            str(record["space"]),
-        )
-        if found.space == "w+" and ways[WAY].ndim != 2:
+        fields = {name: kind(record[name]) for name, kind in _FIELDS.items()}
+        direction = Direction(**fields)
+        if direction.space == "w+" and ways[WAY].ndim != 2:
             raise ValueError("way has not two axes")
     except (OSError, KeyError, ValueError, TypeError, SafetensorError) as error:
         raise InputError(f"is damaged: {error}", file=file) from None
-    if sha256_file(folder / WEIGHTS)[:_DIGITS] != found.fingerprint:
+    if sha256_file(folder / WEIGHTS)[:_DIGITS] != direction.fingerprint:
         raise InputError("does not belong to its record", file=folder / WEIGHTS)
-    return found, ways
+    return direction, ways
 
 
 def load_directions(folder: Path) -> list[tuple[Direction, Ways]]:

@@ -98,7 +98,7 @@ def read_model(run_dir: Path | str, kind: Kind) -> tuple[dict[str, Any], dict[st
         )
     try:
         meta = json.loads(path.read_text(encoding="utf-8"))
-        found_kind, version = meta["kind"], meta["format"]
+        actual, version = meta["kind"], meta["format"]
         weights, digest = run_dir / meta["weights"]["file"], meta["weights"]["sha256"]
         for key in REQUIRED:
             meta[key]
@@ -108,8 +108,8 @@ def read_model(run_dir: Path | str, kind: Kind) -> tuple[dict[str, Any], dict[st
         raise InputError(
             f"written by a newer version (model format {version}, known: {FORMAT})", file=path
         )
-    if found_kind != kind:
-        raise InputError(f"this is a {found_kind}, a {kind} is needed", file=path)
+    if actual != kind:
+        raise InputError(f"this is a {actual}, a {kind} is needed", file=path)
     if not weights.is_file():
         raise InputError("the weights are missing", file=weights)
     if sha256_file(weights) != digest:

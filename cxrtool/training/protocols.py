@@ -47,7 +47,6 @@ class Generator(Protocol):
         Returns:
             `[N, channels, size, size]` float32 in [-1, 1].
         """
-        ...
 
 
 @runtime_checkable
@@ -64,11 +63,9 @@ class StyleGenerator(Generator, Protocol):
 
     def mapping(self, z: Tensor, y: Tensor, truncation: float = 1.0) -> Tensor:
         """`[N, z_dim]` and `[N, L]` -> w `[N, num_ws, w_dim]`, truncated towards the mean of y."""
-        ...
 
     def synthesis(self, w: Tensor, noise: str = "const") -> Tensor:
         """w `[N, num_ws, w_dim]` (W or W+) -> images `[N, channels, size, size]`, not clamped."""
-        ...
 
 
 class Partial(NamedTuple):
@@ -95,21 +92,17 @@ class StyleSpace(StyleGenerator, Protocol):
 
     def styles(self, w: Tensor) -> dict[str, Tensor]:
         """w `[N, num_ws, w_dim]` -> layer name -> styles `[N, channels of that layer]`."""
-        ...
 
     def synthesis_from_styles(self, styles: dict[str, Tensor], noise: str = "const") -> Tensor:
         """Styles of every layer -> images `[N, channels, size, size]`, not clamped."""
-        ...
 
     def begin(self, n: int) -> Partial:
         """The state before the first layer, for n images."""
-        ...
 
     def advance(
         self, partial: Partial, styles: dict[str, Tensor], first: int, last: int | None = None
     ) -> Partial:
         """Go through the layers first..last-1 (None: to the end), of which `styles` are needed."""
-        ...
 
 
 @runtime_checkable
@@ -126,11 +119,9 @@ class Classifier(Protocol):
 
     def logits(self, x: Tensor) -> Tensor:
         """Images `[N, 1, H, W]` in [-1, 1], any H and W -> `[N, L]` logits."""
-        ...
 
     def features(self, x: Tensor) -> Tensor:
         """Images `[N, 1, H, W]` in [-1, 1] -> `[N, D]` features before the last layer."""
-        ...
 
 
 @runtime_checkable
@@ -147,18 +138,17 @@ class Judge(Protocol):
     prevalence: Tensor
     single: bool
 
-    def judge(self, x: Tensor, y: Tensor, known: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def judge(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Realness and label logits; those of an image do not depend on the others of the batch.
 
         Args:
             x: `[N, 1, H, W]` in [-1, 1].
             y: `[N, L]` the labels that were asked for.
-            known: `[N, L]` bool, which of them are known; None for all.
+            mask: `[N, L]` bool, which of them are known; None for all.
 
         Returns:
             (`[N]` realness logits, `[N, L]` label logits).
         """
-        ...
 
 
 @runtime_checkable
@@ -169,7 +159,6 @@ class ImageEncoder(Protocol):
 
     def embed_images(self, x: Tensor) -> Tensor:
         """Images `[N, 1, H, W]` in [-1, 1], any H and W -> `[N, D]`, not normalized."""
-        ...
 
 
 @runtime_checkable
@@ -180,4 +169,3 @@ class TextEncoder(Protocol):
 
     def embed_texts(self, texts: list[str]) -> Tensor:
         """N texts -> `[N, D]`, not normalized."""
-        ...

@@ -49,10 +49,10 @@ class SharedBatchNorm(nn.BatchNorm2d):
         scale = (variance + self.eps).rsqrt()
         if self.affine:
             scale = scale * self.weight
-        found = centered * scale.view(1, -1, 1, 1)
+        y = centered * scale.view(1, -1, 1, 1)
         if self.affine:
-            found = found + self.bias.view(1, -1, 1, 1)
-        return found.to(input.dtype)
+            y = y + self.bias.view(1, -1, 1, 1)
+        return y.to(input.dtype)
 
 
 def share_batch_norms(network: nn.Module, world: World) -> None:

@@ -25,15 +25,16 @@ class Means:
         self._counts: dict[str, int] = {}
 
     @torch.no_grad()
-    def add(self, name: str, value: Tensor) -> None:
-        """Count the mean of a tensor once."""
-        value = value.detach().to(self._device, torch.float64).mean()
-        if name in self._sums:
-            self._sums[name] += value
-            self._counts[name] += 1
-        else:
-            self._sums[name] = value.clone()
-            self._counts[name] = 1
+    def add(self, **values: Tensor) -> None:
+        """Count the mean of each tensor once."""
+        for name, value in values.items():
+            mean = value.detach().to(self._device, torch.float64).mean()
+            if name in self._sums:
+                self._sums[name] += mean
+                self._counts[name] += 1
+            else:
+                self._sums[name] = mean.clone()
+                self._counts[name] = 1
 
     def read(self, over: Callable[[Tensor], Tensor] | None = None) -> dict[str, float]:
         """The means by name, in the order of first use; then start again.
@@ -45,9 +46,9 @@ class Means:
             return {}
         stacked = torch.stack(list(self._sums.values()))
         sums = (stacked if over is None else over(stacked)).tolist()
-        found = {name: total / self._counts[name] for name, total in zip(self._sums, sums)}
+        means = {name: total / self._counts[name] for name, total in zip(self._sums, sums)}
         self._sums, self._counts = {}, {}
-        return found
+        return means
 
     def state_dict(self) -> dict[str, dict[str, Tensor] | dict[str, int]]:
         """For a checkpoint in the middle of a tick."""

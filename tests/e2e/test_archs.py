@@ -241,7 +241,7 @@ def test_classes_that_are_not_asked_for_are_left_out(
 @pytest.mark.parametrize("arch", ["bagan", "opengan"])
 def test_several_labels_need_a_rule(make_dataset: MakeDataset, tmp_path: Path, arch: str) -> None:
     data = make_dataset(n=80)
-    with pytest.raises(UsageError, match="needs one label an image") as caught:
+    with pytest.raises(UsageError, match="needs one label per image") as caught:
         train(data, tmp_path / "a", arch)
     assert caught.value.exit_code == 2
     assert "--single-label exactly-one" in str(caught.value.hint)

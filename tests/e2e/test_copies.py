@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -52,7 +53,11 @@ def earlier(data: Dataset) -> Dataset:
     """DATA as an earlier version wrote it: without keys of prepared pixels."""
     table = data.table.drop(columns="prepared_key")
     folder = data.path.parent / "earlier"
-    info = {"labels": ("Edema",), "covered": (True,), "namespace": data.info.namespace}
+    info: dict[str, Any] = {
+        "labels": ("Edema",),
+        "covered": (True,),
+        "namespace": data.info.namespace,
+    }
     images = pixels(data)
     return load_dataset(cls_sets.write(folder, table.drop(columns="image"), images, **info))
 
@@ -93,7 +98,15 @@ def model(data: Dataset) -> Path:
         ("val", "edited", "duplicate", "earlier"),
     ],
 )
-def test_train_cls_refuses_a_copy(request, tmp_path, capsys, part, kind, arm, folder):
+def test_train_cls_refuses_a_copy(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    part: str,
+    kind: str,
+    arm: str,
+    folder: str,
+) -> None:
     data = request.getfixturevalue(folder)
     copied = rows_of(data, part)
     made = synthetic(data, tmp_path / "synth", copied, kind)
@@ -104,14 +117,23 @@ def test_train_cls_refuses_a_copy(request, tmp_path, capsys, part, kind, arm, fo
     assert not (tmp_path / "out" / "result.json").exists()
 
 
-def test_train_cls_takes_copies_of_training_images_and_strangers(data, tmp_path):
+def test_train_cls_takes_copies_of_training_images_and_strangers(
+    data: Dataset, tmp_path: Path
+) -> None:
     made = synthetic(data, tmp_path / "synth", rows_of(data, "train"))
     assert cxr("train-cls", data.path, made, "-o", tmp_path / "out", *QUICK) == 0
 
 
 @pytest.mark.parametrize("part", ["val", "test"])
 @pytest.mark.parametrize("split", ["val", "test"])
-def test_evaluate_images_refuses_a_copy(data, model, tmp_path, capsys, part, split):
+def test_evaluate_images_refuses_a_copy(
+    data: Dataset,
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    part: str,
+    split: str,
+) -> None:
     made = synthetic(data, tmp_path / "synth", rows_of(data, part))
     words = ("--real", data.path, "--split", split, "--threads", 1, "-o", tmp_path / "out")
     assert cxr("evaluate", "images", made, *words) == 5
@@ -119,8 +141,8 @@ def test_evaluate_images_refuses_a_copy(data, model, tmp_path, capsys, part, spl
 
 
 def test_evaluate_classifiers_refuses_a_test_set_that_the_synthetic_images_hold(
-    source, data, tmp_path, capsys
-):
+    source: Path, data: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The classifier's DATA lacks the test patient; its SYNTH has the picture."""
     mine = tmp_path / "source"
     shutil.copytree(source, mine)
@@ -145,7 +167,9 @@ def test_evaluate_classifiers_refuses_a_test_set_that_the_synthetic_images_hold(
 
 
 @pytest.mark.parametrize("size", [16, 32, 48])
-def test_a_set_made_of_prepared_images_is_known_again_at_every_size(data, model, tmp_path, size):
+def test_a_set_made_of_prepared_images_is_known_again_at_every_size(
+    data: Dataset, model: Path, tmp_path: Path, size: int
+) -> None:
     """Prepared training images, prepared anew under other names as a test set of its own."""
     folder = tmp_path / "source"
     (folder / "images").mkdir(parents=True)
@@ -165,7 +189,9 @@ def test_a_set_made_of_prepared_images_is_known_again_at_every_size(data, model,
     assert cxr("evaluate", "classifiers", model, *words) == 5
 
 
-def test_one_picture_in_two_files_of_two_sizes_lies_in_one_split(source, tmp_path, capsys):
+def test_one_picture_in_two_files_of_two_sizes_lies_in_one_split(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The second file is the first one at the size of the set: other original, same pixels."""
     first = prepare(source, tmp_path / "first", size=SIZE)
     mine = tmp_path / "source"

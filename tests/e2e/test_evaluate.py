@@ -577,7 +577,7 @@ def test_labels_of_an_external_set_are_mapped(sets: dict[str, Path], tmp_path: P
     other = cls_sets.real(tmp_path / "other", seed=5, namespace="elsewhere")
     table = load_dataset(other).table.drop(columns="image").rename(columns={"A": "Alpha"})
     pixels = cls_sets.draw(table[["Alpha", "B"]].to_numpy().astype(int), np.random.default_rng(2))
-    info = {"labels": ("Alpha", "B", "C"), "namespace": "elsewhere"}
+    info: dict[str, Any] = {"labels": ("Alpha", "B", "C"), "namespace": "elsewhere"}
     other = cls_sets.write(tmp_path / "renamed", table, pixels, **info)
     names = tmp_path / "map.toml"
     names.write_text('[labels]\n"Alpha" = "A"\n')

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,9 +22,11 @@ from cxrtool.commands.train_cls import command as train_cls
 from cxrtool.core import runs
 from cxrtool.core.config import resolve
 from cxrtool.core.errors import GateError
+from cxrtool.data import cache
 from cxrtool.data.keys import Seen, refuse_overlap
 from cxrtool.data.manifest import Dataset, load_dataset
-from cxrtool.data.select import SelectionOptions, select_rows
+from cxrtool.data.options import SelectionOptions
+from cxrtool.data.select import select_rows
 from tests.e2e import cls_sets
 from tests.e2e.prepare_sources import prepare, write_source
 
@@ -71,14 +74,18 @@ def as_test_set(data: Dataset, patient: str, folder: Path, source: Path) -> Path
     return folder
 
 
-def test_the_honest_test_set_passes(model, data, source, tmp_path):
+def test_the_honest_test_set_passes(
+    model: Path, data: Dataset, source: Path, tmp_path: Path
+) -> None:
     assert evaluate(model, data, tmp_path / "a").state == "done"
     nobody = as_test_set(data, "nobody", tmp_path / "source", source)
     assert evaluate(model, prepare(nobody, tmp_path / "again"), tmp_path / "b").state == "done"
 
 
 @pytest.mark.parametrize("options", [{}, {"size": 24}, {"fit": "pad"}, {"size": 48}])
-def test_a_training_patient_at_another_size(model, data, source, tmp_path, options):
+def test_a_training_patient_at_another_size(
+    model: Path, data: Dataset, source: Path, tmp_path: Path, options: dict[str, Any]
+) -> None:
     planted = as_test_set(data, trained_patient(data), tmp_path / "source", source)
     test = prepare(planted, tmp_path / "data", **options)
     with pytest.raises(GateError, match="leak: 2 of") as caught:
@@ -89,7 +96,9 @@ def test_a_training_patient_at_another_size(model, data, source, tmp_path, optio
         evaluate(model, test, tmp_path / "out")
 
 
-def test_the_same_source_prepared_with_another_seed(model, data, source, tmp_path):
+def test_the_same_source_prepared_with_another_seed(
+    model: Path, data: Dataset, source: Path, tmp_path: Path
+) -> None:
     again = prepare(source, tmp_path / "data", seed=1)
     trained = set(data.column("patient_id", select_rows(data, SelectionOptions())))
     tested = set(again.column("patient_id", select_rows(again, SelectionOptions(split="test"))))
@@ -99,7 +108,9 @@ def test_the_same_source_prepared_with_another_seed(model, data, source, tmp_pat
 
 
 @pytest.mark.parametrize("namespace", [None, "another hospital"])
-def test_a_renamed_patient_is_found_by_pixels(model, data, source, tmp_path, namespace):
+def test_a_renamed_patient_is_found_by_pixels(
+    model: Path, data: Dataset, source: Path, tmp_path: Path, namespace: str
+) -> None:
     patient = trained_patient(data)
     planted = as_test_set(data, patient, tmp_path / "source", source)
     file = planted / "labels.csv"
@@ -109,7 +120,9 @@ def test_a_renamed_patient_is_found_by_pixels(model, data, source, tmp_path, nam
         evaluate(model, test, tmp_path / "out")
 
 
-def test_new_images_of_a_training_patient_are_found_by_name(model, data, source, tmp_path):
+def test_new_images_of_a_training_patient_are_found_by_name(
+    model: Path, data: Dataset, source: Path, tmp_path: Path
+) -> None:
     patient = trained_patient(data)
     planted = as_test_set(data, patient, tmp_path / "source", source)
     rng = np.random.default_rng(0)
@@ -126,7 +139,7 @@ def test_new_images_of_a_training_patient_are_found_by_name(model, data, source,
     assert "cannot be compared by id" in found.note
 
 
-def test_a_fraction_of_the_data_still_knows_its_patients(data):
+def test_a_fraction_of_the_data_still_knows_its_patients(data: Dataset) -> None:
     part = Seen.of(data, select_rows(data, SelectionOptions(fraction=0.1)))
     whole = load_dataset(data.path)
     with pytest.raises(GateError):
@@ -136,7 +149,9 @@ def test_a_fraction_of_the_data_still_knows_its_patients(data):
 
 
 @pytest.mark.parametrize("role", ["clip", "teacher", "features"])
-def test_what_a_synthetic_set_was_made_with_has_seen_too_much(data, role, tmp_path):
+def test_what_a_synthetic_set_was_made_with_has_seen_too_much(
+    data: Dataset, role: str, tmp_path: Path
+) -> None:
     """The generator is clean; its CLIP, teacher or extractor knows a test patient."""
     train_rows = select_rows(data, SelectionOptions())
     test_rows = select_rows(data, SelectionOptions(split="test"))
@@ -148,7 +163,7 @@ def test_what_a_synthetic_set_was_made_with_has_seen_too_much(data, role, tmp_pa
     synth = cls_sets.write(
         tmp_path / "synth",
         pd.DataFrame({"source": ["synthetic"] * 8, "source_row": ["0"] * 8, "A": "1", "B": "0"}),
-        np.zeros((8, data.info.size, data.info.size), np.uint8),
+        np.zeros_like(cache.pixels(data)[:8]),
         synthetic=True,
         labels=("A", "B"),
         covered=(True, True),

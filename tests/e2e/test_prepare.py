@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,8 @@ from cxrtool.core.errors import GateError, InputError, OutputMismatchError, Usag
 from cxrtool.data import cache, ingest
 from cxrtool.data.images import KERNEL, fit_image
 from cxrtool.data.manifest import load_dataset
-from cxrtool.data.select import SelectionOptions, select_rows
+from cxrtool.data.options import SelectionOptions
+from cxrtool.data.select import select_rows
 from tests.e2e import cls_sets
 from tests.e2e.prepare_sources import drawing, prepare, write_source
 from tests.unit.data.sources import dicom_files
@@ -50,7 +52,7 @@ def rejected(out: Path) -> list[dict[str, str]]:
 # --- what it writes -----------------------------------------------------------------------------
 
 
-def test_a_whole_data_set(source, tmp_path):
+def test_a_whole_data_set(source: Path, tmp_path: Path) -> None:
     data = prepare(source, tmp_path / "out")
     info = data.info
     assert len(data) == 24
@@ -71,7 +73,9 @@ def test_a_whole_data_set(source, tmp_path):
 
 
 @pytest.mark.parametrize("option", [{"fit": "pad"}, {"fit": "stretch"}, {"size": 12}])
-def test_pixels_follow_the_options_and_keys_do_not(source, tmp_path, option):
+def test_pixels_follow_the_options_and_keys_do_not(
+    source: Path, tmp_path: Path, option: dict[str, Any]
+) -> None:
     plain = prepare(source, tmp_path / "plain")
     other = prepare(source, tmp_path / "other", **option)
     same_shape = other.info.size == plain.info.size
@@ -81,7 +85,7 @@ def test_pixels_follow_the_options_and_keys_do_not(source, tmp_path, option):
     assert len(set(plain.column("pixel_key"))) == 24
 
 
-def test_seed_moves_patients_and_split_none_leaves_them(source, tmp_path):
+def test_seed_moves_patients_and_split_none_leaves_them(source: Path, tmp_path: Path) -> None:
     plain = prepare(source, tmp_path / "plain")
     seeded = prepare(source, tmp_path / "seeded", seed=5)
     assert (plain.column("split") != seeded.column("split")).any()
@@ -91,7 +95,9 @@ def test_seed_moves_patients_and_split_none_leaves_them(source, tmp_path):
     assert (halves.column("split") == "train").sum() == 12
 
 
-def test_workers_change_nothing(source, tmp_path, monkeypatch):
+def test_workers_change_nothing(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(ingest, "_FEW", 0)
     one = prepare(source, tmp_path / "one")
     two = prepare(source, tmp_path / "two", workers=2)
@@ -103,7 +109,7 @@ def test_workers_change_nothing(source, tmp_path, monkeypatch):
     assert again.state == "up-to-date"
 
 
-def test_official_split_with_a_tiny_val(tmp_path):
+def test_official_split_with_a_tiny_val(tmp_path: Path) -> None:
     split = ["train"] * 60 + ["val"] + ["test"] * 3
     source = write_source(tmp_path / "source", 32, split=split)
     change(source, "images/61.png,p30,", "images/61.png,p99,")
@@ -114,7 +120,7 @@ def test_official_split_with_a_tiny_val(tmp_path):
     assert "6 images of 3 training patients became val" in data.info.notes["split"]["notes"][0]
 
 
-def test_labels_only_keeps_the_counts_of_the_source(tmp_path):
+def test_labels_only_keeps_the_counts_of_the_source(tmp_path: Path) -> None:
     split = ["train"] * 60 + ["test"] * 4
     source = write_source(tmp_path / "source", 32, split=split)
     shutil.rmtree(source / "images")
@@ -126,7 +132,7 @@ def test_labels_only_keeps_the_counts_of_the_source(tmp_path):
         cache.pixels(data)
 
 
-def test_copies_stay_in_one_split_without_patient_ids(tmp_path):
+def test_copies_stay_in_one_split_without_patient_ids(tmp_path: Path) -> None:
     source = write_source(tmp_path / "source", patient_id=[""] * 24)
     for i in range(0, 24, 2):
         shutil.copy(source / f"images/{i}.png", source / f"images/{i + 1}.png")
@@ -138,7 +144,9 @@ def test_copies_stay_in_one_split_without_patient_ids(tmp_path):
     assert data.info.notes["patient_disjoint"].startswith("not shown")
 
 
-def test_studies_stay_in_one_split_without_patient_ids(tmp_path, capsys):
+def test_studies_stay_in_one_split_without_patient_ids(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     studies = [f"s{i // 2}" for i in range(40)]
     people = {"none": [""] * 40, "some": ["p3" if i == 7 else "" for i in range(40)]}
     for name, patient in people.items():
@@ -155,7 +163,7 @@ def test_studies_stay_in_one_split_without_patient_ids(tmp_path, capsys):
             assert (kept[::2] == kept[1::2]).all()
 
 
-def test_dicom_studies_stay_whole_without_patient_ids(tmp_path):
+def test_dicom_studies_stay_whole_without_patient_ids(tmp_path: Path) -> None:
     pytest.importorskip("pydicom")
     for k in range(60):
         made = dicom_files.dataset(
@@ -174,7 +182,9 @@ def test_dicom_studies_stay_whole_without_patient_ids(tmp_path):
 
 
 @pytest.mark.parametrize("how", ["official", "file", "earlier"])
-def test_a_split_that_tears_studies_is_said_and_not_trained_on(tmp_path, capsys, how):
+def test_a_split_that_tears_studies_is_said_and_not_trained_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], how: str
+) -> None:
     """As given by the source or in a file, or as versions made it that looked at pixels alone."""
     studies = [f"s{i // 2}" for i in range(60)]
     split = [
@@ -197,16 +207,20 @@ def test_a_split_that_tears_studies_is_said_and_not_trained_on(tmp_path, capsys,
     assert summary["studies_across_splits"] == 2
     if how == "earlier":
         table = data.table.drop(columns=["prepared_key", "image"])
-        labels = {"labels": data.labels, "covered": data.info.covered, "patients": False}
+        labels: dict[str, Any] = {
+            "labels": data.labels,
+            "covered": data.info.covered,
+            "patients": False,
+        }
         data = load_dataset(cls_sets.write(tmp_path / "old", table, cache.pixels(data), **labels))
-    rows = {part: np.flatnonzero(data.column("split") == part) for part in ("train", "val")}
+    parts = {part: np.flatnonzero(data.column("split") == part) for part in ("train", "val")}
     with pytest.raises(GateError, match=r"leak: 2 of 12 test .*\(2 by the study or the copies"):
-        seen_in_training(data, rows, [])
-    whole = rows | {"train": rows["train"][~np.isin(rows["train"], (0, 2))]}
+        seen_in_training(data, parts, [])
+    whole = parts | {"train": parts["train"][~np.isin(parts["train"], (0, 2))]}
     seen_in_training(data, whole, [])
 
 
-def test_map_labels(source, tmp_path):
+def test_map_labels(source: Path, tmp_path: Path) -> None:
     names = tmp_path / "map.toml"
     names.write_text('[labels]\n"Edema" = "Lung Opacity"\n"Fracture" = "Lung Opacity"\n')
     data = prepare(source, tmp_path / "out", map_labels=str(names))
@@ -215,10 +229,10 @@ def test_map_labels(source, tmp_path):
     names.write_text('[labels]\n"Nonsense" = "Other"\n')
     with pytest.raises(InputError, match="names no label of the source") as caught:
         prepare(source, tmp_path / "other", map_labels=str(names))
-    assert "Edema, Fracture" in caught.value.hint
+    assert "Edema, Fracture" in (caught.value.hint or "")
 
 
-def test_the_map_of_a_public_format_is_applied_unless_refused(tmp_path):
+def test_the_map_of_a_public_format_is_applied_unless_refused(tmp_path: Path) -> None:
     folder = tmp_path / "nih"
     folder.mkdir()
     (folder / "Data_Entry_2017.csv").write_text(
@@ -235,7 +249,9 @@ def test_the_map_of_a_public_format_is_applied_unless_refused(tmp_path):
     assert coarse.column("Pleural Other").tolist() == ["1"]
 
 
-def test_conversions_are_counted_and_said(source, tmp_path, capsys):
+def test_conversions_are_counted_and_said(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     gray = drawing(0)
     wide = gray.astype(np.uint16) * 257
     Image.fromarray(wide).save(source / "images/0.png")
@@ -251,7 +267,7 @@ def test_conversions_are_counted_and_said(source, tmp_path, capsys):
     assert "colour: 2 images" in capsys.readouterr().err
 
 
-def test_namespace_and_secret(source, tmp_path):
+def test_namespace_and_secret(source: Path, tmp_path: Path) -> None:
     key = tmp_path / "key"
     key.write_text("a secret of thirty-two characters")
     plain = prepare(source, tmp_path / "plain")
@@ -264,7 +280,7 @@ def test_namespace_and_secret(source, tmp_path):
     assert len(set(keys)) == 3
 
 
-def test_phantoms_need_no_source_and_keep_their_truth(tmp_path):
+def test_phantoms_need_no_source_and_keep_their_truth(tmp_path: Path) -> None:
     data = prepare(None, tmp_path / "out", format="phantom", n=6, split_by="none")
     assert len(data) == 6
     with open(data.path / "truth.csv", newline="", encoding="utf-8") as stream:
@@ -277,7 +293,7 @@ def test_phantoms_need_no_source_and_keep_their_truth(tmp_path):
 
 
 @pytest.fixture
-def extracted(tmp_path):
+def extracted(tmp_path: Path) -> Path:
     folder = tmp_path / "extracted"
     folder.mkdir()
     rows = "".join(f's{i},"text {i}, of a report",{1 - i % 2},1\n' for i in range(20))
@@ -293,7 +309,15 @@ def extracted(tmp_path):
         ("keep", "0101", ("Edema", "Fracture")),
     ],
 )
-def test_reports_are_joined_by_study(source, extracted, tmp_path, capsys, mode, edema, labels):
+def test_reports_are_joined_by_study(
+    source: Path,
+    extracted: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    mode: str,
+    edema: str,
+    labels: tuple[str, ...],
+) -> None:
     data = prepare(source, tmp_path / "out", reports=extracted, join_labels=mode)
     assert data.info.labels == labels
     assert "".join(data.column("Edema")[:4]) == edema
@@ -313,7 +337,9 @@ def test_reports_are_joined_by_study(source, extracted, tmp_path, capsys, mode, 
     assert data.info.notes["reports"]["disagreements"] == {"Edema": 20}
 
 
-def test_no_finding_follows_from_the_joined_labels(source, extracted, tmp_path, capsys):
+def test_no_finding_follows_from_the_joined_labels(
+    source: Path, extracted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = "".join(f"s{i},{1 - i % 2},{int(i < 10)}\n" for i in range(20))
     (extracted / "manifest.csv").write_text("study_id,Pneumonia,No Finding\n" + rows)
     data = prepare(source, tmp_path / "out", reports=extracted)
@@ -331,7 +357,9 @@ def test_no_finding_follows_from_the_joined_labels(source, extracted, tmp_path, 
     assert data.info.notes["reports"]["no_finding"]["filled"] == len(kept)
 
 
-def test_a_source_that_says_both_is_left_and_named(source, tmp_path, capsys):
+def test_a_source_that_says_both_is_left_and_named(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = source / "labels.csv"
     lines = file.read_text().splitlines()
     file.write_text("\n".join([lines[0] + ",Normal", *(f"{line},1" for line in lines[1:])]))
@@ -342,7 +370,9 @@ def test_a_source_that_says_both_is_left_and_named(source, tmp_path, capsys):
     assert f"{both} images have No Finding 1 beside a finding" in capsys.readouterr().err
 
 
-def test_a_label_with_one_bad_cell_stops_or_costs_one_row(source, tmp_path, capsys):
+def test_a_label_with_one_bad_cell_stops_or_costs_one_row(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     frame = pd.read_csv(source / "labels.csv", dtype=str, keep_default_na=False)
     frame.loc[4, "Fracture"] = "nan"
     frame["grade"] = [str(i % 4) for i in range(len(frame))]
@@ -358,7 +388,7 @@ def test_a_label_with_one_bad_cell_stops_or_costs_one_row(source, tmp_path, caps
     assert data.info.notes["columns_not_labels"]["grade"]
 
 
-def test_no_matching_report_is_an_error(source, extracted, tmp_path):
+def test_no_matching_report_is_an_error(source: Path, extracted: Path, tmp_path: Path) -> None:
     text = (extracted / "manifest.csv").read_text().replace("\ns", "\nother")
     (extracted / "manifest.csv").write_text(text)
     with pytest.raises(InputError, match="no report belongs to any image"):
@@ -410,7 +440,7 @@ SAYS = {
 
 
 @pytest.mark.parametrize("how", SAYS)
-def test_a_bad_row_is_named_or_skipped(source, tmp_path, how):
+def test_a_bad_row_is_named_or_skipped(source: Path, tmp_path: Path, how: str) -> None:
     spoil(source, how)
     options = {"label_columns": ("Edema,Fracture",)}
     says, column = SAYS[how]
@@ -431,11 +461,11 @@ def test_a_bad_row_is_named_or_skipped(source, tmp_path, how):
     assert json.loads((data.path / "result.json").read_text())["counts"]["rejected"] == 1
 
 
-def test_skip_bad_with_nothing_bad_writes_an_empty_list(source, tmp_path):
+def test_skip_bad_with_nothing_bad_writes_an_empty_list(source: Path, tmp_path: Path) -> None:
     assert rejected(prepare(source, tmp_path / "out", skip_bad=True).path) == []
 
 
-def test_a_table_that_is_not_utf_8(source, tmp_path):
+def test_a_table_that_is_not_utf_8(source: Path, tmp_path: Path) -> None:
     file = source / "labels.csv"
     file.write_bytes(file.read_bytes().replace(b",s3,", b",\xe9,"))
     with pytest.raises(InputError, match="not UTF-8") as caught:
@@ -446,19 +476,21 @@ def test_a_table_that_is_not_utf_8(source, tmp_path):
 @pytest.mark.parametrize(
     "options", [{"column": ("image_ref=file",)}, {"label_columns": ("Edema,Nonsense",)}]
 )
-def test_a_missing_column_and_an_unknown_label(source, tmp_path, options):
+def test_a_missing_column_and_an_unknown_label(
+    source: Path, tmp_path: Path, options: dict[str, Any]
+) -> None:
     with pytest.raises(InputError, match=r"missing|no column|unknown") as caught:
         prepare(source, tmp_path / "out", **options)
     assert caught.value.column in ("file", "Nonsense")
 
 
-def test_all_rows_bad(source, tmp_path):
+def test_all_rows_bad(source: Path, tmp_path: Path) -> None:
     shutil.rmtree(source / "images")
     with pytest.raises(InputError, match="no image is left"):
         prepare(source, tmp_path / "out", skip_bad=True)
 
 
-def test_a_patient_in_two_splits_of_the_source(tmp_path):
+def test_a_patient_in_two_splits_of_the_source(tmp_path: Path) -> None:
     split = ["train"] * 12 + ["test"] * 12
     source = write_source(tmp_path / "source", split=split)
     change(source, "images/20.png,p10", "images/20.png,p0")
@@ -473,7 +505,7 @@ def test_a_patient_in_two_splits_of_the_source(tmp_path):
     }
 
 
-def test_a_patient_in_two_splits_of_a_file(source, tmp_path):
+def test_a_patient_in_two_splits_of_a_file(source: Path, tmp_path: Path) -> None:
     file = tmp_path / "split.csv"
     rows = "".join(f"images/{i}.png,{'train' if i else 'test'}\n" for i in range(24))
     file.write_text("image,split\n" + rows)
@@ -481,20 +513,22 @@ def test_a_patient_in_two_splits_of_a_file(source, tmp_path):
         prepare(source, tmp_path / "out", split_by=str(file))
 
 
-def test_too_few_patients_for_the_splits(tmp_path):
+def test_too_few_patients_for_the_splits(tmp_path: Path) -> None:
     source = write_source(tmp_path / "source", 2)
     with pytest.raises(InputError, match="2 patients cannot fill 3 splits"):
         prepare(source, tmp_path / "out")
 
 
-def test_a_label_without_positives_is_a_warning(source, tmp_path, capsys):
+def test_a_label_without_positives_is_a_warning(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     text = (source / "labels.csv").read_text().replace(",1,", ",0,")
     (source / "labels.csv").write_text(text)
     prepare(source, tmp_path / "out")
     assert "'Edema' has no positive" in capsys.readouterr().err
 
 
-def test_reports_with_quotes_commas_and_line_breaks(tmp_path):
+def test_reports_with_quotes_commas_and_line_breaks(tmp_path: Path) -> None:
     text = 'He said "no", twice.\nSecond line, é'
     source = write_source(tmp_path / "source", report=["x"] * 24)
     change(source, ",x\n", ',"' + text.replace('"', '""') + '"\n')
@@ -514,19 +548,23 @@ def test_reports_with_quotes_commas_and_line_breaks(tmp_path):
         ({"map_labels": "nowhere"}, "neither a file nor a built-in map"),
     ],
 )
-def test_options_without_a_meaning_are_usage_errors(source, tmp_path, options, says):
+def test_options_without_a_meaning_are_usage_errors(
+    source: Path, tmp_path: Path, options: dict[str, Any], says: str
+) -> None:
     with pytest.raises(UsageError, match=says):
         prepare(**{"source": source, "out": tmp_path / "out", **options})
 
 
-def test_other_options_do_not_overwrite(source, tmp_path):
+def test_other_options_do_not_overwrite(source: Path, tmp_path: Path) -> None:
     prepare(source, tmp_path / "out")
     with pytest.raises(OutputMismatchError, match="--size: 16 -> 8"):
         prepare(source, tmp_path / "out", size=8)
 
 
 @pytest.mark.parametrize("option", ["split_by", "map_labels"])
-def test_files_that_options_name_count_by_content(source, tmp_path, option):
+def test_files_that_options_name_count_by_content(
+    source: Path, tmp_path: Path, option: str
+) -> None:
     file = tmp_path / "file"
     text = {
         "split_by": "patient_id,split\n" + "".join(f"p{i},train\n" for i in range(12)),
@@ -536,18 +574,19 @@ def test_files_that_options_name_count_by_content(source, tmp_path, option):
     first = prepare(source, tmp_path / "out", **{option: str(file)})
     copy = tmp_path / "copy"
     copy.write_text(text)
-    config = stage.Config(source=source, format="table", size=16, workers=1, **{option: str(copy)})
+    named: dict[str, Any] = {option: str(copy)}
+    config = stage.Config(source=source, format="table", size=16, workers=1, **named)
     assert runs.execute(stage, config, first.path).state == "up-to-date"
     copy.write_text(text.replace("train", "val").replace("Water", "Fluid"))
     with pytest.raises(OutputMismatchError, match=f"--{option.replace('_', '-')}"):
         runs.execute(stage, config, first.path)
 
 
-def test_images_that_a_table_names_belong_to_its_content(source, tmp_path):
+def test_images_that_a_table_names_belong_to_its_content(source: Path, tmp_path: Path) -> None:
     first = prepare(source / "labels.csv", tmp_path / "out")
-    moved = shutil.move(source, tmp_path / "elsewhere")
+    moved = source.rename(tmp_path / "elsewhere")
 
-    def again(**options):
+    def again(**options: Any) -> runs.Outcome:
         config = stage.Config(source=moved / "labels.csv", format="table", size=16, workers=1)
         return runs.execute(stage, config, first.path, **options)
 
@@ -568,7 +607,7 @@ def test_images_that_a_table_names_belong_to_its_content(source, tmp_path):
     assert again(verify=True).state == "up-to-date"
 
 
-def test_an_image_that_was_missing_is_noticed_when_it_comes(source, tmp_path):
+def test_an_image_that_was_missing_is_noticed_when_it_comes(source: Path, tmp_path: Path) -> None:
     late = (source / "images" / "5.png").rename(tmp_path / "late.png")
     first = prepare(source / "labels.csv", tmp_path / "out", skip_bad=True)
     late.rename(source / "images" / "5.png")
@@ -580,7 +619,7 @@ def test_an_image_that_was_missing_is_noticed_when_it_comes(source, tmp_path):
     assert runs.execute(stage, config, first.path, on_change="rebuild").state == "done"
 
 
-def test_dry_run_counts_and_writes_nothing(source, tmp_path):
+def test_dry_run_counts_and_writes_nothing(source: Path, tmp_path: Path) -> None:
     config = stage.Config(source=source, format="table", size=16)
     plan = runs.execute(stage, config, tmp_path / "out", dry_run=True).result["plan"]
     assert plan["images"] == 24
@@ -596,7 +635,7 @@ def command(source: Path, out: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "cxrtool", *words]
 
 
-def test_exit_codes_and_streams(source, tmp_path):
+def test_exit_codes_and_streams(source: Path, tmp_path: Path) -> None:
     done = subprocess.run(command(source, tmp_path / "out"), capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'out'}\n")
     spoil(source, "truncated")
@@ -619,7 +658,9 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGTERM])
-def test_killed_and_given_again_it_goes_on_to_the_same_bytes(slow, tmp_path, kind):
+def test_killed_and_given_again_it_goes_on_to_the_same_bytes(
+    slow: tuple[Path, Path], tmp_path: Path, kind: signal.Signals
+) -> None:
     source, whole = slow
     out = tmp_path / "out"
     process = subprocess.Popen(command(source, out, "--workers", "2"), stderr=subprocess.DEVNULL)
@@ -654,7 +695,7 @@ def test_killed_and_given_again_it_goes_on_to_the_same_bytes(slow, tmp_path, kin
     assert outputs[0] == outputs[1]
 
 
-def test_output_without_permission(source, tmp_path):
+def test_output_without_permission(source: Path, tmp_path: Path) -> None:
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o500)
     if os.access(locked, os.W_OK):  # root may write anywhere but here
@@ -667,7 +708,7 @@ def test_output_without_permission(source, tmp_path):
 # --- real images --------------------------------------------------------------------------------
 
 
-def test_the_real_nih_set(shared_data, tmp_path):
+def test_the_real_nih_set(shared_data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     data = prepare(
         shared_data / "nih_cxr14", out, size=32, map_labels="nih", workers=0, namespace="nih"

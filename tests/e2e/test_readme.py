@@ -9,18 +9,20 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from tests.conftest import REPOSITORY
+from tests.e2e import preloaded
 from tests.e2e.chain import run
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 SMALL = """
 [prepare]
-split = "0.6,0.15,0.25"
+split_by = "0.6,0.15,0.25"
 [train-gan]
 preset = "tiny"
 batch = 8
@@ -69,11 +71,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
-def test_every_command_runs(folder: Path) -> None:
+@pytest.fixture(scope="module")
+def quick() -> Iterator[Path]:
+    """A folder with a ``cxr`` that has imported torch already."""
+    with preloaded.command() as folder:
+        yield folder
+
+
+def test_every_command_runs(folder: Path, quick: Path) -> None:
     lines = commands()
     assert len(lines) > 15
-    bin_folder = Path(sys.executable).parent
+    path = f"{quick}:{Path(sys.executable).parent}:/usr/bin:/bin"
     for line in lines:
         short = re.sub(r"cxr (evaluate )?([a-z-]+)", add_config, line)
         short = short.replace("--size 64", "--size 16")
@@ -83,7 +91,7 @@ def test_every_command_runs(folder: Path) -> None:
             capture_output=True,
             text=True,
             timeout=300,
-            env={"PATH": f"{bin_folder}:/usr/bin:/bin", "HOME": str(folder)},
+            env={"PATH": path, "HOME": str(folder), "OMP_NUM_THREADS": "1"},
         )
         assert done.returncode == 0, f"{line}\n{done.stderr}"
     assert (folder / "report" / "report.html").exists()
@@ -95,7 +103,7 @@ def add_config(found: re.Match[str]) -> str:
 
 
 def test_real_and_synthetic_images_have_one_size() -> None:
-    from cxrtool.generators.stylegan2.choices import choose_size
+    from cxrtool.generators.choices import choose_size
 
     (prepare,) = (line for line in commands() if line.startswith("cxr prepare "))
     size = int(prepare.partition("--size ")[2].split()[0])

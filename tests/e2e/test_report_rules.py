@@ -38,7 +38,9 @@ def rules(tmp_path: Path) -> Path:
     return folder
 
 
-def test_rules_of_a_user_add_a_column_and_belong_to_the_run(source, rules, tmp_path) -> None:
+def test_rules_of_a_user_add_a_column_and_belong_to_the_run(
+    source: Path, rules: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     done = cxr("extract-reports", source, "--rules", rules, "-o", out)
     assert done.returncode == 0, done.stderr
@@ -51,7 +53,7 @@ def test_rules_of_a_user_add_a_column_and_belong_to_the_run(source, rules, tmp_p
     assert again.returncode == 4, "other rules are another run"
 
 
-def test_a_mistake_in_a_rule_is_one_line(source, rules, tmp_path) -> None:
+def test_a_mistake_in_a_rule_is_one_line(source: Path, rules: Path, tmp_path: Path) -> None:
     (rules / "hernia.toml").write_text(RULES.replace('"hiatal', '"(hiatal'), "utf-8")
     for words in (["-o", tmp_path / "out"], ["-o", "-"], ["-o", tmp_path / "out", "--dry-run"]):
         failed = cxr("extract-reports", source, "--rules", rules, *words)
@@ -60,7 +62,7 @@ def test_a_mistake_in_a_rule_is_one_line(source, rules, tmp_path) -> None:
         assert "Traceback" not in failed.stderr
 
 
-def test_sections_can_be_chosen(source, tmp_path) -> None:
+def test_sections_can_be_chosen(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = cxr("extract-reports", source, "--sections", "findings,history", "-o", out)
     assert done.returncode == 0, done.stderr

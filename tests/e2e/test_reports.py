@@ -197,7 +197,7 @@ def packed(path: Path, members: dict[str, bytes]) -> None:
             archive.addfile(member, io.BytesIO(data))
 
 
-BAD = {
+BAD: dict[str, tuple[bytes | dict[str, bytes], str]] = {
     "bytes.csv": (b"study_id,report\n1,na\xefve\n2,Edema.\n", "row 2, column 'report'"),
     "twice.csv": (b"study_id,report\n2,Edema.\n2,again\n", "row 3: the id '2' occurs twice"),
     "column.csv": (b"study_id,text\n2,Edema.\n", "row 1, column 'report': the column is missing"),

@@ -45,7 +45,8 @@ def train(
     """One run in this process; the figure takes longer than the rest, so it is asked for."""
     config = resolve(train_cls.Config, {**QUICK, "data": data, "synth": synth, **options})
     with nullcontext() if figure else mock.patch.object(train_cls, "write_loss_curve"):
-        return runs.execute(train_cls, config, out).result["summary"]
+        summary: dict[str, Any] = runs.execute(train_cls, config, out).result["summary"]
+    return summary
 
 
 def hashes(out: Path) -> dict[str, str]:
@@ -192,7 +193,8 @@ def test_options_without_effect_are_refused(options: dict[str, Any], words: str)
 
 def test_a_default_given_by_name_is_the_same_recipe(data: Path, tmp_path: Path) -> None:
     recipes = []
-    for name, more in (("a", {}), ("b", {"auc_frac": 0.5, "auc_lr": 0.1, "arm": "none"})):
+    same: dict[str, Any] = {"auc_frac": 0.5, "auc_lr": 0.02, "arm": "none"}
+    for name, more in (("a", {}), ("b", same)):
         train(data, tmp_path / name, loss="auc-margin", **more)
         recipes.append(json.loads((tmp_path / name / "model.json").read_text())["recipe"])
     assert recipes[0] == recipes[1]
@@ -232,8 +234,9 @@ def test_options_have_effect(data: Path, tmp_path: Path) -> None:
     assert len(found) == len(changes) + 1
     train(data, tmp_path / "again")
     assert hashes(tmp_path / "again") == base
-    histories = set()  # the weights may be those of the phase before
-    for change in ({}, {"auc_frac": 0.25}, {"auc_lr": 0.01}):
+    histories: set[str] = set()  # the weights may be those of the phase before
+    margins: list[dict[str, Any]] = [{}, {"auc_frac": 0.25}, {"auc_lr": 0.01}]
+    for change in margins:
         out = tmp_path / f"margin {len(histories)}"
         train(data, out, loss="auc-margin", eval_every=1, **change)
         histories.add(json.dumps(load(out).description["history"]))
@@ -407,7 +410,7 @@ def test_sigterm_and_kill_leave_the_same_bytes(data: Path, tmp_path: Path) -> No
 def test_pretraining_and_finetuning_share_one_budget(
     data: Path, synth: Path, tmp_path: Path
 ) -> None:
-    options = {"arm": "pretrain-finetune", "steps": 10, "pretrain_frac": 0.3}
+    options: dict[str, Any] = {"arm": "pretrain-finetune", "steps": 10, "pretrain_frac": 0.3}
     assert train(data, tmp_path / "a", synth, **options)["steps"] == 10
     described = load(tmp_path / "a").description
     assert [(p["name"], p["steps"]) for p in described["phases"]] == [
@@ -435,7 +438,7 @@ def test_a_phase_that_ruins_the_network_is_said_and_not_delivered(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The very files of cross-entropy alone, calibrated as such, and both numbers everywhere."""
-    options = {"loss": "auc-margin", "steps": 40, "eval_every": 20, "lr": 1e-2}
+    options: dict[str, Any] = {"loss": "auc-margin", "steps": 40, "eval_every": 20, "lr": 1e-2}
     ruined = train(data, tmp_path / "ruined", auc_lr=0.9, weight_decay=0.9, **options)
     kept, lost = ruined["phases"]
     assert lost["val_auroc"] < kept["val_auroc"] - 0.01
@@ -481,7 +484,7 @@ def test_a_start_from_an_earlier_run_keeps_its_weights_and_what_it_saw(
     data: Path, tmp_path: Path
 ) -> None:
     train(data, tmp_path / "first", steps=30)
-    quick = {"steps": 1, "eval_every": 1, "lr": 1e-9}
+    quick: dict[str, Any] = {"steps": 1, "eval_every": 1, "lr": 1e-9}
     again = train(data, tmp_path / "again", init_from=tmp_path / "first", **quick)
     fresh = train(data, tmp_path / "fresh", **quick)
     assert again["val_auroc"] > fresh["val_auroc"] + 0.05
@@ -548,7 +551,7 @@ def test_classes_that_exclude_each_other(data: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(predictions[["A", "B", "C"]].sum(axis=1), 1, atol=1e-5)
     balanced = train(folder, tmp_path / "balanced", pos_weight=True)
     assert balanced["labels"] == ["A", "B", "C"]
-    with pytest.raises(UsageError, match="one class an image"):
+    with pytest.raises(UsageError, match="one class per image"):
         train(folder, tmp_path / "margin", loss="auc-margin")
 
 

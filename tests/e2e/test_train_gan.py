@@ -26,8 +26,8 @@ from cxrtool.commands.train_gan.task import prepare, recorded
 from cxrtool.core import config as configs
 from cxrtool.core import console, runs
 from cxrtool.core.errors import CxrError, InputError, InterruptedRunError, UsageError
-from cxrtool.generators.loop import COSTS, TOLERANCE
 from cxrtool.generators.quality import Quality
+from cxrtool.generators.task import COSTS, TOLERANCE
 from tests.unit.generators.conftest import make_dataset
 
 __all__ = ["make_dataset"]
@@ -111,18 +111,18 @@ def outputs_of_second(data: Path, tmp_path: Path) -> dict[str, str]:
 def test_stop_at_any_step_and_go_on(make_dataset: MakeDataset, tmp_path: Path) -> None:
     data = make_dataset()
     train(data, tmp_path / "straight")
-    from cxrtool.generators.stylegan2.trainer import Trainer
+    from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
 
-    step, left = Trainer.step, [0]
+    step, left = StyleGan2Trainer.step, [0]
 
-    def counted(self: Trainer) -> None:
+    def counted(self: StyleGan2Trainer) -> None:
         step(self)
         left[0] -= 1
         if left[0] == 0:
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "step", counted)
+        patch.setattr(StyleGan2Trainer, "step", counted)
         for steps in (3, 4):
             left[0] = steps
             with pytest.raises(InterruptedRunError) as caught:

@@ -10,7 +10,7 @@ from cxrtool.classifiers import training
 from cxrtool.classifiers.architectures import build
 from cxrtool.classifiers.phases import Phase
 from cxrtool.classifiers.pool import Part, Pool
-from cxrtool.classifiers.training import Settings, Trainer
+from cxrtool.classifiers.training import ClassifierTrainer, Settings
 from cxrtool.training import device as devices
 
 pytestmark = [
@@ -20,7 +20,7 @@ pytestmark = [
 LABELS = ("A", "B", "C")
 
 
-def new(arch: str, precision: str = "float32", augmentation: str = "safe") -> Trainer:
+def new(arch: str, precision: str = "float32", augmentation: str = "safe") -> ClassifierTrainer:
     cuda = devices.setup("cuda")
     rng = np.random.default_rng(0)
     values = (rng.random((64, 3)) < 0.5).astype(np.float32)
@@ -37,18 +37,18 @@ def new(arch: str, precision: str = "float32", augmentation: str = "safe") -> Tr
     )  # fmt: skip
     torch.manual_seed(0)
     network = build(arch, LABELS, 32).to(cuda)
-    return Trainer(network, {"train": Pool([part], cuda)}, phases, settings)
+    return ClassifierTrainer(network, {"train": Pool([part], cuda)}, phases, settings)
 
 
-def fitted(trainer: Trainer) -> tuple[float, dict[str, torch.Tensor]]:
+def fitted(trainer: ClassifierTrainer) -> tuple[float, dict[str, torch.Tensor]]:
     """Both phases; the mean loss and the state at the end."""
     for _ in range(6):
-        trainer.train_step()
+        trainer.step()
     trainer.record(1.0, {})
     trainer.predict(trainer.pools["train"]._parts[0])  # a pass in evaluation between the steps
     trainer.next_phase()
     for _ in range(6):
-        trainer.train_step()
+        trainer.step()
     return trainer.mean_loss(), {k: v.float() for k, v in trainer.network.state_dict().items()}
 
 
@@ -87,20 +87,20 @@ def test_recorded_steps_learn() -> None:
     )
     trainer._enter(0)
     for _ in range(20):
-        trainer.train_step()
+        trainer.step()
     first = trainer.mean_loss()
     for _ in range(100):
-        trainer.train_step()
+        trainer.step()
     assert trainer.mean_loss() < 0.7 * first
 
 
 def test_no_step_waits_for_the_device() -> None:
     trainer = new("small_cnn")
     for _ in range(2):
-        trainer.train_step()
+        trainer.step()
     torch.cuda.set_sync_debug_mode("error")
     try:
         for _ in range(3):
-            trainer.train_step()
+            trainer.step()
     finally:
         torch.cuda.set_sync_debug_mode("default")

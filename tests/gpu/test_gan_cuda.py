@@ -13,9 +13,9 @@ from cxrtool.core.errors import UsageError
 from cxrtool.core.runs import Run
 from cxrtool.generators.augment import POLICIES
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.loop import Views, train
 from cxrtool.generators.stylegan2.execution import Execution
-from cxrtool.generators.stylegan2.trainer import Trainer
+from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
+from cxrtool.generators.task import Views, train
 from cxrtool.training import device as devices
 from tests.unit.generators.conftest import ellipses, micro, micro_choices
 
@@ -34,16 +34,16 @@ def cuda() -> torch.device:
 
 def new(
     cuda: torch.device, precision: str = "float32", compile: str = "off", **changes: Any
-) -> Trainer:
+) -> StyleGan2Trainer:
     torch.compiler.reset()  # what earlier tests compiled counts against a limit
     images, labels = ellipses(N, 16)
-    known = np.random.default_rng(1).random(labels.shape) < 0.9
+    mask = np.random.default_rng(1).random(labels.shape) < 0.9
     choices = micro_choices(**{"arch": micro(noise=True), **changes})
-    feed = Feed(images, labels, known, 0, cuda)
-    return Trainer(choices, feed, None, Execution(cuda, 16, precision, compile))
+    feed = Feed(images, labels, mask, 0, cuda)
+    return StyleGan2Trainer(choices, feed, None, Execution(cuda, 16, precision, compile))
 
 
-def picture(trainer: Trainer) -> torch.Tensor:
+def picture(trainer: StyleGan2Trainer) -> torch.Tensor:
     """What the averaged generator makes of fixed latents.
 
     (Weights are no measure: where a gradient is rounding alone, Adam makes whole steps of it.)
@@ -55,7 +55,7 @@ def picture(trainer: Trainer) -> torch.Tensor:
     return image
 
 
-def apart(one: Trainer, other: Trainer) -> float:
+def apart(one: StyleGan2Trainer, other: StyleGan2Trainer) -> float:
     """The largest difference of their pictures, as a share of the largest value."""
     a, b = picture(one), picture(other)
     return float((a - b).abs().max() / a.abs().max())
@@ -96,9 +96,10 @@ def test_the_check_would_see_a_waiting_step(
     trainer.step()
     add = trainer.means.add
 
-    def reading(name: str, value: torch.Tensor) -> None:
-        add(name, value)
-        float(value.detach().mean())
+    def reading(**values: torch.Tensor) -> None:
+        add(**values)
+        for value in values.values():
+            float(value.detach().mean())
 
     monkeypatch.setattr(trainer.means, "add", reading)
     torch.cuda.set_sync_debug_mode("error")

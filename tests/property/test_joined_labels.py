@@ -88,7 +88,7 @@ def spelled(name: str, labels: Any) -> str:
 
 
 def same(one: pd.DataFrame, two: pd.DataFrame) -> bool:
-    return one.to_dict("list") == two.to_dict("list")
+    return bool(one.to_dict("list") == two.to_dict("list"))
 
 
 def nothing(table: pd.DataFrame) -> str | None:

@@ -15,8 +15,11 @@ LABELER = Labeler()
 MAKER = TextMaker(LABELER.rules, (*TEXTS, *RANDOM_TEXTS))
 EXAMPLES = [
     word
-    for rule in (*LABELER.rules.rules, *default_attributes().rules)
-    for sentence in rule.match
+    for examples in (
+        *(rule.match for rule in LABELER.rules.rules),
+        *(attribute.match for attribute in default_attributes().rules),
+    )
+    for sentence in examples
     for word in sentence.split()
 ]
 WORDS = st.sampled_from(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import tomllib
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def test_a_last_full_stop_after_any_word_changes_no_label(text: str) -> None:
 
 
 @given(written, st.randoms(use_true_random=False))
-def test_sentence_order_changes_no_label(parts: list[str], random) -> None:
+def test_sentence_order_changes_no_label(parts: list[str], random: random.Random) -> None:
     shuffled = list(parts)
     random.shuffle(shuffled)
     assert values(". ".join(parts) + ".") == values(". ".join(shuffled) + ".")

@@ -27,7 +27,6 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     from cxrtool import clip, generators
     from cxrtool.clip.templates import from_json
     from cxrtool.commands.edit.guard import guard, seen_of
-    from cxrtool.commands.edit.page import edit_page
     from cxrtool.commands.edit.targets import named_in
     from cxrtool.commands.edit.tools import guide_of, method_of, teacher_of, texts_of, usable
     from cxrtool.editing.blocks import finished_blocks
@@ -38,6 +37,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     from cxrtool.editing.output import Job, tell, write
     from cxrtool.editing.record import Readings, Request
     from cxrtool.editing.starts import generated_starts, real_starts, stored_w
+    from cxrtool.pages import edits
+    from cxrtool.pages import render as render_page
     from cxrtool.training import device as devices
 
     guard(config)
@@ -103,7 +104,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
             ways = editor.direction(arrays, strength)
             jobs.append(Job(request, tuple(named), strength, ways, arrays, starts, readings))
     write(run, starts, jobs, config.gan)
-    run.write_text("report.html", edit_page(run, jobs))
+    render_page.write(run, edits.build(jobs), f"edit {config.method}")
     seen_of(config).save(run)
     return tell(run, starts, jobs)
 

@@ -18,7 +18,7 @@ from cxrtool.core.config import (
     RunningOption,
 )
 from cxrtool.core.errors import UsageError
-from cxrtool.data.select import SelectionOptions
+from cxrtool.data.options import SelectionOptions
 
 NAME = "edit"
 # 5: what strays is a mean of means. 6: targets are read with their negations. 7: no No Finding
@@ -121,16 +121,12 @@ class Config(SelectionOptions):
             choices=("w+", "w", "s"),
         ),
     ] = "w+"
-    steps: Annotated[
-        int | None,
-        LatentOption("Steps per image. Default: 300.", min=0),
-    ] = None
+    steps: Annotated[int | None, LatentOption("Steps per image. Default: 300.", min=0)] = None
     lr: Annotated[float, LatentOption("Peak learning rate.", min=0)] = 0.1
     l2: Annotated[
         float | None,
         LatentOption(
-            "Weight of the squared distance to the start in the space. Default: 0.008.",
-            min=0,
+            "Weight of the squared distance to the start in the space. Default: 0.008.", min=0
         ),
     ] = None
     feature_weight: Annotated[
@@ -213,7 +209,7 @@ class Config(SelectionOptions):
         Path | None,
         DirectionOption(
             "Earlier output of edit whose relevance matrix, or variation of styles, to use again;"
-            " for --method global and --local.",
+            " for --method global and --local."
         ),
         Input("relevance"),
     ] = None
@@ -260,8 +256,7 @@ class Config(SelectionOptions):
         ),
     ] = ()
     invert_steps: Annotated[
-        int,
-        StartOption("Steps that find the latent of a real image.", only=REAL, min=1),
+        int, StartOption("Steps that find the latent of a real image.", only=REAL, min=1)
     ] = 300
     invert_space: Annotated[
         str,
@@ -274,8 +269,7 @@ class Config(SelectionOptions):
     block: Annotated[
         int,
         RunningOption(
-            "Images to edit at once. Another number may change results in the last digits.",
-            min=1,
+            "Images to edit at once. Another number may change results in the last digits.", min=1
         ),
     ] = 16
     relevance_batch: Annotated[
@@ -294,7 +288,7 @@ class Config(SelectionOptions):
     #: What earlier versions had, and what to do instead.
     REMOVED: ClassVar[dict[str, str]] = {
         "method=mapper": "its edits fooled nobody (benchmarks/RESULTS.md): use --method latent, or"
-        " --method global for many images at once",
+        " --method global for many images at once"
     }
 
     def validate(self) -> None:

@@ -46,27 +46,27 @@ def said_of(text: str, labels: Sequence[str], templates: Templates) -> dict[str,
 
     labeler = _labeler()
     values = _observations(text)
-    said = {}
+    values_by_label = {}
     for label in labels:
         observation = canonical(label)
-        known = observation in labeler.rules.observations
-        value = values.get(observation) if known else None
+        ruled = observation in labeler.rules.observations
+        value = values.get(observation) if ruled else None
         if value is None and observation != labeler.rules.no_finding:
-            own = set(_own_phrases(label)) if known else set()
+            own = set(_own_phrases(label)) if ruled else set()
             phrases = {label, *(p for p in templates.phrases(label) if p not in own)}
             value = _by_phrase(text, phrases)
         if value is not None:
-            said[label] = value
-    return said
+            values_by_label[label] = value
+    return values_by_label
 
 
 def _observations(text: str) -> Mapping[str, bool]:
     """Observation -> there or denied, by the rules of `extract-reports`."""
     labeler = _labeler()
-    found = labeler.label(text)
-    values = {name: value != 0 for name, value in found.values.items() if value is not None}
+    reading = labeler.label(text)
+    values = {name: value != 0 for name, value in reading.values.items() if value is not None}
     nothing = labeler.rules.no_finding
-    plain = any(e.observation == nothing and not e.cue for e in found.evidence)
+    plain = any(e.observation == nothing and not e.cue for e in reading.evidence)
     if nothing in values and (not plain or not all(values.values())):
         del values[nothing]  # "no effusion" does not say that the image is normal
     return values
@@ -76,12 +76,12 @@ def _by_phrase(text: str, phrases: set[str]) -> bool | None:
     """Whether a text asserts one of the phrases, or else denies one; None without any."""
     from cxrtool.reports import assert_mention
 
-    found = [
+    assertions = [
         assert_mention(text, match.group()).value != "negative"
         for phrase in sorted(phrases)
         if (match := re.search(_words(phrase), text, re.IGNORECASE))
     ]
-    return any(found) if found else None
+    return any(assertions) if assertions else None
 
 
 def _words(phrase: str) -> str:

@@ -180,10 +180,7 @@ def others_of(target: str, encoder: ClipModel, templates: Templates) -> torch.Te
 
 
 def teacher_of(
-    config: Config,
-    named: dict[str, list[str]],
-    labels: tuple[str, ...],
-    device: torch.device,
+    config: Config, named: dict[str, list[str]], labels: tuple[str, ...], device: torch.device
 ) -> Classifier | None:
     """The teacher; says which targets it can verify.
 

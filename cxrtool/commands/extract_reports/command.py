@@ -15,12 +15,11 @@ from typing import IO, TYPE_CHECKING, Any
 from cxrtool.commands.extract_reports.options import FORMAT, NAME, Config
 from cxrtool.commands.extract_reports.source import (
     STDIN,
-    external_of,
     is_dataset,
     job_of,
+    labeled,
     reports_of,
     spooled,
-    tell_unused,
 )
 from cxrtool.core import console
 from cxrtool.core.errors import UsageError
@@ -99,29 +98,20 @@ def stream(config: Config, out: IO[str]) -> None:
     Raises:
         InputError: As `run`; rows that ``--skip-bad`` leaves out are named on stderr.
     """
-    from cxrtool.reports.extraction import extract
-    from cxrtool.reports.output import ManifestWriter
     from cxrtool.reports.rejected import Rejected
     from cxrtool.reports.tally import Tally
 
     job = job_of(config)
-    tally = Tally(job.rules.observations)
-    rejected = Rejected(config.skip_bad)
+    tally, rejected = Tally(job.rules.observations), Rejected(config.skip_bad)
     if config.explains or config.explain_sample:
         raise UsageError("-o - gives the table to stdout, and --explain has no place there")
     if is_dataset(config.reports):
         raise UsageError("a dataset directory cannot go to stdout", hint="name a folder with -o")
     with spooled(config) as source:
-        external = external_of(config)
-        writer = ManifestWriter(out, job.rules.observations, job.texts, external, config.seed)
-        batches = extract(reports_of(config, source, rejected), job, workers=config.workers)
-        # Closed at once when nobody reads stdout any more, so that no worker is left behind.
-        with contextlib.closing(batches):
-            for batch in batches:
-                tally.merge(batch.tally)
-                writer.write(batch.rows)
-        writer.finish()
-    tell_unused(external)
+        reports = reports_of(config, source, rejected)
+        with contextlib.closing(labeled(config, reports, job, tally, out)) as batches:
+            for _ in batches:
+                pass
     for entry in rejected.rows:
         console.warn(": ".join(filter(None, (entry[0], entry[1], entry[2], entry[4]))))
     say(tally, rejected)
@@ -137,33 +127,20 @@ def write_table(
     rejected: Rejected,
 ) -> None:
     """Writes ``manifest.csv`` and ``evidence.jsonl``, both whole or not at all."""
-    from cxrtool.reports.extraction import extract
-    from cxrtool.reports.output import ManifestWriter
-
     with contextlib.ExitStack() as stack:
         table_path = stack.enter_context(run.atomic("manifest.csv"))
         evidence_path = stack.enter_context(run.atomic("evidence.jsonl"))
         table = stack.enter_context(open(table_path, "w", encoding="utf-8", newline=""))
         evidence = stack.enter_context(open(evidence_path, "w", encoding="utf-8", newline=""))
         bar = stack.enter_context(run.progress("labeling", unit="reports"))
-        external = external_of(config)
-        writer = ManifestWriter(table, job.rules.observations, job.texts, external, config.seed)
-        batches = extract(
-            reports_of(config, source, rejected),
-            job,
-            workers=config.workers,
-            stopping=lambda: run.stopping,
-        )
+        reports = reports_of(config, source, rejected)
+        batches = labeled(config, reports, job, tally, table, lambda: run.stopping)
         for batch in stack.enter_context(contextlib.closing(batches)):
-            tally.merge(batch.tally)
-            writer.write(batch.rows)
             evidence.write(batch.evidence)
             for report in batch.reports(job):
                 sample.add(report)
             bar.advance(len(batch.rows))
         run.check_stop()
-        writer.finish()
-    tell_unused(external)
 
 
 def say(tally: Tally, rejected: Rejected) -> None:

@@ -43,14 +43,12 @@ def fill(config: Config, run: Run, job: Job, tally: Tally, sample: Sample) -> di
 
     dataset = load_dataset(run.input("reports").path)
     if dataset.info.kind == "single" and config.join_labels != "keep":
-        raise InputError(
-            "a single-label set has classes, not observations",
-            file=dataset.path / "dataset.json",
-            hint="--join-labels keep adds the texts only",
-        )
+        what = "a single-label set has classes, not observations"
+        hint = "--join-labels keep adds the texts only"
+        raise InputError(what, file=dataset.path / "dataset.json", hint=hint)
     reports = reports_of(dataset, config.text_column)
-    found = _label_studies(config, run, dataset, reports, job, tally, sample)
-    table, info, changed, settled = _merged(config, dataset, reports, found, job)
+    cells = _label_studies(config, run, dataset, reports, job, tally, sample)
+    table, info, changed, settled = _merged(config, dataset, reports, cells, job)
     for sentence in settled.sentences() if settled else ():
         console.say(sentence)
     tell_contradictions(table, info.labels)
@@ -63,24 +61,19 @@ def fill(config: Config, run: Run, job: Job, tally: Tally, sample: Sample) -> di
 
 def reports_of(dataset: Dataset, column: str) -> list[str]:
     """The report of every row; "" where there is none."""
+    from cxrtool.reports.source_tables import under_headers
+
     table, file = dataset.table, dataset.path / "manifest.csv"
     if column not in table.columns:
         shown = ", ".join(table.columns[:20])
         raise InputError("the column is missing", file=file, row=1, column=column, hint=shown)
     texts: list[str] = table[column].tolist()
     if column == "report":
-        parts = zip(dataset.column("findings"), dataset.column("impression"))
-        for i, (findings, impression) in enumerate(parts):
-            if not texts[i].strip():
-                pairs = (("FINDINGS", findings), ("IMPRESSION", impression))
-                texts[i] = "\n".join(f"{name}: {part}" for name, part in pairs if part.strip())
+        parts = table[["findings", "impression"]].to_dict("records")
+        texts = [text if text.strip() else under_headers(p) for text, p in zip(texts, parts)]
     if not any(text.strip() for text in texts):
-        raise InputError(
-            "no row has a report",
-            file=file,
-            column=column,
-            hint="join them first: cxr prepare ... --reports EXTRACTED",
-        )
+        hint = "join them first: cxr prepare ... --reports EXTRACTED"
+        raise InputError("no row has a report", file=file, column=column, hint=hint)
     return texts
 
 
@@ -88,11 +81,10 @@ def studies(dataset: Dataset, reports: list[str]) -> dict[Key, Report]:
     """Every study once, by (patient, study, report); one without an id is called by its image."""
     from cxrtool.reports.report import Report
 
-    found: dict[Key, Report] = {}
+    each: dict[Key, Report] = {}
     for key, image in zip(_keys(dataset, reports), dataset.column("image")):
-        if key not in found:
-            found[key] = Report(key[1] or str(image), key[2], key[0])
-    return found
+        each.setdefault(key, Report(key[1] or str(image), key[2], key[0]))
+    return each
 
 
 def _label_studies(
@@ -105,35 +97,27 @@ def _label_studies(
     sample: Sample,
 ) -> dict[Key, Cells]:
     """Cells of every study; writes ``evidence.jsonl`` on the way."""
-    from cxrtool.commands.extract_reports.source import external_of, tell_unused
-    from cxrtool.reports.extraction import extract
-    from cxrtool.reports.output import ManifestWriter
-    from cxrtool.reports.report import MAX_BYTES
+    from cxrtool.commands.extract_reports.source import labeled
+    from cxrtool.data.tables import MAX_CELL_BYTES
 
-    external, table = external_of(config), io.StringIO(newline="")
-    writer = ManifestWriter(table, job.rules.observations, job.texts, external, config.seed)
-    found = studies(dataset, reports)
+    table = io.StringIO(newline="")
+    each = studies(dataset, reports)
+    batches = labeled(config, each.values(), job, tally, table, lambda: run.stopping)
     with (
         run.atomic("evidence.jsonl") as path,
         open(path, "w", encoding="utf-8", newline="") as out,
-        run.progress("labeling", len(found), unit="reports") as bar,
-        contextlib.closing(
-            extract(found.values(), job, workers=config.workers, stopping=lambda: run.stopping)
-        ) as batches,
+        run.progress("labeling", len(each), unit="reports") as bar,
+        contextlib.closing(batches),
     ):
         for batch in batches:
-            writer.write(batch.rows)
-            tally.merge(batch.tally)
             out.write(batch.evidence)
             bar.advance(len(batch.rows))
         run.check_stop()
-    writer.finish()
-    tell_unused(external)
-    for report in found.values():
+    for report in each.values():
         sample.add(report)
     table.seek(0)
-    csv.field_size_limit(MAX_BYTES)
-    return dict(zip(found, csv.DictReader(table), strict=True))
+    csv.field_size_limit(MAX_CELL_BYTES)
+    return dict(zip(each, csv.DictReader(table), strict=True))
 
 
 def _keys(dataset: Dataset, reports: list[str]) -> list[Key]:
@@ -141,11 +125,7 @@ def _keys(dataset: Dataset, reports: list[str]) -> list[Key]:
 
 
 def _merged(
-    config: Config,
-    dataset: Dataset,
-    reports: list[str],
-    found: dict[Key, Cells],
-    job: Job,
+    config: Config, dataset: Dataset, reports: list[str], extracted: dict[Key, Cells], job: Job
 ) -> tuple[Any, DatasetInfo, int, Settled | None]:
     """The new manifest, its ``dataset.json``, how many cells changed, what became of No Finding."""
     import numpy as np
@@ -154,10 +134,10 @@ def _merged(
     from cxrtool.data.maps import canonical
 
     table = dataset.table.copy()
-    made = [found[key] for key in _keys(dataset, reports)]
+    rows = [extracted[key] for key in _keys(dataset, reports)]
     for name in job.texts:
         old = dataset.column(name)
-        table[name] = [new[name] or str(was) for new, was in zip(made, old)]
+        table[name] = [new[name] or str(was) for new, was in zip(rows, old)]
     info = dataset.info
     if config.join_labels == "keep":
         return table, info, 0, None
@@ -168,7 +148,7 @@ def _merged(
     read = {}
     for name in job.rules.observations:
         label = name if name in before else spelled.get(canonical(name), name)
-        read[label] = np.array([new[name] for new in made], dtype=object)
+        read[label] = np.array([new[name] for new in rows], dtype=object)
     cells, settled = join_labels(before, read, touched, config.join_labels)
     labels = list(cells.columns)
     table[labels] = cells

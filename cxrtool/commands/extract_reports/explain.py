@@ -56,11 +56,9 @@ def show(config: Config, folder: Path | None, out: IO[str]) -> None:
         if shown == (len(set(config.explain_id)) or FIRST):
             break
     if missing:
-        raise InputError(
-            f"no report has the id {sorted(missing)[0]!r}",
-            file=folder or config.reports,
-            hint="ids are compared as text, with their leading zeros",
-        )
+        what = f"no report has the id {sorted(missing)[0]!r}"
+        hint = "ids are compared as text, with their leading zeros"
+        raise InputError(what, file=folder or config.reports, hint=hint)
 
 
 def _reports(config: Config, folder: Path | None) -> Iterator[Report]:

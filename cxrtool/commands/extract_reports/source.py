@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from cxrtool.commands.extract_reports.options import Config
 from cxrtool.core import console, fingerprints
 
 if TYPE_CHECKING:
-    from cxrtool.reports.extraction import Job
+    from cxrtool.reports.extraction import Batch, Job
     from cxrtool.reports.rejected import Rejected
-    from cxrtool.reports.sources import Report
+    from cxrtool.reports.report import Report
+    from cxrtool.reports.tally import Tally
     from cxrtool.reports.texts.external import ExternalTexts
 
 STDIN = "-"
@@ -80,6 +81,34 @@ def reports_of(config: Config, source: Path, rejected: Rejected) -> Iterator[Rep
         text_column=config.text_column,
         stdin=str(config.reports) == STDIN,
     )
+
+
+def labeled(
+    config: Config,
+    reports: Iterable[Report],
+    job: Job,
+    tally: Tally,
+    out: IO[str],
+    stopping: Callable[[], bool] = lambda: False,
+) -> Generator[Batch, None, None]:
+    """Labels reports, writes the table to ``out`` and counts; gives the batches as they are done.
+
+    To be closed, so that no worker is left behind. A table that was stopped is not finished.
+    """
+    from cxrtool.reports.extraction import extract
+    from cxrtool.reports.output import ManifestWriter
+
+    external = external_of(config)
+    writer = ManifestWriter(out, job.rules.observations, job.texts, external, config.seed)
+    batches = extract(reports, job, workers=config.workers, stopping=stopping)
+    with contextlib.closing(batches):
+        for batch in batches:
+            tally.merge(batch.tally)
+            writer.write(batch.rows)
+            yield batch
+    if not stopping():
+        writer.finish()
+        tell_unused(external)
 
 
 def is_dataset(path: Path) -> bool:

@@ -28,16 +28,17 @@ if TYPE_CHECKING:
     import numpy as np
 
     from cxrtool.clip.architecture import Architecture
-    from cxrtool.clip.fit import Best
     from cxrtool.clip.holdout import HeldOut
     from cxrtool.clip.model import ClipModel
+    from cxrtool.clip.task import ClipTask
     from cxrtool.clip.templates import Templates
     from cxrtool.clip.texts import PairTexts
     from cxrtool.core.runs import Run
     from cxrtool.data.manifest import Dataset
+    from cxrtool.training.loop import Best
     from cxrtool.training.world import World
 
-EVALUATIONS = 100  # at most, over the whole training: one an epoch, or fewer, spread evenly
+EVALUATIONS = 100  # at most, over the whole training: one per epoch, or fewer, spread evenly
 
 
 def run(config: Config, run: Run) -> dict[str, Any]:
@@ -79,12 +80,12 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     )
     cut = sum(model.cut(text) != "" for text in {row[0] for row in train.wordings})
     explain(train, len(train_rows), len(val_rows), cut, chosen)
-    best = None
+    steps, best = 0, None
     if config.text != ORIGINAL:
-        best = best_network(
-            config, run, world, model, dataset, train_rows, train, held, templates, chosen
-        )
-        model.network.load_state_dict(best.network)
+        task = task_of(config, world, model, dataset, train_rows, train, held, templates, chosen)
+        best = best_network(task, config, run)
+        steps = task.trainer.step_number
+        model.network.load_state_dict(best.state)
     world.close()
     if run.helps:
         return {}
@@ -106,16 +107,15 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         "distinct": train.distinct(),
         "texts_cut": cut,
         "val_pairs": len(val_rows),
-        "steps": best.trained if best is not None else 0,
+        "steps": steps,
         "best_step": best.step if best is not None else 0,
         "chance_recall": mean_recall(chance(held.pairs.groups)),
         **final,
     }
 
 
-def best_network(
+def task_of(
     config: Config,
-    run: Run,
     world: World,
     model: ClipModel,
     dataset: Dataset,
@@ -124,16 +124,15 @@ def best_network(
     held: HeldOut,
     templates: Templates,
     chosen: Architecture,
-) -> Best:
-    """Train on the rows; the network that scores best on the held-out pairs.
+) -> ClipTask:
+    """The training on the rows, measured on the held-out pairs.
 
-    Raises:
-        InputError: no held-out label has both classes, so that there is no AUROC to select by.
+    Its score raises InputError where no held-out label has both classes: there is no AUROC then.
     """
     from cxrtool.clip import holdout
-    from cxrtool.clip.fit import fit
+    from cxrtool.clip.task import ClipTask
     from cxrtool.clip.texts import target_groups
-    from cxrtool.clip.training import Trainer, make_pairs
+    from cxrtool.clip.training import ClipTrainer, make_pairs
     from cxrtool.commands.finetune_clip.pairs import claims_in, recipe_of
     from cxrtool.data.cache import pixels
     from cxrtool.data.labels import label_arrays
@@ -149,7 +148,7 @@ def best_network(
         device=model.device,
         processes=world.size,
     )
-    trainer = Trainer(model, pairs, recipe, world)
+    trainer = ClipTrainer(model, pairs, recipe, world)
 
     def score(measures: dict[str, Any]) -> float:
         value = float(measures["recall" if config.select_by == "retrieval" else "auroc_mean"])
@@ -162,19 +161,27 @@ def best_network(
         return value
 
     epoch = trainer.steps_per_epoch
-    best = fit(
+    return ClipTask(
         trainer,
         lambda: holdout.evaluate(model, held, templates),
         score,
-        run,
-        evaluate_every=epoch * -(-recipe.steps // (epoch * EVALUATIONS)),
+        every=epoch * -(-recipe.steps // (epoch * EVALUATIONS)),
         patience=config.patience,
     )
-    if best.trained < recipe.steps:
-        console.say(f"stopped after {best.trained} of {recipe.steps} steps: no gain any more")
-    if best.score <= best.start:
+
+
+def best_network(task: ClipTask, config: Config, run: Run) -> Best:
+    """Train; the network that scores best on the held-out pairs."""
+    from cxrtool.training.loop import train
+
+    train(task, run)
+    best = task.best
+    assert best is not None
+    if task.done < task.total:
+        console.say(f"stopped after {task.done:g} of {task.total} steps: no gain any more")
+    if best.score <= task.start:
         console.warn(
-            f"held-out {config.select_by} is {best.score:.3f} at best and was {best.start:.3f} "
+            f"held-out {config.select_by} is {best.score:.3f} at best and was {task.start:.3f} "
             "before training: nothing was gained"
         )
     return best
@@ -190,14 +197,14 @@ def plan(config: Config) -> dict[str, Any]:
     templates = load_templates(str(config.templates_file or config.templates))
     rows, texts = pairs_of(dataset, config, templates, held_out=False)
     held, _ = pairs_of(dataset, config, templates, held_out=True)
-    found = {
+    counts = {
         "text": texts.origin,
         "pairs": len(rows),
         "distinct": texts.distinct(),
         "val_pairs": len(held),
     }
     if config.text == ORIGINAL:
-        return found
+        return counts
     scratch = config.pretrained is None and config.tag is None
     recipe = recipe_of(config, len(rows), from_scratch=scratch)
-    return {**found, "steps": recipe.steps, "batch": recipe.batch, "lr": recipe.lr}
+    return {**counts, "steps": recipe.steps, "batch": recipe.batch, "lr": recipe.lr}

@@ -18,8 +18,7 @@ from cxrtool.core.config import (
     RunningOption,
 )
 from cxrtool.core.errors import UsageError
-from cxrtool.data.labels import PolicyOptions
-from cxrtool.data.select import SelectionOptions
+from cxrtool.data.options import PolicyOptions, SelectionOptions
 
 ORIGINAL = "original"
 """The text strategy that trains nothing: a control."""

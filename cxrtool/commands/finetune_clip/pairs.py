@@ -98,8 +98,8 @@ def claims_in(
     from cxrtool.clip.claims import OPEN, claims_of
 
     read = partial(said_in, labels=labels)
-    known = np.where(mask, values > 0.5, OPEN).astype(np.int8)
-    return claims_of(texts, labels, known, templates, tokenizer, read)
+    label_values = np.where(mask, values > 0.5, OPEN).astype(np.int8)
+    return claims_of(texts, labels, label_values, templates, tokenizer, read)
 
 
 def said_in(texts: Sequence[str], labels: Sequence[str]) -> list[Mapping[str, int]]:
@@ -114,17 +114,17 @@ def said_in(texts: Sequence[str], labels: Sequence[str]) -> list[Mapping[str, in
 
     labeler = Labeler()
     rules = labeler.rules
-    found: list[Mapping[str, int]] = []
+    statements: list[Mapping[str, int]] = []
     for read in labeler.label_all(texts, evidence=False):
         values = {k: v for k, v in read.values.items() if v is not None}
         if values and values.keys() <= {rules.devices}:
             values[rules.no_finding] = OPEN
         said = {label: values.get(canonical(label)) for label in labels}
         unknown = {label for label in labels if canonical(label) not in rules.observations}
-        found.append(
+        statements.append(
             dict.fromkeys(unknown, OPEN) | {k: v for k, v in said.items() if v is not None}
         )
-    return found
+    return statements
 
 
 def locked(config: Config, *, from_scratch: bool) -> tuple[str, ...]:

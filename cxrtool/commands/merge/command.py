@@ -35,12 +35,12 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     import numpy as np
 
     from cxrtool.commands.synthesize.filters import show_filters
+    from cxrtool.core.cores import available_cores
     from cxrtool.core.fingerprints import read_json
     from cxrtool.data.writer import DatasetWriter
     from cxrtool.synthesis import accounts as books
     from cxrtool.synthesis import shards
     from cxrtool.synthesis.generate import close_journal
-    from cxrtool.training.device import available_cores
 
     parts = shards.open_shards([ref.path for ref in run.inputs("shard")])
     plan = read_json(parts[0].folder / "plan.json")

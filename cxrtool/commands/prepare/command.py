@@ -19,8 +19,6 @@ from cxrtool.core.runs import Run
 __all__ = ["FORMAT", "NAME", "Config", "plan", "run", "warm"]
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from cxrtool.data.ingest import Ingested
     from cxrtool.data.source_checks import Checker
     from cxrtool.data.sources.base import SourceOptions, SourceTable
@@ -40,12 +38,15 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     from cxrtool.data import assemble, ingest, splits, summary
     from cxrtool.data.columns import image_name
     from cxrtool.data.manifest import DatasetWriter
+    from cxrtool.data.patient_keys import keyed_namespace
+    from cxrtool.data.tables import write_table
 
     secret = _secret(config)
     source, checker = _read_source(config, secret)
     _note_files(config, run, source, checker)
     source, notes = _with_reports(config, run, source)
-    source = _with_namespace(config, source, secret)
+    namespace = keyed_namespace(config.namespace or source.namespace, secret)
+    source = dataclasses.replace(source, namespace=namespace)
 
     images = None if config.labels_only else _convert(config, run, source, checker)
     rows = checker.good
@@ -73,20 +74,15 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     for done in images.done.values() if images else ():
         writer.add_entry(image_name(done.row), done.size_bytes, done.sha256)
     for name, side in assemble.sidecars(source, rows, pixels=images is not None).items():
-        run.write_text(name, _csv(side))
+        run.write_text(name, write_table(side))
     if checker.rejected or config.skip_bad:
-        run.write_text("rejected.csv", _csv(assemble.rejected_table(checker.rejected)))
+        run.write_text("rejected.csv", write_table(assemble.rejected_table(checker.rejected)))
     digest = writer.finish(table, info)
     ingest.forget(run)
-    found = summary.tell(
-        run,
-        source,
-        table,
-        images,
-        split_notes=split.notes,
-        rejected=checker.rejected,
+    told = summary.tell(
+        run, source, table, images, split_notes=split.notes, rejected=checker.rejected
     )
-    return {**found, "digest": digest}
+    return {**told, "digest": digest}
 
 
 def plan(config: Config) -> dict[str, Any]:
@@ -103,7 +99,7 @@ def plan(config: Config) -> dict[str, Any]:
 
 
 def _secret(config: Config) -> bytes | None:
-    from cxrtool.data.keys import read_secret
+    from cxrtool.data.patient_keys import read_secret
 
     return None if config.id_key is None else read_secret(config.id_key)
 
@@ -117,7 +113,6 @@ def _read_source(config: Config, secret: bytes | None) -> tuple[SourceTable, Che
 
     source = get_reader(config.format)(config.source, _options(config, secret))
     tell_columns(source)
-    source = dataclasses.replace(source, table=source.table.reset_index(drop=True))
     checker = Checker(source, skip_bad=config.skip_bad)
     source = check_source(
         source,
@@ -181,13 +176,14 @@ def _with_reports(
     from cxrtool.data.assemble import disagreement_table
     from cxrtool.data.join import join_reports
     from cxrtool.data.summary import tell_joined
+    from cxrtool.data.tables import write_table
 
     joined = join_reports(
         source.table, source.labels, source.covered, config.reports, config.join_labels
     )
     notes = tell_joined(run, source, joined)
     differ = disagreement_table(joined.disagreements, pixels=not config.labels_only)
-    run.write_text("disagreements.csv", _csv(differ))
+    run.write_text("disagreements.csv", write_table(differ))
     out = dataclasses.replace(
         source,
         table=joined.table,
@@ -196,19 +192,6 @@ def _with_reports(
         kind=source.kind if joined.labels == source.labels else "multilabel",
     )
     return out, {"reports": {"mode": config.join_labels, **notes}}
-
-
-def _with_namespace(config: Config, source: SourceTable, secret: bytes | None) -> SourceTable:
-    from cxrtool.data.keys import keyed_namespace
-
-    name = config.namespace or source.namespace
-    return dataclasses.replace(source, namespace=keyed_namespace(name, secret))
-
-
-def _csv(table: pd.DataFrame) -> str:
-    from cxrtool.data.tables import write_table
-
-    return write_table(table)
 
 
 def _convert(config: Config, run: Run, source: SourceTable, checker: Checker) -> Ingested:

@@ -31,9 +31,10 @@ def looking_for(config: Config, planned: Planned) -> Looking:
     """The network, and what looks at its images."""
     from cxrtool import generators as gans
     from cxrtool.commands.synthesize.panel import look
+    from cxrtool.core.cores import available_cores
     from cxrtool.synthesis.generate import Job, claimed_labels
     from cxrtool.synthesis.writer import Origin, synthetic_info
-    from cxrtool.training.device import available_cores, setup
+    from cxrtool.training.device import setup
 
     dataset, card, table, plan, _ = planned
     assert card is not None

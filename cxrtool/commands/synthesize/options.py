@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar
 
 from cxrtool.core.config import DEVICE, GIVEN, ROWS, THREADS, Argument, Input, Option, RunningOption
 from cxrtool.core.errors import UsageError
-from cxrtool.data.select import SelectionOptions
+from cxrtool.data.options import SelectionOptions
 
 FILTERS, EDITS = "Filters", "Pushing images along edits"
 #: Where an option applies: not to a plan alone.

@@ -109,8 +109,8 @@ def seen_by_helper(job: Job, folder: Path, who: str) -> Seen:
     """
     import numpy as np
 
+    from cxrtool.data.columns import SPLIT
     from cxrtool.data.keys import Seen, refuse_overlap
-    from cxrtool.data.manifest import SPLIT
 
     seen = Seen.load(folder)
     test = np.flatnonzero(job.dataset.column(SPLIT) == "test")

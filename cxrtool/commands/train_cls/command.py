@@ -20,23 +20,18 @@ from cxrtool.commands.train_cls.inputs import (
     source_record,
     training_parts,
     validation_part,
+    warn_of_unfairness,
 )
-from cxrtool.commands.train_cls.options import (
-    FORMAT,
-    NAME,
-    Config,
-)
+from cxrtool.commands.train_cls.options import FORMAT, NAME, Config
 from cxrtool.commands.train_cls.training import (
     calibrate,
     finish_network,
     make_trainer,
-    shortfalls,
-    train,
+    recipe_of,
     write_loss_curve,
     write_predictions,
 )
 from cxrtool.core import console
-from cxrtool.core.config import result_options
 from cxrtool.data.labels import LabelPolicy
 
 __all__ = ["FORMAT", "NAME", "Config", "plan", "run"]
@@ -53,9 +48,10 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     from cxrtool.classifiers.guard import seen_in_training
     from cxrtool.classifiers.inputs import input_size, refuse_thin_fraction, wanted_labels
     from cxrtool.classifiers.targets import learnable
+    from cxrtool.classifiers.task import ClassifierTask, shortfalls
     from cxrtool.data.select import select_rows
-    from cxrtool.training.checkpoints import load_checkpoint
     from cxrtool.training.device import setup
+    from cxrtool.training.loop import train
     from cxrtool.training.models import save_model
 
     device = setup(config.device, config.threads)
@@ -65,34 +61,24 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     seen, extra = seen_in_training(
         data, rows, synths, earlier_run(run), learned=config.chosen_arm != "duplicate"
     )
-    for who, n in (("generator", extra["generator"]), ("run that it starts from", extra["start"])):
-        if n:
-            console.warn(
-                f"the {who} was trained on {n:,} patients or images that this classifier is"
-                " not: no fair comparison with arms without it"
-            )
-
-    wanted = wanted_labels(data, config.classes)
-    refuse_thin_fraction(data, rows["train"], config, wanted, policy)
-    start = load_start(config, run, wanted)
+    warn_of_unfairness(extra)
+    requested = wanted_labels(data, config.classes)
+    refuse_thin_fraction(data, rows["train"], config, requested, policy)
+    start = load_start(config, run, requested)
     least = LEAST_PX[config.arch]
     size = input_size(data, config.size, None if start is None else start.size, least)
-    parts, unlearned, kept = training_parts(
-        config, data, rows["train"], synths, wanted, policy, size
+    parts, unlearned, positions = training_parts(
+        config, data, rows["train"], synths, requested, policy, size
     )
-    labels = tuple(wanted[k] for k in kept)
-    if labels != wanted:  # the head of an earlier run fits the very same labels alone
+    labels = tuple(requested[k] for k in positions)
+    if labels != requested:  # the head of an earlier run fits the very same labels alone
         start = load_start(config, run, labels)
     val = validation_part(part_of(data, rows["val"], labels, policy, size), data.info.kind)
     judged, unjudged = learnable(labels, val.values, val.mask, where="the validation rows")
     announce(config, parts, val, labels, unlearned, unjudged)
 
     fit, weights = make_trainer(config, parts, labels, size, device, data.info.kind, start)
-    state = load_checkpoint(run)
-    if state is not None:
-        fit.restore(state)
-    run.rewind_metrics(lambda row: row["step"] <= fit.step)
-    train(run, config, fit, val, judged, start)
+    train(ClassifierTask(fit, val, judged, config.eval_every, start), run)
 
     real = part_of(data, rows["train"], labels, policy, size)
     finish_network(config, fit, real)
@@ -103,11 +89,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     write_loss_curve(run, fit)
     seen.save(run)
     left_out = {"training": unlearned, "validation": unjudged}
-    recipe = {**result_options(config), "arm": config.chosen_arm, "augment": config.augmentation}
-    recipe |= {**config.phase_options, "precision": fit.precision}
-    if config.epochs is None:
-        recipe["steps"] = fit.steps
-    description = describe(fit, data, policy, parts, recipe, calibration)
+    description = describe(fit, data, policy, parts, recipe_of(config, fit), calibration)
     more = {
         "left_out": left_out,
         "generator_saw_more": extra["generator"],
@@ -152,16 +134,15 @@ def plan(config: Config) -> dict[str, Any]:
 
     data = load_dataset(config.data)
     rows = select_rows(data, config)
-    wanted = wanted_labels(data, config.classes)
-    refuse_thin_fraction(data, rows, config, wanted, LabelPolicy.from_options(config))
-    train_rows = len(rows)
+    requested = wanted_labels(data, config.classes)
+    refuse_thin_fraction(data, rows, config, requested, LabelPolicy.from_options(config))
     synthetic = [len(load_dataset(path)) for path in config.synth]
-    images = sum(synthetic) + (0 if config.chosen_arm == "synthetic-only" else train_rows)
+    images = sum(synthetic) + (0 if config.chosen_arm == "synthetic-only" else len(rows))
     steps = config.budget(images)
     return {
         "arm": config.chosen_arm,
         "augmentation": config.augmentation,
-        "train_rows": train_rows,
+        "train_rows": len(rows),
         "val_rows": len(select_rows(data, config, split="val")),
         "synthetic_rows": synthetic,
         "steps": steps,

@@ -26,20 +26,30 @@ if TYPE_CHECKING:
 
 def load_inputs(config: Config, run: Run, policy: LabelPolicy) -> tuple[Dataset, list[Dataset]]:
     """The real set and the synthetic ones, refused where they cannot be trained on together."""
-    from cxrtool.classifiers.arms import refuse_synthetic_data, refuse_unjoinable
+    from cxrtool.classifiers.arms import refuse_made_rows, refuse_unjoinable
     from cxrtool.data.manifest import load_dataset
 
     data = load_dataset(run.input("data").path)
-    refuse_synthetic_data(data)
+    refuse_made_rows(data, "validation and test are real, always")
     if data.info.kind == "single" and config.loss == "auc-margin":
         raise UsageError(
-            "--loss auc-margin is for multi-label sets; this one has one class an image",
+            "--loss auc-margin is for multi-label sets; this one has one class per image",
             hint="use --loss bce, which is cross-entropy over the classes here",
         )
     synths = [load_dataset(ref.path) for ref in run.inputs("synth")]
     for synth in synths:
         refuse_unjoinable(data, synth, policy)
     return data, synths
+
+
+def warn_of_unfairness(extra: dict[str, int]) -> None:
+    """Say how much more a generator, or the run to start from, has seen than the classifier."""
+    for who, n in (("generator", extra["generator"]), ("run that it starts from", extra["start"])):
+        if n:
+            console.warn(
+                f"the {who} was trained on {n:,} patients or images that this classifier is"
+                " not: no fair comparison with arms without it"
+            )
 
 
 def earlier_run(run: Run) -> Path | None:
@@ -69,7 +79,7 @@ def training_parts(
     data: Dataset,
     rows: np.ndarray,
     synths: list[Dataset],
-    wanted: tuple[str, ...],
+    labels: tuple[str, ...],
     policy: LabelPolicy,
     size: int,
 ) -> tuple[dict[str, Part], dict[str, str], list[int]]:
@@ -77,19 +87,19 @@ def training_parts(
     from cxrtool.classifiers.arms import compose
     from cxrtool.classifiers.targets import learnable
 
-    parts = compose(config.chosen_arm, data, rows, synths, wanted, policy, size)
+    parts = compose(config.chosen_arm, data, rows, synths, labels, policy, size)
     judged = parts
     if config.chosen_arm == "pretrain-finetune":  # what is learned last must be learnable
         judged = {"real": parts["real"]}
-    kept, unlearned = learnable(wanted, *joined(judged), where="the training images")
-    parts = {name: part.columns(kept) for name, part in parts.items()}
+    positions, unlearned = learnable(labels, *joined(judged), where="the training images")
+    parts = {name: part.columns(positions) for name, part in parts.items()}
     if data.info.kind == "single":
         for name, part in parts.items():
             parts[name] = part.with_class()
             lost = len(part) - len(parts[name])
             if lost:
                 console.warn(f"{lost:,} {name} images are of none of the classes: left out")
-    return parts, unlearned, kept
+    return parts, unlearned, positions
 
 
 def validation_part(part: Part, kind: str) -> Part:

@@ -10,8 +10,7 @@ from typing import Annotated
 
 from cxrtool.core.config import ABSENT, DEVICE, THREADS, Argument, Input, Option, RunningOption
 from cxrtool.core.errors import UsageError
-from cxrtool.data.labels import PolicyOptions
-from cxrtool.data.select import SelectionOptions
+from cxrtool.data.options import PolicyOptions, SelectionOptions
 
 NAME = "train-cls"
 # 5: PESG as in LibAUC, AUC-margin keeps the head, the best of its phases is delivered; units join
@@ -20,7 +19,7 @@ FORMAT = 5
 ARMS = ("none", "standard", "duplicate", "gan", "synthetic-only", "pretrain-finetune")
 WITH_SYNTH = ("duplicate", "gan", "synthetic-only", "pretrain-finetune")
 STEPS = 2000
-AUC_FRAC, AUC_LR = 0.5, 0.1
+AUC_FRAC, AUC_LR = 0.5, 0.02
 PRETRAIN_FRAC = 0.5
 # As in classifiers.architectures and classifiers.pretrained, which import torch.
 ARCHITECTURES = ("densenet121", "efficientnet_v2_s", "vgg16_bn", "small_cnn")

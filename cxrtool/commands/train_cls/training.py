@@ -1,4 +1,4 @@
-"""What `cxr train-cls` does to its network: built, trained, validated, calibrated, drawn.
+"""What `cxr train-cls` does to its network before and after the loop: built, calibrated, drawn.
 
 In: the images of an arm and of the validation rows. Out: a fitted network, and the files that show
 what it reads.
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cxrtool.commands.train_cls.inputs import joined
 from cxrtool.core import console
+from cxrtool.core.config import result_options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from cxrtool.classifiers.calibration import Calibration
     from cxrtool.classifiers.pool import Part
     from cxrtool.classifiers.pretrained import Start
-    from cxrtool.classifiers.training import Trainer
+    from cxrtool.classifiers.training import ClassifierTrainer
     from cxrtool.commands.train_cls.options import Config
     from cxrtool.core.runs import Run
 
@@ -30,14 +31,14 @@ def make_trainer(
     device: Any,
     kind: str,
     start: Start | None,
-) -> tuple[Trainer, np.ndarray | None]:
+) -> tuple[ClassifierTrainer, np.ndarray | None]:
     """A network and all that fits it, and the weights of the positives in its loss."""
     from cxrtool.classifiers import pretrained
     from cxrtool.classifiers.architectures import build
     from cxrtool.classifiers.losses import balancing_weights, class_weights
     from cxrtool.classifiers.phases import plan_phases
     from cxrtool.classifiers.pool import Pool
-    from cxrtool.classifiers.training import Settings, Trainer
+    from cxrtool.classifiers.training import ClassifierTrainer, Settings
 
     two_sets = config.chosen_arm == "pretrain-finetune"
     final = [part for name, part in parts.items() if not (two_sets and name != "real")]
@@ -68,75 +69,22 @@ def make_trainer(
     network = build(config.arch, labels, size, config.seed, adapter)
     if start is not None:
         pretrained.apply(start, network, config.init_from or config.weights)
-    return Trainer(network.to(device), pools, phases, settings, weights), weights
+    return ClassifierTrainer(network.to(device), pools, phases, settings, weights), weights
 
 
-def train(
-    run: Run, config: Config, fit: Trainer, val: Part, judged: list[int], start: Start | None
-) -> None:
-    """Optimizer steps, with a validation and a checkpoint every `eval_every` of them.
-
-    A start that reads these labels already is judged before the first step.
-    """
-    from cxrtool.training.checkpoints import save_checkpoint
-
-    if fit.step == 0 and start is not None and start.head is not None:
-        fit.start_score = aurocs(fit, val, judged)["val_auroc"]
-    with run.progress("training", total=fit.steps, unit="steps") as bar:
-        fit.start_clock()
-        while fit.step < fit.steps:
-            if fit.phase_ends:
-                fit.next_phase()
-                console.say(f"{fit.phase.name}: {fit.phase.steps:,} steps")
-            fit.train_step()
-            bar.update(fit.step)
-            if fit.step % config.eval_every == 0 or fit.phase_ends:
-                speed = fit.read_clock()
-                entry = validate(fit, val, judged)
-                best = fit.record(entry["val_auroc"], entry)
-                nimg = fit.step * config.batch
-                run.append_metrics({**entry, "nimg": nimg, "best": best, **speed})
-                bar.update(fit.step, note=f"val AUROC {entry['val_auroc']:.3f}")
-                save_checkpoint(run, fit.state(), nimg)
-                fit.start_clock()
-            if run.stopping:
-                save_checkpoint(run, fit.state(), fit.step * config.batch)
-                run.stop()
+def recipe_of(config: Config, fit: ClassifierTrainer) -> dict[str, Any]:
+    """All that fixed the training: what `classifiers.description.describe` asks for."""
+    recipe = {**result_options(config), "arm": config.chosen_arm, "augment": config.augmentation}
+    recipe |= {**config.phase_options, "precision": fit.precision}
+    return recipe if config.epochs is not None else {**recipe, "steps": fit.steps}
 
 
-def validate(fit: Trainer, val: Part, judged: list[int]) -> dict[str, Any]:
-    """Losses, and AUROC of the labels that the validation rows can judge."""
-    loss = fit.mean_loss()
-    return {
-        "step": fit.step,
-        "phase": fit.phase.name,
-        "lr": fit.lr,
-        "loss": loss,
-        **aurocs(fit, val, judged),
-    }
-
-
-def aurocs(fit: Trainer, val: Part, judged: list[int]) -> dict[str, Any]:
-    """Loss and AUROC of the validation rows, with the network as it is now."""
-    from cxrtool.classifiers.prediction import softmax
-    from cxrtool.stats.curves import label_scores
-
-    logits, val_loss = fit.predict(val)
-    scores = softmax(logits) if fit.settings.kind == "single" else logits
-    auroc, _ = label_scores(val.values, val.mask, scores)
-    labels = fit.network.labels
-    return {
-        "val_loss": val_loss,
-        "val_auroc": float(auroc[judged].mean()),
-        "val_auroc_by_label": {labels[k]: float(auroc[k]) for k in judged},
-    }
-
-
-def finish_network(config: Config, fit: Trainer, real: Part) -> None:
+def finish_network(config: Config, fit: ClassifierTrainer, real: Part) -> None:
     """The weights of the best step, with BatchNorm of real images where that is asked for.
 
     A phase that ends below an earlier one is named, whichever of the two is delivered.
     """
+    from cxrtool.classifiers.task import shortfalls
     from cxrtool.classifiers.training import reestimate_batchnorm
 
     fit.network.load_state_dict(fit.chosen.state)
@@ -147,35 +95,9 @@ def finish_network(config: Config, fit: Trainer, real: Part) -> None:
         console.say(f"BatchNorm: {layers} layers re-estimated on {len(real):,} real images")
 
 
-def shortfalls(fit: Trainer) -> list[str]:
-    """What got worse in training, a line each, with both scores and whose network is delivered.
-
-    That is a phase below one before it, and all of them below the weights that training started
-    from.
-    """
-    kept = fit.phases[fit.chosen.phase]
-    notes = []
-    if fit.start_score is not None and fit.chosen.score < fit.start_score:
-        notes.append(
-            f"the mean validation AUROC is {fit.chosen.score:.4f} at best and was"
-            f" {fit.start_score:.4f} with the weights that it started from: nothing was gained"
-        )
-    for number, best in enumerate(fit.bests[1:], 1):
-        rival = max(fit.bests[:number], key=lambda one: one.score)
-        if best.score >= rival.score:
-            continue
-        worse, better = fit.phases[best.phase], fit.phases[rival.phase]
-        why = ", as this arm ends on real images" if better.pool != kept.pool else ""
-        notes.append(
-            f"the phase {worse.name!r} ({worse.loss}) reached a mean validation AUROC of"
-            f" {best.score:.4f}, below the {rival.score:.4f} of the phase {better.name!r}"
-            f" ({better.loss}): the network of {kept.name!r}, step {fit.chosen.step:,}, is kept"
-            f"{why}"
-        )
-    return notes
-
-
-def calibrate(fit: Trainer, real: Part, val: Part, weights: np.ndarray | None) -> Calibration:
+def calibrate(
+    fit: ClassifierTrainer, real: Part, val: Part, weights: np.ndarray | None
+) -> Calibration:
     """Shift, temperature and thresholds, from the validation rows.
 
     `real` are the real training rows: what they say of the prevalence counts for labels without a
@@ -184,10 +106,10 @@ def calibrate(fit: Trainer, real: Part, val: Part, weights: np.ndarray | None) -
     from cxrtool.classifiers.calibration import fit_calibration, shares, smoothed_shares
 
     logits, _ = fit.predict(val)
-    kept = fit.phases[fit.chosen.phase]
+    phase = fit.phases[fit.chosen.phase]
     trained_on = None
-    if kept.loss == "bce":
-        pool = fit.pools[kept.pool]
+    if phase.loss == "bce":
+        pool = fit.pools[phase.pool]
         trained_on = shares(pool.values.cpu().numpy(), pool.mask.cpu().numpy(), weights)
     kind = fit.settings.kind
     natural = smoothed_shares(kind, real.values, real.mask)
@@ -196,7 +118,7 @@ def calibrate(fit: Trainer, real: Part, val: Part, weights: np.ndarray | None) -
 
 def write_predictions(
     run: Run,
-    fit: Trainer,
+    fit: ClassifierTrainer,
     calibration: Calibration,
     parts: dict[str, tuple[Part, np.ndarray]],
 ) -> None:
@@ -211,7 +133,7 @@ def write_predictions(
     run.write_text("predictions.csv", csv_text(["split", "row", *fit.network.labels], cells))
 
 
-def write_loss_curve(run: Run, fit: Trainer) -> None:
+def write_loss_curve(run: Run, fit: ClassifierTrainer) -> None:
     """`loss_curve.png`: losses and validation AUROC over the steps."""
     from cxrtool.pages.figures import PAPER, learning_figure, save_png
 

@@ -31,8 +31,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     from cxrtool.generators import pictures
     from cxrtool.generators.conditions import picture_rows
     from cxrtool.generators.feed import Feed
-    from cxrtool.generators.loop import Views, train
     from cxrtool.generators.stylegan2.execution import Execution
+    from cxrtool.generators.task import Views, train
     from cxrtool.pages.game_figure import game_picture
     from cxrtool.training import device as devices
     from cxrtool.training.world import World, local_device
@@ -41,7 +41,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     world = World(device)
     before = recorded(run)
     task = prepare(config, device.type, world.size, before)
-    choices, values, known = task.choices, task.values, task.known
+    choices, values, mask = task.choices, task.values, task.mask
     precision = before.get("precision", config.precision)
     how = (precision, config.compile) if task.arch.executions else ("float32", "off")
     execution = Execution(device, choices.arch.size, *how)
@@ -50,12 +50,12 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     run.write_json("resolved.json", {**task.to_json(), "bfloat16_from_px": execution.low})
     images = resized(pixels(task.dataset, task.rows), choices.arch.size)
 
-    rows = picture_rows(task.conditioning.labels, values, known)
+    rows = picture_rows(task.conditioning.labels, values, mask)
     run.write_bytes(
-        "samples/reals.png", pictures.real_grid(images, values, known, rows, choices.seed)
+        "samples/reals.png", pictures.real_grid(images, values, mask, rows, choices.seed)
     )
     feeds = [
-        Feed(images[part], values[part], known[part], choices.seed, device) if part.any() else None
+        Feed(images[part], values[part], mask[part], choices.seed, device) if part.any() else None
         for part in (~task.held, task.held)
     ]
     feed = feeds[0]

@@ -20,43 +20,43 @@ if TYPE_CHECKING:
     from cxrtool.commands.train_gan.task import Task
     from cxrtool.core.runs import Run
     from cxrtool.generators.feed import Feed
-    from cxrtool.generators.loop import Start
-    from cxrtool.generators.protocol import Trainer
+    from cxrtool.generators.protocol import GeneratorTrainer
     from cxrtool.generators.quality import Quality
+    from cxrtool.generators.task import Start
 
 
 def start_from(
-    source: Path, blocks: int, trainer: Trainer, task: Task, quality: Quality | None
+    source: Path, blocks: int, trainer: GeneratorTrainer, task: Task, quality: Quality | None
 ) -> Start:
     """Load the weights of another run, measure them, and say what became of the labels."""
-    from cxrtool.generators.loop import Start
-    from cxrtool.generators.stylegan2 import trainer as style
+    from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
     from cxrtool.generators.stylegan2.transfer import freeze, init_from
+    from cxrtool.generators.task import Start
 
-    assert isinstance(trainer, style.Trainer)  # other architectures have no --init-from
+    assert isinstance(trainer, StyleGan2Trainer)  # other architectures have no --init-from
 
     require_complete(source, stages=("train-gan",))
-    found = init_from(trainer, source, task.conditioning.labels)
-    said = [f"{key} labels: {', '.join(names)}" for key, names in found.items() if names]
+    labels = init_from(trainer, source, task.conditioning.labels)
+    notes = [f"{key} labels: {', '.join(names)}" for key, names in labels.items() if names]
     frozen = freeze(trainer.discriminator, blocks)
     if frozen:
-        said.append(f"{frozen:,} weights of the discriminator frozen")
+        notes.append(f"{frozen:,} weights of the discriminator frozen")
     if trainer.choices.augment and trainer.choices.augment_p is None:
-        said.append(f"augmentation goes on at p {float(trainer.controller.p):.2g}")
+        notes.append(f"augmentation goes on at p {float(trainer.controller.p):.2g}")
     fd = math.nan
     if quality is None:
         console.warn(
-            "fewer than 50 images: whether the training makes its start worse is not measured"
+            "fewer than 50 images: too few to measure whether the training makes its start worse"
         )
     else:
         fd = quality.measure(trainer)["fd"]
-        said.append(f"its Fréchet distance here is {fd:.3g}")
-    console.say(f"starting from {source}" + "".join(f"; {text}" for text in said))
-    return Start(fd, keeps=math.isfinite(fd) and not found["new"])
+        notes.append(f"its Fréchet distance here is {fd:.3g}")
+    console.say(f"starting from {source}" + "".join(f"; {text}" for text in notes))
+    return Start(fd, keeps=math.isfinite(fd) and not labels["new"])
 
 
 def compare(
-    trainer: Trainer, run: Run, quality: Quality | None, start: Start
+    trainer: GeneratorTrainer, run: Run, quality: Quality | None, start: Start
 ) -> dict[str, Any] | None:
     """Say whether a training has made better what it started from.
 
@@ -64,24 +64,24 @@ def compare(
         For the summary: the distance of the start and the lowest of the training; None where
         nothing was measured.
     """
-    from cxrtool.generators.loop import START_TOLERANCE, measured
+    from cxrtool.generators.task import START_TOLERANCE, measured
 
     if quality is None or not math.isfinite(start.fd):
         return None
-    found = [row["fd"] for row in run.read_metrics() if "fd" in row and row["nimg"]]
+    distances = [row["fd"] for row in run.read_metrics() if "fd" in row and row["nimg"]]
     if trainer.best is None:  # the last one is kept, whatever it is
-        found = [measured(trainer, quality)["fd"]]
-    lowest = min((fd for fd in found if math.isfinite(fd)), default=math.nan)
+        distances = [measured(trainer, quality)["fd"]]
+    lowest = min((fd for fd in distances if math.isfinite(fd)), default=math.nan)
     before = f"Fréchet distance {start.fd:.3g} at the start, {lowest:.3g}"
-    kept = trainer.best is not None and trainer.best.nimg == 0
-    if kept:
+    unchanged = trainer.best is not None and trainer.best.nimg == 0
+    if unchanged:
         console.warn(
             f"no network of this training is as good as the one that it started from: {before} at"
             " best; that one is kept, unchanged (a lower --lr, or more --kimg, may do better)"
         )
     elif not lowest <= START_TOLERANCE * start.fd:
         console.warn(f"the training made its start worse: {before} after it")
-    return {"fd": start.fd, "lowest_fd_after": lowest, "kept": kept}
+    return {"fd": start.fd, "lowest_fd_after": lowest, "kept": unchanged}
 
 
 def measure(run: Run, feed: Feed, size: int, seed: int, best: bool) -> Quality:
@@ -123,14 +123,14 @@ def measure(run: Run, feed: Feed, size: int, seed: int, best: bool) -> Quality:
 
     quality = Quality(feed, extract, compare, seed)
     if best:
-        console.say(f"kept is the best network of all snapshots: {quality.n:,} images, {space}")
+        console.say(f"the best of all snapshots is kept, judged on {quality.n:,} images: {space}")
     return quality
 
 
-def save_network(trainer: Trainer, task: Task, run: Run) -> None:
+def save_network(trainer: GeneratorTrainer, task: Task, run: Run) -> None:
     """Write the finished networks, described."""
     from cxrtool.data.labels import LabelPolicy
-    from cxrtool.generators.stylegan2 import trainer as style
+    from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
     from cxrtool.training.models import save_model
 
     config, info, choices = task.config, task.dataset.info, task.choices
@@ -160,13 +160,13 @@ def save_network(trainer: Trainer, task: Task, run: Run) -> None:
         "images": len(task.rows),
         "nimg": trainer.nimg,
     }
-    if isinstance(trainer, style.Trainer) and trainer.choices.augment:  # for --init-from
+    if isinstance(trainer, StyleGan2Trainer) and trainer.choices.augment:  # for --init-from
         p = trainer.choices.augment_p
         p = float(trainer.controller.p) if p is None else p
         meta["augment"] = {"policies": list(trainer.choices.augment), "p": round(p, 6)}
-    if task.reduced is not None:
-        meta["single_label"] = task.reduced.rule
-    save_model(run, trainer.export(task.values, task.known), meta)
+    if task.singles is not None:
+        meta["single_label"] = task.singles.rule
+    save_model(run, trainer.export(task.values, task.mask), meta)
 
 
 def save_seen(task: Task, run: Run) -> None:

@@ -9,8 +9,7 @@ from typing import Annotated
 
 from cxrtool.core.config import DEVICE, GIVEN, THREADS, Argument, Input, Option, RunningOption
 from cxrtool.core.errors import UsageError
-from cxrtool.data.labels import PolicyOptions
-from cxrtool.data.select import SelectionOptions
+from cxrtool.data.options import PolicyOptions, SelectionOptions
 
 NAME = "train-gan"
 # 2: keeps the best network; small presets without noise. 3: the newest of the best. 4: BAGAN's rate

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cxrtool.commands.train_gan.options import Config
     from cxrtool.core.runs import Run
     from cxrtool.data.manifest import Dataset
-    from cxrtool.generators.classic.singles import Reduced
+    from cxrtool.generators.classic.singles import SingleLabels
     from cxrtool.generators.conditions import Conditioning
     from cxrtool.generators.protocol import Choices
     from cxrtool.generators.registry import Arch
@@ -34,11 +34,11 @@ class Task:
         rows: `[N]` positions of the training rows.
         conditioning: Labels in and out of the condition.
         values: `[N, L]` values of those labels.
-        known: `[N, L]` bool.
+        mask: `[N, L]` bool.
         choices: Every number.
         arch: The architecture.
         held: `[N]` bool, rows that no network is trained on.
-        reduced: What became of a multi-label set, where the architecture takes single labels.
+        singles: What became of a multi-label set, where the architecture takes single labels.
     """
 
     config: Config
@@ -46,11 +46,11 @@ class Task:
     rows: np.ndarray
     conditioning: Conditioning
     values: np.ndarray
-    known: np.ndarray
+    mask: np.ndarray
     choices: Choices
     arch: Arch
     held: np.ndarray
-    reduced: Reduced | None = None
+    singles: SingleLabels | None = None
 
     @property
     def single(self) -> bool:
@@ -62,7 +62,7 @@ class Task:
         choices = self.choices.to_json()
         for name in ("snapshot_nimg", "tick_nimg"):  # they change no result
             del choices[name]
-        single = {} if self.reduced is None else {"left_out_rows": self.reduced.dropped}
+        single = {} if self.singles is None else {"left_out_rows": self.singles.dropped}
         return {
             **choices,
             **single,
@@ -75,8 +75,8 @@ class Task:
 
     def prevalence(self) -> dict[str, float]:
         """Share of positives among the known values, by label."""
-        counts = self.known.sum(axis=0)
-        shares = (self.values * self.known).sum(axis=0) / counts
+        counts = self.mask.sum(axis=0)
+        shares = (self.values * self.mask).sum(axis=0) / counts
         return {
             name: round(float(share), 6) for name, share in zip(self.conditioning.labels, shares)
         }
@@ -88,11 +88,11 @@ def recorded(run: Run) -> dict[str, Any]:
     A run that goes on keeps its size, preset and precision, on whatever device.
     """
     try:
-        found: dict[str, Any] = json.loads((run.shared / "resolved.json").read_text("utf-8"))
-        low = found["bfloat16_from_px"]
+        record: dict[str, Any] = json.loads((run.shared / "resolved.json").read_text("utf-8"))
+        low = record["bfloat16_from_px"]
         return {
-            "preset": found["preset"],
-            "size": found["arch"]["size"],
+            "preset": record["preset"],
+            "size": record["arch"]["size"],
             "precision": "float32" if low is None else "bfloat16",
         }
     except (OSError, ValueError, KeyError, TypeError):
@@ -120,21 +120,22 @@ def prepare(
     from cxrtool.data.labels import LabelPolicy, label_arrays
     from cxrtool.data.manifest import load_dataset
     from cxrtool.data.select import select_rows
+    from cxrtool.generators.choices import choose_preset, choose_size
     from cxrtool.generators.conditions import choose_labels
-    from cxrtool.generators.registry import ARCHS, Request
-    from cxrtool.generators.stylegan2.choices import choose_preset, choose_size
+    from cxrtool.generators.protocol import Request
+    from cxrtool.generators.registry import ARCHS
 
     dataset = load_dataset(config.data)
     where = str(config.data)
     before = before or {}
     arch = ARCHS[config.arch]
-    asked = config.size or before.get("size")
-    size = choose_size(asked, dataset.info.size, where, device)
-    if asked is None:
+    requested = config.size or before.get("size")
+    size = choose_size(requested, dataset.info.size, where, device)
+    if requested is None:
         size = min(size, arch.sizes[-1])
     rows = select_rows(dataset, config)
-    values, known = label_arrays(dataset, rows, LabelPolicy.from_options(config))
-    conditioning = choose_labels(dataset.labels, values, known, config.labels)
+    values, mask = label_arrays(dataset, rows, LabelPolicy.from_options(config))
+    conditioning = choose_labels(dataset.labels, values, mask, config.labels)
     if config.label_weight is not None and not conditioning.labels:
         raise UsageError(
             "--label-weight weighs a label loss, and there is no label to condition on",
@@ -143,14 +144,15 @@ def prepare(
     some = config.labels != "all" and len(conditioning.labels) > 1
     if dataset.info.kind == "single" and some:
         # As in train-cls: an image of another class is none of a class asked for.
-        here = (values * known)[:, list(conditioning.columns)].sum(axis=1) > 0
-        rows, values, known = rows[here], values[here], known[here]
-    columns, reduced, held = list(conditioning.columns), None, np.zeros(len(rows), bool)
+        here = (values * mask)[:, list(conditioning.columns)].sum(axis=1) > 0
+        rows, values, mask = rows[here], values[here], mask[here]
+    columns, singles, held = list(conditioning.columns), None, np.zeros(len(rows), bool)
     if arch.single:
-        rows, conditioning, reduced = single_labels(config, dataset, rows, conditioning)
-        columns = list(conditioning.columns)
-        values, known = label_arrays(dataset, rows, LabelPolicy.from_options(config))
-        held = held_out(config, conditioning.labels, reduced.values)
+        singles = single_labels(config, dataset, conditioning, values, mask)
+        rows, values, mask = rows[singles.rows], singles.values, singles.values >= 0
+        held = held_out(config, conditioning.labels, values)
+    else:
+        values, mask = values[:, columns], mask[:, columns]
     choices = arch.choose(
         Request(
             size=size,
@@ -162,10 +164,7 @@ def prepare(
             options=to_record(config),
         )
     )
-    values, known = values[:, columns], known[:, columns]
-    if reduced is not None:
-        values, known = reduced.values, np.ones_like(known)
-    return Task(config, dataset, rows, conditioning, values, known, choices, arch, held, reduced)
+    return Task(config, dataset, rows, conditioning, values, mask, choices, arch, held, singles)
 
 
 def held_out(config: Config, labels: tuple[str, ...], values: np.ndarray) -> np.ndarray:
@@ -193,44 +192,43 @@ def held_out(config: Config, labels: tuple[str, ...], values: np.ndarray) -> np.
 
 
 def single_labels(
-    config: Config, dataset: Dataset, rows: np.ndarray, conditioning: Conditioning
-) -> tuple[np.ndarray, Conditioning, Reduced]:
-    """The rows that have one label, by the rule asked for.
-
-    Returns:
-        Their positions in the data set, the labels that they still tell apart, their labels.
+    config: Config,
+    dataset: Dataset,
+    conditioning: Conditioning,
+    values: np.ndarray,
+    mask: np.ndarray,
+) -> SingleLabels:
+    """The rows that have one label, by the rule asked for, and their labels.
 
     Raises:
         UsageError: a multi-label set and no rule, or fewer than two classes.
         InputError: the rule leaves no row of a class.
     """
-    from cxrtool.data.labels import LabelPolicy, label_arrays
     from cxrtool.generators.classic.singles import reduce_labels, require_single
 
-    values, known = label_arrays(dataset, rows, LabelPolicy.from_options(config))
     columns = list(conditioning.columns)
-    chosen, sure = values[:, columns], known[:, columns]
-    require_single(dataset.info.kind, chosen, sure, config.single_label, config.arch)
+    require_single(
+        dataset.info.kind, values[:, columns], mask[:, columns], config.single_label, config.arch
+    )
     if len(columns) < 2:
         raise UsageError(
             f"--arch {config.arch} tells classes apart, and there are {len(columns)}",
             hint="give at least two --labels that training rows have",
         )
     rule = config.single_label or "one-of-chosen"
-    names, where = conditioning.labels, str(config.data)
-    reduced = reduce_labels(values * known, names, conditioning.columns, rule, where)
-    return rows[reduced.rows], conditioning, reduced
+    where = str(config.data)
+    return reduce_labels(values * mask, conditioning.labels, conditioning.columns, rule, where)
 
 
 def explain(task: Task) -> None:
     """Say what will be trained, and warn about labels that cannot be conditions."""
     choices, arch = task.choices, task.choices.arch
-    asked = {name: why for name, why in task.conditioning.left_out.items() if "asked" not in why}
-    for name, why in asked.items():
+    reasons = {name: why for name, why in task.conditioning.left_out.items() if "asked" not in why}
+    for name, why in reasons.items():
         console.warn(f"label {name!r} is left out of the condition: {why}")
-    if task.reduced is not None and task.reduced.dropped:
+    if task.singles is not None and task.singles.dropped:
         console.say(
-            f"--single-label {task.reduced.rule}: {task.reduced.dropped:,} rows are left out"
+            f"--single-label {task.singles.rule}: {task.singles.dropped:,} rows are left out"
         )
     if not task.conditioning.labels:
         console.say("no label to condition on: the generator is unconditional")

@@ -38,7 +38,14 @@ def where_it_applies(field: Field, config: type) -> str:
     if not isinstance(field.meta, Option) or not field.meta.only:
         return ""
     others = {other.name: other for other in fields_of(config)}
-    parts = [_in_words(others[name], condition) for name, condition in field.meta.only.items()]
+    pairs = [
+        _in_words(others[name], condition).split(" ", 1)
+        for name, condition in field.meta.only.items()
+    ]
+    parts = []
+    for word, glue in (("with", " and "), ("without", " or ")):
+        if names := [name for one, name in pairs if one == word]:
+            parts.append(f"{word} {glue.join(names)}")
     return f" [{', '.join(parts)}]"
 
 

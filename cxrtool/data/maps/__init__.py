@@ -11,6 +11,7 @@ import functools
 import tomllib
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from cxrtool.core.errors import InputError, UsageError
 
@@ -48,20 +49,25 @@ def load_map(name: str) -> dict[str, str]:
             f"--map-labels {name}: neither a file nor a built-in map",
             hint="built in: " + ", ".join(builtin_names()),
         )
+    labels = read_toml(path).get("labels")
+    if not isinstance(labels, dict) or not all(isinstance(v, str) and v for v in labels.values()):
+        hint = 'such as:  [labels]  "Effusion" = "Pleural Effusion"'
+        raise InputError("has no table [labels] of texts", file=path, hint=hint)
+    return dict(labels)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file of a user.
+
+    Raises:
+        InputError: It cannot be read, or is none.
+    """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"not a TOML file: {error}", file=path) from None
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", file=path) from None
-    labels = table.get("labels")
-    if not isinstance(labels, dict) or not all(isinstance(v, str) and v for v in labels.values()):
-        raise InputError(
-            "has no table [labels] of texts",
-            file=path,
-            hint='such as:  [labels]  "Effusion" = "Pleural Effusion"',
-        )
-    return dict(labels)
 
 
 def _plain(label: str) -> str:

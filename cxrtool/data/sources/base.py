@@ -9,12 +9,13 @@ value; ``prepare`` validates every table in one place, so that all formats give 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from cxrtool.core.errors import UsageError
+from cxrtool.data.columns import FIRST, IMAGE, SOURCE
 
 if TYPE_CHECKING:
     # Not at run time: options are checked, and openers unpickled, without either.
@@ -38,15 +39,7 @@ Opened: TypeAlias = "Path | bytes | np.ndarray"
 #:                 1), for error messages; not kept in the manifest
 TABLE_COLUMNS = (
     "image_ref",
-    "patient_id",
-    "study_id",
-    "view",
-    "split",
-    "sex",
-    "age",
-    "report",
-    "findings",
-    "impression",
+    *(n for n in FIRST if n not in (IMAGE, SOURCE)),
     "table_file",
     "table_row",
 )
@@ -119,7 +112,8 @@ class SourceTable:
             the source's value (``1``, ``0``, ``-1``, ``1.0``, blank ...), and any other column
             worth keeping in the manifest.
         labels: Label columns in order, in the source's spelling.
-        covered: Whether the source says anything about each label (see label policies).
+        covered: Whether the source says anything about each label (see label policies); where it is
+            left out, it does about all.
         kind: ``multilabel``, or ``single`` where every row has exactly one label.
         namespace: Whose patient ids these are, e.g. ``chexpert``.
         patients: Whether ``patient_id`` names real patients.
@@ -138,7 +132,7 @@ class SourceTable:
 
     table: pd.DataFrame
     labels: tuple[str, ...]
-    covered: tuple[bool, ...]
+    covered: tuple[bool, ...] = ()
     kind: Literal["multilabel", "single"] = "multilabel"
     namespace: str
     patients: bool
@@ -146,13 +140,17 @@ class SourceTable:
     licence: str = ""
     citation: str = ""
     official_split: bool = False
-    opener: Opener | None
+    opener: Opener | None = None
     image_column: str = "image"
     beside: tuple[Path, ...] = ()
     keep_refs: bool = True
     sidecars: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-    rejected: tuple[Rejected, ...] = ()
+    rejected: Sequence[Rejected] = ()
     notes: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "table", self.table.reset_index(drop=True))
+        object.__setattr__(self, "covered", self.covered or (True,) * len(self.labels))
 
 
 Read = Callable[[Path | None, SourceOptions], SourceTable]

@@ -23,7 +23,7 @@ from cxrtool.data.sources import vocabulary
 from cxrtool.data.sources.base import SourceOptions, SourceTable
 from cxrtool.data.sources.files import Sieve, find_tables, look_up, need_source, nothing_found, rows
 from cxrtool.data.sources.openers import FileOpener
-from cxrtool.data.sources.tables import read_table
+from cxrtool.data.tables import read_table
 
 _TABLES = ("train.csv", "valid.csv", "test.csv", "test_labels.csv")
 _PREFIX = re.compile(r"CheXpert-v1\.0[^/]*/")
@@ -64,7 +64,6 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
     return SourceTable(
         table=table,
         labels=CHEXPERT,
-        covered=(True,) * len(CHEXPERT),
         namespace="chexpert",
         patients=True,
         source="CheXpert",
@@ -73,7 +72,7 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
         official_split=True,
         opener=None if options.labels_only else FileOpener(root),
         image_column="Path",
-        rejected=tuple(sieve.rejected),
+        rejected=sieve.rejected,
     )
 
 
@@ -85,12 +84,12 @@ def _root(folder: Path) -> Path:
 def _read_one(path: Path, sieve: Sieve) -> pd.DataFrame:
     frame = read_table(path, ("Path", *CHEXPERT))
     parts = frame["Path"].str.extract(_PATH.pattern + "$")
+    sieve.file = path
     frame = sieve.drop(
         frame,
         parts["patient"].isna() | ~frame["Path"].str.match(_PATH),
+        "Path",
         "{value} is not of the form train/patient00001/study1/view1_frontal.jpg",
-        file=path,
-        column="Path",
     )
     parts = parts.loc[frame.index]
     table = pd.DataFrame(

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +27,9 @@ from cxrtool.data.sources import vocabulary
 from cxrtool.data.sources.base import SourceOptions, SourceTable
 from cxrtool.data.sources.dicom_decode import import_pydicom, need_decoder, quiet, unreadable
 from cxrtool.data.sources.dicom_pixels import DicomOpener
-from cxrtool.data.sources.files import Sieve, need_source, nothing_found
-from cxrtool.data.sources.table import label_columns, load
-from cxrtool.data.tables import require_columns
+from cxrtool.data.sources.files import Sieve, files_below, need_source, nothing_found
+from cxrtool.data.sources.table import label_columns
+from cxrtool.data.tables import read_table, require_columns
 
 _MODALITIES = ("CR", "DX")
 _SUFFIXES = (".dcm", ".dicom", ".dic")
@@ -103,16 +102,15 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
         table, labels, left = _join(table, options.label_table, options, sieve)
     table = _without_identity(table, options)
     return SourceTable(
-        table=table.reset_index(drop=True),
+        table=table,
         labels=labels,
-        covered=(True,) * len(labels),
         namespace="dicom",
         patients=patients,
         source="DICOM",
         opener=None if options.labels_only else DicomOpener(root),
         image_column="file",
         keep_refs=False,
-        rejected=tuple(sieve.rejected),
+        rejected=sieve.rejected,
         notes={
             "ids": "as in the files"
             if options.keep_ids
@@ -130,21 +128,16 @@ def _files(source: Path) -> list[Path]:
     """DICOM files in sorted order: by their ending, or by their magic where they have none."""
     if source.is_file():
         return [source]
-    found = []
-    for folder, names, files in os.walk(source):
-        names[:] = [name for name in names if not name.startswith(".")]
-        for name in files:
-            path = Path(folder, name)
-            if name.upper() == "DICOMDIR" or name.startswith("."):
-                continue
-            suffix = path.suffix.lower()
-            # Files of an archive are often named by a UID: its last number looks like an ending.
-            if suffix in _SUFFIXES or ((not suffix or suffix[1:].isdigit()) and _has_magic(path)):
-                found.append(path)
-    return sorted(found)
+    return sorted(path for path in map(source.joinpath, files_below(source)) if _is_dicom(path))
 
 
-def _has_magic(path: Path) -> bool:
+def _is_dicom(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    if path.name.upper() == "DICOMDIR" or suffix in _SUFFIXES:
+        return suffix in _SUFFIXES
+    # Files of an archive are often named by a UID: its last number looks like an ending.
+    if suffix and not suffix[1:].isdigit():
+        return False
     try:
         with path.open("rb") as stream:
             return stream.read(132)[128:] == b"DICM"
@@ -246,7 +239,7 @@ def _join(
 
     Also those labels, and the columns that are none, with the reason.
     """
-    frame = load(path)
+    frame = read_table(path)
     plain = {str(name).replace("_", "").lower(): str(name) for name in frame.columns}
     key = next((key for key in _KEYS if key.lower() in plain), None)
     if key is None:
@@ -266,11 +259,8 @@ def _join(
     if options.label_columns:
         left |= dict.fromkeys(found.labels, NOT_NAMED)
     if not labels:
-        raise InputError(
-            "no column of labels (1, 0, -1 or blank)",
-            file=path,
-            hint=f"name them: --label-columns A,B; not labels: {listed(left)}",
-        )
+        hint = f"name them: --label-columns A,B; not labels: {listed(left)}"
+        raise InputError("no column of labels (1, 0, -1 or blank)", file=path, hint=hint)
     position = pd.Index(frame[column]).get_indexer(pd.Index(table[key]))
     if (position < 0).all():
         raise InputError(f"no {key} of the images stands here", file=path, column=column)
@@ -284,5 +274,6 @@ def _join(
     table, position = table[position >= 0], position[position >= 0]
     values = frame[list(labels)].iloc[position]
     table = pd.concat([table.set_axis(values.index), values], axis=1)  # rows of the label table
-    table = sieve.labels(table, labels, file=path, ref="image_ref", found=found)
+    sieve.file, sieve.ref = path, "image_ref"
+    table = sieve.labels(table, labels, found)
     return table.reset_index(drop=True), tuple(labels), left

@@ -125,7 +125,7 @@ def stored_values(dataset: Any) -> np.ndarray:
     values &= (1 << bits) - 1
     if int(getattr(dataset, "PixelRepresentation", 0)) == 1:
         values -= (values >> (bits - 1)) << bits
-    return values
+    return np.asarray(values)
 
 
 def _line(error: Exception) -> str:

@@ -88,7 +88,7 @@ def modality(dataset: Any, stored: np.ndarray) -> np.ndarray:
     item = _first(dataset, "ModalityLUTSequence")
     if item is not None:
         table, first, _ = _lut(item)
-        return table[np.clip(stored - first, 0, len(table) - 1)].astype(np.float64)
+        return np.asarray(table[np.clip(stored - first, 0, len(table) - 1)], np.float64)
     slope = _number(dataset, "RescaleSlope")
     intercept = _number(dataset, "RescaleIntercept")
     if slope == 0:
@@ -103,7 +103,7 @@ def voi(dataset: Any, values: np.ndarray, padding: np.ndarray | None = None) -> 
         table, first, bits = _lut(item)
         index = np.rint(values).astype(np.int64) - first
         looked_up = table[np.clip(index, 0, len(table) - 1)] / float((1 << bits) - 1)
-        return np.clip(looked_up, 0.0, 1.0)
+        return np.asarray(np.clip(looked_up, 0.0, 1.0))
     center, width = _number(dataset, "WindowCenter"), _number(dataset, "WindowWidth")
     function = str(getattr(dataset, "VOILUTFunction", "") or "LINEAR").upper()
     if center is not None and width is not None and width >= (1 if function == "LINEAR" else 1e-9):

@@ -7,7 +7,7 @@ of the images, an index of image files by name. Nothing is decoded here.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,35 @@ def need_source(source: Path | None, form: str) -> Path:
     return source
 
 
+def read_text(path: Path) -> str:
+    """The content of a UTF-8 file.
+
+    Raises:
+        InputError: It cannot be read, or is not UTF-8.
+    """
+    try:
+        return decode(path.read_bytes(), path)
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror or error}", file=path) from None
+
+
+def decode(data: bytes, name: Path | str) -> str:
+    """UTF-8 text of a file's bytes.
+
+    Raises:
+        InputError: Not UTF-8.
+    """
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"not UTF-8 text (byte 0x{data[error.start]:02x})",
+            file=name,
+            row=data.count(b"\n", 0, error.start) + 1,
+            hint="convert it, for example: iconv -f latin1 -t utf-8",
+        ) from None
+
+
 def find_tables(folder: Path, patterns: Sequence[str]) -> list[Path]:
     """Files that match a pattern in a folder, else in its immediate subfolders.
 
@@ -44,11 +73,24 @@ def find_tables(folder: Path, patterns: Sequence[str]) -> list[Path]:
     """
     places = [folder, *sorted(child for child in folder.iterdir() if child.is_dir())]
     for place in places:
-        found = sorted({path for pattern in patterns for path in place.glob(pattern)})
-        found = [path for path in found if path.is_file()]
-        if found:
-            return found
+        paths = sorted({path for pattern in patterns for path in place.glob(pattern)})
+        if paths := [path for path in paths if path.is_file()]:
+            return paths
     return []
+
+
+def the_table(source: Path, form: str, *patterns: str) -> Path:
+    """The table of a format: the source itself, or the newest below it by its name.
+
+    Raises:
+        InputError: There is none.
+    """
+    if not source.is_dir():
+        return source
+    paths = find_tables(source, [pattern + end for pattern in patterns for end in ("", ".gz")])
+    if not paths:
+        raise nothing_found(source, form, patterns[0])
+    return paths[-1]
 
 
 def nothing_found(source: Path, form: str, wanted: str) -> InputError:
@@ -60,30 +102,34 @@ def nothing_found(source: Path, form: str, wanted: str) -> InputError:
     )
 
 
-def index_images(
-    root: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES, *, skip: frozenset[str] = frozenset()
-) -> dict[str, str]:
+def files_below(root: Path) -> Iterator[str]:
+    """Files below a folder, relative with ``/``, folder by folder in sorted order.
+
+    Hidden ones, and what macOS adds to archives, are left out.
+    """
+    for folder, names, files in os.walk(root):
+        names[:] = sorted(name for name in names if not name.startswith((".", "__MACOSX")))
+        base = os.path.relpath(folder, root).replace(os.sep, "/")
+        prefix = "" if base == "." else base + "/"
+        yield from (prefix + file for file in sorted(files) if not file.startswith("."))
+
+
+def index_images(root: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> dict[str, str]:
     """Image files below a folder by their name.
 
     Args:
-        root: Folder, searched recursively; hidden folders are left out.
+        root: Folder, searched recursively.
         suffixes: What counts as an image, lower case with the dot.
-        skip: Names of folders not to enter.
 
     Returns:
         Name -> path relative to ``root`` with ``/``. Where a name occurs twice the first in sorted
         order stands.
     """
-    wanted = tuple(suffixes)
-    found: dict[str, str] = {}
-    for folder, names, files in os.walk(root):
-        names[:] = sorted(name for name in names if not name.startswith(".") and name not in skip)
-        base = os.path.relpath(folder, root).replace(os.sep, "/")
-        prefix = "" if base == "." else base + "/"
-        for file in sorted(files):
-            if file.lower().endswith(wanted) and not file.startswith("."):
-                found.setdefault(file, prefix + file)
-    return found
+    places: dict[str, str] = {}
+    for path in files_below(root):
+        if path.lower().endswith(tuple(suffixes)):
+            places.setdefault(path.rpartition("/")[2], path)
+    return places
 
 
 def look_up(
@@ -97,12 +143,12 @@ def look_up(
         default: For cells that are no key: a text, or one for each row.
     """
     other = [default] * len(column) if isinstance(default, str) else default
-    found = [table.get(key, left) for key, left in zip(column.tolist(), other, strict=True)]
-    return pd.Series(found, index=column.index, dtype=str)
+    cells = [table.get(key, left) for key, left in zip(column.tolist(), other, strict=True)]
+    return pd.Series(cells, index=column.index, dtype=str)
 
 
 def rows(table: pd.DataFrame, path: Path) -> dict[str, object]:
-    """The ``table_file`` and ``table_row`` columns of a table made by `tables.read_table`."""
+    """The ``table_file`` and ``table_row`` columns of a table made by `read_table`."""
     return {"table_file": str(path), "table_row": pd.Series(table.index, table.index).astype(str)}
 
 
@@ -111,70 +157,54 @@ class Sieve:
 
     Args:
         options: Says whether bad rows are skipped.
+        file: The file of the table.
+        ref: The column that names the image; "" where that is the column at fault.
 
     Attributes:
         rejected: What was taken out so far.
     """
 
-    def __init__(self, options: SourceOptions) -> None:
+    def __init__(self, options: SourceOptions, file: Path | str = "", ref: str = "") -> None:
         self._skip = options.skip_bad
+        self.file, self.ref = file, ref
         self.rejected: list[Rejected] = []
 
     def drop(
         self,
         table: pd.DataFrame,
         bad: np.ndarray | pd.Series,
-        reason: str,
-        *,
-        file: Path,
         column: str,
-        ref: str | None = None,
+        reason: str,
         hint: str | None = None,
     ) -> pd.DataFrame:
         """The table without its bad rows.
 
         Args:
-            table: Index = row numbers, as `tables.read_table` gives them.
+            table: Index = row numbers, as `read_table` gives them.
             bad: bool [N].
-            reason: What is wrong; ``{value}`` stands for the cell.
-            file: The table's file.
             column: The column at fault.
-            ref: The column that names the image; None = ``column``.
+            reason: What is wrong; ``{value}`` stands for the cell.
             hint: The next step for the user.
 
         Raises:
             InputError: A row is bad and bad rows are not skipped.
         """
         bad = np.asarray(bad, dtype=bool)
-        if not bad.any():
-            return table
-        for row, cell, name in zip(
-            table.index[bad], table[column][bad], table[ref or column][bad], strict=True
-        ):
-            text = reason.format(value=repr(cell))
-            if not self._skip:
-                raise InputError(text, file=file, row=int(row), column=column, hint=hint)
-            self.rejected.append(
-                Rejected(ref=name, reason=text, file=str(file), row=int(row), column=column)
+        wrong = table[bad]
+        for row, cell, ref in zip(wrong.index, wrong[column], wrong[self.ref or column]):
+            self.reject(
+                reason.format(value=repr(cell)), ref=ref, row=int(row), column=column, hint=hint
             )
-        return table[~bad]
+        return table[~bad] if bad.any() else table
 
     def labels(
-        self,
-        table: pd.DataFrame,
-        labels: Sequence[str],
-        *,
-        file: Path,
-        ref: str | None = None,
-        found: Columns | None = None,
+        self, table: pd.DataFrame, labels: Sequence[str], found: Columns | None = None
     ) -> pd.DataFrame:
         """The table without the rows in which a label is none of 1, 0, -1 and blank.
 
         Args:
             table: As for `drop`.
             labels: Its label columns.
-            file: The table's file.
-            ref: The column that names the image.
             found: How the labels were found, where nobody named them.
 
         Raises:
@@ -182,8 +212,7 @@ class Sieve:
         """
         for name in labels:
             hint = found.hint(name) if found and name in found.said else CORRECT
-            bad, reason = bad_cells(table[name]), f"{{value}} {NO_VALUE}"
-            table = self.drop(table, bad, reason, file=file, column=name, ref=ref, hint=hint)
+            table = self.drop(table, bad_cells(table[name]), name, f"{{value}} {NO_VALUE}", hint)
         return table
 
     def reject(
@@ -191,14 +220,17 @@ class Sieve:
         reason: str,
         *,
         ref: str,
-        file: Path | str,
+        file: Path | str = "",
+        row: int | None = None,
+        column: str = "",
         hint: str | None = None,
     ) -> None:
-        """Record a bad file, or complain about it.
+        """Record what is bad, or complain about it.
 
         Raises:
             InputError: Bad entries are not skipped.
         """
+        file = file or self.file
         if not self._skip:
-            raise InputError(reason, file=file, hint=hint)
-        self.rejected.append(Rejected(ref=ref, reason=reason, file=str(file)))
+            raise InputError(reason, file=file, row=row, column=column or None, hint=hint)
+        self.rejected.append(Rejected(ref, reason, str(file), row, column))

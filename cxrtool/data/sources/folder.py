@@ -7,7 +7,6 @@ sorted order. There are no patient ids.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +14,13 @@ import pandas as pd
 from cxrtool.core.errors import InputError
 from cxrtool.data.sources import vocabulary
 from cxrtool.data.sources.base import TABLE_COLUMNS, SourceOptions, SourceTable
-from cxrtool.data.sources.files import IMAGE_SUFFIXES, Sieve, need_source, nothing_found
+from cxrtool.data.sources.files import (
+    IMAGE_SUFFIXES,
+    Sieve,
+    files_below,
+    need_source,
+    nothing_found,
+)
 from cxrtool.data.sources.openers import FileOpener
 
 
@@ -38,14 +43,13 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
     named = [name for name, split in splits.items() if split]
     if named and len(named) != len(tops):
         stray = next(name for name in tops if name not in named)
-        raise InputError(
-            f"{stray} lies beside the split folder {named[0]}",
-            file=source,
-            hint="either every folder is a split (train, val, test) or every folder is a class",
-        )
+        hint = "either every folder is a split (train, val, test) or every folder is a class"
+        raise InputError(f"{stray} lies beside the split folder {named[0]}", file=source, hint=hint)
     sieve = Sieve(options)
     records = []
-    for ref in _images(source):
+    for ref in sorted(files_below(source)):
+        if not ref.lower().endswith(tuple(IMAGE_SUFFIXES)):
+            continue
         parts = ref.split("/")
         depth = 1 if named else 0
         if len(parts) < depth + 2:
@@ -72,7 +76,6 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
     return SourceTable(
         table=table.drop(columns="class").assign(table_file=str(source), table_row=""),
         labels=labels,
-        covered=(True,) * len(labels),
         kind="single",
         namespace="folder",
         patients=False,
@@ -80,24 +83,9 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
         official_split=bool(named),
         opener=None if options.labels_only else FileOpener(source),
         image_column="file",
-        rejected=tuple(sieve.rejected),
+        rejected=sieve.rejected,
     )
 
 
 def _visible_folder(path: Path) -> bool:
     return path.is_dir() and not path.name.startswith((".", "__MACOSX"))
-
-
-def _images(root: Path) -> list[str]:
-    """Paths of all images below a folder, relative with ``/``, in sorted order."""
-    found = []
-    for folder, names, files in os.walk(root):
-        names[:] = sorted(name for name in names if _visible_folder(Path(folder, name)))
-        base = os.path.relpath(folder, root).replace(os.sep, "/")
-        prefix = "" if base == "." else base + "/"
-        found += [
-            prefix + file
-            for file in files
-            if Path(file).suffix.lower() in IMAGE_SUFFIXES and not file.startswith(".")
-        ]
-    return sorted(found)

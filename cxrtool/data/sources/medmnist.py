@@ -86,7 +86,6 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
     return SourceTable(
         table=table.assign(table_file=str(path), table_row=""),
         labels=names,
-        covered=(True,) * len(names),
         kind="multilabel" if multi else "single",
         namespace=name or "medmnist",
         patients=False,
@@ -100,7 +99,7 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
 
 def _label_arrays(path: Path) -> dict[str, np.ndarray]:
     """Labels of each split that is there: int64 [N, L]."""
-    found: dict[str, np.ndarray] = {}
+    columns: dict[str, np.ndarray] = {}
     try:
         with np.load(path, allow_pickle=False) as arrays:
             for split in SPLITS:
@@ -118,14 +117,14 @@ def _label_arrays(path: Path) -> dict[str, np.ndarray]:
                 labels = labels.reshape(len(labels), -1).astype(np.int64)
                 if labels.min() < 0:
                     raise InputError("a negative label", file=path, column=key)
-                found[split] = labels
+                columns[split] = labels
     except (zipfile.BadZipFile, ValueError, EOFError, zlib.error, OSError, AttributeError) as error:
         raise InputError(f"not a readable npz file ({error})", file=path) from None
-    if "train" not in found:
+    if "train" not in columns:
         raise InputError("no such array", file=path, column="train_labels")
-    if len({labels.shape[1] for labels in found.values()}) > 1:
+    if len({labels.shape[1] for labels in columns.values()}) > 1:
         raise InputError("the splits differ in their number of labels", file=path)
-    return found
+    return columns
 
 
 def _name(path: Path, counts: tuple[int, ...]) -> str:
@@ -137,9 +136,9 @@ def _name(path: Path, counts: tuple[int, ...]) -> str:
 
 
 def _label_names(name: str, count: int, options: SourceOptions) -> tuple[str, ...]:
-    given = options.label_columns or (_KNOWN[name][0] if name else ())
-    if given and len(given) != count:
+    names = options.label_columns or (_KNOWN[name][0] if name else ())
+    if names and len(names) != count:
         raise UsageError(
-            f"{len(given)} label names for {count} labels", hint="name all of them, in order"
+            f"{len(names)} label names for {count} labels", hint="name all of them, in order"
         )
-    return tuple(given) or tuple(f"label_{i}" for i in range(count))
+    return tuple(names) or tuple(f"label_{i}" for i in range(count))

@@ -23,9 +23,18 @@ from cxrtool.core.errors import InputError
 from cxrtool.data.labels import CHEXPERT
 from cxrtool.data.sources import vocabulary
 from cxrtool.data.sources.base import SourceOptions, SourceTable
-from cxrtool.data.sources.files import Sieve, find_tables, look_up, need_source, nothing_found, rows
+from cxrtool.data.sources.files import (
+    Sieve,
+    decode,
+    find_tables,
+    look_up,
+    need_source,
+    nothing_found,
+    read_text,
+    rows,
+)
 from cxrtool.data.sources.openers import FileOpener
-from cxrtool.data.sources.tables import decode, read_table, read_text
+from cxrtool.data.tables import read_table
 
 _NAME = "mimic-cxr-2.*-{}.csv"
 _LABELERS = ("chexpert", "negbio")
@@ -54,18 +63,12 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
     if label_path is None or label_path == metadata:
         raise nothing_found(folder, "mimic-cxr", "mimic-cxr-2.0.0-chexpert.csv or -negbio.csv")
     split_path = _find(folder, "split")
-    sieve = Sieve(options)
+    sieve = Sieve(options, metadata, "dicom_id")
 
     frame = read_table(metadata, ("dicom_id", "subject_id", "study_id", "ViewPosition"))
     for column in ("subject_id", "study_id"):
-        frame = sieve.drop(
-            frame,
-            ~frame[column].str.fullmatch(r"\d+").astype(bool),
-            "{value} is not a whole number",
-            file=metadata,
-            column=column,
-            ref="dicom_id",
-        )
+        bad = ~frame[column].str.fullmatch(r"\d+").astype(bool)
+        frame = sieve.drop(frame, bad, column, "{value} is not a whole number")
     labels, label_rows = _labels(label_path, frame["study_id"])
     subject, study = "p" + frame["subject_id"], "s" + frame["study_id"]
     folders = "files/" + subject.str[:3] + "/" + subject + "/" + study
@@ -83,11 +86,11 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
     )
     # Index = rows of the label table (0 = none), which is the file at fault if a cell is bad.
     table = pd.concat([table, labels], axis=1).set_axis(label_rows)
-    table = sieve.labels(table, CHEXPERT, file=label_path, ref="image_ref")
+    sieve.file, sieve.ref = label_path, "image_ref"
+    table = sieve.labels(table, CHEXPERT)
     return SourceTable(
-        table=table.reset_index(drop=True),
+        table=table,
         labels=CHEXPERT,
-        covered=(True,) * len(CHEXPERT),
         namespace="mimic-cxr",
         patients=True,
         source="MIMIC-CXR-JPG",
@@ -97,7 +100,7 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
         opener=None if options.labels_only else FileOpener(root),
         image_column="dicom_id",
         beside=(metadata,) if split_path is None else (metadata, split_path),
-        rejected=tuple(sieve.rejected),
+        rejected=sieve.rejected,
         notes={
             "labeler": label_path.name.split(".csv")[0].rsplit("-", 1)[-1],
             "images_without_labels": int((table.index == 0).sum()),

@@ -10,7 +10,6 @@ Wang et al., "ChestX-ray8: Hospital-scale Chest X-ray Database and Benchmarks", 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -22,15 +21,15 @@ from cxrtool.data.sources import vocabulary
 from cxrtool.data.sources.base import SourceOptions, SourceTable
 from cxrtool.data.sources.files import (
     Sieve,
-    find_tables,
     index_images,
     look_up,
     need_source,
-    nothing_found,
+    read_text,
     rows,
+    the_table,
 )
 from cxrtool.data.sources.openers import FileOpener
-from cxrtool.data.sources.tables import read_table, read_text
+from cxrtool.data.tables import read_table
 
 _LISTS = (("train_val_list.txt", "train"), ("test_list.txt", "test"))
 _NO_FINDING = "No Finding"
@@ -47,21 +46,15 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
     Raises:
         InputError: No table, a missing column, an unknown finding, a broken list.
     """
-    source = need_source(source, "nih")
-    if source.is_dir():
-        found = find_tables(source, ["Data_Entry_2017*.csv", "Data_Entry_2017*.csv.gz"])
-        if not found:
-            raise nothing_found(source, "nih", "Data_Entry_2017.csv")
-        path = found[-1]  # the 2020 version corrects the first one
-    else:
-        path = source
+    # The 2020 version corrects the first one.
+    path = the_table(need_source(source, "nih"), "nih", "Data_Entry_2017*.csv")
     root = options.images or path.parent
     frame = read_table(
         path,
         ("Image Index", "Finding Labels", "Follow-up #", "Patient ID", "Patient Age",
          "Patient Gender", "View Position"),
     )  # fmt: skip
-    sieve = Sieve(options)
+    sieve = Sieve(options, path, "Image Index")
     values, unknown = one_hot(frame["Finding Labels"], LABELS)
     bad = np.array([bool(names) for names in unknown], dtype=bool)
     if bad.any():
@@ -69,11 +62,9 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
         frame = sieve.drop(
             frame,
             bad,
+            "Finding Labels",
             f"{{value}} names an unknown finding ({', '.join(map(repr, reasons[:5]))})",
-            file=path,
-            column="Finding Labels",
-            ref="Image Index",
-            hint="the findings are " + ", ".join(LABELS),
+            "the findings are " + ", ".join(LABELS),
         )
         values = values[~bad]
     names = frame["Image Index"]
@@ -96,9 +87,8 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
         places = index_images(root)
         table["image_ref"] = look_up(names, places, "images/" + names)
     return SourceTable(
-        table=table.reset_index(drop=True),
+        table=table,
         labels=LABELS,
-        covered=(True,) * len(LABELS),
         namespace="nih",
         patients=True,
         source="NIH ChestX-ray14",
@@ -108,7 +98,7 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
         opener=None if options.labels_only else FileOpener(root),
         image_column="Image Index",
         beside=tuple(path.parent / name for name, _ in _LISTS),
-        rejected=tuple(sieve.rejected),
+        rejected=sieve.rejected,
     )
 
 
@@ -143,22 +133,17 @@ def one_hot(
 def _official_split(folder: Path, names: pd.Series) -> pd.Series:
     """The official lists, where they lie beside the table; blank otherwise."""
     split: dict[str, str] = {}
-    found = []
+    lists = []
     for file, name in _LISTS:
         path = folder / file
         if not path.is_file():
             continue
-        found.append(path)
-        for line in _lines(path):
+        lists.append(path)
+        for line in filter(None, map(str.strip, read_text(path).splitlines())):
             if split.setdefault(line, name) != name:
                 raise InputError(f"{line} stands in both official lists", file=path)
-    if len(found) == 1:
-        other = _LISTS[0][0] if found[0].name == _LISTS[1][0] else _LISTS[1][0]
-        raise InputError(
-            f"only one of the two official lists is here, {other} is missing", file=found[0]
-        )
+    if len(lists) == 1:
+        other = next(file for file, _ in _LISTS if file != lists[0].name)
+        what = f"only one of the two official lists is here, {other} is missing"
+        raise InputError(what, file=lists[0])
     return look_up(names, split)
-
-
-def _lines(path: Path) -> Iterable[str]:
-    return [line.strip() for line in read_text(path).splitlines() if line.strip()]

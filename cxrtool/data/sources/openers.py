@@ -82,11 +82,8 @@ class ArrayStream:
         except KeyError:
             raise InputError("no such array", file=self._path, column=self._member) from None
         if dtype != np.uint8 or fortran or len(self.shape) not in (3, 4):
-            raise InputError(
-                f"{dtype} of shape {self.shape} where uint8 [N, H, W] is expected",
-                file=self._path,
-                column=self._member,
-            )
+            what = f"{dtype} of shape {self.shape} where uint8 [N, H, W] is expected"
+            raise InputError(what, file=self._path, column=self._member)
         if len(self.shape) == 4 and self.shape[3] != 3:
             raise InputError("volumes are not radiographs", file=self._path, column=self._member)
         self._stream, self._next = stream, 0

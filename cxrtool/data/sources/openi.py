@@ -13,45 +13,24 @@ retrieval", JAMIA 23(2), 2016.
 from __future__ import annotations
 
 import tarfile
-import xml.etree.ElementTree as ET
-import zlib
+import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from cxrtool.core.errors import InputError
+from cxrtool.data.archives import Document, Reject, documents
 from cxrtool.data.labels import CHEXPERT
+from cxrtool.data.openi import OpeniReport, parse_report
 from cxrtool.data.sources.base import SourceOptions, SourceTable
 from cxrtool.data.sources.files import Sieve, index_images, need_source, nothing_found
 from cxrtool.data.sources.openers import FileOpener
 from cxrtool.data.sources.padchest import load_terms
-from cxrtool.data.sources.tables import read_bytes
 
-_SECTIONS = ("COMPARISON", "INDICATION", "FINDINGS", "IMPRESSION")
 _NO_FINDING = "No Finding"
 _NORMAL = "normal"
 _NOT_CODED = frozenset({"No Indexing"})
-
-
-@dataclass(frozen=True)
-class Report:
-    """One report.
-
-    Attributes:
-        file: Where it stood, for messages.
-        study: Name of its file without folder and ending.
-        sections: Section -> text, blank where it is empty.
-        mesh: Manual codes, such as ``Opacity/lung/base/left``.
-        images: Ids of the images it describes.
-    """
-
-    file: str
-    study: str
-    sections: dict[str, str]
-    mesh: tuple[str, ...]
-    images: tuple[str, ...]
 
 
 def read(source: Path | None, options: SourceOptions) -> SourceTable:
@@ -66,25 +45,34 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
     """
     source = need_source(source, "openi")
     sieve = Sieve(options)
-    reports: list[Report] = []
-    seen: dict[str, str] = {}
-    for name, data in _documents(source):
+    reports: dict[str, OpeniReport] = {}
+    files: dict[str, str] = {}
+
+    def reject(error: InputError, name: str) -> None:
+        sieve.reject(error.reason, ref=name, file=str(error.file))
+
+    for name, place, data in _documents(source, reject):
+        name = PurePosixPath(name).name
+        study = name.removesuffix(".xml")
         try:
-            report = parse_report(data, name)
-            if report.study in seen:
-                raise InputError(f"the same report as {seen[report.study]}", file=name)
+            report = parse_report(data, place)
+            if study in files:
+                raise InputError(f"the same report as {files[study]}", file=place)
         except InputError as error:
-            sieve.reject(error.reason, ref=Path(name).name, file=name)
+            reject(error, name)
             continue
-        seen[report.study] = name
-        reports.append(report)
+        reports[study], files[study] = report, place
     if not reports:
         raise nothing_found(source, "openi", "NLMCXR_reports.tgz and no report in XML")
-    reports.sort(key=lambda report: (len(report.study), report.study))
     root = options.images or (source if source.is_dir() else source.parent)
     places = {} if options.labels_only else index_images(root, (".png",))
     terms = load_terms("openi")
-    records = [record for report in reports for record in _records(report, terms, places, options)]
+    records: list[dict[str, str]] = []
+    for study in sorted(reports, key=lambda study: (len(study), study)):
+        row = _row(study, files[study], reports[study], terms)
+        names = [f"{image}.png" for image in reports[study].images]
+        refs = [""] if options.labels_only else [places.get(name, name) for name in names]
+        records += ({"image_ref": ref, **row} for ref in refs)
     table = pd.DataFrame(records, dtype=str)
     return SourceTable(
         table=table,
@@ -97,46 +85,12 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
         citation="Demner-Fushman et al., JAMIA 23(2) (2016) 304-310",
         opener=None if options.labels_only else FileOpener(root),
         image_column="parentImage",
-        rejected=tuple(sieve.rejected),
+        rejected=sieve.rejected,
         notes={
             "reports": len(reports),
-            "reports_without_images": sum(not report.images for report in reports),
-            "reports_without_codes": sum(set(report.mesh) <= _NOT_CODED for report in reports),
+            "reports_without_images": sum(not report.images for report in reports.values()),
+            "reports_without_codes": sum(set(r.mesh) <= _NOT_CODED for r in reports.values()),
         },
-    )
-
-
-def parse_report(data: bytes, name: str) -> Report:
-    """Parse one XML report.
-
-    Args:
-        data: The file.
-        name: Its path, for messages and for the study's name.
-
-    Raises:
-        InputError: Not well-formed, or XML of another kind; a document type is refused, because
-            entities can make a small file huge.
-    """
-    if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
-        raise InputError("XML with a document type is not read", file=name)
-    try:
-        root = ET.fromstring(data)
-    except (ET.ParseError, LookupError, ValueError) as error:
-        raise InputError(f"malformed XML ({error})", file=name) from None
-    if root.tag != "eCitation":
-        raise InputError(f"not an Open-i report: its root is <{root.tag}>", file=name)
-    sections = dict.fromkeys(_SECTIONS, "")
-    for element in root.iter("AbstractText"):
-        label = (element.get("Label") or "").strip().upper()
-        text = " ".join("".join(element.itertext()).split())
-        if label and text:
-            sections[label] = f"{sections.get(label, '')} {text}".strip()
-    return Report(
-        file=name,
-        study=Path(name).name.removesuffix(".xml"),
-        sections=sections,
-        mesh=tuple((code.text or "").strip() for code in root.iterfind("MeSH/major")),
-        images=tuple(image.get("id", "") for image in root.iter("parentImage")),
     )
 
 
@@ -166,58 +120,40 @@ def _matches(code: list[str], entry: str) -> bool:
     )
 
 
-def _records(
-    report: Report,
-    terms: dict[str, tuple[str, ...]],
-    places: dict[str, str],
-    options: SourceOptions,
-) -> Iterator[dict[str, str]]:
-    """Rows of the table: one an image, or one a report where no pixels are wanted."""
+def _row(
+    study: str, file: str, report: OpeniReport, terms: dict[str, tuple[str, ...]]
+) -> dict[str, str]:
+    """What the images of a report share."""
+    sections = dict.fromkeys(("COMPARISON", "INDICATION", "FINDINGS", "IMPRESSION"), "")
+    for header, text in report.sections:
+        header, text = header.strip().upper(), " ".join(text.split())
+        if text:
+            sections[header] = f"{sections.get(header, '')} {text}".strip()
     labels = mesh_labels(report.mesh, terms)
-    shared = {
+    return {
         # Images of one report are of one person, so they share a name; see SourceTable.patients.
-        "patient_id": report.study,
-        "study_id": report.study,
-        "report": "\n".join(f"{key}: {text}" for key, text in report.sections.items() if text),
-        "findings": report.sections["FINDINGS"],
-        "impression": report.sections["IMPRESSION"],
-        "table_file": report.file,
+        "patient_id": study,
+        "study_id": study,
+        "report": "\n".join(f"{header}: {text}" for header, text in sections.items() if text),
+        "findings": sections["FINDINGS"],
+        "impression": sections["IMPRESSION"],
+        "table_file": file,
         "table_row": "",
         **{label: labels.get(label, "") for label in CHEXPERT},
     }
-    if options.labels_only:
-        yield {"image_ref": "", **shared}
-        return
-    for image in report.images:
-        name = f"{image}.png"
-        yield {"image_ref": places.get(name, name), **shared}
 
 
-def _documents(source: Path) -> Iterator[tuple[str, bytes]]:
-    """Names and contents of the XML files, in order of name."""
+def _documents(source: Path, reject: Reject) -> Iterator[Document]:
+    """The XML files of a folder, else of the archives in it; or of an archive; or one file."""
     if source.is_file():
-        if tarfile.is_tarfile(source):
-            yield from _members(source)
+        if tarfile.is_tarfile(source) or zipfile.is_zipfile(source):
+            yield from documents(source, (".xml",), reject)
         else:
-            yield str(source), read_bytes(source)
+            yield source.name, str(source), source.read_bytes()
         return
-    files = sorted(path for path in source.rglob("*.xml") if path.is_file())
-    for path in files:
-        yield str(path), read_bytes(path)
-    if not files:
-        for archive in sorted(source.glob("NLMCXR_reports*.t*gz")):
-            yield from _members(archive)
-
-
-def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
-    """XML members of a tar archive; nothing is unpacked to disk."""
-    try:
-        with tarfile.open(archive) as opened:
-            for member in opened:
-                if not member.isfile() or not member.name.endswith(".xml"):
-                    continue
-                stream = opened.extractfile(member)
-                if stream is not None:
-                    yield f"{archive}/{member.name}", stream.read()
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        raise InputError(f"broken archive ({error})", file=archive) from None
+    empty = True
+    for document in documents(source, (".xml",), reject):
+        empty = False
+        yield document
+    for archive in sorted(source.glob("NLMCXR_reports*.t*gz")) if empty else ():
+        yield from documents(archive, (".xml",), reject)

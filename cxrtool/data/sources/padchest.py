@@ -25,17 +25,9 @@ from cxrtool.core.errors import UsageError
 from cxrtool.data.labels import CHEXPERT
 from cxrtool.data.sources import vocabulary
 from cxrtool.data.sources.base import SourceOptions, SourceTable
-from cxrtool.data.sources.files import (
-    Sieve,
-    find_tables,
-    index_images,
-    look_up,
-    need_source,
-    nothing_found,
-    rows,
-)
+from cxrtool.data.sources.files import Sieve, index_images, look_up, need_source, rows, the_table
 from cxrtool.data.sources.openers import FileOpener
-from cxrtool.data.sources.tables import read_table
+from cxrtool.data.tables import read_table
 
 _NO_FINDING = "No Finding"
 _NORMAL = "normal"
@@ -62,13 +54,7 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
         InputError: No table, a missing column, a cell of ``Labels`` that is no list of terms.
         UsageError: A wanted term occurs nowhere in the table.
     """
-    source = need_source(source, "padchest")
-    path = source
-    if source.is_dir():
-        found = find_tables(source, ["PADCHEST_*.csv", "PADCHEST_*.csv.gz"])
-        if not found:
-            raise nothing_found(source, "padchest", "PADCHEST_chest_x_ray_images_labels_160K_*.csv")
-        path = found[-1]
+    path = the_table(need_source(source, "padchest"), "padchest", "PADCHEST_*.csv")
     root = options.images or path.parent
     frame = read_table(
         path,
@@ -77,13 +63,11 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
     )  # fmt: skip
     codes, uniques = pd.factorize(frame["Labels"])
     terms = [parse_terms(str(cell)) for cell in uniques]
-    broken = np.array([found is None for found in terms], dtype=bool)[codes]
-    sieve = Sieve(options)
-    frame = sieve.drop(
-        frame, broken, "{value} is no list of terms", file=path, column="Labels", ref="ImageID"
-    )
+    broken = np.array([cell is None for cell in terms], dtype=bool)[codes]
+    sieve = Sieve(options, path, "ImageID")
+    frame = sieve.drop(frame, broken, "Labels", "{value} is no list of terms")
     codes = codes[~broken]
-    labels, matrix = _labels([found or () for found in terms], options)
+    labels, matrix = _labels([cell or () for cell in terms], options)
     names = frame["ImageID"]
     table = pd.DataFrame(
         {
@@ -104,9 +88,8 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
         places = index_images(root, (".png",))
         table["image_ref"] = look_up(names, places, names)
     return SourceTable(
-        table=table.reset_index(drop=True),
+        table=table,
         labels=labels,
-        covered=(True,) * len(labels),
         namespace="padchest",
         patients=True,
         source="PadChest",
@@ -114,7 +97,7 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
         citation="Bustos et al., Medical Image Analysis 66 (2020) 101797",
         opener=None if options.labels_only else FileOpener(root),
         image_column="ImageID",
-        rejected=tuple(sieve.rejected),
+        rejected=sieve.rejected,
         notes={"images_without_labels": int((values == "").all(axis=1).sum())},
     )
 
@@ -128,12 +111,12 @@ def parse_terms(cell: str) -> tuple[str, ...] | None:
     if cell == "" or cell in _MISSING:
         return ()
     try:
-        found = ast.literal_eval(cell)
+        terms = ast.literal_eval(cell)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return None
-    if not isinstance(found, list) or not all(isinstance(term, str) for term in found):
+    if not isinstance(terms, list) or not all(isinstance(term, str) for term in terms):
         return None
-    return tuple(term.strip() for term in found if term.strip())
+    return tuple(term.strip() for term in terms if term.strip())
 
 
 def _labels(
@@ -143,10 +126,9 @@ def _labels(
     labels: tuple[str, ...]
     wanted: dict[str, tuple[str, ...]]
     if options.label_columns:
-        present = {term for found in terms for term in found}
-        unknown = [name for name in options.label_columns if name not in present]
+        unknown = set(options.label_columns).difference(*terms)
         if unknown:
-            raise UsageError(f"{unknown[0]!r} is no term of this PadChest table")
+            raise UsageError(f"{min(unknown)!r} is no term of this PadChest table")
         labels = options.label_columns
         wanted = {name: (name,) for name in labels}
     else:
@@ -158,16 +140,15 @@ def _labels(
             columns.setdefault(term, []).append(position)
     matrix = np.full((len(terms), len(labels)), "0", dtype=object)
     devices = labels.index("Support Devices") if "Support Devices" in labels else -1
-    for row, found in enumerate(terms):
-        if not set(found) - _ABOUT_THE_REPORT:
+    for row, cell in enumerate(terms):
+        if not set(cell) - _ABOUT_THE_REPORT:
             matrix[row] = ""
             continue
-        for term in found:
+        for term in cell:
             matrix[row, columns.get(term, [])] = "1"
-        if _NORMAL in found and _NO_FINDING in labels:
-            findings = [i for i in range(len(labels)) if matrix[row, i] == "1" and i != devices]
-            if not findings:
-                matrix[row, labels.index(_NO_FINDING)] = "1"
+        healthy = _NORMAL in cell and not set(np.flatnonzero(matrix[row] == "1")) - {devices}
+        if healthy and _NO_FINDING in labels:
+            matrix[row, labels.index(_NO_FINDING)] = "1"
     return labels, matrix
 
 

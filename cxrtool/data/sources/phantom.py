@@ -84,13 +84,10 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
     return SourceTable(
         table=pd.DataFrame(rows, dtype=str),
         labels=LABELS,
-        covered=(True,) * len(LABELS),
         namespace=f"phantom-{options.seed}",
         patients=True,
         source="Procedural phantoms",
         licence="Apache-2.0",
-        citation="",
-        official_split=False,
         opener=None
         if options.labels_only
         else PhantomOpener(options.seed, max(NATIVE_PX, options.size)),

@@ -1,4 +1,4 @@
-"""Any table with one row an image: CSV, TSV or Parquet.
+"""Any table with one row an image: any form of `cxrtool.data.tables`.
 
 In: a table, or a folder that holds ``labels.csv`` (or a single table); columns are recognized by
 name or named by options. Out: a `SourceTable`. Labels are the columns asked for, else every other
@@ -15,14 +15,13 @@ from pathlib import Path
 import pandas as pd
 
 from cxrtool.core.errors import InputError, UsageError
+from cxrtool.data.columns import RESERVED
 from cxrtool.data.label_columns import BESIDE_CLASS, NOT_NAMED, NOTE, Columns, find_labels, listed
-from cxrtool.data.schema import RESERVED
 from cxrtool.data.sources import vocabulary
 from cxrtool.data.sources.base import SourceOptions, SourceTable
 from cxrtool.data.sources.files import Sieve, need_source, nothing_found
 from cxrtool.data.sources.openers import FileOpener
-from cxrtool.data.sources.tables import read_table
-from cxrtool.data.tables import require_columns
+from cxrtool.data.tables import read_table, require_columns
 
 CLASS = "class"
 #: Manifest column -> names it goes by, in order of preference; compared without case and signs.
@@ -65,78 +64,34 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
     """
     source = need_source(source, "table")
     path = _find(source) if source.is_dir() else source
-    frame = load(path)
+    frame = read_table(path)
     named = _assign(path, frame, options)
     if "image_ref" not in named and not options.labels_only:
-        raise InputError(
-            "no column of image files",
-            file=path,
-            hint="name it: --column image=NAME; columns are " + ", ".join(map(str, frame.columns)),
-        )
-    sieve = Sieve(options)
-    ref = named.get("image_ref")
+        hint = "name it: --column image=NAME; columns are " + ", ".join(map(str, frame.columns))
+        raise InputError("no column of image files", file=path, hint=hint)
+    sieve = Sieve(options, path, named.get("image_ref", ""))
     splits = frame[named["split"]].map(vocabulary.split_name) if "split" in named else None
     if splits is not None:
-        frame = sieve.drop(
-            frame,
-            splits.isna(),
-            "{value} is not train, val or test",
-            file=path,
-            column=named["split"],
-            ref=ref,
-        )
+        reason = "{value} is not train, val or test"
+        frame = sieve.drop(frame, splits.isna(), named["split"], reason)
     table, labels, kind, left = _build(path, frame, named, options, sieve)
     if splits is not None:
         table["split"] = splits[table.index].astype(str)
     patients = "patient_id" in named and bool((table["patient_id"].str.strip() != "").all())
     root = options.images or path.parent
     return SourceTable(
-        table=table.reset_index(drop=True),
+        table=table,
         labels=labels,
-        covered=(True,) * len(labels),
         kind="single" if kind == "single" else "multilabel",
         namespace="table",
         patients=patients,
         source="table",
         official_split=bool((table["split"] != "").any()) if "split" in table else False,
         opener=None if options.labels_only else FileOpener(root),
-        image_column=ref or "image",
-        rejected=tuple(sieve.rejected),
+        image_column=sieve.ref or "image",
+        rejected=sieve.rejected,
         notes={NOTE: left} if left else {},
     )
-
-
-def load(path: Path) -> pd.DataFrame:
-    """Read CSV, TSV or Parquet: all cells `str`, "" = blank, index = row number.
-
-    Raises:
-        InputError: Not readable as such.
-        UsageError: Parquet without pyarrow.
-    """
-    if path.suffix.lower() != ".parquet":
-        return read_table(path)
-    try:
-        frame = pd.read_parquet(path)
-    except ImportError:
-        raise UsageError(
-            "reading Parquet needs the extra parquet", hint="pip install 'cxrtool[parquet]'"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"not a readable Parquet file ({error})", file=path) from None
-    blank = frame.isna()
-    text = frame.apply(_as_text).where(~blank, "")
-    text.columns = pd.Index([str(name) for name in frame.columns])
-    text.index = pd.RangeIndex(2, len(text) + 2)
-    return text
-
-
-def _as_text(column: pd.Series) -> pd.Series:
-    """Cells as text; whole numbers without a decimal point, as a CSV would have them."""
-    if pd.api.types.is_bool_dtype(column.dtype):
-        return column.astype("boolean").map({True: "1", False: "0"}).astype(str)
-    if pd.api.types.is_float_dtype(column.dtype) and (column.dropna() % 1 == 0).all():
-        return column.astype("Int64").astype(str)
-    return column.astype(str)
 
 
 def _plain(name: str) -> str:
@@ -176,35 +131,19 @@ def _assign(path: Path, frame: pd.DataFrame, options: SourceOptions) -> dict[str
 
 
 def _build(
-    path: Path,
-    frame: pd.DataFrame,
-    named: dict[str, str],
-    options: SourceOptions,
-    sieve: Sieve,
+    path: Path, frame: pd.DataFrame, named: dict[str, str], options: SourceOptions, sieve: Sieve
 ) -> tuple[pd.DataFrame, tuple[str, ...], str, dict[str, str]]:
     """The table without its split, its labels and their kind, the columns that are no labels."""
     found = label_columns(frame, skip={*named.values(), *options.label_columns})
     left = dict(found.left)
     if CLASS in named:
         column = named[CLASS]
-        frame = sieve.drop(
-            frame,
-            frame[column].str.strip() == "",
-            "the class is blank",
-            file=path,
-            column=column,
-            ref=named.get("image_ref"),
-        )
+        blank = frame[column].str.strip() == ""
+        frame = sieve.drop(frame, blank, column, "the class is blank")
         classes = frame[column].str.strip()
         labels = options.label_columns or tuple(sorted(classes.unique()))
-        frame = sieve.drop(
-            frame,
-            ~classes.isin(labels),
-            "{value} is none of the classes " + ", ".join(labels),
-            file=path,
-            column=column,
-            ref=named.get("image_ref"),
-        )
+        reason = "{value} is none of the classes " + ", ".join(labels)
+        frame = sieve.drop(frame, ~classes.isin(labels), column, reason)
         classes = classes[frame.index]
         values = {name: (classes == name).map({True: "1", False: "0"}) for name in labels}
         left |= dict.fromkeys(found.labels, BESIDE_CLASS)
@@ -214,7 +153,7 @@ def _build(
         labels = options.label_columns or found.labels
         if options.label_columns:
             left |= dict.fromkeys(found.labels, NOT_NAMED)
-        frame = sieve.labels(frame, labels, file=path, ref=named.get("image_ref"), found=found)
+        frame = sieve.labels(frame, labels, found)
         values = {name: frame[name] for name in labels}
         # Without labels but with reports: extract-reports will find the labels.
         if not labels and not {"report", "findings", "impression"} & named.keys():
@@ -224,10 +163,7 @@ def _build(
                 hint="name them: --label-columns A,B, or --column class=NAME; not labels: "
                 + listed(found.left),
             )
-    ready: dict[str, pd.Series] = {}
-    for key, name in named.items():
-        if key not in (CLASS, "split"):
-            ready[key] = frame[name]
+    ready = {key: frame[name] for key, name in named.items() if key not in (CLASS, "split")}
     for key, convert in (("view", vocabulary.views), ("sex", vocabulary.sexes)):
         if key in ready:
             ready[key] = convert(ready[key])

@@ -11,36 +11,27 @@ everywhere here.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from cxrtool.generators import losses
-from cxrtool.generators.classic.game import GameTrainer, held
+from cxrtool.generators.base import held
+from cxrtool.generators.classic.game import GameTrainer
 from cxrtool.generators.classic.game_choices import (
     GameChoices,
     PlainSizes,
-    common_choices,
+    game_choices,
     preset_of,
 )
 from cxrtool.generators.classic.layers import DCGAN_STD, conv, linear, lrelu, up_conv
-from cxrtool.generators.classic.trained import LatentGenerator, LatentJudge, prevalence_in
-from cxrtool.generators.feed import Feed
-from cxrtool.generators.registry import Request
-from cxrtool.generators.stylegan2.execution import Execution
-from cxrtool.generators.stylegan2.network import D_PREFIX, G_PREFIX, architecture_of, part_of
-from cxrtool.training.models import load_weights
-from cxrtool.training.rng import torch_generator
-from cxrtool.training.world import World
+from cxrtool.generators.classic.trained import latent_generator, latent_judge
+from cxrtool.generators.protocol import Request
 
 FIRST_SIZE = 4
-BETAS = (0.5, 0.999)
 
 
 @dataclass(frozen=True)
@@ -124,32 +115,11 @@ class Discriminator(nn.Module):
         return self.out(x)[:, 0], logits
 
 
-class Trainer(GameTrainer):
-    """Both networks in turn, on one batch each.
+class DcganTrainer(GameTrainer):
+    """Both networks in turn, on one batch each; see `GameTrainer`."""
 
-    Args:
-        choices: All numbers.
-        feed: The data; its channels are the networks'.
-        world: See `GameTrainer`.
-    """
-
-    def __init__(self, choices: GameChoices, feed: Feed, world: World | None = None) -> None:
-        arch: Sizes = choices.arch
-        generator = Generator(arch, torch_generator("init G", choices.seed)).to(feed.device)
-        judge = Discriminator(arch, torch_generator("init D", choices.seed)).to(feed.device)
-        average = copy.deepcopy(generator).eval().requires_grad_(False)
-        networks = {"generator": generator, "discriminator": judge, "average": average}
-        optimizers = {
-            "g": torch.optim.Adam(generator.parameters(), lr=choices.lr, betas=BETAS),
-            "d": torch.optim.Adam(judge.parameters(), lr=choices.lr, betas=BETAS),
-        }
-        super().__init__(choices, feed, networks, optimizers, world)
-
-    def step(self) -> None:
-        """Train on the next batch."""
-        self._discriminator_step()
-        self._generator_step()
-        self.count()
+    pair = (Generator, Discriminator)
+    betas = (0.5, 0.999)
 
     def _discriminator_step(self) -> None:
         real, draws = self.reals(), self.draws("D")
@@ -160,10 +130,8 @@ class Trainer(GameTrainer):
         score_real, logits = self.discriminator(real.x)
         score_fake, _ = self.discriminator(fake)
         loss = losses.discriminator_loss(score_real, score_fake)
-        self.update("d", self.with_labels(loss, logits, real.y, real.known), "d_grad_norm")
-        self.means.add("d_loss", loss)
-        self.means.add("score_real", score_real)
-        self.means.add("score_fake", score_fake)
+        self.update("d", self.with_labels(loss, logits, real.y, real.mask), "d_grad_norm")
+        self.means.add(d_loss=loss, score_real=score_real, score_fake=score_fake)
 
     def _generator_step(self) -> None:
         draws = self.draws("G")
@@ -172,39 +140,16 @@ class Trainer(GameTrainer):
             score, logits = self.discriminator(self.generator(z, y))
             loss = losses.generator_loss(score)
             self.update("g", self.with_labels(loss, logits, y), "g_grad_norm")
-        self.means.add("g_loss", loss)
+        self.means.add(g_loss=loss)
 
 
 def choose(request: Request) -> GameChoices:
     """Every number of a training."""
     table = preset_of("dcgan", request.preset)
     arch = Sizes(request.size, request.labels, width=table["width"], width_max=table["width_max"])
-    return GameChoices(arch=arch, **common_choices(request, table))
+    return GameChoices(arch=arch, **game_choices(request, table))
 
 
-def build(
-    choices: GameChoices,
-    feed: Feed,
-    world: World | None,
-    execution: Execution | None,
-    held: Feed | None,
-) -> Trainer:
-    """A new trainer."""
-    return Trainer(choices, feed, world)
-
-
-def load_generator(
-    meta: Mapping[str, Any], state: Mapping[str, Tensor], run_dir: Path
-) -> LatentGenerator:
-    """The finished generator."""
-    network = Generator(architecture_of(meta, run_dir, Sizes), torch_generator("unused"))
-    load_weights(network, part_of(state, G_PREFIX), file=run_dir / "model.safetensors")
-    return LatentGenerator(network, tuple(meta["labels"]), meta)
-
-
-def load_judge(meta: Mapping[str, Any], state: Mapping[str, Tensor], run_dir: Path) -> LatentJudge:
-    """The finished discriminator."""
-    network = Discriminator(architecture_of(meta, run_dir, Sizes), torch_generator("unused"))
-    load_weights(network, part_of(state, D_PREFIX), file=run_dir / "model.safetensors")
-    single = meta.get("label_kind") == "single"
-    return LatentJudge(network, tuple(meta["labels"]), prevalence_in(meta), single)
+build = DcganTrainer
+load_generator = partial(latent_generator, build=Generator, sizes=Sizes)
+load_judge = partial(latent_judge, build=Discriminator, sizes=Sizes)

@@ -6,13 +6,11 @@ trainings has, and the sizes that each of their networks has; an architecture ad
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import asdict, dataclass
-from importlib import resources
 from typing import Any
 
-from cxrtool.generators.registry import Request
-from cxrtool.generators.stylegan2.choices import choose_batch
+from cxrtool.generators.choices import common_choices, load_presets
+from cxrtool.generators.protocol import Request
 from cxrtool.training.schedules import total_nimg
 
 
@@ -23,7 +21,7 @@ class GameChoices:
     Attributes:
         preset: Name of the preset.
         arch: Sizes of the networks.
-        batch: Real images a step.
+        batch: Real images per step.
         total_nimg: Images seen at the end, those of a stage before the game included.
         lr: Adam's learning rate in the game.
         pretrain_nimg: Images seen in the stage before the game.
@@ -84,47 +82,13 @@ class PlainSizes:
 
 def preset_of(arch: str, preset: str) -> dict[str, Any]:
     """A table of `presets.toml`."""
-    text = resources.files("cxrtool.generators.classic").joinpath("presets.toml").read_text("utf-8")
-    table: dict[str, Any] = tomllib.loads(text)[arch][preset]
+    table: dict[str, Any] = load_presets("classic")[arch][preset]
     return table
 
 
-def common_choices(request: Request, table: dict[str, Any]) -> dict[str, Any]:
-    """Keyword arguments of `GameChoices`, but for `arch`.
-
-    Args:
-        request: What is asked for.
-        table: The preset.
-
-    Raises:
-        UsageError, InputError: see `choose_batch`.
-    """
-    options = request.options
-    batch = choose_batch(options["batch"], table["batch"], request.images, request.where)
-    kimg = table["kimg"] if options["kimg"] is None else options["kimg"]
-    before = options.get("pretrain_kimg")
-    before = table.get("pretrain_kimg", 0.0) if before is None else before
-    pretrain = total_nimg(before, batch) if before else 0
-    snapshot = options["snapshot_kimg"]
-    if snapshot is None:
-        snapshot = min(table["snapshot_kimg"], max(1.0, kimg / 8))
-    weight = options["label_weight"]
-    return {
-        "preset": request.preset,
-        "batch": batch,
-        "total_nimg": pretrain + total_nimg(kimg, batch),
-        "pretrain_nimg": pretrain,
-        "lr": table["lr"] if options["lr"] is None else options["lr"],
-        "label_weight": table.get("label_weight", 1.0) if weight is None else weight,
-        "mirror": options["mirror"],
-        "ema_nimg": 10_000.0 * batch / 32,
-        "seed": options["seed"],
-        "snapshot_nimg": 1000 * snapshot,
-        "tick_nimg": 1000 * options["tick_kimg"],
-    }
-
-
-def pretrain_lr(request: Request, table: dict[str, Any]) -> float:
-    """Learning rate of the stage before the game: as asked for, or of the preset."""
-    asked = request.options.get("pretrain_lr")
-    return float(table["pretrain_lr"] if asked is None else asked)
+def game_choices(request: Request, table: dict[str, Any]) -> dict[str, Any]:
+    """`common_choices` with a stage before the game, whose images count like all others."""
+    common = common_choices(request, table)
+    before = request.pick("pretrain_kimg", table.get("pretrain_kimg", 0.0))
+    pretrain = total_nimg(before, common["batch"]) if before else 0
+    return common | {"total_nimg": pretrain + common["total_nimg"], "pretrain_nimg": pretrain}

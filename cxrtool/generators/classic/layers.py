@@ -11,30 +11,23 @@ from typing import Any, TypeVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import skip_init
 
 from cxrtool.training.rng import Draws
 
 DCGAN_STD = 0.02  # Radford et al. 2016: all weights N(0, 0.02)
 SLOPE = 0.2
+Rng = torch.Generator
+Std = float | None
 Layer = TypeVar("Layer", nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
 
 def conv(
-    inputs: int,
-    outputs: int,
-    kernel: int,
-    *,
-    rng: torch.Generator,
-    stride: int = 1,
-    padding: int | None = None,
-    bias: bool = True,
-    std: float | None = None,
+    inputs: int, outputs: int, kernel: int, *, rng: Rng, std: Std = None, **how: Any
 ) -> nn.Conv2d:
-    """A convolution; padding keeps the size by default. `std` None for He's."""
-    padding = kernel // 2 if padding is None else padding
-    layer = nn.utils.skip_init(
-        nn.Conv2d, inputs, outputs, kernel, stride=stride, padding=padding, bias=bias
-    )
+    """A convolution; padding keeps the size by default. `how`: see `nn.Conv2d`."""
+    how = {"padding": kernel // 2, **how}
+    layer: nn.Conv2d = skip_init(nn.Conv2d, inputs, outputs, kernel, **how)
     return drawn(layer, inputs * kernel * kernel, rng, std)
 
 
@@ -43,37 +36,27 @@ def up_conv(
     outputs: int,
     kernel: int,
     *,
-    rng: torch.Generator,
+    rng: Rng,
+    std: Std = None,
     stride: int = 2,
-    padding: int,
-    extra: int = 0,
-    bias: bool = True,
-    std: float | None = None,
+    **how: Any,
 ) -> nn.ConvTranspose2d:
-    """A transposed convolution; `extra` rows and columns are added at the end."""
-    layer = nn.utils.skip_init(
-        nn.ConvTranspose2d,
-        inputs,
-        outputs,
-        kernel,
-        stride=stride,
-        padding=padding,
-        output_padding=extra,
-        bias=bias,
+    """A transposed convolution. `how`: see `nn.ConvTranspose2d`."""
+    layer: nn.ConvTranspose2d = skip_init(
+        nn.ConvTranspose2d, inputs, outputs, kernel, stride=stride, **how
     )
     return drawn(layer, inputs * kernel * kernel / stride**2, rng, std)
 
 
-def linear(
-    inputs: int, outputs: int, *, rng: torch.Generator, std: float | None = None
-) -> nn.Linear:
+def linear(inputs: int, outputs: int, *, rng: Rng, std: Std = None) -> nn.Linear:
     """A fully connected layer."""
-    return drawn(nn.utils.skip_init(nn.Linear, inputs, outputs), inputs, rng, std)
+    layer: nn.Linear = skip_init(nn.Linear, inputs, outputs)
+    return drawn(layer, inputs, rng, std)
 
 
 @torch.no_grad()
-def drawn(layer: Layer, fan_in: float, rng: torch.Generator, std: float | None) -> Layer:
-    """Draw the weights; biases are zero."""
+def drawn(layer: Layer, fan_in: float, rng: Rng, std: Std) -> Layer:
+    """Draw the weights with deviation `std`, None for He's; biases are zero."""
     weight: Any = layer.weight
     weight.normal_(0.0, (2 / fan_in) ** 0.5 if std is None else std, generator=rng)
     if layer.bias is not None:

@@ -1,4 +1,4 @@
-"""One label an image: for generators whose classes exclude each other.
+"""One label per image: for generators whose classes exclude each other.
 
 In: the label table of a set in which labels occur together, and a rule. Out: which rows stay and
 the one class of each. Study D (BAGAN and OpenGAN on ChestX-ray14) keeps the images that carry
@@ -22,7 +22,7 @@ RULES = {
 
 
 @dataclass(frozen=True)
-class Reduced:
+class SingleLabels:
     """Single labels of the rows that stay.
 
     Attributes:
@@ -40,7 +40,7 @@ class Reduced:
 
 def reduce_labels(
     everything: np.ndarray, names: tuple[str, ...], columns: tuple[int, ...], rule: str, where: str
-) -> Reduced:
+) -> SingleLabels:
     """Give every row that stays one label.
 
     Args:
@@ -76,18 +76,18 @@ def reduce_labels(
             file=where,
             hint="choose other --labels or another rule: " + ", ".join(RULES),
         )
-    return Reduced(rule, rows, values, len(everything) - len(rows))
+    return SingleLabels(rule, rows, values, len(everything) - len(rows))
 
 
 def require_single(
-    kind: str, values: np.ndarray, known: np.ndarray, rule: str | None, arch: str
+    kind: str, values: np.ndarray, mask: np.ndarray, rule: str | None, arch: str
 ) -> None:
     """Refuse labels that occur together where no rule says what to make of them.
 
     Args:
         kind: Label kind of the data set.
         values: [N, L] of the conditioning labels.
-        known: [N, L] bool.
+        mask: [N, L] bool.
         rule: `--single-label`.
         arch: `--arch`.
 
@@ -96,9 +96,9 @@ def require_single(
     """
     if kind == "single" or rule is not None:
         return
-    other = int(((values * known).sum(axis=1) != 1).sum())
+    other = int(((values * mask).sum(axis=1) != 1).sum())
     raise UsageError(
-        f"--arch {arch} needs one label an image, and this set is a multi-label one "
+        f"--arch {arch} needs one label per image, and this set is a multi-label one "
         f"({other:,} of {len(values):,} training rows have none or several)",
         hint="say which rows count with --single-label " + "|".join(RULES),
     )

@@ -1,16 +1,19 @@
 """Finished generators and discriminators of the older architectures, as other packages use them.
 
 In: networks and a description. Out: `training.protocols.Generator` and `Judge`. Latents are
-truncated by scaling: z times psi, so that 0 gives one image a condition, that of the mean latent.
+truncated by scaling: z times psi, so that 0 gives one image per condition, that of the mean latent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
+
+from cxrtool.generators.saved import D_PREFIX, G_PREFIX, SavedGenerator
+
+Read = Callable[[Any, Tensor], tuple[Tensor, Tensor]]
 
 
 class LatentGenerator(nn.Module):
@@ -40,36 +43,55 @@ class LatentGenerator(nn.Module):
         """
         if y.shape[1] != len(self.labels):
             raise ValueError(f"{y.shape[1]} label values given, {len(self.labels)} needed")
+        return self.images(z, y, truncation).clamp(-1, 1)
+
+    def images(self, z: Tensor, y: Tensor, truncation: float) -> Tensor:
+        """What the network makes of truncated latents."""
         images: Tensor = self.network(z * truncation, y)
-        return images.clamp(-1, 1)
+        return images
 
 
 class LatentJudge(nn.Module):
     """A discriminator whose scores of an image depend on that image alone in evaluation mode.
 
     Args:
-        network: Called with images; gives (`[N]` scores, `[N, L]` label logits).
+        network: The discriminator.
         labels: Names, in order.
         prevalence: `[L]` share of each among the training images.
         single: Whether an image has exactly one label.
+        read: Asks the network about images: (`[N]` scores, `[N, L]` label logits).
     """
 
     prevalence: Tensor
 
     def __init__(
-        self, network: nn.Module, labels: tuple[str, ...], prevalence: Tensor, single: bool = False
+        self,
+        network: nn.Module,
+        labels: tuple[str, ...],
+        prevalence: Tensor,
+        single: bool = False,
+        read: Read = lambda network, x: network(x),
     ) -> None:
         super().__init__()
-        self.network, self.labels, self.single = network, labels, single
+        self.network, self.labels, self.single, self.read = network, labels, single, read
         self.register_buffer("prevalence", prevalence.clone())
 
-    def judge(self, x: Tensor, y: Tensor, known: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def judge(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Realness and label logits; what was asked for changes neither."""
-        score, logits = self.network(x)
-        return score, logits
+        return self.read(self.network, x)
 
 
-def prevalence_in(meta: Mapping[str, Any]) -> Tensor:
-    """`[L]` from `model.json`."""
-    shares = meta["prevalence"]
-    return torch.tensor([float(shares[name]) for name in meta["labels"]])
+def latent_generator(
+    saved: SavedGenerator, build: Callable[..., nn.Module], sizes: Callable[..., Any]
+) -> LatentGenerator:
+    """The finished generator: `build` makes it from its sizes and a random generator."""
+    network = saved.network(build, saved.sizes(sizes), G_PREFIX)
+    return LatentGenerator(network, saved.labels, saved.meta)
+
+
+def latent_judge(
+    saved: SavedGenerator, build: Callable[..., nn.Module], sizes: Callable[..., Any], **how: Any
+) -> LatentJudge:
+    """The finished discriminator, see `latent_generator`; `how`: see `LatentJudge`."""
+    network = saved.network(build, saved.sizes(sizes), D_PREFIX)
+    return LatentJudge(network, saved.labels, saved.prevalence, saved.single, **how)

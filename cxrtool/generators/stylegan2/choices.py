@@ -1,28 +1,20 @@
-"""From what was asked and what the data set holds to every number of a training run.
+"""From a request to every number of a training of `stylegan2`.
 
-In: options that may be left open, image size, number of images and labels of the data, and the
-kind of device. Out: `Choices`, printed and saved, and errors that say what to ask for instead. The
-device decides size and preset only; a run that goes on elsewhere keeps those that it began with.
+In: options that may be left open, image size, number of images and labels of the data. Out:
+`Choices`, printed and saved, and errors that say what to ask for instead.
 """
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import asdict, dataclass
-from importlib import resources
 from typing import Any
 
-from cxrtool.core.errors import InputError, UsageError
+from cxrtool.core.errors import UsageError
 from cxrtool.generators.augment import ADA, parse_policies
+from cxrtool.generators.choices import GROUP, common_choices, load_presets
+from cxrtool.generators.protocol import Request
 from cxrtool.generators.stylegan2.generator import Architecture
 from cxrtool.training.ema import RAMP
-from cxrtool.training.schedules import total_nimg
-
-SIZES = (16, 32, 64, 128, 256, 512)
-PRESETS = ("tiny", "small", "full")
-DEFAULT_SIZE = {"cpu": 64, "cuda": 128}  # pixels
-FULL_FROM = {"cpu": 256, "cuda": 128}  # pixels from which the full preset is the default
-GROUP = 4  # samples in a group of the minibatch standard deviation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +24,7 @@ class Choices:
     Attributes:
         preset: Name of the preset.
         arch: Sizes of the networks.
-        batch: Images a step.
+        batch: Images per step.
         parts: In how many parts a step goes through the networks.
         total_nimg: Images seen at the end.
         lr: Adam's learning rate before the correction for lazy regularization.
@@ -45,7 +37,7 @@ class Choices:
         label_weight: Weight of the auxiliary label loss of the generator.
         d_label_weight: The same of the discriminator, on real images.
         ramp_nimg: Images over which labels gain influence on both networks, from none to all.
-        augment: Policies, see `gans.augment`.
+        augment: Policies, see `generators.augment`.
         augment_p: Probability of each of them; None lets it follow the discriminator.
         augment_nimg: Images in which that probability can move from 0 to 1.
         mirror: Flip reals left to right at random.
@@ -95,142 +87,27 @@ class Choices:
         return {**asdict(self), "augment": list(self.augment)}
 
 
-def load_presets() -> dict[str, dict[str, Any]]:
-    """The tables of `stylegan2/presets.toml`."""
-    text = (
-        resources.files("cxrtool.generators.stylegan2").joinpath("presets.toml").read_text("utf-8")
-    )
-    return tomllib.loads(text)
+def choose(request: Request) -> Choices:
+    """Every number of a training, with defaults for what was left open.
 
-
-def choose_size(asked: int | None, native: int | None, where: str, device: str = "cpu") -> int:
-    """The size to train at.
-
-    Args:
-        asked: `--size`, or None for the device's default, or the largest possible below that.
-        native: Size of the data's images in pixels; None if it has no images.
-        where: The data set, for messages.
-        device: "cpu" or "cuda".
-
-    Raises:
-        InputError: no images, or images smaller than asked.
-        UsageError: not a power of two from 16 to 512.
-    """
-    if asked is not None and asked not in SIZES:
-        raise UsageError(f"--size {asked}: must be one of {', '.join(map(str, SIZES))}")
-    if native is None:
-        raise InputError(
-            "this data set holds labels only, no images", file=where, hint="prepare it with images"
-        )
-    if asked is None:
-        fitting = [size for size in SIZES if size <= min(native, DEFAULT_SIZE[device])]
-        if not fitting:
-            raise InputError(f"images of {native} px are too small to train on", file=where)
-        return fitting[-1]
-    if asked > native:
-        raise InputError(
-            f"--size {asked} is more than the data's {native} px",
-            file=where,
-            hint="prepare the data again with a larger --size, or train at a smaller one",
-        )
-    return asked
-
-
-def choose_preset(asked: str | None, size: int, device: str = "cpu") -> str:
-    """What was asked for; else tiny up to 32 px, full from the device's `FULL_FROM`, else small."""
-    if asked is not None:
-        return asked
-    return "tiny" if size <= 32 else "full" if size >= FULL_FROM[device] else "small"
-
-
-def choose_batch(asked: int | None, preset: int, images: int, where: str) -> int:
-    """Images a step: as asked, or the preset's, or what few images allow.
-
-    Raises:
-        UsageError: not a multiple of 4.
-        InputError: fewer images than one batch.
-    """
-    if asked is not None and asked % GROUP:
-        raise UsageError(f"--batch {asked}: must be a multiple of {GROUP}")
-    if images < GROUP:
-        what = "1 image" if images == 1 else f"{images} images"
-        raise InputError(
-            f"{what} to train on; at least {GROUP} are needed",
-            file=where,
-            hint="check --split, --view and --fraction",
-        )
-    most = images // GROUP * GROUP
-    if asked is not None and asked > images:
-        raise InputError(
-            f"--batch {asked} is more than the {images} images to train on",
-            file=where,
-            hint=f"use --batch {most} or less",
-        )
-    return asked or min(preset, most)
-
-
-def choose(
-    *,
-    size: int,
-    preset: str,
-    images: int,
-    labels: int,
-    where: str,
-    batch: int | None = None,
-    parts: int = 1,
-    kimg: float | None = None,
-    lr: float | None = None,
-    gamma: float | None = None,
-    loss: str = "ns-r1",
-    ramp_kimg: float | None = None,
-    style_mixing: float | None = None,
-    label_weight: float | None = None,
-    noise: bool | None = None,
-    augment: str | None = None,
-    snapshot_kimg: float | None = None,
-    tick_kimg: float = 1.0,
-    new: bool = True,
-    **rest: Any,
-) -> Choices:
-    """Fill in what was left open (None).
-
-    Args:
-        size: Image size in pixels, from `choose_size`.
-        preset: From `choose_preset`.
-        images: Training images.
-        labels: Conditioning labels.
-        where: The data set, for messages.
-        batch: See `choose_batch`.
-        parts: In how many parts a step goes through the networks.
-        kimg: Thousand images to see in all.
-        lr: Learning rate.
-        gamma: R1 weight; by default 0.0002 size^2 / batch (Karras et al. 2020, arXiv 2006.06676),
-            and for `rp-r1r2` 0.5 (size / 32)^2 (after Huang et al. 2024, arXiv 2501.05441, table
-            of settings).
-        loss: Of `losses.LOSSES`.
-        ramp_kimg: Thousand images over which the labels gain influence.
-        style_mixing: Probability of style mixing.
-        label_weight: Weight of the generator's auxiliary label loss.
-        noise: Noise images in the generator's layers.
-        augment: Policies; by default those of DiffAugment up to 64 px or below 2,000 images, else
-            those of ADA.
-        snapshot_kimg: Thousand images between checkpoints; by default an eighth of all, at least
-            1 and at most what the preset says.
-        tick_kimg: Thousand images between lines of metrics.
-        new: Whether the weights are new. Those of another run are averaged without a ramp from the
-            first step, and the augmentations' probability moves as fast as the small data of a
-            fine-tuning may need it (as in the authors' own code for Karras et al. 2020).
-        **rest: Further fields of `Choices`.
+    R1's weight is 0.0002 size^2 / batch by default (Karras et al. 2020, arXiv 2006.06676), and for
+    `rp-r1r2` 0.5 (size / 32)^2 (after Huang et al. 2024, arXiv 2501.05441, table of settings). The
+    policies are those of DiffAugment up to 64 px or below 2,000 images, else those of ADA. Weights
+    of another run are averaged without a ramp from the first step, and the augmentations'
+    probability moves as fast as the small data of a fine-tuning may need it (as in the authors' own
+    code for Karras et al. 2020).
 
     Raises:
         UsageError: a ramp of the labels that is not over at the end; see also `parse_policies`.
         InputError: see `choose_batch`.
     """
-    table = dict(load_presets()[preset])
+    size, options = request.size, request.options
+    table = dict(load_presets("stylegan2")[request.preset])
     for above, values in sorted(table.pop("at", {}).items(), key=lambda item: int(item[0])):
         if size >= int(above):
             table.update(values)
-    batch = choose_batch(batch, table["batch"], images, where)
+    common = common_choices(request, table)
+    batch, parts = common["batch"], request.pick("accumulate", 1) * request.processes
     if batch % (GROUP * parts):
         raise UsageError(
             f"--accumulate {parts}: a batch of {batch} cannot be cut into {parts} parts of whole "
@@ -238,40 +115,32 @@ def choose(
             hint=f"use --batch {GROUP * parts * max(1, round(batch / (GROUP * parts)))}",
         )
     names = ("z_dim", "w_dim", "mapping_layers", "channel_base", "channel_max")
+    noise = request.pick("noise", "on" if table["noise"] else "off") == "on"
     sizes = {name: table[name] for name in names}
-    noise = table["noise"] if noise is None else noise
-    arch = Architecture(size=size, labels=labels, group=GROUP, noise=noise, **sizes)
-    total = table["kimg"] if kimg is None else kimg
-    if ramp_kimg and total_nimg(total, batch) - batch < 1000 * ramp_kimg:
+    arch = Architecture(size=size, labels=request.labels, group=GROUP, noise=noise, **sizes)
+    ramp, total = options.get("label_ramp"), request.pick("kimg", table["kimg"])
+    if ramp and common["total_nimg"] - batch < 1000 * ramp:
         raise UsageError(
-            f"--label-ramp {ramp_kimg:g} is not over before --kimg {total:g}: the finished"
+            f"--label-ramp {ramp:g} is not over before --kimg {total:g}: the finished"
             " generator would follow its labels more than it was ever trained to",
             hint=f"use --label-ramp {total / 2:g} or less",
         )
-    if snapshot_kimg is None:
-        snapshot_kimg = min(table["snapshot_kimg"], max(1.0, total / 8))
-    if gamma is None:
-        gamma = 0.5 * (size / 32) ** 2 if loss == "rp-r1r2" else 0.0002 * size**2 / batch
-    few = size <= 64 or images < 2000
-    policies = parse_policies(augment or ("diffaugment" if few else "ada"))
+    loss = request.pick("loss", "ns-r1")
+    gamma = 0.5 * (size / 32) ** 2 if loss == "rp-r1r2" else 0.0002 * size**2 / batch
+    few = size <= 64 or request.images < 2000
+    policies = parse_policies(options.get("augment") or ("diffaugment" if few else "ada"))
+    new = options.get("init_from") is None
     return Choices(
-        preset=preset,
         arch=arch,
-        batch=batch,
         parts=parts,
-        total_nimg=total_nimg(total, batch),
-        lr=table["lr"] if lr is None else lr,
         loss=loss,
-        r1_gamma=gamma,
-        ramp_nimg=1000 * (ramp_kimg or 0.0),
+        r1_gamma=request.pick("gamma", gamma),
+        ramp_nimg=1000 * (ramp or 0.0),
         path_weight=2.0 if size >= table["path_length_px"] else 0.0,
         augment=policies,
+        augment_p=options.get("augment_p"),
         augment_nimg=500_000.0 if new and set(policies) & set(ADA) else 100_000.0,
-        ema_nimg=10_000.0 * batch / 32,
         ema_ramp=RAMP if new else None,
-        style_mixing=table["style_mixing"] if style_mixing is None else style_mixing,
-        label_weight=table["label_weight"] if label_weight is None else label_weight,
-        snapshot_nimg=1000 * snapshot_kimg,
-        tick_nimg=1000 * tick_kimg,
-        **rest,
+        style_mixing=request.pick("style_mixing", table["style_mixing"]),
+        **common,
     )

@@ -112,7 +112,7 @@ class Discriminator(nn.Module):
         self,
         x: Tensor,
         y: Tensor,
-        known: Tensor,
+        mask: Tensor,
         group: int | None = None,
         low: int | None = None,
     ) -> Verdict:
@@ -121,7 +121,7 @@ class Discriminator(nn.Module):
         Args:
             x: `[N, channels, size, size]` in [-1, 1].
             y: `[N, L]` label values.
-            known: `[N, L]` bool; where False the value is ignored.
+            mask: `[N, L]` bool; where False the value is ignored.
             group: Samples in a group of the minibatch standard deviation; None for the
                 architecture's; 0 puts the stored reference value in its place, which makes every
                 score independent of the other samples in the batch.
@@ -141,7 +141,7 @@ class Discriminator(nn.Module):
         score = self.out(z)[:, 0]
         if self.project is None or self.classify is None:
             return Verdict(score, x.new_zeros(len(x), 0))
-        centered = (y - self.prevalence) / self.spread * known
+        centered = (y - self.prevalence) / self.spread * mask
         # Embedded label and features each have unit variance; so has their product over
         # sqrt(width).
         conditional = (self.project(centered) * z).sum(dim=1) / z.shape[1] ** 0.5

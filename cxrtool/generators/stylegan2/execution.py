@@ -69,13 +69,13 @@ class Execution:
     ) -> tuple[Tensor, Tensor]:
         """`Generator.forward`."""
         run = network if self._generator is None else self._generator
-        found: tuple[Tensor, Tensor] = run(z, y, noise, mixing, self.low)
-        return found
+        images_and_ws: tuple[Tensor, Tensor] = run(z, y, noise, mixing, self.low)
+        return images_and_ws
 
-    def judge(self, network: Discriminator, x: Tensor, y: Tensor, known: Tensor) -> Verdict:
+    def judge(self, network: Discriminator, x: Tensor, y: Tensor, mask: Tensor) -> Verdict:
         """`Discriminator.forward`, for losses that need no gradient of a gradient."""
         run = network if self._discriminator is None else self._discriminator
-        verdict: Verdict = run(x, y, known, None, self.low)
+        verdict: Verdict = run(x, y, mask, None, self.low)
         return verdict
 
     def prove(

@@ -156,17 +156,17 @@ class Generator(nn.Module):
 
     def layers(self) -> list[tuple[str, StyledConv | ToImage, int, int]]:
         """(name, layer, index of its w, resolution) of every styled layer, in the order of use."""
-        found: list[tuple[str, StyledConv | ToImage, int, int]] = []
+        layers: list[tuple[str, StyledConv | ToImage, int, int]] = []
         index = 0
         for resolution in self.arch.resolutions:
             block: Any = self.blocks[f"b{resolution}"]
             if block.conv0 is not None:
-                found.append((f"b{resolution}.conv0", block.conv0, index, resolution))
+                layers.append((f"b{resolution}.conv0", block.conv0, index, resolution))
                 index += 1
-            found.append((f"b{resolution}.conv1", block.conv1, index, resolution))
+            layers.append((f"b{resolution}.conv1", block.conv1, index, resolution))
             index += 1
-            found.append((f"b{resolution}.torgb", block.torgb, index, resolution))
-        return found
+            layers.append((f"b{resolution}.torgb", block.torgb, index, resolution))
+        return layers
 
     def styles(self, ws: Tensor) -> dict[str, Tensor]:
         """w `[N, num_ws, w_dim]` -> layer name -> styles `[N, channels of the layer's input]`."""
@@ -267,7 +267,7 @@ class Generator(nn.Module):
 
 @dataclass(frozen=True)
 class Mixing:
-    """Style mixing (Karras et al. 2019, section 3.1), drawn a sample.
+    """Style mixing (Karras et al. 2019, section 3.1), drawn per sample.
 
     Attributes:
         z: Second latents `[N, z_dim]`.

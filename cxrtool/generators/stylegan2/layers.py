@@ -158,7 +158,7 @@ class StyledConv(nn.Module):
         Args:
             x: `[N, inputs, H, W]`.
             styles: `[N, inputs]`, from `self.affine(w)`.
-            noise: "const", "none", or a noise image a sample, from `draw_noise`.
+            noise: "const", "none", or a noise image per sample, from `draw_noise`.
 
         Returns:
             `[N, outputs, resolution, resolution]`.
@@ -175,7 +175,7 @@ class StyledConv(nn.Module):
         return ops.lrelu(y)
 
     def draw_noise(self, draws: Draws) -> Tensor:
-        """A noise image a sample: `[N, 1, resolution, resolution]`."""
+        """A noise image per sample: `[N, 1, resolution, resolution]`."""
         return draws.normal(1, self.resolution, self.resolution)
 
     def _noise(self, noise: str | Tensor, like: Tensor) -> Tensor | None:
@@ -212,7 +212,7 @@ class ToImage(nn.Module):
     def forward(self, x: Tensor, styles: Tensor) -> Tensor:
         """`[N, inputs, H, W]` and styles `[N, inputs]` -> `[N, outputs, H, W]` float32."""
         n, c, h, w = x.shape
-        # One small matrix a sample; with few outputs this is cheaper than scaling the feature map.
+        # A small matrix per sample; with few outputs this is cheaper than scaling the feature map.
         weight = styles[:, :, None] * (self.weight * self.weight_gain).t()
         pixels = ops.full_precision(x).permute(0, 2, 3, 1).reshape(n, h * w, c)
         y = torch.baddbmm(self.bias[None, None, :], pixels, weight)

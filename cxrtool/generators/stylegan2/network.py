@@ -7,31 +7,23 @@ towards one global mean it would pull rare findings towards the majority.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from cxrtool.core.errors import InputError
-from cxrtool.generators.conditions import frequent_conditions
+from cxrtool.generators.saved import D_PREFIX, G_PREFIX, SavedGenerator
 from cxrtool.generators.stylegan2.discriminator import Discriminator
 from cxrtool.generators.stylegan2.generator import Architecture, Generator
 from cxrtool.generators.stylegan2.layers import ToImage
-from cxrtool.training.models import load_weights
 from cxrtool.training.protocols import Partial
-from cxrtool.training.rng import Draws, torch_generator
-
-if TYPE_CHECKING:
-    from cxrtool.generators.stylegan2.trainer import Trainer
+from cxrtool.training.rng import torch_generator
 
 MEAN_SAMPLES = 4096
 CONDITIONS_MOST = 256  # label vectors whose mean latent is stored
-CENTER_SAMPLES = 10_000
-T = TypeVar("T")
-G_PREFIX, D_PREFIX, W_PREFIX = "generator.", "discriminator.", "w_mean."
+W_PREFIX = "w_mean."
 
 
 class TrainedGenerator(nn.Module):
@@ -129,8 +121,8 @@ class TrainedGenerator(nn.Module):
         if not self.labels:
             return self.w_center.expand(len(y), -1)
         conditions, place = torch.unique(y.float(), dim=0, return_inverse=True)
-        found = [self._mean_of(condition) for condition in conditions.cpu()]
-        return torch.stack(found).to(self.w_center)[place]
+        means = [self._mean_of(condition) for condition in conditions.cpu()]
+        return torch.stack(means).to(self.w_center)[place]
 
     def _mean_of(self, condition: Tensor) -> Tensor:
         key = tuple(condition.tolist())
@@ -172,56 +164,20 @@ def mean_latents(generator: Generator, vectors: Tensor, joint: Tensor) -> dict[s
     return {"vectors": vectors, "conditions": table, "center": center}
 
 
-def export(trainer: Trainer, values: np.ndarray, known: np.ndarray) -> dict[str, Tensor]:
-    """Averaged generator, its mean latents and the discriminator as one flat state.
-
-    Args:
-        trainer: At the end.
-        values: `[N, L]` labels of the training rows.
-        known: `[N, L]` bool.
-    """
-    vectors = frequent_conditions(values, known, CONDITIONS_MOST)
-    rng = torch_generator("center", trainer.choices.seed, device=trainer.device)
-    joint = trainer.feed.fake_labels(Draws(rng, CENTER_SAMPLES)).y
-    means = mean_latents(trainer.average, torch.from_numpy(vectors), joint)
-    trainer.set_reference_statistic()
-    state = {f"{G_PREFIX}{k}": v for k, v in trainer.average.state_dict().items()}
-    state |= {f"{D_PREFIX}{k}": v for k, v in trainer.discriminator.state_dict().items()}
-    return state | {f"{W_PREFIX}{k}": v for k, v in means.items()}
-
-
-def generator_of(
-    meta: Mapping[str, Any], state: Mapping[str, Tensor], run_dir: Path
-) -> TrainedGenerator:
-    """The generator of a saved state.
+def load_generator(saved: SavedGenerator) -> TrainedGenerator:
+    """The finished generator.
 
     Raises:
         InputError: the state does not fit the description.
     """
-    arch, file = architecture_of(meta, run_dir, Architecture), run_dir / "model.safetensors"
-    generator = Generator(arch, torch_generator("unused"))
-    load_weights(generator, part_of(state, G_PREFIX), file=file)
-    means = part_of(state, W_PREFIX)
-    labels = tuple(meta["labels"])
-    shapes = {"vectors": (None, arch.labels), "conditions": (None, arch.w_dim), "center": (None,)}
-    if means.keys() != shapes.keys() or len(labels) != arch.labels:
-        raise InputError("labels and mean latents do not fit the network", file=file)
+    arch = saved.sizes(Architecture)
+    generator = saved.network(Generator, arch, G_PREFIX)
+    means = saved.part(W_PREFIX)
+    if means.keys() != {"vectors", "conditions", "center"} or len(saved.labels) != arch.labels:
+        raise InputError("labels and mean latents do not fit the network", file=saved.file)
     return TrainedGenerator(
-        generator, labels, means["vectors"], means["conditions"], means["center"], meta
+        generator, saved.labels, means["vectors"], means["conditions"], means["center"], saved.meta
     )
-
-
-def discriminator_of(
-    meta: Mapping[str, Any], state: Mapping[str, Tensor], run_dir: Path
-) -> Discriminator:
-    """The discriminator of a saved state (see `generator_of`).
-
-    Call it with `group=0`: its scores then do not depend on the other images of a batch.
-    """
-    arch = architecture_of(meta, run_dir, Architecture)
-    discriminator = Discriminator(arch, torch_generator("unused"))
-    load_weights(discriminator, part_of(state, D_PREFIX), file=run_dir / "model.safetensors")
-    return discriminator
 
 
 class TrainedJudge(nn.Module):
@@ -241,29 +197,14 @@ class TrainedJudge(nn.Module):
         self.labels = labels
         self.register_buffer("prevalence", discriminator.prevalence.clone())
 
-    def judge(self, x: Tensor, y: Tensor, known: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def judge(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Realness and label logits without minibatch statistics."""
-        known = torch.ones_like(y, dtype=torch.bool) if known is None else known
-        verdict = self.network(x, y, known, group=0)
+        mask = torch.ones_like(y, dtype=torch.bool) if mask is None else mask
+        verdict = self.network(x, y, mask, group=0)
         return verdict.score, verdict.labels
 
 
-def architecture_of(meta: Mapping[str, Any], run_dir: Path, kind: Callable[..., T]) -> T:
-    """Sizes of the networks, from `model.json`.
-
-    Raises:
-        InputError: they are not understood.
-    """
-    try:
-        return kind(**meta["architecture"])
-    except TypeError as error:
-        raise InputError(
-            f"architecture not understood ({error})", file=run_dir / "model.json"
-        ) from error
-
-
-def part_of(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The entries under a prefix, without it."""
-    return {
-        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
-    }
+def load_judge(saved: SavedGenerator) -> TrainedJudge:
+    """The finished discriminator."""
+    network = saved.network(Discriminator, saved.sizes(Architecture), D_PREFIX)
+    return TrainedJudge(network, saved.labels)

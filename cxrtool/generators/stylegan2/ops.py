@@ -174,6 +174,6 @@ def minibatch_stddev(x: Tensor, group: int) -> Tensor:
 
 
 def append_channel(x: Tensor, value: Tensor) -> Tensor:
-    """`[N, C, H, W]` and one number a sample `[N]` -> `[N, C + 1, H, W]`."""
+    """`[N, C, H, W]` and one number per sample `[N]` -> `[N, C + 1, H, W]`."""
     n, _, h, w = x.shape
     return torch.cat([x, value.to(x.dtype).reshape(n, 1, 1, 1).expand(n, 1, h, w)], dim=1)

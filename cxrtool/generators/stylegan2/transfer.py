@@ -1,8 +1,8 @@
 """Starting from a trained generator instead of random weights.
 
 In: a finished train-gan run, of other data and perhaps other labels. Out: both networks of a new
-`Trainer` that do what that run's did. Labels of equal names keep what was learned of them; a new
-label starts without effect; one that is gone stands at its share of that run's images. No
+`StyleGan2Trainer` that do what that run's did. Labels of equal names keep what was learned of them;
+a new label starts without effect; one that is gone stands at its share of that run's images. No
 schedule of a new training is left where the weights are not new: no ramp of the average or of the
 labels, the mean path length is measured, the augmentations' probability goes on. Freezing the first
 layers of the discriminator (FreezeD, Mo et al. 2020, arXiv 2002.10964) keeps what it knows of edges
@@ -18,13 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from cxrtool.core.errors import InputError, UsageError
+from cxrtool.generators.saved import D_PREFIX, G_PREFIX, SavedGenerator
 from cxrtool.generators.stylegan2 import ops
 from cxrtool.generators.stylegan2.discriminator import Discriminator
 from cxrtool.generators.stylegan2.generator import Architecture, Generator
-from cxrtool.generators.stylegan2.network import D_PREFIX, G_PREFIX, architecture_of, part_of
-from cxrtool.generators.stylegan2.trainer import Trainer
-from cxrtool.training.models import load_weights, read_model
-from cxrtool.training.rng import torch_generator
+from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
 
 #: Sizes that both networks must share.
 _SAME = ("size", "channels", "z_dim", "w_dim", "mapping_layers", "channel_base", "channel_max")
@@ -40,7 +38,7 @@ _OWN = (
 )
 
 
-class Matched(NamedTuple):
+class LabelMatch(NamedTuple):
     """Labels of two runs by name.
 
     Attributes:
@@ -53,7 +51,9 @@ class Matched(NamedTuple):
 
 
 @torch.no_grad()
-def init_from(trainer: Trainer, run_dir: Path, labels: tuple[str, ...]) -> dict[str, list[str]]:
+def init_from(
+    trainer: StyleGan2Trainer, run_dir: Path, labels: tuple[str, ...]
+) -> dict[str, list[str]]:
     """Fill both networks, and the averaged one, with the weights of a finished run.
 
     Args:
@@ -68,7 +68,8 @@ def init_from(trainer: Trainer, run_dir: Path, labels: tuple[str, ...]) -> dict[
         InputError: not a finished generator, or networks of other sizes.
         UsageError: a ramp of the labels, which are in the weights already.
     """
-    meta, state = read_model(run_dir, "generator")
+    saved = SavedGenerator.open(run_dir)
+    meta = saved.meta
     ours, theirs = trainer.choices.arch.to_json(), meta["architecture"]
     differing = [f"{k} {theirs.get(k)} not {ours[k]}" for k in _SAME if theirs.get(k) != ours[k]]
     if differing:
@@ -82,33 +83,30 @@ def init_from(trainer: Trainer, run_dir: Path, labels: tuple[str, ...]) -> dict[
             f"--label-ramp would take the labels from {run_dir}, which has learned them",
             hint="leave it out; it is for a start from new weights or from --labels none",
         )
-    arch = architecture_of(meta, run_dir, Architecture)
-    generator = Generator(arch, torch_generator("unused"))
-    discriminator = Discriminator(arch, torch_generator("unused"))
-    for prefix, network in ((G_PREFIX, generator), (D_PREFIX, discriminator)):
-        load_weights(network, part_of(state, prefix), file=run_dir / "model.safetensors")
-        network.to(trainer.device)
+    arch = saved.sizes(Architecture)
+    generator = saved.network(Generator, arch, G_PREFIX).to(trainer.device)
+    discriminator = saved.network(Discriminator, arch, D_PREFIX).to(trainer.device)
     before = list(meta["labels"])
-    matched = Matched(
+    match = LabelMatch(
         [(k, before.index(name)) for k, name in enumerate(labels) if name in before],
         [k for k, name in enumerate(before) if name not in labels],
     )
     _copy(trainer.generator, generator)
     _copy(trainer.discriminator, discriminator)
     ramped = bool(trainer.choices.ramp_nimg)
-    _teach_generator(trainer.generator, generator, matched, discriminator.prevalence, ramped)
-    _teach_discriminator(trainer.discriminator, discriminator, matched)
+    _teach_generator(trainer.generator, generator, match, discriminator.prevalence, ramped)
+    _teach_discriminator(trainer.discriminator, discriminator, match)
     for average in (trainer.average, trainer.follower):
         if average is not None:
             average.load_state_dict(trainer.generator.state_dict())
     if trainer.choices.path_weight:
         trainer.path_mean.fill_(torch.nan)  # that of the first batch: see `losses.path_length`
     trainer.controller.p.fill_(start_p(trainer.choices.augment, meta))
-    gone = [before[there] for there in matched.gone]
+    lost = [before[there] for there in match.gone]
     return {
         "kept": [name for name in labels if name in before],
         "new": [name for name in labels if name not in before],
-        **({"gone": gone} if gone else {}),
+        **({"gone": lost} if lost else {}),
     }
 
 
@@ -117,8 +115,10 @@ def start_p(policies: tuple[str, ...], meta: dict[str, Any]) -> float:
 
     0 for others, and for a run that has not written it down (the controller then raises it).
     """
-    was = meta.get("augment", {})
-    return float(was["p"]) if tuple(was.get("policies", ())) == policies and policies else 0.0
+    earlier = meta.get("augment", {})
+    return (
+        float(earlier["p"]) if tuple(earlier.get("policies", ())) == policies and policies else 0.0
+    )
 
 
 def freeze(discriminator: Discriminator, blocks: int) -> int:
@@ -151,7 +151,7 @@ def _copy(ours: nn.Module, theirs: nn.Module) -> None:
 
 
 def _teach_generator(
-    ours: Generator, theirs: Generator, matched: Matched, shares: Tensor, ramped: bool
+    ours: Generator, theirs: Generator, match: LabelMatch, shares: Tensor, ramped: bool
 ) -> None:
     """Embedded labels: the images of a z are those that it had, whatever the new labels say.
 
@@ -167,10 +167,10 @@ def _teach_generator(
     source: Any = before.layers[0]
     usual: Tensor | None = None
     if before.embed is not None:
-        usual = before.embed.bias + before.embed.weight[:, matched.gone] @ shares[matched.gone]
+        usual = before.embed.bias + before.embed.weight[:, match.gone] @ shares[match.gone]
     if mapping.embed is not None:
         mapping.embed.weight.zero_()
-        for here, there in matched.pairs:
+        for here, there in match.pairs:
             assert before.embed is not None
             mapping.embed.weight[:, here] = before.embed.weight[:, there]
         if usual is not None:
@@ -190,7 +190,7 @@ def _teach_generator(
         first.bias.sub_(constant / first.bias_gain)
 
 
-def _teach_discriminator(ours: Discriminator, theirs: Discriminator, matched: Matched) -> None:
+def _teach_discriminator(ours: Discriminator, theirs: Discriminator, match: LabelMatch) -> None:
     """Labels in score and logits: a label of both says what it said, at another share too.
 
     A label enters as its distance from its share in units of its spread; what this changes goes
@@ -200,7 +200,7 @@ def _teach_discriminator(ours: Discriminator, theirs: Discriminator, matched: Ma
         return
     for parameter in (ours.project.weight, *ours.classify.parameters()):
         parameter.zero_()
-    for here, there in matched.pairs:
+    for here, there in match.pairs:
         assert theirs.project is not None
         assert theirs.classify is not None
         column = theirs.project.weight[:, there] * theirs.project.weight_gain
@@ -215,5 +215,5 @@ def _teach_discriminator(ours: Discriminator, theirs: Discriminator, matched: Ma
 
 
 def _normalized(embedding: Tensor) -> Tensor:
-    found: Tensor = ops.normalize_second_moment(embedding[None])[0]
-    return found
+    unit: Tensor = ops.normalize_second_moment(embedding[None])[0]
+    return unit

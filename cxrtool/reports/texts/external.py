@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from cxrtool.core.errors import InputError
-from cxrtool.reports.sources import STUDY, read_reports
+from cxrtool.data.columns import STUDY
+from cxrtool.reports.sources import read_reports
 
 TEXT = "text"
 _HINT = f"write a row a study, with the columns {STUDY},{TEXT}"
@@ -53,12 +54,9 @@ class ExternalTexts:
             InputError: None was.
         """
         if not self._used:
-            raise InputError(
-                f"no {STUDY} is that of a report",
-                file=self._path,
-                column=STUDY,
-                hint=f"its ids look like {next(iter(self._texts))!r}",
-            )
+            what = f"no {STUDY} is that of a report"
+            hint = f"its ids look like {next(iter(self._texts))!r}"
+            raise InputError(what, file=self._path, column=STUDY, hint=hint)
         return len(self._texts) - len(self._used)
 
 

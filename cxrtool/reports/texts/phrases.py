@@ -11,6 +11,7 @@ import re
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from cxrtool.reports.attribute_rules import LATERALITY, LOCATION
@@ -31,19 +32,7 @@ _LABELERS = ("modifier", "place")  # classes of the labeler's rules; others are 
 _VERB = re.compile(r"\b(?:is|are|was|were|has|have|appears?)\b")
 DOUBT = ("possible", "possibly", "probable", "probably", "borderline", "questionable", "suspected")
 # "tip in the SVC" says where a device ends, and is no name for one, and "device" tells nothing.
-_NO_NAME = (
-    "tip",
-    "tips",
-    "device",
-    "devices",
-    "in",
-    "at",
-    "within",
-    "over",
-    "terminates",
-    "terminating",
-    "projects",
-)
+_NO_NAME = re.compile("tips?|devices?|in|at|within|over|terminates|terminating|projects")
 
 
 class Phrase(NamedTuple):
@@ -91,7 +80,7 @@ class Phraser:
         self._classes, self._complete = rules.attributes.automaton, rules.attributes.complete
         self._words = rules.automaton
         self._says: dict[str, str] = {}
-        self._known: dict[tuple[str, str], bool] = {}
+        self._has = lru_cache(CACHE_LIMIT)(self._belongs_to_class)
         self._sentences: dict[str, list[Phrase]] = {}  # what is said in equal words is read once
         # What is said of one observation only, as a finding, names it best.
         ordered = sorted(rules.rules, key=lambda r: (r.kind != "finding", len(r.observations)))
@@ -114,59 +103,58 @@ class Phraser:
         for evidence in labels.evidence:
             if evidence.observation != self.no_finding:
                 spoken[bisect_right(starts, evidence.start) - 1].append(evidence)
-        found: list[Phrase] = []
+        phrases: list[Phrase] = []
         for number, mentions in spoken.items():
             start, end = labels.sentences[number]
             sentence = text[start:end]
-            phrases = self._sentences.get(sentence)
-            if phrases is None:
+            if sentence not in self._sentences:
                 if len(self._sentences) >= SENTENCES:
                     self._sentences.clear()
                 inside = [_shifted(mention, -start) for mention in mentions]
-                phrases = self._sentences[sentence] = self._of_sentence(inside, sentence)
-            found += phrases
-        return found
+                self._sentences[sentence] = self._of_sentence(inside, sentence)
+            phrases += self._sentences[sentence]
+        return phrases
 
     def _of_sentence(self, mentions: Sequence[Evidence], text: str) -> list[Phrase]:
         """The phrases of one sentence; offsets count from its beginning."""
         # The span of an entity reaches to its state, over whatever stands in between.
-        taken = [
+        spans = [
             (e.start, e.end)
             for e in mentions
             if e.observation and self._rules[e.rule].kind != "entity"
         ]
-        found = []
+        phrases = []
         for evidence in mentions:
             if any(
                 start <= evidence.start
                 and evidence.end <= end
                 and (not evidence.observation or end - start > evidence.end - evidence.start)
-                for start, end in taken
+                for start, end in spans
             ):
                 continue
-            phrase = self._phrase(evidence, text, 0, len(text))
+            phrase = self._phrase(evidence, text)
             if phrase.name:
-                found.append(phrase)
+                phrases.append(phrase)
             if not evidence.observation:
-                taken.append((evidence.start, phrase.end))
-        return found
+                spans.append((evidence.start, phrase.end))
+        return phrases
 
-    def _phrase(self, evidence: Evidence, text: str, start: int, end: int) -> Phrase:
-        name, stop = self._name(evidence, text, end)
+    def _phrase(self, evidence: Evidence, text: str) -> Phrase:
+        name, stop = self._name(evidence, text)
         attributes = evidence.attributes
+        phrase = Phrase(
+            evidence.observation,
+            evidence.value,
+            plain=name,
+            name=name,
+            front="",
+            core=name,
+            attributes=attributes,
+            end=stop or evidence.end,
+        )
         if not stop:
-            return Phrase(
-                observation=evidence.observation,
-                value=evidence.value,
-                plain=name,
-                name=name,
-                front="",
-                core=name,
-                attributes=attributes,
-                end=evidence.end,
-                general=self._nameless(evidence),
-            )
-        before = self._before(evidence, text, start) if evidence.value != NEGATIVE else []
+            return phrase._replace(general=self._nameless(evidence))
+        before = self._before(evidence, text) if evidence.value != NEGATIVE else []
         first = before[0].start() if before else evidence.start
         at = _after_attributes(evidence, text)
         outside = tuple(a for a in attributes if a.start < at or a.start >= stop)
@@ -178,23 +166,19 @@ class Phraser:
             or self._is(words[behind - 1], "adjunct")
         ):
             behind -= 1
-        return Phrase(
-            observation=evidence.observation,
-            value=evidence.value,
+        return phrase._replace(
             plain=_line(text[first:stop]),
-            name=name,
             front=_joined([w.group() for w in words[:behind]]),
             core=_joined([*(w.group() for w in words[behind:]), _line(text[at:stop])]),
             attributes=outside,
-            end=stop,
         )
 
-    def _name(self, evidence: Evidence, text: str, end: int) -> tuple[str, int]:
+    def _name(self, evidence: Evidence, text: str) -> tuple[str, int]:
         """The mention and where it ends, or what is said instead of it and 0."""
         rule, said = self._rules[evidence.rule], _line(evidence.text)
         if rule.kind == "entity" or self._nameless(evidence) or _VERSUS.intersection(said.split()):
             return rule.say or self.say(evidence.observation), 0
-        stop = self._head(text, evidence.end, end, rule.kind)
+        stop = self._head(text, evidence.end, rule.kind)
         if stop:
             return _line(text[evidence.start : stop]), stop
         if said in self._complete:
@@ -206,24 +190,24 @@ class Phraser:
         start, end = evidence.start, evidence.end
         if any(a.start <= start and end <= a.end for a in evidence.attributes):
             return True
-        return _line(evidence.text).split()[0] in _NO_NAME
+        return _NO_NAME.fullmatch(_line(evidence.text).split()[0]) is not None
 
-    def _head(self, text: str, start: int, end: int, kind: str) -> int:
+    def _head(self, text: str, start: int, kind: str) -> int:
         """Where the noun ends that a phrase such as "calcified" belongs to; 0: there is none."""
         stop = 0
         if kind != "other":
-            lobe = _LOBE.match(text, start, end)
+            lobe = _LOBE.match(text, start)
             return lobe.end() if lobe else 0
-        for match in _WORD.finditer(text, start, end):
+        for match in _WORD.finditer(text, start):
             head = self._is(match, "head")
             if not head and not self._is(match, "modifier") and not self._is(match, "place"):
                 break
             stop = match.end() if head else stop
         return stop
 
-    def _before(self, evidence: Evidence, text: str, start: int) -> list[re.Match[str]]:
+    def _before(self, evidence: Evidence, text: str) -> list[re.Match[str]]:
         """The words before a mention that belong to it."""
-        words = list(_WORD.finditer(text, start, evidence.start))
+        words = list(_WORD.finditer(text, 0, evidence.start))
         first = len(words)
         while first and self._belongs(words[first - 1], evidence):
             first -= 1
@@ -243,15 +227,11 @@ class Phraser:
         return named and self._is(word, "name-word")
 
     def _is(self, word: re.Match[str], name: str) -> bool:
-        key = word.group().lower(), name
-        known = self._known.get(key)
-        if known is None:
-            automaton = self._words if name in _LABELERS else self._classes
-            known = automaton.has(automaton.kind(key[0]), name)
-            if len(self._known) >= CACHE_LIMIT:
-                self._known.clear()
-            self._known[key] = known
-        return known
+        return self._has(word.group().lower(), name)
+
+    def _belongs_to_class(self, word: str, name: str) -> bool:
+        automaton = self._words if name in _LABELERS else self._classes
+        return automaton.has(automaton.kind(word), name)
 
 
 def _shifted(evidence: Evidence, by: int) -> Evidence:

@@ -21,7 +21,7 @@ import numpy as np
 
 from cxrtool.core.errors import InputError
 from cxrtool.data.columns import PATIENT, RANDOM_TEXTS, STUDY
-from cxrtool.reports.report import MAX_BYTES
+from cxrtool.data.tables import MAX_CELL_BYTES
 
 NOBODY = -1
 
@@ -36,7 +36,7 @@ def exchanged(draft: IO[bytes], seed: int) -> Iterator[list[str]]:
     Raises:
         InputError: All texts of a column are of one patient.
     """
-    csv.field_size_limit(MAX_BYTES)
+    csv.field_size_limit(MAX_CELL_BYTES)
     draft.seek(0)
     rows = _rows(draft)
     _, header = next(rows)

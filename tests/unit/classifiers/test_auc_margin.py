@@ -69,6 +69,7 @@ def test_value_and_gradients_are_those_of_the_closed_form(seed: int) -> None:
     value, grad = closed_form(logits, values, mask, p, a, b, alpha)
     assert found.item() == pytest.approx(value, rel=1e-6)
     found.backward()
+    assert x.grad is not None
     np.testing.assert_allclose(x.grad.numpy(), grad["logits"], rtol=1e-5, atol=1e-9)
     for name in ("a", "b", "alpha"):
         np.testing.assert_allclose(getattr(loss, name).grad.numpy(), grad[name], rtol=1e-5)
@@ -104,7 +105,7 @@ def test_steps_are_those_of_pesg_written_out() -> None:
     lr, decay = 0.5, 0.01
     optimizer = Pesg(net.parameters(), loss, lr, decay)
     with torch.no_grad():
-        net.bias += 3  # entries beyond the clip would be none without it
+        net.bias.add_(3)  # entries beyond the clip would be none without it
     reference = [w.detach().clone().numpy() for w in optimizer.descend]
     optimizer.reference = [torch.from_numpy(r.copy()) for r in reference]
     mine = [r.copy() for r in reference]
@@ -116,6 +117,7 @@ def test_steps_are_those_of_pesg_written_out() -> None:
         (5 * loss(net(x), y, known)).backward()
         found = []
         for k, w in enumerate(optimizer.descend):
+            assert w.grad is not None
             g = np.clip(w.grad.numpy(), -1, 1) + 0.002 * (mine[k] - reference[k])
             found.append(g + decay * mine[k] * (k < 2))  # a and b are not decayed
         buffers = found if step == 0 else [0.1 * b + 0.9 * g for b, g in zip(buffers, found)]

@@ -14,7 +14,7 @@ from tests.unit.classifiers.test_training import SETTINGS, blobs, phase, trainer
 def test_a_trained_network_looks_at_the_blob() -> None:
     fit = trainer(SETTINGS, phase(steps=40))
     for _ in range(40):
-        fit.train_step()
+        fit.step()
     pixels, values = blobs(60, seed=4)
     having = pixels[(values[:, 0] == 1) & (values[:, 1] == 0)]
     maps = activation_maps(fit.network.eval(), having, 0, "cpu")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cxrtool.classifiers import pretrained
-from cxrtool.classifiers.architectures import build
+from cxrtool.classifiers.architectures import ClassifierNet, build
 from cxrtool.core.errors import InputError, UsageError
 
 LABELS = ("A", "B")
@@ -18,7 +18,7 @@ def images(n: int = 2, size: int = 64) -> torch.Tensor:
     return torch.rand(n, 1, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
-def started(path: Path, arch: str) -> tuple[torch.nn.Module, pretrained.Start]:
+def started(path: Path, arch: str) -> tuple[ClassifierNet, pretrained.Start]:
     start = pretrained.from_path(path, arch, LABELS)
     network = build(arch, LABELS, 64, 0, start.adapter)
     pretrained.apply(start, network, path)
@@ -97,7 +97,7 @@ def test_names_that_fit_no_architecture(monkeypatch: pytest.MonkeyPatch) -> None
         raise OSError("no route to host")
 
     monkeypatch.setattr(pretrained, "_imagenet", offline)
-    with pytest.raises(InputError, match="cannot be had here: no route to host"):
+    with pytest.raises(InputError, match="cannot be fetched here: no route to host"):
         pretrained.by_name("imagenet", "densenet121")
 
 

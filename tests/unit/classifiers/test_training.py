@@ -16,7 +16,7 @@ from cxrtool.classifiers.batches import Batches
 from cxrtool.classifiers.phases import Phase
 from cxrtool.classifiers.pool import Part, Pool
 from cxrtool.classifiers.prediction import in_blocks
-from cxrtool.classifiers.training import OPTIMIZERS, Settings, Trainer
+from cxrtool.classifiers.training import OPTIMIZERS, ClassifierTrainer, Settings
 from cxrtool.core.errors import GateError
 
 SETTINGS = Settings(
@@ -50,11 +50,11 @@ def phase(**changes: Any) -> Phase:
     return Phase(**{**plain, "schedule": "cosine", **changes})
 
 
-def trainer(settings: Settings = SETTINGS, *phases: Phase) -> Trainer:
+def trainer(settings: Settings = SETTINGS, *phases: Phase) -> ClassifierTrainer:
     torch.set_num_threads(1)
     network = build("small_cnn", ("A", "B"), 16, settings.seed)
     pools = {"train": pool(), "synthetic": pool(48)}
-    return Trainer(network, pools, phases or (phase(),), settings)
+    return ClassifierTrainer(network, pools, phases or (phase(),), settings)
 
 
 def same(a: Any, b: Any) -> bool:
@@ -107,28 +107,28 @@ def test_half_the_steps_a_checkpoint_and_the_rest_are_the_same_bits(
     settings = replace(SETTINGS, optimizer=optimizer, weight_decay=0.01, precision=precision)
     whole = trainer(settings)
     for _ in range(6):
-        whole.train_step()
+        whole.step()
     whole.record(0.7, {"step": 6})
-    torch.save(whole.state(), tmp_path / "half.pt")
+    torch.save(whole.state_dict(), tmp_path / "half.pt")
     for _ in range(6):
-        whole.train_step()
+        whole.step()
 
     resumed = trainer(replace(settings, precision="auto"))  # on whatever machine
-    resumed.restore(torch.load(tmp_path / "half.pt", weights_only=True))
+    resumed.load_state_dict(torch.load(tmp_path / "half.pt", weights_only=True))
     assert resumed.precision == precision
-    assert (resumed.step, resumed.best_score, resumed.history) == (6, 0.7, [{"step": 6}])
+    assert (resumed.step_number, resumed.best_score, resumed.history) == (6, 0.7, [{"step": 6}])
     for _ in range(6):
-        resumed.train_step()
-    assert same(whole.state(), resumed.state())
+        resumed.step()
+    assert same(whole.state_dict(), resumed.state_dict())
     assert whole.mean_loss() == resumed.mean_loss()
 
 
 def test_the_best_weights_are_kept_and_a_tie_keeps_the_earlier() -> None:
     fit = trainer()
-    fit.train_step()
+    fit.step()
     assert fit.record(0.6, {"step": 1})
     kept = {k: v.clone() for k, v in fit.network.state_dict().items()}
-    fit.train_step()
+    fit.step()
     assert not fit.record(0.6, {"step": 2})
     assert fit.best_step == 1
     assert same(fit.best_state, kept)
@@ -143,7 +143,7 @@ def test_the_schedule_warms_up_and_ends_at_zero() -> None:
     assert rates[-1] < 0.01
     constant = replace(settings, schedule="constant")
     assert [constant.lr_at(step) for step in range(100)] == pytest.approx(
-        [0.2, 0.4, 0.6, 0.8] + 96 * [1]
+        [0.2, 0.4, 0.6, 0.8] + 96 * [1.0]
     )
     short = replace(constant, steps=39, lr=0.5)  # less than twice a twentieth: no warm-up
     assert {short.lr_at(step) for step in range(39)} == {0.5}
@@ -155,7 +155,7 @@ def test_the_schedule_warms_up_and_ends_at_zero() -> None:
 def test_divergence_is_a_failed_gate() -> None:
     fit = trainer(replace(SETTINGS, optimizer="sgd-momentum"), phase(lr=1e30))
     for _ in range(3):
-        fit.train_step()
+        fit.step()
     with pytest.raises(GateError, match="diverged"):
         fit.mean_loss()
 
@@ -166,7 +166,7 @@ def test_it_learns_what_it_has_not_seen(precision: str) -> None:
     fit = trainer(settings, phase(steps=40))
     assert fit.precision == precision
     for _ in range(fit.steps):
-        fit.train_step()
+        fit.step()
     pixels, values = blobs(200, seed=9)
     logits = in_blocks(fit.network.eval().logits, pixels, "cpu")
     for k in range(2):
@@ -183,23 +183,23 @@ def test_phases_resume_to_the_same_bits(stop: int, tmp_path: Any) -> None:
         phase(name="AUC-margin", steps=5, loss="auc-margin", lr=0.1),
     )
 
-    def advance(fit: Trainer, until: int) -> None:
-        while fit.step < until:
+    def advance(fit: ClassifierTrainer, until: int) -> None:
+        while fit.step_number < until:
             if fit.phase_ends:
                 fit.next_phase()
-            fit.train_step()
+            fit.step()
             if fit.phase_ends:
-                fit.record(1 / fit.step, {"step": fit.step})
+                fit.record(1 / fit.step_number, {"step": fit.step_number})
 
     whole = trainer(SETTINGS, *phases)
     advance(whole, stop)
-    torch.save(whole.state(), tmp_path / "half.pt")
+    torch.save(whole.state_dict(), tmp_path / "half.pt")
     advance(whole, 13)
     resumed = trainer(SETTINGS, *phases)
-    resumed.restore(torch.load(tmp_path / "half.pt", weights_only=True))
+    resumed.load_state_dict(torch.load(tmp_path / "half.pt", weights_only=True))
     advance(resumed, 13)
     assert resumed.phase.name == "AUC-margin"
-    assert same(whole.state(), resumed.state())
+    assert same(whole.state_dict(), resumed.state_dict())
     assert (resumed.chosen.phase, resumed.chosen.step) == (1, 8)  # AUC-margin ended worse
     assert same(whole.chosen.state, resumed.chosen.state)
 
@@ -231,18 +231,18 @@ def test_what_a_phase_made_worse_is_not_delivered_and_said(
     first: int, scores: list[float], chosen: int, words: list[str]
 ) -> None:
     """The best phase on the last one's images; a pretraining alone is another arm."""
-    from cxrtool.commands.train_cls.training import shortfalls
+    from cxrtool.classifiers.task import shortfalls
 
     fit = trainer(SETTINGS, *PHASES[first:])
     states = []
     for score in scores:
         if fit.phase_ends:
             fit.next_phase()
-        fit.train_step()
-        fit.record(score, {"step": fit.step})
+        fit.step()
+        fit.record(score, {"step": fit.step_number})
         states.append({k: v.clone() for k, v in fit.network.state_dict().items()})
-        fit.train_step()
-        fit.record(score - 0.1, {"step": fit.step})
+        fit.step()
+        fit.record(score - 0.1, {"step": fit.step_number})
     assert (fit.chosen.phase, fit.chosen.score) == (chosen, scores[chosen])
     assert fit.chosen.step == 2 * chosen + 1
     assert same(fit.chosen.state, states[chosen])
@@ -257,7 +257,7 @@ def test_batchnorm_is_that_of_the_real_images() -> None:
 
     fit = trainer()
     for _ in range(3):
-        fit.train_step()
+        fit.step()
     pixels, values = blobs(128, seed=3)
     part = Part(pixels, np.arange(128), values, np.ones_like(values, bool))
     seen: list[torch.Tensor] = []

@@ -57,7 +57,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         y = self.ln_1(x)
         x = x + self.attn(y, y, y, need_weights=False, attn_mask=mask)[0]
-        return x + self.mlp(self.ln_2(x))
+        more: Tensor = self.mlp(self.ln_2(x))
+        return x + more
 
 
 class Transformer(nn.Module):
@@ -91,7 +92,8 @@ class Visual(nn.Module):
         first = self.class_embedding.expand(x.shape[0], 1, WIDTH)
         x = self.ln_pre(torch.cat([first, x], dim=1) + self.positional_embedding)
         x = self.transformer(x.permute(1, 0, 2), None)[0]
-        return self.ln_post(x) @ self.proj
+        y: Tensor = self.ln_post(x)
+        return y @ self.proj
 
 
 @functools.cache
@@ -127,21 +129,24 @@ class OpenAIForm(nn.Module):
             for name, value in {**numbers, "vocab_size": VOCABULARY}.items():
                 self.register_buffer(name, torch.tensor(value))
         with torch.no_grad():
-            for k, (name, value) in enumerate(sorted(self.named_parameters())):
+            for k, (name, weight) in enumerate(sorted(self.named_parameters())):
                 around = 1.0 if "ln_" in name and name.endswith("weight") else 0.0
-                if value.ndim:
-                    value.copy_(around + _mixed(k, value.shape) * (0.25 if value.ndim > 1 else 0.2))
+                if weight.ndim:
+                    spread = 0.25 if weight.ndim > 1 else 0.2
+                    weight.copy_(around + _mixed(k, weight.shape) * spread)
         self.eval().requires_grad_(False)
 
     def encode_image(self, x: Tensor) -> Tensor:
         """[N, 3, SIZE, SIZE], standardized -> [N, OUT]."""
-        return self.visual(x)
+        y: Tensor = self.visual(x)
+        return y
 
     def encode_text(self, tokens: Tensor) -> Tensor:
         """[N, CONTEXT] -> [N, OUT], read at the end mark."""
         x = (self.token_embedding(tokens) + self.positional_embedding).permute(1, 0, 2)
         x = self.ln_final(self.transformer(x, self.mask).permute(1, 0, 2))
-        return x[torch.arange(x.shape[0]), tokens.argmax(dim=-1)] @ self.text_projection
+        y: Tensor = x[torch.arange(x.shape[0]), tokens.argmax(dim=-1)]
+        return y @ self.text_projection
 
     def archive(self, path: Path) -> Path:
         """Write it as TorchScript, as OpenAI did."""

@@ -10,9 +10,9 @@ from typing import Any
 import open_clip
 import pytest
 import torch
+from open_clip import pretrained
 from safetensors.torch import save_file
 
-from cxrtool.clip import architecture
 from cxrtool.clip.architecture import CONFIG_FILE, build, local_configs, resolve
 from cxrtool.core.errors import InputError, UsageError
 
@@ -123,7 +123,7 @@ def test_nothing_is_downloaded_unless_allowed(
         fetched.append(entry)
         return str(path)
 
-    monkeypatch.setattr(architecture.pretrained, "download_pretrained", download)
+    monkeypatch.setattr(pretrained, "download_pretrained", download)
     with pytest.raises(UsageError, match="downloaded") as caught:
         resolve("ViT-B-32", tag="openai")
     assert "--allow-download" in str(caught.value.hint)

@@ -15,7 +15,7 @@ from cxrtool.clip.claims import HEAVIEST, Claims, claim_loss, claims_of
 from cxrtool.clip.model import ClipModel, create
 from cxrtool.clip.templates import Templates
 from cxrtool.clip.texts import LABELS, PairTexts
-from cxrtool.clip.training import Recipe, Trainer, make_pairs
+from cxrtool.clip.training import ClipTrainer, Recipe, make_pairs
 from cxrtool.clip.zeroshot import label_vectors, zero_shot_scores
 from cxrtool.commands.finetune_clip.pairs import said_in
 from cxrtool.data.images import to_float
@@ -121,7 +121,7 @@ def _learned(model: ClipModel, weight: float) -> float:
         images, pairs_text.wordings, which, model.tokenizer, _claims(model, pairs_text)
     )
     recipe = Recipe(batch=24, steps=110, lr=3e-3, seed=0, augment="none", negation_weight=weight)
-    trainer = Trainer(model, pairs, recipe)
+    trainer = ClipTrainer(model, pairs, recipe)
     for _ in range(recipe.steps):
         trainer.step()
     fresh, kinds = squares(96, seed=9)

@@ -61,6 +61,7 @@ def test_equal_texts_are_not_pushed_apart() -> None:
     assert float(soft) == pytest.approx(2 / 3 * math.log(2), abs=1e-6)  # the targets' own entropy
     texts = image.clone().requires_grad_()
     contrastive_loss(image, texts, torch.tensor(20.0), torch.tensor([0, 0, 1])).backward()
+    assert texts.grad is not None
     assert float(texts.grad.abs().max()) < 1e-6
     assert float(hard) >= float(soft) - 1e-6
 

@@ -17,14 +17,14 @@ import numpy as np
 import open_clip
 import pytest
 import torch
-from open_clip import factory
+from open_clip import factory, pretrained
 from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 
 from cxrtool import clip
-from cxrtool.clip import architecture, published
+from cxrtool.clip import published
 from cxrtool.clip.architecture import CONFIG_FILE, Architecture, build, resolve, tokenizer
 from cxrtool.clip.model import ClipModel, create
 from cxrtool.commands.evaluate.clip import command as evaluate_clip
@@ -68,7 +68,7 @@ def blueprint(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SimpleTokenizer", "HFTokenizer", "SigLipTokenizer"):
         monkeypatch.setattr(factory, name, type(name, (_Words,), {}))
     monkeypatch.setattr(factory, "download_pretrained", lambda *a, **k: "nowhere.bin")
-    monkeypatch.setattr(architecture.pretrained, "download_pretrained", lambda *a: "nowhere.bin")
+    monkeypatch.setattr(pretrained, "download_pretrained", lambda *a: "nowhere.bin")
 
 
 def _plain(value: Any) -> Any:

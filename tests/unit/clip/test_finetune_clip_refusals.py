@@ -55,7 +55,7 @@ def test_what_is_refused(
     message: str,
     hint: str,
 ) -> None:
-    data = write_dataset(tmp_path / "data", **columns)
+    data = write_dataset(tmp_path / "data", 60, **columns)
     more = ("--device", "cpu", "--threads", "1", "-o", str(tmp_path / "out"))
     assert cli.main(["finetune-clip", str(data), *words, *more]) == code
     errors = capsys.readouterr().err

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from cxrtool import clip
-from cxrtool.clip.training import Trainer
+from cxrtool.clip.training import ClipTrainer
 from cxrtool.commands.finetune_clip import command as finetune_clip
 from cxrtool.commands.finetune_clip.pairs import recipe_of
 from cxrtool.core import console
@@ -92,9 +92,9 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
 ) -> None:
     config = _config(data, folder, seed=4)
     execute(finetune_clip, config, tmp_path / "whole")
-    step, stop_at = Trainer.step, [5]
+    step, stop_at = ClipTrainer.step, [5]
 
-    def stepping(trainer: Trainer) -> float:
+    def stepping(trainer: ClipTrainer) -> float:
         loss = step(trainer)
         if trainer.step_number == stop_at[0]:
             run_at_work[0]._signal = 15
@@ -107,7 +107,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
         run_at_work[:] = [run]
         return original(config, run)
 
-    monkeypatch.setattr(Trainer, "step", stepping)
+    monkeypatch.setattr(ClipTrainer, "step", stepping)
     monkeypatch.setattr(finetune_clip, "run", remember)
     with pytest.raises(InterruptedRunError):
         execute(finetune_clip, config, tmp_path / "halves")
@@ -209,7 +209,7 @@ def test_nearly_one_text_and_texts_that_are_cut_are_warned_about(
 def test_divergence_is_a_failed_gate(
     data: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Trainer, "step", lambda self: float("nan"))
+    monkeypatch.setattr(ClipTrainer, "step", lambda self: float("nan"))
     with pytest.raises(GateError, match="diverged"):
         execute(finetune_clip, _config(data, folder), tmp_path / "out")
 

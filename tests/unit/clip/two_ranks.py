@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from cxrtool.clip.claims import Claims
 from cxrtool.clip.model import create
-from cxrtool.clip.training import Recipe, Trainer
+from cxrtool.clip.training import ClipTrainer, Recipe
 from cxrtool.training.world import World
 from tests.unit.clip.conftest import TEXTS, micro, square_pairs, squares
 
@@ -33,7 +33,7 @@ def main(file: Path) -> None:
     claims = Claims(tuple("abc"), values, tokens, prompts)  # type: ignore[arg-type]
     object.__setattr__(pairs, "claims", claims)
     recipe = Recipe(batch=16, steps=4, lr=1e-3, seed=0)
-    trainer = Trainer(model, pairs, recipe, world)
+    trainer = ClipTrainer(model, pairs, recipe, world)
     losses = torch.tensor([trainer.step() for _ in range(4)])
     state = {name: value.contiguous().clone() for name, value in model.network.state_dict().items()}
     if world.rank == 0:

@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from cxrtool.data.decoding import open_gray
 RAMP = np.tile(np.arange(64, dtype=np.uint8) * 4, (48, 1))
 
 
-def save(image: Image.Image, path: Path, **options: object) -> Path:
+def save(image: Image.Image, path: Path, **options: Any) -> Path:
     image.save(path, **options)
     return path
 
@@ -28,20 +29,20 @@ def gray_of(path: Path) -> tuple[np.ndarray, str]:
     return np.asarray(decoded.image), decoded.conversion
 
 
-def test_gray_png_is_taken_as_it_is(tmp_path):
+def test_gray_png_is_taken_as_it_is(tmp_path: Path) -> None:
     pixels, conversion = gray_of(save(Image.fromarray(RAMP), tmp_path / "a.png"))
     assert (pixels == RAMP).all()
     assert conversion == ""
 
 
-def test_16_bit_gray_maps_the_full_range(tmp_path):
+def test_16_bit_gray_maps_the_full_range(tmp_path: Path) -> None:
     wide = RAMP.astype(np.uint16) * 257
     pixels, conversion = gray_of(save(Image.fromarray(wide), tmp_path / "a.png"))
     assert (pixels == RAMP).all()
     assert conversion == "16-bit gray"
 
 
-def test_12_bit_data_in_16_bits_is_not_black(tmp_path):
+def test_12_bit_data_in_16_bits_is_not_black(tmp_path: Path) -> None:
     twelve = (RAMP.astype(np.float64) * 4095 / 255).round().astype(np.uint16)
     pixels, conversion = gray_of(save(Image.fromarray(twelve), tmp_path / "a.png"))
     assert np.abs(pixels.astype(int) - RAMP).max() <= 1
@@ -56,7 +57,9 @@ def test_12_bit_data_in_16_bits_is_not_black(tmp_path):
         ("CMYK", "jpg", "CMYK", 6),
     ],
 )
-def test_colour_forms_become_gray(tmp_path, mode, ending, says, tolerance):
+def test_colour_forms_become_gray(
+    tmp_path: Path, mode: str, ending: str, says: str, tolerance: float
+) -> None:
     options = {"quality": 98} if ending == "jpg" else {}
     image = Image.fromarray(RAMP).convert("RGB").convert(mode)
     pixels, conversion = gray_of(save(image, tmp_path / f"a.{ending}", **options))
@@ -66,7 +69,7 @@ def test_colour_forms_become_gray(tmp_path, mode, ending, says, tolerance):
     assert conversion == says
 
 
-def test_palette_index_is_not_taken_for_a_gray_value(tmp_path):
+def test_palette_index_is_not_taken_for_a_gray_value(tmp_path: Path) -> None:
     indices = (RAMP // 4)[:, ::-1].copy()  # index 63 is the darkest gray
     image = Image.fromarray(indices).convert("P")
     image.putpalette([value for i in range(256) for value in [max(0, 252 - 4 * i)] * 3])
@@ -75,13 +78,13 @@ def test_palette_index_is_not_taken_for_a_gray_value(tmp_path):
     assert conversion == "palette"
 
 
-def test_black_and_white(tmp_path):
+def test_black_and_white(tmp_path: Path) -> None:
     pixels, conversion = gray_of(save(Image.fromarray(RAMP > 100), tmp_path / "a.png"))
     assert (pixels == np.where(RAMP > 100, 255, 0)).all()
     assert conversion == "black and white"
 
 
-def test_transparent_pixels_are_black(tmp_path):
+def test_transparent_pixels_are_black(tmp_path: Path) -> None:
     rgba = np.dstack([RAMP] * 3 + [np.where(np.arange(64) < 32, 255, 0)[None].repeat(48, 0)])
     pixels, conversion = gray_of(
         save(Image.fromarray(rgba.astype(np.uint8), "RGBA"), tmp_path / "a.png")
@@ -91,7 +94,7 @@ def test_transparent_pixels_are_black(tmp_path):
     assert conversion == "transparency"
 
 
-def test_exif_orientation_is_applied(tmp_path):
+def test_exif_orientation_is_applied(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     path = save(Image.fromarray(RAMP), tmp_path / "a.jpg", quality=98, exif=exif)
@@ -101,7 +104,7 @@ def test_exif_orientation_is_applied(tmp_path):
     assert conversion == "turned by EXIF"
 
 
-def test_colour_and_gray_jpeg_agree_on_luma(tmp_path):
+def test_colour_and_gray_jpeg_agree_on_luma(tmp_path: Path) -> None:
     """The luma of a colour JPEG is decoded directly; it must be what L conversion gives."""
     path = save(Image.fromarray(RAMP).convert("RGB"), tmp_path / "a.jpg", quality=95)
     pixels, _ = gray_of(path)
@@ -110,7 +113,7 @@ def test_colour_and_gray_jpeg_agree_on_luma(tmp_path):
     assert np.abs(pixels.astype(int) - full).max() <= 1
 
 
-def test_arrays(tmp_path):
+def test_arrays(tmp_path: Path) -> None:
     assert (np.asarray(open_gray(RAMP).image) == RAMP).all()
     wide = open_gray(RAMP.astype(np.uint16) * 257)
     assert (np.asarray(wide.image) == RAMP).all()
@@ -120,7 +123,7 @@ def test_arrays(tmp_path):
         open_gray(np.zeros((2, 3, 4), np.uint8))
 
 
-def test_bytes_decode_as_files_do():
+def test_bytes_decode_as_files_do() -> None:
     buffer = io.BytesIO()
     Image.fromarray(RAMP).save(buffer, "PNG")
     assert (np.asarray(open_gray(buffer.getvalue()).image) == RAMP).all()
@@ -129,7 +132,7 @@ def test_bytes_decode_as_files_do():
 
 
 @pytest.mark.parametrize("ending", ["jpg", "png"])
-def test_truncated(tmp_path, ending):
+def test_truncated(tmp_path: Path, ending: str) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
     path = save(Image.fromarray(noise), tmp_path / f"a.{ending}")
     path.write_bytes(path.read_bytes()[:700])
@@ -138,7 +141,7 @@ def test_truncated(tmp_path, ending):
     assert caught.value.file == path
 
 
-def test_zero_bytes_no_image_directory_missing(tmp_path):
+def test_zero_bytes_no_image_directory_missing(tmp_path: Path) -> None:
     empty = tmp_path / "empty.png"
     empty.touch()
     with pytest.raises(InputError, match="zero bytes"):
@@ -165,7 +168,7 @@ def png_header(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("side", [9_800, 60_000])
-def test_decompression_bomb_is_refused_before_it_is_decoded(tmp_path, side):
+def test_decompression_bomb_is_refused_before_it_is_decoded(tmp_path: Path, side: int) -> None:
     """Both above our limit and above Pillow's own, which raises another error."""
     path = tmp_path / "bomb.png"
     path.write_bytes(png_header(side, side))
@@ -173,7 +176,7 @@ def test_decompression_bomb_is_refused_before_it_is_decoded(tmp_path, side):
         open_gray(path)
 
 
-def test_largest_allowed_image_is_not_a_bomb(monkeypatch):
+def test_largest_allowed_image_is_not_a_bomb(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoding, "MAX_PIXELS", RAMP.size)
     assert open_gray(RAMP).image.size == (64, 48)
     monkeypatch.setattr(decoding, "MAX_PIXELS", RAMP.size - 1)
@@ -181,7 +184,7 @@ def test_largest_allowed_image_is_not_a_bomb(monkeypatch):
         open_gray(RAMP)
 
 
-def test_several_frames_are_refused(tmp_path):
+def test_several_frames_are_refused(tmp_path: Path) -> None:
     frames = [Image.fromarray(np.full((8, 8), value, np.uint8)) for value in (10, 90, 200)]
     path = tmp_path / "a.gif"
     frames[0].save(path, save_all=True, append_images=frames[1:])
@@ -189,7 +192,7 @@ def test_several_frames_are_refused(tmp_path):
         open_gray(path)
 
 
-def test_formats_that_run_programs_are_not_tried(tmp_path):
+def test_formats_that_run_programs_are_not_tried(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n")
     with pytest.raises(InputError, match="not an image"):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from cxrtool.core.errors import InputError
-from cxrtool.data import images
+from cxrtool.data.decoding import open_gray
 from cxrtool.data.images import (
-    contact_sheet,
     convert,
     decode,
     encode_png,
@@ -19,6 +20,7 @@ from cxrtool.data.images import (
     to_float,
     to_uint8,
 )
+from cxrtool.data.sheet import contact_sheet
 
 
 def smooth(height: int, width: int, seed: int = 0) -> Image.Image:
@@ -26,14 +28,14 @@ def smooth(height: int, width: int, seed: int = 0) -> Image.Image:
     return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
 
 
-def test_crop_keeps_the_center_of_the_longer_side():
+def test_crop_keeps_the_center_of_the_longer_side() -> None:
     wide = np.zeros((40, 100), np.uint8)
     wide[:, 30:70] = 200  # exactly the central square
     assert (fit_image(Image.fromarray(wide), 20, "crop") >= 180).all()
     assert (fit_image(Image.fromarray(wide.T.copy()), 20, "crop") >= 180).all()
 
 
-def test_pad_keeps_everything_and_the_aspect_ratio():
+def test_pad_keeps_everything_and_the_aspect_ratio() -> None:
     wide = np.full((40, 100), 200, np.uint8)
     out = fit_image(Image.fromarray(wide), 50, "pad")
     assert out.shape == (50, 50)
@@ -42,7 +44,7 @@ def test_pad_keeps_everything_and_the_aspect_ratio():
     assert (out[35:] == 0).all()
 
 
-def test_stretch_keeps_everything_and_not_the_aspect_ratio():
+def test_stretch_keeps_everything_and_not_the_aspect_ratio() -> None:
     wide = np.zeros((40, 100), np.uint8)
     wide[:, 50:] = 200
     out = fit_image(Image.fromarray(wide), 20, "stretch")
@@ -50,20 +52,20 @@ def test_stretch_keeps_everything_and_not_the_aspect_ratio():
     assert (out[:, 12:] == 200).all()
 
 
-def test_unknown_fit():
+def test_unknown_fit() -> None:
     with pytest.raises(ValueError, match="unknown fit"):
         fit_image(smooth(20, 20), 8, "squeeze")
 
 
 @pytest.mark.parametrize("shape", [(512, 512), (1000, 700), (333, 517)])
-def test_fine_patterns_become_gray_instead_of_moire(shape):
+def test_fine_patterns_become_gray_instead_of_moire(shape: tuple[int, ...]) -> None:
     """Without antialiasing a one-pixel checkerboard turns into stripes."""
     board = (np.indices(shape).sum(0) % 2 * 255).astype(np.uint8)
     out = fit_image(Image.fromarray(board), 32, "crop").astype(int)
     assert np.abs(out - 127.5).max() < 6
 
 
-def test_close_to_direct_resampling():
+def test_close_to_direct_resampling() -> None:
     image = smooth(1000, 800)
     direct = image.resize((64, 64), Image.Resampling.BICUBIC, box=(0, 100, 800, 900))
     difference = fit_image(image, 64).astype(int) - np.asarray(direct, int)
@@ -72,7 +74,7 @@ def test_close_to_direct_resampling():
 
 
 @pytest.fixture(params=["jpg", "png"])
-def original(request, tmp_path):
+def original(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A large image on disk, which a JPEG decoder may decode at a part of its size."""
     rng = np.random.default_rng(3)
     pixels = np.asarray(smooth(1700, 1600), np.float32) + rng.normal(0, 6, (1700, 1600))
@@ -81,7 +83,7 @@ def original(request, tmp_path):
     return path
 
 
-def test_key_does_not_depend_on_size_and_fit(original):
+def test_key_does_not_depend_on_size_and_fit(original: Path) -> None:
     keys = {
         convert(original, size, fit).key
         for size, fit in [
@@ -97,8 +99,8 @@ def test_key_does_not_depend_on_size_and_fit(original):
 
 
 @pytest.mark.parametrize("size", [64, 128, 300])
-def test_converted_large_images_are_close_to_direct_resampling(original, size):
-    full = images.open_gray(original).image
+def test_converted_large_images_are_close_to_direct_resampling(original: Path, size: int) -> None:
+    full = open_gray(original).image
     assert full.size == (1600, 1700)
     direct = full.resize((size, size), Image.Resampling.BICUBIC, box=(0, 50, 1600, 1650))
     difference = convert(original, size).pixels.astype(int) - np.asarray(direct, int)
@@ -106,7 +108,7 @@ def test_converted_large_images_are_close_to_direct_resampling(original, size):
     assert np.abs(difference).max() <= 3
 
 
-def test_jpegs_are_decoded_at_a_part_of_their_size_where_that_is_enough(tmp_path):
+def test_jpegs_are_decoded_at_a_part_of_their_size_where_that_is_enough(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     smooth(1700, 1600).save(path)
     for at_least, scale, size in [
@@ -114,31 +116,31 @@ def test_jpegs_are_decoded_at_a_part_of_their_size_where_that_is_enough(tmp_path
         (800, 2, (800, 850)),
         (801, 1, (1600, 1700)),
     ]:
-        decoded = images.open_gray(path, at_least)
+        decoded = open_gray(path, at_least)
         assert (decoded.scale, decoded.image.size) == (scale, size)
 
 
-def test_key_of_a_copy_and_of_another_image(tmp_path):
+def test_key_of_a_copy_and_of_another_image(tmp_path: Path) -> None:
     image = smooth(300, 250)
     image.save(tmp_path / "a.jpg", quality=90)
-    original = images.open_gray(tmp_path / "a.jpg").image
+    original = open_gray(tmp_path / "a.jpg").image
     original.save(tmp_path / "copy.png")
     assert convert(tmp_path / "a.jpg", 64).key == convert(tmp_path / "copy.png", 64).key
     assert pixel_key(original) == convert(tmp_path / "copy.png", 32).key
     assert pixel_key(original) != pixel_key(smooth(300, 250, seed=1))
 
 
-def test_only_small_originals_are_enlarged(tmp_path):
+def test_only_small_originals_are_enlarged(tmp_path: Path) -> None:
     smooth(900, 800).save(tmp_path / "a.jpg")
     assert not convert(tmp_path / "a.jpg", 800).enlarged
     assert convert(tmp_path / "a.jpg", 801).enlarged
 
 
-def test_one_gray_value_identifies_nobody():
+def test_one_gray_value_identifies_nobody() -> None:
     assert pixel_key(Image.new("L", (300, 200), 7)) == ""
 
 
-def test_every_gray_value_survives_the_round_trip():
+def test_every_gray_value_survives_the_round_trip() -> None:
     pixels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
     tensor = to_float(pixels)
     assert tuple(tensor.shape) == (1, 1, 16, 16)
@@ -149,7 +151,7 @@ def test_every_gray_value_survives_the_round_trip():
     assert (to_uint8(tensor * 3)[0, 0, :3] == 0).all()
 
 
-def test_to_float_takes_tensors_and_refuses_other_types():
+def test_to_float_takes_tensors_and_refuses_other_types() -> None:
     import torch
 
     pixels = torch.arange(8, dtype=torch.uint8).reshape(2, 1, 2, 2)
@@ -158,14 +160,14 @@ def test_to_float_takes_tensors_and_refuses_other_types():
         to_float(pixels.float())
 
 
-def test_png_bytes_are_equal_for_equal_pixels_and_carry_text(tmp_path):
+def test_png_bytes_are_equal_for_equal_pixels_and_carry_text(tmp_path: Path) -> None:
     pixels = np.asarray(smooth(16, 16))
     assert encode_png(pixels) == encode_png(pixels.copy())
     path = tmp_path / "a.png"
     path.write_bytes(encode_png(pixels, {"seed": "7", "edit": "left é"}))
     with Image.open(path) as image:
         assert image.mode == "L"
-        assert image.text == {"seed": "7", "edit": "left é"}
+        assert image.info == {"seed": "7", "edit": "left é"}
     assert (read_png(path, 16) == pixels).all()
     assert (decode(path) == pixels).all()
     assert decode(path, 8).shape == (8, 8)
@@ -173,7 +175,7 @@ def test_png_bytes_are_equal_for_equal_pixels_and_carry_text(tmp_path):
         encode_png(pixels.astype(float))
 
 
-def test_read_png_refuses_another_size_and_colour(tmp_path):
+def test_read_png_refuses_another_size_and_colour(tmp_path: Path) -> None:
     Image.new("L", (8, 8)).save(tmp_path / "small.png")
     Image.new("RGB", (16, 16)).save(tmp_path / "colour.png")
     with pytest.raises(InputError, match="8 x 8 px"):
@@ -182,7 +184,7 @@ def test_read_png_refuses_another_size_and_colour(tmp_path):
         read_png(tmp_path / "colour.png", 16)
 
 
-def test_contact_sheet_places_images_and_captions():
+def test_contact_sheet_places_images_and_captions() -> None:
     stack = np.stack([np.full((10, 10), value, np.uint8) for value in (50, 100, 150)])
     sheet = np.asarray(contact_sheet(stack, columns=2))
     assert sheet.shape == (26, 26)

@@ -34,7 +34,7 @@ class Noise:
 
 
 @pytest.fixture
-def work(tmp_path):
+def work(tmp_path: Path) -> tuple[Run, Job, Path]:
     run = Run.for_test(tmp_path / "out")
     log = tmp_path / "log"
     return run, Job(Noise(log), str(run.dir), 16, "crop"), log
@@ -55,7 +55,9 @@ def content(run: Run) -> dict[str, bytes]:
 REFS = [(i, str(i)) for i in range(20)]
 
 
-def test_same_bytes_in_one_process_and_in_two(tmp_path, monkeypatch):
+def test_same_bytes_in_one_process_and_in_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "_FEW", 0)
     found = []
     for workers in (1, 2):
@@ -68,7 +70,7 @@ def test_same_bytes_in_one_process_and_in_two(tmp_path, monkeypatch):
     assert len(found[0][0]) == 20
 
 
-def test_nothing_finished_is_done_again(work):
+def test_nothing_finished_is_done_again(work: tuple[Run, Job, Path]) -> None:
     run, job, log = work
     first = ingest(run, job, REFS, workers=1, on_bad=refuse)
     before = content(run)
@@ -86,7 +88,7 @@ def test_nothing_finished_is_done_again(work):
     assert again.done == first.done
 
 
-def test_a_journal_of_another_run_is_not_believed(work):
+def test_a_journal_of_another_run_is_not_believed(work: tuple[Run, Job, Path]) -> None:
     run, job, log = work
     ingest(run, job, REFS, workers=1, on_bad=refuse)
     run.fingerprint = "another"
@@ -95,7 +97,7 @@ def test_a_journal_of_another_run_is_not_believed(work):
     assert len(opened(log)) == 20
 
 
-def test_bad_images_are_reported_with_their_row(work):
+def test_bad_images_are_reported_with_their_row(work: tuple[Run, Job, Path]) -> None:
     run, job, _ = work
     refs = [(0, "0"), (7, "bad"), (9, "1")]
     bad: list[Bad] = []
@@ -107,7 +109,7 @@ def test_bad_images_are_reported_with_their_row(work):
         ingest(Run.for_test(run.dir / "x"), job, refs, workers=1, on_bad=refuse)
 
 
-def test_stop_signal_keeps_what_is_finished(work):
+def test_stop_signal_keeps_what_is_finished(work: tuple[Run, Job, Path]) -> None:
     from cxrtool.core.errors import InterruptedRunError
 
     run, job, log = work
@@ -118,7 +120,9 @@ def test_stop_signal_keeps_what_is_finished(work):
     assert opened(log) == []
 
 
-def test_a_full_disk_keeps_finished_images_and_leaves_no_half_ones(work, monkeypatch):
+def test_a_full_disk_keeps_finished_images_and_leaves_no_half_ones(
+    work: tuple[Run, Job, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     run, job, log = work
 
     class Full(io.FileIO):
@@ -142,7 +146,7 @@ def test_a_full_disk_keeps_finished_images_and_leaves_no_half_ones(work, monkeyp
     assert len(images.done) == 20
 
 
-def test_small_sources_are_counted_as_enlarged(tmp_path):
+def test_small_sources_are_counted_as_enlarged(tmp_path: Path) -> None:
     run = Run.for_test(tmp_path / "out")
     job = Job(Noise(tmp_path / "log"), str(run.dir), 24, "crop")
     images = ingest(run, job, REFS[:3], workers=1, on_bad=refuse)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
 from cxrtool.core.errors import InputError
-from cxrtool.data.join import join_reports
+from cxrtool.data.join import Joined, join_reports
 
 TABLE = pd.DataFrame(
     {
@@ -21,8 +24,8 @@ TABLE = pd.DataFrame(
 
 
 @pytest.fixture
-def extracted(tmp_path):
-    def make(text: str):
+def extracted(tmp_path: Path) -> Callable[..., Path]:
+    def make(text: str) -> Path:
         folder = tmp_path / "extracted"
         folder.mkdir(exist_ok=True)
         (folder / "manifest.csv").write_text(text)
@@ -34,11 +37,11 @@ def extracted(tmp_path):
 REPORTS = 'study_id,report,Edema,Fracture\ns1,"one, two",-1,1\ns2,two,0,\ns3,three,1,1\n'
 
 
-def join(folder, mode, table=TABLE):
+def join(folder: Path, mode: str, table: pd.DataFrame = TABLE) -> Joined:
     return join_reports(table, ("Edema", "Mass"), (True, True), folder, mode)
 
 
-def test_fill(extracted):
+def test_fill(extracted: Callable[..., Path]) -> None:
     joined = join(extracted(REPORTS), "fill")
     assert (joined.matched, joined.unmatched, joined.unused) == (3, 1, 1)
     assert joined.labels == ("Edema", "Mass", "Fracture")
@@ -49,12 +52,12 @@ def test_fill(extracted):
     assert joined.covered == (True, True, True)
 
 
-def test_replace_takes_the_report_where_there_is_one(extracted):
+def test_replace_takes_the_report_where_there_is_one(extracted: Callable[..., Path]) -> None:
     joined = join(extracted(REPORTS), "replace")
     assert joined.table["Edema"].tolist() == ["-1", "-1", "0", "1"]
 
 
-def test_keep_joins_texts_alone(extracted):
+def test_keep_joins_texts_alone(extracted: Callable[..., Path]) -> None:
     joined = join(extracted(REPORTS), "keep")
     assert joined.labels == ("Edema", "Mass")
     assert joined.table["Edema"].tolist() == TABLE["Edema"].tolist()
@@ -62,7 +65,9 @@ def test_keep_joins_texts_alone(extracted):
 
 
 @pytest.mark.parametrize("mode", ["fill", "replace", "keep"])
-def test_disagreements_are_tabulated_in_every_mode(extracted, mode):
+def test_disagreements_are_tabulated_in_every_mode(
+    extracted: Callable[..., Path], mode: str
+) -> None:
     joined = join(extracted(REPORTS), mode)
     assert joined.compared == {"Edema": 2, "Fracture": 0}
     assert joined.disagreements.to_dict("records") == [
@@ -70,7 +75,7 @@ def test_disagreements_are_tabulated_in_every_mode(extracted, mode):
     ]
 
 
-def test_other_spellings_of_a_label_are_the_same_label(extracted):
+def test_other_spellings_of_a_label_are_the_same_label(extracted: Callable[..., Path]) -> None:
     table = TABLE.rename(columns={"Mass": "Pleural Effusion"})
     folder = extracted("study_id,Pleural Effusion\ns1,0\n")
     joined = join_reports(
@@ -85,20 +90,20 @@ def test_other_spellings_of_a_label_are_the_same_label(extracted):
     assert joined.covered == (True, True)
 
 
-def test_file_names_of_reports_match_study_numbers(extracted):
+def test_file_names_of_reports_match_study_numbers(extracted: Callable[..., Path]) -> None:
     table = TABLE.assign(study_id=["50414267", "50414267", "7", "8"])
     joined = join(extracted("study_id,Edema\ns50414267,1\ns7,0\n"), "fill", table)
     assert joined.matched == 3
 
 
-def test_patient_and_study_together_where_both_know_them(extracted):
+def test_patient_and_study_together_where_both_know_them(extracted: Callable[..., Path]) -> None:
     table = TABLE.assign(study_id=["0", "1", "0", "0"])
     folder = extracted("patient_id,study_id,Edema\np,0,0\nq,0,1\n")
     joined = join(folder, "replace", table)
     assert joined.table["Edema"].tolist() == ["0", "", "1", "1"]
 
 
-def test_study_numbers_shared_by_patients_are_refused(extracted):
+def test_study_numbers_shared_by_patients_are_refused(extracted: Callable[..., Path]) -> None:
     table = TABLE.assign(study_id=["0", "1", "0", "0"])
     with pytest.raises(InputError, match="study '0' belongs to 3 patients"):
         join(extracted("study_id,Edema\n0,1\n"), "fill", table)
@@ -113,19 +118,19 @@ def test_study_numbers_shared_by_patients_are_refused(extracted):
         ("uid,Edema\ns1,1\n", "missing"),
     ],
 )
-def test_unfit_reports(extracted, text, says):
+def test_unfit_reports(extracted: Callable[..., Path], text: str, says: str) -> None:
     with pytest.raises(InputError, match=says):
         join(extracted(text), "fill")
 
 
-def test_no_manifest_and_no_studies(extracted, tmp_path):
+def test_no_manifest_and_no_studies(extracted: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no manifest\.csv"):
         join(tmp_path, "fill")
     with pytest.raises(InputError, match="no study ids"):
         join(extracted(REPORTS), "fill", TABLE.assign(study_id=""))
 
 
-def test_texts_by_strategy_are_joined(extracted):
+def test_texts_by_strategy_are_joined(extracted: Callable[..., Path]) -> None:
     joined = join(
         extracted("study_id,rules-v2,random,Edema\ns1,mild edema,cardiomegaly,1\ns2,,x,0\n"), "keep"
     )
@@ -134,7 +139,9 @@ def test_texts_by_strategy_are_joined(extracted):
     assert "rules-v2" not in joined.labels
 
 
-def test_observations_of_own_rules_are_joined_and_other_columns_named(extracted):
+def test_observations_of_own_rules_are_joined_and_other_columns_named(
+    extracted: Callable[..., Path],
+) -> None:
     joined = join(
         extracted("study_id,report,Edema,COVID-19,words\ns1,x,,1,yes\ns2,y,,0,no\n"), "fill"
     )

@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from cxrtool.core.errors import GateError, InputError
 from cxrtool.core.runs import Run
-from cxrtool.data.keys import (
-    Seen,
-    find_overlap,
-    keyed_namespace,
-    patient_keys,
-    read_secret,
-    refuse_overlap,
-    seen_images,
-    seen_rows,
-)
-from cxrtool.data.manifest import load_dataset
+from cxrtool.data.keys import Seen, find_overlap, refuse_overlap, seen_images, seen_rows
+from cxrtool.data.manifest import Dataset, load_dataset
+from cxrtool.data.patient_keys import keyed_namespace, patient_keys, read_secret
 
 
 @pytest.fixture
-def make(make_dataset):
-    def make(people, keys, name, **info):
+def make(make_dataset: Callable[..., Path]) -> Callable[..., Dataset]:
+    def make(people: list[str], keys: list[str], name: str, **info: Any) -> Dataset:
         table = {"patient_id": people, "pixel_key": keys}
         return load_dataset(make_dataset(table, size=None, name=name, **info))
 
     return make
 
 
-def test_keys_depend_on_patient_namespace_and_secret():
+def test_keys_depend_on_patient_namespace_and_secret() -> None:
     one = patient_keys(["1", "2", "1", ""], "a")
     assert one[0] == one[2] != one[1]
     assert one[3] == ""
@@ -42,7 +37,7 @@ def test_keys_depend_on_patient_namespace_and_secret():
     assert keyed_namespace("a", b"s" * 16) != keyed_namespace("a", b"t" * 16) != "a"
 
 
-def test_overlap_by_patient_and_by_pixels_is_refused(make):
+def test_overlap_by_patient_and_by_pixels_is_refused(make: Callable[..., Dataset]) -> None:
     train = make(["p", "q"], ["k1", "k2"], "train")
     seen = Seen.of(train)
     same_patient = make(["p", "x"], ["k8", "k9"], "a")
@@ -59,7 +54,9 @@ def test_overlap_by_patient_and_by_pixels_is_refused(make):
     assert refuse_overlap(seen, same_patient, np.array([1]), who="", what="").of == 1
 
 
-def test_other_namespaces_are_compared_by_pixels_and_said_so(make, capsys):
+def test_other_namespaces_are_compared_by_pixels_and_said_so(
+    make: Callable[..., Dataset], capsys: pytest.CaptureFixture[str]
+) -> None:
     seen = Seen.of(make(["p"], ["k1"], "train"))
     other = make(["p"], ["k2"], "other", namespace="elsewhere")
     found = refuse_overlap(seen, other, None, who="the GAN", what="test")
@@ -71,20 +68,22 @@ def test_other_namespaces_are_compared_by_pixels_and_said_so(make, capsys):
         refuse_overlap(seen, copied, None, who="the GAN", what="test")
 
 
-def test_without_patient_ids_disjointness_is_not_shown(make):
+def test_without_patient_ids_disjointness_is_not_shown(make: Callable[..., Dataset]) -> None:
     seen = Seen.of(make(["", ""], ["k1", "k2"], "train", patients=False))
     assert seen.patients == {}
     data = make([""], ["k3"], "test", patients=False)
     assert "not shown" in find_overlap(seen, data).note
 
 
-def test_blank_keys_match_nothing(make):
+def test_blank_keys_match_nothing(make: Callable[..., Dataset]) -> None:
     seen = Seen.of(make([""], [""], "train"))
     assert seen.pixels == frozenset()
     assert find_overlap(seen, make([""], [""], "test")).images == 0
 
 
-def test_rows_are_seen_by_patient_by_pixels_and_by_what_belongs_to_them(make):
+def test_rows_are_seen_by_patient_by_pixels_and_by_what_belongs_to_them(
+    make: Callable[..., Dataset],
+) -> None:
     data = make(["p", "q", "", "", "", ""], ["k1", "k2", "k3", "k4", "k5", ""], "data")
     by_patient = Seen.of(make(["p"], ["k9"], "a"))
     assert seen_rows(by_patient, data).tolist() == [True] + [False] * 5
@@ -107,21 +106,28 @@ def test_rows_are_seen_by_patient_by_pixels_and_by_what_belongs_to_them(make):
 
 @pytest.mark.parametrize("column", ["pixel_key", "prepared_key"])
 @pytest.mark.parametrize("kind", ["pixels", "prepared"])
-def test_either_key_of_an_image_is_compared_with_either_key_that_was_seen(make, column, kind):
+def test_either_key_of_an_image_is_compared_with_either_key_that_was_seen(
+    make: Callable[..., Dataset], column: str, kind: str
+) -> None:
     data = make(["p", "q"], ["k1", "k2"], "data")
     data.table["prepared_key"] = ["q1", "q2"]
     key = data.table[column].iloc[1]
-    assert seen_rows(Seen(**{kind: frozenset({key})}), data).tolist() == [False, True]
+    keys: dict[str, Any] = {kind: frozenset({key})}
+    assert seen_rows(Seen(**keys), data).tolist() == [False, True]
     assert Seen.of(data).looks == {"k1", "k2", "q1", "q2"}
     assert Seen.of(data, np.array([0])).prepared == {"q1"}
 
 
-def test_a_file_of_an_earlier_version_knows_no_prepared_pixels(make, tmp_path):
+def test_a_file_of_an_earlier_version_knows_no_prepared_pixels(
+    make: Callable[..., Dataset], tmp_path: Path
+) -> None:
     (tmp_path / "seen.json").write_text('{"format": 1, "patients": {"n": ["a"]}, "pixels": ["b"]}')
     assert Seen.load(tmp_path) == Seen({"n": frozenset("a")}, frozenset("b"))
 
 
-def test_seen_is_saved_sorted_merged_and_loaded(make, tmp_path):
+def test_seen_is_saved_sorted_merged_and_loaded(
+    make: Callable[..., Dataset], tmp_path: Path
+) -> None:
     one = Seen.of(make(["q", "p"], ["k2", "k1"], "one"))
     two = Seen.of(make(["r"], ["k3"], "two", namespace="elsewhere"))
     both = one.merge(two)
@@ -133,7 +139,9 @@ def test_seen_is_saved_sorted_merged_and_loaded(make, tmp_path):
     assert record["patients"]["test"] == sorted(record["patients"]["test"])
 
 
-def test_rows_that_chose_a_checkpoint_are_not_rows_that_were_fitted(make, tmp_path):
+def test_rows_that_chose_a_checkpoint_are_not_rows_that_were_fitted(
+    make: Callable[..., Dataset], tmp_path: Path
+) -> None:
     clip = Seen.of(make(["a"], ["k1"], "clip")).merge(
         Seen.choosing(make(["b", "c"], ["k2", "k3"], "held"), np.arange(2))
     )
@@ -153,14 +161,14 @@ def test_rows_that_chose_a_checkpoint_are_not_rows_that_were_fitted(make, tmp_pa
     assert every.chosen_by is None
 
 
-def test_seen_of_many_patients_is_compact(tmp_path):
+def test_seen_of_many_patients_is_compact(tmp_path: Path) -> None:
     keys = frozenset(patient_keys([str(i) for i in range(5000)], "n").tolist())
     run = Run.for_test(tmp_path / "run")
     Seen({"n": keys}, keys).save(run)
     assert (run.dir / "seen.json").stat().st_size < 20 * 2 * 5000
 
 
-def test_missing_and_damaged_seen(tmp_path):
+def test_missing_and_damaged_seen(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not known"):
         Seen.load(tmp_path)
     (tmp_path / "seen.json").write_text('{"format": 1}')
@@ -171,7 +179,7 @@ def test_missing_and_damaged_seen(tmp_path):
         Seen.load(tmp_path)
 
 
-def test_secret_file(tmp_path):
+def test_secret_file(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_bytes(b"0123456789abcdef\n")
     assert read_secret(file) == b"0123456789abcdef"

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,22 +13,21 @@ from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.labels import (
     CHEXPERT,
     LabelPolicy,
-    PolicyOptions,
-    canonical,
     is_view_frontal,
     is_view_lateral,
     label_arrays,
     label_codes,
     label_positions,
 )
-from cxrtool.data.manifest import load_dataset
-from cxrtool.data.maps import builtin, builtin_names, load_map
+from cxrtool.data.manifest import Dataset, load_dataset
+from cxrtool.data.maps import builtin, builtin_names, canonical, load_map
+from cxrtool.data.options import PolicyOptions
 
 CELLS = ["1", "0", "-1", ""]
 
 
 @pytest.fixture
-def data(make_dataset):
+def data(make_dataset: Callable[..., Path]) -> Dataset:
     path = make_dataset(
         {"patient_id": list("abcd"), "Edema": CELLS, "Fracture": CELLS, "Mass": [""] * 4},
         labels=("Edema", "Fracture", "Mass"),
@@ -43,7 +46,7 @@ def data(make_dataset):
         ("ignore", "ignore", [1, 0, 0, 0], [1, 1, 0, 0]),
     ],
 )
-def test_policies(data, uncertain, blank, values, mask):
+def test_policies(data: Dataset, uncertain: Any, blank: Any, values: Any, mask: Any) -> None:
     got, kept = label_arrays(data, None, LabelPolicy(uncertain, blank))
     assert got.dtype == np.float32
     assert kept.dtype == bool
@@ -52,7 +55,7 @@ def test_policies(data, uncertain, blank, values, mask):
         assert kept[:, column].tolist() == [bool(m) for m in mask]
 
 
-def test_uncovered_labels_are_masked_whatever_the_policy(data):
+def test_uncovered_labels_are_masked_whatever_the_policy(data: Dataset) -> None:
     for uncertain in ("ones", "zeros", "ignore"):
         for blank in ("zeros", "ignore"):
             values, mask = label_arrays(data, None, LabelPolicy(uncertain, blank))
@@ -60,13 +63,13 @@ def test_uncovered_labels_are_masked_whatever_the_policy(data):
             assert not values[:, 2].any()
 
 
-def test_rows_are_taken_in_their_order(data):
+def test_rows_are_taken_in_their_order(data: Dataset) -> None:
     values, _ = label_arrays(data, np.array([2, 1]), LabelPolicy())
     assert values[:, 0].tolist() == [1, 0]
     assert label_codes(data, np.array([3, 0]))[:, 0].tolist() == [-2, 1]
 
 
-def test_policy_for_each_label_from_a_file(data, tmp_path):
+def test_policy_for_each_label_from_a_file(data: Dataset, tmp_path: Path) -> None:
     file = tmp_path / "policy.toml"
     file.write_text('default = "zeros"\n"Fracture" = "ignore"\n')
     policy = LabelPolicy.from_options(PolicyOptions(uncertain=str(file)))
@@ -76,13 +79,13 @@ def test_policy_for_each_label_from_a_file(data, tmp_path):
     again = LabelPolicy.from_json(policy.to_json())
     assert again.to_json() == policy.to_json()
     assert policy.difference(again) is None
-    assert "--uncertain" in policy.difference(LabelPolicy())
+    assert "--uncertain" in str(policy.difference(LabelPolicy()))
     file.write_text('"Nonsense" = "ones"\n')
     with pytest.raises(InputError, match="Nonsense"):
         label_arrays(data, None, LabelPolicy.from_options(PolicyOptions(uncertain=str(file))))
 
 
-def test_wrong_policies(tmp_path):
+def test_wrong_policies(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="neither a policy nor a file"):
         LabelPolicy.from_options(PolicyOptions(uncertain="twos"))
     file = tmp_path / "policy.toml"
@@ -105,21 +108,21 @@ def test_wrong_policies(tmp_path):
         ("glioma", "glioma"),
     ],
 )
-def test_canonical_names(spelling, name):
+def test_canonical_names(spelling: str, name: str) -> None:
     assert canonical(spelling) == name
 
 
-def test_chexpert_names_are_their_own_canonical_form():
+def test_chexpert_names_are_their_own_canonical_form() -> None:
     assert [canonical(name) for name in CHEXPERT] == list(CHEXPERT)
 
 
-def test_built_in_maps_lead_to_canonical_names():
+def test_built_in_maps_lead_to_canonical_names() -> None:
     for name in builtin_names():
         for new in builtin(name).values():
             assert canonical(new) == new, (name, new)
 
 
-def test_map_files(tmp_path):
+def test_map_files(tmp_path: Path) -> None:
     assert load_map("nih")["Effusion"] == "Pleural Effusion"
     file = tmp_path / "map.toml"
     file.write_text('[labels]\n"a" = "b"\n')
@@ -131,15 +134,15 @@ def test_map_files(tmp_path):
         load_map("nowhere")
 
 
-def test_label_positions_accept_other_spellings():
+def test_label_positions_accept_other_spellings() -> None:
     labels = ("Edema", "Effusion")
     assert label_positions(labels, ["Pleural Effusion", "Edema"]) == [1, 0]
     with pytest.raises(InputError, match="unknown label 'Nonsense'") as caught:
         label_positions(labels, ["Nonsense"])
-    assert "Edema, Effusion" in caught.value.hint
+    assert "Edema, Effusion" in str(caught.value.hint)
 
 
-def test_views():
+def test_views() -> None:
     names = ["PA", "ap", "AP supine", "FRONTAL", "LATERAL", "LL", "", "OBLIQUE"]
     assert is_view_frontal(names).tolist() == [True] * 4 + [False] * 4
     assert is_view_lateral(names).tolist() == [False] * 4 + [True] * 2 + [False] * 2

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cxrtool.core.errors import InputError
-from cxrtool.data import cache, manifest
+from cxrtool.data import cache, columns, manifest
 from cxrtool.data.manifest import load_dataset
 
 
@@ -22,7 +23,7 @@ def edit(path: Path, old: str, new: str) -> None:
 ODD = ["NA", "007", "null", "a,b", 'say "x"', "two\nlines", " space ", "é"]
 
 
-def test_round_trip_keeps_every_text(make_dataset):
+def test_round_trip_keeps_every_text(make_dataset: Callable[..., Path]) -> None:
     rows = len(ODD)
     path = make_dataset(
         {"patient_id": ODD, "report": ODD[::-1], "split": ["train"] * rows, "age": ["nan"] * rows}
@@ -31,12 +32,12 @@ def test_round_trip_keeps_every_text(make_dataset):
     assert data.column("patient_id").tolist() == ODD
     assert data.column("report").tolist() == ODD[::-1]
     assert set(data.column("age")) == {"nan"}
-    assert list(data.table.columns[: len(manifest.FIRST)]) == list(manifest.FIRST)
+    assert list(data.table.columns[: len(columns.FIRST)]) == list(columns.FIRST)
     assert data.info.labels == ("Edema",)
     assert len(data.info.digest) == 64
 
 
-def test_equal_content_gives_equal_bytes_and_digest(make_dataset):
+def test_equal_content_gives_equal_bytes_and_digest(make_dataset: Callable[..., Path]) -> None:
     one = make_dataset({"patient_id": ["1", "2"]}, name="one")
     two = make_dataset({"patient_id": ["1", "2"]}, name="two")
     other = make_dataset({"patient_id": ["1", "3"]}, name="other")
@@ -45,7 +46,7 @@ def test_equal_content_gives_equal_bytes_and_digest(make_dataset):
     assert manifest.load_info(one).digest != manifest.load_info(other).digest
 
 
-def test_index_lists_every_image_with_its_hash(make_dataset):
+def test_index_lists_every_image_with_its_hash(make_dataset: Callable[..., Path]) -> None:
     from cxrtool.core.files import sha256_file
 
     path = make_dataset({"patient_id": ["1", "2", "3"]})
@@ -69,7 +70,9 @@ def test_index_lists_every_image_with_its_hash(make_dataset):
         (",-1,", ",2,", 2, "Edema", "'2'"),
     ],
 )
-def test_a_wrong_cell_is_named(make_dataset, old, new, row, column, says):
+def test_a_wrong_cell_is_named(
+    make_dataset: Callable[..., Path], old: str, new: str, row: int | None, column: str, says: str
+) -> None:
     path = make_dataset({"patient_id": ["p", "q"], "split": ["train", "val"], "Edema": ["-1", "0"]})
     edit(path / "manifest.csv", old, new)
     with pytest.raises(InputError, match=says) as caught:
@@ -78,7 +81,7 @@ def test_a_wrong_cell_is_named(make_dataset, old, new, row, column, says):
     assert caught.value.file == path / "manifest.csv"
 
 
-def test_a_patient_in_two_splits_is_named(make_dataset):
+def test_a_patient_in_two_splits_is_named(make_dataset: Callable[..., Path]) -> None:
     path = make_dataset({"patient_id": ["p", "q", "p"], "split": ["train", "val", "train"]})
     text = (path / "manifest.csv").read_text().splitlines()
     text[3] = text[3].replace("train", "test")
@@ -88,7 +91,7 @@ def test_a_patient_in_two_splits_is_named(make_dataset):
     assert caught.value.row == 4
 
 
-def test_missing_label_column(make_dataset):
+def test_missing_label_column(make_dataset: Callable[..., Path]) -> None:
     path = make_dataset({"patient_id": ["p"]})
     edit(path / "manifest.csv", "Edema", "Odema")
     with pytest.raises(InputError, match="missing") as caught:
@@ -96,14 +99,14 @@ def test_missing_label_column(make_dataset):
     assert caught.value.column == "Edema"
 
 
-def test_single_label_set_refuses_two(make_dataset):
+def test_single_label_set_refuses_two(make_dataset: Callable[..., Path]) -> None:
     path = make_dataset({"a": ["1"], "b": ["0"]}, labels=("a", "b"), kind="single")
     edit(path / "manifest.csv", ",1,0", ",1,1")
     with pytest.raises(InputError, match="single-label"):
         load_dataset(path)
 
 
-def test_not_a_dataset_directory(tmp_path):
+def test_not_a_dataset_directory(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
         load_dataset(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"no dataset\.json"):
@@ -116,14 +119,14 @@ def test_not_a_dataset_directory(tmp_path):
         load_dataset(tmp_path)
 
 
-def test_writer_refuses_what_it_could_not_read_back(make_dataset):
+def test_writer_refuses_what_it_could_not_read_back(make_dataset: Callable[..., Path]) -> None:
     with pytest.raises(InputError, match="'x' is not 1, 0, -1 or blank"):
         make_dataset({"patient_id": ["p"], "Edema": ["x"]})
     with pytest.raises(ValueError, match="leaves the folder"):
         make_dataset({"image": ["images/a.png", "../b.png"]}, name="b")
 
 
-def test_pixels_come_from_the_files_then_from_the_map(make_dataset):
+def test_pixels_come_from_the_files_then_from_the_map(make_dataset: Callable[..., Path]) -> None:
     path = make_dataset({"patient_id": list("abc")})
     data = load_dataset(path)
     first = np.array(cache.pixels(data))

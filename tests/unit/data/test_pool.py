@@ -6,7 +6,12 @@ import os
 import shutil
 import signal
 import stat
+import tempfile
 import time
+from collections.abc import Iterator
+from multiprocessing import process
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,13 +39,13 @@ def whoami(state: None, chunk: list[int]) -> int:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_every_chunk_is_done_once(workers):
+def test_every_chunk_is_done_once(workers: int) -> None:
     chunks = [[i, i + 1] for i in range(0, 40, 2)]
     found = dict(pool.map_chunks(square, 2, iter(chunks), workers=workers))
     assert found == {n: square(2, chunk) for n, chunk in enumerate(chunks)}
 
 
-def test_other_processes_do_the_work_and_are_gone_afterwards():
+def test_other_processes_do_the_work_and_are_gone_afterwards() -> None:
     pids = {pid for _, pid in pool.map_chunks(whoami, None, [[i] for i in range(8)], workers=2)}
     assert os.getpid() not in pids
     assert len(pids) == 2
@@ -49,10 +54,10 @@ def test_other_processes_do_the_work_and_are_gone_afterwards():
             os.kill(pid, 0)
 
 
-def test_chunks_are_taken_as_workers_get_free():
+def test_chunks_are_taken_as_workers_get_free() -> None:
     taken = 0
 
-    def count():
+    def count() -> Iterator[list[int]]:
         nonlocal taken
         for i in range(1000):
             taken += 1
@@ -65,19 +70,19 @@ def test_chunks_are_taken_as_workers_get_free():
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_errors_keep_file_row_and_hint(workers):
+def test_errors_keep_file_row_and_hint(workers: int) -> None:
     with pytest.raises(InputError, match="three") as caught:
         list(pool.map_chunks(fail, "", [[1], [2], [3], [4]], workers=workers))
     assert (caught.value.row, caught.value.hint) == (7, "not three")
 
 
-def test_a_dead_worker_is_an_error_not_a_hang():
+def test_a_dead_worker_is_an_error_not_a_hang() -> None:
     with pytest.raises(CxrError, match="worker process died"):
         list(pool.map_chunks(die, None, [[1], [2]], workers=2))
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_stopping_ends_early_and_keeps_what_was_begun(workers):
+def test_stopping_ends_early_and_keeps_what_was_begun(workers: int) -> None:
     stop = False
     found = []
     results = pool.map_chunks(
@@ -97,16 +102,16 @@ def slow_first(state: None, chunk: list[int]) -> int:
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
-def test_results_come_in_order_where_that_is_asked_for(workers):
+def test_results_come_in_order_where_that_is_asked_for(workers: int) -> None:
     chunks = [[i] for i in range(60)]
     found = pool.map_chunks(slow_first, None, chunks, workers=workers, ordered=True)
     assert list(found) == [(i, i) for i in range(60)]
 
 
-def test_few_results_wait_for_a_slow_one():
+def test_few_results_wait_for_a_slow_one() -> None:
     taken = 0
 
-    def count():
+    def count() -> Iterator[list[int]]:
         nonlocal taken
         for i in range(1000):
             taken += 1
@@ -122,18 +127,21 @@ def echo(state: None, chunk: str) -> str:
     return chunk
 
 
-def test_chunks_and_results_larger_than_a_pipe_do_not_lock_up():
+def test_chunks_and_results_larger_than_a_pipe_do_not_lock_up() -> None:
     chunks = ["x" * 3_000_000] * 8
     found = list(pool.map_chunks(echo, None, chunks, workers=2, ordered=True))
     assert [len(text) for _, text in found] == [3_000_000] * 8
 
 
-def test_the_name_of_the_socket_is_short_whatever_tmpdir_is(tmp_path, monkeypatch):
+def test_the_name_of_the_socket_is_short_whatever_tmpdir_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     long = tmp_path / ("x" * 200)
     long.mkdir()
-    monkeypatch.setattr(pool.tempfile, "tempdir", str(long))
-    monkeypatch.setattr(pool.process.current_process(), "_config", {})
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    monkeypatch.setattr(process.current_process(), "_config", {})
     folder = pool._sockets.__wrapped__()
+    assert folder is not None
     assert len(folder) < 40
     assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700
     assert list(long.iterdir()) == []
@@ -142,7 +150,9 @@ def test_the_name_of_the_socket_is_short_whatever_tmpdir_is(tmp_path, monkeypatc
     shutil.rmtree(folder)
 
 
-def test_without_a_place_for_a_socket_workers_start_by_themselves(monkeypatch):
+def test_without_a_place_for_a_socket_workers_start_by_themselves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(pool, "_sockets", lambda: None)
     pool.warm(())
     found = dict(pool.map_chunks(square, 2, [[1], [2], [3]], workers=2))
@@ -152,7 +162,7 @@ def test_without_a_place_for_a_socket_workers_start_by_themselves(monkeypatch):
 class Unreadable:
     """Goes into a pipe and does not come out of it."""
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return fail_to_read, ()
 
 
@@ -171,11 +181,12 @@ def fail_in_two_parts(state: None, chunk: list[int]) -> None:
     raise TwoPartsError("one", "two")
 
 
-def test_a_chunk_that_cannot_be_read_is_an_error_not_a_hang():
+def test_a_chunk_that_cannot_be_read_is_an_error_not_a_hang() -> None:
     with pytest.raises(ValueError, match="not readable here"):
-        list(pool.map_chunks(echo, None, ["a", Unreadable()], workers=2))
+        chunks: list[Any] = ["a", Unreadable()]
+        list(pool.map_chunks(echo, None, chunks, workers=2))
 
 
-def test_errors_that_do_not_pickle_keep_their_message():
+def test_errors_that_do_not_pickle_keep_their_message() -> None:
     with pytest.raises(RuntimeError, match="TwoPartsError: one and two"):
         list(pool.map_chunks(fail_in_two_parts, None, [[1]], workers=2))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import pytest
 
@@ -11,7 +13,12 @@ from cxrtool.data.source_checks import Checker, check_source, rename_labels
 from cxrtool.data.sources.base import SourceTable
 
 
-def source(official: bool = False, labels=("Edema",), covered=None, **columns) -> SourceTable:
+def source(
+    official: bool = False,
+    labels: tuple[str, ...] = ("Edema",),
+    covered: tuple[bool, ...] | None = None,
+    **columns: Any,
+) -> SourceTable:
     n = len(next(iter(columns.values())))
     table = pd.DataFrame({"image_ref": [f"{i}.png" for i in range(n)], **columns}, dtype=str)
     for name in labels:
@@ -32,7 +39,9 @@ def source(official: bool = False, labels=("Edema",), covered=None, **columns) -
     )
 
 
-def check(made: SourceTable, *, skip_bad: bool = False, labels_only: bool = False):
+def check(
+    made: SourceTable, *, skip_bad: bool = False, labels_only: bool = False
+) -> tuple[SourceTable, Checker]:
     checker = Checker(made, skip_bad=skip_bad)
     return check_source(made, checker, labels_only=labels_only), checker
 
@@ -42,7 +51,7 @@ def check(made: SourceTable, *, skip_bad: bool = False, labels_only: bool = Fals
     [("1", "1"), ("1.0", "1"), ("0.0", "0"), ("-1.0", "-1"), (" 1 ", "1"), ("", ""), (" ", "")]
     + [(bad, None) for bad in ("2", "nan", "yes", "0.5", "True", "-2", "1,0")],
 )
-def test_values(cell, value):
+def test_values(cell: str, value: str) -> None:
     assert plain_value(cell) == value
 
 
@@ -64,7 +73,9 @@ def test_values(cell, value):
         ),
     ],
 )
-def test_bad_rows_are_named_or_skipped(made, column, row, says):
+def test_bad_rows_are_named_or_skipped(
+    made: SourceTable, column: str, row: int | None, says: str
+) -> None:
     with pytest.raises(InputError, match=says) as caught:
         check(made)
     assert (str(caught.value.file), caught.value.row, caught.value.column) == (
@@ -77,24 +88,24 @@ def test_bad_rows_are_named_or_skipped(made, column, row, says):
     assert len(checker.good) == len(made.table) - 1
 
 
-def test_names_with_two_dots_are_no_escape():
+def test_names_with_two_dots_are_no_escape() -> None:
     _, checker = check(source(image_ref=["a..b.png", "c/..d.png"]))
     assert len(checker.good) == 2
 
 
-def test_labels_alone_need_no_images():
+def test_labels_alone_need_no_images() -> None:
     made, _ = check(source(image_ref=["", ""], Edema=["1.0", "-1.0"]), labels_only=True)
     assert made.table["Edema"].tolist() == ["1", "-1"]
 
 
-def test_empty_source_and_reserved_label():
+def test_empty_source_and_reserved_label() -> None:
     with pytest.raises(InputError, match="no images"):
         check(source(Edema=[]))
     with pytest.raises(InputError, match="may not be called 'view'"):
         check(source(labels=("view",), view=["1"]))
 
 
-def test_renaming_joins_by_strength():
+def test_renaming_joins_by_strength() -> None:
     made, _ = check(
         source(
             labels=("Mass", "Nodule", "Edema"),
@@ -112,7 +123,7 @@ def test_renaming_joins_by_strength():
         rename_labels(made, {"Mass": "split"})
 
 
-def test_renaming_may_swap_names():
+def test_renaming_may_swap_names() -> None:
     made, _ = check(source(labels=("a", "b"), a=["1"], b=["0"]))
     swapped = rename_labels(made, {"a": "b", "b": "a"})
     assert swapped.table[["a", "b"]].values.tolist() == [["0", "1"]]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.splits import (
     TINY_FRAC,
+    Split,
     held_together,
     parse_ratio,
     split_rows,
@@ -19,7 +23,9 @@ from cxrtool.data.splits import (
 )
 
 
-def frame(patients: list[str], keys: list[str] | None = None, split: list[str] | None = None):
+def frame(
+    patients: list[str], keys: list[str] | None = None, split: list[str] | None = None
+) -> pd.DataFrame:
     n = len(patients)
     return pd.DataFrame(
         {
@@ -33,7 +39,14 @@ def frame(patients: list[str], keys: list[str] | None = None, split: list[str] |
     )
 
 
-def split(table, how="0.8,0.1,0.1", *, official=False, seed=0, **options):
+def split(
+    table: pd.DataFrame,
+    how: str | None = "0.8,0.1,0.1",
+    *,
+    official: bool = False,
+    seed: int = 0,
+    **options: Any,
+) -> Split:
     return split_rows(table, how, official=official, seed=seed, namespace="t", **options)
 
 
@@ -42,7 +55,7 @@ def split(table, how="0.8,0.1,0.1", *, official=False, seed=0, **options):
     st.lists(st.tuples(st.integers(0, 12), st.integers(0, 15)), min_size=12, max_size=60),
     st.integers(0, 5),
 )
-def test_patients_and_copies_are_never_torn_apart(rows, seed):
+def test_patients_and_copies_are_never_torn_apart(rows: list[tuple[str, str]], seed: int) -> None:
     table = frame([f"p{p}" for p, _ in rows], [f"k{k}" for _, k in rows])
     try:
         values = split(table, "0.5,0.25,0.25", seed=seed).values
@@ -54,7 +67,7 @@ def test_patients_and_copies_are_never_torn_apart(rows, seed):
     assert set(values) == {"train", "val", "test"}
 
 
-def test_shares_seed_and_independence_of_row_order():
+def test_shares_seed_and_independence_of_row_order() -> None:
     table = frame([f"p{i // 2}" for i in range(400)])
     values = split(table).values
     counts = pd.Series(values[::2]).value_counts()
@@ -66,14 +79,14 @@ def test_shares_seed_and_independence_of_row_order():
     assert (split(shuffled).values == values[order]).all()
 
 
-def test_new_patients_move_few_old_ones():
+def test_new_patients_move_few_old_ones() -> None:
     small = frame([f"p{i}" for i in range(500)])
     large = frame([f"p{i}" for i in range(550)])
     moved = (split(small).values != split(large).values[:500]).mean()
     assert moved < 0.1
 
 
-def test_without_patient_ids_every_group_of_copies_is_a_patient():
+def test_without_patient_ids_every_group_of_copies_is_a_patient() -> None:
     table = frame([""] * 60, [f"k{i % 30}" for i in range(60)])
     values = split(table, "0.5,0.5").values
     assert (values[:30] == values[30:]).all()
@@ -81,19 +94,19 @@ def test_without_patient_ids_every_group_of_copies_is_a_patient():
 
 
 @pytest.mark.parametrize("text", ["0.8,0.1", "0.5,0.5,0.5", "0,0.5,0.5", "1", "1.2,-0.2", "2,-1,0"])
-def test_wrong_shares(text):
+def test_wrong_shares(text: str) -> None:
     with pytest.raises(UsageError, match="--split-by"):
         parse_ratio(text)
 
 
-def test_empty_split_is_refused():
+def test_empty_split_is_refused() -> None:
     with pytest.raises(InputError, match="2 patients cannot fill 3 splits"):
         split(frame(["a", "b"]))
     assert set(split(frame(["a", "b", "c"])).values) == {"train", "val", "test"}
     assert "test" not in set(split(frame(list("abcdefghij")), "0.8,0.2,0").values)
 
 
-def test_official_rows_are_not_moved_and_val_is_carved_by_patient():
+def test_official_rows_are_not_moved_and_val_is_carved_by_patient() -> None:
     patients = [f"p{i // 2}" for i in range(200)] + ["v", "t1", "t2"]
     official = ["train"] * 200 + ["val", "test", "test"]
     table = frame(patients, split=official)
@@ -108,7 +121,7 @@ def test_official_rows_are_not_moved_and_val_is_carved_by_patient():
     assert (kept.values == official).all()
 
 
-def test_a_val_of_fair_size_is_left_alone():
+def test_a_val_of_fair_size_is_left_alone() -> None:
     table = frame([f"p{i}" for i in range(110)], split=["train"] * 100 + ["val"] * 10)
     made = split(table, None, official=True)
     assert (made.values == table["split"]).all()
@@ -116,7 +129,7 @@ def test_a_val_of_fair_size_is_left_alone():
 
 
 @pytest.mark.parametrize(("val", "carved"), [(3, True), (4, False)])
-def test_a_val_is_tiny_below_two_percent_of_train(val, carved):
+def test_a_val_is_tiny_below_two_percent_of_train(val: int, carved: int) -> None:
     table = frame([f"p{i}" for i in range(200 + val)], split=["train"] * 200 + ["val"] * val)
     made = split(table, None, official=True)
     assert TINY_FRAC * 200 == 4
@@ -124,7 +137,7 @@ def test_a_val_is_tiny_below_two_percent_of_train(val, carved):
     assert bool(made.notes) == carved
 
 
-def test_carving_takes_whole_studies_where_patients_are_missing():
+def test_carving_takes_whole_studies_where_patients_are_missing() -> None:
     studies = [f"s{i // 2}" for i in range(80)]
     table = frame([""] * 80, split=["train"] * 79 + ["test"]).assign(study_id=studies)
     for seed in range(10):
@@ -134,7 +147,7 @@ def test_carving_takes_whole_studies_where_patients_are_missing():
         assert (values == "val").sum() == 8
 
 
-def test_a_given_split_that_tears_studies_is_counted(tmp_path):
+def test_a_given_split_that_tears_studies_is_counted(tmp_path: Path) -> None:
     table = frame([""] * 6).assign(study_id=["a", "a", "b", "b", "", ""])
     file = tmp_path / "split.csv"
     parts = ["train", "test", "val", "val", "train", "test"]
@@ -145,7 +158,7 @@ def test_a_given_split_that_tears_studies_is_counted(tmp_path):
     assert torn_studies(made.assign(patient_id=["x", "", "z", "z", "", ""])) == (1, 2)
 
 
-def test_studies_of_several_patients_hold_them_together_and_say_so():
+def test_studies_of_several_patients_hold_them_together_and_say_so() -> None:
     patients = [f"p{i // 2}" for i in range(20)]
     table = frame(patients).assign(study_id=[f"study{i % 2}" for i in range(20)])
     assert held_together(table) == (0, 0)
@@ -160,7 +173,7 @@ def test_studies_of_several_patients_hold_them_together_and_say_so():
     assert "hold 2 patients together" in split(half).notes[0]
 
 
-def test_with_all_patient_ids_nobody_moves():
+def test_with_all_patient_ids_nobody_moves() -> None:
     """Studies and their names say nothing new then; places are those of earlier versions."""
     table = frame([f"p{i // 3}" for i in range(90)])
     named = table.assign(study_id=[f"study{i % 3}" for i in range(90)])
@@ -170,7 +183,7 @@ def test_with_all_patient_ids_nobody_moves():
         assert " ".join(sorted(set(named["patient_id"][split(named).values == part]))) == people
 
 
-def test_carving_passes_over_patients_with_a_copy_in_test():
+def test_carving_passes_over_patients_with_a_copy_in_test() -> None:
     keys = [f"k{i}" for i in range(40)]
     keys[39] = "k0"
     table = frame([f"p{i}" for i in range(40)], keys, ["train"] * 39 + ["test"])
@@ -179,7 +192,7 @@ def test_carving_passes_over_patients_with_a_copy_in_test():
     assert straddling(table) == 2
 
 
-def test_official_without_one_and_none():
+def test_official_without_one_and_none() -> None:
     with pytest.raises(InputError, match="no split of its own"):
         split(frame(["a"]), "official")
     assert set(split(frame(["a"]), "none").values) == {""}
@@ -187,12 +200,12 @@ def test_official_without_one_and_none():
         split(frame(["a"]), "sideways")
 
 
-def test_default_is_official_else_shares():
+def test_default_is_official_else_shares() -> None:
     table = frame([f"p{i}" for i in range(100)])
     assert (split(table, None).values == split(table, "0.8,0.1,0.1").values).all()
 
 
-def test_split_file(tmp_path):
+def test_split_file(tmp_path: Path) -> None:
     table = frame(["a", "b", "a", "c"])
     file = tmp_path / "split.csv"
     file.write_text("patient_id,split\na,Train\nb,valid\n")
@@ -213,7 +226,7 @@ def test_split_file(tmp_path):
         ("patient_id,part\na,train\n", "missing", 1),
     ],
 )
-def test_wrong_split_files(tmp_path, text, says, row):
+def test_wrong_split_files(tmp_path: Path, text: str, says: str, row: int | None) -> None:
     file = tmp_path / "split.csv"
     file.write_text(text)
     with pytest.raises(InputError, match=says) as caught:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -10,17 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxrtool.core.errors import InputError
-from cxrtool.data.tables import read_table, require_columns, write_table
+from cxrtool.data.tables import read_rows, read_table, require_columns, write_table
 
 
-def test_every_cell_is_text(tmp_path):
+def test_every_cell_is_text(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text('id,text\n007,NA\n1.50,"a, ""b""\nc"\nnan,\n')
     table = read_table(path)
     assert table.values.tolist() == [["007", "NA"], ["1.50", 'a, "b"\nc'], ["nan", ""]]
 
 
-def test_gzip_tab_and_byte_order_mark(tmp_path):
+def test_gzip_tab_and_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "t.tsv.gz"
     path.write_bytes(gzip.compress("\ufeffa\tb\nx\t1,2\n".encode()))
     table = read_table(path)
@@ -34,13 +36,13 @@ def test_gzip_tab_and_byte_order_mark(tmp_path):
         (b"a,b\n1,2\n1,2,3\n", "3 fields where the header has 2", 3),
         (b"a,b\n1,2\n1\n", "1 fields where the header has 2", 3),
         (b"a,b\n1,2\n\xe9,2\n", "not UTF-8", 3),
-        (b"a,a\n1,2\n", "twice in the header", None),
+        (b"a,a\n1,2\n", "twice in the header", 1),
         (b"", "empty", None),
-        (b"a,b\n1,\x00\n", "NUL", None),
-        (b'a,b\n1,"2\n', "not a readable table", None),
+        (b"a,b\n1,\x00\n", "NUL", 2),
+        (b'a,b\n1,"2\n', "damaged table", 2),
     ],
 )
-def test_damage_is_named(tmp_path, content, says, row):
+def test_damage_is_named(tmp_path: Path, content: bytes, says: str, row: int | None) -> None:
     path = tmp_path / "t.csv"
     path.write_bytes(content)
     with pytest.raises(InputError, match=says) as caught:
@@ -49,13 +51,13 @@ def test_damage_is_named(tmp_path, content, says, row):
     assert caught.value.row == row
 
 
-def test_blank_lines_at_the_end_are_no_rows(tmp_path):
+def test_blank_lines_at_the_end_are_no_rows(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("a,b\n1,\n\n\n")
     assert len(read_table(path)) == 1
 
 
-def test_missing_file_directory_and_damaged_gzip(tmp_path):
+def test_missing_file_directory_and_damaged_gzip(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_table(tmp_path / "t.csv")
     with pytest.raises(InputError, match="directory"):
@@ -65,20 +67,65 @@ def test_missing_file_directory_and_damaged_gzip(tmp_path):
         read_table(tmp_path / "t.csv.gz")
 
 
-def test_require_columns_names_what_is_there():
+def test_require_columns_names_what_is_there() -> None:
     with pytest.raises(InputError, match="missing") as caught:
-        require_columns(pd.DataFrame({"a": [], "b": []}), ["a", "c"], "t.csv")
+        require_columns(pd.DataFrame({"a": [], "b": []}), ["a", "c"], Path("t.csv"))
     assert caught.value.column == "c"
-    assert "a, b" in caught.value.hint
+    assert "a, b" in str(caught.value.hint)
+
+
+FORMS = {
+    "t.csv": "id,n,text\n007,1,NA\n\n8,,\n",
+    "t.tsv": "id\tn\ttext\t\n007\t1\tNA\t\n\n8\t\t\t\n",
+    "t.jsonl": '{"id": "007", "n": 1, "text": "NA"}\n\n{"id": 8, "n": null, "text": ""}\n',
+}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("name", FORMS)
+def test_rows_and_table_say_the_same_in_every_form(tmp_path: Path, name: str, packed: bool) -> None:
+    path = tmp_path / (name + ".gz" * packed)
+    data = FORMS[name].encode()
+    path.write_bytes(gzip.compress(data) if packed else data)
+    records = [{"id": "007", "n": "1", "text": "NA"}, {"id": "8", "n": "", "text": ""}]
+    table = read_table(path)
+    assert table.to_dict("records") == records
+    first = 1 if ".jsonl" in name else 2  # a JSON object is called by its line
+    assert list(table.index) == [first, first + 2]
+    assert list(read_rows(path)) == list(zip(table.index, records))
+
+
+def test_rows_of_parquet(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    frame = pd.DataFrame({"id": ["007", "NA"], "n": [1.0, None], "seen": [True, False]})
+    frame.to_parquet(tmp_path / "t.parquet")
+    rows = [
+        (2, {"id": "007", "n": "1", "seen": "1"}),
+        (3, {"id": "NA", "n": "", "seen": "0"}),
+    ]
+    assert list(read_rows(tmp_path / "t.parquet")) == rows
+
+
+def test_a_damaged_record_is_told_and_the_others_follow(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text('a,b\n1,2\n3\n"4"5,6\n7,8\n')
+    errors: list[InputError] = []
+    headers: list[tuple[Sequence[str], int]] = []
+    rows = list(read_rows(path, bad=errors.append, check=lambda *header: headers.append(header)))
+    assert [row for row, _ in rows] == [2, 5]
+    assert [error.row for error in errors] == [3, 4]
+    assert headers == [(["a", "b"], 1)]
 
 
 # A lone surrogate is no Unicode text, and no text table holds NUL.
-CELL = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=12)
+CELL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(CELL, CELL), min_size=1, max_size=5))
-def test_any_text_survives_writing_and_reading(tmp_path_factory, rows):
+def test_any_text_survives_writing_and_reading(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]]
+) -> None:
     path = tmp_path_factory.mktemp("tables") / "t.csv"
     table = pd.DataFrame([("key", *row) for row in rows], columns=["k", "a", "b"], dtype=str)
     path.write_text(write_table(table), encoding="utf-8", newline="")

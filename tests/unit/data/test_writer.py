@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -35,11 +37,11 @@ def table(names: list[str] = NAMES) -> pd.DataFrame:
 
 
 @pytest.fixture
-def run(tmp_path) -> Run:
+def run(tmp_path: Path) -> Run:
     return Run.for_test(tmp_path / "out")
 
 
-def test_a_resumed_run_gives_the_same_bytes(run, tmp_path):
+def test_a_resumed_run_gives_the_same_bytes(run: Run, tmp_path: Path) -> None:
     whole = Run.for_test(tmp_path / "whole")
     first = DatasetWriter(whole, INFO)
     for index, name in enumerate(NAMES):
@@ -57,10 +59,10 @@ def test_a_resumed_run_gives_the_same_bytes(run, tmp_path):
     for name in (*NAMES, "files.tsv", "manifest.csv", "dataset.json"):
         assert (run.dir / name).read_bytes() == (whole.dir / name).read_bytes()
     with Image.open(run.dir / NAMES[2]) as image:
-        assert image.text == {"seed": "2"}
+        assert image.info == {"seed": "2"}
 
 
-def test_a_file_that_was_cut_short_is_not_had(run):
+def test_a_file_that_was_cut_short_is_not_had(run: Run) -> None:
     writer = DatasetWriter(run, INFO)
     writer.add_image(NAMES[0], pixels(0))
     path = run.dir / NAMES[0]
@@ -70,7 +72,9 @@ def test_a_file_that_was_cut_short_is_not_had(run):
     assert not DatasetWriter(run, INFO).have(NAMES[0])
 
 
-def test_an_image_that_is_there_is_replaced_whole_and_not_written_through_its_links(run, tmp_path):
+def test_an_image_that_is_there_is_replaced_whole_and_not_written_through_its_links(
+    run: Run, tmp_path: Path
+) -> None:
     writer = DatasetWriter(run, INFO)
     writer.add_image(NAMES[0], pixels(0))
     path, link = run.dir / NAMES[0], tmp_path / "link.png"
@@ -80,7 +84,7 @@ def test_an_image_that_is_there_is_replaced_whole_and_not_written_through_its_li
     assert link.read_bytes() == before != path.read_bytes()
 
 
-def test_images_that_the_table_does_not_name_go(run):
+def test_images_that_the_table_does_not_name_go(run: Run) -> None:
     writer = DatasetWriter(run, INFO)
     for index, name in enumerate(NAMES):
         writer.add_image(name, pixels(index))
@@ -89,7 +93,7 @@ def test_images_that_the_table_does_not_name_go(run):
     assert len((run.dir / "files.tsv").read_text().splitlines()) == 2
 
 
-def test_a_named_image_that_was_never_written(run):
+def test_a_named_image_that_was_never_written(run: Run) -> None:
     writer = DatasetWriter(run, INFO)
     writer.add_image(NAMES[0], pixels(0))
     with pytest.raises(InputError, match="never written"):
@@ -97,7 +101,7 @@ def test_a_named_image_that_was_never_written(run):
     assert not (run.dir / "dataset.json").exists()
 
 
-def test_wrong_size_and_name(run):
+def test_wrong_size_and_name(run: Run) -> None:
     writer = DatasetWriter(run, INFO)
     with pytest.raises(ValueError, match="8 x 8"):
         writer.add_image(NAMES[0], np.zeros((9, 9), np.uint8))
@@ -105,7 +109,7 @@ def test_wrong_size_and_name(run):
         writer.add_image("../x.png", pixels(0))
 
 
-def test_encoded_images_are_copied_as_they_are(run, tmp_path):
+def test_encoded_images_are_copied_as_they_are(run: Run, tmp_path: Path) -> None:
     source = DatasetWriter(Run.for_test(tmp_path / "source"), INFO)
     digest = source.add_image(NAMES[0], pixels(0))
     data = (tmp_path / "source" / NAMES[0]).read_bytes()
@@ -115,7 +119,7 @@ def test_encoded_images_are_copied_as_they_are(run, tmp_path):
     assert len(load_dataset(run.dir)) == 1
 
 
-def test_parts_give_the_bytes_of_the_whole(run, tmp_path):
+def test_parts_give_the_bytes_of_the_whole(run: Run, tmp_path: Path) -> None:
     whole = Run.for_test(tmp_path / "whole")
     names = [f"images/{i // 2}/{i}.png" for i in range(5)]
     for one in (whole, run):
@@ -134,7 +138,7 @@ def test_parts_give_the_bytes_of_the_whole(run, tmp_path):
 
 
 @pytest.mark.parametrize("ends", [[], [(0, 2), (1, 3)], [(2, 3), (0, 2)]])
-def test_parts_out_of_order_are_refused(run, ends):
+def test_parts_out_of_order_are_refused(run: Run, ends: list[tuple[int, int]]) -> None:
     writer = DatasetWriter(run, INFO)
     for index, name in enumerate(NAMES):
         writer.add_image(name, pixels(index))
@@ -143,13 +147,13 @@ def test_parts_out_of_order_are_refused(run, ends):
     assert not (run.dir / "manifest.csv").exists()
 
 
-def test_memory_does_not_grow_with_the_parts(tmp_path):
+def test_memory_does_not_grow_with_the_parts(tmp_path: Path) -> None:
     import tracemalloc
     from dataclasses import replace
 
     info = replace(INFO, size=None, fit=None, kernel=None, patients=False)
 
-    def peak(n_parts):
+    def peak(n_parts: int) -> int:
         writer = DatasetWriter(Run.for_test(tmp_path / str(n_parts)), info)
         names = (f"{part:03d}/{i:04d}" for part in range(n_parts) for i in range(200))
         parts = (table([next(names) for _ in range(200)]) for _ in range(n_parts))

@@ -15,11 +15,11 @@ from cxrtool.editing.directions import direction, moved, relevance_of
 from cxrtool.editing.first_order import agreement, first_order
 from cxrtool.editing.relevance import (
     STEP,
+    ChannelProbe,
     Channels,
     Relevance,
     channel_statistics,
     editable,
-    layer_rows,
 )
 from cxrtool.generators.stylegan2.generator import Architecture, Generator
 from cxrtool.generators.stylegan2.network import TrainedGenerator
@@ -105,7 +105,7 @@ def test_batched_rows_are_the_slow_ones(
 ) -> None:
     styles = dict(generator.styles(_w(generator, IMAGES)))
     for name in ("b4.conv1", "b8.conv0", "b16.conv1"):
-        rows = layer_rows(generator, _Tower(), styles, channels, name, batch=batch)
+        rows = ChannelProbe(generator, _Tower(), styles, channels).rows(name, batch=batch)
         for c in range(len(rows)):
             slow = _slow_row(generator, styles, channels, name, c)
             assert float(rows[c].double() @ torch.from_numpy(slow)) > 0.9999
@@ -113,8 +113,9 @@ def test_batched_rows_are_the_slow_ones(
 
 def test_single_channels_are_the_same_rows(generator: TrainedGenerator, channels: Channels) -> None:
     styles = dict(generator.styles(_w(generator, IMAGES)))
-    every = layer_rows(generator, _Tower(), styles, channels, "b8.conv1", batch=16)
-    some = layer_rows(generator, _Tower(), styles, channels, "b8.conv1", batch=16, only=[5, 1])
+    probe = ChannelProbe(generator, _Tower(), styles, channels)
+    every = probe.rows("b8.conv1", batch=16)
+    some = probe.rows("b8.conv1", batch=16, only=[5, 1])
     assert torch.allclose(some, every[[5, 1]], atol=1e-5)
 
 
@@ -187,9 +188,10 @@ def test_first_order_is_exact_where_the_network_is_straight(
     )
     styles = {k: s[:1].repeat(1, 1) for k, s in generator.styles(_w(generator, 1)).items()}
     text = functional.normalize(torch.randn(9, generator=torch_generator("t")), dim=0)
-    guess = first_order(generator, _Tower(), styles, small, text, batch=4, seed=0)
+    probe = ChannelProbe(generator, _Tower(), styles, small)
+    guess = first_order(probe, text, batch=4, seed=0)
     for name in ("b4.conv1", "b16.conv0"):
-        exact = layer_rows(generator, _Tower(), styles, small, name, batch=16) @ text
+        exact = probe.rows(name, batch=16) @ text
         assert agreement(guess[name], exact) > 0.9
         # 16 random vectors give a norm to about a sixth.
         assert torch.allclose(guess[name], exact, rtol=0.6, atol=0.15)

@@ -11,7 +11,7 @@ from cxrtool.editing.inversion import InversionRecipe, invert, mean_w
 from cxrtool.editing.latent import render
 from cxrtool.generators.feed import Feed
 from cxrtool.generators.stylegan2.network import TrainedGenerator, mean_latents
-from cxrtool.generators.stylegan2.trainer import Trainer
+from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
 from tests.unit.generators.conftest import ellipses, micro, micro_choices
 
 N = 4
@@ -23,7 +23,7 @@ def trained() -> TrainedGenerator:
     torch.set_num_threads(1)
     pixels, labels = ellipses(64, 16)
     choices = micro_choices(arch=micro(noise=True), batch=16, augment=(), path_weight=0.0)
-    trainer = Trainer(choices, Feed(pixels, labels, labels >= 0, 0))
+    trainer = StyleGan2Trainer(choices, Feed(pixels, labels, labels >= 0, 0))
     for _ in range(100):
         trainer.step()
     vectors = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])

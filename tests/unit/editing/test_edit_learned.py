@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -13,17 +14,18 @@ from cxrtool.editing.guide import TextGuide
 from cxrtool.editing.learned import ALPHA, GOAL, LearnedRecipe, learned_direction
 from cxrtool.editing.variation import Variation, measure_variation
 
+from .toys import ToyStyles
+
 N = 200
 STYLES = torch.randn(N, 4, generator=torch.Generator().manual_seed(0))
 STYLES[:, 1:] *= 0.2
 
 
-class _Generator:
+class _Generator(ToyStyles):
     """An image of two halves; styles: left half, both halves, right half, nothing."""
 
-    style_layers = {"a": (4, 8, False)}  # noqa: RUF012
-
     def __init__(self) -> None:
+        self.style_layers = {"a": (4, 8, False)}
         left = torch.zeros(8, 8)
         left[:, :4] = 1.0
         self.basis = 0.05 * torch.stack([left, torch.ones(8, 8), 1 - left, torch.zeros(8, 8)])
@@ -31,11 +33,8 @@ class _Generator:
     def styles(self, w: Tensor) -> dict[str, Tensor]:
         return {"a": STYLES[w[:, 0, 0].long() % N]}
 
-    def synthesis_from_styles(self, styles: dict[str, Tensor]) -> Tensor:
+    def synthesis_from_styles(self, styles: dict[str, Tensor], noise: str = "const") -> Tensor:
         return torch.einsum("nk,khw->nhw", styles["a"], self.basis)[:, None]
-
-    def synthesis(self, w: Tensor) -> Tensor:
-        return self.synthesis_from_styles(self.styles(w))
 
 
 class _Encoder:
@@ -61,7 +60,7 @@ START = Direction({"a": torch.tensor([0.3, 0.3, 0.1, 0.0])}, 3, {})
 TEXT, OTHER, REST = torch.eye(3)
 
 
-def _learn(found: Variation, sign: int = 1, weight: float = 0.0, **changes: float) -> Tensor:
+def _learn(found: Variation, sign: int = 1, weight: float = 0.0, **changes: Any) -> Tensor:
     guide = TextGuide(_Encoder(), TEXT, torch.zeros(3), sign, OTHER[None], weight)
     recipe = replace(LearnedRecipe(steps=150, lr=0.1, local=0.0, near=0.0), **changes)
     learned = learned_direction(

@@ -211,7 +211,8 @@ def test_a_teacher_of_made_images_is_refused(runs: dict[str, Path], tmp_path: Pa
 
 def test_signs_go_apart_and_no_steps_change_nothing(runs: dict[str, Path], tmp_path: Path) -> None:
     found = {}
-    for name, changes in {"+": {}, "-": {"sign": "-"}, "0": {"steps": 0}}.items():
+    ways: dict[str, dict[str, Any]] = {"+": {}, "-": {"sign": "-"}, "0": {"steps": 0}}
+    for name, changes in ways.items():
         execute(edit, _config(runs, **changes), tmp_path / f"out{name}")
         found[name] = _edits(tmp_path / f"out{name}")
     assert (found["+"]["direction_after"] > found["0"]["direction_after"] + 0.05).all()

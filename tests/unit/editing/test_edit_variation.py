@@ -11,19 +11,22 @@ from torch.nn import functional
 from cxrtool.core.errors import InputError
 from cxrtool.editing.variation import Variation, measure_variation, varied_direction
 
+from .toys import ToyStyles
+
 PATIENTS, EACH = 40, 4
 DRAWS = torch.Generator().manual_seed(0)
 PATIENT = torch.randn(PATIENTS, 3, generator=DRAWS)
 FINDINGS = torch.randn(PATIENTS * EACH, 2, generator=DRAWS)
 
 
-class _Generator:
+class _Generator(ToyStyles):
     """Six styles: three of the patient, two of findings (the first one twice), one of both.
 
     An image shows the styles as they are; w is the number of the image.
     """
 
-    style_layers = {"a": (4, 8, False), "rgb": (1, 8, True), "b": (2, 8, False)}  # noqa: RUF012
+    def __init__(self) -> None:
+        self.style_layers = {"a": (4, 8, False), "rgb": (1, 8, True), "b": (2, 8, False)}
 
     def styles(self, w: Tensor) -> dict[str, Tensor]:
         index = w[:, 0, 0].long()
@@ -32,7 +35,7 @@ class _Generator:
         b = torch.stack([finding[:, 1], patient[:, 2] + 0.5 * finding[:, 1]], dim=1)
         return {"a": a, "rgb": torch.zeros(len(w), 1), "b": b}
 
-    def synthesis_from_styles(self, styles: dict[str, Tensor]) -> Tensor:
+    def synthesis_from_styles(self, styles: dict[str, Tensor], noise: str = "const") -> Tensor:
         return 0.05 * torch.cat([styles["a"], styles["b"]], dim=1)[:, None, :, None]
 
 
@@ -108,9 +111,8 @@ def test_with_one_image_a_patient_it_is_from_the_mean_of_all() -> None:
 def test_the_direction_is_a_regression_with_the_others_held(found: Variation) -> None:
     text, other = torch.eye(4)[0], torch.eye(4)[1:2]
     towards = varied_direction(found, text, other, beta=0.0)
-    e, s = _everything()
-    e, s = (x.view(PATIENTS, EACH, -1) for x in (e, s))
-    e, s = ((x - x.mean(dim=1, keepdim=True)).flatten(0, 1).numpy() for x in (e, s))
+    grouped = (x.view(PATIENTS, EACH, -1) for x in _everything())
+    e, s = ((x - x.mean(dim=1, keepdim=True)).flatten(0, 1).numpy() for x in grouped)
     slopes = np.linalg.lstsq(e[:, :2], s, rcond=None)[0][0]
     wanted = slopes * e[:, 0].std()
     ours = torch.cat([towards.change["a"], towards.change["b"]]).numpy()

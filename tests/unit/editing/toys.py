@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cxrtool.training.protocols import Partial
+
 SIZE = 16
 
 
@@ -32,6 +34,37 @@ class ToyGenerator:
 
     def generate(self, z: Tensor, y: Tensor, truncation: float = 1.0, noise: str = "c") -> Tensor:
         return self.synthesis(self.mapping(z, y, truncation), noise)
+
+
+class ToyStyles:
+    """The parts of a generator with styles that a test of styles has no use for."""
+
+    labels: tuple[str, ...] = ()
+    size, channels, z_dim, w_dim, num_ws = 8, 1, 1, 1, 1
+    style_layers: dict[str, tuple[int, int, bool]]
+
+    def styles(self, w: Tensor) -> dict[str, Tensor]:
+        raise NotImplementedError
+
+    def synthesis_from_styles(self, styles: dict[str, Tensor], noise: str = "const") -> Tensor:
+        raise NotImplementedError
+
+    def synthesis(self, w: Tensor, noise: str = "const") -> Tensor:
+        return self.synthesis_from_styles(self.styles(w))
+
+    def mapping(self, z: Tensor, y: Tensor, truncation: float = 1.0) -> Tensor:
+        raise NotImplementedError
+
+    def generate(self, z: Tensor, y: Tensor, truncation: float = 1.0, noise: str = "c") -> Tensor:
+        raise NotImplementedError
+
+    def begin(self, n: int) -> Partial:
+        raise NotImplementedError
+
+    def advance(
+        self, partial: Partial, styles: dict[str, Tensor], first: int, last: int | None = None
+    ) -> Partial:
+        raise NotImplementedError
 
 
 class ToyEncoder:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ import torch
 from cxrtool.core.runs import Run
 from cxrtool.data.manifest import DatasetInfo, DatasetWriter
 from cxrtool.generators.feed import Feed
+from cxrtool.generators.protocol import Request
 from cxrtool.generators.stylegan2.choices import Choices
 from cxrtool.generators.stylegan2.generator import Architecture
 
@@ -33,8 +35,21 @@ def rng() -> torch.Generator:
 
 def micro(size: int = 16, labels: int = 2, **changes: int) -> Architecture:
     """Networks of a few thousand parameters."""
-    sizes = {"z_dim": 8, "w_dim": 8, "mapping_layers": 2, "channel_base": 64, "channel_max": 8}
+    sizes: dict[str, Any] = {
+        "z_dim": 8,
+        "w_dim": 8,
+        "mapping_layers": 2,
+        "channel_base": 64,
+        "channel_max": 8,
+    }
     return Architecture(size=size, labels=labels, **{**sizes, **changes})
+
+
+def request_of(
+    size: int = 32, preset: str = "tiny", images: int = 100, labels: int = 1, **options: Any
+) -> Request:
+    """A request with some options, the others left open."""
+    return Request(size, preset, images, labels, "x", 1, options)
 
 
 def ellipses(n: int, size: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -77,8 +92,8 @@ def micro_choices(**changes: object) -> Choices:
 def feed() -> Feed:
     """48 ellipses of 16 px, some labels unknown."""
     images, labels = ellipses(48, 16)
-    known = np.random.default_rng(1).random(labels.shape) < 0.9
-    return Feed(images, labels, known, seed=0)
+    mask = np.random.default_rng(1).random(labels.shape) < 0.9
+    return Feed(images, labels, mask, seed=0)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from cxrtool.generators.feed import Feed
 from cxrtool.generators.stylegan2.choices import Choices
-from cxrtool.generators.stylegan2.trainer import Trainer
+from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
 from cxrtool.training import rng
 
 THERE = torch.device("meta")
@@ -28,7 +28,7 @@ class Transfers(TorchDispatchMode):
     """Notes every copy between devices for which the host would wait."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.found: list[str] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -44,14 +44,14 @@ class Transfers(TorchDispatchMode):
 
 
 @contextmanager
-def trainer_elsewhere(choices: Choices, feed: Feed) -> Iterator[Trainer]:
+def trainer_elsewhere(choices: Choices, feed: Feed) -> Iterator[StyleGan2Trainer]:
     """A trainer whose networks, data, means and random numbers are out of the host's reach."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rng.Draws, "_how", property(lambda _: {"device": THERE}))
-        trainer = Trainer(choices, feed)
+        trainer = StyleGan2Trainer(choices, feed)
         for network in (trainer.generator, trainer.discriminator, trainer.average):
             network.to(THERE)
-        for name in ("pixels", "values", "known", "prevalence"):
+        for name in ("pixels", "values", "mask", "prevalence"):
             setattr(feed, name, getattr(feed, name).to(THERE))
         feed.device = trainer.device = trainer.means._device = THERE
         trainer.path_mean = trainer.path_mean.to(THERE)
@@ -61,5 +61,5 @@ def trainer_elsewhere(choices: Choices, feed: Feed) -> Iterator[Trainer]:
         assert trainer.d_opt.defaults["fused"]
         trainer.g_opt = torch.optim.SGD(trainer.generator.parameters(), lr=0.1)  # type: ignore[assignment]
         trainer.d_opt = torch.optim.SGD(trainer.discriminator.parameters(), lr=0.1)  # type: ignore[assignment]
-        patch.setattr("cxrtool.generators.stylegan2.trainer.torch_generator", lambda *_, **__: None)
+        patch.setattr("cxrtool.generators.base.torch_generator", lambda *_, **__: None)
         yield trainer

@@ -14,7 +14,7 @@ import torch
 from cxrtool.core.errors import InterruptedRunError
 from cxrtool.core.runs import Run
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.loop import COSTS, Views, train
+from cxrtool.generators.task import COSTS, Views, train
 from tests.unit.generators.conftest import ellipses
 from tests.unit.generators.test_trainer import assert_same, pictures
 

@@ -15,14 +15,14 @@ from cxrtool.generators.classic.acgan.growth import Stage, at_stage, grown_nimg,
 from cxrtool.generators.classic.acgan.networks import Discriminator, Equal, Generator, Sizes
 from cxrtool.generators.classic.acgan.trainer import (
     AcganChoices,
-    Judge,
-    Trainer,
+    AcganTrainer,
     choose,
     critic_loss,
     gradient_norms,
+    read,
 )
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.registry import Request
+from cxrtool.generators.protocol import Request
 from tests.unit.generators.games import COMMON, assert_all_move, assert_resumes
 
 SIZES = Sizes(16, 2, z_dim=6, channel_base=64, channel_max=8)
@@ -38,9 +38,10 @@ def seeded() -> torch.Generator:
 
 
 def test_growth_fades_in_and_stays() -> None:
-    found = [stage_at(nimg, 10, 2) for nimg in (0, 9, 10, 15, 20, 29, 30, 35, 40, 1000)]
+    stages = [stage_at(nimg, 10, 2) for nimg in (0, 9, 10, 15, 20, 29, 30, 35, 40, 1000)]
     wanted = [(0, 1), (0, 1), (1, 0), (1, 0.5), (1, 1), (1, 1), (2, 0), (2, 0.5), (2, 1), (2, 1)]
-    assert [(s.level, pytest.approx(s.alpha)) for s in found] == wanted
+    assert [s.level for s in stages] == [level for level, _ in wanted]
+    assert [s.alpha for s in stages] == pytest.approx([alpha for _, alpha in wanted])
     assert grown_nimg(10, 2) == 40
 
 
@@ -107,20 +108,20 @@ def test_gradient_norms_of_a_known_function() -> None:
 
 
 def test_label_loss_of_the_critic_sees_real_images_only(feed: Feed) -> None:
-    trainer, twin = Trainer(choices(), feed), Trainer(choices(), feed)
+    trainer, twin = AcganTrainer(choices(), feed), AcganTrainer(choices(), feed)
     trainer.step()
     means, real, stage = trainer.means.read(), twin.reals(), twin.stage
     assert stage == (0, 1.0)
     with torch.no_grad():
         logits = twin.discriminator(at_stage(real.x, stage, 2), stage)[1].double().numpy()
-    p, t, known = 1 / (1 + np.exp(-logits)), real.y.numpy(), real.known.numpy()
-    cross = -(t * np.log(p) + (1 - t) * np.log(1 - p)) * known
-    wanted = (cross.sum(axis=0) / known.sum(axis=0)).sum()
+    p, t, mask = 1 / (1 + np.exp(-logits)), real.y.numpy(), real.mask.numpy()
+    cross = -(t * np.log(p) + (1 - t) * np.log(1 - p)) * mask
+    wanted = (cross.sum(axis=0) / mask.sum(axis=0)).sum()
     assert means["d_label_loss"] == pytest.approx(wanted, rel=1e-4)
 
 
 def test_steps_through_the_growth_train_all(feed: Feed) -> None:
-    trainer = Trainer(choices(), feed)
+    trainer = AcganTrainer(choices(), feed)
     assert not trainer.ready
     assert_all_move(trainer, ("generator", "discriminator"), steps=9)
     assert trainer.stage == (2, 1.0)
@@ -137,7 +138,7 @@ def test_steps_through_the_growth_train_all(feed: Feed) -> None:
 def test_every_choice_has_an_effect(feed: Feed, change: dict[str, Any]) -> None:
     averages = []
     for numbers in (choices(), choices(**change)):
-        trainer = Trainer(numbers, feed)
+        trainer = AcganTrainer(numbers, feed)
         for _ in range(4):
             trainer.step()
         averages.append(torch.cat([p.flatten() for p in trainer.average.parameters()]))
@@ -145,11 +146,11 @@ def test_every_choice_has_an_effect(feed: Feed, change: dict[str, Any]) -> None:
 
 
 def test_stopped_and_killed_it_ends_with_the_same_bits(feed: Feed, tmp_path: Path) -> None:
-    assert_resumes(lambda: Trainer(choices(), feed), tmp_path)
+    assert_resumes(lambda: AcganTrainer(choices(), feed), tmp_path)
 
 
 def test_pictures_are_whole_while_it_grows(feed: Feed) -> None:
-    trainer = Trainer(choices(), feed)
+    trainer = AcganTrainer(choices(), feed)
     trainer.step()
     assert trainer.sample(torch.randn(3, 6), torch.zeros(3, 2)).shape == (3, 1, 16, 16)
 
@@ -159,7 +160,7 @@ def test_a_score_depends_on_no_batch_mate() -> None:
     x = torch.randn(8, 1, 16, 16)
     network.set_reference(x)
     assert float(network.std_reference) > 0
-    together, alone = Judge(network)(x)[0][:1], Judge(network)(x[:1])[0]
+    together, alone = read(network, x)[0][:1], read(network, x[:1])[0]
     torch.testing.assert_close(together, alone)
     assert not torch.allclose(network(x)[0][:1], together)
 

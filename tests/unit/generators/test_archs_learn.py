@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from cxrtool.data.images import to_float, to_uint8
 from cxrtool.fidelity.manifolds import manifold
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.protocol import Trainer
-from cxrtool.generators.registry import ARCHS, Request
+from cxrtool.generators.protocol import GeneratorTrainer, Request
+from cxrtool.generators.registry import ARCHS
 from cxrtool.phantom import Findings, PhantomParams, simulate
 from cxrtool.phantom.population import sample_anatomy
 
@@ -85,7 +85,7 @@ def training() -> tuple[np.ndarray, np.ndarray]:
     return phantoms(TRAINING, seed=2)
 
 
-def train(arch: str, images: np.ndarray, classes: np.ndarray) -> Trainer:
+def train(arch: str, images: np.ndarray, classes: np.ndarray) -> GeneratorTrainer:
     """With the tiny preset, to the end."""
     options: dict[str, Any] = dict.fromkeys(
         ("batch", "lr", "snapshot_kimg", "label_weight", "upsampling", "fade_kimg", "kimg")
@@ -100,7 +100,7 @@ def train(arch: str, images: np.ndarray, classes: np.ndarray) -> Trainer:
     return trainer
 
 
-def made(trainer: Trainer, classes: Tensor) -> np.ndarray:
+def made(trainer: GeneratorTrainer, classes: Tensor) -> np.ndarray:
     """One image for each class asked for: uint8 [n, 32, 32]."""
     z = torch.randn(len(classes), trainer.z_dim, generator=torch.Generator().manual_seed(0))
     return to_uint8(trainer.sample(z, F.one_hot(classes, 3).float()))
@@ -114,8 +114,8 @@ def auroc(teacher: Teacher, images: np.ndarray, classes: np.ndarray) -> list[flo
 
 def coverage(teacher: Teacher, real: np.ndarray, other: np.ndarray) -> float:
     """Share of real images that have an image of `other` nearby, in the teacher's features."""
-    spaces = (teacher.features(to_float(part)).numpy() for part in (real, other))
-    return manifold(*spaces).coverage
+    ours, theirs = (teacher.features(to_float(part)).numpy() for part in (real, other))
+    return manifold(ours, theirs).coverage
 
 
 @pytest.mark.slow

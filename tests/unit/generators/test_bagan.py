@@ -19,7 +19,7 @@ from cxrtool.generators.classic.bagan.networks import (
     fakes_a_batch,
     realness,
 )
-from cxrtool.generators.classic.bagan.trainer import BaganChoices, Trainer
+from cxrtool.generators.classic.bagan.trainer import BaganChoices, BaganTrainer
 from cxrtool.generators.classic.layers import dropout
 from cxrtool.training.rng import Draws, torch_generator
 from tests.unit.generators.games import COMMON, assert_all_move, assert_resumes, single_feed
@@ -121,12 +121,12 @@ def test_codes_drawn_for_a_class_have_its_moments() -> None:
 
 def test_the_autoencoder_hands_its_weights_over() -> None:
     feed = single_feed()
-    trainer = Trainer(choices(), feed)
+    trainer = BaganTrainer(choices(), feed)
     assert not trainer.ready
     for _ in range(3):
         trainer.step()
     assert trainer.means.read()["autoencoder_loss"] > 0
-    untouched = Trainer(choices(), feed).discriminator.state_dict()["trunk.convs.0.weight"]
+    untouched = BaganTrainer(choices(), feed).discriminator.state_dict()["trunk.convs.0.weight"]
     assert torch.equal(trainer.discriminator.state_dict()["trunk.convs.0.weight"], untouched)
     trainer.step()  # the last of four
     assert not trainer.ready
@@ -148,7 +148,7 @@ def test_the_autoencoder_hands_its_weights_over() -> None:
 
 
 def test_the_autoencoder_learns_and_the_game_trains_all() -> None:
-    trainer = Trainer(choices(pretrain_nimg=480), single_feed())
+    trainer = BaganTrainer(choices(pretrain_nimg=480), single_feed())
     losses = []
     for _ in range(60):
         trainer.step()
@@ -159,7 +159,7 @@ def test_the_autoencoder_learns_and_the_game_trains_all() -> None:
 
 
 def test_losses_are_the_closed_forms() -> None:
-    trainer, twin = (Trainer(choices(pretrain_nimg=8), single_feed()) for _ in range(2))
+    trainer, twin = (BaganTrainer(choices(pretrain_nimg=8), single_feed()) for _ in range(2))
     for one in (trainer, twin):
         one.step()
         one.means.read()
@@ -178,11 +178,11 @@ def test_losses_are_the_closed_forms() -> None:
 
 @pytest.mark.parametrize("pretrain", [32, 56])  # a snapshot after, and before the hand-over
 def test_stopped_and_killed_it_ends_with_the_same_bits(pretrain: int, tmp_path: Path) -> None:
-    assert_resumes(lambda: Trainer(choices(pretrain_nimg=pretrain), single_feed()), tmp_path)
+    assert_resumes(lambda: BaganTrainer(choices(pretrain_nimg=pretrain), single_feed()), tmp_path)
 
 
 def test_a_class_is_asked_for_by_its_label() -> None:
-    trainer = Trainer(choices(pretrain_nimg=8), single_feed())
+    trainer = BaganTrainer(choices(pretrain_nimg=8), single_feed())
     for _ in range(2):
         trainer.step()
     z = torch.randn(1, 6).expand(3, -1)

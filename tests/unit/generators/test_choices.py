@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from cxrtool.core.errors import InputError, UsageError
-from cxrtool.generators.stylegan2.choices import (
+from cxrtool.generators.choices import (
     PRESETS,
     SIZES,
-    choose,
     choose_batch,
     choose_preset,
     choose_size,
     load_presets,
 )
+from cxrtool.generators.stylegan2.choices import choose
+from tests.unit.generators.conftest import request_of
 
 
 def test_presets_are_data() -> None:
-    assert tuple(load_presets()) == PRESETS
+    assert tuple(load_presets("stylegan2")) == PRESETS
 
 
 def test_defaults_follow_size() -> None:
-    chosen = choose(size=32, preset="tiny", images=1000, labels=3, where="data")
+    chosen = choose(request_of(size=32, preset="tiny", images=1000, labels=3))
     assert chosen.batch == 16
     assert chosen.r1_gamma == pytest.approx(0.0002 * 32**2 / 16)
     assert chosen.path_weight == 0  # off at 32 px
@@ -30,19 +33,19 @@ def test_defaults_follow_size() -> None:
     assert chosen.ema_nimg == 5_000
     assert (chosen.style_mixing, chosen.label_weight) == (0.0, 0.1)
     assert chosen.snapshot_nimg == 10_000
-    assert choose(size=64, preset="small", images=99, labels=0, where="x").path_weight == 2
+    assert choose(request_of(size=64, preset="small", images=99, labels=0)).path_weight == 2
 
 
 def test_short_runs_have_checkpoints_too() -> None:
-    short = choose(size=32, preset="tiny", images=100, labels=1, where="x", kimg=16)
+    short = choose(request_of(size=32, preset="tiny", images=100, labels=1, kimg=16))
     assert short.snapshot_nimg == 2_000
-    tiniest = choose(size=32, preset="tiny", images=100, labels=1, where="x", kimg=0.1)
+    tiniest = choose(request_of(size=32, preset="tiny", images=100, labels=1, kimg=0.1))
     assert tiniest.snapshot_nimg == 1_000
 
 
 def test_full_is_wider_from_512_px() -> None:
     widths = {
-        size: choose(size=size, preset="full", images=99, labels=0, where="x").arch.width(size)
+        size: choose(request_of(size=size, preset="full", images=99, labels=0)).arch.width(size)
         for size in (256, 512)
     }
     assert widths == {256: 64, 512: 64}
@@ -50,21 +53,22 @@ def test_full_is_wider_from_512_px() -> None:
 
 def test_what_is_asked_wins() -> None:
     chosen = choose(
-        size=32,
-        preset="tiny",
-        images=100,
-        labels=1,
-        where="x",
-        batch=16,
-        kimg=0.1,
-        lr=0.001,
-        gamma=0.0,
-        augment="none",
-        snapshot_kimg=2,
-        mirror=True,
-        style_mixing=0.5,
-        label_weight=0.3,
-        seed=4,
+        request_of(
+            size=32,
+            preset="tiny",
+            images=100,
+            labels=1,
+            batch=16,
+            kimg=0.1,
+            lr=0.001,
+            gamma=0.0,
+            augment="none",
+            snapshot_kimg=2,
+            mirror=True,
+            style_mixing=0.5,
+            label_weight=0.3,
+            seed=4,
+        )
     )
     assert (chosen.batch, chosen.total_nimg, chosen.lr, chosen.r1_gamma) == (16, 112, 0.001, 0.0)
     assert (chosen.augment, chosen.snapshot_nimg, chosen.mirror) == ((), 2000, True)
@@ -74,8 +78,11 @@ def test_what_is_asked_wins() -> None:
 
 @pytest.mark.parametrize("augment", ["ada", "diffaugment", "none"])
 def test_no_schedule_of_trained_weights_starts_at_zero(augment: str) -> None:
-    kind = {"size": 64, "preset": "small", "images": 999, "labels": 1, "where": "x"}
-    new, old = (choose(**kind, augment=augment, new=new) for new in (True, False))  # type: ignore[arg-type]
+    kind: dict[str, Any] = {"size": 64, "preset": "small", "images": 999, "labels": 1}
+    new, old = (
+        choose(request_of(**kind, augment=augment, init_from=None if new else "run"))
+        for new in (True, False)
+    )
     assert (new.ema_ramp, old.ema_ramp) == (0.05, None)
     assert new.augment_nimg == (500_000 if augment == "ada" else 100_000)
     assert old.augment_nimg == 100_000
@@ -84,10 +91,17 @@ def test_no_schedule_of_trained_weights_starts_at_zero(augment: str) -> None:
 
 
 def test_a_ramp_of_the_labels_must_be_over_at_the_end() -> None:
-    kind = {"size": 32, "preset": "tiny", "images": 999, "labels": 1, "where": "x", "kimg": 40.0}
-    assert choose(**kind, ramp_kimg=39.9).ramp_nimg == 39_900  # type: ignore[arg-type]
+    kind: dict[str, Any] = {
+        "size": 32,
+        "preset": "tiny",
+        "images": 999,
+        "labels": 1,
+        "where": "x",
+        "kimg": 40.0,
+    }
+    assert choose(request_of(**kind, label_ramp=39.9)).ramp_nimg == 39_900
     with pytest.raises(UsageError, match="--label-ramp 40 is not over before --kimg 40"):
-        choose(**kind, ramp_kimg=40.0)  # type: ignore[arg-type]
+        choose(request_of(**kind, label_ramp=40.0))
 
 
 def test_size() -> None:
@@ -123,8 +137,8 @@ def test_batch() -> None:
 
 
 def test_a_batch_must_be_cut_into_whole_groups() -> None:
-    good = {"size": 32, "preset": "tiny", "images": 100, "labels": 1, "where": "x"}
-    assert choose(**good, batch=16, parts=4).parts == 4
+    good: dict[str, Any] = {"size": 32, "preset": "tiny", "images": 100, "labels": 1}
+    assert choose(request_of(**good, batch=16, accumulate=4)).parts == 4
     with pytest.raises(UsageError, match="--accumulate 3") as caught:
-        choose(**good, batch=16, parts=3)
+        choose(request_of(**good, batch=16, accumulate=3))
     assert caught.value.hint == "use --batch 12"

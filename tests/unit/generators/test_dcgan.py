@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cxrtool.generators.classic.dcgan import Discriminator, Generator, Sizes, Trainer
+from cxrtool.generators.classic.dcgan import DcganTrainer, Discriminator, Generator, Sizes
 from cxrtool.generators.classic.game_choices import GameChoices
 from cxrtool.generators.feed import Feed
 from tests.unit.generators.conftest import ellipses
@@ -51,7 +51,7 @@ def test_the_papers_widths_and_weights() -> None:
 
 
 def test_a_step_trains_all_of_both_networks(feed: Feed) -> None:
-    trainer = Trainer(choices(), feed)
+    trainer = DcganTrainer(choices(), feed)
     assert_all_move(trainer, ("generator", "discriminator"))
     assert trainer.nimg == 16
     assert {"g_loss", "d_loss", "g_label_loss", "d_label_loss"} <= trainer.means.read().keys()
@@ -59,7 +59,7 @@ def test_a_step_trains_all_of_both_networks(feed: Feed) -> None:
 
 def test_losses_are_the_closed_forms(feed: Feed) -> None:
     """The numbers of the first step, computed again with NumPy from the networks' outputs."""
-    trainer, twin = Trainer(choices(), feed), Trainer(choices(), feed)
+    trainer, twin = DcganTrainer(choices(), feed), DcganTrainer(choices(), feed)
     trainer.step()
     means = trainer.means.read()
     draws = twin.draws("D")
@@ -71,11 +71,11 @@ def test_losses_are_the_closed_forms(feed: Feed) -> None:
         other = twin.discriminator(fake)[0].double().numpy()
     wanted = np.log1p(np.exp(-score)).mean() + np.log1p(np.exp(other)).mean()
     assert means["d_loss"] == pytest.approx(wanted, rel=1e-4)
-    p, known = 1 / (1 + np.exp(-logits)), real.known.numpy()
+    p, mask = 1 / (1 + np.exp(-logits)), real.mask.numpy()
     t = real.y.numpy()
-    cross = -(t * np.log(p) + (1 - t) * np.log(1 - p)) * known
+    cross = -(t * np.log(p) + (1 - t) * np.log(1 - p)) * mask
     assert means["d_label_loss"] == pytest.approx(
-        (cross.sum(axis=0) / known.sum(axis=0)).sum(), rel=1e-4
+        (cross.sum(axis=0) / mask.sum(axis=0)).sum(), rel=1e-4
     )
 
 
@@ -87,7 +87,7 @@ def test_losses_are_the_closed_forms(feed: Feed) -> None:
 def test_every_choice_has_an_effect(feed: Feed, change: dict[str, Any]) -> None:
     averages = []
     for numbers in (choices(), choices(**change)):
-        trainer = Trainer(numbers, feed)
+        trainer = DcganTrainer(numbers, feed)
         for _ in range(3):
             trainer.step()
         averages.append(torch.cat([p.flatten() for p in trainer.average.parameters()]))
@@ -95,21 +95,21 @@ def test_every_choice_has_an_effect(feed: Feed, change: dict[str, Any]) -> None:
 
 
 def test_stopped_and_killed_it_ends_with_the_same_bits(feed: Feed, tmp_path: Path) -> None:
-    assert_resumes(lambda: Trainer(choices(), feed), tmp_path)
+    assert_resumes(lambda: DcganTrainer(choices(), feed), tmp_path)
 
 
 def test_color_images_train_a_color_generator() -> None:
     images, labels = ellipses(24, 16)
     color = np.stack([images, 255 - images, images // 2], axis=1)
     feed = Feed(color, labels, labels >= 0, seed=0)
-    trainer = Trainer(choices(arch=Sizes(16, 2, channels=3, z_dim=8, width=8)), feed)
+    trainer = DcganTrainer(choices(arch=Sizes(16, 2, channels=3, z_dim=8, width=8)), feed)
     trainer.step()
     made = trainer.sample(torch.randn(2, 8), torch.zeros(2, 2))
     assert made.shape == (2, 3, 16, 16)
 
 
 def test_no_image_depends_on_its_batch(feed: Feed) -> None:
-    trainer = Trainer(choices(), feed)
+    trainer = DcganTrainer(choices(), feed)
     trainer.step()
     z, y = torch.randn(4, 8), torch.zeros(4, 2)
     together, alone = trainer.sample(z, y), trainer.sample(z[:1], y[:1])
@@ -118,7 +118,7 @@ def test_no_image_depends_on_its_batch(feed: Feed) -> None:
 
 
 def test_gray_images_at_the_start_are_no_collapse(feed: Feed) -> None:
-    trainer = Trainer(choices(), feed)
+    trainer = DcganTrainer(choices(), feed)
     trainer.step()
     assert not trainer.varies
     trainer.nimg = 5008

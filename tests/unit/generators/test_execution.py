@@ -9,11 +9,10 @@ import torch
 
 from cxrtool.core import console
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.stylegan2 import gradients
 from cxrtool.generators.stylegan2.discriminator import Discriminator, Verdict
 from cxrtool.generators.stylegan2.execution import Execution
 from cxrtool.generators.stylegan2.generator import Generator
-from cxrtool.generators.stylegan2.trainer import Trainer
+from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
 from cxrtool.generators.stylegan2.transfer import freeze
 from tests.unit.generators.conftest import micro, micro_choices
 from tests.unit.generators.test_trainer import assert_same
@@ -30,9 +29,11 @@ def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-def new(feed: Feed, precision: str = "float32", compile: str = "off", **changes: Any) -> Trainer:
+def new(
+    feed: Feed, precision: str = "float32", compile: str = "off", **changes: Any
+) -> StyleGan2Trainer:
     choices = micro_choices(**{"arch": micro(noise=True), **changes})
-    return Trainer(choices, feed, None, Execution(CPU, 16, precision, compile))
+    return StyleGan2Trainer(choices, feed, None, Execution(CPU, 16, precision, compile))
 
 
 def test_defaults_by_device(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,7 +56,7 @@ def test_low_precision_stays_in_the_feature_maps() -> None:
     arch = micro(noise=True)
     generator = Generator(arch, torch.Generator().manual_seed(0))
     judge = Discriminator(arch, torch.Generator().manual_seed(1))
-    z, y, known = torch.randn(8, 8), torch.zeros(8, 2), torch.ones(8, 2).bool()
+    z, y, mask = torch.randn(8, 8), torch.zeros(8, 2), torch.ones(8, 2).bool()
     seen: dict[str, torch.dtype] = {}
     for root, network in (("g", generator), ("d", judge)):
         for name, module in network.named_modules():
@@ -65,14 +66,14 @@ def test_low_precision_stays_in_the_feature_maps() -> None:
 
             module.register_forward_pre_hook(note)
     image, _ = generator(z, y, "const", None, 8)
-    verdict = judge(image, y, known, None, 8)
+    verdict = judge(image, y, mask, None, 8)
     assert {image.dtype, verdict.score.dtype, verdict.labels.dtype} == {torch.float32}
     low = {name for name, dtype in seen.items() if dtype == torch.bfloat16}
     assert {"g.blocks.b8.conv0", "g.blocks.b16.conv1", "d.from_rgb", "d.blocks.b8"} <= low
     kept = {"g.mapping", "g.blocks.b4.conv1", "g.blocks.b16.conv1.affine", "d.conv", "d.classify"}
     assert not kept & low
     plain, _ = generator(z, y, "const", None, None)
-    score = judge(plain, y, known).score
+    score = judge(plain, y, mask).score
     assert 0 < (image - plain).abs().max() < 0.03 * plain.abs().max()
     assert 0 < (verdict.score - score).abs().max() < 0.05 * (1 + score.abs().max())
 
@@ -94,9 +95,9 @@ def test_regularizers_stay_in_full_precision(feed: Feed, term: str) -> None:
     for trainer in (new(feed), new(feed, "bfloat16", "on")):
         network = trainer.discriminator if term == "r1" else trainer.generator
         if term == "r1":
-            gradients.of_r1(trainer, feed.reals(0, 8))
+            trainer.of_r1(feed.reals(0, 8))
         else:
-            gradients.of_path_length(trainer)
+            trainer.of_path_length()
         found.append([p.grad for p in network.parameters() if p.grad is not None])
     assert len(found[0]) > 10
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
@@ -126,7 +127,7 @@ class _NoWayBack(torch.autograd.Function):
 def fails_on_the_way_back(network: Any, **_: Any) -> Any:
     def run(*args: Any) -> Any:
         first, *rest = network(*args)
-        broken = (_NoWayBack.apply(first), *rest)  # type: ignore[no-untyped-call]
+        broken = (_NoWayBack.apply(first), *rest)
         return Verdict(*broken) if isinstance(network, Discriminator) else broken
 
     return run

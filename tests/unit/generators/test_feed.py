@@ -58,12 +58,12 @@ def test_labels_of_fakes_follow_the_joint_distribution() -> None:
 
 def test_unknown_labels_of_fakes_are_drawn_from_the_prevalence() -> None:
     values = np.array([[1, 1]] * 3 + [[0, 1]] * 7 + [[0, 0]] * 10, np.float32)
-    known = np.ones_like(values, bool)
-    known[10:, 0] = False  # 3 of 10 known values are positive
-    feed = Feed(np.zeros((20, 4, 4), np.uint8), values, known, 0)
+    mask = np.ones_like(values, bool)
+    mask[10:, 0] = False  # 3 of 10 known values are positive
+    feed = Feed(np.zeros((20, 4, 4), np.uint8), values, mask, 0)
     assert feed.prevalence.tolist() == pytest.approx([0.3, 0.5])
     drawn = feed.fake_labels(Draws(torch.Generator().manual_seed(0), 20_000))
-    unknown = ~drawn.known[:, 0]
+    unknown = ~drawn.mask[:, 0]
     assert float(unknown.float().mean()) == pytest.approx(0.5, abs=0.02)
     assert float(drawn.y[unknown, 0].mean()) == pytest.approx(0.3, abs=0.02)
     assert bool((drawn.y[unknown, 1] == 0).all())
@@ -87,18 +87,18 @@ def test_constant_and_unknown_labels_are_no_conditions() -> None:
 
 def test_labels_by_name() -> None:
     values = np.eye(4, dtype=np.float32)
-    known = np.ones((4, 4), bool)
-    assert choose_labels(NAMES, values, known, "C, A").labels == ("A", "C")
-    assert choose_labels(NAMES, values, known, "none").labels == ()
-    assert choose_labels(("a, b", "c", "d", "e"), values, known, "a, b").labels == ("a, b",)
+    mask = np.ones((4, 4), bool)
+    assert choose_labels(NAMES, values, mask, "C, A").labels == ("A", "C")
+    assert choose_labels(NAMES, values, mask, "none").labels == ()
+    assert choose_labels(("a, b", "c", "d", "e"), values, mask, "a, b").labels == ("a, b",)
     with pytest.raises(UsageError, match="no label 'E'"):
-        choose_labels(NAMES, values, known, "A,E")
+        choose_labels(NAMES, values, mask, "A,E")
 
 
 def test_conditions_for_mean_latents() -> None:
     values = np.array([[1, 0]] * 3 + [[1, 1]] * 2 + [[0, 0]], np.float32)
-    known = np.ones_like(values, bool)
-    found = frequent_conditions(values, known, 2).tolist()
+    mask = np.ones_like(values, bool)
+    found = frequent_conditions(values, mask, 2).tolist()
     assert found == [[1, 0], [1, 1], [0, 0], [0, 1]]
     assert frequent_conditions(np.zeros((3, 0)), np.zeros((3, 0), bool), 2).shape == (0, 0)
 

@@ -52,26 +52,27 @@ def test_logistic_losses_by_hand() -> None:
 def test_label_loss_leaves_out_what_is_unknown() -> None:
     logits = torch.tensor([[2.0, -1.0], [0.5, 9.0]], requires_grad=True)
     y = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
-    known = torch.tensor([[True, True], [True, False]])
-    loss = losses.label_loss(logits, y, known)
+    mask = torch.tensor([[True, True], [True, False]])
+    loss = losses.label_loss(logits, y, mask)
     first = (math.log1p(math.exp(-2)) + math.log1p(math.exp(0.5))) / 2
     assert float(loss.detach()) == pytest.approx(first + math.log1p(math.exp(-1)))
     loss.backward()
     assert logits.grad is not None
     assert float(logits.grad[1, 1]) == 0
-    nothing = losses.label_loss(logits.detach(), y, torch.zeros_like(known))
+    nothing = losses.label_loss(logits.detach(), y, torch.zeros_like(mask))
     assert float(nothing) == 0
 
 
 def test_r1_is_the_squared_gradient(judge: Discriminator) -> None:
     x = torch.randn(4, 1, 8, 8, dtype=torch.float64, generator=torch.manual_seed(0))
-    y, known = torch.ones(4, 2).double(), torch.ones(4, 2).bool()
+    y, mask = torch.ones(4, 2).double(), torch.ones(4, 2).bool()
 
     def total(images: Tensor) -> Tensor:
-        return judge(images, y, known).score.sum()
+        score: Tensor = judge(images, y, mask).score
+        return score.sum()
 
     x.requires_grad_(True)
-    penalty = losses.gradient_penalty(judge(x, y, known).score, x)
+    penalty = losses.gradient_penalty(judge(x, y, mask).score, x)
     wanted = numeric_gradient(total, x).square().sum(dim=(1, 2, 3))
     torch.testing.assert_close(penalty.detach(), wanted, rtol=1e-5, atol=1e-9)
 
@@ -79,11 +80,11 @@ def test_r1_is_the_squared_gradient(judge: Discriminator) -> None:
 def test_r1_trains_the_discriminator(judge: Discriminator) -> None:
     """Its gradient in the weights, that is a second derivative, against finite differences."""
     x = torch.randn(4, 1, 8, 8, dtype=torch.float64, generator=torch.manual_seed(0))
-    y, known = torch.ones(4, 2).double(), torch.ones(4, 2).bool()
+    y, mask = torch.ones(4, 2).double(), torch.ones(4, 2).bool()
 
     def penalty() -> Tensor:
         images = x.clone().requires_grad_(True)
-        return losses.gradient_penalty(judge(images, y, known).score, images).mean()
+        return losses.gradient_penalty(judge(images, y, mask).score, images).mean()
 
     weights = [judge.from_rgb.weight, judge.conv.weight, judge.out.weight]
     analytic = torch.autograd.grad(penalty(), weights)

@@ -12,15 +12,10 @@ from cxrtool import generators as gans
 from cxrtool.core.errors import InputError
 from cxrtool.core.runs import Run
 from cxrtool.generators.conditions import frequent_conditions
+from cxrtool.generators.saved import D_PREFIX, G_PREFIX
 from cxrtool.generators.stylegan2.discriminator import Discriminator
 from cxrtool.generators.stylegan2.generator import Generator
-from cxrtool.generators.stylegan2.network import (
-    D_PREFIX,
-    G_PREFIX,
-    W_PREFIX,
-    condition_mean,
-    mean_latents,
-)
+from cxrtool.generators.stylegan2.network import W_PREFIX, condition_mean, mean_latents
 from cxrtool.training.models import save_model
 from cxrtool.training.protocols import StyleSpace
 from tests.unit.generators.conftest import micro

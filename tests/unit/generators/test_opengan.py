@@ -27,7 +27,7 @@ from cxrtool.generators.classic.opengan.networks import (
     Sizes,
     Spectral,
 )
-from cxrtool.generators.classic.opengan.trainer import OpenganChoices, Trainer, hinge_loss
+from cxrtool.generators.classic.opengan.trainer import OpenganChoices, OpenganTrainer, hinge_loss
 from cxrtool.generators.feed import Feed
 from tests.unit.generators.games import COMMON, assert_all_move, assert_resumes, single_feed
 
@@ -80,9 +80,9 @@ def test_an_image_is_no_center_of_its_own() -> None:
     classes, rows = torch.tensor([0, 1, 1, 2]), torch.tensor([10, 11, 12, 13])
     kernels = Kernels(classes, rows, 3)
     kernels.centers.copy_(features)
-    known, unknown = kernels(features, rows), kernels(features)
+    mask, unknown = kernels(features, rows), kernels(features)
     assert bool((unknown.argmax(dim=1) == classes).all())
-    assert float(known[0, 0].detach()) < -20  # class 0 has no other center
+    assert float(mask[0, 0].detach()) < -20  # class 0 has no other center
 
 
 def test_centers_are_dealt_to_the_classes() -> None:
@@ -93,7 +93,7 @@ def test_centers_are_dealt_to_the_classes() -> None:
 
 
 def test_the_metric_network_learns_the_classes() -> None:
-    trainer = Trainer(choices(pretrain_nimg=8 * 120), single_feed())
+    trainer = OpenganTrainer(choices(pretrain_nimg=8 * 120), single_feed())
     accuracy = []
     for _ in range(120):
         trainer.step()
@@ -151,7 +151,7 @@ def test_the_bank_lends_features_of_the_class() -> None:
 
 
 def test_the_metric_network_is_fixed_in_the_game_and_all_else_moves() -> None:
-    trainer = Trainer(choices(), single_feed())
+    trainer = OpenganTrainer(choices(), single_feed())
     for _ in range(4):
         trainer.step()
     assert not trainer.ready
@@ -167,7 +167,7 @@ def test_the_metric_network_is_fixed_in_the_game_and_all_else_moves() -> None:
 
 
 def test_losses_of_the_game_are_the_closed_forms() -> None:
-    trainer, twin = (Trainer(choices(pretrain_nimg=8), single_feed()) for _ in range(2))
+    trainer, twin = (OpenganTrainer(choices(pretrain_nimg=8), single_feed()) for _ in range(2))
     for one in (trainer, twin):
         one.step()
         one.means.read()
@@ -186,7 +186,7 @@ def test_losses_of_the_game_are_the_closed_forms() -> None:
 
 @pytest.mark.parametrize("pretrain", [32, 56])  # a snapshot after, and before the features
 def test_stopped_and_killed_it_ends_with_the_same_bits(pretrain: int, tmp_path: Path) -> None:
-    assert_resumes(lambda: Trainer(choices(pretrain_nimg=pretrain), single_feed()), tmp_path)
+    assert_resumes(lambda: OpenganTrainer(choices(pretrain_nimg=pretrain), single_feed()), tmp_path)
 
 
 def test_a_class_held_out_of_both_stages_can_be_generated() -> None:
@@ -197,7 +197,7 @@ def test_a_class_held_out_of_both_stages_can_be_generated() -> None:
         Feed(pixels[rows], values[rows], values[rows] >= 0, seed=0)
         for rows in (~out.numpy(), out.numpy())
     )
-    trainer = Trainer(choices(pretrain_nimg=160), seen, shown=shown)
+    trainer = OpenganTrainer(choices(pretrain_nimg=160), seen, shown=shown)
     for _ in range(22):
         trainer.step()
     assert not bool((trainer.kernels.classes == 2).any())
@@ -210,10 +210,10 @@ def test_a_class_held_out_of_both_stages_can_be_generated() -> None:
     images = [trainer.sample(z, torch.eye(3)[k].expand(16, -1)) for k in (0, 2)]
     assert (images[0] - images[1]).abs().max() > 1e-3
     # The training never saw them: without them its networks are the same, bit for bit.
-    alone = Trainer(choices(pretrain_nimg=160), seen)
+    alone = OpenganTrainer(choices(pretrain_nimg=160), seen)
     for _ in range(20):
         alone.step()
-    again = Trainer(choices(pretrain_nimg=160), seen, shown=shown)
+    again = OpenganTrainer(choices(pretrain_nimg=160), seen, shown=shown)
     for _ in range(20):
         again.step()
     for a, b in zip(alone.metric.parameters(), again.metric.parameters(), strict=True):

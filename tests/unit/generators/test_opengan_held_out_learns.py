@@ -21,7 +21,8 @@ from torch import nn
 
 from cxrtool.data.images import to_float, to_uint8
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.registry import ARCHS, Request
+from cxrtool.generators.protocol import Request
+from cxrtool.generators.registry import ARCHS
 from cxrtool.phantom import Findings, PhantomParams, simulate
 from cxrtool.phantom.population import sample_anatomy
 

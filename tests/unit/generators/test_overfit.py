@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.stylegan2.trainer import Trainer
+from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
 from cxrtool.phantom import Findings, PhantomParams, simulate
 from cxrtool.phantom.population import sample_anatomy
 from tests.unit.generators.conftest import micro, micro_choices
@@ -48,7 +48,7 @@ def test_overfits_sixteen_phantoms_and_their_labels() -> None:
         ema_nimg=1000.0,
         augment=(),
     )
-    trainer = Trainer(choices, Feed(pixels, labels, labels >= 0, 0))
+    trainer = StyleGan2Trainer(choices, Feed(pixels, labels, labels >= 0, 0))
     for _ in range(1050):
         trainer.step()
     z = torch.randn(32, arch.z_dim, generator=torch.Generator().manual_seed(0))

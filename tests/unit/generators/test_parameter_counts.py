@@ -19,6 +19,7 @@ from torch import nn
 from cxrtool.generators.stylegan2.choices import choose
 from cxrtool.generators.stylegan2.discriminator import Discriminator
 from cxrtool.generators.stylegan2.generator import Architecture, Generator
+from tests.unit.generators.conftest import request_of
 
 #: Published counts of one layer by its channels (in, out).
 STYLED = {
@@ -99,7 +100,7 @@ def test_layers_have_the_published_counts() -> None:
 
 
 def test_the_256_px_preset_is_the_published_network_in_gray() -> None:
-    arch = choose(size=256, preset="full", images=10_000, labels=0, where="x").arch
+    arch = choose(request_of(size=256, preset="full", images=10_000, labels=0)).arch
     g, d = counts(arch)
     color_g, color_d = PUBLISHED[256, 16384]
     # Two image channels fewer: their weights and biases of seven layers, and their weights of one.
@@ -117,5 +118,5 @@ def test_the_256_px_preset_is_the_published_network_in_gray() -> None:
 
 
 def test_the_512_px_preset_has_all_the_channels() -> None:
-    arch = choose(size=512, preset="full", images=10_000, labels=0, where="x").arch
+    arch = choose(request_of(size=512, preset="full", images=10_000, labels=0)).arch
     assert counts(arch) == (generator_sum(512, 32768, 1), discriminator_sum(512, 32768, 1))

@@ -13,9 +13,9 @@ from torch import Tensor
 from cxrtool.core.errors import GateError
 from cxrtool.core.runs import Run
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.loop import BEST, Start, Views, train
 from cxrtool.generators.quality import Quality
-from cxrtool.generators.stylegan2.trainer import Trainer
+from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
+from cxrtool.generators.task import BEST, Start, Views, train
 from tests.unit.generators.conftest import ellipses, micro_choices
 from tests.unit.generators.test_trainer import assert_same, pictures
 
@@ -64,7 +64,8 @@ class Scripted:
     """A quality that says what the test wants."""
 
     def __init__(self, *rows: dict[str, float]) -> None:
-        self.rows, self.seen = list(rows), []
+        self.rows = list(rows)
+        self.seen: list[dict[str, torch.Tensor]] = []
 
     def measure(self, trainer: Any) -> dict[str, float]:
         self.seen.append({k: v.clone() for k, v in trainer.average.state_dict().items()})
@@ -84,7 +85,7 @@ def test_the_newest_of_the_best_snapshots_is_kept(
     feed: Feed, tmp_path: Path, fds: list[float], kept: int
 ) -> None:
     choices = micro_choices(total_nimg=64, snapshot_nimg=16.0)
-    trainer, run = Trainer(choices, feed), Run.for_test(tmp_path / "run")
+    trainer, run = StyleGan2Trainer(choices, feed), Run.for_test(tmp_path / "run")
     quality = Scripted(*({"fd": fd} for fd in fds))
     train(trainer, run, Views(pictures), quality)  # type: ignore[arg-type]
     assert len(quality.seen) == 4
@@ -104,7 +105,7 @@ def test_half_and_the_rest_keep_the_same_best(feed: Feed, tmp_path: Path) -> Non
     def quality() -> Quality:
         return Quality(feed, flat, mean_gap, seed=0)
 
-    whole = Trainer(choices, feed)
+    whole = StyleGan2Trainer(choices, feed)
     train(whole, Run.for_test(tmp_path / "whole"), Views(pictures), quality())
     run = Run.for_test(tmp_path / "parts")
 
@@ -115,8 +116,8 @@ def test_half_and_the_rest_keep_the_same_best(feed: Feed, tmp_path: Path) -> Non
         raise KilledError
 
     with pytest.raises(KilledError):
-        train(Trainer(choices, feed), run, Views(killed), quality())
-    resumed = Trainer(choices, feed)
+        train(StyleGan2Trainer(choices, feed), run, Views(killed), quality())
+    resumed = StyleGan2Trainer(choices, feed)
     train(resumed, run, Views(pictures), quality())
     assert resumed.best == whole.best
     assert_same(resumed.average.state_dict(), whole.average.state_dict())
@@ -126,14 +127,14 @@ def test_half_and_the_rest_keep_the_same_best(feed: Feed, tmp_path: Path) -> Non
 def test_a_collapse_goes_back_once_and_then_stops(feed: Feed, tmp_path: Path) -> None:
     choices = micro_choices(total_nimg=96, snapshot_nimg=16.0)
     good, flat_images = {"fd": 1.0, "spread": 0.9}, {"fd": 1.0, "spread": 0.01}
-    trainer, run = Trainer(choices, feed), Run.for_test(tmp_path / "once")
+    trainer, run = StyleGan2Trainer(choices, feed), Run.for_test(tmp_path / "once")
     train(trainer, run, Views(pictures), Scripted(good, flat_images, good))  # type: ignore[arg-type]
     assert (trainer.nimg, trainer.reloads) == (96, 1)
     assert trainer.g_opt.param_groups[0]["lr"] < choices.lr * 0.51
     kimgs = [row["nimg"] for row in run.read_metrics() if "fd" in row]
     assert kimgs == sorted(set(kimgs))
 
-    trainer, run = Trainer(choices, feed), Run.for_test(tmp_path / "twice")
+    trainer, run = StyleGan2Trainer(choices, feed), Run.for_test(tmp_path / "twice")
     with pytest.raises(GateError, match=r"images of one label vary 1\.0%") as caught:
         train(trainer, run, Views(pictures), Scripted(good, flat_images))  # type: ignore[arg-type]
     assert caught.value.exit_code == 5
@@ -141,14 +142,14 @@ def test_a_collapse_goes_back_once_and_then_stops(feed: Feed, tmp_path: Path) ->
 
 
 def test_what_follows_a_reload_is_another_training(feed: Feed) -> None:
-    one, two = Trainer(micro_choices(), feed), Trainer(micro_choices(), feed)
+    one, two = StyleGan2Trainer(micro_choices(), feed), StyleGan2Trainer(micro_choices(), feed)
     two.reload()
     for group, again in zip(one.d_opt.param_groups, two.d_opt.param_groups, strict=True):
         assert again["lr"] == group["lr"] / 2
     one.step()
     two.step()
     assert not torch.equal(one.generator.const, two.generator.const)
-    three = Trainer(micro_choices(), feed)
+    three = StyleGan2Trainer(micro_choices(), feed)
     three.load_state_dict(two.state_dict())
     assert (three.reloads, three.g_opt.param_groups[0]["lr"]) == (
         1,
@@ -169,7 +170,7 @@ def test_what_follows_a_reload_is_another_training(feed: Feed) -> None:
 def test_what_a_training_starts_from_is_kept_until_one_is_as_good(
     feed: Feed, tmp_path: Path, keeps: bool, fds: list[float], kept: int
 ) -> None:
-    trainer = Trainer(micro_choices(total_nimg=64, snapshot_nimg=16.0), feed)
+    trainer = StyleGan2Trainer(micro_choices(total_nimg=64, snapshot_nimg=16.0), feed)
     begun = {k: v.clone() for k, v in trainer.average.state_dict().items()}
     run, quality = Run.for_test(tmp_path / "run"), Scripted(*({"fd": fd} for fd in fds))
     start = Start(1.0, keeps)
@@ -185,7 +186,7 @@ def test_what_a_training_starts_from_is_kept_until_one_is_as_good(
 def test_half_and_the_rest_of_a_started_training(feed: Feed, tmp_path: Path) -> None:
     choices = micro_choices(total_nimg=64, snapshot_nimg=16.0, ema_ramp=None)
     fds = [1.5, 1.6, 1.3, 1.2, 1.01, 1.4, 2.0, 3.0]  # of both averages
-    whole = Trainer(choices, feed)
+    whole = StyleGan2Trainer(choices, feed)
     quality = Scripted(*({"fd": fd} for fd in fds))
     one = Run.for_test(tmp_path / "whole")
     train(whole, one, Views(pictures), quality, Start(1.0, True))  # type: ignore[arg-type]
@@ -204,8 +205,8 @@ def test_half_and_the_rest_of_a_started_training(feed: Feed, tmp_path: Path) -> 
     run = Run.for_test(tmp_path / "parts")
     first, rest = (Scripted(*({"fd": fd} for fd in part)) for part in (fds[:4], fds[4:]))
     with pytest.raises(KilledError):
-        train(Trainer(choices, feed), run, Views(grid), first, Start(1.0, True))  # type: ignore[arg-type]
-    resumed = Trainer(choices, feed)
+        train(StyleGan2Trainer(choices, feed), run, Views(grid), first, Start(1.0, True))  # type: ignore[arg-type]
+    resumed = StyleGan2Trainer(choices, feed)
     train(resumed, run, Views(pictures), rest, Start(1.0, True))  # type: ignore[arg-type]
     assert resumed.best == whole.best == (48, 1.01, 1.0)
     assert_same(resumed.state_dict(), whole.state_dict())
@@ -215,7 +216,9 @@ def test_half_and_the_rest_of_a_started_training(feed: Feed, tmp_path: Path) -> 
 
 def test_nothing_is_kept_while_labels_gain_influence(feed: Feed, tmp_path: Path) -> None:
     """The finished network works with their full influence."""
-    trainer = Trainer(micro_choices(total_nimg=64, snapshot_nimg=16.0, ramp_nimg=30.0), feed)
+    trainer = StyleGan2Trainer(
+        micro_choices(total_nimg=64, snapshot_nimg=16.0, ramp_nimg=30.0), feed
+    )
     run, quality = Run.for_test(tmp_path / "run"), Scripted({"fd": 1.0}, {"fd": 5.0})
     train(trainer, run, Views(pictures), quality)  # type: ignore[arg-type]
     assert [row["nimg"] for row in run.read_metrics() if "fd" in row] == [48, 64]
@@ -225,7 +228,7 @@ def test_nothing_is_kept_while_labels_gain_influence(feed: Feed, tmp_path: Path)
 def test_of_two_averages_the_better_goes_on(feed: Feed, tmp_path: Path) -> None:
     """On other images the weights that a training started from are soon in the way."""
     choices = micro_choices(total_nimg=64, snapshot_nimg=16.0, ema_ramp=None)
-    trainer, run = Trainer(choices, feed), Run.for_test(tmp_path / "run")
+    trainer, run = StyleGan2Trainer(choices, feed), Run.for_test(tmp_path / "run")
     fds = [9.0, 8.0, 3.0, 4.0, 2.0, float("nan"), float("nan"), 1.0]
     quality = Scripted(*({"fd": fd} for fd in fds))
     train(trainer, run, Views(pictures), quality, Start(9.5, True))  # type: ignore[arg-type]
@@ -234,4 +237,4 @@ def test_of_two_averages_the_better_goes_on(feed: Feed, tmp_path: Path) -> None:
     assert trainer.follower is not None
     assert_same(trainer.average.state_dict(), trainer.follower.state_dict())
     assert_same(trainer.average.state_dict(), quality.seen[7])
-    assert Trainer(micro_choices(), feed).follower is None
+    assert StyleGan2Trainer(micro_choices(), feed).follower is None

@@ -1,4 +1,4 @@
-"""From labels that occur together to one label an image."""
+"""From labels that occur together to one label per image."""
 
 from __future__ import annotations
 

@@ -12,9 +12,10 @@ import torch
 from cxrtool.core.errors import GateError, InputError, InterruptedRunError, UsageError
 from cxrtool.core.runs import Run
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.loop import COSTS, Views, train
 from cxrtool.generators.stylegan2.execution import Execution
-from cxrtool.generators.stylegan2.trainer import Trainer
+from cxrtool.generators.stylegan2.layers import StyledConv
+from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
+from cxrtool.generators.task import COSTS, Views, train
 from tests.unit.generators.conftest import ellipses, micro, micro_choices
 
 
@@ -45,7 +46,7 @@ def pictures() -> bytes:
 
 
 def test_a_step_trains_all_of_both_networks(feed: Feed) -> None:
-    trainer = Trainer(micro_choices(), feed)
+    trainer = StyleGan2Trainer(micro_choices(), feed)
     before = {
         name: {k: v.clone() for k, v in network.named_parameters()}
         for name, network in (("g", trainer.generator), ("d", trainer.discriminator))
@@ -75,14 +76,14 @@ def test_a_step_trains_all_of_both_networks(feed: Feed) -> None:
 def test_a_step_in_parts_is_the_step_in_one(feed: Feed, loss: str) -> None:
     arch = micro(noise=True)
     one, two = (
-        Trainer(micro_choices(arch=arch, loss=loss, parts=parts, path_weight=0.0), feed)
+        StyleGan2Trainer(micro_choices(arch=arch, loss=loss, parts=parts, path_weight=0.0), feed)
         for parts in (1, 2)
     )
     for trainer in (one, two):
         with torch.no_grad():
             for module in trainer.generator.modules():
-                if getattr(module, "noise_strength", None) is not None:
-                    module.noise_strength.fill_(0.3)  # type: ignore[operator,union-attr]
+                if isinstance(module, StyledConv) and module.noise_strength is not None:
+                    module.noise_strength.fill_(0.3)
         trainer.step()
     assert [len(rows) for rows in two.parts(8)] == [4, 4]
     for name, value in one.generator.state_dict().items():
@@ -98,7 +99,7 @@ def test_a_step_in_parts_is_the_step_in_one(feed: Feed, loss: str) -> None:
 
 
 def test_the_relativistic_game_counts_differences_only(feed: Feed) -> None:
-    trainer = Trainer(micro_choices(loss="rp-r1r2"), feed)
+    trainer = StyleGan2Trainer(micro_choices(loss="rp-r1r2"), feed)
     for _ in range(2):
         trainer.step()
     means = trainer.means.read()
@@ -108,7 +109,8 @@ def test_the_relativistic_game_counts_differences_only(feed: Feed) -> None:
         assert (group["lr"], group["betas"]) == (trainer.choices.lr, (0.0, 0.99))
 
     def loss_after_shift(shift: float) -> list[float]:
-        again = Trainer(micro_choices(loss="rp-r1r2", r1_gamma=0.0), feed)
+        again = StyleGan2Trainer(micro_choices(loss="rp-r1r2", r1_gamma=0.0), feed)
+        assert again.discriminator.out.bias is not None
         with torch.no_grad():
             again.discriminator.out.bias.add_(shift / again.discriminator.out.bias_gain)
         again.step()
@@ -119,7 +121,7 @@ def test_the_relativistic_game_counts_differences_only(feed: Feed) -> None:
 
 
 def test_labels_gain_influence_over_the_ramp(feed: Feed) -> None:
-    trainer = Trainer(micro_choices(ramp_nimg=32.0), feed)
+    trainer = StyleGan2Trainer(micro_choices(ramp_nimg=32.0), feed)
     z = torch.randn(1, trainer.choices.arch.z_dim).expand(2, -1)
     y = torch.eye(trainer.choices.arch.labels)[:2]
     seen = []
@@ -135,7 +137,7 @@ def test_labels_gain_influence_over_the_ramp(feed: Feed) -> None:
 
 def test_regularizers_are_lazy(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
     choices = micro_choices(r1_interval=4, path_interval=3)
-    trainer, seen = Trainer(choices, feed), []
+    trainer, seen = StyleGan2Trainer(choices, feed), []
     for name in ("_r1_step", "_path_step"):
         monkeypatch.setattr(
             trainer, name, lambda *_, n=name: seen.append((trainer.nimg // choices.batch, n))
@@ -147,12 +149,12 @@ def test_regularizers_are_lazy(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_adam_is_corrected_for_lazy_steps(feed: Feed) -> None:
-    trainer = Trainer(micro_choices(r1_interval=16, path_interval=4), feed)
+    trainer = StyleGan2Trainer(micro_choices(r1_interval=16, path_interval=4), feed)
     d, g = trainer.d_opt.param_groups[0], trainer.g_opt.param_groups[0]
     assert d["lr"] == pytest.approx(0.0025 * 16 / 17)
     assert d["betas"] == (0.0, pytest.approx(0.9906, abs=5e-5))
     assert g["lr"] == pytest.approx(0.0025 * 4 / 5)
-    plain = Trainer(micro_choices(r1_gamma=0.0, path_weight=0.0), feed)
+    plain = StyleGan2Trainer(micro_choices(r1_gamma=0.0, path_weight=0.0), feed)
     for optimizer in (plain.d_opt, plain.g_opt):
         assert optimizer.param_groups[0]["lr"] == 0.0025
         assert optimizer.param_groups[0]["betas"] == (0.0, 0.99)
@@ -178,7 +180,7 @@ def test_adam_is_corrected_for_lazy_steps(feed: Feed) -> None:
 def test_every_choice_has_an_effect(feed: Feed, change: dict[str, Any]) -> None:
     averages = []
     for choices in (micro_choices(), micro_choices(**change)):
-        trainer = Trainer(choices, feed)
+        trainer = StyleGan2Trainer(choices, feed)
         for _ in range(3):
             trainer.step()
         averages.append(trainer.average.state_dict()["const"])
@@ -188,7 +190,7 @@ def test_every_choice_has_an_effect(feed: Feed, change: dict[str, Any]) -> None:
 def test_unconditional_training(feed: Feed) -> None:
     images, labels = ellipses(48, 16)
     none = labels[:, :0]
-    trainer = Trainer(micro_choices(arch=micro(labels=0)), Feed(images, none, none > 0, 0))
+    trainer = StyleGan2Trainer(micro_choices(arch=micro(labels=0)), Feed(images, none, none > 0, 0))
     trainer.step()
     means = trainer.means.read()
     assert "g_label_loss" not in means
@@ -196,14 +198,14 @@ def test_unconditional_training(feed: Feed) -> None:
 
 
 def test_state_brings_back_every_bit(feed: Feed) -> None:
-    straight = Trainer(micro_choices(), feed)
+    straight = StyleGan2Trainer(micro_choices(), feed)
     for _ in range(6):
         straight.step()
-    half = Trainer(micro_choices(), feed)
+    half = StyleGan2Trainer(micro_choices(), feed)
     for _ in range(3):
         half.step()
     images, labels = ellipses(48, 16)
-    again = Trainer(micro_choices(), Feed(images, labels, feed.known.numpy(), seed=0))
+    again = StyleGan2Trainer(micro_choices(), Feed(images, labels, feed.mask.numpy(), seed=0))
     torch.manual_seed(99)  # global randomness must not matter
     again.load_state_dict(half.state_dict())
     for _ in range(3):
@@ -217,9 +219,9 @@ def test_loop_stopped_and_killed_ends_with_the_same_bits(
 ) -> None:
     choices = micro_choices(total_nimg=96, snapshot_nimg=24.0, tick_nimg=16.0)
 
-    def new() -> Trainer:
+    def new() -> StyleGan2Trainer:
         execution = Execution(feed.device, choices.arch.size, precision, "off")
-        return Trainer(choices, feed, None, execution)
+        return StyleGan2Trainer(choices, feed, None, execution)
 
     straight = new()
     train(straight, Run.for_test(tmp_path / "straight"), Views(pictures))
@@ -262,7 +264,7 @@ def test_divergence_is_a_failed_gate_and_keeps_the_last_checkpoint(
     feed: Feed, tmp_path: Path
 ) -> None:
     choices = micro_choices(total_nimg=96, snapshot_nimg=24.0, tick_nimg=48.0)
-    trainer = Trainer(choices, feed)
+    trainer = StyleGan2Trainer(choices, feed)
 
     def poison() -> bytes:
         with torch.no_grad():
@@ -274,7 +276,7 @@ def test_divergence_is_a_failed_gate_and_keeps_the_last_checkpoint(
         train(trainer, run, Views(poison))
     assert caught.value.exit_code == 5
     assert "--lr" in str(caught.value.hint)
-    good = Trainer(choices, feed)
+    good = StyleGan2Trainer(choices, feed)
     train(good, run, Views(pictures))
     assert good.nimg == 96
 
@@ -283,7 +285,7 @@ def test_divergence_is_a_failed_gate_and_keeps_the_last_checkpoint(
 def test_too_little_memory_names_what_to_try(
     feed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int, hint: str
 ) -> None:
-    trainer = Trainer(micro_choices(batch=batch), feed)
+    trainer = StyleGan2Trainer(micro_choices(batch=batch), feed)
 
     def full() -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
@@ -296,23 +298,24 @@ def test_too_little_memory_names_what_to_try(
 
 def test_checkpoint_of_another_architecture_is_refused(feed: Feed, tmp_path: Path) -> None:
     run = Run.for_test(tmp_path / "run")
-    train(Trainer(micro_choices(), feed), run, Views(pictures))
-    other = Trainer(micro_choices(arch=micro(channel_max=4)), feed)
+    train(StyleGan2Trainer(micro_choices(), feed), run, Views(pictures))
+    other = StyleGan2Trainer(micro_choices(arch=micro(channel_max=4)), feed)
     with pytest.raises(InputError, match=r"another architecture \(channel_max differ\)"):
         train(other, run, Views(pictures))
 
 
 def test_augmentation_follows_the_discriminator(feed: Feed) -> None:
-    trainer = Trainer(micro_choices(augment_p=None, augment_nimg=320.0), feed)
+    trainer = StyleGan2Trainer(micro_choices(augment_p=None, augment_nimg=320.0), feed)
     for _ in range(8):
         trainer.step()
     rose = float(trainer.controller.p)
     assert rose in (0.0, pytest.approx(0.1), pytest.approx(0.2))
+    assert trainer.discriminator.out.bias is not None
     with torch.no_grad():  # a discriminator that takes everything for real
         trainer.discriminator.out.bias.fill_(50.0)
     for _ in range(8):
         trainer.step()
     assert float(trainer.controller.p) == pytest.approx(rose + 0.2)
-    again = Trainer(trainer.choices, feed)
+    again = StyleGan2Trainer(trainer.choices, feed)
     again.load_state_dict(trainer.state_dict())
     assert_same(again.state_dict(), trainer.state_dict())

@@ -12,26 +12,26 @@ import torch
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.core.runs import Run
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.stylegan2.network import D_PREFIX, G_PREFIX
-from cxrtool.generators.stylegan2.trainer import Trainer
+from cxrtool.generators.saved import D_PREFIX, G_PREFIX
+from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
 from cxrtool.generators.stylegan2.transfer import freeze, init_from, start_p
 from cxrtool.training.models import save_model
 from tests.unit.generators.conftest import ellipses, micro, micro_choices
 
 
-def trainer_of(labels: int, seed: int, steps: int = 1, **changes: object) -> Trainer:
+def trainer_of(labels: int, seed: int, steps: int = 1, **changes: object) -> StyleGan2Trainer:
     """Trained a little; each seed has other images, of which other shares have a label."""
     images, values = ellipses(16, 16, seed)
     values = np.concatenate([values, 1 - values], axis=1)[:, :labels]
     feed = Feed(images, values, np.ones(values.shape, bool), seed=seed)
     changes = {"arch": micro(labels=labels), "seed": seed, **changes}
-    trainer = Trainer(micro_choices(**changes), feed)
+    trainer = StyleGan2Trainer(micro_choices(**changes), feed)
     for _ in range(steps):
         trainer.step()
     return trainer
 
 
-def saved(trainer: Trainer, labels: tuple[str, ...], folder: Path, **more: object) -> Path:
+def saved(trainer: StyleGan2Trainer, labels: tuple[str, ...], folder: Path, **more: object) -> Path:
     run = Run.for_test(folder)
     state = {f"{G_PREFIX}{k}": v for k, v in trainer.average.state_dict().items()}
     state |= {f"{D_PREFIX}{k}": v for k, v in trainer.discriminator.state_dict().items()}
@@ -59,9 +59,9 @@ def test_labels_keep_their_meaning_by_name(tmp_path: Path) -> None:
         after = network(z, torch.tensor([[1.0, 0.0, 0.0]]).expand(4, -1))[0]
         torch.testing.assert_close(after, before)
     x = torch.randn(4, 1, 16, 16)
-    known = torch.ones(4, 3, dtype=torch.bool)
-    logits = new.discriminator(x, torch.zeros(4, 3), known).labels
-    wanted = old.discriminator(x, torch.zeros(4, 2), known[:, :2]).labels
+    mask = torch.ones(4, 3, dtype=torch.bool)
+    logits = new.discriminator(x, torch.zeros(4, 3), mask).labels
+    wanted = old.discriminator(x, torch.zeros(4, 2), mask[:, :2]).labels
     torch.testing.assert_close(logits[:, [2, 0]], wanted)
     new.step()  # and it trains on
 
@@ -76,7 +76,7 @@ def test_an_unconditional_network_can_learn_labels(tmp_path: Path) -> None:
 def test_networks_of_other_sizes_are_refused(tmp_path: Path) -> None:
     source = saved(trainer_of(2, seed=0), ("A", "B"), tmp_path / "old")
     feed = trainer_of(2, seed=1).feed
-    other = Trainer(micro_choices(arch=replace(micro(), w_dim=16)), feed)
+    other = StyleGan2Trainer(micro_choices(arch=replace(micro(), w_dim=16)), feed)
     with pytest.raises(InputError, match="w_dim 8 not 16"):
         init_from(other, source, ("A", "B"))
 
@@ -126,8 +126,8 @@ def test_the_networks_do_what_they_did(tmp_path: Path, old: str, new: str) -> No
     z, x = torch.randn(8, 8, generator=rng), torch.randn(8, 1, 16, 16, generator=rng)
     for network in (trainer.generator, trainer.average):
         torch.testing.assert_close(network(z, y)[0], before.average(z, there)[0])
-    known = torch.tensor([k in new for k in old]).expand(8, -1)
-    was = before.discriminator(x, there, known)
+    mask = torch.tensor([k in new for k in old]).expand(8, -1)
+    was = before.discriminator(x, there, mask)
     now = trainer.discriminator(x, y, torch.ones_like(y, dtype=torch.bool))
     torch.testing.assert_close(now.score, was.score, rtol=1e-4, atol=1e-5)
     for k in set(old) & set(new):

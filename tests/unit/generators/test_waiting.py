@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -43,14 +45,15 @@ def test_a_hurried_copy_would_be_seen(feed: Feed, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("read", [torch.Tensor.item, bool, torch.nonzero], ids=lambda f: f.__name__)
 def test_a_number_read_back_would_be_seen(
-    feed: Feed, monkeypatch: pytest.MonkeyPatch, read: object
+    feed: Feed, monkeypatch: pytest.MonkeyPatch, read: Callable[[torch.Tensor], object]
 ) -> None:
     with trainer_elsewhere(everything(), feed) as trainer:
         add = trainer.means.add
 
-        def reading(name: str, value: torch.Tensor) -> None:
-            add(name, value)
-            read(value.detach().mean() > 0)  # type: ignore[operator]
+        def reading(**values: torch.Tensor) -> None:
+            add(**values)
+            for value in values.values():
+                read(value.detach().mean() > 0)
 
         monkeypatch.setattr(trainer.means, "add", reading)
         with pytest.raises((RuntimeError, NotImplementedError)):

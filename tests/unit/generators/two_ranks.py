@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.stylegan2.trainer import Trainer
+from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
 from cxrtool.training.world import World
 from tests.unit.generators.conftest import ellipses, micro_choices
 
@@ -17,12 +17,12 @@ from tests.unit.generators.conftest import ellipses, micro_choices
 def main(path: str, loss: str) -> None:
     torch.set_num_threads(1)
     images, labels = ellipses(48, 16)
-    known = np.random.default_rng(1).random(labels.shape) < 0.9
+    mask = np.random.default_rng(1).random(labels.shape) < 0.9
     # Without augmentation: where it leaves nothing to see, gradients are rounding alone, and Adam
     # makes whole steps of them.
     choices = micro_choices(batch=16, parts=2, loss=loss, augment=())
     world = World("cpu")
-    trainer = Trainer(choices, Feed(images, labels, known, seed=0), world)
+    trainer = StyleGan2Trainer(choices, Feed(images, labels, mask, seed=0), world)
     for _ in range(3):
         trainer.step()
     means = trainer.means.read(world.mean)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cxrtool.pages import figures, page
+from cxrtool.pages import figures, page, render
 from cxrtool.stats import wording
 
 
@@ -35,7 +35,7 @@ def forest(name: str = "forest") -> str:
 
 def test_everything_from_data_is_escaped() -> None:
     nasty = "<script>alert(1)</script>&"
-    html = page.render(
+    html = render.html(
         page.Page(
             nasty,
             nasty,
@@ -66,7 +66,7 @@ def test_everything_from_data_is_escaped() -> None:
 def test_a_table_aligns_words_and_numbers() -> None:
     table = page.Table(["a", "b", "c"], [["x", "1", "words"]], text_last=True)
     assert [table.numeric(k) for k in range(3)] == [False, True, False]
-    html = page.render(page.Page("t", "a", [page.Section("s", [table])]))
+    html = render.html(page.Page("t", "a", [page.Section("s", [table])]))
     assert html.count('class="n"') == 2
 
 

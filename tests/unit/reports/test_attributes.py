@@ -16,7 +16,7 @@ from cxrtool.reports.attribute_rules import (
     default_attributes,
     load_attributes,
 )
-from cxrtool.reports.examples import attribute_failures, load_rules
+from cxrtool.reports.examples import failures, load_rules
 from cxrtool.reports.ruleset import read_rules
 
 GOLDEN = tomllib.loads(
@@ -44,7 +44,7 @@ def test_the_goldens_cover_every_attribute() -> None:
 def test_examples_of_attributes(rule: AttributeRule) -> None:
     assert rule.match
     assert rule.miss
-    assert list(attribute_failures(LABELER, rule)) == []
+    assert list(failures(LABELER, rule)) == []
 
 
 def test_only_attributes_that_are_there_are_written() -> None:

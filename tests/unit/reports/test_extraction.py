@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -50,12 +51,12 @@ def test_few_reports_need_no_pool(few: None, monkeypatch: pytest.MonkeyPatch) ->
     used: list[int] = []
     real = pool.map_chunks
 
-    def spy(*args, workers: int, **options):
+    def spy(*args: Any, workers: int, **options: Any) -> Any:
         used.append(workers)
         return real(*args, workers=1, **options)
 
     monkeypatch.setattr(pool, "map_chunks", spy)
-    monkeypatch.setattr(pool, "cores", lambda: 7)
+    monkeypatch.setattr(extraction, "available_cores", lambda: 7)
     done(5, 0)
     done(11, 0)
     done(11, 3)

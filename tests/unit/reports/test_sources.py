@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from cxrtool.core.errors import InputError
-from cxrtool.reports.source_files import in_tar
-from cxrtool.reports.sources import Report, read_reports
+from cxrtool.data.archives import documents
+from cxrtool.reports.report import Report
+from cxrtool.reports.sources import read_reports
 
 XML = (
     '<eCitation><AbstractText Label="INDICATION">cough</AbstractText>'
@@ -147,7 +148,8 @@ def test_archives(tmp_path: Path, name: str) -> None:
         ("../out.txt", b"x", "leaves the archive's folder"),
         ("/abs.txt", b"x", "leaves the archive's folder"),
         ("a.xml", b"<eCitation>", "malformed XML"),
-        ("a.xml", b"<a/>", "no Open-i report"),
+        ("a.xml", b"<a/>", "not an Open-i report"),
+        ("a.xml", b"<eCitation/>", "no AbstractText"),
         ("a.xml", b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "declares entities"),
         ("a.txt", b"ok\nna\xefve", "line 2 is not UTF-8"),
     ],
@@ -276,7 +278,7 @@ def test_links_to_folders_and_pipes_are_not_read(tmp_path: Path) -> None:
 
 def test_members_of_an_archive_are_forgotten(tmp_path: Path) -> None:
     path = pack(tmp_path / "r.tgz", {f"a/{i}.txt": b"x" for i in range(300)})
-    for count, _ in enumerate(in_tar(path, stop)):
+    for count, _ in enumerate(documents(path, (".txt",), stop)):
         if count == 250:
             alive = sum(type(thing) is tarfile.TarInfo for thing in gc.get_objects())
     assert count == 299

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from spacy.language import Language
 
 from cxrtool.reports.ruleset import default_rules
 from cxrtool.reports.text import clean, pipeline
 
 
 @pytest.fixture(scope="module")
-def nlp():
+def nlp() -> Language:
     return pipeline(default_rules().starters)
 
 
-def sentences(nlp, text: str) -> list[str]:
+def sentences(nlp: Language, text: str) -> list[str]:
     cleaned = clean(text)
     assert len(cleaned) == len(text)
     parts = (" ".join(s.text.split()) for s in nlp(cleaned).sents)
@@ -40,12 +41,12 @@ def sentences(nlp, text: str) -> list[str]:
         ("atelectasis vs. edema", ["atelectasis vs. edema"]),
     ],
 )
-def test_sentences(nlp, text: str, expected: list[str]) -> None:
+def test_sentences(nlp: Language, text: str, expected: list[str]) -> None:
     assert sentences(nlp, text) == expected
 
 
 @pytest.mark.parametrize("mark", ["[**Name (NI) 12. No**]", "___", "________"])
-def test_deidentification_marks_are_one_opaque_word(nlp, mark: str) -> None:
+def test_deidentification_marks_are_one_opaque_word(nlp: Language, mark: str) -> None:
     text = f"Compared to {mark} there is edema."
     assert len(sentences(nlp, text)) == 1
     words = [t.lower_ for t in nlp(clean(text))]

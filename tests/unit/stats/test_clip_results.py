@@ -9,17 +9,16 @@ import pytest
 from scipy import stats
 
 from cxrtool.pages import clip as clip_report
-from cxrtool.pages import page
+from cxrtool.pages import render
 from cxrtool.stats.clip_results import (
     RETRIEVAL,
     Comparison,
     Measured,
     at_chance,
-    group_interval,
     label_table,
     strategy_table,
 )
-from cxrtool.stats.comparison import MEAN, compare, group_runs, score_runs
+from cxrtool.stats.comparison import MEAN, compare, group_runs, group_score, score_runs
 from cxrtool.stats.verdicts import freedom_of
 
 N = 240
@@ -57,13 +56,12 @@ def _comparison(strategies: dict[str, int], strength: dict[str, float]) -> Compa
         cautions=["a caution"],
         resamples=200,
         patients=N,
-        footer="",
     )
 
 
 def test_several_seeds_widen_the_interval_by_their_spread() -> None:
     c = _comparison({"rules": 5}, {"rules": 1.0})
-    value, low, high = group_interval(c.scored, c.groups[0], 0)
+    value, low, high = group_score(c.scored, c.groups[0], 0, 0)
     runs = c.scored.points[:, 0, 0]
     samples = c.scored.samples[:, 0, 0].mean(axis=0)
     spread = math.sqrt(runs.var(ddof=1) / 5 + samples.var(ddof=1))
@@ -77,7 +75,7 @@ def test_several_seeds_widen_the_interval_by_their_spread() -> None:
 
 def test_one_seed_has_the_patients_interval_alone() -> None:
     c = _comparison({"rules": 1}, {"rules": 1.0})
-    assert group_interval(c.scored, c.groups[0], 0)[1:] == c.scored.interval(0, 0, 0)
+    assert group_score(c.scored, c.groups[0], 0, 0)[1:] == c.scored.interval(0, 0, 0)
 
 
 def test_what_reads_and_what_guesses() -> None:
@@ -104,7 +102,7 @@ def test_there_is_a_row_a_run_and_label_and_one_a_strategy() -> None:
 
 def test_the_page_answers_first() -> None:
     c = _comparison({"random": 5, "rules": 5}, {"rules": 2.0, "random": 0.0})
-    html = page.render(clip_report.build(c))
+    html = render.html(clip_report.build(c))
     assert clip_report.answer(c).startswith("rules reads best")
     assert "rules minus random" in clip_report.answer(c)
     assert "evidence for" in clip_report.answer(c)
@@ -116,5 +114,5 @@ def test_the_page_answers_first() -> None:
     assert "corrected for" not in html, "one comparison of strategies"
     strength = {"random": 0.0, "rules": 1.0, "labels": 2.0}
     three = _comparison(dict.fromkeys(strength, 5), strength)
-    assert "Interval and p corrected for 2 comparisons" in page.render(clip_report.build(three))
-    assert "Against" not in page.render(clip_report.build(alone))
+    assert "Interval and p corrected for 2 comparisons" in render.html(clip_report.build(three))
+    assert "Against" not in render.html(clip_report.build(alone))

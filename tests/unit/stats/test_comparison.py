@@ -129,7 +129,7 @@ def test_one_run_an_arm_gives_an_interval_but_no_verdict() -> None:
 def test_differences_are_paired_by_resample() -> None:
     """Two runs that agree image by image differ much less than either one varies."""
     scored, groups = simulated(0.0, 1, run_noise=0.0)
-    found = comparison.difference(scored, *groups, 0, 0, primary=True)
+    found = comparison.difference(scored, groups[0], groups[1], 0, 0, primary=True)
     low, high = scored.interval(0, 0, 0)
     assert found.high - found.low < 0.8 * (high - low)
     again = comparison.difference(scored, groups[0], groups[0], 0, 0, primary=True)

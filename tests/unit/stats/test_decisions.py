@@ -67,7 +67,7 @@ def test_calibration_error_sees_a_shift_and_not_its_absence() -> None:
 def test_one_patient_has_no_interval() -> None:
     rng = np.random.default_rng(5)
     truth, scores = (rng.random((20, 1)) < 0.5).astype(float), rng.random((1, 20, 1))
-    samples = intervals.bootstrap_scores(
+    _, samples = intervals.bootstrap_scores(
         truth, np.ones_like(truth, bool), scores, np.zeros(20, int), resamples=10, seed=0
     )
     assert np.isnan(samples).all()

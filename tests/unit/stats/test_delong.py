@@ -90,7 +90,9 @@ def test_paired_differences_of_clusters_have_the_right_spread() -> None:
         truth = (rng.random(len(codes)) < 0.4).astype(int)
         shared = rng.normal(size=(2, 40))[:, codes]  # each reader errs alike on one patient
         scores = truth + shared + rng.normal(size=(2, len(codes)))
-        test = paired_difference(components(truth, scores, codes), [0], [1])
+        parts = components(truth, scores, codes)
+        assert parts is not None
+        test = paired_difference(parts, [0], [1])
         values.append(test.value)
         errors.append(test.se)
         inside += test.low <= 0 <= test.high

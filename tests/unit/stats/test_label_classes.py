@@ -45,9 +45,9 @@ def as_sklearn(cells: pd.Series, view: View, blank: str) -> np.ndarray:
     """The class of a view as 0 and 1, by replacing cells as the documentation says."""
     cells = cells.replace({"": "0"}) if blank == "zero" else cells
     if view.of == "uncertain":
-        return (cells == "-1").to_numpy(int)
+        return np.asarray(cells == "-1", int)
     read = cells.replace({"-1": view.uncertain_as})
-    return (read == {"positive": "1", "negative": "0"}[view.of]).to_numpy(int)
+    return np.asarray(read == {"positive": "1", "negative": "0"}[view.of], int)
 
 
 @pytest.mark.parametrize("blank", ["skip", "zero"])
@@ -67,7 +67,7 @@ def test_scores_are_those_of_scikit_learn(view: View, blank: str) -> None:
         truth.append(y)
         called.append(p)
         kept.append(want)
-    rows = table(both, blank=blank, found={v: {} for v in VIEWS})
+    rows = table(both, blank=blank, intervals={v: {} for v in VIEWS})
     mine = rows[(rows["class"] == view.of) & (rows["uncertain_as"] == view.uncertain_as)]
     mine = mine.set_index("observation")
     micro = precision_recall_fscore_support(
@@ -149,7 +149,7 @@ def test_what_is_not_there_has_no_score_and_no_interval() -> None:
         reference_file="r",
     )
     found = intervals(both, blank="skip", codes=np.arange(2), resamples=100, seed=0)
-    rows = table(both, blank="skip", found=found)
+    rows = table(both, blank="skip", intervals=found)
     unsure = rows[rows["class"] == "uncertain"]
     assert unsure["f1"].isna().all()
     assert unsure["f1_low"].isna().all()

@@ -7,6 +7,7 @@ distribution. Vectorized: the score is the AUROC of one label, the patient boots
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,21 +47,21 @@ def simulated(
         ("A",), points, samples, np.array([True]),
         patients=np.array([*counted, patients]),
     )  # fmt: skip
-    arms = [
+    arms = (
         Group("gan", "gan", {s: s for s in range(seeds)}),
         Group("duplicate", "duplicate", {s: seeds + s for s in range(seeds)}),
-    ]
+    )
     return comparison.difference(scored, *arms, 0, 0, primary=True)
 
 
 def verdicts(
-    n: int, seeds: int, images: int, patients: int = 60, **more: float
+    n: int, seeds: int, images: int, patients: int = 60, **more: Any
 ) -> tuple[float, float]:
     """Share of experiments whose interval leaves zero out, and the share with p < 0.05."""
     rng = np.random.default_rng([n, seeds, images])
     found = [simulated(rng, seeds, images=images, patients=patients, **more) for _ in range(n)]
     outside = np.mean([not d.low <= 0 <= d.high for d in found])
-    judged = np.mean([d.p < 0.05 for d in found if not math.isnan(d.p)] or [0.0])
+    judged = np.mean([float(d.p < 0.05) for d in found if not math.isnan(d.p)] or [0.0])
     return float(outside), float(judged)
 
 

@@ -32,7 +32,7 @@ class ToyJudge:
     single = False
 
     def judge(
-        self, x: torch.Tensor, y: torch.Tensor, known: torch.Tensor | None = None
+        self, x: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         parts = x.reshape(len(x), 8, -1).mean(dim=2)
         return 10 * parts[:, 0], 10 * parts[:, 1:5] + torch.logit(self.prevalence)
@@ -72,7 +72,7 @@ def write_teacher(folder: Path, seen: Seen) -> Path:
 def teachers(monkeypatch: pytest.MonkeyPatch, data: Path, tmp_path: Path) -> tuple[Path, Path]:
     """Two teachers that saw one half of the training patients each."""
     import cxrtool.classifiers
-    from cxrtool.data.select import SelectionOptions
+    from cxrtool.data.options import SelectionOptions
 
     monkeypatch.setattr(cxrtool.classifiers, "load", lambda folder, device="cpu": ToyTeacher())
     dataset = load_dataset(data)
@@ -169,7 +169,7 @@ class TestVerdicts:
         likes = torch.tensor([3.0, -2.0, 8.0, 0.0])
 
         def judged(
-            x: torch.Tensor, y: torch.Tensor, known: torch.Tensor | None = None
+            x: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None = None
         ) -> tuple[torch.Tensor, torch.Tensor]:
             realness, logits = plain(x, y)
             return realness + y @ likes, logits

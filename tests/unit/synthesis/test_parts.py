@@ -17,8 +17,9 @@ from cxrtool.core.runs import Run
 from cxrtool.data.keys import Seen
 from cxrtool.data.labels import LabelPolicy
 from cxrtool.data.manifest import load_dataset
+from cxrtool.data.options import SelectionOptions
 from cxrtool.data.schema import DatasetInfo
-from cxrtool.data.select import SelectionOptions, select_rows
+from cxrtool.data.select import select_rows
 from cxrtool.data.writer import DatasetWriter
 from cxrtool.synthesis.accounts import Accounts
 from cxrtool.synthesis.arrays import IntArray

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from cxrtool.core.cores import available_cores
 from cxrtool.core.errors import UsageError
 from cxrtool.training import device
 from cxrtool.training.rng import (
+    Part,
     numpy_rng,
     plan_seed,
     restore_rng,
@@ -39,11 +41,21 @@ def test_seeds_are_fixed_for_ever() -> None:
 
 
 def test_parts_of_other_types_or_cuts_give_other_seeds() -> None:
-    parts = [(1,), (1.0,), (True,), ("1",), (None,), ("ab", "c"), ("a", "bc"), ("abc",), (1, 1)]
+    parts: list[tuple[Part, ...]] = [
+        (1,),
+        (1.0,),
+        (True,),
+        ("1",),
+        (None,),
+        ("ab", "c"),
+        ("a", "bc"),
+        ("abc",),
+        (1, 1),
+    ]
     assert len({seed_for(*part) for part in parts}) == len(parts)
     assert seed_for(np.int64(3)) == seed_for(3)
-    parts = [("a", "bc"), ("ab", "c"), (1,), ("1",), (1, 1), (11,)]
-    assert len({plan_seed(*part) for part in parts}) == len(parts)
+    plans: list[tuple[int | str, ...]] = [("a", "bc"), ("ab", "c"), (1,), ("1",), (1, 1), (11,)]
+    assert len({plan_seed(*part) for part in plans}) == len(plans)
     assert all(0 <= seed_for("x", i) < 2**63 for i in range(200))
 
 
@@ -74,7 +86,7 @@ def test_cpu_is_deterministic_with_the_threads_asked_for() -> None:
     assert torch.get_num_threads() == 1
     assert torch.are_deterministic_algorithms_enabled()
     device.setup("cpu")
-    assert torch.get_num_threads() == device.available_cores()
+    assert torch.get_num_threads() == available_cores()
 
 
 def test_auto_takes_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:

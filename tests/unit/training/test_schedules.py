@@ -63,17 +63,17 @@ def test_ema_of_a_network() -> None:
 def test_means_since_the_last_reading() -> None:
     means = Means()
     assert means.read() == {}
-    means.add("loss", torch.tensor([1.0, 3.0], requires_grad=True))
-    means.add("loss", torch.tensor(5.0))
-    means.add("rare", torch.tensor(1.0))
+    means.add(loss=torch.tensor([1.0, 3.0], requires_grad=True))
+    means.add(loss=torch.tensor(5.0))
+    means.add(rare=torch.tensor(1.0))
     assert means.read() == {"loss": 3.5, "rare": 1.0}
     assert means.read() == {}
 
 
 def test_means_survive_a_checkpoint() -> None:
     means, other = Means(), Means()
-    means.add("loss", torch.tensor(1.0))
+    means.add(loss=torch.tensor(1.0))
     other.load_state_dict(means.state_dict())
     for part in (means, other):
-        part.add("loss", torch.tensor(2.0))
+        part.add(loss=torch.tensor(2.0))
     assert other.read() == means.read() == {"loss": 1.5}

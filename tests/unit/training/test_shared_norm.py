@@ -46,6 +46,6 @@ def test_only_several_processes_need_it() -> None:
     assert not any(isinstance(m, SharedBatchNorm) for m in network.modules())
     world.size = 2
     share_batch_norms(network, world)
-    assert isinstance(network[1][0], SharedBatchNorm)
+    assert isinstance(network.get_submodule("1.0"), SharedBatchNorm)
     for name, parameter in network.named_parameters():
         assert parameter is before[name]

@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any
 from cxrtool.commands.evaluate.classifiers.inputs import (
     load_data,
     load_networks,
-    predict,
+    predict_all,
     read_set_names,
     refuse_other_sets,
     refuse_seen_rows,
     refuse_unequal_regimens,
-    rows_to_score,
-    truth_of,
+    rows_of,
 )
 from cxrtool.commands.evaluate.classifiers.options import FORMAT, NAME, Config
 from cxrtool.commands.evaluate.classifiers.page import (
@@ -34,22 +33,19 @@ from cxrtool.commands.evaluate.classifiers.page import (
     unfair,
 )
 from cxrtool.core import console
-from cxrtool.version import __version__
 
 __all__ = ["FORMAT", "NAME", "Config", "check_gates", "run", "write_outputs"]
 
 if TYPE_CHECKING:
     from cxrtool.core.runs import Run
-    from cxrtool.pages.classifiers import Evaluation
+    from cxrtool.stats.classifier_results import Evaluation
     from cxrtool.stats.joining import Fold
 
 
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Predict, score, compare, report."""
-    import numpy as np
-
-    from cxrtool.pages import classifiers as classifier_report
     from cxrtool.stats import comparison, joining
+    from cxrtool.stats.classifier_results import Evaluation, label_errors
     from cxrtool.training.device import setup
 
     device = setup(config.device, config.threads)
@@ -60,7 +56,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     image_reports = [read_image_report(ref.path) for ref in run.inputs("images")]
     refuse_other_sets(run, described)
     datasets = load_data(config, run)
-    rows = [rows_to_score(config, data, names, described) for data in datasets]
+    rows = [joining.rows_to_judge(data, config, names, described) for data in datasets]
     folds = joining.assign_folds(datasets, rows, names, described)
     compared = ""
     for fold in folds:
@@ -83,58 +79,37 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         left_out.append(joining.SETS_BY_ORDER)
     if compared:
         left_out.append(f"Training and test rows were {compared}.")
-    policy = joining.common_policy(names, described)
-    truth, mask, codes, single = truth_of(folds, labels, policy)
-    predicted = [
-        {k: predict(run, networks[k], names[k], fold, labels, device) for k in fold.runs}
-        for fold in folds
-    ]
-    scores = np.stack(
-        [np.concatenate([part[k] for part, k in zip(predicted, members)]) for _, members in pooled]
-    )
-
-    classes = truth.argmax(axis=1) if single else None
-    scored = comparison.score_runs(
-        labels, truth, mask, scores, codes,
-        resamples=config.bootstrap, seed=config.seed, classes=classes,
-    )  # fmt: skip
+    test = rows_of(folds, labels, joining.common_policy(names, described))
+    members = [own for _, own in pooled]
+    scores = predict_all(run, networks, names, test, members, device)
+    scored = test.score(scores, config)
     groups = comparison.group_runs([recipe for recipe, _ in pooled])
     differences = comparison.add_delong(
         comparison.compare(scored, groups, folds=len(folds)),
-        *(scored, groups, truth, mask, scores, codes),
+        *(scored, groups, test.truth, test.mask, scores, test.codes),
     )
-    result = classifier_report.Evaluation(
+    shown_networks = [networks[own[0]] for own in members]
+    result = Evaluation(
         source=datasets[0].info.source,
         scored=scored,
         groups=groups,
         differences=differences,
-        truth=truth,
-        mask=mask,
+        truth=test.truth,
+        mask=test.mask,
         scores=scores,
-        codes=codes,
+        codes=test.codes,
+        ece=label_errors(test.truth, test.mask, scores, scored.defined),
         compared=compared,
         patients_known=all(data.info.patients for data in datasets),
         resamples=config.bootstrap,
-        runs=[facts(d, members, run) for d, (_, members) in zip(first, pooled)],
+        runs=[facts(d, own, run) for d, own in zip(first, members)],
         histories=[d.get("history", []) for d in first],
-        operating=operating_points(labels, truth, mask, scores, first) if len(folds) == 1 else [],
-        subgroups=score_subgroups(
-            config, folds, labels, truth, mask, scores, codes, groups, classes
-        ),
-        maps=activation_panels(
-            config,
-            run,
-            folds[0],
-            [networks[m[0]] for _, m in pooled],
-            groups,
-            labels,
-            truth,
-            device,
-        ),
+        operating=operating_points(test, scores, first),
+        subgroups=score_subgroups(config, test, scores, groups),
+        maps=activation_panels(config, run, test, shown_networks, groups, device),
         image_reports=image_reports,
         unfair=unfair(first),
-        cautions=cautions(left_out, labels, truth, mask, scores, codes, first, folds),
-        footer=f"cxr {__version__} · evaluate classifiers · run {run.fingerprint[:12]}",
+        cautions=cautions(left_out, test, scores, first),
     )
     for caution in result.cautions:
         console.warn(caution)
@@ -146,23 +121,22 @@ def check_gates(config: Config, run: Run, result: Evaluation) -> None:
     """`--min-auroc`, `--max-ece` and `--require-evidence`."""
     import math
 
-    from cxrtool.pages.classifier_tables import mean_ece
-    from cxrtool.pages.classifiers import primary, run_name
+    from cxrtool.stats.classifier_results import primary, run_name
 
     for number, value in enumerate(result.scored.points[:, -1, 0]):
         name = run_name(result.groups, number)
         if config.min_auroc is not None and (math.isnan(value) or value < config.min_auroc):
             run.gate(f"mean AUROC of {name} is {value:.4f}, below --min-auroc {config.min_auroc:g}")
-        ece = mean_ece(result, number)
+        ece = result.ece[number, -1]
         if config.max_ece is not None and not ece <= config.max_ece:
             run.gate(f"mean ECE of {name} is {ece:.4f}, above --max-ece {config.max_ece:g}")
     if config.require_evidence:
         main = primary(result)
         if not main:
             run.gate("--require-evidence: there is no comparison of gan with duplicate")
-        for found in main:
-            if found.verdict != "evidence for":
-                run.gate(f"--require-evidence: {found.sentence()}")
+        for difference in main:
+            if difference.verdict != "evidence for":
+                run.gate(f"--require-evidence: {difference.sentence()}")
 
 
 # --- outputs --------------------------------------------------------------------------------------
@@ -174,9 +148,9 @@ def write_outputs(
     """Tables, report, and the summary."""
     import numpy as np
 
-    from cxrtool.pages import classifier_tables, page
-    from cxrtool.pages import classifiers as classifier_report
-    from cxrtool.pages.markdown import markdown
+    from cxrtool.pages import classifier_tables, render
+    from cxrtool.pages import classifiers as classifier_page
+    from cxrtool.stats.classifier_results import run_name
     from cxrtool.stats.predictions import csv_text
 
     metrics = classifier_tables.metrics(result)
@@ -190,7 +164,7 @@ def write_outputs(
         extra[name] = [str(c) for fold in folds for c in fold.data.column(name, fold.rows)]
     rows = np.concatenate([fold.rows for fold in folds])
     run.write_text("predictions.csv", csv_text(*classifier_tables.predictions(result, rows, extra)))
-    answer = classifier_report.answer(result)
+    answer = classifier_page.answer(result)
     groups = classifier_tables.subgroups(result)
     between = classifier_tables.subgroup_differences(result)
     run.write_json(
@@ -207,9 +181,7 @@ def write_outputs(
     if result.subgroups:
         run.write_text("subgroups.csv", csv_text(*groups.cells()))
         run.write_text("subgroup_differences.csv", csv_text(*between.cells()))
-    built = classifier_report.build(result)
-    run.write_text("report.html", page.render(built))
-    run.write_text("report.md", markdown(built))
+    render.write(run, classifier_page.build(result), "evaluate classifiers", with_markdown=True)
     console.table("Mean over labels", *classifier_tables.shown(result))
     console.say(answer)
     return {
@@ -218,7 +190,7 @@ def write_outputs(
         "labels": list(result.scored.labels),
         "undefined": [n for n, d in zip(result.scored.labels, result.scored.defined) if not d],
         "mean_auroc": {
-            classifier_report.run_name(result.groups, k): float(value)
+            run_name(result.groups, k): float(value)
             for k, value in enumerate(result.scored.points[:, -1, 0])
         },
         "cautions": list(result.cautions),

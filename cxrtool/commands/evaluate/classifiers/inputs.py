@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cxrtool.core.errors import GateError, InputError
-from cxrtool.data.select import SelectionOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from cxrtool.classifiers.architectures import ClassifierNet
     from cxrtool.commands.evaluate.classifiers.options import Config
     from cxrtool.core.runs import Run
+    from cxrtool.data.labels import LabelPolicy
     from cxrtool.data.manifest import Dataset
+    from cxrtool.stats.comparison import Scored
     from cxrtool.stats.joining import Fold
 
 
@@ -56,15 +58,15 @@ def read_set_names(config: Config) -> dict[str, str]:
     """
     from cxrtool.data.manifest import load_dataset
 
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     for text in config.set_name:
-        given, _, name = text.partition("=")
-        digest = given.lower()[:8]
-        if Path(given).exists() or not re.fullmatch("[0-9a-f]{8,}", given.lower()):
-            digest = load_dataset(Path(given)).info.digest[:8]
-        if found.setdefault(digest, name.strip()) != name.strip():
-            raise InputError(f"is called {found[digest]} and {name.strip()}", file=Path(given))
-    return found
+        synth, _, name = text.partition("=")
+        digest = synth.lower()[:8]
+        if Path(synth).exists() or not re.fullmatch("[0-9a-f]{8,}", synth.lower()):
+            digest = load_dataset(Path(synth)).info.digest[:8]
+        if names.setdefault(digest, name.strip()) != name.strip():
+            raise InputError(f"is called {names[digest]} and {name.strip()}", file=Path(synth))
+    return names
 
 
 def refuse_unequal_regimens(
@@ -88,11 +90,11 @@ def refuse_unequal_regimens(
 
 def saw_more(description: dict[str, Any]) -> dict[str, int]:
     """How many patients or images, by who knows them that the classifier does not."""
-    found = {
+    counts = {
         "generator behind": int(description.get("generator_saw_more") or 0),
         "start of": int(description.get("start_saw_more") or 0),
     }
-    return {who: n for who, n in found.items() if n}
+    return {who: n for who, n in counts.items() if n}
 
 
 def refuse_other_sets(run: Run, described: list[dict[str, Any]]) -> None:
@@ -104,37 +106,23 @@ def refuse_other_sets(run: Run, described: list[dict[str, Any]]) -> None:
     from cxrtool.classifiers.arms import refuse_unfinished
     from cxrtool.data.manifest import load_dataset
 
-    known = {str(s["digest"]) for d in described for s in d.get("sources") or []}
+    digests = {str(s["digest"]) for d in described for s in d.get("sources") or []}
     paths = {ref.path: ref.path for ref in run.inputs("synth")}
     for ref in run.inputs("images"):
         measured = json.loads((ref.path / "run.json").read_text(encoding="utf-8"))["inputs"]
         paths |= {Path(e["path"]): ref.path for e in measured if e["role"] == "synth"}
-    for path, given in paths.items():
-        if path != given and not path.is_dir():
+    for path, option in paths.items():
+        if path != option and not path.is_dir():
             continue  # the set that was measured lies elsewhere now
         synth = load_dataset(path)
         refuse_unfinished(synth)
-        if known and synth.info.digest[:12] not in known:
+        if digests and synth.info.digest[:12] not in digests:
             raise InputError(
                 f"is about the synthetic set {synth.info.digest[:8]}; the runs were trained on"
-                f" {', '.join(sorted(digest[:8] for digest in known))}",
-                file=given,
+                f" {', '.join(sorted(digest[:8] for digest in digests))}",
+                file=option,
                 hint="give what belongs to the runs",
             )
-
-
-def rows_to_score(
-    config: Config, data: Dataset, names: list[str], described: list[dict[str, Any]]
-) -> np.ndarray:
-    """The rows, the same for every run."""
-    from cxrtool.data.select import select_rows
-    from cxrtool.stats.joining import common_view
-
-    view = common_view(names, described) if config.view == "stored" else config.view
-    options = SelectionOptions(
-        view=view, split=config.split, fraction=config.fraction, leave_out=config.leave_out
-    )
-    return select_rows(data, options)
 
 
 def refuse_seen_rows(run: Run, fold: Fold, split: str) -> str:
@@ -145,31 +133,64 @@ def refuse_seen_rows(run: Run, fold: Fold, split: str) -> str:
     """
     from cxrtool.data.keys import Seen, refuse_overlap
     from cxrtool.stats.classifier_results import BY_PIXELS, WITHOUT_IDS
+    from cxrtool.stats.joining import refuse_made_images
 
-    made = int((fold.data.column("source", fold.rows) != "real").sum())
-    if made:
-        raise GateError(
-            f"{made:,} of {len(fold.rows):,} {split} images are synthetic or edited",
-            hint="classifiers are judged on real images only",
-        )
+    refuse_made_images(fold.data, fold.rows, split, "classifiers")
     refs = run.inputs("runs")
-    told = ""
+    caution = ""
     for folder in (refs[k].path for k in fold.runs):
         seen = Seen.load(folder)
-        found = refuse_overlap(
+        overlap = refuse_overlap(
             seen, fold.data, fold.rows, who=f"the run {folder}", what=split, folder=folder
         )
         if not seen.patients or not fold.data.info.patients:
-            told = told or WITHOUT_IDS
-        elif not found.comparable or set(seen.patients) != {fold.data.info.namespace}:
-            told = BY_PIXELS
-    return told
+            caution = caution or WITHOUT_IDS
+        elif not overlap.comparable or set(seen.patients) != {fold.data.info.namespace}:
+            caution = BY_PIXELS
+    return caution
 
 
-def truth_of(
-    folds: list[Fold], labels: tuple[str, ...], policy: Any
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
-    """Truth and mask [N, L], patient [N] over all folds, and whether one class excludes others."""
+@dataclass(frozen=True)
+class TestRows:
+    """The rows of all folds, one after the other.
+
+    Attributes:
+        folds: Where they come from.
+        labels: L names.
+        truth: [N, L] in {0, 1}.
+        mask: [N, L] bool, False leaves the cell out.
+        codes: [N] int64 patient of each.
+        classes: [N] int64 class of each, of single-label sets; else None.
+    """
+
+    folds: list[Fold]
+    labels: tuple[str, ...]
+    truth: np.ndarray
+    mask: np.ndarray
+    codes: np.ndarray
+    classes: np.ndarray | None
+
+    def score(self, scores: np.ndarray, config: Config, rows: np.ndarray | None = None) -> Scored:
+        """Score runs [R, N, L] on them, or on those that `rows` [N] chooses."""
+        import numpy as np
+
+        from cxrtool.stats.comparison import score_runs
+
+        where = np.ones(len(self.truth), bool) if rows is None else rows
+        return score_runs(
+            self.labels,
+            self.truth[where],
+            self.mask[where],
+            scores[:, where],
+            np.unique(self.codes[where], return_inverse=True)[1],
+            resamples=config.bootstrap,
+            seed=config.seed,
+            classes=None if self.classes is None else self.classes[where],
+        )
+
+
+def rows_of(folds: list[Fold], labels: tuple[str, ...], policy: LabelPolicy) -> TestRows:
+    """Truth and mask, patients and classes over all folds."""
     import numpy as np
 
     from cxrtool.data.labels import label_arrays
@@ -188,11 +209,30 @@ def truth_of(
     every = np.concatenate(truth)
     single = all(fold.data.info.kind == "single" for fold in folds)
     single = single and bool((every.sum(axis=1) == 1).all())
-    return every, np.concatenate(mask), np.concatenate(codes), single
+    classes = every.argmax(axis=1) if single else None
+    return TestRows(folds, labels, every, np.concatenate(mask), np.concatenate(codes), classes)
+
+
+def predict_all(
+    run: Run,
+    networks: list[ClassifierNet],
+    names: list[str],
+    rows: TestRows,
+    members: list[list[int]],
+    device: Any,
+) -> np.ndarray:
+    """Probabilities [R, N, L] of all recipes, each by its network of every fold."""
+    import numpy as np
+
+    by_fold = [
+        {k: predict(run, networks[k], names[k], fold, rows.labels, device) for k in fold.runs}
+        for fold in rows.folds
+    ]
+    return np.stack([np.concatenate([part[k] for part, k in zip(by_fold, own)]) for own in members])
 
 
 def predict(
-    run: Run, network: Any, name: str, fold: Fold, labels: tuple[str, ...], device: Any
+    run: Run, network: ClassifierNet, name: str, fold: Fold, labels: tuple[str, ...], device: Any
 ) -> np.ndarray:
     """Calibrated probabilities [N, L] of one run, its labels joined by name.
 

@@ -9,13 +9,13 @@ from typing import Annotated
 
 from cxrtool.core.config import DEVICE, THREADS, Argument, Input, Option
 from cxrtool.core.errors import UsageError
-from cxrtool.data.select import RowOption, SelectionOptions
+from cxrtool.data.options import RowOption, SelectionOptions
 
 NAME = "evaluate-classifiers"
 # 5: a synthetic set is named only where the regimen does not tell it. 6: patients of intervals are
 # units of studies and copies; degrees of freedom by Welch and Satterthwaite; intervals corrected as
-# p is
-FORMAT = 6
+# p is. 7: intervals of means over seeds cover the seeds, as those of evaluate clip do
+FORMAT = 7
 PageOption = partial(Option, panel="What the page shows")
 GateOption = partial(Option, panel="Gates: when to fail (exit 5)")
 

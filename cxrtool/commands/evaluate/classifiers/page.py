@@ -13,12 +13,17 @@ from cxrtool.commands.evaluate.classifiers.inputs import saw_more
 from cxrtool.core import console
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
     from cxrtool.classifiers.architectures import ClassifierNet
+    from cxrtool.commands.evaluate.classifiers.inputs import TestRows
     from cxrtool.commands.evaluate.classifiers.options import Config
     from cxrtool.core.runs import Run
-    from cxrtool.stats.joining import Fold
+    from cxrtool.data.manifest import Dataset
+    from cxrtool.stats.classifier_results import MapPanel, Subgroup
+    from cxrtool.stats.groups import Group
 
 CAM_IMAGES = 4
 
@@ -86,74 +91,67 @@ def unfair(described: list[dict[str, Any]]) -> str:
 
 
 def cautions(
-    left_out: list[str],
-    labels: tuple[str, ...],
-    truth: np.ndarray,
-    mask: np.ndarray,
-    scores: np.ndarray,
-    codes: np.ndarray,
-    described: list[dict[str, Any]],
-    folds: list[Fold],
+    left_out: list[str], test: TestRows, scores: np.ndarray, described: list[dict[str, Any]]
 ) -> list[str]:
     """Sentences on what is unfair, missing or odd."""
     import numpy as np
 
-    from cxrtool.pages.classifiers import why_undefined
+    from cxrtool.stats.classifier_results import why_undefined
 
-    found = [
+    sentences = [
         f"The {who} run {n} (arm {d['recipe']['arm']}) was trained on {more:,} patients or images"
         " that its classifier was not: its arm had more data than the others."
         for n, d in enumerate(described, start=1)
         for who, more in saw_more(d).items()
     ]
-    found += left_out
-    if len(np.unique(codes)) < 2:
-        found.append("All images are of one patient: there is no interval and no verdict.")
+    sentences += left_out
+    if len(np.unique(test.codes)) < 2:
+        sentences.append("All images are of one patient: there is no interval and no verdict.")
     budgets = sorted({int(d.get("steps", 0)) for d in described})
     if len(budgets) > 1:
         counts = ", ".join(f"{n:,}" for n in budgets)
-        found.append(f"The runs had unequal budgets of optimizer steps ({counts}).")
-    if len(folds) > 1:
-        found.append(
-            f"Predictions of {len(folds)} folds are pooled: each image was judged by the network"
-            " of its fold that has not seen the patient."
+        sentences.append(f"The runs had unequal budgets of optimizer steps ({counts}).")
+    if len(test.folds) > 1:
+        sentences.append(
+            f"Predictions of {len(test.folds)} folds are pooled: each image was judged by the"
+            " network of its fold that has not seen the patient."
         )
     for n, d in enumerate(described, start=1):
         lacking = (d.get("calibration") or {}).get("uncalibrated")
         if lacking:
-            found.append(
+            sentences.append(
                 f"{', '.join(lacking)} not calibrated in run {n}: no positive in validation."
             )
-    for k, label in enumerate(labels):
-        reason = why_undefined(truth[:, k], mask[:, k])
+    for k, label in enumerate(test.labels):
+        reason = why_undefined(test.truth[:, k], test.mask[:, k])
         if reason:
-            found.append(f"{label} has {reason} in these rows: undefined, left out of the mean.")
+            sentences.append(
+                f"{label} has {reason} in these rows: undefined, left out of the mean."
+            )
         flat = [n + 1 for n, own in enumerate(scores) if np.ptp(own[:, k]) == 0 and len(own) > 1]
         if flat:
             which = ", ".join(map(str, flat))
-            found.append(f"The same prediction for every image in {label} by run {which}.")
-    return found
+            sentences.append(f"The same prediction for every image in {label} by run {which}.")
+    return sentences
 
 
 def operating_points(
-    labels: tuple[str, ...],
-    truth: np.ndarray,
-    mask: np.ndarray,
-    scores: np.ndarray,
-    described: list[dict[str, Any]],
+    test: TestRows, scores: np.ndarray, described: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Sensitivity and specificity of each run and label at its stored threshold."""
+    """Sensitivity and specificity of each run and label at its stored threshold; not of folds."""
     from cxrtool.data.maps import canonical
 
-    out = []
+    out: list[dict[str, Any]] = []
+    if len(test.folds) > 1:
+        return out
     for n, (own, d) in enumerate(zip(scores, described), start=1):
         stored = (d.get("calibration") or {}).get("thresholds", {})
         stored = {canonical(name): value for name, value in stored.items()}
-        for k, label in enumerate(labels):
+        for k, label in enumerate(test.labels):
             if canonical(label) not in stored:
                 continue
-            rows = mask[:, k]
-            positive = truth[rows, k] > 0
+            rows = test.mask[:, k]
+            positive = test.truth[rows, k] > 0
             called = own[rows, k] >= stored[canonical(label)]
             if positive.any() and not positive.all():
                 out.append(
@@ -169,95 +167,86 @@ def operating_points(
 
 
 def score_subgroups(
-    config: Config,
-    folds: list[Fold],
-    labels: tuple[str, ...],
-    truth: np.ndarray,
-    mask: np.ndarray,
-    scores: np.ndarray,
-    codes: np.ndarray,
-    groups: Any,
-    classes: np.ndarray | None = None,
-) -> list[Any]:
+    config: Config, test: TestRows, scores: np.ndarray, groups: Sequence[Group]
+) -> list[Subgroup]:
     """The same scores within each subgroup of `--by`."""
     import numpy as np
 
-    from cxrtool.pages.classifiers import Subgroup
     from cxrtool.stats import comparison, subgroups
-    from cxrtool.stats.classifier_results import label_errors
+    from cxrtool.stats.classifier_results import Subgroup, label_errors
 
     out = []
     for column in subgroups.parse_by(config.by):
-        cells = np.concatenate([fold.data.column(column, fold.rows) for fold in folds])
+        cells = np.concatenate([fold.data.column(column, fold.rows) for fold in test.folds])
         if not (cells != "").any():
             console.warn(f"--by {column}: the data set does not say")
             continue
         for name, rows in subgroups.groups_of(column, cells).items():
-            people = len(np.unique(codes[rows]))
-            if people < subgroups.LEAST:
-                out.append(Subgroup(name, int(rows.sum()), people, None, []))
+            sizes = int(rows.sum()), len(np.unique(test.codes[rows]))
+            if sizes[1] < subgroups.LEAST:
+                out.append(Subgroup(name, *sizes, None, []))
                 continue
-            scored = comparison.score_runs(
-                labels, truth[rows], mask[rows], scores[:, rows],
-                np.unique(codes[rows], return_inverse=True)[1],
-                resamples=config.bootstrap, seed=config.seed,
-                classes=None if classes is None else classes[rows],
-            )  # fmt: skip
-            found = comparison.compare(scored, groups, folds=len(folds))
-            known = mask[rows].sum(axis=0)
-            positive = (truth[rows] * mask[rows]).sum(axis=0).astype(np.int64)
-            ece = label_errors(truth[rows], mask[rows], scores[:, rows], scored.defined)
-            sub = Subgroup(name, int(rows.sum()), people, scored, found, known, positive, ece)
-            out.append(sub)
+            scored = test.score(scores, config, rows)
+            truth, mask = test.truth[rows], test.mask[rows]
+            out.append(
+                Subgroup(
+                    name,
+                    *sizes,
+                    scored,
+                    comparison.compare(scored, groups, folds=len(test.folds)),
+                    mask.sum(axis=0),
+                    (truth * mask).sum(axis=0).astype(np.int64),
+                    label_errors(truth, mask, scores[:, rows], scored.defined),
+                )
+            )
     return out
 
 
 def activation_panels(
     config: Config,
     run: Run,
-    fold: Fold,
+    test: TestRows,
     networks: list[ClassifierNet],
-    groups: Any,
-    labels: tuple[str, ...],
-    truth: np.ndarray,
+    groups: Sequence[Group],
     device: Any,
-) -> list[Any]:
+) -> list[MapPanel]:
     """Class activation maps of real and synthetic images of each label, by the first run shown.
 
-    The network is the first of the arm gan, else the first of all.
+    The network is the first of the arm gan, else the first of all; the real images are those of the
+    first fold.
     """
     import numpy as np
 
     from cxrtool.classifiers.cam import activation_maps, overlay
     from cxrtool.data.cache import pixels
     from cxrtool.data.manifest import load_dataset
-    from cxrtool.pages.classifiers import MapPanel
+    from cxrtool.stats.classifier_results import MapPanel
     from cxrtool.stats.joining import positions
     from cxrtool.training.rng import numpy_rng
 
     group = next((g for g in groups if g.arm == "gan"), groups[0])
-    network = networks[min(group.runs.values())]
+    network, labels, fold = networks[min(group.runs.values())], test.labels, test.folds[0]
     rng = numpy_rng("class activation maps", config.seed)
-    shown: list[tuple[str, Any, np.ndarray, np.ndarray]] = [
-        ("real", fold.data, fold.rows, truth[: len(fold.rows)] > 0)
+    sets: list[tuple[str, Dataset, np.ndarray, np.ndarray]] = [
+        ("real", fold.data, fold.rows, test.truth[: len(fold.rows)] > 0)
     ]
     for ref in run.inputs("synth"):
         synth = load_dataset(ref.path)
-        own = [k for k, label in enumerate(labels) if label in synth.labels]
         table = np.zeros((len(synth), len(labels)), dtype=bool)
-        for k in own:
-            table[:, k] = synth.column(labels[k]) == "1"
-        shown.append(("synthetic", synth, np.arange(len(synth)), table))
+        for k, label in enumerate(labels):
+            if label in synth.labels:
+                table[:, k] = synth.column(label) == "1"
+        sets.append(("synthetic", synth, np.arange(len(synth)), table))
     out = []
     for k, label in enumerate(labels):
         place = positions(network.labels, [label])[0]
         sides = []
-        for kind, dataset, rows, table in shown:
+        for kind, dataset, rows, table in sets:
             having = np.flatnonzero(table[:, k])
             if not len(having):
                 continue
-            chosen = np.sort(rng.choice(having, min(CAM_IMAGES, len(having)), replace=False))
-            images = pixels(dataset, rows[chosen])
+            some = np.sort(rng.choice(having, min(CAM_IMAGES, len(having)), replace=False))
+            images = pixels(dataset, rows[some])
             maps = activation_maps(network, images, place, device)
             sides.append((kind, images, overlay(images, maps)))
         if sides:

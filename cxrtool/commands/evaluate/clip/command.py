@@ -12,23 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cxrtool.commands.evaluate.clip.options import FORMAT, NAME, Config
-from cxrtool.core.errors import GateError
-from cxrtool.data.select import SelectionOptions
-from cxrtool.version import __version__
 
-__all__ = [
-    "FORMAT",
-    "NAME",
-    "Config",
-    "load_models",
-    "read_rows",
-    "recipe_of",
-    "recipes_of",
-    "refuse_seen_rows",
-    "rows_to_read",
-    "run",
-    "texts_of",
-]
+__all__ = ["FORMAT", "NAME", "Config", "run"]
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,36 +47,38 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     names = [str(ref.path) for ref in run.inputs("runs")]
     described = [model.meta for model in models]
     dataset = load_dataset(config.data)
-    rows = rows_to_read(config, dataset, names, described)
+    rows = joining.rows_to_judge(dataset, config, names, described)
     refuse_seen_rows(run, dataset, rows, config.split)
     for name, meta in zip(names, described, strict=True):
         made = meta["preprocessing"]
         joining.refuse_other_pixels(
             name, {"preprocessing": {**made, "native_size": made["data_size"]}}, dataset
         )
-    shown = [f"run {k} ({d['text']['strategy']})" for k, d in enumerate(described, start=1)]
-    labels, left_out = joining.common_labels(shown, [d["labels"] for d in described], dataset)
+    names_shown = [f"run {k} ({d['text']['strategy']})" for k, d in enumerate(described, start=1)]
+    labels, left_out = joining.common_labels(names_shown, [d["labels"] for d in described], dataset)
     policy = joining.common_policy(names, described)
     columns = joining.positions(dataset.labels, labels)
     truth, mask = (part[:, columns] for part in label_arrays(dataset, rows, policy))
     texts, strategy = texts_of(config, dataset, rows, policy, models[0])
     codes = patient_groups(dataset, rows)
 
-    read = [read_rows(run, model, dataset, rows, labels, truth, mask, texts) for model in models]
+    readings = [
+        read_rows(run, model, dataset, rows, labels, truth, mask, texts) for model in models
+    ]
     scored = comparison.score_runs(
-        labels, truth, mask, np.stack([scores for scores, _ in read]), codes,
+        labels, truth, mask, np.stack([scores for scores, _ in readings]), codes,
         resamples=config.bootstrap, seed=config.seed,
     )  # fmt: skip
     recipes = recipes_of(run, described)
     groups = comparison.group_runs(recipes, arm_options={k for r in recipes for k in r} - {"model"})
     groups.sort(key=lambda group: group.arm != "original")  # what the others are compared with
     pairs = make_pairs(np.empty(0), texts.wordings, texts.groups, models[0].tokenizer)
-    found = Comparison(
+    result = Comparison(
         source=dataset.info.source,
         scored=scored,
         groups=groups,
         differences=comparison.compare(scored, groups),
-        measured=[measured for _, measured in read],
+        measured=[measured for _, measured in readings],
         truth=truth,
         mask=mask,
         texts=(strategy, len(texts.positions), texts.distinct()),
@@ -100,9 +87,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         cautions=[],
         resamples=config.bootstrap,
         patients=int(codes.max()) + 1,
-        footer=f"cxr {__version__} \u00b7 evaluate clip \u00b7 run {run.fingerprint[:12]}",
     )
-    return write_outputs(run, found, left_out)
+    return write_outputs(run, result, left_out)
 
 
 def load_models(run: Run, device: Any) -> list[ClipModel]:
@@ -125,20 +111,6 @@ def recipes_of(run: Run, described: list[dict[str, Any]]) -> list[dict[str, Any]
     return [recipe_of(meta, record) for meta, record in zip(described, records, strict=True)]
 
 
-def rows_to_read(
-    config: Config, dataset: Dataset, names: list[str], described: list[dict[str, Any]]
-) -> np.ndarray:
-    """The rows, the same for every run."""
-    from cxrtool.data.select import select_rows
-    from cxrtool.stats.joining import common_view
-
-    view = common_view(names, described) if config.view == "stored" else config.view
-    options = SelectionOptions(
-        view=view, split=config.split, fraction=config.fraction, leave_out=config.leave_out
-    )
-    return select_rows(dataset, options)
-
-
 def refuse_seen_rows(run: Run, dataset: Dataset, rows: np.ndarray, split: str) -> None:
     """The leak guard: no row that a run, or what it began from, has seen; no made image.
 
@@ -146,13 +118,9 @@ def refuse_seen_rows(run: Run, dataset: Dataset, rows: np.ndarray, split: str) -
         GateError: there are such rows.
     """
     from cxrtool.data.keys import Seen, refuse_overlap
+    from cxrtool.stats.joining import refuse_made_images
 
-    made = int((dataset.column("source", rows) != "real").sum())
-    if made:
-        raise GateError(
-            f"{made:,} of {len(rows):,} {split} images are synthetic or edited",
-            hint="CLIPs are judged on real images only",
-        )
+    refuse_made_images(dataset, rows, split, "CLIPs")
     for ref in run.inputs("runs"):
         refuse_overlap(
             Seen.load(ref.path), dataset, rows, who=f"the run {ref.path}", what=split,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cxrtool.core.config import DEVICE, THREADS, Argument, Input, Option
 from cxrtool.core.errors import UsageError
-from cxrtool.data.select import RowOption, SelectionOptions
+from cxrtool.data.options import RowOption, SelectionOptions
 
 NAME = "evaluate-clip"
 # 2: bicubic resampling within the range; a recipe tells the activation; patients of intervals are

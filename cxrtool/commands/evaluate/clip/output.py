@@ -18,39 +18,39 @@ CONTROL = "random"
 LEAST_AT_CHANCE = 12 / 14  # share of the labels; one interval in twenty misses one half by chance
 
 
-def cautions(found: Comparison, left_out: list[str]) -> list[str]:
+def cautions(result: Comparison, left_out: list[str]) -> list[str]:
     """Sentences on what is missing or odd."""
     from cxrtool.stats.clip_results import at_chance
     from cxrtool.stats.comparison import MIN_SEEDS
 
-    said = list(left_out)
-    for group in found.groups:
+    sentences = list(left_out)
+    for group in result.groups:
         if len(group.runs) < MIN_SEEDS or group.arm.split("-")[0] != CONTROL:
             continue
-        inside, known = at_chance(found.scored, group)
-        if inside < LEAST_AT_CHANCE * known:
-            said.append(
+        inside, scored_labels = at_chance(result.scored, group)
+        if inside < LEAST_AT_CHANCE * scored_labels:
+            sentences.append(
                 f"{group.name} was trained on texts of other patients and reads only {inside} of "
-                f"{known} labels at chance: something leaks."
+                f"{scored_labels} labels at chance: something leaks."
             )
-    return said
+    return sentences
 
 
-def write_outputs(run: Run, found: Comparison, left_out: list[str]) -> dict[str, Any]:
+def write_outputs(run: Run, result: Comparison, left_out: list[str]) -> dict[str, Any]:
     """Tables, page and the summary."""
     from dataclasses import asdict, replace
 
-    from cxrtool.pages import clip as clip_report
-    from cxrtool.pages import page
+    from cxrtool.pages import clip as clip_page
+    from cxrtool.pages import render
     from cxrtool.stats import clip_results
     from cxrtool.stats.predictions import Records, csv_text
     from cxrtool.stats.wording import number, with_interval
 
-    found = replace(found, cautions=cautions(found, left_out))
-    for caution in found.cautions:
+    result = replace(result, cautions=cautions(result, left_out))
+    for caution in result.cautions:
         console.warn(caution)
-    labels, strategies = clip_results.label_table(found), clip_results.strategy_table(found)
-    differences = [asdict(d) for d in found.differences if d.metric == "auroc"]
+    labels, strategies = clip_results.label_table(result), clip_results.strategy_table(result)
+    differences = [asdict(d) for d in result.differences if d.metric == "auroc"]
     for name, records in (
         ("metrics.csv", labels),
         ("strategies.csv", strategies),
@@ -58,7 +58,7 @@ def write_outputs(run: Run, found: Comparison, left_out: list[str]) -> dict[str,
     ):
         if records:
             run.write_text(name, csv_text(*Records(records).cells()))
-    answer = clip_report.answer(found)
+    answer = clip_page.answer(result)
     run.write_json(
         "metrics.json",
         {
@@ -66,11 +66,11 @@ def write_outputs(run: Run, found: Comparison, left_out: list[str]) -> dict[str,
             "strategies": strategies,
             "metrics": labels,
             "differences": differences,
-            "models": list(found.models),
-            "cautions": list(found.cautions),
+            "models": list(result.models),
+            "cautions": list(result.cautions),
         },
     )
-    run.write_text("report.html", page.render(clip_report.build(found)))
+    render.write(run, clip_page.build(result), "evaluate clip")
     console.table(
         "Text strategies",
         ["", "seeds", "mean AUROC", "at chance", "image to text @10", "negation passed"],
@@ -89,8 +89,8 @@ def write_outputs(run: Run, found: Comparison, left_out: list[str]) -> dict[str,
     console.say(answer)
     return {
         "answer": answer,
-        "images": len(found.truth),
-        "labels": list(found.scored.labels),
+        "images": len(result.truth),
+        "labels": list(result.scored.labels),
         "strategies": {r["strategy"]: r["auroc"] for r in strategies},
-        "cautions": list(found.cautions),
+        "cautions": list(result.cautions),
     }

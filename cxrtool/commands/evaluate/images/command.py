@@ -30,7 +30,6 @@ from cxrtool.commands.evaluate.images.measures import (
 )
 from cxrtool.commands.evaluate.images.options import FORMAT, NAME, Config
 from cxrtool.core import console
-from cxrtool.version import __version__
 
 __all__ = ["FORMAT", "NAME", "Config", "run", "write_outputs"]
 
@@ -64,14 +63,14 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     }
     labels, synthetic_labels, real_labels = label_tables(synth, real, reference)
 
-    found, of_labels, near = [], [], []
+    spaces, of_labels, near = [], [], []
     for name, function in feature_spaces(config, run, device):
         console.detail(f"feature space: {name}")
         embedded = embed(run, name, function, images, device)
         rng = numpy_rng("evaluate-images", config.seed, name)
         amount = {"splits": config.splits, "subsets": config.subsets}
         one = measure.fidelity(name, embedded["synthetic"], embedded["real"], rng, **amount)
-        found.append(replace(one, is_fid=name == "Inception (FID)"))
+        spaces.append(replace(one, is_fid=name == "Inception (FID)"))
         of_labels += measure.by_label(
             name, labels, embedded["synthetic"], synthetic_labels, embedded["real"], real_labels,
             rng, subsets=config.subsets,
@@ -85,7 +84,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         source=real.info.source,
         kernel=str(real.info.kernel),
         size=int(real.info.size or 0),
-        fidelity=found,
+        fidelity=spaces,
         conditional=read_conditions(run, device, images, labels, synthetic_labels, real_labels),
         membership=membership(run, device, images, real, (train, reference))
         if len(train)
@@ -98,25 +97,23 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         synthetic_labels=synthetic_labels,
         real_labels=real_labels,
         reference=config.split,
-        cautions=cautions(config, found, len(train)),
-        footer=f"cxr {__version__} · evaluate images · run {run.fingerprint[:12]}",
+        cautions=cautions(config, spaces, len(train)),
+        seed=config.seed,
     )
-    return write_outputs(config, run, result)
+    return write_outputs(run, result)
 
 
-def write_outputs(config: Config, run: Run, result: ImageEvaluation) -> dict[str, Any]:
+def write_outputs(run: Run, result: ImageEvaluation) -> dict[str, Any]:
     """Tables, report, and the summary."""
-    from cxrtool.pages import images as image_report
-    from cxrtool.pages import page
+    from cxrtool.pages import images as image_page
+    from cxrtool.pages import render
     from cxrtool.pages.image_tables import nearness_records, records
-    from cxrtool.pages.markdown import markdown
     from cxrtool.stats.predictions import csv_text
-    from cxrtool.training.rng import numpy_rng
 
     table = records(result)
     run.write_text("metrics.csv", csv_text(*table.cells()))
     near = nearness_records(result)
-    answer = image_report.answer(result)
+    answer = image_page.answer(result)
     more = {
         "conditional": [asdict(c) for c in result.conditional],
         "membership_auroc": result.membership,
@@ -124,9 +121,7 @@ def write_outputs(config: Config, run: Run, result: ImageEvaluation) -> dict[str
     }
     metrics = {"answer": answer, "distances": table.records, "nearness": near, **more}
     run.write_json("metrics.json", metrics)
-    built = image_report.build(result, numpy_rng("evaluate-images shown", config.seed))
-    run.write_text("report.html", page.render(built))
-    run.write_text("report.md", markdown(built))
+    render.write(run, image_page.build(result), "evaluate images", with_markdown=True)
     console.table(
         "Distance to real images",
         ["feature space", "n", "Fréchet", "real/real", "KID"],

@@ -18,7 +18,8 @@ def load_sets(run: Run) -> tuple[Dataset, Dataset]:
     import numpy as np
 
     from cxrtool.classifiers.arms import refuse_made_rows, refuse_unfinished
-    from cxrtool.data.manifest import MANIFEST, load_dataset
+    from cxrtool.data.columns import MANIFEST
+    from cxrtool.data.manifest import load_dataset
 
     real, synth = load_dataset(run.input("real").path), load_dataset(run.input("synth").path)
     if not len(synth):
@@ -68,10 +69,12 @@ def refuse_other_generator(run: Run, synth: Dataset) -> None:
 
 def known_to_generator(run: Run, real: Dataset, train: np.ndarray) -> np.ndarray:
     """Which train rows the generator was really trained on, by patient or pixels."""
+    import numpy as np
+
     from cxrtool.data.keys import Seen, seen_rows
 
     refs = [*run.inputs("gan"), run.input("synth")]  # a generator knows it best itself
-    return train[seen_rows(Seen.load(refs[0].path).fitted(), real, train)]
+    return np.asarray(train[seen_rows(Seen.load(refs[0].path).fitted(), real, train)])
 
 
 def refuse_seen_rows(

@@ -52,11 +52,7 @@ def feature_spaces(config: Config, run: Run, device: Any) -> list[Space]:
 
 
 def embed(
-    run: Run,
-    name: str,
-    function: Callable[[Any], Any],
-    images: dict[str, np.ndarray],
-    device: Any,
+    run: Run, name: str, function: Callable[[Any], Any], images: dict[str, np.ndarray], device: Any
 ) -> dict[str, np.ndarray]:
     """Features of every set in one space."""
     from cxrtool.classifiers.prediction import in_blocks
@@ -75,10 +71,12 @@ def embed(
 
 def small_pixels(images: np.ndarray) -> np.ndarray:
     """[N, H, W] uint8 -> [N, 1024] float: pixels at 32 px, mean taken out of each image."""
+    import numpy as np
+
     from cxrtool.data.cache import resized
 
     flat = resized(images, 32).reshape(len(images), -1) / 255.0
-    return flat - flat.mean(axis=1, keepdims=True)
+    return np.asarray(flat - flat.mean(axis=1, keepdims=True))
 
 
 def read_conditions(
@@ -99,11 +97,11 @@ def read_conditions(
 
     for ref in run.inputs("features"):
         network = classifiers.load(ref.path, device)
-        known = {canonical(name) for name in network.labels}
-        kept = [k for k, name in enumerate(labels) if canonical(name) in known]
-        names = [labels[k] for k in kept]
+        read_labels = {canonical(name) for name in network.labels}
+        shared = [k for k, name in enumerate(labels) if canonical(name) in read_labels]
+        names = [labels[k] for k in shared]
         places = positions(network.labels, names)
-        read = [
+        probabilities = [
             Calibration.of(network.description, network.labels).probabilities(
                 in_blocks(network.logits, input_pixels(images[kind], network.size), device)
             )
@@ -111,10 +109,10 @@ def read_conditions(
         ]
         return conditional(
             names,
-            read[0][:, places],
-            synthetic_labels[:, kept],
-            read[1][:, places],
-            real_labels[:, kept],
+            probabilities[0][:, places],
+            synthetic_labels[:, shared],
+            probabilities[1][:, places],
+            real_labels[:, shared],
         )
     return []
 
@@ -168,11 +166,11 @@ def probe(config: Config, images: dict[str, np.ndarray]) -> tuple[float, float]:
     from cxrtool.fidelity.probe import separability, shortcut_features
 
     features = {kind: shortcut_features(array) for kind, array in images.items() if len(array)}
-    made = separability(features["real"], features["synthetic"], config.seed)
-    usual = float("nan")
+    synthetic = separability(features["real"], features["synthetic"], config.seed)
+    training = float("nan")
     if "training" in features:
-        usual = separability(features["real"], features["training"], config.seed)
-    return made, usual
+        training = separability(features["real"], features["training"], config.seed)
+    return synthetic, training
 
 
 def trained_on_synthetic(features: Path) -> bool:
@@ -183,33 +181,33 @@ def trained_on_synthetic(features: Path) -> bool:
     return recipe["arm"] in ("gan", "synthetic-only", "pretrain-finetune")
 
 
-def cautions(config: Config, found: list[Any], n_train: int) -> list[str]:
+def cautions(config: Config, spaces: list[Any], n_train: int) -> list[str]:
     """Sentences a reader must see."""
-    said = []
+    sentences = []
     teacher = config.features
     if teacher is None:
-        said.append(
+        sentences.append(
             "No classifier was given (--features): conditional fidelity is not measured, and the"
             " distances are in spaces that were not trained on findings."
         )
-    if found[0].n < found[0].dim:
-        said.append(
-            f"n = {found[0].n:,} is less than the {found[0].dim} dimensions of the features: the"
+    if spaces[0].n < spaces[0].dim:
+        sentences.append(
+            f"n = {spaces[0].n:,} is less than the {spaces[0].dim} dimensions of the features: the"
             " Fréchet distance is dominated by what few images leave out; read the ratio and KID."
         )
     if teacher is not None and trained_on_synthetic(teacher):
-        said.append(
+        sentences.append(
             "The classifier of --features was trained on synthetic images too: as a teacher it may"
             " read them by what they have in common."
         )
     if not n_train:
-        said.append(
+        sentences.append(
             "The real set has no train rows that the generator is known to have been trained on, by"
             " patient or pixels: nearness to training images and membership are not measured, and"
             " nothing here says whether the images are copies."
         )
-    said.append(
+    sentences.append(
         "Synthetic sets hold more images of rare labels than the reference does, by design; part of"
         " a distance is that difference. The distances of single labels are free of it."
     )
-    return said
+    return sentences

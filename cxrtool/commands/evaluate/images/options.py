@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 from cxrtool.core.config import DEVICE, THREADS, Argument, Input, Option
-from cxrtool.data.select import RowOption, SelectionOptions
+from cxrtool.data.options import RowOption, SelectionOptions
 
 NAME = "evaluate-images"
 FORMAT = 4  # 4: units join studies and copies; copies of held-out images are refused

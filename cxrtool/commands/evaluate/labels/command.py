@@ -16,17 +16,7 @@ from cxrtool.commands.evaluate.labels.options import FORMAT, NAME, Config
 from cxrtool.core import console
 from cxrtool.core.errors import InputError, UsageError
 
-__all__ = [
-    "FORMAT",
-    "NAME",
-    "Config",
-    "common_labels",
-    "evidence_of",
-    "run",
-    "say",
-    "table_of",
-    "with_text",
-]
+__all__ = ["FORMAT", "NAME", "Config", "run"]
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +30,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     import pandas as pd
 
     from cxrtool.data.tables import read_table, write_table
-    from cxrtool.pages import labels as label_report
+    from cxrtool.pages import labels as label_page
+    from cxrtool.pages import render
     from cxrtool.stats import label_classes as classes
     from cxrtool.stats import labels as measure
 
@@ -48,25 +39,19 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     reference_file = table_of(run.input("reference").path)
     predicted, reference = read_table(pred_file), read_table(reference_file)
     names, missing = common_labels(config, predicted, reference, reference_file)
+    keys = {"predicted_key": config.pred_key, "key": config.key}
     joined = measure.join(
-        predicted,
-        reference,
-        names,
-        predicted_key=config.pred_key,
-        key=config.key,
-        predicted_file=pred_file,
-        reference_file=reference_file,
+        predicted, reference, names, **keys, predicted_file=pred_file, reference_file=reference_file
     )
     options = {"uncertain_as": config.uncertain_as, "blank": config.blank_as}
     scores = measure.score(joined, **options)
-    keys = {"predicted_key": config.pred_key, "key": config.key}
     codes, resampled = classes.groups(joined, predicted, reference, **keys)
-    found = classes.intervals(
+    intervals = classes.intervals(
         joined, blank=config.blank_as, codes=codes, resamples=config.bootstrap, seed=config.seed
     )
-    every = classes.table(joined, blank=config.blank_as, found=found)
-    mine = found[classes.View("positive", config.uncertain_as)]
-    means = {mean: classes.ends(mean, mine) for mean in (classes.MACRO, classes.MICRO)}
+    every = classes.table(joined, blank=config.blank_as, intervals=intervals)
+    own = intervals[classes.View("positive", config.uncertain_as)]
+    means = {mean: classes.ends(mean, own) for mean in (classes.MACRO, classes.MICRO)}
     summary = {
         **measure.overall(scores),
         **{f"{mean}_{name}": end for mean, ends in means.items() for name, end in ends.items()},
@@ -79,17 +64,24 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         "groups": int(codes.max()) + 1,
     }
     evidence = evidence_of(pred_file.parent, config.include_text)
-    wrong = measure.disagreements(joined, **options, evidence=evidence)
-    summary["disagreements"] = len(wrong)
+    disagreements = measure.disagreements(joined, **options, evidence=evidence)
+    summary["disagreements"] = len(disagreements)
     if config.include_text:
-        wrong = with_text(wrong, predicted, config.pred_key)
-    lines = [{**s.to_json(), **classes.ends(s.observation, mine)} for s in scores]
+        disagreements = with_text(disagreements, predicted, config.pred_key)
+    lines = [{**s.to_json(), **classes.ends(s.observation, own)} for s in scores]
     run.write_text("metrics.csv", pd.DataFrame(lines).to_csv(index=False, lineterminator="\n"))
     run.write_text("classes.csv", every.to_csv(index=False, lineterminator="\n"))
-    run.write_text("disagreements.csv", write_table(wrong))
+    run.write_text("disagreements.csv", write_table(disagreements))
     run.write_json("summary.json", {**summary, "scores": lines})
-    shown = wrong if config.include_text else None
-    run.write_text("report.html", label_report.page(config, run, every, summary, shown))
+    result = label_page.LabelEvaluation(
+        every,
+        summary,
+        config.uncertain_as,
+        config.blank_as,
+        config.bootstrap,
+        disagreements if config.include_text else None,
+    )
+    render.write(run, label_page.build(result), "evaluate labels")
     say(scores, every, summary)
     return summary
 
@@ -116,7 +108,7 @@ def common_labels(
         UsageError: ``--labels`` names one that is not in both.
         InputError: They have none in common.
     """
-    from cxrtool.data.schema import RESERVED
+    from cxrtool.data.columns import RESERVED
     from cxrtool.data.sources.table import label_columns
 
     columns = [str(c) for c in reference.columns]
@@ -128,13 +120,13 @@ def common_labels(
         and name not in (config.key, config.pred_key)
     ]
     if config.labels is not None:
-        wanted = [name.strip() for name in config.labels.split(",") if name.strip()]
-        for name in wanted:
+        names = [name.strip() for name in config.labels.split(",") if name.strip()]
+        for name in names:
             if name not in shared:
                 raise UsageError(
                     f"--labels: {name!r} is not in both tables", hint="known: " + ", ".join(shared)
                 )
-        shared = wanted
+        shared = names
     if not shared:
         raise InputError(
             "no label of the reference is a column of the prediction",
@@ -148,21 +140,21 @@ def common_labels(
 
 def evidence_of(folder: Path, include_text: bool) -> dict[tuple[str, str], str]:
     """What speaks for each label, by (study, observation), where ``evidence.jsonl`` is there."""
-    found: dict[tuple[str, str], list[str]] = {}
+    by_label: dict[tuple[str, str], list[str]] = {}
     try:
         with open(folder / "evidence.jsonl", encoding="utf-8") as stream:
             for line in stream:
                 item = json.loads(line)
-                said = f"{item['value']} {item['section']}[{item['start']}:{item['end']}] "
-                said += item["rule"] + (f" <- {item['cue_rule']}" if item["cue_rule"] else "")
+                words = f"{item['value']} {item['section']}[{item['start']}:{item['end']}] "
+                words += item["rule"] + (f" <- {item['cue_rule']}" if item["cue_rule"] else "")
                 if include_text:
-                    said += f" {item['text']!r}" + (f" ({item['cue']!r})" if item["cue"] else "")
-                found.setdefault((item["study_id"], item["observation"]), []).append(said)
+                    words += f" {item['text']!r}" + (f" ({item['cue']!r})" if item["cue"] else "")
+                by_label.setdefault((item["study_id"], item["observation"]), []).append(words)
     except FileNotFoundError:
         return {}
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"damaged: {error!r}", file=folder / "evidence.jsonl") from None
-    return {key: "; ".join(items) for key, items in found.items()}
+    return {key: "; ".join(items) for key, items in by_label.items()}
 
 
 def with_text(wrong: pd.DataFrame, predicted: pd.DataFrame, key: str) -> pd.DataFrame:

@@ -193,8 +193,8 @@ class Discriminator(nn.Module):
             z = minibatch_stddev(features, group)
         else:
             z = append_channel(features, self.std_reference.expand(len(x)))
-        found = self.out(lrelu(self.dense(lrelu(self.conv(z)).flatten(1))))
-        return found[:, 0], found[:, 1:]
+        outputs = self.out(lrelu(self.dense(lrelu(self.conv(z)).flatten(1))))
+        return outputs[:, 0], outputs[:, 1:]
 
     @torch.no_grad()
     def set_reference(self, x: Tensor) -> None:

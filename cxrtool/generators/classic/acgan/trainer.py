@@ -11,33 +11,24 @@ whether what it made shows what was asked for (Odena et al. 2017). One step each
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from functools import partial
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from cxrtool.core.errors import UsageError
 from cxrtool.generators import losses
+from cxrtool.generators.base import held
 from cxrtool.generators.classic.acgan.growth import Stage, at_stage, grown_nimg, stage_at
 from cxrtool.generators.classic.acgan.networks import GROUP, Discriminator, Generator, Sizes
-from cxrtool.generators.classic.game import GameTrainer, held
-from cxrtool.generators.classic.game_choices import GameChoices, common_choices, preset_of
-from cxrtool.generators.classic.trained import LatentGenerator, LatentJudge, prevalence_in
-from cxrtool.generators.feed import Feed
-from cxrtool.generators.registry import Request
-from cxrtool.generators.stylegan2.execution import Execution
-from cxrtool.generators.stylegan2.network import D_PREFIX, G_PREFIX, architecture_of, part_of
-from cxrtool.training.models import load_weights
-from cxrtool.training.rng import torch_generator
-from cxrtool.training.world import World
+from cxrtool.generators.classic.game import GameTrainer
+from cxrtool.generators.classic.game_choices import GameChoices, game_choices, preset_of
+from cxrtool.generators.classic.trained import latent_generator, latent_judge
+from cxrtool.generators.protocol import Request
 
-BETAS = (0.0, 0.99)
 PENALTY, DRIFT = 10.0, 0.001
 REFERENCE_MOST = 256  # real images that set the reference of the minibatch statistic
 
@@ -76,26 +67,11 @@ def gradient_norms(score: Tensor, x: Tensor) -> Tensor:
     return (losses.gradient_penalty(score, x) + 1e-12).sqrt()
 
 
-class Trainer(GameTrainer):
-    """Critic and generator in turn, at the resolution of the moment.
+class AcganTrainer(GameTrainer):
+    """Critic and generator in turn, at the resolution of the moment; see `GameTrainer`."""
 
-    Args:
-        choices: All numbers.
-        feed: The data.
-        world: See `GameTrainer`.
-    """
-
-    def __init__(self, choices: AcganChoices, feed: Feed, world: World | None = None) -> None:
-        arch: Sizes = choices.arch
-        generator = Generator(arch, torch_generator("init G", choices.seed)).to(feed.device)
-        judge = Discriminator(arch, torch_generator("init D", choices.seed)).to(feed.device)
-        average = copy.deepcopy(generator).requires_grad_(False)
-        networks = {"generator": generator, "discriminator": judge, "average": average}
-        optimizers = {
-            "g": torch.optim.Adam(generator.parameters(), lr=choices.lr, betas=BETAS),
-            "d": torch.optim.Adam(judge.parameters(), lr=choices.lr, betas=BETAS),
-        }
-        super().__init__(choices, feed, networks, optimizers, world)
+    pair = (Generator, Discriminator)
+    betas = (0.0, 0.99)
 
     @property
     def stage(self) -> Stage:
@@ -113,16 +89,9 @@ class Trainer(GameTrainer):
         images: Tensor = self.average(z, y, self.stage)
         return F.interpolate(images, size=self.size, mode="nearest")
 
-    def step(self) -> None:
-        """Train on the next batch."""
-        stage = self.stage
-        self._critic_step(stage)
-        self._generator_step(stage)
-        self.count()
-
-    def _critic_step(self, stage: Stage) -> None:
-        real, draws = self.reals(), self.draws("D")
-        x = at_stage(real.x, stage, self.choices.arch.last)
+    def _discriminator_step(self) -> None:
+        real, draws, stage = self.reals(), self.draws("D"), self.stage
+        x = at_stage(real.x, stage, self.choices.arch.last)  # [N, C, r, r]
         z, y = self.wanted(draws)
         with torch.no_grad():
             fake = self.generator(z, y, stage)
@@ -132,41 +101,31 @@ class Trainer(GameTrainer):
         mixed = torch.lerp(x, fake, share).requires_grad_(True)
         norms = gradient_norms(self.discriminator(mixed, stage)[0], mixed)
         loss = critic_loss(score_real, score_fake, norms)
-        self.update("d", self.with_labels(loss, logits, real.y, real.known), "d_grad_norm")
-        self.means.add("d_loss", loss)
-        self.means.add("gradient_norm", norms)
-        self.means.add("score_real", score_real)
-        self.means.add("score_fake", score_fake)
+        self.update("d", self.with_labels(loss, logits, real.y, real.mask), "d_grad_norm")
+        self.means.add(
+            d_loss=loss, gradient_norm=norms, score_real=score_real, score_fake=score_fake
+        )
 
-    def _generator_step(self, stage: Stage) -> None:
-        draws = self.draws("G")
+    def _generator_step(self) -> None:
+        draws, stage = self.draws("G"), self.stage
         z, y = self.wanted(draws)
         with held(self.discriminator):
             score, logits = self.discriminator(self.generator(z, y, stage), stage)
             loss = -score.mean()
             self.update("g", self.with_labels(loss, logits, y), "g_grad_norm")
-        self.means.add("g_loss", loss)
+        self.means.add(g_loss=loss)
 
-    def export(self, values: np.ndarray, known: np.ndarray) -> dict[str, Tensor]:
+    def export(self, values: np.ndarray, mask: np.ndarray) -> dict[str, Tensor]:
         """Averaged generator, and discriminator with its reference statistic."""
-        judge = self.discriminator
-        assert isinstance(judge, Discriminator)
         n = min(REFERENCE_MOST, len(self.feed)) // GROUP * GROUP
-        judge.set_reference(self.feed.reals(0, n).x)
-        return super().export(values, known)
+        self.discriminator.set_reference(self.feed.reals(0, n).x)
+        return super().export(values, mask)
 
 
-class Judge(nn.Module):
-    """The discriminator as filters read it, without batch statistics."""
-
-    def __init__(self, network: Discriminator) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """`[N, C, size, size]` -> (`[N]`, `[N, L]`)."""
-        found: tuple[Tensor, Tensor] = self.network(x, group=0)
-        return found
+def read(network: Discriminator, x: Tensor) -> tuple[Tensor, Tensor]:
+    """`[N, C, size, size]` -> (`[N]`, `[N, L]`), without batch statistics."""
+    verdict: tuple[Tensor, Tensor] = network(x, group=0)
+    return verdict
 
 
 def choose(request: Request) -> AcganChoices:
@@ -178,9 +137,10 @@ def choose(request: Request) -> AcganChoices:
     table = preset_of("acgan", request.preset)
     sizes = {name: table[name] for name in ("z_dim", "channel_base", "channel_max")}
     arch = Sizes(request.size, request.labels, **sizes)
-    common = common_choices(request, table)
-    asked, total = request.options["fade_kimg"], common["total_nimg"]
-    phase = total / (2 * arch.last + 2) if asked is None else 1000 * asked
+    common = game_choices(request, table)
+    total = common["total_nimg"]
+    fade_kimg = request.options.get("fade_kimg")
+    phase = total / (2 * arch.last + 2) if fade_kimg is None else 1000 * fade_kimg
     if grown_nimg(phase, arch.last) + common["batch"] > total:
         raise UsageError(
             f"--fade-kimg {phase / 1000:g}: {arch.size} px are reached after "
@@ -190,29 +150,6 @@ def choose(request: Request) -> AcganChoices:
     return AcganChoices(arch=arch, phase_nimg=phase, **common)
 
 
-def build(
-    choices: AcganChoices,
-    feed: Feed,
-    world: World | None,
-    execution: Execution | None,
-    held: Feed | None,
-) -> Trainer:
-    """A new trainer."""
-    return Trainer(choices, feed, world)
-
-
-def load_generator(
-    meta: Mapping[str, Any], state: Mapping[str, Tensor], run_dir: Path
-) -> LatentGenerator:
-    """The finished generator."""
-    network = Generator(architecture_of(meta, run_dir, Sizes), torch_generator("unused"))
-    load_weights(network, part_of(state, G_PREFIX), file=run_dir / "model.safetensors")
-    return LatentGenerator(network, tuple(meta["labels"]), meta)
-
-
-def load_judge(meta: Mapping[str, Any], state: Mapping[str, Tensor], run_dir: Path) -> LatentJudge:
-    """The finished discriminator."""
-    network = Discriminator(architecture_of(meta, run_dir, Sizes), torch_generator("unused"))
-    load_weights(network, part_of(state, D_PREFIX), file=run_dir / "model.safetensors")
-    single = meta.get("label_kind") == "single"
-    return LatentJudge(Judge(network), tuple(meta["labels"]), prevalence_in(meta), single)
+build = AcganTrainer
+load_generator = partial(latent_generator, build=Generator, sizes=Sizes)
+load_judge = partial(latent_judge, build=Discriminator, sizes=Sizes, read=read)

@@ -1,4 +1,4 @@
-"""A Gaussian a class over the codes of an autoencoder.
+"""A Gaussian per class over the codes of an autoencoder.
 
 In: codes `[N, D]` and classes. Out: means and covariances, and codes drawn from them. Mariani et
 al. 2018, section 3: the latent of a class is N(mean of its codes, their covariance).
@@ -20,7 +20,7 @@ JITTER = 1e-4  # of the mean variance, so that the factor of a flat direction ex
 
 
 @dataclass(frozen=True)
-class Fitted:
+class ClassGaussians:
     """Gaussians of K classes.
 
     Attributes:
@@ -34,7 +34,7 @@ class Fitted:
     shares: Tensor
 
 
-def fit(codes: Tensor, classes: Tensor, count: int) -> Fitted:
+def fit(codes: Tensor, classes: Tensor, count: int) -> ClassGaussians:
     """Estimate the Gaussians.
 
     Args:
@@ -63,7 +63,7 @@ def fit(codes: Tensor, classes: Tensor, count: int) -> Fitted:
         share = shrinkage(n, dim)
         covariances.append((1 - share) * own + share * shared)
         shares.append(share)
-    return Fitted(torch.stack(means), torch.stack(covariances), torch.tensor(shares))
+    return ClassGaussians(torch.stack(means), torch.stack(covariances), torch.tensor(shares))
 
 
 def shrinkage(images: int, dim: int) -> float:
@@ -88,7 +88,7 @@ class ClassLatents(nn.Module):
         self.register_buffer("factors", torch.eye(dim).repeat(count, 1, 1))
 
     @torch.no_grad()
-    def set(self, fitted: Fitted) -> None:
+    def set(self, fitted: ClassGaussians) -> None:
         """Take the Gaussians over."""
         dim = fitted.means.shape[1]
         size = fitted.covariances.diagonal(dim1=1, dim2=2).mean().clamp(min=1e-12)

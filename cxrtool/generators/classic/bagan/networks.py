@@ -69,7 +69,7 @@ class Decoder(nn.Module):
             if arch.upsampling == "nearest":
                 layers += [nn.Upsample(scale_factor=2), conv(before, after, 5, rng=rng)]
             else:
-                layers.append(up_conv(before, after, 5, rng=rng, padding=2, extra=1))
+                layers.append(up_conv(before, after, 5, rng=rng, padding=2, output_padding=1))
             layers.append(nn.ReLU())
             before = after
         # A small start keeps tanh in its linear part.

@@ -12,10 +12,8 @@ use more, and for the discriminator four times the generator's (two time scales:
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import torch
@@ -24,6 +22,7 @@ from torch import Tensor, nn
 
 from cxrtool.core import console
 from cxrtool.data.images import to_float
+from cxrtool.generators.base import held
 from cxrtool.generators.classic.bagan.latents import ClassLatents, fit, shrinkage
 from cxrtool.generators.classic.bagan.networks import (
     Decoder,
@@ -33,23 +32,18 @@ from cxrtool.generators.classic.bagan.networks import (
     fakes_a_batch,
     realness,
 )
-from cxrtool.generators.classic.game import GameTrainer, held
+from cxrtool.generators.classic.game import GameTrainer
 from cxrtool.generators.classic.game_choices import (
     GameChoices,
-    common_choices,
+    game_choices,
     preset_of,
-    pretrain_lr,
 )
-from cxrtool.generators.classic.trained import LatentGenerator, LatentJudge, prevalence_in
+from cxrtool.generators.classic.trained import latent_generator, latent_judge
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.registry import Request
-from cxrtool.generators.stylegan2.execution import Execution
-from cxrtool.generators.stylegan2.network import D_PREFIX, G_PREFIX, architecture_of, part_of
-from cxrtool.training.models import load_weights
-from cxrtool.training.rng import Draws, torch_generator
+from cxrtool.generators.protocol import Request
+from cxrtool.training.rng import Draws
 from cxrtool.training.world import World
 
-BETAS = (0.5, 0.999)
 CHUNK = 256  # images that are encoded at once
 MUCH_SHARED = 1 / 3  # of a class's covariance: said
 
@@ -93,81 +87,39 @@ class Generator(nn.Module):
         return images
 
 
-class Judge(nn.Module):
-    """The discriminator as filters read it: log odds of being real, and the K classes' logits."""
-
-    def __init__(self, network: Discriminator) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """`[N, C, size, size]` -> (`[N]`, `[N, K]`), without dropout."""
-        logits = self.network(x)
-        return realness(logits), logits[:, :-1]
+def read(network: Discriminator, x: Tensor) -> tuple[Tensor, Tensor]:
+    """`[N, C, size, size]` -> (`[N]` log odds of being real, `[N, K]` logits), without dropout."""
+    logits = network(x)
+    return realness(logits), logits[:, :-1]
 
 
-class Trainer(GameTrainer):
-    """Both stages.
+class BaganTrainer(GameTrainer):
+    """Both stages, on data of one label per image; see `GameTrainer`."""
 
-    Args:
-        choices: All numbers.
-        feed: The data, one label an image.
-        world: See `GameTrainer`.
-    """
+    pair = (Generator, Discriminator)
+    betas = (0.5, 0.999)
 
     def __init__(self, choices: BaganChoices, feed: Feed, world: World | None = None) -> None:
-        arch: Sizes = choices.arch
-        generator = Generator(arch, torch_generator("init G", choices.seed)).to(feed.device)
-        judge = Discriminator(arch, torch_generator("init D", choices.seed)).to(feed.device)
-        self.encoder = Encoder(arch, torch_generator("init E", choices.seed)).to(feed.device)
-        average = copy.deepcopy(generator).requires_grad_(False)
-        both = [*self.encoder.parameters(), *generator.decoder.parameters()]
-        super().__init__(
-            choices,
-            feed,
-            {
-                "generator": generator,
-                "discriminator": judge,
-                "average": average,
-                "encoder": self.encoder,
-            },
-            {
-                "autoencoder": torch.optim.Adam(both, lr=choices.pretrain_lr, betas=BETAS),
-                "g": torch.optim.Adam(generator.parameters(), lr=choices.lr, betas=BETAS),
-                "d": torch.optim.Adam(judge.parameters(), lr=choices.d_lr, betas=BETAS),
-            },
-            world,
-        )
-
-    def step(self) -> None:
-        """Train on the next batch; after the last one of the autoencoder, hand over."""
-        if self.nimg < self.choices.pretrain_nimg:
-            self._autoencoder_step()
-            self.nimg += self.choices.batch
-            if self.nimg >= self.choices.pretrain_nimg:
-                self.hand_over()
-            return
-        self._discriminator_step()
-        self._generator_step()
-        self.count()
+        super().__init__(choices, feed, world)
+        self.encoder: Encoder = self._new(Encoder, "E")
+        both = [*self.encoder.parameters(), *self.generator.decoder.parameters()]
+        self.networks["encoder"] = self.encoder
+        self.optimizers["autoencoder"] = self._adam(both, choices.pretrain_lr)
 
     @torch.no_grad()
     def hand_over(self) -> None:
         """Encoder trunk to the discriminator, decoder to the average, codes to the Gaussians."""
-        generator: Any = self.generator
-        judge: Any = self.discriminator
-        judge.trunk.load_state_dict(self.encoder.trunk.state_dict())
+        self.discriminator.trunk.load_state_dict(self.encoder.trunk.state_dict())
         codes = [self.encoder(to_float(part)) for part in self.feed.pixels.split(CHUNK)]
         fitted = fit(torch.cat(codes), self.feed.values.argmax(dim=1), self.sizes.labels)
-        generator.latents.set(fitted)
-        self.average.load_state_dict(generator.state_dict())
+        self.generator.latents.set(fitted)
+        self.average.load_state_dict(self.generator.state_dict())
 
-    def _autoencoder_step(self) -> None:
-        real, draws, generator = self.reals(), self.draws("autoencoder"), self.generator
-        assert isinstance(generator, Generator)
-        loss = F.mse_loss(generator.decoder(self.encoder(real.x, draws)), real.x)
+    def _first_step(self) -> None:
+        real, draws = self.reals(), self.draws("autoencoder")
+        loss = F.mse_loss(self.generator.decoder(self.encoder(real.x, draws)), real.x)
         self.update("autoencoder", loss, "g_grad_norm")
-        self.means.add("autoencoder_loss", loss)
+        self.means.add(autoencoder_loss=loss)
 
     def _discriminator_step(self) -> None:
         real, k, batch = self.reals(), self.sizes.labels, self.choices.batch
@@ -175,14 +127,12 @@ class Trainer(GameTrainer):
         draws = self.draws("D fakes", fake_n)
         with torch.no_grad():
             fake = self.generator(draws.normal(self.z_dim), self._asked(draws))
-        wanted = torch.cat([real.y.argmax(dim=1), real.y.new_full((fake_n,), k).long()])
+        classes = torch.cat([real.y.argmax(dim=1), real.y.new_full((fake_n,), k).long()])
         logits = self.discriminator(torch.cat([real.x, fake]), self.draws("D", batch + fake_n))
-        loss = F.cross_entropy(logits, wanted)
+        loss = F.cross_entropy(logits, classes)
         self.update("d", loss, "d_grad_norm")
         score = realness(logits.detach())
-        self.means.add("d_loss", loss)
-        self.means.add("score_real", score[:batch])
-        self.means.add("score_fake", score[batch:])
+        self.means.add(d_loss=loss, score_real=score[:batch], score_fake=score[batch:])
 
     def _generator_step(self) -> None:
         draws = self.draws("G")
@@ -191,7 +141,7 @@ class Trainer(GameTrainer):
             logits = self.discriminator(self.generator(z, y), draws)
             loss = F.cross_entropy(logits, y.argmax(dim=1))
             self.update("g", loss, "g_grad_norm")
-        self.means.add("g_loss", loss)
+        self.means.add(g_loss=loss)
 
     def _asked(self, draws: Draws) -> Tensor:
         """Classes drawn uniformly, one-hot `[N, K]`."""
@@ -209,23 +159,16 @@ def choose(request: Request) -> BaganChoices:
         hidden=table["hidden"],
         upsampling=request.options["upsampling"] or "transposed",
     )
-    common = common_choices(request, table)
-    asked = request.options.get("d_lr")
+    common = game_choices(request, table)
     return BaganChoices(
         arch=arch,
-        pretrain_lr=pretrain_lr(request, table),
-        d_lr=common["lr"] * table["d_lr"] / table["lr"] if asked is None else asked,
+        pretrain_lr=request.pick("pretrain_lr", table["pretrain_lr"]),
+        d_lr=request.pick("d_lr", common["lr"] * table["d_lr"] / table["lr"]),
         **common,
     )
 
 
-def build(
-    choices: BaganChoices,
-    feed: Feed,
-    world: World | None,
-    execution: Execution | None,
-    held: Feed | None,
-) -> Trainer:
+def build(choices: BaganChoices, feed: Feed, world: World | None, **_: Any) -> BaganTrainer:
     """A new trainer; says which classes are too few for a covariance of their own."""
     dim, counts = choices.arch.z_dim, feed.values.sum(dim=0).long().tolist()
     few = [n for n in counts if shrinkage(n, dim) > MUCH_SHARED]
@@ -235,20 +178,8 @@ def build(
             f" (the fewest: {min(few)}, at most {max(few)}); the covariance of all classes weighs"
             f" up to {100 * shrinkage(min(few), dim):.0f} % of theirs"
         )
-    return Trainer(choices, feed, world)
+    return BaganTrainer(choices, feed, world)
 
 
-def load_generator(
-    meta: Mapping[str, Any], state: Mapping[str, Tensor], run_dir: Path
-) -> LatentGenerator:
-    """The finished generator."""
-    network = Generator(architecture_of(meta, run_dir, Sizes), torch_generator("unused"))
-    load_weights(network, part_of(state, G_PREFIX), file=run_dir / "model.safetensors")
-    return LatentGenerator(network, tuple(meta["labels"]), meta)
-
-
-def load_judge(meta: Mapping[str, Any], state: Mapping[str, Tensor], run_dir: Path) -> LatentJudge:
-    """The finished discriminator."""
-    network = Discriminator(architecture_of(meta, run_dir, Sizes), torch_generator("unused"))
-    load_weights(network, part_of(state, D_PREFIX), file=run_dir / "model.safetensors")
-    return LatentJudge(Judge(network), tuple(meta["labels"]), prevalence_in(meta), single=True)
+load_generator = partial(latent_generator, build=Generator, sizes=Sizes)
+load_judge = partial(latent_judge, build=Discriminator, sizes=Sizes, read=read)

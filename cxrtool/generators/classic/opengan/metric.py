@@ -132,5 +132,5 @@ def choose_centers(classes: Tensor, count: int, most: int, rng: torch.Generator)
     """
     order = torch.randperm(len(classes), generator=rng).to(classes.device)
     each = max(1, most // count)
-    found = [order[classes[order] == k][:each] for k in range(count)]
-    return torch.cat(found).sort().values
+    rows = [order[classes[order] == k][:each] for k in range(count)]
+    return torch.cat(rows).sort().values

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from cxrtool.generators.classic.game_choices import PlainSizes
 from cxrtool.generators.classic.layers import conv, linear, twice
-from cxrtool.generators.classic.opengan.metric import FEATURES
+from cxrtool.generators.classic.opengan.metric import FEATURES, MetricNetwork
 from cxrtool.generators.stylegan2.ops import normalize_second_moment
 
 FIRST_SIZE = 4
@@ -50,6 +50,11 @@ class Sizes(PlainSizes):
         """Feature channels at 4, 8, ... the image's size."""
         levels = (self.size // FIRST_SIZE).bit_length()
         return [min(self.width << k, self.width_max) for k in reversed(range(levels))]
+
+
+def metric_network(arch: Sizes, rng: torch.Generator) -> MetricNetwork:
+    """The network whose features the generator is conditioned on."""
+    return MetricNetwork(arch.size, arch.channels, arch.metric_width, rng)
 
 
 class FeatureNorm(nn.Module):
@@ -87,8 +92,8 @@ class UpBlock(nn.Module):
         """`[N, C, H, W] -> [N, C', 2H, 2W]`."""
         y = twice(self.norm0(x, feature).relu())
         y = self.conv1(self.norm1(self.conv0(y), feature).relu())
-        skip: Tensor = twice(self.skip(x))
-        return skip + y
+        total: Tensor = twice(self.skip(x)) + y
+        return total
 
 
 class Generator(nn.Module):

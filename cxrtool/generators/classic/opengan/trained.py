@@ -8,7 +8,6 @@ ones included.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -16,16 +15,19 @@ from torch import Tensor, nn
 from cxrtool.core.errors import InputError
 from cxrtool.generators.classic.opengan.bank import Bank
 from cxrtool.generators.classic.opengan.metric import MetricNetwork, log_probabilities
-from cxrtool.generators.classic.opengan.networks import Discriminator, Generator, Sizes
-from cxrtool.generators.classic.trained import LatentJudge, prevalence_in
-from cxrtool.generators.stylegan2.network import D_PREFIX, G_PREFIX, architecture_of, part_of
-from cxrtool.training.models import load_weights
-from cxrtool.training.rng import torch_generator
+from cxrtool.generators.classic.opengan.networks import (
+    Discriminator,
+    Generator,
+    Sizes,
+    metric_network,
+)
+from cxrtool.generators.classic.trained import LatentGenerator, LatentJudge
+from cxrtool.generators.saved import D_PREFIX, G_PREFIX, SavedGenerator
 
 M_PREFIX, B_PREFIX, SIGMA = "metric.", "bank.", "sigma"
 
 
-class OpenGenerator(nn.Module):
+class OpenGenerator(LatentGenerator):
     """Generator and bank of features.
 
     Args:
@@ -38,24 +40,13 @@ class OpenGenerator(nn.Module):
     def __init__(
         self, network: Generator, bank: Bank, labels: tuple[str, ...], meta: Mapping[str, Any]
     ) -> None:
-        super().__init__()
-        self.network, self.bank, self.labels, self.meta = network, bank, labels, dict(meta)
-        arch = network.arch
-        self.size, self.channels, self.z_dim = arch.size, arch.channels, arch.z_dim
+        super().__init__(network, labels, meta)
+        self.bank = bank
 
-    def generate(
-        self, z: Tensor, y: Tensor, truncation: float = 1.0, noise: str = "const"
-    ) -> Tensor:
-        """Images in [-1, 1]; truncation pulls noise to 0 and features to the mean of the class.
-
-        Raises:
-            ValueError: y has another number of labels.
-        """
-        if y.shape[1] != len(self.labels):
-            raise ValueError(f"{y.shape[1]} label values given, {len(self.labels)} needed")
-        return self.from_features(
-            z[:, :-1] * truncation, self.bank(z[:, -1], y.argmax(dim=1), truncation)
-        )
+    def images(self, z: Tensor, y: Tensor, truncation: float) -> Tensor:
+        """Truncation pulls noise to 0 and features to the mean of the class."""
+        features = self.bank(z[:, -1], y.argmax(dim=1), truncation)
+        return self.from_features(z[:, :-1] * truncation, features)
 
     def from_features(self, noise: Tensor, features: Tensor) -> Tensor:
         """`[N, z_dim - 1]` and features of any images `[N, 512]` -> images in [-1, 1]."""
@@ -91,34 +82,29 @@ class OpenJudge(nn.Module):
         return score, log_p
 
 
-def load_generator(
-    meta: Mapping[str, Any], state: Mapping[str, Tensor], run_dir: Path
-) -> OpenGenerator:
+def load_generator(saved: SavedGenerator) -> OpenGenerator:
     """The finished generator."""
-    arch = architecture_of(meta, run_dir, Sizes)
-    network = Generator(arch, torch_generator("unused"))
-    load_weights(network, part_of(state, G_PREFIX), file=run_dir / "model.safetensors")
-    return OpenGenerator(network, bank_of(arch, state, run_dir), tuple(meta["labels"]), meta)
+    arch = saved.sizes(Sizes)
+    network = saved.network(Generator, arch, G_PREFIX)
+    return OpenGenerator(network, bank_of(arch, saved), saved.labels, saved.meta)
 
 
-def load_judge(meta: Mapping[str, Any], state: Mapping[str, Tensor], run_dir: Path) -> LatentJudge:
+def load_judge(saved: SavedGenerator) -> LatentJudge:
     """The finished discriminator and metric network."""
-    arch, file = architecture_of(meta, run_dir, Sizes), run_dir / "model.safetensors"
-    network = Discriminator(arch, torch_generator("unused"))
-    load_weights(network, part_of(state, D_PREFIX), file=file)
-    metric = MetricNetwork(arch.size, arch.channels, arch.metric_width, torch_generator("unused"))
-    load_weights(metric, part_of(state, M_PREFIX), file=file)
-    judge = OpenJudge(network, metric, bank_of(arch, state, run_dir), state[SIGMA])
-    return LatentJudge(judge, tuple(meta["labels"]), prevalence_in(meta), single=True)
+    arch = saved.sizes(Sizes)
+    network = saved.network(Discriminator, arch, D_PREFIX)
+    metric = saved.network(metric_network, arch, M_PREFIX)
+    judge = OpenJudge(network, metric, bank_of(arch, saved), saved.state[SIGMA])
+    return LatentJudge(judge, saved.labels, saved.prevalence, single=True)
 
 
-def bank_of(arch: Sizes, state: Mapping[str, Tensor], run_dir: Path) -> Bank:
+def bank_of(arch: Sizes, saved: SavedGenerator) -> Bank:
     """The features that a model holds.
 
     Raises:
         InputError: they are missing.
     """
-    found = part_of(state, B_PREFIX)
-    if found.keys() != {"features", "classes"}:
-        raise InputError("the features of the classes are missing", file=run_dir)
-    return Bank(found["features"], found["classes"], arch.labels)
+    bank = saved.part(B_PREFIX)
+    if bank.keys() != {"features", "classes"}:
+        raise InputError("the features of the classes are missing", file=saved.run_dir)
+    return Bank(bank["features"], bank["classes"], arch.labels)

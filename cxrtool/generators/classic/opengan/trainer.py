@@ -9,7 +9,6 @@ held out take part in neither stage; the features of their images are taken afte
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,12 +18,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cxrtool.data.images import to_float
-from cxrtool.generators.classic.game import GameTrainer, held
+from cxrtool.generators.base import held
+from cxrtool.generators.classic.game import GameTrainer
 from cxrtool.generators.classic.game_choices import (
     GameChoices,
-    common_choices,
+    game_choices,
     preset_of,
-    pretrain_lr,
 )
 from cxrtool.generators.classic.opengan.bank import Bank
 from cxrtool.generators.classic.opengan.metric import (
@@ -33,15 +32,19 @@ from cxrtool.generators.classic.opengan.metric import (
     MetricNetwork,
     choose_centers,
 )
-from cxrtool.generators.classic.opengan.networks import Discriminator, Generator, Sizes
+from cxrtool.generators.classic.opengan.networks import (
+    Discriminator,
+    Generator,
+    Sizes,
+    metric_network,
+)
 from cxrtool.generators.classic.opengan.trained import B_PREFIX, M_PREFIX, SIGMA
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.registry import Request
-from cxrtool.generators.stylegan2.execution import Execution
+from cxrtool.generators.protocol import Request
+from cxrtool.generators.saved import prefixed
 from cxrtool.training.rng import Draws, torch_generator
 from cxrtool.training.world import World
 
-BETAS = (0.0, 0.999)
 METRIC_BETAS = (0.9, 0.999)
 FEATURE_WEIGHT = 0.01
 CENTERS = 512
@@ -70,15 +73,18 @@ def hinge_loss(real: Tensor, fake: Tensor) -> Tensor:
     return (1 - real).relu().mean() + (1 + fake).relu().mean()
 
 
-class Trainer(GameTrainer):
+class OpenganTrainer(GameTrainer):
     """Both stages.
 
     Args:
         choices: All numbers.
-        feed: The data, one label an image.
+        feed: The data, one label per image.
         world: See `GameTrainer`.
         shown: Images of classes that the training must not see.
     """
+
+    pair = (Generator, Discriminator)
+    betas = (0.0, 0.999)
 
     def __init__(
         self,
@@ -87,35 +93,19 @@ class Trainer(GameTrainer):
         world: World | None = None,
         shown: Feed | None = None,
     ) -> None:
-        arch, device, seed = choices.arch, feed.device, choices.seed
-        generator = Generator(arch, torch_generator("init G", seed)).to(device)
-        judge = Discriminator(arch, torch_generator("init D", seed)).to(device)
-        rng = torch_generator("init metric", seed)
-        self.metric = MetricNetwork(arch.size, arch.channels, arch.metric_width, rng).to(device)
+        super().__init__(choices, feed, world)
+        arch = choices.arch
+        self.metric: MetricNetwork = self._new(metric_network, "metric")
         classes = feed.values.argmax(dim=1)
-        rows = choose_centers(classes, arch.labels, CENTERS, torch_generator("centers", seed))
-        self.kernels = Kernels(classes[rows], rows, arch.labels).to(device)
+        rng = torch_generator("centers", choices.seed)
+        rows = choose_centers(classes, arch.labels, CENTERS, rng)
+        self.kernels = Kernels(classes[rows], rows, arch.labels).to(self.device)
+        self.networks |= {"metric": self.metric, "kernels": self.kernels}
         learned = [*self.metric.parameters(), *self.kernels.parameters()]
+        self.optimizers["metric"] = self._adam(learned, choices.pretrain_lr, METRIC_BETAS)
         self.shown = shown
-        self.features = torch.zeros(len(feed), FEATURES, device=device)
+        self.features = torch.zeros(len(feed), FEATURES, device=self.device)
         self.bank: Bank | None = None
-        super().__init__(
-            choices,
-            feed,
-            {
-                "generator": generator,
-                "discriminator": judge,
-                "average": copy.deepcopy(generator).eval().requires_grad_(False),
-                "metric": self.metric,
-                "kernels": self.kernels,
-            },
-            {
-                "metric": torch.optim.Adam(learned, lr=choices.pretrain_lr, betas=METRIC_BETAS),
-                "g": torch.optim.Adam(generator.parameters(), lr=choices.lr, betas=BETAS),
-                "d": torch.optim.Adam(judge.parameters(), lr=choices.lr, betas=BETAS),
-            },
-            world,
-        )
 
     @torch.no_grad()
     def sample(self, z: Tensor, y: Tensor) -> Tensor:
@@ -126,20 +116,8 @@ class Trainer(GameTrainer):
         images: Tensor = self.average(z[:, :-1], feature)
         return images
 
-    def step(self) -> None:
-        """Train on the next batch; after the last one of the metric network, fix its features."""
-        if self.nimg < self.choices.pretrain_nimg:
-            self._metric_step()
-            self.nimg += self.choices.batch
-            if self.nimg >= self.choices.pretrain_nimg:
-                self.take_features()
-            return
-        self._discriminator_step()
-        self._generator_step()
-        self.count()
-
     @torch.no_grad()
-    def take_features(self) -> None:
+    def hand_over(self) -> None:
         """Features of all images, those of classes held out included, as the bank of classes."""
         self.features = self._features_of(self.feed.pixels)
         features, values = [self.features], [self.feed.values]
@@ -154,12 +132,12 @@ class Trainer(GameTrainer):
         super().load_state_dict(state)
         self.bank = None
         if self.nimg >= self.choices.pretrain_nimg:
-            self.take_features()
+            self.hand_over()
 
     def _features_of(self, pixels: Tensor) -> Tensor:
         return torch.cat([self.metric(to_float(part)) for part in pixels.split(CHUNK)])
 
-    def _metric_step(self) -> None:
+    def _first_step(self) -> None:
         if (self.nimg // self.choices.batch) % RENEW == 0:
             with torch.no_grad():
                 self.kernels.centers.copy_(self._features_of(self.feed.pixels[self.kernels.rows]))
@@ -168,46 +146,41 @@ class Trainer(GameTrainer):
         classes = real.y.argmax(dim=1)
         loss = F.nll_loss(log_p, classes)
         self.update("metric", loss)
-        self.means.add("metric_loss", loss)
-        self.means.add("metric_accuracy", (log_p.argmax(dim=1) == classes).float())
+        hits = (log_p.argmax(dim=1) == classes).float()
+        self.means.add(metric_loss=loss, metric_accuracy=hits)
 
     def _discriminator_step(self) -> None:
         real, draws = self.reals(), self.draws("D")
-        noise, asked = self._wanted(draws)
+        noise, target = self._wanted(draws)
         with torch.no_grad():
-            fake, feature = self.generator(noise, asked), self.metric(real.x)
+            fake, feature = self.generator(noise, target), self.metric(real.x)
         score_real = self.discriminator(real.x, feature)
-        score_fake = self.discriminator(fake, asked)
+        score_fake = self.discriminator(fake, target)
         loss = hinge_loss(score_real, score_fake)
         self.update("d", loss, "d_grad_norm")
-        self.means.add("d_loss", loss)
-        self.means.add("score_real", score_real)
-        self.means.add("score_fake", score_fake)
+        self.means.add(d_loss=loss, score_real=score_real, score_fake=score_fake)
 
     def _generator_step(self) -> None:
         draws = self.draws("G")
-        noise, asked = self._wanted(draws)
+        noise, target = self._wanted(draws)
         with held(self.discriminator), held(self.metric):
-            fake = self.generator(noise, asked)
-            loss = -self.discriminator(fake, asked).mean()
-            feature_loss = F.mse_loss(self.metric(fake), asked)
+            fake = self.generator(noise, target)
+            loss = -self.discriminator(fake, target).mean()
+            feature_loss = F.mse_loss(self.metric(fake), target)
             self.update("g", loss + FEATURE_WEIGHT * feature_loss, "g_grad_norm")
-        self.means.add("g_loss", loss)
-        self.means.add("feature_loss", feature_loss)
+        self.means.add(g_loss=loss, feature_loss=feature_loss)
 
     def _wanted(self, draws: Draws) -> tuple[Tensor, Tensor]:
         """Noise, and features of real images drawn uniformly."""
         noise = draws.normal(self.z_dim - 1)
         return noise, self.features[draws.integers(0, len(self.feed))]
 
-    def export(self, values: np.ndarray, known: np.ndarray) -> dict[str, Tensor]:
+    def export(self, values: np.ndarray, mask: np.ndarray) -> dict[str, Tensor]:
         """Averaged generator, discriminator, metric network, and the features of classes."""
         assert self.bank is not None
-        state = super().export(values, known)
+        state = super().export(values, mask)
         state[SIGMA] = self.kernels.log_sigma.detach().exp()
-        for prefix, network in ((M_PREFIX, self.metric), (B_PREFIX, self.bank)):
-            state |= {f"{prefix}{k}": v for k, v in network.state_dict().items()}
-        return state
+        return state | prefixed({M_PREFIX: self.metric, B_PREFIX: self.bank})
 
 
 def choose(request: Request) -> OpenganChoices:
@@ -215,16 +188,14 @@ def choose(request: Request) -> OpenganChoices:
     table = preset_of("opengan", request.preset)
     sizes = {name: table[name] for name in ("width", "width_max", "metric_width")}
     arch = Sizes(request.size, request.labels, **sizes)
-    common = common_choices(request, table)
-    return OpenganChoices(arch=arch, pretrain_lr=pretrain_lr(request, table), **common)
+    common = game_choices(request, table)
+    return OpenganChoices(
+        arch=arch, pretrain_lr=request.pick("pretrain_lr", table["pretrain_lr"]), **common
+    )
 
 
 def build(
-    choices: OpenganChoices,
-    feed: Feed,
-    world: World | None,
-    execution: Execution | None,
-    held: Feed | None,
-) -> Trainer:
+    choices: OpenganChoices, feed: Feed, world: World | None, held: Feed | None, **_: Any
+) -> OpenganTrainer:
     """A new trainer."""
-    return Trainer(choices, feed, world, held)
+    return OpenganTrainer(choices, feed, world, held)

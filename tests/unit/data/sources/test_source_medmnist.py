@@ -49,7 +49,9 @@ def test_chestmnist(tmp_path: Path, read: Read) -> None:
     # In order, back again, and after a trip to another process.
     for ref in ["train/0", "train/3", "test/2", "train/1", "val/0", "train/1"]:
         split, index = ref.split("/")
-        assert np.array_equal(opener(ref), arrays[f"{split}_images"][int(index)])
+        image = opener(ref)
+        assert isinstance(image, np.ndarray)
+        assert np.array_equal(image, arrays[f"{split}_images"][int(index)])
     assert len(pickle.dumps(opener)) < 500
     again = pickle.loads(pickle.dumps(opener))
     assert np.array_equal(again("test/1"), arrays["test_images"][1])

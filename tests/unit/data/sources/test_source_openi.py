@@ -89,7 +89,7 @@ def test_archive(tmp_path: Path, read: Read) -> None:
     [
         (report(5)[:300], "malformed XML"),
         ('<?xml version="1.0"?><html/>', "not an Open-i report"),
-        ('<!DOCTYPE x [<!ENTITY a "b">]><eCitation/>', "document type"),
+        ('<!DOCTYPE x [<!ENTITY a "b">]><eCitation/>', "declares entities"),
         ('<?xml version="1.0" encoding="no-such"?><eCitation/>', "malformed XML"),
     ],
 )

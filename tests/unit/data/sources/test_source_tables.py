@@ -15,7 +15,7 @@ from cxrtool.data.sources import vocabulary
 from cxrtool.data.sources.base import SourceOptions
 from cxrtool.data.sources.files import Sieve, index_images
 from cxrtool.data.sources.openers import FileOpener
-from cxrtool.data.sources.tables import read_table
+from cxrtool.data.tables import read_table
 
 from .conftest import write_png, write_text
 
@@ -85,10 +85,10 @@ def test_sieve_raises_or_records() -> None:
     frame = pd.DataFrame({"name": ["a", "b", "c"], "x": ["1", "?", "!"]}, index=[2, 3, 7])
     bad = frame["x"] != "1"
     with pytest.raises(InputError) as error:
-        Sieve(SourceOptions()).drop(frame, bad, "{value} is odd", file=Path("t"), column="x")
+        Sieve(SourceOptions(), Path("t")).drop(frame, bad, "x", "{value} is odd")
     assert (error.value.row, error.value.column) == (3, "x")
-    sieve = Sieve(SourceOptions(skip_bad=True))
-    kept = sieve.drop(frame, bad, "{value} is odd", file=Path("t"), column="x", ref="name")
+    sieve = Sieve(SourceOptions(skip_bad=True), Path("t"), "name")
+    kept = sieve.drop(frame, bad, "x", "{value} is odd")
     assert list(kept["name"]) == ["a"]
     assert [(r.ref, r.row, r.reason) for r in sieve.rejected] == [
         ("b", 3, "'?' is odd"),

@@ -1,7 +1,8 @@
-"""Reports in files: a folder or an archive of ``.txt`` and Open-i ``.xml``, or a single one.
+"""Files of a folder or an archive, one after the other, by their ending.
 
-In: a path. Out: a stream of `Report` whose id is the file's name without folder and ending. Nothing
-is unpacked, no link is followed, and a member that would leave its folder is refused.
+In: a folder, a ``.tar`` (in any compression) or a ``.zip``. Out: name inside it, place for
+messages, content. Nothing is unpacked to the disk, no link is followed, a member that would leave
+its folder is refused, and no more than one file is in memory.
 """
 
 from __future__ import annotations
@@ -11,71 +12,77 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 from cxrtool.core.errors import InputError
-from cxrtool.reports.openi import report_text
-from cxrtool.reports.report import MAX_BYTES, TEXT_SUFFIXES, Reject, Report
+
+MAX_BYTES = 64 * 2**20  # of one file
+ARCHIVES = (".tgz", ".tar.gz", ".tar", ".tar.bz2", ".tar.xz", ".zip")
+
+#: (name, place, content) of a file.
+Document = tuple[str, str, bytes]
+#: Takes what is wrong with one file, and its name without folder and ending ("" in an archive).
+Reject = Callable[[InputError, str], None]
 
 
-def from_files(files: Iterator[tuple[str, str, bytes]], reject: Reject) -> Iterator[Report]:
-    """Reports from (name inside the source, place for messages, content)."""
-    for name, place, data in files:
-        study = PurePosixPath(name).stem
-        try:
-            if name.lower().endswith(".xml"):
-                text = report_text(data, place)
-            else:
-                text = data.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            line = data.count(b"\n", 0, error.start) + 1
-            reject(InputError(f"line {line} is not UTF-8 text", file=place), study)
-        except InputError as error:
-            reject(error, study)
-        else:
-            yield Report(study, text, "", place)
+def documents(path: Path, suffixes: tuple[str, ...], reject: Reject) -> Iterator[Document]:
+    """The files of a folder and the folders in it, by name, or of an archive, in its order.
+
+    Args:
+        path: The folder or the archive.
+        suffixes: Endings of the files, lower case; hidden files are passed over.
+        reject: Called with the error of a file that cannot be read; may raise it.
+
+    Raises:
+        InputError: The archive is damaged.
+    """
+    if path.is_dir():
+        return _in_folder(path, suffixes, reject)
+    if path.name.lower().endswith(".zip"):
+        return _in_zip(path, suffixes, reject)
+    return _in_tar(path, suffixes, reject)
 
 
-def _wanted(name: str) -> bool:
+def _wanted(name: str, suffixes: tuple[str, ...]) -> bool:
     parts = PurePosixPath(name).parts
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts if part != "..")
-    return name.lower().endswith(TEXT_SUFFIXES) and not hidden
+    return name.lower().endswith(suffixes) and not hidden
 
 
 def _below(folder: Path) -> Iterator[Path]:
     """All files, one folder at a time; folders behind links are not entered."""
-    with os.scandir(folder) as entries:
-        found = sorted((e.name, e.is_dir(follow_symlinks=False)) for e in entries)
-    for name, is_folder in found:
+    with os.scandir(folder) as scan:
+        entries = sorted((e.name, e.is_dir(follow_symlinks=False)) for e in scan)
+    for name, is_folder in entries:
         if is_folder:
             yield from _below(folder / name)
         else:
             yield folder / name
 
 
-def in_folder(path: Path, reject: Reject) -> Iterator[tuple[str, str, bytes]]:
-    """Files of a folder and the folders in it, by name."""
+def _in_folder(path: Path, suffixes: tuple[str, ...], reject: Reject) -> Iterator[Document]:
     root = path.resolve()
     for file in _below(path):
         name = file.relative_to(path).as_posix()
-        if not _wanted(name):
-            continue
-        if not file.resolve().is_relative_to(root):
-            reject(InputError("the link leaves the folder", file=file), PurePosixPath(name).stem)
+        if not _wanted(name, suffixes):
             continue
         try:
+            if not file.resolve().is_relative_to(root):
+                raise InputError("the link leaves the folder", file=file)
             status = file.stat()
             if not stat.S_ISREG(status.st_mode):
-                reject(InputError("is no file", file=file), PurePosixPath(name).stem)
-                continue
+                raise InputError("is no file", file=file)
             if status.st_size > MAX_BYTES:
-                reject(_too_long(str(file)), PurePosixPath(name).stem)
-                continue
-            yield name, str(file), file.read_bytes()
+                raise _too_long(str(file))
+            data = file.read_bytes()
+        except InputError as error:
+            reject(error, file.stem)
         except OSError as error:
             problem = InputError(f"cannot be read: {error.strerror or error}", file=file)
-            reject(problem, PurePosixPath(name).stem)
+            reject(problem, file.stem)
+        else:
+            yield name, str(file), data
 
 
 def _leaves(name: str) -> bool:
@@ -87,7 +94,7 @@ def _too_long(place: str) -> InputError:
     return InputError(f"is longer than {MAX_BYTES // 2**20} MiB: no report", file=place)
 
 
-def in_tar(path: Path, reject: Reject) -> Iterator[tuple[str, str, bytes]]:
+def _in_tar(path: Path, suffixes: tuple[str, ...], reject: Reject) -> Iterator[Document]:
     try:
         with tarfile.open(path, mode="r|*") as archive:
             while (member := archive.next()) is not None:
@@ -95,7 +102,7 @@ def in_tar(path: Path, reject: Reject) -> Iterator[tuple[str, str, bytes]]:
                 place = f"{path}:{member.name}"
                 if _leaves(member.name):
                     reject(InputError("the member leaves the archive's folder", file=place), "")
-                elif not _wanted(member.name) or member.isdir():
+                elif not _wanted(member.name, suffixes) or member.isdir():
                     continue
                 elif not member.isreg():
                     reject(InputError("the member is a link, not a file", file=place), "")
@@ -108,14 +115,14 @@ def in_tar(path: Path, reject: Reject) -> Iterator[tuple[str, str, bytes]]:
         raise InputError(f"damaged archive: {error}", file=path) from None
 
 
-def in_zip(path: Path, reject: Reject) -> Iterator[tuple[str, str, bytes]]:
+def _in_zip(path: Path, suffixes: tuple[str, ...], reject: Reject) -> Iterator[Document]:
     try:
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
                 place = f"{path}:{member.filename}"
                 if _leaves(member.filename):
                     reject(InputError("the member leaves the archive's folder", file=place), "")
-                elif member.is_dir() or not _wanted(member.filename):
+                elif member.is_dir() or not _wanted(member.filename, suffixes):
                     continue
                 elif member.flag_bits & 1:
                     reject(InputError("the member is encrypted", file=place), "")

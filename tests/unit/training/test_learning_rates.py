@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cxrtool.clip.schedules import warmup_cosine
+from cxrtool.training.schedules import warmup_cosine
 
 
 def test_known_values() -> None:

@@ -1,0 +1,79 @@
+"""Any page as HTML or as Markdown.
+
+In: a `Page`. Out: one self-contained HTML file with style and pictures inside, that reads on a
+light and on a dark screen and on paper; or Markdown, for version control and for mail that shows no
+HTML, where figures are named and left to the HTML. Everything that comes from data is escaped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from cxrtool.core.templates import environment
+from cxrtool.pages.page import Block, Bullets, Numbers, Page, Picture, Row, Svg, Table, Text
+from cxrtool.version import __version__
+
+if TYPE_CHECKING:
+    from cxrtool.core.runs import Run
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|])")
+
+
+def write(run: Run, page: Page, command: str, *, with_markdown: bool = False) -> None:
+    """Write `report.html`, and where it is wanted `report.md`, into a run; `command` made them."""
+    footer = f"cxr {__version__} · {command} · run {run.fingerprint[:12]}"
+    page = replace(page, footer=footer)
+    run.write_text("report.html", html(page))
+    if with_markdown:
+        run.write_text("report.md", markdown(page))
+
+
+def html(page: Page) -> str:
+    """The page as HTML text."""
+    return environment("cxrtool.pages").get_template("report.html.j2").render(page=page)
+
+
+def markdown(page: Page) -> str:
+    """The page as Markdown text."""
+    parts = [f"# {_plain(page.title)}", f"**{_plain(page.answer)}**"]
+    for section in page.sections:
+        if section.title:
+            parts.append(f"## {_plain(section.title)}")
+        parts += [text for block in section.blocks if (text := _block(block))]
+    parts.append(_plain(page.footer))
+    return "\n\n".join(parts) + "\n"
+
+
+def _plain(text: str) -> str:
+    """Text whose characters mean nothing to Markdown or HTML."""
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+
+
+def _block(block: Block) -> str:
+    match block:
+        case Text():
+            return ("> " if block.tone == "note" else "") + _plain(block.text)
+        case Bullets():
+            mark = "> - " if block.tone == "note" else "- "
+            return "\n".join(mark + _plain(item) for item in block.items)
+        case Numbers():
+            return " · ".join(f"{_plain(value)} {_plain(what)}" for value, what in block.items)
+        case Table():
+            return _table(block)
+        case Svg() | Picture():
+            return f"*Figure in report.html: {_plain(block.caption)}*" if block.caption else ""
+        case Row():
+            return "\n\n".join(text for part in block.blocks if (text := _block(part)))
+
+
+def _table(table: Table) -> str:
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(_plain(str(cell)) for cell in cells) + " |"
+
+    marks = ["---:" if table.numeric(k) else "---" for k in range(len(table.columns))]
+    rows = [line(table.columns), "| " + " | ".join(marks) + " |", *map(line, table.rows)]
+    caption = [_plain(table.caption), ""] if table.caption else []
+    return "\n".join([*caption, *rows])
