@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated
 
-from cxrtool.core.config import ROWS, Option
+from cxrtool.core.config import ROWS, option
 
 UNCERTAIN = ("ones", "zeros", "ignore")
 BLANK = ("zeros", "ignore")
 VIEWS = ("frontal", "lateral", "all")
-RowOption = partial(Option, panel=ROWS)
+row_option = partial(option, panel=ROWS)
 SPLIT_CHOICES = ("train", "val", "test", "all")
 
 
@@ -23,53 +22,41 @@ SPLIT_CHOICES = ("train", "val", "test", "all")
 class SelectionOptions:
     """Which rows of a data set a command uses."""
 
-    view: Annotated[
-        str,
-        RowOption(
-            "Views to use; frontal and lateral have an effect where views are known.", choices=VIEWS
-        ),
-    ] = "frontal"
-    split: Annotated[str, RowOption("Part of the data set to use.", choices=SPLIT_CHOICES)] = (
-        "train"
+    view: str = row_option(
+        "Views to use; frontal and lateral have an effect where views are known.",
+        "frontal",
+        choices=VIEWS,
     )
-    fraction: Annotated[
-        float,
-        RowOption(
-            "Use this share of the part's patients. Smaller shares lie inside larger ones, so that"
-            " 0.01 is a subset of 0.1.",
-            min=0,
-            max=1,
-        ),
-    ] = 1.0
-    leave_out: Annotated[
-        str | None,
-        RowOption(
-            "Hold patients back for another run to judge: the part is cut into k groups, and the"
-            " i-th is left out. After k runs, 1/k to k/k, there is one for every patient that has"
-            " not seen it.",
-            metavar="i/k",
-        ),
-    ] = None
+    split: str = row_option("Part of the data set to use.", "train", choices=SPLIT_CHOICES)
+    fraction: float = row_option(
+        "Use this share of the part's patients. Smaller shares lie inside larger ones, so that"
+        " 0.01 is a subset of 0.1.",
+        1.0,
+        min=0,
+        max=1,
+    )
+    leave_out: str | None = row_option(
+        "Hold patients back for another run to judge: the part is cut into k groups, and the"
+        " i-th is left out. After k runs, 1/k to k/k, there is one for every patient that has"
+        " not seen it.",
+        metavar="i/k",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyOptions:
     """The two label options, the same in every command that reads labels."""
 
-    uncertain: Annotated[
-        str,
-        RowOption(
-            "What -1 (uncertain) means: ones, zeros, ignore (left out of loss and metric), or a"
-            " TOML file with `default = ...` and a line for each label that differs.",
-            metavar="POLICY",
-            file=True,
-        ),
-    ] = "ones"
-    blank: Annotated[
-        str,
-        RowOption(
-            "What a blank means in a label that the source covers: zeros (not mentioned = absent)"
-            " or ignore.",
-            choices=BLANK,
-        ),
-    ] = "zeros"
+    uncertain: str = row_option(
+        "What -1 (uncertain) means: ones, zeros, ignore (left out of loss and metric), or a"
+        " TOML file with `default = ...` and a line for each label that differs.",
+        "ones",
+        metavar="POLICY",
+        file=True,
+    )
+    blank: str = row_option(
+        "What a blank means in a label that the source covers: zeros (not mentioned = absent)"
+        " or ignore.",
+        "zeros",
+        choices=BLANK,
+    )

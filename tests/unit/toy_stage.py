@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from cxrtool.core.config import Argument, Input, Option
+from cxrtool.core.config import argument, option
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.core.runs import Run
 
@@ -22,18 +22,18 @@ class Config:
     Example: cxr prepare numbers.txt -o OUT
     """
 
-    source: Annotated[Path, Argument("File with a number a line."), Input("source")]
-    extra: Annotated[tuple[Path, ...], Option("More files."), Input("extra")] = ()
-    scale: Annotated[int, Option("Factor.", min=1, max=100)] = 1
-    rate: Annotated[float, Option("A rate.", min=0)] = 0.5
-    mode: Annotated[str, Option("Way.", choices=("sum", "max"))] = "sum"
-    tags: Annotated[tuple[str, ...], Option("Tags.")] = ()
-    share: Annotated[str | None, Option("A share, as text.")] = None
-    rules: Annotated[str | None, Option("A name or a file.", file=True)] = None
-    flip: Annotated[bool, Option("Negate.")] = False
-    workers: Annotated[int, Option("Processes.", result=False)] = 0
-    stop_after: Annotated[int, Option("Raise SIGTERM after n numbers.", result=False)] = 0
-    fail: Annotated[bool, Option("Fail a gate.", result=False)] = False
+    source: Path = argument("File with a number a line.", role="source")
+    extra: tuple[Path, ...] = option("More files.", (), role="extra")
+    scale: int = option("Factor.", 1, min=1, max=100)
+    rate: float = option("A rate.", 0.5, min=0)
+    mode: str = option("Way.", "sum", choices=("sum", "max"))
+    tags: tuple[str, ...] = option("Tags.", ())
+    share: str | None = option("A share, as text.")
+    rules: str | None = option("A name or a file.", file=True)
+    flip: bool = option("Negate.", False)
+    workers: int = option("Processes.", 0, result=False)
+    stop_after: int = option("Raise SIGTERM after n numbers.", 0, result=False)
+    fail: bool = option("Fail a gate.", False, result=False)
 
     def validate(self) -> None:
         if self.scale == 13:

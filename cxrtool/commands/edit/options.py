@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from cxrtool.core.config import (
     ABSENT,
     DEVICE,
     GIVEN,
+    REQUIRED,
     THREADS,
-    Argument,
-    Input,
-    Option,
-    RunningOption,
+    argument,
+    option,
+    running_option,
 )
 from cxrtool.core.errors import UsageError
 from cxrtool.data.options import SelectionOptions
@@ -31,9 +31,9 @@ GLOBAL = {"method": ("global",)}
 RELEVANCE = {**GLOBAL, "direction": ("relevance",)}
 LEARNED = {**GLOBAL, "direction": ("learned",)}
 REAL, GENERATED = {"data": GIVEN}, {"data": ABSENT}
-LatentOption = partial(Option, panel="Optimization image by image", only=LATENT)
-DirectionOption = partial(Option, panel="One direction for all images")
-StartOption = partial(Option, panel="Images to start from")
+latent_option = partial(option, panel="Optimization image by image", only=LATENT)
+direction_option = partial(option, panel="One direction for all images")
+start_option = partial(option, panel="Images to start from")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,243 +47,178 @@ class Config(SelectionOptions):
     Example: cxr edit gan --clip clip --target "left pleural effusion" --n 16 -o edits
     """
 
-    gan: Annotated[Path, Argument("Output of train-gan."), Input("gan")]
-    clip: Annotated[Path, Option("Output of finetune-clip, which reads the text."), Input("clip")]
-    target: Annotated[
-        tuple[str, ...],
-        Option("What the images should show (or, with --sign -, should not); may be repeated."),
-    ] = ()
-    targets: Annotated[
-        Path | None,
-        Option("Text file with a target per line; # begins a comment.", metavar="FILE"),
-        Input("targets"),
-    ] = None
-    n: Annotated[int | None, Option("How many generated images to edit.", min=1)] = None
-    data: Annotated[
-        Path | None,
-        Option("Dataset directory whose real images to edit, in place of generated ones."),
-        Input("data"),
-    ] = None
-    method: Annotated[
-        str,
-        Option(
-            "How to edit. latent: optimize each image by itself; global: push all images along one"
-            " direction of style space.",
-            choices=("latent", "global"),
-        ),
-    ] = "latent"
-    sign: Annotated[
-        str, Option("Towards the target (+) or away from it (-).", choices=("+", "-"))
-    ] = "+"
-    teacher: Annotated[
-        Path | None,
-        Option("Output of train-cls that reads every image before and after, to verify the edit."),
-        Input("teacher"),
-    ] = None
-    threshold: Annotated[
-        float,
-        Option(
-            "Probability from which the teacher reads a label as present.",
-            only={"teacher": GIVEN},
-            min=0,
-            max=1,
-        ),
-    ] = 0.5
-    seed: Annotated[int, Option("Seed of generated starts.", min=0)] = 0
-    against: Annotated[
-        str,
-        Option(
-            "Other end of the text direction. neutral: a text that names nothing; negation: the"
-            " target denied (for a CLIP that understands a denial, as small ones hardly do).",
-            choices=("neutral", "negation"),
-        ),
-    ] = "neutral"
-    local: Annotated[
-        float | None,
-        Option(
-            "Weight of the penalty on changes outside of where the text acts; for --method latent"
-            " and --direction learned. Default: latent 0, learned 3.",
-            min=0,
-        ),
-    ] = None
-    text_weight: Annotated[
-        tuple[float, ...],
-        LatentOption(
-            "Weight of the text in the loss; may be repeated, to edit every image at each of them."
-            " Default: 1.",
-            was="strength",
-        ),
-    ] = ()
-    space: Annotated[
-        str,
-        LatentOption(
-            "What is optimized. w+: a w for each layer; w: one for all layers; s: the styles.",
-            choices=("w+", "w", "s"),
-        ),
-    ] = "w+"
-    steps: Annotated[int | None, LatentOption("Steps per image. Default: 300.", min=0)] = None
-    lr: Annotated[float, LatentOption("Peak learning rate.", min=0)] = 0.1
-    l2: Annotated[
-        float | None,
-        LatentOption(
-            "Weight of the squared distance to the start in the space. Default: 0.008.", min=0
-        ),
-    ] = None
-    feature_weight: Annotated[
-        float | None,
-        LatentOption(
-            "Weight of the distance to the image at the start, in --feature-maps. Default: 1.",
-            was="keep",
-            min=0,
-        ),
-    ] = None
-    hold_others: Annotated[
-        float | None,
-        LatentOption(
-            "Weight of the penalty on the squared change of zero-shot scores (cosines) of"
-            " observations that the target does not name. Default: 0.",
-            min=0,
-            was="keep_others",
-        ),
-    ] = None
-    direction: Annotated[
-        str,
-        DirectionOption(
-            "Where the direction comes from. relevance: StyleCLIP's relevance of single channels;"
-            " regression: of the styles on the text's score, within a patient; learned: goes on"
-            " from the regression and is held to where the text acts.",
-            only=GLOBAL,
-            choices=("relevance", "regression", "learned"),
-        ),
-    ] = "relevance"
-    alpha: Annotated[
-        tuple[float, ...],
-        DirectionOption(
-            "StyleCLIP's alpha: how far to go, in standard deviations of the most relevant channel;"
-            " may be repeated, to edit every image at each of them. Default: 2.",
-            only=RELEVANCE,
-            was="strength",
-        ),
-    ] = ()
-    score_sd: Annotated[
-        tuple[float, ...],
-        DirectionOption(
-            "How far to go, in standard deviations of the text's score by the regression; may be"
-            " repeated, to edit every image at each of them. Default: 2.",
-            only={**GLOBAL, "direction": ("regression", "learned")},
-            was="strength",
-        ),
-    ] = ()
-    beta: Annotated[
-        float | None,
-        DirectionOption(
-            "StyleCLIP's beta: relevance, or partial correlation, from which a channel moves."
-            " Default: relevance 0.15, otherwise 0.1.",
-            only=GLOBAL,
-            min=0,
-            max=1,
-        ),
-    ] = None
-    project_out: Annotated[
-        float | None,
-        DirectionOption(
-            "Share of what observations that the target does not name explain of the direction,"
-            " which is taken out of it. Default: 0.",
-            only={**GLOBAL, "direction": ("relevance", "regression"), "fast": (False,)},
-            min=0,
-            max=1,
-            was="keep_others",
-        ),
-    ] = None
-    hold_others_sd: Annotated[
-        float | None,
-        DirectionOption(
-            "Weight of the penalty on the squared change of scores of observations that the target"
-            " does not name, in standard deviations of each. Default: 0.3.",
-            only=LEARNED,
-            min=0,
-            was="keep_others",
-        ),
-    ] = None
-    relevance: Annotated[
-        Path | None,
-        DirectionOption(
-            "Earlier output of edit whose relevance matrix, or variation of styles, to use again;"
-            " for --method global and --local."
-        ),
-        Input("relevance"),
-    ] = None
-    relevance_images: Annotated[
-        int,
-        DirectionOption(
-            "Images in which every channel is moved, for the relevance matrix.",
-            only={**RELEVANCE, "relevance": ABSENT},
-            min=1,
-        ),
-    ] = 100
-    fast: Annotated[
-        bool,
-        DirectionOption(
-            "Estimate the relevance from gradients; refused where its order of the channels is not"
-            " that of the exact one.",
-            only={**RELEVANCE, "relevance": ABSENT},
-        ),
-    ] = False
-    feature_maps: Annotated[
-        str,
-        StartOption(
-            "What the distance of two images is taken in. tower: shallow maps of the CLIP's image"
-            " tower; pixels: a pyramid of pixels.",
-            choices=("tower", "pixels"),
-            was="features",
-        ),
-    ] = "tower"
-    truncation: Annotated[
-        float,
-        StartOption(
-            "Truncation psi of generated starts; 1 keeps the whole distribution.",
-            only=GENERATED,
-            min=0,
-            max=1,
-        ),
-    ] = 0.7
-    condition: Annotated[
-        tuple[str, ...],
-        StartOption(
-            "Label of generated starts, or none for no label; may be repeated. Default: the most"
-            " frequent labels of the generator's training rows.",
-            only=GENERATED,
-        ),
-    ] = ()
-    invert_steps: Annotated[
-        int, StartOption("Steps that find the latent of a real image.", only=REAL, min=1)
-    ] = 300
-    invert_space: Annotated[
-        str,
-        StartOption(
-            "Where to find it. w+: a w for each layer, which comes closer; w: one for all layers.",
-            only=REAL,
-            choices=("w+", "w"),
-        ),
-    ] = "w+"
-    block: Annotated[
-        int,
-        RunningOption(
-            "Images to edit at once. Another number may change results in the last digits.", min=1
-        ),
-    ] = 16
-    relevance_batch: Annotated[
-        int,
-        RunningOption(
-            "Images to render at once for the relevance matrix.",
-            was="batch",
-            only=RELEVANCE,
-            min=2,
-            result=False,
-        ),
-    ] = 256
-    device: Annotated[str, DEVICE] = "auto"
-    threads: Annotated[int | None, THREADS] = None
+    gan: Path = argument("Output of train-gan.", role="gan")
+    clip: Path = option("Output of finetune-clip, which reads the text.", REQUIRED, role="clip")
+    target: tuple[str, ...] = option(
+        "What the images should show (or, with --sign -, should not); may be repeated.", ()
+    )
+    targets: Path | None = option(
+        "Text file with a target per line; # begins a comment.", metavar="FILE", role="targets"
+    )
+    n: int | None = option("How many generated images to edit.", min=1)
+    data: Path | None = option(
+        "Dataset directory whose real images to edit, in place of generated ones.", role="data"
+    )
+    method: str = option(
+        "How to edit. latent: optimize each image by itself; global: push all images along one"
+        " direction of style space.",
+        "latent",
+        choices=("latent", "global"),
+    )
+    sign: str = option("Towards the target (+) or away from it (-).", "+", choices=("+", "-"))
+    teacher: Path | None = option(
+        "Output of train-cls that reads every image before and after, to verify the edit.",
+        role="teacher",
+    )
+    threshold: float = option(
+        "Probability from which the teacher reads a label as present.",
+        0.5,
+        only={"teacher": GIVEN},
+        min=0,
+        max=1,
+    )
+    seed: int = option("Seed of generated starts.", 0, min=0)
+    against: str = option(
+        "Other end of the text direction. neutral: a text that names nothing; negation: the"
+        " target denied (for a CLIP that understands a denial, as small ones hardly do).",
+        "neutral",
+        choices=("neutral", "negation"),
+    )
+    local: float | None = option(
+        "Weight of the penalty on changes outside of where the text acts; for --method latent"
+        " and --direction learned. Default: latent 0, learned 3.",
+        min=0,
+    )
+    text_weight: tuple[float, ...] = latent_option(
+        "Weight of the text in the loss; may be repeated, to edit every image at each of them."
+        " Default: 1.",
+        (),
+        was="strength",
+    )
+    space: str = latent_option(
+        "What is optimized. w+: a w for each layer; w: one for all layers; s: the styles.",
+        "w+",
+        choices=("w+", "w", "s"),
+    )
+    steps: int | None = latent_option("Steps per image. Default: 300.", min=0)
+    lr: float = latent_option("Peak learning rate.", 0.1, min=0)
+    l2: float | None = latent_option(
+        "Weight of the squared distance to the start in the space. Default: 0.008.", min=0
+    )
+    feature_weight: float | None = latent_option(
+        "Weight of the distance to the image at the start, in --feature-maps. Default: 1.",
+        was="keep",
+        min=0,
+    )
+    hold_others: float | None = latent_option(
+        "Weight of the penalty on the squared change of zero-shot scores (cosines) of"
+        " observations that the target does not name. Default: 0.",
+        min=0,
+        was="keep_others",
+    )
+    direction: str = direction_option(
+        "Where the direction comes from. relevance: StyleCLIP's relevance of single channels;"
+        " regression: of the styles on the text's score, within a patient; learned: goes on"
+        " from the regression and is held to where the text acts.",
+        "relevance",
+        only=GLOBAL,
+        choices=("relevance", "regression", "learned"),
+    )
+    alpha: tuple[float, ...] = direction_option(
+        "StyleCLIP's alpha: how far to go, in standard deviations of the most relevant channel;"
+        " may be repeated, to edit every image at each of them. Default: 2.",
+        (),
+        only=RELEVANCE,
+        was="strength",
+    )
+    score_sd: tuple[float, ...] = direction_option(
+        "How far to go, in standard deviations of the text's score by the regression; may be"
+        " repeated, to edit every image at each of them. Default: 2.",
+        (),
+        only={**GLOBAL, "direction": ("regression", "learned")},
+        was="strength",
+    )
+    beta: float | None = direction_option(
+        "StyleCLIP's beta: relevance, or partial correlation, from which a channel moves."
+        " Default: relevance 0.15, otherwise 0.1.",
+        only=GLOBAL,
+        min=0,
+        max=1,
+    )
+    project_out: float | None = direction_option(
+        "Share of what observations that the target does not name explain of the direction,"
+        " which is taken out of it. Default: 0.",
+        only={**GLOBAL, "direction": ("relevance", "regression"), "fast": (False,)},
+        min=0,
+        max=1,
+        was="keep_others",
+    )
+    hold_others_sd: float | None = direction_option(
+        "Weight of the penalty on the squared change of scores of observations that the target"
+        " does not name, in standard deviations of each. Default: 0.3.",
+        only=LEARNED,
+        min=0,
+        was="keep_others",
+    )
+    relevance: Path | None = direction_option(
+        "Earlier output of edit whose relevance matrix, or variation of styles, to use again;"
+        " for --method global and --local.",
+        role="relevance",
+    )
+    relevance_images: int = direction_option(
+        "Images in which every channel is moved, for the relevance matrix.",
+        100,
+        only={**RELEVANCE, "relevance": ABSENT},
+        min=1,
+    )
+    fast: bool = direction_option(
+        "Estimate the relevance from gradients; refused where its order of the channels is not"
+        " that of the exact one.",
+        False,
+        only={**RELEVANCE, "relevance": ABSENT},
+    )
+    feature_maps: str = start_option(
+        "What the distance of two images is taken in. tower: shallow maps of the CLIP's image"
+        " tower; pixels: a pyramid of pixels.",
+        "tower",
+        choices=("tower", "pixels"),
+        was="features",
+    )
+    truncation: float = start_option(
+        "Truncation psi of generated starts; 1 keeps the whole distribution.",
+        0.7,
+        only=GENERATED,
+        min=0,
+        max=1,
+    )
+    condition: tuple[str, ...] = start_option(
+        "Label of generated starts, or none for no label; may be repeated. Default: the most"
+        " frequent labels of the generator's training rows.",
+        (),
+        only=GENERATED,
+    )
+    invert_steps: int = start_option(
+        "Steps that find the latent of a real image.", 300, only=REAL, min=1
+    )
+    invert_space: str = start_option(
+        "Where to find it. w+: a w for each layer, which comes closer; w: one for all layers.",
+        "w+",
+        only=REAL,
+        choices=("w+", "w"),
+    )
+    block: int = running_option(
+        "Images to edit at once. Another number may change results in the last digits.", 16, min=1
+    )
+    relevance_batch: int = running_option(
+        "Images to render at once for the relevance matrix.",
+        256,
+        was="batch",
+        only=RELEVANCE,
+        min=2,
+        result=False,
+    )
+    device: str = option(DEVICE, "auto")
+    threads: int | None = option(THREADS)
 
     #: What earlier versions had, and what to do instead.
     REMOVED: ClassVar[dict[str, str]] = {

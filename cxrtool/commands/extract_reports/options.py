@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
 
-from cxrtool.core.config import Argument, Input, Option, RunningOption
+from cxrtool.core.config import argument, option, running_option
 from cxrtool.core.errors import UsageError
 
 NAME = "extract-reports"
@@ -15,8 +14,8 @@ NAME = "extract-reports"
 # list without "or" ends where an item of its own begins
 FORMAT = 4
 
-ReadingOption = partial(Option, panel="How reports are read")
-ShowingOption = partial(Option, panel="Showing why")
+reading_option = partial(option, panel="How reports are read")
+showing_option = partial(option, panel="Showing why")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,83 +30,63 @@ class Config:
     Example: cxr extract-reports reports.csv -o extracted
     """
 
-    reports: Annotated[
-        Path,
-        Argument("Table, folder, archive, dataset directory, or - for stdin.", metavar="REPORTS"),
-        Input("reports"),
-    ]
-    id_column: Annotated[str, Option("Column of the table with the ids.", metavar="NAME")] = (
-        "study_id"
+    reports: Path = argument(
+        "Table, folder, archive, dataset directory, or - for stdin.",
+        metavar="REPORTS",
+        role="reports",
     )
-    text_column: Annotated[
-        str, Option("Column of the table or dataset directory with the reports.", metavar="NAME")
-    ] = "report"
-    join_labels: Annotated[
-        str,
-        Option(
-            "What labels read from reports do to those of a dataset directory: replace them, fill"
-            " their blanks, or keep them as they are (only texts are taken).",
-            choices=("replace", "fill", "keep"),
-            was="labels",
-        ),
-    ] = "fill"
-    texts: Annotated[
-        str,
-        Option(
-            "Texts to write for CLIP, a column each, separated by commas: impression, findings,"
-            " rules, rules-v2, generated, inverted, random (another patient's rules),"
-            " random-impression and so on.",
-            metavar="A,B",
-        ),
-    ] = "impression,findings,rules,rules-v2"
-    explain: Annotated[
-        bool,
-        Option(
-            "Show the first reports with mentions, cues and labels: on stdout without -o (and write"
-            " nothing), on stderr with it.",
-            result=False,
-        ),
-    ] = False
-    skip_bad: Annotated[
-        bool, Option("Record bad reports in rejected.csv and go on, instead of stopping.")
-    ] = False
-    rules: Annotated[
-        Path | None,
-        ReadingOption(
-            "Folder of rule files (TOML) that extend or replace those of cxr.", metavar="DIR"
-        ),
-        Input("rules"),
-    ] = None
-    sections: Annotated[
-        str,
-        ReadingOption(
-            "Sections whose mentions count, separated by commas; report is text under no header.",
-            metavar="A,B",
-        ),
-    ] = "findings,impression,report"
-    text_from: Annotated[
-        Path | None,
-        ReadingOption(
-            "Table with study_id and text, which becomes the column external.", metavar="FILE"
-        ),
-        Input("texts"),
-    ] = None
-    explain_id: Annotated[
-        tuple[str, ...],
-        ShowingOption(
-            "As --explain, of the report with this id; may be repeated.", metavar="ID", result=False
-        ),
-    ] = ()
-    explain_sample: Annotated[
-        int,
-        ShowingOption(
-            "Draw N reports for explain.html, which holds their text; 0 for no page.", min=0
-        ),
-    ] = 0
-    seed: Annotated[int, Option("Seed of the draw and of random texts.", min=0)] = 0
-    workers: Annotated[
-        int, RunningOption("Processes that label; 0 takes all cores.", min=0, result=False)
-    ] = 0
+    id_column: str = option("Column of the table with the ids.", "study_id", metavar="NAME")
+    text_column: str = option(
+        "Column of the table or dataset directory with the reports.", "report", metavar="NAME"
+    )
+    join_labels: str = option(
+        "What labels read from reports do to those of a dataset directory: replace them, fill"
+        " their blanks, or keep them as they are (only texts are taken).",
+        "fill",
+        choices=("replace", "fill", "keep"),
+        was="labels",
+    )
+    texts: str = option(
+        "Texts to write for CLIP, a column each, separated by commas: impression, findings,"
+        " rules, rules-v2, generated, inverted, random (another patient's rules),"
+        " random-impression and so on.",
+        "impression,findings,rules,rules-v2",
+        metavar="A,B",
+    )
+    explain: bool = option(
+        "Show the first reports with mentions, cues and labels: on stdout without -o (and write"
+        " nothing), on stderr with it.",
+        False,
+        result=False,
+    )
+    skip_bad: bool = option(
+        "Record bad reports in rejected.csv and go on, instead of stopping.", False
+    )
+    rules: Path | None = reading_option(
+        "Folder of rule files (TOML) that extend or replace those of cxr.",
+        metavar="DIR",
+        role="rules",
+    )
+    sections: str = reading_option(
+        "Sections whose mentions count, separated by commas; report is text under no header.",
+        "findings,impression,report",
+        metavar="A,B",
+    )
+    text_from: Path | None = reading_option(
+        "Table with study_id and text, which becomes the column external.",
+        metavar="FILE",
+        role="texts",
+    )
+    explain_id: tuple[str, ...] = showing_option(
+        "As --explain, of the report with this id; may be repeated.", (), metavar="ID", result=False
+    )
+    explain_sample: int = showing_option(
+        "Draw N reports for explain.html, which holds their text; 0 for no page.", 0, min=0
+    )
+    seed: int = option("Seed of the draw and of random texts.", 0, min=0)
+    workers: int = running_option(
+        "Processes that label; 0 takes all cores.", 0, min=0, result=False
+    )
 
     def validate(self) -> None:
         if self.id_column == self.text_column:

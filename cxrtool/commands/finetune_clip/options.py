@@ -5,18 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
 
-from cxrtool.core.config import (
-    ABSENT,
-    DEVICE,
-    THREADS,
-    AnyBut,
-    Argument,
-    Input,
-    Option,
-    RunningOption,
-)
+from cxrtool.core.config import ABSENT, DEVICE, THREADS, AnyBut, argument, option, running_option
 from cxrtool.core.errors import UsageError
 from cxrtool.data.options import PolicyOptions, SelectionOptions
 
@@ -41,9 +31,9 @@ FORMAT = 5
 SEVERAL = True  # torchrun
 TRAINED = {"text": AnyBut((ORIGINAL,))}
 """Where an option of the training applies: with ``--text original`` nothing is trained."""
-WeightsOption = partial(Option, panel="Weights and prompts")
-ContrastOption = partial(Option, panel="What is contrasted", only=TRAINED)
-FitOption = partial(Option, panel="Training", only=TRAINED)
+weights_option = partial(option, panel="Weights and prompts")
+contrast_option = partial(option, panel="What is contrasted", only=TRAINED)
+fit_option = partial(option, panel="Training", only=TRAINED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,148 +46,107 @@ class Config(SelectionOptions, PolicyOptions):
     Example: cxr finetune-clip data -o clip --text rules --model tiny
     """
 
-    data: Annotated[Path, Argument("Dataset directory with images and texts."), Input("data")]
-    text: Annotated[
-        str,
-        Option(
-            "Column that holds the texts: rules, rules-v2, impression, findings, generated, ..."
-            " (what extract-reports --texts wrote), report, prompt or any other. labels: prompts"
-            " composed from the labels, for a set without any text; original: no training, the"
-            " weights as they are (a control).",
-            metavar="COLUMN",
-        ),
-    ] = "rules"
-    model: Annotated[
-        str | None,
-        Option(
-            "Architecture: tiny or small (trained from scratch), or any of open_clip such as"
-            " ViT-B-32. Default: tiny, or what the folder --pretrained describes."
-        ),
-    ] = None
-    pretrained: Annotated[
-        Path | None,
-        Option(
-            "Weights to start from: a file (see --tag), a folder with open_clip_config.json, or an"
-            " output of finetune-clip."
-        ),
-        Input("pretrained"),
-    ] = None
-    tag: Annotated[
-        str | None,
-        Option(
-            "Published weights to start from, by open_clip's name, or chexzero. With --pretrained"
-            " FILE it says whose weights the file holds, so that activation, mean and deviation are"
-            " theirs; without, they are fetched (--allow-download)."
-        ),
-    ] = None
-    size: Annotated[
-        int | None,
-        Option("Input size of the image tower in pixels. Default: by data or weights.", min=16),
-    ] = None
-    epochs: Annotated[
-        int | None, Option(f"Passes over the pairs. Default: {EPOCHS}.", only=TRAINED, min=1)
-    ] = None
-    steps: Annotated[
-        int | None,
-        Option(
-            "Length in optimizer steps, instead of --epochs.",
-            only={**TRAINED, "epochs": ABSENT},
-            min=1,
-        ),
-    ] = None
-    batch: Annotated[int, Option("Pairs per step.", only=TRAINED, min=2)] = 64
-    lr: Annotated[
-        float | None,
-        Option(
-            f"Peak learning rate. Default: {LR_SCRATCH:g} from scratch, else {LR_PRETRAINED:g}.",
-            only=TRAINED,
-            min=0,
-        ),
-    ] = None
-    lock: Annotated[
-        tuple[str, ...],
-        Option(
-            "Part that is not trained: image tower, text tower, norms; may be repeated. none trains"
-            " all. Default: none from scratch, else norms.",
-            only=TRAINED,
-            choices=("image", "text", "norms", "none"),
-            metavar="PART",
-        ),
-    ] = ()
-    seed: Annotated[int, Option("Seed of weights, order and augmentation.", min=0)] = 0
-    allow_download: Annotated[
-        bool, WeightsOption("Let --tag fetch weights from the network.", result=False)
-    ] = False
-    templates: Annotated[
-        str,
-        WeightsOption(
-            "Prompt templates that come with cxr.", choices=("radiograph", "image"), metavar="SET"
-        ),
-    ] = "radiograph"
-    templates_file: Annotated[
-        Path | None,
-        WeightsOption("Prompt templates of your own (TOML).", metavar="FILE"),
-        Input("templates"),
-    ] = None
-    wordings: Annotated[
-        str,
-        ContrastOption(
-            "What becomes of a text. plain: it is taken as it is; templates: it is put into prompts"
-            " and followed by what the labels say of a few findings; auto: templates for phrases"
-            " (rules), plain for sentences.",
-            choices=("auto", "plain", "templates"),
-            metavar="HOW",
-        ),
-    ] = "auto"
-    positives: Annotated[
-        str,
-        ContrastOption(
-            "Pairs that count as matching: those of equal text, those of equal labels, or none but"
-            " each image and its own text.",
-            choices=("text", "labels", "none"),
-            metavar="PAIRS",
-            was="targets",
-        ),
-    ] = "text"
-    negation_weight: Annotated[
-        float,
-        ContrastOption(
-            "Weight of the loss that tells what a text says from its denial ('effusion' from 'no"
-            " effusion'); 0 leaves it out.",
-            min=0,
-        ),
-    ] = 3.0
-    augment: Annotated[
-        str,
-        FitOption(
-            "Augmentation: mild (small rotation, shift, scale, contrast), or none.",
-            choices=("mild", "none"),
-        ),
-    ] = "mild"
-    select_by: Annotated[
-        str,
-        FitOption(
-            "Held-out score that picks the network: mean retrieval, or mean zero-shot auroc.",
-            choices=("retrieval", "auroc"),
-            metavar="SCORE",
-        ),
-    ] = "retrieval"
-    patience: Annotated[
-        int,
-        FitOption(
-            "Stop after so many evaluations in a row without a better score; 0: never.", min=0
-        ),
-    ] = 0
-    precision: Annotated[
-        str,
-        RunningOption(
-            "Precision of both towers in training. auto: bfloat16 on CUDA, else float32.",
-            only=TRAINED,
-            choices=("auto", "float32", "bfloat16"),
-        ),
-    ] = "auto"
-    device: Annotated[str, DEVICE] = "auto"
-    threads: Annotated[int | None, THREADS] = None
+    data: Path = argument("Dataset directory with images and texts.", role="data")
+    text: str = option(
+        "Column that holds the texts: rules, rules-v2, impression, findings, generated, ..."
+        " (what extract-reports --texts wrote), report, prompt or any other. labels: prompts"
+        " composed from the labels, for a set without any text; original: no training, the"
+        " weights as they are (a control).",
+        "rules",
+        metavar="COLUMN",
+    )
+    model: str | None = option(
+        "Architecture: tiny or small (trained from scratch), or any of open_clip such as"
+        " ViT-B-32. Default: tiny, or what the folder --pretrained describes."
+    )
+    pretrained: Path | None = option(
+        "Weights to start from: a file (see --tag), a folder with open_clip_config.json, or an"
+        " output of finetune-clip.",
+        role="pretrained",
+    )
+    tag: str | None = option(
+        "Published weights to start from, by open_clip's name, or chexzero. With --pretrained"
+        " FILE it says whose weights the file holds, so that activation, mean and deviation are"
+        " theirs; without, they are fetched (--allow-download)."
+    )
+    size: int | None = option(
+        "Input size of the image tower in pixels. Default: by data or weights.", min=16
+    )
+    epochs: int | None = option(f"Passes over the pairs. Default: {EPOCHS}.", only=TRAINED, min=1)
+    steps: int | None = option(
+        "Length in optimizer steps, instead of --epochs.", only={**TRAINED, "epochs": ABSENT}, min=1
+    )
+    batch: int = option("Pairs per step.", 64, only=TRAINED, min=2)
+    lr: float | None = option(
+        f"Peak learning rate. Default: {LR_SCRATCH:g} from scratch, else {LR_PRETRAINED:g}.",
+        only=TRAINED,
+        min=0,
+    )
+    lock: tuple[str, ...] = option(
+        "Part that is not trained: image tower, text tower, norms; may be repeated. none trains"
+        " all. Default: none from scratch, else norms.",
+        (),
+        only=TRAINED,
+        choices=("image", "text", "norms", "none"),
+        metavar="PART",
+    )
+    seed: int = option("Seed of weights, order and augmentation.", 0, min=0)
+    allow_download: bool = weights_option(
+        "Let --tag fetch weights from the network.", False, result=False
+    )
+    templates: str = weights_option(
+        "Prompt templates that come with cxr.",
+        "radiograph",
+        choices=("radiograph", "image"),
+        metavar="SET",
+    )
+    templates_file: Path | None = weights_option(
+        "Prompt templates of your own (TOML).", metavar="FILE", role="templates"
+    )
+    wordings: str = contrast_option(
+        "What becomes of a text. plain: it is taken as it is; templates: it is put into prompts"
+        " and followed by what the labels say of a few findings; auto: templates for phrases"
+        " (rules), plain for sentences.",
+        "auto",
+        choices=("auto", "plain", "templates"),
+        metavar="HOW",
+    )
+    positives: str = contrast_option(
+        "Pairs that count as matching: those of equal text, those of equal labels, or none but"
+        " each image and its own text.",
+        "text",
+        choices=("text", "labels", "none"),
+        metavar="PAIRS",
+        was="targets",
+    )
+    negation_weight: float = contrast_option(
+        "Weight of the loss that tells what a text says from its denial ('effusion' from 'no"
+        " effusion'); 0 leaves it out.",
+        3.0,
+        min=0,
+    )
+    augment: str = fit_option(
+        "Augmentation: mild (small rotation, shift, scale, contrast), or none.",
+        "mild",
+        choices=("mild", "none"),
+    )
+    select_by: str = fit_option(
+        "Held-out score that picks the network: mean retrieval, or mean zero-shot auroc.",
+        "retrieval",
+        choices=("retrieval", "auroc"),
+        metavar="SCORE",
+    )
+    patience: int = fit_option(
+        "Stop after so many evaluations in a row without a better score; 0: never.", 0, min=0
+    )
+    precision: str = running_option(
+        "Precision of both towers in training. auto: bfloat16 on CUDA, else float32.",
+        "auto",
+        only=TRAINED,
+        choices=("auto", "float32", "bfloat16"),
+    )
+    device: str = option(DEVICE, "auto")
+    threads: int | None = option(THREADS)
 
     def validate(self) -> None:
         if self.pretrained is not None:

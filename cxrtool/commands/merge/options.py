@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-from cxrtool.core.config import DEVICE, THREADS, Argument, Input, Option, RunningOption
+from cxrtool.core.config import DEVICE, THREADS, argument, option, running_option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,23 +19,18 @@ class Config:
     Example: cxr merge part1 part2 -o synth
     """
 
-    shards: Annotated[
-        tuple[Path, ...],
-        Argument("Outputs of synthesize --shard: all shards of one plan.", metavar="SHARD"),
-        Input("shard"),
-    ]
-    max_tries: Annotated[
-        int,
-        Option(
-            "Tries for one image that replaces a duplicate, after which the run ends (exit 5); at"
-            " least as many as the shards had.",
-            min=1,
-            result=False,
-        ),
-    ] = 100
-    device: Annotated[str, DEVICE] = "auto"
-    threads: Annotated[int | None, THREADS] = None
-    workers: Annotated[
-        int | None,
-        RunningOption("Threads that copy images. Default: all cores.", min=1, result=False),
-    ] = None
+    shards: tuple[Path, ...] = argument(
+        "Outputs of synthesize --shard: all shards of one plan.", metavar="SHARD", role="shard"
+    )
+    max_tries: int = option(
+        "Tries for one image that replaces a duplicate, after which the run ends (exit 5); at"
+        " least as many as the shards had.",
+        100,
+        min=1,
+        result=False,
+    )
+    device: str = option(DEVICE, "auto")
+    threads: int | None = option(THREADS)
+    workers: int | None = running_option(
+        "Threads that copy images. Default: all cores.", min=1, result=False
+    )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-from cxrtool.core.config import DEVICE, THREADS, Argument, Input, Option
+from cxrtool.core.config import DEVICE, REQUIRED, THREADS, argument, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,23 +18,19 @@ class Config:
     Example: cxr replay synth --gan gan --only 3 -o again
     """
 
-    synth: Annotated[Path, Argument("Output of synthesize, or its manifest.csv."), Input("synth")]
-    gan: Annotated[
-        Path, Option("Output of train-gan: the generator that made the images."), Input("gan")
-    ]
-    only: Annotated[
-        tuple[str, ...],
-        Option(
-            "Make this image alone, given by its path or slot number; may be repeated.",
-            metavar="ID",
-        ),
-    ] = ()
-    edit: Annotated[
-        tuple[Path, ...],
-        Option(
-            "Output of edit that the images were pushed with (synthesize --edit); may be repeated."
-        ),
-        Input("edit"),
-    ] = ()
-    device: Annotated[str, DEVICE] = "auto"
-    threads: Annotated[int | None, THREADS] = None
+    synth: Path = argument("Output of synthesize, or its manifest.csv.", role="synth")
+    gan: Path = option(
+        "Output of train-gan: the generator that made the images.", REQUIRED, role="gan"
+    )
+    only: tuple[str, ...] = option(
+        "Make this image alone, given by its path or slot number; may be repeated.",
+        (),
+        metavar="ID",
+    )
+    edit: tuple[Path, ...] = option(
+        "Output of edit that the images were pushed with (synthesize --edit); may be repeated.",
+        (),
+        role="edit",
+    )
+    device: str = option(DEVICE, "auto")
+    threads: int | None = option(THREADS)

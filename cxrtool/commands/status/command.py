@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any
+from typing import Any
 
 from cxrtool.core import config as configs
 from cxrtool.core import console, files, fingerprints, runs
@@ -26,10 +26,8 @@ class Config(configs.Talk):
     Example: cxr status work/*
     """
 
-    folders: Annotated[
-        tuple[Path, ...], configs.Argument("Output folders of cxr commands.", metavar="DIR")
-    ]
-    json: Annotated[bool, configs.Option("Print one line of JSON per folder.")] = False
+    folders: tuple[Path, ...] = configs.argument("Output folders of cxr commands.", metavar="DIR")
+    json: bool = configs.option("Print one line of JSON per folder.", False)
 
 
 COLUMNS = ("folder", "stage", "state", "progress", "age", "a rerun would")

@@ -9,18 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from cxrtool.core.config import DEVICE, GIVEN, ROWS, THREADS, Argument, Input, Option, RunningOption
+from cxrtool.core.config import DEVICE, GIVEN, ROWS, THREADS, argument, option, running_option
 from cxrtool.core.errors import UsageError
 from cxrtool.data.options import SelectionOptions
 
 FILTERS, EDITS = "Filters", "Pushing images along edits"
 #: Where an option applies: not to a plan alone.
 IMAGES, TEACHER = {"plan_only": (False,)}, {"filter": ("teacher",)}
-FilterOption = partial(Option, panel=FILTERS, only=IMAGES)
-EditOption = partial(Option, panel=EDITS, only={"edit": GIVEN})
-SamplingOption = partial(Option, panel="How images are drawn", only=IMAGES)
+filter_option = partial(option, panel=FILTERS, only=IMAGES)
+edit_option = partial(option, panel=EDITS, only={"edit": GIVEN})
+sampling_option = partial(option, panel="How images are drawn", only=IMAGES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,168 +39,124 @@ class Config(SelectionOptions):
         "only": "images are made again by a command of its own: cxr replay SYNTH --only ID",
     }
 
-    data: Annotated[Path, Argument("Dataset directory of real images."), Input("data")]
-    gan: Annotated[Path | None, Option("Output of train-gan."), Input("gan")] = None
-    target_frac: Annotated[
-        str | None,
-        Option(
-            "Share that each class shall have: one for all classes, or"
-            ' "Fracture=0.1,Pleural Other=0.15".'
-        ),
-    ] = None
-    classes: Annotated[
-        str | None,
-        Option(
-            "Classes to make images of, separated by commas. Default: all labels below the share,"
-            " except those that mean no finding."
-        ),
-    ] = None
-    counts: Annotated[
-        str | None,
-        Option(
-            'Numbers of images in place of a share: "Fracture=100,Edema=50", or 100 for each class.'
-        ),
-    ] = None
-    balance: Annotated[
-        int | None,
-        Option(
-            "As many images of each class in place of a share: of all classes that have a row, or"
-            " of --classes.",
-            min=1,
-        ),
-    ] = None
-    per_class: Annotated[
-        bool,
-        Option(
-            "Count for each class only the images made for it, not those that carry it beside"
-            " another class.",
-            only={"target_frac": GIVEN},
-        ),
-    ] = False
-    max_images: Annotated[
-        int | None, Option("Refuse a plan that needs more images than this.", min=0)
-    ] = None
-    uncertain: Annotated[
-        str | None,
-        Option(
-            "What -1 (uncertain) means: ones, zeros, ignore, or a TOML file as for train-gan."
-            " Default: as in the generator, else ones.",
-            panel=ROWS,
-            metavar="POLICY",
-            file=True,
-        ),
-    ] = None
-    blank: Annotated[
-        str | None,
-        Option(
-            "What a blank means in a label that the source covers: zeros or ignore. Default: as in"
-            " the generator, else zeros.",
-            panel=ROWS,
-            choices=("zeros", "ignore"),
-        ),
-    ] = None
-    plan_only: Annotated[
-        bool, Option("Write the plan and stop; needs no generator and no images.")
-    ] = False
-    filter: Annotated[
-        tuple[str, ...],
-        FilterOption(
-            "Keep an image only if it passes; may be repeated. discriminator: as real as the better"
-            " --keep-share of unfiltered images; class: the discriminator reads the wanted class;"
-            " teacher: so do out-of-fold classifiers (--teacher); memorized: no nearer to one"
-            " training image than real ones are; duplicate: unlike every earlier image (shards:"
-            " when `cxr merge` joins them).",
-            choices=("discriminator", "class", "teacher", "memorized", "duplicate"),
-        ),
-    ] = ()
-    keep_share: Annotated[
-        float,
-        Option(
-            "Share of unfiltered images that --filter discriminator keeps.",
-            panel=FILTERS,
-            only={"filter": ("discriminator",)},
-            min=0,
-            max=1,
-            was="keep",
-        ),
-    ] = 0.8
-    teacher: Annotated[
-        tuple[Path, ...],
-        FilterOption(
-            "Output of train-cls; may be repeated. Reads the wanted class of every image whose "
-            "labels come from a patient that is new to it (train-cls --leave-out)."
-        ),
-        Input("teacher"),
-    ] = ()
-    teacher_quantile: Annotated[
-        float,
-        Option(
-            "Share of real images of the class that --filter teacher would refuse.",
-            panel=FILTERS,
-            only=TEACHER,
-            min=0,
-            max=1,
-        ),
-    ] = 0.1
-    max_tries: Annotated[
-        int,
-        Option(
-            "Tries for one image of the plan, after which the run ends (exit 5).",
-            panel=FILTERS,
-            only={"filter": GIVEN},
-            min=1,
-            result=False,
-        ),
-    ] = 100
-    nearest: Annotated[
-        bool, FilterOption("Record the distance of every image to the nearest training image.")
-    ] = True
-    edit: Annotated[
-        tuple[Path, ...],
-        Option(
-            "Output of edit; may be repeated. Images of the classes that its text names are pushed"
-            " along the mean way of its edits.",
-            panel=EDITS,
-            only=IMAGES,
-        ),
-        Input("edit"),
-    ] = ()
-    ensemble: Annotated[
-        str | None,
-        EditOption("Shares of the --edit runs in their order, such as 0.7,0.3. Default: equal."),
-    ] = None
-    edit_strength: Annotated[
-        float, EditOption("How far images are pushed; 1 is as far as the edits went.", min=0)
-    ] = 1.0
-    truncation: Annotated[
-        float,
-        SamplingOption(
-            "Truncation psi: 1 keeps the whole distribution, less gives more typical images.", min=0
-        ),
-    ] = 1.0
-    block: Annotated[
-        int,
-        SamplingOption(
-            "Images that go through the network together. Another number may change images in the"
-            " last digits.",
-            min=1,
-        ),
-    ] = 64
-    seed: Annotated[int, Option("Seed of the rows and of the images.", min=0)] = 0
-    shard: Annotated[
-        str | None,
-        SamplingOption(
-            "Make only part i of n, in a process or on a machine of its own; `cxr merge` joins the"
-            " parts.",
-            metavar="i/n",
-        ),
-    ] = None
-    device: Annotated[str, DEVICE] = "auto"
-    threads: Annotated[int | None, THREADS] = None
-    workers: Annotated[
-        int | None,
-        RunningOption("Threads that encode images. Default: all cores.", min=1, result=False),
-    ] = None
+    data: Path = argument("Dataset directory of real images.", role="data")
+    gan: Path | None = option("Output of train-gan.", role="gan")
+    target_frac: str | None = option(
+        "Share that each class shall have: one for all classes, or"
+        ' "Fracture=0.1,Pleural Other=0.15".'
+    )
+    classes: str | None = option(
+        "Classes to make images of, separated by commas. Default: all labels below the share,"
+        " except those that mean no finding."
+    )
+    counts: str | None = option(
+        'Numbers of images in place of a share: "Fracture=100,Edema=50", or 100 for each class.'
+    )
+    balance: int | None = option(
+        "As many images of each class in place of a share: of all classes that have a row, or"
+        " of --classes.",
+        min=1,
+    )
+    per_class: bool = option(
+        "Count for each class only the images made for it, not those that carry it beside"
+        " another class.",
+        False,
+        only={"target_frac": GIVEN},
+    )
+    max_images: int | None = option("Refuse a plan that needs more images than this.", min=0)
+    uncertain: str | None = option(
+        "What -1 (uncertain) means: ones, zeros, ignore, or a TOML file as for train-gan."
+        " Default: as in the generator, else ones.",
+        panel=ROWS,
+        metavar="POLICY",
+        file=True,
+    )
+    blank: str | None = option(
+        "What a blank means in a label that the source covers: zeros or ignore. Default: as in"
+        " the generator, else zeros.",
+        panel=ROWS,
+        choices=("zeros", "ignore"),
+    )
+    plan_only: bool = option("Write the plan and stop; needs no generator and no images.", False)
+    filter: tuple[str, ...] = filter_option(
+        "Keep an image only if it passes; may be repeated. discriminator: as real as the better"
+        " --keep-share of unfiltered images; class: the discriminator reads the wanted class;"
+        " teacher: so do out-of-fold classifiers (--teacher); memorized: no nearer to one"
+        " training image than real ones are; duplicate: unlike every earlier image (shards:"
+        " when `cxr merge` joins them).",
+        (),
+        choices=("discriminator", "class", "teacher", "memorized", "duplicate"),
+    )
+    keep_share: float = option(
+        "Share of unfiltered images that --filter discriminator keeps.",
+        0.8,
+        panel=FILTERS,
+        only={"filter": ("discriminator",)},
+        min=0,
+        max=1,
+        was="keep",
+    )
+    teacher: tuple[Path, ...] = filter_option(
+        "Output of train-cls; may be repeated. Reads the wanted class of every image whose "
+        "labels come from a patient that is new to it (train-cls --leave-out).",
+        (),
+        role="teacher",
+    )
+    teacher_quantile: float = option(
+        "Share of real images of the class that --filter teacher would refuse.",
+        0.1,
+        panel=FILTERS,
+        only=TEACHER,
+        min=0,
+        max=1,
+    )
+    max_tries: int = option(
+        "Tries for one image of the plan, after which the run ends (exit 5).",
+        100,
+        panel=FILTERS,
+        only={"filter": GIVEN},
+        min=1,
+        result=False,
+    )
+    nearest: bool = filter_option(
+        "Record the distance of every image to the nearest training image.", True
+    )
+    edit: tuple[Path, ...] = option(
+        "Output of edit; may be repeated. Images of the classes that its text names are pushed"
+        " along the mean way of its edits.",
+        (),
+        panel=EDITS,
+        only=IMAGES,
+        role="edit",
+    )
+    ensemble: str | None = edit_option(
+        "Shares of the --edit runs in their order, such as 0.7,0.3. Default: equal."
+    )
+    edit_strength: float = edit_option(
+        "How far images are pushed; 1 is as far as the edits went.", 1.0, min=0
+    )
+    truncation: float = sampling_option(
+        "Truncation psi: 1 keeps the whole distribution, less gives more typical images.",
+        1.0,
+        min=0,
+    )
+    block: int = sampling_option(
+        "Images that go through the network together. Another number may change images in the"
+        " last digits.",
+        64,
+        min=1,
+    )
+    seed: int = option("Seed of the rows and of the images.", 0, min=0)
+    shard: str | None = sampling_option(
+        "Make only part i of n, in a process or on a machine of its own; `cxr merge` joins the"
+        " parts.",
+        metavar="i/n",
+    )
+    device: str = option(DEVICE, "auto")
+    threads: int | None = option(THREADS)
+    workers: int | None = running_option(
+        "Threads that encode images. Default: all cores.", min=1, result=False
+    )
 
     def validate(self) -> None:
         """Refuse options that contradict each other."""

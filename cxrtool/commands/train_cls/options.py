@@ -6,9 +6,8 @@ import math
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
 
-from cxrtool.core.config import ABSENT, DEVICE, THREADS, Argument, Input, Option, RunningOption
+from cxrtool.core.config import ABSENT, DEVICE, THREADS, argument, option, running_option
 from cxrtool.core.errors import UsageError
 from cxrtool.data.options import PolicyOptions, SelectionOptions
 
@@ -27,10 +26,10 @@ WEIGHTS = (
     "none", "imagenet",
     "xrv-all", "xrv-nih", "xrv-chex", "xrv-mimic_ch", "xrv-mimic_nb", "xrv-pc", "xrv-rsna",
 )  # fmt: skip
-FitOption = partial(Option, panel="Training")
-MarginOption = partial(Option, panel="AUC-margin", only={"loss": ("auc-margin",)})
-PretrainOption = partial(
-    Option, panel="Pretraining on synthetic images", only={"arm": ("pretrain-finetune",)}
+fit_option = partial(option, panel="Training")
+margin_option = partial(option, panel="AUC-margin", only={"loss": ("auc-margin",)})
+pretrain_option = partial(
+    option, panel="Pretraining on synthetic images", only={"arm": ("pretrain-finetune",)}
 )
 
 
@@ -43,141 +42,96 @@ class Config(SelectionOptions, PolicyOptions):
     Example: cxr train-cls data synth -o cls-gan --arm gan --seed 1
     """
 
-    data: Annotated[Path, Argument("Real dataset directory with train and val."), Input("data")]
-    synth: Annotated[
-        tuple[Path, ...], Argument("Outputs of synthesize or edit."), Input("synth")
-    ] = ()
-    arm: Annotated[
-        str | None,
-        Option(
-            "Training images: none (real only), standard (real, augmented), duplicate (real, and"
-            " once more the rows that SYNTH took its labels from), gan (real and SYNTH),"
-            " synthetic-only, pretrain-finetune (SYNTH first, then real). Default: gan with SYNTH,"
-            " else none.",
-            choices=ARMS,
-        ),
-    ] = None
-    arch: Annotated[str, Option("Architecture of the network.", choices=ARCHITECTURES)] = (
-        "densenet121"
+    data: Path = argument("Real dataset directory with train and val.", role="data")
+    synth: tuple[Path, ...] = argument("Outputs of synthesize or edit.", (), role="synth")
+    arm: str | None = option(
+        "Training images: none (real only), standard (real, augmented), duplicate (real, and"
+        " once more the rows that SYNTH took its labels from), gan (real and SYNTH),"
+        " synthetic-only, pretrain-finetune (SYNTH first, then real). Default: gan with SYNTH,"
+        " else none.",
+        choices=ARMS,
     )
-    weights: Annotated[
-        str,
-        Option("Published weights to start from, fetched once from their makers.", choices=WEIGHTS),
-    ] = "none"
-    init_from: Annotated[
-        Path | None,
-        Option(
-            "Weights to start from: an output of train-cls, a .safetensors file or a state_dict.",
-            only={"weights": ("none",)},
-        ),
-        Input("init"),
-    ] = None
-    classes: Annotated[
-        str | None,
-        Option(
-            "Labels to learn, separated by commas. Default: all that are covered.", metavar="A,B"
-        ),
-    ] = None
-    size: Annotated[
-        int | None,
-        Option(
-            "Input size of the network in pixels. Default: that of the weights, else of DATA.",
-            min=16,
-        ),
-    ] = None
-    steps: Annotated[
-        int | None,
-        Option(
-            f"Optimizer steps, the same in every arm. Default: {STEPS}.",
-            only={"epochs": ABSENT},
-            min=1,
-        ),
-    ] = None
-    epochs: Annotated[
-        float | None,
-        Option(
-            "Length in passes over the arm's own images, instead of --steps: more steps for larger"
-            " arms.",
-            min=0,
-        ),
-    ] = None
-    batch: Annotated[int, Option("Images per step.", min=2)] = 64
-    lr: Annotated[float, Option("Peak learning rate.", min=0)] = 1e-3
-    seed: Annotated[int, Option("Seed of weights, order and augmentation.", min=0)] = 0
-    augment: Annotated[
-        str | None,
-        FitOption(
-            "Augmentation: none, flips (horizontal and vertical, as published), safe (small"
-            " rotation, shift, scale, contrast; no flips). Default: safe in the arm standard,"
-            " else none.",
-            choices=("none", "flips", "safe"),
-        ),
-    ] = None
-    optimizer: Annotated[
-        str,
-        FitOption(
-            "Optimizer of the weights.", choices=("adam", "adamw", "sgd-momentum"), metavar="NAME"
-        ),
-    ] = "adam"
-    schedule: Annotated[
-        str, FitOption("Learning rate over the steps.", choices=("cosine", "constant"))
-    ] = "cosine"
-    weight_decay: Annotated[float, FitOption("Weight decay.", min=0)] = 1e-5
-    loss: Annotated[
-        str,
-        FitOption(
-            "bce (cross-entropy over classes for single-label sets), or bce first and then"
-            " auc-margin; the better of the two is kept.",
-            choices=("bce", "auc-margin"),
-        ),
-    ] = "bce"
-    pos_weight: Annotated[
-        bool,
-        FitOption(
-            "Weight the positives of each label by negatives over positives (of a single-label set,"
-            " the classes alike)."
-        ),
-    ] = False
-    bn_reestimate: Annotated[
-        bool, FitOption("Re-estimate BatchNorm on the real training images at the end.")
-    ] = False
-    eval_every: Annotated[int, FitOption("Steps between validations.", min=1)] = 100
-    auc_frac: Annotated[
-        float | None,
-        MarginOption(
-            f"Share of the steps that auc-margin gets, the last ones. Default: {AUC_FRAC}.",
-            min=0.01,
-            max=0.99,
-        ),
-    ] = None
-    auc_lr: Annotated[
-        float | None,
-        MarginOption(
-            "Learning rate of auc-margin; a tenth of it once an epoch and half of its steps are"
-            f" over. Default: {AUC_LR}.",
-            min=0,
-        ),
-    ] = None
-    pretrain_frac: Annotated[
-        float | None,
-        PretrainOption(
-            f"Share of the steps on SYNTH. Default: {PRETRAIN_FRAC}.", min=0.01, max=0.99
-        ),
-    ] = None
-    finetune_lr: Annotated[
-        float | None,
-        PretrainOption("Peak learning rate on real images. Default: half of --lr.", min=0),
-    ] = None
-    precision: Annotated[
-        str,
-        RunningOption(
-            "Precision of the network in training. auto: bfloat16 where that is faster (CUDA,"
-            " AMX), else float32.",
-            choices=("auto", "float32", "bfloat16"),
-        ),
-    ] = "auto"
-    device: Annotated[str, DEVICE] = "auto"
-    threads: Annotated[int | None, THREADS] = None
+    arch: str = option("Architecture of the network.", "densenet121", choices=ARCHITECTURES)
+    weights: str = option(
+        "Published weights to start from, fetched once from their makers.", "none", choices=WEIGHTS
+    )
+    init_from: Path | None = option(
+        "Weights to start from: an output of train-cls, a .safetensors file or a state_dict.",
+        only={"weights": ("none",)},
+        role="init",
+    )
+    classes: str | None = option(
+        "Labels to learn, separated by commas. Default: all that are covered.", metavar="A,B"
+    )
+    size: int | None = option(
+        "Input size of the network in pixels. Default: that of the weights, else of DATA.", min=16
+    )
+    steps: int | None = option(
+        f"Optimizer steps, the same in every arm. Default: {STEPS}.", only={"epochs": ABSENT}, min=1
+    )
+    epochs: float | None = option(
+        "Length in passes over the arm's own images, instead of --steps: more steps for larger"
+        " arms.",
+        min=0,
+    )
+    batch: int = option("Images per step.", 64, min=2)
+    lr: float = option("Peak learning rate.", 1e-3, min=0)
+    seed: int = option("Seed of weights, order and augmentation.", 0, min=0)
+    augment: str | None = fit_option(
+        "Augmentation: none, flips (horizontal and vertical, as published), safe (small"
+        " rotation, shift, scale, contrast; no flips). Default: safe in the arm standard,"
+        " else none.",
+        choices=("none", "flips", "safe"),
+    )
+    optimizer: str = fit_option(
+        "Optimizer of the weights.",
+        "adam",
+        choices=("adam", "adamw", "sgd-momentum"),
+        metavar="NAME",
+    )
+    schedule: str = fit_option(
+        "Learning rate over the steps.", "cosine", choices=("cosine", "constant")
+    )
+    weight_decay: float = fit_option("Weight decay.", 1e-5, min=0)
+    loss: str = fit_option(
+        "bce (cross-entropy over classes for single-label sets), or bce first and then"
+        " auc-margin; the better of the two is kept.",
+        "bce",
+        choices=("bce", "auc-margin"),
+    )
+    pos_weight: bool = fit_option(
+        "Weight the positives of each label by negatives over positives (of a single-label set,"
+        " the classes alike).",
+        False,
+    )
+    bn_reestimate: bool = fit_option(
+        "Re-estimate BatchNorm on the real training images at the end.", False
+    )
+    eval_every: int = fit_option("Steps between validations.", 100, min=1)
+    auc_frac: float | None = margin_option(
+        f"Share of the steps that auc-margin gets, the last ones. Default: {AUC_FRAC}.",
+        min=0.01,
+        max=0.99,
+    )
+    auc_lr: float | None = margin_option(
+        "Learning rate of auc-margin; a tenth of it once an epoch and half of its steps are"
+        f" over. Default: {AUC_LR}.",
+        min=0,
+    )
+    pretrain_frac: float | None = pretrain_option(
+        f"Share of the steps on SYNTH. Default: {PRETRAIN_FRAC}.", min=0.01, max=0.99
+    )
+    finetune_lr: float | None = pretrain_option(
+        "Peak learning rate on real images. Default: half of --lr.", min=0
+    )
+    precision: str = running_option(
+        "Precision of the network in training. auto: bfloat16 where that is faster (CUDA,"
+        " AMX), else float32.",
+        "auto",
+        choices=("auto", "float32", "bfloat16"),
+    )
+    device: str = option(DEVICE, "auto")
+    threads: int | None = option(THREADS)
 
     @property
     def chosen_arm(self) -> str:

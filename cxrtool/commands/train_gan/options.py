@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
 
-from cxrtool.core.config import DEVICE, GIVEN, THREADS, Argument, Input, Option, RunningOption
+from cxrtool.core.config import DEVICE, GIVEN, THREADS, argument, option, running_option
 from cxrtool.core.errors import UsageError
 from cxrtool.data.options import PolicyOptions, SelectionOptions
 
@@ -27,9 +26,9 @@ BAGAN, OPENGAN, ONE_LABEL = (
     {"arch": ("bagan", "opengan")},
 )
 LOSSES, GAMES = "StyleGAN2 and its losses", "BAGAN, OpenGAN and AC-GAN"
-StyleOption = partial(Option, panel=LOSSES, only=STYLEGAN2)
-OneLabelOption = partial(Option, panel=GAMES, only=ONE_LABEL)
-BaganOption = partial(Option, panel=GAMES, only=BAGAN)
+style_option = partial(option, panel=LOSSES, only=STYLEGAN2)
+one_label_option = partial(option, panel=GAMES, only=ONE_LABEL)
+bagan_option = partial(option, panel=GAMES, only=BAGAN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,237 +41,156 @@ class Config(SelectionOptions, PolicyOptions):
     Example: cxr train-gan data -o gan --size 32 --preset tiny --kimg 100
     """
 
-    data: Annotated[Path, Argument("Dataset directory with images."), Input("data")]
-    arch: Annotated[str, Option("Architecture of the generator.", choices=ARCHS)] = "stylegan2"
-    size: Annotated[
-        int | None,
-        Option(
-            "Image size in pixels, a power of two from 16 to 512; larger images are reduced to it."
-            " Default: that of the data, but at most 64, or 128 on CUDA."
-        ),
-    ] = None
-    preset: Annotated[
-        str | None,
-        Option(
-            "Size of the networks, and with it length and rates of the training. Default: tiny up"
-            " to 32 px, small up to 128 px, full above; on CUDA full from 128 px.",
-            choices=("tiny", "small", "full"),
-        ),
-    ] = None
-    kimg: Annotated[
-        float | None,
-        Option(
-            "Length of the training in thousands of real images shown. Default: by preset.",
-            min=0.001,
-        ),
-    ] = None
-    labels: Annotated[
-        str, Option("Labels to condition on: all, none, or names separated by commas.")
-    ] = "all"
-    batch: Annotated[
-        int | None, Option("Images per step, a multiple of 4. Default: by preset.", min=4)
-    ] = None
-    lr: Annotated[
-        float | None,
-        Option(
-            "Learning rate; of BAGAN and OpenGAN, that of the game. Default: by preset.", min=1e-8
-        ),
-    ] = None
-    augment: Annotated[
-        str | None,
-        Option(
-            "Augmentation of what the discriminator sees, for small data: diffaugment (color,"
-            " translation, cutout), ada (blit, geometry, intensity), a list of these, or none."
-            " Default: diffaugment up to 64 px or below 2,000 images, else ada.",
-            only=STYLEGAN2,
-        ),
-    ] = None
-    init_from: Annotated[
-        Path | None,
-        Option(
-            "Output of train-gan to start from; labels of equal names keep their meaning.",
-            only=STYLEGAN2,
-        ),
-        Input("init-from"),
-    ] = None
-    checkpoint: Annotated[
-        str,
-        Option(
-            "Which network to deliver: the best one by Fréchet distance (the newest of those within"
-            " a quarter of the lowest), or the last.",
-            choices=("best", "last"),
-            was="keep",
-        ),
-    ] = "best"
-    features: Annotated[
-        Path | None,
-        Option(
-            "Output of train-cls in whose features the Fréchet distance is taken. Default: an"
-            " untrained network."
-        ),
-        Input("features"),
-    ] = None
-    seed: Annotated[int, Option("Seed of weights, order and noise.", min=0)] = 0
-    loss: Annotated[
-        str,
-        StyleOption(
-            "Loss of the game. ns-r1: non-saturating with R1; rp-r1r2: relativistic with R1 and"
-            " R2.",
-            choices=("ns-r1", "rp-r1r2"),
-        ),
-    ] = "ns-r1"
-    gamma: Annotated[
-        float | None,
-        StyleOption(
-            "Weight of R1. Default: 0.0002 x size^2 / batch; rp-r1r2: 0.5 x (size / 32)^2.", min=0
-        ),
-    ] = None
-    label_weight: Annotated[
-        float | None,
-        Option(
-            "Weight of the generator's label loss. Default: by preset.",
-            panel=LOSSES,
-            only={"arch": ("stylegan2", "acgan", "dcgan")},
-            min=0,
-        ),
-    ] = None
-    label_ramp: Annotated[
-        float | None,
-        StyleOption(
-            "Thousands of images over which labels gain influence, from none. Default: 0.",
-            metavar="KIMG",
-            min=0,
-        ),
-    ] = None
-    augment_p: Annotated[
-        float | None,
-        StyleOption(
-            "Probability of each augmentation. Default: as high as the discriminator needs it.",
-            min=0,
-            max=1,
-        ),
-    ] = None
-    style_mixing: Annotated[
-        float | None, StyleOption("Probability of style mixing. Default: by preset.", min=0, max=1)
-    ] = None
-    noise: Annotated[
-        str | None,
-        StyleOption(
-            "Noise images in the generator's layers. Default: by preset.", choices=("on", "off")
-        ),
-    ] = None
-    freeze_d: Annotated[
-        int,
-        Option(
-            "How many of the discriminator's highest resolutions stay as they are.",
-            panel=LOSSES,
-            only={**STYLEGAN2, "init_from": GIVEN},
-            min=0,
-        ),
-    ] = 0
-    mirror: Annotated[
-        bool,
-        Option(
-            "Flip real images left to right at random (mind that the heart has a side).",
-            panel=LOSSES,
-        ),
-    ] = False
-    single_label: Annotated[
-        str | None,
-        OneLabelOption(
-            "How a row of several labels gets the one that these architectures need. exactly-one:"
-            " only rows with one label of the whole set; one-of-chosen: only rows with one of"
-            " --labels; rarest: the rarest of --labels in the row.",
-            choices=("exactly-one", "one-of-chosen", "rarest"),
-        ),
-    ] = None
-    pretrain_kimg: Annotated[
-        float | None,
-        OneLabelOption(
-            "Thousands of images for the stage before the game (autoencoder or metric network)."
-            " Default: by preset.",
-            min=0.001,
-        ),
-    ] = None
-    pretrain_lr: Annotated[
-        float | None,
-        OneLabelOption("Learning rate of the stage before the game. Default: by preset.", min=1e-8),
-    ] = None
-    d_lr: Annotated[
-        float | None,
-        BaganOption(
-            "Learning rate of the discriminator. Default: by preset, as a multiple of --lr.",
-            min=1e-8,
-        ),
-    ] = None
-    upsampling: Annotated[
-        str | None,
-        BaganOption(
-            "How the decoder doubles its size. Default: transposed.",
-            choices=("transposed", "nearest"),
-        ),
-    ] = None
-    hold_out: Annotated[
-        str | None,
-        Option(
-            "Labels, separated by commas, whose images no network is trained on; they are generated"
-            " from the features of those images.",
-            panel=GAMES,
-            only=OPENGAN,
-            metavar="A,B",
-        ),
-    ] = None
-    fade_kimg: Annotated[
-        float | None,
-        Option(
-            "Thousands of images in which a resolution fades in, and in which it then stays."
-            " Default: equal phases, the last one twice as long.",
-            panel=GAMES,
-            only=ACGAN,
-            min=0.001,
-        ),
-    ] = None
-    snapshot_kimg: Annotated[
-        float | None,
-        RunningOption(
-            "Thousands of images between checkpoints. Default: an eighth of --kimg, at most what"
-            " the preset says.",
-            min=0.001,
-        ),
-    ] = None
-    tick_kimg: Annotated[
-        float,
-        RunningOption("Thousands of images between lines of metrics.", min=0.001, result=False),
-    ] = 1.0
-    accumulate: Annotated[
-        int,
-        RunningOption(
-            "To save memory, let a batch go through the networks in so many parts.",
-            only=STYLEGAN2,
-            min=1,
-        ),
-    ] = 1
-    precision: Annotated[
-        str,
-        RunningOption(
-            "Precision of the four highest resolutions. auto: bfloat16 where that is faster (CUDA,"
-            " AMX), else float32.",
-            only=STYLEGAN2,
-            choices=("auto", "float32", "bfloat16"),
-        ),
-    ] = "auto"
-    compile: Annotated[
-        str,
-        RunningOption(
-            "Use torch.compile for speed; results may change in the last digits. Where it fails,"
-            " training goes on without. auto: on CUDA.",
-            only=STYLEGAN2,
-            choices=("auto", "on", "off"),
-            result=False,
-        ),
-    ] = "auto"
-    device: Annotated[str, DEVICE] = "auto"
-    threads: Annotated[int | None, THREADS] = None
+    data: Path = argument("Dataset directory with images.", role="data")
+    arch: str = option("Architecture of the generator.", "stylegan2", choices=ARCHS)
+    size: int | None = option(
+        "Image size in pixels, a power of two from 16 to 512; larger images are reduced to it."
+        " Default: that of the data, but at most 64, or 128 on CUDA."
+    )
+    preset: str | None = option(
+        "Size of the networks, and with it length and rates of the training. Default: tiny up"
+        " to 32 px, small up to 128 px, full above; on CUDA full from 128 px.",
+        choices=("tiny", "small", "full"),
+    )
+    kimg: float | None = option(
+        "Length of the training in thousands of real images shown. Default: by preset.", min=0.001
+    )
+    labels: str = option("Labels to condition on: all, none, or names separated by commas.", "all")
+    batch: int | None = option("Images per step, a multiple of 4. Default: by preset.", min=4)
+    lr: float | None = option(
+        "Learning rate; of BAGAN and OpenGAN, that of the game. Default: by preset.", min=1e-8
+    )
+    augment: str | None = option(
+        "Augmentation of what the discriminator sees, for small data: diffaugment (color,"
+        " translation, cutout), ada (blit, geometry, intensity), a list of these, or none."
+        " Default: diffaugment up to 64 px or below 2,000 images, else ada.",
+        only=STYLEGAN2,
+    )
+    init_from: Path | None = option(
+        "Output of train-gan to start from; labels of equal names keep their meaning.",
+        only=STYLEGAN2,
+        role="init-from",
+    )
+    checkpoint: str = option(
+        "Which network to deliver: the best one by Fréchet distance (the newest of those within"
+        " a quarter of the lowest), or the last.",
+        "best",
+        choices=("best", "last"),
+        was="keep",
+    )
+    features: Path | None = option(
+        "Output of train-cls in whose features the Fréchet distance is taken. Default: an"
+        " untrained network.",
+        role="features",
+    )
+    seed: int = option("Seed of weights, order and noise.", 0, min=0)
+    loss: str = style_option(
+        "Loss of the game. ns-r1: non-saturating with R1; rp-r1r2: relativistic with R1 and R2.",
+        "ns-r1",
+        choices=("ns-r1", "rp-r1r2"),
+    )
+    gamma: float | None = style_option(
+        "Weight of R1. Default: 0.0002 x size^2 / batch; rp-r1r2: 0.5 x (size / 32)^2.", min=0
+    )
+    label_weight: float | None = option(
+        "Weight of the generator's label loss. Default: by preset.",
+        panel=LOSSES,
+        only={"arch": ("stylegan2", "acgan", "dcgan")},
+        min=0,
+    )
+    label_ramp: float | None = style_option(
+        "Thousands of images over which labels gain influence, from none. Default: 0.",
+        metavar="KIMG",
+        min=0,
+    )
+    augment_p: float | None = style_option(
+        "Probability of each augmentation. Default: as high as the discriminator needs it.",
+        min=0,
+        max=1,
+    )
+    style_mixing: float | None = style_option(
+        "Probability of style mixing. Default: by preset.", min=0, max=1
+    )
+    noise: str | None = style_option(
+        "Noise images in the generator's layers. Default: by preset.", choices=("on", "off")
+    )
+    freeze_d: int = option(
+        "How many of the discriminator's highest resolutions stay as they are.",
+        0,
+        panel=LOSSES,
+        only={**STYLEGAN2, "init_from": GIVEN},
+        min=0,
+    )
+    mirror: bool = option(
+        "Flip real images left to right at random (mind that the heart has a side).",
+        False,
+        panel=LOSSES,
+    )
+    single_label: str | None = one_label_option(
+        "How a row of several labels gets the one that these architectures need. exactly-one:"
+        " only rows with one label of the whole set; one-of-chosen: only rows with one of"
+        " --labels; rarest: the rarest of --labels in the row.",
+        choices=("exactly-one", "one-of-chosen", "rarest"),
+    )
+    pretrain_kimg: float | None = one_label_option(
+        "Thousands of images for the stage before the game (autoencoder or metric network)."
+        " Default: by preset.",
+        min=0.001,
+    )
+    pretrain_lr: float | None = one_label_option(
+        "Learning rate of the stage before the game. Default: by preset.", min=1e-8
+    )
+    d_lr: float | None = bagan_option(
+        "Learning rate of the discriminator. Default: by preset, as a multiple of --lr.", min=1e-8
+    )
+    upsampling: str | None = bagan_option(
+        "How the decoder doubles its size. Default: transposed.", choices=("transposed", "nearest")
+    )
+    hold_out: str | None = option(
+        "Labels, separated by commas, whose images no network is trained on; they are generated"
+        " from the features of those images.",
+        panel=GAMES,
+        only=OPENGAN,
+        metavar="A,B",
+    )
+    fade_kimg: float | None = option(
+        "Thousands of images in which a resolution fades in, and in which it then stays."
+        " Default: equal phases, the last one twice as long.",
+        panel=GAMES,
+        only=ACGAN,
+        min=0.001,
+    )
+    snapshot_kimg: float | None = running_option(
+        "Thousands of images between checkpoints. Default: an eighth of --kimg, at most what"
+        " the preset says.",
+        min=0.001,
+    )
+    tick_kimg: float = running_option(
+        "Thousands of images between lines of metrics.", 1.0, min=0.001, result=False
+    )
+    accumulate: int = running_option(
+        "To save memory, let a batch go through the networks in so many parts.",
+        1,
+        only=STYLEGAN2,
+        min=1,
+    )
+    precision: str = running_option(
+        "Precision of the four highest resolutions. auto: bfloat16 where that is faster (CUDA,"
+        " AMX), else float32.",
+        "auto",
+        only=STYLEGAN2,
+        choices=("auto", "float32", "bfloat16"),
+    )
+    compile: str = running_option(
+        "Use torch.compile for speed; results may change in the last digits. Where it fails,"
+        " training goes on without. auto: on CUDA.",
+        "auto",
+        only=STYLEGAN2,
+        choices=("auto", "on", "off"),
+        result=False,
+    )
+    device: str = option(DEVICE, "auto")
+    threads: int | None = option(THREADS)
 
     def validate(self) -> None:
         if self.size is not None and (

@@ -1,8 +1,8 @@
 """One frozen dataclass per stage is the only declaration of its options.
 
-A field ``Annotated[T, Option(help=...)] = default`` becomes a Typer option, a line of ``--help``, a
-key of the stage's TOML section, a line of ``--dry-run``, an entry of ``run.json``; ``Argument``
-makes it positional; ``only`` says beside which other options it applies; ``Input`` says that it
+A field ``name: T = option(help, default)`` becomes a Typer option, a line of ``--help``, a
+key of the stage's TOML section, a line of ``--dry-run``, an entry of ``run.json``; ``argument``
+makes it positional; ``only`` says beside which other options it applies; ``role`` says that it
 names an input, which enters the fingerprint by content instead of by path.
 Precedence: default < ``--config`` file < flag.
 """
@@ -14,16 +14,18 @@ from cxrtool.core.config.fields import (
     ABSENT,
     DEVICE,
     GIVEN,
+    REQUIRED,
     ROWS,
     RUNNING,
     THREADS,
     AnyBut,
     Argument,
     Field,
-    Input,
     Option,
-    RunningOption,
+    argument,
     fields_of,
+    option,
+    running_option,
     shown_fields,
 )
 from cxrtool.core.config.flags import typer_parameters
@@ -42,6 +44,7 @@ __all__ = [
     "ABSENT",
     "DEVICE",
     "GIVEN",
+    "REQUIRED",
     "ROWS",
     "RUNNING",
     "STAGES",
@@ -50,18 +53,19 @@ __all__ = [
     "Argument",
     "Common",
     "Field",
-    "Input",
     "Option",
-    "RunningOption",
     "Talk",
+    "argument",
     "default_options",
     "fields_of",
     "from_record",
     "input_paths",
     "load_file",
     "moved_option",
+    "option",
     "resolve",
     "result_options",
+    "running_option",
     "shown_fields",
     "to_plan",
     "to_record",

@@ -1,6 +1,6 @@
 """How a Config declares an option, and a declared field taken apart.
 
-In: a frozen dataclass whose fields are ``Annotated[T, Option(help=...)] = default``. Out: `Field`.
+In: a frozen dataclass whose fields are ``name: T = option(help, default)``. Out: `Field`.
 """
 
 from __future__ import annotations
@@ -68,19 +68,6 @@ class Option:
     was: str | None = None
 
 
-RunningOption = partial(Option, panel=RUNNING)
-#: Options of every command that computes with torch.
-DEVICE = RunningOption(
-    "Device to compute on: auto (CUDA where there is one), cpu, cuda or cuda:1.", result=False
-)
-THREADS = RunningOption(
-    "How many CPU threads to use. Another number may change results in the last digits. Default:"
-    " all cores.",
-    min=1,
-    result=False,
-)
-
-
 @dataclass(frozen=True)
 class Argument:
     """Marks a field as positional; a tuple type takes any number of values."""
@@ -89,11 +76,46 @@ class Argument:
     metavar: str | None = None
 
 
-@dataclass(frozen=True)
-class Input:
-    """Marks a path field as an input of the run, under the name ``role``."""
+#: The default of an option that has none.
+REQUIRED = dataclasses.MISSING
 
-    role: str
+
+def option(help: str | Option, default: Any = None, *, role: str | None = None, **more: Any) -> Any:
+    """Declare a field of a Config as an option: ``size: int | None = option("Pixels.", min=16)``.
+
+    Args:
+        help: What it is for, or an `Option` that several commands share.
+        default: Its value when it is not given; `REQUIRED` for none.
+        role: It names an input of the run, which plays this role in its record.
+        more: What else `Option` takes.
+    """
+    meta = help if isinstance(help, Option) else Option(help, **more)
+    return dataclasses.field(default=default, metadata={"meta": meta, "role": role})
+
+
+def argument(
+    help: str, default: Any = REQUIRED, *, role: str | None = None, metavar: str | None = None
+) -> Any:
+    """Declare a field of a Config as positional; see `option`."""
+    return dataclasses.field(
+        default=default, metadata={"meta": Argument(help, metavar), "role": role}
+    )
+
+
+running_option = partial(option, panel=RUNNING)
+#: Options of every command that computes with torch.
+DEVICE = Option(
+    "Device to compute on: auto (CUDA where there is one), cpu, cuda or cuda:1.",
+    panel=RUNNING,
+    result=False,
+)
+THREADS = Option(
+    "How many CPU threads to use. Another number may change results in the last digits. Default:"
+    " all cores.",
+    panel=RUNNING,
+    min=1,
+    result=False,
+)
 
 
 @dataclass(frozen=True)
@@ -130,15 +152,13 @@ class Field:
 
 def fields_of(config: type) -> list[Field]:
     """The fields of a Config class in the order of their declaration."""
-    hints = typing.get_type_hints(config, include_extras=True)
+    hints = typing.get_type_hints(config)
     fields = []
     for declared in dataclasses.fields(config):
-        base, *marks = get_args(hints[declared.name]) or (None,)
-        meta = next((m for m in marks if isinstance(m, Option | Argument)), None)
-        if meta is None:
-            raise TypeError(f"{config.__qualname__}.{declared.name} has no Option or Argument")
-        role = next((m.role for m in marks if isinstance(m, Input)), None)
-        kind, many = _take_apart(base)
+        if "meta" not in declared.metadata:
+            raise TypeError(f"{config.__qualname__}.{declared.name} is no option or argument")
+        kind, many = _take_apart(hints[declared.name])
+        meta, role = declared.metadata["meta"], declared.metadata["role"]
         fields.append(Field(declared.name, kind, many, declared.default, meta, role))
     return fields
 

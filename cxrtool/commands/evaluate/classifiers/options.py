@@ -5,19 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
 
-from cxrtool.core.config import DEVICE, THREADS, Argument, Input, Option
+from cxrtool.core.config import DEVICE, REQUIRED, THREADS, argument, option
 from cxrtool.core.errors import UsageError
-from cxrtool.data.options import RowOption, SelectionOptions
+from cxrtool.data.options import SelectionOptions, row_option
 
 NAME = "evaluate-classifiers"
 # 5: a synthetic set is named only where the regimen does not tell it. 6: patients of intervals are
 # units of studies and copies; degrees of freedom by Welch and Satterthwaite; intervals corrected as
 # p is. 7: intervals of means over seeds cover the seeds, as those of evaluate clip do
 FORMAT = 7
-PageOption = partial(Option, panel="What the page shows")
-GateOption = partial(Option, panel="Gates: when to fail (exit 5)")
+page_option = partial(option, panel="What the page shows")
+gate_option = partial(option, panel="Gates: when to fail (exit 5)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,83 +29,64 @@ class Config(SelectionOptions):
     Example: cxr evaluate classifiers cls-none cls-duplicate cls-gan --data data -o report
     """
 
-    runs: Annotated[
-        tuple[Path, ...], Argument("Outputs of train-cls.", metavar="RUN"), Input("runs")
-    ]
-    data: Annotated[
-        tuple[Path, ...],
-        Option(
-            "Dataset directory with the rows to score; may be repeated: the folds of a"
-            " cross-validation, each for the runs trained on it, their predictions pooled."
-        ),
-        Input("data"),
-    ]
-    synth: Annotated[
-        Path | None,
-        Option("Output of synthesize or edit, for class activation maps of its images."),
-        Input("synth"),
-    ] = None
-    image_report: Annotated[
-        tuple[Path, ...],
-        Option(
-            "Output of evaluate images, to show fidelity and privacy on the page; may be repeated.",
-            was="images",
-        ),
-        Input("images"),
-    ] = ()
-    by: Annotated[
-        str | None,
-        Option(
-            "Score subgroups too: any of sex, age and view, separated by commas.", metavar="A,B"
-        ),
-    ] = None
-    map_labels: Annotated[
-        str | None,
-        Option(
-            "From the data's label names to those of the runs: a TOML file or a built-in map"
-            " (chexpert, nih, padchest, medmnist, synonyms).",
-            metavar="MAP",
-            file=True,
-        ),
-    ] = None
-    bootstrap: Annotated[int, Option("Patient resamples behind the intervals.", min=100)] = 1000
-    seed: Annotated[int, Option("Seed of the resamples and of the images shown.", min=0)] = 0
-    set_name: Annotated[
-        tuple[str, ...],
-        PageOption(
-            "What a synthetic set is called on the page: its folder, or the first eight digits of"
-            " its digest, and the name; may be repeated.",
-            metavar="SYNTH=NAME",
-        ),
-    ] = ()
-    include_ids: Annotated[
-        bool, PageOption("Name images and patients in predictions.csv.", was="include_text")
-    ] = False
-    strict_regimen: Annotated[
-        bool, GateOption("Refuse a run whose generator saw patients that its classifier did not.")
-    ] = False
-    min_auroc: Annotated[
-        float | None, GateOption("Fail where the mean AUROC of a run is lower.", min=0, max=1)
-    ] = None
-    max_ece: Annotated[
-        float | None,
-        GateOption("Fail where the mean calibration error of a run is higher.", min=0, max=1),
-    ] = None
-    require_evidence: Annotated[
-        bool, GateOption("Fail unless the comparison of gan with duplicate is evidence for gan.")
-    ] = False
-    split: Annotated[
-        str, RowOption("Part of the data set to score.", choices=("train", "val", "test", "all"))
-    ] = "test"
-    view: Annotated[
-        str,
-        RowOption(
-            "Views to score; stored: those that the runs were trained on.",
-            choices=("stored", "frontal", "lateral", "all"),
-        ),
-    ] = "stored"
-    device: Annotated[str, DEVICE] = "auto"
-    threads: Annotated[int | None, THREADS] = None
+    runs: tuple[Path, ...] = argument("Outputs of train-cls.", metavar="RUN", role="runs")
+    data: tuple[Path, ...] = option(
+        "Dataset directory with the rows to score; may be repeated: the folds of a"
+        " cross-validation, each for the runs trained on it, their predictions pooled.",
+        REQUIRED,
+        role="data",
+    )
+    synth: Path | None = option(
+        "Output of synthesize or edit, for class activation maps of its images.", role="synth"
+    )
+    image_report: tuple[Path, ...] = option(
+        "Output of evaluate images, to show fidelity and privacy on the page; may be repeated.",
+        (),
+        was="images",
+        role="images",
+    )
+    by: str | None = option(
+        "Score subgroups too: any of sex, age and view, separated by commas.", metavar="A,B"
+    )
+    map_labels: str | None = option(
+        "From the data's label names to those of the runs: a TOML file or a built-in map"
+        " (chexpert, nih, padchest, medmnist, synonyms).",
+        metavar="MAP",
+        file=True,
+    )
+    bootstrap: int = option("Patient resamples behind the intervals.", 1000, min=100)
+    seed: int = option("Seed of the resamples and of the images shown.", 0, min=0)
+    set_name: tuple[str, ...] = page_option(
+        "What a synthetic set is called on the page: its folder, or the first eight digits of"
+        " its digest, and the name; may be repeated.",
+        (),
+        metavar="SYNTH=NAME",
+    )
+    include_ids: bool = page_option(
+        "Name images and patients in predictions.csv.", False, was="include_text"
+    )
+    strict_regimen: bool = gate_option(
+        "Refuse a run whose generator saw patients that its classifier did not.", False
+    )
+    min_auroc: float | None = gate_option(
+        "Fail where the mean AUROC of a run is lower.", min=0, max=1
+    )
+    max_ece: float | None = gate_option(
+        "Fail where the mean calibration error of a run is higher.", min=0, max=1
+    )
+    require_evidence: bool = gate_option(
+        "Fail unless the comparison of gan with duplicate is evidence for gan.", False
+    )
+    split: str = row_option(
+        "Part of the data set to score.", "test", choices=("train", "val", "test", "all")
+    )
+    view: str = row_option(
+        "Views to score; stored: those that the runs were trained on.",
+        "stored",
+        choices=("stored", "frontal", "lateral", "all"),
+    )
+    device: str = option(DEVICE, "auto")
+    threads: int | None = option(THREADS)
 
     def validate(self) -> None:
         if not self.runs:

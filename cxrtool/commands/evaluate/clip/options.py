@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-from cxrtool.core.config import DEVICE, THREADS, Argument, Input, Option
+from cxrtool.core.config import DEVICE, REQUIRED, THREADS, argument, option
 from cxrtool.core.errors import UsageError
-from cxrtool.data.options import RowOption, SelectionOptions
+from cxrtool.data.options import SelectionOptions, row_option
 
 NAME = "evaluate-clip"
 # 2: bicubic resampling within the range; a recipe tells the activation; patients of intervals are
@@ -26,32 +25,25 @@ class Config(SelectionOptions):
     Example: cxr evaluate clip clip-rules clip-random --data data -o clip-report
     """
 
-    runs: Annotated[
-        tuple[Path, ...], Argument("Outputs of finetune-clip.", metavar="RUN"), Input("runs")
-    ]
-    data: Annotated[Path, Option("Dataset directory with the rows to read."), Input("data")]
-    text: Annotated[
-        str | None,
-        Option(
-            "Column of the texts that retrieval asks for, the same for all runs; labels: composed"
-            " prompts. Default: rules, or the first column with texts.",
-            metavar="COLUMN",
-        ),
-    ] = None
-    bootstrap: Annotated[int, Option("Patient resamples behind the intervals.", min=100)] = 1000
-    seed: Annotated[int, Option("Seed of the resamples and of composed prompts.", min=0)] = 0
-    split: Annotated[
-        str, RowOption("Part of the data set to read.", choices=("train", "val", "test", "all"))
-    ] = "test"
-    view: Annotated[
-        str,
-        RowOption(
-            "Views to read; stored: those that the runs were trained on.",
-            choices=("stored", "frontal", "lateral", "all"),
-        ),
-    ] = "stored"
-    device: Annotated[str, DEVICE] = "auto"
-    threads: Annotated[int | None, THREADS] = None
+    runs: tuple[Path, ...] = argument("Outputs of finetune-clip.", metavar="RUN", role="runs")
+    data: Path = option("Dataset directory with the rows to read.", REQUIRED, role="data")
+    text: str | None = option(
+        "Column of the texts that retrieval asks for, the same for all runs; labels: composed"
+        " prompts. Default: rules, or the first column with texts.",
+        metavar="COLUMN",
+    )
+    bootstrap: int = option("Patient resamples behind the intervals.", 1000, min=100)
+    seed: int = option("Seed of the resamples and of composed prompts.", 0, min=0)
+    split: str = row_option(
+        "Part of the data set to read.", "test", choices=("train", "val", "test", "all")
+    )
+    view: str = row_option(
+        "Views to read; stored: those that the runs were trained on.",
+        "stored",
+        choices=("stored", "frontal", "lateral", "all"),
+    )
+    device: str = option(DEVICE, "auto")
+    threads: int | None = option(THREADS)
 
     def validate(self) -> None:
         if not self.runs:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
 
-from cxrtool.core.config import DEVICE, THREADS, Argument, Input, Option
-from cxrtool.data.options import RowOption, SelectionOptions
+from cxrtool.core.config import DEVICE, REQUIRED, THREADS, argument, option
+from cxrtool.data.options import SelectionOptions, row_option
 
 NAME = "evaluate-images"
 FORMAT = 4  # 4: units join studies and copies; copies of held-out images are refused
 
-SamplingOption = partial(Option, panel="Sampling")
+sampling_option = partial(option, panel="Sampling")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,41 +25,32 @@ class Config(SelectionOptions):
     Example: cxr evaluate images synth --real data --features cls-none -o report
     """
 
-    synth: Annotated[Path, Argument("Output of synthesize or edit."), Input("synth")]
-    real: Annotated[Path, Option("Real dataset directory."), Input("real")]
-    features: Annotated[
-        Path | None,
-        Option("Output of train-cls: its features are the first space, and it reads the labels."),
-        Input("features"),
-    ] = None
-    clip: Annotated[
-        Path | None,
-        Option("Output of finetune-clip: its image tower is one more feature space."),
-        Input("clip"),
-    ] = None
-    inception: Annotated[
-        Path | None,
-        Option("Weights of the FID's Inception (torch-fidelity's file): one more feature space."),
-        Input("inception"),
-    ] = None
-    rad_dino: Annotated[
-        Path | None,
-        Option(
-            "Weights of RAD-DINO (backbone_compatible.safetensors of its page): one more feature"
-            " space."
-        ),
-        Input("rad_dino"),
-    ] = None
-    gan: Annotated[
-        Path | None,
-        Option("Output of train-gan behind SYNTH: membership is tested by its discriminator."),
-        Input("gan"),
-    ] = None
-    splits: Annotated[int, SamplingOption("Random real/real splits to average over.", min=1)] = 10
-    subsets: Annotated[int, SamplingOption("Random subsets behind a kernel distance.", min=2)] = 100
-    split: Annotated[
-        str, RowOption("Real rows that are the reference.", choices=("train", "val", "test", "all"))
-    ] = "test"
-    seed: Annotated[int, Option("Seed of the random features, splits and shown images.", min=0)] = 0
-    device: Annotated[str, DEVICE] = "auto"
-    threads: Annotated[int | None, THREADS] = None
+    synth: Path = argument("Output of synthesize or edit.", role="synth")
+    real: Path = option("Real dataset directory.", REQUIRED, role="real")
+    features: Path | None = option(
+        "Output of train-cls: its features are the first space, and it reads the labels.",
+        role="features",
+    )
+    clip: Path | None = option(
+        "Output of finetune-clip: its image tower is one more feature space.", role="clip"
+    )
+    inception: Path | None = option(
+        "Weights of the FID's Inception (torch-fidelity's file): one more feature space.",
+        role="inception",
+    )
+    rad_dino: Path | None = option(
+        "Weights of RAD-DINO (backbone_compatible.safetensors of its page): one more feature"
+        " space.",
+        role="rad_dino",
+    )
+    gan: Path | None = option(
+        "Output of train-gan behind SYNTH: membership is tested by its discriminator.", role="gan"
+    )
+    splits: int = sampling_option("Random real/real splits to average over.", 10, min=1)
+    subsets: int = sampling_option("Random subsets behind a kernel distance.", 100, min=2)
+    split: str = row_option(
+        "Real rows that are the reference.", "test", choices=("train", "val", "test", "all")
+    )
+    seed: int = option("Seed of the random features, splits and shown images.", 0, min=0)
+    device: str = option(DEVICE, "auto")
+    threads: int | None = option(THREADS)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-from cxrtool.core.config import Argument, Input, Option
+from cxrtool.core.config import REQUIRED, argument, option
 from cxrtool.core.errors import UsageError
 
 NAME = "evaluate-labels"
@@ -24,45 +23,34 @@ class Config:
     Example: cxr evaluate labels extracted --reference expert.csv --key study_id -o scores
     """
 
-    pred: Annotated[
-        Path,
-        Argument("Output of extract-reports, a dataset directory, or a CSV of labels."),
-        Input("pred"),
-    ]
-    reference: Annotated[
-        Path, Option("CSV of reference labels, or a dataset directory."), Input("reference")
-    ]
-    key: Annotated[str, Option("Column of the reference that names the report.")] = "study_id"
-    pred_key: Annotated[str, Option("The same column of PRED.")] = "study_id"
-    uncertain_as: Annotated[
-        str,
-        Option(
-            "What -1 (uncertain) counts as, on either side, in metrics.csv.",
-            choices=("0", "1"),
-            metavar="VALUE",
-        ),
-    ] = "0"
-    blank_as: Annotated[
-        str,
-        Option(
-            "What blank cells count as. skip: a report is left out of a label that the reference"
-            " leaves blank; zero: they are 0 on either side.",
-            choices=("skip", "zero"),
-            metavar="VALUE",
-            was="blank",
-        ),
-    ] = "skip"
-    labels: Annotated[
-        str | None,
-        Option("Labels to score, separated by commas. Default: all that both have.", metavar="A,B"),
-    ] = None
-    bootstrap: Annotated[
-        int, Option("Patient resamples behind the intervals; 0 gives none.", min=0)
-    ] = 1000
-    seed: Annotated[int, Option("Seed of the resamples.", min=0)] = 0
-    include_text: Annotated[
-        bool, Option("Write report text into disagreements.csv and report.html.")
-    ] = False
+    pred: Path = argument(
+        "Output of extract-reports, a dataset directory, or a CSV of labels.", role="pred"
+    )
+    reference: Path = option(
+        "CSV of reference labels, or a dataset directory.", REQUIRED, role="reference"
+    )
+    key: str = option("Column of the reference that names the report.", "study_id")
+    pred_key: str = option("The same column of PRED.", "study_id")
+    uncertain_as: str = option(
+        "What -1 (uncertain) counts as, on either side, in metrics.csv.",
+        "0",
+        choices=("0", "1"),
+        metavar="VALUE",
+    )
+    blank_as: str = option(
+        "What blank cells count as. skip: a report is left out of a label that the reference"
+        " leaves blank; zero: they are 0 on either side.",
+        "skip",
+        choices=("skip", "zero"),
+        metavar="VALUE",
+        was="blank",
+    )
+    labels: str | None = option(
+        "Labels to score, separated by commas. Default: all that both have.", metavar="A,B"
+    )
+    bootstrap: int = option("Patient resamples behind the intervals; 0 gives none.", 1000, min=0)
+    seed: int = option("Seed of the resamples.", 0, min=0)
+    include_text: bool = option("Write report text into disagreements.csv and report.html.", False)
 
     def validate(self) -> None:
         if 0 < self.bootstrap < 100:
