@@ -47,16 +47,6 @@ class Config(SelectionOptions, PolicyOptions):
     synth: Annotated[
         tuple[Path, ...], Argument("Outputs of synthesize or edit."), Input("synth")
     ] = ()
-    arm: Annotated[
-        str | None,
-        Option(
-            "Training images: none (real only), standard (real, augmented), duplicate (real, and"
-            " once more the rows that SYNTH took its labels from), gan (real and SYNTH),"
-            " synthetic-only, pretrain-finetune (SYNTH first, then real). Default: gan with SYNTH,"
-            " else none.",
-            choices=ARMS,
-        ),
-    ] = None
     arch: Annotated[str, Option("Architecture of the network.", choices=ARCHITECTURES)] = (
         "densenet121"
     )
@@ -71,6 +61,16 @@ class Config(SelectionOptions, PolicyOptions):
             only={"weights": ("none",)},
         ),
         Input("init"),
+    ] = None
+    arm: Annotated[
+        str | None,
+        Option(
+            "Training images: none (real only), standard (real, augmented), duplicate (real, and"
+            " once more the rows that SYNTH took its labels from), gan (real and SYNTH),"
+            " synthetic-only, pretrain-finetune (SYNTH first, then real). Default: gan with SYNTH,"
+            " else none.",
+            choices=ARMS,
+        ),
     ] = None
     classes: Annotated[
         str | None,
@@ -103,16 +103,6 @@ class Config(SelectionOptions, PolicyOptions):
     ] = None
     batch: Annotated[int, Option("Images per step.", min=2)] = 64
     lr: Annotated[float, Option("Peak learning rate.", min=0)] = 1e-3
-    seed: Annotated[int, Option("Seed of weights, order and augmentation.", min=0)] = 0
-    augment: Annotated[
-        str | None,
-        FitOption(
-            "Augmentation: none, flips (horizontal and vertical, as published), safe (small"
-            " rotation, shift, scale, contrast; no flips). Default: safe in the arm standard,"
-            " else none.",
-            choices=("none", "flips", "safe"),
-        ),
-    ] = None
     optimizer: Annotated[
         str,
         FitOption(
@@ -131,17 +121,6 @@ class Config(SelectionOptions, PolicyOptions):
             choices=("bce", "auc-margin"),
         ),
     ] = "bce"
-    pos_weight: Annotated[
-        bool,
-        FitOption(
-            "Weight the positives of each label by negatives over positives (of a single-label set,"
-            " the classes alike)."
-        ),
-    ] = False
-    bn_reestimate: Annotated[
-        bool, FitOption("Re-estimate BatchNorm on the real training images at the end.")
-    ] = False
-    eval_every: Annotated[int, FitOption("Steps between validations.", min=1)] = 100
     auc_frac: Annotated[
         float | None,
         MarginOption(
@@ -158,6 +137,13 @@ class Config(SelectionOptions, PolicyOptions):
             min=0,
         ),
     ] = None
+    pos_weight: Annotated[
+        bool,
+        FitOption(
+            "Weight the positives of each label by negatives over positives (of a single-label set,"
+            " the classes alike)."
+        ),
+    ] = False
     pretrain_frac: Annotated[
         float | None,
         PretrainOption(
@@ -168,6 +154,18 @@ class Config(SelectionOptions, PolicyOptions):
         float | None,
         PretrainOption("Peak learning rate on real images. Default: half of --lr.", min=0),
     ] = None
+    augment: Annotated[
+        str | None,
+        FitOption(
+            "Augmentation: none, flips (horizontal and vertical, as published), safe (small"
+            " rotation, shift, scale, contrast; no flips). Default: safe in the arm standard,"
+            " else none.",
+            choices=("none", "flips", "safe"),
+        ),
+    ] = None
+    bn_reestimate: Annotated[
+        bool, FitOption("Re-estimate BatchNorm on the real training images at the end.")
+    ] = False
     precision: Annotated[
         str,
         RunningOption(
@@ -176,6 +174,8 @@ class Config(SelectionOptions, PolicyOptions):
             choices=("auto", "float32", "bfloat16"),
         ),
     ] = "auto"
+    eval_every: Annotated[int, FitOption("Steps between validations.", min=1)] = 100
+    seed: Annotated[int, Option("Seed of weights, order and augmentation.", min=0)] = 0
     device: Annotated[str, DEVICE] = "auto"
     threads: Annotated[int | None, THREADS] = None
 
