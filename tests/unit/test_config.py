@@ -143,5 +143,5 @@ def test_a_field_without_a_mark_is_a_mistake() -> None:
     class Bare:
         x: int = 0
 
-    with pytest.raises(TypeError, match="no Option or Argument"):
+    with pytest.raises(TypeError, match="is no option or argument"):
         configs.fields_of(Bare)

@@ -44,13 +44,6 @@ class Config(SelectionOptions, PolicyOptions):
 
     data: Path = argument("Real dataset directory with train and val.", role="data")
     synth: tuple[Path, ...] = argument("Outputs of synthesize or edit.", (), role="synth")
-    arm: str | None = option(
-        "Training images: none (real only), standard (real, augmented), duplicate (real, and"
-        " once more the rows that SYNTH took its labels from), gan (real and SYNTH),"
-        " synthetic-only, pretrain-finetune (SYNTH first, then real). Default: gan with SYNTH,"
-        " else none.",
-        choices=ARMS,
-    )
     arch: str = option("Architecture of the network.", "densenet121", choices=ARCHITECTURES)
     weights: str = option(
         "Published weights to start from, fetched once from their makers.", "none", choices=WEIGHTS
@@ -59,6 +52,13 @@ class Config(SelectionOptions, PolicyOptions):
         "Weights to start from: an output of train-cls, a .safetensors file or a state_dict.",
         only={"weights": ("none",)},
         role="init",
+    )
+    arm: str | None = option(
+        "Training images: none (real only), standard (real, augmented), duplicate (real, and"
+        " once more the rows that SYNTH took its labels from), gan (real and SYNTH),"
+        " synthetic-only, pretrain-finetune (SYNTH first, then real). Default: gan with SYNTH,"
+        " else none.",
+        choices=ARMS,
     )
     classes: str | None = option(
         "Labels to learn, separated by commas. Default: all that are covered.", metavar="A,B"
@@ -76,13 +76,6 @@ class Config(SelectionOptions, PolicyOptions):
     )
     batch: int = option("Images per step.", 64, min=2)
     lr: float = option("Peak learning rate.", 1e-3, min=0)
-    seed: int = option("Seed of weights, order and augmentation.", 0, min=0)
-    augment: str | None = fit_option(
-        "Augmentation: none, flips (horizontal and vertical, as published), safe (small"
-        " rotation, shift, scale, contrast; no flips). Default: safe in the arm standard,"
-        " else none.",
-        choices=("none", "flips", "safe"),
-    )
     optimizer: str = fit_option(
         "Optimizer of the weights.",
         "adam",
@@ -99,15 +92,6 @@ class Config(SelectionOptions, PolicyOptions):
         "bce",
         choices=("bce", "auc-margin"),
     )
-    pos_weight: bool = fit_option(
-        "Weight the positives of each label by negatives over positives (of a single-label set,"
-        " the classes alike).",
-        False,
-    )
-    bn_reestimate: bool = fit_option(
-        "Re-estimate BatchNorm on the real training images at the end.", False
-    )
-    eval_every: int = fit_option("Steps between validations.", 100, min=1)
     auc_frac: float | None = margin_option(
         f"Share of the steps that auc-margin gets, the last ones. Default: {AUC_FRAC}.",
         min=0.01,
@@ -118,11 +102,25 @@ class Config(SelectionOptions, PolicyOptions):
         f" over. Default: {AUC_LR}.",
         min=0,
     )
+    pos_weight: bool = fit_option(
+        "Weight the positives of each label by negatives over positives (of a single-label set,"
+        " the classes alike).",
+        False,
+    )
     pretrain_frac: float | None = pretrain_option(
         f"Share of the steps on SYNTH. Default: {PRETRAIN_FRAC}.", min=0.01, max=0.99
     )
     finetune_lr: float | None = pretrain_option(
         "Peak learning rate on real images. Default: half of --lr.", min=0
+    )
+    augment: str | None = fit_option(
+        "Augmentation: none, flips (horizontal and vertical, as published), safe (small"
+        " rotation, shift, scale, contrast; no flips). Default: safe in the arm standard,"
+        " else none.",
+        choices=("none", "flips", "safe"),
+    )
+    bn_reestimate: bool = fit_option(
+        "Re-estimate BatchNorm on the real training images at the end.", False
     )
     precision: str = running_option(
         "Precision of the network in training. auto: bfloat16 where that is faster (CUDA,"
@@ -130,6 +128,8 @@ class Config(SelectionOptions, PolicyOptions):
         "auto",
         choices=("auto", "float32", "bfloat16"),
     )
+    eval_every: int = fit_option("Steps between validations.", 100, min=1)
+    seed: int = option("Seed of weights, order and augmentation.", 0, min=0)
     device: str = option(DEVICE, "auto")
     threads: int | None = option(THREADS)
 
