@@ -162,14 +162,14 @@ class Generator:
         from cxrtool.synthesis.sampler import BlockSampler
         from cxrtool.training.rng import seed_for
 
-        wanted = self._vectors(labels, n)
+        vectors = self._vectors(labels, n)
         device = next(self.network.parameters()).device
         sampler = BlockSampler(self.network, block=_BLOCK, truncation=truncation, device=device)
         out = np.empty((n, self.size, self.size), np.uint8)
         for start in range(0, n, _BLOCK):
             rows = np.arange(start, min(start + _BLOCK, n))
             seeds = [seed_for("sample", seed, int(row)) for row in rows]
-            out[rows] = sampler.images(seeds, wanted[rows], rows - start)
+            out[rows] = sampler.images(seeds, vectors[rows], rows - start)
         return out
 
     def _vectors(self, labels: Any, n: int) -> np.ndarray:
@@ -251,10 +251,10 @@ class Classifier:
         device = next(self.network.parameters()).device
         logits = in_blocks(self.network, input_pixels(pixels, self.size), device)
         logits = logits.reshape(len(pixels), len(self.labels))
-        found = pd.DataFrame(self._calibration.probabilities(logits), names, list(self.labels))
+        table = pd.DataFrame(self._calibration.probabilities(logits), names, list(self.labels))
         if decide:
-            return (found >= self._calibration.thresholds).astype("Int64")
-        return found
+            return (table >= self._calibration.thresholds).astype("Int64")
+        return table
 
 
 def load_classifier(path: str | Path, device: str = "cpu") -> Classifier:
@@ -386,7 +386,7 @@ def label_table(frame: pd.DataFrame, column: str = "report") -> pd.DataFrame:
     texts = (
         "" if missing else str(text) for text, missing in zip(frame[column], frame[column].isna())
     )
-    rows = [found.values for found in labeler.label_all(texts, evidence=False)]
+    rows = [labels.values for labels in labeler.label_all(texts, evidence=False)]
     names = list(labeler.rules.observations)
     return pd.DataFrame(rows, index=frame.index, columns=names).astype("Int64")
 
@@ -437,16 +437,16 @@ def run(command: str, *inputs: str | Path, out: str | Path, **options: Any) -> P
     positional = [
         f for f in configs.fields_of(stage.Config) if isinstance(f.meta, configs.Argument)
     ]
-    given: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     left = list(inputs)
     for field in positional:
         if field.many:
-            given[field.name], left = left, []
+            arguments[field.name], left = left, []
         elif left:
-            given[field.name] = left.pop(0)
+            arguments[field.name] = left.pop(0)
     if left:
         raise UsageError(f"{command} takes no further argument: {left[0]}")
-    config = configs.resolve(stage.Config, given, options, origin=f"run({command!r})")
+    config = configs.resolve(stage.Config, arguments, options, origin=f"run({command!r})")
     outcome = execute(stage, config, Path(out), **how)
     if outcome.gates:
         raise GateError("; ".join(outcome.gates))

@@ -54,9 +54,9 @@ def keys_of_pixels(dataset: Dataset) -> np.ndarray:
     target = dataset.path / ".cache" / f"keys-{dataset.info.digest[:16]}.npy"
     if dataset.info.digest:
         with contextlib.suppress(OSError, ValueError, EOFError):
-            known = np.load(target, allow_pickle=False)
-            if known.shape == (len(dataset),) and known.dtype == np.dtype("U16"):
-                return np.asarray(known.astype(object))
+            cached = np.load(target, allow_pickle=False)
+            if cached.shape == (len(dataset),) and cached.dtype == np.dtype("U16"):
+                return np.asarray(cached.astype(object))
     images = pixels(dataset)
 
     def block(rows: range) -> list[str]:

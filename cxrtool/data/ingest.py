@@ -70,17 +70,17 @@ def ingest(
         OSError: The disk is full or may not be written.
     """
     out = Ingested()
-    wanted = {row for row, _ in refs}
-    known = {r: e for r, e in _believed(run, run.path(JOURNAL)).items() if r in wanted}
-    out.resumed = len(known)
-    items = [Item(row, ref, image_name(row)) for row, ref in refs if row not in known]
-    for finished in known.values():
+    rows = {row for row, _ in refs}
+    earlier = {r: e for r, e in _believed(run, run.path(JOURNAL)).items() if r in rows}
+    out.resumed = len(earlier)
+    items = [Item(row, ref, image_name(row)) for row, ref in refs if row not in earlier]
+    for finished in earlier.values():
         _take(out, finished)
     chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
     if len(items) < _FEW:
         workers = 1
-    with _journal(run, known) as journal, run.progress("decoding", total=len(refs)) as bar:
-        bar.update(len(known))
+    with _journal(run, earlier) as journal, run.progress("decoding", total=len(refs)) as bar:
+        bar.update(len(earlier))
         for number, results in pool.map_chunks(
             convert,
             job,
@@ -116,11 +116,11 @@ def _take(out: Ingested, entry: Done) -> None:
 
 
 @contextlib.contextmanager
-def _journal(run: Run, known: dict[int, Done]) -> Iterator[TextIO]:
+def _journal(run: Run, earlier: dict[int, Done]) -> Iterator[TextIO]:
     """The journal, begun anew with what is believed (a kill may have cut its last line)."""
     path = run.path(JOURNAL)
     lines = [json.dumps({"run": run.fingerprint})]
-    lines += [json.dumps([entry]) for entry in known.values()]
+    lines += [json.dumps([entry]) for entry in earlier.values()]
     files.write_bytes(path, ("\n".join(lines) + "\n").encode(), durable=False)
     with open(path, "a", encoding="utf-8") as stream:
         yield stream
@@ -128,7 +128,7 @@ def _journal(run: Run, known: dict[int, Done]) -> Iterator[TextIO]:
 
 def _believed(run: Run, path: Path) -> dict[int, Done]:
     """Entries of an interrupted run whose images are on disk as they were written."""
-    found: dict[int, Done] = {}
+    entries_by_row: dict[int, Done] = {}
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
         if json.loads(lines[0])["run"] != run.fingerprint:
@@ -143,5 +143,5 @@ def _believed(run: Run, path: Path) -> dict[int, Done]:
         for entry in entries:
             with contextlib.suppress(OSError):
                 if files.sha256_file(run.dir / image_name(entry.row)) == entry.sha256:
-                    found[entry.row] = entry
-    return found
+                    entries_by_row[entry.row] = entry
+    return entries_by_row

@@ -177,12 +177,12 @@ def _match(table: pd.DataFrame, reports: pd.DataFrame, folder: Path) -> np.ndarr
             if left is None or right is None:
                 continue
             places = dict(zip(right, range(len(right)), strict=True))
-            found = np.array([places.get(key, -1) for key in left], np.int64)
-            found[studies == ""] = -1
-            if (found >= 0).any():
+            position = np.array([places.get(key, -1) for key in left], np.int64)
+            position[studies == ""] = -1
+            if (position >= 0).any():
                 if not with_patient:
-                    _refuse_ambiguous(table, reports, found)
-                return found
+                    _refuse_ambiguous(table, reports, position)
+                return position
     ours = ", ".join(map(repr, pd.unique(studies)[:3]))
     theirs = ", ".join(map(repr, cells_of(reports, STUDY)[:3]))
     what = f"no report belongs to any image: studies here are like {ours}, there like {theirs}"
@@ -211,10 +211,10 @@ def _simple(study: str) -> str:
     return number[1] if number else stem.casefold()
 
 
-def _refuse_ambiguous(table: pd.DataFrame, reports: pd.DataFrame, found: np.ndarray) -> None:
+def _refuse_ambiguous(table: pd.DataFrame, reports: pd.DataFrame, position: np.ndarray) -> None:
     """Study numbers that start anew for every patient ("0", "1") say nothing by themselves."""
     people = cells_of(table, PATIENT)
-    pairs = pd.DataFrame({"study": found, "patient": people})[(found >= 0) & (people != "")]
+    pairs = pd.DataFrame({"study": position, "patient": people})[(position >= 0) & (people != "")]
     owners = pairs.drop_duplicates().groupby("study").size()
     if len(owners) and int(owners.max()) > 1:
         study = str(cells_of(reports, STUDY)[int(owners.idxmax())])

@@ -240,13 +240,13 @@ def _among(cells: np.ndarray, keys: frozenset[str]) -> np.ndarray:
 def find_overlap(seen: Seen, dataset: Dataset, rows: np.ndarray | None = None) -> Overlap:
     """Compare rows with what was seen, by both keys."""
     people = _patient_column(dataset, rows)
-    known = seen.patients.get(dataset.info.namespace, _NO_KEYS)
+    people_seen = seen.patients.get(dataset.info.namespace, _NO_KEYS)
     matches = _matches(seen, dataset, rows)
     leaked = np.logical_or.reduce(matches)
     by_patient, by_pixels, by_study = (int(each.sum()) for each in matches)
     has_ids = bool((people != "").any())
     note = ""
-    if has_ids and seen.patients and not known:
+    if has_ids and seen.patients and not people_seen:
         note = (
             f"patients of {dataset.info.namespace!r} and of "
             + ", ".join(repr(name) for name in sorted(seen.patients))
@@ -263,7 +263,7 @@ def find_overlap(seen: Seen, dataset: Dataset, rows: np.ndarray | None = None) -
         by_study=by_study,
         patients=len(set(people[leaked]) - {""}),
         of=len(people),
-        comparable=bool(known) and has_ids,
+        comparable=bool(people_seen) and has_ids,
         note=note,
     )
 

@@ -94,19 +94,19 @@ def find_labels(
         if name in no_labels:
             left[name] = BY_NAME
             continue
-        known = int((frame[name].str.strip() != "").sum())
+        filled = int((frame[name].str.strip() != "").sum())
         bad = int(bad_cells(frame[name]).sum())
-        good = known - bad
-        if not known:
+        good = filled - bad
+        if not filled:
             left[name] = BLANK
         elif not good:
             left[name] = OTHER_VALUES
-        elif good * _LABEL_OF[1] < known * _LABEL_OF[0]:
-            left[name] = f"{bad:,} of {known:,} cells are no label values"
+        elif good * _LABEL_OF[1] < filled * _LABEL_OF[0]:
+            left[name] = f"{bad:,} of {filled:,} cells are no label values"
         else:
             labels.append(name)
             if bad:
-                said[name] = f"{good:,} of its {known:,} cells"
+                said[name] = f"{good:,} of its {filled:,} cells"
     return Columns(tuple(labels), left, said)
 
 

@@ -64,11 +64,11 @@ _LATERAL = {"L", "LL", "RL", "LATERAL", "LLAT", "RLAT", "LAT", "XTL"}
 _LATERAL |= {"LEFT_LATERAL", "RIGHT_LATERAL"}
 
 
-def _view_is(views: Any, known: set[str]) -> Any:
+def _view_is(views: Any, names_of_view: set[str]) -> Any:
     if isinstance(views, str):
-        return views.strip().upper().replace(" ", "_") in known
+        return views.strip().upper().replace(" ", "_") in names_of_view
     codes, names = pd.factorize(np.asarray(views, dtype=object))
-    hit = np.array([_view_is(str(name), known) for name in names], dtype=bool)
+    hit = np.array([_view_is(str(name), names_of_view) for name in names], dtype=bool)
     return hit[codes] if len(names) else np.zeros(len(codes), bool)
 
 
@@ -155,7 +155,7 @@ def _read_policy(path: Path) -> dict[str, str]:
     return policy
 
 
-def label_positions(labels: tuple[str, ...], wanted: tuple[str, ...] | list[str]) -> list[int]:
+def label_positions(labels: tuple[str, ...], names: tuple[str, ...] | list[str]) -> list[int]:
     """Positions of wanted labels among those of a data set, other spellings of them included.
 
     Raises:
@@ -163,9 +163,9 @@ def label_positions(labels: tuple[str, ...], wanted: tuple[str, ...] | list[str]
     """
     places = {canonical(name): index for index, name in enumerate(labels)}
     places.update({name: index for index, name in enumerate(labels)})
-    positions = [places.get(name, places.get(canonical(name), -1)) for name in wanted]
+    positions = [places.get(name, places.get(canonical(name), -1)) for name in names]
     if -1 in positions:
-        unknown = wanted[positions.index(-1)]
+        unknown = names[positions.index(-1)]
         raise InputError(f"unknown label {unknown!r}", hint="the labels are " + ", ".join(labels))
     return positions
 

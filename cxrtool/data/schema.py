@@ -112,14 +112,14 @@ def check_table(table: pd.DataFrame, info: DatasetInfo, file: Path | str) -> Non
         raise InputError(what, file=file, row=row + 2, column=SPLIT, hint=hint)
 
 
-def check_values(cells: pd.Series, allowed: Sequence[str], file: Path | str, wanted: str) -> None:
+def check_values(cells: pd.Series, allowed: Sequence[str], file: Path | str, expected: str) -> None:
     """Refuse a column with a value outside ``allowed``, naming the first row that holds one."""
     codes, values = pd.factorize(cells)
     for code, value in enumerate(values):
         if value not in allowed:
             row = int(np.flatnonzero(codes == code)[0]) + 2
             raise InputError(
-                f"{value!r} is not {wanted}", file=file, row=row, column=str(cells.name)
+                f"{value!r} is not {expected}", file=file, row=row, column=str(cells.name)
             )
 
 

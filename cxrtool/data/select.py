@@ -75,8 +75,8 @@ def select_rows(
     if not len(dataset):
         raise InputError(f"{where}: the data set is empty")
     if not left_by_split:
-        known = sorted(set(dataset.column(SPLIT)) - {""})
-        has = "its splits are " + ", ".join(known) if known else "it has no splits"
+        parts = sorted(set(dataset.column(SPLIT)) - {""})
+        has = "its splits are " + ", ".join(parts) if parts else "it has no splits"
         raise InputError(
             f"{where} by --split {part}; {has}",
             hint="use another --split, or prepare the data with --split-by 0.8,0.1,0.1",

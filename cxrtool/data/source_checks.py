@@ -108,9 +108,11 @@ def check_source(
         raise InputError(
             "the source holds no images", hint="look at rejected.csv" if source.rejected else None
         )
-    taken = sorted(set(source.labels) & RESERVED)
-    if taken:
-        raise InputError(f"a label may not be called {taken[0]!r}", hint="rename it: --map-labels")
+    clashes = sorted(set(source.labels) & RESERVED)
+    if clashes:
+        raise InputError(
+            f"a label may not be called {clashes[0]!r}", hint="rename it: --map-labels"
+        )
     cleaned: dict[str, pd.Series | np.ndarray] = {}
     for name in source.labels:
         codes, values = pd.factorize(table[name].astype(object), use_na_sentinel=False)
@@ -155,9 +157,9 @@ def rename_labels(source: SourceTable, mapping: Mapping[str, str]) -> SourceTabl
     parts: dict[str, list[str]] = {}
     for old, new in zip(source.labels, renamed, strict=True):
         parts.setdefault(new, []).append(old)
-    taken = sorted(set(parts) & RESERVED)
-    if taken:
-        raise InputError(f"a label may not be called {taken[0]!r}")
+    clashes = sorted(set(parts) & RESERVED)
+    if clashes:
+        raise InputError(f"a label may not be called {clashes[0]!r}")
     covered = dict(zip(source.labels, source.covered, strict=True))
     columns = {
         new: functools.reduce(_stronger, (source.table[name] for name in names))

@@ -130,10 +130,10 @@ def _by_shares(
     groups: np.ndarray, order: np.ndarray, shares: Sequence[float], hint: str = ""
 ) -> np.ndarray:
     names = _ordered(groups, order)
-    wanted = [index for index, share in enumerate(shares) if share > 0]
-    if len(names) < len(wanted):
+    parts = [index for index, share in enumerate(shares) if share > 0]
+    if len(names) < len(parts):
         raise InputError(
-            f"{len(names)} patients cannot fill {len(wanted)} splits",
+            f"{len(names)} patients cannot fill {len(parts)} splits",
             hint=hint or "use --split-by none, or shares of 0",
         )
     # Largest remainders, and at least one patient in every part that was asked for.
@@ -141,7 +141,7 @@ def _by_shares(
     counts = np.floor(exact + 1e-9).astype(int)
     for index in np.argsort(-(exact - counts), kind="stable")[: len(names) - counts.sum()]:
         counts[index] += 1
-    for index in wanted:
+    for index in parts:
         if counts[index] == 0:
             counts[index] += 1
             counts[int(np.argmax(counts))] -= 1

@@ -77,12 +77,12 @@ def convert(job: Job, items: Sequence[Item]) -> list[Done | Bad]:
             source = job.opener(item.ref)
             if isinstance(source, Path):
                 _stay_inside(source, job.opener)
-            made = images.convert(source, job.size, job.fit)
+            converted = images.convert(source, job.size, job.fit)
         except InputError as error:
             file = "" if error.file is None else str(error.file)
             results.append(Bad(item.row, error.reason, file, error.hint))
             continue
-        data = images.encode_png(made.pixels)
+        data = images.encode_png(converted.pixels)
         # Until the journal vouches for its hash, no file of an unfinished data set is believed.
         files.write_once(Path(job.out, item.name), data)
         results.append(
@@ -90,10 +90,10 @@ def convert(job: Job, items: Sequence[Item]) -> list[Done | Bad]:
                 item.row,
                 len(data),
                 files.sha256_bytes(data),
-                made.key,
-                made.prepared,
-                made.conversion,
-                made.enlarged,
+                converted.key,
+                converted.prepared,
+                converted.conversion,
+                converted.enlarged,
             )
         )
     return results

@@ -156,22 +156,22 @@ class DatasetWriter:
             raise ValueError("a set of no parts")
 
     def _index_line(self, name: str) -> str:
-        found = self._written.get(name)
-        if found is None:
+        entry = self._written.get(name)
+        if entry is None:
             path = self.run.dir / name
             if not self.have(name):
                 raise InputError("the image was never written", file=path)
-            found = (path.stat().st_size, files.sha256_file(path))
-        return f"{name}\t{found[0]}\t{found[1]}\n"
+            entry = (path.stat().st_size, files.sha256_file(path))
+        return f"{name}\t{entry[0]}\t{entry[1]}\n"
 
     def _remove_strangers(self, counts: Counter[str]) -> None:
         """Delete images that the index does not name; `counts` are those it does, by folder."""
-        for folder, _, found in os.walk(self.run.dir / columns.IMAGES):
+        for folder, _, names in os.walk(self.run.dir / columns.IMAGES):
             relative = os.path.relpath(folder, self.run.dir).replace(os.sep, "/")
-            if len(found) == counts[relative]:
+            if len(names) == counts[relative]:
                 continue  # all that are named are there
             named = self._named_in(relative) if counts[relative] else frozenset()
-            for file in found:
+            for file in names:
                 if file not in named:
                     os.unlink(os.path.join(folder, file))
 

@@ -124,12 +124,12 @@ def add_phrases(automaton: Automaton, entry: Entry, first: int) -> None:
 
 def _entries(entries: list[Entry]) -> dict[str, tuple[AttributeRule, Entry]]:
     """The rules of a file by id."""
-    known: dict[str, Entry] = {}
+    by_id: dict[str, Entry] = {}
     for entry in entries:
         entry.check_keys(_KEYS)
-        entry.check_id(known)
-        known[entry.id] = entry
-    return {name: (_rule(entry), entry) for name, entry in known.items()}
+        entry.check_id(by_id)
+        by_id[entry.id] = entry
+    return {name: (_rule(entry), entry) for name, entry in by_id.items()}
 
 
 def _rule(entry: Entry) -> AttributeRule:

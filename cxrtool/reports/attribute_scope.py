@@ -72,33 +72,33 @@ class Sentence:
     def attributes(self, findings: Sequence[Span]) -> tuple[tuple[AttributeSpan, ...], ...]:
         """As ``AttributeFinder.find``."""
         units = _joined(findings)
-        taken: dict[Span, list[Match]] = {}
+        matches_of: dict[Span, list[Match]] = {}
         claims: dict[Span, int] = {}  # the first word that belongs to a unit
         left = 0
         for unit in units:
             inside = [m for m in self._matches if _is_in(m, unit)]
             before = self._before(unit[0], left)
-            taken[unit] = [m for m in (*before, *inside) if _stands(m, BEFORE)]
+            matches_of[unit] = [m for m in (*before, *inside) if _stands(m, BEFORE)]
             claims[unit] = min((m.start for m in before), default=unit[0])
             left = unit[1]
         for unit, following in zip(units, [*units[1:], None]):
             right = claims[following] if following else len(self._flags)
-            taken[unit] += [m for m in self._after(unit[1], right) if _stands(m, AFTER)]
-        self._share(units, taken)
+            matches_of[unit] += [m for m in self._after(unit[1], right) if _stands(m, AFTER)]
+        self._share(units, matches_of)
         return tuple(
-            _listed(next(taken[u] for u in units if u[0] <= start and end <= u[1]))
+            _listed(next(matches_of[u] for u in units if u[0] <= start and end <= u[1]))
             for start, end in findings
         )
 
     # ---- what is said of several
 
-    def _share(self, units: Sequence[Span], taken: dict[Span, list[Match]]) -> None:
+    def _share(self, units: Sequence[Span], matches_of: dict[Span, list[Match]]) -> None:
         """Gives "a and b are unchanged" to both: a change after a verb in the plural."""
         for i in range(len(units) - 1, 0, -1):
             first, last = units[i - 1], units[i]
-            if self._one_subject(first[1], last[0]) and not _changes(taken[first]):
-                taken[first] += [
-                    m for m in taken[last] if _changes([m]) and self._is_plural(last[1], m.end)
+            if self._one_subject(first[1], last[0]) and not _changes(matches_of[first]):
+                matches_of[first] += [
+                    m for m in matches_of[last] if _changes([m]) and self._is_plural(last[1], m.end)
                 ]
 
     def _one_subject(self, left: int, right: int) -> bool:
@@ -118,7 +118,7 @@ class Sentence:
 
     def _before(self, start: int, left: int) -> list[Match]:
         """What belongs to a finding that starts here and stands between it and ``left``."""
-        found: list[Match] = []
+        matches: list[Match] = []
         free = not left or self._crosses(left, start, COMMA | AND | BARRIER)
         adjectives = True
         strange = 0
@@ -127,11 +127,11 @@ class Sentence:
             match, flag = self._to.get(i), self._flags[i - 1]
             if match and match.start >= left:
                 if match.places or adjectives:
-                    found.append(match)
+                    matches.append(match)
                 i = match.start
             elif flag & (COMMA | AND):
-                if not self._joins_adjectives(i - 1, left, found, adjectives):
-                    found.extend(self._fronted(i - 1, left) if flag & COMMA else ())
+                if not self._joins_adjectives(i - 1, left, matches, adjectives):
+                    matches.extend(self._fronted(i - 1, left) if flag & COMMA else ())
                     break
                 i -= 1
             elif flag & BARRIER:
@@ -144,39 +144,39 @@ class Sentence:
                 if not free:
                     break
                 i -= 1
-        return found
+        return matches
 
     def _joins_adjectives(
-        self, i: int, left: int, found: Sequence[Match], adjectives: bool
+        self, i: int, left: int, matches: Sequence[Match], adjectives: bool
     ) -> bool:
         """Whether the comma or "and" at ``i`` stands inside one noun phrase."""
         match = self._to.get(i)
-        if not adjectives or not found or match is None or match.start < left:
+        if not adjectives or not matches or match is None or match.start < left:
             return False
         if self._crosses(left, match.start, BE):
             return False
-        same = any(match.names() & other.names() for other in found)
-        return same or (not left and found[-1].start == i + 1)
+        same = any(match.names() & other.names() for other in matches)
+        return same or (not left and matches[-1].start == i + 1)
 
     def _fronted(self, i: int, left: int) -> list[Match]:
         """The places of "in the left lower lobe, there is ..."; the comma stands at ``i``."""
-        found: list[Match] = []
+        matches: list[Match] = []
         while i > left:
             match = self._to.get(i)
             if match and match.start >= left and match.places:
-                found.append(match)
+                matches.append(match)
                 i = match.start
             elif self._flags[i - 1] & (LINK | FILLER):
                 i -= 1
             else:
                 return []
-        return found if self._flags[left] & LINK else []
+        return matches if self._flags[left] & LINK else []
 
     # ---- rightwards
 
     def _after(self, end: int, right: int) -> list[Match]:
         """What belongs to a finding that ends here and stands between it and ``right``."""
-        found: list[Match] = []
+        matches: list[Match] = []
         strange, fresh, i = 0, True, end  # fresh: a predicate may begin here
         crossed = False
         while i < right:
@@ -185,7 +185,7 @@ class Sentence:
                 if crossed and not self._closed(match.end, right):
                     break
                 if match.places or fresh or self._predicate(i, end):
-                    found.append(match)
+                    matches.append(match)
                 i, strange = match.end, 0
             elif flag & BARRIER:
                 if not self._resumes(i, right, flag):
@@ -205,7 +205,7 @@ class Sentence:
                     break
                 fresh = False
                 i += 1
-        return found
+        return matches
 
     def _resumes(self, i: int, right: int, flag: int) -> bool:
         """Whether what follows the mark at ``i`` still speaks of the finding before it."""

@@ -98,8 +98,8 @@ class AttributeFinder:
 
     def named(self, words: Sequence[str]) -> frozenset[str]:
         """Ids of the entries whose phrases stand in a sentence, none overruled by a longer one."""
-        kept = self._longest([self._token(word)[0] for word in words])
-        return frozenset(rule.id for match in kept for rule in match.rules)
+        matches = self._longest([self._token(word)[0] for word in words])
+        return frozenset(rule.id for match in matches for rule in match.rules)
 
     def _matches(self, kinds: Sequence[int]) -> list[Match]:
         """Leftmost-longest phrases; those that only look like an attribute are gone."""
@@ -115,9 +115,9 @@ class AttributeFinder:
             owner, owners = self._rules.owners[number], spans.setdefault((start, end), [])
             if owner not in owners:
                 owners.append(owner)
-        kept: list[Match] = []
+        matches: list[Match] = []
         for (start, end), rules in sorted(spans.items(), key=lambda s: (s[0][0], -s[0][1])):
-            if kept and start < kept[-1].end:
+            if matches and start < matches[-1].end:
                 continue
-            kept.append(Match(start, end, tuple(rules)))
-        return kept
+            matches.append(Match(start, end, tuple(rules)))
+        return matches

@@ -150,17 +150,17 @@ class Labeler:
         sections = tuple(self._sections.split(cleaned))
         counted = [s for s in sections if s.name in self.rules.counted]
         words = self._words.read(self.nlp(_only(cleaned, counted)), text)
-        found: list[tuple[int, Mention]] = []  # first word of the sentence, mention
+        mentions_at: list[tuple[int, Mention]] = []  # first word of the sentence, mention
         spoken = words.sentences()
         for first, stop in spoken:
             mentions = self._reader.read(words.kinds[first:stop])
-            found.extend((first, mention) for mention in mentions)
-        values = self._aggregate(mention for _, mention in found)
+            mentions_at.extend((first, mention) for mention in mentions)
+        values = self._aggregate(mention for _, mention in mentions_at)
         listed: tuple[Evidence, ...] = ()
         sentences: tuple[tuple[int, int], ...] = ()
         if evidence:
-            described = self._described(found, spoken, words)
-            listed = tuple(self._evidence(found, described, words, counted, values))
+            described = self._described(mentions_at, spoken, words)
+            listed = tuple(self._evidence(mentions_at, described, words, counted, values))
             sentences = tuple(words.chars(first, stop) for first, stop in spoken)
         return Labels(values, listed, sections, sentences)
 
@@ -185,15 +185,15 @@ class Labeler:
 
     def _evidence(
         self,
-        found: list[tuple[int, Mention]],
+        mentions_at: list[tuple[int, Mention]],
         described: list[tuple[Attribute, ...]],
         at: Words,
         counted: list[Section],
         values: dict[str, int | None],
     ) -> Iterator[Evidence]:
         none = values[self.rules.no_finding] == POSITIVE
-        stated = any(mention.rule.kind == "normal" for _, mention in found)
-        for (base, mention), attributes in zip(found, described):
+        stated = any(mention.rule.kind == "normal" for _, mention in mentions_at)
+        for (base, mention), attributes in zip(mentions_at, described):
             start, end = at.chars(base + mention.start, base + mention.end)
             section = next((s.name for s in counted if s.start <= start < s.end), "report")
             cue: CueSpan | None = mention.cue
@@ -223,12 +223,12 @@ class Labeler:
                 )
 
     def _described(
-        self, found: list[tuple[int, Mention]], spoken: list[tuple[int, int]], at: Words
+        self, mentions_at: list[tuple[int, Mention]], spoken: list[tuple[int, int]], at: Words
     ) -> list[tuple[Attribute, ...]]:
         """The attributes of every mention."""
         ends = dict(spoken)
         spans: dict[int, list[tuple[int, int]]] = {}
-        for base, mention in found:
+        for base, mention in mentions_at:
             spans.setdefault(base, []).append((mention.start, mention.end))
         described: list[tuple[Attribute, ...]] = []
         for base, findings in spans.items():
@@ -240,9 +240,9 @@ class Labeler:
         return described
 
 
-def _attribute(found: AttributeSpan, base: int, at: Words) -> Attribute:
-    rule = found.rule
-    start, end = at.chars(base + found.start, base + found.end)
+def _attribute(span: AttributeSpan, base: int, at: Words) -> Attribute:
+    rule = span.rule
+    start, end = at.chars(base + span.start, base + span.end)
     value = rule.value or " ".join(at.text[start:end].lower().split())
     return Attribute(rule.attribute, value, start, end, rule.id)
 

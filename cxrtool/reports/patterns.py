@@ -107,7 +107,7 @@ class Automaton(PhraseGraph):
         """
         if len(self.steps) > FORGET:
             self._forget()
-        found = []
+        matches = []
         steps, accepts, root = self.steps, self.accepts, self.root()
         first = steps[root]
         for i in range(start, stop):
@@ -119,14 +119,14 @@ class Automaton(PhraseGraph):
             while state >= 0:
                 ends = accepts[state]
                 if ends:
-                    found.extend([(i, j, number) for number in ends])
+                    matches.extend([(i, j, number) for number in ends])
                 if j == stop:
                     break
                 kind = kinds[j]
                 after = steps[state].get(kind)
                 state = self.step(state, kind) if after is None else after
                 j += 1
-        return found
+        return matches
 
     def _forget(self) -> None:
         """Drops the subset construction, which texts build again as far as they need it."""

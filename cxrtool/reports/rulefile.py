@@ -60,8 +60,8 @@ class Entry:
             number: Which text of its list, from 0.
             hint: The next step for the user.
         """
-        known = self.lines.get(key) or [self.line]
-        line = known[number + 1] if number + 1 < len(known) else known[0]
+        lines = self.lines.get(key) or [self.line]
+        line = lines[number + 1] if number + 1 < len(lines) else lines[0]
         who = f"rule {self.id!r}: " if self.id else ""
         return InputError(f"line {line}: {who}{message}", file=self.file, hint=hint)
 
@@ -117,15 +117,15 @@ class Entry:
             where = f"the other stands in {other.file.name}, line {other.line}"
             raise self.error("the id is used twice", "id", hint=where)
 
-    def check_keys(self, known: tuple[str, ...]) -> None:
+    def check_keys(self, keys: tuple[str, ...]) -> None:
         """Refuses keys that mean nothing.
 
         Raises:
             InputError: There is such a key.
         """
         for key in self.table:
-            if key not in known:
-                raise self.error(f"unknown key {key!r}", key, hint=f"known: {', '.join(known)}")
+            if key not in keys:
+                raise self.error(f"unknown key {key!r}", key, hint=f"known: {', '.join(keys)}")
 
 
 @dataclass(frozen=True)
@@ -175,8 +175,8 @@ def read_rule_file(
     for name in tables:
         if not isinstance(document.get(name, {}), dict):
             raise top.error(f"write [{name}] and its keys below", name)
-        found = next((part for part in layout if part[0] == f"[{name}]"), ("", 1, {}))
-        named[name] = Entry(document.get(name, {}), path, found[1], found[2])
+        place = next((part for part in layout if part[0] == f"[{name}]"), ("", 1, {}))
+        named[name] = Entry(document.get(name, {}), path, place[1], place[2])
     return RuleFile(top, named, entries)
 
 

@@ -146,14 +146,14 @@ class RuleSet:
         by_header = {header: name for name, hs in self.sections.items() for header in hs}
         counted = set()
         for name in names:
-            wanted = " ".join(name.lower().split())
-            known = wanted in self.sections or wanted == REPORT
-            if not known and wanted not in by_header:
+            section = " ".join(name.lower().split())
+            canonical = section in self.sections or section == REPORT
+            if not canonical and section not in by_header:
                 raise UsageError(
                     f"unknown section {name!r}",
                     hint="known: " + ", ".join((*self.sections, REPORT)),
                 )
-            counted.add(wanted if known else by_header[wanted])
+            counted.add(section if canonical else by_header[section])
         if not counted:
             raise UsageError("no section is named")
         return dataclasses.replace(self, counted=frozenset(counted))

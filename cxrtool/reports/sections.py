@@ -71,7 +71,7 @@ class SectionFinder:
 
     def _headers(self, text: str) -> list[tuple[int, int, str]]:
         """(start of the header, start of the body, canonical name), in order."""
-        found: dict[int, tuple[int, str]] = {}  # start of the body -> header
+        headers: dict[int, tuple[int, str]] = {}  # start of the body -> header
         for match in _HEADER.finditer(text):
             words, colon = match.group(1), match.group(2) == ":"
             own_line = match.start() == 0 or text[match.start() - 1] == "\n"
@@ -80,11 +80,11 @@ class SectionFinder:
                 name = "findings" if _VIEWS.search(words.lower()) else None
             # Inside a line a header needs its colon and a capital: "chest: clear" is a sentence.
             if name and (own_line or (colon and words[0].isupper())):
-                found[match.end()] = (match.start(), name)
+                headers[match.end()] = (match.start(), name)
         for match in _DASHED.finditer(text if " - " in text else ""):
             name = self._name(match.group(1))
             if name:
-                found[match.end()] = (match.start(), name)
+                headers[match.end()] = (match.start(), name)
         shouting = text.isupper()
         for match in _CAPITALS.finditer(text):
             if shouting and not match.group(2):
@@ -95,9 +95,9 @@ class SectionFinder:
                 name = self._name(" ".join(words[first:]))
                 if name:
                     start = match.end() - len(match.group(0).split(words[first], 1)[1])
-                    found.setdefault(match.end(), (start - len(words[first]), name))
+                    headers.setdefault(match.end(), (start - len(words[first]), name))
                     break
-        return sorted((start, body, name) for body, (start, name) in found.items())
+        return sorted((start, body, name) for body, (start, name) in headers.items())
 
     def _name(self, words: str) -> str | None:
         return self._names.get(" ".join(words.lower().replace("-", " ").split()))

@@ -60,20 +60,20 @@ class SentenceReader:
                 content.append(Span(start, end, owner))
             else:
                 cues.append((start, end, owner))
-        kept = _resolve(content)
-        things = [s for s in kept if s.rule.kind != "normal"]
+        mentions = _resolve(content)
+        things = [s for s in mentions if s.rule.kind != "normal"]
         said = [s for s in things if s.rule.kind != "uncertain"]  # "effusion versus thickening"
         vetoes = [s for s in content if s.rule.kind == "veto"]
-        return kept, things + vetoes, _longest_cues(cues, said)
+        return mentions, things + vetoes, _longest_cues(cues, said)
 
     def assert_span(self, kinds: Sequence[int], start: int, end: int) -> tuple[int, CueSpan | None]:
         """The value of any span of a sentence; cues inside it do not count."""
         other = self._automaton.kind(_UNKNOWN)
         masked = [other if start <= i < end else kind for i, kind in enumerate(kinds)]
         target = Span(start, end, ANY)
-        kept, things, cues = self.spans(masked)
+        mentions, things, cues = self.spans(masked)
         things = [s for s in things if not _overlaps(s, target)]
-        well = [s for s in kept if s.rule.kind == "normal"]
+        well = [s for s in mentions if s.rule.kind == "normal"]
         clause = Clause(self.flags(kinds), [*things, target], cues, self._rules.devices, well)
         return clause.decide(start, end)
 
@@ -118,11 +118,11 @@ def _resolve(spans: Iterable[Span]) -> list[Span]:
         else:
             candidates.append(span)
     candidates.sort(key=lambda s: (s.start - s.end, s.start))
-    taken: dict[str, list[Span]] = {}
-    kept = []
+    spans_of: dict[str, list[Span]] = {}
+    mentions = []
     for span in candidates:
         keys = span.rule.observations or (span.rule.kind,)
-        if any(_overlaps(span, other) for key in keys for other in taken.get(key, ())):
+        if any(_overlaps(span, other) for key in keys for other in spans_of.get(key, ())):
             continue
         if any(
             _overlaps(span, veto) and not _contains(span, veto)
@@ -131,9 +131,9 @@ def _resolve(spans: Iterable[Span]) -> list[Span]:
         ):
             continue
         for key in keys:
-            taken.setdefault(key, []).append(span)
-        kept.append(span)
-    return sorted(kept, key=lambda s: (s.start, s.end, s.rule.id))
+            spans_of.setdefault(key, []).append(span)
+        mentions.append(span)
+    return sorted(mentions, key=lambda s: (s.start, s.end, s.rule.id))
 
 
 def _overlaps(a: Span, b: Span) -> bool:
@@ -148,19 +148,19 @@ def _longest_cues(
     cues: Sequence[tuple[int, int, Cue]], content: Sequence[Span]
 ) -> list[tuple[int, int, Cue]]:
     """Leftmost-longest cues that lie in no mention; what only looks like a cue comes first."""
-    kept: list[tuple[int, int, Cue]] = []
+    longest: list[tuple[int, int, Cue]] = []
     last = 0
     for start, end, cue in sorted(cues, key=lambda c: (c[0], -c[1], c[2].role != "pseudo")):
         # "enlarged" says a state of the heart and of the mediastinum: two cues, one place.
-        same = bool(kept) and kept[-1][:2] == (start, end) and _is_state(cue, kept[-1][2])
+        same = bool(longest) and longest[-1][:2] == (start, end) and _is_state(cue, longest[-1][2])
         if (start < last and not same) or any(s.start <= start and end <= s.end for s in content):
             continue
         # Of ", possible" the comma ends the clause, and "possible" is a cue of its own; of
         # ": no ." the full stop says that "no" is all.
         stop = {"lookahead": start + 1, "item": start + 1, "end": end - 1}.get(cue.group, end)
-        kept.append((start, stop, cue))
+        longest.append((start, stop, cue))
         last = stop
-    return kept
+    return longest
 
 
 def _is_state(*cues: Cue) -> bool:

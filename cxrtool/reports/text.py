@@ -154,7 +154,7 @@ def sentence_starts(words: list[str], starters: frozenset[str]) -> list[bool]:
 @Language.factory("report_sentencizer", default_config={"starters": []})
 def report_sentencizer(nlp: Language, name: str, starters: list[str]) -> Callable[[Doc], Doc]:
     """The pipeline component that sets ``Token.is_sent_start`` by ``sentence_starts``."""
-    known = frozenset(starters)
+    openers = frozenset(starters)
     spelled: dict[int, str] = {}  # a Python object for every token takes longer than all the rest
 
     def mark(doc: Doc) -> Doc:
@@ -164,7 +164,7 @@ def report_sentencizer(nlp: Language, name: str, starters: list[str]) -> Callabl
         except KeyError:
             spelled.update((h, doc.vocab.strings[h]) for h in hashes if h not in spelled)
             words = [spelled[h] for h in hashes]
-        starts = np.array(sentence_starts(words, known), dtype=np.int64)
+        starts = np.array(sentence_starts(words, openers), dtype=np.int64)
         # One call for all tokens: setting them one by one takes half the time of the pipeline.
         marks = np.where(starts, 1, -1).astype(np.uint64)[:, None]
         doc.from_array([SENT_START], marks)  # type: ignore[arg-type]  # its stub wants Ints2d

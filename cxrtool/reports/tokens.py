@@ -103,15 +103,15 @@ class WordReader:
     def read(self, doc: Doc, text: str) -> Words:
         """The words of a document whose original is ``text``."""
         rows = doc.to_array([LOWER, SENT_START, IDX, LENGTH])
-        hashes, known = rows[:, 0].tolist(), self._kinds
+        hashes, kind_of = rows[:, 0].tolist(), self._kinds
         try:
-            kinds = [known[h] for h in hashes]
+            kinds = [kind_of[h] for h in hashes]
         except KeyError:
             for h in hashes:
-                if h not in known:
+                if h not in kind_of:
                     self._spelled[h] = word = doc.vocab.strings[h]
-                    known[h] = self._kind(word)
-            kinds = [known[h] for h in hashes]
+                    kind_of[h] = self._kind(word)
+            kinds = [kind_of[h] for h in hashes]
         return Words(rows, kinds, text, self._spelled)
 
     def _kind(self, word: str) -> int:

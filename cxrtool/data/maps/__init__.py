@@ -20,8 +20,8 @@ SYNONYMS = "synonyms"
 
 def builtin_names() -> tuple[str, ...]:
     """Names of the maps that come with the package."""
-    found = resources.files(__package__).iterdir()
-    return tuple(sorted(f.name[:-5] for f in found if f.name.endswith(".toml")))
+    files = resources.files(__package__).iterdir()
+    return tuple(sorted(f.name[:-5] for f in files if f.name.endswith(".toml")))
 
 
 @functools.cache

@@ -254,10 +254,10 @@ def _join(
         )
     require_columns(frame, options.label_columns, path)
     keys = {plain[name.lower()] for name in _KEYS if name.lower() in plain}
-    found = label_columns(frame, skip={*keys, *options.label_columns})
-    labels, left = options.label_columns or found.labels, dict(found.left)
+    candidates = label_columns(frame, skip={*keys, *options.label_columns})
+    labels, left = options.label_columns or candidates.labels, dict(candidates.left)
     if options.label_columns:
-        left |= dict.fromkeys(found.labels, NOT_NAMED)
+        left |= dict.fromkeys(candidates.labels, NOT_NAMED)
     if not labels:
         hint = f"name them: --label-columns A,B; not labels: {listed(left)}"
         raise InputError("no column of labels (1, 0, -1 or blank)", file=path, hint=hint)
@@ -275,5 +275,5 @@ def _join(
     values = frame[list(labels)].iloc[position]
     table = pd.concat([table.set_axis(values.index), values], axis=1)  # rows of the label table
     sieve.file, sieve.ref = path, "image_ref"
-    table = sieve.labels(table, labels, found)
+    table = sieve.labels(table, labels, candidates)
     return table.reset_index(drop=True), tuple(labels), left

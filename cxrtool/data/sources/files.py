@@ -93,10 +93,10 @@ def the_table(source: Path, form: str, *patterns: str) -> Path:
     return paths[-1]
 
 
-def nothing_found(source: Path, form: str, wanted: str) -> InputError:
+def nothing_found(source: Path, form: str, what: str) -> InputError:
     """The error for a source that holds nothing of the format."""
     return InputError(
-        f"nothing of the format {form} here: no {wanted}",
+        f"nothing of the format {form} here: no {what}",
         file=source,
         hint="give the folder that holds it, or another --format",
     )
@@ -198,20 +198,20 @@ class Sieve:
         return table[~bad] if bad.any() else table
 
     def labels(
-        self, table: pd.DataFrame, labels: Sequence[str], found: Columns | None = None
+        self, table: pd.DataFrame, labels: Sequence[str], columns: Columns | None = None
     ) -> pd.DataFrame:
         """The table without the rows in which a label is none of 1, 0, -1 and blank.
 
         Args:
             table: As for `drop`.
             labels: Its label columns.
-            found: How the labels were found, where nobody named them.
+            columns: How the labels were found, where nobody named them.
 
         Raises:
             InputError: There is such a cell, and bad rows are not skipped.
         """
         for name in labels:
-            hint = found.hint(name) if found and name in found.said else CORRECT
+            hint = columns.hint(name) if columns and name in columns.said else CORRECT
             table = self.drop(table, bad_cells(table[name]), name, f"{{value}} {NO_VALUE}", hint)
         return table
 

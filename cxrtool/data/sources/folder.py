@@ -66,9 +66,9 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
         raise nothing_found(source, "folder", "image in a class folder")
     table = pd.DataFrame(records, columns=["image_ref", "split", "class"], dtype=str)
     labels = tuple(sorted(table["class"].unique()))
-    taken = set(labels) & set(TABLE_COLUMNS)
-    if taken:
-        raise InputError(f"a class cannot be called {min(taken)}", file=source)
+    clashes = set(labels) & set(TABLE_COLUMNS)
+    if clashes:
+        raise InputError(f"a class cannot be called {min(clashes)}", file=source)
     if len(labels) < 2:
         raise InputError(f"there is only one class, {labels[0]}", file=source)
     for label in labels:

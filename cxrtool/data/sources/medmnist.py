@@ -54,10 +54,10 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
     source = need_source(source, "medmnist")
     path = source
     if source.is_dir():
-        found = sorted(source.glob("*.npz"))
-        if len(found) != 1:
-            raise nothing_found(source, "medmnist", f"single .npz file ({len(found)} found)")
-        path = found[0]
+        files = sorted(source.glob("*.npz"))
+        if len(files) != 1:
+            raise nothing_found(source, "medmnist", f"single .npz file ({len(files)} found)")
+        path = files[0]
     arrays = _label_arrays(path)
     counts = {}
     for split, labels in arrays.items():

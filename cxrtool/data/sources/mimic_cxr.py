@@ -111,10 +111,10 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
 
 def _find(folder: Path, part: str, *, required: bool = False) -> Path | None:
     name = _NAME.format(part)
-    found = find_tables(folder, [name, name + ".gz"])
-    if not found and required:
+    paths = find_tables(folder, [name, name + ".gz"])
+    if not paths and required:
         raise nothing_found(folder, "mimic-cxr", name.replace("*", "0.0"))
-    return found[-1] if found else None
+    return paths[-1] if paths else None
 
 
 def _labels(path: Path, studies: pd.Series) -> tuple[pd.DataFrame, np.ndarray]:
@@ -127,9 +127,9 @@ def _labels(path: Path, studies: pd.Series) -> tuple[pd.DataFrame, np.ndarray]:
         )
     position = pd.Index(frame["study_id"]).get_indexer(pd.Index(studies))
     values = frame[list(CHEXPERT)].iloc[position].set_axis(studies.index)
-    known = position >= 0
-    rows = np.where(known, frame.index.to_numpy()[position], 0)
-    return values.where(pd.Series(known, studies.index), "", axis=0).astype(str), rows
+    labeled = position >= 0
+    rows = np.where(labeled, frame.index.to_numpy()[position], 0)
+    return values.where(pd.Series(labeled, studies.index), "", axis=0).astype(str), rows
 
 
 def _views(frame: pd.DataFrame) -> pd.Series:

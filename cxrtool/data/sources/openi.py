@@ -102,12 +102,12 @@ def mesh_labels(mesh: tuple[str, ...], terms: dict[str, tuple[str, ...]]) -> dic
         terms: Label -> entries as ``openi.toml`` describes them.
     """
     codes = [[part.strip() for part in code.split("/")] for code in mesh]
-    found = {}
+    cells = {}
     for label, entries in terms.items():
         hit = any(_matches(code, entry) for code in codes for entry in entries)
-        found[label] = "1" if hit else ""
-    found[_NO_FINDING] = "1" if tuple(mesh) == (_NORMAL,) else ""
-    return found
+        cells[label] = "1" if hit else ""
+    cells[_NO_FINDING] = "1" if tuple(mesh) == (_NORMAL,) else ""
+    return cells
 
 
 def _matches(code: list[str], entry: str) -> bool:

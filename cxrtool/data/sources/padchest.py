@@ -124,19 +124,19 @@ def _labels(
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Label names and a matrix "1" / "0" / "" [lists, L]: one row for each distinct list."""
     labels: tuple[str, ...]
-    wanted: dict[str, tuple[str, ...]]
+    terms_of: dict[str, tuple[str, ...]]
     if options.label_columns:
         unknown = set(options.label_columns).difference(*terms)
         if unknown:
             raise UsageError(f"{min(unknown)!r} is no term of this PadChest table")
         labels = options.label_columns
-        wanted = {name: (name,) for name in labels}
+        terms_of = {name: (name,) for name in labels}
     else:
-        wanted = load_terms("padchest")
-        labels = (*CHEXPERT, *(name for name in wanted if name not in CHEXPERT))
+        terms_of = load_terms("padchest")
+        labels = (*CHEXPERT, *(name for name in terms_of if name not in CHEXPERT))
     columns: dict[str, list[int]] = {}
     for position, label in enumerate(labels):
-        for term in wanted.get(label, ()):
+        for term in terms_of.get(label, ()):
             columns.setdefault(term, []).append(position)
     matrix = np.full((len(terms), len(labels)), "0", dtype=object)
     devices = labels.index("Support Devices") if "Support Devices" in labels else -1
@@ -157,5 +157,5 @@ def _ages(frame: pd.DataFrame) -> pd.Series:
     birth = pd.to_numeric(frame["PatientBirth"], errors="coerce")
     study = pd.to_numeric(frame["StudyDate_DICOM"].str[:4], errors="coerce")
     age = study - birth
-    known = age.between(0, 130)
-    return age.where(known, 0).astype(int).astype(str).where(known, "").astype(str)
+    plausible = age.between(0, 130)
+    return age.where(plausible, 0).astype(int).astype(str).where(plausible, "").astype(str)

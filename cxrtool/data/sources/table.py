@@ -102,27 +102,27 @@ def _find(folder: Path) -> Path:
     for name in _TABLES:
         if (folder / name).is_file():
             return folder / name
-    found = sorted(p for p in folder.iterdir() if p.name.lower().endswith(_SUFFIXES))
-    if len(found) != 1:
-        raise nothing_found(folder, "table", f"labels.csv and no single table ({len(found)} found)")
-    return found[0]
+    paths = sorted(p for p in folder.iterdir() if p.name.lower().endswith(_SUFFIXES))
+    if len(paths) != 1:
+        raise nothing_found(folder, "table", f"labels.csv and no single table ({len(paths)} found)")
+    return paths[0]
 
 
 def _assign(path: Path, frame: pd.DataFrame, options: SourceOptions) -> dict[str, str]:
     """Manifest column -> the table's column: as the options say, else by the usual names."""
     present = list(map(str, frame.columns))
     named: dict[str, str] = {}
-    for wanted, column in options.columns.items():
-        key = "image_ref" if wanted == "image" else wanted
+    for target, column in options.columns.items():
+        key = "image_ref" if target == "image" else target
         if key not in _ALIASES and key != CLASS:
             raise UsageError(
-                f"--column {wanted}={column}: there is no manifest column {wanted}",
+                f"--column {target}={column}: there is no manifest column {target}",
                 hint="columns are image, " + ", ".join([*list(_ALIASES)[1:], CLASS]),
             )
         require_columns(frame, [column], path)
         named[key] = column
-    taken = {*named.values(), *options.label_columns}
-    plain = {_plain(name): name for name in reversed(present) if name not in taken}
+    used = {*named.values(), *options.label_columns}
+    plain = {_plain(name): name for name in reversed(present) if name not in used}
     for key, aliases in _ALIASES.items():
         for alias in aliases:
             if key not in named and alias in plain:
@@ -134,8 +134,8 @@ def _build(
     path: Path, frame: pd.DataFrame, named: dict[str, str], options: SourceOptions, sieve: Sieve
 ) -> tuple[pd.DataFrame, tuple[str, ...], str, dict[str, str]]:
     """The table without its split, its labels and their kind, the columns that are no labels."""
-    found = label_columns(frame, skip={*named.values(), *options.label_columns})
-    left = dict(found.left)
+    candidates = label_columns(frame, skip={*named.values(), *options.label_columns})
+    left = dict(candidates.left)
     if CLASS in named:
         column = named[CLASS]
         blank = frame[column].str.strip() == ""
@@ -146,14 +146,14 @@ def _build(
         frame = sieve.drop(frame, ~classes.isin(labels), column, reason)
         classes = classes[frame.index]
         values = {name: (classes == name).map({True: "1", False: "0"}) for name in labels}
-        left |= dict.fromkeys(found.labels, BESIDE_CLASS)
+        left |= dict.fromkeys(candidates.labels, BESIDE_CLASS)
     else:
         column = ""
         require_columns(frame, options.label_columns, path)
-        labels = options.label_columns or found.labels
+        labels = options.label_columns or candidates.labels
         if options.label_columns:
-            left |= dict.fromkeys(found.labels, NOT_NAMED)
-        frame = sieve.labels(frame, labels, found)
+            left |= dict.fromkeys(candidates.labels, NOT_NAMED)
+        frame = sieve.labels(frame, labels, candidates)
         values = {name: frame[name] for name in labels}
         # Without labels but with reports: extract-reports will find the labels.
         if not labels and not {"report", "findings", "impression"} & named.keys():
@@ -161,7 +161,7 @@ def _build(
                 "no column of labels (1, 0, -1 or blank) and none of reports",
                 file=path,
                 hint="name them: --label-columns A,B, or --column class=NAME; not labels: "
-                + listed(found.left),
+                + listed(candidates.left),
             )
     ready = {key: frame[name] for key, name in named.items() if key not in (CLASS, "split")}
     for key, convert in (("view", vocabulary.views), ("sex", vocabulary.sexes)):

@@ -85,14 +85,14 @@ class TextMaker:
             text: The report.
         """
         phrases: list[Phrase] | None = None
-        made: dict[str, str] = {}
+        texts: dict[str, str] = {}
         for name in self._bases:
             if name in _COMPOSED:
                 if phrases is None:
                     phrases = self._phraser.phrases(labels, text)
-                made[name] = _COMPOSED[name](phrases, labels, self._phraser)
+                texts[name] = _COMPOSED[name](phrases, labels, self._phraser)
             elif name == GENERATED:
-                made[name] = graph.generated(labels, text, self._phraser.no_finding)
+                texts[name] = graph.generated(labels, text, self._phraser.no_finding)
             elif name != EXTERNAL:
-                made[name] = section_text(labels, text, name)
-        return {name: made.get(base_of(name), "") for name in self.names}
+                texts[name] = section_text(labels, text, name)
+        return {name: texts.get(base_of(name), "") for name in self.names}

@@ -28,12 +28,12 @@ def tokens(text: str) -> int:
 
 def joined(phrases: Iterable[str], budget: int = BUDGET) -> str:
     """The phrases with commas between them, from the first on as many as there is room for."""
-    kept: list[str] = []
+    fitting: list[str] = []
     left = budget
     for phrase in phrases:
-        need = tokens(phrase) + (tokens(SEPARATOR) if kept else 0)
+        need = tokens(phrase) + (tokens(SEPARATOR) if fitting else 0)
         if need > left:
             break
-        kept.append(phrase)
+        fitting.append(phrase)
         left -= need
-    return SEPARATOR.join(kept)
+    return SEPARATOR.join(fitting)

@@ -47,22 +47,22 @@ def rules(phrases: Sequence[Phrase], labels: Labels, phraser: Phraser) -> str:
     A doubted finding is "possible ..."; it is left out where the report asserts it elsewhere. Of
     phrases of one observation that say no more than another one, only the longest is kept.
     """
-    kept: list[tuple[str, str]] = []
+    told: list[tuple[str, str]] = []
     for phrase in _told(phrases, labels, phraser):
         words = possible(phrase, phrase.plain)
-        inside = [i for i, (name, other) in enumerate(kept) if _same(name, phrase, other, words)]
+        inside = [i for i, (name, other) in enumerate(told) if _same(name, phrase, other, words)]
         if any(
             words == other or (_akin(name, phrase.observation) and _says(other, words))
-            for name, other in kept
+            for name, other in told
         ):
             continue
         if inside:
-            kept[inside[0]] = (phrase.observation, words)
+            told[inside[0]] = (phrase.observation, words)
         else:
-            kept.append((phrase.observation, words))
-    if not kept and labels.values.get(phraser.no_finding) == POSITIVE:
+            told.append((phrase.observation, words))
+    if not told and labels.values.get(phraser.no_finding) == POSITIVE:
         return NORMAL
-    return SEPARATOR.join(words for _, words in kept)
+    return SEPARATOR.join(words for _, words in told)
 
 
 def rules_v2(phrases: Sequence[Phrase], labels: Labels, phraser: Phraser) -> str:
@@ -107,11 +107,11 @@ def inverted(phrases: Sequence[Phrase], labels: Labels, phraser: Phraser) -> str
             said.append(name)
     if not said and labels.values.get(phraser.no_finding) == POSITIVE:
         return ABNORMAL
-    kept: list[str] = []
+    texts: list[str] = []
     for text in said:
-        if not any(_says(other, text) for other in kept):
-            kept = [other for other in kept if not _says(text, other)] + [text]
-    return SEPARATOR.join(kept)
+        if not any(_says(other, text) for other in texts):
+            texts = [other for other in texts if not _says(text, other)] + [text]
+    return SEPARATOR.join(texts)
 
 
 def described(phrase: Phrase, observed: tuple[str, ...] = _ORDER) -> str:

@@ -92,19 +92,19 @@ def generated(labels: Labels, text: str, no_finding: str, budget: int = BUDGET) 
         for sentence, named, span in zip(sentences, inside, labels.sentences)
     ]
     graph = _Graph()
-    for found in nodes:
-        _add(graph, found)
+    for content in nodes:
+        _add(graph, content)
     if not graph.edges:
         return ""
     chosen = _chosen(sentences, nodes, graph.ranks(), budget)
-    kept = [sentences[i] for i in sorted(chosen)]
-    if len(kept) == 1 and tokens(kept[0]) > budget:
-        kept = [_cut(kept[0], budget)]
-    return " ".join(kept)
+    extract = [sentences[i] for i in sorted(chosen)]
+    if len(extract) == 1 and tokens(extract[0]) > budget:
+        extract = [_cut(extract[0], budget)]
+    return " ".join(extract)
 
 
 @dataclass
-class _Found:
+class _Content:
     """What a sentence names."""
 
     findings: list[tuple[str, float, list[str]]]  # node, preference, nodes of its attributes
@@ -117,7 +117,7 @@ class _Found:
 
 
 def _findings(named: list[Evidence], no_finding: str) -> list[tuple[str, float, list[str]]]:
-    found = []
+    nodes = []
     for evidence in named:
         if evidence.observation != no_finding:
             # What is asserted and what is denied are two things.
@@ -125,8 +125,8 @@ def _findings(named: list[Evidence], no_finding: str) -> list[tuple[str, float, 
             node = f"{evidence.value} {name}"
             weight = _PREFERENCE.get(evidence.value, _DOUBTED)
             attributes = [f"{a.name} {a.value}" for a in evidence.attributes]
-            found.append((node, weight if evidence.observation else weight / 2, attributes))
-    return found
+            nodes.append((node, weight if evidence.observation else weight / 2, attributes))
+    return nodes
 
 
 def _broken(text: str, span: tuple[int, int]) -> bool:
@@ -134,45 +134,45 @@ def _broken(text: str, span: tuple[int, int]) -> bool:
     return _MARK.search(text, *span) is not None
 
 
-def _nodes(sentence: str, findings: list[tuple[str, float, list[str]]], broken: bool) -> _Found:
+def _nodes(sentence: str, findings: list[tuple[str, float, list[str]]], broken: bool) -> _Content:
     """What a sentence names; a broken one is of worth for its findings only."""
     if broken and not findings:
-        return _Found([], [])
+        return _Content([], [])
     words = [w for w in _TOKEN.findall(sentence.lower()) if len(w) > 2 and w not in _STOP]
-    return _Found(findings, words)
+    return _Content(findings, words)
 
 
-def _add(graph: _Graph, found: _Found) -> None:
-    for node, weight, attributes in found.findings:
+def _add(graph: _Graph, content: _Content) -> None:
+    for node, weight, attributes in content.findings:
         graph.like(node, weight)
         for attribute in attributes:
             graph.like(attribute, _WORD)
             graph.join(node, attribute, _RELATION)
-    for i, (a, _, _) in enumerate(found.findings):
-        for b, _, _ in found.findings[i + 1 :]:
+    for i, (a, _, _) in enumerate(content.findings):
+        for b, _, _ in content.findings[i + 1 :]:
             graph.join(a, b, _RELATION)
-    for i, word in enumerate(found.words):
+    for i, word in enumerate(content.words):
         graph.like(word, _WORD)
-        for near in found.words[max(0, i - _WINDOW) : i]:
+        for near in content.words[max(0, i - _WINDOW) : i]:
             graph.join(word, near, _NEAR)
-        for node, _, _ in found.findings:
+        for node, _, _ in content.findings:
             graph.join(word, node, _NEAR / 2)
 
 
 def _chosen(
-    sentences: Sequence[str], found: Sequence[_Found], ranks: dict[str, float], budget: int
+    sentences: Sequence[str], contents: Sequence[_Content], ranks: dict[str, float], budget: int
 ) -> list[int]:
     """The sentences by what they add for their length, as many as there is room for."""
     chosen: list[int] = []
     told: set[str] = set()
-    nodes = [one.all() for one in found]
+    nodes = [one.all() for one in contents]
     needs = [tokens(sentence) for sentence in sentences]
     rest = [i for i, named in enumerate(nodes) if named]
     least = 0.0
     while rest:
         gains = {
             i: _sum(ranks, nodes[i] - told)
-            * (1 if found[i].findings else _ASIDE)
+            * (1 if contents[i].findings else _ASIDE)
             / math.log(4 + needs[i])
             for i in rest
         }

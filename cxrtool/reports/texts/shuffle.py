@@ -68,10 +68,10 @@ def exchanged(draft: IO[bytes], seed: int) -> Iterator[list[str]]:
 
 
 def _drawn(keys: np.ndarray, people: np.ndarray, filled: np.ndarray) -> np.ndarray:
-    found = np.full(len(keys), NOBODY, dtype=np.int64)
+    partner = np.full(len(keys), NOBODY, dtype=np.int64)
     ring = np.flatnonzero(filled)
     if not len(ring):
-        return found
+        return partner
     ring = ring[np.argsort(keys[ring], kind="stable")]
     own = people[ring]
     # The last of each run of one person; behind it stands somebody else.
@@ -82,8 +82,8 @@ def _drawn(keys: np.ndarray, people: np.ndarray, filled: np.ndarray) -> np.ndarr
             hint="leave the random texts out of --texts",
         )
     next_last = lasts[np.searchsorted(lasts, np.arange(len(ring))) % len(lasts)]
-    found[ring] = ring[(next_last + 1) % len(ring)]
-    return found
+    partner[ring] = ring[(next_last + 1) % len(ring)]
+    return partner
 
 
 def _order(study: str, patient: str, seed: int) -> int:
