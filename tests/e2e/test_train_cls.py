@@ -22,6 +22,7 @@ from cxrtool.commands.train_cls.options import WITH_SYNTH
 from cxrtool.core import runs
 from cxrtool.core.config import resolve
 from cxrtool.core.errors import CxrError, GateError, InputError, UsageError
+from cxrtool.data import cache
 from cxrtool.data.keys import Seen
 from cxrtool.data.manifest import load_dataset
 from tests.e2e import cls_sets
@@ -461,8 +462,15 @@ def test_a_start_that_is_made_worse_is_said(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = train(data, tmp_path / "first", steps=60, eval_every=20)
+    right = load_dataset(data)
+    table = right.table.drop(columns="image")
+    rows = table["split"] == "train"
+    table.loc[rows, ["A", "B"]] = table.loc[rows, ["A", "B"]].replace({"0": "1", "1": "0"})
+    wrong = cls_sets.write(tmp_path / "wrong labels", table, cache.pixels(right))
     capsys.readouterr()
-    worse = train(data, tmp_path / "worse", init_from=tmp_path / "first", steps=2, lr=1.0)
+    worse = train(
+        wrong, tmp_path / "worse", init_from=tmp_path / "first", steps=60, eval_every=60, lr=1e-2
+    )
     assert worse["start_val_auroc"] == pytest.approx(first["val_auroc"], abs=1e-6)
     assert f"was {first['val_auroc']:.4f} with the weights" in capsys.readouterr().err
     assert train(data, tmp_path / "fresh")["start_val_auroc"] is None

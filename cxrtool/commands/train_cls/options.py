@@ -13,8 +13,9 @@ from cxrtool.data.options import PolicyOptions, SelectionOptions
 
 NAME = "train-cls"
 # 5: PESG as in LibAUC, AUC-margin keeps the head, the best of its phases is delivered; units join
-# studies and copies; copies in SYNTH are refused; keys of prepared pixels
-FORMAT = 5
+# studies and copies; copies in SYNTH are refused; keys of prepared pixels. 6: the default rate of
+# AUC-margin is .02
+FORMAT = 6
 ARMS = ("none", "standard", "duplicate", "gan", "synthetic-only", "pretrain-finetune")
 WITH_SYNTH = ("duplicate", "gan", "synthetic-only", "pretrain-finetune")
 STEPS = 2000
