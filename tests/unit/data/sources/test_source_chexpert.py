@@ -134,7 +134,7 @@ def test_the_real_training_table(xrv_data: Path, read: Read) -> None:
     assert len(table) == 223_414
     assert table["patient_id"].nunique() == 64_540
     assert set(table["split"]) == {"train"}
-    # Counts as in Irvin et al. 2019, table 1: uncertain -> 1, blank -> 0.
+    # Counts of the public table: uncertain -> 1, blank -> 0.
     positive = table[TRIO].isin(["1.0", "-1.0"]).to_numpy().astype(np.int64)
     assert (positive.T @ positive).tolist() == [
         [10_674, 566, 464],
