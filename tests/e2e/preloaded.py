@@ -3,6 +3,8 @@
     python preloaded.py serve SOCKET      imports the package, then forks a process a call
     python preloaded.py call SOCKET ...   the command line of one call
 
+`command` starts it and gives a folder for the PATH, in which ``cxr`` is such a call.
+
 A call hands its words, folder, environment and standard streams over and ends with the exit code of
 `cxrtool.cli.main`, which runs in a process of its own, as it would by itself; only importing torch,
 four seconds of the five that a small call takes, has been done before.
@@ -10,15 +12,47 @@ four seconds of the five that a small call takes, has been done before.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pkgutil
 import signal
 import socket
 import struct
+import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 MODULES = ("torch", "torchvision", "pandas", "scipy.stats", "sklearn.metrics", "cxrtool.cli")
+
+
+@contextlib.contextmanager
+def command() -> Iterator[Path]:
+    """A folder that holds a quick ``cxr``, while the block runs."""
+    with tempfile.TemporaryDirectory() as name:  # the name of a socket must be short
+        folder = Path(name)
+        path = folder / "socket"
+        words = [sys.executable, str(Path(__file__).resolve())]
+        server = subprocess.Popen(
+            [*words, "serve", str(path)],
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+        )
+        try:
+            while not path.exists():
+                if server.poll() is not None:
+                    raise RuntimeError("the server of cxr did not start")
+                time.sleep(0.1)
+            script = folder / "cxr"
+            script.write_text(f'#!/bin/sh\nexec {" ".join(words)} call {path} "$@"\n')
+            script.chmod(0o755)
+            yield folder
+        finally:
+            server.kill()
+            server.wait()
 
 
 def serve(path: str) -> None:

@@ -11,7 +11,6 @@ import http.server
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -32,26 +31,10 @@ FIRST: list[str] = []  # a folder whose ``cxr`` comes before the installed one
 @pytest.fixture(scope="module", autouse=True)
 def quick() -> Iterator[None]:
     """A ``cxr`` that has imported torch already: it is called two hundred times here."""
-    with tempfile.TemporaryDirectory() as name:  # the name of a socket must be short
-        path = Path(name) / "socket"
-        words = [sys.executable, str(Path(preloaded.__file__))]
-        server = subprocess.Popen(
-            [*words, "serve", str(path)],
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
-        )
-        try:
-            while not path.exists():
-                assert server.poll() is None, "the server of cxr did not start"
-                time.sleep(0.1)
-            command = Path(name) / "cxr"
-            command.write_text(f'#!/bin/sh\nexec {" ".join(words)} call {path} "$@"\n')
-            command.chmod(0o755)
-            FIRST[:] = [name]
-            yield
-        finally:
-            FIRST.clear()
-            server.kill()
-            server.wait()
+    with preloaded.command() as folder:
+        FIRST[:] = [str(folder)]
+        yield
+        FIRST.clear()
 
 
 def bash(*words: str | Path, **more: str) -> subprocess.CompletedProcess[str]:

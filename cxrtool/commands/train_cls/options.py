@@ -20,7 +20,7 @@ FORMAT = 5
 ARMS = ("none", "standard", "duplicate", "gan", "synthetic-only", "pretrain-finetune")
 WITH_SYNTH = ("duplicate", "gan", "synthetic-only", "pretrain-finetune")
 STEPS = 2000
-AUC_FRAC, AUC_LR = 0.5, 0.1
+AUC_FRAC, AUC_LR = 0.5, 0.02
 PRETRAIN_FRAC = 0.5
 # As in classifiers.architectures and classifiers.pretrained, which import torch.
 ARCHITECTURES = ("densenet121", "efficientnet_v2_s", "vgg16_bn", "small_cnn")
