@@ -104,12 +104,18 @@ class Labeler:
 
     def __init__(self, rules: RuleSet | None = None) -> None:
         self.rules = rules or default_rules()
-        self.nlp = pipeline(self.rules.starters)
+        self._spell = self.rules.spelling.reader(self.rules.automaton.knows)
+        self._begin()
         self._sections = SectionFinder(self.rules.sections)
         self._headers = frozenset(h for hs in self.rules.sections.values() for h in hs)
         self._reader = SentenceReader(self.rules)
         self._attributes = AttributeFinder(self.rules.attributes)
-        self._words = WordReader(self.rules.automaton)
+
+    def _begin(self) -> None:
+        """A pipeline that knows no word yet."""
+        self.nlp = pipeline(self.rules.starters)
+        self.rules.spelling.keep_whole(self.nlp)
+        self._words = WordReader(self.rules.automaton, self._spell)
 
     def label(self, text: str, *, evidence: bool = True) -> Labels:
         """Labels one report. An empty report has blank labels."""
@@ -119,8 +125,7 @@ class Labeler:
         """Labels reports as they come; memory does not grow with their number."""
         for text in texts:
             if len(self._words) > _KNOWN_LIMIT or len(self.nlp.vocab.strings) > _KNOWN_LIMIT:
-                self.nlp = pipeline(self.rules.starters)
-                self._words = WordReader(self.rules.automaton)
+                self._begin()
             yield self._label(text, evidence)
 
     def matched(self, text: str) -> frozenset[str]:

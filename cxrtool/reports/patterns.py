@@ -72,6 +72,10 @@ class Automaton(PhraseGraph):
             self._kind_symbols.append(key)
         return self._kinds[key]
 
+    def knows(self, token: str) -> bool:
+        """Whether a phrase or a class holds this token, in lower case."""
+        return bool(self._kind_symbols[self.kind(token)] - {WORD, "~"})
+
     def has(self, kind: int, name: str) -> bool:
         """Whether tokens of this kind belong to the class of that name."""
         return "@" + name in self._kind_symbols[kind]

@@ -18,6 +18,7 @@ from cxrtool.core.errors import InputError, UsageError
 from cxrtool.reports.attribute_rules import AttributeRules, default_attributes, load_attributes
 from cxrtool.reports.patterns import Automaton, PatternError
 from cxrtool.reports.rulefile import ATTRIBUTES, Entry, RuleFile, read_rule_file
+from cxrtool.reports.spelling import Spelling
 
 RULES = Path(__file__).parent / "rules"
 
@@ -42,7 +43,7 @@ _RULE_KEYS = (
     "id", "kind", "observation", "phrases", "group", "abnormal", "say", "match", "miss"
 )  # fmt: skip
 _CUE_KEYS = ("id", "role", "direction", "reach", "group", "phrases", "match", "miss")
-_TABLES = ("sections", "classes")
+_TABLES = ("sections", "classes", "spelling", "typing-errors")
 _TOP_KEYS = ("observations", "starters", *_TABLES, "rule", "cue", "remove")
 _BASE_KEYS = ("no_finding", "devices", "counted", *_TOP_KEYS)
 _HEADER = re.compile(r"[^\W\d_][\w &/,()'-]{1,60}")
@@ -108,6 +109,7 @@ class RuleSet:
         sections: Canonical section -> the headers that open it, in lower case.
         counted: The sections whose mentions count; ``REPORT`` is text under no header.
         starters: Capitalized words that begin a sentence even without a full stop before them.
+        spelling: Other spellings of words.
         attributes: What is found out of a mention beside its value.
     """
 
@@ -121,6 +123,7 @@ class RuleSet:
     sections: dict[str, tuple[str, ...]]
     counted: frozenset[str]
     starters: frozenset[str]
+    spelling: Spelling = field(default_factory=Spelling)
     attributes: AttributeRules = field(default_factory=default_attributes)
 
     @property
@@ -161,6 +164,7 @@ class _Builder:
         self.starters: dict[str, None] = {}
         self.sections: dict[str, None] = {}
         self.headers: dict[str, str] = {}
+        self.spelling = Spelling()
         self.automaton = Automaton()
         self.owners: dict[str, Rule | Cue] = {}
         self.entries: dict[str, Entry] = {}
@@ -173,6 +177,7 @@ class _Builder:
             self.starters.update(dict.fromkeys(file.top.texts("starters")))
             self._sections(file.tables["sections"])
             self._classes(file.tables["classes"])
+            self._spelling(file.tables["spelling"], file.tables["typing-errors"])
         for entry in (entry for file in files for entry in file.entries["remove"]):
             self._remove(entry)
         fresh: dict[str, Entry] = {}
@@ -212,6 +217,7 @@ class _Builder:
             },
             counted=frozenset(counted),
             starters=frozenset(self.starters),
+            spelling=self.spelling,
         )
 
     def _sections(self, table: Entry) -> None:
@@ -230,6 +236,16 @@ class _Builder:
                     self.automaton.define(name, word)
                 except PatternError as error:
                     raise table.error(f"class {name!r}: {error}", name, number) from error
+
+    def _spelling(self, others: Entry, errors: Entry) -> None:
+        errors.check_keys(("corrected", "words"))
+        new = {key.lower(): others.text(key, "").lower() for key in others.table}
+        corrected = (*self.spelling.corrected, *errors.texts("corrected"))
+        self.spelling = Spelling(
+            {**self.spelling.others, **new},
+            tuple(dict.fromkeys(corrected)),
+            self.spelling.words.union(errors.texts("words")),
+        )
 
     def _remove(self, entry: Entry) -> None:
         entry.check_keys(("id",))

@@ -7,6 +7,7 @@ one call, because a Python object a token takes longer than all that is done wit
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable
 from functools import cached_property
 from itertools import pairwise
 
@@ -90,10 +91,11 @@ class WordReader:
 
     Args:
         automaton: Of the labeler's rules.
+        spell: Gives a word in lower case as the rules know it.
     """
 
-    def __init__(self, automaton: Automaton) -> None:
-        self._automaton = automaton
+    def __init__(self, automaton: Automaton, spell: Callable[[str], str] = str) -> None:
+        self._automaton, self._spell = automaton, spell
         self._kinds: dict[int, int] = {}
         self._spelled: dict[int, str] = {}
 
@@ -109,7 +111,7 @@ class WordReader:
         except KeyError:
             for h in hashes:
                 if h not in known:
-                    self._spelled[h] = word = doc.vocab.strings[h]
+                    self._spelled[h] = word = self._spell(doc.vocab.strings[h])
                     known[h] = self._kind(word)
             kinds = [known[h] for h in hashes]
         return Words(rows, kinds, text, self._spelled)
