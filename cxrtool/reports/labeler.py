@@ -15,6 +15,9 @@ from typing import Any, NamedTuple
 from cxrtool.reports.attribute_scope import AttributeSpan
 from cxrtool.reports.attributes import Attribute, AttributeFinder
 from cxrtool.reports.context import NEGATIVE, POSITIVE, UNCERTAIN, CueSpan, Mention
+from cxrtool.reports.forms import FormReader
+from cxrtool.reports.normalize import without_residue
+from cxrtool.reports.rewriting import Draft
 from cxrtool.reports.ruleset import RuleSet, default_rules
 from cxrtool.reports.sections import Section, SectionFinder
 from cxrtool.reports.sentence import SentenceReader
@@ -84,12 +87,14 @@ class Labels:
         evidence: Every mention behind them, by position, also those of lower rank.
         sections: Where the parts of the report are (offsets in the original text).
         sentences: Where the sentences of the counted sections are; with the evidence only.
+        unknown: Headers, as written, of which no rule says what their sections are.
     """
 
     values: dict[str, int | None]
     evidence: tuple[Evidence, ...]
     sections: tuple[Section, ...] = field(default=())
     sentences: tuple[tuple[int, int], ...] = field(default=())
+    unknown: tuple[str, ...] = field(default=())
 
     def __getitem__(self, observation: str) -> int | None:
         return self.values[observation]
@@ -106,9 +111,12 @@ class Labeler:
         self.rules = rules or default_rules()
         self._spell = self.rules.spelling.reader(self.rules.automaton.knows)
         self._begin()
-        self._sections = SectionFinder(self.rules.sections)
-        self._headers = frozenset(h for hs in self.rules.sections.values() for h in hs)
         self._reader = SentenceReader(self.rules)
+        self._headers = frozenset(h for hs in self.rules.sections.values() for h in hs)
+        self._sections = SectionFinder(
+            self.rules.sections, self.rules.body, self.rules.counted, self._is_finding
+        )
+        self._forms = FormReader(self.rules.answers, self._headers)
         self._attributes = AttributeFinder(self.rules.attributes)
 
     def _begin(self) -> None:
@@ -158,11 +166,28 @@ class Labeler:
     def _read(self, text: str) -> Words:
         return self._words.read(self.nlp(clean(text, self._headers)), text)
 
+    def _is_finding(self, header: str) -> bool:
+        words = self._read(header)
+        return bool(self._reader.spans(words.kinds)[0])
+
+    def _normal(self, text: str) -> Draft:
+        """The text without residue of exports, and with forms as sentences."""
+        draft = Draft(text)
+        without_residue(draft, self.rules.automaton.knows)
+        self._forms.read(draft)
+        return draft
+
     def _label(self, text: str, evidence: bool) -> Labels:
-        cleaned = clean(text, self._headers)
-        sections = tuple(self._sections.split(cleaned))
+        draft = self._normal(text)
+        cleaned = clean(draft.text, self._headers)
+        split = self._sections.split(cleaned)
+        sections = split.sections
         counted = [s for s in sections if s.name in self.rules.counted]
-        words = self._words.read(self.nlp(_only(cleaned, counted)), text)
+        span = draft.span if draft.changed else None
+        words = self._words.read(self.nlp(_only(cleaned, counted)), text, span)
+        if span:
+            sections = tuple(Section(s.name, *span(s.start, s.end)) for s in sections)
+            counted = [s for s in sections if s.name in self.rules.counted]
         found: list[tuple[int, Mention]] = []  # first word of the sentence, mention
         spoken = words.sentences()
         for first, stop in spoken:
@@ -175,7 +200,7 @@ class Labeler:
             described = self._described(found, spoken, words)
             listed = tuple(self._evidence(found, described, words, counted, values))
             sentences = tuple(words.chars(first, stop) for first, stop in spoken)
-        return Labels(values, listed, sections, sentences)
+        return Labels(values, listed, sections, sentences, split.unknown)
 
     def _aggregate(self, mentions: Iterable[Mention]) -> dict[str, int | None]:
         values: dict[str, int | None] = dict.fromkeys(self.rules.observations)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.reports.attribute_rules import AttributeRules, default_attributes, load_attributes
+from cxrtool.reports.forms import ANSWERS
 from cxrtool.reports.patterns import Automaton, PatternError
 from cxrtool.reports.rulefile import ATTRIBUTES, Entry, RuleFile, read_rule_file
 from cxrtool.reports.spelling import Spelling
@@ -43,8 +44,8 @@ _RULE_KEYS = (
     "id", "kind", "observation", "phrases", "group", "abnormal", "say", "match", "miss"
 )  # fmt: skip
 _CUE_KEYS = ("id", "role", "direction", "reach", "group", "phrases", "match", "miss")
-_TABLES = ("sections", "classes", "spelling", "typing-errors")
-_TOP_KEYS = ("observations", "starters", *_TABLES, "rule", "cue", "remove")
+_TABLES = ("sections", "classes", "spelling", "typing-errors", "answers")
+_TOP_KEYS = ("observations", "starters", "body", *_TABLES, "rule", "cue", "remove")
 _BASE_KEYS = ("no_finding", "devices", "counted", *_TOP_KEYS)
 _HEADER = re.compile(r"[^\W\d_][\w &/,()'-]{1,60}")
 
@@ -110,6 +111,8 @@ class RuleSet:
         counted: The sections whose mentions count; ``REPORT`` is text under no header.
         starters: Capitalized words that begin a sentence even without a full stop before them.
         spelling: Other spellings of words.
+        body: Words that a header of a part of the body holds.
+        answers: What stands in forms: ``no``, ``yes`` and so on -> words in lower case.
         attributes: What is found out of a mention beside its value.
     """
 
@@ -124,6 +127,8 @@ class RuleSet:
     counted: frozenset[str]
     starters: frozenset[str]
     spelling: Spelling = field(default_factory=Spelling)
+    body: frozenset[str] = frozenset()
+    answers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     attributes: AttributeRules = field(default_factory=default_attributes)
 
     @property
@@ -165,6 +170,8 @@ class _Builder:
         self.sections: dict[str, None] = {}
         self.headers: dict[str, str] = {}
         self.spelling = Spelling()
+        self.body: dict[str, None] = {}
+        self.answers: dict[str, tuple[str, ...]] = {}
         self.automaton = Automaton()
         self.owners: dict[str, Rule | Cue] = {}
         self.entries: dict[str, Entry] = {}
@@ -175,7 +182,9 @@ class _Builder:
             file.top.check_keys(keys)
             self.observations.update(dict.fromkeys(file.top.texts("observations")))
             self.starters.update(dict.fromkeys(file.top.texts("starters")))
+            self.body.update(dict.fromkeys(file.top.texts("body")))
             self._sections(file.tables["sections"])
+            self._answers(file.tables["answers"])
             self._classes(file.tables["classes"])
             self._spelling(file.tables["spelling"], file.tables["typing-errors"])
         for entry in (entry for file in files for entry in file.entries["remove"]):
@@ -218,6 +227,8 @@ class _Builder:
             counted=frozenset(counted),
             starters=frozenset(self.starters),
             spelling=self.spelling,
+            body=frozenset(self.body),
+            answers=self.answers,
         )
 
     def _sections(self, table: Entry) -> None:
@@ -236,6 +247,12 @@ class _Builder:
                     self.automaton.define(name, word)
                 except PatternError as error:
                     raise table.error(f"class {name!r}: {error}", name, number) from error
+
+    def _answers(self, table: Entry) -> None:
+        table.check_keys(ANSWERS)
+        for name in table.table:
+            words = tuple(word.lower() for word in table.texts(name, required=True))
+            self.answers[name] = tuple(dict.fromkeys((*self.answers.get(name, ()), *words)))
 
     def _spelling(self, others: Entry, errors: Entry) -> None:
         errors.check_keys(("corrected", "words"))

@@ -27,8 +27,9 @@ class Words:
         rows: ``[n_tokens, 4]`` uint64: hash of the token in lower case, sentence start, offset,
             length.
         kinds: Of every token as the automaton tells them apart; ``_SPACE`` for white space.
-        text: The original text, which has the same offsets.
+        text: The original text.
         spelled: Hash -> token in lower case.
+        span: Where in the text stands what has two offsets; None: at these offsets.
 
     Attributes:
         kinds: Of every word.
@@ -36,7 +37,12 @@ class Words:
     """
 
     def __init__(
-        self, rows: np.ndarray, kinds: list[int], text: str, spelled: dict[int, str]
+        self,
+        rows: np.ndarray,
+        kinds: list[int],
+        text: str,
+        spelled: dict[int, str],
+        span: Callable[[int, int], tuple[int, int]] | None = None,
     ) -> None:
         firsts = (rows[:, 1] == 1).nonzero()[0].tolist()
         self._places: list[int] | None = None  # tokens that are words; None: all of them
@@ -46,7 +52,7 @@ class Words:
             # A sentence that white space begins is begun by the next word.
             firsts = [bisect_left(places, i) for i in firsts]
         self.kinds, self.text = kinds, text
-        self._rows, self._firsts, self._spelled = rows, firsts, spelled
+        self._rows, self._firsts, self._spelled, self._span = rows, firsts, spelled, span
 
     def sentences(self) -> list[tuple[int, int]]:
         """First word of every sentence, and the word after its last."""
@@ -56,12 +62,17 @@ class Words:
     @cached_property
     def starts(self) -> list[int]:
         """Offset of every word."""
-        return self._column(2)
+        return self._column(2) if self._span is None else [start for start, _ in self._spans]
 
     @cached_property
     def ends(self) -> list[int]:
         """Offset after every word."""
-        return [start + length for start, length in zip(self.starts, self._column(3))]
+        return [end for _, end in self._spans]
+
+    @cached_property
+    def _spans(self) -> list[tuple[int, int]]:
+        read = [(s, s + length) for s, length in zip(self._column(2), self._column(3))]
+        return read if self._span is None else [self._span(start, end) for start, end in read]
 
     @cached_property
     def _lower(self) -> list[str]:
@@ -102,8 +113,10 @@ class WordReader:
     def __len__(self) -> int:
         return len(self._kinds)
 
-    def read(self, doc: Doc, text: str) -> Words:
-        """The words of a document whose original is ``text``."""
+    def read(
+        self, doc: Doc, text: str, span: Callable[[int, int], tuple[int, int]] | None = None
+    ) -> Words:
+        """The words of a document whose original is ``text``; ``span`` is as of `Words`."""
         rows = doc.to_array([LOWER, SENT_START, IDX, LENGTH])
         hashes, known = rows[:, 0].tolist(), self._kinds
         try:
@@ -114,7 +127,7 @@ class WordReader:
                     self._spelled[h] = word = self._spell(doc.vocab.strings[h])
                     known[h] = self._kind(word)
             kinds = [known[h] for h in hashes]
-        return Words(rows, kinds, text, self._spelled)
+        return Words(rows, kinds, text, self._spelled, span)
 
     def _kind(self, word: str) -> int:
         if word.isspace():
