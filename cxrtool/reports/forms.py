@@ -28,7 +28,8 @@ _HAS_BOX = re.compile(_BOX)
 _ENDS_IN_BOX = re.compile(rf"(?:{_ON}|{_OFF})[ .]*\Z")
 _NONE = "\u00d8\u2205\u2300"  # the sign of the empty set, and what is written for it
 _CELL = re.compile(r"\n|[ ]*(?:[|\x1d]|\.{4,})[ |\x1d]*(?:\.{4,}[ ]*)?")
-_NAME = r"[^\W\d_][^\n:=;|.?^\x1d\x1e]{0,60}?(?:[ ]?\(\d/\d\))?"
+_NAME = r"[^\W\d_][^\n:=;|.?^\t\x1d\x1e]{0,60}?"
+_SEPARATOR = r"\"?(?:[ ]?\(\d/\d\))?(?:[ ]?[:=^\t][ ]*|[ ]+-+[ ]+)\"?"
 _FEW_WORDS = 6
 _ROW = re.compile(r"[^\n]*")
 _NUMBER = re.compile(r"\s*\d{1,3}[.)]?\s*\Z")
@@ -54,8 +55,10 @@ class FormReader:
         words = (w for w in (*no, *yes) if not w.isdigit())
         longer = _any(w for w in (*no, *yes) if len(w) > 3 and not w.startswith(("-", "+")))
         answer, word = _any((*no, *yes)), _any(words)
-        end = r"(?=[ \"]*(?:\Z|[\n;,/.(|}\x1d\x1e]))"
-        pair = rf"{_NAME}\"?(?:[ ]?[:=^\t][ ]*|[ ]+-+[ ]+)\"?{answer}{end}"
+        # The next line is no end of a wrapped "no": it opens with no small letter, or is a field.
+        line = r"\n\s*(?:\Z|(?-i:[^a-z\s])|[^\n:=|]{1,60}[:=|?^\t])"
+        end = rf"(?=[ \"]*(?:\Z|[;,/.(|}}\x1d\x1e\t]|{line}))"
+        pair = f"{_NAME}{_SEPARATOR}{answer}{end}"
         flags = re.IGNORECASE
 
         def compiled(pattern: str) -> re.Pattern[str]:
@@ -64,12 +67,11 @@ class FormReader:
         begin = r"(?:\A|(?<=[\n;,/.\x1e]))[ ]*(?:[-*\u2022][ ]*)?"
         self._apart = compiled(rf"(?P<mark>[ ]*[;,/][ ]*)(?={pair})")
         self._pair = compiled(
-            rf"{begin}(?P<name>{_NAME})(?P<mark>\"?(?:[ ]?[:=^\t][ ]*|[ ]+-+[ ]+)\"?"
-            rf"(?P<answer>{answer})\"?){end}"
+            rf"{begin}(?P<name>{_NAME})(?P<mark>{_SEPARATOR}(?P<answer>{answer})\"?){end}"
         )
         self._comma = compiled(
-            rf"(?:\A|(?<=\n))(?P<name>[^\W\d_][\w ()/-]{{1,40}})(?P<mark>,[ ]?(?P<answer>{answer}))"
-            r"(?=[ ]*(?:\Z|[\n,]))"
+            rf"(?:\A|(?<=\n))(?P<name>[^\W\d_][\w ()/-]{{1,40}})(?P<mark>,(?P<answer>{answer}))"
+            rf"(?=\Z|,|{line})"
         )
         self._asked = compiled(rf"(?<=\w)(?P<mark>[ ]?\?[ ]*(?P<answer>{answer})){end}")
         self._listed = compiled(
@@ -80,6 +82,11 @@ class FormReader:
         )
         follows = _any(answers.get("for", ()))
         self._sign = compiled(rf"(?P<mark>(?<![\w+-])(?P<answer>[-+]ve)\b)(?![ ]{follows}\b)")
+        # "Air in the pleural space (pneumothorax): no" denies both.
+        self._aside = compiled(
+            rf"[ ]\((?=[^()\n]{{1,40}}\):[ ]{self._no}\x1e)"
+            rf"|\)(?=:[ ]{self._no}\x1e)"
+        )
         self._empty = compiled(
             rf"(?P<mark>[{_NONE}][ ]*)(?P<before>(?=[^\W\d_]))?"
             r"|(?<=[A-Za-z]{3})(?P<zero>[ ]0)(?=[ ]*(?:\Z|[\n,;]|\.(?!\d)))"
@@ -118,6 +125,7 @@ class FormReader:
         draft.sub(self._apart, lambda m: HARD_BREAK, "mark")
         draft.sub(self._pair, self._paired, "mark")
         draft.sub(self._comma, self._paired, "mark")
+        draft.sub(self._aside, lambda m: " ")
         draft.sub(self._listed, lambda m: "" if self._value(m) else f"{self._no} ", "mark")
 
     def _cells(self, draft: Draft) -> None:
@@ -137,8 +145,10 @@ class FormReader:
             before, after = text[begin : match.start()], text[match.end() : end]
             if "." in found and (row or len(before.split()) > _FEW_WORDS):
                 return found
-            if not before.strip() or not after.strip() or _NUMBER.fullmatch(before):
+            if not before.strip() or not after.strip():
                 return " "
+            if _NUMBER.fullmatch(before):
+                return HARD_BREAK
             row += 1
             if row == 1:
                 cells = [c.strip().lower() for c in _CELL.split(f"{before}|{after}") if c.strip()]
@@ -207,8 +217,8 @@ class FormReader:
     def _said(self, match: re.Match[str]) -> str:
         """An answer after its name; what follows a yes in its sentence describes the finding."""
         if self._value(match):
-            rest = match.string[match.end() :].lstrip(" ")[:1]
-            return "" if rest in (",", "(") else HARD_BREAK
+            rest = match.string[match.end("mark") :].lstrip(" ")[:1]
+            return {",": "", "(": "", "\t": ","}.get(rest, HARD_BREAK)
         return f": {self._no}{HARD_BREAK}"
 
     def _value(self, match: re.Match[str]) -> int:

@@ -43,7 +43,7 @@ _IS_JSON = re.compile(r'\s*[\[{][\s\[{]{0,9}"')
 
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][\dA-Fa-f]{1,6}|[A-Za-z]{2,8}\d{0,2});")
 _TAG = re.compile(
-    r"<!--.{0,9999}?-->|<(?P<skip>style|script|title)\b[^<>]{0,999}>[^<]{0,99999}</(?P=skip)\s{0,9}>"
+    r"<!\[CDATA\[|\]\]>|<!--.{0,9999}?-->|<(?P<skip>style|script|title)\b[^<>]{0,999}>[^<]{0,99999}</(?P=skip)\s{0,9}>"
     r"|<[!?][^<>]{0,999}>|<\s{0,3}(?P<close>/?)\s{0,3}(?P<tag>[A-Za-z][\w:.-]{0,40})"
     r"(?P<more>(?:[\s/][^<>]{0,999})?)>",
     re.DOTALL | re.IGNORECASE,

@@ -28,6 +28,7 @@ _BOLD = re.compile(r"(?:^|(?<=\n))[ ]*\*\*[ ]*([^\W\d_][\w &/]{1,40}?)[ ]*\*\*(?
 _CAPITALS = re.compile(
     r"\b([A-Z]+(?:[ &/]+[A-Z]+){0,4})(?:[ ]*(:)|(?<=[A-Z]{7})[ ]+(?=[A-Z][a-z]|\d+[.)]))"
 )
+_SMALL = re.compile(r"((?:[^\W\d_]{2,20} ){1,4}): ")
 _SPACED = " : "  # of a text whose marks stand apart, as corpora are published
 _CAPITAL = re.compile(r"(?!XXXX)(?<!X)[A-Z]")
 #: The name of headers of parts of the body.
@@ -169,22 +170,28 @@ class SectionFinder:
                 name = self._name(match.group(1))
                 if name:
                     found[match.end()] = _Header(match.start(), match.end(), name, match.group(1))
+        if apart:
+            for match in _SMALL.finditer(text):
+                self._add_run(match, found)
         shouting = text.isupper()
         for match in _CAPITALS.finditer(text):
             if shouting and not match.group(2):
                 continue
-            run = match.group(1).split()
-            # The longest run of words before the colon that is a header.
-            for first in range(len(run)):
-                words = " ".join(run[first:])
-                name = self._name(words)
-                if name:
-                    body = match.end()
-                    start = body - len(match.group(0).split(run[first], 1)[1]) - len(run[first])
-                    if body not in found or not found[body].name:
-                        found[body] = _Header(start, body, name, words)
-                    break
+            self._add_run(match, found)
         return [found[body] for body in sorted(found)]
+
+    def _add_run(self, match: re.Match[str], found: dict[int, _Header]) -> None:
+        """The longest run of words before a colon that is a header."""
+        run = match.group(1).split()
+        for first in range(len(run)):
+            words = " ".join(run[first:])
+            name = self._name(words)
+            if name:
+                body = match.end()
+                start = body - len(match.group(0).split(run[first], 1)[1]) - len(run[first])
+                if body not in found or not found[body].name:
+                    found[body] = _Header(start, body, name, words)
+                break
 
     def _name(self, words: str) -> str | None:
         return self._names.get(_plain(words))

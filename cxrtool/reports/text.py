@@ -38,7 +38,7 @@ _HYPHEN = re.compile(r"-(?<=\w-)(?=\w)")  # a literal first, which is found fast
 _LIST = re.compile(
     r"(?:(?<=^)|(?<=[\n\x1e.;:]))[ ]*(?:\(?\d{1,2}[.)]|[-*>\u2192])(?=[ ]{1,3}[^\s])"
     # Glued to what follows, where that is no number and no sign: "1.No", "-No", "#1 No", "o No".
-    r"|(?:(?<=^)|(?<=[\n\x1e.;:]))[ ]*(?:\(?\d{1,2}[.)](?=[^\W\d_])|[-*>\u2192]{1,2}(?=[^\W\d_])|o(?=[ ]+[A-Z]))"
+    r"|(?:(?<=^)|(?<=[\n\x1e.;:]))[ ]*(?:\(?\d{1,2}[.)](?=[^\W\d_])|[-*>\u2192](?=[^\W\d_])|o(?=[ ]+[A-Z]))"
     r"|#\d{1,2}[.):]?(?=[ ]?[A-Z])"
     r"|(?<=[a-z ][ ])(?:\(?\d{1,2}[.)]|\u2192)(?=[ ]?[A-Z])"
 )
@@ -109,8 +109,8 @@ def _join_lines(text: str, headers: frozenset[str]) -> str:
         hard = (
             not after
             or before in ".;!?\n\x1e"
-            or after[0] in "\n-*("
-            or (after[0].isdigit() and _LIST.match(text, end) is not None)
+            or after[0] in "\n-*(>#\u2192"
+            or ((after[0].isdigit() or after == "o ") and _LIST.match(text, end) is not None)
             # A header alone on its line, not "question" before "of a small effusion".
             or (line in headers and _CONTINUED.match(text, end) is None)
             or _CAPITALS.match(text, end) is not None

@@ -14,7 +14,7 @@ HEADERS = frozenset(h for hs in RULES.sections.values() for h in hs)
 
 def split(text: str) -> list[tuple[str, str]]:
     cleaned = clean(text, HEADERS)
-    found = SectionFinder(RULES.sections).split(cleaned)
+    found = SectionFinder(RULES.sections, RULES.body).split(cleaned).sections
     return [(s.name, " ".join(cleaned[s.start : s.end].split())) for s in found]
 
 
