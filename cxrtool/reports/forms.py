@@ -101,20 +101,24 @@ class FormReader:
         )
         self._box_after = compiled(rf"(?P<mark>[ :]*(?P<answer>\b{word})?[ ]*{_BOX})")
         self._box = compiled(rf"(?P<mark>{_BOX}[ ]*)")
+        listed = "|".join(f"(?<={re.escape(w)}:)" for w in (*no, *yes) if len(w) > 3)
+        # A class of signs first, which is found fast: most reports end here.
         self._hint = compiled(
-            rf"[:=?,\t][ ]*\"?{answer}{end}|-[ ]{answer}{end}|[(\[{{<][ ]?(?:{word}|[-+xX?]{{1,3}}|[ ]{{0,3}})[ ]?[)\]}}>]"
-            rf"|(?<!\w)[-+]ve\b|[|^\x1d]|\.{{4}}|[A-Za-z][ ]0[ ]*(?:\Z|[\n,;.])"
-            rf"|(?:{longer})[ ]?:|[{_NONE}]"
+            rf"[:=?\t,(\[{{<+0{_NONE}-](?:(?<=[:=?\t])[ ]*\"?(?P<answer>{answer}){end}"
+            rf"|(?<=[ ]-)[ ]{answer}{end}|(?<=,){answer}{end}|(?<=[-+])ve\b|(?<=[{_NONE}])"
+            rf"|(?<=[(\[{{<])[ ]{{0,3}}(?:{word}|[-+xX?]{{1,3}})?[ ]?[)\]}}>]"
+            rf"|(?<=[A-Za-z][ ]0)(?=[ ]*(?:\Z|[\n,;]|\.(?!\d)))|{listed or '(?!)'})"
         )
 
     def read(self, draft: Draft) -> None:
         """Rewrites the marks of forms."""
         text = draft.text
-        if not self._hint.search(text) and (text.isascii() or not _BOX_SIGNS.search(text)):
+        table = "|" in text or "^" in text or "\x1d" in text or "...." in text
+        if not table and (text.isascii() or not _BOX_SIGNS.search(text)) and not self._hinted(text):
             return
         if "\r" in text:
             draft.sub(re.compile(r"\r\n?"), lambda m: "\n")
-        if "|" in text or "\x1d" in text or "...." in text:
+        if table:
             self._cells(draft)
         if _HAS_BOX.search(draft.text):
             self._boxes(draft)
@@ -127,6 +131,16 @@ class FormReader:
         draft.sub(self._comma, self._paired, "mark")
         draft.sub(self._aside, lambda m: " ")
         draft.sub(self._listed, lambda m: "" if self._value(m) else f"{self._no} ", "mark")
+
+    def _hinted(self, text: str) -> bool:
+        """Whether something may be an answer that is not one to a header ("Comparison: none")."""
+        for match in self._hint.finditer(text):
+            if not match["answer"]:
+                return True
+            row = text[text.rfind("\n", 0, match.start()) + 1 : match.start()]
+            if row.strip().lower() not in self._headers:
+                return True
+        return False
 
     def _cells(self, draft: Draft) -> None:
         """The separators of a table: a colon after the first cell of a row, commas after others."""

@@ -91,7 +91,7 @@ class SectionFinder:
         self._names = {re.sub(r"[\s-]+", " ", h): name for name, hs in headers.items() for h in hs}
         self._body = body
         self._counted, self._is_finding = counted, is_finding
-        self._cache: dict[str, bool] = {}
+        self._cache: dict[tuple[str, bool], str | None] = {}
         words = {word for h in self._names for word in h.split()}
         self._corrected = Spelling(corrected=tuple(sorted(words))).reader(words.__contains__)
 
@@ -155,10 +155,8 @@ class SectionFinder:
             start = match.start()
             own_line = start == 0 or text[start - 1] == "\n"
             name = self._name(words)
-            if name is None and (own_line or words.isupper()):
-                name = self._misspelt(words)
-            if name is None and colon and own_line:
-                name = self._unknown(words)
+            if name is None and (own_line or (colon and words.isupper())):
+                name = self._guessed(words, colon and own_line)
             # Inside a line a header needs its colon and a capital: "chest: clear" is a sentence.
             inside = colon and (words[0].isupper() or (apart and words.endswith(" ")))
             if name is not None and (own_line or inside):
@@ -196,25 +194,24 @@ class SectionFinder:
     def _name(self, words: str) -> str | None:
         return self._names.get(_plain(words))
 
-    def _misspelt(self, words: str) -> str | None:
-        plain = _plain(words).split()
-        if len(plain) > _WORDS_OF_A_HEADER:
-            return None
-        return self._names.get(" ".join(map(self._corrected, plain)))
-
-    def _unknown(self, words: str) -> str | None:
-        """`BODY`, "" for a header that nobody knows, None where it is none."""
+    def _guessed(self, words: str, colon: bool) -> str | None:
+        """What words may be that are no known header; None where they are none."""
         plain = _plain(words)
-        if len(plain.split()) > _WORDS_OF_A_HEADER:
+        parts = plain.split()
+        if len(parts) > _WORDS_OF_A_HEADER:
             return None
-        body = self._cache.get(plain)
-        if body is None:
-            parts = re.findall(r"[^\W\d_]+", plain)
-            body = not self._body.isdisjoint(parts) or self._is_finding(plain)
+        key = (plain, colon)
+        if key not in self._cache:
             if len(self._cache) > _CACHE_LIMIT:
                 self._cache.clear()
-            self._cache[plain] = body
-        return BODY if body else ""
+            name = self._names.get(" ".join(map(self._corrected, parts)))
+            self._cache[key] = self._unknown(plain) if name is None and colon else name
+        return self._cache[key]
+
+    def _unknown(self, words: str) -> str:
+        """`BODY`, or "" for a header that nobody knows."""
+        parts = re.findall(r"[^\W\d_]+", words)
+        return BODY if not self._body.isdisjoint(parts) or self._is_finding(words) else ""
 
 
 def _plain(words: str) -> str:

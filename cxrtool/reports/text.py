@@ -42,7 +42,10 @@ _LIST = re.compile(
     r"|#\d{1,2}[.):]?(?=[ ]?[A-Z])"
     r"|(?<=[a-z ][ ])(?:\(?\d{1,2}[.)]|\u2192)(?=[ ]?[A-Z])"
 )
-_ITEM = re.compile(r"[\d*>-][.)]? ?[^\W\d_]|[#>\u2192]|\bo ")  # quick to say that there is no list
+# Quick to say that there is no list.
+_ITEM = re.compile(
+    r"[\d*>\u2192#-](?:(?<=\d)[.)](?:[ ]|[^\W\d_])|(?<=[*>\u2192-])(?:[ ]|[^\W\d_])|(?<=#)\d)"
+)
 _LINE = re.compile(r"\n[ ]*")
 _MARKS = re.compile(r"[^\w\s]{5,}")  # "--------", for which spaCy needs square time
 _CAPITALS = re.compile(r"[A-Z]{3}[A-Z ,/&()-]*:")
@@ -84,7 +87,7 @@ def clean(text: str, headers: frozenset[str] = frozenset()) -> str:
     if "\n" in out:
         out = _join_lines(out, headers)
     # The numbers of a list are no words; what they open is a sentence of its own.
-    if _ITEM.search(out):
+    if "\no " in out or out[:2] == "o " or _ITEM.search(out):
         out = _LIST.sub(lambda m: BREAK.ljust(len(m.group())), out)
     return out.replace(HARD_BREAK, BREAK)
 
