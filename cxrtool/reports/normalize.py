@@ -193,4 +193,4 @@ def _is_broken(match: re.Match[str], knows: Callable[[str], bool]) -> bool:
     text = match.string
     head = _WORD_END.search(text, max(0, match.start() - 30), match.start())
     tail = _WORD_BEGIN.match(text, match.end())
-    return bool(head and tail) and knows((head.group() + tail.group()).lower())
+    return head is not None and tail is not None and knows((head[0] + tail[0]).lower())
