@@ -1,8 +1,9 @@
 """Reads tables, check boxes and signs as the sentences that they stand for.
 
 In: a draft whose text may hold "Effusion | No", "[ ] effusion", "Effusion: N", "effusion (-)". Out:
-the same draft with "Effusion: no", "no effusion", each a sentence of its own. Names of findings stay
-where they are; only the marks beside them are rewritten. What is an answer stands in the rules.
+the same draft with "Effusion: no", "no effusion", each a sentence of its own. Names of findings
+stay where they are; only the marks beside them are rewritten. What is an answer stands in the
+rules.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from cxrtool.reports.rewriting import Draft
 # Marks that nobody sees: soft hyphen, zero width, direction of writing, byte order.
 _UNSEEN = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]+")
 _LIGATURE = re.compile("[\ufb00-\ufb06\uff01-\uff5e]")
-# The first byte of a character of two or three in UTF-8, then what Windows-1252 makes of the others.
+# A first byte of two or three in UTF-8, then what Windows-1252 makes of the others.
 _HIGH = "\u0080-\u00bf" + bytes(range(0x80, 0xA0)).decode("cp1252", "ignore")
 _MISREAD = re.compile(f"[\u00c2-\u00df][{_HIGH}]|\u00c2(?= )|[\u00e0-\u00ef][{_HIGH}]{{1,2}}")
 _SURE = re.compile("[\u00c2\u00c3\u00e2]")

@@ -1,6 +1,6 @@
 """Finds the sections of a report: which text is finding, which is history.
 
-In: the cleaned text (``text.clean``: wrapped lines joined). Out: spans with canonical section names.
+In: the cleaned text (``text.clean``: wrapped lines joined). Out: spans with canonical names.
 Headers may be in any case, with or without a colon when they have a line of their own, or stand
 inside a line with a colon; a report may have none at all. A header with a typing error is read as
 the one that it is next to. A header that nobody knows is named, so that somebody can teach it.
@@ -49,7 +49,7 @@ class Section:
 
 
 class _Header(NamedTuple):
-    """A header: where it starts, where its body starts, its section ("" where unknown), its words."""
+    """A header: its start, the start of its body, its section ("" where unknown), its words."""
 
     start: int
     body: int

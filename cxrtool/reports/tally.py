@@ -141,7 +141,8 @@ class Tally:
             said.append(f"{which} in no rule, with the number of reports: {shown}")
         for name, cases in sorted(self.unreadable.items()):
             said.append(
-                f"{name} without an English word in {_reports(cases.reports)}, as in {cases.example}"
+                f"{name} without an English word in {_reports(cases.reports)}, "
+                f"as in {cases.example}"
             )
         if self.wordless.reports:
             which = _reports(self.wordless.reports)

@@ -25,9 +25,9 @@ _TRANSLATE = str.maketrans(
     {
         "‘": "'", "’": "'", "“": '"', "”": '"', "–": "-", "—": "-", "‐": "-", "‑": "-",
         "\u00a0": " ", "\t": " ", "\f": "\n", "\v": "\n", "\u2028": "\n", "\u2029": "\n",
-        "\x85": "\n", "•": "\x1e", "\u2023": "\x1e", "\u25e6": "\x1e", "\u25aa": "\x1e", "\u25cf": "\x1e",
-        "\u25a0": "\x1e", "\uf0b7": "\x1e", "\uf0a7": "\x1e", "\u27a2": "\x1e", "\u25ba": "\x1e", "·": " ", "\x1d": " ",
-        "\u2212": "-",  "\u202f": " ", "\u3000": " ", "\ufeff": " ", "\u200b": " ", "\x00": " ",
+        "\x85": "\n", "·": " ", "\x1d": " ", "\u2212": "-", "\u202f": " ", "\u3000": " ",
+        "\ufeff": " ", "\u200b": " ", "\x00": " ",
+        **dict.fromkeys("•\u2023\u25e6\u25aa\u25cf\u25a0\uf0b7\uf0a7\u27a2\u25ba", "\x1e"),
     }
 )  # fmt: skip
 # Repeats are bounded, and begin where they cannot have begun before: no text takes for ever.
@@ -38,7 +38,8 @@ _HYPHEN = re.compile(r"-(?<=\w-)(?=\w)")  # a literal first, which is found fast
 _LIST = re.compile(
     r"(?:(?<=^)|(?<=[\n\x1e.;:]))[ ]*(?:\(?\d{1,2}[.)]|[-*>\u2192])(?=[ ]{1,3}[^\s])"
     # Glued to what follows, where that is no number and no sign: "1.No", "-No", "#1 No", "o No".
-    r"|(?:(?<=^)|(?<=[\n\x1e.;:]))[ ]*(?:\(?\d{1,2}[.)](?=[^\W\d_])|[-*>\u2192](?=[^\W\d_])|o(?=[ ]+[A-Z]))"
+    r"|(?:(?<=^)|(?<=[\n\x1e.;:]))[ ]*"
+    r"(?:\(?\d{1,2}[.)](?=[^\W\d_])|[-*>\u2192](?=[^\W\d_])|o(?=[ ]+[A-Z]))"
     r"|#\d{1,2}[.):]?(?=[ ]?[A-Z])"
     r"|(?<=[a-z ][ ])(?:\(?\d{1,2}[.)]|\u2192)(?=[ ]?[A-Z])"
 )

@@ -12,9 +12,11 @@ from cxrtool.reports.rewriting import Draft
 
 LABELER = Labeler()
 PIECES = (
-    "Small effusion", "no edema", ". ", "\n", "\\n", "\\.br\\", "_x000D_", "<br>", "<td>", "</td>", "&amp;", "&lt;p&gt;",
-    "e\ufb00usion", "pneumo\u00adthorax", "pneumotho-\nrax", "\u202a", "\u200b", "\u00e2\u20ac\u2122", " | No |", ": N", "[ ] ",
-    "[x] ", "(-)", "\u2610 ", "\u00d8 ", "=20\n", "{\\rtf1 ", "\\par ", "}", '{"', '": "', "FINDINGS:", "Hx:", "-No ", "\r\n", " ",
+    "Small effusion", "no edema", ". ", "\n", "\\n", "\\.br\\", "_x000D_", "<br>", "<td>", "</td>",
+    "&amp;", "&lt;p&gt;", "e\ufb00usion", "pneumo\u00adthorax", "pneumotho-\nrax", "\u202a",
+    "\u200b", "\u00e2\u20ac\u2122", " | No |", ": N", "[ ] ", "[x] ", "(-)", "\u2610 ",
+    "\u00d8 ", "=20\n", "{\\rtf1 ", "\\par ", "}", '{"', '": "', "FINDINGS:", "Hx:", "-No ",
+    "\r\n", " ",
 )  # fmt: skip
 texts = st.lists(st.sampled_from(PIECES), max_size=30).map("".join)
 

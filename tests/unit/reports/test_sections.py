@@ -96,7 +96,7 @@ def test_other_names_of_headers(history: str, counted: str) -> None:
         ),
         # Else nothing is swallowed.
         ("Ward round notes: chf", [("report", "Ward round notes: chf")]),
-        ("COMPARISON: None.\nSmall effusion.", [("comparison", "None."), ("report", "Small effusion.")]),
+        ("COMPARISON: None.\nBig heart.", [("comparison", "None."), ("report", "Big heart.")]),
         ("Hx: chf\nBig heart.", [("indication", "chf"), ("report", "Big heart.")]),
         ("COMPARISON: None.\nStickers: edema", [("comparison", "None."), ("report", "edema")]),
         # Parts of the body open the findings, and end no section.
@@ -104,7 +104,7 @@ def test_other_names_of_headers(history: str, counted: str) -> None:
             "EXAM: CXR\nLUNGS/PLEURA: Clear.\nLINES/TUBES: None.",
             [("technique", "CXR"), ("findings", "Clear. LINES/TUBES: None.")],
         ),
-        ("Pneumothorax: no\nIMPRESSION: Clear.", [("report", "Pneumothorax: no"), ("impression", "Clear.")]),
+        ("Edema: no\nIMPRESSION: Clear.", [("report", "Edema: no"), ("impression", "Clear.")]),
         ("FINDINGS: Clear.\nStickers: none", [("findings", "Clear. Stickers: none")]),
         # Marks that stand apart.
         (
