@@ -28,7 +28,7 @@ _BOLD = re.compile(r"(?:^|(?<=\n))[ ]*\*\*[ ]*([^\W\d_][\w &/]{1,40}?)[ ]*\*\*(?
 _CAPITALS = re.compile(
     r"\b([A-Z]+(?:[ &/]+[A-Z]+){0,4})(?:[ ]*(:)|(?<=[A-Z]{7})[ ]+(?=[A-Z][a-z]|\d+[.)]))"
 )
-_SMALL = re.compile(r"((?:[^\W\d_]{2,20} ){1,4}): ")
+_SMALL = re.compile(r"((?:[^\W\d_]{2,20} ){1,4}):(?=[ ])")
 _SPACED = " : "  # of a text whose marks stand apart, as corpora are published
 _CAPITAL = re.compile(r"(?!XXXX)(?<!X)[A-Z]")
 #: The name of headers of parts of the body.

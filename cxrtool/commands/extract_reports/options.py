@@ -11,8 +11,8 @@ from cxrtool.core.config import Argument, Input, Option, RunningOption
 from cxrtool.core.errors import UsageError
 
 NAME = "extract-reports"
-# 5: residue of exports, tables, check boxes and more headers are read; a history under a header that
-# no rule knows does not count, and no report is left without a section that counts
+# 5: residue of exports, tables, check boxes and more headers are read; a history under a header
+# that no rule knows does not count, and no report is left without a section that counts
 # 4: into a dataset directory, No Finding is not filled beside a finding; "ruled out" denies, and a
 # list without "or" ends where an item of its own begins
 FORMAT = 5

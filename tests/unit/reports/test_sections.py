@@ -10,11 +10,14 @@ from cxrtool.reports.text import clean
 
 RULES = default_rules()
 HEADERS = frozenset(h for hs in RULES.sections.values() for h in hs)
+FINDER = SectionFinder(
+    RULES.sections, RULES.body, is_finding={"edema", "pneumothorax"}.__contains__
+)
 
 
 def split(text: str) -> list[tuple[str, str]]:
     cleaned = clean(text, HEADERS)
-    found = SectionFinder(RULES.sections, RULES.body).split(cleaned).sections
+    found = FINDER.split(cleaned).sections
     return [(s.name, " ".join(cleaned[s.start : s.end].split())) for s in found]
 
 
@@ -118,9 +121,8 @@ def test_headers_that_nobody_knows(text: str, expected: list[tuple[str, str]]) -
 
 
 def test_unknown_headers_are_named() -> None:
-    finder = SectionFinder(RULES.sections, RULES.body)
     text = "Stickers: old.\nHx: chf\nFINDINGS: Clear.\nLungs: clear\nIMPRESSION: Normal."
-    assert finder.split(clean(text, HEADERS)).unknown == ("Stickers",)
+    assert FINDER.split(clean(text, HEADERS)).unknown == ("Stickers",)
 
 
 @pytest.mark.parametrize(
