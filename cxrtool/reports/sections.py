@@ -18,15 +18,14 @@ from cxrtool.reports.spelling import Spelling
 REPORT = "report"
 #: The section under a header that nobody knows, where others say what counts.
 OTHER = "other"
+# A class of signs first, which is found fast; the text begins with a line break of its own.
 # Possessive: a sentence, which has no colon in reach, is left after one try.
-_HEADER = re.compile(
-    r"(?:^|(?<=[\n.;!?)\]:]))[ #*\[>]*+([^\W\d_][\w &/,()'-]{1,60}+)[ *\]]*+(:|\n|$)"
-)
+_HEADER = re.compile(r"[\n.;!?)\]:][ #*\[>]*+([^\W\d_][\w &/,()'-]{1,60}+)[ *\]]*+(?=(:|\n|\Z))")
 _DASHED = re.compile(r"(?:^|(?<=\n))[ #*\[]*+([^\W\d_][\w ]{1,30}?)\]? -+(?=[ \n])")
 _BOLD = re.compile(r"(?:^|(?<=\n))[ ]*\*\*[ ]*([^\W\d_][\w &/]{1,40}?)[ ]*\*\*(?![ ]*:)")
 # Without a colon a header in capitals needs seven letters, in a text that is not in capitals.
 _CAPITALS = re.compile(
-    r"\b([A-Z]+(?:[ &/]+[A-Z]+){0,4})(?:[ ]*(:)|(?<=[A-Z]{7})[ ]+(?=[A-Z][a-z]|\d+[.)]))"
+    r"([A-Z](?<!\w[A-Z])[A-Z]*(?:[ &/]+[A-Z]+){0,4})(?:[ ]*(:)|(?<=[A-Z]{7})[ ]+(?=[A-Z][a-z]|\d+[.)]))"
 )
 _SMALL = re.compile(r"((?:[^\W\d_]{2,20} ){1,4}):(?=[ ])")
 _SPACED = " : "  # of a text whose marks stand apart, as corpora are published
@@ -150,17 +149,17 @@ class SectionFinder:
         """Headers in order; those of words of the body have the name `BODY`."""
         found: dict[int, _Header] = {}  # start of the body -> header
         apart = _SPACED in text and not _CAPITAL.search(text)
-        for match in _HEADER.finditer(text):
-            words, colon = match.group(1), match.group(2) == ":"
-            start = match.start()
-            own_line = start == 0 or text[start - 1] == "\n"
+        for match in _HEADER.finditer("\n" + text):
+            words, end = match.groups()
+            colon, start, body = end == ":", match.start(), match.end() - 1 + len(end)
+            own_line = match.group()[0] == "\n"
             name = self._name(words)
             if name is None and (own_line or (colon and words.isupper())):
                 name = self._guessed(words, colon and own_line)
             # Inside a line a header needs its colon and a capital: "chest: clear" is a sentence.
             inside = colon and (words[0].isupper() or (apart and words.endswith(" ")))
             if name is not None and (own_line or inside):
-                found[match.end()] = _Header(start, match.end(), name, words.strip())
+                found[body] = _Header(start, body, name, words.strip())
         others = [_DASHED] if " -" in text else []
         others += [_BOLD] if "**" in text else []
         for pattern in others:
