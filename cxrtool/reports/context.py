@@ -19,7 +19,7 @@ POSITIVE, NEGATIVE, UNCERTAIN = 1, 0, -1
 
 # What a token is in the structure of a sentence.
 VERB, FINITE, COMMA, AND, STOP, AFTER, MODIFIER = 1, 2, 4, 8, 16, 32, 64
-MARK, CHANGE, SLASH = 128, 256, 512
+MARK, CHANGE, SLASH, LINK = 128, 256, 512, 1024
 _NOUN_PHRASE = 9  # words: "questionable old left posterior third and fourth rib fractures"
 
 
@@ -33,6 +33,7 @@ def structure(automaton: Automaton, kind: int) -> int:
     flags |= MARK if automaton.has(kind, "item-mark") else 0
     flags |= CHANGE if automaton.has(kind, "item-change") else 0
     flags |= SLASH if automaton.has(kind, "slash") else 0
+    flags |= LINK if automaton.has(kind, "link") else 0
     return flags | (STOP if not automaton.is_word(kind) and not flags & COMMA else 0)
 
 
@@ -142,7 +143,7 @@ class Clause:
         for i in range(end, min(end + _NOUN_PHRASE, len(self._flags))):
             if i in self._starts or (i in self._states and not state):
                 return True  # "probable effusion", "probably enlarged"
-            if self._flags[i] & (COMMA | VERB | STOP) or self._ended(i, "forward"):
+            if self._flags[i] & (COMMA | VERB | STOP | LINK) or self._ended(i, "forward"):
                 return False
             if self._flags[i] & AND and not self._joins_modifiers(i, end):
                 return False
@@ -154,6 +155,16 @@ class Clause:
             first < i < len(self._flags) - 1
             and bool(self._flags[i - 1] & MODIFIER)
             and bool(self._flags[i + 1] & MODIFIER)
+        )
+
+    def _joins_places(self, i: int, first: int) -> bool:
+        """Whether the "or" at ``i`` stands as in "in the middle or lower lobe", with no thing after it."""
+        stop = next(
+            (j for j in range(i, len(self._flags)) if self._flags[j] & (COMMA | AND)),
+            len(self._flags),
+        )
+        return self._joins_modifiers(i, first) and all(
+            not i < span.start < stop for span in self._content
         )
 
     def _predicative(self, end: int) -> bool:
@@ -205,7 +216,11 @@ class Clause:
             if start <= s < end and d != "backward" and s not in self._items
         ]
         end = min(stops + [i for i in range(start, end) if flags[i] & FINITE], default=end)
-        ors = [c.start for c in (*self.coordinations, *self._deciding) if self._is_or(c)]
+        ors = [
+            c.start
+            for c in (*self.coordinations, *self._deciding)
+            if self._is_or(c) and not self._joins_places(c.start, cue.end)
+        ]
         ors += [i for i in range(cue.end, end) if flags[i] & SLASH and self._is_between(i)]
         last = max((i for i in ors if cue.end <= i < end), default=cue.end)
         for i in range(last, start):
@@ -214,8 +229,10 @@ class Clause:
             general = any(cue.end < e <= i for e in self._general)
             if general or self._mentions(cue.end, i):
                 after = next((j for j in range(i + 1, end) if flags[j] & (COMMA | AND)), end)
-                closed = self._mentions(cue.end, last) and self._mentions(last, i)
-                if self._on_its_own(cue.end, i + 1, after, closed):
+                # "No effusion, edema or mass, ...": "or" has named the last thing of the list.
+                if self._mentions(cue.end, last) and self._mentions(last, i):
+                    return i
+                if self._on_its_own(cue.end, i + 1, after):
                     return i
                 if i in self._general and after == end and last == cue.end:
                     return i  # "no acute process, cardiomegaly"
@@ -229,11 +246,10 @@ class Clause:
         """Whether the slash at ``i`` stands for "or": "effusion/pneumothorax"."""
         return i + 1 in self._starts and any(span.end == i for span in self._content)
 
-    def _on_its_own(self, first: int, start: int, end: int, closed: bool) -> bool:
+    def _on_its_own(self, first: int, start: int, end: int) -> bool:
         """Whether the item ``start`` to ``end`` of a list from ``first`` on is no part of it.
 
-        What follows its name may belong to the whole list ("no effusion, edema on the left"),
-        except where "or" has named the last thing of the list before.
+        What follows its name may belong to the whole list ("no effusion, edema on the left").
         """
         flags = self._flags
         for span in self._content:
@@ -241,8 +257,7 @@ class Clause:
                 continue
             if any(flags[i] & (MARK | CHANGE) for i in range(start, min(span.end, end))):
                 return True
-            after = MARK | CHANGE if closed else CHANGE
-            if any(flags[i] & after for i in range(span.end, end)):
+            if any(flags[i] & CHANGE for i in range(span.end, end)):
                 return True
             if span.rule.observations == self._devices:
                 before = (s.rule for s in self._content if first <= s.start < start)

@@ -73,8 +73,8 @@ class Automaton(PhraseGraph):
         return self._kinds[key]
 
     def knows(self, token: str) -> bool:
-        """Whether a phrase or a class holds this token, in lower case."""
-        return bool(self._kind_symbols[self.kind(token)] - {WORD, "~"})
+        """Whether a phrase or a class holds this token as it is, in lower case; not by a stem."""
+        return token in self._exact
 
     def has(self, kind: int, name: str) -> bool:
         """Whether tokens of this kind belong to the class of that name."""
