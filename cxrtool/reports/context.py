@@ -9,7 +9,8 @@ negation, uncertainty after it. Scopes end where a clause ends, as in ConText (H
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from cxrtool.reports.patterns import Automaton
@@ -20,6 +21,8 @@ POSITIVE, NEGATIVE, UNCERTAIN = 1, 0, -1
 # What a token is in the structure of a sentence.
 VERB, FINITE, COMMA, AND, STOP, AFTER, MODIFIER = 1, 2, 4, 8, 16, 32, 64
 MARK, CHANGE, SLASH, LINK = 128, 256, 512, 1024
+TELLING, FORMAL, BREAKS = 2048, 4096, 8192
+_UNASSERTED = ("negation", "state-normal", *ASIDE)  # cues of a clause that asserts nothing
 _NOUN_PHRASE = 9  # words: "questionable old left posterior third and fourth rib fractures"
 
 
@@ -34,6 +37,10 @@ def structure(automaton: Automaton, kind: int) -> int:
     flags |= CHANGE if automaton.has(kind, "item-change") else 0
     flags |= SLASH if automaton.has(kind, "slash") else 0
     flags |= LINK if automaton.has(kind, "link") else 0
+    flags |= FORMAL if automaton.has(kind, "formal") else 0
+    flags |= BREAKS if automaton.has(kind, "clause-mark") else 0
+    plain = automaton.has(kind, "neutral") or automaton.is_number(kind)
+    flags |= TELLING if automaton.is_word(kind) and not plain else 0
     return flags | (STOP if not automaton.is_word(kind) and not flags & COMMA else 0)
 
 
@@ -99,6 +106,7 @@ class Clause:
         self._ends = [  # terminations: they stop what comes from the left, from the right
             (start, end, cue.direction) for start, end, cue in cues if cue.role == "termination"
         ]
+        self._cues = cues
         self._items = {start for start, _, cue in cues if cue.group == "item"}
         self._changes: list[tuple[int, int]] = []  # "no change in a or b" doubts neither
         self.forward: list[CueSpan] = []
@@ -365,6 +373,33 @@ class Clause:
             self.reaches_right(c, start) if c.forward else self.reaches_left(c, end)
             for c in self.asides
         )
+
+    def unread(self, mentions: Sequence[Mention]) -> Iterator[tuple[int, int]]:
+        """The clauses that assert something, nothing of which was understood.
+
+        What names a person, a date or another examination asserts nothing, nor do words of
+        everyday such as those of anatomy; these are the classes ``formal`` and ``neutral``.
+        """
+        flags = self._flags
+        if any(flag & FORMAL for flag in flags):
+            return
+        marks = [i for i, flag in enumerate(flags) if flag & (COMMA | BREAKS)]
+        read = [(m.start, m.end) for m in mentions]
+        quiet = [(s, e) for s, e, cue in self._cues if cue.role == "pseudo"]
+        denied = [(s, e) for s, e, cue in self._cues if cue.role in _UNASSERTED]
+        for first, stop in pairwise([-1, *marks, len(flags)]):
+            start = first + 1
+            if any(s < stop and e > start for s, e in (*read, *denied)):
+                continue
+            telling = [
+                i
+                for i in range(start, stop)
+                if flags[i] & TELLING and not any(s <= i < e for s, e in quiet)
+            ]
+            if telling and not self.set_aside(start, stop):
+                value, _ = self.decide(start, stop)
+                if value != NEGATIVE and not self.normal_after(stop):
+                    yield start, stop
 
     def normal_after(self, end: int, *, alone: bool = False) -> CueSpan | None:
         """The predicate "is normal" that reaches a span that ends here, if there is one.

@@ -17,7 +17,7 @@ from cxrtool.reports.attributes import Attribute, AttributeFinder
 from cxrtool.reports.context import NEGATIVE, POSITIVE, UNCERTAIN, CueSpan, Mention
 from cxrtool.reports.ruleset import RuleSet, default_rules
 from cxrtool.reports.sections import Section, SectionFinder
-from cxrtool.reports.sentence import SentenceReader
+from cxrtool.reports.sentence import UNREAD, SentenceReader
 from cxrtool.reports.text import BREAK, clean, pipeline
 from cxrtool.reports.tokens import WordReader, Words
 
@@ -164,16 +164,25 @@ class Labeler:
         counted = [s for s in sections if s.name in self.rules.counted]
         words = self._words.read(self.nlp(_only(cleaned, counted)), text)
         found: list[tuple[int, Mention]] = []  # first word of the sentence, mention
+        unread: list[tuple[int, Mention]] = []
         spoken = words.sentences()
         for first, stop in spoken:
             mentions = self._reader.read(words.kinds[first:stop])
-            found.extend((first, mention) for mention in mentions)
+            for mention in mentions:
+                (unread if mention.rule is UNREAD else found).append((first, mention))
         values = self._aggregate(mention for _, mention in found)
+        if values[self.rules.no_finding] is None:
+            unread = []
+        elif unread:
+            values[self.rules.no_finding] = None
         listed: tuple[Evidence, ...] = ()
         sentences: tuple[tuple[int, int], ...] = ()
         if evidence:
             described = self._described(found, spoken, words)
-            listed = tuple(self._evidence(found, described, words, counted, values))
+            # What is not understood has no attributes.
+            described += [()] * len(unread)
+            listed = tuple(self._evidence(found + unread, described, words, counted, values))
+            listed = tuple(sorted(listed, key=lambda e: e.start)) if unread else listed
             sentences = tuple(words.chars(first, stop) for first, stop in spoken)
         return Labels(values, listed, sections, sentences)
 
