@@ -270,7 +270,9 @@ class Clause:
             if span.rule.observations == self._devices:
                 before = (s.rule for s in self._content if first <= s.start < start)
                 return all(rule.observations != self._devices for rule in before)
-            return False
+            # "No effusion, heart enlarged, edema": the state of another part is told.
+            state = (c.start for c in self.states if not c.forward)
+            return span.rule.kind == "entity" and any(span.end <= i < end for i in state)
         return False
 
     def reaches_left(self, cue: CueSpan, end: int, *, predicate: bool = False) -> bool:
