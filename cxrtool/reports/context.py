@@ -21,7 +21,7 @@ POSITIVE, NEGATIVE, UNCERTAIN = 1, 0, -1
 # What a token is in the structure of a sentence.
 VERB, FINITE, COMMA, AND, STOP, AFTER, MODIFIER = 1, 2, 4, 8, 16, 32, 64
 MARK, CHANGE, SLASH, LINK = 128, 256, 512, 1024
-TELLING, FORMAL, BREAKS = 2048, 4096, 8192
+TELLING, FORMAL, BREAKS, SUBJECT = 2048, 4096, 8192, 16384
 _UNASSERTED = ("negation", "state-normal", *ASIDE)  # cues of a clause that asserts nothing
 _NOUN_PHRASE = 9  # words: "questionable old left posterior third and fourth rib fractures"
 
@@ -37,6 +37,7 @@ def structure(automaton: Automaton, kind: int) -> int:
     flags |= CHANGE if automaton.has(kind, "item-change") else 0
     flags |= SLASH if automaton.has(kind, "slash") else 0
     flags |= LINK if automaton.has(kind, "link") else 0
+    flags |= SUBJECT if automaton.has(kind, "subject") else 0
     flags |= FORMAL if automaton.has(kind, "formal") else 0
     flags |= BREAKS if automaton.has(kind, "clause-mark") else 0
     plain = automaton.has(kind, "neutral") or automaton.is_number(kind)
@@ -151,7 +152,7 @@ class Clause:
         for i in range(end, min(end + _NOUN_PHRASE, len(self._flags))):
             if i in self._starts or (i in self._states and not state):
                 return True  # "probable effusion", "probably enlarged"
-            if self._flags[i] & (COMMA | VERB | STOP | LINK) or self._ended(i, "forward"):
+            if self._flags[i] & (COMMA | VERB | STOP | LINK | SUBJECT) or self._ended(i, "forward"):
                 return False
             if self._flags[i] & AND and not self._joins_modifiers(i, end):
                 return False
@@ -176,7 +177,7 @@ class Clause:
         )
 
     def _predicative(self, end: int) -> bool:
-        return end >= len(self._flags) or bool(self._flags[end] & (STOP | COMMA | AFTER))
+        return end >= len(self._flags) or bool(self._flags[end] & (STOP | COMMA | AFTER | SUBJECT))
 
     def _ended(self, i: int, direction: str) -> bool:
         return any(s <= i < e and d in (direction, "both") for s, e, d in self._ends)
@@ -231,6 +232,9 @@ class Clause:
         ]
         ors += [i for i in range(cue.end, end) if flags[i] & SLASH and self._is_between(i)]
         last = max((i for i in ors if cue.end <= i < end), default=cue.end)
+        for i in range(cue.end + 1, start + 1):
+            if flags[i] & SUBJECT and any(span.end == i for span in self._content):
+                return i - 1  # "no pneumothorax heart enlarged"
         for i in range(last, start):
             if not flags[i] & (COMMA | AND):
                 continue
