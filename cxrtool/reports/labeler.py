@@ -7,7 +7,8 @@ nothing but support devices is 1 or -1, no other abnormality is described, and s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
@@ -18,9 +19,9 @@ from cxrtool.reports.context import NEGATIVE, POSITIVE, UNCERTAIN, CueSpan, Ment
 from cxrtool.reports.forms import FormReader
 from cxrtool.reports.normalize import without_residue
 from cxrtool.reports.rewriting import Draft
-from cxrtool.reports.ruleset import RuleSet, default_rules
+from cxrtool.reports.ruleset import Rule, RuleSet, default_rules
 from cxrtool.reports.sections import Section, SectionFinder
-from cxrtool.reports.sentence import SentenceReader
+from cxrtool.reports.sentence import UNREAD, SentenceReader
 from cxrtool.reports.text import BREAK, clean, pipeline
 from cxrtool.reports.tokens import WordReader, Words
 
@@ -114,7 +115,7 @@ class Labeler:
         self._reader = SentenceReader(self.rules)
         self._headers = frozenset(h for hs in self.rules.sections.values() for h in hs)
         self._sections = SectionFinder(
-            self.rules.sections, self.rules.body, self.rules.counted, self._is_finding
+            self.rules.sections, self.rules.body, self.rules.counted, _names_finding(self.rules)
         )
         self._forms = FormReader(self.rules.answers, self._headers)
         self._attributes = AttributeFinder(self.rules.attributes)
@@ -166,10 +167,6 @@ class Labeler:
     def _read(self, text: str) -> Words:
         return self._words.read(self.nlp(clean(text, self._headers)), text)
 
-    def _is_finding(self, header: str) -> bool:
-        words = self._read(header)
-        return bool(self._reader.spans(words.kinds)[0])
-
     def _normal(self, text: str) -> Draft:
         """The text without residue of exports, and with forms as sentences."""
         draft = Draft(text)
@@ -189,16 +186,25 @@ class Labeler:
             sections = tuple(Section(s.name, *span(s.start, s.end)) for s in sections)
             counted = [s for s in sections if s.name in self.rules.counted]
         found: list[tuple[int, Mention]] = []  # first word of the sentence, mention
+        unread: list[tuple[int, Mention]] = []
         spoken = words.sentences()
         for first, stop in spoken:
             mentions = self._reader.read(words.kinds[first:stop])
-            found.extend((first, mention) for mention in mentions)
+            for mention in mentions:
+                (unread if mention.rule is UNREAD else found).append((first, mention))
         values = self._aggregate(mention for _, mention in found)
+        if values[self.rules.no_finding] is None:
+            unread = []
+        elif unread:
+            values[self.rules.no_finding] = None
         listed: tuple[Evidence, ...] = ()
         sentences: tuple[tuple[int, int], ...] = ()
         if evidence:
             described = self._described(found, spoken, words)
-            listed = tuple(self._evidence(found, described, words, counted, values))
+            # What is not understood has no attributes.
+            described += [()] * len(unread)
+            listed = tuple(self._evidence(found + unread, described, words, counted, values))
+            listed = tuple(sorted(listed, key=lambda e: e.start)) if unread else listed
             sentences = tuple(words.chars(first, stop) for first, stop in spoken)
         return Labels(values, listed, sections, sentences, split.unknown)
 
@@ -298,6 +304,17 @@ def _only(text: str, sections: list[Section]) -> str:
         parts.append(text[section.start : section.end])
         position = section.end
     return "".join(parts).ljust(len(text))
+
+
+def _names_finding(rules: RuleSet) -> Callable[[str], bool]:
+    """Says whether words in lower case hold a finding."""
+
+    def names(words: str) -> bool:
+        kinds = [rules.automaton.kind(word) for word in (*re.findall(r"\w+", words), ".")]
+        spans = rules.automaton.find(kinds, 0, len(kinds))
+        return any(isinstance(rules.owners[number], Rule) for _, _, number in spans)
+
+    return names
 
 
 @cache

@@ -16,7 +16,7 @@ __all__ = ["Automaton", "PatternError"]
 
 FORGET = 100_000  # states of the subset construction after which it begins anew
 GAP_STOP = "gap-stop"
-WORD = "\0word"
+WORD, NUMBER = "\0word", "\0number"
 
 
 class Automaton(PhraseGraph):
@@ -66,6 +66,8 @@ class Automaton(PhraseGraph):
             symbols.add(WORD)
             if "@" + GAP_STOP not in symbols:
                 symbols.add("~")
+            if any(c.isdigit() for c in token):
+                symbols.add(NUMBER)
         key = frozenset(symbols)
         if key not in self._kinds:
             self._kinds[key] = len(self._kinds)
@@ -73,8 +75,8 @@ class Automaton(PhraseGraph):
         return self._kinds[key]
 
     def knows(self, token: str) -> bool:
-        """Whether a phrase or a class holds this token, in lower case."""
-        return bool(self._kind_symbols[self.kind(token)] - {WORD, "~"})
+        """Whether a phrase or a class holds this token as it is, in lower case; not by a stem."""
+        return token in self._exact
 
     def has(self, kind: int, name: str) -> bool:
         """Whether tokens of this kind belong to the class of that name."""
@@ -83,6 +85,10 @@ class Automaton(PhraseGraph):
     def is_word(self, kind: int) -> bool:
         """Whether tokens of this kind hold a letter or a digit."""
         return WORD in self._kind_symbols[kind]
+
+    def is_number(self, kind: int) -> bool:
+        """Whether tokens of this kind hold a digit."""
+        return NUMBER in self._kind_symbols[kind]
 
     def root(self) -> int:
         """The start state; after the first call no phrase can be added."""

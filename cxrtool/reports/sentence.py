@@ -24,6 +24,8 @@ from cxrtool.reports.context import (
 from cxrtool.reports.ruleset import Cue, Rule, RuleSet
 
 CACHE_LIMIT = 50_000
+#: A statement of which nothing is known but that it is one.
+UNREAD = Rule("unread", "other", (), (), "", 1, "", (), ())
 _UNKNOWN = "\0unknown"  # a word that no phrase holds
 ANY = Rule("phrase", "finding", (), (), "", 1, "", (), ())  # any phrase that a caller asks about
 
@@ -93,8 +95,6 @@ class SentenceReader:
 
     def _read(self, kinds: Sequence[int]) -> list[Mention]:
         content, things, cues = self.spans(kinds)
-        if not content:
-            return []
         well = [span for span in content if span.rule.kind == "normal"]
         clause = Clause(self.flags(kinds), things, cues, self._rules.devices, well)
         mentions = []
@@ -114,7 +114,8 @@ class SentenceReader:
                     normal = clause.normal_after(span.end, alone=kind != "other")
                     value, cue = (NEGATIVE, normal) if normal else (value, cue)
                 mentions.append(Mention(span.start, span.end, span.rule, value, cue))
-        return mentions
+        unread = [Mention(*span, UNREAD, POSITIVE, None) for span in clause.unread(mentions)]
+        return mentions + unread
 
 
 def _resolve(spans: Iterable[Span]) -> list[Span]:

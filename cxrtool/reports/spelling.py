@@ -36,9 +36,10 @@ class Spelling:
         """Says how a word is read.
 
         Args:
-            known: Whether a rule knows a word.
+            known: Whether a rule knows a word as it is, not by its beginning.
         """
         stems = [(key[:-1], new) for key, new in self.others.items() if key.endswith("*")]
+        own = self.words.union(self.corrected)
         near = _neighbors(word for word in self.corrected if len(word) >= SHORTEST)
 
         def read(word: str) -> str:
@@ -48,7 +49,7 @@ class Spelling:
             for stem, new in stems:
                 if word.startswith(stem):
                     return new + word[len(stem) :]
-            if len(word) < SHORTEST - 1 or not word.isalpha() or word in self.words or known(word):
+            if len(word) < SHORTEST - 1 or not word.isalpha() or word in own or known(word):
                 return word
             candidates = [w for short in (word, *_shorter(word)) for w in near.get(short, ())]
             return min(

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from cxrtool.reports.context import NEGATIVE, POSITIVE
+from cxrtool.reports.sentence import UNREAD
 from cxrtool.reports.labeler import Evidence, Labels
 from cxrtool.reports.texts.budget import BUDGET, tokens
 
@@ -119,7 +120,7 @@ class _Found:
 def _findings(named: list[Evidence], no_finding: str) -> list[tuple[str, float, list[str]]]:
     found = []
     for evidence in named:
-        if evidence.observation != no_finding:
+        if evidence.observation != no_finding and evidence.rule != UNREAD.id:
             # What is asserted and what is denied are two things.
             name = evidence.observation or evidence.text.lower()
             node = f"{evidence.value} {name}"

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from cxrtool.reports.attribute_rules import LATERALITY, LOCATION
 from cxrtool.reports.attributes import CACHE_LIMIT, Attribute
 from cxrtool.reports.context import NEGATIVE, POSITIVE
+from cxrtool.reports.sentence import UNREAD
 from cxrtool.reports.labeler import Evidence, Labels
 from cxrtool.reports.ruleset import RuleSet
 
@@ -112,7 +113,7 @@ class Phraser:
         starts = [start for start, _ in labels.sentences]
         spoken: dict[int, list[Evidence]] = defaultdict(list)  # no mention leaves its sentence
         for evidence in labels.evidence:
-            if evidence.observation != self.no_finding:
+            if evidence.observation != self.no_finding and evidence.rule != UNREAD.id:
                 spoken[bisect_right(starts, evidence.start) - 1].append(evidence)
         found: list[Phrase] = []
         for number, mentions in spoken.items():
