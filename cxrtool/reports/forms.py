@@ -9,7 +9,7 @@ rules.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from cxrtool.reports.rewriting import Draft
 from cxrtool.reports.text import HARD_BREAK
@@ -42,10 +42,16 @@ class FormReader:
     Args:
         answers: ``no``, ``yes``, ``unsure``, ``well``, ``for`` -> words, in lower case.
         headers: Section headers in lower case, which no answer belongs to ("Comparison: none").
+        is_finding: Whether words in lower case name a finding: the head of a table does not.
     """
 
-    def __init__(self, answers: Mapping[str, tuple[str, ...]], headers: Iterable[str]) -> None:
-        self._headers = frozenset(headers)
+    def __init__(
+        self,
+        answers: Mapping[str, tuple[str, ...]],
+        headers: Iterable[str],
+        is_finding: Callable[[str], bool] = lambda words: False,
+    ) -> None:
+        self._headers, self._is_finding = frozenset(headers), is_finding
         no, yes, unsure = (answers.get(key, ()) for key in ("no", "yes", "unsure"))
         self._no, self._unsure = (no or ("",))[0], (unsure or ("",))[0]
         self._values = {
@@ -67,6 +73,10 @@ class FormReader:
 
         begin = r"(?:\A|(?<=[\n;,/.\x1e]))[ ]*(?:[-*\u2022][ ]*)?"
         self._apart = compiled(rf"(?P<mark>[ ]*[;,/][ ]*)(?={pair})")
+        self._head = compiled(
+            rf"(?:\A|(?<=\n))(?P<mark>[ |]*[^\W\d_][^\n|^\t]{{0,40}}[ ]*[|^\t][^\n]{{1,60}})(?=\n"
+            rf"(?:[|\s:-]*\n)?[ |]*{_NAME}[ ]*[|^\t][ ]*{answer}[ ]*(?:[|^\t]|\n|\Z))"
+        )
         self._pair = compiled(
             rf"{begin}(?P<name>{_NAME})(?P<mark>{_SEPARATOR}(?P<answer>{answer})\"?){end}"
         )
@@ -119,6 +129,8 @@ class FormReader:
             return
         if "\r" in text:
             draft.sub(re.compile(r"\r\n?"), lambda m: "\n")
+        if table or "\t" in text:
+            draft.sub(self._head, self._named, "mark")
         if table:
             self._cells(draft)
         if _HAS_BOX.search(draft.text):
@@ -142,6 +154,14 @@ class FormReader:
             if row.strip().lower() not in self._headers:
                 return True
         return False
+
+    def _named(self, match: re.Match[str]) -> str:
+        """The head of a table, which says nothing; a row that names a finding stays."""
+        row = match.group("mark").lower()
+        headed = row.strip(" |").split("|")[0].strip() in self._headers
+        cells = {cell.strip() for cell in re.split(r"[|^\t]", row)}
+        stays = headed or self._is_finding(row) or not cells.isdisjoint(self._values)
+        return match.group("mark") if stays else HARD_BREAK
 
     def _cells(self, draft: Draft) -> None:
         """The separators of a table: a colon after the first cell of a row, commas after others."""

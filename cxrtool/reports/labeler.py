@@ -115,9 +115,14 @@ class Labeler:
         self._reader = SentenceReader(self.rules)
         self._headers = frozenset(h for hs in self.rules.sections.values() for h in hs)
         self._sections = SectionFinder(
-            self.rules.sections, self.rules.body, self.rules.counted, _names_finding(self.rules)
+            self.rules.sections,
+            self.rules.body,
+            self.rules.counted,
+            _names_finding(self.rules, self._spell),
         )
-        self._forms = FormReader(self.rules.answers, self._headers)
+        self._forms = FormReader(
+            self.rules.answers, self._headers, _names_finding(self.rules, self._spell)
+        )
         self._attributes = AttributeFinder(self.rules.attributes)
 
     def _begin(self) -> None:
@@ -167,10 +172,13 @@ class Labeler:
     def _read(self, text: str) -> Words:
         return self._words.read(self.nlp(clean(text, self._headers)), text)
 
+    def _knows(self, word: str) -> bool:
+        return self.rules.automaton.knows(self._spell(word))
+
     def _normal(self, text: str) -> Draft:
         """The text without residue of exports, and with forms as sentences."""
         draft = Draft(text)
-        without_residue(draft, self.rules.automaton.knows)
+        without_residue(draft, self._knows)
         self._forms.read(draft)
         return draft
 
@@ -306,11 +314,12 @@ def _only(text: str, sections: list[Section]) -> str:
     return "".join(parts).ljust(len(text))
 
 
-def _names_finding(rules: RuleSet) -> Callable[[str], bool]:
+def _names_finding(rules: RuleSet, spell: Callable[[str], str]) -> Callable[[str], bool]:
     """Says whether words in lower case hold a finding."""
 
     def names(words: str) -> bool:
-        kinds = [rules.automaton.kind(word) for word in (*re.findall(r"\w+", words), ".")]
+        known = [spell(word) for word in (*re.findall(r"\w+", words), ".")]
+        kinds = [rules.automaton.kind(word) for word in known]
         spans = rules.automaton.find(kinds, 0, len(kinds))
         return any(isinstance(rules.owners[number], Rule) for _, _, number in spans)
 

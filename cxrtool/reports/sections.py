@@ -25,7 +25,8 @@ _DASHED = re.compile(r"(?:^|(?<=\n))[ #*\[]*+([^\W\d_][\w ]{1,30}?)\]? -+(?=[ \n
 _BOLD = re.compile(r"(?:^|(?<=\n))[ ]*\*\*[ ]*([^\W\d_][\w &/]{1,40}?)[ ]*\*\*(?![ ]*:)")
 # Without a colon a header in capitals needs seven letters, in a text that is not in capitals.
 _CAPITALS = re.compile(
-    r"([A-Z](?<!\w[A-Z])[A-Z]*(?:[ &/]+[A-Z]+){0,4})(?:[ ]*(:)|(?<=[A-Z]{7})[ ]+(?=[A-Z][a-z]|\d+[.)]))"
+    r"([A-Z](?<!\w[A-Z])[A-Z]*(?:[ &/]+[A-Z]+){0,4})"
+    r"(?:[ ]*(:)|(?<=[A-Z]{7})[ ]+(?=[A-Z][a-z]|\d+[.)]))"
 )
 _SMALL = re.compile(r"((?:[^\W\d_]{2,20} ){1,4}):(?=[ ])")
 _SPACED = " : "  # of a text whose marks stand apart, as corpora are published
