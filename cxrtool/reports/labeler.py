@@ -173,7 +173,7 @@ class Labeler:
         return self._words.read(self.nlp(clean(text, self._headers)), text)
 
     def _knows(self, word: str) -> bool:
-        return self.rules.automaton.knows(self._spell(word))
+        return self.rules.automaton.reads(self._spell(word))
 
     def _normal(self, text: str) -> Draft:
         """The text without residue of exports, and with forms as sentences."""

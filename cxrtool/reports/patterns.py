@@ -78,6 +78,10 @@ class Automaton(PhraseGraph):
         """Whether a phrase or a class holds this token as it is, in lower case; not by a stem."""
         return token in self._exact
 
+    def reads(self, token: str) -> bool:
+        """Whether a phrase or a class holds this token in lower case, or a stem of it."""
+        return bool(self._kind_symbols[self.kind(token)] - {WORD, "~"})
+
     def has(self, kind: int, name: str) -> bool:
         """Whether tokens of this kind belong to the class of that name."""
         return "@" + name in self._kind_symbols[kind]

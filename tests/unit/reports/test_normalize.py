@@ -33,7 +33,7 @@ def read(text: str) -> str:
         ("Pneumo\u00adthorax\u200b and\u200e ede\u2060ma.", "Pneumothorax and edema."),
         ("Patient\u00e2\u20ac\u2122s lungs\u00c2\u00a0clear.", "Patient\u2019s lungs clear."),
         ("A pneumotho-\nrax with-\nout effusion.", "A pneumothorax without effusion."),
-        ("A well-\nexpanded lung, follow-\nup.", "A well- expanded lung, follow- up."),
+        ("A well-\nexpanded lung.", "A well- expanded lung."),
         # no residue
         ("BNP <500, CO2 > 3 & rising.", "BNP <500, CO2 > 3 & rising."),
         ("Rate=20 a minute, size = 3.", "Rate=20 a minute, size = 3."),
