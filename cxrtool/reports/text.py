@@ -40,6 +40,7 @@ _LIST = re.compile(
     # Glued to what follows, where that is no number and no sign: "1.No", "-No", "#1 No", "o No".
     r"|(?:(?<=^)|(?<=[\n\x1e.;:]))[ ]*"
     r"(?:\(?\d{1,2}[.)](?=[^\W\d_])|[-*>\u2192](?=[^\W\d_])|o(?=[ ]+[A-Z]))"
+    r"|(?:(?<=^)|(?<=[\n\x1e]))[ ]*[a-z][.)](?=[ ]{1,3}[A-Z])"
     r"|#\d{1,2}[.):]?(?=[ ]?[A-Z])"
     r"|(?<=[a-z ][ ])(?:\(?\d{1,2}[.)]|\u2192)(?=[ ]?[A-Z])"
 )
@@ -47,6 +48,7 @@ _LIST = re.compile(
 _ITEM = re.compile(
     r"[\d*>\u2192#-](?:(?<=\d)[.)](?:[ ]|[^\W\d_])|(?<=[*>\u2192-])(?:[ ]|[^\W\d_])|(?<=#)\d)"
 )
+_FIRST_ITEMS = ("o ", "a.", "a)")
 _LINE = re.compile(r"\n[ ]*")
 _MARKS = re.compile(r"[^\w\s]{5,}")  # "--------", for which spaCy needs square time
 _CAPITALS = re.compile(r"[A-Z]{3}[A-Z ,/&()-]*:")
@@ -88,7 +90,7 @@ def clean(text: str, headers: frozenset[str] = frozenset()) -> str:
     if "\n" in out:
         out = _join_lines(out, headers)
     # The numbers of a list are no words; what they open is a sentence of its own.
-    if "\no " in out or out[:2] == "o " or _ITEM.search(out):
+    if "\no " in out or "\na" in out or out[:2] in _FIRST_ITEMS or _ITEM.search(out):
         out = _LIST.sub(lambda m: BREAK.ljust(len(m.group())), out)
     return out.replace(HARD_BREAK, BREAK)
 
