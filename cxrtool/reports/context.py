@@ -40,7 +40,7 @@ def structure(automaton: Automaton, kind: int) -> int:
     flags |= SUBJECT if automaton.has(kind, "subject") else 0
     flags |= FORMAL if automaton.has(kind, "formal") else 0
     flags |= BREAKS if automaton.has(kind, "clause-mark") else 0
-    plain = automaton.has(kind, "neutral") or automaton.is_number(kind)
+    plain = automaton.has(kind, "neutral") or automaton.is_sign(kind)
     flags |= TELLING if automaton.is_word(kind) and not plain else 0
     return flags | (STOP if not automaton.is_word(kind) and not flags & COMMA else 0)
 
@@ -167,7 +167,7 @@ class Clause:
         )
 
     def _joins_places(self, i: int, first: int) -> bool:
-        """Whether the "or" at ``i`` stands as in "in the middle or lower lobe", with no thing after it."""
+        """Whether the "or" at ``i`` stands as in "in the middle or lower lobe", before no thing."""
         stop = next(
             (j for j in range(i, len(self._flags)) if self._flags[j] & (COMMA | AND)),
             len(self._flags),
@@ -239,7 +239,8 @@ class Clause:
             if not flags[i] & (COMMA | AND):
                 continue
             general = any(cue.end < e <= i for e in self._general)
-            if general or self._mentions(cue.end, i):
+            named = i - cue.end > 1 and not flags[i - 1] & MODIFIER  # "no aortic injury, ..."
+            if general or named or self._mentions(cue.end, i):
                 after = next((j for j in range(i + 1, end) if flags[j] & (COMMA | AND)), end)
                 # "No effusion, edema or mass, ...": "or" has named the last thing of the list.
                 if self._mentions(cue.end, last) and self._mentions(last, i):

@@ -45,11 +45,6 @@ OPEN = frozenset(
         "header of the findings misspelt",
         "header of the impression by a short name",
         "header of the impression misspelt",
-        "commas for full stops",
-        "British spelling",
-        "short words",
-        "short names of findings",
-        "a typing error",
         "a history by a rare name in front",
     }
 )

@@ -13,7 +13,9 @@ from cxrtool.core.errors import UsageError
 NAME = "extract-reports"
 # 4: into a dataset directory, No Finding is not filled beside a finding; "ruled out" denies, and a
 # list without "or" ends where an item of its own begins
-FORMAT = 4
+# 5: other spellings, short words and typing errors are read; "or" closes a list; a statement that
+# nothing understands forbids No Finding
+FORMAT = 5
 
 ReadingOption = partial(Option, panel="How reports are read")
 ShowingOption = partial(Option, panel="Showing why")
