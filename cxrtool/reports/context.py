@@ -9,7 +9,7 @@ negation, uncertainty after it. Scopes end where a clause ends, as in ConText (H
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -40,7 +40,7 @@ def structure(automaton: Automaton, kind: int) -> int:
     flags |= SUBJECT if automaton.has(kind, "subject") else 0
     flags |= FORMAL if automaton.has(kind, "formal") else 0
     flags |= BREAKS if automaton.has(kind, "clause-mark") else 0
-    plain = automaton.has(kind, "neutral") or automaton.is_number(kind)
+    plain = automaton.has(kind, "neutral") or automaton.is_sign(kind)
     flags |= TELLING if automaton.is_word(kind) and not plain else 0
     return flags | (STOP if not automaton.is_word(kind) and not flags & COMMA else 0)
 
@@ -167,7 +167,7 @@ class Clause:
         )
 
     def _joins_places(self, i: int, first: int) -> bool:
-        """Whether the "or" at ``i`` stands as in "in the middle or lower lobe", with no thing after it."""
+        """Whether the "or" at ``i`` stands as in "in the middle or lower lobe", before no thing."""
         stop = next(
             (j for j in range(i, len(self._flags)) if self._flags[j] & (COMMA | AND)),
             len(self._flags),
@@ -239,7 +239,8 @@ class Clause:
             if not flags[i] & (COMMA | AND):
                 continue
             general = any(cue.end < e <= i for e in self._general)
-            if general or self._mentions(cue.end, i):
+            named = i - cue.end > 1 and not flags[i - 1] & MODIFIER  # "no aortic injury, ..."
+            if general or named or self._mentions(cue.end, i):
                 after = next((j for j in range(i + 1, end) if flags[j] & (COMMA | AND)), end)
                 # "No effusion, edema or mass, ...": "or" has named the last thing of the list.
                 if self._mentions(cue.end, last) and self._mentions(last, i):
@@ -380,32 +381,19 @@ class Clause:
             for c in self.asides
         )
 
-    def unread(self, mentions: Sequence[Mention]) -> Iterator[tuple[int, int]]:
-        """The clauses that assert something, nothing of which was understood.
-
-        What names a person, a date or another examination asserts nothing, nor do words of
-        everyday such as those of anatomy; these are the classes ``formal`` and ``neutral``.
-        """
-        flags = self._flags
-        if any(flag & FORMAL for flag in flags):
-            return
-        marks = [i for i, flag in enumerate(flags) if flag & (COMMA | BREAKS)]
-        read = [(m.start, m.end) for m in mentions]
+    def unread(self, stretches: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+        """Those of some ``untold`` stretches that assert something all the same."""
         quiet = [(s, e) for s, e, cue in self._cues if cue.role == "pseudo"]
         denied = [(s, e) for s, e, cue in self._cues if cue.role in _UNASSERTED]
-        for first, stop in pairwise([-1, *marks, len(flags)]):
-            start = first + 1
-            if any(s < stop and e > start for s, e in (*read, *denied)):
+        for start, stop in stretches:
+            if any(s < stop and e > start for s, e in denied) or self.set_aside(start, stop):
                 continue
-            telling = [
-                i
-                for i in range(start, stop)
-                if flags[i] & TELLING and not any(s <= i < e for s, e in quiet)
-            ]
-            if telling and not self.set_aside(start, stop):
-                value, _ = self.decide(start, stop)
-                if value != NEGATIVE and not self.normal_after(stop):
-                    yield start, stop
+            told = (i for i in range(start, stop) if self._flags[i] & TELLING)
+            if all(any(s <= i < e for s, e in quiet) for i in told):
+                continue
+            value, _ = self.decide(start, stop)
+            if value != NEGATIVE and not self.normal_after(stop):
+                yield start, stop
 
     def normal_after(self, end: int, *, alone: bool = False) -> CueSpan | None:
         """The predicate "is normal" that reaches a span that ends here, if there is one.
@@ -462,6 +450,23 @@ class Clause:
                 break
             stop = before - 1
         return chain
+
+
+def untold(flags: Sequence[int], mentions: Sequence[Mention]) -> list[tuple[int, int]]:
+    """The stretches between marks of which nothing was understood, and that tell something.
+
+    A person, a date or another examination (class ``formal``) tells nothing of the image, nor do
+    words of anatomy and of everyday (class ``neutral``).
+    """
+    if any(flag & FORMAL for flag in flags):
+        return []
+    marks = [i for i, flag in enumerate(flags) if flag & (COMMA | BREAKS)]
+    return [
+        (last + 1, stop)
+        for last, stop in pairwise([-1, *marks, len(flags)])
+        if any(flag & TELLING for flag in flags[last + 1 : stop])
+        and not any(m.start < stop and m.end > last + 1 for m in mentions)
+    ]
 
 
 def _last(cues: Sequence[CueSpan], role: str) -> CueSpan | None:

@@ -21,7 +21,7 @@ from cxrtool.reports.normalize import without_residue
 from cxrtool.reports.rewriting import Draft
 from cxrtool.reports.ruleset import Rule, RuleSet, default_rules
 from cxrtool.reports.sections import Section, SectionFinder
-from cxrtool.reports.sentence import UNREAD, SentenceReader
+from cxrtool.reports.sentence import SentenceReader
 from cxrtool.reports.text import BREAK, clean, pipeline
 from cxrtool.reports.tokens import WordReader, Words
 
@@ -194,17 +194,16 @@ class Labeler:
             sections = tuple(Section(s.name, *span(s.start, s.end)) for s in sections)
             counted = [s for s in sections if s.name in self.rules.counted]
         found: list[tuple[int, Mention]] = []  # first word of the sentence, mention
-        unread: list[tuple[int, Mention]] = []
         spoken = words.sentences()
         for first, stop in spoken:
             mentions = self._reader.read(words.kinds[first:stop])
-            for mention in mentions:
-                (unread if mention.rule is UNREAD else found).append((first, mention))
+            found.extend((first, mention) for mention in mentions)
         values = self._aggregate(mention for _, mention in found)
-        if values[self.rules.no_finding] is None:
-            unread = []
-        elif unread:
-            values[self.rules.no_finding] = None
+        unread: list[tuple[int, Mention]] = []
+        if values[self.rules.no_finding] == POSITIVE:
+            unread = [(f, m) for f, s in spoken for m in self._reader.unread(words.kinds[f:s])]
+            if unread:
+                values[self.rules.no_finding] = None
         listed: tuple[Evidence, ...] = ()
         sentences: tuple[tuple[int, int], ...] = ()
         if evidence:

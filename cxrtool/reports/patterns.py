@@ -16,7 +16,8 @@ __all__ = ["Automaton", "PatternError"]
 
 FORGET = 100_000  # states of the subset construction after which it begins anew
 GAP_STOP = "gap-stop"
-WORD, NUMBER = "\0word", "\0number"
+WORD, SIGN = "\0word", "\0sign"
+_MARKUP = frozenset("<>&;\\_=")
 
 
 class Automaton(PhraseGraph):
@@ -66,8 +67,8 @@ class Automaton(PhraseGraph):
             symbols.add(WORD)
             if "@" + GAP_STOP not in symbols:
                 symbols.add("~")
-            if any(c.isdigit() for c in token):
-                symbols.add(NUMBER)
+            if sum(map(str.isalpha, token)) < 2 or any(c.isdigit() or c in _MARKUP for c in token):
+                symbols.add(SIGN)
         key = frozenset(symbols)
         if key not in self._kinds:
             self._kinds[key] = len(self._kinds)
@@ -90,9 +91,9 @@ class Automaton(PhraseGraph):
         """Whether tokens of this kind hold a letter or a digit."""
         return WORD in self._kind_symbols[kind]
 
-    def is_number(self, kind: int) -> bool:
-        """Whether tokens of this kind hold a digit."""
-        return NUMBER in self._kind_symbols[kind]
+    def is_sign(self, kind: int) -> bool:
+        """Whether tokens of this kind hold a digit or markup, or are a letter alone."""
+        return SIGN in self._kind_symbols[kind]
 
     def root(self) -> int:
         """The start state; after the first call no phrase can be added."""

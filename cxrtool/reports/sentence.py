@@ -20,6 +20,7 @@ from cxrtool.reports.context import (
     Mention,
     Span,
     structure,
+    untold,
 )
 from cxrtool.reports.ruleset import Cue, Rule, RuleSet
 
@@ -41,6 +42,7 @@ class SentenceReader:
         self._rules = rules
         self._automaton = rules.automaton
         self._cache: dict[tuple[int, ...], tuple[Mention, ...]] = {}
+        self._unread: dict[tuple[int, ...], tuple[Mention, ...]] = {}
         self._flags: dict[int, int] = {}
         self._stop = self._automaton.kind(".")
 
@@ -54,6 +56,24 @@ class SentenceReader:
                 self._cache.clear()
             self._cache[key] = mentions
         return mentions
+
+    def unread(self, kinds: Sequence[int]) -> tuple[Mention, ...]:
+        """The statements of a sentence of which nothing is understood."""
+        key = tuple(kinds)
+        unread = self._unread.get(key)
+        if unread is None:
+            flags = self.flags(key)
+            stretches = untold(flags, self.read(key))
+            if stretches:
+                content, things, cues = self.spans(key)
+                well = [span for span in content if span.rule.kind == "normal"]
+                clause = Clause(flags, things, cues, self._rules.devices, well)
+                stretches = list(clause.unread(stretches))
+            if len(self._unread) >= CACHE_LIMIT:
+                self._unread.clear()
+            unread = tuple(Mention(*span, UNREAD, POSITIVE, None) for span in stretches)
+            self._unread[key] = unread
+        return unread
 
     def spans(
         self, kinds: Sequence[int]
@@ -95,6 +115,8 @@ class SentenceReader:
 
     def _read(self, kinds: Sequence[int]) -> list[Mention]:
         content, things, cues = self.spans(kinds)
+        if not content:
+            return []
         well = [span for span in content if span.rule.kind == "normal"]
         clause = Clause(self.flags(kinds), things, cues, self._rules.devices, well)
         mentions = []
@@ -114,8 +136,7 @@ class SentenceReader:
                     normal = clause.normal_after(span.end, alone=kind != "other")
                     value, cue = (NEGATIVE, normal) if normal else (value, cue)
                 mentions.append(Mention(span.start, span.end, span.rule, value, cue))
-        unread = [Mention(*span, UNREAD, POSITIVE, None) for span in clause.unread(mentions)]
-        return mentions + unread
+        return mentions
 
 
 def _resolve(spans: Iterable[Span]) -> list[Span]:

@@ -39,6 +39,7 @@ class Spelling:
             known: Whether a rule knows a word as it is, not by its beginning.
         """
         stems = [(key[:-1], new) for key, new in self.others.items() if key.endswith("*")]
+        beginnings = tuple(stem for stem, _ in stems)
         own = self.words.union(self.corrected)
         near = _neighbors(word for word in self.corrected if len(word) >= SHORTEST)
 
@@ -46,7 +47,7 @@ class Spelling:
             other = self.others.get(word)
             if other:
                 return other
-            for stem, new in stems:
+            for stem, new in stems if word.startswith(beginnings) else ():
                 if word.startswith(stem):
                     return new + word[len(stem) :]
             if len(word) < SHORTEST - 1 or not word.isalpha() or word in own or known(word):

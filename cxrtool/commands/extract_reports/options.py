@@ -11,10 +11,10 @@ from cxrtool.core.config import Argument, Input, Option, RunningOption
 from cxrtool.core.errors import UsageError
 
 NAME = "extract-reports"
-# 5: residue of exports, tables, check boxes and more headers are read; a history under a header
-# that no rule knows does not count, and no report is left without a section that counts
 # 4: into a dataset directory, No Finding is not filled beside a finding; "ruled out" denies, and a
 # list without "or" ends where an item of its own begins
+# 5: residue of exports, tables, check boxes and more headers are read; other spellings, short words
+# and typing errors too; "or" closes a list; a statement that nothing understands forbids No Finding
 FORMAT = 5
 
 ReadingOption = partial(Option, panel="How reports are read")

@@ -20,8 +20,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from cxrtool.reports.context import NEGATIVE, POSITIVE
-from cxrtool.reports.sentence import UNREAD
 from cxrtool.reports.labeler import Evidence, Labels
+from cxrtool.reports.sentence import UNREAD
 from cxrtool.reports.texts.budget import BUDGET, tokens
 
 _DAMPING, _ROUNDS = 0.85, 20

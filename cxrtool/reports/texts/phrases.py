@@ -16,9 +16,9 @@ from typing import NamedTuple
 from cxrtool.reports.attribute_rules import LATERALITY, LOCATION
 from cxrtool.reports.attributes import CACHE_LIMIT, Attribute
 from cxrtool.reports.context import NEGATIVE, POSITIVE
-from cxrtool.reports.sentence import UNREAD
 from cxrtool.reports.labeler import Evidence, Labels
 from cxrtool.reports.ruleset import RuleSet
+from cxrtool.reports.sentence import UNREAD
 
 SENTENCES = 20_000  # that are remembered
 _WORD = re.compile(r"[^\W_]+(?:['.][^\W_]+)*|\S")
