@@ -9,7 +9,8 @@ negation, uncertainty after it. Scopes end where a clause ends, as in ConText (H
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from cxrtool.reports.patterns import Automaton
@@ -19,7 +20,9 @@ POSITIVE, NEGATIVE, UNCERTAIN = 1, 0, -1
 
 # What a token is in the structure of a sentence.
 VERB, FINITE, COMMA, AND, STOP, AFTER, MODIFIER = 1, 2, 4, 8, 16, 32, 64
-MARK, CHANGE, SLASH = 128, 256, 512
+MARK, CHANGE, SLASH, LINK = 128, 256, 512, 1024
+TELLING, FORMAL, BREAKS, SUBJECT = 2048, 4096, 8192, 16384
+_UNASSERTED = ("negation", "state-normal", *ASIDE)  # cues of a clause that asserts nothing
 _NOUN_PHRASE = 9  # words: "questionable old left posterior third and fourth rib fractures"
 
 
@@ -33,12 +36,18 @@ _STRUCTURE = {
     "item-mark": MARK,
     "item-change": CHANGE,
     "slash": SLASH,
+    "link": LINK,
+    "subject": SUBJECT,
+    "formal": FORMAL,
+    "clause-mark": BREAKS,
 }
 
 
 def structure(automaton: Automaton, kind: int) -> int:
     """The structure flags of a kind of token."""
     flags = sum(flag for name, flag in _STRUCTURE.items() if automaton.has(kind, name))
+    plain = automaton.has(kind, "neutral") or automaton.is_sign(kind)
+    flags |= TELLING if automaton.is_word(kind) and not plain else 0
     return flags | (STOP if not automaton.is_word(kind) and not flags & COMMA else 0)
 
 
@@ -104,6 +113,7 @@ class Clause:
         self._ends = [  # terminations: they stop what comes from the left, from the right
             (start, end, cue.direction) for start, end, cue in cues if cue.role == "termination"
         ]
+        self._cues = cues
         self._items = {start for start, _, cue in cues if cue.group == "item"}
         self._changes: list[tuple[int, int]] = []  # "no change in a or b" doubts neither
         self.forward: list[CueSpan] = []
@@ -148,7 +158,7 @@ class Clause:
         for i in range(end, min(end + _NOUN_PHRASE, len(self._flags))):
             if i in self._starts or (i in self._states and not state):
                 return True  # "probable effusion", "probably enlarged"
-            if self._flags[i] & (COMMA | VERB | STOP) or self._ended(i, "forward"):
+            if self._flags[i] & (COMMA | VERB | STOP | LINK | SUBJECT) or self._ended(i, "forward"):
                 return False
             if self._flags[i] & AND and not self._joins_modifiers(i, end):
                 return False
@@ -162,8 +172,18 @@ class Clause:
             and bool(self._flags[i + 1] & MODIFIER)
         )
 
+    def _joins_places(self, i: int, first: int) -> bool:
+        """Whether the "or" at ``i`` stands as in "in the middle or lower lobe", before no thing."""
+        stop = next(
+            (j for j in range(i, len(self._flags)) if self._flags[j] & (COMMA | AND)),
+            len(self._flags),
+        )
+        return self._joins_modifiers(i, first) and all(
+            not i < span.start < stop for span in self._content
+        )
+
     def _predicative(self, end: int) -> bool:
-        return end >= len(self._flags) or bool(self._flags[end] & (STOP | COMMA | AFTER))
+        return end >= len(self._flags) or bool(self._flags[end] & (STOP | COMMA | AFTER | SUBJECT))
 
     def _ended(self, i: int, direction: str) -> bool:
         return any(s <= i < e and d in (direction, "both") for s, e, d in self._ends)
@@ -211,17 +231,27 @@ class Clause:
             if start <= s < end and d != "backward" and s not in self._items
         ]
         end = min(stops + [i for i in range(start, end) if flags[i] & FINITE], default=end)
-        ors = [c.start for c in (*self.coordinations, *self._deciding) if self._is_or(c)]
+        ors = [
+            c.start
+            for c in (*self.coordinations, *self._deciding)
+            if self._is_or(c) and not self._joins_places(c.start, cue.end)
+        ]
         ors += [i for i in range(cue.end, end) if flags[i] & SLASH and self._is_between(i)]
         last = max((i for i in ors if cue.end <= i < end), default=cue.end)
+        for i in range(cue.end + 1, start + 1):
+            if flags[i] & SUBJECT and any(span.end == i for span in self._content):
+                return i - 1  # "no pneumothorax heart enlarged"
         for i in range(last, start):
             if not flags[i] & (COMMA | AND):
                 continue
             general = any(cue.end < e <= i for e in self._general)
-            if general or self._mentions(cue.end, i):
+            named = i - cue.end > 1 and not flags[i - 1] & MODIFIER  # "no aortic injury, ..."
+            if general or named or self._mentions(cue.end, i):
                 after = next((j for j in range(i + 1, end) if flags[j] & (COMMA | AND)), end)
-                closed = self._mentions(cue.end, last) and self._mentions(last, i)
-                if self._on_its_own(cue.end, i + 1, after, closed):
+                # "No effusion, edema or mass, ...": "or" has named the last thing of the list.
+                if self._mentions(cue.end, last) and self._mentions(last, i):
+                    return i
+                if self._on_its_own(cue.end, i + 1, after):
                     return i
                 if i in self._general and after == end and last == cue.end:
                     return i  # "no acute process, cardiomegaly"
@@ -235,11 +265,10 @@ class Clause:
         """Whether the slash at ``i`` stands for "or": "effusion/pneumothorax"."""
         return i + 1 in self._starts and any(span.end == i for span in self._content)
 
-    def _on_its_own(self, first: int, start: int, end: int, closed: bool) -> bool:
+    def _on_its_own(self, first: int, start: int, end: int) -> bool:
         """Whether the item ``start`` to ``end`` of a list from ``first`` on is no part of it.
 
-        What follows its name may belong to the whole list ("no effusion, edema on the left"),
-        except where "or" has named the last thing of the list before.
+        What follows its name may belong to the whole list ("no effusion, edema on the left").
         """
         flags = self._flags
         for span in self._content:
@@ -247,13 +276,14 @@ class Clause:
                 continue
             if any(flags[i] & (MARK | CHANGE) for i in range(start, min(span.end, end))):
                 return True
-            after = MARK | CHANGE if closed else CHANGE
-            if any(flags[i] & after for i in range(span.end, end)):
+            if any(flags[i] & CHANGE for i in range(span.end, end)):
                 return True
             if span.rule.observations == self._devices:
                 before = (s.rule for s in self._content if first <= s.start < start)
                 return all(rule.observations != self._devices for rule in before)
-            return False
+            # "No effusion, heart enlarged, edema": the state of another part is told.
+            state = (c.start for c in self.states if not c.forward)
+            return span.rule.kind == "entity" and any(span.end <= i < end for i in state)
         return False
 
     def reaches_left(self, cue: CueSpan, end: int, *, predicate: bool = False) -> bool:
@@ -357,6 +387,20 @@ class Clause:
             for c in self.asides
         )
 
+    def unread(self, stretches: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+        """Those of some ``untold`` stretches that assert something all the same."""
+        quiet = [(s, e) for s, e, cue in self._cues if cue.role == "pseudo"]
+        denied = [(s, e) for s, e, cue in self._cues if cue.role in _UNASSERTED]
+        for start, stop in stretches:
+            if any(s < stop and e > start for s, e in denied) or self.set_aside(start, stop):
+                continue
+            told = (i for i in range(start, stop) if self._flags[i] & TELLING)
+            if all(any(s <= i < e for s, e in quiet) for i in told):
+                continue
+            value, _ = self.decide(start, stop)
+            if value != NEGATIVE and not self.normal_after(stop):
+                yield start, stop
+
     def normal_after(self, end: int, *, alone: bool = False) -> CueSpan | None:
         """The predicate "is normal" that reaches a span that ends here, if there is one.
 
@@ -412,6 +456,23 @@ class Clause:
                 break
             stop = before - 1
         return chain
+
+
+def untold(flags: Sequence[int], mentions: Sequence[Mention]) -> list[tuple[int, int]]:
+    """The stretches between marks of which nothing was understood, and that tell something.
+
+    A person, a date or another examination (class ``formal``) tells nothing of the image, nor do
+    words of anatomy and of everyday (class ``neutral``).
+    """
+    if any(flag & FORMAL for flag in flags):
+        return []
+    marks = [i for i, flag in enumerate(flags) if flag & (COMMA | BREAKS)]
+    return [
+        (last + 1, stop)
+        for last, stop in pairwise([-1, *marks, len(flags)])
+        if any(flag & TELLING for flag in flags[last + 1 : stop])
+        and not any(m.start < stop and m.end > last + 1 for m in mentions)
+    ]
 
 
 def _last(cues: Sequence[CueSpan], role: str) -> CueSpan | None:

@@ -117,11 +117,11 @@ def _chunks(reports: Iterable[Report]) -> Iterator[list[Report]]:
 
 def label_chunk(job: Job, reports: list[Report]) -> Batch:
     """Labels some reports; this is what a worker does."""
-    tally, maker = Tally(job.rules.observations), _maker_of(job)
+    tally, maker = Tally(job.rules.observations, job.rules.counted), _maker_of(job)
     rows, evidence = [], []
     labels_of = labeler_of(job).label_all(report.text for report in reports)
     for report, labels in zip(reports, labels_of, strict=True):
-        tally.add(report.text, labels)
+        tally.add(report.text, labels, report.study)
         rows.append(row(report, labels, maker.make(labels, report.text)))
         evidence.append(evidence_lines(report.study, labels))
     return Batch(rows, "".join(evidence), tally)

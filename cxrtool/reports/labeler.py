@@ -7,7 +7,8 @@ nothing but support devices is 1 or -1, no other abnormality is described, and s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
@@ -15,7 +16,10 @@ from typing import Any, NamedTuple
 from cxrtool.reports.attribute_scope import AttributeSpan
 from cxrtool.reports.attributes import Attribute, AttributeFinder
 from cxrtool.reports.context import NEGATIVE, POSITIVE, UNCERTAIN, CueSpan, Mention
-from cxrtool.reports.ruleset import RuleSet, default_rules
+from cxrtool.reports.forms import FormReader
+from cxrtool.reports.normalize import without_residue
+from cxrtool.reports.rewriting import Draft
+from cxrtool.reports.ruleset import Rule, RuleSet, default_rules
 from cxrtool.reports.sections import Section, SectionFinder
 from cxrtool.reports.sentence import SentenceReader
 from cxrtool.reports.text import BREAK, clean, pipeline
@@ -76,12 +80,14 @@ class Labels:
         evidence: Every mention behind them, by position, also those of lower rank.
         sections: Where the parts of the report are (offsets in the original text).
         sentences: Where the sentences of the counted sections are; with the evidence only.
+        unknown: Headers, as written, of which no rule says what their sections are.
     """
 
     values: dict[str, int | None]
     evidence: tuple[Evidence, ...]
     sections: tuple[Section, ...] = field(default=())
     sentences: tuple[tuple[int, int], ...] = field(default=())
+    unknown: tuple[str, ...] = field(default=())
 
     def __getitem__(self, observation: str) -> int | None:
         return self.values[observation]
@@ -96,12 +102,26 @@ class Labeler:
 
     def __init__(self, rules: RuleSet | None = None) -> None:
         self.rules = rules or default_rules()
-        self.nlp = pipeline(self.rules.starters)
-        self._sections = SectionFinder(self.rules.sections)
-        self._headers = frozenset(h for hs in self.rules.sections.values() for h in hs)
+        self._spell = self.rules.spelling.reader(self.rules.automaton.knows)
+        self._begin()
         self._reader = SentenceReader(self.rules)
+        self._headers = frozenset(h for hs in self.rules.sections.values() for h in hs)
+        self._sections = SectionFinder(
+            self.rules.sections,
+            self.rules.body,
+            self.rules.counted,
+            _names_finding(self.rules, self._spell),
+        )
+        self._forms = FormReader(
+            self.rules.answers, self._headers, _names_finding(self.rules, self._spell)
+        )
         self._attributes = AttributeFinder(self.rules.attributes)
-        self._words = WordReader(self.rules.automaton)
+
+    def _begin(self) -> None:
+        """A pipeline that knows no word yet."""
+        self.nlp = pipeline(self.rules.starters)
+        self.rules.spelling.keep_whole(self.nlp)
+        self._words = WordReader(self.rules.automaton, self._spell)
 
     def label(self, text: str, *, evidence: bool = True) -> Labels:
         """Labels one report. An empty report has blank labels."""
@@ -111,8 +131,7 @@ class Labeler:
         """Labels reports as they come; memory does not grow with their number."""
         for text in texts:
             if len(self._words) > _KNOWN_LIMIT or len(self.nlp.vocab.strings) > _KNOWN_LIMIT:
-                self.nlp = pipeline(self.rules.starters)
-                self._words = WordReader(self.rules.automaton)
+                self._begin()
             yield self._label(text, evidence)
 
     def matched(self, text: str) -> frozenset[str]:
@@ -145,24 +164,48 @@ class Labeler:
     def _read(self, text: str) -> Words:
         return self._words.read(self.nlp(clean(text, self._headers)), text)
 
+    def _knows(self, word: str) -> bool:
+        return self.rules.automaton.reads(self._spell(word))
+
+    def _normal(self, text: str) -> Draft:
+        """The text without residue of exports, and with forms as sentences."""
+        draft = Draft(text)
+        without_residue(draft, self._knows)
+        self._forms.read(draft)
+        return draft
+
     def _label(self, text: str, evidence: bool) -> Labels:
-        cleaned = clean(text, self._headers)
-        sections = tuple(self._sections.split(cleaned))
+        draft = self._normal(text)
+        cleaned = clean(draft.text, self._headers)
+        split = self._sections.split(cleaned)
+        sections = split.sections
         counted = [s for s in sections if s.name in self.rules.counted]
-        words = self._words.read(self.nlp(_only(cleaned, counted)), text)
+        span = draft.span if draft.changed else None
+        words = self._words.read(self.nlp(_only(cleaned, counted)), text, span)
+        if span:
+            sections = tuple(Section(s.name, *span(s.start, s.end)) for s in sections)
+            counted = [s for s in sections if s.name in self.rules.counted]
         mentions_at: list[tuple[int, Mention]] = []  # first word of the sentence, mention
         spoken = words.sentences()
         for first, stop in spoken:
             mentions = self._reader.read(words.kinds[first:stop])
             mentions_at.extend((first, mention) for mention in mentions)
         values = self._aggregate(mention for _, mention in mentions_at)
+        unread: list[tuple[int, Mention]] = []
+        if values[self.rules.no_finding] == POSITIVE:
+            unread = [(f, m) for f, s in spoken for m in self._reader.unread(words.kinds[f:s])]
+            if unread:
+                values[self.rules.no_finding] = None
         listed: tuple[Evidence, ...] = ()
         sentences: tuple[tuple[int, int], ...] = ()
         if evidence:
             described = self._described(mentions_at, spoken, words)
-            listed = tuple(self._evidence(mentions_at, described, words, counted, values))
+            # What is not understood has no attributes.
+            described += [()] * len(unread)
+            listed = tuple(self._evidence(mentions_at + unread, described, words, counted, values))
+            listed = tuple(sorted(listed, key=lambda e: e.start)) if unread else listed
             sentences = tuple(words.chars(first, stop) for first, stop in spoken)
-        return Labels(values, listed, sections, sentences)
+        return Labels(values, listed, sections, sentences, split.unknown)
 
     def _aggregate(self, mentions: Iterable[Mention]) -> dict[str, int | None]:
         values: dict[str, int | None] = dict.fromkeys(self.rules.observations)
@@ -260,6 +303,18 @@ def _only(text: str, sections: list[Section]) -> str:
         parts.append(text[section.start : section.end])
         position = section.end
     return "".join(parts).ljust(len(text))
+
+
+def _names_finding(rules: RuleSet, spell: Callable[[str], str]) -> Callable[[str], bool]:
+    """Says whether words in lower case hold a finding."""
+
+    def names(words: str) -> bool:
+        known = [spell(word) for word in (*re.findall(r"\w+", words), ".")]
+        kinds = [rules.automaton.kind(word) for word in known]
+        spans = rules.automaton.find(kinds, 0, len(kinds))
+        return any(isinstance(rules.owners[number], Rule) for _, _, number in spans)
+
+    return names
 
 
 @cache

@@ -16,7 +16,8 @@ __all__ = ["Automaton", "PatternError"]
 
 FORGET = 100_000  # states of the subset construction after which it begins anew
 GAP_STOP = "gap-stop"
-WORD = "\0word"
+WORD, SIGN = "\0word", "\0sign"
+_MARKUP = frozenset("<>&;\\_=")
 
 
 class Automaton(PhraseGraph):
@@ -66,11 +67,21 @@ class Automaton(PhraseGraph):
             symbols.add(WORD)
             if "@" + GAP_STOP not in symbols:
                 symbols.add("~")
+            if sum(map(str.isalpha, token)) < 2 or any(c.isdigit() or c in _MARKUP for c in token):
+                symbols.add(SIGN)
         key = frozenset(symbols)
         if key not in self._kinds:
             self._kinds[key] = len(self._kinds)
             self._kind_symbols.append(key)
         return self._kinds[key]
+
+    def knows(self, token: str) -> bool:
+        """Whether a phrase or a class holds this token as it is, in lower case; not by a stem."""
+        return token in self._exact
+
+    def reads(self, token: str) -> bool:
+        """Whether a phrase or a class holds this token in lower case, or a stem of it."""
+        return bool(self._kind_symbols[self.kind(token)] - {WORD, "~"})
 
     def has(self, kind: int, name: str) -> bool:
         """Whether tokens of this kind belong to the class of that name."""
@@ -79,6 +90,10 @@ class Automaton(PhraseGraph):
     def is_word(self, kind: int) -> bool:
         """Whether tokens of this kind hold a letter or a digit."""
         return WORD in self._kind_symbols[kind]
+
+    def is_sign(self, kind: int) -> bool:
+        """Whether tokens of this kind hold a digit or markup, or are a letter alone."""
+        return SIGN in self._kind_symbols[kind]
 
     def root(self) -> int:
         """The start state; after the first call no phrase can be added."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -22,8 +22,10 @@ from cxrtool.reports.attribute_rules import (
     default_attributes,
     load_attributes,
 )
+from cxrtool.reports.forms import ANSWERS
 from cxrtool.reports.patterns import Automaton
 from cxrtool.reports.rulefile import ATTRIBUTES, Entry, RuleFile, read_rule_file
+from cxrtool.reports.spelling import Spelling
 
 RULES = Path(__file__).parent / "rules"
 
@@ -48,8 +50,8 @@ _RULE_KEYS = (
     "id", "kind", "observation", "phrases", "group", "abnormal", "say", "match", "miss"
 )  # fmt: skip
 _CUE_KEYS = ("id", "role", "direction", "reach", "group", "phrases", "match", "miss")
-_TABLES = ("sections", "classes")
-_TOP_KEYS = ("observations", "starters", *_TABLES, "rule", "cue", "remove")
+_TABLES = ("sections", "classes", "spelling", "typing-errors", "answers")
+_TOP_KEYS = ("observations", "starters", "body", *_TABLES, "rule", "cue", "remove")
 _BASE_KEYS = ("no_finding", "devices", "counted", *_TOP_KEYS)
 _HEADER = re.compile(r"[^\W\d_][\w &/,()'-]{1,60}")
 
@@ -114,6 +116,9 @@ class RuleSet:
         sections: Canonical section -> the headers that open it, in lower case.
         counted: The sections whose mentions count; ``REPORT`` is text under no header.
         starters: Capitalized words that begin a sentence even without a full stop before them.
+        spelling: Other spellings of words.
+        body: Words that a header of a part of the body holds.
+        answers: What stands in forms: ``no``, ``yes`` and so on -> words in lower case.
         attributes: What is found out of a mention beside its value.
     """
 
@@ -127,6 +132,9 @@ class RuleSet:
     sections: dict[str, tuple[str, ...]]
     counted: frozenset[str]
     starters: frozenset[str]
+    spelling: Spelling = field(default_factory=Spelling)
+    body: frozenset[str] = frozenset()
+    answers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     attributes: AttributeRules = field(default_factory=default_attributes)
 
     @property
@@ -167,6 +175,9 @@ class _Builder:
         self.starters: dict[str, None] = {}
         self.sections: dict[str, None] = {}
         self.headers: dict[str, str] = {}
+        self.spelling = Spelling()
+        self.body: dict[str, None] = {}
+        self.answers: dict[str, tuple[str, ...]] = {}
         self.automaton = Automaton()
         self.owners: dict[str, Rule | Cue] = {}
         self.entries: dict[str, Entry] = {}
@@ -177,8 +188,11 @@ class _Builder:
             file.top.check_keys(keys)
             self.observations.update(dict.fromkeys(file.top.texts("observations")))
             self.starters.update(dict.fromkeys(file.top.texts("starters")))
+            self.body.update(dict.fromkeys(file.top.texts("body")))
             self._sections(file.tables["sections"])
+            self._answers(file.tables["answers"])
             add_classes(self.automaton, file.tables["classes"])
+            self._spelling(file.tables["spelling"], file.tables["typing-errors"])
         for entry in (entry for file in files for entry in file.entries["remove"]):
             self._remove(entry)
         fresh: dict[str, Entry] = {}
@@ -214,6 +228,9 @@ class _Builder:
             },
             counted=frozenset(counted),
             starters=frozenset(self.starters),
+            spelling=self.spelling,
+            body=frozenset(self.body),
+            answers=self.answers,
         )
 
     def _sections(self, table: Entry) -> None:
@@ -224,6 +241,22 @@ class _Builder:
                     raise table.error(f"{header!r} cannot be a header", name, number, hint)
                 self.headers[header.lower()] = name
             self.sections[name] = None
+
+    def _answers(self, table: Entry) -> None:
+        table.check_keys(ANSWERS)
+        for name in table.table:
+            words = tuple(word.lower() for word in table.texts(name, required=True))
+            self.answers[name] = tuple(dict.fromkeys((*self.answers.get(name, ()), *words)))
+
+    def _spelling(self, others: Entry, errors: Entry) -> None:
+        errors.check_keys(("corrected", "words"))
+        new = {key.lower(): others.text(key, "").lower() for key in others.table}
+        corrected = (*self.spelling.corrected, *errors.texts("corrected"))
+        self.spelling = Spelling(
+            {**self.spelling.others, **new},
+            tuple(dict.fromkeys(corrected)),
+            self.spelling.words.union(errors.texts("words")),
+        )
 
     def _remove(self, entry: Entry) -> None:
         entry.check_keys(("id",))

@@ -1,25 +1,42 @@
 """Finds the sections of a report: which text is finding, which is history.
 
-In: the cleaned text (``text.clean``: same length as the original, wrapped lines joined). Out: spans
-with canonical section names. Headers may be in any case, with or without a colon when they have a
-line of their own, or stand inside a line with a colon; a report may have none at all.
+In: the cleaned text (``text.clean``: wrapped lines joined). Out: spans with canonical names.
+Headers may be in any case, with or without a colon when they have a line of their own, or stand
+inside a line with a colon; a report may have none at all. A header with a typing error is read as
+the one that it is next to. A header that nobody knows is named, so that somebody can teach it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from cxrtool.reports.spelling import Spelling
 
 REPORT = "report"
+#: The section under a header that nobody knows, where others say what counts.
+OTHER = "other"
+# A class of signs first, which is headers fast; the text begins with a line break of its own.
 # Possessive: a sentence, which has no colon in reach, is left after one try.
-_HEADER = re.compile(r"(?:^|(?<=[\n.;!?)\]:]))[ #*]*+([^\W\d_][\w &/,()'-]{1,60}+)[ *]*+(:|\n|$)")
-_DASHED = re.compile(r"(?:^|(?<=\n))[ #*]*+([^\W\d_][\w ]{1,30}?) -(?=[ ])")
+_HEADER = re.compile(r"[\n.;!?)\]:][ #*\[>]*+([^\W\d_][\w &/,()'-]{1,60}+)[ *\]]*+(?=(:|\n|\Z))")
+_DASHED = re.compile(r"(?:^|(?<=\n))[ #*\[]*+([^\W\d_][\w ]{1,30}?)\]? -+(?=[ \n])")
+_BOLD = re.compile(r"(?:^|(?<=\n))[ ]*\*\*[ ]*([^\W\d_][\w &/]{1,40}?)[ ]*\*\*(?![ ]*:)")
 # Without a colon a header in capitals needs seven letters, in a text that is not in capitals.
 _CAPITALS = re.compile(
-    r"\b([A-Z]+(?:[ &/]+[A-Z]+){0,4})(?:[ ]*(:)|(?<=[A-Z]{7})[ ]+(?=[A-Z][a-z]|\d+[.)]))"
+    r"([A-Z](?<!\w[A-Z])[A-Z]*(?:[ &/]+[A-Z]+){0,4})"
+    r"(?:[ ]*(:)|(?<=[A-Z]{7})[ ]+(?=[A-Z][a-z]|\d+[.)]))"
 )
-_VIEWS = re.compile(r"\b(?:chest|radiographs?|views?|cxr|lungs?)\b")
+_SMALL = re.compile(r"((?:[^\W\d_]{2,20} ){1,4}):(?=[ ])")
+_SPACED = " : "  # of a text whose marks stand apart, as corpora are published
+_CAPITAL = re.compile(r"(?!XXXX)(?<!X)[A-Z]")
+#: The name of headers of parts of the body.
+BODY = "body"
+_CACHE_LIMIT = 50_000
+_TEXT, _LINE = re.compile(r"\S"), re.compile(r"\n")
+_EMPTY_LINE = re.compile(r"\n[ ]*\n")
+_WORDS_OF_A_HEADER = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,73 +48,183 @@ class Section:
     end: int
 
 
+class _Header(NamedTuple):
+    """A header: its start, the start of its body, its section ("" where unknown), its words."""
+
+    start: int
+    body: int
+    name: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Split:
+    """A report in its sections.
+
+    Attributes:
+        sections: In order.
+        unknown: The headers that nobody knows, as written, without those of parts of the body.
+    """
+
+    sections: tuple[Section, ...]
+    unknown: tuple[str, ...] = field(default=())
+
+
 class SectionFinder:
     """Splits reports by the headers of a rule set.
 
     Args:
         headers: Canonical name -> the headers that open such a section, in lower case.
+        body: Words of which a header of a part of the body holds one: it opens the findings, but
+            ends no section that counts.
+        counted: The sections whose text counts.
+        is_finding: Whether words in lower case name a finding, as they may before a colon.
     """
 
-    def __init__(self, headers: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(
+        self,
+        headers: Mapping[str, tuple[str, ...]],
+        body: frozenset[str] = frozenset(),
+        counted: frozenset[str] = frozenset({"findings", "impression", REPORT}),
+        is_finding: Callable[[str], bool] = lambda words: False,
+    ) -> None:
         self._names = {re.sub(r"[\s-]+", " ", h): name for name, hs in headers.items() for h in hs}
+        self._body = body
+        self._counted, self._is_finding = counted, is_finding
+        self._cache: dict[tuple[str, bool], str | None] = {}
+        words = {word for h in self._names for word in h.split()}
+        self._corrected = Spelling(corrected=tuple(sorted(words))).reader(words.__contains__)
 
-    def split(self, text: str) -> list[Section]:
+    def split(self, text: str) -> Split:
         """The sections in order; text before the first header is ``report``.
 
-        A header that is not known leaves the section as it is, except that one which speaks of the
-        chest or its views ("PORTABLE CHEST:") opens the findings. Where no header of findings or
-        impression occurs, an empty line ends a history, and what follows is ``report``.
+        A header that is not known leaves the findings or impression as they are. Elsewhere what it
+        opens is ``other`` where findings or impression have a header, else ``report``; one which
+        speaks of a part of the body ("LUNGS/PLEURA:") opens the findings. Where no header of a
+        section that counts occurs, an empty line ends the others, and so does, where nothing else
+        would count, the end of a line: no report is swallowed.
         """
         headers = self._headers(text)
         if not headers:
+            return Split((Section(REPORT, 0, len(text)),))
+        stated = any(h.name in ("findings", "impression") for h in headers)
+        named, unknown, at = [], [], REPORT
+        for header in headers:
+            name = header.name
+            if name == BODY:
+                if at in ("findings", "impression", REPORT):
+                    continue
+                name = "findings"
+            elif not name:
+                if at in ("findings", "impression"):
+                    continue
+                unknown.append(header.words)
+                name = OTHER if stated else REPORT
+            if name != at or header.name:
+                named.append(header._replace(name=name))
+            at = name
+        return Split(tuple(self._sections(text, named, stated)), tuple(unknown))
+
+    def _sections(self, text: str, headers: list[_Header], stated: bool) -> list[Section]:
+        if not headers:
             return [Section(REPORT, 0, len(text))]
         sections = []
-        if text[: headers[0][0]].strip(" \n#*"):
-            sections.append(Section(REPORT, 0, headers[0][0]))
-        bounds = [h[0] for h in headers[1:]] + [len(text)]
-        counted = any(name in ("findings", "impression") for _, _, name in headers)
-        for (_, start, name), end in zip(headers, bounds):
-            gap = None
-            if not counted:
-                gap = re.compile(r"\n[ ]*\n").search(text, start, end)
-                if gap and not text[start : gap.start()].strip():
-                    gap = re.compile(r"\n[ ]*\n").search(text, gap.end(), end)
-            if gap:
-                sections.append(Section(name, start, gap.start()))
-                sections.append(Section(REPORT, gap.end(), end))
-            else:
-                sections.append(Section(name, start, end))
+        if text[: headers[0].start].strip(" \n#*"):
+            sections.append(Section(REPORT, 0, headers[0].start))
+        bounds = [h.start for h in headers[1:]] + [len(text)]
+        spans = [Section(h.name, h.body, end) for h, end in zip(headers, bounds)]
+        if stated or any(h.name in ("findings", "impression") for h in headers):
+            return sections + spans
+        for section in spans:
+            sections += _ended(text, section, _EMPTY_LINE)
+        if not any(s.name in self._counted and self._says(text, s) for s in sections):
+            sections = [part for s in sections for part in _ended(text, s, _LINE)]
         return sections
 
-    def _headers(self, text: str) -> list[tuple[int, int, str]]:
-        """(start of the header, start of the body, canonical name), in order."""
-        headers: dict[int, tuple[int, str]] = {}  # start of the body -> header
-        for match in _HEADER.finditer(text):
-            words, colon = match.group(1), match.group(2) == ":"
-            own_line = match.start() == 0 or text[match.start() - 1] == "\n"
+    def _says(self, text: str, section: Section) -> bool:
+        """Whether a section holds more than the title of the report."""
+        said = text[section.start : section.end].strip()
+        return "." in said if section.start == 0 else bool(said)
+
+    def _headers(self, text: str) -> list[_Header]:
+        """Headers in order; those of words of the body have the name `BODY`."""
+        headers: dict[int, _Header] = {}  # start of the body -> header
+        apart = _SPACED in text and not _CAPITAL.search(text)
+        for match in _HEADER.finditer("\n" + text):
+            words, end = match.groups()
+            colon, start, body = end == ":", match.start(), match.end() - 1 + len(end)
+            own_line = match.group()[0] == "\n"
             name = self._name(words)
-            if name is None and colon and own_line and words.isupper() and " " in words:
-                name = "findings" if _VIEWS.search(words.lower()) else None
+            if name is None and (own_line or (colon and words.isupper())):
+                name = self._guessed(words, colon and own_line)
             # Inside a line a header needs its colon and a capital: "chest: clear" is a sentence.
-            if name and (own_line or (colon and words[0].isupper())):
-                headers[match.end()] = (match.start(), name)
-        for match in _DASHED.finditer(text if " - " in text else ""):
-            name = self._name(match.group(1))
-            if name:
-                headers[match.end()] = (match.start(), name)
+            inside = colon and (words[0].isupper() or (apart and words.endswith(" ")))
+            if name is not None and (own_line or inside):
+                headers[body] = _Header(start, body, name, words.strip())
+        others = [_DASHED] if " -" in text else []
+        others += [_BOLD] if "**" in text else []
+        for pattern in others:
+            for match in pattern.finditer(text):
+                name = self._name(match.group(1))
+                if name:
+                    headers[match.end()] = _Header(match.start(), match.end(), name, match.group(1))
+        if apart:
+            for match in _SMALL.finditer(text):
+                self._add_run(match, headers)
         shouting = text.isupper()
         for match in _CAPITALS.finditer(text):
             if shouting and not match.group(2):
                 continue
-            words = match.group(1).split()
-            # The longest run of words before the colon that is a header.
-            for first in range(len(words)):
-                name = self._name(" ".join(words[first:]))
-                if name:
-                    start = match.end() - len(match.group(0).split(words[first], 1)[1])
-                    headers.setdefault(match.end(), (start - len(words[first]), name))
-                    break
-        return sorted((start, body, name) for body, (start, name) in headers.items())
+            self._add_run(match, headers)
+        return [headers[body] for body in sorted(headers)]
+
+    def _add_run(self, match: re.Match[str], headers: dict[int, _Header]) -> None:
+        """The longest run of words before a colon that is a header."""
+        run = match.group(1).split()
+        for first in range(len(run)):
+            words = " ".join(run[first:])
+            name = self._name(words)
+            if name:
+                body = match.end()
+                start = body - len(match.group(0).split(run[first], 1)[1]) - len(run[first])
+                if body not in headers or not headers[body].name:
+                    headers[body] = _Header(start, body, name, words)
+                break
 
     def _name(self, words: str) -> str | None:
-        return self._names.get(" ".join(words.lower().replace("-", " ").split()))
+        return self._names.get(_plain(words))
+
+    def _guessed(self, words: str, colon: bool) -> str | None:
+        """What words may be that are no known header; None where they are none."""
+        plain = _plain(words)
+        parts = plain.split()
+        if len(parts) > _WORDS_OF_A_HEADER:
+            return None
+        key = (plain, colon)
+        if key not in self._cache:
+            if len(self._cache) > _CACHE_LIMIT:
+                self._cache.clear()
+            name = self._names.get(" ".join(map(self._corrected, parts)))
+            self._cache[key] = self._unknown(plain) if name is None and colon else name
+        return self._cache[key]
+
+    def _unknown(self, words: str) -> str:
+        """`BODY`, or "" for a header that nobody knows."""
+        parts = re.findall(r"[^\W\d_]+", words)
+        return BODY if not self._body.isdisjoint(parts) or self._is_finding(words) else ""
+
+
+def _plain(words: str) -> str:
+    return " ".join(words.lower().replace("-", " ").split())
+
+
+def _ended(text: str, section: Section, gap: re.Pattern[str]) -> list[Section]:
+    """A section up to the first gap after its first words, and what follows as ``report``."""
+    first = _TEXT.search(text, section.start, section.end)
+    end = first and gap.search(text, first.start(), section.end)
+    if section.name == REPORT or not end or not text[end.end() : section.end].strip():
+        return [section]
+    return [
+        Section(section.name, section.start, end.start()),
+        Section(REPORT, end.end(), section.end),
+    ]

@@ -21,10 +21,13 @@ from cxrtool.reports.context import (
     Mention,
     Span,
     structure,
+    untold,
 )
 from cxrtool.reports.ruleset import Cue, Rule, RuleSet
 
 CACHE_LIMIT = 50_000
+#: A statement of which nothing is known but that it is one.
+UNREAD = Rule("unread", "other", (), (), "", 1, "", (), ())
 _UNKNOWN = "\0unknown"  # a word that no phrase holds
 ANY = Rule("phrase", "finding", (), (), "", 1, "", (), ())  # any phrase that a caller asks about
 
@@ -40,12 +43,27 @@ class SentenceReader:
         self._rules = rules
         self._automaton = rules.automaton
         self._mentions = lru_cache(CACHE_LIMIT)(self._read)
+        self._unread = lru_cache(CACHE_LIMIT)(self._read_unread)
         self._flag = cache(partial(structure, self._automaton))
         self._stop = self._automaton.kind(".")
 
     def read(self, kinds: Sequence[int]) -> tuple[Mention, ...]:
         """The mentions of a sentence, by position; offsets count tokens from its first."""
         return self._mentions(tuple(kinds))
+
+    def unread(self, kinds: Sequence[int]) -> tuple[Mention, ...]:
+        """The statements of a sentence of which nothing is understood."""
+        return self._unread(tuple(kinds))
+
+    def _read_unread(self, kinds: tuple[int, ...]) -> tuple[Mention, ...]:
+        flags = self.flags(kinds)
+        stretches = untold(flags, self.read(kinds))
+        if stretches:
+            content, things, cues = self.spans(kinds)
+            well = [span for span in content if span.rule.kind == "normal"]
+            clause = Clause(flags, things, cues, self._rules.devices, well)
+            stretches = list(clause.unread(stretches))
+        return tuple(Mention(*span, UNREAD, POSITIVE, None) for span in stretches)
 
     def spans(
         self, kinds: Sequence[int]

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from cxrtool.reports.labeler import Labels
-from cxrtool.reports.sections import REPORT
+from cxrtool.reports.sections import REPORT, Section
 
 # Words that hardly an English report of some length does without, and other languages do not have.
 # Terms alone do not tell: "pneumothorax" is the same word in a dozen languages.
@@ -22,6 +23,26 @@ _ENGLISH = re.compile(
     re.IGNORECASE,
 )
 _SOME_LENGTH = 40
+_HEADERS_KEPT, _HEADERS_TOLD = 1000, 50
+_SHOWN = 5
+
+
+@dataclass(slots=True)
+class Cases:
+    """How many reports are of a kind, and the id of the first of them."""
+
+    reports: int = 0
+    example: str = ""
+
+    def add(self, study: str, reports: int = 1) -> None:
+        """Counts a report, or those of another part of the set."""
+        if reports and not self.reports:
+            self.example = study
+        self.reports += reports
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able form."""
+        return {"reports": self.reports, "example": self.example}
 
 
 class Tally:
@@ -29,20 +50,28 @@ class Tally:
 
     Args:
         observations: The labels.
+        counted: The sections whose mentions count.
 
     Attributes:
         reports: All of them.
         empty: Those without text.
         silent: Those with text in which no section and no term was found.
         foreign: Those with text in which no English word was found, silent or not.
+        wordless: Those with text of which no word counts.
+        headers: Header in lower case -> the reports that have it, for headers that no rule knows.
+        unreadable: Section -> the reports in which it counts and holds no English word.
     """
 
-    def __init__(self, observations: Sequence[str]) -> None:
+    def __init__(self, observations: Sequence[str], counted: Collection[str] = ()) -> None:
+        self._counted = frozenset(counted)
+        self.wordless = Cases()
+        self.headers: dict[str, Cases] = {}
+        self.unreadable: dict[str, Cases] = {}
         self.reports = self.empty = self.silent = self.foreign = 0
         self.counts: dict[str, Counter[str]] = {name: Counter() for name in observations}
 
-    def add(self, text: str, labels: Labels) -> None:
-        """Counts one report; ``labels`` need their evidence."""
+    def add(self, text: str, labels: Labels, study: str = "") -> None:
+        """Counts one report; ``labels`` need their evidence, ``study`` is its id."""
         self.reports += 1
         if not text.strip():
             self.empty += 1
@@ -50,13 +79,31 @@ class Tally:
             read = labels.evidence or any(s.name != REPORT for s in labels.sections)
             self.silent += not read
             self.foreign += len(text) >= _SOME_LENGTH and _ENGLISH.search(text) is None
+            if not labels.sentences:
+                self.wordless.add(study)
+            for header in {" ".join(words.lower().split()) for words in labels.unknown}:
+                if header in self.headers or len(self.headers) < _HEADERS_KEPT:
+                    self.headers.setdefault(header, Cases()).add(study)
+            for name in {s.name for s in labels.sections if self._is_unreadable(text, s)}:
+                self.unreadable.setdefault(name, Cases()).add(study)
         for name, value in labels.values.items():
             self.counts[name]["" if value is None else str(value)] += 1
+
+    def _is_unreadable(self, text: str, section: Section) -> bool:
+        start, end = section.start, section.end
+        if section.name not in self._counted or end - start < _SOME_LENGTH:
+            return False
+        return _ENGLISH.search(text, start, end) is None
 
     def merge(self, other: Tally) -> None:
         """Adds the counts of another part of the set."""
         for kind in ("reports", "empty", "silent", "foreign"):
             setattr(self, kind, getattr(self, kind) + getattr(other, kind))
+        self.wordless.add(other.wordless.example, other.wordless.reports)
+        for own, new in ((self.headers, other.headers), (self.unreadable, other.unreadable)):
+            for name, cases in new.items():
+                if name in own or len(own) < _HEADERS_KEPT:
+                    own.setdefault(name, Cases()).add(cases.example, cases.reports)
         for name, counts in other.counts.items():
             self.counts[name].update(counts)
 
@@ -78,6 +125,31 @@ class Tally:
             if n > max(1, above_frac * written)
         ]
 
+    def unread(self) -> list[str]:
+        """What of the reports was not read, with an example each, as sentences."""
+        said = []
+        if self.headers:
+            n = len(self.headers)
+            which = f"{n:,} headers are" if n > 1 else "1 header is"
+            shown = ", ".join(
+                f"{name} ({cases.reports:,}, as in {cases.example})"
+                for name, cases in self._headers()[:_SHOWN]
+            )
+            said.append(f"{which} in no rule, with the number of reports: {shown}")
+        for name, cases in sorted(self.unreadable.items()):
+            said.append(
+                f"{name} without an English word in {_reports(cases.reports)}, "
+                f"as in {cases.example}"
+            )
+        if self.wordless.reports:
+            which = _reports(self.wordless.reports)
+            said.append(f"no word counts in {which} with text, as in {self.wordless.example}")
+        return said
+
+    def _headers(self) -> list[tuple[str, Cases]]:
+        """Unknown headers, the most frequent first."""
+        return sorted(self.headers.items(), key=lambda item: (-item[1].reports, item[0]))
+
     def summary(self) -> dict[str, Any]:
         """JSON-able form."""
         return {
@@ -85,6 +157,9 @@ class Tally:
             "empty": self.empty,
             "nothing_found": self.silent,
             "no_english": self.foreign,
+            "no_counted_word": self.wordless.to_json(),
+            "unknown_headers": {k: v.to_json() for k, v in self._headers()[:_HEADERS_TOLD]},
+            "unreadable_sections": {k: v.to_json() for k, v in sorted(self.unreadable.items())},
             "labels": {
                 name: {"1": c["1"], "0": c["0"], "-1": c["-1"], "blank": c[""]}
                 for name, c in self.counts.items()
@@ -94,3 +169,7 @@ class Tally:
     def rows(self) -> list[list[object]]:
         """Rows of a table for people: label, 1, 0, -1, blank."""
         return [[name, c["1"], c["0"], c["-1"], c[""]] for name, c in self.counts.items()]
+
+
+def _reports(n: int) -> str:
+    return f"{n:,} reports" if n > 1 else "1 report"

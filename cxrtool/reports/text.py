@@ -20,12 +20,14 @@ from spacy.tokens import Doc
 from spacy.util import compile_infix_regex, compile_suffix_regex
 
 BREAK = "\n"
-_HARD = "\x1e"  # a break that no wrapped line makes, until the lines are joined
+HARD_BREAK = "\x1e"  # a break that no wrapped line makes, until the lines are joined
 _TRANSLATE = str.maketrans(
     {
         "‘": "'", "’": "'", "“": '"', "”": '"', "–": "-", "—": "-", "‐": "-", "‑": "-",
         "\u00a0": " ", "\t": " ", "\f": "\n", "\v": "\n", "\u2028": "\n", "\u2029": "\n",
-        "\x85": "\n", "•": "\x1e", "·": " ", "\ufeff": " ", "\u200b": " ", "\x00": " ",
+        "\x85": "\n", "·": " ", "\x1d": " ", "\u2212": "-", "\u202f": " ", "\u3000": " ",
+        "\ufeff": " ", "\u200b": " ", "\x00": " ",
+        **dict.fromkeys("•\u2023\u25e6\u25aa\u25cf\u25a0\uf0b7\uf0a7\u27a2\u25ba", "\x1e"),
     }
 )  # fmt: skip
 # Repeats are bounded, and begin where they cannot have begun before: no text takes for ever.
@@ -34,14 +36,23 @@ _TAG = re.compile(r"<\s{0,3}/?\s{0,3}(?:br|p|li|ul|ol|div|b|i)\s{0,3}/?\s{0,3}>"
 _ENTITY = re.compile(r"&(?:nbsp|amp|lt|gt|quot|apos|#\d{1,5});")
 _HYPHEN = re.compile(r"-(?<=\w-)(?=\w)")  # a literal first, which is found fast
 _LIST = re.compile(
-    r"(?:(?<=^)|(?<=[\n\x1e.;:]))[ ]*(?:\(?\d{1,2}[.)]|[-*])(?=[ ][^\s])"
-    r"|(?<=[a-z ][ ])\(?\d{1,2}[.)](?=[ ][A-Z])"
+    r"(?:(?<=^)|(?<=[\n\x1e.;:]))[ ]*(?:\(?\d{1,2}[.)]|[-*>\u2192])(?=[ ]{1,3}[^\s])"
+    # Glued to what follows, where that is no number and no sign: "1.No", "-No", "#1 No", "o No".
+    r"|(?:(?<=^)|(?<=[\n\x1e.;:]))[ ]*"
+    r"(?:\(?\d{1,2}[.)](?=[^\W\d_])|[-*>\u2192](?=[^\W\d_])|o(?=[ ]+[A-Z]))"
+    r"|(?:(?<=^)|(?<=[\n\x1e]))[ ]*[a-z][.)](?=[ ]{1,3}[A-Z])"
+    r"|#\d{1,2}[.):]?(?=[ ]?[A-Z])"
+    r"|(?<=[a-z ][ ])(?:\(?\d{1,2}[.)]|\u2192)(?=[ ]?[A-Z])"
 )
-_ITEM = re.compile(r"[\d*-][.)]? ")  # quick to say that there is no list
+# Quick to say that there is no list.
+_ITEM = re.compile(
+    r"[\d*>\u2192#-](?:(?<=\d)[.)](?:[ ]|[^\W\d_])|(?<=[*>\u2192-])(?:[ ]|[^\W\d_])|(?<=#)\d)"
+)
+_FIRST_ITEMS = ("o ", "a.", "a)")
 _LINE = re.compile(r"\n[ ]*")
 _MARKS = re.compile(r"[^\w\s]{5,}")  # "--------", for which spaCy needs square time
 _CAPITALS = re.compile(r"[A-Z]{3}[A-Z ,/&()-]*:")
-_MARKUP = " #*:"
+_MARKUP = " #*:[]>"
 _CONTINUED = re.compile(r"(?:of|for|with|and|in) ")
 _HEAD = re.compile(r"[:\n]")
 _RUN = re.compile(r"(?<!\S)\S{101,}")  # no prose; spaCy takes it for an address, slowly
@@ -70,7 +81,7 @@ def clean(text: str, headers: frozenset[str] = frozenset()) -> str:
         out = _TAG.sub(lambda m: BREAK.ljust(len(m.group())), out)
     if "&" in out:
         out = _ENTITY.sub(lambda m: " " * len(m.group()), out)
-    out = _MARKS.sub(lambda m: _HARD.ljust(len(m.group())), out)
+    out = _MARKS.sub(lambda m: HARD_BREAK.ljust(len(m.group())), out)
     out = _RUN.sub(lambda m: _cut(m.group()), out)
     if "-" in out:
         out = _HYPHEN.sub(" ", out)
@@ -79,9 +90,9 @@ def clean(text: str, headers: frozenset[str] = frozenset()) -> str:
     if "\n" in out:
         out = _join_lines(out, headers)
     # The numbers of a list are no words; what they open is a sentence of its own.
-    if _ITEM.search(out):
+    if "\no " in out or "\na" in out or out[:2] in _FIRST_ITEMS or _ITEM.search(out):
         out = _LIST.sub(lambda m: BREAK.ljust(len(m.group())), out)
-    return out.replace(_HARD, BREAK)
+    return out.replace(HARD_BREAK, BREAK)
 
 
 def _cut(run: str) -> str:
@@ -103,9 +114,9 @@ def _join_lines(text: str, headers: frozenset[str]) -> str:
         line = text[text.rfind("\n", 0, begin) + 1 : begin].strip(_MARKUP).lower()
         hard = (
             not after
-            or before in ".;!?\n"
-            or after[0] in "\n-*("
-            or (after[0].isdigit() and _LIST.match(text, end) is not None)
+            or before in ".;!?\n\x1e"
+            or after[0] in "\n-*(>#\u2192"
+            or ((after[0].isdigit() or after == "o ") and _LIST.match(text, end) is not None)
             # A header alone on its line, not "question" before "of a small effusion".
             or (line in headers and _CONTINUED.match(text, end) is None)
             or _CAPITALS.match(text, end) is not None

@@ -7,6 +7,7 @@ one call, because a Python object a token takes longer than all that is done wit
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable
 from functools import cached_property
 from itertools import pairwise
 
@@ -26,8 +27,9 @@ class Words:
         rows: ``[n_tokens, 4]`` uint64: hash of the token in lower case, sentence start, offset,
             length.
         kinds: Of every token as the automaton tells them apart; ``_SPACE`` for white space.
-        text: The original text, which has the same offsets.
+        text: The original text.
         spelled: Hash -> token in lower case.
+        span: Where in the text stands what has two offsets; None: at these offsets.
 
     Attributes:
         kinds: Of every word.
@@ -35,7 +37,12 @@ class Words:
     """
 
     def __init__(
-        self, rows: np.ndarray, kinds: list[int], text: str, spelled: dict[int, str]
+        self,
+        rows: np.ndarray,
+        kinds: list[int],
+        text: str,
+        spelled: dict[int, str],
+        span: Callable[[int, int], tuple[int, int]] | None = None,
     ) -> None:
         firsts = (rows[:, 1] == 1).nonzero()[0].tolist()
         self._places: list[int] | None = None  # tokens that are words; None: all of them
@@ -45,7 +52,7 @@ class Words:
             # A sentence that white space begins is begun by the next word.
             firsts = [bisect_left(places, i) for i in firsts]
         self.kinds, self.text = kinds, text
-        self._rows, self._firsts, self._spelled = rows, firsts, spelled
+        self._rows, self._firsts, self._spelled, self._span = rows, firsts, spelled, span
 
     def sentences(self) -> list[tuple[int, int]]:
         """First word of every sentence, and the word after its last."""
@@ -55,12 +62,17 @@ class Words:
     @cached_property
     def starts(self) -> list[int]:
         """Offset of every word."""
-        return self._column(2)
+        return self._column(2) if self._span is None else [start for start, _ in self._spans]
 
     @cached_property
     def ends(self) -> list[int]:
         """Offset after every word."""
-        return [start + length for start, length in zip(self.starts, self._column(3))]
+        return [end for _, end in self._spans]
+
+    @cached_property
+    def _spans(self) -> list[tuple[int, int]]:
+        read = [(s, s + length) for s, length in zip(self._column(2), self._column(3))]
+        return read if self._span is None else [self._span(start, end) for start, end in read]
 
     @cached_property
     def _lower(self) -> list[str]:
@@ -90,18 +102,21 @@ class WordReader:
 
     Args:
         automaton: Of the labeler's rules.
+        spell: Gives a word in lower case as the rules know it.
     """
 
-    def __init__(self, automaton: Automaton) -> None:
-        self._automaton = automaton
+    def __init__(self, automaton: Automaton, spell: Callable[[str], str] = str) -> None:
+        self._automaton, self._spell = automaton, spell
         self._kinds: dict[int, int] = {}
         self._spelled: dict[int, str] = {}
 
     def __len__(self) -> int:
         return len(self._kinds)
 
-    def read(self, doc: Doc, text: str) -> Words:
-        """The words of a document whose original is ``text``."""
+    def read(
+        self, doc: Doc, text: str, span: Callable[[int, int], tuple[int, int]] | None = None
+    ) -> Words:
+        """The words of a document whose original is ``text``; ``span`` is as of `Words`."""
         rows = doc.to_array([LOWER, SENT_START, IDX, LENGTH])
         hashes, kind_of = rows[:, 0].tolist(), self._kinds
         try:
@@ -109,10 +124,10 @@ class WordReader:
         except KeyError:
             for h in hashes:
                 if h not in kind_of:
-                    self._spelled[h] = word = doc.vocab.strings[h]
+                    self._spelled[h] = word = self._spell(doc.vocab.strings[h])
                     kind_of[h] = self._kind(word)
             kinds = [kind_of[h] for h in hashes]
-        return Words(rows, kinds, text, self._spelled)
+        return Words(rows, kinds, text, self._spelled, span)
 
     def _kind(self, word: str) -> int:
         if word.isspace():

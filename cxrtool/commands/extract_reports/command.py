@@ -46,7 +46,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     from cxrtool.reports.tally import Tally
 
     job = job_of(config)
-    tally = Tally(job.rules.observations)
+    tally = Tally(job.rules.observations, job.rules.counted)
     sample = Sample(config.explain_sample, config.seed)
     source = run.input("reports").path
     rejected = Rejected(config.skip_bad)
@@ -102,7 +102,8 @@ def stream(config: Config, out: IO[str]) -> None:
     from cxrtool.reports.tally import Tally
 
     job = job_of(config)
-    tally, rejected = Tally(job.rules.observations), Rejected(config.skip_bad)
+    tally = Tally(job.rules.observations, job.rules.counted)
+    rejected = Rejected(config.skip_bad)
     if config.explains or config.explain_sample:
         raise UsageError("-o - gives the table to stdout, and --explain has no place there")
     if is_dataset(config.reports):
@@ -156,5 +157,7 @@ def say(tally: Tally, rejected: Rejected) -> None:
         out = len(rejected.rows)
         which = f"{out:,} reports were" if out > 1 else "1 report was"
         console.warn(f"{which} left out, see rejected.csv")
+    for sentence in tally.unread():
+        console.warn(sentence)
     for doubt in tally.doubts(SILENT_FRAC):
         console.warn(doubt)

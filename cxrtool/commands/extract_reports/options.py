@@ -12,7 +12,9 @@ from cxrtool.core.errors import UsageError
 NAME = "extract-reports"
 # 4: into a dataset directory, No Finding is not filled beside a finding; "ruled out" denies, and a
 # list without "or" ends where an item of its own begins
-FORMAT = 4
+# 5: residue of exports, tables, check boxes and more headers are read; other spellings, short words
+# and typing errors too; "or" closes a list; a statement that nothing understands forbids No Finding
+FORMAT = 5
 
 reading_option = partial(option, panel="How reports are read")
 showing_option = partial(option, panel="Showing why")

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 
 from cxrtool.reports.context import NEGATIVE, POSITIVE
 from cxrtool.reports.labeler import Evidence, Labels
+from cxrtool.reports.sentence import UNREAD
 from cxrtool.reports.texts.budget import BUDGET, tokens
 
 _DAMPING, _ROUNDS = 0.85, 20
@@ -119,7 +120,7 @@ class _Content:
 def _findings(named: list[Evidence], no_finding: str) -> list[tuple[str, float, list[str]]]:
     nodes = []
     for evidence in named:
-        if evidence.observation != no_finding:
+        if evidence.observation != no_finding and evidence.rule != UNREAD.id:
             # What is asserted and what is denied are two things.
             name = evidence.observation or evidence.text.lower()
             node = f"{evidence.value} {name}"

@@ -19,6 +19,7 @@ from cxrtool.reports.attributes import CACHE_LIMIT, Attribute
 from cxrtool.reports.context import NEGATIVE, POSITIVE
 from cxrtool.reports.labeler import Evidence, Labels
 from cxrtool.reports.ruleset import RuleSet
+from cxrtool.reports.sentence import UNREAD
 
 SENTENCES = 20_000  # that are remembered
 _WORD = re.compile(r"[^\W_]+(?:['.][^\W_]+)*|\S")
@@ -101,7 +102,7 @@ class Phraser:
         starts = [start for start, _ in labels.sentences]
         spoken: dict[int, list[Evidence]] = defaultdict(list)  # no mention leaves its sentence
         for evidence in labels.evidence:
-            if evidence.observation != self.no_finding:
+            if evidence.observation != self.no_finding and evidence.rule != UNREAD.id:
                 spoken[bisect_right(starts, evidence.start) - 1].append(evidence)
         phrases: list[Phrase] = []
         for number, mentions in spoken.items():

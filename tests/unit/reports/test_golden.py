@@ -20,6 +20,9 @@ REPORTS = tomllib.loads(
 CLAUSES = tomllib.loads(
     (Path(__file__).parents[2] / "golden" / "report_clauses.toml").read_text(encoding="utf-8")
 )
+LINES = tomllib.loads(
+    (Path(__file__).parents[2] / "golden" / "report_lines.toml").read_text(encoding="utf-8")
+)
 LABELER = Labeler()
 CASES = [(name, *case) for name, cases in GOLDEN["sentences"].items() for case in cases]
 
@@ -30,7 +33,7 @@ def test_sentence(name: str, text: str, value: int | str, family: str) -> None:
     assert ("blank" if got is None else got) == value, (family, label(text).evidence)
 
 
-@pytest.mark.parametrize(("text", "wanted"), REPORTS["cases"])
+@pytest.mark.parametrize(("text", "wanted"), REPORTS["cases"] + LINES["cases"])
 def test_all_labels_of_a_report(text: str, wanted: str) -> None:
     labels = LABELER.label(text)
     short = REPORTS["short"]

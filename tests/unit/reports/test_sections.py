@@ -10,11 +10,14 @@ from cxrtool.reports.text import clean
 
 RULES = default_rules()
 HEADERS = frozenset(h for hs in RULES.sections.values() for h in hs)
+FINDER = SectionFinder(
+    RULES.sections, RULES.body, is_finding={"edema", "pneumothorax"}.__contains__
+)
 
 
 def split(text: str) -> list[tuple[str, str]]:
     cleaned = clean(text, HEADERS)
-    found = SectionFinder(RULES.sections).split(cleaned)
+    found = FINDER.split(cleaned).sections
     return [(s.name, " ".join(cleaned[s.start : s.end].split())) for s in found]
 
 
@@ -62,3 +65,68 @@ def test_unknown_headers_keep_the_section() -> None:
 def test_words_that_are_also_headers_stay_in_their_sentence() -> None:
     text = "FINDINGS: There is no comparison: the study of the chest is normal."
     assert len(split(text)) == 1
+
+
+def named(text: str) -> dict[str, str]:
+    return dict(split(text))
+
+
+@pytest.mark.parametrize(
+    "history",
+    ["Hx", "Clinical notes", "Reason for referral", "PAST MEDICAL HISTORY", "NDICATION", "HISTROY",
+     "CLNICAL INFO", "Request", "Dx", "PMH"],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "counted",
+    ["IMP", "COMMENT", "WET READ", "ADDENDUM", "LUNGS/PLEURA", "FINDNGS", "Impresion", "Conc",
+     "[FINDINGS]", "**Findings**", "Report body"],
+)  # fmt: skip
+def test_other_names_of_headers(history: str, counted: str) -> None:
+    parts = split(f"{history}: chf\n{counted}: Big heart.")
+    assert parts[0] == ("indication", "chf")
+    assert parts[1][0] in ("findings", "impression")
+    assert "Big heart." in parts[1][1]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # Where something says what counts, what nobody knows does not.
+        ("Ward round notes: chf\nFINDINGS: Clear.", [("other", "chf"), ("findings", "Clear.")]),
+        (
+            "HISTORY: chf\nStickers: edema\nIMPRESSION: Clear.",
+            [("indication", "chf"), ("other", "edema"), ("impression", "Clear.")],
+        ),
+        # Else nothing is swallowed.
+        ("Ward round notes: chf", [("report", "Ward round notes: chf")]),
+        ("COMPARISON: None.\nBig heart.", [("comparison", "None."), ("report", "Big heart.")]),
+        ("Hx: chf\nBig heart.", [("indication", "chf"), ("report", "Big heart.")]),
+        ("COMPARISON: None.\nStickers: edema", [("comparison", "None."), ("report", "edema")]),
+        # Parts of the body open the findings, and end no section.
+        (
+            "EXAM: CXR\nLUNGS/PLEURA: Clear.\nLINES/TUBES: None.",
+            [("technique", "CXR"), ("findings", "Clear. LINES/TUBES: None.")],
+        ),
+        ("Edema: no\nIMPRESSION: Clear.", [("report", "Edema: no"), ("impression", "Clear.")]),
+        ("FINDINGS: Clear.\nStickers: none", [("findings", "Clear. Stickers: none")]),
+        # Marks that stand apart.
+        (
+            "history : old chf findings : clear . impression : normal .",
+            [("indication", "old chf"), ("findings", "clear ."), ("impression", "normal .")],
+        ),
+    ],
+)  # fmt: skip
+def test_headers_that_nobody_knows(text: str, expected: list[tuple[str, str]]) -> None:
+    assert split(text) == expected
+
+
+def test_unknown_headers_are_named() -> None:
+    text = "Stickers: old.\nHx: chf\nFINDINGS: Clear.\nLungs: clear\nIMPRESSION: Normal."
+    assert FINDER.split(clean(text, HEADERS)).unknown == ("Stickers",)
+
+
+@pytest.mark.parametrize(
+    "words", ["Oppinions", "histories and lies", "Fidings of a long sentence here"]
+)
+def test_words_far_from_a_header_are_none(words: str) -> None:
+    assert split(f"{words}\nBig heart.") == [("report", f"{words} Big heart.")]

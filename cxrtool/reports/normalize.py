@@ -1,0 +1,196 @@
+"""Takes out of a report what the way to us has put in: residue of exports, marks of forms.
+
+In: a report as it was written. Out: the text that is read, and for each of its characters the place
+of what it was made from, so that evidence points into the report as written. Most reports hold
+nothing of the kind, are told by a few looks, and come out as they are.
+
+What is taken out: escapes (``\\n``, HL7, Excel, quoted-printable, JSON), RTF, HTML with entities,
+ligatures, marks that are not seen, UTF-8 read as Windows-1252, words broken over lines.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from collections.abc import Callable
+
+from cxrtool.reports.rewriting import Draft
+
+# Marks that nobody sees: soft hyphen, zero width, direction of writing, byte order.
+_UNSEEN = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]+")
+_LIGATURE = re.compile("[\ufb00-\ufb06\uff01-\uff5e]")
+# A first byte of two or three in UTF-8, then what Windows-1252 makes of the others.
+_HIGH = "\u0080-\u00bf" + bytes(range(0x80, 0xA0)).decode("cp1252", "ignore")
+_MISREAD = re.compile(f"[\u00c2-\u00df][{_HIGH}]|\u00c2(?= )|[\u00e0-\u00ef][{_HIGH}]{{1,2}}")
+_SURE = re.compile("[\u00c2\u00c3\u00e2]")
+
+_ESCAPE = re.compile(
+    r"(?P<blank>\\t)"
+    r"|(?P<line>\\r\\n|\\[nr]|\\X0[AD]\\(?:\\X0A\\)?|\\\.[a-z]{2}[+-]?\d{0,4}\\|_x000[AaDd]_\n?)"
+    r"|(?P<mark>\\[FSRTE]\\|\\\")"
+    r"|(?P<none>\\[HN]\\|_x00[01][\dA-Fa-f]_)"
+)
+_MARK = {"\\F\\": "|", "\\S\\": "^", "\\R\\": "~", "\\T\\": "&", "\\E\\": "\\", '\\"': '"'}
+_QUOTED_PRINTABLE = re.compile(r"=[ \t]{0,3}\r?\n|(?:=[0-9A-F]{2})+")
+_IS_QUOTED_PRINTABLE = re.compile(r"=\r?\n|=20\r?(?:\n|$)")
+_JSON = re.compile(
+    r"(?P<line>^\s*[\[{]\s*(?=[\[{\"])|\s*[\]}]\s*$|\s*[\]}]\s*,\s*[\[{]\s*"
+    r"|(?<=[\"\w\]}])\s*,\s*(?=[\"\[{]))"
+    r'|(?P<colon>"\s*:\s*[\[{"]?)|(?P<none>")'
+)
+_IS_JSON = re.compile(r'\s*[\[{][\s\[{]{0,9}"')
+
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][\dA-Fa-f]{1,6}|[A-Za-z]{2,8}\d{0,2});")
+_TAG = re.compile(
+    r"<!\[CDATA\[|\]\]>|<!--.{0,9999}?-->|<(?P<skip>style|script|title)\b[^<>]{0,999}>[^<]{0,99999}</(?P=skip)\s{0,9}>"
+    r"|<[!?][^<>]{0,999}>|<\s{0,3}(?P<close>/?)\s{0,3}(?P<tag>[A-Za-z][\w:.-]{0,40})"
+    r"(?P<more>(?:[\s/][^<>]{0,999})?)>",
+    re.DOTALL | re.IGNORECASE,
+)
+_BLOCKS = frozenset(
+    {"address", "article", "blockquote", "body", "br", "caption", "center", "dd", "div", "dl", "dt",
+     "footer", "h1", "h2", "h3", "h4", "h5", "h6", "head", "header", "hr", "html", "li", "ol", "p",
+     "pre", "section", "table", "tbody", "tfoot", "thead", "tr", "ul"}
+)  # fmt: skip
+_CELLS = frozenset({"td", "th"})
+_INLINE = frozenset(
+    {"a", "abbr", "b", "big", "code", "del", "em", "font", "i", "img", "ins", "label", "link",
+     "mark", "meta", "o:p", "s", "small", "span", "strike", "strong", "sub", "sup", "tt", "u"}
+)  # fmt: skip
+
+_RTF = re.compile(
+    r"\\'(?P<byte>[\da-fA-F]{2})|\\u(?P<code>-?\d{1,6}) ?(?:\\'[\da-fA-F]{2}|[^\\{}])?"
+    r"|\\(?P<word>[a-zA-Z]{1,32})-?\d{0,10} ?|\\(?P<sign>[^a-zA-Z])|(?P<brace>[{}])|\r?\n"
+    r"|(?P<text>[^\\{}\r\n]+)",
+    re.DOTALL,
+)
+_RTF_SAYS = {
+    **dict.fromkeys(("par", "line", "row", "sect", "page", "pard"), "\n"),
+    **dict.fromkeys(("tab", "cell"), "\t"),
+    "emdash": "-", "endash": "-", "lquote": "'", "rquote": "'", "ldblquote": '"',
+    "rdblquote": '"', "bullet": "\u2022", "~": " ", "_": "-", "\n": "\n", "\r": "\n", "\\": "\\",
+    "{": "{", "}": "}",
+}  # fmt: skip
+_RTF_ASIDE = frozenset(
+    {"fonttbl", "colortbl", "stylesheet", "info", "pict", "header", "footer", "generator", "*"}
+)
+_BROKEN = re.compile(r"(?<=([^\W\d_]))-[ ]{0,3}\r?\n[ ]{0,40}(?=[^\W\d_])")
+_WORD_END, _WORD_BEGIN = re.compile(r"[^\W\d_]{1,30}\Z"), re.compile(r"[^\W\d_]{1,30}")
+
+
+def without_residue(draft: Draft, knows: Callable[[str], bool]) -> None:
+    """Takes out of a draft what exports leave.
+
+    Args:
+        draft: The report; changed in place.
+        knows: Whether a rule knows a word in lower case: a word that is broken over two lines is
+            put together where one does, so that "well-" and "expanded" stay apart.
+    """
+    text = draft.text
+    if text.lstrip().startswith("{\\rtf"):
+        _unformat(draft)
+    if "=" in text and _IS_QUOTED_PRINTABLE.search(text):
+        draft.sub(_QUOTED_PRINTABLE, _quoted_printable)
+    if "\\" in draft.text or "_x0" in draft.text:
+        draft.sub(_ESCAPE, _escape)
+    if _IS_JSON.match(draft.text):
+        draft.sub(_JSON, _json)
+    # Once more for what was escaped twice.
+    for _ in range(2):
+        if "&" in draft.text:
+            draft.sub(_ENTITY, _entity)
+        if "<" in draft.text:
+            _untag(draft)
+    if not draft.text.isascii():
+        if _SURE.search(draft.text):
+            draft.sub(_MISREAD, _misread)
+        draft.sub(_LIGATURE, lambda m: unicodedata.normalize("NFKC", m.group()))
+        draft.sub(_UNSEEN, lambda m: "")
+    if "-\n" in draft.text or "- \n" in draft.text or "-\r" in draft.text:
+        draft.sub(_BROKEN, lambda m: "" if _is_broken(m, knows) else m.group())
+
+
+def _escape(match: re.Match[str]) -> str:
+    if match.lastgroup == "mark":
+        return _MARK[match.group()]
+    return {"blank": "\t", "line": "\n", "none": ""}[match.lastgroup or "none"]
+
+
+def _json(match: re.Match[str]) -> str:
+    return {"line": "\n", "colon": ": ", "none": ""}[match.lastgroup or "none"]
+
+
+def _quoted_printable(match: re.Match[str]) -> str:
+    if "\n" in match.group():
+        return ""
+    return bytes.fromhex(match.group().replace("=", "")).decode("utf-8", "replace")
+
+
+def _entity(match: re.Match[str]) -> str:
+    return html.unescape(match.group()).replace("\u00a0", " ")
+
+
+def _misread(match: re.Match[str]) -> str:
+    try:
+        return match.group().encode("cp1252").decode("utf-8")
+    except UnicodeError:  # one of its bytes is no character of Windows-1252, and is lost
+        return {"\u00e2\u20ac": '"', "\u00c2": ""}.get(match.group(), match.group())
+
+
+def _untag(draft: Draft) -> None:
+    """Tags to the line breaks that they stand for; elements of XML to their name and a colon."""
+    names = {
+        m.group(1).lower() for m in re.finditer(r"</\s{0,3}([A-Za-z][\w:.-]{0,40})", draft.text)
+    }
+
+    def markup(match: re.Match[str]) -> str:
+        tag = (match.group("tag") or "").lower()
+        if not tag:
+            return " "
+        if tag in _BLOCKS:
+            return "\n"
+        if tag in _CELLS:
+            return "\x1d" if match.group("close") else ""
+        if tag in _INLINE:
+            return ""
+        if tag not in names:
+            return match.group()  # "<no>" answers
+        if match.group("close"):
+            return "\n"
+        return f"\n{match.group('tag')}: "
+
+    draft.sub(_TAG, markup)
+
+
+def _unformat(draft: Draft) -> None:
+    """RTF to its text."""
+    aside = [False]  # of every open group: whether it is no text
+
+    def plain(match: re.Match[str]) -> str:
+        kind, found = match.lastgroup or "", match.group(match.lastgroup or 0)
+        said = ""
+        if kind == "brace" and found == "{":
+            aside.append(aside[-1])
+        elif kind == "brace" and len(aside) > 1:
+            aside.pop()
+        elif kind == "text":
+            said = found
+        elif kind == "byte":
+            said = bytes.fromhex(found).decode("cp1252", "replace")
+        elif kind == "code":
+            said = chr(int(found) % 0x10000)
+        elif kind in ("word", "sign"):
+            aside[-1] = aside[-1] or found in _RTF_ASIDE
+            said = _RTF_SAYS.get(found, "")
+        return "" if aside[-1] else said
+
+    draft.sub(_RTF, plain)
+
+
+def _is_broken(match: re.Match[str], knows: Callable[[str], bool]) -> bool:
+    """Whether the two halves of a word are one word."""
+    text = match.string
+    head = _WORD_END.search(text, max(0, match.start() - 30), match.start())
+    tail = _WORD_BEGIN.match(text, match.end())
+    return head is not None and tail is not None and knows((head[0] + tail[0]).lower())

@@ -1,0 +1,97 @@
+"""Tables, check boxes and signs mean what they mean on paper."""
+
+from __future__ import annotations
+
+import pytest
+
+from cxrtool.reports import Labeler
+
+LABELER = Labeler()
+YES_NO = {"Consolidation": 1, "Pleural Effusion": 0}
+
+
+def found(text: str) -> dict[str, int]:
+    values = LABELER.label(text).values
+    return {k: v for k, v in values.items() if v is not None and k != "No Finding"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # tables
+        "Consolidation | Yes |\nPleural effusion | No |",
+        "| Consolidation | present |\n|---|---|\n| Effusion | absent |",
+        "1|Consolidation|Yes|right\n2|Effusion|No|",
+        "Consolidation\tYes\tright base\nEffusion\tNo\t",
+        "CONSOLIDATION^YES\nEFFUSION^NO",
+        "Consolidation,Yes\nEffusion,No",
+        "Consolidation ..... right base\nEffusion .......... not seen",
+        "<table><tr><td>Consolidation</td><td>Yes</td></tr><tr><td>Effusion</td><td>No</td></tr></table>",
+        # answers
+        "Consolidation: yes\nEffusion: no",
+        "consolidation: true\neffusion: false",
+        "Consolidation: Y; Effusion: N",
+        "Consolidation=Y, Effusion=N",
+        "Effusion: NO / Consolidation: YES",
+        "Effusion - No\nConsolidation - Yes",
+        "Consolidation (0/1): 1\nEffusion (0/1): 0",
+        "Any consolidation? Yes\nAny effusion? No",
+        '{"consolidation": "yes", "effusion": "no"}',
+        "Present: consolidation. Absent: effusion.",
+        # boxes
+        "[x] consolidation\n[ ] effusion",
+        "[ ] effusion [X] consolidation",
+        "( ) effusion (x) consolidation",
+        "{x} consolidation { } effusion",
+        "- [x] right consolidation\n- [ ] effusion",
+        "\u2612 Consolidation \u2610 Effusion",
+        "\u25a0 Consolidation \u25a1 Effusion",
+        "Consolidation \u2611\nEffusion \u2610",
+        "Consolidation: Y\u2611 N\u2610\nEffusion: Y\u2610 N\u2611",
+        "Consolidation  \u25cf Yes \u25cb No\nEffusion  \u25cb Yes \u25cf No",
+        "Lungs: [ ] clear [x] consolidation\nPleura: [x] no effusion",
+        # signs
+        "Consolidation +ve\nEffusion -ve",
+        "Consolidation (+), effusion (-)",
+        "Consolidation [yes] Effusion [no]",
+        "[Y] Consolidation [N] Effusion",
+        "Consolidation <yes> Effusion <no>",
+        "[+] consolidation. [-] effusion.",
+        "Right consolidation, effusion \u00d8",
+        "\u00d8 effusion. Consolidation.",
+        "consolidation ++, effusion 0",
+        # bullets
+        "o No effusion\no Consolidation",
+        "\u2192 No effusion \u2192 Consolidation",
+        "1.No effusion\n2.Consolidation",
+        "-No effusion\n-Consolidation",
+        "#1 No effusion #2 Consolidation",
+        "No effusion.\n>Consolidation.",
+    ],
+)
+def test_forms_of_the_same_answers(text: str) -> None:
+    assert found(text) == YES_NO
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Lungs: no\nconsolidation or effusion.",
+        "COMPARISON: None.\nNo effusion or consolidation.",
+        "Comparison: no, effusion and consolidation are not seen.",
+        "No consolidation - no effusion",
+        "No change (1) in scarring, no\neffusion, no consolidation.",
+    ],
+)
+def test_prose_is_no_form(text: str) -> None:
+    assert set(found(text).values()) <= {0}
+
+
+def test_bullets_that_are_also_boxes_are_bullets_where_none_is_empty() -> None:
+    assert found("\u25cf No effusion \u25cf Consolidation") == YES_NO
+    assert found("\u25a0 No effusion \u25a0 Consolidation") == YES_NO
+
+
+def test_evidence_of_a_box_is_the_box() -> None:
+    item = LABELER.label("[ ] effusion").evidence[0]
+    assert (item.value, item.text, item.cue) == (0, "effusion", "[ ] ")

@@ -1,0 +1,52 @@
+"""What exports leave in reports is taken out; what only looks like it stays."""
+
+from __future__ import annotations
+
+import pytest
+
+from cxrtool.reports import Labeler
+
+LABELER = Labeler()
+
+
+def read(text: str) -> str:
+    return " ".join(LABELER._normal(text).text.replace("\x1e", "\n").replace("\x1d", "|").split())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (r"Clear.\nNo effusion.\r\nHeart big.", "Clear. No effusion. Heart big."),
+        (r"Clear.\.br\No effusion.\X0D\\X0A\Heart big.", "Clear. No effusion. Heart big."),
+        ("Clear._x000D_\nNo effusion.", "Clear. No effusion."),
+        (r"A \T\ B \F\ C \H\loud\N\.", "A & B: C loud."),
+        ("There is an effu=\nsion.=20\nNo edema.", "There is an effusion. No edema."),
+        ('{"report": "FINDINGS:\\nClear."}', "report: FINDINGS: Clear."),
+        ("<p class='a'>Clear.</p><p>No <b>effusion</b>.</p>", "Clear. No effusion."),
+        ("<style>p {color: red}</style><!-- x -->Clear.", "Clear."),
+        ("<![CDATA[Clear.]]>", "Clear."),
+        ("&lt;p&gt;Clear &amp;amp; big.&lt;/p&gt;", "Clear & big."),
+        ("<Effusion>small</Effusion>", "Effusion: small"),
+        (r"{\rtf1\ansi{\fonttbl{\f0 Arial;}}\f0\b FINDINGS:\b0  Big\'92s.\par\u8226? Clear.\par}",
+         "FINDINGS: Big\u2019s. \u2022 Clear."),
+        ("No e\ufb00usion or in\ufb01ltrate.", "No effusion or infiltrate."),
+        ("Pneumo\u00adthorax\u200b and\u200e ede\u2060ma.", "Pneumothorax and edema."),
+        ("Patient\u00e2\u20ac\u2122s lungs\u00c2\u00a0clear.", "Patient\u2019s lungs clear."),
+        ("A pneumotho-\nrax with-\nout effusion.", "A pneumothorax without effusion."),
+        ("A well-\nexpanded lung.", "A well- expanded lung."),
+        # no residue
+        ("BNP <500, CO2 > 3 & rising.", "BNP <500, CO2 > 3 & rising."),
+        ("Rate=20 a minute, size = 3.", "Rate=20 a minute, size = 3."),
+        ("On the 3rd. \u00c2ge et caf\u00e9.", "On the 3rd. \u00c2ge et caf\u00e9."),
+    ],
+)  # fmt: skip
+def test_residue(text: str, expected: str) -> None:
+    assert read(text) == expected
+
+
+@pytest.mark.parametrize(
+    "piece", ["<", "&", "\\", "{\\rtf{", "<a", "=\n", "[ ] ", "| ", "a: no;", '{"', "-\n", "(-) "]
+)
+def test_a_megabyte_of_residue_ends(piece: str) -> None:
+    LABELER.label(piece * (300_000 // len(piece)), evidence=False)
+    LABELER.label("{\\rtf" + piece * (100_000 // len(piece)), evidence=False)
