@@ -21,7 +21,7 @@ POSITIVE, NEGATIVE, UNCERTAIN = 1, 0, -1
 # What a token is in the structure of a sentence.
 VERB, FINITE, COMMA, AND, STOP, AFTER, MODIFIER = 1, 2, 4, 8, 16, 32, 64
 MARK, CHANGE, SLASH, LINK = 128, 256, 512, 1024
-TELLING, FORMAL, BREAKS, SUBJECT = 2048, 4096, 8192, 16384
+TELLING, FORMAL, BREAKS, SUBJECT, TITLED = 2048, 4096, 8192, 16384, 32768
 _UNASSERTED = ("negation", "state-normal", *ASIDE)  # cues of a clause that asserts nothing
 _NOUN_PHRASE = 9  # words: "questionable old left posterior third and fourth rib fractures"
 
@@ -40,6 +40,7 @@ _STRUCTURE = {
     "subject": SUBJECT,
     "formal": FORMAL,
     "clause-mark": BREAKS,
+    "title-mark": TITLED,
 }
 
 
@@ -466,10 +467,16 @@ def untold(flags: Sequence[int], mentions: Sequence[Mention]) -> list[tuple[int,
     """
     if any(flag & FORMAL for flag in flags):
         return []
-    marks = [i for i, flag in enumerate(flags) if flag & (COMMA | BREAKS)]
+    marks = [i for i, flag in enumerate(flags) if flag & (COMMA | BREAKS | TITLED)]
+    ends = [-1, *marks, len(flags)]
+    if marks and flags[marks[0]] & TITLED:
+        # "Trauma chest:" is a title, but "Pneumoperitoneum: present" says something.
+        words = flags[: marks[0]]
+        if not all(f & TELLING for f in words) and not any(f & FINITE for f in words):
+            ends = ends[1:]
     return [
         (last + 1, stop)
-        for last, stop in pairwise([-1, *marks, len(flags)])
+        for last, stop in pairwise(ends)
         if any(flag & TELLING for flag in flags[last + 1 : stop])
         and not any(m.start < stop and m.end > last + 1 for m in mentions)
     ]

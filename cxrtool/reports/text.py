@@ -126,6 +126,8 @@ def _join_lines(text: str, headers: frozenset[str]) -> str:
                 not shouting
                 and after[0].isupper()
                 and not after[1:].isupper()
+                # "Kerley" before "B lines", but not "is seen" before "A drain".
+                and (after[1:] != " " or after[0].lower() in _FUNCTION_WORDS)
                 and line.rpartition(" ")[2] not in _FUNCTION_WORDS
             )
         )

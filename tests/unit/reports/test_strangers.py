@@ -13,17 +13,9 @@ LINES = Path(__file__).parents[2] / "golden" / "stranger_lines.toml"
 REPORTS = [r for r in tomllib.loads(LINES.read_text("utf-8"))["report"] if not r.get("sealed")]
 STYLES = tuple(dict.fromkeys(report["style"] for report in REPORTS))
 LABELER = Labeler()
-#: Styles of export and layout, which are still to be mended.
-OPEN = frozenset({"tabular", "checkbox", "exported", "header"})
 
 
-@pytest.mark.parametrize(
-    "style",
-    [
-        pytest.param(style, marks=[pytest.mark.xfail(reason="not mended yet")] * (style in OPEN))
-        for style in STYLES
-    ],
-)
+@pytest.mark.parametrize("style", STYLES)
 def test_reports_of_strangers(style: str) -> None:
     reports = [report for report in REPORTS if report["style"] == style]
     wrong = []
