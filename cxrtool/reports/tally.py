@@ -84,16 +84,17 @@ class Tally:
             for header in {" ".join(words.lower().split()) for words in labels.unknown}:
                 if header in self.headers or len(self.headers) < _HEADERS_KEPT:
                     self.headers.setdefault(header, Cases()).add(study)
-            for name in {s.name for s in labels.sections if self._is_unreadable(text, s)}:
+            for name in {s.name for s in labels.sections if self._is_unreadable(text, s, labels)}:
                 self.unreadable.setdefault(name, Cases()).add(study)
         for name, value in labels.values.items():
             self.counts[name]["" if value is None else str(value)] += 1
 
-    def _is_unreadable(self, text: str, section: Section) -> bool:
+    def _is_unreadable(self, text: str, section: Section, labels: Labels) -> bool:
         start, end = section.start, section.end
         if section.name not in self._counted or end - start < _SOME_LENGTH:
             return False
-        return _ENGLISH.search(text, start, end) is None
+        understood = any(start <= e.start < end for e in labels.evidence)
+        return not understood and _ENGLISH.search(text, start, end) is None
 
     def merge(self, other: Tally) -> None:
         """Adds the counts of another part of the set."""

@@ -20,7 +20,6 @@ from cxrtool.commands.finetune_clip.options import (
 )
 from cxrtool.core import console
 from cxrtool.core.errors import InputError
-from cxrtool.data.labels import LabelPolicy
 
 __all__ = ["FORMAT", "NAME", "SEVERAL", "Config", "best_network", "plan", "run"]
 
@@ -51,7 +50,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     from cxrtool.commands.finetune_clip.model import description, explain, seen_of, show
     from cxrtool.commands.finetune_clip.pairs import pairs_of
     from cxrtool.data.cache import pixels
-    from cxrtool.data.labels import label_arrays
+    from cxrtool.data.labels import LabelPolicy, label_arrays
     from cxrtool.data.manifest import load_dataset
     from cxrtool.training import device as devices
     from cxrtool.training.models import save_model
@@ -135,7 +134,7 @@ def task_of(
     from cxrtool.clip.training import ClipTrainer, make_pairs
     from cxrtool.commands.finetune_clip.pairs import claims_in, recipe_of
     from cxrtool.data.cache import pixels
-    from cxrtool.data.labels import label_arrays
+    from cxrtool.data.labels import LabelPolicy, label_arrays
 
     values, mask = label_arrays(dataset, rows, LabelPolicy.from_options(config))
     groups = target_groups(config.positives, texts, values, mask)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from cxrtool.commands.finetune_clip.options import EPOCHS, LR_PRETRAINED, LR_SCRATCH, ORIGINAL
 from cxrtool.core.errors import InputError, UsageError
-from cxrtool.data.labels import LabelPolicy
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +38,7 @@ def pairs_of(
     import numpy as np
 
     from cxrtool.clip.texts import PairTexts, pair_texts, reference_column
-    from cxrtool.data.labels import label_arrays
+    from cxrtool.data.labels import LabelPolicy, label_arrays
     from cxrtool.data.select import select_rows
     from cxrtool.training.rng import numpy_rng
 

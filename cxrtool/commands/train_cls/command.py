@@ -32,7 +32,6 @@ from cxrtool.commands.train_cls.training import (
     write_predictions,
 )
 from cxrtool.core import console
-from cxrtool.data.labels import LabelPolicy
 
 __all__ = ["FORMAT", "NAME", "Config", "plan", "run"]
 
@@ -49,6 +48,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     from cxrtool.classifiers.inputs import input_size, refuse_thin_fraction, wanted_labels
     from cxrtool.classifiers.targets import learnable
     from cxrtool.classifiers.task import ClassifierTask, shortfalls
+    from cxrtool.data.labels import LabelPolicy
     from cxrtool.data.select import select_rows
     from cxrtool.training.device import setup
     from cxrtool.training.loop import train
@@ -129,6 +129,7 @@ def plan(config: Config) -> dict[str, Any]:
         InputError: a fraction that leaves too few positives, as the run itself would.
     """
     from cxrtool.classifiers.inputs import refuse_thin_fraction, wanted_labels
+    from cxrtool.data.labels import LabelPolicy
     from cxrtool.data.manifest import load_dataset
     from cxrtool.data.select import select_rows
 

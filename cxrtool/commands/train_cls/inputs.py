@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from cxrtool.core import console
 from cxrtool.core.errors import UsageError
-from cxrtool.data.labels import LabelPolicy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from cxrtool.classifiers.pretrained import Start
     from cxrtool.commands.train_cls.options import Config
     from cxrtool.core.runs import Run
+    from cxrtool.data.labels import LabelPolicy
     from cxrtool.data.manifest import Dataset
 
 
