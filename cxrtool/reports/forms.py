@@ -33,6 +33,7 @@ _NAME = r"[^\W\d_][^\n:=;|.?^\t\x1d\x1e]{0,60}?"
 _SEPARATOR = r"\"?(?:[ ]?\(\d/\d\))?(?:[ ]?[:=^\t][ ]*|[ ]+-+[ ]+)\"?"
 _FEW_WORDS = 6
 _ROW = re.compile(r"[^\n]*")
+_WORDS_OF_A_FIELD = 2  # before a bare "0": "pleural effusion 0"
 _NUMBER = re.compile(r"\s*\d{1,3}[.)]?\s*\Z")
 
 
@@ -241,6 +242,10 @@ class FormReader:
         return HARD_BREAK + {1: "", 0: f"{self._no} ", -1: f"{self._unsure} "}[value]
 
     def _none(self, match: re.Match[str]) -> str:
+        if match.group("zero"):
+            field = re.split(r"[\n,;.\x1e]", match.string[: match.start()])[-1]
+            if len(field.split()) > _WORDS_OF_A_FIELD:  # "effusion on the day 0" is prose
+                return match.group()
         if match.group("zero") or match.group("before") is None:
             return f": {self._no}{HARD_BREAK}"
         return f"{self._no} "

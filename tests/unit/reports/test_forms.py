@@ -87,6 +87,19 @@ def test_prose_is_no_form(text: str) -> None:
     assert set(found(text).values()) <= {0}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Small effusion on postoperative day 0.",
+        "Left effusion of grade 0.",
+        "Effusion on a film of day 0\nNo pneumothorax.",
+        "An effusion was seen at hour 0, with a drain.",
+    ],
+)
+def test_a_number_at_the_end_of_prose_denies_nothing(text: str) -> None:
+    assert found(text)["Pleural Effusion"] == 1
+
+
 def test_bullets_that_are_also_boxes_are_bullets_where_none_is_empty() -> None:
     assert found("\u25cf No effusion \u25cf Consolidation") == YES_NO
     assert found("\u25a0 No effusion \u25a0 Consolidation") == YES_NO
