@@ -8,7 +8,7 @@ nothing but support devices is 1 or -1, no other abnormality is described, and s
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
@@ -183,7 +183,7 @@ class Labeler:
         span = draft.span if draft.changed else None
         words = self._words.read(self.nlp(_only(cleaned, counted)), text, span)
         if span:
-            sections = tuple(Section(s.name, *span(s.start, s.end)) for s in sections)
+            sections = _placed(sections, span)
             counted = [s for s in sections if s.name in self.rules.counted]
         mentions_at: list[tuple[int, Mention]] = []  # first word of the sentence, mention
         spoken = words.sentences()
@@ -331,3 +331,15 @@ def label(text: str) -> Labels:
         (1, 0, None)
     """
     return _default().label(text)
+
+
+def _placed(
+    sections: Sequence[Section], span: Callable[[int, int], tuple[int, int]]
+) -> tuple[Section, ...]:
+    """Sections of a rewritten text in the original one, where what was one mark may be of two."""
+    places = [span(s.start, s.end) for s in sections]
+    starts = [*(start for start, _ in places[1:]), *(end for _, end in places[-1:])]
+    return tuple(
+        Section(s.name, start, max(start, min(end, following)))
+        for s, (start, end), following in zip(sections, places, starts)
+    )

@@ -72,7 +72,8 @@ class SentenceReader:
         content: list[Span] = []
         cues: list[tuple[int, int, Cue]] = []
         ended = [*kinds, self._stop]  # a missing full stop changes nothing
-        for start, end, number in self._automaton.find(ended, 0, len(ended)):
+        for start, last, number in self._automaton.find(ended, 0, len(ended)):
+            end = min(last, len(kinds))  # the full stop that is not there has no place in the text
             owner = self._rules.owners[number]
             if isinstance(owner, Rule):
                 content.append(Span(start, end, owner))

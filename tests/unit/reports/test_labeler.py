@@ -100,3 +100,11 @@ def test_official_samples(shared_data: Path) -> None:
     for row in rows:
         want = {name: int(float(row[name])) if row[name] else None for name in CHEXPERT}
         assert label(row["report"]).values == want
+
+
+@pytest.mark.parametrize("text", ["Chest tube out", "CHEST TUBE OUT\n", "Chest tube is now out."])
+def test_a_phrase_may_end_with_a_full_stop_that_is_not_there(text: str) -> None:
+    labels = Labeler().label(text)
+    assert labels["Support Devices"] == 0
+    (device,) = (e for e in labels.evidence if e.observation == "Support Devices")
+    assert text[device.start : device.end].lower() == "chest tube"
