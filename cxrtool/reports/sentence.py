@@ -72,18 +72,19 @@ class SentenceReader:
         content: list[Span] = []
         cues: list[tuple[int, int, Cue]] = []
         ended = [*kinds, self._stop]  # a missing full stop changes nothing
-        for start, last, number in self._automaton.find(ended, 0, len(ended)):
-            end = min(last, len(kinds))  # the full stop that is not there has no place in the text
+        for start, end, number in self._automaton.find(ended, 0, len(ended)):
             owner = self._rules.owners[number]
             if isinstance(owner, Rule):
-                content.append(Span(start, end, owner))
+                content.append(Span(start, min(end, len(kinds)), owner))
             else:
                 cues.append((start, end, owner))
         mentions = _resolve(content)
         things = [s for s in mentions if s.rule.kind != "normal"]
         said = [s for s in things if s.rule.kind != "uncertain"]  # "effusion versus thickening"
         vetoes = [s for s in content if s.rule.kind == "veto"]
-        return mentions, things + vetoes, _longest_cues(cues, said)
+        # The full stop that is not there makes a cue longer, but has no place in the text.
+        longest = [(s, min(e, len(kinds)), cue) for s, e, cue in _longest_cues(cues, said)]
+        return mentions, things + vetoes, longest
 
     def assert_span(self, kinds: Sequence[int], start: int, end: int) -> tuple[int, CueSpan | None]:
         """The value of any span of a sentence; cues inside it do not count."""
