@@ -72,7 +72,8 @@ class FormReader:
         def compiled(pattern: str) -> re.Pattern[str]:
             return re.compile(pattern, flags)
 
-        begin = r"(?:\A|(?<=[\n;,/.\x1e]))[ ]*(?:[-*\u2022][ ]*)?"
+        # After a colon too: "FINDINGS: Effusion: no".
+        begin = r"(?:\A|(?<=[\n;:,/.\x1e]))[ ]*(?:[-*\u2022][ ]*)?"
         self._apart = compiled(rf"(?P<mark>[ ]*[;,/][ ]*)(?={pair})")
         self._head = compiled(
             rf"(?:\A|(?<=\n))(?P<mark>[ |]*[^\W\d_][^\n|^\t]{{0,40}}[ ]*[|^\t][^\n]{{1,60}})(?=\n"

@@ -38,6 +38,9 @@ def found(text: str) -> dict[str, int]:
         "Any consolidation? Yes\nAny effusion? No",
         '{"consolidation": "yes", "effusion": "no"}',
         "Present: consolidation. Absent: effusion.",
+        "FINDINGS: Effusion: No\nConsolidation: Yes",
+        "Hx: cough. FINDINGS: Effusion | No\nConsolidation | Yes",
+        "INDICATION: cough. FINDINGS: Consolidation - Yes\nEffusion - No",
         # boxes
         "[x] consolidation\n[ ] effusion",
         "[ ] effusion [X] consolidation",
