@@ -1,7 +1,5 @@
 """``python -m cxrtool`` is ``cxr``; this is also what torchrun starts."""
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 import gc

@@ -4,8 +4,6 @@ Each stage module gives a Config, from which its command's options are made; wha
 common is `core.config.Common`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import inspect

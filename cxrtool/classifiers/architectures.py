@@ -9,8 +9,6 @@ for networks that start from scratch, and as many as given weights have. `small_
 VGG-like network for CPUs and sizes of 32 to 128 px.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise

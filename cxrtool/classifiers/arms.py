@@ -12,8 +12,6 @@ are equal.
     pretrain-finetune  first the synthetic images, then the real rows, in one budget of steps
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from typing import Any

@@ -15,8 +15,6 @@ label moves it by p(1-p) alone, and a set of a few thousand images ends before a
 as much (benchmarks/auc_margin.py).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

@@ -5,8 +5,6 @@ an order of that epoch; a batch may reach over the end of an epoch. Nothing has 
 resume, and every arm sees the same number of rows.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

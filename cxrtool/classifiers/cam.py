@@ -6,8 +6,6 @@ enlarged to the image. Not rectified: a network whose outputs for a rare label a
 would show nothing. A map says where the output is raised most in this image, not why.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

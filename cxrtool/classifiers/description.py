@@ -4,8 +4,6 @@ In: the data, the policy, the options and the fit. Out: a JSON-able description.
 the policy, the rows and the preprocessing from it; filters and teachers take the same.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

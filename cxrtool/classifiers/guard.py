@@ -4,8 +4,6 @@ In: the real set with its rows, and the synthetic sets. Out: a `Seen` for `seen.
 (exit 5) where validation or test would be judged by a network that knows them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 

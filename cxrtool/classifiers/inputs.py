@@ -3,8 +3,6 @@
 In: a data set and what was typed. Out: numbers and names that fit the data, or a clear refusal.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from cxrtool.core.errors import InputError, UsageError

@@ -4,8 +4,6 @@ In: the output folder of `train-cls`. Out: the network in evaluation mode togeth
 description (labels, policy, selection, preprocessing), never one without the other.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

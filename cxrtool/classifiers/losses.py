@@ -4,8 +4,6 @@ In: logits, values and a mask that is False for cells without information (label
 policies). Out: a scalar, the mean over the cells that count.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

@@ -6,8 +6,6 @@ images and the rest on real ones; `auc-margin` spends a share of what trains on 
 cross-entropy and the rest on the AUC-margin loss.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from cxrtool.core.errors import UsageError

@@ -5,8 +5,6 @@ always runs on blocks of one size, the last one padded, because the last bits of
 depend on the batch size.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

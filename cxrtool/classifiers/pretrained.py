@@ -7,8 +7,6 @@ nothing of ours is unpickled. Weights by name are fetched by torchvision and Tor
 their own loaders and into their own caches.
 """
 
-from __future__ import annotations
-
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ In: values and masks. Out: the labels that hold both classes, and for each of th
 why not, so that it can be named instead of silently learned from nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -3,8 +3,6 @@
 In: a fit and validation rows. Out: lines of metrics, the best network, and what got worse.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

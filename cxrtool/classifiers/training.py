@@ -11,8 +11,6 @@ it makes worse is not delivered: the best of an earlier phase on the same images
 That of a phase on other images (pretraining) does not: its arm is what ends on the real ones.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

@@ -7,8 +7,6 @@ and the network. Nothing is fetched unless that is allowed. The same record is w
 `open_clip_config.json`, so that a run directory is also a `local-dir:` for open_clip itself.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Iterator

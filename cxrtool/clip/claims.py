@@ -9,8 +9,6 @@ says is its hard negative. Claims come from the text that the pair was given, ne
 labels: a text that is wrong on purpose makes wrong claims.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property

@@ -4,8 +4,6 @@ In: held-out pairs with their labels. Out: retrieval both ways, zero-shot AUROC 
 mean cosine between different images, which goes to 1 where the embedding collapses.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -11,8 +11,6 @@ same. Here all pairs of one group share the target mass:
 With N different groups this is InfoNCE itself.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Hashable, Iterable
 

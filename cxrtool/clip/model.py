@@ -6,8 +6,6 @@ size become three channels of the tower's own size, mean and standard deviation 
 else. Gradients reach the images, never the weights.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -5,8 +5,6 @@ and what had to be assumed. The table is open_clip's own; one more model is adde
 people as a file alone.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any

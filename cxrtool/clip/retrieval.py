@@ -5,8 +5,6 @@ the k nearest answers belongs to the query's group. Pairs that say the same are 
 finding an equal text of another patient is right, and not an error by chance.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

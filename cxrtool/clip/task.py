@@ -5,8 +5,6 @@ best state, and lines of metrics. Checkpoints are written as time passes; since 
 function of its number, the moments of saving leave no trace in the result.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Iterable

@@ -9,8 +9,6 @@ into templates and followed by what the labels say of a few findings. Else a mod
 is", "no" and the labels' own names for the first time in its zero-shot test.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

@@ -5,8 +5,6 @@ does (its vocabulary ships inside the open_clip wheel, nothing is downloaded). A
 the context loses its end; `cut` says what.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from open_clip.tokenizer import SimpleTokenizer

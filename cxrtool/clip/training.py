@@ -8,8 +8,6 @@ clamped at 100. Several processes embed a part of each batch; the features are g
 every pair is contrasted with the whole batch, and gradients flow back through the gathering.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -6,8 +6,6 @@ file shows it (see `activation_shown`). Nothing of a file is run: a state is rea
 `weights_only=True`, and of an archive its tensors alone, never its program.
 """
 
-from __future__ import annotations
-
 import io
 import zipfile
 from collections.abc import Iterator, Mapping

@@ -6,8 +6,6 @@ unit mean of the unit vectors of its prompts (Radford et al. 2021, prompt ensemb
 as in CheXzero, Tiu et al. 2022).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -4,8 +4,6 @@ An expected error is one line that says what is wrong and, in ``hint``, what to 
 else that escapes is a bug and exits 1. Exceptions become exit codes in ``cli`` alone.
 """
 
-from __future__ import annotations
-
 import signal
 from pathlib import Path
 

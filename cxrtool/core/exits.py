@@ -3,8 +3,6 @@
 In: an exception. Out: the exit code; the message is said.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import signal

@@ -5,8 +5,6 @@ by name. A dictionary of strings takes 370 bytes a file; one packed
 text a folder takes 60 to 90, so that a set may have as many images as it likes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 

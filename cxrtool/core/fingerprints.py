@@ -5,8 +5,6 @@ another run is the hashes that its ``result.json`` recorded. Hashes are not take
 index, a file whose size and modification time are as they were keeps its recorded hash.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

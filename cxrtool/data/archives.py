@@ -5,8 +5,6 @@ messages, content. Nothing is unpacked to the disk, no link is followed, a membe
 its folder is refused, and no more than one file is in memory.
 """
 
-from __future__ import annotations
-
 import os
 import stat
 import tarfile

@@ -4,8 +4,6 @@ In: a `SourceTable`, the rows that are left, what became of their images. Out: t
 with images, keys and splits, ``dataset.json`` and the side tables.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

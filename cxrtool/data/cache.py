@@ -4,8 +4,6 @@ In: a dataset directory. Out: uint8 [N, H, W]. The map lies in ``DATA/.cache`` a
 any time; where the directory cannot be written, the pixels are held in memory.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 from collections.abc import Callable, Iterator

@@ -7,8 +7,6 @@ in a synthetic set at the same size, and in a set that was prepared from it at a
 was resampled by another program has neither key; nearness is measured by ``evaluate images``.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import itertools

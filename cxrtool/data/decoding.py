@@ -9,8 +9,6 @@ format allows without the full inverse transform; each pixel is then the mean of
 rounding, and a third of the time is saved.
 """
 
-from __future__ import annotations
-
 import functools
 import io
 import warnings

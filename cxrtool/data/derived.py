@@ -9,8 +9,6 @@ withdrawn cell is blank, as the labelers of CheXpert and of this package leave i
 No Finding last.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -4,8 +4,6 @@ In: the table of a source and the output of ``extract-reports``. Out: the table 
 labels, counts of matched and unmatched images, and the cells where source and report disagree.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

@@ -6,8 +6,6 @@ hold 1, 0 or -1: one cell that is something else is a mistake in a label, which 
 row, and no reason to leave the label out.
 """
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -5,8 +5,6 @@ as a whole. The way back is `cxrtool.data.writer.DatasetWriter`, the one place t
 directories, so that real, edited and synthetic images have the same form.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path

@@ -4,8 +4,6 @@ Demner-Fushman et al., "Preparing a collection of radiology examinations for dis
 retrieval", JAMIA 23(2), 2016.
 """
 
-from __future__ import annotations
-
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 

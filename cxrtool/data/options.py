@@ -4,8 +4,6 @@ They stand apart from what they do (`select`, `labels`), so that the command lin
 NumPy and pandas.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 

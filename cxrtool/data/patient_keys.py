@@ -4,8 +4,6 @@ In: patient ids, the namespace they belong to, and perhaps the secret of ``--id-
 first of the leak guard's two keys (`cxrtool.data.keys`).
 """
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 from collections.abc import Iterable

@@ -10,8 +10,6 @@ then it lies in another folder for temporary files, of this process alone. The s
 when it ends, also where this process was killed.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import multiprocessing

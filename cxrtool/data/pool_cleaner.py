@@ -4,8 +4,6 @@ The server ends when no process that uses it is left, also where they were kille
 up. Workers end without these handlers.
 """
 
-from __future__ import annotations
-
 import atexit
 import os
 import shutil

@@ -3,8 +3,6 @@
 In: uint8 images [N, H, W]. Out: a `PIL.Image`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -4,8 +4,6 @@ In: a `SourceTable` as its reader made it. Out: the same with label cells ``1``,
 blank, and a list of rows that cannot be used. Every complaint names file and row of the source.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 from collections.abc import Mapping

@@ -7,8 +7,6 @@ that is given, `straddling` and `torn_studies` say what it tears apart. A patien
 the seed, the namespace and the patient alone, so that new rows move few old ones.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

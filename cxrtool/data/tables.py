@@ -7,8 +7,6 @@ are counted as an editor of tables counts them: the header is row 1, and a text 
 one row. A JSON object is called by its line; the first record of a Parquet file is row 2.
 """
 
-from __future__ import annotations
-
 import csv
 import gzip
 import io

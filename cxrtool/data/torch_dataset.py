@@ -1,7 +1,5 @@
 """Rows of a dataset directory as torch's `DataLoader` takes them."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

@@ -1,7 +1,5 @@
 """A dataset directory as Python users see it: `cxrtool.load_dataset`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, NamedTuple
 

@@ -4,8 +4,6 @@ In: a `Job` (the same for all images) and a chunk of (row, reference, name). Out
 `Done` or a `Bad`, small enough to send. Imports no pandas, so that workers start quickly.
 """
 
-from __future__ import annotations
-
 import functools
 import os
 from collections.abc import Sequence

@@ -10,8 +10,6 @@ channels and so less beside what the text says. What channels do to other texts 
 out of R.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -7,8 +7,6 @@ unit length over channels, squared difference, mean over the map), and a pyramid
 which needs no network.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import torch

@@ -5,8 +5,6 @@ change in standard deviations of the log-odds before, and whether the text asked
 has one large row.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -12,8 +12,6 @@ deviations, over which a network is not straight: the estimate counts only where
 channels agrees with the exact one (`agreement`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

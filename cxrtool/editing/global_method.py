@@ -5,8 +5,6 @@ are made from, the relevance matrix or the variation (`--direction`), belongs to
 networks, not to a text: it is made once, kept in the run and used again with `--relevance`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 

@@ -8,8 +8,6 @@ section 6 there, the text direction of global directions), so that `+` moves tow
 `-` away from it, and what all radiographs share drops out.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -10,8 +10,6 @@ appendix D). The prior keeps w where the generator knows what an edit means; so 
 where one w serves every layer: its images are the generator's own, and less like a given one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

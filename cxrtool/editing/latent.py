@@ -9,8 +9,6 @@ the second term being a sum over all numbers of x, as there, and the stray that 
 Images of a batch do not touch each other: the loss is their sum, and Adam works number by number.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 In: `Tools` (networks, options, the run), w of N starts and a text. Out: an `Editor`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ In: `Tools` and a generator. Out: w that go round the generator's frequent condi
 in the run and used again with `--relevance`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 

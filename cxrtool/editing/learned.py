@@ -15,8 +15,6 @@ asked. That a single channel of style space can be local was found by Wu et al. 
 with segmentations; this is the demand without them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 

@@ -6,8 +6,6 @@ a multiple of what findings change in a patient's pixels. Where it acts is what 
 the pixels on the text's score shows, so that no mask is drawn by hand and no teacher is asked.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -4,8 +4,6 @@ In: images before and after. Out: arrays by name: the images as uint8, cosines w
 text and with its direction, the difference in gray levels, and a teacher's probabilities.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

@@ -5,8 +5,6 @@ before (and its reconstruction, where it is a real one), below it the image afte
 difference, red where the edit is brighter and blue where it is darker.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

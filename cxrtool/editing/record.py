@@ -11,8 +11,6 @@ asked for. Labels that it does not read stay as they were. Then "No Finding" and
 brought together: it is 0 where a finding is there.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any

@@ -11,8 +11,6 @@ all its channels, and only the layers behind it are run again, in batches over c
 images.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ Ramp up over the first 5 %, cosine down over the last 25 % (StyleGAN2's projecto
 2020, appendix D; StyleCLIP, Patashnik et al. 2021, section 4, uses the same).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 

@@ -6,8 +6,6 @@ channel of the convolutions up to 128 px has a number, counted in standard devia
 channel so that one learning rate fits all.
 """
 
-from __future__ import annotations
-
 from typing import Protocol
 
 import numpy as np

@@ -19,8 +19,6 @@ o = (e . other_1, ..., e . other_K):
 so that s' = s + alpha ds moves the score by about alpha of its own standard deviations.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

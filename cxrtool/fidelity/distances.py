@@ -8,8 +8,6 @@ Fréchet distance: Heusel et al., NeurIPS 2017, eq. 6. Kernel distance (KID): Bi
 2018, the unbiased MMD^2 estimator with the cubic polynomial kernel (x.y/D + 1)^3.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

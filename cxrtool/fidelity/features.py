@@ -6,8 +6,6 @@ network fits the domain). Distances in it are comparable between sets of images 
 size alone, and are never an FID.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

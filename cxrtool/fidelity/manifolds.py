@@ -5,8 +5,6 @@ balls around its images that reach to the k-th nearest neighbor in the same set.
 recall: Kynkaanniemi et al., NeurIPS 2019; density and coverage: Naeem et al., ICML 2020.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

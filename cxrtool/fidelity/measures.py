@@ -8,8 +8,6 @@ A distance depends on n and on the feature space, so a number alone says nothing
 the real/real distance of the same n in the same space.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

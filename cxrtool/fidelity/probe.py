@@ -6,8 +6,6 @@ of anatomy: the radial power spectrum (resize kernels, checkerboards), steps at 
 (borders, padding). What they separate, a classifier may learn in place of a finding.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score

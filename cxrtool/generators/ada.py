@@ -7,8 +7,6 @@ saturation and luma flips (one gray channel). Each single transform touches an i
 probability p; below p = 0.8 none of them shows in what the generator learns.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -12,8 +12,6 @@ of Karras et al. 2020 (arXiv 2006.06676, section 3.1): it rises while the discri
 of the real images. A discriminator that does not overfit yet learns several times faster without.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

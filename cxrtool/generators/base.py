@@ -5,8 +5,6 @@ and the numbers of a checkpoint that do not belong to one architecture. What a s
 architecture's own file.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager

@@ -5,8 +5,6 @@ what to give instead. The device decides size and preset only; a run that goes o
 those that it began with.
 """
 
-from __future__ import annotations
-
 import tomllib
 from importlib import resources
 from typing import Any

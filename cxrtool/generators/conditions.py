@@ -4,8 +4,6 @@ In: label names, values and which of them are known. Out: the labels that can be
 of label vectors: the frequent ones, for mean latents; one for each label, for pictures.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -5,8 +5,6 @@ Which images a step sees is a pure function of the seed and the number of images
 training goes on after a stop as if nothing had happened.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

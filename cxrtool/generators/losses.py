@@ -8,8 +8,6 @@ length: Karras et al. 2020 (arXiv 1912.04958), section 3.2. Auxiliary labels: Od
 binary cross-entropy for labels that occur together.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

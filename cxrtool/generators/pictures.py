@@ -4,8 +4,6 @@ In: a generator, or real pixels, and the conditions to show. Out: PNG bytes. A r
 column a latent vector, so that a column shows what the label changes and a file what time changes.
 """
 
-from __future__ import annotations
-
 import io
 
 import numpy as np

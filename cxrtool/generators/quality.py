@@ -5,8 +5,6 @@ same every time, so that the numbers of a run can be compared with each other; t
 the distances come from the caller, and the features of the real images are taken once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -6,8 +6,6 @@ when it is needed. A module of an architecture holds `choose` (every number of a
 asks for an architecture by its name.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path

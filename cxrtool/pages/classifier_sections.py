@@ -5,8 +5,6 @@ maps, learning curves, fidelity and privacy of the synthetic images, provenance.
 nothing to show is left out.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

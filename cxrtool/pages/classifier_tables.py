@@ -3,8 +3,6 @@
 In: an `Evaluation`. Out: records (JSON) and the same as CSV cells; undefined values are blank.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields

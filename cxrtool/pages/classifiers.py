@@ -4,8 +4,6 @@ In: an `Evaluation`. Out: a `Page` whose first sentence is the answer. Decisions
 subgroups, maps and provenance are in `classifier_sections`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

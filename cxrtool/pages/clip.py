@@ -3,8 +3,6 @@
 In: a `Comparison`. Out: a `Page` without ids, paths and texts.
 """
 
-from __future__ import annotations
-
 from cxrtool.pages import figures
 from cxrtool.pages.page import Numbers, Page, Section, Svg, Table, Text, cautions
 from cxrtool.stats.clip_results import (

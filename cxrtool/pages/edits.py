@@ -4,8 +4,6 @@ In: `Job`s. Out: a `Page` with the share that the teacher confirms, pictures, an
 was wanted beside those that were not.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -5,8 +5,6 @@ the same numbers give the same bytes. Ink, grid and series colours are placehold
 variables: the page decides what they look like on a light and on a dark ground.
 """
 
-from __future__ import annotations
-
 import io
 import math
 import re

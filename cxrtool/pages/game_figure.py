@@ -5,8 +5,6 @@ distance, KID and spread of the images at every snapshot, and the losses, r_t, p
 every tick. Nothing measured in seconds is in it, so that a run gives the same picture again.
 """
 
-from __future__ import annotations
-
 import io
 import math
 from collections.abc import Sequence

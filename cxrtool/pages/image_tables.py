@@ -3,8 +3,6 @@
 In: an `ImageEvaluation`. Out: records; extractor, n and kernel stand in every row.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

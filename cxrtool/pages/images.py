@@ -4,8 +4,6 @@ In: distances from `fidelity` and the images themselves. Out: a `Page` with numb
 space, n and kernel beside each of them, and real images beside synthetic ones of the same label.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field

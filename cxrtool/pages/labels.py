@@ -3,8 +3,6 @@
 In: a `LabelEvaluation`. Out: a `Page`, with ids and texts only where they may be shown.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any

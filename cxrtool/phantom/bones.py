@@ -5,8 +5,6 @@ of a pixel, corrected by the curve of the ribs, divided by their pitch; its dist
 whole number is the distance to the nearest rib. One pass draws all of them, at any resolution.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from cxrtool.phantom.field import Field

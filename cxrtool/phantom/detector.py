@@ -6,8 +6,6 @@ beam that veils the dense parts; the display takes the logarithm, evens out low 
 (as digital systems do) and applies a window with a soft toe and shoulder.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, zoom

@@ -4,8 +4,6 @@ In: the list of `Device`. Out: attenuation of metal and radio-opaque plastic. Po
 anatomy (a tracheal tube ends above the carina, a central line in the superior vena cava).
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The state of a frontal drawing: what each ray has met so far."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from cxrtool.phantom.frame import Floats, Frame

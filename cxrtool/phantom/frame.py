@@ -6,8 +6,6 @@ the picture. The *document* is the centred square of the picture (what ``prepare
 keeps); document coordinates run from 0 to 1 in both directions, whatever the resolution.
 """
 
-from __future__ import annotations
-
 import math
 from functools import lru_cache
 from typing import Any

@@ -6,8 +6,6 @@ constant coefficients; thickness along the ray comes from the outlines of `shape
 root profile that a rounded surface has, so that borders look as they do on film.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from cxrtool.phantom import bones, devices, pathology

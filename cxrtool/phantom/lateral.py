@@ -5,8 +5,6 @@ along the patient's width: sternum in front, spine behind, both lungs on top of 
 domes, the heart on the front half of the diaphragm, trachea and hila in the middle.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from cxrtool.phantom.field import MU_LUNG, MU_SOFT

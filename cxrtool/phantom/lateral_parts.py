@@ -4,8 +4,6 @@ In: the outlines of `lateral`. Out: attenuation, or strokes for thin lines. The 
 field as in `bones`.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from cxrtool.phantom.frame import TABLE, Floats, Frame

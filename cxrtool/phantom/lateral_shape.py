@@ -3,8 +3,6 @@
 In: `PhantomParams`. Out: `LateralShape`, tables on `frame.TABLE` (cm against cm).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -10,8 +10,6 @@ has x from front (left of the picture) to back. ``side`` is the patient's: ``"le
 the right of a frontal picture.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Literal
 

@@ -5,8 +5,6 @@ reduced (fluid, filled air spaces, collapse) or freed of vessels (pneumothorax),
 added. Heart and mediastinum are findings of shape and live in `shape`; broken ribs live in `bones`.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from cxrtool.phantom.field import Field

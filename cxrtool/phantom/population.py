@@ -7,8 +7,6 @@ with rates near the label table of CheXpert (Irvin et al., AAAI 2019): 10-25 % N
 and fracture rare, pleural disease rarest.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -5,8 +5,6 @@ every resolution: below 128 px the picture is drawn finer and averaged, above 1,
 attenuation is enlarged before noise is added.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

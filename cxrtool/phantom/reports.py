@@ -7,8 +7,6 @@ represent"), negatives alone or joined ("No pleural effusion or pneumothorax.").
 data (``phrases.toml``), written for this project.
 """
 
-from __future__ import annotations
-
 import tomllib
 from functools import lru_cache
 from importlib.resources import files

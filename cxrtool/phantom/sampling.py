@@ -4,8 +4,6 @@ In: a random stream, the build, the condition, the findings of the visit before.
 Between visits chronic things stay (heart size, lesion, fracture, pacemaker), acute things change.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

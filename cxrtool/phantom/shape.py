@@ -8,8 +8,6 @@ right dome 1 to 1.5 cm higher, ten posterior ribs above it at full inspiration),
 hand.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -5,8 +5,6 @@ report will say: ``"1"``, ``"0"``, ``"-1"`` or ``""``. Small findings are doubte
 large ones; absent ones are mentioned as negatives at the rates that report-mined tables show.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from cxrtool.phantom.params import LABELS, Findings, State

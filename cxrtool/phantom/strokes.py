@@ -5,8 +5,6 @@ picture. Points are splatted bilinearly and blurred, with the mass kept, so a wi
 pixel fades instead of flickering, and the picture is the same at every resolution.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter

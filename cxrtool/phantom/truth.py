@@ -6,8 +6,6 @@ centred square of the picture: x from the left edge, y from the top edge, whatev
 show are NaN.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -5,8 +5,6 @@ every branch, in a nominal chest (cm from the hilum, outwards and downwards posi
 gives the same tree, so a patient keeps his vessels from study to study.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import numpy as np

@@ -5,8 +5,6 @@
 ``Labeler(load_rules(folder))`` labels with rules of your own beside those of the package.
 """
 
-from __future__ import annotations
-
 from cxrtool.reports import _spacy  # noqa: F401  first: it keeps torch out of spaCy
 from cxrtool.reports.assertion import Assertion, assert_mention
 from cxrtool.reports.examples import load_rules

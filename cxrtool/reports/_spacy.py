@@ -5,8 +5,6 @@ not have: 500 MB and seconds for nothing. While spaCy is imported for the first 
 hidden from it, which thinc takes as "not installed"; torch can be imported before and after.
 """
 
-from __future__ import annotations
-
 import sys
 from typing import Any
 

@@ -4,8 +4,6 @@ In: a sentence and a phrase that occurs in it. Out: the value and the words that
 inside the phrase are part of what is asserted ("the mitral valve is normal" is affirmed).
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from functools import cache

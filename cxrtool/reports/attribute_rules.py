@@ -5,8 +5,6 @@ automaton over all phrases. It is apart from the labeler's rules because an attr
 a label, and because numbers count here.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path

@@ -5,8 +5,6 @@ phrases of attributes in it, and where its findings stand. Out: for each finding
 belong to it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -6,8 +6,6 @@ before it, as far as its noun phrase reaches ("small left pleural effusion", "in
 is an opacity"), then what follows it up to the next one ("opacity in the left base, increased").
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from functools import lru_cache

@@ -7,8 +7,6 @@ negation, uncertainty after it. Scopes end where a clause ends, as in ConText (H
 42(5), 2009), with the difference that adjectives ("possible", "suspected") reach only along "or".
 """
 
-from __future__ import annotations
-
 from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple

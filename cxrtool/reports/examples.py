@@ -3,8 +3,6 @@
 In: a labeler and a rule or cue. Out: which of its examples do not do what they should.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path

@@ -5,8 +5,6 @@ value, a section name, text that does not count) and the cues in it, and the lab
 `terminal` and `explain_page` draw them.
 """
 
-from __future__ import annotations
-
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator

@@ -4,8 +4,6 @@ In: `Explained` reports. Out: HTML with its style inside, for light and dark scr
 Everything that comes from a report is escaped.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from cxrtool.core.templates import environment

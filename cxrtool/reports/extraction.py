@@ -5,8 +5,6 @@ more than a few chunks are on their way, so memory does not grow with their numb
 does not depend on the number of workers.
 """
 
-from __future__ import annotations
-
 import functools
 import itertools
 from collections.abc import Callable, Generator, Iterable, Iterator

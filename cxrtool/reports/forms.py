@@ -6,8 +6,6 @@ stay where they are; only the marks beside them are rewritten. What is an answer
 rules.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Mapping
 

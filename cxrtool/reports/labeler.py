@@ -5,8 +5,6 @@ Aggregation over mentions is CheXpert's: 1 over -1 over 0 over blank. "No Findin
 nothing but support devices is 1 or -1, no other abnormality is described, and something says so.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field

@@ -8,8 +8,6 @@ What is taken out: escapes (``\\n``, HL7, Excel, quoted-printable, JSON), RTF, H
 ligatures, marks that are not seen, UTF-8 read as Windows-1252, words broken over lines.
 """
 
-from __future__ import annotations
-
 import html
 import re
 import unicodedata

@@ -3,8 +3,6 @@
 In: reports, their labels and their texts. Out: ``manifest.csv`` and lines of ``evidence.jsonl``.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import json

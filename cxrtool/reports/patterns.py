@@ -6,8 +6,6 @@ take forever. The subset construction is done lazily, as the texts ask for it, o
 tokens that no phrase tells apart, and is begun anew where texts have made too many states.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 
 from cxrtool.reports.phrases import PatternError, PhraseGraph

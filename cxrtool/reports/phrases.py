@@ -17,8 +17,6 @@ The construction is Thompson's (CACM 11(6), 1968). What a phrase may cost is bou
 that it is written out to, and the depth of its parentheses.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field

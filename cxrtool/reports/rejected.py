@@ -3,8 +3,6 @@
 In: errors with the ids of their reports. Out: the rows of ``rejected.csv``.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 from pathlib import Path

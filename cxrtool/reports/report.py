@@ -1,7 +1,5 @@
 """What a report is to the readers of tables, folders and archives."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

@@ -1,7 +1,5 @@
 """A text that is rewritten while it is known where each of its characters came from."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 

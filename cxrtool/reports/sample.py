@@ -3,8 +3,6 @@
 In: a stream. Out: the sample, in its order (Vitter, ACM TOMS 11(1), 1985, algorithm R).
 """
 
-from __future__ import annotations
-
 import random
 
 from cxrtool.reports.report import Report

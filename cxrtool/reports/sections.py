@@ -6,8 +6,6 @@ inside a line with a colon; a report may have none at all. A header with a typin
 the one that it is next to. A header that nobody knows is named, so that somebody can teach it.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -4,8 +4,6 @@ In: the kinds of the tokens of a sentence (``patterns.Automaton.kind``). Out: de
 is found depends on these kinds alone, so that equal sentences are read once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache, partial
 

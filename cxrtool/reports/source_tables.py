@@ -3,8 +3,6 @@
 In: a table of any form that `cxrtool.data.tables` reads. Out: a stream of `Report`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 

@@ -6,8 +6,6 @@ stream of `Report`; at no time is more than one report in memory. What is wrong 
 handed to ``reject``; what is wrong with the whole source is raised.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 

@@ -6,8 +6,6 @@ that no rule and no list knows; the words that it may have been are listed, so t
 everyday word is ever taken for another.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 

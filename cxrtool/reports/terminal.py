@@ -5,8 +5,6 @@ underlined, section names and what does not count dimmed, and the labels beneath
 colors (a pipe, ``NO_COLOR``) brackets say the same: ``[+ effusion]``, ``{no}``.
 """
 
-from __future__ import annotations
-
 from typing import IO
 
 from rich.console import Console

@@ -6,8 +6,6 @@ marks (``___``, ``XXXX``, ``[** **]``) become opaque words, hyphens inside words
 line breaks become either blanks or sentence ends.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 

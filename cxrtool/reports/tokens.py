@@ -4,8 +4,6 @@ In: a spaCy ``Doc`` of the pipeline of ``text.py``. Out: one column a property, 
 one call, because a Python object a token takes longer than all that is done with it.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections.abc import Callable
 from functools import cached_property

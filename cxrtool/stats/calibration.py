@@ -5,8 +5,6 @@ over bins of equal count (Nguyen & O'Connor, EMNLP 2015), and the points of the 
 width would be empty for a rare label.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 BINS = 10

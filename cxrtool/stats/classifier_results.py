@@ -4,8 +4,6 @@ In: scores and differences from `comparison`, the predictions they come from, an
 each run. Out: an `Evaluation`, and the readings of it that page and tables share.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field

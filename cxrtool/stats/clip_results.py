@@ -3,8 +3,6 @@
 In: zero-shot scores of R runs on N images, and what else was measured of each run. Out: tables.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -11,8 +11,6 @@ primary comparison (gan minus duplicate), the rest secondary, Holm's correction 
 patients, not the synthetic set or the start that all seeds of an arm share.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -8,8 +8,6 @@ AUROC is the Mann-Whitney statistic, a tie counts one half (Hanley & McNeil, Rad
 optimistic interpolation (Davis & Goadrich, ICML 2006). Both agree with scikit-learn.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

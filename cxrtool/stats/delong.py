@@ -6,8 +6,6 @@ summed by patient as Obuchowski does (Biometrics 53:567-578, 1997). It knows not
 it stands beside a verdict and never makes one.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

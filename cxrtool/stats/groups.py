@@ -3,8 +3,6 @@
 In: the recipe (arm, seed, ...) of each run. Out: groups with names, and pairs of them.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Collection, Iterable, Sequence

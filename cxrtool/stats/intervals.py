@@ -9,8 +9,6 @@ Images of one patient are not independent, therefore patients are drawn and brin
 (Efron & Tibshirani 1993, ch. 13).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 
 import numpy as np

@@ -4,8 +4,6 @@ In: the descriptions (`model.json`) of several runs and the data set they are ju
 labels that all of them and the data know, what was left out and why, or a clear refusal.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -5,8 +5,6 @@ In: two joined tables and the patient of every report. Out: one row for every ob
 with percentile intervals over resampled patients (see `intervals`). All rows share the resamples.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple

@@ -6,8 +6,6 @@ Undefined scores are NaN and left out of the mean; the macro mean runs over the 
 have the class in the reference.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass

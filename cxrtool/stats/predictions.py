@@ -4,8 +4,6 @@ In: records, or probabilities [N, L] and which rows of a manifest they belong to
 row is named by its number as a spreadsheet counts it (the header is row 1), which names nobody.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import math

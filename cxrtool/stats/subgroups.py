@@ -4,8 +4,6 @@ In: columns of a manifest. Out: named groups of rows. Ages are cut into decades 
 radiologist would name; a subgroup with fewer than `LEAST` patients is named and left out.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -9,8 +9,6 @@ degrees of freedom of its own, S - 1 and the patients - 1, so that of the sum is
 (Biometrics Bulletin 2:110-114, 1946; Welch, Biometrika 34:28-35, 1947).
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

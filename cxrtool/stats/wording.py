@@ -3,8 +3,6 @@
 In: floats, NaN where undefined. Out: short texts.
 """
 
-from __future__ import annotations
-
 import math
 
 

@@ -5,8 +5,6 @@ on the plan and on fixed pilot images alone, never on the images of slots: every
 same ones, and no slot's fate depends on another slot.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

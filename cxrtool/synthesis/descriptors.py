@@ -10,8 +10,6 @@ by the mean distance of the 50 nearest): a blurred image is near to everything, 
 small and its ratio is not.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

@@ -6,8 +6,6 @@ that its text names; in each class's stream the directions take turns so that th
 hold each one's share of n, rounded, whatever n is.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction

@@ -6,8 +6,6 @@ images have the same bits whatever else is in the block, and what comes back fil
 next block: the network runs on full blocks until the end, and memory holds a few slots a lane.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from dataclasses import dataclass
 

@@ -8,8 +8,6 @@ fixed streams of ``streams``; count realized positives, top up and trim with ``t
 minimal in this sense: no stream can lose its last image while every target is still met.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ In: a data set, row positions, a policy. Out: zeros and ones, with an error wher
 value: an image takes a whole label vector, so a cell that the policy leaves open cannot be drawn.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import numpy as np

@@ -10,8 +10,6 @@ The program is an expectation: ``planner`` makes it exact. All functions
 are about counts of rows and know nothing of images.
 """
 
-from __future__ import annotations
-
 from fractions import Fraction
 from typing import Any, NamedTuple
 

@@ -6,8 +6,6 @@ so that an image has the same bits whether its block is whole, the last one, or 
 one image.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar

@@ -6,8 +6,6 @@ grouped in blocks of one fixed size that never change with shards or resuming, b
 passes of different batch sizes differ in their last bits.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import numpy as np

@@ -6,8 +6,6 @@ rows whatever n is asked for, in whatever steps. Picking only rows that carry se
 reach the shares with fewer images and destroy the distribution of the other labels.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from cxrtool.synthesis.arrays import IntArray

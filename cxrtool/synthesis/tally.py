@@ -6,8 +6,6 @@ the largest deficit is topped up from its own stream; then last images are given
 target is still met, until no stream can lose its last one.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from fractions import Fraction

@@ -5,8 +5,6 @@ classes in the order of the label table and exact shares. A share is a `Fraction
 a float: 0.07 * 100 is 7.000000000000001 in floats.
 """
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -11,8 +11,6 @@ keep both, since left and right are words of the reports: a small turn, shift, s
 and brightness.
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

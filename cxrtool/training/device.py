@@ -4,8 +4,6 @@ In: `--device` and `--threads` as typed. Out: a `torch.device`, with the process
 same build and the same number of threads give the same bits on the CPU, and with TF32 on for CUDA.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import sys

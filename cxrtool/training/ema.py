@@ -7,8 +7,6 @@ hold on to the untrained weights (Karras et al. 2018; ramp as in Karras et al. 2
 average away, and is left out.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import torch

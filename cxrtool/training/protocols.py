@@ -9,8 +9,6 @@ Conventions: images are `float32 [N, C, H, W]` in [-1, 1]; label vectors `y` are
 callers choose (`torch.no_grad()` for sampling, plain calls for optimization through the network).
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor

@@ -7,8 +7,6 @@ a fraction of the time that it takes to ask for them. Numbers are the same: the 
 the same order on the same memory.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable
 from typing import cast

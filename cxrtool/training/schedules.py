@@ -4,8 +4,6 @@ In: images or steps seen. Out: how many steps to make, whether something is due,
 rate.
 """
 
-from __future__ import annotations
-
 import math
 
 SCHEDULES = ("cosine", "constant")

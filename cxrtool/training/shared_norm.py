@@ -6,8 +6,6 @@ batch). PyTorch's own SyncBatchNorm works on CUDA alone; this one is plain sums,
 processes on a CPU train the network that one trains.
 """
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 
 from cxrtool.training.world import World

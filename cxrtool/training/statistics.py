@@ -4,8 +4,6 @@ In: scalars of every step, as tensors. Out: their means since the last reading, 
 never waits for the device; reading does, once for all of them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -4,8 +4,6 @@ In: the environment that ``torchrun`` sets. Out: a `World` that adds up gradient
 numbers. One process is a world of one, in which every method does nothing.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable
 from typing import Any

@@ -7,8 +7,6 @@ form is that of `radiograph.toml`: `neutral`, `positive` and `negative` lists (t
 prompts, and with `allows` where a label means that no other one is there.
 """
 
-from __future__ import annotations
-
 import re
 import tomllib
 from collections.abc import Sequence

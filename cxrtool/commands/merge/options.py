@@ -1,7 +1,5 @@
 """The options of ``cxr merge``."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

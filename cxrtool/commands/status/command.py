@@ -3,8 +3,6 @@
 Reads records only; writes nothing, takes no lock.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What `cxr synthesize` says of its filters."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from cxrtool.core import console

@@ -4,8 +4,6 @@ In: what the user typed. Out: a `Config` without contradictions and without opti
 no effect.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path

@@ -7,8 +7,6 @@ names an input, which enters the fingerprint by content instead of by path.
 Precedence: default < ``--config`` file < flag.
 """
 
-from __future__ import annotations
-
 from cxrtool.core.config.common import Common, Talk
 from cxrtool.core.config.fields import (
     ABSENT,

@@ -4,8 +4,6 @@ In: nothing. Out: `Common`, what every stage has beside its own Config; `Talk`, 
 is said.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 In: a Config. Out: an error that names an option and the one beside which it would have no effect.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

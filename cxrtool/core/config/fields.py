@@ -3,8 +3,6 @@
 In: a frozen dataclass whose fields are ``name: T = option(help, default)``. Out: `Field`.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import inspect
 import types

@@ -3,8 +3,6 @@
 In: a Config class. Out: parameters whose defaults are None.
 """
 
-from __future__ import annotations
-
 import inspect
 from pathlib import Path
 from typing import Annotated, Any

@@ -3,8 +3,6 @@
 In: the classes that declare a command's options. Out: text; the classes by which Typer shows it.
 """
 
-from __future__ import annotations
-
 import inspect
 import re
 import shutil

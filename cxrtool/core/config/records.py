@@ -3,8 +3,6 @@
 In: a Config. Out: JSON-able values.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path

@@ -3,8 +3,6 @@
 In: a path and the stage's name. Out: field names and raw values.
 """
 
-from __future__ import annotations
-
 import difflib
 import json
 from collections.abc import Iterable

@@ -3,8 +3,6 @@
 In: a Config class and mappings of names to values. Out: a checked Config.
 """
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import Any

@@ -5,8 +5,6 @@ From this one rule come up-to-date reruns (same fingerprint and complete: nothin
 fingerprint: exit 4 with the keys that differ), provenance and safety in cron (`lock`).
 """
 
-from __future__ import annotations
-
 from cxrtool.core.fingerprints import InputRef, require_complete
 from cxrtool.core.runs.execution import Attempt, execute
 from cxrtool.core.runs.identity import Stage, differing_keys, identity, recorded_identity

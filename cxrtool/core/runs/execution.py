@@ -4,8 +4,6 @@ Same fingerprint and complete: nothing is done. Same and incomplete: the stage g
 refused with the keys that differ, or, where a rebuild was asked for, moved aside and made again.
 """
 
-from __future__ import annotations
-
 import contextlib
 import datetime
 import importlib.metadata

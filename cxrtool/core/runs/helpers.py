@@ -4,8 +4,6 @@ In: the environment that ``torchrun`` sets. The process of rank 0 holds the fold
 others run the same stage on a folder of their own that is thrown away.
 """
 
-from __future__ import annotations
-
 import os
 import tempfile
 import time

@@ -1,7 +1,5 @@
 """What makes a run what it is: stage, format, options that change the result, inputs by content."""
 
-from __future__ import annotations
-
 from typing import Any, Protocol
 
 from cxrtool.core import config as configs

@@ -3,8 +3,6 @@
 On NFS such locks are unreliable.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

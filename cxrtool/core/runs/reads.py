@@ -6,8 +6,6 @@ their hashes is kept beside the run and looked at again before it is called up t
 relative to the folder of the input, so that both may move together.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The files of a run directory: their names, what an execution leaves, how metrics are read."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 from dataclasses import dataclass, field

@@ -5,8 +5,6 @@ the common spelling of a label. Several old names may go to one new name; their 
 joined by 1 > -1 > 0 > blank, as reports are aggregated (Irvin et al. 2019).
 """
 
-from __future__ import annotations
-
 import functools
 import tomllib
 from importlib import resources

@@ -10,8 +10,6 @@ Irvin et al., "CheXpert: A Large Chest Radiograph Dataset with Uncertainty Label
 Comparison", AAAI 2019.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

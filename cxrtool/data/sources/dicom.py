@@ -11,8 +11,6 @@ come from a table keyed by SOPInstanceUID, StudyInstanceUID or PatientID.
 Needs the extra ``dicom``.
 """
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 from pathlib import Path

@@ -7,8 +7,6 @@ plugins, some under the GPL) changes nothing.
 DICOM PS3.5 8.1.1 (bits stored and high bit), 8.2 and A.4 (compressed syntaxes).
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import warnings

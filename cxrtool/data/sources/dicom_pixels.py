@@ -7,8 +7,6 @@ DICOM PS3.3 C.11.1 (modality LUT), C.11.2 (VOI LUT), C.7.6.3.1.2 and C.8.11.3.1.
 C.7.5.1.1.2 (pixel padding).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

@@ -7,8 +7,6 @@ write past its buffer and take the whole process down.
 JPEG and JPEG-LS: ITU-T T.81 table B.1 and B.2.2, T.87 C.2.2; JPEG 2000: ITU-T T.800 A.5.1.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from cxrtool.core.errors import InputError

@@ -4,8 +4,6 @@ In: the path a person typed and what the format's files are called. Out: the tab
 of the images, an index of image files by name. Nothing is decoded here.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path

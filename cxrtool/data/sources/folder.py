@@ -5,8 +5,6 @@ the class). Out: a single-label `SourceTable` whose labels are the names of the 
 sorted order. There are no patient ids.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

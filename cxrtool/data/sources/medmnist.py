@@ -10,8 +10,6 @@ unknown.
 Yang et al., "MedMNIST v2", Scientific Data 10:41, 2023.
 """
 
-from __future__ import annotations
-
 import zipfile
 import zlib
 from pathlib import Path

@@ -11,8 +11,6 @@ Johnson et al., "MIMIC-CXR-JPG, a large publicly available database of labeled c
 arXiv:1901.07042.
 """
 
-from __future__ import annotations
-
 import zipfile
 from pathlib import Path
 

@@ -8,8 +8,6 @@ In: the folder with ``Data_Entry_2017.csv`` or ``Data_Entry_2017_v2020.csv``, th
 Wang et al., "ChestX-ray8: Hospital-scale Chest X-ray Database and Benchmarks", CVPR 2017.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -4,8 +4,6 @@ In: a reference of a `SourceTable`. Out: a path or gray pixels. Every worker pro
 imports this module, so it knows no pandas. DICOM has its own opener in `dicom_pixels`.
 """
 
-from __future__ import annotations
-
 import zipfile
 import zlib
 from dataclasses import dataclass, field

@@ -10,8 +10,6 @@ Demner-Fushman et al., "Preparing a collection of radiology examinations for dis
 retrieval", JAMIA 23(2), 2016.
 """
 
-from __future__ import annotations
-
 import tarfile
 import zipfile
 from collections.abc import Iterator

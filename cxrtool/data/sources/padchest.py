@@ -11,8 +11,6 @@ Bustos et al., "PadChest: A large chest x-ray image dataset with multi-label ann
 Medical Image Analysis 66, 2020.
 """
 
-from __future__ import annotations
-
 import ast
 import tomllib
 from importlib import resources

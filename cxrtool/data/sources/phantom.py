@@ -9,8 +9,6 @@ Pictures are drawn at one native size whatever ``--size`` says (up to that size)
 an archive would be: the pixel keys of the leak guard do not depend on the size that is written.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from functools import lru_cache

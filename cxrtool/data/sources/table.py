@@ -7,8 +7,6 @@ none. A column of class names, asked for with ``--column class=NAME``, makes a s
 instead. Paths are relative to the table's folder, or to ``--images``.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

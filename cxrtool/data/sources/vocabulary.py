@@ -4,8 +4,6 @@ In: columns of strings. Out: columns of strings. Only the distinct values are lo
 quarter of a million rows take milliseconds.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 

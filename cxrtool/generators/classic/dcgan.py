@@ -9,8 +9,6 @@ generator what it made. The loss is the non-saturating one. Pictures come from a
 everywhere here.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise

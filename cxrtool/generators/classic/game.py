@@ -6,8 +6,6 @@ the average of the generator, a state that holds every network and optimizer. Wh
 the architecture's own file.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar

@@ -4,8 +4,6 @@ In: what is asked for and a table of `presets.toml`. Out: the numbers that every
 trainings has, and the sizes that each of their networks has; an architecture adds its own.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from typing import Any
 

@@ -4,8 +4,6 @@ In: sizes and an `rng`. Out: plain `torch.nn` layers, whose initial weights neve
 global random stream, and functions that have no class in torch with that property.
 """
 
-from __future__ import annotations
-
 from typing import Any, TypeVar
 
 import torch

@@ -5,8 +5,6 @@ the one class of each. Study D (BAGAN and OpenGAN on ChestX-ray14) keeps the ima
 exactly one label.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -4,8 +4,6 @@ In: networks and a description. Out: `training.protocols.Generator` and `Judge`.
 truncated by scaling: z times psi, so that 0 gives one image per condition, that of the mean latent.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

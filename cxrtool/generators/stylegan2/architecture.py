@@ -3,8 +3,6 @@
 In: a request, data, or a saved state. Out: its choices, its trainer, its finished networks.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from cxrtool.generators.feed import Feed

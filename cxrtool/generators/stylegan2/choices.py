@@ -4,8 +4,6 @@ In: options that may be left open, image size, number of images and labels of th
 `Choices`, printed and saved, and errors that say what to ask for instead.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from typing import Any
 

@@ -7,8 +7,6 @@ realness score, and label logits. Karras et al. 2020 (residual blocks, figure 7c
 statistics).
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import torch

@@ -9,8 +9,6 @@ bfloat16 touches the feature maps of the highest resolutions only (Karras et al.
 clamping): mapping, styles, demodulation, images and scores stay float32.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -5,8 +5,6 @@ one network, added up over the parts of the batch, and numbers in the means; not
 The main phases run as `Execution` says, the regularizers as written in float32.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

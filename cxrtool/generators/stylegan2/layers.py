@@ -4,8 +4,6 @@ In: activations. Out: activations. A weight is stored as N(0, 1) / m and multipl
 m / sqrt(fan in), so that Adam moves every layer at the same relative speed, times m.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

@@ -5,8 +5,6 @@ gives access to W and to style space. Truncation pulls w towards the mean of its
 towards one global mean it would pull rare findings towards the majority.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

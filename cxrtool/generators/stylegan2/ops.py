@@ -9,8 +9,6 @@ filter is a strided transposed convolution, and a filter followed by dropping sa
 convolution, so neither the zeros nor the dropped samples are ever computed.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

@@ -9,8 +9,6 @@ Lazy regularization (Karras et al. 2020, appendix B): R1 every 16 and path lengt
 each an optimizer step of its own, weighted by its interval, with Adam's rates corrected.
 """
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

@@ -9,8 +9,6 @@ layers of the discriminator (FreezeD, Mo et al. 2020, arXiv 2002.10964) keeps wh
 and textures when new images are few.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, NamedTuple
 

@@ -23,8 +23,6 @@ report has no such header. ``inverted`` and ``random`` are controls: wrong on pu
 in ``composed`` (rules, rules-v2, inverted), ``graph`` (generated), ``shuffle`` and ``external``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 from cxrtool.data.columns import (

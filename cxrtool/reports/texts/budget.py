@@ -7,8 +7,6 @@ so a text within the budget is not cut; a name that CLIP spells letter by letter
 reports hold few of those next to many common words.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from functools import lru_cache

@@ -3,8 +3,6 @@
 In: the phrases of a report and its labels. Out: one line, "" where there is nothing to say.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 

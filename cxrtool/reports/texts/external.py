@@ -4,8 +4,6 @@ In: a table with ``study_id`` and ``text`` (any form that reports come in, CSV f
 the text of a study. The whole file is held in memory, unlike the reports.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import NoReturn
 

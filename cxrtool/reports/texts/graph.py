@@ -11,8 +11,6 @@ It is an extract without a trained part. It is not WGSum (Hu et al. 2021), which
 write impressions.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from bisect import bisect_right

@@ -5,8 +5,6 @@ order. ``plain`` keeps the words as they stand before the finding ("patchy left 
 ``core`` is the finding without its attributes ("patchy opacity"), to put them where they belong.
 """
 
-from __future__ import annotations
-
 import re
 from bisect import bisect_right
 from collections import defaultdict

@@ -9,8 +9,6 @@ order of the rows does not matter. A report without a text stays without.
 The table is read twice from a file; in memory are three numbers a row.
 """
 
-from __future__ import annotations
-
 import csv
 import hashlib
 from array import array

@@ -4,8 +4,6 @@ In: images seen. Out: a `Stage`. Karras et al. 2018 (arXiv 1710.10196), section 
 at 4x4; each further resolution first fades in, then stays, both for the same number of images.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch.nn.functional as F

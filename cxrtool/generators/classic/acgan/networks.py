@@ -7,8 +7,6 @@ deviation. Han et al. 2020 (Science Advances 6(49) eabb7973) and study B: labels
 outputs.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any

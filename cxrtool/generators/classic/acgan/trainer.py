@@ -9,8 +9,6 @@ In: images and labels. Out: a generator of label vectors. The critic minimizes
 whether what it made shows what was asked for (Odena et al. 2017). One step each; Adam (0, 0.99).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 

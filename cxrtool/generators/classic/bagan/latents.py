@@ -9,8 +9,6 @@ mean): the shared one counts as D further images, which is the posterior mean un
 Wishart prior of that weight. So a class moves smoothly to its own covariance as its images grow.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -6,8 +6,6 @@ Mariani et al. 2018, appendix: dense layers to 8x8, then doubling with 5x5 convo
 a convolution; study D by transposed convolutions, which is the default here.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

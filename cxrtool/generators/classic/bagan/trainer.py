@@ -10,8 +10,6 @@ use more, and for the discriminator four times the generator's (two time scales:
 2017).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 from typing import Any

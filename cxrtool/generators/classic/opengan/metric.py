@@ -9,8 +9,6 @@ with k = exp(-|f(x) - f_i|^2 / 2 sigma^2); the centers are the features of train
 from time to time, and an image is no center of its own. One sigma for all, learned along (ours).
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

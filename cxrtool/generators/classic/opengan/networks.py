@@ -7,8 +7,6 @@ the feature; a residual discriminator with spectral normalization (Miyato et al.
 ours, since the feature loss alone, at its weight of 0.01, conditions little in a short training.
 """
 
-from __future__ import annotations
-
 import itertools
 from dataclasses import dataclass
 

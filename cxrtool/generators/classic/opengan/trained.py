@@ -5,8 +5,6 @@ of its real images, which the model holds; the judge reads classes with the metr
 ones included.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

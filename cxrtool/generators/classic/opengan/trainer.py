@@ -7,8 +7,6 @@ the feature of a real one, drawn uniformly: hinge loss for the discriminator; fo
 held out take part in neither stage; the features of their images are taken afterwards.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
