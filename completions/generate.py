@@ -41,7 +41,7 @@ class Command:
 def read_commands() -> tuple[list[Command], dict[str, str]]:
     """All commands of ``cxr``, and the help of the groups among the first words."""
     commands = []
-    for words, module in cli.commands().items():
+    for words, module in cli.COMMANDS.items():
         flags = [
             flag
             for config in cli.options_of(module)

@@ -1,19 +1,17 @@
 """The commands of ``cxr``: options -> Config -> stage.
 
-Each stage module gives a Config, from which its command's options are made; what all stages have in
-common is `core.config.Common`.
+The `Config` of a command gives its options; what all stages have in common is
+`core.config.Common`.
 """
 
-import contextlib
 import importlib
 import inspect
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Annotated, Any
 
 import typer
@@ -27,36 +25,41 @@ from cxrtool.core.exits import INTERRUPTED, code_of
 from cxrtool.version import __version__
 
 
-@dataclass(frozen=True)
+@dataclass
 class Command:
-    """A module of ``cxrtool.commands``, and the heading under which ``cxr --help`` shows it.
+    """A folder of ``cxrtool.commands``, and the heading under which ``cxr --help`` shows it.
 
-    A module with a FORMAT is a stage; another one has a ``main`` that takes its Config.
+    It has what the modules `options` and `command` of that folder have. The second one, with all
+    libraries that the work needs, is imported when something of it is first asked for. A command
+    with a FORMAT is a stage; another one has a ``main`` that takes its Config.
     """
 
-    module: str
+    folder: str
     group: str
+
+    def __getattr__(self, name: str) -> Any:
+        for part in ("options", "command"):
+            module = importlib.import_module(f"cxrtool.commands.{self.folder}.{part}")
+            if hasattr(module, name):
+                return getattr(module, name)
+        raise AttributeError(f"`cxrtool.commands.{self.folder}` has no {name!r}")
 
 
 STUDY, USE, TOOLS = "The study", "Using what was made", "Tools"
 
 # The order of a study, which is also the order of `cxr --help`.
 COMMANDS = {
-    ("prepare",): Command("prepare.command", STUDY),
-    ("extract-reports",): Command("extract_reports.command", STUDY),
-    ("train-gan",): Command("train_gan.command", STUDY),
-    ("finetune-clip",): Command("finetune_clip.command", STUDY),
-    ("edit",): Command("edit.command", STUDY),
-    ("synthesize",): Command("synthesize.command", STUDY),
-    ("train-cls",): Command("train_cls.command", STUDY),
-    ("evaluate", "classifiers"): Command("evaluate.classifiers.command", STUDY),
-    ("evaluate", "clip"): Command("evaluate.clip.command", STUDY),
-    ("evaluate", "images"): Command("evaluate.images.command", STUDY),
-    ("evaluate", "labels"): Command("evaluate.labels.command", STUDY),
-    ("merge",): Command("merge.command", TOOLS),
-    ("replay",): Command("replay.command", TOOLS),
-    ("status",): Command("status.command", TOOLS),
-}
+    tuple(name.split()): Command(name.replace(" ", ".").replace("-", "_"), group)
+    for group, names in {
+        STUDY: (
+            "prepare", "extract-reports", "train-gan", "finetune-clip", "edit", "synthesize",
+            "train-cls", "evaluate classifiers", "evaluate clip", "evaluate images",
+            "evaluate labels",
+        ),
+        TOOLS: ("merge", "replay", "status"),
+    }.items()
+    for name in names
+}  # fmt: skip
 
 #: First words that have commands below them.
 GROUPS = {
@@ -68,38 +71,36 @@ research, not for diagnosis.
 A first run on simulated radiographs, of a few minutes: bash examples/quickstart.sh"""
 
 
-def stages() -> dict[str, ModuleType]:
-    """The stage modules by the stage's name."""
-    modules = {"-".join(words): _module(words) for words in COMMANDS}
-    return {name: module for name, module in modules.items() if hasattr(module, "FORMAT")}
+def stages() -> dict[str, Command]:
+    """The stages by name."""
+    every = {"-".join(words): command for words, command in COMMANDS.items()}
+    return {name: command for name, command in every.items() if hasattr(command, "FORMAT")}
 
 
-def _module(words: tuple[str, ...]) -> ModuleType:
-    return importlib.import_module(f"cxrtool.commands.{COMMANDS[words].module}")
-
-
-def options_of(module: Any) -> tuple[type, ...]:
+def options_of(command: Command) -> tuple[type, ...]:
     """The classes that declare the options of a command: its own, and what all stages have."""
-    return (module.Config, Common) if hasattr(module, "FORMAT") else (module.Config,)
+    return (command.Config, Common) if hasattr(command, "FORMAT") else (command.Config,)
 
 
-def _command(module: Any) -> Callable[..., None]:
+def _function_of(command: Command) -> Callable[..., None]:
     """The function that Typer calls for a command."""
-    own = {field.name for field in configs.fields_of(module.Config)}
-    parameters = configs.typer_parameters(module.Config)
-    for extra in options_of(module)[1:]:
+    own = {field.name for field in configs.fields_of(command.Config)}
+    parameters = configs.typer_parameters(command.Config)
+    for extra in options_of(command)[1:]:
         parameters += configs.typer_parameters(extra, negatable=False)
 
     def call(**values: Any) -> None:
         flags = {name: value for name, value in values.items() if value != []}
         common = {name: flags.pop(name) for name in list(flags) if name not in own}
-        with _noticing_a_closed_pipe():
-            if options_of(module)[1:]:
-                perform(module, flags, configs.resolve(Common, common))
+        try:
+            if options_of(command)[1:]:
+                perform(command, flags, configs.resolve(Common, common))
             else:
-                config = configs.resolve(module.Config, flags, origin="the command line")
+                config = configs.resolve(command.Config, flags, origin="the command line")
                 set_level(config)
-                module.main(config, stages())
+                command.main(config, stages())
+        except BrokenPipeError:
+            raise _ReaderGoneError from None
 
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {p.name: p.annotation for p in parameters}
@@ -110,27 +111,20 @@ class _ReaderGoneError(Exception):
     """Stands for BrokenPipeError, which Typer would turn into exit code 1."""
 
 
-@contextlib.contextmanager
-def _noticing_a_closed_pipe() -> Iterator[None]:
-    try:
-        yield
-    except BrokenPipeError:
-        raise _ReaderGoneError from None
-
-
 def perform(stage: Any, flags: dict[str, Any], common: Common) -> None:
     """Resolve the options of a stage and bring its output folder up to date."""
     set_level(common)
+    past, origin = {}, "the command line"
     if common.config is not None:
         past = configs.load_file(common.config, stage.NAME, stage.Config)
-        config = configs.resolve(stage.Config, past, flags, origin=str(common.config))
-    else:
-        config = configs.resolve(stage.Config, flags, origin="the command line")
-    view = getattr(stage, "view", lambda *_: False)
+        origin = str(common.config)
+    config = configs.resolve(stage.Config, past, flags, origin=origin)
+    explains = getattr(config, "explains", False)
     if common.out is None:
-        if view(config, None, sys.stdout):
-            return
-        raise UsageError("missing --out", hint="name the folder of this run with -o FOLDER")
+        if not explains:
+            raise UsageError("missing --out", hint="name the folder of this run with -o FOLDER")
+        stage.view(config, None, sys.stdout)
+        return
     if str(common.out) == "-":
         _stream(stage, config)
         return
@@ -154,32 +148,28 @@ def perform(stage: Any, flags: dict[str, Any], common: Common) -> None:
         console.out(files.canonical_json(outcome.as_json()))
     elif not (outcome.state == "up-to-date" and common.quiet):
         console.out(str(outcome.folder))
-    view(config, outcome.folder, sys.stderr)
+    if explains:
+        stage.view(config, outcome.folder, sys.stderr)
+    for gate in outcome.gates:
+        console.error(gate)
     if outcome.gates:
-        for gate in outcome.gates:
-            console.error(gate)
         raise typer.Exit(5)
 
 
 def _stream(stage: Any, config: Any) -> None:
-    stream = getattr(stage, "stream", None)
-    if stream is None:
+    if not hasattr(stage, "stream"):
         raise UsageError(
             f"`cxr {stage.NAME.replace('evaluate-', 'evaluate ')}` cannot write to stdout",
             hint="name a folder with -o FOLDER",
         )
-    stream(config, sys.stdout)
+    stage.stream(config, sys.stdout)
     sys.stdout.flush()
 
 
 def set_level(talk: Talk) -> None:
     """Set how much is said from the three flags that every command has."""
-    if talk.debug:
-        console.configure(console.DEBUG)
-    elif talk.quiet:
-        console.configure(console.QUIET)
-    else:
-        console.configure(console.VERBOSE if talk.verbose else console.NORMAL)
+    spoken = console.VERBOSE if talk.verbose else console.NORMAL
+    console.configure(console.DEBUG if talk.debug else console.QUIET if talk.quiet else spoken)
 
 
 def _version(value: bool) -> None:
@@ -194,11 +184,6 @@ def _main(
     """Hold the options of ``cxr`` itself."""
 
 
-def commands(first: str | None = None) -> dict[tuple[str, ...], ModuleType]:
-    """The module of every command by the words that call it; or of those under one first word."""
-    return {words: _module(words) for words in COMMANDS if first in (None, words[0])}
-
-
 def build(argv: list[str]) -> typer.Typer:
     """The application; of its commands only the one that is called, where that can be told."""
     app = typer.Typer(
@@ -211,8 +196,9 @@ def build(argv: list[str]) -> typer.Typer:
     )
     app.callback()(_main)
     parents: dict[tuple[str, ...], typer.Typer] = {(): app}
-    for words, module in ((argv and commands(argv[0])) or commands()).items():
-        group, above = COMMANDS[words].group, words[:-1]
+    called = {words: COMMANDS[words] for words in COMMANDS if [words[0]] == argv[:1]}
+    for words, command in (called or COMMANDS).items():
+        group, above = command.group, words[:-1]
         if above not in parents:
             parents[above] = typer.Typer(cls=HelpfulGroup)
             about = GROUPS[above[0]]
@@ -221,10 +207,10 @@ def build(argv: list[str]) -> typer.Typer:
             )
         parents[above].command(
             words[-1],
-            cls=type("_Command", (HelpfulCommand,), {"options": options_of(module)}),
-            short_help=inspect.cleandoc(module.Config.__doc__).partition("\n\n")[0],
+            cls=type("_Command", (HelpfulCommand,), {"options": options_of(command)}),
+            short_help=inspect.cleandoc(command.Config.__doc__).partition("\n\n")[0],
             rich_help_panel="Commands" if above else group,
-        )(_command(module))
+        )(_function_of(command))
     return app
 
 

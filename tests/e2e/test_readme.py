@@ -114,7 +114,7 @@ def test_real_and_synthetic_images_have_one_size() -> None:
 def test_the_table_names_every_command() -> None:
     from cxrtool import cli
 
-    for words in cli.commands():
+    for words in cli.COMMANDS:
         assert f"| `cxr {' '.join(words)} " in README
 
 

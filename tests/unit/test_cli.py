@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from cxrtool import cli
-from cxrtool.commands.status import command as status
 from cxrtool.core import config as configs
 from cxrtool.core import console
 from cxrtool.core.errors import BusyError, CxrError, GateError, InputError, OutputMismatchError
@@ -22,10 +21,9 @@ from . import toy_stage
 @pytest.fixture
 def cxr(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A ``cxr`` whose one stage is the toy."""
-    modules = {("prepare",): toy_stage, ("status",): status}
-    commands = {words: cli.COMMANDS[words] for words in modules}
+    monkeypatch.setattr(toy_stage, "group", cli.STUDY, raising=False)
+    commands = {("prepare",): toy_stage, ("status",): cli.COMMANDS["status",]}
     monkeypatch.setattr(cli, "COMMANDS", commands)
-    monkeypatch.setattr(cli, "_module", lambda words: modules[words])
     yield lambda *argv: cli.main([str(word) for word in argv])
     console.configure(console.NORMAL)
 

@@ -18,7 +18,7 @@ from cxrtool.core.config.conditions import refuse_what_does_not_apply
 from cxrtool.core.config.helptext import FIRST, panels
 from cxrtool.core.errors import UsageError
 
-MODULES = cli.commands()
+MODULES = cli.COMMANDS
 #: Flags of several commands -> what they mean in all of them.
 SHARED = {
     "--arch": "architecture of the network",

@@ -7,40 +7,36 @@ edited images, `edits.csv` (what moved), `panels.png` (before, after, difference
 generator, CLIP, teacher and data have seen).
 """
 
-from __future__ import annotations
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
+import numpy as np
 
+from cxrtool import clip, generators
+from cxrtool.clip.templates import from_json
+from cxrtool.commands.edit.guard import guard, seen_of
 from cxrtool.commands.edit.options import FORMAT, NAME, Config
+from cxrtool.commands.edit.targets import named_in
+from cxrtool.commands.edit.tools import guide_of, method_of, teacher_of, texts_of, usable
+from cxrtool.core.runs import Run
+from cxrtool.data.manifest import load_dataset
+from cxrtool.data.select import select_rows
+from cxrtool.editing.blocks import finished_blocks
+from cxrtool.editing.distances import Distance, pyramid_distance, tower_distance
+from cxrtool.editing.inversion import InversionRecipe
+from cxrtool.editing.latent import render
+from cxrtool.editing.measure import joined, measure
+from cxrtool.editing.output import Job, tell, write
+from cxrtool.editing.record import Readings, Request
+from cxrtool.editing.starts import generated_starts, real_starts, stored_w
+from cxrtool.pages import edits
+from cxrtool.pages import render as render_page
+from cxrtool.training import device as devices
 
 __all__ = ["FORMAT", "NAME", "Config", "plan", "run"]
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from cxrtool.core.runs import Run
-    from cxrtool.editing.distances import Distance
 
 
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Take the starts, edit them target by target and strength by strength, measure, write."""
-    from cxrtool import clip, generators
-    from cxrtool.clip.templates import from_json
-    from cxrtool.commands.edit.guard import guard, seen_of
-    from cxrtool.commands.edit.targets import named_in
-    from cxrtool.commands.edit.tools import guide_of, method_of, teacher_of, texts_of, usable
-    from cxrtool.editing.blocks import finished_blocks
-    from cxrtool.editing.distances import pyramid_distance, tower_distance
-    from cxrtool.editing.inversion import InversionRecipe
-    from cxrtool.editing.latent import render
-    from cxrtool.editing.measure import joined, measure
-    from cxrtool.editing.output import Job, tell, write
-    from cxrtool.editing.record import Readings, Request
-    from cxrtool.editing.starts import generated_starts, real_starts, stored_w
-    from cxrtool.pages import edits
-    from cxrtool.pages import render as render_page
-    from cxrtool.training import device as devices
-
     guard(config)
     texts = texts_of(config)
     device = devices.setup(config.device, config.threads)
@@ -111,10 +107,6 @@ def run(config: Config, run: Run) -> dict[str, Any]:
 
 def plan(config: Config) -> dict[str, Any]:
     """What would be edited, without loading a network's weights."""
-    from cxrtool.commands.edit.tools import texts_of
-    from cxrtool.data.manifest import load_dataset
-    from cxrtool.data.select import select_rows
-
     starts = config.n or 0
     if config.data is not None:
         starts = len(select_rows(load_dataset(config.data), config))

@@ -5,18 +5,15 @@ different training data, one of them fitted to rows that the other one was chose
 was trained on made images. And what the run has seen, for those after it.
 """
 
-from __future__ import annotations
+from pathlib import Path
 
-from typing import TYPE_CHECKING
-
+from cxrtool.commands.edit.options import Config
 from cxrtool.core import console
 from cxrtool.core.errors import GateError
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from cxrtool.commands.edit.options import Config
-    from cxrtool.data.keys import Seen
+from cxrtool.core.fingerprints import read_json
+from cxrtool.data.keys import SEEN, Seen
+from cxrtool.data.manifest import load_dataset
+from cxrtool.data.select import select_rows
 
 
 def guard(config: Config) -> None:
@@ -25,8 +22,6 @@ def guard(config: Config) -> None:
     Raises:
         GateError: see the module.
     """
-    from cxrtool.data.keys import Seen
-
     generator, encoder = Seen.load(config.gan), Seen.load(config.clip)
     refuse_held_out("CLIP", encoder, "generator", generator)
     refuse_held_out("generator", generator, "CLIP", encoder)
@@ -75,8 +70,6 @@ def refuse_made_images(teacher: Path) -> None:
     Raises:
         GateError: it was: it would confirm what generators make.
     """
-    from cxrtool.core.fingerprints import read_json
-
     file = teacher / "model.json"
     made = read_json(file).get("images", {}) if file.is_file() else {}
     count = sum(int(n) for part, n in made.items() if part.startswith("synthetic"))
@@ -90,10 +83,6 @@ def refuse_made_images(teacher: Path) -> None:
 
 def seen_of(config: Config) -> Seen:
     """What generator, CLIP, teacher and the edited images themselves have seen."""
-    from cxrtool.data.keys import SEEN, Seen
-    from cxrtool.data.manifest import load_dataset
-    from cxrtool.data.select import select_rows
-
     seen = Seen.load(config.gan).merge(Seen.load(config.clip))
     if config.teacher is not None:
         seen = seen.merge(Seen.load(config.teacher))

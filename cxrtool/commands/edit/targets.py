@@ -7,18 +7,14 @@ for negation. A text that denies a label is refused: an edit has a direction, an
 which way along it.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING
 
+from cxrtool.clip.templates import Templates, load_templates
 from cxrtool.core.errors import UsageError
-
-if TYPE_CHECKING:
-    from cxrtool.clip.templates import Templates
-    from cxrtool.reports import Labeler
+from cxrtool.data.maps import canonical
+from cxrtool.reports import Labeler, assert_mention
 
 OWN = "radiograph"  # templates whose words the report rules know, or leave out on purpose
 
@@ -42,8 +38,6 @@ def named_in(text: str, labels: Sequence[str], templates: Templates) -> list[str
 
 def said_of(text: str, labels: Sequence[str], templates: Templates) -> dict[str, bool]:
     """Label -> whether the text says that it is there; those that it does not name are left out."""
-    from cxrtool.data.maps import canonical
-
     labeler = _labeler()
     values = _observations(text)
     values_by_label = {}
@@ -74,8 +68,6 @@ def _observations(text: str) -> Mapping[str, bool]:
 
 def _by_phrase(text: str, phrases: set[str]) -> bool | None:
     """Whether a text asserts one of the phrases, or else denies one; None without any."""
-    from cxrtool.reports import assert_mention
-
     assertions = [
         assert_mention(text, match.group()).value != "negative"
         for phrase in sorted(phrases)
@@ -91,13 +83,9 @@ def _words(phrase: str) -> str:
 
 @cache
 def _own_phrases(label: str) -> tuple[str, ...]:
-    from cxrtool.clip.templates import load_templates
-
     return tuple(load_templates(OWN).phrases(label))
 
 
 @cache
 def _labeler() -> Labeler:
-    from cxrtool.reports import Labeler
-
     return Labeler()

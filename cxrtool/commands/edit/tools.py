@@ -4,29 +4,33 @@ In: the options. Out: texts, a generator that can be edited, text directions, a 
 or a refusal that names what would work.
 """
 
-from __future__ import annotations
+from collections.abc import Callable
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
+import torch
+from torch.nn import functional
 
+from cxrtool import classifiers
+from cxrtool.clip import ClipModel
+from cxrtool.clip.templates import Templates
+from cxrtool.clip.zeroshot import label_vectors
+from cxrtool.commands.edit.options import Config
 from cxrtool.commands.edit.targets import named_in
 from cxrtool.core import console
 from cxrtool.core.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    import torch
-
-    from cxrtool.clip import ClipModel
-    from cxrtool.clip.templates import Templates
-    from cxrtool.commands.edit.options import Config
-    from cxrtool.core.runs import Run
-    from cxrtool.editing.distances import Distance
-    from cxrtool.editing.guide import TextGuide
-    from cxrtool.editing.spaces import SpaceEdit
-    from cxrtool.editing.tools import Method, Tools
-    from cxrtool.training.protocols import Classifier, StyleGenerator, StyleSpace
+from cxrtool.core.runs import Run
+from cxrtool.editing.distances import Distance
+from cxrtool.editing.global_method import GlobalMethod
+from cxrtool.editing.guide import TextGuide, make_guide
+from cxrtool.editing.latent_method import LatentMethod
+from cxrtool.editing.latents import VariationSource, latents
+from cxrtool.editing.relevance import channel_statistics
+from cxrtool.editing.spaces import EditInS, EditInW, SpaceEdit
+from cxrtool.editing.tools import Method, Options, Tools
+from cxrtool.training.protocols import Classifier, StyleGenerator, StyleSpace
 
 
 def texts_of(config: Config) -> list[str]:
@@ -60,8 +64,6 @@ def usable(generator: Any, folder: Path) -> StyleGenerator:
     Raises:
         InputError: it has no W space, or makes images that no CLIP here reads.
     """
-    from cxrtool.training.protocols import StyleGenerator
-
     if not isinstance(generator, StyleGenerator):
         raise InputError(
             f"the generator in {folder} has no W space, so that there is nothing to optimize in",
@@ -88,13 +90,6 @@ def method_of(
     Raises:
         InputError: the generator has no style space, which `global` and `--local` need.
     """
-    from dataclasses import fields
-
-    from cxrtool.editing.global_method import GlobalMethod
-    from cxrtool.editing.latent_method import LatentMethod
-    from cxrtool.editing.latents import VariationSource
-    from cxrtool.editing.tools import Options, Tools
-
     options = Options(**{f.name: getattr(config, f.name) for f in fields(Options)})
     tools = Tools(options, run, generator, encoder, distance, device)
     if config.method == "global":
@@ -113,8 +108,6 @@ def with_styles(generator: StyleGenerator, config: Config, need: str, hint: str)
     Raises:
         InputError: it has none; names what needs it.
     """
-    from cxrtool.training.protocols import StyleSpace
-
     if not isinstance(generator, StyleSpace):
         raise InputError(f"the generator in {config.gan} has no style space for {need}", hint=hint)
     return generator
@@ -126,12 +119,6 @@ def start_in(config: Config, tools: Tools) -> Callable[[torch.Tensor], SpaceEdit
     Raises:
         InputError: the generator has no style space, which `s` needs.
     """
-    from functools import partial
-
-    from cxrtool.editing.latents import latents
-    from cxrtool.editing.relevance import channel_statistics
-    from cxrtool.editing.spaces import EditInS, EditInW
-
     if config.space != "s":
         return partial(EditInW, tools.generator, shared=config.space == "w")
     generator = with_styles(tools.generator, config, "--space s", "use --space w+")
@@ -141,8 +128,6 @@ def start_in(config: Config, tools: Tools) -> Callable[[torch.Tensor], SpaceEdit
 
 def guide_of(target: str, config: Config, encoder: ClipModel, templates: Templates) -> TextGuide:
     """The text direction, with a warning for what the CLIP will not read of it."""
-    from cxrtool.editing.guide import make_guide
-
     prompts = templates.about(target)
     cut = max((encoder.cut(prompt) for prompt in prompts), key=len)
     if cut:
@@ -165,10 +150,6 @@ def others_of(target: str, encoder: ClipModel, templates: Templates) -> torch.Te
     Not those that it names, nor those that mean the absence of others ("No Finding"), which every
     finding contradicts.
     """
-    from torch.nn import functional
-
-    from cxrtool.clip.zeroshot import label_vectors
-
     labels = tuple(encoder.meta["labels"])
     named = named_in(target, labels, templates)
     absent = [label for label in labels if "allows" in templates.labels.get(label, {})]
@@ -196,8 +177,6 @@ def teacher_of(
             + ("" if any(named.values()) else " (no target names a label of the generator)")
         )
         return None
-    from cxrtool import classifiers
-
     teacher: Classifier = classifiers.load(config.teacher, device)
     shared = ", ".join(label for label in labels if label in teacher.labels)
     for text, names in named.items():

@@ -73,23 +73,17 @@ def plan(config: Config) -> dict[str, Any]:
     return {"source": "dataset directory" if is_dataset(config.reports) else "reports"}
 
 
-def view(config: Config, folder: Path | None, out: IO[str]) -> bool:
-    """Shows reports where that was asked for (``--explain``); see ``extract_explain.show``.
+def view(config: Config, folder: Path | None, out: IO[str]) -> None:
+    """Shows the reports of ``--explain``; see ``extract_explain.show``.
 
     Args:
         config: The options.
         folder: The finished output folder, or None where there is none.
         out: Where to.
-
-    Returns:
-        Whether it was asked for.
     """
-    if not config.explains:
-        return False
     from cxrtool.commands.extract_reports import explain as extract_explain
 
     extract_explain.show(config, folder, out)
-    return True
 
 
 def stream(config: Config, out: IO[str]) -> None:

@@ -6,56 +6,41 @@ and per evaluation a line of `metrics.jsonl`. The network kept is the one that r
 patients best.
 """
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from cxrtool.commands.finetune_clip.options import (
-    FORMAT,
-    NAME,
-    ORIGINAL,
-    SEVERAL,
-    Config,
-)
+import numpy as np
+
+from cxrtool.clip import architecture, holdout
+from cxrtool.clip.architecture import Architecture
+from cxrtool.clip.holdout import HeldOut
+from cxrtool.clip.model import ClipModel, create
+from cxrtool.clip.retrieval import chance, mean_recall
+from cxrtool.clip.task import ClipTask
+from cxrtool.clip.templates import Templates, load_templates
+from cxrtool.clip.texts import PairTexts, target_groups
+from cxrtool.clip.training import ClipTrainer, make_pairs
+from cxrtool.commands.finetune_clip.model import description, explain, seen_of, show
+from cxrtool.commands.finetune_clip.options import FORMAT, NAME, ORIGINAL, SEVERAL, Config
+from cxrtool.commands.finetune_clip.pairs import claims_in, pairs_of, recipe_of
 from cxrtool.core import console
 from cxrtool.core.errors import InputError
+from cxrtool.core.runs import Run
+from cxrtool.data.cache import pixels
+from cxrtool.data.labels import LabelPolicy, label_arrays
+from cxrtool.data.manifest import Dataset, load_dataset
+from cxrtool.training import device as devices
+from cxrtool.training.loop import Best, train
+from cxrtool.training.models import save_model
+from cxrtool.training.world import World, local_device
 
 __all__ = ["FORMAT", "NAME", "SEVERAL", "Config", "best_network", "plan", "run"]
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from cxrtool.clip.architecture import Architecture
-    from cxrtool.clip.holdout import HeldOut
-    from cxrtool.clip.model import ClipModel
-    from cxrtool.clip.task import ClipTask
-    from cxrtool.clip.templates import Templates
-    from cxrtool.clip.texts import PairTexts
-    from cxrtool.core.runs import Run
-    from cxrtool.data.manifest import Dataset
-    from cxrtool.training.loop import Best
-    from cxrtool.training.world import World
 
 EVALUATIONS = 100  # at most, over the whole training: one per epoch, or fewer, spread evenly
 
 
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Train, keep the network that reads held-out patients best, describe it."""
-    from cxrtool.clip import architecture, holdout
-    from cxrtool.clip.model import create
-    from cxrtool.clip.retrieval import chance, mean_recall
-    from cxrtool.clip.templates import load_templates
-    from cxrtool.clip.training import make_pairs
-    from cxrtool.commands.finetune_clip.model import description, explain, seen_of, show
-    from cxrtool.commands.finetune_clip.pairs import pairs_of
-    from cxrtool.data.cache import pixels
-    from cxrtool.data.labels import LabelPolicy, label_arrays
-    from cxrtool.data.manifest import load_dataset
-    from cxrtool.training import device as devices
-    from cxrtool.training.models import save_model
-    from cxrtool.training.world import World, local_device
-
     device = devices.setup(local_device(config.device), config.threads)
     world = World(device)
     dataset = load_dataset(config.data)
@@ -128,14 +113,6 @@ def task_of(
 
     Its score raises InputError where no held-out label has both classes: there is no AUROC then.
     """
-    from cxrtool.clip import holdout
-    from cxrtool.clip.task import ClipTask
-    from cxrtool.clip.texts import target_groups
-    from cxrtool.clip.training import ClipTrainer, make_pairs
-    from cxrtool.commands.finetune_clip.pairs import claims_in, recipe_of
-    from cxrtool.data.cache import pixels
-    from cxrtool.data.labels import LabelPolicy, label_arrays
-
     values, mask = label_arrays(dataset, rows, LabelPolicy.from_options(config))
     groups = target_groups(config.positives, texts, values, mask)
     claims = claims_in(texts, dataset.labels, values, mask, templates, model.tokenizer)
@@ -171,8 +148,6 @@ def task_of(
 
 def best_network(task: ClipTask, config: Config, run: Run) -> Best:
     """Train; the network that scores best on the held-out pairs."""
-    from cxrtool.training.loop import train
-
     train(task, run)
     best = task.best
     assert best is not None
@@ -188,10 +163,6 @@ def best_network(task: ClipTask, config: Config, run: Run) -> Best:
 
 def plan(config: Config) -> dict[str, Any]:
     """Rows, texts and steps, without a network."""
-    from cxrtool.clip.templates import load_templates
-    from cxrtool.commands.finetune_clip.pairs import pairs_of, recipe_of
-    from cxrtool.data.manifest import load_dataset
-
     dataset = load_dataset(config.data)
     templates = load_templates(str(config.templates_file or config.templates))
     rows, texts = pairs_of(dataset, config, templates, held_out=False)

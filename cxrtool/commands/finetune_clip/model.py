@@ -4,33 +4,26 @@ In: the data set, the options and the held-out measures. Out: lines on stderr, t
 `model.json`, and what the network has seen.
 """
 
-from __future__ import annotations
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
+import numpy as np
 
+from cxrtool.clip.architecture import Architecture
+from cxrtool.clip.published import describe
+from cxrtool.clip.templates import Templates
+from cxrtool.clip.texts import PairTexts
+from cxrtool.commands.finetune_clip.options import ORIGINAL, Config
+from cxrtool.commands.finetune_clip.pairs import locked
 from cxrtool.core import console
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from cxrtool.clip.architecture import Architecture
-    from cxrtool.clip.templates import Templates
-    from cxrtool.clip.texts import PairTexts
-    from cxrtool.commands.finetune_clip.options import Config
-    from cxrtool.data.keys import Seen
-    from cxrtool.data.labels import LabelPolicy
-    from cxrtool.data.manifest import Dataset
+from cxrtool.data.keys import Seen
+from cxrtool.data.labels import LabelPolicy
+from cxrtool.data.manifest import Dataset
 
 COMMON_TEXT_FRAC = 0.9  # of one text, from which a warning is given
 
 
 def explain(texts: PairTexts, pairs: int, val_pairs: int, cut: int, chosen: Architecture) -> None:
     """Say what is trained on what, and warn where it cannot become good."""
-    import numpy as np
-
-    from cxrtool.clip.published import describe
-    from cxrtool.commands.finetune_clip.options import ORIGINAL
-
     settings = describe(chosen.quick_gelu, chosen.preprocess_cfg)
     console.say(f"{chosen.name}: {settings} ({chosen.origin})")
     if chosen.assumed:
@@ -76,8 +69,6 @@ def description(
     origin: str,
 ) -> dict[str, Any]:
     """What model.json says beside the weights."""
-    from cxrtool.commands.finetune_clip.pairs import locked
-
     info = dataset.info
     return {
         "kind": "clip",
@@ -109,9 +100,6 @@ def description(
 
 def seen_of(dataset: Dataset, train_rows: np.ndarray, val_rows: np.ndarray, config: Config) -> Seen:
     """Everything that shaped the network: both parts, and what its first weights had seen."""
-    from cxrtool.commands.finetune_clip.options import ORIGINAL
-    from cxrtool.data.keys import Seen
-
     if config.text == ORIGINAL:
         seen, sources = Seen(), [config.pretrained]
     else:

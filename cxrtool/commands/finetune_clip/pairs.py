@@ -4,25 +4,32 @@ In: a dataset directory and the options. Out: rows and texts to train on and to 
 the text strategy `original`, no rows to train on.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from functools import partial
 
-from cxrtool.commands.finetune_clip.options import EPOCHS, LR_PRETRAINED, LR_SCRATCH, ORIGINAL
+import numpy as np
+import torch
+
+from cxrtool.clip.claims import OPEN, Claims, claims_of
+from cxrtool.clip.templates import Templates
+from cxrtool.clip.texts import PairTexts, pair_texts, reference_column
+from cxrtool.clip.tokens import Tokenizer
+from cxrtool.clip.training import Recipe
+from cxrtool.commands.finetune_clip.options import (
+    EPOCHS,
+    LR_PRETRAINED,
+    LR_SCRATCH,
+    ORIGINAL,
+    Config,
+)
 from cxrtool.core.errors import InputError, UsageError
-
-if TYPE_CHECKING:
-    import numpy as np
-    import torch
-
-    from cxrtool.clip.claims import Claims
-    from cxrtool.clip.templates import Templates
-    from cxrtool.clip.texts import PairTexts
-    from cxrtool.clip.tokens import Tokenizer
-    from cxrtool.clip.training import Recipe
-    from cxrtool.commands.finetune_clip.options import Config
-    from cxrtool.data.manifest import Dataset
+from cxrtool.data.labels import LabelPolicy, label_arrays
+from cxrtool.data.manifest import Dataset
+from cxrtool.data.maps import canonical
+from cxrtool.data.select import select_rows
+from cxrtool.reports import Labeler
+from cxrtool.training.device import has_fast_bfloat16
+from cxrtool.training.rng import numpy_rng
 
 VAL_ROWS = 2000  # held-out pairs that are used, at most
 
@@ -35,13 +42,6 @@ def pairs_of(
     Raises:
         InputError: no rows, no texts, or one text for all of them.
     """
-    import numpy as np
-
-    from cxrtool.clip.texts import PairTexts, pair_texts, reference_column
-    from cxrtool.data.labels import LabelPolicy, label_arrays
-    from cxrtool.data.select import select_rows
-    from cxrtool.training.rng import numpy_rng
-
     original = config.text == ORIGINAL
     rows = select_rows(dataset, config, split="val")
     if held_out:
@@ -90,12 +90,6 @@ def claims_in(
         templates: How a label is said and denied.
         tokenizer: Of the CLIP.
     """
-    from functools import partial
-
-    import numpy as np
-
-    from cxrtool.clip.claims import OPEN, claims_of
-
     read = partial(said_in, labels=labels)
     label_values = np.where(mask, values > 0.5, OPEN).astype(np.int8)
     return claims_of(texts, labels, label_values, templates, tokenizer, read)
@@ -107,10 +101,6 @@ def said_in(texts: Sequence[str], labels: Sequence[str]) -> list[Mapping[str, in
     Labels that `extract-reports` does not know are open: it looks for none of them, so that a list
     of its findings does not deny them. So is No Finding where devices are all that is named.
     """
-    from cxrtool.clip.claims import OPEN
-    from cxrtool.data.maps import canonical
-    from cxrtool.reports import Labeler
-
     labeler = Labeler()
     rules = labeler.rules
     statements: list[Mapping[str, int]] = []
@@ -147,9 +137,6 @@ def recipe_of(
         InputError: fewer than two pairs.
         UsageError: a batch that the processes cannot share.
     """
-    from cxrtool.clip.training import Recipe
-    from cxrtool.training.device import has_fast_bfloat16
-
     if pairs < 2:
         raise InputError("one pair alone: nothing to contrast", file=config.data)
     batch = min(config.batch, pairs)

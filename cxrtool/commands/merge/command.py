@@ -6,42 +6,36 @@ is replaced is made with the generator and the data that the shards were made wi
 where the shards' records say.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from cxrtool.commands.merge.options import Config
+import numpy as np
+import pandas as pd
+
+from cxrtool.commands.merge.options import FORMAT, NAME, Config
+from cxrtool.commands.synthesize.filters import show_filters
+from cxrtool.commands.synthesize.job import prepare
+from cxrtool.commands.synthesize.options import Config as Options
+from cxrtool.core import config as configs
 from cxrtool.core import console
+from cxrtool.core.cores import available_cores
 from cxrtool.core.errors import InputError
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from cxrtool.core.runs import Run
-    from cxrtool.data.writer import DatasetWriter
-    from cxrtool.synthesis.accounts import Accounts
-    from cxrtool.synthesis.shards import FinishedShard
+from cxrtool.core.fingerprints import StatCache, fingerprint_input, read_json, release
+from cxrtool.core.runs import Run
+from cxrtool.data.manifest import load_dataset
+from cxrtool.data.writer import DatasetWriter
+from cxrtool.synthesis import accounts as books
+from cxrtool.synthesis import duplicates, shards, sheets
+from cxrtool.synthesis.accounts import Accounts
+from cxrtool.synthesis.generate import close_journal, write_set
+from cxrtool.synthesis.shards import FinishedShard
 
 __all__ = ["FORMAT", "NAME", "Config", "run"]
-
-NAME = "merge"
-FORMAT = 1
 
 
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Join all shards."""
-    import numpy as np
-
-    from cxrtool.commands.synthesize.filters import show_filters
-    from cxrtool.core.cores import available_cores
-    from cxrtool.core.fingerprints import read_json
-    from cxrtool.data.writer import DatasetWriter
-    from cxrtool.synthesis import accounts as books
-    from cxrtool.synthesis import shards
-    from cxrtool.synthesis.generate import close_journal
-
     parts = shards.open_shards([ref.path for ref in run.inputs("shard")])
     plan = read_json(parts[0].folder / "plan.json")
     accounts = shards.joined_accounts(parts, plan)
@@ -77,12 +71,6 @@ def write_sheets(
     labels: list[str],
 ) -> list[str]:
     """The sheets of the union; those of the shards where the real set is not at hand."""
-    import numpy as np
-    import pandas as pd
-
-    from cxrtool.data.manifest import load_dataset
-    from cxrtool.synthesis import shards, sheets
-
     first = parts[0]
     where = next(Path(e["path"]) for e in first.record["inputs"] if e["role"] == "data")
     try:
@@ -110,14 +98,6 @@ def replace_duplicates(
     Raises:
         InputError: Data, generator or a teacher is not where it was, or has changed.
     """
-    import numpy as np
-
-    from cxrtool.commands.synthesize.job import prepare
-    from cxrtool.commands.synthesize.options import Config as Options
-    from cxrtool.core import config as configs
-    from cxrtool.synthesis import duplicates
-    from cxrtool.synthesis.generate import write_set
-
     require_same_inputs(shard.record)
     options = configs.from_record(Options, shard.record["config"])
     # A slot may need more tries now than any needed before: the cap may be raised, not lowered.
@@ -136,8 +116,6 @@ def replace_duplicates(
 
 def require_same_inputs(record: dict[str, Any]) -> None:
     """Check that the shards' inputs lie where they were and are what they were."""
-    from cxrtool.core.fingerprints import StatCache, fingerprint_input, release
-
     hint = "`cxr merge` makes duplicates again with it: put it back, or merge where it is"
     for entry in record["inputs"]:
         role, path = entry["role"], Path(entry["path"])

@@ -5,6 +5,9 @@ from pathlib import Path
 
 from cxrtool.core.config import DEVICE, THREADS, argument, option, running_option
 
+NAME = "merge"
+FORMAT = 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:

@@ -6,41 +6,31 @@ keys of the leak guard. What is wrong is named with file, row and column; ``--sk
 without it.
 """
 
-from __future__ import annotations
-
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cxrtool.commands.prepare.options import FORMAT, NAME, Config
 from cxrtool.core import console
 from cxrtool.core.errors import InputError
 from cxrtool.core.runs import Run
+from cxrtool.data import assemble, ingest, splits, summary
+from cxrtool.data.assemble import disagreement_table
+from cxrtool.data.columns import image_name
+from cxrtool.data.join import join_reports
+from cxrtool.data.manifest import DatasetWriter
+from cxrtool.data.maps import builtin, load_map
+from cxrtool.data.patient_keys import keyed_namespace, read_secret
+from cxrtool.data.source_checks import Checker, check_source, rename_labels
+from cxrtool.data.sources.base import SourceOptions, SourceTable, get_reader
+from cxrtool.data.summary import tell_columns, tell_joined
+from cxrtool.data.tables import write_table
+from cxrtool.data.worker import Job
 
-__all__ = ["FORMAT", "NAME", "Config", "plan", "run", "warm"]
-
-if TYPE_CHECKING:
-    from cxrtool.data.ingest import Ingested
-    from cxrtool.data.source_checks import Checker
-    from cxrtool.data.sources.base import SourceOptions, SourceTable
-
-
-def warm(config: Config) -> None:
-    """Load what `run` needs; the pool of workers first, because it does so on another core."""
-    from cxrtool.data import ingest, pool
-
-    if not config.labels_only and config.workers != 1:
-        pool.warm(ingest.PRELOAD)
-    import pandas  # noqa: F401
+__all__ = ["FORMAT", "NAME", "Config", "plan", "run"]
 
 
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Prepare a data set; returns the summary."""
-    from cxrtool.data import assemble, ingest, splits, summary
-    from cxrtool.data.columns import image_name
-    from cxrtool.data.manifest import DatasetWriter
-    from cxrtool.data.patient_keys import keyed_namespace
-    from cxrtool.data.tables import write_table
-
     secret = _secret(config)
     source, checker = _read_source(config, secret)
     _note_files(config, run, source, checker)
@@ -87,8 +77,6 @@ def run(config: Config, run: Run) -> dict[str, Any]:
 
 def plan(config: Config) -> dict[str, Any]:
     """What a run would read: counts of images and labels, without opening an image."""
-    from cxrtool.data import summary
-
     source, checker = _read_source(config, _secret(config))
     return {
         "images": len(checker.good),
@@ -99,18 +87,11 @@ def plan(config: Config) -> dict[str, Any]:
 
 
 def _secret(config: Config) -> bytes | None:
-    from cxrtool.data.patient_keys import read_secret
-
     return None if config.id_key is None else read_secret(config.id_key)
 
 
 def _read_source(config: Config, secret: bytes | None) -> tuple[SourceTable, Checker]:
     """Read, check, rename."""
-    from cxrtool.data.maps import builtin, load_map
-    from cxrtool.data.source_checks import Checker, check_source, rename_labels
-    from cxrtool.data.sources.base import get_reader
-    from cxrtool.data.summary import tell_columns
-
     source = get_reader(config.format)(config.source, _options(config, secret))
     tell_columns(source)
     checker = Checker(source, skip_bad=config.skip_bad)
@@ -149,8 +130,6 @@ def _note_files(config: Config, run: Run, source: SourceTable, checker: Checker)
 
 
 def _options(config: Config, secret: bytes | None) -> SourceOptions:
-    from cxrtool.data.sources.base import SourceOptions
-
     labels = [name.strip() for text in config.label_columns for name in text.split(",")]
     return SourceOptions(
         n=config.n,
@@ -173,11 +152,6 @@ def _with_reports(
     """Join labels and texts, say how it went, tabulate disagreements."""
     if config.reports is None:
         return source, {}
-    from cxrtool.data.assemble import disagreement_table
-    from cxrtool.data.join import join_reports
-    from cxrtool.data.summary import tell_joined
-    from cxrtool.data.tables import write_table
-
     joined = join_reports(
         source.table, source.labels, source.covered, config.reports, config.join_labels
     )
@@ -194,15 +168,12 @@ def _with_reports(
     return out, {"reports": {"mode": config.join_labels, **notes}}
 
 
-def _convert(config: Config, run: Run, source: SourceTable, checker: Checker) -> Ingested:
+def _convert(config: Config, run: Run, source: SourceTable, checker: Checker) -> ingest.Ingested:
     """Decode, resize and write every image that is left; bad ones go on the list."""
-    from cxrtool.data.ingest import ingest
-    from cxrtool.data.worker import Job
-
     assert source.opener is not None
     refs = source.table["image_ref"].tolist()
     job = Job(source.opener, str(run.dir), config.size, config.fit)
-    images = ingest(
+    images = ingest.ingest(
         run,
         job,
         [(int(row), refs[row]) for row in checker.good],

@@ -126,3 +126,11 @@ class Config:
             if not key or not name:
                 raise UsageError(f"--column {text}: write KEY=NAME, such as image=path")
         return {key.strip(): name.strip() for key, _, name in pairs}
+
+
+def warm(config: Config) -> None:
+    """Let the workers load their libraries on other cores, while `run` loads its own on this."""
+    from cxrtool.data import ingest, pool
+
+    if not config.labels_only and config.workers != 1:
+        pool.warm(ingest.PRELOAD)

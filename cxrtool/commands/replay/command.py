@@ -4,30 +4,22 @@ In: the manifest of a synthetic set, the generator, the edits that pushed its im
 images as a dataset directory of their own, compared with the originals that are at hand.
 """
 
-from __future__ import annotations
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
-
-from cxrtool.commands.replay.options import Config
+from cxrtool import generators as gans
+from cxrtool.commands.replay.options import FORMAT, NAME, Config
 from cxrtool.core import console
-
-if TYPE_CHECKING:
-    from cxrtool.core.runs import Run
+from cxrtool.core.runs import Run
+from cxrtool.synthesis.generators import GeneratorCard
+from cxrtool.synthesis.replay import find_rows, open_manifest, recipe, remake
+from cxrtool.training.device import setup
+from cxrtool.training.directions import load_directions
 
 __all__ = ["FORMAT", "NAME", "Config", "run"]
-
-NAME = "replay"
-FORMAT = 1
 
 
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Make images again from their rows."""
-    from cxrtool import generators as gans
-    from cxrtool.synthesis.generators import GeneratorCard
-    from cxrtool.synthesis.replay import find_rows, open_manifest, recipe, remake
-    from cxrtool.training.device import setup
-    from cxrtool.training.directions import load_directions
-
     card = GeneratorCard.open(run.input("gan").path)
     dataset = open_manifest(run.input("synth").path)
     recipes = [recipe(dataset, row, card.fingerprint) for row in find_rows(dataset, config.only)]

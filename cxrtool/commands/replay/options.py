@@ -5,6 +5,9 @@ from pathlib import Path
 
 from cxrtool.core.config import DEVICE, REQUIRED, THREADS, argument, option
 
+NAME = "replay"
+FORMAT = 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:

@@ -5,33 +5,19 @@ Reads records only; writes nothing, takes no lock.
 
 import json
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+from cxrtool.commands.status.options import Config
 from cxrtool.core import config as configs
 from cxrtool.core import console, files, fingerprints, runs
 from cxrtool.core.errors import CxrError, InputError, UsageError
 
-
-@dataclass(frozen=True, kw_only=True)
-class Config(configs.Talk):
-    """Show what run directories hold, how far they are, and what a rerun would do.
-
-    It reads records only: nothing is written, and a run at work is not disturbed.
-
-    Example: cxr status work/*
-    """
-
-    folders: tuple[Path, ...] = configs.argument("Output folders of cxr commands.", metavar="DIR")
-    json: bool = configs.option("Print one line of JSON per folder.", False)
-
-
 COLUMNS = ("folder", "stage", "state", "progress", "age", "a rerun would")
 
 
-def main(config: Config, stages: dict[str, ModuleType]) -> None:
+def main(config: Config, stages: Mapping[str, Any]) -> None:
     """Print what is known of each folder: as a table, or a line of JSON each."""
     entries = [inspect(folder, stages) for folder in config.folders]
     if config.json:
@@ -47,12 +33,12 @@ def main(config: Config, stages: dict[str, ModuleType]) -> None:
         console.out("  ".join(str(v).ljust(w) for v, w in zip(row, widths, strict=True)).rstrip())
 
 
-def inspect(folder: Path, stages: dict[str, ModuleType]) -> dict[str, Any]:
+def inspect(folder: Path, stages: Mapping[str, Any]) -> dict[str, Any]:
     """Describe one run directory.
 
     Args:
         folder: The directory.
-        stages: The stage modules by name, to tell whether their format has moved on.
+        stages: The stages by name, to tell whether their format has moved on.
 
     Returns:
         ``folder``, ``stage``, ``state`` (complete, incomplete, running), ``progress`` (text),
@@ -97,7 +83,7 @@ def _last_write(folder: Path) -> float:
     return max((folder / name).stat().st_mtime for name in names if (folder / name).exists())
 
 
-def _rerun(folder: Path, record: dict[str, Any], state: str, stages: dict[str, ModuleType]) -> str:
+def _rerun(folder: Path, record: dict[str, Any], state: str, stages: Mapping[str, Any]) -> str:
     if state == "running":
         return "be refused while it runs (exit 75)"
     try:
@@ -109,7 +95,7 @@ def _rerun(folder: Path, record: dict[str, Any], state: str, stages: dict[str, M
     return "go on where it stopped" if holds == "incomplete" else "do nothing: up to date"
 
 
-def _attempt(folder: Path, record: dict[str, Any], stages: dict[str, ModuleType]) -> runs.Attempt:
+def _attempt(folder: Path, record: dict[str, Any], stages: Mapping[str, Any]) -> runs.Attempt:
     """The command that a run was made with, given again."""
     stage: Any = stages.get(str(record.get("stage")))
     if stage is None:

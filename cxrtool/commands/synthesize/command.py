@@ -6,31 +6,28 @@ and fixes everything (``--plan-only`` stops there); then every slot of it is fil
 tries as the filters ask for.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cxrtool.commands.synthesize.filters import show_filters
-from cxrtool.commands.synthesize.options import Config
+from cxrtool.commands.synthesize.job import looking_for
+from cxrtool.commands.synthesize.options import FORMAT, NAME, Config
+from cxrtool.commands.synthesize.panel import Looking
+from cxrtool.commands.synthesize.plan import plan_from, write_plan
 from cxrtool.core import console
 from cxrtool.core.errors import UsageError
-
-if TYPE_CHECKING:
-    from cxrtool.commands.synthesize.panel import Looking
-    from cxrtool.core.runs import Run
-    from cxrtool.synthesis.generate import Made
+from cxrtool.core.runs import Run
+from cxrtool.data.writer import DatasetWriter
+from cxrtool.synthesis.accounts import summary
+from cxrtool.synthesis.duplicates import replace_duplicates
+from cxrtool.synthesis.generate import Made, close_journal, fill, slots_of, write_set
+from cxrtool.synthesis.shards import LIMITS, parse_shard
+from cxrtool.synthesis.sheets import write_sheets
 
 __all__ = ["FORMAT", "NAME", "Config", "plan", "run"]
-
-NAME = "synthesize"
-FORMAT = 4  # 4: units join studies and copies; keys of prepared pixels
 
 
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Plan, then fill every slot of the plan."""
-    from cxrtool.commands.synthesize.job import looking_for
-    from cxrtool.commands.synthesize.plan import plan_from, write_plan
-
     gan = None if config.gan is None else run.input("gan").path
     if gan is None and not config.plan_only:
         raise UsageError(
@@ -48,20 +45,11 @@ def run(config: Config, run: Run) -> dict[str, Any]:
 
 def plan(config: Config) -> dict[str, Any]:
     """For ``--dry-run``: the plan, of which nothing is written."""
-    from cxrtool.commands.synthesize.plan import plan_from
-
     return plan_from(config, config.data, config.gan).record
 
 
 def fill_slots(config: Config, run: Run, looking: Looking) -> dict[str, Any]:
     """Make the image of every slot (of one shard), and the pictures to look at."""
-    from cxrtool.data.writer import DatasetWriter
-    from cxrtool.synthesis.accounts import summary
-    from cxrtool.synthesis.duplicates import replace_duplicates
-    from cxrtool.synthesis.generate import close_journal, fill, slots_of, write_set
-    from cxrtool.synthesis.shards import LIMITS, parse_shard
-    from cxrtool.synthesis.sheets import write_sheets
-
     job = looking.job
     part = parse_shard(config.shard or "1/1")
     slots = slots_of(job.plan, job.block, part.index - 1, part.total)

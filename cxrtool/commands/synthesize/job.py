@@ -4,38 +4,29 @@ In: the options, the real set, the plan, the generator's description. Out: the j
 at its images. Nothing is written.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
+from cxrtool import generators as gans
+from cxrtool.commands.synthesize.options import Config
+from cxrtool.commands.synthesize.panel import Looking, look
+from cxrtool.commands.synthesize.plan import Planned, plan_from
 from cxrtool.core import console
+from cxrtool.core.cores import available_cores
 from cxrtool.core.errors import InputError
-
-if TYPE_CHECKING:
-    from cxrtool.commands.synthesize.options import Config
-    from cxrtool.commands.synthesize.panel import Looking
-    from cxrtool.commands.synthesize.plan import Planned
-    from cxrtool.synthesis.edits import Edits
-    from cxrtool.synthesis.generators import GeneratorCard
-    from cxrtool.synthesis.planner import Plan
+from cxrtool.synthesis.edits import Edits, assign, parse_shares
+from cxrtool.synthesis.generate import Job, claimed_labels
+from cxrtool.synthesis.generators import GeneratorCard
+from cxrtool.synthesis.planner import Plan
+from cxrtool.synthesis.writer import Origin, synthetic_info
+from cxrtool.training.device import setup
+from cxrtool.training.directions import load_directions
 
 
 def prepare(config: Config) -> Looking:
     """Everything that fixes the images of a plan, without writing anything."""
-    from cxrtool.commands.synthesize.plan import plan_from
-
     return looking_for(config, plan_from(config, config.data, config.gan))
 
 
 def looking_for(config: Config, planned: Planned) -> Looking:
     """The network, and what looks at its images."""
-    from cxrtool import generators as gans
-    from cxrtool.commands.synthesize.panel import look
-    from cxrtool.core.cores import available_cores
-    from cxrtool.synthesis.generate import Job, claimed_labels
-    from cxrtool.synthesis.writer import Origin, synthetic_info
-    from cxrtool.training.device import setup
-
     dataset, card, table, plan, _ = planned
     assert card is not None
     card.refuse_unfair_use(dataset, table.rows, view=config.view)
@@ -78,9 +69,6 @@ def edits_of(config: Config, plan: Plan, card: GeneratorCard) -> Edits:
     Raises:
         InputError: A direction belongs to another generator, or names no target class.
     """
-    from cxrtool.synthesis.edits import Edits, assign, parse_shares
-    from cxrtool.training.directions import load_directions
-
     # A run of several targets has a direction each, with the share of the run: in the stream of a
     # class only those count whose text names it.
     shares = parse_shares(config.ensemble, len(config.edit))

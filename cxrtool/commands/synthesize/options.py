@@ -13,6 +13,8 @@ from cxrtool.core.config import DEVICE, GIVEN, ROWS, THREADS, argument, option, 
 from cxrtool.core.errors import UsageError
 from cxrtool.data.options import SelectionOptions
 
+NAME = "synthesize"
+FORMAT = 4  # 4: units join studies and copies; keys of prepared pixels
 FILTERS, EDITS = "Filters", "Pushing images along edits"
 #: Where an option applies: not to a plan alone.
 IMAGES, TEACHER = {"plan_only": (False,)}, {"filter": ("teacher",)}

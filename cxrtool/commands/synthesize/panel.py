@@ -4,26 +4,37 @@ In: the options of ``cxr synthesize``, the real set, the plan. Out: the panel of
 with limits that every shard finds the same, and what its networks have seen.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from cxrtool import classifiers
+from cxrtool import generators as gans
+from cxrtool.commands.synthesize.options import Config
 from cxrtool.core import console
 from cxrtool.core.errors import InputError, UsageError
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import numpy as np
-
-    from cxrtool.commands.synthesize.options import Config
-    from cxrtool.data.keys import Seen
-    from cxrtool.synthesis.descriptors import Gallery
-    from cxrtool.synthesis.generate import Job
-    from cxrtool.synthesis.generators import GeneratorCard
-    from cxrtool.synthesis.panel import Meter, Teachers
+from cxrtool.data.cache import pixels
+from cxrtool.data.columns import SPLIT
+from cxrtool.data.keys import Seen, refuse_overlap, seen_images
+from cxrtool.data.labels import LabelPolicy
+from cxrtool.data.select import patient_groups
+from cxrtool.synthesis import calibration, duplicates
+from cxrtool.synthesis.descriptors import Gallery
+from cxrtool.synthesis.generate import Job
+from cxrtool.synthesis.generators import GeneratorCard
+from cxrtool.synthesis.panel import (
+    Memorized,
+    Meter,
+    Near,
+    NearestDistance,
+    Opinion,
+    Panel,
+    PredictedClass,
+    Teachers,
+)
 
 
 @dataclass(frozen=True)
@@ -48,12 +59,6 @@ def look(config: Config, job: Job, card: GeneratorCard) -> Looking:
         InputError: A filter has nothing to work with.
         GateError: A teacher has seen test patients, or every patient of a row.
     """
-    from cxrtool import generators as gans
-    from cxrtool.data.keys import Seen
-    from cxrtool.data.select import patient_groups
-    from cxrtool.synthesis import calibration, duplicates
-    from cxrtool.synthesis.panel import Opinion, Panel, PredictedClass
-
     seen = Seen.load(card.folder)
     for folder in config.edit:
         seen = seen.merge(seen_by_helper(job, folder, "edit"))
@@ -107,11 +112,6 @@ def seen_by_helper(job: Job, folder: Path, who: str) -> Seen:
     Raises:
         GateError: It has seen test patients.
     """
-    import numpy as np
-
-    from cxrtool.data.columns import SPLIT
-    from cxrtool.data.keys import Seen, refuse_overlap
-
     seen = Seen.load(folder)
     test = np.flatnonzero(job.dataset.column(SPLIT) == "test")
     refuse_overlap(seen, job.dataset, test, who=f"the {who} {folder}", what="test")
@@ -145,14 +145,6 @@ def teachers_of(config: Config, job: Job, folders: Sequence[Path]) -> tuple[Teac
         UsageError: A teacher was trained with another label policy.
         GateError: A teacher has seen test rows, or every teacher the patient of a row.
     """
-    import numpy as np
-
-    from cxrtool import classifiers
-    from cxrtool.data.cache import pixels
-    from cxrtool.data.keys import Seen
-    from cxrtool.synthesis import calibration
-    from cxrtool.synthesis.panel import Teachers
-
     everything, seen, networks, columns = Seen(), [], [], []
     for folder in folders:
         seen.append(seen_by_helper(job, folder, "teacher"))
@@ -193,8 +185,6 @@ def refuse_other_policy(
     config: Config, description: dict[str, Any], folder: Path, job: Job
 ) -> None:
     """A teacher reads labels as the plan does, or its probabilities mean something else."""
-    from cxrtool.data.labels import LabelPolicy
-
     recorded = description.get("policy")
     if recorded is None:
         return
@@ -208,13 +198,6 @@ def refuse_other_policy(
 
 def near_meters(config: Config, job: Job, seen: Seen) -> tuple[Gallery, np.ndarray, list[Meter]]:
     """The training images of the real set, their rows, and meters of the distance to them."""
-    import numpy as np
-
-    from cxrtool.data.cache import pixels
-    from cxrtool.data.keys import seen_images
-    from cxrtool.synthesis import calibration
-    from cxrtool.synthesis.panel import Memorized, Near, NearestDistance
-
     rows = np.flatnonzero(seen_images(seen, job.dataset))
     if not len(rows):
         rows = job.table.rows

@@ -4,21 +4,27 @@ In: the options, the real set, the generator's description where there is one. O
 table on stderr, ``plan.json`` and ``slots.csv``. Neither a network nor an image is opened.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from cxrtool.commands.synthesize.options import Config
 from cxrtool.core import console
-
-if TYPE_CHECKING:
-    from cxrtool.commands.synthesize.options import Config
-    from cxrtool.core.runs import Run
-    from cxrtool.data.labels import LabelPolicy
-    from cxrtool.data.manifest import Dataset
-    from cxrtool.synthesis.generators import GeneratorCard
-    from cxrtool.synthesis.planner import Plan
-    from cxrtool.synthesis.pools import LabelTable
+from cxrtool.core.runs import Run
+from cxrtool.data.labels import LabelPolicy
+from cxrtool.data.manifest import Dataset, load_dataset
+from cxrtool.data.select import select_rows
+from cxrtool.synthesis import planner, pools, record, targets
+from cxrtool.synthesis.generators import GeneratorCard, choose_policy
+from cxrtool.synthesis.planner import Plan
+from cxrtool.synthesis.pools import LabelTable
+from cxrtool.synthesis.record import (
+    COLUMNS,
+    fallen_below,
+    met_already,
+    table_rows,
+    title,
+    write_slots,
+)
 
 
 class Planned(NamedTuple):
@@ -41,9 +47,6 @@ class Planned(NamedTuple):
 
 def plan_from(config: Config, data: Path, gan: Path | None) -> Planned:
     """Read what the plan needs, plan, and show the plan."""
-    from cxrtool.data.manifest import load_dataset
-    from cxrtool.synthesis.generators import GeneratorCard, choose_policy
-
     card = None if gan is None else GeneratorCard.open(gan)
     policy = choose_policy(config.uncertain, config.blank, card)
     dataset = load_dataset(data)
@@ -60,9 +63,6 @@ def make_plan(
     config: Config, dataset: Dataset, policy: LabelPolicy
 ) -> tuple[LabelTable, Plan, dict[str, Any]]:
     """Count the selected real rows and plan; returns their labels, the plan and ``plan.json``."""
-    from cxrtool.data.select import select_rows
-    from cxrtool.synthesis import planner, pools, record, targets
-
     table = pools.label_table(dataset, select_rows(dataset, config), policy)
     request = targets.read_request(
         target_frac=config.target_frac,
@@ -97,8 +97,6 @@ def make_plan(
 
 def show(plan: Plan, record: dict[str, Any]) -> None:
     """The plan as a table on stderr, and what a reader might miss in it."""
-    from cxrtool.synthesis.record import COLUMNS, fallen_below, met_already, table_rows, title
-
     for name in plan.request.unavailable:
         console.warn(f"{name!r} is below the share but no row has it: it cannot be a target")
     console.table(title(record), COLUMNS, table_rows(record))
@@ -113,7 +111,5 @@ def show(plan: Plan, record: dict[str, Any]) -> None:
 
 def write_plan(run: Run, planned: Planned) -> None:
     """``plan.json`` and ``slots.csv``."""
-    from cxrtool.synthesis.record import write_slots
-
     write_slots(run, planned.plan, planned.table.rows[planned.plan.source_rows])
     run.write_json("plan.json", planned.record)

@@ -8,10 +8,15 @@ always real; early stopping chooses a checkpoint and does not shorten training, 
 same budget.
 """
 
-from __future__ import annotations
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
-
+from cxrtool.classifiers.architectures import LEAST_PX
+from cxrtool.classifiers.arms import part_of
+from cxrtool.classifiers.description import describe
+from cxrtool.classifiers.guard import seen_in_training
+from cxrtool.classifiers.inputs import input_size, refuse_thin_fraction, wanted_labels
+from cxrtool.classifiers.targets import learnable
+from cxrtool.classifiers.task import ClassifierTask, shortfalls
 from cxrtool.commands.train_cls.inputs import (
     announce,
     earlier_run,
@@ -32,28 +37,19 @@ from cxrtool.commands.train_cls.training import (
     write_predictions,
 )
 from cxrtool.core import console
+from cxrtool.core.runs import Run
+from cxrtool.data.labels import LabelPolicy
+from cxrtool.data.manifest import load_dataset
+from cxrtool.data.select import select_rows
+from cxrtool.training.device import setup
+from cxrtool.training.loop import train
+from cxrtool.training.models import save_model
 
 __all__ = ["FORMAT", "NAME", "Config", "plan", "run"]
-
-if TYPE_CHECKING:
-    from cxrtool.core.runs import Run
 
 
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Train, keep the step with the best validation AUROC, calibrate, describe it."""
-    from cxrtool.classifiers.architectures import LEAST_PX
-    from cxrtool.classifiers.arms import part_of
-    from cxrtool.classifiers.description import describe
-    from cxrtool.classifiers.guard import seen_in_training
-    from cxrtool.classifiers.inputs import input_size, refuse_thin_fraction, wanted_labels
-    from cxrtool.classifiers.targets import learnable
-    from cxrtool.classifiers.task import ClassifierTask, shortfalls
-    from cxrtool.data.labels import LabelPolicy
-    from cxrtool.data.select import select_rows
-    from cxrtool.training.device import setup
-    from cxrtool.training.loop import train
-    from cxrtool.training.models import save_model
-
     device = setup(config.device, config.threads)
     policy = LabelPolicy.from_options(config)
     data, synths = load_inputs(config, run, policy)
@@ -128,11 +124,6 @@ def plan(config: Config) -> dict[str, Any]:
     Raises:
         InputError: a fraction that leaves too few positives, as the run itself would.
     """
-    from cxrtool.classifiers.inputs import refuse_thin_fraction, wanted_labels
-    from cxrtool.data.labels import LabelPolicy
-    from cxrtool.data.manifest import load_dataset
-    from cxrtool.data.select import select_rows
-
     data = load_dataset(config.data)
     rows = select_rows(data, config)
     requested = wanted_labels(data, config.classes)

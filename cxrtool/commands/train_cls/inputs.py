@@ -4,31 +4,27 @@ In: dataset directories and an arm. Out: pixels and labels to train on and to va
 labels that cannot be learned, by name, and what reports say of the sources.
 """
 
-from __future__ import annotations
+from pathlib import Path
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
+import numpy as np
 
+from cxrtool.classifiers import pretrained
+from cxrtool.classifiers.arms import compose, refuse_made_rows, refuse_unjoinable
+from cxrtool.classifiers.guard import run_of
+from cxrtool.classifiers.pool import Part
+from cxrtool.classifiers.pretrained import Start
+from cxrtool.classifiers.targets import learnable
+from cxrtool.commands.train_cls.options import Config
 from cxrtool.core import console
 from cxrtool.core.errors import UsageError
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import numpy as np
-
-    from cxrtool.classifiers.pool import Part
-    from cxrtool.classifiers.pretrained import Start
-    from cxrtool.commands.train_cls.options import Config
-    from cxrtool.core.runs import Run
-    from cxrtool.data.labels import LabelPolicy
-    from cxrtool.data.manifest import Dataset
+from cxrtool.core.runs import Run, require_complete
+from cxrtool.data.labels import LabelPolicy
+from cxrtool.data.manifest import Dataset, load_dataset
 
 
 def load_inputs(config: Config, run: Run, policy: LabelPolicy) -> tuple[Dataset, list[Dataset]]:
     """The real set and the synthetic ones, refused where they cannot be trained on together."""
-    from cxrtool.classifiers.arms import refuse_made_rows, refuse_unjoinable
-    from cxrtool.data.manifest import load_dataset
-
     data = load_dataset(run.input("data").path)
     refuse_made_rows(data, "validation and test are real, always")
     if data.info.kind == "single" and config.loss == "auc-margin":
@@ -54,9 +50,6 @@ def warn_of_unfairness(extra: dict[str, int]) -> None:
 
 def earlier_run(run: Run) -> Path | None:
     """The finished run whose weights are the start, given as a folder or as a file in it."""
-    from cxrtool.classifiers.guard import run_of
-    from cxrtool.core.runs import require_complete
-
     for ref in run.inputs("init"):
         folder = run_of(ref.path)
         if folder is not None:
@@ -67,8 +60,6 @@ def earlier_run(run: Run) -> Path | None:
 
 def load_start(config: Config, run: Run, labels: tuple[str, ...]) -> Start | None:
     """The weights to start from."""
-    from cxrtool.classifiers import pretrained
-
     for ref in run.inputs("init"):
         return pretrained.from_path(ref.path, config.arch, labels)
     return pretrained.by_name(config.weights, config.arch)
@@ -84,9 +75,6 @@ def training_parts(
     size: int,
 ) -> tuple[dict[str, Part], dict[str, str], list[int]]:
     """The arm's images; the labels they cannot teach, with the reason; positions of the others."""
-    from cxrtool.classifiers.arms import compose
-    from cxrtool.classifiers.targets import learnable
-
     parts = compose(config.chosen_arm, data, rows, synths, labels, policy, size)
     judged = parts
     if config.chosen_arm == "pretrain-finetune":  # what is learned last must be learnable
@@ -104,8 +92,6 @@ def training_parts(
 
 def validation_part(part: Part, kind: str) -> Part:
     """The validation rows; those of no class say nothing in a single-label set."""
-    import numpy as np
-
     if kind == "single":
         none = ~((part.values == 1) & part.mask).any(axis=1)
         part.mask[none] = False
@@ -116,8 +102,6 @@ def validation_part(part: Part, kind: str) -> Part:
 
 def joined(parts: dict[str, Part]) -> tuple[Any, Any]:
     """Values and mask of all parts."""
-    import numpy as np
-
     chosen = list(parts.values())
     return np.concatenate([p.values for p in chosen]), np.concatenate([p.mask for p in chosen])
 

@@ -4,23 +4,26 @@ In: the images of an arm and of the validation rows. Out: a fitted network, and 
 what it reads.
 """
 
-from __future__ import annotations
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
+import numpy as np
 
+from cxrtool.classifiers import pretrained
+from cxrtool.classifiers.architectures import build
+from cxrtool.classifiers.calibration import Calibration, fit_calibration, shares, smoothed_shares
+from cxrtool.classifiers.losses import balancing_weights, class_weights
+from cxrtool.classifiers.phases import plan_phases
+from cxrtool.classifiers.pool import Part, Pool
+from cxrtool.classifiers.pretrained import Start
+from cxrtool.classifiers.task import shortfalls
+from cxrtool.classifiers.training import ClassifierTrainer, Settings, reestimate_batchnorm
 from cxrtool.commands.train_cls.inputs import joined
+from cxrtool.commands.train_cls.options import Config
 from cxrtool.core import console
 from cxrtool.core.config import result_options
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from cxrtool.classifiers.calibration import Calibration
-    from cxrtool.classifiers.pool import Part
-    from cxrtool.classifiers.pretrained import Start
-    from cxrtool.classifiers.training import ClassifierTrainer
-    from cxrtool.commands.train_cls.options import Config
-    from cxrtool.core.runs import Run
+from cxrtool.core.runs import Run
+from cxrtool.pages.figures import PAPER, learning_figure, save_png
+from cxrtool.stats.predictions import csv_text, prediction_rows
 
 
 def make_trainer(
@@ -33,13 +36,6 @@ def make_trainer(
     start: Start | None,
 ) -> tuple[ClassifierTrainer, np.ndarray | None]:
     """A network and all that fits it, and the weights of the positives in its loss."""
-    from cxrtool.classifiers import pretrained
-    from cxrtool.classifiers.architectures import build
-    from cxrtool.classifiers.losses import balancing_weights, class_weights
-    from cxrtool.classifiers.phases import plan_phases
-    from cxrtool.classifiers.pool import Pool
-    from cxrtool.classifiers.training import ClassifierTrainer, Settings
-
     two_sets = config.chosen_arm == "pretrain-finetune"
     final = [part for name, part in parts.items() if not (two_sets and name != "real")]
     pools = {"train": Pool(final, device)}
@@ -84,9 +80,6 @@ def finish_network(config: Config, fit: ClassifierTrainer, real: Part) -> None:
 
     A phase that ends below an earlier one is named, whichever of the two is delivered.
     """
-    from cxrtool.classifiers.task import shortfalls
-    from cxrtool.classifiers.training import reestimate_batchnorm
-
     fit.network.load_state_dict(fit.chosen.state)
     for note in shortfalls(fit):
         console.warn(note)
@@ -103,8 +96,6 @@ def calibrate(
     `real` are the real training rows: what they say of the prevalence counts for labels without a
     positive in validation.
     """
-    from cxrtool.classifiers.calibration import fit_calibration, shares, smoothed_shares
-
     logits, _ = fit.predict(val)
     phase = fit.phases[fit.chosen.phase]
     trained_on = None
@@ -123,8 +114,6 @@ def write_predictions(
     parts: dict[str, tuple[Part, np.ndarray]],
 ) -> None:
     """`predictions.csv`: calibrated probabilities of validation and test rows, by row number."""
-    from cxrtool.stats.predictions import csv_text, prediction_rows
-
     cells: list[list[str]] = []
     for split, (part, rows) in parts.items():
         if len(part):
@@ -135,7 +124,5 @@ def write_predictions(
 
 def write_loss_curve(run: Run, fit: ClassifierTrainer) -> None:
     """`loss_curve.png`: losses and validation AUROC over the steps."""
-    from cxrtool.pages.figures import PAPER, learning_figure, save_png
-
     with run.atomic("loss_curve.png") as path:
         save_png(learning_figure(fit.history, fit.chosen.step, PAPER), path)

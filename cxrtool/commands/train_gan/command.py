@@ -8,35 +8,30 @@ and an auxiliary label head, DiffAugment; with ``--arch`` one of the published s
 (`cxrtool.generators.registry`).
 """
 
-from __future__ import annotations
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
-
+from cxrtool.commands.train_gan import network as network
 from cxrtool.commands.train_gan.options import FORMAT, NAME, SEVERAL, Config
+from cxrtool.commands.train_gan.task import explain, prepare, recorded
 from cxrtool.core import console
+from cxrtool.core.runs import Run
+from cxrtool.data.cache import pixels, resized
+from cxrtool.generators import pictures
+from cxrtool.generators.conditions import picture_rows
+from cxrtool.generators.feed import Feed
+from cxrtool.generators.stylegan2.execution import Execution
+from cxrtool.generators.task import Views, train
+from cxrtool.pages.game_figure import game_picture
+from cxrtool.training import device as devices
+from cxrtool.training.world import World, local_device
 
 __all__ = ["FORMAT", "NAME", "SEVERAL", "Config", "plan", "run"]
-
-if TYPE_CHECKING:
-    from cxrtool.core.runs import Run
 
 QUALITY_LEAST = 50  # training images below which no distance tells the best network
 
 
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Train and save."""
-    from cxrtool.commands.train_gan import network as network
-    from cxrtool.commands.train_gan.task import explain, prepare, recorded
-    from cxrtool.data.cache import pixels, resized
-    from cxrtool.generators import pictures
-    from cxrtool.generators.conditions import picture_rows
-    from cxrtool.generators.feed import Feed
-    from cxrtool.generators.stylegan2.execution import Execution
-    from cxrtool.generators.task import Views, train
-    from cxrtool.pages.game_figure import game_picture
-    from cxrtool.training import device as devices
-    from cxrtool.training.world import World, local_device
-
     device = devices.setup(local_device(config.device), config.threads)
     world = World(device)
     before = recorded(run)
@@ -102,7 +97,4 @@ def run(config: Config, run: Run) -> dict[str, Any]:
 
 def plan(config: Config) -> dict[str, Any]:
     """What would be trained on what."""
-    from cxrtool.commands.train_gan.task import prepare
-    from cxrtool.training import device as devices
-
     return prepare(config, devices.parse(config.device).type).to_json()

@@ -4,35 +4,35 @@ In: a trainer and its `Task`. Out: weights of another run to start from, the spa
 network is told, `model.json`, `model.safetensors` and `seen.json`.
 """
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+
+from cxrtool import classifiers
+from cxrtool.commands.train_gan.task import Task
 from cxrtool.core import console
 from cxrtool.core.errors import InputError
-from cxrtool.core.runs import require_complete
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from cxrtool.commands.train_gan.task import Task
-    from cxrtool.core.runs import Run
-    from cxrtool.generators.feed import Feed
-    from cxrtool.generators.protocol import GeneratorTrainer
-    from cxrtool.generators.quality import Quality
-    from cxrtool.generators.task import Start
+from cxrtool.core.runs import Run, require_complete
+from cxrtool.data.keys import SEEN, Seen
+from cxrtool.data.labels import LabelPolicy
+from cxrtool.fidelity.distances import frechet_distance, kernel_distance
+from cxrtool.fidelity.features import RandomFeatures
+from cxrtool.generators.feed import Feed
+from cxrtool.generators.protocol import GeneratorTrainer
+from cxrtool.generators.quality import Quality
+from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
+from cxrtool.generators.stylegan2.transfer import freeze, init_from
+from cxrtool.generators.task import START_TOLERANCE, Start, measured
+from cxrtool.training.models import save_model
+from cxrtool.training.rng import numpy_rng
 
 
 def start_from(
     source: Path, blocks: int, trainer: GeneratorTrainer, task: Task, quality: Quality | None
 ) -> Start:
     """Load the weights of another run, measure them, and say what became of the labels."""
-    from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
-    from cxrtool.generators.stylegan2.transfer import freeze, init_from
-    from cxrtool.generators.task import Start
-
     assert isinstance(trainer, StyleGan2Trainer)  # other architectures have no --init-from
 
     require_complete(source, stages=("train-gan",))
@@ -64,8 +64,6 @@ def compare(
         For the summary: the distance of the start and the lowest of the training; None where
         nothing was measured.
     """
-    from cxrtool.generators.task import START_TOLERANCE, measured
-
     if quality is None or not math.isfinite(start.fd):
         return None
     distances = [row["fd"] for row in run.read_metrics() if "fd" in row and row["nimg"]]
@@ -97,16 +95,9 @@ def measure(run: Run, feed: Feed, size: int, seed: int, best: bool) -> Quality:
     Raises:
         InputError: the classifier for `--features` reads another image size.
     """
-    from cxrtool.fidelity.distances import frechet_distance, kernel_distance
-    from cxrtool.fidelity.features import RandomFeatures
-    from cxrtool.generators.quality import Quality
-    from cxrtool.training.rng import numpy_rng
-
     extract: Any = RandomFeatures().to(feed.device).eval()
     space = extract.name
     for ref in run.inputs("features"):
-        from cxrtool import classifiers
-
         require_complete(ref.path, stages=("train-cls",))
         network = classifiers.load(ref.path, feed.device)
         if network.size != size:
@@ -129,10 +120,6 @@ def measure(run: Run, feed: Feed, size: int, seed: int, best: bool) -> Quality:
 
 def save_network(trainer: GeneratorTrainer, task: Task, run: Run) -> None:
     """Write the finished networks, described."""
-    from cxrtool.data.labels import LabelPolicy
-    from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
-    from cxrtool.training.models import save_model
-
     config, info, choices = task.config, task.dataset.info, task.choices
     meta = {
         "kind": "generator",
@@ -171,8 +158,6 @@ def save_network(trainer: GeneratorTrainer, task: Task, run: Run) -> None:
 
 def save_seen(task: Task, run: Run) -> None:
     """Write the keys of what it was trained on, the data set's own inputs included."""
-    from cxrtool.data.keys import SEEN, Seen
-
     seen = Seen.of(task.dataset, task.rows)
     if (task.dataset.path / SEEN).is_file():  # synthetic rows carry what their generator saw
         seen = seen.merge(Seen.load(task.dataset.path))

@@ -3,25 +3,25 @@
 In: the Config. Out: a `Task`, printed, and saved as `resolved.json`.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+
+from cxrtool.commands.train_gan.options import Config
 from cxrtool.core import console
+from cxrtool.core.config.records import to_record
 from cxrtool.core.errors import UsageError
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from cxrtool.commands.train_gan.options import Config
-    from cxrtool.core.runs import Run
-    from cxrtool.data.manifest import Dataset
-    from cxrtool.generators.classic.singles import SingleLabels
-    from cxrtool.generators.conditions import Conditioning
-    from cxrtool.generators.protocol import Choices
-    from cxrtool.generators.registry import Arch
+from cxrtool.core.runs import Run
+from cxrtool.data.labels import LabelPolicy, label_arrays
+from cxrtool.data.manifest import Dataset, load_dataset
+from cxrtool.data.select import select_rows
+from cxrtool.generators.choices import choose_preset, choose_size
+from cxrtool.generators.classic.singles import SingleLabels, reduce_labels, require_single
+from cxrtool.generators.conditions import Conditioning, choose_labels
+from cxrtool.generators.protocol import Choices, Request
+from cxrtool.generators.registry import ARCHS, Arch
 
 
 @dataclass(frozen=True)
@@ -114,17 +114,6 @@ def prepare(
         InputError: no images, too few, or too small ones.
         UsageError: an option that cannot be met.
     """
-    import numpy as np
-
-    from cxrtool.core.config.records import to_record
-    from cxrtool.data.labels import LabelPolicy, label_arrays
-    from cxrtool.data.manifest import load_dataset
-    from cxrtool.data.select import select_rows
-    from cxrtool.generators.choices import choose_preset, choose_size
-    from cxrtool.generators.conditions import choose_labels
-    from cxrtool.generators.protocol import Request
-    from cxrtool.generators.registry import ARCHS
-
     dataset = load_dataset(config.data)
     where = str(config.data)
     before = before or {}
@@ -173,8 +162,6 @@ def held_out(config: Config, labels: tuple[str, ...], values: np.ndarray) -> np.
     Raises:
         UsageError: a class that is not there, or fewer than two that remain.
     """
-    import numpy as np
-
     if config.hold_out is None:
         return np.zeros(len(values), bool)
     names = [name.strip() for name in config.hold_out.split(",")]
@@ -204,8 +191,6 @@ def single_labels(
         UsageError: a multi-label set and no rule, or fewer than two classes.
         InputError: the rule leaves no row of a class.
     """
-    from cxrtool.generators.classic.singles import reduce_labels, require_single
-
     columns = list(conditioning.columns)
     require_single(
         dataset.info.kind, values[:, columns], mask[:, columns], config.single_label, config.arch

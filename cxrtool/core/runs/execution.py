@@ -171,9 +171,13 @@ def _warming(stage: Stage, config: Any) -> Iterator[None]:
     Almost none: a hashing thread that wants to go on to its next file waits for the interpreter,
     with Python's own 5 ms longer than the file takes.
     """
-    warm = getattr(stage, "warm", None)
-    if warm is not None:
-        threading.Thread(target=warm, args=(config,), daemon=True).start()
+
+    def load() -> None:
+        if hasattr(stage, "warm"):
+            stage.warm(config)
+        hasattr(stage, "run")  # `cli.Command` imports a stage when its work is first asked for
+
+    threading.Thread(target=load, daemon=True).start()
     interval = sys.getswitchinterval()
     sys.setswitchinterval(0.0005)
     try:

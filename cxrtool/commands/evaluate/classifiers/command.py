@@ -8,9 +8,10 @@ one page that stands by itself. Every run predicts the rows itself, with its sto
 policy, preprocessing and calibration; rows that any of them has seen are refused (exit 5).
 """
 
-from __future__ import annotations
+import math
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
+import numpy as np
 
 from cxrtool.commands.evaluate.classifiers.inputs import (
     load_data,
@@ -33,21 +34,20 @@ from cxrtool.commands.evaluate.classifiers.page import (
     unfair,
 )
 from cxrtool.core import console
+from cxrtool.core.runs import Run
+from cxrtool.pages import classifier_tables, render
+from cxrtool.pages import classifiers as classifier_page
+from cxrtool.stats import comparison, joining
+from cxrtool.stats.classifier_results import Evaluation, label_errors, primary, run_name
+from cxrtool.stats.joining import Fold
+from cxrtool.stats.predictions import csv_text
+from cxrtool.training.device import setup
 
 __all__ = ["FORMAT", "NAME", "Config", "check_gates", "run", "write_outputs"]
-
-if TYPE_CHECKING:
-    from cxrtool.core.runs import Run
-    from cxrtool.stats.classifier_results import Evaluation
-    from cxrtool.stats.joining import Fold
 
 
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Predict, score, compare, report."""
-    from cxrtool.stats import comparison, joining
-    from cxrtool.stats.classifier_results import Evaluation, label_errors
-    from cxrtool.training.device import setup
-
     device = setup(config.device, config.threads)
     networks = load_networks(run)
     names = [str(ref.path) for ref in run.inputs("runs")]
@@ -119,10 +119,6 @@ def run(config: Config, run: Run) -> dict[str, Any]:
 
 def check_gates(config: Config, run: Run, result: Evaluation) -> None:
     """`--min-auroc`, `--max-ece` and `--require-evidence`."""
-    import math
-
-    from cxrtool.stats.classifier_results import primary, run_name
-
     for number, value in enumerate(result.scored.points[:, -1, 0]):
         name = run_name(result.groups, number)
         if config.min_auroc is not None and (math.isnan(value) or value < config.min_auroc):
@@ -146,13 +142,6 @@ def write_outputs(
     config: Config, run: Run, folds: list[Fold], result: Evaluation
 ) -> dict[str, Any]:
     """Tables, report, and the summary."""
-    import numpy as np
-
-    from cxrtool.pages import classifier_tables, render
-    from cxrtool.pages import classifiers as classifier_page
-    from cxrtool.stats.classifier_results import run_name
-    from cxrtool.stats.predictions import csv_text
-
     metrics = classifier_tables.metrics(result)
     run.write_text("metrics.csv", csv_text(*metrics.cells()))
     differences = classifier_tables.differences(result)

@@ -3,33 +3,35 @@
 In: `train-cls` runs and dataset directories. Out: networks, folds of rows, truth, probabilities.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+
+from cxrtool import classifiers
+from cxrtool.classifiers.architectures import ClassifierNet
+from cxrtool.classifiers.arms import refuse_unfinished
+from cxrtool.classifiers.calibration import Calibration
+from cxrtool.classifiers.prediction import in_blocks, input_pixels
+from cxrtool.commands.evaluate.classifiers.options import Config
 from cxrtool.core.errors import GateError, InputError
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from cxrtool.classifiers.architectures import ClassifierNet
-    from cxrtool.commands.evaluate.classifiers.options import Config
-    from cxrtool.core.runs import Run
-    from cxrtool.data.labels import LabelPolicy
-    from cxrtool.data.manifest import Dataset
-    from cxrtool.stats.comparison import Scored
-    from cxrtool.stats.joining import Fold
+from cxrtool.core.runs import Run, require_complete
+from cxrtool.data.cache import pixels
+from cxrtool.data.keys import Seen, refuse_overlap
+from cxrtool.data.labels import LabelPolicy, label_arrays
+from cxrtool.data.manifest import Dataset, load_dataset
+from cxrtool.data.maps import load_map
+from cxrtool.data.select import patient_groups
+from cxrtool.stats.classifier_results import BY_PIXELS, WITHOUT_IDS
+from cxrtool.stats.comparison import Scored, score_runs
+from cxrtool.stats.joining import Fold, positions, refuse_made_images, renamed
 
 
 def load_networks(run: Run) -> list[ClassifierNet]:
     """The stored networks."""
-    from cxrtool import classifiers
-    from cxrtool.core.runs import require_complete
-
     networks = []
     for ref in run.inputs("runs"):
         require_complete(ref.path, stages=("train-cls",))
@@ -39,10 +41,6 @@ def load_networks(run: Run) -> list[ClassifierNet]:
 
 def load_data(config: Config, run: Run) -> list[Dataset]:
     """The data sets, their labels renamed where that is asked for."""
-    from cxrtool.data.manifest import load_dataset
-    from cxrtool.data.maps import load_map
-    from cxrtool.stats.joining import renamed
-
     datasets = [load_dataset(ref.path) for ref in run.inputs("data")]
     if config.map_labels is None:
         return datasets
@@ -56,8 +54,6 @@ def read_set_names(config: Config) -> dict[str, str]:
     Raises:
         InputError: It is neither a synthetic set nor a digest; two names of one set.
     """
-    from cxrtool.data.manifest import load_dataset
-
     names: dict[str, str] = {}
     for text in config.set_name:
         synth, _, name = text.partition("=")
@@ -103,9 +99,6 @@ def refuse_other_sets(run: Run, described: list[dict[str, Any]]) -> None:
     Raises:
         InputError: They are about another one, or the set is unfinished.
     """
-    from cxrtool.classifiers.arms import refuse_unfinished
-    from cxrtool.data.manifest import load_dataset
-
     digests = {str(s["digest"]) for d in described for s in d.get("sources") or []}
     paths = {ref.path: ref.path for ref in run.inputs("synth")}
     for ref in run.inputs("images"):
@@ -131,10 +124,6 @@ def refuse_seen_rows(run: Run, fold: Fold, split: str) -> str:
     Returns:
         What the reader must know if patients were not compared by id with every run, else "".
     """
-    from cxrtool.data.keys import Seen, refuse_overlap
-    from cxrtool.stats.classifier_results import BY_PIXELS, WITHOUT_IDS
-    from cxrtool.stats.joining import refuse_made_images
-
     refuse_made_images(fold.data, fold.rows, split, "classifiers")
     refs = run.inputs("runs")
     caution = ""
@@ -172,10 +161,6 @@ class TestRows:
 
     def score(self, scores: np.ndarray, config: Config, rows: np.ndarray | None = None) -> Scored:
         """Score runs [R, N, L] on them, or on those that `rows` [N] chooses."""
-        import numpy as np
-
-        from cxrtool.stats.comparison import score_runs
-
         where = np.ones(len(self.truth), bool) if rows is None else rows
         return score_runs(
             self.labels,
@@ -191,12 +176,6 @@ class TestRows:
 
 def rows_of(folds: list[Fold], labels: tuple[str, ...], policy: LabelPolicy) -> TestRows:
     """Truth and mask, patients and classes over all folds."""
-    import numpy as np
-
-    from cxrtool.data.labels import label_arrays
-    from cxrtool.data.select import patient_groups
-    from cxrtool.stats.joining import positions
-
     truth, mask, codes = [], [], []
     start = 0
     for fold in folds:
@@ -222,8 +201,6 @@ def predict_all(
     device: Any,
 ) -> np.ndarray:
     """Probabilities [R, N, L] of all recipes, each by its network of every fold."""
-    import numpy as np
-
     by_fold = [
         {k: predict(run, networks[k], names[k], fold, rows.labels, device) for k in fold.runs}
         for fold in rows.folds
@@ -239,13 +216,6 @@ def predict(
     Raises:
         InputError: The network gives NaN or infinity.
     """
-    import numpy as np
-
-    from cxrtool.classifiers.calibration import Calibration
-    from cxrtool.classifiers.prediction import in_blocks, input_pixels
-    from cxrtool.data.cache import pixels
-    from cxrtool.stats.joining import positions
-
     images = input_pixels(pixels(fold.data, fold.rows), network.size)
     network = network.to(device)
     with run.progress("predicting", total=len(fold.rows)) as bar:

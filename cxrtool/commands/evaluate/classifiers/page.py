@@ -4,34 +4,33 @@ In: networks, folds, truth and scores. Out: facts and cautions of the runs, what
 gave, subgroups, class activation maps, and the fidelity of synthetic images.
 """
 
-from __future__ import annotations
-
+import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from cxrtool.commands.evaluate.classifiers.inputs import saw_more
+import numpy as np
+
+from cxrtool.classifiers.architectures import ClassifierNet
+from cxrtool.classifiers.cam import activation_maps, overlay
+from cxrtool.commands.evaluate.classifiers.inputs import TestRows, saw_more
+from cxrtool.commands.evaluate.classifiers.options import Config
 from cxrtool.core import console
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import numpy as np
-
-    from cxrtool.classifiers.architectures import ClassifierNet
-    from cxrtool.commands.evaluate.classifiers.inputs import TestRows
-    from cxrtool.commands.evaluate.classifiers.options import Config
-    from cxrtool.core.runs import Run
-    from cxrtool.data.manifest import Dataset
-    from cxrtool.stats.classifier_results import MapPanel, Subgroup
-    from cxrtool.stats.groups import Group
+from cxrtool.core.runs import Run, load_result, require_complete
+from cxrtool.data.cache import pixels
+from cxrtool.data.manifest import Dataset, load_dataset
+from cxrtool.data.maps import canonical
+from cxrtool.stats import comparison, subgroups
+from cxrtool.stats.classifier_results import MapPanel, Subgroup, label_errors, why_undefined
+from cxrtool.stats.groups import Group
+from cxrtool.stats.joining import positions
+from cxrtool.training.rng import numpy_rng
 
 CAM_IMAGES = 4
 
 
 def facts(description: dict[str, Any], members: list[int], run: Run) -> dict[str, Any]:
     """What the report's table of runs shows of one: how it was made, and from what."""
-    from cxrtool.core.runs import load_result
-
     recipe = description["recipe"]
     policy = description["policy"]
     images = ", ".join(f"{n:,} {kind}" for kind, n in description["images"].items())
@@ -94,10 +93,6 @@ def cautions(
     left_out: list[str], test: TestRows, scores: np.ndarray, described: list[dict[str, Any]]
 ) -> list[str]:
     """Sentences on what is unfair, missing or odd."""
-    import numpy as np
-
-    from cxrtool.stats.classifier_results import why_undefined
-
     sentences = [
         f"The {who} run {n} (arm {d['recipe']['arm']}) was trained on {more:,} patients or images"
         " that its classifier was not: its arm had more data than the others."
@@ -139,8 +134,6 @@ def operating_points(
     test: TestRows, scores: np.ndarray, described: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Sensitivity and specificity of each run and label at its stored threshold; not of folds."""
-    from cxrtool.data.maps import canonical
-
     out: list[dict[str, Any]] = []
     if len(test.folds) > 1:
         return out
@@ -170,11 +163,6 @@ def score_subgroups(
     config: Config, test: TestRows, scores: np.ndarray, groups: Sequence[Group]
 ) -> list[Subgroup]:
     """The same scores within each subgroup of `--by`."""
-    import numpy as np
-
-    from cxrtool.stats import comparison, subgroups
-    from cxrtool.stats.classifier_results import Subgroup, label_errors
-
     out = []
     for column in subgroups.parse_by(config.by):
         cells = np.concatenate([fold.data.column(column, fold.rows) for fold in test.folds])
@@ -215,15 +203,6 @@ def activation_panels(
     The network is the first of the arm gan, else the first of all; the real images are those of the
     first fold.
     """
-    import numpy as np
-
-    from cxrtool.classifiers.cam import activation_maps, overlay
-    from cxrtool.data.cache import pixels
-    from cxrtool.data.manifest import load_dataset
-    from cxrtool.stats.classifier_results import MapPanel
-    from cxrtool.stats.joining import positions
-    from cxrtool.training.rng import numpy_rng
-
     group = next((g for g in groups if g.arm == "gan"), groups[0])
     network, labels, fold = networks[min(group.runs.values())], test.labels, test.folds[0]
     rng = numpy_rng("class activation maps", config.seed)
@@ -256,10 +235,6 @@ def activation_panels(
 
 def read_image_report(folder: Path) -> dict[str, Any]:
     """`metrics.json` of an evaluate-images run."""
-    import json
-
-    from cxrtool.core.runs import require_complete
-
     require_complete(folder, stages=("evaluate-images",))
     record: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     return record

@@ -6,42 +6,38 @@ row a strategy over its seeds), `strategies.csv`, `comparison.csv`, `metrics.jso
 them has seen are refused (exit 5).
 """
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+
+from cxrtool import clip
+from cxrtool.clip import ClipModel, holdout
+from cxrtool.clip.retrieval import chance
+from cxrtool.clip.templates import from_json
+from cxrtool.clip.texts import PairTexts, pair_texts, reference_column
+from cxrtool.clip.training import make_pairs
+from cxrtool.clip.zeroshot import label_vectors, negation_test, zero_shot_scores
 from cxrtool.commands.evaluate.clip.options import FORMAT, NAME, Config
+from cxrtool.commands.evaluate.clip.output import write_outputs
+from cxrtool.core.fingerprints import read_json
+from cxrtool.core.runs import Run, require_complete
+from cxrtool.data.cache import pixels
+from cxrtool.data.keys import Seen, refuse_overlap
+from cxrtool.data.labels import LabelPolicy, label_arrays
+from cxrtool.data.manifest import Dataset, load_dataset
+from cxrtool.data.select import patient_groups
+from cxrtool.stats import comparison, joining
+from cxrtool.stats.clip_results import Comparison, Measured
+from cxrtool.stats.joining import refuse_made_images
+from cxrtool.training.device import setup
 
 __all__ = ["FORMAT", "NAME", "Config", "run"]
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import numpy as np
-
-    from cxrtool.clip import ClipModel
-    from cxrtool.clip.texts import PairTexts
-    from cxrtool.core.runs import Run
-    from cxrtool.data.labels import LabelPolicy
-    from cxrtool.data.manifest import Dataset
-    from cxrtool.stats.clip_results import Measured
 
 
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Read the rows with every CLIP, score, compare by strategy, report."""
-    import numpy as np
-
-    from cxrtool.clip.retrieval import chance
-    from cxrtool.clip.training import make_pairs
-    from cxrtool.commands.evaluate.clip.output import write_outputs
-    from cxrtool.data.labels import label_arrays
-    from cxrtool.data.manifest import load_dataset
-    from cxrtool.data.select import patient_groups
-    from cxrtool.stats import comparison, joining
-    from cxrtool.stats.clip_results import Comparison
-    from cxrtool.training.device import setup
-
     device = setup(config.device, config.threads)
     models = load_models(run, device)
     names = [str(ref.path) for ref in run.inputs("runs")]
@@ -93,9 +89,6 @@ def run(config: Config, run: Run) -> dict[str, Any]:
 
 def load_models(run: Run, device: Any) -> list[ClipModel]:
     """The stored CLIPs."""
-    from cxrtool import clip
-    from cxrtool.core.runs import require_complete
-
     models = []
     for ref in run.inputs("runs"):
         require_complete(ref.path, stages=("finetune-clip",))
@@ -105,8 +98,6 @@ def load_models(run: Run, device: Any) -> list[ClipModel]:
 
 def recipes_of(run: Run, described: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The recipe of every run."""
-    from cxrtool.core.fingerprints import read_json
-
     records = [read_json(ref.path / "run.json") for ref in run.inputs("runs")]
     return [recipe_of(meta, record) for meta, record in zip(described, records, strict=True)]
 
@@ -117,9 +108,6 @@ def refuse_seen_rows(run: Run, dataset: Dataset, rows: np.ndarray, split: str) -
     Raises:
         GateError: there are such rows.
     """
-    from cxrtool.data.keys import Seen, refuse_overlap
-    from cxrtool.stats.joining import refuse_made_images
-
     refuse_made_images(dataset, rows, split, "CLIPs")
     for ref in run.inputs("runs"):
         refuse_overlap(
@@ -136,10 +124,6 @@ def texts_of(
     Raises:
         InputError: no text in the column.
     """
-    from cxrtool.clip.templates import from_json
-    from cxrtool.clip.texts import pair_texts, reference_column
-    from cxrtool.data.labels import label_arrays
-
     table = dataset.table.iloc[rows]
     column = config.text or reference_column(table)
     values, mask = label_arrays(dataset, rows, policy)
@@ -167,15 +151,6 @@ def read_rows(
     texts: PairTexts,
 ) -> tuple[np.ndarray, Measured]:
     """Zero-shot scores [N, L] of one CLIP, and what else is measured of it."""
-    import numpy as np
-
-    from cxrtool.clip import holdout
-    from cxrtool.clip.templates import from_json
-    from cxrtool.clip.training import make_pairs
-    from cxrtool.clip.zeroshot import label_vectors, negation_test, zero_shot_scores
-    from cxrtool.data.cache import pixels
-    from cxrtool.stats.clip_results import Measured
-
     images = holdout.embed_all(model, pixels(dataset, rows))
     run.check_stop()
     templates = from_json(model.meta["templates"], Path(model.name))

@@ -3,15 +3,18 @@
 In: a `Comparison`. Out: tables, the page, lines on stderr, and the summary.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, replace
+from typing import Any
 
 from cxrtool.core import console
-
-if TYPE_CHECKING:
-    from cxrtool.core.runs import Run
-    from cxrtool.stats.clip_results import Comparison
+from cxrtool.core.runs import Run
+from cxrtool.pages import clip as clip_page
+from cxrtool.pages import render
+from cxrtool.stats import clip_results
+from cxrtool.stats.clip_results import Comparison, at_chance
+from cxrtool.stats.comparison import MIN_SEEDS
+from cxrtool.stats.predictions import Records, csv_text
+from cxrtool.stats.wording import number, with_interval
 
 CONTROL = "random"
 """Strategies of this name have texts of other patients: what they read has leaked."""
@@ -20,9 +23,6 @@ LEAST_AT_CHANCE = 12 / 14  # share of the labels; one interval in twenty misses 
 
 def cautions(result: Comparison, left_out: list[str]) -> list[str]:
     """Sentences on what is missing or odd."""
-    from cxrtool.stats.clip_results import at_chance
-    from cxrtool.stats.comparison import MIN_SEEDS
-
     sentences = list(left_out)
     for group in result.groups:
         if len(group.runs) < MIN_SEEDS or group.arm.split("-")[0] != CONTROL:
@@ -38,14 +38,6 @@ def cautions(result: Comparison, left_out: list[str]) -> list[str]:
 
 def write_outputs(run: Run, result: Comparison, left_out: list[str]) -> dict[str, Any]:
     """Tables, page and the summary."""
-    from dataclasses import asdict, replace
-
-    from cxrtool.pages import clip as clip_page
-    from cxrtool.pages import render
-    from cxrtool.stats import clip_results
-    from cxrtool.stats.predictions import Records, csv_text
-    from cxrtool.stats.wording import number, with_interval
-
     result = replace(result, cautions=cautions(result, left_out))
     for caution in result.cautions:
         console.warn(caution)

@@ -8,10 +8,10 @@ probe for shortcuts; images side by side. Extractors and generators that have se
 rows are refused (exit 5).
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from cxrtool.commands.evaluate.images.inputs import (
     known_to_generator,
@@ -30,25 +30,23 @@ from cxrtool.commands.evaluate.images.measures import (
 )
 from cxrtool.commands.evaluate.images.options import FORMAT, NAME, Config
 from cxrtool.core import console
+from cxrtool.core.runs import Run
+from cxrtool.data.cache import pixels
+from cxrtool.data.select import select_rows
+from cxrtool.fidelity import measures as measure
+from cxrtool.pages import images as image_page
+from cxrtool.pages import render
+from cxrtool.pages.image_tables import nearness_records, records
+from cxrtool.pages.images import ImageEvaluation
+from cxrtool.stats.predictions import csv_text
+from cxrtool.training.device import setup
+from cxrtool.training.rng import numpy_rng
 
 __all__ = ["FORMAT", "NAME", "Config", "run", "write_outputs"]
-
-if TYPE_CHECKING:
-    from cxrtool.core.runs import Run
-    from cxrtool.pages.images import ImageEvaluation
 
 
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Embed, measure, show."""
-    import numpy as np
-
-    from cxrtool.data.cache import pixels
-    from cxrtool.data.select import select_rows
-    from cxrtool.fidelity import measures as measure
-    from cxrtool.pages.images import ImageEvaluation
-    from cxrtool.training.device import setup
-    from cxrtool.training.rng import numpy_rng
-
     device = setup(config.device, config.threads)
     real, synth = load_sets(run)
     reference = select_rows(real, config)
@@ -105,11 +103,6 @@ def run(config: Config, run: Run) -> dict[str, Any]:
 
 def write_outputs(run: Run, result: ImageEvaluation) -> dict[str, Any]:
     """Tables, report, and the summary."""
-    from cxrtool.pages import images as image_page
-    from cxrtool.pages import render
-    from cxrtool.pages.image_tables import nearness_records, records
-    from cxrtool.stats.predictions import csv_text
-
     table = records(result)
     run.write_text("metrics.csv", csv_text(*table.cells()))
     near = nearness_records(result)

@@ -1,26 +1,21 @@
 """What `cxr evaluate images` is given: two sets made alike, and nothing that saw the reference."""
 
-from __future__ import annotations
+import numpy as np
 
-from typing import TYPE_CHECKING
-
+from cxrtool.classifiers.arms import recorded_policy, refuse_made_rows, refuse_unfinished
 from cxrtool.core.errors import InputError
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from cxrtool.core.runs import Run
-    from cxrtool.data.manifest import Dataset
+from cxrtool.core.runs import Run
+from cxrtool.data.columns import MANIFEST
+from cxrtool.data.copies import refuse_copies
+from cxrtool.data.keys import Seen, refuse_overlap, seen_rows
+from cxrtool.data.labels import LabelPolicy, label_arrays
+from cxrtool.data.manifest import Dataset, load_dataset
+from cxrtool.stats.joining import common_labels, positions
+from cxrtool.synthesis.generators import GeneratorCard
 
 
 def load_sets(run: Run) -> tuple[Dataset, Dataset]:
     """The real and the synthetic set, refused where their pixels are not made alike."""
-    import numpy as np
-
-    from cxrtool.classifiers.arms import refuse_made_rows, refuse_unfinished
-    from cxrtool.data.columns import MANIFEST
-    from cxrtool.data.manifest import load_dataset
-
     real, synth = load_dataset(run.input("real").path), load_dataset(run.input("synth").path)
     if not len(synth):
         raise InputError("holds no image", file=synth.path)
@@ -53,8 +48,6 @@ def refuse_other_generator(run: Run, synth: Dataset) -> None:
     Raises:
         InputError: SYNTH names another.
     """
-    from cxrtool.synthesis.generators import GeneratorCard
-
     behind = {str(synth.info.notes.get("generator") or ""), *synth.column("generator")} - {""}
     for ref in run.inputs("gan"):
         own = GeneratorCard.open(ref.path).fingerprint
@@ -69,10 +62,6 @@ def refuse_other_generator(run: Run, synth: Dataset) -> None:
 
 def known_to_generator(run: Run, real: Dataset, train: np.ndarray) -> np.ndarray:
     """Which train rows the generator was really trained on, by patient or pixels."""
-    import numpy as np
-
-    from cxrtool.data.keys import Seen, seen_rows
-
     refs = [*run.inputs("gan"), run.input("synth")]  # a generator knows it best itself
     return np.asarray(train[seen_rows(Seen.load(refs[0].path).fitted(), real, train)])
 
@@ -84,11 +73,6 @@ def refuse_seen_rows(
 
     Nor is a synthetic image a copy of one, or of any other validation or test row.
     """
-    import numpy as np
-
-    from cxrtool.data.copies import refuse_copies
-    from cxrtool.data.keys import Seen, refuse_overlap
-
     held_out = np.flatnonzero(np.isin(real.column("split"), ("val", "test")))
     refuse_copies(made, real, np.union1d(held_out, reference))
     synth = made.path
@@ -106,10 +90,6 @@ def label_tables(
     synth: Dataset, real: Dataset, reference: np.ndarray
 ) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
     """Labels of both sets joined by name: names, [N, L] bool, [M, L] bool."""
-    from cxrtool.classifiers.arms import recorded_policy
-    from cxrtool.data.labels import LabelPolicy, label_arrays
-    from cxrtool.stats.joining import common_labels, positions
-
     policy = recorded_policy(synth) or LabelPolicy()
     labels, _ = common_labels(["SYNTH"], [synth.labels], real)
     tables = []

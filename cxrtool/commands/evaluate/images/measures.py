@@ -4,29 +4,36 @@ In: uint8 images of three kinds (synthetic, real, training) and what the command
 features in at least two spaces, figures, and the sentences that a reader must see beside them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy as np
+import numpy as np
+import torch
 
-    from cxrtool.commands.evaluate.images.options import Config
-    from cxrtool.core.runs import Run
-    from cxrtool.data.manifest import Dataset
+from cxrtool import classifiers, clip
+from cxrtool import generators as gans
+from cxrtool.classifiers.calibration import Calibration
+from cxrtool.classifiers.prediction import in_blocks, input_pixels
+from cxrtool.commands.evaluate.images.options import Config
+from cxrtool.core.runs import Run, require_complete
+from cxrtool.data.cache import resized
+from cxrtool.data.labels import LabelPolicy, label_arrays
+from cxrtool.data.manifest import Dataset
+from cxrtool.data.maps import canonical
+from cxrtool.fidelity.features import Inception, RadDino, RandomFeatures, RandomVgg16
+from cxrtool.fidelity.measures import conditional
+from cxrtool.fidelity.probe import separability, shortcut_features
+from cxrtool.stats.curves import auroc
+from cxrtool.stats.joining import positions
+from cxrtool.training.models import read_model
 
-    Space = tuple[str, Callable[[Any], Any]]
+Space = tuple[str, Callable[[Any], Any]]
 
 
 def feature_spaces(config: Config, run: Run, device: Any) -> list[Space]:
     """At least two spaces: the classifier's, Inception's, RAD-DINO's and the CLIP tower's where
     given, else a random VGG16's; a small random network where there would be one only."""
-    from cxrtool import classifiers, clip
-    from cxrtool.core.runs import require_complete
-    from cxrtool.fidelity.features import Inception, RadDino, RandomFeatures, RandomVgg16
-
     spaces: list[Space] = []
     for ref in run.inputs("features"):
         require_complete(ref.path, stages=("train-cls",))
@@ -55,8 +62,6 @@ def embed(
     run: Run, name: str, function: Callable[[Any], Any], images: dict[str, np.ndarray], device: Any
 ) -> dict[str, np.ndarray]:
     """Features of every set in one space."""
-    from cxrtool.classifiers.prediction import in_blocks
-
     out = {}
     with run.progress(f"features ({name})", total=sum(map(len, images.values()))) as bar:
 
@@ -71,10 +76,6 @@ def embed(
 
 def small_pixels(images: np.ndarray) -> np.ndarray:
     """[N, H, W] uint8 -> [N, 1024] float: pixels at 32 px, mean taken out of each image."""
-    import numpy as np
-
-    from cxrtool.data.cache import resized
-
     flat = resized(images, 32).reshape(len(images), -1) / 255.0
     return np.asarray(flat - flat.mean(axis=1, keepdims=True))
 
@@ -88,13 +89,6 @@ def read_conditions(
     real_labels: np.ndarray,
 ) -> list[Any]:
     """Conditional fidelity, by the classifier of `--features` as teacher."""
-    from cxrtool import classifiers
-    from cxrtool.classifiers.calibration import Calibration
-    from cxrtool.classifiers.prediction import in_blocks, input_pixels
-    from cxrtool.data.maps import canonical
-    from cxrtool.fidelity.measures import conditional
-    from cxrtool.stats.joining import positions
-
     for ref in run.inputs("features"):
         network = classifiers.load(ref.path, device)
         read_labels = {canonical(name) for name in network.labels}
@@ -125,17 +119,6 @@ def membership(
     rows: tuple[np.ndarray, np.ndarray],
 ) -> float | None:
     """AUROC with which the discriminator's score tells training from held-out images."""
-    import numpy as np
-    import torch
-
-    from cxrtool import generators as gans
-    from cxrtool.classifiers.prediction import in_blocks
-    from cxrtool.core.runs import require_complete
-    from cxrtool.data.cache import resized
-    from cxrtool.data.labels import LabelPolicy, label_arrays
-    from cxrtool.stats.curves import auroc
-    from cxrtool.stats.joining import positions
-
     for ref in run.inputs("gan"):
         require_complete(ref.path, stages=("train-gan",))
         generator = gans.load(ref.path, device)
@@ -163,8 +146,6 @@ def membership(
 
 def probe(config: Config, images: dict[str, np.ndarray]) -> tuple[float, float]:
     """AUROC of a linear shortcut probe: synthetic against real, and training against real."""
-    from cxrtool.fidelity.probe import separability, shortcut_features
-
     features = {kind: shortcut_features(array) for kind, array in images.items() if len(array)}
     synthetic = separability(features["real"], features["synthetic"], config.seed)
     training = float("nan")
@@ -175,8 +156,6 @@ def probe(config: Config, images: dict[str, np.ndarray]) -> tuple[float, float]:
 
 def trained_on_synthetic(features: Path) -> bool:
     """Whether a classifier was trained with synthetic images."""
-    from cxrtool.training.models import read_model
-
     recipe = read_model(features, "classifier")[0]["recipe"]
     return recipe["arm"] in ("gan", "synthetic-only", "pretrain-finetune")
 
