@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,3 +28,18 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the development data folder ../shared/data is not beside this checkout")
     return folder
+
+
+@pytest.fixture
+def entry_points(tmp_path: Path) -> dict[str, str]:
+    """An environment with the entry points of pyproject.toml, however the package is installed."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    info = tmp_path / "site" / "cxrtool-0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: cxrtool\nVersion: 0\n", "utf-8")
+    lines = []
+    for group, points in project["entry-points"].items():
+        lines += [f"[{group}]", *(f"{name} = {where}" for name, where in points.items())]
+    (info / "entry_points.txt").write_text("\n".join(lines), encoding="utf-8")
+    path = os.pathsep.join(map(str, (info.parent, REPOSITORY)))
+    return {**os.environ, "PYTHONPATH": path}
