@@ -32,7 +32,7 @@ from cxrtool.classifiers.training import ClassifierTrainer
 from cxrtool.commands.train_cls import command as train_cls
 from cxrtool.commands.train_cls.inputs import training_parts
 from cxrtool.commands.train_cls.training import make_trainer
-from cxrtool.core.config import resolve
+from cxrtool.core.config.values import resolve
 from cxrtool.data.labels import LabelPolicy
 from cxrtool.data.manifest import load_dataset
 from cxrtool.data.select import select_rows

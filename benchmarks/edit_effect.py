@@ -29,7 +29,8 @@ from estimators import estimate
 
 from cxrtool import generators as gans
 from cxrtool.commands.edit.command import Config
-from cxrtool.core.config import load_file, resolve
+from cxrtool.core.config.records import load_file
+from cxrtool.core.config.values import resolve
 from cxrtool.data import cache
 from cxrtool.data.images import to_uint8
 from cxrtool.data.labels import is_view_frontal

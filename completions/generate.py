@@ -55,7 +55,7 @@ def read_commands() -> tuple[list[Command], dict[str, str]]:
 
 def read_flag(field: configs.Field, *, negatable: bool) -> Flag | None:
     """One option as the shells need it; None for a positional argument."""
-    if isinstance(field.meta, configs.Argument):
+    if field.meta.positional:
         return None
     switch = field.kind is bool
     names = [

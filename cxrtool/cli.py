@@ -16,12 +16,14 @@ from typing import Annotated, Any
 
 import typer
 
-from cxrtool.core import config as configs
-from cxrtool.core import console, files, runs
-from cxrtool.core.config import Common, Talk
-from cxrtool.core.config.helptext import HelpfulCommand, HelpfulGroup
+from cxrtool.core import console, files
+from cxrtool.core.config import Common, Talk, fields_of
+from cxrtool.core.config.helptext import HelpfulCommand, HelpfulGroup, typer_parameters
+from cxrtool.core.config.records import load_file
+from cxrtool.core.config.values import resolve
 from cxrtool.core.errors import UsageError
 from cxrtool.core.exits import INTERRUPTED, code_of
+from cxrtool.core.runs.execution import execute
 from cxrtool.version import __version__
 
 
@@ -84,19 +86,19 @@ def options_of(command: Command) -> tuple[type, ...]:
 
 def _function_of(command: Command) -> Callable[..., None]:
     """The function that Typer calls for a command."""
-    own = {field.name for field in configs.fields_of(command.Config)}
-    parameters = configs.typer_parameters(command.Config)
+    own = {field.name for field in fields_of(command.Config)}
+    parameters = typer_parameters(command.Config)
     for extra in options_of(command)[1:]:
-        parameters += configs.typer_parameters(extra, negatable=False)
+        parameters += typer_parameters(extra, negatable=False)
 
     def call(**values: Any) -> None:
         flags = {name: value for name, value in values.items() if value != []}
         common = {name: flags.pop(name) for name in list(flags) if name not in own}
         try:
             if options_of(command)[1:]:
-                perform(command, flags, configs.resolve(Common, common))
+                perform(command, flags, resolve(Common, common))
             else:
-                config = configs.resolve(command.Config, flags, origin="the command line")
+                config = resolve(command.Config, flags, origin="the command line")
                 set_level(config)
                 command.main(config, stages())
         except BrokenPipeError:
@@ -116,9 +118,9 @@ def perform(stage: Any, flags: dict[str, Any], common: Common) -> None:
     set_level(common)
     past, origin = {}, "the command line"
     if common.config is not None:
-        past = configs.load_file(common.config, stage.NAME, stage.Config)
+        past = load_file(common.config, stage.NAME, stage.Config)
         origin = str(common.config)
-    config = configs.resolve(stage.Config, past, flags, origin=origin)
+    config = resolve(stage.Config, past, flags, origin=origin)
     explains = getattr(config, "explains", False)
     if common.out is None:
         if not explains:
@@ -128,7 +130,7 @@ def perform(stage: Any, flags: dict[str, Any], common: Common) -> None:
     if str(common.out) == "-":
         _stream(stage, config)
         return
-    outcome = runs.execute(
+    outcome = execute(
         stage,
         config,
         common.out,

@@ -423,9 +423,10 @@ def run(command: str, *inputs: str | Path, out: str | Path, **options: Any) -> P
         CxrError: What the command line would end with.
     """
     from cxrtool import cli
-    from cxrtool.core import config as configs
+    from cxrtool.core.config import fields_of
+    from cxrtool.core.config.values import resolve
     from cxrtool.core.errors import GateError
-    from cxrtool.core.runs import execute
+    from cxrtool.core.runs.execution import execute
 
     stage = cli.stages().get("-".join(command.split()))
     if stage is None:
@@ -434,19 +435,16 @@ def run(command: str, *inputs: str | Path, out: str | Path, **options: Any) -> P
             hint="commands are " + ", ".join(" ".join(words) for words in cli.COMMANDS),
         )
     how = {name: options.pop(name) for name in ("on_change", "verify") if name in options}
-    positional = [
-        f for f in configs.fields_of(stage.Config) if isinstance(f.meta, configs.Argument)
-    ]
     arguments: dict[str, Any] = {}
     left = list(inputs)
-    for field in positional:
+    for field in (f for f in fields_of(stage.Config) if f.meta.positional):
         if field.many:
             arguments[field.name], left = left, []
         elif left:
             arguments[field.name] = left.pop(0)
     if left:
         raise UsageError(f"{command} takes no further argument: {left[0]}")
-    config = configs.resolve(stage.Config, arguments, options, origin=f"run({command!r})")
+    config = resolve(stage.Config, arguments, options, origin=f"run({command!r})")
     outcome = execute(stage, config, Path(out), **how)
     if outcome.gates:
         raise GateError("; ".join(outcome.gates))

@@ -8,8 +8,8 @@ import os
 import signal
 import traceback
 
-from cxrtool.core import config as configs
 from cxrtool.core import console
+from cxrtool.core.config.values import moved_option
 from cxrtool.core.errors import CxrError, InputError
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -55,7 +55,7 @@ def _usage_error(error: BaseException) -> int | None:
     path = getattr(context, "command_path", "cxr")
     key = getattr(error, "option_name", "").lstrip("-").removeprefix("no-").replace("-", "_")
     for declared in getattr(getattr(context, "command", None), "options", ()):
-        moved = configs.moved_option(declared, key)
+        moved = moved_option(declared, key)
         if moved is not None:
             console.error(moved.message, moved.hint)
             return moved.exit_code

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset as TorchBase
 
-from cxrtool.core.config import resolve
+from cxrtool.core.config.values import resolve
 from cxrtool.data.cache import pixels
 from cxrtool.data.images import to_float
 from cxrtool.data.labels import LabelPolicy, label_arrays

@@ -23,7 +23,7 @@ import pandas as pd
 
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.core.fingerprints import read_json, require_complete
-from cxrtool.core.runs import differing_keys, recorded_identity
+from cxrtool.core.runs.identity import differing_keys, recorded_identity
 from cxrtool.data.columns import IMAGE, MANIFEST
 from cxrtool.data.manifest import DatasetInfo, load_info
 from cxrtool.data.writer import DatasetWriter

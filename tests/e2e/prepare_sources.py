@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 
 from cxrtool.commands.prepare import command as stage
-from cxrtool.core import config, runs
+from cxrtool.core.config.values import resolve
+from cxrtool.core.runs.execution import execute
 from cxrtool.data.manifest import Dataset, load_dataset
 
 
@@ -45,5 +46,5 @@ def write_table(folder: Path, table: dict[str, list[str]]) -> None:
 def prepare(source: Path | None, out: Path, **options: Any) -> Dataset:
     """Run ``cxr prepare`` in this process and load what it wrote."""
     values = {"source": source, "format": "table", "size": 16, "workers": 1, **options}
-    runs.execute(stage, config.resolve(stage.Config, values), out)
+    execute(stage, resolve(stage.Config, values), out)
     return load_dataset(out)

@@ -25,8 +25,11 @@ from cxrtool.commands.synthesize.panel import predicted_class
 from cxrtool.commands.train_gan import command as train_gan
 from cxrtool.commands.train_gan.options import ARCHS as ARCH_OPTION
 from cxrtool.core import config as configs
-from cxrtool.core import console, runs
+from cxrtool.core import console
+from cxrtool.core.config.values import resolve
 from cxrtool.core.errors import CxrError, InputError, InterruptedRunError, UsageError
+from cxrtool.core.fingerprints import require_complete
+from cxrtool.core.runs.execution import Outcome, execute
 from cxrtool.data.images import quantize
 from cxrtool.generators.classic.game import GameTrainer
 from cxrtool.generators.registry import ARCHS
@@ -50,14 +53,14 @@ BEFORE = {"pretrain_kimg": 0.032}
 EXTRA: dict[str, dict[str, Any]] = {"bagan": BEFORE, "opengan": BEFORE}
 
 
-def train(data: Path, out: Path, arch: str, **options: Any) -> runs.Outcome:
+def train(data: Path, out: Path, arch: str, **options: Any) -> Outcome:
     """Run the stage in this process, quickly."""
     values = {"data": data, "arch": arch, **QUICK, **EXTRA.get(arch, {}), **options}
-    return runs.execute(train_gan, configs.resolve(train_gan.Config, values), out)
+    return execute(train_gan, resolve(train_gan.Config, values), out)
 
 
 def outputs(out: Path) -> dict[str, str]:
-    return {k: v["sha256"] for k, v in runs.load_result(out)["outputs"].items()}
+    return {k: v["sha256"] for k, v in require_complete(out)["outputs"].items()}
 
 
 @pytest.fixture
@@ -121,8 +124,8 @@ def test_from_training_to_filtered_and_replayed_images(
     assert kept.tolist() == (read == wanted).tolist()
 
     def start(stage: Any, folder: str, **options: Any) -> Path:
-        config = configs.resolve(stage.Config, {"device": "cpu", "threads": 1, **options})
-        return runs.execute(stage, config, tmp_path / folder).folder
+        config = resolve(stage.Config, {"device": "cpu", "threads": 1, **options})
+        return execute(stage, config, tmp_path / folder).folder
 
     plan = {
         "counts": "Left=12,Large=9",
@@ -260,7 +263,7 @@ def test_several_labels_need_a_rule(make_dataset: MakeDataset, tmp_path: Path, a
     # Rows with both labels cannot lend theirs to such a generator.
     values = {"data": data, "gan": tmp_path / "b", "counts": "Large=20", "threads": 1}
     with pytest.raises(InputError, match="makes images of one label, and"):
-        runs.execute(synthesize, configs.resolve(synthesize.Config, values), tmp_path / "e")
+        execute(synthesize, resolve(synthesize.Config, values), tmp_path / "e")
 
 
 def test_a_class_of_few_images_is_said(
@@ -296,7 +299,7 @@ def test_sizes_and_processes_that_an_architecture_has_not(
     with pytest.raises(UsageError, match="--size 256: --arch bagan makes images of 16, 32") as bad:
         train(data, tmp_path / "a", "bagan", size=256)
     assert bad.value.hint == "give --size 128"
-    config = configs.resolve(train_gan.Config, {"data": single, "arch": "dcgan", **QUICK})
+    config = resolve(train_gan.Config, {"data": single, "arch": "dcgan", **QUICK})
     from cxrtool.commands.train_gan.task import prepare
 
     with pytest.raises(UsageError, match="--arch dcgan trains in one process, not in 2"):

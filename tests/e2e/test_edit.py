@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from cxrtool.commands.edit import command as edit
-from cxrtool.core.config import resolve
-from cxrtool.core.runs import execute, load_result
+from cxrtool.core.config.values import resolve
+from cxrtool.core.fingerprints import require_complete
+from cxrtool.core.runs.execution import execute
 from cxrtool.data.keys import Seen
 from cxrtool.data.manifest import load_dataset
 from tests.e2e.chain import Chain, run
@@ -80,7 +81,7 @@ def test_real_images_with_a_teacher(chain: Chain, tmp_path: Path) -> None:
         },
     )
     execute(edit, config, tmp_path / "real")
-    summary = load_result(tmp_path / "real")["summary"]
+    summary = require_complete(tmp_path / "real")["summary"]
     dataset = load_dataset(tmp_path / "real")
     assert summary["targets"] == ["Cardiomegaly"]
     assert all(dataset.info.covered)

@@ -17,8 +17,9 @@ from cxrtool.commands.evaluate.classifiers import command as evaluate_classifier
 from cxrtool.commands.evaluate.images import command as evaluate_images
 from cxrtool.commands.train_cls import command as train_cls
 from cxrtool.core import runs
-from cxrtool.core.config import resolve
+from cxrtool.core.config.values import resolve
 from cxrtool.core.errors import GateError, InputError, UsageError
+from cxrtool.core.runs.execution import Outcome, execute
 from cxrtool.data.keys import Seen
 from cxrtool.data.manifest import load_dataset
 from tests.e2e import cls_sets
@@ -33,23 +34,23 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for arm, inputs in (("none", ()), ("gan", (synth,))):
         options = {"arch": "small_cnn", "steps": 20, "batch": 16, "eval_every": 10, "threads": 1}
         config = resolve(train_cls.Config, {**options, "data": data, "synth": inputs, "arm": arm})
-        runs.execute(train_cls, config, root / arm)
+        execute(train_cls, config, root / arm)
     return {"data": data, "synth": synth, "none": root / "none", "gan": root / "gan"}
 
 
 def classifiers(
     sets: dict[str, Path], out: Path, *names: str, data: Path | None = None, **options: Any
-) -> runs.Outcome:
+) -> Outcome:
     chosen = tuple(sets[name] for name in names)
     values = {"runs": chosen, "data": (data or sets["data"],), "bootstrap": 200, "threads": 1}
     config = resolve(evaluate_classifiers.Config, {**values, **options})
-    return runs.execute(evaluate_classifiers, config, out)
+    return execute(evaluate_classifiers, config, out)
 
 
-def images(sets: dict[str, Path], out: Path, **options: Any) -> runs.Outcome:
+def images(sets: dict[str, Path], out: Path, **options: Any) -> Outcome:
     values = {"synth": sets["synth"], "real": sets["data"], "subsets": 10, "threads": 1}
     config = resolve(evaluate_images.Config, {**values, **options})
-    return runs.execute(evaluate_images, config, out)
+    return execute(evaluate_images, config, out)
 
 
 class Checker(HTMLParser):
@@ -167,7 +168,7 @@ def test_a_generator_with_more_patients_than_its_classifier_is_said_on_the_page(
     options = {"arch": "small_cnn", "steps": 2, "batch": 8, "threads": 1, "fraction": 0.5}
     values = {**options, "data": sets["data"], "synth": (sets["synth"],)}
     values["classes"] = "A"
-    runs.execute(train_cls, resolve(train_cls.Config, values), tmp_path / "half")
+    execute(train_cls, resolve(train_cls.Config, values), tmp_path / "half")
     outcome = classifiers({**sets, "half": tmp_path / "half"}, tmp_path / "out", "half")
     assert (
         "24 patients or images that its classifier was not"
@@ -355,7 +356,7 @@ def test_the_second_space_is_the_clip_tower_where_one_is_given(
     pixels = cls_sets.draw(table[["A", "B"]].to_numpy().astype(int), np.random.default_rng(1))
     told = cls_sets.write(tmp_path / "told", table, pixels)
     values = {"data": told, "text": "report", "model": "tiny", "epochs": 1, "threads": 1}
-    runs.execute(finetune_clip, resolve(finetune_clip.Config, values), tmp_path / "clip")
+    execute(finetune_clip, resolve(finetune_clip.Config, values), tmp_path / "clip")
     summary = images(sets, tmp_path / "a", clip=tmp_path / "clip").result["summary"]
     assert [s["space"].split()[0] for s in summary["spaces"]] == ["CLIP", "untrained"]
     assert summary["conditional"] == []
@@ -375,7 +376,7 @@ def test_membership_is_read_from_the_discriminator(tmp_path: Path) -> None:
     table = load_dataset(made).table.drop(columns="image")
     pixels = np.random.default_rng(0).integers(0, 256, (len(table), 32, 32), dtype=np.uint8)
     values = {"data": data, "preset": "tiny", "kimg": 0.03, "batch": 8, "threads": 1}
-    runs.execute(train_gan, resolve(train_gan.Config, values), tmp_path / "gan")
+    execute(train_gan, resolve(train_gan.Config, values), tmp_path / "gan")
     strange = cls_sets.write(tmp_path / "strange", table, pixels, synthetic=True)
     table["generator"] = GeneratorCard.open(tmp_path / "gan").fingerprint
     synth = cls_sets.write(tmp_path / "synth32", table, pixels, synthetic=True)
@@ -411,13 +412,13 @@ def experiment(sets: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) 
             values = {"data": sets["data"], "synth": (sets["synth"],), "arm": arm, "seed": seed}
             config = resolve(train_cls.Config, {**options, **values})
             out.append(root / f"{arm}-{seed}")
-            runs.execute(train_cls, config, out[-1])
+            execute(train_cls, config, out[-1])
     return out
 
 
-def judge(chosen: list[Path], out: Path, *data: Path, **options: Any) -> runs.Outcome:
+def judge(chosen: list[Path], out: Path, *data: Path, **options: Any) -> Outcome:
     values = {"runs": tuple(chosen), "data": data, "bootstrap": 100, "threads": 1, **options}
-    return runs.execute(evaluate_classifiers, resolve(evaluate_classifiers.Config, values), out)
+    return execute(evaluate_classifiers, resolve(evaluate_classifiers.Config, values), out)
 
 
 def test_five_seeds_have_a_verdict_and_everything_is_on_the_page(
@@ -488,7 +489,7 @@ def test_synthetic_sets_go_by_the_names_that_they_are_given(
     options = {"arch": "small_cnn", "steps": 4, "batch": 8, "eval_every": 4, "threads": 1}
     both = [experiment[5], tmp_path / "gan"]
     values = {"data": sets["data"], "synth": (other,), "arm": "gan", "seed": 0}
-    runs.execute(train_cls, resolve(train_cls.Config, {**options, **values}), both[1])
+    execute(train_cls, resolve(train_cls.Config, {**options, **values}), both[1])
     digest = load_dataset(other).info.digest
     plain = judge(both, tmp_path / "a", sets["data"]).result["summary"]["mean_auroc"]
     assert any(f"gan (synthetic set {digest[:8]})" in name for name in plain)
@@ -528,7 +529,7 @@ def test_folds_are_pooled_and_must_not_share_patients(
             options = {"arch": "small_cnn", "steps": 3, "batch": 8, "threads": 1, "seed": seed}
             config = resolve(train_cls.Config, {**options, "data": folds[k]})
             chosen.append(tmp_path / f"cls-{k}-{seed}")
-            runs.execute(train_cls, config, chosen[-1])
+            execute(train_cls, config, chosen[-1])
     summary = judge(chosen, tmp_path / "out", *folds).result["summary"]
     assert summary["images"] == 64
     assert list(summary["mean_auroc"]) == ["none, seed 0", "none, seed 1"]
@@ -541,7 +542,7 @@ def test_folds_are_pooled_and_must_not_share_patients(
     table["split"] = number.map({0: "test", 2: "val"}).fillna("train")
     twin = cls_sets.write(tmp_path / "twin", table.assign(report="other"), pixels)
     config = resolve(train_cls.Config, {**options, "data": twin})
-    runs.execute(train_cls, config, tmp_path / "cls-twin")
+    execute(train_cls, config, tmp_path / "cls-twin")
     with pytest.raises(GateError, match="the test rows of the fold"):
         judge([*chosen, tmp_path / "cls-twin"], tmp_path / "d", *folds, twin)
 
@@ -551,7 +552,7 @@ def test_a_generator_with_more_patients_is_in_the_headline_or_refused(
 ) -> None:
     options = {"arch": "small_cnn", "steps": 2, "batch": 8, "threads": 1, "fraction": 0.5}
     values = {**options, "data": sets["data"], "synth": (sets["synth"],)}
-    runs.execute(train_cls, resolve(train_cls.Config, values), tmp_path / "half")
+    execute(train_cls, resolve(train_cls.Config, values), tmp_path / "half")
     summary = judge([tmp_path / "half"], tmp_path / "out", sets["data"]).result["summary"]
     assert "Not a fair comparison: the generator behind arm gan saw up to 24" in summary["answer"]
     with pytest.raises(GateError, match="trained on 24 patients") as caught:
@@ -566,7 +567,7 @@ def test_a_start_with_more_patients_is_in_the_headline_or_refused(
 ) -> None:
     options = {"arch": "small_cnn", "steps": 2, "batch": 8, "threads": 1, "fraction": 0.5}
     values = {**options, "data": sets["data"], "init_from": sets["none"]}
-    runs.execute(train_cls, resolve(train_cls.Config, values), tmp_path / "half")
+    execute(train_cls, resolve(train_cls.Config, values), tmp_path / "half")
     summary = judge([tmp_path / "half"], tmp_path / "out", sets["data"]).result["summary"]
     assert "Not a fair comparison: the start of arm none saw up to 24" in summary["answer"]
     with pytest.raises(GateError, match=r"the start of .* was trained on 24 patients"):

@@ -20,8 +20,9 @@ from cxrtool.classifiers.guard import seen_in_training
 from cxrtool.commands.evaluate.classifiers import command as evaluate_classifiers
 from cxrtool.commands.train_cls import command as train_cls
 from cxrtool.core import runs
-from cxrtool.core.config import resolve
+from cxrtool.core.config.values import resolve
 from cxrtool.core.errors import GateError
+from cxrtool.core.runs.execution import Outcome, execute
 from cxrtool.data import cache
 from cxrtool.data.keys import Seen, refuse_overlap
 from cxrtool.data.manifest import Dataset, load_dataset
@@ -49,13 +50,13 @@ def model(data: Dataset) -> Path:
     """A classifier trained on DATA's training rows."""
     options = {"data": data.path, "arch": "small_cnn", "steps": 6, "batch": 8, "eval_every": 3}
     out = data.path.parent / "model"
-    runs.execute(train_cls, resolve(train_cls.Config, {**options, "threads": 1}), out)
+    execute(train_cls, resolve(train_cls.Config, {**options, "threads": 1}), out)
     return out
 
 
-def evaluate(model: Path, data: Dataset, out: Path) -> runs.Outcome:
+def evaluate(model: Path, data: Dataset, out: Path) -> Outcome:
     values = {"runs": (model,), "data": (data.path,), "bootstrap": 100, "threads": 1}
-    return runs.execute(evaluate_classifiers, resolve(evaluate_classifiers.Config, values), out)
+    return execute(evaluate_classifiers, resolve(evaluate_classifiers.Config, values), out)
 
 
 def trained_patient(data: Dataset) -> str:

@@ -20,8 +20,8 @@ from PIL import Image
 
 from cxrtool.classifiers.guard import seen_in_training
 from cxrtool.commands.prepare import command as stage
-from cxrtool.core import runs
 from cxrtool.core.errors import GateError, InputError, OutputMismatchError, UsageError
+from cxrtool.core.runs.execution import Outcome, execute
 from cxrtool.data import cache, ingest
 from cxrtool.data.images import KERNEL, fit_image
 from cxrtool.data.manifest import load_dataset
@@ -103,7 +103,7 @@ def test_workers_change_nothing(
     two = prepare(source, tmp_path / "two", workers=2)
     for name in ("manifest.csv", "dataset.json", "files.tsv"):
         assert (one.path / name).read_bytes() == (two.path / name).read_bytes()
-    again = runs.execute(
+    again = execute(
         stage, stage.Config(source=source, format="table", size=16, workers=2), one.path
     )
     assert again.state == "up-to-date"
@@ -576,19 +576,19 @@ def test_files_that_options_name_count_by_content(
     copy.write_text(text)
     named: dict[str, Any] = {option: str(copy)}
     config = stage.Config(source=source, format="table", size=16, workers=1, **named)
-    assert runs.execute(stage, config, first.path).state == "up-to-date"
+    assert execute(stage, config, first.path).state == "up-to-date"
     copy.write_text(text.replace("train", "val").replace("Water", "Fluid"))
     with pytest.raises(OutputMismatchError, match=f"--{option.replace('_', '-')}"):
-        runs.execute(stage, config, first.path)
+        execute(stage, config, first.path)
 
 
 def test_images_that_a_table_names_belong_to_its_content(source: Path, tmp_path: Path) -> None:
     first = prepare(source / "labels.csv", tmp_path / "out")
     moved = source.rename(tmp_path / "elsewhere")
 
-    def again(**options: Any) -> runs.Outcome:
+    def again(**options: Any) -> Outcome:
         config = stage.Config(source=moved / "labels.csv", format="table", size=16, workers=1)
-        return runs.execute(stage, config, first.path, **options)
+        return execute(stage, config, first.path, **options)
 
     assert again().state == "up-to-date"
     image = moved / "images" / "5.png"
@@ -615,13 +615,13 @@ def test_an_image_that_was_missing_is_noticed_when_it_comes(source: Path, tmp_pa
         source=source / "labels.csv", format="table", size=16, workers=1, skip_bad=True
     )
     with pytest.raises(OutputMismatchError, match=r"5\.png, which was missing, is there now"):
-        runs.execute(stage, config, first.path)
-    assert runs.execute(stage, config, first.path, on_change="rebuild").state == "done"
+        execute(stage, config, first.path)
+    assert execute(stage, config, first.path, on_change="rebuild").state == "done"
 
 
 def test_dry_run_counts_and_writes_nothing(source: Path, tmp_path: Path) -> None:
     config = stage.Config(source=source, format="table", size=16)
-    plan = runs.execute(stage, config, tmp_path / "out", dry_run=True).result["plan"]
+    plan = execute(stage, config, tmp_path / "out", dry_run=True).result["plan"]
     assert plan["images"] == 24
     assert plan["labels"]["Edema"]["positive"] == 12
     assert not (tmp_path / "out").exists()

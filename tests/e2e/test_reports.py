@@ -26,6 +26,7 @@ from cxrtool import cli
 from cxrtool.commands.evaluate.labels import command as evaluate_labels
 from cxrtool.commands.extract_reports import command as extract_reports
 from cxrtool.core import runs
+from cxrtool.core.runs.execution import execute
 from cxrtool.data.labels import CHEXPERT
 from cxrtool.data.manifest import DatasetInfo, DatasetWriter, load_dataset
 
@@ -348,7 +349,7 @@ def test_a_dataset_directory_keeps_its_images(
     before = ["0", "", "", "-1", "", "1"]
     data = dataset(tmp_path / "data", report=REPORTS, Edema=before)
     config = extract_reports.Config(reports=data, join_labels=option)
-    outcome = runs.execute(extract_reports, config, tmp_path / "out")
+    outcome = execute(extract_reports, config, tmp_path / "out")
     assert outcome.state == "done"
     found = load_dataset(tmp_path / "out")
     assert found.table["Edema"].tolist() == edema
@@ -365,7 +366,7 @@ def test_a_dataset_directory_keeps_its_images(
         assert found.table["Pneumonia"].tolist() == ["", "", "-1", "-1", "", ""]
     studies = {json.loads(x)["study_id"] for x in (tmp_path / "out" / "evidence.jsonl").open()}
     assert studies == {"s0", "s1"}
-    assert runs.execute(extract_reports, config, tmp_path / "out").state == "up-to-date"
+    assert execute(extract_reports, config, tmp_path / "out").state == "up-to-date"
     shown = cxr("extract-reports", tmp_path / "out", "--explain-id", "s0")
     assert "[+ edema]" in shown.stdout
     assert shown.stdout.count("\ns0\n") == 1
@@ -379,7 +380,7 @@ def test_no_finding_is_not_filled_beside_a_finding(
     report = ["No edema. Clear lungs."] * 2 + ["Mild edema."] * 2 + [""] * 2
     data = dataset(tmp_path / "data", report=report, Hernia=hernia)
     config = extract_reports.Config(reports=data)
-    runs.execute(extract_reports, config, tmp_path / "out")
+    execute(extract_reports, config, tmp_path / "out")
     found = load_dataset(tmp_path / "out")
     assert found.table["No Finding"].tolist() == [""] * 6
     said = "No Finding: 2 not taken because a finding is 1 or -1 (Hernia 2)"
@@ -394,7 +395,7 @@ def test_no_finding_is_not_filled_beside_a_finding(
     table = again.table.assign(**{"No Finding": ["0", "0", "1", "1", "1", "1"], "Edema": ""})
     (data / "manifest.csv").write_text(table.to_csv(index=False), encoding="utf-8")
     (data / "dataset.json").write_text(json.dumps(info.to_json()), encoding="utf-8")
-    runs.execute(extract_reports, config, tmp_path / "other")
+    execute(extract_reports, config, tmp_path / "other")
     found = load_dataset(tmp_path / "other")
     assert found.table["Edema"].tolist() == ["0", "0", "1", "1", "", ""]
     assert found.table["No Finding"].tolist() == ["0", "0", "", "", "1", "1"]
@@ -569,7 +570,7 @@ def test_labels_and_keys_can_be_chosen(source: Path, tmp_path: Path) -> None:
         pred_key="name",
         labels="B",
     )
-    outcome = runs.execute(evaluate_labels, config, tmp_path / "out")
+    outcome = execute(evaluate_labels, config, tmp_path / "out")
     assert outcome.result["summary"]["labels"] == ["B"]
     assert outcome.result["summary"]["macro_f1"] == 1.0
 
@@ -588,7 +589,7 @@ def test_bad_references(
 ) -> None:
     (tmp_path / "ref.csv").write_text(reference, encoding="utf-8")
     config = extract_reports.Config(reports=source)
-    runs.execute(extract_reports, config, tmp_path / "x")
+    execute(extract_reports, config, tmp_path / "x")
     words = ("evaluate", "labels", tmp_path / "x", "--reference", tmp_path / "ref.csv")
     done = cxr(*words, "-o", tmp_path / "y")
     assert done.returncode == code
@@ -705,7 +706,7 @@ def test_a_dataset_directory_gets_the_texts_too(tmp_path: Path) -> None:
     config = extract_reports.Config(
         reports=data, texts="rules-v2,random,generated", text_from=given
     )
-    runs.execute(extract_reports, config, tmp_path / "out")
+    execute(extract_reports, config, tmp_path / "out")
     table = load_dataset(tmp_path / "out").table
     assert table["rules-v2"].tolist()[::2] == [
         "mild edema, no pleural effusion",

@@ -16,8 +16,8 @@ import pytest
 from cxrtool.commands.merge import command as merge
 from cxrtool.commands.replay import command as replay
 from cxrtool.commands.synthesize import command as synthesize
-from cxrtool.core.config import resolve
-from cxrtool.core.runs import execute
+from cxrtool.core.config.values import resolve
+from cxrtool.core.runs.execution import execute
 from cxrtool.synthesis.writer import slot_image
 
 CXR = [sys.executable, "-m", "cxrtool"]
@@ -108,7 +108,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def in_process(out: Path, **options: Any) -> Path:
     config = resolve(synthesize.Config, {"device": "cpu", "threads": 1, **options})
-    return execute(synthesize, config, out, argv=["test"]).folder
+    return execute(synthesize, config, out).folder
 
 
 def test_a_killed_run_converges_to_the_same_bytes(

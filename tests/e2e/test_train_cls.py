@@ -20,8 +20,9 @@ from cxrtool.classifiers import load
 from cxrtool.commands.train_cls import command as train_cls
 from cxrtool.commands.train_cls.options import WITH_SYNTH
 from cxrtool.core import runs
-from cxrtool.core.config import resolve
+from cxrtool.core.config.values import resolve
 from cxrtool.core.errors import CxrError, GateError, InputError, UsageError
+from cxrtool.core.runs.execution import execute
 from cxrtool.data import cache
 from cxrtool.data.keys import Seen
 from cxrtool.data.manifest import load_dataset
@@ -46,7 +47,7 @@ def train(
     """One run in this process; the figure takes longer than the rest, so it is asked for."""
     config = resolve(train_cls.Config, {**QUICK, "data": data, "synth": synth, **options})
     with nullcontext() if figure else mock.patch.object(train_cls, "write_loss_curve"):
-        summary: dict[str, Any] = runs.execute(train_cls, config, out).result["summary"]
+        summary: dict[str, Any] = execute(train_cls, config, out).result["summary"]
     return summary
 
 
@@ -369,13 +370,13 @@ def test_an_unknown_label_is_named(data: Path, tmp_path: Path) -> None:
 
 def test_a_dry_run_counts_and_writes_nothing(data: Path, synth: Path, tmp_path: Path) -> None:
     config = resolve(train_cls.Config, {**QUICK, "data": data, "synth": (synth,)})
-    outcome = runs.execute(train_cls, config, tmp_path / "out", dry_run=True)
+    outcome = execute(train_cls, config, tmp_path / "out", dry_run=True)
     plan = outcome.result["plan"]
     assert (plan["train_rows"], plan["val_rows"], plan["synthetic_rows"]) == (96, 32, [40])
     assert not (tmp_path / "out").exists()
     thin = resolve(train_cls.Config, {**QUICK, "data": data, "fraction": 0.02})
     with pytest.raises(CxrError, match="leaves fewer than 5 positives"):  # as the run would
-        runs.execute(train_cls, thin, tmp_path / "out", dry_run=True)
+        execute(train_cls, thin, tmp_path / "out", dry_run=True)
 
 
 BROKEN_OFF = {"steps": 40, "arm": "standard", "loss": "auc-margin", "auc_frac": 0.7}

@@ -23,9 +23,11 @@ from cxrtool import generators as gans
 from cxrtool.commands.train_cls import command as train_cls
 from cxrtool.commands.train_gan import command as train_gan
 from cxrtool.commands.train_gan.task import prepare, recorded
-from cxrtool.core import config as configs
 from cxrtool.core import console, runs
+from cxrtool.core.config.values import resolve
 from cxrtool.core.errors import CxrError, InputError, InterruptedRunError, UsageError
+from cxrtool.core.fingerprints import require_complete
+from cxrtool.core.runs.execution import Outcome, execute
 from cxrtool.generators.quality import Quality
 from cxrtool.generators.task import COSTS, TOLERANCE
 from tests.unit.generators.conftest import make_dataset
@@ -43,15 +45,15 @@ QUICK = {
 }
 
 
-def train(data: Path, out: Path, **options: Any) -> runs.Outcome:
+def train(data: Path, out: Path, **options: Any) -> Outcome:
     """Run the stage in this process, quickly."""
     values = {"data": data, **QUICK, **options}
-    return runs.execute(train_gan, configs.resolve(train_gan.Config, values), out)
+    return execute(train_gan, resolve(train_gan.Config, values), out)
 
 
 def outputs(out: Path) -> dict[str, str]:
     """Hashes of everything that must be the same in every execution."""
-    return {k: v["sha256"] for k, v in runs.load_result(out)["outputs"].items()}
+    return {k: v["sha256"] for k, v in require_complete(out)["outputs"].items()}
 
 
 def test_everything_is_there(make_dataset: MakeDataset, tmp_path: Path) -> None:
@@ -264,7 +266,7 @@ def test_few_images_make_a_smaller_batch(make_dataset: MakeDataset, tmp_path: Pa
 def test_plan_names_every_choice_and_writes_nothing(make_dataset: MakeDataset) -> None:
     data = make_dataset()
     before = sorted(data.rglob("*"))
-    plan = train_gan.plan(configs.resolve(train_gan.Config, {"data": data}))
+    plan = train_gan.plan(resolve(train_gan.Config, {"data": data}))
     assert plan["arch"]["size"] == 16
     assert plan["preset"] == "tiny"
     assert plan["total_nimg"] == 200_000
@@ -275,7 +277,7 @@ def test_plan_names_every_choice_and_writes_nothing(make_dataset: MakeDataset) -
 
 def test_the_device_chooses_size_and_preset_once(make_dataset: MakeDataset, tmp_path: Path) -> None:
     data, out = make_dataset(size=128), tmp_path / "gan"
-    config = configs.resolve(train_gan.Config, {"data": data})
+    config = resolve(train_gan.Config, {"data": data})
     chosen = {
         device: (task.choices.arch.size, task.choices.preset)
         for device, task in ((d, prepare(config, d)) for d in ("cpu", "cuda"))
@@ -287,7 +289,7 @@ def test_the_device_chooses_size_and_preset_once(make_dataset: MakeDataset, tmp_
     assert began == {"size": 16, "preset": "tiny", "precision": "float32"}
     on = prepare(config, "cuda", 1, began).choices
     assert (on.arch.size, on.preset) == (16, "tiny")
-    asked = configs.resolve(train_gan.Config, {"data": data, "size": 32, "preset": "small"})
+    asked = resolve(train_gan.Config, {"data": data, "size": 32, "preset": "small"})
     wins = prepare(asked, "cuda", 1, began).choices
     assert (wins.arch.size, wins.preset) == (32, "small")
     assert recorded(runs.Run.for_test(tmp_path / "new")) == {}
@@ -333,10 +335,10 @@ def test_the_best_network_is_kept_and_can_be_gone_on_from(
     make_dataset: MakeDataset, tmp_path: Path
 ) -> None:
     data = make_dataset(n=80, val=True)
-    cls = configs.resolve(
+    cls = resolve(
         train_cls.Config, {"data": data, "arch": "small_cnn", "steps": 2, "batch": 8, "threads": 1}
     )
-    runs.execute(train_cls, cls, tmp_path / "cls")
+    execute(train_cls, cls, tmp_path / "cls")
     first = train(data, tmp_path / "gan", features=tmp_path / "cls").result["summary"]
     rows = [json.loads(line) for line in (tmp_path / "gan" / "metrics.jsonl").open()]
     measured = {row["kimg"]: row["fd"] for row in rows if "fd" in row}
@@ -411,10 +413,10 @@ def test_a_classifier_of_another_size_cannot_measure(
     make_dataset: MakeDataset, tmp_path: Path
 ) -> None:
     data = make_dataset(n=80, size=32, val=True)
-    cls = configs.resolve(
+    cls = resolve(
         train_cls.Config, {"data": data, "arch": "small_cnn", "steps": 2, "batch": 8, "threads": 1}
     )
-    runs.execute(train_cls, cls, tmp_path / "cls")
+    execute(train_cls, cls, tmp_path / "cls")
     with pytest.raises(InputError, match="reads 32 px, the generator makes 16 px"):
         train(data, tmp_path / "gan", features=tmp_path / "cls")
     with pytest.raises(UsageError, match="--freeze-d applies only with --init-from"):

@@ -10,20 +10,22 @@ import pytest
 
 from cxrtool import cli
 from cxrtool.core import config as configs
+from cxrtool.core.config.records import STAGES, input_paths, load_file, result_options, to_record
+from cxrtool.core.config.values import resolve
 from cxrtool.core.errors import InputError, UsageError
 
 from .toy_stage import Config
 
 
 def build(**values: Any) -> Any:
-    return configs.resolve(Config, {"source": "a.txt", **values})
+    return resolve(Config, {"source": "a.txt", **values})
 
 
 def test_precedence_default_file_flag() -> None:
     assert build().scale == 1
     file = {"source": "a.txt", "scale": 2, "rate": 1}
-    assert configs.resolve(Config, file, {"scale": None}).scale == 2
-    made = configs.resolve(Config, file, {"scale": 3})
+    assert resolve(Config, file, {"scale": None}).scale == 2
+    made = resolve(Config, file, {"scale": 3})
     assert (made.scale, made.rate) == (3, 1.0)
 
 
@@ -56,7 +58,7 @@ def test_closest_name_is_suggested() -> None:
 
 def test_missing_argument_is_named() -> None:
     with pytest.raises(UsageError, match="missing SOURCE"):
-        configs.resolve(Config, {})
+        resolve(Config, {})
 
 
 def test_numbers_become_text_where_text_is_wanted() -> None:
@@ -69,9 +71,9 @@ def test_single_values_become_tuples() -> None:
 
 
 def test_fingerprint_leaves_provenance_and_inputs_out() -> None:
-    options = configs.result_options(build(workers=3, extra=["b.txt"]))
+    options = result_options(build(workers=3, extra=["b.txt"]))
     assert set(options) == {"scale", "rate", "mode", "tags", "share", "flip", "rules"}
-    assert configs.input_paths(build(extra=["b.txt"])) == [
+    assert input_paths(build(extra=["b.txt"])) == [
         ("source", Path("a.txt")),
         ("extra", Path("b.txt")),
     ]
@@ -80,28 +82,28 @@ def test_fingerprint_leaves_provenance_and_inputs_out() -> None:
 def test_an_option_that_names_a_file_counts_by_content(tmp_path: Path) -> None:
     rules = tmp_path / "rules.toml"
     rules.write_text("a = 1\n")
-    before = configs.result_options(build(rules=str(rules)))["rules"]
+    before = result_options(build(rules=str(rules)))["rules"]
     assert before != str(rules)
     rules.write_text("a = 2\n")
-    assert configs.result_options(build(rules=str(rules)))["rules"] != before
-    assert configs.result_options(build(rules="plain"))["rules"] == "plain"
+    assert result_options(build(rules=str(rules)))["rules"] != before
+    assert result_options(build(rules="plain"))["rules"] == "plain"
 
 
 def test_toml_section(tmp_path: Path) -> None:
     path = tmp_path / "study.toml"
     path.write_text("[prepare]\nscale = 4\nstop-after = 2\n[train-gan]\nsize = 64\n")
-    assert configs.load_file(path, "prepare") == {"scale": 4, "stop_after": 2}
-    assert configs.load_file(path, "train-cls") == {}
+    assert load_file(path, "prepare") == {"scale": 4, "stop_after": 2}
+    assert load_file(path, "train-cls") == {}
 
 
 def test_toml_section_of_evaluate(tmp_path: Path) -> None:
     path = tmp_path / "study.toml"
     path.write_text("[evaluate.classifiers]\nbootstrap = 10\n")
-    assert configs.load_file(path, "evaluate-classifiers") == {"bootstrap": 10}
+    assert load_file(path, "evaluate-classifiers") == {"bootstrap": 10}
 
 
 def test_every_command_may_have_a_section() -> None:
-    assert set(configs.STAGES) == set(cli.stages())
+    assert set(STAGES) == set(cli.stages())
 
 
 @pytest.mark.parametrize(
@@ -116,24 +118,24 @@ def test_wrong_toml(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "study.toml"
     path.write_text(text)
     with pytest.raises(UsageError, match=message):
-        configs.load_file(path, "prepare")
+        load_file(path, "prepare")
 
 
 def test_missing_config_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot read the config file"):
-        configs.load_file(tmp_path / "none.toml", "prepare")
+        load_file(tmp_path / "none.toml", "prepare")
 
 
 def test_record_round_trip(tmp_path: Path) -> None:
     made = build(scale=7, tags=("x",), source=str(tmp_path / "a.txt"))
     path = tmp_path / "run.json"
-    path.write_text(json.dumps({"stage": "prepare", "config": configs.to_record(made)}))
-    assert configs.resolve(Config, configs.load_file(path, "prepare")) == made
+    path.write_text(json.dumps({"stage": "prepare", "config": to_record(made)}))
+    assert resolve(Config, load_file(path, "prepare")) == made
     with pytest.raises(UsageError, match="records the stage 'prepare', not 'edit'"):
-        configs.load_file(path, "edit")
+        load_file(path, "edit")
     path.write_text("{}")
     with pytest.raises(UsageError, match=r"no run\.json"):
-        configs.load_file(path, "prepare")
+        load_file(path, "prepare")
 
 
 def test_a_field_without_a_mark_is_a_mistake() -> None:

@@ -14,8 +14,9 @@ import pytest
 
 from cxrtool import cli
 from cxrtool.core import config as configs
-from cxrtool.core.config.conditions import refuse_what_does_not_apply
 from cxrtool.core.config.helptext import FIRST, panels
+from cxrtool.core.config.records import from_record, load_file, result_options, to_plan, to_record
+from cxrtool.core.config.values import refuse_what_does_not_apply, resolve
 from cxrtool.core.errors import UsageError
 
 MODULES = cli.COMMANDS
@@ -85,7 +86,7 @@ def options() -> Iterator[tuple[tuple[str, ...], type, configs.Field]]:
     """Every option of every command: its words, the Config and the field."""
     for words, module in MODULES.items():
         for field in configs.fields_of(module.Config):
-            if isinstance(field.meta, configs.Option):
+            if not field.meta.positional:
                 yield words, module.Config, field
 
 
@@ -158,7 +159,7 @@ def command_line(fields: dict[str, configs.Field], values: dict[str, Any]) -> li
     for name, value in values.items():
         field = fields[name]
         for one in value if isinstance(value, tuple) else (value,):
-            if isinstance(field.meta, configs.Argument):
+            if field.meta.positional:
                 argv.insert(0, str(one))
             elif field.kind is bool:
                 argv += [field.flag] if one else [f"--no-{field.flag[2:]}"]
@@ -168,18 +169,18 @@ def command_line(fields: dict[str, configs.Field], values: dict[str, Any]) -> li
 
 
 def test_a_record_with_defaults_is_no_reason_to_refuse() -> None:
-    config = configs.resolve(MODULES["train-gan",].Config, {"data": "x", "arch": "dcgan"})
-    record = configs.to_record(config)
+    config = resolve(MODULES["train-gan",].Config, {"data": "x", "arch": "dcgan"})
+    record = to_record(config)
     assert record["loss"] == "ns-r1"  # which dcgan has not
-    past = configs.from_record(type(config), record)
-    assert configs.resolve(type(config), past).arch == "dcgan"
+    past = from_record(type(config), record)
+    assert resolve(type(config), past).arch == "dcgan"
 
 
 @pytest.mark.parametrize("words", MODULES, ids=" ".join)
 def test_conditions_and_old_names_are_those_of_fields(words: tuple[str, ...]) -> None:
     fields = {field.name: field for field in configs.fields_of(MODULES[words].Config)}
     for field in fields.values():
-        if isinstance(field.meta, configs.Option):
+        if not field.meta.positional:
             assert set(field.meta.only) <= set(fields) - {field.name}
             assert field.meta.was not in fields
     several: dict[str, list[configs.Field]] = {}
@@ -236,7 +237,7 @@ def test_help_says_what_a_command_does_and_its_example_runs(
     assert cli.main(shlex.split(example.removeprefix("Example: cxr "))) == 0
     assert len(calls) == 1
     if calls[0] is not None:
-        assert configs.resolve(module.Config, calls[0][0])
+        assert resolve(module.Config, calls[0][0])
         assert calls[0][1] is not None
 
 
@@ -274,7 +275,7 @@ def test_old_spellings_name_the_new_one(
     value = [str(v) for v in value] if field.many else value
     record.write_text(json.dumps({"stage": module.NAME, "config": {field.record: value}}))
     assert field.record == old[2:].replace("-", "_")
-    assert configs.load_file(record, module.NAME, module.Config) == {field.name: value}
+    assert load_file(record, module.NAME, module.Config) == {field.name: value}
 
 
 @pytest.mark.parametrize(
@@ -302,17 +303,15 @@ def test_an_old_record_of_what_became_several_is_read() -> None:
         ("global", "learned", "score_sd"),
     ):
         record = {"method": method, "direction": direction, "strength": [1.5]}
-        past = configs.from_record(
-            config, {"gan": "g", "clip": "c", "n": 1, "target": ["x"], **record}
-        )
+        past = from_record(config, {"gan": "g", "clip": "c", "n": 1, "target": ["x"], **record})
         assert past[name] == [1.5]
-        built = configs.resolve(config, past)
-        assert configs.result_options(built)["strength"] == [1.5]
-        assert configs.from_record(config, configs.to_record(built))[name] == [1.5]
+        built = resolve(config, past)
+        assert result_options(built)["strength"] == [1.5]
+        assert from_record(config, to_record(built))[name] == [1.5]
 
 
 def test_a_plan_shows_the_names_of_today() -> None:
     values = {"source": "x.csv", "format": "table", "split_by": "none"}
-    config = configs.resolve(MODULES["prepare",].Config, values)
-    assert configs.to_plan(config)["split_by"] == configs.to_record(config)["split"] == "none"
-    assert "split" not in configs.to_plan(config)
+    config = resolve(MODULES["prepare",].Config, values)
+    assert to_plan(config)["split_by"] == to_record(config)["split"] == "none"
+    assert "split" not in to_plan(config)

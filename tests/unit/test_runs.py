@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from cxrtool.commands.status import command as status
-from cxrtool.core import config as configs
 from cxrtool.core import files, fingerprints, runs
+from cxrtool.core.config.values import resolve
 from cxrtool.core.errors import (
     BusyError,
     InputError,
@@ -24,7 +24,9 @@ from cxrtool.core.errors import (
     UsageError,
 )
 from cxrtool.core.runs import execution, lock
+from cxrtool.core.runs.execution import execute
 from cxrtool.core.runs.identity import digest
+from cxrtool.core.runs.lock import is_locked
 
 from . import toy_stage
 
@@ -37,8 +39,8 @@ def numbers(tmp_path: Path) -> Path:
 
 
 def start(source: Path, out: Path, options: dict[str, Any] | None = None, **how: Any) -> Any:
-    config = configs.resolve(toy_stage.Config, {"source": source, **(options or {})})
-    return runs.execute(toy_stage, config, out, **how)
+    config = resolve(toy_stage.Config, {"source": source, **(options or {})})
+    return execute(toy_stage, config, out, **how)
 
 
 def snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:
@@ -212,10 +214,10 @@ def test_lock_names_its_holder(numbers: Path, tmp_path: Path) -> None:
         lock.hold(tmp_path / "out"),
         pytest.raises(BusyError, match=rf"process {os.getpid()} on ") as caught,
     ):
-        assert runs.is_locked(tmp_path / "out")
+        assert is_locked(tmp_path / "out")
         start(numbers, tmp_path / "out")
     assert caught.value.exit_code == 75
-    assert not runs.is_locked(tmp_path / "out")
+    assert not is_locked(tmp_path / "out")
     assert start(numbers, tmp_path / "out").state == "done"
 
 
@@ -304,8 +306,8 @@ def listed(tmp_path: Path) -> Any:
     stage.image, stage.table, stage.out = (tmp_path / n for n in ("a.png", "table.csv", "out"))
     stage.image.write_bytes(b"one")
     stage.table.write_text("a.png\n")
-    stage.config = configs.resolve(toy_stage.Config, {"source": stage.table})
-    stage.execute = lambda **how: runs.execute(stage, stage.config, stage.out, **how)
+    stage.config = resolve(toy_stage.Config, {"source": stage.table})
+    stage.execute = lambda **how: execute(stage, stage.config, stage.out, **how)
     return stage
 
 

@@ -17,8 +17,9 @@ from cxrtool.commands.merge.options import FORMAT, NAME, Config
 from cxrtool.commands.synthesize.filters import show_filters
 from cxrtool.commands.synthesize.job import prepare
 from cxrtool.commands.synthesize.options import Config as Options
-from cxrtool.core import config as configs
 from cxrtool.core import console
+from cxrtool.core.config.records import from_record
+from cxrtool.core.config.values import resolve
 from cxrtool.core.cores import available_cores
 from cxrtool.core.errors import InputError
 from cxrtool.core.fingerprints import StatCache, fingerprint_input, read_json, release
@@ -99,12 +100,12 @@ def replace_duplicates(
         InputError: Data, generator or a teacher is not where it was, or has changed.
     """
     require_same_inputs(shard.record)
-    options = configs.from_record(Options, shard.record["config"])
+    options = from_record(Options, shard.record["config"])
     # A slot may need more tries now than any needed before: the cap may be raised, not lowered.
     most_tries = max(config.max_tries, options["max_tries"])
     here = {"device": config.device, "threads": config.threads, "workers": config.workers}
     prepared = prepare(
-        configs.resolve(Options, {**options, **here, "shard": None, "max_tries": most_tries})
+        resolve(Options, {**options, **here, "shard": None, "max_tries": most_tries})
     )
     job, limit = prepared.job, prepared.duplicate_limit
     if limit is None:

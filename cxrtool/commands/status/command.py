@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from cxrtool.commands.status.options import Config
-from cxrtool.core import config as configs
 from cxrtool.core import console, files, fingerprints, runs
+from cxrtool.core.config.records import from_record, input_paths
+from cxrtool.core.config.values import resolve
 from cxrtool.core.errors import CxrError, InputError, UsageError
+from cxrtool.core.runs.identity import Attempt
+from cxrtool.core.runs.lock import is_locked
 
 COLUMNS = ("folder", "stage", "state", "progress", "age", "a rerun would")
 
@@ -55,7 +58,7 @@ def inspect(folder: Path, stages: Mapping[str, Any]) -> dict[str, Any]:
         )
     record = fingerprints.read_json(folder / runs.RUN)
     complete = (folder / runs.RESULT).exists()
-    state = "complete" if complete else "running" if runs.is_locked(folder) else "incomplete"
+    state = "complete" if complete else "running" if is_locked(folder) else "incomplete"
     return {
         "folder": str(folder),
         "stage": record.get("stage"),
@@ -95,23 +98,23 @@ def _rerun(folder: Path, record: dict[str, Any], state: str, stages: Mapping[str
     return "go on where it stopped" if holds == "incomplete" else "do nothing: up to date"
 
 
-def _attempt(folder: Path, record: dict[str, Any], stages: Mapping[str, Any]) -> runs.Attempt:
+def _attempt(folder: Path, record: dict[str, Any], stages: Mapping[str, Any]) -> Attempt:
     """The command that a run was made with, given again."""
     stage: Any = stages.get(str(record.get("stage")))
     if stage is None:
         raise UsageError(f"this version has no stage {record.get('stage')!r}")
-    values = configs.from_record(stage.Config, record.get("config", {}))
-    config = configs.resolve(stage.Config, values, origin="run.json")
+    values = from_record(stage.Config, record.get("config", {}))
+    config = resolve(stage.Config, values, origin="run.json")
     cache = fingerprints.StatCache(folder / fingerprints.CACHE / "inputs.tsv")
     before = {entry["role"]: entry["fingerprint"] for entry in record.get("inputs", [])}
     inputs = [
         # stdin is gone: take it as it was
-        runs.InputRef(role, path, before[role])
+        fingerprints.InputRef(role, path, before[role])
         if str(path) == "-"
         else fingerprints.fingerprint_input(role, path, cache)
-        for role, path in configs.input_paths(config)
+        for role, path in input_paths(config)
     ]
-    return runs.Attempt(stage, config, folder, inputs)
+    return Attempt(stage, config, folder, inputs)
 
 
 def age(seconds: float) -> str:

@@ -18,7 +18,8 @@ from cxrtool.classifiers.targets import learnable
 from cxrtool.commands.train_cls.options import Config
 from cxrtool.core import console
 from cxrtool.core.errors import UsageError
-from cxrtool.core.runs import Run, require_complete
+from cxrtool.core.fingerprints import require_complete
+from cxrtool.core.runs import Run
 from cxrtool.data.labels import LabelPolicy
 from cxrtool.data.manifest import Dataset, load_dataset
 

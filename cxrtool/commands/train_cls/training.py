@@ -20,7 +20,7 @@ from cxrtool.classifiers.training import ClassifierTrainer, Settings, reestimate
 from cxrtool.commands.train_cls.inputs import joined
 from cxrtool.commands.train_cls.options import Config
 from cxrtool.core import console
-from cxrtool.core.config import result_options
+from cxrtool.core.config.records import result_options
 from cxrtool.core.runs import Run
 from cxrtool.pages.figures import PAPER, learning_figure, save_png
 from cxrtool.stats.predictions import csv_text, prediction_rows

@@ -14,7 +14,8 @@ from cxrtool import classifiers
 from cxrtool.commands.train_gan.task import Task
 from cxrtool.core import console
 from cxrtool.core.errors import InputError
-from cxrtool.core.runs import Run, require_complete
+from cxrtool.core.fingerprints import require_complete
+from cxrtool.core.runs import Run
 from cxrtool.data.keys import SEEN, Seen
 from cxrtool.data.labels import LabelPolicy
 from cxrtool.fidelity.distances import frechet_distance, kernel_distance

@@ -8,14 +8,14 @@ import re
 import shutil
 import sys
 import textwrap
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from cxrtool.core.config.conditions import where_it_applies
-from cxrtool.core.config.fields import ROWS, RUNNING, Argument, Field, Option, shown_fields
-from cxrtool.core.config.flags import metavar_of, names_of
+from cxrtool.core.config import ROWS, RUNNING, Field, shown_fields
+from cxrtool.core.config.values import where_it_applies
 
 ARGUMENTS, FIRST = "Arguments", "Options"
 HELP_ROW = ("-h, --help", "Show this page.")
@@ -53,10 +53,7 @@ def panels(*configs: type) -> dict[str, list[Row]]:
     rows: dict[str, list[Row]] = {ARGUMENTS: [], FIRST: []}
     for config in configs:
         for field in shown_fields(config):
-            if isinstance(field.meta, Argument):
-                heading = ARGUMENTS
-            else:
-                heading = field.meta.panel or FIRST
+            heading = ARGUMENTS if field.meta.positional else field.meta.panel or FIRST
             rows.setdefault(heading, []).append((_left(field), _right(field, config)))
     rows[FIRST].sort(key=lambda row: "(required)" not in row[1])
     for heading in (ROWS, RUNNING):  # the last ones, whatever declares them first
@@ -67,7 +64,7 @@ def panels(*configs: type) -> dict[str, list[Row]]:
 
 
 def _left(field: Field) -> str:
-    if isinstance(field.meta, Argument):
+    if field.meta.positional:
         return field.shown + ("..." if field.many else "")
     names = ", ".join(names_of(field))
     if field.kind is bool:
@@ -76,14 +73,11 @@ def _left(field: Field) -> str:
 
 
 def _right(field: Field, config: type) -> str:
-    text = field.meta.help
-    if isinstance(field.meta, Option):
-        words = set(re.findall(r"[\w+-]+", text))
-        choices = field.meta.choices or ()
-        if not words.issuperset(choices):
-            text += f" One of {', '.join(choices[:-1])} or {choices[-1]}."
-        if field.many and "repeated" not in text:
-            text += " May be repeated."
+    text, choices = field.meta.help, field.meta.choices or ()
+    if not set(re.findall(r"[\w+-]+", text)).issuperset(choices):
+        text += f" One of {', '.join(choices[:-1])} or {choices[-1]}."
+    if field.many and not field.meta.positional and "repeated" not in text:
+        text += " May be repeated."
     return text + _shown_default(field) + where_it_applies(field, config)
 
 
@@ -149,7 +143,49 @@ def usage_of(config: type) -> str:
     """The arguments of a command in a line: ``[OPTIONS] DATA [SYNTH...]``."""
     words = ["[OPTIONS]"]
     for field in shown_fields(config):
-        if isinstance(field.meta, Argument):
+        if field.meta.positional:
             word = field.shown + ("..." if field.many else "")
             words.append(word if field.required else f"[{word}]")
     return " ".join(words)
+
+
+# --- the parameters that Typer reads --------------------------------------------------------------
+
+
+def typer_parameters(config: type, *, negatable: bool = True) -> list[inspect.Parameter]:
+    """The parameters of a Typer command for a Config.
+
+    Every default is None, so that a flag that was typed can be told from one that was not. Choices
+    and ranges are checked by `resolve`, which reads files of options as well.
+
+    Args:
+        config: The Config class.
+        negatable: Switches have a ``--no-`` form, which takes back what a file of options says.
+    """
+    parameters = []
+    for field in shown_fields(config):
+        base: Any = field.kind
+        hint: Any = (list[base] if field.many else base) | None
+        names = names_of(field)
+        if field.meta.positional:
+            info: Any = typer.Argument(metavar=field.shown)
+        elif field.kind is bool:
+            negated = f"{names[-1]}/--no-{field.flag[2:]}"
+            info = typer.Option(*names[:-1], negated if negatable else names[-1])
+        else:
+            info = typer.Option(*names, metavar=metavar_of(field))
+        annotation, kind = Annotated[hint, info], inspect.Parameter.KEYWORD_ONLY
+        parameters.append(inspect.Parameter(field.name, kind, default=None, annotation=annotation))
+    return parameters
+
+
+def names_of(field: Field) -> list[str]:
+    """How an option is typed: its letter, if it has one, and its flag."""
+    return [field.meta.short, field.flag] if field.meta.short else [field.flag]
+
+
+def metavar_of(field: Field) -> str:
+    """What stands for the value of an option in help."""
+    if field.meta.metavar is None and field.meta.choices is not None:
+        return field.name.rpartition("_")[2].upper()
+    return field.meta.metavar or {int: "N", float: "X", Path: "PATH"}.get(field.kind, "TEXT")

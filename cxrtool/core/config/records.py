@@ -1,32 +1,106 @@
-"""A Config as it is written down, and the part of it that decides the result.
+"""A Config as it is written down, and read again: run.json, TOML, what decides the result.
 
-In: a Config. Out: JSON-able values.
+In: a Config, or a file with the options of a stage. Out: JSON-able values; field names and raw
+values.
 """
 
-import dataclasses
+import json
+import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from cxrtool.core import files
-from cxrtool.core.config.conditions import applies
-from cxrtool.core.config.fields import Argument, Field, Option, fields_of, removed_options
+from cxrtool.core.config import Field, fields_of, removed_options
+from cxrtool.core.config.values import applies, closest
+from cxrtool.core.errors import InputError, UsageError
+
+#: All stages, which are the sections that a config file may hold.
+STAGES = (
+    "prepare",
+    "extract-reports",
+    "train-gan",
+    "finetune-clip",
+    "edit",
+    "synthesize",
+    "merge",
+    "replay",
+    "train-cls",
+    "evaluate-classifiers",
+    "evaluate-clip",
+    "evaluate-images",
+    "evaluate-labels",
+)
+
+
+def load_file(path: Path, section: str, config: type | None = None) -> dict[str, Any]:
+    """Read the options of one stage from a TOML file or from the ``run.json`` of a past run.
+
+    Args:
+        path: The file. A TOML file holds one table per stage, ``[train-gan]``; that of an evaluate
+            command is ``[evaluate.classifiers]`` or ``[evaluate-classifiers]``.
+        section: The stage's name.
+        config: Its Config, by which the names in a ``run.json`` are read.
+
+    Returns:
+        Field names (underscores) and raw values.
+
+    Raises:
+        UsageError: The file does not parse, or is the record of another stage.
+        InputError: The file cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot read the config file: {error.strerror}", file=path) from None
+    except UnicodeDecodeError:
+        raise InputError("the config file is not UTF-8 text", file=path) from None
+    if path.suffix == ".json":
+        try:
+            record = json.loads(text)
+            stage, values = record["stage"], record["config"]
+        except (ValueError, KeyError, TypeError):
+            raise UsageError(
+                f"{path} is no run.json of a past run", hint="give a TOML file or OUT/run.json"
+            ) from None
+        if stage != section:
+            raise UsageError(
+                f"{path} records the stage {stage!r}, not {section!r}",
+                hint=f"use it with `cxr {stage.replace('evaluate-', 'evaluate ')}`",
+            )
+        return dict(values) if config is None else from_record(config, values)
+    try:
+        sections = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path}: {error}") from None
+    if isinstance(sections.get("evaluate"), dict):
+        below = sections.pop("evaluate")
+        sections |= {f"evaluate-{name}": table for name, table in below.items()}
+    for key, value in sections.items():
+        if not isinstance(value, dict):
+            raise UsageError(
+                f"{path}: {key!r} stands outside a section", hint=f"put it under [{section}]"
+            )
+        if key not in STAGES:
+            raise UsageError(f"{path}: unknown section [{key}]", hint=closest(key, STAGES))
+    return {key.replace("-", "_"): value for key, value in sections.get(section, {}).items()}
 
 
 def to_record(config: Any) -> dict[str, Any]:
     """The whole Config as JSON-able values; paths of inputs are made absolute for replay."""
-    return _by_record(
-        (field, _plain(getattr(config, field.name), absolute=field.role is not None))
-        for field in fields_of(type(config))
-    )
+    return _by_record(_written(config))
 
 
 def to_plan(config: Any) -> dict[str, Any]:
     """As `to_record`, with the names of this version."""
-    return {
-        field.name: _plain(getattr(config, field.name), absolute=field.role is not None)
+    return {field.name: value for field, value in _written(config)}
+
+
+def _written(config: Any) -> list[tuple[Field, Any]]:
+    return [
+        (field, _plain(getattr(config, field.name), absolute=field.meta.role is not None))
         for field in fields_of(type(config))
-    }
+    ]
 
 
 def from_record(config: type, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,7 +130,7 @@ def result_options(config: Any) -> dict[str, Any]:
     return _by_record(
         (field, _by_content(field, _plain(getattr(config, field.name), absolute=False)))
         for field in fields_of(type(config))
-        if field.role is None and (isinstance(field.meta, Argument) or field.meta.result)
+        if field.meta.role is None and field.meta.result
     )
 
 
@@ -65,7 +139,7 @@ def default_options(config: type) -> dict[str, Any]:
     return {
         field.record: _plain(field.default, absolute=False)
         for field in fields_of(config)
-        if field.default is not dataclasses.MISSING
+        if not field.required
     }
 
 
@@ -79,10 +153,8 @@ def _by_record(pairs: Iterable[tuple[Field, Any]]) -> dict[str, Any]:
 
 
 def _by_content(field: Field, value: Any) -> Any:
-    if isinstance(field.meta, Option) and field.meta.file and isinstance(value, str):
-        path = Path(value)
-        if path.is_file():
-            return f"{path.suffix} file {files.sha256_file(path)[:16]}"
+    if field.meta.file and isinstance(value, str) and (path := Path(value)).is_file():
+        return f"{path.suffix} file {files.sha256_file(path)[:16]}"
     return value
 
 
@@ -90,10 +162,9 @@ def input_paths(config: Any) -> list[tuple[str, Path]]:
     """(role, path) of every input that is given, in order."""
     inputs: list[tuple[str, Path]] = []
     for field in fields_of(type(config)):
-        value = getattr(config, field.name)
-        if field.role is None or value is None:
-            continue
-        inputs.extend((field.role, path) for path in (value if field.many else (value,)))
+        value, role = getattr(config, field.name), field.meta.role
+        if role is not None and value is not None:
+            inputs.extend((role, path) for path in (value if field.many else (value,)))
     return inputs
 
 

@@ -1,15 +1,16 @@
 """From layers of raw values to a Config, with errors that say what to type instead.
 
-In: a Config class and mappings of names to values. Out: a checked Config.
+In: a Config class and mappings of names to values. Out: a checked Config, in which no option stands
+that has no effect beside the others (``Option.only``).
 """
 
+import difflib
 import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cxrtool.core.config.conditions import refuse_what_does_not_apply, where_it_applies
-from cxrtool.core.config.fields import Field, Option, fields_of, removed_options
-from cxrtool.core.config.sources import closest
+from cxrtool.core.config import GIVEN, AnyBut, Condition, Field, fields_of, removed_options
 from cxrtool.core.errors import UsageError
 
 
@@ -44,9 +45,8 @@ def resolve(config: type, *layers: dict[str, Any], origin: str = "config") -> An
             raise UsageError(f"missing {field.shown}", hint=field.meta.help)
     built = config(**values)
     refuse_what_does_not_apply(built)
-    validate = getattr(built, "validate", None)
-    if validate is not None:
-        validate()
+    if hasattr(built, "validate"):
+        built.validate()
     return built
 
 
@@ -64,53 +64,126 @@ def moved_option(config: type, key: str) -> UsageError | None:
 
 
 def _convert(field: Field, value: Any) -> Any:
-    if field.many:
-        if isinstance(value, str) or not isinstance(value, list | tuple):
-            value = [value]
-        return tuple(_convert_one(field, item) for item in value)
-    return _convert_one(field, value)
+    if not field.many:
+        return _convert_one(field, value)
+    several = isinstance(value, list | tuple)
+    return tuple(_convert_one(field, item) for item in (value if several else [value]))
+
+
+#: Type of a field: what a file may give for it, and what a message calls it.
+_KINDS: dict[type, tuple[tuple[type, ...], str]] = {
+    Path: ((str, Path), "a path"),
+    bool: ((bool,), "true or false"),
+    int: ((int,), "a whole number"),
+    float: ((int, float), "a number"),
+    str: ((str, int, float), "a text"),  # `target_frac = 0.15` in TOML is as good as "0.15"
+}
 
 
 def _convert_one(field: Field, value: Any) -> Any:
-    kind = field.kind
-    wrong = UsageError(f"{field.shown}: {value!r} is not {_article(kind)}", hint=field.meta.help)
-    if kind is Path:
-        if not isinstance(value, str | Path):
-            raise wrong
-        return Path(value)
-    if kind is bool:
-        if not isinstance(value, bool):
-            raise wrong
-    elif kind is float:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise wrong
-        value = float(value)
-        if not math.isfinite(value):
-            raise wrong
-    elif kind is int:
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise wrong
-    elif isinstance(value, bool):
-        raise wrong
-    elif isinstance(value, int | float):
-        value = str(value)  # `target_frac = 0.15` in TOML is as good as "0.15"
-    elif not isinstance(value, str):
-        raise wrong
-    meta = field.meta
-    if isinstance(meta, Option):
-        if meta.choices is not None and value not in meta.choices:
-            raise UsageError(
-                f"{field.shown}: {value!r} is not one of {', '.join(meta.choices)}",
-                hint=closest(str(value), meta.choices, otherwise=""),
-            )
-        if kind in (int, float):
-            if meta.min is not None and value < meta.min:
-                raise UsageError(f"{field.shown}: {value} is less than {meta.min:g}")
-            if meta.max is not None and value > meta.max:
-                raise UsageError(f"{field.shown}: {value} is more than {meta.max:g}")
+    kind, meta = field.kind, field.meta
+    types, article = _KINDS[kind]
+    fits = isinstance(value, types) and isinstance(value, bool) == (kind is bool)
+    if not fits or (kind is float and not math.isfinite(value)):
+        raise UsageError(f"{field.shown}: {value!r} is not {article}", hint=meta.help)
+    value = kind(value)
+    if meta.choices is not None and value not in meta.choices:
+        raise UsageError(
+            f"{field.shown}: {value!r} is not one of {', '.join(meta.choices)}",
+            hint=closest(value, meta.choices, otherwise=""),
+        )
+    if meta.min is not None and value < meta.min:
+        raise UsageError(f"{field.shown}: {value} is less than {meta.min:g}")
+    if meta.max is not None and value > meta.max:
+        raise UsageError(f"{field.shown}: {value} is more than {meta.max:g}")
     return value
 
 
-def _article(kind: type) -> str:
-    names = {int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
-    return names.get(kind, "a text")
+def closest(word: str, names: Iterable[str], otherwise: str | None = None) -> str | None:
+    """The known word that was probably meant; else all of them, or ``otherwise``."""
+    names = list(names)
+    near = difflib.get_close_matches(word, names, 1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return "known: " + ", ".join(names) if otherwise is None else otherwise
+
+
+# --- where an option applies ----------------------------------------------------------------------
+
+
+def refuse_what_does_not_apply(config: Any) -> None:
+    """Refuse the options that would have no effect; one that stands at its default is no matter.
+
+    Raises:
+        UsageError: Names the option, where it applies, and what this run has instead.
+    """
+    fields = {field.name: field for field in fields_of(type(config))}
+    for field in fields.values():
+        if getattr(config, field.name) == field.default:
+            continue
+        for name, condition in field.meta.only.items():
+            other, value = fields[name], getattr(config, name)
+            if not _holds(condition, value):
+                where = _in_words(other, condition)
+                raise UsageError(
+                    f"{field.flag} applies only {where} (this run has {_setting(other, value)})",
+                    hint=f"leave out {field.flag}, or give the command {where}",
+                )
+
+
+def where_it_applies(field: Field, config: type) -> str:
+    """The condition of an option as its help shows it: ``[with --arch bagan]``, or nothing."""
+    if not field.meta.only:
+        return ""
+    others = {other.name: other for other in fields_of(config)}
+    words = [_in_words(others[name], condition) for name, condition in field.meta.only.items()]
+    parts = []
+    for word, glue in (("with ", " and "), ("without ", " or ")):
+        if names := [text.removeprefix(word) for text in words if text.startswith(word)]:
+            parts.append(word + glue.join(names))
+    return f" [{', '.join(parts)}]"
+
+
+def applies(field: Field, config: type, record: Mapping[str, Any]) -> bool:
+    """Whether an option has an effect beside those on record."""
+    others = {other.name: other for other in fields_of(config)}
+    return all(
+        _holds(condition, record.get(others[name].record, others[name].default))
+        for name, condition in field.meta.only.items()
+    )
+
+
+def _holds(condition: Condition, value: Any) -> bool:
+    values = _several(value) or (None,)  # an option of many values that is not given
+    if isinstance(condition, AnyBut):
+        return not any(one in condition.values for one in values)
+    return any(one in condition for one in values)
+
+
+def _several(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _in_words(other: Field, condition: Condition) -> str:
+    if isinstance(condition, AnyBut):
+        if condition == GIVEN:
+            return f"with {other.shown}"
+        return f"without {_named(other, condition.values)}"
+    if condition in ((None,), (False,)):
+        return f"without {other.shown}"
+    return f"with {_named(other, condition)}"
+
+
+def _named(other: Field, values: tuple[Any, ...]) -> str:
+    if other.kind is bool:
+        return other.shown
+    *rest, last = (str(value) for value in values if value is not None)
+    return f"{other.shown} {', '.join(rest)}{' or ' if rest else ''}{last}"
+
+
+def _setting(other: Field, value: Any) -> str:
+    if value is None or value is False or value == ():
+        return f"no {other.shown}"
+    if value is True:
+        return other.shown
+    return " ".join(f"{other.shown} {one}" for one in _several(value))

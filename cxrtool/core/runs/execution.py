@@ -10,34 +10,54 @@ import importlib.metadata
 import os
 import platform
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cxrtool.core import config as configs
 from cxrtool.core import console, files, fingerprints
-from cxrtool.core.errors import InputError, OutputMismatchError, UsageError
-from cxrtool.core.files import sha256_file
+from cxrtool.core.config.records import input_paths, to_plan, to_record
+from cxrtool.core.errors import CxrError, InputError, OutputMismatchError, UsageError
 from cxrtool.core.fingerprints import InputRef
-from cxrtool.core.runs import reads
-from cxrtool.core.runs.helpers import help_out, rank, several
-from cxrtool.core.runs.identity import Stage, differing_keys, digest, identity, recorded_identity
-from cxrtool.core.runs.lock import HOLDER, hold
-from cxrtool.core.runs.records import (
-    LIBRARIES,
-    LOG,
-    NOT_OUTPUT_FOLDERS,
-    NOT_OUTPUTS,
-    PROGRESS,
-    RESULT,
-    RUN,
-    RUN_FORMAT,
-    Outcome,
-)
-from cxrtool.core.runs.run import Run
+from cxrtool.core.runs import LOG, METRICS, PROGRESS, RESULT, RUN, RUN_FORMAT, Run
+from cxrtool.core.runs.identity import Attempt, Stage
+from cxrtool.core.runs.lock import HOLDER, hold, is_locked
 from cxrtool.version import __version__
+
+# What result.json does not list: records of one execution, and what a finished run can do without.
+NOT_OUTPUTS = {RUN, RESULT, METRICS, LOG, PROGRESS}
+NOT_OUTPUT_FOLDERS = {"checkpoints", "samples"}
+# Whose versions are recorded.
+LIBRARIES = [
+    *("torch", "torchvision", "numpy", "pandas", "pillow", "scipy", "scikit-learn", "spacy"),
+    "open_clip_torch",
+]
+_PATIENCE_S = 600.0  # for the first process of torchrun to begin
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an execution ended.
+
+    Args:
+        folder: The run directory.
+        state: ``done``, ``up-to-date`` or ``dry-run``.
+        result: Content of ``result.json`` (for a dry run: the plan).
+        gates: Checks that failed; the exit code is then 5.
+    """
+
+    folder: Path
+    state: str
+    result: dict[str, Any]
+    gates: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """What ``--json`` prints: ``result.json``, or the file that the stage chose."""
+        chosen = self.result.get("json")
+        return fingerprints.read_json(self.folder / chosen) if chosen else self.result
 
 
 def execute(
@@ -48,7 +68,6 @@ def execute(
     on_change: str = "fail",
     dry_run: bool = False,
     verify: bool = False,
-    argv: list[str] | None = None,
 ) -> Outcome:
     """Bring the folder ``out`` to the state that ``stage`` and ``config`` describe.
 
@@ -59,7 +78,6 @@ def execute(
         on_change: ``fail`` refuses a folder of other options or inputs; ``rebuild`` moves it aside.
         dry_run: Say what would be done and write nothing.
         verify: Read inputs and outputs again instead of believing sizes and times.
-        argv: The command line, for the record.
 
     Returns:
         How it ended.
@@ -76,7 +94,7 @@ def execute(
     if several() and rank() > 0:
         return help_out(stage, config, out)
     cache = fingerprints.StatCache(out / fingerprints.CACHE / "inputs.tsv")
-    paths = configs.input_paths(config)
+    paths = input_paths(config)
     for role, path in paths:
         if str(path) != "-" and path.absolute() == out.absolute():
             raise UsageError(f"the output folder {out} is also the input {role!r}")
@@ -95,60 +113,15 @@ def execute(
                 if state == "other":
                     _move_aside(out)
                 elif state != "complete":
-                    return _work(attempt, state, cache, argv)
+                    return _work(attempt, state, cache)
         if state == "complete":
             result = fingerprints.read_json(out / RESULT)
             return Outcome(out, "up-to-date", result, list(result.get("gates", [])))
         with hold(out):
-            return _work(Attempt(stage, config, out, inputs), "new", cache, argv)
+            return _work(Attempt(stage, config, out, inputs), "new", cache)
     finally:
         for ref in inputs:
             fingerprints.release(ref)
-
-
-class Attempt:
-    """A stage with options and inputs, and the folder that shall hold what it makes of them.
-
-    Attributes:
-        identity: Its keys, as the run that the folder holds would write them.
-        fingerprint: Their hash.
-    """
-
-    def __init__(self, stage: Stage, config: Any, out: Path, inputs: list[InputRef]) -> None:
-        self.stage, self.config, self.out, self.inputs = stage, config, out, inputs
-        self.record = fingerprints.read_json(out / RUN) if (out / RUN).exists() else {}
-        before = recorded_identity(self.record) if self.record else None
-        self.identity = identity(stage, config, inputs, before)
-        self.fingerprint = digest(self.identity)
-
-    def look(self, *, verify: bool = False) -> tuple[str, list[str]]:
-        """What the folder holds, and why it is another run.
-
-        Returns:
-            ``new``, ``incomplete`` (of this run), ``complete`` or ``other``, then with reasons.
-
-        Raises:
-            OutputMismatchError: The folder is none of ours.
-        """
-        if not (self.out / RUN).exists():
-            if self.out.is_dir() and any(e.name[0] != "." for e in self.out.iterdir()):
-                raise OutputMismatchError(
-                    f"{self.out} is not empty and is no output folder of cxr",
-                    hint="choose another folder; nothing in it was touched",
-                )
-            return "new", []
-        record = fingerprints.read_json(self.out / RUN)
-        if record.get("fingerprint") != self.fingerprint:
-            before = recorded_identity(record)
-            return "other", differing_keys(before, self.identity, self.stage.Config)
-        complete = (self.out / RESULT).exists()
-        problem = reads.changed(self.out, self.inputs, verify=verify)
-        if problem is None and complete:
-            result = fingerprints.read_json(self.out / RESULT)
-            problem = fingerprints.changed_output(self.out, result, verify=verify)
-        if problem is not None:
-            return "other", [f"{problem} since the run {'ended' if complete else 'began'}"]
-        return "complete" if complete else "incomplete", []
 
 
 def _checked(attempt: Attempt, *, on_change: str, verify: bool) -> str:
@@ -199,8 +172,8 @@ def _dry_plan(attempt: Attempt, state: str) -> dict[str, Any]:
         "out": str(attempt.out),
         "would": would[state],
         "fingerprint": attempt.fingerprint,
-        "config": configs.to_plan(attempt.config),
-        "plan": plan(attempt.config) if plan is not None and state != "complete" else {},
+        "config": to_plan(attempt.config),
+        "plan": plan(attempt.config) if plan and state != "complete" else {},
     }
 
 
@@ -216,13 +189,13 @@ def _move_aside(out: Path) -> None:
     console.say(f"moved the old folder to {target}")
 
 
-def _provenance(argv: list[str] | None) -> dict[str, Any]:
+def _provenance() -> dict[str, Any]:
     versions = {"cxrtool": __version__, "python": platform.python_version()}
     for name in LIBRARIES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
     return {
-        "argv": list(sys.argv if argv is None else argv),
+        "argv": list(sys.argv),
         "versions": versions,
         "platform": platform.platform(),
         "cores": os.cpu_count(),
@@ -230,9 +203,7 @@ def _provenance(argv: list[str] | None) -> dict[str, Any]:
     }
 
 
-def _work(
-    attempt: Attempt, state: str, cache: fingerprints.StatCache, argv: list[str] | None
-) -> Outcome:
+def _work(attempt: Attempt, state: str, cache: fingerprints.StatCache) -> Outcome:
     stage, config, out, inputs = attempt.stage, attempt.config, attempt.out, attempt.inputs
     started = time.monotonic()
     files.remove_temporaries(out)
@@ -241,12 +212,12 @@ def _work(
         record = {
             **head,
             "identity": attempt.identity,
-            "config": configs.to_record(config),
+            "config": to_record(config),
             "inputs": [
                 {"role": ref.role, "path": _where(ref), "fingerprint": ref.fingerprint}
                 for ref in inputs
             ],
-            "provenance": _provenance(argv),
+            "provenance": _provenance(),
         }
         files.write_text(out / RUN, files.pretty_json(record))
     if inputs:
@@ -290,7 +261,7 @@ def _forget_if_empty(out: Path) -> None:
     if all(entry.name in mine or entry.name.startswith(".") for entry in out.iterdir()):
         for name in mine:
             with contextlib.suppress(OSError):
-                (out / name).unlink(missing_ok=True)
+                (out / name).unlink()
 
 
 def _outputs(out: Path) -> tuple[dict[str, dict[str, Any]], fingerprints.StatCache]:
@@ -303,8 +274,53 @@ def _outputs(out: Path) -> tuple[dict[str, dict[str, Any]], fingerprints.StatCac
         if name in NOT_OUTPUTS or (top in NOT_OUTPUT_FOLDERS and "/" in name):
             continue
         listed = indexed.get(name)
-        sha256 = listed[1] if listed else sha256_file(path)
+        sha256 = listed[1] if listed else files.sha256_file(path)
         cache.append(name, fingerprints.Known(stat.st_size, stat.st_mtime_ns, sha256))
         if listed is None:
             outputs[name] = {"sha256": sha256, "bytes": stat.st_size}
     return outputs, cache
+
+
+# --- processes beside the first one of torchrun: they compute with it and leave no trace ----------
+
+
+def several() -> bool:
+    """Whether ``torchrun`` has started more than one process."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def rank() -> int:
+    """Number of this process among them."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def help_out(stage: Stage, config: Any, out: Path) -> Outcome:
+    """Work with the process that holds ``out``, or find that nothing is left to do.
+
+    Raises:
+        CxrError: That process did not start.
+    """
+    console.configure(console.QUIET)
+    cache = fingerprints.StatCache(None)
+    inputs = [fingerprints.fingerprint_input(r, p, cache) for r, p in input_paths(config)]
+    fingerprint = _wait_for(stage, config, inputs, out)
+    if fingerprint is not None:
+        with tempfile.TemporaryDirectory(prefix="cxr-helper-") as folder:
+            run = Run(Path(folder), stage.NAME, config, inputs, fingerprint, helping=out)
+            with run.heed_signals():
+                stage.run(config, run)
+    return Outcome(out, "helped", {})
+
+
+def _wait_for(stage: Stage, config: Any, inputs: list[InputRef], out: Path) -> str | None:
+    """The fingerprint of the run, once its process is at work; None if it is complete already."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline:
+        attempt = Attempt(stage, config, out, inputs)
+        if attempt.record.get("fingerprint") == attempt.fingerprint:
+            if is_locked(out):
+                return attempt.fingerprint
+            if (out / RESULT).exists():
+                return None
+        time.sleep(0.1)
+    raise CxrError(f"the first process did not begin with {out}")

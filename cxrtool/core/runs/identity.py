@@ -1,13 +1,18 @@
-"""What makes a run what it is: stage, format, options that change the result, inputs by content."""
+"""What makes a run what it is: stage, format, options that change the result, inputs by content.
 
+`Attempt` holds it against what the folder of a run holds.
+"""
+
+from pathlib import Path
 from typing import Any, Protocol
 
-from cxrtool.core import config as configs
-from cxrtool.core.config.fields import removed_options
+from cxrtool.core import fingerprints
+from cxrtool.core.config import fields_of, removed_options
+from cxrtool.core.config.records import default_options, result_options
+from cxrtool.core.errors import OutputMismatchError
 from cxrtool.core.files import canonical_json, sha256_bytes
 from cxrtool.core.fingerprints import InputRef
-from cxrtool.core.runs.records import RUN_FORMAT
-from cxrtool.core.runs.run import Run
+from cxrtool.core.runs import RESULT, RUN, RUN_FORMAT, Run, reads
 
 
 class Stage(Protocol):
@@ -36,9 +41,9 @@ def identity(
             (a stage whose default does something new has a new FORMAT). An option that is gone
             counts as not given where that run did not use it.
     """
-    options = configs.result_options(config)
+    options = result_options(config)
     if before is not None and before.get("stage") == stage.NAME:
-        had, defaults = before.get("options", {}), configs.default_options(type(config))
+        had, defaults = before.get("options", {}), default_options(type(config))
         options = {
             name: value
             for name, value in options.items()
@@ -71,7 +76,7 @@ def differing_keys(
     lines = []
     if old.get("format") != new["format"]:
         lines.append("format of the results (made by another version of cxr)")
-    flags = {field.record: field.flag for field in configs.fields_of(config)} if config else {}
+    flags = {field.record: field.flag for field in fields_of(config)} if config else {}
     was, now = old.get("options", {}), new["options"]
     for name in sorted(was.keys() | now.keys()):
         if was.get(name) != now.get(name):
@@ -94,3 +99,48 @@ def recorded_identity(record: dict[str, Any]) -> dict[str, Any]:
     """The identity that a ``run.json`` holds."""
     identity = record.get("identity")
     return identity if isinstance(identity, dict) else {}
+
+
+class Attempt:
+    """A stage with options and inputs, and the folder that shall hold what it makes of them.
+
+    Attributes:
+        identity: Its keys, as the run that the folder holds would write them.
+        fingerprint: Their hash.
+    """
+
+    def __init__(self, stage: Stage, config: Any, out: Path, inputs: list[InputRef]) -> None:
+        self.stage, self.config, self.out, self.inputs = stage, config, out, inputs
+        self.record = fingerprints.read_json(out / RUN) if (out / RUN).exists() else {}
+        before = recorded_identity(self.record) if self.record else None
+        self.identity = identity(stage, config, inputs, before)
+        self.fingerprint = digest(self.identity)
+
+    def look(self, *, verify: bool = False) -> tuple[str, list[str]]:
+        """What the folder holds, and why it is another run.
+
+        Returns:
+            ``new``, ``incomplete`` (of this run), ``complete`` or ``other``, then with reasons.
+
+        Raises:
+            OutputMismatchError: The folder is none of ours.
+        """
+        if not (self.out / RUN).exists():
+            if self.out.is_dir() and any(e.name[0] != "." for e in self.out.iterdir()):
+                raise OutputMismatchError(
+                    f"{self.out} is not empty and is no output folder of cxr",
+                    hint="choose another folder; nothing in it was touched",
+                )
+            return "new", []
+        record = fingerprints.read_json(self.out / RUN)
+        if record.get("fingerprint") != self.fingerprint:
+            before = recorded_identity(record)
+            return "other", differing_keys(before, self.identity, self.stage.Config)
+        complete = (self.out / RESULT).exists()
+        problem = reads.changed(self.out, self.inputs, verify=verify)
+        if problem is None and complete:
+            result = fingerprints.read_json(self.out / RESULT)
+            problem = fingerprints.changed_output(self.out, result, verify=verify)
+        if problem is not None:
+            return "other", [f"{problem} since the run {'ended' if complete else 'began'}"]
+        return "complete" if complete else "incomplete", []

@@ -30,9 +30,9 @@ from cxrtool.clip.model import ClipModel, create
 from cxrtool.commands.evaluate.clip import command as evaluate_clip
 from cxrtool.commands.finetune_clip import command as finetune_clip
 from cxrtool.core import console
-from cxrtool.core.config import resolve as options
+from cxrtool.core.config.values import resolve as options
 from cxrtool.core.errors import InputError, UsageError
-from cxrtool.core.runs import execute
+from cxrtool.core.runs.execution import execute
 
 from .conftest import micro, write_dataset
 from .openai_form import CONFIG, CONTEXT, SIZE, OpenAIForm

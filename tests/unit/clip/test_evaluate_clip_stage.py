@@ -11,9 +11,9 @@ import pytest
 
 from cxrtool.commands.evaluate.clip import command as evaluate_clip
 from cxrtool.commands.finetune_clip import command as finetune_clip
-from cxrtool.core.config import resolve
+from cxrtool.core.config.values import resolve
 from cxrtool.core.errors import GateError, InputError, UsageError
-from cxrtool.core.runs import execute
+from cxrtool.core.runs.execution import execute
 
 from .conftest import TEXTS, micro, squares, write_config, write_dataset
 

@@ -15,9 +15,10 @@ from cxrtool.clip.training import ClipTrainer
 from cxrtool.commands.finetune_clip import command as finetune_clip
 from cxrtool.commands.finetune_clip.pairs import recipe_of
 from cxrtool.core import console
-from cxrtool.core.config import resolve
+from cxrtool.core.config.values import resolve
 from cxrtool.core.errors import GateError, InputError, InterruptedRunError, UsageError
-from cxrtool.core.runs import Run, execute
+from cxrtool.core.runs import Run
+from cxrtool.core.runs.execution import execute
 from cxrtool.data.keys import Seen
 from cxrtool.data.manifest import load_dataset
 

@@ -13,7 +13,8 @@ import torch
 from cxrtool import cli
 from cxrtool import generators as gans
 from cxrtool.commands.edit import command as edit
-from cxrtool.core.config import from_record, resolve, result_options, to_record
+from cxrtool.core.config.records import from_record, result_options, to_record
+from cxrtool.core.config.values import resolve
 from cxrtool.core.runs import Run
 from cxrtool.data.keys import Seen
 

@@ -18,9 +18,10 @@ from cxrtool import classifiers, clip
 from cxrtool import generators as gans
 from cxrtool.commands.edit import command as edit
 from cxrtool.core import console
-from cxrtool.core.config import resolve
+from cxrtool.core.config.values import resolve
 from cxrtool.core.errors import GateError, InputError, InterruptedRunError, UsageError
-from cxrtool.core.runs import Run, execute
+from cxrtool.core.runs import Run
+from cxrtool.core.runs.execution import execute
 from cxrtool.data.cache import pixels
 from cxrtool.data.keys import Seen
 from cxrtool.data.labels import LabelPolicy, label_arrays

@@ -14,9 +14,9 @@ from PIL import Image
 from cxrtool.commands.merge import command as merge
 from cxrtool.commands.replay import command as replay
 from cxrtool.commands.synthesize import command as synthesize
-from cxrtool.core.config import resolve
+from cxrtool.core.config.values import resolve
 from cxrtool.core.errors import CxrError, GateError, InputError, UsageError
-from cxrtool.core.runs import Outcome, execute
+from cxrtool.core.runs.execution import Outcome, execute
 from cxrtool.data.manifest import load_dataset
 from tests.unit.synthesis.conftest import (
     ToyGenerator,
@@ -29,7 +29,7 @@ RARE = "Pleural Other,Fracture"
 
 
 def start(stage: Any, out: Path, **options: Any) -> Outcome:
-    return execute(stage, resolve(stage.Config, options), out, argv=["test"])
+    return execute(stage, resolve(stage.Config, options), out)
 
 
 def make(out: Path, data: Path, **options: Any) -> Outcome:
@@ -45,7 +45,7 @@ def again(out: Path, synth: Path, gan: Path, **options: Any) -> Outcome:
 
 
 def test_a_file_of_options_counts_by_content(tmp_path: Path) -> None:
-    from cxrtool.core.config import result_options
+    from cxrtool.core.config.records import result_options
 
     file = tmp_path / "uncertain.toml"
     config = synthesize.Config(data=tmp_path, uncertain=str(file))

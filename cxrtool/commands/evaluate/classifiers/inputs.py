@@ -18,7 +18,8 @@ from cxrtool.classifiers.calibration import Calibration
 from cxrtool.classifiers.prediction import in_blocks, input_pixels
 from cxrtool.commands.evaluate.classifiers.options import Config
 from cxrtool.core.errors import GateError, InputError
-from cxrtool.core.runs import Run, require_complete
+from cxrtool.core.fingerprints import require_complete
+from cxrtool.core.runs import Run
 from cxrtool.data.cache import pixels
 from cxrtool.data.keys import Seen, refuse_overlap
 from cxrtool.data.labels import LabelPolicy, label_arrays

@@ -16,7 +16,8 @@ from cxrtool.classifiers.cam import activation_maps, overlay
 from cxrtool.commands.evaluate.classifiers.inputs import TestRows, saw_more
 from cxrtool.commands.evaluate.classifiers.options import Config
 from cxrtool.core import console
-from cxrtool.core.runs import Run, load_result, require_complete
+from cxrtool.core.fingerprints import require_complete
+from cxrtool.core.runs import Run
 from cxrtool.data.cache import pixels
 from cxrtool.data.manifest import Dataset, load_dataset
 from cxrtool.data.maps import canonical
@@ -34,7 +35,7 @@ def facts(description: dict[str, Any], members: list[int], run: Run) -> dict[str
     recipe = description["recipe"]
     policy = description["policy"]
     images = ", ".join(f"{n:,} {kind}" for kind, n in description["images"].items())
-    results = [load_result(run.inputs("runs")[k].path) for k in members]
+    results = [require_complete(run.inputs("runs")[k].path) for k in members]
     sources = description.get("sources") or []
     sets = ", ".join(str(source["digest"])[:8] for source in sources) or "–"
     made_by = ", ".join(g[:12] for source in sources for g in source["generators"]) or "–"

@@ -21,8 +21,8 @@ from cxrtool.clip.training import make_pairs
 from cxrtool.clip.zeroshot import label_vectors, negation_test, zero_shot_scores
 from cxrtool.commands.evaluate.clip.options import FORMAT, NAME, Config
 from cxrtool.commands.evaluate.clip.output import write_outputs
-from cxrtool.core.fingerprints import read_json
-from cxrtool.core.runs import Run, require_complete
+from cxrtool.core.fingerprints import read_json, require_complete
+from cxrtool.core.runs import Run
 from cxrtool.data.cache import pixels
 from cxrtool.data.keys import Seen, refuse_overlap
 from cxrtool.data.labels import LabelPolicy, label_arrays

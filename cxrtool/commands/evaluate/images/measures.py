@@ -16,7 +16,8 @@ from cxrtool import generators as gans
 from cxrtool.classifiers.calibration import Calibration
 from cxrtool.classifiers.prediction import in_blocks, input_pixels
 from cxrtool.commands.evaluate.images.options import Config
-from cxrtool.core.runs import Run, require_complete
+from cxrtool.core.fingerprints import require_complete
+from cxrtool.core.runs import Run
 from cxrtool.data.cache import resized
 from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.data.manifest import Dataset
