@@ -24,10 +24,17 @@ from torch.nn import functional
 from cxrtool import clip
 from cxrtool import generators as gans
 from cxrtool.clip.templates import from_json
-from cxrtool.editing.directions import BETA
-from cxrtool.editing.first_order import agreement, first_order
 from cxrtool.editing.guide import make_guide
-from cxrtool.editing.relevance import STEP, ChannelProbe, Channels, channel_statistics, editable
+from cxrtool.editing.relevance import (
+    BETA,
+    STEP,
+    ChannelProbe,
+    Channels,
+    agreement,
+    channel_statistics,
+    editable,
+    first_order,
+)
 from cxrtool.training import device as devices
 from cxrtool.training.rng import torch_generator
 
@@ -109,7 +116,7 @@ def main() -> None:
     templates = from_json(encoder.meta["templates"], args.clip / "model.json")
     guide = make_guide(encoder, encoder, templates.about(args.target), list(templates.neutral))
     start = time.perf_counter()
-    estimate = first_order(probe, guide.direction, batch=16, seed=0)
+    estimate = first_order(probe, guide.direction, batch=16)
     fast_s = time.perf_counter() - start
     guessed, exact = [], []
     position = 0

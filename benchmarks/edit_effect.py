@@ -35,7 +35,7 @@ from cxrtool.data import cache
 from cxrtool.data.images import to_uint8
 from cxrtool.data.labels import is_view_frontal
 from cxrtool.data.manifest import load_dataset
-from cxrtool.editing.latent import render
+from cxrtool.editing.optimization import render
 from cxrtool.editing.starts import generated_starts
 from cxrtool.phantom import PhantomParams, sample_patient, simulate
 

@@ -14,23 +14,22 @@ from torch import Tensor
 
 from cxrtool.core import console
 from cxrtool.core.errors import GateError
-from cxrtool.editing import first_order as fast
+from cxrtool.editing import relevance as relevances
 from cxrtool.editing import variation as variations
-from cxrtool.editing.blocks import stored
-from cxrtool.editing.directions import BETA, Direction, direction, moved, relevance_of
+from cxrtool.editing.blocks import Arrays, stored
 from cxrtool.editing.guide import TextGuide
-from cxrtool.editing.latents import VariationSource, latents, networks
 from cxrtool.editing.learned import BATCH, LearnedRecipe, learned_direction
-from cxrtool.editing.matrix import images_of, load_matrix, make_matrix, save_matrix
 from cxrtool.editing.relevance import (
+    BETA,
     ChannelProbe,
     Channels,
+    Direction,
     Relevance,
     Styles,
-    channel_statistics,
-    editable,
+    moved,
+    relevance_of,
 )
-from cxrtool.editing.tools import Editor, Edits, Tools
+from cxrtool.editing.tools import Edits, Tools
 from cxrtool.training.protocols import StyleSpace
 
 _FRESH = 1_000_000  # number of the first latent that directions are learned on
@@ -43,67 +42,79 @@ class GlobalMethod:
 
     Attributes:
         tools: Networks, options, the run.
-        generator: The generator of `tools`, as one with a style space.
     """
 
     tools: Tools
-    generator: StyleSpace
 
-    def for_text(self, number: int, text: str, guide: TextGuide) -> Editor:
+    def for_text(self, number: int, text: str, guide: TextGuide) -> "_GlobalEditor":
+        """Make ready for the target of that number."""
         if self.tools.options.direction == "relevance":
             channels, towards = self.channels, self._from_relevance(text, guide)
         else:
+            channels = self.tools.variation.channels
             towards = self._from_variation(number, text, guide)
-            channels = self._source.variation.channels
         console.say(f"{text}: {towards.count} of {channels.count} channels move")
-        return _GlobalEditor(self.generator, towards, guide.sign, channels)
-
-    @cached_property
-    def _source(self) -> VariationSource:
-        return VariationSource(self.tools, self.generator)
+        return _GlobalEditor(self.tools.styled, towards, guide.sign, channels)
 
     @cached_property
     def channels(self) -> Channels:
         """Mean and standard deviation of every channel: with the stored matrix, if one is given."""
         if self.tools.options.relevance is not None:
             return self._matrix.channels
-        return channel_statistics(self.generator, partial(latents, self.tools, self.generator))
+        return relevances.channel_statistics(self.tools.styled, self.tools.latents)
 
     @cached_property
     def _probe(self) -> ChannelProbe:
         """The images that channels are moved in."""
-        count = self.tools.options.relevance_images
+        tools = self.tools
         with torch.no_grad():
-            styles = dict(self.generator.styles(latents(self.tools, self.generator, 0, count)))
-        return ChannelProbe(self.generator, self.tools.encoder, styles, self.channels)
+            styles = tools.styled.styles(tools.latents(0, tools.options.relevance_images))
+        return ChannelProbe(tools.styled, tools.encoder, dict(styles), self.channels)
 
     @cached_property
     def _matrix(self) -> Relevance:
         """The exact relevance of every channel; it is in the run afterwards."""
-        tools, options, of = self.tools, self.tools.options, networks(self.tools)
-        if options.relevance is not None:
-            matrix = load_matrix(options.relevance, of, tools.device)
-            images = images_of(options.relevance)
+        tools, options = self.tools, self.tools.options
+        if options.relevance is None:
+            matrix, images = self._exact_matrix(), options.relevance_images
         else:
-            matrix = make_matrix(self._probe, tools.run, batch=options.relevance_batch)
-            images = options.relevance_images
-        save_matrix(tools.run, matrix, of, images)
+            parts, images = tools.read("relevance", "relevance matrix", "relevance")
+            matrix = Relevance(Channels(parts["mean"], parts["std"]), parts["rows"])
+        content = {"images": images, "step": relevances.STEP, "latents": relevances.STATISTICS}
+        tools.write("relevance", {"rows": matrix.rows, **vars(matrix.channels)}, **content)
         return matrix
 
+    def _exact_matrix(self) -> Relevance:
+        """Rows of every channel; a finished layer is not done again after an interruption."""
+        run, probe, batch = self.tools.run, self._probe, self.tools.options.relevance_batch
+        rows = {}
+
+        def layer(name: str) -> Arrays:
+            return {"rows": probe.rows(name, batch=batch, on_batch=run.check_stop).cpu().numpy()}
+
+        total = probe.channels.count
+        with run.progress("relevance of channels", total=total, unit="channels") as bar:
+            for name in relevances.editable(probe.generator):
+                arrays = stored(run, f"relevance/{name}", partial(layer, name))
+                rows[name] = torch.from_numpy(arrays["rows"]).to(self.tools.device)
+                bar.advance(len(rows[name]))
+        return Relevance(probe.channels, rows)
+
     def _from_relevance(self, text: str, guide: TextGuide) -> Direction:
-        options, others = self.tools.options, guide.held_others
+        options = self.tools.options
         if options.fast:
             relevance = self._first_order(text, guide.direction)
         else:
             relevance = relevance_of(self._matrix, guide.direction)
-        beside = [] if others is None else [relevance_of(self._matrix, other) for other in others]
+        others = () if guide.held_others is None else guide.held_others
+        beside = [relevance_of(self._matrix, other) for other in others]
         beta = BETA if options.beta is None else options.beta
-        return direction(self.channels, relevance, beta, beside, guide.hold)
+        return relevances.direction(self.channels, relevance, beta, beside, guide.hold)
 
     def _from_variation(self, number: int, text: str, guide: TextGuide) -> Direction:
         options, learns = self.tools.options, self.tools.options.direction == "learned"
         towards = variations.varied_direction(
-            self._source.variation,
+            self.tools.variation,
             guide.direction,
             None if learns else guide.held_others,
             variations.BETA if options.beta is None else options.beta,
@@ -119,9 +130,9 @@ class GlobalMethod:
 
         def sample(step: int) -> Tensor:
             with torch.no_grad():
-                return latents(tools, self.generator, _FRESH + step * BATCH, BATCH)
+                return tools.latents(_FRESH + step * BATCH, BATCH)
 
-        def learn() -> dict[str, np.ndarray]:
+        def learn() -> Arrays:
             shown = f"direction: {text}"
             with tools.run.progress(shown, total=recipe.steps, unit="steps") as bar:
 
@@ -129,9 +140,8 @@ class GlobalMethod:
                     bar.update(step + 1, note=f"loss {float(loss):.3f}")
                     tools.run.check_stop()
 
-                variation = self._source.variation
                 towards = learned_direction(
-                    self.generator, sample, guide, variation, start, recipe, on_step
+                    tools.styled, sample, guide, tools.variation, start, recipe, on_step
                 )
             return {name: value.cpu().numpy() for name, value in towards.change.items()}
 
@@ -148,10 +158,9 @@ class GlobalMethod:
             GateError: it is not.
         """
         options, check, probe = self.tools.options, self.tools.run.check_stop, self._probe
-        estimate = fast.first_order(probe, towards, batch=options.block, seed=0, on_batch=check)
+        estimate = relevances.first_order(probe, towards, batch=options.block, on_batch=check)
         guesses, exact = [], []
-        for name in editable(self.generator):
-            values = estimate[name]
+        for name, values in estimate.items():
             strongest = (values.abs() >= BETA).nonzero()[:, 0].tolist()
             share = max(1, CHECKED * len(values) // probe.channels.count)
             strongest = sorted(strongest, key=lambda c: -float(values[c].abs()))[:share]
@@ -161,22 +170,23 @@ class GlobalMethod:
                 guesses.append(values[strongest])
                 exact.append(rows @ towards)
         count = sum(map(len, guesses))
-        rho = fast.agreement(torch.cat(guesses), torch.cat(exact)) if count else float("nan")
+        rho = relevances.agreement(torch.cat(guesses), torch.cat(exact)) if count else float("nan")
         console.say(
             f"{text}: first-order relevance against the exact one over {count} channels: "
             f"rank correlation {rho:.3f}"
         )
         refused = "--fast may not be used for this generator, CLIP and text: "
-        if count < fast.LEAST_CHANNELS:
+        least = relevances.LEAST_CHANNELS, relevances.LEAST_AGREEMENT
+        if count < least[0]:
             raise GateError(
                 f"{refused}{count} channels have a relevance of {BETA:g}, and their order is "
-                f"judged from {fast.LEAST_CHANNELS} on",
+                f"judged from {least[0]} on",
                 hint="leave out --fast",
             )
-        if not rho >= fast.LEAST_AGREEMENT:
+        if not rho >= least[1]:
             raise GateError(
                 f"{refused}the rank correlation is {rho:.3f} over {count} channels and must be "
-                f"{fast.LEAST_AGREEMENT} or more",
+                f"{least[1]} or more",
                 hint="leave out --fast; the exact matrix is computed once and can be used again "
                 "with --relevance",
             )
@@ -192,6 +202,7 @@ class _GlobalEditor:
 
     @torch.no_grad()
     def edit(self, w: Tensor, strength: float) -> Edits:
+        """Edit the images of w [N, num_ws, w_dim]."""
         images = moved(self.generator, w, self.towards, self.sign * strength)
         in_deviations = torch.cat(
             [c / self.channels.std[k].clamp_min(1e-12) for k, c in self.towards.change.items()]
@@ -199,6 +210,7 @@ class _GlobalEditor:
         rms = strength * float(in_deviations.square().mean().sqrt())
         return Edits(images, np.full(len(w), rms, np.float32))
 
-    def direction(self, arrays: dict[str, np.ndarray], strength: float) -> dict[str, Tensor]:
+    def direction(self, arrays: Arrays, strength: float) -> dict[str, Tensor]:
+        """Styles by layer ("s.NAME") that push other images as these were."""
         factor = self.sign * strength
         return {f"s.{name}": factor * change for name, change in self.towards.change.items()}

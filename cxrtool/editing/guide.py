@@ -6,8 +6,15 @@ stay as they are, a weight times the mean squared change of their zero-shot scor
 1 - cos(image, target) has no way back; the difference of two texts is an axis with two ends (as in
 section 6 there, the text direction of global directions), so that `+` moves towards the target and
 `-` away from it, and what all radiographs share drops out.
+
+How far an image has moved from where it began stands in for StyleCLIP's face loss. A `Distance`
+takes the batch that others are measured from, [N, 1, H, W] in [-1, 1], computes once what that
+needs, and gives a function of such others, [N]. Two are there: the inner maps of an image tower,
+compared as LPIPS does without learned weights (Zhang et al. 2018: unit length over channels,
+squared difference, mean over the map), and a pyramid of averaged pixels, which needs no network.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -107,3 +114,53 @@ def make_guide(
             hint="say the target in other words, or choose another --against",
         )
     return TextGuide(encoder, ends[0], ends[1], sign, others, hold)
+
+
+Measure = Callable[[Tensor], Tensor]
+Distance = Callable[[Tensor], Measure]
+LEVELS = 4
+
+
+def pyramid_distance(anchor: Tensor) -> Measure:
+    """Mean squared difference at full size and at halves of it, mean over the levels."""
+
+    def measure(images: Tensor) -> Tensor:
+        a, b = anchor, images
+        total = torch.zeros(len(b), device=b.device)
+        for _ in range(LEVELS):
+            total = total + (a - b).square().mean(dim=(1, 2, 3))
+            if min(a.shape[-2:]) < 2:
+                break
+            a, b = functional.avg_pool2d(a, 2), functional.avg_pool2d(b, 2)
+        return total / LEVELS
+
+    return measure
+
+
+def map_distance(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
+    """Distance of inner maps, mean over layers: [N].
+
+    Args:
+        a: Maps [N, C, h, w] of one batch, a layer each.
+        b: Those of the other.
+    """
+    total = torch.zeros(len(a[0]), device=a[0].device)
+    for x, y in zip(a, b, strict=True):
+        difference = _unit(x) - _unit(y)
+        total = total + difference.square().sum(dim=1).mean(dim=(1, 2))
+    return total / len(a)
+
+
+def tower_distance(features: Callable[[Tensor], Sequence[Tensor]]) -> Distance:
+    """The distance of `map_distance` through an image tower, whose inner maps are `features`."""
+
+    def distance(anchor: Tensor) -> Measure:
+        with torch.no_grad():
+            fixed = features(anchor)
+        return lambda images: map_distance(features(images), fixed)
+
+    return distance
+
+
+def _unit(x: Tensor) -> Tensor:
+    return x / (x.square().sum(dim=1, keepdim=True) + 1e-8).sqrt()

@@ -1,6 +1,6 @@
 """`--method latent`: every image is optimized by itself, towards what a text says.
 
-In: `Tools` (networks, options, the run), w of N starts and a text. Out: an `Editor`.
+In: `Tools` (networks, options, the run), w of N starts and a text. Out: an editor.
 """
 
 from collections.abc import Callable
@@ -11,11 +11,9 @@ import torch
 from torch import Tensor
 
 from cxrtool.editing.guide import TextGuide
-from cxrtool.editing.latent import LatentRecipe, optimize
-from cxrtool.editing.latents import VariationSource
-from cxrtool.editing.locality import Locality, locality
-from cxrtool.editing.spaces import SpaceEdit
-from cxrtool.editing.tools import CHANGE, Editor, Edits, Tools
+from cxrtool.editing.optimization import LatentRecipe, SpaceEdit, optimize
+from cxrtool.editing.tools import CHANGE, Edits, Tools
+from cxrtool.editing.variation import Locality, locality
 
 
 @dataclass(frozen=True)
@@ -25,17 +23,15 @@ class LatentMethod:
     Attributes:
         tools: Networks, options, the run.
         start: w of N images -> their edits in the space of the options, not yet optimized.
-        source: How styles vary; None where edits are not held to where the text acts.
     """
 
     tools: Tools
     start: Callable[[Tensor], SpaceEdit]
-    source: VariationSource | None = None
 
-    def for_text(self, number: int, text: str, guide: TextGuide) -> Editor:
-        where = None
-        if self.source is not None:
-            where = locality(self.source.variation, guide.direction)
+    def for_text(self, number: int, text: str, guide: TextGuide) -> "_LatentEditor":
+        """Make ready for the target of that number."""
+        held = self.tools.options.local
+        where = locality(self.tools.variation, guide.direction) if held else None
         return _LatentEditor(self.tools, self.start, guide, where)
 
 
@@ -47,14 +43,12 @@ class _LatentEditor:
     where: Locality | None
 
     def edit(self, w: Tensor, strength: float) -> Edits:
-        options, default = self.tools.options, LatentRecipe()
+        """Edit the images of w [N, num_ws, w_dim]."""
+        options = self.tools.options
+        names = "steps", "lr", "l2", "feature_weight", "local"
+        given = {name: getattr(options, name) for name in names}
         recipe = LatentRecipe(
-            default.steps if options.steps is None else options.steps,
-            options.lr,
-            strength,
-            default.l2 if options.l2 is None else options.l2,
-            default.keep if options.feature_weight is None else options.feature_weight,
-            options.local or 0.0,
+            text=strength, **{name: value for name, value in given.items() if value is not None}
         )
         edit, check = self.start(w), self.tools.run.check_stop
         optimize(edit, self.guide, self.tools.distance, recipe, check, self.where)
@@ -63,6 +57,12 @@ class _LatentEditor:
         return Edits(images, edit.way(), edit.changes())
 
     def direction(self, arrays: dict[str, np.ndarray], strength: float) -> dict[str, Tensor]:
+        """What pushes other images as these were: "way" in W+, or styles by layer ("s.NAME").
+
+        Args:
+            arrays: Those of all `Edits`; what belongs to the direction alone is taken out.
+            strength: At which the images were edited.
+        """
         names = [name for name in arrays if name.startswith(CHANGE)]
         return {
             name.removeprefix(CHANGE): torch.from_numpy(arrays.pop(name).mean(axis=0))

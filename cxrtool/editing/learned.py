@@ -21,12 +21,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from cxrtool.editing.directions import Direction, moved
 from cxrtool.editing.guide import TextGuide
-from cxrtool.editing.latent import render
-from cxrtool.editing.locality import locality
-from cxrtool.editing.schedule import descend
-from cxrtool.editing.variation import Variation
+from cxrtool.editing.optimization import descend, render
+from cxrtool.editing.relevance import Direction, moved
+from cxrtool.editing.variation import Variation, locality
 from cxrtool.training.protocols import StyleSpace
 
 ALPHA = 2.0  # strength at which it is learned

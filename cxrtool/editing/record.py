@@ -1,7 +1,8 @@
-"""What an edit is on record: rows of the manifest, rows of edits.csv, labels.
+"""What an edit is on record: what it did, rows of the manifest, rows of edits.csv, labels.
 
-In: what was asked for, what each image began from, what was measured before and after, and, where
-there is a teacher, its readings. Out: tables of strings.
+In: what was asked for, what each image began from, images before and after, and, where there is a
+teacher, its readings. Out: measures of the images as they are written, and a `Job`, which knows
+tables of strings, a summary, and the change that was wanted beside those that were not.
 
 Labels of an edited image are a claim. Without a teacher nobody has checked it: all labels are
 blank, and the data set says that it covers none, so that they are masked in every loss and metric
@@ -11,17 +12,58 @@ asked for. Labels that it does not read stay as they were. Then "No Finding" and
 brought together: it is 0 where a finding is there.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
+from torch import Tensor
 
 from cxrtool.data import derived
-from cxrtool.editing.measure import gray_rms
+from cxrtool.data.images import to_float, to_uint8
+from cxrtool.editing.guide import TextGuide
+from cxrtool.editing.starts import Starts
+from cxrtool.training.protocols import Classifier
 
 ABSENT = 0.5  # share of the threshold below which a label is read as absent
+_EPSILON = 1e-6
+_LEAST_SD = 0.1  # of log-odds, for labels of which all starts are equally sure
+
+
+@torch.no_grad()
+def measure(
+    before: Tensor, after: Tensor, guide: TextGuide, teacher: Classifier | None
+) -> dict[str, np.ndarray]:
+    """Measures of N edits: arrays by name.
+
+    The images as uint8, cosines with both ends of the text and with its direction, the difference
+    in gray levels, and the teacher's probabilities.
+
+    Args:
+        before: [N, 1, H, W] in [-1, 1].
+        after: [N, 1, H, W].
+        guide: The text.
+        teacher: Reads both, if there is one.
+    """
+    arrays: dict[str, np.ndarray] = {"before": to_uint8(before), "after": to_uint8(after)}
+    for name in ("before", "after"):
+        x = to_float(arrays[name]).to(before.device)
+        for end, values in zip(("target", "opposite", "direction"), guide.similarity(x)):
+            arrays[f"{end}_{name}"] = values.cpu().numpy()
+        if teacher is not None:
+            arrays[f"teacher_{name}"] = torch.sigmoid(teacher.logits(x)).cpu().numpy()
+    arrays["gray_rms"] = gray_rms(arrays["before"], arrays["after"])
+    return arrays
+
+
+def gray_rms(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Root mean square difference of uint8 images [N, H, W], in gray levels: [N]."""
+    difference = a.astype(np.float64) - b.astype(np.float64)
+    return np.asarray(np.sqrt(np.square(difference).mean(axis=(1, 2))))
 
 
 @dataclass(frozen=True)
@@ -147,102 +189,192 @@ def _one_each(cells: np.ndarray, names: list[str], teacher: Readings) -> None:
         cells[row, others] = "0"
 
 
-def start_labels(labels: Sequence[str], start: np.ndarray) -> list[str]:
-    """The labels that are 1 at the start, joined by "|": N texts."""
-    return ["|".join(n for n, c in zip(labels, row, strict=True) if c == "1") for row in start]
+@dataclass(frozen=True)
+class Change:
+    """How the reading of one label changed. A good edit has one large row.
+
+    Attributes:
+        label: Its name.
+        role: "wanted" if the text names it, "implied" if it contradicts what the text names ("No
+            Finding" beside a finding), else "".
+        before, after: Mean probabilities.
+        moved: Mean change of the log-odds in standard deviations of those before.
+    """
+
+    label: str
+    role: str
+    before: float
+    after: float
+    moved: float
 
 
-def manifest_table(
-    names: Sequence[str],
-    columns: pd.DataFrame,
+def changes(
     labels: Sequence[str],
-    start: np.ndarray,
-    request: Request,
-    teacher: Readings | None,
-    accept: np.ndarray | None,
-) -> pd.DataFrame:
-    """The manifest of the edited images.
+    before: np.ndarray,
+    after: np.ndarray,
+    wanted: Sequence[str],
+    implied: Sequence[str] = (),
+) -> list[Change]:
+    """One `Change` a label, wanted ones first, then by how far they moved.
 
     Args:
-        names: Their files.
-        columns: What they have from their starts and from the run.
-        labels: L names.
-        start: [N, L] label cells of the starts.
-        request: What the edit was to do.
-        teacher: Its readings, or None where no label of the data set is to count.
-        accept: Whether each edit is verified; None where nobody can tell.
+        labels: K names.
+        before: [N, K] probabilities.
+        after: [N, K].
+        wanted: Names that the text asks for.
+        implied: Names that must change with them.
     """
-    cells = label_cells(labels, start, request, teacher)
-    table = columns.assign(
-        image=list(names),
-        source="edited",
-        prompt=request.text,
-        edit=f"{request.method} {request.sign}",
-    )
-    table["start_labels"] = start_labels(labels, start)
-    for k, label in enumerate(labels):
-        table[label] = cells[:, k]
-    if accept is not None:
-        table["accepted"] = ["1" if yes else "0" for yes in accept]
-    elif teacher is not None:
-        table["accepted"] = ""
-    return table
+    roles = {**dict.fromkeys(implied, "implied"), **dict.fromkeys(wanted, "wanted")}
+    odds_before, odds_after = (_log_odds(p) for p in (before, after))
+    spread = np.maximum(odds_before.std(axis=0), _LEAST_SD)
+    moved = (odds_after - odds_before).mean(axis=0) / spread
+    numbers = np.stack([before.mean(axis=0), after.mean(axis=0), moved], axis=1).tolist()
+    rows = [
+        Change(label, roles.get(label, ""), *row)
+        for label, row in zip(labels, numbers, strict=True)
+    ]
+    return sorted(rows, key=lambda c: (c.role != "wanted", -abs(c.moved)))
 
 
-def measures(arrays: dict[str, np.ndarray], originals: np.ndarray | None) -> dict[str, np.ndarray]:
-    """The numbers of edits.csv, [N] each, by column."""
-    ends = ("target", "opposite", "direction")
-    names = [f"{end}_{when}" for end in ends for when in ("before", "after")]
-    numbers = {name: arrays[name] for name in (*names, "way", "gray_rms", "distance")}
-    if originals is not None:
-        numbers["inversion_gray_rms"] = gray_rms(originals, arrays["before"])
-    return numbers
+def ratio(rows: Sequence[Change]) -> float:
+    """Largest unwanted over mean wanted change; NaN where nothing was wanted or is left."""
+    wanted = [abs(c.moved) for c in rows if c.role == "wanted"]
+    other = [abs(c.moved) for c in rows if not c.role]
+    if not wanted or not other or not any(wanted):
+        return float("nan")
+    return max(other) / float(np.mean(wanted))
 
 
-def edits_table(
-    names: Sequence[str],
-    parents: Sequence[str],
-    request: Request,
-    numbers: dict[str, np.ndarray],
-    teacher: Readings | None,
-    accept: np.ndarray | None,
-) -> pd.DataFrame:
-    """Rows of edits.csv: CLIP similarities before and after, how far the image moved, readings."""
-    columns: dict[str, Any] = {
-        "image": list(names),
-        "parent": list(parents),
-        "prompt": request.text,
-        "sign": request.sign,
-    }
-    columns |= {name: [f"{v:.6f}" for v in values] for name, values in numbers.items()}
-    if teacher is not None:
-        for k, label in enumerate(teacher.labels):
-            columns[f"{label} before"] = [f"{v:.6f}" for v in teacher.before[:, k]]
-            columns[f"{label} after"] = [f"{v:.6f}" for v in teacher.after[:, k]]
-    if accept is not None:
-        columns["accepted"] = ["1" if yes else "0" for yes in accept]
-    return pd.DataFrame(columns, dtype=object)
+def _log_odds(p: np.ndarray) -> np.ndarray:
+    clipped = np.clip(p.astype(np.float64), _EPSILON, 1 - _EPSILON)
+    return np.asarray(np.log(clipped / (1 - clipped)))
 
 
-def summary(
-    request: Request, numbers: dict[str, np.ndarray], accept: np.ndarray | None
-) -> dict[str, Any]:
-    """What result.json says of the edits."""
-    before, after = numbers["direction_before"], numbers["direction_after"]
-    moved = after - before if request.sign == "+" else before - after
-    record: dict[str, Any] = {
-        "images": len(before),
-        "target": request.text,
-        "sign": request.sign,
-        "method": request.method,
-        "similarity_before": float(before.mean()),
-        "similarity_after": float(after.mean()),
-        "moved_as_asked": float((moved > 0).mean()),
-        "gray_rms": float(numbers["gray_rms"].mean()),
-        "distance": float(numbers["distance"].mean()),
-        "targets": list(request.targets),
-        "accepted": None if accept is None else int(accept.sum()),
-    }
-    if "inversion_gray_rms" in numbers:
-        record["inversion_gray_rms"] = float(numbers["inversion_gray_rms"].mean())
-    return record
+@dataclass(frozen=True)
+class Job:
+    """All images edited towards one target at one strength, with the teacher's verdict.
+
+    Attributes:
+        request: What the edit was to do.
+        names: Labels that the target names, verified or not.
+        strength: How much.
+        ways: Its direction, see `training.directions`.
+        arrays: Over the images, see `measure`.
+        starts: What was edited.
+        teacher: Readings before and after; None without a teacher.
+    """
+
+    request: Request
+    names: tuple[str, ...]
+    strength: float
+    ways: dict[str, Tensor]
+    arrays: dict[str, np.ndarray]
+    starts: Starts
+    teacher: Readings | None
+
+    @cached_property
+    def numbers(self) -> dict[str, np.ndarray]:
+        """The numbers of edits.csv, [N] each, by column."""
+        ends = ("target", "opposite", "direction")
+        names = [f"{end}_{when}" for end in ends for when in ("before", "after")]
+        numbers = {name: self.arrays[name] for name in (*names, "way", "gray_rms", "distance")}
+        if self.starts.originals is not None:
+            numbers["inversion_gray_rms"] = gray_rms(self.starts.originals, self.arrays["before"])
+        return numbers
+
+    @cached_property
+    def accept(self) -> np.ndarray | None:
+        """Whether the teacher confirms each edit: [N] bool; None where nobody can tell."""
+        return accepted(self.teacher, self.request)
+
+    @cached_property
+    def changes(self) -> list[Change]:
+        """How the teacher's reading of every label changed; nothing without a teacher."""
+        if self.teacher is None:
+            return []
+        read, request = self.teacher, self.request
+        roles = request.targets, request.contradicted
+        return changes(read.labels, read.before, read.after, *roles)
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        way = "towards" if self.request.sign == "+" else "away from"
+        return f"{way} “{self.request.text}”, strength {self.strength:g}"
+
+    def manifest_table(
+        self, names: Sequence[str], columns: pd.DataFrame, verified: bool
+    ) -> pd.DataFrame:
+        """The manifest of the edited images.
+
+        Args:
+            names: Their files.
+            columns: What they have from their starts and from the run.
+            verified: Whether labels of the data set are to count.
+        """
+        teacher, labels = self.teacher if verified else None, self.starts.info.labels
+        cells = label_cells(labels, self.starts.cells, self.request, teacher)
+        table = columns.assign(
+            strength=f"{self.strength:g}",
+            image=list(names),
+            source="edited",
+            prompt=self.request.text,
+            edit=f"{self.request.method} {self.request.sign}",
+            start_labels=[
+                "|".join(n for n, c in zip(labels, row, strict=True) if c == "1")
+                for row in self.starts.cells
+            ],
+            **dict(zip(labels, cells.T, strict=True)),
+        )
+        if self.accept is not None:
+            table["accepted"] = np.where(self.accept, "1", "0")
+        elif teacher is not None:
+            table["accepted"] = ""
+        return table
+
+    def edits_table(self, names: Sequence[str]) -> pd.DataFrame:
+        """Rows of edits.csv: CLIP similarities before and after, how far images moved, readings."""
+        columns: dict[str, Any] = {
+            "image": list(names),
+            "parent": self.starts.parents,
+            "prompt": self.request.text,
+            "sign": self.request.sign,
+            "strength": f"{self.strength:g}",
+        }
+        numbers = dict(self.numbers)
+        if self.teacher is not None:
+            for k, label in enumerate(self.teacher.labels):
+                numbers[f"{label} before"] = self.teacher.before[:, k]
+                numbers[f"{label} after"] = self.teacher.after[:, k]
+        columns |= {name: [f"{v:.6f}" for v in values] for name, values in numbers.items()}
+        if self.accept is not None:
+            columns["accepted"] = np.where(self.accept, "1", "0")
+        return pd.DataFrame(columns, dtype=object)
+
+    def summary(self) -> dict[str, Any]:
+        """What result.json says of the edits."""
+        request, numbers, accept = self.request, self.numbers, self.accept
+        means = {name: float(values.mean()) for name, values in numbers.items()}
+        moved = numbers["direction_after"] - numbers["direction_before"]
+        summary = {
+            "images": self.starts.n,
+            "target": request.text,
+            "sign": request.sign,
+            "method": request.method,
+            "similarity_before": means["direction_before"],
+            "similarity_after": means["direction_after"],
+            "moved_as_asked": float(((moved if request.sign == "+" else -moved) > 0).mean()),
+            "gray_rms": means["gray_rms"],
+            "distance": means["distance"],
+            "targets": list(request.targets),
+            "accepted": None if accept is None else int(accept.sum()),
+        }
+        if "inversion_gray_rms" in means:
+            summary["inversion_gray_rms"] = means["inversion_gray_rms"]
+        summary["strength"] = self.strength
+        if self.changes:
+            wanted = [c.moved for c in self.changes if c.role == "wanted"]
+            worst = ratio(self.changes)
+            summary["wanted_change_sd"] = float(np.mean(wanted)) if wanted else None
+            summary["largest_unwanted_over_wanted"] = None if math.isnan(worst) else worst
+        return summary

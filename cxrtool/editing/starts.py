@@ -19,33 +19,22 @@ from torch import Tensor
 
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.cache import pixels, resized
-from cxrtool.data.columns import (
-    AGE,
-    IMAGE,
-    PATIENT,
-    PATIENT_KEY,
-    PIXEL_KEY,
-    SEX,
-    SPLIT,
-    STUDY,
-    VIEW,
-)
+from cxrtool.data.columns import FIRST, IMAGE, PATIENT_KEY, PIXEL_KEY, SPLIT, VIEW
 from cxrtool.data.images import to_float
 from cxrtool.data.labels import LabelPolicy, label_arrays, label_positions
-from cxrtool.data.manifest import DatasetInfo, load_dataset
+from cxrtool.data.manifest import Dataset, DatasetInfo, load_dataset
 from cxrtool.data.options import SelectionOptions
 from cxrtool.data.select import select_rows
-from cxrtool.editing.blocks import stored
-from cxrtool.editing.distances import Distance
-from cxrtool.editing.inversion import InversionRecipe, invert
+from cxrtool.editing.blocks import Arrays, stored
+from cxrtool.editing.guide import Distance
+from cxrtool.editing.optimization import InversionRecipe, invert
 from cxrtool.training.protocols import StyleGenerator
 from cxrtool.training.rng import seed_for, torch_generator
 
 if TYPE_CHECKING:
     from cxrtool.core.runs import Run
 
-NONE = "none"  # --condition none: no label at all
-INHERITED = (PATIENT, STUDY, VIEW, SPLIT, SEX, AGE, PIXEL_KEY, PATIENT_KEY)
+INHERITED = (*FIRST[1:7], PIXEL_KEY, PATIENT_KEY)  # patient, study, view, split, sex and age first
 """Columns that an edited image keeps from the real image it was made of: it still shows that
 patient, and the leak guard must find it."""
 
@@ -101,18 +90,14 @@ def generated_starts(
     seeds = [seed_for("edit", seed, i) for i in range(n)]
 
     def w(positions: np.ndarray) -> Tensor:
-        z = torch.stack(
-            [
-                torch.randn(generator.z_dim, generator=torch_generator("edit", seed, int(i)))
-                for i in positions
-            ]
-        )
+        rngs = [torch_generator("edit", seed, int(i)) for i in positions]
+        z = torch.stack([torch.randn(generator.z_dim, generator=rng) for rng in rngs])
         with torch.no_grad():
             return generator.mapping(z.to(device), y.expand(len(z), -1), truncation)
 
     cell = np.where(y.cpu().numpy() > 0.5, "1", "0").astype(object)
-    data = meta.get("data", {})
-    preprocessing = meta["preprocessing"]
+    data, preprocessing = meta.get("data", {}), meta["preprocessing"]
+    view = meta.get("selection", {}).get("view")
     info = DatasetInfo(
         labels=generator.labels,
         covered=(True,) * len(generator.labels),
@@ -128,7 +113,7 @@ def generated_starts(
     columns = pd.DataFrame(
         {
             SPLIT: "train",
-            VIEW: view_of(meta),
+            VIEW: view if view in ("frontal", "lateral") else "",
             "seed": [str(s) for s in seeds],
             "truncation": f"{truncation:g}",
         },
@@ -137,28 +122,6 @@ def generated_starts(
     )
     parents = [f"seed {s}" for s in seeds]
     return Starts(n, w, info, np.tile(cell, (n, 1)), columns, parents)
-
-
-def stored_w(
-    starts: Starts, block: int, run: Run, device: torch.device
-) -> Callable[[np.ndarray], Tensor]:
-    """w of the starts, where a real image is inverted once, not once a target.
-
-    Args:
-        starts: The starts.
-        block: Images a block; positions are those of `blocks.block_positions`.
-        run: Keeps the inversions.
-        device: Of the result.
-    """
-    if starts.originals is None:
-        return starts.w
-
-    def w(positions: np.ndarray) -> Tensor:
-        name = f"starts/{int(positions[0]) // block:06}"
-        arrays = stored(run, name, lambda: {"w": starts.w(positions).cpu().numpy()})
-        return torch.from_numpy(arrays["w"]).to(device)
-
-    return w
 
 
 def condition_vector(generator: StyleGenerator, condition: Sequence[str]) -> Tensor:
@@ -172,11 +135,10 @@ def condition_vector(generator: StyleGenerator, condition: Sequence[str]) -> Ten
     if not condition:
         vectors = stored_conditions(generator)
         return y if vectors is None else vectors[0].cpu()
-    if tuple(condition) == (NONE,):
+    if tuple(condition) == ("none",):
         return y
     try:
-        for index in label_positions(labels, list(condition)):
-            y[index] = 1.0
+        y[label_positions(labels, list(condition))] = 1.0
     except InputError as error:
         raise UsageError(f"--condition: {error.reason}", hint=error.hint) from None
     return y
@@ -190,12 +152,6 @@ def stored_conditions(generator: StyleGenerator) -> Tensor | None:
     return torch.as_tensor(vectors, dtype=torch.float32)
 
 
-def view_of(meta: Mapping[str, Any]) -> str:
-    """The view that a generator makes, "" where that is not one view."""
-    view = meta.get("selection", {}).get("view", "")
-    return view if view in ("frontal", "lateral") else ""
-
-
 def real_starts(
     generator: StyleGenerator,
     meta: Mapping[str, Any],
@@ -204,9 +160,10 @@ def real_starts(
     distance: Distance,
     recipe: InversionRecipe,
     device: torch.device,
-    on_step: Callable[[], None],
+    run: Run,
+    block: int,
 ) -> Starts:
-    """Rows of a data set, found in W+ when asked for.
+    """Rows of a data set, inverted when their w is asked for: once, not once a target.
 
     Args:
         generator: The generator.
@@ -216,30 +173,35 @@ def real_starts(
         distance: Of the inversion.
         recipe: Of the inversion.
         device: Where to compute.
-        on_step: Called after every step of an inversion.
+        run: Keeps the inversions, and may stop one.
+        block: Images a block; positions are those of `blocks.in_blocks`.
 
     Raises:
         InputError: no pixels, smaller or otherwise prepared images, or other labels.
     """
     dataset = load_dataset(data)
-    info = dataset.info
-    refuse_other_images(generator, meta, info, data)
+    _refuse_other_images(generator, meta, dataset)
     rows = select_rows(dataset, selection)
     policy = LabelPolicy.from_json(meta["policy"]) if "policy" in meta else LabelPolicy()
     columns_of_y = label_positions(dataset.labels, generator.labels)
     values = label_arrays(dataset, rows, policy)[0][:, columns_of_y]
     originals = resized(pixels(dataset, rows), generator.size)
 
-    def w(positions: np.ndarray) -> Tensor:
+    def inverted(positions: np.ndarray) -> Arrays:
         images = to_float(originals[positions]).to(device)
         y = torch.from_numpy(values[positions]).to(device)
-        return invert(generator, images, y, distance, recipe, on_step)
+        return {"w": invert(generator, images, y, distance, recipe, run.check_stop).cpu().numpy()}
+
+    def w(positions: np.ndarray) -> Tensor:
+        name = f"starts/{int(positions[0]) // block:06}"
+        return torch.from_numpy(stored(run, name, lambda: inverted(positions))["w"]).to(device)
 
     table = dataset.table.iloc[rows]
     columns = table[[c for c in INHERITED if c in table.columns]].reset_index(drop=True)
     columns = columns.assign(source_row=[str(row) for row in rows])
+    source = f"edited, after {dataset.info.source}"
     written = dataclasses.replace(
-        info, size=generator.size, source=f"edited, after {info.source}", synthetic=True, digest=""
+        dataset.info, size=generator.size, source=source, synthetic=True, digest=""
     )
     return Starts(
         len(rows),
@@ -252,24 +214,23 @@ def real_starts(
     )
 
 
-def refuse_other_images(
-    generator: StyleGenerator, meta: Mapping[str, Any], info: DatasetInfo, data: Path
-) -> None:
+def _refuse_other_images(generator: StyleGenerator, meta: Mapping[str, Any], data: Dataset) -> None:
     """Refuse images that the generator was not made for.
 
     Raises:
         InputError: no pixels, smaller ones, or another fit or kernel.
     """
-    if info.size is None or info.size < generator.size:
-        contents = "no pixels" if info.size is None else f"images of {info.size} px"
+    size = data.info.size
+    if size is None or size < generator.size:
+        contents = "no pixels" if size is None else f"images of {size} px"
         raise InputError(
-            f"{data} has {contents}, and the generator makes {generator.size} px",
+            f"{data.path} has {contents}, and the generator makes {generator.size} px",
             hint="prepare the data at the generator's size",
         )
     for key in ("fit", "kernel"):
-        mine, theirs = getattr(info, key), meta["preprocessing"].get(key)
+        mine, theirs = getattr(data.info, key), meta["preprocessing"].get(key)
         if theirs is not None and mine != theirs:
             raise InputError(
-                f"{data} was prepared with {key} {mine}, the generator's images with {theirs}",
+                f"{data.path} was prepared with {key} {mine}, the generator's images with {theirs}",
                 hint="prepare the data in the same way",
             )

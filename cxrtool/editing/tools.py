@@ -1,26 +1,43 @@
-"""What a method of `cxr edit` works with, and the form that all methods have.
+"""What the methods of `cxr edit` work with, and what they look at before they edit.
 
-In: the options and the networks (`Tools`). Out: the protocols `Method` (made ready for a text) and
-`Editor` (then applied to w), and what an editor gives back (`Edits`).
+In: the options and the networks. Out: `Tools`: w that go round the generator's frequent conditions,
+and how styles vary over them. The `Variation` of a run belongs to the pair of networks and not to a
+text: it is measured once, kept in the run and used again with `--relevance`. So is the relevance
+matrix of `global_method`. Each lies in NAME.safetensors (`PART.LAYER`) and NAME.json, which names
+the generator and the CLIP: to another tower the numbers mean nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import Tensor
 
-from cxrtool.editing.guide import TextGuide
-from cxrtool.training.protocols import ImageEncoder, StyleGenerator
+from cxrtool.core.errors import InputError
+from cxrtool.core.fingerprints import read_json
+from cxrtool.editing import variation as variations
+from cxrtool.editing.relevance import Channels, Styles
+from cxrtool.editing.starts import condition_vector, stored_conditions
+from cxrtool.editing.variation import Variation
+from cxrtool.training.directions import generator_fingerprint
+from cxrtool.training.protocols import ImageEncoder, StyleGenerator, StyleSpace
+from cxrtool.training.rng import torch_generator
 
 if TYPE_CHECKING:
     from cxrtool.core.runs import Run
-    from cxrtool.editing.distances import Distance
+    from cxrtool.editing.guide import Distance
 
+FORMAT = 1
+PSI = 0.7  # of the latents behind statistics and relevance (StyleCLIP)
+CONDITIONS = 64  # frequent conditions that they go round
 CHANGE = "moved."
 """Before the name of a change among the arrays of an editor."""
 
@@ -39,24 +56,24 @@ class Options:
         gan, clip: Folders of the two models.
     """
 
-    steps: int | None = None
-    lr: float = 0.1
-    l2: float | None = None
-    feature_weight: float | None = None
-    direction: str = "relevance"
-    local: float | None = None
-    beta: float | None = None
-    relevance: Path | None = None
-    relevance_images: int = 100
-    fast: bool = False
-    block: int = 16
-    relevance_batch: int = 256
-    condition: tuple[str, ...] = ()
+    steps: int | None
+    lr: float
+    l2: float | None
+    feature_weight: float | None
+    direction: str
+    local: float | None
+    beta: float | None
+    relevance: Path | None
+    relevance_images: int
+    fast: bool
+    block: int
+    relevance_batch: int
+    condition: tuple[str, ...]
     gan: Path
     clip: Path
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tools:
     """What the methods work with."""
 
@@ -66,6 +83,124 @@ class Tools:
     encoder: ImageEncoder
     distance: Distance
     device: torch.device
+
+    @property
+    def styled(self) -> StyleSpace:
+        """The generator, for what needs a style space and is not asked for without one."""
+        assert isinstance(self.generator, StyleSpace)
+        return self.generator
+
+    def latents(self, first: int, count: int) -> Tensor:
+        """w of the latents first..first+count-1, which go round the frequent conditions."""
+        y = self._conditions
+        rng = torch_generator("channels", first)
+        z = torch.randn(count, self.generator.z_dim, generator=rng).to(self.device)
+        return self.generator.mapping(z, y[torch.arange(first, first + count) % len(y)], PSI)
+
+    @cached_property
+    def _conditions(self) -> Tensor:
+        """[K, L] label vectors: the generator's frequent ones, or the starts'."""
+        vectors = stored_conditions(self.generator)
+        if vectors is None:
+            vectors = condition_vector(self.generator, self.options.condition)[None]
+        return vectors[:CONDITIONS].to(self.device)
+
+    @cached_property
+    def variation(self) -> Variation:
+        """How styles vary, of the run that was named, or measured; it is in the run afterwards."""
+        if self.options.relevance is None:
+            variation = self._measured_variation()
+        else:
+            parts, images = self.read("variation", "variation of styles", "regression")
+            channels = Channels(parts["mean"], parts["std"])
+            variation = Variation(
+                channels, images, cross=parts["cross"], squares=parts["squares"], **parts["sums"]
+            )
+        content = vars(variation)
+        sums = {name: content[name] for name in ("embeddings", "pixels", "pixel_squares")}
+        layers = {name: content[name] for name in ("cross", "squares")} | vars(variation.channels)
+        self.write("variation", {**layers, "sums": sums}, images=variation.n)
+        return variation
+
+    def _measured_variation(self) -> Variation:
+        y = self._conditions
+        each = min(len(y), variations.CONDITIONS_EACH)
+        patients = variations.PATIENTS * (1 if each > 1 else variations.CONDITIONS_EACH)
+
+        def sample(first: int, count: int) -> Tensor:
+            rng = torch_generator("patients", first)
+            z = torch.randn(count, self.generator.z_dim, generator=rng)
+            rows = [torch.randperm(len(y), generator=rng)[:each] for _ in range(count)]
+            own = z.repeat_interleave(each, dim=0).to(self.device)
+            return self.generator.mapping(own, y[torch.cat(rows).to(y.device)], PSI)
+
+        with self.run.progress("variation of styles", total=patients * each) as bar:
+
+            def on_block(images: int) -> None:
+                bar.advance(images)
+                self.run.check_stop()
+
+            return variations.measure_variation(
+                self.styled, self.encoder, sample, patients, each, on_block
+            )
+
+    @cached_property
+    def _networks(self) -> dict[str, str]:
+        """Fingerprints of the generator and the CLIP at hand."""
+        folders = {"generator": self.options.gan, "clip": self.options.clip}
+        return {role: generator_fingerprint(folder) for role, folder in folders.items()}
+
+    def write(self, name: str, parts: Mapping[str, Styles], **content: Any) -> None:
+        """Write NAME.safetensors and NAME.json: part -> layer -> tensor, and facts beside them."""
+        tensors = {
+            f"{part}.{layer}": value.detach().cpu().contiguous()
+            for part, layers in parts.items()
+            for layer, value in layers.items()
+        }
+        self.run.write_bytes(f"{name}.safetensors", save(tensors))
+        self.run.write_json(f"{name}.json", {"format": FORMAT, **self._networks, **content})
+
+    def read(self, name: str, title: str, direction: str) -> tuple[dict[str, Styles], int]:
+        """Read both files from `--relevance`.
+
+        Args:
+            name: See `write`.
+            title: What they hold, for people.
+            direction: The `--direction` that writes them.
+
+        Returns:
+            Part -> layer -> tensor, and the number of images behind them.
+
+        Raises:
+            InputError: missing, damaged, or of another generator or CLIP.
+        """
+        folder = self.options.relevance
+        assert folder is not None
+        file, weights = folder / f"{name}.json", folder / f"{name}.safetensors"
+        if not file.is_file():
+            raise InputError(
+                f"no such file: this run has no {title}",
+                file=file,
+                hint=f"give an output of `cxr edit --method global --direction {direction}` that "
+                "was made without --fast",
+            )
+        record = read_json(file)
+        for role, mine in self._networks.items():
+            if record.get(role) != mine:
+                raise InputError(
+                    f"this {title} belongs to another {'CLIP' if role == 'clip' else role}",
+                    file=file,
+                    hint="leave out --relevance: it must be computed anew for each of them",
+                )
+        try:
+            tensors = load_file(weights)
+        except (OSError, SafetensorError) as error:
+            raise InputError(f"is damaged: {error}", file=weights) from None
+        parts: dict[str, Styles] = {}
+        for key, value in tensors.items():
+            part, _, layer = key.partition(".")
+            parts.setdefault(part, {})[layer] = value.to(self.device)
+        return parts, int(record["images"])
 
 
 @dataclass(frozen=True)
@@ -86,28 +221,3 @@ class Edits:
     def arrays(self) -> dict[str, np.ndarray]:
         """What is kept beside the images."""
         return {"way": self.way, **{CHANGE + name: value for name, value in self.changes.items()}}
-
-
-class Editor(Protocol):
-    """A method that is ready for one text."""
-
-    def edit(self, w: Tensor, strength: float) -> Edits:
-        """Edit the images of w [N, num_ws, w_dim]."""
-        ...
-
-    def direction(self, arrays: dict[str, np.ndarray], strength: float) -> dict[str, Tensor]:
-        """What pushes other images as these were: "way" in W+, or styles by layer ("s.NAME").
-
-        Args:
-            arrays: Those of all `Edits`; what belongs to the direction alone is taken out.
-            strength: At which the images were edited.
-        """
-        ...
-
-
-class Method(Protocol):
-    """A way of editing."""
-
-    def for_text(self, number: int, text: str, guide: TextGuide) -> Editor:
-        """Make ready for the target of that number."""
-        ...

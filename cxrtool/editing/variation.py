@@ -17,6 +17,10 @@ o = (e . other_1, ..., e . other_K):
     s_c ~ b_c t + a_c . o,    ds_c = sd(t) b_c,   0 where |partial correlation of s_c, t| < beta,
 
 so that s' = s + alpha ds moves the score by about alpha of its own standard deviations.
+
+Where a text acts is what the regression of the pixels on its score shows, so that no mask is drawn
+by hand and no teacher is asked. The stray of an edit (`Locality`) is the squared change of pixels
+outside of there, as a multiple of what findings change in a patient's pixels.
 """
 
 from collections.abc import Callable
@@ -26,9 +30,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cxrtool.core.errors import InputError
-from cxrtool.editing.directions import Direction
-from cxrtool.editing.relevance import Channels, Moments, Styles, Sums, editable
+from cxrtool.editing.relevance import (
+    Channels,
+    Direction,
+    Moments,
+    Styles,
+    Sums,
+    editable,
+    unmoved,
+)
 from cxrtool.training.protocols import ImageEncoder, StyleSpace
 
 PATIENTS = 512
@@ -36,6 +46,7 @@ CONDITIONS_EACH = 8
 BETA = 0.1
 RIDGE = 1e-3  # share of a score's own sum of squares
 MAP_PX = 32
+TOUCHED = 0.5  # of the largest slope, from which a pixel counts as where the text acts
 _BLOCK = 64
 
 
@@ -67,9 +78,8 @@ def measure_variation(
     generator: StyleSpace,
     encoder: ImageEncoder,
     sample: Callable[[int, int], Tensor],
-    *,
-    patients: int = PATIENTS,
-    each: int = CONDITIONS_EACH,
+    patients: int,
+    each: int,
     on_block: Callable[[int], None] = lambda _: None,
 ) -> Variation:
     """Render and embed the images of all patients.
@@ -177,13 +187,42 @@ def varied_direction(
     every = torch.cat(list(correlation.values())).abs()
     count = int((every >= beta).sum())
     if not count or not bool(torch.isfinite(every).all()):
-        most = float(every.max())
-        raise InputError(
-            f"no channel of the generator varies with this text (partial correlation {beta:g} or "
-            f"more); the highest is {most:.3f}",
-            hint=f"use --beta {max(0.0, 0.7 * most):.2f}, or another text",
+        raise unmoved(
+            f"varies with this text (partial correlation {beta:g} or more)", float(every.max())
         )
     change = {
         name: torch.where(correlation[name].abs() >= beta, slopes[name], 0.0) for name in slopes
     }
-    return Direction(change, count, correlation)
+    return Direction(change, count)
+
+
+@dataclass(frozen=True)
+class Locality:
+    """Weights of pixels.
+
+    Attributes:
+        outside: [h, w] in [0, 1], 0 where the text acts.
+        usual: Mean squared deviation of a pixel within a patient.
+    """
+
+    outside: Tensor
+    usual: float
+
+    def stray(self, before: Tensor, after: Tensor) -> Tensor:
+        """Images [N, 1, H, W] and their edits -> [N], 0 where only what may change does."""
+        return (pooled(after - before) * self.outside).square().mean(dim=(1, 2)) / self.usual
+
+
+def locality(variation: Variation, text: Tensor) -> Locality:
+    """Where a text acts.
+
+    Args:
+        variation: The generator's, in the CLIP's space.
+        text: [D] unit direction.
+    """
+    slopes = torch.einsum("d,dhw->hw", text.to(variation.pixels.device), variation.pixels).abs()
+    padded = functional.pad(slopes[None, None], [1] * 4, mode="replicate")
+    smooth = functional.avg_pool2d(padded, 3, stride=1)[0, 0]
+    touched = (smooth / (TOUCHED * smooth.max()).clamp_min(1e-12)).clamp(max=1.0)
+    usual = float(variation.pixel_squares.mean()) / variation.n
+    return Locality(1.0 - touched, max(usual, 1e-12))

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cxrtool.editing.output import Job
+from cxrtool.editing.output import panels_of
+from cxrtool.editing.record import Job
 from cxrtool.pages.page import Block, Numbers, Page, Picture, Section, Table, Text
 from cxrtool.stats.wording import number
 
@@ -39,7 +40,7 @@ def _section(job: Job) -> Section:
     blocks: list[Block] = [
         Numbers(numbers),
         Picture(
-            job.panels(),
+            panels_of(job),
             "Images before, after, and their difference",
             "Before, after, difference (red: brighter); below it the change along the text.",
         ),

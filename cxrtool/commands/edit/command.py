@@ -20,14 +20,12 @@ from cxrtool.commands.edit.tools import guide_of, method_of, teacher_of, texts_o
 from cxrtool.core.runs import Run
 from cxrtool.data.manifest import load_dataset
 from cxrtool.data.select import select_rows
-from cxrtool.editing.blocks import finished_blocks
-from cxrtool.editing.distances import Distance, pyramid_distance, tower_distance
-from cxrtool.editing.inversion import InversionRecipe
-from cxrtool.editing.latent import render
-from cxrtool.editing.measure import joined, measure
-from cxrtool.editing.output import Job, tell, write
-from cxrtool.editing.record import Readings, Request
-from cxrtool.editing.starts import generated_starts, real_starts, stored_w
+from cxrtool.editing.blocks import in_blocks
+from cxrtool.editing.guide import Distance, pyramid_distance, tower_distance
+from cxrtool.editing.optimization import InversionRecipe, render
+from cxrtool.editing.output import tell, write
+from cxrtool.editing.record import Job, Readings, Request, measure
+from cxrtool.editing.starts import generated_starts, real_starts
 from cxrtool.pages import edits
 from cxrtool.pages import render as render_page
 from cxrtool.training import device as devices
@@ -56,11 +54,10 @@ def run(config: Config, run: Run) -> dict[str, Any]:
             generator, meta, config.n or 0, config.condition, config.truncation, config.seed, device
         )
     else:
-        inversion = InversionRecipe(steps=config.invert_steps, space=config.invert_space)
+        recipe = InversionRecipe(steps=config.invert_steps, space=config.invert_space)
         starts = real_starts(
-            generator, meta, config.data, config, distance, inversion, device, run.check_stop
+            generator, meta, config.data, config, distance, recipe, device, run, config.block
         )
-    start_w = stored_w(starts, config.block, run, device)
     labels = starts.info.labels
     named_by = {text: named_in(text, labels, templates) for text in texts}
     teacher = teacher_of(config, named_by, labels, device)
@@ -82,7 +79,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         for place, strength in enumerate(strengths):
 
             def work(positions: np.ndarray) -> dict[str, np.ndarray]:
-                start = start_w(positions)
+                start = starts.w(positions)
                 before = render(generator, start).detach()
                 edits = editor.edit(start, strength)  # noqa: B023  used before the next round
                 arrays = measure(before, edits.images, guide, teacher)  # noqa: B023
@@ -91,18 +88,17 @@ def run(config: Config, run: Run) -> dict[str, Any]:
 
             folder = f"blocks/{number:04}-{place:02}"
             shown = f"editing: {text}" + (f", {strength:g}" if len(strengths) > 1 else "")
-            blocks = finished_blocks(starts.n, config.block, work, run, shown, folder)
-            arrays = joined([arrays for _, arrays in blocks])
+            arrays = in_blocks(starts.n, config.block, work, run, shown, folder)
             readings = None
             if teacher is not None:
                 before, after = (arrays[f"teacher_{when}"] for when in ("before", "after"))
                 readings = Readings(teacher.labels, before, after, config.threshold)
             ways = editor.direction(arrays, strength)
             jobs.append(Job(request, tuple(named), strength, ways, arrays, starts, readings))
-    write(run, starts, jobs, config.gan)
+    write(run, jobs)
     render_page.write(run, edits.build(jobs), f"edit {config.method}")
     seen_of(config).save(run)
-    return tell(run, starts, jobs)
+    return tell(run, jobs)
 
 
 def plan(config: Config) -> dict[str, Any]:

@@ -22,14 +22,12 @@ from cxrtool.commands.edit.targets import named_in
 from cxrtool.core import console
 from cxrtool.core.errors import InputError
 from cxrtool.core.runs import Run
-from cxrtool.editing.distances import Distance
 from cxrtool.editing.global_method import GlobalMethod
-from cxrtool.editing.guide import TextGuide, make_guide
+from cxrtool.editing.guide import Distance, TextGuide, make_guide
 from cxrtool.editing.latent_method import LatentMethod
-from cxrtool.editing.latents import VariationSource, latents
+from cxrtool.editing.optimization import EditInS, EditInW, SpaceEdit
 from cxrtool.editing.relevance import channel_statistics
-from cxrtool.editing.spaces import EditInS, EditInW, SpaceEdit
-from cxrtool.editing.tools import Method, Options, Tools
+from cxrtool.editing.tools import Options, Tools
 from cxrtool.training.protocols import Classifier, StyleGenerator, StyleSpace
 
 
@@ -84,7 +82,7 @@ def method_of(
     encoder: ClipModel,
     distance: Distance,
     device: torch.device,
-) -> Method:
+) -> GlobalMethod | LatentMethod:
     """The method that was asked for.
 
     Raises:
@@ -93,13 +91,11 @@ def method_of(
     options = Options(**{f.name: getattr(config, f.name) for f in fields(Options)})
     tools = Tools(options, run, generator, encoder, distance, device)
     if config.method == "global":
-        styled = with_styles(generator, config, "a global direction", "use --method latent")
-        return GlobalMethod(tools, styled)
-    source = None
+        with_styles(generator, config, "a global direction", "use --method latent")
+        return GlobalMethod(tools)
     if config.local:
-        styled = with_styles(generator, config, "--local", "leave out --local")
-        source = VariationSource(tools, styled)
-    return LatentMethod(tools, start_in(config, tools), source)
+        with_styles(generator, config, "--local", "leave out --local")
+    return LatentMethod(tools, start_in(config, tools))
 
 
 def with_styles(generator: StyleGenerator, config: Config, need: str, hint: str) -> StyleSpace:
@@ -122,8 +118,8 @@ def start_in(config: Config, tools: Tools) -> Callable[[torch.Tensor], SpaceEdit
     if config.space != "s":
         return partial(EditInW, tools.generator, shared=config.space == "w")
     generator = with_styles(tools.generator, config, "--space s", "use --space w+")
-    sample = partial(latents, tools, generator)
-    return partial(EditInS, generator, channels=channel_statistics(generator, sample, LATENTS))
+    channels = channel_statistics(generator, tools.latents, LATENTS)
+    return partial(EditInS, generator, channels=channels)
 
 
 def guide_of(target: str, config: Config, encoder: ClipModel, templates: Templates) -> TextGuide:

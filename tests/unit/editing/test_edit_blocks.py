@@ -9,14 +9,7 @@ import pytest
 
 from cxrtool.core.errors import InterruptedRunError
 from cxrtool.core.runs import Run
-from cxrtool.editing.blocks import block_positions, finished_blocks
-
-
-def test_every_block_is_as_large_as_the_others() -> None:
-    blocks = block_positions(7, 3)
-    assert [b.tolist() for b in blocks] == [[0, 1, 2], [3, 4, 5], [6, 6, 6]]
-    assert [b.tolist() for b in block_positions(3, 3)] == [[0, 1, 2]]
-    assert [b.tolist() for b in block_positions(1, 4)] == [[0, 0, 0, 0]]
+from cxrtool.editing.blocks import in_blocks
 
 
 class _Work:
@@ -29,8 +22,24 @@ class _Work:
 
 
 def _values(run: Run, work: _Work, n: int = 7) -> list[float]:
-    parts = [a["x"] for _, a in finished_blocks(n, 3, work, run, "squares")]
-    return [float(x) for x in np.concatenate(parts)]
+    return [float(x) for x in in_blocks(n, 3, work, run, "squares")["x"]]
+
+
+@pytest.mark.parametrize(
+    ("n", "size", "wanted"),
+    [
+        (7, 3, [[0, 1, 2], [3, 4, 5], [6, 6, 6]]),
+        (3, 3, [[0, 1, 2]]),
+        (1, 4, [[0, 0, 0, 0]]),
+    ],
+)
+def test_every_block_is_as_large_as_the_others(
+    tmp_path: Path, n: int, size: int, wanted: list[list[int]]
+) -> None:
+    work = _Work()
+    arrays = in_blocks(n, size, work, Run.for_test(tmp_path), "squares")
+    assert work.seen == wanted
+    assert arrays["x"].tolist() == [float(i * i) for i in range(n)]
 
 
 def test_padding_is_cut_off_and_finished_blocks_are_not_done_again(tmp_path: Path) -> None:
@@ -53,9 +62,11 @@ def test_a_damaged_block_is_done_again(tmp_path: Path) -> None:
 
 def test_a_signal_stops_between_blocks(tmp_path: Path) -> None:
     run, work = Run.for_test(tmp_path), _Work()
-    blocks = finished_blocks(7, 3, work, run, "squares")
-    next(blocks)
-    run._signal = 15
+
+    def interrupted(positions: np.ndarray) -> dict[str, np.ndarray]:
+        run._signal = 15
+        return work(positions)
+
     with pytest.raises(InterruptedRunError):
-        next(blocks)
+        in_blocks(7, 3, interrupted, run, "squares")
     assert len(work.seen) == 1

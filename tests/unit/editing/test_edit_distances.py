@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cxrtool.editing.distances import map_distance, pyramid_distance, tower_distance
+from cxrtool.editing.guide import map_distance, pyramid_distance, tower_distance
 
 
 def _images(seed: int, n: int = 3) -> torch.Tensor:

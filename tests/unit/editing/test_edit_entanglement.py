@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from cxrtool.editing.entanglement import changes, ratio
+from cxrtool.editing.record import changes, ratio
 
 LABELS = ("Edema", "Effusion", "Fracture")
 

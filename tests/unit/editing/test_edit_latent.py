@@ -8,11 +8,16 @@ import pytest
 import torch
 
 from cxrtool.core.errors import InputError
-from cxrtool.editing.distances import pyramid_distance
-from cxrtool.editing.guide import TextGuide, make_guide
-from cxrtool.editing.inversion import InversionRecipe, invert, mean_w
-from cxrtool.editing.latent import LatentRecipe, optimize, render
-from cxrtool.editing.spaces import EditInW
+from cxrtool.editing.guide import TextGuide, make_guide, pyramid_distance
+from cxrtool.editing.optimization import (
+    EditInW,
+    InversionRecipe,
+    LatentRecipe,
+    invert,
+    mean_w,
+    optimize,
+    render,
+)
 
 from .toys import ToyEncoder, ToyGenerator
 
@@ -29,7 +34,7 @@ def _start(n: int = 4, seed: int = 0) -> torch.Tensor:
 
 
 def _edit(start: torch.Tensor, guide: TextGuide, **changes: Any) -> torch.Tensor:
-    recipe = LatentRecipe(**({"steps": 40, "l2": 0.0, "keep": 0.0} | changes))
+    recipe = LatentRecipe(**({"steps": 40, "l2": 0.0, "feature_weight": 0.0} | changes))
     sought = EditInW(GENERATOR, start)
     optimize(sought, guide, pyramid_distance, recipe)
     return start + sought.numbers[0].detach()
@@ -81,7 +86,7 @@ def test_without_strength_nothing_moves() -> None:
     assert torch.allclose(_edit(start, _guide(), text=0.0, l2=0.1), start)
 
 
-@pytest.mark.parametrize(("name", "weight"), [("l2", 1.0), ("keep", 5.0)])
+@pytest.mark.parametrize(("name", "weight"), [("l2", 1.0), ("feature_weight", 5.0)])
 def test_both_penalties_hold_the_image_back(name: str, weight: float) -> None:
     start = _start()
     before = render(GENERATOR, start)
@@ -92,13 +97,13 @@ def test_both_penalties_hold_the_image_back(name: str, weight: float) -> None:
 
 def test_the_loss_is_the_one_documented() -> None:
     start, guide = _start(1), _guide()
-    recipe = LatentRecipe(steps=1, lr=0.05, text=0.7, l2=0.3, keep=0.0)
+    recipe = LatentRecipe(steps=1, lr=0.05, text=0.7, l2=0.3, feature_weight=0.0)
     w = start.clone().requires_grad_()
     loss = 0.7 * guide.loss(render(GENERATOR, w)) + 0.3 * (w - start).square().sum()
     torch.autograd.backward(loss.sum())
     assert w.grad is not None
     # Adam's first step is lr times the sign of the gradient, and the ramp of one step is known.
-    from cxrtool.editing.schedule import ramp
+    from cxrtool.editing.optimization import ramp
 
     sought = EditInW(GENERATOR, start)
     optimize(sought, guide, pyramid_distance, recipe)

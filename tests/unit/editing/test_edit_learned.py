@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from cxrtool.editing.directions import Direction, moved
 from cxrtool.editing.guide import TextGuide
 from cxrtool.editing.learned import ALPHA, GOAL, LearnedRecipe, learned_direction
+from cxrtool.editing.relevance import Direction, moved
 from cxrtool.editing.variation import Variation, measure_variation
 
 from .toys import ToyStyles
@@ -56,7 +56,7 @@ def found() -> Variation:
     return measure_variation(_Generator(), _Encoder(), _w, patients=N, each=1)
 
 
-START = Direction({"a": torch.tensor([0.3, 0.3, 0.1, 0.0])}, 3, {})
+START = Direction({"a": torch.tensor([0.3, 0.3, 0.1, 0.0])}, 3)
 TEXT, OTHER, REST = torch.eye(3)
 
 
@@ -74,7 +74,7 @@ def test_it_gains_what_is_asked_for(found: Variation, sign: int) -> None:
     change = _learn(found, sign)
     w = _w(0, 50)
     before = _Generator().synthesis(w)
-    after = moved(_Generator(), w, Direction({"a": change}, 3, {}), sign * ALPHA)
+    after = moved(_Generator(), w, Direction({"a": change}, 3), sign * ALPHA)
     gain = (after - before)[:, 0, :, :4].mean()
     spread = (found.embeddings[0, 0] / found.n).sqrt()
     assert sign * float(gain / spread) == pytest.approx(GOAL, rel=0.15)

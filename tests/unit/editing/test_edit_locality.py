@@ -6,13 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from cxrtool.editing.distances import pyramid_distance
-from cxrtool.editing.guide import make_guide
-from cxrtool.editing.latent import LatentRecipe, optimize, render
-from cxrtool.editing.locality import Locality, locality, touched
+from cxrtool.editing.guide import make_guide, pyramid_distance
+from cxrtool.editing.optimization import EditInW, LatentRecipe, optimize, render
 from cxrtool.editing.relevance import Channels
-from cxrtool.editing.spaces import EditInW
-from cxrtool.editing.variation import Variation
+from cxrtool.editing.variation import Locality, Variation, locality
 
 from .toys import ToyEncoder, ToyGenerator
 
@@ -29,14 +26,18 @@ def _variation() -> Variation:
     return Variation(Channels({}, {}), 10, torch.eye(2), {}, {}, pixels, squares)
 
 
+def _touched(text: Tensor) -> Tensor:
+    return 1.0 - locality(_variation(), text).outside
+
+
 def test_a_text_acts_where_pixels_change_with_its_score() -> None:
-    where = touched(_variation(), TEXT)
+    where = _touched(TEXT)
     assert where.shape == (8, 8)
     assert float(where[:, :4].min()) == 1.0  # at the border two thirds of the mean, which is enough
     assert where[0, 4] == pytest.approx(2 / 3)
     assert float(where[:, 5:].max()) == 0.0
-    assert torch.equal(touched(_variation(), -TEXT), where)
-    assert torch.equal(touched(_variation(), OTHER), torch.ones(8, 8))
+    assert torch.equal(_touched(-TEXT), where)
+    assert torch.equal(_touched(OTHER), torch.ones(8, 8))
 
 
 def test_the_stray_counts_what_changes_elsewhere() -> None:
@@ -67,7 +68,7 @@ def test_latent_edits_stay_there() -> None:
     strays = {}
     for local in (0.0, 20.0):
         sought = EditInW(GENERATOR, start)
-        recipe = LatentRecipe(steps=60, l2=0.0, keep=0.0, local=local)
+        recipe = LatentRecipe(steps=60, l2=0.0, feature_weight=0.0, local=local)
         optimize(sought, guide, pyramid_distance, recipe, where=_left_square())
         after = sought.images().detach()
         assert (guide.similarity(after)[2] > guide.similarity(before)[2] + 0.1).all()

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from cxrtool.editing.panels import difference_colours, panels
+from cxrtool.editing.output import difference_colours, panels
 from cxrtool.editing.record import (
+    Job,
     Readings,
     Request,
     accepted,
-    edits_table,
     label_cells,
-    manifest_table,
-    start_labels,
 )
 
 LABELS = ("A", "B", "C")
@@ -114,15 +115,19 @@ def test_the_threshold_decides() -> None:
     assert not any(_accept(strict, _asked(["B"])))
 
 
-def test_start_labels_are_those_that_are_there() -> None:
-    assert start_labels(LABELS, START) == ["A", ""]
+def _job(targets: list[str]) -> Job:
+    ends = [f"{end}_{when}" for end in ("opposite", "direction") for when in ("before", "after")]
+    names = (*ends, "target_after", "way", "gray_rms", "distance")
+    arrays = {**dict.fromkeys(names, np.zeros(2)), "target_before": np.array([0.1, 0.2])}
+    starts: Any = SimpleNamespace(
+        info=SimpleNamespace(labels=LABELS), cells=START, parents=["p", "q"], originals=None
+    )
+    return Job(_asked(targets), (), 1.0, {}, arrays, starts, TEACHER)
 
 
 def test_the_manifest_holds_start_claim_and_verdict() -> None:
     inherited = pd.DataFrame({"split": ["train", "val"]})
-    asked = _asked(["C"])
-    accept = accepted(TEACHER, asked)
-    table = manifest_table(["x", "y"], inherited, LABELS, START, asked, TEACHER, accept)
+    table = _job(["C"]).manifest_table(["x", "y"], inherited, True)
     assert table["accepted"].tolist() == ["1", "0"]
     assert table["source"].tolist() == ["edited", "edited"]
     assert table["split"].tolist() == ["train", "val"]
@@ -131,9 +136,7 @@ def test_the_manifest_holds_start_claim_and_verdict() -> None:
 
 
 def test_edits_hold_measures_and_readings() -> None:
-    measures = {"target_before": np.array([0.1, 0.2])}
-    accept = np.array([True, False])
-    table = edits_table(["x", "y"], ["p", "q"], _asked([]), measures, TEACHER, accept)
+    table = _job(["C"]).edits_table(["x", "y"])
     assert table["target_before"].tolist() == ["0.100000", "0.200000"]
     assert table["C after"].tolist() == ["0.900000", "0.300000"]
     assert table["accepted"].tolist() == ["1", "0"]

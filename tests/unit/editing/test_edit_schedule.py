@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from cxrtool.editing.schedule import ramp
+from cxrtool.editing.optimization import ramp
 
 
 def test_known_values_of_300_steps() -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cxrtool.editing.distances import pyramid_distance
-from cxrtool.editing.guide import TextGuide
-from cxrtool.editing.latent import LatentRecipe, optimize
+from cxrtool.editing.guide import TextGuide, pyramid_distance
+from cxrtool.editing.optimization import EditInS, EditInW, LatentRecipe, optimize
 from cxrtool.editing.relevance import Channels
-from cxrtool.editing.spaces import EditInS, EditInW
 from cxrtool.generators.stylegan2.network import TrainedGenerator
 
 from .test_edit_global import _Tower, _w, generator
@@ -55,7 +53,9 @@ def test_in_w_all_layers_move_alike_and_in_w_plus_they_need_not() -> None:
     moved = {}
     for shared in (False, True):
         sought = EditInW(ToyGenerator(), _start(), shared=shared)
-        optimize(sought, guide, pyramid_distance, LatentRecipe(steps=30, l2=0.0, keep=0.0))
+        optimize(
+            sought, guide, pyramid_distance, LatentRecipe(steps=30, l2=0.0, feature_weight=0.0)
+        )
         moved[shared] = torch.from_numpy(sought.changes()["way"])
     assert torch.equal(moved[True][:, 0], moved[True][:, 1])
     assert not torch.allclose(moved[False][:, 0], moved[False][:, 1], atol=0.05)
@@ -68,7 +68,7 @@ def test_styles_are_optimized(generator: TrainedGenerator) -> None:
     guide = TextGuide(_Tower(), torch.eye(9)[0], torch.eye(9)[1])
     sought = EditInS(generator, w, channels)
     before = guide.loss(sought.images()).detach()
-    optimize(sought, guide, pyramid_distance, LatentRecipe(steps=20, l2=0.0, keep=0.0))
+    optimize(sought, guide, pyramid_distance, LatentRecipe(steps=20, l2=0.0, feature_weight=0.0))
     assert (guide.loss(sought.images()) < before - 1e-4).all()
 
 
@@ -80,7 +80,9 @@ def test_scores_of_others_are_held() -> None:
         guide = TextGuide(ToyEncoder(), target / 2**0.5, torch.eye(6)[5], 1, other, weight)
         sought = EditInW(ToyGenerator(), _start())
         before = torch.nn.functional.normalize(ToyEncoder().embed_images(sought.images()), dim=1)
-        optimize(sought, guide, pyramid_distance, LatentRecipe(steps=60, l2=0.0, keep=0.0))
+        optimize(
+            sought, guide, pyramid_distance, LatentRecipe(steps=60, l2=0.0, feature_weight=0.0)
+        )
         after = torch.nn.functional.normalize(ToyEncoder().embed_images(sought.images()), dim=1)
         change = (after - before).detach()
         assert (change[:, 0] > 0.05).all()

@@ -26,7 +26,7 @@ from cxrtool.data.cache import pixels
 from cxrtool.data.keys import Seen
 from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.data.manifest import DatasetInfo, DatasetWriter, load_dataset
-from cxrtool.editing import first_order, learned, variation
+from cxrtool.editing import learned, relevance, variation
 from cxrtool.generators.stylegan2.generator import Architecture, Generator
 from cxrtool.generators.stylegan2.network import TrainedGenerator
 from cxrtool.training.rng import torch_generator
@@ -600,18 +600,18 @@ def test_the_fast_mode_says_how_far_it_agrees(
     said: list[str] = []
     monkeypatch.setattr(console, "say", said.append)
     options: dict[str, Any] = {"method": "global", "relevance_images": 4, "beta": 0.02}
-    monkeypatch.setattr(first_order, "LEAST_AGREEMENT", -1.0)
+    monkeypatch.setattr(relevance, "LEAST_AGREEMENT", -1.0)
     for name, beta in {"out": 0.02, "fewer": 0.2}.items():
         config = _config(styled, **{**options, "beta": beta}, fast=True)
         execute(edit, config, tmp_path / name)
     agreed = [text for text in said if "rank correlation" in text]
     assert len(agreed) == 2
     assert agreed[0] == agreed[1], "what is judged does not depend on --beta"
-    monkeypatch.setattr(first_order, "LEAST_CHANNELS", 10_000)
+    monkeypatch.setattr(relevance, "LEAST_CHANNELS", 10_000)
     with pytest.raises(GateError, match="judged from 10000 on"):
         execute(edit, _config(styled, **options, fast=True), tmp_path / "few")
-    monkeypatch.setattr(first_order, "LEAST_CHANNELS", 3)
-    monkeypatch.setattr(first_order, "LEAST_AGREEMENT", 1.1)
+    monkeypatch.setattr(relevance, "LEAST_CHANNELS", 3)
+    monkeypatch.setattr(relevance, "LEAST_AGREEMENT", 1.1)
     with pytest.raises(GateError, match="may not be used"):
         execute(edit, _config(styled, **options, fast=True), tmp_path / "refused")
 
