@@ -10,21 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxrtool.data.columns import (
-    IMAGE,
-    ORIGIN,
-    PATIENT,
-    PATIENT_KEY,
-    PIXEL_KEY,
-    PREPARED_KEY,
-    SOURCE,
-    SPLIT,
-    STUDY,
-    image_name,
-)
+from cxrtool.data import columns
+from cxrtool.data.columns import IMAGE, PATIENT, image_name
 from cxrtool.data.images import KERNEL
 from cxrtool.data.ingest import Ingested
-from cxrtool.data.patient_keys import patient_keys
+from cxrtool.data.keys import patient_keys
 from cxrtool.data.schema import DatasetInfo
 from cxrtool.data.sources.base import Rejected, SourceTable
 from cxrtool.data.summary import split_counts
@@ -45,44 +35,38 @@ def manifest_table(
         One row an image, index 0..N-1; ``image_ref`` is still there (splits may name it).
     """
     table = source.table.iloc[rows].reset_index(drop=True)
-    table = table.drop(columns=[c for c in ("table_file", "table_row") if c in table])
-    table[SOURCE] = "real"
+    table = table.drop(columns=["table_file", "table_row"])
+    table[columns.SOURCE] = "real"
     if images is None:
-        table[IMAGE], table[PIXEL_KEY] = "", ""
+        table[IMAGE], table[columns.PIXEL_KEY] = "", ""
     else:
-        table[IMAGE] = [image_name(int(row)) for row in rows]
-        table[PIXEL_KEY] = [images.done[int(row)].pixel_key for row in rows]
-        table[PREPARED_KEY] = [images.done[int(row)].prepared_key for row in rows]
-    for name in (PATIENT, STUDY, SPLIT):
-        if name not in table:
-            table[name] = ""
-    table[PATIENT_KEY] = (
-        patient_keys(table[PATIENT], source.namespace, secret) if source.patients else ""
-    )
+        done = [images.done[int(row)] for row in rows]
+        table[IMAGE] = [image_name(image.row) for image in done]
+        table[columns.PIXEL_KEY] = [image.pixel_key for image in done]
+        table[columns.PREPARED_KEY] = [image.prepared_key for image in done]
+    keys = patient_keys(table[PATIENT], source.namespace, secret) if source.patients else ""
+    table[columns.PATIENT_KEY] = keys
     return table
 
 
 def finish_table(table: pd.DataFrame, source: SourceTable, split: np.ndarray) -> pd.DataFrame:
     """Write the splits in, and keep or drop the names of the original files."""
-    out = table.assign(**{SPLIT: split})
-    if "image_ref" not in out:
-        return out
+    out = table.assign(**{columns.SPLIT: split})
     if source.keep_refs:
-        return out.rename(columns={"image_ref": ORIGIN})
+        return out.rename(columns={"image_ref": columns.ORIGIN})
     return out.drop(columns="image_ref")
 
 
 def sidecars(source: SourceTable, rows: np.ndarray, *, pixels: bool) -> dict[str, pd.DataFrame]:
     """Side tables of the rows that were kept, keyed by ``image`` where there are images."""
-    refs = source.table.get("image_ref")
+    refs = source.table["image_ref"]
+    names = {refs[row]: image_name(int(row)) for row in rows}
     out = {}
     for name, side in source.sidecars.items():
-        if refs is not None and "image_ref" in side:
-            names = {refs.iloc[int(row)]: image_name(int(row)) for row in rows}
-            side = side[side["image_ref"].isin(list(names))].reset_index(drop=True)
-            if pixels:
-                side = side.assign(image_ref=side["image_ref"].map(names))
-                side = side.rename(columns={"image_ref": IMAGE})
+        side = side[side["image_ref"].isin(list(names))].reset_index(drop=True)
+        if pixels:
+            side = side.assign(image_ref=side["image_ref"].map(names))
+            side = side.rename(columns={"image_ref": IMAGE})
         out[name] = side
     return out
 

@@ -3,49 +3,95 @@
 In: an opener and one reference a row. Out: ``images/*.png`` of a dataset directory, and for every
 row its pixel key or why it was rejected. A journal in ``.cache`` records every finished chunk, so
 that a killed run goes on where it was; what it vouches for is hashed again before it is believed.
+Imports no pandas, so that workers start quickly.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
+import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, NamedTuple
 
 from cxrtool.core import files
 from cxrtool.core.cores import available_cores
-from cxrtool.data import pool
+from cxrtool.core.errors import InputError
+from cxrtool.data import images, pool
 from cxrtool.data.columns import image_name
-from cxrtool.data.worker import Bad, Done, Item, Job, convert
+from cxrtool.data.sources.base import Opener
 
 if TYPE_CHECKING:
     from cxrtool.core.runs import Run
 
 JOURNAL = ".cache/prepare.jsonl"
 #: What worker processes import before their first image.
-PRELOAD = ("cxrtool.data.worker", "threadpoolctl")
+PRELOAD = ("cxrtool.data.ingest", "threadpoolctl")
 #: Images a chunk: few, because at the end one worker waits for the other about that long.
 _CHUNK = 4
 #: Below this many images a pool costs more than it saves.
 _FEW = 48
 
 
-@dataclass
+class Done(NamedTuple):
+    """A converted image. ``enlarged``: it was smaller than the size that was asked for."""
+
+    row: int
+    size_bytes: int
+    sha256: str
+    pixel_key: str
+    prepared_key: str
+    conversion: str
+    enlarged: bool
+
+
+class Bad(NamedTuple):
+    """An image that cannot be used."""
+
+    row: int
+    reason: str
+    file: str
+    hint: str | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is the same for all images.
+
+    Attributes:
+        opener: Opens an image by its reference.
+        out: The dataset directory.
+        size: Side in pixels.
+        fit: ``crop``, ``pad`` or ``stretch``.
+    """
+
+    opener: Opener
+    out: str
+    size: int
+    fit: str
+
+
+@dataclass(frozen=True)
 class Ingested:
     """What became of the images.
 
     Attributes:
         done: Row -> result.
-        conversions: What had to be converted -> how often.
         resumed: Images that an interrupted run had finished.
     """
 
-    done: dict[int, Done] = field(default_factory=dict)
-    conversions: Counter[str] = field(default_factory=Counter)
-    resumed: int = 0
+    done: dict[int, Done]
+    resumed: int
+
+    @property
+    def conversions(self) -> Counter[str]:
+        """What had to be converted -> how often."""
+        counts = Counter(done.conversion for done in self.done.values() if done.conversion)
+        return counts + Counter("enlarged" for done in self.done.values() if done.enlarged)
 
 
 def ingest(
@@ -69,20 +115,24 @@ def ingest(
         CxrError: What ``on_bad`` raises; a worker that died.
         OSError: The disk is full or may not be written.
     """
-    out = Ingested()
-    rows = {row for row, _ in refs}
-    earlier = {r: e for r, e in _believed(run, run.path(JOURNAL)).items() if r in rows}
-    out.resumed = len(earlier)
-    items = [Item(row, ref, image_name(row)) for row, ref in refs if row not in earlier]
-    for finished in earlier.values():
-        _take(out, finished)
+    path = run.path(JOURNAL)
+    earlier = _believed(run, path)
+    done = {row: earlier[row] for row, _ in refs if row in earlier}
+    out = Ingested(done, len(done))
+    items = [(row, ref) for row, ref in refs if row not in done]
     chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
     if len(items) < _FEW:
         workers = 1
-    with _journal(run, earlier) as journal, run.progress("decoding", total=len(refs)) as bar:
-        bar.update(len(earlier))
+    # Begun anew with what is believed: a kill may have cut its last line.
+    lines = [json.dumps({"run": run.fingerprint}), *(json.dumps([e]) for e in done.values())]
+    files.write_bytes(path, ("\n".join(lines) + "\n").encode(), durable=False)
+    with (
+        open(path, "a", encoding="utf-8") as journal,
+        run.progress("decoding", total=len(refs)) as bar,
+    ):
+        bar.update(len(done))
         for number, results in pool.map_chunks(
-            convert,
+            _convert,
             job,
             chunks,
             workers=min(workers or available_cores(), len(chunks) or 1),
@@ -96,7 +146,7 @@ def ingest(
                 if isinstance(entry, Bad):
                     on_bad(entry)
                 else:
-                    _take(out, entry)
+                    done[entry.row] = entry
             bar.advance(len(chunks[number]))
     run.check_stop()
     return out
@@ -107,41 +157,62 @@ def forget(run: Run) -> None:
     (run.dir / JOURNAL).unlink(missing_ok=True)
 
 
-def _take(out: Ingested, entry: Done) -> None:
-    out.done[entry.row] = entry
-    if entry.conversion:
-        out.conversions[entry.conversion] += 1
-    if entry.enlarged:
-        out.conversions["enlarged"] += 1
-
-
-@contextlib.contextmanager
-def _journal(run: Run, earlier: dict[int, Done]) -> Iterator[TextIO]:
-    """The journal, begun anew with what is believed (a kill may have cut its last line)."""
-    path = run.path(JOURNAL)
-    lines = [json.dumps({"run": run.fingerprint})]
-    lines += [json.dumps([entry]) for entry in earlier.values()]
-    files.write_bytes(path, ("\n".join(lines) + "\n").encode(), durable=False)
-    with open(path, "a", encoding="utf-8") as stream:
-        yield stream
-
-
 def _believed(run: Run, path: Path) -> dict[int, Done]:
     """Entries of an interrupted run whose images are on disk as they were written."""
-    entries_by_row: dict[int, Done] = {}
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
         if json.loads(lines[0])["run"] != run.fingerprint:
             return {}
     except (OSError, ValueError, IndexError, KeyError, TypeError):
         return {}
+    entries: list[Done] = []
     for line in lines[1:]:
+        with contextlib.suppress(ValueError, TypeError):  # a kill cut the last line short
+            entries += [Done(*values) for values in json.loads(line)]
+    believed: dict[int, Done] = {}
+    for entry in entries:
+        with contextlib.suppress(OSError):
+            if files.sha256_file(run.dir / image_name(entry.row)) == entry.sha256:
+                believed[entry.row] = entry
+    return believed
+
+
+def _convert(job: Job, items: Iterable[tuple[int, str]]) -> list[Done | Bad]:
+    """What a worker process does with some images: open, decode, resize, hash, encode, write.
+
+    Raises:
+        OSError: The output cannot be written (a full disk).
+    """
+    results: list[Done | Bad] = []
+    for row, ref in items:
         try:
-            entries = [Done(*values) for values in json.loads(line)]
-        except (ValueError, TypeError):
-            continue  # a kill cut the last line short
-        for entry in entries:
-            with contextlib.suppress(OSError):
-                if files.sha256_file(run.dir / image_name(entry.row)) == entry.sha256:
-                    entries_by_row[entry.row] = entry
-    return entries_by_row
+            source = job.opener(ref)
+            if isinstance(source, Path):
+                _stay_inside(source, job.opener)
+            converted = images.convert(source, job.size, job.fit)
+        except InputError as error:
+            file = "" if error.file is None else str(error.file)
+            results.append(Bad(row, error.reason, file, error.hint))
+            continue
+        data = images.encode_png(converted.pixels)
+        # Until the journal vouches for its hash, no file of an unfinished data set is believed.
+        files.write_once(Path(job.out, image_name(row)), data)
+        digest = files.sha256_bytes(data)
+        facts = (converted.key, converted.prepared, converted.conversion, converted.enlarged)
+        results.append(Done(row, len(data), digest, *facts))
+    return results
+
+
+_real_root = functools.cache(os.path.realpath)
+
+
+def _stay_inside(path: Path, opener: Opener) -> None:
+    """Refuse a file that a link puts outside the folder of the source.
+
+    Raises:
+        InputError: It lies outside.
+    """
+    root = getattr(opener, "root", None)
+    if root is not None and not Path(os.path.realpath(path)).is_relative_to(_real_root(root)):
+        hint = "give the folder that holds the images (--images where the format takes it)"
+        raise InputError("the image lies outside the data folder", file=path, hint=hint)

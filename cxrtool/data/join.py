@@ -4,6 +4,7 @@ In: the table of a source and the output of ``extract-reports``. Out: the table 
 labels, counts of matched and unmatched images, and the cells where source and report disagree.
 """
 
+import dataclasses
 import json
 import re
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from cxrtool.data.derived import Settled, join_labels
 from cxrtool.data.labels import CHEXPERT
 from cxrtool.data.maps import canonical
 from cxrtool.data.schema import check_values
+from cxrtool.data.sources.base import SourceTable
 from cxrtool.data.sources.table import label_columns
 from cxrtool.data.tables import read_table, require_columns
 
@@ -32,9 +34,7 @@ class Joined:
     """A source with its reports.
 
     Attributes:
-        table: The table, with texts and labels.
-        labels: All labels now.
-        covered: Whether source or report says anything about each.
+        source: The source, with texts and labels.
         matched: Images with a report.
         unmatched: Images without one.
         unused: Reports without an image.
@@ -45,9 +45,7 @@ class Joined:
         left: Columns of the reports' table that are no labels -> why.
     """
 
-    table: pd.DataFrame
-    labels: tuple[str, ...]
-    covered: tuple[bool, ...]
+    source: SourceTable
     matched: int
     unmatched: int
     unused: int
@@ -57,23 +55,11 @@ class Joined:
     left: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class _Extracted:
-    table: pd.DataFrame
-    labels: tuple[str, ...]
-    covered: dict[str, bool]
-    left: Mapping[str, str]
-
-
-def join_reports(
-    table: pd.DataFrame, labels: tuple[str, ...], covered: tuple[bool, ...], folder: Path, mode: str
-) -> Joined:
+def join_reports(source: SourceTable, folder: Path, mode: str) -> Joined:
     """Join by study.
 
     Args:
-        table: Images, with ``study_id``.
-        labels: The source's labels.
-        covered: Whether the source covers each.
+        source: Images, with ``study_id``.
         folder: Output of ``extract-reports``.
         mode: ``replace`` (the report wins where there is one), ``fill`` (it fills blanks and adds
             labels), ``keep`` (texts only). But for ``keep`` a matched image does not keep No
@@ -82,82 +68,87 @@ def join_reports(
     Raises:
         InputError: No study ids, a study with two different reports, no match at all.
     """
-    extracted = _read(folder)
-    position = _match(table, extracted.table, folder)
+    table = source.table
+    reports, covered, left = _read(folder)
+    position = _match(table, reports, folder)
     hit = position >= 0
     out = table.copy(deep=False)
     for name in _TEXTS:
-        if name in extracted.table:
+        if name in reports:
             old = cells_of(table, name)
-            new = np.where(hit, cells_of(extracted.table, name)[position], "")
+            new = np.where(hit, cells_of(reports, name)[position], "")
             out[name] = np.where(old == "", new, old)
-    ours = {canonical(name): name for name in labels}
-    cover = dict(zip(labels, covered, strict=True))
+    ours = {canonical(name): name for name in source.labels}
+    cover = dict(zip(source.labels, source.covered, strict=True))
     read: dict[str, np.ndarray] = {}
-    rows: list[pd.DataFrame] = []
+    differences: list[pd.DataFrame] = []
     compared: dict[str, int] = {}
-    for theirs in extracted.labels:
+    for theirs, said in covered.items():
         name = theirs if theirs in cover else ours.get(canonical(theirs), theirs)
         old = cells_of(table, name if name in cover else "")
-        new = np.where(hit, cells_of(extracted.table, theirs)[position], "").astype(object)
+        new = np.where(hit, cells_of(reports, theirs)[position], "").astype(object)
         both = hit & (old != "") & (new != "")
         compared[name] = int(both.sum())
         differ = np.flatnonzero(both & (old != new))
         if len(differ):
             study = cells_of(table, STUDY)[differ]
             facts = (differ, study, name, old[differ], new[differ])
-            rows.append(pd.DataFrame(dict(zip(_DIFFER, facts))))
+            differences.append(pd.DataFrame(dict(zip(_DIFFER, facts))))
         read[name] = new
         if mode != "keep":
-            cover[name] = cover.get(name, False) or extracted.covered[theirs]
+            cover[name] = cover.get(name, False) or said
     settled = Settled()
     if mode != "keep":
-        cells, settled = join_labels(table[list(labels)], read, hit, mode)
+        cells, settled = join_labels(table[list(source.labels)], read, hit, mode)
         out[list(cells.columns)] = cells
+    labels = tuple(cover)
+    none = pd.DataFrame(columns=_DIFFER, dtype=str)
     return Joined(
-        table=out,
-        labels=tuple(cover),
-        covered=tuple(cover.values()),
+        source=dataclasses.replace(
+            source,
+            table=out,
+            labels=labels,
+            covered=tuple(cover.values()),
+            kind=source.kind if labels == source.labels else "multilabel",
+        ),
         matched=int(hit.sum()),
         unmatched=int((~hit).sum()),
-        unused=len(extracted.table) - len(np.unique(position[hit])),
-        disagreements=pd.concat(rows) if rows else pd.DataFrame(columns=_DIFFER, dtype=str),
+        unused=len(reports) - len(np.unique(position[hit])),
+        disagreements=pd.concat(differences or [none]),
         compared=compared,
         settled=settled,
-        left=extracted.left,
+        left=left,
     )
 
 
-def _read(folder: Path) -> _Extracted:
+def _read(folder: Path) -> tuple[pd.DataFrame, dict[str, bool], Mapping[str, str]]:
+    """One report a row; label -> whether reports say anything about it; columns of no labels."""
     file = folder / columns.MANIFEST
     if not file.is_file():
         what = "no manifest.csv: not an output of extract-reports"
         hint = "make one with: cxr extract-reports REPORTS -o OUT"
         raise InputError(what, file=folder, hint=hint)
     table = read_table(file, (STUDY,))
-    # Observations of own rules are labels, too.
-    by_cells = label_columns(table, skip=set(columns.RESERVED))
-    labels = tuple(
-        str(name) for name in table.columns if name in CHEXPERT or name in by_cells.labels
-    )
-    left = {name: why for name, why in by_cells.left.items() if name not in labels}
-    covered = dict.fromkeys(labels, True)
     if (folder / columns.DATASET).is_file():
         record = json.loads((folder / columns.DATASET).read_text(encoding="utf-8"))
-        labels, left = tuple(record["labels"]), {}
-        covered = dict(zip(labels, record["covered"], strict=True))
-        require_columns(table, labels, file)
-    for name in labels:
+        covered = dict(zip(record["labels"], record["covered"], strict=True))
+        left: Mapping[str, str] = {}
+        require_columns(table, covered, file)
+    else:
+        by_cells = label_columns(table, skip=set(columns.RESERVED))
+        # Observations of own rules are labels, too.
+        labels = [n for n in map(str, table.columns) if n in CHEXPERT or n in by_cells.labels]
+        covered = dict.fromkeys(labels, True)
+        left = {name: why for name, why in by_cells.left.items() if name not in covered}
+    for name in covered:
         check_values(table[name], columns.VALUES, file, "1, 0, -1 or blank")
     named = table[table[STUDY] != ""]
     keys = [name for name in (PATIENT, STUDY) if name in table]
-    once = named.drop_duplicates([*keys, *labels])
-    torn = once.duplicated(keys)
-    if torn.any():
-        index = int(once.index[np.flatnonzero(torn.to_numpy())[0]])
-        what = f"study {table[STUDY][index]!r} has two reports with different labels"
-        raise InputError(what, file=file, row=index, column=STUDY)
-    return _Extracted(named.drop_duplicates(keys).reset_index(drop=True), labels, covered, left)
+    once = named.drop_duplicates([*keys, *covered])
+    for row, study in once.loc[once.duplicated(keys), STUDY].items():
+        what = f"study {study!r} has two reports with different labels"
+        raise InputError(what, file=file, row=int(row), column=STUDY)
+    return named.drop_duplicates(keys).reset_index(drop=True), covered, left
 
 
 def _match(table: pd.DataFrame, reports: pd.DataFrame, folder: Path) -> np.ndarray:

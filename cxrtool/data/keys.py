@@ -12,8 +12,10 @@ namespaces cannot be compared; pixels always can.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import hmac
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +29,6 @@ from cxrtool.core.files import canonical_json
 from cxrtool.data.columns import PATIENT, PATIENT_KEY, PIXEL_KEY, SOURCE
 from cxrtool.data.copies import prepared_keys
 from cxrtool.data.manifest import Dataset
-from cxrtool.data.patient_keys import patient_keys
 from cxrtool.data.select import patient_groups
 
 if TYPE_CHECKING:
@@ -46,6 +47,55 @@ _ROLES = {
     "data": "data set",
 }
 _DEEPEST = 8
+
+
+def patient_keys(
+    patients: Iterable[str], namespace: str, secret: bytes | None = None
+) -> np.ndarray:
+    """Keys of patients: the first 16 hex digits of HMAC-SHA-256 (64 bits).
+
+    Args:
+        patients: Patient ids; a blank one gets a blank key.
+        namespace: Whose ids these are; also the HMAC key where there is no secret, so that two
+            preparations of one data set agree.
+        secret: Content of ``--id-key``: without it nobody can test a guessed id against the keys.
+
+    Returns:
+        Object array [N] of `str`.
+    """
+    codes, unique = pd.factorize(np.asarray(list(patients), dtype=object))
+    start = hmac.new(secret or namespace.encode("utf-8"), digestmod=hashlib.sha256)
+    start.update(namespace.encode("utf-8") + b"\0")
+    keys = np.full(len(unique), "", dtype=object)
+    for index, patient in enumerate(unique):
+        if patient != "":
+            code = start.copy()
+            code.update(str(patient).encode("utf-8"))
+            keys[index] = code.hexdigest()[:16]
+    return np.asarray(keys[codes])
+
+
+def keyed_namespace(namespace: str, secret: bytes | None) -> str:
+    """The namespace under a secret: keys made with different secrets must never be compared."""
+    if secret is None:
+        return namespace
+    return f"{namespace}+{hashlib.sha256(b'cxr id-key' + secret).hexdigest()[:8]}"
+
+
+def read_secret(path: Path) -> bytes:
+    """The content of an ``--id-key`` file without white space at its ends.
+
+    Raises:
+        InputError: It cannot be read or holds less than 16 bytes.
+    """
+    try:
+        secret = path.read_bytes().strip()
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", file=path) from None
+    if len(secret) < 16:
+        hint = "make one with: head -c 32 /dev/urandom | base64 > FILE"
+        raise InputError("the key has fewer than 16 bytes", file=path, hint=hint)
+    return secret
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from cxrtool.core.errors import InputError
 from cxrtool.data.columns import RESERVED, SPLITS
-from cxrtool.data.label_columns import CORRECT, NO_VALUE, plain_value
+from cxrtool.data.label_columns import CORRECT, NO_VALUE, bad_cells, plain_value
 from cxrtool.data.schema import path_faults, split_faults
 from cxrtool.data.sources.base import Rejected, SourceTable
 
@@ -28,16 +28,13 @@ class Checker:
     """
 
     def __init__(self, source: SourceTable, *, skip_bad: bool) -> None:
-        self._source = source
-        self._skip = skip_bad
+        self._source, self._skip = source, skip_bad
         self._bad: dict[int, Rejected] = {}
 
-    def where(self, position: int) -> tuple[str | None, int | None]:
+    def where(self, position: int) -> tuple[str, int | None]:
         """File and row of a position of the source's table."""
-        table = self._source.table
-        file = str(table["table_file"].iloc[position]) if "table_file" in table else ""
-        row = str(table["table_row"].iloc[position]) if "table_row" in table else ""
-        return file or None, int(row) if row.isdigit() else None
+        file, row = self._source.table.loc[position, ["table_file", "table_row"]]
+        return file, int(row) if row.isdigit() else None
 
     def place(self, position: int) -> str:
         """What a message calls a position."""
@@ -49,8 +46,8 @@ class Checker:
         position: int,
         reason: str,
         *,
-        column: str | None = None,
-        file: str | None = None,
+        column: str,
+        file: str = "",
         hint: str | None = None,
     ) -> None:
         """Put a row on the list, or raise.
@@ -69,12 +66,11 @@ class Checker:
         if not self._skip:
             if file and table_file and file != table_file:
                 reason = f"{reason} ({file})"
-            raise InputError(reason, file=table_file or file, row=row, column=column, hint=hint)
-        if position in self._bad:
-            return
-        table = self._source.table
-        ref = str(table["image_ref"].iloc[position]) if "image_ref" in table else ""
-        self._bad[position] = Rejected(ref, reason, file or table_file or "", row, column or "")
+            place = table_file or file or None
+            raise InputError(reason, file=place, row=row, column=column, hint=hint)
+        ref = self._source.table["image_ref"][position]
+        bad = Rejected(ref, reason, file or table_file, row, column)
+        self._bad.setdefault(position, bad)
 
     @property
     def rejected(self) -> list[Rejected]:
@@ -103,30 +99,22 @@ def check_source(
     """
     table = source.table
     if not len(table):
-        raise InputError(
-            "the source holds no images", hint="look at rejected.csv" if source.rejected else None
-        )
-    clashes = sorted(set(source.labels) & RESERVED)
-    if clashes:
-        raise InputError(
-            f"a label may not be called {clashes[0]!r}", hint="rename it: --map-labels"
-        )
-    cleaned: dict[str, pd.Series | np.ndarray] = {}
+        hint = "look at rejected.csv" if source.rejected else None
+        raise InputError("the source holds no images", hint=hint)
+    for clash in sorted(set(source.labels) & RESERVED):
+        raise InputError(f"a label may not be called {clash!r}", hint="rename it: --map-labels")
+    cleaned = {}
     for name in source.labels:
-        codes, values = pd.factorize(table[name].astype(object), use_na_sentinel=False)
-        plain = [plain_value(str(value)) for value in values]
-        for code, value in enumerate(plain):
-            if value is None:
-                for position in np.flatnonzero(codes == code):
-                    reason = f"{values[code]!r} {NO_VALUE}"
-                    checker.reject(int(position), reason, column=name, hint=CORRECT)
-        cleaned[name] = np.array([v or "" for v in plain], dtype=object)[codes]
+        cells = table[name]
+        for position in np.flatnonzero(bad_cells(cells)):
+            reason = f"{cells[position]!r} {NO_VALUE}"
+            checker.reject(int(position), reason, column=name, hint=CORRECT)
+        cleaned[name] = cells.map({cell: plain_value(cell) or "" for cell in cells.unique()})
     table = table.assign(**cleaned)
-    if "split" in table:
-        for position in np.flatnonzero(~table["split"].isin([*SPLITS, ""]).to_numpy()):
-            value = str(table["split"].iloc[position])
-            checker.reject(int(position), f"{value!r} is not train, val or test", column="split")
-    if own_split and source.official_split and "patient_id" in table:
+    for position in np.flatnonzero(~table["split"].isin([*SPLITS, ""])):
+        reason = f"{table['split'][position]!r} is not train, val or test"
+        checker.reject(int(position), reason, column="split")
+    if own_split and source.official_split:
         hint = "make new splits with --split-by 0.8,0.1,0.1, or leave these rows out: --skip-bad"
         for row, what in split_faults(table):
             checker.reject(row, what, column="split", hint=hint)
@@ -149,24 +137,21 @@ def rename_labels(source: SourceTable, mapping: Mapping[str, str]) -> SourceTabl
     Raises:
         InputError: A new name is a column of the manifest.
     """
-    renamed = [mapping.get(name, name) for name in source.labels]
-    if renamed == list(source.labels):
-        return source
     parts: dict[str, list[str]] = {}
-    for old, new in zip(source.labels, renamed, strict=True):
-        parts.setdefault(new, []).append(old)
-    clashes = sorted(set(parts) & RESERVED)
-    if clashes:
-        raise InputError(f"a label may not be called {clashes[0]!r}")
+    for name in source.labels:
+        parts.setdefault(mapping.get(name, name), []).append(name)
+    if list(parts) == list(source.labels):
+        return source
+    for clash in sorted(set(parts) & RESERVED):
+        raise InputError(f"a label may not be called {clash!r}")
     covered = dict(zip(source.labels, source.covered, strict=True))
     columns = {
         new: functools.reduce(_stronger, (source.table[name] for name in names))
         for new, names in parts.items()
     }
-    table = source.table.drop(columns=list(source.labels)).assign(**columns)
     return dataclasses.replace(
         source,
-        table=table,
+        table=source.table.drop(columns=list(source.labels)).assign(**columns),
         labels=tuple(parts),
         covered=tuple(any(covered[name] for name in old) for old in parts.values()),
     )

@@ -3,8 +3,8 @@
 In: the table of a source, how it should be split, a seed. Out: ``train``, ``val``, ``test`` or
 blank for every row. Rows of one unit (`cxrtool.data.select.units`: the patient, else the study,
 else the image, joined by identical pixels) stay together in every split that is made here; of one
-that is given, `straddling` and `torn_studies` say what it tears apart. A patient's place depends on
-the seed, the namespace and the patient alone, so that new rows move few old ones.
+that is given, `tears` says what it tears apart. A patient's place depends on the seed, the
+namespace and the patient alone, so that new rows move few old ones.
 """
 
 from collections.abc import Sequence
@@ -196,26 +196,22 @@ def _from_file(table: pd.DataFrame, path: Path) -> Split:
     return Split(values, "file", (note,) if unlisted else ())
 
 
-def straddling(table: pd.DataFrame) -> int:
-    """Images whose identical twin stands in another split (0 for splits made here)."""
-    return _torn(table, "pixels")[1]
+def tears(table: pd.DataFrame, kind: str) -> tuple[int, int]:
+    """What a split tears apart: nothing where it was made here.
 
-
-def torn_studies(table: pd.DataFrame) -> tuple[int, int]:
-    """Studies without a patient id that lie in several splits (0 for splits made here).
+    Args:
+        table: A manifest with splits.
+        kind: "pixels" (images whose identical twin stands in another split) or "studies" (studies
+            without a patient id that lie in several), as in `cxrtool.data.select.shared`.
 
     Returns:
-        How many studies, and how many images of them.
+        How many of these, and how many images of them.
     """
-    return _torn(table, "studies")
-
-
-def _torn(table: pd.DataFrame, kind: str) -> tuple[int, int]:
     rows, marks = shared(table)[kind]
     split = table[SPLIT].to_numpy(dtype=object)[rows]
     part = pd.DataFrame({"row": rows, "mark": marks, "split": split})[split != ""]
-    torn = part.groupby("mark")["split"].transform("nunique") > 1
-    return part["mark"][torn].nunique(), part["row"][torn].nunique()
+    part = part[part.groupby("mark")["split"].transform("nunique") > 1]
+    return part["mark"].nunique(), part["row"].nunique()
 
 
 def held_together(table: pd.DataFrame) -> tuple[int, int]:

@@ -14,9 +14,9 @@ import pandas as pd
 
 from cxrtool.core import console
 from cxrtool.data import derived, label_columns
-from cxrtool.data.columns import PIXEL_KEY, PREPARED_KEY, SPLIT, SPLITS, STUDY
+from cxrtool.data.columns import PIXEL_KEY, PREPARED_KEY, SPLIT, SPLITS, STUDY, cells_of
 from cxrtool.data.select import units
-from cxrtool.data.splits import straddling, torn_studies
+from cxrtool.data.splits import tears
 
 if TYPE_CHECKING:
     from cxrtool.core.runs import Run
@@ -28,11 +28,10 @@ if TYPE_CHECKING:
 def label_counts(table: pd.DataFrame, labels: Iterable[str]) -> dict[str, dict[str, int]]:
     """How often each label is 1, -1, 0 and blank."""
     names = {"1": "positive", "-1": "uncertain", "0": "negative", "": "blank"}
-    out = {}
-    for label in labels:
-        counts = table[label].value_counts()
-        out[label] = {name: int(counts.get(value, 0)) for value, name in names.items()}
-    return out
+    return {
+        label: {name: int((table[label] == value).sum()) for value, name in names.items()}
+        for label in labels
+    }
 
 
 def split_counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
@@ -47,24 +46,11 @@ def split_counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
     return out
 
 
-def duplicates(table: pd.DataFrame, column: str = PIXEL_KEY) -> tuple[int, int]:
+def duplicates(table: pd.DataFrame, column: str) -> tuple[int, int]:
     """(groups of images with one key, images in them beyond the first of each)."""
-    if column not in table:
-        return 0, 0
-    keys = table[column][table[column] != ""]
-    counts = keys.value_counts()
+    keys = pd.Series(cells_of(table, column))
+    counts = keys[keys != ""].value_counts()
     return int((counts > 1).sum()), int((counts - 1).sum())
-
-
-def without_positives(
-    counts: Mapping[str, Mapping[str, int]], labels: Sequence[str], covered: Sequence[bool]
-) -> list[str]:
-    """Covered labels that are nowhere 1 or -1."""
-    return [
-        name
-        for name, known in zip(labels, covered, strict=True)
-        if known and not counts[name]["positive"] and not counts[name]["uncertain"]
-    ]
 
 
 def tell(
@@ -88,7 +74,7 @@ def tell(
     """
     counts = label_counts(table, source.labels)
     parts = split_counts(table)
-    groups, twins = duplicates(table)
+    groups, twins = duplicates(table, PIXEL_KEY)
     console.table(
         "Labels",
         ["label", "1", "-1", "0", "blank"],
@@ -113,21 +99,22 @@ def tell(
             "without patient ids patient-disjointness is not shown, only kept for "
             + ("studies and copies" if (table[STUDY] != "").any() else "copies")
         )
-    torn = straddling(table)
-    if torn:
+    _, straddling = tears(table, "pixels")
+    if straddling:
         console.warn(
-            f"{torn:,} images have a copy with identical pixels in another split: the leak guard "
-            "will refuse them; --split-by 0.8,0.1,0.1 keeps copies together"
+            f"{straddling:,} images have a copy with identical pixels in another split: the leak"
+            " guard will refuse them; --split-by 0.8,0.1,0.1 keeps copies together"
         )
-    studies, images_of_torn = torn_studies(table)
+    studies, images_of_studies = tears(table, "studies")
     if studies:
         console.warn(
-            f"{images_of_torn:,} images are of {studies:,} studies that lie in several splits, and"
-            " without patient ids nothing else holds a study together: the leak guard will refuse"
-            " them; --split-by 0.8,0.1,0.1 keeps studies together"
+            f"{images_of_studies:,} images are of {studies:,} studies that lie in several splits,"
+            " and without patient ids nothing else holds a study together: the leak guard will"
+            " refuse them; --split-by 0.8,0.1,0.1 keeps studies together"
         )
-    for name in without_positives(counts, source.labels, source.covered):
-        console.warn(f"label {name!r} has no positive: nothing can be learned of it")
+    for name, covered in zip(source.labels, source.covered, strict=True):
+        if covered and not counts[name]["positive"] and not counts[name]["uncertain"]:
+            console.warn(f"label {name!r} has no positive: nothing can be learned of it")
     if rejected:
         by_column = Counter(
             bad.column for bad in rejected if bad.reason.endswith(label_columns.NO_VALUE)
@@ -143,19 +130,13 @@ def tell(
         "splits": parts,
         "labels": counts,
         "copies": twins,
-        "copies_across_splits": torn,
+        "copies_across_splits": straddling,
         "studies_across_splits": studies,
     }
 
 
-def tell_columns(source: SourceTable) -> None:
-    """Name the columns of the source that are no labels."""
-    left = source.notes.get(label_columns.NOTE, {})
-    assert isinstance(left, dict)
-    _tell_left(left, "")
-
-
-def _tell_left(left: Mapping[str, str], where: str) -> None:
+def tell_columns(left: Mapping[str, str], where: str = "") -> None:
+    """Name the columns of a table that are no labels."""
     for sentence, doubtful in label_columns.sentences(left):
         (console.warn if doubtful else console.say)(where + sentence)
 
@@ -169,8 +150,14 @@ def tell_contradictions(table: pd.DataFrame, labels: Sequence[str]) -> dict[str,
     return {"no_finding_beside_findings": count}
 
 
-def tell_joined(run: Run, source: SourceTable, joined: Joined) -> dict[str, Any]:
-    """Say how reports matched, and return it for ``dataset.json``."""
+def tell_joined(run: Run, labels: Sequence[str], joined: Joined) -> dict[str, Any]:
+    """Say how reports matched, and return it for ``dataset.json``.
+
+    Args:
+        run: Its counts are added to.
+        labels: Those of the source before.
+        joined: The source after.
+    """
     console.say(
         f"reports: {joined.matched:,} images matched, {joined.unmatched:,} unmatched, "
         f"{joined.unused:,} reports unused"
@@ -184,7 +171,7 @@ def tell_joined(run: Run, source: SourceTable, joined: Joined) -> dict[str, Any]
     ]
     if rows:
         console.table("Source against report", ["label", "both", "differ", "agree"], rows)
-    new = [n for n in joined.labels if n not in source.labels]
+    new = [name for name in joined.source.labels if name not in labels]
     if joined.unmatched and new:
         console.warn(
             f"{joined.unmatched:,} images have no report: their labels {', '.join(new[:3])}"
@@ -192,7 +179,7 @@ def tell_joined(run: Run, source: SourceTable, joined: Joined) -> dict[str, Any]
         )
     for sentence in joined.settled.sentences():
         console.say(sentence)
-    _tell_left(joined.left, "of the reports' table, ")
+    tell_columns(joined.left, "of the reports' table, ")
     run.count("reports_matched", joined.matched)
     run.count("reports_unmatched", joined.unmatched)
     return {

@@ -332,3 +332,15 @@ def require_columns(table: pd.DataFrame, columns: Iterable[str], path: Path) -> 
             raise InputError(
                 "the column is missing", file=path, row=1, column=name, hint=f"columns: {shown}"
             )
+
+
+def refuse_row(
+    table: pd.DataFrame, bad: pd.Series, reason: str, path: Path, column: str | None
+) -> None:
+    """Refuse a table of `read_table` with bad rows (bool [N]).
+
+    Raises:
+        InputError: Names the first of them.
+    """
+    for row in table.index[bad.to_numpy(dtype=bool)][:1]:
+        raise InputError(reason, file=path, row=int(row), column=column)

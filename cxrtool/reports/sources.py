@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from cxrtool.core.errors import InputError
 from cxrtool.data.archives import ARCHIVES, Document, Reject, documents
 from cxrtool.data.columns import PATIENT, REPORT, STUDY
-from cxrtool.data.openi import parse_report
+from cxrtool.data.sources.openi import parse_report
 from cxrtool.data.tables import JSON_LINES, SUFFIXES, is_text
 from cxrtool.reports.report import Report
 from cxrtool.reports.source_tables import from_table

@@ -18,6 +18,7 @@ from cxrtool.data.derived import Settled
 from cxrtool.data.join import join_reports
 from cxrtool.data.manifest import Dataset
 from cxrtool.data.schema import DatasetInfo
+from cxrtool.data.sources.base import SourceTable
 
 CELLS = st.sampled_from(["1", "0", "-1", ""])
 SOURCE = ("No Finding", "Edema", "Mass", "Support Devices")
@@ -52,14 +53,15 @@ def by_images(
     with tempfile.TemporaryDirectory() as folder:
         table = reports.assign(study_id=studies)[has]
         table.to_csv(Path(folder) / "manifest.csv", index=False)
-        joined = join_reports(
-            source.assign(study_id=studies),
-            tuple(source.columns),
-            (True,) * source.shape[1],
-            Path(folder),
-            mode,
+        whole = SourceTable(
+            table=source.assign(study_id=studies),
+            labels=tuple(source.columns),
+            namespace="t",
+            patients=False,
+            source="t",
         )
-    return joined.table[list(joined.labels)], joined.settled
+        joined = join_reports(whole, Path(folder), mode)
+    return joined.source.table[list(joined.source.labels)], joined.settled
 
 
 def by_rows(

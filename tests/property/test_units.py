@@ -14,7 +14,7 @@ from cxrtool.core.errors import InputError
 from cxrtool.data.manifest import Dataset, DatasetInfo
 from cxrtool.data.options import SelectionOptions
 from cxrtool.data.select import patient_groups, select_rows, units
-from cxrtool.data.splits import split_rows, straddling, torn_studies
+from cxrtool.data.splits import split_rows, tears
 
 INFO = DatasetInfo(
     labels=(),
@@ -89,8 +89,8 @@ def test_no_study_is_torn_whatever_ids_are_missing(table: pd.DataFrame, seed: in
         assert len(set(units(table))) < 3  # everything hangs together
         made = split_rows(table, "1,0", official=False, seed=seed, namespace="n")
     whole(table, made.values)
-    assert straddling(table.assign(split=made.values)) == 0
-    assert torn_studies(table.assign(split=made.values)) == (0, 0)
+    assert tears(table.assign(split=made.values), "pixels")[1] == 0
+    assert tears(table.assign(split=made.values), "studies") == (0, 0)
     # Rows of which only the study is named go with it, whoever its patient was.
     named = table[(table["study_id"] != "")]
     for _, rows in named.groupby("true_study"):
@@ -129,11 +129,11 @@ def test_a_given_split_that_tears_is_counted(table: pd.DataFrame, random: random
         everywhere = table[table["study_id"] == name]
         if (everywhere["patient_id"] == "").any() and rows["split"].nunique() > 1:
             torn, images = torn + 1, images + len(rows)
-    assert torn_studies(table) == (torn, images)
+    assert tears(table, "studies") == (torn, images)
     parts: dict[str, set[str]] = {}
     for _, row in known.iterrows():
         for key in {row["pixel_key"], row["prepared_key"]} - {""}:
             parts.setdefault(key, set()).add(row["split"])
     twice = {key for key, where in parts.items() if len(where) > 1}
     both = known["pixel_key"].isin(twice) | known["prepared_key"].isin(twice)
-    assert straddling(table) == int(both.sum())
+    assert tears(table, "pixels")[1] == int(both.sum())

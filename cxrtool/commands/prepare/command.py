@@ -17,14 +17,14 @@ from cxrtool.data import assemble, ingest, splits, summary
 from cxrtool.data.assemble import disagreement_table
 from cxrtool.data.columns import image_name
 from cxrtool.data.join import join_reports
+from cxrtool.data.keys import keyed_namespace, read_secret
+from cxrtool.data.label_columns import NOTE
 from cxrtool.data.manifest import DatasetWriter
 from cxrtool.data.maps import builtin, load_map
-from cxrtool.data.patient_keys import keyed_namespace, read_secret
 from cxrtool.data.source_checks import Checker, check_source, rename_labels
-from cxrtool.data.sources.base import SourceOptions, SourceTable, get_reader
+from cxrtool.data.sources.base import SourceOptions, SourceTable, read_source
 from cxrtool.data.summary import tell_columns, tell_joined
 from cxrtool.data.tables import write_table
-from cxrtool.data.worker import Job
 
 __all__ = ["FORMAT", "NAME", "Config", "plan", "run"]
 
@@ -92,8 +92,8 @@ def _secret(config: Config) -> bytes | None:
 
 def _read_source(config: Config, secret: bytes | None) -> tuple[SourceTable, Checker]:
     """Read, check, rename."""
-    source = get_reader(config.format)(config.source, _options(config, secret))
-    tell_columns(source)
+    source = read_source(config.format, config.source, _options(config, secret))
+    tell_columns(source.notes.get(NOTE, {}))
     checker = Checker(source, skip_bad=config.skip_bad)
     source = check_source(
         source,
@@ -152,27 +152,18 @@ def _with_reports(
     """Join labels and texts, say how it went, tabulate disagreements."""
     if config.reports is None:
         return source, {}
-    joined = join_reports(
-        source.table, source.labels, source.covered, config.reports, config.join_labels
-    )
-    notes = tell_joined(run, source, joined)
+    joined = join_reports(source, config.reports, config.join_labels)
+    notes = tell_joined(run, source.labels, joined)
     differ = disagreement_table(joined.disagreements, pixels=not config.labels_only)
     run.write_text("disagreements.csv", write_table(differ))
-    out = dataclasses.replace(
-        source,
-        table=joined.table,
-        labels=joined.labels,
-        covered=joined.covered,
-        kind=source.kind if joined.labels == source.labels else "multilabel",
-    )
-    return out, {"reports": {"mode": config.join_labels, **notes}}
+    return joined.source, {"reports": {"mode": config.join_labels, **notes}}
 
 
 def _convert(config: Config, run: Run, source: SourceTable, checker: Checker) -> ingest.Ingested:
     """Decode, resize and write every image that is left; bad ones go on the list."""
     assert source.opener is not None
     refs = source.table["image_ref"].tolist()
-    job = Job(source.opener, str(run.dir), config.size, config.fit)
+    job = ingest.Job(source.opener, str(run.dir), config.size, config.fit)
     images = ingest.ingest(
         run,
         job,
@@ -182,7 +173,7 @@ def _convert(config: Config, run: Run, source: SourceTable, checker: Checker) ->
             bad.row,
             bad.reason,
             column=source.image_column,
-            file=bad.file or None,
+            file=bad.file,
             hint=bad.hint or "leave bad rows out with --skip-bad",
         ),
     )

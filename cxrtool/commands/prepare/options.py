@@ -117,6 +117,11 @@ class Config:
                 f"--format {self.format} needs a SOURCE",
                 hint=f"cxr prepare SOURCE --format {self.format} -o OUT",
             )
+        if self.format == "phantom" and self.source is not None:
+            raise UsageError(
+                f"--format phantom reads nothing, but was given {self.source}",
+                hint="leave the source out: cxr prepare --format phantom --n 500 -o OUT",
+            )
         self.named_columns()
 
     def named_columns(self) -> dict[str, str]:

@@ -9,12 +9,12 @@ value; ``prepare`` validates every table in one place, so that all formats give 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
-from cxrtool.core.errors import UsageError
+from cxrtool.core.errors import InputError
 from cxrtool.data.columns import FIRST, IMAGE, SOURCE
 
 if TYPE_CHECKING:
@@ -57,6 +57,29 @@ class Opener(Protocol):
         Raises:
             InputError: The image is missing or unreadable (``prepare`` adds the row).
         """
+
+
+@dataclass(frozen=True)
+class FileOpener:
+    """Opens images that are files below one folder.
+
+    Attributes:
+        root: The folder that references are relative to.
+    """
+
+    root: Path
+
+    def __call__(self, ref: str) -> Path:
+        """The file behind a reference.
+
+        Raises:
+            InputError: There is no such file, or it is a directory.
+        """
+        path = self.root / ref
+        if not path.is_file():
+            what = "a directory where an image should be" if path.is_dir() else "no such image"
+            raise InputError(what, file=path)
+        return path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +131,7 @@ class SourceTable:
     """A source as a table.
 
     Attributes:
-        table: All cells `str`, "" = blank; columns of `TABLE_COLUMNS`, one column a label holding
+        table: All cells `str`, "" = blank; `TABLE_COLUMNS`, one column a label holding
             the source's value (``1``, ``0``, ``-1``, ``1.0``, blank ...), and any other column
             worth keeping in the manifest.
         labels: Label columns in order, in the source's spelling.
@@ -125,7 +148,7 @@ class SourceTable:
         keep_refs: Keep ``image_ref`` in the manifest as ``origin`` (no, where file names identify
             people, as DICOM paths do).
         sidecars: File name -> table to be written beside the manifest (such as the geometry of
-            phantoms). A column ``image_ref`` in it becomes ``image``, and rejected rows go.
+            phantoms). Its column ``image_ref`` becomes ``image``, and rejected rows go.
         rejected: Entries left out because of ``skip_bad``.
         notes: Anything a person should know, JSON-able, kept in ``dataset.json``.
     """
@@ -146,14 +169,12 @@ class SourceTable:
     keep_refs: bool = True
     sidecars: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     rejected: Sequence[Rejected] = ()
-    notes: Mapping[str, object] = field(default_factory=dict)
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "table", self.table.reset_index(drop=True))
+        blank = dict.fromkeys((n for n in TABLE_COLUMNS if n not in self.table), "")
+        object.__setattr__(self, "table", self.table.reset_index(drop=True).assign(**blank))
         object.__setattr__(self, "covered", self.covered or (True,) * len(self.labels))
-
-
-Read = Callable[[Path | None, SourceOptions], SourceTable]
 
 
 #: A format is a module beside this one with a ``read``. What it uses of `SourceOptions` is declared
@@ -164,15 +185,17 @@ FORMATS = (
 )  # fmt: skip
 
 
-def get_reader(name: str) -> Read:
-    """The ``read`` function of a format.
+def read_source(form: str, source: Path | None, options: SourceOptions) -> SourceTable:
+    """Read a source by the reader of its format.
+
+    Args:
+        form: One of `FORMATS`.
+        source: A file or folder that exists; None for phantoms.
+        options: What the reader may use.
 
     Raises:
-        UsageError: There is no such format.
+        InputError: The source is not of the format, or damaged.
     """
-    if name not in FORMATS:
-        raise UsageError(
-            f"--format {name}: no such format", hint="choose one of " + ", ".join(FORMATS)
-        )
-    read: Read = importlib.import_module(f"cxrtool.data.sources.{name.replace('-', '_')}").read
-    return read
+    module = importlib.import_module(f"cxrtool.data.sources.{form.replace('-', '_')}")
+    table: SourceTable = module.read(source, options)
+    return table

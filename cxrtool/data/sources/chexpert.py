@@ -13,14 +13,11 @@ Comparison", AAAI 2019.
 import re
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from cxrtool.data.labels import CHEXPERT
-from cxrtool.data.sources import vocabulary
-from cxrtool.data.sources.base import SourceOptions, SourceTable
-from cxrtool.data.sources.files import Sieve, find_tables, look_up, need_source, nothing_found, rows
-from cxrtool.data.sources.openers import FileOpener
+from cxrtool.data.sources import files, vocabulary
+from cxrtool.data.sources.base import FileOpener, SourceOptions, SourceTable
 from cxrtool.data.tables import read_table
 
 _TABLES = ("train.csv", "valid.csv", "test.csv", "test_labels.csv")
@@ -29,10 +26,11 @@ _PATH = re.compile(
     r"(?:CheXpert-v1\.0[^/]*/)?(?P<split>train|valid|test)/"
     r"(?P<patient>patient\d+)/(?P<study>study\d+)/[^/]+"
 )
+_DETAILS = ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA")
 _SPLITS = {"train": "train", "valid": "val", "test": "test"}
 
 
-def read(source: Path | None, options: SourceOptions) -> SourceTable:
+def read(source: Path, options: SourceOptions) -> SourceTable:
     """Read CheXpert.
 
     Args:
@@ -43,15 +41,14 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
     Raises:
         InputError: No table, a missing column, a path that is not of CheXpert's form.
     """
-    source = need_source(source, "chexpert")
-    if source.is_dir():
-        paths = find_tables(source, [name + end for name in _TABLES for end in ("", ".gz")])
-        if not paths:
-            raise nothing_found(source, "chexpert", "train.csv or valid.csv")
-    else:
-        paths = [source]
-    root = options.images or _root(paths[0].parent)
-    sieve = Sieve(options)
+    paths = files.find_tables(source, _TABLES) if source.is_dir() else [source]
+    if not paths:
+        raise files.nothing_found(source, "chexpert", "train.csv or valid.csv")
+    # The tables of the full-size download lie in its first batch.
+    folder = paths[0].parent
+    in_batch = folder.name.startswith("CheXpert-v1.0 batch")
+    root = options.images or (folder.parent if in_batch else folder)
+    sieve = files.Sieve(options)
     table = pd.concat([_read_one(path, sieve) for path in paths], ignore_index=True)
     if not (table["split"] == "test").any():
         # The 234 expert-read images of valid.csv are the only held-out ones of the first release.
@@ -74,12 +71,7 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
     )
 
 
-def _root(folder: Path) -> Path:
-    """The folder of the images: the tables of the full-size download lie in its first batch."""
-    return folder.parent if folder.name.startswith("CheXpert-v1.0 batch") else folder
-
-
-def _read_one(path: Path, sieve: Sieve) -> pd.DataFrame:
+def _read_one(path: Path, sieve: files.Sieve) -> pd.DataFrame:
     frame = read_table(path, ("Path", *CHEXPERT))
     parts = frame["Path"].str.extract(_PATH.pattern + "$")
     sieve.file = path
@@ -89,25 +81,21 @@ def _read_one(path: Path, sieve: Sieve) -> pd.DataFrame:
         "Path",
         "{value} is not of the form train/patient00001/study1/view1_frontal.jpg",
     )
+    # The test table lacks all of these but the path.
+    frame = frame.reindex(columns=[*_DETAILS, *CHEXPERT], fill_value="")
     parts = parts.loc[frame.index]
-    table = pd.DataFrame(
+    return pd.DataFrame(
         {
             "image_ref": frame["Path"],
             "patient_id": parts["patient"],
             "study_id": parts["patient"] + "/" + parts["study"],
             "view": _views(frame),
             "split": parts["split"].map(_SPLITS),
-            "sex": vocabulary.sexes(_optional(frame, "Sex")),
-            "age": vocabulary.ages(_optional(frame, "Age")),
-            **rows(frame, path),
+            "sex": vocabulary.sexes(frame["Sex"]),
+            "age": vocabulary.ages(frame["Age"]),
+            **files.rows(frame, path),
         }
-    )
-    return pd.concat([table, frame[list(CHEXPERT)]], axis=1)
-
-
-def _optional(frame: pd.DataFrame, column: str) -> pd.Series:
-    """A column that the test table lacks."""
-    return frame[column] if column in frame else pd.Series("", index=frame.index)
+    ).join(frame[list(CHEXPERT)])
 
 
 def _views(frame: pd.DataFrame) -> pd.Series:
@@ -115,15 +103,12 @@ def _views(frame: pd.DataFrame) -> pd.Series:
 
     17 frontal rows of the training table say LL or RL in ``AP/PA``; they stay frontal.
     """
-    named = _optional(frame, "Frontal/Lateral").str.strip().str.lower()
-    detail = vocabulary.views(_optional(frame, "AP/PA"))
-    name = frame["Path"].str.lower()
-    frontal = (named == "frontal") | ((named == "") & name.str.contains("_frontal", regex=False))
-    lateral = (named == "lateral") | ((named == "") & name.str.contains("_lateral", regex=False))
-    refined_frontal = np.where(detail.isin(["AP", "PA"]), detail, "FRONTAL")
-    refined_lateral = np.where(detail.isin(["LL", "RL"]), detail, "LATERAL")
-    view = np.where(frontal, refined_frontal, np.where(lateral, refined_lateral, detail))
-    return pd.Series(view, index=frame.index).astype(str)
+    side = frame["Frontal/Lateral"].str.strip().str.lower()
+    named = frame["Path"].str.lower().str.extract("_(frontal|lateral)", expand=False)
+    side = side.where(side != "", named)
+    detail = vocabulary.views(frame["AP/PA"])
+    view = detail.mask((side == "frontal") & ~detail.isin(["AP", "PA"]), "FRONTAL")
+    return view.mask((side == "lateral") & ~detail.isin(["LL", "RL"]), "LATERAL").astype(str)
 
 
 def _locate(root: Path, refs: pd.Series) -> pd.Series:
@@ -150,5 +135,5 @@ def _locate(root: Path, refs: pd.Series) -> pd.Series:
                 places.update({path.name: f"{batch.name}/{child.name}" for path in child.iterdir()})
     patient = bare.str.extract(r"/(patient\d+)/", expand=False)
     rest = bare.str.replace(r"^(?:train|valid|test)/", "", n=1, regex=True)
-    place = look_up(patient, places)
+    place = files.look_up(patient, places)
     return bare.where(place == "", place + "/" + rest)

@@ -11,8 +11,6 @@ come from a table keyed by SOPInstanceUID, StudyInstanceUID or PatientID.
 Needs the extra ``dicom``.
 """
 
-import hashlib
-import hmac
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +18,14 @@ import pandas as pd
 
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.decoding import MAX_PIXELS
-from cxrtool.data.label_columns import NOT_NAMED, NOTE, listed
-from cxrtool.data.sources import vocabulary
+from cxrtool.data.keys import patient_keys
+from cxrtool.data.label_columns import NOTE, listed
+from cxrtool.data.sources import files, vocabulary
 from cxrtool.data.sources.base import SourceOptions, SourceTable
 from cxrtool.data.sources.dicom_decode import import_pydicom, need_decoder, quiet, unreadable
 from cxrtool.data.sources.dicom_pixels import DicomOpener
-from cxrtool.data.sources.files import Sieve, files_below, need_source, nothing_found
 from cxrtool.data.sources.table import label_columns
-from cxrtool.data.tables import read_table, require_columns
+from cxrtool.data.tables import read_table, refuse_row, require_columns
 
 _MODALITIES = ("CR", "DX")
 _SUFFIXES = (".dcm", ".dicom", ".dic")
@@ -44,7 +42,7 @@ _KEYS = ("SOPInstanceUID", "StudyInstanceUID", "PatientID")
 _OLDEST = 90
 
 
-def read(source: Path | None, options: SourceOptions) -> SourceTable:
+def read(source: Path, options: SourceOptions) -> SourceTable:
     """Read a folder of DICOM files.
 
     Args:
@@ -58,10 +56,9 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
             no label value.
         UsageError: The extra ``dicom`` is not installed.
     """
-    source = need_source(source, "dicom")
     pydicom = import_pydicom()
     root = source if source.is_dir() else source.parent
-    sieve = Sieve(options)
+    sieve = files.Sieve(options)
     records: list[dict[str, str]] = []
     without_pixels = 0
     seen: dict[str, str] = {}
@@ -80,16 +77,15 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
                 raise InputError(f"the same image as {seen[uid]}")
         except InputError as error:
             sieve.reject(error.reason, ref=ref, file=path, hint=error.hint)
-            continue
         except (UsageError, MemoryError):
             raise
         except Exception as error:
             sieve.reject(unreadable(error), ref=ref, file=path)
-            continue
-        seen[uid] = ref
-        records.append(record)
+        else:
+            seen[uid] = ref
+            records.append(record)
     if not records:
-        raise nothing_found(source, "dicom", "CR or DX image")
+        raise files.nothing_found(source, "dicom", "CR or DX image")
     table = pd.DataFrame(records, dtype=str)
     patients = bool((table["PatientID"] != "").all())
     windows = table["voi"].value_counts().sort_index()
@@ -98,9 +94,9 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
     left: dict[str, str] = {}
     if options.label_table is not None:
         table, labels, left = _join(table, options.label_table, options, sieve)
-    table = _without_identity(table, options)
+    ids = f"HMAC-SHA256 {'with a secret' if options.id_key else 'without a'} key"
     return SourceTable(
-        table=table,
+        table=_without_identity(table, options),
         labels=labels,
         namespace="dicom",
         patients=patients,
@@ -110,11 +106,7 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
         keep_refs=False,
         rejected=sieve.rejected,
         notes={
-            "ids": "as in the files"
-            if options.keep_ids
-            else (
-                "HMAC-SHA256 with a secret key" if options.id_key else "HMAC-SHA256 without a key"
-            ),
+            "ids": "as in the files" if options.keep_ids else ids,
             "voi": {str(name): int(count) for name, count in windows.items()},
             "objects_without_pixels": without_pixels,
             **({NOTE: left} if left else {}),
@@ -126,7 +118,9 @@ def _files(source: Path) -> list[Path]:
     """DICOM files in sorted order: by their ending, or by their magic where they have none."""
     if source.is_file():
         return [source]
-    return sorted(path for path in map(source.joinpath, files_below(source)) if _is_dicom(path))
+    return sorted(
+        path for path in map(source.joinpath, files.files_below(source)) if _is_dicom(path)
+    )
 
 
 def _is_dicom(path: Path) -> bool:
@@ -172,25 +166,17 @@ def _check(header: Any) -> None:
 
 def _kept(header: Any) -> dict[str, str]:
     """What is taken from a header, identifiers still in the clear."""
-    if header.get("VOILUTSequence"):
-        voi = "LUT"
-    elif header.get("WindowCenter") is not None and header.get("WindowWidth") is not None:
-        voi = "window"
-    else:
-        voi = "none"
-    view = _text(header, "ViewPosition")
-    codes = header.get("ViewCodeSequence")
-    if not view and codes:
-        view = _text(codes[0], "CodeMeaning")
+    windowed = header.get("WindowCenter") is not None and header.get("WindowWidth") is not None
+    codes = header.get("ViewCodeSequence") or [{}]
     return {
         **{key: _text(header, key) for key in _KEYS},
-        "view": view,
+        "view": _text(header, "ViewPosition") or _text(codes[0], "CodeMeaning"),
         "sex": _text(header, "PatientSex"),
         "age": _text(header, "PatientAge"),
         "modality": _text(header, "Modality"),
         "body_part": _text(header, "BodyPartExamined").upper(),
         "manufacturer": _text(header, "Manufacturer"),
-        "voi": voi,
+        "voi": "LUT" if header.get("VOILUTSequence") else "window" if windowed else "none",
     }
 
 
@@ -198,80 +184,52 @@ def _text(header: Any, name: str) -> str:
     return " ".join(str(header.get(name, "") or "").split())
 
 
-def pseudonym(kind: str, value: str, key: bytes | None) -> str:
-    """A stable name for an id that does not show it; blank stays blank.
-
-    Args:
-        kind: What it identifies, so that a patient and a study of one number differ.
-        value: The id.
-        key: The secret; None = none.
-    """
-    if not value:
-        return ""
-    message = f"{kind}\0{value}".encode()
-    return hmac.new(key or b"cxrtool", message, hashlib.sha256).hexdigest()[:16]
-
-
 def _without_identity(table: pd.DataFrame, options: SourceOptions) -> pd.DataFrame:
     """The table with pseudonyms in place of ids, and with one spelling of views, sexes, ages."""
-    for column, key in (("patient_id", "PatientID"), ("study_id", "StudyInstanceUID")):
-        ids = table[key]
-        if not options.keep_ids:
-            names = {v: pseudonym(column, str(v), options.id_key) for v in ids.unique()}
-            ids = ids.map(names)
-        table[column] = ids.astype(str)
+    table = table.rename(columns={"PatientID": "patient_id", "StudyInstanceUID": "study_id"})
     table["view"] = vocabulary.views(table["view"])
     table["sex"] = vocabulary.sexes(table["sex"])
-    age = vocabulary.ages(table["age"])
+    table["age"] = vocabulary.ages(table["age"])
     if not options.keep_ids:
-        old = pd.to_numeric(age, errors="coerce") > _OLDEST
-        age = age.where(~old, str(_OLDEST)).astype(str)
-    table["age"] = age
-    return table.drop(columns=[*_KEYS, "voi"])
+        for column in ("patient_id", "study_id"):
+            ids = patient_keys(table[column], column, options.id_key or b"cxrtool")
+            table[column] = ids.astype(str)
+        old = pd.to_numeric(table["age"], errors="coerce") > _OLDEST
+        table["age"] = table["age"].where(~old, str(_OLDEST)).astype(str)
+    return table.drop(columns=["SOPInstanceUID", "voi"])
 
 
 def _join(
-    table: pd.DataFrame, path: Path, options: SourceOptions, sieve: Sieve
+    table: pd.DataFrame, path: Path, options: SourceOptions, sieve: files.Sieve
 ) -> tuple[pd.DataFrame, tuple[str, ...], dict[str, str]]:
     """The table with the labels of another one joined by the finest id that it has.
 
     Also those labels, and the columns that are none, with the reason.
     """
     frame = read_table(path)
-    plain = {str(name).replace("_", "").lower(): str(name) for name in frame.columns}
-    key = next((key for key in _KEYS if key.lower() in plain), None)
-    if key is None:
-        raise InputError(
-            "no column to join by", file=path, hint="it needs one of " + ", ".join(_KEYS)
-        )
-    column = plain[key.lower()]
-    again = frame[column].duplicated()
-    if again.any():
-        raise InputError(
-            f"{key} is there twice", file=path, row=int(frame.index[again][0]), column=column
-        )
+    plain = {name.replace("_", "").lower(): name for name in map(str, frame.columns)}
+    keys = {key: plain[key.lower()] for key in _KEYS if key.lower() in plain}
+    if not keys:
+        hint = "it needs one of " + ", ".join(_KEYS)
+        raise InputError("no column to join by", file=path, hint=hint)
+    key, column = next(iter(keys.items()))
+    refuse_row(frame, frame[column].duplicated(), f"{key} is there twice", path, column)
     require_columns(frame, options.label_columns, path)
-    keys = {plain[name.lower()] for name in _KEYS if name.lower() in plain}
-    candidates = label_columns(frame, skip={*keys, *options.label_columns})
-    labels, left = options.label_columns or candidates.labels, dict(candidates.left)
-    if options.label_columns:
-        left |= dict.fromkeys(candidates.labels, NOT_NAMED)
-    if not labels:
-        hint = f"name them: --label-columns A,B; not labels: {listed(left)}"
+    columns = label_columns(frame, set(keys.values()), options.label_columns)
+    if not columns.labels:
+        hint = f"name them: --label-columns A,B; not labels: {listed(columns.left)}"
         raise InputError("no column of labels (1, 0, -1 or blank)", file=path, hint=hint)
     position = pd.Index(frame[column]).get_indexer(pd.Index(table[key]))
-    if (position < 0).all():
+    there = position >= 0
+    if not there.any():
         raise InputError(f"no {key} of the images stands here", file=path, column=column)
-    for ref, file in table.loc[position < 0, ["image_ref", "table_file"]].itertuples(index=False):
-        sieve.reject(
-            f"no row with its {key} in {path}",
-            ref=ref,
-            file=file,
-            hint="a blank row means unknown; --skip-bad leaves such images out",
-        )
-    table, position = table[position >= 0], position[position >= 0]
-    values = frame[list(labels)].iloc[position]
-    table = pd.concat([table.set_axis(values.index), values], axis=1)  # rows of the label table
+    what = f"no row with its {key} in {path}"
+    hint = "a blank row means unknown; --skip-bad leaves such images out"
+    for ref, file in table.loc[~there, ["image_ref", "table_file"]].itertuples(index=False):
+        sieve.reject(what, ref=ref, file=file, hint=hint)
+    values = frame[list(columns.labels)].iloc[position[there]]
+    # Index = rows of the label table, which is the file at fault if a cell is bad.
+    table = table[there].set_axis(values.index).assign(**values)
     sieve.file, sieve.ref = path, "image_ref"
-    table = sieve.labels(table, labels, candidates)
-    return table.reset_index(drop=True), tuple(labels), left
+    table = sieve.labels(table, columns.labels, columns)
+    return table.reset_index(drop=True), columns.labels, dict(columns.left)

@@ -2,21 +2,25 @@
 
 In: a data set of one gray frame. Out: int32 [H, W], sign extended, without unused bits. Decoders of
 compressed syntaxes are chosen by name, one for each, so that what else is installed (other pydicom
-plugins, some under the GPL) changes nothing.
+plugins, some under the GPL) changes nothing. `check_stream` looks at the header of a compressed
+image before a decoder written in C gets it: one that declares another size, depth or number of
+components than the DICOM header (most of these files are damaged) can make a decoder write past its
+buffer and take the whole process down.
 
-DICOM PS3.5 8.1.1 (bits stored and high bit), 8.2 and A.4 (compressed syntaxes).
+DICOM PS3.5 8.1.1 (bits stored and high bit), 8.2 and A.4 (compressed syntaxes). JPEG and JPEG-LS:
+ITU-T T.81 table B.1 and B.2.2, T.87 C.2.2; JPEG 2000: ITU-T T.800 A.5.1.
 """
 
 import contextlib
 import importlib
+import struct
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from cxrtool.core.errors import InputError, UsageError
-from cxrtool.data.sources.dicom_stream import check_stream
 
 #: Transfer syntax -> the pydicom plugin that decodes it; "" = pydicom itself.
 PLUGINS = {
@@ -35,6 +39,12 @@ PLUGINS = {
     "1.2.840.10008.1.2.4.91": "gdcm",  # JPEG 2000
 }
 _HINT = "pip install 'cxrtool[dicom]'"
+_JPEG_START = b"\xff\xd8"
+_J2K_START = b"\xff\x4f\xff\x51"
+_JP2_BOX = b"\x00\x00\x00\x0cjP  "
+#: Start-of-frame markers: all of JPEG (C4, C8 and CC are other things), and JPEG-LS.
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC} | {0xF7}
+_START_OF_SCAN, _END = 0xDA, 0xD9
 
 
 def import_pydicom() -> Any:
@@ -44,10 +54,9 @@ def import_pydicom() -> Any:
         UsageError: It is not installed.
     """
     try:
-        import pydicom
+        return importlib.import_module("pydicom")
     except ImportError:
         raise UsageError("reading DICOM needs the extra dicom", hint=_HINT) from None
-    return pydicom
 
 
 def need_decoder(syntax: str) -> None:
@@ -63,11 +72,10 @@ def need_decoder(syntax: str) -> None:
         raise InputError(f"the transfer syntax {UID(syntax).name} is not read")
     if PLUGINS[syntax] == "gdcm":
         try:
-            import gdcm  # noqa: F401
+            importlib.import_module("gdcm")
         except ImportError:
-            raise UsageError(
-                "compressed DICOM needs a decoder of the extra dicom", hint=_HINT
-            ) from None
+            what = "compressed DICOM needs a decoder of the extra dicom"
+            raise UsageError(what, hint=_HINT) from None
 
 
 @contextlib.contextmanager
@@ -129,3 +137,71 @@ def stored_values(dataset: Any) -> np.ndarray:
 def _line(error: Exception) -> str:
     """What an error says, in one short line."""
     return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+class Shape(NamedTuple):
+    """What a codestream says about itself."""
+
+    rows: int
+    columns: int
+    components: int
+    bits: int
+
+
+def check_stream(data: bytes, rows: int, columns: int, allocated: int) -> None:
+    """Refuse a JPEG, JPEG-LS or JPEG 2000 stream that contradicts its DICOM header.
+
+    Args:
+        data: One compressed frame of a gray image.
+        rows: Rows of the header.
+        columns: Columns of the header.
+        allocated: Bits allocated.
+
+    Raises:
+        InputError: It does, or has no readable header.
+    """
+    shape = _jpeg_shape(data) if data.startswith(_JPEG_START) else _j2k_shape(data)
+    if (shape.rows, shape.columns, shape.components) != (rows, columns, 1):
+        raise InputError(
+            f"the compressed image has {shape.columns} x {shape.rows} px and {shape.components} "
+            f"components, the header says {columns} x {rows} and 1"
+        )
+    if not 1 <= shape.bits <= allocated:
+        raise InputError(f"the compressed image has {shape.bits} bits, {allocated} are allocated")
+
+
+def _jpeg_shape(data: bytes) -> Shape:
+    """The start of frame of JPEG or JPEG-LS; all segments up to the scan must be whole."""
+    position, shape = 2, None
+    while position + 4 <= len(data):
+        if data[position] != 0xFF:
+            break
+        marker = data[position + 1]
+        if marker == 0xFF:  # fill byte
+            position += 1
+            continue
+        length = int.from_bytes(data[position + 2 : position + 4], "big")
+        segment = data[position + 4 : position + 2 + length]
+        if length < 2 or len(segment) != length - 2 or marker == _END:
+            break
+        if marker in _FRAMES:
+            if shape is not None or len(segment) < 6:
+                break
+            bits, rows, columns, components = struct.unpack_from(">BHHB", segment)
+            shape = Shape(rows, columns, components, bits)
+        if marker == _START_OF_SCAN:
+            if shape is None:
+                break
+            return shape
+        position += 2 + length
+    raise InputError("the compressed image is damaged: no whole JPEG header")
+
+
+def _j2k_shape(data: bytes) -> Shape:
+    """The SIZ segment of a JPEG 2000 codestream, in a JP2 file or bare."""
+    start = 0 if data.startswith(_J2K_START) else data.find(_J2K_START)
+    if start < 0 or (start and not data.startswith(_JP2_BOX)) or len(data) < start + 45:
+        raise InputError("the compressed image is damaged: no JPEG 2000 header")
+    width, height, left, top = struct.unpack_from(">4I", data, start + 8)
+    components, bits = struct.unpack_from(">HB", data, start + 40)
+    return Shape(height - top, width - left, components, (bits & 0x7F) + 1)

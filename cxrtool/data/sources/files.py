@@ -16,22 +16,13 @@ from cxrtool.data.label_columns import CORRECT, NO_VALUE, Columns, bad_cells
 from cxrtool.data.sources.base import Rejected, SourceOptions
 
 #: What counts as an image file, lower case.
-IMAGE_SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".pgm", ".ppm"}
-)
+IMAGE_SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".pgm", ".ppm",
+)  # fmt: skip
 
 
-def need_source(source: Path | None, form: str) -> Path:
-    """The source, which must exist.
-
-    Raises:
-        InputError: No source was given, or there is no such file or folder.
-    """
-    if source is None:
-        raise InputError(f"the format {form} needs a source folder or file")
-    if not source.exists():
-        raise InputError("no such file or folder", file=source)
-    return source
+#: Names of files and folders that begin so are left out: hidden ones, and what macOS adds.
+HIDDEN = (".", "__MACOSX")
 
 
 def read_text(path: Path) -> str:
@@ -63,21 +54,21 @@ def decode(data: bytes, name: Path | str) -> str:
         ) from None
 
 
-def find_tables(folder: Path, patterns: Sequence[str]) -> list[Path]:
-    """Files that match a pattern in a folder, else in its immediate subfolders.
+def find_tables(folder: Path, patterns: Iterable[str]) -> list[Path]:
+    """Files that match a pattern, plain or gzipped, in a folder, else in its immediate subfolders.
 
     Returns:
         Sorted; those of the folder itself, or of the first subfolder that has any.
     """
-    places = [folder, *sorted(child for child in folder.iterdir() if child.is_dir())]
-    for place in places:
-        paths = sorted({path for pattern in patterns for path in place.glob(pattern)})
-        if paths := [path for path in paths if path.is_file()]:
-            return paths
+    patterns = [pattern + end for pattern in patterns for end in ("", ".gz")]
+    for place in (folder, *sorted(child for child in folder.iterdir() if child.is_dir())):
+        paths = {path for pattern in patterns for path in place.glob(pattern) if path.is_file()}
+        if paths:
+            return sorted(paths)
     return []
 
 
-def the_table(source: Path, form: str, *patterns: str) -> Path:
+def the_table(source: Path, form: str, pattern: str) -> Path:
     """The table of a format: the source itself, or the newest below it by its name.
 
     Raises:
@@ -85,9 +76,9 @@ def the_table(source: Path, form: str, *patterns: str) -> Path:
     """
     if not source.is_dir():
         return source
-    paths = find_tables(source, [pattern + end for pattern in patterns for end in ("", ".gz")])
+    paths = find_tables(source, [pattern])
     if not paths:
-        raise nothing_found(source, form, patterns[0])
+        raise nothing_found(source, form, pattern)
     return paths[-1]
 
 
@@ -106,13 +97,18 @@ def files_below(root: Path) -> Iterator[str]:
     Hidden ones, and what macOS adds to archives, are left out.
     """
     for folder, names, files in os.walk(root):
-        names[:] = sorted(name for name in names if not name.startswith((".", "__MACOSX")))
-        base = os.path.relpath(folder, root).replace(os.sep, "/")
+        names[:] = sorted(name for name in names if not name.startswith(HIDDEN))
+        base = Path(folder).relative_to(root).as_posix()
         prefix = "" if base == "." else base + "/"
         yield from (prefix + file for file in sorted(files) if not file.startswith("."))
 
 
-def index_images(root: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> dict[str, str]:
+def images_below(root: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> Iterator[str]:
+    """Those of `files_below` with one of some endings."""
+    return (path for path in files_below(root) if path.lower().endswith(suffixes))
+
+
+def index_images(root: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> dict[str, str]:
     """Image files below a folder by their name.
 
     Args:
@@ -124,9 +120,8 @@ def index_images(root: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> dict[s
         order stands.
     """
     places: dict[str, str] = {}
-    for path in files_below(root):
-        if path.lower().endswith(tuple(suffixes)):
-            places.setdefault(path.rpartition("/")[2], path)
+    for path in images_below(root, suffixes):
+        places.setdefault(path.rpartition("/")[2], path)
     return places
 
 

@@ -10,19 +10,11 @@ from pathlib import Path
 import pandas as pd
 
 from cxrtool.core.errors import InputError
-from cxrtool.data.sources import vocabulary
-from cxrtool.data.sources.base import TABLE_COLUMNS, SourceOptions, SourceTable
-from cxrtool.data.sources.files import (
-    IMAGE_SUFFIXES,
-    Sieve,
-    files_below,
-    need_source,
-    nothing_found,
-)
-from cxrtool.data.sources.openers import FileOpener
+from cxrtool.data.sources import files, vocabulary
+from cxrtool.data.sources.base import TABLE_COLUMNS, FileOpener, SourceOptions, SourceTable
 
 
-def read(source: Path | None, options: SourceOptions) -> SourceTable:
+def read(source: Path, options: SourceOptions) -> SourceTable:
     """Read a folder of class folders.
 
     Args:
@@ -33,35 +25,32 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
         InputError: Not a folder, no images, an image outside any class folder, split folders mixed
             with class folders, or a single class.
     """
-    source = need_source(source, "folder")
     if not source.is_dir():
         raise InputError("the format folder needs a folder", file=source)
-    tops = sorted(child.name for child in source.iterdir() if _visible_folder(child))
-    splits = {name: vocabulary.split_name(name) for name in tops}
-    named = [name for name, split in splits.items() if split]
-    if named and len(named) != len(tops):
-        stray = next(name for name in tops if name not in named)
+    tops = sorted(
+        child.name
+        for child in source.iterdir()
+        if child.is_dir() and not child.name.startswith(files.HIDDEN)
+    )
+    splits = {name: split for name in tops if (split := vocabulary.split_name(name))}
+    if splits and len(splits) != len(tops):
+        stray = next(name for name in tops if name not in splits)
+        what = f"{stray} lies beside the split folder {next(iter(splits))}"
         hint = "either every folder is a split (train, val, test) or every folder is a class"
-        raise InputError(f"{stray} lies beside the split folder {named[0]}", file=source, hint=hint)
-    sieve = Sieve(options)
+        raise InputError(what, file=source, hint=hint)
+    sieve = files.Sieve(options)
     records = []
-    for ref in sorted(files_below(source)):
-        if not ref.lower().endswith(tuple(IMAGE_SUFFIXES)):
-            continue
-        parts = ref.split("/")
-        depth = 1 if named else 0
-        if len(parts) < depth + 2:
-            sieve.reject(
-                "an image outside any class folder",
-                ref=ref,
-                file=source / ref,
-                hint="lay it in a folder named after its class",
-            )
-            continue
-        split = splits[parts[0]] if named else ""
-        records.append((ref, split or "", parts[depth]))
+    for ref in sorted(files.images_below(source)):
+        *folders, _ = ref.split("/")
+        split = splits[folders.pop(0)] if splits and folders else ""
+        if folders:
+            records.append((ref, split, folders[0]))
+        else:
+            what = "an image outside any class folder"
+            hint = "lay it in a folder named after its class"
+            sieve.reject(what, ref=ref, file=source / ref, hint=hint)
     if not records:
-        raise nothing_found(source, "folder", "image in a class folder")
+        raise files.nothing_found(source, "folder", "image in a class folder")
     table = pd.DataFrame(records, columns=["image_ref", "split", "class"], dtype=str)
     labels = tuple(sorted(table["class"].unique()))
     clashes = set(labels) & set(TABLE_COLUMNS)
@@ -70,7 +59,7 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
     if len(labels) < 2:
         raise InputError(f"there is only one class, {labels[0]}", file=source)
     for label in labels:
-        table[label] = (table["class"] == label).map({True: "1", False: "0"}).astype(str)
+        table[label] = (table["class"] == label).astype(int).astype(str)
     return SourceTable(
         table=table.drop(columns="class").assign(table_file=str(source), table_row=""),
         labels=labels,
@@ -78,12 +67,8 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
         namespace="folder",
         patients=False,
         source="image folder",
-        official_split=bool(named),
+        official_split=bool(splits),
         opener=None if options.labels_only else FileOpener(source),
         image_column="file",
         rejected=sieve.rejected,
     )
-
-
-def _visible_folder(path: Path) -> bool:
-    return path.is_dir() and not path.name.startswith((".", "__MACOSX"))

@@ -10,8 +10,6 @@ unknown.
 Yang et al., "MedMNIST v2", Scientific Data 10:41, 2023.
 """
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +17,11 @@ import pandas as pd
 
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.sources.base import SourceOptions, SourceTable
-from cxrtool.data.sources.files import need_source, nothing_found
-from cxrtool.data.sources.openers import SPLITS, ArrayStream, NpzOpener
+from cxrtool.data.sources.files import nothing_found
+from cxrtool.data.sources.npz import DAMAGE, SPLITS, ArrayStream, NpzOpener
 
 #: Data set -> its labels in MedMNIST's order and spelling, and its official sizes.
-_KNOWN: dict[str, tuple[tuple[str, ...], tuple[int, int, int]]] = {
+_SETS: dict[str, tuple[tuple[str, ...], tuple[int, int, int]]] = {
     "chestmnist": (
         (
             "atelectasis", "cardiomegaly", "effusion", "infiltration", "mass", "nodule",
@@ -36,7 +34,7 @@ _KNOWN: dict[str, tuple[tuple[str, ...], tuple[int, int, int]]] = {
 }  # fmt: skip
 
 
-def read(source: Path | None, options: SourceOptions) -> SourceTable:
+def read(source: Path, options: SourceOptions) -> SourceTable:
     """Read a MedMNIST file.
 
     Args:
@@ -49,7 +47,6 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
             whole numbers of the expected range.
         UsageError: As many names as labels are needed.
     """
-    source = need_source(source, "medmnist")
     path = source
     if source.is_dir():
         files = sorted(source.glob("*.npz"))
@@ -57,32 +54,33 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
             raise nothing_found(source, "medmnist", f"single .npz file ({len(files)} found)")
         path = files[0]
     arrays = _label_arrays(path)
-    counts = {}
     for split, labels in arrays.items():
         images = ArrayStream(path, f"{split}_images").shape[0]
         if images != len(labels):
-            raise InputError(
-                f"{len(labels)} labels for {images} images", file=path, column=f"{split}_labels"
-            )
-        counts[split] = images
+            what = f"{len(labels)} labels for {images} images"
+            raise InputError(what, file=path, column=f"{split}_labels")
     values = np.concatenate(list(arrays.values()))
     multi = values.shape[1] > 1
     if multi and not np.isin(values, (0, 1)).all():
         raise InputError("labels other than 0 and 1", file=path, column="train_labels")
-    name = _name(path, tuple(counts.get(split, 0) for split in SPLITS))
+    counts = tuple(len(arrays.get(split, ())) for split in SPLITS)
+    # By its official sizes, or by the name of the file; "" is another one.
+    sets = (n for n, (_, sizes) in _SETS.items() if counts == sizes or path.name.startswith(n))
+    name = next(sets, "")
     classes = values.shape[1] if multi else int(values.max()) + 1
-    names = _label_names(name, classes, options)
+    names = options.label_columns or (_SETS[name][0] if name else ())
+    names = names or tuple(f"label_{i}" for i in range(classes))
+    if len(names) != classes:
+        what = f"{len(names)} label names for {classes} labels"
+        raise UsageError(what, hint="name all of them, in order")
     if not multi:
-        values = (values == np.arange(len(names))).astype(np.int64)
-    columns = {
-        "image_ref": [f"{split}/{i}" for split, n in counts.items() for i in range(n)],
-        "split": [split for split, n in counts.items() for _ in range(n)],
-    }
-    table = pd.DataFrame(columns, dtype=str)
-    text = np.array(["0", "1"], dtype=object)[values]
-    table = pd.concat([table, pd.DataFrame(text, columns=list(names)).astype(str)], axis=1)
+        values = (values == np.arange(classes)).astype(np.int64)
+    refs = [(f"{split}/{i}", split) for split, part in arrays.items() for i in range(len(part))]
+    table = pd.DataFrame(refs, columns=["image_ref", "split"], dtype=str)
     return SourceTable(
-        table=table.assign(table_file=str(path), table_row=""),
+        table=table.join(pd.DataFrame(values, columns=list(names)).astype(str)).assign(
+            table_file=str(path), table_row=""
+        ),
         labels=names,
         kind="multilabel" if multi else "single",
         namespace=name or "medmnist",
@@ -105,38 +103,19 @@ def _label_arrays(path: Path) -> dict[str, np.ndarray]:
                 if key not in arrays.files:
                     continue
                 labels = np.asarray(arrays[key])
+                what = ""
                 if labels.dtype.kind not in "iub" or labels.ndim not in (1, 2) or not labels.size:
-                    raise InputError(
-                        f"{labels.dtype} of shape {labels.shape} where whole numbers [N] or [N, L]"
-                        " are expected",
-                        file=path,
-                        column=key,
-                    )
-                labels = labels.reshape(len(labels), -1).astype(np.int64)
-                if labels.min() < 0:
-                    raise InputError("a negative label", file=path, column=key)
-                columns[split] = labels
-    except (zipfile.BadZipFile, ValueError, EOFError, zlib.error, OSError, AttributeError) as error:
+                    what = f"{labels.dtype} of shape {labels.shape}"
+                    what += " where whole numbers [N] or [N, L] are expected"
+                elif labels.min() < 0:
+                    what = "a negative label"
+                if what:
+                    raise InputError(what, file=path, column=key)
+                columns[split] = labels.reshape(len(labels), -1).astype(np.int64)
+    except (*DAMAGE, AttributeError) as error:
         raise InputError(f"not a readable npz file ({error})", file=path) from None
     if "train" not in columns:
         raise InputError("no such array", file=path, column="train_labels")
     if len({labels.shape[1] for labels in columns.values()}) > 1:
         raise InputError("the splits differ in their number of labels", file=path)
     return columns
-
-
-def _name(path: Path, counts: tuple[int, ...]) -> str:
-    """The data set: by its official sizes, or by the name of the file; "" = another one."""
-    for name, (_, official) in _KNOWN.items():
-        if counts == official or path.name.startswith(name):
-            return name
-    return ""
-
-
-def _label_names(name: str, count: int, options: SourceOptions) -> tuple[str, ...]:
-    names = options.label_columns or (_KNOWN[name][0] if name else ())
-    if names and len(names) != count:
-        raise UsageError(
-            f"{len(names)} label names for {count} labels", hint="name all of them, in order"
-        )
-    return tuple(names) or tuple(f"label_{i}" for i in range(count))

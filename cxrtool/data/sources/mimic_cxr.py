@@ -14,31 +14,18 @@ arXiv:1901.07042.
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from cxrtool.core.errors import InputError
 from cxrtool.data.labels import CHEXPERT
-from cxrtool.data.sources import vocabulary
-from cxrtool.data.sources.base import SourceOptions, SourceTable
-from cxrtool.data.sources.files import (
-    Sieve,
-    decode,
-    find_tables,
-    look_up,
-    need_source,
-    nothing_found,
-    read_text,
-    rows,
-)
-from cxrtool.data.sources.openers import FileOpener
-from cxrtool.data.tables import read_table
+from cxrtool.data.sources import files, vocabulary
+from cxrtool.data.sources.base import FileOpener, SourceOptions, SourceTable
+from cxrtool.data.tables import read_table, refuse_row
 
-_NAME = "mimic-cxr-2.*-{}.csv"
 _LABELERS = ("chexpert", "negbio")
 
 
-def read(source: Path | None, options: SourceOptions) -> SourceTable:
+def read(source: Path, options: SourceOptions) -> SourceTable:
     """Read MIMIC-CXR-JPG.
 
     Args:
@@ -50,40 +37,48 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
         InputError: A table or a column is missing, a label cell is no label value, an id stands in
             two splits, a report is not UTF-8.
     """
-    source = need_source(source, "mimic-cxr")
     folder = source if source.is_dir() else source.parent
-    metadata = _find(folder, "metadata", required=True)
-    assert metadata is not None
+    metadata = _find(folder, "metadata")
+    if metadata is None:
+        raise files.nothing_found(folder, "mimic-cxr", "mimic-cxr-2.0.0-metadata.csv")
     folder = metadata.parent
     label_path = source if source.is_file() else None
     for labeler in _LABELERS:
         label_path = label_path or _find(folder, labeler)
     if label_path is None or label_path == metadata:
-        raise nothing_found(folder, "mimic-cxr", "mimic-cxr-2.0.0-chexpert.csv or -negbio.csv")
+        what = "mimic-cxr-2.0.0-chexpert.csv or -negbio.csv"
+        raise files.nothing_found(folder, "mimic-cxr", what)
     split_path = _find(folder, "split")
-    sieve = Sieve(options, metadata, "dicom_id")
+    sieve = files.Sieve(options, metadata, "dicom_id")
 
     frame = read_table(metadata, ("dicom_id", "subject_id", "study_id", "ViewPosition"))
     for column in ("subject_id", "study_id"):
         bad = ~frame[column].str.fullmatch(r"\d+").astype(bool)
         frame = sieve.drop(frame, bad, column, "{value} is not a whole number")
-    labels, label_rows = _labels(label_path, frame["study_id"])
     subject, study = "p" + frame["subject_id"], "s" + frame["study_id"]
     folders = "files/" + subject.str[:3] + "/" + subject + "/" + study
     root = options.images or folder
+    # ViewPosition, and where it is blank the meaning of the view code.
+    view = vocabulary.views(frame["ViewPosition"])
+    if "ViewCodeSequence_CodeMeaning" in frame:
+        view = view.where(view != "", vocabulary.views(frame["ViewCodeSequence_CodeMeaning"]))
+    labels = read_table(label_path, ("study_id", *CHEXPERT))
+    again = labels["study_id"].duplicated()
+    refuse_row(labels, again, "the study is there twice", label_path, "study_id")
+    labels = labels.assign(row=labels.index).set_index("study_id").reindex(frame["study_id"])
+    # Index = rows of the label table (0 = none), which is the file at fault if a cell is bad.
     table = pd.DataFrame(
         {
             "image_ref": folders + "/" + frame["dicom_id"] + ".jpg",
             "patient_id": frame["subject_id"],
             "study_id": study,
-            "view": _views(frame),
-            "split": _split(split_path, frame),
+            "view": view,
+            "split": "" if split_path is None else _split(split_path, frame["dicom_id"]),
             "report": _reports(folder, root, folders),
-            **rows(frame, metadata),
+            **files.rows(frame, metadata),
+            **labels[list(CHEXPERT)].fillna("").set_axis(frame.index),
         }
-    )
-    # Index = rows of the label table (0 = none), which is the file at fault if a cell is bad.
-    table = pd.concat([table, labels], axis=1).set_axis(label_rows)
+    ).set_axis(labels["row"].fillna(0).astype(int))
     sieve.file, sieve.ref = label_path, "image_ref"
     table = sieve.labels(table, CHEXPERT)
     return SourceTable(
@@ -107,53 +102,19 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
     )
 
 
-def _find(folder: Path, part: str, *, required: bool = False) -> Path | None:
-    name = _NAME.format(part)
-    paths = find_tables(folder, [name, name + ".gz"])
-    if not paths and required:
-        raise nothing_found(folder, "mimic-cxr", name.replace("*", "0.0"))
+def _find(folder: Path, part: str) -> Path | None:
+    paths = files.find_tables(folder, [f"mimic-cxr-2.*-{part}.csv"])
     return paths[-1] if paths else None
 
 
-def _labels(path: Path, studies: pd.Series) -> tuple[pd.DataFrame, np.ndarray]:
-    """Labels of each image's study and their row; blank and 0 without a report."""
-    frame = read_table(path, ("study_id", *CHEXPERT))
-    again = frame["study_id"].duplicated()
-    if again.any():
-        raise InputError(
-            "the study is there twice", file=path, row=int(frame.index[again][0]), column="study_id"
-        )
-    position = pd.Index(frame["study_id"]).get_indexer(pd.Index(studies))
-    values = frame[list(CHEXPERT)].iloc[position].set_axis(studies.index)
-    labeled = position >= 0
-    rows = np.where(labeled, frame.index.to_numpy()[position], 0)
-    return values.where(pd.Series(labeled, studies.index), "", axis=0).astype(str), rows
-
-
-def _views(frame: pd.DataFrame) -> pd.Series:
-    """``ViewPosition``, and where it is blank the meaning of the view code."""
-    view = vocabulary.views(frame["ViewPosition"])
-    if "ViewCodeSequence_CodeMeaning" in frame:
-        view = view.where(view != "", vocabulary.views(frame["ViewCodeSequence_CodeMeaning"]))
-    return view
-
-
-def _split(path: Path | None, frame: pd.DataFrame) -> pd.Series:
+def _split(path: Path, images: pd.Series) -> pd.Series:
     """The official split by image."""
-    if path is None:
-        return pd.Series("", index=frame.index)
     table = read_table(path, ("dicom_id", "split"))
-    named = {value: vocabulary.split_name(value) for value in table["split"].unique()}
-    bad = table["split"].map({value: name is None for value, name in named.items()}).astype(bool)
+    split = table["split"].map(vocabulary.split_name)
+    refuse_row(table, split.isna(), "not train, validate or test", path, "split")
     again = table["dicom_id"].duplicated()
-    for mask, reason, column in (
-        (bad, "not train, validate or test", "split"),
-        (again, "the image is there twice", "dicom_id"),
-    ):
-        if mask.any():
-            raise InputError(reason, file=path, row=int(table.index[mask][0]), column=column)
-    split = dict(zip(table["dicom_id"], table["split"].map(named), strict=True))
-    return look_up(frame["dicom_id"], split)
+    refuse_row(table, again, "the image is there twice", path, "dicom_id")
+    return files.look_up(images, dict(zip(table["dicom_id"], split, strict=True)))
 
 
 def _reports(folder: Path, root: Path, folders: pd.Series) -> pd.Series:
@@ -166,9 +127,8 @@ def _reports(folder: Path, root: Path, folders: pd.Series) -> pd.Series:
             with zipfile.ZipFile(archive) as opened:
                 inside = set(opened.namelist())
                 for study in studies:
-                    name = f"{study}.txt"
-                    if name in inside:
-                        texts[study] = decode(opened.read(name), f"{archive}/{name}").strip()
+                    if (name := f"{study}.txt") in inside:
+                        texts[study] = files.decode(opened.read(name), f"{archive}/{name}").strip()
         except zipfile.BadZipFile as error:
             raise InputError(f"broken zip file ({error})", file=archive) from None
     else:
@@ -176,5 +136,5 @@ def _reports(folder: Path, root: Path, folders: pd.Series) -> pd.Series:
             for study in studies if (place / "files").is_dir() else ():
                 path = place / f"{study}.txt"
                 if study not in texts and path.is_file():
-                    texts[study] = read_text(path).strip()
-    return look_up(folders, texts)
+                    texts[study] = files.read_text(path).strip()
+    return files.look_up(folders, texts)

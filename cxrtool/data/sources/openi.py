@@ -11,27 +11,75 @@ retrieval", JAMIA 23(2), 2016.
 """
 
 import tarfile
+import xml.etree.ElementTree as ET
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from cxrtool.core.errors import InputError
 from cxrtool.data.archives import Document, Reject, documents
-from cxrtool.data.labels import CHEXPERT
-from cxrtool.data.openi import OpeniReport, parse_report
-from cxrtool.data.sources.base import SourceOptions, SourceTable
-from cxrtool.data.sources.files import Sieve, index_images, need_source, nothing_found
-from cxrtool.data.sources.openers import FileOpener
+from cxrtool.data.labels import CHEXPERT, NO_FINDING
+from cxrtool.data.sources import files
+from cxrtool.data.sources.base import FileOpener, SourceOptions, SourceTable
 from cxrtool.data.sources.padchest import load_terms
 
-_NO_FINDING = "No Finding"
 _NORMAL = "normal"
 _NOT_CODED = frozenset({"No Indexing"})
 
 
-def read(source: Path | None, options: SourceOptions) -> SourceTable:
+@dataclass(frozen=True)
+class OpeniReport:
+    """One report.
+
+    Attributes:
+        sections: (header, text) in the order of the file, such as ("FINDINGS", "Clear.").
+        mesh: Manual codes, such as ``Opacity/lung/base/left``.
+        images: Ids of the images it describes.
+    """
+
+    sections: tuple[tuple[str, str], ...]
+    mesh: tuple[str, ...]
+    images: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The sections that are not blank as ``HEADER: text`` lines."""
+        return "\n".join(f"{header}: {text}" for header, text in self.sections if text)
+
+
+def parse_report(data: bytes, place: str) -> OpeniReport:
+    """Parse one XML report.
+
+    Args:
+        data: The file.
+        place: Where it stands, for messages.
+
+    Raises:
+        InputError: Not well-formed, or XML of another kind; entities are refused, because they can
+            make a small file huge.
+    """
+    if b"<!ENTITY" in data:
+        raise InputError("the XML declares entities, which reports do not need", file=place)
+    try:
+        root = ET.fromstring(data)
+    except (ET.ParseError, LookupError, ValueError) as error:
+        raise InputError(f"malformed XML: {error}", file=place) from None
+    if root.tag != "eCitation":
+        raise InputError(f"not an Open-i report: its root is <{root.tag}>", file=place)
+    return OpeniReport(
+        tuple(
+            (part.get("Label", "REPORT"), "".join(part.itertext()).strip())
+            for part in root.iter("AbstractText")
+        ),
+        tuple((code.text or "").strip() for code in root.iterfind("MeSH/major")),
+        tuple(image.get("id", "") for image in root.iter("parentImage")),
+    )
+
+
+def read(source: Path, options: SourceOptions) -> SourceTable:
     """Read Open-i.
 
     Args:
@@ -41,10 +89,8 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
     Raises:
         InputError: No reports, XML that does not parse, two reports of one name.
     """
-    source = need_source(source, "openi")
-    sieve = Sieve(options)
-    reports: dict[str, OpeniReport] = {}
-    files: dict[str, str] = {}
+    sieve = files.Sieve(options)
+    reports: dict[str, tuple[str, OpeniReport]] = {}  # study -> place, report
 
     def reject(error: InputError, name: str) -> None:
         sieve.reject(error.reason, ref=name, file=str(error.file))
@@ -54,28 +100,30 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
         study = name.removesuffix(".xml")
         try:
             report = parse_report(data, place)
-            if study in files:
-                raise InputError(f"the same report as {files[study]}", file=place)
+            if study in reports:
+                raise InputError(f"the same report as {reports[study][0]}", file=place)
         except InputError as error:
             reject(error, name)
-            continue
-        reports[study], files[study] = report, place
+        else:
+            reports[study] = (place, report)
     if not reports:
-        raise nothing_found(source, "openi", "NLMCXR_reports.tgz and no report in XML")
+        what = "NLMCXR_reports.tgz and no report in XML"
+        raise files.nothing_found(source, "openi", what)
     root = options.images or (source if source.is_dir() else source.parent)
-    places = {} if options.labels_only else index_images(root, (".png",))
+    places = {} if options.labels_only else files.index_images(root, (".png",))
     terms = load_terms("openi")
     records: list[dict[str, str]] = []
     for study in sorted(reports, key=lambda study: (len(study), study)):
-        row = _row(study, files[study], reports[study], terms)
-        names = [f"{image}.png" for image in reports[study].images]
+        place, report = reports[study]
+        row = _row(study, place, report, terms)
+        names = [f"{image}.png" for image in report.images]
         refs = [""] if options.labels_only else [places.get(name, name) for name in names]
         records += ({"image_ref": ref, **row} for ref in refs)
-    table = pd.DataFrame(records, dtype=str)
+    every = [report for _, report in reports.values()]
     return SourceTable(
-        table=table,
+        table=pd.DataFrame(records, dtype=str),
         labels=CHEXPERT,
-        covered=tuple(label == _NO_FINDING or label in terms for label in CHEXPERT),
+        covered=tuple(label == NO_FINDING or label in terms for label in CHEXPERT),
         namespace="openi",
         patients=False,
         source="Open-i Indiana University chest X-ray collection",
@@ -85,9 +133,9 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
         image_column="parentImage",
         rejected=sieve.rejected,
         notes={
-            "reports": len(reports),
-            "reports_without_images": sum(not report.images for report in reports.values()),
-            "reports_without_codes": sum(set(r.mesh) <= _NOT_CODED for r in reports.values()),
+            "reports": len(every),
+            "reports_without_images": sum(not report.images for report in every),
+            "reports_without_codes": sum(set(report.mesh) <= _NOT_CODED for report in every),
         },
     )
 
@@ -100,20 +148,17 @@ def mesh_labels(mesh: tuple[str, ...], terms: dict[str, tuple[str, ...]]) -> dic
         terms: Label -> entries as ``openi.toml`` describes them.
     """
     codes = [[part.strip() for part in code.split("/")] for code in mesh]
-    cells = {}
-    for label, entries in terms.items():
-        hit = any(_matches(code, entry) for code in codes for entry in entries)
-        cells[label] = "1" if hit else ""
-    cells[_NO_FINDING] = "1" if tuple(mesh) == (_NORMAL,) else ""
-    return cells
+    cells = {
+        label: "1" if any(_matches(code, entry) for code in codes for entry in entries) else ""
+        for label, entries in terms.items()
+    }
+    return cells | {NO_FINDING: "1" if mesh == (_NORMAL,) else ""}
 
 
 def _matches(code: list[str], entry: str) -> bool:
     heading, *qualifiers = entry.split("/")
-    if code[0] != heading:
-        return False
-    return all(
-        (qualifier[1:] not in code[1:]) if qualifier.startswith("!") else (qualifier in code[1:])
+    return code[0] == heading and all(
+        (qualifier.removeprefix("!") in code[1:]) != qualifier.startswith("!")
         for qualifier in qualifiers
     )
 
@@ -124,10 +169,9 @@ def _row(
     """What the images of a report share."""
     sections = dict.fromkeys(("COMPARISON", "INDICATION", "FINDINGS", "IMPRESSION"), "")
     for header, text in report.sections:
-        header, text = header.strip().upper(), " ".join(text.split())
         if text:
-            sections[header] = f"{sections.get(header, '')} {text}".strip()
-    labels = mesh_labels(report.mesh, terms)
+            header = header.strip().upper()
+            sections[header] = " ".join(f"{sections.get(header, '')} {text}".split())
     return {
         # Images of one report are of one person, so they share a name; see SourceTable.patients.
         "patient_id": study,
@@ -137,7 +181,8 @@ def _row(
         "impression": sections["IMPRESSION"],
         "table_file": file,
         "table_row": "",
-        **{label: labels.get(label, "") for label in CHEXPERT},
+        **dict.fromkeys(CHEXPERT, ""),
+        **mesh_labels(report.mesh, terms),
     }
 
 

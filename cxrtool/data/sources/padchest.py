@@ -13,21 +13,18 @@ Medical Image Analysis 66, 2020.
 
 import ast
 import tomllib
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from cxrtool.core.errors import UsageError
-from cxrtool.data.labels import CHEXPERT
-from cxrtool.data.sources import vocabulary
-from cxrtool.data.sources.base import SourceOptions, SourceTable
-from cxrtool.data.sources.files import Sieve, index_images, look_up, need_source, rows, the_table
-from cxrtool.data.sources.openers import FileOpener
+from cxrtool.data.labels import CHEXPERT, NO_FINDING
+from cxrtool.data.sources import files, vocabulary
+from cxrtool.data.sources.base import FileOpener, SourceOptions, SourceTable
 from cxrtool.data.tables import read_table
 
-_NO_FINDING = "No Finding"
 _NORMAL = "normal"
 #: Terms that speak of the report, not of the patient: alone they leave every label blank.
 _ABOUT_THE_REPORT = frozenset({"unchanged", "exclude", "suboptimal study"})
@@ -40,7 +37,7 @@ def load_terms(name: str) -> dict[str, tuple[str, ...]]:
     return {label: tuple(terms) for label, terms in tomllib.loads(text).items()}
 
 
-def read(source: Path | None, options: SourceOptions) -> SourceTable:
+def read(source: Path, options: SourceOptions) -> SourceTable:
     """Read PadChest.
 
     Args:
@@ -52,21 +49,24 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
         InputError: No table, a missing column, a cell of ``Labels`` that is no list of terms.
         UsageError: A wanted term occurs nowhere in the table.
     """
-    path = the_table(need_source(source, "padchest"), "padchest", "PADCHEST_*.csv")
+    path = files.the_table(source, "padchest", "PADCHEST_*.csv")
     root = options.images or path.parent
     frame = read_table(
         path,
         ("ImageID", "StudyDate_DICOM", "StudyID", "PatientID", "PatientBirth", "PatientSex_DICOM",
          "Projection", "Report", "Labels"),
     )  # fmt: skip
-    codes, uniques = pd.factorize(frame["Labels"])
-    terms = [parse_terms(str(cell)) for cell in uniques]
-    broken = np.array([cell is None for cell in terms], dtype=bool)[codes]
-    sieve = Sieve(options, path, "ImageID")
-    frame = sieve.drop(frame, broken, "Labels", "{value} is no list of terms")
-    codes = codes[~broken]
-    labels, matrix = _labels([cell or () for cell in terms], options)
+    terms = {str(cell): parse_terms(str(cell)) for cell in frame["Labels"].unique()}
+    broken = [cell for cell, names in terms.items() if names is None]
+    sieve = files.Sieve(options, path, "ImageID")
+    bad = frame["Labels"].isin(broken)
+    frame = sieve.drop(frame, bad, "Labels", "{value} is no list of terms")
+    labels = _labels({cell: names or () for cell, names in terms.items()}, options)
+    values = labels.loc[frame["Labels"]].set_axis(frame.index)
     names = frame["ImageID"]
+    birth = pd.to_numeric(frame["PatientBirth"], errors="coerce")
+    age = pd.to_numeric(frame["StudyDate_DICOM"].str[:4], errors="coerce") - birth
+    plausible = age.between(0, 130)
     table = pd.DataFrame(
         {
             "image_ref": names,
@@ -75,19 +75,16 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
             "view": vocabulary.views(frame["Projection"]),
             "split": "",
             "sex": vocabulary.sexes(frame["PatientSex_DICOM"]),
-            "age": _ages(frame),
+            "age": age.where(plausible, 0).astype(int).astype(str).where(plausible, ""),
             "report": frame["Report"].where(~frame["Report"].isin(_MISSING), "").str.strip(),
-            **rows(frame, path),
+            **files.rows(frame, path),
         }
-    )
-    values = pd.DataFrame(matrix[codes], index=table.index, columns=list(labels)).astype(str)
-    table = pd.concat([table, values], axis=1)
+    ).join(values)
     if not options.labels_only:
-        places = index_images(root, (".png",))
-        table["image_ref"] = look_up(names, places, names)
+        table["image_ref"] = files.look_up(names, files.index_images(root, (".png",)), names)
     return SourceTable(
         table=table,
-        labels=labels,
+        labels=tuple(labels.columns),
         namespace="padchest",
         patients=True,
         source="PadChest",
@@ -117,43 +114,24 @@ def parse_terms(cell: str) -> tuple[str, ...] | None:
     return tuple(term.strip() for term in terms if term.strip())
 
 
-def _labels(
-    terms: list[tuple[str, ...]], options: SourceOptions
-) -> tuple[tuple[str, ...], np.ndarray]:
-    """Label names and a matrix "1" / "0" / "" [lists, L]: one row for each distinct list."""
-    labels: tuple[str, ...]
-    terms_of: dict[str, tuple[str, ...]]
-    if options.label_columns:
-        unknown = set(options.label_columns).difference(*terms)
+def _labels(terms: Mapping[str, tuple[str, ...]], options: SourceOptions) -> pd.DataFrame:
+    """ "1", "0" or "" of each label (columns), for each different cell with its terms (rows)."""
+    terms_of: dict[str, tuple[str, ...]] = {name: (name,) for name in options.label_columns}
+    if terms_of:
+        unknown = set(terms_of).difference(*terms.values())
         if unknown:
             raise UsageError(f"{min(unknown)!r} is no term of this PadChest table")
-        labels = options.label_columns
-        terms_of = {name: (name,) for name in labels}
     else:
-        terms_of = load_terms("padchest")
-        labels = (*CHEXPERT, *(name for name in terms_of if name not in CHEXPERT))
-    columns: dict[str, list[int]] = {}
-    for position, label in enumerate(labels):
-        for term in terms_of.get(label, ()):
-            columns.setdefault(term, []).append(position)
-    matrix = np.full((len(terms), len(labels)), "0", dtype=object)
-    devices = labels.index("Support Devices") if "Support Devices" in labels else -1
-    for row, cell in enumerate(terms):
-        if not set(cell) - _ABOUT_THE_REPORT:
-            matrix[row] = ""
-            continue
-        for term in cell:
-            matrix[row, columns.get(term, [])] = "1"
-        healthy = _NORMAL in cell and not set(np.flatnonzero(matrix[row] == "1")) - {devices}
-        if healthy and _NO_FINDING in labels:
-            matrix[row, labels.index(_NO_FINDING)] = "1"
-    return labels, matrix
-
-
-def _ages(frame: pd.DataFrame) -> pd.Series:
-    """Years between birth and study; blank where one of them is missing."""
-    birth = pd.to_numeric(frame["PatientBirth"], errors="coerce")
-    study = pd.to_numeric(frame["StudyDate_DICOM"].str[:4], errors="coerce")
-    age = study - birth
-    plausible = age.between(0, 130)
-    return age.where(plausible, 0).astype(int).astype(str).where(plausible, "").astype(str)
+        terms_of = {**dict.fromkeys(CHEXPERT, ()), **load_terms("padchest")}
+    labels_of: dict[str, list[str]] = {}
+    for label, names in terms_of.items():
+        for name in names:
+            labels_of.setdefault(name, []).append(label)
+    rows = []
+    for names in terms.values():
+        positive = {label for name in names for label in labels_of.get(name, ())}
+        if _NORMAL in names and not positive - {"Support Devices"}:
+            positive.add(NO_FINDING)
+        spoken = set(names) - _ABOUT_THE_REPORT
+        rows.append([str(int(label in positive)) if spoken else "" for label in terms_of])
+    return pd.DataFrame(rows, index=list(terms), columns=list(terms_of), dtype=str)

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrtool.core.errors import InputError, UsageError
+from cxrtool.core.errors import InputError
 from cxrtool.data.sources.base import SourceOptions, SourceTable
 from cxrtool.phantom import LABELS, Patient, sample_patient, simulate, truth_row
 
@@ -26,9 +26,7 @@ NATIVE_PX = 256
 _NAME = re.compile(r"patient(\d+)/")
 
 
-@lru_cache(maxsize=8)
-def _patient(seed: int, index: int) -> Patient:
-    return sample_patient(seed, index)
+_patient = lru_cache(maxsize=8)(sample_patient)
 
 
 @dataclass(frozen=True)
@@ -45,8 +43,8 @@ class PhantomOpener:
             InputError: The reference names no phantom of this seed.
         """
         match = _NAME.match(ref)
-        if match and int(match.group(1)) > 0:
-            for study in _patient(self.seed, int(match.group(1)) - 1).studies:
+        if match and int(match[1]) > 0:
+            for study in _patient(self.seed, int(match[1]) - 1).studies:
                 for image in study.images:
                     if image.name == ref:
                         return simulate(image.params, self.size)
@@ -57,28 +55,17 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
     """Makes the table of n phantoms.
 
     Args:
-        source: Must be None.
+        source: None.
         options: ``n``, ``seed``, ``size`` and ``labels_only`` are used.
-
-    Raises:
-        UsageError: A source was given, or n is less than 1.
     """
-    if source is not None:
-        raise UsageError(
-            f"--format phantom reads nothing, but was given {source}",
-            hint="leave the source out: cxr prepare --format phantom --n 500 -o OUT",
-        )
-    n = DEFAULT_N if options.n is None else options.n
-    if n < 1:
-        raise UsageError(f"--n {n}: at least one phantom is needed")
     rows: list[dict[str, str]] = []
     truth: list[dict[str, object]] = []
-    index = 0
-    while len(rows) < n:
-        patient = sample_patient(options.seed, index)
-        index += 1
-        _append(patient, rows, truth)
-    del rows[n:], truth[n:]
+    size = max(NATIVE_PX, options.size)
+    patients = 0
+    while len(rows) < (options.n or DEFAULT_N):
+        _append(sample_patient(options.seed, patients), rows, truth)
+        patients += 1
+    del rows[options.n or DEFAULT_N :], truth[options.n or DEFAULT_N :]
     return SourceTable(
         table=pd.DataFrame(rows, dtype=str),
         labels=LABELS,
@@ -86,12 +73,9 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
         patients=True,
         source="Procedural phantoms",
         licence="Apache-2.0",
-        opener=None
-        if options.labels_only
-        else PhantomOpener(options.seed, max(NATIVE_PX, options.size)),
-        image_column="image",
+        opener=None if options.labels_only else PhantomOpener(options.seed, size),
         sidecars={"truth.csv": pd.DataFrame(truth)},
-        notes={"patients": index, "native_px": max(NATIVE_PX, options.size)},
+        notes={"patients": patients, "native_px": size},
     )
 
 

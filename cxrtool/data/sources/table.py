@@ -16,9 +16,8 @@ from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.columns import RESERVED
 from cxrtool.data.label_columns import BESIDE_CLASS, NOT_NAMED, NOTE, Columns, find_labels, listed
 from cxrtool.data.sources import vocabulary
-from cxrtool.data.sources.base import SourceOptions, SourceTable
-from cxrtool.data.sources.files import Sieve, need_source, nothing_found
-from cxrtool.data.sources.openers import FileOpener
+from cxrtool.data.sources.base import FileOpener, SourceOptions, SourceTable
+from cxrtool.data.sources.files import Sieve, nothing_found, rows
 from cxrtool.data.tables import read_table, require_columns
 
 CLASS = "class"
@@ -46,7 +45,7 @@ _TABLES = ("labels.csv", "metadata.csv", "manifest.csv")
 _SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
 
 
-def read(source: Path | None, options: SourceOptions) -> SourceTable:
+def read(source: Path, options: SourceOptions) -> SourceTable:
     """Read a table.
 
     Args:
@@ -60,7 +59,6 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
             class that is blank.
         UsageError: A manifest column that does not exist.
     """
-    source = need_source(source, "table")
     path = _find(source) if source.is_dir() else source
     frame = read_table(path)
     named = _assign(path, frame, options)
@@ -68,24 +66,34 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
         hint = "name it: --column image=NAME; columns are " + ", ".join(map(str, frame.columns))
         raise InputError("no column of image files", file=path, hint=hint)
     sieve = Sieve(options, path, named.get("image_ref", ""))
-    splits = frame[named["split"]].map(vocabulary.split_name) if "split" in named else None
-    if splits is not None:
+    ready: dict[str, pd.Series] = {}
+    if "split" in named:
+        ready["split"] = frame[named["split"]].map(vocabulary.split_name)
         reason = "{value} is not train, val or test"
-        frame = sieve.drop(frame, splits.isna(), named["split"], reason)
-    table, labels, kind, left = _build(path, frame, named, options, sieve)
-    if splits is not None:
-        table["split"] = splits[table.index].astype(str)
-    patients = "patient_id" in named and bool((table["patient_id"].str.strip() != "").all())
-    root = options.images or path.parent
+        frame = sieve.drop(frame, ready["split"].isna(), named["split"], reason)
+    frame, values, left = _labels(path, frame, named, options, sieve)
+    ready = {key: frame[name] for key, name in named.items() if key != CLASS} | ready
+    for key, convert in (("view", vocabulary.views), ("sex", vocabulary.sexes)):
+        if key in ready:
+            ready[key] = convert(ready[key])
+    used = {*named.values(), *values, *ready} - {named.get(CLASS)}
+    # The manifest has columns of its own called source, seed and so on.
+    extra = {
+        f"{name}_in_source" if name in RESERVED else str(name): frame[name]
+        for name in frame.columns
+        if name not in used
+    }
+    table = pd.DataFrame({"image_ref": "", **extra, **ready, **values}, index=frame.index)
+    table = table.astype(str).assign(**rows(frame, path))
     return SourceTable(
         table=table,
-        labels=labels,
-        kind="single" if kind == "single" else "multilabel",
+        labels=tuple(values),
+        kind="single" if CLASS in named else "multilabel",
         namespace="table",
-        patients=patients,
+        patients="patient_id" in named and bool((table["patient_id"].str.strip() != "").all()),
         source="table",
-        official_split=bool((table["split"] != "").any()) if "split" in table else False,
-        opener=None if options.labels_only else FileOpener(root),
+        official_split="split" in named and bool((table["split"] != "").any()),
+        opener=None if options.labels_only else FileOpener(options.images or path.parent),
         image_column=sieve.ref or "image",
         rejected=sieve.rejected,
         notes={NOTE: left} if left else {},
@@ -128,13 +136,12 @@ def _assign(path: Path, frame: pd.DataFrame, options: SourceOptions) -> dict[str
     return named
 
 
-def _build(
+def _labels(
     path: Path, frame: pd.DataFrame, named: dict[str, str], options: SourceOptions, sieve: Sieve
-) -> tuple[pd.DataFrame, tuple[str, ...], str, dict[str, str]]:
-    """The table without its split, its labels and their kind, the columns that are no labels."""
-    candidates = label_columns(frame, skip={*named.values(), *options.label_columns})
-    left = dict(candidates.left)
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, str]]:
+    """The rows that are left, their labels, and why other columns are none."""
     if CLASS in named:
+        others = label_columns(frame, {*named.values(), *options.label_columns})
         column = named[CLASS]
         blank = frame[column].str.strip() == ""
         frame = sieve.drop(frame, blank, column, "the class is blank")
@@ -143,50 +150,33 @@ def _build(
         reason = "{value} is none of the classes " + ", ".join(labels)
         frame = sieve.drop(frame, ~classes.isin(labels), column, reason)
         classes = classes[frame.index]
-        values = {name: (classes == name).map({True: "1", False: "0"}) for name in labels}
-        left |= dict.fromkeys(candidates.labels, BESIDE_CLASS)
-    else:
-        column = ""
-        require_columns(frame, options.label_columns, path)
-        labels = options.label_columns or candidates.labels
-        if options.label_columns:
-            left |= dict.fromkeys(candidates.labels, NOT_NAMED)
-        frame = sieve.labels(frame, labels, candidates)
-        values = {name: frame[name] for name in labels}
-        # Without labels but with reports: extract-reports will find the labels.
-        if not labels and not {"report", "findings", "impression"} & named.keys():
-            raise InputError(
-                "no column of labels (1, 0, -1 or blank) and none of reports",
-                file=path,
-                hint="name them: --label-columns A,B, or --column class=NAME; not labels: "
-                + listed(candidates.left),
-            )
-    ready = {key: frame[name] for key, name in named.items() if key not in (CLASS, "split")}
-    for key, convert in (("view", vocabulary.views), ("sex", vocabulary.sexes)):
-        if key in ready:
-            ready[key] = convert(ready[key])
-    used = {*named.values(), *labels, *ready} - {column}
-    # The manifest has columns of its own called source, seed and so on.
-    extra = {
-        f"{name}_in_source" if name in RESERVED else str(name): frame[name]
-        for name in frame.columns
-        if name not in used
-    }
-    table = pd.DataFrame({**extra, **ready, **values}, index=frame.index).astype(str)
-    if "image_ref" not in table:
-        table.insert(0, "image_ref", "")
-    table["table_file"] = str(path)
-    table["table_row"] = pd.Series(frame.index, frame.index).astype(str)
-    return table, tuple(labels), "single" if CLASS in named else "multilabel", left
+        values = pd.DataFrame({name: (classes == name).astype(int) for name in labels})
+        return frame, values, {**others.left, **dict.fromkeys(others.labels, BESIDE_CLASS)}
+    require_columns(frame, options.label_columns, path)
+    columns = label_columns(frame, set(named.values()), options.label_columns)
+    frame = sieve.labels(frame, columns.labels, columns)
+    # Without labels but with reports: extract-reports will find the labels.
+    if not columns.labels and not {"report", "findings", "impression"} & named.keys():
+        raise InputError(
+            "no column of labels (1, 0, -1 or blank) and none of reports",
+            file=path,
+            hint="name them: --label-columns A,B, or --column class=NAME; not labels: "
+            + listed(columns.left),
+        )
+    return frame, frame[list(columns.labels)], dict(columns.left)
 
 
-def label_columns(frame: pd.DataFrame, skip: set[str]) -> Columns:
+def label_columns(frame: pd.DataFrame, skip: set[str], named: tuple[str, ...] = ()) -> Columns:
     """The labels of a table, and why its other columns are none.
 
     Args:
         frame: All cells `str`.
         skip: Columns that are known to be something else.
+        named: The labels, where the user has named them.
     """
     usual = _NO_LABELS.union(*_ALIASES.values())
     no_labels = {n for n in map(str, frame.columns) if n in RESERVED or _plain(n) in usual}
-    return find_labels(frame, skip=skip, no_labels=no_labels)
+    columns = find_labels(frame, skip={*skip, *named}, no_labels=no_labels)
+    if not named:
+        return columns
+    return Columns(named, {**columns.left, **dict.fromkeys(columns.labels, NOT_NAMED)})

@@ -15,8 +15,7 @@ from cxrtool.core.errors import InputError
 from cxrtool.core.runs import Run
 from cxrtool.data import ingest as module
 from cxrtool.data.columns import image_name
-from cxrtool.data.ingest import JOURNAL, ingest
-from cxrtool.data.worker import Bad, Job
+from cxrtool.data.ingest import JOURNAL, Bad, Job, ingest
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from cxrtool.core.errors import InputError
 from cxrtool.data.join import Joined, join_reports
+from cxrtool.data.sources.base import SourceTable
 
 TABLE = pd.DataFrame(
     {
@@ -37,31 +39,35 @@ def extracted(tmp_path: Path) -> Callable[..., Path]:
 REPORTS = 'study_id,report,Edema,Fracture\ns1,"one, two",-1,1\ns2,two,0,\ns3,three,1,1\n'
 
 
+def source(table: pd.DataFrame, labels: tuple[str, ...]) -> SourceTable:
+    return SourceTable(table=table, labels=labels, namespace="t", patients=True, source="t")
+
+
 def join(folder: Path, mode: str, table: pd.DataFrame = TABLE) -> Joined:
-    return join_reports(table, ("Edema", "Mass"), (True, True), folder, mode)
+    return join_reports(source(table, ("Edema", "Mass")), folder, mode)
 
 
 def test_fill(extracted: Callable[..., Path]) -> None:
     joined = join(extracted(REPORTS), "fill")
     assert (joined.matched, joined.unmatched, joined.unused) == (3, 1, 1)
-    assert joined.labels == ("Edema", "Mass", "Fracture")
-    assert joined.table["Edema"].tolist() == ["1", "-1", "0", "1"]
-    assert joined.table["Fracture"].tolist() == ["1", "1", "", ""]
-    assert joined.table["Mass"].tolist() == TABLE["Mass"].tolist()
-    assert joined.table["report"].tolist() == ["one, two", "one, two", "mine", ""]
-    assert joined.covered == (True, True, True)
+    assert joined.source.labels == ("Edema", "Mass", "Fracture")
+    assert joined.source.table["Edema"].tolist() == ["1", "-1", "0", "1"]
+    assert joined.source.table["Fracture"].tolist() == ["1", "1", "", ""]
+    assert joined.source.table["Mass"].tolist() == TABLE["Mass"].tolist()
+    assert joined.source.table["report"].tolist() == ["one, two", "one, two", "mine", ""]
+    assert joined.source.covered == (True, True, True)
 
 
 def test_replace_takes_the_report_where_there_is_one(extracted: Callable[..., Path]) -> None:
     joined = join(extracted(REPORTS), "replace")
-    assert joined.table["Edema"].tolist() == ["-1", "-1", "0", "1"]
+    assert joined.source.table["Edema"].tolist() == ["-1", "-1", "0", "1"]
 
 
 def test_keep_joins_texts_alone(extracted: Callable[..., Path]) -> None:
     joined = join(extracted(REPORTS), "keep")
-    assert joined.labels == ("Edema", "Mass")
-    assert joined.table["Edema"].tolist() == TABLE["Edema"].tolist()
-    assert joined.table["report"].tolist()[0] == "one, two"
+    assert joined.source.labels == ("Edema", "Mass")
+    assert joined.source.table["Edema"].tolist() == TABLE["Edema"].tolist()
+    assert joined.source.table["report"].tolist()[0] == "one, two"
 
 
 @pytest.mark.parametrize("mode", ["fill", "replace", "keep"])
@@ -78,16 +84,12 @@ def test_disagreements_are_tabulated_in_every_mode(
 def test_other_spellings_of_a_label_are_the_same_label(extracted: Callable[..., Path]) -> None:
     table = TABLE.rename(columns={"Mass": "Pleural Effusion"})
     folder = extracted("study_id,Pleural Effusion\ns1,0\n")
-    joined = join_reports(
-        table.rename(columns={"Pleural Effusion": "Effusion"}),
-        ("Edema", "Effusion"),
-        (True, False),
-        folder,
-        "replace",
-    )
-    assert joined.labels == ("Edema", "Effusion")
-    assert joined.table["Effusion"].tolist() == ["0", "0", "1", "0"]
-    assert joined.covered == (True, True)
+    made = source(table.rename(columns={"Pleural Effusion": "Effusion"}), ("Edema", "Effusion"))
+    made = dataclasses.replace(made, covered=(True, False))
+    joined = join_reports(made, folder, "replace")
+    assert joined.source.labels == ("Edema", "Effusion")
+    assert joined.source.table["Effusion"].tolist() == ["0", "0", "1", "0"]
+    assert joined.source.covered == (True, True)
 
 
 def test_file_names_of_reports_match_study_numbers(extracted: Callable[..., Path]) -> None:
@@ -100,7 +102,7 @@ def test_patient_and_study_together_where_both_know_them(extracted: Callable[...
     table = TABLE.assign(study_id=["0", "1", "0", "0"])
     folder = extracted("patient_id,study_id,Edema\np,0,0\nq,0,1\n")
     joined = join(folder, "replace", table)
-    assert joined.table["Edema"].tolist() == ["0", "", "1", "1"]
+    assert joined.source.table["Edema"].tolist() == ["0", "", "1", "1"]
 
 
 def test_study_numbers_shared_by_patients_are_refused(extracted: Callable[..., Path]) -> None:
@@ -134,9 +136,9 @@ def test_texts_by_strategy_are_joined(extracted: Callable[..., Path]) -> None:
     joined = join(
         extracted("study_id,rules-v2,random,Edema\ns1,mild edema,cardiomegaly,1\ns2,,x,0\n"), "keep"
     )
-    assert joined.table["rules-v2"].tolist() == ["mild edema", "mild edema", "", ""]
-    assert joined.table["random"].tolist()[:3] == ["cardiomegaly", "cardiomegaly", "x"]
-    assert "rules-v2" not in joined.labels
+    assert joined.source.table["rules-v2"].tolist() == ["mild edema", "mild edema", "", ""]
+    assert joined.source.table["random"].tolist()[:3] == ["cardiomegaly", "cardiomegaly", "x"]
+    assert "rules-v2" not in joined.source.labels
 
 
 def test_observations_of_own_rules_are_joined_and_other_columns_named(
@@ -145,8 +147,8 @@ def test_observations_of_own_rules_are_joined_and_other_columns_named(
     joined = join(
         extracted("study_id,report,Edema,COVID-19,words\ns1,x,,1,yes\ns2,y,,0,no\n"), "fill"
     )
-    assert joined.labels == ("Edema", "Mass", "COVID-19")
-    assert joined.table["COVID-19"].tolist() == ["1", "1", "0", ""]
+    assert joined.source.labels == ("Edema", "Mass", "COVID-19")
+    assert joined.source.table["COVID-19"].tolist() == ["1", "1", "0", ""]
     assert joined.left == {"words": "other values"}
     with pytest.raises(InputError, match="'nan' is not") as error:
         rows = "".join(f"s{i},1\n" for i in range(3, 20))

@@ -12,9 +12,17 @@ import pytest
 
 from cxrtool.core.errors import GateError, InputError
 from cxrtool.core.runs import Run
-from cxrtool.data.keys import Seen, find_overlap, refuse_overlap, seen_images, seen_rows
+from cxrtool.data.keys import (
+    Seen,
+    find_overlap,
+    keyed_namespace,
+    patient_keys,
+    read_secret,
+    refuse_overlap,
+    seen_images,
+    seen_rows,
+)
 from cxrtool.data.manifest import Dataset, load_dataset
-from cxrtool.data.patient_keys import keyed_namespace, patient_keys, read_secret
 
 
 @pytest.fixture

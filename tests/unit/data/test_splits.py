@@ -18,8 +18,7 @@ from cxrtool.data.splits import (
     held_together,
     parse_ratio,
     split_rows,
-    straddling,
-    torn_studies,
+    tears,
 )
 
 
@@ -153,9 +152,11 @@ def test_a_given_split_that_tears_studies_is_counted(tmp_path: Path) -> None:
     parts = ["train", "test", "val", "val", "train", "test"]
     file.write_text("image,split\n" + "".join(f"{i}.png,{p}\n" for i, p in enumerate(parts)))
     made = table.assign(split=split(table, str(file)).values)
-    assert torn_studies(made) == (1, 2)
-    assert torn_studies(made.assign(patient_id=list("xyzzuv"))) == (0, 0), "two patients' study a"
-    assert torn_studies(made.assign(patient_id=["x", "", "z", "z", "", ""])) == (1, 2)
+    assert tears(made, "studies") == (1, 2)
+    assert tears(made.assign(patient_id=list("xyzzuv")), "studies") == (0, 0), (
+        "two patients' study a"
+    )
+    assert tears(made.assign(patient_id=["x", "", "z", "z", "", ""]), "studies") == (1, 2)
 
 
 def test_studies_of_several_patients_hold_them_together_and_say_so() -> None:
@@ -189,7 +190,7 @@ def test_carving_passes_over_patients_with_a_copy_in_test() -> None:
     table = frame([f"p{i}" for i in range(40)], keys, ["train"] * 39 + ["test"])
     for seed in range(20):
         assert split(table, None, official=True, seed=seed).values[0] == "train"
-    assert straddling(table) == 2
+    assert tears(table, "pixels")[1] == 2
 
 
 def test_official_without_one_and_none() -> None:

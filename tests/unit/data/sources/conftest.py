@@ -13,7 +13,7 @@ from PIL import Image
 
 from cxrtool.commands.prepare.options import Config as PrepareConfig
 from cxrtool.core.config import fields_of
-from cxrtool.data.sources.base import SourceOptions, SourceTable, get_reader
+from cxrtool.data.sources.base import SourceOptions, SourceTable, read_source
 
 Read = Callable[..., SourceTable]
 
@@ -32,7 +32,7 @@ def read() -> Read:
     """Read a source and check what every reader must hold to."""
 
     def run(form: str, source: Path, **options: Any) -> SourceTable:
-        result = get_reader(form)(source, SourceOptions(**options))
+        result = read_source(form, source, SourceOptions(**options))
         common = {"seed", "size", "labels_only", "skip_bad", "id_key"}
         assert set(options) <= common | {
             "columns" if field.name == "column" else field.name

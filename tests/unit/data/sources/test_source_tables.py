@@ -12,9 +12,8 @@ import pytest
 
 from cxrtool.core.errors import InputError
 from cxrtool.data.sources import vocabulary
-from cxrtool.data.sources.base import SourceOptions
+from cxrtool.data.sources.base import FileOpener, SourceOptions
 from cxrtool.data.sources.files import Sieve, index_images
-from cxrtool.data.sources.openers import FileOpener
 from cxrtool.data.tables import read_table
 
 from .conftest import write_png, write_text
@@ -113,7 +112,7 @@ def test_index_and_opener(tmp_path: Path) -> None:
 def test_openers_know_no_pandas() -> None:
     """Every worker process of ``prepare`` imports them."""
     code = (
-        "import sys, cxrtool.data.sources.openers, cxrtool.data.sources.dicom_pixels;"
+        "import sys, cxrtool.data.sources.npz, cxrtool.data.sources.dicom_pixels;"
         "sys.exit('pandas' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,7 +1,7 @@
-"""What opens one image by its reference: a file below a folder, or an array of a ``.npz`` file.
+"""What opens one image of a ``.npz`` file by its reference.
 
-In: a reference of a `SourceTable`. Out: a path or gray pixels. Every worker process of ``prepare``
-imports this module, so it knows no pandas. DICOM has its own opener in `dicom_pixels`.
+In: a reference such as ``train/12``. Out: gray pixels. Every worker process of ``prepare`` imports
+this module, so it knows no pandas.
 """
 
 import zipfile
@@ -16,29 +16,7 @@ from cxrtool.core.errors import InputError
 
 #: Names of the parts of a MedMNIST file.
 SPLITS = ("train", "val", "test")
-
-
-@dataclass(frozen=True)
-class FileOpener:
-    """Opens images that are files below one folder.
-
-    Attributes:
-        root: The folder that references are relative to.
-    """
-
-    root: Path
-
-    def __call__(self, ref: str) -> Path:
-        """The file behind a reference.
-
-        Raises:
-            InputError: There is no such file, or it is a directory.
-        """
-        path = self.root / ref
-        if not path.is_file():
-            what = "a directory where an image should be" if path.is_dir() else "no such image"
-            raise InputError(what, file=path)
-        return path
+DAMAGE = (zipfile.BadZipFile, ValueError, EOFError, zlib.error, OSError)
 
 
 class ArrayStream:
@@ -59,57 +37,52 @@ class ArrayStream:
 
     def __init__(self, path: Path, member: str) -> None:
         self._path, self._member = path, member
-        self._stream: IO[bytes] | None = None
-        self._next = 0
-        self.shape: tuple[int, ...] = ()
         self._open()
 
     def _open(self) -> None:
         try:
-            self._archive = zipfile.ZipFile(self._path)
-            stream = self._archive.open(f"{self._member}.npy")
-            version = np.lib.format.read_magic(stream)
+            archive = zipfile.ZipFile(self._path)
+            self._stream: IO[bytes] = archive.open(f"{self._member}.npy")
+            version = np.lib.format.read_magic(self._stream)
             reader: Any = (
                 np.lib.format.read_array_header_1_0
                 if version == (1, 0)
                 else np.lib.format.read_array_header_2_0
             )
-            self.shape, fortran, dtype = reader(stream)
-        except (zipfile.BadZipFile, ValueError, EOFError, zlib.error, OSError) as error:
+            self.shape, fortran, dtype = reader(self._stream)
+        except DAMAGE as error:
             raise InputError(f"not a readable npz file ({error})", file=self._path) from None
         except KeyError:
             raise InputError("no such array", file=self._path, column=self._member) from None
+        what = ""
         if dtype != np.uint8 or fortran or len(self.shape) not in (3, 4):
             what = f"{dtype} of shape {self.shape} where uint8 [N, H, W] is expected"
+        elif len(self.shape) == 4 and self.shape[3] != 3:
+            what = "volumes are not radiographs"
+        if what:
             raise InputError(what, file=self._path, column=self._member)
-        if len(self.shape) == 4 and self.shape[3] != 3:
-            raise InputError("volumes are not radiographs", file=self._path, column=self._member)
-        self._stream, self._next = stream, 0
+        self._next = 0
 
     def __call__(self, index: int) -> np.ndarray:
         """Image ``index``: uint8 [H, W]."""
-        if index < self._next or self._stream is None:
+        if index < self._next:
             self._open()
-        assert self._stream is not None
         size = int(np.prod(self.shape[1:]))
         try:
             while self._next < index:
                 self._stream.read(size)
                 self._next += 1
             data = self._stream.read(size)
-        except (zipfile.BadZipFile, EOFError, zlib.error, OSError) as error:
+        except DAMAGE as error:
             raise InputError(f"damaged file ({error})", file=self._path) from None
         self._next += 1
         if len(data) != size:
             raise InputError("the file is truncated", file=self._path, column=self._member)
         image = np.frombuffer(data, np.uint8).reshape(self.shape[1:])
-        return image if image.ndim == 2 else _luma(image)
-
-
-def _luma(image: np.ndarray) -> np.ndarray:
-    """ITU-R 601 luma of [H, W, 3] uint8, rounded."""
-    weighted = image.astype(np.uint32) @ np.array([299, 587, 114], np.uint32)
-    return ((weighted + 500) // 1000).astype(np.uint8)
+        if image.ndim == 3:  # ITU-R 601 luma, rounded
+            luma = image.astype(np.uint32) @ np.array([299, 587, 114], np.uint32)
+            image = ((luma + 500) // 1000).astype(np.uint8)
+        return image
 
 
 @dataclass
@@ -130,14 +103,12 @@ class NpzOpener:
             InputError: No such image, or a damaged file.
         """
         split, _, index = ref.partition("/")
-        if split not in SPLITS or not index.isdigit():
-            raise InputError(f"no such image: {ref}", file=self.path)
-        if split not in self._streams:
-            self._streams[split] = ArrayStream(self.path, f"{split}_images")
-        stream = self._streams[split]
-        if int(index) >= stream.shape[0]:
-            raise InputError(f"no such image: {ref}", file=self.path)
-        return stream(int(index))
+        if split in SPLITS and index.isdigit():
+            if split not in self._streams:
+                self._streams[split] = ArrayStream(self.path, f"{split}_images")
+            if int(index) < self._streams[split].shape[0]:
+                return self._streams[split](int(index))
+        raise InputError(f"no such image: {ref}", file=self.path)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self.path, "_streams": {}}
