@@ -7,7 +7,6 @@ keeps); document coordinates run from 0 to 1 in both directions, whatever the re
 """
 
 import math
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -108,9 +107,3 @@ def _spline(values: Floats, cell: float) -> Floats:
     near = 2 / 3 - t**2 + t**3 / 2
     far = np.clip(2 - t, 0, None) ** 3 / 6
     return np.where(t < 1, near, far).astype(np.float32)
-
-
-@lru_cache(maxsize=1)
-def document_frame(acquisition: Acquisition) -> Frame:
-    """A frame for measuring only (one pixel)."""
-    return Frame(acquisition, 1, 1)

@@ -78,50 +78,46 @@ class Anatomy:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Opacity:
-    """A patch of filled air spaces.
+class Spot:
+    """Something in the lung, and how dense it is.
 
     ``u`` runs from the mediastinum (0) to the chest wall (1), ``v`` from the apex (0) to the
     diaphragm dome (1), ``z`` from the sternum (0) to the back (1).
     """
 
     side: Side
-    lobe: str
     u: float
     v: float
     z: float
+    density: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opacity(Spot):
+    """A patch of filled air spaces; half axes in cm."""
+
+    lobe: str
     rx: float
     ry: float
-    density: float
     patchy: float
     seed: int
     kind: Literal["Consolidation", "Pneumonia"] = "Consolidation"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Band:
-    """A plate of collapsed lung: centre, length and thickness in cm, slope in degrees."""
+class Band(Spot):
+    """A plate of collapsed lung: length and thickness in cm, slope in degrees."""
 
-    side: Side
-    u: float
-    v: float
-    z: float
     length: float
     thickness: float
     angle: float
-    density: float
 
 
 @dataclass(frozen=True, kw_only=True)
-class Nodule:
-    """A round lesion; ``r`` in cm, position as in `Opacity`."""
+class Nodule(Spot):
+    """A round lesion; ``r`` in cm."""
 
-    side: Side
-    u: float
-    v: float
-    z: float
     r: float
-    density: float
     seed: int
 
 

@@ -9,15 +9,12 @@ hand.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cxrtool.phantom.frame import TABLE
-from cxrtool.phantom.params import PhantomParams, Side
-
-Table = NDArray[Any]
+from cxrtool.phantom.frame import TABLE, Floats
+from cxrtool.phantom.params import Anatomy, PhantomParams, Side, Spot
 
 APEX_X = 5.0
 """Distance of the top of a lung from the midline, cm."""
@@ -26,146 +23,100 @@ ANGLE_DEPTH = 5.2
 
 
 @dataclass(frozen=True)
-class Wall:
-    """One lung cavity: half-widths by height, all in cm."""
-
-    outer: Table
-    inner: Table
-    depth: Table
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Tables of a frontal chest; see the module's docstring.
+class Half:
+    """One side of a frontal chest, all in cm.
 
     Attributes:
-        midline: x of the spine by y.
-        wall: The lung cavity (the same for both sides; x is taken from the midline).
-        dome: Height of the diaphragm by x (relative to the midline).
-        heart_left, heart_right: Distance of the heart's edges from the midline by y (0: no heart).
-        heart_depth: Front-to-back thickness of the heart by y.
-        med_left, med_right: Edges of the mediastinum by y.
-        body: Half-width of the trunk and neck by y; ``body_depth`` its half-depth.
-        top_y, dome_right, dome_left, angle_y: Landmarks, cm.
-        rib_drop, rib_pitch, rib_y: Posterior ribs: y = rib_y + pitch * (k + rib_drop(share)).
-        shift: Displacement of heart and mediastinum, cm.
+        sign: Of x: 1 for the patient's left, -1 for the right.
+        dome, angle: Height of the diaphragm's dome and of the costophrenic angle.
+        heart: Distance of the heart's edge from the midline by y (0: no heart).
+        edge: The same of the mediastinum.
     """
 
-    midline: Table
-    wall: Wall
-    dome: Table
-    heart_left: Table
-    heart_right: Table
-    heart_depth: Table
-    med_left: Table
-    med_right: Table
-    body: Table
-    body_depth: Table
-    half_width: float
-    top_y: float
-    dome_right: float
-    dome_left: float
-    angle_right: float
-    angle_left: float
-    rib_pitch: float
-    rib_y: float
-    shift: float
-    hilum_y: float
-
-    def outer_at(self, y: float | Table) -> Table:
-        """Half-width of the lung cavity at height y."""
-        return np.asarray(np.interp(y, TABLE, self.wall.outer))
-
-    def midline_at(self, y: float | Table) -> Table:
-        """x of the midline at height y."""
-        return np.asarray(np.interp(y, TABLE, self.midline))
-
-    def dome_of(self, side: Side) -> float:
-        """Height of the dome of one side."""
-        return self.dome_left if side == "left" else self.dome_right
-
-    def angle_of(self, side: Side) -> float:
-        """Height of the costophrenic angle of one side."""
-        return self.angle_left if side == "left" else self.angle_right
-
-    def place(self, side: Side, u: float | Table, v: float | Table) -> NDArray[np.float64]:
-        """The point(s) [N, 2] at share u from mediastinum to wall and v from apex to dome."""
-        sign = 1.0 if side == "left" else -1.0
-        u, v = np.atleast_1d(np.asarray(u, float)), np.atleast_1d(np.asarray(v, float))
-        y = self.top_y + v * (self.dome_of(side) - self.top_y)
-        edge = self.med_left if side == "left" else self.med_right
-        heart = self.heart_left if side == "left" else self.heart_right
-        inner = np.maximum(np.interp(y, TABLE, edge), np.interp(y, TABLE, heart))
-        inner = np.minimum(inner, 0.62 * self.outer_at(y))
-        x = sign * (inner + u * (self.outer_at(y) - inner)) + self.midline_at(y)
-        return np.stack([x, y], axis=1)
+    sign: float
+    dome: float
+    angle: float
+    heart: Floats
+    edge: Floats
 
 
-def rib_drop(share: Table) -> Table:
+class Shape:
+    """Tables of a frontal view; see the module's docstring.
+
+    Args:
+        params: The image; the view decides magnification and inspiration, not the form.
+
+    Attributes:
+        anatomy: The patient.
+        left, right: What differs by side.
+        midline: x of the spine by y.
+        outer, inner, depth: The lung cavity (the same for both sides; x is taken from the midline).
+        dome: Height of the diaphragm by x (relative to the midline).
+        heart_depth: Front-to-back thickness of the heart by y.
+        body: Half-width of the trunk and neck by y; ``body_depth`` its half-depth.
+        shift: Displacement of heart and mediastinum, cm.
+        hilum_y: Height of the hila, cm.
+    """
+
+    def __init__(self, params: PhantomParams) -> None:
+        a, f, q = params.anatomy, params.findings, params.acquisition
+        lift = 6.0 * (1.0 - q.inspiration)
+
+        def dome_y(side: Side, gap: float) -> float:
+            collapse = 1.6 * sum(b.density for b in f.bands if b.side == side)
+            return a.dome_y + gap - lift - min(collapse, 2.0)
+
+        right, left = dome_y("right", 0.0), dome_y("left", a.dome_gap)
+        # A large effusion pushes the mediastinum away, a large pneumothorax too.
+        push = 0.10 * (max(f.effusion_right - 9, 0) - max(f.effusion_left - 9, 0))
+        push += 0.22 * (max(f.pneumothorax_right - 3, 0) - max(f.pneumothorax_left - 3, 0))
+        self.anatomy = a
+        self.shift = q.twist + float(np.clip(push, -2.0, 2.0))
+        self.hilum_y = -3.2 - 0.35 * lift
+        self.midline = a.scoliosis * np.exp(-(((TABLE - 1.0) / 9.0) ** 2))
+        self.outer, self.inner, self.depth = cavity(a.half_width, a.apex_y, a.half_depth)
+        self.dome = np.where(
+            TABLE < 0,
+            _dome(-0.50 * a.half_width, 0.53 * a.half_width, right),
+            _dome(0.52 * a.half_width, 0.53 * a.half_width, left),
+        )
+        self.body, self.body_depth = _body(a)
+        heart_left, heart_right, self.heart_depth = _heart(params, left)
+        edge_left, edge_right = _mediastinum(params, left)
+        angle = ANGLE_DEPTH * 0.74
+        self.left = Half(1.0, left, left + angle, heart_left, edge_left)
+        self.right = Half(-1.0, right, right + angle, heart_right, edge_right)
+
+    def half(self, side: Side) -> Half:
+        """The half of one side."""
+        return self.left if side == "left" else self.right
+
+    def place(self, spot: Spot) -> NDArray[np.float64]:
+        """The point [2] of a spot, cm."""
+        half, top = self.half(spot.side), self.anatomy.apex_y
+        y = top + spot.v * (half.dome - top)
+        outer, edge, heart = (np.interp(y, TABLE, t) for t in (self.outer, half.edge, half.heart))
+        inner = min(max(edge, heart), 0.62 * outer)
+        x = half.sign * (inner + spot.u * (outer - inner)) + np.interp(y, TABLE, self.midline)
+        return np.array([x, y])
+
+
+def rib_drop(share: Floats) -> Floats:
     """Drop of a posterior rib in pitches at a share (0 spine, 1 wall) of the way outwards."""
     s = np.clip(share, 0.0, 1.15)
     return -0.25 * np.sin(np.pi * np.minimum(s / 0.55, 1.0)) + 0.45 * s + 1.75 * s**3.6
 
 
-def frontal_shape(params: PhantomParams) -> Shape:
-    """Builds the tables of a frontal view.
-
-    Args:
-        params: The image; the view decides magnification and inspiration, not the form.
-    """
-    a, f, q = params.anatomy, params.findings, params.acquisition
-    y = TABLE
-    lift = 6.0 * (1.0 - q.inspiration)
-    collapse = {
-        side: 1.6 * sum(b.density for b in f.bands if b.side == side) for side in ("left", "right")
-    }
-    dome_right = a.dome_y - lift - min(collapse["right"], 2.0)
-    dome_left = a.dome_y + a.dome_gap - lift - min(collapse["left"], 2.0)
-    # A large effusion pushes the mediastinum away, a large pneumothorax too.
-    push = 0.10 * (max(f.effusion_right - 9, 0) - max(f.effusion_left - 9, 0))
-    push += 0.22 * (max(f.pneumothorax_right - 3, 0) - max(f.pneumothorax_left - 3, 0))
-    shift = q.twist + float(np.clip(push, -2.0, 2.0))
-    wall = cavity(a.half_width, a.apex_y, a.half_depth)
-    midline = a.scoliosis * np.exp(-(((y - 1.0) / 9.0) ** 2))
-    heart_left, heart_right, heart_depth = _heart(params, dome_left)
-    med_left, med_right = _mediastinum(params, dome_left)
-    body, body_depth = _body(params)
-    x = y
-    return Shape(
-        midline=midline,
-        wall=wall,
-        dome=np.where(
-            x < 0,
-            _dome(x, -0.50 * a.half_width, 0.53 * a.half_width, dome_right),
-            _dome(x, 0.52 * a.half_width, 0.53 * a.half_width, dome_left),
-        ),
-        heart_left=heart_left,
-        heart_right=heart_right,
-        heart_depth=heart_depth,
-        med_left=med_left,
-        med_right=med_right,
-        body=body,
-        body_depth=body_depth,
-        half_width=a.half_width,
-        top_y=a.apex_y,
-        dome_right=dome_right,
-        dome_left=dome_left,
-        angle_right=dome_right + ANGLE_DEPTH * 0.74,
-        angle_left=dome_left + ANGLE_DEPTH * 0.74,
-        rib_pitch=a.rib_pitch,
-        rib_y=a.rib_y,
-        shift=shift,
-        hilum_y=-3.2 - 0.35 * lift,
-    )
-
-
-def cavity(half_width: float, apex_y: float, half_depth: float) -> Wall:
-    """The lung cavity by height: a rounded apex over a barrel.
+def cavity(half_width: float, apex_y: float, half_depth: float) -> tuple[Floats, Floats, Floats]:
+    """The lung cavity: a rounded apex over a barrel.
 
     Args:
         half_width: Greatest half-width, cm.
         apex_y: Height of the apex, cm.
         half_depth: Half-depth of the trunk, cm.
+
+    Returns:
+        Outer and inner half-width and half-depth by height, cm.
     """
     y = TABLE
     rise = 17.0
@@ -176,11 +127,11 @@ def cavity(half_width: float, apex_y: float, half_depth: float) -> Wall:
     t = np.clip((apex_y + 5.0 - y) / 5.0, 0.0, 1.0)
     inner = APEX_X - (APEX_X + 1.5) * np.sqrt(1.0 - t**2)
     t = np.clip((apex_y + 13.0 - y) / 13.0, 0.0, 1.0)
-    depth = 0.80 * half_depth * (1.0 - t**2.2) ** 0.55
-    return Wall(outer=outer, inner=inner, depth=depth)
+    return outer, inner, 0.80 * half_depth * (1.0 - t**2.2) ** 0.55
 
 
-def _dome(x: Table, centre: float, half: float, top: float) -> Table:
+def _dome(centre: float, half: float, top: float) -> Floats:
+    x = TABLE
     t = np.clip(np.abs(x - centre) / half, 0.0, 1.0)
     # Lateral slope to a sharp angle, a flat middle, a gentle fall towards the heart.
     lateral = np.sign(x - centre) == np.sign(centre)
@@ -188,8 +139,8 @@ def _dome(x: Table, centre: float, half: float, top: float) -> Table:
     return np.asarray(top + fall * (1.0 - np.sqrt(1.0 - 0.98 * t**2.1)) / (1.0 - np.sqrt(0.02)))
 
 
-def _heart(params: PhantomParams, dome_left: float) -> tuple[Table, Table, Table]:
-    """Edges and thickness of the heart by y; widest where the truth says.
+def _heart(params: PhantomParams, dome_left: float) -> tuple[Floats, Floats, Floats]:
+    """Left and right edge and thickness of the heart by y; widest where the truth says.
 
     The left border runs straight from the pulmonary trunk to a rounded apex, the right atrium
     bulges to the right; both reach their full share of the width exactly once.
@@ -209,8 +160,7 @@ def _heart(params: PhantomParams, dome_left: float) -> tuple[Table, Table, Table
     gate = gate * gate * (3 - 2 * gate)
     depth = (7.3 + 0.33 * width) * np.sqrt(np.clip(1 - ((t - 0.58) / 0.82) ** 2, 0, 1)) * gate
     inside = (t > -0.12) & (t < 1.27)
-    left = np.where(inside, left * gate, 0.0)
-    right = np.where(inside, right * gate, 0.0)
+    left, right = (np.where(inside, edge * gate, 0.0) for edge in (left, right))
     return (
         width * (1 - a.heart_share) * left / max(left.max(), 1e-9),
         width * a.heart_share * right / max(right.max(), 1e-9),
@@ -218,11 +168,10 @@ def _heart(params: PhantomParams, dome_left: float) -> tuple[Table, Table, Table
     )
 
 
-def _mediastinum(params: PhantomParams, dome_left: float) -> tuple[Table, Table]:
+def _mediastinum(params: PhantomParams, dome_left: float) -> tuple[Floats, Floats]:
     """Edges of the mediastinum: neck vessels, aortic knob, pulmonary trunk, descending aorta."""
-    a, f = params.anatomy, params.findings
+    a, wide = params.anatomy, params.findings.mediastinal_widening
     y = TABLE
-    wide = f.mediastinal_widening
     neck = 1.7 * np.exp(-(((y - a.apex_y + 0.8) / 2.3) ** 2))
     upper = np.exp(-(np.clip(np.abs(y + 7.5) - 2.2, 0, None) ** 2) / 9.0)
     knob = (a.knob - a.mediastinum) * np.exp(-(((y + 7.4) / 1.75) ** 2))
@@ -230,18 +179,15 @@ def _mediastinum(params: PhantomParams, dome_left: float) -> tuple[Table, Table]
     taper = 0.35 / (1 + np.exp(-(y - dome_left + 5)))
     left = a.mediastinum + neck + knob + trunk - taper + wide * upper
     right = a.mediastinum - 0.15 + neck + 0.25 * np.exp(-(((y + 5) / 2.5) ** 2)) - taper
-    right = right + 0.85 * wide * upper
-    return left, right
+    return left, right + 0.85 * wide * upper
 
 
-def _body(params: PhantomParams) -> tuple[Table, Table]:
+def _body(a: Anatomy) -> tuple[Floats, Floats]:
     """Half-width and half-depth of trunk and neck by y."""
-    a = params.anatomy
     y = TABLE
     trunk = a.half_width + a.fat + 0.8 + 0.010 * np.clip(y, 0, None) ** 2 * (0.3 + 0.2 * a.fat)
     neck = 5.6 + 0.35 * a.fat
     top = a.apex_y - 2.0
     share = 1 / (1 + np.exp(-(y - top - 1.2) / 0.9))
-    width = neck + (trunk - neck) * share
     depth = 6.0 + (a.half_depth + 0.35 * a.fat - 6.0) / (1 + np.exp(-(y - a.apex_y - 2.5) / 2.2))
-    return width, depth
+    return neck + (trunk - neck) * share, depth

@@ -6,7 +6,7 @@ pixel fades instead of flickering, and the picture is the same at every resoluti
 """
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter
 
 from cxrtool.phantom.frame import Floats, Frame
@@ -97,11 +97,11 @@ def splat(pixels: Points, mass: NDArray[np.float64], shape: tuple[int, int]) -> 
     return total.reshape(h, w).astype(np.float32)
 
 
-def curve(corners: list[tuple[float, float]], n: int = 48) -> Points:
-    """A smooth path through corners (Catmull-Rom), [n, 2]."""
+def curve(corners: ArrayLike, n: int) -> Points:
+    """A smooth path through corners [K, 2] (Catmull-Rom), [n, 2]."""
     p = np.asarray(corners, dtype=np.float64)
     p = np.vstack([2 * p[0] - p[1], p, 2 * p[-1] - p[-2]])
-    t = np.linspace(0, len(corners) - 1 - 1e-9, n)
+    t = np.linspace(0, len(p) - 3 - 1e-9, n)
     i = t.astype(int)
     f = (t - i)[:, None]
     a, b, c, d = p[i], p[i + 1], p[i + 2], p[i + 3]

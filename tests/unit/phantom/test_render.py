@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cxrtool.phantom import Acquisition, Findings, sample_patient, simulate, truth_row
-from cxrtool.phantom.devices import FRONTAL_KINDS
+from cxrtool.phantom.devices import KINDS
 from cxrtool.phantom.frame import Frame
 from cxrtool.phantom.frontal import frontal_attenuation
 from cxrtool.phantom.params import Device, Nodule
@@ -106,7 +106,7 @@ def test_a_finding_shows_in_the_lateral_view(name: str) -> None:
     assert np.abs(ill - plain).max() > 6
 
 
-@pytest.mark.parametrize("kind", FRONTAL_KINDS)
+@pytest.mark.parametrize("kind", list(KINDS))
 def test_every_device_shows(kind: str) -> None:
     frame = Frame(Acquisition(), SIZE, SIZE)
     with_device = frontal(Findings(devices=(Device(kind=kind, side="right"),)))
