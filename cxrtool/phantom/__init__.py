@@ -16,12 +16,10 @@ from cxrtool.phantom.params import (
 )
 from cxrtool.phantom.population import sample_patient
 from cxrtool.phantom.render import simulate
-from cxrtool.phantom.reports import report_for
-from cxrtool.phantom.truth import TRUTH_COLUMNS, truth_row
+from cxrtool.phantom.truth import truth_row
 
 __all__ = [
     "LABELS",
-    "TRUTH_COLUMNS",
     "Acquisition",
     "Anatomy",
     "Findings",
@@ -29,7 +27,6 @@ __all__ = [
     "PhantomParams",
     "Study",
     "StudyImage",
-    "report_for",
     "sample_patient",
     "simulate",
     "truth_row",

@@ -227,7 +227,7 @@ class PhantomParams:
         return self.acquisition.view
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class StudyImage:
     """One image of a study, with its names."""
 
@@ -235,7 +235,7 @@ class StudyImage:
     params: PhantomParams
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Study:
     """One visit: what was found, what the reader wrote, which images were made.
 
@@ -251,7 +251,7 @@ class Study:
     images: tuple[StudyImage, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Patient:
     """One person with one to four studies."""
 

@@ -19,8 +19,9 @@ from cxrtool.phantom.params import (
     PhantomParams,
     Study,
     StudyImage,
+    View,
 )
-from cxrtool.phantom.reports import write_report
+from cxrtool.phantom.reports import Writer
 from cxrtool.phantom.sampling import Condition, sample_findings
 from cxrtool.phantom.states import drawn_labels, stated_labels
 
@@ -41,36 +42,24 @@ def sample_patient(seed: int, index: int) -> Patient:
     count = int(rng.choice([1, 2, 3, 4], p=[0.55, 0.25, 0.13, 0.07]))
     condition = _condition(rng, anatomy)
     studies: list[Study] = []
-    findings: Findings | None = None
+    previous: Findings | None = None
     for number in range(1, count + 1):
-        if findings is not None and rng.random() < 0.45:
+        if previous is not None and rng.random() < 0.45:
             condition = _next_condition(rng, condition)
-        view = "AP" if condition.bedside else "PA"
-        previous = findings
-        findings = sample_findings(rng, anatomy, condition, previous)
-        truth = drawn_labels(findings)
-        labels, doubt = stated_labels(findings, rng)
-        report = write_report(
-            findings, labels, doubt, anatomy=anatomy, view=view, previous=previous, rng=rng
-        )
+        findings = sample_findings(rng, condition, previous)
+        labels, alternatives = stated_labels(findings, rng)
+        writer = Writer(findings, labels, alternatives, previous, rng)
+        report = writer.report(anatomy, "AP" if condition.bedside else "PA")
         images = []
-        for k, projection in enumerate(_views(rng, condition), start=1):
-            exposure = sample_acquisition(rng, anatomy, projection)
+        for k, view in enumerate(_views(rng, condition), start=1):
+            exposure = sample_acquisition(rng, anatomy, view)
             params = PhantomParams(anatomy=anatomy, findings=findings, acquisition=exposure)
-            plane = "lateral" if projection == "LATERAL" else "frontal"
-            name = f"{patient_id}/study{number}/view{k}_{plane}.png"
-            images.append(StudyImage(name=name, params=params))
-        studies.append(
-            Study(
-                study_id=f"{patient_id}-study{number}",
-                findings=findings,
-                truth=truth,
-                labels=labels,
-                report=report,
-                images=tuple(images),
-            )
-        )
-    return Patient(patient_id=patient_id, anatomy=anatomy, studies=tuple(studies))
+            plane = "lateral" if view == "LATERAL" else "frontal"
+            images.append(StudyImage(f"{patient_id}/study{number}/view{k}_{plane}.png", params))
+        name, truth = f"{patient_id}-study{number}", drawn_labels(findings)
+        studies.append(Study(name, findings, truth, labels, report, tuple(images)))
+        previous = findings
+    return Patient(patient_id, anatomy, tuple(studies))
 
 
 def sample_anatomy(rng: np.random.Generator) -> Anatomy:
@@ -111,67 +100,58 @@ def sample_anatomy(rng: np.random.Generator) -> Anatomy:
 
 def _condition(rng: np.random.Generator, anatomy: Anatomy) -> Condition:
     old = (anatomy.age - 60) / 20
-    cardiac = bool(rng.random() < _sigmoid(-0.55 + 0.6 * old))
-    infected = bool(rng.random() < 0.36)
-    tumor = bool(rng.random() < _sigmoid(-2.7 + 0.5 * old))
-    trauma = bool(rng.random() < 0.075)
-    lung = bool(rng.random() < 0.13)
+    cardiac = rng.random() < _sigmoid(-0.55 + 0.6 * old)
+    infected = rng.random() < 0.36
+    tumor = rng.random() < _sigmoid(-2.7 + 0.5 * old)
+    trauma = rng.random() < 0.075
+    lung = rng.random() < 0.13
     ill = 0.48 + 0.24 * cardiac + 0.15 * infected + 0.18 * trauma + 0.12 * lung
-    return Condition(cardiac, infected, tumor, trauma, lung, bool(rng.random() < ill))
+    return Condition(cardiac, infected, tumor, trauma, lung, rng.random() < ill)
 
 
 def _next_condition(rng: np.random.Generator, c: Condition) -> Condition:
     """Between visits people fall ill, recover, move to or from the ward."""
-    return replace(
-        c,
-        infected=bool(rng.random() < (0.45 if c.infected else 0.15)),
-        bedside=bool(rng.random() < (0.80 if c.bedside else 0.35)),
-    )
+    infected = rng.random() < (0.45 if c.infected else 0.15)
+    return replace(c, infected=infected, bedside=rng.random() < (0.80 if c.bedside else 0.35))
 
 
-def _views(rng: np.random.Generator, condition: Condition) -> tuple[str, ...]:
+def _views(rng: np.random.Generator, condition: Condition) -> tuple[View, ...]:
     if condition.bedside:
         return ("AP",)
     return ("PA", "LATERAL") if rng.random() < 0.55 else ("PA",)
 
 
-def sample_acquisition(rng: np.random.Generator, anatomy: Anatomy, view: str) -> Acquisition:
+def sample_acquisition(rng: np.random.Generator, anatomy: Anatomy, view: View) -> Acquisition:
     """Draws how an exposure was made; at the bedside everything varies more."""
     bedside = view == "AP"
-    loose = 1.7 if bedside else 1.0
+    loose, breath = (1.7, (0.78, 0.13)) if bedside else (1.0, (0.98, 0.07))
     size = anatomy.half_width / 13.6
-    fov = (
-        (39.5 if view != "LATERAL" else 38.0)
-        * (0.55 + 0.45 * size)
-        * (1 + 0.028 * loose * rng.standard_normal())
-    )
+    fov = (39.5 if view != "LATERAL" else 38.0) * (0.55 + 0.45 * size)
+    fov *= 1 + 0.028 * loose * rng.standard_normal()
     collimation = (0.0, 0.0, 0.0, 0.0)
     if rng.random() < 0.22:
-        collimation = tuple(  # type: ignore[assignment]
-            float(v) if on else 0.0
-            for v, on in zip(rng.uniform(0.01, 0.055, 4), rng.random(4) < 0.6)
-        )
+        margins = rng.uniform(0.01, 0.055, 4)
+        left, top, right, bottom = np.where(rng.random(4) < 0.6, margins, 0.0).tolist()
+        collimation = (left, top, right, bottom)
     return Acquisition(
-        view=view,  # type: ignore[arg-type]
+        view=view,
         fov=float(np.clip(fov, 34.0, 46.0)),
         rotation=float(np.clip(1.1 * loose * rng.standard_normal(), -5, 5)),
-        shift_x=float(0.5 * loose * rng.standard_normal()),
-        shift_y=float(0.4 + 0.7 * loose * rng.standard_normal()),
+        shift_x=0.5 * loose * rng.standard_normal(),
+        shift_y=0.4 + 0.7 * loose * rng.standard_normal(),
         twist=float(np.clip(0.16 * loose * rng.standard_normal(), -0.7, 0.7)),
-        inspiration=float(
-            np.clip(rng.normal(0.78, 0.13) if bedside else rng.normal(0.98, 0.07), 0.4, 1.12)
-        ),
+        inspiration=float(np.clip(rng.normal(*breath), 0.4, 1.12)),
         heart_magnification=float(np.clip(rng.normal(1.08, 0.02), 1.03, 1.14)) if bedside else 1.0,
-        brightness=float(0.045 * loose * rng.standard_normal()),
+        brightness=0.045 * loose * rng.standard_normal(),
         contrast=float(np.exp(0.085 * loose * rng.standard_normal()) * (0.90 if bedside else 1.0)),
         gamma=float(np.exp(0.10 * loose * rng.standard_normal())),
         photons=float(np.exp(rng.normal(np.log(700 if bedside else 1500), 0.35))),
         scatter=float(np.clip(rng.normal(0.75 if bedside else 0.45, 0.12), 0.15, 1.2)),
-        blur=float(rng.uniform(0.02, 0.05)),
-        equalize=float(rng.uniform(0.15, 0.4)),
+        blur=rng.uniform(0.02, 0.05),
+        equalize=rng.uniform(0.15, 0.4),
         collimation=collimation,
         marker=str(rng.choice(["L", "R", ""], p=[0.5, 0.3, 0.2])),  # type: ignore[arg-type]
-        arms_up=bool(view == "PA" and rng.random() < 0.35),
+        arms_up=view == "PA" and rng.random() < 0.35,
         noise_seed=int(rng.integers(0, 2**63 - 1)),
     )
 

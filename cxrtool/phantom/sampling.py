@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cxrtool.phantom.params import (
-    Anatomy,
     Band,
     Device,
     Findings,
@@ -44,44 +43,37 @@ class Condition:
     bedside: bool
 
 
-def sample_findings(
-    rng: np.random.Generator, anatomy: Anatomy, c: Condition, previous: Findings | None
-) -> Findings:
+def sample_findings(rng: np.random.Generator, c: Condition, previous: Findings | None) -> Findings:
     """Draws the findings of one study.
 
     Args:
         rng: The patient's stream.
-        anatomy: The patient.
         c: Condition at this visit.
         previous: Findings of the visit before, or None.
     """
+    before = previous or Findings()
     ctr = _ctr(rng, c, previous)
     big = ctr > 0.53
     failing = c.cardiac and rng.random() < (0.58 if big else 0.28) + 0.22 * c.bedside
     edema = 0.0
     if failing or rng.random() < 0.07 + 0.11 * c.bedside:
-        edema = float(rng.beta(2.2, 1.9) * 0.72 + 0.28)
+        edema = rng.beta(2.2, 1.9) * 0.72 + 0.28
     left, right = _effusions(rng, c, edema)
     bands = _bands(rng, c, left, right)
     opacities = _opacities(rng, c)
-    nodules = previous.nodules if previous and previous.nodules else _nodules(rng, c)
-    if previous and nodules and previous.nodules:
-        growth = float(rng.uniform(0.97, 1.15))
-        nodules = tuple(replace(n, r=n.r * growth) for n in nodules)
+    if before.nodules:
+        growth = rng.uniform(0.97, 1.15)
+        nodules = tuple(replace(n, r=n.r * growth) for n in before.nodules)
+    else:
+        nodules = _nodules(rng, c)
     air_left, air_right = _pneumothorax(rng, c)
-    pleura = previous.pleura if previous else ()
+    pleura = before.pleura
     if not pleura and rng.random() < 0.010 + 0.030 * c.tumor + 0.02 * c.lung:
-        v0 = float(rng.uniform(0.05, 0.5))
-        pleura = (
-            PleuralPatch(
-                side=_side(rng),
-                v0=v0,
-                v1=float(min(0.98, v0 + rng.uniform(0.3, 0.5))),
-                thickness=float(rng.uniform(0.6, 1.5)),
-                calcified=bool(rng.random() < 0.35),
-            ),
-        )
-    fractures = previous.fractures if previous else ()
+        v0 = rng.uniform(0.05, 0.5)
+        side, v1 = _side(rng), min(0.98, v0 + rng.uniform(0.3, 0.5))
+        thickness, calcified = rng.uniform(0.6, 1.5), rng.random() < 0.35
+        pleura = (PleuralPatch(side=side, v0=v0, v1=v1, thickness=thickness, calcified=calcified),)
+    fractures = before.fractures
     if not fractures and rng.random() < (0.33 if c.trauma else 0.008):
         side = _side(rng)
         first = int(rng.integers(4, 8))
@@ -89,15 +81,15 @@ def sample_findings(
             RibFracture(
                 side=side,
                 rib=first + i,
-                s=float(rng.uniform(0.62, 0.86)),
-                step=float(rng.uniform(0.4, 0.95)),
-                callus=float(rng.uniform(0, 1)),
+                s=rng.uniform(0.62, 0.86),
+                step=rng.uniform(0.4, 0.95),
+                callus=rng.uniform(0, 1),
             )
             for i in range(int(rng.integers(1, 4)))
         )
-    widening = previous.mediastinal_widening if previous else 0.0
+    widening = before.mediastinal_widening
     if widening == 0 and rng.random() < 0.02 + 0.05 * c.tumor + 0.05 * c.trauma + 0.04 * c.cardiac:
-        widening = float(rng.uniform(0.8, 2.2))
+        widening = rng.uniform(0.8, 2.2)
     devices = _devices(rng, c, previous, big, left + 3 * air_left, right + 3 * air_right)
     return Findings(
         ctr=ctr,
@@ -127,7 +119,7 @@ def _ctr(rng: np.random.Generator, c: Condition, previous: Findings | None) -> f
     if c.cardiac and rng.random() < 0.40:
         return float(np.clip(0.565 + rng.gamma(2.0, 0.025), 0.55, 0.72))
     if rng.random() < 0.05:
-        return float(rng.uniform(0.50, 0.55))
+        return rng.uniform(0.50, 0.55)
     return float(np.clip(0.435 + 0.026 * rng.standard_normal(), 0.36, 0.495))
 
 
@@ -136,9 +128,8 @@ def _effusions(rng: np.random.Generator, c: Condition, edema: float) -> tuple[fl
     if rng.random() > chance:
         return 0.0, 0.0
     both = rng.random() < (0.55 if edema > 0 else 0.25)
-    main = float(3.4 + rng.gamma(1.7, 1.7))
-    other = float(min(3.2 + rng.gamma(1.4, 1.2), 8.0)) if both else 0.0
-    main = min(main, 13.0)
+    main = min(3.4 + rng.gamma(1.7, 1.7), 13.0)
+    other = min(3.2 + rng.gamma(1.4, 1.2), 8.0) if both else 0.0
     return (main, other) if rng.random() < 0.48 else (other, main)
 
 
@@ -151,13 +142,13 @@ def _bands(rng: np.random.Generator, c: Condition, left: float, right: float) ->
     return tuple(
         Band(
             side=side,
-            u=float(rng.uniform(0.30, 0.62)),
+            u=rng.uniform(0.30, 0.62),
             v=float(np.clip(0.60 + 0.12 * i + 0.05 * rng.standard_normal(), 0.5, 0.92)),
-            z=float(rng.uniform(0.35, 0.75)),
-            length=float(rng.uniform(4.5, 9.0)),
-            thickness=float(rng.uniform(0.35, 0.8)),
-            angle=float((1 if side == "right" else -1) * rng.uniform(-4, 22)),
-            density=float(rng.uniform(0.40, 0.70)),
+            z=rng.uniform(0.35, 0.75),
+            length=rng.uniform(4.5, 9.0),
+            thickness=rng.uniform(0.35, 0.8),
+            angle=(1 if side == "right" else -1) * rng.uniform(-4, 22),
+            density=rng.uniform(0.40, 0.70),
         )
         for i, side in enumerate(sides)
     )
@@ -180,17 +171,17 @@ def _opacities(rng: np.random.Generator, c: Condition) -> tuple[Opacity, ...]:
 def _patch(rng: np.random.Generator, lobe: str, kind: str) -> Opacity:
     side, u, v, z, rx, ry = LOBES[lobe]
     dense = kind == "Consolidation"
-    scale = float(rng.uniform(0.88, 1.22) if dense else rng.uniform(0.60, 0.90))
+    scale = rng.uniform(0.88, 1.22) if dense else rng.uniform(0.60, 0.90)
     return Opacity(
         side=side,
         lobe=lobe,
-        u=float(u + 0.05 * rng.standard_normal()),
-        v=float(v + 0.03 * rng.standard_normal()),
+        u=u + 0.05 * rng.standard_normal(),
+        v=v + 0.03 * rng.standard_normal(),
         z=z,
         rx=rx * scale,
-        ry=ry * scale * float(rng.uniform(0.85, 1.1)),
-        density=float(rng.uniform(0.68, 0.94) if dense else rng.uniform(0.32, 0.52)),
-        patchy=float(rng.uniform(0.0, 0.35) if dense else rng.uniform(0.6, 1.0)),
+        ry=ry * scale * rng.uniform(0.85, 1.1),
+        density=rng.uniform(0.68, 0.94) if dense else rng.uniform(0.32, 0.52),
+        patchy=rng.uniform(0.0, 0.35) if dense else rng.uniform(0.6, 1.0),
         seed=int(rng.integers(1, 2**31 - 1)),
         kind="Consolidation" if dense else "Pneumonia",
     )
@@ -203,11 +194,11 @@ def _nodules(rng: np.random.Generator, c: Condition) -> tuple[Nodule, ...]:
     return tuple(
         Nodule(
             side=_side(rng),
-            u=float(rng.uniform(0.22, 0.82)),
-            v=float(rng.uniform(0.15, 0.88)),
-            z=float(rng.uniform(0.25, 0.75)),
+            u=rng.uniform(0.22, 0.82),
+            v=rng.uniform(0.15, 0.88),
+            z=rng.uniform(0.25, 0.75),
             r=float(np.clip(0.5 + rng.gamma(1.6, 0.5), 0.5, 3.2)),
-            density=float(rng.uniform(0.75, 1.15)),
+            density=rng.uniform(0.75, 1.15),
             seed=int(rng.integers(1, 2**31 - 1)),
         )
         for _ in range(count)
@@ -217,7 +208,7 @@ def _nodules(rng: np.random.Generator, c: Condition) -> tuple[Nodule, ...]:
 def _pneumothorax(rng: np.random.Generator, c: Condition) -> tuple[float, float]:
     if rng.random() > 0.025 + 0.25 * c.trauma + 0.065 * c.bedside + 0.05 * c.lung:
         return 0.0, 0.0
-    width = float(min(0.8 + rng.gamma(1.8, 0.8), 6.0))
+    width = min(0.8 + rng.gamma(1.8, 0.8), 6.0)
     return (width, 0.0) if rng.random() < 0.45 else (0.0, width)
 
 

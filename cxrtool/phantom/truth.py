@@ -131,6 +131,3 @@ def _lung_area(shape: Shape, half: Half, depth: float) -> float:
         visible &= y[:, None] < effusion_surface(x, wall, half.angle, depth)
     widths = np.clip(outer - inner, 0, None) * visible.mean(axis=1)
     return float(widths.sum() * (y[1] - y[0]))
-
-
-TRUTH_COLUMNS = tuple(truth_row(PhantomParams()))
