@@ -14,6 +14,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from cxrtool.commands.evaluate.classifiers import command as evaluate_classifiers
+from cxrtool.commands.evaluate.classifiers import page
 from cxrtool.commands.evaluate.images import command as evaluate_images
 from cxrtool.commands.train_cls import command as train_cls
 from cxrtool.core import runs
@@ -620,7 +621,7 @@ def test_nan_constant_and_one_patient(sets: dict[str, Path], tmp_path: Path) -> 
 
     with broken(float("nan")), pytest.raises(InputError, match="predicts NaN or infinity for 32"):
         judge([sets["none"]], tmp_path / "a", sets["data"])
-    with mock.patch.object(evaluate_classifiers, "activation_panels", return_value=[]), broken(0.0):
+    with mock.patch.object(page, "activation_panels", return_value=[]), broken(0.0):
         summary = judge([sets["none"]], tmp_path / "b", sets["data"]).result["summary"]
     assert summary["mean_auroc"]["none, seed 0"] == 0.5
     assert "The same prediction for every image in A by run 1." in summary["cautions"]

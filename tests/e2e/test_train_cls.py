@@ -18,6 +18,7 @@ import pytest
 
 from cxrtool.classifiers import load
 from cxrtool.commands.train_cls import command as train_cls
+from cxrtool.commands.train_cls import training
 from cxrtool.commands.train_cls.options import WITH_SYNTH
 from cxrtool.core import runs
 from cxrtool.core.config.values import resolve
@@ -46,7 +47,7 @@ def train(
 ) -> dict[str, Any]:
     """One run in this process; the figure takes longer than the rest, so it is asked for."""
     config = resolve(train_cls.Config, {**QUICK, "data": data, "synth": synth, **options})
-    with nullcontext() if figure else mock.patch.object(train_cls, "write_loss_curve"):
+    with nullcontext() if figure else mock.patch.object(training, "write_loss_curve"):
         summary: dict[str, Any] = execute(train_cls, config, out).result["summary"]
     return summary
 

@@ -7,12 +7,13 @@ patients best.
 """
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from cxrtool.clip import architecture, holdout
-from cxrtool.clip.architecture import Architecture
+from cxrtool.clip.claims import OPEN, claims_of
 from cxrtool.clip.holdout import HeldOut
 from cxrtool.clip.model import ClipModel, create
 from cxrtool.clip.retrieval import chance, mean_recall
@@ -22,7 +23,7 @@ from cxrtool.clip.texts import PairTexts, target_groups
 from cxrtool.clip.training import ClipTrainer, make_pairs
 from cxrtool.commands.finetune_clip.model import description, explain, seen_of, show
 from cxrtool.commands.finetune_clip.options import FORMAT, NAME, ORIGINAL, SEVERAL, Config
-from cxrtool.commands.finetune_clip.pairs import claims_in, pairs_of, recipe_of
+from cxrtool.commands.finetune_clip.pairs import pairs_of, recipe_of, said_in
 from cxrtool.core import console
 from cxrtool.core.errors import InputError
 from cxrtool.core.runs import Run
@@ -30,11 +31,11 @@ from cxrtool.data.cache import pixels
 from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.data.manifest import Dataset, load_dataset
 from cxrtool.training import device as devices
-from cxrtool.training.loop import Best, train
+from cxrtool.training.loop import train
 from cxrtool.training.models import save_model
 from cxrtool.training.world import World, local_device
 
-__all__ = ["FORMAT", "NAME", "SEVERAL", "Config", "best_network", "plan", "run"]
+__all__ = ["FORMAT", "NAME", "SEVERAL", "Config", "plan", "run"]
 
 EVALUATIONS = 100  # at most, over the whole training: one per epoch, or fewer, spread evenly
 
@@ -64,12 +65,11 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     )
     cut = sum(model.cut(text) != "" for text in {row[0] for row in train.wordings})
     explain(train, len(train_rows), len(val_rows), cut, chosen)
-    steps, best = 0, None
+    steps, best_step = 0, 0
     if config.text != ORIGINAL:
-        task = task_of(config, world, model, dataset, train_rows, train, held, templates, chosen)
-        best = best_network(task, config, run)
-        steps = task.trainer.step_number
-        model.network.load_state_dict(best.state)
+        steps, best_step = fit(
+            config, run, world, model, dataset, train_rows, train, held, templates
+        )
     world.close()
     if run.helps:
         return {}
@@ -92,14 +92,15 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         "texts_cut": cut,
         "val_pairs": len(val_rows),
         "steps": steps,
-        "best_step": best.step if best is not None else 0,
+        "best_step": best_step,
         "chance_recall": mean_recall(chance(held.pairs.groups)),
         **final,
     }
 
 
-def task_of(
+def fit(
     config: Config,
+    run: Run,
     world: World,
     model: ClipModel,
     dataset: Dataset,
@@ -107,23 +108,22 @@ def task_of(
     texts: PairTexts,
     held: HeldOut,
     templates: Templates,
-    chosen: Architecture,
-) -> ClipTask:
-    """The training on the rows, measured on the held-out pairs.
+) -> tuple[int, int]:
+    """Train on the rows; the model has the weights that read the held-out pairs best.
 
-    Its score raises InputError where no held-out label has both classes: there is no AUROC then.
+    Returns:
+        The steps that were taken, and the one of those weights.
+
+    Raises:
+        InputError: No held-out label has both classes: there is no AUROC to select by.
     """
     values, mask = label_arrays(dataset, rows, LabelPolicy.from_options(config))
     groups = target_groups(config.positives, texts, values, mask)
-    claims = claims_in(texts, dataset.labels, values, mask, templates, model.tokenizer)
+    known = np.where(mask, values > 0.5, OPEN).astype(np.int8)
+    read = partial(said_in, labels=dataset.labels)
+    claims = claims_of(texts, dataset.labels, known, templates, model.tokenizer, read)
     pairs = make_pairs(pixels(dataset, rows), texts.wordings, groups, model.tokenizer, claims)
-    recipe = recipe_of(
-        config,
-        len(rows),
-        from_scratch=chosen.weights is None,
-        device=model.device,
-        processes=world.size,
-    )
+    recipe = recipe_of(config, len(rows), model.device, world.size)
     trainer = ClipTrainer(model, pairs, recipe, world)
 
     def score(measures: dict[str, Any]) -> float:
@@ -137,17 +137,13 @@ def task_of(
         return value
 
     epoch = trainer.steps_per_epoch
-    return ClipTask(
+    task = ClipTask(
         trainer,
         lambda: holdout.evaluate(model, held, templates),
         score,
         every=epoch * -(-recipe.steps // (epoch * EVALUATIONS)),
         patience=config.patience,
     )
-
-
-def best_network(task: ClipTask, config: Config, run: Run) -> Best:
-    """Train; the network that scores best on the held-out pairs."""
     train(task, run)
     best = task.best
     assert best is not None
@@ -158,7 +154,8 @@ def best_network(task: ClipTask, config: Config, run: Run) -> Best:
             f"held-out {config.select_by} is {best.score:.3f} at best and was {task.start:.3f} "
             "before training: nothing was gained"
         )
-    return best
+    model.network.load_state_dict(best.state)
+    return trainer.step_number, best.step
 
 
 def plan(config: Config) -> dict[str, Any]:
@@ -175,6 +172,5 @@ def plan(config: Config) -> dict[str, Any]:
     }
     if config.text == ORIGINAL:
         return counts
-    scratch = config.pretrained is None and config.tag is None
-    recipe = recipe_of(config, len(rows), from_scratch=scratch)
+    recipe = recipe_of(config, len(rows))
     return {**counts, "steps": recipe.steps, "batch": recipe.batch, "lr": recipe.lr}

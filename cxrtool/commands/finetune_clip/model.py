@@ -13,7 +13,6 @@ from cxrtool.clip.published import describe
 from cxrtool.clip.templates import Templates
 from cxrtool.clip.texts import PairTexts
 from cxrtool.commands.finetune_clip.options import ORIGINAL, Config
-from cxrtool.commands.finetune_clip.pairs import locked
 from cxrtool.core import console
 from cxrtool.data.keys import Seen
 from cxrtool.data.labels import LabelPolicy
@@ -93,18 +92,17 @@ def description(
         },
         "templates": templates.to_json(),
         "text": {"strategy": config.text, "origin": origin},
-        "lock": list(locked(config, from_scratch=chosen.weights is None)),
+        "lock": list(config.locked),
         "seed": config.seed,
     }
 
 
 def seen_of(dataset: Dataset, train_rows: np.ndarray, val_rows: np.ndarray, config: Config) -> Seen:
     """Everything that shaped the network: both parts, and what its first weights had seen."""
-    if config.text == ORIGINAL:
-        seen, sources = Seen(), [config.pretrained]
-    else:
+    seen, sources = Seen(), [config.pretrained]
+    if config.text != ORIGINAL:
         seen = Seen.of(dataset, train_rows).merge(Seen.choosing(dataset, val_rows))
-        sources = [config.data, config.pretrained]
+        sources.append(config.data)
     for source in sources:
         if source is not None and (source / "seen.json").is_file():
             seen = seen.merge(Seen.load(source))

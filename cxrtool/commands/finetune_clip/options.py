@@ -146,6 +146,17 @@ class Config(SelectionOptions, PolicyOptions):
     device: str = option(DEVICE, "auto")
     threads: int | None = option(THREADS)
 
+    @property
+    def from_scratch(self) -> bool:
+        """Whether the weights begin at random."""
+        return self.pretrained is None and self.tag is None
+
+    @property
+    def locked(self) -> tuple[str, ...]:
+        """Parts that are not trained; norms, where weights are given and nothing was asked for."""
+        default = () if self.from_scratch else ("norms",)
+        return tuple(part for part in self.lock or default if part != "none")
+
     def validate(self) -> None:
         if self.pretrained is not None:
             # open_clip's own way to name a folder

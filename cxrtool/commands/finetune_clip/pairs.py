@@ -5,15 +5,13 @@ the text strategy `original`, no rows to train on.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import numpy as np
 import torch
 
-from cxrtool.clip.claims import OPEN, Claims, claims_of
+from cxrtool.clip.claims import OPEN
 from cxrtool.clip.templates import Templates
 from cxrtool.clip.texts import PairTexts, pair_texts, reference_column
-from cxrtool.clip.tokens import Tokenizer
 from cxrtool.clip.training import Recipe
 from cxrtool.commands.finetune_clip.options import (
     EPOCHS,
@@ -72,29 +70,6 @@ def pairs_of(
     return rows[texts.positions], texts
 
 
-def claims_in(
-    texts: PairTexts,
-    labels: Sequence[str],
-    values: np.ndarray,
-    mask: np.ndarray,
-    templates: Templates,
-    tokenizer: Tokenizer,
-) -> Claims:
-    """What the pairs' texts say about the labels, see `clip.claims`.
-
-    Args:
-        texts: N pairs.
-        labels: L names.
-        values: [N, L] in {0, 1}.
-        mask: [N, L]; False where the label is unknown.
-        templates: How a label is said and denied.
-        tokenizer: Of the CLIP.
-    """
-    read = partial(said_in, labels=labels)
-    label_values = np.where(mask, values > 0.5, OPEN).astype(np.int8)
-    return claims_of(texts, labels, label_values, templates, tokenizer, read)
-
-
 def said_in(texts: Sequence[str], labels: Sequence[str]) -> list[Mapping[str, int]]:
     """What each text says of the labels: 1, 0, or -1 (open).
 
@@ -116,20 +91,8 @@ def said_in(texts: Sequence[str], labels: Sequence[str]) -> list[Mapping[str, in
     return statements
 
 
-def locked(config: Config, *, from_scratch: bool) -> tuple[str, ...]:
-    """Parts that are not trained; norms, where weights are given and nothing else was asked for."""
-    if not config.lock:
-        return () if from_scratch else ("norms",)
-    return tuple(part for part in config.lock if part != "none")
-
-
 def recipe_of(
-    config: Config,
-    pairs: int,
-    *,
-    from_scratch: bool,
-    device: torch.device | None = None,
-    processes: int = 1,
+    config: Config, pairs: int, device: torch.device | None = None, processes: int = 1
 ) -> Recipe:
     """The recipe for so many pairs.
 
@@ -147,14 +110,15 @@ def recipe_of(
         )
     on_cuda = device is not None and device.type == "cuda" and has_fast_bfloat16(device)
     fast = config.precision == "auto" and on_cuda
+    default_lr = LR_SCRATCH if config.from_scratch else LR_PRETRAINED
     epochs = EPOCHS if config.epochs is None else config.epochs
     return Recipe(
         batch=batch,
         steps=epochs * (pairs // batch) if config.steps is None else config.steps,
-        lr=(LR_SCRATCH if from_scratch else LR_PRETRAINED) if config.lr is None else config.lr,
+        lr=default_lr if config.lr is None else config.lr,
         seed=config.seed,
         augment=config.augment,
-        lock=locked(config, from_scratch=from_scratch),
+        lock=config.locked,
         negation_weight=config.negation_weight,
         bfloat16=fast or config.precision == "bfloat16",
     )

@@ -17,25 +17,8 @@ from cxrtool.classifiers.guard import seen_in_training
 from cxrtool.classifiers.inputs import input_size, refuse_thin_fraction, wanted_labels
 from cxrtool.classifiers.targets import learnable
 from cxrtool.classifiers.task import ClassifierTask, shortfalls
-from cxrtool.commands.train_cls.inputs import (
-    announce,
-    earlier_run,
-    load_inputs,
-    load_start,
-    source_record,
-    training_parts,
-    validation_part,
-    warn_of_unfairness,
-)
+from cxrtool.commands.train_cls import inputs, training
 from cxrtool.commands.train_cls.options import FORMAT, NAME, Config
-from cxrtool.commands.train_cls.training import (
-    calibrate,
-    finish_network,
-    make_trainer,
-    recipe_of,
-    write_loss_curve,
-    write_predictions,
-)
 from cxrtool.core import console
 from cxrtool.core.runs import Run
 from cxrtool.data.labels import LabelPolicy
@@ -52,47 +35,47 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     """Train, keep the step with the best validation AUROC, calibrate, describe it."""
     device = setup(config.device, config.threads)
     policy = LabelPolicy.from_options(config)
-    data, synths = load_inputs(config, run, policy)
+    data, synths = inputs.load_inputs(config, policy)
     rows = {part: select_rows(data, config, split=part) for part in ("train", "val")}
-    seen, extra = seen_in_training(
-        data, rows, synths, earlier_run(run), learned=config.chosen_arm != "duplicate"
-    )
-    warn_of_unfairness(extra)
+    earlier, learned = inputs.earlier_run(config.init_from), config.chosen_arm != "duplicate"
+    seen, extra = seen_in_training(data, rows, synths, earlier, learned=learned)
+    inputs.warn_of_unfairness(extra)
     requested = wanted_labels(data, config.classes)
     refuse_thin_fraction(data, rows["train"], config, requested, policy)
-    start = load_start(config, run, requested)
+    start = inputs.load_start(config, requested)
     least = LEAST_PX[config.arch]
     size = input_size(data, config.size, None if start is None else start.size, least)
-    parts, unlearned, positions = training_parts(
+    parts, unlearned, positions = inputs.training_parts(
         config, data, rows["train"], synths, requested, policy, size
     )
     labels = tuple(requested[k] for k in positions)
     if labels != requested:  # the head of an earlier run fits the very same labels alone
-        start = load_start(config, run, labels)
-    val = validation_part(part_of(data, rows["val"], labels, policy, size), data.info.kind)
+        start = inputs.load_start(config, labels)
+    val = inputs.validation_part(part_of(data, rows["val"], labels, policy, size), data.info.kind)
     judged, unjudged = learnable(labels, val.values, val.mask, where="the validation rows")
-    announce(config, parts, val, labels, unlearned, unjudged)
+    inputs.announce(config, parts, val, labels, unlearned, unjudged)
 
-    fit, weights = make_trainer(config, parts, labels, size, device, data.info.kind, start)
+    fit, weights = training.make_trainer(config, parts, labels, size, device, data.info.kind, start)
     train(ClassifierTask(fit, val, judged, config.eval_every, start), run)
 
     real = part_of(data, rows["train"], labels, policy, size)
-    finish_network(config, fit, real)
-    calibration = calibrate(fit, real, val, weights)
+    training.finish_network(config, fit, real)
+    calibration = training.calibrate(fit, real, val, weights)
     test = select_rows(data, config, split="test", allow_empty=True)
     tested = part_of(data, test, labels, policy, size)
-    write_predictions(run, fit, calibration, {"val": (val, rows["val"]), "test": (tested, test)})
-    write_loss_curve(run, fit)
+    judged_parts = {"val": (val, rows["val"]), "test": (tested, test)}
+    training.write_predictions(run, fit, calibration, judged_parts)
+    training.write_loss_curve(run, fit)
     seen.save(run)
     left_out = {"training": unlearned, "validation": unjudged}
-    description = describe(fit, data, policy, parts, recipe_of(config, fit), calibration)
+    description = describe(fit, data, policy, parts, training.recipe_of(config, fit), calibration)
     more = {
         "left_out": left_out,
         "generator_saw_more": extra["generator"],
         "start_saw_more": extra["start"],
         "starts_from": None if start is None else start.origin,
         "start_digest": next((ref.fingerprint[:8] for ref in run.inputs("init")), None),
-        "sources": [source_record(synth) for synth in synths],
+        "sources": [inputs.source_record(synth) for synth in synths],
     }
     save_model(run, fit.network, {**description, **more})
     chosen = fit.chosen

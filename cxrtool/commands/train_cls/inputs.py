@@ -4,6 +4,7 @@ In: dataset directories and an arm. Out: pixels and labels to train on and to va
 labels that cannot be learned, by name, and what reports say of the sources.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +20,20 @@ from cxrtool.commands.train_cls.options import Config
 from cxrtool.core import console
 from cxrtool.core.errors import UsageError
 from cxrtool.core.fingerprints import require_complete
-from cxrtool.core.runs import Run
 from cxrtool.data.labels import LabelPolicy
 from cxrtool.data.manifest import Dataset, load_dataset
 
 
-def load_inputs(config: Config, run: Run, policy: LabelPolicy) -> tuple[Dataset, list[Dataset]]:
+def load_inputs(config: Config, policy: LabelPolicy) -> tuple[Dataset, list[Dataset]]:
     """The real set and the synthetic ones, refused where they cannot be trained on together."""
-    data = load_dataset(run.input("data").path)
+    data = load_dataset(config.data)
     refuse_made_rows(data, "validation and test are real, always")
     if data.info.kind == "single" and config.loss == "auc-margin":
         raise UsageError(
             "--loss auc-margin is for multi-label sets; this one has one class per image",
             hint="use --loss bce, which is cross-entropy over the classes here",
         )
-    synths = [load_dataset(ref.path) for ref in run.inputs("synth")]
+    synths = [load_dataset(path) for path in config.synth]
     for synth in synths:
         refuse_unjoinable(data, synth, policy)
     return data, synths
@@ -49,21 +49,19 @@ def warn_of_unfairness(extra: dict[str, int]) -> None:
             )
 
 
-def earlier_run(run: Run) -> Path | None:
+def earlier_run(source: Path | None) -> Path | None:
     """The finished run whose weights are the start, given as a folder or as a file in it."""
-    for ref in run.inputs("init"):
-        folder = run_of(ref.path)
-        if folder is not None:
-            require_complete(folder, stages=("train-cls",))
-        return folder
-    return None
+    folder = None if source is None else run_of(source)
+    if folder is not None:
+        require_complete(folder, stages=("train-cls",))
+    return folder
 
 
-def load_start(config: Config, run: Run, labels: tuple[str, ...]) -> Start | None:
+def load_start(config: Config, labels: tuple[str, ...]) -> Start | None:
     """The weights to start from."""
-    for ref in run.inputs("init"):
-        return pretrained.from_path(ref.path, config.arch, labels)
-    return pretrained.by_name(config.weights, config.arch)
+    if config.init_from is None:
+        return pretrained.by_name(config.weights, config.arch)
+    return pretrained.from_path(config.init_from, config.arch, labels)
 
 
 def training_parts(
@@ -77,10 +75,10 @@ def training_parts(
 ) -> tuple[dict[str, Part], dict[str, str], list[int]]:
     """The arm's images; the labels they cannot teach, with the reason; positions of the others."""
     parts = compose(config.chosen_arm, data, rows, synths, labels, policy, size)
-    judged = parts
-    if config.chosen_arm == "pretrain-finetune":  # what is learned last must be learnable
-        judged = {"real": parts["real"]}
-    positions, unlearned = learnable(labels, *joined(judged), where="the training images")
+    # What is learned last must be learnable.
+    last = ["real"] if config.chosen_arm == "pretrain-finetune" else list(parts)
+    taught = joined([parts[name] for name in last])
+    positions, unlearned = learnable(labels, *taught, where="the training images")
     parts = {name: part.columns(positions) for name, part in parts.items()}
     if data.info.kind == "single":
         for name, part in parts.items():
@@ -93,18 +91,16 @@ def training_parts(
 
 def validation_part(part: Part, kind: str) -> Part:
     """The validation rows; those of no class say nothing in a single-label set."""
-    if kind == "single":
-        none = ~((part.values == 1) & part.mask).any(axis=1)
+    none = ~((part.values == 1) & part.mask).any(axis=1)
+    if kind == "single" and none.any():
         part.mask[none] = False
-        if none.any():
-            console.warn(f"{int(np.sum(none)):,} validation images are of none of the classes")
+        console.warn(f"{int(none.sum()):,} validation images are of none of the classes")
     return part
 
 
-def joined(parts: dict[str, Part]) -> tuple[Any, Any]:
+def joined(parts: Sequence[Part]) -> tuple[np.ndarray, np.ndarray]:
     """Values and mask of all parts."""
-    chosen = list(parts.values())
-    return np.concatenate([p.values for p in chosen]), np.concatenate([p.mask for p in chosen])
+    return np.concatenate([p.values for p in parts]), np.concatenate([p.mask for p in parts])
 
 
 def source_record(synth: Dataset) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def make_trainer(
     weights = None
     if config.pos_weight:
         balance = class_weights if kind == "single" else balancing_weights
-        weights = balance(*joined({str(k): part for k, part in enumerate(final)}))
+        weights = balance(*joined(final))
     adapter = "plain" if start is None else start.adapter
     network = build(config.arch, labels, size, config.seed, adapter)
     if start is not None:

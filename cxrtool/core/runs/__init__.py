@@ -21,7 +21,7 @@ from typing import Any
 
 from cxrtool.core import console, files
 from cxrtool.core.errors import InterruptedRunError
-from cxrtool.core.fingerprints import InputRef
+from cxrtool.core.fingerprints import InputRef, require_complete
 from cxrtool.core.runs import reads
 
 RUN_FORMAT = 1
@@ -96,6 +96,22 @@ class Run:
     def inputs(self, role: str) -> list[InputRef]:
         """All inputs of this role, in the order given."""
         return [ref for ref in self.refs if ref.role == role]
+
+    def paths(self, role: str, stage: str | None = None) -> list[Path]:
+        """Where the inputs of this role lie, in the order given.
+
+        Args:
+            role: The role.
+            stage: What each of them must be a finished run of.
+
+        Raises:
+            InputError: One is not.
+        """
+        paths = [ref.path for ref in self.inputs(role)]
+        if stage is not None:
+            for path in paths:
+                require_complete(path, stages=(stage,))
+        return paths
 
     def reads(self, role: str, paths: Iterable[Path]) -> None:
         """Note files that an input only names: the run is not up to date when they change."""

@@ -42,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def _config(data: Path, folder: Path, **changes: Any) -> Any:
+def _config(data: Path, folder: Path | None, **changes: Any) -> Any:
     values: dict[str, Any] = {
         "data": data,
         "pretrained": folder,
@@ -273,8 +273,8 @@ def test_norms_of_given_weights_are_frozen_unless_told_otherwise(data: Path, fol
         (("none",), False, ()),
         (("text",), False, ("text",)),
     ):
-        config = _config(data, folder, lock=lock)
-        assert recipe_of(config, 48, from_scratch=scratch).lock == wanted
+        config = _config(data, None if scratch else folder, lock=lock)
+        assert recipe_of(config, 48).lock == wanted
 
 
 def test_there_is_an_evaluation_every_epoch(data: Path, folder: Path, tmp_path: Path) -> None:
@@ -336,9 +336,9 @@ def test_patience_stops_where_nothing_is_gained_any_more(
 def test_a_batch_that_processes_cannot_share_is_refused(data: Path, folder: Path) -> None:
     config = _config(data, folder, batch=15)
     with pytest.raises(UsageError, match="cannot be shared by 2 processes") as caught:
-        recipe_of(config, 48, from_scratch=True, processes=2)
+        recipe_of(config, 48, processes=2)
     assert caught.value.hint == "use --batch 14"
-    assert recipe_of(config, 48, from_scratch=True, processes=3).batch == 15
+    assert recipe_of(config, 48, processes=3).batch == 15
 
 
 def test_a_folder_may_be_named_as_open_clip_names_it(data: Path, folder: Path) -> None:

@@ -13,27 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from cxrtool.commands.evaluate.classifiers.inputs import (
-    load_data,
-    load_networks,
-    predict_all,
-    read_set_names,
-    refuse_other_sets,
-    refuse_seen_rows,
-    refuse_unequal_regimens,
-    rows_of,
-)
+from cxrtool import classifiers
+from cxrtool.commands.evaluate.classifiers import inputs, page
 from cxrtool.commands.evaluate.classifiers.options import FORMAT, NAME, Config
-from cxrtool.commands.evaluate.classifiers.page import (
-    activation_panels,
-    cautions,
-    facts,
-    operating_points,
-    read_image_report,
-    score_subgroups,
-    unfair,
-)
 from cxrtool.core import console
+from cxrtool.core.fingerprints import read_json
 from cxrtool.core.runs import Run
 from cxrtool.pages import classifier_tables, render
 from cxrtool.pages import classifiers as classifier_page
@@ -49,23 +33,23 @@ __all__ = ["FORMAT", "NAME", "Config", "check_gates", "run", "write_outputs"]
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Predict, score, compare, report."""
     device = setup(config.device, config.threads)
-    networks = load_networks(run)
-    names = [str(ref.path) for ref in run.inputs("runs")]
+    networks = [classifiers.load(path) for path in run.paths("runs", "train-cls")]
+    names = [str(path) for path in run.paths("runs")]
     described = [network.description for network in networks]
-    refuse_unequal_regimens(config, names, described)
-    image_reports = [read_image_report(ref.path) for ref in run.inputs("images")]
-    refuse_other_sets(run, described)
-    datasets = load_data(config, run)
+    inputs.refuse_unequal_regimens(config, names, described)
+    image_reports = run.paths("images", "evaluate-images")
+    inputs.refuse_other_sets(run, described)
+    datasets = inputs.load_data(config, run)
     rows = [joining.rows_to_judge(data, config, names, described) for data in datasets]
     folds = joining.assign_folds(datasets, rows, names, described)
     compared = ""
     for fold in folds:
         # A leak at another size is a leak first.
-        compared = refuse_seen_rows(run, fold, config.split) or compared
+        compared = inputs.refuse_seen_rows(run, fold, config.split) or compared
         for k in fold.runs:
             joining.refuse_other_pixels(names[k], described[k], fold.data)
 
-    set_names = read_set_names(config)
+    set_names = inputs.read_set_names(config)
     joining.refuse_names(set_names, folds, described)
     pooled = joining.pooled_recipes(folds, described, set_names)
     first = [described[members[0]] for _, members in pooled]
@@ -79,9 +63,9 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         left_out.append(joining.SETS_BY_ORDER)
     if compared:
         left_out.append(f"Training and test rows were {compared}.")
-    test = rows_of(folds, labels, joining.common_policy(names, described))
+    test = inputs.rows_of(folds, labels, joining.common_policy(names, described))
     members = [own for _, own in pooled]
-    scores = predict_all(run, networks, names, test, members, device)
+    scores = inputs.predict_all(run, networks, names, test, members, device)
     scored = test.score(scores, config)
     groups = comparison.group_runs([recipe for recipe, _ in pooled])
     differences = comparison.add_delong(
@@ -102,14 +86,14 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         compared=compared,
         patients_known=all(data.info.patients for data in datasets),
         resamples=config.bootstrap,
-        runs=[facts(d, own, run) for d, own in zip(first, members)],
+        runs=[page.facts(d, own, run) for d, own in zip(first, members)],
         histories=[d.get("history", []) for d in first],
-        operating=operating_points(test, scores, first),
-        subgroups=score_subgroups(config, test, scores, groups),
-        maps=activation_panels(config, run, test, shown_networks, groups, device),
-        image_reports=image_reports,
-        unfair=unfair(first),
-        cautions=cautions(left_out, test, scores, first),
+        operating=page.operating_points(test, scores, first),
+        subgroups=page.score_subgroups(config, test, scores, groups),
+        maps=page.activation_panels(config, run, test, shown_networks, groups, device),
+        image_reports=[read_json(path / "metrics.json") for path in image_reports],
+        unfair=page.unfair(first),
+        cautions=page.cautions(left_out, test, scores, first),
     )
     for caution in result.cautions:
         console.warn(caution)

@@ -3,7 +3,6 @@
 In: `train-cls` runs and dataset directories. Out: networks, folds of rows, truth, probabilities.
 """
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from cxrtool import classifiers
 from cxrtool.classifiers.architectures import ClassifierNet
 from cxrtool.classifiers.arms import refuse_unfinished
 from cxrtool.classifiers.calibration import Calibration
 from cxrtool.classifiers.prediction import in_blocks, input_pixels
 from cxrtool.commands.evaluate.classifiers.options import Config
 from cxrtool.core.errors import GateError, InputError
-from cxrtool.core.fingerprints import require_complete
+from cxrtool.core.fingerprints import read_json
 from cxrtool.core.runs import Run
 from cxrtool.data.cache import pixels
 from cxrtool.data.keys import Seen, refuse_overlap
@@ -31,18 +29,9 @@ from cxrtool.stats.comparison import Scored, score_runs
 from cxrtool.stats.joining import Fold, positions, refuse_made_images, renamed
 
 
-def load_networks(run: Run) -> list[ClassifierNet]:
-    """The stored networks."""
-    networks = []
-    for ref in run.inputs("runs"):
-        require_complete(ref.path, stages=("train-cls",))
-        networks.append(classifiers.load(ref.path))
-    return networks
-
-
 def load_data(config: Config, run: Run) -> list[Dataset]:
     """The data sets, their labels renamed where that is asked for."""
-    datasets = [load_dataset(ref.path) for ref in run.inputs("data")]
+    datasets = [load_dataset(path) for path in run.paths("data")]
     if config.map_labels is None:
         return datasets
     mapping = load_map(config.map_labels)
@@ -101,10 +90,10 @@ def refuse_other_sets(run: Run, described: list[dict[str, Any]]) -> None:
         InputError: They are about another one, or the set is unfinished.
     """
     digests = {str(s["digest"]) for d in described for s in d.get("sources") or []}
-    paths = {ref.path: ref.path for ref in run.inputs("synth")}
-    for ref in run.inputs("images"):
-        measured = json.loads((ref.path / "run.json").read_text(encoding="utf-8"))["inputs"]
-        paths |= {Path(e["path"]): ref.path for e in measured if e["role"] == "synth"}
+    paths = {path: path for path in run.paths("synth")}
+    for path in run.paths("images"):
+        measured = read_json(path / "run.json")["inputs"]
+        paths |= {Path(e["path"]): path for e in measured if e["role"] == "synth"}
     for path, option in paths.items():
         if path != option and not path.is_dir():
             continue  # the set that was measured lies elsewhere now
@@ -126,9 +115,9 @@ def refuse_seen_rows(run: Run, fold: Fold, split: str) -> str:
         What the reader must know if patients were not compared by id with every run, else "".
     """
     refuse_made_images(fold.data, fold.rows, split, "classifiers")
-    refs = run.inputs("runs")
+    folders = run.paths("runs")
     caution = ""
-    for folder in (refs[k].path for k in fold.runs):
+    for folder in (folders[k] for k in fold.runs):
         seen = Seen.load(folder)
         overlap = refuse_overlap(
             seen, fold.data, fold.rows, who=f"the run {folder}", what=split, folder=folder

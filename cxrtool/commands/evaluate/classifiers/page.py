@@ -4,9 +4,7 @@ In: networks, folds, truth and scores. Out: facts and cautions of the runs, what
 gave, subgroups, class activation maps, and the fidelity of synthetic images.
 """
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,7 +33,7 @@ def facts(description: dict[str, Any], members: list[int], run: Run) -> dict[str
     recipe = description["recipe"]
     policy = description["policy"]
     images = ", ".join(f"{n:,} {kind}" for kind, n in description["images"].items())
-    results = [require_complete(run.inputs("runs")[k].path) for k in members]
+    results = [require_complete(run.paths("runs")[k]) for k in members]
     sources = description.get("sources") or []
     sets = ", ".join(str(source["digest"])[:8] for source in sources) or "–"
     made_by = ", ".join(g[:12] for source in sources for g in source["generators"]) or "–"
@@ -232,10 +230,3 @@ def activation_panels(
         if sides:
             out.append(MapPanel(label, group.name, sides))
     return out
-
-
-def read_image_report(folder: Path) -> dict[str, Any]:
-    """`metrics.json` of an evaluate-images run."""
-    require_complete(folder, stages=("evaluate-images",))
-    record: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    return record

@@ -7,164 +7,120 @@ them has seen are refused (exit 5).
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cxrtool import clip
-from cxrtool.clip import ClipModel, holdout
+from cxrtool.clip import holdout
 from cxrtool.clip.retrieval import chance
 from cxrtool.clip.templates import from_json
-from cxrtool.clip.texts import PairTexts, pair_texts, reference_column
+from cxrtool.clip.texts import pair_texts, reference_column
 from cxrtool.clip.training import make_pairs
 from cxrtool.clip.zeroshot import label_vectors, negation_test, zero_shot_scores
 from cxrtool.commands.evaluate.clip.options import FORMAT, NAME, Config
-from cxrtool.commands.evaluate.clip.output import write_outputs
-from cxrtool.core.fingerprints import read_json, require_complete
+from cxrtool.core import console
+from cxrtool.core.fingerprints import read_json
 from cxrtool.core.runs import Run
 from cxrtool.data.cache import pixels
 from cxrtool.data.keys import Seen, refuse_overlap
-from cxrtool.data.labels import LabelPolicy, label_arrays
-from cxrtool.data.manifest import Dataset, load_dataset
+from cxrtool.data.labels import label_arrays
+from cxrtool.data.manifest import load_dataset
 from cxrtool.data.select import patient_groups
-from cxrtool.stats import comparison, joining
+from cxrtool.pages import clip as clip_page
+from cxrtool.pages import render
+from cxrtool.stats import clip_results, comparison, joining
 from cxrtool.stats.clip_results import Comparison, Measured
-from cxrtool.stats.joining import refuse_made_images
+from cxrtool.stats.predictions import Records, csv_text
+from cxrtool.stats.wording import number, with_interval
 from cxrtool.training.device import setup
 
 __all__ = ["FORMAT", "NAME", "Config", "run"]
+
+CONTROL = "random"
+"""Strategies of this name have texts of other patients: what they read has leaked."""
+LEAST_AT_CHANCE = 12 / 14  # share of the labels; one interval in twenty misses one half by chance
 
 
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Read the rows with every CLIP, score, compare by strategy, report."""
     device = setup(config.device, config.threads)
-    models = load_models(run, device)
-    names = [str(ref.path) for ref in run.inputs("runs")]
+    folders = run.paths("runs", "finetune-clip")
+    names = [str(folder) for folder in folders]
+    models = [clip.load(folder, device) for folder in folders]
     described = [model.meta for model in models]
     dataset = load_dataset(config.data)
     rows = joining.rows_to_judge(dataset, config, names, described)
-    refuse_seen_rows(run, dataset, rows, config.split)
+    joining.refuse_made_images(dataset, rows, config.split, "CLIPs")
+    for folder in folders:
+        refuse_overlap(
+            Seen.load(folder), dataset, rows, who=f"the run {folder}", what=config.split,
+            folder=folder,
+        )  # fmt: skip
     for name, meta in zip(names, described, strict=True):
-        made = meta["preprocessing"]
-        joining.refuse_other_pixels(
-            name, {"preprocessing": {**made, "native_size": made["data_size"]}}, dataset
-        )
+        shape = {**meta["preprocessing"], "native_size": meta["preprocessing"]["data_size"]}
+        joining.refuse_other_pixels(name, {"preprocessing": shape}, dataset)
     names_shown = [f"run {k} ({d['text']['strategy']})" for k, d in enumerate(described, start=1)]
     labels, left_out = joining.common_labels(names_shown, [d["labels"] for d in described], dataset)
-    policy = joining.common_policy(names, described)
+    values, mask = label_arrays(dataset, rows, joining.common_policy(names, described))
+    table = dataset.table.iloc[rows]
+    texts = pair_texts(
+        table,
+        config.text or reference_column(table),
+        labels=dataset.labels,
+        values=values,
+        mask=mask,
+        templates=from_json(models[0].meta["templates"], config.runs[0] / "model.json"),
+        seed=config.seed,
+        wordings="plain",
+    )
     columns = joining.positions(dataset.labels, labels)
-    truth, mask = (part[:, columns] for part in label_arrays(dataset, rows, policy))
-    texts, strategy = texts_of(config, dataset, rows, policy, models[0])
+    values, mask = values[:, columns], mask[:, columns]
     codes = patient_groups(dataset, rows)
 
-    readings = [
-        read_rows(run, model, dataset, rows, labels, truth, mask, texts) for model in models
-    ]
+    scores, measured = [], []
+    for model in models:
+        images = holdout.embed_all(model, pixels(dataset, rows))
+        run.check_stop()
+        vectors = label_vectors(model, from_json(model.meta["templates"], Path(model.name)), labels)
+        scores.append(zero_shot_scores(images, vectors).cpu().numpy())
+        nearer = negation_test(scores[-1], values, mask, labels)
+        pairs = make_pairs(np.empty(0), texts.wordings, texts.groups, model.tokenizer)
+        measured.append(
+            Measured(
+                retrieval=holdout.pair_retrieval(model, images[texts.positions.tolist()], pairs),
+                negation=np.array([nearer[label] for label in labels]),
+                prompt_cosine=holdout.prompt_cosine(vectors),
+                image_cosine=holdout.image_cosine(images),
+            )
+        )
     scored = comparison.score_runs(
-        labels, truth, mask, np.stack([scores for scores, _ in readings]), codes,
-        resamples=config.bootstrap, seed=config.seed,
-    )  # fmt: skip
-    recipes = recipes_of(run, described)
+        labels, values, mask, np.stack(scores), codes, resamples=config.bootstrap, seed=config.seed
+    )
+    recipes = [
+        recipe_of(meta, read_json(folder / "run.json"))
+        for meta, folder in zip(described, folders, strict=True)
+    ]
     groups = comparison.group_runs(recipes, arm_options={k for r in recipes for k in r} - {"model"})
     groups.sort(key=lambda group: group.arm != "original")  # what the others are compared with
-    pairs = make_pairs(np.empty(0), texts.wordings, texts.groups, models[0].tokenizer)
     result = Comparison(
         source=dataset.info.source,
         scored=scored,
         groups=groups,
         differences=comparison.compare(scored, groups),
-        measured=[measured for _, measured in readings],
-        truth=truth,
+        measured=measured,
+        truth=values,
         mask=mask,
-        texts=(strategy, len(texts.positions), texts.distinct()),
+        texts=(texts.origin.removeprefix("column "), len(texts.positions), texts.distinct()),
         chance=chance(pairs.groups),
         models=[model.name for model in models],
         cautions=[],
         resamples=config.bootstrap,
         patients=int(codes.max()) + 1,
     )
-    return write_outputs(run, result, left_out)
-
-
-def load_models(run: Run, device: Any) -> list[ClipModel]:
-    """The stored CLIPs."""
-    models = []
-    for ref in run.inputs("runs"):
-        require_complete(ref.path, stages=("finetune-clip",))
-        models.append(clip.load(ref.path, device))
-    return models
-
-
-def recipes_of(run: Run, described: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The recipe of every run."""
-    records = [read_json(ref.path / "run.json") for ref in run.inputs("runs")]
-    return [recipe_of(meta, record) for meta, record in zip(described, records, strict=True)]
-
-
-def refuse_seen_rows(run: Run, dataset: Dataset, rows: np.ndarray, split: str) -> None:
-    """The leak guard: no row that a run, or what it began from, has seen; no made image.
-
-    Raises:
-        GateError: there are such rows.
-    """
-    refuse_made_images(dataset, rows, split, "CLIPs")
-    for ref in run.inputs("runs"):
-        refuse_overlap(
-            Seen.load(ref.path), dataset, rows, who=f"the run {ref.path}", what=split,
-            folder=ref.path,
-        )  # fmt: skip
-
-
-def texts_of(
-    config: Config, dataset: Dataset, rows: np.ndarray, policy: LabelPolicy, model: ClipModel
-) -> tuple[PairTexts, str]:
-    """The texts that retrieval asks for, and the name of their column.
-
-    Raises:
-        InputError: no text in the column.
-    """
-    table = dataset.table.iloc[rows]
-    column = config.text or reference_column(table)
-    values, mask = label_arrays(dataset, rows, policy)
-    texts = pair_texts(
-        table,
-        column,
-        labels=dataset.labels,
-        values=values,
-        mask=mask,
-        templates=from_json(model.meta["templates"], config.runs[0] / "model.json"),
-        seed=config.seed,
-        wordings="plain",
-    )
-    return texts, texts.origin.removeprefix("column ")
-
-
-def read_rows(
-    run: Run,
-    model: ClipModel,
-    dataset: Dataset,
-    rows: np.ndarray,
-    labels: tuple[str, ...],
-    truth: np.ndarray,
-    mask: np.ndarray,
-    texts: PairTexts,
-) -> tuple[np.ndarray, Measured]:
-    """Zero-shot scores [N, L] of one CLIP, and what else is measured of it."""
-    images = holdout.embed_all(model, pixels(dataset, rows))
-    run.check_stop()
-    templates = from_json(model.meta["templates"], Path(model.name))
-    vectors = label_vectors(model, templates, labels)
-    scores = zero_shot_scores(images, vectors).cpu().numpy()
-    with_text = images[texts.positions.tolist()]
-    pairs = make_pairs(np.empty(0), texts.wordings, texts.groups, model.tokenizer)
-    nearer = negation_test(scores, truth, mask, labels)
-    return scores, Measured(
-        retrieval=holdout.pair_retrieval(model, with_text, pairs),
-        negation=np.array([nearer[label] for label in labels]),
-        prompt_cosine=holdout.prompt_cosine(vectors),
-        image_cosine=holdout.image_cosine(images),
-    )
+    return write_outputs(run, replace(result, cautions=[*left_out, *leaks(result)]))
 
 
 RECIPE = (
@@ -213,3 +169,69 @@ def _setting(name: str, value: Any) -> str:
     if isinstance(value, list):
         value = "+".join(value) or "nothing"
     return f"{name.replace('_', ' ')} {'default' if value is None else value}"
+
+
+def leaks(result: Comparison) -> list[str]:
+    """Sentences on controls that read what they cannot know."""
+    sentences = []
+    for group in result.groups:
+        if len(group.runs) < comparison.MIN_SEEDS or group.arm.split("-")[0] != CONTROL:
+            continue
+        inside, scored_labels = clip_results.at_chance(result.scored, group)
+        if inside < LEAST_AT_CHANCE * scored_labels:
+            sentences.append(
+                f"{group.name} was trained on texts of other patients and reads only {inside} of "
+                f"{scored_labels} labels at chance: something leaks."
+            )
+    return sentences
+
+
+def write_outputs(run: Run, result: Comparison) -> dict[str, Any]:
+    """Tables, page and the summary."""
+    for caution in result.cautions:
+        console.warn(caution)
+    labels, strategies = clip_results.label_table(result), clip_results.strategy_table(result)
+    differences = [asdict(d) for d in result.differences if d.metric == "auroc"]
+    for name, records in (
+        ("metrics.csv", labels),
+        ("strategies.csv", strategies),
+        ("comparison.csv", differences),
+    ):
+        if records:
+            run.write_text(name, csv_text(*Records(records).cells()))
+    answer = clip_page.answer(result)
+    run.write_json(
+        "metrics.json",
+        {
+            "answer": answer,
+            "strategies": strategies,
+            "metrics": labels,
+            "differences": differences,
+            "models": list(result.models),
+            "cautions": list(result.cautions),
+        },
+    )
+    render.write(run, clip_page.build(result), "evaluate clip")
+    console.table(
+        "Text strategies",
+        ["", "seeds", "mean AUROC", "at chance", "image to text @10", "negation passed"],
+        [
+            [
+                r["strategy"],
+                r["seeds"],
+                with_interval(r["auroc"], r["auroc_low"], r["auroc_high"]),
+                f"{r['labels_at_chance']} of {r['labels']}",
+                number(r["image_to_text@10"]),
+                f"{r['negation_passed']:.0%}",
+            ]
+            for r in strategies
+        ],
+    )
+    console.say(answer)
+    return {
+        "answer": answer,
+        "images": len(result.truth),
+        "labels": list(result.scored.labels),
+        "strategies": {r["strategy"]: r["auroc"] for r in strategies},
+        "cautions": list(result.cautions),
+    }

@@ -13,27 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from cxrtool.commands.evaluate.images.inputs import (
-    known_to_generator,
-    label_tables,
-    load_sets,
-    refuse_seen_rows,
-)
-from cxrtool.commands.evaluate.images.measures import (
-    cautions,
-    embed,
-    feature_spaces,
-    membership,
-    probe,
-    read_conditions,
-    small_pixels,
-)
+from cxrtool.commands.evaluate.images import inputs, measures
 from cxrtool.commands.evaluate.images.options import FORMAT, NAME, Config
 from cxrtool.core import console
 from cxrtool.core.runs import Run
 from cxrtool.data.cache import pixels
 from cxrtool.data.select import select_rows
-from cxrtool.fidelity import measures as measure
+from cxrtool.fidelity.measures import by_label, fidelity, nearness
 from cxrtool.pages import images as image_page
 from cxrtool.pages import render
 from cxrtool.pages.image_tables import nearness_records, records
@@ -48,46 +34,46 @@ __all__ = ["FORMAT", "NAME", "Config", "run", "write_outputs"]
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Embed, measure, show."""
     device = setup(config.device, config.threads)
-    real, synth = load_sets(run)
+    real, synth = inputs.load_sets(config)
     reference = select_rows(real, config)
-    train = known_to_generator(
-        run, real, select_rows(real, config, split="train", allow_empty=True)
-    )
-    refuse_seen_rows(run, synth, real, reference, config.split)
+    train = select_rows(real, config, split="train", allow_empty=True)
+    train = inputs.known_to_generator(config, real, train)
+    inputs.refuse_seen_rows(config, synth, real, reference)
     images = {
         "synthetic": pixels(synth, np.arange(len(synth))),
         "real": pixels(real, reference),
         "training": pixels(real, train),
     }
-    labels, synthetic_labels, real_labels = label_tables(synth, real, reference)
+    tables = inputs.label_tables(synth, real, reference)
+    labels, synthetic_labels, real_labels = tables
 
     spaces, of_labels, near = [], [], []
-    for name, function in feature_spaces(config, run, device):
+    for name, function in measures.feature_spaces(config, run, device):
         console.detail(f"feature space: {name}")
-        embedded = embed(run, name, function, images, device)
+        embedded = measures.embed(run, name, function, images, device)
         rng = numpy_rng("evaluate-images", config.seed, name)
         amount = {"splits": config.splits, "subsets": config.subsets}
-        one = measure.fidelity(name, embedded["synthetic"], embedded["real"], rng, **amount)
+        one = fidelity(name, embedded["synthetic"], embedded["real"], rng, **amount)
         spaces.append(replace(one, is_fid=name == "Inception (FID)"))
-        of_labels += measure.by_label(
+        of_labels += by_label(
             name, labels, embedded["synthetic"], synthetic_labels, embedded["real"], real_labels,
             rng, subsets=config.subsets,
         )  # fmt: skip
         if len(train):
-            near.append(measure.nearness(name, *embedded.values()))
+            near.append(nearness(name, *embedded.values()))
     if len(train):
-        near.insert(0, measure.nearness("pixels at 32 px", *map(small_pixels, images.values())))
+        near.insert(0, nearness("pixels at 32 px", *map(measures.small_pixels, images.values())))
 
     result = ImageEvaluation(
         source=real.info.source,
         kernel=str(real.info.kernel),
         size=int(real.info.size or 0),
         fidelity=spaces,
-        conditional=read_conditions(run, device, images, labels, synthetic_labels, real_labels),
-        membership=membership(run, device, images, real, (train, reference))
+        conditional=measures.read_conditions(run, device, images, *tables),
+        membership=measures.membership(run, device, images, real, (train, reference))
         if len(train)
         else None,
-        probe=probe(config, images),
+        probe=measures.probe(config, images),
         by_label=of_labels,
         nearness=near,
         labels=labels,
@@ -95,7 +81,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         synthetic_labels=synthetic_labels,
         real_labels=real_labels,
         reference=config.split,
-        cautions=cautions(config, spaces, len(train)),
+        cautions=measures.cautions(config, spaces, len(train)),
         seed=config.seed,
     )
     return write_outputs(run, result)

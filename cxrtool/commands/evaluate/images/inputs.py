@@ -3,8 +3,8 @@
 import numpy as np
 
 from cxrtool.classifiers.arms import recorded_policy, refuse_made_rows, refuse_unfinished
+from cxrtool.commands.evaluate.images.options import Config
 from cxrtool.core.errors import InputError
-from cxrtool.core.runs import Run
 from cxrtool.data.columns import MANIFEST
 from cxrtool.data.copies import refuse_copies
 from cxrtool.data.keys import Seen, refuse_overlap, seen_rows
@@ -14,9 +14,14 @@ from cxrtool.stats.joining import common_labels, positions
 from cxrtool.synthesis.generators import GeneratorCard
 
 
-def load_sets(run: Run) -> tuple[Dataset, Dataset]:
-    """The real and the synthetic set, refused where their pixels are not made alike."""
-    real, synth = load_dataset(run.input("real").path), load_dataset(run.input("synth").path)
+def load_sets(config: Config) -> tuple[Dataset, Dataset]:
+    """The real and the synthetic set.
+
+    Raises:
+        InputError: Their pixels are not made alike, rows are of the wrong kind, or `--gan` is not
+            the generator behind SYNTH.
+    """
+    real, synth = load_dataset(config.real), load_dataset(config.synth)
     if not len(synth):
         raise InputError("holds no image", file=synth.path)
     refuse_unfinished(synth)
@@ -38,52 +43,42 @@ def load_sets(run: Run) -> tuple[Dataset, Dataset]:
             column="source",
             hint="cxr evaluate images SYNTH --real DATA",
         )
-    refuse_other_generator(run, synth)
-    return real, synth
-
-
-def refuse_other_generator(run: Run, synth: Dataset) -> None:
-    """The generator of `--gan` is the one behind SYNTH.
-
-    Raises:
-        InputError: SYNTH names another.
-    """
-    behind = {str(synth.info.notes.get("generator") or ""), *synth.column("generator")} - {""}
-    for ref in run.inputs("gan"):
-        own = GeneratorCard.open(ref.path).fingerprint
+    if config.gan is not None:
+        behind = {str(synth.info.notes.get("generator") or ""), *synth.column("generator")} - {""}
+        own = GeneratorCard.open(config.gan).fingerprint
         if behind and own not in behind:
             raise InputError(
                 f"is the generator {own}, and {synth.path} was made by"
                 f" {', '.join(sorted(behind))}: membership would be that of another network",
-                file=ref.path,
+                file=config.gan,
                 hint="give the train-gan output that SYNTH was made with",
             )
+    return real, synth
 
 
-def known_to_generator(run: Run, real: Dataset, train: np.ndarray) -> np.ndarray:
+def known_to_generator(config: Config, real: Dataset, train: np.ndarray) -> np.ndarray:
     """Which train rows the generator was really trained on, by patient or pixels."""
-    refs = [*run.inputs("gan"), run.input("synth")]  # a generator knows it best itself
-    return np.asarray(train[seen_rows(Seen.load(refs[0].path).fitted(), real, train)])
+    knowing = config.gan or config.synth  # a generator knows it best itself
+    return np.asarray(train[seen_rows(Seen.load(knowing).fitted(), real, train)])
 
 
-def refuse_seen_rows(
-    run: Run, made: Dataset, real: Dataset, reference: np.ndarray, split: str
-) -> None:
+def refuse_seen_rows(config: Config, made: Dataset, real: Dataset, reference: np.ndarray) -> None:
     """The leak guard: neither the generator nor the extractor has seen a reference row.
 
     Nor is a synthetic image a copy of one, or of any other validation or test row.
     """
     held_out = np.flatnonzero(np.isin(real.column("split"), ("val", "test")))
     refuse_copies(made, real, np.union1d(held_out, reference))
-    synth = made.path
-    who = f"the generator of {synth}"
-    refuse_overlap(Seen.load(synth), real, reference, who=who, what=split, folder=synth)
-    for role, name in (("features", "extractor"), ("clip", "CLIP"), ("gan", "generator")):
-        for ref in run.inputs(role):
-            who = f"the {name} {ref.path}"
-            refuse_overlap(
-                Seen.load(ref.path), real, reference, who=who, what=split, folder=ref.path
-            )
+    who = {
+        f"the generator of {config.synth}": config.synth,
+        f"the extractor {config.features}": config.features,
+        f"the CLIP {config.clip}": config.clip,
+        f"the generator {config.gan}": config.gan,
+    }
+    for name, path in who.items():
+        if path is not None:
+            seen = Seen.load(path)
+            refuse_overlap(seen, real, reference, who=name, what=config.split, folder=path)
 
 
 def label_tables(

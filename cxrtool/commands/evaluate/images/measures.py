@@ -4,8 +4,8 @@ In: uint8 images of three kinds (synthetic, real, training) and what the command
 features in at least two spaces, figures, and the sentences that a reader must see beside them.
 """
 
+import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from cxrtool import generators as gans
 from cxrtool.classifiers.calibration import Calibration
 from cxrtool.classifiers.prediction import in_blocks, input_pixels
 from cxrtool.commands.evaluate.images.options import Config
-from cxrtool.core.fingerprints import require_complete
+from cxrtool.core.fingerprints import read_json
 from cxrtool.core.runs import Run
 from cxrtool.data.cache import resized
 from cxrtool.data.labels import LabelPolicy, label_arrays
@@ -27,7 +27,6 @@ from cxrtool.fidelity.measures import conditional
 from cxrtool.fidelity.probe import separability, shortcut_features
 from cxrtool.stats.curves import auroc
 from cxrtool.stats.joining import positions
-from cxrtool.training.models import read_model
 
 Space = tuple[str, Callable[[Any], Any]]
 
@@ -36,19 +35,16 @@ def feature_spaces(config: Config, run: Run, device: Any) -> list[Space]:
     """At least two spaces: the classifier's, Inception's, RAD-DINO's and the CLIP tower's where
     given, else a random VGG16's; a small random network where there would be one only."""
     spaces: list[Space] = []
-    for ref in run.inputs("features"):
-        require_complete(ref.path, stages=("train-cls",))
-        network = classifiers.load(ref.path, device)
+    for path in run.paths("features", "train-cls"):
+        network = classifiers.load(path, device)
         recipe = network.description["recipe"]
         name = f"{recipe['arch']} classifier, arm {recipe['arm']}, {network.size} px"
         spaces.append((name, network.features))
     by_path: dict[str, type[Inception | RadDino]] = {"inception": Inception, "rad_dino": RadDino}
     for role, kind in by_path.items():
-        loaded = [kind(ref.path).to(device).eval() for ref in run.inputs(role)]
-        spaces += [(kind.name, network) for network in loaded]
-    for ref in run.inputs("clip"):
-        require_complete(ref.path, stages=("finetune-clip",))
-        tower = clip.load(ref.path, device)
+        spaces += [(kind.name, kind(path).to(device).eval()) for path in run.paths(role)]
+    for path in run.paths("clip", "finetune-clip"):
+        tower = clip.load(path, device)
         spaces.append((f"CLIP {tower.name}, {tower.size} px", tower.embed_images))
     if config.inception is None and config.rad_dino is None and config.clip is None:
         random = RandomVgg16(config.seed).to(device).eval()
@@ -90,24 +86,21 @@ def read_conditions(
     real_labels: np.ndarray,
 ) -> list[Any]:
     """Conditional fidelity, by the classifier of `--features` as teacher."""
-    for ref in run.inputs("features"):
-        network = classifiers.load(ref.path, device)
+    for path in run.paths("features"):
+        network = classifiers.load(path, device)
         read_labels = {canonical(name) for name in network.labels}
         shared = [k for k, name in enumerate(labels) if canonical(name) in read_labels]
         names = [labels[k] for k in shared]
+        calibration = Calibration.of(network.description, network.labels)
         places = positions(network.labels, names)
-        probabilities = [
-            Calibration.of(network.description, network.labels).probabilities(
+        synthetic, real = (
+            calibration.probabilities(
                 in_blocks(network.logits, input_pixels(images[kind], network.size), device)
-            )
+            )[:, places]
             for kind in ("synthetic", "real")
-        ]
+        )
         return conditional(
-            names,
-            probabilities[0][:, places],
-            synthetic_labels[:, shared],
-            probabilities[1][:, places],
-            real_labels[:, shared],
+            names, synthetic, synthetic_labels[:, shared], real, real_labels[:, shared]
         )
     return []
 
@@ -120,10 +113,8 @@ def membership(
     rows: tuple[np.ndarray, np.ndarray],
 ) -> float | None:
     """AUROC with which the discriminator's score tells training from held-out images."""
-    for ref in run.inputs("gan"):
-        require_complete(ref.path, stages=("train-gan",))
-        generator = gans.load(ref.path, device)
-        judge = gans.load_judge(ref.path, device)
+    for path in run.paths("gan", "train-gan"):
+        generator, judge = gans.load(path, device), gans.load_judge(path, device)
         policy = LabelPolicy.from_json(generator.meta["policy"])
         places = positions(real.labels, generator.labels)
         scores = []
@@ -148,17 +139,13 @@ def membership(
 def probe(config: Config, images: dict[str, np.ndarray]) -> tuple[float, float]:
     """AUROC of a linear shortcut probe: synthetic against real, and training against real."""
     features = {kind: shortcut_features(array) for kind, array in images.items() if len(array)}
-    synthetic = separability(features["real"], features["synthetic"], config.seed)
-    training = float("nan")
-    if "training" in features:
-        training = separability(features["real"], features["training"], config.seed)
-    return synthetic, training
 
+    def against_real(kind: str) -> float:
+        if kind not in features:
+            return math.nan
+        return separability(features["real"], features[kind], config.seed)
 
-def trained_on_synthetic(features: Path) -> bool:
-    """Whether a classifier was trained with synthetic images."""
-    recipe = read_model(features, "classifier")[0]["recipe"]
-    return recipe["arm"] in ("gan", "synthetic-only", "pretrain-finetune")
+    return against_real("synthetic"), against_real("training")
 
 
 def cautions(config: Config, spaces: list[Any], n_train: int) -> list[str]:
@@ -175,7 +162,8 @@ def cautions(config: Config, spaces: list[Any], n_train: int) -> list[str]:
             f"n = {spaces[0].n:,} is less than the {spaces[0].dim} dimensions of the features: the"
             " Fréchet distance is dominated by what few images leave out; read the ratio and KID."
         )
-    if teacher is not None and trained_on_synthetic(teacher):
+    made = ("gan", "synthetic-only", "pretrain-finetune")
+    if teacher is not None and read_json(teacher / "model.json")["recipe"]["arm"] in made:
         sentences.append(
             "The classifier of --features was trained on synthetic images too: as a teacher it may"
             " read them by what they have in common."
