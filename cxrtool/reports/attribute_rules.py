@@ -60,11 +60,12 @@ class AttributeRules:
     complete: dict[str, str]
 
 
-def load_attributes(*paths: Path) -> AttributeRules:
+def load_attributes(*paths: Path, over: Path | None = ATTRIBUTES) -> AttributeRules:
     """The attributes of the package, with those of other files over them.
 
     Args:
         paths: Files of a user: an id that is known replaces its entry, words of a class are added.
+        over: What they are added to; None: nothing.
 
     Raises:
         InputError: A file is missing or malformed, an id occurs twice in it, or a phrase is wrong.
@@ -72,7 +73,7 @@ def load_attributes(*paths: Path) -> AttributeRules:
     automaton = Automaton()
     complete: dict[str, str] = {}
     rules: dict[str, tuple[AttributeRule, Entry]] = {}
-    for path in (ATTRIBUTES, *paths):
+    for path in (*([over] if over else []), *paths):
         file = _read(path)
         add_classes(automaton, file.tables["classes"])
         names = file.tables["complete"]

@@ -21,8 +21,10 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.util import filter_spans
 
+from cxrtool.core.errors import UsageError
 from cxrtool.reports.examples import load_rules
 from cxrtool.reports.labeler import Evidence, Labeler
+from cxrtool.reports.text import Wording
 
 FINDINGS, SECTIONS = "cxr_findings", "cxr_sections"
 #: Label of an abnormality outside the observations.
@@ -79,6 +81,11 @@ class FindingsComponent:
             CxrError: A rule is wrong, or there is no such folder or section.
         """
         return self._labeler or self._load(self._rules)
+
+    @property
+    def wording(self) -> Wording | None:
+        """The language of the rules; None where they have not been read yet."""
+        return self._labeler.rules.wording if self._labeler else None
 
     def __call__(self, doc: Doc) -> Doc:
         text = doc.text
@@ -179,5 +186,15 @@ def make_findings(
     sections: list[str] | None,
     overwrite_ents: bool,
 ) -> FindingsComponent:
-    """The factory behind ``nlp.add_pipe("cxr_findings")``; see `FindingsComponent`."""
-    return FindingsComponent(rules, sections, overwrite_ents=overwrite_ents)
+    """The factory behind ``nlp.add_pipe("cxr_findings")``; see `FindingsComponent`.
+
+    Raises:
+        CxrError: A rule is wrong, or the rules are for another language.
+    """
+    component = FindingsComponent(rules, sections, overwrite_ents=overwrite_ents)
+    if component.wording and nlp.lang not in (component.wording.code, "xx"):
+        raise UsageError(
+            f"the rules are for {component.wording.name}, and the pipeline is for {nlp.lang!r}",
+            hint="give a folder of rules for it: config={'rules': FOLDER}",
+        )
+    return component

@@ -54,7 +54,9 @@ def _misread(labeler: Labeler, phrases: tuple[str, ...]) -> Iterator[tuple[str, 
     """Words that the tokenizer divides, which no text can match."""
     for number, phrase in enumerate(phrases):
         for word in _WORD.findall(phrase.lower()):
-            read = [token.text for token in labeler.nlp.tokenizer(clean(word))]
+            read = [
+                token.text for token in labeler.nlp.tokenizer(clean(word, labeler.rules.wording))
+            ]
             if _REGEX.intersection(word):
                 why = f"{word!r} is a regular expression, and phrases are words"
                 yield "phrases", number, f"{why}: (a|b), x?, word* and ~4 are all there is"

@@ -115,7 +115,7 @@ def _chunks(reports: Iterable[Report]) -> Iterator[list[Report]]:
 
 def label_chunk(job: Job, reports: list[Report]) -> Batch:
     """Labels some reports; this is what a worker does."""
-    tally, maker = Tally(job.rules.observations, job.rules.counted), _maker_of(job)
+    tally, maker = Tally(job.rules.observations, job.rules), _maker_of(job)
     rows, evidence = [], []
     labels_of = labeler_of(job).label_all(report.text for report in reports)
     for report, labels in zip(reports, labels_of, strict=True):

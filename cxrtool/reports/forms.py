@@ -92,7 +92,8 @@ class FormReader:
             rf"(?P<mark>[(\[{{<][ ]?(?P<answer>{word}|[-+]{{1,3}}|(?<=\[)\?)[ ]?[)\]}}>])"
         )
         follows = _any(answers.get("for", ()))
-        self._sign = compiled(rf"(?P<mark>(?<![\w+-])(?P<answer>[-+]ve)\b)(?![ ]{follows}\b)")
+        signs = _any(w for w in (*no, *yes) if w.startswith(("-", "+")))
+        self._sign = compiled(rf"(?P<mark>(?<![\w+-])(?P<answer>{signs})\b)(?![ ]{follows}\b)")
         # "Air in the pleural space (pneumothorax): no" denies both.
         self._aside = compiled(
             rf"[ ]\((?=[^()\n]{{1,40}}\):[ ]{self._no}\x1e)"

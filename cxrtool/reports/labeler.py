@@ -117,7 +117,7 @@ class Labeler:
 
     def _begin(self) -> None:
         """A pipeline that knows no word yet."""
-        self.nlp = pipeline(self.rules.starters)
+        self.nlp = pipeline(self.rules.wording)
         self.rules.spelling.keep_whole(self.nlp)
         self._words = WordReader(self.rules.automaton, self._spell)
 
@@ -160,7 +160,7 @@ class Labeler:
         return value, words.between(first + cue.start, first + cue.end), cue.cue.id
 
     def _read(self, text: str) -> Words:
-        return self._words.read(self.nlp(clean(text, self._headers)), text)
+        return self._words.read(self.nlp(clean(text, self.rules.wording, self._headers)), text)
 
     def _knows(self, word: str) -> bool:
         return self.rules.automaton.reads(self._spell(word))
@@ -174,7 +174,7 @@ class Labeler:
 
     def _label(self, text: str, evidence: bool) -> Labels:
         draft = self._normal(text)
-        cleaned = clean(draft.text, self._headers)
+        cleaned = clean(draft.text, self.rules.wording, self._headers)
         split = self._sections.split(cleaned)
         sections = split.sections
         counted = [s for s in sections if s.name in self.rules.counted]

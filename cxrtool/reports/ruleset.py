@@ -14,7 +14,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from spacy.util import get_lang_class
+
 from cxrtool.core.errors import InputError, UsageError
+from cxrtool.reports.attribute_rules import ATTRIBUTES as DEFAULT_ATTRIBUTES
 from cxrtool.reports.attribute_rules import (
     AttributeRules,
     add_classes,
@@ -26,6 +29,7 @@ from cxrtool.reports.forms import ANSWERS
 from cxrtool.reports.patterns import Automaton
 from cxrtool.reports.rulefile import ATTRIBUTES, Entry, RuleFile, read_rule_file
 from cxrtool.reports.spelling import Spelling
+from cxrtool.reports.text import Wording
 
 RULES = Path(__file__).parent / "rules"
 
@@ -51,8 +55,10 @@ _RULE_KEYS = (
 )  # fmt: skip
 _CUE_KEYS = ("id", "role", "direction", "reach", "group", "phrases", "match", "miss")
 _TABLES = ("sections", "classes", "spelling", "typing-errors", "answers")
-_TOP_KEYS = ("observations", "starters", "body", *_TABLES, "rule", "cue", "remove")
-_BASE_KEYS = ("no_finding", "devices", "counted", *_TOP_KEYS)
+_WORDS = ("starters", "function-words", "continuations", "divided", "everyday")
+_TOP_KEYS = ("observations", "body", *_WORDS, *_TABLES, "rule", "cue", "remove")
+#: Keys of a set of rules by itself.
+_BASE_KEYS = ("language", "language-name", "no_finding", "devices", "counted", *_TOP_KEYS)
 _HEADER = re.compile(r"[^\W\d_][\w &/,()'-]{1,60}")
 
 
@@ -115,7 +121,7 @@ class RuleSet:
         automaton: Finds the phrases; shared by all labelers of this process.
         sections: Canonical section -> the headers that open it, in lower case.
         counted: The sections whose mentions count; ``REPORT`` is text under no header.
-        starters: Capitalized words that begin a sentence even without a full stop before them.
+        wording: The words of the language.
         spelling: Other spellings of words.
         body: Words that a header of a part of the body holds.
         answers: What stands in forms: ``no``, ``yes`` and so on -> words in lower case.
@@ -131,7 +137,7 @@ class RuleSet:
     automaton: Automaton
     sections: dict[str, tuple[str, ...]]
     counted: frozenset[str]
-    starters: frozenset[str]
+    wording: Wording
     spelling: Spelling = field(default_factory=Spelling)
     body: frozenset[str] = frozenset()
     answers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -172,7 +178,7 @@ class _Builder:
 
     def __init__(self) -> None:
         self.observations: dict[str, None] = {}
-        self.starters: dict[str, None] = {}
+        self.words: dict[str, set[str]] = {name: set() for name in _WORDS}
         self.sections: dict[str, None] = {}
         self.headers: dict[str, str] = {}
         self.spelling = Spelling()
@@ -187,7 +193,8 @@ class _Builder:
         for file in files:
             file.top.check_keys(keys)
             self.observations.update(dict.fromkeys(file.top.texts("observations")))
-            self.starters.update(dict.fromkeys(file.top.texts("starters")))
+            for name, words in self.words.items():
+                words.update(file.top.texts(name))
             self.body.update(dict.fromkeys(file.top.texts("body")))
             self._sections(file.tables["sections"])
             self._answers(file.tables["answers"])
@@ -204,8 +211,8 @@ class _Builder:
                 self.entries[owner.id] = fresh[owner.id] = entry
         return fresh
 
-    def build(self, top: Entry, counted: tuple[str, ...]) -> RuleSet:
-        """The rule set.
+    def build(self, top: Entry) -> RuleSet:
+        """The rule set; ``top`` is what all files say outside of rules.
 
         Raises:
             InputError: A phrase is wrong.
@@ -226,8 +233,12 @@ class _Builder:
                 name: tuple(h for h, owner in self.headers.items() if owner == name)
                 for name in self.sections
             },
-            counted=frozenset(counted),
-            starters=frozenset(self.starters),
+            counted=frozenset(top.texts("counted")),
+            wording=Wording(
+                top.text("language", ""),
+                top.text("language-name", ""),
+                **{name.replace("-", "_"): frozenset(ws) for name, ws in self.words.items()},
+            ),
             spelling=self.spelling,
             body=frozenset(self.body),
             answers=self.answers,
@@ -305,7 +316,8 @@ def read_rules(folder: Path | None = None) -> tuple[RuleSet, dict[str, Entry]]:
     """The rules of the package, with those of a folder over them.
 
     Args:
-        folder: Rule files of a user: an id that the package has replaces its rule.
+        folder: Rule files of a user: an id that the package has replaces its rule. Where one of
+            them names a ``language``, they are all that is read.
 
     Returns:
         The rules, and for each id of the folder its entry, for messages.
@@ -314,24 +326,51 @@ def read_rules(folder: Path | None = None) -> tuple[RuleSet, dict[str, Entry]]:
         InputError: The folder holds no rule files, or one of them is wrong.
     """
     builder = _Builder()
-    paths = sorted(path for path in RULES.glob("*.toml") if path.name != ATTRIBUTES)
-    base = [read_rule_file(path, _TABLES) for path in paths]
-    builder.add(base, _BASE_KEYS)
-    names = Entry({k: v for file in base for k, v in file.top.table.items()}, RULES)
-    own: dict[str, Entry] = {}
-    attributes = default_attributes()
-    if folder is not None:
-        if not folder.is_dir():
-            raise InputError("there is no such folder of rules", file=folder)
-        everything = sorted(folder.glob("*.toml"))
-        if not everything:
-            raise InputError("the folder holds no rule files (*.toml)", file=folder)
-        paths = [path for path in everything if path.name != ATTRIBUTES]
-        if paths != everything:
-            attributes = load_attributes(folder / ATTRIBUTES)
-        own = builder.add([read_rule_file(path, _TABLES) for path in paths], _TOP_KEYS)
-    rules = builder.build(names, names.texts("counted"))
-    return dataclasses.replace(rules, attributes=attributes), own
+    own = [] if folder is None else _rule_files(folder)
+    complete = next((file.top for file in own if "language" in file.top.table), None)
+    base = own if complete else _rule_files(RULES)
+    entries = builder.add(base, _BASE_KEYS)
+    top = Entry({k: v for file in base for k, v in file.top.table.items()}, base[0].top.file)
+    if complete:
+        _check_complete(complete, top)
+    else:
+        entries = builder.add(own, _TOP_KEYS)
+    rules = builder.build(top)
+    attributes = folder / ATTRIBUTES if folder is not None else RULES
+    paths = [attributes] if attributes.is_file() else []
+    if complete or paths:
+        read = load_attributes(*paths, over=None if complete else DEFAULT_ATTRIBUTES)
+        rules = dataclasses.replace(rules, attributes=read)
+    return rules, entries
+
+
+def _rule_files(folder: Path) -> list[RuleFile]:
+    """The rule files of a folder but its attributes, by name."""
+    if not folder.is_dir():
+        raise InputError("there is no such folder of rules", file=folder)
+    paths = sorted(folder.glob("*.toml"))
+    if not paths:
+        raise InputError("the folder holds no rule files (*.toml)", file=folder)
+    return [read_rule_file(path, _TABLES) for path in paths if path.name != ATTRIBUTES]
+
+
+def _check_complete(file: Entry, top: Entry) -> None:
+    """Refuses a set of rules that is to stand by itself and cannot.
+
+    Args:
+        file: What the file says that names the language.
+        top: What all of them say outside of rules.
+    """
+    code = file.text("language", "")
+    try:
+        get_lang_class(code)
+    except ImportError:
+        hint = "one of spaCy's, such as de, es or fr"
+        raise file.error(f"{code!r} is no language of spaCy", "language", hint=hint) from None
+    for key in ("observations", "no_finding", "counted"):
+        if key not in top.table:
+            hint = "rules with a 'language' stand by themselves: see cxrtool/reports/rules"
+            raise file.error(f"{key!r} stands in no file of the folder", "language", hint=hint)
 
 
 @cache

@@ -8,20 +8,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cxrtool.reports.labeler import Labels
+from cxrtool.reports.ruleset import RuleSet
 from cxrtool.reports.sections import REPORT, Section
 
-# Words that hardly an English report of some length does without, and other languages do not have.
-# Terms alone do not tell: "pneumothorax" is the same word in a dozen languages.
-_ENGLISH = re.compile(
-    r"\b(?:the|there|and|with|without|this|which|from|seen|clear|size|heart|lungs?|chest|right|left"
-    r"|within|limits|disease|evidence|unremarkable|enlarged|small|mild|no acute)\b",
-    re.IGNORECASE,
-)
 _SOME_LENGTH = 40
 _HEADERS_KEPT, _HEADERS_TOLD = 1000, 50
 _SHOWN = 5
@@ -50,20 +44,23 @@ class Tally:
 
     Args:
         observations: The labels.
-        counted: The sections whose mentions count.
+        rules: What reports are labeled with.
 
     Attributes:
         reports: All of them.
         empty: Those without text.
         silent: Those with text in which no section and no term was found.
-        foreign: Those with text in which no English word was found, silent or not.
+        foreign: Those with text in which no everyday word of the language was found.
         wordless: Those with text of which no word counts.
         headers: Header in lower case -> the reports that have it, for headers that no rule knows.
-        unreadable: Section -> the reports in which it counts and holds no English word.
+        unreadable: Section -> the reports in which it counts and holds no such word.
     """
 
-    def __init__(self, observations: Sequence[str], counted: Collection[str] = ()) -> None:
-        self._counted = frozenset(counted)
+    def __init__(self, observations: Sequence[str], rules: RuleSet) -> None:
+        # The rules themselves would go back with the counts of every chunk.
+        self._counted, self._language = rules.counted, rules.wording.name
+        words = "|".join(map(re.escape, sorted(rules.wording.everyday))) or r"\w+"
+        self._everyday = re.compile(rf"\b(?:{words})\b", re.IGNORECASE)
         self.wordless = Cases()
         self.headers: dict[str, Cases] = {}
         self.unreadable: dict[str, Cases] = {}
@@ -78,7 +75,7 @@ class Tally:
         else:
             read = labels.evidence or any(s.name != REPORT for s in labels.sections)
             self.silent += not read
-            self.foreign += len(text) >= _SOME_LENGTH and _ENGLISH.search(text) is None
+            self.foreign += len(text) >= _SOME_LENGTH and self._everyday.search(text) is None
             if not labels.sentences:
                 self.wordless.add(study)
             for header in {" ".join(words.lower().split()) for words in labels.unknown}:
@@ -94,7 +91,7 @@ class Tally:
         if section.name not in self._counted or end - start < _SOME_LENGTH:
             return False
         understood = any(start <= e.start < end for e in labels.evidence)
-        return not understood and _ENGLISH.search(text, start, end) is None
+        return not understood and self._everyday.search(text, start, end) is None
 
     def merge(self, other: Tally) -> None:
         """Adds the counts of another part of the set."""
@@ -109,7 +106,7 @@ class Tally:
             self.counts[name].update(counts)
 
     def doubts(self, above_frac: float) -> list[str]:
-        """What speaks against these being English reports of chest radiographs, as sentences.
+        """What speaks against these being reports of chest radiographs that can be read.
 
         Args:
             above_frac: Share of the reports with text above which something is said.
@@ -117,11 +114,11 @@ class Tally:
         written = self.reports - self.empty
         doubts = (
             (self.silent, "nothing was found", "no section, no term"),
-            (self.foreign, "no English word was found", "whatever terms there are"),
+            (self.foreign, f"no {self._language} word was found", "whatever terms there are"),
         )
         return [
             f"{what} in {100 * n / written:.0f} % of the reports with text ({more}); "
-            "are they English reports of chest radiographs?"
+            f"are they {self._language} reports of chest radiographs?"
             for n, what, more in doubts
             if n > max(1, above_frac * written)
         ]
@@ -139,7 +136,7 @@ class Tally:
             said.append(f"{which} in no rule, with the number of reports: {shown}")
         for name, cases in sorted(self.unreadable.items()):
             said.append(
-                f"{name} without an English word in {_reports(cases.reports)}, "
+                f"{name} without a word of {self._language} in {_reports(cases.reports)}, "
                 f"as in {cases.example}"
             )
         if self.wordless.reports:

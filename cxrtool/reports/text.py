@@ -8,6 +8,7 @@ line breaks become either blanks or sentence ends.
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import spacy
@@ -51,25 +52,44 @@ _LINE = re.compile(r"\n[ ]*")
 _MARKS = re.compile(r"[^\w\s]{5,}")  # "--------", for which spaCy needs square time
 _CAPITALS = re.compile(r"[A-Z]{3}[A-Z ,/&()-]*:")
 _MARKUP = " #*:[]>"
-_CONTINUED = re.compile(r"(?:of|for|with|and|in|to|is|are|was|were|at|on|by|from) ")
+_FIRST_WORD = re.compile(r"\w+(?= )")
 _HEAD = re.compile(r"[:\n]")
 _RUN = re.compile(r"(?<!\S)\S{101,}")  # no prose; spaCy takes it for an address, slowly
 _END = frozenset(".!?")
 MAX_WORDS = 200  # of a sentence: text without any full stop is cut, for scopes take cubic time
-_FUNCTION_WORDS = frozenset(
-    {"a", "an", "and", "as", "at", "be", "both", "by", "either", "for", "from", "has", "have", "in",
-     "into", "is", "are", "no", "not", "of", "on", "or", "over", "per", "that", "the", "this", "to",
-     "was", "were", "which", "with", "without"}
-)  # fmt: skip
 
 
-def clean(text: str, headers: frozenset[str] = frozenset()) -> str:
+@dataclass(frozen=True)
+class Wording:
+    """What of a language steers how a text is cut, as ``rules/language.toml`` says.
+
+    Attributes:
+        code: spaCy's name of the language.
+        name: What people call it.
+        function_words: Words that end no line and no sentence.
+        continuations: Words that begin no line after a header.
+        divided: Words that the tokenizer divides without an apostrophe.
+        everyday: Words that hardly a report of some length does without.
+        starters: Capitalized words that begin a sentence even without a full stop before them.
+    """
+
+    code: str
+    name: str
+    function_words: frozenset[str]
+    continuations: frozenset[str]
+    divided: frozenset[str]
+    everyday: frozenset[str]
+    starters: frozenset[str]
+
+
+def clean(text: str, wording: Wording, headers: frozenset[str] = frozenset()) -> str:
     """The text with the same length that the tokenizer sees.
 
     A ``\\n`` that is left in the result ends a sentence; all other line breaks are gone.
 
     Args:
         text: A report, or a part of one.
+        wording: The words of its language.
         headers: Section headers in lower case: a line that is one is never joined to the next.
     """
     out = text.translate(_TRANSLATE)
@@ -86,7 +106,7 @@ def clean(text: str, headers: frozenset[str] = frozenset()) -> str:
     if "\r" in out:
         out = out.replace("\r\n", " \n").replace("\r", "\n")
     if "\n" in out:
-        out = _join_lines(out, headers)
+        out = _join_lines(out, wording, headers)
     # The numbers of a list are no words; what they open is a sentence of its own.
     if "\no " in out or "\na" in out or out[:2] in _FIRST_ITEMS or _ITEM.search(out):
         out = _LIST.sub(lambda m: BREAK.ljust(len(m.group())), out)
@@ -98,8 +118,9 @@ def _cut(run: str) -> str:
     return "".join(run[i : i + 99] + " " for i in range(0, len(run), 100))[: len(run)]
 
 
-def _join_lines(text: str, headers: frozenset[str]) -> str:
+def _join_lines(text: str, wording: Wording, headers: frozenset[str]) -> str:
     """Overwrites line breaks that merely wrap a sentence with blanks."""
+    function_words = wording.function_words
     shouting = text.isupper()
 
     def decide(match: re.Match[str]) -> str:
@@ -116,7 +137,7 @@ def _join_lines(text: str, headers: frozenset[str]) -> str:
             or after[0] in "\n-*(>#\u2192"
             or ((after[0].isdigit() or after == "o ") and _LIST.match(text, end) is not None)
             # A header alone on its line, not "question" before "of a small effusion".
-            or (line in headers and _CONTINUED.match(text, end) is None)
+            or (line in headers and not _continues(text, end, wording))
             or _CAPITALS.match(text, end) is not None
             or _HEAD.split(text[end : end + 60], maxsplit=1)[0].strip(_MARKUP).lower() in headers
             # A capital after a line break begins a sentence, but an acronym or XXXX may be wrapped.
@@ -125,8 +146,8 @@ def _join_lines(text: str, headers: frozenset[str]) -> str:
                 and after[0].isupper()
                 and not after[1:].isupper()
                 # "Kerley" before "B lines", but not "is seen" before "A drain".
-                and (after[1:] != " " or after[0].lower() in _FUNCTION_WORDS)
-                and line.rpartition(" ")[2] not in _FUNCTION_WORDS
+                and (after[1:] != " " or after[0].lower() in function_words)
+                and line.rpartition(" ")[2] not in function_words
             )
         )
         return (BREAK if hard else " ").ljust(width)
@@ -134,12 +155,20 @@ def _join_lines(text: str, headers: frozenset[str]) -> str:
     return _LINE.sub(decide, text)
 
 
-def sentence_starts(words: list[str], starters: frozenset[str]) -> list[bool]:
+def _continues(text: str, start: int, wording: Wording) -> bool:
+    word = _FIRST_WORD.match(text, start)
+    return word is not None and word[0] in wording.continuations
+
+
+def sentence_starts(
+    words: list[str], starters: frozenset[str], function_words: frozenset[str]
+) -> list[bool]:
     """Where sentences begin.
 
     Args:
         words: The tokens as written.
-        starters: Capitalized words that open a sentence even where the full stop is missing.
+        starters: Capitalized words that open a sentence even where the full stop is missing,
+        function_words: but not after one of these.
     """
     starts = []
     pending = True
@@ -149,7 +178,7 @@ def sentence_starts(words: list[str], starters: frozenset[str]) -> list[bool]:
         start = (pending or i - last >= MAX_WORDS) and not blank
         if not start and not blank and word in starters:
             before = words[i - 1]
-            start = before.islower() and before not in _FUNCTION_WORDS
+            start = before.islower() and before not in function_words
         starts.append(start or i == 0)
         if start:
             pending, last = False, i
@@ -162,10 +191,12 @@ def sentence_starts(words: list[str], starters: frozenset[str]) -> list[bool]:
     return starts
 
 
-@Language.factory("report_sentencizer", default_config={"starters": []})
-def report_sentencizer(nlp: Language, name: str, starters: list[str]) -> Callable[[Doc], Doc]:
+@Language.factory("report_sentencizer", default_config={"starters": [], "function_words": []})
+def report_sentencizer(
+    nlp: Language, name: str, starters: list[str], function_words: list[str]
+) -> Callable[[Doc], Doc]:
     """The pipeline component that sets ``Token.is_sent_start`` by ``sentence_starts``."""
-    openers = frozenset(starters)
+    openers, joints = frozenset(starters), frozenset(function_words)
     spelled: dict[int, str] = {}  # a Python object for every token takes longer than all the rest
 
     def mark(doc: Doc) -> Doc:
@@ -175,7 +206,7 @@ def report_sentencizer(nlp: Language, name: str, starters: list[str]) -> Callabl
         except KeyError:
             spelled.update((h, doc.vocab.strings[h]) for h in hashes if h not in spelled)
             words = [spelled[h] for h in hashes]
-        starts = np.array(sentence_starts(words, openers), dtype=np.int64)
+        starts = np.array(sentence_starts(words, openers, joints), dtype=np.int64)
         # One call for all tokens: setting them one by one takes half the time of the pipeline.
         marks = np.where(starts, 1, -1).astype(np.uint64)[:, None]
         doc.from_array([SENT_START], marks)  # type: ignore[arg-type]  # its stub wants Ints2d
@@ -184,9 +215,9 @@ def report_sentencizer(nlp: Language, name: str, starters: list[str]) -> Callabl
     return mark
 
 
-def pipeline(starters: frozenset[str]) -> Language:
-    """A blank English spaCy pipeline with the report sentencizer; no model is downloaded."""
-    nlp = spacy.blank("en")
+def pipeline(wording: Wording) -> Language:
+    """A blank spaCy pipeline with the report sentencizer; no model is downloaded."""
+    nlp = spacy.blank(wording.code)
     infixes = [
         *(nlp.Defaults.infixes or ()),
         r"(?<=\w)[/,;:()\[\]+=](?=\w)",
@@ -199,11 +230,12 @@ def pipeline(starters: frozenset[str]) -> Language:
     suffixes = [*(nlp.Defaults.suffixes or ()), r"(?<=[A-Za-z])-"]
     tokenizer.suffix_search = compile_suffix_regex(suffixes).search
     tokenizer.url_match = None  # "effusion.small" is no address
-    # spaCy splits "cannot" and "isn't", but not in capitals.
+    # spaCy splits "isn't", but not in capitals.
     for word, pieces in list(tokenizer.rules.items()):
-        if word == "cannot" or "'" in word:
+        if word in wording.divided or "'" in word:
             shout = [{ORTH: str(piece[ORTH]).upper()} for piece in pieces]
             tokenizer.add_special_case(word.upper(), shout)
-    nlp.add_pipe("report_sentencizer", config={"starters": sorted(starters)})
+    words = {"starters": wording.starters, "function_words": wording.function_words}
+    nlp.add_pipe("report_sentencizer", config={k: sorted(v) for k, v in words.items()})
     nlp.max_length = 2**31 - 1
     return nlp

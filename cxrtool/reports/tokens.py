@@ -132,4 +132,4 @@ class WordReader:
             return _SPACE
         if len(word) >= 3 and not word.strip("x"):
             word = "xxxx"
-        return self._automaton.kind("not" if word == "n't" else word)
+        return self._automaton.kind(word)

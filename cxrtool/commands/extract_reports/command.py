@@ -46,7 +46,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     from cxrtool.reports.tally import Tally
 
     job = job_of(config)
-    tally = Tally(job.rules.observations, job.rules.counted)
+    tally = Tally(job.rules.observations, job.rules)
     sample = Sample(config.explain_sample, config.seed)
     source = run.input("reports").path
     rejected = Rejected(config.skip_bad)
@@ -96,7 +96,7 @@ def stream(config: Config, out: IO[str]) -> None:
     from cxrtool.reports.tally import Tally
 
     job = job_of(config)
-    tally = Tally(job.rules.observations, job.rules.counted)
+    tally = Tally(job.rules.observations, job.rules)
     rejected = Rejected(config.skip_bad)
     if config.explains or config.explain_sample:
         raise UsageError("-o - gives the table to stdout, and --explain has no place there")

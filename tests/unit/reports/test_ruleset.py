@@ -85,7 +85,7 @@ def test_cues_headers_and_sentence_starters_can_be_added(mine: Path) -> None:
         "utf-8",
     )
     rules = load_rules(mine.parent)
-    assert "Ademas" in rules.starters
+    assert "Ademas" in rules.wording.starters
     labels = Labeler(rules).label("HISTORIA: Pneumonia.\nHALLAZGOS: Sin edema.")
     assert (labels["Edema"], labels["Pneumonia"]) == (0, None)
     assert label("HISTORIA: Pneumonia.\nHALLAZGOS: Sin edema.")["Edema"] == 1

@@ -16,7 +16,7 @@ FINDER = SectionFinder(
 
 
 def split(text: str) -> list[tuple[str, str]]:
-    cleaned = clean(text, HEADERS)
+    cleaned = clean(text, RULES.wording, HEADERS)
     found = FINDER.split(cleaned).sections
     return [(s.name, " ".join(cleaned[s.start : s.end].split())) for s in found]
 
@@ -122,7 +122,7 @@ def test_headers_that_nobody_knows(text: str, expected: list[tuple[str, str]]) -
 
 def test_unknown_headers_are_named() -> None:
     text = "Stickers: old.\nHx: chf\nFINDINGS: Clear.\nLungs: clear\nIMPRESSION: Normal."
-    assert FINDER.split(clean(text, HEADERS)).unknown == ("Stickers",)
+    assert FINDER.split(clean(text, RULES.wording, HEADERS)).unknown == ("Stickers",)
 
 
 @pytest.mark.parametrize(

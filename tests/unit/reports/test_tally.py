@@ -17,7 +17,7 @@ REPORTS = {
 
 
 def tally(studies: str) -> Tally:
-    counts = Tally(LABELER.rules.observations, LABELER.rules.counted)
+    counts = Tally(LABELER.rules.observations, LABELER.rules)
     for study in studies:
         counts.add(REPORTS[study], LABELER.label(REPORTS[study]), study)
     return counts

@@ -12,7 +12,9 @@ RULES = default_rules()
 
 
 def read(text: str) -> Words:
-    return WordReader(RULES.automaton).read(pipeline(RULES.starters)(clean(text)), text)
+    return WordReader(RULES.automaton).read(
+        pipeline(RULES.wording)(clean(text, RULES.wording)), text
+    )
 
 
 def test_words_have_their_place_in_the_text() -> None:
