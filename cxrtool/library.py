@@ -320,8 +320,8 @@ class Clip:
         import pandas as pd
         import torch
 
+        from cxrtool.clip.holdout import label_vectors, zero_shot_scores
         from cxrtool.clip.templates import from_json
-        from cxrtool.clip.zeroshot import label_vectors, zero_shot_scores
 
         labels = [labels] if isinstance(labels, str) else list(labels)
         templates = from_json(self.model.meta["templates"], self.path / "model.json")

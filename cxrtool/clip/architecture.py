@@ -21,17 +21,15 @@ import open_clip
 import torch
 from open_clip import factory, pretrained
 
-from cxrtool.clip import published
-from cxrtool.clip.published import Settings
-from cxrtool.clip.weights import readable, unreadable
+from cxrtool.clip import weights as files
+from cxrtool.clip.weights import Settings, default_preprocess
 from cxrtool.core.errors import InputError, UsageError
 
 DEFAULT = "tiny"
 CONFIG_FILE = "open_clip_config.json"
 WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin")
-_RESNET_STRIDE = (
-    32  # of open_clip's ResNets: their attention pool needs whole cells of this many pixels
-)
+# Of open_clip's ResNets: their attention pool needs whole cells of this many pixels.
+_RESNET_STRIDE = 32
 
 
 @dataclass(frozen=True)
@@ -109,45 +107,41 @@ def resolve(
         InputError: a file or folder that is missing or unreadable.
     """
     model = model.replace("/", "-") if model is not None else None
-    name, local = model or DEFAULT, False
-    file: Path | None
+    name, own, file = model or DEFAULT, None, weights
     config = None if model is None else _by_name(name)
     if weights is not None and (weights / CONFIG_FILE).is_file():
         name = model or "local"
         model_cfg, preprocess = _described(weights, config and config[0], tag)
         _refuse_remote_parts(name, model_cfg)
-        settings = Settings(
-            bool(model_cfg.get("quick_gelu")), preprocess, f"{CONFIG_FILE} with them"
-        )
+        quick_gelu = bool(model_cfg.get("quick_gelu"))
+        settings = Settings(quick_gelu, preprocess, f"{CONFIG_FILE} with them")
         file = _in_folder(weights)
     else:
         model_cfg, own = config or _by_name(name)
         _refuse_remote_parts(name, model_cfg)
-        local = own is not None
         quick_gelu = bool(model_cfg.get("quick_gelu"))
         file = _in_folder(weights) if weights is not None and weights.is_dir() else weights
         if file is not None:
-            settings = published.of_file(name, file, tag, quick_gelu=quick_gelu, own=own)
+            settings = files.of_file(name, file, tag, quick_gelu=quick_gelu, own=own)
         elif tag is not None:
-            settings = published.of_tag(name, tag)
+            settings = files.of_tag(name, tag)
             file = _fetched(name, tag, allow_download)
         else:
-            preprocess = own or published.default_preprocess()
-            settings = Settings(quick_gelu, preprocess, "the model's config")
-    if settings.quick_gelu != bool(model_cfg.get("quick_gelu")):
+            settings = Settings(quick_gelu, own or default_preprocess(), "the model's config")
+    if settings.quick_gelu != quick_gelu:
         model_cfg["quick_gelu"] = settings.quick_gelu
 
     vision = model_cfg["vision_cfg"]
     stride = _stride(vision)
-    if size is None and local and file is None and data_size is not None:
+    if size is None and own is not None and file is None and data_size is not None:
         size = min(-(-data_size // stride) * stride, vision["image_size"])
     if size is not None:
         if size < stride or size % stride:
             raise UsageError(f"--size {size}: the model {name} needs a multiple of {stride}")
         vision["image_size"] = size
-    keep = {key: settings.preprocess[key] for key in published.KEYS if key in settings.preprocess}
-    keep["size"] = Architecture(name, model_cfg, {}).size
-    return Architecture(name, model_cfg, keep, file, settings.origin, settings.assumed)
+    preprocess = {k: settings.preprocess[k] for k in files.KEYS if k in settings.preprocess}
+    preprocess["size"] = Architecture(name, model_cfg, {}).size
+    return Architecture(name, model_cfg, preprocess, file, settings.origin, settings.assumed)
 
 
 def _by_name(model: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
@@ -187,11 +181,11 @@ def build(architecture: Architecture, seed: int) -> Any:
             torch.manual_seed(seed)
             network = open_clip.create_model_and_transforms(f"local-dir:{folder}")[0]
         if architecture.weights is not None:
-            file = readable(architecture.weights, folder)
+            file = files.readable(architecture.weights, folder)
             try:
                 factory.load_checkpoint(network, str(file), weights_only=True)
             except Exception as error:
-                raise unreadable(architecture.weights, error, architecture.name) from error
+                raise files.unreadable(architecture.weights, error, architecture.name) from error
     return network
 
 
@@ -230,37 +224,33 @@ def _refuse_remote_parts(model: str, model_cfg: dict[str, Any]) -> None:
             )
 
 
-def _read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """`model_cfg` and `preprocess_cfg` of an open_clip_config.json."""
+def _described(
+    folder: Path, config_by_name: dict[str, Any] | None, tag: str | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """`model_cfg` and `preprocess_cfg` of a folder's weights.
+
+    Raises:
+        InputError: the folder's open_clip_config.json is not one.
+        UsageError: --model or --tag would say it otherwise.
+    """
+    path = folder / CONFIG_FILE
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         model_cfg = content["model_cfg"]
         model_cfg["vision_cfg"], model_cfg["text_cfg"], model_cfg["embed_dim"]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"not an open_clip config ({error!r})", file=path) from error
-    return model_cfg, {**published.default_preprocess(), **content.get("preprocess_cfg", {})}
-
-
-def _described(
-    folder: Path, config_by_name: dict[str, Any] | None, tag: str | None
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What a folder says of its weights.
-
-    Raises:
-        UsageError: --model or --tag would say it otherwise.
-    """
-    config = _read_config(folder / CONFIG_FILE)
     if tag is not None:
         raise UsageError(
-            f"--tag {tag} with weights that are described by {folder / CONFIG_FILE}",
+            f"--tag {tag} with weights that are described by {path}",
             hint="leave out --tag, or give a copy of the weights file alone",
         )
-    if config_by_name is not None and not _same_network(config_by_name, config[0]):
+    if config_by_name is not None and not _same_network(config_by_name, model_cfg):
         raise UsageError(
-            f"--model is another architecture than that of {folder / CONFIG_FILE}",
+            f"--model is another architecture than that of {path}",
             hint="leave out --model: the folder says what it is",
         )
-    return config
+    return model_cfg, {**default_preprocess(), **content.get("preprocess_cfg", {})}
 
 
 def _same_network(named: dict[str, Any], described: dict[str, Any]) -> bool:
@@ -291,7 +281,7 @@ def _in_folder(folder: Path) -> Path:
 
 def _fetched(model: str, tag: str, allow_download: bool) -> Path:
     """The file of a tag, fetched if it must be."""
-    if not published.downloadable(model, tag):
+    if not pretrained.is_pretrained_cfg(model, tag):
         raise UsageError(
             f"--tag {tag}: nobody can download these weights but you",
             hint="give the file by --pretrained as well",

@@ -18,16 +18,10 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from cxrtool.clip.architecture import Architecture, build, tokenizer
-from cxrtool.clip.tokens import Tokenizer
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.training.models import load_weights, read_model
 
 _CONTEXT_STEP = 8
-
-
-def _reads_end(network: Any) -> bool:
-    """Whether the text tower's output is what stands at the end mark (the highest token number)."""
-    return bool(network.text_pool_type == "argmax")
 
 
 class ClipModel:
@@ -40,6 +34,9 @@ class ClipModel:
     Attributes:
         name: The architecture's name.
         size: Input size of the image tower, pixels.
+        device: Where the network is.
+        tokenizer: Open_clip's byte-pair tokenizer, whose vocabulary ships inside the open_clip
+            wheel.
         network: The network itself, for training.
         meta: The run's model.json; empty before there is one.
     """
@@ -52,18 +49,14 @@ class ClipModel:
         self.meta = dict(meta or {})
         # Open_clip's classes, which are not typed. The image tower's convolutions are faster so.
         self.network: Any = network.to(memory_format=torch.channels_last)
-        self.tokenizer = Tokenizer(tokenizer(architecture))
+        self.tokenizer = tokenizer(architecture)
         self._maps: int | None = None  # that the image tower gives
         self._interpolation = architecture.preprocess_cfg.get("interpolation", "bilinear")
-        device = next(network.parameters()).device
-        shape = (1, 3, 1, 1)
-        self._mean = torch.tensor(architecture.preprocess_cfg["mean"], device=device).view(shape)
-        self._std = torch.tensor(architecture.preprocess_cfg["std"], device=device).view(shape)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the network is."""
-        return self._mean.device
+        self.device = next(network.parameters()).device
+        self._mean, self._std = (
+            torch.tensor(architecture.preprocess_cfg[key], device=self.device).view(1, 3, 1, 1)
+            for key in ("mean", "std")
+        )
 
     def preprocess(self, x: Tensor) -> Tensor:
         """Gray images as the tower expects them: open_clip's own transform up to its rounding.
@@ -92,16 +85,18 @@ class ClipModel:
 
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """N texts -> unit vectors [N, D]. Texts past the context lose their end (see `cut`)."""
-        return self.embed_tokens(self.tokenizer(texts).to(self.device))
+        return self.embed_tokens(self.tokenizer(list(texts)).to(self.device))
 
     def embed_tokens(self, tokens: Tensor) -> Tensor:
         """[N, context] token numbers -> unit vectors [N, D].
 
-        A causal text tower that is read at the end mark sees nothing of the padding behind it, so
-        the padding that all N texts share is not computed (for short texts, most of the work).
+        A causal text tower that is read at the end mark, the highest token number, sees nothing of
+        the padding behind it, so the padding that all N texts share is not computed (for short
+        texts, most of the work).
         """
         network = self.network
-        if type(network) is not CLIP or network.attn_mask is None or not _reads_end(network):
+        causal = type(network) is CLIP and network.attn_mask is not None
+        if not causal or network.text_pool_type != "argmax":
             return functional.normalize(network.encode_text(tokens), dim=-1)
         used = int(tokens.argmax(dim=-1).max()) + 1
         length = min(-(-used // _CONTEXT_STEP) * _CONTEXT_STEP, tokens.shape[1])
@@ -115,7 +110,8 @@ class ClipModel:
 
     def cut(self, text: str) -> str:
         """The end of a text that does not fit into the context, "" if all of it does."""
-        return self.tokenizer.cut(text)
+        room = self.tokenizer.context_length - 2  # without the marks of start and end
+        return str(self.tokenizer.decode(self.tokenizer.encode(text)[room:])).strip()
 
     def shallow_features(self, x: Tensor) -> list[Tensor]:
         """The inner maps of the image tower's first half, each [N, C, h, w].

@@ -9,13 +9,12 @@ into templates and followed by what the labels say of a few findings. Else a mod
 is", "no" and the labels' own names for the first time in its zero-shot test.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from cxrtool.clip.loss import group_numbers
 from cxrtool.clip.templates import Templates
 from cxrtool.core.errors import InputError
 from cxrtool.data.columns import EXTERNAL, INVERTED, PROMPT, RANDOM_TEXTS, REPORT, RULES, TEXTS
@@ -107,6 +106,12 @@ def pair_texts(
     return composer.composed()
 
 
+def group_numbers(keys: Iterable[Hashable]) -> np.ndarray:
+    """Number equal keys equally, in order of first appearance: [N] int64."""
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
+
+
 def reference_column(table: pd.DataFrame) -> str:
     """The first of `REFERENCE` in which the rows have a text, else `LABELS`."""
     return next((name for name in REFERENCE if _column(table, name).any()), LABELS)
@@ -156,18 +161,17 @@ def _from_column(table: pd.DataFrame, name: str, filled: np.ndarray) -> PairText
     texts = [" ".join(text.split()) for text in table[name]]
     if name == "report" and "impression" in table.columns:
         # 77 tokens are soon over, and the impression is what the report comes to.
-        texts = [_impression_first(*pair) for pair in zip(table["impression"], texts, strict=True)]
+        firsts = (" ".join(text.split()) for text in table["impression"])
+        texts = [
+            f"{first} {text.replace(first, '').strip()}" if first else text
+            for first, text in zip(firsts, texts, strict=True)
+        ]
     positions = np.flatnonzero(filled)
     chosen = [texts[i] for i in positions]
     groups = group_numbers(text.lower() for text in chosen)
     return PairTexts(
         positions, [[text] for text in chosen], groups, f"column {name}", name in PHRASES
     )
-
-
-def _impression_first(impression: str, report: str) -> str:
-    start = " ".join(impression.split())
-    return f"{start} {report.replace(start, '').strip()}" if start else report
 
 
 @dataclass(frozen=True)

@@ -6,28 +6,37 @@ from the step number, so a resumed training needs the weights, the optimizer and
 method is CLIP's (Radford et al. 2021): AdamW, linear warm-up and cosine, learned temperature
 clamped at 100. Several processes embed a part of each batch; the features are gathered, so that
 every pair is contrasted with the whole batch, and gradients flow back through the gathering.
+
+`ClipTask` is that training as the loop sees it: held-out evaluations, and the best network so far.
+Checkpoints are written as time passes; since every step is a function of its number, the moments of
+saving leave no trace in the result.
 """
 
-from collections.abc import Callable, Sequence
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from open_clip import SimpleTokenizer
 from torch import Tensor, nn
 
-from cxrtool.clip.claims import Claims, claim_loss
-from cxrtool.clip.loss import clamp_temperature, contrastive_loss
+from cxrtool.clip.losses import Claims, claim_loss, clamp_temperature, contrastive_loss
 from cxrtool.clip.model import ClipModel
-from cxrtool.clip.tokens import Tokenizer
+from cxrtool.core.errors import GateError
 from cxrtool.data.images import to_float
 from cxrtool.training.augment import augment
 from cxrtool.training.device import sent
+from cxrtool.training.loop import Best, Row, Task, copied
 from cxrtool.training.rng import numpy_rng, seed_for, torch_generator
 from cxrtool.training.schedules import warmup_cosine
 from cxrtool.training.shared_norm import share_batch_norms
 from cxrtool.training.world import World
 
+WARMUP_FRAC = 0.1  # share of the steps that the learning rate rises
+WEIGHT_DECAY = 0.05
 NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
 
 
@@ -58,8 +67,6 @@ class Recipe:
         batch: Pairs a step.
         steps: Steps in all.
         lr: Peak learning rate.
-        warmup_frac: Share of the steps that the learning rate rises.
-        weight_decay: Of matrices; not of biases, norms, embeddings and the temperature.
         augment: "mild" or "none".
         lock: Parts that stay as they are: "image", "text", "norms".
         seed: Of batches, wordings and augmentation.
@@ -71,8 +78,6 @@ class Recipe:
     steps: int
     lr: float
     seed: int
-    warmup_frac: float = 0.1
-    weight_decay: float = 0.05
     augment: str = "mild"
     lock: tuple[str, ...] = ()
     negation_weight: float = 3.0
@@ -83,7 +88,7 @@ def make_pairs(
     images: np.ndarray,
     wordings: Sequence[Sequence[str]],
     groups: np.ndarray,
-    tokenizer: Tokenizer,
+    tokenizer: SimpleTokenizer,
     claims: Claims | None = None,
 ) -> Pairs:
     """Tokenize every different text once."""
@@ -107,15 +112,13 @@ class ClipTrainer:
     def __init__(
         self, model: ClipModel, pairs: Pairs, recipe: Recipe, world: World | None = None
     ) -> None:
-        self.model = model
-        self.pairs = pairs
-        self.recipe = recipe
+        self.model, self.pairs, self.recipe = model, pairs, recipe
         self.world = world or World()
         self.step_number = 0
         share_batch_norms(model.network, self.world)
         self._frozen_norms = _lock(model.network, recipe.lock)
         self.optimizer = torch.optim.AdamW(
-            _parameter_groups(model.network, recipe.weight_decay),
+            _parameter_groups(model.network),
             lr=recipe.lr,
             betas=(0.9, 0.98),
             eps=1e-6,
@@ -141,7 +144,7 @@ class ClipTrainer:
     def learning_rate(self, step: int) -> float:
         """Of a step, counted from 0."""
         total, batch = self.recipe.steps, self.recipe.batch
-        warmup = round(total * self.recipe.warmup_frac) * batch
+        warmup = round(total * WARMUP_FRAC) * batch
         return self.recipe.lr * warmup_cosine((step + 1) * batch, (total + 1) * batch, warmup)
 
     def step(self) -> float:
@@ -177,9 +180,8 @@ class ClipTrainer:
         scale = model.network.logit_scale.exp()
         vectors = self._embedded(model.embed_images, images)
         tokens = sent(self.pairs.tokens[torch.from_numpy(different)], model.device)
-        texts = self._embedded(model.embed_tokens, tokens)[
-            sent(torch.from_numpy(inverse), model.device)
-        ]
+        index = sent(torch.from_numpy(inverse), model.device)
+        texts = self._embedded(model.embed_tokens, tokens)[index]
         groups = sent(self.pairs.groups[rows], model.device)
         vectors = world.gather(vectors)
         loss = contrastive_loss(vectors, world.gather(texts), scale, groups)
@@ -188,10 +190,9 @@ class ClipTrainer:
             drawn = claims.drawn(numpy_rng("claims", recipe.seed, self.step_number))
             prompts = self._embedded(model.embed_tokens, drawn.to(model.device))
             values = sent(torch.from_numpy(claims.values[rows]), model.device)
-            negation_loss = claim_loss(
-                vectors, prompts, scale, values, claims.weights.to(model.device)
-            )
-            loss = loss + recipe.negation_weight * negation_loss
+            weights = claims.weights.to(model.device)
+            negation = claim_loss(vectors, prompts, scale, values, weights)
+            loss = loss + recipe.negation_weight * negation
         return loss
 
     def _embedded(self, embed: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -216,36 +217,137 @@ class ClipTrainer:
 
 def _lock(network: Any, parts: Sequence[str]) -> list[nn.Module]:
     """Freeze parts of a network; returns the norms whose statistics must not move either."""
-    text = getattr(network, "text", None)
-    if "image" in parts:
-        network.visual.requires_grad_(False)
-    if "text" in parts:
-        own = [text] if text is not None else [network.transformer, network.token_embedding]
-        own += [] if text is not None else [network.ln_final]
-        for module in own:
-            module.requires_grad_(False)
-        if text is None:
-            network.positional_embedding.requires_grad_(False)
-            network.text_projection.requires_grad_(False)
-    frozen: list[nn.Module] = []
-    for name, module in network.named_modules():
-        if isinstance(module, NORMS):
-            if "norms" in parts:
-                module.requires_grad_(False)
-            if "norms" in parts or ("image" in parts and name.startswith("visual.")):
-                frozen.append(module)
-    return frozen
+    frozen = [network.visual] if "image" in parts else []
+    if "text" in parts and getattr(network, "text", None) is not None:
+        frozen.append(network.text)
+    elif "text" in parts:
+        frozen += [network.transformer, network.token_embedding, network.ln_final]
+        frozen += [network.positional_embedding, network.text_projection]
+    norms = {name: module for name, module in network.named_modules() if isinstance(module, NORMS)}
+    if "norms" in parts:
+        frozen += norms.values()
+    for part in frozen:
+        part.requires_grad_(False)
+    return [
+        module
+        for name, module in norms.items()
+        if "norms" in parts or ("image" in parts and name.startswith("visual."))
+    ]
 
 
-def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    decayed: list[nn.Parameter] = []
-    plain: list[nn.Parameter] = []
+def _parameter_groups(network: nn.Module) -> list[dict[str, Any]]:
+    """Matrices decay; biases, norms, embeddings and the temperature do not."""
+    groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
-            matrix = parameter.ndim >= 2 and "embedding" not in name
-            (decayed if matrix else plain).append(parameter)
-    groups = [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": plain, "weight_decay": 0.0},
+            groups[parameter.ndim >= 2 and "embedding" not in name].append(parameter)
+    return [
+        {"params": own, "weight_decay": WEIGHT_DECAY if decays else 0.0}
+        for decays, own in groups.items()
+        if own
     ]
-    return [group for group in groups if group["params"]]
+
+
+class ClipTask(Task):
+    """A training that is evaluated before the first step, every so many steps, and at the end.
+
+    Args:
+        trainer: The training.
+        measure: Held-out measures of the trainer's network, as it is now.
+        score: The measure that picks the best; higher is better.
+        every: Steps between evaluations.
+        patience: Evaluations in a row without a better one after which training stops; 0: none.
+
+    Attributes:
+        best: The network with the highest score after the first step.
+        start: The score before it, which is never chosen.
+    """
+
+    label = "training CLIP"
+    save_every_s = 20.0
+
+    def __init__(
+        self,
+        trainer: ClipTrainer,
+        measure: Callable[[], dict[str, Any]],
+        score: Callable[[dict[str, Any]], float],
+        *,
+        every: int,
+        patience: int = 0,
+    ) -> None:
+        super().__init__(trainer, trainer.recipe.steps, trainer.recipe.batch)
+        self.trainer, self.world = trainer, trainer.world
+        self.measure, self.score, self.every, self.patience = measure, score, every, patience
+        self.best: Best | None = None
+        self.start = -math.inf
+        self._loss_sum, self._loss_count = 0.0, 0
+        self._seconds, self._timed = 0.0, 0  # of the steps here since the last evaluation
+
+    @property
+    def ended(self) -> bool:
+        """Also where enough evaluations in a row were no better (Prechelt 1998)."""
+        since = 0 if self.best is None else self.trainer.step_number - self.best.step
+        exhausted = self.patience > 0 and since // self.every >= self.patience
+        return super().ended or self.trainer.world.any(exhausted)
+
+    @property
+    def saves(self) -> bool:
+        return super().ended
+
+    def begin(self, resumed: bool) -> Iterable[Row]:
+        return () if resumed else [self._line()]
+
+    def step(self) -> None:
+        started = time.monotonic()
+        loss = self.trainer.step()  # waits for the device
+        self._seconds, self._timed = self._seconds + time.monotonic() - started, self._timed + 1
+        if not math.isfinite(loss):
+            raise GateError(
+                f"the loss is {loss} at step {self.trainer.step_number}: training has diverged",
+                hint="lower --lr",
+            )
+        self._loss_sum, self._loss_count = self._loss_sum + loss, self._loss_count + 1
+
+    def evaluate(self) -> Iterable[Row]:
+        loss = self._loss_sum / self._loss_count
+        if self.trainer.step_number % self.every == 0 or super().ended:
+            yield self._line()
+        score = self.best.score if self.best is not None else math.nan
+        self.note = f"loss {loss:.3f}, best held-out {score:.3f}"
+
+    def _line(self) -> Row:
+        """Measure the network, keep it if it is the best, and start new means."""
+        measures, network = self.measure(), self.trainer.model.network
+        value, step = self.score(measures), self.trainer.step_number
+        if step == 0:
+            self.start = value
+        elif self.best is None or value > self.best.score:
+            self.best = Best(score=value, step=step, state=copied(network, "cpu"))
+        rate = self._timed * self.trainer.recipe.batch / self._seconds if self._timed else None
+        row = {
+            "nimg": self.nimg,
+            "step": step,
+            "loss": self._loss_sum / self._loss_count if self._loss_count else None,
+            "scale": float(network.logit_scale.detach().exp()),
+            "best_step": self.best.step if self.best is not None else None,
+            "pairs_per_s": None if rate is None else round(rate, 1),
+            **measures,
+        }
+        self._loss_sum, self._loss_count = 0.0, 0
+        self._seconds, self._timed = 0.0, 0
+        return row
+
+    def state_dict(self) -> dict[str, Any]:
+        best = self.best
+        return {
+            "trainer": self.trainer.state_dict(),
+            "best": best and {"score": best.score, "step": best.step, "network": best.state},
+            "start": self.start,
+            "loss": [self._loss_sum, self._loss_count],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.trainer.load_state_dict(state["trainer"])
+        best = state["best"]
+        self.best = best and Best(score=best["score"], step=best["step"], state=best["network"])
+        self.start, (self._loss_sum, self._loss_count) = state["start"], state["loss"]

@@ -10,7 +10,7 @@ prompts, and with `allows` where a label means that no other one is there.
 import re
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ class Templates:
         templates = self.positive if present else self.negative
         phrases = self.phrases(label)
         if not present:  # "no enlarged heart", not "no an enlarged heart"
-            phrases = [_bare(phrase) for phrase in phrases]
+            phrases = [re.sub(r"^(an?|the) ", "", phrase) for phrase in phrases]
         return [t.replace("{}", phrase) for phrase in phrases for t in templates]
 
     def about(self, text: str) -> list[str]:
@@ -84,12 +84,7 @@ class Templates:
 
     def to_json(self) -> dict[str, Any]:
         """For model.json: a model travels with the prompts it was chosen by."""
-        return {
-            "neutral": list(self.neutral),
-            "positive": list(self.positive),
-            "negative": list(self.negative),
-            "labels": self.labels,
-        }
+        return asdict(self)
 
 
 def load_templates(name: str) -> Templates:
@@ -101,10 +96,7 @@ def load_templates(name: str) -> Templates:
     own = resources.files(__package__) / f"{name}.toml"
     path = Path(name)
     try:
-        if own.is_file():
-            content = tomllib.loads(own.read_text("utf-8"))
-        else:
-            content = tomllib.loads(path.read_text("utf-8"))
+        content = tomllib.loads((own if own.is_file() else path).read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(
             f"no prompt templates there ({error})",
@@ -120,25 +112,18 @@ def from_json(content: dict[str, Any], file: Path) -> Templates:
     Raises:
         InputError: content of another form.
     """
+    prompts: dict[str, tuple[str, ...]] = {}
     for key in ("neutral", "positive", "negative"):
         texts = content.get(key)
         if not isinstance(texts, list) or not texts or not all(isinstance(t, str) for t in texts):
             raise InputError(f"{key} must be a list of texts, not empty", file=file)
         if key != "neutral" and not all("{}" in text for text in texts):
             raise InputError(f"every text of {key} needs a {{}}", file=file)
-    return Templates(
-        tuple(content["neutral"]),
-        tuple(content["positive"]),
-        tuple(content["negative"]),
-        content.get("labels", {}),
-    )
+        prompts[key] = tuple(texts)
+    return Templates(**prompts, labels=content.get("labels", {}))
 
 
 def names() -> list[str]:
     """Names of the templates that come with the package."""
     entries = resources.files(__package__).iterdir()
     return sorted(entry.name[:-5] for entry in entries if entry.name.endswith(".toml"))
-
-
-def _bare(phrase: str) -> str:
-    return re.sub(r"^(an?|the) ", "", phrase)

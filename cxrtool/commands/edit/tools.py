@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from cxrtool import classifiers
 from cxrtool.clip import ClipModel
+from cxrtool.clip.holdout import label_vectors
 from cxrtool.clip.templates import Templates
-from cxrtool.clip.zeroshot import label_vectors
 from cxrtool.commands.edit.options import Config
 from cxrtool.commands.edit.targets import named_in
 from cxrtool.core import console
@@ -128,8 +128,8 @@ def guide_of(target: str, config: Config, encoder: ClipModel, templates: Templat
     cut = max((encoder.cut(prompt) for prompt in prompts), key=len)
     if cut:
         console.warn(
-            f"the target is longer than the {encoder.tokenizer.context} tokens that the CLIP "
-            f"reads; this is cut off: {cut!r}"
+            f"the target is longer than the {encoder.tokenizer.context_length} tokens that the "
+            f"CLIP reads; this is cut off: {cut!r}"
         )
     opposite = list(templates.neutral)
     if config.against == "negation":

@@ -13,14 +13,12 @@ from typing import Any
 import numpy as np
 
 from cxrtool.clip import architecture, holdout
-from cxrtool.clip.claims import OPEN, claims_of
-from cxrtool.clip.holdout import HeldOut
+from cxrtool.clip.holdout import HeldOut, chance, mean_recall
+from cxrtool.clip.losses import OPEN, claims_of
 from cxrtool.clip.model import ClipModel, create
-from cxrtool.clip.retrieval import chance, mean_recall
-from cxrtool.clip.task import ClipTask
 from cxrtool.clip.templates import Templates, load_templates
 from cxrtool.clip.texts import PairTexts, target_groups
-from cxrtool.clip.training import ClipTrainer, make_pairs
+from cxrtool.clip.training import ClipTask, ClipTrainer, make_pairs
 from cxrtool.commands.finetune_clip.model import description, explain, seen_of, show
 from cxrtool.commands.finetune_clip.options import FORMAT, NAME, ORIGINAL, SEVERAL, Config
 from cxrtool.commands.finetune_clip.pairs import pairs_of, recipe_of, said_in

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from cxrtool.clip.architecture import Architecture
-from cxrtool.clip.published import describe
 from cxrtool.clip.templates import Templates
 from cxrtool.clip.texts import PairTexts
+from cxrtool.clip.weights import describe
 from cxrtool.commands.finetune_clip.options import ORIGINAL, Config
 from cxrtool.core import console
 from cxrtool.data.keys import Seen

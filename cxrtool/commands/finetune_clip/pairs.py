@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from cxrtool.clip.claims import OPEN
+from cxrtool.clip.losses import OPEN
 from cxrtool.clip.templates import Templates
 from cxrtool.clip.texts import PairTexts, pair_texts, reference_column
 from cxrtool.clip.training import Recipe

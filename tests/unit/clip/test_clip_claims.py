@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch.nn import functional
 
-from cxrtool.clip.claims import HEAVIEST, Claims, claim_loss, claims_of
+from cxrtool.clip.holdout import label_vectors, zero_shot_scores
+from cxrtool.clip.losses import HEAVIEST, Claims, claim_loss, claims_of
 from cxrtool.clip.model import ClipModel, create
 from cxrtool.clip.templates import Templates
 from cxrtool.clip.texts import LABELS, PairTexts
 from cxrtool.clip.training import ClipTrainer, Recipe, make_pairs
-from cxrtool.clip.zeroshot import label_vectors, zero_shot_scores
 from cxrtool.commands.finetune_clip.pairs import said_in
 from cxrtool.data.images import to_float
 
@@ -103,8 +103,7 @@ def test_both_sides_of_a_label_weigh_the_same() -> None:
     common, rare = [1] * 30 + [0] * 10, [1] + [0] * 39
     never, unsaid = [0] * 40, [-1] * 40
     values = np.array([common, rare, never, unsaid], np.int8).T
-    pair = (np.array([0]), np.array([1]))
-    weights = Claims(tuple("abcd"), values, torch.zeros(2, 4), (pair,) * 4).weights
+    weights = Claims(values, torch.zeros(2, 4), []).weights
     denied, said = weights.numpy()
     assert 30 * said[0] == pytest.approx(10 * denied[0]) == pytest.approx(20)
     assert said[1] == HEAVIEST

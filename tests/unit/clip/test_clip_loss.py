@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch.nn import functional
 
-from cxrtool.clip.loss import (
+from cxrtool.clip.losses import (
     MAX_SCALE,
     clamp_temperature,
     contrastive_loss,
-    group_numbers,
     soft_targets,
 )
+from cxrtool.clip.texts import group_numbers
 
 
 def _unit(n: int, d: int, seed: int) -> torch.Tensor:

@@ -24,7 +24,7 @@ from torch import nn
 from torch.nn import functional
 
 from cxrtool import clip
-from cxrtool.clip import published
+from cxrtool.clip import weights as published
 from cxrtool.clip.architecture import CONFIG_FILE, Architecture, build, resolve, tokenizer
 from cxrtool.clip.model import ClipModel, create
 from cxrtool.commands.evaluate.clip import command as evaluate_clip

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from cxrtool.clip.retrieval import chance, mean_recall, retrieval
+from cxrtool.clip.holdout import chance, mean_recall, retrieval
 
 
 def test_perfect_embeddings_find_everything() -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
-from cxrtool.clip.templates import load_templates, names
-from cxrtool.clip.zeroshot import auroc, mean_defined, mean_direction, zero_shot_scores
+from cxrtool.clip.holdout import auroc, label_vectors, mean_defined, zero_shot_scores
+from cxrtool.clip.templates import Templates, load_templates, names
 from cxrtool.core.errors import InputError
 
 
@@ -26,8 +28,11 @@ def test_the_score_is_positive_minus_negative() -> None:
 
 
 def test_prompts_are_averaged_as_unit_vectors() -> None:
-    found = mean_direction(torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
-    assert found.tolist() == pytest.approx([2**-0.5, 2**-0.5])
+    model: Any = SimpleNamespace(embed_texts=lambda texts: torch.eye(2)[: len(texts)])
+    templates = Templates(("nothing",), ("a {}", "the {}"), ("no {}",))
+    vectors = label_vectors(model, templates, ["Mass", "Edema"])
+    mean = [2**-0.5, 2**-0.5]
+    assert vectors.flatten().tolist() == pytest.approx([*mean, 1.0, 0.0] * 2)
 
 
 def test_auroc_leaves_out_what_is_masked_and_names_what_is_undefined() -> None:
@@ -37,8 +42,8 @@ def test_auroc_leaves_out_what_is_masked_and_names_what_is_undefined() -> None:
     found = auroc(scores, values, mask, ["a", "b"])
     assert found["a"] == 1.0
     assert np.isnan(found["b"])
-    assert mean_defined(found) == 1.0
-    assert np.isnan(mean_defined({"b": float("nan")}))
+    assert mean_defined(found.values()) == 1.0
+    assert np.isnan(mean_defined([float("nan")]))
 
 
 def test_every_template_file_of_the_package_loads() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from cxrtool.clip.claims import Claims
+from cxrtool.clip.losses import Claims
 from cxrtool.clip.model import create
 from cxrtool.clip.training import ClipTrainer, Recipe
 from cxrtool.training.world import World
@@ -29,8 +29,7 @@ def main(file: Path) -> None:
     which = squares(len(pairs.images), 0)[1]
     tokens = model.tokenizer([*TEXTS, *(f"no {text}" for text in TEXTS)])
     values = torch.eye(3)[torch.from_numpy(which)].numpy().astype("int8")
-    prompts = tuple(tuple(torch.tensor([k + side]).numpy() for side in (0, 3)) for k in range(3))
-    claims = Claims(tuple("abc"), values, tokens, prompts)  # type: ignore[arg-type]
+    claims = Claims(values, tokens, [torch.tensor([k]).numpy() for k in range(6)])
     object.__setattr__(pairs, "claims", claims)
     recipe = Recipe(batch=16, steps=4, lr=1e-3, seed=0)
     trainer = ClipTrainer(model, pairs, recipe, world)

@@ -42,7 +42,7 @@ class _Clip(ToyEncoder):
     def __init__(self) -> None:
         super().__init__()
         self.meta = {"templates": TEMPLATES, "labels": ["Left", "Right"]}
-        self.tokenizer = SimpleNamespace(context=5)
+        self.tokenizer = SimpleNamespace(context_length=5)
 
     def embed_texts(self, texts: list[str]) -> Tensor:
         words = [text.lower().split() for text in texts]

@@ -15,11 +15,10 @@ import numpy as np
 
 from cxrtool import clip
 from cxrtool.clip import holdout
-from cxrtool.clip.retrieval import chance
+from cxrtool.clip.holdout import chance, label_vectors, negation_test, zero_shot_scores
 from cxrtool.clip.templates import from_json
 from cxrtool.clip.texts import pair_texts, reference_column
 from cxrtool.clip.training import make_pairs
-from cxrtool.clip.zeroshot import label_vectors, negation_test, zero_shot_scores
 from cxrtool.commands.evaluate.clip.options import FORMAT, NAME, Config
 from cxrtool.core import console
 from cxrtool.core.fingerprints import read_json

@@ -1,32 +1,80 @@
-"""What a text says about every label, so that a CLIP learns "no effusion" from "effusion".
+"""What a CLIP is trained by: image and text of a pair, and what a text says about every label.
 
-In: the texts of the pairs, a reader that finds labels in a text, and prompt templates. Out:
-`Claims`: for every pair and label whether its text says that the label is there, denies it, or
-leaves it open, and the prompts that say so or deny it. To a contrastive loss over whole texts a
-negation is one word among many, and pre-trained CLIPs hardly notice it (Yuksekgonul et al. 2023,
-"When and why vision-language models behave like bags-of-words"); here the denial of what a text
-says is its hard negative. Claims come from the text that the pair was given, never from other
-labels: a text that is wrong on purpose makes wrong claims.
+In: unit embeddings of the pairs of one batch, [N, D] each, and a group number per pair. Out: a
+scalar. Reports repeat themselves ("no acute cardiopulmonary process"), and InfoNCE (Radford et al.
+2021, CLIP, figure 3) calls every other pair of the batch a negative, also one that says the
+same. Here all pairs of one group share the target mass:
+
+    P[i, j] = [g_i = g_j] / #{k : g_k = g_i},
+    L = 1/2 (CE(s A B^T, P) + CE(s B A^T, P)),   s = exp(logit_scale) <= 100.
+
+With N different groups this is InfoNCE itself.
+
+So that a CLIP learns "no effusion" from "effusion", a second loss goes by `Claims`, made from the
+texts of the pairs, a reader that finds labels in a text, and prompt templates: for every pair and
+label whether its text says that the label is there, denies it, or leaves it open, and the prompts
+that say so or deny it. To a contrastive loss over whole texts a negation is one word among many,
+and pre-trained CLIPs hardly notice it (Yuksekgonul et al. 2023, "When and why vision-language
+models behave like bags-of-words"); here the denial of what a text says is its hard negative. Claims
+come from the text that the pair was given, never from other labels: a text that is wrong on purpose
+makes wrong claims.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
+from open_clip import SimpleTokenizer
 from torch import Tensor
 from torch.nn import functional
 
 from cxrtool.clip.templates import Templates
 from cxrtool.clip.texts import LABELS, PairTexts
-from cxrtool.clip.tokens import Tokenizer
 
+MAX_SCALE = 100.0
+"""Upper end of exp(logit_scale), from the CLIP paper, section 2.5."""
 HEAVIEST = 10.0
+OPEN = -1
 Reader = Callable[[Sequence[str]], list[Mapping[str, int]]]
 """Texts to what each says: label -> 1 (there), 0 (denied) or -1 (open)."""
 
-OPEN = -1
+
+def soft_targets(groups: Tensor) -> Tensor:
+    """Target distribution over the batch for every pair.
+
+    Args:
+        groups: [N] integer; pairs of one number say the same.
+
+    Returns:
+        [N, N] float32, symmetric; every row sums to 1.
+    """
+    same = (groups[:, None] == groups[None, :]).float()
+    return same / same.sum(dim=1, keepdim=True)
+
+
+def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor, groups: Tensor) -> Tensor:
+    """Symmetric cross-entropy between the similarities of a batch and its soft targets.
+
+    Args:
+        images: [N, D] unit embeddings.
+        texts: [N, D] unit embeddings; row i belongs to image i.
+        scale: Scalar, the inverse temperature exp(logit_scale).
+        groups: [N] integer group numbers (see the module).
+    """
+    logits = scale * images @ texts.T
+    targets = soft_targets(groups).to(logits.dtype)
+    return 0.5 * (
+        functional.cross_entropy(logits, targets) + functional.cross_entropy(logits.T, targets)
+    )
+
+
+def clamp_temperature(logit_scale: Tensor, maximum: float = MAX_SCALE) -> None:
+    """Keep exp(logit_scale) in [1, maximum], in place; call it after every optimizer step."""
+    with torch.no_grad():
+        logit_scale.clamp_(0.0, math.log(maximum))
 
 
 @dataclass(frozen=True)
@@ -34,16 +82,15 @@ class Claims:
     """What texts say about labels, and how it is put into words.
 
     Attributes:
-        labels: L names.
         values: [N, L] int8: 1 said to be there, 0 denied, -1 open.
         tokens: [P, context] int64, every prompt once.
-        prompts: L pairs of index arrays into `tokens`: prompts that say it, prompts that deny it.
+        prompts: 2 L index arrays into `tokens`: prompts that say each label, then those that deny
+            each.
     """
 
-    labels: tuple[str, ...]
     values: np.ndarray
     tokens: Tensor
-    prompts: tuple[tuple[np.ndarray, np.ndarray], ...]
+    prompts: Sequence[np.ndarray]
 
     @cached_property
     def weights(self) -> Tensor:
@@ -58,8 +105,7 @@ class Claims:
 
     def drawn(self, rng: np.random.Generator) -> Tensor:
         """One prompt of each kind for every label: tokens [2 L, context], first all that say it."""
-        chosen = [int(rng.choice(pair[side])) for side in (0, 1) for pair in self.prompts]
-        return self.tokens[torch.tensor(chosen)]
+        return self.tokens[torch.tensor([int(rng.choice(own)) for own in self.prompts])]
 
 
 def claims_of(
@@ -67,7 +113,7 @@ def claims_of(
     labels: Sequence[str],
     label_values: np.ndarray,
     templates: Templates,
-    tokenizer: Tokenizer,
+    tokenizer: SimpleTokenizer,
     read: Reader,
 ) -> Claims:
     """The claims of N pairs.
@@ -93,14 +139,12 @@ def claims_of(
             [[said[text].get(label, blank) for label in labels] for text in plain], np.int8
         ).reshape(len(plain), len(labels))
     spoken: dict[str, int] = {}
-    prompts = tuple(
-        tuple(
-            np.array([spoken.setdefault(p, len(spoken)) for p in templates.prompts(label, there)])
-            for there in (True, False)
-        )
+    prompts = [
+        np.array([spoken.setdefault(p, len(spoken)) for p in templates.prompts(label, there)])
+        for there in (True, False)
         for label in labels
-    )
-    return Claims(tuple(labels), values, tokenizer(list(spoken)), prompts)  # type: ignore[arg-type]
+    ]
+    return Claims(values, tokenizer(list(spoken)), prompts)
 
 
 def claim_loss(
