@@ -24,9 +24,8 @@ import torch
 from torch import Tensor, nn
 
 from cxrtool.classifiers.arms import part_of
-from cxrtool.classifiers.inputs import input_size, wanted_labels
-from cxrtool.classifiers.pool import Part
-from cxrtool.classifiers.targets import learnable
+from cxrtool.classifiers.batches import Part
+from cxrtool.classifiers.inputs import input_size, learnable, wanted_labels
 from cxrtool.classifiers.task import aurocs, validate
 from cxrtool.classifiers.training import ClassifierTrainer
 from cxrtool.commands.train_cls import command as train_cls
@@ -89,7 +88,8 @@ def finish_phase(
             last = entry["val_auroc"]
             fit.record(last, entry)
         if fit.phase_ends:
-            return {"best": fit.best_score, "last": last, "best_step": fit.best_step}
+            assert fit.best is not None
+            return {"best": fit.best.score, "last": last, "best_step": fit.best.step}
 
 
 def measure(data_path: Path, seed: int, a: argparse.Namespace) -> None:
@@ -116,7 +116,8 @@ def measure(data_path: Path, seed: int, a: argparse.Namespace) -> None:
         return make_trainer(config, parts, labels, size, device, data.info.kind, None)[0]
 
     def show(how: str, fit: ClassifierTrainer, found: dict[str, Any]) -> None:
-        fit.network.load_state_dict(fit.best_state)
+        assert fit.best is not None
+        fit.network.load_state_dict(fit.best.state)
         test = aurocs(fit, held["test"], judged["test"])["val_auroc"]
         line = {"data": data_path.name, "seed": seed, "phase": how, **found, "test": test}
         line["delivered"] = fit.phases[fit.chosen.phase].name
@@ -131,15 +132,15 @@ def measure(data_path: Path, seed: int, a: argparse.Namespace) -> None:
         fit = fresh()
         fit.load_state_dict(copy.deepcopy(state))
         fit.next_phase()
-        assert fit._pesg is not None
+        assert fit.pesg is not None
         if how.endswith("new head"):
             torch.manual_seed(seed)
             fit.network.head.reset_parameters()
         if how.startswith("LibAUC"):
             theirs: Any = Libauc(
-                fit.network, fit._pesg.loss.prevalence, fit.phase.lr, config.weight_decay
+                fit.network, fit.pesg.loss.prevalence, fit.phase.lr, config.weight_decay
             )
-            fit._pesg = theirs
+            fit.pesg = theirs
         show(how, fit, finish_phase(fit, held["val"], judged["val"], config.eval_every))
 
 

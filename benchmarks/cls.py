@@ -24,8 +24,8 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from cxrtool.classifiers.architectures import build
-from cxrtool.classifiers.phases import Phase
-from cxrtool.classifiers.pool import Part, Pool
+from cxrtool.classifiers.batches import Part, Pool
+from cxrtool.classifiers.losses import Phase
 from cxrtool.classifiers.training import ClassifierTrainer, Settings
 from cxrtool.training.device import setup
 

@@ -215,7 +215,7 @@ class Classifier:
     """
 
     def __init__(self, path: Path, network: Any) -> None:
-        from cxrtool.classifiers.calibration import Calibration
+        from cxrtool.classifiers.prediction import Calibration
 
         self.path, self.network = path, network
         self.labels: tuple[str, ...] = tuple(network.labels)
@@ -267,7 +267,7 @@ def load_classifier(path: str | Path, device: str = "cpu") -> Classifier:
     Raises:
         CxrError: No finished classifier there.
     """
-    from cxrtool.classifiers.loading import load
+    from cxrtool.classifiers.architectures import load
 
     return Classifier(Path(path), load(path, device))
 

@@ -1,7 +1,9 @@
 """Classifier networks for one-channel radiographs.
 
 In: the name of an architecture, label names, input size. Out: a network with `logits` and
-`features` (the `Classifier` protocol) that adapts size and intensity by itself.
+`features` (the `Classifier` protocol) that adapts size and intensity by itself; from the output
+folder of `train-cls` in evaluation mode together with its description (labels, policy, selection,
+preprocessing), never one without the other.
 
 `densenet121` (Huang et al., CVPR 2017), `efficientnet_v2_s` (Tan & Le, ICML 2021) and `vgg16_bn`
 (Simonyan & Zisserman, ICLR 2015) are torchvision's with another first convolution: one channel
@@ -12,6 +14,7 @@ VGG-like network for CPUs and sizes of 32 to 128 px.
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cxrtool.core.errors import InputError
+from cxrtool.training.models import load_weights, read_model
 
 _MEAN = 0.485, 0.456, 0.406
 _STD = 0.229, 0.224, 0.225
@@ -48,7 +52,7 @@ class ClassifierNet(nn.Module):
         adapter: A key of `ADAPTERS`.
 
     Attributes:
-        description: What `model.json` says of the network (`loading.load` fills it in): label
+        description: What `model.json` says of the network (`load` fills it in): label
             policy, row selection, preprocessing, how it was trained, calibration.
     """
 
@@ -135,16 +139,17 @@ def _small_cnn(channels: int) -> tuple[nn.Module, int]:
     return nn.Sequential(*layers, nn.Flatten()), widths[-1]
 
 
-# Name -> builder of (trunk, length of its features) for a number of input channels. A new
-# architecture is one entry here.
+# Networks of torchvision: the names of their first convolution and of their last layer.
+PUBLISHED = {
+    "densenet121": ("features.conv0", "classifier"),
+    "efficientnet_v2_s": ("features.0.0", "classifier.1"),
+    "vgg16_bn": ("features.0", "classifier.6"),
+}
+# Name -> builder of (trunk, length of its features) for a number of input channels.
 TRUNKS: dict[str, Callable[[int], tuple[nn.Module, int]]] = {
-    "densenet121": partial(_published, "densenet121", "features.conv0", "classifier"),
-    "efficientnet_v2_s": partial(_published, "efficientnet_v2_s", "features.0.0", "classifier.1"),
-    "vgg16_bn": partial(_published, "vgg16_bn", "features.0", "classifier.6"),
+    **{name: partial(_published, name, *layers) for name, layers in PUBLISHED.items()},
     "small_cnn": _small_cnn,
 }
-
-
 # Below this input size a pooling layer has nothing left to pool.
 LEAST_PX = {"densenet121": 32, "vgg16_bn": 32, "efficientnet_v2_s": 32, "small_cnn": 16}
 
@@ -172,3 +177,20 @@ def build(
         torch.manual_seed(seed)
         trunk, width = TRUNKS[arch](ADAPTERS[adapter][0])
         return ClassifierNet(trunk, width, labels, size, adapter)
+
+
+def load(run_dir: Path | str, device: torch.device | str = "cpu") -> ClassifierNet:
+    """The network of a `train-cls` run, in evaluation mode, with `description` filled in.
+
+    Raises:
+        InputError: No finished classifier there, damaged weights, or another architecture.
+    """
+    description, state = read_model(run_dir, "classifier")
+    shape = description["architecture"]
+    adapter = str(shape.get("adapter", "plain"))
+    labels, size = tuple(shape["labels"]), int(shape["size"])
+    network = build(description["arch"], labels, size, adapter=adapter)
+    load_weights(network, state, file=Path(run_dir) / "model.safetensors")
+    network.description = description
+    # The memory layout of training: the same kernels, so the same bits.
+    return network.to(memory_format=torch.channels_last).to(device).eval()

@@ -18,17 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from cxrtool.classifiers.pool import Part
+from cxrtool.classifiers.batches import Part
 from cxrtool.classifiers.prediction import input_pixels
 from cxrtool.core.errors import GateError, InputError, UsageError
 from cxrtool.data.cache import pixels
 from cxrtool.data.columns import MANIFEST
 from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.data.manifest import Dataset
-
-ARMS = ("none", "standard", "duplicate", "gan", "synthetic-only", "pretrain-finetune")
-WITH_SYNTH = ("duplicate", "gan", "synthetic-only", "pretrain-finetune")
-_SOURCE_ROW = "source_row"
 
 
 def refuse_made_rows(data: Dataset, why: str) -> None:
@@ -48,14 +44,18 @@ def refuse_made_rows(data: Dataset, why: str) -> None:
             f" ({int(judging.sum()):,} in all); {why}",
             hint="give the data set as cxr prepare made it",
         )
-    if synthetic.any():
-        raise InputError(
-            "DATA must hold real images only",
-            file=data.path / MANIFEST,
-            row=int(np.flatnonzero(synthetic)[0]) + 2,
-            column="source",
-            hint="give synthetic sets as SYNTH",
-        )
+    refuse_rows(data, synthetic, "DATA must hold real images only", "give synthetic sets as SYNTH")
+
+
+def refuse_rows(data: Dataset, wrong: np.ndarray, reason: str, hint: str) -> None:
+    """Refuse a set with rows of the wrong `source`: [N] bool.
+
+    Raises:
+        InputError: There are such rows; names the first.
+    """
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0]) + 2
+        raise InputError(reason, file=data.path / MANIFEST, row=row, column="source", hint=hint)
 
 
 def refuse_unjoinable(data: Dataset, synth: Dataset, policy: LabelPolicy) -> None:
@@ -77,18 +77,11 @@ def refuse_unjoinable(data: Dataset, synth: Dataset, policy: LabelPolicy) -> Non
                 file=synth.path,
                 hint="prepare the real images at the size of the generator, or generate at theirs",
             )
-    real = np.flatnonzero(synth.column("source") == "real")
-    if len(real):
-        raise InputError(
-            "a synthetic set holds a real row",
-            file=synth.path / MANIFEST,
-            row=int(real[0]) + 2,
-            column="source",
-            hint="SYNTH is the output of `cxr synthesize` or `cxr edit`",
-        )
+    hint = "SYNTH is the output of `cxr synthesize` or `cxr edit`"
+    refuse_rows(synth, synth.column("source") == "real", "a synthetic set holds a real row", hint)
     refuse_unfinished(synth)
-    theirs = recorded_policy(synth)
-    difference = None if theirs is None else policy.difference(theirs)
+    recorded = recorded_policy(synth)
+    difference = None if recorded is None else policy.difference(recorded)
     if difference is not None:
         raise UsageError(
             f"the label policy differs from that of {synth.path}: {difference}",
@@ -155,26 +148,20 @@ def source_rows(synth: Dataset, data: Dataset, rows: np.ndarray) -> np.ndarray:
             file=synth.path,
             hint="the duplicate arm needs the set from whose rows SYNTH took its labels",
         )
-    cells = synth.column(_SOURCE_ROW)
-    out = np.empty(len(cells), dtype=np.int64)
-    for i, cell in enumerate(cells):
-        where = {"file": synth.path / MANIFEST, "row": i + 2, "column": _SOURCE_ROW}
-        if not cell.isdecimal() or int(cell) >= len(data):
-            raise InputError(
-                f"{cell!r} is no row of {data.path}",
-                hint="the duplicate arm repeats the rows that SYNTH took its labels from",
-                **where,  # type: ignore[arg-type]
-            )
-        place = int(np.searchsorted(rows, int(cell)))
-        if place == len(rows) or rows[place] != int(cell):
-            raise InputError(
-                f"the image took its labels from row {int(cell) + 2} of {data.path}, which is not"
-                " among the training rows",
-                hint="use the --view and --fraction that SYNTH was planned with",
-                **where,  # type: ignore[arg-type]
-            )
-        out[i] = place
-    return out
+    cells, end = synth.column("source_row"), len(data)
+    numbers = np.array([min(int(c), end) if c.isdecimal() else end for c in cells], np.int64)
+    wrong = np.flatnonzero(~np.isin(numbers, rows))
+    if len(wrong):
+        number = numbers[wrong[0]]
+        reason = f"{cells[wrong[0]]!r} is no row of {data.path}"
+        hint = "the duplicate arm repeats the rows that SYNTH took its labels from"
+        if number < end:
+            reason = f"the image took its labels from row {number + 2} of {data.path}, which is not"
+            reason += " among the training rows"
+            hint = "use the --view and --fraction that SYNTH was planned with"
+        file, row = synth.path / MANIFEST, int(wrong[0]) + 2
+        raise InputError(reason, file=file, row=row, column="source_row", hint=hint)
+    return np.searchsorted(rows, numbers)
 
 
 def part_of(
@@ -208,10 +195,10 @@ def compose(
     """The parts of an arm's training pool, by what they are: real, duplicate, synthetic.
 
     Args:
-        arm: One of `ARMS`.
+        arm: One of those above.
         data: The real set.
         rows: [N] ascending, its training rows.
-        synths: Synthetic sets; needed by `WITH_SYNTH`.
+        synths: Synthetic sets; needed by the last four.
         labels: Names that the network learns, in order.
         policy: What uncertain and blank mean.
         size: Height and width of the network's input, px.

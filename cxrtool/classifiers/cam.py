@@ -16,6 +16,7 @@ from cxrtool.classifiers.architectures import ClassifierNet
 from cxrtool.data.images import to_float
 
 LEAST_CELLS = 4
+STRENGTH = 0.5  # share of the color where a map is 1
 
 
 def activation_maps(
@@ -52,32 +53,27 @@ def deepest_grid(network: ClassifierNet, x: Tensor) -> torch.nn.Module:
         network: In evaluation mode.
         x: [1, 1, H, H], to see the sizes of maps on.
     """
-    sides: dict[int, int] = {}
-    parts = network.stages()
+    parts, fitting = network.stages(), []
 
-    def note(place: int) -> Any:
-        def hook(module: Any, inputs: Any, output: Any) -> None:
-            sides[place] = int(output.shape[-1]) if output.ndim == 4 else 0
+    def note(part: torch.nn.Module, inputs: Any, output: Tensor) -> None:
+        if output.ndim == 4 and output.shape[-1] >= LEAST_CELLS:
+            fitting.append(part)
 
-        return hook
-
-    hooks = [part.register_forward_hook(note(k)) for k, part in enumerate(parts)]
+    hooks = [part.register_forward_hook(note) for part in parts]
     try:
         network.logits(x)
     finally:
         for handle in hooks:
             handle.remove()
-    fitting = [k for k, side in sides.items() if side >= LEAST_CELLS]
-    return parts[max(fitting, default=0)]
+    return fitting[-1] if fitting else parts[0]
 
 
-def overlay(pixels: np.ndarray, maps: np.ndarray, strength: float = 0.5) -> np.ndarray:
+def overlay(pixels: np.ndarray, maps: np.ndarray) -> np.ndarray:
     """Maps laid over images in color.
 
     Args:
         pixels: [N, H, W] uint8.
         maps: [N, H, W] in [0, 1].
-        strength: Share of the color where a map is 1.
 
     Returns:
         [N, H, W, 3] uint8.
@@ -86,5 +82,5 @@ def overlay(pixels: np.ndarray, maps: np.ndarray, strength: float = 0.5) -> np.n
 
     color = colormaps["inferno"](maps)[..., :3]
     gray = (pixels / 255.0)[..., None]
-    weight = strength * np.sqrt(maps)[..., None]
+    weight = STRENGTH * np.sqrt(maps)[..., None]
     return np.asarray((255 * (gray * (1 - weight) + color * weight)).round(), dtype=np.uint8)

@@ -61,39 +61,32 @@ def seen_in_training(
             validation or test row of DATA, whatever its view, or a synthetic image is one of them.
         InputError: A synthetic set does not say what its generator saw.
     """
-    sources = [("the training rows", Seen.of(data, rows["train"]))]
-    sources += [(f"the generator of {synth.path}", Seen.load(synth.path)) for synth in synths]
-    generators = [seen for _, seen in sources[1:]]
-    earlier = None if start is None else Seen.load(start)
-    if earlier is not None:
-        sources.append((f"the run that the weights start from, {start}", earlier))
-    made_from = [*(synth.path for synth in synths), *([start] if start is not None else [])]
-    folders = {who: folder for (who, _), folder in zip(sources[1:], made_from)}
+    own = Seen.of(data, rows["train"])
+    generators = [(f"the generator of {s.path}", Seen.load(s.path), s.path) for s in synths]
+    starts = []
+    if start is not None:
+        starts.append((f"the run that the weights start from, {start}", Seen.load(start), start))
+    sources = [("the training rows", own, None), *generators, *starts]
     for synth in synths:
         refuse_copies(synth, data)
     for part in ("val", "test"):
         held_out = select_rows(data, SelectionOptions(view="all", split=part), allow_empty=True)
-        for who, seen in sources:
+        for who, seen, folder in sources:
             # CLIPs and teachers of the same study chose their checkpoints by the same rows.
             relevant = seen.fitted() if part == "val" else seen
             if len(held_out):
-                refuse_overlap(
-                    relevant, data, held_out, who=who, what=part, folder=folders.get(who)
-                )
+                refuse_overlap(relevant, data, held_out, who=who, what=part, folder=folder)
     everything = Seen.choosing(data, rows["val"])
-    for _, seen in sources:
+    for _, seen, _ in sources:
         everything = everything.merge(seen)
-    for synth in (
-        synths if learned else ()
-    ):  # the images themselves: a set that holds one of them is no new one
-        everything = everything.merge(Seen(pixels=frozenset(keys_of_pixels(synth)) - {""}))
-    own = sources[0][1]
-    starts = [] if earlier is None else [earlier]
+    if learned:  # the images themselves: a set that holds one of them is no new one
+        for synth in synths:
+            everything = everything.merge(Seen(pixels=frozenset(keys_of_pixels(synth)) - {""}))
     return everything, {"generator": _extra(generators, own), "start": _extra(starts, own)}
 
 
-def _extra(others: Iterable[Seen], own: Seen) -> int:
-    fitted = [seen.fitted() for seen in others]
+def _extra(others: Iterable[tuple[str, Seen, Path]], own: Seen) -> int:
+    fitted = [seen.fitted() for _, seen, _ in others]
     people = {
         (namespace, key)
         for seen in fitted

@@ -1,7 +1,11 @@
 """What a network is asked to read: the size of its input, the labels of its output.
 
-In: a data set and what was typed. Out: numbers and names that fit the data, or a clear refusal.
+In: a data set and what was typed. Out: numbers and names that fit the data, or a clear refusal. Of
+values and masks, the labels that hold both classes, and for each of the others the reason why not,
+so that it can be named instead of silently learned from nothing.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -109,3 +113,39 @@ def refuse_thin_fraction(
             file=data.path,
             hint="use a larger --fraction, or leave these labels out with --classes",
         )
+
+
+def learnable(
+    labels: Sequence[str], values: np.ndarray, mask: np.ndarray, *, where: str
+) -> tuple[list[int], dict[str, str]]:
+    """Split labels into those with both classes and those without.
+
+    Args:
+        labels: L names.
+        values: [N, L] in {0, 1}.
+        mask: [N, L] bool.
+        where: What the rows are, for the message.
+
+    Returns:
+        ``(positions, left_out)``: positions of the labels with both classes, and name -> reason.
+
+    Raises:
+        InputError: No label is left.
+    """
+    left_out = {}
+    for k, name in enumerate(labels):
+        cells = values[mask[:, k], k]
+        if not len(cells):
+            left_out[name] = "no cell says anything"
+        elif not (cells == 1).any():
+            left_out[name] = "no positive"
+        elif not (cells == 0).any():
+            left_out[name] = "no negative"
+    positions = [k for k, name in enumerate(labels) if name not in left_out]
+    if not positions:
+        why = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+        raise InputError(
+            f"no label has both classes in {where} ({why or 'there are no labels'})",
+            hint="check --classes, --uncertain, --blank, and the row selection",
+        )
+    return positions, left_out

@@ -18,23 +18,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from cxrtool.classifiers.architectures import ClassifierNet
+from cxrtool.classifiers.architectures import PUBLISHED, ClassifierNet
 from cxrtool.core import console
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.training.models import load_weights, read_model
 
 XRV = ("xrv-all", "xrv-nih", "xrv-chex", "xrv-mimic_ch", "xrv-mimic_nb", "xrv-pc", "xrv-rsna")
-WEIGHTS = ("none", "imagenet", *XRV)
 PUBLISHED_PX = 224  # input size of the published weights
 _XRV_MARK = "op_threshs"  # a buffer that only TorchXRayVision's networks have
 _PREFIXES = ("module.", "model.", "trunk.")
-# First convolution of each architecture: how many channels it takes tells the adapter.
-_FIRST = {
-    "densenet121": "features.conv0.weight",
-    "efficientnet_v2_s": "features.0.0.weight",
-    "vgg16_bn": "features.0.weight",
-    "small_cnn": "0.0.weight",
-}
 #: What a file is taken to have been trained on, by adapter.
 _TAKEN_AS = {
     "imagenet": "three channels, so ImageNet's mean and deviation are assumed",
@@ -42,7 +34,6 @@ _TAKEN_AS = {
     "plain": "one channel, so intensities in [-1, 1] are assumed, as in train-cls",
 }
 _HEADS = ("classifier.weight", "classifier.bias")
-_LAST_OF_CLASSIFIER = {"efficientnet_v2_s": "classifier.1.", "vgg16_bn": "classifier.6."}
 
 
 @dataclass(frozen=True)
@@ -79,7 +70,16 @@ def by_name(name: str, arch: str) -> Start | None:
             hint="xrv weights are densenet121; imagenet has all but small_cnn",
         )
     try:
-        state = _imagenet(arch) if name == "imagenet" else _xrv(name.removeprefix("xrv-"))
+        if name == "imagenet":
+            from torchvision.models import get_model_weights
+
+            published: Any = get_model_weights(arch).DEFAULT
+            state: Mapping[str, Tensor] = published.get_state_dict(progress=False)
+        else:
+            import torchxrayvision
+
+            full_name = f"densenet121-res224-{name.removeprefix('xrv-')}"
+            state = torchxrayvision.models.DenseNet(weights=full_name).state_dict()
     except ImportError:
         raise InputError(
             f"--weights {name} needs torchxrayvision", hint="pip install 'cxrtool[xrv]'"
@@ -91,22 +91,6 @@ def by_name(name: str, arch: str) -> Start | None:
         ) from None
     adapter = "imagenet" if name == "imagenet" else "xrv"
     return Start(_trunk_of(state, arch, Path(name)), None, adapter, PUBLISHED_PX, name)
-
-
-def _imagenet(arch: str) -> Mapping[str, Tensor]:
-    from torchvision.models import get_model_weights
-
-    weights: Any = get_model_weights(arch).DEFAULT
-    state: Mapping[str, Tensor] = weights.get_state_dict(progress=False)
-    return state
-
-
-def _xrv(name: str) -> Mapping[str, Tensor]:
-    import torchxrayvision
-
-    model = torchxrayvision.models.DenseNet(weights=f"densenet121-res224-{name}")
-    state: Mapping[str, Tensor] = model.state_dict()
-    return state
 
 
 def from_path(path: Path, arch: str, labels: tuple[str, ...]) -> Start:
@@ -122,7 +106,7 @@ def from_path(path: Path, arch: str, labels: tuple[str, ...]) -> Start:
     state = _read_file(path)
     mark = _XRV_MARK in state or f"model.{_XRV_MARK}" in state
     trunk = _trunk_of(state, arch, path)
-    channels = trunk[_FIRST[arch]].shape[1]
+    channels = trunk[_first(arch)].shape[1]
     if channels not in (1, 3):
         raise InputError(f"the first convolution takes {channels} channels, not 1 or 3", file=path)
     adapter = "imagenet" if channels == 3 else "xrv" if mark else "plain"
@@ -170,20 +154,24 @@ def _read_file(path: Path) -> Mapping[str, Tensor]:
     return state
 
 
+def _first(arch: str) -> str:
+    """First convolution of an architecture: how many channels it takes tells the adapter."""
+    return f"{PUBLISHED[arch][0] if arch in PUBLISHED else '0.0'}.weight"
+
+
 def _trunk_of(state: Mapping[str, Tensor], arch: str, file: Path) -> dict[str, Tensor]:
     """The trunk's part of a state in torchvision's (or our) naming."""
-    drop = _LAST_OF_CLASSIFIER.get(arch)
+    last = PUBLISHED[arch][1] if arch in PUBLISHED else "head"
     out: dict[str, Tensor] = {}
     for name, value in state.items():
         plain = name
         for prefix in _PREFIXES:
             plain = plain.removeprefix(prefix)
-        is_head = plain in _HEADS or plain.startswith(("head.", _XRV_MARK))
-        if not is_head and not (drop and plain.startswith(drop)):
+        if plain not in _HEADS and not plain.startswith(("head.", f"{last}.", _XRV_MARK)):
             out[plain] = value
-    if _FIRST[arch] not in out:
+    if _first(arch) not in out:
         raise InputError(
-            f"these are no weights of {arch}: {_FIRST[arch]} is missing",
+            f"these are no weights of {arch}: {_first(arch)} is missing",
             file=file,
             hint="choose the --arch that they belong to",
         )

@@ -1,16 +1,20 @@
 """The training of a classifier as the loop sees it: validations, and what they say.
 
-In: a fit and validation rows. Out: lines of metrics, the best network, and what got worse.
+In: a fit and validation rows. Out: lines of metrics, the best network, what got worse, and what
+`model.json` says: all that its users must know beside its weights. `evaluate` takes the policy, the
+rows and the preprocessing from it; filters and teachers take the same.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cxrtool.classifiers.pool import Part
-from cxrtool.classifiers.prediction import softmax
+from cxrtool.classifiers.batches import Part
+from cxrtool.classifiers.prediction import Calibration, softmax
 from cxrtool.classifiers.pretrained import Start
 from cxrtool.classifiers.training import ClassifierTrainer
 from cxrtool.core import console
+from cxrtool.data.labels import LabelPolicy
+from cxrtool.data.manifest import Dataset
 from cxrtool.stats.curves import label_scores
 from cxrtool.training.loop import Row, Task
 
@@ -108,3 +112,60 @@ def shortfalls(fit: ClassifierTrainer) -> list[str]:
             f" kept{why}"
         )
     return notes
+
+
+def describe(
+    fit: ClassifierTrainer,
+    data: Dataset,
+    policy: LabelPolicy,
+    parts: Mapping[str, Part],
+    recipe: Mapping[str, Any],
+    calibration: Calibration,
+) -> dict[str, Any]:
+    """The description of a finished fit.
+
+    Args:
+        fit: The fit, its network holding the chosen weights.
+        data: The real set.
+        policy: What uncertain and blank meant.
+        parts: What it was trained on.
+        recipe: All that fixed the training: runs whose recipes differ by `seed` alone are repeats
+            of each other. Needs `arch`, `arm`, `seed`, `view`, `split` and `fraction`.
+        calibration: Fitted on the validation rows.
+    """
+    info, network = data.info, fit.network
+    labels, size, adapter = list(network.labels), network.size, network.adapter
+    scores = {best.phase: {"best_step": best.step, "val_auroc": best.score} for best in fit.bests}
+    return {
+        "kind": "classifier",
+        "arch": recipe["arch"],
+        "architecture": {"labels": labels, "size": size, "adapter": adapter},
+        "labels": labels,
+        "label_kind": info.kind,
+        "policy": policy.to_json(),
+        "selection": {name: recipe[name] for name in ("view", "split", "fraction")},
+        "preprocessing": {
+            "size": size,
+            "native_size": info.size,
+            "fit": info.fit,
+            "kernel": info.kernel,
+            "channels": 1,
+            "range": [-1, 1],
+            "adapter": adapter,
+        },
+        "recipe": {**recipe, "size": size, "data": info.digest[:8]},
+        "images": {name: len(part) for name, part in parts.items()},
+        "steps": fit.steps,
+        "phases": [
+            {"name": p.name, "steps": p.steps, "loss": p.loss, **scores.get(k, {})}
+            for k, p in enumerate(fit.phases)
+        ],
+        "kept_phase": fit.phases[fit.chosen.phase].name,
+        "calibration": calibration.to_json(network.labels),
+        "history": [
+            {key: entry[key] for key in ("step", "loss", "val_loss", "val_auroc")}
+            for entry in fit.history
+        ],
+        "best_step": fit.chosen.step,
+        "val_auroc": fit.chosen.score,
+    }

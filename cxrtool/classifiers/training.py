@@ -21,12 +21,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cxrtool.classifiers import losses
 from cxrtool.classifiers.architectures import ClassifierNet
-from cxrtool.classifiers.auc_margin import AucMargin, Pesg
-from cxrtool.classifiers.batches import Batches, BothClasses
-from cxrtool.classifiers.losses import class_cross_entropy, masked_bce
-from cxrtool.classifiers.phases import AUC_MARGIN, Phase
-from cxrtool.classifiers.pool import Part, Pool
+from cxrtool.classifiers.batches import Batches, BothClasses, Part, Pool
 from cxrtool.classifiers.prediction import BLOCK, in_blocks
 from cxrtool.core.errors import GateError
 from cxrtool.training.augment import augment
@@ -36,12 +33,11 @@ from cxrtool.training.replay import recorded
 from cxrtool.training.rng import restore_rng, rng_state, seed_for, torch_generator
 from cxrtool.training.schedules import late_tenth
 
-_OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
     "sgd-momentum": partial(torch.optim.SGD, momentum=0.9),
 }
-OPTIMIZERS = tuple(_OPTIMIZERS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,12 +87,12 @@ class ClassifierTrainer:
 
     Attributes:
         step_number: Optimizer steps done.
-        best_score: Best validation score of this phase so far, None before the first.
-        best_step: After how many steps it was reached.
+        best: The best network of this phase so far, None before the first validation.
         start_score: Validation score before the first step, where the caller took it.
         ended: The best networks of the phases before this one.
         history: One record per validation.
         precision: "float32" or "bfloat16", as chosen; a fit that goes on elsewhere keeps it.
+        lr: Learning rate of the last step.
         wait_s: Seconds that steps waited for their batch, since `read_clock`.
     """
 
@@ -104,7 +100,7 @@ class ClassifierTrainer:
         self,
         network: ClassifierNet,
         pools: dict[str, Pool],
-        phases: Sequence[Phase],
+        phases: Sequence[losses.Phase],
         settings: Settings,
         weights: np.ndarray | None = None,
     ) -> None:
@@ -119,9 +115,7 @@ class ClassifierTrainer:
             self.precision = "bfloat16" if has_fast_bfloat16(self.device) else "float32"
         self.weights = None if weights is None else torch.from_numpy(weights).to(self.device)
         self.step_number = 0
-        self.best_score: float | None = None
-        self.best_step = 0
-        self.best_state: dict[str, Tensor] = {}
+        self.best: PhaseBest | None = None
         self.ended: list[PhaseBest] = []
         self.start_score: float | None = None
         self.history: list[dict[str, Any]] = []
@@ -129,8 +123,9 @@ class ClassifierTrainer:
         self._clock, self._clock_steps = 0.0, 0
         kinds = {type(module).__name__ for module in network.modules()}
         self._random = bool(kinds & {"Dropout", "StochasticDepth"})
-        self._loss_sum = torch.zeros((), device=self.device)
-        self._loss_steps = 0
+        self._loss_sum, self._loss_steps = torch.zeros((), device=self.device), 0
+        single = settings.kind == "single"
+        self._entropy = losses.class_cross_entropy if single else losses.masked_bce
         self._replay: tuple[torch.Size, Callable[[Tensor], Tensor] | None] | None = None
         self._enter(0)
 
@@ -145,7 +140,7 @@ class ClassifierTrainer:
         return sum(phase.steps for phase in self.phases)
 
     @property
-    def phase(self) -> Phase:
+    def phase(self) -> losses.Phase:
         """The phase of the next step."""
         return self.phases[self._index]
 
@@ -155,23 +150,20 @@ class ClassifierTrainer:
         return self.step_number == self._start + self.phase.steps
 
     @property
-    def lr(self) -> float:
-        """Learning rate of the last step."""
-        return self._lr
-
-    @property
     def bests(self) -> list[PhaseBest]:
         """The best network of each phase that has had a validation, in order."""
-        if self.best_score is None:
-            return self.ended
-        score, step, state = self.best_score, self.best_step, self.best_state
-        return [*self.ended, PhaseBest(phase=self._index, score=score, step=step, state=state)]
+        return self.ended if self.best is None else [*self.ended, self.best]
 
     @property
     def chosen(self) -> PhaseBest:
         """The network to deliver: the best on the last phase's images; of equals the later."""
         rivals = [best for best in self.bests if self._delivers(best.phase)]
         return max(reversed(rivals), key=lambda best: best.score)
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer | losses.Pesg:
+        """That of the phase."""
+        return self._optimizer if self.pesg is None else self.pesg
 
     def _delivers(self, index: int) -> bool:
         return self.phases[index].pool == self.phases[-1].pool
@@ -186,29 +178,30 @@ class ClassifierTrainer:
         seed = self.settings.seed if index == 0 else seed_for(self.settings.seed, index)
         order = Batches(len(pool), self.settings.batch, seed)
         self._batches: Batches | BothClasses = order
-        self._lr = phase.lr_at(0)
-        if phase.loss == AUC_MARGIN:
+        self.lr = phase.lr_at(0)
+        parameters, decay = list(self.network.parameters()), self.settings.weight_decay
+        self.pesg: losses.Pesg | None = None
+        if phase.loss == losses.AUC_MARGIN:
             self._batches = BothClasses(
                 order, pool.values.cpu().numpy(), pool.mask.cpu().numpy(), self.network.labels
             )
             counts = pool.mask.sum(dim=0).clamp(min=1)
-            loss = AucMargin((pool.values * pool.mask).sum(dim=0) / counts).to(self.device)
-            self._pesg: Pesg | None = Pesg(
-                self.network.parameters(), loss, phase.lr, self.settings.weight_decay
-            )
+            loss = losses.AucMargin((pool.values * pool.mask).sum(dim=0) / counts).to(self.device)
+            self.pesg = losses.Pesg(parameters, loss, phase.lr, decay)
             self._epoch_steps = max(1, len(pool) // self.settings.batch)
         else:
-            self._pesg = None
-            self.optimizer = _optimizer(self.network, self.settings, phase.lr)
+            fused = True if parameters[0].is_cuda else None  # a few launches in place of hundreds
+            build = OPTIMIZERS[self.settings.optimizer]
+            self._optimizer = build(parameters, lr=phase.lr, weight_decay=decay, fused=fused)
 
     def next_phase(self) -> None:
         """Go on to the next phase, from the best weights of this one."""
-        if self.best_state:
-            self.network.load_state_dict(self.best_state)
+        if self.best is not None:
+            self.network.load_state_dict(self.best.state)
         self.ended = self.bests
         if self.ended and not self._delivers(self._index):
             self.ended[-1] = replace(self.ended[-1], state={})
-        self.best_score, self.best_step, self.best_state = None, 0, {}
+        self.best = None
         self._enter(self._index + 1)
 
     # --- steps ---
@@ -225,15 +218,22 @@ class ClassifierTrainer:
             x, s.augmentation, torch_generator("train-cls augment", s.seed, self.step_number)
         )
         x = x.contiguous(memory_format=torch.channels_last)
-        self._lr = self.phase.lr_at(inside)
         self.network.train()
         if self._random:  # dropout draws from torch's own generator
             torch.manual_seed(seed_for("train-cls dropout", s.seed, self.step_number))
-        loss = self._loss(self._logits(x), values, mask)
-        if self._pesg is None:
-            self._descend(loss)
+        logits, phase = self._logits(x), self.phase
+        if self.pesg is not None:
+            loss: Tensor = self.pesg.loss(logits, values, mask)
+            if inside and inside % self._epoch_steps == 0:
+                self.pesg.end_epoch()
+            self.pesg.lr = self.lr = late_tenth(phase.lr, inside, phase.steps, self._epoch_steps)
         else:
-            self._margin_step(loss, inside)
+            loss, self.lr = self._entropy(logits, values, mask, self.weights), phase.lr_at(inside)
+            for group in self._optimizer.param_groups:
+                group["lr"] = self.lr
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
         # Summed on the device: reading it every step would make the host wait for it.
         self._loss_sum += loss.detach()
         self._loss_steps += 1
@@ -252,31 +252,6 @@ class ClassifierTrainer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
             logits: Tensor = self.network(x)
         return logits.float()
-
-    def _loss(self, logits: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-        if self._pesg is not None:
-            loss: Tensor = self._pesg.loss(logits, values, mask)
-            return loss
-        how = class_cross_entropy if self.settings.kind == "single" else masked_bce
-        return how(logits, values, mask, self.weights)
-
-    def _descend(self, loss: Tensor) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._lr
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-
-    def _margin_step(self, loss: Tensor, inside: int) -> None:
-        pesg = self._pesg
-        assert pesg is not None
-        if inside and inside % self._epoch_steps == 0:
-            pesg.end_epoch()
-        self._lr = late_tenth(self.phase.lr, inside, self.phase.steps, self._epoch_steps)
-        pesg.lr = self._lr
-        pesg.zero_grad()
-        loss.backward()
-        pesg.step()
 
     def mean_loss(self) -> float:
         """Mean training loss since the last call.
@@ -309,8 +284,7 @@ class ClassifierTrainer:
         """Logits [N, L] of a part and its mean loss, with the network as it is now."""
         logits = in_blocks(self.network.eval(), part.pixels, self.device, rows=part.rows)
         values, mask = torch.from_numpy(part.values), torch.from_numpy(part.mask)
-        how = class_cross_entropy if self.settings.kind == "single" else masked_bce
-        return logits, float(how(torch.from_numpy(logits), values, mask))
+        return logits, float(self._entropy(torch.from_numpy(logits), values, mask))
 
     def record(self, score: float, entry: dict[str, Any]) -> bool:
         """Take note of a validation; keep the weights if they are the phase's best so far.
@@ -323,24 +297,24 @@ class ClassifierTrainer:
             Whether this is the new best. An equal score keeps the earlier weights.
         """
         self.history.append(entry)
-        if self.best_score is not None and score <= self.best_score:
+        if self.best is not None and score <= self.best.score:
             return False
-        self.best_score, self.best_step = score, self.step_number
-        self.best_state = copied(self.network)
+        step, state = self.step_number, copied(self.network)
+        self.best = PhaseBest(phase=self._index, score=score, step=step, state=state)
         return True
 
     def state_dict(self) -> dict[str, Any]:
         """All that the next step depends on, for a checkpoint."""
-        optimizer = self.optimizer if self._pesg is None else self._pesg
+        best = self.best
         return {
             "step": self.step_number,
             "precision": self.precision,
             "phase": self._index,
             "network": self.network.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "best": self.best_state,
-            "best_score": self.best_score,
-            "best_step": self.best_step,
+            "optimizer": self.optimizer.state_dict(),
+            "best": {} if best is None else best.state,
+            "best_score": None if best is None else best.score,
+            "best_step": 0 if best is None else best.step,
             "start_score": self.start_score,
             "ended": [dict(vars(best)) for best in self.ended],
             "history": self.history,
@@ -354,16 +328,18 @@ class ClassifierTrainer:
         self.step_number, self.precision = state["step"], state["precision"]
         self.network.load_state_dict(state["network"])
         self._enter(state["phase"])
-        optimizer = self.optimizer if self._pesg is None else self._pesg
-        optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.load_state_dict(state["optimizer"])
 
-        def here(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-            return {name: value.to(self.device) for name, value in weights.items()}
+        def best(phase: int, score: float, step: int, state: dict[str, Tensor]) -> PhaseBest:
+            here = {name: value.to(self.device) for name, value in state.items()}
+            return PhaseBest(phase=phase, score=score, step=step, state=here)
 
-        self.best_state = here(state["best"])
-        self.best_score, self.best_step = state["best_score"], state["best_step"]
+        self.best = None
+        if state["best_score"] is not None:
+            own = state["best_score"], state["best_step"], state["best"]
+            self.best = best(self._index, *own)
         self.start_score = state["start_score"]
-        self.ended = [PhaseBest(**best | {"state": here(best["state"])}) for best in state["ended"]]
+        self.ended = [best(**record) for record in state["ended"]]
         self.history = list(state["history"])
         self._loss_sum = state["loss_sum"].to(self.device)
         self._loss_steps = state["loss_steps"]
@@ -398,10 +374,3 @@ def reestimate_batchnorm(network: ClassifierNet, part: Part, device: torch.devic
         layer.momentum = 0.1
         layer.eval()
     return len(layers)
-
-
-def _optimizer(network: nn.Module, settings: Settings, lr: float) -> torch.optim.Optimizer:
-    parameters = list(network.parameters())
-    fused = True if parameters[0].is_cuda else None  # a few launches in place of hundreds
-    build = _OPTIMIZERS[settings.optimizer]
-    return build(parameters, lr=lr, weight_decay=settings.weight_decay, fused=fused)

@@ -71,10 +71,10 @@ def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor, groups: Tenso
     )
 
 
-def clamp_temperature(logit_scale: Tensor, maximum: float = MAX_SCALE) -> None:
-    """Keep exp(logit_scale) in [1, maximum], in place; call it after every optimizer step."""
+def clamp_temperature(logit_scale: Tensor) -> None:
+    """Keep exp(logit_scale) in [1, `MAX_SCALE`], in place; call it after every optimizer step."""
     with torch.no_grad():
-        logit_scale.clamp_(0.0, math.log(maximum))
+        logit_scale.clamp_(0.0, math.log(MAX_SCALE))
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,13 @@ but its own start. A finished block is kept in `checkpoints/blocks/`, so that a 
 at most one.
 """
 
-from __future__ import annotations
-
 import zipfile
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cxrtool.core import console
-
-if TYPE_CHECKING:
-    from cxrtool.core.runs import Run
+from cxrtool.core.runs import Run
 
 Arrays = dict[str, np.ndarray]
 

@@ -4,18 +4,17 @@ In: the starts and, for every target and strength, a `Job` with what was measure
 of all edited images, `edits.csv`, `entanglement.csv`, pictures, directions, and the summary.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
 from cxrtool.core import console
+from cxrtool.core.runs import Run
 from cxrtool.data import manifest
 from cxrtool.data.columns import image_name
 from cxrtool.data.sheet import contact_sheet
@@ -23,9 +22,6 @@ from cxrtool.data.tables import write_table
 from cxrtool.editing.record import Job
 from cxrtool.editing.starts import Starts
 from cxrtool.training.directions import DIRECTIONS, save_direction
-
-if TYPE_CHECKING:
-    from cxrtool.core.runs import Run
 
 PANELS = 8  # edits on a panel
 STRIPS = 6  # images on a strength strip

@@ -134,7 +134,7 @@ def accepted(teacher: Readings | None, request: Request) -> np.ndarray | None:
 
 def label_cells(
     labels: Sequence[str], start: np.ndarray, request: Request, teacher: Readings | None
-) -> np.ndarray:
+) -> pd.DataFrame:
     """Label cells of the edited images.
 
     A target is there from the teacher's threshold on, else absent, as it is accepted; any other
@@ -147,46 +147,36 @@ def label_cells(
         teacher: Its readings, or None.
 
     Returns:
-        [N, L] object array of str.
+        A table of N rows and L columns of str.
     """
+    cells = pd.DataFrame(start, columns=list(labels), dtype=object)
     if teacher is None:
-        return np.full(start.shape, "", dtype=object)
-    cells = start.astype(object).copy()
-    names = list(labels)
-    for k, label in enumerate(names):
-        if label in teacher.labels:
-            there = teacher.reads(label)
-            absent = ~there if label in request.targets else teacher.lacks(label)
-            cells[:, k] = np.where(there, "1", np.where(absent, "0", ""))
-    if request.single:
-        _one_each(cells, names, teacher)
+        return cells.assign(**dict.fromkeys(labels, ""))
+    read = [label for label in teacher.labels if label in cells]
+    for label in read:
+        there = teacher.reads(label)
+        absent = ~there if label in request.targets else teacher.lacks(label)
+        cells[label] = np.where(there, "1", np.where(absent, "0", ""))
+    if request.single:  # where several labels are 1, the most probable one stays
+        after = teacher.after[:, [teacher.labels.index(label) for label in read]]
+        best = np.array(read, dtype=object)[after.argmax(axis=1)]
+        several = (cells == "1").sum(axis=1).to_numpy() > 1
+        others = cells.columns.to_numpy()[None] != best[:, None]
+        cells = cells.mask((cells == "1") & several[:, None] & others, "0")
     accept = accepted(teacher, request)
     for nothing, findings in request.excludes.items():
-        if nothing not in names:
+        if nothing not in cells:
             continue
-        columns = [names.index(f) for f in findings if f in names]
         if accept is not None and request.sign == "+" and nothing in request.targets:
-            read = [c for c in columns if names[c] in teacher.labels]
-            for column in read:  # accepted: the teacher reads none of them
-                cells[accept, column] = "0"
-        finding = np.isin(cells[:, columns].astype(str), ("1", "-1")).any(axis=1)
-        cells[finding, names.index(nothing)] = "0"
+            # Accepted: the teacher reads none of them.
+            cells.loc[accept, [label for label in read if label in findings]] = "0"
+        there = cells[[f for f in findings if f in cells]].isin(("1", "-1")).any(axis=1)
+        cells.loc[there, nothing] = "0"
     # Templates that do not say what No Finding excludes leave it to this.
-    finding = derived.denied(pd.DataFrame(cells, columns=names))
-    for nothing in derived.nothing_found(names):
-        column = names.index(nothing)
-        cells[finding & (cells[:, column] == "1"), column] = "0"
+    there = derived.denied(cells)
+    for nothing in derived.nothing_found(labels):
+        cells.loc[there & (cells[nothing] == "1"), nothing] = "0"
     return cells
-
-
-def _one_each(cells: np.ndarray, names: list[str], teacher: Readings) -> None:
-    """Where several labels of an image are 1, the most probable one stays, the others become 0."""
-    read = [label for label in teacher.labels if label in names]
-    after = teacher.after[:, [teacher.labels.index(label) for label in read]]
-    best = np.array([names.index(label) for label in read])[after.argmax(axis=1)]
-    for row in np.flatnonzero((cells == "1").sum(axis=1) > 1):
-        others = [k for k in range(len(names)) if k != best[row] and cells[row, k] == "1"]
-        cells[row, others] = "0"
 
 
 @dataclass(frozen=True)
@@ -324,7 +314,7 @@ class Job:
                 "|".join(n for n, c in zip(labels, row, strict=True) if c == "1")
                 for row in self.starts.cells
             ],
-            **dict(zip(labels, cells.T, strict=True)),
+            **{label: cells[label].to_numpy() for label in labels},
         )
         if self.accept is not None:
             table["accepted"] = np.where(self.accept, "1", "0")

@@ -4,13 +4,11 @@ In: a style generator, and either a number of images or rows of a data set. Out:
 gives w of any of them, their label cells, and what the manifest of the edited images inherits.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +16,7 @@ import torch
 from torch import Tensor
 
 from cxrtool.core.errors import InputError, UsageError
+from cxrtool.core.runs import Run
 from cxrtool.data.cache import pixels, resized
 from cxrtool.data.columns import FIRST, IMAGE, PATIENT_KEY, PIXEL_KEY, SPLIT, VIEW
 from cxrtool.data.images import to_float
@@ -30,9 +29,6 @@ from cxrtool.editing.guide import Distance
 from cxrtool.editing.optimization import InversionRecipe, invert
 from cxrtool.training.protocols import StyleGenerator
 from cxrtool.training.rng import seed_for, torch_generator
-
-if TYPE_CHECKING:
-    from cxrtool.core.runs import Run
 
 INHERITED = (*FIRST[1:7], PIXEL_KEY, PATIENT_KEY)  # patient, study, view, split, sex and age first
 """Columns that an edited image keeps from the real image it was made of: it still shows that

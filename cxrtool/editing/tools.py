@@ -7,13 +7,11 @@ matrix of `global_method`. Each lies in NAME.safetensors (`PART.LAYER`) and NAME
 the generator and the CLIP: to another tower the numbers mean nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,17 +21,15 @@ from torch import Tensor
 
 from cxrtool.core.errors import InputError
 from cxrtool.core.fingerprints import read_json
+from cxrtool.core.runs import Run
 from cxrtool.editing import variation as variations
+from cxrtool.editing.guide import Distance
 from cxrtool.editing.relevance import Channels, Styles
 from cxrtool.editing.starts import condition_vector, stored_conditions
 from cxrtool.editing.variation import Variation
 from cxrtool.training.directions import generator_fingerprint
 from cxrtool.training.protocols import ImageEncoder, StyleGenerator, StyleSpace
 from cxrtool.training.rng import torch_generator
-
-if TYPE_CHECKING:
-    from cxrtool.core.runs import Run
-    from cxrtool.editing.guide import Distance
 
 FORMAT = 1
 PSI = 0.7  # of the latents behind statistics and relevance (StyleCLIP)

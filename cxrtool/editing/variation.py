@@ -30,15 +30,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cxrtool.editing.relevance import (
-    Channels,
-    Direction,
-    Moments,
-    Styles,
-    Sums,
-    editable,
-    unmoved,
-)
+from cxrtool.editing.relevance import Channels, Direction, Moments, Styles, Sums, editable, unmoved
 from cxrtool.training.protocols import ImageEncoder, StyleSpace
 
 PATIENTS = 512

@@ -8,8 +8,8 @@ import torch
 
 from cxrtool.classifiers import training
 from cxrtool.classifiers.architectures import build
-from cxrtool.classifiers.phases import Phase
-from cxrtool.classifiers.pool import Part, Pool
+from cxrtool.classifiers.batches import Part, Pool
+from cxrtool.classifiers.losses import Phase
 from cxrtool.classifiers.training import ClassifierTrainer, Settings
 from cxrtool.training import device as devices
 

@@ -12,11 +12,9 @@ from typing import Any
 
 from cxrtool.classifiers.architectures import LEAST_PX
 from cxrtool.classifiers.arms import part_of
-from cxrtool.classifiers.description import describe
 from cxrtool.classifiers.guard import seen_in_training
-from cxrtool.classifiers.inputs import input_size, refuse_thin_fraction, wanted_labels
-from cxrtool.classifiers.targets import learnable
-from cxrtool.classifiers.task import ClassifierTask, shortfalls
+from cxrtool.classifiers.inputs import input_size, learnable, refuse_thin_fraction, wanted_labels
+from cxrtool.classifiers.task import ClassifierTask, describe, shortfalls
 from cxrtool.commands.train_cls import inputs, training
 from cxrtool.commands.train_cls.options import FORMAT, NAME, Config
 from cxrtool.core import console

@@ -12,10 +12,10 @@ import numpy as np
 
 from cxrtool.classifiers import pretrained
 from cxrtool.classifiers.arms import compose, refuse_made_rows, refuse_unjoinable
+from cxrtool.classifiers.batches import Part
 from cxrtool.classifiers.guard import run_of
-from cxrtool.classifiers.pool import Part
+from cxrtool.classifiers.inputs import learnable
 from cxrtool.classifiers.pretrained import Start
-from cxrtool.classifiers.targets import learnable
 from cxrtool.commands.train_cls.options import Config
 from cxrtool.core import console
 from cxrtool.core.errors import UsageError

@@ -10,10 +10,9 @@ import numpy as np
 
 from cxrtool.classifiers import pretrained
 from cxrtool.classifiers.architectures import build
-from cxrtool.classifiers.calibration import Calibration, fit_calibration, shares, smoothed_shares
-from cxrtool.classifiers.losses import balancing_weights, class_weights
-from cxrtool.classifiers.phases import plan_phases
-from cxrtool.classifiers.pool import Part, Pool
+from cxrtool.classifiers.batches import Part, Pool
+from cxrtool.classifiers.losses import balancing_weights, class_weights, plan_phases
+from cxrtool.classifiers.prediction import Calibration, fit_calibration, shares, smoothed_shares
 from cxrtool.classifiers.pretrained import Start
 from cxrtool.classifiers.task import shortfalls
 from cxrtool.classifiers.training import ClassifierTrainer, Settings, reestimate_batchnorm

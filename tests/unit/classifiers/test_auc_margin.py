@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from cxrtool.classifiers.auc_margin import AucMargin, Pesg
 from cxrtool.classifiers.batches import Batches, BothClasses
+from cxrtool.classifiers.losses import AucMargin, Pesg
 
 
 def example(seed: int = 0) -> tuple[np.ndarray, ...]:

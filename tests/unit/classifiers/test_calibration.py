@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cxrtool.classifiers.calibration import (
+from cxrtool.classifiers.prediction import (
     Calibration,
     fit_calibration,
     shares,
+    sigmoid,
     smoothed_shares,
+    softmax,
     specific_threshold,
 )
-from cxrtool.classifiers.prediction import sigmoid, softmax
 
 
 def drawn(n: int, prevalence: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

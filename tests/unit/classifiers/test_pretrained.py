@@ -96,7 +96,7 @@ def test_names_that_fit_no_architecture(monkeypatch: pytest.MonkeyPatch) -> None
     def offline(arch: str) -> None:
         raise OSError("no route to host")
 
-    monkeypatch.setattr(pretrained, "_imagenet", offline)
+    monkeypatch.setattr("torchvision.models.get_model_weights", offline)
     with pytest.raises(InputError, match="cannot be fetched here: no route to host"):
         pretrained.by_name("imagenet", "densenet121")
 
@@ -107,7 +107,7 @@ def test_the_stage_offers_what_the_package_has(arch: str) -> None:
     from cxrtool.commands.train_cls import options
 
     assert tuple(TRUNKS) == options.ARCHITECTURES
-    assert pretrained.WEIGHTS == options.WEIGHTS
+    assert ("none", "imagenet", *pretrained.XRV) == options.WEIGHTS
     network = build(arch, LABELS, 32).eval()
     with torch.no_grad():
         assert network(images(2, 32)).shape == (2, 2)

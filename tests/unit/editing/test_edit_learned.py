@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from cxrtool.editing.global_method import ALPHA, GOAL, LearnedRecipe, learned_direction
 from cxrtool.editing.guide import TextGuide
-from cxrtool.editing.learned import ALPHA, GOAL, LearnedRecipe, learned_direction
 from cxrtool.editing.relevance import Direction, moved
 from cxrtool.editing.variation import Variation, measure_variation
 

@@ -32,12 +32,12 @@ def _asked(targets: list[str], sign: str = "+", nothing: str = "") -> Request:
 
 
 def test_without_a_teacher_no_label_is_claimed() -> None:
-    assert set(label_cells(LABELS, START, _asked(["B"]), None).ravel()) == {""}
+    assert set(label_cells(LABELS, START, _asked(["B"]), None).to_numpy().ravel()) == {""}
 
 
 def test_labels_of_an_edit_that_cannot_be_verified_are_the_teachers_too() -> None:
     found = label_cells(LABELS, START, _asked([]), TEACHER)
-    assert found.tolist() == [["1", "1", "1"], ["0", "1", ""]]
+    assert found.to_numpy().tolist() == [["1", "1", "1"], ["0", "1", ""]]
 
 
 def _accept(teacher: Readings, asked: Request) -> list[bool]:
@@ -51,7 +51,7 @@ def test_what_contradicts_a_finding_is_taken_back_where_it_was_found() -> None:
     after = np.array([[0.9, 0.8], [0.3, 0.9], [0.1, 0.2]])
     teacher = Readings(("C", "B"), after, after, 0.5)
     found = label_cells(LABELS, start, _asked(["C"], nothing="A"), teacher)
-    assert found.tolist() == [["0", "1", "1"], ["0", "1", "0"], ["1", "0", "0"]]
+    assert found.to_numpy().tolist() == [["0", "1", "1"], ["0", "1", "0"], ["1", "0", "0"]]
 
 
 def test_an_edit_to_no_finding_takes_back_the_findings_or_is_not_accepted() -> None:
@@ -62,19 +62,20 @@ def test_an_edit_to_no_finding_takes_back_the_findings_or_is_not_accepted() -> N
     asked = _asked(["A"], nothing="A")
     assert _accept(teacher, asked) == [True, True, False]
     found = label_cells(LABELS, start, asked, teacher)
-    assert found.tolist() == [["1", "0", "0"], ["1", "0", "0"], ["0", "0", "1"]]
+    assert found.to_numpy().tolist() == [["1", "0", "0"], ["1", "0", "0"], ["0", "0", "1"]]
 
 
 def test_nothing_is_not_claimed_beside_a_finding_that_nobody_read() -> None:
     teacher = Readings(("A",), np.array([[0.1], [0.1]]), np.array([[0.9], [0.9]]), 0.5)
     start = np.array([["0", "1", "0"], ["0", "0", "0"]], dtype=object)
     found = label_cells(LABELS, start, _asked(["A"], nothing="A"), teacher)
-    assert found.tolist() == [["0", "1", "0"], ["1", "0", "0"]]
+    assert found.to_numpy().tolist() == [["0", "1", "0"], ["1", "0", "0"]]
 
 
 def test_a_single_label_set_keeps_the_most_probable_one() -> None:
     asked = Request("latent", "c", "+", ("C",), single=True)
-    assert label_cells(LABELS, START, asked, TEACHER).tolist() == [["0", "0", "1"], ["0", "1", "0"]]
+    found = label_cells(LABELS, START, asked, TEACHER)
+    assert found.to_numpy().tolist() == [["0", "0", "1"], ["0", "1", "0"]]
 
 
 def test_nobody_accepts_without_teacher_or_target() -> None:
@@ -84,14 +85,14 @@ def test_nobody_accepts_without_teacher_or_target() -> None:
 
 def test_the_teacher_sets_all_that_it_reads_and_leaves_the_others() -> None:
     found = label_cells(LABELS, START, _asked(["C"]), TEACHER)
-    assert found.tolist() == [["1", "1", "1"], ["0", "1", "0"]]
+    assert found.to_numpy().tolist() == [["1", "1", "1"], ["0", "1", "0"]]
 
 
 def test_what_the_teacher_is_not_sure_of_is_blank_but_for_targets() -> None:
     after = np.array([[0.4, 0.4], [0.2, 0.2]])
     teacher = Readings(("C", "B"), after, after, 0.5)
     found = label_cells(LABELS, START, _asked(["C"]), teacher)
-    assert found.tolist() == [["1", "", "0"], ["0", "0", "0"]]
+    assert found.to_numpy().tolist() == [["1", "", "0"], ["0", "0", "0"]]
 
 
 @pytest.mark.parametrize(
@@ -165,4 +166,4 @@ def test_no_finding_beside_a_finding_whatever_the_templates_say() -> None:
     start = np.array([["1", "0", "0"]] * 2, dtype=object)
     asked = Request("latent", "mass", "+", ("Mass",))
     found = label_cells(labels, start, asked, teacher)
-    assert found.tolist() == [["0", "1", "0"], ["1", "0", "1"]]
+    assert found.to_numpy().tolist() == [["0", "1", "0"], ["1", "0", "1"]]

@@ -26,7 +26,7 @@ from cxrtool.data.cache import pixels
 from cxrtool.data.keys import Seen
 from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.data.manifest import DatasetInfo, DatasetWriter, load_dataset
-from cxrtool.editing import learned, relevance, variation
+from cxrtool.editing import global_method, relevance, variation
 from cxrtool.generators.stylegan2.generator import Architecture, Generator
 from cxrtool.generators.stylegan2.network import TrainedGenerator
 from cxrtool.training.rng import torch_generator
@@ -543,7 +543,7 @@ def test_directions_by_regression_and_from_there_on(
     styled: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, direction: str
 ) -> None:
     monkeypatch.setattr(variation, "PATIENTS", 24)
-    monkeypatch.setattr(learned.LearnedRecipe, "__init__", _few_steps)
+    monkeypatch.setattr(global_method.LearnedRecipe, "__init__", _few_steps)
     options: dict[str, Any] = {
         "method": "global",
         "direction": direction,

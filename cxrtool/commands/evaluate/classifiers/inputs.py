@@ -12,8 +12,7 @@ import numpy as np
 
 from cxrtool.classifiers.architectures import ClassifierNet
 from cxrtool.classifiers.arms import refuse_unfinished
-from cxrtool.classifiers.calibration import Calibration
-from cxrtool.classifiers.prediction import in_blocks, input_pixels
+from cxrtool.classifiers.prediction import Calibration, in_blocks, input_pixels
 from cxrtool.commands.evaluate.classifiers.options import Config
 from cxrtool.core.errors import GateError, InputError
 from cxrtool.core.fingerprints import read_json

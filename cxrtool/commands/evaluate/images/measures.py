@@ -13,8 +13,7 @@ import torch
 
 from cxrtool import classifiers, clip
 from cxrtool import generators as gans
-from cxrtool.classifiers.calibration import Calibration
-from cxrtool.classifiers.prediction import in_blocks, input_pixels
+from cxrtool.classifiers.prediction import Calibration, in_blocks, input_pixels
 from cxrtool.commands.evaluate.images.options import Config
 from cxrtool.core.fingerprints import read_json
 from cxrtool.core.runs import Run
