@@ -26,17 +26,18 @@ from cxrtool.training.models import load_weights, read_model
 
 _MEAN = 0.485, 0.456, 0.406
 _STD = 0.229, 0.224, 0.225
+
+
+def _standardized(x: Tensor) -> Tensor:
+    return torch.cat([((x + 1) / 2 - m) / s for m, s in zip(_MEAN, _STD, strict=True)], dim=1)
+
+
 # Intensity adapters: name -> (channels, how gray in [-1, 1] becomes the network's input).
 # "imagenet": the mean and deviation of torchvision's weights; "xrv": TorchXRayVision's
 # [-1024, 1024] (Cohen et al., MIDL 2022).
 ADAPTERS: dict[str, tuple[int, Callable[[Tensor], Tensor]]] = {
     "plain": (1, lambda x: x),
-    "imagenet": (
-        3,
-        lambda x: torch.cat(
-            [((x + 1) / 2 - m) / s for m, s in zip(_MEAN, _STD, strict=True)], dim=1
-        ),
-    ),
+    "imagenet": (3, _standardized),
     "xrv": (1, lambda x: x * 1024.0),
 }
 
@@ -112,8 +113,7 @@ def _published(name: str, first: str, last: str, channels: int) -> tuple[nn.Modu
     net: nn.Module = get_model(name, weights=None)
     if channels != 3:
         was: Any = net.get_submodule(first)
-        has_bias = was.bias is not None
-        how = {"stride": was.stride, "padding": was.padding, "bias": has_bias}
+        how = {"stride": was.stride, "padding": was.padding, "bias": was.bias is not None}
         convolution = nn.Conv2d(channels, was.out_channels, was.kernel_size, **how)
         nn.init.kaiming_normal_(convolution.weight)
         if convolution.bias is not None:
@@ -124,17 +124,13 @@ def _published(name: str, first: str, last: str, channels: int) -> tuple[nn.Modu
     return net, width
 
 
-def _conv_block(n_in: int, n_out: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(n_in, n_out, 3, padding=1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU()
-    )
-
-
 def _small_cnn(channels: int) -> tuple[nn.Module, int]:
     widths = (16, 32, 64, 128, 192)
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise((channels, *widths)):
-        layers += [_conv_block(n_in, n_out), nn.MaxPool2d(2)]
+        convolution = nn.Conv2d(n_in, n_out, 3, padding=1, bias=False)
+        block = nn.Sequential(convolution, nn.BatchNorm2d(n_out), nn.ReLU())
+        layers += [block, nn.MaxPool2d(2)]
     layers[-1] = nn.AdaptiveAvgPool2d(1)
     return nn.Sequential(*layers, nn.Flatten()), widths[-1]
 

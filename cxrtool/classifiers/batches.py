@@ -76,24 +76,18 @@ class Pool:
     def __len__(self) -> int:
         return int(self._starts[-1])
 
-    def images(self, positions: np.ndarray) -> Tensor:
-        """[B] positions -> [B, 1, H, W] float32 in [-1, 1] on the device."""
-        if self._resident is not None:
-            index = sent(torch.from_numpy(positions), self.device)
-            return to_float(self._resident[index])
-        shape = (len(positions), *self._parts[0].pixels.shape[1:])
-        out = np.empty(shape, dtype=np.uint8)
-        which = np.searchsorted(self._starts, positions, side="right") - 1
-        for k in np.unique(which):
-            here = which == k
-            part = self._parts[k]
-            out[here] = part.pixels[part.rows[positions[here] - self._starts[k]]]
-        return to_float(torch.from_numpy(out)).to(self.device)
-
     def batch(self, positions: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
         """[B] positions -> images [B, 1, H, W], values [B, L], mask [B, L], all on the device."""
         index = sent(torch.from_numpy(positions), self.device)
-        return self.images(positions), self.values[index], self.mask[index]
+        labels = self.values[index], self.mask[index]
+        if self._resident is not None:
+            return to_float(self._resident[index]), *labels
+        out = np.empty((len(positions), *self._parts[0].pixels.shape[1:]), dtype=np.uint8)
+        which = np.searchsorted(self._starts, positions, side="right") - 1
+        for k in np.unique(which):
+            here, part = which == k, self._parts[k]
+            out[here] = part.pixels[part.rows[positions[here] - self._starts[k]]]
+        return to_float(torch.from_numpy(out)).to(self.device), *labels
 
 
 class Batches:

@@ -23,11 +23,9 @@ def run_of(path: Path) -> Path | None:
     """
     if path.is_dir():
         return path
-    file = path.resolve()
-    for folder in (file.parent, file.parent.parent):  # checkpoints lie one deeper
-        if (folder / SEEN).is_file() or (folder / "run.json").is_file():
-            return folder
-    return None
+    folders = path.resolve().parents[:2]  # checkpoints lie one deeper
+    marks = SEEN, "run.json"
+    return next((f for f in folders if any((f / mark).is_file() for mark in marks)), None)
 
 
 def seen_in_training(

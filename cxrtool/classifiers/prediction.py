@@ -17,7 +17,7 @@ intercept makes the mean prediction the prevalence.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -232,16 +232,11 @@ def fit_calibration(
     else:
         matched = np.where(lacking & (trained_on is not None), np.nan, prevalence)
         temperature, intercept = _fit_labels(plain, shift, values, mask & ~lacking, mask, matched)
-    empty = np.zeros(len(shift))
-    bare = Calibration(kind, shift, temperature, intercept, empty, prevalence, lacking)
+    none = np.zeros(len(shift))
+    bare = Calibration(kind, shift, temperature, intercept, none, prevalence, lacking)
     probabilities = bare.probabilities(logits)
-    thresholds = np.array(
-        [
-            specific_threshold(values[mask[:, k], k], probabilities[mask[:, k], k])
-            for k in range(logits.shape[1])
-        ]
-    )
-    return Calibration(kind, shift, temperature, intercept, thresholds, prevalence, lacking)
+    cells = [(values[known, k], probabilities[known, k]) for k, known in enumerate(mask.T)]
+    return replace(bare, thresholds=np.array([specific_threshold(*pair) for pair in cells]))
 
 
 def smoothed_shares(kind: str, values: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -252,17 +247,15 @@ def smoothed_shares(kind: str, values: np.ndarray, mask: np.ndarray) -> np.ndarr
     return np.asarray((positive + 0.5) / (counts + 0.5 * classes))
 
 
-def specific_threshold(
-    truth: np.ndarray, probabilities: np.ndarray, specificity: float = SPECIFICITY
-) -> float:
-    """The least threshold at which at least `specificity` of the negatives lie below it.
+def specific_threshold(truth: np.ndarray, probabilities: np.ndarray) -> float:
+    """The least threshold at which at least `SPECIFICITY` of the negatives lie below it.
 
     A row is called positive if its probability reaches the threshold. Without negatives 0.5.
     """
     negative = np.sort(probabilities[truth == 0])
     if not len(negative):
         return 0.5
-    count = int(np.ceil(round(specificity * len(negative), 9)))
+    count = int(np.ceil(round(SPECIFICITY * len(negative), 9)))
     below = negative[count - 1]
     above = np.unique(probabilities[probabilities > below])
     return float((below + above[0]) / 2) if len(above) else float(np.nextafter(below, 2))
@@ -289,9 +282,7 @@ def _fit_labels(
 
     def intercepts(temperature: float) -> np.ndarray:
         moved = logits / temperature + shift
-        return np.array(
-            [_matching(moved[mask[:, k], k], prevalence[k]) for k in range(logits.shape[1])]
-        )
+        return np.array([_matching(moved[m, k], prevalence[k]) for k, m in enumerate(mask.T)])
 
     def nll(log_temperature: float) -> float:
         temperature = float(np.exp(log_temperature))

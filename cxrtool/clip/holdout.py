@@ -66,7 +66,7 @@ def evaluate(model: ClipModel, held: HeldOut, templates: Templates) -> dict[str,
     Returns:
         `recall` (mean over both ways and ranks), `retrieval`, `auroc` per label (NaN where
         undefined), `auroc_mean` over those defined, `negation` per label and `negation_passed`
-        (see `zeroshot.negation_test`), `prompt_cosine` (mean over labels of the cosine between what
+        (see `negation_test`), `prompt_cosine` (mean over labels of the cosine between what
         says a label and what denies it), `image_cosine`.
     """
     model.network.eval()
@@ -90,7 +90,7 @@ def evaluate(model: ClipModel, held: HeldOut, templates: Templates) -> dict[str,
 
 @torch.no_grad()
 def pair_retrieval(model: ClipModel, images: Tensor, pairs: Pairs) -> dict[str, float]:
-    """Recall of N pairs both ways, see `retrieval.retrieval`; `images` are their unit vectors."""
+    """Recall of N pairs both ways, see `retrieval`; `images` are their unit vectors."""
     tokens = pairs.tokens.to(model.device)
     different = torch.cat([model.embed_tokens(part) for part in tokens.split(_BLOCK)])
     texts = different[torch.from_numpy(pairs.texts[:, 0]).to(model.device)]

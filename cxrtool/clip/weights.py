@@ -13,7 +13,7 @@ more model is added, which is given to people as a file alone.
 import io
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -265,11 +265,11 @@ def of_file(
             f"{file.name} shows {_activation(bool(shows_quick))} ({sign}): are these weights of "
             f"{tag}?"
         )
-        return Settings(settings.quick_gelu, settings.preprocess, settings.origin, against)
+        return replace(settings, assumed=against)
 
-    published = [of_tag(model, known) for known in tags(model)]
-    activations = {settings.quick_gelu for settings in published}
-    normal = {tuple(map(str, (s.preprocess[key] for key in _NORMALIZATION))) for s in published}
+    published = {name: of_tag(model, name) for name in tags(model)}
+    activations = {settings.quick_gelu for settings in published.values()}
+    normal = {str([s.preprocess[key] for key in _NORMALIZATION]) for s in published.values()}
     origins, open_points = [], []
     if shows_quick is not None:
         quick_gelu = shows_quick
@@ -282,7 +282,7 @@ def of_file(
     else:
         open_points.append(_activation(quick_gelu))
     if own is not None or len(normal) == 1:
-        preprocess = own or published[0].preprocess
+        preprocess = own or next(iter(published.values())).preprocess
         origins.append(f"mean and deviation of {'' if own else 'all published '}{model}")
     else:
         preprocess = default_preprocess()
@@ -291,8 +291,8 @@ def of_file(
         return Settings(quick_gelu, preprocess, "; ".join(origins))
     guess = f"{' and '.join(open_points)} assumed"
     others = [
-        known.origin.removeprefix("tag ")
-        for known in published
+        name
+        for name, known in published.items()
         if (shows_quick is None and known.quick_gelu != quick_gelu)
         or any(known.preprocess[key] != preprocess[key] for key in _NORMALIZATION)
     ]

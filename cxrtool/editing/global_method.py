@@ -33,7 +33,7 @@ from cxrtool.editing.blocks import Arrays, stored
 from cxrtool.editing.guide import TextGuide
 from cxrtool.editing.optimization import descend, render
 from cxrtool.editing.relevance import ChannelProbe, Channels, Direction, Relevance, Styles
-from cxrtool.editing.tools import Edits, Tools
+from cxrtool.editing.tools import Tools
 from cxrtool.training.protocols import StyleSpace
 
 _FRESH = 1_000_000  # number of the first latent that directions are learned on
@@ -196,12 +196,10 @@ class GlobalMethod:
 
     def _from_variation(self, number: int, text: str, guide: TextGuide) -> Direction:
         options, learns = self.tools.options, self.tools.options.direction == "learned"
+        others = None if learns else guide.held_others
+        beta = variations.BETA if options.beta is None else options.beta
         towards = variations.varied_direction(
-            self.tools.variation,
-            guide.direction,
-            None if learns else guide.held_others,
-            variations.BETA if options.beta is None else options.beta,
-            guide.hold,
+            self.tools.variation, guide.direction, others, beta, guide.hold
         )
         return self._learned(number, text, guide, towards) if learns else towards
 
@@ -284,14 +282,18 @@ class _GlobalEditor:
     channels: Channels
 
     @torch.no_grad()
-    def edit(self, w: Tensor, strength: float) -> Edits:
-        """Edit the images of w [N, num_ws, w_dim]."""
+    def edit(self, w: Tensor, strength: float) -> tuple[Tensor, Arrays]:
+        """Edit the images of w [N, num_ws, w_dim].
+
+        Returns:
+            Images [N, 1, H, W] in [-1, 1]; how far each moved in deviations of a channel ("way").
+        """
         images = relevances.moved(self.generator, w, self.towards, self.sign * strength)
         in_deviations = torch.cat(
             [c / self.channels.std[k].clamp_min(1e-12) for k, c in self.towards.change.items()]
         )
         rms = strength * float(in_deviations.square().mean().sqrt())
-        return Edits(images, np.full(len(w), rms, np.float32))
+        return images, {"way": np.full(len(w), rms, np.float32)}
 
     def direction(self, arrays: Arrays, strength: float) -> dict[str, Tensor]:
         """Styles by layer ("s.NAME") that push other images as these were."""

@@ -6,14 +6,17 @@ In: `Tools` (networks, options, the run), w of N starts and a text. Out: an edit
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from cxrtool.editing.blocks import Arrays
 from cxrtool.editing.guide import TextGuide
 from cxrtool.editing.optimization import LatentRecipe, SpaceEdit, optimize
-from cxrtool.editing.tools import CHANGE, Edits, Tools
+from cxrtool.editing.tools import Tools
 from cxrtool.editing.variation import Locality, locality
+
+CHANGE = "moved."
+"""Before the name of a change among the arrays of an editor."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,13 @@ class _LatentEditor:
     guide: TextGuide
     where: Locality | None
 
-    def edit(self, w: Tensor, strength: float) -> Edits:
-        """Edit the images of w [N, num_ws, w_dim]."""
+    def edit(self, w: Tensor, strength: float) -> tuple[Tensor, Arrays]:
+        """Edit the images of w [N, num_ws, w_dim].
+
+        Returns:
+            Images [N, 1, H, W] in [-1, 1]; how far each moved in the space ("way", [N]), and its
+            change by name, see `training.directions`.
+        """
         options = self.tools.options
         names = "steps", "lr", "l2", "feature_weight", "local"
         given = {name: getattr(options, name) for name in names}
@@ -54,13 +62,14 @@ class _LatentEditor:
         optimize(edit, self.guide, self.tools.distance, recipe, check, self.where)
         with torch.no_grad():
             images = edit.images()
-        return Edits(images, edit.way(), edit.changes())
+        changes = {CHANGE + name: change for name, change in edit.changes().items()}
+        return images, {"way": edit.way(), **changes}
 
-    def direction(self, arrays: dict[str, np.ndarray], strength: float) -> dict[str, Tensor]:
+    def direction(self, arrays: Arrays, strength: float) -> dict[str, Tensor]:
         """What pushes other images as these were: "way" in W+, or styles by layer ("s.NAME").
 
         Args:
-            arrays: Those of all `Edits`; what belongs to the direction alone is taken out.
+            arrays: Those of all edits; what belongs to the direction alone is taken out.
             strength: At which the images were edited.
         """
         names = [name for name in arrays if name.startswith(CHANGE)]

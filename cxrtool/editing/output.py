@@ -5,7 +5,6 @@ of all edited images, `edits.csv`, `entanglement.csv`, pictures, directions, and
 """
 
 import dataclasses
-import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -94,9 +93,12 @@ def write(run: Run, jobs: Sequence[Job]) -> None:
         by_target.setdefault(job.request.text, []).append(job)
     for k, same in enumerate(by_target.values()):
         end = "" if len(by_target) == 1 else f"-{k:04}"
-        run.write_bytes(f"panels{end}.png", _png(panels_of(same[-1])))
+        pictures = {"panels": panels_of(same[-1])}
         if len(same) > 1:
-            run.write_bytes(f"strengths{end}.png", _png(_strengths(same)))
+            pictures["strengths"] = _strengths(same)
+        for name, picture in pictures.items():
+            with run.atomic(f"{name}{end}.png") as path:
+                picture.save(path, "PNG")
         strongest = max(same, key=lambda job: job.strength)
         save_direction(
             run,
@@ -162,12 +164,6 @@ def _write_dataset(run: Run, starts: Starts, jobs: Sequence[Job]) -> None:
     run.write_text("edits.csv", write_table(pd.concat(edits, ignore_index=True).fillna("")))
 
 
-def _png(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
 def tell(run: Run, jobs: Sequence[Job]) -> dict[str, Any]:
     """Print what came out; returns the summary."""
     summaries = [job.summary() for job in jobs]
@@ -178,15 +174,12 @@ def tell(run: Run, jobs: Sequence[Job]) -> dict[str, Any]:
             f"{summary['moved_as_asked']:.0%} moved as asked"
         )
         if job.changes:
-            shown = [c for k, c in enumerate(job.changes) if c.role or k < 6]
-            console.table(
-                "teacher",
-                ["label", "before", "after", "change, SD", ""],
-                [
-                    [c.label, f"{c.before:.2f}", f"{c.after:.2f}", f"{c.moved:+.2f}", c.role]
-                    for c in shown
-                ],
-            )
+            rows = [
+                [c.label, f"{c.before:.2f}", f"{c.after:.2f}", f"{c.moved:+.2f}", c.role]
+                for k, c in enumerate(job.changes)
+                if c.role or k < 6
+            ]
+            console.table("teacher", ["label", "before", "after", "change, SD", ""], rows)
     verdicts = [job.accept for job in jobs if job.accept is not None]
     if verdicts:
         run.count("accepted", int(sum(accept.sum() for accept in verdicts)))

@@ -12,7 +12,6 @@ asked for. Labels that it does not read stay as they were. Then "No Finding" and
 brought together: it is 0 where a finding is there.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -226,12 +225,12 @@ def changes(
     return sorted(rows, key=lambda c: (c.role != "wanted", -abs(c.moved)))
 
 
-def ratio(rows: Sequence[Change]) -> float:
-    """Largest unwanted over mean wanted change; NaN where nothing was wanted or is left."""
+def ratio(rows: Sequence[Change]) -> float | None:
+    """Largest unwanted over mean wanted change; None where nothing was wanted or is left."""
     wanted = [abs(c.moved) for c in rows if c.role == "wanted"]
     other = [abs(c.moved) for c in rows if not c.role]
     if not wanted or not other or not any(wanted):
-        return float("nan")
+        return None
     return max(other) / float(np.mean(wanted))
 
 
@@ -364,7 +363,6 @@ class Job:
         summary["strength"] = self.strength
         if self.changes:
             wanted = [c.moved for c in self.changes if c.role == "wanted"]
-            worst = ratio(self.changes)
             summary["wanted_change_sd"] = float(np.mean(wanted)) if wanted else None
-            summary["largest_unwanted_over_wanted"] = None if math.isnan(worst) else worst
+            summary["largest_unwanted_over_wanted"] = ratio(self.changes)
         return summary

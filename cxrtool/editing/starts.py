@@ -116,8 +116,7 @@ def generated_starts(
         dtype=object,
         index=range(n),
     )
-    parents = [f"seed {s}" for s in seeds]
-    return Starts(n, w, info, np.tile(cell, (n, 1)), columns, parents)
+    return Starts(n, w, info, np.tile(cell, (n, 1)), columns, [f"seed {s}" for s in seeds])
 
 
 def condition_vector(generator: StyleGenerator, condition: Sequence[str]) -> Tensor:
@@ -199,15 +198,9 @@ def real_starts(
     written = dataclasses.replace(
         dataset.info, size=generator.size, source=source, synthetic=True, digest=""
     )
-    return Starts(
-        len(rows),
-        w,
-        written,
-        table[list(dataset.labels)].to_numpy(dtype=object),
-        columns,
-        [str(name) for name in table[IMAGE]],
-        originals,
-    )
+    cells = table[list(dataset.labels)].to_numpy(dtype=object)
+    parents = [str(name) for name in table[IMAGE]]
+    return Starts(len(rows), w, written, cells, columns, parents, originals)
 
 
 def _refuse_other_images(generator: StyleGenerator, meta: Mapping[str, Any], data: Dataset) -> None:

@@ -8,12 +8,11 @@ the generator and the CLIP: to another tower the numbers mean nothing.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -34,8 +33,6 @@ from cxrtool.training.rng import torch_generator
 FORMAT = 1
 PSI = 0.7  # of the latents behind statistics and relevance (StyleCLIP)
 CONDITIONS = 64  # frequent conditions that they go round
-CHANGE = "moved."
-"""Before the name of a change among the arrays of an editor."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,23 +194,3 @@ class Tools:
             part, _, layer = key.partition(".")
             parts.setdefault(part, {})[layer] = value.to(self.device)
         return parts, int(record["images"])
-
-
-@dataclass(frozen=True)
-class Edits:
-    """N edits.
-
-    Attributes:
-        images: [N, 1, H, W] in [-1, 1].
-        way: [N], how far each moved in the method's own space.
-        changes: Each one's change by name, see `training.directions`; empty where all images have
-            the same.
-    """
-
-    images: Tensor
-    way: np.ndarray
-    changes: dict[str, np.ndarray] = field(default_factory=dict)
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """What is kept beside the images."""
-        return {"way": self.way, **{CHANGE + name: value for name, value in self.changes.items()}}

@@ -113,15 +113,10 @@ def measure_variation(
             squares[name] = squares[name] - n * center.square()
         products["e"] = products["e"] - n * torch.outer(mean["e"], mean["e"])
     side = round(len(mean["x"]) ** 0.5)
-    return Variation(
-        moments.channels(n),
-        n,
-        products["e"].float(),
-        {name: products[name].float() for name in names},
-        {name: squares[name].float() for name in names},
-        products[""].float().view(-1, side, side),
-        squares[""].float().view(side, side),
-    )
+    cross, varied = ({name: sums[name].float() for name in names} for sums in (products, squares))
+    pixels, embeddings = products[""].float().view(-1, side, side), products["e"].float()
+    pixel_squares = squares[""].float().view(side, side)
+    return Variation(moments.channels(n), n, embeddings, cross, varied, pixels, pixel_squares)
 
 
 def pooled(images: Tensor) -> Tensor:

@@ -81,10 +81,10 @@ def run(config: Config, run: Run) -> dict[str, Any]:
             def work(positions: np.ndarray) -> dict[str, np.ndarray]:
                 start = starts.w(positions)
                 before = render(generator, start).detach()
-                edits = editor.edit(start, strength)  # noqa: B023  used before the next round
-                arrays = measure(before, edits.images, guide, teacher)  # noqa: B023
-                distances = distance(before)(edits.images).detach().cpu().numpy()
-                return {**arrays, "distance": distances, **edits.arrays()}
+                images, moved = editor.edit(start, strength)  # noqa: B023  used in this round
+                arrays = measure(before, images, guide, teacher)  # noqa: B023
+                distances = distance(before)(images).detach().cpu().numpy()
+                return {**arrays, "distance": distances, **moved}
 
             folder = f"blocks/{number:04}-{place:02}"
             shown = f"editing: {text}" + (f", {strength:g}" if len(strengths) > 1 else "")

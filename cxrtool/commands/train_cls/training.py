@@ -68,7 +68,7 @@ def make_trainer(
 
 
 def recipe_of(config: Config, fit: ClassifierTrainer) -> dict[str, Any]:
-    """All that fixed the training: what `classifiers.description.describe` asks for."""
+    """All that fixed the training: what `classifiers.task.describe` asks for."""
     recipe = {**result_options(config), "arm": config.chosen_arm, "augment": config.augmentation}
     recipe |= {**config.phase_options, "precision": fit.precision}
     return recipe if config.epochs is not None else {**recipe, "steps": fit.steps}
