@@ -9,6 +9,7 @@ do.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -22,20 +23,11 @@ if TYPE_CHECKING:
 
     from cxrtool.data.manifest import Dataset
     from cxrtool.data.view import DatasetView
+    from cxrtool.reports.labeler import Labeler
 
     #: Whatever holds images: a dataset directory (or its path), a file, Pillow images, uint8
     #: arrays [H, W] or [N, H, W], or a list of files, Pillow images or arrays [H, W].
     Images: TypeAlias = str | Path | Dataset | np.ndarray | Image.Image | Sequence[Any]
-
-__all__ = [
-    "label",
-    "label_table",
-    "load_classifier",
-    "load_clip",
-    "load_dataset",
-    "load_generator",
-    "run",
-]
 
 _BLOCK = 16  # images that a generator makes at once: fixed, so that every image has the same bits
 
@@ -391,15 +383,11 @@ def label_table(frame: pd.DataFrame, column: str = "report") -> pd.DataFrame:
     return pd.DataFrame(rows, index=frame.index, columns=names).astype("Int64")
 
 
-_LABELERS: dict[str, Any] = {}
-
-
-def _labeler() -> Any:
+@cache
+def _labeler() -> Labeler:
     from cxrtool.reports.labeler import Labeler
 
-    if "" not in _LABELERS:
-        _LABELERS[""] = Labeler()
-    return _LABELERS[""]
+    return Labeler()
 
 
 # --- commands -------------------------------------------------------------------------------------

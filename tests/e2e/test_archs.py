@@ -33,7 +33,7 @@ from cxrtool.core.runs.execution import Outcome, execute
 from cxrtool.data.images import quantize
 from cxrtool.generators.classic.game import GameTrainer
 from cxrtool.generators.registry import ARCHS
-from cxrtool.synthesis.panel import Opinion, PredictedClass, Sight
+from cxrtool.synthesis.panel import Opinion, Sight
 from cxrtool.training.protocols import Generator, Judge, StyleGenerator
 from tests.unit.generators.conftest import make_dataset
 
@@ -115,7 +115,7 @@ def test_from_training_to_filtered_and_replayed_images(
         plan=SimpleNamespace(request=SimpleNamespace(labels=("Left", "Large"))),
         dataset=SimpleNamespace(info=SimpleNamespace(kind="multilabel")),
     )
-    meter = predicted_class(Opinion(judge), job, PredictedClass)
+    meter = predicted_class(Opinion(judge), job)
     sight = Sight.of(quantize(image), y, np.zeros(3, np.int64), np.array([0, 1, 0]))
     read = judge.judge(sight.x, y)[1].argmax(dim=1)
     wanted = torch.tensor([1, 0, 1])

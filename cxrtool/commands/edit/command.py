@@ -7,6 +7,7 @@ edited images, `edits.csv` (what moved), `panels.png` (before, after, difference
 generator, CLIP, teacher and data have seen).
 """
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from cxrtool.editing.optimization import InversionRecipe, render
 from cxrtool.editing.output import tell, write
 from cxrtool.editing.record import Job, Readings, Request, measure
 from cxrtool.editing.starts import generated_starts, real_starts
+from cxrtool.editing.tools import Options, Tools
 from cxrtool.pages import edits
 from cxrtool.pages import render as render_page
 from cxrtool.training import device as devices
@@ -61,7 +63,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     labels = starts.info.labels
     named_by = {text: named_in(text, labels, templates) for text in texts}
     teacher = teacher_of(config, named_by, labels, device)
-    method = method_of(config, run, generator, encoder, distance, device)
+    options = Options(**{field.name: getattr(config, field.name) for field in fields(Options)})
+    method = method_of(config, Tools(options, run, generator, encoder, distance, device))
     jobs, strengths = [], config.strengths()
     for number, (text, guide) in enumerate(zip(texts, guides, strict=True)):
         named = named_by[text]

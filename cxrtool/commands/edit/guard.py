@@ -5,6 +5,7 @@ different training data, one of them fitted to rows that the other one was chose
 was trained on made images. And what the run has seen, for those after it.
 """
 
+from functools import reduce
 from pathlib import Path
 
 from cxrtool.commands.edit.options import Config
@@ -83,15 +84,14 @@ def refuse_made_images(teacher: Path) -> None:
 
 def seen_of(config: Config) -> Seen:
     """What generator, CLIP, teacher and the edited images themselves have seen."""
-    seen = Seen.load(config.gan).merge(Seen.load(config.clip))
-    if config.teacher is not None:
-        seen = seen.merge(Seen.load(config.teacher))
+    networks = [path for path in (config.gan, config.clip, config.teacher) if path is not None]
+    parts = [Seen.load(path) for path in networks]
     if config.data is not None:
         dataset = load_dataset(config.data)
-        seen = seen.merge(Seen.of(dataset, select_rows(dataset, config)))
+        parts.append(Seen.of(dataset, select_rows(dataset, config)))
         if (config.data / SEEN).is_file():
-            seen = seen.merge(Seen.load(config.data))
-    return seen
+            parts.append(Seen.load(config.data))
+    return reduce(Seen.merge, parts)
 
 
 def _any(seen: Seen) -> bool:

@@ -1,6 +1,6 @@
 """The options of `cxr edit`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -240,10 +240,9 @@ class Config(SelectionOptions):
                 raise UsageError(f"{shown} is below 0", hint="the other way is --sign -")
             if len(set(values)) < len(values):
                 raise UsageError(f"{shown} names a value twice")
-        chosen = (self.view, self.split, self.fraction, self.leave_out)
-        options = SelectionOptions
-        default = (options.view, options.split, options.fraction, options.leave_out)
-        if self.data is None and chosen != default:
+        rows = [field.name for field in fields(SelectionOptions)]
+        selects = any(getattr(self, name) != getattr(SelectionOptions, name) for name in rows)
+        if self.data is None and selects:
             raise UsageError("--view, --split, --fraction and --leave-out select rows of --data")
         if self.relevance is not None and self.method != "global" and not self.local:
             raise UsageError(

@@ -25,33 +25,27 @@ def named_in(text: str, labels: Sequence[str], templates: Templates) -> list[str
     Raises:
         UsageError: it says of a label that it is not there.
     """
-    said = said_of(text, labels, templates)
-    denied = [label for label, there in said.items() if not there]
+    rules, values = _labeler().rules, _observations(text)
+    named: list[str] = []
+    denied: list[str] = []
+    for label in dict.fromkeys(labels):
+        observation = canonical(label)
+        ruled = observation in rules.observations
+        there = values.get(observation) if ruled else None
+        if there is None and observation != rules.no_finding:
+            own = _own_phrases(label) if ruled else ()
+            there = _by_phrase(
+                text, {label, *(p for p in templates.phrases(label) if p not in own)}
+            )
+        if there is not None:
+            (named if there else denied).append(label)
     if denied:
         positive = templates.phrases(denied[0])[0]
         raise UsageError(
             f"--target {text!r} says that there is no {' and no '.join(denied)}",
             hint=f"name the finding and move away from it: --target {positive!r} --sign -",
         )
-    return list(said)
-
-
-def said_of(text: str, labels: Sequence[str], templates: Templates) -> dict[str, bool]:
-    """Label -> whether the text says that it is there; those that it does not name are left out."""
-    labeler = _labeler()
-    values = _observations(text)
-    values_by_label = {}
-    for label in labels:
-        observation = canonical(label)
-        ruled = observation in labeler.rules.observations
-        value = values.get(observation) if ruled else None
-        if value is None and observation != labeler.rules.no_finding:
-            own = set(_own_phrases(label)) if ruled else set()
-            phrases = {label, *(p for p in templates.phrases(label) if p not in own)}
-            value = _by_phrase(text, phrases)
-        if value is not None:
-            values_by_label[label] = value
-    return values_by_label
+    return named
 
 
 def _observations(text: str) -> Mapping[str, bool]:
@@ -68,17 +62,12 @@ def _observations(text: str) -> Mapping[str, bool]:
 
 def _by_phrase(text: str, phrases: set[str]) -> bool | None:
     """Whether a text asserts one of the phrases, or else denies one; None without any."""
-    assertions = [
-        assert_mention(text, match.group()).value != "negative"
-        for phrase in sorted(phrases)
-        if (match := re.search(_words(phrase), text, re.IGNORECASE))
-    ]
+    assertions = []
+    for phrase in sorted(phrases):
+        bare = re.escape(re.sub(r"^(an?|the) ", "", phrase.lower()))
+        if match := re.search(rf"\b{bare}(?:e?s)?\b", text, re.IGNORECASE):
+            assertions.append(assert_mention(text, match.group()).value != "negative")
     return any(assertions) if assertions else None
-
-
-def _words(phrase: str) -> str:
-    bare = re.sub(r"^(an?|the) ", "", phrase.lower())
-    return rf"\b{re.escape(bare)}(?:e?s)?\b"
 
 
 @cache

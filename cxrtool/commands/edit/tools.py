@@ -5,7 +5,6 @@ or a refusal that names what would work.
 """
 
 from collections.abc import Callable
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,14 +20,15 @@ from cxrtool.commands.edit.options import Config
 from cxrtool.commands.edit.targets import named_in
 from cxrtool.core import console
 from cxrtool.core.errors import InputError
-from cxrtool.core.runs import Run
 from cxrtool.editing.global_method import GlobalMethod
-from cxrtool.editing.guide import Distance, TextGuide, make_guide
+from cxrtool.editing.guide import TextGuide, make_guide
 from cxrtool.editing.latent_method import LatentMethod
 from cxrtool.editing.optimization import EditInS, EditInW, SpaceEdit
 from cxrtool.editing.relevance import channel_statistics
-from cxrtool.editing.tools import Options, Tools
+from cxrtool.editing.tools import Tools
 from cxrtool.training.protocols import Classifier, StyleGenerator, StyleSpace
+
+LATENTS = 10_000  # behind the standard deviations of styles
 
 
 def texts_of(config: Config) -> list[str]:
@@ -53,9 +53,6 @@ def texts_of(config: Config) -> list[str]:
     return list(dict.fromkeys(texts))
 
 
-LATENTS = 10_000  # behind the standard deviations of styles
-
-
 def usable(generator: Any, folder: Path) -> StyleGenerator:
     """A generator that can be edited.
 
@@ -75,51 +72,29 @@ def usable(generator: Any, folder: Path) -> StyleGenerator:
     return generator
 
 
-def method_of(
-    config: Config,
-    run: Run,
-    generator: StyleGenerator,
-    encoder: ClipModel,
-    distance: Distance,
-    device: torch.device,
-) -> GlobalMethod | LatentMethod:
+def method_of(config: Config, tools: Tools) -> GlobalMethod | LatentMethod:
     """The method that was asked for.
 
     Raises:
-        InputError: the generator has no style space, which `global` and `--local` need.
+        InputError: The generator has no style space, which this method needs; names what needs it.
     """
-    options = Options(**{f.name: getattr(config, f.name) for f in fields(Options)})
-    tools = Tools(options, run, generator, encoder, distance, device)
+    needs = {
+        "a global direction": (config.method == "global", "use --method latent"),
+        "--local": (bool(config.local), "leave out --local"),
+        "--space s": (config.space == "s", "use --space w+"),
+    }
+    for need, (applies, hint) in needs.items():
+        if applies and not isinstance(tools.generator, StyleSpace):
+            what = f"the generator in {config.gan} has no style space for {need}"
+            raise InputError(what, hint=hint)
     if config.method == "global":
-        with_styles(generator, config, "a global direction", "use --method latent")
         return GlobalMethod(tools)
-    if config.local:
-        with_styles(generator, config, "--local", "leave out --local")
-    return LatentMethod(tools, start_in(config, tools))
-
-
-def with_styles(generator: StyleGenerator, config: Config, need: str, hint: str) -> StyleSpace:
-    """The generator, if it has a style space.
-
-    Raises:
-        InputError: it has none; names what needs it.
-    """
-    if not isinstance(generator, StyleSpace):
-        raise InputError(f"the generator in {config.gan} has no style space for {need}", hint=hint)
-    return generator
-
-
-def start_in(config: Config, tools: Tools) -> Callable[[torch.Tensor], SpaceEdit]:
-    """w of N images -> their edits in `--space`.
-
-    Raises:
-        InputError: the generator has no style space, which `s` needs.
-    """
-    if config.space != "s":
-        return partial(EditInW, tools.generator, shared=config.space == "w")
-    generator = with_styles(tools.generator, config, "--space s", "use --space w+")
-    channels = channel_statistics(generator, tools.latents, LATENTS)
-    return partial(EditInS, generator, channels=channels)
+    start: Callable[[torch.Tensor], SpaceEdit]
+    start = partial(EditInW, tools.generator, shared=config.space == "w")
+    if config.space == "s":
+        channels = channel_statistics(tools.styled, tools.latents, LATENTS)
+        start = partial(EditInS, tools.styled, channels=channels)
+    return LatentMethod(tools, start)
 
 
 def guide_of(target: str, config: Config, encoder: ClipModel, templates: Templates) -> TextGuide:

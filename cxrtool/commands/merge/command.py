@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from cxrtool.commands.merge.options import FORMAT, NAME, Config
-from cxrtool.commands.synthesize.filters import show_filters
-from cxrtool.commands.synthesize.job import prepare
+from cxrtool.commands.synthesize.job import looking_for, show_filters
 from cxrtool.commands.synthesize.options import Config as Options
+from cxrtool.commands.synthesize.plan import plan_from
 from cxrtool.core import console
 from cxrtool.core.config.records import from_record
 from cxrtool.core.config.values import resolve
@@ -29,6 +29,7 @@ from cxrtool.data.writer import DatasetWriter
 from cxrtool.synthesis import accounts as books
 from cxrtool.synthesis import duplicates, shards, sheets
 from cxrtool.synthesis.accounts import Accounts
+from cxrtool.synthesis.arrays import IntArray
 from cxrtool.synthesis.generate import close_journal, write_set
 from cxrtool.synthesis.shards import FinishedShard
 
@@ -37,7 +38,7 @@ __all__ = ["FORMAT", "NAME", "Config", "run"]
 
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Join all shards."""
-    parts = shards.open_shards([ref.path for ref in run.inputs("shard")])
+    parts = shards.open_shards(run.paths("shard"))
     plan = read_json(parts[0].folder / "plan.json")
     accounts = shards.joined_accounts(parts, plan)
     writer = DatasetWriter(run, replace(parts[0].info, digest=""))
@@ -58,18 +59,14 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     if accounts is not None:
         more["filters"] = books.summary(accounts, slots, streams, labels)
         show_filters(more["filters"])
-    sheets = write_sheets(run, plan, parts, streams, labels)
+    pictures = write_sheets(run, plan, parts, slots, streams)
     run.count("images", len(slots))
     close_journal(run)
-    return {**plan, "images": len(slots), "shards": len(parts), "sheets": sheets, **more}
+    return {**plan, "images": len(slots), "shards": len(parts), "sheets": pictures, **more}
 
 
 def write_sheets(
-    run: Run,
-    plan: dict[str, Any],
-    parts: list[FinishedShard],
-    streams: np.ndarray,
-    labels: list[str],
+    run: Run, plan: dict[str, Any], parts: list[FinishedShard], slots: IntArray, streams: IntArray
 ) -> list[str]:
     """The sheets of the union; those of the shards where the real set is not at hand."""
     first = parts[0]
@@ -84,11 +81,9 @@ def write_sheets(
             " shards, as they were before the merge"
         )
         return shards.copy_sheets(run, parts)
-    rows = pd.read_csv(first.folder / "slots.csv", usecols=["source_row"], dtype=np.int64)
-    slots = np.arange(len(streams), dtype=np.int64)
-    return sheets.write_sheets(
-        run, labels, streams, slots, rows["source_row"].to_numpy(), real, int(first.info.size or 0)
-    )
+    table = pd.read_csv(first.folder / "slots.csv", usecols=["source_row"], dtype=np.int64)
+    rows, size = table["source_row"].to_numpy(), int(first.info.size or 0)
+    return sheets.write_sheets(run, list(plan["targets"]), streams, slots, rows, real, size)
 
 
 def replace_duplicates(
@@ -104,10 +99,9 @@ def replace_duplicates(
     # A slot may need more tries now than any needed before: the cap may be raised, not lowered.
     most_tries = max(config.max_tries, options["max_tries"])
     here = {"device": config.device, "threads": config.threads, "workers": config.workers}
-    prepared = prepare(
-        resolve(Options, {**options, **here, "shard": None, "max_tries": most_tries})
-    )
-    job, limit = prepared.job, prepared.duplicate_limit
+    own = resolve(Options, {**options, **here, "shard": None, "max_tries": most_tries})
+    looking = looking_for(own, plan_from(own))
+    job, limit = looking.job, looking.duplicate_limit
     if limit is None:
         raise InputError("the shards were not made for --filter duplicate", file=shard.folder)
     replaced = duplicates.replace_duplicates(run, job, writer, accounts, limit)

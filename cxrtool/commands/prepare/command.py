@@ -31,7 +31,7 @@ __all__ = ["FORMAT", "NAME", "Config", "plan", "run"]
 
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Prepare a data set; returns the summary."""
-    secret = _secret(config)
+    secret = None if config.id_key is None else read_secret(config.id_key)
     source, checker = _read_source(config, secret)
     _note_files(config, run, source, checker)
     source, notes = _with_reports(config, run, source)
@@ -77,7 +77,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
 
 def plan(config: Config) -> dict[str, Any]:
     """What a run would read: counts of images and labels, without opening an image."""
-    source, checker = _read_source(config, _secret(config))
+    secret = None if config.id_key is None else read_secret(config.id_key)
+    source, checker = _read_source(config, secret)
     return {
         "images": len(checker.good),
         "rejected": len(checker.rejected),
@@ -86,13 +87,23 @@ def plan(config: Config) -> dict[str, Any]:
     }
 
 
-def _secret(config: Config) -> bytes | None:
-    return None if config.id_key is None else read_secret(config.id_key)
-
-
 def _read_source(config: Config, secret: bytes | None) -> tuple[SourceTable, Checker]:
     """Read, check, rename."""
-    source = read_source(config.format, config.source, _options(config, secret))
+    labels = [name.strip() for text in config.label_columns for name in text.split(",")]
+    options = SourceOptions(
+        n=config.n,
+        seed=config.seed,
+        size=config.size,
+        columns=config.named_columns(),
+        label_columns=tuple(name for name in labels if name),
+        label_table=config.label_table,
+        images=config.images,
+        keep_ids=config.keep_ids,
+        id_key=secret,
+        labels_only=config.labels_only,
+        skip_bad=config.skip_bad,
+    )
+    source = read_source(config.format, config.source, options)
     tell_columns(source.notes.get(NOTE, {}))
     checker = Checker(source, skip_bad=config.skip_bad)
     source = check_source(
@@ -103,9 +114,8 @@ def _read_source(config: Config, secret: bytes | None) -> tuple[SourceTable, Che
     )
     if config.map_labels == "none":
         return source, checker
-    own = builtin(config.format)
     if config.format != "chexpert":
-        source = rename_labels(source, own)
+        source = rename_labels(source, builtin(config.format))
     if config.map_labels is not None:
         names = load_map(config.map_labels)
         if not set(names) & set(source.labels):
@@ -127,23 +137,6 @@ def _note_files(config: Config, run: Run, source: SourceTable, checker: Checker)
         refs = source.table["image_ref"].tolist()
         paths += [root / refs[row] for row in checker.good]
     run.reads("source", paths)
-
-
-def _options(config: Config, secret: bytes | None) -> SourceOptions:
-    labels = [name.strip() for text in config.label_columns for name in text.split(",")]
-    return SourceOptions(
-        n=config.n,
-        seed=config.seed,
-        size=config.size,
-        columns=config.named_columns(),
-        label_columns=tuple(name for name in labels if name),
-        label_table=config.label_table,
-        images=config.images,
-        keep_ids=config.keep_ids,
-        id_key=secret,
-        labels_only=config.labels_only,
-        skip_bad=config.skip_bad,
-    )
 
 
 def _with_reports(

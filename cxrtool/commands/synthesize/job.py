@@ -1,28 +1,30 @@
-"""All that fixes the images of ``cxr synthesize``: network, edits, filters, with a plan in hand.
+"""From a plan to its images: network, edits, filters, and the set that they fill.
 
-In: the options, the real set, the plan, the generator's description. Out: the job, and what looks
-at its images. Nothing is written.
+In: the options and the plan. Out: the job, and what looks at its images; the dataset directory.
 """
+
+from typing import Any
 
 from cxrtool import generators as gans
 from cxrtool.commands.synthesize.options import Config
 from cxrtool.commands.synthesize.panel import Looking, look
-from cxrtool.commands.synthesize.plan import Planned, plan_from
+from cxrtool.commands.synthesize.plan import Planned
 from cxrtool.core import console
 from cxrtool.core.cores import available_cores
 from cxrtool.core.errors import InputError
+from cxrtool.core.runs import Run
+from cxrtool.data.writer import DatasetWriter
+from cxrtool.synthesis.accounts import summary
+from cxrtool.synthesis.duplicates import replace_duplicates
 from cxrtool.synthesis.edits import Edits, assign, parse_shares
-from cxrtool.synthesis.generate import Job, claimed_labels
+from cxrtool.synthesis.generate import Job, claimed_labels, close_journal, fill, slots_of, write_set
 from cxrtool.synthesis.generators import GeneratorCard
 from cxrtool.synthesis.planner import Plan
+from cxrtool.synthesis.shards import LIMITS, parse_shard
+from cxrtool.synthesis.sheets import write_sheets
 from cxrtool.synthesis.writer import Origin, synthetic_info
 from cxrtool.training.device import setup
 from cxrtool.training.directions import load_directions
-
-
-def prepare(config: Config) -> Looking:
-    """Everything that fixes the images of a plan, without writing anything."""
-    return looking_for(config, plan_from(config, config.data, config.gan))
 
 
 def looking_for(config: Config, planned: Planned) -> Looking:
@@ -97,3 +99,55 @@ def edits_of(config: Config, plan: Plan, card: GeneratorCard) -> Edits:
         )
     ways = tuple(way for _, _, _, way in pushes)
     return Edits(directions, ways, config.edit_strength, of_slot)
+
+
+def fill_slots(config: Config, run: Run, looking: Looking) -> dict[str, Any]:
+    """Make the image of every slot (of one shard), and the pictures to look at."""
+    job = looking.job
+    part = parse_shard(config.shard or "1/1")
+    slots = slots_of(job.plan, job.block, part.index - 1, part.total)
+    accounts, writer = job.accounts(), DatasetWriter(run, job.info)
+    if not accounts.silent:
+        run.write_json(LIMITS, job.panel.record())
+    made = fill(run, job, writer, accounts, slots)
+    more: dict[str, Any] = {}
+    if looking.duplicate_limit is not None and config.shard is None:
+        more["replaced"] = replace_duplicates(run, job, writer, accounts, looking.duplicate_limit)
+    write_set(run, job, writer, accounts, slots)
+    source_rows = job.table.rows[job.plan.source_rows]
+    streams, labels = job.plan.stream_of, job.plan.request.labels
+    sheets = write_sheets(run, labels, streams, slots, source_rows, job.dataset, job.network.size)
+    looking.seen.save(run)
+    if not accounts.silent:
+        more["filters"] = summary(accounts, slots, streams, labels)
+        show_filters(more["filters"])
+    rate = made.new / made.seconds if made.new else None
+    row = {"images": made.new, "tries": made.tried, "seconds": made.seconds}
+    run.append_metrics({**row, "images_per_second": rate})
+    if rate is not None:
+        console.say(f"{made.new:,} images, {rate:,.1f} a second")
+    run.count("images", len(slots))
+    close_journal(run)
+    return {"images": len(slots), "shard": config.shard, "sheets": sheets, **more}
+
+
+def show_filters(summary: dict[str, Any]) -> None:
+    """Acceptance and shift a class as a table on stderr, where anything was refused."""
+    first = next(iter(summary.values()), None)
+    if first is None or not first["rejected"]:
+        return
+    names = list(first["rejected"])
+    shift = ["teacher"] if "teacher" in first["scores"] else []
+    columns = ("class", "images", "tries", "accepted", *names, *(f"{m} shift" for m in shift))
+    rows = [
+        (
+            label,
+            one["images"],
+            one["tries"],
+            f"{100 * one['acceptance']:.1f} %",
+            *(one["rejected"][name] for name in names),
+            *(f"{one['scores'][meter]['shift']:+.4f}" for meter in shift),
+        )
+        for label, one in summary.items()
+    ]
+    console.table("tries that each filter refused", columns, rows)

@@ -4,7 +4,6 @@ In: the options of ``cxr synthesize``, the real set, the plan. Out: the panel of
 with limits that every shard finds the same, and what its networks have seen.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 
 from cxrtool import classifiers
 from cxrtool import generators as gans
+from cxrtool.classifiers.architectures import ClassifierNet
 from cxrtool.commands.synthesize.options import Config
 from cxrtool.core import console
 from cxrtool.core.errors import InputError, UsageError
@@ -72,9 +72,9 @@ def look(config: Config, job: Job, card: GeneratorCard) -> Looking:
         if "discriminator" in filters:
             meters.append(calibration.realness(job, opinion, config.keep_share))
         if "class" in filters:
-            meters.append(predicted_class(opinion, job, PredictedClass))
+            meters.append(predicted_class(opinion, job))
     if config.teacher:
-        teacher, also = teachers_of(config, job, config.teacher)
+        teacher, also = teachers_of(config, job)
         meters.append(teacher)
         seen = seen.merge(also)
     for name in sorted({"memorized", "duplicate"} & filters):
@@ -118,7 +118,7 @@ def seen_by_helper(job: Job, folder: Path, who: str) -> Seen:
     return seen
 
 
-def predicted_class(opinion: Any, job: Job, kind: type) -> Meter:
+def predicted_class(opinion: Opinion, job: Job) -> PredictedClass:
     """The class filter, for a judge that reads the target classes.
 
     Raises:
@@ -133,11 +133,10 @@ def predicted_class(opinion: Any, job: Job, kind: type) -> Meter:
             )
     columns = tuple(labels.index(label) for label in job.plan.request.labels)
     single = job.dataset.info.kind == "single" or opinion.judge.single
-    meter: Meter = kind(opinion, columns, single and len(labels) > 1)
-    return meter
+    return PredictedClass(opinion, columns, single and len(labels) > 1)
 
 
-def teachers_of(config: Config, job: Job, folders: Sequence[Path]) -> tuple[Teachers, Seen]:
+def teachers_of(config: Config, job: Job) -> tuple[Teachers, Seen]:
     """The teachers, each for the slots whose patient is new to it, and what they have seen.
 
     Raises:
@@ -146,14 +145,14 @@ def teachers_of(config: Config, job: Job, folders: Sequence[Path]) -> tuple[Teac
         GateError: A teacher has seen test rows, or every teacher the patient of a row.
     """
     everything, seen, networks, columns = Seen(), [], [], []
-    for folder in folders:
+    for folder in config.teacher:
         seen.append(seen_by_helper(job, folder, "teacher"))
         everything = everything.merge(seen[-1])
         network = classifiers.load(folder, job.device)
-        refuse_other_policy(config, network.description, folder, job)
+        refuse_other_meaning(network, folder, job)
         networks.append(network)
-        columns.append([position(network.labels, c, folder) for c in job.plan.request.labels])
-    names = [str(folder) for folder in folders]
+        columns.append([network.labels.index(label) for label in job.plan.request.labels])
+    names = [str(folder) for folder in config.teacher]
     sources = job.plan.source_rows
     allowed = calibration.may_judge(job.dataset, job.table.rows[sources], seen, names)
     teachers = Teachers(tuple(networks), np.array(columns, dtype=np.int64), allowed)
@@ -166,34 +165,28 @@ def teachers_of(config: Config, job: Job, folders: Sequence[Path]) -> tuple[Teac
     return replace(teachers, limits=limits, quantile=config.teacher_quantile), everything
 
 
-def position(labels: tuple[str, ...], label: str, folder: Path) -> int:
-    """Where a teacher's labels have a class.
+def refuse_other_meaning(network: ClassifierNet, folder: Path, job: Job) -> None:
+    """Refuse a teacher whose probabilities say nothing of the target classes.
 
     Raises:
-        InputError: Nowhere.
+        UsageError: It was trained with another label policy.
+        InputError: It does not read a target class.
     """
-    if label not in labels:
-        raise InputError(
-            f"the teacher does not read {label!r}",
-            file=folder / "model.json",
-            hint="its labels: " + ", ".join(labels),
-        )
-    return labels.index(label)
-
-
-def refuse_other_policy(
-    config: Config, description: dict[str, Any], folder: Path, job: Job
-) -> None:
-    """A teacher reads labels as the plan does, or its probabilities mean something else."""
-    recorded = description.get("policy")
-    if recorded is None:
-        return
-    difference = job.table.policy.difference(LabelPolicy.from_json(recorded))
+    recorded = network.description.get("policy")
+    policy = job.table.policy if recorded is None else LabelPolicy.from_json(recorded)
+    difference = job.table.policy.difference(policy)
     if difference is not None:
         raise UsageError(
             f"the teacher {folder} was trained with another label policy: {difference}",
             hint="train it with the policy of the generator",
         )
+    for label in job.plan.request.labels:
+        if label not in network.labels:
+            raise InputError(
+                f"the teacher does not read {label!r}",
+                file=folder / "model.json",
+                hint="its labels: " + ", ".join(network.labels),
+            )
 
 
 def near_meters(config: Config, job: Job, seen: Seen) -> tuple[Gallery, np.ndarray, list[Meter]]:

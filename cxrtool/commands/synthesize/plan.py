@@ -4,27 +4,16 @@ In: the options, the real set, the generator's description where there is one. O
 table on stderr, ``plan.json`` and ``slots.csv``. Neither a network nor an image is opened.
 """
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from cxrtool.commands.synthesize.options import Config
 from cxrtool.core import console
-from cxrtool.core.runs import Run
-from cxrtool.data.labels import LabelPolicy
 from cxrtool.data.manifest import Dataset, load_dataset
 from cxrtool.data.select import select_rows
-from cxrtool.synthesis import planner, pools, record, targets
+from cxrtool.synthesis import pools, record, targets
 from cxrtool.synthesis.generators import GeneratorCard, choose_policy
-from cxrtool.synthesis.planner import Plan
+from cxrtool.synthesis.planner import Plan, make_plan
 from cxrtool.synthesis.pools import LabelTable
-from cxrtool.synthesis.record import (
-    COLUMNS,
-    fallen_below,
-    met_already,
-    table_rows,
-    title,
-    write_slots,
-)
 
 
 class Planned(NamedTuple):
@@ -45,24 +34,11 @@ class Planned(NamedTuple):
     record: dict[str, Any]
 
 
-def plan_from(config: Config, data: Path, gan: Path | None) -> Planned:
-    """Read what the plan needs, plan, and show the plan."""
-    card = None if gan is None else GeneratorCard.open(gan)
+def plan_from(config: Config) -> Planned:
+    """Count the selected real rows, plan, and show the plan."""
+    card = None if config.gan is None else GeneratorCard.open(config.gan)
     policy = choose_policy(config.uncertain, config.blank, card)
-    dataset = load_dataset(data)
-    table, plan, record = make_plan(config, dataset, policy)
-    if card is not None:
-        card.require_labels(plan.request.labels)
-        drawn = plan.source_rows
-        card.require_one_label(table.values[drawn], table.labels, table.rows[drawn])
-    show(plan, record)
-    return Planned(dataset, card, table, plan, record)
-
-
-def make_plan(
-    config: Config, dataset: Dataset, policy: LabelPolicy
-) -> tuple[LabelTable, Plan, dict[str, Any]]:
-    """Count the selected real rows and plan; returns their labels, the plan and ``plan.json``."""
+    dataset = load_dataset(config.data)
     table = pools.label_table(dataset, select_rows(dataset, config), policy)
     request = targets.read_request(
         target_frac=config.target_frac,
@@ -75,7 +51,7 @@ def make_plan(
         normal=table.normal,
         where=str(dataset.path),
     )
-    plan = planner.make_plan(
+    plan = make_plan(
         table.values,
         table.labels,
         request,
@@ -92,24 +68,22 @@ def make_plan(
     written = record.plan_record(
         plan, rows, usable=table.usable, seed=config.seed, settings=settings
     )
-    return table, plan, written
+    if card is not None:
+        card.require_labels(request.labels)
+        card.require_one_label(table.values[plan.source_rows], table.labels, rows)
+    show(plan, written)
+    return Planned(dataset, card, table, plan, written)
 
 
-def show(plan: Plan, record: dict[str, Any]) -> None:
+def show(plan: Plan, written: dict[str, Any]) -> None:
     """The plan as a table on stderr, and what a reader might miss in it."""
     for name in plan.request.unavailable:
         console.warn(f"{name!r} is below the share but no row has it: it cannot be a target")
-    console.table(title(record), COLUMNS, table_rows(record))
-    for name in met_already(record):
+    console.table(record.title(written), record.COLUMNS, record.table_rows(written))
+    for name in record.met_already(written):
         console.say(f"{name} has its share already: nothing is made for it")
-    for name in fallen_below(record):
+    for name in record.fallen_below(written):
         console.say(f"{name} falls below the share: name it in --classes to keep it there")
     if plan.n_synthetic == 0:
         why = "no image is asked for" if plan.request.counts else "every target is reached already"
         console.say(f"{why}: nothing to make")
-
-
-def write_plan(run: Run, planned: Planned) -> None:
-    """``plan.json`` and ``slots.csv``."""
-    write_slots(run, planned.plan, planned.table.rows[planned.plan.source_rows])
-    run.write_json("plan.json", planned.record)

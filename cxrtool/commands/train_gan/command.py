@@ -59,10 +59,10 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     enough = len(feed) >= QUALITY_LEAST
     best = config.checkpoint == "best" and enough
     judged = enough and (best or config.init_from is not None)
-    quality = network.measure(run, feed, choices.arch.size, config.seed, best) if judged else None
+    quality = network.measure(run, feed, task, best) if judged else None
     start = None
-    for ref in run.inputs("init-from"):
-        start = network.start_from(ref.path, config.freeze_d, trainer, task, quality)
+    for path in run.paths("init-from", "train-gan"):
+        start = network.start_from(path, trainer, task, quality)
     views = Views(lambda: pictures.fake_grid(trainer, rows, choices.seed), game_picture)
     train(trainer, run, views, quality if best else None, start)
     world.close()

@@ -5,6 +5,7 @@ network is told, `model.json`, `model.safetensors` and `seen.json`.
 """
 
 import math
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from cxrtool import classifiers
 from cxrtool.commands.train_gan.task import Task
 from cxrtool.core import console
 from cxrtool.core.errors import InputError
-from cxrtool.core.fingerprints import require_complete
 from cxrtool.core.runs import Run
 from cxrtool.data.keys import SEEN, Seen
 from cxrtool.data.labels import LabelPolicy
@@ -31,15 +31,14 @@ from cxrtool.training.rng import numpy_rng
 
 
 def start_from(
-    source: Path, blocks: int, trainer: GeneratorTrainer, task: Task, quality: Quality | None
+    source: Path, trainer: GeneratorTrainer, task: Task, quality: Quality | None
 ) -> Start:
     """Load the weights of another run, measure them, and say what became of the labels."""
     assert isinstance(trainer, StyleGan2Trainer)  # other architectures have no --init-from
 
-    require_complete(source, stages=("train-gan",))
     labels = init_from(trainer, source, task.conditioning.labels)
     notes = [f"{key} labels: {', '.join(names)}" for key, names in labels.items() if names]
-    frozen = freeze(trainer.discriminator, blocks)
+    frozen = freeze(trainer.discriminator, task.config.freeze_d)
     if frozen:
         notes.append(f"{frozen:,} weights of the discriminator frozen")
     if trainer.choices.augment and trainer.choices.augment_p is None:
@@ -83,28 +82,27 @@ def compare(
     return {"fd": start.fd, "lowest_fd_after": lowest, "kept": unchanged}
 
 
-def measure(run: Run, feed: Feed, size: int, seed: int, best: bool) -> Quality:
+def measure(run: Run, feed: Feed, task: Task, best: bool) -> Quality:
     """What tells the best network: distances to the training images in the space asked for.
 
     Args:
         run: With the input `features`, if there is one.
         feed: The training images.
-        size: Of the generator's images, pixels.
-        seed: Of latents and the choice of real images.
+        task: Size of the generator's images; seed of latents and the choice of real images.
         best: The best network is kept, which is said.
 
     Raises:
         InputError: the classifier for `--features` reads another image size.
     """
+    size, seed = task.choices.arch.size, task.config.seed
     extract: Any = RandomFeatures().to(feed.device).eval()
     space = extract.name
-    for ref in run.inputs("features"):
-        require_complete(ref.path, stages=("train-cls",))
-        network = classifiers.load(ref.path, feed.device)
+    for path in run.paths("features", "train-cls"):
+        network = classifiers.load(path, feed.device)
         if network.size != size:
             raise InputError(
                 f"the classifier reads {network.size} px, the generator makes {size} px",
-                file=ref.path,
+                file=path,
                 hint=f"train it on the data prepared with --size {size}",
             )
         extract, space = network.features, f"classifier at {network.size} px"
@@ -159,9 +157,7 @@ def save_network(trainer: GeneratorTrainer, task: Task, run: Run) -> None:
 
 def save_seen(task: Task, run: Run) -> None:
     """Write the keys of what it was trained on, the data set's own inputs included."""
-    seen = Seen.of(task.dataset, task.rows)
+    marks = [*run.paths("features"), *run.paths("init-from")]  # both left their mark
     if (task.dataset.path / SEEN).is_file():  # synthetic rows carry what their generator saw
-        seen = seen.merge(Seen.load(task.dataset.path))
-    for ref in (*run.inputs("features"), *run.inputs("init-from")):  # both left their mark
-        seen = seen.merge(Seen.load(ref.path))
-    seen.save(run)
+        marks.append(task.dataset.path)
+    reduce(Seen.merge, map(Seen.load, marks), Seen.of(task.dataset, task.rows)).save(run)

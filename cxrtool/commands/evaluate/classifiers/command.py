@@ -65,7 +65,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         left_out.append(f"Training and test rows were {compared}.")
     test = inputs.rows_of(folds, labels, joining.common_policy(names, described))
     members = [own for _, own in pooled]
-    scores = inputs.predict_all(run, networks, names, test, members, device)
+    scores = inputs.predict_all(run, networks, test, members, device)
     scored = test.score(scores, config)
     groups = comparison.group_runs([recipe for recipe, _ in pooled])
     differences = comparison.add_delong(

@@ -4,6 +4,7 @@ In: `train-cls` runs and dataset directories. Out: networks, folds of rows, trut
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -182,29 +183,25 @@ def rows_of(folds: list[Fold], labels: tuple[str, ...], policy: LabelPolicy) -> 
 
 
 def predict_all(
-    run: Run,
-    networks: list[ClassifierNet],
-    names: list[str],
-    rows: TestRows,
-    members: list[list[int]],
-    device: Any,
+    run: Run, networks: list[ClassifierNet], rows: TestRows, members: list[list[int]], device: Any
 ) -> np.ndarray:
-    """Probabilities [R, N, L] of all recipes, each by its network of every fold."""
+    """Probabilities [R, N, L] of all recipes, each by its network of every fold.
+
+    Raises:
+        InputError: A network gives NaN or infinity.
+    """
+    folders = run.paths("runs")
     by_fold = [
-        {k: predict(run, networks[k], names[k], fold, rows.labels, device) for k in fold.runs}
+        {k: predict(run, networks[k], folders[k], fold, rows.labels, device) for k in fold.runs}
         for fold in rows.folds
     ]
     return np.stack([np.concatenate([part[k] for part, k in zip(by_fold, own)]) for own in members])
 
 
 def predict(
-    run: Run, network: ClassifierNet, name: str, fold: Fold, labels: tuple[str, ...], device: Any
+    run: Run, network: ClassifierNet, folder: Path, fold: Fold, labels: Sequence[str], device: Any
 ) -> np.ndarray:
-    """Calibrated probabilities [N, L] of one run, its labels joined by name.
-
-    Raises:
-        InputError: The network gives NaN or infinity.
-    """
+    """Calibrated probabilities [N, L] of one run, its labels joined by name."""
     images = input_pixels(pixels(fold.data, fold.rows), network.size)
     network = network.to(device)
     with run.progress("predicting", total=len(fold.rows)) as bar:
@@ -218,7 +215,7 @@ def predict(
     if bad:
         raise InputError(
             f"predicts NaN or infinity for {bad:,} of {len(logits):,} images",
-            file=Path(name),
+            file=folder,
             hint="train it again with a smaller --lr",
         )
     probabilities = Calibration.of(network.description, network.labels).probabilities(logits)

@@ -38,12 +38,19 @@ def facts(description: dict[str, Any], members: list[int], run: Run) -> dict[str
     sets = ", ".join(str(source["digest"])[:8] for source in sources) or "–"
     made_by = ", ".join(g[:12] for source in sources for g in source["generators"]) or "–"
     steps = description.get("steps", recipe["steps"])
+    # Older runs did not note the best validation AUROC of a phase.
+    phases = ", ".join(
+        f"{p['name']} {p['steps']:,}"
+        + (f" (AUROC {p['val_auroc']:.3f})" if "val_auroc" in p else "")
+        for p in description.get("phases", [])
+    )
+    start = (description.get("starts_from") or "random weights", description.get("start_digest"))
     return {
         "architecture": f"{recipe['arch']}, {recipe['size']} px",
-        "starts from": starts_from(description),
+        "starts from": " ".join(filter(None, start)),
         "images": images + (f" (first of {len(members)} folds)" if len(members) > 1 else ""),
         "steps × batch": f"{steps:,} × {recipe['batch']}",
-        "phases": ", ".join(phase_words(p) for p in description.get("phases", [])),
+        "phases": phases,
         "chosen step": f"{description['best_step']:,}"
         + (f" ({description['kept_phase']})" if "kept_phase" in description else ""),
         "validation AUROC": f"{description['val_auroc']:.3f}",
@@ -56,18 +63,6 @@ def facts(description: dict[str, Any], members: list[int], run: Run) -> dict[str
         "generator": made_by,
         "run": ", ".join(str(result.get("fingerprint", ""))[:12] for result in results),
     }
-
-
-def phase_words(phase: dict[str, Any]) -> str:
-    """Name, steps and best validation AUROC of a phase; older runs did not note the last."""
-    words = f"{phase['name']} {phase['steps']:,}"
-    return words + (f" (AUROC {phase['val_auroc']:.3f})" if "val_auroc" in phase else "")
-
-
-def starts_from(description: dict[str, Any]) -> str:
-    """Where the weights start, with what tells one file or run from another."""
-    start, digest = description.get("starts_from"), description.get("start_digest")
-    return f"{start or 'random weights'}" + (f" {digest}" if digest else "")
 
 
 def unfair(described: list[dict[str, Any]]) -> str:
@@ -138,23 +133,22 @@ def operating_points(
         return out
     for n, (own, d) in enumerate(zip(scores, described), start=1):
         stored = (d.get("calibration") or {}).get("thresholds", {})
-        stored = {canonical(name): value for name, value in stored.items()}
+        thresholds = {canonical(name): float(value) for name, value in stored.items()}
         for k, label in enumerate(test.labels):
-            if canonical(label) not in stored:
-                continue
             rows = test.mask[:, k]
-            positive = test.truth[rows, k] > 0
-            called = own[rows, k] >= stored[canonical(label)]
-            if positive.any() and not positive.all():
-                out.append(
-                    {
-                        "run": n,
-                        "label": label,
-                        "threshold": float(stored[canonical(label)]),
-                        "sensitivity": float(called[positive].mean()),
-                        "specificity": float((~called[~positive]).mean()),
-                    }
-                )
+            positive, threshold = test.truth[rows, k] > 0, thresholds.get(canonical(label))
+            if threshold is None or positive.all() or not positive.any():
+                continue
+            called = own[rows, k] >= threshold
+            out.append(
+                {
+                    "run": n,
+                    "label": label,
+                    "threshold": threshold,
+                    "sensitivity": float(called[positive].mean()),
+                    "specificity": float((~called[~positive]).mean()),
+                }
+            )
     return out
 
 
