@@ -128,16 +128,16 @@ def perform(stage: Any, flags: dict[str, Any], common: Common) -> None:
         stage.view(config, None, sys.stdout)
         return
     if str(common.out) == "-":
-        _stream(stage, config)
+        if not hasattr(stage, "stream"):
+            raise UsageError(
+                f"`cxr {stage.NAME.replace('evaluate-', 'evaluate ')}` cannot write to stdout",
+                hint="name a folder with -o FOLDER",
+            )
+        stage.stream(config, sys.stdout)
+        sys.stdout.flush()
         return
-    outcome = execute(
-        stage,
-        config,
-        common.out,
-        on_change=common.on_change,
-        dry_run=common.dry_run,
-        verify=common.verify,
-    )
+    how = {name: getattr(common, name) for name in ("on_change", "dry_run", "verify")}
+    outcome = execute(stage, config, common.out, **how)
     if outcome.state == "dry-run":
         text = files.canonical_json if common.json else files.pretty_json
         console.out(text(files.finite(outcome.result)).rstrip("\n"))
@@ -156,16 +156,6 @@ def perform(stage: Any, flags: dict[str, Any], common: Common) -> None:
         console.error(gate)
     if outcome.gates:
         raise typer.Exit(5)
-
-
-def _stream(stage: Any, config: Any) -> None:
-    if not hasattr(stage, "stream"):
-        raise UsageError(
-            f"`cxr {stage.NAME.replace('evaluate-', 'evaluate ')}` cannot write to stdout",
-            hint="name a folder with -o FOLDER",
-        )
-    stage.stream(config, sys.stdout)
-    sys.stdout.flush()
 
 
 def set_level(talk: Talk) -> None:

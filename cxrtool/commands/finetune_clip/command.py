@@ -44,7 +44,6 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     world = World(device)
     dataset = load_dataset(config.data)
     templates = load_templates(str(config.templates_file or config.templates))
-    policy = LabelPolicy.from_options(config)
     train_rows, train = pairs_of(dataset, config, templates, held_out=False)
     val_rows, val = pairs_of(dataset, config, templates, held_out=True)
     chosen = architecture.resolve(
@@ -59,7 +58,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     held = holdout.HeldOut(
         make_pairs(pixels(dataset, val_rows), val.wordings, val.groups, model.tokenizer),
         dataset.labels,
-        *label_arrays(dataset, val_rows, policy),
+        *label_arrays(dataset, val_rows, LabelPolicy.from_options(config)),
     )
     cut = sum(model.cut(text) != "" for text in {row[0] for row in train.wordings})
     explain(train, len(train_rows), len(val_rows), cut, chosen)
@@ -75,7 +74,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     final = holdout.evaluate(model, held, templates)
     show(final)
     run.write_json(architecture.CONFIG_FILE, chosen.to_json())
-    meta = description(config, dataset, chosen, templates, policy, train.origin)
+    meta = description(config, dataset, chosen, templates, train.origin)
     save_model(run, model.network, meta)
     seen_of(dataset, train_rows, val_rows, config).save(run)
     return {

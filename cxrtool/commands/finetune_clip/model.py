@@ -60,12 +60,7 @@ def show(measures: dict[str, Any]) -> None:
 
 
 def description(
-    config: Config,
-    dataset: Dataset,
-    chosen: Architecture,
-    templates: Templates,
-    policy: LabelPolicy,
-    origin: str,
+    config: Config, dataset: Dataset, chosen: Architecture, templates: Templates, origin: str
 ) -> dict[str, Any]:
     """What model.json says beside the weights."""
     info = dataset.info
@@ -76,7 +71,7 @@ def description(
         "settings_from": chosen.origin,
         "labels": list(info.labels),
         "label_kind": info.kind,
-        "policy": policy.to_json(),
+        "policy": LabelPolicy.from_options(config).to_json(),
         "selection": {"view": config.view, "split": config.split, "fraction": config.fraction},
         "preprocessing": {
             "size": chosen.size,

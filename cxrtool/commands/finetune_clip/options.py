@@ -6,19 +6,13 @@ from pathlib import Path
 
 from cxrtool.core.config import ABSENT, DEVICE, THREADS, AnyBut, argument, option, running_option
 from cxrtool.core.errors import UsageError
+from cxrtool.data.columns import INVERTED, RANDOM_TEXTS
 from cxrtool.data.options import PolicyOptions, SelectionOptions
 
 ORIGINAL = "original"
 """The text strategy that trains nothing: a control."""
 EPOCHS = 30
 LR_SCRATCH, LR_PRETRAINED = 1e-3, 1e-5
-
-
-def wrong_on_purpose(text: str) -> bool:
-    """Whether a text strategy says what the images do not show."""
-    from cxrtool.data.columns import INVERTED, RANDOM_TEXTS
-
-    return text == INVERTED or text in RANDOM_TEXTS
 
 
 NAME = "finetune-clip"
@@ -152,6 +146,11 @@ class Config(SelectionOptions, PolicyOptions):
         return self.pretrained is None and self.tag is None
 
     @property
+    def peak_lr(self) -> float:
+        """The learning rate, by default what the weights suggest."""
+        return self.lr or (LR_SCRATCH if self.from_scratch else LR_PRETRAINED)
+
+    @property
     def locked(self) -> tuple[str, ...]:
         """Parts that are not trained; norms, where weights are given and nothing was asked for."""
         default = () if self.from_scratch else ("norms",)
@@ -183,7 +182,7 @@ class Config(SelectionOptions, PolicyOptions):
             raise UsageError("--lock image --lock text leaves nothing to train")
         if "none" in self.lock and len(self.lock) > 1:
             raise UsageError("--lock none leaves nothing locked: it stands alone")
-        if self.wordings == "templates" and wrong_on_purpose(self.text):
+        if self.wordings == "templates" and self.text in (INVERTED, *RANDOM_TEXTS):
             raise UsageError(
                 f"--wordings templates would add what is right to the texts of {self.text}, which "
                 "are wrong on purpose",

@@ -13,13 +13,7 @@ from cxrtool.clip.losses import OPEN
 from cxrtool.clip.templates import Templates
 from cxrtool.clip.texts import PairTexts, pair_texts, reference_column
 from cxrtool.clip.training import Recipe
-from cxrtool.commands.finetune_clip.options import (
-    EPOCHS,
-    LR_PRETRAINED,
-    LR_SCRATCH,
-    ORIGINAL,
-    Config,
-)
+from cxrtool.commands.finetune_clip.options import EPOCHS, ORIGINAL, Config
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.data.manifest import Dataset
@@ -110,12 +104,11 @@ def recipe_of(
         )
     on_cuda = device is not None and device.type == "cuda" and has_fast_bfloat16(device)
     fast = config.precision == "auto" and on_cuda
-    default_lr = LR_SCRATCH if config.from_scratch else LR_PRETRAINED
     epochs = EPOCHS if config.epochs is None else config.epochs
     return Recipe(
         batch=batch,
         steps=epochs * (pairs // batch) if config.steps is None else config.steps,
-        lr=default_lr if config.lr is None else config.lr,
+        lr=config.peak_lr,
         seed=config.seed,
         augment=config.augment,
         lock=config.locked,

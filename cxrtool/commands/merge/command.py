@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from cxrtool.commands.merge.options import FORMAT, NAME, Config
-from cxrtool.commands.synthesize.job import looking_for, show_filters
+from cxrtool.commands.synthesize.job import job_of, show_filters
 from cxrtool.commands.synthesize.options import Config as Options
 from cxrtool.commands.synthesize.plan import plan_from
 from cxrtool.core import console
@@ -100,8 +100,8 @@ def replace_duplicates(
     most_tries = max(config.max_tries, options["max_tries"])
     here = {"device": config.device, "threads": config.threads, "workers": config.workers}
     own = resolve(Options, {**options, **here, "shard": None, "max_tries": most_tries})
-    looking = looking_for(own, plan_from(own))
-    job, limit = looking.job, looking.duplicate_limit
+    job, _ = job_of(own, plan_from(own))
+    limit = job.panel.notes.get("duplicate_limit")
     if limit is None:
         raise InputError("the shards were not made for --filter duplicate", file=shard.folder)
     replaced = duplicates.replace_duplicates(run, job, writer, accounts, limit)

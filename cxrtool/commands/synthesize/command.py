@@ -30,9 +30,10 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     if config.plan_only:
         run.print_as_json("plan.json")
         return planned.record
-    from cxrtool.commands.synthesize import job  # with torch, which a plan alone does not need
+    # With torch, which a plan alone does not need.
+    from cxrtool.commands.synthesize.job import fill_slots
 
-    return {**planned.record, **job.fill_slots(config, run, job.looking_for(config, planned))}
+    return {**planned.record, **fill_slots(config, run, planned)}
 
 
 def plan(config: Config) -> dict[str, Any]:

@@ -7,12 +7,13 @@ from typing import Any
 
 from cxrtool import generators as gans
 from cxrtool.commands.synthesize.options import Config
-from cxrtool.commands.synthesize.panel import Looking, look
+from cxrtool.commands.synthesize.panel import look
 from cxrtool.commands.synthesize.plan import Planned
 from cxrtool.core import console
 from cxrtool.core.cores import available_cores
 from cxrtool.core.errors import InputError
 from cxrtool.core.runs import Run
+from cxrtool.data.keys import Seen
 from cxrtool.data.writer import DatasetWriter
 from cxrtool.synthesis.accounts import summary
 from cxrtool.synthesis.duplicates import replace_duplicates
@@ -27,8 +28,8 @@ from cxrtool.training.device import setup
 from cxrtool.training.directions import load_directions
 
 
-def looking_for(config: Config, planned: Planned) -> Looking:
-    """The network, and what looks at its images."""
+def job_of(config: Config, planned: Planned) -> tuple[Job, Seen]:
+    """The network with what looks at its images, and what all of them were trained on."""
     dataset, card, table, plan, _ = planned
     assert card is not None
     card.refuse_unfair_use(dataset, table.rows, view=config.view)
@@ -74,22 +75,21 @@ def edits_of(config: Config, plan: Plan, card: GeneratorCard) -> Edits:
     # A run of several targets has a direction each, with the share of the run: in the stream of a
     # class only those count whose text names it.
     shares = parse_shares(config.ensemble, len(config.edit))
-    pushes = [
-        (folder, share, direction, way)
-        for folder, share in zip(config.edit, shares, strict=True)
-        for direction, way in load_directions(folder)
-    ]
-    for folder, _, direction, _ in pushes:
-        if direction.generator != card.fingerprint:
-            raise InputError(
-                f"the edit belongs to the generator {direction.generator!r}, not to "
-                f"{card.fingerprint!r}",
-                file=folder,
-                hint="make the edit with the generator that makes the images",
-            )
-    directions = tuple(direction for _, _, direction, _ in pushes)
-    of_slot = assign(plan, directions, [share for _, share, _, _ in pushes])
-    counts = [int((of_slot == i).sum()) for i in range(len(pushes))]
+    weights, directions, ways = [], [], []
+    for folder, share in zip(config.edit, shares, strict=True):
+        for direction, way in load_directions(folder):
+            if direction.generator != card.fingerprint:
+                raise InputError(
+                    f"the edit belongs to the generator {direction.generator!r}, not to "
+                    f"{card.fingerprint!r}",
+                    file=folder,
+                    hint="make the edit with the generator that makes the images",
+                )
+            weights.append(share)
+            directions.append(direction)
+            ways.append(way)
+    of_slot = assign(plan, directions, weights)
+    counts = [int((of_slot == i).sum()) for i in range(len(directions))]
     for direction, n in zip(directions, counts, strict=True):
         console.say(f"{n:,} images are pushed {direction.sign} {direction.target!r}")
     if any(d.sign == "-" and n for d, n in zip(directions, counts, strict=True)):
@@ -97,13 +97,12 @@ def edits_of(config: Config, plan: Plan, card: GeneratorCard) -> Edits:
             "images pushed - keep the labels of their rows; --teacher TEACHER --filter teacher"
             " refuses those that have lost the finding"
         )
-    ways = tuple(way for _, _, _, way in pushes)
-    return Edits(directions, ways, config.edit_strength, of_slot)
+    return Edits(tuple(directions), tuple(ways), config.edit_strength, of_slot)
 
 
-def fill_slots(config: Config, run: Run, looking: Looking) -> dict[str, Any]:
+def fill_slots(config: Config, run: Run, planned: Planned) -> dict[str, Any]:
     """Make the image of every slot (of one shard), and the pictures to look at."""
-    job = looking.job
+    job, seen = job_of(config, planned)
     part = parse_shard(config.shard or "1/1")
     slots = slots_of(job.plan, job.block, part.index - 1, part.total)
     accounts, writer = job.accounts(), DatasetWriter(run, job.info)
@@ -111,13 +110,14 @@ def fill_slots(config: Config, run: Run, looking: Looking) -> dict[str, Any]:
         run.write_json(LIMITS, job.panel.record())
     made = fill(run, job, writer, accounts, slots)
     more: dict[str, Any] = {}
-    if looking.duplicate_limit is not None and config.shard is None:
-        more["replaced"] = replace_duplicates(run, job, writer, accounts, looking.duplicate_limit)
+    limit = job.panel.notes.get("duplicate_limit")
+    if limit is not None and config.shard is None:
+        more["replaced"] = replace_duplicates(run, job, writer, accounts, limit)
     write_set(run, job, writer, accounts, slots)
     source_rows = job.table.rows[job.plan.source_rows]
     streams, labels = job.plan.stream_of, job.plan.request.labels
     sheets = write_sheets(run, labels, streams, slots, source_rows, job.dataset, job.network.size)
-    looking.seen.save(run)
+    seen.save(run)
     if not accounts.silent:
         more["filters"] = summary(accounts, slots, streams, labels)
         show_filters(more["filters"])

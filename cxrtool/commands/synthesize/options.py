@@ -9,16 +9,17 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from cxrtool.core.config import DEVICE, GIVEN, ROWS, THREADS, argument, option, running_option
+from cxrtool.core.config import DEVICE, GIVEN, THREADS, argument, option, running_option
 from cxrtool.core.errors import UsageError
-from cxrtool.data.options import SelectionOptions
+from cxrtool.data.options import BLANK, SelectionOptions, row_option
 
 NAME = "synthesize"
 FORMAT = 4  # 4: units join studies and copies; keys of prepared pixels
 FILTERS, EDITS = "Filters", "Pushing images along edits"
 #: Where an option applies: not to a plan alone.
 IMAGES, TEACHER = {"plan_only": (False,)}, {"filter": ("teacher",)}
-filter_option = partial(option, panel=FILTERS, only=IMAGES)
+panel_option = partial(option, panel=FILTERS)
+filter_option = partial(panel_option, only=IMAGES)
 edit_option = partial(option, panel=EDITS, only={"edit": GIVEN})
 sampling_option = partial(option, panel="How images are drawn", only=IMAGES)
 
@@ -64,18 +65,16 @@ class Config(SelectionOptions):
         only={"target_frac": GIVEN},
     )
     max_images: int | None = option("Refuse a plan that needs more images than this.", min=0)
-    uncertain: str | None = option(
+    uncertain: str | None = row_option(
         "What -1 (uncertain) means: ones, zeros, ignore, or a TOML file as for train-gan."
         " Default: as in the generator, else ones.",
-        panel=ROWS,
         metavar="POLICY",
         file=True,
     )
-    blank: str | None = option(
+    blank: str | None = row_option(
         "What a blank means in a label that the source covers: zeros or ignore. Default: as in"
         " the generator, else zeros.",
-        panel=ROWS,
-        choices=("zeros", "ignore"),
+        choices=BLANK,
     )
     plan_only: bool = option("Write the plan and stop; needs no generator and no images.", False)
     filter: tuple[str, ...] = filter_option(
@@ -87,10 +86,9 @@ class Config(SelectionOptions):
         (),
         choices=("discriminator", "class", "teacher", "memorized", "duplicate"),
     )
-    keep_share: float = option(
+    keep_share: float = panel_option(
         "Share of unfiltered images that --filter discriminator keeps.",
         0.8,
-        panel=FILTERS,
         only={"filter": ("discriminator",)},
         min=0,
         max=1,
@@ -102,18 +100,16 @@ class Config(SelectionOptions):
         (),
         role="teacher",
     )
-    teacher_quantile: float = option(
+    teacher_quantile: float = panel_option(
         "Share of real images of the class that --filter teacher would refuse.",
         0.1,
-        panel=FILTERS,
         only=TEACHER,
         min=0,
         max=1,
     )
-    max_tries: int = option(
+    max_tries: int = panel_option(
         "Tries for one image of the plan, after which the run ends (exit 5).",
         100,
-        panel=FILTERS,
         only={"filter": GIVEN},
         min=1,
         result=False,

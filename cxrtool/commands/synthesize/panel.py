@@ -4,7 +4,7 @@ In: the options of ``cxr synthesize``, the real set, the plan. Out: the panel of
 with limits that every shard finds the same, and what its networks have seen.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,39 +21,17 @@ from cxrtool.data.columns import SPLIT
 from cxrtool.data.keys import Seen, refuse_overlap, seen_images
 from cxrtool.data.labels import LabelPolicy
 from cxrtool.data.select import patient_groups
-from cxrtool.synthesis import calibration, duplicates
+from cxrtool.synthesis import calibration, duplicates, panel
 from cxrtool.synthesis.descriptors import Gallery
 from cxrtool.synthesis.generate import Job
 from cxrtool.synthesis.generators import GeneratorCard
-from cxrtool.synthesis.panel import (
-    Memorized,
-    Meter,
-    Near,
-    NearestDistance,
-    Opinion,
-    Panel,
-    PredictedClass,
-    Teachers,
-)
 
 
-@dataclass(frozen=True)
-class Looking:
-    """What looks at the images of a run.
+def look(config: Config, job: Job, card: GeneratorCard) -> tuple[Job, Seen]:
+    """The job with the panel of a run, and what the generator and its helpers have seen.
 
-    Attributes:
-        job: The job, with its panel.
-        seen: What the generator and the teachers were trained on.
-        duplicate_limit: Least accepted distance of two images; None where duplicates may stay.
-    """
-
-    job: Job
-    seen: Seen
-    duplicate_limit: float | None = None
-
-
-def look(config: Config, job: Job, card: GeneratorCard) -> Looking:
-    """Build the panel of a run.
+    Among the notes of the panel is "duplicate_limit", the least accepted distance of two images,
+    where duplicates may not stay.
 
     Raises:
         InputError: A filter has nothing to work with.
@@ -63,12 +41,12 @@ def look(config: Config, job: Job, card: GeneratorCard) -> Looking:
     for folder in config.edit:
         seen = seen.merge(seen_by_helper(job, folder, "edit"))
     if not job.plan.n_synthetic:
-        return Looking(job, seen)
+        return job, seen
     filters = set(config.filter)
-    meters: list[Meter] = []
+    meters: list[panel.Meter] = []
     notes: dict[str, Any] = {}
     if filters & {"discriminator", "class"}:
-        opinion = Opinion(gans.load_judge(card.folder, job.device))
+        opinion = panel.Opinion(gans.load_judge(card.folder, job.device))
         if "discriminator" in filters:
             meters.append(calibration.realness(job, opinion, config.keep_share))
         if "class" in filters:
@@ -88,8 +66,7 @@ def look(config: Config, job: Job, card: GeneratorCard) -> Looking:
             limit = duplicates.duplicate_limit(gallery, patient_groups(job.dataset, rows))
             notes["duplicate_limit"] = limit
     extra = ("duplicate",) if "duplicate" in filters else ()
-    panel = Panel(tuple(meters), extra, notes)
-    return Looking(replace(job, panel=panel), seen, notes.get("duplicate_limit"))
+    return replace(job, panel=panel.Panel(tuple(meters), extra, notes)), seen
 
 
 def require_pixels(job: Job, name: str) -> None:
@@ -118,7 +95,7 @@ def seen_by_helper(job: Job, folder: Path, who: str) -> Seen:
     return seen
 
 
-def predicted_class(opinion: Opinion, job: Job) -> PredictedClass:
+def predicted_class(opinion: panel.Opinion, job: Job) -> panel.PredictedClass:
     """The class filter, for a judge that reads the target classes.
 
     Raises:
@@ -133,10 +110,10 @@ def predicted_class(opinion: Opinion, job: Job) -> PredictedClass:
             )
     columns = tuple(labels.index(label) for label in job.plan.request.labels)
     single = job.dataset.info.kind == "single" or opinion.judge.single
-    return PredictedClass(opinion, columns, single and len(labels) > 1)
+    return panel.PredictedClass(opinion, columns, single and len(labels) > 1)
 
 
-def teachers_of(config: Config, job: Job) -> tuple[Teachers, Seen]:
+def teachers_of(config: Config, job: Job) -> tuple[panel.Teachers, Seen]:
     """The teachers, each for the slots whose patient is new to it, and what they have seen.
 
     Raises:
@@ -155,7 +132,7 @@ def teachers_of(config: Config, job: Job) -> tuple[Teachers, Seen]:
     names = [str(folder) for folder in config.teacher]
     sources = job.plan.source_rows
     allowed = calibration.may_judge(job.dataset, job.table.rows[sources], seen, names)
-    teachers = Teachers(tuple(networks), np.array(columns, dtype=np.int64), allowed)
+    teachers = panel.Teachers(tuple(networks), np.array(columns, dtype=np.int64), allowed)
     if "teacher" not in config.filter:
         return teachers, everything
     require_pixels(job, "teacher")
@@ -189,7 +166,9 @@ def refuse_other_meaning(network: ClassifierNet, folder: Path, job: Job) -> None
             )
 
 
-def near_meters(config: Config, job: Job, seen: Seen) -> tuple[Gallery, np.ndarray, list[Meter]]:
+def near_meters(
+    config: Config, job: Job, seen: Seen
+) -> tuple[Gallery, np.ndarray, list[panel.Meter]]:
     """The training images of the real set, their rows, and meters of the distance to them."""
     rows = np.flatnonzero(seen_images(seen, job.dataset))
     if not len(rows):
@@ -199,12 +178,12 @@ def near_meters(config: Config, job: Job, seen: Seen) -> tuple[Gallery, np.ndarr
             "nn_distance is that to the nearest selected real image"
         )
     gallery = calibration.gallery_of(pixels(job.dataset), rows, job)
-    near = Near(gallery, ratios="memorized" in config.filter)
-    meters: list[Meter] = [NearestDistance(near)]
+    near = panel.Near(gallery, ratios="memorized" in config.filter)
+    meters: list[panel.Meter] = [panel.NearestDistance(near)]
     if "memorized" in config.filter:
         limit, usual = calibration.copy_limit(gallery, job.dataset, rows)
         console.say(
             f"memorized: refused below {limit:g} of the usual distance (real images: {usual:.2f})"
         )
-        meters.insert(0, Memorized(near, limit))
+        meters.insert(0, panel.Memorized(near, limit))
     return gallery, rows, meters

@@ -145,18 +145,15 @@ class Config(SelectionOptions, PolicyOptions):
     @property
     def phase_options(self) -> dict[str, float | None]:
         """Options of single phases with their defaults; None where the fit has no such phase."""
-        out: dict[str, float | None] = dict.fromkeys(
-            ("pretrain_frac", "finetune_lr", "auc_frac", "auc_lr")
-        )
-        if self.chosen_arm == "pretrain-finetune":
-            out["pretrain_frac"] = (
-                PRETRAIN_FRAC if self.pretrain_frac is None else self.pretrain_frac
-            )
-            out["finetune_lr"] = self.lr / 2 if self.finetune_lr is None else self.finetune_lr
-        if self.loss == "auc-margin":
-            out["auc_frac"] = AUC_FRAC if self.auc_frac is None else self.auc_frac
-            out["auc_lr"] = AUC_LR if self.auc_lr is None else self.auc_lr
-        return out
+        two_sets, margin = self.chosen_arm == "pretrain-finetune", self.loss == "auc-margin"
+        defaults = {
+            "pretrain_frac": PRETRAIN_FRAC if two_sets else None,
+            "finetune_lr": self.lr / 2 if two_sets else None,
+            "auc_frac": AUC_FRAC if margin else None,
+            "auc_lr": AUC_LR if margin else None,
+        }
+        given = {name: getattr(self, name) for name in defaults}
+        return defaults | {name: value for name, value in given.items() if value is not None}
 
     def budget(self, images: int) -> int:
         """Optimizer steps for an arm of this many images."""

@@ -73,15 +73,10 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     run.write_bytes("samples.png", pictures.fake_grid(trainer, rows, choices.seed))
     network.save_network(trainer, task, run)
     network.save_seen(task, run)
+    top = trainer.best
     return {
         "kimg": trainer.nimg / 1000,
-        "best": None
-        if trainer.best is None
-        else {
-            "kimg": trainer.best.nimg / 1000,
-            "fd": trainer.best.fd,
-            "lowest_fd": trainer.best.lowest,
-        },
+        "best": top and {"kimg": top.nimg / 1000, "fd": top.fd, "lowest_fd": top.lowest},
         **({} if after is None else {"start": after}),
         "size": choices.arch.size,
         "preset": choices.preset,
@@ -89,8 +84,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         "labels": list(task.conditioning.labels),
         "labels_left_out": task.conditioning.left_out,
         "parameters": {
-            "generator": sum(p.numel() for p in trainer.generator.parameters()),
-            "discriminator": sum(p.numel() for p in trainer.discriminator.parameters()),
+            name: sum(p.numel() for p in getattr(trainer, name).parameters())
+            for name in ("generator", "discriminator")
         },
     }
 

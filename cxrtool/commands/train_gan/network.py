@@ -130,10 +130,7 @@ def save_network(trainer: GeneratorTrainer, task: Task, run: Run) -> None:
         "prevalence": task.prevalence(),
         "policy": LabelPolicy.from_options(config).to_json(),
         "selection": {
-            "view": config.view,
-            "split": config.split,
-            "fraction": config.fraction,
-            "leave_out": config.leave_out,
+            name: getattr(config, name) for name in ("view", "split", "fraction", "leave_out")
         },
         "preprocessing": {
             "size": choices.arch.size,

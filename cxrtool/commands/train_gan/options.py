@@ -18,15 +18,13 @@ SEVERAL = True  # torchrun
 #: As in generators.registry, which holds the code of each; a test compares the two.
 ARCHS = ("stylegan2", "bagan", "opengan", "acgan", "dcgan")
 STYLEGAN2, ACGAN = {"arch": ("stylegan2",)}, {"arch": ("acgan",)}
-BAGAN, OPENGAN, ONE_LABEL = (
-    {"arch": ("bagan",)},
-    {"arch": ("opengan",)},
-    {"arch": ("bagan", "opengan")},
-)
+BAGAN, OPENGAN = {"arch": ("bagan",)}, {"arch": ("opengan",)}
+ONE_LABEL = {"arch": ("bagan", "opengan")}
 LOSSES, GAMES = "StyleGAN2 and its losses", "BAGAN, OpenGAN and AC-GAN"
-style_option = partial(option, panel=LOSSES, only=STYLEGAN2)
-one_label_option = partial(option, panel=GAMES, only=ONE_LABEL)
-bagan_option = partial(option, panel=GAMES, only=BAGAN)
+loss_option, game_option = partial(option, panel=LOSSES), partial(option, panel=GAMES)
+style_option = partial(loss_option, only=STYLEGAN2)
+one_label_option = partial(game_option, only=ONE_LABEL)
+bagan_option = partial(game_option, only=BAGAN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,9 +88,8 @@ class Config(SelectionOptions, PolicyOptions):
     gamma: float | None = style_option(
         "Weight of R1. Default: 0.0002 x size^2 / batch; rp-r1r2: 0.5 x (size / 32)^2.", min=0
     )
-    label_weight: float | None = option(
+    label_weight: float | None = loss_option(
         "Weight of the generator's label loss. Default: by preset.",
-        panel=LOSSES,
         only={"arch": ("stylegan2", "acgan", "dcgan")},
         min=0,
     )
@@ -112,17 +109,15 @@ class Config(SelectionOptions, PolicyOptions):
     noise: str | None = style_option(
         "Noise images in the generator's layers. Default: by preset.", choices=("on", "off")
     )
-    freeze_d: int = option(
+    freeze_d: int = loss_option(
         "How many of the discriminator's highest resolutions stay as they are.",
         0,
-        panel=LOSSES,
         only={**STYLEGAN2, "init_from": GIVEN},
         min=0,
     )
-    mirror: bool = option(
+    mirror: bool = loss_option(
         "Flip real images left to right at random (mind that the heart has a side).",
         False,
-        panel=LOSSES,
     )
     single_label: str | None = one_label_option(
         "How a row of several labels gets the one that these architectures need. exactly-one:"
@@ -144,17 +139,15 @@ class Config(SelectionOptions, PolicyOptions):
     upsampling: str | None = bagan_option(
         "How the decoder doubles its size. Default: transposed.", choices=("transposed", "nearest")
     )
-    hold_out: str | None = option(
+    hold_out: str | None = game_option(
         "Labels, separated by commas, whose images no network is trained on; they are generated"
         " from the features of those images.",
-        panel=GAMES,
         only=OPENGAN,
         metavar="A,B",
     )
-    fade_kimg: float | None = option(
+    fade_kimg: float | None = game_option(
         "Thousands of images in which a resolution fades in, and in which it then stays."
         " Default: equal phases, the last one twice as long.",
-        panel=GAMES,
         only=ACGAN,
         min=0.001,
     )

@@ -111,8 +111,8 @@ def prepare(
         before: From `recorded`.
 
     Raises:
-        InputError: no images, too few, or too small ones.
-        UsageError: an option that cannot be met.
+        InputError: no images, too few, or too small ones; no row of a class.
+        UsageError: an option that cannot be met; single labels are needed, and no rule makes them.
     """
     dataset = load_dataset(config.data)
     where = str(config.data)
@@ -137,7 +137,16 @@ def prepare(
         rows, values, mask = rows[here], values[here], mask[here]
     columns, singles, held = list(conditioning.columns), None, np.zeros(len(rows), bool)
     if arch.single:
-        singles = single_labels(config, dataset, conditioning, values, mask)
+        kind, rule = dataset.info.kind, config.single_label
+        require_single(kind, values[:, columns], mask[:, columns], rule, config.arch)
+        if len(columns) < 2:
+            raise UsageError(
+                f"--arch {config.arch} tells classes apart, and there are {len(columns)}",
+                hint="give at least two --labels that training rows have",
+            )
+        singles = reduce_labels(
+            values * mask, conditioning.labels, conditioning.columns, rule or "one-of-chosen", where
+        )
         rows, values, mask = rows[singles.rows], singles.values, singles.values >= 0
         held = held_out(config, conditioning.labels, values)
     else:
@@ -176,33 +185,6 @@ def held_out(config: Config, labels: tuple[str, ...], values: np.ndarray) -> np.
     columns = [labels.index(name) for name in names]
     held: np.ndarray = values[:, columns].sum(axis=1) > 0
     return held
-
-
-def single_labels(
-    config: Config,
-    dataset: Dataset,
-    conditioning: Conditioning,
-    values: np.ndarray,
-    mask: np.ndarray,
-) -> SingleLabels:
-    """The rows that have one label, by the rule asked for, and their labels.
-
-    Raises:
-        UsageError: a multi-label set and no rule, or fewer than two classes.
-        InputError: the rule leaves no row of a class.
-    """
-    columns = list(conditioning.columns)
-    require_single(
-        dataset.info.kind, values[:, columns], mask[:, columns], config.single_label, config.arch
-    )
-    if len(columns) < 2:
-        raise UsageError(
-            f"--arch {config.arch} tells classes apart, and there are {len(columns)}",
-            hint="give at least two --labels that training rows have",
-        )
-    rule = config.single_label or "one-of-chosen"
-    where = str(config.data)
-    return reduce_labels(values * mask, conditioning.labels, conditioning.columns, rule, where)
 
 
 def explain(task: Task) -> None:

@@ -90,7 +90,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         histories=[d.get("history", []) for d in first],
         operating=page.operating_points(test, scores, first),
         subgroups=page.score_subgroups(config, test, scores, groups),
-        maps=page.activation_panels(config, run, test, shown_networks, groups, device),
+        maps=page.activation_panels(config, test, shown_networks, groups, device),
         image_reports=[read_json(path / "metrics.json") for path in image_reports],
         unfair=page.unfair(first),
         cautions=page.cautions(left_out, test, scores, first),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cxrtool.core.config import DEVICE, REQUIRED, THREADS, argument, option
 from cxrtool.core.errors import UsageError
-from cxrtool.data.options import SelectionOptions, row_option
+from cxrtool.data.options import SPLIT_CHOICES, VIEWS, SelectionOptions, row_option
 
 NAME = "evaluate-classifiers"
 # 5: a synthetic set is named only where the regimen does not tell it. 6: patients of intervals are
@@ -75,13 +75,11 @@ class Config(SelectionOptions):
     require_evidence: bool = gate_option(
         "Fail unless the comparison of gan with duplicate is evidence for gan.", False
     )
-    split: str = row_option(
-        "Part of the data set to score.", "test", choices=("train", "val", "test", "all")
-    )
+    split: str = row_option("Part of the data set to score.", "test", choices=SPLIT_CHOICES)
     view: str = row_option(
         "Views to score; stored: those that the runs were trained on.",
         "stored",
-        choices=("stored", "frontal", "lateral", "all"),
+        choices=("stored", *VIEWS),
     )
     device: str = option(DEVICE, "auto")
     threads: int | None = option(THREADS)

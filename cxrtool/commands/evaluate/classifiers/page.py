@@ -26,6 +26,7 @@ from cxrtool.stats.joining import positions
 from cxrtool.training.rng import numpy_rng
 
 CAM_IMAGES = 4
+Groups = Sequence[Group]
 
 
 def facts(description: dict[str, Any], members: list[int], run: Run) -> dict[str, Any]:
@@ -153,7 +154,7 @@ def operating_points(
 
 
 def score_subgroups(
-    config: Config, test: TestRows, scores: np.ndarray, groups: Sequence[Group]
+    config: Config, test: TestRows, scores: np.ndarray, groups: Groups
 ) -> list[Subgroup]:
     """The same scores within each subgroup of `--by`."""
     out = []
@@ -184,12 +185,7 @@ def score_subgroups(
 
 
 def activation_panels(
-    config: Config,
-    run: Run,
-    test: TestRows,
-    networks: list[ClassifierNet],
-    groups: Sequence[Group],
-    device: Any,
+    config: Config, test: TestRows, networks: Sequence[ClassifierNet], groups: Groups, device: Any
 ) -> list[MapPanel]:
     """Class activation maps of real and synthetic images of each label, by the first run shown.
 
@@ -202,8 +198,8 @@ def activation_panels(
     sets: list[tuple[str, Dataset, np.ndarray, np.ndarray]] = [
         ("real", fold.data, fold.rows, test.truth[: len(fold.rows)] > 0)
     ]
-    for ref in run.inputs("synth"):
-        synth = load_dataset(ref.path)
+    if config.synth is not None:
+        synth = load_dataset(config.synth)
         table = np.zeros((len(synth), len(labels)), dtype=bool)
         for k, label in enumerate(labels):
             if label in synth.labels:

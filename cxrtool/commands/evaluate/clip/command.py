@@ -156,11 +156,9 @@ def recipe_of(meta: dict[str, Any], record: Mapping[str, Any]) -> dict[str, Any]
     recipe |= {
         f"option {name}": _setting(name, options[name]) for name in RECIPE if name in options
     }
-    for role in ("pretrained", "templates"):
+    for role, what in (("pretrained", "weights"), ("templates", "file")):
         used = [i["fingerprint"] for i in record.get("inputs", []) if i.get("role") == role]
-        recipe[f"{role} weights" if role == "pretrained" else f"{role} file"] = (
-            f"{role} {used[0].split(':')[-1][:8]}" if used else f"{role} none"
-        )
+        recipe[f"{role} {what}"] = f"{role} {used[0].split(':')[-1][:8] if used else 'none'}"
     return recipe
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cxrtool.core.config import DEVICE, REQUIRED, THREADS, argument, option
 from cxrtool.core.errors import UsageError
-from cxrtool.data.options import SelectionOptions, row_option
+from cxrtool.data.options import SPLIT_CHOICES, VIEWS, SelectionOptions, row_option
 
 NAME = "evaluate-clip"
 # 2: bicubic resampling within the range; a recipe tells the activation; patients of intervals are
@@ -32,13 +32,11 @@ class Config(SelectionOptions):
     )
     bootstrap: int = option("Patient resamples behind the intervals.", 1000, min=100)
     seed: int = option("Seed of the resamples and of composed prompts.", 0, min=0)
-    split: str = row_option(
-        "Part of the data set to read.", "test", choices=("train", "val", "test", "all")
-    )
+    split: str = row_option("Part of the data set to read.", "test", choices=SPLIT_CHOICES)
     view: str = row_option(
         "Views to read; stored: those that the runs were trained on.",
         "stored",
-        choices=("stored", "frontal", "lateral", "all"),
+        choices=("stored", *VIEWS),
     )
     device: str = option(DEVICE, "auto")
     threads: int | None = option(THREADS)

@@ -69,7 +69,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         kernel=str(real.info.kernel),
         size=int(real.info.size or 0),
         fidelity=spaces,
-        conditional=measures.read_conditions(run, device, images, *tables),
+        conditional=measures.read_conditions(run, device, images, tables),
         membership=measures.membership(run, device, images, real, (train, reference))
         if len(train)
         else None,

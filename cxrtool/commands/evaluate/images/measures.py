@@ -28,6 +28,10 @@ from cxrtool.stats.curves import auroc
 from cxrtool.stats.joining import positions
 
 Space = tuple[str, Callable[[Any], Any]]
+#: "synthetic", "real" or "training" -> uint8 [N, H, W], or features [N, D].
+Sets = dict[str, np.ndarray]
+#: Names of L labels, and whether the synthetic [N, L] and the real images [M, L] have them.
+Tables = tuple[tuple[str, ...], np.ndarray, np.ndarray]
 
 
 def feature_spaces(config: Config, run: Run, device: Any) -> list[Space]:
@@ -54,9 +58,7 @@ def feature_spaces(config: Config, run: Run, device: Any) -> list[Space]:
     return spaces
 
 
-def embed(
-    run: Run, name: str, function: Callable[[Any], Any], images: dict[str, np.ndarray], device: Any
-) -> dict[str, np.ndarray]:
+def embed(run: Run, name: str, function: Callable[[Any], Any], images: Sets, device: Any) -> Sets:
     """Features of every set in one space."""
     out = {}
     with run.progress(f"features ({name})", total=sum(map(len, images.values()))) as bar:
@@ -76,15 +78,9 @@ def small_pixels(images: np.ndarray) -> np.ndarray:
     return np.asarray(flat - flat.mean(axis=1, keepdims=True))
 
 
-def read_conditions(
-    run: Run,
-    device: Any,
-    images: dict[str, np.ndarray],
-    labels: tuple[str, ...],
-    synthetic_labels: np.ndarray,
-    real_labels: np.ndarray,
-) -> list[Any]:
+def read_conditions(run: Run, device: Any, images: Sets, tables: Tables) -> list[Any]:
     """Conditional fidelity, by the classifier of `--features` as teacher."""
+    labels, synthetic_labels, real_labels = tables
     for path in run.paths("features"):
         network = classifiers.load(path, device)
         read_labels = {canonical(name) for name in network.labels}
@@ -105,13 +101,12 @@ def read_conditions(
 
 
 def membership(
-    run: Run,
-    device: Any,
-    images: dict[str, np.ndarray],
-    real: Dataset,
-    rows: tuple[np.ndarray, np.ndarray],
+    run: Run, device: Any, images: Sets, real: Dataset, rows: tuple[np.ndarray, np.ndarray]
 ) -> float | None:
-    """AUROC with which the discriminator's score tells training from held-out images."""
+    """AUROC with which the discriminator's score tells training from held-out images.
+
+    `rows` are those of the training and of the held-out images in the real set.
+    """
     for path in run.paths("gan", "train-gan"):
         generator, judge = gans.load(path, device), gans.load_judge(path, device)
         policy = LabelPolicy.from_json(generator.meta["policy"])
@@ -135,7 +130,7 @@ def membership(
     return None
 
 
-def probe(config: Config, images: dict[str, np.ndarray]) -> tuple[float, float]:
+def probe(config: Config, images: Sets) -> tuple[float, float]:
     """AUROC of a linear shortcut probe: synthetic against real, and training against real."""
     features = {kind: shortcut_features(array) for kind, array in images.items() if len(array)}
 

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from cxrtool.core.config import DEVICE, REQUIRED, THREADS, argument, option
-from cxrtool.data.options import SelectionOptions, row_option
+from cxrtool.data.options import SPLIT_CHOICES, SelectionOptions, row_option
 
 NAME = "evaluate-images"
 FORMAT = 4  # 4: units join studies and copies; copies of held-out images are refused
@@ -46,9 +46,7 @@ class Config(SelectionOptions):
     )
     splits: int = sampling_option("Random real/real splits to average over.", 10, min=1)
     subsets: int = sampling_option("Random subsets behind a kernel distance.", 100, min=2)
-    split: str = row_option(
-        "Real rows that are the reference.", "test", choices=("train", "val", "test", "all")
-    )
+    split: str = row_option("Real rows that are the reference.", "test", choices=SPLIT_CHOICES)
     seed: int = option("Seed of the random features, splits and shown images.", 0, min=0)
     device: str = option(DEVICE, "auto")
     threads: int | None = option(THREADS)
