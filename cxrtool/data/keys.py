@@ -14,8 +14,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
+import itertools
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,7 @@ _ROLES = {
     "data": "data set",
 }
 _DEEPEST = 8
+Keys = frozenset[str]
 
 
 def patient_keys(
@@ -160,12 +162,9 @@ class Seen:
         run.write_text(SEEN, canonical_json(record) + "\n")
 
     def _record(self) -> dict[str, object]:
-        people = {name: sorted(keys) for name, keys in sorted(self.patients.items())}
-        return {
-            "patients": people,
-            "pixels": sorted(self.pixels),
-            "prepared": sorted(self.prepared),
-        }
+        people = {name: sorted(keys) for name, keys in self.patients.items()}
+        images = {"pixels": sorted(self.pixels), "prepared": sorted(self.prepared)}
+        return {"patients": people, **images}
 
     @classmethod
     def load(cls, run_dir: Path) -> Seen:
@@ -195,14 +194,10 @@ def _keys(record: Mapping[str, Any]) -> Seen:
     return Seen(people, frozenset(record["pixels"]), prepared=prepared)
 
 
-Keys = frozenset[str]
-_NO_KEYS: Keys = frozenset()
-
-
 def _each(a: Seen, b: Seen, combined: Callable[[Keys, Keys], Keys]) -> Seen:
     """Two records combined kind by kind; `chosen_by` is left out."""
     people = {
-        name: combined(a.patients.get(name, _NO_KEYS), b.patients.get(name, _NO_KEYS))
+        name: combined(a.patients.get(name, frozenset()), b.patients.get(name, frozenset()))
         for name in a.patients.keys() | b.patients.keys()
     }
     return Seen(
@@ -219,9 +214,8 @@ def _patient_column(dataset: Dataset, rows: np.ndarray | None) -> np.ndarray:
         return np.full(len(keys), "", dtype=object)
     if (keys != "").all():
         return keys
-    return np.where(
-        keys == "", patient_keys(dataset.column(PATIENT, rows), dataset.info.namespace), keys
-    )
+    ids = patient_keys(dataset.column(PATIENT, rows), dataset.info.namespace)
+    return np.where(keys == "", ids, keys)
 
 
 @dataclass(frozen=True)
@@ -234,7 +228,6 @@ class Overlap:
         by_pixels: Rows that match by pixels.
         by_study: Rows that match in neither, but belong to a row that does: of its study, or joined
             to its patient by other copies.
-        patients: Different patients among them.
         of: Rows compared.
         comparable: Whether patient ids could be compared (one namespace on both sides).
         note: What a reader must know about the comparison, "" if nothing.
@@ -244,14 +237,9 @@ class Overlap:
     by_patient: int
     by_pixels: int
     by_study: int
-    patients: int
     of: int
     comparable: bool
     note: str
-
-    def to_json(self) -> dict[str, object]:
-        """JSON-able form for a run's summary."""
-        return dict(self.__dict__)
 
 
 def seen_rows(seen: Seen, dataset: Dataset, rows: np.ndarray | None = None) -> np.ndarray:
@@ -269,7 +257,7 @@ def _matches(
     seen: Seen, dataset: Dataset, rows: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """By patient, by pixels, and by what belongs to such a row, of these rows or not: bool [N]."""
-    people = seen.patients.get(dataset.info.namespace, _NO_KEYS)
+    people = seen.patients.get(dataset.info.namespace, frozenset())
     by_patient = _among(_patient_column(dataset, None), people)
     by_pixels = seen_images(seen, dataset)
     itself = by_patient | by_pixels
@@ -289,12 +277,10 @@ def _among(cells: np.ndarray, keys: frozenset[str]) -> np.ndarray:
 
 def find_overlap(seen: Seen, dataset: Dataset, rows: np.ndarray | None = None) -> Overlap:
     """Compare rows with what was seen, by both keys."""
-    people = _patient_column(dataset, rows)
-    people_seen = seen.patients.get(dataset.info.namespace, _NO_KEYS)
+    people_seen = seen.patients.get(dataset.info.namespace, frozenset())
     matches = _matches(seen, dataset, rows)
-    leaked = np.logical_or.reduce(matches)
     by_patient, by_pixels, by_study = (int(each.sum()) for each in matches)
-    has_ids = bool((people != "").any())
+    has_ids = bool((_patient_column(dataset, rows) != "").any())
     note = ""
     if has_ids and seen.patients and not people_seen:
         note = (
@@ -307,21 +293,20 @@ def find_overlap(seen: Seen, dataset: Dataset, rows: np.ndarray | None = None) -
     elif has_ids and not seen.patients and seen.pixels:
         note = "the training set had no patient ids: compared by pixels alone"
     return Overlap(
-        images=int(leaked.sum()),
+        images=int(np.logical_or.reduce(matches).sum()),
         by_patient=by_patient,
         by_pixels=by_pixels,
         by_study=by_study,
-        patients=len(set(people[leaked]) - {""}),
-        of=len(people),
+        of=len(matches[0]),
         comparable=bool(people_seen) and has_ids,
         note=note,
     )
 
 
-def chain(folder: Path, dataset: Dataset, rows: np.ndarray | None) -> str:
-    """The inputs through which a run has seen any of the rows, in a few words.
+def _inputs_that_saw(folder: Path, dataset: Dataset, rows: np.ndarray | None) -> Iterator[str]:
+    """The inputs through which a run has seen any of the rows, in a few words each.
 
-    Such as "through its synthetic set SYNTH, its generator GAN"; "" where it saw them itself. Only
+    Such as "its synthetic set SYNTH", "its generator GAN"; none where it saw them itself. Only
     folders that still lie where `run.json` says can be followed; the refusal needs none of them,
     because every `seen.json` holds what the inputs of its run saw.
 
@@ -330,25 +315,17 @@ def chain(folder: Path, dataset: Dataset, rows: np.ndarray | None) -> str:
         dataset: The data set of the rows.
         rows: The rows; None for all.
     """
-    steps: list[str] = []
-    while len(steps) < _DEEPEST and (step := _next_step(folder, dataset, rows)):
-        role, folder = step
-        steps.append(f"its {_ROLES.get(role, role)} {folder.name}")
-    return "through " + ", ".join(steps) if steps else ""
-
-
-def _next_step(folder: Path, dataset: Dataset, rows: np.ndarray | None) -> tuple[str, Path] | None:
-    """(role, path) of the first input of a run that has seen any of the rows."""
     try:
         record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         inputs = [(str(entry["role"]), Path(entry["path"])) for entry in record["inputs"]]
     except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return
     for role, path in inputs:
         with contextlib.suppress(InputError):  # most inputs are no networks
-            if find_overlap(Seen.load(path), dataset, rows).images:
-                return role, path
-    return None
+            if seen_rows(Seen.load(path), dataset, rows).any():
+                yield f"its {_ROLES.get(role, role)} {path.name}"
+                yield from _inputs_that_saw(path, dataset, rows)
+                return
 
 
 def refuse_overlap(
@@ -384,10 +361,11 @@ def refuse_overlap(
             (overlap.by_study, "by the study or the copies of an image that was seen"),
         )
         keys = [f"{n:,} {how}" for n, how in ways if n]
-        way = "" if folder is None else chain(folder, dataset, rows)
+        steps = () if folder is None else _inputs_that_saw(folder, dataset, rows)
+        way = ", ".join(itertools.islice(steps, _DEEPEST))
         raise GateError(
             f"leak: {overlap.images:,} of {overlap.of:,} {what} images were seen by {who} "
-            f"({' and '.join(keys)})" + (f" {way}" if way else ""),
+            f"({' and '.join(keys)})" + (f" through {way}" if way else ""),
             hint="train on the train split of the same preparation, or choose other test data; "
             "if these are other people with equal ids, prepare again with --namespace",
         )
