@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from cxrtool.core.errors import InputError
-from cxrtool.core.files import canonical_json, pretty_json, sha256_bytes
+from cxrtool.core.files import canonical_json, sha256_bytes
 from cxrtool.data import columns
 from cxrtool.data.columns import PATIENT, SPLIT
 
@@ -59,8 +59,7 @@ class DatasetInfo:
     def to_json(self) -> dict[str, Any]:
         """JSON-able form."""
         record = dataclasses.asdict(self)
-        record["labels"], record["covered"] = list(self.labels), list(self.covered)
-        return record
+        return record | {"labels": list(self.labels), "covered": list(self.covered)}
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any], file: Path | None = None) -> DatasetInfo:
@@ -72,20 +71,23 @@ class DatasetInfo:
         version = record.get("format")
         if version != columns.FORMAT:
             raise InputError(f"format {version!r}; this program reads {columns.FORMAT}", file=file)
-        names = {f.name for f in dataclasses.fields(cls)}
+        names = {f.name for f in dataclasses.fields(cls)} & record.keys()
         try:
-            values = {name: record[name] for name in names if name in record}
+            values = {name: record[name] for name in names}
             values["labels"] = tuple(map(str, record["labels"]))
             values["covered"] = tuple(map(bool, record["covered"]))
             info = cls(**values)
         except (KeyError, TypeError) as error:
             raise InputError(f"a key is missing or wrong: {error}", file=file) from None
+        what = ""
         if len(info.covered) != len(info.labels) or len(set(info.labels)) != len(info.labels):
-            raise InputError("labels and covered do not belong together", file=file)
-        if info.kind not in ("multilabel", "single"):
-            raise InputError(f"kind {info.kind!r} is not multilabel or single", file=file)
-        if info.size is not None and (not isinstance(info.size, int) or info.size < 1):
-            raise InputError(f"size {info.size!r} is not a number of pixels", file=file)
+            what = "labels and covered do not belong together"
+        elif info.kind not in ("multilabel", "single"):
+            what = f"kind {info.kind!r} is not multilabel or single"
+        elif info.size is not None and (not isinstance(info.size, int) or info.size < 1):
+            what = f"size {info.size!r} is not a number of pixels"
+        if what:
+            raise InputError(what, file=file)
         return info
 
 
@@ -99,9 +101,9 @@ def check_table(table: pd.DataFrame, info: DatasetInfo, file: Path | str) -> Non
     check_values(table[columns.SOURCE], columns.SOURCES, file, "real, synthetic or edited")
     for name in info.labels:
         check_values(table[name], columns.VALUES, file, "1, 0, -1 or blank")
-    if info.kind == "single" and info.labels:
-        ones = sum((table[name] == "1").to_numpy(dtype=np.int8) for name in info.labels)
-        for row in np.flatnonzero(np.asarray(ones) > 1)[:1]:
+    if info.kind == "single":
+        ones = (table[list(info.labels)] == "1").sum(axis=1).to_numpy()
+        for row in np.flatnonzero(ones > 1)[:1]:
             what = "two labels are 1 in a single-label set"
             raise InputError(what, file=file, row=int(row) + 2)
     paths = table[columns.IMAGE].tolist() if info.size is not None else []
@@ -114,13 +116,9 @@ def check_table(table: pd.DataFrame, info: DatasetInfo, file: Path | str) -> Non
 
 def check_values(cells: pd.Series, allowed: Sequence[str], file: Path | str, expected: str) -> None:
     """Refuse a column with a value outside ``allowed``, naming the first row that holds one."""
-    codes, values = pd.factorize(cells)
-    for code, value in enumerate(values):
-        if value not in allowed:
-            row = int(np.flatnonzero(codes == code)[0]) + 2
-            raise InputError(
-                f"{value!r} is not {expected}", file=file, row=row, column=str(cells.name)
-            )
+    for row in np.flatnonzero(~cells.isin(allowed))[:1]:
+        what = f"{cells.iloc[row]!r} is not {expected}"
+        raise InputError(what, file=file, row=int(row) + 2, column=str(cells.name))
 
 
 def leaves_folder(name: str) -> bool:
@@ -163,10 +161,8 @@ def split_faults(table: pd.DataFrame) -> Iterator[tuple[int, str]]:
 
 def ordered(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
     """The table with the columns of every manifest, in the order of `FIRST`, labels, the rest."""
-    table = table.copy(deep=False)
-    for name in (*columns.FIRST, columns.PIXEL_KEY, columns.PATIENT_KEY):
-        if name not in table.columns:
-            table[name] = ""
+    needed = (*columns.FIRST, columns.PIXEL_KEY, columns.PATIENT_KEY)
+    table = table.assign(**dict.fromkeys((n for n in needed if n not in table), ""))
     last = (columns.ORIGIN, columns.PIXEL_KEY, columns.PREPARED_KEY, columns.PATIENT_KEY)
     middle = [n for n in table.columns if n not in (*columns.FIRST, *labels, *last)]
     return table[[*columns.FIRST, *labels, *middle, *(n for n in last if n in table.columns)]]
@@ -178,8 +174,3 @@ def digest_of(info: DatasetInfo, manifest_sha256: str, index_sha256: str) -> str
     del record["digest"]
     own = sha256_bytes(canonical_json(record).encode("utf-8"))
     return sha256_bytes("\n".join((own, manifest_sha256, index_sha256)).encode())
-
-
-def info_text(info: DatasetInfo) -> str:
-    """The text of ``dataset.json``."""
-    return pretty_json(info.to_json())

@@ -16,16 +16,8 @@ import numpy as np
 import pandas as pd
 
 from cxrtool.core.errors import InputError, UsageError
-from cxrtool.data.columns import (
-    IMAGE,
-    PATIENT,
-    PIXEL_KEY,
-    PREPARED_KEY,
-    SPLIT,
-    STUDY,
-    VIEW,
-    cells_of,
-)
+from cxrtool.data import columns
+from cxrtool.data.columns import PATIENT, SPLIT, STUDY, VIEW, cells_of
 from cxrtool.data.labels import is_view_frontal, is_view_lateral
 from cxrtool.data.options import SelectionOptions
 
@@ -61,34 +53,28 @@ def select_rows(
     if opts.leave_out is not None and part == opts.split:
         keep &= ~_in_fold(dataset, *parse_fold(opts.leave_out))
     left_by_fraction = int(keep.sum())
-    if opts.view != "all":
-        views = dataset.column(VIEW)
-        # "Where views are known": a set without any view is taken whole; in a set with views, a
-        # row without one is neither frontal nor lateral.
-        if (views != "").any():
-            test = is_view_frontal if opts.view == "frontal" else is_view_lateral
-            keep &= test(views)
-    rows = np.flatnonzero(keep).astype(np.int64)
-    if len(rows) or allow_empty:
-        return rows
-    where = f"{dataset.path}: no row is left"
+    views = dataset.column(VIEW)
+    # "Where views are known": a set without any view is taken whole; in a set with views, a row
+    # without one is neither frontal nor lateral.
+    if opts.view != "all" and (views != "").any():
+        keep &= (is_view_frontal if opts.view == "frontal" else is_view_lateral)(views)
+    if keep.any() or allow_empty:
+        return np.flatnonzero(keep).astype(np.int64)
+    hint = None
     if not len(dataset):
-        raise InputError(f"{where}: the data set is empty")
-    if not left_by_split:
-        parts = sorted(set(dataset.column(SPLIT)) - {""})
-        has = "its splits are " + ", ".join(parts) if parts else "it has no splits"
-        raise InputError(
-            f"{where} by --split {part}; {has}",
-            hint="use another --split, or prepare the data with --split-by 0.8,0.1,0.1",
-        )
-    if not left_by_fraction:
+        why = ": the data set is empty"
+    elif not left_by_split:
+        parts = ", ".join(sorted(set(dataset.column(SPLIT)) - {""}))
+        has = f"its splits are {parts}" if parts else "it has no splits"
+        why = f" by --split {part}; {has}"
+        hint = "use another --split, or prepare the data with --split-by 0.8,0.1,0.1"
+    elif not left_by_fraction:
         left_out = f" and --leave-out {opts.leave_out}" if opts.leave_out else ""
-        raise InputError(f"{where} by --fraction {opts.fraction:g}{left_out}")
-    raise InputError(
-        f"{where} by --view {opts.view}; its views are "
-        + ", ".join(sorted(set(dataset.column(VIEW)))[:8]),
-        hint="use --view all",
-    )
+        why = f" by --fraction {opts.fraction:g}{left_out}"
+    else:
+        why = f" by --view {opts.view}; its views are {', '.join(sorted(set(views))[:8])}"
+        hint = "use --view all"
+    raise InputError(f"{dataset.path}: no row is left{why}", hint=hint)
 
 
 def patient_groups(dataset: Dataset, rows: np.ndarray | None = None) -> np.ndarray:
@@ -98,8 +84,7 @@ def patient_groups(dataset: Dataset, rows: np.ndarray | None = None) -> np.ndarr
         int64 [N], equal numbers for rows of one unit; numbered in order of first appearance.
     """
     codes, _ = pd.factorize(units(dataset.table))
-    chosen = codes if rows is None else pd.factorize(codes[rows])[0]
-    return np.asarray(chosen, np.int64)
+    return np.asarray(codes if rows is None else pd.factorize(codes[rows])[0], np.int64)
 
 
 def units(table: pd.DataFrame) -> np.ndarray:
@@ -110,11 +95,11 @@ def units(table: pd.DataFrame) -> np.ndarray:
     pixels), so that a place in an order (`places`) moves only with what really hangs together.
     """
     names = np.full(len(table), "", dtype=object)
-    for prefix, name in (("p", PATIENT), ("s", STUDY), ("x", PIXEL_KEY), ("i", IMAGE)):
+    kinds = (("p", PATIENT), ("s", STUDY), ("x", columns.PIXEL_KEY), ("i", columns.IMAGE))
+    for prefix, name in kinds:
         cells = cells_of(table, name)
         fill = (names == "") & (cells != "")
-        if fill.any():
-            names[fill] = prefix + ":" + cells[fill]
+        names[fill] = prefix + ":" + cells[fill]
     rest = np.flatnonzero(names == "")
     names[rest] = [f"row:{index}" for index in rest]
     codes, unique = pd.factorize(names)
@@ -130,9 +115,8 @@ def units(table: pd.DataFrame) -> np.ndarray:
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    ones = np.ones(int(joined.sum()), np.int8)
-    graph = coo_matrix((ones, (left[joined], right[joined])), shape=(len(unique), len(unique)))
-    _, parts = connected_components(graph, directed=False)
+    edges = (np.ones(int(joined.sum()), np.int8), (left[joined], right[joined]))
+    _, parts = connected_components(coo_matrix(edges, shape=(len(unique),) * 2), directed=False)
     lowest = pd.Series(unique).groupby(parts).min().to_numpy(dtype=object)
     return np.asarray(lowest[parts][codes])
 
@@ -153,7 +137,9 @@ def shared(table: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     loose = np.zeros(len(table), bool)
     loose[study[named & (cells_of(table, PATIENT) == "")]] = True
     rows = np.flatnonzero(named & loose[study])
-    keys = np.concatenate([cells_of(table, name) for name in (PIXEL_KEY, PREPARED_KEY)])
+    keys = np.concatenate(
+        [cells_of(table, name) for name in (columns.PIXEL_KEY, columns.PREPARED_KEY)]
+    )
     looks, _ = pd.factorize(keys)
     twice = np.flatnonzero((keys != "") & (np.bincount(looks)[looks] > 1))
     return {"studies": (rows, study[rows]), "pixels": (twice % max(len(table), 1), looks[twice])}
@@ -195,13 +181,10 @@ def _in_fold(dataset: Dataset, index: int, total: int) -> np.ndarray:
 
 def _in_fraction(dataset: Dataset, keep: np.ndarray, fraction: float) -> np.ndarray:
     """Rows of the first ``ceil(fraction * patients)`` patients among the rows of ``keep``."""
-    names = units(dataset.table)
-    codes, unique = pd.factorize(names[keep])
+    codes, unique = pd.factorize(units(dataset.table)[keep])
     order = np.lexsort((unique.astype(str), places(unique, f"fraction/{dataset.info.namespace}")))
-    chosen = np.zeros(len(unique), bool)
     # 0.07 * 100 is 7.000000000000001 in floats.
-    count = math.ceil(round(fraction * len(unique), 9)) if fraction > 0 else 0
-    chosen[order[:count]] = True
+    count = math.ceil(round(fraction * len(unique), 9))
     out = np.zeros(len(keep), bool)
-    out[np.flatnonzero(keep)] = chosen[codes]
+    out[np.flatnonzero(keep)] = np.isin(codes, order[:count])
     return out

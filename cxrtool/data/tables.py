@@ -58,6 +58,7 @@ def read_rows(
     *,
     bad: Callable[[InputError], None] = _refuse,
     check: Callable[[Sequence[str], int], None] = lambda names, row: None,
+    strict: bool = True,
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """The records of a table with their rows; blank ones and columns without a name are left out.
 
@@ -68,6 +69,7 @@ def read_rows(
             follow. Bytes that are no text are no damage here, see `is_text`.
         check: Takes the names of the columns and their row, once for the header and for each JSON
             object; may raise `InputError`.
+        strict: Whether a quote at a wrong place in a CSV is damage.
 
     Raises:
         InputError: Missing, empty, damaged as a whole, a header that is no text or has a name
@@ -85,7 +87,10 @@ def read_rows(
         if form == JSON_LINES:
             yield from _json_rows(stream, path, bad, check)
         else:
-            yield from _csv_rows(stream, path, form, bad, check)
+            csv.field_size_limit(MAX_CELL_BYTES)
+            yield from _csv_rows(
+                csv.reader(stream, delimiter=form, strict=strict), path, bad, check
+            )
 
 
 def _open(path: Path) -> IO[bytes]:
@@ -100,16 +105,11 @@ def _open(path: Path) -> IO[bytes]:
 
 
 def _csv_rows(
-    stream: IO[str],
+    reader: Iterator[list[str]],
     path: Path,
-    sep: str,
     bad: Callable[[InputError], None],
     check: Callable[[Sequence[str], int], None],
-    *,
-    strict: bool = True,
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    csv.field_size_limit(MAX_CELL_BYTES)
-    reader = csv.reader(stream, delimiter=sep, strict=strict)
     header: list[str] = []
     for row in itertools.count(1):
         try:
@@ -156,28 +156,26 @@ def _json_rows(
     bad: Callable[[InputError], None],
     check: Callable[[Sequence[str], int], None],
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    for row in itertools.count(1):
-        try:
-            line = stream.readline()
-        except _DAMAGE as error:
-            raise InputError(f"damaged table: {error}", file=path, row=row) from None
-        if not line:
-            return
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-            if not isinstance(record, dict):
-                raise ValueError(f"a {type(record).__name__}")
-            cells = {str(name): _json_cell(value) for name, value in record.items()}
-            check(list(cells), row)
-        except InputError as error:
-            bad(error)
-        except (ValueError, RecursionError) as error:
-            reason = str(error).partition(";")[0]
-            bad(InputError(f"not a JSON object: {reason}", file=path, row=row))
-        else:
-            yield row, cells
+    row = 0
+    try:
+        for row, line in enumerate(stream, 1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+                if not isinstance(record, dict):
+                    raise ValueError(f"a {type(record).__name__}")
+                cells = {str(name): _json_cell(value) for name, value in record.items()}
+                check(list(cells), row)
+            except InputError as error:
+                bad(error)
+            except (ValueError, RecursionError) as error:
+                reason = str(error).partition(";")[0]
+                bad(InputError(f"not a JSON object: {reason}", file=path, row=row))
+            else:
+                yield row, cells
+    except _DAMAGE as error:
+        raise InputError(f"damaged table: {error}", file=path, row=row + 1) from None
 
 
 def _json_cell(value: Any) -> str:
@@ -263,7 +261,6 @@ def _read_csv(path: Path, sep: str, check_width: bool) -> pd.DataFrame:
     What is wrong with a table is said by the reader of rows: pandas fills short records up without
     a word, and does not know the rows of other damage.
     """
-    table = None
     try:
         with _open(path) as stream:
             data = stream.read()
@@ -271,21 +268,20 @@ def _read_csv(path: Path, sep: str, check_width: bool) -> pd.DataFrame:
         if header.count(b";") > max(header.count(b","), header.count(b"\t")):
             sep = ";"
         text = data.decode("utf-8-sig")
-        if "\0" not in text:
-            # header=None: the first record fixes the number of fields, no column is an index.
-            table = pd.read_csv(
-                io.StringIO(text),
-                sep=sep,
-                header=None,
-                dtype=str,
-                na_filter=False,
-                skip_blank_lines=False,
-            )
+        if "\0" in text:
+            _name_damage(path, sep, strict=True)
+        # header=None: the first record fixes the number of fields, no column is an index.
+        table = pd.read_csv(
+            io.StringIO(text),
+            sep=sep,
+            header=None,
+            dtype=str,
+            na_filter=False,
+            skip_blank_lines=False,
+        )
     except (*_DAMAGE, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        reason = str(error)
-    if table is None:
         _name_damage(path, sep, strict=True)
-        raise InputError(f"damaged table: {reason}", file=path)
+        raise InputError(f"damaged table: {error}", file=path) from None
     names = [str(cell).strip() for cell in table.iloc[0]]
     _check_header(names, path)
     table = table.iloc[1:].set_axis(pd.Index(names), axis=1)
@@ -297,18 +293,14 @@ def _read_csv(path: Path, sep: str, check_width: bool) -> pd.DataFrame:
 
 def _name_damage(path: Path, sep: str, *, strict: bool) -> None:
     """Raise the error of the first record that is damaged."""
-    with io.TextIOWrapper(_open(path), "utf-8-sig", "surrogateescape", newline="") as stream:
-        rows = _csv_rows(stream, path, sep, _refuse, lambda names, row: None, strict=strict)
-        for row, cells in rows if strict else ():
-            for name, cell in cells.items():
-                if not is_text(cell):
-                    hint = "convert it, for example: iconv -f latin1 -t utf-8"
-                    raise InputError("not UTF-8 text", file=path, row=row, column=name, hint=hint)
-                if "\0" in cell:
-                    what = "a NUL byte; this is no text table"
-                    raise InputError(what, file=path, row=row, column=name)
-        for _ in rows:
-            pass
+    for row, cells in read_rows(path, sep, strict=strict):
+        for name, cell in cells.items() if strict else ():
+            if not is_text(cell):
+                hint = "convert it, for example: iconv -f latin1 -t utf-8"
+                raise InputError("not UTF-8 text", file=path, row=row, column=name, hint=hint)
+            if "\0" in cell:
+                what = "a NUL byte; this is no text table"
+                raise InputError(what, file=path, row=row, column=name)
 
 
 def write_table(table: pd.DataFrame, *, header: bool = True) -> str:

@@ -137,7 +137,7 @@ class DatasetWriter:
         self._remove_strangers(counts)
         hashes = (manifest.sha256, index.sha256 if index else files.sha256_bytes(b""))
         self.info = dataclasses.replace(info, digest=schema.digest_of(info, *hashes))
-        self.run.write_text(columns.DATASET, schema.info_text(self.info))
+        self.run.write_text(columns.DATASET, files.pretty_json(self.info.to_json()))
         return self.info.digest
 
     def _checked(
