@@ -33,7 +33,7 @@ from cxrtool.core.config.records import load_file
 from cxrtool.core.config.values import resolve
 from cxrtool.data import cache
 from cxrtool.data.images import to_uint8
-from cxrtool.data.labels import is_view_frontal
+from cxrtool.data.labels import are_views
 from cxrtool.data.manifest import load_dataset
 from cxrtool.editing.optimization import render
 from cxrtool.editing.starts import generated_starts
@@ -152,7 +152,7 @@ def main() -> None:
     torch.set_num_threads(1)
 
     data = load_dataset(arguments.phantoms)
-    frontal = np.flatnonzero(is_view_frontal(data.column("view")))[:SAMPLE]
+    frontal = np.flatnonzero(are_views(data.column("view"), "frontal"))[:SAMPLE]
     unit = measured(cache.pixels(data)[frontal]).std()
     found: dict[str, Any] = {}
     if arguments.simulator:

@@ -36,7 +36,7 @@ from cxrtool import classifiers
 from cxrtool import generators as gans
 from cxrtool.data import cache
 from cxrtool.data.images import to_float, to_uint8
-from cxrtool.data.labels import LabelPolicy, is_view_frontal, label_arrays
+from cxrtool.data.labels import LabelPolicy, are_views, label_arrays
 from cxrtool.data.manifest import Dataset, load_dataset
 from cxrtool.fidelity.manifolds import manifold
 from cxrtool.fidelity.measures import nearness
@@ -47,7 +47,7 @@ FOUR = ("Cardiomegaly", "Pleural Effusion", "Consolidation", "Support Devices")
 
 def part(data: Dataset, splits: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
     """uint8 [N, H, W] and labels [N, L] of the frontal images of some splits."""
-    frontal = is_view_frontal(data.column("view"))
+    frontal = are_views(data.column("view"), "frontal")
     rows = np.flatnonzero(np.isin(data.column("split"), splits) & frontal)
     return cache.pixels(data)[rows], label_arrays(data, rows, LabelPolicy())[0]
 

@@ -58,35 +58,26 @@ NIH = (
 )
 NO_FINDING = "No Finding"
 
-_FRONTAL = {"PA", "AP", "FRONTAL", "POSTEROANTERIOR", "ANTEROPOSTERIOR", "AP_SUPINE", "AP_ERECT"}
-_FRONTAL |= {"AP_HORIZONTAL", "AP_AXIAL", "PA_AP", "AP_PA", "PA/AP", "AP/PA"}
-_LATERAL = {"L", "LL", "RL", "LATERAL", "LLAT", "RLAT", "LAT", "XTL"}
-_LATERAL |= {"LEFT_LATERAL", "RIGHT_LATERAL"}
+#: What sources call views, in capitals. Obliques and the like are neither.
+_VIEW_NAMES = {
+    "frontal": (
+        "PA", "AP", "FRONTAL", "POSTEROANTERIOR", "ANTEROPOSTERIOR", "AP_SUPINE", "AP_ERECT",
+        "AP_HORIZONTAL", "AP_AXIAL", "PA_AP", "AP_PA", "PA/AP", "AP/PA",
+    ),
+    "lateral": (
+        "L", "LL", "RL", "LATERAL", "LLAT", "RLAT", "LAT", "XTL", "LEFT_LATERAL", "RIGHT_LATERAL",
+    ),
+}  # fmt: skip
 
 
-def _view_is(views: Any, names_of_view: set[str]) -> Any:
-    if isinstance(views, str):
-        return views.strip().upper().replace(" ", "_") in names_of_view
-    codes, names = pd.factorize(np.asarray(views, dtype=object))
-    hit = np.array([_view_is(str(name), names_of_view) for name in names], dtype=bool)
-    return hit[codes] if len(names) else np.zeros(len(codes), bool)
-
-
-def is_view_frontal(views: Any) -> Any:
-    """Whether a view, as sources spell it, is frontal (PA, AP, supine ...).
-
-    Args:
-        views: One name, or any sequence of names.
+def are_views(views: Any, kind: str) -> np.ndarray:
+    """Which views (any sequence of N names, as sources spell them) are ``frontal`` or ``lateral``.
 
     Returns:
-        bool, or a bool array [N].
+        bool [N].
     """
-    return _view_is(views, _FRONTAL)
-
-
-def is_view_lateral(views: Any) -> Any:
-    """Whether a view is lateral; as `is_view_frontal`. Obliques and the like are neither."""
-    return _view_is(views, _LATERAL)
+    names = pd.Series(np.asarray(views, dtype=object), dtype=object).str.strip().str.upper()
+    return np.asarray(names.str.replace(" ", "_").isin(_VIEW_NAMES[kind]), bool)
 
 
 @dataclass(frozen=True)
@@ -177,12 +168,11 @@ _CODES = {"1": 1, "0": 0, "-1": -1, "": BLANK_CODE}
 
 def label_codes(dataset: Dataset, rows: np.ndarray | None = None) -> np.ndarray:
     """The label cells as they stand: int8 [N, L] of 1, 0, -1 (uncertain) and -2 (blank)."""
-    table = dataset.table
-    out = np.full((len(table), len(dataset.info.labels)), BLANK_CODE, np.int8)
-    for column, name in enumerate(dataset.info.labels):
-        places, values = pd.factorize(table[name])
-        out[:, column] = np.array([_CODES[str(v)] for v in values] or [BLANK_CODE], np.int8)[places]
-    return out if rows is None else out[rows]
+    table = dataset.table if rows is None else dataset.table.iloc[rows]
+    out = np.empty((len(table), len(dataset.labels)), np.int8)
+    for column, name in enumerate(dataset.labels):
+        out[:, column] = table[name].map(_CODES)
+    return out
 
 
 def label_arrays(
@@ -203,13 +193,10 @@ def label_arrays(
         InputError: A policy names a label that the data set does not have.
     """
     info = dataset.info
-    if not isinstance(policy.uncertain, str):
-        unknown = set(policy.uncertain) - {"*"} - set(info.labels)
-        if unknown:
-            raise InputError(
-                f"--uncertain names {', '.join(sorted(unknown))}, which {dataset.path} has not",
-                hint="the labels are " + ", ".join(info.labels),
-            )
+    names = () if isinstance(policy.uncertain, str) else policy.uncertain
+    if unknown := ", ".join(sorted(set(names) - {"*", *info.labels})):
+        what = f"--uncertain names {unknown}, which {dataset.path} has not"
+        raise InputError(what, hint="the labels are " + ", ".join(info.labels))
     codes = label_codes(dataset, rows)
     values = (codes == 1).astype(np.float32)
     mask = np.ones(codes.shape, bool)

@@ -13,16 +13,8 @@ import numpy as np
 import pandas as pd
 
 from cxrtool.core.errors import InputError
-from cxrtool.data.columns import (
-    DATASET,
-    FIRST,
-    IMAGE,
-    MANIFEST,
-    PATIENT_KEY,
-    PIXEL_KEY,
-    SOURCE,
-    cells_of,
-)
+from cxrtool.data import columns
+from cxrtool.data.columns import IMAGE
 from cxrtool.data.schema import DatasetInfo, check_table
 from cxrtool.data.tables import read_table
 from cxrtool.data.writer import DatasetWriter
@@ -55,7 +47,7 @@ class Dataset:
 
     def column(self, name: str, rows: np.ndarray | None = None) -> np.ndarray:
         """One column as an object array of `str` [N]; blanks where there is no such column."""
-        cells = cells_of(self.table, name)
+        cells = columns.cells_of(self.table, name)
         return cells if rows is None else cells[rows]
 
     def image_path(self, row: int) -> Path:
@@ -69,7 +61,7 @@ def load_info(path: Path) -> DatasetInfo:
     Raises:
         InputError: Not a dataset directory, or a damaged one.
     """
-    file = path / DATASET
+    file = path / columns.DATASET
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -89,10 +81,10 @@ def load_dataset(path: Path) -> Dataset:
         InputError: Names file, row and column of the first thing that is wrong.
     """
     info = load_info(path)
-    file = path / MANIFEST
+    file = path / columns.MANIFEST
     table = read_table(file, (IMAGE, *info.labels), check_width=False).reset_index(drop=True)
-    for name in (*FIRST, PIXEL_KEY, PATIENT_KEY):
+    for name in (*columns.FIRST, columns.PIXEL_KEY, columns.PATIENT_KEY):
         if name not in table.columns:
-            table[name] = "real" if name == SOURCE else ""
+            table[name] = "real" if name == columns.SOURCE else ""
     check_table(table, info, file)
     return Dataset(path, info, table)

@@ -18,7 +18,7 @@ import pandas as pd
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data import columns
 from cxrtool.data.columns import PATIENT, SPLIT, STUDY, VIEW, cells_of
-from cxrtool.data.labels import is_view_frontal, is_view_lateral
+from cxrtool.data.labels import are_views
 from cxrtool.data.options import SelectionOptions
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def select_rows(
     # "Where views are known": a set without any view is taken whole; in a set with views, a row
     # without one is neither frontal nor lateral.
     if opts.view != "all" and (views != "").any():
-        keep &= (is_view_frontal if opts.view == "frontal" else is_view_lateral)(views)
+        keep &= are_views(views, opts.view)
     if keep.any() or allow_empty:
         return np.flatnonzero(keep).astype(np.int64)
     hint = None

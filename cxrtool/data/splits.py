@@ -53,12 +53,13 @@ def parse_ratio(text: str) -> tuple[float, ...] | None:
         parts = tuple(float(part) for part in text.split(","))
     except ValueError:
         return None
+    what = ""
     if len(parts) not in (2, 3) or any(not 0 <= p <= 1 for p in parts) or parts[0] == 0:
-        raise UsageError(
-            f"--split-by {text}: give train,val,test as three shares, such as {DEFAULT}"
-        )
-    if abs(sum(parts) - 1) > 1e-6:
-        raise UsageError(f"--split-by {text}: the shares sum to {sum(parts):g}, not to 1")
+        what = f"give train,val,test as three shares, such as {DEFAULT}"
+    elif abs(sum(parts) - 1) > 1e-6:
+        what = f"the shares sum to {sum(parts):g}, not to 1"
+    if what:
+        raise UsageError(f"--split-by {text}: {what}")
     return parts
 
 
@@ -94,10 +95,8 @@ def split_rows(
     order = places(groups, f"split/{seed}/{namespace}")
     if how == OFFICIAL:
         if not official:
-            raise InputError(
-                "--split-by official: this source has no split of its own",
-                hint=f"use --split {DEFAULT}",
-            )
+            hint = f"use --split {DEFAULT}"
+            raise InputError("--split-by official: this source has no split of its own", hint=hint)
         return _official(table, groups, order, carve)
     shares = parse_ratio(how)
     if shares is not None:
@@ -111,10 +110,8 @@ def split_rows(
             hint = f"{note}; give them ids, or name each study with its patient"
         return Split(_by_shares(groups, order, shares, hint), "ratio", (note,) if note else ())
     if not Path(how).is_file():
-        raise UsageError(
-            f"--split-by {how}: neither official, none, three shares, nor a file",
-            hint=f"such as --split-by {DEFAULT}",
-        )
+        what = f"--split-by {how}: neither official, none, three shares, nor a file"
+        raise UsageError(what, hint=f"such as --split-by {DEFAULT}")
     return _from_file(table, Path(how))
 
 
@@ -137,8 +134,7 @@ def _by_shares(
     # Largest remainders, and at least one patient in every part that was asked for.
     exact = np.array(shares, float) * len(names)
     counts = np.floor(exact + 1e-9).astype(int)
-    for index in np.argsort(-(exact - counts), kind="stable")[: len(names) - counts.sum()]:
-        counts[index] += 1
+    counts[np.argsort(counts - exact, kind="stable")[: len(names) - counts.sum()]] += 1
     for index in parts:
         if counts[index] == 0:
             counts[index] += 1
@@ -149,25 +145,24 @@ def _by_shares(
 
 def _official(table: pd.DataFrame, groups: np.ndarray, order: np.ndarray, carve: bool) -> Split:
     values = table[SPLIT].to_numpy(dtype=object).copy()
-    notes = []
     train, val = values == "train", values == "val"
-    if carve and train.any() and val.sum() < TINY_FRAC * train.sum():
-        # Only groups that lie wholly in train may go.
-        elsewhere = set(groups[~train & (values != "")])
-        free = train & ~np.isin(groups.astype(str), [str(g) for g in elsewhere])
-        names = _ordered(groups[free], order[free]) if free.any() else np.array([], dtype=str)
-        count = max(1, round(CARVED_FRAC * len(names))) if len(names) > 1 else 0
-        if count:
-            chosen = free & np.isin(groups.astype(str), names[:count])
-            values[chosen] = "val"
-            had = f"only {int(val.sum()):,}" if val.any() else "no"
-            notes.append(
-                f"the official split has {had} val images; {int(chosen.sum()):,} images of "
-                f"{count:,} training patients became val"
-            )
-        else:
-            notes.append("there is no val, and train has too few patients to take one from")
-    return Split(values, OFFICIAL, tuple(notes))
+    if not (carve and train.any() and val.sum() < TINY_FRAC * train.sum()):
+        return Split(values, OFFICIAL)
+    # Only groups that lie wholly in train may go.
+    free = train & ~np.isin(groups, groups[~train & (values != "")])
+    names = _ordered(groups[free], order[free])
+    if len(names) < 2:
+        note = "there is no val, and train has too few patients to take one from"
+        return Split(values, OFFICIAL, (note,))
+    count = max(1, round(CARVED_FRAC * len(names)))
+    carved = free & np.isin(groups.astype(str), names[:count])
+    values[carved] = "val"
+    had = f"only {int(val.sum()):,}" if val.any() else "no"
+    note = (
+        f"the official split has {had} val images; {int(carved.sum()):,} images of "
+        f"{count:,} training patients became val"
+    )
+    return Split(values, OFFICIAL, (note,))
 
 
 def _from_file(table: pd.DataFrame, path: Path) -> Split:
@@ -177,19 +172,19 @@ def _from_file(table: pd.DataFrame, path: Path) -> Split:
     if key is None:
         hint = f"columns: {SPLIT}, and {PATIENT}, {STUDY} or {IMAGE}"
         raise InputError("no column says whose split it is", file=path, row=1, hint=hint)
-    chosen: dict[str, str] = {}
+    parts: dict[str, str] = {}
     for row, name, cell in listed[[key, SPLIT]].itertuples():
         value, what = split_name(cell), ""
         if value is None:
             what = f"{cell!r} is not train, val or test"
-        elif chosen.setdefault(name, value) != value:
-            what = f"{name!r} stands in {value} here and in {chosen[name]} before"
+        elif parts.setdefault(name, value) != value:
+            what = f"{name!r} stands in {value} here and in {parts[name]} before"
         if what:
             raise InputError(what, file=path, row=row, column=SPLIT)
     cells = cells_of(table, {IMAGE: "image_ref", "origin": "image_ref"}.get(key, key))
-    values = np.array([chosen.get(name, "") if name != "" else "" for name in cells], dtype=object)
+    values = np.array([parts.get(name, "") if name != "" else "" for name in cells], dtype=object)
     if not (values != "").any():
-        what = f"none of its {len(chosen):,} entries is in the data"
+        what = f"none of its {len(parts):,} entries is in the data"
         raise InputError(what, file=path, column=key)
     unlisted = int((values == "").sum())
     note = f"{unlisted:,} images are not in the split file and belong to no split"
@@ -224,14 +219,8 @@ def held_together(table: pd.DataFrame) -> tuple[int, int]:
         How many patients, and how many images without an id.
     """
     rows, marks = shared(table)["studies"]
-    if not len(rows):
-        return 0, 0
-    patients = table[PATIENT].to_numpy(dtype=object)[rows]
-    part = pd.DataFrame({"mark": marks, "patient": patients})
-    named = part[part["patient"] != ""].drop_duplicates()
-    several = named["mark"].value_counts()
-    several = several[several > 1].index
-    return (
-        named["patient"][named["mark"].isin(several)].nunique(),
-        int((part["mark"].isin(several) & (part["patient"] == "")).sum()),
-    )
+    part = pd.DataFrame({"mark": marks, "patient": table[PATIENT].to_numpy(dtype=object)[rows]})
+    owners = part[part["patient"] != ""].groupby("mark")["patient"].nunique()
+    part = part[part["mark"].isin(owners.index[owners > 1])]
+    nameless = part["patient"] == ""
+    return part["patient"][~nameless].nunique(), int(nameless.sum())

@@ -13,8 +13,7 @@ from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.labels import (
     CHEXPERT,
     LabelPolicy,
-    is_view_frontal,
-    is_view_lateral,
+    are_views,
     label_arrays,
     label_codes,
     label_positions,
@@ -144,6 +143,5 @@ def test_label_positions_accept_other_spellings() -> None:
 
 def test_views() -> None:
     names = ["PA", "ap", "AP supine", "FRONTAL", "LATERAL", "LL", "", "OBLIQUE"]
-    assert is_view_frontal(names).tolist() == [True] * 4 + [False] * 4
-    assert is_view_lateral(names).tolist() == [False] * 4 + [True] * 2 + [False] * 2
-    assert is_view_frontal("PA") is True
+    assert are_views(names, "frontal").tolist() == [True] * 4 + [False] * 4
+    assert are_views(names, "lateral").tolist() == [False] * 4 + [True] * 2 + [False] * 2

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cxrtool.core.errors import InputError
-from cxrtool.data.labels import CHEXPERT, is_view_frontal
+from cxrtool.data.labels import CHEXPERT, are_views
 
 from .conftest import Read, write_png, write_text
 
@@ -141,7 +141,7 @@ def test_the_real_training_table(xrv_data: Path, read: Read) -> None:
         [566, 6_176, 495],
         [464, 495, 9_682],
     ]
-    frontal = is_view_frontal(table["view"])
+    frontal = are_views(table["view"], "frontal")
     assert frontal.sum() == 191_027
     positive = positive[frontal]
     assert (positive.T @ positive).tolist() == [
