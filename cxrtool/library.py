@@ -83,17 +83,17 @@ def _pixels(images: Images, size: int, fit: str) -> tuple[np.ndarray, pd.Index]:
 def _one(image: Any, size: int, fit: str) -> np.ndarray:
     from PIL import Image
 
-    from cxrtool.data.images import decode, fit_image
+    from cxrtool.data.images import convert, fit_image
 
     if isinstance(image, str | Path):
         path = Path(image)
         if path.suffix.lower() in (".dcm", ".dicom"):
             from cxrtool.data.sources.dicom_pixels import DicomOpener
 
-            return decode(DicomOpener(path.parent)(path.name), size, fit)
+            return convert(DicomOpener(path.parent)(path.name), size, fit).pixels
         if not path.is_file():
             raise InputError("no such image", file=path)
-        return decode(path, size, fit)
+        return convert(path, size, fit).pixels
     if isinstance(image, Image.Image):
         image = np.asarray(image.convert("L") if image.mode not in ("L", "I;16") else image)
     array = np.asarray(image)
@@ -104,7 +104,7 @@ def _one(image: Any, size: int, fit: str) -> np.ndarray:
         )
     if array.dtype == np.uint8:
         return fit_image(Image.fromarray(array), size, fit)
-    return decode(array, size, fit)
+    return convert(array, size, fit).pixels
 
 
 # --- networks -------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ any time; where the directory cannot be written, the pixels are held in memory.
 """
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,10 +18,9 @@ from PIL import Image
 from cxrtool.core import console
 from cxrtool.core.errors import InputError
 from cxrtool.data.columns import IMAGE
-from cxrtool.data.images import read_png
+from cxrtool.data.images import fit_image, read_png
 from cxrtool.data.manifest import Dataset
 
-_FOLDER = ".cache"
 _BLOCK = 512
 T = TypeVar("T")
 
@@ -49,30 +49,29 @@ def pixels(dataset: Dataset, rows: np.ndarray | None = None) -> np.ndarray:
 
 def _mapped(dataset: Dataset, size: int) -> np.ndarray:
     shape = (len(dataset), size, size)
-    target = dataset.path / _FOLDER / f"pixels-{dataset.info.digest[:16]}.npy"
-    mapped = _open(target, shape)
-    if mapped is not None:
-        return mapped
+    target = dataset.path / ".cache" / f"pixels-{dataset.info.digest[:16]}.npy"
+    with contextlib.suppress(OSError, ValueError, EOFError):
+        mapped: np.ndarray = np.load(target, mmap_mode="r", allow_pickle=False)
+        if mapped.shape == shape and mapped.dtype == np.uint8:
+            return mapped
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
+        store: np.ndarray
         try:
             store = _reserve(temporary, target, shape)
         except (OSError, ValueError) as error:
             console.detail(f"no pixel cache in {target.parent} ({error}); pixels stay in memory")
-            held = np.empty(shape, np.uint8)
-            _fill(dataset, held, size)
-            return held
+            store = np.empty(shape, np.uint8)
         _fill(dataset, store, size)
+        if not isinstance(store, np.memmap):
+            return store
         store.flush()
         del store
         os.replace(temporary, target)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
-    mapped = _open(target, shape)
-    if mapped is None:
-        raise InputError("the pixel cache vanished while it was written", file=target)
-    return mapped
+    return np.load(target, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
 
 
 def _reserve(temporary: Path, target: Path, shape: tuple[int, ...]) -> np.memmap:
@@ -92,15 +91,6 @@ def _reserve(temporary: Path, target: Path, shape: tuple[int, ...]) -> np.memmap
         with open(temporary, "r+b") as stream:
             os.posix_fallocate(stream.fileno(), 0, os.fstat(stream.fileno()).st_size)
     return store
-
-
-def _open(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """The finished map, or None where there is none of this shape."""
-    try:
-        pixels = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
-    return pixels if pixels.shape == shape and pixels.dtype == np.uint8 else None
 
 
 def _fill(dataset: Dataset, store: np.ndarray, size: int) -> None:
@@ -146,20 +136,16 @@ def check_links(root: Path, names: list[str]) -> None:
         InputError: With the row.
     """
     real_root = os.path.realpath(root)
-    good: dict[str, bool] = {}
+
+    @functools.cache
+    def inside(path: str) -> bool:
+        return Path(os.path.realpath(path)).is_relative_to(real_root)
+
     for row, name in enumerate(names):
-        parent = os.path.dirname(name)
-        if parent not in good:
-            real = os.path.realpath(os.path.join(root, parent))
-            good[parent] = os.path.commonpath((real_root, real)) == real_root
         path = os.path.join(root, name)
-        inside = good[parent]
-        if inside and os.path.islink(path):
-            inside = os.path.commonpath((real_root, os.path.realpath(path))) == real_root
-        if not inside:
-            raise InputError(
-                "a link leads out of the data folder", file=path, row=row + 2, column=IMAGE
-            )
+        if not inside(os.path.dirname(path)) or (os.path.islink(path) and not inside(path)):
+            what = "a link leads out of the data folder"
+            raise InputError(what, file=path, row=row + 2, column=IMAGE)
 
 
 def resized(images: np.ndarray, size: int) -> np.ndarray:
@@ -176,8 +162,5 @@ def resized(images: np.ndarray, size: int) -> np.ndarray:
         return images
     out = np.empty((len(images), size, size), np.uint8)
     for index, image in enumerate(images):
-        small = Image.fromarray(np.ascontiguousarray(image)).resize(
-            (size, size), Image.Resampling.BICUBIC, reducing_gap=3.0
-        )
-        out[index] = np.asarray(small)
+        out[index] = fit_image(Image.fromarray(np.ascontiguousarray(image)), size, "stretch")
     return out

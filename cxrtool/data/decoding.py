@@ -36,6 +36,15 @@ _TURNS = {
 }
 
 
+_REASONS: dict[type[Exception], str] = {
+    Image.DecompressionBombError: _BOMB,
+    UnidentifiedImageError: "not an image that can be read",
+    FileNotFoundError: "no such image file",
+    IsADirectoryError: "a directory where an image file should be",
+    PermissionError: "no permission to read",
+}
+
+
 @dataclass(frozen=True)
 class Decoded:
     """A gray image.
@@ -66,34 +75,19 @@ def open_gray(source: Path | bytes | np.ndarray, at_least: int | None = None) ->
     if isinstance(source, np.ndarray):
         return _from_array(source)
     file = source if isinstance(source, Path) else None
-    if file is not None:
-        if file.is_dir():
-            raise InputError("a directory where an image file should be", file=file)
-        try:
-            if file.stat().st_size == 0:
-                raise InputError("the file is empty (zero bytes)", file=file)
-        except FileNotFoundError:
-            raise InputError("no such image file", file=file) from None
-        except OSError as error:
-            raise InputError(f"cannot be read: {error.strerror}", file=file) from None
-    elif not source:
-        raise InputError("the image is empty (zero bytes)")
     try:
+        if file is None and not source:
+            raise InputError("the image is empty (zero bytes)")
+        if file is not None and file.is_file() and not file.stat().st_size:
+            raise InputError("the file is empty (zero bytes)", file=file)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(file or io.BytesIO(source), formats=_formats()) as image:  # type: ignore[arg-type]
                 return _to_gray(image, file, at_least)
-    except Image.DecompressionBombError:
-        raise InputError(
-            f"more than {MAX_PIXELS:,} pixels (decompression bomb)", file=file
-        ) from None
-    except UnidentifiedImageError:
-        raise InputError("not an image that can be read", file=file) from None
-    except PermissionError:
-        raise InputError("no permission to read", file=file) from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except (Image.DecompressionBombError, OSError, SyntaxError, ValueError, EOFError) as error:
         # Pillow raises all of these for damaged files, depending on where the damage is.
-        raise InputError(f"damaged image: {error}", file=file) from None
+        reasons = (reason for kind, reason in _REASONS.items() if isinstance(error, kind))
+        raise InputError(next(reasons, f"damaged image: {error}"), file=file) from None
 
 
 @functools.cache
@@ -107,10 +101,7 @@ def _to_gray(image: Image.Image, file: Path | None, at_least: int | None) -> Dec
     """Bring an opened Pillow image to mode L."""
     width, height = image.size
     if width * height > MAX_PIXELS:
-        raise InputError(
-            f"{width} x {height} px is more than {MAX_PIXELS:,} pixels (decompression bomb)",
-            file=file,
-        )
+        raise InputError(f"{width} x {height} px is {_BOMB}", file=file)
     if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
         raise InputError(f"{image.n_frames} frames where one is expected", file=file)  # type: ignore[attr-defined]
     conversion = "colour" if image.mode == "RGB" and image.format == "JPEG" else ""
@@ -125,7 +116,9 @@ def _to_gray(image: Image.Image, file: Path | None, at_least: int | None) -> Dec
         array = np.asarray(image)
         if int(array.min()) < 0 or int(array.max()) > 65535:
             raise InputError("integer pixels outside 0..65535", file=file)
-        gray, conversion = _scale_16(array.astype(np.uint16, copy=False))
+        top = 4095 if int(array.max()) <= 4095 else 65535
+        gray = _divide(array.astype(np.uint16, copy=False), top)
+        conversion = "12-bit gray in 16 bits" if top == 4095 else "16-bit gray"
     elif mode == "1":
         gray, conversion = image.convert("L"), "black and white"
     elif mode in ("LA", "RGBA", "PA", "La", "RGBa") or "transparency" in image.info:
@@ -167,12 +160,6 @@ def _from_array(array: np.ndarray) -> Decoded:
         # An opener has already scaled its data to the full range: no guess about 12 bits here.
         return Decoded(_divide(array, 65535), "16-bit gray")
     raise InputError(f"an array of {array.dtype} where uint8 or uint16 is expected")
-
-
-def _scale_16(array: np.ndarray) -> tuple[Image.Image, str]:
-    if int(array.max()) <= 4095:
-        return _divide(array, 4095), "12-bit gray in 16 bits"
-    return _divide(array, 65535), "16-bit gray"
 
 
 def _divide(array: np.ndarray, top: int) -> Image.Image:

@@ -9,10 +9,8 @@ withdrawn cell is blank, as the labelers of CheXpert and of this package leave i
 No Finding last.
 """
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,10 +40,6 @@ class Settled:
     withheld: int = 0
     both_before: int = 0
     beside: Mapping[str, int] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON-able form, for ``dataset.json``."""
-        return dataclasses.asdict(self)
 
     def sentences(self) -> list[str]:
         """What to tell a person; empty where there is nothing to tell."""

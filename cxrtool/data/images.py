@@ -57,24 +57,22 @@ def fit_image(image: Image.Image, size: int, fit: str = "crop") -> np.ndarray:
     if fit == "pad":
         longer = max(width, height)
         inner = (max(1, round(width * size / longer)), max(1, round(height * size / longer)))
-        small = _resample(image, inner, (0.0, 0.0, float(width), float(height)))
         out = np.zeros((size, size), np.uint8)
         x, y = (size - inner[0]) // 2, (size - inner[1]) // 2
-        out[y : y + inner[1], x : x + inner[0]] = np.asarray(small)
+        out[y : y + inner[1], x : x + inner[0]] = np.asarray(_resample(image, inner))
         return out
-    if fit == "crop":
-        shorter = min(width, height)
-        x0, y0 = (width - shorter) / 2, (height - shorter) / 2
-        box = (x0, y0, x0 + shorter, y0 + shorter)
-    elif fit == "stretch":
-        box = (0.0, 0.0, float(width), float(height))
-    else:
+    if fit not in FITS:
         raise ValueError(f"unknown fit {fit!r}: one of {FITS}")
+    shorter = min(width, height)
+    x0, y0 = (width - shorter) / 2, (height - shorter) / 2
+    box = (x0, y0, x0 + shorter, y0 + shorter) if fit == "crop" else None
     return np.asarray(_resample(image, (size, size), box))
 
 
 def _resample(
-    image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float]
+    image: Image.Image,
+    size: tuple[int, int],
+    box: tuple[float, float, float, float] | None = None,
 ) -> Image.Image:
     return image.resize(size, Image.Resampling.BICUBIC, box=box, reducing_gap=_GAP)
 
@@ -91,7 +89,7 @@ def pixel_key(image: Image.Image) -> str:
     Args:
         image: The original at full size, mode L.
     """
-    return _key_of(_base(image))
+    return _key_of(_averaged(image, _BASE_PX))
 
 
 def prepared_key(pixels: np.ndarray) -> str:
@@ -99,21 +97,16 @@ def prepared_key(pixels: np.ndarray) -> str:
     return pixel_key(Image.fromarray(np.ascontiguousarray(pixels)))
 
 
-def _base(image: Image.Image) -> Image.Image:
-    """The image averaged over whole blocks, its shorter side at least `_BASE_PX` where it was."""
-    factor = min(image.size) // _BASE_PX
+def _averaged(image: Image.Image, px: int) -> Image.Image:
+    """The image averaged over whole blocks, its shorter side at least ``px`` where it was."""
+    factor = min(image.size) // px
     return image.reduce(factor) if factor > 1 else image
 
 
 def _key_of(base: Image.Image) -> str:
-    factor = min(base.size) // _KEY_PX
-    base = base.reduce(factor) if factor > 1 else base
-    width, height = base.size
-    small = _resample(base, (_KEY_PX, _KEY_PX), (0.0, 0.0, float(width), float(height)))
+    small = _resample(_averaged(base, _KEY_PX), (_KEY_PX, _KEY_PX))
     lowest, highest = small.getextrema()
-    if lowest == highest:
-        return ""
-    return hashlib.sha256(small.tobytes()).hexdigest()[:16]
+    return "" if lowest == highest else hashlib.sha256(small.tobytes()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -142,33 +135,13 @@ def convert(source: Path | bytes | np.ndarray, size: int, fit: str = "crop") -> 
         InputError: As `open_gray`.
     """
     decoded = open_gray(source, at_least=_BASE_PX)
-    base = _base(decoded.image)
-    image = base
-    if _GAP * size > _BASE_PX:
-        # A larger picture needs more than the key does.
-        larger = open_gray(source, at_least=int(_GAP * size)) if decoded.scale > 1 else decoded
-        image = larger.image
+    base = image = _averaged(decoded.image, _BASE_PX)
+    if _GAP * size > _BASE_PX:  # a larger picture needs more than the key does
+        again = decoded.scale > 1
+        image = open_gray(source, int(_GAP * size)).image if again else decoded.image
     pixels = fit_image(image, size, fit)
-    return Converted(
-        pixels,
-        _key_of(base),
-        prepared_key(pixels),
-        decoded.conversion,
-        min(decoded.image.size) * decoded.scale < size,
-    )
-
-
-def decode(
-    source: Path | bytes | np.ndarray, size: int | None = None, fit: str = "crop"
-) -> np.ndarray:
-    """Decode to uint8 gray [H, W], at full size or at ``size``.
-
-    Raises:
-        InputError: As `open_gray`.
-    """
-    if size is None:
-        return np.asarray(open_gray(source).image)
-    return convert(source, size, fit).pixels
+    enlarged = min(decoded.image.size) * decoded.scale < size
+    return Converted(pixels, _key_of(base), prepared_key(pixels), decoded.conversion, enlarged)
 
 
 def read_png(path: Path, size: int) -> np.ndarray:
@@ -196,11 +169,9 @@ def encode_png(array: np.ndarray, text: dict[str, str] | None = None) -> bytes:
     """
     if array.dtype != np.uint8 or array.ndim != 2:
         raise ValueError(f"encode_png wants uint8 [H, W], got {array.dtype} {array.shape}")
-    info = None
-    if text:
-        info = PngImagePlugin.PngInfo()
-        for key, value in text.items():
-            info.add_text(key, value)
+    info = PngImagePlugin.PngInfo()
+    for key, value in (text or {}).items():
+        info.add_text(key, value)
     buffer = io.BytesIO()
     image = Image.fromarray(np.ascontiguousarray(array))
     image.save(buffer, "PNG", compress_level=PNG_LEVEL, compress_type=_PNG_RLE, pnginfo=info)

@@ -25,8 +25,6 @@ NO_VALUE = "is not 1, 0, -1 or blank"
 CORRECT = "correct the cell (unknown = blank), or leave such rows out with --skip-bad"
 _SHOWN = 8  # columns named in one message for one reason
 
-_SPELLINGS: dict[str, str] = {"": "", "1": "1", "0": "0", "-1": "-1"}
-
 
 def plain_value(cell: str) -> str | None:
     """A label cell as ``1``, ``0``, ``-1`` or blank; None for anything else.
@@ -34,20 +32,17 @@ def plain_value(cell: str) -> str | None:
     White space around it does not count, and ``1.0`` is 1.
     """
     cell = cell.strip()
-    if cell in _SPELLINGS:
-        return _SPELLINGS[cell]
     try:
         number = float(cell)
     except ValueError:
-        return None
+        return None if cell else ""
     return str(int(number)) if number in (1.0, 0.0, -1.0) else None
 
 
 def bad_cells(column: pd.Series) -> np.ndarray:
     """Which cells are neither a label value nor blank: bool [N]."""
-    codes, values = pd.factorize(column.astype(object), use_na_sentinel=False)
-    bad = np.array([plain_value(str(value)) is None for value in values], dtype=bool)
-    return np.asarray(bad[codes])
+    bad = [value for value in column.unique() if plain_value(value) is None]
+    return np.asarray(column.isin(bad), bool)
 
 
 @dataclass(frozen=True)

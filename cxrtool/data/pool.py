@@ -21,7 +21,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
-from multiprocessing import connection, process, util
+from multiprocessing import connection, forkserver, process, util
 from typing import Any, TypeVar
 
 from cxrtool.core.errors import CxrError
@@ -41,13 +41,9 @@ _CLEANER = "cxrtool.data.pool_cleaner"
 
 def warm(preload: tuple[str, ...]) -> None:
     """Let the fork server start and import now, while this process does something else."""
-    if _sockets() is None:
-        return
-    from multiprocessing import forkserver
-
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([*preload, _CLEANER])
-    forkserver.ensure_running()
+    if _sockets() is not None:
+        _context(preload)
+        forkserver.ensure_running()
 
 
 @functools.cache

@@ -6,6 +6,7 @@ name no patient and no file.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -187,5 +188,5 @@ def tell_joined(run: Run, labels: Sequence[str], joined: Joined) -> dict[str, An
         "unmatched": joined.unmatched,
         "unused": joined.unused,
         "disagreements": {str(name): int(n) for name, n in sorted(counts.items())},
-        "no_finding": joined.settled.to_json(),
+        "no_finding": dataclasses.asdict(joined.settled),
     }

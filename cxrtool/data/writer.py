@@ -143,16 +143,16 @@ class DatasetWriter:
     def _checked(
         self, parts: Iterable[pd.DataFrame], info: schema.DatasetInfo
     ) -> Iterator[pd.DataFrame]:
-        last, first_part = "", True
+        last: str | None = None
         for table in parts:
             part = schema.ordered(table, info.labels)
             schema.check_table(part, info, self.run.dir / columns.MANIFEST)
-            if not first_part and len(part) and part[columns.IMAGE].min() <= last:
-                raise ValueError(f"{part[columns.IMAGE].min()} comes after {last}")
-            last = part[columns.IMAGE].max() if len(part) else last
-            first_part = False
+            names = part[columns.IMAGE]
+            if last is not None and len(part) and names.min() <= last:
+                raise ValueError(f"{names.min()} comes after {last}")
+            last = names.max() if len(part) else last or ""
             yield part
-        if first_part:
+        if last is None:
             raise ValueError("a set of no parts")
 
     def _index_line(self, name: str) -> str:

@@ -56,7 +56,7 @@ def fill(config: Config, run: Run, job: Job, tally: Tally, sample: Sample) -> di
     _share_images(run, dataset, writer)
     writer.finish(table)
     summary = {**tally.summary(), "images": len(dataset), "labels_changed": changed}
-    return summary | ({"no_finding": settled.to_json()} if settled else {})
+    return summary | ({"no_finding": dataclasses.asdict(settled)} if settled else {})
 
 
 def reports_of(dataset: Dataset, column: str) -> list[str]:
@@ -158,7 +158,7 @@ def _merged(
     notes = {
         **info.notes,
         "labels_from_reports": config.join_labels,
-        "no_finding": settled.to_json(),
+        "no_finding": dataclasses.asdict(settled),
     }
     info = dataclasses.replace(
         info, labels=tuple(labels), covered=tuple(covered.values()), notes=notes

@@ -16,13 +16,13 @@ from typing import Any
 
 import pandas as pd
 
-from cxrtool.core.errors import InputError, UsageError
+from cxrtool.core.errors import InputError
 from cxrtool.data.decoding import MAX_PIXELS
 from cxrtool.data.keys import patient_keys
 from cxrtool.data.label_columns import NOTE, listed
 from cxrtool.data.sources import files, vocabulary
 from cxrtool.data.sources.base import SourceOptions, SourceTable
-from cxrtool.data.sources.dicom_decode import import_pydicom, need_decoder, quiet, unreadable
+from cxrtool.data.sources.dicom_decode import import_pydicom, need_decoder, reading
 from cxrtool.data.sources.dicom_pixels import DicomOpener
 from cxrtool.data.sources.table import label_columns
 from cxrtool.data.tables import read_table, refuse_row, require_columns
@@ -65,22 +65,18 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
     for path in _files(source):
         ref = path.relative_to(root).as_posix()
         try:
-            with quiet():
+            with reading():
                 header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
                 if "Rows" not in header:
                     without_pixels += 1  # a report, a presentation state, a directory
                     continue
                 _check(header)
                 record = {"image_ref": ref, **_kept(header)}
-            uid = record["SOPInstanceUID"]
-            if uid and uid in seen:
-                raise InputError(f"the same image as {seen[uid]}")
+                uid = record["SOPInstanceUID"]
+                if uid and uid in seen:
+                    raise InputError(f"the same image as {seen[uid]}")
         except InputError as error:
             sieve.reject(error.reason, ref=ref, file=path, hint=error.hint)
-        except (UsageError, MemoryError):
-            raise
-        except Exception as error:
-            sieve.reject(unreadable(error), ref=ref, file=path)
         else:
             seen[uid] = ref
             records.append(record)

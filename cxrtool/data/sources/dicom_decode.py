@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cxrtool.core.errors import InputError, UsageError
+from cxrtool.core.errors import CxrError, InputError, UsageError
 
 #: Transfer syntax -> the pydicom plugin that decodes it; "" = pydicom itself.
 PLUGINS = {
@@ -79,22 +79,26 @@ def need_decoder(syntax: str) -> None:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Without pydicom's remarks on every value that is not to the letter of the standard."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        yield
+def reading(what: str = "not a readable DICOM image") -> Iterator[None]:
+    """One type of error for damaged files, which provoke any inside pydicom or a decoder.
 
+    Nothing is said of values that are not to the letter of the standard.
 
-def unreadable(error: Exception) -> str:
-    """What to say of an error inside pydicom or a decoder, which damaged files provoke in any type.
-
-    Args:
-        error: Anything but `MemoryError`, which is not the file's fault.
+    Raises:
+        InputError: ``what``, and the first line of the error.
     """
-    if type(error).__name__ == "InvalidDicomError":
-        return "not a DICOM file"
-    return f"not a readable DICOM image ({_line(error)})"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            yield
+    except (CxrError, MemoryError):  # the latter is not the file's fault
+        raise
+    except Exception as error:
+        line = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = f"{what} ({line})"
+        if type(error).__name__ == "InvalidDicomError":
+            reason = "not a DICOM file"
+        raise InputError(reason) from None
 
 
 def stored_values(dataset: Any) -> np.ndarray:
@@ -112,17 +116,14 @@ def stored_values(dataset: Any) -> np.ndarray:
     else:
         shift = 0
     try:
-        if PLUGINS[syntax] == "gdcm":
-            frame = importlib.import_module("pydicom.encaps").get_frame(
-                dataset.PixelData, 0, number_of_frames=1
-            )
-            check_stream(frame, int(dataset.Rows), int(dataset.Columns), allocated)
-        decoder = pixels.get_decoder(dataset.file_meta.TransferSyntaxUID)
-        array, _ = decoder.as_array(dataset, raw=True, decoding_plugin=PLUGINS[syntax])
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:
-        raise InputError(f"pixels cannot be decoded ({_line(error)})") from None
+        with reading("pixels cannot be decoded"):
+            if PLUGINS[syntax] == "gdcm":
+                frame = importlib.import_module("pydicom.encaps").get_frame(
+                    dataset.PixelData, 0, number_of_frames=1
+                )
+                check_stream(frame, int(dataset.Rows), int(dataset.Columns), allocated)
+            decoder = pixels.get_decoder(dataset.file_meta.TransferSyntaxUID)
+            array, _ = decoder.as_array(dataset, raw=True, decoding_plugin=PLUGINS[syntax])
     finally:
         dataset.BitsStored = bits
     if array.ndim != 2:
@@ -132,11 +133,6 @@ def stored_values(dataset: Any) -> np.ndarray:
     if int(getattr(dataset, "PixelRepresentation", 0)) == 1:
         values -= (values >> (bits - 1)) << bits
     return np.asarray(values)
-
-
-def _line(error: Exception) -> str:
-    """What an error says, in one short line."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 class Shape(NamedTuple):

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from cxrtool.core.errors import InputError, UsageError
-from cxrtool.data.sources.dicom_decode import import_pydicom, quiet, stored_values, unreadable
+from cxrtool.core.errors import InputError
+from cxrtool.data.sources.dicom_decode import import_pydicom, reading, stored_values
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,10 @@ class DicomOpener:
         pydicom = import_pydicom()
         path = self.root / ref
         try:
-            with quiet():
+            with reading():
                 return gray16(pydicom.dcmread(path))
         except InputError as error:
             raise InputError(error.reason, file=path) from None
-        except (UsageError, MemoryError):
-            raise
-        except Exception as error:
-            raise InputError(unreadable(error), file=path) from None
 
 
 def gray16(dataset: Any) -> np.ndarray:
@@ -150,13 +146,11 @@ def is_inverse(dataset: Any) -> bool:
 
 def _number(dataset: Any, name: str) -> float | None:
     """A number of the data set, the first where there are several; None where it is missing."""
-    value = getattr(dataset, name, None)
+    value: Any = getattr(dataset, name, None)
+    if not isinstance(value, (int, float, str)) and hasattr(value, "__len__"):
+        value = value[0] if len(value) else None
     if value is None or value == "":
         return None
-    if not isinstance(value, (int, float, str)) and hasattr(value, "__len__"):
-        if not len(value):
-            return None
-        value = value[0]
     try:
         number = float(value)
     except (TypeError, ValueError):

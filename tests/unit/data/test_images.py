@@ -12,7 +12,6 @@ from cxrtool.core.errors import InputError
 from cxrtool.data.decoding import open_gray
 from cxrtool.data.images import (
     convert,
-    decode,
     encode_png,
     fit_image,
     pixel_key,
@@ -169,8 +168,8 @@ def test_png_bytes_are_equal_for_equal_pixels_and_carry_text(tmp_path: Path) -> 
         assert image.mode == "L"
         assert image.info == {"seed": "7", "edit": "left é"}
     assert (read_png(path, 16) == pixels).all()
-    assert (decode(path) == pixels).all()
-    assert decode(path, 8).shape == (8, 8)
+    assert (np.asarray(open_gray(path).image) == pixels).all()
+    assert convert(path, 8).pixels.shape == (8, 8)
     with pytest.raises(ValueError, match="uint8"):
         encode_png(pixels.astype(float))
 
