@@ -28,8 +28,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cxrtool.generators.choices import Request
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.protocol import Request
 from cxrtool.generators.stylegan2 import ops
 from cxrtool.generators.stylegan2.choices import choose
 from cxrtool.generators.stylegan2.execution import Execution

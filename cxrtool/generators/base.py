@@ -1,43 +1,98 @@
 """What the trainers of all architectures have in common.
 
 In: choices and training rows. Out: real images in order, random draws as a function of images seen,
-and the numbers of a checkpoint that do not belong to one architecture. What a step does is the
-architecture's own file.
+and a state. The loop counts images, takes steps, writes checkpoints and keeps the best network;
+what a step does, and which networks there are, is the architecture's own file.
 """
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from cxrtool.generators.augment import mirror
 from cxrtool.generators.feed import Batch, Feed
-from cxrtool.generators.protocol import BestGenerator
 from cxrtool.training.rng import Draws, torch_generator
 from cxrtool.training.statistics import Means
 from cxrtool.training.world import World
 
 
-class BaseTrainer:
-    """Counts and draws; a subclass has networks and optimizers, and takes the steps.
+class BestGenerator(NamedTuple):
+    """An averaged generator that is kept.
+
+    Attributes:
+        nimg: Images seen when it was measured.
+        fd: Its Fréchet distance.
+        lowest: The lowest of all networks measured so far.
+    """
+
+    nimg: int
+    fd: float
+    lowest: float
+
+
+class Sampler(Protocol):
+    """Makes images from latents and labels.
+
+    Attributes:
+        device: Where it computes.
+        z_dim: Length of a latent vector.
+        size: Height and width of its images, pixels.
+    """
+
+    device: torch.device
+    z_dim: int
+    size: int
+
+    def sample(self, z: Tensor, y: Tensor) -> Tensor:
+        """`[N, z_dim]` standard normal and `[N, L]` -> images `[N, C, size, size]`, not clamped."""
+
+
+class GeneratorTrainer(ABC):
+    """A game between two networks, as the loop, its measurements and pictures know it.
+
+    A subclass has networks and optimizers, and takes the steps.
 
     Args:
-        choices: All numbers.
+        choices: All numbers: those that `choices.common_choices` makes, sizes as `arch`, and those
+            of the architecture.
         feed: The data, on the device to train on.
         world: The processes that share each batch; None for this one alone.
 
-    Attributes: those of `generators.protocol.GeneratorTrainer`, and
+    Attributes:
+        generator: Trains.
+        discriminator: Trains.
+        average: The generator with averaged weights, which makes the pictures.
+        follower: Another average, that the first may be replaced by; None where there is one alone.
+        members: All that has a state of its own, by the name in checkpoints.
         optimizers: By name.
+        means: What happened since the last reading.
+        nimg: Real images seen.
+        best: The averaged generator that is kept so far.
+        reloads: How often a divergence sent the training back.
+        data_wait_s: Seconds that steps have waited for real images, in this process.
+        remedy: What to try after a divergence.
+        accumulates: Whether a batch may go through the networks in parts.
     """
 
+    generator: nn.Module
+    discriminator: nn.Module
+    average: nn.Module
+    follower: nn.Module | None = None
+    members: dict[str, Any]
     optimizers: dict[str, torch.optim.Optimizer]
+    remedy = "a lower --lr"
+    accumulates = False
 
     def __init__(self, choices: Any, feed: Feed, world: World | None = None) -> None:
         self.choices, self.feed, self.device = choices, feed, feed.device
         self.world = world or World(feed.device)
+        self.z_dim, self.size = int(choices.arch.z_dim), int(choices.arch.size)
         self.means = Means(self.device)
         self.nimg = 0
         self.data_wait_s = 0.0
@@ -45,14 +100,31 @@ class BaseTrainer:
         self.reloads = 0
 
     @property
-    def z_dim(self) -> int:
-        """Length of a latent vector."""
-        return int(self.choices.arch.z_dim)
+    @abstractmethod
+    def ready(self) -> bool:
+        """Whether the averaged generator is one that may be kept (no stage before the game)."""
 
     @property
-    def size(self) -> int:
-        """Of the images, pixels."""
-        return int(self.choices.arch.size)
+    def varies(self) -> bool:
+        """Whether images that are all alike are a collapse by now, and not the start."""
+        return True
+
+    @abstractmethod
+    def step(self) -> None:
+        """Train on the next batch."""
+
+    @abstractmethod
+    def sample(self, z: Tensor, y: Tensor) -> Tensor:
+        """Images of the averaged generator, see `Sampler`."""
+
+    @abstractmethod
+    def export(self, values: np.ndarray, mask: np.ndarray) -> dict[str, Tensor]:
+        """The finished networks as one flat state, for `model.safetensors`.
+
+        Args:
+            values: `[N, L]` labels of the training rows in {0, 1}.
+            mask: `[N, L]` bool.
+        """
 
     def draws(self, purpose: str, n: int | None = None, rows: Tensor | None = None) -> Draws:
         """Random numbers of a purpose in this step, for some of n samples (the batch's)."""
@@ -77,13 +149,14 @@ class BaseTrainer:
                 group["lr"] *= 0.5
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the next step depends on, but for networks and optimizers."""
+        """All that the next step depends on."""
         return {
             "arch": self.choices.arch.to_json(),
             "means": self.means.state_dict(),
             "nimg": self.nimg,
             "best": None if self.best is None else tuple(self.best),
             "reloads": self.reloads,
+            **{name: member.state_dict() for name, member in self.members.items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -100,6 +173,8 @@ class BaseTrainer:
         self.nimg = int(state["nimg"])
         self.best = None if state["best"] is None else BestGenerator(*state["best"])
         self.reloads = int(state["reloads"])
+        for name, member in self.members.items():
+            member.load_state_dict(state[name])
 
 
 def gradient_norm(parameters: Iterable[Tensor]) -> Tensor:

@@ -6,11 +6,12 @@ those that it began with.
 """
 
 import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from importlib import resources
 from typing import Any
 
 from cxrtool.core.errors import InputError, UsageError
-from cxrtool.generators.protocol import Request
 from cxrtool.training.schedules import total_nimg
 
 SIZES = (16, 32, 64, 128, 256, 512)
@@ -18,6 +19,55 @@ PRESETS = ("tiny", "small", "full")
 DEFAULT_SIZE = {"cpu": 64, "cuda": 128}  # pixels
 FULL_FROM = {"cpu": 256, "cuda": 128}  # pixels from which the full preset is the default
 GROUP = 4  # samples in a group of the minibatch standard deviation
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a training is asked for, as far as the data decide.
+
+    Attributes:
+        size: Image size, pixels.
+        preset: Name of the preset.
+        images: Training images.
+        labels: Conditioning labels.
+        where: The data set, for messages.
+        processes: That share each batch.
+        options: Values of the command's options by name; None where one was left open.
+    """
+
+    size: int
+    preset: str
+    images: int
+    labels: int
+    where: str
+    processes: int
+    options: Mapping[str, Any]
+
+    def pick(self, name: str, default: Any) -> Any:
+        """The value of an option, or a default where it was left open."""
+        value = self.options.get(name)
+        return default if value is None else value
+
+
+@dataclass(frozen=True)
+class BaseSizes:
+    """Sizes that the networks of every architecture have; `model.json` keeps them.
+
+    Attributes:
+        size: Image height and width, a power of two, pixels.
+        labels: Number of conditioning labels; 0 for an unconditional network.
+        channels: Image channels.
+        z_dim: Length of a latent vector.
+    """
+
+    size: int
+    labels: int
+    channels: int = 1
+    z_dim: int = 100
+
+    def to_json(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return asdict(self)
 
 
 def load_presets(package: str) -> dict[str, Any]:

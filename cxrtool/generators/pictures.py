@@ -11,7 +11,7 @@ import torch
 
 from cxrtool.data.images import to_uint8
 from cxrtool.data.sheet import contact_sheet
-from cxrtool.generators.protocol import Sampler
+from cxrtool.generators.base import Sampler
 from cxrtool.training.rng import numpy_rng, torch_generator
 
 COLUMNS = 8

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from cxrtool.data.images import to_float, to_uint8
+from cxrtool.generators.base import Sampler
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.protocol import Sampler
 from cxrtool.training.rng import Draws, torch_generator
 
 MOST = 2000  # images on a side

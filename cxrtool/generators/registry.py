@@ -15,11 +15,16 @@ import torch
 from torch import nn
 
 from cxrtool.core.errors import InputError, UsageError
+from cxrtool.generators.base import GeneratorTrainer
+from cxrtool.generators.choices import Request
+from cxrtool.generators.classic.game import GameChoices
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.protocol import Choices, GeneratorTrainer, Request
 from cxrtool.generators.saved import SavedGenerator
+from cxrtool.generators.stylegan2 import choices as style
 from cxrtool.generators.stylegan2.execution import Execution
 from cxrtool.training.world import World
+
+Choices = style.Choices | GameChoices
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ class Arch:
         feed: Feed,
         world: World | None = None,
         execution: Execution | None = None,
-        held: Feed | None = None,
+        unseen: Feed | None = None,
     ) -> GeneratorTrainer:
         """A new trainer.
 
@@ -77,10 +82,10 @@ class Arch:
             feed: The training rows.
             world: The processes that share each batch; None for this one alone.
             execution: Precision and compilation.
-            held: Rows of classes that the training must not see; see `opengan`.
+            unseen: Rows of classes that the training must not see; see `opengan`.
         """
         trainer: GeneratorTrainer = self._code.build(
-            choices, feed, world, execution=execution, held=held
+            choices, feed, world, execution=execution, unseen=unseen
         )
         return trainer
 
@@ -90,7 +95,7 @@ class Arch:
 
 
 _ALL = (16, 32, 64, 128, 256, 512)
-_STYLE, _CLASSIC = "cxrtool.generators.stylegan2.architecture", "cxrtool.generators.classic"
+_STYLE, _CLASSIC = "cxrtool.generators.stylegan2.trainer", "cxrtool.generators.classic"
 ARCHS: dict[str, Arch] = {
     arch.name: arch
     for arch in (

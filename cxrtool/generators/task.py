@@ -18,8 +18,8 @@ from safetensors.torch import load_file
 
 from cxrtool.core import console
 from cxrtool.core.errors import UsageError
+from cxrtool.generators.base import BestGenerator, GeneratorTrainer
 from cxrtool.generators.choices import GROUP
-from cxrtool.generators.protocol import BestGenerator, GeneratorTrainer
 from cxrtool.generators.quality import COLLAPSED, Quality
 from cxrtool.training import loop
 from cxrtool.training.device import peak_memory_bytes

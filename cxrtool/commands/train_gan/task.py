@@ -17,11 +17,10 @@ from cxrtool.core.runs import Run
 from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.data.manifest import Dataset, load_dataset
 from cxrtool.data.select import select_rows
-from cxrtool.generators.choices import choose_preset, choose_size
+from cxrtool.generators.choices import Request, choose_preset, choose_size
 from cxrtool.generators.classic.singles import SingleLabels, reduce_labels, require_single
 from cxrtool.generators.conditions import Conditioning, choose_labels
-from cxrtool.generators.protocol import Choices, Request
-from cxrtool.generators.registry import ARCHS, Arch
+from cxrtool.generators.registry import ARCHS, Arch, Choices
 
 
 @dataclass(frozen=True)

@@ -18,22 +18,15 @@ from torch import Tensor, nn
 
 from cxrtool.generators import losses
 from cxrtool.generators.base import held
-from cxrtool.generators.classic.game import GameTrainer
-from cxrtool.generators.classic.game_choices import (
-    GameChoices,
-    PlainSizes,
-    game_choices,
-    preset_of,
-)
+from cxrtool.generators.choices import BaseSizes, Request
+from cxrtool.generators.classic import game
 from cxrtool.generators.classic.layers import DCGAN_STD, conv, linear, lrelu, up_conv
-from cxrtool.generators.classic.trained import latent_generator, latent_judge
-from cxrtool.generators.protocol import Request
 
 FIRST_SIZE = 4
 
 
 @dataclass(frozen=True)
-class Sizes(PlainSizes):
+class Sizes(BaseSizes):
     """Sizes of both networks.
 
     Attributes:
@@ -71,12 +64,11 @@ class Generator(nn.Module):
             last = len(layers) // 3 == len(widths) - 1
             layers += [nn.BatchNorm2d(before), nn.ReLU()]
             layers.append(up_conv(before, after, 4, rng=rng, padding=1, bias=last, std=DCGAN_STD))
-        self.layers = nn.Sequential(*layers, nn.Tanh())
+        self.layers = nn.Sequential(*layers)
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         """`[N, z_dim]` and `[N, L]` -> `[N, C, size, size]` in (-1, 1)."""
-        images: Tensor = self.layers(torch.cat([z, y], dim=1)[:, :, None, None])
-        return images
+        return torch.tanh(self.layers(torch.cat([z, y], dim=1)[:, :, None, None]))
 
 
 class Discriminator(nn.Module):
@@ -113,7 +105,7 @@ class Discriminator(nn.Module):
         return self.out(x)[:, 0], logits
 
 
-class DcganTrainer(GameTrainer):
+class DcganTrainer(game.GameTrainer):
     """Both networks in turn, on one batch each; see `GameTrainer`."""
 
     pair = (Generator, Discriminator)
@@ -141,13 +133,13 @@ class DcganTrainer(GameTrainer):
         self.means.add(g_loss=loss)
 
 
-def choose(request: Request) -> GameChoices:
+def choose(request: Request) -> game.GameChoices:
     """Every number of a training."""
-    table = preset_of("dcgan", request.preset)
+    table, common = game.game_preset(request, "dcgan")
     arch = Sizes(request.size, request.labels, width=table["width"], width_max=table["width_max"])
-    return GameChoices(arch=arch, **game_choices(request, table))
+    return game.GameChoices(arch=arch, **common)
 
 
 build = DcganTrainer
-load_generator = partial(latent_generator, build=Generator, sizes=Sizes)
-load_judge = partial(latent_judge, build=Discriminator, sizes=Sizes)
+load_generator = partial(game.latent_generator, build=Generator, sizes=Sizes)
+load_judge = partial(game.latent_judge, build=Discriminator, sizes=Sizes)

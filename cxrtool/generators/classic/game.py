@@ -1,13 +1,16 @@
-"""What the trainings of the older architectures have in common.
+"""What the older architectures have in common: numbers, training, and the finished networks.
 
 In: an architecture's own numbers and networks. Out: a trainer of the form that the loop knows
-(`generators.protocol`): perhaps a stage before the game, then discriminator and generator in turn,
-the average of the generator, a state that holds every network and optimizer. What a step does is
-the architecture's own file.
+(`generators.base`): perhaps a stage before the game, then discriminator and generator in turn, the
+average of the generator, a state that holds every network and optimizer; and, from a saved state,
+`training.protocols.Generator` and `Judge`, whose latents are truncated by scaling: z times psi, so
+that 0 gives one image per condition. What a step does is the architecture's own file.
 """
 
 import copy
-from collections.abc import Callable, Iterable
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,20 +18,80 @@ import torch
 from torch import Tensor, nn
 
 from cxrtool.generators import losses
-from cxrtool.generators.base import BaseTrainer, gradient_norm
+from cxrtool.generators.base import GeneratorTrainer, gradient_norm
+from cxrtool.generators.choices import Request, common_choices, load_presets
 from cxrtool.generators.classic.layers import update_average
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.protocol import Sizes
-from cxrtool.generators.saved import D_PREFIX, G_PREFIX, prefixed
+from cxrtool.generators.saved import D_PREFIX, G_PREFIX, SavedGenerator, prefixed
 from cxrtool.training.ema import ema_decay
 from cxrtool.training.rng import Draws, torch_generator
+from cxrtool.training.schedules import total_nimg
 from cxrtool.training.world import World
 
 START_NIMG = 5000  # images of a game before which equal images are no collapse
+Build = Callable[..., nn.Module]
+Read = Callable[[Any, Tensor], tuple[Tensor, Tensor]]
 
 
-class GameTrainer(BaseTrainer):
-    """Networks by name; a subclass says which, and what a step of each stage does.
+@dataclass(frozen=True, kw_only=True)
+class GameChoices:
+    """The numbers that every one of these trainings has.
+
+    Attributes:
+        preset: Name of the preset.
+        arch: Sizes of the networks.
+        batch: Real images per step.
+        total_nimg: Images seen at the end, those of a stage before the game included.
+        lr: Adam's learning rate in the game.
+        pretrain_nimg: Images seen in the stage before the game.
+        label_weight: Weight of the generator's label loss, where it has one.
+        mirror: Flip reals left to right at random.
+        ema_nimg: Half-life of the weight average, images.
+        seed: Of everything.
+        snapshot_nimg: Images between checkpoints.
+        tick_nimg: Images between lines of metrics.
+        parts: A batch is never cut: normalization and minibatch statistics need all of it.
+    """
+
+    preset: str
+    arch: Any
+    batch: int
+    total_nimg: int
+    lr: float
+    pretrain_nimg: int = 0
+    label_weight: float = 1.0
+    mirror: bool = False
+    ema_nimg: float = 10_000.0
+    seed: int = 0
+    snapshot_nimg: float = 10_000.0
+    tick_nimg: float = 1000.0
+    parts: int = 1
+
+    @property
+    def described(self) -> str:
+        """What is trained, in half a line."""
+        return "plain game"
+
+    def to_json(self) -> dict[str, Any]:
+        """For records."""
+        return asdict(self)
+
+
+def game_preset(request: Request, arch: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The table of `presets.toml`, and `common_choices` of it.
+
+    With a stage before the game its images count like all others.
+    """
+    table = load_presets("classic")[arch][request.preset]
+    common = common_choices(request, table)
+    before = request.pick("pretrain_kimg", table.get("pretrain_kimg", 0.0))
+    pretrain = total_nimg(before, common["batch"]) if before else 0
+    common |= {"total_nimg": pretrain + common["total_nimg"], "pretrain_nimg": pretrain}
+    return table, common
+
+
+class GameTrainer(GeneratorTrainer):
+    """Discriminator and generator in turn; a subclass says what a step of each stage does.
 
     Args:
         choices: All numbers.
@@ -36,56 +99,38 @@ class GameTrainer(BaseTrainer):
         world: For the agreement of processes; there is one.
         **_: What other architectures are built with.
 
-    Attributes: those of `generators.protocol.GeneratorTrainer`, and
+    Attributes: those of `GeneratorTrainer`, and
         pair: What builds generator and discriminator from sizes and a random generator.
         betas: Of Adam in the game.
-        networks: All that is trained, and the average.
     """
 
-    pair: ClassVar[tuple[Callable[..., nn.Module], Callable[..., nn.Module]]]
+    pair: ClassVar[tuple[Build, Build]]
     betas: ClassVar[tuple[float, float]]
-    accumulates = False
-    follower = None
-    remedy = "a lower --lr"
+    generator: Any  # each architecture knows its own class
+    discriminator: Any
+    average: Any
 
     def __init__(self, choices: Any, feed: Feed, world: World | None = None, **_: Any) -> None:
         super().__init__(choices, feed, world)
-        generator, judge = (self._new(build, name) for build, name in zip(self.pair, "GD"))
-        average = copy.deepcopy(generator).eval().requires_grad_(False)
-        self.networks = {"generator": generator, "discriminator": judge, "average": average}
+        self.generator, self.discriminator = (
+            self._new(build, name) for build, name in zip(self.pair, "GD")
+        )
+        self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
+        self.members = {
+            name: getattr(self, name) for name in ("generator", "discriminator", "average")
+        }
+        d_lr = getattr(choices, "d_lr", choices.lr)
         self.optimizers = {
-            "g": self._adam(generator.parameters(), choices.lr),
-            "d": self._adam(judge.parameters(), getattr(choices, "d_lr", choices.lr)),
+            "g": self._adam(self.generator.parameters(), choices.lr),
+            "d": self._adam(self.discriminator.parameters(), d_lr),
         }
 
-    def _new(self, build: Callable[..., nn.Module], name: str) -> Any:
+    def _new(self, build: Build, name: str) -> Any:
         rng = torch_generator(f"init {name}", self.choices.seed)
         return build(self.choices.arch, rng).to(self.device)
 
-    def _adam(
-        self,
-        parameters: Iterable[nn.Parameter],
-        lr: float,
-        betas: tuple[float, float] | None = None,
-    ) -> torch.optim.Adam:
-        return torch.optim.Adam(parameters, lr=lr, betas=betas or self.betas)
-
-    # Any: each architecture knows its own class.
-
-    @property
-    def generator(self) -> Any:
-        """Trains."""
-        return self.networks["generator"]
-
-    @property
-    def discriminator(self) -> Any:
-        """Trains."""
-        return self.networks["discriminator"]
-
-    @property
-    def average(self) -> Any:
-        """The generator with averaged weights."""
-        return self.networks["average"]
+    def _adam(self, parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Adam:
+        return torch.optim.Adam(parameters, lr=lr, betas=self.betas)
 
     @property
     def ready(self) -> bool:
@@ -97,23 +142,20 @@ class GameTrainer(BaseTrainer):
         """Whether the game is old enough: small first weights make gray images of all latents."""
         return bool(self.nimg - self.choices.pretrain_nimg > START_NIMG)
 
-    @property
-    def sizes(self) -> Sizes:
-        """Of the networks."""
-        sizes: Sizes = self.choices.arch
-        return sizes
-
     def step(self) -> None:
         """Train on the next batch; after the last one of the stage before the game, hand over."""
-        if self.nimg < self.choices.pretrain_nimg:
+        batch, before = self.choices.batch, self.choices.pretrain_nimg
+        if self.nimg < before:
             self._first_step()
-            self.nimg += self.choices.batch
-            if self.nimg >= self.choices.pretrain_nimg:
+            self.nimg += batch
+            if self.nimg >= before:
                 self.hand_over()
             return
         self._discriminator_step()
         self._generator_step()
-        self.count()
+        decay = ema_decay(self.nimg - before, batch, self.choices.ema_nimg)
+        update_average(self.average, self.generator, decay)
+        self.nimg += batch
 
     def _first_step(self) -> None:
         """Of the stage before the game, where there is one."""
@@ -123,11 +165,11 @@ class GameTrainer(BaseTrainer):
         """From the stage before the game to the game."""
         raise NotImplementedError
 
-    def _discriminator_step(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _discriminator_step(self) -> None: ...
 
-    def _generator_step(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _generator_step(self) -> None: ...
 
     def wanted(self, draws: Draws) -> tuple[Tensor, Tensor]:
         """What to generate in this step: latents `[N, z_dim]`, labels `[N, L]` as reals have."""
@@ -139,16 +181,15 @@ class GameTrainer(BaseTrainer):
     ) -> Tensor:
         """A loss and that of the label head: the discriminator's on reals, or, where no label is
         said to be unknown, the generator's on what it was asked for."""
-        if not self.sizes.labels:
+        if not self.choices.arch.labels:
             return loss
-        if mask is not None:
-            label_loss = losses.label_loss(logits, y, mask)
-            self.means.add(d_label_loss=label_loss)
-            return loss + label_loss
-        label_loss = losses.label_loss(logits, y, torch.ones_like(y, dtype=torch.bool))
-        self.means.add(g_label_loss=label_loss)
-        total: Tensor = loss + self.choices.label_weight * label_loss
-        return total
+        name, weight = "d_label_loss", 1.0
+        if mask is None:
+            name, weight = "g_label_loss", self.choices.label_weight
+            mask = torch.ones_like(y, dtype=torch.bool)
+        label_loss = losses.label_loss(logits, y, mask)
+        self.means.add(**{name: label_loss})
+        return loss + weight * label_loss
 
     @torch.no_grad()
     def sample(self, z: Tensor, y: Tensor) -> Tensor:
@@ -171,29 +212,86 @@ class GameTrainer(BaseTrainer):
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
-    def count(self) -> None:
-        """End a step of the game: average the weights, count the images."""
-        seen = self.nimg - self.choices.pretrain_nimg
-        decay = ema_decay(seen, self.choices.batch, self.choices.ema_nimg)
-        update_average(self.average, self.generator, decay)
-        self.nimg += self.choices.batch
-
     def state_dict(self) -> dict[str, Any]:
         """All that the next step depends on."""
-        return {
-            **super().state_dict(),
-            **{name: network.state_dict() for name, network in self.networks.items()},
-            "optimizers": {name: opt.state_dict() for name, opt in self.optimizers.items()},
-        }
+        optimizers = {name: opt.state_dict() for name, opt in self.optimizers.items()}
+        return {**super().state_dict(), "optimizers": optimizers}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state_dict`.
-
-        Raises:
-            ValueError: the state belongs to other networks.
-        """
+        """Go on from `state_dict`."""
         super().load_state_dict(state)
-        for name, network in self.networks.items():
-            network.load_state_dict(state[name])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
+
+
+class LatentGenerator(nn.Module):
+    """A finished network of z and labels (`training.protocols.Generator`).
+
+    Args:
+        network: Called with `[N, z_dim]` and `[N, L]`; gives images.
+        labels: Names of the conditioning labels, in order.
+        meta: Content of `model.json`.
+    """
+
+    def __init__(self, network: Any, labels: tuple[str, ...], meta: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.network, self.labels, self.meta = network, labels, dict(meta)
+        arch = network.arch
+        self.size, self.channels, self.z_dim = arch.size, arch.channels, arch.z_dim
+
+    def generate(
+        self, z: Tensor, y: Tensor, truncation: float = 1.0, noise: str = "const"
+    ) -> Tensor:
+        """Images in [-1, 1]; there are no noise images.
+
+        Raises:
+            ValueError: y has another number of labels.
+        """
+        if y.shape[1] != len(self.labels):
+            raise ValueError(f"{y.shape[1]} label values given, {len(self.labels)} needed")
+        return self.images(z, y, truncation).clamp(-1, 1)
+
+    def images(self, z: Tensor, y: Tensor, truncation: float) -> Tensor:
+        """What the network makes of truncated latents."""
+        images: Tensor = self.network(z * truncation, y)
+        return images
+
+
+class LatentJudge(nn.Module):
+    """A discriminator whose scores of an image depend on that image alone in evaluation mode.
+
+    Args:
+        network: The discriminator.
+        saved: What it is from: names of its labels, their shares, whether an image has one.
+        read: Asks the network about images: (`[N]` scores, `[N, L]` label logits); None calls it.
+    """
+
+    prevalence: Tensor
+
+    def __init__(self, network: nn.Module, saved: SavedGenerator, read: Read | None = None) -> None:
+        super().__init__()
+        self.network, self.read = network, read
+        self.labels, self.single = saved.labels, saved.single
+        self.register_buffer("prevalence", saved.prevalence)
+
+    def judge(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Realness and label logits; what was asked for changes neither."""
+        scores: tuple[Tensor, Tensor] = (
+            self.network(x) if self.read is None else self.read(self.network, x)
+        )
+        return scores
+
+
+def latent_generator(
+    saved: SavedGenerator, build: Build, sizes: Callable[..., Any]
+) -> LatentGenerator:
+    """The finished generator: `build` makes it from its sizes and a random generator."""
+    network = saved.network(build, saved.sizes(sizes), G_PREFIX)
+    return LatentGenerator(network, saved.labels, saved.meta)
+
+
+def latent_judge(
+    saved: SavedGenerator, build: Build, sizes: Callable[..., Any], read: Read | None = None
+) -> LatentJudge:
+    """The finished discriminator, see `latent_generator`; `read`: see `LatentJudge`."""
+    return LatentJudge(saved.network(build, saved.sizes(sizes), D_PREFIX), saved, read)

@@ -30,20 +30,12 @@ def conv(
 
 
 def up_conv(
-    inputs: int,
-    outputs: int,
-    kernel: int,
-    *,
-    rng: Rng,
-    std: Std = None,
-    stride: int = 2,
-    **how: Any,
+    inputs: int, outputs: int, kernel: int, *, rng: Rng, std: Std = None, **how: Any
 ) -> nn.ConvTranspose2d:
-    """A transposed convolution. `how`: see `nn.ConvTranspose2d`."""
-    layer: nn.ConvTranspose2d = skip_init(
-        nn.ConvTranspose2d, inputs, outputs, kernel, stride=stride, **how
-    )
-    return drawn(layer, inputs * kernel * kernel / stride**2, rng, std)
+    """A transposed convolution; it doubles the size by default. `how`: see `nn.ConvTranspose2d`."""
+    how = {"stride": 2, **how}
+    layer: nn.ConvTranspose2d = skip_init(nn.ConvTranspose2d, inputs, outputs, kernel, **how)
+    return drawn(layer, inputs * kernel * kernel / how["stride"] ** 2, rng, std)
 
 
 def linear(inputs: int, outputs: int, *, rng: Rng, std: Std = None) -> nn.Linear:

@@ -9,8 +9,7 @@ from typing import Any
 
 from cxrtool.core.errors import UsageError
 from cxrtool.generators.augment import ADA, parse_policies
-from cxrtool.generators.choices import GROUP, common_choices, load_presets
-from cxrtool.generators.protocol import Request
+from cxrtool.generators.choices import GROUP, Request, common_choices, load_presets
 from cxrtool.generators.stylegan2.generator import Architecture
 from cxrtool.training.ema import RAMP
 

@@ -8,13 +8,14 @@ z). Nothing here touches disk.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from cxrtool.generators.choices import BaseSizes
 from cxrtool.generators.stylegan2 import ops
 from cxrtool.generators.stylegan2.layers import EqualLinear, StyledConv, ToImage
 from cxrtool.training.protocols import Partial
@@ -25,14 +26,10 @@ Noise = str | dict[str, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Architecture:
-    """Sizes of both networks; what `model.json` keeps to build them again.
+class Architecture(BaseSizes):
+    """Sizes of both networks.
 
-    Attributes:
-        size: Image height and width, a power of two from 8, pixels.
-        labels: Number of conditioning labels; 0 for an unconditional network.
-        channels: Image channels.
-        z_dim: Length of a latent vector.
+    Attributes: those of `BaseSizes`, and
         w_dim: Length of an intermediate latent vector.
         mapping_layers: Fully connected layers from z to w.
         channel_base: Feature channels at resolution r are `channel_base / r`, at most
@@ -43,9 +40,6 @@ class Architecture:
             trained, make grain of them where a radiograph has vessels and ribs.
     """
 
-    size: int
-    labels: int
-    channels: int = 1
     z_dim: int = 512
     w_dim: int = 512
     mapping_layers: int = 8
@@ -62,10 +56,6 @@ class Architecture:
     def resolutions(self) -> list[int]:
         """4, 8, ... up to the image size."""
         return [2**k for k in range(2, self.size.bit_length())]
-
-    def to_json(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return asdict(self)
 
 
 class Mapping(nn.Module):

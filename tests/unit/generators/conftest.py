@@ -13,8 +13,8 @@ import torch
 
 from cxrtool.core.runs import Run
 from cxrtool.data.manifest import DatasetInfo, DatasetWriter
+from cxrtool.generators.choices import Request
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.protocol import Request
 from cxrtool.generators.stylegan2.choices import Choices
 from cxrtool.generators.stylegan2.generator import Architecture
 

@@ -76,12 +76,12 @@ def assert_resumes(new: Callable[[], Any], tmp_path: Path) -> None:
 def assert_all_move(trainer: Any, names: tuple[str, ...], steps: int = 2, but: str = "") -> None:
     """Every weight of these networks changes, but for one without a gradient."""
     before = {
-        name: {k: v.clone() for k, v in trainer.networks[name].named_parameters()} for name in names
+        name: {k: v.clone() for k, v in trainer.members[name].named_parameters()} for name in names
     }
     for _ in range(steps):
         trainer.step()
     for name in names:
-        for key, parameter in trainer.networks[name].named_parameters():
+        for key, parameter in trainer.members[name].named_parameters():
             moved = not torch.equal(parameter, before[name][key])
             assert moved or f"{name}.{key}" == but, f"{name}.{key} did not move"
 

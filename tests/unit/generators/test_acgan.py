@@ -11,18 +11,24 @@ import torch
 import torch.nn.functional as F
 
 from cxrtool.core.errors import UsageError
-from cxrtool.generators.classic.acgan.growth import Stage, at_stage, grown_nimg, stage_at
-from cxrtool.generators.classic.acgan.networks import Discriminator, Equal, Generator, Sizes
-from cxrtool.generators.classic.acgan.trainer import (
+from cxrtool.generators.choices import Request
+from cxrtool.generators.classic.acgan import (
     AcganChoices,
     AcganTrainer,
+    Discriminator,
+    Equal,
+    Generator,
+    Sizes,
+    Stage,
+    at_stage,
     choose,
     critic_loss,
     gradient_norms,
+    grown_nimg,
     read,
+    stage_at,
 )
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.protocol import Request
 from tests.unit.generators.games import COMMON, assert_all_move, assert_resumes
 
 SIZES = Sizes(16, 2, z_dim=6, channel_base=64, channel_max=8)

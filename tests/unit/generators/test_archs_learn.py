@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from cxrtool.data.images import to_float, to_uint8
 from cxrtool.fidelity.manifolds import manifold
+from cxrtool.generators.base import GeneratorTrainer
+from cxrtool.generators.choices import Request
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.protocol import GeneratorTrainer, Request
 from cxrtool.generators.registry import ARCHS
 from cxrtool.phantom import Findings, PhantomParams, simulate
 from cxrtool.phantom.population import sample_anatomy

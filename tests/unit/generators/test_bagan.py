@@ -10,16 +10,19 @@ import numpy as np
 import pytest
 import torch
 
-from cxrtool.generators.classic.bagan import latents
-from cxrtool.generators.classic.bagan.networks import (
+from cxrtool.generators.classic.bagan import (
+    BaganChoices,
+    BaganTrainer,
+    ClassLatents,
     Decoder,
     Discriminator,
     Encoder,
     Sizes,
     fakes_a_batch,
+    fit,
     realness,
+    shrinkage,
 )
-from cxrtool.generators.classic.bagan.trainer import BaganChoices, BaganTrainer
 from cxrtool.generators.classic.layers import dropout
 from cxrtool.training.rng import Draws, torch_generator
 from tests.unit.generators.games import COMMON, assert_all_move, assert_resumes, single_feed
@@ -71,7 +74,7 @@ def test_a_large_class_has_the_covariance_of_its_codes() -> None:
     codes = rng.normal(size=(60_000, 4)) @ rng.normal(size=(4, 4))
     classes = np.arange(60_000) % 2
     codes[classes == 1] *= 3
-    found = latents.fit(torch.from_numpy(codes), torch.from_numpy(classes), 2)
+    found = fit(torch.from_numpy(codes), torch.from_numpy(classes), 2)
     for k in range(2):
         own = codes[classes == k]
         np.testing.assert_allclose(found.means[k], own.mean(axis=0), rtol=1e-9)
@@ -80,7 +83,7 @@ def test_a_large_class_has_the_covariance_of_its_codes() -> None:
 
 
 def test_the_shared_part_falls_without_a_jump() -> None:
-    shares = [latents.shrinkage(n, 100) for n in range(1, 400)]
+    shares = [shrinkage(n, 100) for n in range(1, 400)]
     assert shares[0] == 1
     assert all(0 < a - b < 0.011 for a, b in itertools.pairwise(shares))
     assert shares[200] == pytest.approx(1 / 3)
@@ -89,7 +92,7 @@ def test_the_shared_part_falls_without_a_jump() -> None:
 def test_a_small_class_is_shrunk_towards_the_shared_covariance() -> None:
     rng = np.random.default_rng(1)
     codes, classes = rng.normal(size=(43, 4)), np.array([0] * 40 + [1] * 3)
-    found = latents.fit(torch.from_numpy(codes), torch.from_numpy(classes), 2)
+    found = fit(torch.from_numpy(codes), torch.from_numpy(classes), 2)
     own = [codes[classes == k] - codes[classes == k].mean(axis=0) for k in range(2)]
     shared = sum(part.T @ part for part in own) / (43 - 2)
     share = 4 / (4 + 3 - 1)
@@ -98,17 +101,17 @@ def test_a_small_class_is_shrunk_towards_the_shared_covariance() -> None:
     assert found.shares.tolist() == pytest.approx([4 / (4 + 40 - 1), share])
     assert np.linalg.matrix_rank(found.covariances[1].numpy()) == 4
     # One image: its own covariance is unknown, and the shared one stands for it.
-    alone = latents.fit(torch.from_numpy(codes[:41]), torch.from_numpy(np.array([0] * 40 + [1])), 2)
+    alone = fit(torch.from_numpy(codes[:41]), torch.from_numpy(np.array([0] * 40 + [1])), 2)
     torch.testing.assert_close(alone.covariances[1], alone.covariances[0] * 39 / 39)
     with pytest.raises(ValueError, match="no code of class 1"):
-        latents.fit(torch.from_numpy(codes[:40]), torch.zeros(40), 2)
+        fit(torch.from_numpy(codes[:40]), torch.zeros(40), 2)
 
 
 def test_codes_drawn_for_a_class_have_its_moments() -> None:
     rng = np.random.default_rng(2)
     codes = rng.normal(size=(200, 3)) @ rng.normal(size=(3, 3)) + np.array([1.0, 2.0, 3.0])
-    found = latents.fit(torch.from_numpy(codes), torch.zeros(200, dtype=torch.int64), 1)
-    module = latents.ClassLatents(1, 3)
+    found = fit(torch.from_numpy(codes), torch.zeros(200, dtype=torch.int64), 1)
+    module = ClassLatents(1, 3)
     module.set(found)
     z = torch.randn(40_000, 3, generator=seeded())
     drawn = module(z, torch.zeros(40_000, dtype=torch.int64)).double()

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from cxrtool.generators.classic.dcgan import DcganTrainer, Discriminator, Generator, Sizes
-from cxrtool.generators.classic.game_choices import GameChoices
+from cxrtool.generators.classic.game import GameChoices
 from cxrtool.generators.feed import Feed
 from tests.unit.generators.conftest import ellipses
 from tests.unit.generators.games import COMMON, assert_all_move, assert_resumes

@@ -12,11 +12,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from cxrtool.generators.classic.layers import conv, linear
-from cxrtool.generators.classic.opengan.bank import Bank
 from cxrtool.generators.classic.opengan.metric import (
     FEATURES,
+    Bank,
     Kernels,
     MetricNetwork,
+    Sizes,
     choose_centers,
     log_probabilities,
 )
@@ -24,7 +25,6 @@ from cxrtool.generators.classic.opengan.networks import (
     Discriminator,
     FeatureNorm,
     Generator,
-    Sizes,
     Spectral,
 )
 from cxrtool.generators.classic.opengan.trainer import OpenganChoices, OpenganTrainer, hinge_loss
@@ -50,7 +50,7 @@ def test_shapes(size: int, channels: int) -> None:
     x = Generator(sizes, seeded())(torch.randn(2, 6), feature)
     assert x.shape == (2, channels, size, size)
     assert Discriminator(sizes, seeded())(x, feature).shape == (2,)
-    assert MetricNetwork(size, channels, 4, seeded())(x).shape == (2, 512)
+    assert MetricNetwork(sizes, seeded())(x).shape == (2, 512)
 
 
 def test_kernel_probabilities_are_the_closed_form() -> None:
@@ -193,18 +193,18 @@ def test_a_class_held_out_of_both_stages_can_be_generated() -> None:
     whole = single_feed()
     out = whole.values[:, 2] > 0
     pixels, values = whole.pixels[:, 0].numpy(), whole.values.numpy()
-    seen, shown = (
+    seen, unseen = (
         Feed(pixels[rows], values[rows], values[rows] >= 0, seed=0)
         for rows in (~out.numpy(), out.numpy())
     )
-    trainer = OpenganTrainer(choices(pretrain_nimg=160), seen, shown=shown)
+    trainer = OpenganTrainer(choices(pretrain_nimg=160), seen, unseen=unseen)
     for _ in range(22):
         trainer.step()
     assert not bool((trainer.kernels.classes == 2).any())
     assert trainer.bank is not None
     assert int(trainer.bank.counts[2]) == int(out.sum())
     with torch.no_grad():
-        wanted = trainer.metric(shown.pixels / 127.5 - 1)
+        wanted = trainer.metric(unseen.pixels / 127.5 - 1)
     torch.testing.assert_close(trainer.bank.features[trainer.bank.classes == 2], wanted)
     z = torch.randn(16, 7)
     images = [trainer.sample(z, torch.eye(3)[k].expand(16, -1)) for k in (0, 2)]
@@ -213,7 +213,7 @@ def test_a_class_held_out_of_both_stages_can_be_generated() -> None:
     alone = OpenganTrainer(choices(pretrain_nimg=160), seen)
     for _ in range(20):
         alone.step()
-    again = OpenganTrainer(choices(pretrain_nimg=160), seen, shown=shown)
+    again = OpenganTrainer(choices(pretrain_nimg=160), seen, unseen=unseen)
     for _ in range(20):
         again.step()
     for a, b in zip(alone.metric.parameters(), again.metric.parameters(), strict=True):
@@ -225,7 +225,7 @@ def test_no_weight_comes_from_the_global_stream() -> None:
         networks: list[nn.Module] = [
             Generator(SIZES, seeded()),
             Discriminator(SIZES, seeded()),
-            MetricNetwork(16, 1, 4, seeded()),
+            MetricNetwork(SIZES, seeded()),
         ]
         return [value.clone() for n in networks for value in n.state_dict().values()]
 

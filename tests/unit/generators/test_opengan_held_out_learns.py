@@ -20,8 +20,8 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from cxrtool.data.images import to_float, to_uint8
+from cxrtool.generators.choices import Request
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.protocol import Request
 from cxrtool.generators.registry import ARCHS
 from cxrtool.phantom import Findings, PhantomParams, simulate
 from cxrtool.phantom.population import sample_anatomy
@@ -75,7 +75,7 @@ def trained(images: np.ndarray, classes: np.ndarray, **options: Any) -> Any:
     request = Request(SIZE, "tiny", int(seen.sum()), len(CLASSES), "phantoms", 1, asked | options)
     choices = ARCHS["opengan"].choose(request)
     feeds = [Feed(images[part], values[part], values[part] >= 0, seed=0) for part in (seen, ~seen)]
-    trainer = ARCHS["opengan"].build(choices, feeds[0], held=feeds[1])
+    trainer = ARCHS["opengan"].build(choices, feeds[0], unseen=feeds[1])
     while trainer.nimg < choices.total_nimg:
         trainer.step()
     return trainer

@@ -138,14 +138,14 @@ def test_labels_gain_influence_over_the_ramp(feed: Feed) -> None:
 def test_regularizers_are_lazy(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
     choices = micro_choices(r1_interval=4, path_interval=3)
     trainer, seen = StyleGan2Trainer(choices, feed), []
-    for name in ("_r1_step", "_path_step"):
+    for name in ("of_r1", "of_path_length"):
         monkeypatch.setattr(
             trainer, name, lambda *_, n=name: seen.append((trainer.nimg // choices.batch, n))
         )
     for _ in range(9):
         trainer.step()
-    assert [step for step, name in seen if name == "_r1_step"] == [0, 4, 8]
-    assert [step for step, name in seen if name == "_path_step"] == [0, 3, 6]
+    assert [step for step, name in seen if name == "of_r1"] == [0, 4, 8]
+    assert [step for step, name in seen if name == "of_path_length"] == [0, 3, 6]
 
 
 def test_adam_is_corrected_for_lazy_steps(feed: Feed) -> None:

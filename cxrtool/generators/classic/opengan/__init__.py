@@ -2,12 +2,11 @@
 
 (Not the method of the same name for open-set recognition.) A metric network learns a space in which
 images of a class lie together; the generator is conditioned on a point of that space, so that a
-class that it has never seen can be generated from the features of its few images. `metric`: network
-and Gaussian-kernel classifier; `bank`: features by class; `networks`: generator and discriminator;
-`trainer`: both stages; `trained`: the finished networks.
+class that it has never seen can be generated from the features of its few images. `metric`: its
+network, Gaussian-kernel classifier, and features by class; `networks`: generator and discriminator;
+`trainer`: both stages, and the finished networks.
 """
 
-from cxrtool.generators.classic.opengan.trained import load_generator, load_judge
-from cxrtool.generators.classic.opengan.trainer import build, choose
+from cxrtool.generators.classic.opengan.trainer import build, choose, load_generator, load_judge
 
 __all__ = ["build", "choose", "load_generator", "load_judge"]

@@ -7,52 +7,15 @@ the feature; a residual discriminator with spectral normalization (Miyato et al.
 ours, since the feature loss alone, at its weight of 0.01, conditions little in a short training.
 """
 
-import itertools
-from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cxrtool.generators.classic.game_choices import PlainSizes
 from cxrtool.generators.classic.layers import conv, linear, twice
-from cxrtool.generators.classic.opengan.metric import FEATURES, MetricNetwork
+from cxrtool.generators.classic.opengan.metric import FEATURES, FIRST_SIZE, Sizes
 from cxrtool.generators.stylegan2.ops import normalize_second_moment
-
-FIRST_SIZE = 4
-
-
-@dataclass(frozen=True)
-class Sizes(PlainSizes):
-    """Sizes of the networks.
-
-    Attributes:
-        z_dim: Numbers of a latent: 128 of noise, and one that picks the feature of a class.
-        width: Feature channels at the image's size; doubled at each smaller one.
-        width_max: At most so many.
-        metric_width: Feature channels of the metric network's first convolution.
-    """
-
-    z_dim: int = 129
-    width: int = 32
-    width_max: int = 256
-    metric_width: int = 32
-
-    @property
-    def noise_dim(self) -> int:
-        """Numbers of a latent that are noise."""
-        return self.z_dim - 1
-
-    @property
-    def widths(self) -> list[int]:
-        """Feature channels at 4, 8, ... the image's size."""
-        levels = (self.size // FIRST_SIZE).bit_length()
-        return [min(self.width << k, self.width_max) for k in reversed(range(levels))]
-
-
-def metric_network(arch: Sizes, rng: torch.Generator) -> MetricNetwork:
-    """The network whose features the generator is conditioned on."""
-    return MetricNetwork(arch.size, arch.channels, arch.metric_width, rng)
 
 
 class FeatureNorm(nn.Module):
@@ -106,20 +69,18 @@ class Generator(nn.Module):
         super().__init__()
         self.arch = arch
         widths = arch.widths
-        self.dense = linear(arch.noise_dim, widths[0] * FIRST_SIZE**2, rng=rng)
-        self.blocks = nn.ModuleList(UpBlock(a, b, rng) for a, b in itertools.pairwise(widths))
+        self.dense = linear(arch.z_dim - 1, widths[0] * FIRST_SIZE**2, rng=rng)
+        self.blocks = nn.ModuleList(UpBlock(a, b, rng) for a, b in pairwise(widths))
         self.norm = nn.BatchNorm2d(widths[-1])
-        inputs = widths[-1] * 9
-        self.out = conv(widths[-1], arch.channels, 3, rng=rng, std=inputs**-0.5)
+        self.out = conv(widths[-1], arch.channels, 3, rng=rng, std=(widths[-1] * 9) ** -0.5)
 
     def forward(self, noise: Tensor, feature: Tensor) -> Tensor:
-        """`[N, noise_dim]` and `[N, 512]` -> `[N, C, size, size]` in (-1, 1)."""
+        """`[N, z_dim - 1]` and `[N, 512]` -> `[N, C, size, size]` in (-1, 1)."""
         feature = normalize_second_moment(feature)
         x = self.dense(noise).unflatten(1, (-1, FIRST_SIZE, FIRST_SIZE))
         for block in self.blocks:
             x = block(x, feature)
-        images: Tensor = self.out(self.norm(x).relu()).tanh()
-        return images
+        return torch.tanh(self.out(self.norm(x).relu()))
 
 
 class Spectral(nn.Module):
@@ -170,8 +131,7 @@ class DownBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`[N, C, H, W] -> [N, C', H/2, W/2]`."""
         y = self.conv1(self.conv0(x if self.first else x.relu()).relu())
-        half: Tensor = F.avg_pool2d(y + self.skip(x), 2)
-        return half
+        return F.avg_pool2d(y + self.skip(x), 2)
 
 
 class Discriminator(nn.Module):
@@ -187,7 +147,7 @@ class Discriminator(nn.Module):
         self.arch = arch
         widths = [arch.channels, *list(reversed(arch.widths))[1:]]
         self.blocks = nn.ModuleList(
-            DownBlock(a, b, k == 0, rng) for k, (a, b) in enumerate(itertools.pairwise(widths))
+            DownBlock(a, b, k == 0, rng) for k, (a, b) in enumerate(pairwise(widths))
         )
         last = widths[-1]
         self.out = Spectral(linear(last, 1, rng=rng), rng)

@@ -4,46 +4,40 @@ In: images with one label each. Out: a generator of features. First the metric n
 classify by Gaussian kernels; it is then held fixed. In the game a generated image is conditioned on
 the feature of a real one, drawn uniformly: hinge loss for the discriminator; for the generator
 -E[D] + 0.01 MSE(feature of the image, feature asked for). Adam 1e-4 (0, 0.999). Classes that are
-held out take part in neither stage; the features of their images are taken afterwards.
+held out take part in neither stage; the features of their images are taken afterwards. In the
+finished generator a class is asked for by features of its real images, which the model holds; the
+judge reads classes with the metric network, held-out ones included.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from cxrtool.core.errors import InputError
 from cxrtool.data.images import to_float
 from cxrtool.generators.base import held
-from cxrtool.generators.classic.game import GameTrainer
-from cxrtool.generators.classic.game_choices import (
-    GameChoices,
-    game_choices,
-    preset_of,
-)
-from cxrtool.generators.classic.opengan.bank import Bank
+from cxrtool.generators.choices import Request
+from cxrtool.generators.classic import game
 from cxrtool.generators.classic.opengan.metric import (
     FEATURES,
+    Bank,
     Kernels,
     MetricNetwork,
-    choose_centers,
-)
-from cxrtool.generators.classic.opengan.networks import (
-    Discriminator,
-    Generator,
     Sizes,
-    metric_network,
+    choose_centers,
+    log_probabilities,
 )
-from cxrtool.generators.classic.opengan.trained import B_PREFIX, M_PREFIX, SIGMA
+from cxrtool.generators.classic.opengan.networks import Discriminator, Generator
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.protocol import Request
-from cxrtool.generators.saved import prefixed
+from cxrtool.generators.saved import D_PREFIX, G_PREFIX, SavedGenerator, prefixed
 from cxrtool.training.rng import Draws, torch_generator
-from cxrtool.training.world import World
 
-METRIC_BETAS = (0.9, 0.999)
+M_PREFIX, B_PREFIX, SIGMA = "metric.", "bank.", "sigma"
 FEATURE_WEIGHT = 0.01
 CENTERS = 512
 RENEW = 25  # steps between renewals of the centers
@@ -51,7 +45,7 @@ CHUNK = 256
 
 
 @dataclass(frozen=True, kw_only=True)
-class OpenganChoices(GameChoices):
+class OpenganChoices(game.GameChoices):
     """See `GameChoices`.
 
     Attributes:
@@ -71,14 +65,14 @@ def hinge_loss(real: Tensor, fake: Tensor) -> Tensor:
     return (1 - real).relu().mean() + (1 + fake).relu().mean()
 
 
-class OpenganTrainer(GameTrainer):
+class OpenganTrainer(game.GameTrainer):
     """Both stages.
 
     Args:
         choices: All numbers.
         feed: The data, one label per image.
-        world: See `GameTrainer`.
-        shown: Images of classes that the training must not see.
+        unseen: Images of classes that the training must not see.
+        others: See `GameTrainer`.
     """
 
     pair = (Generator, Discriminator)
@@ -88,20 +82,21 @@ class OpenganTrainer(GameTrainer):
         self,
         choices: OpenganChoices,
         feed: Feed,
-        world: World | None = None,
-        shown: Feed | None = None,
+        *args: Any,
+        unseen: Feed | None = None,
+        **others: Any,
     ) -> None:
-        super().__init__(choices, feed, world)
+        super().__init__(choices, feed, *args, **others)
         arch = choices.arch
-        self.metric: MetricNetwork = self._new(metric_network, "metric")
+        self.metric: MetricNetwork = self._new(MetricNetwork, "metric")
         classes = feed.values.argmax(dim=1)
         rng = torch_generator("centers", choices.seed)
         rows = choose_centers(classes, arch.labels, CENTERS, rng)
         self.kernels = Kernels(classes[rows], rows, arch.labels).to(self.device)
-        self.networks |= {"metric": self.metric, "kernels": self.kernels}
-        learned = [*self.metric.parameters(), *self.kernels.parameters()]
-        self.optimizers["metric"] = self._adam(learned, choices.pretrain_lr, METRIC_BETAS)
-        self.shown = shown
+        self.members |= {"metric": self.metric, "kernels": self.kernels}
+        weights = [*self.metric.parameters(), *self.kernels.parameters()]
+        self.optimizers["metric"] = torch.optim.Adam(weights, choices.pretrain_lr)
+        self.unseen = unseen
         self.features = torch.zeros(len(feed), FEATURES, device=self.device)
         self.bank: Bank | None = None
 
@@ -118,12 +113,11 @@ class OpenganTrainer(GameTrainer):
     def hand_over(self) -> None:
         """Features of all images, those of classes held out included, as the bank of classes."""
         self.features = self._features_of(self.feed.pixels)
-        features, values = [self.features], [self.feed.values]
-        if self.shown is not None:
-            features.append(self._features_of(self.shown.pixels))
-            values.append(self.shown.values)
-        classes = torch.cat(values).argmax(dim=1)
-        self.bank = Bank.of(torch.cat(features), classes, self.sizes.labels)
+        features, values = self.features, self.feed.values
+        if self.unseen is not None:
+            features = torch.cat([features, self._features_of(self.unseen.pixels)])
+            values = torch.cat([values, self.unseen.values])
+        self.bank = Bank.of(features, values.argmax(dim=1), self.choices.arch.labels)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state_dict`; features are a function of the metric network."""
@@ -183,17 +177,89 @@ class OpenganTrainer(GameTrainer):
 
 def choose(request: Request) -> OpenganChoices:
     """Every number of a training."""
-    table = preset_of("opengan", request.preset)
+    table, common = game.game_preset(request, "opengan")
     sizes = {name: table[name] for name in ("width", "width_max", "metric_width")}
     arch = Sizes(request.size, request.labels, **sizes)
-    common = game_choices(request, table)
-    return OpenganChoices(
-        arch=arch, pretrain_lr=request.pick("pretrain_lr", table["pretrain_lr"]), **common
-    )
+    pretrain_lr = request.pick("pretrain_lr", table["pretrain_lr"])
+    return OpenganChoices(arch=arch, pretrain_lr=pretrain_lr, **common)
 
 
-def build(
-    choices: OpenganChoices, feed: Feed, world: World | None, held: Feed | None, **_: Any
-) -> OpenganTrainer:
-    """A new trainer."""
-    return OpenganTrainer(choices, feed, world, held)
+class OpenGenerator(game.LatentGenerator):
+    """Generator and bank of features.
+
+    Args:
+        network: The network.
+        bank: Features by class.
+        labels: Names of the classes, in order.
+        meta: Content of `model.json`.
+    """
+
+    def __init__(
+        self, network: Generator, bank: Bank, labels: tuple[str, ...], meta: Mapping[str, Any]
+    ) -> None:
+        super().__init__(network, labels, meta)
+        self.bank = bank
+
+    def images(self, z: Tensor, y: Tensor, truncation: float) -> Tensor:
+        """Truncation pulls noise to 0 and features to the mean of the class."""
+        features = self.bank(z[:, -1], y.argmax(dim=1), truncation)
+        images: Tensor = self.network(z[:, :-1] * truncation, features)
+        return images
+
+
+class OpenJudge(nn.Module):
+    """Discriminator for realness, metric network for classes.
+
+    Args:
+        network: The discriminator.
+        metric: The metric network.
+        bank: Centers of the kernels.
+        sigma: Their width, a scalar.
+    """
+
+    sigma: Tensor
+
+    def __init__(
+        self, network: Discriminator, metric: MetricNetwork, bank: Bank, sigma: Tensor
+    ) -> None:
+        super().__init__()
+        self.network, self.metric, self.bank = network, metric, bank
+        self.register_buffer("sigma", sigma)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """`[N, C, size, size]` -> (`[N]` scores given its own feature, `[N, K]` log p)."""
+        features = self.metric(x)
+        bank, count = self.bank, len(self.bank.counts)
+        log_p = log_probabilities(features, bank.features, bank.classes, count, self.sigma)
+        return self.network(x, features), log_p
+
+
+def load_generator(saved: SavedGenerator) -> OpenGenerator:
+    """The finished generator."""
+    arch = saved.sizes(Sizes)
+    network = saved.network(Generator, arch, G_PREFIX)
+    return OpenGenerator(network, bank_of(arch, saved), saved.labels, saved.meta)
+
+
+def load_judge(saved: SavedGenerator) -> game.LatentJudge:
+    """The finished discriminator and metric network."""
+    arch = saved.sizes(Sizes)
+    network = saved.network(Discriminator, arch, D_PREFIX)
+    metric = saved.network(MetricNetwork, arch, M_PREFIX)
+    judge = OpenJudge(network, metric, bank_of(arch, saved), saved.state[SIGMA])
+    return game.LatentJudge(judge, saved)
+
+
+def bank_of(arch: Sizes, saved: SavedGenerator) -> Bank:
+    """The features that a model holds.
+
+    Raises:
+        InputError: they are missing.
+    """
+    bank = saved.part(B_PREFIX)
+    if bank.keys() != {"features", "classes"}:
+        raise InputError("the features of the classes are missing", file=saved.run_dir)
+    return Bank(bank["features"], bank["classes"], arch.labels)
+
+
+build = OpenganTrainer
