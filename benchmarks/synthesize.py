@@ -63,9 +63,7 @@ def random_network(size: int, preset: str, device: torch.device) -> TrainedGener
     generator = Generator(arch, torch.Generator().manual_seed(0))
     vectors = np.zeros((1, len(LABELS)), dtype=np.float32)
     means = mean_latents(generator, torch.from_numpy(vectors), torch.zeros(64, len(LABELS)))
-    network = TrainedGenerator(
-        generator, LABELS, means["vectors"], means["conditions"], means["center"], {}
-    )
+    network = TrainedGenerator(generator, LABELS, means, {})
     return network.to(device).eval().requires_grad_(False)
 
 

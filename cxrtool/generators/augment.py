@@ -27,6 +27,9 @@ POLICIES = DIFFAUGMENT + ADA
 FAMILIES = {"diffaugment": DIFFAUGMENT, "ada": ADA}
 SHIFT_FRAC = 1 / 8
 CUTOUT_FRAC = 1 / 2
+TARGET = 0.6  # mean sign of the scores of augmented reals, r_t, that the controller wants
+MOST_P = 0.8  # above it augmentations begin to show in the generated images
+INTERVAL = 4  # batches between updates of p
 
 
 def parse_policies(text: str) -> tuple[str, ...]:
@@ -77,23 +80,13 @@ class Controller:
     Args:
         images: How many images it takes for p to move from 0 to 1.
         device: Where p lives.
-        target: Wanted mean sign of the scores of augmented reals, r_t.
-        most: Upper bound of p; beyond it augmentations begin to show in the generated images.
-        interval: Batches between updates.
 
     Attributes:
         p: The probability, a scalar tensor.
     """
 
-    def __init__(
-        self,
-        images: float,
-        device: torch.device | str = "cpu",
-        target: float = 0.6,
-        most: float = 0.8,
-        interval: int = 4,
-    ) -> None:
-        self.images, self.target, self.most, self.interval = images, target, most, interval
+    def __init__(self, images: float, device: torch.device | str = "cpu") -> None:
+        self.images = images
         self.p = torch.zeros((), device=device)
         self._signs = torch.zeros((), device=device)
         self._batches = 0
@@ -103,10 +96,10 @@ class Controller:
         """Count the mean sign of the scores of n augmented reals; adjust p every few batches."""
         self._signs += sign
         self._batches += 1
-        if self._batches == self.interval:
-            step = self.interval * n / self.images
-            direction = (self._signs / self.interval - self.target).sign()
-            self.p = (self.p + direction * step).clamp(0, self.most)
+        if self._batches == INTERVAL:
+            step = INTERVAL * n / self.images
+            direction = (self._signs / INTERVAL - TARGET).sign()
+            self.p = (self.p + direction * step).clamp(0, MOST_P)
             self._signs = torch.zeros_like(self._signs)
             self._batches = 0
 

@@ -6,6 +6,7 @@ the distances come from the caller, and the features of the real images are take
 """
 
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -46,8 +47,6 @@ class Quality:
         self._y = feed.fake_labels(Draws(rng, self.n)).y
         order = torch.randperm(len(feed), generator=torch_generator("quality reals", seed))
         self._rows = order[: self.n].to(feed.device)
-        self._real: np.ndarray | None = None
-        self._real_spread: np.ndarray | None = None
 
     @torch.no_grad()
     def measure(self, sampler: Sampler) -> dict[str, float]:
@@ -62,16 +61,16 @@ class Quality:
             x = to_float(pixels).to(self._feed.device)
             images.append(x)
             features.append(self._extract(x).float().cpu())
-        if self._real is None:
-            self._real, self._real_spread = self._of_reals()
-        measures = self._compare(torch.cat(features).numpy(), self._real)
-        assert self._real_spread is not None
-        share = self._spread(torch.cat(images), self._y) / self._real_spread
+        reals, spread = self._reals
+        measures = self._compare(torch.cat(features).numpy(), reals)
+        share = self._spread(torch.cat(images), self._y) / spread
         if np.isfinite(share).any():
             measures["spread"] = float(np.nanmin(share))
         return measures
 
-    def _of_reals(self) -> tuple[np.ndarray, np.ndarray]:
+    @cached_property
+    def _reals(self) -> tuple[np.ndarray, np.ndarray]:
+        """Features `[N, D]` of the real images, and their spread."""
         x = [to_float(self._feed.pixels[part]) for part in self._rows.split(_CHUNK)]
         features = [self._extract(part).float().cpu() for part in x]
         spread = self._spread(torch.cat(x), self._feed.values[self._rows])

@@ -64,30 +64,25 @@ class SavedGenerator(NamedTuple):
         """The weights, for messages."""
         return self.run_dir / "model.safetensors"
 
-    def sizes(self, kind: Callable[..., S]) -> S:
-        """Sizes of the networks, from `model.json`.
-
-        Raises:
-            InputError: they are not understood.
-        """
-        try:
-            return kind(**self.meta["architecture"])
-        except TypeError as error:
-            raise InputError(
-                f"architecture not understood ({error})", file=self.run_dir / "model.json"
-            ) from error
-
     def part(self, prefix: str) -> dict[str, Tensor]:
         """The weights under a prefix, without it."""
         return {k.removeprefix(prefix): v for k, v in self.state.items() if k.startswith(prefix)}
 
-    def network(self, build: Callable[[S, torch.Generator], N], sizes: S, prefix: str) -> N:
+    def network(
+        self, build: Callable[[S, torch.Generator], N], sizes: Callable[..., S], prefix: str
+    ) -> N:
         """A network with its weights.
 
         Raises:
-            InputError: the weights do not fit the sizes.
+            InputError: its sizes are not understood, or the weights do not fit them.
         """
-        network = build(sizes, torch_generator("unused"))
+        try:
+            arch = sizes(**self.meta["architecture"])
+        except TypeError as error:
+            raise InputError(
+                f"architecture not understood ({error})", file=self.run_dir / "model.json"
+            ) from error
+        network = build(arch, torch_generator("unused"))
         load_weights(network, self.part(prefix), file=self.file)
         return network
 

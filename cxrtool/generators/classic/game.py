@@ -286,7 +286,7 @@ def latent_generator(
     saved: SavedGenerator, build: Build, sizes: Callable[..., Any]
 ) -> LatentGenerator:
     """The finished generator: `build` makes it from its sizes and a random generator."""
-    network = saved.network(build, saved.sizes(sizes), G_PREFIX)
+    network = saved.network(build, sizes, G_PREFIX)
     return LatentGenerator(network, saved.labels, saved.meta)
 
 
@@ -294,4 +294,4 @@ def latent_judge(
     saved: SavedGenerator, build: Build, sizes: Callable[..., Any], read: Read | None = None
 ) -> LatentJudge:
     """The finished discriminator, see `latent_generator`; `read`: see `LatentJudge`."""
-    return LatentJudge(saved.network(build, saved.sizes(sizes), D_PREFIX), saved, read)
+    return LatentJudge(saved.network(build, sizes, D_PREFIX), saved, read)

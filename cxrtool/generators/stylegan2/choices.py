@@ -81,7 +81,7 @@ class Choices:
 
     def to_json(self) -> dict[str, Any]:
         """For records."""
-        return {**asdict(self), "augment": list(self.augment)}
+        return asdict(self)
 
 
 def choose(request: Request) -> Choices:

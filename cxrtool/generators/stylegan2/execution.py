@@ -9,16 +9,14 @@ bfloat16 touches the feature maps of the highest resolutions only (Karras et al.
 clamping): mapping, styles, demodulation, images and scores stay float32.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import nn
 
 from cxrtool.core import console
 from cxrtool.core.errors import reason_of
-from cxrtool.generators.stylegan2.discriminator import Discriminator, Verdict
-from cxrtool.generators.stylegan2.generator import Generator, Mixing, Noise
 from cxrtool.training.device import has_fast_bfloat16
 
 LOW_RESOLUTIONS = 4  # how many of the highest resolutions are bfloat16
@@ -53,8 +51,7 @@ class Execution:
         self.low = max(LEAST_LOW_PX, size >> LOW_RESOLUTIONS - 1) if low else None
         self.compiles = compile == "on" or (compile == "auto" and device.type == "cuda")
         self._tried = False
-        self._generator: Callable[..., Any] | None = None
-        self._discriminator: Callable[..., Any] | None = None
+        self._compiled: dict[nn.Module, Callable[..., Any]] = {}
 
     @property
     def described(self) -> str:
@@ -62,32 +59,25 @@ class Execution:
         precision = f"bfloat16 from {self.low} px up" if self.low else "float32"
         return f"feature maps in {precision}" + ("; torch.compile" if self.compiles else "")
 
-    def generate(
-        self, network: Generator, z: Tensor, y: Tensor, noise: Noise, mixing: Mixing | None
-    ) -> tuple[Tensor, Tensor]:
-        """`Generator.forward`."""
-        run = network if self._generator is None else self._generator
-        images_and_ws: tuple[Tensor, Tensor] = run(z, y, noise, mixing, self.low)
-        return images_and_ws
+    def run(self, network: nn.Module, *inputs: Any) -> Any:
+        """A network's `forward`, for losses that need no gradient of a gradient.
 
-    def judge(self, network: Discriminator, x: Tensor, y: Tensor, mask: Tensor) -> Verdict:
-        """`Discriminator.forward`, for losses that need no gradient of a gradient."""
-        run = network if self._discriminator is None else self._discriminator
-        verdict: Verdict = run(x, y, mask, None, self.low)
-        return verdict
+        Args:
+            network: Of the trainer.
+            inputs: Its arguments, all but the last, which is `low`.
+        """
+        return self._compiled.get(network, network)(*inputs, self.low)
 
     def prove(
         self,
-        generator: Generator,
-        discriminator: Discriminator,
+        networks: Iterable[nn.Module],
         trial: Callable[[], None],
         agree: Callable[[bool], bool],
     ) -> None:
-        """Compile both networks, the first time, and try them; go on as written if that fails.
+        """Compile the networks, the first time, and try them; go on as written if that fails.
 
         Args:
-            generator: Of the trainer.
-            discriminator: Of the trainer.
+            networks: Of the trainer.
             trial: Runs the main phases once, forward and backward, and leaves no trace.
             agree: Whether the argument is true in any of the processes that train together.
 
@@ -100,13 +90,13 @@ class Execution:
         console.say("compiling the networks, once")
         why = ""
         try:
-            self._generator = torch.compile(generator, dynamic=False)
-            self._discriminator = torch.compile(discriminator, dynamic=False)
+            for network in networks:
+                self._compiled[network] = torch.compile(network, dynamic=False)
             trial()
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # whatever a compiler throws; a fault of ours comes again
             why = reason_of(error)
         if agree(bool(why)):
-            self.compiles, self._generator, self._discriminator = False, None, None
+            self.compiles, self._compiled = False, {}
             console.warn(f"training goes on without torch.compile: {why or 'another process'}")

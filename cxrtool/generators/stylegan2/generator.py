@@ -8,9 +8,9 @@ z). Nothing here touches disk.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -87,12 +87,8 @@ class Mapping(nn.Module):
                 self.embed.bias.normal_(generator=rng)
             inputs += arch.z_dim
         widths = [inputs] + [arch.w_dim] * arch.mapping_layers
-        self.layers = nn.Sequential(
-            *(
-                EqualLinear(a, b, rng=rng, lr_multiplier=0.01, activate=True)
-                for a, b in pairwise(widths)
-            )
-        )
+        dense = partial(EqualLinear, rng=rng, lr_multiplier=0.01, activate=True)
+        self.layers = nn.Sequential(*itertools.starmap(dense, itertools.pairwise(widths)))
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         """`[N, z_dim]` and `[N, L]` -> `[N, w_dim]`."""
@@ -146,16 +142,13 @@ class Generator(nn.Module):
 
     def layers(self) -> list[tuple[str, StyledConv | ToImage, int, int]]:
         """(name, layer, index of its w, resolution) of every styled layer, in the order of use."""
-        layers: list[tuple[str, StyledConv | ToImage, int, int]] = []
-        index = 0
-        for resolution in self.arch.resolutions:
-            block: Any = self.blocks[f"b{resolution}"]
-            if block.conv0 is not None:
-                layers.append((f"b{resolution}.conv0", block.conv0, index, resolution))
-                index += 1
-            layers.append((f"b{resolution}.conv1", block.conv1, index, resolution))
-            index += 1
-            layers.append((f"b{resolution}.torgb", block.torgb, index, resolution))
+        layers = []
+        for k, resolution in enumerate(self.arch.resolutions):
+            block = self.blocks[f"b{resolution}"]
+            for index, name in enumerate(("conv0", "conv1", "torgb"), start=2 * k - 1):
+                layer = getattr(block, name)
+                if layer is not None:
+                    layers.append((f"b{resolution}.{name}", layer, index, resolution))
         return layers
 
     def styles(self, ws: Tensor) -> dict[str, Tensor]:
@@ -219,9 +212,8 @@ class Generator(nn.Module):
             if isinstance(layer, StyledConv):
                 if low is not None and resolution >= low:
                     x = x.to(torch.bfloat16)
-                x = layer(
-                    x, styles[name], noise if isinstance(noise, str) else noise.get(name, "none")
-                )
+                image_noise = noise if isinstance(noise, str) else noise.get(name, "none")
+                x = layer(x, styles[name], image_noise)
             else:
                 rgb = layer(x, styles[name])
                 image = rgb if image is None else ops.upsample(image, self.fir) + rgb

@@ -12,10 +12,6 @@ from cxrtool.generators.stylegan2 import ops
 from cxrtool.training.rng import Draws
 
 
-def _normal(shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
-    return torch.randn(shape, generator=rng)
-
-
 class EqualLinear(nn.Module):
     """Fully connected layer.
 
@@ -39,7 +35,7 @@ class EqualLinear(nn.Module):
         bias_init: float | None = 0.0,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(_normal((outputs, inputs), rng) / lr_multiplier)
+        self.weight = nn.Parameter(torch.randn((outputs, inputs), generator=rng) / lr_multiplier)
         if bias_init is None:
             self.bias = None
         else:
@@ -83,7 +79,7 @@ class EqualConv(nn.Module):
         gain: float = 1.0,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(_normal((outputs, inputs, size, size), rng))
+        self.weight = nn.Parameter(torch.randn((outputs, inputs, size, size), generator=rng))
         self.bias = nn.Parameter(torch.zeros(outputs)) if activate else None
         self.activate = activate
         self.down = down
@@ -139,7 +135,7 @@ class StyledConv(nn.Module):
     ) -> None:
         super().__init__()
         self.affine = EqualLinear(w_dim, inputs, rng=rng, bias_init=1.0)
-        self.weight = nn.Parameter(_normal((outputs, inputs, 3, 3), rng))
+        self.weight = nn.Parameter(torch.randn((outputs, inputs, 3, 3), generator=rng))
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.resolution = resolution
         self.up = up
@@ -147,7 +143,9 @@ class StyledConv(nn.Module):
         self.noise_strength = None
         if noise:
             self.noise_strength = nn.Parameter(torch.zeros(()))
-            self.register_buffer("noise_const", _normal((1, 1, resolution, resolution), rng))
+            self.register_buffer(
+                "noise_const", torch.randn((1, 1, resolution, resolution), generator=rng)
+            )
         self.register_buffer("fir", ops.fir_kernel(), persistent=False)
 
     def forward(self, x: Tensor, styles: Tensor, noise: str | Tensor) -> Tensor:
@@ -203,7 +201,7 @@ class ToImage(nn.Module):
     def __init__(self, inputs: int, outputs: int, w_dim: int, *, rng: torch.Generator) -> None:
         super().__init__()
         self.affine = EqualLinear(w_dim, inputs, rng=rng, bias_init=1.0)
-        self.weight = nn.Parameter(_normal((outputs, inputs), rng))
+        self.weight = nn.Parameter(torch.randn((outputs, inputs), generator=rng))
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.weight_gain = 1 / inputs**0.5
 

@@ -30,13 +30,13 @@ class TrainedGenerator(nn.Module):
     Args:
         generator: The network.
         labels: Names of its conditioning labels, in order.
-        vectors: `[K, L]` conditions whose mean w is known.
-        means: `[K, w_dim]` their mean w.
-        center: `[w_dim]` mean w over the joint distribution of the training labels.
+        means: From `mean_latents`.
         meta: Content of `model.json`.
 
     Attributes:
-        w_center: See `center`.
+        vectors: `[K, L]` conditions whose mean w is stored.
+        means: `[K, w_dim]` their mean w.
+        w_center: `[w_dim]` mean w over the joint distribution of the training labels.
         style_layers: Name -> (channels, resolution, whether it is a ToRGB layer).
     """
 
@@ -48,16 +48,12 @@ class TrainedGenerator(nn.Module):
         self,
         generator: Generator,
         labels: tuple[str, ...],
-        vectors: Tensor,
-        means: Tensor,
-        center: Tensor,
+        means: Mapping[str, Tensor],
         meta: Mapping[str, Any],
     ) -> None:
         super().__init__()
         arch = generator.arch
-        self.network = generator
-        self.labels = labels
-        self.meta = dict(meta)
+        self.network, self.labels, self.meta = generator, labels, dict(meta)
         self.size, self.channels, self.z_dim = arch.size, arch.channels, arch.z_dim
         self.w_dim, self.num_ws = arch.w_dim, generator.num_ws
         self.style_layers = {
@@ -65,9 +61,9 @@ class TrainedGenerator(nn.Module):
             for name, layer, _, resolution in generator.layers()
         }
         self._means: dict[tuple[float, ...], Tensor] = {}  # of every condition met so far
-        self.register_buffer("vectors", vectors)
-        self.register_buffer("means", means)
-        self.register_buffer("w_center", center)
+        self.register_buffer("vectors", means["vectors"])
+        self.register_buffer("means", means["conditions"])
+        self.register_buffer("w_center", means["center"])
 
     def generate(
         self, z: Tensor, y: Tensor, truncation: float = 1.0, noise: str = "const"
@@ -168,14 +164,12 @@ def load_generator(saved: SavedGenerator) -> TrainedGenerator:
     Raises:
         InputError: the state does not fit the description.
     """
-    arch = saved.sizes(Architecture)
-    generator = saved.network(Generator, arch, G_PREFIX)
+    generator = saved.network(Generator, Architecture, G_PREFIX)
     means = saved.part(W_PREFIX)
-    if means.keys() != {"vectors", "conditions", "center"} or len(saved.labels) != arch.labels:
+    fits = len(saved.labels) == generator.arch.labels
+    if means.keys() != {"vectors", "conditions", "center"} or not fits:
         raise InputError("labels and mean latents do not fit the network", file=saved.file)
-    return TrainedGenerator(
-        generator, saved.labels, means["vectors"], means["conditions"], means["center"], saved.meta
-    )
+    return TrainedGenerator(generator, saved.labels, means, saved.meta)
 
 
 class TrainedJudge(nn.Module):
@@ -191,8 +185,7 @@ class TrainedJudge(nn.Module):
 
     def __init__(self, discriminator: Discriminator, labels: tuple[str, ...]) -> None:
         super().__init__()
-        self.network = discriminator
-        self.labels = labels
+        self.network, self.labels = discriminator, labels
         self.register_buffer("prevalence", discriminator.prevalence.clone())
 
     def judge(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -204,5 +197,4 @@ class TrainedJudge(nn.Module):
 
 def load_judge(saved: SavedGenerator) -> TrainedJudge:
     """The finished discriminator."""
-    network = saved.network(Discriminator, saved.sizes(Architecture), D_PREFIX)
-    return TrainedJudge(network, saved.labels)
+    return TrainedJudge(saved.network(Discriminator, Architecture, D_PREFIX), saved.labels)

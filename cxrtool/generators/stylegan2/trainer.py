@@ -133,9 +133,8 @@ class StyleGan2Trainer(GeneratorTrainer):
         choices, index = self.choices, self.nimg // self.choices.batch
         self._set_ramp()
         real = self.reals()
-        self.execution.prove(
-            self.generator, self.discriminator, lambda: self._trial(real), self.world.any
-        )
+        networks = (self.generator, self.discriminator)
+        self.execution.prove(networks, lambda: self._trial(real), self.world.any)
         self.of_generator(real)
         self._update(self.g_opt, self.generator, "g_grad_norm")
         if choices.path_weight and index % choices.path_interval == 0:
@@ -266,10 +265,8 @@ class StyleGan2Trainer(GeneratorTrainer):
         x = self._augmented(torch.cat([real.x[rows], fake]), both)  # [2 m, C, H, W]
         x = x.requires_grad_(self.relativistic)
         y, mask = torch.cat([real.y[rows], fake_y]), torch.cat([real.mask[rows], fake_mask])
-        if self.relativistic:  # its penalties need gradients of gradients
-            verdict: Verdict = self.discriminator(x, y, mask)
-        else:
-            verdict = self._judge(x, y, mask)
+        # The penalties of the relativistic game need gradients of gradients.
+        verdict: Verdict = (self.discriminator if self.relativistic else self._judge)(x, y, mask)
         score_real, score_fake = verdict.score[:m], verdict.score[m:]
         if self.relativistic:
             loss = losses.relativistic_loss(score_real, score_fake)
@@ -281,9 +278,7 @@ class StyleGan2Trainer(GeneratorTrainer):
             loss = total = losses.discriminator_loss(score_real, score_fake)
         total = total * (m / n)
         if choices.arch.labels:
-            label_loss = losses.label_loss(
-                verdict.labels[:m], real.y[rows], real.mask[rows], counts
-            )
+            label_loss = losses.label_loss(verdict.labels[:m], y[:m], mask[:m], counts)
             total = total + choices.d_label_weight * self.discriminator.ramp * label_loss
             self.means.add(d_label_loss=label_loss * choices.parts)
         total.backward()
@@ -297,14 +292,13 @@ class StyleGan2Trainer(GeneratorTrainer):
         y, mask = self.feed.fake_labels(draws)
         mixing = Mixing.draw(choices.arch.z_dim, network.num_ws, choices.style_mixing, draws)
         noise = network.draw_noise(draws)
-        if main:
-            images, w = self.execution.generate(network, z, y, noise, mixing)
-        else:
-            images, w = network(z, y, noise, mixing)
+        run = self.execution.run if main else nn.Module.__call__  # as written
+        images, w = run(network, z, y, noise, mixing)
         return images, w, y, mask
 
     def _judge(self, x: Tensor, y: Tensor, mask: Tensor) -> Verdict:
-        return self.execution.judge(self.discriminator, x, y, mask)
+        verdict: Verdict = self.execution.run(self.discriminator, x, y, mask, None)
+        return verdict
 
     def _augmented(self, x: Tensor, draws: Draws) -> Tensor:
         p = self.choices.augment_p

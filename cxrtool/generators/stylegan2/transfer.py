@@ -81,9 +81,8 @@ def init_from(
             f"--label-ramp would take the labels from {run_dir}, which has learned them",
             hint="leave it out; it is for a start from new weights or from --labels none",
         )
-    arch = saved.sizes(Architecture)
-    generator = saved.network(Generator, arch, G_PREFIX).to(trainer.device)
-    discriminator = saved.network(Discriminator, arch, D_PREFIX).to(trainer.device)
+    generator = saved.network(Generator, Architecture, G_PREFIX).to(trainer.device)
+    discriminator = saved.network(Discriminator, Architecture, D_PREFIX).to(trainer.device)
     before = list(meta["labels"])
     match = LabelMatch(
         [(k, before.index(name)) for k, name in enumerate(labels) if name in before],
@@ -114,9 +113,8 @@ def start_p(policies: tuple[str, ...], meta: dict[str, Any]) -> float:
     0 for others, and for a run that has not written it down (the controller then raises it).
     """
     earlier = meta.get("augment", {})
-    return (
-        float(earlier["p"]) if tuple(earlier.get("policies", ())) == policies and policies else 0.0
-    )
+    same = policies and tuple(earlier.get("policies", ())) == policies
+    return float(earlier["p"]) if same else 0.0
 
 
 def freeze(discriminator: Discriminator, blocks: int) -> int:
@@ -129,16 +127,12 @@ def freeze(discriminator: Discriminator, blocks: int) -> int:
     Returns:
         How many parameters are frozen.
     """
-    resolutions = list(reversed(discriminator.arch.resolutions[1:]))[:blocks]
-    modules: list[nn.Module] = [discriminator.blocks[f"b{r}"] for r in resolutions]
-    if blocks:
-        modules.append(discriminator.from_rgb)
-    count = 0
-    for module in modules:
-        for parameter in module.parameters():
-            parameter.requires_grad_(False)
-            count += parameter.numel()
-    return count
+    if not blocks:
+        return 0
+    nearest = discriminator.arch.resolutions[1:][::-1][:blocks]
+    modules = [discriminator.from_rgb, *(discriminator.blocks[f"b{r}"] for r in nearest)]
+    parameters = [p for module in modules for p in module.requires_grad_(False).parameters()]
+    return sum(p.numel() for p in parameters)
 
 
 def _copy(ours: nn.Module, theirs: nn.Module) -> None:
@@ -180,11 +174,13 @@ def _teach_generator(
     z_dim = ours.arch.z_dim
     first.weight[:, :z_dim] = source.weight[:, :z_dim] * (source.weight_gain / first.weight_gain)
     if usual is not None:
-        constant = source.weight[:, z_dim:] @ _normalized(usual) * source.weight_gain
+        unit = ops.normalize_second_moment(usual[None])[0]
+        constant = source.weight[:, z_dim:] @ unit * source.weight_gain
         first.bias.add_(constant / first.bias_gain)
     elif not ramped:
         assert mapping.embed is not None
-        constant = first.weight[:, z_dim:] @ _normalized(mapping.embed.bias) * first.weight_gain
+        unit = ops.normalize_second_moment(mapping.embed.bias[None])[0]
+        constant = first.weight[:, z_dim:] @ unit * first.weight_gain
         first.bias.sub_(constant / first.bias_gain)
 
 
@@ -210,8 +206,3 @@ def _teach_discriminator(ours: Discriminator, theirs: Discriminator, match: Labe
         assert ours.classify.bias is not None
         assert theirs.classify.bias is not None
         ours.classify.bias[here] = theirs.classify.bias[there]
-
-
-def _normalized(embedding: Tensor) -> Tensor:
-    unit: Tensor = ops.normalize_second_moment(embedding[None])[0]
-    return unit

@@ -52,10 +52,9 @@ def generator() -> TrainedGenerator:
         size=16, labels=2, z_dim=8, w_dim=8, mapping_layers=2, channel_base=64, channel_max=8
     )
     network = Generator(arch, torch_generator("net"))
-    none = torch.zeros(0, 2)
-    trained = TrainedGenerator(
-        network, ("A", "B"), none, torch.zeros(0, 8), torch.zeros(8), {"preprocessing": {}}
-    )
+    shapes = {"vectors": (0, 2), "conditions": (0, 8), "center": (8,)}
+    means = {name: torch.zeros(shape) for name, shape in shapes.items()}
+    trained = TrainedGenerator(network, ("A", "B"), means, {"preprocessing": {}})
     return trained.eval().requires_grad_(False)
 
 

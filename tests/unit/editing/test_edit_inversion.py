@@ -27,9 +27,7 @@ def trained() -> TrainedGenerator:
         trainer.step()
     vectors = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
     means = mean_latents(trainer.average, vectors, torch.from_numpy(labels))
-    return TrainedGenerator(
-        trainer.average, ("Large", "Left"), vectors, means["conditions"], means["center"], {}
-    ).requires_grad_(False)
+    return TrainedGenerator(trainer.average, ("Large", "Left"), means, {}).requires_grad_(False)
 
 
 @pytest.fixture(scope="module")

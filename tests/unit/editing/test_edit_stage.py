@@ -505,9 +505,7 @@ def styled(runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> dict[str, 
     network = TrainedGenerator(
         Generator(arch, torch_generator("net")),
         ("Left", "Right"),
-        torch.eye(2),
-        torch.zeros(2, 8),
-        torch.zeros(8),
+        {"vectors": torch.eye(2), "conditions": torch.zeros(2, 8), "center": torch.zeros(8)},
         {"preprocessing": {"size": SIZE, "fit": "crop"}},
     )
     monkeypatch.setattr(

@@ -85,7 +85,7 @@ def test_p_is_the_share_of_images_touched(policy: str) -> None:
 
 
 def test_controller_follows_a_scripted_sequence_of_signs() -> None:
-    control = Controller(images=160, target=0.6, most=0.8)
+    control = Controller(images=160)
     sure, unsure = torch.tensor(1.0), torch.tensor(0.0)  # mean signs of batches of 4
     found = []
     for sign in (sure, unsure, sure, sure):

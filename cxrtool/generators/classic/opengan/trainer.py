@@ -236,21 +236,19 @@ class OpenJudge(nn.Module):
 
 def load_generator(saved: SavedGenerator) -> OpenGenerator:
     """The finished generator."""
-    arch = saved.sizes(Sizes)
-    network = saved.network(Generator, arch, G_PREFIX)
-    return OpenGenerator(network, bank_of(arch, saved), saved.labels, saved.meta)
+    network = saved.network(Generator, Sizes, G_PREFIX)
+    return OpenGenerator(network, bank_of(saved), saved.labels, saved.meta)
 
 
 def load_judge(saved: SavedGenerator) -> game.LatentJudge:
     """The finished discriminator and metric network."""
-    arch = saved.sizes(Sizes)
-    network = saved.network(Discriminator, arch, D_PREFIX)
-    metric = saved.network(MetricNetwork, arch, M_PREFIX)
-    judge = OpenJudge(network, metric, bank_of(arch, saved), saved.state[SIGMA])
+    network = saved.network(Discriminator, Sizes, D_PREFIX)
+    metric = saved.network(MetricNetwork, Sizes, M_PREFIX)
+    judge = OpenJudge(network, metric, bank_of(saved), saved.state[SIGMA])
     return game.LatentJudge(judge, saved)
 
 
-def bank_of(arch: Sizes, saved: SavedGenerator) -> Bank:
+def bank_of(saved: SavedGenerator) -> Bank:
     """The features that a model holds.
 
     Raises:
@@ -259,7 +257,7 @@ def bank_of(arch: Sizes, saved: SavedGenerator) -> Bank:
     bank = saved.part(B_PREFIX)
     if bank.keys() != {"features", "classes"}:
         raise InputError("the features of the classes are missing", file=saved.run_dir)
-    return Bank(bank["features"], bank["classes"], arch.labels)
+    return Bank(bank["features"], bank["classes"], len(saved.labels))
 
 
 build = OpenganTrainer
