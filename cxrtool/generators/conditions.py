@@ -44,24 +44,20 @@ def choose_labels(
         UsageError: a name that the data set does not have.
     """
     selection = _selected(names, text)
-    labels, columns, left_out = [], [], {}
+    columns, left_out = [], {}
     for column, name in enumerate(names):
-        rows = mask[:, column]
-        positive = int(values[rows, column].sum())
+        known = values[mask[:, column], column]
         if name not in selection:
-            reason = "not asked for"
-        elif not rows.any():
-            reason = "unknown in every training row"
-        elif positive == 0:
-            reason = "no training row has it"
-        elif positive == rows.sum():
-            reason = "every training row has it"
+            left_out[name] = "not asked for"
+        elif not len(known):
+            left_out[name] = "unknown in every training row"
+        elif not known.any():
+            left_out[name] = "no training row has it"
+        elif known.all():
+            left_out[name] = "every training row has it"
         else:
-            labels.append(name)
             columns.append(column)
-            continue
-        left_out[name] = reason
-    return Conditioning(tuple(labels), tuple(columns), left_out)
+    return Conditioning(tuple(names[k] for k in columns), tuple(columns), left_out)
 
 
 def _selected(names: tuple[str, ...], text: str) -> set[str]:
@@ -96,9 +92,9 @@ def frequent_conditions(values: np.ndarray, mask: np.ndarray, most: int) -> np.n
         return np.zeros((0, 0), np.float32)
     vectors, counts = np.unique(values * mask, axis=0, return_counts=True)
     order = np.lexsort((np.arange(len(vectors)), -counts))[:most]
-    rows = [tuple(vector) for vector in vectors[order]]
-    alone = [tuple(vector) for vector in np.vstack([np.zeros((1, labels)), np.eye(labels)])]
-    return np.array(list(dict.fromkeys(rows + alone)), np.float32)
+    rows = np.vstack([vectors[order], np.zeros((1, labels)), np.eye(labels)])
+    _, firsts = np.unique(rows, axis=0, return_index=True)
+    return rows[np.sort(firsts)].astype(np.float32)
 
 
 def picture_rows(

@@ -64,14 +64,8 @@ class Start:
     keeps: bool
 
 
-def train(
-    trainer: GeneratorTrainer,
-    run: Run,
-    views: Views,
-    quality: Quality | None = None,
-    start: Start | None = None,
-) -> None:
-    """Train to the end; the averaged generator is then the best one that was measured.
+class GeneratorTask(loop.Task):
+    """A training with a line of metrics every tick, and a measurement every snapshot.
 
     Args:
         trainer: New; a checkpoint of the run is loaded into it.
@@ -79,25 +73,6 @@ def train(
         views: Pictures of the moment, made at every snapshot.
         quality: Measures the averaged generator at every snapshot; None keeps the last one.
         start: What the trainer's weights are, where they are not new.
-
-    Raises: see `training.loop.train`.
-    """
-    task = GeneratorTask(trainer, run, views, quality, start)
-    loop.train(task, run)
-    task.draw_curves()
-    best = trainer.best
-    if best is not None and (run.dir / BEST).exists():
-        trainer.average.load_state_dict(load_file(run.dir / BEST))
-        console.say(
-            f"the network of {best.nimg / 1000:g} kimg is kept: its Fréchet distance is "
-            f"{best.fd:.3g} (lowest of all: {best.lowest:.3g})"
-        )
-
-
-class GeneratorTask(loop.Task):
-    """A training with a line of metrics every tick, and a measurement every snapshot.
-
-    Args: see `train`.
     """
 
     unit = "kimg"
@@ -107,15 +82,28 @@ class GeneratorTask(loop.Task):
         trainer: GeneratorTrainer,
         run: Run,
         views: Views,
-        quality: Quality | None,
-        start: Start | None,
+        quality: Quality | None = None,
+        start: Start | None = None,
     ) -> None:
         super().__init__(trainer, trainer.choices.total_nimg / 1000, 1000)
         self.trainer, self.run, self.views = trainer, run, views
         self.quality, self.first = quality, start
         self.world = trainer.world
-        self._started = self._last_time = time.monotonic()
-        self._last_nimg, self._waited_s = 0, 0.0
+
+    def train(self) -> None:
+        """Train to the end; the averaged generator is then the best one that was measured.
+
+        Raises: see `training.loop.train`.
+        """
+        loop.train(self, self.run)
+        self.draw_curves()
+        best, path = self.trainer.best, self.run.dir / BEST
+        if best is not None and path.exists():
+            self.trainer.average.load_state_dict(load_file(path))
+            console.say(
+                f"the network of {best.nimg / 1000:g} kimg is kept: its Fréchet distance is "
+                f"{best.fd:.3g} (lowest of all: {best.lowest:.3g})"
+            )
 
     @property
     def saves(self) -> bool:
@@ -131,7 +119,7 @@ class GeneratorTask(loop.Task):
     def begin(self, resumed: bool) -> Iterable[Row]:
         """Write down what the training starts from; it is the best so far, where it may be kept."""
         self._started = self._last_time = time.monotonic()
-        self._last_nimg = self.trainer.nimg
+        self._last_nimg, self._waited_s = self.trainer.nimg, 0.0
         if self.first is not None and not resumed:
             self.run.write_bytes(f"samples/fakes-{0:09d}.png", self.views.grid())
             if self.quality is not None and self.first.keeps:

@@ -9,6 +9,7 @@ checksum), and a damaged checkpoint falls back to the one before.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import zipfile
@@ -93,6 +94,5 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _rotate(folder: Path) -> None:
-    newest, older = (folder / name for name in NAMES)
-    if newest.exists():
-        os.replace(newest, older)
+    with contextlib.suppress(FileNotFoundError):  # the first one
+        os.replace(folder / NAMES[0], folder / NAMES[1])

@@ -8,8 +8,7 @@ space it is what every channel of a layer changes by (`s.LAYER` [C]).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,13 +55,6 @@ class Direction:
     images: int
     fingerprint: str
     space: str = "w+"
-
-
-_FIELDS: dict[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("target", "sign", "generator", "fingerprint", "space"), str),
-    "labels": tuple,
-    "images": int,
-}
 
 
 def generator_fingerprint(folder: Path) -> str:
@@ -122,8 +114,8 @@ def load_direction(folder: Path) -> tuple[Direction, Ways]:
     record = read_json(file)
     try:
         ways = load_file(folder / WEIGHTS)
-        fields = {name: kind(record[name]) for name, kind in _FIELDS.items()}
-        direction = Direction(**fields)
+        values: dict[str, Any] = {field.name: record[field.name] for field in fields(Direction)}
+        direction = Direction(**values | {"labels": tuple(values["labels"])})
         if direction.space == "w+" and ways[WAY].ndim != 2:
             raise ValueError("way has not two axes")
     except (OSError, KeyError, ValueError, TypeError, SafetensorError) as error:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -172,7 +172,12 @@ def train(task: Task, run: Run) -> None:
         InputError: The checkpoint belongs to another training.
     """
     checkpoints = _Checkpoints(task, run)
-    for row in task.begin(checkpoints.resume()):
+    resumed = checkpoints.load()
+    if resumed:
+        console.say(f"resuming after {task.done:g} {task.unit}")
+    else:
+        run.rewind_metrics(lambda _: False)
+    for row in task.begin(resumed):
         run.append_metrics(row)
     with run.progress(task.label, total=task.total, unit=task.unit) as bar:
         bar.update(task.done, task.note)
@@ -215,36 +220,17 @@ class _Checkpoints:
         if together and self.task.world is not None:
             self.task.world.wait()
 
-    def resume(self) -> bool:
-        """Load the last one, and drop the metrics past it; False where there is none."""
-        state = load_checkpoint(self.run)
-        if state is not None:
-            self._load(state)
-            console.say(f"resuming after {self.task.done:g} {self.task.unit}")
-        self._rewind(state)
-        return state is not None
-
-    def go_back(self, error: DivergedError) -> None:
-        """Load the last one, and go on otherwise from there.
+    def load(self) -> bool:
+        """Load the last one, and drop the metrics past it; False where there is none.
 
         Raises:
-            DivergedError: There is none, or the training may not go back again.
+            InputError: It belongs to another training.
         """
         state = load_checkpoint(self.run)
-        if state is None or not self.task.retries:
-            raise error
-        self._load(state)
-        self.task.reload()
-        self._rewind(state)
-        self.save()
-        console.warn(
-            f"{error.message}; going back to {self.task.done:g} {self.task.unit} with half the"
-            " learning rate"
-        )
-
-    def _load(self, state: Mapping[str, Any]) -> None:
+        if state is None:
+            return False
         try:
-            self.task.load_state_dict(dict(state))
+            self.task.load_state_dict(state)
         except (ValueError, KeyError, RuntimeError) as error:
             lacks = "a checkpoint of another version: it lacks " * isinstance(error, KeyError)
             raise InputError(
@@ -252,7 +238,21 @@ class _Checkpoints:
                 file=self.run.path("checkpoints"),
                 hint="start in another folder, or with --on-change rebuild",
             ) from error
-
-    def _rewind(self, state: Mapping[str, Any] | None) -> None:
         nimg = self.task.nimg
-        self.run.rewind_metrics(lambda row: state is not None and row.get("nimg", 0) <= nimg)
+        self.run.rewind_metrics(lambda row: row.get("nimg", 0) <= nimg)
+        return True
+
+    def go_back(self, error: DivergedError) -> None:
+        """Load the last one, and go on otherwise from there.
+
+        Raises:
+            DivergedError: There is none, or the training may not go back again.
+        """
+        if not self.task.retries or not self.load():
+            raise error
+        self.task.reload()
+        self.save()
+        console.warn(
+            f"{error.message}; going back to {self.task.done:g} {self.task.unit} with half the"
+            " learning rate"
+        )

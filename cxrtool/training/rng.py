@@ -11,7 +11,7 @@ change every image that was ever made. Plans are made without torch, so it is im
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -104,8 +104,8 @@ def numpy_rng(*parts: Part) -> np.random.Generator:
     return np.random.default_rng(seed_for(*parts))
 
 
-def rng_state(generators: Sequence[torch.Generator] = ()) -> dict[str, Any]:
-    """The state of torch's global generators and of `generators`, as tensors for a checkpoint.
+def rng_state() -> dict[str, Any]:
+    """The state of torch's global generators, as tensors for a checkpoint.
 
     For code that must draw from the global streams (dropout, for one); draws of our own use
     `seed_for`.
@@ -115,25 +115,17 @@ def rng_state(generators: Sequence[torch.Generator] = ()) -> dict[str, Any]:
     return {
         "cpu": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "generators": [generator.get_state() for generator in generators],
     }
 
 
-def restore_rng(state: dict[str, Any], generators: Sequence[torch.Generator] = ()) -> None:
+def restore_rng(state: dict[str, Any]) -> None:
     """Put back what `rng_state` returned.
 
     A checkpoint from a machine with another number of CUDA devices restores those present in both.
-
-    Raises:
-        ValueError: if the number of generators differs from the one saved.
     """
     import torch
 
-    if len(state["generators"]) != len(generators):
-        raise ValueError(f"{len(state['generators'])} generators saved, {len(generators)} given")
     torch.set_rng_state(state["cpu"])
     if torch.cuda.is_available():
         for index, cuda_state in enumerate(state["cuda"][: torch.cuda.device_count()]):
             torch.cuda.set_rng_state(cuda_state, index)
-    for generator, saved in zip(generators, state["generators"], strict=True):
-        generator.set_state(saved)

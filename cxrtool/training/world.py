@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -45,10 +46,10 @@ class World:
 
     def mean_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace every gradient by its mean over the processes, in one message."""
-        chosen = list(parameters)
-        self.sum_gradients(chosen)
+        weights = list(parameters)
+        self.sum_gradients(weights)
         if self.size > 1:
-            for p in chosen:
+            for p in weights:
                 if p.grad is not None:
                     p.grad.div_(self.size)
 
@@ -64,7 +65,10 @@ class World:
         that it came from. With equal losses everywhere and `mean_gradients` after, weights move as
         in one process that holds all rows.
         """
-        return part if self.size == 1 else _Gather.apply(part, self.rank, self.size)
+        if self.size == 1:
+            return part
+        before, after = (len(part) * n for n in (self.rank, self.size - self.rank - 1))
+        return self.sum(F.pad(part, (0, 0, before, after)))
 
     def sum(self, value: Tensor) -> Tensor:
         """The sum of a tensor over the processes; differentiable in the sense of `gather`."""
@@ -72,11 +76,7 @@ class World:
 
     def mean(self, value: Tensor) -> Tensor:
         """The mean of a tensor over the processes."""
-        if self.size == 1:
-            return value
-        value = value.clone()
-        dist.all_reduce(value)
-        return value / self.size
+        return self.sum(value) / self.size
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is up in any process; all get the same answer."""
@@ -97,37 +97,18 @@ class World:
             dist.destroy_process_group()
 
 
-class _Gather(torch.autograd.Function):
-    """All-gather along the first axis; the gradient is the sum over the processes, own part."""
-
-    @staticmethod
-    def forward(ctx: Any, part: Tensor, rank: int, size: int) -> Tensor:
-        ctx.own = slice(rank * len(part), (rank + 1) * len(part))
-        parts = [torch.empty_like(part) for _ in range(size)]
-        dist.all_gather(parts, part.contiguous())
-        return torch.cat(parts)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        total = gradient.contiguous().clone()
-        dist.all_reduce(total)
-        return total[ctx.own], None, None
-
-
 class _Sum(torch.autograd.Function):
     """All-reduce; the gradient is the sum over the processes."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
-        total = value.clone()
+        total = value.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total)
         return total
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        total = gradient.contiguous().clone()
-        dist.all_reduce(total)
-        return total
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        return _Sum.apply(gradient)
 
 
 def local_device(device: str) -> str:

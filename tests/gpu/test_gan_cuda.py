@@ -15,7 +15,7 @@ from cxrtool.generators.augment import POLICIES
 from cxrtool.generators.feed import Feed
 from cxrtool.generators.stylegan2.execution import Execution
 from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
-from cxrtool.generators.task import Views, train
+from cxrtool.generators.task import GeneratorTask, Views
 from cxrtool.training import device as devices
 from tests.unit.generators.conftest import ellipses, micro, micro_choices
 
@@ -157,7 +157,8 @@ def test_too_little_memory_names_what_to_try(cuda: torch.device, tmp_path: Path)
     torch.cuda.set_per_process_memory_fraction(min(1.0, (held + 8e6) / total), cuda)
     try:
         with pytest.raises(UsageError, match="not enough memory on cuda") as caught:
-            train(trainer, Run.for_test(tmp_path / "run"), Views(lambda: b"a picture"))
+            run = Run.for_test(tmp_path / "run")
+            GeneratorTask(trainer, run, Views(lambda: b"a picture")).train()
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0, cuda)
     assert "--accumulate 2" in str(caught.value.hint)

@@ -20,7 +20,7 @@ from cxrtool.generators import pictures
 from cxrtool.generators.conditions import picture_rows
 from cxrtool.generators.feed import Feed
 from cxrtool.generators.stylegan2.execution import Execution
-from cxrtool.generators.task import Views, train
+from cxrtool.generators.task import GeneratorTask, Views
 from cxrtool.pages.game_figure import game_picture
 from cxrtool.training import device as devices
 from cxrtool.training.world import World, local_device
@@ -64,7 +64,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     for path in run.paths("init-from", "train-gan"):
         start = network.start_from(path, trainer, task, quality)
     views = Views(lambda: pictures.fake_grid(trainer, rows, choices.seed), game_picture)
-    train(trainer, run, views, quality if best else None, start)
+    GeneratorTask(trainer, run, views, quality if best else None, start).train()
     world.close()
     if run.helps:
         return {}

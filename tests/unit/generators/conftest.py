@@ -13,10 +13,12 @@ import torch
 
 from cxrtool.core.runs import Run
 from cxrtool.data.manifest import DatasetInfo, DatasetWriter
+from cxrtool.generators.base import GeneratorTrainer
 from cxrtool.generators.choices import Request
 from cxrtool.generators.feed import Feed
 from cxrtool.generators.stylegan2.choices import Choices
 from cxrtool.generators.stylegan2.generator import Architecture
+from cxrtool.generators.task import GeneratorTask
 
 LABELS = ("Large", "Left", "Never")
 CLASSES = ("Large", "Left", "Right")
@@ -25,6 +27,11 @@ CLASSES = ("Large", "Left", "Right")
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+def train(trainer: GeneratorTrainer, run: Run, *how: Any) -> None:
+    """Train to the end; `how`: see `GeneratorTask`."""
+    GeneratorTask(trainer, run, *how).train()
 
 
 @pytest.fixture

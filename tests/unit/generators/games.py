@@ -14,8 +14,8 @@ import torch
 from cxrtool.core.errors import InterruptedRunError
 from cxrtool.core.runs import Run
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.task import COSTS, Views, train
-from tests.unit.generators.conftest import ellipses
+from cxrtool.generators.task import COSTS, Views
+from tests.unit.generators.conftest import ellipses, train
 from tests.unit.generators.test_trainer import assert_same, pictures
 
 COMMON: dict[str, Any] = {

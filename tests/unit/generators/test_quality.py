@@ -15,8 +15,8 @@ from cxrtool.core.runs import Run
 from cxrtool.generators.feed import Feed
 from cxrtool.generators.quality import Quality
 from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
-from cxrtool.generators.task import BEST, Start, Views, train
-from tests.unit.generators.conftest import ellipses, micro_choices
+from cxrtool.generators.task import BEST, Start, Views
+from tests.unit.generators.conftest import ellipses, micro_choices, train
 from tests.unit.generators.test_trainer import assert_same, pictures
 
 
@@ -87,7 +87,7 @@ def test_the_newest_of_the_best_snapshots_is_kept(
     choices = micro_choices(total_nimg=64, snapshot_nimg=16.0)
     trainer, run = StyleGan2Trainer(choices, feed), Run.for_test(tmp_path / "run")
     quality = Scripted(*({"fd": fd} for fd in fds))
-    train(trainer, run, Views(pictures), quality)  # type: ignore[arg-type]
+    train(trainer, run, Views(pictures), quality)
     assert len(quality.seen) == 4
     assert trainer.best == (16 * (kept + 1), fds[kept], 2.0)
     assert_same(trainer.average.state_dict(), quality.seen[kept])
@@ -128,7 +128,7 @@ def test_a_collapse_goes_back_once_and_then_stops(feed: Feed, tmp_path: Path) ->
     choices = micro_choices(total_nimg=96, snapshot_nimg=16.0)
     good, flat_images = {"fd": 1.0, "spread": 0.9}, {"fd": 1.0, "spread": 0.01}
     trainer, run = StyleGan2Trainer(choices, feed), Run.for_test(tmp_path / "once")
-    train(trainer, run, Views(pictures), Scripted(good, flat_images, good))  # type: ignore[arg-type]
+    train(trainer, run, Views(pictures), Scripted(good, flat_images, good))
     assert (trainer.nimg, trainer.reloads) == (96, 1)
     assert trainer.g_opt.param_groups[0]["lr"] < choices.lr * 0.51
     kimgs = [row["nimg"] for row in run.read_metrics() if "fd" in row]
@@ -136,7 +136,7 @@ def test_a_collapse_goes_back_once_and_then_stops(feed: Feed, tmp_path: Path) ->
 
     trainer, run = StyleGan2Trainer(choices, feed), Run.for_test(tmp_path / "twice")
     with pytest.raises(GateError, match=r"images of one label vary 1\.0%") as caught:
-        train(trainer, run, Views(pictures), Scripted(good, flat_images))  # type: ignore[arg-type]
+        train(trainer, run, Views(pictures), Scripted(good, flat_images))
     assert caught.value.exit_code == 5
     assert trainer.reloads == 1
 
@@ -174,7 +174,7 @@ def test_what_a_training_starts_from_is_kept_until_one_is_as_good(
     begun = {k: v.clone() for k, v in trainer.average.state_dict().items()}
     run, quality = Run.for_test(tmp_path / "run"), Scripted(*({"fd": fd} for fd in fds))
     start = Start(1.0, keeps)
-    train(trainer, run, Views(pictures), quality, start)  # type: ignore[arg-type]
+    train(trainer, run, Views(pictures), quality, start)
     assert trainer.best is not None
     assert trainer.best.nimg == 16 * (kept + 1)
     assert_same(trainer.average.state_dict(), begun if kept < 0 else quality.seen[kept])
@@ -189,7 +189,7 @@ def test_half_and_the_rest_of_a_started_training(feed: Feed, tmp_path: Path) -> 
     whole = StyleGan2Trainer(choices, feed)
     quality = Scripted(*({"fd": fd} for fd in fds))
     one = Run.for_test(tmp_path / "whole")
-    train(whole, one, Views(pictures), quality, Start(1.0, True))  # type: ignore[arg-type]
+    train(whole, one, Views(pictures), quality, Start(1.0, True))
 
     class KilledError(Exception):
         pass
@@ -205,9 +205,9 @@ def test_half_and_the_rest_of_a_started_training(feed: Feed, tmp_path: Path) -> 
     run = Run.for_test(tmp_path / "parts")
     first, rest = (Scripted(*({"fd": fd} for fd in part)) for part in (fds[:4], fds[4:]))
     with pytest.raises(KilledError):
-        train(StyleGan2Trainer(choices, feed), run, Views(grid), first, Start(1.0, True))  # type: ignore[arg-type]
+        train(StyleGan2Trainer(choices, feed), run, Views(grid), first, Start(1.0, True))
     resumed = StyleGan2Trainer(choices, feed)
-    train(resumed, run, Views(pictures), rest, Start(1.0, True))  # type: ignore[arg-type]
+    train(resumed, run, Views(pictures), rest, Start(1.0, True))
     assert resumed.best == whole.best == (48, 1.01, 1.0)
     assert_same(resumed.state_dict(), whole.state_dict())
     nimg = [row["nimg"] for row in run.read_metrics() if "fd" in row]
@@ -220,7 +220,7 @@ def test_nothing_is_kept_while_labels_gain_influence(feed: Feed, tmp_path: Path)
         micro_choices(total_nimg=64, snapshot_nimg=16.0, ramp_nimg=30.0), feed
     )
     run, quality = Run.for_test(tmp_path / "run"), Scripted({"fd": 1.0}, {"fd": 5.0})
-    train(trainer, run, Views(pictures), quality)  # type: ignore[arg-type]
+    train(trainer, run, Views(pictures), quality)
     assert [row["nimg"] for row in run.read_metrics() if "fd" in row] == [48, 64]
     assert trainer.best == (48, 1.0, 1.0)
 
@@ -231,7 +231,7 @@ def test_of_two_averages_the_better_goes_on(feed: Feed, tmp_path: Path) -> None:
     trainer, run = StyleGan2Trainer(choices, feed), Run.for_test(tmp_path / "run")
     fds = [9.0, 8.0, 3.0, 4.0, 2.0, float("nan"), float("nan"), 1.0]
     quality = Scripted(*({"fd": fd} for fd in fds))
-    train(trainer, run, Views(pictures), quality, Start(9.5, True))  # type: ignore[arg-type]
+    train(trainer, run, Views(pictures), quality, Start(9.5, True))
     measured = [row["fd"] for row in run.read_metrics() if "fd" in row]
     assert measured == [9.5, 8.0, 3.0, 2.0, 1.0]
     assert trainer.follower is not None

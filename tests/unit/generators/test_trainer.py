@@ -15,8 +15,8 @@ from cxrtool.generators.feed import Feed
 from cxrtool.generators.stylegan2.execution import Execution
 from cxrtool.generators.stylegan2.layers import StyledConv
 from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
-from cxrtool.generators.task import COSTS, Views, train
-from tests.unit.generators.conftest import ellipses, micro, micro_choices
+from cxrtool.generators.task import COSTS, Views
+from tests.unit.generators.conftest import ellipses, micro, micro_choices, train
 
 
 def flat(state: Any) -> dict[str, Any]:
