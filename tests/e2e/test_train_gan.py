@@ -270,7 +270,7 @@ def test_plan_names_every_choice_and_writes_nothing(make_dataset: MakeDataset) -
     assert plan["arch"]["size"] == 16
     assert plan["preset"] == "tiny"
     assert plan["total_nimg"] == 200_000
-    assert plan["augment"] == ["color", "translation", "cutout"]
+    assert plan["augment"] == ("color", "translation", "cutout")
     assert set(plan["prevalence"]) == {"Large", "Left"}
     assert sorted(data.rglob("*")) == before
 

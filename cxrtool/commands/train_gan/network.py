@@ -20,8 +20,8 @@ from cxrtool.data.keys import SEEN, Seen
 from cxrtool.data.labels import LabelPolicy
 from cxrtool.fidelity.distances import frechet_distance, kernel_distance
 from cxrtool.fidelity.features import RandomFeatures
-from cxrtool.generators.feed import Feed
 from cxrtool.generators.base import GeneratorTrainer
+from cxrtool.generators.feed import Feed
 from cxrtool.generators.quality import Quality
 from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
 from cxrtool.generators.stylegan2.transfer import freeze, init_from
