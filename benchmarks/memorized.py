@@ -61,8 +61,8 @@ def sheet(data: Path, synth: Path, path: Path) -> None:
     import torch
 
     from cxrtool.data.cache import pixels
+    from cxrtool.data.images import contact_sheet
     from cxrtool.data.manifest import load_dataset
-    from cxrtool.data.sheet import contact_sheet
     from cxrtool.synthesis.descriptors import describe
 
     made, real = np.array(pixels(load_dataset(synth)))[:8], np.array(pixels(load_dataset(data)))

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cxrtool.data.copies import keys_of_pixels, refuse_copies
-from cxrtool.data.keys import SEEN, Seen, refuse_overlap
+from cxrtool.data.cache import keys_of_pixels
+from cxrtool.data.keys import SEEN, Seen, refuse_copies, refuse_overlap
 from cxrtool.data.manifest import Dataset
 from cxrtool.data.options import SelectionOptions
 from cxrtool.data.select import select_rows

@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from cxrtool.core.errors import InputError
 from cxrtool.data.decoding import open_gray
@@ -37,6 +38,7 @@ _GAP = 3.0
 PNG_LEVEL = 1
 _PNG_RLE = 3
 _KEY_PX = 64
+_SPACE_PX, _CAPTION_PX = 2, 12
 #: An original is averaged to this shorter side before its key is taken; three times 128 px.
 _BASE_PX = 384
 
@@ -219,3 +221,52 @@ def quantize(images: torch.Tensor) -> torch.Tensor:
 def to_uint8(images: torch.Tensor) -> np.ndarray:
     """`quantize`, brought to main memory: uint8 array [N, H, W]."""
     return quantize(images).cpu().numpy()
+
+
+def contact_sheet(
+    images: np.ndarray, columns: int = 8, captions: Sequence[str] | None = None, scale: int = 1
+) -> Image.Image:
+    """Lay images out in rows on a dark ground.
+
+    Args:
+        images: uint8 [N, H, W] (gray) or [N, H, W, 3] (colour).
+        columns: Images a row.
+        captions: One short text an image, drawn below it; cut where the next one begins, or the row
+            ends.
+        scale: Whole-number enlargement by repeating pixels, so that nothing is smoothed.
+
+    Raises:
+        ValueError: Wrong shape or type, or as many captions as images are not given.
+    """
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.ndim not in (3, 4) or not len(images):
+        raise ValueError(f"contact_sheet wants uint8 [N, H, W], got {images.dtype} {images.shape}")
+    if captions is not None and len(captions) != len(images):
+        raise ValueError(f"{len(captions)} captions for {len(images)} images")
+    count, height, width = images.shape[:3]
+    height, width = height * scale, width * scale
+    columns = max(1, min(columns, count))
+    rows = -(-count // columns)
+    text_px = _CAPTION_PX + _SPACE_PX if captions is not None else 0
+    step_x, step_y = width + _SPACE_PX, height + text_px + _SPACE_PX
+    mode, ground = ("L", 24) if images.ndim == 3 else ("RGB", (24, 24, 24))
+    sheet = Image.new(mode, (columns * step_x + _SPACE_PX, rows * step_y + _SPACE_PX), ground)
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(size=_CAPTION_PX - 2)
+    for index, image in enumerate(images):
+        x = _SPACE_PX + (index % columns) * step_x
+        y = _SPACE_PX + (index // columns) * step_y
+        tile = Image.fromarray(image)
+        if scale > 1:
+            tile = tile.resize((width, height), Image.Resampling.NEAREST)
+        sheet.paste(tile, (x, y))
+        if captions is not None:
+            text, room = captions[index], width
+            after = index + 1
+            while text and after < count and after % columns and not captions[after]:
+                room, after = room + step_x, after + 1
+            while text and draw.textlength(text, font=font) > room:
+                text = text[:-1]
+            ink = 220 if mode == "L" else (220, 220, 220)
+            draw.text((x, y + height), text, fill=ink, font=font)
+    return sheet

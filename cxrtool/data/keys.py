@@ -3,8 +3,11 @@
 In: the patient ids and the original images of a data set. Out: ``seen.json``, what a network was
 trained on (its inputs' included), and a `GateError` (exit 5) where a test row was seen in training.
 The first key is an HMAC of the patient id under the namespace of the ids; the second a hash of the
-image at 64 px (`cxrtool.data.images.pixel_key`), of the original and of the prepared pixels
-(`cxrtool.data.copies`). A match in either is a leak, for that row and for what belongs to it in its
+image at 64 px (`cxrtool.data.images.pixel_key`), of the original and of the prepared pixels. An
+image that was taken out of a dataset directory has lost its original: only the key of the prepared
+pixels finds it, in a synthetic set at the same size, and in a set that was prepared from it at any
+size. A copy that was resampled by another program has neither key; nearness is measured by
+``evaluate images``. A match in either is a leak, for that row and for what belongs to it in its
 data set (`cxrtool.data.select.units`: where patient ids are missing, its study). Ids of different
 namespaces cannot be compared; pixels always can.
 """
@@ -27,8 +30,8 @@ import pandas as pd
 from cxrtool.core import console
 from cxrtool.core.errors import GateError, InputError
 from cxrtool.core.files import canonical_json
-from cxrtool.data.columns import PATIENT, PATIENT_KEY, PIXEL_KEY, SOURCE
-from cxrtool.data.copies import prepared_keys
+from cxrtool.data.cache import keys_of_pixels, prepared_keys
+from cxrtool.data.columns import PATIENT, PATIENT_KEY, PIXEL_KEY, SOURCE, SPLIT
 from cxrtool.data.manifest import Dataset
 from cxrtool.data.select import patient_groups
 
@@ -48,6 +51,7 @@ _ROLES = {
     "data": "data set",
 }
 _DEEPEST = 8
+_SHOWN = 5  # copies named in a message
 Keys = frozenset[str]
 
 
@@ -372,3 +376,39 @@ def refuse_overlap(
     if overlap.note:
         console.say(f"{who}, {what} images: {overlap.note}")
     return overlap
+
+
+def refuse_copies(synth: Dataset, data: Dataset, rows: np.ndarray | None = None) -> None:
+    """No image that was made is a copy of one that networks are chosen or judged by.
+
+    Its pixels are compared themselves, whatever the manifest says of it.
+
+    Args:
+        synth: A synthetic or edited set.
+        data: A real set.
+        rows: Its rows to compare with; None for all validation and test rows.
+
+    Raises:
+        GateError: Some are copies; says how many, and which rows of the two manifests.
+    """
+    if rows is None:
+        rows = np.flatnonzero(np.isin(data.column(SPLIT), ("val", "test")))
+    ours = keys_of_pixels(synth)
+    theirs = np.concatenate([data.column(PIXEL_KEY, rows), prepared_keys(data, rows)])
+    first = pd.Series(np.tile(rows, 2)[theirs != ""], index=theirs[theirs != ""])
+    first = first[~first.index.duplicated()]
+    place = first.index.get_indexer(pd.Index(ours, dtype=object))
+    copies = np.flatnonzero((place >= 0) & (ours != ""))
+    if not len(copies):
+        return
+    originals = first.to_numpy()[place[copies]]
+    parts = ", ".join(sorted({part or "unsplit" for part in data.column(SPLIT, originals)}))
+    which = ", ".join(
+        f"row {copy + 2} there is row {row + 2} here"
+        for copy, row in zip(copies[:_SHOWN], originals[:_SHOWN])
+    )
+    raise GateError(
+        f"leak: {len(copies):,} of {len(synth):,} images of {synth.path} are copies of "
+        f"{parts} images of {data.path} ({which}{', ...' if len(copies) > _SHOWN else ''})",
+        hint="make the set without them: what is trained on it would have seen what judges it",
+    )

@@ -36,11 +36,6 @@ class Checker:
         file, row = self._source.table.loc[position, ["table_file", "table_row"]]
         return file, int(row) if row.isdigit() else None
 
-    def place(self, position: int) -> str:
-        """What a message calls a position."""
-        _, row = self.where(position)
-        return "the source" if row is None else f"row {row}"
-
     def reject(
         self,
         position: int,
@@ -119,7 +114,8 @@ def check_source(
         for row, what in split_faults(table):
             checker.reject(row, what, column="split", hint=hint)
     if not labels_only:
-        for row, what in path_faults(table["image_ref"].tolist(), checker.place):
+        rows = table["table_row"].map(lambda row: f"row {row}" if row.isdigit() else "the source")
+        for row, what in path_faults(table["image_ref"].tolist(), rows.__getitem__):
             checker.reject(row, what, column=source.image_column)
     return dataclasses.replace(source, table=table)
 

@@ -16,7 +16,7 @@ from cxrtool.core import console
 from cxrtool.core.runs import Run
 from cxrtool.data import manifest
 from cxrtool.data.columns import image_name
-from cxrtool.data.sheet import contact_sheet
+from cxrtool.data.images import contact_sheet
 from cxrtool.data.tables import write_table
 from cxrtool.editing.record import Job
 from cxrtool.editing.starts import Starts

@@ -9,8 +9,7 @@ import io
 import numpy as np
 import torch
 
-from cxrtool.data.images import to_uint8
-from cxrtool.data.sheet import contact_sheet
+from cxrtool.data.images import contact_sheet, to_uint8
 from cxrtool.generators.base import Sampler
 from cxrtool.training.rng import numpy_rng, torch_generator
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
-from cxrtool.data.sheet import contact_sheet
+from cxrtool.data.images import contact_sheet
 from cxrtool.fidelity.distances import KernelDistance
 from cxrtool.fidelity.manifolds import NEIGHBORS
 from cxrtool.fidelity.measures import (

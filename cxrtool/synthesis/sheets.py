@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cxrtool.data.cache import resized
-from cxrtool.data.images import read_png
+from cxrtool.data.images import contact_sheet, read_png
 from cxrtool.data.manifest import Dataset
-from cxrtool.data.sheet import contact_sheet
 from cxrtool.synthesis.arrays import IntArray
 from cxrtool.synthesis.writer import slot_image
 

@@ -25,11 +25,8 @@ def builtin_names() -> tuple[str, ...]:
 @functools.cache
 def builtin(name: str) -> dict[str, str]:
     """A map that comes with the package; empty where there is none of this name."""
-    if name not in builtin_names():
-        return {}
-    text = resources.files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
-    labels: dict[str, str] = tomllib.loads(text)["labels"]
-    return labels
+    file = resources.files(__package__) / f"{name}.toml"
+    return dict(tomllib.loads(file.read_text("utf-8"))["labels"]) if file.is_file() else {}
 
 
 def load_map(name: str) -> dict[str, str]:
@@ -43,10 +40,8 @@ def load_map(name: str) -> dict[str, str]:
         return builtin(name)
     path = Path(name)
     if not path.is_file():
-        raise UsageError(
-            f"--map-labels {name}: neither a file nor a built-in map",
-            hint="built in: " + ", ".join(builtin_names()),
-        )
+        what = f"--map-labels {name}: neither a file nor a built-in map"
+        raise UsageError(what, hint="built in: " + ", ".join(builtin_names()))
     labels = read_toml(path).get("labels")
     if not isinstance(labels, dict) or not all(isinstance(v, str) and v for v in labels.values()):
         hint = 'such as:  [labels]  "Effusion" = "Pleural Effusion"'

@@ -1,6 +1,6 @@
 """Radiographs in DICOM: a folder tree of files, or one file.
 
-In: CR and DX images, uncompressed or in any compression of `dicom_decode.PLUGINS`. Out: a
+In: CR and DX images, uncompressed or in any compression of `dicom_pixels.PLUGINS`. Out: a
 `SourceTable` of what is kept (view, sex, age, body part, modality, manufacturer) and an opener that
 applies the grayscale pipeline. Nothing else leaves a file: no names, no dates, no device numbers.
 Patient and study are HMAC-SHA256 pseudonyms, unless ``keep_ids`` says otherwise; without a secret
@@ -22,8 +22,7 @@ from cxrtool.data.keys import patient_keys
 from cxrtool.data.label_columns import NOTE, listed
 from cxrtool.data.sources import files, vocabulary
 from cxrtool.data.sources.base import SourceOptions, SourceTable
-from cxrtool.data.sources.dicom_decode import import_pydicom, need_decoder, reading
-from cxrtool.data.sources.dicom_pixels import DicomOpener
+from cxrtool.data.sources.dicom_pixels import DicomOpener, import_pydicom, need_decoder, reading
 from cxrtool.data.sources.table import label_columns
 from cxrtool.data.tables import read_table, refuse_row, require_columns
 

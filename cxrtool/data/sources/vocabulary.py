@@ -6,7 +6,7 @@ quarter of a million rows take milliseconds.
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 
@@ -14,43 +14,29 @@ _MISSING = frozenset({"", "NAN", "NONE", "UNK", "UNKNOWN", "N/A", "NULL"})
 
 #: DICOM defined terms and what public tables write instead (PS3.3 C.8.11.5, View Position).
 _VIEWS = {
-    "POSTEROANTERIOR": "PA",
-    "POSTERO-ANTERIOR": "PA",
-    "POSTERIOR-ANTERIOR": "PA",
-    "ANTEROPOSTERIOR": "AP",
-    "ANTERO-POSTERIOR": "AP",
-    "ANTERIOR-POSTERIOR": "AP",
-    "AP SUPINE": "AP",
-    "AP ERECT": "AP",
-    "AP_HORIZONTAL": "AP",
-    "AP HORIZONTAL": "AP",
-    "PORTABLE": "AP",
-    "LEFT LATERAL": "LL",
-    "RIGHT LATERAL": "RL",
-    "LAT": "LATERAL",
-    "L": "LATERAL",
-    "LARGE LATERAL": "LATERAL",
-    "XTABLE LATERAL": "LATERAL",
-    "OBLICUA": "OBLIQUE",
-}
-
+    "PA": ("POSTEROANTERIOR", "POSTERO-ANTERIOR", "POSTERIOR-ANTERIOR"),
+    "AP": (
+        "ANTEROPOSTERIOR", "ANTERO-POSTERIOR", "ANTERIOR-POSTERIOR", "AP SUPINE", "AP ERECT",
+        "AP_HORIZONTAL", "AP HORIZONTAL", "PORTABLE",
+    ),
+    "LL": ("LEFT LATERAL",),
+    "RL": ("RIGHT LATERAL",),
+    "LATERAL": ("LAT", "L", "LARGE LATERAL", "XTABLE LATERAL"),
+    "OBLIQUE": ("OBLICUA",),
+}  # fmt: skip
 _SEXES = {"MALE": "M", "FEMALE": "F", "OTHER": "O"}
-
 _SPLITS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validate": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-    "": "",
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validate", "validation", "dev"),
+    "test": ("test", "testing"),
+    "": ("",),
 }
-
 _DICOM_AGE = re.compile(r"(\d{1,4})([DWMY])")
 _YEARS = {"Y": 1.0, "M": 12.0, "W": 52.1775, "D": 365.25}
+
+
+def _name_of(spelling: str, names: Mapping[str, tuple[str, ...]]) -> str | None:
+    return next((name for name, spellings in names.items() if spelling in spellings), None)
 
 
 def _of_column(rename: Callable[[str], str]) -> Callable[[pd.Series], pd.Series]:
@@ -70,7 +56,7 @@ def views(value: str) -> str:
     A projection without such a name stays as it is, in capitals (``COSTAL``, ``AP LLD``).
     """
     name = " ".join(value.upper().split())
-    return "" if name in _MISSING else _VIEWS.get(name, name)
+    return "" if name in _MISSING else _name_of(name, _VIEWS) or name
 
 
 @_of_column
@@ -91,4 +77,4 @@ def ages(value: str) -> str:
 
 def split_name(value: str) -> str | None:
     """``train``, ``val``, ``test`` or blank for what sources write; None = no name of a split."""
-    return _SPLITS.get(value.strip().lower())
+    return _name_of(value.strip().lower(), _SPLITS)

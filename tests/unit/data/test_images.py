@@ -11,6 +11,7 @@ from PIL import Image
 from cxrtool.core.errors import InputError
 from cxrtool.data.decoding import open_gray
 from cxrtool.data.images import (
+    contact_sheet,
     convert,
     encode_png,
     fit_image,
@@ -19,7 +20,6 @@ from cxrtool.data.images import (
     to_float,
     to_uint8,
 )
-from cxrtool.data.sheet import contact_sheet
 
 
 def smooth(height: int, width: int, seed: int = 0) -> Image.Image:

@@ -6,8 +6,7 @@ from cxrtool.classifiers.arms import recorded_policy, refuse_made_rows, refuse_u
 from cxrtool.commands.evaluate.images.options import Config
 from cxrtool.core.errors import InputError
 from cxrtool.data.columns import MANIFEST
-from cxrtool.data.copies import refuse_copies
-from cxrtool.data.keys import Seen, refuse_overlap, seen_rows
+from cxrtool.data.keys import Seen, refuse_copies, refuse_overlap, seen_rows
 from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.data.manifest import Dataset, load_dataset
 from cxrtool.stats.joining import common_labels, positions

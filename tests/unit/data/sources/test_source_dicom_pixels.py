@@ -15,8 +15,14 @@ from pydicom.data import get_testdata_file  # noqa: E402
 from pydicom.dataset import Dataset  # noqa: E402
 
 from cxrtool.core.errors import InputError  # noqa: E402
-from cxrtool.data.sources.dicom_decode import need_decoder, stored_values  # noqa: E402
-from cxrtool.data.sources.dicom_pixels import gray16, modality, voi, window  # noqa: E402
+from cxrtool.data.sources.dicom_pixels import (  # noqa: E402  # noqa: E402
+    gray16,
+    modality,
+    need_decoder,
+    stored_values,
+    voi,
+    window,
+)
 
 from .dicom_files import compress, dataset, image_12bit, save  # noqa: E402
 

@@ -14,8 +14,10 @@ pytest.importorskip("gdcm")
 from pydicom.encaps import encapsulate, get_frame  # noqa: E402
 
 from cxrtool.core.errors import InputError  # noqa: E402
-from cxrtool.data.sources.dicom_decode import check_stream  # noqa: E402
-from cxrtool.data.sources.dicom_pixels import DicomOpener  # noqa: E402
+from cxrtool.data.sources.dicom_pixels import (  # noqa: E402
+    DicomOpener,
+    check_stream,
+)
 
 from .dicom_files import compress, dataset, image_12bit, save  # noqa: E402
 
