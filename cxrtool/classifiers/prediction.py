@@ -235,7 +235,7 @@ def fit_calibration(
     none = np.zeros(len(shift))
     bare = Calibration(kind, shift, temperature, intercept, none, prevalence, lacking)
     probabilities = bare.probabilities(logits)
-    cells = [(values[known, k], probabilities[known, k]) for k, known in enumerate(mask.T)]
+    cells = [(values[rows, k], probabilities[rows, k]) for k, rows in enumerate(mask.T)]
     return replace(bare, thresholds=np.array([specific_threshold(*pair) for pair in cells]))
 
 

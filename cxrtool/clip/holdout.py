@@ -183,10 +183,10 @@ def auroc(
     """
     areas = {}
     for k, label in enumerate(labels):
-        known = mask[:, k].astype(bool)
-        truth = values[known, k]
+        rows = mask[:, k].astype(bool)
+        truth = values[rows, k]
         both = len(np.unique(truth)) > 1
-        areas[label] = float(roc_auc_score(truth, scores[known, k])) if both else math.nan
+        areas[label] = float(roc_auc_score(truth, scores[rows, k])) if both else math.nan
     return areas
 
 

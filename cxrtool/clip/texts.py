@@ -167,10 +167,10 @@ def _from_column(table: pd.DataFrame, name: str, filled: np.ndarray) -> PairText
             for first, text in zip(firsts, texts, strict=True)
         ]
     positions = np.flatnonzero(filled)
-    chosen = [texts[i] for i in positions]
-    groups = group_numbers(text.lower() for text in chosen)
+    plain = [texts[i] for i in positions]
+    groups = group_numbers(text.lower() for text in plain)
     return PairTexts(
-        positions, [[text] for text in chosen], groups, f"column {name}", name in PHRASES
+        positions, [[text] for text in plain], groups, f"column {name}", name in PHRASES
     )
 
 
@@ -194,7 +194,7 @@ class _Composer:
     templates: Templates
     seed: int
 
-    def known(self, row: int) -> dict[str, bool]:
+    def facts(self, row: int) -> dict[str, bool]:
         """Label -> whether it is there, of those that are known."""
         cells = zip(self.labels, self.values[row], self.mask[row], strict=True)
         return {label: bool(value > 0.5) for label, value, sure in cells if sure}
@@ -204,11 +204,11 @@ class _Composer:
         wordings: list[list[str]] = []
         for row, (text,) in zip(plain.positions.tolist(), plain.wordings, strict=True):
             rng = numpy_rng("wordings", self.seed, str(self.images[row]))
-            known = self.known(row)
+            facts = self.facts(row)
             wordings.append([])
             for _ in range(WORDINGS // 2):
                 about = str(rng.choice(self.templates.about(text)))
-                wordings[-1] += [text, ". ".join([about, *self._statements(known, rng)])]
+                wordings[-1] += [text, ". ".join([about, *self._statements(facts, rng)])]
         return replace(plain, wordings=wordings)
 
     def composed(self) -> PairTexts:
@@ -217,24 +217,24 @@ class _Composer:
         wordings: list[list[str]] = []
         for row in positions.tolist():
             rng = numpy_rng("prompts", self.seed, str(self.images[row]))
-            known = self.known(row)
-            wordings.append([self._wording(known, rng) for _ in range(WORDINGS)])
+            facts = self.facts(row)
+            wordings.append([self._wording(facts, rng) for _ in range(WORDINGS)])
         return PairTexts(
             positions, wordings, _label_groups(self.values, self.mask)[positions], LABELS
         )
 
-    def _wording(self, known: dict[str, bool], rng: np.random.Generator) -> str:
+    def _wording(self, facts: dict[str, bool], rng: np.random.Generator) -> str:
         """One wording: every label that is there, and up to three that are not."""
-        present = [label for label, there in known.items() if there]
-        absent = {label: False for label, there in known.items() if not there}
+        present = [label for label, there in facts.items() if there]
+        absent = {label: False for label, there in facts.items() if not there}
         sentences = [
             str(rng.choice(self.templates.prompts(str(label), True)))
             for label in rng.permutation(present)
         ] or [str(rng.choice(self.templates.neutral))]
         return ". ".join(sentences + self._statements(absent, rng))
 
-    def _statements(self, known: dict[str, bool], rng: np.random.Generator) -> list[str]:
+    def _statements(self, facts: dict[str, bool], rng: np.random.Generator) -> list[str]:
         """Up to three sentences that say of a label that it is there, or that it is not."""
         count = int(rng.integers(0, _MAX_STATEMENTS + 1))
-        chosen = [str(label) for label in rng.permutation(list(known))[:count]]
-        return [str(rng.choice(self.templates.prompts(label, known[label]))) for label in chosen]
+        picks = [str(label) for label in rng.permutation(list(facts))[:count]]
+        return [str(rng.choice(self.templates.prompts(label, facts[label]))) for label in picks]

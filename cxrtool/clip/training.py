@@ -175,8 +175,8 @@ class ClipTrainer:
         rng = torch_generator("augment", recipe.seed, self.step_number)
         images = augment(images, recipe.augment, rng, len(rows), part)
         epoch = self.step_number // self.steps_per_epoch
-        chosen = self.pairs.texts[rows[part], epoch % self.pairs.texts.shape[1]]
-        different, inverse = np.unique(chosen, return_inverse=True)
+        wordings = self.pairs.texts[rows[part], epoch % self.pairs.texts.shape[1]]
+        different, inverse = np.unique(wordings, return_inverse=True)
         scale = model.network.logit_scale.exp()
         vectors = self._embedded(model.embed_images, images)
         tokens = sent(self.pairs.tokens[torch.from_numpy(different)], model.device)

@@ -292,9 +292,9 @@ def of_file(
     guess = f"{' and '.join(open_points)} assumed"
     others = [
         name
-        for name, known in published.items()
-        if (shows_quick is None and known.quick_gelu != quick_gelu)
-        or any(known.preprocess[key] != preprocess[key] for key in _NORMALIZATION)
+        for name, entry in published.items()
+        if (shows_quick is None and entry.quick_gelu != quick_gelu)
+        or any(entry.preprocess[key] != preprocess[key] for key in _NORMALIZATION)
     ]
     return Settings(
         quick_gelu,

@@ -80,7 +80,7 @@ def learned_direction(
         recipe: Steps and weights.
         on_step: Called with a step and its loss; may raise to stop.
     """
-    text, others = guide.direction, guide.held_others
+    text, others = guide.direction, guide.others
     spread = _spread(variation, text[None])[0]
     where = variations.locality(variation, text)
     names = list(start.change)
@@ -189,14 +189,14 @@ class GlobalMethod:
             relevance = self._first_order(text, guide.direction)
         else:
             relevance = relevances.relevance_of(self._matrix, guide.direction)
-        others = () if guide.held_others is None else guide.held_others
+        others = () if guide.others is None else guide.others
         beside = [relevances.relevance_of(self._matrix, other) for other in others]
         beta = relevances.BETA if options.beta is None else options.beta
         return relevances.direction(self.channels, relevance, beta, beside, guide.hold)
 
     def _from_variation(self, number: int, text: str, guide: TextGuide) -> Direction:
         options, learns = self.tools.options, self.tools.options.direction == "learned"
-        others = None if learns else guide.held_others
+        others = None if learns else guide.others
         beta = variations.BETA if options.beta is None else options.beta
         towards = variations.varied_direction(
             self.tools.variation, guide.direction, others, beta, guide.hold

@@ -34,7 +34,7 @@ class TextGuide:
         target: [D] unit vector of the target text.
         opposite: [D] unit vector of what it is compared with.
         sign: +1 or -1.
-        others: [K, D] unit directions of observations that the text does not name.
+        others: [K, D] unit directions of observations that are to stay as they are; None for none.
         hold: Weight of their change.
     """
 
@@ -50,15 +50,10 @@ class TextGuide:
         """[D] unit vector from the opposite to the target."""
         return functional.normalize(self.target - self.opposite, dim=0)
 
-    @property
-    def held_others(self) -> Tensor | None:
-        """[K, D] directions of the observations that are to stay as they are; None for none."""
-        return self.others if self.hold else None
-
     @torch.no_grad()
     def anchor(self, images: Tensor) -> Tensor | None:
         """What `loss` measures other observations from: [N, D]; None where none is held."""
-        return None if self.held_others is None else self.embed(images)
+        return None if self.others is None else self.embed(images)
 
     def loss(self, images: Tensor, anchor: Tensor | None = None) -> Tensor:
         """[N, 1, H, W] -> [N]: from 0 (as asked) to 2, and what other observations change."""

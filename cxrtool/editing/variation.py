@@ -89,7 +89,7 @@ def measure_variation(
     moments = Moments()
     mean = Sums()  # of embeddings and pixels
     products = Sums()  # of embeddings with themselves, pixels ("") and every layer
-    squares = Sums()  # of pixels ("") and every layer
+    powers = Sums()  # of pixels ("") and every layer
     at_once = max(1, _BLOCK // each)
     n = patients * each
     for first in range(0, patients, at_once):
@@ -104,19 +104,20 @@ def measure_variation(
         for name, values in (("", x), *((name, styles[name].double()) for name in names)):
             own = _within(values, each)
             products.add(name, inner.T @ own)
-            squares.add(name, own.square().sum(dim=0))
+            powers.add(name, own.square().sum(dim=0))
         moments.add({name: styles[name] for name in names})
         on_block(len(e))
     if each == 1:  # one image a patient: from the mean of all
         for name, center in {"": mean["x"], **moments.mean(n)}.items():
             products[name] = products[name] - n * torch.outer(mean["e"], center)
-            squares[name] = squares[name] - n * center.square()
+            powers[name] = powers[name] - n * center.square()
         products["e"] = products["e"] - n * torch.outer(mean["e"], mean["e"])
     side = round(len(mean["x"]) ** 0.5)
-    cross, varied = ({name: sums[name].float() for name in names} for sums in (products, squares))
+    cross = {name: products[name].float() for name in names}
+    squares = {name: powers[name].float() for name in names}
     pixels, embeddings = products[""].float().view(-1, side, side), products["e"].float()
-    pixel_squares = squares[""].float().view(side, side)
-    return Variation(moments.channels(n), n, embeddings, cross, varied, pixels, pixel_squares)
+    pixel_squares = powers[""].float().view(side, side)
+    return Variation(moments.channels(n), n, embeddings, cross, squares, pixels, pixel_squares)
 
 
 def pooled(images: Tensor) -> Tensor:

@@ -61,7 +61,8 @@ TEXT, OTHER, REST = torch.eye(3)
 
 
 def _learn(found: Variation, sign: int = 1, weight: float = 0.0, **changes: Any) -> Tensor:
-    guide = TextGuide(_Encoder(), TEXT, torch.zeros(3), sign, OTHER[None], weight)
+    others = OTHER[None] if weight else None
+    guide = TextGuide(_Encoder(), TEXT, torch.zeros(3), sign, others, weight)
     recipe = replace(LearnedRecipe(steps=150, lr=0.1, local=0.0, near=0.0), **changes)
     learned = learned_direction(
         _Generator(), lambda step: _w(step * 12, 12), guide, found, START, recipe

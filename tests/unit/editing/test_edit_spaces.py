@@ -77,7 +77,8 @@ def test_scores_of_others_are_held() -> None:
     target, other = torch.eye(6)[0] + torch.eye(6)[1], torch.eye(6)[1:2]
     strayed = {}
     for weight in (0.0, 30.0):
-        guide = TextGuide(ToyEncoder(), target / 2**0.5, torch.eye(6)[5], 1, other, weight)
+        held = other if weight else None
+        guide = TextGuide(ToyEncoder(), target / 2**0.5, torch.eye(6)[5], 1, held, weight)
         sought = EditInW(ToyGenerator(), _start())
         before = torch.nn.functional.normalize(ToyEncoder().embed_images(sought.images()), dim=1)
         optimize(
