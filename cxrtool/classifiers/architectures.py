@@ -86,11 +86,6 @@ class ClassifierNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.logits(x)
 
-    def stages(self) -> list[nn.Module]:
-        """The trunk's parts in order, for activation maps; the last ones may have no places."""
-        trunk: Any = self.trunk
-        return list(getattr(trunk, "features", trunk).children())
-
     def _adapt(self, x: Tensor) -> Tensor:
         if x.shape[-2:] != (self.size, self.size):
             x = F.interpolate(

@@ -53,7 +53,9 @@ def deepest_grid(network: ClassifierNet, x: Tensor) -> torch.nn.Module:
         network: In evaluation mode.
         x: [1, 1, H, H], to see the sizes of maps on.
     """
-    parts, fitting = network.stages(), []
+    trunk: Any = network.trunk
+    parts: list[torch.nn.Module] = list(getattr(trunk, "features", trunk).children())
+    fitting: list[torch.nn.Module] = []
 
     def note(part: torch.nn.Module, inputs: Any, output: Tensor) -> None:
         if output.ndim == 4 and output.shape[-1] >= LEAST_CELLS:

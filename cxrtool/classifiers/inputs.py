@@ -95,15 +95,13 @@ def refuse_thin_fraction(
         return
     columns = label_positions(data.labels, labels)
     whole = select_rows(data, SelectionOptions(view=options.view, split=options.split))
-
-    def positives(chosen: np.ndarray) -> np.ndarray:
-        values, mask = label_arrays(data, chosen, policy)
-        return np.asarray((values * mask)[:, columns].sum(axis=0))
-
-    have, could = positives(rows), positives(whole)
+    positives = []
+    for part in (rows, whole):
+        values, mask = label_arrays(data, part, policy)
+        positives.append((values * mask)[:, columns].sum(axis=0))
     thin = [
         f"{name} has {int(n)} of {int(all_)}"
-        for name, n, all_ in zip(labels, have, could)
+        for name, n, all_ in zip(labels, *positives)
         if n < LEAST_POSITIVES and all_ > 0
     ]
     if thin:

@@ -144,14 +144,10 @@ class Calibration:
     @classmethod
     def of(cls, description: Mapping[str, Any], labels: tuple[str, ...]) -> "Calibration":
         """That of a stored model; a plain sigmoid for one made before calibration was stored."""
-        if description.get("calibration") is None:
+        record = description.get("calibration")
+        if record is None:
             zero = np.zeros(len(labels))
             return cls("multilabel", zero, 1.0, zero, zero + 0.5, zero, zero > 0)
-        return cls.from_json(description["calibration"], labels)
-
-    @classmethod
-    def from_json(cls, record: Mapping[str, Any], labels: tuple[str, ...]) -> "Calibration":
-        """The inverse of `to_json`."""
 
         def listed(name: str) -> np.ndarray:
             return np.array([record[name][label] for label in labels], dtype=np.float64)

@@ -108,8 +108,7 @@ def pair_texts(
 
 def group_numbers(keys: Iterable[Hashable]) -> np.ndarray:
     """Number equal keys equally, in order of first appearance: [N] int64."""
-    numbers: dict[Hashable, int] = {}
-    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
+    return np.asarray(pd.factorize(np.array(list(keys), dtype=object))[0], dtype=np.int64)
 
 
 def reference_column(table: pd.DataFrame) -> str:

@@ -105,11 +105,11 @@ def test_it_survives_its_record() -> None:
         np.array([0.1, 0.3]),
         np.array([False, True]),
     )
-    again = Calibration.from_json(made.to_json(("A", "B")), ("A", "B"))
+    again = Calibration.of({"calibration": made.to_json(("A", "B"))}, ("A", "B"))
     logits = np.random.default_rng(0).normal(size=(5, 2))
     assert again.uncalibrated.tolist() == [False, True]
     np.testing.assert_array_equal(made.probabilities(logits), again.probabilities(logits))
-    swapped = Calibration.from_json(made.to_json(("A", "B")), ("B", "A"))
+    swapped = Calibration.of({"calibration": made.to_json(("A", "B"))}, ("B", "A"))
     np.testing.assert_array_equal(
         made.probabilities(logits)[:, ::-1], swapped.probabilities(logits[:, ::-1])
     )
