@@ -115,7 +115,8 @@ def from_json(content: dict[str, Any], file: Path) -> Templates:
     prompts: dict[str, tuple[str, ...]] = {}
     for key in ("neutral", "positive", "negative"):
         texts = content.get(key)
-        if not isinstance(texts, list) or not texts or not all(isinstance(t, str) for t in texts):
+        is_list = isinstance(texts, list | tuple) and all(isinstance(t, str) for t in texts)
+        if not texts or not is_list:
             raise InputError(f"{key} must be a list of texts, not empty", file=file)
         if key != "neutral" and not all("{}" in text for text in texts):
             raise InputError(f"every text of {key} needs a {{}}", file=file)
