@@ -26,9 +26,10 @@ _cxr() {
       esac
       ;;
     "extract-reports")
-      flags="--id-column --text-column --join-labels --texts --explain --no-explain --skip-bad --no-skip-bad --rules --sections --text-from --explain-id --explain-sample --seed --workers -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--id-column --text-column --join-labels --texts --explain --no-explain --table --skip-bad --no-skip-bad --rules --sections --ontology --text-from --explain-id --explain-sample --seed --workers -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --join-labels) COMPREPLY=($(compgen -W "replace fill keep" -- "$cur")); return ;;
+        --table) COMPREPLY=($(compgen -W "csv jsonl json parquet" -- "$cur")); return ;;
         --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;
       esac
       ;;

@@ -1,10 +1,11 @@
 """Tables: every cell a text, every damage an error that names its row.
 
-In: a CSV, TSV or JSON lines file (``.gz`` too; UTF-8 with or without a byte order mark) or a
-Parquet file. Out: its records one by one (`read_rows`, in memory that does not grow with them) or a
-DataFrame (`read_table`). "NA" is the text NA, "007" keeps its zeros, a missing value is "". Rows
-are counted as an editor of tables counts them: the header is row 1, and a text with line breaks is
-one row. A JSON object is called by its line; the first record of a Parquet file is row 2.
+In: a CSV, TSV, JSON lines or JSON file (an array of objects; ``.gz`` too; UTF-8 with or without a
+byte order mark) or a Parquet file. Out: its records one by one (`read_rows`, in memory that does
+not grow with them) or a DataFrame (`read_table`). "NA" is the text NA, "007" keeps its zeros, a
+missing value is "". Rows are counted as an editor of tables counts them: the header is row 1, and a
+text with line breaks is one row. A JSON object is called by its line, in an array by its number;
+the first record of a Parquet file is row 2.
 """
 
 import csv
@@ -12,6 +13,7 @@ import gzip
 import io
 import itertools
 import json
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -21,20 +23,24 @@ import pandas as pd
 
 from cxrtool.core.errors import InputError, UsageError
 
-JSON_LINES, PARQUET = "json lines", "parquet"
+JSON_LINES, JSON, PARQUET = "json lines", "json", "parquet"
 #: Endings of tables, each but the last also with ``.gz``.
-SUFFIXES = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", ".parquet")
 MAX_CELL_BYTES = 64 * 2**20
 
+_BLOCK = 2**20  # characters of a JSON array that are read at once
+_BETWEEN = re.compile(r"[\s,]*")
 _DAMAGE = (csv.Error, EOFError, zlib.error, OSError)
 _QUOTES = "a text with commas or line breaks must stand in double quotes"
 
 
 def form_of(path: Path) -> str:
-    """The form of a table by its name: `JSON_LINES`, `PARQUET`, or what separates its columns."""
+    """The form of a table by its name: a `JSON` one, `PARQUET`, or what separates its columns."""
     name = path.name.lower().removesuffix(".gz")
     if name.endswith((".jsonl", ".ndjson")):
         return JSON_LINES
+    if name.endswith(".json"):
+        return JSON
     if name.endswith(".parquet"):
         return PARQUET
     return "\t" if name.endswith((".tsv", ".tab")) else ","
@@ -84,8 +90,9 @@ def read_rows(
             yield from ((next(row), record) for record in frame.to_dict("records"))
         return
     with io.TextIOWrapper(_open(path), "utf-8-sig", "surrogateescape", newline="") as stream:
-        if form == JSON_LINES:
-            yield from _json_rows(stream, path, bad, check)
+        if form in (JSON_LINES, JSON):
+            texts = stream if form == JSON_LINES else _items(stream)
+            yield from _json_rows(texts, path, bad, check)
         else:
             csv.field_size_limit(MAX_CELL_BYTES)
             yield from _csv_rows(
@@ -150,15 +157,40 @@ def _check_header(header: Sequence[str], path: Path) -> None:
             raise InputError(what, file=path, row=1, column=name)
 
 
+def _items(stream: IO[str]) -> Iterator[str]:
+    """The texts of the items of a JSON array, one by one: the whole need not fit in memory."""
+    decode, text, at = json.JSONDecoder().raw_decode, stream.read(_BLOCK), 0
+    # Without its bracket the text is a row of objects, as JSON lines are.
+    opened = text.lstrip().startswith("[")
+    text = text.lstrip().removeprefix("[")
+    while True:
+        at = _BETWEEN.match(text, at).end()  # type: ignore[union-attr]  # it matches anything
+        if text.startswith("]", at):
+            return
+        try:
+            _, end = decode(text, at)
+        except json.JSONDecodeError:
+            more = stream.read(_BLOCK)
+            if not more and opened and at == len(text):
+                raise EOFError("the array has no end") from None
+            if not more:
+                yield text[at:]
+                return
+            text, at = text[at:] + more, 0
+        else:
+            yield text[at:end]
+            at = end
+
+
 def _json_rows(
-    stream: IO[str],
+    texts: Iterable[str],
     path: Path,
     bad: Callable[[InputError], None],
     check: Callable[[Sequence[str], int], None],
 ) -> Iterator[tuple[int, dict[str, str]]]:
     row = 0
     try:
-        for row, line in enumerate(stream, 1):
+        for row, line in enumerate(texts, 1):
             if not line.strip():
                 continue
             try:
@@ -242,7 +274,7 @@ def read_table(
     if form == PARQUET:
         table = next(_parquet(path, whole=True))
         table.index = pd.RangeIndex(2, len(table) + 2)
-    elif form == JSON_LINES:
+    elif form in (JSON_LINES, JSON):
         rows = dict(read_rows(path))
         table = pd.DataFrame(rows.values(), index=list(rows), dtype=str).fillna("")
     else:

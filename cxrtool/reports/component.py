@@ -13,7 +13,7 @@ abnormality that has none), ``_.value``, ``_.cue``, ``_.section``, ``_.rule`` an
 
 import json
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,15 @@ from spacy.util import filter_spans
 
 from cxrtool.core.errors import UsageError
 from cxrtool.reports.examples import load_rules
-from cxrtool.reports.labeler import Evidence, Labeler
+from cxrtool.reports.labeler import Evidence, Labeler, Labels
+from cxrtool.reports.ontology import builtin_names, load_ontology
+from cxrtool.reports.ruleset import default_rules
 from cxrtool.reports.text import Wording
 
 FINDINGS, SECTIONS = "cxr_findings", "cxr_sections"
 #: Label of an abnormality outside the observations.
 OUTSIDE = "Other Abnormality"
+_RULES, _LABELS = "rules", "labels.toml"  # on the disk
 #: What a mention says of itself, as extensions of spans.
 _SAID = ("value", "cue", "section", "rule")
 
@@ -59,19 +62,26 @@ class FindingsComponent:
     Args:
         rules: Folder of rules over those of the package, or None.
         sections: Sections whose mentions count, or None for those of the rules.
+        ontology: A set of labels by name or file, or None for the observations of the rules.
         overwrite_ents: Whether entities of other components give way where they overlap a mention.
     """
 
     def __init__(
-        self, rules: str | None, sections: list[str] | None, *, overwrite_ents: bool
+        self,
+        rules: str | None,
+        sections: list[str] | None,
+        ontology: str | None,
+        *,
+        overwrite_ents: bool,
     ) -> None:
-        self._rules, self._sections = rules, sections
+        self._rules, self._sections, self._ontology = rules, sections, ontology
         self.overwrite_ents = overwrite_ents
         self._files: dict[str, str] = {}
         self._labeler: Labeler | None = None
-        # A pipeline read from a disk brings its rules: they need not lie where they were.
-        if rules is None or Path(rules).is_dir():
-            self._load(rules)
+        self._named: Callable[[Labels], Labels] = _as_they_are
+        # A pipeline read from a disk brings its files: they need not lie where they were.
+        if all(path is None or Path(path).exists() for path in (rules, _file_of(ontology))):
+            self._load(rules, ontology)
 
     @property
     def labeler(self) -> Labeler:
@@ -80,7 +90,7 @@ class FindingsComponent:
         Raises:
             CxrError: A rule is wrong, or there is no such folder or section.
         """
-        return self._labeler or self._load(self._rules)
+        return self._labeler or self._load(self._rules, self._ontology)
 
     @property
     def wording(self) -> Wording | None:
@@ -89,7 +99,7 @@ class FindingsComponent:
 
     def __call__(self, doc: Doc) -> Doc:
         text = doc.text
-        labels = self.labeler.label(text)
+        labels = self._named(self.labeler.label(text))
         doc._.cxr_labels = dict(labels.values)
         bodies = (_span(doc, text, s.start, s.end, s.name) for s in labels.sections)
         doc.spans[SECTIONS] = [span for span in bodies if span is not None]
@@ -100,49 +110,64 @@ class FindingsComponent:
         return doc
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
-        """The rules of its own, as bytes."""
+        """The files of its own, as bytes."""
         return json.dumps(self._files).encode()
 
     def from_bytes(self, data: bytes, *, exclude: Iterable[str] = ()) -> "FindingsComponent":
-        """Takes the rules that `to_bytes` gave."""
-        files: dict[str, str] = json.loads(data)
-        if not files:
-            self._load(None)
-            return self
+        """Takes the files that `to_bytes` gave."""
         with tempfile.TemporaryDirectory(prefix="cxr-rules-") as folder:
-            for name, text in files.items():
-                Path(folder, name).write_text(text, encoding="utf-8")
-            self._load(folder)
-        return self
+            _write(Path(folder), json.loads(data))
+            return self.from_disk(folder)
 
     def to_disk(self, path: Path | str, *, exclude: Iterable[str] = ()) -> None:
-        """Writes the rules of its own."""
-        folder = Path(path)
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in self._files.items():
-            (folder / name).write_text(text, encoding="utf-8")
+        """Writes the files of its own: rules and labels."""
+        Path(path).mkdir(parents=True, exist_ok=True)
+        _write(Path(path), self._files)
 
     def from_disk(self, path: Path | str, *, exclude: Iterable[str] = ()) -> "FindingsComponent":
-        """Takes the rules that `to_disk` wrote."""
-        self._load(path if any(Path(path).glob("*.toml")) else None)
+        """Takes the files that `to_disk` wrote."""
+        rules, labels = Path(path, _RULES), Path(path, _LABELS)
+        ontology = str(labels) if labels.is_file() else self._ontology
+        self._load(rules if rules.is_dir() else None, ontology)
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A labeler learns words as it reads; a process of its own begins with the rules.
-        return _again, (self._sections, self.overwrite_ents, self.to_bytes())
+        made_of = (None, self._sections, self._ontology if _LABELS not in self._files else None)
+        return _again, (made_of, self.overwrite_ents, self.to_bytes())
 
-    def _load(self, rules: Path | str | None) -> Labeler:
-        rule_set = Labeler().rules if rules is None else load_rules(rules)
+    def _load(self, rules: Path | str | None, ontology: str | None) -> Labeler:
+        rule_set = default_rules() if rules is None else load_rules(rules)
         if self._sections:
             rule_set = rule_set.counting(self._sections)
+        if ontology is not None:
+            self._named = load_ontology(ontology, rule_set).apply
         paths = sorted(Path(rules).glob("*.toml")) if rules is not None else []
-        self._files = {path.name: path.read_text(encoding="utf-8") for path in paths}
+        files = {f"{_RULES}/{path.name}": path for path in paths}
+        if (labels := _file_of(ontology)) is not None:
+            files[_LABELS] = labels
+        self._files = {name: path.read_text(encoding="utf-8") for name, path in files.items()}
         self._labeler = Labeler(rule_set)
         return self._labeler
 
 
-def _again(sections: list[str] | None, overwrite_ents: bool, data: bytes) -> FindingsComponent:
-    return FindingsComponent(None, sections, overwrite_ents=overwrite_ents).from_bytes(data)
+def _again(made_of: tuple[Any, ...], overwrite_ents: bool, data: bytes) -> FindingsComponent:
+    return FindingsComponent(*made_of, overwrite_ents=overwrite_ents).from_bytes(data)
+
+
+def _as_they_are(labels: Labels) -> Labels:
+    return labels
+
+
+def _file_of(ontology: str | None) -> Path | None:
+    """The file of a set of labels; None where it comes with the package."""
+    return None if ontology is None or ontology in builtin_names() else Path(ontology)
+
+
+def _write(folder: Path, files: Mapping[str, str]) -> None:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
 
 
 def _span(doc: Doc, text: str, start: int, end: int, label: str) -> Span | None:
@@ -177,13 +202,14 @@ def _beside(less: Iterable[Span], more: list[Span]) -> list[Span]:
 @Language.factory(
     "cxr_findings",
     assigns=["doc.ents", "doc.spans", "doc._.cxr_labels", "span._.value", "span._.cue"],
-    default_config={"rules": None, "sections": None, "overwrite_ents": False},
+    default_config={"rules": None, "sections": None, "ontology": None, "overwrite_ents": False},
 )
 def make_findings(
     nlp: Language,
     name: str,
     rules: str | None,
     sections: list[str] | None,
+    ontology: str | None,
     overwrite_ents: bool,
 ) -> FindingsComponent:
     """The factory behind ``nlp.add_pipe("cxr_findings")``; see `FindingsComponent`.
@@ -191,7 +217,7 @@ def make_findings(
     Raises:
         CxrError: A rule is wrong, or the rules are for another language.
     """
-    component = FindingsComponent(rules, sections, overwrite_ents=overwrite_ents)
+    component = FindingsComponent(rules, sections, ontology, overwrite_ents=overwrite_ents)
     if component.wording and nlp.lang not in (component.wording.code, "xx"):
         raise UsageError(
             f"the rules are for {component.wording.name}, and the pipeline is for {nlp.lang!r}",

@@ -5,6 +5,7 @@ more than a few chunks are on their way, so memory does not grow with their numb
 does not depend on the number of workers.
 """
 
+import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -14,7 +15,8 @@ from typing import NamedTuple
 from cxrtool.core.cores import available_cores
 from cxrtool.data import pool
 from cxrtool.data.columns import PATIENT, REPORT, STUDY
-from cxrtool.reports.labeler import Labeler
+from cxrtool.reports.labeler import Labeler, Labels
+from cxrtool.reports.ontology import Ontology
 from cxrtool.reports.output import columns, evidence_lines, row
 from cxrtool.reports.report import Report
 from cxrtool.reports.ruleset import RuleSet
@@ -37,15 +39,37 @@ class Job:
     Attributes:
         rules: The rules to label with.
         texts: The text strategies whose columns are written.
+        ontology: What the labels are called; None: as in the rules.
     """
 
     rules: RuleSet
     texts: tuple[str, ...] = DEFAULT
+    ontology: Ontology | None = None
+
+    @property
+    def observations(self) -> tuple[str, ...]:
+        """The labels."""
+        return self.ontology.labels if self.ontology else self.rules.observations
+
+    @property
+    def shown_rules(self) -> RuleSet:
+        """The rules, with the ontology's name for no finding."""
+        if self.ontology is None:
+            return self.rules
+        return dataclasses.replace(self.rules, no_finding=self.ontology.no_finding)
 
     @property
     def columns(self) -> list[str]:
         """The columns of the rows."""
-        return columns(self.rules.observations, self.texts)
+        return columns(self.observations, self.texts)
+
+    def tally(self) -> Tally:
+        """Counts that begin at zero."""
+        return Tally(self.observations, self.rules)
+
+    def named(self, labels: Labels) -> Labels:
+        """Labels as the labeler gives them, under the names of the ontology."""
+        return self.ontology.apply(labels) if self.ontology else labels
 
 
 class Batch(NamedTuple):
@@ -115,13 +139,14 @@ def _chunks(reports: Iterable[Report]) -> Iterator[list[Report]]:
 
 def label_chunk(job: Job, reports: list[Report]) -> Batch:
     """Labels some reports; this is what a worker does."""
-    tally, maker = Tally(job.rules.observations, job.rules), _maker_of(job)
+    tally, maker = job.tally(), _maker_of(job)
     rows, evidence = [], []
     labels_of = labeler_of(job).label_all(report.text for report in reports)
     for report, labels in zip(reports, labels_of, strict=True):
-        tally.add(report.text, labels, report.study)
-        rows.append(row(report, labels, maker.make(labels, report.text)))
-        evidence.append(evidence_lines(report.study, labels))
+        named = job.named(labels)
+        tally.add(report.text, named, report.study)
+        rows.append(row(report, named, maker.make(labels, report.text)))
+        evidence.append(evidence_lines(report, named))
     return Batch(rows, "".join(evidence), tally)
 
 

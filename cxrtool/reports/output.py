@@ -1,22 +1,33 @@
 """The table that extract-reports writes, row by row.
 
-In: reports, their labels and their texts. Out: ``manifest.csv`` and lines of ``evidence.jsonl``.
+In: reports, their labels and their texts. Out: ``manifest.csv``, or the same as JSON or Parquet,
+and lines of ``evidence.jsonl``.
 """
 
+import contextlib
 import csv
+import functools
 import io
 import json
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from typing import IO
+from bisect import bisect_right
+from collections.abc import Container, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
+from cxrtool.core.errors import UsageError
 from cxrtool.data.columns import EXTERNAL, PATIENT, RANDOM_TEXTS, REPORT, STUDY
+from cxrtool.data.tables import MAX_CELL_BYTES
 from cxrtool.reports.labeler import Labels
 from cxrtool.reports.report import Report
 from cxrtool.reports.texts import base_of
 from cxrtool.reports.texts.external import ExternalTexts
 from cxrtool.reports.texts.shuffle import exchanged
 
+if TYPE_CHECKING:
+    from cxrtool.reports.extraction import Job
+
+_GROUP = 10_000  # rows of a Parquet file that are written at once
 _JSON = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps makes an encoder every time
 
 
@@ -35,6 +46,11 @@ def cell(value: int | None) -> str:
     return "" if value is None else str(value)
 
 
+def value_of(cell: str) -> int | None:
+    """The label that a cell says."""
+    return int(cell) if cell else None
+
+
 def row(report: Report, labels: Labels, texts: Mapping[str, str]) -> list[str]:
     """A line of ``manifest.csv``.
 
@@ -47,36 +63,130 @@ def row(report: Report, labels: Labels, texts: Mapping[str, str]) -> list[str]:
     return [report.study, report.patient, *values, report.text, *texts.values()]
 
 
+class JsonRows:
+    """Writes rows as JSON objects: labels as numbers or null, all else as texts.
+
+    Args:
+        out: Where to.
+        names: The columns.
+        labels: Those of them that are labels.
+        array: One array, instead of an object a line.
+    """
+
+    def __init__(
+        self, out: IO[str], names: Sequence[str], labels: Container[str], *, array: bool
+    ) -> None:
+        self._out, self._array, self._first = out, array, True
+        self._names = [(name, name in labels) for name in names]
+
+    def writerow(self, cells: Sequence[str]) -> None:
+        """Writes a row."""
+        said = zip(self._names, cells, strict=True)
+        record = {name: value_of(cell) if label else cell for (name, label), cell in said}
+        before = ("[\n" if self._first else ",\n") if self._array else ""
+        self._out.write(before + _JSON(record) + ("" if self._array else "\n"))
+        self._first = False
+
+    def close(self) -> None:
+        """Ends the table."""
+        if self._array:
+            self._out.write("[]\n" if self._first else "\n]\n")
+
+
+class ParquetRows:
+    """Writes rows to a Parquet file: labels as integers or null, all else as texts.
+
+    Args:
+        path: The file.
+        names: The columns.
+        labels: Those of them that are labels.
+
+    Raises:
+        UsageError: pyarrow is not installed.
+    """
+
+    def __init__(self, path: Path, names: Sequence[str], labels: Container[str]) -> None:
+        try:
+            import pyarrow
+            from pyarrow import parquet
+        except ImportError:
+            hint = "pip install 'cxrtool[parquet]'"
+            raise UsageError("writing Parquet needs the extra parquet", hint=hint) from None
+        types = {True: pyarrow.int8(), False: pyarrow.string()}
+        schema = pyarrow.schema([(name, types[name in labels]) for name in names])
+        self._writer = parquet.ParquetWriter(path, schema)
+        self._group = functools.partial(pyarrow.Table.from_pydict, schema=schema)
+        self._names = names
+        self._labels = [name in labels for name in names]
+        self._rows: list[list[str | int | None]] = []
+
+    def writerow(self, cells: Sequence[str]) -> None:
+        """Takes a row."""
+        row = zip(cells, self._labels, strict=True)
+        self._rows.append([value_of(cell) if label else cell for cell, label in row])
+        if len(self._rows) == _GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        columns = list(zip(*self._rows)) or [()] * len(self._names)
+        self._writer.write_table(self._group(dict(zip(self._names, columns))))
+        self._rows = []
+
+    def close(self) -> None:
+        """Ends the table."""
+        self._flush()
+        self._writer.close()
+
+
+def write_copy(manifest: Path, target: Path, labels: Container[str], form: str) -> None:
+    """Writes ``manifest.csv`` once more as ``jsonl``, ``json`` or ``parquet``.
+
+    Raises:
+        UsageError: pyarrow is not installed.
+    """
+    csv.field_size_limit(MAX_CELL_BYTES)
+    with open(manifest, encoding="utf-8", newline="") as stream, contextlib.ExitStack() as stack:
+        rows = csv.reader(stream)
+        names = next(rows)
+        if form == "parquet":
+            writer: JsonRows | ParquetRows = ParquetRows(target, names, labels)
+        else:
+            out = stack.enter_context(open(target, "w", encoding="utf-8"))
+            writer = JsonRows(out, names, labels, array=form == "json")
+        for cells in rows:
+            writer.writerow(cells)
+        writer.close()
+
+
 class ManifestWriter:
     """Writes ``manifest.csv``, and puts the texts in that are not a report's own.
 
     Args:
         out: Where to.
-        observations: The labels.
-        texts: The text strategies.
+        job: What the columns are.
         external: Texts made elsewhere.
         seed: Of the texts of other patients.
+        form: ``csv``, or ``jsonl`` or ``json`` for a table that is no ``manifest.csv``.
     """
 
     def __init__(
-        self,
-        out: IO[str],
-        observations: Sequence[str],
-        texts: Sequence[str],
-        external: ExternalTexts | None,
-        seed: int,
+        self, out: IO[str], job: "Job", external: ExternalTexts | None, seed: int, form: str
     ) -> None:
-        names = columns(observations, texts)
-        self._out, self._external, self._seed = out, external, seed
+        names = job.columns
+        self._external, self._seed = external, seed
         self._joined = [i for i, name in enumerate(names) if base_of(name) == EXTERNAL]
         self._draft: IO[bytes] | None = None
+        self._json = None
+        if form != "csv":
+            self._json = JsonRows(out, names, job.observations, array=form == "json")
+        self._writer = self._table = self._json or csv.writer(out, lineterminator="\n")
         if any(name in RANDOM_TEXTS for name in names):
             # Another patient's text may come later: rows wait until all are there.
             self._draft = tempfile.TemporaryFile(prefix="cxr-manifest-")  # noqa: SIM115
-            out = io.TextIOWrapper(self._draft, encoding="utf-8", newline="")
-        self._rows = out
-        self._writer = csv.writer(out, lineterminator="\n")
-        self._writer.writerow(names)
+            self._rows = io.TextIOWrapper(self._draft, encoding="utf-8", newline="")
+            self._writer = csv.writer(self._rows, lineterminator="\n")
+        if self._draft or not self._json:
+            self._writer.writerow(names)
 
     def write(self, rows: Iterable[list[str]]) -> None:
         """Writes rows as ``row`` makes them."""
@@ -92,13 +202,27 @@ class ManifestWriter:
         Raises:
             InputError: There is no other patient whose text could be drawn.
         """
-        if self._draft is None:
-            return
-        with self._draft as draft:
-            self._rows.flush()
-            csv.writer(self._out, lineterminator="\n").writerows(exchanged(draft, self._seed))
+        if self._draft is not None:
+            with self._draft as draft:
+                self._rows.flush()
+                for number, cells in enumerate(exchanged(draft, self._seed)):
+                    if number or not self._json:
+                        self._table.writerow(cells)
+        if self._json:
+            self._json.close()
 
 
-def evidence_lines(study: str, labels: Labels) -> str:
-    """The lines of ``evidence.jsonl`` for one study."""
-    return "".join(_JSON({STUDY: study, **item.to_json()}) + "\n" for item in labels.evidence)
+def evidence_lines(report: Report, labels: Labels) -> str:
+    """The lines of ``evidence.jsonl`` for one study, each with its sentence and that one's number.
+
+    Sentences are those of the sections that count, from 1 on, on one line.
+    """
+    starts = [start for start, _ in labels.sentences]
+    lines = []
+    for item in labels.evidence:
+        number = bisect_right(starts, item.start)
+        start, end = labels.sentences[number - 1]
+        sentence = " ".join(report.text[start:end].split())
+        told = {**item.to_json(), "sentence": sentence, "sentence_number": number}
+        lines.append(_JSON({STUDY: report.study, **told}) + "\n")
+    return "".join(lines)

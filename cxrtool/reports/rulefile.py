@@ -19,10 +19,10 @@ ENTRIES = ("rule", "cue", "remove")
 ATTRIBUTES = "attributes.toml"  # read by ``attribute_rules``, not with the labeler's rules
 _AT_LINE = re.compile(r"\(at line (\d+), column \d+\)")
 _TOKEN = re.compile(
-    r'(?P<text>"""(?:\\.|[^\\])*?"""|\'\'\'.*?\'\'\'|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\')'
+    r'^[ \t]*(?P<key>[\w-]+|"[^"\n]+")(?=[ \t]*=)'
+    r'|(?P<text>"""(?:\\.|[^\\])*?"""|\'\'\'.*?\'\'\'|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\')'
     r"|(?P<comment>#[^\n]*)"
-    r"|^[ \t]*(?P<head>\[\[?[\w. \t-]+\]\]?)"
-    r"|^[ \t]*(?P<key>[\w-]+)(?=[ \t]*=)",
+    r"|^[ \t]*(?P<head>\[\[?[\w. \t-]+\]\]?)",
     re.DOTALL | re.MULTILINE,
 )
 
@@ -198,7 +198,7 @@ def _layout(text: str) -> list[_Part]:
             parts[0][2].setdefault(parts[-1][0].strip("[]"), [line])
             key = []
         elif kind == "key":
-            key = parts[-1][2].setdefault(match.group(kind), [])
+            key = parts[-1][2].setdefault(match.group(kind).strip('"'), [])
             key.append(line)
         elif kind == "text":
             key.append(line)

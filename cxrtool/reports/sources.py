@@ -1,6 +1,6 @@
 """Reads reports as they lie on disk, one after the other.
 
-In: a table (CSV, TSV or JSON lines, also ``.gz``, or Parquet), a folder of ``.txt`` or Open-i
+In: a table (CSV, TSV, JSON lines or JSON, also ``.gz``, or Parquet), a folder of ``.txt`` or Open-i
 ``.xml`` files, an archive of them (``.tgz``, ``.tar``, ``.zip``), or a single such file. Out: a
 stream of `Report`; at no time is more than one report in memory. What is wrong with one report is
 handed to ``reject``; what is wrong with the whole source is raised.
@@ -13,7 +13,7 @@ from cxrtool.core.errors import InputError
 from cxrtool.data.archives import ARCHIVES, Document, Reject, documents
 from cxrtool.data.columns import PATIENT, REPORT, STUDY
 from cxrtool.data.sources.openi import parse_report
-from cxrtool.data.tables import JSON_LINES, SUFFIXES, is_text
+from cxrtool.data.tables import JSON, JSON_LINES, SUFFIXES, is_text
 from cxrtool.reports.report import Report
 from cxrtool.reports.source_tables import from_table
 
@@ -38,7 +38,7 @@ def read_reports(
         text_column: Column with the reports of a table. Where it is missing, ``findings`` and
             ``impression`` are joined under their headers.
         stdin: ``path`` is a copy of stdin: its form is told from its first character, ``{`` for
-            JSON lines, anything else for CSV with a header.
+            JSON lines, ``[`` for a JSON array, anything else for CSV with a header.
 
     Raises:
         InputError: The source is missing, of no known form, damaged, or holds no report.
@@ -76,7 +76,8 @@ def _source(path: Path, reject: Reject, columns: tuple[str, str], stdin: bool) -
     if stdin:
         with open(path, "rb") as stream:
             start = stream.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n")
-        return from_table(path, JSON_LINES if start.startswith(b"{") else ",", reject, columns)
+        form = {b"{": JSON_LINES, b"[": JSON}.get(start[:1], ",")
+        return from_table(path, form, reject, columns)
     if path.is_dir() or name.endswith(ARCHIVES):
         return _from_files(documents(path, _TEXTS, reject), reject)
     if name.endswith(_TEXTS):

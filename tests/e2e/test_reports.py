@@ -27,7 +27,7 @@ from cxrtool.commands.evaluate.labels import command as evaluate_labels
 from cxrtool.commands.extract_reports import command as extract_reports
 from cxrtool.core import runs
 from cxrtool.core.runs.execution import execute
-from cxrtool.data.labels import CHEXPERT
+from cxrtool.data.labels import CHEXPERT, NIH
 from cxrtool.data.manifest import DatasetInfo, DatasetWriter, load_dataset
 
 TABLE = (
@@ -88,6 +88,8 @@ def test_table_to_labels_evidence_and_texts(source: Path, tmp_path: Path) -> Non
         item = json.loads(line)
         text = rows[item["study_id"]]["report"]
         assert text[item["start"] : item["end"]] == item["text"]
+        assert " ".join(item["text"].split()) in item["sentence"]
+        assert item["sentence_number"] >= 1
     assert "1 report is empty" in done.stderr
     again = cxr("extract-reports", source, "-o", tmp_path / "out", "-q")
     assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
@@ -105,6 +107,77 @@ def test_streams_from_stdin_to_stdout(source: Path, tmp_path: Path) -> None:
         done = cxr("extract-reports", "-", "-o", "-", "-q", stdin=text)
         assert done.returncode == 0, done.stderr
         assert done.stdout == want
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "parquet"])
+def test_tables_go_in_and_out_as_json_and_parquet(source: Path, tmp_path: Path, form: str) -> None:
+    made = cxr("extract-reports", source, "-o", tmp_path / "out", "--table", form)
+    assert made.returncode == 0, made.stderr
+    copy = tmp_path / "out" / f"manifest.{form}"
+    rows = table_of(tmp_path / "out" / "manifest.csv")
+    if form == "parquet":
+        records = pd.read_parquet(copy).astype(object).to_dict("records")
+    else:
+        text = copy.read_text(encoding="utf-8")
+        lines = text.splitlines() if form == "jsonl" else []
+        records = [json.loads(line) for line in lines] if lines else json.loads(text)
+        streamed = cxr("extract-reports", source, "-o", "-", "--table", form, "-q")
+        assert streamed.stdout == text
+        mixed = cxr(
+            *("extract-reports", source, "-o", "-", "--table", form, "-q"),
+            "--texts",
+            "random,rules",
+        )
+        count = mixed.stdout.count('"study_id": "')
+        assert (mixed.returncode, count) == (0, 4)
+    assert [record["study_id"] for record in records] == list(rows)
+    assert (records[0]["Pleural Effusion"], records[0]["patient_id"]) == (1, "p1")
+    assert pd.isna(records[2]["Edema"])
+    again = cxr("extract-reports", copy, "-o", tmp_path / "again")
+    assert again.returncode == 0, again.stderr
+    assert table_of(tmp_path / "again" / "manifest.csv") == rows
+    if form != "parquet":
+        piped = cxr("extract-reports", "-", "-o", "-", "-q", stdin=copy.read_text("utf-8"))
+        assert piped.stdout == (tmp_path / "out" / "manifest.csv").read_text(encoding="utf-8")
+    else:
+        refused = cxr("extract-reports", source, "-o", "-", "--table", form)
+        assert refused.returncode == 2
+        assert "no text for stdout" in refused.stderr
+
+
+def test_a_json_array_that_is_cut_or_holds_no_objects(tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    for text, message in (
+        ('[{"study_id": "1", "report": "Edema."}', "row 2: damaged table: the array has no end"),
+        ('[{"study_id": "1", "report": "Edema."}, {"stu', "row 2: not a JSON object"),
+        ('[{"study_id": "1", "report": "Edema."}, 7]', "row 2: not a JSON object: a int"),
+    ):
+        path.write_text(text, encoding="utf-8")
+        done = cxr("extract-reports", path, "-o", tmp_path / "o")
+        assert done.returncode == 3
+        assert message in done.stderr
+
+
+def test_labels_of_another_data_set(source: Path, tmp_path: Path) -> None:
+    done = cxr("extract-reports", source, "-o", tmp_path / "nih", "--ontology", "nih", "-v")
+    assert done.returncode == 0, done.stderr
+    rows = table_of(tmp_path / "nih" / "manifest.csv")
+    columns = [name for name in rows["007"] if name[0].isupper()]
+    assert columns == ["No Finding", *NIH]
+    assert (rows["007"]["Effusion"], rows["8"]["No Finding"]) == ("1", "1")
+    assert "Pleural Effusion" not in done.stderr
+    mine = tmp_path / "mine.toml"
+    mine.write_text('no_finding = "None"\n[labels]\nFluid = "Pleural Efusion"\n', "utf-8")
+    words = ("extract-reports", source, "-o", tmp_path / "own", "--ontology", mine)
+    wrong = cxr(*words)
+    assert wrong.returncode == 3
+    assert "mine.toml: line 3: 'Fluid': unknown observation 'Pleural Efusion'" in wrong.stderr
+    mine.write_text('no_finding = "None"\n[labels]\nFluid = "Pleural Effusion"\n', "utf-8")
+    assert cxr(*words).returncode == 0
+    shown = cxr(*words, "--explain-id", "8")
+    assert "None" in shown.stderr
+    mine.write_text('no_finding = "None"\n[labels]\nFluid = "Edema"\n', "utf-8")
+    assert cxr(*words).returncode == 4, "another file is another run"
 
 
 def test_bad_rows_stop_or_are_recorded(source: Path, tmp_path: Path) -> None:

@@ -43,10 +43,9 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     from cxrtool.commands.extract_reports import explain as extract_explain
     from cxrtool.reports.rejected import Rejected
     from cxrtool.reports.sample import Sample
-    from cxrtool.reports.tally import Tally
 
     job = job_of(config)
-    tally = Tally(job.rules.observations, job.rules)
+    tally = job.tally()
     sample = Sample(config.explain_sample, config.seed)
     source = run.input("reports").path
     rejected = Rejected(config.skip_bad)
@@ -55,6 +54,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     else:
         write_table(config, run, source, job, tally, sample, rejected)
         summary = tally.summary()
+    if config.table != "csv":
+        write_copy(run, config.table, job)
     if config.explain_sample:
         run.write_text("explain.html", extract_explain.page(config, run, job, sample))
     if config.skip_bad:
@@ -93,18 +94,20 @@ def stream(config: Config, out: IO[str]) -> None:
         InputError: As `run`; rows that ``--skip-bad`` leaves out are named on stderr.
     """
     from cxrtool.reports.rejected import Rejected
-    from cxrtool.reports.tally import Tally
 
     job = job_of(config)
-    tally = Tally(job.rules.observations, job.rules)
+    tally = job.tally()
     rejected = Rejected(config.skip_bad)
     if config.explains or config.explain_sample:
         raise UsageError("-o - gives the table to stdout, and --explain has no place there")
     if is_dataset(config.reports):
         raise UsageError("a dataset directory cannot go to stdout", hint="name a folder with -o")
+    if config.table == "parquet":
+        raise UsageError("--table parquet is no text for stdout", hint="name a folder with -o")
     with spooled(config) as source:
         reports = reports_of(config, source, rejected)
-        with contextlib.closing(labeled(config, reports, job, tally, out)) as batches:
+        batches = labeled(config, reports, job, tally, out, form=config.table)
+        with contextlib.closing(batches):
             for _ in batches:
                 pass
     for entry in rejected.rows:
@@ -136,6 +139,17 @@ def write_table(
                 sample.add(report)
             bar.advance(len(batch.rows))
         run.check_stop()
+
+
+def write_copy(run: Run, form: str, job: Job) -> None:
+    """Writes the table in another form beside ``manifest.csv``."""
+    from cxrtool.data.manifest import load_dataset
+    from cxrtool.reports import output
+
+    folder = run.path("manifest.csv").parent
+    labels = load_dataset(folder).info.labels if is_dataset(folder) else job.observations
+    with run.atomic(f"manifest.{form}") as path:
+        output.write_copy(folder / "manifest.csv", path, labels, form)
 
 
 def say(tally: Tally, rejected: Rejected) -> None:

@@ -146,7 +146,7 @@ def _merged(
     # A row without a report keeps what it has; "fill" keeps whatever is not blank.
     touched = np.array([bool(text.strip()) for text in reports], dtype=bool)
     read = {}
-    for name in job.rules.observations:
+    for name in job.observations:
         label = name if name in before else spelled.get(canonical(name), name)
         read[label] = np.array([new[name] for new in rows], dtype=object)
     cells, settled = join_labels(before, read, touched, config.join_labels)

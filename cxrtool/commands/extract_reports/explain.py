@@ -49,8 +49,8 @@ def show(config: Config, folder: Path | None, out: IO[str]) -> None:
             continue
         if not shown:
             terminal.legend()
-        labels = labeler_of(job).label(report.text)
-        terminal.show(explain(report, labels, job.rules))
+        labels = job.named(labeler_of(job).label(report.text))
+        terminal.show(explain(report, labels, job.shown_rules))
         missing.discard(report.study)
         shown += 1
         if shown == (len(set(config.explain_id)) or FIRST):
@@ -92,7 +92,10 @@ def page(config: Config, run: Run, job: Job, sample: Sample) -> str:
     chosen = sample.reports()
     how = f"drawn at random (seed {config.seed})" if len(chosen) < sample.seen else "all of them"
     return render(
-        [explain(report, labeler.label(report.text), job.rules) for report in chosen],
+        [
+            explain(report, job.named(labeler.label(report.text)), job.shown_rules)
+            for report in chosen
+        ],
         title=f"{len(chosen):,} of {sample.seen:,} reports, {how}.",
         footer=f"cxr {__version__} \u00b7 extract-reports \u00b7 run {run.fingerprint[:12]}. "
         "This page holds the text of reports.",

@@ -8,11 +8,14 @@ from cxrtool.core.config import argument, option, running_option
 from cxrtool.core.errors import UsageError
 
 NAME = "extract-reports"
+#: Forms of the table; the first is that of ``manifest.csv``.
+FORMS = ("csv", "jsonl", "json", "parquet")
 # 4: into a dataset directory, No Finding is not filled beside a finding; "ruled out" denies, and a
 # list without "or" ends where an item of its own begins
 # 5: residue of exports, tables, check boxes and more headers are read; other spellings, short words
 # and typing errors too; "or" closes a list; a statement that nothing understands forbids No Finding
-FORMAT = 5
+# 6: evidence has its sentence
+FORMAT = 6
 
 reading_option = partial(option, panel="How reports are read")
 showing_option = partial(option, panel="Showing why")
@@ -22,10 +25,10 @@ showing_option = partial(option, panel="Showing why")
 class Config:
     """Label free-text reports with the 14 CheXpert observations, and say why.
 
-    REPORTS is a CSV, TSV or JSONL table with study_id and report, a folder or an archive of .txt or
-    Open-i .xml files (the id is the name without folder and ending), a dataset directory with
-    reports, or - for a CSV table (with header) or JSON lines on stdin. With -o - the table goes to
-    stdout.
+    REPORTS is a table (CSV, TSV, JSON, JSON lines, Parquet) with study_id and report, a folder or
+    an archive of .txt or Open-i .xml files (the id is the name without folder and ending), a
+    dataset directory with reports, or - for a CSV table (with header) or JSON on stdin. With -o -
+    the table goes to stdout.
 
     Example: cxr extract-reports reports.csv -o extracted
     """
@@ -59,6 +62,13 @@ class Config:
         False,
         result=False,
     )
+    table: str = option(
+        "Form of the table: with another one than csv it lies beside manifest.csv, and -o - writes"
+        " it (not parquet).",
+        "csv",
+        choices=FORMS,
+        metavar="FORM",
+    )
     skip_bad: bool = option(
         "Record bad reports in rejected.csv and go on, instead of stopping.", False
     )
@@ -71,6 +81,12 @@ class Config:
         "Sections whose mentions count, separated by commas; report is text under no header.",
         "findings,impression,report",
         metavar="A,B",
+    )
+    ontology: str | None = reading_option(
+        "Labels, and the columns that hold them: chexpert, nih, padchest, or a TOML file. Default:"
+        " the observations of the rules, which are CheXpert's and those of --rules.",
+        metavar="NAME",
+        file=True,
     )
     text_from: Path | None = reading_option(
         "Table with study_id and text, which becomes the column external.",

@@ -21,18 +21,20 @@ STDIN = "-"
 
 
 def job_of(config: Config) -> Job:
-    """What to do with every report: the rules that ``--rules`` and ``--sections`` ask for.
+    """What to do with every report: the rules and labels that the options ask for.
 
     Raises:
-        InputError: A rule file is wrong.
-        UsageError: There is no such section.
+        InputError: A rule file or a set of labels is wrong.
+        UsageError: There is no such section or set of labels.
     """
     from cxrtool.reports import load_rules
     from cxrtool.reports.extraction import Job
+    from cxrtool.reports.ontology import load_ontology
     from cxrtool.reports.ruleset import default_rules
 
     rules = default_rules() if config.rules is None else load_rules(config.rules)
-    return Job(rules.counting(config.sections.split(",")), config.strategies())
+    ontology = load_ontology(config.ontology, rules) if config.ontology else None
+    return Job(rules.counting(config.sections.split(",")), config.strategies(), ontology)
 
 
 def external_of(config: Config) -> ExternalTexts | None:
@@ -90,6 +92,7 @@ def labeled(
     tally: Tally,
     out: IO[str],
     stopping: Callable[[], bool] = lambda: False,
+    form: str = "csv",
 ) -> Generator[Batch, None, None]:
     """Labels reports, writes the table to ``out`` and counts; gives the batches as they are done.
 
@@ -99,7 +102,7 @@ def labeled(
     from cxrtool.reports.output import ManifestWriter
 
     external = external_of(config)
-    writer = ManifestWriter(out, job.rules.observations, job.texts, external, config.seed)
+    writer = ManifestWriter(out, job, external, config.seed, form)
     batches = extract(reports, job, workers=config.workers, stopping=stopping)
     with contextlib.closing(batches):
         for batch in batches:

@@ -1,0 +1,1 @@
+"""Sets of labels: TOML files, see ``cxrtool.reports.ontology``."""
