@@ -13,7 +13,7 @@ import tempfile
 from bisect import bisect_right
 from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from cxrtool.core.errors import UsageError
 from cxrtool.data.columns import EXTERNAL, PATIENT, RANDOM_TEXTS, REPORT, STUDY
@@ -23,9 +23,6 @@ from cxrtool.reports.report import Report
 from cxrtool.reports.texts import base_of
 from cxrtool.reports.texts.external import ExternalTexts
 from cxrtool.reports.texts.shuffle import exchanged
-
-if TYPE_CHECKING:
-    from cxrtool.reports.extraction import Job
 
 _GROUP = 10_000  # rows of a Parquet file that are written at once
 _JSON = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps makes an encoder every time
@@ -163,22 +160,28 @@ class ManifestWriter:
 
     Args:
         out: Where to.
-        job: What the columns are.
+        names: The columns.
+        labels: Those of them that are labels.
         external: Texts made elsewhere.
         seed: Of the texts of other patients.
         form: ``csv``, or ``jsonl`` or ``json`` for a table that is no ``manifest.csv``.
     """
 
     def __init__(
-        self, out: IO[str], job: "Job", external: ExternalTexts | None, seed: int, form: str
+        self,
+        out: IO[str],
+        names: Sequence[str],
+        labels: Container[str],
+        external: ExternalTexts | None,
+        seed: int,
+        form: str,
     ) -> None:
-        names = job.columns
         self._external, self._seed = external, seed
         self._joined = [i for i, name in enumerate(names) if base_of(name) == EXTERNAL]
         self._draft: IO[bytes] | None = None
         self._json = None
         if form != "csv":
-            self._json = JsonRows(out, names, job.observations, array=form == "json")
+            self._json = JsonRows(out, names, labels, array=form == "json")
         self._writer = self._table = self._json or csv.writer(out, lineterminator="\n")
         if any(name in RANDOM_TEXTS for name in names):
             # Another patient's text may come later: rows wait until all are there.

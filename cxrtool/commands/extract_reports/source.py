@@ -102,7 +102,7 @@ def labeled(
     from cxrtool.reports.output import ManifestWriter
 
     external = external_of(config)
-    writer = ManifestWriter(out, job, external, config.seed, form)
+    writer = ManifestWriter(out, job.columns, job.observations, external, config.seed, form)
     batches = extract(reports, job, workers=config.workers, stopping=stopping)
     with contextlib.closing(batches):
         for batch in batches:
