@@ -73,11 +73,9 @@ def _pixels(images: Images, size: int, fit: str) -> tuple[np.ndarray, pd.Index]:
     if isinstance(images, np.ndarray):
         images = images[None] if images.ndim == 2 else images
     every = list(images)
-    out = np.empty((len(every), size, size), np.uint8)
-    for place, image in enumerate(every):
-        out[place] = _one(image, size, fit)
+    arrays = [_one(image, size, fit) for image in every]
     names = [str(x) if isinstance(x, str | Path) else i for i, x in enumerate(every)]
-    return out, pd.Index(names, name=IMAGE)
+    return np.array(arrays, np.uint8).reshape(-1, size, size), pd.Index(names, name=IMAGE)
 
 
 def _one(image: Any, size: int, fit: str) -> np.ndarray:

@@ -12,12 +12,13 @@ from typing import Any
 
 from cxrtool.classifiers.architectures import LEAST_PX
 from cxrtool.classifiers.arms import part_of
-from cxrtool.classifiers.guard import seen_in_training
+from cxrtool.classifiers.guard import run_of, seen_in_training
 from cxrtool.classifiers.inputs import input_size, learnable, refuse_thin_fraction, wanted_labels
 from cxrtool.classifiers.task import ClassifierTask, describe, shortfalls
 from cxrtool.commands.train_cls import inputs, training
 from cxrtool.commands.train_cls.options import FORMAT, NAME, Config
 from cxrtool.core import console
+from cxrtool.core.fingerprints import require_complete
 from cxrtool.core.runs import Run
 from cxrtool.data.labels import LabelPolicy
 from cxrtool.data.manifest import load_dataset
@@ -35,7 +36,10 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     policy = LabelPolicy.from_options(config)
     data, synths = inputs.load_inputs(config, policy)
     rows = {part: select_rows(data, config, split=part) for part in ("train", "val")}
-    earlier, learned = inputs.earlier_run(config.init_from), config.chosen_arm != "duplicate"
+    earlier = None if config.init_from is None else run_of(config.init_from)
+    if earlier is not None:
+        require_complete(earlier, stages=("train-cls",))
+    learned = config.chosen_arm != "duplicate"
     seen, extra = seen_in_training(data, rows, synths, earlier, learned=learned)
     inputs.warn_of_unfairness(extra)
     requested = wanted_labels(data, config.classes)

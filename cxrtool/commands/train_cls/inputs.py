@@ -5,7 +5,6 @@ labels that cannot be learned, by name, and what reports say of the sources.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,13 +12,11 @@ import numpy as np
 from cxrtool.classifiers import pretrained
 from cxrtool.classifiers.arms import compose, refuse_made_rows, refuse_unjoinable
 from cxrtool.classifiers.batches import Part
-from cxrtool.classifiers.guard import run_of
 from cxrtool.classifiers.inputs import learnable
 from cxrtool.classifiers.pretrained import Start
 from cxrtool.commands.train_cls.options import Config
 from cxrtool.core import console
 from cxrtool.core.errors import UsageError
-from cxrtool.core.fingerprints import require_complete
 from cxrtool.data.labels import LabelPolicy
 from cxrtool.data.manifest import Dataset, load_dataset
 
@@ -47,14 +44,6 @@ def warn_of_unfairness(extra: dict[str, int]) -> None:
                 f"the {who} was trained on {n:,} patients or images that this classifier is"
                 " not: no fair comparison with arms without it"
             )
-
-
-def earlier_run(source: Path | None) -> Path | None:
-    """The finished run whose weights are the start, given as a folder or as a file in it."""
-    folder = None if source is None else run_of(source)
-    if folder is not None:
-        require_complete(folder, stages=("train-cls",))
-    return folder
 
 
 def load_start(config: Config, labels: tuple[str, ...]) -> Start | None:

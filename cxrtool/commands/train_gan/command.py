@@ -71,8 +71,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     after = None if start is None else network.compare(trainer, run, quality, start)
 
     run.write_bytes("samples.png", pictures.fake_grid(trainer, rows, choices.seed))
-    network.save_network(trainer, task, run)
-    network.save_seen(task, run)
+    network.save(trainer, task, run)
     top = trainer.best
     return {
         "kimg": trainer.nimg / 1000,

@@ -117,8 +117,8 @@ def measure(run: Run, feed: Feed, task: Task, best: bool) -> Quality:
     return quality
 
 
-def save_network(trainer: GeneratorTrainer, task: Task, run: Run) -> None:
-    """Write the finished networks, described."""
+def save(trainer: GeneratorTrainer, task: Task, run: Run) -> None:
+    """Write the finished networks, described, and what they were trained on or chosen by."""
     config, info, choices = task.config, task.dataset.info, task.choices
     meta = {
         "kind": "generator",
@@ -150,10 +150,6 @@ def save_network(trainer: GeneratorTrainer, task: Task, run: Run) -> None:
     if task.singles is not None:
         meta["single_label"] = task.singles.rule
     save_model(run, trainer.export(task.values, task.mask), meta)
-
-
-def save_seen(task: Task, run: Run) -> None:
-    """Write the keys of what it was trained on, the data set's own inputs included."""
     marks = [*run.paths("features"), *run.paths("init-from")]  # both left their mark
     if (task.dataset.path / SEEN).is_file():  # synthetic rows carry what their generator saw
         marks.append(task.dataset.path)

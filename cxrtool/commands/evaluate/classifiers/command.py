@@ -19,6 +19,8 @@ from cxrtool.commands.evaluate.classifiers.options import FORMAT, NAME, Config
 from cxrtool.core import console
 from cxrtool.core.fingerprints import read_json
 from cxrtool.core.runs import Run
+from cxrtool.data.manifest import load_dataset
+from cxrtool.data.maps import load_map
 from cxrtool.pages import classifier_tables, render
 from cxrtool.pages import classifiers as classifier_page
 from cxrtool.stats import comparison, joining
@@ -39,7 +41,9 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     inputs.refuse_unequal_regimens(config, names, described)
     image_reports = run.paths("images", "evaluate-images")
     inputs.refuse_other_sets(run, described)
-    datasets = inputs.load_data(config, run)
+    datasets = [load_dataset(path) for path in config.data]
+    if config.map_labels is not None:
+        datasets = [joining.renamed(data, load_map(config.map_labels)) for data in datasets]
     rows = [joining.rows_to_judge(data, config, names, described) for data in datasets]
     folds = joining.assign_folds(datasets, rows, names, described)
     compared = ""

@@ -21,21 +21,11 @@ from cxrtool.core.runs import Run
 from cxrtool.data.cache import pixels
 from cxrtool.data.keys import Seen, refuse_overlap
 from cxrtool.data.labels import LabelPolicy, label_arrays
-from cxrtool.data.manifest import Dataset, load_dataset
-from cxrtool.data.maps import load_map
+from cxrtool.data.manifest import load_dataset
 from cxrtool.data.select import patient_groups
 from cxrtool.stats.classifier_results import BY_PIXELS, WITHOUT_IDS
 from cxrtool.stats.comparison import Scored, score_runs
-from cxrtool.stats.joining import Fold, positions, refuse_made_images, renamed
-
-
-def load_data(config: Config, run: Run) -> list[Dataset]:
-    """The data sets, their labels renamed where that is asked for."""
-    datasets = [load_dataset(path) for path in run.paths("data")]
-    if config.map_labels is None:
-        return datasets
-    mapping = load_map(config.map_labels)
-    return [renamed(data, mapping) for data in datasets]
+from cxrtool.stats.joining import Fold, positions, refuse_made_images
 
 
 def read_set_names(config: Config) -> dict[str, str]:

@@ -18,6 +18,7 @@ from cxrtool.commands.evaluate.images.options import FORMAT, NAME, Config
 from cxrtool.core import console
 from cxrtool.core.runs import Run
 from cxrtool.data.cache import pixels
+from cxrtool.data.keys import Seen, seen_rows
 from cxrtool.data.select import select_rows
 from cxrtool.fidelity.measures import by_label, fidelity, nearness
 from cxrtool.pages import images as image_page
@@ -37,7 +38,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     real, synth = inputs.load_sets(config)
     reference = select_rows(real, config)
     train = select_rows(real, config, split="train", allow_empty=True)
-    train = inputs.known_to_generator(config, real, train)
+    # A generator knows best itself what it was trained on; its images know it too.
+    train = train[seen_rows(Seen.load(config.gan or config.synth).fitted(), real, train)]
     inputs.refuse_seen_rows(config, synth, real, reference)
     images = {
         "synthetic": pixels(synth, np.arange(len(synth))),

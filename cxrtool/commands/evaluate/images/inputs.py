@@ -6,7 +6,7 @@ from cxrtool.classifiers.arms import recorded_policy, refuse_made_rows, refuse_u
 from cxrtool.commands.evaluate.images.options import Config
 from cxrtool.core.errors import InputError
 from cxrtool.data.columns import MANIFEST
-from cxrtool.data.keys import Seen, refuse_copies, refuse_overlap, seen_rows
+from cxrtool.data.keys import Seen, refuse_copies, refuse_overlap
 from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.data.manifest import Dataset, load_dataset
 from cxrtool.stats.joining import common_labels, positions
@@ -53,12 +53,6 @@ def load_sets(config: Config) -> tuple[Dataset, Dataset]:
                 hint="give the train-gan output that SYNTH was made with",
             )
     return real, synth
-
-
-def known_to_generator(config: Config, real: Dataset, train: np.ndarray) -> np.ndarray:
-    """Which train rows the generator was really trained on, by patient or pixels."""
-    knowing = config.gan or config.synth  # a generator knows it best itself
-    return np.asarray(train[seen_rows(Seen.load(knowing).fitted(), real, train)])
 
 
 def refuse_seen_rows(config: Config, made: Dataset, real: Dataset, reference: np.ndarray) -> None:
