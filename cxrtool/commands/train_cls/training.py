@@ -4,6 +4,7 @@ In: the images of an arm and of the validation rows. Out: a fitted network, and 
 what it reads.
 """
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -47,15 +48,8 @@ def make_trainer(
         loss=config.loss,
         **{name: value or 0.0 for name, value in config.phase_options.items()},
     )
-    settings = Settings(
-        batch=config.batch,
-        optimizer=config.optimizer,
-        weight_decay=config.weight_decay,
-        augmentation=config.augmentation,
-        seed=config.seed,
-        kind=kind,
-        precision=config.precision,
-    )
+    names = [field.name for field in fields(Settings) if field.name != "kind"]
+    settings = Settings(kind=kind, **{name: getattr(config, name) for name in names})
     weights = None
     if config.pos_weight:
         balance = class_weights if kind == "single" else balancing_weights

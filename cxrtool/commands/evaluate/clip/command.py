@@ -7,7 +7,7 @@ them has seen are refused (exit 5).
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -115,11 +115,11 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         texts=(texts.origin.removeprefix("column "), len(texts.positions), texts.distinct()),
         chance=chance(pairs.groups),
         models=[model.name for model in models],
-        cautions=[],
+        cautions=[*left_out, *leaks(scored, groups)],
         resamples=config.bootstrap,
         patients=int(codes.max()) + 1,
     )
-    return write_outputs(run, replace(result, cautions=[*left_out, *leaks(result)]))
+    return write_outputs(run, result)
 
 
 RECIPE = (
@@ -168,13 +168,13 @@ def _setting(name: str, value: Any) -> str:
     return f"{name.replace('_', ' ')} {'default' if value is None else value}"
 
 
-def leaks(result: Comparison) -> list[str]:
+def leaks(scored: comparison.Scored, groups: list[comparison.Group]) -> list[str]:
     """Sentences on controls that read what they cannot know."""
     sentences = []
-    for group in result.groups:
+    for group in groups:
         if len(group.runs) < comparison.MIN_SEEDS or group.arm.split("-")[0] != CONTROL:
             continue
-        inside, scored_labels = clip_results.at_chance(result.scored, group)
+        inside, scored_labels = clip_results.at_chance(scored, group)
         if inside < LEAST_AT_CHANCE * scored_labels:
             sentences.append(
                 f"{group.name} was trained on texts of other patients and reads only {inside} of "
