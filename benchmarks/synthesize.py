@@ -43,12 +43,12 @@ from cxrtool.generators.choices import load_presets
 from cxrtool.generators.stylegan2.generator import Architecture, Generator
 from cxrtool.generators.stylegan2.network import TrainedGenerator, mean_latents
 from cxrtool.synthesis import planner, targets
-from cxrtool.synthesis.descriptors import Gallery, describe_all
+from cxrtool.synthesis.descriptors import Gallery
 from cxrtool.synthesis.generate import Job, fill, slots_of, write_set
 from cxrtool.synthesis.panel import Near, NearestDistance, Panel
 from cxrtool.synthesis.pools import LabelTable
 from cxrtool.synthesis.sampler import BlockSampler
-from cxrtool.synthesis.slots import label_vectors, latents, slot_seed
+from cxrtool.synthesis.slots import latents, slot_seed
 from cxrtool.synthesis.writer import Origin, synthetic_info
 from cxrtool.training.device import setup
 
@@ -114,7 +114,7 @@ def usual_script(
 ) -> None:
     """One image a call, its PNG written in the same thread."""
     device = network.means.device
-    y = torch.from_numpy(label_vectors(table, LABELS)[plan.source_rows])
+    y = torch.from_numpy(table.vectors(LABELS)[plan.source_rows])
     folder.mkdir()
     with torch.inference_mode():
         for i in range(plan.n_synthetic):
@@ -131,7 +131,7 @@ def nearest_panel(n_training: int, size: int, device: torch.device) -> Panel:
         return Panel()
     images = np.random.default_rng(0).integers(0, 256, (n_training, size, size), dtype=np.uint8)
     rows = np.arange(n_training)
-    return Panel((NearestDistance(Near(Gallery(describe_all(images, rows, size, device)))),))
+    return Panel((NearestDistance(Near(Gallery.of(images, rows, size, device))),))
 
 
 def make_set(folder: Path, job: Job) -> None:
@@ -144,7 +144,7 @@ def make_set(folder: Path, job: Job) -> None:
 
 def network_alone(sampler: BlockSampler, plan: planner.Plan, table: LabelTable, block: int) -> None:
     """All blocks through the network; only the last one is waited for on CUDA."""
-    rows = label_vectors(table, LABELS)[plan.source_rows]
+    rows = table.vectors(LABELS)[plan.source_rows]
     launched = None
     for start in range(0, plan.n_synthetic, block):
         part = rows[start : start + block]

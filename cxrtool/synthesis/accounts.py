@@ -6,25 +6,21 @@ rejected try is written down with its slot once that slot has an image, so the a
 whole or absent.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 import numpy as np
 import pandas as pd
 
 from cxrtool.core.errors import InputError
+from cxrtool.core.runs import Run
 from cxrtool.data.writer import DatasetWriter
 from cxrtool.synthesis.arrays import FloatArray, IntArray
 from cxrtool.synthesis.slots import PART, in_parts
 from cxrtool.synthesis.writer import slot_image
-
-if TYPE_CHECKING:
-    from cxrtool.core.runs import Run
 
 JOURNAL = "checkpoints/slots.jsonl"
 TABLE = "filters.csv"
@@ -73,17 +69,6 @@ class Accounts:
 
     # the journal
 
-    def line(self, slot: int) -> str:
-        """A slot's account as one line of the journal."""
-        cells = [
-            slot,
-            int(self.tries[slot]),
-            self.rejected[slot].tolist(),
-            [number(v) for v in self.first[slot]],
-            [number(v) for v in self.kept[slot]],
-        ]
-        return json.dumps(cells, separators=(",", ":")) + "\n"
-
     def take_over(self, run: Run, writer: DatasetWriter) -> None:
         """Read the journal of an interrupted run: what it says of slots that have their image.
 
@@ -103,8 +88,11 @@ class Accounts:
                 self.write_journal(stream, some.tolist())
 
     def write_journal(self, stream: TextIO, slots: Sequence[int]) -> None:
-        """Append the accounts of some slots and hand them to the system."""
-        stream.write("".join(map(self.line, slots)))
+        """Append the accounts of some slots, a line each, and hand them to the system."""
+        for slot in slots:
+            scores = [[number(v) for v in values[slot]] for values in (self.first, self.kept)]
+            cells = [slot, int(self.tries[slot]), self.rejected[slot].tolist(), *scores]
+            stream.write(json.dumps(cells, separators=(",", ":")) + "\n")
         stream.flush()
 
     # the table
@@ -122,21 +110,19 @@ class Accounts:
         """
         with run.atomic(TABLE) as path, open(path, "w", encoding="utf-8", newline="") as stream:
             for i, some in enumerate(in_parts(slots)):
-                table = self._rows(some, [labels[k] for k in stream_of[some].tolist()])
+                classes = [labels[k] for k in stream_of[some].tolist()]
+                columns: dict[str, Any] = {
+                    "slot": some,
+                    "class": classes,
+                    "tries": self.tries[some],
+                }
+                for f, name in enumerate(self.filters):
+                    columns[f"{name}_rejected"] = self.rejected[some, f]
+                for m, name in enumerate(self.meters):
+                    columns[f"{name}_first"] = [number(v) for v in self.first[some, m]]
+                    columns[f"{name}_kept"] = [number(v) for v in self.kept[some, m]]
+                table = pd.DataFrame(columns)
                 stream.write(table.to_csv(index=False, header=i == 0, lineterminator="\n"))
-
-    def _rows(self, slots: IntArray, classes: Sequence[str]) -> pd.DataFrame:
-        columns: dict[str, Any] = {
-            "slot": slots,
-            "class": list(classes),
-            "tries": self.tries[slots],
-        }
-        for f, name in enumerate(self.filters):
-            columns[f"{name}_rejected"] = self.rejected[slots, f]
-        for m, name in enumerate(self.meters):
-            columns[f"{name}_first"] = [number(v) for v in self.first[slots, m]]
-            columns[f"{name}_kept"] = [number(v) for v in self.kept[slots, m]]
-        return pd.DataFrame(columns)
 
     def read_table(self, path: Path) -> None:
         """Take over the rows of a shard's ``filters.csv``.
@@ -209,11 +195,8 @@ def summary(
         for m, name in enumerate(accounts.meters):
             first = float(accounts.first[mine, m].mean(dtype=np.float64))
             kept = float(accounts.kept[mine, m].mean(dtype=np.float64))
-            scores[name] = {
-                "first": round(first, 6),
-                "kept": round(kept, 6),
-                "shift": round(kept - first, 6),
-            }
+            means = {"first": first, "kept": kept, "shift": kept - first}
+            scores[name] = {key: round(mean, 6) for key, mean in means.items()}
         rejected = accounts.rejected[mine].sum(axis=0)
         classes[label] = {
             "images": len(mine),

@@ -17,17 +17,9 @@ from cxrtool.data.keys import Seen, seen_rows
 from cxrtool.data.manifest import Dataset
 from cxrtool.data.select import patient_groups
 from cxrtool.synthesis.arrays import BoolArray, ByteArray, FloatArray, IntArray
-from cxrtool.synthesis.descriptors import Gallery, describe_all, usual_nearness
+from cxrtool.synthesis.descriptors import Gallery, usual_nearness
 from cxrtool.synthesis.generate import Job
-from cxrtool.synthesis.panel import (
-    Meter,
-    Opinion,
-    Panel,
-    Realness,
-    Teachers,
-    rounded,
-)
-from cxrtool.synthesis.slots import label_vectors
+from cxrtool.synthesis.panel import Meter, Opinion, Panel, Realness, Teachers, rounded
 from cxrtool.training.rng import plan_seed
 
 PILOTS = 256  # unfiltered images a class that set the limit of the discriminator
@@ -47,7 +39,7 @@ def pilots(job: Job, meter: Meter) -> list[tuple[FloatArray, FloatArray]]:
         [n, L].
     """
     sampler = replace(job, panel=Panel((meter,)), edits=None).sampler()
-    request, vectors = job.plan.request, label_vectors(job.table, job.network.labels)
+    request, vectors = job.plan.request, job.table.vectors(job.network.labels)
     images = []
     for k, label in enumerate(request.labels):
         rows = job.plan.rows[k]
@@ -57,9 +49,8 @@ def pilots(job: Job, meter: Meter) -> list[tuple[FloatArray, FloatArray]]:
         for start in range(0, len(numbers), job.block):
             some = numbers[start : start + job.block]
             seeds = [plan_seed("pilot", job.origin.seed, label, int(i)) for i in some]
-            streams = np.full(len(some), k, dtype=np.int64)
-            launched = sampler.launch(seeds, labels[some], some - start, streams=streams)
-            scores.append(launched.wait().scores[0])
+            launched = sampler.launch(seeds, labels[some], some - start, streams=k)
+            scores.append(launched.wait()[1][0])
         images.append((np.concatenate(scores), labels))
     return images
 
@@ -80,7 +71,8 @@ def label_effects(images: list[tuple[FloatArray, FloatArray]]) -> FloatArray:
 
 def realness(job: Job, opinion: Opinion, keep: float) -> Realness:
     """The discriminator's filter, which keeps so many of the pilots of every class."""
-    images = pilots(job, Realness(opinion, keep, rounded([])))
+    nothing = np.zeros(len(job.network.labels), np.float32)
+    images = pilots(job, Realness(opinion, keep, rounded([]), nothing))
     effects = label_effects(images)
     own = [scores - labels @ effects for scores, labels in images]
     return Realness(opinion, keep, lower_limits(own, 1 - keep), effects)
@@ -151,10 +143,10 @@ def teacher_limits(
                 f"no real image of {job.plan.request.labels[k]!r} is new to a teacher",
                 hint="give teachers of different patients (train-cls --leave-out)",
             )
-        chosen = usable[np.linspace(0, len(usable) - 1, min(len(usable), MOST_REAL)).astype(int)]
+        some = usable[np.linspace(0, len(usable) - 1, min(len(usable), MOST_REAL)).astype(int)]
         scores = []
-        for start in range(0, len(chosen), job.block):
-            rows = chosen[start : start + job.block]
+        for start in range(0, len(some), job.block):
+            rows = some[start : start + job.block]
             padded = np.concatenate([rows, np.repeat(rows[-1:], job.block - len(rows))])
             shown = resized(np.array(pixels[job.table.rows[padded]]), job.network.size)
             x = to_float(torch.from_numpy(shown).to(job.device))
@@ -163,12 +155,6 @@ def teacher_limits(
             scores.append(teachers.probabilities(x, streams, weight)[: len(rows)].cpu().numpy())
         limits.append(float(np.quantile(np.concatenate(scores), quantile)))
     return rounded(limits)
-
-
-@torch.inference_mode()
-def gallery_of(pixels: ByteArray, rows: IntArray, job: Job) -> Gallery:
-    """Descriptors of some rows of the real set, at the generator's size, on the device."""
-    return Gallery(describe_all(pixels, rows, job.network.size, job.device))
 
 
 @torch.inference_mode()

@@ -10,6 +10,9 @@ by the mean distance of the 50 nearest): a blurred image is near to everything, 
 small and its ratio is not.
 """
 
+from dataclasses import dataclass
+from typing import Self
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -45,39 +48,37 @@ def describe(images: Tensor) -> Tensor:
     return x / (length + _EPSILON)
 
 
-def describe_all(images: ByteArray, rows: IntArray, size: int, device: torch.device) -> Tensor:
-    """Descriptors of many images, read a chunk at a time.
-
-    Args:
-        images: uint8 [M, H, W], such as a memory map.
-        rows: Which of them [N].
-        size: Side that they are brought to first, pixels.
-        device: Where the descriptors go.
-
-    Returns:
-        [N, D].
-    """
-    parts = []
-    for start in range(0, len(rows), CHUNK):
-        chunk = resized(np.array(images[rows[start : start + CHUNK]]), size)
-        parts.append(describe(torch.from_numpy(chunk).to(device)))
-    return torch.cat(parts)
-
-
 def distance_of(similarity: Tensor) -> Tensor:
     """Distance of unit vectors from their inner product."""
     return (2 - 2 * similarity).clamp(min=0).sqrt()
 
 
+@dataclass(frozen=True, eq=False)
 class Gallery:
     """Training images that others are compared with.
 
-    Args:
+    Attributes:
         descriptors: [N, D], N >= 1, on the device where images will be compared.
     """
 
-    def __init__(self, descriptors: Tensor) -> None:
-        self.descriptors = descriptors
+    descriptors: Tensor
+
+    @classmethod
+    @torch.inference_mode()
+    def of(cls, images: ByteArray, rows: IntArray, size: int, device: torch.device) -> Self:
+        """Describe many images, read a chunk at a time.
+
+        Args:
+            images: uint8 [M, H, W], such as a memory map.
+            rows: Which of them [N].
+            size: Side that they are brought to first, pixels.
+            device: Where the descriptors go.
+        """
+        parts = []
+        for start in range(0, len(rows), CHUNK):
+            chunk = resized(np.array(images[rows[start : start + CHUNK]]), size)
+            parts.append(describe(torch.from_numpy(chunk).to(device)))
+        return cls(torch.cat(parts))
 
     def __len__(self) -> int:
         return len(self.descriptors)
@@ -119,12 +120,12 @@ def usual_nearness(gallery: Gallery, people: IntArray) -> tuple[FloatArray, Floa
         ratios [n].
     """
     n = len(gallery)
-    chosen = np.unique(np.linspace(0, n - 1, min(n, MOST_COMPARED)).astype(np.int64))
+    some = np.unique(np.linspace(0, n - 1, min(n, MOST_COMPARED)).astype(np.int64))
     device = gallery.descriptors.device
     whom = torch.from_numpy(people).to(device)
     parts = []
-    for start in range(0, len(chosen), CHUNK):
-        rows = torch.from_numpy(chosen[start : start + CHUNK]).to(device)
+    for start in range(0, len(some), CHUNK):
+        rows = torch.from_numpy(some[start : start + CHUNK]).to(device)
         query = gallery.descriptors[rows]
         excluded = whom[rows][:, None] == whom[None, :]
         excluded |= distance_of(query @ gallery.descriptors.T) < SAME

@@ -6,28 +6,22 @@ all filters accept. Slots are settled in ascending order, so the outcome is the 
 were made. Too near means: less than half as far as the nearest two real images of different people.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from cxrtool.core.runs import Run
 from cxrtool.data.images import read_png
 from cxrtool.data.writer import DatasetWriter
 from cxrtool.synthesis.accounts import Accounts
 from cxrtool.synthesis.arrays import ByteArray, IntArray
 from cxrtool.synthesis.descriptors import CHUNK, Gallery, describe, distance_of, usual_nearness
 from cxrtool.synthesis.generate import Job, journal
-from cxrtool.synthesis.lanes import Batch
 from cxrtool.synthesis.sampler import Launched
-from cxrtool.synthesis.slots import slot_seed
+from cxrtool.synthesis.slots import Batch, slot_seed
 from cxrtool.synthesis.writer import png_chunks, slot_image
-
-if TYPE_CHECKING:
-    from cxrtool.core.runs import Run
 
 NAME = "duplicate"
 PART = 0.5
@@ -124,15 +118,13 @@ def _next_image(
     accounts.reject(slot, int(accounts.tries[slot]) - 1, first, [NAME])
     for attempt in range(int(accounts.tries[slot]), job.most_tries):
         batch = Batch(np.array([slot]), np.array([attempt]), np.array([slot % job.block]))
-        block = launch(batch).wait()
-        scores = block.scores[:, 0]
-        refused = job.panel.refused_by(block.scores, job.plan.stream_of[batch.slots])[0]
-        pixels: ByteArray = block.pixels[0]
+        pixels, scores = launch(batch).wait()
+        (refused,) = job.panel.refused_by(scores, job.plan.stream_of[batch.slots])
         if not refused:
-            descriptors[slot] = describe(torch.from_numpy(pixels[None]).to(job.device))[0]
+            descriptors[slot] = describe(torch.from_numpy(pixels).to(job.device))[0]
             if not _near(descriptors, slot, limit):
-                accounts.accept(slot, attempt, scores)
-                return pixels
+                accounts.accept(slot, attempt, scores[:, 0])
+                return np.asarray(pixels[0])
             refused = [NAME]
-        accounts.reject(slot, attempt, scores, refused)
+        accounts.reject(slot, attempt, scores[:, 0], refused)
     raise job.give_up(accounts, slot)

@@ -61,11 +61,8 @@ def assign(plan: Plan, directions: Sequence[Direction], shares: Sequence[Fractio
     streams = []
     for label, drawn in zip(plan.request.labels, plan.drawn, strict=True):
         usable = [i for i, d in enumerate(directions) if label in d.labels]
-        if not usable:
-            streams.append(np.full(drawn, NOT_PUSHED, dtype=np.int64))
-            continue
-        total = sum((shares[i] for i in usable), Fraction(0))
-        streams.append(take_turns([shares[i] / total for i in usable], usable, drawn))
+        parts = [shares[i] for i in usable] or [Fraction(1)]
+        streams.append(take_turns(parts, usable or [NOT_PUSHED], drawn))
     return np.concatenate([np.empty(0, dtype=np.int64), *streams])
 
 
@@ -101,13 +98,10 @@ class Edits:
 
     def notes(self) -> dict[str, Any]:
         """What ``dataset.json`` says of them."""
-        directions = self.directions
-        return {
-            "edits": [
-                {"target": d.target, "sign": d.sign, "way": d.fingerprint} for d in directions
-            ],
-            "edit_strength": self.strength,
-        }
+        edits = [
+            {"target": d.target, "sign": d.sign, "way": d.fingerprint} for d in self.directions
+        ]
+        return {"edits": edits, "edit_strength": self.strength}
 
     def cells(self, slots: IntArray) -> list[str]:
         """The cell ``edit`` of some rows, ``+0.8 of 0123456789abcdef``; blank if not pushed."""
@@ -123,8 +117,8 @@ class Edits:
         in_s = self._style_pushes(style, device) if isinstance(style, StyleSpace) else {}
 
         def render(z: Tensor, y: Tensor, slots: IntArray) -> Tensor:
-            chosen = np.where(slots < 0, NOT_PUSHED, self.of_slot[slots])
-            which = torch.from_numpy(chosen).to(device)
+            direction = np.where(slots < 0, NOT_PUSHED, self.of_slot[slots])
+            which = torch.from_numpy(direction).to(device)
             moved = style.mapping(z, y, truncation) + pushes[which]
             if not in_s or not isinstance(style, StyleSpace):
                 return style.synthesis(moved, "const").clamp(-1, 1)

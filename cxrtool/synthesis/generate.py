@@ -6,36 +6,31 @@ no filter refuses, whatever becomes of other slots. Images that are there and ac
 run that was interrupted, are left as they are.
 """
 
-from __future__ import annotations
-
-import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 import numpy as np
 import pandas as pd
 import torch
 
 from cxrtool.core.errors import GateError
+from cxrtool.core.runs import Run
 from cxrtool.data.columns import IMAGE, SOURCE, SPLIT, VIEW
 from cxrtool.data.manifest import Dataset, DatasetInfo
 from cxrtool.data.writer import DatasetWriter
 from cxrtool.synthesis.accounts import JOURNAL, Accounts
 from cxrtool.synthesis.arrays import IntArray
 from cxrtool.synthesis.edits import Edits
-from cxrtool.synthesis.lanes import Batch, Lanes
 from cxrtool.synthesis.panel import NEAREST, Panel
 from cxrtool.synthesis.planner import Plan
 from cxrtool.synthesis.pools import LabelTable
 from cxrtool.synthesis.sampler import BlockSampler, Launched, one_ahead
-from cxrtool.synthesis.slots import in_parts, label_vectors, slot_seed
+from cxrtool.synthesis.slots import Batch, Lanes, in_parts, slot_seed
 from cxrtool.synthesis.writer import ImageWriter, Origin, png_chunks, slot_image
 from cxrtool.training.protocols import Generator
-
-if TYPE_CHECKING:
-    from cxrtool.core.runs import Run
 
 MOST_TRIES = 100
 
@@ -74,17 +69,9 @@ class Job:
 
     def sampler(self) -> BlockSampler:
         """The network in blocks, with the panel."""
-        psi, device, render = self.origin.truncation, self.device, None
-        if self.edits is not None:
-            render = self.edits.render(self.network, psi, device)
-        return BlockSampler(
-            self.network,
-            block=self.block,
-            truncation=psi,
-            device=device,
-            panel=self.panel,
-            render=render,
-        )
+        psi, edits = self.origin.truncation, self.edits
+        render = None if edits is None else edits.render(self.network, psi, self.device)
+        return BlockSampler(self.network, self.block, psi, self.device, self.panel, render)
 
     def accounts(self) -> Accounts:
         """Empty accounts for all slots."""
@@ -93,7 +80,7 @@ class Job:
     def launcher(self) -> Callable[[Batch], Launched]:
         """Starts batches of slots."""
         sampler, sources, streams = self.sampler(), self.plan.source_rows, self.plan.stream_of
-        vectors = label_vectors(self.table, self.network.labels)
+        vectors = self.table.vectors(self.network.labels)
 
         def launch(batch: Batch) -> Launched:
             return sampler.launch(
@@ -165,17 +152,18 @@ def fill(run: Run, job: Job, writer: DatasetWriter, accounts: Accounts, slots: I
         journal(run, accounts) as stream,
         ImageWriter(writer, job.workers) as images,
     ):
-        for batch, launched in one_ahead(_batches(lanes), launch):
-            block = launched.wait()
-            refused = job.panel.refused_by(block.scores, streams[batch.slots])
+        # lanes that are empty now may be given slots back
+        for batch, launched in one_ahead(lanes.take, launch):
+            pixels, scores = launched.wait()
+            refused = job.panel.refused_by(scores, streams[batch.slots])
             seeds, passed = job.seeds(batch.slots, batch.attempts), []
             for i, slot in enumerate(batch.slots.tolist()):
-                attempt, scores = int(batch.attempts[i]), block.scores[:, i]
+                attempt = int(batch.attempts[i])
                 if not refused[i]:
-                    accounts.accept(slot, attempt, scores)
+                    accounts.accept(slot, attempt, scores[:, i])
                     passed.append(i)
                     continue
-                accounts.reject(slot, attempt, scores, refused[i])
+                accounts.reject(slot, attempt, scores[:, i], refused[i])
                 if attempt + 1 >= job.most_tries:
                     raise job.give_up(accounts, slot)
                 lanes.again(slot, attempt + 1)
@@ -184,7 +172,7 @@ def fill(run: Run, job: Job, writer: DatasetWriter, accounts: Accounts, slots: I
             here = batch.slots[passed].tolist()
             images.put(
                 [slot_image(slot) for slot in here],
-                block.pixels[passed],
+                pixels[passed],
                 [png_chunks(job.origin.generator, seeds[i]) for i in passed],
             )
             if stream is not None:
@@ -193,11 +181,6 @@ def fill(run: Run, job: Job, writer: DatasetWriter, accounts: Accounts, slots: I
             bar.update(done, note)
             run.check_stop()
     return Made(len(open_slots), tried, time.monotonic() - started)
-
-
-def _batches(lanes: Lanes) -> Iterator[Batch | None]:
-    while True:  # lanes that are empty now may be given slots back
-        yield lanes.take()
 
 
 def _still_open(run: Run, writer: DatasetWriter, accounts: Accounts, slots: IntArray) -> IntArray:
@@ -210,14 +193,11 @@ def _still_open(run: Run, writer: DatasetWriter, accounts: Accounts, slots: IntA
     return np.asarray(slots[accounts.tries[slots] == 0])
 
 
-@contextlib.contextmanager
-def journal(run: Run, accounts: Accounts) -> Iterator[TextIO | None]:
+def journal(run: Run, accounts: Accounts) -> AbstractContextManager[TextIO | None]:
     """The journal, open for appending; None where there is nothing to account for."""
     if accounts.silent:
-        yield None
-        return
-    with open(run.path(JOURNAL), "a", encoding="utf-8") as stream:
-        yield stream
+        return nullcontext()
+    return open(run.path(JOURNAL), "a", encoding="utf-8")
 
 
 def close_journal(run: Run) -> None:

@@ -5,11 +5,9 @@ fingerprint from its ``model.json``, without loading weights; and refusals that 
 where the plan wants something else than the generator was trained for.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -43,7 +41,7 @@ class GeneratorCard:
     meta: dict[str, Any]
 
     @classmethod
-    def open(cls, folder: Path) -> GeneratorCard:
+    def open(cls, folder: Path) -> Self:
         """Read the description.
 
         Raises:
@@ -185,8 +183,6 @@ def choose_policy(
         UsageError: Another value than the generator's; names both.
     """
     theirs = None if card is None else card.policy
-    if theirs is not None and uncertain is None and blank is None:
-        return theirs
     fallback = theirs or LabelPolicy()
     options = LabelPolicy.from_options(
         PolicyOptions(uncertain=uncertain or "ones", blank=blank or fallback.blank)

@@ -11,11 +11,10 @@ a label counts as predicted above its prevalence among the training images, whic
 where both kinds of error weigh the same.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from functools import cached_property, lru_cache
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -26,32 +25,29 @@ from cxrtool.synthesis.arrays import BoolArray, FloatArray, IntArray
 from cxrtool.synthesis.descriptors import NEIGHBORS, Gallery, describe
 from cxrtool.training.protocols import Classifier, Judge
 
-T = TypeVar("T")
 NEAREST = "nn_distance"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sight:
     """A block of images and what was asked for.
 
     Attributes:
         pixels: uint8 [B, H, W], on the device.
-        x: The same as float32 [B, 1, H, W] in [-1, 1].
         y: Labels in the generator's order [B, L].
         slots: Slots of the plan [B]; -1 where the block is padded.
         streams: Which target class each slot serves [B]; 0 where the block is padded.
     """
 
     pixels: Tensor
-    x: Tensor
     y: Tensor
     slots: IntArray
     streams: IntArray
 
-    @staticmethod
-    def of(pixels: Tensor, y: Tensor, slots: IntArray, streams: IntArray) -> Sight:
-        """With `x` made from the pixels, so that what is judged is what is written."""
-        return Sight(pixels, to_float(pixels), y, slots, streams)
+    @cached_property
+    def x(self) -> Tensor:
+        """The pixels as float32 [B, 1, H, W] in [-1, 1]: what is judged is what is written."""
+        return to_float(self.pixels)
 
 
 class Meter(Protocol):
@@ -77,25 +73,12 @@ class Meter(Protocol):
         ...
 
 
-class OncePerBlock(Generic[T]):
-    """What several meters want to know of the block at hand, computed once."""
-
-    def __init__(self, look: Callable[[Sight], T]) -> None:
-        self._look = look
-        self._last: tuple[Sight, T] | None = None
-
-    def on(self, sight: Sight) -> T:
-        if self._last is None or self._last[0] is not sight:
-            self._last = sight, self._look(sight)
-        return self._last[1]
-
-
-class Opinion(OncePerBlock[tuple[Tensor, Tensor]]):
-    """A judge's verdict: realness [B] and label logits [B, L]."""
+class Opinion:
+    """A judge's verdict on a block, asked for once: realness [B] and label logits [B, L]."""
 
     def __init__(self, judge: Judge) -> None:
-        super().__init__(lambda sight: judge.judge(sight.x, sight.y))
         self.judge = judge
+        self.on = lru_cache(maxsize=1)(lambda sight: judge.judge(sight.x, sight.y))
 
 
 @dataclass(frozen=True)
@@ -110,29 +93,26 @@ class Realness:
         opinion: The generator's own discriminator.
         keep: Share of unfiltered images that the limits were set to keep.
         limits: Lowest accepted score a class [K].
-        label_effects: What each of the judge's labels adds to a score [L]; None for nothing.
+        label_effects: What each of the judge's labels adds to a score [L].
     """
 
     opinion: Opinion
     keep: float
     limits: FloatArray
-    label_effects: FloatArray | None = None
+    label_effects: FloatArray
     name: str = "discriminator"
 
     def scores(self, sight: Sight) -> Tensor:
-        score = self.opinion.on(sight)[0]
-        if self.label_effects is None:
-            return score
-        return score - sight.y @ torch.from_numpy(self.label_effects).to(sight.y)
+        return self.opinion.on(sight)[0] - sight.y @ torch.from_numpy(self.label_effects).to(
+            sight.y
+        )
 
     def accepts(self, scores: FloatArray, streams: IntArray) -> BoolArray:
         return np.asarray(scores >= self.limits[streams])
 
     def record(self) -> dict[str, Any]:
-        found = {"keep": self.keep, "limits": plain(self.limits)}
-        if self.label_effects is not None:
-            found["label_effects"] = plain(self.label_effects)
-        return found
+        effects = plain(self.label_effects)
+        return {"keep": self.keep, "limits": plain(self.limits), "label_effects": effects}
 
 
 @dataclass(frozen=True)
@@ -212,13 +192,13 @@ class Teachers:
         return None if self.limits is None else np.asarray(scores >= self.limits[streams])
 
     def record(self) -> dict[str, Any]:
-        if self.limits is None:
-            return {"teachers": len(self.networks)}
-        limits = plain(self.limits)
-        return {"teachers": len(self.networks), "quantile": self.quantile, "limits": limits}
+        record: dict[str, Any] = {"teachers": len(self.networks)}
+        if self.limits is not None:
+            record |= {"quantile": self.quantile, "limits": plain(self.limits)}
+        return record
 
 
-class Near(OncePerBlock[Tensor]):
+class Near:
     """Distances to the training images, [2, B]: see `descriptors.Gallery.nearness`.
 
     Args:
@@ -228,8 +208,10 @@ class Near(OncePerBlock[Tensor]):
 
     def __init__(self, gallery: Gallery, ratios: bool = False) -> None:
         n = NEIGHBORS if ratios else 0
-        super().__init__(lambda sight: gallery.nearness(describe(sight.pixels), neighbors=n))
         self.gallery = gallery
+        self.on = lru_cache(maxsize=1)(
+            lambda sight: gallery.nearness(describe(sight.pixels), neighbors=n)
+        )
 
 
 @dataclass(frozen=True)
@@ -298,10 +280,10 @@ class Panel:
         own = [m.name for m in self.meters if m.accepts(empty, nobody) is not None]
         return (*own, *self.extra)
 
-    def scores(self, sight: Sight) -> Tensor | None:
-        """[M, B] on the device; None if nobody looks."""
+    def scores(self, sight: Sight) -> Tensor:
+        """[M, B], on the device if anybody looks."""
         if not self.meters:
-            return None
+            return torch.zeros(0, len(sight.slots))
         return torch.stack([meter.scores(sight).float() for meter in self.meters])
 
     def refused_by(self, scores: FloatArray, streams: IntArray) -> list[list[str]]:

@@ -3,9 +3,9 @@
 In: the label table of the selected real rows and a `Request`. Out: a `Plan`: for every class how
 many images its stream gives, and which real row each of them takes its labels from.
 
-Procedure: pools of real rows; the linear program of ``program``; rows from the
-fixed streams of ``streams``; count realized positives, top up and trim with ``tally``. A plan is
-minimal in this sense: no stream can lose its last image while every target is still met.
+Procedure: pools of real rows; the linear program of ``program``; rows from the fixed streams of
+``tally``, which counts realized positives, tops up and trims. A plan is minimal in this sense: no
+stream can lose its last image while every target is still met.
 """
 
 import math
@@ -14,13 +14,18 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-import numpy.typing as npt
 
 from cxrtool.core.errors import InputError
-from cxrtool.synthesis import program
 from cxrtool.synthesis.arrays import ByteArray, IntArray
-from cxrtool.synthesis.streams import RowStream
-from cxrtool.synthesis.tally import LARGEST_PLAN, Tally, top_up, trim
+from cxrtool.synthesis.program import (
+    FloatArray,
+    Program,
+    Shares,
+    conditional_shares,
+    cooccurrence,
+    label_totals,
+)
+from cxrtool.synthesis.tally import LARGEST_PLAN, RowStream, Tally, top_up, trim
 from cxrtool.synthesis.targets import Request
 
 _STEP, _MOST_STEPS = 0.001, 20  # of shares that are tried in the place of those that are refused
@@ -121,116 +126,107 @@ def make_plan(
         if max_images is not None and total > max_images:
             raise _too_many(total, max_images, task.highest_within(request, max_images))
     rows = tuple(stream.first(n).copy() for stream, n in zip(streams, drawn, strict=True))
-    drawn_labels = values[np.concatenate([np.empty(0, dtype=np.int64), *rows])]
-    before, drawn_positives = program.label_totals(values), program.label_totals(drawn_labels)
-    return Plan(
-        request, labels, len(values), before, expected, rows, drawn_positives, own_only=own_only
-    )
+    after = label_totals(values[np.concatenate([np.empty(0, dtype=np.int64), *rows])])
+    before = label_totals(values)
+    return Plan(request, labels, len(values), before, expected, rows, after, own_only)
 
 
 class _Task:
     """The table, its pools and their streams, for any shares of the same classes."""
 
     def __init__(
-        self,
-        values: ByteArray,
-        columns: IntArray,
-        streams: list[RowStream],
-        own_only: bool,
+        self, values: ByteArray, columns: IntArray, streams: list[RowStream], own_only: bool
     ) -> None:
-        counts = program.cooccurrence(values, columns)
-        self.values, self.columns, self.streams, self.own_only = values, columns, streams, own_only
-        self.positives = np.diagonal(counts)
+        counts = cooccurrence(values, columns)
         own = own_only or not len(columns)
-        self.ratios = np.eye(len(columns)) if own else program.conditional_shares(counts)
+        ratios = np.eye(len(columns)) if own else conditional_shares(counts)
+        self.values, self.columns, self.streams, self.own_only = values, columns, streams, own_only
+        self.program = Program(len(values), np.diagonal(counts), ratios)
 
-    def expect(self, request: Request) -> npt.NDArray[np.float64]:
+    def expect(self, request: Request) -> FloatArray:
         """The program's n [K], or an error that says what is in the way."""
         shares = request.shares
-        if not len(self.positives) or program.met(len(self.values), self.positives, shares):
-            return np.zeros(len(self.positives))
-        n = program.solve(len(self.values), self.positives, self.ratios, shares)
+        if not shares:
+            return np.zeros(0)
+        n = self.program.solve(shares)
         if n is None:
             raise self.infeasible(request)
         total = math.ceil(math.fsum(n))
         if total > LARGEST_PLAN:
-            factor = self._factor_within(shares, LARGEST_PLAN)
+            factor = self.program.highest_factor_within(shares, LARGEST_PLAN)
             instead = self._highest(request, factor, LARGEST_PLAN)
             raise InputError(
-                f"the plan needs {total:,} images: {_wanted(request, shares)} lies too close to "
-                f"the limit; with {LARGEST_PLAN:,} images, the most that are planned, the highest "
-                f"{instead}",
+                f"the plan needs {total:,} images: {_wanted(request)} lies too close to the limit; "
+                f"with {LARGEST_PLAN:,} images, the most that are planned, the highest {instead}",
                 hint="lower the share",
             )
         return n
 
-    def realize(self, expected: npt.NDArray[np.float64], shares: tuple[Fraction, ...]) -> list[int]:
+    def realize(self, expected: FloatArray, shares: Shares) -> list[int]:
         """How many images each stream gives [K], by the labels that were really drawn."""
         tally = Tally(self.values, self.columns, self.streams, shares, self.own_only)
         tally.take([math.floor(n) for n in expected])
-        top_up(tally, self.ratios, shares)
+        top_up(tally, self.program.ratios, shares)
         trim(tally)
         return tally.drawn
 
     def infeasible(self, request: Request) -> InputError:
         """The error for shares that no number of images reaches: what binds, what would do."""
-        prevalence = self.positives / len(self.values)
-        top = program.ceiling(self.ratios, request.shares, prevalence)
-        names = [request.labels[i] for i in top.binding]
-        others = f" (then {', '.join(names[1:])})" if len(names) > 1 else ""
+        factor, binding = self.program.ceiling(request.shares)
+        first, *rest = (request.labels[i] for i in binding)
+        others = f" (then {', '.join(rest)})" if rest else ""
         how = " when each class counts its own images only" if self.own_only else ""
         return InputError(
-            f"no number of images reaches {_wanted(request, request.shares)}{how}: {names[0]!r} "
-            f"binds{others}; the highest feasible {self._highest(request, top.factor, math.inf)}",
+            f"no number of images reaches {_wanted(request)}{how}: {first!r} binds{others}; the "
+            f"highest feasible {self._highest(request, factor, math.inf)}",
             hint="lower the share or name fewer classes with --classes",
         )
 
     def highest_within(self, request: Request, most: int) -> str | None:
-        """The highest shares that so many images really reach; None if none was found."""
-        factor = min(1.0, self._factor_within(request.shares, most))
-        for shares in _steps_down(request.shares, factor):
-            n = program.solve(len(self.values), self.positives, self.ratios, shares)
-            if n is None or math.fsum(n) > _FAR * most + _FAR_IMAGES:
-                continue
+        """The highest shares that so many images really reach; None if there are none."""
+        factor = min(1.0, self.program.highest_factor_within(request.shares, most))
+        for shares, n in self._steps_down(request.shares, factor, _FAR * most + _FAR_IMAGES):
             if sum(self.realize(n, shares)) <= most:
                 return _named(request, shares)
         return None
 
-    def _factor_within(self, shares: tuple[Fraction, ...], most: int) -> float:
-        rows = len(self.values)
-        return program.highest_factor_within(rows, self.positives, self.ratios, shares, most)
-
     def _highest(self, request: Request, factor: float, most: float) -> str:
         """The highest shares of so much of the wanted ones that draws are expected to reach."""
-        for shares in _steps_down(request.shares, factor):
-            n = program.solve(len(self.values), self.positives, self.ratios, shares)
-            if n is not None and math.fsum(n) <= most:
-                return _named(request, shares)
+        for shares, _ in self._steps_down(request.shares, factor, most):
+            return _named(request, shares)
         return f"share is below {float(min(request.shares)) * factor:.4f}"
 
+    def _steps_down(
+        self, shares: Shares, factor: float, most: float
+    ) -> Iterator[tuple[Shares, FloatArray]]:
+        """Thousandths in the proportion of the shares, from a factor of them down.
 
-def _steps_down(shares: tuple[Fraction, ...], factor: float) -> Iterator[tuple[Fraction, ...]]:
-    """Thousandths in the proportion of the shares, from a factor of them down."""
-    for step in range(_MOST_STEPS):
-        lower = factor - step * _STEP / float(max(shares))
-        floors = [Fraction(math.floor(1000 * float(t) * lower + 1e-6), 1000) for t in shares]
-        if min(floors) <= 0:
-            return
-        yield tuple(floors)
+        Those are left out that need more draws than ``most``; each comes with its draws.
+        """
+        for step in range(_MOST_STEPS):
+            lower = factor - step * _STEP / float(max(shares))
+            floors = [Fraction(math.floor(1000 * float(t) * lower + 1e-6), 1000) for t in shares]
+            if min(floors) <= 0:
+                return
+            n = self.program.solve(tuple(floors))
+            if n is not None and math.fsum(n) <= most:
+                yield tuple(floors), n
 
 
-def _wanted(request: Request, shares: Sequence[Fraction]) -> str:
-    if len(set(shares)) == 1:
-        return f"a share of {float(shares[0]):g} in {len(shares)} classes"
-    pairs = zip(request.labels, shares, strict=True)
-    return "the shares " + ", ".join(f"{name}={float(t):g}" for name, t in pairs)
+def _pairs(labels: Sequence[str], shares: Shares, form: str) -> str:
+    return ", ".join(f"{name}={float(t):{form}}" for name, t in zip(labels, shares, strict=True))
 
 
-def _named(request: Request, shares: tuple[Fraction, ...]) -> str:
+def _wanted(request: Request) -> str:
+    if len(set(request.shares)) == 1:
+        return f"a share of {float(request.shares[0]):g} in {len(request.shares)} classes"
+    return "the shares " + _pairs(request.labels, request.shares, "g")
+
+
+def _named(request: Request, shares: Shares) -> str:
     if len(set(request.shares)) == 1:
         return f"share is {float(shares[0]):.3f}"
-    pairs = zip(request.labels, shares, strict=True)
-    return "shares in this proportion are " + ", ".join(f"{k}={float(t):.3f}" for k, t in pairs)
+    return "shares in this proportion are " + _pairs(request.labels, shares, ".3f")
 
 
 def _too_many(total: int, limit: int, instead: str | None) -> InputError:

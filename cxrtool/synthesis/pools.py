@@ -4,6 +4,7 @@ In: a data set, row positions, a policy. Out: zeros and ones, with an error wher
 value: an image takes a whole label vector, so a cell that the policy leaves open cannot be drawn.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +14,7 @@ from cxrtool.data.columns import MANIFEST, SOURCE
 from cxrtool.data.labels import NO_FINDING, LabelPolicy, label_arrays, label_codes
 from cxrtool.data.manifest import Dataset
 from cxrtool.data.maps import canonical
-from cxrtool.synthesis.arrays import ByteArray, IntArray
+from cxrtool.synthesis.arrays import ByteArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,18 @@ class LabelTable:
     def normal(self) -> frozenset[str]:
         """Labels that mean that nothing was found: never chosen as a target by themselves."""
         return frozenset(name for name in self.labels if canonical(name) == NO_FINDING)
+
+    def vectors(self, names: Sequence[str]) -> FloatArray:
+        """The labels in the order of a generator's own names: [N, len(names)].
+
+        A label that the generator knows and the table does not, or the source does not cover, is 0.
+        """
+        column = {name: i for i, name in enumerate(self.labels) if self.usable[i]}
+        vectors = np.zeros((len(self.values), len(names)), dtype=np.float32)
+        for j, name in enumerate(names):
+            if name in column:
+                vectors[:, j] = self.values[:, column[name]]
+        return vectors
 
 
 def label_table(dataset: Dataset, rows: IntArray, policy: LabelPolicy) -> LabelTable:

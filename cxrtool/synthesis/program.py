@@ -6,12 +6,13 @@ label reaches its share of the enlarged set::
 
     for every k:  c_k + sum_p R[k, p] n_p  >=  t_k (N + sum_p n_p),   n >= 0,   minimize sum n
 
-The program is an expectation: ``planner`` makes it exact. All functions
-are about counts of rows and know nothing of images.
+The program is an expectation: ``planner`` makes it exact. All of it is about counts of rows and
+knows nothing of images.
 """
 
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,22 +21,10 @@ from scipy.optimize import linprog
 from cxrtool.synthesis.arrays import ByteArray, IntArray
 
 FloatArray = npt.NDArray[np.float64]
+Shares = tuple[Fraction, ...]
 
 
-class Ceiling(NamedTuple):
-    """The most that draws from the pools can give.
-
-    Attributes:
-        factor: Highest multiple of the wanted shares that the enlarged set has, or comes near to
-            with ever more draws; the wanted shares can be reached where it is above 1.
-        binding: Positions of the classes that hold it down, the tightest first.
-    """
-
-    factor: float
-    binding: tuple[int, ...]
-
-
-def cooccurrence(values: npt.ArrayLike, columns: npt.ArrayLike) -> IntArray:
+def cooccurrence(values: ByteArray, columns: npt.ArrayLike) -> IntArray:
     """Counts of rows that carry both of two labels.
 
     Args:
@@ -46,11 +35,10 @@ def cooccurrence(values: npt.ArrayLike, columns: npt.ArrayLike) -> IntArray:
         C [K, K]; its diagonal holds the positives c.
     """
     # counting bytes beats a matrix product here, and waits for no other BLAS thread
-    table = np.asarray(values)
-    chosen = [np.ascontiguousarray(table[:, column]) for column in np.asarray(columns).tolist()]
-    counts = np.zeros((len(chosen), len(chosen)), dtype=np.int64)
-    for i, first in enumerate(chosen):
-        for j, second in enumerate(chosen[: i + 1]):
+    labels = [np.ascontiguousarray(values[:, column]) for column in np.asarray(columns).tolist()]
+    counts = np.zeros((len(labels), len(labels)), dtype=np.int64)
+    for i, first in enumerate(labels):
+        for j, second in enumerate(labels[: i + 1]):
             counts[i, j] = counts[j, i] = np.count_nonzero(first & second)
     return counts
 
@@ -72,86 +60,70 @@ def conditional_shares(counts: IntArray) -> FloatArray:
     return np.asarray(counts / positives[np.newaxis, :], dtype=np.float64)
 
 
-def met(n_rows: int, positives: npt.ArrayLike, shares: tuple[Fraction, ...]) -> bool:
-    """Whether every class has its share already, compared in integers."""
-    return all(
-        int(c) * t.denominator >= t.numerator * n_rows
-        for c, t in zip(np.asarray(positives), shares, strict=True)
-    )
+@dataclass(frozen=True)
+class Program:
+    """The program of one table, for any shares t [K].
 
-
-def solve(
-    n_rows: int,
-    positives: npt.ArrayLike,
-    ratios: FloatArray,
-    shares: tuple[Fraction, ...],
-) -> FloatArray | None:
-    """The least expected draws from each pool.
-
-    Args:
+    Attributes:
         n_rows: N, the rows there are.
         positives: c [K].
         ratios: R [K, K].
-        shares: t [K].
-
-    Returns:
-        n [K], or None where no number of draws reaches the shares.
     """
-    c = np.asarray(positives, dtype=np.float64)
-    t = _floats(shares)
-    if met(n_rows, positives, shares):
-        return np.zeros(len(c))
-    result = linprog(
-        np.ones(len(c)),
-        A_ub=t[:, np.newaxis] - ratios,
-        b_ub=c - t * n_rows,
-        bounds=(0, None),
-        method="highs",
-    )
-    if result.status != 0:
-        return None
-    return np.asarray(result.x, dtype=np.float64)
 
+    n_rows: int
+    positives: npt.ArrayLike
+    ratios: FloatArray
 
-def ceiling(
-    ratios: FloatArray, shares: tuple[Fraction, ...], prevalence: npt.ArrayLike | None = None
-) -> Ceiling:
-    """The highest multiple of the shares that any number of draws reaches or approaches.
+    def met(self, shares: Shares) -> bool:
+        """Whether every class has its share already, compared in integers."""
+        return all(
+            int(c) * t.denominator >= t.numerator * self.n_rows
+            for c, t in zip(np.asarray(self.positives), shares, strict=True)
+        )
 
-    With m the parts of the enlarged set that are drawn and s its real part, maximizes the least
-    (s c / N + R m)_k / t_k. Where draws bring other labels along, the real rows can be left out:
-    for weights u >= 0 and s = sum_k u_k y_k, the mean of E[s | y_p = 1] weighted by u_p P(y_p = 1)
-    is E[s^2] / E[s] >= E[s], so some pool is at least as good as the whole table in every
-    direction. Where each class counts its own draws only (R the identity) they count.
+    def solve(self, shares: Shares) -> FloatArray | None:
+        """The least expected draws n [K]; None where no number of draws reaches the shares."""
+        c, t = np.asarray(self.positives, dtype=np.float64), _floats(shares)
+        if self.met(shares):
+            return np.zeros(len(c))
+        result = linprog(
+            np.ones(len(c)),
+            A_ub=t[:, np.newaxis] - self.ratios,
+            b_ub=c - t * self.n_rows,
+            bounds=(0, None),
+            method="highs",
+        )
+        return None if result.status != 0 else np.asarray(result.x, dtype=np.float64)
 
-    Args:
-        ratios: R [K, K].
-        shares: t [K].
-        prevalence: c / N [K] of the real rows; None leaves them out.
-    """
-    parts = ratios
-    if prevalence is not None:
-        parts = np.c_[ratios, np.asarray(prevalence, dtype=np.float64)]
-    result = _highest(parts, np.zeros(len(shares)), _floats(shares), 1.0)
-    if result.status != 0:  # pragma: no cover - the simplex is bounded and never empty
-        raise RuntimeError(f"the feasibility program failed: {result.message}")
-    weights = -np.asarray(result.ineqlin.marginals)
-    order = np.argsort(-weights, kind="stable")
-    binding = tuple(int(i) for i in order if weights[i] > 1e-9)
-    return Ceiling(factor=float(-result.fun), binding=binding)
+    def ceiling(self, shares: Shares) -> tuple[float, tuple[int, ...]]:
+        """The most that draws from the pools can give.
 
+        With m the parts of the enlarged set that are drawn and s its real part, maximizes the least
+        (s c / N + R m)_k / t_k. Where draws bring other labels along, the real rows could be left
+        out: for weights u >= 0 and s = sum_k u_k y_k, the mean of E[s | y_p = 1] weighted by u_p
+        P(y_p = 1) is E[s^2] / E[s] >= E[s], so some pool is at least as good as the whole table in
+        every direction. Where each class counts its own draws only (R the identity) they count.
 
-def highest_factor_within(
-    n_rows: int,
-    positives: npt.ArrayLike,
-    ratios: FloatArray,
-    shares: tuple[Fraction, ...],
-    n_images: int,
-) -> float:
-    """The highest multiple of the shares that exactly ``n_images`` draws are expected to reach."""
-    c = np.asarray(positives, dtype=np.float64)
-    result = _highest(ratios, c, _floats(shares) * (n_rows + n_images), float(n_images))
-    return float(-result.fun) if result.status == 0 else 0.0
+        Returns:
+            The highest multiple of the shares that the enlarged set has, or comes near to with ever
+            more draws: the shares can be reached where it is above 1. And the positions of the
+            classes that hold it down, the tightest first.
+        """
+        prevalence = np.asarray(self.positives, dtype=np.float64) / self.n_rows
+        parts = np.c_[self.ratios, prevalence]
+        result = _highest(parts, np.zeros(len(shares)), _floats(shares), 1.0)
+        if result.status != 0:  # pragma: no cover - the simplex is bounded and never empty
+            raise RuntimeError(f"the feasibility program failed: {result.message}")
+        weights = -np.asarray(result.ineqlin.marginals)
+        order = np.argsort(-weights, kind="stable")
+        return float(-result.fun), tuple(int(i) for i in order if weights[i] > 1e-9)
+
+    def highest_factor_within(self, shares: Shares, n_images: int) -> float:
+        """The highest multiple of the shares that so many draws are expected to reach."""
+        c = np.asarray(self.positives, dtype=np.float64)
+        t = _floats(shares) * (self.n_rows + n_images)
+        result = _highest(self.ratios, c, t, float(n_images))
+        return float(-result.fun) if result.status == 0 else 0.0
 
 
 def _highest(parts: FloatArray, c: FloatArray, t: FloatArray, total: float) -> Any:
@@ -168,5 +140,5 @@ def _highest(parts: FloatArray, c: FloatArray, t: FloatArray, total: float) -> A
     )
 
 
-def _floats(shares: tuple[Fraction, ...]) -> FloatArray:
+def _floats(shares: Shares) -> FloatArray:
     return np.array([float(share) for share in shares])

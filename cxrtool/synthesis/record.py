@@ -5,21 +5,17 @@ stderr, and ``slots.csv``: for every image to be made its class's stream and the
 labels it takes.
 """
 
-from __future__ import annotations
-
 import csv
 import hashlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from cxrtool.core.runs import Run
 from cxrtool.synthesis.arrays import IntArray
 from cxrtool.synthesis.planner import Plan
 from cxrtool.synthesis.slots import in_parts
-
-if TYPE_CHECKING:
-    from cxrtool.core.runs import Run
 
 FORMAT = 1
 COLUMNS = ("class", "real", "before", "wanted", "after", "drift", "LP", "images")
@@ -53,10 +49,7 @@ def plan_record(
     total = plan.n_real + plan.n_synthetic
     after = plan.positives + plan.drawn_positives
     shares = {
-        name: {
-            "before": int(plan.positives[i]) / plan.n_real,
-            "after": int(after[i]) / total,
-        }
+        name: {"before": int(plan.positives[i]) / plan.n_real, "after": int(after[i]) / total}
         for i, name in enumerate(plan.labels)
         if usable[i]
     }
@@ -77,14 +70,10 @@ def plan_record(
         "n_real": plan.n_real,
         "n_synthetic": plan.n_synthetic,
         "lp_optimum": None if optimum is None else round(optimum, 3),
-        "gap": plan.n_synthetic / optimum - 1 if optimum else (None if optimum is None else 0.0),
+        "gap": plan.n_synthetic / optimum - 1 if optimum else optimum,
         "gap_images": None if optimum is None else round(plan.n_synthetic - optimum, 3),
         "targets": targets,
-        "drift": {
-            name: share["after"] - share["before"]
-            for name, share in shares.items()
-            if name not in targets
-        },
+        "drift": {k: s["after"] - s["before"] for k, s in shares.items() if k not in targets},
         "shares": shares,
         "mode": "counts" if request.counts else "shares",
         "per_class": plan.own_only,
@@ -117,25 +106,16 @@ def write_slots(run: Run, plan: Plan, source_rows: IntArray) -> None:
 def table_rows(record: Mapping[str, Any]) -> list[tuple[object, ...]]:
     """The plan as rows under `COLUMNS`: targets first, then every other label."""
     rows: list[tuple[object, ...]] = []
-    for name, t in record["targets"].items():
-        wanted = "" if t["share_wanted"] is None else percent(t["share_wanted"])
-        program = "" if t["lp"] is None else f"{t['lp']:,.1f}"
-        rows.append((*_shares(record, name, wanted), program, f"{t['drawn']:,}"))
-    rows += [(*_shares(record, name, ""), "", "") for name in record["drift"]]
+    for name in (*record["targets"], *record["drift"]):
+        before, after = record["shares"][name]["before"], record["shares"][name]["after"]
+        wanted, lp, drawn = "", "", ""
+        if t := record["targets"].get(name):
+            wanted = "" if t["share_wanted"] is None else percent(t["share_wanted"])
+            lp = "" if t["lp"] is None else f"{t['lp']:,.1f}"
+            drawn = f"{t['drawn']:,}"
+        real, drift = round(before * record["n_real"]), f"{100 * (after - before):+.2f}"
+        rows.append((name, real, percent(before), wanted, percent(after), drift, lp, drawn))
     return rows
-
-
-def _shares(record: Mapping[str, Any], name: str, wanted: str) -> tuple[object, ...]:
-    share = record["shares"][name]
-    before, after = share["before"], share["after"]
-    return (
-        name,
-        round(before * record["n_real"]),
-        percent(before),
-        wanted,
-        percent(after),
-        f"{100 * (after - before):+.2f}",
-    )
 
 
 def fallen_below(record: Mapping[str, Any]) -> list[str]:
@@ -150,12 +130,9 @@ def fallen_below(record: Mapping[str, Any]) -> list[str]:
 
 def met_already(record: Mapping[str, Any]) -> list[str]:
     """Targets that had their share before and need no image."""
+    wanted = {k: t for k, t in record["targets"].items() if t["share_wanted"] is not None}
     return [
-        name
-        for name, target in record["targets"].items()
-        if target["share_wanted"] is not None
-        and not target["drawn"]
-        and target["share_before"] >= target["share_wanted"]
+        k for k, t in wanted.items() if not t["drawn"] and t["share_before"] >= t["share_wanted"]
     ]
 
 

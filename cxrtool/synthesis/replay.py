@@ -6,17 +6,15 @@ the padded block, and ``dataset.json`` the block's size. Bit for bit on the CPU 
 build, else within a gray level.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from cxrtool.core.errors import InputError
+from cxrtool.core.runs import Run
 from cxrtool.data import columns
 from cxrtool.data.images import read_png
 from cxrtool.data.manifest import Dataset, load_dataset
@@ -27,12 +25,8 @@ from cxrtool.synthesis.writer import png_chunks, slot_of
 from cxrtool.training.directions import Ways
 from cxrtool.training.protocols import Generator
 
-if TYPE_CHECKING:
-    from cxrtool.core.runs import Run
 
-
-@dataclass(frozen=True)
-class Recipe:
+class Recipe(NamedTuple):
     """What one image is made from.
 
     Attributes:
@@ -49,7 +43,7 @@ class Recipe:
     seed: int
     truncation: float
     place: int
-    push: tuple[float, str] | None = None
+    push: tuple[float, str] | None
 
 
 def open_manifest(path: Path) -> Dataset:
@@ -79,17 +73,12 @@ def find_rows(dataset: Dataset, ids: tuple[str, ...]) -> list[int]:
     row_of: dict[str, int] = {}
     for row, name in enumerate(names):
         stem = name.rsplit("/", 1)[-1].removesuffix(".png")
-        for key in (name, f"{stem}.png", stem, str(int(stem)) if stem.isdigit() else stem):
-            row_of[key] = row
-    rows = set()
-    for name_or_slot in ids:
-        if name_or_slot not in row_of:
-            hint = f"ids are paths such as {names[0]}, or slot numbers" if names else None
-            raise InputError(
-                f"no image {name_or_slot!r}", file=dataset.path / columns.MANIFEST, hint=hint
-            )
-        rows.add(row_of[name_or_slot])
-    return sorted(rows)
+        slot = str(int(stem)) if stem.isdigit() else stem
+        row_of |= dict.fromkeys((name, f"{stem}.png", stem, slot), row)
+    for unknown in (name for name in ids if name not in row_of):
+        hint = f"ids are paths such as {names[0]}, or slot numbers" if names else None
+        raise InputError(f"no image {unknown!r}", file=dataset.path / columns.MANIFEST, hint=hint)
+    return sorted({row_of[name] for name in ids})
 
 
 def recipe(dataset: Dataset, row: int, generator: str) -> Recipe:
@@ -105,10 +94,10 @@ def recipe(dataset: Dataset, row: int, generator: str) -> Recipe:
     """
     file = dataset.path / columns.MANIFEST
     cells = dataset.table.iloc[row]
-    made_by = str(cells.get("generator", ""))
-    if made_by != generator:
+    maker = str(cells.get("generator", ""))
+    if maker != generator:
         raise InputError(
-            f"was made by the generator {made_by!r}; the one given is {generator!r}",
+            f"was made by the generator {maker!r}; the one given is {generator!r}",
             file=file,
             row=row + 2,
             column="generator",
@@ -133,7 +122,7 @@ def remake(
     recipes: list[Recipe],
     network: Generator,
     device: torch.device,
-    ways: Mapping[str, Ways] | None = None,
+    ways: Mapping[str, Ways],
 ) -> dict[str, Any]:
     """Make the images again and write them as a dataset directory of their own.
 
@@ -153,27 +142,20 @@ def remake(
     Raises:
         InputError: An image was pushed along a direction that is not given.
     """
-    writer = DatasetWriter(run, dataset.info)
+    writer, block = DatasetWriter(run, dataset.info), int(dataset.info.notes["block"])
     compared = identical = largest = 0
     within_one = 1.0
     for item in recipes:
         run.check_stop()
-        sampler = BlockSampler(
-            network,
-            block=int(dataset.info.notes["block"]),
-            truncation=item.truncation,
-            device=device,
-            render=_pushed(dataset, item, network, device, ways or {}),
-        )
+        render = _pushed(dataset, item, network, device, ways)
+        sampler = BlockSampler(network, block, item.truncation, device, render=render)
         cells = dataset.table.iloc[item.row]
         labels = np.array([[cells.get(name, "") == "1" for name in network.labels]], np.float32)
         image = sampler.images([item.seed], labels, np.array([item.place]))[0]
-        chunks = png_chunks(str(cells["generator"]), item.seed)
-        writer.add_image(item.name, image, text=chunks)
+        writer.add_image(item.name, image, text=png_chunks(str(cells["generator"]), item.seed))
         original = dataset.path / item.name
         if original.is_file():
-            before = read_png(original, network.size)
-            difference = np.abs(image.astype(np.int16) - before.astype(np.int16))
+            difference = np.abs(image.astype(np.int16) - read_png(original, network.size))
             compared += 1
             identical += not difference.any()
             largest = max(largest, int(difference.max()))

@@ -6,8 +6,8 @@ so that an image has the same bits whether its block is whole, the last one, or 
 one image.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -27,19 +27,6 @@ U = TypeVar("U")
 Render = Callable[[Tensor, Tensor, IntArray], Tensor]
 
 
-@dataclass(frozen=True)
-class Finished:
-    """A block that was waited for.
-
-    Attributes:
-        pixels: uint8 [b, H, W].
-        scores: [M, b] of the panel's meters.
-    """
-
-    pixels: ByteArray
-    scores: FloatArray
-
-
 class Launched:
     """A block on its way: computed by the device, copied to main memory as soon as it is there.
 
@@ -52,8 +39,8 @@ class Launched:
         self._parts = [_to_host(part) for part in (pixels, finite, scores)]
         self._copied = torch.cuda.current_stream().record_event() if pixels.is_cuda else None
 
-    def wait(self) -> Finished:
-        """The images of the block.
+    def wait(self) -> tuple[ByteArray, FloatArray]:
+        """The images of the block, uint8 [b, H, W], and the scores of the panel's meters [M, b].
 
         Raises:
             InputError: The network gave numbers that are not finite.
@@ -66,7 +53,7 @@ class Launched:
                 "the generator gives images that are not finite",
                 hint="its training has diverged: train it again",
             )
-        return Finished(pixels[self._places], scores[:, self._places])
+        return pixels[self._places], scores[:, self._places]
 
 
 def _to_host(values: Tensor) -> Tensor:
@@ -76,10 +63,11 @@ def _to_host(values: Tensor) -> Tensor:
     return host.copy_(values, non_blocking=True)
 
 
+@dataclass(frozen=True)
 class BlockSampler:
     """Runs a generator on padded blocks.
 
-    Args:
+    Attributes:
         generator: The network, on `device`, in evaluation mode.
         block: Images a batch.
         truncation: psi.
@@ -88,26 +76,18 @@ class BlockSampler:
         render: Makes images in the place of the network alone; None for the network as it is.
     """
 
-    def __init__(
-        self,
-        generator: Generator,
-        *,
-        block: int,
-        truncation: float,
-        device: torch.device,
-        panel: Panel | None = None,
-        render: Render | None = None,
-    ) -> None:
-        if generator.channels != 1:
+    generator: Generator
+    block: int
+    truncation: float
+    device: torch.device
+    panel: Panel = field(default_factory=Panel)
+    render: Render | None = None
+
+    def __post_init__(self) -> None:
+        if self.generator.channels != 1:
             raise InputError(
-                f"the generator makes images of {generator.channels} channels, not gray ones"
+                f"the generator makes images of {self.generator.channels} channels, not gray ones"
             )
-        self._generator = generator
-        self._block = block
-        self._truncation = truncation
-        self._device = device
-        self._panel = panel or Panel()
-        self._render = render or self._generate
 
     @torch.inference_mode()
     def launch(
@@ -116,8 +96,8 @@ class BlockSampler:
         labels: FloatArray,
         places: IntArray,
         *,
-        slots: IntArray | None = None,
-        streams: IntArray | None = None,
+        slots: IntArray | int = -1,
+        streams: IntArray | int = 0,
     ) -> Launched:
         """Start one block; on CUDA this returns before the images are ready.
 
@@ -128,50 +108,38 @@ class BlockSampler:
             slots: Slot of each image [b], for edits and the panel.
             streams: Target class of each [b], for the panel.
         """
-        z = np.zeros((self._block, self._generator.z_dim), dtype=np.float32)
-        y = np.zeros((self._block, len(self._generator.labels)), dtype=np.float32)
-        z[places] = latents(seeds, self._generator.z_dim)
-        y[places] = labels
-        padded_slots = np.full(self._block, -1, dtype=np.int64)
-        padded_streams = np.zeros(self._block, dtype=np.int64)
-        if slots is not None:
-            padded_slots[places] = slots
-        if streams is not None:
-            padded_streams[places] = streams
-        labels_on_device = torch.from_numpy(y).to(self._device)
-        images = self._render(torch.from_numpy(z).to(self._device), labels_on_device, padded_slots)
+        noise = np.zeros((self.block, self.generator.z_dim), dtype=np.float32)
+        vectors = np.zeros((self.block, len(self.generator.labels)), dtype=np.float32)
+        padded_slots = np.full(self.block, -1, dtype=np.int64)
+        padded_streams = np.zeros(self.block, dtype=np.int64)
+        noise[places] = latents(seeds, self.generator.z_dim)
+        vectors[places], padded_slots[places], padded_streams[places] = labels, slots, streams
+        z, y = (torch.from_numpy(part).to(self.device) for part in (noise, vectors))
+        if self.render is None:
+            images = self.generator.generate(z, y, truncation=self.truncation, noise="const")
+        else:
+            images = self.render(z, y, padded_slots)
         finite = images.isfinite().flatten(1).all(dim=1)
-        pixels = quantize(images)
-        scores = None
-        if self._panel.meters:
-            scores = self._panel.scores(
-                Sight.of(pixels, labels_on_device, padded_slots, padded_streams)
-            )
-        if scores is None:
-            scores = torch.zeros(0, self._block)
-        return Launched(pixels, finite, scores, places)
+        sight = Sight(quantize(images), y, padded_slots, padded_streams)
+        return Launched(sight.pixels, finite, self.panel.scores(sight), places)
 
     def images(self, seeds: list[int], labels: FloatArray, places: IntArray) -> ByteArray:
         """One block, waited for: uint8 [b, H, W]."""
-        return self.launch(seeds, labels, places).wait().pixels
-
-    def _generate(self, z: Tensor, y: Tensor, slots: IntArray) -> Tensor:
-        return self._generator.generate(z, y, truncation=self._truncation, noise="const")
+        return self.launch(seeds, labels, places).wait()[0]
 
 
-def one_ahead(items: Iterable[T | None], start: Callable[[T], U]) -> Iterator[tuple[T, U]]:
-    """Start item i + 1 before item i is handed on, so that the device works while others wait.
+def one_ahead(following: Callable[[], T | None], start: Callable[[T], U]) -> Iterator[tuple[T, U]]:
+    """Start the next item before one is handed on, so that the device works while others wait.
 
     The source may give None for "nothing now": it is asked again once the item that waits has been
     looked at, which may have given it more.
     """
     waiting: tuple[T, U] | None = None
-    source = iter(items)
     while True:
-        item = next(source, None)
+        item = following()
         if item is None and waiting is None:
             return
-        following = None if item is None else (item, start(item))
+        started = None if item is None else (item, start(item))
         if waiting is not None:
             yield waiting
-        waiting = following
+        waiting = started

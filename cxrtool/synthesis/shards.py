@@ -6,23 +6,23 @@ seed and place alone, and so the merged files are byte for byte those of a run w
 stream from the shards to the union, so that memory does not grow with it.
 """
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import heapq
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import pandas as pd
 
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.core.fingerprints import read_json, require_complete
+from cxrtool.core.runs import Run
 from cxrtool.core.runs.identity import differing_keys, recorded_identity
 from cxrtool.data.columns import IMAGE, MANIFEST
 from cxrtool.data.manifest import DatasetInfo, load_info
@@ -30,23 +30,12 @@ from cxrtool.data.writer import DatasetWriter
 from cxrtool.synthesis.accounts import TABLE, Accounts
 from cxrtool.synthesis.slots import PART
 
-if TYPE_CHECKING:
-    from cxrtool.core.runs import Run
-
 BATCH = 256
 PLAN_FILES = ("plan.json", "slots.csv", "seen.json")  # the same in every shard
 LIMITS = "filters.json"  # and this one, where anything looks at the images
 
 
-@dataclass(frozen=True)
-class Shard:
-    """Part ``index`` (from 1) of ``total``."""
-
-    index: int
-    total: int
-
-
-def parse_shard(text: str) -> Shard:
+def parse_shard(text: str) -> tuple[int, int]:
     """``i/n`` with i from 1 to n.
 
     Raises:
@@ -61,7 +50,7 @@ def parse_shard(text: str) -> Shard:
             f"--shard {text}: shards are counted from 1 to {total}",
             hint="the first of four is 1/4, the last is 4/4",
         )
-    return Shard(index, total)
+    return index, total
 
 
 @dataclass(frozen=True)
@@ -70,7 +59,7 @@ class FinishedShard:
 
     Attributes:
         folder: Where it lies.
-        shard: Which one it is.
+        index, total: Which one it is, from 1, of how many.
         info: Its ``dataset.json``.
         n_images: How many images it has.
         record: Its ``run.json``.
@@ -78,11 +67,32 @@ class FinishedShard:
     """
 
     folder: Path
-    shard: Shard
+    index: int
+    total: int
     info: DatasetInfo
     n_images: int
     record: dict[str, Any]
     identity: dict[str, Any]
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Read a folder.
+
+        Raises:
+            InputError: It is no finished shard.
+        """
+        result = require_complete(folder, ("synthesize",))
+        record = read_json(folder / "run.json")
+        text = record["config"].get("shard")
+        if text is None:
+            raise InputError(
+                "is the output of synthesize, but no shard (it was made without --shard)",
+                file=folder,
+            )
+        identity = recorded_identity(record)
+        identity["options"] = {k: v for k, v in identity["options"].items() if k != "shard"}
+        n_images = int(result["counts"].get("images", 0))
+        return cls(folder, *parse_shard(text), load_info(folder), n_images, record, identity)
 
     @contextlib.contextmanager
     def manifest(self) -> Iterator[tuple[list[str], Iterator[list[str]]]]:
@@ -104,27 +114,11 @@ def open_shards(folders: list[Path]) -> list[FinishedShard]:
         InputError: A folder that is no finished shard, two with different plans or options, one
             given twice, or one missing.
     """
-    shards = []
-    for folder in folders:
-        result = require_complete(folder, ("synthesize",))
-        record = read_json(folder / "run.json")
-        text = record["config"].get("shard")
-        if text is None:
+    first, *others = shards = [FinishedShard.open(folder) for folder in folders]
+    for other in others:
+        if other.total != first.total:
             raise InputError(
-                "is the output of synthesize, but no shard (it was made without --shard)",
-                file=folder,
-            )
-        identity = recorded_identity(record)
-        identity["options"] = {k: v for k, v in identity["options"].items() if k != "shard"}
-        n_images = int(result["counts"].get("images", 0))
-        shards.append(
-            FinishedShard(folder, parse_shard(text), load_info(folder), n_images, record, identity)
-        )
-    first = shards[0]
-    for other in shards[1:]:
-        if other.shard.total != first.shard.total:
-            raise InputError(
-                f"is one of {other.shard.total} shards, {first.folder} one of {first.shard.total}",
+                f"is one of {other.total} shards, {first.folder} one of {first.total}",
                 file=other.folder,
             )
         differing = differing_keys(first.identity, other.identity)
@@ -135,15 +129,14 @@ def open_shards(folders: list[Path]) -> list[FinishedShard]:
                 file=other.folder,
                 hint="make all shards with the same options, data and generator",
             )
-    numbers = [shard.shard.index for shard in shards]
-    for number in numbers:
-        if numbers.count(number) > 1:
-            raise InputError(f"shard {number}/{first.shard.total} is given twice")
-    missing = sorted(set(range(1, first.shard.total + 1)) - set(numbers))
+    times = Counter(shard.index for shard in shards)
+    for index, n in times.items():
+        if n > 1:
+            raise InputError(f"shard {index}/{first.total} is given twice")
+    missing = [f"{i}/{first.total}" for i in range(1, first.total + 1) if i not in times]
     if missing:
-        names = ", ".join(f"{number}/{first.shard.total}" for number in missing)
-        raise InputError(f"not all shards are given: {names} missing")
-    return sorted(shards, key=lambda shard: shard.shard.index)
+        raise InputError(f"not all shards are given: {', '.join(missing)} missing")
+    return sorted(shards, key=attrgetter("index"))
 
 
 def plan_bytes(shard: FinishedShard) -> bytes:
@@ -167,11 +160,8 @@ def copy_images(run: Run, writer: DatasetWriter, shards: list[FinishedShard], wo
         if not (run.resumed and writer.have(name))
     )
     total = sum(shard.n_images for shard in shards)
-    with (
-        run.progress("joining shards", total=total) as bar,
-        ThreadPoolExecutor(workers) as pool,
-    ):
-        for batch in _batches(items):
+    with run.progress("joining shards", total=total) as bar, ThreadPoolExecutor(workers) as pool:
+        while batch := list(islice(items, BATCH)):
             list(pool.map(copy, batch))
             bar.advance(len(batch))
             run.check_stop()
@@ -215,13 +205,6 @@ def joined_rows(shards: list[FinishedShard]) -> Iterator[pd.DataFrame]:
         header = manifests[0][0]
         rows = heapq.merge(*(rows for _, rows in manifests), key=itemgetter(header.index(IMAGE)))
         part = list(islice(rows, PART))
-        while True:  # a set of no images has one empty part
+        yield pd.DataFrame(part, columns=header, dtype=object)  # a set of no images has one part
+        while part := list(islice(rows, PART)):
             yield pd.DataFrame(part, columns=header, dtype=object)
-            part = list(islice(rows, PART))
-            if not part:
-                return
-
-
-def _batches(items: Iterator[tuple[Path, str]]) -> Iterator[list[tuple[Path, str]]]:
-    while batch := list(islice(items, BATCH)):
-        yield batch

@@ -1,17 +1,21 @@
-"""Slots: the places of a plan that images are made for, and the network's input for each of them.
+"""Slots: the places of a plan that images are made for, and which of them are made together.
 
-In: the rows of a plan, the label table, the generator's labels. Out: for slot i a seed H(seed, i,
-try), a latent vector that this seed fixes, and a label vector in the generator's order. Slots are
-grouped in blocks of one fixed size that never change with shards or resuming, because forward
-passes of different batch sizes differ in their last bits.
+In: slots to fill, and those that come back because their image was rejected. Out: for slot i a seed
+H(seed, i, try) and a latent vector that this seed fixes; batches of at most one slot a place of a
+block. Blocks have one fixed size that never changes with shards or resuming, because forward passes
+of different batch sizes differ in their last bits. A slot keeps the place ``slot % block`` at every
+try, so its images have the same bits whatever else is in the block, and what comes back fills the
+holes of the next block: the network runs on full blocks until the end, and memory holds a few slots
+a place.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from cxrtool.synthesis.arrays import FloatArray, IntArray
-from cxrtool.synthesis.pools import LabelTable
 from cxrtool.training.rng import plan_seed
 
 PART = 1000  # slots whose rows are in memory as text at a time
@@ -37,14 +41,53 @@ def latents(seeds: Sequence[int], z_dim: int) -> FloatArray:
     return out
 
 
-def label_vectors(table: LabelTable, names: Sequence[str]) -> FloatArray:
-    """The labels of a table in the order of a generator's own names: [N, len(names)].
+@dataclass(frozen=True)
+class Batch:
+    """Slots that go through the network together.
 
-    A label that the generator knows and the table does not, or the source does not cover, is 0.
+    Attributes:
+        slots: Slot numbers [b].
+        attempts: Which try of each slot this is, from 0 [b].
+        places: Their positions in the padded block [b], all different.
     """
-    column = {name: i for i, name in enumerate(table.labels) if table.usable[i]}
-    vectors = np.zeros((len(table.values), len(names)), dtype=np.float32)
-    for j, name in enumerate(names):
-        if name in column:
-            vectors[:, j] = table.values[:, column[name]]
-    return vectors
+
+    slots: IntArray
+    attempts: IntArray
+    places: IntArray
+
+
+class Lanes:
+    """The queue of slots, a lane a place of the block.
+
+    Args:
+        slots: Slots to fill, ascending.
+        block: Size of a block.
+    """
+
+    def __init__(self, slots: IntArray, block: int) -> None:
+        self._block = block
+        order = np.argsort(slots % block, kind="stable")
+        counts = np.bincount(slots % block, minlength=block)
+        self._fresh = np.split(slots[order], np.cumsum(counts)[:-1])
+        self._next = [0] * block
+        self._again: list[deque[tuple[int, int]]] = [deque() for _ in range(block)]
+
+    def again(self, slot: int, attempt: int) -> None:
+        """Give a slot back, to be tried for the ``attempt``-th time."""
+        self._again[slot % self._block].append((slot, attempt))
+
+    def take(self) -> Batch | None:
+        """The next slot of every lane that has one; None if no lane has."""
+        tries: list[tuple[int, int, int]] = []
+        for place in range(self._block):
+            if self._again[place]:
+                slot, attempt = self._again[place].popleft()
+                tries.append((slot, attempt, place))
+            elif self._next[place] < len(self._fresh[place]):
+                slot = int(self._fresh[place][self._next[place]])
+                self._next[place] += 1
+                tries.append((slot, 0, place))
+        if not tries:
+            return None
+        slots, attempts, places = np.array(tries, dtype=np.int64).T
+        return Batch(slots, attempts, places)

@@ -1,25 +1,61 @@
-"""Realized counts: top up until every target holds, then trim. In integers.
+"""Realized counts: streams of real rows, topped up until every target holds, then trimmed.
 
-In: streams of rows and the expected draws from each. Out: how many images each stream gives. The
-linear program is an expectation; here the labels that were really drawn are counted. The class with
-the largest deficit is topped up from its own stream; then last images are given back while every
-target is still met, until no stream can lose its last one.
+In: the rows that carry each class, and the expected draws. Out: how many images each stream gives.
+A stream draws uniformly with replacement; it is never reordered and never picked from: its first n
+rows are its first n rows whatever n is asked for, in whatever steps. Picking only rows that carry
+several targets would reach the shares with fewer images and destroy the distribution of the other
+labels.
+
+The linear program is an expectation; here the labels that were really drawn are counted, in
+integers. The class with the largest deficit is topped up from its own stream; then last images are
+given back while every target is still met, until no stream can lose its last one.
 """
 
 import math
 from collections.abc import Sequence
-from fractions import Fraction
 
 import numpy as np
-import numpy.typing as npt
 
 from cxrtool.core.errors import InputError
-from cxrtool.synthesis import program
 from cxrtool.synthesis.arrays import ByteArray, IntArray
-from cxrtool.synthesis.streams import RowStream
+from cxrtool.synthesis.program import FloatArray, Program, Shares, label_totals
+from cxrtool.training.rng import plan_seed
 
 LARGEST_PLAN = 50_000_000  # images; a share just below the highest feasible one has no other bound
 PATIENCE = 64  # top-up draws per class without progress before the program is asked again
+
+
+class RowStream:
+    """Rows of one class's pool, drawn uniformly with replacement.
+
+    Args:
+        pool: Positions of the rows that carry the class, ascending; not empty.
+        seed: Seed of the plan.
+        label: Name of the class: each class has a stream of its own.
+    """
+
+    def __init__(self, pool: IntArray, seed: int, label: str) -> None:
+        if len(pool) == 0:
+            raise ValueError(f"the pool of {label!r} is empty")
+        self.pool = pool
+        # raw 64-bit output: numpy promises it stable across versions, unlike Generator.integers
+        self._bits = np.random.PCG64(plan_seed("rows", seed, label))
+        self._drawn = np.empty(0, dtype=np.int64)
+
+    def first(self, n: int) -> IntArray:
+        """The first n rows of the stream [n], as positions in the label table."""
+        missing = n - len(self._drawn)
+        if missing > 0:
+            # steps of at least a quarter keep repeated calls for one more row cheap
+            raw = self._bits.random_raw(max(missing, len(self._drawn) // 4, 256))
+            unit = (raw >> np.uint64(11)) * 2.0**-53  # uniform in [0, 1) on 53 bits
+            rows = self.pool[(unit * len(self.pool)).astype(np.int64)]
+            self._drawn = np.concatenate([self._drawn, rows])
+        return self._drawn[:n]
+
+    def row(self, i: int) -> int:
+        """Row number i of the stream, from 0."""
+        return int(self.first(i + 1)[i])
 
 
 class Tally:
@@ -30,15 +66,14 @@ class Tally:
         values: ByteArray,
         columns: IntArray,
         streams: list[RowStream],
-        shares: tuple[Fraction, ...],
+        shares: Shares,
         own_only: bool,
     ) -> None:
         self.n_rows = len(values)
         self._carried = np.ascontiguousarray(values[:, columns])
         self._streams = streams
         self._own_only = own_only
-        self._unit = np.eye(len(columns), dtype=np.uint8)
-        self.positives = [int(c) for c in program.label_totals(self._carried)]
+        self.positives: list[int] = label_totals(self._carried).tolist()
         self.drawn = [0] * len(streams)
         # one common denominator, so that deficits of different shares compare as integers
         self.denominator = math.lcm(*(t.denominator for t in shares))
@@ -57,8 +92,8 @@ class Tally:
                 self.positives[p] += n
             else:
                 rows = self._streams[p].first(self.drawn[p] + n)[self.drawn[p] :]
-                for k, added in enumerate(program.label_totals(self._carried[rows])):
-                    self.positives[k] += int(added)
+                for k, added in enumerate(label_totals(self._carried[rows]).tolist()):
+                    self.positives[k] += added
             self.drawn[p] += n
 
     def state(self) -> tuple[list[int], list[int]]:
@@ -71,27 +106,22 @@ class Tally:
 
     def deficits(self) -> list[int]:
         """How many positives each class lacks, times the common denominator; <= 0 if it is met."""
-        total = self.total
-        return [
-            t * total - self.denominator * c
-            for t, c in zip(self.numerators, self.positives, strict=True)
-        ]
+        total, pairs = self.total, zip(self.numerators, self.positives, strict=True)
+        return [t * total - self.denominator * c for t, c in pairs]
 
     def last(self, p: int) -> list[int]:
         """Which targets the last image of stream p carries [K]."""
         if self._own_only:
-            return [int(v) for v in self._unit[p]]
-        return [int(v) for v in self._carried[self._streams[p].row(self.drawn[p] - 1)]]
+            return [int(k == p) for k in range(len(self.drawn))]
+        row: list[int] = self._carried[self._streams[p].row(self.drawn[p] - 1)].tolist()
+        return row
 
     def can_lose(self, p: int) -> bool:
         """Whether every target is still met without the last image of stream p."""
         if self.drawn[p] == 0:
             return False
-        total = self.total - 1
-        return all(
-            t * total <= self.denominator * (c - carried)
-            for t, c, carried in zip(self.numerators, self.positives, self.last(p), strict=True)
-        )
+        deficits = zip(self.deficits(), self.numerators, self.last(p), strict=True)
+        return all(lack - t + self.denominator * carried <= 0 for lack, t, carried in deficits)
 
     def lose(self, p: int) -> None:
         """Give the last image of stream p back."""
@@ -100,7 +130,7 @@ class Tally:
         self.drawn[p] -= 1
 
 
-def top_up(tally: Tally, ratios: npt.NDArray[np.float64], shares: tuple[Fraction, ...]) -> None:
+def top_up(tally: Tally, ratios: FloatArray, shares: Shares) -> None:
     """Draw for the class with the largest deficit until no class has one.
 
     With unequal shares that rule alone can run away: two classes that only a third one brings along
@@ -118,7 +148,7 @@ def top_up(tally: Tally, ratios: npt.NDArray[np.float64], shares: tuple[Fraction
         since += 1
         if since > PATIENCE * len(shares):
             tally.restore(best)
-            rest = program.solve(tally.total, tally.positives, ratios, shares)
+            rest = Program(tally.total, tally.positives, ratios).solve(shares)
             if rest is None or math.fsum(rest) + tally.total > LARGEST_PLAN:
                 raise InputError(
                     "the shares lie too close to the highest feasible ones to be reached",
@@ -137,9 +167,7 @@ def trim(tally: Tally) -> None:
     while True:
         deficits = tally.deficits()
         order = sorted(range(len(deficits)), key=lambda k: (deficits[k], k))
-        for p in order:
-            if tally.can_lose(p):
-                tally.lose(p)
-                break
-        else:
+        p = next((p for p in order if tally.can_lose(p)), None)
+        if p is None:
             return
+        tally.lose(p)

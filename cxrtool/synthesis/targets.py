@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from cxrtool.core.errors import InputError, UsageError
-from cxrtool.synthesis.arrays import ByteArray
+from cxrtool.synthesis.pools import LabelTable
 from cxrtool.synthesis.program import label_totals
 
 Number = Fraction | int  # a share, or a number of images
@@ -148,12 +148,12 @@ def parse_wish(
             "give either --target-frac, --counts or --balance",
             hint='for instance --target-frac 0.15, or --counts "Fracture=100"',
         )
-    if balance is not None:
-        return balance, None if classes is None else parse_classes(classes)
-    option, text = ("--target-frac", target_frac) if counts is None else ("--counts", counts)
-    parse: Callable[[str], Number] = parse_share if counts is None else parse_count
-    pairs = parse_pairs(text or "", option)
     names = None if classes is None else parse_classes(classes)
+    if balance is not None:
+        return balance, names
+    option = "--target-frac" if counts is None else "--counts"
+    parse: Callable[[str], Number] = parse_share if counts is None else parse_count
+    pairs = parse_pairs(target_frac or counts or "", option)
     if not isinstance(pairs, dict):
         each = parse(pairs)
         if counts is not None and names is None:
@@ -172,16 +172,13 @@ def parse_wish(
 
 
 def read_request(
+    table: LabelTable,
     *,
     target_frac: str | None,
     counts: str | None,
     classes: str | None,
-    balance: int | None = None,
-    labels: tuple[str, ...],
-    values: ByteArray,
-    usable: tuple[bool, ...],
-    normal: frozenset[str] = frozenset(),
-    where: str = "the label table",
+    balance: int | None,
+    where: str,
 ) -> Request:
     """Turn the three options into classes with shares or counts.
 
@@ -190,14 +187,11 @@ def read_request(
     those that no row has.
 
     Args:
+        table: The selected rows.
         target_frac: One share, or ``NAME=SHARE`` pairs; exclusive with `counts` and `balance`.
         counts: One number, or ``NAME=NUMBER`` pairs.
         classes: Comma-separated names that one share or number is for.
         balance: A number of images for each class that has a row, or each of `classes`.
-        labels: The L label names of the table.
-        values: The selected rows' labels [N, L], zeros and ones.
-        usable: Whether the source covers each label.
-        normal: Labels that mean "no finding": never chosen automatically.
         where: What the table is called in messages.
 
     Raises:
@@ -205,36 +199,33 @@ def read_request(
         InputError: A class that is not there, is not covered or has no positive row.
     """
     wish, names = parse_wish(target_frac, counts, classes, balance)
-    positives = label_totals(values)
+    labels, n_rows, positives = table.labels, len(table.values), label_totals(table.values)
     unavailable: tuple[str, ...] = ()
     if isinstance(wish, dict):
         wishes = wish
     elif names is not None:
         wishes = dict.fromkeys(names, wish)
-    elif balance is not None:
-        wishes = {n: wish for n, u, p in zip(labels, usable, positives, strict=True) if u and p}
     else:
-        below = [
-            i
-            for i, name in enumerate(labels)
-            if usable[i] and name not in normal and positives[i] < wish * len(values)
-        ]
-        unavailable = tuple(labels[i] for i in below if positives[i] == 0)
-        wishes = {labels[i]: wish for i in below if positives[i] > 0}
+        usable = [i for i in range(len(labels)) if table.usable[i]]
+        if balance is None:
+            usable = [
+                i for i in usable if labels[i] not in table.normal and positives[i] < wish * n_rows
+            ]
+            unavailable = tuple(labels[i] for i in usable if positives[i] == 0)
+        wishes = {labels[i]: wish for i in usable if positives[i] > 0}
     columns = find_columns(tuple(wishes), labels, where)
-    ordered = tuple(labels[i] for i in columns)
     for i in columns:
-        if not usable[i]:
+        if not table.usable[i]:
             raise InputError(
                 f"{labels[i]!r} is not covered by {where}",
                 hint="its rows say nothing about this class: leave it out",
             )
         if positives[i] == 0:
             raise InputError(
-                f"{labels[i]!r} has no positive row among the {len(values):,} selected rows of "
-                f"{where}",
+                f"{labels[i]!r} has no positive row among the {n_rows:,} selected rows of {where}",
                 hint="an image takes the labels of a real row: leave this class out or select more",
             )
+    ordered = tuple(labels[i] for i in columns)
     numbers = tuple(wishes[name] for name in ordered)
     if target_frac is None:
         return Request(ordered, columns, counts=tuple(int(number) for number in numbers))

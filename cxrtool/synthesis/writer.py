@@ -1,23 +1,32 @@
-"""Synthetic images on disk: PNG files written by threads, and the rows that account for them.
+"""Synthetic images on disk: PNG files written by threads, and contact sheets to look at.
 
 In: uint8 images by slot. Out: ``images/.../<slot>.png`` with text chunks that say what they are,
-and manifest rows with generator, seed, label row and truncation. Encoding runs in threads beside
-the network; the number of blocks that wait is bounded, so memory does not grow with the plan.
+and ``samples/<class>.png``. Encoding runs in threads beside the network; the number of blocks that
+wait is bounded, so memory does not grow with the plan. A sheet shows for one class real images
+beside the synthetic ones that took their labels: a person who looks at one sees at once whether the
+class is there and whether blur or texture gives the synthetic ones away.
 """
 
-from __future__ import annotations
-
+import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
+import numpy as np
+
+from cxrtool.core.runs import Run
+from cxrtool.data.cache import resized
 from cxrtool.data.columns import image_name
-from cxrtool.data.manifest import DatasetInfo
+from cxrtool.data.images import contact_sheet, read_png
+from cxrtool.data.manifest import Dataset, DatasetInfo
 from cxrtool.data.writer import DatasetWriter
-from cxrtool.synthesis.arrays import ByteArray
+from cxrtool.synthesis.arrays import ByteArray, IntArray
 
+PAIRS = 16
+COLUMNS = 8
+TILE_PX = 128  # smaller images are enlarged to about this
 STATEMENT = "made by a generative network; shows no person"
 
 
@@ -78,7 +87,7 @@ class ImageWriter:
         self._waiting: deque[Future[None]] = deque()
         self._most_waiting = 2 * workers
 
-    def __enter__(self) -> ImageWriter:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
@@ -89,26 +98,17 @@ class ImageWriter:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
     def put(
-        self,
-        names: Sequence[str],
-        images: ByteArray,
-        chunks: Sequence[Mapping[str, str]],
+        self, names: Sequence[str], images: ByteArray, chunks: Sequence[dict[str, str]]
     ) -> None:
         """Write images [n, H, W] under their names; returns as soon as they are queued."""
-        if not names:
-            return
+
+        def write() -> None:
+            for name, image, text in zip(names, images, chunks, strict=True):
+                self._writer.add_image(name, image, text=text)
+
         while len(self._waiting) >= self._most_waiting:
             self._waiting.popleft().result()
-        self._waiting.append(self._pool.submit(self._write, names, images, chunks))
-
-    def _write(
-        self,
-        names: Sequence[str],
-        images: ByteArray,
-        chunks: Sequence[Mapping[str, str]],
-    ) -> None:
-        for name, image, text in zip(names, images, chunks, strict=True):
-            self._writer.add_image(name, image, text=dict(text))
+        self._waiting.append(self._pool.submit(write))
 
 
 def synthetic_info(
@@ -142,3 +142,45 @@ def synthetic_info(
         synthetic=True,
         notes={"synthetic": f"Every image here is {STATEMENT}.", **notes},
     )
+
+
+def write_sheets(
+    run: Run,
+    labels: Sequence[str],
+    streams: IntArray,
+    slots: IntArray,
+    source_rows: IntArray,
+    real: Dataset,
+    size: int,
+) -> list[str]:
+    """Write one sheet a class that has images.
+
+    Args:
+        run: The run whose images are shown.
+        labels: The target classes [K].
+        streams: Which of them every slot of the plan serves.
+        slots: The slots that were made [n], ascending.
+        source_rows: Row of the real set's manifest for every slot of the plan.
+        real: The real set; without pixels the sheet shows synthetic images alone.
+        size: Side of the synthetic images, pixels.
+
+    Returns:
+        Names of the files.
+    """
+    written = []
+    for k, label in enumerate(labels):
+        images, captions = [], []
+        for slot in slots[streams[slots] == k][:PAIRS].tolist():
+            if real.info.size is not None:
+                pixels = read_png(real.image_path(int(source_rows[slot])), real.info.size)
+                images.append(resized(pixels[np.newaxis], size)[0])
+                captions.append("real")
+            images.append(read_png(run.dir / slot_image(slot), size))
+            captions.append(f"synthetic {slot}")
+        if images:
+            slug = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-") or "class"
+            written.append(f"samples/{slug}.png")
+            sheet = contact_sheet(np.stack(images), COLUMNS, captions, max(1, TILE_PX // size))
+            with run.atomic(written[-1]) as path:
+                sheet.save(path, "PNG")
+    return written

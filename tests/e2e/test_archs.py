@@ -116,7 +116,7 @@ def test_from_training_to_filtered_and_replayed_images(
         dataset=SimpleNamespace(info=SimpleNamespace(kind="multilabel")),
     )
     meter = predicted_class(Opinion(judge), job)
-    sight = Sight.of(quantize(image), y, np.zeros(3, np.int64), np.array([0, 1, 0]))
+    sight = Sight(quantize(image), y, np.zeros(3, np.int64), np.array([0, 1, 0]))
     read = judge.judge(sight.x, y)[1].argmax(dim=1)
     wanted = torch.tensor([1, 0, 1])
     kept = meter.accepts(meter.scores(sight).numpy(), sight.streams)

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from cxrtool.core.errors import InputError
-from cxrtool.synthesis import program
 from cxrtool.synthesis.planner import Plan, make_plan
+from cxrtool.synthesis.program import Program, conditional_shares, cooccurrence
 from cxrtool.synthesis.targets import Request
 
 QUICK = settings(
@@ -124,17 +124,16 @@ def test_feasible_exactly_where_a_mixture_of_pools_is_above_the_shares(
     wish: tuple[np.ndarray, Request, int],
 ) -> None:
     values, request, seed = wish
-    counts = program.cooccurrence(values, request.columns)
-    ratios = program.conditional_shares(counts)
-    top = program.ceiling(ratios, request.shares)
-    met = program.met(len(values), np.diagonal(counts), request.shares)
-    if met:
+    counts = cooccurrence(values, request.columns)
+    program = Program(len(values), np.diagonal(counts), conditional_shares(counts))
+    factor, binding = program.ceiling(request.shares)
+    if program.met(request.shares):
         assert make_plan(values, names_of(values), request, seed=seed).n_synthetic == 0
-    elif top.factor > 1.01:
+    elif factor > 1.01:
         assert make_plan(values, names_of(values), request, seed=seed).n_synthetic > 0
-    elif top.factor < 1 - 1e-9:
-        binding = re.escape(repr(request.labels[top.binding[0]]))
-        with pytest.raises(InputError, match=f"{binding} binds"):
+    elif factor < 1 - 1e-9:
+        tightest = re.escape(repr(request.labels[binding[0]]))
+        with pytest.raises(InputError, match=f"{tightest} binds"):
             make_plan(values, names_of(values), request, seed=seed)
 
 

@@ -130,7 +130,7 @@ def test_the_union_of_shards_and_any_replayed_image(
             again = Run.for_test(Path(name) / "again")
             dataset = load_dataset(whole)
             found = remake(
-                again, dataset, [recipe(dataset, row, "g")], job.network, torch.device("cpu")
+                again, dataset, [recipe(dataset, row, "g")], job.network, torch.device("cpu"), {}
             )
             assert found["identical"] == found["compared"] == 1
 

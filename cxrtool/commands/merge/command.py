@@ -27,11 +27,12 @@ from cxrtool.core.runs import Run
 from cxrtool.data.manifest import load_dataset
 from cxrtool.data.writer import DatasetWriter
 from cxrtool.synthesis import accounts as books
-from cxrtool.synthesis import duplicates, shards, sheets
+from cxrtool.synthesis import duplicates, shards
 from cxrtool.synthesis.accounts import Accounts
 from cxrtool.synthesis.arrays import IntArray
 from cxrtool.synthesis.generate import close_journal, write_set
 from cxrtool.synthesis.shards import FinishedShard
+from cxrtool.synthesis.writer import write_sheets
 
 __all__ = ["FORMAT", "NAME", "Config", "run"]
 
@@ -59,13 +60,13 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     if accounts is not None:
         more["filters"] = books.summary(accounts, slots, streams, labels)
         show_filters(more["filters"])
-    pictures = write_sheets(run, plan, parts, slots, streams)
+    sheets = sheets_of(run, plan, parts, slots, streams)
     run.count("images", len(slots))
     close_journal(run)
-    return {**plan, "images": len(slots), "shards": len(parts), "sheets": pictures, **more}
+    return {**plan, "images": len(slots), "shards": len(parts), "sheets": sheets, **more}
 
 
-def write_sheets(
+def sheets_of(
     run: Run, plan: dict[str, Any], parts: list[FinishedShard], slots: IntArray, streams: IntArray
 ) -> list[str]:
     """The sheets of the union; those of the shards where the real set is not at hand."""
@@ -83,7 +84,7 @@ def write_sheets(
         return shards.copy_sheets(run, parts)
     table = pd.read_csv(first.folder / "slots.csv", usecols=["source_row"], dtype=np.int64)
     rows, size = table["source_row"].to_numpy(), int(first.info.size or 0)
-    return sheets.write_sheets(run, list(plan["targets"]), streams, slots, rows, real, size)
+    return write_sheets(run, list(plan["targets"]), streams, slots, rows, real, size)
 
 
 def replace_duplicates(

@@ -22,8 +22,7 @@ from cxrtool.synthesis.generate import Job, claimed_labels, close_journal, fill,
 from cxrtool.synthesis.generators import GeneratorCard
 from cxrtool.synthesis.planner import Plan
 from cxrtool.synthesis.shards import LIMITS, parse_shard
-from cxrtool.synthesis.sheets import write_sheets
-from cxrtool.synthesis.writer import Origin, synthetic_info
+from cxrtool.synthesis.writer import Origin, synthetic_info, write_sheets
 from cxrtool.training.device import setup
 from cxrtool.training.directions import load_directions
 
@@ -103,8 +102,8 @@ def edits_of(config: Config, plan: Plan, card: GeneratorCard) -> Edits:
 def fill_slots(config: Config, run: Run, planned: Planned) -> dict[str, Any]:
     """Make the image of every slot (of one shard), and the pictures to look at."""
     job, seen = job_of(config, planned)
-    part = parse_shard(config.shard or "1/1")
-    slots = slots_of(job.plan, job.block, part.index - 1, part.total)
+    index, total = parse_shard(config.shard or "1/1")
+    slots = slots_of(job.plan, job.block, index - 1, total)
     accounts, writer = job.accounts(), DatasetWriter(run, job.info)
     if not accounts.silent:
         run.write_json(LIMITS, job.panel.record())

@@ -177,7 +177,7 @@ def near_meters(
             "no image of the real set is known to be one that the generator was trained on: "
             "nn_distance is that to the nearest selected real image"
         )
-    gallery = calibration.gallery_of(pixels(job.dataset), rows, job)
+    gallery = Gallery.of(pixels(job.dataset), rows, job.network.size, job.device)
     near = panel.Near(gallery, ratios="memorized" in config.filter)
     meters: list[panel.Meter] = [panel.NearestDistance(near)]
     if "memorized" in config.filter:

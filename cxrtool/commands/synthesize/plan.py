@@ -41,14 +41,11 @@ def plan_from(config: Config) -> Planned:
     dataset = load_dataset(config.data)
     table = pools.label_table(dataset, select_rows(dataset, config), policy)
     request = targets.read_request(
+        table,
         target_frac=config.target_frac,
         counts=config.counts,
         balance=config.balance,
         classes=config.classes,
-        labels=table.labels,
-        values=table.values,
-        usable=table.usable,
-        normal=table.normal,
         where=str(dataset.path),
     )
     plan = make_plan(

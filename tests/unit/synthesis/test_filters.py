@@ -17,7 +17,7 @@ from cxrtool.data.images import to_float
 from cxrtool.data.keys import Seen
 from cxrtool.data.manifest import load_dataset
 from cxrtool.data.select import parse_fold, select_rows
-from cxrtool.synthesis.lanes import Lanes
+from cxrtool.synthesis.slots import Lanes
 from tests.unit.synthesis.conftest import SIZE, ToyGenerator, some_cells, write_dataset
 from tests.unit.synthesis.test_stage import again, content, join, make
 

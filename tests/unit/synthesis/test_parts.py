@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from cxrtool.synthesis.record import (
     write_slots,
 )
 from cxrtool.synthesis.sampler import BlockSampler, one_ahead
-from cxrtool.synthesis.slots import label_vectors, latents, slot_seed
+from cxrtool.synthesis.slots import latents, slot_seed
 from cxrtool.synthesis.targets import Request
 from cxrtool.synthesis.writer import ImageWriter, slot_image, slot_of
 from tests.unit.synthesis.conftest import SIZE, ToyGenerator, write_generator
@@ -82,8 +83,9 @@ def test_blocks_on_their_way_do_not_mix_on_a_gpu() -> None:
     sampler = BlockSampler(network, block=16, truncation=1.0, device=device)
     labels = np.random.default_rng(0).integers(0, 2, (16, 4)).astype(np.float32)
     blocks = [[slot_seed(0, 16 * b + i) for i in range(16)] for b in range(6)]
-    ahead = one_ahead(blocks, lambda seeds: sampler.launch(seeds, labels, np.arange(16)))
-    overlapped = [launched.wait().pixels for _, launched in ahead]
+    following = partial(next, iter(blocks), None)
+    ahead = one_ahead(following, lambda seeds: sampler.launch(seeds, labels, np.arange(16)))
+    overlapped = [launched.wait()[0] for _, launched in ahead]
     for seeds, images in zip(blocks, overlapped, strict=True):
         assert np.array_equal(sampler.images(seeds, labels, np.arange(16)), images)
 
@@ -102,7 +104,7 @@ def test_one_ahead_starts_the_next_before_handing_on() -> None:
         log.append(f"start {i}")
         return 10 * i
 
-    for item, result in one_ahead(range(3), start):
+    for item, result in one_ahead(partial(next, iter(range(3)), None), start):
         assert result == 10 * item
         log.append(f"use {item}")
     assert log == ["start 0", "start 1", "use 0", "start 2", "use 1", "use 2"]
@@ -111,7 +113,7 @@ def test_one_ahead_starts_the_next_before_handing_on() -> None:
 def test_label_vectors_go_by_name() -> None:
     values = np.array([[1, 0, 1], [0, 1, 1]], dtype=np.uint8)
     table = LabelTable(np.arange(len(values)), ("A", "B", "C"), values, (True, True, False))
-    vectors = label_vectors(table, ("C", "X", "A"))
+    vectors = table.vectors(("C", "X", "A"))
     assert vectors.tolist() == [[0, 0, 1], [0, 0, 0]]  # C is not covered: its 1 is no label
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from cxrtool.core.errors import InputError
 from cxrtool.synthesis.planner import Plan, make_plan
-from cxrtool.synthesis.streams import RowStream
+from cxrtool.synthesis.tally import RowStream
 from cxrtool.synthesis.targets import Request
 from tests.unit.synthesis.closed_forms import disjoint, one_class
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from cxrtool.synthesis import program
+from cxrtool.synthesis.program import Program, conditional_shares, cooccurrence
 from tests.unit.synthesis.closed_forms import all_binding, disjoint
 
 SHARE = Fraction("0.15")
@@ -39,12 +39,17 @@ def matrix(positives: tuple[int, int, int], pairs: tuple[int, int, int]) -> np.n
     return counts
 
 
+def trio() -> Program:
+    (n_rows, positives, pairs), _ = TABLE["CheXpert all"]
+    return Program(n_rows, positives, conditional_shares(matrix(positives, pairs)))
+
+
 @pytest.mark.parametrize("row", TABLE)
 def test_published_rows(row: str) -> None:
     (n_rows, positives, pairs), (each, total, apart) = TABLE[row]
-    ratios = program.conditional_shares(matrix(positives, pairs))
+    ratios = conditional_shares(matrix(positives, pairs))
     shares = (SHARE,) * 3
-    n = program.solve(n_rows, positives, ratios, shares)
+    n = Program(n_rows, positives, ratios).solve(shares)
     assert n is not None
     assert np.abs(n - each).max() < 0.55  # printed without or with one decimal
     assert abs(n.sum() - total) <= 0.05
@@ -54,48 +59,41 @@ def test_published_rows(row: str) -> None:
 
 
 def test_highest_feasible_share_of_the_trio_is_0374() -> None:
-    (_, positives, pairs), _ = TABLE["CheXpert all"]
-    ratios = program.conditional_shares(matrix(positives, pairs))
-    top = program.ceiling(ratios, (SHARE,) * 3)
-    assert round(top.factor * 0.15, 3) == 0.374
-    assert set(top.binding) == {0, 1, 2}
-    feasible = (Fraction("0.374"),) * 3
-    infeasible = (Fraction("0.375"),) * 3
-    assert program.solve(223414, positives, ratios, feasible) is not None
-    assert program.solve(223414, positives, ratios, infeasible) is None
+    program = trio()
+    factor, binding = program.ceiling((SHARE,) * 3)
+    assert round(factor * 0.15, 3) == 0.374
+    assert set(binding) == {0, 1, 2}
+    assert program.solve((Fraction("0.374"),) * 3) is not None
+    assert program.solve((Fraction("0.375"),) * 3) is None
 
 
 def test_disjoint_ratios_give_the_disjoint_form() -> None:
     positives = (134, 53, 82)
-    n = program.solve(2050, positives, np.eye(3), (SHARE,) * 3)
+    n = Program(2050, positives, np.eye(3)).solve((SHARE,) * 3)
     assert n is not None
     assert abs(n.sum() - float(disjoint(2050, positives, SHARE))) < 1e-6
 
 
 def test_met_compares_integers() -> None:
     assert 0.07 * 100 > 7  # the trap
-    assert program.met(100, [7], (Fraction("0.07"),))
-    assert not program.met(100, [6], (Fraction("0.07"),))
+    assert Program(100, [7], np.eye(1)).met((Fraction("0.07"),))
+    assert not Program(100, [6], np.eye(1)).met((Fraction("0.07"),))
 
 
 def test_a_class_at_its_share_is_kept_there() -> None:
     # drawing the rare second class alone would push the first one below its share
-    positives, ratios = (150, 10), np.eye(2)
-    n = program.solve(1000, positives, ratios, (SHARE,) * 2)
+    n = Program(1000, (150, 10), np.eye(2)).solve((SHARE,) * 2)
     assert n is not None
     assert n[0] > 0
     assert 150 + n[0] >= 0.15 * (1000 + n.sum()) - 1e-6
 
 
 def test_most_that_a_number_of_images_reaches() -> None:
-    (n_rows, positives, pairs), (_, total, _) = TABLE["CheXpert all"]
-    ratios = program.conditional_shares(matrix(positives, pairs))
-    exact = program.highest_factor_within(n_rows, positives, ratios, (SHARE,) * 3, round(total))
-    half = program.highest_factor_within(n_rows, positives, ratios, (SHARE,) * 3, 50_000)
+    program, (_, (_, total, _)) = trio(), TABLE["CheXpert all"]
+    exact = program.highest_factor_within((SHARE,) * 3, round(total))
+    half = program.highest_factor_within((SHARE,) * 3, 50_000)
     assert abs(exact - 1) < 1e-5
-    again = program.solve(
-        n_rows, positives, ratios, (Fraction(half).limit_denominator(10**6) * SHARE,) * 3
-    )
+    again = program.solve((Fraction(half).limit_denominator(10**6) * SHARE,) * 3)
     assert again is not None
     assert abs(again.sum() - 50_000) < 5
 
@@ -103,8 +101,8 @@ def test_most_that_a_number_of_images_reaches() -> None:
 def test_cooccurrence_counts_rows() -> None:
     rng = np.random.default_rng(0)
     values = (rng.random((500, 6)) < 0.3).astype(np.uint8)
-    counts = program.cooccurrence(values, (1, 4))
+    counts = cooccurrence(values, (1, 4))
     both = int(((values[:, 1] == 1) & (values[:, 4] == 1)).sum())
     assert counts.tolist() == [[values[:, 1].sum(), both], [both, values[:, 4].sum()]]
     with pytest.raises(ValueError, match="no pool"):
-        program.conditional_shares(np.zeros((1, 1), dtype=np.int64))
+        conditional_shares(np.zeros((1, 1), dtype=np.int64))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cxrtool.core.errors import CxrError, InputError, UsageError
+from cxrtool.synthesis.pools import LabelTable
 from cxrtool.synthesis.targets import Request, parse_count, parse_share, read_request
 
 LABELS = ("No Finding", "Edema", "Pleural Other", "Fracture", "Rarest")
@@ -19,17 +20,10 @@ VALUES = np.array(
 
 
 def ask(**options: Any) -> Request:
-    given: dict[str, Any] = {
-        "target_frac": None,
-        "counts": None,
-        "classes": None,
-        "labels": LABELS,
-        "values": VALUES,
-        "usable": (True,) * 5,
-        "normal": frozenset({"No Finding"}),
-        "where": "D",
-    }
-    return read_request(**{**given, **options})
+    labels, usable = options.pop("labels", LABELS), options.pop("usable", (True,) * 5)
+    table = LabelTable(np.arange(len(VALUES)), labels, VALUES, usable)
+    wish: dict[str, Any] = dict.fromkeys(("target_frac", "counts", "classes", "balance"))
+    return read_request(table, where="D", **{**wish, **options})
 
 
 @pytest.mark.parametrize(
@@ -57,7 +51,7 @@ def test_without_classes_all_below_the_share_but_the_normal_ones() -> None:
     assert request.labels == ("Pleural Other", "Fracture")
     assert request.unavailable == ("Rarest",)
     assert request.columns == (2, 3)
-    assert ask(target_frac="0.2", normal=frozenset()).labels[0] == "No Finding"
+    assert ask(target_frac="0.2", labels=("Normal chest", *LABELS[1:])).labels[0] == "Normal chest"
 
 
 def test_uncovered_labels_are_not_chosen_and_not_accepted() -> None:
