@@ -9,7 +9,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -34,23 +34,6 @@ class BestGenerator(NamedTuple):
     nimg: int
     fd: float
     lowest: float
-
-
-class Sampler(Protocol):
-    """Makes images from latents and labels.
-
-    Attributes:
-        device: Where it computes.
-        z_dim: Length of a latent vector.
-        size: Height and width of its images, pixels.
-    """
-
-    device: torch.device
-    z_dim: int
-    size: int
-
-    def sample(self, z: Tensor, y: Tensor) -> Tensor:
-        """`[N, z_dim]` standard normal and `[N, L]` -> images `[N, C, size, size]`, not clamped."""
 
 
 class GeneratorTrainer(ABC):
@@ -115,7 +98,8 @@ class GeneratorTrainer(ABC):
 
     @abstractmethod
     def sample(self, z: Tensor, y: Tensor) -> Tensor:
-        """Images of the averaged generator, see `Sampler`."""
+        """Images of the averaged generator: `[N, z_dim]` standard normal and `[N, L]` labels to
+        `[N, C, size, size]`, not clamped."""
 
     @abstractmethod
     def export(self, values: np.ndarray, mask: np.ndarray) -> dict[str, Tensor]:

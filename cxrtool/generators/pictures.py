@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from cxrtool.data.images import contact_sheet, to_uint8
-from cxrtool.generators.base import Sampler
+from cxrtool.generators.base import GeneratorTrainer
 from cxrtool.training.rng import numpy_rng, torch_generator
 
 COLUMNS = 8
@@ -19,25 +19,25 @@ Rows = list[tuple[str, np.ndarray]]
 
 
 @torch.no_grad()
-def fake_grid(sampler: Sampler, rows: Rows, seed: int) -> bytes:
+def fake_grid(trainer: GeneratorTrainer, rows: Rows, seed: int) -> bytes:
     """Grid of a generator's images.
 
     Args:
-        sampler: Such as a trainer, on any device.
+        trainer: On any device.
         rows: Names and label vectors, from `conditions.picture_rows`.
         seed: Of the latents.
 
     Returns:
         PNG.
     """
-    device = sampler.device
+    device = trainer.device
     rng = torch_generator("picture latents", seed)
-    z = torch.randn(COLUMNS, sampler.z_dim, generator=rng).to(device)
+    z = torch.randn(COLUMNS, trainer.z_dim, generator=rng).to(device)
     images = []
     for _, vector in rows:
         y = torch.from_numpy(vector).to(device).expand(COLUMNS, -1)
-        images.append(to_uint8(sampler.sample(z, y)))
-    return _png(images, rows, sampler.size)
+        images.append(to_uint8(trainer.sample(z, y)))
+    return _png(images, rows, trainer.size)
 
 
 def real_grid(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from cxrtool.data.images import to_float, to_uint8
-from cxrtool.generators.base import Sampler
+from cxrtool.generators.base import GeneratorTrainer
 from cxrtool.generators.feed import Feed
 from cxrtool.training.rng import Draws, torch_generator
 
@@ -49,15 +49,15 @@ class Quality:
         self._rows = order[: self.n].to(feed.device)
 
     @torch.no_grad()
-    def measure(self, sampler: Sampler) -> dict[str, float]:
+    def measure(self, trainer: GeneratorTrainer) -> dict[str, float]:
         """Distances, and `spread`: the least varied label's share of the real images' variation."""
         rng = torch_generator("quality latents", self._seed)
-        z = torch.randn(self.n, sampler.z_dim, generator=rng).to(self._feed.device)
+        z = torch.randn(self.n, trainer.z_dim, generator=rng).to(self._feed.device)
         images, features = [], []
         for start in range(0, self.n, _CHUNK):
             part = slice(start, start + _CHUNK)
             # As they will be written: 8 bits.
-            pixels = to_uint8(sampler.sample(z[part], self._y[part]))
+            pixels = to_uint8(trainer.sample(z[part], self._y[part]))
             x = to_float(pixels).to(self._feed.device)
             images.append(x)
             features.append(self._extract(x).float().cpu())

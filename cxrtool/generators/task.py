@@ -5,19 +5,18 @@ the best network. A training that diverges goes back to its last checkpoint once
 numbers and half the learning rate.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
 
 from cxrtool.core import console
 from cxrtool.core.errors import UsageError
+from cxrtool.core.runs import Run
 from cxrtool.generators.base import BestGenerator, GeneratorTrainer
 from cxrtool.generators.choices import GROUP
 from cxrtool.generators.quality import COLLAPSED, Quality
@@ -26,10 +25,6 @@ from cxrtool.training.device import peak_memory_bytes
 from cxrtool.training.loop import DivergedError, Row
 from cxrtool.training.models import write_tensors
 from cxrtool.training.schedules import due
-
-if TYPE_CHECKING:
-    from cxrtool.core.runs import Run
-
 
 BEST = "checkpoints/best.safetensors"
 TOLERANCE = 1.25  # of the lowest Fréchet distance; see `_judge`

@@ -7,21 +7,18 @@ Nothing is unpickled (`weights_only=True`). Every byte is checked on loading (to
 checksum), and a damaged checkpoint falls back to the one before.
 """
 
-from __future__ import annotations
-
 import contextlib
+import io
 import os
 import pickle
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from cxrtool.core import console
-
-if TYPE_CHECKING:
-    from cxrtool.core.runs import Run
+from cxrtool.core.runs import Run
 
 FORMAT = 1
 FOLDER = "checkpoints"
@@ -42,8 +39,11 @@ def save_checkpoint(run: Run, state: dict[str, Any], nimg: int) -> None:
     if run.helps:
         return
     content = {"format": FORMAT, "fingerprint": run.fingerprint, "nimg": int(nimg), "state": state}
+    # Not straight into the file: torch's own error for a full disk says nothing of a disk.
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
     with run.atomic(f"{FOLDER}/{NAMES[0]}") as temporary:
-        _write(content, temporary)
+        temporary.write_bytes(buffer.getbuffer())
         _rotate(temporary.parent)
 
 
@@ -65,18 +65,6 @@ def load_checkpoint(run: Run) -> dict[str, Any] | None:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             console.warn(f"checkpoint {path} is not usable ({reason}); trying the one before")
     return None
-
-
-def _write(content: dict[str, Any], path: Path) -> None:
-    """`torch.save`, whose own error for a full disk says nothing of a disk."""
-    try:
-        with path.open("wb") as stream:
-            torch.save(content, stream)
-    except RuntimeError as error:
-        inner: BaseException | None = error
-        while inner is not None and not isinstance(inner, OSError):
-            inner = inner.__context__
-        raise inner or error from None
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -6,11 +6,9 @@ In: how far N latents were moved by an edit. Out: ``direction.safetensors`` and 
 space it is what every channel of a layer changes by (`s.LAYER` [C]).
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -20,9 +18,7 @@ from torch import Tensor
 from cxrtool.core.errors import InputError
 from cxrtool.core.files import sha256_bytes, sha256_file
 from cxrtool.core.fingerprints import read_json
-
-if TYPE_CHECKING:
-    from cxrtool.core.runs import Run
+from cxrtool.core.runs import Run
 
 RECORD, WEIGHTS = "direction.json", "direction.safetensors"
 DIRECTIONS = "directions"  # holds a folder per target, where an edit run has several

@@ -8,24 +8,20 @@ A training that diverges goes back to its last checkpoint, if its task can go on
 there.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
 from cxrtool.core import console
 from cxrtool.core.errors import GateError, InputError
+from cxrtool.core.runs import Run
 from cxrtool.training.checkpoints import load_checkpoint, save_checkpoint
-
-if TYPE_CHECKING:
-    from cxrtool.core.runs import Run
-    from cxrtool.training.world import World
+from cxrtool.training.world import World
 
 Row = dict[str, Any]
 

@@ -7,12 +7,10 @@ preprocessing, so that a model is never used with another meaning than it was tr
 Both files are deterministic: the same weights give the same bytes.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -20,9 +18,7 @@ from torch import Tensor, nn
 
 from cxrtool.core.errors import InputError
 from cxrtool.core.files import sha256_file
-
-if TYPE_CHECKING:
-    from cxrtool.core.runs import Run
+from cxrtool.core.runs import Run
 
 FORMAT = 1
 Kind = Literal["generator", "classifier", "clip"]

@@ -4,6 +4,7 @@ In: scalars of every step, as tensors. Out: their means since the last reading, 
 never waits for the device; reading does, once for all of them.
 """
 
+from collections import Counter
 from collections.abc import Callable
 
 import torch
@@ -20,19 +21,15 @@ class Means:
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self._device = torch.device(device)
         self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}
+        self._counts: Counter[str] = Counter()
 
     @torch.no_grad()
     def add(self, **values: Tensor) -> None:
         """Count the mean of each tensor once."""
         for name, value in values.items():
             mean = value.detach().to(self._device, torch.float64).mean()
-            if name in self._sums:
-                self._sums[name] += mean
-                self._counts[name] += 1
-            else:
-                self._sums[name] = mean.clone()
-                self._counts[name] = 1
+            self._sums[name] = self._sums.get(name, 0) + mean
+            self._counts[name] += 1
 
     def read(self, over: Callable[[Tensor], Tensor] | None = None) -> dict[str, float]:
         """The means by name, in the order of first use; then start again.
@@ -45,7 +42,7 @@ class Means:
         stacked = torch.stack(list(self._sums.values()))
         sums = (stacked if over is None else over(stacked)).tolist()
         means = {name: total / self._counts[name] for name, total in zip(self._sums, sums)}
-        self._sums, self._counts = {}, {}
+        self._sums, self._counts = {}, Counter()
         return means
 
     def state_dict(self) -> dict[str, dict[str, Tensor] | dict[str, int]]:
@@ -58,4 +55,4 @@ class Means:
         self._sums = {
             name: torch.as_tensor(value).to(self._device) for name, value in state["sums"].items()
         }
-        self._counts = {name: int(value) for name, value in state["counts"].items()}
+        self._counts = Counter(state["counts"])

@@ -363,10 +363,8 @@ def choose(request: Request) -> AcganChoices:
     Raises:
         UsageError: phases so long that the whole image would never be trained on.
     """
-    table, common = game.game_preset(request, "acgan")
-    sizes = {name: table[name] for name in ("z_dim", "channel_base", "channel_max")}
-    arch = Sizes(request.size, request.labels, **sizes)
-    total = common["total_nimg"]
+    _, common = game.game_preset(request, "acgan", Sizes)
+    arch, total = common["arch"], common["total_nimg"]
     fade_kimg = request.options.get("fade_kimg")
     phase = total / (2 * arch.last + 2) if fade_kimg is None else 1000 * fade_kimg
     if grown_nimg(phase, arch.last) + common["batch"] > total:
@@ -375,7 +373,7 @@ def choose(request: Request) -> AcganChoices:
             f"{grown_nimg(phase, arch.last) / 1000:g} kimg, and --kimg is {total / 1000:g}",
             hint=f"use --fade-kimg {total / 1000 / (2 * arch.last + 2):.3g} or less",
         )
-    return AcganChoices(arch=arch, phase_nimg=phase, **common)
+    return AcganChoices(phase_nimg=phase, **common)
 
 
 build = AcganTrainer

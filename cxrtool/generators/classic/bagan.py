@@ -20,7 +20,7 @@ shared one counts as D further images, which is the posterior mean under an inve
 that weight. So a class moves smoothly to its own covariance as its images grow.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -173,28 +173,16 @@ def fakes_a_batch(batch: int, classes: int) -> int:
     return -(-batch // classes)
 
 
-@dataclass(frozen=True)
-class ClassGaussians:
-    """Gaussians of K classes.
-
-    Attributes:
-        means: `[K, D]`.
-        covariances: `[K, D, D]`.
-        shares: `[K]` weight of the shared covariance, in (0, 1].
-    """
-
-    means: Tensor
-    covariances: Tensor
-    shares: Tensor
-
-
-def fit(codes: Tensor, classes: Tensor, count: int) -> ClassGaussians:
-    """Estimate the Gaussians.
+def fit(codes: Tensor, classes: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Estimate the Gaussians of classes.
 
     Args:
         codes: `[N, D]`.
         classes: int64 `[N]`, each of the K classes at least once.
         count: K.
+
+    Returns:
+        Means `[K, D]` and covariances `[K, D, D]`, float64.
 
     Raises:
         ValueError: a class without a code.
@@ -207,12 +195,11 @@ def fit(codes: Tensor, classes: Tensor, count: int) -> ClassGaussians:
     centered = [own - mean for own, mean in zip(groups, means)]
     scatters = torch.stack([own.T @ own for own in centered])
     shared = scatters.sum(dim=0) / max(1, len(codes) - count)
-    shares = [shrinkage(n, codes.shape[1]) for n in numbers]
-    covariances = [
-        (1 - share) * (scatter / max(1, n - 1)) + share * shared
-        for share, scatter, n in zip(shares, scatters, numbers)
-    ]
-    return ClassGaussians(means, torch.stack(covariances), torch.tensor(shares))
+    covariances = []
+    for scatter, n in zip(scatters, numbers):
+        share = shrinkage(n, codes.shape[1])
+        covariances.append((1 - share) * (scatter / max(1, n - 1)) + share * shared)
+    return means, torch.stack(covariances)
 
 
 def shrinkage(images: int, dim: int) -> float:
@@ -237,12 +224,11 @@ class ClassLatents(nn.Module):
         self.register_buffer("factors", torch.eye(dim).repeat(count, 1, 1))
 
     @torch.no_grad()
-    def set(self, gaussians: ClassGaussians) -> None:
-        """Take the Gaussians over."""
-        covariances = gaussians.covariances
+    def set(self, means: Tensor, covariances: Tensor) -> None:
+        """Take the Gaussians over that `fit` has found."""
         size = covariances.diagonal(dim1=1, dim2=2).mean().clamp(min=1e-12)
         jitter = JITTER * size * torch.eye(covariances.shape[1]).to(covariances)
-        self.means.copy_(gaussians.means)
+        self.means.copy_(means)
         self.factors.copy_(torch.linalg.cholesky(covariances + jitter))
 
     def forward(self, z: Tensor, classes: Tensor) -> Tensor:
@@ -322,7 +308,7 @@ class BaganTrainer(game.GameTrainer):
         self.discriminator.trunk.load_state_dict(self.encoder.trunk.state_dict())
         codes = [self.encoder(to_float(part)) for part in self.feed.pixels.split(CHUNK)]
         classes = self.feed.values.argmax(dim=1)
-        self.generator.latents.set(fit(torch.cat(codes), classes, self.choices.arch.labels))
+        self.generator.latents.set(*fit(torch.cat(codes), classes, self.choices.arch.labels))
         self.average.load_state_dict(self.generator.state_dict())
 
     def _first_step(self) -> None:
@@ -361,20 +347,12 @@ class BaganTrainer(game.GameTrainer):
 
 def choose(request: Request) -> BaganChoices:
     """Every number of a training."""
-    table, common = game.game_preset(request, "bagan")
-    arch = Sizes(
-        request.size,
-        request.labels,
-        width=table["width"],
-        hidden=table["hidden"],
-        upsampling=request.options["upsampling"] or "transposed",
-    )
-    return BaganChoices(
-        arch=arch,
-        pretrain_lr=request.pick("pretrain_lr", table["pretrain_lr"]),
-        d_lr=request.pick("d_lr", common["lr"] * table["d_lr"] / table["lr"]),
-        **common,
-    )
+    table, common = game.game_preset(request, "bagan", Sizes)
+    upsampling = request.pick("upsampling", common["arch"].upsampling)
+    common["arch"] = replace(common["arch"], upsampling=upsampling)
+    pretrain_lr = request.pick("pretrain_lr", table["pretrain_lr"])
+    d_lr = request.pick("d_lr", common["lr"] * table["d_lr"] / table["lr"])
+    return BaganChoices(pretrain_lr=pretrain_lr, d_lr=d_lr, **common)
 
 
 build = BaganTrainer

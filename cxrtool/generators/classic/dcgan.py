@@ -135,9 +135,7 @@ class DcganTrainer(game.GameTrainer):
 
 def choose(request: Request) -> game.GameChoices:
     """Every number of a training."""
-    table, common = game.game_preset(request, "dcgan")
-    arch = Sizes(request.size, request.labels, width=table["width"], width_max=table["width_max"])
-    return game.GameChoices(arch=arch, **common)
+    return game.GameChoices(**game.game_preset(request, "dcgan", Sizes)[1])
 
 
 build = DcganTrainer

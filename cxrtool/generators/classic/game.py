@@ -10,7 +10,7 @@ that 0 gives one image per condition. What a step does is the architecture's own
 import copy
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from cxrtool.generators import losses
 from cxrtool.generators.base import GeneratorTrainer, gradient_norm
-from cxrtool.generators.choices import Request, common_choices, load_presets
+from cxrtool.generators.choices import BaseSizes, Request, common_choices, load_presets
 from cxrtool.generators.classic.layers import update_average
 from cxrtool.generators.feed import Feed
 from cxrtool.generators.saved import D_PREFIX, G_PREFIX, SavedGenerator, prefixed
@@ -30,6 +30,7 @@ from cxrtool.training.world import World
 
 START_NIMG = 5000  # images of a game before which equal images are no collapse
 Build = Callable[..., nn.Module]
+Sizes = type[BaseSizes]
 Read = Callable[[Any, Tensor], tuple[Tensor, Tensor]]
 
 
@@ -77,8 +78,8 @@ class GameChoices:
         return asdict(self)
 
 
-def game_preset(request: Request, arch: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The table of `presets.toml`, and `common_choices` of it.
+def game_preset(request: Request, arch: str, sizes: Sizes) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The table of `presets.toml`; `common_choices` of it, and the sizes of the networks.
 
     With a stage before the game its images count like all others.
     """
@@ -86,6 +87,8 @@ def game_preset(request: Request, arch: str) -> tuple[dict[str, Any], dict[str, 
     common = common_choices(request, table)
     before = request.pick("pretrain_kimg", table.get("pretrain_kimg", 0.0))
     pretrain = total_nimg(before, common["batch"]) if before else 0
+    own = {field.name: table[field.name] for field in fields(sizes) if field.name in table}
+    common["arch"] = sizes(request.size, request.labels, **own)
     common |= {"total_nimg": pretrain + common["total_nimg"], "pretrain_nimg": pretrain}
     return table, common
 
@@ -263,12 +266,14 @@ class LatentJudge(nn.Module):
     Args:
         network: The discriminator.
         saved: What it is from: names of its labels, their shares, whether an image has one.
-        read: Asks the network about images: (`[N]` scores, `[N, L]` label logits); None calls it.
+        read: Asks the network about images: (`[N]` scores, `[N, L]` label logits).
     """
 
     prevalence: Tensor
 
-    def __init__(self, network: nn.Module, saved: SavedGenerator, read: Read | None = None) -> None:
+    def __init__(
+        self, network: nn.Module, saved: SavedGenerator, read: Read = nn.Module.__call__
+    ) -> None:
         super().__init__()
         self.network, self.read = network, read
         self.labels, self.single = saved.labels, saved.single
@@ -276,22 +281,17 @@ class LatentJudge(nn.Module):
 
     def judge(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Realness and label logits; what was asked for changes neither."""
-        scores: tuple[Tensor, Tensor] = (
-            self.network(x) if self.read is None else self.read(self.network, x)
-        )
-        return scores
+        return self.read(self.network, x)
 
 
-def latent_generator(
-    saved: SavedGenerator, build: Build, sizes: Callable[..., Any]
-) -> LatentGenerator:
+def latent_generator(saved: SavedGenerator, build: Build, sizes: Sizes) -> LatentGenerator:
     """The finished generator: `build` makes it from its sizes and a random generator."""
     network = saved.network(build, sizes, G_PREFIX)
     return LatentGenerator(network, saved.labels, saved.meta)
 
 
 def latent_judge(
-    saved: SavedGenerator, build: Build, sizes: Callable[..., Any], read: Read | None = None
+    saved: SavedGenerator, build: Build, sizes: Sizes, read: Read = nn.Module.__call__
 ) -> LatentJudge:
     """The finished discriminator, see `latent_generator`; `read`: see `LatentJudge`."""
     return LatentJudge(saved.network(build, sizes, D_PREFIX), saved, read)

@@ -74,12 +74,12 @@ def test_a_large_class_has_the_covariance_of_its_codes() -> None:
     codes = rng.normal(size=(60_000, 4)) @ rng.normal(size=(4, 4))
     classes = np.arange(60_000) % 2
     codes[classes == 1] *= 3
-    found = fit(torch.from_numpy(codes), torch.from_numpy(classes), 2)
+    means, covariances = fit(torch.from_numpy(codes), torch.from_numpy(classes), 2)
     for k in range(2):
         own = codes[classes == k]
-        np.testing.assert_allclose(found.means[k], own.mean(axis=0), rtol=1e-9)
-        np.testing.assert_allclose(found.covariances[k], np.cov(own.T), rtol=1e-2, atol=1e-2)
-    assert max(found.shares.tolist()) < 2e-4
+        np.testing.assert_allclose(means[k], own.mean(axis=0), rtol=1e-9)
+        np.testing.assert_allclose(covariances[k], np.cov(own.T), rtol=1e-2, atol=1e-2)
+    assert shrinkage(30_000, 4) < 2e-4
 
 
 def test_the_shared_part_falls_without_a_jump() -> None:
@@ -92,17 +92,17 @@ def test_the_shared_part_falls_without_a_jump() -> None:
 def test_a_small_class_is_shrunk_towards_the_shared_covariance() -> None:
     rng = np.random.default_rng(1)
     codes, classes = rng.normal(size=(43, 4)), np.array([0] * 40 + [1] * 3)
-    found = fit(torch.from_numpy(codes), torch.from_numpy(classes), 2)
+    _, covariances = fit(torch.from_numpy(codes), torch.from_numpy(classes), 2)
     own = [codes[classes == k] - codes[classes == k].mean(axis=0) for k in range(2)]
     shared = sum(part.T @ part for part in own) / (43 - 2)
     share = 4 / (4 + 3 - 1)
     wanted = (1 - share) * np.cov(codes[classes == 1].T) + share * shared
-    np.testing.assert_allclose(found.covariances[1], wanted, rtol=1e-9)
-    assert found.shares.tolist() == pytest.approx([4 / (4 + 40 - 1), share])
-    assert np.linalg.matrix_rank(found.covariances[1].numpy()) == 4
+    np.testing.assert_allclose(covariances[1], wanted, rtol=1e-9)
+    assert [shrinkage(n, 4) for n in (40, 3)] == pytest.approx([4 / (4 + 40 - 1), share])
+    assert np.linalg.matrix_rank(covariances[1].numpy()) == 4
     # One image: its own covariance is unknown, and the shared one stands for it.
-    alone = fit(torch.from_numpy(codes[:41]), torch.from_numpy(np.array([0] * 40 + [1])), 2)
-    torch.testing.assert_close(alone.covariances[1], alone.covariances[0] * 39 / 39)
+    _, alone = fit(torch.from_numpy(codes[:41]), torch.from_numpy(np.array([0] * 40 + [1])), 2)
+    torch.testing.assert_close(alone[1], alone[0] * 39 / 39)
     with pytest.raises(ValueError, match="no code of class 1"):
         fit(torch.from_numpy(codes[:40]), torch.zeros(40), 2)
 
@@ -112,7 +112,7 @@ def test_codes_drawn_for_a_class_have_its_moments() -> None:
     codes = rng.normal(size=(200, 3)) @ rng.normal(size=(3, 3)) + np.array([1.0, 2.0, 3.0])
     found = fit(torch.from_numpy(codes), torch.zeros(200, dtype=torch.int64), 1)
     module = ClassLatents(1, 3)
-    module.set(found)
+    module.set(*found)
     z = torch.randn(40_000, 3, generator=seeded())
     drawn = module(z, torch.zeros(40_000, dtype=torch.int64)).double()
     np.testing.assert_allclose(drawn.mean(dim=0), codes.mean(axis=0), atol=0.05)

@@ -177,11 +177,9 @@ class OpenganTrainer(game.GameTrainer):
 
 def choose(request: Request) -> OpenganChoices:
     """Every number of a training."""
-    table, common = game.game_preset(request, "opengan")
-    sizes = {name: table[name] for name in ("width", "width_max", "metric_width")}
-    arch = Sizes(request.size, request.labels, **sizes)
+    table, common = game.game_preset(request, "opengan", Sizes)
     pretrain_lr = request.pick("pretrain_lr", table["pretrain_lr"])
-    return OpenganChoices(arch=arch, pretrain_lr=pretrain_lr, **common)
+    return OpenganChoices(pretrain_lr=pretrain_lr, **common)
 
 
 class OpenGenerator(game.LatentGenerator):
