@@ -8,8 +8,6 @@ length: Karras et al. 2020 (arXiv 1912.04958), section 3.2. Auxiliary labels: Od
 binary cross-entropy for labels that occur together.
 """
 
-from typing import NamedTuple
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -69,23 +67,9 @@ def gradient_penalty(score: Tensor, x: Tensor) -> Tensor:
     return gradient.square().sum(dim=(1, 2, 3))
 
 
-class PathLength(NamedTuple):
-    """Result of `path_length`.
-
-    Attributes:
-        penalty: Scalar to minimize.
-        mean: Running mean of the lengths, a scalar without gradient.
-        lengths: `[N]`.
-    """
-
-    penalty: Tensor
-    mean: Tensor
-    lengths: Tensor
-
-
 def path_length(
     images: Tensor, ws: Tensor, mean: Tensor, noise: Tensor, decay: float = 0.01
-) -> PathLength:
+) -> tuple[Tensor, Tensor, Tensor]:
     """Deviation of ||J_w^T noise|| from its running mean.
 
     Args:
@@ -96,11 +80,11 @@ def path_length(
         decay: Weight of this batch in the running mean.
 
     Returns:
-        Penalty (not weighted), new mean, lengths.
+        Penalty to minimize (not weighted), new mean without gradient, lengths `[N]`.
     """
     noise = noise / (images.shape[2] * images.shape[3]) ** 0.5
     (gradient,) = torch.autograd.grad((images * noise).sum(), ws, create_graph=True)
     lengths = gradient.square().sum(dim=2).mean(dim=1).sqrt()
     here = lengths.detach().mean()
     new_mean = torch.where(mean.isnan(), here, mean.lerp(here, decay))
-    return PathLength((lengths - new_mean).square().mean(), new_mean, lengths)
+    return (lengths - new_mean).square().mean(), new_mean, lengths

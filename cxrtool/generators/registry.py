@@ -1,13 +1,11 @@
 """The architectures behind `train-gan --arch`, by name.
 
-In: a name. Out: an `Arch`: what it can do, and the functions of its module, which is imported only
-when it is needed. A module of an architecture holds `choose` (every number of a training), `build`
-(the trainer), `load_generator` and `load_judge` (from a saved state). Nothing else in the package
-asks for an architecture by its name.
+In: a name. Out: an `Arch`: what it can do, and its module, which holds `choose` (every number of a
+training), `build` (the trainer), `load_generator` and `load_judge` (from a saved state). Nothing
+else in the package asks for an architecture by its name.
 """
 
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +13,15 @@ import torch
 from torch import nn
 
 from cxrtool.core.errors import InputError, UsageError
-from cxrtool.generators.base import GeneratorTrainer
 from cxrtool.generators.choices import Request
+from cxrtool.generators.classic import acgan, bagan, dcgan
 from cxrtool.generators.classic.game import GameChoices
-from cxrtool.generators.feed import Feed
+from cxrtool.generators.classic.opengan import trainer as opengan
 from cxrtool.generators.saved import SavedGenerator
-from cxrtool.generators.stylegan2 import choices as style
-from cxrtool.generators.stylegan2.execution import Execution
-from cxrtool.training.world import World
+from cxrtool.generators.stylegan2 import trainer as stylegan2
+from cxrtool.generators.stylegan2.choices import Choices as StyleChoices
 
-Choices = style.Choices | GameChoices
+Choices = StyleChoices | GameChoices
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ class Arch:
 
     Attributes:
         name: As `--arch` and `model.json` call it.
-        module: Where its code is.
+        code: Its module.
         sizes: Image sizes that it can make, pixels.
         single: Whether an image has exactly one label.
         executions: Whether precision and compilation can be chosen.
@@ -41,7 +38,7 @@ class Arch:
     """
 
     name: str
-    module: str
+    code: Any
     sizes: tuple[int, ...]
     single: bool = False
     executions: bool = False
@@ -64,46 +61,19 @@ class Arch:
                 f"{', '.join(map(str, self.sizes))} px",
                 hint=f"give --size {max(s for s in self.sizes if s <= max(request.size, 16))}",
             )
-        choices: Choices = self._code.choose(request)
+        choices: Choices = self.code.choose(request)
         return choices
-
-    def build(
-        self,
-        choices: Choices,
-        feed: Feed,
-        world: World | None = None,
-        execution: Execution | None = None,
-        unseen: Feed | None = None,
-    ) -> GeneratorTrainer:
-        """A new trainer.
-
-        Args:
-            choices: From `choose`.
-            feed: The training rows.
-            world: The processes that share each batch; None for this one alone.
-            execution: Precision and compilation.
-            unseen: Rows of classes that the training must not see; see `opengan`.
-        """
-        trainer: GeneratorTrainer = self._code.build(
-            choices, feed, world, execution=execution, unseen=unseen
-        )
-        return trainer
-
-    @property
-    def _code(self) -> Any:
-        return import_module(self.module)
 
 
 _ALL = (16, 32, 64, 128, 256, 512)
-_STYLE, _CLASSIC = "cxrtool.generators.stylegan2.trainer", "cxrtool.generators.classic"
 ARCHS: dict[str, Arch] = {
     arch.name: arch
     for arch in (
-        Arch("stylegan2", _STYLE, _ALL, executions=True, processes=True),
-        Arch("bagan", f"{_CLASSIC}.bagan", _ALL[:4], single=True),
-        Arch("opengan", f"{_CLASSIC}.opengan", _ALL[:5], single=True),
-        Arch("acgan", f"{_CLASSIC}.acgan", _ALL[:5]),
-        Arch("dcgan", f"{_CLASSIC}.dcgan", _ALL[:5]),
+        Arch("stylegan2", stylegan2, _ALL, executions=True, processes=True),
+        Arch("bagan", bagan, _ALL[:4], single=True),
+        Arch("opengan", opengan, _ALL[:5], single=True),
+        Arch("acgan", acgan, _ALL[:5]),
+        Arch("dcgan", dcgan, _ALL[:5]),
     )
 }
 
@@ -143,5 +113,5 @@ def _network(function: str, run_dir: Path | str, device: torch.device | str) -> 
             file=saved.run_dir / "model.json",
             hint="this version knows " + ", ".join(ARCHS),
         )
-    network: nn.Module = getattr(import_module(ARCHS[name].module), function)(saved)
+    network: nn.Module = getattr(ARCHS[name].code, function)(saved)
     return network.to(device).eval().requires_grad_(False)

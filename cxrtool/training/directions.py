@@ -59,33 +59,22 @@ def generator_fingerprint(folder: Path) -> str:
     return sha256_file(path)[:_DIGITS] if path.is_file() else ""
 
 
-def save_direction(
-    run: Run,
-    ways: Ways,
-    *,
-    target: str,
-    sign: str,
-    labels: tuple[str, ...],
-    gan: Path,
-    images: int,
-    folder: str = "",
-) -> None:
+def save_direction(run: Run, ways: Ways, *, gan: Path, folder: str = "", **about: Any) -> None:
     """Write both files.
 
     Args:
         run: The run to write into.
         ways: `way` [num_ws, w_dim], or `s.LAYER` [C] of every layer that moves.
-        target: The text.
-        sign: "+" or "-".
-        labels: Labels that the text names.
         gan: Folder of the generator.
-        images: Edits that the way is the mean of.
         folder: Folder of the run to write into; "" for the run's own.
+        about: `target`, `sign`, `labels` and `images` of the `Direction`.
     """
     data = save({k: v.detach().to(torch.float32).cpu().contiguous() for k, v in ways.items()})
     mark = sha256_bytes(data)[:_DIGITS]
     space = "w+" if WAY in ways else "s"
-    direction = Direction(target, sign, labels, generator_fingerprint(gan), images, mark, space)
+    direction = Direction(
+        **about, generator=generator_fingerprint(gan), fingerprint=mark, space=space
+    )
     inside = f"{folder}/" if folder else ""
     run.write_bytes(inside + WEIGHTS, data)
     run.write_json(inside + RECORD, {"format": FORMAT, **asdict(direction)})

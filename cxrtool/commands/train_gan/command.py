@@ -17,6 +17,7 @@ from cxrtool.core import console
 from cxrtool.core.runs import Run
 from cxrtool.data.cache import pixels, resized
 from cxrtool.generators import pictures
+from cxrtool.generators.base import GeneratorTrainer
 from cxrtool.generators.conditions import picture_rows
 from cxrtool.generators.feed import Feed
 from cxrtool.generators.stylegan2.execution import Execution
@@ -55,7 +56,9 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     ]
     feed = feeds[0]
     assert feed is not None
-    trainer = task.arch.build(choices, feed, world, execution, feeds[1])
+    trainer: GeneratorTrainer = task.arch.code.build(
+        choices, feed, world, execution=execution, unseen=feeds[1]
+    )
     enough = len(feed) >= QUALITY_LEAST
     best = config.checkpoint == "best" and enough
     judged = enough and (best or config.init_from is not None)

@@ -16,7 +16,6 @@ from cxrtool.generators.saved import D_PREFIX, G_PREFIX, SavedGenerator
 from cxrtool.generators.stylegan2.discriminator import Discriminator
 from cxrtool.generators.stylegan2.generator import Architecture, Generator
 from cxrtool.generators.stylegan2.layers import ToImage
-from cxrtool.training.protocols import Partial
 from cxrtool.training.rng import torch_generator
 
 MEAN_SAMPLES = 4096
@@ -60,6 +59,10 @@ class TrainedGenerator(nn.Module):
             name: (layer.affine.weight.shape[0], resolution, isinstance(layer, ToImage))
             for name, layer, _, resolution in generator.layers()
         }
+        # Beyond the mapping the network is used as it is.
+        self.styles, self.synthesis = generator.styles, generator.synthesis
+        self.synthesis_from_styles = generator.synthesis_from_styles
+        self.begin, self.advance = generator.begin, generator.advance
         self._means: dict[tuple[float, ...], Tensor] = {}  # of every condition met so far
         self.register_buffer("vectors", means["vectors"])
         self.register_buffer("means", means["conditions"])
@@ -83,28 +86,6 @@ class TrainedGenerator(nn.Module):
         if truncation != 1:
             w = torch.lerp(self.mean_w(y), w, truncation)
         return w.unsqueeze(1).expand(-1, self.num_ws, -1)
-
-    def synthesis(self, w: Tensor, noise: str = "const") -> Tensor:
-        """w `[N, num_ws, w_dim]` -> images, not clamped."""
-        return self.network.synthesis(w, noise)
-
-    def styles(self, w: Tensor) -> dict[str, Tensor]:
-        """w -> layer name -> styles."""
-        return self.network.styles(w)
-
-    def synthesis_from_styles(self, styles: dict[str, Tensor], noise: str = "const") -> Tensor:
-        """Styles of every layer -> images, not clamped."""
-        return self.network.synthesis_from_styles(styles, noise)
-
-    def begin(self, n: int) -> Partial:
-        """The state before the first layer, for n images."""
-        return self.network.begin(n)
-
-    def advance(
-        self, partial: Partial, styles: dict[str, Tensor], first: int, last: int | None = None
-    ) -> Partial:
-        """Go through the layers first..last-1 (None: to the end), with the stored noise."""
-        return self.network.advance(partial, styles, first, last)
 
     def mean_w(self, y: Tensor) -> Tensor:
         """Mean w of each condition: `[N, L] -> [N, w_dim]`.

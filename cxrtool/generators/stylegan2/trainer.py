@@ -217,10 +217,10 @@ class StyleGan2Trainer(GeneratorTrainer):
             draws = self.draws("path", n, rows)
             images, ws, _, _ = self._fakes(draws, main=False)  # [m, C, H, W], [m, num_ws, w_dim]
             noise = draws.normal(*images.shape[1:])
-            result = losses.path_length(images, ws, self.path_mean, noise)
-            (result.penalty * (weight * len(rows) / n)).backward()
-            means.append(result.mean)
-            self.means.add(path_penalty=result.penalty, path_length=result.lengths)
+            penalty, mean, lengths = losses.path_length(images, ws, self.path_mean, noise)
+            (penalty * (weight * len(rows) / n)).backward()
+            means.append(mean)
+            self.means.add(path_penalty=penalty, path_length=lengths)
         self.path_mean = self.world.mean(torch.stack(means).mean())
 
     def of_discriminator(self, real: Batch) -> Tensor:

@@ -154,16 +154,15 @@ def _teach_generator(
         shares: `[L]` prevalence of theirs.
         ramped: Our labels gain influence from none.
     """
-    mapping, before = ours.mapping, theirs.mapping
-    first: Any = mapping.layers[0]
-    source: Any = before.layers[0]
+    mapping: Any = ours.mapping
+    before: Any = theirs.mapping
+    first, source = mapping.layers[0], before.layers[0]
     usual: Tensor | None = None
     if before.embed is not None:
         usual = before.embed.bias + before.embed.weight[:, match.gone] @ shares[match.gone]
     if mapping.embed is not None:
         mapping.embed.weight.zero_()
         for here, there in match.pairs:
-            assert before.embed is not None
             mapping.embed.weight[:, here] = before.embed.weight[:, there]
         if usual is not None:
             mapping.embed.bias.copy_(usual)
@@ -178,31 +177,26 @@ def _teach_generator(
         constant = source.weight[:, z_dim:] @ unit * source.weight_gain
         first.bias.add_(constant / first.bias_gain)
     elif not ramped:
-        assert mapping.embed is not None
         unit = ops.normalize_second_moment(mapping.embed.bias[None])[0]
         constant = first.weight[:, z_dim:] @ unit * first.weight_gain
         first.bias.sub_(constant / first.bias_gain)
 
 
-def _teach_discriminator(ours: Discriminator, theirs: Discriminator, match: LabelMatch) -> None:
+def _teach_discriminator(ours: Any, theirs: Any, match: LabelMatch) -> None:
     """Labels in score and logits: a label of both says what it said, at another share too.
 
     A label enters as its distance from its share in units of its spread; what this changes goes
-    into its weights, and a constant into the unconditional score.
+    into its weights, and a constant into the unconditional score. Both are a `Discriminator`.
     """
-    if ours.project is None or ours.classify is None:
+    if ours.project is None:
         return
     for parameter in (ours.project.weight, *ours.classify.parameters()):
         parameter.zero_()
     for here, there in match.pairs:
-        assert theirs.project is not None
-        assert theirs.classify is not None
         column = theirs.project.weight[:, there] * theirs.project.weight_gain
         column = column / theirs.spread[there]
         ours.project.weight[:, here] = column * ours.spread[here] / ours.project.weight_gain
         moved = column * (ours.prevalence[here] - theirs.prevalence[there])
         ours.out.weight[0] += moved / len(moved) ** 0.5 / ours.out.weight_gain
         ours.classify.weight[here] = theirs.classify.weight[there]
-        assert ours.classify.bias is not None
-        assert theirs.classify.bias is not None
         ours.classify.bias[here] = theirs.classify.bias[there]

@@ -95,7 +95,9 @@ def train(arch: str, images: np.ndarray, classes: np.ndarray) -> GeneratorTraine
     values = np.eye(3, dtype=np.float32)[classes]
     request = Request(SIZE, "tiny", len(images), 3, "phantoms", 1, options)
     choices = ARCHS[arch].choose(request)
-    trainer = ARCHS[arch].build(choices, Feed(images, values, values >= 0, seed=0))
+    trainer: GeneratorTrainer = ARCHS[arch].code.build(
+        choices, Feed(images, values, values >= 0, seed=0)
+    )
     while trainer.nimg < choices.total_nimg:
         trainer.step()
     return trainer

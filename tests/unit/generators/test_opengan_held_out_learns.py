@@ -75,7 +75,7 @@ def trained(images: np.ndarray, classes: np.ndarray, **options: Any) -> Any:
     request = Request(SIZE, "tiny", int(seen.sum()), len(CLASSES), "phantoms", 1, asked | options)
     choices = ARCHS["opengan"].choose(request)
     feeds = [Feed(images[part], values[part], values[part] >= 0, seed=0) for part in (seen, ~seen)]
-    trainer = ARCHS["opengan"].build(choices, feeds[0], unseen=feeds[1])
+    trainer = ARCHS["opengan"].code.build(choices, feeds[0], unseen=feeds[1])
     while trainer.nimg < choices.total_nimg:
         trainer.step()
     return trainer

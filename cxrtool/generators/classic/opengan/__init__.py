@@ -6,7 +6,3 @@ class that it has never seen can be generated from the features of its few image
 network, Gaussian-kernel classifier, and features by class; `networks`: generator and discriminator;
 `trainer`: both stages, and the finished networks.
 """
-
-from cxrtool.generators.classic.opengan.trainer import build, choose, load_generator, load_judge
-
-__all__ = ["build", "choose", "load_generator", "load_judge"]
