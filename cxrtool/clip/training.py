@@ -32,8 +32,7 @@ from cxrtool.training.device import sent
 from cxrtool.training.loop import Best, Row, Task, copied
 from cxrtool.training.rng import numpy_rng, seed_for, torch_generator
 from cxrtool.training.schedules import warmup_cosine
-from cxrtool.training.shared_norm import share_batch_norms
-from cxrtool.training.world import World
+from cxrtool.training.world import World, share_batch_norms
 
 WARMUP_FRAC = 0.1  # share of the steps that the learning rate rises
 WEIGHT_DECAY = 0.05

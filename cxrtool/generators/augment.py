@@ -117,9 +117,8 @@ class Controller:
 
     def load_state_dict(self, state: dict[str, Tensor | int]) -> None:
         """Put back what `state_dict` returned."""
-        device = self.p.device
-        self.p = torch.as_tensor(state["p"]).to(device)
-        self._signs = torch.as_tensor(state["signs"]).to(device).clone()
+        self.p = torch.as_tensor(state["p"]).to(self.p.device)
+        self._signs = torch.as_tensor(state["signs"]).to(self.p.device).clone()
         self._batches = int(state["batches"])
 
 

@@ -155,9 +155,8 @@ def common_choices(request: Request, table: dict[str, Any]) -> dict[str, Any]:
     Raises:
         UsageError, InputError: see `choose_batch`.
     """
-    batch = choose_batch(
-        request.options.get("batch"), table["batch"], request.images, request.where
-    )
+    wish = request.options.get("batch")
+    batch = choose_batch(wish, table["batch"], request.images, request.where)
     kimg = request.pick("kimg", table["kimg"])
     snapshot = min(table["snapshot_kimg"], max(1.0, kimg / 8))
     return {

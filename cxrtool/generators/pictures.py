@@ -33,10 +33,8 @@ def fake_grid(trainer: GeneratorTrainer, rows: Rows, seed: int) -> bytes:
     device = trainer.device
     rng = torch_generator("picture latents", seed)
     z = torch.randn(COLUMNS, trainer.z_dim, generator=rng).to(device)
-    images = []
-    for _, vector in rows:
-        y = torch.from_numpy(vector).to(device).expand(COLUMNS, -1)
-        images.append(to_uint8(trainer.sample(z, y)))
+    conditions = (torch.from_numpy(vector).to(device).expand(COLUMNS, -1) for _, vector in rows)
+    images = [to_uint8(trainer.sample(z, y)) for y in conditions]
     return _png(images, rows, trainer.size)
 
 

@@ -53,17 +53,13 @@ class Quality:
         """Distances, and `spread`: the least varied label's share of the real images' variation."""
         rng = torch_generator("quality latents", self._seed)
         z = torch.randn(self.n, trainer.z_dim, generator=rng).to(self._feed.device)
-        images, features = [], []
-        for start in range(0, self.n, _CHUNK):
-            part = slice(start, start + _CHUNK)
-            # As they will be written: 8 bits.
-            pixels = to_uint8(trainer.sample(z[part], self._y[part]))
-            x = to_float(pixels).to(self._feed.device)
-            images.append(x)
-            features.append(self._extract(x).float().cpu())
-        reals, spread = self._reals
-        measures = self._compare(torch.cat(features).numpy(), reals)
-        share = self._spread(torch.cat(images), self._y) / spread
+        parts = []
+        for latents, labels in zip(z.split(_CHUNK), self._y.split(_CHUNK), strict=True):
+            pixels = to_uint8(trainer.sample(latents, labels))  # as they will be written: 8 bits
+            parts.append(to_float(pixels).to(self._feed.device))
+        (features, spread), (reals, real_spread) = self._described(parts, self._y), self._reals
+        measures = self._compare(features, reals)
+        share = spread / real_spread
         if np.isfinite(share).any():
             measures["spread"] = float(np.nanmin(share))
         return measures
@@ -71,10 +67,12 @@ class Quality:
     @cached_property
     def _reals(self) -> tuple[np.ndarray, np.ndarray]:
         """Features `[N, D]` of the real images, and their spread."""
-        x = [to_float(self._feed.pixels[part]) for part in self._rows.split(_CHUNK)]
-        features = [self._extract(part).float().cpu() for part in x]
-        spread = self._spread(torch.cat(x), self._feed.values[self._rows])
-        return torch.cat(features).numpy(), spread
+        parts = [to_float(self._feed.pixels[part]) for part in self._rows.split(_CHUNK)]
+        return self._described(parts, self._feed.values[self._rows])
+
+    def _described(self, parts: list[Tensor], y: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        features = [self._extract(x).float().cpu() for x in parts]
+        return torch.cat(features).numpy(), self._spread(torch.cat(parts), y)
 
     @staticmethod
     def _spread(x: Tensor, y: Tensor) -> np.ndarray:

@@ -7,8 +7,6 @@ hold on to the untrained weights (Karras et al. 2018; ramp as in Karras et al. 2
 average away, and is left out.
 """
 
-from collections.abc import Iterable
-
 import torch
 from torch import Tensor, nn
 
@@ -39,10 +37,6 @@ def update_ema(average: nn.Module, network: nn.Module, decay: float) -> None:
     if decay:
         torch._foreach_lerp_(old, new, 1 - decay)
     else:  # not a lerp of weight 1: the average may still hold anything
-        _copy(old, new)
-    _copy(average.buffers(), network.buffers())
-
-
-def _copy(targets: Iterable[Tensor], sources: Iterable[Tensor]) -> None:
-    for target, source in zip(targets, sources, strict=True):
+        torch._foreach_copy_(old, new)
+    for target, source in zip(average.buffers(), network.buffers(), strict=True):
         target.copy_(source)

@@ -200,8 +200,6 @@ class Discriminator(nn.Module):
         rng: Draws the initial weights.
     """
 
-    std_reference: Tensor
-
     def __init__(self, arch: Sizes, rng: torch.Generator) -> None:
         super().__init__()
         self.arch = arch
@@ -217,7 +215,7 @@ class Discriminator(nn.Module):
         self.conv = Equal(last, last + 1, 3, 3, rng=rng)
         self.dense = Equal(last, last * FIRST_SIZE**2, rng=rng)
         self.out = Equal(1 + arch.labels, last, rng=rng, gain=1.0)
-        self.register_buffer("std_reference", torch.zeros(()))
+        self.std_reference = nn.Buffer(torch.zeros(()))
 
     def trunk(self, x: Tensor, stage: Stage) -> Tensor:
         """Images to `[N, C, 4, 4]`; each sample's depend on that sample alone."""

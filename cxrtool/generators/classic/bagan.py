@@ -215,13 +215,10 @@ class ClassLatents(nn.Module):
         dim: D.
     """
 
-    means: Tensor
-    factors: Tensor
-
     def __init__(self, count: int, dim: int) -> None:
         super().__init__()
-        self.register_buffer("means", torch.zeros(count, dim))
-        self.register_buffer("factors", torch.eye(dim).repeat(count, 1, 1))
+        self.means = nn.Buffer(torch.zeros(count, dim))
+        self.factors = nn.Buffer(torch.eye(dim).repeat(count, 1, 1))
 
     @torch.no_grad()
     def set(self, means: Tensor, covariances: Tensor) -> None:

@@ -269,15 +269,13 @@ class LatentJudge(nn.Module):
         read: Asks the network about images: (`[N]` scores, `[N, L]` label logits).
     """
 
-    prevalence: Tensor
-
     def __init__(
         self, network: nn.Module, saved: SavedGenerator, read: Read = nn.Module.__call__
     ) -> None:
         super().__init__()
         self.network, self.read = network, read
         self.labels, self.single = saved.labels, saved.single
-        self.register_buffer("prevalence", saved.prevalence)
+        self.prevalence = nn.Buffer(saved.prevalence)
 
     def judge(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Realness and label logits; what was asked for changes neither."""

@@ -4,7 +4,7 @@ In: options that may be left open, image size, number of images and labels of th
 `Choices`, printed and saved, and errors that say what to ask for instead.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from cxrtool.core.errors import UsageError
@@ -111,10 +111,9 @@ def choose(request: Request) -> Choices:
             f"groups of {GROUP}",
             hint=f"use --batch {GROUP * parts * max(1, round(batch / (GROUP * parts)))}",
         )
-    names = ("z_dim", "w_dim", "mapping_layers", "channel_base", "channel_max")
-    noise = request.pick("noise", "on" if table["noise"] else "off") == "on"
-    sizes = {name: table[name] for name in names}
-    arch = Architecture(size=size, labels=request.labels, group=GROUP, noise=noise, **sizes)
+    own = {field.name: table[field.name] for field in fields(Architecture) if field.name in table}
+    own["noise"] = request.pick("noise", "on" if table["noise"] else "off") == "on"
+    arch = Architecture(request.size, request.labels, group=GROUP, **own)
     ramp, total = options.get("label_ramp"), request.pick("kimg", table["kimg"])
     if ramp and common["total_nimg"] - batch < 1000 * ramp:
         raise UsageError(

@@ -60,10 +60,6 @@ class Discriminator(nn.Module):
         prevalence: `[L]` share of positives among the known values in the training rows.
     """
 
-    prevalence: Tensor
-    std_reference: Tensor
-    ramp: Tensor
-
     def __init__(
         self, arch: Architecture, rng: torch.Generator, prevalence: Tensor | None = None
     ) -> None:
@@ -84,9 +80,9 @@ class Discriminator(nn.Module):
             self.project = EqualLinear(arch.labels, last, rng=rng, bias_init=None)
             self.classify = EqualLinear(last * FIRST_SIZE**2, arch.labels, rng=rng)
         share = torch.full((arch.labels,), 0.5) if prevalence is None else prevalence.float()
-        self.register_buffer("prevalence", share.clone())
-        self.register_buffer("std_reference", torch.zeros(()))
-        self.register_buffer("ramp", torch.ones(()), persistent=False)
+        self.prevalence = nn.Buffer(share.clone())
+        self.std_reference = nn.Buffer(torch.zeros(()))
+        self.ramp = nn.Buffer(torch.ones(()), persistent=False)
 
     @property
     def spread(self) -> Tensor:

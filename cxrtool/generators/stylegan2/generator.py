@@ -72,11 +72,9 @@ class Mapping(nn.Module):
         rng: Draws the initial weights.
     """
 
-    ramp: Tensor
-
     def __init__(self, arch: Architecture, rng: torch.Generator) -> None:
         super().__init__()
-        self.register_buffer("ramp", torch.ones(()), persistent=False)
+        self.ramp = nn.Buffer(torch.ones(()), persistent=False)
         self.embed: nn.Linear | None = None
         inputs = arch.z_dim
         if arch.labels:
@@ -128,8 +126,6 @@ class Generator(nn.Module):
         rng: Draws the initial weights (a CPU generator).
     """
 
-    fir: Tensor
-
     def __init__(self, arch: Architecture, rng: torch.Generator) -> None:
         super().__init__()
         self.arch = arch
@@ -138,7 +134,7 @@ class Generator(nn.Module):
         first = arch.width(FIRST_SIZE)
         self.const = nn.Parameter(torch.randn(first, FIRST_SIZE, FIRST_SIZE, generator=rng))
         self.blocks = nn.ModuleDict({f"b{r}": Block(arch, r, rng) for r in arch.resolutions})
-        self.register_buffer("fir", ops.fir_kernel(), persistent=False)
+        self.fir = nn.Buffer(ops.fir_kernel(), persistent=False)
 
     def layers(self) -> list[tuple[str, StyledConv | ToImage, int, int]]:
         """(name, layer, index of its w, resolution) of every styled layer, in the order of use."""

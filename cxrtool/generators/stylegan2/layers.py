@@ -65,8 +65,6 @@ class EqualConv(nn.Module):
         gain: Factor on the output.
     """
 
-    fir: Tensor
-
     def __init__(
         self,
         inputs: int,
@@ -85,7 +83,7 @@ class EqualConv(nn.Module):
         self.down = down
         self.gain = gain * (ops.LRELU_GAIN if activate else 1.0)
         self.weight_gain = 1 / (inputs * size * size) ** 0.5
-        self.register_buffer("fir", ops.fir_kernel(), persistent=False)
+        self.fir = nn.Buffer(ops.fir_kernel(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """`[N, inputs, H, W] -> [N, outputs, H, W]`, halved if `down`."""
@@ -118,8 +116,6 @@ class StyledConv(nn.Module):
         noise: Have a noise image.
     """
 
-    fir: Tensor
-    noise_const: Tensor
     noise_strength: nn.Parameter | None
 
     def __init__(
@@ -143,10 +139,8 @@ class StyledConv(nn.Module):
         self.noise_strength = None
         if noise:
             self.noise_strength = nn.Parameter(torch.zeros(()))
-            self.register_buffer(
-                "noise_const", torch.randn((1, 1, resolution, resolution), generator=rng)
-            )
-        self.register_buffer("fir", ops.fir_kernel(), persistent=False)
+            self.noise_const = nn.Buffer(torch.randn((1, 1, resolution, resolution), generator=rng))
+        self.fir = nn.Buffer(ops.fir_kernel(), persistent=False)
 
     def forward(self, x: Tensor, styles: Tensor, noise: str | Tensor) -> Tensor:
         """One layer, in the precision of x; modulation factors are computed in that of `styles`.

@@ -39,10 +39,6 @@ class TrainedGenerator(nn.Module):
         style_layers: Name -> (channels, resolution, whether it is a ToRGB layer).
     """
 
-    vectors: Tensor
-    means: Tensor
-    w_center: Tensor
-
     def __init__(
         self,
         generator: Generator,
@@ -64,9 +60,9 @@ class TrainedGenerator(nn.Module):
         self.synthesis_from_styles = generator.synthesis_from_styles
         self.begin, self.advance = generator.begin, generator.advance
         self._means: dict[tuple[float, ...], Tensor] = {}  # of every condition met so far
-        self.register_buffer("vectors", means["vectors"])
-        self.register_buffer("means", means["conditions"])
-        self.register_buffer("w_center", means["center"])
+        self.vectors = nn.Buffer(means["vectors"])
+        self.means = nn.Buffer(means["conditions"])
+        self.w_center = nn.Buffer(means["center"])
 
     def generate(
         self, z: Tensor, y: Tensor, truncation: float = 1.0, noise: str = "const"
@@ -161,13 +157,12 @@ class TrainedJudge(nn.Module):
         labels: Names of its labels, in order.
     """
 
-    prevalence: Tensor
     single = False
 
     def __init__(self, discriminator: Discriminator, labels: tuple[str, ...]) -> None:
         super().__init__()
         self.network, self.labels = discriminator, labels
-        self.register_buffer("prevalence", discriminator.prevalence.clone())
+        self.prevalence = nn.Buffer(discriminator.prevalence.clone())
 
     def judge(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Realness and label logits without minibatch statistics."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from cxrtool.training.shared_norm import SharedBatchNorm, share_batch_norms
-from cxrtool.training.world import World
+from cxrtool.training.world import SharedBatchNorm, World, share_batch_norms
 
 
 def _pair() -> tuple[nn.BatchNorm2d, SharedBatchNorm]:

@@ -88,17 +88,13 @@ class Kernels(nn.Module):
         count: Number of classes.
     """
 
-    classes: Tensor
-    rows: Tensor
-    centers: Tensor
-
     def __init__(self, classes: Tensor, rows: Tensor, count: int) -> None:
         super().__init__()
         self.count = count
         self.log_sigma = nn.Parameter(torch.tensor(math.log(START_SIGMA)))
-        self.register_buffer("classes", classes)
-        self.register_buffer("rows", rows)
-        self.register_buffer("centers", torch.zeros(len(classes), FEATURES))
+        self.classes = nn.Buffer(classes)
+        self.rows = nn.Buffer(rows)
+        self.centers = nn.Buffer(torch.zeros(len(classes), FEATURES))
 
     def forward(self, features: Tensor, rows: Tensor | None = None) -> Tensor:
         """`[N, D]` -> log probabilities `[N, K]`.
@@ -170,21 +166,15 @@ class Bank(nn.Module):
         count: Number of classes, each at least once.
     """
 
-    features: Tensor
-    classes: Tensor
-    firsts: Tensor
-    counts: Tensor
-    means: Tensor
-
     def __init__(self, features: Tensor, classes: Tensor, count: int) -> None:
         super().__init__()
-        self.register_buffer("features", features)
-        self.register_buffer("classes", classes)
+        self.features = nn.Buffer(features)
+        self.classes = nn.Buffer(classes)
         counts = torch.bincount(classes, minlength=count)
         sums = features.new_zeros(count, features.shape[1]).index_add_(0, classes, features)
-        self.register_buffer("counts", counts, persistent=False)
-        self.register_buffer("firsts", counts.cumsum(0) - counts, persistent=False)
-        self.register_buffer("means", sums / counts[:, None], persistent=False)
+        self.counts = nn.Buffer(counts, persistent=False)
+        self.firsts = nn.Buffer(counts.cumsum(0) - counts, persistent=False)
+        self.means = nn.Buffer(sums / counts[:, None], persistent=False)
 
     @classmethod
     def of(cls, features: Tensor, classes: Tensor, count: int, most: int = BANK_MOST) -> Bank:

@@ -93,12 +93,10 @@ class Spectral(nn.Module):
         rng: Draws the first vector.
     """
 
-    u: Tensor
-
     def __init__(self, layer: nn.Conv2d | nn.Linear, rng: torch.Generator) -> None:
         super().__init__()
         self.layer = layer
-        self.register_buffer("u", F.normalize(torch.randn(len(layer.weight), generator=rng), dim=0))
+        self.u = nn.Buffer(F.normalize(torch.randn(len(layer.weight), generator=rng), dim=0))
 
     def weight(self) -> Tensor:
         """The weight in use."""

@@ -215,14 +215,12 @@ class OpenJudge(nn.Module):
         sigma: Their width, a scalar.
     """
 
-    sigma: Tensor
-
     def __init__(
         self, network: Discriminator, metric: MetricNetwork, bank: Bank, sigma: Tensor
     ) -> None:
         super().__init__()
         self.network, self.metric, self.bank = network, metric, bank
-        self.register_buffer("sigma", sigma)
+        self.sigma = nn.Buffer(sigma)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """`[N, C, size, size]` -> (`[N]` scores given its own feature, `[N, K]` log p)."""
