@@ -64,7 +64,7 @@ def measured(images: np.ndarray) -> pd.DataFrame:
 
 def before(folder: Path) -> np.ndarray:
     """The start images of a run, uint8 [N, H, W]."""
-    config = resolve(Config, load_file(folder / "run.json", "edit", Config))
+    config = resolve(Config, load_file(folder / "run.json", "edit", Config, ["edit"]))
     generator = gans.load(config.gan)
     starts = generated_starts(
         generator,

@@ -38,7 +38,7 @@ from cxrtool.data import cache
 from cxrtool.data.images import to_float, to_uint8
 from cxrtool.data.labels import LabelPolicy, are_views, label_arrays
 from cxrtool.data.manifest import Dataset, load_dataset
-from cxrtool.fidelity.manifolds import manifold
+from cxrtool.fidelity.distances import manifold
 from cxrtool.fidelity.measures import nearness
 
 IMAGES, CHUNK = 2000, 100

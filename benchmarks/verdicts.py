@@ -26,9 +26,10 @@ import numpy as np
 from scipy import stats
 
 from cxrtool.stats import comparison
-from cxrtool.stats.comparison import Difference, Group, Scored
+from cxrtool.stats.comparison import Difference, Scored
+from cxrtool.stats.groups import Group
 from cxrtool.stats.intervals import METRICS, resample_weights
-from cxrtool.stats.verdicts import effective_patients, patients_by_label
+from cxrtool.stats.verdicts import ALPHA, effective_patients, patients_by_label
 
 AUROC = 0.8
 #: Standard deviations in a latent score: of a patient and of an image, the same for all networks.
@@ -219,8 +220,8 @@ def run(s: Setting, n: int, resamples: int) -> tuple[int, int, np.ndarray]:
     freedom = []
     for _ in range(n):
         d = experiment(rng, s, resamples)
-        hits += d.p < comparison.ALPHA
-        old += 2 * stats.t.sf(abs(d.value) / d.se, s.seeds - 1) < comparison.ALPHA
+        hits += d.p < ALPHA
+        old += 2 * stats.t.sf(abs(d.value) / d.se, s.seeds - 1) < ALPHA
         freedom.append(d.freedom)
     return hits, old, np.nanpercentile(freedom, [25, 50, 75])
 

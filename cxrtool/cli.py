@@ -118,7 +118,7 @@ def perform(stage: Any, flags: dict[str, Any], common: Common) -> None:
     set_level(common)
     past, origin = {}, "the command line"
     if common.config is not None:
-        past = load_file(common.config, stage.NAME, stage.Config)
+        past = load_file(common.config, stage.NAME, stage.Config, stages())
         origin = str(common.config)
     config = resolve(stage.Config, past, flags, origin=origin)
     explains = getattr(config, "explains", False)

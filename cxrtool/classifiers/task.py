@@ -15,7 +15,7 @@ from cxrtool.classifiers.training import ClassifierTrainer
 from cxrtool.core import console
 from cxrtool.data.labels import LabelPolicy
 from cxrtool.data.manifest import Dataset
-from cxrtool.stats.curves import label_scores
+from cxrtool.stats.intervals import label_scores
 from cxrtool.training.loop import Row, Task
 
 

@@ -8,9 +8,11 @@ Rich; elsewhere (cron, pipes) it is plain lines and progress is one line every 3
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
@@ -18,17 +20,16 @@ if TYPE_CHECKING:
 
 QUIET, NORMAL, VERBOSE, DEBUG = -1, 0, 1, 2
 PLAIN_PROGRESS_S = 30.0
+Observer = Callable[[str, float, float | None, str], None]  # label, done, total, unit
 
 _level = NORMAL
 _log: TextIO | None = None
-_console: Console | None = None
 
 
 def configure(level: int) -> None:
     """Set how much is said: ``QUIET``, ``NORMAL``, ``VERBOSE`` or ``DEBUG``."""
-    global _level, _console
+    global _level
     _level = level
-    _console = None
 
 
 def level() -> int:
@@ -49,12 +50,14 @@ def logging_to(stream: TextIO | None) -> Iterator[None]:
 
 def stderr() -> Console:
     """The Rich console on stderr (honors ``NO_COLOR``)."""
-    global _console
-    if _console is None or _console.file is not sys.stderr:
-        from rich.console import Console
+    return _console(sys.stderr)
 
-        _console = Console(file=sys.stderr, highlight=False, soft_wrap=True)
-    return _console
+
+@functools.cache
+def _console(stream: TextIO) -> Console:
+    from rich.console import Console
+
+    return Console(file=stream, highlight=False, soft_wrap=True)
 
 
 def out(text: str) -> None:
@@ -106,10 +109,8 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     """Show a small table on stderr; numbers are right-aligned."""
     cells = [[_cell(value) for value in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(map(str, columns), *cells, strict=True)]
-    numeric = [
-        bool(rows) and all(isinstance(row[i], int | float) for row in rows)
-        for i in range(len(columns))
-    ]
+    numeric = [all(isinstance(value, int | float) for value in own) for own in zip(*rows)]
+    numeric = numeric or [False] * len(columns)
 
     def line(values: Sequence[str]) -> str:
         return "  ".join(
@@ -142,21 +143,20 @@ def _cell(value: object) -> str:
     return f"{value:,}" if type(value) is int else str(value)
 
 
+@dataclass
 class Progress:
     """A running count of done work. Made by :func:`progress`."""
 
-    def __init__(
-        self,
-        label: str,
-        total: float | None,
-        unit: str,
-        observer: Callable[[str, float, float | None, str], None] | None,
-    ) -> None:
-        self.label, self.total, self.unit, self._observer = label, total, unit, observer
-        self.done: float = 0
+    label: str
+    total: float | None
+    unit: str
+    observer: Observer | None
+    done: float = 0
+    bar: Any = None  # of Rich, and the task in it
+    task: Any = None
+
+    def __post_init__(self) -> None:
         self._started = self._last_line = time.monotonic()
-        self._bar: Any = None
-        self._task: Any = None
 
     def advance(self, n: float = 1, note: str = "") -> None:
         """Count ``n`` more units as done."""
@@ -165,10 +165,10 @@ class Progress:
     def update(self, done: float, note: str = "") -> None:
         """Set the count of done units; ``note`` is a short text such as the current loss."""
         self.done = done
-        if self._observer is not None:
-            self._observer(self.label, done, self.total, self.unit)
-        if self._bar is not None:
-            self._bar.update(self._task, completed=done, note=note)
+        if self.observer is not None:
+            self.observer(self.label, done, self.total, self.unit)
+        if self.bar is not None:
+            self.bar.update(self.task, completed=done, note=note)
         elif time.monotonic() - self._last_line >= PLAIN_PROGRESS_S:
             self._last_line = time.monotonic()
             _speak(self._line(note), NORMAL)
@@ -176,11 +176,9 @@ class Progress:
     def _line(self, note: str) -> str:
         elapsed = time.monotonic() - self._started
         rate = self.done / elapsed if elapsed > 0 else 0.0
-        text = f"{self.label}: {self.done:,.6g}"
-        if self.total:
-            text += f"/{self.total:,.6g} {self.unit} ({100 * self.done / self.total:.0f} %)"
-        else:
-            text += f" {self.unit}"
+        share = f" ({100 * self.done / self.total:.0f} %)" if self.total else ""
+        of_total = f"/{self.total:,.6g}" if self.total else ""
+        text = f"{self.label}: {self.done:,.6g}{of_total} {self.unit}{share}"
         text += f", {rate:,.0f} {self.unit}/s" if rate >= 100 else f", {rate:.3g} {self.unit}/s"
         if self.total and rate > 0:
             text += f", {_duration((self.total - self.done) / rate)} left"
@@ -198,7 +196,7 @@ def progress(
     label: str,
     total: float | None = None,
     unit: str = "images",
-    observer: Callable[[str, float, float | None, str], None] | None = None,
+    observer: Observer | None = None,
 ) -> Iterator[Progress]:
     """Show how far a long piece of work is.
 
@@ -224,8 +222,7 @@ def progress(
             bars.TextColumn("{task.fields[note]}", style="dim"),
         ]
         with bars.Progress(*columns, console=stderr(), transient=True) as bar:
-            state._bar = bar
-            state._task = bar.add_task(label, total=total, note="")
+            state.bar, state.task = bar, bar.add_task(label, total=total, note="")
             yield state
     else:
         yield state

@@ -20,7 +20,6 @@ from typing import Any
 
 from cxrtool.core import console, files
 from cxrtool.core.errors import InputError
-from cxrtool.core.fileindex import FileIndex
 
 INDEX = "files.tsv"  # path, bytes, sha256 of each file in a large tree of outputs
 CACHE = ".cache"
@@ -94,7 +93,7 @@ class StatCache:
         """Hashes of files by name, read only where size or time differ.
 
         Args:
-            found: (name, path, stat) of each file.
+            entries: (name, path, stat) of each file.
             verify: Read every file whatever its time says.
             label: What to call the work if it is long.
         """
@@ -147,20 +146,21 @@ class StatCache:
             console.debug(f"cannot write {target}; hashes will be taken again next time")
 
 
+def _visible(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        return [entry for entry in os.scandir(folder) if entry.name[0] != "."]
+    except OSError as error:
+        raise InputError(f"cannot list the folder: {error.strerror}", file=folder) from None
+
+
 def walk(folder: Path) -> Iterator[tuple[str, str, os.stat_result]]:
     """(relative name, path, stat) of every visible file below ``folder``, in sorted order."""
     stack = [("", str(folder))]
     while stack:
         prefix, path = stack.pop()
         folders = []
-        try:
-            entries = sorted(os.scandir(path), key=lambda entry: entry.name)
-        except OSError as error:
-            raise InputError(f"cannot list the folder: {error.strerror}", file=path) from None
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir(follow_symlinks=True):
+        for entry in sorted(_visible(path), key=lambda entry: entry.name):
+            if entry.is_dir():
                 folders.append((f"{prefix}{entry.name}/", entry.path))
             elif entry.is_file():
                 yield prefix + entry.name, entry.path, entry.stat()
@@ -177,19 +177,12 @@ def signature(folder: Path) -> str:
     while stack:
         prefix, path = stack.pop()
         lines = []
-        try:
-            entries = list(os.scandir(path))
-        except OSError as error:
-            raise InputError(f"cannot list the folder: {error.strerror}", file=path) from None
-        for entry in entries:
-            name = entry.name
-            if name[0] == ".":
-                continue
+        for entry in _visible(path):
             if entry.is_dir():
-                stack.append((f"{prefix}{name}/", entry.path))
+                stack.append((f"{prefix}{entry.name}/", entry.path))
             else:
                 stat = entry.stat()
-                lines.append(f"{name}\t{stat.st_size}\t{stat.st_mtime_ns}\n")
+                lines.append(f"{entry.name}\t{stat.st_size}\t{stat.st_mtime_ns}\n")
         lines.sort()
         stack.sort(reverse=True)
         digest.update(f"{prefix}\n{''.join(lines)}".encode())
@@ -211,28 +204,26 @@ def fingerprint_input(role: str, path: Path, cache: StatCache, *, verify: bool =
     """
     if str(path) == "-":
         return spool(role)
+    label = f"hashing {path.name}"
     try:
-        if path.is_dir():
-            if (path / "run.json").exists() or (path / "result.json").exists():
-                return InputRef(role, path, _of_run(path, verify=verify))
-            now = signature(path)
-            before, finding = cache.folders.get(role, ("", ""))
-            if now == before and not verify:
-                return InputRef(role, path, finding)
-            entries = [(f"{role}/{name}", full, stat) for name, full, stat in walk(path)]
-            if not entries:
-                raise InputError("the folder is empty", file=path)
-            hashes = cache.sha256_of(entries, verify=verify, label=f"hashing {path.name}")
-            cut = len(role) + 1
-            lines = "".join(f"{name[cut:]}\t{sha}\n" for name, sha in sorted(hashes.items()))
-            ref = InputRef(role, path, "folder:" + files.sha256_bytes(lines.encode()))
-            cache.remember(role, now, ref.fingerprint)
-            return ref
-        stat = path.stat()
-        hashes = cache.sha256_of(
-            [(f"{role}:{path.name}", str(path), stat)], verify=verify, label=f"hashing {path.name}"
-        )
-        return InputRef(role, path, "file:" + next(iter(hashes.values())))
+        if not path.is_dir():
+            entries = [(f"{role}:{path.name}", str(path), path.stat())]
+            (sha256,) = cache.sha256_of(entries, verify=verify, label=label).values()
+            return InputRef(role, path, f"file:{sha256}")
+        if (path / "run.json").exists() or (path / "result.json").exists():
+            return InputRef(role, path, _of_run(path, verify=verify))
+        now = signature(path)
+        before, finding = cache.folders.get(role, ("", ""))
+        if now == before and not verify:
+            return InputRef(role, path, finding)
+        entries = [(f"{role}/{name}", full, stat) for name, full, stat in walk(path)]
+        if not entries:
+            raise InputError("the folder is empty", file=path)
+        hashes = sorted(cache.sha256_of(entries, verify=verify, label=label).items())
+        lines = "".join(f"{name.removeprefix(f'{role}/')}\t{sha}\n" for name, sha in hashes)
+        ref = InputRef(role, path, "folder:" + files.sha256_bytes(lines.encode()))
+        cache.remember(role, now, ref.fingerprint)
+        return ref
     except FileNotFoundError:
         raise InputError("no such file or folder", file=path) from None
     except OSError as error:
@@ -359,9 +350,9 @@ def read_index(folder: Path) -> dict[str, tuple[int, str]]:
     return {name: (size, sha256) for name, size, sha256 in _index_lines(folder)}
 
 
-def packed_index(folder: Path) -> FileIndex:
+def packed_index(folder: Path) -> files.FileIndex:
     """The same in little memory."""
-    index = FileIndex()
+    index = files.FileIndex()
     for entry in _index_lines(folder):
         index.add(*entry)
     return index

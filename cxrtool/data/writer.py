@@ -21,7 +21,6 @@ import pandas as pd
 
 from cxrtool.core import files
 from cxrtool.core.errors import InputError
-from cxrtool.core.fileindex import FileIndex
 from cxrtool.data import columns, schema
 from cxrtool.data.images import encode_png
 from cxrtool.data.tables import write_table
@@ -43,7 +42,7 @@ class DatasetWriter:
     def __init__(self, run: Run, info: schema.DatasetInfo) -> None:
         self.run = run
         self.info = info
-        self._written = FileIndex()
+        self._written = files.FileIndex()
 
     def have(self, name: str) -> bool:
         """Whether an image is there, whole, from this run before it was interrupted.

@@ -6,6 +6,7 @@ network fits the domain). Distances in it are comparable between sets of images 
 size alone, and are never an FID.
 """
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,9 @@ class RandomFeatures(nn.Module):
         super().__init__()
         rng = torch.Generator().manual_seed(seed)
         self.filters = nn.ParameterList()
-        n_in = 1
-        for n_out in _WIDTHS:
+        for n_in, n_out in pairwise((1, *_WIDTHS)):
             weight = torch.randn(n_out, n_in, 3, 3, generator=rng) * (2 / (9 * n_in)) ** 0.5
             self.filters.append(nn.Parameter(weight, requires_grad=False))
-            n_in = n_out
         self.name = f"untrained random CNN, seed {seed}"
         self.dim = sum(_WIDTHS[:-1]) + _WIDTHS[-1] * _LAYOUT**2
 

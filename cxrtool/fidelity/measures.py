@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cxrtool.core.errors import InputError
-from cxrtool.fidelity.distances import KernelDistance, frechet_distance, kernel_distance, nearest
-from cxrtool.fidelity.manifolds import NEIGHBORS, Manifold, manifold
+from cxrtool.fidelity import distances
+from cxrtool.fidelity.distances import KernelDistance, Manifold, kernel_distance
 from cxrtool.stats.curves import auroc
 
 LEAST = 8  # images on a side, below which no distance is given
@@ -96,15 +96,15 @@ def fidelity(
         order = rng.permutation(len(real))
         first, second = real[order[:n]], real[order[n : 2 * n]]
         drawn = synthetic[rng.choice(len(synthetic), n, replace=False)]
-        to_real.append(frechet_distance(drawn, first))
-        between_real.append(frechet_distance(second, first))
+        to_real.append(distances.frechet_distance(drawn, first))
+        between_real.append(distances.frechet_distance(second, first))
     order = rng.permutation(len(real))
     half = len(real) // 2
     cover = cover_real = None
-    if n > NEIGHBORS:
-        some = synthetic[rng.choice(len(synthetic), n, replace=False)]
+    if n > distances.NEIGHBORS:
+        drawn = synthetic[rng.choice(len(synthetic), n, replace=False)]
         first, second = real[order[:n]], real[order[n : 2 * n]]
-        cover, cover_real = manifold(first, some), manifold(first, second)
+        cover, cover_real = distances.manifold(first, drawn), distances.manifold(first, second)
     return Fidelity(
         space=space,
         dim=synthetic.shape[1],
@@ -113,7 +113,7 @@ def fidelity(
         frechet_real=float(np.mean(between_real)),
         n_synthetic=len(synthetic),
         n_real=len(real),
-        frechet_all=frechet_distance(synthetic, real),
+        frechet_all=distances.frechet_distance(synthetic, real),
         kernel=kernel_distance(synthetic, real, rng, subsets=subsets),
         kernel_real=kernel_distance(real[order[:half]], real[order[half:]], rng, subsets=subsets),
         cover=cover,
@@ -123,13 +123,13 @@ def fidelity(
 
 @dataclass(frozen=True)
 class LabelDistance:
-    """KID between the synthetic and the real images of one label; None below `LEAST_OF_LABEL`."""
+    """KID between the synthetic and the real images of one label."""
 
     space: str
     label: str
     n_synthetic: int
     n_real: int
-    kernel: KernelDistance | None
+    kernel: KernelDistance
 
 
 def by_label(
@@ -145,6 +145,8 @@ def by_label(
 ) -> list[LabelDistance]:
     """KID of each label's images, which unlike a Fréchet distance is not biased by a small n.
 
+    A label with fewer than `LEAST_OF_LABEL` images on a side is left out.
+
     Args:
         space: Name of the feature space.
         labels: L names.
@@ -158,10 +160,9 @@ def by_label(
     out = []
     for k, label in enumerate(labels):
         mine, theirs = synthetic[synthetic_labels[:, k]], real[real_labels[:, k]]
-        kernel = None
         if min(len(mine), len(theirs)) >= LEAST_OF_LABEL:
             kernel = kernel_distance(mine, theirs, rng, subsets=subsets)
-        out.append(LabelDistance(space, label, len(mine), len(theirs), kernel))
+            out.append(LabelDistance(space, label, len(mine), len(theirs), kernel))
     return out
 
 
@@ -202,8 +203,8 @@ def nearness(
         held_out: [M, D], real images that the generator has not seen.
         training: [T, D], T >= 1.
     """
-    distance, match = nearest(synthetic, training)
-    usual, _ = nearest(held_out, training)
+    distance, match = distances.nearest(synthetic, training)
+    usual, _ = distances.nearest(held_out, training)
     limit = float(np.percentile(usual, COPY_PERCENTILE))
     return Nearness(space, distance, usual, match, limit, int((distance < limit).sum()))
 
@@ -249,17 +250,9 @@ def conditional(
     out = []
     for k, label in enumerate(labels):
         yes, have = asked[:, k], truth[:, k]
+        areas = auroc(yes, synthetic[:, k]), auroc(have, real[:, k])
         shift = float("nan")
         if yes.any() and have.any():
             shift = float(synthetic[yes, k].mean() - real[have, k].mean())
-        out.append(
-            Conditional(
-                label,
-                auroc(yes, synthetic[:, k]),
-                auroc(have, real[:, k]),
-                int(yes.sum()),
-                int(have.sum()),
-                shift,
-            )
-        )
+        out.append(Conditional(label, *areas, int(yes.sum()), int(have.sum()), shift))
     return out

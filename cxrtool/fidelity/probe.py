@@ -9,7 +9,7 @@ of anatomy: the radial power spectrum (resize kernels, checkerboards), steps at 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -59,8 +59,7 @@ def separability(a: np.ndarray, b: np.ndarray, seed: int) -> float:
         return float("nan")
     x = np.concatenate([s[rng.permutation(len(s))[:n]] for s in (a, b)])
     y = np.repeat([0, 1], n)
-    out = np.empty(2 * n)
-    for train, test in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(x, y):
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
-        out[test] = model.fit(x[train], y[train]).decision_function(x[test])
-    return float(roc_auc_score(y, out))
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    scores = cross_val_predict(model, x, y, cv=folds, method="decision_function")
+    return float(roc_auc_score(y, scores))

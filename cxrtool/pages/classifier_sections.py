@@ -12,20 +12,13 @@ import numpy as np
 from PIL import Image
 
 from cxrtool.pages import figures, page
-from cxrtool.stats.calibration import reliability
-from cxrtool.stats.classifier_results import Evaluation, run_name
-from cxrtool.stats.comparison import (
-    COMPARED,
-    MEAN,
-    MIN_SEEDS,
-    Difference,
-    Group,
-    Scored,
-    group_score,
-)
+from cxrtool.stats.classifier_results import Evaluation, reliability, run_name
+from cxrtool.stats.comparison import COMPARED, MEAN, Difference, Scored, group_score
 from cxrtool.stats.curves import SPECIFICITY
+from cxrtool.stats.groups import Group
 from cxrtool.stats.intervals import CLASS_METRICS
-from cxrtool.stats.wording import intervals_cover, number, p_value, with_interval
+from cxrtool.stats.verdicts import MIN_SEEDS
+from cxrtool.stats.wording import intervals_cover, number, with_interval
 
 TILE_PX = 96
 
@@ -50,11 +43,8 @@ def class_metrics(scored: Scored) -> list[str]:
 def several_regimens(e: Evaluation, main: Sequence[Difference]) -> str:
     """The primary comparisons of several regimens or synthetic sets in one sentence."""
     names = {group.name: group.regimen_name for group in e.groups}
-    regimens = [names.get(d.a) for d in main]
-    if len(set(regimens)) < len(
-        regimens
-    ):  # several sets within a regimen: only the arm's name tells them
-        names = {}
+    if len({names.get(d.a) for d in main}) < len(main):
+        names = {}  # several sets within a regimen: only the arm's name tells them
     parts = []
     for d in main:
         numbers = with_interval(d.value, d.low, d.high, signed=True) + d.p_text(corrected=False)
@@ -74,13 +64,6 @@ def about(shown: Sequence[Difference]) -> str:
     return f"All seeds of each share {what}: a verdict says nothing of others, nor of the method."
 
 
-def delong_text(d: Difference) -> str:
-    """The p-value of the DeLong test for a table; its interval stands in comparison.csv."""
-    if math.isnan(d.delong_low):
-        return "–"
-    return p_value(d.delong_p)
-
-
 def decisions(e: Evaluation) -> list[page.Section]:
     """Sensitivity at fixed specificity, ECE and Brier, by label and arm."""
     if not e.scored.defined.any():
@@ -90,16 +73,12 @@ def decisions(e: Evaluation) -> list[page.Section]:
         label = e.scored.rows[row]
         for group in e.groups:
             runs = list(group.runs.values())
-            rows.append(
-                [
-                    label,
-                    group.name,
-                    cell(e.scored, group, label, "sensitivity"),
-                    number(float(np.mean(e.ece[runs, row]))),
-                    cell(e.scored, group, label, "brier"),
-                    *_at_threshold(e, runs, label),
-                ]
+            ece = number(float(np.mean(e.ece[runs, row])))
+            sensitivity, brier = (
+                cell(e.scored, group, label, metric) for metric in ("sensitivity", "brier")
             )
+            stored = _at_threshold(e, runs, label)
+            rows.append([label, group.name, sensitivity, ece, brier, *stored])
     percent = f"{100 * SPECIFICITY:g} %"
     columns = [
         "label", "arm", f"sensitivity at {percent} specificity", "ECE", "Brier",
@@ -131,14 +110,12 @@ def calibration(e: Evaluation) -> list[page.Section]:
         for i, group in enumerate(e.groups):
             runs = list(group.runs.values())
             truth = np.tile(e.truth[rows, k], len(runs))
-            predicted, observed, _ = reliability(truth, e.scores[runs][:, rows, k].ravel())
-            lines.append(figures.Line(i, group.name, predicted, observed))
-        panels.append(figures.Panel(e.scored.labels[k], tuple(lines)))
+            points = reliability(truth, e.scores[runs][:, rows, k].ravel())[:2]
+            lines.append(figures.Line(i, group.name, *points))
+        panels.append(figures.Panel(e.scored.labels[k], lines))
     if not panels:
         return []
-    figure = figures.curve_figure(
-        panels, "calibration", xlabel="predicted", ylabel="observed", diagonal=True
-    )
+    figure = figures.curve_figure(panels, "calibration", "predicted", "observed", diagonal=True)
     caption = "Share of positives over mean prediction, bins of equal count; dashed: perfect."
     return [page.Section("Calibration", [page.Svg(figure, caption)], folded=True)]
 
@@ -161,8 +138,7 @@ def subgroups(e: Evaluation) -> list[page.Section]:
         "Mean AUROC over the labels that hold both classes within the subgroup; the sets of labels"
         " may differ. Subgroups were not corrected for each other: read them as description."
     )
-    tables = [page.Table(columns, rows, caption), _subgroup_labels(e)]
-    blocks: list[page.Block] = [*tables, intervals(e)]
+    blocks = [page.Table(columns, rows, caption), _subgroup_labels(e), intervals(e)]
     if sentences:
         blocks.append(page.Bullets(sentences))
     return [page.Section("Subgroups", blocks)]
@@ -196,27 +172,23 @@ def maps(e: Evaluation) -> list[page.Section]:
     """Class activation maps, real and synthetic images side by side."""
     if not e.maps:
         return []
-    blocks: list[page.Block] = [
-        page.Text(
-            f"Grad-CAM of a network of the arm {e.maps[0].group} for each label, on images that"
-            " have it: bright is what speaks for the label. The maps are a few cells wide."
+    text = (
+        f"Grad-CAM of a network of the arm {e.maps[0].group} for each label, on images that"
+        " have it: bright is what speaks for the label. The maps are a few cells wide."
+    )
+    pictures: list[list[page.Block]] = []
+    for panel in e.maps:
+        what = f"images of {panel.label} above their class activation maps"
+        pictures.append(
+            [
+                page.Picture(_pairs(images, colored), f"{kind} {what}", f"{panel.label}: {kind}")
+                for kind, images, colored in panel.sides
+            ]
         )
-    ]
-    pictures: list[list[page.Block]] = [
-        [
-            page.Picture(
-                _pairs(images, colored),
-                f"{kind} images of {panel.label} above their class activation maps",
-                f"{panel.label}: {kind}",
-            )
-            for kind, images, colored in panel.sides
-        ]
-        for panel in e.maps
-    ]
     if all(len(sides) == 1 for sides in pictures):  # nothing to stand beside: two labels a row
         alone = [sides[0] for sides in pictures]
         pictures = [alone[k : k + 2] for k in range(0, len(alone), 2)]
-    blocks += [page.Row(sides) for sides in pictures]
+    blocks = [page.Text(text), *(page.Row(sides) for sides in pictures)]
     return [page.Section("Class activation maps", blocks)]
 
 
@@ -234,13 +206,10 @@ def _pairs(images: np.ndarray, colored: np.ndarray) -> Image.Image:
 
 def learning(e: Evaluation) -> list[page.Section]:
     """Training and validation loss over the steps, a panel an arm."""
-    groups = [
-        (group.name, [e.histories[run] for run in group.runs.values()])
-        for group in e.groups
-        if e.histories and any(e.histories[run] for run in group.runs.values())
-    ]
-    if not groups:
+    if not any(e.histories):
         return []
+    groups = [(g.name, [e.histories[run] for run in g.runs.values()]) for g in e.groups]
+    groups = [(name, histories) for name, histories in groups if any(histories)]
     figure = figures.losses_figure(groups, "learning")
     caption = (
         "Loss over optimizer steps, one line a seed (of the first fold). The validation rows are"
@@ -264,9 +233,7 @@ def images(e: Evaluation) -> list[page.Section]:
         ]  # fmt: skip
         columns = ["feature space", "metric", "synthetic / real", "value", "real / real"]
         blocks.append(page.Table(columns, rows, "Fidelity.", text_columns=2))
-        near = [
-            [str(n["space"]), _cell(n["ratio"]), _cell(n["copy_rate"])] for n in report["nearness"]
-        ]
+        near = [[n["space"], _cell(n["ratio"]), _cell(n["copy_rate"])] for n in report["nearness"]]
         if near:
             columns = ["space", "distance ratio", "share nearer than held-out images"]
             caption = "Privacy: nearness to training images, beside that of held-out images."
@@ -278,14 +245,8 @@ def _cell(value: float | None) -> str:
     return "–" if value is None else f"{float(value):.3g}".replace("-", "−")
 
 
-def not_seen(e: Evaluation) -> str:
-    """What the leak guard found, and by what it compared."""
-    if not e.compared:
-        return "none of them has seen these patients or images."
-    return f"none of them has seen these images, {e.compared}."
-
-
 def provenance(e: Evaluation) -> page.Section:
+    unseen = f"images, {e.compared}" if e.compared else "patients or images"
     columns = list(dict.fromkeys(key for run in e.runs for key in run))
     rows = [
         [run_name(e.groups, i), *(str(run.get(key, "–")) for key in columns)]
@@ -312,7 +273,7 @@ def provenance(e: Evaluation) -> page.Section:
                     "AUROC and average precision of a label need both classes; undefined values are"
                     " left out of the mean and named.",
                     "Each network predicted the images with its own stored preprocessing, label"
-                    " policy and row selection; " + not_seen(e),
+                    f" policy and row selection; none of them has seen these {unseen}.",
                 ]
             ),
             page.Table(["run", *columns], rows, text_columns=len(columns) + 1),

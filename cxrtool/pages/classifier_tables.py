@@ -5,77 +5,80 @@ In: an `Evaluation`. Out: records (JSON) and the same as CSV cells; undefined va
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from cxrtool.stats.classifier_results import Evaluation
-from cxrtool.stats.comparison import COMPARED, MEAN, Difference, group_score
+from cxrtool.stats.comparison import COMPARED, MEAN, Difference, Scored, group_score
+from cxrtool.stats.groups import Group
 from cxrtool.stats.predictions import Records, prediction_rows
 from cxrtool.stats.wording import with_interval
 
 
 def metrics(e: Evaluation) -> Records:
     """One record a run and label (and their mean): counts, AUROC and AP with intervals."""
-    groups = {run: group for group in e.groups for run in group.runs.values()}
-    seeds = {run: seed for group in e.groups for seed, run in group.runs.items()}
+    places = {run: (group, seed) for group in e.groups for seed, run in group.runs.items()}
     out = []
     for run in range(len(e.scores)):
+        group, seed = places[run]
+        names = {"run": run + 1, "group": group.name, "arm": group.arm, "seed": seed}
+        own = replace(group, runs={seed: run})
         for row, label in enumerate(e.scored.rows):
-            record: dict[str, Any] = {
-                "run": run + 1,
-                "group": groups[run].name,
-                "arm": groups[run].arm,
-                "seed": seeds[run],
-                "label": label,
-                **_counts(e, row),
-            }
-            for m, metric in enumerate(e.scored.metrics):
-                low, high = e.scored.interval(run, row, m)
-                record[metric] = float(e.scored.points[run, row, m])
-                record[f"{metric}_low"], record[f"{metric}_high"] = low, high
-            record["ece"] = float(e.ece[run, row])
-            out.append(record)
+            numbers = {**_counts(e, row), **_scores(e.scored, own, row)}
+            out.append({**names, "label": label, **numbers, "ece": float(e.ece[run, row])})
     return Records(out)
+
+
+def _scores(scored: Scored, group: Group, row: int) -> dict[str, float]:
+    """All metrics of a label, each with the ends of its interval."""
+    out: dict[str, float] = {}
+    for m, metric in enumerate(scored.metrics):
+        names = (metric, f"{metric}_low", f"{metric}_high")
+        out |= zip(names, group_score(scored, group, row, m))
+    return out
 
 
 def subgroups(e: Evaluation) -> Records:
     """One record a subgroup, arm and label: counts, all metrics with intervals, ECE."""
     out: list[dict[str, Any]] = []
-    for sub in e.subgroups:
+    for sub, group in product(e.subgroups, e.groups):
         if sub.scored is None:
             continue
-        for group in e.groups:
-            for row, label in enumerate(sub.scored.rows):
-                record: dict[str, Any] = {
-                    "subgroup": sub.name, "images": sub.images, "patients": sub.patients,
-                    "group": group.name, "label": label, "known": "", "positives": "",
-                    "prevalence": "",
-                }  # fmt: skip
-                if row < len(sub.scored.labels):
-                    known, positive = int(sub.known[row]), int(sub.positive[row])
-                    record |= {"known": known, "positives": positive}
-                    record["prevalence"] = positive / known if known else math.nan
-                for m, metric in enumerate(sub.scored.metrics):
-                    numbers = group_score(sub.scored, group, row, m)
-                    record |= dict(zip((metric, f"{metric}_low", f"{metric}_high"), numbers))
-                record["ece"] = float(sub.ece[list(group.runs.values()), row].mean())
-                out.append(record)
+        for row, label in enumerate(sub.scored.rows):
+            record: dict[str, Any] = {
+                "subgroup": sub.name, "images": sub.images, "patients": sub.patients,
+                "group": group.name, "label": label, "known": "", "positives": "",
+                "prevalence": "",
+            }  # fmt: skip
+            if label != MEAN:
+                known, positive = int(sub.known[row]), int(sub.positive[row])
+                record |= {"known": known, "positives": positive}
+                record["prevalence"] = positive / known if known else math.nan
+            record |= _scores(sub.scored, group, row)
+            record["ece"] = float(sub.ece[list(group.runs.values()), row].mean())
+            out.append(record)
     return Records(out)
+
+
+def differences(e: Evaluation) -> Records:
+    """One record a comparison, metric and label."""
+    return Records([_in_words(d) for d in e.differences], _DIFFERENCE)
 
 
 def subgroup_differences(e: Evaluation) -> Records:
     """One record a subgroup, comparison, metric and label; not corrected across subgroups."""
-    columns = ["subgroup", *(field.name for field in fields(Difference)), "sentence"]
-    return Records(
-        [
-            {"subgroup": sub.name, **asdict(d), "sentence": d.sentence()}
-            for sub in e.subgroups
-            for d in sub.differences
-        ],
-        columns,
-    )
+    records = [{"subgroup": s.name, **_in_words(d)} for s in e.subgroups for d in s.differences]
+    return Records(records, ["subgroup", *_DIFFERENCE])
+
+
+_DIFFERENCE = [*(field.name for field in fields(Difference)), "sentence"]
+
+
+def _in_words(d: Difference) -> dict[str, Any]:
+    return {**asdict(d), "sentence": d.sentence()}
 
 
 def _counts(e: Evaluation, row: int) -> dict[str, Any]:
@@ -89,12 +92,6 @@ def _counts(e: Evaluation, row: int) -> dict[str, Any]:
         "positive_patients": len(np.unique(e.codes[positive])),
         "prevalence": float(positive.sum() / counted.sum()) if counted.any() else math.nan,
     }
-
-
-def differences(e: Evaluation) -> Records:
-    """One record a comparison, metric and label."""
-    columns = [*(field.name for field in fields(Difference)), "sentence"]
-    return Records([{**asdict(d), "sentence": d.sentence()} for d in e.differences], columns)
 
 
 def predictions(

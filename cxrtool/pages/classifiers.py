@@ -5,7 +5,8 @@ subgroups, maps and provenance are in `classifier_sections`.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -21,20 +22,15 @@ FEW_POSITIVES = 10
 
 
 def answer(e: Evaluation) -> str:
-    """The result in one sentence."""
-    pixels = f"Training and test rows were {e.compared}." if e.compared else ""
-    about = more.about(_answering(e))
-    return " ".join(text for text in (_finding(e), about, e.unfair, pixels) if text)
-
-
-def _answering(e: Evaluation) -> list[Difference]:
-    """The differences that the answer tells: the primary ones, else the first."""
+    """The result in one sentence: the primary differences, else the first, else the first arm."""
     means = [d for d in e.differences if d.row == MEAN and d.metric == "auroc"]
-    return primary(e) or means[:1]
+    shown = primary(e) or means[:1]
+    pixels = f"Training and test rows were {e.compared}." if e.compared else ""
+    texts = (_finding(e, shown), more.about(shown), e.unfair, pixels)
+    return " ".join(text for text in texts if text)
 
 
-def _finding(e: Evaluation) -> str:
-    shown = _answering(e)
+def _finding(e: Evaluation, shown: Sequence[Difference]) -> str:
     if len(shown) > 1:
         return more.several_regimens(e, shown)
     if shown:
@@ -64,14 +60,12 @@ def _count(n: int, what: str) -> str:
 
 def _key_numbers(e: Evaluation) -> page.Section:
     who = "patients" if e.patients_known else "groups of identical images"
-    numbers = page.Numbers(
-        [
-            (f"{len(e.truth):,}", "test images"),
-            (f"{len(np.unique(e.codes)):,}", who),
-            (f"{int(e.scored.defined.sum())}", "labels scored"),
-            (f"{len(e.runs)}", "runs"),
-        ]
-    )
+    numbers = [
+        (f"{len(e.truth):,}", "test images"),
+        (f"{len(np.unique(e.codes)):,}", who),
+        (f"{int(e.scored.defined.sum())}", "labels scored"),
+        (f"{len(e.runs)}", "runs"),
+    ]
     sentences = list(e.cautions)
     if not e.patients_known:
         sentences.append(
@@ -79,7 +73,7 @@ def _key_numbers(e: Evaluation) -> page.Section:
             " intervals are too narrow where a person has several images, and it is not shown that"
             " training and test patients differ."
         )
-    return page.Section("", [numbers, *page.cautions(sentences)])
+    return page.Section("", [page.Numbers(numbers), *page.cautions(sentences)])
 
 
 def _places(e: Evaluation) -> dict[str, tuple[str, str]]:
@@ -97,7 +91,9 @@ def _places(e: Evaluation) -> dict[str, tuple[str, str]]:
 
 def _bars(e: Evaluation, metric: int) -> list[figures.Bar]:
     names, places = e.scored.rows, _places(e)
-    order = [len(names) - 1, *range(len(names) - 1)] if len(names) > 2 else range(len(names) - 1)
+    order = list(range(len(names) - 1))
+    if len(order) > 1:
+        order.insert(0, len(order))  # their mean
     arms = list(dict.fromkeys(arm for _, arm in places.values()))
     bars = []
     for row in order:
@@ -118,23 +114,17 @@ def _scores(e: Evaluation) -> page.Section:
             own = e.scored.points[list(group.runs.values()), -1, metric]
             cells.append(more.cell(e.scored, group, MEAN, name))
             cells.append(number(float(own.std(ddof=1)), 4) if len(own) > 1 else "–")
-        rows.append(
-            cells
-            + [more.cell(e.scored, group, MEAN, name) for name in more.class_metrics(e.scored)]
-        )
+        cells += [more.cell(e.scored, group, MEAN, m) for m in more.class_metrics(e.scored)]
+        rows.append(cells)
     columns = ["arm", "runs", "mean AUROC", "sd of seeds", "mean average precision", "sd of seeds"]
     columns += [COMPARED[name] for name in more.class_metrics(e.scored)]
     shares = prevalence(e)[e.scored.defined]
     base = number(float(shares.mean())) if len(shares) else "–"
-    blocks: list[page.Block] = [
-        page.Table(
-            columns,
-            rows,
-            f"Mean over the labels that hold both classes. Chance is 0.5 for AUROC and {base} (the"
-            " mean prevalence) for average precision.",
-        ),
-        more.intervals(e),
-    ]
+    caption = (
+        f"Mean over the labels that hold both classes. Chance is 0.5 for AUROC and {base} (the"
+        " mean prevalence) for average precision."
+    )
+    blocks: list[page.Block] = [page.Table(columns, rows, caption), more.intervals(e)]
     if e.scored.defined.any():
         figure = figures.forest_figure(_bars(e, 0), "forest-auroc", xlabel="AUROC", reference=0.5)
         blocks.append(page.Svg(figure, "AUROC with 95 % interval; dashed: chance."))
@@ -150,26 +140,20 @@ def _differences(e: Evaluation) -> list[page.Section]:
     places = _places(e)
     pairs = {(d.a, d.b): f"{places[d.a][1]} minus {places[d.b][1]}" for d in e.differences}
     colors = list(dict.fromkeys(pairs.values()))
-    bars = [
-        figures.Bar(
-            d.row + places[d.a][0],
-            colors.index(pairs[d.a, d.b]),
-            pairs[d.a, d.b],
-            *(d.value, d.low, d.high),
-        )
-        for d in sorted(e.differences, key=lambda d: (d.row != MEAN, e.scored.rows.index(d.row)))
-        if d.metric == "auroc" and not math.isnan(d.value)
-    ]
+    bars = []
+    for d in sorted(e.differences, key=lambda d: (d.row != MEAN, e.scored.rows.index(d.row))):
+        if d.metric == "auroc" and not math.isnan(d.value):
+            pair, row = pairs[d.a, d.b], d.row + places[d.a][0]
+            bars.append(figures.Bar(row, colors.index(pair), pair, d.value, d.low, d.high))
     if bars:
-        blocks.append(
-            page.Svg(
-                figures.forest_figure(
-                    bars, "forest-difference", xlabel="difference in AUROC", reference=0
-                ),
-                "Paired differences with 95 % intervals, corrected as in the tables; right of the"
-                " dashed line the first arm is better.",
-            )
+        figure = figures.forest_figure(
+            bars, "forest-difference", xlabel="difference in AUROC", reference=0
         )
+        caption = (
+            "Paired differences with 95 % intervals, corrected as in the tables; right of the"
+            " dashed line the first arm is better."
+        )
+        blocks.append(page.Svg(figure, caption))
     sections = [page.Section("Differences between arms", blocks)]
     by_label = [d for d in e.differences if d.row != MEAN]
     if len(e.scored.labels) > 1:
@@ -189,7 +173,7 @@ def _difference_table(shown: Sequence[Difference]) -> page.Table:
             "difference": with_interval(d.value, d.low, d.high, signed=True),
             "p": p_value(d.p),
             "corrected for": str(d.comparisons) if d.comparisons > 1 else "–",
-            **({"DeLong p": more.delong_text(d)} if delong else {}),
+            **({"DeLong p": p_value(d.delong_p)} if delong else {}),
             "verdict": d.verdict.replace(" for a verdict", ""),
         }
         for d in shown
@@ -220,60 +204,51 @@ def _labels(e: Evaluation) -> page.Section:
         if e.scored.defined[k] and people < FEW_POSITIVES:
             few.append(label)
         rows += [
-            [
-                label,
-                group.name,
-                f"{int(positive.sum()):,} / {int(e.mask[:, k].sum()):,}",
-                number(float(shares[k])),
-                *(more.cell(e.scored, group, label, name) for name in METRICS[:2]),
-            ]
+            {
+                "label": label,
+                "arm": group.name,
+                "positive / images": f"{int(positive.sum()):,} / {int(e.mask[:, k].sum()):,}",
+                "prevalence": number(float(shares[k])),
+                "AUROC": more.cell(e.scored, group, label, "auroc"),
+                "average precision": more.cell(e.scored, group, label, "average_precision"),
+            }
             for group in e.groups
         ]
-    columns = ["label", "arm", "positive / images", "prevalence", "AUROC", "average precision"]
-    blocks: list[page.Block] = [
-        page.Table(
-            columns,
-            rows,
-            "Prevalence is the average precision of chance. Undefined: a class is missing.",
-            text_columns=2,
-        ),
-        more.intervals(e),
-    ]
+    caption = "Prevalence is the average precision of chance. Undefined: a class is missing."
+    blocks = [page.Table.of(rows, caption, text_columns=2), more.intervals(e)]
     if few:
-        blocks.append(
-            page.Text(
-                f"Fewer than {FEW_POSITIVES} positive patients: {', '.join(few)}. Intervals of so"
-                " few are rough.",
-                tone="note",
-            )
-        )
+        text = f"Fewer than {FEW_POSITIVES} positive patients: {', '.join(few)}. Intervals of so"
+        blocks.append(page.Text(f"{text} few are rough.", tone="note"))
     return page.Section("Labels", blocks)
 
 
 def _curves(e: Evaluation) -> page.Section:
-    roc, pr = [], []
-    shares = prevalence(e)
-    for k in np.flatnonzero(e.scored.defined):
+    if not e.scored.defined.any():
+        return page.Section("Curves", [page.Text("No label holds both classes.")])
+
+    def panel(k: int, points: Callable[..., Any], level: float | None = None) -> figures.Panel:
         rows = e.mask[:, k]
         truth = e.truth[rows, k]
-        roc_lines, pr_lines = [], []
-        for i, group in enumerate(e.groups):
-            for run in group.runs.values():
-                mine = e.scores[run, rows, k]
-                roc_lines.append(figures.Line(i, group.name, *roc_points(truth, mine)))
-                pr_lines.append(figures.Line(i, group.name, *pr_points(truth, mine)))
-        roc.append(figures.Panel(e.scored.labels[k], tuple(roc_lines)))
-        pr.append(figures.Panel(e.scored.labels[k], tuple(pr_lines), level=float(shares[k])))
-    if not roc:
-        return page.Section("Curves", [page.Text("No label holds both classes.")])
-    axes = {"xlabel": "1 − specificity", "ylabel": "sensitivity"}
-    first = figures.curve_figure(roc, "roc", **axes, diagonal=True)
-    axes = {"xlabel": "recall", "ylabel": "precision"}
-    second = figures.curve_figure(pr, "pr", **axes, diagonal=False)
+        lines = [
+            figures.Line(i, group.name, *points(truth, e.scores[run, rows, k]))
+            for i, group in enumerate(e.groups)
+            for run in group.runs.values()
+        ]
+        return figures.Panel(e.scored.labels[k], lines, level)
+
+    labels, shares = np.flatnonzero(e.scored.defined).tolist(), prevalence(e)
+    roc = figures.curve_figure(
+        [panel(k, roc_points) for k in labels],
+        *("roc", "1 − specificity", "sensitivity"),
+        diagonal=True,
+    )
+    pr = figures.curve_figure(
+        [panel(k, pr_points, float(shares[k])) for k in labels], "pr", "recall", "precision"
+    )
     return page.Section(
         "Curves",
         [
-            page.Svg(first, "Receiver operating characteristic; dashed: chance."),
-            page.Svg(second, "Precision over recall; dashed: prevalence."),
+            page.Svg(roc, "Receiver operating characteristic; dashed: chance."),
+            page.Svg(pr, "Precision over recall; dashed: prevalence."),
         ],
     )

@@ -5,15 +5,10 @@ In: a `Comparison`. Out: a `Page` without ids, paths and texts.
 
 from cxrtool.pages import figures
 from cxrtool.pages.page import Numbers, Page, Section, Svg, Table, Text, cautions
-from cxrtool.stats.clip_results import (
-    AUROC,
-    CHANCE,
-    RETRIEVAL,
-    Comparison,
-    label_table,
-    strategy_table,
-)
-from cxrtool.stats.comparison import MEAN, MIN_SEEDS, Difference, group_score
+from cxrtool.stats import clip_results
+from cxrtool.stats.clip_results import AUROC, RETRIEVAL, Comparison, strategy_table
+from cxrtool.stats.comparison import MEAN, Difference, group_score
+from cxrtool.stats.verdicts import MIN_SEEDS
 from cxrtool.stats.wording import intervals_cover, number, p_value, with_interval
 
 
@@ -56,36 +51,31 @@ def _overview(c: Comparison) -> Section:
         for r in strategy_table(c)
     ]
     runs = sum(len(group.runs) for group in c.groups)
-    blocks = [
-        Numbers(
-            [
-                (f"{len(c.truth):,}", "images"),
-                (f"{c.patients:,}", "patients"),
-                (f"{runs}", "run" if runs == 1 else "runs"),
-                (f"{int(c.scored.defined.sum())}", "labels"),
-            ]
-        ),
-        *cautions(c.cautions),
-        Table.of(strategies, "Means over seeds."),
-        Text(
-            "At chance: one half lies in the label's interval. Negation passed: share of the labels"
-            " most of whose positive images are nearer to the prompt than to its negation. Image"
-            " cosine: of two different images; near 1 the embedding has collapsed."
-            f" {intervals_cover(c.resamples)}",
-            tone="note",
-        ),
+    numbers = [
+        (f"{len(c.truth):,}", "images"),
+        (f"{c.patients:,}", "patients"),
+        (f"{runs}", "run" if runs == 1 else "runs"),
+        (f"{int(c.scored.defined.sum())}", "labels"),
     ]
+    note = (
+        "At chance: one half lies in the label's interval. Negation passed: share of the labels"
+        " most of whose positive images are nearer to the prompt than to its negation. Image"
+        " cosine: of two different images; near 1 the embedding has collapsed."
+        f" {intervals_cover(c.resamples)}"
+    )
+    table = Table.of(strategies, "Means over seeds.")
+    blocks = [Numbers(numbers), *cautions(c.cautions), table, Text(note, tone="note")]
     return Section("Strategies", blocks)
 
 
 def _labels(c: Comparison) -> Section:
     bars = [
-        figures.Bar(row=label, series=k, name=group.name, value=value, low=low, high=high)
+        figures.Bar(label, k, group.name, *group_score(c.scored, group, place, AUROC))
         for k, group in enumerate(c.groups)
         for place, label in enumerate(c.scored.rows)
-        for value, low, high in [group_score(c.scored, group, place, AUROC)]
     ]
-    figure = figures.forest_figure(bars, "zero-shot", xlabel="zero-shot AUROC", reference=CHANCE)
+    chance = clip_results.CHANCE
+    figure = figures.forest_figure(bars, "zero-shot", xlabel="zero-shot AUROC", reference=chance)
     rows = []
     for place, label in enumerate(c.scored.rows):
         cells = [with_interval(*group_score(c.scored, g, place, AUROC)) for g in c.groups]
@@ -128,7 +118,7 @@ def _negation(c: Comparison) -> Section:
     seeds = {g.name: "all" if len(g.runs) > 1 else next(iter(g.runs)) for g in c.groups}
     shares = {
         (r["label"], r["strategy"]): r["nearer_than_negation"]
-        for r in label_table(c)
+        for r in clip_results.label_table(c)
         if r["seed"] == seeds[r["strategy"]]
     }
     rows = [

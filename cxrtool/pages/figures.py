@@ -9,9 +9,8 @@ import io
 import math
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -44,6 +43,7 @@ PAPER = Palette(
     "#cccccc",
     ("#1f6fb4", "#c9661b", "#2a8f6a", "#b23a85", "#6f4fc4", "#8f7a00", "#2f8c9e", "#777777"),
 )
+_INKED = ("axes.labelcolor", "axes.titlecolor", "text.color", "xtick.color", "ytick.color")
 _INK, _FAINT, _SERIES = PAGE.ink, PAGE.faint, PAGE.series
 
 
@@ -54,20 +54,15 @@ def style(palette: Palette = PAGE) -> Any:
         "font.size": 10.0,
         "axes.spines.top": False,
         "axes.spines.right": False,
-        "axes.edgecolor": palette.faint,
-        "axes.labelcolor": palette.ink,
         "axes.titlesize": 11.0,
         "axes.titleweight": "bold",
-        "axes.titlecolor": palette.ink,
-        "text.color": palette.ink,
-        "xtick.color": palette.ink,
-        "ytick.color": palette.ink,
         "axes.grid": True,
-        "grid.color": palette.faint,
         "grid.linewidth": 0.6,
         "axes.axisbelow": True,
         "legend.frameon": False,
         "lines.linewidth": 1.6,
+        **dict.fromkeys(("axes.edgecolor", "grid.color"), palette.faint),
+        **dict.fromkeys(_INKED, palette.ink),
     }
 
 
@@ -86,7 +81,7 @@ class Panel:
     """One small plot of a figure."""
 
     title: str
-    lines: tuple[Line, ...]
+    lines: Sequence[Line]
     level: float | None = None
 
 
@@ -118,15 +113,9 @@ def to_svg(figure: Figure, name: str) -> str:
         text = text.replace(color, variable)
     # matplotlib measures DejaVu Sans, which is wider than what the page shows: all text fits.
     text = re.sub(r"'DejaVu Sans'[^;\"]*", "var(--font)", text)
-    return _unique_ids(text, name)
-
-
-def _unique_ids(svg: str, name: str) -> str:
-    """Prefix every id, since all figures of a page share one name space."""
+    # All figures of a page share one name space of ids.
     prefix = re.sub(r"\W+", "-", name)
-    svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
-    svg = re.sub(r"url\(#", f"url(#{prefix}-", svg)
-    return svg.replace('xlink:href="#', f'xlink:href="#{prefix}-')
+    return re.sub(r'\bid="|url\(#|xlink:href="#', rf"\g<0>{prefix}-", text)
 
 
 def grid(n: int, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
@@ -138,7 +127,10 @@ def grid(n: int, columns: int, width: float, height: float) -> tuple[Figure, lis
 
 
 def _legend(figure: Figure, axes: Axes) -> None:
-    handles, names = axes.get_legend_handles_labels()
+    # Curves of one name are one entry: its first.
+    handles, every = axes.get_legend_handles_labels()
+    names = list(dict.fromkeys(every))
+    handles = [handles[every.index(name)] for name in names]
     if len(names) > 1:
         # As many a row as fit into about a hundred letters.
         columns = max(1, min(len(names), 100 // (max(map(len, names)) + 6)))
@@ -148,7 +140,7 @@ def _legend(figure: Figure, axes: Axes) -> None:
 
 
 def curve_figure(
-    panels: Sequence[Panel], name: str, *, xlabel: str, ylabel: str, diagonal: bool
+    panels: Sequence[Panel], name: str, xlabel: str, ylabel: str, *, diagonal: bool = False
 ) -> str:
     """Small multiples of curves in the unit square, one panel a label.
 
@@ -166,23 +158,14 @@ def curve_figure(
                 ax.plot([0, 1], [0, 1], color=_FAINT, linewidth=1, linestyle="--")
             if panel.level is not None:
                 ax.axhline(panel.level, color=_FAINT, linewidth=1, linestyle="--")
-            named: set[str] = set()
+            few = len(panel.lines) <= 6
+            strokes: Any = {"linewidth": 1.6 if few else 0.9, "alpha": 0.95 if few else 0.7}
             for line in panel.lines:
-                thin = _thinned(line.x, line.y)
-                ax.plot(
-                    *thin,
-                    color=_SERIES[line.series % len(_SERIES)],
-                    label=None if line.name in named else line.name,
-                    linewidth=1.6 if len(panel.lines) <= 6 else 0.9,
-                    alpha=0.95 if len(panel.lines) <= 6 else 0.7,
-                )
-                named.add(line.name)
+                color = _SERIES[line.series % len(_SERIES)]
+                ax.plot(*_thinned(line.x, line.y), color=color, label=line.name, **strokes)
             ax.set_title(textwrap.fill(panel.title, TITLE_CHARACTERS), loc="left")
-            ax.set_xlim(-0.02, 1.02)
-            ax.set_ylim(-0.02, 1.02)
+            ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=xlabel, ylabel=ylabel)
             ax.set_aspect("equal")
-            ax.set_xlabel(xlabel)
-            ax.set_ylabel(ylabel)
         _legend(figure, axes[0])
     return to_svg(figure, name)
 
@@ -195,9 +178,7 @@ def _thinned(x: np.ndarray, y: np.ndarray, most: int = 400) -> tuple[np.ndarray,
     return x[keep], y[keep]
 
 
-def forest_figure(
-    bars: Sequence[Bar], name: str, *, xlabel: str, reference: float | None = None
-) -> str:
+def forest_figure(bars: Sequence[Bar], name: str, *, xlabel: str, reference: float) -> str:
     """Points with intervals, one line a row and series.
 
     Args:
@@ -212,8 +193,7 @@ def forest_figure(
     height = 0.9 + len(rows) * max(0.34, 0.17 * len(series))
     with mpl.rc_context(style()):
         figure, (ax,) = grid(1, 1, 9.6, height)
-        if reference is not None:
-            ax.axvline(reference, color=_INK, linewidth=0.9, linestyle="--", alpha=0.6)
+        ax.axvline(reference, color=_INK, linewidth=0.9, linestyle="--", alpha=0.6)
         for number, (color, label) in enumerate(series):
             mine = [b for b in bars if (b.series, b.name) == (color, label)]
             mine = [b for b in mine if not math.isnan(b.value)]
@@ -230,26 +210,18 @@ def forest_figure(
     return to_svg(figure, name)
 
 
-def histogram_figure(
-    sets: Sequence[tuple[str, np.ndarray]],
-    name: str,
-    *,
-    xlabel: str,
-    mark: float | None = None,
-    mark_name: str = "",
-) -> str:
-    """Overlaid outlines of several samples on common bins, as shares of each sample."""
-    everything = np.concatenate([values for _, values in sets])
+def histogram_figure(sets: Mapping[str, np.ndarray], name: str, xlabel: str, limit: float) -> str:
+    """Overlaid outlines of samples on common bins, as shares of each; a dashed line at a limit."""
+    everything = np.concatenate(list(sets.values()))
     low, high = float(everything.min()), float(everything.max())
     bins = np.linspace(low, high if high > low else low + 1, 41)
     with mpl.rc_context(style()):
         figure, (ax,) = grid(1, 1, 9.6, 2.8)
-        for i, (label, values) in enumerate(sets):
+        for i, (label, values) in enumerate(sets.items()):
             share = np.histogram(values, bins)[0] / max(1, len(values))
             ax.stairs(share, bins, color=_SERIES[i], fill=True, alpha=0.25)
             ax.stairs(share, bins, color=_SERIES[i], linewidth=1.6, label=label)
-        if mark is not None:
-            ax.axvline(mark, color=_INK, linestyle="--", linewidth=1, label=mark_name or None)
+        ax.axvline(limit, color=_INK, linestyle="--", linewidth=1, label="limit")
         ax.set_xlabel(xlabel)
         ax.set_ylabel("share of images")
         ax.grid(visible=False, axis="x")
@@ -257,19 +229,19 @@ def histogram_figure(
     return to_svg(figure, name)
 
 
-def learning_figure(
-    history: Sequence[dict[str, Any]], best_step: int, palette: Palette = PAGE
-) -> Figure:
+def learning_picture(history: Sequence[dict[str, Any]], best_step: int) -> bytes:
     """Loss of training and validation, and validation AUROC, over optimizer steps.
 
     Args:
         history: Records with `step`, `loss`, `val_loss`, `val_auroc`.
         best_step: Marked as the chosen checkpoint.
-        palette: `PAGE` before `to_svg`, `PAPER` before `save_png`.
+
+    Returns:
+        PNG, the same bytes for the same records.
     """
     steps = [row["step"] for row in history]
-    first, second = palette.series[:2]
-    with mpl.rc_context(style(palette)):
+    first, second = PAPER.series[:2]
+    with mpl.rc_context(style(PAPER)):
         figure, (left, right) = grid(2, 2, 4.4, 3.1)
         left.plot(steps, [row["loss"] for row in history], color=first, label="training")
         left.plot(steps, [row["val_loss"] for row in history], color=second, label="validation")
@@ -278,9 +250,9 @@ def learning_figure(
         right.plot(steps, [row["val_auroc"] for row in history], color=second)
         right.set_title("Validation AUROC, mean over labels", loc="left")
         for ax in (left, right):
-            ax.axvline(best_step, color=palette.ink, linestyle="--", linewidth=0.9, alpha=0.6)
+            ax.axvline(best_step, color=PAPER.ink, linestyle="--", linewidth=0.9, alpha=0.6)
             ax.set_xlabel("optimizer step (dashed: chosen)")
-    return figure
+    return png(figure, 120)
 
 
 def losses_figure(
@@ -292,14 +264,13 @@ def losses_figure(
         groups: Name, and for each run its records with `step`, `loss`, `val_loss`.
         name: Names the figure's ids.
     """
+    what_of = {"loss": "training", "val_loss": "validation"}
     with mpl.rc_context(style()):
         figure, axes = grid(len(groups), 3, 3.3, 2.6)
         for (title, runs), ax in zip(groups, axes):
             for number, history in enumerate(runs):
                 steps = [row["step"] for row in history]
-                for series, (key, what) in enumerate(
-                    (("loss", "training"), ("val_loss", "validation"))
-                ):
+                for series, (key, what) in enumerate(what_of.items()):
                     ax.plot(
                         steps,
                         [row[key] for row in history],
@@ -316,6 +287,8 @@ def losses_figure(
     return to_svg(figure, name)
 
 
-def save_png(figure: Figure, path: Path, dpi: int = 120) -> None:
-    """Write a figure that was drawn with the palette `PAPER` as PNG, always the same bytes."""
-    figure.savefig(path, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
+def png(figure: Figure, dpi: int) -> bytes:
+    """A figure that was drawn with the palette `PAPER` as PNG."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
+    return buffer.getvalue()

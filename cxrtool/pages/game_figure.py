@@ -5,7 +5,6 @@ distance, KID and spread of the images at every snapshot, and the losses, r_t, p
 every tick. Nothing measured in seconds is in it, so that a run gives the same picture again.
 """
 
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 
-from cxrtool.pages.figures import PAPER, Palette, grid, style
+from cxrtool.pages.figures import PAPER, grid, png, style
 
 COLUMNS = 3
 DPI = 110
@@ -52,48 +51,34 @@ PLOTS = (
 )
 
 
-def game_picture(
-    rows: Sequence[dict[str, Any]], best_kimg: float | None, palette: Palette = PAPER
-) -> bytes:
+def game_picture(rows: Sequence[dict[str, Any]], best_kimg: float | None) -> bytes:
     """Draw the course of a training.
 
     Args:
         rows: Of `metrics.jsonl`, in order; keys that a row lacks or that are not finite are gaps.
         best_kimg: Where the kept network stands; None for no mark.
-        palette: Colours.
 
     Returns:
         PNG, the same bytes for the same rows.
     """
     plots = [plot for plot in PLOTS if any(key in row for key, _ in plot.keys for row in rows)]
-    buffer = io.BytesIO()
-    with mpl.rc_context(style(palette)):
+    with mpl.rc_context(style(PAPER)):
         figure, axes = grid(max(1, len(plots)), COLUMNS, 4.2, 2.9)
         for plot, ax in zip(plots, axes):
-            _draw(ax, plot, rows, best_kimg, palette)
-        figure.savefig(
-            buffer, format="png", dpi=DPI, facecolor="white", metadata={"Software": None}
-        )
-    return buffer.getvalue()
+            _draw(ax, plot, rows, best_kimg)
+        return png(figure, DPI)
 
 
-def _draw(
-    ax: Axes, plot: Plot, rows: Sequence[dict[str, Any]], best_kimg: float | None, palette: Palette
-) -> None:
+def _draw(ax: Axes, plot: Plot, rows: Sequence[dict[str, Any]], best_kimg: float | None) -> None:
     for number, (key, name) in enumerate(plot.keys):
         points = [(row["kimg"], row[key]) for row in rows if _finite(row.get(key))]
         if points:
-            ax.plot(
-                *zip(*points),
-                color=palette.series[number],
-                label=name or None,
-                marker="o" if len(points) <= 20 else None,
-                markersize=3,
-            )
+            marks: Any = {"marker": "o" if len(points) <= 20 else None, "markersize": 3}
+            ax.plot(*zip(*points), color=PAPER.series[number], label=name or None, **marks)
     for level, name in plot.levels:
-        ax.axhline(level, color=palette.series[2], linewidth=1, linestyle=":", label=name)
+        ax.axhline(level, color=PAPER.series[2], linewidth=1, linestyle=":", label=name)
     if best_kimg is not None:
-        ax.axvline(best_kimg, color=palette.ink, linewidth=0.9, linestyle="--", alpha=0.6)
+        ax.axvline(best_kimg, color=PAPER.ink, linewidth=0.9, linestyle="--", alpha=0.6)
     if plot.limits is not None:
         ax.set_ylim(*plot.limits)
     elif values := [row[key] for key, _ in plot.keys for row in rows if _finite(row.get(key))]:

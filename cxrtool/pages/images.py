@@ -1,34 +1,29 @@
-"""The report page of `evaluate images`.
+"""The report page of `evaluate images`, and its tables for programs.
 
 In: distances from `fidelity` and the images themselves. Out: a `Page` with numbers, the feature
-space, n and kernel beside each of them, and real images beside synthetic ones of the same label.
+space, n and kernel beside each of them, and real images beside synthetic ones of the same label;
+records, in each of which extractor, n and kernel stand too.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from cxrtool.data.images import contact_sheet
-from cxrtool.fidelity.distances import KernelDistance
-from cxrtool.fidelity.manifolds import NEIGHBORS
-from cxrtool.fidelity.measures import (
-    COPY_PERCENTILE,
-    LEAST_OF_LABEL,
-    Conditional,
-    Fidelity,
-    LabelDistance,
-    Nearness,
-)
+from cxrtool.fidelity import measures
+from cxrtool.fidelity.distances import NEIGHBORS, KernelDistance
 from cxrtool.pages import figures, page
+from cxrtool.stats.predictions import Records
 from cxrtool.stats.wording import number
 from cxrtool.training.rng import numpy_rng
 
 SHOWN_LABELS = 8
 PER_LABEL = 8
 PAIRS = 6
+COVERS = ("precision", "recall", "density", "coverage")
 
 
 @dataclass(frozen=True)
@@ -59,9 +54,9 @@ class ImageEvaluation:
     source: str
     kernel: str
     size: int
-    fidelity: Sequence[Fidelity]
-    by_label: Sequence[LabelDistance]
-    nearness: Sequence[Nearness]
+    fidelity: Sequence[measures.Fidelity]
+    by_label: Sequence[measures.LabelDistance]
+    nearness: Sequence[measures.Nearness]
     labels: tuple[str, ...]
     synthetic: np.ndarray
     synthetic_labels: np.ndarray
@@ -69,7 +64,7 @@ class ImageEvaluation:
     real_labels: np.ndarray
     training: np.ndarray
     reference: str
-    conditional: Sequence[Conditional] = field(default_factory=list)
+    conditional: Sequence[measures.Conditional] = field(default_factory=list)
     membership: float | None = None
     probe: tuple[float, float] = (math.nan, math.nan)
     cautions: Sequence[str] = field(default_factory=list)
@@ -87,18 +82,14 @@ def answer(e: ImageEvaluation) -> str:
 
 def build(e: ImageEvaluation) -> page.Page:
     """The whole page."""
-    blocks: list[page.Block] = [
-        page.Numbers(
-            [
-                (f"{len(e.synthetic):,}", "synthetic images"),
-                (f"{len(e.real):,}", f"real {e.reference} images"),
-                (f"{len(e.training):,}", "training images"),
-                (f"{e.size} px", "native size"),
-            ]
-        )
+    numbers = [
+        (f"{len(e.synthetic):,}", "synthetic images"),
+        (f"{len(e.real):,}", f"real {e.reference} images"),
+        (f"{len(e.training):,}", "training images"),
+        (f"{e.size} px", "native size"),
     ]
-    blocks += page.cautions(e.cautions)
-    sections = [page.Section("", blocks), _pictures(e), _distances(e)]
+    head = page.Section("", [page.Numbers(numbers), *page.cautions(e.cautions)])
+    sections = [head, _pictures(e), _distances(e)]
     if e.conditional:
         sections.append(_conditional(e))
     if e.nearness:
@@ -110,14 +101,9 @@ def build(e: ImageEvaluation) -> page.Page:
 def _distances(e: ImageEvaluation) -> page.Section:
     rows = [
         [
-            f.space,
-            str(f.dim),
-            f"{f.n:,}",
-            number(f.frechet, 4),
-            number(f.frechet_real, 4),
-            f"{number(f.ratio, 2)}×",
-            _kid(f.kernel),
-            number(1000 * f.kernel_real.mean, 3),
+            *(f.space, str(f.dim), f"{f.n:,}"),
+            *(number(f.frechet, 4), number(f.frechet_real, 4), f"{number(f.ratio, 2)}×"),
+            *(_kid(f.kernel), number(1000 * f.kernel_real.mean, 3)),
         ]
         for f in e.fidelity
     ]
@@ -125,63 +111,51 @@ def _distances(e: ImageEvaluation) -> page.Section:
         "feature space", "D", "n a side", "Fréchet", "real / real", "ratio", "KID × 1000",
         "real / real",
     ]  # fmt: skip
-    blocks: list[page.Block] = [
-        page.Table(
-            columns,
-            rows,
-            "Smaller is closer. Fréchet (squared, as is usual): mean over random splits, n images a"
-            " side, beside the same between two disjoint real halves. KID: unbiased, mean ± sd over"
-            f" subsets of {e.fidelity[0].kernel.subset_size:,}, all images. Resize kernel of all:"
-            f" {e.kernel}. {_what_they_are(e)}",
-        )
-    ]
+    what = "These are not FIDs: no Inception network is involved."
+    if any(f.is_fid for f in e.fidelity):
+        what = "In the space of the Inception network the Fréchet distance is the FID, in others"
+        what += " not."
+    caption = (
+        "Smaller is closer. Fréchet (squared, as is usual): mean over random splits, n images a"
+        " side, beside the same between two disjoint real halves. KID: unbiased, mean ± sd over"
+        f" subsets of {e.fidelity[0].kernel.subset_size:,}, all images. Resize kernel of all:"
+        f" {e.kernel}. {what}"
+    )
+    blocks = [page.Table(columns, rows, caption)]
     covers = [
         [f.space, f"{f.n:,}"]
-        + [
-            f"{number(getattr(f.cover, name))} ({number(getattr(f.cover_real, name))})"
-            for name in ("precision", "recall", "density", "coverage")
-        ]
+        + [f"{number(share)} ({number(of_real)})" for share, of_real in _covers(f).values()]
         for f in e.fidelity
-        if f.cover is not None and f.cover_real is not None
+        if f.cover is not None
     ]
     if covers:
-        blocks.append(
-            page.Table(
-                ["feature space", "n a side", "precision", "recall", "density", "coverage"],
-                covers,
-                f"Of synthetic images, and in parentheses of other real ones; {NEIGHBORS} nearest"
-                " neighbors. Precision and density: do they look real; recall and coverage: is the"
-                " variety of real ones there.",
-            )
+        caption = (
+            f"Of synthetic images, and in parentheses of other real ones; {NEIGHBORS} nearest"
+            " neighbors. Precision and density: do they look real; recall and coverage: is the"
+            " variety of real ones there."
         )
-    if any(d.kernel is not None for d in e.by_label):
+        blocks.append(page.Table(["feature space", "n a side", *COVERS], covers, caption))
+    if e.by_label:
         table = [
             [d.label, d.space, f"{d.n_synthetic:,}", f"{d.n_real:,}", _kid(d.kernel)]
             for d in e.by_label
-            if d.kernel is not None
         ]
-        blocks.append(
-            page.Table(
-                ["label", "feature space", "synthetic", "real", "KID × 1000"],
-                table,
-                f"Images of one label against real images of it (at least {LEAST_OF_LABEL} on both"
-                " sides).",
-                text_columns=2,
-            )
-        )
+        columns = ["label", "feature space", "synthetic", "real", "KID × 1000"]
+        least = f"at least {measures.LEAST_OF_LABEL} on both sides"
+        caption = f"Images of one label against real images of it ({least})."
+        blocks.append(page.Table(columns, table, caption, text_columns=2))
     return page.Section("Distance to real images", blocks)
+
+
+def _covers(f: measures.Fidelity) -> dict[str, tuple[float, float]]:
+    """Each of `COVERS` of synthetic images and of other real ones; nothing where n is too small."""
+    if f.cover is None or f.cover_real is None:
+        return {}
+    return {name: (getattr(f.cover, name), getattr(f.cover_real, name)) for name in COVERS}
 
 
 def _kid(kernel: KernelDistance) -> str:
     return f"{number(1000 * kernel.mean, 3)} ± {number(1000 * kernel.sd, 3)}"
-
-
-def _what_they_are(e: ImageEvaluation) -> str:
-    if any(f.is_fid for f in e.fidelity):
-        return (
-            "In the space of the Inception network the Fréchet distance is the FID, in others not."
-        )
-    return "These are not FIDs: no Inception network is involved."
 
 
 def _conditional(e: ImageEvaluation) -> page.Section:
@@ -228,39 +202,26 @@ def _nearness(e: ImageEvaluation) -> page.Section:
         }
         for near in e.nearness
     ]
-    blocks: list[page.Block] = [
-        page.Table.of(
-            rows,
-            "Distance to the nearest training image. A generator that copies comes much nearer than"
-            f" held-out real images do; the last column counts images below their"
-            f" {COPY_PERCENTILE} percentile.",
-        )
-    ]
+    caption = (
+        "Distance to the nearest training image. A generator that copies comes much nearer than"
+        f" held-out real images do; the last column counts images below their"
+        f" {measures.COPY_PERCENTILE} percentile."
+    )
+    blocks: list[page.Block] = [page.Table.of(rows, caption)]
     first = e.nearness[0]
-    sets = [("synthetic", first.synthetic), ("held-out real", first.held_out)]
-    figure = figures.histogram_figure(
-        sets, "nearest", xlabel=f"distance to the nearest training image ({first.space})",
-        mark=first.limit, mark_name="limit",
-    )  # fmt: skip
-    blocks.append(page.Svg(figure))
+    sets = {"synthetic": first.synthetic, "held-out real": first.held_out}
+    xlabel = f"distance to the nearest training image ({first.space})"
+    blocks.append(page.Svg(figures.histogram_figure(sets, "nearest", xlabel, first.limit)))
     closest = np.argsort(first.synthetic, kind="stable")[:PAIRS]
     pairs = np.stack([e.synthetic[closest], e.training[first.match[closest]]], axis=1)
     sheet = contact_sheet(pairs.reshape(-1, *pairs.shape[2:]), columns=2 * PAIRS, scale=_scale(e))
-    blocks.append(
-        page.Picture(
-            sheet,
-            "Pairs of a synthetic image and the training image nearest to it",
-            "The nearest pairs: each synthetic image, and to its right the training image that it"
-            " comes nearest to.",
-        )
-    )
+    alt = "Pairs of a synthetic image and the training image nearest to it"
+    caption = "The nearest pairs: each synthetic image, and to its right the training image that it"
+    blocks.append(page.Picture(sheet, alt, f"{caption} comes nearest to."))
     if e.membership is not None:
-        blocks.append(
-            page.Text(
-                "Membership: the discriminator's score tells training images from held-out ones"
-                f" with AUROC {number(e.membership)}; 0.5 would mean that it remembers none."
-            )
-        )
+        text = "Membership: the discriminator's score tells training images from held-out ones with"
+        remembers = f"AUROC {number(e.membership)}; 0.5 would mean that it remembers none."
+        blocks.append(page.Text(f"{text} {remembers}"))
     return page.Section("Nearness to training images", blocks)
 
 
@@ -272,34 +233,73 @@ def _pictures(e: ImageEvaluation) -> page.Section:
     rng = numpy_rng("evaluate-images shown", e.seed)
     counts = e.synthetic_labels.sum(axis=0)
     order = [k for k in np.argsort(-counts, kind="stable") if counts[k] > 0][:SHOWN_LABELS]
+
+    def sheet(images: np.ndarray, rows: np.ndarray, alt: str, caption: str) -> list[page.Block]:
+        if not len(rows):
+            return []
+        drawn = np.sort(rng.choice(rows, min(PER_LABEL, len(rows)), replace=False))
+        grid = contact_sheet(images[drawn], columns=PER_LABEL // 2, scale=_scale(e))
+        return [page.Picture(grid, alt, caption)]
+
+    sets = {"real": (e.real, e.real_labels), "synthetic": (e.synthetic, e.synthetic_labels)}
     blocks: list[page.Block] = []
     for k in order:
-        name = e.labels[k]
-        sheets = {
-            "real": _sheet(e, e.real, e.real_labels[:, k], rng),
-            "synthetic": _sheet(e, e.synthetic, e.synthetic_labels[:, k], rng),
-        }
-        blocks.append(
-            page.Row(
-                [
-                    page.Picture(sheet, f"{kind.title()} images of {name}", f"{name}: {kind}")
-                    for kind, sheet in sheets.items()
-                    if sheet is not None
-                ]
-            )
-        )
-    if not blocks:
-        sheet = _sheet(e, e.synthetic, np.ones(len(e.synthetic), dtype=bool), rng)
-        if sheet is not None:
-            blocks.append(page.Picture(sheet, "Synthetic images", "Synthetic images"))
+        name, sides = e.labels[k], []
+        for kind, (images, labels) in sets.items():
+            alt, caption = f"{kind.title()} images of {name}", f"{name}: {kind}"
+            sides += sheet(images, np.flatnonzero(labels[:, k]), alt, caption)
+        blocks.append(page.Row(sides))
+    alt = "Synthetic images"
+    blocks = blocks or sheet(e.synthetic, np.arange(len(e.synthetic)), alt, alt)
     return page.Section("Real beside synthetic", blocks)
 
 
-def _sheet(
-    e: ImageEvaluation, images: np.ndarray, chosen: np.ndarray, rng: np.random.Generator
-) -> Image.Image | None:
-    rows = np.flatnonzero(chosen)
-    if not len(rows):
-        return None
-    drawn = np.sort(rng.choice(rows, min(PER_LABEL, len(rows)), replace=False))
-    return contact_sheet(images[drawn], columns=PER_LABEL // 2, scale=_scale(e))
+# --- tables ---------------------------------------------------------------------------------------
+
+
+def records(e: ImageEvaluation) -> Records:
+    """One record a feature space, distance and label."""
+    out: list[dict[str, Any]] = []
+
+    def add(
+        space: str,
+        metric: str,
+        n: tuple[int, int],
+        value: float,
+        sd: float | None = None,
+        real_real: float | None = None,
+        ratio: float | None = None,
+        label: str = "all images",
+    ) -> None:
+        names = {"extractor": space, "kernel": e.kernel, "metric": metric, "label": label}
+        sides = {"n_synthetic": n[0], "n_real": n[1]}
+        numbers = {"value": value, "sd": sd, "real_real": real_real, "ratio": ratio}
+        out.append({**names, **sides, **numbers})
+
+    for f in e.fidelity:
+        alike, every = (f.n, f.n), (f.n_synthetic, f.n_real)
+        add(f.space, "frechet", alike, f.frechet, None, f.frechet_real, f.ratio)
+        add(f.space, "frechet, all images", every, f.frechet_all)
+        add(f.space, "kid", every, f.kernel.mean, f.kernel.sd, f.kernel_real.mean)
+        for name, (share, of_real) in _covers(f).items():
+            add(f.space, name, alike, share, real_real=of_real)
+    for d in e.by_label:
+        n = d.n_synthetic, d.n_real
+        add(d.space, "kid", n, d.kernel.mean, d.kernel.sd, label=d.label)
+    return Records(out)
+
+
+def nearness_records(e: ImageEvaluation) -> list[dict[str, Any]]:
+    """One record a space: medians, their ratio, and how many images come too near."""
+    return [
+        {
+            "space": near.space,
+            "median_synthetic": float(np.median(near.synthetic)),
+            "median_held_out": float(np.median(near.held_out)),
+            "ratio": near.ratio,
+            "limit": near.limit,
+            "copies": near.copies,
+            "copy_rate": near.copies / len(near.synthetic),
+        }
+        for near in e.nearness
+    ]

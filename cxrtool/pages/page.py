@@ -16,7 +16,9 @@ from typing import Any
 from PIL import Image
 
 
-class _Kind:
+class Block:
+    """A part of a section, of one of the kinds below."""
+
     @property
     def kind(self) -> str:
         """By which the template tells blocks apart."""
@@ -24,7 +26,7 @@ class _Kind:
 
 
 @dataclass(frozen=True)
-class Text(_Kind):
+class Text(Block):
     """A paragraph; `tone` "note" sets it apart as a caution."""
 
     text: str
@@ -32,7 +34,7 @@ class Text(_Kind):
 
 
 @dataclass(frozen=True)
-class Bullets(_Kind):
+class Bullets(Block):
     """A list of sentences; `tone` "note" sets it apart as cautions."""
 
     items: Sequence[str]
@@ -40,14 +42,14 @@ class Bullets(_Kind):
 
 
 @dataclass(frozen=True)
-class Numbers(_Kind):
+class Numbers(Block):
     """Key numbers side by side: (value, what it is)."""
 
     items: Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
-class Table(_Kind):
+class Table(Block):
     """A table of text cells.
 
     The first `text_columns` columns, and with `text_last` the last one, hold words; the others hold
@@ -73,7 +75,7 @@ class Table(_Kind):
 
 
 @dataclass(frozen=True)
-class Svg(_Kind):
+class Svg(Block):
     """A figure from `figures` with a caption."""
 
     svg: str
@@ -81,7 +83,7 @@ class Svg(_Kind):
 
 
 @dataclass(frozen=True)
-class Picture(_Kind):
+class Picture(Block):
     """A raster picture (image grids) with its description for those who do not see it."""
 
     image: Image.Image
@@ -97,7 +99,7 @@ class Picture(_Kind):
 
 
 @dataclass(frozen=True)
-class Row(_Kind):
+class Row(Block):
     """Blocks side by side where the screen is wide enough."""
 
     blocks: Sequence[Block]
@@ -110,9 +112,6 @@ def cautions(sentences: Sequence[str]) -> list[Block]:
     if len(sentences) == 1:
         return [Text(sentences[0], tone="note")]
     return [Bullets(sentences, tone="note")]
-
-
-Block = Text | Bullets | Numbers | Table | Svg | Picture | Row
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,7 @@ def _block(block: Block) -> str:
             return f"*Figure in report.html: {_plain(block.caption)}*" if block.caption else ""
         case Row():
             return "\n\n".join(text for part in block.blocks if (text := _block(part)))
+    raise TypeError(f"no form for {block.kind}")
 
 
 def _table(table: Table) -> str:

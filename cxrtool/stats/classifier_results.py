@@ -1,7 +1,10 @@
 """What `evaluate classifiers` found, before it becomes a page or a table.
 
 In: scores and differences from `comparison`, the predictions they come from, and what is known of
-each run. Out: an `Evaluation`, and the readings of it that page and tables share.
+each run. Out: an `Evaluation`, and the readings of it that page and tables share; whether
+probabilities mean what they say: the mean gap between predicted and observed share over bins of
+equal count (Nguyen & O'Connor, EMNLP 2015), and the points of the curve. Bins of equal width would
+be empty for a rare label.
 """
 
 import math
@@ -11,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from cxrtool.stats.calibration import expected_calibration_error
-from cxrtool.stats.comparison import MEAN, Difference, Group, Scored
+from cxrtool.stats.comparison import MEAN, Difference, Scored
+from cxrtool.stats.groups import Group
 
 BY_PIXELS = "compared by pixels only: patient ids of different namespaces cannot be compared"
 WITHOUT_IDS = "compared by pixels only: there are no patient ids on both sides"
@@ -142,14 +145,47 @@ def label_errors(
     truth: np.ndarray, mask: np.ndarray, scores: np.ndarray, defined: np.ndarray
 ) -> np.ndarray:
     """Expected calibration error of each run and label, then the mean: [R, L + 1]."""
-    own = np.array(
-        [
-            [
-                expected_calibration_error(truth[mask[:, k], k], run[mask[:, k], k])
-                for k in range(truth.shape[1])
-            ]
-            for run in scores
-        ]
-    )
+
+    def error(run: np.ndarray, k: int) -> float:
+        return expected_calibration_error(truth[mask[:, k], k], run[mask[:, k], k])
+
+    own = np.array([[error(run, k) for k in range(truth.shape[1])] for run in scores])
     means = own[:, defined].mean(axis=1) if defined.any() else np.full(len(own), math.nan)
     return np.concatenate([own, means[:, None]], axis=1)
+
+
+# --- calibration ----------------------------------------------------------------------------------
+
+BINS = 10
+LEAST_IN_BIN = 20
+
+
+def reliability(
+    truth: np.ndarray, probabilities: np.ndarray, bins: int = BINS
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean prediction, observed share and count of each bin.
+
+    Args:
+        truth: [N] in {0, 1}.
+        probabilities: [N] in [0, 1].
+        bins: At most this many, of at least `LEAST_IN_BIN` images where there are so many.
+
+    Returns:
+        ``(predicted, observed, count)``, each [b].
+    """
+    n = len(truth)
+    if n == 0:
+        return np.zeros(0), np.zeros(0), np.zeros(0)
+    b = max(1, min(bins, n // LEAST_IN_BIN))
+    parts = np.array_split(np.argsort(probabilities, kind="stable"), b)
+    predicted = np.array([probabilities[part].mean() for part in parts])
+    observed = np.array([truth[part].mean() for part in parts])
+    return predicted, observed, np.array([len(part) for part in parts], dtype=np.float64)
+
+
+def expected_calibration_error(truth: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean absolute gap over the bins, weighted by count; NaN without images."""
+    predicted, observed, count = reliability(truth, probabilities)
+    if not len(count):
+        return math.nan
+    return float((np.abs(predicted - observed) * count).sum() / count.sum())

@@ -5,12 +5,14 @@ In: zero-shot scores of R runs on N images, and what else was measured of each r
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
 
-from cxrtool.stats.comparison import MEAN, Difference, Group, Scored, group_score
+from cxrtool.stats.comparison import MEAN, Difference, Scored, group_score
+from cxrtool.stats.groups import Group
 
 AUROC = 0  # place among the metrics of `Scored`
 CHANCE = 0.5
@@ -94,8 +96,8 @@ def strategy_table(c: Comparison) -> list[dict[str, Any]]:
         }
         record |= {k: float(np.mean([m.retrieval[k] for m in mine])) for k in RETRIEVAL}
         record["negation_passed"] = float(np.mean([_passed(m.negation) for m in mine]))
-        record["prompt_cosine"] = float(np.mean([m.prompt_cosine for m in mine]))
-        record["image_cosine"] = float(np.mean([m.image_cosine for m in mine]))
+        for name in ("prompt_cosine", "image_cosine"):
+            record[name] = float(np.mean([getattr(m, name) for m in mine]))
         out.append(record)
     return out
 
@@ -104,43 +106,28 @@ def label_table(c: Comparison) -> list[dict[str, Any]]:
     """One record a run and label (and their mean), and one a strategy with several seeds."""
     out = []
     for group in c.groups:
-        for seed, run in group.runs.items():
-            for row, label in enumerate(c.scored.rows):
-                value = float(c.scored.points[run, row, AUROC])
-                ends = c.scored.interval(run, row, AUROC)
-                nearer = [c.measured[run].negation]
-                out.append(_record(c, group, seed, row, label, (value, *ends), nearer))
-        if len(group.runs) > 1:
-            nearer = [c.measured[run].negation for run in group.runs.values()]
-            for row, label in enumerate(c.scored.rows):
-                score = group_score(c.scored, group, row, AUROC)
-                out.append(_record(c, group, "all", row, label, score, nearer))
+        columns: list[tuple[int | str, list[int]]] = [(s, [run]) for s, run in group.runs.items()]
+        if len(columns) > 1:
+            columns.append(("all", list(group.runs.values())))
+        for (seed, runs), (row, label) in product(columns, enumerate(c.scored.rows)):
+            some = replace(group, runs=dict(enumerate(runs)))
+            value, low, high = group_score(c.scored, some, row, AUROC)
+            negations, mean = [c.measured[run].negation for run in runs], label == MEAN
+            shares = [_passed(own) if mean else float(own[row]) for own in negations]
+            out.append(
+                {
+                    "strategy": group.name,
+                    "seed": seed,
+                    "label": label,
+                    "n": len(c.truth) if mean else int(c.mask[:, row].sum()),
+                    "positives": "" if mean else int((c.truth * c.mask)[:, row].sum()),
+                    "auroc": value,
+                    "auroc_low": low,
+                    "auroc_high": high,
+                    "nearer_than_negation": float(np.mean(shares)),
+                }
+            )
     return out
-
-
-def _record(
-    c: Comparison,
-    group: Group,
-    seed: int | str,
-    row: int,
-    label: str,
-    score: tuple[float, float, float],
-    nearer: Sequence[np.ndarray],
-) -> dict[str, Any]:
-    value, low, high = score
-    mean = label == MEAN
-    shares = [_passed(n) if mean else float(n[row]) for n in nearer]
-    return {
-        "strategy": group.name,
-        "seed": seed,
-        "label": label,
-        "n": int(len(c.truth) if mean else c.mask[:, row].sum()),
-        "positives": "" if mean else int((c.truth[:, row] * c.mask[:, row]).sum()),
-        "auroc": value,
-        "auroc_low": low,
-        "auroc_high": high,
-        "nearer_than_negation": float(np.mean(shares)),
-    }
 
 
 def _passed(nearer: np.ndarray) -> float:

@@ -14,38 +14,17 @@ patients, not the synthetic set or the start that all seeds of an arm share.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
 
+from cxrtool.stats import intervals, verdicts
 from cxrtool.stats.delong import components, paired_difference
-from cxrtool.stats.groups import Group, group_runs, pairs_of_groups
-from cxrtool.stats.intervals import (
-    CLASS_METRICS,
-    METRICS,
-    bootstrap_classes,
-    bootstrap_scores,
-    mean_over_labels,
-    percentile_interval,
-)
-from cxrtool.stats.verdicts import (
-    ALPHA,
-    MIN_SEEDS,
-    Estimate,
-    effective_patients,
-    estimate,
-    holm,
-    holm_factors,
-    mean_freedom,
-    patients_by_label,
-)
+from cxrtool.stats.groups import Group, pairs_of_groups
+from cxrtool.stats.intervals import CLASS_METRICS, METRICS, percentile_interval
+from cxrtool.stats.verdicts import ALPHA, MIN_SEEDS, Estimate, estimate
 from cxrtool.stats.wording import p_value, with_interval
-
-__all__ = [
-    "ALPHA", "COMPARED", "MEAN", "MIN_SEEDS", "Difference", "Group", "Scored", "add_delong",
-    "compare", "difference", "group_runs", "group_score", "holm", "pairs_of_groups",
-    "patient_freedom", "score_runs",
-]  # fmt: skip
 
 MEAN = "mean over labels"
 #: Takes the number of images alone from its synthetic set.
@@ -68,29 +47,23 @@ class Scored:
         points: [R, L + 1, M] float64, the last label is the mean over the defined ones.
         samples: [R, L + 1, M, B] float64 under shared patient resamples.
         defined: [L] bool, labels with both classes, which the mean is taken over.
+        patients: [L + 1] float64, those that each label's score rests on
+            (`verdicts.patients_by_label`), and all.
         metrics: M names: `METRICS`, and for single-label sets `CLASS_METRICS`, which stand in the
             last row alone.
-        patients: [L + 1] float64, those that each label's score rests on (`patients_by_label`),
-            and all; None where nobody counted them.
     """
 
     labels: tuple[str, ...]
     points: np.ndarray
     samples: np.ndarray
     defined: np.ndarray
+    patients: np.ndarray
     metrics: tuple[str, ...] = METRICS
-    patients: np.ndarray | None = None
 
     @property
     def rows(self) -> tuple[str, ...]:
         """Names along the second axis: the labels, then their mean."""
         return (*self.labels, MEAN)
-
-    def interval(self, run: int, row: int, metric: int) -> tuple[float, float]:
-        """Percentile interval of one run's score."""
-        if math.isnan(self.points[run, row, metric]):
-            return math.nan, math.nan
-        return percentile_interval(self.samples[run, row, metric])
 
 
 def score_runs(
@@ -116,33 +89,31 @@ def score_runs(
         seed: Fixes the resamples.
         classes: [N] int64 class of each image of a single-label set, or None.
     """
-    bootstrap = {"resamples": resamples, "seed": seed}
-    points, samples = bootstrap_scores(truth, mask, scores, codes, **bootstrap)
+    how = {"resamples": resamples, "seed": seed}
+    metrics: tuple[str, ...] = METRICS
+    points, samples = intervals.bootstrap(
+        intervals.label_metrics(truth, mask, scores), codes, **how
+    )
     # Average precision needs positives alone, but without negatives it is 1 whatever is predicted.
     points[np.isnan(points[..., 0])] = np.nan
     defined = ~np.isnan(points[0, :, 0])
     means = points[:, defined].mean(axis=1) if defined.any() else np.full_like(points[:, 0], np.nan)
-    mean_samples = np.stack(
-        [mean_over_labels(points[..., m], samples[:, :, m]) for m in range(len(METRICS))], axis=1
-    )
+    mean_samples = [
+        intervals.mean_over_labels(points[..., m], samples[:, :, m]) for m in range(len(METRICS))
+    ]
     points = np.concatenate([points, means[:, None]], axis=1)
-    samples = np.concatenate([samples, mean_samples[:, None]], axis=1)
-    patients = np.append(patients_by_label(truth, mask, codes), effective_patients(codes))
-    if classes is None:
-        return Scored(tuple(labels), points, samples, defined, patients=patients)
-    more, more_samples = bootstrap_classes(classes, scores, codes, **bootstrap)
-    wider = np.full((*points.shape[:2], len(CLASS_METRICS)), np.nan)
-    wider[:, -1] = more
-    wider_samples = np.full((*samples.shape[:2], len(CLASS_METRICS), resamples), np.nan)
-    wider_samples[:, -1] = more_samples
-    return Scored(
-        tuple(labels),
-        np.concatenate([points, wider], axis=2),
-        np.concatenate([samples, wider_samples], axis=2),
-        defined,
-        (*METRICS, *CLASS_METRICS),
-        patients,
+    samples = np.concatenate([samples, np.stack(mean_samples, axis=1)[:, None]], axis=1)
+    if classes is not None:  # their metrics stand in the last row alone
+        metrics += CLASS_METRICS
+        own = intervals.bootstrap(intervals.class_metrics(classes, scores), codes, **how)
+        more = [(0, 0), (0, 0), (0, len(CLASS_METRICS))]
+        points = np.pad(points, more, constant_values=np.nan)
+        samples = np.pad(samples, [*more, (0, 0)], constant_values=np.nan)
+        points[:, -1, len(METRICS) :], samples[:, -1, len(METRICS) :] = own
+    patients = np.append(
+        verdicts.patients_by_label(truth, mask, codes), verdicts.effective_patients(codes)
     )
+    return Scored(tuple(labels), points, samples, defined, patients, metrics)
 
 
 def group_score(scored: Scored, group: Group, row: int, metric: int) -> tuple[float, float, float]:
@@ -197,11 +168,11 @@ class Difference:
     row: str
     metric: str
     pairs: int
-    value: float
-    low: float
-    high: float
-    p: float
-    verdict: str
+    value: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    p: float = math.nan
+    verdict: str = ""
     comparisons: int = 1
     se: float = math.nan
     freedom: float = math.nan
@@ -212,13 +183,9 @@ class Difference:
 
     def sentence(self) -> str:
         """The difference in words, for a person who reads nothing else."""
-        name = COMPARED[self.metric]
-        if self.row == MEAN:
-            what = (
-                f"{self.a} minus {self.b}, {'' if self.metric in CLASS_METRICS else 'mean '}{name}"
-            )
-        else:
-            what = f"{self.a} minus {self.b} on {self.row} ({name})"
+        name, mean = COMPARED[self.metric], "" if self.metric in CLASS_METRICS else "mean "
+        where = f", {mean}{name}" if self.row == MEAN else f" on {self.row} ({name})"
+        what = f"{self.a} minus {self.b}{where}"
         if math.isnan(self.value):
             return f"{what}: {self.verdict}."
         numbers = with_interval(self.value, self.low, self.high, signed=True)
@@ -244,14 +211,11 @@ def difference(
 ) -> Difference:
     """One difference with its interval, before any correction for several comparisons."""
     seeds = sorted(a.runs.keys() & b.runs.keys())
-    base = Difference(
-        a.name, b.name, primary, scored.rows[row], scored.metrics[metric], len(seeds),
-        math.nan, math.nan, math.nan, math.nan, "",
-    )  # fmt: skip
+    names = a.name, b.name, primary, scored.rows[row], scored.metrics[metric]
+    base = Difference(*names, len(seeds))
     if not seeds:
         return replace(base, verdict="no seed in common, nothing to pair")
-    left = [a.runs[s] for s in seeds]
-    right = [b.runs[s] for s in seeds]
+    left, right = ([group.runs[s] for s in seeds] for group in (a, b))
     values = scored.points[left, row, metric] - scored.points[right, row, metric]
     if np.isnan(values).any():
         return replace(base, verdict="undefined, a class is missing in the test rows")
@@ -272,26 +236,23 @@ def difference(
     return replace(out, p=mean.p())
 
 
-def patient_freedom(scored: Scored, row: int, metric: int) -> float | None:
-    """Degrees of freedom of the variance over test patients of a score; None if nobody counted.
+def patient_freedom(scored: Scored, row: int, metric: int) -> float:
+    """Degrees of freedom of the variance over test patients of a score.
 
     Accuracy rests on all patients; macro F1, a mean over classes, as means over labels do.
     """
-    if scored.patients is None:
-        return None
     if row < len(scored.labels):
         return float(scored.patients[row] - 1)
     if scored.metrics[metric] == "accuracy":
         return float(scored.patients[-1] - 1)
-    return mean_freedom(scored.patients[:-1][scored.defined])
+    return verdicts.mean_freedom(scored.patients[:-1][scored.defined])
 
 
 def _too_few_patients(scored: Scored, row: int) -> str:
-    counts = () if scored.patients is None else scored.patients
     names = [
         name
-        for k, (name, n) in enumerate(zip(scored.labels, counts))
-        if n == 1 and row in (k, len(scored.labels))
+        for k, name in enumerate(scored.labels)
+        if scored.patients[k] == 1 and row in (k, len(scored.labels))
     ]
     words = f" (one alone has, or lacks, {', '.join(names)})" if names else ""
     return f"too few patients for a verdict{words}"
@@ -309,25 +270,22 @@ def compare(scored: Scored, groups: Sequence[Group], *, folds: int = 1) -> list[
         folds: How many folds the rows are pooled from; each has a synthetic set of its own.
     """
     metric_places = [m for m, name in enumerate(scored.metrics) if name in COMPARED]
-    families: dict[tuple[Any, ...], list[Difference]] = {}
+    rows = [len(scored.labels), *range(len(scored.labels))]  # their mean first
+    out: list[Difference] = []
+    families: dict[tuple[Any, ...], list[int]] = {}
     for a, b, primary in pairs_of_groups(groups):
         about = shared_by_seeds(a, b, folds)
-        for metric in metric_places:
-            for row, name in enumerate(scored.rows):
-                if name != MEAN and scored.metrics[metric] in CLASS_METRICS:
-                    continue  # of all classes together
-                one = difference(scored, a, b, row, metric, primary=primary)
-                key: tuple[Any, ...] = (metric, "labels", a.name, b.name)
-                if name == MEAN:
-                    key = (metric, "means", primary)
-                families.setdefault(key, []).append(replace(one, about=about))
-    out = [d for family in families.values() for d in corrected(family)]
-    order = {
-        pair: i for i, pair in enumerate((a.name, b.name) for a, b, _ in pairs_of_groups(groups))
-    }
-    rows = {name: i for i, name in enumerate(scored.rows)}
-    metrics = scored.metrics
-    out.sort(key=lambda d: (order[d.a, d.b], metrics.index(d.metric), d.row != MEAN, rows[d.row]))
+        for metric, row in product(metric_places, rows):
+            mean = scored.rows[row] == MEAN
+            if not mean and scored.metrics[metric] in CLASS_METRICS:
+                continue  # of all classes together
+            family = (metric, primary) if mean else (metric, a.name, b.name)
+            families.setdefault(family, []).append(len(out))
+            one = difference(scored, a, b, row, metric, primary=primary)
+            out.append(replace(one, about=about))
+    for places in families.values():
+        for place, one in zip(places, corrected([out[k] for k in places])):
+            out[place] = one
     return out
 
 
@@ -352,7 +310,7 @@ def corrected(family: Sequence[Difference]) -> list[Difference]:
 
     Where there is no p there is no verdict, and the interval stands as it is.
     """
-    factors = holm_factors(np.array([d.p for d in family]))
+    factors = verdicts.holm_factors(np.array([d.p for d in family]))
     count = int((~np.isnan(factors)).sum())
     out = []
     for d, factor in zip(family, factors.tolist()):
@@ -361,9 +319,8 @@ def corrected(family: Sequence[Difference]) -> list[Difference]:
             continue
         p = min(1.0, factor * d.p)
         low, high = Estimate(d.value, d.se, d.freedom).interval(ALPHA / factor)
-        verdict = "no evidence"
-        if p < ALPHA:
-            verdict = "evidence for" if d.value > 0 else "evidence against"
+        sign = "for" if d.value > 0 else "against"
+        verdict = f"evidence {sign}" if p < ALPHA else "no evidence"
         out.append(replace(d, p=p, low=low, high=high, comparisons=count, verdict=verdict))
     return out
 

@@ -46,15 +46,12 @@ def rank(truth: np.ndarray, scores: np.ndarray) -> Ranking:
         InputError: A score is NaN or infinite; such a row has no place in a ranking.
     """
     scores = np.asarray(scores, dtype=np.float64)
-    if not np.isfinite(scores).all():
-        bad = int((~np.isfinite(scores)).sum())
+    if bad := int((~np.isfinite(scores)).sum()):
         raise InputError(f"{bad} of {len(scores)} predictions are NaN or infinite")
     order = np.argsort(scores, kind="stable")
     ordered = scores[order]
-    new = np.ones(len(ordered), dtype=bool)
-    new[1:] = ordered[1:] != ordered[:-1]
-    positive = np.asarray(truth).astype(bool)[order]
-    return Ranking(order=order, starts=np.flatnonzero(new), positive=positive, scores=ordered)
+    starts = np.flatnonzero(np.diff(ordered, prepend=-np.inf))
+    return Ranking(order, starts, np.asarray(truth).astype(bool)[order], ordered)
 
 
 def _group_sums(ranking: Ranking, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -64,10 +61,10 @@ def _group_sums(ranking: Ranking, weights: np.ndarray) -> tuple[np.ndarray, np.n
     negative = ordered - positive
     if len(ranking.starts) == ordered.shape[1]:  # no ties: nothing to sum
         return positive, negative
-    return (
-        np.add.reduceat(positive, ranking.starts, axis=1),
-        np.add.reduceat(negative, ranking.starts, axis=1),
+    positive, negative = (
+        np.add.reduceat(part, ranking.starts, axis=1) for part in (positive, negative)
     )
+    return positive, negative
 
 
 def weighted_scores(ranking: Ranking, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -81,12 +78,8 @@ def weighted_scores(ranking: Ranking, weights: np.ndarray) -> tuple[np.ndarray, 
         ``(auroc, average_precision)``, each [B] float64; AUROC is NaN where a resample lacks one
         of the classes, average precision is NaN where it lacks positives.
     """
-    if len(ranking.order) == 0:
-        nothing = np.full(len(weights), np.nan)
-        return nothing, nothing.copy()
     positive, negative = _group_sums(ranking, weights)
-    n_positive = positive.sum(axis=1)
-    n_negative = negative.sum(axis=1)
+    n_positive, n_negative = positive.sum(axis=1), negative.sum(axis=1)
 
     below = np.cumsum(negative, axis=1)
     wins = np.einsum("bg,bg->b", positive, below - 0.5 * negative)
@@ -96,12 +89,10 @@ def weighted_scores(ranking: Ranking, weights: np.ndarray) -> tuple[np.ndarray, 
     precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
     steps = np.einsum("bg,bg->b", positive[:, ::-1], precision)
 
+    both = (n_positive > 0) & (n_negative > 0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        auroc = np.where(
-            (n_positive > 0) & (n_negative > 0), wins / (n_positive * n_negative), np.nan
-        )
-        average_precision = np.where(n_positive > 0, steps / n_positive, np.nan)
-    return auroc, average_precision
+        auroc = np.where(both, wins / (n_positive * n_negative), np.nan)
+        return auroc, np.where(n_positive > 0, steps / n_positive, np.nan)
 
 
 def decision_scores(
@@ -121,24 +112,18 @@ def decision_scores(
     Returns:
         ``(sensitivity, brier)``, each [B] float64; NaN where a class is missing.
     """
-    if len(ranking.order) == 0:
-        nothing = np.full(len(weights), np.nan)
-        return nothing, nothing.copy()
     positive, negative = _group_sums(ranking, weights)
     n_positive, n_negative = positive.sum(axis=1), negative.sum(axis=1)
     called_positive = np.cumsum(positive[:, ::-1], axis=1)
     called_negative = np.cumsum(negative[:, ::-1], axis=1)
     allowed = called_negative <= (1 - specificity) * n_negative[:, None] + 1e-9
-    best = np.where(allowed, called_positive, 0.0).max(axis=1)
+    best = np.where(allowed, called_positive, 0.0).max(axis=1, initial=0.0)
     squared = (ranking.scores - ranking.positive) ** 2
-    total = n_positive + n_negative
+    error = np.einsum("bn,n->b", weights[:, ranking.order], squared)
     both = (n_positive > 0) & (n_negative > 0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        sensitivity = np.where(both, best / n_positive, np.nan)
-        brier = np.where(
-            both, np.einsum("bn,n->b", weights[:, ranking.order], squared) / total, np.nan
-        )
-    return sensitivity, brier
+        brier = np.where(both, error / (n_positive + n_negative), np.nan)
+        return np.where(both, best / n_positive, np.nan), brier
 
 
 def auroc(truth: np.ndarray, scores: np.ndarray) -> float:
@@ -146,47 +131,20 @@ def auroc(truth: np.ndarray, scores: np.ndarray) -> float:
     return float(weighted_scores(rank(truth, scores), np.ones((1, len(scores))))[0][0])
 
 
-def average_precision(truth: np.ndarray, scores: np.ndarray) -> float:
-    """Average precision of N images; NaN without positives. Its baseline is the prevalence."""
-    return float(weighted_scores(rank(truth, scores), np.ones((1, len(scores))))[1][0])
-
-
 def roc_points(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """False-positive and true-positive rate at every distinct threshold, from (0, 0) to (1, 1)."""
-    ranking = rank(truth, scores)
-    positive, negative = _group_sums(ranking, np.ones((1, len(scores))))
-    tpr = np.concatenate([[0.0], np.cumsum(positive[0, ::-1])]) / max(positive.sum(), 1.0)
-    fpr = np.concatenate([[0.0], np.cumsum(negative[0, ::-1])]) / max(negative.sum(), 1.0)
-    return fpr, tpr
+    hits, alarms = _called(truth, scores)
+    return alarms / max(alarms[-1], 1.0), hits / max(hits[-1], 1.0)
 
 
 def pr_points(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Recall and precision at every distinct threshold, by rising recall."""
-    ranking = rank(truth, scores)
-    positive, negative = _group_sums(ranking, np.ones((1, len(scores))))
-    hits = np.cumsum(positive[0, ::-1])
-    called = hits + np.cumsum(negative[0, ::-1])
-    return hits / max(positive.sum(), 1.0), hits / called
+    hits, alarms = (counts[1:] for counts in _called(truth, scores))
+    return hits / max(hits[-1], 1.0), hits / (hits + alarms)
 
 
-def label_scores(
-    truth: np.ndarray, mask: np.ndarray, scores: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """AUROC and average precision of every label.
-
-    Args:
-        truth: [N, L] in {0, 1}.
-        mask: [N, L] bool, False leaves the cell out.
-        scores: [N, L] float.
-
-    Returns:
-        ``(auroc, average_precision)``, each [L] float64 with NaN where undefined.
-    """
-    n_labels = truth.shape[1]
-    roc, ap = np.full(n_labels, np.nan), np.full(n_labels, np.nan)
-    for k in range(n_labels):
-        keep = mask[:, k]
-        if keep.any():
-            roc[k] = auroc(truth[keep, k], scores[keep, k])
-            ap[k] = average_precision(truth[keep, k], scores[keep, k])
-    return roc, ap
+def _called(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Positives and negatives at or above every distinct threshold, from none to all."""
+    sums = _group_sums(rank(truth, scores), np.ones((1, len(scores))))
+    hits, alarms = (np.concatenate([[0.0], np.cumsum(part[0, ::-1])]) for part in sums)
+    return hits, alarms

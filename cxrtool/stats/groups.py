@@ -5,6 +5,7 @@ In: the recipe (arm, seed, ...) of each run. Out: groups with names, and pairs o
 
 import json
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,26 +51,28 @@ def group_runs(
             share recipe and seed form groups of their own ("gan #2"): they are not seeds.
         arm_options: What belongs to an arm and not to its regimen.
     """
-    recipes_by_key: dict[tuple[str, int], tuple[dict[str, Any], dict[int, int]]] = {}
+    seedless: dict[str, dict[str, Any]] = {}
+    copies: Counter[tuple[str, int]] = Counter()
+    members: dict[tuple[str, int], dict[int, int]] = {}
     for index, recipe in enumerate(recipes):
         rest = {k: v for k, v in recipe.items() if k != "seed"}
-        key = json.dumps(rest, sort_keys=True)
-        copy = 1
-        while (key, copy) in recipes_by_key and recipe["seed"] in recipes_by_key[key, copy][1]:
-            copy += 1
-        recipes_by_key.setdefault((key, copy), (rest, {}))[1][recipe["seed"]] = index
+        key, seed = json.dumps(rest, sort_keys=True), recipe["seed"]
+        seedless[key] = rest
+        copies[key, seed] += 1
+        members.setdefault((key, copies[key, seed]), {})[seed] = index
     groups = []
-    for (_, copy), (rest, runs) in recipes_by_key.items():
-        rivals = [other for other, _ in recipes_by_key.values() if other["arm"] == rest["arm"]]
-        differing = _telling(rest, rivals)
-        name = str(rest["arm"])
-        if differing:
-            name += " (" + ", ".join(_setting(k, rest[k]) for k in differing) + ")"
+    for (key, copy), runs in members.items():
+        rest = seedless[key]
+        name = arm = str(rest["arm"])
+        if differing := _telling(rest, [o for o in seedless.values() if o["arm"] == rest["arm"]]):
+            name += f" ({_settings(rest, differing)})"
         if copy > 1:
             name += f" #{copy}"
         made_from = (str(rest.get(key) or "") for key in MADE_FROM)
-        regimen = _regimen(rest, recipes_by_key.values(), arm_options)
-        groups.append(Group(name, str(rest["arm"]), runs, *regimen, *made_from))
+        regimen = {k: v for k, v in rest.items() if k not in arm_options}
+        regimen_name = _settings(rest, _differing(regimen, seedless.values()))
+        regimen_key = json.dumps(regimen, sort_keys=True)
+        groups.append(Group(name, arm, runs, regimen_key, regimen_name, *made_from))
     return groups
 
 
@@ -78,23 +81,19 @@ def _telling(rest: dict[str, Any], rivals: Sequence[dict[str, Any]]) -> list[str
 
     (Every regimen has a synthetic set of its own: its digest would only repeat the regimen.)
     """
-    chosen = [k for k in rest if k not in MADE_FROM and any(o.get(k) != rest[k] for o in rivals)]
-    alike = [o for o in rivals if all(o.get(k) == rest[k] for k in rest if k not in MADE_FROM)]
-    made = [k for k in MADE_FROM if any(o.get(k) != rest.get(k) for o in alike)]
-    return chosen + made
+    training = {k: v for k, v in rest.items() if k not in MADE_FROM}
+    alike = [o for o in rivals if all(o.get(k) == v for k, v in training.items())]
+    made_from = {k: rest.get(k) for k in MADE_FROM}
+    return [*_differing(training, rivals), *_differing(made_from, alike)]
 
 
-def _regimen(
-    rest: dict[str, Any],
-    every: Iterable[tuple[dict[str, Any], dict[int, int]]],
-    arm_options: Collection[str],
-) -> tuple[str, str]:
-    """The regimen of a recipe as a key, and what tells it from the others."""
-    own = {k: v for k, v in rest.items() if k not in arm_options}
-    others = [other for other, _ in every]
-    differing = [k for k in own if any(o.get(k) != own[k] for o in others)]
-    name = ", ".join(_setting(k, own[k]) for k in differing)
-    return json.dumps(own, sort_keys=True), name
+def _differing(own: dict[str, Any], others: Collection[dict[str, Any]]) -> list[str]:
+    """The keys in which one of the others has another value."""
+    return [k for k, v in own.items() if any(o.get(k) != v for o in others)]
+
+
+def _settings(recipe: dict[str, Any], keys: Iterable[str]) -> str:
+    return ", ".join(_setting(key, recipe[key]) for key in keys)
 
 
 def _setting(key: str, value: Any) -> str:
@@ -124,17 +123,13 @@ def pairs_of_groups(groups: Sequence[Group]) -> list[tuple[Group, Group, bool]]:
         by_arm: dict[str, list[Group]] = {}
         for group in members:
             by_arm.setdefault(group.arm, []).append(group)
-        first, second = (by_arm.get(arm, []) for arm in PRIMARY)
-        for synth in dict.fromkeys(group.synth for group in first):
-            a = [group for group in first if group.synth == synth]
-            b = [group for group in second if group.synth == synth]
+        for synth in dict.fromkeys(group.synth for group in by_arm.get(PRIMARY[0], [])):
+            a, b = ([g for g in by_arm.get(arm, []) if g.synth == synth] for arm in PRIMARY)
             if len(a) == len(b) == 1:
                 out.append((a[0], b[0], True))
-        baseline = by_arm["none"][0] if "none" in by_arm else members[0]
-        if len(members) == 1:
-            baseline = groups[0]
+        baseline = groups[0] if len(members) == 1 else by_arm.get("none", members)[0]
         for group in members:
-            known = any(a is group and b is baseline for a, b, _ in out)
-            if group is not baseline and not known:
+            primary = any(a is group and b is baseline for a, b, _ in out)
+            if group is not baseline and not primary:
                 out.append((group, baseline, False))
     return out

@@ -47,30 +47,30 @@ def resample_weights(
         yield counts[:, codes].astype(np.float64)
 
 
-def _resampled(
-    codes: np.ndarray,
-    resamples: int,
-    seed: int,
-    shape: tuple[int, ...],
-    score: Callable[[np.ndarray], np.ndarray],
-) -> np.ndarray:
-    """A score under patient resamples: [*shape, B]; NaN where one patient is all there are.
+def bootstrap(
+    metrics: Callable[[np.ndarray], np.ndarray], codes: np.ndarray, *, resamples: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores on all images and under patient resamples, which a seed makes the same for all.
 
     Args:
-        codes: [N] patient of each image.
+        metrics: Weights [b, N] -> scores [*shape, b] (`label_metrics`, `class_metrics`).
+        codes: [N] int64 patient of each image (`cxrtool.data.select.patient_groups`).
         resamples: B.
         seed: Fixes the resamples.
-        shape: Of the score.
-        score: Weights [b, N] -> [*shape, b].
+
+    Returns:
+        ``(points [*shape], samples [*shape, B])``; samples are NaN where one patient is all there
+        are.
     """
-    out = np.full((*shape, resamples), np.nan)
+    points = metrics(np.ones((1, len(codes))))[..., 0]
+    samples = np.full((*points.shape, resamples), np.nan)
     if len(np.unique(codes)) < 2:  # nothing varies then
-        return out
+        return points, samples
     start = 0
     for weights in resample_weights(codes, resamples, np.random.default_rng(seed)):
-        out[..., start : start + len(weights)] = score(weights)
+        samples[..., start : start + len(weights)] = metrics(weights)
         start += len(weights)
-    return out
+    return points, samples
 
 
 def label_metrics(
@@ -102,55 +102,39 @@ def label_metrics(
     return metrics
 
 
-def bootstrap_scores(
-    truth: np.ndarray,
-    mask: np.ndarray,
-    scores: np.ndarray,
-    codes: np.ndarray,
-    *,
-    resamples: int,
-    seed: int,
+def label_scores(
+    truth: np.ndarray, mask: np.ndarray, scores: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """All metrics of every run and label, on all images and under the same patient resamples.
+    """AUROC and average precision of every label.
 
     Args:
         truth: [N, L] in {0, 1}.
         mask: [N, L] bool, False leaves the cell out.
-        scores: [R, N, L] float, predictions of R runs.
-        codes: [N] int64 patient of each image (`cxrtool.data.select.patient_groups`).
-        resamples: B.
-        seed: Fixes the resamples.
+        scores: [N, L] float.
 
     Returns:
-        ``(points [R, L, M], samples [R, L, M, B])``, see `label_metrics`.
+        ``(auroc, average_precision)``, each [L] float64 with NaN where undefined.
     """
-    metrics = label_metrics(truth, mask, scores)
-    points = metrics(np.ones((1, len(truth))))[..., 0]
-    return points, _resampled(codes, resamples, seed, points.shape, metrics)
+    points = label_metrics(truth, mask, scores[None])(np.ones((1, len(truth))))[0, ..., 0]
+    return points[:, 0], points[:, 1]
 
 
-def bootstrap_classes(
-    truth: np.ndarray, scores: np.ndarray, codes: np.ndarray, *, resamples: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Accuracy and macro F1 of every run, on all images and under the same patient resamples.
+def class_metrics(truth: np.ndarray, scores: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Accuracy and macro F1 of every run, as a function of the images' weights.
 
     Args:
         truth: [N] int64 class of each image.
         scores: [R, N, L] float, the largest is the class that a run names.
-        codes: [N] int64 patient of each image.
-        resamples: B.
-        seed: As for `bootstrap_scores`: the same resamples.
 
     Returns:
-        ``(points [R, 2], samples [R, 2, B])``.
+        Weights [b, N] -> [R, 2, b] float64.
     """
     names = scores.argmax(axis=2)
 
     def metrics(weights: np.ndarray) -> np.ndarray:
         return np.stack([class_scores(truth, own, weights) for own in names])
 
-    points = metrics(np.ones((1, len(truth))))[..., 0]
-    return points, _resampled(codes, resamples, seed, points.shape, metrics)
+    return metrics
 
 
 def class_scores(truth: np.ndarray, named: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -5,8 +5,9 @@ labels that all of them and the data know, what was left out and why, or a clear
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -34,8 +35,7 @@ def common_policy(names: Sequence[str], descriptions: Sequence[Mapping[str, Any]
     """
     policies = [LabelPolicy.from_json(d["policy"]) for d in descriptions]
     for name, policy in zip(names, policies):
-        difference = policies[0].difference(policy)
-        if difference is not None:
+        if difference := policies[0].difference(policy):
             raise InputError(
                 f"{names[0]} and {name} mean other things by a label: {difference}",
                 hint="compare runs of one label policy",
@@ -72,13 +72,7 @@ def rows_to_judge(
         InputError: They were trained on different views.
     """
     view = common_view(names, descriptions) if selection.view == "stored" else selection.view
-    plain = SelectionOptions(
-        view=view,
-        split=selection.split,
-        fraction=selection.fraction,
-        leave_out=selection.leave_out,
-    )
-    return select_rows(data, plain)
+    return select_rows(data, replace(selection, view=view))
 
 
 def refuse_made_images(data: Dataset, rows: np.ndarray, split: str, judged: str) -> None:
@@ -169,13 +163,12 @@ def assign_folds(
     if len(datasets) == 1:
         return [Fold(datasets[0], rows[0], tuple(range(len(names))))]
     folds = []
+    trained_on = [d["recipe"]["data"] for d in descriptions]
     for data, own in zip(datasets, rows):
-        mine = [
-            k for k, d in enumerate(descriptions) if d["recipe"]["data"] == data.info.digest[:8]
-        ]
+        mine = tuple(k for k, name in enumerate(trained_on) if name == data.info.digest[:8])
         if not mine:
             raise InputError("no run was trained on this fold", file=data.path)
-        folds.append(Fold(data, own, tuple(mine)))
+        folds.append(Fold(data, own, mine))
     judged = {k for fold in folds for k in fold.runs}
     for k, name in enumerate(names):
         if k not in judged:
@@ -183,15 +176,10 @@ def assign_folds(
                 f"{name} was trained on none of the folds given",
                 hint="give the --data that it was trained on, once for each fold",
             )
-    for k, fold in enumerate(folds):
-        for other in folds[:k]:
-            refuse_overlap(
-                Seen.of(other.data, other.rows),
-                fold.data,
-                fold.rows,
-                who=f"the test rows of the fold {other.data.path}",
-                what="test",
-            )
+    for other, fold in combinations(folds, 2):
+        who = f"the test rows of the fold {other.data.path}"
+        seen = Seen.of(other.data, other.rows)
+        refuse_overlap(seen, fold.data, fold.rows, who=who, what="test")
     return folds
 
 
@@ -231,8 +219,7 @@ def refuse_names(
     for fold in folds:
         bearers: dict[tuple[str, str], str] = {}
         for description in (descriptions[k] for k in fold.runs):
-            regimen = {k: v for k, v in description["recipe"].items() if k not in ARM_OPTIONS}
-            key = json.dumps({**regimen, "seed": 0}, sort_keys=True)
+            key = _key(description["recipe"], {"seed", *ARM_OPTIONS})
             for digest in digests_of(description):
                 name = set_names.get(digest, "")
                 if name and bearers.setdefault((key, name), digest) != digest:
@@ -244,33 +231,33 @@ def refuse_names(
                     )
 
 
-def _numbered(
-    recipes: Sequence[dict[str, Any]], kinds: Sequence[str] = MADE_FROM
-) -> list[dict[str, Any]]:
+def _numbered(recipes: Sequence[dict[str, Any]], kinds: Sequence[str]) -> list[dict[str, Any]]:
     """The recipes of one fold, sets and starts by number in order of their first run.
 
     Every fold has sets and starts of its own, made from its training rows: those of different folds
     are one arm if they have one place among those of their regimen.
     """
-    seen: dict[str, list[str]] = {}
+    numbers: dict[str, dict[str, str]] = {}
     out = []
     for recipe in recipes:
         own = dict(recipe)
         for name in kinds:
-            ignored = {"seed", *MADE_FROM, *(ARM_OPTIONS if name == "synth" else ())}
-            rest = {k: v for k, v in recipe.items() if k not in ignored}
-            places = seen.setdefault(name + json.dumps(rest, sort_keys=True), [])
-            if recipe[name] and recipe[name] not in places:
-                places.append(recipe[name])
-            own[name] = str(places.index(recipe[name]) + 1) if recipe[name] else ""
+            if recipe[name]:
+                ignored = {"seed", *MADE_FROM, *(ARM_OPTIONS if name == "synth" else ())}
+                regimen = numbers.setdefault(name + _key(recipe, ignored), {})
+                own[name] = regimen.setdefault(recipe[name], str(len(regimen) + 1))
         out.append(own)
     return out
 
 
+def _key(recipe: Mapping[str, Any], ignored: Collection[str]) -> str:
+    """A recipe as text, without what does not tell it from others."""
+    rest = {k: v for k, v in recipe.items() if k not in ignored}
+    return json.dumps(rest, sort_keys=True)
+
+
 def pooled_recipes(
-    folds: Sequence[Fold],
-    descriptions: Sequence[Mapping[str, Any]],
-    set_names: Mapping[str, str] | None = None,
+    folds: Sequence[Fold], descriptions: Sequence[Mapping[str, Any]], set_names: Mapping[str, str]
 ) -> list[tuple[dict[str, Any], list[int]]]:
     """Recipes without the fold, and for each the run of every fold, in the order of folds.
 
@@ -281,7 +268,7 @@ def pooled_recipes(
     Raises:
         InputError: A recipe and seed is missing in a fold, or is there twice.
     """
-    recipes = [{**d["recipe"], **made_from(d, set_names or {})} for d in descriptions]
+    recipes = [{**d["recipe"], **made_from(d, set_names)} for d in descriptions]
     if len(folds) == 1:
         return [(recipe, [k]) for k, recipe in enumerate(recipes)]
     without_name = ("start",) if set_names else MADE_FROM
@@ -289,8 +276,7 @@ def pooled_recipes(
     for number, fold in enumerate(folds):
         bare = [{k: v for k, v in recipes[run].items() if k != "data"} for run in fold.runs]
         for run, recipe in zip(fold.runs, _numbered(bare, without_name)):
-            key = json.dumps(recipe, sort_keys=True)
-            places = by_recipe.setdefault(key, (recipe, {}))[1]
+            places = by_recipe.setdefault(_key(recipe, ()), (recipe, {}))[1]
             if number in places:
                 raise InputError(
                     f"arm {recipe['arm']}, seed {recipe['seed']} is given twice for one fold"
@@ -303,9 +289,8 @@ def pooled_recipes(
                 f" {len(folds)} folds: they would be judged on different rows",
                 hint="train it on every fold, with the same options",
             )
-    return [
-        (recipe, [places[k] for k in range(len(folds))]) for recipe, places in by_recipe.values()
-    ]
+    # Folds are numbered in order: so are the runs of each recipe.
+    return [(recipe, list(places.values())) for recipe, places in by_recipe.values()]
 
 
 def common_labels(
@@ -328,24 +313,23 @@ def common_labels(
     shared, left_out = [], []
     for label, covered in zip(data.info.labels, data.info.covered):
         lacking = [name for name, own in zip(names, own_labels) if canonical(label) not in own]
-        if not covered:
-            if len(lacking) < len(names):
-                left_out.append(f"{label} is left out: the data set says nothing about it.")
-        elif not lacking:
+        if covered and not lacking:
             shared.append(label)
         elif len(lacking) < len(names):
-            left_out.append(f"{label} is left out: not predicted by {', '.join(lacking)}.")
+            by = f"not predicted by {', '.join(lacking)}"
+            why = by if covered else "the data set says nothing about it"
+            left_out.append(f"{label} is left out: {why}.")
     ours = {canonical(label) for label in data.labels}
     strange = sorted(
         {label for labels in label_sets for label in labels if canonical(label) not in ours}
     )
     left_out += [f"{label} is left out: the data set does not have it." for label in strange]
     if not shared:
+        every = [*zip(names, label_sets), ("data", data.labels)]
         raise InputError(
             "no label is common to the runs and the data set",
             file=data.path,
-            hint="; ".join(f"{n}: {', '.join(s)}" for n, s in zip(names, label_sets))
-            + f"; data: {', '.join(data.labels)}",
+            hint="; ".join(f"{name}: {', '.join(labels)}" for name, labels in every),
         )
     return tuple(shared), left_out
 

@@ -46,22 +46,20 @@ class Estimate:
         return float(2 * stats.t.sf(abs(self.value) / self.se, self.freedom))
 
 
-def estimate(values: np.ndarray, samples: np.ndarray, patients: float | None) -> Estimate:
+def estimate(values: np.ndarray, samples: np.ndarray, patients: float) -> Estimate:
     """Mean over seeds with the variance of both.
 
     Args:
         values: [S] one a seed, S > 1.
         samples: [B] their mean in resamples, NaN where undefined.
-        patients: Degrees of freedom of the variance over `samples`; None: not known, then S - 1
-            serve for the sum.
+        patients: Degrees of freedom of the variance over `samples`.
     """
     value = float(values.mean())
     defined = samples[~np.isnan(samples)]
     if len(defined) <= len(samples) / 2:
         return Estimate(value, math.nan, math.nan)
     between, over = float(values.var(ddof=1)) / len(values), float(defined.var(ddof=1))
-    seeds = float(len(values) - 1)
-    freedom = seeds if patients is None else freedom_of(between, seeds, over, patients)
+    freedom = freedom_of(between, float(len(values) - 1), over, patients)
     return Estimate(value, math.sqrt(between + over), freedom)
 
 
@@ -102,13 +100,9 @@ def patients_by_label(truth: np.ndarray, mask: np.ndarray, codes: np.ndarray) ->
     Returns:
         [L] float64, see `effective_patients`.
     """
-    yes = truth > 0
-    return np.array(
-        [
-            min(effective_patients(codes[mask[:, k] & side]) for side in (yes[:, k], ~yes[:, k]))
-            for k in range(truth.shape[1])
-        ]
-    )
+    sides = (mask & (truth > 0)).T, (mask & ~(truth > 0)).T
+    counts = [[effective_patients(codes[rows]) for rows in side] for side in sides]
+    return np.asarray(np.min(counts, axis=0))
 
 
 def effective_patients(codes: np.ndarray) -> float:
@@ -144,13 +138,10 @@ def mean_freedom(patients: np.ndarray) -> float:
     return float((shares / np.sqrt(patients - 1)).sum() ** -2)
 
 
-def holm(p_values: np.ndarray) -> np.ndarray:
-    """Holm's step-down correction of m p-values; NaN stays NaN and does not count."""
-    return np.asarray(np.minimum(1.0, p_values * holm_factors(p_values)))
-
-
 def holm_factors(p_values: np.ndarray) -> np.ndarray:
-    """By how much each p-value is multiplied: p times factor < alpha where Holm rejects.
+    """By how much Holm's step-down correction multiplies each of m p-values.
+
+    p times factor < alpha where it rejects.
 
     An interval at the level 1 - alpha / factor leaves zero out if and only if the corrected p is
     below alpha (Serlin, J. Exp. Educ. 61:350-360, 1993). NaN for NaN.

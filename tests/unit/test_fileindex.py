@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxrtool.core.fileindex import FileIndex
+from cxrtool.core.files import FileIndex
 
 NAMES = st.sampled_from(["a", "images/a", "images/b.png", "images/0/a", "images/0/ü 1.png"])
 

@@ -275,7 +275,7 @@ def test_old_spellings_name_the_new_one(
     value = [str(v) for v in value] if field.many else value
     record.write_text(json.dumps({"stage": module.NAME, "config": {field.record: value}}))
     assert field.record == old[2:].replace("-", "_")
-    assert load_file(record, module.NAME, module.Config) == {field.name: value}
+    assert load_file(record, module.NAME, module.Config, []) == {field.name: value}
 
 
 @pytest.mark.parametrize(

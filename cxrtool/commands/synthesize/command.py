@@ -28,7 +28,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     write_slots(run, planned.plan, planned.table.rows[planned.plan.source_rows])
     run.write_json("plan.json", planned.record)
     if config.plan_only:
-        run.print_as_json("plan.json")
+        run.json_file = "plan.json"
         return planned.record
     # With torch, which a plan alone does not need.
     from cxrtool.commands.synthesize.job import fill_slots

@@ -22,7 +22,7 @@ from cxrtool.commands.train_cls.options import Config
 from cxrtool.core import console
 from cxrtool.core.config.records import result_options
 from cxrtool.core.runs import Run
-from cxrtool.pages.figures import PAPER, learning_figure, save_png
+from cxrtool.pages.figures import learning_picture
 from cxrtool.stats.predictions import csv_text, prediction_rows
 
 
@@ -117,5 +117,4 @@ def write_predictions(
 
 def write_loss_curve(run: Run, fit: ClassifierTrainer) -> None:
     """`loss_curve.png`: losses and validation AUROC over the steps."""
-    with run.atomic("loss_curve.png") as path:
-        save_png(learning_figure(fit.history, fit.chosen.step, PAPER), path)
+    run.write_bytes("loss_curve.png", learning_picture(fit.history, fit.chosen.step))

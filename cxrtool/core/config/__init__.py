@@ -100,17 +100,12 @@ def argument(help: str, default: Any = REQUIRED, **more: Any) -> Any:
 
 running_option = partial(option, panel=RUNNING)
 #: Options of every command that computes with torch.
-DEVICE = Option(
-    "Device to compute on: auto (CUDA where there is one), cpu, cuda or cuda:1.",
-    panel=RUNNING,
-    result=False,
-)
-THREADS = Option(
+_provenance = partial(Option, panel=RUNNING, result=False)
+DEVICE = _provenance("Device to compute on: auto (CUDA where there is one), cpu, cuda or cuda:1.")
+THREADS = _provenance(
     "How many CPU threads to use. Another number may change results in the last digits. Default:"
     " all cores.",
-    panel=RUNNING,
     min=1,
-    result=False,
 )
 
 
@@ -170,17 +165,13 @@ def removed_options(config: type) -> dict[str, str]:
 
 def _take_apart(hint: Any) -> tuple[type, bool]:
     """``tuple[Path, ...] | None`` -> (Path, many)."""
-    if get_origin(hint) in (typing.Union, types.UnionType):
-        rest = [arm for arm in get_args(hint) if arm is not type(None)]
-        if len(rest) != 1:
-            raise TypeError(f"a field has one type or None, not {hint}")
-        hint = rest[0]
-    many = get_origin(hint) is tuple
-    if many:
-        hint = get_args(hint)[0]
-    if hint not in (str, int, float, bool, Path):
-        raise TypeError(f"a field is str, int, float, bool or Path, not {hint}")
-    return hint, many
+    union = get_origin(hint) in (typing.Union, types.UnionType)
+    arms = [arm for arm in get_args(hint) if arm is not type(None)] if union else [hint]
+    many = get_origin(arms[0]) is tuple
+    kind = get_args(arms[0])[0] if many else arms[0]
+    if len(arms) > 1 or kind not in (str, int, float, bool, Path):
+        raise TypeError(f"a field is str, int, float, bool or Path, many of it or None, not {hint}")
+    return kind, many
 
 
 # --- what commands share --------------------------------------------------------------------------

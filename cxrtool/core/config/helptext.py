@@ -141,12 +141,9 @@ def _wrapped(text: str, width: int, *, first: str | None = None, indent: str = "
 
 def usage_of(config: type) -> str:
     """The arguments of a command in a line: ``[OPTIONS] DATA [SYNTH...]``."""
-    words = ["[OPTIONS]"]
-    for field in shown_fields(config):
-        if field.meta.positional:
-            word = field.shown + ("..." if field.many else "")
-            words.append(word if field.required else f"[{word}]")
-    return " ".join(words)
+    positional = [field for field in shown_fields(config) if field.meta.positional]
+    words = [_left(field) if field.required else f"[{_left(field)}]" for field in positional]
+    return " ".join(["[OPTIONS]", *words])
 
 
 # --- the parameters that Typer reads --------------------------------------------------------------

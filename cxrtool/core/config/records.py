@@ -6,7 +6,7 @@ values.
 
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +15,8 @@ from cxrtool.core.config import Field, fields_of, removed_options
 from cxrtool.core.config.values import applies, closest
 from cxrtool.core.errors import InputError, UsageError
 
-#: All stages, which are the sections that a config file may hold.
-STAGES = (
-    "prepare",
-    "extract-reports",
-    "train-gan",
-    "finetune-clip",
-    "edit",
-    "synthesize",
-    "merge",
-    "replay",
-    "train-cls",
-    "evaluate-classifiers",
-    "evaluate-clip",
-    "evaluate-images",
-    "evaluate-labels",
-)
 
-
-def load_file(path: Path, section: str, config: type | None = None) -> dict[str, Any]:
+def load_file(path: Path, section: str, config: type, stages: Collection[str]) -> dict[str, Any]:
     """Read the options of one stage from a TOML file or from the ``run.json`` of a past run.
 
     Args:
@@ -41,6 +24,7 @@ def load_file(path: Path, section: str, config: type | None = None) -> dict[str,
             command is ``[evaluate.classifiers]`` or ``[evaluate-classifiers]``.
         section: The stage's name.
         config: Its Config, by which the names in a ``run.json`` are read.
+        stages: All stages, which are the sections that a TOML file may hold.
 
     Returns:
         Field names (underscores) and raw values.
@@ -68,7 +52,7 @@ def load_file(path: Path, section: str, config: type | None = None) -> dict[str,
                 f"{path} records the stage {stage!r}, not {section!r}",
                 hint=f"use it with `cxr {stage.replace('evaluate-', 'evaluate ')}`",
             )
-        return dict(values) if config is None else from_record(config, values)
+        return from_record(config, values)
     try:
         sections = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -81,8 +65,8 @@ def load_file(path: Path, section: str, config: type | None = None) -> dict[str,
             raise UsageError(
                 f"{path}: {key!r} stands outside a section", hint=f"put it under [{section}]"
             )
-        if key not in STAGES:
-            raise UsageError(f"{path}: unknown section [{key}]", hint=closest(key, STAGES))
+        if key not in stages:
+            raise UsageError(f"{path}: unknown section [{key}]", hint=closest(key, stages))
     return {key.replace("-", "_"): value for key, value in sections.get(section, {}).items()}
 
 

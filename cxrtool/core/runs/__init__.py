@@ -51,6 +51,7 @@ class Run:
         fingerprint: Identity of options and inputs.
         resumed: The folder holds the beginning of this very run.
         helping: The folder of the process that this one only helps; `dir` is then thrown away.
+        json_file: A JSON file of the folder that ``--json`` prints in place of ``result.json``.
     """
 
     dir: Path
@@ -164,10 +165,6 @@ class Run:
         """Record a failed check: the run completes, and its exit code is 5."""
         console.warn(message)
         self.gates.append(message)
-
-    def print_as_json(self, relative: str) -> None:
-        """Let ``--json`` print this JSON file of the folder in place of ``result.json``."""
-        self.json_file = relative
 
     # progress and stopping
 

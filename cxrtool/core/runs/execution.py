@@ -87,12 +87,13 @@ def execute(
     """
     if out.exists() and not out.is_dir():
         raise InputError("the output is a file; a folder is needed", file=out)
-    if several() and not getattr(stage, "SEVERAL", False):
-        raise UsageError(
-            f"`cxr {stage.NAME}` does not work under torchrun", hint="start it without torchrun"
-        )
-    if several() and rank() > 0:
-        return help_out(stage, config, out)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # torchrun has started several processes
+        if not getattr(stage, "SEVERAL", False):
+            raise UsageError(
+                f"`cxr {stage.NAME}` does not work under torchrun", hint="start it without torchrun"
+            )
+        if int(os.environ.get("RANK", "0")) > 0:
+            return help_out(stage, config, out)
     cache = fingerprints.StatCache(out / fingerprints.CACHE / "inputs.tsv")
     paths = input_paths(config)
     for role, path in paths:
@@ -221,7 +222,7 @@ def _work(attempt: Attempt, state: str, cache: fingerprints.StatCache) -> Outcom
         }
         files.write_text(out / RUN, files.pretty_json(record))
     if inputs:
-        cache.save(out / fingerprints.CACHE / "inputs.tsv")
+        cache.save()
     resumed = state == "incomplete"
     run = Run(out, stage.NAME, config, inputs, attempt.fingerprint, resumed=resumed)
     with open(out / LOG, "a", encoding="utf-8") as log, console.logging_to(log), run.heed_signals():
@@ -282,16 +283,6 @@ def _outputs(out: Path) -> tuple[dict[str, dict[str, Any]], fingerprints.StatCac
 
 
 # --- processes beside the first one of torchrun: they compute with it and leave no trace ----------
-
-
-def several() -> bool:
-    """Whether ``torchrun`` has started more than one process."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
-
-
-def rank() -> int:
-    """Number of this process among them."""
-    return int(os.environ.get("RANK", "0"))
 
 
 def help_out(stage: Stage, config: Any, out: Path) -> Outcome:

@@ -13,8 +13,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from cxrtool.core.errors import InputError
+from cxrtool.fidelity.distances import manifold
 from cxrtool.fidelity.features import Inception, RadDino, RandomVgg16
-from cxrtool.fidelity.manifolds import manifold
 from cxrtool.fidelity.measures import conditional
 from cxrtool.fidelity.probe import separability, shortcut_features
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cxrtool.fidelity.distances import frechet_distance, kernel_distance, polynomial_mmd2
-from cxrtool.fidelity.manifolds import manifold
+from cxrtool.fidelity.distances import frechet_distance, kernel_distance, manifold, polynomial_mmd2
 
 
 @pytest.fixture(scope="module")

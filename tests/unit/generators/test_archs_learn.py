@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from cxrtool.data.images import to_float, to_uint8
-from cxrtool.fidelity.manifolds import manifold
+from cxrtool.fidelity.distances import manifold
 from cxrtool.generators.base import GeneratorTrainer
 from cxrtool.generators.choices import Request
 from cxrtool.generators.feed import Feed

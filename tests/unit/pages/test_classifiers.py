@@ -6,7 +6,8 @@ import numpy as np
 
 from cxrtool.pages import classifier_tables, classifiers, render
 from cxrtool.stats.classifier_results import Evaluation, Subgroup, label_errors
-from cxrtool.stats.comparison import compare, group_runs, group_score, score_runs
+from cxrtool.stats.comparison import compare, group_score, score_runs
+from cxrtool.stats.groups import group_runs
 from cxrtool.stats.intervals import percentile_interval
 from cxrtool.stats.wording import intervals_cover, with_interval
 

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import accuracy_score, brier_score_loss, f1_score, roc_curve
 
 from cxrtool.stats import intervals
-from cxrtool.stats.calibration import expected_calibration_error, reliability
+from cxrtool.stats.classifier_results import expected_calibration_error, reliability
 from cxrtool.stats.curves import decision_scores, rank
 
 
@@ -39,8 +39,8 @@ def test_weights_are_repeats() -> None:
 def test_accuracy_and_macro_f1_are_scikit_learns() -> None:
     rng = np.random.default_rng(3)
     truth, scores = rng.integers(0, 4, 100), rng.random((2, 100, 4))
-    points, samples = intervals.bootstrap_classes(
-        truth, scores, np.arange(100), resamples=50, seed=0
+    points, samples = intervals.bootstrap(
+        intervals.class_metrics(truth, scores), np.arange(100), resamples=50, seed=0
     )
     for r in range(2):
         named = scores[r].argmax(1)
@@ -67,7 +67,6 @@ def test_calibration_error_sees_a_shift_and_not_its_absence() -> None:
 def test_one_patient_has_no_interval() -> None:
     rng = np.random.default_rng(5)
     truth, scores = (rng.random((20, 1)) < 0.5).astype(float), rng.random((1, 20, 1))
-    _, samples = intervals.bootstrap_scores(
-        truth, np.ones_like(truth, bool), scores, np.zeros(20, int), resamples=10, seed=0
-    )
+    metrics = intervals.label_metrics(truth, np.ones_like(truth, bool), scores)
+    _, samples = intervals.bootstrap(metrics, np.zeros(20, int), resamples=10, seed=0)
     assert np.isnan(samples).all()

@@ -11,6 +11,12 @@ from scipy.stats import norm
 from cxrtool.stats import curves, intervals
 
 
+def bootstrap_scores(
+    truth: np.ndarray, mask: np.ndarray, scores: np.ndarray, codes: np.ndarray, **how: int
+) -> tuple[np.ndarray, np.ndarray]:
+    return intervals.bootstrap(intervals.label_metrics(truth, mask, scores), codes, **how)
+
+
 def test_patients_bring_all_their_images() -> None:
     codes = np.array([0, 1, 0, 2, 3, 1])
     weights = np.concatenate(list(intervals.resample_weights(codes, 500, np.random.default_rng(0))))
@@ -27,11 +33,11 @@ def test_chunks_do_not_change_the_resamples(monkeypatch: pytest.MonkeyPatch) -> 
     truth = (rng.random((40, 2)) < 0.4).astype(float)
     scores = rng.normal(size=(2, 40, 2))
     arguments = (truth, np.ones_like(truth, bool), scores, np.arange(40) // 2)
-    _, whole = intervals.bootstrap_scores(*arguments, resamples=64, seed=3)
+    _, whole = bootstrap_scores(*arguments, resamples=64, seed=3)
     monkeypatch.setattr(intervals, "_CHUNK_CELLS", 400)
-    _, pieces = intervals.bootstrap_scores(*arguments, resamples=64, seed=3)
+    _, pieces = bootstrap_scores(*arguments, resamples=64, seed=3)
     np.testing.assert_array_equal(whole, pieces)
-    _, other = intervals.bootstrap_scores(*arguments, resamples=64, seed=4)
+    _, other = bootstrap_scores(*arguments, resamples=64, seed=4)
     assert (whole != other).any()
 
 
@@ -40,7 +46,7 @@ def test_resampled_scores_are_scores_of_resampled_images() -> None:
     codes = np.unique(rng.integers(0, 15, size=30), return_inverse=True)[1]
     truth = (rng.random((30, 1)) < 0.5).astype(float)
     scores = np.round(rng.normal(size=(1, 30, 1)), 1)
-    _, samples = intervals.bootstrap_scores(
+    _, samples = bootstrap_scores(
         truth, np.ones_like(truth, bool), scores, codes, resamples=20, seed=9
     )
     weights = np.concatenate(
@@ -64,7 +70,7 @@ def test_intervals_cover_the_truth(images_each: int, floor: float) -> None:
         own = np.repeat(rng.normal(size=patients), images_each)
         s = shift * y + math.sqrt(0.8) * own + math.sqrt(0.2) * rng.normal(size=len(y))
         codes = np.repeat(np.arange(patients), images_each)
-        _, samples = intervals.bootstrap_scores(
+        _, samples = bootstrap_scores(
             y[:, None].astype(float),
             np.ones((len(y), 1), bool),
             s[None, :, None],
@@ -82,10 +88,10 @@ def test_treating_images_as_patients_would_be_too_sure() -> None:
     y = np.repeat(rng.random(100) < 0.4, 6)
     s = y + np.repeat(rng.normal(size=100), 6)
     arguments = (y[:, None].astype(float), np.ones((600, 1), bool), s[None, :, None])
-    _, by_patient = intervals.bootstrap_scores(
+    _, by_patient = bootstrap_scores(
         *arguments, np.repeat(np.arange(100), 6), resamples=300, seed=0
     )
-    _, by_image = intervals.bootstrap_scores(*arguments, np.arange(600), resamples=300, seed=0)
+    _, by_image = bootstrap_scores(*arguments, np.arange(600), resamples=300, seed=0)
     assert by_patient[0, 0, 0].std() > 1.8 * by_image[0, 0, 0].std()
 
 
@@ -93,7 +99,7 @@ def test_resamples_without_both_classes_are_left_out_or_forbid_an_interval() -> 
     truth = np.zeros((40, 1))
     truth[0] = 1  # one positive patient: 37 % of the resamples lose it
     scores = np.random.default_rng(0).normal(size=(1, 40, 1))
-    _, samples = intervals.bootstrap_scores(
+    _, samples = bootstrap_scores(
         truth, np.ones_like(truth, bool), scores, np.arange(40), resamples=400, seed=0
     )
     lost = np.isnan(samples[0, 0, 0]).mean()
@@ -127,12 +133,12 @@ def test_rare_labels_do_not_cost_the_interval_of_the_mean() -> None:
     for k in range(12):
         truth[rng.choice(60, 3, replace=False), k] = 1
     scores = truth[None] + rng.normal(size=(1, 60, 12))
-    _, samples = intervals.bootstrap_scores(
+    _, samples = bootstrap_scores(
         truth, np.ones_like(truth, bool), scores, np.arange(60), resamples=300, seed=0
     )
     samples = samples[0, :, 0]
     assert (~np.isnan(samples)).all(axis=0).mean() < 0.8
-    points = curves.label_scores(truth, np.ones_like(truth, bool), scores[0])[0]
+    points = intervals.label_scores(truth, np.ones_like(truth, bool), scores[0])[0]
     low, high = intervals.percentile_interval(intervals.mean_over_labels(points, samples))
     assert low < points.mean() < high
     assert high - low < 0.2

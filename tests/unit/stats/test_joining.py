@@ -96,7 +96,7 @@ def test_each_fold_has_a_set_of_its_own_and_they_are_one_arm() -> None:
         for arm in ("duplicate", "gan")
         for seed in (0, 1)
     ]
-    pooled = joining.pooled_recipes(folds_of(tuple(range(8)), tuple(range(8, 16))), described)
+    pooled = joining.pooled_recipes(folds_of(tuple(range(8)), tuple(range(8, 16))), described, {})
     assert [members for _, members in pooled] == [[k, k + 8] for k in range(8)]
     assert {recipe["synth"] for recipe, _ in pooled} == {"1"}
 
@@ -106,7 +106,7 @@ def test_two_sets_in_each_fold_are_two_arms() -> None:
         trained("gan", "one", "a"), trained("duplicate", "one", "b"), trained("gan", "one", "b"),
         trained("gan", "two", "c"), trained("gan", "two", "d"), trained("duplicate", "two", "d"),
     ]  # fmt: skip
-    pooled = joining.pooled_recipes(folds_of((0, 1, 2), (3, 4, 5)), described)
+    pooled = joining.pooled_recipes(folds_of((0, 1, 2), (3, 4, 5)), described, {})
     assert [(r["arm"], r["synth"], m) for r, m in pooled] == [
         ("gan", "1", [0, 3]), ("duplicate", "2", [1, 5]), ("gan", "2", [2, 4]),
     ]  # fmt: skip
@@ -147,5 +147,5 @@ def test_names_that_would_mislead(names: dict[str, str], said: str) -> None:
 def test_what_a_run_was_made_from_tells_it_from_others() -> None:
     described = [trained("gan", "one", "a"), trained("gan", "one", "b", seed=1)]
     described[1]["start_digest"] = "1234"
-    pooled = joining.pooled_recipes(folds_of((0, 1)), described)
+    pooled = joining.pooled_recipes(folds_of((0, 1)), described, {})
     assert [(r["synth"], r["start"]) for r, _ in pooled] == [("a", ""), ("b", "1234")]

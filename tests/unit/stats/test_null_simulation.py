@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from cxrtool.stats import comparison
-from cxrtool.stats.comparison import Group, Scored
+from cxrtool.stats.comparison import Scored
 from cxrtool.stats.curves import rank, weighted_scores
+from cxrtool.stats.groups import Group
 from cxrtool.stats.intervals import METRICS, resample_weights
-from cxrtool.stats.verdicts import patients_by_label
+from cxrtool.stats.verdicts import MIN_SEEDS, patients_by_label
 
 
 def simulated(
@@ -75,7 +76,7 @@ def test_nulls_are_rarely_called(seeds: int, images: int) -> None:
     outside, judged = verdicts(80, seeds, images, patients=40)
     assert outside <= most(80)
     assert judged <= most(80)
-    if seeds < comparison.MIN_SEEDS:
+    if seeds < MIN_SEEDS:
         assert judged == 0  # no verdict at all
 
 

@@ -25,6 +25,7 @@ from cxrtool.pages import classifier_tables, render
 from cxrtool.pages import classifiers as classifier_page
 from cxrtool.stats import comparison, joining
 from cxrtool.stats.classifier_results import Evaluation, label_errors, primary, run_name
+from cxrtool.stats.groups import group_runs
 from cxrtool.stats.joining import Fold
 from cxrtool.stats.predictions import csv_text
 from cxrtool.training.device import setup
@@ -71,7 +72,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     members = [own for _, own in pooled]
     scores = inputs.predict_all(run, networks, test, members, device)
     scored = test.score(scores, config)
-    groups = comparison.group_runs([recipe for recipe, _ in pooled])
+    groups = group_runs([recipe for recipe, _ in pooled])
     differences = comparison.add_delong(
         comparison.compare(scored, groups, folds=len(folds)),
         *(scored, groups, test.truth, test.mask, scores, test.codes),

@@ -32,7 +32,9 @@ from cxrtool.pages import clip as clip_page
 from cxrtool.pages import render
 from cxrtool.stats import clip_results, comparison, joining
 from cxrtool.stats.clip_results import Comparison, Measured
+from cxrtool.stats.groups import Group, group_runs
 from cxrtool.stats.predictions import Records, csv_text
+from cxrtool.stats.verdicts import MIN_SEEDS
 from cxrtool.stats.wording import number, with_interval
 from cxrtool.training.device import setup
 
@@ -102,7 +104,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         recipe_of(meta, read_json(folder / "run.json"))
         for meta, folder in zip(described, folders, strict=True)
     ]
-    groups = comparison.group_runs(recipes, arm_options={k for r in recipes for k in r} - {"model"})
+    groups = group_runs(recipes, arm_options={k for r in recipes for k in r} - {"model"})
     groups.sort(key=lambda group: group.arm != "original")  # what the others are compared with
     result = Comparison(
         source=dataset.info.source,
@@ -168,11 +170,11 @@ def _setting(name: str, value: Any) -> str:
     return f"{name.replace('_', ' ')} {'default' if value is None else value}"
 
 
-def leaks(scored: comparison.Scored, groups: list[comparison.Group]) -> list[str]:
+def leaks(scored: comparison.Scored, groups: list[Group]) -> list[str]:
     """Sentences on controls that read what they cannot know."""
     sentences = []
     for group in groups:
-        if len(group.runs) < comparison.MIN_SEEDS or group.arm.split("-")[0] != CONTROL:
+        if len(group.runs) < MIN_SEEDS or group.arm.split("-")[0] != CONTROL:
             continue
         inside, scored_labels = clip_results.at_chance(scored, group)
         if inside < LEAST_AT_CHANCE * scored_labels:

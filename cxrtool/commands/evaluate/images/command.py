@@ -23,7 +23,6 @@ from cxrtool.data.select import select_rows
 from cxrtool.fidelity.measures import by_label, fidelity, nearness
 from cxrtool.pages import images as image_page
 from cxrtool.pages import render
-from cxrtool.pages.image_tables import nearness_records, records
 from cxrtool.pages.images import ImageEvaluation
 from cxrtool.stats.predictions import csv_text
 from cxrtool.training.device import setup
@@ -91,9 +90,9 @@ def run(config: Config, run: Run) -> dict[str, Any]:
 
 def write_outputs(run: Run, result: ImageEvaluation) -> dict[str, Any]:
     """Tables, report, and the summary."""
-    table = records(result)
+    table = image_page.records(result)
     run.write_text("metrics.csv", csv_text(*table.cells()))
-    near = nearness_records(result)
+    near = image_page.nearness_records(result)
     answer = image_page.answer(result)
     more = {
         "conditional": [asdict(c) for c in result.conditional],
