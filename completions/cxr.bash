@@ -137,7 +137,7 @@ _cxr() {
       flags="--reference --key --pred-key --uncertain-as --blank-as --labels --bootstrap --seed --include-text --no-include-text -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --uncertain-as) COMPREPLY=($(compgen -W "0 1" -- "$cur")); return ;;
-        --blank-as) COMPREPLY=($(compgen -W "skip zero" -- "$cur")); return ;;
+        --blank-as) COMPREPLY=($(compgen -W "skip zero-pred zero" -- "$cur")); return ;;
         --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;
       esac
       ;;

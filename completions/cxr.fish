@@ -369,7 +369,7 @@ complete -c cxr -n '__fish_seen_subcommand_from evaluate; and __fish_seen_subcom
 complete -c cxr -n '__fish_seen_subcommand_from evaluate; and __fish_seen_subcommand_from labels' -l key -r -d 'Column of the reference that names the report.'
 complete -c cxr -n '__fish_seen_subcommand_from evaluate; and __fish_seen_subcommand_from labels' -l pred-key -r -d 'The same column of PRED.'
 complete -c cxr -n '__fish_seen_subcommand_from evaluate; and __fish_seen_subcommand_from labels' -l uncertain-as -x -a '0 1' -d 'What -1 (uncertain) counts as, on either side, in metrics.csv.'
-complete -c cxr -n '__fish_seen_subcommand_from evaluate; and __fish_seen_subcommand_from labels' -l blank-as -x -a 'skip zero' -d 'What blank cells count as. skip: a report is left out of a label that the reference leaves blank; zero: they are 0 on either side.'
+complete -c cxr -n '__fish_seen_subcommand_from evaluate; and __fish_seen_subcommand_from labels' -l blank-as -x -a 'skip zero-pred zero' -d 'What blank cells count as. skip: a report is left out of a label that the reference leaves blank; zero-pred: as skip, and blank cells of PRED are 0; zero: they are 0 on either side.'
 complete -c cxr -n '__fish_seen_subcommand_from evaluate; and __fish_seen_subcommand_from labels' -l labels -r -d 'Labels to score, separated by commas. Default: all that both have.'
 complete -c cxr -n '__fish_seen_subcommand_from evaluate; and __fish_seen_subcommand_from labels' -l bootstrap -r -d 'Patient resamples behind the intervals; 0 gives none.'
 complete -c cxr -n '__fish_seen_subcommand_from evaluate; and __fish_seen_subcommand_from labels' -l seed -r -d 'Seed of the resamples.'

@@ -11,6 +11,7 @@ import pandas as pd
 
 from cxrtool.pages.page import Block, Numbers, Page, Section, Table, Text
 from cxrtool.stats.label_classes import MACRO, MICRO, READINGS, VIEWS, View
+from cxrtool.stats.labels import SKIP, ZERO, ZERO_PREDICTED
 from cxrtool.stats.wording import intervals_cover, number, with_interval
 
 #: Disagreements that the page shows; the file has all of them.
@@ -25,7 +26,7 @@ class LabelEvaluation:
         table: `label_classes.table`.
         summary: The stage's summary.
         uncertain_as: What -1 counts as in the first table, "0" or "1".
-        blank: "skip" or "zero".
+        blank: What blank cells count as, as in `score`.
         resamples: Of the patients or reports; 0 where there are no intervals.
         disagreements: With their texts; None where no text may be shown.
     """
@@ -96,12 +97,20 @@ def _overview(e: LabelEvaluation) -> Section:
 
 def _how(e: LabelEvaluation) -> str:
     summary = e.summary
-    blank = "left out" if e.blank == "skip" else "counted as 0 on either side"
+    blank = {
+        SKIP: "left out",
+        ZERO: "counted as 0 on either side",
+        ZERO_PREDICTED: "left out, and those of the prediction counted as 0",
+    }[e.blank]
     how = (
         f"Uncertain (-1) counts as {e.uncertain_as} on either side in the first table; blank "
         f"cells of the reference are {blank}. {summary['only_in_reference']:,} reports of the "
         "reference have no prediction."
     )
+    if "not_scored" in summary:
+        how += (
+            f" {sum(summary['not_scored'].values()):,} labels are not scored, because a cell is ?."
+        )
     if e.resamples:
         units = f"{summary['groups']:,} {summary['resampled']}"
         how += " " + intervals_cover(e.resamples, units, seeds=False)

@@ -1,6 +1,7 @@
 """How well labels agree with a reference: precision, recall and F1 of each class.
 
-In: two tables with a column an observation, cells 1, 0, -1 (uncertain) or blank, joined by a key.
+In: two tables with a column an observation, cells 1, 0, -1 (uncertain), blank or ? (which is not
+scored), joined by a key.
 Out: counts and scores an observation, macro and micro means, and the list of disagreements.
 Undefined scores are NaN and left out of the mean; the macro mean runs over the observations that
 have the class in the reference.
@@ -19,6 +20,11 @@ from cxrtool.core.errors import InputError
 from cxrtool.data.label_columns import NO_VALUE, bad_cells, plain_value
 
 POSITIVE, NEGATIVE, UNCERTAIN, BLANK = "1", "0", "-1", ""
+#: Of a cell that is on neither side of the score: a reader who could not tell.
+UNSCORED = "?"
+#: What blank cells count as: left out where the reference is blank, 0 on either side, or left out
+#: where the reference is blank and 0 in the prediction.
+SKIP, ZERO, ZERO_PREDICTED = "skip", "zero", "zero-pred"
 METRICS = ("precision", "recall", "f1")
 CLASSES = ("positive", "negative", "uncertain")
 
@@ -86,17 +92,23 @@ class Joined:
     only_reference: list[str]
     only_predicted: int
 
+    def unscored(self) -> dict[str, int]:
+        """Observation -> the reports of which either side is `UNSCORED`, where there are any."""
+        either = (self.predicted == UNSCORED) | (self.reference == UNSCORED)
+        return {str(name): int(n) for name, n in either.sum().items() if n}
+
 
 def normalized(table: pd.DataFrame, names: Sequence[str], file: Path | str) -> pd.DataFrame:
     """The label columns with one spelling of each value.
 
     Raises:
-        InputError: A cell is none of 1, 0, -1 and blank; with its row and column.
+        InputError: A cell is none of 1, 0, -1, ? and blank; with its row and column.
     """
     out = {}
     for name in names:
         cells = table[name]
-        wrong = bad_cells(cells)
+        unscored = cells.str.strip() == UNSCORED
+        wrong = bad_cells(cells.mask(unscored, BLANK))
         if wrong.any():
             index = int(np.flatnonzero(wrong)[0])
             raise InputError(
@@ -104,9 +116,11 @@ def normalized(table: pd.DataFrame, names: Sequence[str], file: Path | str) -> p
                 file=file,
                 row=index + 2,
                 column=name,
-                hint="correct it (unknown = blank), or name the labels to score: --labels A,B",
+                hint="correct it (unknown = blank, not to be scored = ?), or name the labels to"
+                " score: --labels A,B",
             )
-        out[name] = cells.map({value: plain_value(value) for value in cells.unique()})
+        plain = cells.map({value: plain_value(value) for value in cells.unique()})
+        out[name] = plain.mask(unscored, UNSCORED)
     return pd.DataFrame(out, columns=list(names))
 
 
@@ -173,20 +187,20 @@ def _agreeing(table: pd.DataFrame, file: Path | str, key: str) -> pd.DataFrame:
     return table[~table.index.duplicated()]
 
 
-def members(cells: np.ndarray, of: str, *, uncertain_as: str, blank: str = "skip") -> np.ndarray:
+def members(cells: np.ndarray, of: str, *, uncertain_as: str, blank: str = SKIP) -> np.ndarray:
     """Which cells belong to a class.
 
     Args:
         cells: `str` cells, 1, 0, -1 or blank.
         of: One of ``CLASSES``.
         uncertain_as: What -1 counts as, "0" or "1"; the class ``uncertain`` is -1 in either case.
-        blank: "zero" counts blank cells as 0; with "skip" they are of no class.
+        blank: `ZERO` counts blank cells as 0; else they are of no class.
     """
     if of == "uncertain":
         return np.asarray(cells == UNCERTAIN)
     value = POSITIVE if of == "positive" else NEGATIVE
     inside = (cells == value) | ((cells == UNCERTAIN) & (uncertain_as == value))
-    return np.asarray(inside | ((cells == BLANK) & (blank == "zero" and of == "negative")))
+    return np.asarray(inside | ((cells == BLANK) & (blank == ZERO and of == "negative")))
 
 
 def outcomes(
@@ -195,8 +209,11 @@ def outcomes(
     """One observation as arrays over the reports: is scored, is predicted, is true (bool [N])."""
     ours = joined.predicted[name].to_numpy(dtype=object)
     theirs = joined.reference[name].to_numpy(dtype=object)
-    known = theirs != BLANK if blank == "skip" else np.ones(len(theirs), dtype=bool)
-    p = members(ours, of, uncertain_as=uncertain_as, blank=blank)
+    known = (ours != UNSCORED) & (theirs != UNSCORED)
+    if blank != ZERO:
+        known &= theirs != BLANK
+    zero = ZERO if blank == ZERO_PREDICTED else blank
+    p = members(ours, of, uncertain_as=uncertain_as, blank=zero)
     y = members(theirs, of, uncertain_as=uncertain_as, blank=blank)
     return known, p & known, y & known
 
@@ -209,8 +226,7 @@ def score(
     Args:
         joined: Both tables.
         uncertain_as: What -1 counts as, on either side: "0" or "1".
-        blank: Blank cells: "skip" leaves the rows out where the reference is blank, "zero" makes
-            them 0 on either side.
+        blank: What blank cells count as: `SKIP`, `ZERO` or `ZERO_PREDICTED`.
         of: The class that is looked for, one of ``CLASSES``.
     """
     scores = []

@@ -590,6 +590,13 @@ def test_scores_of_an_extraction(source: Path, tmp_path: Path) -> None:
         text = (tmp_path / "y" / name).read_text(encoding="utf-8")
         assert "007" not in text
         assert "pneumonia." not in text
+    reference.write_text(reference.read_text("utf-8").replace("10,1,1,1", "10,?,1,?"), "utf-8")
+    asked = cxr(*words, "-o", tmp_path / "asked", "--blank-as", "zero-pred")
+    assert asked.returncode == 0, asked.stderr
+    assert "not scored, because a cell is ?: Pleural Effusion 1, Cardiomegaly 1" in asked.stderr
+    page = (tmp_path / "asked" / "report.html").read_text(encoding="utf-8")
+    assert "2 labels are not scored" in page
+    reference.write_text(reference.read_text("utf-8").replace("10,?,1,?", "10,1,1,1"), "utf-8")
     ones = cxr(
         *words, "-o", tmp_path / "z", "--uncertain-as", "1", "--blank-as", "zero", "--include-text"
     )

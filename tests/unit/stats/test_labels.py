@@ -49,6 +49,27 @@ def test_counts(uncertain_as: str, blank: str, counts: tuple[int, ...]) -> None:
     assert s.recall == pytest.approx(s.tp / (s.tp + s.fn))
 
 
+def test_blanks_of_the_prediction_can_be_negative_where_those_of_the_reference_are_left_out() -> (
+    None
+):
+    both = joined(["", "", "0", "1"], ["0", "", "0", "1"])
+    (skip,) = score(both, uncertain_as="0", blank="skip", of="negative")
+    (zero,) = score(both, uncertain_as="0", blank="zero-pred", of="negative")
+    assert (skip.n, skip.tp, skip.fn) == (3, 1, 1)
+    assert (zero.n, zero.tp, zero.fn) == (3, 2, 0)
+
+
+def test_a_question_mark_is_not_scored_on_either_side() -> None:
+    both = joined(["1", "?", "1", " ? ", ""], ["1", "1", "?", "?", "0"])
+    for blank in ("skip", "zero", "zero-pred"):
+        (s,) = score(both, uncertain_as="0", blank=blank)
+        assert (s.n, s.tp, s.fp, s.fn, s.tn) == (2, 1, 0, 0, 1)
+    assert both.unscored() == {"Edema": 3}
+    assert disagreements(both, uncertain_as="0", blank="skip").empty
+    with pytest.raises(InputError, match=r"'\?\?' is not 1, 0, -1"):
+        joined(["??"], ["1"])
+
+
 def test_uncertain_reference_follows_the_same_reading() -> None:
     (zeros,) = score(joined(["1"], ["-1"]), uncertain_as="0", blank="skip")
     (ones,) = score(joined(["1"], ["-1"]), uncertain_as="1", blank="skip")

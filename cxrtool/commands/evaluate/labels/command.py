@@ -63,6 +63,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         "resampled": resampled,
         "groups": int(codes.max()) + 1,
     }
+    if unscored := joined.unscored():
+        summary["not_scored"] = unscored
     evidence = evidence_of(pred_file.parent, config.include_text)
     disagreements = measure.disagreements(joined, **options, evidence=evidence)
     summary["disagreements"] = len(disagreements)
@@ -196,5 +198,8 @@ def say(scores: list[LabelScore], every: pd.DataFrame, summary: dict[str, Any]) 
         console.warn(f"{summary['only_in_reference']:,} reports of the reference are not in PRED")
     if summary["not_predicted"]:
         console.warn("not in PRED: " + ", ".join(summary["not_predicted"]))
+    if unscored := summary.get("not_scored"):
+        named = ", ".join(f"{name} {n:,}" for name, n in unscored.items())
+        console.say(f"not scored, because a cell is ?: {named}")
     if summary["undefined"]:
         console.say("no positive in the reference: " + ", ".join(summary["undefined"]))

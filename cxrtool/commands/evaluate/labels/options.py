@@ -14,6 +14,8 @@ FORMAT = 3  # 3: every label that PRED has not is named
 class Config:
     """Score labels against a reference: precision, recall and F1 with patient-bootstrap intervals.
 
+    Cells are 1, 0, -1 (uncertain), blank, or ? where a report is not to be scored.
+
     metrics.csv holds the positive class, classes.csv also the negative and the uncertain one, with
     -1 read as 0 and as 1. Reports of one patient (column patient_id of either table) are resampled
     together.
@@ -37,9 +39,10 @@ class Config:
     )
     blank_as: str = option(
         "What blank cells count as. skip: a report is left out of a label that the reference"
-        " leaves blank; zero: they are 0 on either side.",
+        " leaves blank; zero-pred: as skip, and blank cells of PRED are 0; zero: they are 0 on"
+        " either side.",
         "skip",
-        choices=("skip", "zero"),
+        choices=("skip", "zero-pred", "zero"),
         metavar="VALUE",
         was="blank",
     )
