@@ -111,14 +111,16 @@ def _from_files(files: Iterator[Document], reject: Reject) -> Iterator[Report]:
 
 def _guard(reports: Iterator[Report], reject: Reject) -> Iterator[Report]:
     """Rejects blank and repeated ids and texts that were not UTF-8."""
-    places: dict[str, str] = {}
+    places: dict[str, int | str] = {}  # the row of a table, or a file
     for report in reports:
         problem: str
         column: str | None = None
         if not report.study.strip():
             problem, column = "the report has no id", STUDY
         elif report.study in places:
-            problem = f"the id {report.study!r} occurs twice, first in {places[report.study]}"
+            first = places[report.study]
+            where = f"row {first}" if report.row else first
+            problem = f"the id {report.study!r} occurs twice, first in {where}"
         else:
             cells = ((REPORT, report.text), (STUDY, report.study), (PATIENT, report.patient))
             column = next((name for name, text in cells if not is_text(text)), None)
@@ -133,5 +135,5 @@ def _guard(reports: Iterator[Report], reject: Reject) -> Iterator[Report]:
             )
             reject(error, report.study if is_text(report.study) else "")
             continue
-        places[report.study] = f"row {report.row}" if report.row else report.where
+        places[report.study] = report.row or report.where
         yield report
