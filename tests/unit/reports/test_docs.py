@@ -12,7 +12,7 @@ from tests.conftest import REPOSITORY
 
 
 def test_the_page_of_the_rules_is_up_to_date() -> None:
-    program = REPOSITORY / "docs" / "generate.py"
+    program = REPOSITORY / "docs" / "rules_page.py"
     done = subprocess.run([sys.executable, program, "--check"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
