@@ -50,9 +50,11 @@ def load_dataset(path: str | Path) -> DatasetView:
     Raises:
         CxrError: Not a dataset directory, or a damaged one; names file, row and column.
     """
-    from cxrtool.data.view import load
+    from cxrtool.data import manifest
+    from cxrtool.data.view import DatasetView
 
-    return load(Path(path))
+    data = manifest.load_dataset(Path(path))
+    return DatasetView(data.path, data.info, data.table)
 
 
 def _pixels(images: Images, size: int, fit: str) -> tuple[np.ndarray, pd.Index]:

@@ -1,23 +1,30 @@
-"""From a checked source and its converted images to a manifest.
+"""From a checked source and its converted images to a manifest, and what to tell of it.
 
 In: a `SourceTable`, the rows that are left, what became of their images. Out: the manifest's table
-with images, keys and splits, ``dataset.json`` and the side tables.
+with images, keys and splits, ``dataset.json`` and the side tables; counts for ``result.json``, and
+sentences on stderr that name no patient and no file.
 """
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from cxrtool.data import columns
-from cxrtool.data.columns import IMAGE, PATIENT, image_name
+from cxrtool.core import console
+from cxrtool.core.runs import Run
+from cxrtool.data import columns, derived, label_columns
+from cxrtool.data.columns import IMAGE, PATIENT, SPLIT, SPLITS, cells_of, image_name
 from cxrtool.data.images import KERNEL
 from cxrtool.data.ingest import Ingested
+from cxrtool.data.join import Joined
 from cxrtool.data.keys import patient_keys
 from cxrtool.data.schema import DatasetInfo
+from cxrtool.data.select import units
 from cxrtool.data.sources.base import Rejected, SourceTable
-from cxrtool.data.summary import split_counts
+from cxrtool.data.splits import tears
 
 
 def manifest_table(
@@ -51,7 +58,7 @@ def manifest_table(
 
 def finish_table(table: pd.DataFrame, source: SourceTable, split: np.ndarray) -> pd.DataFrame:
     """Write the splits in, and keep or drop the names of the original files."""
-    out = table.assign(**{columns.SPLIT: split})
+    out = table.assign(**{SPLIT: split})
     if source.keep_refs:
         return out.rename(columns={"image_ref": columns.ORIGIN})
     return out.drop(columns="image_ref")
@@ -106,24 +113,185 @@ def dataset_info(
         fit: How they were brought to a square.
         notes: More facts, added to the source's.
     """
-    pixels = images is not None
-    return DatasetInfo(
-        labels=source.labels,
-        covered=source.covered,
-        kind=source.kind,
-        size=size if pixels else None,
-        fit=fit if pixels else None,
-        kernel=KERNEL if pixels else None,
-        namespace=source.namespace,
-        patients=source.patients,
-        source=source.source,
-        licence=source.licence,
-        citation=source.citation,
-        notes={
-            **source.notes,
-            **notes,
-            "splits": split_counts(table),
-            "patient_disjoint": "shown" if source.patients else "not shown: no patient ids",
-            "conversions": dict(sorted(images.conversions.items())) if images else {},
-        },
+    shared = {
+        field.name: getattr(source, field.name)
+        for field in dataclasses.fields(DatasetInfo)
+        if hasattr(source, field.name)
+    }
+    form: dict[str, Any] = dict.fromkeys(("size", "fit", "kernel"))
+    if images is not None:
+        form = {"size": size, "fit": fit, "kernel": KERNEL}
+    conversions = dict(sorted(images.conversions.items())) if images else {}
+    notes = {
+        **source.notes,
+        **notes,
+        "splits": split_counts(table),
+        "patient_disjoint": "shown" if source.patients else "not shown: no patient ids",
+        "conversions": conversions,
+    }
+    return DatasetInfo(**{**shared, **form, "notes": notes})
+
+
+def label_counts(table: pd.DataFrame, labels: Iterable[str]) -> dict[str, dict[str, int]]:
+    """How often each label is 1, -1, 0 and blank."""
+    names = {"1": "positive", "-1": "uncertain", "0": "negative", "": "blank"}
+    return {
+        label: {name: int((table[label] == value).sum()) for value, name in names.items()}
+        for label in labels
+    }
+
+
+def split_counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Images and patients (groups) of every split that has any."""
+    groups = units(table)
+    rows = {name or "none": (table[SPLIT] == name).to_numpy() for name in (*SPLITS, "")}
+    return {
+        name: {"images": int(part.sum()), "patients": len(set(groups[part]))}
+        for name, part in rows.items()
+        if part.any()
+    }
+
+
+def duplicates(table: pd.DataFrame, column: str) -> tuple[int, int]:
+    """(groups of images with one key, images in them beyond the first of each)."""
+    keys = pd.Series(cells_of(table, column))
+    counts = keys[keys != ""].value_counts()
+    return int((counts > 1).sum()), int((counts - 1).sum())
+
+
+def tell(
+    run: Run,
+    source: SourceTable,
+    table: pd.DataFrame,
+    images: Ingested | None,
+    *,
+    split_notes: Sequence[str],
+    rejected: Sequence[Rejected],
+) -> dict[str, Any]:
+    """Show the user what came out, and return the summary.
+
+    Args:
+        run: Its counts are added to.
+        source: As it was assembled.
+        table: The finished manifest.
+        images: None for labels only.
+        split_notes: What to say about the split.
+        rejected: What was left out.
+    """
+    counts = label_counts(table, source.labels)
+    parts = split_counts(table)
+    groups, twins = duplicates(table, columns.PIXEL_KEY)
+    console.table(
+        "Labels",
+        ["label", "1", "-1", "0", "blank"],
+        [[name, *n.values()] for name, n in counts.items()],
     )
+    for name, part in parts.items():
+        console.say(f"{name}: {part['images']:,} images of {part['patients']:,} patients")
+    for note in split_notes:
+        console.say(note)
+    for what, number in sorted(images.conversions.items()) if images else ():
+        console.say(f"{what}: {number:,} images")
+        run.count(what.replace(" ", "_"), number)
+    if groups:
+        console.say(f"{twins:,} images are copies of another one ({groups:,} groups)")
+    alike = duplicates(table, columns.PREPARED_KEY)[1] - twins
+    if alike > 0:
+        console.say(
+            f"{alike:,} more images are copies at this size, although their originals differ"
+        )
+    if not source.patients:
+        console.warn(
+            "without patient ids patient-disjointness is not shown, only kept for "
+            + ("studies and copies" if (table[columns.STUDY] != "").any() else "copies")
+        )
+    _, straddling = tears(table, "pixels")
+    if straddling:
+        console.warn(
+            f"{straddling:,} images have a copy with identical pixels in another split: the leak"
+            " guard will refuse them; --split-by 0.8,0.1,0.1 keeps copies together"
+        )
+    studies, images_of_studies = tears(table, "studies")
+    if studies:
+        console.warn(
+            f"{images_of_studies:,} images are of {studies:,} studies that lie in several splits,"
+            " and without patient ids nothing else holds a study together: the leak guard will"
+            " refuse them; --split-by 0.8,0.1,0.1 keeps studies together"
+        )
+    for name, covered in zip(source.labels, source.covered, strict=True):
+        if covered and not counts[name]["positive"] and not counts[name]["uncertain"]:
+            console.warn(f"label {name!r} has no positive: nothing can be learned of it")
+    if rejected:
+        by_column = Counter(
+            bad.column for bad in rejected if bad.reason.endswith(label_columns.NO_VALUE)
+        )
+        cells = ", ".join(f"{name} {n:,}" for name, n in by_column.most_common())
+        because = f" (bad label cells: {cells})" if cells else ""
+        console.warn(f"rows left out: {len(rejected):,}{because}, see rejected.csv")
+    run.count("images", len(table))
+    run.count("rejected", len(rejected))
+    return {
+        "images": len(table),
+        "rejected": len(rejected),
+        "splits": parts,
+        "labels": counts,
+        "copies": twins,
+        "copies_across_splits": straddling,
+        "studies_across_splits": studies,
+    }
+
+
+def tell_columns(left: Mapping[str, str], where: str = "") -> None:
+    """Name the columns of a table that are no labels."""
+    for sentence, doubtful in label_columns.sentences(left):
+        (console.warn if doubtful else console.say)(where + sentence)
+
+
+def tell_contradictions(table: pd.DataFrame, labels: Sequence[str]) -> dict[str, int]:
+    """Warn of rows that their source calls normal beside a finding; a note for ``dataset.json``."""
+    count, sentence = derived.contradictions(table, labels)
+    if not count:
+        return {}
+    console.warn(sentence)
+    return {"no_finding_beside_findings": count}
+
+
+def tell_joined(run: Run, labels: Sequence[str], joined: Joined) -> dict[str, Any]:
+    """Say how reports matched, and return it for ``dataset.json``.
+
+    Args:
+        run: Its counts are added to.
+        labels: Those of the source before.
+        joined: The source after.
+    """
+    console.say(
+        f"reports: {joined.matched:,} images matched, {joined.unmatched:,} unmatched, "
+        f"{joined.unused:,} reports unused"
+    )
+    differ = joined.disagreements
+    counts = differ["label"].value_counts().to_dict()
+    rows = [
+        [name, n, int(counts.get(name, 0)), f"{1 - counts.get(name, 0) / n:.3f}"]
+        for name, n in joined.compared.items()
+        if n
+    ]
+    if rows:
+        console.table("Source against report", ["label", "both", "differ", "agree"], rows)
+    new = [name for name in joined.source.labels if name not in labels]
+    if joined.unmatched and new:
+        console.warn(
+            f"{joined.unmatched:,} images have no report: their labels {', '.join(new[:3])}"
+            f"{' ...' if len(new) > 3 else ''} are blank, which --blank zeros counts as absent"
+        )
+    for sentence in joined.settled.sentences():
+        console.say(sentence)
+    tell_columns(joined.left, "of the reports' table, ")
+    run.count("reports_matched", joined.matched)
+    run.count("reports_unmatched", joined.unmatched)
+    return {
+        "matched": joined.matched,
+        "unmatched": joined.unmatched,
+        "unused": joined.unused,
+        "disagreements": {str(name): int(n) for name, n in sorted(counts.items())},
+        "no_finding": dataclasses.asdict(joined.settled),
+    }

@@ -7,7 +7,7 @@ labels, counts of matched and unmatched images, and the cells where source and r
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -159,34 +159,28 @@ def _match(table: pd.DataFrame, reports: pd.DataFrame, folder: Path) -> np.ndarr
             "the images have no study ids, so no report can be joined",
             hint="name the column: --column study_id=NAME",
         )
-    for simplify in (False, True):
-        for with_patient in (True, False):
-            left = _keys(table, simplify, with_patient)
-            right = _keys(reports, simplify, with_patient)
-            if left is None or right is None:
-                continue
-            places = dict(zip(right, range(len(right)), strict=True))
-            position = np.array([places.get(key, -1) for key in left], np.int64)
-            position[studies == ""] = -1
-            if (position >= 0).any():
-                if not with_patient:
-                    _refuse_ambiguous(table, reports, position)
-                return position
-    ours = ", ".join(map(repr, pd.unique(studies)[:3]))
-    theirs = ", ".join(map(repr, cells_of(reports, STUDY)[:3]))
-    what = f"no report belongs to any image: studies here are like {ours}, there like {theirs}"
+    named = all((cells_of(each, PATIENT) != "").any() for each in (table, reports))
+    for simplify, with_patient in ((False, True), (False, False), (True, True), (True, False)):
+        if with_patient and not named:
+            continue
+        places = {key: at for at, key in enumerate(_keys(reports, simplify, with_patient))}
+        ours = _keys(table, simplify, with_patient)
+        position = np.array([places.get(key, -1) for key in ours], np.int64)
+        position[studies == ""] = -1
+        if (position >= 0).any():
+            if not with_patient:
+                _refuse_ambiguous(table, reports, position)
+            return position
+    here = ", ".join(map(repr, pd.unique(studies)[:3]))
+    there = ", ".join(map(repr, cells_of(reports, STUDY)[:3]))
+    what = f"no report belongs to any image: studies here are like {here}, there like {there}"
     raise InputError(what, file=folder, column=STUDY)
 
 
-def _keys(table: pd.DataFrame, simplify: bool, with_patient: bool) -> list[object] | None:
-    """Keys to join by; None where they would be blank."""
+def _keys(table: pd.DataFrame, simplify: bool, with_patient: bool) -> Iterable[object]:
+    """What rows are joined by."""
     studies = [_simple(s) if simplify else s for s in cells_of(table, STUDY)]
-    if not with_patient:
-        return list(studies)
-    patients = cells_of(table, PATIENT)
-    if not (patients != "").any():
-        return None
-    return list(zip(patients, studies, strict=True))
+    return zip(cells_of(table, PATIENT), studies, strict=True) if with_patient else studies
 
 
 _NUMBER = re.compile(r"(?:s|study|cxr)?[-_ ]?(\d+)", re.IGNORECASE)

@@ -198,18 +198,11 @@ def label_arrays(
         what = f"--uncertain names {unknown}, which {dataset.path} has not"
         raise InputError(what, hint="the labels are " + ", ".join(info.labels))
     codes = label_codes(dataset, rows)
-    values = (codes == 1).astype(np.float32)
-    mask = np.ones(codes.shape, bool)
-    for column, name in enumerate(info.labels):
-        uncertain = codes[:, column] == -1
-        rule = policy.of(name)
-        if rule == "ones":
-            values[uncertain, column] = 1
-        elif rule == "ignore":
-            mask[uncertain, column] = False
-        if not info.covered[column]:
-            mask[:, column] = False
-            values[:, column] = 0
+    uncertain = codes == -1
+    rules = np.array([policy.of(name) for name in info.labels], dtype=object)
+    covered = np.array(info.covered, bool)
+    positive = covered & ((codes == 1) | (uncertain & (rules == "ones")))
+    mask = covered & ~(uncertain & (rules == "ignore"))
     if policy.blank == "ignore":
         mask &= codes != BLANK_CODE
-    return values, mask
+    return positive.astype(np.float32), mask

@@ -1,6 +1,5 @@
 """A dataset directory as Python users see it: `cxrtool.load_dataset`."""
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +8,7 @@ import pandas as pd
 from cxrtool.data.cache import pixels
 from cxrtool.data.columns import AGE, PATIENT, SPLIT, SPLITS
 from cxrtool.data.labels import LabelPolicy, label_arrays
-from cxrtool.data.manifest import Dataset, load_dataset
+from cxrtool.data.manifest import Dataset
 
 
 class Sample(NamedTuple):
@@ -89,13 +88,3 @@ class DatasetView(Dataset):
         from cxrtool.data.torch_dataset import TorchDataset
 
         return TorchDataset(self, split, view, fraction, uncertain, blank)
-
-
-def load(path: Path) -> DatasetView:
-    """Read a dataset directory and check all of it but the pixels.
-
-    Raises:
-        InputError: Names file, row and column of the first thing that is wrong.
-    """
-    data = load_dataset(path)
-    return DatasetView(data.path, data.info, data.table)

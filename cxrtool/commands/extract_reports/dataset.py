@@ -38,8 +38,8 @@ def fill(config: Config, run: Run, job: Job, tally: Tally, sample: Sample) -> di
     Raises:
         InputError: No reports, a single-label set, or a study with two different reports.
     """
+    from cxrtool.data.assemble import tell_contradictions
     from cxrtool.data.manifest import DatasetWriter, load_dataset
-    from cxrtool.data.summary import tell_contradictions
 
     dataset = load_dataset(run.input("reports").path)
     if dataset.info.kind == "single" and config.join_labels != "keep":

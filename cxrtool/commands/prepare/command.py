@@ -13,8 +13,7 @@ from cxrtool.commands.prepare.options import FORMAT, NAME, Config
 from cxrtool.core import console
 from cxrtool.core.errors import InputError
 from cxrtool.core.runs import Run
-from cxrtool.data import assemble, ingest, splits, summary
-from cxrtool.data.assemble import disagreement_table
+from cxrtool.data import assemble, ingest, splits
 from cxrtool.data.columns import image_name
 from cxrtool.data.join import join_reports
 from cxrtool.data.keys import keyed_namespace, read_secret
@@ -23,14 +22,13 @@ from cxrtool.data.manifest import DatasetWriter
 from cxrtool.data.maps import builtin, load_map
 from cxrtool.data.source_checks import Checker, check_source, rename_labels
 from cxrtool.data.sources.base import SourceOptions, SourceTable, read_source
-from cxrtool.data.summary import tell_columns, tell_joined
 from cxrtool.data.tables import write_table
 
 __all__ = ["FORMAT", "NAME", "Config", "plan", "run"]
 
 
 def run(config: Config, run: Run) -> dict[str, Any]:
-    """Prepare a data set; returns the summary."""
+    """Prepare a data set; returns the assemble."""
     secret = None if config.id_key is None else read_secret(config.id_key)
     source, checker = _read_source(config, secret)
     _note_files(config, run, source, checker)
@@ -53,7 +51,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         carve=not config.labels_only,
     )
     table = assemble.finish_table(table, source, split.values)
-    notes |= summary.tell_contradictions(table, source.labels)
+    notes |= assemble.tell_contradictions(table, source.labels)
 
     notes["format"] = config.format
     notes["split"] = {"how": split.how, "seed": config.seed, "notes": list(split.notes)}
@@ -69,7 +67,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         run.write_text("rejected.csv", write_table(assemble.rejected_table(checker.rejected)))
     digest = writer.finish(table, info)
     ingest.forget(run)
-    told = summary.tell(
+    told = assemble.tell(
         run, source, table, images, split_notes=split.notes, rejected=checker.rejected
     )
     return {**told, "digest": digest}
@@ -82,7 +80,7 @@ def plan(config: Config) -> dict[str, Any]:
     return {
         "images": len(checker.good),
         "rejected": len(checker.rejected),
-        "labels": summary.label_counts(source.table.iloc[checker.good], source.labels),
+        "labels": assemble.label_counts(source.table.iloc[checker.good], source.labels),
         "official_split": source.official_split,
     }
 
@@ -104,7 +102,7 @@ def _read_source(config: Config, secret: bytes | None) -> tuple[SourceTable, Che
         skip_bad=config.skip_bad,
     )
     source = read_source(config.format, config.source, options)
-    tell_columns(source.notes.get(NOTE, {}))
+    assemble.tell_columns(source.notes.get(NOTE, {}))
     checker = Checker(source, skip_bad=config.skip_bad)
     source = check_source(
         source,
@@ -146,8 +144,8 @@ def _with_reports(
     if config.reports is None:
         return source, {}
     joined = join_reports(source, config.reports, config.join_labels)
-    notes = tell_joined(run, source.labels, joined)
-    differ = disagreement_table(joined.disagreements, pixels=not config.labels_only)
+    notes = assemble.tell_joined(run, source.labels, joined)
+    differ = assemble.disagreement_table(joined.disagreements, pixels=not config.labels_only)
     run.write_text("disagreements.csv", write_table(differ))
     return joined.source, {"reports": {"mode": config.join_labels, **notes}}
 

@@ -112,7 +112,7 @@ def _label_arrays(path: Path) -> dict[str, np.ndarray]:
                 if what:
                     raise InputError(what, file=path, column=key)
                 columns[split] = labels.reshape(len(labels), -1).astype(np.int64)
-    except (*DAMAGE, AttributeError) as error:
+    except DAMAGE as error:
         raise InputError(f"not a readable npz file ({error})", file=path) from None
     if "train" not in columns:
         raise InputError("no such array", file=path, column="train_labels")

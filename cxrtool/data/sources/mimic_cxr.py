@@ -22,8 +22,6 @@ from cxrtool.data.sources import files, vocabulary
 from cxrtool.data.sources.base import FileOpener, SourceOptions, SourceTable
 from cxrtool.data.tables import read_table, refuse_row
 
-_LABELERS = ("chexpert", "negbio")
-
 
 def read(source: Path, options: SourceOptions) -> SourceTable:
     """Read MIMIC-CXR-JPG.
@@ -42,9 +40,8 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
     if metadata is None:
         raise files.nothing_found(folder, "mimic-cxr", "mimic-cxr-2.0.0-metadata.csv")
     folder = metadata.parent
-    label_path = source if source.is_file() else None
-    for labeler in _LABELERS:
-        label_path = label_path or _find(folder, labeler)
+    label_path = _find(folder, "chexpert") or _find(folder, "negbio")
+    label_path = source if source.is_file() else label_path
     if label_path is None or label_path == metadata:
         what = "mimic-cxr-2.0.0-chexpert.csv or -negbio.csv"
         raise files.nothing_found(folder, "mimic-cxr", what)

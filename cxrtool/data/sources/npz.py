@@ -16,7 +16,7 @@ from cxrtool.core.errors import InputError
 
 #: Names of the parts of a MedMNIST file.
 SPLITS = ("train", "val", "test")
-DAMAGE = (zipfile.BadZipFile, ValueError, EOFError, zlib.error, OSError)
+DAMAGE = (zipfile.BadZipFile, ValueError, EOFError, zlib.error, OSError, AttributeError)
 
 
 class ArrayStream:
@@ -43,12 +43,8 @@ class ArrayStream:
         try:
             archive = zipfile.ZipFile(self._path)
             self._stream: IO[bytes] = archive.open(f"{self._member}.npy")
-            version = np.lib.format.read_magic(self._stream)
-            reader: Any = (
-                np.lib.format.read_array_header_1_0
-                if version == (1, 0)
-                else np.lib.format.read_array_header_2_0
-            )
+            major, _ = np.lib.format.read_magic(self._stream)
+            reader = getattr(np.lib.format, f"read_array_header_{major}_0")
             self.shape, fortran, dtype = reader(self._stream)
         except DAMAGE as error:
             raise InputError(f"not a readable npz file ({error})", file=self._path) from None
