@@ -15,12 +15,13 @@ import pandas as pd
 
 from cxrtool.core import console
 from cxrtool.core.runs import Run
-from cxrtool.data import columns, derived, label_columns
+from cxrtool.data import columns, label_columns
 from cxrtool.data.columns import IMAGE, PATIENT, SPLIT, SPLITS, cells_of, image_name
 from cxrtool.data.images import KERNEL
 from cxrtool.data.ingest import Ingested
 from cxrtool.data.join import Joined
 from cxrtool.data.keys import patient_keys
+from cxrtool.data.labels import contradictions
 from cxrtool.data.schema import DatasetInfo
 from cxrtool.data.select import units
 from cxrtool.data.sources.base import Rejected, SourceTable
@@ -80,9 +81,7 @@ def sidecars(source: SourceTable, rows: np.ndarray, *, pixels: bool) -> dict[str
 
 def rejected_table(rejected: Sequence[Rejected]) -> pd.DataFrame:
     """``rejected.csv``: what was left out by ``--skip-bad``, and why."""
-    rows = [
-        (r.ref, r.file, "" if r.row is None else str(r.row), r.column, r.reason) for r in rejected
-    ]
+    rows = [(bad.ref, bad.file, str(bad.row or ""), bad.column, bad.reason) for bad in rejected]
     return pd.DataFrame(rows, columns=["image", "file", "row", "column", "reason"], dtype=str)
 
 
@@ -249,7 +248,7 @@ def tell_columns(left: Mapping[str, str], where: str = "") -> None:
 
 def tell_contradictions(table: pd.DataFrame, labels: Sequence[str]) -> dict[str, int]:
     """Warn of rows that their source calls normal beside a finding; a note for ``dataset.json``."""
-    count, sentence = derived.contradictions(table, labels)
+    count, sentence = contradictions(table, labels)
     if not count:
         return {}
     console.warn(sentence)

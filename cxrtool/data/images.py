@@ -91,7 +91,10 @@ def pixel_key(image: Image.Image) -> str:
     Args:
         image: The original at full size, mode L.
     """
-    return _key_of(_averaged(image, _BASE_PX))
+    small = _averaged(_averaged(image, _BASE_PX), _KEY_PX)
+    small = _resample(small, (_KEY_PX, _KEY_PX))
+    lowest, highest = small.getextrema()
+    return "" if lowest == highest else hashlib.sha256(small.tobytes()).hexdigest()[:16]
 
 
 def prepared_key(pixels: np.ndarray) -> str:
@@ -103,12 +106,6 @@ def _averaged(image: Image.Image, px: int) -> Image.Image:
     """The image averaged over whole blocks, its shorter side at least ``px`` where it was."""
     factor = min(image.size) // px
     return image.reduce(factor) if factor > 1 else image
-
-
-def _key_of(base: Image.Image) -> str:
-    small = _resample(_averaged(base, _KEY_PX), (_KEY_PX, _KEY_PX))
-    lowest, highest = small.getextrema()
-    return "" if lowest == highest else hashlib.sha256(small.tobytes()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -143,7 +140,7 @@ def convert(source: Path | bytes | np.ndarray, size: int, fit: str = "crop") -> 
         image = open_gray(source, int(_GAP * size)).image if again else decoded.image
     pixels = fit_image(image, size, fit)
     enlarged = min(decoded.image.size) * decoded.scale < size
-    return Converted(pixels, _key_of(base), prepared_key(pixels), decoded.conversion, enlarged)
+    return Converted(pixels, pixel_key(base), prepared_key(pixels), decoded.conversion, enlarged)
 
 
 def read_png(path: Path, size: int) -> np.ndarray:

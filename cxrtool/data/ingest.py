@@ -152,11 +152,6 @@ def ingest(
     return out
 
 
-def forget(run: Run) -> None:
-    """Drop the journal of a data set that is finished."""
-    (run.dir / JOURNAL).unlink(missing_ok=True)
-
-
 def _believed(run: Run, path: Path) -> dict[int, Done]:
     """Entries of an interrupted run whose images are on disk as they were written."""
     try:

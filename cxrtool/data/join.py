@@ -17,8 +17,7 @@ import pandas as pd
 from cxrtool.core.errors import InputError
 from cxrtool.data import columns
 from cxrtool.data.columns import PATIENT, STUDY, cells_of
-from cxrtool.data.derived import Settled, join_labels
-from cxrtool.data.labels import CHEXPERT
+from cxrtool.data.labels import CHEXPERT, Settled, join_labels
 from cxrtool.data.maps import canonical
 from cxrtool.data.schema import check_values
 from cxrtool.data.sources.base import SourceTable
@@ -63,7 +62,7 @@ def join_reports(source: SourceTable, folder: Path, mode: str) -> Joined:
         folder: Output of ``extract-reports``.
         mode: ``replace`` (the report wins where there is one), ``fill`` (it fills blanks and adds
             labels), ``keep`` (texts only). But for ``keep`` a matched image does not keep No
-            Finding 1 beside a finding, whoever said either (`cxrtool.data.derived`).
+            Finding 1 beside a finding, whoever said either (`cxrtool.data.labels`).
 
     Raises:
         InputError: No study ids, a study with two different reports, no match at all.

@@ -84,22 +84,20 @@ def find_labels(
     for name in map(str, frame.columns):
         if name in skip:
             continue
-        if name in no_labels:
-            left[name] = BY_NAME
-            continue
         filled = int((frame[name].str.strip() != "").sum())
         bad = int(bad_cells(frame[name]).sum())
-        good = filled - bad
-        if not filled:
+        if name in no_labels:
+            left[name] = BY_NAME
+        elif not filled:
             left[name] = BLANK
-        elif not good:
+        elif bad == filled:
             left[name] = OTHER_VALUES
-        elif good * _LABEL_OF[1] < filled * _LABEL_OF[0]:
+        elif (filled - bad) * _LABEL_OF[1] < filled * _LABEL_OF[0]:
             left[name] = f"{bad:,} of {filled:,} cells are no label values"
         else:
             labels.append(name)
             if bad:
-                said[name] = f"{good:,} of its {filled:,} cells"
+                said[name] = f"{filled - bad:,} of its {filled:,} cells"
     return Columns(tuple(labels), left, said)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,7 +52,9 @@ def select_rows(
     if opts.fraction < 1 and part == opts.split and left_by_split:
         keep &= _in_fraction(dataset, keep, opts.fraction)
     if opts.leave_out is not None and part == opts.split:
-        keep &= ~_in_fold(dataset, *parse_fold(opts.leave_out))
+        index, total = parse_fold(opts.leave_out)
+        order = places(units(dataset.table), f"fold/{dataset.info.namespace}")
+        keep &= np.floor(order * total) != index - 1
     left_by_fraction = int(keep.sum())
     views = dataset.column(VIEW)
     # "Where views are known": a set without any view is taken whole; in a set with views, a row
@@ -163,20 +166,12 @@ def parse_fold(text: str) -> tuple[int, int]:
     Raises:
         UsageError: Anything else.
     """
-    first, _, last = text.partition("/")
-    if (first + last).isascii() and first.isdigit() and last.isdigit():
-        index, total = int(first), int(last)
+    if re.fullmatch("[0-9]+/[0-9]+", text):
+        index, total = map(int, text.split("/"))
         if total > 1 and 1 <= index <= total:
             return index, total
-    raise UsageError(
-        f"--leave-out {text!r} is not of the form i/k", hint="for instance 1/2, and then 2/2"
-    )
-
-
-def _in_fold(dataset: Dataset, index: int, total: int) -> np.ndarray:
-    """Rows of the patients of part ``index`` (from 1) of ``total``: bool [N]."""
-    order = places(units(dataset.table), f"fold/{dataset.info.namespace}")
-    return np.asarray(np.floor(order * total) == index - 1)
+    hint = "for instance 1/2, and then 2/2"
+    raise UsageError(f"--leave-out {text!r} is not of the form i/k", hint=hint)
 
 
 def _in_fraction(dataset: Dataset, keep: np.ndarray, fraction: float) -> np.ndarray:

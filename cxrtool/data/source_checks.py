@@ -31,11 +31,6 @@ class Checker:
         self._source, self._skip = source, skip_bad
         self._bad: dict[int, Rejected] = {}
 
-    def where(self, position: int) -> tuple[str, int | None]:
-        """File and row of a position of the source's table."""
-        file, row = self._source.table.loc[position, ["table_file", "table_row"]]
-        return file, int(row) if row.isdigit() else None
-
     def reject(
         self,
         position: int,
@@ -57,14 +52,15 @@ class Checker:
         Raises:
             InputError: Bad rows are not skipped.
         """
-        table_file, row = self.where(position)
+        cells = self._source.table.loc[position]
+        table_file, row = cells["table_file"], cells["table_row"]
+        row = int(row) if row.isdigit() else None
         if not self._skip:
             if file and table_file and file != table_file:
                 reason = f"{reason} ({file})"
             place = table_file or file or None
             raise InputError(reason, file=place, row=row, column=column, hint=hint)
-        ref = self._source.table["image_ref"][position]
-        bad = Rejected(ref, reason, file or table_file, row, column)
+        bad = Rejected(cells["image_ref"], reason, file or table_file, row, column)
         self._bad.setdefault(position, bad)
 
     @property

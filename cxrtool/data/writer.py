@@ -37,12 +37,15 @@ class DatasetWriter:
     Args:
         run: The run.
         info: What is known of the set; `finish` may replace it.
+
+    Attributes:
+        written: Size and SHA-256 of every image; what another process has written is added here.
     """
 
     def __init__(self, run: Run, info: schema.DatasetInfo) -> None:
         self.run = run
         self.info = info
-        self._written = files.FileIndex()
+        self.written = files.FileIndex()
 
     def have(self, name: str) -> bool:
         """Whether an image is there, whole, from this run before it was interrupted.
@@ -79,12 +82,8 @@ class DatasetWriter:
         """Write one image that is encoded already (extract-reports copies images so)."""
         files.write_once(self.run.dir / name, data)
         digest = files.sha256_bytes(data)
-        self.add_entry(name, len(data), digest)
+        self.written.add(name, len(data), digest)
         return digest
-
-    def add_entry(self, name: str, size_bytes: int, sha256: str) -> None:
-        """Record an image that another process has written."""
-        self._written.add(name, size_bytes, sha256)
 
     def finish(self, table: pd.DataFrame, info: schema.DatasetInfo | None = None) -> str:
         """Write the index, the manifest and ``dataset.json``, in this order.
@@ -155,7 +154,7 @@ class DatasetWriter:
             raise ValueError("a set of no parts")
 
     def _index_line(self, name: str) -> str:
-        entry = self._written.get(name)
+        entry = self.written.get(name)
         if entry is None:
             path = self.run.dir / name
             if not self.have(name):

@@ -22,8 +22,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from cxrtool.data import derived
 from cxrtool.data.images import to_float, to_uint8
+from cxrtool.data.labels import denied, nothing_found
 from cxrtool.editing.guide import TextGuide
 from cxrtool.editing.starts import Starts
 from cxrtool.training.protocols import Classifier
@@ -172,8 +172,8 @@ def label_cells(
         there = cells[[f for f in findings if f in cells]].isin(("1", "-1")).any(axis=1)
         cells.loc[there, nothing] = "0"
     # Templates that do not say what No Finding excludes leave it to this.
-    there = derived.denied(cells)
-    for nothing in derived.nothing_found(labels):
+    there = denied(cells)
+    for nothing in nothing_found(labels):
         cells.loc[there & (cells[nothing] == "1"), nothing] = "0"
     return cells
 

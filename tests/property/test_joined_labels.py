@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxrtool.commands.extract_reports.dataset import _merged
-from cxrtool.data.derived import Settled
 from cxrtool.data.join import join_reports
+from cxrtool.data.labels import Settled
 from cxrtool.data.manifest import Dataset
 from cxrtool.data.schema import DatasetInfo
 from cxrtool.data.sources.base import SourceTable

@@ -21,7 +21,7 @@ from cxrtool.core.errors import InputError
 if TYPE_CHECKING:
     from cxrtool.commands.extract_reports.options import Config
     from cxrtool.core.runs import Run
-    from cxrtool.data.derived import Settled
+    from cxrtool.data.labels import Settled
     from cxrtool.data.manifest import Dataset, DatasetInfo, DatasetWriter
     from cxrtool.reports.extraction import Job
     from cxrtool.reports.report import Report
@@ -130,7 +130,7 @@ def _merged(
     """The new manifest, its ``dataset.json``, how many cells changed, what became of No Finding."""
     import numpy as np
 
-    from cxrtool.data.derived import join_labels
+    from cxrtool.data.labels import join_labels
     from cxrtool.data.maps import canonical
 
     table = dataset.table.copy()
@@ -181,7 +181,7 @@ def _share_images(run: Run, dataset: Dataset, writer: DatasetWriter) -> None:
             if not target.exists():
                 _share(source, target)
             if name in index:
-                writer.add_entry(name, *index[name])
+                writer.written.add(name, *index[name])
             bar.advance()
 
 

@@ -60,13 +60,13 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     )
     writer = DatasetWriter(run, info)
     for done in images.done.values() if images else ():
-        writer.add_entry(image_name(done.row), done.size_bytes, done.sha256)
+        writer.written.add(image_name(done.row), done.size_bytes, done.sha256)
     for name, side in assemble.sidecars(source, rows, pixels=images is not None).items():
         run.write_text(name, write_table(side))
     if checker.rejected or config.skip_bad:
         run.write_text("rejected.csv", write_table(assemble.rejected_table(checker.rejected)))
     digest = writer.finish(table, info)
-    ingest.forget(run)
+    (run.dir / ingest.JOURNAL).unlink(missing_ok=True)
     told = assemble.tell(
         run, source, table, images, split_notes=split.notes, rejected=checker.rejected
     )

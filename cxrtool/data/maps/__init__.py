@@ -69,9 +69,9 @@ def _plain(label: str) -> str:
 
 @functools.cache
 def _synonyms() -> dict[str, str]:
-    table = {_plain(old): new for old, new in builtin(SYNONYMS).items()}
-    table.update({_plain(new): new for new in builtin(SYNONYMS).values()})
-    return table
+    names = builtin(SYNONYMS)
+    by_new = {_plain(new): new for new in names.values()}
+    return {_plain(old): new for old, new in names.items()} | by_new
 
 
 def is_observation(label: str) -> bool:

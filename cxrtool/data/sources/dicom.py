@@ -19,7 +19,7 @@ import pandas as pd
 from cxrtool.core.errors import InputError
 from cxrtool.data.decoding import MAX_PIXELS
 from cxrtool.data.keys import patient_keys
-from cxrtool.data.label_columns import NOTE, listed
+from cxrtool.data.label_columns import NOTE, Columns, listed
 from cxrtool.data.sources import files, vocabulary
 from cxrtool.data.sources.base import SourceOptions, SourceTable
 from cxrtool.data.sources.dicom_pixels import DicomOpener, import_pydicom, need_decoder, reading
@@ -85,14 +85,13 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
     patients = bool((table["PatientID"] != "").all())
     windows = table["voi"].value_counts().sort_index()
     table["table_file"], table["table_row"] = [str(root / ref) for ref in table["image_ref"]], ""
-    labels: tuple[str, ...] = ()
-    left: dict[str, str] = {}
+    columns = Columns((), {})
     if options.label_table is not None:
-        table, labels, left = _join(table, options.label_table, options, sieve)
+        table, columns = _join(table, options.label_table, options, sieve)
     ids = f"HMAC-SHA256 {'with a secret' if options.id_key else 'without a'} key"
     return SourceTable(
         table=_without_identity(table, options),
-        labels=labels,
+        labels=columns.labels,
         namespace="dicom",
         patients=patients,
         source="DICOM",
@@ -104,7 +103,7 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
             "ids": "as in the files" if options.keep_ids else ids,
             "voi": {str(name): int(count) for name, count in windows.items()},
             "objects_without_pixels": without_pixels,
-            **({NOTE: left} if left else {}),
+            **({NOTE: dict(columns.left)} if columns.left else {}),
         },
     )
 
@@ -196,11 +195,8 @@ def _without_identity(table: pd.DataFrame, options: SourceOptions) -> pd.DataFra
 
 def _join(
     table: pd.DataFrame, path: Path, options: SourceOptions, sieve: files.Sieve
-) -> tuple[pd.DataFrame, tuple[str, ...], dict[str, str]]:
-    """The table with the labels of another one joined by the finest id that it has.
-
-    Also those labels, and the columns that are none, with the reason.
-    """
+) -> tuple[pd.DataFrame, Columns]:
+    """The table with the labels of another one, joined by the finest id that it has; which ones."""
     frame = read_table(path)
     plain = {name.replace("_", "").lower(): name for name in map(str, frame.columns)}
     keys = {key: plain[key.lower()] for key in _KEYS if key.lower() in plain}
@@ -227,4 +223,4 @@ def _join(
     table = table[there].set_axis(values.index).assign(**values)
     sieve.file, sieve.ref = path, "image_ref"
     table = sieve.labels(table, columns.labels, columns)
-    return table.reset_index(drop=True), columns.labels, dict(columns.left)
+    return table.reset_index(drop=True), columns

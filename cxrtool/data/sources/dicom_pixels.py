@@ -44,7 +44,6 @@ PLUGINS = {
     "1.2.840.10008.1.2.4.90": "gdcm",  # JPEG 2000 lossless
     "1.2.840.10008.1.2.4.91": "gdcm",  # JPEG 2000
 }
-_HINT = "pip install 'cxrtool[dicom]'"
 _JPEG_START = b"\xff\xd8"
 _J2K_START = b"\xff\x4f\xff\x51"
 _JP2_BOX = b"\x00\x00\x00\x0cjP  "
@@ -53,16 +52,20 @@ _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC} | {0xF7}
 _START_OF_SCAN, _END = 0xDA, 0xD9
 
 
+def _need(module: str, what: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise UsageError(what, hint="pip install 'cxrtool[dicom]'") from None
+
+
 def import_pydicom() -> Any:
     """The pydicom module.
 
     Raises:
         UsageError: It is not installed.
     """
-    try:
-        return importlib.import_module("pydicom")
-    except ImportError:
-        raise UsageError("reading DICOM needs the extra dicom", hint=_HINT) from None
+    return _need("pydicom", "reading DICOM needs the extra dicom")
 
 
 def need_decoder(syntax: str) -> None:
@@ -73,15 +76,10 @@ def need_decoder(syntax: str) -> None:
         UsageError: Its decoder is not installed.
     """
     if syntax not in PLUGINS:
-        from pydicom.uid import UID
-
-        raise InputError(f"the transfer syntax {UID(syntax).name} is not read")
+        name = importlib.import_module("pydicom.uid").UID(syntax).name
+        raise InputError(f"the transfer syntax {name} is not read")
     if PLUGINS[syntax] == "gdcm":
-        try:
-            importlib.import_module("gdcm")
-        except ImportError:
-            what = "compressed DICOM needs a decoder of the extra dicom"
-            raise UsageError(what, hint=_HINT) from None
+        _need("gdcm", "compressed DICOM needs a decoder of the extra dicom")
 
 
 @contextlib.contextmanager

@@ -119,10 +119,8 @@ def index_images(root: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> dict
         Name -> path relative to ``root`` with ``/``. Where a name occurs twice the first in sorted
         order stands.
     """
-    places: dict[str, str] = {}
-    for path in images_below(root, suffixes):
-        places.setdefault(path.rpartition("/")[2], path)
-    return places
+    paths = reversed(list(images_below(root, suffixes)))
+    return {path.rpartition("/")[2]: path for path in paths}
 
 
 def look_up(

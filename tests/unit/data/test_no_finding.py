@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxrtool.data.derived import Settled, contradictions, findings, join_labels, nothing_found
+from cxrtool.data.labels import Settled, contradictions, findings, join_labels, nothing_found
 
 
 def join(before: dict[str, str], read: dict[str, str], mode: str = "fill") -> dict[str, str]:
