@@ -76,7 +76,7 @@ def by_rows(
     texts = [f"text {i}" if yes else " " for i, yes in enumerate(has)]
     dataset = Dataset(Path(), info, source.assign(patient_id="", study_id="", image=""))
     found = {("", "", text): row for text, row in zip(texts, reports.to_dict("records"))}
-    job: Any = SimpleNamespace(texts=(), rules=SimpleNamespace(observations=tuple(reports.columns)))
+    job: Any = SimpleNamespace(texts=(), observations=tuple(reports.columns))
     config: Any = SimpleNamespace(join_labels=mode)
     table, info, changed, settled = _merged(config, dataset, texts, found, job)
     out = table[list(info.labels)]
