@@ -11,7 +11,9 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from cxrtool.core.errors import InputError
 
@@ -22,6 +24,9 @@ ARCHIVES = (".tgz", ".tar.gz", ".tar", ".tar.bz2", ".tar.xz", ".zip")
 Document = tuple[str, str, bytes]
 #: Takes what is wrong with one file, and its name without folder and ending ("" in an archive).
 Reject = Callable[[InputError, str], None]
+#: Name, whether it is a folder, bytes, why it cannot be read ("" if it can), what opens it.
+_Member = tuple[str, bool, int, str, Callable[[], Any]]
+_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
 
 
 def documents(path: Path, suffixes: tuple[str, ...], reject: Reject) -> Iterator[Document]:
@@ -35,11 +40,7 @@ def documents(path: Path, suffixes: tuple[str, ...], reject: Reject) -> Iterator
     Raises:
         InputError: The archive is damaged.
     """
-    if path.is_dir():
-        return _in_folder(path, suffixes, reject)
-    if path.name.lower().endswith(".zip"):
-        return _in_zip(path, suffixes, reject)
-    return _in_tar(path, suffixes, reject)
+    return (_in_folder if path.is_dir() else _in_archive)(path, suffixes, reject)
 
 
 def _wanted(name: str, suffixes: tuple[str, ...]) -> bool:
@@ -92,41 +93,38 @@ def _too_long(place: str) -> InputError:
     return InputError(f"is longer than {MAX_BYTES // 2**20} MiB: no report", file=place)
 
 
-def _in_tar(path: Path, suffixes: tuple[str, ...], reject: Reject) -> Iterator[Document]:
+def _in_archive(path: Path, suffixes: tuple[str, ...], reject: Reject) -> Iterator[Document]:
+    members = _zip_members if path.name.lower().endswith(".zip") else _tar_members
     try:
-        with tarfile.open(path, mode="r|*") as archive:
-            while (member := archive.next()) is not None:
-                archive.members = []  # type: ignore[attr-defined]  # else it remembers all of them
-                place = f"{path}:{member.name}"
-                if _leaves(member.name):
-                    reject(InputError("the member leaves the archive's folder", file=place), "")
-                elif not _wanted(member.name, suffixes) or member.isdir():
-                    continue
-                elif not member.isreg():
-                    reject(InputError("the member is a link, not a file", file=place), "")
-                elif member.size > MAX_BYTES:
-                    reject(_too_long(place), "")
-                else:
-                    stream = archive.extractfile(member)
-                    yield member.name, place, stream.read() if stream else b""
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        for name, is_folder, size, problem, stream_of in members(path):
+            place = f"{path}:{name}"
+            if _leaves(name):
+                reject(InputError("the member leaves the archive's folder", file=place), "")
+            elif is_folder or not _wanted(name, suffixes):
+                continue
+            elif problem:
+                reject(InputError(problem, file=place), "")
+            elif size > MAX_BYTES:
+                reject(_too_long(place), "")
+            else:
+                with stream_of() as stream:
+                    yield name, place, stream.read()
+    except (*_DAMAGE, OSError) as error:
         raise InputError(f"damaged archive: {error}", file=path) from None
 
 
-def _in_zip(path: Path, suffixes: tuple[str, ...], reject: Reject) -> Iterator[Document]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
-                place = f"{path}:{member.filename}"
-                if _leaves(member.filename):
-                    reject(InputError("the member leaves the archive's folder", file=place), "")
-                elif member.is_dir() or not _wanted(member.filename, suffixes):
-                    continue
-                elif member.flag_bits & 1:
-                    reject(InputError("the member is encrypted", file=place), "")
-                elif member.file_size > MAX_BYTES:
-                    reject(_too_long(place), "")
-                else:
-                    yield member.filename, place, archive.read(member)
-    except (zipfile.BadZipFile, EOFError, OSError, zlib.error, NotImplementedError) as error:
-        raise InputError(f"damaged archive: {error}", file=path) from None
+def _tar_members(path: Path) -> Iterator[_Member]:
+    with tarfile.open(path, mode="r|*") as archive:
+        while (member := archive.next()) is not None:
+            archive.members = []  # type: ignore[attr-defined]  # else it remembers all of them
+            problem = "" if member.isreg() else "the member is a link, not a file"
+            stream_of = partial(archive.extractfile, member)
+            yield member.name, member.isdir(), member.size, problem, stream_of
+
+
+def _zip_members(path: Path) -> Iterator[_Member]:
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            problem = "the member is encrypted" if member.flag_bits & 1 else ""
+            stream_of = partial(archive.open, member)
+            yield member.filename, member.is_dir(), member.file_size, problem, stream_of

@@ -20,12 +20,10 @@ class TorchDataset(TorchBase[tuple[Tensor, Tensor, Tensor]]):
     def __init__(
         self, data: Dataset, split: str, view: str, fraction: float, uncertain: str, blank: str
     ) -> None:
-        options = {"split": split, "view": view, "fraction": fraction}
-        chosen = resolve(SelectionOptions, options, origin="torch()")
-        policy = LabelPolicy.from_options(
-            resolve(PolicyOptions, {"uncertain": uncertain, "blank": blank}, origin="torch()")
-        )
-        self.rows = select_rows(data, chosen)
+        rows = {"split": split, "view": view, "fraction": fraction}
+        labels = {"uncertain": uncertain, "blank": blank}
+        policy = LabelPolicy.from_options(resolve(PolicyOptions, labels, origin="torch()"))
+        self.rows = select_rows(data, resolve(SelectionOptions, rows, origin="torch()"))
         self.labels = data.labels
         self._pixels = pixels(data)
         values, mask = label_arrays(data, self.rows, policy)

@@ -249,7 +249,10 @@ def gray16(dataset: Any) -> np.ndarray:
     padding = padding_mask(dataset, stored)
     values = modality(dataset, stored)
     shown = voi(dataset, values, padding)
-    if is_inverse(dataset):
+    # MONOCHROME1 and the presentation LUT shape INVERSE say the same thing, that low values are
+    # bright; a file that says one of them alone means it.
+    shape = str(getattr(dataset, "PresentationLUTShape", "") or "").upper()
+    if str(dataset.PhotometricInterpretation) == "MONOCHROME1" or shape == "INVERSE":
         shown = 1.0 - shown
     if padding is not None:
         shown[padding] = 0.0
@@ -322,16 +325,6 @@ def window(values: np.ndarray, center: float, width: float, function: str = "LIN
         exponent = np.clip(-4.0 * (values - center) / width, -700.0, 700.0)
         return 1.0 / (1.0 + np.exp(exponent))
     raise InputError(f"the VOI LUT function {function} is unknown")
-
-
-def is_inverse(dataset: Any) -> bool:
-    """Whether low values are bright.
-
-    MONOCHROME1 and the presentation LUT shape INVERSE say the same thing; a file that says one of
-    them alone means it.
-    """
-    shape = str(getattr(dataset, "PresentationLUTShape", "") or "").upper()
-    return str(dataset.PhotometricInterpretation) == "MONOCHROME1" or shape == "INVERSE"
 
 
 def _number(dataset: Any, name: str) -> float | None:

@@ -58,23 +58,23 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
         source: None.
         options: ``n``, ``seed``, ``size`` and ``labels_only`` are used.
     """
+    n = options.n or DEFAULT_N
     rows: list[dict[str, str]] = []
     truth: list[dict[str, object]] = []
     size = max(NATIVE_PX, options.size)
     patients = 0
-    while len(rows) < (options.n or DEFAULT_N):
+    while len(rows) < n:
         _append(sample_patient(options.seed, patients), rows, truth)
         patients += 1
-    del rows[options.n or DEFAULT_N :], truth[options.n or DEFAULT_N :]
     return SourceTable(
-        table=pd.DataFrame(rows, dtype=str),
+        table=pd.DataFrame(rows[:n], dtype=str),
         labels=LABELS,
         namespace=f"phantom-{options.seed}",
         patients=True,
         source="Procedural phantoms",
         licence="Apache-2.0",
         opener=None if options.labels_only else PhantomOpener(options.seed, size),
-        sidecars={"truth.csv": pd.DataFrame(truth)},
+        sidecars={"truth.csv": pd.DataFrame(truth[:n])},
         notes={"patients": patients, "native_px": size},
     )
 
