@@ -59,11 +59,6 @@ class SavedGenerator(NamedTuple):
         """`[L]` share of each among the training images."""
         return torch.tensor([float(self.meta["prevalence"][name]) for name in self.labels])
 
-    @property
-    def file(self) -> Path:
-        """The weights, for messages."""
-        return self.run_dir / "model.safetensors"
-
     def part(self, prefix: str) -> dict[str, Tensor]:
         """The weights under a prefix, without it."""
         return {k.removeprefix(prefix): v for k, v in self.state.items() if k.startswith(prefix)}
@@ -83,7 +78,7 @@ class SavedGenerator(NamedTuple):
                 f"architecture not understood ({error})", file=self.run_dir / "model.json"
             ) from error
         network = build(arch, torch_generator("unused"))
-        load_weights(network, self.part(prefix), file=self.file)
+        load_weights(network, self.part(prefix), file=self.run_dir / "model.safetensors")
         return network
 
 

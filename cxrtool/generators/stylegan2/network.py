@@ -145,7 +145,8 @@ def load_generator(saved: SavedGenerator) -> TrainedGenerator:
     means = saved.part(W_PREFIX)
     fits = len(saved.labels) == generator.arch.labels
     if means.keys() != {"vectors", "conditions", "center"} or not fits:
-        raise InputError("labels and mean latents do not fit the network", file=saved.file)
+        weights = saved.run_dir / "model.safetensors"
+        raise InputError("labels and mean latents do not fit the network", file=weights)
     return TrainedGenerator(generator, saved.labels, means, saved.meta)
 
 
