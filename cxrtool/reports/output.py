@@ -4,9 +4,7 @@ In: reports, their labels and their texts. Out: ``manifest.csv``, or the same as
 and lines of ``evidence.jsonl``.
 """
 
-import contextlib
 import csv
-import functools
 import io
 import json
 import tempfile
@@ -14,6 +12,8 @@ from bisect import bisect_right
 from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
+
+import pandas as pd
 
 from cxrtool.core.errors import UsageError
 from cxrtool.data.columns import EXTERNAL, PATIENT, RANDOM_TEXTS, REPORT, STUDY
@@ -90,69 +90,42 @@ class JsonRows:
             self._out.write("[]\n" if self._first else "\n]\n")
 
 
-class ParquetRows:
-    """Writes rows to a Parquet file: labels as integers or null, all else as texts.
-
-    Args:
-        path: The file.
-        names: The columns.
-        labels: Those of them that are labels.
-
-    Raises:
-        UsageError: pyarrow is not installed.
-    """
-
-    def __init__(self, path: Path, names: Sequence[str], labels: Container[str]) -> None:
-        try:
-            import pyarrow
-            from pyarrow import parquet
-        except ImportError:
-            hint = "pip install 'cxrtool[parquet]'"
-            raise UsageError("writing Parquet needs the extra parquet", hint=hint) from None
-        types = {True: pyarrow.int8(), False: pyarrow.string()}
-        schema = pyarrow.schema([(name, types[name in labels]) for name in names])
-        self._writer = parquet.ParquetWriter(path, schema)
-        self._group = functools.partial(pyarrow.Table.from_pydict, schema=schema)
-        self._names = names
-        self._labels = [name in labels for name in names]
-        self._rows: list[list[str | int | None]] = []
-
-    def writerow(self, cells: Sequence[str]) -> None:
-        """Takes a row."""
-        row = zip(cells, self._labels, strict=True)
-        self._rows.append([value_of(cell) if label else cell for cell, label in row])
-        if len(self._rows) == _GROUP:
-            self._flush()
-
-    def _flush(self) -> None:
-        columns = list(zip(*self._rows)) or [()] * len(self._names)
-        self._writer.write_table(self._group(dict(zip(self._names, columns))))
-        self._rows = []
-
-    def close(self) -> None:
-        """Ends the table."""
-        self._flush()
-        self._writer.close()
-
-
 def write_copy(manifest: Path, target: Path, labels: Container[str], form: str) -> None:
     """Writes ``manifest.csv`` once more as ``jsonl``, ``json`` or ``parquet``.
 
     Raises:
         UsageError: pyarrow is not installed.
     """
+    if form == "parquet":
+        _write_parquet(manifest, target, labels)
+        return
     csv.field_size_limit(MAX_CELL_BYTES)
-    with open(manifest, encoding="utf-8", newline="") as stream, contextlib.ExitStack() as stack:
+    with (
+        open(manifest, encoding="utf-8", newline="") as stream,
+        open(target, "w", encoding="utf-8") as out,
+    ):
         rows = csv.reader(stream)
-        names = next(rows)
-        if form == "parquet":
-            writer: JsonRows | ParquetRows = ParquetRows(target, names, labels)
-        else:
-            out = stack.enter_context(open(target, "w", encoding="utf-8"))
-            writer = JsonRows(out, names, labels, array=form == "json")
+        writer = JsonRows(out, next(rows), labels, array=form == "json")
         for cells in rows:
             writer.writerow(cells)
         writer.close()
+
+
+def _write_parquet(manifest: Path, target: Path, labels: Container[str]) -> None:
+    """Labels as integers or null, all else as texts."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        hint = "pip install 'cxrtool[parquet]'"
+        raise UsageError("writing Parquet needs the extra parquet", hint=hint) from None
+    names = list(pd.read_csv(manifest, nrows=0).columns)
+    types = {name: pyarrow.int8() if name in labels else pyarrow.string() for name in names}
+    schema = pyarrow.schema(types)
+    with parquet.ParquetWriter(target, schema) as writer:
+        for frame in pd.read_csv(manifest, dtype=str, na_filter=False, chunksize=_GROUP):
+            numbers = {n: frame[n].map(value_of).astype("Int8") for n in names if n in labels}
+            writer.write_table(pyarrow.Table.from_pandas(frame.assign(**numbers), schema, False))
 
 
 class ManifestWriter:

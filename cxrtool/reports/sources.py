@@ -6,16 +6,15 @@ stream of `Report`; at no time is more than one report in memory. What is wrong 
 handed to ``reject``; what is wrong with the whole source is raised.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from cxrtool.core.errors import InputError
 from cxrtool.data.archives import ARCHIVES, Document, Reject, documents
-from cxrtool.data.columns import PATIENT, REPORT, STUDY
+from cxrtool.data.columns import FINDINGS, IMPRESSION, PATIENT, REPORT, STUDY
 from cxrtool.data.sources.openi import parse_report
-from cxrtool.data.tables import JSON, JSON_LINES, SUFFIXES, is_text
+from cxrtool.data.tables import JSON, JSON_LINES, SUFFIXES, is_text, read_rows
 from cxrtool.reports.report import Report
-from cxrtool.reports.source_tables import from_table
 
 _TEXTS = (".txt", ".xml")
 
@@ -77,13 +76,13 @@ def _source(path: Path, reject: Reject, columns: tuple[str, str], stdin: bool) -
         with open(path, "rb") as stream:
             start = stream.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n")
         form = {b"{": JSON_LINES, b"[": JSON}.get(start[:1], ",")
-        return from_table(path, form, reject, columns)
+        return _from_table(path, form, reject, columns)
     if path.is_dir() or name.endswith(ARCHIVES):
         return _from_files(documents(path, _TEXTS, reject), reject)
     if name.endswith(_TEXTS):
         return _from_files(iter([(path.name, str(path), path.read_bytes())]), reject)
     if name.removesuffix(".gz").endswith(SUFFIXES):
-        return from_table(path, None, reject, columns)
+        return _from_table(path, None, reject, columns)
     hint = "known endings: " + " ".join(SUFFIXES + ARCHIVES)
     raise InputError("is no table, folder or archive of reports by its name", file=path, hint=hint)
 
@@ -137,3 +136,45 @@ def _guard(reports: Iterator[Report], reject: Reject) -> Iterator[Report]:
             continue
         places[report.study] = report.row or report.where
         yield report
+
+
+def _from_table(
+    path: Path, form: str | None, reject: Reject, columns: tuple[str, str]
+) -> Iterator[Report]:
+    """The reports of a table.
+
+    Args:
+        path: The file.
+        form: Its form, where the name does not tell (`cxrtool.data.tables.form_of`).
+        reject: Takes what is wrong with a single row.
+        columns: Those of the ids and of the texts. Where there is no column ``report``,
+            ``findings`` and ``impression`` are joined under their headers.
+
+    Raises:
+        InputError: The table lacks a column, or is damaged as a whole.
+    """
+    study, text = columns
+
+    def check(names: Sequence[str], row: int) -> None:
+        if len(names) == 1 and (mark := next((c for c in ";\t|" if c in names[0]), "")):
+            hint = "write the table with commas, or name a table with tabs .tsv"
+            raise InputError(
+                f"the columns are separated by {mark!r}", file=path, row=row, hint=hint
+            )
+        sections = text == REPORT and not {FINDINGS, IMPRESSION}.isdisjoint(names)
+        for column, option in ((study, "--id-column"), (text, "--text-column")):
+            if column not in names and not (column == text and sections):
+                hint = f"name it with {option}; columns: {', '.join(names[:20])}"
+                what = "the column is missing"
+                raise InputError(what, file=path, row=row, column=column, hint=hint)
+
+    rows = read_rows(path, form, bad=lambda error: reject(error, ""), check=check)
+    for row, cells in rows:
+        body = cells[text] if text in cells else under_headers(cells)
+        yield Report(cells[study], body, cells.get(PATIENT, ""), str(path), row)
+
+
+def under_headers(cells: dict[str, str]) -> str:
+    """Findings and impression as one text, each under its header; "" where both are blank."""
+    parts = ((name, cells.get(name, "")) for name in (FINDINGS, IMPRESSION))
+    return "\n".join(f"{name.upper()}: {part}" for name, part in parts if part.strip())

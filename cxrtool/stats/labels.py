@@ -18,6 +18,7 @@ import pandas as pd
 
 from cxrtool.core.errors import InputError
 from cxrtool.data.label_columns import NO_VALUE, bad_cells, plain_value
+from cxrtool.data.tables import require_columns
 
 POSITIVE, NEGATIVE, UNCERTAIN, BLANK = "1", "0", "-1", ""
 #: Of a cell that is on neither side of the score: a reader who could not tell.
@@ -141,15 +142,8 @@ def join(
     Raises:
         InputError: A column is missing, rows of a key disagree, a cell is no label, no key matches.
     """
-    for table, name, file in (
-        (predicted, predicted_key, predicted_file),
-        (reference, key, reference_file),
-    ):
-        if name not in table.columns:
-            shown = ", ".join(map(str, table.columns[:20]))
-            raise InputError(
-                "the column is missing", file=file, row=1, column=name, hint=f"columns: {shown}"
-            )
+    require_columns(predicted, [predicted_key], Path(predicted_file))
+    require_columns(reference, [key], Path(reference_file))
     ours = normalized(predicted, labels, predicted_file)
     ours.index = pd.Index(predicted[predicted_key])
     theirs = normalized(reference, labels, reference_file)

@@ -6,12 +6,12 @@ the text and the rule behind every label; for a dataset directory, a dataset dir
 images. Method: docs in ``cxrtool.reports``.
 """
 
-from __future__ import annotations
-
 import contextlib
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
+from cxrtool.commands.extract_reports import dataset as extract_dataset
+from cxrtool.commands.extract_reports import explain as extract_explain
 from cxrtool.commands.extract_reports.options import FORMAT, NAME, Config
 from cxrtool.commands.extract_reports.source import (
     STDIN,
@@ -23,15 +23,14 @@ from cxrtool.commands.extract_reports.source import (
 )
 from cxrtool.core import console
 from cxrtool.core.errors import UsageError
+from cxrtool.core.runs import Run
+from cxrtool.data.manifest import load_dataset
+from cxrtool.reports import output
+from cxrtool.reports.extraction import Job
+from cxrtool.reports.report import Rejected, Sample
+from cxrtool.reports.tally import Tally
 
 __all__ = ["FORMAT", "NAME", "Config", "plan", "run", "stream", "view"]
-
-if TYPE_CHECKING:
-    from cxrtool.core.runs import Run
-    from cxrtool.reports.extraction import Job
-    from cxrtool.reports.rejected import Rejected
-    from cxrtool.reports.sample import Sample
-    from cxrtool.reports.tally import Tally
 
 # Above this share of texts without any known section or term, they are likely in another language.
 SILENT_FRAC = 0.2
@@ -39,10 +38,6 @@ SILENT_FRAC = 0.2
 
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Read, label, write; a dataset directory keeps its images."""
-    from cxrtool.commands.extract_reports import dataset as extract_dataset
-    from cxrtool.commands.extract_reports import explain as extract_explain
-    from cxrtool.reports.rejected import Rejected
-    from cxrtool.reports.sample import Sample
 
     job = job_of(config)
     tally = job.tally()
@@ -82,7 +77,6 @@ def view(config: Config, folder: Path | None, out: IO[str]) -> None:
         folder: The finished output folder, or None where there is none.
         out: Where to.
     """
-    from cxrtool.commands.extract_reports import explain as extract_explain
 
     extract_explain.show(config, folder, out)
 
@@ -93,7 +87,6 @@ def stream(config: Config, out: IO[str]) -> None:
     Raises:
         InputError: As `run`; rows that ``--skip-bad`` leaves out are named on stderr.
     """
-    from cxrtool.reports.rejected import Rejected
 
     job = job_of(config)
     tally = job.tally()
@@ -143,8 +136,6 @@ def write_table(
 
 def write_copy(run: Run, form: str, job: Job) -> None:
     """Writes the table in another form beside ``manifest.csv``."""
-    from cxrtool.data.manifest import load_dataset
-    from cxrtool.reports import output
 
     folder = run.path("manifest.csv").parent
     labels = load_dataset(folder).info.labels if is_dataset(folder) else job.observations

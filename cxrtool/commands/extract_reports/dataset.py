@@ -4,8 +4,6 @@ In: a dataset directory whose manifest holds reports. Out: the same rows and ima
 where the file system has them), with labels from the reports and the text columns.
 """
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import dataclasses
@@ -13,23 +11,27 @@ import io
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+
+from cxrtool.commands.extract_reports.options import Config
+from cxrtool.commands.extract_reports.source import labeled
 from cxrtool.core import console, files, fingerprints
 from cxrtool.core.errors import InputError
+from cxrtool.core.runs import Run
+from cxrtool.data.assemble import tell_contradictions
+from cxrtool.data.labels import Settled, join_labels
+from cxrtool.data.manifest import Dataset, DatasetInfo, DatasetWriter, load_dataset
+from cxrtool.data.maps import canonical
+from cxrtool.data.tables import MAX_CELL_BYTES
+from cxrtool.reports.extraction import Job
+from cxrtool.reports.report import Report, Sample
+from cxrtool.reports.sources import under_headers
+from cxrtool.reports.tally import Tally
 
-if TYPE_CHECKING:
-    from cxrtool.commands.extract_reports.options import Config
-    from cxrtool.core.runs import Run
-    from cxrtool.data.labels import Settled
-    from cxrtool.data.manifest import Dataset, DatasetInfo, DatasetWriter
-    from cxrtool.reports.extraction import Job
-    from cxrtool.reports.report import Report
-    from cxrtool.reports.sample import Sample
-    from cxrtool.reports.tally import Tally
-
-    Key = tuple[str, str, str]  # patient, study, report
-    Cells = dict[str, str]  # a row of the table of extract-reports, by column
+Key = tuple[str, str, str]  # patient, study, report
+Cells = dict[str, str]  # a row of the table of extract-reports, by column
 
 
 def fill(config: Config, run: Run, job: Job, tally: Tally, sample: Sample) -> dict[str, Any]:
@@ -38,9 +40,6 @@ def fill(config: Config, run: Run, job: Job, tally: Tally, sample: Sample) -> di
     Raises:
         InputError: No reports, a single-label set, or a study with two different reports.
     """
-    from cxrtool.data.assemble import tell_contradictions
-    from cxrtool.data.manifest import DatasetWriter, load_dataset
-
     dataset = load_dataset(run.input("reports").path)
     if dataset.info.kind == "single" and config.join_labels != "keep":
         what = "a single-label set has classes, not observations"
@@ -61,8 +60,6 @@ def fill(config: Config, run: Run, job: Job, tally: Tally, sample: Sample) -> di
 
 def reports_of(dataset: Dataset, column: str) -> list[str]:
     """The report of every row; "" where there is none."""
-    from cxrtool.reports.source_tables import under_headers
-
     table, file = dataset.table, dataset.path / "manifest.csv"
     if column not in table.columns:
         shown = ", ".join(table.columns[:20])
@@ -79,8 +76,6 @@ def reports_of(dataset: Dataset, column: str) -> list[str]:
 
 def studies(dataset: Dataset, reports: list[str]) -> dict[Key, Report]:
     """Every study once, by (patient, study, report); one without an id is called by its image."""
-    from cxrtool.reports.report import Report
-
     each: dict[Key, Report] = {}
     for key, image in zip(_keys(dataset, reports), dataset.column("image")):
         each.setdefault(key, Report(key[1] or str(image), key[2], key[0]))
@@ -97,9 +92,6 @@ def _label_studies(
     sample: Sample,
 ) -> dict[Key, Cells]:
     """Cells of every study; writes ``evidence.jsonl`` on the way."""
-    from cxrtool.commands.extract_reports.source import labeled
-    from cxrtool.data.tables import MAX_CELL_BYTES
-
     table = io.StringIO(newline="")
     each = studies(dataset, reports)
     batches = labeled(config, each.values(), job, tally, table, lambda: run.stopping)
@@ -128,11 +120,6 @@ def _merged(
     config: Config, dataset: Dataset, reports: list[str], extracted: dict[Key, Cells], job: Job
 ) -> tuple[Any, DatasetInfo, int, Settled | None]:
     """The new manifest, its ``dataset.json``, how many cells changed, what became of No Finding."""
-    import numpy as np
-
-    from cxrtool.data.labels import join_labels
-    from cxrtool.data.maps import canonical
-
     table = dataset.table.copy()
     rows = [extracted[key] for key in _keys(dataset, reports)]
     for name in job.texts:

@@ -4,22 +4,24 @@ In: reports, from the source or from the table of a finished run. Out: colored t
 (``--explain``) or ``explain.html`` for a random sample (``--explain-sample``).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
+from cxrtool.commands.extract_reports import dataset as extract_dataset
+from cxrtool.commands.extract_reports.options import Config
+from cxrtool.commands.extract_reports.source import is_dataset, job_of, reports_of, spooled
 from cxrtool.core import console
 from cxrtool.core.errors import InputError
+from cxrtool.core.runs import Run
+from cxrtool.data.manifest import load_dataset
+from cxrtool.reports.explain import explain
+from cxrtool.reports.explain_page import render
+from cxrtool.reports.extraction import Job, labeler_of
+from cxrtool.reports.report import Rejected, Report, Sample
+from cxrtool.reports.sources import read_reports
+from cxrtool.reports.terminal import Terminal
 from cxrtool.version import __version__
-
-if TYPE_CHECKING:
-    from cxrtool.commands.extract_reports.options import Config
-    from cxrtool.core.runs import Run
-    from cxrtool.reports.extraction import Job
-    from cxrtool.reports.report import Report
-    from cxrtool.reports.sample import Sample
 
 #: How many reports ``--explain`` shows where no id is given.
 FIRST = 3
@@ -36,11 +38,6 @@ def show(config: Config, folder: Path | None, out: IO[str]) -> None:
     Raises:
         InputError: As reading the source; no report has an id that was asked for.
     """
-    from cxrtool.commands.extract_reports.source import job_of
-    from cxrtool.reports.explain import explain
-    from cxrtool.reports.extraction import labeler_of
-    from cxrtool.reports.terminal import Terminal
-
     terminal = Terminal(out, verbose=console.level() >= console.VERBOSE)
     job = job_of(config)
     missing, shown = set(config.explain_id), 0
@@ -63,15 +60,8 @@ def show(config: Config, folder: Path | None, out: IO[str]) -> None:
 
 def _reports(config: Config, folder: Path | None) -> Iterator[Report]:
     """The reports of a finished folder, or of the source."""
-    from cxrtool.commands.extract_reports import dataset as extract_dataset
-    from cxrtool.commands.extract_reports.source import is_dataset, reports_of, spooled
-    from cxrtool.reports.rejected import Rejected
-    from cxrtool.reports.sources import read_reports
-
     dataset = folder or config.reports
     if is_dataset(dataset):
-        from cxrtool.data.manifest import load_dataset
-
         loaded = load_dataset(dataset)
         texts = extract_dataset.reports_of(loaded, config.text_column)
         yield from extract_dataset.studies(loaded, texts).values()
@@ -84,10 +74,6 @@ def _reports(config: Config, folder: Path | None) -> Iterator[Report]:
 
 def page(config: Config, run: Run, job: Job, sample: Sample) -> str:
     """``explain.html`` of the sample."""
-    from cxrtool.reports.explain import explain
-    from cxrtool.reports.explain_page import render
-    from cxrtool.reports.extraction import labeler_of
-
     labeler = labeler_of(job)
     chosen = sample.reports()
     how = f"drawn at random (seed {config.seed})" if len(chosen) < sample.seen else "all of them"

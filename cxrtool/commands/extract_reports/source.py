@@ -1,21 +1,21 @@
 """What `cxr extract-reports` reads: the source, the rules, and texts from elsewhere."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from cxrtool.commands.extract_reports.options import Config
 from cxrtool.core import console, fingerprints
-
-if TYPE_CHECKING:
-    from cxrtool.reports.extraction import Batch, Job
-    from cxrtool.reports.rejected import Rejected
-    from cxrtool.reports.report import Report
-    from cxrtool.reports.tally import Tally
-    from cxrtool.reports.texts.external import ExternalTexts
+from cxrtool.reports import load_rules
+from cxrtool.reports.extraction import Batch, Job, extract
+from cxrtool.reports.ontology import load_ontology
+from cxrtool.reports.output import ManifestWriter
+from cxrtool.reports.report import Rejected, Report
+from cxrtool.reports.ruleset import default_rules
+from cxrtool.reports.sources import read_reports
+from cxrtool.reports.tally import Tally
+from cxrtool.reports.texts.external import ExternalTexts
 
 STDIN = "-"
 
@@ -27,11 +27,6 @@ def job_of(config: Config) -> Job:
         InputError: A rule file or a set of labels is wrong.
         UsageError: There is no such section or set of labels.
     """
-    from cxrtool.reports import load_rules
-    from cxrtool.reports.extraction import Job
-    from cxrtool.reports.ontology import load_ontology
-    from cxrtool.reports.ruleset import default_rules
-
     rules = default_rules() if config.rules is None else load_rules(config.rules)
     ontology = load_ontology(config.ontology, rules) if config.ontology else None
     return Job(rules.counting(config.sections.split(",")), config.strategies(), ontology)
@@ -43,8 +38,6 @@ def external_of(config: Config) -> ExternalTexts | None:
     Raises:
         InputError: They cannot be read.
     """
-    from cxrtool.reports.texts.external import ExternalTexts
-
     return ExternalTexts(config.text_from) if config.text_from else None
 
 
@@ -74,8 +67,6 @@ def tell_unused(external: ExternalTexts | None) -> None:
 
 def reports_of(config: Config, source: Path, rejected: Rejected) -> Iterator[Report]:
     """The reports of a table, folder or archive."""
-    from cxrtool.reports.sources import read_reports
-
     return read_reports(
         source,
         rejected.add,
@@ -98,9 +89,6 @@ def labeled(
 
     To be closed, so that no worker is left behind. A table that was stopped is not finished.
     """
-    from cxrtool.reports.extraction import extract
-    from cxrtool.reports.output import ManifestWriter
-
     external = external_of(config)
     writer = ManifestWriter(out, job.columns, job.observations, external, config.seed, form)
     batches = extract(reports, job, workers=config.workers, stopping=stopping)

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from cxrtool.reports import Labeler
 from cxrtool.reports.explain import Explained, explain
 from cxrtool.reports.explain_page import render
-from cxrtool.reports.report import Report
-from cxrtool.reports.sample import Sample
+from cxrtool.reports.report import Report, Sample
 from cxrtool.reports.terminal import Terminal
 
 LABELER = Labeler()

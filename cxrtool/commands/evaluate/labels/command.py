@@ -6,35 +6,32 @@ In: the output of ``extract-reports`` (or any table of labels) and a reference C
 ``--include-text``.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from cxrtool.commands.evaluate.labels.options import FORMAT, NAME, Config
 from cxrtool.core import console
 from cxrtool.core.errors import InputError, UsageError
+from cxrtool.core.runs import Run
+from cxrtool.data.columns import RESERVED
+from cxrtool.data.sources.table import label_columns
+from cxrtool.data.tables import read_table, write_table
+from cxrtool.pages import labels as label_page
+from cxrtool.pages import render
+from cxrtool.stats import label_classes as classes
+from cxrtool.stats import labels as measure
+from cxrtool.stats.label_classes import MACRO, MICRO, READINGS
+from cxrtool.stats.labels import LabelScore
+from cxrtool.stats.wording import with_interval
 
 __all__ = ["FORMAT", "NAME", "Config", "run"]
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from cxrtool.core.runs import Run
-    from cxrtool.stats.labels import LabelScore
 
 
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Join, score, list what disagrees."""
-    import pandas as pd
-
-    from cxrtool.data.tables import read_table, write_table
-    from cxrtool.pages import labels as label_page
-    from cxrtool.pages import render
-    from cxrtool.stats import label_classes as classes
-    from cxrtool.stats import labels as measure
-
     pred_file = table_of(run.input("pred").path)
     reference_file = table_of(run.input("reference").path)
     predicted, reference = read_table(pred_file), read_table(reference_file)
@@ -110,9 +107,6 @@ def common_labels(
         UsageError: ``--labels`` names one that is not in both.
         InputError: They have none in common.
     """
-    from cxrtool.data.columns import RESERVED
-    from cxrtool.data.sources.table import label_columns
-
     columns = [str(c) for c in reference.columns]
     shared = [
         name
@@ -169,8 +163,6 @@ def with_text(wrong: pd.DataFrame, predicted: pd.DataFrame, key: str) -> pd.Data
 
 def say(scores: list[LabelScore], every: pd.DataFrame, summary: dict[str, Any]) -> None:
     """The scores on stderr, and what could not be scored."""
-    from cxrtool.stats.label_classes import MACRO, MICRO, READINGS
-    from cxrtool.stats.wording import with_interval
 
     def macro(metric: str, mean: str = MACRO) -> str:
         value, low, high = (summary[f"{mean}_{metric}{end}"] for end in ("", "_low", "_high"))
