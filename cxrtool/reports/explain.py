@@ -2,7 +2,7 @@
 
 In: a text and its labels with evidence. Out: stretches, each with what it is (a mention with its
 value, a section name, text that does not count) and the cues in it, and the labels by value.
-`terminal` and `explain_page` draw them.
+`terminal` draws them.
 """
 
 import re

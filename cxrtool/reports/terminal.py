@@ -1,16 +1,19 @@
-"""Draws explained reports on a terminal.
+"""Draws explained reports on a terminal, and as one HTML page that needs no network.
 
 In: `Explained` reports and a text stream. Out: the text with mentions colored by value, cues
 underlined, section names and what does not count dimmed, and the labels beneath. Where there are no
-colors (a pipe, ``NO_COLOR``) brackets say the same: ``[+ effusion]``, ``{no}``.
+colors (a pipe, ``NO_COLOR``) brackets say the same: ``[+ effusion]``, ``{no}``. The page has its
+style inside, for light and dark screens and for paper; what comes from a report is escaped.
 """
 
+from collections.abc import Sequence
 from typing import IO
 
 from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
+from cxrtool.core.templates import environment
 from cxrtool.reports.explain import KINDS, MEANING, Explained, Kind, Stretch
 
 SIGNS: dict[Kind, str] = {
@@ -119,3 +122,22 @@ def _bracketed(before: str, text: str, after: str) -> Text:
     words = text.strip()
     left = text[: len(text) - len(text.lstrip())]
     return Text(f"{left}{before}{words}{after}{text[len(left) + len(words) :]}")
+
+
+def render(reports: Sequence[Explained], *, title: str, footer: str) -> str:
+    """The page.
+
+    Args:
+        reports: In reading order.
+        title: How these reports were chosen, as a sentence.
+        footer: Small print: tool, version, fingerprint.
+    """
+    template = environment("cxrtool.reports").get_template("explain.html.j2")
+    return template.render(
+        reports=reports,
+        title=title,
+        footer=footer,
+        kinds=KINDS,
+        meaning=MEANING,
+        signs={**SIGNS, "negative": "\u2212"},
+    )

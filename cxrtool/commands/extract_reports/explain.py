@@ -16,11 +16,10 @@ from cxrtool.core.errors import InputError
 from cxrtool.core.runs import Run
 from cxrtool.data.manifest import load_dataset
 from cxrtool.reports.explain import explain
-from cxrtool.reports.explain_page import render
 from cxrtool.reports.extraction import Job, labeler_of
 from cxrtool.reports.report import Rejected, Report, Sample
 from cxrtool.reports.sources import read_reports
-from cxrtool.reports.terminal import Terminal
+from cxrtool.reports.terminal import Terminal, render
 from cxrtool.version import __version__
 
 #: How many reports ``--explain`` shows where no id is given.

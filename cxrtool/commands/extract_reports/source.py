@@ -32,15 +32,6 @@ def job_of(config: Config) -> Job:
     return Job(rules.counting(config.sections.split(",")), config.strategies(), ontology)
 
 
-def external_of(config: Config) -> ExternalTexts | None:
-    """The texts of ``--text-from``.
-
-    Raises:
-        InputError: They cannot be read.
-    """
-    return ExternalTexts(config.text_from) if config.text_from else None
-
-
 @contextlib.contextmanager
 def spooled(config: Config) -> Iterator[Path]:
     """The source; stdin as a file that lasts as long as the context."""
@@ -52,17 +43,6 @@ def spooled(config: Config) -> Iterator[Path]:
         yield ref.path
     finally:
         fingerprints.release(ref)
-
-
-def tell_unused(external: ExternalTexts | None) -> None:
-    """Says how many texts of ``--text-from`` have no report.
-
-    Raises:
-        InputError: None has one.
-    """
-    unused = external.unused() if external else 0
-    if unused:
-        console.warn(f"{unused:,} texts of --text-from belong to no report")
 
 
 def reports_of(config: Config, source: Path, rejected: Rejected) -> Iterator[Report]:
@@ -88,8 +68,11 @@ def labeled(
     """Labels reports, writes the table to ``out`` and counts; gives the batches as they are done.
 
     To be closed, so that no worker is left behind. A table that was stopped is not finished.
+
+    Raises:
+        InputError: The texts of ``--text-from`` cannot be read, or none of them has a report.
     """
-    external = external_of(config)
+    external = ExternalTexts(config.text_from) if config.text_from else None
     writer = ManifestWriter(out, job.columns, job.observations, external, config.seed, form)
     batches = extract(reports, job, workers=config.workers, stopping=stopping)
     with contextlib.closing(batches):
@@ -99,7 +82,8 @@ def labeled(
             yield batch
     if not stopping():
         writer.finish()
-        tell_unused(external)
+        if external and (unused := external.unused()):
+            console.warn(f"{unused:,} texts of --text-from belong to no report")
 
 
 def is_dataset(path: Path) -> bool:

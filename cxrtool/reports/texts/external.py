@@ -5,10 +5,10 @@ the text of a study. The whole file is held in memory, unlike the reports.
 """
 
 from pathlib import Path
-from typing import NoReturn
 
 from cxrtool.core.errors import InputError
 from cxrtool.data.columns import STUDY
+from cxrtool.reports.report import Rejected
 from cxrtool.reports.sources import read_reports
 
 TEXT = "text"
@@ -26,11 +26,11 @@ class ExternalTexts:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path, stop = path, Rejected(skip=False).add
         try:
             self._texts = {
                 report.study: " ".join(report.text.split())
-                for report in read_reports(path, _refuse, id_column=STUDY, text_column=TEXT)
+                for report in read_reports(path, stop, id_column=STUDY, text_column=TEXT)
             }
         except InputError as error:
             # The hints of the reader name options that are for the reports.
@@ -56,7 +56,3 @@ class ExternalTexts:
             hint = f"its ids look like {next(iter(self._texts))!r}"
             raise InputError(what, file=self._path, column=STUDY, hint=hint)
         return len(self._texts) - len(self._used)
-
-
-def _refuse(error: InputError, study: str) -> NoReturn:
-    raise error

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 from cxrtool.reports import Labeler
 from cxrtool.reports.explain import Explained, explain
-from cxrtool.reports.explain_page import render
 from cxrtool.reports.report import Report, Sample
-from cxrtool.reports.terminal import Terminal
+from cxrtool.reports.terminal import Terminal, render
 
 LABELER = Labeler()
 TEXT = (
