@@ -174,9 +174,7 @@ def _share_images(run: Run, dataset: Dataset, writer: DatasetWriter) -> None:
 
 def _share(source: Path, target: Path) -> None:
     with files.atomic(target, durable=False) as temporary:
-        linked = False
-        with contextlib.suppress(OSError):
+        try:
             os.link(source, temporary)
-            linked = True
-        if not linked:
+        except OSError:
             shutil.copyfile(source, temporary)

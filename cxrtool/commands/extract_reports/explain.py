@@ -15,7 +15,7 @@ from cxrtool.core import console
 from cxrtool.core.errors import InputError
 from cxrtool.core.runs import Run
 from cxrtool.data.manifest import load_dataset
-from cxrtool.reports.explain import explain
+from cxrtool.reports.explain import Explained, explain
 from cxrtool.reports.extraction import Job, labeler_of
 from cxrtool.reports.report import Rejected, Report, Sample
 from cxrtool.reports.sources import read_reports
@@ -45,8 +45,7 @@ def show(config: Config, folder: Path | None, out: IO[str]) -> None:
             continue
         if not shown:
             terminal.legend()
-        labels = job.named(labeler_of(job).label(report.text))
-        terminal.show(explain(report, labels, job.shown_rules))
+        terminal.show(_explained(report, job))
         missing.discard(report.study)
         shown += 1
         if shown == (len(set(config.explain_id)) or FIRST):
@@ -71,16 +70,16 @@ def _reports(config: Config, folder: Path | None) -> Iterator[Report]:
             yield from reports_of(config, source, Rejected(config.skip_bad))
 
 
+def _explained(report: Report, job: Job) -> Explained:
+    return explain(report, job.named(labeler_of(job).label(report.text)), job.shown_rules)
+
+
 def page(config: Config, run: Run, job: Job, sample: Sample) -> str:
     """``explain.html`` of the sample."""
-    labeler = labeler_of(job)
     chosen = sample.reports()
     how = f"drawn at random (seed {config.seed})" if len(chosen) < sample.seen else "all of them"
     return render(
-        [
-            explain(report, job.named(labeler.label(report.text)), job.shown_rules)
-            for report in chosen
-        ],
+        [_explained(report, job) for report in chosen],
         title=f"{len(chosen):,} of {sample.seen:,} reports, {how}.",
         footer=f"cxr {__version__} \u00b7 extract-reports \u00b7 run {run.fingerprint[:12]}. "
         "This page holds the text of reports.",
