@@ -1,10 +1,10 @@
 """Accuracy on reports as strangers dictate and export them (``tests/golden/stranger_lines.toml``).
 
-    python benchmarks/stranger_lines.py [STYLE...] [--labels] [--sealed]
+    python benchmarks/stranger_lines.py [STYLE...] [--labels] [--sealed | --more]
 
 A report is right where all 14 labels are. By default the half that is open, with the ids of the
 wrong ones and with ``--labels`` what differs. ``--sealed`` prints the shares of the half that is
-kept for the end, and nothing of its reports.
+kept for the end, and nothing of its reports. ``--more`` reads ``more_lines.toml``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from cxrtool.reports import Labeler
 
-LINES = Path(__file__).resolve().parents[1] / "tests" / "golden" / "stranger_lines.toml"
+GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "golden"
 
 
 class Result(NamedTuple):
@@ -30,10 +30,10 @@ class Result(NamedTuple):
     differences: dict[str, tuple[int | None, int | None]]
 
 
-def results(*, sealed: bool) -> Iterator[Result]:
-    """The reports of one half, labeled."""
+def results(file: str, *, sealed: bool) -> Iterator[Result]:
+    """The reports of one half of a file, labeled."""
     labeler = Labeler()
-    for report in tomllib.loads(LINES.read_text(encoding="utf-8"))["report"]:
+    for report in tomllib.loads((GOLDEN / file).read_text(encoding="utf-8"))["report"]:
         if report.get("sealed", False) == sealed:
             values = labeler.label(report["text"], evidence=False).values
             wanted = {name: report["labels"].get(name) for name in values}
@@ -50,10 +50,13 @@ def main() -> None:
     parser.add_argument("styles", nargs="*", metavar="STYLE")
     parser.add_argument("--labels", action="store_true", help="what differs in the wrong ones")
     parser.add_argument("--sealed", action="store_true", help="the sealed half, shares alone")
+    parser.add_argument("--more", action="store_true", help="the lines that were written later")
     args = parser.parse_args()
     if args.sealed and args.labels:
         sys.exit("--labels is for the open half")
-    scored = [r for r in results(sealed=args.sealed) if not args.styles or r.style in args.styles]
+    file = "more_lines.toml" if args.more else "stranger_lines.toml"
+    lines = results(file, sealed=args.sealed and not args.more)
+    scored = [r for r in lines if not args.styles or r.style in args.styles]
     for style in dict.fromkeys(result.style for result in scored):
         of_style = [result for result in scored if result.style == style]
         _print(style, of_style, ids=not args.sealed)

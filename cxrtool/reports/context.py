@@ -277,6 +277,9 @@ class Clause:
                 return True
             if any(flags[i] & CHANGE for i in range(span.end, end)):
                 return True
+            # "fracture right clavicle": a side without "of" or "on the" belongs to it alone.
+            if span.end + 1 < end and flags[span.end] & MARK and flags[span.end + 1] & MODIFIER:
+                return True
             if span.rule.observations == self._devices:
                 before = (s.rule for s in self._content if first <= s.start < start)
                 return all(rule.observations != self._devices for rule in before)

@@ -20,6 +20,7 @@ from cxrtool.reports.rewriting import Draft
 from cxrtool.reports.ruleset import Rule, RuleSet, default_rules
 from cxrtool.reports.sections import Section, SectionFinder
 from cxrtool.reports.sentence import SentenceReader
+from cxrtool.reports.spelling import SHORTEST
 from cxrtool.reports.text import BREAK, clean, pipeline
 from cxrtool.reports.tokens import WordReader, Words
 
@@ -103,6 +104,8 @@ class Labeler:
         self._spell = self.rules.spelling.reader(self.rules.automaton.knows)
         self._begin()
         self._reader = SentenceReader(self.rules)
+        self._unread = self.rules.automaton.kind("\0unknown")
+        self._corrected = frozenset(self.rules.spelling.corrected)
         self._headers = frozenset(h for hs in self.rules.sections.values() for h in hs)
         self._sections = SectionFinder(
             self.rules.sections,
@@ -119,7 +122,7 @@ class Labeler:
         """A pipeline that knows no word yet."""
         self.nlp = pipeline(self.rules.wording)
         self.rules.spelling.keep_whole(self.nlp)
-        self._words = WordReader(self.rules.automaton, self._spell)
+        self._words = WordReader(self.rules.automaton, self.rules.wording, self._spell)
 
     def label(self, text: str, *, evidence: bool = True) -> Labels:
         """Labels one report. An empty report has blank labels."""
@@ -160,7 +163,13 @@ class Labeler:
         return value, words.between(first + cue.start, first + cue.end), cue.cue.id
 
     def _read(self, text: str) -> Words:
-        return self._words.read(self.nlp(clean(text, self.rules.wording, self._headers)), text)
+        cleaned = clean(text, self.rules.wording, self._headers)
+        return self._words.read(self.nlp.tokenizer(cleaned), text)
+
+    def _is_word(self, word: str) -> bool:
+        """Whether rules hold a longer word as it is."""
+        known = self.rules.automaton.knows(word) or word in self._corrected
+        return known and len(word) >= SHORTEST - 1
 
     def _knows(self, word: str) -> bool:
         return self.rules.automaton.reads(self._spell(word))
@@ -174,12 +183,17 @@ class Labeler:
 
     def _label(self, text: str, evidence: bool) -> Labels:
         draft = self._normal(text)
-        cleaned = clean(draft.text, self.rules.wording, self._headers)
-        split = self._sections.split(cleaned)
-        sections = split.sections
-        counted = [s for s in sections if s.name in self.rules.counted]
-        span = draft.span if draft.changed else None
-        words = self._words.read(self.nlp(_only(cleaned, counted)), text, span)
+        for mended in (False, True):
+            cleaned = clean(draft.text, self.rules.wording, self._headers)
+            split = self._sections.split(cleaned)
+            sections = split.sections
+            counted = [s for s in sections if s.name in self.rules.counted]
+            span = draft.span if draft.changed else None
+            words = self._words.read(self.nlp.tokenizer(_only(cleaned, counted)), text, span)
+            broken = words.broken(self._unread, self._is_word)
+            if mended or not broken:
+                break
+            draft.edit(broken)
         if span:
             sections = _placed(sections, span)
             counted = [s for s in sections if s.name in self.rules.counted]

@@ -31,11 +31,11 @@ _ESCAPE = re.compile(
 )
 _MARK = {"\\F\\": "|", "\\S\\": "^", "\\R\\": "~", "\\T\\": "&", "\\E\\": "\\", '\\"': '"'}
 _QUOTED_PRINTABLE = re.compile(r"=[ \t]{0,3}\r?\n|(?:=[0-9A-F]{2})+")
-_IS_QUOTED_PRINTABLE = re.compile(r"=\r?\n|=20\r?(?:\n|$)")
+_IS_QUOTED_PRINTABLE = re.compile(r"=\r?\n|=20\r?(?:\n|$)|=0D=0A")
 _JSON = re.compile(
     r"(?P<line>^\s*[\[{]\s*(?=[\[{\"])|\s*[\]}]\s*$|\s*[\]}]\s*,\s*[\[{]\s*"
     r"|(?<=[\"\w\]}])\s*,\s*(?=[\"\[{]))"
-    r'|(?P<colon>"\s*:\s*[\[{"]?)|(?P<none>")'
+    r'|(?P<colon>"\s*:\s*[\[{\s"]*)|(?P<none>")'
 )
 _IS_JSON = re.compile(r'\s*[\[{][\s\[{]{0,9}"')
 
@@ -73,7 +73,12 @@ _RTF_SAYS = {
 _RTF_ASIDE = frozenset(
     {"fonttbl", "colortbl", "stylesheet", "info", "pict", "header", "footer", "generator", "*"}
 )
-_BROKEN = re.compile(r"(?<=([^\W\d_]))-[ ]{0,3}\r?\n[ ]{0,40}(?=[^\W\d_])")
+_BROKEN = re.compile(r"(?<=([^\W\d_]))-(?:[ ]{0,3}\r?\n[ ]{0,40}|[ ])(?=[^\W\d_])")
+_QUOTED_ROW = re.compile(
+    r"(?<=[\w.])(?:\"[,;\t|]\"?|[,;\t|]\")(?=\w)"
+)  # of a table with quoted cells
+_UNDERSCORE = re.compile(r"(?<=[^\W\d_])_(?=[^\W\d_])")
+_REPEAT = re.compile(r"(?<=[\w.])~(?=\w)")  # of a field of HL7
 _WORD_END, _WORD_BEGIN = re.compile(r"[^\W\d_]{1,30}\Z"), re.compile(r"[^\W\d_]{1,30}")
 
 
@@ -105,7 +110,13 @@ def without_residue(draft: Draft, knows: Callable[[str], bool]) -> None:
             draft.sub(_MISREAD, _misread)
         draft.sub(_LIGATURE, lambda m: unicodedata.normalize("NFKC", m.group()))
         draft.sub(_UNSEEN, lambda m: "")
-    if "-\n" in draft.text or "- \n" in draft.text or "-\r" in draft.text:
+    if '"' in draft.text:
+        draft.sub(_QUOTED_ROW, lambda m: "\n")
+    if "_" in draft.text:
+        draft.sub(_UNDERSCORE, lambda m: " ")
+    if "~" in draft.text:
+        draft.sub(_REPEAT, lambda m: "\n")
+    if "- " in draft.text or "-\n" in draft.text or "-\r" in draft.text:
         draft.sub(_BROKEN, lambda m: "" if _is_broken(m, knows) else m.group())
 
 
@@ -191,4 +202,8 @@ def _is_broken(match: re.Match[str], knows: Callable[[str], bool]) -> bool:
     text = match.string
     head = _WORD_END.search(text, max(0, match.start() - 30), match.start())
     tail = _WORD_BEGIN.match(text, match.end())
-    return head is not None and tail is not None and knows((head[0] + tail[0]).lower())
+    if head is None or tail is None:
+        return False
+    if "\n" not in match[0] and knows(head[0].lower()) and knows(tail[0].lower()):
+        return False  # "Pneumothorax- none"
+    return knows((head[0] + tail[0]).lower())

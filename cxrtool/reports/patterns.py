@@ -35,6 +35,7 @@ class Automaton(PhraseGraph):
         self._kind_symbols: list[frozenset[str]] = [frozenset()]
         self._sets: dict[frozenset[int], int] = {}
         self._members: list[frozenset[int]] = []
+        self._edges: list[dict[str, list[int]] | None] = []  # of all members, once they are asked
         self.steps: list[dict[int, int]] = []  # state -> token kind -> state, -1 = dead
         self.accepts: list[tuple[int, ...]] = []  # state -> numbers of the phrases that end here
         self._root: int | None = None
@@ -101,13 +102,13 @@ class Automaton(PhraseGraph):
 
     def step(self, state: int, kind: int) -> int:
         """The state after a token of this kind, or -1; computed once, then read from ``steps``."""
-        symbols = self._kind_symbols[kind]
-        targets = [
-            target
-            for member in self._members[state]
-            for symbol, target in self._states[member].edges
-            if symbol in symbols
-        ]
+        edges = self._edges[state]
+        if edges is None:
+            edges = self._edges[state] = {}
+            for member in self._members[state]:
+                for symbol, target in self._states[member].edges:
+                    edges.setdefault(symbol, []).append(target)
+        targets = [t for symbol in self._kind_symbols[kind] for t in edges.get(symbol, ())]
         result = self._determinize(self._closure(targets)) if targets else -1
         self.steps[state][kind] = result
         return result
@@ -145,6 +146,7 @@ class Automaton(PhraseGraph):
         """Drops the subset construction, which texts build again as far as they need it."""
         self._sets.clear()
         self._members.clear()
+        self._edges.clear()
         self.steps.clear()
         self.accepts.clear()
         self._root = self._determinize(self._closure([0]))
@@ -153,6 +155,7 @@ class Automaton(PhraseGraph):
         if members not in self._sets:
             self._sets[members] = len(self._members)
             self._members.append(members)
+            self._edges.append(None)
             self.steps.append({})
             numbers = {self._states[m].accepts for m in members} - {None}
             self.accepts.append(tuple(sorted(n for n in numbers if n is not None)))

@@ -1,7 +1,9 @@
 """A text that is rewritten while it is known where each of its characters came from."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+
+Edit = tuple[int, int, str]  # start, end, what stands there instead
 
 
 class Draft:
@@ -40,13 +42,20 @@ class Draft:
             replace: Gives what stands in the place of the group.
             group: The part of what is found that is rewritten.
         """
+        edits = ((*match.span(group), replace(match)) for match in pattern.finditer(self.text))
+        self.edit(edits)
+
+    def edit(self, edits: Iterable[Edit]) -> None:
+        """Rewrites parts of the text.
+
+        Args:
+            edits: Start, end and what stands there instead, in order and apart.
+        """
         text, at = self.text, 0
         pieces: list[str] = []
         places: list[tuple[int, int, int]] = []  # start, end in the old text; length in the new
-        for match in pattern.finditer(text):
-            start, end = match.span(group)
-            new = replace(match)
-            if new != text[start:end]:
+        for start, end, new in edits:
+            if new != text[start:end] and start >= at:
                 pieces += (text[at:start], new)
                 places.append((start, end, len(new)))
                 at = end

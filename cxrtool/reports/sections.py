@@ -9,6 +9,7 @@ the one that it is next to. A header that nobody knows is named, so that somebod
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from cxrtool.reports.spelling import Spelling
@@ -18,7 +19,10 @@ REPORT = "report"
 OTHER = "other"
 # A class of signs first, which is headers fast; the text begins with a line break of its own.
 # Possessive: a sentence, which has no colon in reach, is left after one try.
-_HEADER = re.compile(r"[\n.;!?)\]:][ #*\[>]*+([^\W\d_][\w &/,()'-]{1,60}+)[ *\]]*+(?=(:|\n|\Z))")
+_HEADER = re.compile(
+    r"[\n.;!?)\]:][ #*\[>]*+((?:[A-Z][a-z]{1,6}\.[ ])?+[^\W\d_][\w &/,()'-]{1,60}+)"
+    r"[ *\]]*+(?=(:|\n|\Z))"
+)
 _DASHED = re.compile(r"(?:^|(?<=\n))[ #*\[]*+([^\W\d_][\w ]{1,30}?)\]? -+(?=[ \n])")
 _BOLD = re.compile(r"(?:^|(?<=\n))[ ]*\*\*[ ]*([^\W\d_][\w &/]{1,40}?)[ ]*\*\*(?![ ]*:)")
 # Without a colon a header in capitals needs seven letters, in a text that is not in capitals.
@@ -27,12 +31,15 @@ _CAPITALS = re.compile(
     r"(?:[ ]*(:)|(?<=[A-Z]{7})[ ]+(?=[A-Z][a-z]|\d+[.)]))"
 )
 _SMALL = re.compile(r"((?:[^\W\d_]{2,20} ){1,4}):(?=[ ])")
+_INSIDE = re.compile(r"(?<=[ ])([A-Z][a-z]{3,}(?:[ ][A-Za-z]{2,}){0,3}):")
+_LOWER = re.compile(r":(?<=[a-z]:)")
 _SPACED = " : "  # of a text whose marks stand apart, as corpora are published
 _CAPITAL = re.compile(r"(?!XXXX)(?<!X)[A-Z]")
 #: The name of headers of parts of the body.
 BODY = "body"
 _CACHE_LIMIT = 50_000
 _TEXT, _LINE = re.compile(r"\S"), re.compile(r"\n")
+_STOP = re.compile(r"\.[ ]+(?=[A-Z])")
 _EMPTY_LINE = re.compile(r"\n[ ]*\n")
 _WORDS_OF_A_HEADER = 5
 
@@ -89,7 +96,8 @@ class SectionFinder:
         self._names = {re.sub(r"[\s-]+", " ", h): name for name, hs in headers.items() for h in hs}
         self._body = body
         self._counted, self._is_finding = counted, is_finding
-        self._cache: dict[tuple[str, bool], str | None] = {}
+        self._name = lru_cache(_CACHE_LIMIT)(lambda words: self._names.get(_plain(words)))
+        self._guessed = lru_cache(_CACHE_LIMIT)(self._guess)
         words = {word for h in self._names for word in h.split()}
         self._corrected = Spelling(corrected=tuple(sorted(words))).reader(words.__contains__)
 
@@ -105,7 +113,9 @@ class SectionFinder:
         headers = self._headers(text)
         if not headers:
             return Split((Section(REPORT, 0, len(text)),))
-        stated = any(h.name in ("findings", "impression") for h in headers)
+        stated = any(
+            h.name in ("findings", "impression") and not self._is_body(h.words) for h in headers
+        )
         named, unknown, at = [], [], REPORT
         for header in headers:
             name = header.name
@@ -135,8 +145,12 @@ class SectionFinder:
             return sections + spans
         for section in spans:
             sections += _ended(text, section, _EMPTY_LINE)
-        if not any(s.name in self._counted and self._says(text, s) for s in sections):
-            sections = [part for s in sections for part in _ended(text, s, _LINE)]
+        for gap in (_LINE, _STOP):
+            if not any(s.name in self._counted and self._says(text, s) for s in sections):
+                of = ("comparison", "technique") if gap is _STOP else self._names.values()
+                sections = [
+                    p for s in sections for p in (_ended(text, s, gap) if s.name in of else [s])
+                ]
         return sections
 
     def _says(self, text: str, section: Section) -> bool:
@@ -153,8 +167,9 @@ class SectionFinder:
             colon, start, body = end == ":", match.start(), match.end() - 1 + len(end)
             own_line = match.group()[0] == "\n"
             name = self._name(words)
-            if name is None and (own_line or (colon and words.isupper())):
-                name = self._guessed(words, colon and own_line)
+            own = own_line or self._is_body(words)
+            if name is None and (own or (colon and words.isupper())):
+                name = self._guessed(words, colon and own)
             # Inside a line a header needs its colon and a capital: "chest: clear" is a sentence.
             inside = colon and (words[0].isupper() or (apart and words.endswith(" ")))
             if name is not None and (own_line or inside):
@@ -169,6 +184,10 @@ class SectionFinder:
         if apart:
             for match in _SMALL.finditer(text):
                 self._add_run(match, headers)
+        # "dyspnea Comparison: none Findings: ...": nothing parts them but what they are.
+        for match in _INSIDE.finditer(text) if _LOWER.search(text) else ():
+            if match.end() not in headers:
+                self._add_run(match, headers)
         shouting = text.isupper()
         for match in _CAPITALS.finditer(text):
             if shouting and not match.group(2):
@@ -182,29 +201,24 @@ class SectionFinder:
         for first in range(len(run)):
             words = " ".join(run[first:])
             name = self._name(words)
-            if name:
+            if name and (words[0].isupper() or match.re is _SMALL):
                 body = match.end()
                 start = body - len(match.group(0).split(run[first], 1)[1]) - len(run[first])
                 if body not in headers or not headers[body].name:
                     headers[body] = _Header(start, body, name, words)
                 break
 
-    def _name(self, words: str) -> str | None:
-        return self._names.get(_plain(words))
-
-    def _guessed(self, words: str, colon: bool) -> str | None:
+    def _guess(self, words: str, colon: bool) -> str | None:
         """What words may be that are no known header; None where they are none."""
         plain = _plain(words)
         parts = plain.split()
         if len(parts) > _WORDS_OF_A_HEADER:
             return None
-        key = (plain, colon)
-        if key not in self._cache:
-            if len(self._cache) > _CACHE_LIMIT:
-                self._cache.clear()
-            name = self._names.get(" ".join(map(self._corrected, parts)))
-            self._cache[key] = self._unknown(plain) if name is None and colon else name
-        return self._cache[key]
+        name = self._names.get(" ".join(map(self._corrected, parts)))
+        return self._unknown(plain) if name is None and colon else name
+
+    def _is_body(self, words: str) -> bool:
+        return words[0].isupper() and words.lower() in self._body
 
     def _unknown(self, words: str) -> str:
         """`BODY`, or "" for a header that nobody knows."""
@@ -213,7 +227,7 @@ class SectionFinder:
 
 
 def _plain(words: str) -> str:
-    return " ".join(words.lower().replace("-", " ").split())
+    return " ".join(words.lower().replace("-", " ").replace(".", " ").split())
 
 
 def _ended(text: str, section: Section, gap: re.Pattern[str]) -> list[Section]:

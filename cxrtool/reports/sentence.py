@@ -117,7 +117,11 @@ class SentenceReader:
             else:
                 base = {"uncertain": UNCERTAIN, "absent": NEGATIVE}.get(kind, POSITIVE)
                 value, cue = clause.decide(span.start, span.end, base)
-                if value == POSITIVE and span.rule.observations != (self._rules.devices,):
+                if (
+                    value == POSITIVE
+                    and span.rule.observations != (self._rules.devices,)
+                    and (span.rule.group != "foreign")
+                ):
                     # "Vascular engorgement is within normal limits."
                     normal = clause.normal_after(span.end, alone=kind != "other")
                     value, cue = (NEGATIVE, normal) if normal else (value, cue)

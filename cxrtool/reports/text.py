@@ -1,4 +1,4 @@
-"""The spaCy pipeline that reads reports: same-length cleaning, tokens, sentences.
+"""Cleaning, spaCy's tokens and the sentences of reports.
 
 In: a report as it was written. Out: a spaCy ``Doc`` of a text of the *same length*, so that every
 offset in it is an offset in the original. Cleaning only overwrites characters: de-identification
@@ -7,15 +7,14 @@ line breaks become either blanks or sentence ends.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
-import numpy as np
 import spacy
-from spacy.attrs import ORTH, SENT_START
+from spacy.attrs import ORTH
 from spacy.language import Language
 from spacy.tokenizer import Tokenizer
-from spacy.tokens import Doc
 from spacy.util import compile_infix_regex, compile_suffix_regex
 
 BREAK = "\n"
@@ -39,6 +38,7 @@ _LIST = re.compile(
     # Glued to what follows, where that is no number and no sign: "1.No", "-No", "#1 No", "o No".
     r"|(?:(?<=^)|(?<=[\n\x1e.;:]))[ ]*"
     r"(?:\(?\d{1,2}[.)](?=[^\W\d_])|[-*>\u2192](?=[^\W\d_])|o(?=[ ]+[A-Z]))"
+    r"|(?:(?<=^)|(?<=\n))\d{1,2}(?=[ ]+[A-Z][a-z])"
     r"|(?:(?<=^)|(?<=[\n\x1e]))[ ]*[a-z][.)](?=[ ]{1,3}[A-Z])"
     r"|#\d{1,2}[.):]?(?=[ ]?[A-Z])"
     r"|(?<=[a-z ][ ])(?:\(?\d{1,2}[.)]|\u2192)(?=[ ]?[A-Z])"
@@ -47,8 +47,9 @@ _LIST = re.compile(
 _ITEM = re.compile(
     r"[\d*>\u2192#-](?:(?<=\d)[.)](?:[ ]|[^\W\d_])|(?<=[*>\u2192-])(?:[ ]|[^\W\d_])|(?<=#)\d)"
 )
-_FIRST_ITEMS = ("o ", "a.", "a)")
+_FIRST_ITEMS = ("o ", "a.", "a)", "1 ")
 _LINE = re.compile(r"\n[ ]*")
+_SHORT_LINE = 40
 _MARKS = re.compile(r"[^\w\s]{5,}")  # "--------", for which spaCy needs square time
 _CAPITALS = re.compile(r"[A-Z]{3}[A-Z ,/&()-]*:")
 _MARKUP = " #*:[]>"
@@ -56,6 +57,9 @@ _FIRST_WORD = re.compile(r"\w+(?= )")
 _HEAD = re.compile(r"[:\n]")
 _RUN = re.compile(r"(?<!\S)\S{101,}")  # no prose; spaCy takes it for an address, slowly
 _END = frozenset(".!?")
+# What a token says of where sentences begin: an opening word may follow it; it opens one; it ends
+# one; it is a question mark; it is white space.
+_BEFORE, _OPENS, _ENDS, _ASKS, _BLANK = 1, 2, 4, 8, 16
 MAX_WORDS = 200  # of a sentence: text without any full stop is cut, for scopes take cubic time
 
 
@@ -108,7 +112,13 @@ def clean(text: str, wording: Wording, headers: frozenset[str] = frozenset()) ->
     if "\n" in out:
         out = _join_lines(out, wording, headers)
     # The numbers of a list are no words; what they open is a sentence of its own.
-    if "\no " in out or "\na" in out or out[:2] in _FIRST_ITEMS or _ITEM.search(out):
+    if (
+        "\no " in out
+        or "\na" in out
+        or "\n1 " in out
+        or out[:2] in _FIRST_ITEMS
+        or _ITEM.search(out)
+    ):
         out = _LIST.sub(lambda m: BREAK.ljust(len(m.group())), out)
     return out.replace(HARD_BREAK, BREAK)
 
@@ -121,6 +131,8 @@ def _cut(run: str) -> str:
 def _join_lines(text: str, wording: Wording, headers: frozenset[str]) -> str:
     """Overwrites line breaks that merely wrap a sentence with blanks."""
     function_words = wording.function_words
+    # Short lines without any full stop are statements, not a wrapped text.
+    listed = "." not in text and max(map(len, text.split("\n"))) <= _SHORT_LINE
     shouting = text.isupper()
 
     def decide(match: re.Match[str]) -> str:
@@ -146,77 +158,70 @@ def _join_lines(text: str, wording: Wording, headers: frozenset[str]) -> str:
                 and after[0].isupper()
                 and not after[1:].isupper()
                 # "Kerley" before "B lines", but not "is seen" before "A drain".
-                and (after[1:] != " " or after[0].lower() in function_words)
+                and (after[1:] != " " or after[0] in "RL" or after[0].lower() in function_words)
                 and line.rpartition(" ")[2] not in function_words
             )
+            or (listed and _first_word(text, end).title() in wording.starters)
         )
         return (BREAK if hard else " ").ljust(width)
 
     return _LINE.sub(decide, text)
 
 
-def _continues(text: str, start: int, wording: Wording) -> bool:
+def _first_word(text: str, start: int) -> str:
     word = _FIRST_WORD.match(text, start)
-    return word is not None and word[0] in wording.continuations
+    return word[0] if word else ""
 
 
-def sentence_starts(
-    words: list[str], starters: frozenset[str], function_words: frozenset[str]
-) -> list[bool]:
-    """Where sentences begin.
+def _continues(text: str, start: int, wording: Wording) -> bool:
+    return _first_word(text, start) in wording.continuations
+
+
+def begins(word: str, wording: Wording) -> int:
+    """What a token as written says of where sentences begin: flags, 0 for most."""
+    if word[0].isspace():
+        return _BLANK | (_ENDS if BREAK in word else 0)
+    if word[0] in _END and not word.strip(".!?"):
+        return _ENDS | (_ASKS if word[0] == "?" else 0)
+    before = word.islower() and word not in wording.function_words
+    return (_OPENS if word in wording.starters else 0) | (_BEFORE if before else 0)
+
+
+def sentence_starts(marks: Sequence[int], word: Callable[[int], str]) -> list[int]:
+    """The tokens that begin sentences; white space begins none.
 
     Args:
-        words: The tokens as written.
-        starters: Capitalized words that open a sentence even where the full stop is missing,
-        function_words: but not after one of these.
+        marks: ``begins`` of every token.
+        word: A token as written.
     """
-    starts = []
-    pending = True
-    last = 0
-    for i, word in enumerate(words):
-        blank = word[0].isspace()
-        start = (pending or i - last >= MAX_WORDS) and not blank
-        if not start and not blank and word in starters:
-            before = words[i - 1]
-            start = before.islower() and before not in function_words
-        starts.append(start or i == 0)
-        if start:
-            pending, last = False, i
-        if blank:
-            pending = pending or BREAK in word
-        elif word[0] in _END and not word.strip(".!?"):
-            after = words[i + 1] if i + 1 < len(words) else ""
+    n = len(marks)
+    starts: list[int] = []
+
+    def start(i: int) -> None:
+        while i < n and marks[i] & _BLANK:
+            i += 1
+        if i < n and (not starts or starts[-1] != i):
+            starts.append(i)
+
+    start(0)
+    for i, mark in enumerate(marks):
+        if mark <= _BEFORE:
+            continue
+        if mark & _ENDS:
             # "? pneumonia" asks; "pneumonia? No effusion" ends.
-            pending = word[0] != "?" or (i != last and not after[:1].islower())
+            if mark & _ASKS and (starts[-1:] == [i] or (i + 1 < n and word(i + 1)[0].islower())):
+                continue
+            start(i + 1)
+        elif mark & _OPENS and i and marks[i - 1] & _BEFORE:
+            start(i)
+    if n > MAX_WORDS:
+        bounds = pairwise([*starts, n])
+        starts = [i for first, stop in bounds for i in range(first, stop, MAX_WORDS)]
     return starts
 
 
-@Language.factory("report_sentencizer", default_config={"starters": [], "function_words": []})
-def report_sentencizer(
-    nlp: Language, name: str, starters: list[str], function_words: list[str]
-) -> Callable[[Doc], Doc]:
-    """The pipeline component that sets ``Token.is_sent_start`` by ``sentence_starts``."""
-    openers, joints = frozenset(starters), frozenset(function_words)
-    spelled: dict[int, str] = {}  # a Python object for every token takes longer than all the rest
-
-    def mark(doc: Doc) -> Doc:
-        hashes = doc.to_array(ORTH).tolist()
-        try:
-            words = [spelled[h] for h in hashes]
-        except KeyError:
-            spelled.update((h, doc.vocab.strings[h]) for h in hashes if h not in spelled)
-            words = [spelled[h] for h in hashes]
-        starts = np.array(sentence_starts(words, openers, joints), dtype=np.int64)
-        # One call for all tokens: setting them one by one takes half the time of the pipeline.
-        marks = np.where(starts, 1, -1).astype(np.uint64)[:, None]
-        doc.from_array([SENT_START], marks)  # type: ignore[arg-type]  # its stub wants Ints2d
-        return doc
-
-    return mark
-
-
 def pipeline(wording: Wording) -> Language:
-    """A blank spaCy pipeline with the report sentencizer; no model is downloaded."""
+    """A blank spaCy pipeline whose tokenizer divides what reports join; no model is downloaded."""
     nlp = spacy.blank(wording.code)
     infixes = [
         *(nlp.Defaults.infixes or ()),
@@ -227,7 +232,7 @@ def pipeline(wording: Wording) -> Language:
     tokenizer = nlp.tokenizer
     assert isinstance(tokenizer, Tokenizer)
     tokenizer.infix_finditer = compile_infix_regex(infixes).finditer
-    suffixes = [*(nlp.Defaults.suffixes or ()), r"(?<=[A-Za-z])-"]
+    suffixes = [*(nlp.Defaults.suffixes or ()), r"(?<=[A-Za-z])-", r"(?<=[a-z][A-Z])\."]
     tokenizer.suffix_search = compile_suffix_regex(suffixes).search
     tokenizer.url_match = None  # "effusion.small" is no address
     # spaCy splits "isn't", but not in capitals.
@@ -235,7 +240,5 @@ def pipeline(wording: Wording) -> Language:
         if word in wording.divided or "'" in word:
             shout = [{ORTH: str(piece[ORTH]).upper()} for piece in pieces]
             tokenizer.add_special_case(word.upper(), shout)
-    words = {"starters": wording.starters, "function_words": wording.function_words}
-    nlp.add_pipe("report_sentencizer", config={k: sorted(v) for k, v in words.items()})
     nlp.max_length = 2**31 - 1
     return nlp

@@ -10,10 +10,11 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
-from spacy.attrs import IDX, LENGTH, LOWER, SENT_START
+from spacy.attrs import IDX, LENGTH, ORTH
 from spacy.tokens import Doc
 
 from cxrtool.reports.patterns import Automaton
+from cxrtool.reports.text import Wording, begins, sentence_starts
 
 _SPACE = -1  # the kind of white space, which is no word
 
@@ -22,8 +23,8 @@ class Words:
     """The words of a text, white space left out.
 
     Args:
-        rows: ``[n_tokens, 4]`` uint64: hash of the token in lower case, sentence start, offset,
-            length.
+        rows: ``[n_tokens, 3]`` uint64: hash of the token, offset, length.
+        firsts: Tokens that begin sentences.
         kinds: Of every token as the automaton tells them apart; ``_SPACE`` for white space.
         text: The original text.
         spelled: Hash -> token in lower case.
@@ -37,12 +38,12 @@ class Words:
     def __init__(
         self,
         rows: np.ndarray,
+        firsts: list[int],
         kinds: list[int],
         text: str,
         spelled: dict[int, str],
         span: Callable[[int, int], tuple[int, int]] | None = None,
     ) -> None:
-        firsts = (rows[:, 1] == 1).nonzero()[0].tolist()
         self._places: list[int] | None = None  # tokens that are words; None: all of them
         if _SPACE in kinds:
             self._places = places = [i for i, kind in enumerate(kinds) if kind >= 0]
@@ -60,7 +61,7 @@ class Words:
     @cached_property
     def starts(self) -> list[int]:
         """Offset of every word."""
-        return self._column(2) if self._span is None else [start for start, _ in self._spans]
+        return self._column(1) if self._span is None else [start for start, _ in self._spans]
 
     @cached_property
     def ends(self) -> list[int]:
@@ -69,13 +70,32 @@ class Words:
 
     @cached_property
     def _spans(self) -> list[tuple[int, int]]:
-        read = [(s, s + length) for s, length in zip(self._column(2), self._column(3))]
+        read = [(s, s + length) for s, length in zip(self._column(1), self._column(2))]
         return read if self._span is None else [self._span(start, end) for start, end in read]
 
     @cached_property
     def _lower(self) -> list[str]:
         spelled = self._spelled
         return [spelled[h] for h in self._column(0)]
+
+    def broken(self, unread: int, is_word: Callable[[str], bool]) -> list[tuple[int, int, str]]:
+        """Edits that join words of which one is unread, and both together are a word.
+
+        Args:
+            unread: The kind of words that no rule holds.
+            is_word: Whether a word in lower case is one.
+        """
+        edits: list[tuple[int, int, str]] = []
+        kinds, at, last = self.kinds, -1, 0
+        for _ in range(kinds.count(unread)):
+            at = kinds.index(unread, at + 1)
+            for first in (at - 1, at):
+                joined = "".join(self.lower(first, first + 2))
+                if last <= first < len(kinds) - 1 and is_word(joined):
+                    places = self._rows[self._places or slice(None)][first : first + 2]
+                    edits.append((int(places[0, 1] + places[0, 2]), int(places[1, 1]), ""))
+                    last = first + 1
+        return edits
 
     def _column(self, number: int) -> list[int]:
         values: list[int] = self._rows[:, number].tolist()
@@ -100,12 +120,16 @@ class WordReader:
 
     Args:
         automaton: Of the labeler's rules.
+        wording: The words of the language, which begin and end sentences.
         spell: Gives a word in lower case as the rules know it.
     """
 
-    def __init__(self, automaton: Automaton, spell: Callable[[str], str] = str) -> None:
-        self._automaton, self._spell = automaton, spell
-        self._kinds: dict[int, int] = {}
+    def __init__(
+        self, automaton: Automaton, wording: Wording, spell: Callable[[str], str] = str
+    ) -> None:
+        self._automaton, self._wording, self._spell = automaton, wording, spell
+        self._kinds: dict[int, int] = {}  # by the hash of the token as written
+        self._marks: dict[int, int] = {}
         self._spelled: dict[int, str] = {}
 
     def __len__(self) -> int:
@@ -115,17 +139,21 @@ class WordReader:
         self, doc: Doc, text: str, span: Callable[[int, int], tuple[int, int]] | None = None
     ) -> Words:
         """The words of a document whose original is ``text``; ``span`` is as of `Words`."""
-        rows = doc.to_array([LOWER, SENT_START, IDX, LENGTH])
-        hashes, kind_of = rows[:, 0].tolist(), self._kinds
+        rows = doc.to_array([ORTH, IDX, LENGTH])
+        hashes, kind_of, mark_of = rows[:, 0].tolist(), self._kinds, self._marks
+        strings = doc.vocab.strings
         try:
             kinds = [kind_of[h] for h in hashes]
         except KeyError:
             for h in hashes:
                 if h not in kind_of:
-                    self._spelled[h] = word = self._spell(doc.vocab.strings[h])
+                    written = strings[h]
+                    self._spelled[h] = word = self._spell(written.lower())
+                    mark_of[h] = begins(written, self._wording)
                     kind_of[h] = self._kind(word)
             kinds = [kind_of[h] for h in hashes]
-        return Words(rows, kinds, text, self._spelled, span)
+        firsts = sentence_starts([mark_of[h] for h in hashes], lambda i: strings[hashes[i]])
+        return Words(rows, firsts, kinds, text, self._spelled, span)
 
     def _kind(self, word: str) -> int:
         if word.isspace():

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from spacy.language import Language
 
+from cxrtool.reports.patterns import Automaton
 from cxrtool.reports.ruleset import default_rules
 from cxrtool.reports.text import clean, pipeline
+from cxrtool.reports.tokens import WordReader
 
 WORDING = default_rules().wording
 
@@ -19,7 +21,8 @@ def nlp() -> Language:
 def sentences(nlp: Language, text: str) -> list[str]:
     cleaned = clean(text, WORDING)
     assert len(cleaned) == len(text)
-    parts = (" ".join(s.text.split()) for s in nlp(cleaned).sents)
+    words = WordReader(Automaton(), WORDING).read(nlp(cleaned), cleaned)
+    parts = (" ".join(words.between(*s).split()) for s in words.sentences())
     return [p for p in parts if any(c.isalnum() for c in p)]
 
 

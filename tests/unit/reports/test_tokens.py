@@ -12,7 +12,7 @@ RULES = default_rules()
 
 
 def read(text: str) -> Words:
-    return WordReader(RULES.automaton).read(
+    return WordReader(RULES.automaton, RULES.wording).read(
         pipeline(RULES.wording)(clean(text, RULES.wording)), text
     )
 
