@@ -307,6 +307,10 @@ class Clause:
                 own = decider.start
         while own > end and not self._flags[own - 1] & COMMA and self._is_verb_group(own - 1, end):
             own -= 1
+        # "Right drain: pneumothorax resolved" says nothing of the drain.
+        titles = (i for i in range(end, own) if self._flags[i] & TITLED)
+        if any(self._mentions(i, own) for i in titles):
+            return False
         flags = FINITE | (COMMA if cue.cue.reach == "list" else 0)
         return not self.crosses(end, own, flags) and (predicate or self._listed(end, own))
 

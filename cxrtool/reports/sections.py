@@ -23,7 +23,7 @@ _HEADER = re.compile(
     r"[\n.;!?)\]:][ #*\[>]*+((?:[A-Z][a-z]{1,6}\.[ ])?+[^\W\d_][\w &/,()'-]{1,60}+)"
     r"[ *\]]*+(?=(:|\n|\Z))"
 )
-_DASHED = re.compile(r"(?:^|(?<=\n))[ #*\[]*+([^\W\d_][\w ]{1,30}?)\]? -+(?=[ \n])")
+_DASHED = re.compile(r"(?:^|(?<=\n)|(?<=[.;][ ]))[ #*\[]*+([^\W\d_][\w ]{1,30}?)\]? -+(?=[ \n])")
 _BOLD = re.compile(r"(?:^|(?<=\n))[ ]*\*\*[ ]*([^\W\d_][\w &/]{1,40}?)[ ]*\*\*(?![ ]*:)")
 # Without a colon a header in capitals needs seven letters, in a text that is not in capitals.
 _CAPITALS = re.compile(
