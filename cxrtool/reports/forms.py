@@ -209,6 +209,9 @@ class FormReader:
                 if read := self._row(head, sign, row):
                     yield start + read[0], start + len(line), read[1]
                 continue
+            if read := self._transposed(lines[number : number + 2]):
+                yield start, at + len(lines[number + 1]), read
+                continue
             following = next(
                 (other for other in lines[number + 1 : number + 3] if not _RULE.match(other)), ""
             )
@@ -216,6 +219,16 @@ class FormReader:
             head = row if len(row) > 1 and self._is_head(row) else []
             if head or (len(row) > 1 and self._is_title(sign, row, following)):
                 yield start, start + len(line), HARD_BREAK
+
+    def _transposed(self, rows: Sequence[str]) -> str:
+        """Names over their answers, as a sentence each; "" where two rows are none."""
+        names, said = ([cell for _, cell in _cells(row)[1]] for row in (*rows, "", "")[:2])
+        if len(names) < 2 or len(names) != len(said) or not self._values.keys() >= {*said}:
+            return ""
+        if not all(map(self._is_finding, names)):
+            return ""
+        pairs = ((n, self._values[s]) for n, s in zip(names, said))
+        return "".join(n + self._after(v) for n, v in pairs if v is not None)
 
     def _is_head(self, row: Sequence[tuple[int, str]]) -> bool:
         """Whether columns are headed by answers, sides or times."""

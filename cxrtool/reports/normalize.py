@@ -77,6 +77,9 @@ _BROKEN = re.compile(r"(?<=([^\W\d_]))-(?:[ ]{0,3}\r?\n[ ]{0,40}|[ ])(?=[^\W\d_]
 _QUOTED_ROW = re.compile(
     r"(?<=[\w.])(?:\"[,;\t|]\"?|[,;\t|]\")(?=\w)"
 )  # of a table with quoted cells
+_OBX = re.compile(
+    r"(?:\A|(?<=\n))OBX\|\d*\|[A-Z]{2}\|[^|\n]{0,99}\|[^|\n]{0,99}\||\|{3,}[A-Z]\|{0,9}(?=\s*(?:\n|\Z))"
+)  # what stands around the text of a field of HL7
 _UNDERSCORE = re.compile(r"(?<=[^\W\d_])_(?=[^\W\d_])")
 _REPEAT = re.compile(r"(?<=[\w.])~(?=\w)")  # of a field of HL7
 _WORD_END, _WORD_BEGIN = re.compile(r"[^\W\d_]{1,30}\Z"), re.compile(r"[^\W\d_]{1,30}")
@@ -114,6 +117,8 @@ def without_residue(draft: Draft, knows: Callable[[str], bool]) -> None:
         draft.sub(_QUOTED_ROW, lambda m: "\n")
     if "_" in draft.text:
         draft.sub(_UNDERSCORE, lambda m: " ")
+    if "OBX|" in draft.text:
+        draft.sub(_OBX, lambda m: "")
     if "~" in draft.text:
         draft.sub(_REPEAT, lambda m: "\n")
     if "- " in draft.text or "-\n" in draft.text or "-\r" in draft.text:
