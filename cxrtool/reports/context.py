@@ -244,7 +244,8 @@ class Clause:
             if not flags[i] & (COMMA | AND):
                 continue
             general = any(cue.end < e <= i for e in self._general)
-            named = i - cue.end > 1 and not flags[i - 1] & MODIFIER  # "no aortic injury, ..."
+            named = i - cue.end > 1 or flags[i - 1] & TELLING
+            named = named and not flags[i - 1] & MODIFIER  # "no aortic injury, ..."
             if general or named or self._mentions(cue.end, i):
                 after = next((j for j in range(i + 1, end) if flags[j] & (COMMA | AND)), end)
                 # "No effusion, edema or mass, ...": "or" has named the last thing of the list.

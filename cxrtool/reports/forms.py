@@ -24,7 +24,7 @@ _ON = (
     r"[\[({<][xX*vV\u2022\u2713\u2714\u2717\u2718][\])}>]|_+[xX]_+"
     "|[\u2611\u2612\u25a0\u25a3\u25cf\u25c9\u2713\u2714\u2705\u221a]"
 )
-_OFF = r"\[[ ._]{0,3}\]|[({<][ _]{1,3}[)}>]" + "|[\u2610\u25a1\u25a2\u25cb\u25ef]"
+_OFF = r"\[(?:[ .]{0,3}|_)\]|[({<](?:[ ]{1,3}|_)[)}>]" + "|[\u2610\u25a1\u25a2\u25cb\u25ef]"
 _CROSS = "[\u2715-\u2718\u274c]"
 _NONE = "[\u00d8\u2205\u2300]"  # the sign of the empty set, and what is written for it
 _PLUS = re.compile(r"(?:\A|[\n,;])[ ]*\+[ ]?(?=[^\W\d_])|(?<=[^\W\d_])[ ]\+(?=[\s,;.]|\Z)")
@@ -89,8 +89,9 @@ class FormReader:
         word, answer = _any(w for w in self._values if w[0].isalpha()), _any(self._values)
         signs = _any(w for w in self._values if w[0] in "-+" and w[-1].isalpha())
         short = _any(w for w in self._values if w.isalpha() and len(w) < 4)
-        self._option = re.compile(rf"(?:{_any(words['grade'])}|.*\b{_any(words['well'])})\b", re.I)
-        self._side = re.compile(rf"{_any(words['grade'])}\b", re.I)
+        grades = rf"(?:{_any(words['grade'])}\b[ ,]*)+"
+        self._side = re.compile(grades, re.I)
+        self._option = re.compile(rf"{grades}\Z|.*\b{_any(words['well'])}\b", re.I)
         self._mark = re.compile(
             rf"(?P<on>{_ON})|(?P<off>{_OFF})|(?P<cross>{_CROSS})"
             rf"|[(\[{{<][ ]?(?P<answer>{word}|[-+]{{1,3}}|\+/-|(?<=\[)\?)[ ]?[)\]}}>]"
@@ -396,7 +397,7 @@ class FormReader:
                 i, ticked, asked = i + 1, ticked or bool(box.value), True
             elif one.kind == "box" and two and two.kind == "name" and not behind:
                 text = line[two.start : two.end]
-                side = self._side.match(text) is not None
+                side = self._side.fullmatch(text) is not None
                 ticked, graded = ticked or bool(one.value), graded or side
                 if one.value or not (
                     self._option.match(text) or not self._is_finding(_plain(text))
