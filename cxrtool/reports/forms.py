@@ -210,8 +210,8 @@ class FormReader:
                 if read := self._row(head, sign, row):
                     yield start + read[0], start + len(line), read[1]
                 continue
-            if read := self._transposed(lines[number : number + 2]):
-                yield start, at + len(lines[number + 1]), read
+            if said := self._transposed(lines[number : number + 2]):
+                yield start, at + len(lines[number + 1]), said
                 continue
             following = next(
                 (other for other in lines[number + 1 : number + 3] if not _RULE.match(other)), ""
