@@ -130,10 +130,16 @@ class FormReader:
             rf"(?P<mark>:?[ ]{{0,20}}\n[ ]{{0,40}})(?={word}[ .]*(?:\n|\Z))",
             re.I,
         )
+        self._learn_hints(words["value"], word, answer, loud, letters)
+
+    def _learn_hints(
+        self, values: Iterable[str], word: str, answer: str, loud: list[str], letters: str
+    ) -> None:
+        """What a text is looked at for, to tell whether it holds a form."""
         long = [w for w in self._values if w.isalpha() and len(w) == 3]
         forms = {*long, *loud, *map(str.title, long), *map(str.upper, long), *letters}
         end = r"[ \"]*(?=[;,/.(|}\x1d\x1e\t\n]|\Z|[ ]/)"
-        value = rf"[^\n:=]{{1,60}}[\n;,|]\s{{0,20}}\"?{_any(words['value'])}\"?[ ]?[:=|]"
+        value = rf"[^\n:=]{{1,60}}[\n;,|]\s{{0,20}}\"?{_any(values)}\"?[ ]?[:=|]"
         self._closer = re.compile(
             rf"[=?\t](?:[ \"]*{answer}{end}|[ ]*{value})|[\[{{<][ ]?{word}[ ]?[\]}}>]", re.I
         )
