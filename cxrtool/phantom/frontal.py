@@ -12,8 +12,7 @@ from cxrtool.phantom import bones, devices, pathology
 from cxrtool.phantom.field import MU_LUNG, MU_SOFT, Field
 from cxrtool.phantom.frame import TABLE, Floats, Frame
 from cxrtool.phantom.params import PhantomParams
-from cxrtool.phantom.strokes import Strokes
-from cxrtool.phantom.vessels import pieces
+from cxrtool.phantom.strokes import Strokes, pieces
 
 
 def frontal_attenuation(params: PhantomParams, frame: Frame) -> Floats:

@@ -19,7 +19,8 @@ import pandas as pd
 
 from cxrtool.core.errors import InputError
 from cxrtool.data.sources.base import SourceOptions, SourceTable
-from cxrtool.phantom import LABELS, Patient, sample_patient, simulate, truth_row
+from cxrtool.phantom import LABELS, sample_patient, simulate, truth_row
+from cxrtool.phantom.params import Patient
 
 DEFAULT_N = 200
 NATIVE_PX = 256

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from cxrtool.phantom import Acquisition, Anatomy, Findings, PhantomParams
-from cxrtool.phantom.params import Band, Device, Nodule, Opacity, PleuralPatch, RibFracture
+from cxrtool.phantom import Findings, PhantomParams
+from cxrtool.phantom.params import (
+    Acquisition,
+    Anatomy,
+    Band,
+    Device,
+    Nodule,
+    Opacity,
+    PleuralPatch,
+    RibFracture,
+)
 
 PATCH = Opacity(
     side="right",

@@ -12,8 +12,8 @@ from cxrtool.core.errors import InputError
 from cxrtool.data.sources.base import SourceOptions, read_source
 from cxrtool.phantom import LABELS, PhantomParams, sample_patient
 from cxrtool.phantom.params import Study
+from cxrtool.phantom.population import stated_labels
 from cxrtool.phantom.reports import Writer
-from cxrtool.phantom.states import stated_labels
 from tests.unit.phantom.cases import FINDINGS, frontal
 
 #: Words by which a reader of the report finds each observation.

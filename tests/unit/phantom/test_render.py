@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cxrtool.phantom import Acquisition, Findings, sample_patient, simulate, truth_row
+from cxrtool.phantom import Findings, sample_patient, simulate, truth_row
 from cxrtool.phantom.devices import KINDS
 from cxrtool.phantom.frame import Frame
 from cxrtool.phantom.frontal import frontal_attenuation
-from cxrtool.phantom.params import Device, Nodule
+from cxrtool.phantom.params import Acquisition, Device, Nodule
 from cxrtool.phantom.render import attenuation
 from tests.unit.phantom.cases import FINDINGS, frontal
 
