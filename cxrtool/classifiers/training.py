@@ -87,9 +87,8 @@ class ClassifierTrainer:
 
     Attributes:
         step_number: Optimizer steps done.
-        best: The best network of this phase so far, None before the first validation.
+        bests: The best network of each phase that has had a validation, in order.
         start_score: Validation score before the first step, where the caller took it.
-        ended: The best networks of the phases before this one.
         history: One record per validation.
         precision: "float32" or "bfloat16", as chosen; a fit that goes on elsewhere keeps it.
         lr: Learning rate of the last step.
@@ -115,8 +114,7 @@ class ClassifierTrainer:
             self.precision = "bfloat16" if has_fast_bfloat16(self.device) else "float32"
         self.weights = None if weights is None else torch.from_numpy(weights).to(self.device)
         self.step_number = 0
-        self.best: PhaseBest | None = None
-        self.ended: list[PhaseBest] = []
+        self.bests: list[PhaseBest] = []
         self.start_score: float | None = None
         self.history: list[dict[str, Any]] = []
         self.wait_s = 0.0
@@ -150,20 +148,15 @@ class ClassifierTrainer:
         return self.step_number == self._start + self.phase.steps
 
     @property
-    def bests(self) -> list[PhaseBest]:
-        """The best network of each phase that has had a validation, in order."""
-        return self.ended if self.best is None else [*self.ended, self.best]
+    def best(self) -> PhaseBest | None:
+        """The best network of this phase so far, None before the first validation."""
+        return next((best for best in self.bests if best.phase == self._index), None)
 
     @property
     def chosen(self) -> PhaseBest:
         """The network to deliver: the best on the last phase's images; of equals the later."""
         rivals = [best for best in self.bests if self._delivers(best.phase)]
         return max(reversed(rivals), key=lambda best: best.score)
-
-    @property
-    def optimizer(self) -> torch.optim.Optimizer | losses.Pesg:
-        """That of the phase."""
-        return self._optimizer if self.pesg is None else self.pesg
 
     def _delivers(self, index: int) -> bool:
         return self.phases[index].pool == self.phases[-1].pool
@@ -180,28 +173,26 @@ class ClassifierTrainer:
         self._batches: Batches | BothClasses = order
         self.lr = phase.lr_at(0)
         parameters, decay = list(self.network.parameters()), self.settings.weight_decay
-        self.pesg: losses.Pesg | None = None
+        self.optimizer: torch.optim.Optimizer | losses.Pesg
         if phase.loss == losses.AUC_MARGIN:
             self._batches = BothClasses(
                 order, pool.values.cpu().numpy(), pool.mask.cpu().numpy(), self.network.labels
             )
             counts = pool.mask.sum(dim=0).clamp(min=1)
             loss = losses.AucMargin((pool.values * pool.mask).sum(dim=0) / counts).to(self.device)
-            self.pesg = losses.Pesg(parameters, loss, phase.lr, decay)
+            self.optimizer = losses.Pesg(parameters, loss, phase.lr, decay)
             self._epoch_steps = max(1, len(pool) // self.settings.batch)
         else:
             fused = True if parameters[0].is_cuda else None  # a few launches in place of hundreds
             build = OPTIMIZERS[self.settings.optimizer]
-            self._optimizer = build(parameters, lr=phase.lr, weight_decay=decay, fused=fused)
+            self.optimizer = build(parameters, lr=phase.lr, weight_decay=decay, fused=fused)
 
     def next_phase(self) -> None:
         """Go on to the next phase, from the best weights of this one."""
         if self.best is not None:
             self.network.load_state_dict(self.best.state)
-        self.ended = self.bests
-        if self.ended and not self._delivers(self._index):
-            self.ended[-1] = replace(self.ended[-1], state={})
-        self.best = None
+            if not self._delivers(self._index):
+                self.bests[-1] = replace(self.best, state={})
         self._enter(self._index + 1)
 
     # --- steps ---
@@ -221,19 +212,19 @@ class ClassifierTrainer:
         self.network.train()
         if self._random:  # dropout draws from torch's own generator
             torch.manual_seed(seed_for("train-cls dropout", s.seed, self.step_number))
-        logits, phase = self._logits(x), self.phase
-        if self.pesg is not None:
-            loss: Tensor = self.pesg.loss(logits, values, mask)
+        logits, phase, optimizer = self._logits(x), self.phase, self.optimizer
+        if isinstance(optimizer, losses.Pesg):
+            loss: Tensor = optimizer.loss(logits, values, mask)
             if inside and inside % self._epoch_steps == 0:
-                self.pesg.end_epoch()
-            self.pesg.lr = self.lr = late_tenth(phase.lr, inside, phase.steps, self._epoch_steps)
+                optimizer.end_epoch()
+            optimizer.lr = self.lr = late_tenth(phase.lr, inside, phase.steps, self._epoch_steps)
         else:
             loss, self.lr = self._entropy(logits, values, mask, self.weights), phase.lr_at(inside)
-            for group in self._optimizer.param_groups:
+            for group in optimizer.param_groups:
                 group["lr"] = self.lr
-        self.optimizer.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        self.optimizer.step()
+        optimizer.step()
         # Summed on the device: reading it every step would make the host wait for it.
         self._loss_sum += loss.detach()
         self._loss_steps += 1
@@ -297,26 +288,24 @@ class ClassifierTrainer:
             Whether this is the new best. An equal score keeps the earlier weights.
         """
         self.history.append(entry)
-        if self.best is not None and score <= self.best.score:
+        before, index = self.best, self._index
+        if before is not None and score <= before.score:
             return False
         step, state = self.step_number, copied(self.network)
-        self.best = PhaseBest(phase=self._index, score=score, step=step, state=state)
+        best = PhaseBest(phase=index, score=score, step=step, state=state)
+        self.bests = [one for one in self.bests if one is not before] + [best]
         return True
 
     def state_dict(self) -> dict[str, Any]:
         """All that the next step depends on, for a checkpoint."""
-        best = self.best
         return {
             "step": self.step_number,
             "precision": self.precision,
             "phase": self._index,
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "best": {} if best is None else best.state,
-            "best_score": None if best is None else best.score,
-            "best_step": 0 if best is None else best.step,
+            "bests": [dict(vars(best)) for best in self.bests],
             "start_score": self.start_score,
-            "ended": [dict(vars(best)) for best in self.ended],
             "history": self.history,
             "loss_sum": self._loss_sum,
             "loss_steps": self._loss_steps,
@@ -329,17 +318,8 @@ class ClassifierTrainer:
         self.network.load_state_dict(state["network"])
         self._enter(state["phase"])
         self.optimizer.load_state_dict(state["optimizer"])
-
-        def best(phase: int, score: float, step: int, state: dict[str, Tensor]) -> PhaseBest:
-            here = {name: value.to(self.device) for name, value in state.items()}
-            return PhaseBest(phase=phase, score=score, step=step, state=here)
-
-        self.best = None
-        if state["best_score"] is not None:
-            own = state["best_score"], state["best_step"], state["best"]
-            self.best = best(self._index, *own)
+        self.bests = [PhaseBest(**record) for record in state["bests"]]
         self.start_score = state["start_score"]
-        self.ended = [best(**record) for record in state["ended"]]
         self.history = list(state["history"])
         self._loss_sum = state["loss_sum"].to(self.device)
         self._loss_steps = state["loss_steps"]

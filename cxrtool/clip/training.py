@@ -337,16 +337,14 @@ class ClipTask(Task):
         return row
 
     def state_dict(self) -> dict[str, Any]:
-        best = self.best
         return {
             "trainer": self.trainer.state_dict(),
-            "best": best and {"score": best.score, "step": best.step, "network": best.state},
+            "best": self.best and dict(vars(self.best)),
             "start": self.start,
             "loss": [self._loss_sum, self._loss_count],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.trainer.load_state_dict(state["trainer"])
-        best = state["best"]
-        self.best = best and Best(score=best["score"], step=best["step"], state=best["network"])
+        self.best = state["best"] and Best(**state["best"])
         self.start, (self._loss_sum, self._loss_count) = state["start"], state["loss"]
