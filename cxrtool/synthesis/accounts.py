@@ -111,11 +111,8 @@ class Accounts:
         with run.atomic(TABLE) as path, open(path, "w", encoding="utf-8", newline="") as stream:
             for i, some in enumerate(in_parts(slots)):
                 classes = [labels[k] for k in stream_of[some].tolist()]
-                columns: dict[str, Any] = {
-                    "slot": some,
-                    "class": classes,
-                    "tries": self.tries[some],
-                }
+                columns: dict[str, Any] = {"slot": some, "class": classes}
+                columns["tries"] = self.tries[some]
                 for f, name in enumerate(self.filters):
                     columns[f"{name}_rejected"] = self.rejected[some, f]
                 for m, name in enumerate(self.meters):
@@ -133,18 +130,15 @@ class Accounts:
         try:
             with pd.read_csv(path, dtype=str, keep_default_na=False, chunksize=PART) as parts:
                 for part in parts:
-                    self._take_rows(part)
+                    slots = part["slot"].to_numpy(dtype=np.int64)
+                    self.tries[slots] = part["tries"].to_numpy(dtype=np.int64)
+                    for f, name in enumerate(self.filters):
+                        self.rejected[slots, f] = part[f"{name}_rejected"].to_numpy(dtype=np.int32)
+                    for m, name in enumerate(self.meters):
+                        self.first[slots, m] = _floats(part[f"{name}_first"])
+                        self.kept[slots, m] = _floats(part[f"{name}_kept"])
         except (OSError, ValueError, KeyError, IndexError) as error:
             raise InputError(f"is damaged: {error}", file=path) from None
-
-    def _take_rows(self, table: pd.DataFrame) -> None:
-        slots = table["slot"].to_numpy(dtype=np.int64)
-        self.tries[slots] = table["tries"].to_numpy(dtype=np.int64)
-        for f, name in enumerate(self.filters):
-            self.rejected[slots, f] = table[f"{name}_rejected"].to_numpy(dtype=np.int32)
-        for m, name in enumerate(self.meters):
-            self.first[slots, m] = _floats(table[f"{name}_first"])
-            self.kept[slots, m] = _floats(table[f"{name}_kept"])
 
     def score_cells(self, slots: IntArray, without: str) -> list[str]:
         """The cell ``filter_score`` of some rows: ``name=value`` of every meter but one."""

@@ -75,15 +75,8 @@ def realness(job: Job, opinion: Opinion, keep: float) -> Realness:
     images = pilots(job, Realness(opinion, keep, rounded([]), nothing))
     effects = label_effects(images)
     own = [scores - labels @ effects for scores, labels in images]
-    return Realness(opinion, keep, lower_limits(own, 1 - keep), effects)
-
-
-def lower_limits(scores: list[FloatArray], quantile: float) -> FloatArray:
-    """The quantile of each class's scores; no limit for a class without any, and at 0."""
-    usable = quantile > 0
-    return rounded(
-        [float(np.quantile(s, quantile)) if usable and len(s) else -np.inf for s in scores]
-    )
+    limits = [np.quantile(s, 1 - keep) if keep < 1 and len(s) else -np.inf for s in own]
+    return Realness(opinion, keep, rounded(limits), effects)
 
 
 def new_to(dataset: Dataset, rows: IntArray, seen: list[Seen]) -> BoolArray:
@@ -153,7 +146,7 @@ def teacher_limits(
             streams = np.full(len(padded), k, dtype=np.int64)
             weight = torch.from_numpy(new[padded].astype(np.float32)).to(job.device)
             scores.append(teachers.probabilities(x, streams, weight)[: len(rows)].cpu().numpy())
-        limits.append(float(np.quantile(np.concatenate(scores), quantile)))
+        limits.append(np.quantile(np.concatenate(scores), quantile))
     return rounded(limits)
 
 
@@ -176,5 +169,5 @@ def copy_limit(gallery: Gallery, dataset: Dataset, rows: IntArray) -> tuple[floa
             "all training images are of one patient or the same picture: nothing is usual",
             hint="leave --filter memorized out",
         )
-    limit = float(rounded([float(np.quantile(ratios, COPY_QUANTILE))])[0])
+    limit = float(rounded([np.quantile(ratios, COPY_QUANTILE)])[0])
     return limit, float(np.median(ratios))

@@ -62,7 +62,9 @@ def replace_duplicates(
     with run.progress("looking for duplicates", total=n) as bar, journal(run, accounts) as stream:
         for start in range(0, n, CHUNK):
             end, before = min(start + CHUNK, n), replaced
-            suspects = _suspects(descriptors, start, end, limit)
+            distance = distance_of(descriptors[start:end] @ descriptors[:end].T)
+            earlier = torch.ones_like(distance).tril(start - 1) > 0
+            suspects = ((distance < limit) & earlier).any(dim=1).tolist()
             for slot in range(start, end):
                 # what was replaced may be near to a slot that was no suspect
                 if not suspects[slot - start] and replaced == before:
@@ -90,14 +92,6 @@ def _described(run: Run, job: Job, n: int) -> Tensor:
         images = np.stack([read_png(run.dir / name, job.network.size) for name in names])
         parts.append(describe(torch.from_numpy(images).to(job.device)))
     return torch.cat(parts)
-
-
-def _suspects(descriptors: Tensor, start: int, end: int, limit: float) -> list[bool]:
-    """Which slots of a chunk are near to an earlier one."""
-    distance = distance_of(descriptors[start:end] @ descriptors[:end].T)
-    earlier = torch.ones_like(distance).tril(start - 1) > 0
-    suspects: list[bool] = ((distance < limit) & earlier).any(dim=1).tolist()
-    return suspects
 
 
 def _near(descriptors: Tensor, slot: int, limit: float) -> bool:

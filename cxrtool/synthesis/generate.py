@@ -143,7 +143,11 @@ def fill(run: Run, job: Job, writer: DatasetWriter, accounts: Accounts, slots: I
     Raises:
         GateError: A slot found no acceptable image.
     """
-    open_slots = _still_open(run, writer, accounts, slots)
+    if run.resumed and accounts.silent:
+        accounts.tries[slots] = [writer.have(slot_image(slot)) for slot in slots.tolist()]
+    elif run.resumed:
+        accounts.take_over(run, writer)
+    open_slots = slots[accounts.tries[slots] == 0]
     lanes, launch, streams = Lanes(open_slots, job.block), job.launcher(), job.plan.stream_of
     done, tried = 0, 0
     started = time.monotonic()
@@ -181,16 +185,6 @@ def fill(run: Run, job: Job, writer: DatasetWriter, accounts: Accounts, slots: I
             bar.update(done, note)
             run.check_stop()
     return Made(len(open_slots), tried, time.monotonic() - started)
-
-
-def _still_open(run: Run, writer: DatasetWriter, accounts: Accounts, slots: IntArray) -> IntArray:
-    if not run.resumed:
-        return slots
-    if accounts.silent:
-        accounts.tries[slots] = [writer.have(slot_image(slot)) for slot in slots.tolist()]
-    else:
-        accounts.take_over(run, writer)
-    return np.asarray(slots[accounts.tries[slots] == 0])
 
 
 def journal(run: Run, accounts: Accounts) -> AbstractContextManager[TextIO | None]:
@@ -246,10 +240,3 @@ def manifest_rows(job: Job, accounts: Accounts, slots: IntArray) -> pd.DataFrame
         "nn_distance": accounts.cells(slots, NEAREST),
     }
     return pd.DataFrame(columns, index=np.arange(len(slots)), dtype=object)
-
-
-def claimed_labels(table: LabelTable, names: tuple[str, ...]) -> tuple[bool, ...]:
-    """Which labels an image can be said to have: covered by the source, known to the generator."""
-    return tuple(
-        usable and name in names for name, usable in zip(table.labels, table.usable, strict=True)
-    )

@@ -53,10 +53,6 @@ class RowStream:
             self._drawn = np.concatenate([self._drawn, rows])
         return self._drawn[:n]
 
-    def row(self, i: int) -> int:
-        """Row number i of the stream, from 0."""
-        return int(self.first(i + 1)[i])
-
 
 class Tally:
     """How many images each stream has given and how many positives of each target they carry."""
@@ -113,7 +109,7 @@ class Tally:
         """Which targets the last image of stream p carries [K]."""
         if self._own_only:
             return [int(k == p) for k in range(len(self.drawn))]
-        row: list[int] = self._carried[self._streams[p].row(self.drawn[p] - 1)].tolist()
+        row: list[int] = self._carried[self._streams[p].first(self.drawn[p])[-1]].tolist()
         return row
 
     def can_lose(self, p: int) -> bool:

@@ -18,7 +18,7 @@ from cxrtool.data.writer import DatasetWriter
 from cxrtool.synthesis.accounts import summary
 from cxrtool.synthesis.duplicates import replace_duplicates
 from cxrtool.synthesis.edits import Edits, assign, parse_shares
-from cxrtool.synthesis.generate import Job, claimed_labels, close_journal, fill, slots_of, write_set
+from cxrtool.synthesis.generate import Job, close_journal, fill, slots_of, write_set
 from cxrtool.synthesis.generators import GeneratorCard
 from cxrtool.synthesis.planner import Plan
 from cxrtool.synthesis.shards import LIMITS, parse_shard
@@ -36,7 +36,7 @@ def job_of(config: Config, planned: Planned) -> tuple[Job, Seen]:
     edits = edits_of(config, plan, card) if config.edit else None
     info = synthetic_info(
         dataset.info,
-        claimed=claimed_labels(table, card.labels),
+        claimed=tuple(u and n in card.labels for n, u in zip(table.labels, table.usable)),
         preprocessing=card.preprocessing,
         notes={
             "generator": card.fingerprint,

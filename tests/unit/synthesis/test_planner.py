@@ -238,7 +238,7 @@ class TestStreams:
         pool = np.arange(100, 137)
         at_once = RowStream(pool, 5, "A").first(2000)
         stepwise = RowStream(pool, 5, "A")
-        assert [stepwise.row(i) for i in range(2000)] == at_once.tolist()
+        assert [stepwise.first(i + 1)[i] for i in range(2000)] == at_once.tolist()
         assert np.array_equal(RowStream(pool, 5, "A").first(700), at_once[:700])
 
     def test_classes_and_seeds_have_streams_of_their_own(self) -> None:
