@@ -13,7 +13,7 @@ are equal.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,9 @@ from cxrtool.data.cache import pixels
 from cxrtool.data.columns import MANIFEST
 from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.data.manifest import Dataset
+
+#: Rows of a set -> their part, see `part_of`.
+Reader = Callable[[Dataset, np.ndarray], Part]
 
 
 def refuse_made_rows(data: Dataset, why: str) -> None:
@@ -170,6 +173,13 @@ def part_of(
     """Some rows of a set as one part, labels joined by name.
 
     A label that the set does not have, or does not cover, is masked.
+
+    Args:
+        data: The set.
+        rows: [N], which.
+        labels: Names that the network learns, in order.
+        policy: What uncertain and blank mean.
+        size: Height and width of the network's input, px.
     """
     values, mask = label_arrays(data, rows, policy)
     here = [k for k, name in enumerate(labels) if name in data.labels]
@@ -184,13 +194,7 @@ def part_of(
 
 
 def compose(
-    arm: str,
-    data: Dataset,
-    rows: np.ndarray,
-    synths: Sequence[Dataset],
-    labels: Sequence[str],
-    policy: LabelPolicy,
-    size: int,
+    arm: str, data: Dataset, rows: np.ndarray, synths: Sequence[Dataset], part: Reader
 ) -> dict[str, Part]:
     """The parts of an arm's training pool, by what they are: real, duplicate, synthetic.
 
@@ -199,18 +203,15 @@ def compose(
         data: The real set.
         rows: [N] ascending, its training rows.
         synths: Synthetic sets; needed by the last four.
-        labels: Names that the network learns, in order.
-        policy: What uncertain and blank mean.
-        size: Height and width of the network's input, px.
+        part: Makes a part of some rows of a set, see `part_of`.
     """
     parts: dict[str, Part] = {}
     if arm != "synthetic-only":
-        parts["real"] = part_of(data, rows, labels, policy, size)
+        parts["real"] = part(data, rows)
     for number, synth in enumerate(synths, start=1):
         suffix = f" {number}" if len(synths) > 1 else ""
         if arm == "duplicate":
             parts["duplicate" + suffix] = parts["real"].repeat(source_rows(synth, data, rows))
         else:
-            every = np.arange(len(synth), dtype=np.int64)
-            parts["synthetic" + suffix] = part_of(synth, every, labels, policy, size)
+            parts["synthetic" + suffix] = part(synth, np.arange(len(synth), dtype=np.int64))
     return parts

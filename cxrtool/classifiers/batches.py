@@ -100,8 +100,6 @@ class Batches:
     """
 
     def __init__(self, n: int, batch: int, seed: int) -> None:
-        if n < 1:
-            raise ValueError("no rows to draw batches from")
         self.n, self.batch, self.seed = n, batch, seed
 
         @lru_cache(maxsize=2)

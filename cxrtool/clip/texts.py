@@ -57,55 +57,6 @@ class PairTexts:
         return len(np.unique(self.groups))
 
 
-def pair_texts(
-    table: pd.DataFrame,
-    strategy: str,
-    *,
-    labels: Sequence[str],
-    values: np.ndarray,
-    mask: np.ndarray,
-    templates: Templates,
-    seed: int,
-    wordings: str = "auto",
-) -> PairTexts:
-    """Texts for the rows of `table`.
-
-    Args:
-        table: The chosen rows of the manifest, N of them.
-        strategy: Column name, or "labels".
-        labels: L label names.
-        values: [N, L] in {0, 1}.
-        mask: [N, L]; False where the label is unknown.
-        templates: How labels are put into words.
-        seed: Of the composed wordings.
-        wordings: "plain" takes a column as it is; "templates" varies it; "auto" varies `PHRASES`.
-
-    Raises:
-        InputError: no such column although others have texts, or neither texts nor labels.
-    """
-    composer = _Composer(list(table["image"]), labels, values, mask, templates, seed)
-    if strategy != LABELS:
-        filled = _column(table, strategy)
-        if filled.any():
-            plain = _from_column(table, strategy, filled)
-            vary = wordings == "templates" or (wordings == "auto" and strategy in PHRASES)
-            return composer.varied(plain) if vary else plain
-        others = [name for name in TEXT_COLUMNS if _column(table, name).any()]
-        extracted = strategy in TEXTS or strategy in RANDOM_TEXTS
-        if others or (extracted and strategy != RULES):
-            raise InputError(
-                f"the chosen rows have no text in the column {strategy!r}",
-                column=strategy,
-                hint=_hint(strategy if extracted else "", others),
-            )
-    if not labels or not mask.any():
-        raise InputError(
-            "the chosen rows have neither texts nor known labels: there is nothing to pair with",
-            hint="add reports (cxr prepare --reports) or labels",
-        )
-    return composer.composed()
-
-
 def group_numbers(keys: Iterable[Hashable]) -> np.ndarray:
     """Number equal keys equally, in order of first appearance: [N] int64."""
     return np.asarray(pd.factorize(np.array(list(keys), dtype=object))[0], dtype=np.int64)
@@ -174,49 +125,85 @@ def _from_column(table: pd.DataFrame, name: str, filled: np.ndarray) -> PairText
 
 
 @dataclass(frozen=True)
-class _Composer:
+class Composer:
     """Puts what is known of N rows into words, in several wordings per row.
 
     Attributes:
-        images: N names, which seed the wordings of a row.
-        labels: L names.
+        table: The chosen rows of the manifest; their images seed the wordings.
+        labels: L label names.
         values: [N, L] in {0, 1}.
         mask: [N, L]; False where the label is unknown.
         templates: How labels are put into words.
-        seed: Of the wordings.
+        seed: Of the composed wordings.
     """
 
-    images: Sequence[str]
+    table: pd.DataFrame
     labels: Sequence[str]
     values: np.ndarray
     mask: np.ndarray
     templates: Templates
     seed: int
 
-    def facts(self, row: int) -> dict[str, bool]:
+    def pair_texts(self, strategy: str, wordings: str = "auto") -> PairTexts:
+        """Texts for the rows.
+
+        Args:
+            strategy: Column name, or "labels".
+            wordings: "plain" takes a column as it is; "templates" varies it; "auto" varies
+                `PHRASES`.
+
+        Raises:
+            InputError: no such column although others have texts, or neither texts nor labels.
+        """
+        if strategy != LABELS:
+            filled = _column(self.table, strategy)
+            if filled.any():
+                plain = _from_column(self.table, strategy, filled)
+                vary = wordings == "templates" or (wordings == "auto" and strategy in PHRASES)
+                return self._varied(plain) if vary else plain
+            others = [name for name in TEXT_COLUMNS if _column(self.table, name).any()]
+            extracted = strategy in TEXTS or strategy in RANDOM_TEXTS
+            if others or (extracted and strategy != RULES):
+                raise InputError(
+                    f"the chosen rows have no text in the column {strategy!r}",
+                    column=strategy,
+                    hint=_hint(strategy if extracted else "", others),
+                )
+        if not self.labels or not self.mask.any():
+            raise InputError(
+                "the chosen rows have neither texts nor known labels: there is nothing to pair "
+                "with",
+                hint="add reports (cxr prepare --reports) or labels",
+            )
+        return self._composed()
+
+    def _rng(self, purpose: str, row: int) -> np.random.Generator:
+        return numpy_rng(purpose, self.seed, str(self.table["image"].iloc[row]))
+
+    def _facts(self, row: int) -> dict[str, bool]:
         """Label -> whether it is there, of those that are known."""
         cells = zip(self.labels, self.values[row], self.mask[row], strict=True)
         return {label: bool(value > 0.5) for label, value, sure in cells if sure}
 
-    def varied(self, plain: PairTexts) -> PairTexts:
+    def _varied(self, plain: PairTexts) -> PairTexts:
         """The same texts in several wordings, every other one the plain text."""
         wordings: list[list[str]] = []
         for row, (text,) in zip(plain.positions.tolist(), plain.wordings, strict=True):
-            rng = numpy_rng("wordings", self.seed, str(self.images[row]))
-            facts = self.facts(row)
+            rng = self._rng("wordings", row)
+            facts = self._facts(row)
             wordings.append([])
             for _ in range(WORDINGS // 2):
                 about = str(rng.choice(self.templates.about(text)))
                 wordings[-1] += [text, ". ".join([about, *self._statements(facts, rng)])]
         return replace(plain, wordings=wordings)
 
-    def composed(self) -> PairTexts:
+    def _composed(self) -> PairTexts:
         """Prompts from labels alone, of the rows of which any is known."""
         positions = np.flatnonzero(self.mask.any(axis=1))
         wordings: list[list[str]] = []
         for row in positions.tolist():
-            rng = numpy_rng("prompts", self.seed, str(self.images[row]))
-            facts = self.facts(row)
+            rng = self._rng("prompts", row)
+            facts = self._facts(row)
             wordings.append([self._wording(facts, rng) for _ in range(WORDINGS)])
         return PairTexts(
             positions, wordings, _label_groups(self.values, self.mask)[positions], LABELS

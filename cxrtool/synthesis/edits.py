@@ -110,7 +110,12 @@ class Edits:
 
     def render(self, network: Generator, truncation: float, device: torch.device) -> Render:
         """Makes images of pushed latents."""
-        style = style_of(network, self.ways)
+        if not isinstance(network, StyleGenerator):
+            raise InputError(
+                "the generator has no W space to push images in",
+                hint="train one with `cxr train-gan --arch stylegan2`, or leave --edit out",
+            )
+        style: StyleGenerator = network
         none = torch.zeros(style.num_ws, style.w_dim)
         in_w = [self.strength * way.get(WAY, none) for way in self.ways]
         pushes = torch.stack([*in_w, none]).to(device)
@@ -150,26 +155,3 @@ def parse_cell(text: str) -> tuple[float, str]:
     if text[:1] not in "+-" or not fingerprint:
         raise ValueError(text)
     return float(strength), fingerprint
-
-
-def style_of(network: Generator, ways: Sequence[Ways]) -> StyleGenerator:
-    """The network as one with the latent spaces that the directions are in.
-
-    Raises:
-        InputError: It has none, or of another shape.
-    """
-    if not isinstance(network, StyleGenerator):
-        raise InputError(
-            "the generator has no W space to push images in",
-            hint="train one with `cxr train-gan --arch stylegan2`, or leave --edit out",
-        )
-    shapes: dict[str, tuple[int, ...]] = {WAY: (network.num_ws, network.w_dim)}
-    if isinstance(network, StyleSpace):
-        shapes |= {STYLE + name: (entry[0],) for name, entry in network.style_layers.items()}
-    for way in ways:
-        for name, value in way.items():
-            if shapes.get(name) != tuple(value.shape):
-                raise InputError(
-                    f"a direction has {name} of the shape {tuple(value.shape)}, not the generator's"
-                )
-    return network

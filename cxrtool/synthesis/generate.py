@@ -116,29 +116,20 @@ class Job:
         )
 
 
-@dataclass(frozen=True)
-class Made:
-    """What one shard holds when its slots are filled.
-
-    Attributes:
-        new: Images written by this process; the rest was there.
-        tried: Images that went through the network.
-        seconds: Time from the first block to the last file.
-    """
-
-    new: int
-    tried: int
-    seconds: float
-
-
 def slots_of(plan: Plan, block: int, shard: int = 0, n_shards: int = 1) -> IntArray:
     """The slots of one shard (from 0): whole blocks, dealt out in turn."""
     slots = np.arange(plan.n_synthetic, dtype=np.int64)
     return np.asarray(slots[(slots // block) % n_shards == shard])
 
 
-def fill(run: Run, job: Job, writer: DatasetWriter, accounts: Accounts, slots: IntArray) -> Made:
+def fill(
+    run: Run, job: Job, writer: DatasetWriter, accounts: Accounts, slots: IntArray
+) -> dict[str, float]:
     """Make the images of some slots; those that are there and accounted for are kept.
+
+    Returns:
+        ``images`` that this process wrote, ``tries`` that went through the network, and ``seconds``
+        from the first block to the last file.
 
     Raises:
         GateError: A slot found no acceptable image.
@@ -184,7 +175,8 @@ def fill(run: Run, job: Job, writer: DatasetWriter, accounts: Accounts, slots: I
             note = f"{100 * done / tried:.0f} % accepted" if accounts.filters else ""
             bar.update(done, note)
             run.check_stop()
-    return Made(len(open_slots), tried, time.monotonic() - started)
+    passed_s = time.monotonic() - started
+    return {"images": len(open_slots), "tries": tried, "seconds": passed_s}
 
 
 def journal(run: Run, accounts: Accounts) -> AbstractContextManager[TextIO | None]:

@@ -69,11 +69,6 @@ class GeneratorCard:
         record = self.meta.get("policy")
         return None if record is None else LabelPolicy.from_json(record)
 
-    @property
-    def preprocessing(self) -> dict[str, Any]:
-        """``size``, and ``fit`` and ``kernel`` where known."""
-        return dict(self.meta["preprocessing"])
-
     def require_labels(self, targets: tuple[str, ...]) -> None:
         """Refuse targets that the generator does not know.
 

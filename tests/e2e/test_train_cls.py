@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -143,12 +144,13 @@ def test_the_default_arm_follows_the_inputs(data: Path, synth: Path, tmp_path: P
 
 
 def test_duplicates_are_the_very_rows_that_lent_their_labels(data: Path, synth: Path) -> None:
-    from cxrtool.classifiers.arms import compose
+    from cxrtool.classifiers.arms import compose, part_of
     from cxrtool.data.labels import LabelPolicy
 
     real_set, made = load_dataset(data), load_dataset(synth)
     rows = np.flatnonzero(real_set.column("split") == "train")
-    parts = compose("duplicate", real_set, rows, [made], ("A", "B"), LabelPolicy(), cls_sets.SIZE)
+    read = partial(part_of, labels=("A", "B"), policy=LabelPolicy(), size=cls_sets.SIZE)
+    parts = compose("duplicate", real_set, rows, [made], read)
     assert parts["duplicate"].rows.tolist() == [int(r) for r in made.column("source_row")]
     assert (parts["duplicate"].values[:, 0] == 1).all()
 

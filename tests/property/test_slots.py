@@ -142,5 +142,5 @@ def test_a_filter_that_refuses_all_but_a_few_still_gives_every_slot_its_image() 
         slots = slots_of(job.plan, 8)
         made = fill(run, job, DatasetWriter(run, job.info), accounts, slots)
         assert (accounts.tries > 0).all()
-        assert made.tried == accounts.tries.sum() > 300
+        assert made["tries"] == accounts.tries.sum() > 300
         assert (accounts.rejected[:, 0] == accounts.tries - 1).all()

@@ -11,7 +11,7 @@ import torch
 
 from cxrtool.clip.losses import OPEN
 from cxrtool.clip.templates import Templates
-from cxrtool.clip.texts import PairTexts, pair_texts, reference_column
+from cxrtool.clip.texts import Composer, PairTexts, reference_column
 from cxrtool.clip.training import Recipe
 from cxrtool.commands.finetune_clip.options import EPOCHS, ORIGINAL, Config
 from cxrtool.core.errors import InputError, UsageError
@@ -45,16 +45,10 @@ def pairs_of(
     else:
         rows = np.setdiff1d(select_rows(dataset, config), rows)
     values, mask = label_arrays(dataset, rows, LabelPolicy.from_options(config))
-    texts = pair_texts(
-        dataset.table.iloc[rows],
-        reference_column(dataset.table.iloc[rows]) if original else config.text,
-        labels=dataset.labels,
-        values=values,
-        mask=mask,
-        templates=templates,
-        seed=config.seed,
-        wordings=config.wordings,
-    )
+    table = dataset.table.iloc[rows]
+    strategy = reference_column(table) if original else config.text
+    composer = Composer(table, dataset.labels, values, mask, templates, config.seed)
+    texts = composer.pair_texts(strategy, config.wordings)
     if not held_out and texts.distinct() < 2:
         raise InputError(
             f"all {len(texts.positions)} chosen images have the same text: nothing to contrast",

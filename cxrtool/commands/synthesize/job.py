@@ -37,7 +37,7 @@ def job_of(config: Config, planned: Planned) -> tuple[Job, Seen]:
     info = synthetic_info(
         dataset.info,
         claimed=tuple(u and n in card.labels for n, u in zip(table.labels, table.usable)),
-        preprocessing=card.preprocessing,
+        preprocessing=card.meta["preprocessing"],
         notes={
             "generator": card.fingerprint,
             "data": dataset.info.digest,
@@ -107,7 +107,7 @@ def fill_slots(config: Config, run: Run, planned: Planned) -> dict[str, Any]:
     accounts, writer = job.accounts(), DatasetWriter(run, job.info)
     if not accounts.silent:
         run.write_json(LIMITS, job.panel.record())
-    made = fill(run, job, writer, accounts, slots)
+    row = fill(run, job, writer, accounts, slots)
     more: dict[str, Any] = {}
     limit = job.panel.notes.get("duplicate_limit")
     if limit is not None and config.shard is None:
@@ -120,11 +120,10 @@ def fill_slots(config: Config, run: Run, planned: Planned) -> dict[str, Any]:
     if not accounts.silent:
         more["filters"] = summary(accounts, slots, streams, labels)
         show_filters(more["filters"])
-    rate = made.new / made.seconds if made.new else None
-    row = {"images": made.new, "tries": made.tried, "seconds": made.seconds}
+    rate = row["images"] / row["seconds"] if row["images"] else None
     run.append_metrics({**row, "images_per_second": rate})
     if rate is not None:
-        console.say(f"{made.new:,} images, {rate:,.1f} a second")
+        console.say(f"{row['images']:,} images, {rate:,.1f} a second")
     run.count("images", len(slots))
     close_journal(run)
     return {"images": len(slots), "shard": config.shard, "sheets": sheets, **more}

@@ -8,6 +8,7 @@ always real; early stopping chooses a checkpoint and does not shorten training, 
 same budget.
 """
 
+from functools import partial
 from typing import Any
 
 from cxrtool.classifiers.architectures import LEAST_PX
@@ -47,25 +48,26 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     start = inputs.load_start(config, requested)
     least = LEAST_PX[config.arch]
     size = input_size(data, config.size, None if start is None else start.size, least)
+    read = partial(part_of, policy=policy, size=size)
     parts, unlearned, positions = inputs.training_parts(
-        config, data, rows["train"], synths, requested, policy, size
+        config, data, rows["train"], synths, requested, partial(read, labels=requested)
     )
     labels = tuple(requested[k] for k in positions)
     if labels != requested:  # the head of an earlier run fits the very same labels alone
         start = inputs.load_start(config, labels)
-    val = inputs.validation_part(part_of(data, rows["val"], labels, policy, size), data.info.kind)
+    read = partial(read, labels=labels)
+    val = inputs.validation_part(read(data, rows["val"]), data.info.kind)
     judged, unjudged = learnable(labels, val.values, val.mask, where="the validation rows")
     inputs.announce(config, parts, val, labels, unlearned, unjudged)
 
     fit, weights = training.make_trainer(config, parts, labels, size, device, data.info.kind, start)
     train(ClassifierTask(fit, val, judged, config.eval_every, start), run)
 
-    real = part_of(data, rows["train"], labels, policy, size)
+    real = read(data, rows["train"])
     training.finish_network(config, fit, real)
     calibration = training.calibrate(fit, real, val, weights)
     test = select_rows(data, config, split="test", allow_empty=True)
-    tested = part_of(data, test, labels, policy, size)
-    judged_parts = {"val": (val, rows["val"]), "test": (tested, test)}
+    judged_parts = {"val": (val, rows["val"]), "test": (read(data, test), test)}
     training.write_predictions(run, fit, calibration, judged_parts)
     training.write_loss_curve(run, fit)
     seen.save(run)

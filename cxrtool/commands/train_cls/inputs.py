@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cxrtool.classifiers import pretrained
-from cxrtool.classifiers.arms import compose, refuse_made_rows, refuse_unjoinable
+from cxrtool.classifiers.arms import Reader, compose, refuse_made_rows, refuse_unjoinable
 from cxrtool.classifiers.batches import Part
 from cxrtool.classifiers.inputs import learnable
 from cxrtool.classifiers.pretrained import Start
@@ -59,11 +59,10 @@ def training_parts(
     rows: np.ndarray,
     synths: list[Dataset],
     labels: tuple[str, ...],
-    policy: LabelPolicy,
-    size: int,
+    read: Reader,
 ) -> tuple[dict[str, Part], dict[str, str], list[int]]:
     """The arm's images; the labels they cannot teach, with the reason; positions of the others."""
-    parts = compose(config.chosen_arm, data, rows, synths, labels, policy, size)
+    parts = compose(config.chosen_arm, data, rows, synths, read)
     # What is learned last must be learnable.
     last = ["real"] if config.chosen_arm == "pretrain-finetune" else list(parts)
     taught = joined([parts[name] for name in last])

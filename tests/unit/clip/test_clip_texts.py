@@ -9,14 +9,16 @@ import pandas as pd
 import pytest
 
 from cxrtool.clip.templates import load_templates
-from cxrtool.clip.texts import WORDINGS, PairTexts, pair_texts
+from cxrtool.clip.texts import WORDINGS, Composer, PairTexts
 from cxrtool.core.errors import InputError
 from cxrtool.data.columns import RANDOM_TEXTS, TEXTS
 
 LABELS = ("Cardiomegaly", "Edema")
 
 
-def _pairs(columns: dict[str, list[str]], strategy: str, **changes: Any) -> PairTexts:
+def _pairs(
+    columns: dict[str, list[str]], strategy: str, wordings: str = "auto", **changes: Any
+) -> PairTexts:
     table = pd.DataFrame({"image": [f"{i}.png" for i in range(4)], **columns})
     arguments: dict[str, Any] = {
         "labels": LABELS,
@@ -25,7 +27,7 @@ def _pairs(columns: dict[str, list[str]], strategy: str, **changes: Any) -> Pair
         "templates": load_templates("radiograph"),
         "seed": 0,
     }
-    return pair_texts(table, strategy, **(arguments | changes))
+    return Composer(table, **(arguments | changes)).pair_texts(strategy, wordings)
 
 
 def test_a_column_is_taken_as_it_is_without_blank_rows() -> None:

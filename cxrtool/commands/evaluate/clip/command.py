@@ -17,7 +17,7 @@ from cxrtool import clip
 from cxrtool.clip import holdout
 from cxrtool.clip.holdout import chance, label_vectors, negation_test, zero_shot_scores
 from cxrtool.clip.templates import from_json
-from cxrtool.clip.texts import pair_texts, reference_column
+from cxrtool.clip.texts import Composer, reference_column
 from cxrtool.clip.training import make_pairs
 from cxrtool.commands.evaluate.clip.options import FORMAT, NAME, Config
 from cxrtool.core import console
@@ -67,16 +67,9 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     labels, left_out = joining.common_labels(names_shown, [d["labels"] for d in described], dataset)
     values, mask = label_arrays(dataset, rows, joining.common_policy(names, described))
     table = dataset.table.iloc[rows]
-    texts = pair_texts(
-        table,
-        config.text or reference_column(table),
-        labels=dataset.labels,
-        values=values,
-        mask=mask,
-        templates=from_json(models[0].meta["templates"], config.runs[0] / "model.json"),
-        seed=config.seed,
-        wordings="plain",
-    )
+    templates = from_json(models[0].meta["templates"], config.runs[0] / "model.json")
+    composer = Composer(table, dataset.labels, values, mask, templates, config.seed)
+    texts = composer.pair_texts(config.text or reference_column(table), wordings="plain")
     columns = joining.positions(dataset.labels, labels)
     values, mask = values[:, columns], mask[:, columns]
     codes = patient_groups(dataset, rows)
