@@ -310,7 +310,7 @@ class Panel:
         }
 
 
-def rounded(values: Sequence[float]) -> FloatArray:
+def rounded(values: Sequence[float | np.floating]) -> FloatArray:
     """Limits with few digits, so that machines that differ in the last bits agree on them."""
     return np.array([float(f"{v:.4g}") for v in values], dtype=np.float32)
 
