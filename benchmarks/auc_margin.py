@@ -17,6 +17,7 @@ import copy
 import importlib.util
 import json
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 from cxrtool.classifiers.arms import part_of
 from cxrtool.classifiers.batches import Part
 from cxrtool.classifiers.inputs import input_size, learnable, wanted_labels
+from cxrtool.classifiers.losses import Pesg
 from cxrtool.classifiers.task import aurocs, validate
 from cxrtool.classifiers.training import ClassifierTrainer
 from cxrtool.commands.train_cls import command as train_cls
@@ -107,9 +109,12 @@ def measure(data_path: Path, seed: int, a: argparse.Namespace) -> None:
     wanted = wanted_labels(data, config.classes)
     rows = {part: select_rows(data, config, split=part) for part in ("train", "val", "test")}
     size = input_size(data, config.size, None, 16)
-    parts, _, kept = training_parts(config, data, rows["train"], [], wanted, policy, size)
-    labels = tuple(wanted[k] for k in kept)
-    held = {name: part_of(data, rows[name], labels, policy, size) for name in ("val", "test")}
+    read = partial(part_of, policy=policy, size=size)
+    parts, _, positions = training_parts(
+        config, data, rows["train"], [], wanted, partial(read, labels=wanted)
+    )
+    labels = tuple(wanted[k] for k in positions)
+    held = {name: read(data, rows[name], labels=labels) for name in ("val", "test")}
     judged = {n: learnable(labels, p.values, p.mask, where=n)[0] for n, p in held.items()}
 
     def fresh() -> ClassifierTrainer:
@@ -132,15 +137,16 @@ def measure(data_path: Path, seed: int, a: argparse.Namespace) -> None:
         fit = fresh()
         fit.load_state_dict(copy.deepcopy(state))
         fit.next_phase()
-        assert fit.pesg is not None
+        own = fit.optimizer
+        assert isinstance(own, Pesg)
         if how.endswith("new head"):
             torch.manual_seed(seed)
             fit.network.head.reset_parameters()
         if how.startswith("LibAUC"):
             theirs: Any = Libauc(
-                fit.network, fit.pesg.loss.prevalence, fit.phase.lr, config.weight_decay
+                fit.network, own.loss.prevalence, fit.phase.lr, config.weight_decay
             )
-            fit.pesg = theirs
+            fit.optimizer = theirs
         show(how, fit, finish_phase(fit, held["val"], judged["val"], config.eval_every))
 
 

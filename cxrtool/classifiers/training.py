@@ -213,7 +213,7 @@ class ClassifierTrainer:
         if self._random:  # dropout draws from torch's own generator
             torch.manual_seed(seed_for("train-cls dropout", s.seed, self.step_number))
         logits, phase, optimizer = self._logits(x), self.phase, self.optimizer
-        if isinstance(optimizer, losses.Pesg):
+        if not isinstance(optimizer, torch.optim.Optimizer):
             loss: Tensor = optimizer.loss(logits, values, mask)
             if inside and inside % self._epoch_steps == 0:
                 optimizer.end_epoch()
