@@ -46,10 +46,10 @@ from cxrtool.synthesis import planner, targets
 from cxrtool.synthesis.descriptors import Gallery
 from cxrtool.synthesis.generate import Job, fill, slots_of, write_set
 from cxrtool.synthesis.panel import Near, NearestDistance, Panel
-from cxrtool.synthesis.pools import LabelTable
 from cxrtool.synthesis.sampler import BlockSampler
 from cxrtool.synthesis.slots import latents, slot_seed
-from cxrtool.synthesis.writer import Origin, synthetic_info
+from cxrtool.synthesis.targets import LabelTable
+from cxrtool.synthesis.writer import synthetic_info
 from cxrtool.training.device import setup
 
 LABELS = tuple(f"label {i}" for i in range(14))
@@ -164,7 +164,7 @@ def compare(args: argparse.Namespace, size: int, preset: str) -> dict[str, Any]:
     info = synthetic_info(real.info, claimed=table.usable, preprocessing={"size": size}, notes={})
     sampler = BlockSampler(network, block=args.block, truncation=1.0, device=device)
     job = Job(
-        *(real, table, plan, network, info, Origin("0" * 16, 0, 1.0), args.block, device),
+        *(real, table, plan, network, info, "0" * 16, 0, 1.0, args.block, device),
         panel=nearest_panel(args.nearest, size, device),
         workers=args.workers or available_cores(),
     )

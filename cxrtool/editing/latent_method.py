@@ -35,13 +35,12 @@ class LatentMethod:
         """Make ready for the target of that number."""
         held = self.tools.options.local
         where = locality(self.tools.variation, guide.direction) if held else None
-        return _LatentEditor(self.tools, self.start, guide, where)
+        return _LatentEditor(self, guide, where)
 
 
 @dataclass(frozen=True)
 class _LatentEditor:
-    tools: Tools
-    start: Callable[[Tensor], SpaceEdit]
+    method: LatentMethod
     guide: TextGuide
     where: Locality | None
 
@@ -52,14 +51,13 @@ class _LatentEditor:
             Images [N, 1, H, W] in [-1, 1]; how far each moved in the space ("way", [N]), and its
             change by name, see `training.directions`.
         """
-        options = self.tools.options
-        names = "steps", "lr", "l2", "feature_weight", "local"
-        given = {name: getattr(options, name) for name in names}
+        tools, names = self.method.tools, ("steps", "lr", "l2", "feature_weight", "local")
+        given = {name: getattr(tools.options, name) for name in names}
         recipe = LatentRecipe(
             text=strength, **{name: value for name, value in given.items() if value is not None}
         )
-        edit, check = self.start(w), self.tools.run.check_stop
-        optimize(edit, self.guide, self.tools.distance, recipe, check, self.where)
+        edit = self.method.start(w)
+        optimize(edit, self.guide, tools.distance, recipe, tools.run.check_stop, self.where)
         with torch.no_grad():
             images = edit.images()
         changes = {CHANGE + name: change for name, change in edit.changes().items()}

@@ -48,7 +48,7 @@ def pilots(job: Job, meter: Meter) -> list[tuple[FloatArray, FloatArray]]:
         scores = [np.zeros(0, np.float32)]
         for start in range(0, len(numbers), job.block):
             some = numbers[start : start + job.block]
-            seeds = [plan_seed("pilot", job.origin.seed, label, int(i)) for i in some]
+            seeds = [plan_seed("pilot", job.seed, label, int(i)) for i in some]
             launched = sampler.launch(seeds, labels[some], some - start, streams=k)
             scores.append(launched.wait()[1][0])
         images.append((np.concatenate(scores), labels))

@@ -76,8 +76,8 @@ def replace_duplicates(
                 pixels = _next_image(job, accounts, launch, descriptors, slot, limit)
                 if stream is not None:
                     accounts.write_journal(stream, [slot])
-                seed = slot_seed(job.origin.seed, slot, int(accounts.tries[slot]) - 1)
-                chunks = png_chunks(job.origin.generator, seed)
+                seed = slot_seed(job.seed, slot, int(accounts.tries[slot]) - 1)
+                chunks = png_chunks(job.generator, seed)
                 writer.add_image(slot_image(slot), pixels, text=chunks)
                 replaced += 1
                 run.check_stop()

@@ -26,10 +26,10 @@ from cxrtool.synthesis.arrays import IntArray
 from cxrtool.synthesis.edits import Edits
 from cxrtool.synthesis.panel import NEAREST, Panel
 from cxrtool.synthesis.planner import Plan
-from cxrtool.synthesis.pools import LabelTable
 from cxrtool.synthesis.sampler import BlockSampler, Launched, one_ahead
 from cxrtool.synthesis.slots import Batch, Lanes, in_parts, slot_seed
-from cxrtool.synthesis.writer import ImageWriter, Origin, png_chunks, slot_image
+from cxrtool.synthesis.targets import LabelTable
+from cxrtool.synthesis.writer import ImageWriter, png_chunks, slot_image
 from cxrtool.training.protocols import Generator
 
 MOST_TRIES = 100
@@ -45,7 +45,9 @@ class Job:
         plan: Which of them lend their labels.
         network: The generator, on `device`.
         info: ``dataset.json`` of the result.
-        origin: Generator, seed, truncation, edit.
+        generator: Fingerprint of the network.
+        seed: Seed of the plan.
+        truncation: psi.
         block: Images a batch; part of what fixes the bits of an image.
         device: Where the network is.
         panel: What looks at the images.
@@ -59,7 +61,9 @@ class Job:
     plan: Plan
     network: Generator
     info: DatasetInfo
-    origin: Origin
+    generator: str
+    seed: int
+    truncation: float
     block: int
     device: torch.device
     panel: Panel = field(default_factory=Panel)
@@ -69,7 +73,7 @@ class Job:
 
     def sampler(self) -> BlockSampler:
         """The network in blocks, with the panel."""
-        psi, edits = self.origin.truncation, self.edits
+        psi, edits = self.truncation, self.edits
         render = None if edits is None else edits.render(self.network, psi, self.device)
         return BlockSampler(self.network, self.block, psi, self.device, self.panel, render)
 
@@ -96,7 +100,7 @@ class Job:
     def seeds(self, slots: IntArray, attempts: IntArray) -> list[int]:
         """Seed of every image of some tries of slots."""
         pairs = zip(slots.tolist(), attempts.tolist(), strict=True)
-        return [slot_seed(self.origin.seed, slot, attempt) for slot, attempt in pairs]
+        return [slot_seed(self.seed, slot, attempt) for slot, attempt in pairs]
 
     def give_up(self, accounts: Accounts, slot: int) -> GateError:
         """The error for a slot that no try has filled."""
@@ -168,7 +172,7 @@ def fill(
             images.put(
                 [slot_image(slot) for slot in here],
                 pixels[passed],
-                [png_chunks(job.origin.generator, seeds[i]) for i in passed],
+                [png_chunks(job.generator, seeds[i]) for i in passed],
             )
             if stream is not None:
                 accounts.write_journal(stream, here)
@@ -223,10 +227,10 @@ def manifest_rows(job: Job, accounts: Accounts, slots: IntArray) -> pd.DataFrame
     for i, (label, claimed) in enumerate(zip(job.dataset.labels, job.info.covered, strict=True)):
         columns[label] = cells[values[:, i]] if claimed else ""
     columns |= {
-        "generator": job.origin.generator,
+        "generator": job.generator,
         "seed": [str(seed) for seed in job.seeds(slots, attempts)],
         "source_row": [str(row) for row in rows.tolist()],
-        "truncation": repr(job.origin.truncation),  # `float` of it gives psi back exactly
+        "truncation": repr(job.truncation),  # `float` of it gives psi back exactly
         "edit": "" if job.edits is None else job.edits.cells(slots),
         "filter_score": accounts.score_cells(slots, without=NEAREST),
         "nn_distance": accounts.cells(slots, NEAREST),

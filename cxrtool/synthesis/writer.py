@@ -11,7 +11,6 @@ import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -45,21 +44,6 @@ def slot_of(name: str) -> int:
     if slot_image(slot) != name:
         raise ValueError(name)
     return slot
-
-
-@dataclass(frozen=True)
-class Origin:
-    """What all images of one run have in common.
-
-    Attributes:
-        generator: Fingerprint of the network.
-        seed: Seed of the plan.
-        truncation: psi.
-    """
-
-    generator: str
-    seed: int
-    truncation: float
 
 
 def png_chunks(generator: str, seed: int) -> dict[str, str]:

@@ -21,10 +21,9 @@ from cxrtool.synthesis.arrays import FloatArray, IntArray
 from cxrtool.synthesis.generate import Job, fill, slots_of, write_set
 from cxrtool.synthesis.panel import Panel, Sight
 from cxrtool.synthesis.planner import make_plan
-from cxrtool.synthesis.pools import LabelTable
 from cxrtool.synthesis.replay import recipe, remake
-from cxrtool.synthesis.targets import Request
-from cxrtool.synthesis.writer import Origin, synthetic_info
+from cxrtool.synthesis.targets import LabelTable, Request
+from cxrtool.synthesis.writer import synthetic_info
 from tests.unit.synthesis.conftest import SIZE, ToyGenerator
 
 SOME = settings(
@@ -82,7 +81,9 @@ def job_of(rng: np.random.Generator, counts: tuple[int, int], block: int, part: 
         plan,
         ToyGenerator(),
         made,
-        Origin("g", 5, 1.0),
+        "g",
+        5,
+        1.0,
         block,
         torch.device("cpu"),
         panel=Panel((Picky(part),)) if part < 1 else Panel(),

@@ -22,7 +22,7 @@ from cxrtool.synthesis.generate import Job, close_journal, fill, slots_of, write
 from cxrtool.synthesis.generators import GeneratorCard
 from cxrtool.synthesis.planner import Plan
 from cxrtool.synthesis.shards import LIMITS, parse_shard
-from cxrtool.synthesis.writer import Origin, synthetic_info, write_sheets
+from cxrtool.synthesis.writer import synthetic_info, write_sheets
 from cxrtool.training.device import setup
 from cxrtool.training.directions import load_directions
 
@@ -55,7 +55,9 @@ def job_of(config: Config, planned: Planned) -> tuple[Job, Seen]:
         plan=plan,
         network=gans.load(card.folder, device),
         info=info,
-        origin=Origin(card.fingerprint, config.seed, config.truncation),
+        generator=card.fingerprint,
+        seed=config.seed,
+        truncation=config.truncation,
         block=config.block,
         device=device,
         edits=edits,

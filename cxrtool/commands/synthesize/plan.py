@@ -10,10 +10,10 @@ from cxrtool.commands.synthesize.options import Config
 from cxrtool.core import console
 from cxrtool.data.manifest import Dataset, load_dataset
 from cxrtool.data.select import select_rows
-from cxrtool.synthesis import pools, record, targets
+from cxrtool.synthesis import record, targets
 from cxrtool.synthesis.generators import GeneratorCard, choose_policy
 from cxrtool.synthesis.planner import Plan, make_plan
-from cxrtool.synthesis.pools import LabelTable
+from cxrtool.synthesis.targets import LabelTable
 
 
 class Planned(NamedTuple):
@@ -39,7 +39,7 @@ def plan_from(config: Config) -> Planned:
     card = None if config.gan is None else GeneratorCard.open(config.gan)
     policy = choose_policy(config.uncertain, config.blank, card)
     dataset = load_dataset(config.data)
-    table = pools.label_table(dataset, select_rows(dataset, config), policy)
+    table = targets.label_table(dataset, select_rows(dataset, config), policy)
     request = targets.read_request(
         table,
         target_frac=config.target_frac,

@@ -26,7 +26,6 @@ from cxrtool.synthesis.accounts import Accounts
 from cxrtool.synthesis.arrays import IntArray
 from cxrtool.synthesis.generators import GeneratorCard, choose_policy
 from cxrtool.synthesis.planner import Plan, make_plan
-from cxrtool.synthesis.pools import LabelTable
 from cxrtool.synthesis.record import (
     COLUMNS,
     fallen_below,
@@ -38,7 +37,7 @@ from cxrtool.synthesis.record import (
 )
 from cxrtool.synthesis.sampler import BlockSampler, one_ahead
 from cxrtool.synthesis.slots import latents, slot_seed
-from cxrtool.synthesis.targets import Request
+from cxrtool.synthesis.targets import LabelTable, Request
 from cxrtool.synthesis.writer import ImageWriter, slot_image, slot_of
 from tests.unit.synthesis.conftest import SIZE, ToyGenerator, write_generator
 

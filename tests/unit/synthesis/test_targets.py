@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from cxrtool.core.errors import CxrError, InputError, UsageError
-from cxrtool.synthesis.pools import LabelTable
-from cxrtool.synthesis.targets import Request, parse_count, parse_share, read_request
+from cxrtool.synthesis.targets import LabelTable, Request, parse_count, parse_share, read_request
 
 LABELS = ("No Finding", "Edema", "Pleural Other", "Fracture", "Rarest")
 VALUES = np.array(
