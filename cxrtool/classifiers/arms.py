@@ -57,8 +57,7 @@ def refuse_rows(data: Dataset, wrong: np.ndarray, reason: str, hint: str) -> Non
         InputError: There are such rows; names the first.
     """
     if wrong.any():
-        row = int(np.flatnonzero(wrong)[0]) + 2
-        raise InputError(reason, file=data.path / MANIFEST, row=row, column="source", hint=hint)
+        raise data.cell_error(int(np.flatnonzero(wrong)[0]), "source", reason, hint)
 
 
 def refuse_unjoinable(data: Dataset, synth: Dataset, policy: LabelPolicy) -> None:
@@ -162,8 +161,7 @@ def source_rows(synth: Dataset, data: Dataset, rows: np.ndarray) -> np.ndarray:
             reason = f"the image took its labels from row {number + 2} of {data.path}, which is not"
             reason += " among the training rows"
             hint = "use the --view and --fraction that SYNTH was planned with"
-        file, row = synth.path / MANIFEST, int(wrong[0]) + 2
-        raise InputError(reason, file=file, row=row, column="source_row", hint=hint)
+        raise synth.cell_error(int(wrong[0]), "source_row", reason, hint)
     return np.searchsorted(rows, numbers)
 
 

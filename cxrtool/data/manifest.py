@@ -54,6 +54,11 @@ class Dataset:
         """The file of one row."""
         return self.path / str(self.table[IMAGE].iloc[row])
 
+    def cell_error(self, row: int, column: str, reason: str, hint: str | None = None) -> InputError:
+        """What is wrong with a cell of the manifest, whose rows count from 0."""
+        file = self.path / columns.MANIFEST
+        return InputError(reason, file=file, row=row + 2, column=column, hint=hint)
+
 
 def load_info(path: Path) -> DatasetInfo:
     """Read ``dataset.json`` alone.

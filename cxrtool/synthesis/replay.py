@@ -92,16 +92,11 @@ def recipe(dataset: Dataset, row: int, generator: str) -> Recipe:
     Raises:
         InputError: The row is damaged or was made by another network.
     """
-    file = dataset.path / columns.MANIFEST
     cells = dataset.table.iloc[row]
     maker = str(cells.get("generator", ""))
     if maker != generator:
-        raise InputError(
-            f"was made by the generator {maker!r}; the one given is {generator!r}",
-            file=file,
-            row=row + 2,
-            column="generator",
-        )
+        reason = f"was made by the generator {maker!r}; the one given is {generator!r}"
+        raise dataset.cell_error(row, "generator", reason)
     name = str(cells[columns.IMAGE])
     try:
         slot, column = slot_of(name), "seed"
@@ -111,7 +106,7 @@ def recipe(dataset: Dataset, row: int, generator: str) -> Recipe:
         column = "edit"
         push = parse_cell(text) if (text := str(cells.get("edit", ""))) else None
     except (KeyError, ValueError):
-        raise InputError("the row is damaged", file=file, row=row + 2, column=column) from None
+        raise dataset.cell_error(row, column, "the row is damaged") from None
     place = slot % int(dataset.info.notes["block"])
     return Recipe(row, name, seed, truncation, place, push)
 
@@ -182,13 +177,9 @@ def _pushed(
         return None
     strength, fingerprint = item.push
     if fingerprint not in ways:
-        raise InputError(
-            f"was pushed along the direction {fingerprint}, which is not given",
-            file=dataset.path / columns.MANIFEST,
-            row=item.row + 2,
-            column="edit",
-            hint="give the edit run that it comes from with --edit",
-        )
+        reason = f"was pushed along the direction {fingerprint}, which is not given"
+        hint = "give the edit run that it comes from with --edit"
+        raise dataset.cell_error(item.row, "edit", reason, hint)
     edits = Edits((), (ways[fingerprint],), strength, np.zeros(1, dtype=np.int64))
     inner = edits.render(network, item.truncation, device)
     return lambda z, y, slots: inner(z, y, np.zeros_like(slots))

@@ -1,9 +1,10 @@
 """What is wanted: shares or counts of named classes, and the label table that they are counted in.
 
-In: ``--target-frac``, ``--counts``, ``--classes`` as the user typed them; a data set, row positions, a
-label policy. Out: a `LabelTable` of zeros and ones, and a `Request` with the classes in its order and
-exact shares. A share is a `Fraction` of the text, never a float: 0.07 * 100 is 7.000000000000001 in
-floats. A cell that the policy leaves open is an error: an image takes a whole label vector.
+In: ``--target-frac``, ``--counts``, ``--classes`` as the user typed them; a data set, row
+positions, a label policy. Out: a `LabelTable` of zeros and ones, and a `Request` with the classes
+in its order and exact shares. A share is a `Fraction` of the text, never a float: 0.07 * 100 is
+7.000000000000001 in floats. A cell that the policy leaves open is an error: an image takes a whole
+label vector.
 """
 
 import difflib
@@ -14,7 +15,7 @@ from fractions import Fraction
 import numpy as np
 
 from cxrtool.core.errors import InputError, UsageError
-from cxrtool.data.columns import MANIFEST, SOURCE
+from cxrtool.data.columns import SOURCE
 from cxrtool.data.labels import NO_FINDING, LabelPolicy, label_arrays, label_codes
 from cxrtool.data.manifest import Dataset
 from cxrtool.data.maps import canonical
@@ -68,26 +69,18 @@ def label_table(dataset: Dataset, rows: IntArray, policy: LabelPolicy) -> LabelT
     """
     unreal = np.flatnonzero(dataset.column(SOURCE, rows) != "real")
     if len(unreal):
-        raise InputError(
-            "a row that is not real: images are planned from real rows only",
-            file=dataset.path / MANIFEST,
-            row=int(rows[unreal[0]]) + 2,
-            column=SOURCE,
-        )
+        reason = "a row that is not real: images are planned from real rows only"
+        raise dataset.cell_error(int(rows[unreal[0]]), SOURCE, reason)
     values, mask = label_arrays(dataset, rows, policy)
     open_cells = ~mask & np.asarray(dataset.info.covered, dtype=bool)
     if open_cells.any():
         i, column = (int(v) for v in np.argwhere(open_cells)[0])
         uncertain = label_codes(dataset, rows[i : i + 1])[0, column] == -1
         what, option = ("uncertain", "--uncertain") if uncertain else ("blank", "--blank")
-        raise InputError(
-            f"the label is {what}, and {option} ignore gives it no value; an image needs all",
-            file=dataset.path / MANIFEST,
-            row=int(rows[i]) + 2,
-            column=dataset.labels[column],
-            hint=f"choose {option} {'ones or zeros' if uncertain else 'zeros'}, for the generator "
-            "too",
-        )
+        reason = f"the label is {what}, and {option} ignore gives it no value; an image needs all"
+        values_left = "ones or zeros" if uncertain else "zeros"
+        hint = f"choose {option} {values_left}, for the generator too"
+        raise dataset.cell_error(int(rows[i]), dataset.labels[column], reason, hint)
     values = values.astype(np.uint8)
     return LabelTable(rows, dataset.labels, values, dataset.info.covered, policy)
 

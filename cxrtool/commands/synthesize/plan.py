@@ -13,7 +13,6 @@ from cxrtool.data.select import select_rows
 from cxrtool.synthesis import record, targets
 from cxrtool.synthesis.generators import GeneratorCard, choose_policy
 from cxrtool.synthesis.planner import Plan, make_plan
-from cxrtool.synthesis.targets import LabelTable
 
 
 class Planned(NamedTuple):
@@ -29,7 +28,7 @@ class Planned(NamedTuple):
 
     dataset: Dataset
     card: GeneratorCard | None
-    table: LabelTable
+    table: targets.LabelTable
     plan: Plan
     record: dict[str, Any]
 

@@ -2,10 +2,14 @@
 
 import numpy as np
 
-from cxrtool.classifiers.arms import recorded_policy, refuse_made_rows, refuse_unfinished
+from cxrtool.classifiers.arms import (
+    recorded_policy,
+    refuse_made_rows,
+    refuse_rows,
+    refuse_unfinished,
+)
 from cxrtool.commands.evaluate.images.options import Config
 from cxrtool.core.errors import InputError
-from cxrtool.data.columns import MANIFEST
 from cxrtool.data.keys import Seen, refuse_copies, refuse_overlap
 from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.data.manifest import Dataset, load_dataset
@@ -33,15 +37,9 @@ def load_sets(config: Config) -> tuple[Dataset, Dataset]:
                 hint="prepare the real images at the generator's size",
             )
     refuse_made_rows(real, "reference and training images are real ones")
-    strange = np.flatnonzero(synth.column("source") == "real")
-    if len(strange):
-        raise InputError(
-            "holds real rows where synthetic or edited ones are expected",
-            file=synth.path / MANIFEST,
-            row=int(strange[0]) + 2,
-            column="source",
-            hint="cxr evaluate images SYNTH --real DATA",
-        )
+    reason = "holds real rows where synthetic or edited ones are expected"
+    strange, hint = synth.column("source") == "real", "cxr evaluate images SYNTH --real DATA"
+    refuse_rows(synth, strange, reason, hint)
     if config.gan is not None:
         behind = {str(synth.info.notes.get("generator") or ""), *synth.column("generator")} - {""}
         own = GeneratorCard.open(config.gan).fingerprint
