@@ -4,7 +4,7 @@ In: `Tools` (networks, options, the run), w of N starts and a text. Out: an edit
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -26,14 +26,16 @@ class LatentMethod:
     Attributes:
         tools: Networks, options, the run.
         start: w of N images -> their edits in the space of the options, not yet optimized.
+        recipe: How to optimize, but for the weight of the text, which is the strength.
     """
 
     tools: Tools
     start: Callable[[Tensor], SpaceEdit]
+    recipe: LatentRecipe
 
     def for_text(self, number: int, text: str, guide: TextGuide) -> "_LatentEditor":
         """Make ready for the target of that number."""
-        held = self.tools.options.local
+        held = self.recipe.local
         where = locality(self.tools.variation, guide.direction) if held else None
         return _LatentEditor(self, guide, where)
 
@@ -51,11 +53,7 @@ class _LatentEditor:
             Images [N, 1, H, W] in [-1, 1]; how far each moved in the space ("way", [N]), and its
             change by name, see `training.directions`.
         """
-        tools, names = self.method.tools, ("steps", "lr", "l2", "feature_weight", "local")
-        given = {name: getattr(tools.options, name) for name in names}
-        recipe = LatentRecipe(
-            text=strength, **{name: value for name, value in given.items() if value is not None}
-        )
+        tools, recipe = self.method.tools, replace(self.method.recipe, text=strength)
         edit = self.method.start(w)
         optimize(edit, self.guide, tools.distance, recipe, tools.run.check_stop, self.where)
         with torch.no_grad():

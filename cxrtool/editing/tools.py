@@ -40,7 +40,6 @@ class Options:
     """Options of `cxr edit` by their names there; None stands for a method's own default.
 
     Attributes:
-        steps, lr, l2, feature_weight: Of latent optimization.
         direction, beta, relevance, relevance_images, fast, relevance_batch:
             Of global directions.
         local: Weight of change outside of where a text acts.
@@ -49,10 +48,6 @@ class Options:
         gan, clip: Folders of the two models.
     """
 
-    steps: int | None
-    lr: float
-    l2: float | None
-    feature_weight: float | None
     direction: str
     local: float | None
     beta: float | None

@@ -185,12 +185,11 @@ def choose_policy(
     policy = LabelPolicy(
         fallback.uncertain if uncertain is None else options.uncertain, options.blank
     )
-    if theirs is not None:
-        difference = policy.difference(theirs)
-        if difference is not None:
-            raise UsageError(
-                f"another label policy than the generator's: {difference}",
-                hint="leave --uncertain and --blank out to take the generator's, or train a"
-                " generator with this policy",
-            )
+    difference = None if theirs is None else policy.difference(theirs)
+    if difference is not None:
+        raise UsageError(
+            f"another label policy than the generator's: {difference}",
+            hint="leave --uncertain and --blank out to take the generator's, or train a"
+            " generator with this policy",
+        )
     return policy

@@ -23,7 +23,7 @@ from cxrtool.core.errors import InputError
 from cxrtool.editing.global_method import GlobalMethod
 from cxrtool.editing.guide import TextGuide, make_guide
 from cxrtool.editing.latent_method import LatentMethod
-from cxrtool.editing.optimization import EditInS, EditInW, SpaceEdit
+from cxrtool.editing.optimization import EditInS, EditInW, LatentRecipe, SpaceEdit
 from cxrtool.editing.relevance import channel_statistics
 from cxrtool.editing.tools import Tools
 from cxrtool.training.protocols import Classifier, StyleGenerator, StyleSpace
@@ -94,7 +94,9 @@ def method_of(config: Config, tools: Tools) -> GlobalMethod | LatentMethod:
     if config.space == "s":
         channels = channel_statistics(tools.styled, tools.latents, LATENTS)
         start = partial(EditInS, tools.styled, channels=channels)
-    return LatentMethod(tools, start)
+    names = "steps", "lr", "l2", "feature_weight", "local"
+    given = {name: value for name in names if (value := getattr(config, name)) is not None}
+    return LatentMethod(tools, start, LatentRecipe(**given))
 
 
 def guide_of(target: str, config: Config, encoder: ClipModel, templates: Templates) -> TextGuide:
