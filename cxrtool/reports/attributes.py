@@ -29,6 +29,7 @@ from cxrtool.reports.attribute_scope import (
 )
 
 CACHE_LIMIT = 50_000
+_FLAGS = (1 << len(CLASSES)) - 1
 _BRACKETS = ("(", ")", "[", "]", '"')
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*(?:x\d+(?:[.,]\d+)*)*")
 
@@ -60,9 +61,7 @@ class AttributeFinder:
     def __init__(self, rules: AttributeRules | None = None) -> None:
         self._rules = rules or default_attributes()
         self._token = lru_cache(CACHE_LIMIT)(self._flagged)
-        self._cache: dict[
-            tuple[tuple[int, ...], tuple[Span, ...]], tuple[tuple[AttributeSpan, ...], ...]
-        ] = {}
+        self._spans = lru_cache(CACHE_LIMIT)(self._find)
 
     def find(
         self, words: Sequence[str], findings: Sequence[Span]
@@ -73,41 +72,38 @@ class AttributeFinder:
             words: The sentence in lower case, no white space.
             findings: Spans of words; those that overlap or touch share their attributes.
         """
-        tokens = [self._token(word) for word in words]
-        kinds = tuple(kind for kind, _ in tokens)
-        key = (kinds, tuple(findings))
-        spans = self._cache.get(key)
-        if spans is None:
-            flags = [flag for _, flag in tokens]
-            spans = Sentence(flags, self._matches(kinds)).attributes(findings)
-            if len(self._cache) >= CACHE_LIMIT:
-                self._cache.clear()
-            self._cache[key] = spans
-        return spans
+        return self._spans(tuple(map(self._token, words)), tuple(findings))
 
-    def _flagged(self, word: str) -> tuple[int, int]:
-        """The kind of a word, and the flags of its classes."""
+    def _find(
+        self, tokens: Sequence[int], findings: Sequence[Span]
+    ) -> tuple[tuple[AttributeSpan, ...], ...]:
+        flags = [token & _FLAGS for token in tokens]
+        return Sentence(flags, self._matches(tokens)).attributes(findings)
+
+    def _flagged(self, word: str) -> int:
+        """The kind of a word and, in the lowest bits, the flags of its classes."""
         automaton = self._rules.automaton
         kind = automaton.kind(NUMBER if _NUMBER.fullmatch(word) else word)
         flags = sum(1 << i for i, name in enumerate(CLASSES) if automaton.has(kind, name))
         if not flags and not automaton.is_word(kind):
             flags = COMMA if word in _BRACKETS else BARRIER
-        return kind, flags
+        return kind << len(CLASSES) | flags
 
     def named(self, words: Sequence[str]) -> frozenset[str]:
         """Ids of the entries whose phrases stand in a sentence, none overruled by a longer one."""
-        matches = self._longest([self._token(word)[0] for word in words])
+        matches = self._longest([self._token(word) for word in words])
         return frozenset(rule.id for match in matches for rule in match.rules)
 
-    def _matches(self, kinds: Sequence[int]) -> list[Match]:
+    def _matches(self, tokens: Sequence[int]) -> list[Match]:
         """Leftmost-longest phrases; those that only look like an attribute are gone."""
         real = (
             Match(m.start, m.end, tuple(r for r in m.rules if r.attribute != NONE))
-            for m in self._longest(kinds)
+            for m in self._longest(tokens)
         )
         return [match for match in real if match.rules]
 
-    def _longest(self, kinds: Sequence[int]) -> list[Match]:
+    def _longest(self, tokens: Sequence[int]) -> list[Match]:
+        kinds = [token >> len(CLASSES) for token in tokens]
         spans: dict[Span, list[AttributeRule]] = {}
         for start, end, number in self._rules.automaton.find(kinds, 0, len(kinds)):
             owner, owners = self._rules.owners[number], spans.setdefault((start, end), [])

@@ -620,10 +620,9 @@ def _cells(line: str, sign: str = "") -> tuple[str, list[tuple[int, str]]]:
 
 
 def _any(words: Iterable[str]) -> str:
-    """One of some words; the longest first."""
-    ordered = sorted(words, key=len, reverse=True)
-    return (
-        f"(?:{'|'.join(re.escape(w).replace(chr(92) + ' ', chr(92) + 's') for w in ordered)})"
-        if ordered
-        else "(?!)"
-    )
+    """One of some words, the longest first; by their first letters, which is fast."""
+    groups: dict[str, list[str]] = {}
+    for word in sorted(words, key=len, reverse=True):
+        groups.setdefault(word[0], []).append(re.escape(word[1:]).replace(r"\ ", r"\s"))
+    ends = (f"{re.escape(first)}(?:{'|'.join(rest)})" for first, rest in groups.items())
+    return f"(?:{'|'.join(ends)})" if groups else "(?!)"

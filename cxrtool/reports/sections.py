@@ -190,22 +190,22 @@ class SectionFinder:
                 self._add_run(match, headers)
         shouting = text.isupper()
         for match in _CAPITALS.finditer(text):
-            if shouting and not match.group(2):
-                continue
-            self._add_run(match, headers)
+            if match.group(2) or not shouting:
+                self._add_run(match, headers)
         return [headers[body] for body in sorted(headers)]
 
     def _add_run(self, match: re.Match[str], headers: dict[int, _Header]) -> None:
-        """The longest run of words before a colon that is a header."""
+        """The longest run of words before a colon that is a header, where none is named yet."""
+        body = match.end()
+        if body in headers and headers[body].name:
+            return
         run = match.group(1).split()
         for first in range(len(run)):
             words = " ".join(run[first:])
             name = self._name(words)
             if name and (words[0].isupper() or match.re is _SMALL):
-                body = match.end()
                 start = body - len(match.group(0).split(run[first], 1)[1]) - len(run[first])
-                if body not in headers or not headers[body].name:
-                    headers[body] = _Header(start, body, name, words)
+                headers[body] = _Header(start, body, name, words)
                 break
 
     def _guess(self, words: str, colon: bool) -> str | None:

@@ -34,23 +34,25 @@ _TAG = re.compile(r"<\s{0,3}/?\s{0,3}(?:br|p|li|ul|ol|div|b|i)\s{0,3}/?\s{0,3}>"
 _ENTITY = re.compile(r"&(?:nbsp|amp|lt|gt|quot|apos|#\d{1,5});")
 _HYPHEN = re.compile(r"-(?<=\w-)(?=\w)")  # a literal first, which is found fast
 _LIST = re.compile(
-    r"(?:(?<=^)|(?<=[\n\x1e.;:]))[ ]*(?:\(?\d{1,2}[.)]|[-*>\u2192])(?=[ ]{1,3}[^\s])"
-    # Glued to what follows, where that is no number and no sign: "1.No", "-No", "#1 No", "o No".
-    r"|(?:(?<=^)|(?<=[\n\x1e.;:]))[ ]*"
-    r"(?:\(?\d{1,2}[.)](?=[^\W\d_])|[-*>\u2192](?=[^\W\d_])|o(?=[ ]+[A-Z]))"
-    r"|(?:(?<=^)|(?<=\n))\d{1,2}(?=[ ]+[A-Z][a-z])"
-    r"|(?:(?<=^)|(?<=[\n\x1e]))[ ]*[a-z][.)](?=[ ]{1,3}[A-Z])"
+    # Or glued to what follows, where that is no number and no sign: "1.No", "-No", "#1 No", "o No".
+    r"(?<![^\n\x1e.;:])[ ]*"
+    r"(?:(?:\(?\d{1,2}[.)]|[-*>\u2192])(?=[ ]{1,3}\S|[^\W\d_])|o(?=[ ]+[A-Z]))"
+    r"|(?<![^\n])\d{1,2}(?=[ ]+[A-Z][a-z])"
+    r"|(?<![^\n\x1e])[ ]*[a-z][.)](?=[ ]{1,3}[A-Z])"
     r"|#\d{1,2}[.):]?(?=[ ]?[A-Z])"
     r"|(?<=[a-z ][ ])(?:\(?\d{1,2}[.)]|\u2192)(?=[ ]?[A-Z])"
 )
-# Quick to say that there is no list.
+# Quick to say that there is no list: a sign, then what stands before it and after it.
 _ITEM = re.compile(
-    r"[\d*>\u2192#-](?:(?<=\d)[.)](?:[ ]|[^\W\d_])|(?<=[*>\u2192-])(?:[ ]|[^\W\d_])|(?<=#)\d)"
+    r"[\d*>\u2192#(-](?:(?<=#)\d|(?<=\()\d{1,2}[.)]"
+    r"|(?<=\d)(?<![^\n\x1e.;: (]\d)\d?[.)](?:[ ]|[^\W\d_])"
+    r"|(?<=[*>\u2192-])(?<![^\n\x1e.;: ].)(?<![^\n\x1e.;: ][ ][*>-])(?:[ ]|[^\W\d_]))"
 )
 _FIRST_ITEMS = ("o ", "a.", "a)", "1 ")
 _LINE = re.compile(r"\n[ ]*")
 _SHORT_LINE = 40
-_MARKS = re.compile(r"[^\w\s]{5,}")  # "--------", for which spaCy needs square time
+# "--------", for which spaCy needs square time; a plain class first is found fast
+_MARKS = re.compile(r"[^a-zA-Z0-9_ \n](?<=[^\w\s])[^\w\s]{4,}")
 _CAPITALS = re.compile(r"[A-Z]{3}[A-Z ,/&()-]*:")
 _MARKUP = " #*:[]>"
 _FIRST_WORD = re.compile(r"\w+(?= )")
@@ -112,13 +114,8 @@ def clean(text: str, wording: Wording, headers: frozenset[str] = frozenset()) ->
     if "\n" in out:
         out = _join_lines(out, wording, headers)
     # The numbers of a list are no words; what they open is a sentence of its own.
-    if (
-        "\no " in out
-        or "\na" in out
-        or "\n1 " in out
-        or out[:2] in _FIRST_ITEMS
-        or _ITEM.search(out)
-    ):
+    letter = out[:2] in _FIRST_ITEMS or "\no " in out or "\na" in out or "\n1 " in out
+    if letter or _ITEM.search(out):
         out = _LIST.sub(lambda m: BREAK.ljust(len(m.group())), out)
     return out.replace(HARD_BREAK, BREAK)
 
