@@ -233,7 +233,7 @@ class Phase:
         steps: Optimizer steps.
         loss: "bce" or "auc-margin".
         lr: Peak learning rate.
-        schedule: One of `SCHEDULES`; AUC-margin has its own (a tenth after the first epoch).
+        schedule: "cosine" or "constant"; AUC-margin has its own (a tenth after the first epoch).
     """
 
     name: str
@@ -264,7 +264,7 @@ def plan_phases(
     Args:
         steps: The budget.
         lr: Peak learning rate from scratch.
-        schedule: One of `SCHEDULES`.
+        schedule: "cosine" or "constant".
         loss: "bce" or "auc-margin".
         pretrain_frac: Share of the steps on the pool "synthetic" first; 0 for none.
         finetune_lr: Peak learning rate after such a pretraining.

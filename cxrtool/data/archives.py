@@ -78,8 +78,7 @@ def _in_folder(path: Path, suffixes: tuple[str, ...], reject: Reject) -> Iterato
         except InputError as error:
             reject(error, file.stem)
         except OSError as error:
-            problem = InputError(f"cannot be read: {error.strerror or error}", file=file)
-            reject(problem, file.stem)
+            reject(InputError(f"cannot be read: {error.strerror or error}", file=file), file.stem)
         else:
             yield name, str(file), data
 

@@ -120,13 +120,12 @@ def dataset_info(
     form: dict[str, Any] = dict.fromkeys(("size", "fit", "kernel"))
     if images is not None:
         form = {"size": size, "fit": fit, "kernel": KERNEL}
-    conversions = dict(sorted(images.conversions.items())) if images else {}
     notes = {
         **source.notes,
         **notes,
         "splits": split_counts(table),
         "patient_disjoint": "shown" if source.patients else "not shown: no patient ids",
-        "conversions": conversions,
+        "conversions": dict(sorted(images.conversions.items())) if images else {},
     }
     return DatasetInfo(**{**shared, **form, "notes": notes})
 
@@ -267,8 +266,7 @@ def tell_joined(run: Run, labels: Sequence[str], joined: Joined) -> dict[str, An
         f"reports: {joined.matched:,} images matched, {joined.unmatched:,} unmatched, "
         f"{joined.unused:,} reports unused"
     )
-    differ = joined.disagreements
-    counts = differ["label"].value_counts().to_dict()
+    counts = joined.disagreements["label"].value_counts().to_dict()
     rows = [
         [name, n, int(counts.get(name, 0)), f"{1 - counts.get(name, 0) / n:.3f}"]
         for name, n in joined.compared.items()

@@ -136,8 +136,7 @@ def convert(source: Path | bytes | np.ndarray, size: int, fit: str = "crop") -> 
     decoded = open_gray(source, at_least=_BASE_PX)
     base = image = _averaged(decoded.image, _BASE_PX)
     if _GAP * size > _BASE_PX:  # a larger picture needs more than the key does
-        again = decoded.scale > 1
-        image = open_gray(source, int(_GAP * size)).image if again else decoded.image
+        image = open_gray(source, int(_GAP * size)).image if decoded.scale > 1 else decoded.image
     pixels = fit_image(image, size, fit)
     enlarged = min(decoded.image.size) * decoded.scale < size
     return Converted(pixels, pixel_key(base), prepared_key(pixels), decoded.conversion, enlarged)

@@ -90,8 +90,7 @@ def join_reports(source: SourceTable, folder: Path, mode: str) -> Joined:
         compared[name] = int(both.sum())
         differ = np.flatnonzero(both & (old != new))
         if len(differ):
-            study = cells_of(table, STUDY)[differ]
-            facts = (differ, study, name, old[differ], new[differ])
+            facts = (differ, cells_of(table, STUDY)[differ], name, old[differ], new[differ])
             differences.append(pd.DataFrame(dict(zip(_DIFFER, facts))))
         read[name] = new
         if mode != "keep":
@@ -101,7 +100,6 @@ def join_reports(source: SourceTable, folder: Path, mode: str) -> Joined:
         cells, settled = join_labels(table[list(source.labels)], read, hit, mode)
         out[list(cells.columns)] = cells
     labels = tuple(cover)
-    none = pd.DataFrame(columns=_DIFFER, dtype=str)
     return Joined(
         source=dataclasses.replace(
             source,
@@ -113,7 +111,7 @@ def join_reports(source: SourceTable, folder: Path, mode: str) -> Joined:
         matched=int(hit.sum()),
         unmatched=int((~hit).sum()),
         unused=len(reports) - len(np.unique(position[hit])),
-        disagreements=pd.concat(differences or [none]),
+        disagreements=pd.concat(differences or [pd.DataFrame(columns=_DIFFER, dtype=str)]),
         compared=compared,
         settled=settled,
         left=left,

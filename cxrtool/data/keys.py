@@ -194,8 +194,7 @@ class Seen:
 def _keys(record: Mapping[str, Any]) -> Seen:
     people = {str(name): frozenset(keys) for name, keys in record["patients"].items()}
     # Runs of earlier versions know no prepared pixels.
-    prepared = frozenset(record.get("prepared", ()))
-    return Seen(people, frozenset(record["pixels"]), prepared=prepared)
+    return Seen(people, frozenset(record["pixels"]), prepared=frozenset(record.get("prepared", ())))
 
 
 def _each(a: Seen, b: Seen, combined: Callable[[Keys, Keys], Keys]) -> Seen:

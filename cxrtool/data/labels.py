@@ -14,7 +14,7 @@ teacher and the start of an edit): each label by itself first, and No Finding la
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,11 +124,8 @@ class LabelPolicy:
         return self.uncertain.get(label, self.uncertain.get("*", "ones"))
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-able form; equal policies give equal JSON."""
-        uncertain = self.uncertain
-        if not isinstance(uncertain, str):
-            uncertain = {name: uncertain[name] for name in sorted(uncertain)}
-        return {"uncertain": uncertain, "blank": self.blank}
+        """JSON-able form."""
+        return asdict(self)
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> LabelPolicy:
@@ -149,7 +146,7 @@ def _read_policy(path: Path) -> dict[str, str]:
             hint = 'one line a label, such as "Edema" = "zeros"; ' + ", ".join(UNCERTAIN)
             raise InputError(f"{value!r} is not a policy", file=path, column=name, hint=hint)
         policy["*" if name == "default" else name] = value
-    return policy
+    return dict(sorted(policy.items()))
 
 
 def label_positions(labels: tuple[str, ...], names: tuple[str, ...] | list[str]) -> list[int]:

@@ -58,8 +58,7 @@ class DatasetInfo:
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able form."""
-        record = dataclasses.asdict(self)
-        return record | {"labels": list(self.labels), "covered": list(self.covered)}
+        return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any], file: Path | None = None) -> DatasetInfo:

@@ -95,8 +95,8 @@ def split_rows(
     order = places(groups, f"split/{seed}/{namespace}")
     if how == OFFICIAL:
         if not official:
-            hint = f"use --split {DEFAULT}"
-            raise InputError("--split-by official: this source has no split of its own", hint=hint)
+            what = "--split-by official: this source has no split of its own"
+            raise InputError(what, hint=f"use --split-by {DEFAULT}")
         return _official(table, groups, order, carve)
     shares = parse_ratio(how)
     if shares is not None:

@@ -153,8 +153,7 @@ def _check_header(header: Sequence[str], path: Path) -> None:
         raise InputError("the header is not UTF-8 text", file=path, row=1, hint=hint)
     for name in header:
         if name and header.count(name) > 1:
-            what = "the column stands twice in the header"
-            raise InputError(what, file=path, row=1, column=name)
+            raise InputError("the column stands twice in the header", file=path, row=1, column=name)
 
 
 def _items(stream: IO[str]) -> Iterator[str]:

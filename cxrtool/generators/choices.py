@@ -15,7 +15,6 @@ from cxrtool.core.errors import InputError, UsageError
 from cxrtool.training.schedules import total_nimg
 
 SIZES = (16, 32, 64, 128, 256, 512)
-PRESETS = ("tiny", "small", "full")
 DEFAULT_SIZE = {"cpu": 64, "cuda": 128}  # pixels
 FULL_FROM = {"cpu": 256, "cuda": 128}  # pixels from which the full preset is the default
 GROUP = 4  # samples in a group of the minibatch standard deviation

@@ -30,18 +30,6 @@ class Batch(NamedTuple):
     mask: Tensor
 
 
-class FakeLabels(NamedTuple):
-    """Labels wanted of fakes.
-
-    Attributes:
-        y: `[N, L]` float32 in {0, 1}, complete.
-        mask: `[N, L]` bool: which of them stood in the training row.
-    """
-
-    y: Tensor
-    mask: Tensor
-
-
 class Feed:
     """The training rows.
 
@@ -67,8 +55,7 @@ class Feed:
         self.mask = torch.from_numpy(np.ascontiguousarray(mask, dtype=bool)).to(self.device)
         self.values = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
         self.values = self.values.to(self.device) * self.mask
-        counts = self.mask.sum(dim=0).clamp(min=1)
-        self.prevalence = self.values.sum(dim=0) / counts
+        self.prevalence = self.values.sum(dim=0) / self.mask.sum(dim=0).clamp(min=1)
         self._seed = seed
         self._epoch = -1
         self._order = torch.empty(0, dtype=torch.int64)
@@ -99,16 +86,18 @@ class Feed:
         rows = self.rows_at(nimg, n)
         return Batch(to_float(self.pixels[rows]), self.values[rows], self.mask[rows])
 
-    def fake_labels(self, draws: Draws) -> FakeLabels:
+    def fake_labels(self, draws: Draws) -> tuple[Tensor, Tensor]:
         """Labels of rows drawn uniformly, that is, from the empirical joint distribution.
 
         A value that the row does not know is drawn from the label's prevalence.
 
         Args:
             draws: On the device of this feed.
+
+        Returns:
+            `[N, L]` float32 in {0, 1}, complete; `[N, L]` bool: which stood in the training row.
         """
         rows = draws.integers(0, len(self))
         mask = self.mask[rows]
-        chance = draws.uniform(mask.shape[1])
-        drawn = (chance < self.prevalence).float()
-        return FakeLabels(torch.where(mask, self.values[rows], drawn), mask)
+        drawn = (draws.uniform(mask.shape[1]) < self.prevalence).float()
+        return torch.where(mask, self.values[rows], drawn), mask

@@ -34,8 +34,7 @@ def fake_grid(trainer: GeneratorTrainer, rows: Rows, seed: int) -> bytes:
     rng = torch_generator("picture latents", seed)
     z = torch.randn(COLUMNS, trainer.z_dim, generator=rng).to(device)
     conditions = (torch.from_numpy(vector).to(device).expand(COLUMNS, -1) for _, vector in rows)
-    images = [to_uint8(trainer.sample(z, y)) for y in conditions]
-    return _png(images, rows, trainer.size)
+    return _png([to_uint8(trainer.sample(z, y)) for y in conditions], rows, trainer.size)
 
 
 def real_grid(

@@ -44,7 +44,7 @@ class Quality:
         self._feed, self._extract, self._compare, self._seed = feed, extract, compare, seed
         self.n = min(most, len(feed))
         rng = torch_generator("quality labels", seed, device=feed.device)
-        self._y = feed.fake_labels(Draws(rng, self.n)).y
+        self._y, _ = feed.fake_labels(Draws(rng, self.n))
         order = torch.randperm(len(feed), generator=torch_generator("quality reals", seed))
         self._rows = order[: self.n].to(feed.device)
 

@@ -6,8 +6,6 @@ rate.
 
 import math
 
-SCHEDULES = ("cosine", "constant")
-
 
 def total_nimg(kimg: float, batch: int) -> int:
     """Images after which training ends: `kimg` thousand, in whole batches, at least one."""
@@ -45,9 +43,9 @@ def warmup_cosine(nimg: int, total_nimg: int, warmup_nimg: int) -> float:
 
 
 def short_warmup(peak: float, schedule: str, step: int, steps: int) -> float:
-    """The rate of a step: a linear warm-up over a twentieth of them, times one of `SCHEDULES`.
+    """The rate of a step: a linear warm-up over a twentieth of them, times the schedule.
 
-    The cosine begins with the first step, not after the warm-up.
+    That is "constant", or "cosine", which begins with the first step, not after the warm-up.
     """
     rate = peak * min(1.0, (step + 1) / max(1, steps // 20))
     if schedule == "cosine":

@@ -61,7 +61,7 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
     for label in labels:
         table[label] = (table["class"] == label).astype(int).astype(str)
     return SourceTable(
-        table=table.drop(columns="class").assign(table_file=str(source), table_row=""),
+        table=table.drop(columns="class").assign(table_file=str(source)),
         labels=labels,
         kind="single",
         namespace="folder",

@@ -76,11 +76,11 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
     if not multi:
         values = (values == np.arange(classes)).astype(np.int64)
     refs = [(f"{split}/{i}", split) for split, part in arrays.items() for i in range(len(part))]
-    table = pd.DataFrame(refs, columns=["image_ref", "split"], dtype=str)
+    table = pd.DataFrame(refs, columns=["image_ref", "split"], dtype=str).assign(
+        table_file=str(path)
+    )
     return SourceTable(
-        table=table.join(pd.DataFrame(values, columns=list(names)).astype(str)).assign(
-            table_file=str(path), table_row=""
-        ),
+        table=table.join(pd.DataFrame(values, columns=list(names)).astype(str)),
         labels=names,
         kind="multilabel" if multi else "single",
         namespace=name or "medmnist",

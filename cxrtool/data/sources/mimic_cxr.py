@@ -109,8 +109,7 @@ def _split(path: Path, images: pd.Series) -> pd.Series:
     table = read_table(path, ("dicom_id", "split"))
     split = table["split"].map(vocabulary.split_name)
     refuse_row(table, split.isna(), "not train, validate or test", path, "split")
-    again = table["dicom_id"].duplicated()
-    refuse_row(table, again, "the image is there twice", path, "dicom_id")
+    refuse_row(table, table["dicom_id"].duplicated(), "the image is there twice", path, "dicom_id")
     return files.look_up(images, dict(zip(table["dicom_id"], split, strict=True)))
 
 

@@ -107,8 +107,7 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         else:
             reports[study] = (place, report)
     if not reports:
-        what = "NLMCXR_reports.tgz and no report in XML"
-        raise files.nothing_found(source, "openi", what)
+        raise files.nothing_found(source, "openi", "NLMCXR_reports.tgz and no report in XML")
     root = options.images or (source if source.is_dir() else source.parent)
     places = {} if options.labels_only else files.index_images(root, (".png",))
     terms = load_terms("openi")
@@ -180,7 +179,6 @@ def _row(
         "findings": sections["FINDINGS"],
         "impression": sections["IMPRESSION"],
         "table_file": file,
-        "table_row": "",
         **dict.fromkeys(CHEXPERT, ""),
         **mesh_labels(report.mesh, terms),
     }

@@ -59,8 +59,7 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
     terms = {str(cell): parse_terms(str(cell)) for cell in frame["Labels"].unique()}
     broken = [cell for cell, names in terms.items() if names is None]
     sieve = files.Sieve(options, path, "ImageID")
-    bad = frame["Labels"].isin(broken)
-    frame = sieve.drop(frame, bad, "Labels", "{value} is no list of terms")
+    frame = sieve.drop(frame, frame["Labels"].isin(broken), "Labels", "{value} is no list of terms")
     labels = _labels({cell: names or () for cell, names in terms.items()}, options)
     values = labels.loc[frame["Labels"]].set_axis(frame.index)
     names = frame["ImageID"]
@@ -73,7 +72,6 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
             "patient_id": frame["PatientID"],
             "study_id": frame["StudyID"],
             "view": vocabulary.views(frame["Projection"]),
-            "split": "",
             "sex": vocabulary.sexes(frame["PatientSex_DICOM"]),
             "age": age.where(plausible, 0).astype(int).astype(str).where(plausible, ""),
             "report": frame["Report"].where(~frame["Report"].isin(_MISSING), "").str.strip(),

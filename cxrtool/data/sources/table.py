@@ -143,8 +143,7 @@ def _labels(
     if CLASS in named:
         others = label_columns(frame, {*named.values(), *options.label_columns})
         column = named[CLASS]
-        blank = frame[column].str.strip() == ""
-        frame = sieve.drop(frame, blank, column, "the class is blank")
+        frame = sieve.drop(frame, frame[column].str.strip() == "", column, "the class is blank")
         classes = frame[column].str.strip()
         labels = options.label_columns or tuple(sorted(classes.unique()))
         reason = "{value} is none of the classes " + ", ".join(labels)

@@ -112,8 +112,7 @@ class DcganTrainer(game.GameTrainer):
     betas = (0.5, 0.999)
 
     def _discriminator_step(self) -> None:
-        real, draws = self.reals(), self.draws("D")
-        z, y = self.wanted(draws)
+        real, (z, y) = self.reals(), self.wanted(self.draws("D"))
         with torch.no_grad():
             fake = self.generator(z, y)
         # Each half has its own batch statistics, as in the paper's two passes.
@@ -124,8 +123,7 @@ class DcganTrainer(game.GameTrainer):
         self.means.add(d_loss=loss, score_real=score_real, score_fake=score_fake)
 
     def _generator_step(self) -> None:
-        draws = self.draws("G")
-        z, y = self.wanted(draws)
+        z, y = self.wanted(self.draws("G"))
         with held(self.discriminator):
             score, logits = self.discriminator(self.generator(z, y))
             loss = losses.generator_loss(score)

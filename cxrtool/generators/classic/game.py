@@ -176,8 +176,7 @@ class GameTrainer(GeneratorTrainer):
 
     def wanted(self, draws: Draws) -> tuple[Tensor, Tensor]:
         """What to generate in this step: latents `[N, z_dim]`, labels `[N, L]` as reals have."""
-        z = draws.normal(self.z_dim)
-        return z, self.feed.fake_labels(draws).y
+        return draws.normal(self.z_dim), self.feed.fake_labels(draws)[0]
 
     def with_labels(
         self, loss: Tensor, logits: Tensor, y: Tensor, mask: Tensor | None = None
@@ -284,8 +283,7 @@ class LatentJudge(nn.Module):
 
 def latent_generator(saved: SavedGenerator, build: Build, sizes: Sizes) -> LatentGenerator:
     """The finished generator: `build` makes it from its sizes and a random generator."""
-    network = saved.network(build, sizes, G_PREFIX)
-    return LatentGenerator(network, saved.labels, saved.meta)
+    return LatentGenerator(saved.network(build, sizes, G_PREFIX), saved.labels, saved.meta)
 
 
 def latent_judge(

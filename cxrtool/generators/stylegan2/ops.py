@@ -29,8 +29,7 @@ def _depthwise(kernel: Tensor, x: Tensor) -> Tensor:
 
 def upsample(x: Tensor, kernel: Tensor) -> Tensor:
     """Zero-insertion, then the filter with gain 4. `[N, C, H, W] -> [N, C, 2H, 2W]`."""
-    channels = x.shape[1]
-    return F.conv_transpose2d(x, _depthwise(kernel * 4, x), stride=2, padding=1, groups=channels)
+    return F.conv_transpose2d(x, _depthwise(kernel * 4, x), stride=2, padding=1, groups=x.shape[1])
 
 
 def downsample(x: Tensor, kernel: Tensor) -> Tensor:

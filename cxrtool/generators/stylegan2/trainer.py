@@ -122,7 +122,7 @@ class StyleGan2Trainer(GeneratorTrainer):
         """
         vectors = torch.from_numpy(frequent_conditions(values, mask, CONDITIONS_MOST))
         rng = torch_generator("center", self.choices.seed, device=self.device)
-        joint = self.feed.fake_labels(Draws(rng, CENTER_SAMPLES)).y
+        joint, _ = self.feed.fake_labels(Draws(rng, CENTER_SAMPLES))
         means = mean_latents(self.average, vectors, joint)
         self.set_reference_statistic()
         networks = {G_PREFIX: self.average, D_PREFIX: self.discriminator}

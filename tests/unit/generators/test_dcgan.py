@@ -63,7 +63,7 @@ def test_losses_are_the_closed_forms(feed: Feed) -> None:
     trainer.step()
     means = trainer.means.read()
     draws = twin.draws("D")
-    z, y = draws.normal(8), twin.feed.fake_labels(draws).y
+    z, y = draws.normal(8), twin.feed.fake_labels(draws)[0]
     real = twin.reals()
     with torch.no_grad():
         fake = twin.generator(z, y)

@@ -48,8 +48,8 @@ def test_labels_of_fakes_follow_the_joint_distribution() -> None:
     # Two labels that exclude each other and one that comes with the first.
     values = np.array([[1, 0, 1]] * 2 + [[0, 1, 0]] * 3 + [[0, 0, 0]] * 5, np.float32)
     feed = Feed(np.zeros((10, 4, 4), np.uint8), values, np.ones_like(values, bool), 0)
-    drawn = feed.fake_labels(Draws(torch.Generator().manual_seed(0), 20_000))
-    vectors, counts = torch.unique(drawn.y, dim=0, return_counts=True)
+    drawn, _ = feed.fake_labels(Draws(torch.Generator().manual_seed(0), 20_000))
+    vectors, counts = torch.unique(drawn, dim=0, return_counts=True)
     found = {tuple(v.tolist()): int(c) / 20_000 for v, c in zip(vectors, counts)}
     assert found.keys() == {(1, 0, 1), (0, 1, 0), (0, 0, 0)}
     for vector, share in (((1, 0, 1), 0.2), ((0, 1, 0), 0.3), ((0, 0, 0), 0.5)):
@@ -62,11 +62,11 @@ def test_unknown_labels_of_fakes_are_drawn_from_the_prevalence() -> None:
     mask[10:, 0] = False  # 3 of 10 known values are positive
     feed = Feed(np.zeros((20, 4, 4), np.uint8), values, mask, 0)
     assert feed.prevalence.tolist() == pytest.approx([0.3, 0.5])
-    drawn = feed.fake_labels(Draws(torch.Generator().manual_seed(0), 20_000))
-    unknown = ~drawn.mask[:, 0]
+    drawn, stated = feed.fake_labels(Draws(torch.Generator().manual_seed(0), 20_000))
+    unknown = ~stated[:, 0]
     assert float(unknown.float().mean()) == pytest.approx(0.5, abs=0.02)
-    assert float(drawn.y[unknown, 0].mean()) == pytest.approx(0.3, abs=0.02)
-    assert bool((drawn.y[unknown, 1] == 0).all())
+    assert float(drawn[unknown, 0].mean()) == pytest.approx(0.3, abs=0.02)
+    assert bool((drawn[unknown, 1] == 0).all())
 
 
 NAMES = ("A", "B", "C", "D")

@@ -9,7 +9,6 @@ finished generator a class is asked for by features of its real images, which th
 judge reads classes with the metric network, held-out ones included.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,15 +22,8 @@ from cxrtool.data.images import to_float
 from cxrtool.generators.base import held
 from cxrtool.generators.choices import Request
 from cxrtool.generators.classic import game
-from cxrtool.generators.classic.opengan.metric import (
-    FEATURES,
-    Bank,
-    Kernels,
-    MetricNetwork,
-    Sizes,
-    choose_centers,
-    log_probabilities,
-)
+from cxrtool.generators.classic.opengan import metric
+from cxrtool.generators.classic.opengan.metric import FEATURES, Bank, MetricNetwork, Sizes
 from cxrtool.generators.classic.opengan.networks import Discriminator, Generator
 from cxrtool.generators.feed import Feed
 from cxrtool.generators.saved import D_PREFIX, G_PREFIX, SavedGenerator, prefixed
@@ -91,8 +83,8 @@ class OpenganTrainer(game.GameTrainer):
         self.metric: MetricNetwork = self._new(MetricNetwork, "metric")
         classes = feed.values.argmax(dim=1)
         rng = torch_generator("centers", choices.seed)
-        rows = choose_centers(classes, arch.labels, CENTERS, rng)
-        self.kernels = Kernels(classes[rows], rows, arch.labels).to(self.device)
+        rows = metric.choose_centers(classes, arch.labels, CENTERS, rng)
+        self.kernels = metric.Kernels(classes[rows], rows, arch.labels).to(self.device)
         self.members |= {"metric": self.metric, "kernels": self.kernels}
         weights = [*self.metric.parameters(), *self.kernels.parameters()]
         self.optimizers["metric"] = torch.optim.Adam(weights, choices.pretrain_lr)
@@ -142,8 +134,7 @@ class OpenganTrainer(game.GameTrainer):
         self.means.add(metric_loss=loss, metric_accuracy=hits)
 
     def _discriminator_step(self) -> None:
-        real, draws = self.reals(), self.draws("D")
-        noise, target = self._wanted(draws)
+        real, (noise, target) = self.reals(), self._wanted(self.draws("D"))
         with torch.no_grad():
             fake, feature = self.generator(noise, target), self.metric(real.x)
         score_real = self.discriminator(real.x, feature)
@@ -153,8 +144,7 @@ class OpenganTrainer(game.GameTrainer):
         self.means.add(d_loss=loss, score_real=score_real, score_fake=score_fake)
 
     def _generator_step(self) -> None:
-        draws = self.draws("G")
-        noise, target = self._wanted(draws)
+        noise, target = self._wanted(self.draws("G"))
         with held(self.discriminator), held(self.metric):
             fake = self.generator(noise, target)
             loss = -self.discriminator(fake, target).mean()
@@ -185,18 +175,11 @@ def choose(request: Request) -> OpenganChoices:
 class OpenGenerator(game.LatentGenerator):
     """Generator and bank of features.
 
-    Args:
-        network: The network.
+    Attributes:
         bank: Features by class.
-        labels: Names of the classes, in order.
-        meta: Content of `model.json`.
     """
 
-    def __init__(
-        self, network: Generator, bank: Bank, labels: tuple[str, ...], meta: Mapping[str, Any]
-    ) -> None:
-        super().__init__(network, labels, meta)
-        self.bank = bank
+    bank: Bank
 
     def images(self, z: Tensor, y: Tensor, truncation: float) -> Tensor:
         """Truncation pulls noise to 0 and features to the mean of the class."""
@@ -226,21 +209,23 @@ class OpenJudge(nn.Module):
         """`[N, C, size, size]` -> (`[N]` scores given its own feature, `[N, K]` log p)."""
         features = self.metric(x)
         bank, count = self.bank, len(self.bank.counts)
-        log_p = log_probabilities(features, bank.features, bank.classes, count, self.sigma)
+        log_p = metric.log_probabilities(features, bank.features, bank.classes, count, self.sigma)
         return self.network(x, features), log_p
 
 
 def load_generator(saved: SavedGenerator) -> OpenGenerator:
     """The finished generator."""
     network = saved.network(Generator, Sizes, G_PREFIX)
-    return OpenGenerator(network, bank_of(saved), saved.labels, saved.meta)
+    generator = OpenGenerator(network, saved.labels, saved.meta)
+    generator.bank = bank_of(saved)
+    return generator
 
 
 def load_judge(saved: SavedGenerator) -> game.LatentJudge:
     """The finished discriminator and metric network."""
     network = saved.network(Discriminator, Sizes, D_PREFIX)
-    metric = saved.network(MetricNetwork, Sizes, M_PREFIX)
-    judge = OpenJudge(network, metric, bank_of(saved), saved.state[SIGMA])
+    reader = saved.network(MetricNetwork, Sizes, M_PREFIX)
+    judge = OpenJudge(network, reader, bank_of(saved), saved.state[SIGMA])
     return game.LatentJudge(judge, saved)
 
 
