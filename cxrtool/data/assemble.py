@@ -81,8 +81,8 @@ def sidecars(source: SourceTable, rows: np.ndarray, *, pixels: bool) -> dict[str
 
 def rejected_table(rejected: Sequence[Rejected]) -> pd.DataFrame:
     """``rejected.csv``: what was left out by ``--skip-bad``, and why."""
-    rows = [(bad.ref, bad.file, str(bad.row or ""), bad.column, bad.reason) for bad in rejected]
-    return pd.DataFrame(rows, columns=["image", "file", "row", "column", "reason"], dtype=str)
+    rows = [(ref, e.file or "", e.row or "", e.column or "", e.reason) for ref, e in rejected]
+    return pd.DataFrame(rows, columns=["image", "file", "row", "column", "reason"]).astype(str)
 
 
 def disagreement_table(cells: pd.DataFrame, *, pixels: bool) -> pd.DataFrame:
@@ -221,7 +221,7 @@ def tell(
             console.warn(f"label {name!r} has no positive: nothing can be learned of it")
     if rejected:
         by_column = Counter(
-            bad.column for bad in rejected if bad.reason.endswith(label_columns.NO_VALUE)
+            error.column for _, error in rejected if error.reason.endswith(label_columns.NO_VALUE)
         )
         cells = ", ".join(f"{name} {n:,}" for name, n in by_column.most_common())
         because = f" (bad label cells: {cells})" if cells else ""

@@ -16,9 +16,8 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
@@ -108,8 +107,7 @@ def _averaged(image: Image.Image, px: int) -> Image.Image:
     return image.reduce(factor) if factor > 1 else image
 
 
-@dataclass(frozen=True)
-class Converted:
+class Converted(NamedTuple):
     """An original at the size of a data set.
 
     Attributes:

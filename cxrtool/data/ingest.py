@@ -49,13 +49,8 @@ class Done(NamedTuple):
     enlarged: bool
 
 
-class Bad(NamedTuple):
-    """An image that cannot be used."""
-
-    row: int
-    reason: str
-    file: str
-    hint: str | None
+#: An image that cannot be used: its row, and why.
+Bad = tuple[int, InputError]
 
 
 @dataclass(frozen=True)
@@ -100,7 +95,7 @@ def ingest(
     refs: Sequence[tuple[int, str]],
     *,
     workers: int,
-    on_bad: Callable[[Bad], None],
+    on_bad: Callable[[int, InputError], None],
 ) -> Ingested:
     """Convert every image.
 
@@ -143,10 +138,10 @@ def ingest(
             journal.write(json.dumps([e for e in results if isinstance(e, Done)]) + "\n")
             journal.flush()
             for entry in results:
-                if isinstance(entry, Bad):
-                    on_bad(entry)
-                else:
+                if isinstance(entry, Done):
                     done[entry.row] = entry
+                else:
+                    on_bad(*entry)
             bar.advance(len(chunks[number]))
     run.check_stop()
     return out
@@ -186,15 +181,12 @@ def _convert(job: Job, items: Iterable[tuple[int, str]]) -> list[Done | Bad]:
                 _stay_inside(source, job.opener)
             converted = images.convert(source, job.size, job.fit)
         except InputError as error:
-            file = "" if error.file is None else str(error.file)
-            results.append(Bad(row, error.reason, file, error.hint))
+            results.append((row, error))
             continue
         data = images.encode_png(converted.pixels)
         # Until the journal vouches for its hash, no file of an unfinished data set is believed.
         files.write_once(Path(job.out, image_name(row)), data)
-        digest = files.sha256_bytes(data)
-        facts = (converted.key, converted.prepared, converted.conversion, converted.enlarged)
-        results.append(Done(row, len(data), digest, *facts))
+        results.append(Done(row, len(data), files.sha256_bytes(data), *converted[1:]))
     return results
 
 

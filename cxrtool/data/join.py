@@ -152,10 +152,8 @@ def _match(table: pd.DataFrame, reports: pd.DataFrame, folder: Path) -> np.ndarr
     """Position of the report of every image, -1 where there is none."""
     studies = cells_of(table, STUDY)
     if not (studies != "").any():
-        raise InputError(
-            "the images have no study ids, so no report can be joined",
-            hint="name the column: --column study_id=NAME",
-        )
+        what = "the images have no study ids, so no report can be joined"
+        raise InputError(what, hint="name the column: --column study_id=NAME")
     named = all((cells_of(each, PATIENT) != "").any() for each in (table, reports))
     for simplify, with_patient in ((False, True), (False, False), (True, True), (True, False)):
         if with_patient and not named:

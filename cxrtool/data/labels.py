@@ -111,10 +111,8 @@ class LabelPolicy:
             return cls(options.uncertain, options.blank)
         path = Path(options.uncertain)
         if not path.is_file():
-            raise UsageError(
-                f"--uncertain {options.uncertain}: neither a policy nor a file",
-                hint="use " + ", ".join(UNCERTAIN) + ", or a TOML file",
-            )
+            what = f"--uncertain {options.uncertain}: neither a policy nor a file"
+            raise UsageError(what, hint="use " + ", ".join(UNCERTAIN) + ", or a TOML file")
         return cls(_read_policy(path), options.blank)
 
     def of(self, label: str) -> str:

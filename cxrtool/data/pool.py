@@ -176,10 +176,8 @@ def _answer(pipe: connection.Connection, process: Any) -> Any:
         failed, value = pipe.recv()
     except (EOFError, OSError):
         process.join(timeout=5)
-        raise CxrError(
-            f"a worker process died (exit code {process.exitcode})",
-            hint="too little memory? try --workers 1",
-        ) from None
+        what = f"a worker process died (exit code {process.exitcode})"
+        raise CxrError(what, hint="too little memory? try --workers 1") from None
     if failed:
         raise value
     return value

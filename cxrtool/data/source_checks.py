@@ -60,8 +60,8 @@ class Checker:
                 reason = f"{reason} ({file})"
             place = table_file or file or None
             raise InputError(reason, file=place, row=row, column=column, hint=hint)
-        bad = Rejected(cells["image_ref"], reason, file or table_file, row, column)
-        self._bad.setdefault(position, bad)
+        error = InputError(reason, file=file or table_file, row=row, column=column)
+        self._bad.setdefault(position, Rejected(cells["image_ref"], error))
 
     @property
     def rejected(self) -> list[Rejected]:

@@ -127,10 +127,8 @@ def _by_shares(
     names = _ordered(groups, order)
     parts = [index for index, share in enumerate(shares) if share > 0]
     if len(names) < len(parts):
-        raise InputError(
-            f"{len(names)} patients cannot fill {len(parts)} splits",
-            hint=hint or "use --split-by none, or shares of 0",
-        )
+        what = f"{len(names)} patients cannot fill {len(parts)} splits"
+        raise InputError(what, hint=hint or "use --split-by none, or shares of 0")
     # Largest remainders, and at least one patient in every part that was asked for.
     exact = np.array(shares, float) * len(names)
     counts = np.floor(exact + 1e-9).astype(int)

@@ -231,9 +231,8 @@ def _parquet(path: Path, *, whole: bool = False) -> Iterator[pd.DataFrame]:
         for part in [file.read()] if whole else file.iter_batches():
             yield _as_text(part.to_pandas())
     except ImportError:
-        raise UsageError(
-            "reading Parquet needs the extra parquet", hint="pip install 'cxrtool[parquet]'"
-        ) from None
+        what = "reading Parquet needs the extra parquet"
+        raise UsageError(what, hint="pip install 'cxrtool[parquet]'") from None
     except (OSError, ValueError) as error:
         raise InputError(f"not a readable Parquet file ({error})", file=path) from None
 
@@ -351,10 +350,8 @@ def require_columns(table: pd.DataFrame, columns: Iterable[str], path: Path) -> 
     """
     for name in columns:
         if name not in table.columns:
-            shown = ", ".join(map(str, table.columns[:30]))
-            raise InputError(
-                "the column is missing", file=path, row=1, column=name, hint=f"columns: {shown}"
-            )
+            hint = "columns: " + ", ".join(map(str, table.columns[:30]))
+            raise InputError("the column is missing", file=path, row=1, column=name, hint=hint)
 
 
 def refuse_row(

@@ -53,10 +53,8 @@ def parse_policies(text: str) -> tuple[str, ...]:
     names = tuple(part.strip() for part in text.split(","))
     for name in names:
         if name not in POLICIES or names.count(name) > 1:
-            policies = ", ".join(POLICIES)
-            raise UsageError(
-                f"--augment {text}: must be none, diffaugment, ada, or a list of {policies}"
-            )
+            what = "must be none, diffaugment, ada, or a list of " + ", ".join(POLICIES)
+            raise UsageError(f"--augment {text}: {what}")
     # One order, so that two spellings of one policy are one training.
     return tuple(name for name in POLICIES if name in names)
 
@@ -186,9 +184,7 @@ def _geometry(x: Tensor, draws: Draws, p: Tensor | float) -> Tensor:
     shift = (draws.normal(2) * SHIFT_FRAC).masked_fill(untouched, 0.0)
     diagonal = torch.diag_embed(torch.stack([scale * stretch, scale / stretch], dim=1))
     matrix = _turn(before) @ diagonal @ _turn(after)
-    moved = (matrix != torch.eye(2, device=x.device)).any(dim=2).any(dim=1) | (shift != 0).any(
-        dim=1
-    )
+    moved = (matrix != torch.eye(2, device=x.device)).any(dim=(1, 2)) | (shift != 0).any(dim=1)
     # Coordinates run from -1 to 1; what is not moved stays as it is, to the last bit.
     return torch.where(moved[:, None, None, None], _resample(x, matrix, shift * 2), x)
 

@@ -100,11 +100,9 @@ def choose_size(size: int | None, native: int | None, where: str, device: str = 
             raise InputError(f"images of {native} px are too small to train on", file=where)
         return fitting[-1]
     if size > native:
-        raise InputError(
-            f"--size {size} is more than the data's {native} px",
-            file=where,
-            hint="prepare the data again with a larger --size, or train at a smaller one",
-        )
+        what = f"--size {size} is more than the data's {native} px"
+        hint = "prepare the data again with a larger --size, or train at a smaller one"
+        raise InputError(what, file=where, hint=hint)
     return size
 
 
@@ -125,19 +123,12 @@ def choose_batch(batch: int | None, preset: int, images: int, where: str) -> int
     if batch is not None and batch % GROUP:
         raise UsageError(f"--batch {batch}: must be a multiple of {GROUP}")
     if images < GROUP:
-        what = "1 image" if images == 1 else f"{images} images"
-        raise InputError(
-            f"{what} to train on; at least {GROUP} are needed",
-            file=where,
-            hint="check --split, --view and --fraction",
-        )
+        what = f"{images} image{'s' * (images != 1)} to train on; at least {GROUP} are needed"
+        raise InputError(what, file=where, hint="check --split, --view and --fraction")
     most = images // GROUP * GROUP
     if batch is not None and batch > images:
-        raise InputError(
-            f"--batch {batch} is more than the {images} images to train on",
-            file=where,
-            hint=f"use --batch {most} or less",
-        )
+        what = f"--batch {batch} is more than the {images} images to train on"
+        raise InputError(what, file=where, hint=f"use --batch {most} or less")
     return batch or min(preset, most)
 
 

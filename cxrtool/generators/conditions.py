@@ -1,14 +1,17 @@
 """What a generator is conditioned on, and which conditions stand for the training rows.
 
 In: label names, values and which of them are known. Out: the labels that can be learned, and lists
-of label vectors: the frequent ones, for mean latents; one for each label, for pictures.
+of label vectors: the frequent ones, for mean latents; one for each label, for pictures. For
+generators whose classes exclude each other also: which rows of a set in which labels occur together
+stay, and the one class of each. Study D (BAGAN and OpenGAN on ChestX-ray14) keeps the images that
+carry exactly one label.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from cxrtool.core.errors import UsageError
+from cxrtool.core.errors import InputError, UsageError
 
 
 @dataclass(frozen=True)
@@ -69,14 +72,12 @@ def _selected(names: tuple[str, ...], text: str) -> set[str]:
     parts = [text] if text in names else [part.strip() for part in text.split(",")]
     for part in parts:
         if part not in names:
-            raise UsageError(
-                f"--labels {text}: the data set has no label {part!r}",
-                hint="its labels are " + ", ".join(names) if names else "it has no labels",
-            )
+            hint = "its labels are " + ", ".join(names) if names else "it has no labels"
+            raise UsageError(f"--labels {text}: the data set has no label {part!r}", hint=hint)
     return set(parts)
 
 
-def frequent_conditions(values: np.ndarray, mask: np.ndarray, most: int) -> np.ndarray:
+def frequent_conditions(values: np.ndarray, mask: np.ndarray, most: int = 256) -> np.ndarray:
     """The most frequent label vectors, and each label by itself.
 
     Args:
@@ -119,3 +120,92 @@ def picture_rows(
         vectors, counts = np.unique(with_it, axis=0, return_counts=True)
         rows.append((name, vectors[counts.argmax()].astype(np.float32)))
     return rows[:most]
+
+
+#: Rule -> what it does.
+RULES = {
+    "exactly-one": "rows with one label of the whole set, if it is a conditioning label",
+    "one-of-chosen": "rows with one of the conditioning labels, whatever else they have",
+    "rarest": "rows with any of the conditioning labels; the rarest of them counts",
+}
+
+
+@dataclass(frozen=True)
+class SingleLabels:
+    """Single labels of the rows that stay.
+
+    Attributes:
+        rule: Of `RULES`.
+        rows: int64 [M] positions among the rows given.
+        values: float32 [M, L], one 1 in every row.
+        dropped: How many rows were left out.
+    """
+
+    rule: str
+    rows: np.ndarray
+    values: np.ndarray
+    dropped: int
+
+
+def reduce_labels(
+    everything: np.ndarray, names: tuple[str, ...], columns: tuple[int, ...], rule: str, where: str
+) -> SingleLabels:
+    """Give every row that stays one label.
+
+    Args:
+        everything: [N, A] values of all labels of the set, 0 where unknown.
+        names: The L conditioning labels.
+        columns: Their columns.
+        rule: Of `RULES`.
+        where: The data set, for messages.
+
+    Raises:
+        InputError: no row stays of a class.
+    """
+    chosen = everything[:, list(columns)] > 0
+    count = chosen.sum(axis=1)
+    if rule == "exactly-one":
+        keep = (count == 1) & ((everything > 0).sum(axis=1) == 1)
+    elif rule == "one-of-chosen":
+        keep = count == 1
+    else:
+        keep = count >= 1
+    rows = np.flatnonzero(keep)
+    frequency = chosen.sum(axis=0)
+    # Of labels that are equally rare the first counts.
+    rarity = np.where(chosen[rows], frequency, frequency.max(initial=0) + 1)
+    values = np.zeros((len(rows), len(columns)), np.float32)
+    if len(columns):
+        values[np.arange(len(rows)), rarity.argmin(axis=1)] = 1
+    empty = np.flatnonzero(values.sum(axis=0) == 0)
+    if len(empty):
+        lacking = ", ".join(repr(names[k]) for k in empty)
+        what = f"--single-label {rule} leaves no row of {lacking}"
+        hint = "choose other --labels or another rule: " + ", ".join(RULES)
+        raise InputError(what, file=where, hint=hint)
+    return SingleLabels(rule, rows, values, len(everything) - len(rows))
+
+
+def require_single(
+    kind: str, values: np.ndarray, mask: np.ndarray, rule: str | None, arch: str
+) -> None:
+    """Refuse labels that occur together where no rule says what to make of them.
+
+    Args:
+        kind: Label kind of the data set.
+        values: [N, L] of the conditioning labels.
+        mask: [N, L] bool.
+        rule: `--single-label`.
+        arch: `--arch`.
+
+    Raises:
+        UsageError: a rule is missing.
+    """
+    if kind == "single" or rule is not None:
+        return
+    other = int(((values * mask).sum(axis=1) != 1).sum())
+    raise UsageError(
+        f"--arch {arch} needs one label per image, and this set is a multi-label one "
+        f"({other:,} of {len(values):,} training rows have none or several)",
+        hint="say which rows count with --single-label " + "|".join(RULES),
+    )

@@ -51,10 +51,9 @@ class Arch:
             UsageError, InputError: an option that cannot be met.
         """
         if request.processes > 1 and not self.processes:
-            raise UsageError(
-                f"--arch {self.name} trains in one process, not in {request.processes}",
-                hint="start it without torchrun; other seeds can run beside it",
-            )
+            what = f"--arch {self.name} trains in one process, not in {request.processes}"
+            hint = "start it without torchrun; other seeds can run beside it"
+            raise UsageError(what, hint=hint)
         if request.size not in self.sizes:
             raise UsageError(
                 f"--size {request.size}: --arch {self.name} makes images of "
@@ -108,10 +107,7 @@ def _network(function: str, run_dir: Path | str, device: torch.device | str) -> 
     saved = SavedGenerator.open(run_dir)
     name = saved.meta["arch"]
     if name not in ARCHS:
-        raise InputError(
-            f"unknown generator architecture {name!r}",
-            file=saved.run_dir / "model.json",
-            hint="this version knows " + ", ".join(ARCHS),
-        )
+        file, hint = saved.run_dir / "model.json", "this version knows " + ", ".join(ARCHS)
+        raise InputError(f"unknown generator architecture {name!r}", file=file, hint=hint)
     network: nn.Module = getattr(ARCHS[name].code, function)(saved)
     return network.to(device).eval().requires_grad_(False)

@@ -74,9 +74,8 @@ class SavedGenerator(NamedTuple):
         try:
             arch = sizes(**self.meta["architecture"])
         except TypeError as error:
-            raise InputError(
-                f"architecture not understood ({error})", file=self.run_dir / "model.json"
-            ) from error
+            what = f"architecture not understood ({error})"
+            raise InputError(what, file=self.run_dir / "model.json") from error
         network = build(arch, torch_generator("unused"))
         load_weights(network, self.part(prefix), file=self.run_dir / "model.safetensors")
         return network

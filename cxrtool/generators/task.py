@@ -132,14 +132,15 @@ class GeneratorTask(loop.Task):
         except torch.OutOfMemoryError:
             choices = self.trainer.choices
             parts = choices.parts * 2
-            can = self.trainer.accumulates and choices.batch % (GROUP * parts) == 0
-            smaller = choices.batch // 2 // GROUP * GROUP or GROUP
+            if self.trainer.accumulates and choices.batch % (GROUP * parts) == 0:
+                hint = f"try --accumulate {parts} (the same result, in smaller parts)"
+            else:
+                smaller = choices.batch // 2 // GROUP * GROUP or GROUP
+                hint = f"try --batch {smaller}, or a smaller --size"
             raise UsageError(
                 f"not enough memory on {self.trainer.device} for a batch of {choices.batch} at "
                 f"{choices.arch.size} px in {choices.parts} part{'s' * (choices.parts > 1)}",
-                hint=f"try --accumulate {parts} (the same result, in smaller parts)"
-                if can
-                else f"try --batch {smaller}, or a smaller --size",
+                hint=hint,
             ) from None
 
     def evaluate(self) -> Iterable[Row]:
@@ -227,9 +228,8 @@ class GeneratorTask(loop.Task):
     def _refuse_divergence(self, means: dict[str, float]) -> None:
         bad = [name for name, value in means.items() if not math.isfinite(value)]
         if bad:
-            raise self._diverged(
-                f"training diverged before {self.done:g} kimg: {', '.join(bad)} not finite"
-            )
+            what = f"training diverged before {self.done:g} kimg: {', '.join(bad)} not finite"
+            raise self._diverged(what)
 
     def _diverged(self, message: str) -> DivergedError:
         return DivergedError(message, hint=f"start in another folder with {self.trainer.remedy}")

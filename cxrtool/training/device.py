@@ -87,9 +87,8 @@ def parse(device: str) -> torch.device:
     if kind != "cuda" or (":" in device and not index.isdecimal()):
         raise UsageError(f"--device {device}: must be auto, cpu, cuda or cuda:i")
     if not torch.cuda.is_available():
-        raise UsageError(
-            f"--device {device}: no CUDA device is usable here", hint="use --device cpu"
-        )
+        what = f"--device {device}: no CUDA device is usable here"
+        raise UsageError(what, hint="use --device cpu")
     number = int(index or 0)
     if number >= torch.cuda.device_count():
         count = torch.cuda.device_count()

@@ -91,11 +91,8 @@ def load_direction(folder: Path) -> tuple[Direction, Ways]:
     """
     file = folder / RECORD
     if not file.is_file():
-        raise InputError(
-            "no such file: the run found no direction",
-            file=file,
-            hint="give an output folder of `cxr edit`, made with this version",
-        )
+        hint = "give an output folder of `cxr edit`, made with this version"
+        raise InputError("no such file: the run found no direction", file=file, hint=hint)
     record = read_json(file)
     try:
         ways = load_file(folder / WEIGHTS)

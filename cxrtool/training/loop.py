@@ -229,11 +229,9 @@ class _Checkpoints:
             self.task.load_state_dict(state)
         except (ValueError, KeyError, RuntimeError) as error:
             lacks = "a checkpoint of another version: it lacks " * isinstance(error, KeyError)
-            raise InputError(
-                lacks + str(error).splitlines()[0],
-                file=self.run.path("checkpoints"),
-                hint="start in another folder, or with --on-change rebuild",
-            ) from error
+            what = lacks + str(error).splitlines()[0]
+            hint = "start in another folder, or with --on-change rebuild"
+            raise InputError(what, file=self.run.path("checkpoints"), hint=hint) from error
         nimg = self.task.nimg
         self.run.rewind_metrics(lambda row: row.get("nimg", 0) <= nimg)
         return True

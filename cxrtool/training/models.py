@@ -88,10 +88,9 @@ def read_model(run_dir: Path | str, kind: Kind) -> tuple[dict[str, Any], dict[st
     run_dir = Path(run_dir)
     path = run_dir / "model.json"
     if not path.is_file():
-        raise InputError(
-            f"{run_dir} holds no finished {kind} (no model.json)",
-            hint="give the output folder of a training command that has completed",
-        )
+        what = f"{run_dir} holds no finished {kind} (no model.json)"
+        hint = "give the output folder of a training command that has completed"
+        raise InputError(what, hint=hint)
     try:
         meta = json.loads(path.read_text(encoding="utf-8"))
         actual, version = meta["kind"], meta["format"]
@@ -101,19 +100,15 @@ def read_model(run_dir: Path | str, kind: Kind) -> tuple[dict[str, Any], dict[st
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"not a readable model description ({error})", file=path) from error
     if version > FORMAT:
-        raise InputError(
-            f"written by a newer version (model format {version}, known: {FORMAT})", file=path
-        )
+        what = f"written by a newer version (model format {version}, known: {FORMAT})"
+        raise InputError(what, file=path)
     if actual != kind:
         raise InputError(f"this is a {actual}, a {kind} is needed", file=path)
     if not weights.is_file():
         raise InputError("the weights are missing", file=weights)
     if sha256_file(weights) != digest:
-        raise InputError(
-            "the weights are damaged: their hash differs from model.json",
-            file=weights,
-            hint="train again, or copy the folder again",
-        )
+        what = "the weights are damaged: their hash differs from model.json"
+        raise InputError(what, file=weights, hint="train again, or copy the folder again")
     try:
         return meta, load_file(weights, device="cpu")
     except (SafetensorError, OSError) as error:

@@ -149,7 +149,6 @@ class Judge(Protocol):
         """
 
 
-@runtime_checkable
 class ImageEncoder(Protocol):
     """Embeds images; used for text guidance, fidelity metrics and nearest neighbours."""
 
@@ -159,7 +158,6 @@ class ImageEncoder(Protocol):
         """Images `[N, 1, H, W]` in [-1, 1], any H and W -> `[N, D]`, not normalized."""
 
 
-@runtime_checkable
 class TextEncoder(Protocol):
     """Embeds texts into the space of an `ImageEncoder`."""
 

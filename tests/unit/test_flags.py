@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shlex
@@ -276,6 +277,19 @@ def test_old_spellings_name_the_new_one(
     record.write_text(json.dumps({"stage": module.NAME, "config": {field.record: value}}))
     assert field.record == old[2:].replace("-", "_")
     assert load_file(record, module.NAME, module.Config, []) == {field.name: value}
+
+
+def test_messages_name_only_flags_that_exist() -> None:
+    known = {field.flag for _, _, field in options()}
+    known |= {f"--no-{flag[2:]}" for flag in known} | {"--no", "--help", "--version"}
+    for config in (configs.Common, configs.Talk):
+        known |= {field.flag for field in configs.fields_of(config)}
+    package = Path(cli.__file__).parent
+    for path in sorted(set(package.rglob("*.py")) - {package / "pages/figures.py"}):  # of CSS
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                flags = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*[a-z]", node.value))
+                assert flags <= known, f"{path}, line {node.lineno}"
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,9 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     images = None if config.labels_only else _convert(config, run, source, checker)
     rows = checker.good
     if not len(rows):
-        raise InputError("no image is left: all rows are bad", hint=checker.rejected[0].reason)
+        raise InputError(
+            "no image is left: all rows are bad", hint=checker.rejected[0].error.reason
+        )
     table = assemble.manifest_table(source, rows, images, secret)
     split = splits.split_rows(
         table,
@@ -160,12 +162,12 @@ def _convert(config: Config, run: Run, source: SourceTable, checker: Checker) ->
         job,
         [(int(row), refs[row]) for row in checker.good],
         workers=config.workers,
-        on_bad=lambda bad: checker.reject(
-            bad.row,
-            bad.reason,
+        on_bad=lambda row, error: checker.reject(
+            row,
+            error.reason,
             column=source.image_column,
-            file=bad.file,
-            hint=bad.hint or "leave bad rows out with --skip-bad",
+            file=str(error.file or ""),
+            hint=error.hint or "leave bad rows out with --skip-bad",
         ),
     )
     if images.resumed:

@@ -17,9 +17,9 @@ from cxrtool.core.runs import Run
 from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.data.manifest import Dataset, load_dataset
 from cxrtool.data.select import select_rows
+from cxrtool.generators import conditions
 from cxrtool.generators.choices import Request, choose_preset, choose_size
-from cxrtool.generators.classic.singles import SingleLabels, reduce_labels, require_single
-from cxrtool.generators.conditions import Conditioning, choose_labels
+from cxrtool.generators.conditions import Conditioning, SingleLabels, choose_labels
 from cxrtool.generators.registry import ARCHS, Arch, Choices
 
 
@@ -137,13 +137,13 @@ def prepare(
     columns, singles, held = list(conditioning.columns), None, np.zeros(len(rows), bool)
     if arch.single:
         kind, rule = dataset.info.kind, config.single_label
-        require_single(kind, values[:, columns], mask[:, columns], rule, config.arch)
+        conditions.require_single(kind, values[:, columns], mask[:, columns], rule, config.arch)
         if len(columns) < 2:
             raise UsageError(
                 f"--arch {config.arch} tells classes apart, and there are {len(columns)}",
                 hint="give at least two --labels that training rows have",
             )
-        singles = reduce_labels(
+        singles = conditions.reduce_labels(
             values * mask, conditioning.labels, conditioning.columns, rule or "one-of-chosen", where
         )
         rows, values, mask = rows[singles.rows], singles.values, singles.values >= 0

@@ -12,7 +12,7 @@ import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from cxrtool.core.errors import InputError
 from cxrtool.data.columns import FIRST, IMAGE, SOURCE
@@ -115,15 +115,11 @@ class SourceOptions:
     skip_bad: bool = False
 
 
-@dataclass(frozen=True)
-class Rejected:
+class Rejected(NamedTuple):
     """One entry of the source that cannot be used, and why."""
 
     ref: str
-    reason: str
-    file: str = ""
-    row: int | None = None
-    column: str = ""
+    error: InputError
 
 
 @dataclass(frozen=True, kw_only=True)

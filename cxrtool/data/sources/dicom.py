@@ -75,7 +75,7 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
                 if uid and uid in seen:
                     raise InputError(f"the same image as {seen[uid]}")
         except InputError as error:
-            sieve.reject(error.reason, ref=ref, file=path, hint=error.hint)
+            sieve.reject(InputError(error.reason, file=path, hint=error.hint), ref)
         else:
             seen[uid] = ref
             records.append(record)
@@ -139,10 +139,8 @@ def _check(header: Any) -> None:
     """
     modality = str(header.get("Modality", ""))
     if modality not in _MODALITIES:
-        raise InputError(
-            f"modality {modality or 'unknown'} is not a radiograph of kind CR or DX",
-            hint="--skip-bad leaves such files out",
-        )
+        what = f"modality {modality or 'unknown'} is not a radiograph of kind CR or DX"
+        raise InputError(what, hint="--skip-bad leaves such files out")
     frames = int(header.get("NumberOfFrames", 1) or 1)
     if frames > 1:
         raise InputError(f"{frames} frames where one is expected")
@@ -217,7 +215,7 @@ def _join(
     what = f"no row with its {key} in {path}"
     hint = "a blank row means unknown; --skip-bad leaves such images out"
     for ref, file in table.loc[~there, ["image_ref", "table_file"]].itertuples(index=False):
-        sieve.reject(what, ref=ref, file=file, hint=hint)
+        sieve.reject(InputError(what, file=file, hint=hint), ref)
     values = frame[list(columns.labels)].iloc[position[there]]
     # Index = rows of the label table, which is the file at fault if a cell is bad.
     table = table[there].set_axis(values.index).assign(**values)

@@ -46,12 +46,10 @@ def decode(data: bytes, name: Path | str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(
-            f"not UTF-8 text (byte 0x{data[error.start]:02x})",
-            file=name,
-            row=data.count(b"\n", 0, error.start) + 1,
-            hint="convert it, for example: iconv -f latin1 -t utf-8",
-        ) from None
+        row = data.count(b"\n", 0, error.start) + 1
+        what = f"not UTF-8 text (byte 0x{data[error.start]:02x})"
+        hint = "convert it, for example: iconv -f latin1 -t utf-8"
+        raise InputError(what, file=name, row=row, hint=hint) from None
 
 
 def find_tables(folder: Path, patterns: Iterable[str]) -> list[Path]:
@@ -183,9 +181,9 @@ class Sieve:
         bad = np.asarray(bad, dtype=bool)
         wrong = table[bad]
         for row, cell, ref in zip(wrong.index, wrong[column], wrong[self.ref or column]):
-            self.reject(
-                reason.format(value=repr(cell)), ref=ref, row=int(row), column=column, hint=hint
-            )
+            what = reason.format(value=repr(cell))
+            error = InputError(what, file=self.file, row=int(row), column=column, hint=hint)
+            self.reject(error, ref)
         return table[~bad] if bad.any() else table
 
     def labels(
@@ -206,22 +204,12 @@ class Sieve:
             table = self.drop(table, bad_cells(table[name]), name, f"{{value}} {NO_VALUE}", hint)
         return table
 
-    def reject(
-        self,
-        reason: str,
-        *,
-        ref: str,
-        file: Path | str = "",
-        row: int | None = None,
-        column: str = "",
-        hint: str | None = None,
-    ) -> None:
+    def reject(self, error: InputError, ref: str) -> None:
         """Record what is bad, or complain about it.
 
         Raises:
             InputError: Bad entries are not skipped.
         """
-        file = file or self.file
         if not self._skip:
-            raise InputError(reason, file=file, row=row, column=column or None, hint=hint)
-        self.rejected.append(Rejected(ref, reason, str(file), row, column))
+            raise error
+        self.rejected.append(Rejected(ref, error))

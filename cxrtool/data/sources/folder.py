@@ -48,7 +48,7 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         else:
             what = "an image outside any class folder"
             hint = "lay it in a folder named after its class"
-            sieve.reject(what, ref=ref, file=source / ref, hint=hint)
+            sieve.reject(InputError(what, file=source / ref, hint=hint), ref)
     if not records:
         raise files.nothing_found(source, "folder", "image in a class folder")
     table = pd.DataFrame(records, columns=["image_ref", "split", "class"], dtype=str)

@@ -26,7 +26,6 @@ from cxrtool.data.sources import files
 from cxrtool.data.sources.base import FileOpener, SourceOptions, SourceTable
 from cxrtool.data.sources.padchest import load_terms
 
-_NORMAL = "normal"
 _NOT_CODED = frozenset({"No Indexing"})
 
 
@@ -91,11 +90,7 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
     """
     sieve = files.Sieve(options)
     reports: dict[str, tuple[str, OpeniReport]] = {}  # study -> place, report
-
-    def reject(error: InputError, name: str) -> None:
-        sieve.reject(error.reason, ref=name, file=str(error.file))
-
-    for name, place, data in _documents(source, reject):
+    for name, place, data in _documents(source, sieve.reject):
         name = PurePosixPath(name).name
         study = name.removesuffix(".xml")
         try:
@@ -103,7 +98,7 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
             if study in reports:
                 raise InputError(f"the same report as {reports[study][0]}", file=place)
         except InputError as error:
-            reject(error, name)
+            sieve.reject(error, name)
         else:
             reports[study] = (place, report)
     if not reports:
@@ -151,7 +146,7 @@ def mesh_labels(mesh: tuple[str, ...], terms: dict[str, tuple[str, ...]]) -> dic
         label: "1" if any(_matches(code, entry) for code in codes for entry in entries) else ""
         for label, entries in terms.items()
     }
-    return cells | {NO_FINDING: "1" if mesh == (_NORMAL,) else ""}
+    return cells | {NO_FINDING: "1" if mesh == ("normal",) else ""}
 
 
 def _matches(code: list[str], entry: str) -> bool:

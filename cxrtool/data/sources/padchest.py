@@ -25,7 +25,6 @@ from cxrtool.data.sources import files, vocabulary
 from cxrtool.data.sources.base import FileOpener, SourceOptions, SourceTable
 from cxrtool.data.tables import read_table
 
-_NORMAL = "normal"
 #: Terms that speak of the report, not of the patient: alone they leave every label blank.
 _ABOUT_THE_REPORT = frozenset({"unchanged", "exclude", "suboptimal study"})
 _MISSING = ("nan", "None")
@@ -128,7 +127,7 @@ def _labels(terms: Mapping[str, tuple[str, ...]], options: SourceOptions) -> pd.
     rows = []
     for names in terms.values():
         positive = {label for name in names for label in labels_of.get(name, ())}
-        if _NORMAL in names and not positive - {"Support Devices"}:
+        if "normal" in names and not positive - {"Support Devices"}:
             positive.add(NO_FINDING)
         spoken = set(names) - _ABOUT_THE_REPORT
         rows.append([str(int(label in positive)) if spoken else "" for label in terms_of])

@@ -121,10 +121,9 @@ def _assign(path: Path, frame: pd.DataFrame, options: SourceOptions) -> dict[str
     for target, column in options.columns.items():
         key = "image_ref" if target == "image" else target
         if key not in _ALIASES and key != CLASS:
-            raise UsageError(
-                f"--column {target}={column}: there is no manifest column {target}",
-                hint="columns are image, " + ", ".join([*list(_ALIASES)[1:], CLASS]),
-            )
+            what = f"--column {target}={column}: there is no manifest column {target}"
+            hint = "columns are image, " + ", ".join([*list(_ALIASES)[1:], CLASS])
+            raise UsageError(what, hint=hint)
         require_columns(frame, [column], path)
         named[key] = column
     used = {*named.values(), *options.label_columns}
@@ -156,12 +155,9 @@ def _labels(
     frame = sieve.labels(frame, columns.labels, columns)
     # Without labels but with reports: extract-reports will find the labels.
     if not columns.labels and not {"report", "findings", "impression"} & named.keys():
-        raise InputError(
-            "no column of labels (1, 0, -1 or blank) and none of reports",
-            file=path,
-            hint="name them: --label-columns A,B, or --column class=NAME; not labels: "
-            + listed(columns.left),
-        )
+        what = "no column of labels (1, 0, -1 or blank) and none of reports"
+        hint = "name them: --label-columns A,B, or --column class=NAME; not labels: "
+        raise InputError(what, file=path, hint=hint + listed(columns.left))
     return frame, frame[list(columns.labels)], dict(columns.left)
 
 

@@ -30,11 +30,7 @@ from cxrtool.generators.base import held
 from cxrtool.generators.choices import GROUP, BaseSizes, Request
 from cxrtool.generators.classic import game
 from cxrtool.generators.classic.layers import lrelu, twice
-from cxrtool.generators.stylegan2.ops import (
-    append_channel,
-    minibatch_stddev,
-    normalize_second_moment,
-)
+from cxrtool.generators.stylegan2 import ops
 
 FIRST_SIZE = 4
 PENALTY, DRIFT = 10.0, 0.001
@@ -178,14 +174,14 @@ class Generator(nn.Module):
         # Few ones beside many normal numbers would take a long time to be heard: both halves weigh
         # alike (ours; the studies train a hundred times longer).
         y = y * (self.arch.z_dim / max(1, self.arch.labels)) ** 0.5
-        x = self.dense(torch.cat([normalize_second_moment(z), y], dim=1))
-        x = normalize_second_moment(lrelu(x.unflatten(1, (-1, FIRST_SIZE, FIRST_SIZE))))
+        x = self.dense(torch.cat([ops.normalize_second_moment(z), y], dim=1))
+        x = ops.normalize_second_moment(lrelu(x.unflatten(1, (-1, FIRST_SIZE, FIRST_SIZE))))
         for k in range(level + 1):
             before = x
             block: Any = self.blocks[k]
             x = twice(x) if k else x
             for layer in block:
-                x = normalize_second_moment(lrelu(layer(x)))
+                x = ops.normalize_second_moment(lrelu(layer(x)))
         image: Tensor = self.to_image[level](x)
         if alpha < 1:
             image = twice(self.to_image[level - 1](before)).lerp(image, alpha)
@@ -247,9 +243,9 @@ class Discriminator(nn.Module):
         """
         features = self.trunk(x, stage or Stage(self.arch.last, 1.0))
         if group:
-            z = minibatch_stddev(features, group)
+            z = ops.minibatch_stddev(features, group)
         else:
-            z = append_channel(features, self.std_reference.expand(len(x)))
+            z = ops.append_channel(features, self.std_reference.expand(len(x)))
         outputs = self.out(lrelu(self.dense(lrelu(self.conv(z)).flatten(1))))
         return outputs[:, 0], outputs[:, 1:]
 
@@ -257,7 +253,7 @@ class Discriminator(nn.Module):
     def set_reference(self, x: Tensor) -> None:
         """Store the minibatch statistic of whole images `[N, C, size, size]`, N a multiple of 4."""
         features = self.trunk(x, Stage(self.arch.last, 1.0))
-        self.std_reference.copy_(minibatch_stddev(features, GROUP)[:, -1, 0, 0].mean())
+        self.std_reference.copy_(ops.minibatch_stddev(features, GROUP)[:, -1, 0, 0].mean())
 
 
 @dataclass(frozen=True, kw_only=True)

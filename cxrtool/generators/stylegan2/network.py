@@ -19,7 +19,6 @@ from cxrtool.generators.stylegan2.layers import ToImage
 from cxrtool.training.rng import torch_generator
 
 MEAN_SAMPLES = 4096
-CONDITIONS_MOST = 256  # label vectors whose mean latent is stored
 W_PREFIX = "w_mean."
 
 

@@ -28,13 +28,7 @@ from cxrtool.generators.stylegan2.choices import Choices, choose
 from cxrtool.generators.stylegan2.discriminator import Discriminator, Verdict
 from cxrtool.generators.stylegan2.execution import Execution
 from cxrtool.generators.stylegan2.generator import Generator, Mixing
-from cxrtool.generators.stylegan2.network import (
-    CONDITIONS_MOST,
-    W_PREFIX,
-    load_generator,
-    load_judge,
-    mean_latents,
-)
+from cxrtool.generators.stylegan2.network import W_PREFIX, load_generator, load_judge, mean_latents
 from cxrtool.training.ema import ema_decay, update_ema
 from cxrtool.training.rng import Draws, torch_generator
 from cxrtool.training.schedules import lazy_correction
@@ -120,7 +114,7 @@ class StyleGan2Trainer(GeneratorTrainer):
             values: `[N, L]` labels of the training rows.
             mask: `[N, L]` bool.
         """
-        vectors = torch.from_numpy(frequent_conditions(values, mask, CONDITIONS_MOST))
+        vectors = torch.from_numpy(frequent_conditions(values, mask))
         rng = torch_generator("center", self.choices.seed, device=self.device)
         joint, _ = self.feed.fake_labels(Draws(rng, CENTER_SAMPLES))
         means = mean_latents(self.average, vectors, joint)

@@ -10,7 +10,7 @@ and textures when new images are few.
 """
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,16 +36,8 @@ _OWN = (
 )
 
 
-class LabelMatch(NamedTuple):
-    """Labels of two runs by name.
-
-    Attributes:
-        pairs: (position here, position there) of those that both have.
-        gone: Positions there of those that are not here.
-    """
-
-    pairs: list[tuple[int, int]]
-    gone: list[int]
+#: Labels that two runs have: (position here, position there).
+Pairs = list[tuple[int, int]]
 
 
 @torch.no_grad()
@@ -71,35 +63,29 @@ def init_from(
     ours, theirs = trainer.choices.arch.to_json(), meta["architecture"]
     differing = [f"{k} {theirs.get(k)} not {ours[k]}" for k in _SAME if theirs.get(k) != ours[k]]
     if differing:
-        raise InputError(
-            f"networks of other sizes: {', '.join(differing)}",
-            file=run_dir,
-            hint="give the same --size and --preset as that run",
-        )
+        what = f"networks of other sizes: {', '.join(differing)}"
+        raise InputError(what, file=run_dir, hint="give the same --size and --preset as that run")
     if trainer.choices.ramp_nimg and meta["labels"]:
-        raise UsageError(
-            f"--label-ramp would take the labels from {run_dir}, which has learned them",
-            hint="leave it out; it is for a start from new weights or from --labels none",
-        )
+        what = f"--label-ramp would take the labels from {run_dir}, which has learned them"
+        hint = "leave it out; it is for a start from new weights or from --labels none"
+        raise UsageError(what, hint=hint)
     generator = saved.network(Generator, Architecture, G_PREFIX).to(trainer.device)
     discriminator = saved.network(Discriminator, Architecture, D_PREFIX).to(trainer.device)
     before = list(meta["labels"])
-    match = LabelMatch(
-        [(k, before.index(name)) for k, name in enumerate(labels) if name in before],
-        [k for k, name in enumerate(before) if name not in labels],
-    )
+    pairs = [(k, before.index(name)) for k, name in enumerate(labels) if name in before]
+    gone = [k for k, name in enumerate(before) if name not in labels]
     _copy(trainer.generator, generator)
     _copy(trainer.discriminator, discriminator)
     ramped = bool(trainer.choices.ramp_nimg)
-    _teach_generator(trainer.generator, generator, match, discriminator.prevalence, ramped)
-    _teach_discriminator(trainer.discriminator, discriminator, match)
+    _teach_generator(trainer.generator, generator, pairs, gone, discriminator.prevalence, ramped)
+    _teach_discriminator(trainer.discriminator, discriminator, pairs)
     for average in (trainer.average, trainer.follower):
         if average is not None:
             average.load_state_dict(trainer.generator.state_dict())
     if trainer.choices.path_weight:
         trainer.path_mean.fill_(torch.nan)  # that of the first batch: see `losses.path_length`
     trainer.controller.p.fill_(start_p(trainer.choices.augment, meta))
-    lost = [before[there] for there in match.gone]
+    lost = [before[there] for there in gone]
     return {
         "kept": [name for name in labels if name in before],
         "new": [name for name in labels if name not in before],
@@ -143,14 +129,15 @@ def _copy(ours: nn.Module, theirs: nn.Module) -> None:
 
 
 def _teach_generator(
-    ours: Generator, theirs: Generator, match: LabelMatch, shares: Tensor, ramped: bool
+    ours: Generator, theirs: Generator, pairs: Pairs, gone: list[int], shares: Tensor, ramped: bool
 ) -> None:
     """Embedded labels: the images of a z are those that it had, whatever the new labels say.
 
     Args:
         ours: To fill; what has no labels in it is filled already.
         theirs: To take from.
-        matched: Labels of both.
+        pairs: Labels of both.
+        gone: Positions of those of theirs that are not among ours.
         shares: `[L]` prevalence of theirs.
         ramped: Our labels gain influence from none.
     """
@@ -159,10 +146,10 @@ def _teach_generator(
     first, source = mapping.layers[0], before.layers[0]
     usual: Tensor | None = None
     if before.embed is not None:
-        usual = before.embed.bias + before.embed.weight[:, match.gone] @ shares[match.gone]
+        usual = before.embed.bias + before.embed.weight[:, gone] @ shares[gone]
     if mapping.embed is not None:
         mapping.embed.weight.zero_()
-        for here, there in match.pairs:
+        for here, there in pairs:
             mapping.embed.weight[:, here] = before.embed.weight[:, there]
         if usual is not None:
             mapping.embed.bias.copy_(usual)
@@ -182,7 +169,7 @@ def _teach_generator(
         first.bias.sub_(constant / first.bias_gain)
 
 
-def _teach_discriminator(ours: Any, theirs: Any, match: LabelMatch) -> None:
+def _teach_discriminator(ours: Any, theirs: Any, pairs: Pairs) -> None:
     """Labels in score and logits: a label of both says what it said, at another share too.
 
     A label enters as its distance from its share in units of its spread; what this changes goes
@@ -192,7 +179,7 @@ def _teach_discriminator(ours: Any, theirs: Any, match: LabelMatch) -> None:
         return
     for parameter in (ours.project.weight, *ours.classify.parameters()):
         parameter.zero_()
-    for here, there in match.pairs:
+    for here, there in pairs:
         column = theirs.project.weight[:, there] * theirs.project.weight_gain
         column = column / theirs.spread[there]
         ours.project.weight[:, here] = column * ours.spread[here] / ours.project.weight_gain

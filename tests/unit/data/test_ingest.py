@@ -15,7 +15,7 @@ from cxrtool.core.errors import InputError
 from cxrtool.core.runs import Run
 from cxrtool.data import ingest as module
 from cxrtool.data.columns import image_name
-from cxrtool.data.ingest import JOURNAL, Bad, Job, ingest
+from cxrtool.data.ingest import JOURNAL, Job, ingest
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ def work(tmp_path: Path) -> tuple[Run, Job, Path]:
     return run, Job(Noise(log), str(run.dir), 16, "crop"), log
 
 
-def refuse(bad: Bad) -> None:
-    raise InputError(bad.reason, row=bad.row)
+def refuse(row: int, error: InputError) -> None:
+    raise InputError(error.reason, row=row)
 
 
 def opened(log: Path) -> list[str]:
@@ -99,9 +99,10 @@ def test_a_journal_of_another_run_is_not_believed(work: tuple[Run, Job, Path]) -
 def test_bad_images_are_reported_with_their_row(work: tuple[Run, Job, Path]) -> None:
     run, job, _ = work
     refs = [(0, "0"), (7, "bad"), (9, "1")]
-    bad: list[Bad] = []
-    images = ingest(run, job, refs, workers=1, on_bad=bad.append)
-    assert [(b.row, b.reason, b.hint) for b in bad] == [(7, "cannot be drawn", "draw better")]
+    bad: dict[int, InputError] = {}
+    images = ingest(run, job, refs, workers=1, on_bad=bad.__setitem__)
+    assert list(bad) == [7]
+    assert (bad[7].reason, bad[7].hint) == ("cannot be drawn", "draw better")
     assert sorted(images.done) == [0, 9]
     assert not (run.dir / image_name(7)).exists()
     with pytest.raises(InputError, match="cannot be drawn"):

@@ -84,7 +84,7 @@ def test_bad_rows_are_named_or_skipped(
         column,
     )
     _, checker = check(made, skip_bad=True)
-    assert [(r.row, r.column) for r in checker.rejected] == [(row, column)]
+    assert [(r.error.row, r.error.column) for r in checker.rejected] == [(row, column)]
     assert len(checker.good) == len(made.table) - 1
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cxrtool.core.errors import InputError, UsageError
-from cxrtool.generators.classic.singles import RULES, reduce_labels, require_single
+from cxrtool.generators.conditions import RULES, reduce_labels, require_single
 
 #: Labels A, B, C and another one that is not asked for.
 ROWS = "1000 0100 0010 1100 0110 0101 0000 0001"

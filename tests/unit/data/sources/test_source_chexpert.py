@@ -125,7 +125,7 @@ def test_bad_input(tmp_path: Path, read: Read) -> None:
     assert (error.value.row, error.value.column) == (3, "Path")
     kept = read("chexpert", path, skip_bad=True)
     assert len(kept.table) == 1
-    assert [(r.ref, r.row) for r in kept.rejected] == [("elsewhere.jpg", 3)]
+    assert [(r.ref, r.error.row) for r in kept.rejected] == [("elsewhere.jpg", 3)]
 
 
 def test_the_real_training_table(xrv_data: Path, read: Read) -> None:

@@ -231,7 +231,7 @@ def test_a_bad_cell_of_a_label_table(folder: Path, read: Read, tmp_path: Path) -
     assert (kept.labels, list(kept.table["Edema"])) == (("Edema",), ["1", "0"])
     assert kept.notes["columns_not_labels"] == {"note": "other values"}
     (bad,) = kept.rejected
-    assert (bad.file, bad.row, bad.column) == (str(path), 43, "Edema")
+    assert (bad.error.file, bad.error.row, bad.error.column) == (path, 43, "Edema")
     # Rows of images that are not here are nobody's business.
     write_text(path, text.replace("nan", "1").replace("2.0,0", "2.0,nan"))
     assert len(read("dicom", folder, label_table=path).table) == 3

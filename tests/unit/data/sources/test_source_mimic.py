@@ -153,5 +153,5 @@ def test_a_bad_label_cell_names_the_label_table(download: Path, read: Read) -> N
     assert (error.value.file, error.value.row, error.value.column) == (path, 2, "Edema")
     kept = read("mimic-cxr", download, skip_bad=True)
     assert list(kept.table["study_id"]) == ["s57375967"]
-    assert [(bad.file, bad.row) for bad in kept.rejected] == [(str(path), 2)] * 2
+    assert [(bad.error.file, bad.error.row) for bad in kept.rejected] == [(path, 2)] * 2
     assert kept.notes["images_without_labels"] == 1

@@ -101,7 +101,7 @@ def test_bad_xml_is_named(tmp_path: Path, read: Read, text: str, reason: str) ->
     assert error.value.file == str(bad)
     kept = read("openi", tmp_path, labels_only=True, skip_bad=True)
     assert list(kept.table["study_id"]) == ["1"]
-    assert [(r.ref, r.file) for r in kept.rejected] == [("5.xml", str(bad))]
+    assert [(r.ref, r.error.file) for r in kept.rejected] == [("5.xml", str(bad))]
 
 
 def test_the_same_report_twice_and_none(tmp_path: Path, read: Read) -> None:

@@ -210,7 +210,7 @@ def test_a_bad_cell_stops_with_its_row_and_does_not_delete_the_label(
     assert result.labels == ("Fracture", "Edema")
     assert len(result.table) == 39
     (bad_row,) = result.rejected
-    assert (bad_row.ref, bad_row.row, bad_row.column) == ("6.png", 8, "Fracture")
+    assert (bad_row.ref, bad_row.error.row, bad_row.error.column) == ("6.png", 8, "Fracture")
 
 
 def test_white_space_around_a_label_value_is_none(tmp_path: Path, read: Read) -> None:

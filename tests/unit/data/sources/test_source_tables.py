@@ -89,7 +89,7 @@ def test_sieve_raises_or_records() -> None:
     sieve = Sieve(SourceOptions(skip_bad=True), Path("t"), "name")
     kept = sieve.drop(frame, bad, "x", "{value} is odd")
     assert list(kept["name"]) == ["a"]
-    assert [(r.ref, r.row, r.reason) for r in sieve.rejected] == [
+    assert [(r.ref, r.error.row, r.error.reason) for r in sieve.rejected] == [
         ("b", 3, "'?' is odd"),
         ("c", 7, "'!' is odd"),
     ]
