@@ -24,13 +24,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cxrtool import cli
 from cxrtool.classifiers.arms import part_of
 from cxrtool.classifiers.batches import Part
 from cxrtool.classifiers.inputs import input_size, learnable, wanted_labels
 from cxrtool.classifiers.losses import Pesg
 from cxrtool.classifiers.task import aurocs, validate
 from cxrtool.classifiers.training import ClassifierTrainer
-from cxrtool.commands.train_cls import command as train_cls
 from cxrtool.commands.train_cls.inputs import training_parts
 from cxrtool.commands.train_cls.training import make_trainer
 from cxrtool.core.config.values import resolve
@@ -38,6 +38,8 @@ from cxrtool.data.labels import LabelPolicy
 from cxrtool.data.manifest import load_dataset
 from cxrtool.data.select import select_rows
 from cxrtool.training.device import setup
+
+train_cls = cli.stages()["train-cls"]
 
 
 class Libauc:

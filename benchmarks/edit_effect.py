@@ -28,7 +28,7 @@ import torch
 from estimators import estimate
 
 from cxrtool import generators as gans
-from cxrtool.commands.edit.command import Config
+from cxrtool.commands.edit.options import Config
 from cxrtool.core.config.records import load_file
 from cxrtool.core.config.values import resolve
 from cxrtool.data import cache

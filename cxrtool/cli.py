@@ -29,13 +29,14 @@ from cxrtool.version import __version__
 
 @dataclass
 class Command:
-    """A folder of ``cxrtool.commands``, and the heading under which ``cxr --help`` shows it.
+    """A command: its folder in ``cxrtool.commands``, and its heading in ``cxr --help``.
 
     It has what the modules `options` and `command` of that folder have. The second one, with all
     libraries that the work needs, is imported when something of it is first asked for. A command
     with a FORMAT is a stage; another one has a ``main`` that takes its Config.
     """
 
+    NAME: str  # in records, such as ``evaluate-clip``
     folder: str
     group: str
 
@@ -47,11 +48,13 @@ class Command:
         raise AttributeError(f"`cxrtool.commands.{self.folder}` has no {name!r}")
 
 
-STUDY, USE, TOOLS = "The study", "Using what was made", "Tools"
+STUDY, TOOLS = "The study", "Tools"
 
 # The order of a study, which is also the order of `cxr --help`.
 COMMANDS = {
-    tuple(name.split()): Command(name.replace(" ", ".").replace("-", "_"), group)
+    tuple(name.split()): Command(
+        name.replace(" ", "-"), name.replace(" ", ".").replace("-", "_"), group
+    )
     for group, names in {
         STUDY: (
             "prepare", "extract-reports", "train-gan", "finetune-clip", "edit", "synthesize",

@@ -14,20 +14,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+import pandas as pd
+from PIL import Image
 
-from cxrtool.core.errors import InputError, UsageError
+from cxrtool.core.config import fields_of
+from cxrtool.core.config.values import resolve
+from cxrtool.core.errors import GateError, InputError, UsageError
+from cxrtool.core.runs.execution import execute
+from cxrtool.data import manifest, view
+from cxrtool.data.cache import pixels, resized
+from cxrtool.data.columns import DATASET, IMAGE
+from cxrtool.data.images import convert, fit_image
+from cxrtool.data.labels import label_positions
+from cxrtool.data.sources.dicom_pixels import DicomOpener
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from PIL import Image
-
-    from cxrtool.data.manifest import Dataset
-    from cxrtool.data.view import DatasetView
     from cxrtool.reports.labeler import Labeler
 
-    #: Whatever holds images: a dataset directory (or its path), a file, Pillow images, uint8
-    #: arrays [H, W] or [N, H, W], or a list of files, Pillow images or arrays [H, W].
-    Images: TypeAlias = str | Path | Dataset | np.ndarray | Image.Image | Sequence[Any]
+#: Whatever holds images: a dataset directory (or its path), a file, Pillow images, uint8 arrays
+#: [H, W] or [N, H, W], or a list of files, Pillow images or arrays [H, W].
+Images: TypeAlias = "str | Path | manifest.Dataset | np.ndarray | Image.Image | Sequence[Any]"
 
 _BLOCK = 16  # images that a generator makes at once: fixed, so that every image has the same bits
 
@@ -35,7 +41,7 @@ _BLOCK = 16  # images that a generator makes at once: fixed, so that every image
 # --- data -----------------------------------------------------------------------------------------
 
 
-def load_dataset(path: str | Path) -> DatasetView:
+def load_dataset(path: str | Path) -> view.DatasetView:
     """Open a dataset directory, as `cxr prepare` and `cxr synthesize` write it.
 
     Args:
@@ -50,25 +56,15 @@ def load_dataset(path: str | Path) -> DatasetView:
     Raises:
         CxrError: Not a dataset directory, or a damaged one; names file, row and column.
     """
-    from cxrtool.data import manifest
-    from cxrtool.data.view import DatasetView
-
     data = manifest.load_dataset(Path(path))
-    return DatasetView(data.path, data.info, data.table)
+    return view.DatasetView(data.path, data.info, data.table)
 
 
 def _pixels(images: Images, size: int, fit: str) -> tuple[np.ndarray, pd.Index]:
     """Images at one size, as `cxr prepare` would store them: uint8 [N, size, size], and names."""
-    import pandas as pd
-    from PIL import Image
-
-    from cxrtool.data.cache import pixels, resized
-    from cxrtool.data.columns import DATASET, IMAGE
-    from cxrtool.data.manifest import Dataset
-
     if isinstance(images, str | Path) and (Path(images) / DATASET).is_file():
         images = load_dataset(images)
-    if isinstance(images, Dataset):
+    if isinstance(images, manifest.Dataset):
         return resized(pixels(images), size), pd.Index(images.column(IMAGE), name=IMAGE)
     if isinstance(images, str | Path | Image.Image):
         images = [images]
@@ -81,15 +77,9 @@ def _pixels(images: Images, size: int, fit: str) -> tuple[np.ndarray, pd.Index]:
 
 
 def _one(image: Any, size: int, fit: str) -> np.ndarray:
-    from PIL import Image
-
-    from cxrtool.data.images import convert, fit_image
-
     if isinstance(image, str | Path):
         path = Path(image)
         if path.suffix.lower() in (".dcm", ".dicom"):
-            from cxrtool.data.sources.dicom_pixels import DicomOpener
-
             return convert(DicomOpener(path.parent)(path.name), size, fit).pixels
         if not path.is_file():
             raise InputError("no such image", file=path)
@@ -165,8 +155,6 @@ class Generator:
         return out
 
     def _vectors(self, labels: Any, n: int) -> np.ndarray:
-        from cxrtool.data.labels import label_positions
-
         out = np.zeros((n, len(self.labels)), np.float32)
         if isinstance(labels, np.ndarray):
             if labels.shape != out.shape:
@@ -233,8 +221,6 @@ class Classifier:
         Raises:
             CxrError: An image that cannot be read.
         """
-        import pandas as pd
-
         from cxrtool.classifiers.prediction import in_blocks, input_pixels
 
         shape = self.network.description.get("preprocessing", {})
@@ -309,7 +295,6 @@ class Clip:
             A row an image, a column a label: cosine to "there is ..." minus cosine to "there is no
             ...". Higher means there; it is a score, no probability.
         """
-        import pandas as pd
         import torch
 
         from cxrtool.clip.holdout import label_vectors, zero_shot_scores
@@ -367,8 +352,6 @@ def label_table(frame: pd.DataFrame, column: str = "report") -> pd.DataFrame:
     Raises:
         CxrError: There is no such column.
     """
-    import pandas as pd
-
     if column not in frame.columns:
         raise UsageError(
             f"the table has no column {column!r}",
@@ -411,10 +394,6 @@ def run(command: str, *inputs: str | Path, out: str | Path, **options: Any) -> P
         CxrError: What the command line would end with.
     """
     from cxrtool import cli
-    from cxrtool.core.config import fields_of
-    from cxrtool.core.config.values import resolve
-    from cxrtool.core.errors import GateError
-    from cxrtool.core.runs.execution import execute
 
     stage = cli.stages().get("-".join(command.split()))
     if stage is None:

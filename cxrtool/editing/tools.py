@@ -122,14 +122,9 @@ class Tools:
             own = z.repeat_interleave(each, dim=0).to(self.device)
             return self.generator.mapping(own, y[torch.cat(rows).to(y.device)], PSI)
 
-        with self.run.progress("variation of styles", total=patients * each) as bar:
-
-            def on_block(images: int) -> None:
-                bar.advance(images)
-                self.run.check_stop()
-
+        with self.run.progress("variation of styles", patients * each, stops=True) as bar:
             return variations.measure_variation(
-                self.styled, self.encoder, sample, patients, each, on_block
+                self.styled, self.encoder, sample, patients, each, bar.advance
             )
 
     @cached_property

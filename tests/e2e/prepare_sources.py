@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from cxrtool.commands.prepare import command as stage
+from cxrtool import cli
 from cxrtool.core.config.values import resolve
 from cxrtool.core.runs.execution import execute
 from cxrtool.data.manifest import Dataset, load_dataset
+
+stage = cli.stages()["prepare"]
 
 
 def drawing(seed: int, height: int = 40, width: int = 32) -> np.ndarray:

@@ -16,13 +16,10 @@ import pandas as pd
 import pytest
 import torch
 
+from cxrtool import cli
 from cxrtool import generators as gans
 from cxrtool.commands.edit import tools as edit_tools
-from cxrtool.commands.merge import command as merge
-from cxrtool.commands.replay import command as replay
-from cxrtool.commands.synthesize import command as synthesize
 from cxrtool.commands.synthesize.panel import predicted_class
-from cxrtool.commands.train_gan import command as train_gan
 from cxrtool.commands.train_gan.options import ARCHS as ARCH_OPTION
 from cxrtool.core import config as configs
 from cxrtool.core import console
@@ -36,6 +33,11 @@ from cxrtool.generators.registry import ARCHS
 from cxrtool.synthesis.panel import Opinion, Sight
 from cxrtool.training.protocols import Generator, Judge, StyleGenerator
 from tests.unit.generators.conftest import make_dataset
+
+merge = cli.stages()["merge"]
+replay = cli.stages()["replay"]
+synthesize = cli.stages()["synthesize"]
+train_gan = cli.stages()["train-gan"]
 
 __all__ = ["make_dataset"]
 

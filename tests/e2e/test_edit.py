@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cxrtool.commands.edit import command as edit
+from cxrtool import cli
 from cxrtool.core.config.values import resolve
 from cxrtool.core.fingerprints import require_complete
 from cxrtool.core.runs.execution import execute
 from cxrtool.data.keys import Seen
 from cxrtool.data.manifest import load_dataset
 from tests.e2e.chain import Chain, run
+
+edit = cli.stages()["edit"]
 
 
 def _rows(out: Path) -> list[dict[str, str]]:

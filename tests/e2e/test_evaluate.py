@@ -13,10 +13,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from cxrtool.commands.evaluate.classifiers import command as evaluate_classifiers
+from cxrtool import cli
 from cxrtool.commands.evaluate.classifiers import page
-from cxrtool.commands.evaluate.images import command as evaluate_images
-from cxrtool.commands.train_cls import command as train_cls
 from cxrtool.core import runs
 from cxrtool.core.config.values import resolve
 from cxrtool.core.errors import GateError, InputError, UsageError
@@ -24,6 +22,10 @@ from cxrtool.core.runs.execution import Outcome, execute
 from cxrtool.data.keys import Seen
 from cxrtool.data.manifest import load_dataset
 from tests.e2e import cls_sets
+
+evaluate_classifiers = cli.stages()["evaluate-classifiers"]
+evaluate_images = cli.stages()["evaluate-images"]
+train_cls = cli.stages()["train-cls"]
 
 
 @pytest.fixture(scope="module")
@@ -350,7 +352,7 @@ def test_image_options_have_effect(sets: dict[str, Path], tmp_path: Path) -> Non
 def test_the_second_space_is_the_clip_tower_where_one_is_given(
     sets: dict[str, Path], tmp_path: Path
 ) -> None:
-    from cxrtool.commands.finetune_clip import command as finetune_clip
+    finetune_clip = cli.stages()["finetune-clip"]
 
     table = load_dataset(sets["data"]).table.drop(columns="image")
     table["report"] = "blob " + table["A"] + ", dark " + table["B"]
@@ -369,8 +371,9 @@ def test_the_second_space_is_the_clip_tower_where_one_is_given(
 
 @pytest.mark.slow
 def test_membership_is_read_from_the_discriminator(tmp_path: Path) -> None:
-    from cxrtool.commands.train_gan import command as train_gan
     from cxrtool.synthesis.generators import GeneratorCard
+
+    train_gan = cli.stages()["train-gan"]
 
     data = cls_sets.real(tmp_path / "data", size=32)
     made = cls_sets.synth(tmp_path / "synth", data)

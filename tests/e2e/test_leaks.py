@@ -16,9 +16,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from cxrtool import cli
 from cxrtool.classifiers.guard import seen_in_training
-from cxrtool.commands.evaluate.classifiers import command as evaluate_classifiers
-from cxrtool.commands.train_cls import command as train_cls
 from cxrtool.core import runs
 from cxrtool.core.config.values import resolve
 from cxrtool.core.errors import GateError
@@ -30,6 +29,9 @@ from cxrtool.data.options import SelectionOptions
 from cxrtool.data.select import select_rows
 from tests.e2e import cls_sets
 from tests.e2e.prepare_sources import prepare, write_source
+
+evaluate_classifiers = cli.stages()["evaluate-classifiers"]
+train_cls = cli.stages()["train-cls"]
 
 PATIENTS = 30
 

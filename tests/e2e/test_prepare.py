@@ -18,8 +18,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from cxrtool import cli
 from cxrtool.classifiers.guard import seen_in_training
-from cxrtool.commands.prepare import command as stage
 from cxrtool.core.errors import GateError, InputError, OutputMismatchError, UsageError
 from cxrtool.core.runs.execution import Outcome, execute
 from cxrtool.data import cache, ingest
@@ -30,6 +30,8 @@ from cxrtool.data.select import select_rows
 from tests.e2e import cls_sets
 from tests.e2e.prepare_sources import drawing, prepare, write_source
 from tests.unit.data.sources import dicom_files
+
+stage = cli.stages()["prepare"]
 
 
 @pytest.fixture

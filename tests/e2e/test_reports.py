@@ -23,12 +23,13 @@ import pandas as pd
 import pytest
 
 from cxrtool import cli
-from cxrtool.commands.evaluate.labels import command as evaluate_labels
-from cxrtool.commands.extract_reports import command as extract_reports
 from cxrtool.core import runs
 from cxrtool.core.runs.execution import execute
 from cxrtool.data.labels import CHEXPERT, NIH
 from cxrtool.data.manifest import DatasetInfo, DatasetWriter, load_dataset
+
+evaluate_labels = cli.stages()["evaluate-labels"]
+extract_reports = cli.stages()["extract-reports"]
 
 TABLE = (
     "study_id,patient_id,report\n"

@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 
-from cxrtool.commands.merge import command as merge
-from cxrtool.commands.replay import command as replay
-from cxrtool.commands.synthesize import command as synthesize
+from cxrtool import cli
 from cxrtool.core.config.values import resolve
 from cxrtool.core.runs.execution import execute
 from cxrtool.synthesis.writer import slot_image
+
+merge = cli.stages()["merge"]
+replay = cli.stages()["replay"]
+synthesize = cli.stages()["synthesize"]
 
 CXR = [sys.executable, "-m", "cxrtool"]
 RECORDS = {"run.json", "result.json", "metrics.jsonl", "log.txt", "progress.json"}

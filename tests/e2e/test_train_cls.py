@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cxrtool import cli
 from cxrtool.classifiers import load
-from cxrtool.commands.train_cls import command as train_cls
 from cxrtool.commands.train_cls import training
 from cxrtool.commands.train_cls.options import WITH_SYNTH
 from cxrtool.core import runs
@@ -29,6 +29,8 @@ from cxrtool.data import cache
 from cxrtool.data.keys import Seen
 from cxrtool.data.manifest import load_dataset
 from tests.e2e import cls_sets
+
+train_cls = cli.stages()["train-cls"]
 
 QUICK = {"arch": "small_cnn", "steps": 4, "batch": 16, "eval_every": 2, "threads": 1}
 

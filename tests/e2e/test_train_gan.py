@@ -19,9 +19,8 @@ import pytest
 import torch
 from PIL import Image
 
+from cxrtool import cli
 from cxrtool import generators as gans
-from cxrtool.commands.train_cls import command as train_cls
-from cxrtool.commands.train_gan import command as train_gan
 from cxrtool.commands.train_gan.task import prepare, recorded
 from cxrtool.core import console, runs
 from cxrtool.core.config.values import resolve
@@ -31,6 +30,9 @@ from cxrtool.core.runs.execution import Outcome, execute
 from cxrtool.generators.quality import Quality
 from cxrtool.generators.task import COSTS, TOLERANCE
 from tests.unit.generators.conftest import make_dataset
+
+train_cls = cli.stages()["train-cls"]
+train_gan = cli.stages()["train-gan"]
 
 __all__ = ["make_dataset"]
 

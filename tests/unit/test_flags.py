@@ -244,9 +244,9 @@ def test_help_says_what_a_command_does_and_its_example_runs(
 
 def test_commands_stand_in_groups(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     text = shown((), monkeypatch, capsys)
-    groups = [group for group in (cli.STUDY, cli.USE, cli.TOOLS) if f"\n{group}:\n" in text]
+    groups = [group for group in (cli.STUDY, cli.TOOLS) if f"\n{group}:\n" in text]
     wanted = {command.group for command in cli.COMMANDS.values()}
-    assert groups == [group for group in (cli.STUDY, cli.USE, cli.TOOLS) if group in wanted]
+    assert groups == [group for group in (cli.STUDY, cli.TOOLS) if group in wanted]
     assert text.count("\n  evaluate ") == 1
 
 

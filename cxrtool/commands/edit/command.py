@@ -7,7 +7,6 @@ edited images, `edits.csv` (what moved), `panels.png` (before, after, difference
 generator, CLIP, teacher and data have seen).
 """
 
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -15,24 +14,18 @@ import numpy as np
 from cxrtool import clip, generators
 from cxrtool.clip.templates import from_json
 from cxrtool.commands.edit.guard import guard, seen_of
-from cxrtool.commands.edit.options import FORMAT, NAME, Config
-from cxrtool.commands.edit.targets import named_in
-from cxrtool.commands.edit.tools import guide_of, method_of, teacher_of, texts_of, usable
+from cxrtool.commands.edit.options import Config
+from cxrtool.commands.edit.tools import guide_of, method_of, named_in, teacher_of, texts_of, usable
+from cxrtool.core.config import shared_values
 from cxrtool.core.runs import Run
-from cxrtool.data.manifest import load_dataset
-from cxrtool.data.select import select_rows
-from cxrtool.editing.blocks import in_blocks
+from cxrtool.data import manifest, select
+from cxrtool.editing import blocks, optimization, output, tools
 from cxrtool.editing.guide import Distance, pyramid_distance, tower_distance
-from cxrtool.editing.optimization import InversionRecipe, render
-from cxrtool.editing.output import tell, write
 from cxrtool.editing.record import Job, Readings, Request, measure
 from cxrtool.editing.starts import generated_starts, real_starts
-from cxrtool.editing.tools import Options, Tools
 from cxrtool.pages import edits
 from cxrtool.pages import render as render_page
 from cxrtool.training import device as devices
-
-__all__ = ["FORMAT", "NAME", "Config", "plan", "run"]
 
 
 def run(config: Config, run: Run) -> dict[str, Any]:
@@ -56,15 +49,15 @@ def run(config: Config, run: Run) -> dict[str, Any]:
             generator, meta, config.n or 0, config.condition, config.truncation, config.seed, device
         )
     else:
-        recipe = InversionRecipe(steps=config.invert_steps, space=config.invert_space)
+        recipe = optimization.InversionRecipe(steps=config.invert_steps, space=config.invert_space)
         starts = real_starts(
             generator, meta, config.data, config, distance, recipe, device, run, config.block
         )
     labels = starts.info.labels
     named_by = {text: named_in(text, labels, templates) for text in texts}
     teacher = teacher_of(config, named_by, labels, device)
-    options = Options(**{field.name: getattr(config, field.name) for field in fields(Options)})
-    method = method_of(config, Tools(options, run, generator, encoder, distance, device))
+    options = tools.Options(**shared_values(tools.Options, config))
+    method = method_of(config, tools.Tools(options, run, generator, encoder, distance, device))
     jobs, strengths = [], config.strengths()
     for number, (text, guide) in enumerate(zip(texts, guides, strict=True)):
         named = named_by[text]
@@ -83,7 +76,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
 
             def work(positions: np.ndarray) -> dict[str, np.ndarray]:
                 start = starts.w(positions)
-                before = render(generator, start).detach()
+                before = optimization.render(generator, start).detach()
                 images, moved = editor.edit(start, strength)  # noqa: B023  used in this round
                 arrays = measure(before, images, guide, teacher)  # noqa: B023
                 distances = distance(before)(images).detach().cpu().numpy()
@@ -91,24 +84,24 @@ def run(config: Config, run: Run) -> dict[str, Any]:
 
             folder = f"blocks/{number:04}-{place:02}"
             shown = f"editing: {text}" + (f", {strength:g}" if len(strengths) > 1 else "")
-            arrays = in_blocks(starts.n, config.block, work, run, shown, folder)
+            arrays = blocks.in_blocks(starts.n, config.block, work, run, shown, folder)
             readings = None
             if teacher is not None:
                 before, after = (arrays[f"teacher_{when}"] for when in ("before", "after"))
                 readings = Readings(teacher.labels, before, after, config.threshold)
             ways = editor.direction(arrays, strength)
             jobs.append(Job(request, tuple(named), strength, ways, arrays, starts, readings))
-    write(run, jobs)
+    output.write(run, jobs)
     render_page.write(run, edits.build(jobs), f"edit {config.method}")
     seen_of(config).save(run)
-    return tell(run, jobs)
+    return output.tell(run, jobs)
 
 
 def plan(config: Config) -> dict[str, Any]:
     """What would be edited, without loading a network's weights."""
     starts = config.n or 0
     if config.data is not None:
-        starts = len(select_rows(load_dataset(config.data), config))
+        starts = len(select.select_rows(manifest.load_dataset(config.data), config))
     texts = texts_of(config)
     return {
         "starts": starts,

@@ -9,12 +9,10 @@ from functools import reduce
 from pathlib import Path
 
 from cxrtool.commands.edit.options import Config
-from cxrtool.core import console
+from cxrtool.core import console, fingerprints
 from cxrtool.core.errors import GateError
-from cxrtool.core.fingerprints import read_json
+from cxrtool.data import manifest, select
 from cxrtool.data.keys import SEEN, Seen
-from cxrtool.data.manifest import load_dataset
-from cxrtool.data.select import select_rows
 
 
 def guard(config: Config) -> None:
@@ -72,7 +70,7 @@ def refuse_made_images(teacher: Path) -> None:
         GateError: it was: it would confirm what generators make.
     """
     file = teacher / "model.json"
-    made = read_json(file).get("images", {}) if file.is_file() else {}
+    made = fingerprints.read_json(file).get("images", {}) if file.is_file() else {}
     count = sum(int(n) for part, n in made.items() if part.startswith("synthetic"))
     if count:
         raise GateError(
@@ -84,14 +82,13 @@ def refuse_made_images(teacher: Path) -> None:
 
 def seen_of(config: Config) -> Seen:
     """What generator, CLIP, teacher and the edited images themselves have seen."""
-    networks = [path for path in (config.gan, config.clip, config.teacher) if path is not None]
-    parts = [Seen.load(path) for path in networks]
+    folders = [config.gan, config.clip, *([] if config.teacher is None else [config.teacher])]
+    edited = Seen()
     if config.data is not None:
-        dataset = load_dataset(config.data)
-        parts.append(Seen.of(dataset, select_rows(dataset, config)))
-        if (config.data / SEEN).is_file():
-            parts.append(Seen.load(config.data))
-    return reduce(Seen.merge, parts)
+        dataset = manifest.load_dataset(config.data)
+        edited = Seen.of(dataset, select.select_rows(dataset, config))
+        folders += [config.data] if (config.data / SEEN).is_file() else []
+    return reduce(Seen.merge, map(Seen.load, folders), edited)
 
 
 def _any(seen: Seen) -> bool:

@@ -5,20 +5,10 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from cxrtool.core.config import (
-    ABSENT,
-    DEVICE,
-    GIVEN,
-    REQUIRED,
-    THREADS,
-    argument,
-    option,
-    running_option,
-)
+from cxrtool.core.config import ABSENT, GIVEN, REQUIRED, Computing, argument, option, running_option
 from cxrtool.core.errors import UsageError
 from cxrtool.data.options import SelectionOptions
 
-NAME = "edit"
 # 5: what strays is a mean of means. 6: targets are read with their negations. 7: no No Finding
 # beside a finding, whatever the templates say; texts are read as by extract-reports 4; bicubic
 # resampling stays in range; units join studies and copies; keys of prepared pixels
@@ -28,14 +18,15 @@ LATENT = {"method": ("latent",)}
 GLOBAL = {"method": ("global",)}
 RELEVANCE = {**GLOBAL, "direction": ("relevance",)}
 LEARNED = {**GLOBAL, "direction": ("learned",)}
-REAL, GENERATED = {"data": GIVEN}, {"data": ABSENT}
 latent_option = partial(option, panel="Optimization image by image", only=LATENT)
 direction_option = partial(option, panel="One direction for all images")
 start_option = partial(option, panel="Images to start from")
+generated_option = partial(start_option, only={"data": ABSENT})
+real_option = partial(start_option, only={"data": GIVEN})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(SelectionOptions):
+class Config(SelectionOptions, Computing):
     """Change radiographs towards (+) or away from (-) what a text says.
 
     The images are generated ones (--n) or real ones (--data). What comes out is a dataset directory
@@ -182,26 +173,21 @@ class Config(SelectionOptions):
         choices=("tower", "pixels"),
         was="features",
     )
-    truncation: float = start_option(
+    truncation: float = generated_option(
         "Truncation psi of generated starts; 1 keeps the whole distribution.",
         0.7,
-        only=GENERATED,
         min=0,
         max=1,
     )
-    condition: tuple[str, ...] = start_option(
+    condition: tuple[str, ...] = generated_option(
         "Label of generated starts, or none for no label; may be repeated. Default: the most"
         " frequent labels of the generator's training rows.",
         (),
-        only=GENERATED,
     )
-    invert_steps: int = start_option(
-        "Steps that find the latent of a real image.", 300, only=REAL, min=1
-    )
-    invert_space: str = start_option(
+    invert_steps: int = real_option("Steps that find the latent of a real image.", 300, min=1)
+    invert_space: str = real_option(
         "Where to find it. w+: a w for each layer, which comes closer; w: one for all layers.",
         "w+",
-        only=REAL,
         choices=("w+", "w"),
     )
     block: int = running_option(
@@ -215,8 +201,6 @@ class Config(SelectionOptions):
         min=2,
         result=False,
     )
-    device: str = option(DEVICE, "auto")
-    threads: int | None = option(THREADS)
 
     #: What earlier versions had, and what to do instead.
     REMOVED: ClassVar[dict[str, str]] = {

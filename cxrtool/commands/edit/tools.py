@@ -4,8 +4,9 @@ In: the options. Out: texts, a generator that can be edited, text directions, a 
 or a refusal that names what would work.
 """
 
-from collections.abc import Callable
-from functools import partial
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,22 @@ import torch
 from torch.nn import functional
 
 from cxrtool import classifiers
-from cxrtool.clip import ClipModel
-from cxrtool.clip.holdout import label_vectors
-from cxrtool.clip.templates import Templates
+from cxrtool.clip import ClipModel, holdout
+from cxrtool.clip.templates import Templates, load_templates
 from cxrtool.commands.edit.options import Config
-from cxrtool.commands.edit.targets import named_in
 from cxrtool.core import console
-from cxrtool.core.errors import InputError
+from cxrtool.core.errors import InputError, UsageError
+from cxrtool.data.maps import canonical
 from cxrtool.editing.global_method import GlobalMethod
 from cxrtool.editing.guide import TextGuide, make_guide
 from cxrtool.editing.latent_method import LatentMethod
 from cxrtool.editing.optimization import EditInS, EditInW, LatentRecipe, SpaceEdit
 from cxrtool.editing.relevance import channel_statistics
 from cxrtool.editing.tools import Tools
+from cxrtool.reports import Labeler, assert_mention
 from cxrtool.training.protocols import Classifier, StyleGenerator, StyleSpace
 
+OWN = "radiograph"  # templates whose words the report rules know, or leave out on purpose
 LATENTS = 10_000  # behind the standard deviations of styles
 
 
@@ -129,7 +131,7 @@ def others_of(target: str, encoder: ClipModel, templates: Templates) -> torch.Te
     others = [label for label in labels if label not in (*named, *absent)]
     if not others:
         return None
-    vectors = label_vectors(encoder, templates, others)
+    vectors = holdout.label_vectors(encoder, templates, others)
     return functional.normalize(vectors[:, 0] - vectors[:, 1], dim=1)
 
 
@@ -159,3 +161,69 @@ def teacher_of(
                 "its edits cannot be verified"
             )
     return teacher
+
+
+def named_in(text: str, labels: Sequence[str], templates: Templates) -> list[str]:
+    """The labels that a target says are there, in their order: it is read like a report.
+
+    Labels that `extract-reports` knows, under any of their spellings, are read by its rules ("the
+    heart is enlarged", "pneumothoraces"); others by their name or the templates' phrases, with the
+    same rules for negation. A text that denies a label is refused: an edit has a direction, and its
+    sign says which way along it.
+
+    Raises:
+        UsageError: it says of a label that it is not there.
+    """
+    rules, values = _labeler().rules, _observations(text)
+    named: list[str] = []
+    denied: list[str] = []
+    for label in dict.fromkeys(labels):
+        observation = canonical(label)
+        ruled = observation in rules.observations
+        there = values.get(observation) if ruled else None
+        if there is None and observation != rules.no_finding:
+            own = _own_phrases(label) if ruled else ()
+            there = _by_phrase(
+                text, {label, *(p for p in templates.phrases(label) if p not in own)}
+            )
+        if there is not None:
+            (named if there else denied).append(label)
+    if denied:
+        positive = templates.phrases(denied[0])[0]
+        raise UsageError(
+            f"--target {text!r} says that there is no {' and no '.join(denied)}",
+            hint=f"name the finding and move away from it: --target {positive!r} --sign -",
+        )
+    return named
+
+
+def _observations(text: str) -> Mapping[str, bool]:
+    """Observation -> there or denied, by the rules of `extract-reports`."""
+    labeler = _labeler()
+    reading = labeler.label(text)
+    values = {name: value != 0 for name, value in reading.values.items() if value is not None}
+    nothing = labeler.rules.no_finding
+    plain = any(e.observation == nothing and not e.cue for e in reading.evidence)
+    if nothing in values and (not plain or not all(values.values())):
+        del values[nothing]  # "no effusion" does not say that the image is normal
+    return values
+
+
+def _by_phrase(text: str, phrases: set[str]) -> bool | None:
+    """Whether a text asserts one of the phrases, or else denies one; None without any."""
+    assertions = []
+    for phrase in sorted(phrases):
+        bare = re.escape(re.sub(r"^(an?|the) ", "", phrase.lower()))
+        if match := re.search(rf"\b{bare}(?:e?s)?\b", text, re.IGNORECASE):
+            assertions.append(assert_mention(text, match.group()).value != "negative")
+    return any(assertions) if assertions else None
+
+
+@cache
+def _own_phrases(label: str) -> tuple[str, ...]:
+    return tuple(load_templates(OWN).phrases(label))
+
+
+@cache
+def _labeler() -> Labeler:
+    return Labeler()

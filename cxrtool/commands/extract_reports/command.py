@@ -7,44 +7,39 @@ images. Method: docs in ``cxrtool.reports``.
 """
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from cxrtool.commands.extract_reports import dataset as extract_dataset
-from cxrtool.commands.extract_reports import explain as extract_explain
-from cxrtool.commands.extract_reports.options import FORMAT, NAME, Config
-from cxrtool.commands.extract_reports.source import (
-    STDIN,
-    is_dataset,
-    job_of,
-    labeled,
-    reports_of,
-    spooled,
-)
+from cxrtool.commands.extract_reports import source as reading
+from cxrtool.commands.extract_reports.options import Config
 from cxrtool.core import console
-from cxrtool.core.errors import UsageError
+from cxrtool.core.errors import InputError, UsageError
 from cxrtool.core.runs import Run
 from cxrtool.data.manifest import load_dataset
-from cxrtool.reports import output
-from cxrtool.reports.extraction import Job
-from cxrtool.reports.report import Rejected, Sample
+from cxrtool.reports import output, sources
+from cxrtool.reports.explain import Explained, explain
+from cxrtool.reports.extraction import Job, labeler_of
+from cxrtool.reports.report import Rejected, Report, Sample
 from cxrtool.reports.tally import Tally
-
-__all__ = ["FORMAT", "NAME", "Config", "plan", "run", "stream", "view"]
+from cxrtool.reports.terminal import Terminal, render
+from cxrtool.version import __version__
 
 # Above this share of texts without any known section or term, they are likely in another language.
 SILENT_FRAC = 0.2
+#: How many reports ``--explain`` shows where no id is given.
+FIRST = 3
 
 
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Read, label, write; a dataset directory keeps its images."""
-
-    job = job_of(config)
+    job = reading.job_of(config)
     tally = job.tally()
     sample = Sample(config.explain_sample, config.seed)
     source = run.input("reports").path
     rejected = Rejected(config.skip_bad)
-    if is_dataset(source):
+    if reading.is_dataset(source):
         summary = extract_dataset.fill(config, run, job, tally, sample)
     else:
         write_table(config, run, source, job, tally, sample, rejected)
@@ -52,7 +47,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     if config.table != "csv":
         write_copy(run, config.table, job)
     if config.explain_sample:
-        run.write_text("explain.html", extract_explain.page(config, run, job, sample))
+        run.write_text("explain.html", page(config, run, job, sample))
     if config.skip_bad:
         run.write_text("rejected.csv", rejected.csv(source))
     run.count("rejected", len(rejected.rows))
@@ -63,22 +58,40 @@ def run(config: Config, run: Run) -> dict[str, Any]:
 
 def plan(config: Config) -> dict[str, Any]:
     """For ``--dry-run``: what kind of source it is; rules and sections are checked."""
-    job_of(config)
-    if str(config.reports) == STDIN:
+    reading.job_of(config)
+    if str(config.reports) == reading.STDIN:
         return {"source": "stdin"}
-    return {"source": "dataset directory" if is_dataset(config.reports) else "reports"}
+    return {"source": "dataset directory" if reading.is_dataset(config.reports) else "reports"}
 
 
 def view(config: Config, folder: Path | None, out: IO[str]) -> None:
-    """Shows the reports of ``--explain``; see ``extract_explain.show``.
+    """Shows the reports of ``--explain``, in colors on a terminal.
 
     Args:
         config: The options.
-        folder: The finished output folder, or None where there is none.
-        out: Where to.
-    """
+        folder: A finished output folder, whose table is read; None: the source itself is read.
+        out: Where to: stdout when nothing else is written there, else stderr.
 
-    extract_explain.show(config, folder, out)
+    Raises:
+        InputError: As reading the source; no report has an id that was asked for.
+    """
+    terminal = Terminal(out, verbose=console.level() >= console.VERBOSE)
+    job = reading.job_of(config)
+    missing, shown = set(config.explain_id), 0
+    for report in _reports(config, folder):
+        if config.explain_id and report.study not in missing:
+            continue
+        if not shown:
+            terminal.legend()
+        terminal.show(_explained(report, job))
+        missing.discard(report.study)
+        shown += 1
+        if shown == (len(set(config.explain_id)) or FIRST):
+            break
+    if missing:
+        what = f"no report has the id {sorted(missing)[0]!r}"
+        hint = "ids are compared as text, with their leading zeros"
+        raise InputError(what, file=folder or config.reports, hint=hint)
 
 
 def stream(config: Config, out: IO[str]) -> None:
@@ -88,18 +101,18 @@ def stream(config: Config, out: IO[str]) -> None:
         InputError: As `run`; rows that ``--skip-bad`` leaves out are named on stderr.
     """
 
-    job = job_of(config)
+    job = reading.job_of(config)
     tally = job.tally()
     rejected = Rejected(config.skip_bad)
     if config.explains or config.explain_sample:
         raise UsageError("-o - gives the table to stdout, and --explain has no place there")
-    if is_dataset(config.reports):
+    if reading.is_dataset(config.reports):
         raise UsageError("a dataset directory cannot go to stdout", hint="name a folder with -o")
     if config.table == "parquet":
         raise UsageError("--table parquet is no text for stdout", hint="name a folder with -o")
-    with spooled(config) as source:
-        reports = reports_of(config, source, rejected)
-        batches = labeled(config, reports, job, tally, out, form=config.table)
+    with reading.spooled(config) as source:
+        reports = reading.reports_of(config, source, rejected)
+        batches = reading.labeled(config, reports, job, tally, out, form=config.table)
         with contextlib.closing(batches):
             for _ in batches:
                 pass
@@ -124,8 +137,8 @@ def write_table(
         table = stack.enter_context(open(table_path, "w", encoding="utf-8", newline=""))
         evidence = stack.enter_context(open(evidence_path, "w", encoding="utf-8", newline=""))
         bar = stack.enter_context(run.progress("labeling", unit="reports"))
-        reports = reports_of(config, source, rejected)
-        batches = labeled(config, reports, job, tally, table, lambda: run.stopping)
+        reports = reading.reports_of(config, source, rejected)
+        batches = reading.labeled(config, reports, job, tally, table, lambda: run.stopping)
         for batch in stack.enter_context(contextlib.closing(batches)):
             evidence.write(batch.evidence)
             for report in batch.reports(job):
@@ -138,7 +151,7 @@ def write_copy(run: Run, form: str, job: Job) -> None:
     """Writes the table in another form beside ``manifest.csv``."""
 
     folder = run.path("manifest.csv").parent
-    labels = load_dataset(folder).info.labels if is_dataset(folder) else job.observations
+    labels = load_dataset(folder).info.labels if reading.is_dataset(folder) else job.observations
     with run.atomic(f"manifest.{form}") as path:
         output.write_copy(folder / "manifest.csv", path, labels, form)
 
@@ -160,3 +173,33 @@ def say(tally: Tally, rejected: Rejected) -> None:
         console.warn(sentence)
     for doubt in tally.doubts(SILENT_FRAC):
         console.warn(doubt)
+
+
+def _reports(config: Config, folder: Path | None) -> Iterator[Report]:
+    """The reports of a finished folder, or of the source."""
+    dataset = folder or config.reports
+    if reading.is_dataset(dataset):
+        loaded = load_dataset(dataset)
+        texts = extract_dataset.reports_of(loaded, config.text_column)
+        yield from extract_dataset.studies(loaded, texts).values()
+    elif folder is not None:
+        yield from sources.read_reports(folder / "manifest.csv", Rejected(skip=False).add)
+    else:
+        with reading.spooled(config) as source:
+            yield from reading.reports_of(config, source, Rejected(config.skip_bad))
+
+
+def _explained(report: Report, job: Job) -> Explained:
+    return explain(report, job.named(labeler_of(job).label(report.text)), job.shown_rules)
+
+
+def page(config: Config, run: Run, job: Job, sample: Sample) -> str:
+    """``explain.html`` of the sample."""
+    chosen = sample.reports()
+    how = f"drawn at random (seed {config.seed})" if len(chosen) < sample.seen else "all of them"
+    return render(
+        [_explained(report, job) for report in chosen],
+        title=f"{len(chosen):,} of {sample.seen:,} reports, {how}.",
+        footer=f"cxr {__version__} \u00b7 extract-reports \u00b7 run {run.fingerprint[:12]}. "
+        "This page holds the text of reports.",
+    )

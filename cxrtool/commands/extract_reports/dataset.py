@@ -17,14 +17,11 @@ import numpy as np
 
 from cxrtool.commands.extract_reports.options import Config
 from cxrtool.commands.extract_reports.source import labeled
-from cxrtool.core import console, files, fingerprints
+from cxrtool.core import console, files, fingerprints, runs
 from cxrtool.core.errors import InputError
-from cxrtool.core.runs import Run
-from cxrtool.data.assemble import tell_contradictions
+from cxrtool.data import assemble, maps, tables
 from cxrtool.data.labels import Settled, join_labels
 from cxrtool.data.manifest import Dataset, DatasetInfo, DatasetWriter, load_dataset
-from cxrtool.data.maps import canonical
-from cxrtool.data.tables import MAX_CELL_BYTES
 from cxrtool.reports.extraction import Job
 from cxrtool.reports.report import Report, Sample
 from cxrtool.reports.sources import under_headers
@@ -34,7 +31,7 @@ Key = tuple[str, str, str]  # patient, study, report
 Cells = dict[str, str]  # a row of the table of extract-reports, by column
 
 
-def fill(config: Config, run: Run, job: Job, tally: Tally, sample: Sample) -> dict[str, Any]:
+def fill(config: Config, run: runs.Run, job: Job, tally: Tally, sample: Sample) -> dict[str, Any]:
     """Labels every study of a dataset directory once and writes the new directory.
 
     Raises:
@@ -50,7 +47,7 @@ def fill(config: Config, run: Run, job: Job, tally: Tally, sample: Sample) -> di
     table, info, changed, settled = _merged(config, dataset, reports, cells, job)
     for sentence in settled.sentences() if settled else ():
         console.say(sentence)
-    tell_contradictions(table, info.labels)
+    assemble.tell_contradictions(table, info.labels)
     writer = DatasetWriter(run, info)
     _share_images(run, dataset, writer)
     writer.finish(table)
@@ -84,7 +81,7 @@ def studies(dataset: Dataset, reports: list[str]) -> dict[Key, Report]:
 
 def _label_studies(
     config: Config,
-    run: Run,
+    run: runs.Run,
     dataset: Dataset,
     reports: list[str],
     job: Job,
@@ -108,7 +105,7 @@ def _label_studies(
     for report in each.values():
         sample.add(report)
     table.seek(0)
-    csv.field_size_limit(MAX_CELL_BYTES)
+    csv.field_size_limit(tables.MAX_CELL_BYTES)
     return dict(zip(each, csv.DictReader(table), strict=True))
 
 
@@ -129,12 +126,12 @@ def _merged(
     if config.join_labels == "keep":
         return table, info, 0, None
     before = dataset.table[list(info.labels)]
-    spelled = {canonical(name): name for name in info.labels}
+    spelled = {maps.canonical(name): name for name in info.labels}
     # A row without a report keeps what it has; "fill" keeps whatever is not blank.
     touched = np.array([bool(text.strip()) for text in reports], dtype=bool)
     read = {}
     for name in job.observations:
-        label = name if name in before else spelled.get(canonical(name), name)
+        label = name if name in before else spelled.get(maps.canonical(name), name)
         read[label] = np.array([new[name] for new in rows], dtype=object)
     cells, settled = join_labels(before, read, touched, config.join_labels)
     labels = list(cells.columns)
@@ -153,7 +150,7 @@ def _merged(
     return table, info, changed, settled
 
 
-def _share_images(run: Run, dataset: Dataset, writer: DatasetWriter) -> None:
+def _share_images(run: runs.Run, dataset: Dataset, writer: DatasetWriter) -> None:
     """Links the images into the run, or copies them where links are not possible."""
     if dataset.info.size is None:
         return

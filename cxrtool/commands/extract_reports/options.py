@@ -7,7 +7,6 @@ from pathlib import Path
 from cxrtool.core.config import argument, option, running_option
 from cxrtool.core.errors import UsageError
 
-NAME = "extract-reports"
 #: Forms of the table; the first is that of ``manifest.csv``.
 FORMS = ("csv", "jsonl", "json", "parquet")
 # 4: into a dataset directory, No Finding is not filled beside a finding; "ruled out" denies, and a

@@ -7,13 +7,9 @@ from typing import IO
 
 from cxrtool.commands.extract_reports.options import Config
 from cxrtool.core import console, fingerprints
-from cxrtool.reports import load_rules
+from cxrtool.reports import load_rules, output, report, ruleset, sources
 from cxrtool.reports.extraction import Batch, Job, extract
 from cxrtool.reports.ontology import load_ontology
-from cxrtool.reports.output import ManifestWriter
-from cxrtool.reports.report import Rejected, Report
-from cxrtool.reports.ruleset import default_rules
-from cxrtool.reports.sources import read_reports
 from cxrtool.reports.tally import Tally
 from cxrtool.reports.texts.external import ExternalTexts
 
@@ -27,7 +23,7 @@ def job_of(config: Config) -> Job:
         InputError: A rule file or a set of labels is wrong.
         UsageError: There is no such section or set of labels.
     """
-    rules = default_rules() if config.rules is None else load_rules(config.rules)
+    rules = ruleset.default_rules() if config.rules is None else load_rules(config.rules)
     ontology = load_ontology(config.ontology, rules) if config.ontology else None
     return Job(rules.counting(config.sections.split(",")), config.strategies(), ontology)
 
@@ -45,9 +41,9 @@ def spooled(config: Config) -> Iterator[Path]:
         fingerprints.release(ref)
 
 
-def reports_of(config: Config, source: Path, rejected: Rejected) -> Iterator[Report]:
+def reports_of(config: Config, source: Path, rejected: report.Rejected) -> Iterator[report.Report]:
     """The reports of a table, folder or archive."""
-    return read_reports(
+    return sources.read_reports(
         source,
         rejected.add,
         id_column=config.id_column,
@@ -58,7 +54,7 @@ def reports_of(config: Config, source: Path, rejected: Rejected) -> Iterator[Rep
 
 def labeled(
     config: Config,
-    reports: Iterable[Report],
+    reports: Iterable[report.Report],
     job: Job,
     tally: Tally,
     out: IO[str],
@@ -73,7 +69,7 @@ def labeled(
         InputError: The texts of ``--text-from`` cannot be read, or none of them has a report.
     """
     external = ExternalTexts(config.text_from) if config.text_from else None
-    writer = ManifestWriter(out, job.columns, job.observations, external, config.seed, form)
+    writer = output.ManifestWriter(out, job.columns, job.observations, external, config.seed, form)
     batches = extract(reports, job, workers=config.workers, stopping=stopping)
     with contextlib.closing(batches):
         for batch in batches:

@@ -12,37 +12,32 @@ from typing import Any
 
 import numpy as np
 
-from cxrtool.clip import architecture, holdout
+from cxrtool.clip import architecture, holdout, losses
+from cxrtool.clip.architecture import Architecture
 from cxrtool.clip.holdout import HeldOut, chance, mean_recall
-from cxrtool.clip.losses import OPEN, claims_of
 from cxrtool.clip.model import ClipModel, create
 from cxrtool.clip.templates import Templates, load_templates
 from cxrtool.clip.texts import PairTexts, target_groups
 from cxrtool.clip.training import ClipTask, ClipTrainer, make_pairs
-from cxrtool.commands.finetune_clip.model import description, explain, seen_of, show
-from cxrtool.commands.finetune_clip.options import FORMAT, NAME, ORIGINAL, SEVERAL, Config
-from cxrtool.commands.finetune_clip.pairs import pairs_of, recipe_of, said_in
-from cxrtool.core import console
+from cxrtool.commands.finetune_clip.options import ORIGINAL, Config
+from cxrtool.commands.finetune_clip.pairs import explain, pairs_of, recipe_of, said_in, seen_of
+from cxrtool.core import console, runs
 from cxrtool.core.errors import InputError
-from cxrtool.core.runs import Run
-from cxrtool.data.cache import pixels
+from cxrtool.data import cache, manifest
 from cxrtool.data.labels import LabelPolicy, label_arrays
-from cxrtool.data.manifest import Dataset, load_dataset
 from cxrtool.training import device as devices
 from cxrtool.training.loop import train
 from cxrtool.training.models import save_model
 from cxrtool.training.world import World, local_device
 
-__all__ = ["FORMAT", "NAME", "SEVERAL", "Config", "plan", "run"]
-
 EVALUATIONS = 100  # at most, over the whole training: one per epoch, or fewer, spread evenly
 
 
-def run(config: Config, run: Run) -> dict[str, Any]:
+def run(config: Config, run: runs.Run) -> dict[str, Any]:
     """Train, keep the network that reads held-out patients best, describe it."""
     device = devices.setup(local_device(config.device), config.threads)
     world = World(device)
-    dataset = load_dataset(config.data)
+    dataset = manifest.load_dataset(config.data)
     templates = load_templates(str(config.templates_file or config.templates))
     train_rows, train = pairs_of(dataset, config, templates, held_out=False)
     val_rows, val = pairs_of(dataset, config, templates, held_out=True)
@@ -56,7 +51,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     )
     model = create(chosen, seed=config.seed, device=device)
     held = holdout.HeldOut(
-        make_pairs(pixels(dataset, val_rows), val.wordings, val.groups, model.tokenizer),
+        make_pairs(cache.pixels(dataset, val_rows), val.wordings, val.groups, model.tokenizer),
         dataset.labels,
         *label_arrays(dataset, val_rows, LabelPolicy.from_options(config)),
     )
@@ -97,10 +92,10 @@ def run(config: Config, run: Run) -> dict[str, Any]:
 
 def fit(
     config: Config,
-    run: Run,
+    run: runs.Run,
     world: World,
     model: ClipModel,
-    dataset: Dataset,
+    dataset: manifest.Dataset,
     rows: np.ndarray,
     texts: PairTexts,
     held: HeldOut,
@@ -116,10 +111,10 @@ def fit(
     """
     values, mask = label_arrays(dataset, rows, LabelPolicy.from_options(config))
     groups = target_groups(config.positives, texts, values, mask)
-    known = np.where(mask, values > 0.5, OPEN).astype(np.int8)
+    known = np.where(mask, values > 0.5, losses.OPEN).astype(np.int8)
     read = partial(said_in, labels=dataset.labels)
-    claims = claims_of(texts, dataset.labels, known, templates, model.tokenizer, read)
-    pairs = make_pairs(pixels(dataset, rows), texts.wordings, groups, model.tokenizer, claims)
+    claims = losses.claims_of(texts, dataset.labels, known, templates, model.tokenizer, read)
+    pairs = make_pairs(cache.pixels(dataset, rows), texts.wordings, groups, model.tokenizer, claims)
     recipe = recipe_of(config, len(rows), model.device, world.size)
     trainer = ClipTrainer(model, pairs, recipe, world)
 
@@ -157,7 +152,7 @@ def fit(
 
 def plan(config: Config) -> dict[str, Any]:
     """Rows, texts and steps, without a network."""
-    dataset = load_dataset(config.data)
+    dataset = manifest.load_dataset(config.data)
     templates = load_templates(str(config.templates_file or config.templates))
     rows, texts = pairs_of(dataset, config, templates, held_out=False)
     held, _ = pairs_of(dataset, config, templates, held_out=True)
@@ -171,3 +166,47 @@ def plan(config: Config) -> dict[str, Any]:
         return counts
     recipe = recipe_of(config, len(rows))
     return {**counts, "steps": recipe.steps, "batch": recipe.batch, "lr": recipe.lr}
+
+
+def show(measures: dict[str, Any]) -> None:
+    """Print the held-out measures."""
+    rows = [[name, f"{value:.3f}"] for name, value in measures["retrieval"].items()]
+    console.table("retrieval, held-out patients", ["direction@k", "recall"], rows)
+    rows = [
+        [name, f"{value:.3f}", f"{measures['negation'][name]:.2f}"]
+        for name, value in measures["auroc"].items()
+    ]
+    console.table("zero-shot, held-out patients", ["label", "AUROC", "nearer than negation"], rows)
+
+
+def description(
+    config: Config, data: manifest.Dataset, chosen: Architecture, templates: Templates, origin: str
+) -> dict[str, Any]:
+    """What model.json says beside the weights."""
+    info = data.info
+    return {
+        "kind": "clip",
+        "arch": chosen.name,
+        "architecture": chosen.to_json(),
+        "settings_from": chosen.origin,
+        "labels": list(info.labels),
+        "label_kind": info.kind,
+        "policy": LabelPolicy.from_options(config).to_json(),
+        "selection": {"view": config.view, "split": config.split, "fraction": config.fraction},
+        "preprocessing": {
+            "size": chosen.size,
+            "channels": 1,
+            "data_size": info.size,
+            "fit": info.fit,
+            "kernel": info.kernel,
+        },
+        "tokenizer": {
+            "name": "open_clip.SimpleTokenizer",
+            "context": chosen.context,
+            "options": chosen.model_cfg["text_cfg"].get("tokenizer_kwargs") or {},
+        },
+        "templates": templates.to_json(),
+        "text": {"strategy": config.text, "origin": origin},
+        "lock": list(config.locked),
+        "seed": config.seed,
+    }

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from cxrtool.core.config import ABSENT, DEVICE, THREADS, AnyBut, argument, option, running_option
+from cxrtool.core.config import ABSENT, AnyBut, Computing, argument, option, running_option
 from cxrtool.core.errors import UsageError
 from cxrtool.data.columns import INVERTED, RANDOM_TEXTS
 from cxrtool.data.options import PolicyOptions, SelectionOptions
@@ -15,7 +15,6 @@ EPOCHS = 30
 LR_SCRATCH, LR_PRETRAINED = 1e-3, 1e-5
 
 
-NAME = "finetune-clip"
 # 2: claims and their denials. 3: unread labels open, norms frozen. 4: claims balanced. 5: weights
 # bring their activation, mean and deviation; bicubic resampling stays in range; texts are read as
 # by extract-reports 4; units join studies and copies; keys of prepared pixels
@@ -29,7 +28,7 @@ fit_option = partial(option, panel="Training", only=TRAINED)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(SelectionOptions, PolicyOptions):
+class Config(SelectionOptions, PolicyOptions, Computing):
     """Train a CLIP on images and their texts, so that text can steer a generator.
 
     Training rows are contrasted with each other; validation rows choose the network that is
@@ -137,8 +136,6 @@ class Config(SelectionOptions, PolicyOptions):
         only=TRAINED,
         choices=("auto", "float32", "bfloat16"),
     )
-    device: str = option(DEVICE, "auto")
-    threads: int | None = option(THREADS)
 
     @property
     def from_scratch(self) -> bool:

@@ -1,7 +1,7 @@
 """What `cxr finetune-clip` trains on: rows, their texts, what these claim, and the recipe.
 
-In: a dataset directory and the options. Out: rows and texts to train on and to hold out; and, for
-the text strategy `original`, no rows to train on.
+In: a dataset directory and the options. Out: rows and texts to train on and to hold out, and for
+the text strategy `original` no rows to train on; lines on stderr; what the network has seen.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,25 +9,25 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from cxrtool.clip.losses import OPEN
+from cxrtool.clip import architecture, losses, training, weights
 from cxrtool.clip.templates import Templates
 from cxrtool.clip.texts import Composer, PairTexts, reference_column
-from cxrtool.clip.training import Recipe
 from cxrtool.commands.finetune_clip.options import EPOCHS, ORIGINAL, Config
+from cxrtool.core import console
 from cxrtool.core.errors import InputError, UsageError
+from cxrtool.data import manifest, maps, select
+from cxrtool.data.keys import Seen
 from cxrtool.data.labels import LabelPolicy, label_arrays
-from cxrtool.data.manifest import Dataset
-from cxrtool.data.maps import canonical
-from cxrtool.data.select import select_rows
 from cxrtool.reports import Labeler
 from cxrtool.training.device import has_fast_bfloat16
 from cxrtool.training.rng import numpy_rng
 
+COMMON_TEXT_FRAC = 0.9  # of one text, from which a warning is given
 VAL_ROWS = 2000  # held-out pairs that are used, at most
 
 
 def pairs_of(
-    dataset: Dataset, config: Config, templates: Templates, *, held_out: bool
+    dataset: manifest.Dataset, config: Config, templates: Templates, *, held_out: bool
 ) -> tuple[np.ndarray, PairTexts]:
     """The rows to train on, or those to choose the network by, and their texts.
 
@@ -35,7 +35,7 @@ def pairs_of(
         InputError: no rows, no texts, or one text for all of them.
     """
     original = config.text == ORIGINAL
-    rows = select_rows(dataset, config, split="val")
+    rows = select.select_rows(dataset, config, split="val")
     if held_out:
         if len(rows) > VAL_ROWS:
             chosen = numpy_rng("val rows", config.seed).choice(len(rows), VAL_ROWS, replace=False)
@@ -43,7 +43,7 @@ def pairs_of(
     elif original:
         return rows[:0], PairTexts(rows[:0], [], rows[:0], ORIGINAL)
     else:
-        rows = np.setdiff1d(select_rows(dataset, config), rows)
+        rows = np.setdiff1d(select.select_rows(dataset, config), rows)
     values, mask = label_arrays(dataset, rows, LabelPolicy.from_options(config))
     table = dataset.table.iloc[rows]
     strategy = reference_column(table) if original else config.text
@@ -70,18 +70,18 @@ def said_in(texts: Sequence[str], labels: Sequence[str]) -> list[Mapping[str, in
     for read in labeler.label_all(texts, evidence=False):
         values = {k: v for k, v in read.values.items() if v is not None}
         if values and values.keys() <= {rules.devices}:
-            values[rules.no_finding] = OPEN
-        said = {label: values.get(canonical(label)) for label in labels}
-        unknown = {label for label in labels if canonical(label) not in rules.observations}
+            values[rules.no_finding] = losses.OPEN
+        said = {label: values.get(maps.canonical(label)) for label in labels}
+        unknown = {label for label in labels if maps.canonical(label) not in rules.observations}
         statements.append(
-            dict.fromkeys(unknown, OPEN) | {k: v for k, v in said.items() if v is not None}
+            dict.fromkeys(unknown, losses.OPEN) | {k: v for k, v in said.items() if v is not None}
         )
     return statements
 
 
 def recipe_of(
     config: Config, pairs: int, device: torch.device | None = None, processes: int = 1
-) -> Recipe:
+) -> training.Recipe:
     """The recipe for so many pairs.
 
     Raises:
@@ -99,7 +99,7 @@ def recipe_of(
     on_cuda = device is not None and device.type == "cuda" and has_fast_bfloat16(device)
     fast = config.precision == "auto" and on_cuda
     epochs = EPOCHS if config.epochs is None else config.epochs
-    return Recipe(
+    return training.Recipe(
         batch=batch,
         steps=epochs * (pairs // batch) if config.steps is None else config.steps,
         lr=config.peak_lr,
@@ -109,3 +109,44 @@ def recipe_of(
         negation_weight=config.negation_weight,
         bfloat16=fast or config.precision == "bfloat16",
     )
+
+
+def explain(
+    texts: PairTexts, pairs: int, val_pairs: int, cut: int, chosen: architecture.Architecture
+) -> None:
+    """Say what is trained on what, and warn where it cannot become good."""
+    settings = weights.describe(chosen.quick_gelu, chosen.preprocess_cfg)
+    console.say(f"{chosen.name}: {settings} ({chosen.origin})")
+    if chosen.assumed:
+        console.warn(chosen.assumed)
+    if texts.origin == ORIGINAL:
+        console.say(
+            f"nothing is trained; {val_pairs} pairs held out; model {chosen.name} at "
+            f"{chosen.size} px"
+        )
+        if chosen.weights is None:
+            console.warn("no --pretrained and no --tag: this is an untrained network")
+        return
+    if texts.origin == "labels":
+        console.say("no texts: prompts are composed from the labels, in varied wording")
+    console.say(
+        f"{pairs} pairs ({texts.origin}, {texts.distinct()} different), {val_pairs} held out; "
+        f"model {chosen.name} at {chosen.size} px"
+    )
+    share = float(np.bincount(texts.groups).max()) / len(texts.groups)
+    if share > COMMON_TEXT_FRAC:
+        console.warn(f"{share:.0%} of the pairs have one and the same text: little to contrast")
+    if cut:
+        console.warn(f"{cut} texts are longer than {chosen.context} tokens; their ends are cut")
+
+
+def seen_of(data: manifest.Dataset, rows: np.ndarray, val_rows: np.ndarray, config: Config) -> Seen:
+    """Everything that shaped the network: both parts, and what its first weights had seen."""
+    seen, sources = Seen(), [config.pretrained]
+    if config.text != ORIGINAL:
+        seen = Seen.of(data, rows).merge(Seen.choosing(data, val_rows))
+        sources.append(config.data)
+    for source in sources:
+        if source is not None and (source / "seen.json").is_file():
+            seen = seen.merge(Seen.load(source))
+    return seen

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxrtool.commands.merge.options import FORMAT, NAME, Config
+from cxrtool.commands.merge.options import Config
 from cxrtool.commands.synthesize.job import job_of, show_filters
 from cxrtool.commands.synthesize.options import Config as Options
 from cxrtool.commands.synthesize.plan import plan_from
@@ -33,8 +33,6 @@ from cxrtool.synthesis.arrays import IntArray
 from cxrtool.synthesis.generate import close_journal, write_set
 from cxrtool.synthesis.shards import FinishedShard
 from cxrtool.synthesis.writer import write_sheets
-
-__all__ = ["FORMAT", "NAME", "Config", "run"]
 
 
 def run(config: Config, run: Run) -> dict[str, Any]:

@@ -3,14 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxrtool.core.config import DEVICE, THREADS, argument, option, running_option
+from cxrtool.core.config import Computing, argument, option, running_option
 
-NAME = "merge"
 FORMAT = 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Computing):
     """Join the shards of one synthetic set into the set that one process would have made.
 
     Give the folders of all shards, in any order. Where the shards were made with --filter
@@ -30,8 +29,6 @@ class Config:
         min=1,
         result=False,
     )
-    device: str = option(DEVICE, "auto")
-    threads: int | None = option(THREADS)
     workers: int | None = running_option(
         "Threads that copy images. Default: all cores.", min=1, result=False
     )

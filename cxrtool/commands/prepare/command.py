@@ -9,31 +9,24 @@ without it.
 import dataclasses
 from typing import Any
 
-from cxrtool.commands.prepare.options import FORMAT, NAME, Config
+from cxrtool.commands.prepare.options import Config
 from cxrtool.core import console
+from cxrtool.core.config import shared_values
 from cxrtool.core.errors import InputError
 from cxrtool.core.runs import Run
-from cxrtool.data import assemble, ingest, splits
+from cxrtool.data import assemble, ingest, join, keys, label_columns, manifest, maps, splits, tables
 from cxrtool.data.columns import image_name
-from cxrtool.data.join import join_reports
-from cxrtool.data.keys import keyed_namespace, read_secret
-from cxrtool.data.label_columns import NOTE
-from cxrtool.data.manifest import DatasetWriter
-from cxrtool.data.maps import builtin, load_map
 from cxrtool.data.source_checks import Checker, check_source, rename_labels
 from cxrtool.data.sources.base import SourceOptions, SourceTable, read_source
-from cxrtool.data.tables import write_table
-
-__all__ = ["FORMAT", "NAME", "Config", "plan", "run"]
 
 
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Prepare a data set; returns the assemble."""
-    secret = None if config.id_key is None else read_secret(config.id_key)
+    secret = None if config.id_key is None else keys.read_secret(config.id_key)
     source, checker = _read_source(config, secret)
     _note_files(config, run, source, checker)
     source, notes = _with_reports(config, run, source)
-    namespace = keyed_namespace(config.namespace or source.namespace, secret)
+    namespace = keys.keyed_namespace(config.namespace or source.namespace, secret)
     source = dataclasses.replace(source, namespace=namespace)
 
     images = None if config.labels_only else _convert(config, run, source, checker)
@@ -60,13 +53,15 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     info = assemble.dataset_info(
         source, table, images, size=config.size, fit=config.fit, notes=notes
     )
-    writer = DatasetWriter(run, info)
+    writer = manifest.DatasetWriter(run, info)
     for done in images.done.values() if images else ():
         writer.written.add(image_name(done.row), done.size_bytes, done.sha256)
     for name, side in assemble.sidecars(source, rows, pixels=images is not None).items():
-        run.write_text(name, write_table(side))
+        run.write_text(name, tables.write_table(side))
     if checker.rejected or config.skip_bad:
-        run.write_text("rejected.csv", write_table(assemble.rejected_table(checker.rejected)))
+        run.write_text(
+            "rejected.csv", tables.write_table(assemble.rejected_table(checker.rejected))
+        )
     digest = writer.finish(table, info)
     (run.dir / ingest.JOURNAL).unlink(missing_ok=True)
     told = assemble.tell(
@@ -77,7 +72,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
 
 def plan(config: Config) -> dict[str, Any]:
     """What a run would read: counts of images and labels, without opening an image."""
-    secret = None if config.id_key is None else read_secret(config.id_key)
+    secret = None if config.id_key is None else keys.read_secret(config.id_key)
     source, checker = _read_source(config, secret)
     return {
         "images": len(checker.good),
@@ -90,21 +85,14 @@ def plan(config: Config) -> dict[str, Any]:
 def _read_source(config: Config, secret: bytes | None) -> tuple[SourceTable, Checker]:
     """Read, check, rename."""
     labels = [name.strip() for text in config.label_columns for name in text.split(",")]
-    options = SourceOptions(
-        n=config.n,
-        seed=config.seed,
-        size=config.size,
-        columns=config.named_columns(),
-        label_columns=tuple(name for name in labels if name),
-        label_table=config.label_table,
-        images=config.images,
-        keep_ids=config.keep_ids,
-        id_key=secret,
-        labels_only=config.labels_only,
-        skip_bad=config.skip_bad,
-    )
+    read = {
+        "columns": config.named_columns(),
+        "label_columns": tuple(name for name in labels if name),
+        "id_key": secret,
+    }
+    options = SourceOptions(**shared_values(SourceOptions, config) | read)
     source = read_source(config.format, config.source, options)
-    assemble.tell_columns(source.notes.get(NOTE, {}))
+    assemble.tell_columns(source.notes.get(label_columns.NOTE, {}))
     checker = Checker(source, skip_bad=config.skip_bad)
     source = check_source(
         source,
@@ -115,9 +103,9 @@ def _read_source(config: Config, secret: bytes | None) -> tuple[SourceTable, Che
     if config.map_labels == "none":
         return source, checker
     if config.format != "chexpert":
-        source = rename_labels(source, builtin(config.format))
+        source = rename_labels(source, maps.builtin(config.format))
     if config.map_labels is not None:
-        names = load_map(config.map_labels)
+        names = maps.load_map(config.map_labels)
         if not set(names) & set(source.labels):
             raise InputError(
                 f"--map-labels {config.map_labels} names no label of the source",
@@ -145,10 +133,10 @@ def _with_reports(
     """Join labels and texts, say how it went, tabulate disagreements."""
     if config.reports is None:
         return source, {}
-    joined = join_reports(source, config.reports, config.join_labels)
+    joined = join.join_reports(source, config.reports, config.join_labels)
     notes = assemble.tell_joined(run, source.labels, joined)
     differ = assemble.disagreement_table(joined.disagreements, pixels=not config.labels_only)
-    run.write_text("disagreements.csv", write_table(differ))
+    run.write_text("disagreements.csv", tables.write_table(differ))
     return joined.source, {"reports": {"mode": config.join_labels, **notes}}
 
 

@@ -8,7 +8,6 @@ from cxrtool.core.config import GIVEN, REQUIRED, argument, option, running_optio
 from cxrtool.core.errors import UsageError
 from cxrtool.data.sources.base import FORMATS
 
-NAME = "prepare"
 # 2: PNGs by run lengths, pixel keys by block means, all text columns joined. 3: a column with a bad
 # cell is a label still, and no No Finding is joined to a finding; studies without patient ids stay
 # whole, and so do pictures that are one at this size; keys of prepared pixels

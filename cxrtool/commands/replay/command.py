@@ -7,18 +7,15 @@ images as a dataset directory of their own, compared with the originals that are
 from typing import Any
 
 from cxrtool import generators as gans
-from cxrtool.commands.replay.options import FORMAT, NAME, Config
-from cxrtool.core import console
-from cxrtool.core.runs import Run
+from cxrtool.commands.replay.options import Config
+from cxrtool.core import console, runs
 from cxrtool.synthesis.generators import GeneratorCard
 from cxrtool.synthesis.replay import find_rows, open_manifest, recipe, remake
 from cxrtool.training.device import setup
 from cxrtool.training.directions import load_directions
 
-__all__ = ["FORMAT", "NAME", "Config", "run"]
 
-
-def run(config: Config, run: Run) -> dict[str, Any]:
+def run(config: Config, run: runs.Run) -> dict[str, Any]:
     """Make images again from their rows."""
     card = GeneratorCard.open(run.input("gan").path)
     dataset = open_manifest(run.input("synth").path)

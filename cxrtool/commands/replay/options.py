@@ -3,14 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxrtool.core.config import DEVICE, REQUIRED, THREADS, argument, option
+from cxrtool.core.config import REQUIRED, Computing, argument, option
 
-NAME = "replay"
 FORMAT = 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Computing):
     """Make synthetic images again from their rows, and compare them with the originals.
 
     The row of an image in manifest.csv says all that it was made from. Bit for bit on the CPU with
@@ -33,5 +32,3 @@ class Config:
         (),
         role="edit",
     )
-    device: str = option(DEVICE, "auto")
-    threads: int | None = option(THREADS)

@@ -57,6 +57,8 @@ def inspect(folder: Path, stages: Mapping[str, Any]) -> dict[str, Any]:
             hint="give the --out folder of a cxr command",
         )
     record = fingerprints.read_json(folder / runs.RUN)
+    names = (runs.RESULT, runs.PROGRESS, runs.METRICS, runs.LOG, runs.RUN)
+    written = max((folder / name).stat().st_mtime for name in names if (folder / name).exists())
     complete = (folder / runs.RESULT).exists()
     state = "complete" if complete else "running" if is_locked(folder) else "incomplete"
     return {
@@ -64,7 +66,7 @@ def inspect(folder: Path, stages: Mapping[str, Any]) -> dict[str, Any]:
         "stage": record.get("stage"),
         "state": state,
         "progress": "" if complete else _progress(folder),
-        "age_s": round(max(0.0, time.time() - _last_write(folder)), 1),
+        "age_s": round(max(0.0, time.time() - written), 1),
         "rerun": _rerun(folder, record, state, stages),
     }
 
@@ -79,11 +81,6 @@ def _progress(folder: Path) -> str:
         )
     except (OSError, ValueError, KeyError, TypeError):
         return ""
-
-
-def _last_write(folder: Path) -> float:
-    names = (runs.RESULT, runs.PROGRESS, runs.METRICS, runs.LOG, runs.RUN)
-    return max((folder / name).stat().st_mtime for name in names if (folder / name).exists())
 
 
 def _rerun(folder: Path, record: dict[str, Any], state: str, stages: Mapping[str, Any]) -> str:

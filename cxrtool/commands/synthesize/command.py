@@ -8,13 +8,11 @@ tries as the filters ask for.
 
 from typing import Any
 
-from cxrtool.commands.synthesize.options import FORMAT, NAME, Config
+from cxrtool.commands.synthesize.options import Config
 from cxrtool.commands.synthesize.plan import plan_from
 from cxrtool.core.errors import UsageError
 from cxrtool.core.runs import Run
 from cxrtool.synthesis.record import write_slots
-
-__all__ = ["FORMAT", "NAME", "Config", "plan", "run"]
 
 
 def run(config: Config, run: Run) -> dict[str, Any]:

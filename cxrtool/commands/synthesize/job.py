@@ -9,19 +9,15 @@ from cxrtool import generators as gans
 from cxrtool.commands.synthesize.options import Config
 from cxrtool.commands.synthesize.panel import look
 from cxrtool.commands.synthesize.plan import Planned
-from cxrtool.core import console
+from cxrtool.core import console, runs
 from cxrtool.core.cores import available_cores
 from cxrtool.core.errors import InputError
-from cxrtool.core.runs import Run
 from cxrtool.data.keys import Seen
 from cxrtool.data.writer import DatasetWriter
+from cxrtool.synthesis import duplicates, generators, planner, shards
 from cxrtool.synthesis.accounts import summary
-from cxrtool.synthesis.duplicates import replace_duplicates
 from cxrtool.synthesis.edits import Edits, assign, parse_shares
 from cxrtool.synthesis.generate import Job, close_journal, fill, slots_of, write_set
-from cxrtool.synthesis.generators import GeneratorCard
-from cxrtool.synthesis.planner import Plan
-from cxrtool.synthesis.shards import LIMITS, parse_shard
 from cxrtool.synthesis.writer import synthetic_info, write_sheets
 from cxrtool.training.device import setup
 from cxrtool.training.directions import load_directions
@@ -67,7 +63,7 @@ def job_of(config: Config, planned: Planned) -> tuple[Job, Seen]:
     return look(config, job, card)
 
 
-def edits_of(config: Config, plan: Plan, card: GeneratorCard) -> Edits:
+def edits_of(config: Config, plan: planner.Plan, card: generators.GeneratorCard) -> Edits:
     """The directions of the edit runs, dealt out to the slots.
 
     Raises:
@@ -101,19 +97,19 @@ def edits_of(config: Config, plan: Plan, card: GeneratorCard) -> Edits:
     return Edits(tuple(directions), tuple(ways), config.edit_strength, of_slot)
 
 
-def fill_slots(config: Config, run: Run, planned: Planned) -> dict[str, Any]:
+def fill_slots(config: Config, run: runs.Run, planned: Planned) -> dict[str, Any]:
     """Make the image of every slot (of one shard), and the pictures to look at."""
     job, seen = job_of(config, planned)
-    index, total = parse_shard(config.shard or "1/1")
+    index, total = shards.parse_shard(config.shard or "1/1")
     slots = slots_of(job.plan, job.block, index - 1, total)
     accounts, writer = job.accounts(), DatasetWriter(run, job.info)
     if not accounts.silent:
-        run.write_json(LIMITS, job.panel.record())
+        run.write_json(shards.LIMITS, job.panel.record())
     row = fill(run, job, writer, accounts, slots)
     more: dict[str, Any] = {}
     limit = job.panel.notes.get("duplicate_limit")
     if limit is not None and config.shard is None:
-        more["replaced"] = replace_duplicates(run, job, writer, accounts, limit)
+        more["replaced"] = duplicates.replace_duplicates(run, job, writer, accounts, limit)
     write_set(run, job, writer, accounts, slots)
     source_rows = job.table.rows[job.plan.source_rows]
     streams, labels = job.plan.stream_of, job.plan.request.labels

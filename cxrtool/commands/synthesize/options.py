@@ -9,11 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from cxrtool.core.config import DEVICE, GIVEN, THREADS, argument, option, running_option
+from cxrtool.core.config import GIVEN, Computing, argument, option, running_option
 from cxrtool.core.errors import UsageError
 from cxrtool.data.options import BLANK, SelectionOptions, row_option
 
-NAME = "synthesize"
 FORMAT = 4  # 4: units join studies and copies; keys of prepared pixels
 FILTERS, EDITS = "Filters", "Pushing images along edits"
 #: Where an option applies: not to a plan alone.
@@ -25,7 +24,7 @@ sampling_option = partial(option, panel="How images are drawn", only=IMAGES)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(SelectionOptions):
+class Config(SelectionOptions, Computing):
     """Make exactly as many synthetic images as the rare classes need, each one accountable.
 
     The plan comes first: how many images each class needs, and the real row whose labels each of
@@ -148,8 +147,6 @@ class Config(SelectionOptions):
         " parts.",
         metavar="i/n",
     )
-    device: str = option(DEVICE, "auto")
-    threads: int | None = option(THREADS)
     workers: int | None = running_option(
         "Threads that encode images. Default: all cores.", min=1, result=False
     )

@@ -16,18 +16,15 @@ from cxrtool.classifiers.architectures import ClassifierNet
 from cxrtool.commands.synthesize.options import Config
 from cxrtool.core import console
 from cxrtool.core.errors import InputError, UsageError
-from cxrtool.data.cache import pixels
+from cxrtool.data import cache, select
 from cxrtool.data.columns import SPLIT
 from cxrtool.data.keys import Seen, refuse_overlap, seen_images
 from cxrtool.data.labels import LabelPolicy
-from cxrtool.data.select import patient_groups
-from cxrtool.synthesis import calibration, duplicates, panel
-from cxrtool.synthesis.descriptors import Gallery
+from cxrtool.synthesis import calibration, descriptors, duplicates, generators, panel
 from cxrtool.synthesis.generate import Job
-from cxrtool.synthesis.generators import GeneratorCard
 
 
-def look(config: Config, job: Job, card: GeneratorCard) -> tuple[Job, Seen]:
+def look(config: Config, job: Job, card: generators.GeneratorCard) -> tuple[Job, Seen]:
     """The job with the panel of a run, and what the generator and its helpers have seen.
 
     Among the notes of the panel is "duplicate_limit", the least accepted distance of two images,
@@ -63,7 +60,7 @@ def look(config: Config, job: Job, card: GeneratorCard) -> tuple[Job, Seen]:
         gallery, rows, near = near_meters(config, job, Seen.load(card.folder))
         meters += near if config.nearest else []
         if "duplicate" in filters:
-            limit = duplicates.duplicate_limit(gallery, patient_groups(job.dataset, rows))
+            limit = duplicates.duplicate_limit(gallery, select.patient_groups(job.dataset, rows))
             notes["duplicate_limit"] = limit
     extra = ("duplicate",) if "duplicate" in filters else ()
     return replace(job, panel=panel.Panel(tuple(meters), extra, notes)), seen
@@ -137,7 +134,7 @@ def teachers_of(config: Config, job: Job) -> tuple[panel.Teachers, Seen]:
         return teachers, everything
     require_pixels(job, "teacher")
     new = calibration.new_to(job.dataset, job.table.rows, seen)
-    real = pixels(job.dataset)
+    real = cache.pixels(job.dataset)
     limits = calibration.teacher_limits(job, teachers, real, new, config.teacher_quantile)
     return replace(teachers, limits=limits, quantile=config.teacher_quantile), everything
 
@@ -168,7 +165,7 @@ def refuse_other_meaning(network: ClassifierNet, folder: Path, job: Job) -> None
 
 def near_meters(
     config: Config, job: Job, seen: Seen
-) -> tuple[Gallery, np.ndarray, list[panel.Meter]]:
+) -> tuple[descriptors.Gallery, np.ndarray, list[panel.Meter]]:
     """The training images of the real set, their rows, and meters of the distance to them."""
     rows = np.flatnonzero(seen_images(seen, job.dataset))
     if not len(rows):
@@ -177,7 +174,7 @@ def near_meters(
             "no image of the real set is known to be one that the generator was trained on: "
             "nn_distance is that to the nearest selected real image"
         )
-    gallery = Gallery.of(pixels(job.dataset), rows, job.network.size, job.device)
+    gallery = descriptors.Gallery.of(cache.pixels(job.dataset), rows, job.network.size, job.device)
     near = panel.Near(gallery, ratios="memorized" in config.filter)
     meters: list[panel.Meter] = [panel.NearestDistance(near)]
     if "memorized" in config.filter:

@@ -8,11 +8,8 @@ from typing import Any, NamedTuple
 
 from cxrtool.commands.synthesize.options import Config
 from cxrtool.core import console
-from cxrtool.data.manifest import Dataset, load_dataset
-from cxrtool.data.select import select_rows
-from cxrtool.synthesis import record, targets
-from cxrtool.synthesis.generators import GeneratorCard, choose_policy
-from cxrtool.synthesis.planner import Plan, make_plan
+from cxrtool.data import manifest, select
+from cxrtool.synthesis import generators, planner, record, targets
 
 
 class Planned(NamedTuple):
@@ -26,19 +23,19 @@ class Planned(NamedTuple):
         record: Content of ``plan.json``.
     """
 
-    dataset: Dataset
-    card: GeneratorCard | None
+    dataset: manifest.Dataset
+    card: generators.GeneratorCard | None
     table: targets.LabelTable
-    plan: Plan
+    plan: planner.Plan
     record: dict[str, Any]
 
 
 def plan_from(config: Config) -> Planned:
     """Count the selected real rows, plan, and show the plan."""
-    card = None if config.gan is None else GeneratorCard.open(config.gan)
-    policy = choose_policy(config.uncertain, config.blank, card)
-    dataset = load_dataset(config.data)
-    table = targets.label_table(dataset, select_rows(dataset, config), policy)
+    card = None if config.gan is None else generators.GeneratorCard.open(config.gan)
+    policy = generators.choose_policy(config.uncertain, config.blank, card)
+    dataset = manifest.load_dataset(config.data)
+    table = targets.label_table(dataset, select.select_rows(dataset, config), policy)
     request = targets.read_request(
         table,
         target_frac=config.target_frac,
@@ -47,7 +44,7 @@ def plan_from(config: Config) -> Planned:
         classes=config.classes,
         where=str(dataset.path),
     )
-    plan = make_plan(
+    plan = planner.make_plan(
         table.values,
         table.labels,
         request,
@@ -71,7 +68,7 @@ def plan_from(config: Config) -> Planned:
     return Planned(dataset, card, table, plan, written)
 
 
-def show(plan: Plan, written: dict[str, Any]) -> None:
+def show(plan: planner.Plan, written: dict[str, Any]) -> None:
     """The plan as a table on stderr, and what a reader might miss in it."""
     for name in plan.request.unavailable:
         console.warn(f"{name!r} is below the share but no row has it: it cannot be a target")

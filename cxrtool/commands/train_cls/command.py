@@ -11,44 +11,36 @@ same budget.
 from functools import partial
 from typing import Any
 
-from cxrtool.classifiers.architectures import LEAST_PX
-from cxrtool.classifiers.arms import part_of
-from cxrtool.classifiers.guard import run_of, seen_in_training
+from cxrtool.classifiers import architectures, arms, guard, task
 from cxrtool.classifiers.inputs import input_size, learnable, refuse_thin_fraction, wanted_labels
-from cxrtool.classifiers.task import ClassifierTask, describe, shortfalls
 from cxrtool.commands.train_cls import inputs, training
-from cxrtool.commands.train_cls.options import FORMAT, NAME, Config
-from cxrtool.core import console
-from cxrtool.core.fingerprints import require_complete
-from cxrtool.core.runs import Run
+from cxrtool.commands.train_cls.options import Config
+from cxrtool.core import console, fingerprints, runs
 from cxrtool.data.labels import LabelPolicy
 from cxrtool.data.manifest import load_dataset
 from cxrtool.data.select import select_rows
+from cxrtool.training import loop, models
 from cxrtool.training.device import setup
-from cxrtool.training.loop import train
-from cxrtool.training.models import save_model
-
-__all__ = ["FORMAT", "NAME", "Config", "plan", "run"]
 
 
-def run(config: Config, run: Run) -> dict[str, Any]:
+def run(config: Config, run: runs.Run) -> dict[str, Any]:
     """Train, keep the step with the best validation AUROC, calibrate, describe it."""
     device = setup(config.device, config.threads)
     policy = LabelPolicy.from_options(config)
     data, synths = inputs.load_inputs(config, policy)
     rows = {part: select_rows(data, config, split=part) for part in ("train", "val")}
-    earlier = None if config.init_from is None else run_of(config.init_from)
+    earlier = None if config.init_from is None else guard.run_of(config.init_from)
     if earlier is not None:
-        require_complete(earlier, stages=("train-cls",))
+        fingerprints.require_complete(earlier, stages=("train-cls",))
     learned = config.chosen_arm != "duplicate"
-    seen, extra = seen_in_training(data, rows, synths, earlier, learned=learned)
+    seen, extra = guard.seen_in_training(data, rows, synths, earlier, learned=learned)
     inputs.warn_of_unfairness(extra)
     requested = wanted_labels(data, config.classes)
     refuse_thin_fraction(data, rows["train"], config, requested, policy)
     start = inputs.load_start(config, requested)
-    least = LEAST_PX[config.arch]
+    least = architectures.LEAST_PX[config.arch]
     size = input_size(data, config.size, None if start is None else start.size, least)
-    read = partial(part_of, policy=policy, size=size)
+    read = partial(arms.part_of, policy=policy, size=size)
     parts, unlearned, positions = inputs.training_parts(
         config, data, rows["train"], synths, requested, partial(read, labels=requested)
     )
@@ -61,7 +53,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     inputs.announce(config, parts, val, labels, unlearned, unjudged)
 
     fit, weights = training.make_trainer(config, parts, labels, size, device, data.info.kind, start)
-    train(ClassifierTask(fit, val, judged, config.eval_every, start), run)
+    loop.train(task.ClassifierTask(fit, val, judged, config.eval_every, start), run)
 
     real = read(data, rows["train"])
     training.finish_network(config, fit, real)
@@ -72,7 +64,9 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     training.write_loss_curve(run, fit)
     seen.save(run)
     left_out = {"training": unlearned, "validation": unjudged}
-    description = describe(fit, data, policy, parts, training.recipe_of(config, fit), calibration)
+    description = task.describe(
+        fit, data, policy, parts, training.recipe_of(config, fit), calibration
+    )
     more = {
         "left_out": left_out,
         "generator_saw_more": extra["generator"],
@@ -81,7 +75,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         "start_digest": next((ref.fingerprint[:8] for ref in run.inputs("init")), None),
         "sources": [inputs.source_record(synth) for synth in synths],
     }
-    save_model(run, fit.network, {**description, **more})
+    models.save_model(run, fit.network, {**description, **more})
     chosen = fit.chosen
     console.say(f"best mean validation AUROC {chosen.score:.4f} at step {chosen.step:,}")
     best = next(entry for entry in fit.history if entry["step"] == chosen.step)
@@ -97,7 +91,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         "phases": description["phases"],
         "kept_phase": description["kept_phase"],
         "start_val_auroc": fit.start_score,
-        "warnings": shortfalls(fit),
+        "warnings": task.shortfalls(fit),
         "best_step": chosen.step,
         "val_auroc": chosen.score,
         "val_auroc_by_label": best["val_auroc_by_label"],

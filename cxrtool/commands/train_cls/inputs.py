@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from cxrtool.classifiers import pretrained
+from cxrtool.classifiers import inputs, pretrained
 from cxrtool.classifiers.arms import Reader, compose, refuse_made_rows, refuse_unjoinable
 from cxrtool.classifiers.batches import Part
-from cxrtool.classifiers.inputs import learnable
 from cxrtool.classifiers.pretrained import Start
 from cxrtool.commands.train_cls.options import Config
 from cxrtool.core import console
@@ -66,7 +65,7 @@ def training_parts(
     # What is learned last must be learnable.
     last = ["real"] if config.chosen_arm == "pretrain-finetune" else list(parts)
     taught = joined([parts[name] for name in last])
-    positions, unlearned = learnable(labels, *taught, where="the training images")
+    positions, unlearned = inputs.learnable(labels, *taught, where="the training images")
     parts = {name: part.columns(positions) for name, part in parts.items()}
     if data.info.kind == "single":
         for name, part in parts.items():

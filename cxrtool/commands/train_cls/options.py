@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from cxrtool.core.config import ABSENT, DEVICE, THREADS, argument, option, running_option
+from cxrtool.core.config import ABSENT, Computing, argument, option, running_option
 from cxrtool.core.errors import UsageError
 from cxrtool.data.options import PolicyOptions, SelectionOptions
 
-NAME = "train-cls"
 # 5: PESG as in LibAUC, AUC-margin keeps the head, the best of its phases is delivered; units join
 # studies and copies; copies in SYNTH are refused; keys of prepared pixels. 6: the default rate of
 # AUC-margin is .02
@@ -33,7 +32,7 @@ pretrain_option = partial(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(SelectionOptions, PolicyOptions):
+class Config(SelectionOptions, PolicyOptions, Computing):
     """Train a classifier on real images, with or without synthetic ones.
 
     Every arm has the same number of steps; validation rows choose and calibrate the network.
@@ -129,8 +128,6 @@ class Config(SelectionOptions, PolicyOptions):
     )
     eval_every: int = fit_option("Steps between validations.", 100, min=1)
     seed: int = option("Seed of weights, order and augmentation.", 0, min=0)
-    device: str = option(DEVICE, "auto")
-    threads: int | None = option(THREADS)
 
     @property
     def chosen_arm(self) -> str:

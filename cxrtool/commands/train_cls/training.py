@@ -4,24 +4,20 @@ In: the images of an arm and of the validation rows. Out: a fitted network, and 
 what it reads.
 """
 
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
-from cxrtool.classifiers import pretrained
-from cxrtool.classifiers.architectures import build
+from cxrtool.classifiers import architectures, losses, pretrained, task
 from cxrtool.classifiers.batches import Part, Pool
-from cxrtool.classifiers.losses import balancing_weights, class_weights, plan_phases
 from cxrtool.classifiers.prediction import Calibration, fit_calibration, shares, smoothed_shares
 from cxrtool.classifiers.pretrained import Start
-from cxrtool.classifiers.task import shortfalls
 from cxrtool.classifiers.training import ClassifierTrainer, Settings, reestimate_batchnorm
 from cxrtool.commands.train_cls.inputs import joined
 from cxrtool.commands.train_cls.options import Config
-from cxrtool.core import console
+from cxrtool.core import console, runs
+from cxrtool.core.config import shared_values
 from cxrtool.core.config.records import result_options
-from cxrtool.core.runs import Run
 from cxrtool.pages.figures import learning_picture
 from cxrtool.stats.predictions import csv_text, prediction_rows
 
@@ -41,21 +37,20 @@ def make_trainer(
     pools = {"train": Pool(final, device)}
     if two_sets:
         pools["synthetic"] = Pool([p for name, p in parts.items() if name != "real"], device)
-    phases = plan_phases(
+    phases = losses.plan_phases(
         steps=config.budget(sum(map(len, parts.values()))),
         lr=config.lr,
         schedule=config.schedule,
         loss=config.loss,
         **{name: value or 0.0 for name, value in config.phase_options.items()},
     )
-    names = [field.name for field in fields(Settings) if field.name != "kind"]
-    settings = Settings(kind=kind, **{name: getattr(config, name) for name in names})
+    settings = Settings(kind=kind, **shared_values(Settings, config))
     weights = None
     if config.pos_weight:
-        balance = class_weights if kind == "single" else balancing_weights
+        balance = losses.class_weights if kind == "single" else losses.balancing_weights
         weights = balance(*joined(final))
     adapter = "plain" if start is None else start.adapter
-    network = build(config.arch, labels, size, config.seed, adapter)
+    network = architectures.build(config.arch, labels, size, config.seed, adapter)
     if start is not None:
         pretrained.apply(start, network, config.init_from or config.weights)
     return ClassifierTrainer(network.to(device), pools, phases, settings, weights), weights
@@ -74,7 +69,7 @@ def finish_network(config: Config, fit: ClassifierTrainer, real: Part) -> None:
     A phase that ends below an earlier one is named, whichever of the two is delivered.
     """
     fit.network.load_state_dict(fit.chosen.state)
-    for note in shortfalls(fit):
+    for note in task.shortfalls(fit):
         console.warn(note)
     if config.bn_reestimate:
         layers = reestimate_batchnorm(fit.network, real, fit.device)
@@ -101,7 +96,7 @@ def calibrate(
 
 
 def write_predictions(
-    run: Run,
+    run: runs.Run,
     fit: ClassifierTrainer,
     calibration: Calibration,
     parts: dict[str, tuple[Part, np.ndarray]],
@@ -115,6 +110,6 @@ def write_predictions(
     run.write_text("predictions.csv", csv_text(["split", "row", *fit.network.labels], cells))
 
 
-def write_loss_curve(run: Run, fit: ClassifierTrainer) -> None:
+def write_loss_curve(run: runs.Run, fit: ClassifierTrainer) -> None:
     """`loss_curve.png`: losses and validation AUROC over the steps."""
     run.write_bytes("loss_curve.png", learning_picture(fit.history, fit.chosen.step))

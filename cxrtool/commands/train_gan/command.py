@@ -11,14 +11,11 @@ and an auxiliary label head, DiffAugment; with ``--arch`` one of the published s
 from typing import Any
 
 from cxrtool.commands.train_gan import network as network
-from cxrtool.commands.train_gan.options import FORMAT, NAME, SEVERAL, Config
+from cxrtool.commands.train_gan.options import Config
 from cxrtool.commands.train_gan.task import explain, prepare, recorded
-from cxrtool.core import console
-from cxrtool.core.runs import Run
+from cxrtool.core import console, runs
 from cxrtool.data.cache import pixels, resized
-from cxrtool.generators import pictures
-from cxrtool.generators.base import GeneratorTrainer
-from cxrtool.generators.conditions import picture_rows
+from cxrtool.generators import base, conditions, pictures
 from cxrtool.generators.feed import Feed
 from cxrtool.generators.stylegan2.execution import Execution
 from cxrtool.generators.task import GeneratorTask, Views
@@ -26,12 +23,10 @@ from cxrtool.pages.game_figure import game_picture
 from cxrtool.training import device as devices
 from cxrtool.training.world import World, local_device
 
-__all__ = ["FORMAT", "NAME", "SEVERAL", "Config", "plan", "run"]
-
 QUALITY_LEAST = 50  # training images below which no distance tells the best network
 
 
-def run(config: Config, run: Run) -> dict[str, Any]:
+def run(config: Config, run: runs.Run) -> dict[str, Any]:
     """Train and save."""
     device = devices.setup(local_device(config.device), config.threads)
     world = World(device)
@@ -46,7 +41,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     run.write_json("resolved.json", {**task.to_json(), "bfloat16_from_px": execution.low})
     images = resized(pixels(task.dataset, task.rows), choices.arch.size)
 
-    rows = picture_rows(task.conditioning.labels, values, mask)
+    rows = conditions.picture_rows(task.conditioning.labels, values, mask)
     run.write_bytes(
         "samples/reals.png", pictures.real_grid(images, values, mask, rows, choices.seed)
     )
@@ -56,7 +51,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     ]
     feed = feeds[0]
     assert feed is not None
-    trainer: GeneratorTrainer = task.arch.code.build(
+    trainer: base.GeneratorTrainer = task.arch.code.build(
         choices, feed, world, execution=execution, unseen=feeds[1]
     )
     enough = len(feed) >= QUALITY_LEAST

@@ -13,11 +13,12 @@ import numpy as np
 
 from cxrtool import classifiers
 from cxrtool.commands.train_gan.task import Task
-from cxrtool.core import console
+from cxrtool.core import console, runs
+from cxrtool.core.config import shared_values
 from cxrtool.core.errors import InputError
-from cxrtool.core.runs import Run
 from cxrtool.data.keys import SEEN, Seen
 from cxrtool.data.labels import LabelPolicy
+from cxrtool.data.options import SelectionOptions
 from cxrtool.fidelity.distances import frechet_distance, kernel_distance
 from cxrtool.fidelity.features import RandomFeatures
 from cxrtool.generators.base import GeneratorTrainer
@@ -26,8 +27,7 @@ from cxrtool.generators.quality import Quality
 from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
 from cxrtool.generators.stylegan2.transfer import freeze, init_from
 from cxrtool.generators.task import START_TOLERANCE, Start, measured
-from cxrtool.training.models import save_model
-from cxrtool.training.rng import numpy_rng
+from cxrtool.training import models, rng
 
 
 def start_from(
@@ -56,7 +56,7 @@ def start_from(
 
 
 def compare(
-    trainer: GeneratorTrainer, run: Run, quality: Quality | None, start: Start
+    trainer: GeneratorTrainer, run: runs.Run, quality: Quality | None, start: Start
 ) -> dict[str, Any] | None:
     """Say whether a training has made better what it started from.
 
@@ -82,7 +82,7 @@ def compare(
     return {"fd": start.fd, "lowest_fd_after": lowest, "kept": unchanged}
 
 
-def measure(run: Run, feed: Feed, task: Task, best: bool) -> Quality:
+def measure(run: runs.Run, feed: Feed, task: Task, best: bool) -> Quality:
     """What tells the best network: distances to the training images in the space asked for.
 
     Args:
@@ -108,7 +108,7 @@ def measure(run: Run, feed: Feed, task: Task, best: bool) -> Quality:
         extract, space = network.features, f"classifier at {network.size} px"
 
     def compare(fakes: np.ndarray, reals: np.ndarray) -> dict[str, float]:
-        kid = kernel_distance(fakes, reals, numpy_rng("kid", seed), subsets=20, subset_size=500)
+        kid = kernel_distance(fakes, reals, rng.numpy_rng("kid", seed), subsets=20, subset_size=500)
         return {"fd": frechet_distance(fakes, reals), "kid": kid.mean}
 
     quality = Quality(feed, extract, compare, seed)
@@ -117,7 +117,7 @@ def measure(run: Run, feed: Feed, task: Task, best: bool) -> Quality:
     return quality
 
 
-def save(trainer: GeneratorTrainer, task: Task, run: Run) -> None:
+def save(trainer: GeneratorTrainer, task: Task, run: runs.Run) -> None:
     """Write the finished networks, described, and what they were trained on or chosen by."""
     config, info, choices = task.config, task.dataset.info, task.choices
     meta = {
@@ -129,9 +129,7 @@ def save(trainer: GeneratorTrainer, task: Task, run: Run) -> None:
         "labels_left_out": task.conditioning.left_out,
         "prevalence": task.prevalence(),
         "policy": LabelPolicy.from_options(config).to_json(),
-        "selection": {
-            name: getattr(config, name) for name in ("view", "split", "fraction", "leave_out")
-        },
+        "selection": shared_values(SelectionOptions, config),
         "preprocessing": {
             "size": choices.arch.size,
             "channels": choices.arch.channels,
@@ -149,7 +147,7 @@ def save(trainer: GeneratorTrainer, task: Task, run: Run) -> None:
         meta["augment"] = {"policies": list(trainer.choices.augment), "p": round(p, 6)}
     if task.singles is not None:
         meta["single_label"] = task.singles.rule
-    save_model(run, trainer.export(task.values, task.mask), meta)
+    models.save_model(run, trainer.export(task.values, task.mask), meta)
     marks = [*run.paths("features"), *run.paths("init-from")]  # both left their mark
     if (task.dataset.path / SEEN).is_file():  # synthetic rows carry what their generator saw
         marks.append(task.dataset.path)

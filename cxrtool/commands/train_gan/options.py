@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from cxrtool.core.config import DEVICE, GIVEN, THREADS, argument, option, running_option
+from cxrtool.core.config import GIVEN, Computing, argument, option, running_option
 from cxrtool.core.errors import UsageError
 from cxrtool.data.options import PolicyOptions, SelectionOptions
 
-NAME = "train-gan"
 # 2: keeps the best network; small presets without noise. 3: the newest of the best. 4: BAGAN's rate
 # 5: units join studies and copies; keys of prepared pixels; no ramps from trained weights; nothing
 # is kept before --label-ramp is over
@@ -28,7 +27,7 @@ bagan_option = partial(game_option, only=BAGAN)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(SelectionOptions, PolicyOptions):
+class Config(SelectionOptions, PolicyOptions, Computing):
     """Train a generator that makes images with the labels that you ask for.
 
     It learns from the training rows of DATA, and delivers the network whose images were nearest to
@@ -180,8 +179,6 @@ class Config(SelectionOptions, PolicyOptions):
         choices=("auto", "on", "off"),
         result=False,
     )
-    device: str = option(DEVICE, "auto")
-    threads: int | None = option(THREADS)
 
     def validate(self) -> None:
         if self.size is not None and (

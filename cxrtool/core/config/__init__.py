@@ -99,14 +99,6 @@ def argument(help: str, default: Any = REQUIRED, **more: Any) -> Any:
 
 
 running_option = partial(option, panel=RUNNING)
-#: Options of every command that computes with torch.
-_provenance = partial(Option, panel=RUNNING, result=False)
-DEVICE = _provenance("Device to compute on: auto (CUDA where there is one), cpu, cuda or cuda:1.")
-THREADS = _provenance(
-    "How many CPU threads to use. Another number may change results in the last digits. Default:"
-    " all cores.",
-    min=1,
-)
 
 
 @dataclass(frozen=True)
@@ -158,6 +150,12 @@ def shown_fields(config: type) -> list[Field]:
     return sorted(fields_of(config), key=lambda f: (not f.meta.positional, f.name not in own))
 
 
+def shared_values(kind: type, config: Any) -> dict[str, Any]:
+    """What a Config says of the fields of another dataclass that it has too, by name."""
+    names = [field.name for field in dataclasses.fields(kind)]
+    return {name: getattr(config, name) for name in names if hasattr(config, name)}
+
+
 def removed_options(config: type) -> dict[str, str]:
     """Options that a Config had in earlier versions -> what to do instead (its ``REMOVED``)."""
     return dict(getattr(config, "REMOVED", {}))
@@ -175,6 +173,23 @@ def _take_apart(hint: Any) -> tuple[type, bool]:
 
 
 # --- what commands share --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Computing:
+    """Where a command that uses torch computes."""
+
+    device: str = running_option(
+        "Device to compute on: auto (CUDA where there is one), cpu, cuda or cuda:1.",
+        "auto",
+        result=False,
+    )
+    threads: int | None = running_option(
+        "How many CPU threads to use. Another number may change results in the last digits."
+        " Default: all cores.",
+        min=1,
+        result=False,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -169,10 +169,19 @@ class Run:
     # progress and stopping
 
     def progress(
-        self, label: str, total: float | None = None, unit: str = "images"
+        self, label: str, total: float | None = None, unit: str = "images", *, stops: bool = False
     ) -> AbstractContextManager[console.Progress]:
-        """Like :func:`cxrtool.core.console.progress`, and visible to ``cxr status``."""
-        return console.progress(label, total, unit, observer=self._record_progress)
+        """Like :func:`cxrtool.core.console.progress`, and visible to ``cxr status``.
+
+        With ``stops`` the run ends at the next step once a signal has arrived (`check_stop`).
+        """
+
+        def observe(*state: Any) -> None:
+            self._record_progress(*state)
+            if stops:
+                self.check_stop()
+
+        return console.progress(label, total, unit, observe)
 
     def _record_progress(self, label: str, done: float, total: float | None, unit: str) -> None:
         now = time.monotonic()

@@ -23,12 +23,10 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 
-from cxrtool import clip
+from cxrtool import cli, clip
 from cxrtool.clip import weights as published
 from cxrtool.clip.architecture import CONFIG_FILE, Architecture, build, resolve, tokenizer
 from cxrtool.clip.model import ClipModel, create
-from cxrtool.commands.evaluate.clip import command as evaluate_clip
-from cxrtool.commands.finetune_clip import command as finetune_clip
 from cxrtool.core import console
 from cxrtool.core.config.values import resolve as options
 from cxrtool.core.errors import InputError, UsageError
@@ -36,6 +34,9 @@ from cxrtool.core.runs.execution import execute
 
 from .conftest import micro, write_dataset
 from .openai_form import CONFIG, CONTEXT, SIZE, OpenAIForm
+
+evaluate_clip = cli.stages()["evaluate-clip"]
+finetune_clip = cli.stages()["finetune-clip"]
 
 TEXTS = ["no pleural effusion", "Cardiomegaly"]
 QUICK_PAIRS, OTHER_NORMALIZATION = 26, 12  # of open_clip 3.3.0, without towers of the hub

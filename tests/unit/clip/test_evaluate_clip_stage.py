@@ -9,13 +9,15 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from cxrtool.commands.evaluate.clip import command as evaluate_clip
-from cxrtool.commands.finetune_clip import command as finetune_clip
+from cxrtool import cli
 from cxrtool.core.config.values import resolve
 from cxrtool.core.errors import GateError, InputError, UsageError
 from cxrtool.core.runs.execution import execute
 
 from .conftest import TEXTS, micro, squares, write_config, write_dataset
+
+evaluate_clip = cli.stages()["evaluate-clip"]
+finetune_clip = cli.stages()["finetune-clip"]
 
 N = 320
 

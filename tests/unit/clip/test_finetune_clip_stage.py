@@ -10,9 +10,8 @@ import open_clip
 import pytest
 import torch
 
-from cxrtool import clip
+from cxrtool import cli, clip
 from cxrtool.clip.training import ClipTrainer
-from cxrtool.commands.finetune_clip import command as finetune_clip
 from cxrtool.commands.finetune_clip.pairs import recipe_of
 from cxrtool.core import console
 from cxrtool.core.config.values import resolve
@@ -23,6 +22,8 @@ from cxrtool.data.keys import Seen
 from cxrtool.data.manifest import load_dataset
 
 from .conftest import TEXTS, micro, write_config, write_dataset
+
+finetune_clip = cli.stages()["finetune-clip"]
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +107,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
 
     def remember(config: Any, run: Run) -> dict[str, Any]:
         run_at_work[:] = [run]
-        return original(config, run)
+        return dict(original(config, run))
 
     monkeypatch.setattr(ClipTrainer, "step", stepping)
     monkeypatch.setattr(finetune_clip, "run", remember)

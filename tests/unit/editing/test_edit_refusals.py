@@ -12,7 +12,6 @@ import torch
 
 from cxrtool import cli
 from cxrtool import generators as gans
-from cxrtool.commands.edit import command as edit
 from cxrtool.core.config.records import from_record, result_options, to_record
 from cxrtool.core.config.values import resolve
 from cxrtool.core.runs import Run
@@ -20,6 +19,8 @@ from cxrtool.data.keys import Seen
 
 from .test_edit_stage import runs, styled
 from .toys import SIZE
+
+edit = cli.stages()["edit"]
 
 __all__ = ["runs", "styled"]
 

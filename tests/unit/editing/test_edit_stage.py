@@ -14,9 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from cxrtool import classifiers, clip
+from cxrtool import classifiers, cli, clip
 from cxrtool import generators as gans
-from cxrtool.commands.edit import command as edit
 from cxrtool.core import console
 from cxrtool.core.config.values import resolve
 from cxrtool.core.errors import GateError, InputError, InterruptedRunError, UsageError
@@ -32,6 +31,8 @@ from cxrtool.generators.stylegan2.network import TrainedGenerator
 from cxrtool.training.rng import torch_generator
 
 from .toys import SIZE, ToyEncoder, ToyGenerator
+
+edit = cli.stages()["edit"]
 
 TEMPLATES = {"neutral": ["other"], "positive": ["see {}"], "negative": ["no {}"], "labels": {}}
 
@@ -271,7 +272,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
             check()
 
         monkeypatch.setattr(run, "check_stop", count)
-        return original(config, run)
+        return dict(original(config, run))
 
     monkeypatch.setattr(edit, "run", stopped)
     with pytest.raises(InterruptedRunError):

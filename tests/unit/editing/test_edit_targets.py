@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cxrtool.clip.templates import from_json, load_templates
-from cxrtool.commands.edit.targets import named_in
+from cxrtool.commands.edit.tools import named_in
 from cxrtool.core.errors import UsageError
 
 TEMPLATES = load_templates("radiograph")

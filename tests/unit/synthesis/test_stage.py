@@ -11,9 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cxrtool.commands.merge import command as merge
-from cxrtool.commands.replay import command as replay
-from cxrtool.commands.synthesize import command as synthesize
+from cxrtool import cli
 from cxrtool.core.config.values import resolve
 from cxrtool.core.errors import CxrError, GateError, InputError, UsageError
 from cxrtool.core.runs.execution import Outcome, execute
@@ -24,6 +22,10 @@ from tests.unit.synthesis.conftest import (
     write_dataset,
     write_generator,
 )
+
+merge = cli.stages()["merge"]
+replay = cli.stages()["replay"]
+synthesize = cli.stages()["synthesize"]
 
 RARE = "Pleural Other,Fracture"
 

@@ -15,12 +15,9 @@ import numpy as np
 
 from cxrtool import classifiers
 from cxrtool.commands.evaluate.classifiers import inputs, page
-from cxrtool.commands.evaluate.classifiers.options import FORMAT, NAME, Config
-from cxrtool.core import console
-from cxrtool.core.fingerprints import read_json
-from cxrtool.core.runs import Run
-from cxrtool.data.manifest import load_dataset
-from cxrtool.data.maps import load_map
+from cxrtool.commands.evaluate.classifiers.options import Config
+from cxrtool.core import console, fingerprints, runs
+from cxrtool.data import manifest, maps
 from cxrtool.pages import classifier_tables, render
 from cxrtool.pages import classifiers as classifier_page
 from cxrtool.stats import comparison, joining
@@ -30,10 +27,8 @@ from cxrtool.stats.joining import Fold
 from cxrtool.stats.predictions import csv_text
 from cxrtool.training.device import setup
 
-__all__ = ["FORMAT", "NAME", "Config", "check_gates", "run", "write_outputs"]
 
-
-def run(config: Config, run: Run) -> dict[str, Any]:
+def run(config: Config, run: runs.Run) -> dict[str, Any]:
     """Predict, score, compare, report."""
     device = setup(config.device, config.threads)
     networks = [classifiers.load(path) for path in run.paths("runs", "train-cls")]
@@ -42,9 +37,9 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     inputs.refuse_unequal_regimens(config, names, described)
     image_reports = run.paths("images", "evaluate-images")
     inputs.refuse_other_sets(run, described)
-    datasets = [load_dataset(path) for path in config.data]
+    datasets = [manifest.load_dataset(path) for path in config.data]
     if config.map_labels is not None:
-        datasets = [joining.renamed(data, load_map(config.map_labels)) for data in datasets]
+        datasets = [joining.renamed(data, maps.load_map(config.map_labels)) for data in datasets]
     rows = [joining.rows_to_judge(data, config, names, described) for data in datasets]
     folds = joining.assign_folds(datasets, rows, names, described)
     compared = ""
@@ -96,7 +91,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         operating=page.operating_points(test, scores, first),
         subgroups=page.score_subgroups(config, test, scores, groups),
         maps=page.activation_panels(config, test, shown_networks, groups, device),
-        image_reports=[read_json(path / "metrics.json") for path in image_reports],
+        image_reports=[fingerprints.read_json(path / "metrics.json") for path in image_reports],
         unfair=page.unfair(first),
         cautions=page.cautions(left_out, test, scores, first),
     )
@@ -106,7 +101,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     return write_outputs(config, run, folds, result)
 
 
-def check_gates(config: Config, run: Run, result: Evaluation) -> None:
+def check_gates(config: Config, run: runs.Run, result: Evaluation) -> None:
     """`--min-auroc`, `--max-ece` and `--require-evidence`."""
     for number, value in enumerate(result.scored.points[:, -1, 0]):
         name = run_name(result.groups, number)
@@ -128,13 +123,18 @@ def check_gates(config: Config, run: Run, result: Evaluation) -> None:
 
 
 def write_outputs(
-    config: Config, run: Run, folds: list[Fold], result: Evaluation
+    config: Config, run: runs.Run, folds: list[Fold], result: Evaluation
 ) -> dict[str, Any]:
     """Tables, report, and the summary."""
     metrics = classifier_tables.metrics(result)
-    run.write_text("metrics.csv", csv_text(*metrics.cells()))
     differences = classifier_tables.differences(result)
-    run.write_text("comparison.csv", csv_text(*differences.cells()))
+    groups = classifier_tables.subgroups(result)
+    between = classifier_tables.subgroup_differences(result)
+    tables = {"metrics.csv": metrics, "comparison.csv": differences}
+    if result.subgroups:
+        tables |= {"subgroups.csv": groups, "subgroup_differences.csv": between}
+    for name, table in tables.items():
+        run.write_text(name, csv_text(*table.cells()))
     extra: dict[str, list[str]] = {}
     if len(folds) > 1:
         extra["fold"] = [str(k) for k, f in enumerate(folds, start=1) for _ in f.rows]
@@ -143,8 +143,6 @@ def write_outputs(
     rows = np.concatenate([fold.rows for fold in folds])
     run.write_text("predictions.csv", csv_text(*classifier_tables.predictions(result, rows, extra)))
     answer = classifier_page.answer(result)
-    groups = classifier_tables.subgroups(result)
-    between = classifier_tables.subgroup_differences(result)
     run.write_json(
         "metrics.json",
         {
@@ -156,9 +154,6 @@ def write_outputs(
             "subgroup_differences": between.records,
         },
     )
-    if result.subgroups:
-        run.write_text("subgroups.csv", csv_text(*groups.cells()))
-        run.write_text("subgroup_differences.csv", csv_text(*between.cells()))
     render.write(run, classifier_page.build(result), "evaluate classifiers", with_markdown=True)
     console.table("Mean over labels", *classifier_tables.shown(result))
     console.say(answer)

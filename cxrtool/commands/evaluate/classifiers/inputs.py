@@ -18,11 +18,8 @@ from cxrtool.commands.evaluate.classifiers.options import Config
 from cxrtool.core.errors import GateError, InputError
 from cxrtool.core.fingerprints import read_json
 from cxrtool.core.runs import Run
-from cxrtool.data.cache import pixels
-from cxrtool.data.keys import Seen, refuse_overlap
+from cxrtool.data import cache, keys, manifest, select
 from cxrtool.data.labels import LabelPolicy, label_arrays
-from cxrtool.data.manifest import load_dataset
-from cxrtool.data.select import patient_groups
 from cxrtool.stats.classifier_results import BY_PIXELS, WITHOUT_IDS
 from cxrtool.stats.comparison import Scored, score_runs
 from cxrtool.stats.joining import Fold, positions, refuse_made_images
@@ -39,7 +36,7 @@ def read_set_names(config: Config) -> dict[str, str]:
         synth, _, name = text.partition("=")
         digest = synth.lower()[:8]
         if Path(synth).exists() or not re.fullmatch("[0-9a-f]{8,}", synth.lower()):
-            digest = load_dataset(Path(synth)).info.digest[:8]
+            digest = manifest.load_dataset(Path(synth)).info.digest[:8]
         if names.setdefault(digest, name.strip()) != name.strip():
             raise InputError(f"is called {names[digest]} and {name.strip()}", file=Path(synth))
     return names
@@ -87,7 +84,7 @@ def refuse_other_sets(run: Run, described: list[dict[str, Any]]) -> None:
     for path, option in paths.items():
         if path != option and not path.is_dir():
             continue  # the set that was measured lies elsewhere now
-        synth = load_dataset(path)
+        synth = manifest.load_dataset(path)
         refuse_unfinished(synth)
         if digests and synth.info.digest[:12] not in digests:
             raise InputError(
@@ -108,8 +105,8 @@ def refuse_seen_rows(run: Run, fold: Fold, split: str) -> str:
     folders = run.paths("runs")
     caution = ""
     for folder in (folders[k] for k in fold.runs):
-        seen = Seen.load(folder)
-        overlap = refuse_overlap(
+        seen = keys.Seen.load(folder)
+        overlap = keys.refuse_overlap(
             seen, fold.data, fold.rows, who=f"the run {folder}", what=split, folder=folder
         )
         if not seen.patients or not fold.data.info.patients:
@@ -163,7 +160,7 @@ def rows_of(folds: list[Fold], labels: tuple[str, ...], policy: LabelPolicy) -> 
         columns = positions(fold.data.labels, labels)
         truth.append(values[:, columns])
         mask.append(known[:, columns])
-        codes.append(patient_groups(fold.data, fold.rows) + start)
+        codes.append(select.patient_groups(fold.data, fold.rows) + start)
         start = int(codes[-1].max()) + 1
     every = np.concatenate(truth)
     single = all(fold.data.info.kind == "single" for fold in folds)
@@ -192,15 +189,10 @@ def predict(
     run: Run, network: ClassifierNet, folder: Path, fold: Fold, labels: Sequence[str], device: Any
 ) -> np.ndarray:
     """Calibrated probabilities [N, L] of one run, its labels joined by name."""
-    images = input_pixels(pixels(fold.data, fold.rows), network.size)
+    images = input_pixels(cache.pixels(fold.data, fold.rows), network.size)
     network = network.to(device)
-    with run.progress("predicting", total=len(fold.rows)) as bar:
-
-        def advance(n: int) -> None:
-            bar.advance(n)
-            run.check_stop()
-
-        logits = in_blocks(network.logits, images, device, advance=advance)
+    with run.progress("predicting", total=len(fold.rows), stops=True) as bar:
+        logits = in_blocks(network.logits, images, device, advance=bar.advance)
     bad = int((~np.isfinite(logits)).any(axis=1).sum())
     if bad:
         raise InputError(

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from cxrtool.core.config import DEVICE, REQUIRED, THREADS, argument, option
+from cxrtool.core.config import REQUIRED, Computing, argument, option
 from cxrtool.core.errors import UsageError
 from cxrtool.data.options import SPLIT_CHOICES, VIEWS, SelectionOptions, row_option
 
-NAME = "evaluate-classifiers"
 # 5: a synthetic set is named only where the regimen does not tell it. 6: patients of intervals are
 # units of studies and copies; degrees of freedom by Welch and Satterthwaite; intervals corrected as
 # p is. 7: intervals of means over seeds cover the seeds, as those of evaluate clip do
@@ -18,7 +17,7 @@ gate_option = partial(option, panel="Gates: when to fail (exit 5)")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(SelectionOptions):
+class Config(SelectionOptions, Computing):
     """Score classifiers on real test rows, and say what their differences are worth.
 
     Each run reads the rows with its own network, preprocessing and calibration; rows that one of
@@ -81,8 +80,6 @@ class Config(SelectionOptions):
         "stored",
         choices=("stored", *VIEWS),
     )
-    device: str = option(DEVICE, "auto")
-    threads: int | None = option(THREADS)
 
     def validate(self) -> None:
         if not self.runs:

@@ -13,28 +13,24 @@ from cxrtool.classifiers.architectures import ClassifierNet
 from cxrtool.classifiers.cam import activation_maps, overlay
 from cxrtool.commands.evaluate.classifiers.inputs import TestRows, saw_more
 from cxrtool.commands.evaluate.classifiers.options import Config
-from cxrtool.core import console
-from cxrtool.core.fingerprints import require_complete
-from cxrtool.core.runs import Run
-from cxrtool.data.cache import pixels
-from cxrtool.data.manifest import Dataset, load_dataset
+from cxrtool.core import console, fingerprints, runs
+from cxrtool.data import cache, manifest
 from cxrtool.data.maps import canonical
-from cxrtool.stats import comparison, subgroups
+from cxrtool.stats import comparison, joining, subgroups
 from cxrtool.stats.classifier_results import MapPanel, Subgroup, label_errors, why_undefined
 from cxrtool.stats.groups import Group
-from cxrtool.stats.joining import positions
 from cxrtool.training.rng import numpy_rng
 
 CAM_IMAGES = 4
 Groups = Sequence[Group]
 
 
-def facts(description: dict[str, Any], members: list[int], run: Run) -> dict[str, Any]:
+def facts(description: dict[str, Any], members: list[int], run: runs.Run) -> dict[str, Any]:
     """What the report's table of runs shows of one: how it was made, and from what."""
     recipe = description["recipe"]
     policy = description["policy"]
     images = ", ".join(f"{n:,} {kind}" for kind, n in description["images"].items())
-    results = [require_complete(run.paths("runs")[k]) for k in members]
+    results = [fingerprints.require_complete(run.paths("runs")[k]) for k in members]
     sources = description.get("sources") or []
     sets = ", ".join(str(source["digest"])[:8] for source in sources) or "–"
     made_by = ", ".join(g[:12] for source in sources for g in source["generators"]) or "–"
@@ -68,20 +64,17 @@ def facts(description: dict[str, Any], members: list[int], run: Run) -> dict[str
 
 def unfair(described: list[dict[str, Any]]) -> str:
     """What the headline says of generators that knew more than their classifiers, "" if none."""
-    most: dict[str, int] = {}
-    arms: dict[str, set[str]] = {}
+    most: dict[str, dict[str, int]] = {}  # who knows more -> arm -> by how much
     for d in described:
         for who, n in saw_more(d).items():
-            most[who] = max(n, most.get(who, 0))
-            arms.setdefault(who, set()).add(d["recipe"]["arm"])
-    if not most:
-        return ""
+            arms, arm = most.setdefault(who, {}), d["recipe"]["arm"]
+            arms[arm] = max(n, arms.get(arm, 0))
     told = " and ".join(
-        f"the {who} arm {', '.join(sorted(arms[who]))} saw up to {n:,} patients or images that the"
-        " classifier did not"
-        for who, n in most.items()
+        f"the {who} arm {', '.join(sorted(arms))} saw up to {max(arms.values()):,} patients or"
+        " images that the classifier did not"
+        for who, arms in most.items()
     )
-    return f"Not a fair comparison: {told}."
+    return told and f"Not a fair comparison: {told}."
 
 
 def cautions(
@@ -195,26 +188,23 @@ def activation_panels(
     group = next((g for g in groups if g.arm == "gan"), groups[0])
     network, labels, fold = networks[min(group.runs.values())], test.labels, test.folds[0]
     rng = numpy_rng("class activation maps", config.seed)
-    sets: list[tuple[str, Dataset, np.ndarray, np.ndarray]] = [
+    sets: list[tuple[str, manifest.Dataset, np.ndarray, np.ndarray]] = [
         ("real", fold.data, fold.rows, test.truth[: len(fold.rows)] > 0)
     ]
     if config.synth is not None:
-        synth = load_dataset(config.synth)
-        table = np.zeros((len(synth), len(labels)), dtype=bool)
-        for k, label in enumerate(labels):
-            if label in synth.labels:
-                table[:, k] = synth.column(label) == "1"
+        synth = manifest.load_dataset(config.synth)
+        table = (synth.table.reindex(columns=list(labels)) == "1").to_numpy()
         sets.append(("synthetic", synth, np.arange(len(synth)), table))
     out = []
     for k, label in enumerate(labels):
-        place = positions(network.labels, [label])[0]
+        place = joining.positions(network.labels, [label])[0]
         sides = []
         for kind, dataset, rows, table in sets:
             having = np.flatnonzero(table[:, k])
             if not len(having):
                 continue
             some = np.sort(rng.choice(having, min(CAM_IMAGES, len(having)), replace=False))
-            images = pixels(dataset, rows[some])
+            images = cache.pixels(dataset, rows[some])
             maps = activation_maps(network, images, place, device)
             sides.append((kind, images, overlay(images, maps)))
         if sides:

@@ -14,50 +14,39 @@ from typing import Any
 import numpy as np
 
 from cxrtool import clip
-from cxrtool.clip import holdout
+from cxrtool.clip import holdout, training
 from cxrtool.clip.holdout import chance, label_vectors, negation_test, zero_shot_scores
 from cxrtool.clip.templates import from_json
 from cxrtool.clip.texts import Composer, reference_column
-from cxrtool.clip.training import make_pairs
-from cxrtool.commands.evaluate.clip.options import FORMAT, NAME, Config
-from cxrtool.core import console
-from cxrtool.core.fingerprints import read_json
-from cxrtool.core.runs import Run
-from cxrtool.data.cache import pixels
-from cxrtool.data.keys import Seen, refuse_overlap
+from cxrtool.commands.evaluate.clip.options import Config
+from cxrtool.core import console, fingerprints, runs
+from cxrtool.data import cache, keys, manifest, select
 from cxrtool.data.labels import label_arrays
-from cxrtool.data.manifest import load_dataset
-from cxrtool.data.select import patient_groups
 from cxrtool.pages import clip as clip_page
 from cxrtool.pages import render
-from cxrtool.stats import clip_results, comparison, joining
+from cxrtool.stats import clip_results, comparison, joining, predictions, verdicts, wording
 from cxrtool.stats.clip_results import Comparison, Measured
 from cxrtool.stats.groups import Group, group_runs
-from cxrtool.stats.predictions import Records, csv_text
-from cxrtool.stats.verdicts import MIN_SEEDS
-from cxrtool.stats.wording import number, with_interval
 from cxrtool.training.device import setup
-
-__all__ = ["FORMAT", "NAME", "Config", "run"]
 
 CONTROL = "random"
 """Strategies of this name have texts of other patients: what they read has leaked."""
 LEAST_AT_CHANCE = 12 / 14  # share of the labels; one interval in twenty misses one half by chance
 
 
-def run(config: Config, run: Run) -> dict[str, Any]:
+def run(config: Config, run: runs.Run) -> dict[str, Any]:
     """Read the rows with every CLIP, score, compare by strategy, report."""
     device = setup(config.device, config.threads)
     folders = run.paths("runs", "finetune-clip")
     names = [str(folder) for folder in folders]
     models = [clip.load(folder, device) for folder in folders]
     described = [model.meta for model in models]
-    dataset = load_dataset(config.data)
+    dataset = manifest.load_dataset(config.data)
     rows = joining.rows_to_judge(dataset, config, names, described)
     joining.refuse_made_images(dataset, rows, config.split, "CLIPs")
     for folder in folders:
-        refuse_overlap(
-            Seen.load(folder), dataset, rows, who=f"the run {folder}", what=config.split,
+        keys.refuse_overlap(
+            keys.Seen.load(folder), dataset, rows, who=f"the run {folder}", what=config.split,
             folder=folder,
         )  # fmt: skip
     for name, meta in zip(names, described, strict=True):
@@ -72,16 +61,16 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     texts = composer.pair_texts(config.text or reference_column(table), wordings="plain")
     columns = joining.positions(dataset.labels, labels)
     values, mask = values[:, columns], mask[:, columns]
-    codes = patient_groups(dataset, rows)
+    codes = select.patient_groups(dataset, rows)
 
     scores, measured = [], []
     for model in models:
-        images = holdout.embed_all(model, pixels(dataset, rows))
+        images = holdout.embed_all(model, cache.pixels(dataset, rows))
         run.check_stop()
         vectors = label_vectors(model, from_json(model.meta["templates"], Path(model.name)), labels)
         scores.append(zero_shot_scores(images, vectors).cpu().numpy())
         nearer = negation_test(scores[-1], values, mask, labels)
-        pairs = make_pairs(np.empty(0), texts.wordings, texts.groups, model.tokenizer)
+        pairs = training.make_pairs(np.empty(0), texts.wordings, texts.groups, model.tokenizer)
         measured.append(
             Measured(
                 retrieval=holdout.pair_retrieval(model, images[texts.positions.tolist()], pairs),
@@ -93,10 +82,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     scored = comparison.score_runs(
         labels, values, mask, np.stack(scores), codes, resamples=config.bootstrap, seed=config.seed
     )
-    recipes = [
-        recipe_of(meta, read_json(folder / "run.json"))
-        for meta, folder in zip(described, folders, strict=True)
-    ]
+    records = [fingerprints.read_json(folder / "run.json") for folder in folders]
+    recipes = list(map(recipe_of, described, records))
     groups = group_runs(recipes, arm_options={k for r in recipes for k in r} - {"model"})
     groups.sort(key=lambda group: group.arm != "original")  # what the others are compared with
     result = Comparison(
@@ -132,20 +119,17 @@ def recipe_of(meta: dict[str, Any], record: Mapping[str, Any]) -> dict[str, Any]
         meta: The run's model.json.
         record: Its run.json: the options, and what it began from.
     """
-    text = meta["text"]
-    options = record.get("config", {})
+    text, options, shape = meta["text"], record.get("config", {}), meta.get("architecture", {})
+    quick = shape.get("model_cfg", {}).get("quick_gelu", False)
+    normal = shape.get("preprocess_cfg", {})
+    moments = [value for key in ("mean", "std") for value in normal.get(key, [])]
     recipe: dict[str, Any] = {
         "arm": "labels" if text.get("origin") == "labels" else text["strategy"],
         "seed": int(meta.get("seed", 0)),
         "model": f"{meta['arch']} at {meta['preprocessing']['size']} px",
+        "activation": "QuickGELU" if quick else "GELU",
+        "normalization": " ".join(f"{value:.3f}" for value in moments),
     }
-    shape = meta.get("architecture", {})
-    quick = shape.get("model_cfg", {}).get("quick_gelu", False)
-    recipe["activation"] = "QuickGELU" if quick else "GELU"
-    normal = shape.get("preprocess_cfg", {})
-    recipe["normalization"] = " ".join(
-        f"{value:.3f}" for key in ("mean", "std") for value in normal.get(key, [])
-    )
     if "lock" in meta:
         options = options | {"lock": meta["lock"]}  # what the default came to
     recipe |= {
@@ -167,7 +151,7 @@ def leaks(scored: comparison.Scored, groups: list[Group]) -> list[str]:
     """Sentences on controls that read what they cannot know."""
     sentences = []
     for group in groups:
-        if len(group.runs) < MIN_SEEDS or group.arm.split("-")[0] != CONTROL:
+        if len(group.runs) < verdicts.MIN_SEEDS or group.arm.split("-")[0] != CONTROL:
             continue
         inside, scored_labels = clip_results.at_chance(scored, group)
         if inside < LEAST_AT_CHANCE * scored_labels:
@@ -178,19 +162,18 @@ def leaks(scored: comparison.Scored, groups: list[Group]) -> list[str]:
     return sentences
 
 
-def write_outputs(run: Run, result: Comparison) -> dict[str, Any]:
+def write_outputs(run: runs.Run, result: Comparison) -> dict[str, Any]:
     """Tables, page and the summary."""
     for caution in result.cautions:
         console.warn(caution)
     labels, strategies = clip_results.label_table(result), clip_results.strategy_table(result)
     differences = [asdict(d) for d in result.differences if d.metric == "auroc"]
-    for name, records in (
-        ("metrics.csv", labels),
-        ("strategies.csv", strategies),
-        ("comparison.csv", differences),
-    ):
+    tables = {"metrics": labels, "strategies": strategies, "comparison": differences}
+    for name, records in tables.items():
         if records:
-            run.write_text(name, csv_text(*Records(records).cells()))
+            run.write_text(
+                f"{name}.csv", predictions.csv_text(*predictions.Records(records).cells())
+            )
     answer = clip_page.answer(result)
     run.write_json(
         "metrics.json",
@@ -211,9 +194,9 @@ def write_outputs(run: Run, result: Comparison) -> dict[str, Any]:
             [
                 r["strategy"],
                 r["seeds"],
-                with_interval(r["auroc"], r["auroc_low"], r["auroc_high"]),
+                wording.with_interval(r["auroc"], r["auroc_low"], r["auroc_high"]),
                 f"{r['labels_at_chance']} of {r['labels']}",
-                number(r["image_to_text@10"]),
+                wording.number(r["image_to_text@10"]),
                 f"{r['negation_passed']:.0%}",
             ]
             for r in strategies

@@ -3,18 +3,17 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxrtool.core.config import DEVICE, REQUIRED, THREADS, argument, option
+from cxrtool.core.config import REQUIRED, Computing, argument, option
 from cxrtool.core.errors import UsageError
 from cxrtool.data.options import SPLIT_CHOICES, VIEWS, SelectionOptions, row_option
 
-NAME = "evaluate-clip"
 # 2: bicubic resampling within the range; a recipe tells the activation; patients of intervals are
 # units of studies and copies; degrees of freedom by Welch and Satterthwaite
 FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(SelectionOptions):
+class Config(SelectionOptions, Computing):
     """Compare CLIPs on real rows that none has seen: zero-shot AUROC, retrieval, negation.
 
     Runs that differ by their seed alone count as one strategy. The result is a page, report.html,
@@ -38,8 +37,6 @@ class Config(SelectionOptions):
         "stored",
         choices=("stored", *VIEWS),
     )
-    device: str = option(DEVICE, "auto")
-    threads: int | None = option(THREADS)
 
     def validate(self) -> None:
         if not self.runs:

@@ -13,39 +13,40 @@ from typing import Any
 
 import numpy as np
 
-from cxrtool.commands.evaluate.images import inputs, measures
-from cxrtool.commands.evaluate.images.options import FORMAT, NAME, Config
-from cxrtool.core import console
-from cxrtool.core.runs import Run
-from cxrtool.data.cache import pixels
-from cxrtool.data.keys import Seen, seen_rows
-from cxrtool.data.select import select_rows
+from cxrtool.classifiers import arms
+from cxrtool.commands.evaluate.images import measures
+from cxrtool.commands.evaluate.images.options import Config
+from cxrtool.core import console, runs
+from cxrtool.core.errors import InputError
+from cxrtool.data import cache, select
+from cxrtool.data.keys import Seen, refuse_copies, refuse_overlap, seen_rows
+from cxrtool.data.labels import LabelPolicy, label_arrays
+from cxrtool.data.manifest import Dataset, load_dataset
 from cxrtool.fidelity.measures import by_label, fidelity, nearness
 from cxrtool.pages import images as image_page
 from cxrtool.pages import render
 from cxrtool.pages.images import ImageEvaluation
-from cxrtool.stats.predictions import csv_text
+from cxrtool.stats import joining, predictions
+from cxrtool.synthesis.generators import GeneratorCard
 from cxrtool.training.device import setup
 from cxrtool.training.rng import numpy_rng
 
-__all__ = ["FORMAT", "NAME", "Config", "run", "write_outputs"]
 
-
-def run(config: Config, run: Run) -> dict[str, Any]:
+def run(config: Config, run: runs.Run) -> dict[str, Any]:
     """Embed, measure, show."""
     device = setup(config.device, config.threads)
-    real, synth = inputs.load_sets(config)
-    reference = select_rows(real, config)
-    train = select_rows(real, config, split="train", allow_empty=True)
+    real, synth = load_sets(config)
+    reference = select.select_rows(real, config)
+    train = select.select_rows(real, config, split="train", allow_empty=True)
     # A generator knows best itself what it was trained on; its images know it too.
     train = train[seen_rows(Seen.load(config.gan or config.synth).fitted(), real, train)]
-    inputs.refuse_seen_rows(config, synth, real, reference)
+    refuse_seen_rows(config, synth, real, reference)
     images = {
-        "synthetic": pixels(synth, np.arange(len(synth))),
-        "real": pixels(real, reference),
-        "training": pixels(real, train),
+        "synthetic": cache.pixels(synth, np.arange(len(synth))),
+        "real": cache.pixels(real, reference),
+        "training": cache.pixels(real, train),
     }
-    tables = inputs.label_tables(synth, real, reference)
+    tables = label_tables(synth, real, reference)
     labels, synthetic_labels, real_labels = tables
 
     spaces, of_labels, near = [], [], []
@@ -88,10 +89,79 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     return write_outputs(run, result)
 
 
-def write_outputs(run: Run, result: ImageEvaluation) -> dict[str, Any]:
+def load_sets(config: Config) -> tuple[Dataset, Dataset]:
+    """The real and the synthetic set.
+
+    Raises:
+        InputError: Their pixels are not made alike, rows are of the wrong kind, or `--gan` is not
+            the generator behind SYNTH.
+    """
+    real, synth = load_dataset(config.real), load_dataset(config.synth)
+    if not len(synth):
+        raise InputError("holds no image", file=synth.path)
+    arms.refuse_unfinished(synth)
+    for name in ("size", "fit", "kernel"):
+        ours, theirs = getattr(real.info, name), getattr(synth.info, name)
+        if ours != theirs:
+            raise InputError(
+                f"{name} {theirs} cannot be compared with {real.path}, which has {name} {ours}",
+                file=synth.path,
+                hint="prepare the real images at the generator's size",
+            )
+    arms.refuse_made_rows(real, "reference and training images are real ones")
+    reason = "holds real rows where synthetic or edited ones are expected"
+    strange, hint = synth.column("source") == "real", "cxr evaluate images SYNTH --real DATA"
+    arms.refuse_rows(synth, strange, reason, hint)
+    if config.gan is not None:
+        behind = {str(synth.info.notes.get("generator") or ""), *synth.column("generator")} - {""}
+        own = GeneratorCard.open(config.gan).fingerprint
+        if behind and own not in behind:
+            raise InputError(
+                f"is the generator {own}, and {synth.path} was made by"
+                f" {', '.join(sorted(behind))}: membership would be that of another network",
+                file=config.gan,
+                hint="give the train-gan output that SYNTH was made with",
+            )
+    return real, synth
+
+
+def refuse_seen_rows(config: Config, made: Dataset, real: Dataset, reference: np.ndarray) -> None:
+    """The leak guard: neither the generator nor the extractor has seen a reference row.
+
+    Nor is a synthetic image a copy of one, or of any other validation or test row.
+    """
+    held_out = np.flatnonzero(np.isin(real.column("split"), ("val", "test")))
+    refuse_copies(made, real, np.union1d(held_out, reference))
+    who = {
+        f"the generator of {config.synth}": config.synth,
+        f"the extractor {config.features}": config.features,
+        f"the CLIP {config.clip}": config.clip,
+        f"the generator {config.gan}": config.gan,
+    }
+    for name, path in who.items():
+        if path is not None:
+            seen = Seen.load(path)
+            refuse_overlap(seen, real, reference, who=name, what=config.split, folder=path)
+
+
+def label_tables(
+    synth: Dataset, real: Dataset, reference: np.ndarray
+) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """Labels of both sets joined by name: names, [N, L] bool, [M, L] bool."""
+    policy = arms.recorded_policy(synth) or LabelPolicy()
+    labels, _ = joining.common_labels(["SYNTH"], [synth.labels], real)
+    tables = []
+    for dataset, rows in ((synth, None), (real, reference)):
+        values, mask = label_arrays(dataset, rows, policy)
+        columns = joining.positions(dataset.labels, labels)
+        tables.append(((values > 0) & mask)[:, columns])
+    return labels, tables[0], tables[1]
+
+
+def write_outputs(run: runs.Run, result: ImageEvaluation) -> dict[str, Any]:
     """Tables, report, and the summary."""
     table = image_page.records(result)
-    run.write_text("metrics.csv", csv_text(*table.cells()))
+    run.write_text("metrics.csv", predictions.csv_text(*table.cells()))
     near = image_page.nearness_records(result)
     answer = image_page.answer(result)
     more = {

@@ -4,6 +4,7 @@ In: uint8 images of three kinds (synthetic, real, training) and what the command
 features in at least two spaces, figures, and the sentences that a reader must see beside them.
 """
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 
 from cxrtool import classifiers, clip
 from cxrtool import generators as gans
-from cxrtool.classifiers.prediction import Calibration, in_blocks, input_pixels
+from cxrtool.classifiers.prediction import BLOCK, Calibration, in_blocks, input_pixels
 from cxrtool.commands.evaluate.images.options import Config
 from cxrtool.core.fingerprints import read_json
 from cxrtool.core.runs import Run
@@ -24,8 +25,7 @@ from cxrtool.data.maps import canonical
 from cxrtool.fidelity.features import Inception, RadDino, RandomFeatures, RandomVgg16
 from cxrtool.fidelity.measures import conditional
 from cxrtool.fidelity.probe import separability, shortcut_features
-from cxrtool.stats.curves import auroc
-from cxrtool.stats.joining import positions
+from cxrtool.stats import curves, joining
 
 Space = tuple[str, Callable[[Any], Any]]
 #: "synthetic", "real" or "training" -> uint8 [N, H, W], or features [N, D].
@@ -60,16 +60,12 @@ def feature_spaces(config: Config, run: Run, device: Any) -> list[Space]:
 
 def embed(run: Run, name: str, function: Callable[[Any], Any], images: Sets, device: Any) -> Sets:
     """Features of every set in one space."""
-    out = {}
-    with run.progress(f"features ({name})", total=sum(map(len, images.values()))) as bar:
-
-        def advance(n: int) -> None:
-            bar.advance(n)
-            run.check_stop()
-
-        for kind, pixels in images.items():
-            out[kind] = in_blocks(function, pixels, device, advance=advance)
-    return out
+    total = sum(map(len, images.values()))
+    with run.progress(f"features ({name})", total, stops=True) as bar:
+        return {
+            kind: in_blocks(function, pixels, device, advance=bar.advance)
+            for kind, pixels in images.items()
+        }
 
 
 def small_pixels(images: np.ndarray) -> np.ndarray:
@@ -87,7 +83,7 @@ def read_conditions(run: Run, device: Any, images: Sets, tables: Tables) -> list
         shared = [k for k, name in enumerate(labels) if canonical(name) in read_labels]
         names = [labels[k] for k in shared]
         calibration = Calibration.of(network.description, network.labels)
-        places = positions(network.labels, names)
+        places = joining.positions(network.labels, names)
         synthetic, real = (
             calibration.probabilities(
                 in_blocks(network.logits, input_pixels(images[kind], network.size), device)
@@ -110,66 +106,55 @@ def membership(
     for path in run.paths("gan", "train-gan"):
         generator, judge = gans.load(path, device), gans.load_judge(path, device)
         policy = LabelPolicy.from_json(generator.meta["policy"])
-        places = positions(real.labels, generator.labels)
+        places = joining.positions(real.labels, generator.labels)
         scores = []
         for kind, own in zip(("training", "real"), rows):
             values, known = (a[:, places] for a in label_arrays(real, own, policy))
-            done = 0
+            starts = itertools.count(0, BLOCK)
 
-            def score(x: Any, values: Any = values, known: Any = known, judge: Any = judge) -> Any:
-                nonlocal done
-                place = np.minimum(np.arange(done, done + len(x)), len(values) - 1)
-                done += len(x)
+            def score(x: Any, values: Any = values, known: Any = known, at: Any = starts) -> Any:
+                place = np.minimum(next(at) + np.arange(len(x)), len(values) - 1)
                 y = torch.from_numpy(values[place]).float().to(device)
                 mask = torch.from_numpy(known[place]).to(device)
-                return judge.judge(x, y, mask)[0][:, None]
+                return judge.judge(x, y, mask)[0][:, None]  # noqa: B023  of the one generator
 
             scores.append(in_blocks(score, resized(images[kind], generator.size), device)[:, 0])
         truth = np.repeat([1, 0], [len(s) for s in scores])
-        return auroc(truth, np.concatenate(scores))
+        return curves.auroc(truth, np.concatenate(scores))
     return None
 
 
 def probe(config: Config, images: Sets) -> tuple[float, float]:
     """AUROC of a linear shortcut probe: synthetic against real, and training against real."""
     features = {kind: shortcut_features(array) for kind, array in images.items() if len(array)}
-
-    def against_real(kind: str) -> float:
-        if kind not in features:
-            return math.nan
-        return separability(features["real"], features[kind], config.seed)
-
-    return against_real("synthetic"), against_real("training")
+    synthetic, training = (
+        separability(features["real"], features[kind], config.seed)
+        if kind in features
+        else math.nan
+        for kind in ("synthetic", "training")
+    )
+    return synthetic, training
 
 
 def cautions(config: Config, spaces: list[Any], n_train: int) -> list[str]:
     """Sentences a reader must see."""
-    sentences = []
-    teacher = config.features
-    if teacher is None:
-        sentences.append(
-            "No classifier was given (--features): conditional fidelity is not measured, and the"
-            " distances are in spaces that were not trained on findings."
-        )
-    if spaces[0].n < spaces[0].dim:
-        sentences.append(
-            f"n = {spaces[0].n:,} is less than the {spaces[0].dim} dimensions of the features: the"
-            " Fréchet distance is dominated by what few images leave out; read the ratio and KID."
-        )
+    teacher, first = config.features, spaces[0]
     made = ("gan", "synthetic-only", "pretrain-finetune")
-    if teacher is not None and read_json(teacher / "model.json")["recipe"]["arm"] in made:
-        sentences.append(
-            "The classifier of --features was trained on synthetic images too: as a teacher it may"
-            " read them by what they have in common."
-        )
-    if not n_train:
-        sentences.append(
-            "The real set has no train rows that the generator is known to have been trained on, by"
-            " patient or pixels: nearness to training images and membership are not measured, and"
-            " nothing here says whether the images are copies."
-        )
-    sentences.append(
+    sentences = {
+        "No classifier was given (--features): conditional fidelity is not measured, and the"
+        " distances are in spaces that were not trained on findings.": teacher is None,
+        f"n = {first.n:,} is less than the {first.dim} dimensions of the features: the Fréchet"
+        " distance is dominated by what few images leave out; read the ratio and KID.": (
+            first.n < first.dim
+        ),
+        "The classifier of --features was trained on synthetic images too: as a teacher it may read"
+        " them by what they have in common.": (
+            teacher is not None and read_json(teacher / "model.json")["recipe"]["arm"] in made
+        ),
+        "The real set has no train rows that the generator is known to have been trained on, by"
+        " patient or pixels: nearness to training images and membership are not measured, and"
+        " nothing here says whether the images are copies.": not n_train,
         "Synthetic sets hold more images of rare labels than the reference does, by design; part of"
-        " a distance is that difference. The distances of single labels are free of it."
-    )
-    return sentences
+        " a distance is that difference. The distances of single labels are free of it.": True,
+    }
+    return [sentence for sentence, applies in sentences.items() if applies]

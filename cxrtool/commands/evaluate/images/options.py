@@ -4,17 +4,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from cxrtool.core.config import DEVICE, REQUIRED, THREADS, argument, option
+from cxrtool.core.config import REQUIRED, Computing, argument, option
 from cxrtool.data.options import SPLIT_CHOICES, SelectionOptions, row_option
 
-NAME = "evaluate-images"
 FORMAT = 4  # 4: units join studies and copies; copies of held-out images are refused
 
 sampling_option = partial(option, panel="Sampling")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(SelectionOptions):
+class Config(SelectionOptions, Computing):
     """Measure synthetic images against held-out real ones.
 
     How near are they to real images, do they show the labels that were asked for, and are they
@@ -48,5 +47,3 @@ class Config(SelectionOptions):
     subsets: int = sampling_option("Random subsets behind a kernel distance.", 100, min=2)
     split: str = row_option("Real rows that are the reference.", "test", choices=SPLIT_CHOICES)
     seed: int = option("Seed of the random features, splits and shown images.", 0, min=0)
-    device: str = option(DEVICE, "auto")
-    threads: int | None = option(THREADS)

@@ -12,10 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from cxrtool.commands.evaluate.labels.options import FORMAT, NAME, Config
-from cxrtool.core import console
+from cxrtool.commands.evaluate.labels.options import Config
+from cxrtool.core import console, runs
 from cxrtool.core.errors import InputError, UsageError
-from cxrtool.core.runs import Run
 from cxrtool.data.columns import RESERVED
 from cxrtool.data.sources.table import label_columns
 from cxrtool.data.tables import read_table, write_table
@@ -23,14 +22,10 @@ from cxrtool.pages import labels as label_page
 from cxrtool.pages import render
 from cxrtool.stats import label_classes as classes
 from cxrtool.stats import labels as measure
-from cxrtool.stats.label_classes import MACRO, MICRO, READINGS
-from cxrtool.stats.labels import LabelScore
-from cxrtool.stats.wording import with_interval
-
-__all__ = ["FORMAT", "NAME", "Config", "run"]
+from cxrtool.stats import wording
 
 
-def run(config: Config, run: Run) -> dict[str, Any]:
+def run(config: Config, run: runs.Run) -> dict[str, Any]:
     """Join, score, list what disagrees."""
     pred_file = table_of(run.input("pred").path)
     reference_file = table_of(run.input("reference").path)
@@ -161,27 +156,28 @@ def with_text(wrong: pd.DataFrame, predicted: pd.DataFrame, key: str) -> pd.Data
     return wrong.assign(report=[texts.get(k, "") for k in wrong["key"]])
 
 
-def say(scores: list[LabelScore], every: pd.DataFrame, summary: dict[str, Any]) -> None:
+def say(scores: list[measure.LabelScore], every: pd.DataFrame, summary: dict[str, Any]) -> None:
     """The scores on stderr, and what could not be scored."""
 
-    def macro(metric: str, mean: str = MACRO) -> str:
+    def macro(metric: str, mean: str = classes.MACRO) -> str:
         value, low, high = (summary[f"{mean}_{metric}{end}"] for end in ("", "_low", "_high"))
-        return with_interval(value, low, high)
+        return wording.with_interval(value, low, high)
 
     console.table(
-        f"Macro F1 {macro('f1')}, micro F1 {macro('f1', MICRO)}, {summary['matched']:,} reports",
+        f"Macro F1 {macro('f1')}, micro F1 {macro('f1', classes.MICRO)},"
+        f" {summary['matched']:,} reports",
         ["", "n", "positives", "precision", "recall", "F1", "FP", "FN", "uncertain"],
         [
             [s.observation, s.n, s.support, s.precision, s.recall, s.f1, s.fp, s.fn, s.uncertain]
             for s in scores
         ],
     )
-    by_class = every[every["observation"] == MACRO]
+    by_class = every[every["observation"] == classes.MACRO]
     console.table(
         "Macro means by class and reading",
         ["", "", "support", "precision", "recall", "F1"],
         [
-            [row["class"], READINGS[row["uncertain_as"]], row["support"]]
+            [row["class"], classes.READINGS[row["uncertain_as"]], row["support"]]
             + [float(row[metric]) for metric in ("precision", "recall", "f1")]
             for row in by_class.to_dict("records")
         ],

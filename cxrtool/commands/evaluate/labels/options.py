@@ -6,7 +6,6 @@ from pathlib import Path
 from cxrtool.core.config import REQUIRED, argument, option
 from cxrtool.core.errors import UsageError
 
-NAME = "evaluate-labels"
 FORMAT = 3  # 3: every label that PRED has not is named
 
 
