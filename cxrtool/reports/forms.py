@@ -22,14 +22,14 @@ ANSWERS = (
     "ask", "box",
 )  # fmt: skip
 _ON = (
-    r"[\[({<][xX*vV\u2022\u2713\u2714\u2717\u2718][\])}>]|_+[xX]_+"
+    r"[\[({<][ ]?[xX*vV\u2022\u2713\u2714\u2717\u2718][ ]?[\])}>]|_+[xX\u2713\u2714]_+"
     "|[\u2611\u2612\u25a0\u25a3\u25cf\u25c9\u2713\u2714\u2705\u221a]"
 )
 _OFF = r"\[(?:[ .]{0,3}|_)\]|[({<](?:[ ]{1,3}|_)[)}>]" + "|[\u2610\u25a1\u25a2\u25cb\u25ef]"
 _CROSS = "[\u2715-\u2718\u274c]"
 _NONE = "[\u00d8\u2205\u2300]"  # the sign of the empty set, and what is written for it
 _PLUS = re.compile(r"(?:\A|[\n,;])[ ]*\+[ ]?(?=[^\W\d_])|(?<=[^\W\d_])[ ]\+(?=[\s,;.]|\Z)")
-_BLANKS = re.compile(r"_[xX]_|(?:\A|\n)(?:[xX][ ]+[^\n]*\n_|_+[ ][^\n]*\n[xX][ ])")
+_BLANKS = re.compile(r"_[xX\u2713\u2714]_|(?:\A|\n)(?:[xX][ ]+[^\n]*\n_|_+[ ][^\n]*\n[xX][ ])")
 _BLANK = re.compile(r"(?:(?<=\n)|\A|(?<=[ ]))(?:(?P<off>_+)|(?P<on>[xX]))(?=[ ]+[^\W\d_])")
 _TICK_OR_BOX = "[\u2610-\u2612\u25a0-\u25a3\u25cb\u25cf\u25c9\u25ef\u2705\u2713\u2714\u221a]"
 _TICK, _EMPTY = re.compile("[\u2713\u2714\u2705]"), re.compile(_OFF)

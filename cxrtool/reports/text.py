@@ -229,7 +229,7 @@ def pipeline(wording: Wording) -> Language:
     tokenizer = nlp.tokenizer
     assert isinstance(tokenizer, Tokenizer)
     tokenizer.infix_finditer = compile_infix_regex(infixes).finditer
-    suffixes = [*(nlp.Defaults.suffixes or ()), r"(?<=[A-Za-z])-", r"(?<=[a-z][A-Z])\."]
+    suffixes = [*(nlp.Defaults.suffixes or ()), r"(?<=[A-Za-z])-", r"(?<=[a-z<>][A-Z])\."]
     tokenizer.suffix_search = compile_suffix_regex(suffixes).search
     tokenizer.url_match = None  # "effusion.small" is no address
     # spaCy splits "isn't", but not in capitals.
