@@ -7,7 +7,7 @@ nothing but support devices is 1 or -1, no other abnormality is described, and s
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -84,9 +84,9 @@ class Labels:
 
     values: dict[str, int | None]
     evidence: tuple[Evidence, ...]
-    sections: tuple[Section, ...] = field(default=())
-    sentences: tuple[tuple[int, int], ...] = field(default=())
-    unknown: tuple[str, ...] = field(default=())
+    sections: tuple[Section, ...] = ()
+    sentences: tuple[tuple[int, int], ...] = ()
+    unknown: tuple[str, ...] = ()
 
     def __getitem__(self, observation: str) -> int | None:
         return self.values[observation]
@@ -108,14 +108,9 @@ class Labeler:
         self._corrected = frozenset(self.rules.spelling.corrected)
         self._headers = frozenset(h for hs in self.rules.sections.values() for h in hs)
         self._sections = SectionFinder(
-            self.rules.sections,
-            self.rules.body,
-            self.rules.counted,
-            _names_finding(self.rules, self._spell),
+            self.rules.sections, self.rules.body, self.rules.counted, self._names_finding
         )
-        self._forms = FormReader(
-            self.rules.answers, self._headers, _names_finding(self.rules, self._spell)
-        )
+        self._forms = FormReader(self.rules.answers, self._headers, self._names_finding)
         self._attributes = AttributeFinder(self.rules.attributes)
 
     def _begin(self) -> None:
@@ -144,14 +139,12 @@ class Labeler:
     def named(self, text: str) -> frozenset[str]:
         """Ids of the attributes that are named in a text, whatever they belong to."""
         words = self._read(text)
-        return self._attributes.named(words.lower(0, len(words.kinds)))
+        return self._attributes.named(words.lower)
 
     def assert_span(self, text: str, start: int, end: int) -> tuple[int, str, str]:
         """How the text means what stands between two offsets: value, cue, id of the cue."""
         words = self._read(text)
-        inside = [
-            i for i, (s, e) in enumerate(zip(words.starts, words.ends)) if s < end and e > start
-        ]
+        inside = [i for i, (s, e) in enumerate(words.spans) if s < end and e > start]
         if not inside:
             return POSITIVE, "", ""
         touched = [(f, s) for f, s in words.sentences() if f <= inside[-1] and s > inside[0]]
@@ -160,7 +153,7 @@ class Labeler:
         value, cue = self._reader.assert_span(words.kinds[first:stop], *span)
         if cue is None:
             return value, "", ""
-        return value, words.between(first + cue.start, first + cue.end), cue.cue.id
+        return value, text[slice(*words.chars(first + cue.start, first + cue.end))], cue.cue.id
 
     def _read(self, text: str) -> Words:
         cleaned = clean(text, self.rules.wording, self._headers)
@@ -173,6 +166,13 @@ class Labeler:
 
     def _knows(self, word: str) -> bool:
         return self.rules.automaton.reads(self._spell(word))
+
+    def _names_finding(self, words: str) -> bool:
+        """Whether words in lower case hold a finding."""
+        automaton, owners = self.rules.automaton, self.rules.owners
+        kinds = [automaton.kind(self._spell(word)) for word in (*re.findall(r"\w+", words), ".")]
+        spans = automaton.find(kinds, 0, len(kinds))
+        return any(isinstance(owners[number], Rule) for _, _, number in spans)
 
     def _normal(self, text: str) -> Draft:
         """The text without residue of exports, and with forms as sentences."""
@@ -287,7 +287,7 @@ class Labeler:
             spans.setdefault(base, []).append((mention.start, mention.end))
         described: list[tuple[Attribute, ...]] = []
         for base, findings in spans.items():
-            words = at.lower(base, ends[base])
+            words = at.lower[base : ends[base]]
             described.extend(
                 tuple(_attribute(a, base, at) for a in attributes)
                 for attributes in self._attributes.find(words, findings)
@@ -315,18 +315,6 @@ def _only(text: str, sections: list[Section]) -> str:
         parts.append(text[section.start : section.end])
         position = section.end
     return "".join(parts).ljust(len(text))
-
-
-def _names_finding(rules: RuleSet, spell: Callable[[str], str]) -> Callable[[str], bool]:
-    """Says whether words in lower case hold a finding."""
-
-    def names(words: str) -> bool:
-        known = [spell(word) for word in (*re.findall(r"\w+", words), ".")]
-        kinds = [rules.automaton.kind(word) for word in known]
-        spans = rules.automaton.find(kinds, 0, len(kinds))
-        return any(isinstance(rules.owners[number], Rule) for _, _, number in spans)
-
-    return names
 
 
 @cache

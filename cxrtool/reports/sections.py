@@ -8,7 +8,7 @@ the one that it is next to. A header that nobody knows is named, so that somebod
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -72,7 +72,7 @@ class Split:
     """
 
     sections: tuple[Section, ...]
-    unknown: tuple[str, ...] = field(default=())
+    unknown: tuple[str, ...] = ()
 
 
 class SectionFinder:

@@ -40,27 +40,16 @@ class SentenceReader:
     def __init__(self, rules: RuleSet) -> None:
         self._rules = rules
         self._automaton = rules.automaton
-        self._mentions = lru_cache(CACHE_LIMIT)(self._read)
-        self._unread = lru_cache(CACHE_LIMIT)(self._read_unread)
+        self.read = lru_cache(CACHE_LIMIT)(self._read)
+        self.unread = lru_cache(CACHE_LIMIT)(self._read_unread)
         self._flag = cache(partial(structure, self._automaton))
         self._stop = self._automaton.kind(".")
 
-    def read(self, kinds: Sequence[int]) -> tuple[Mention, ...]:
-        """The mentions of a sentence, by position; offsets count tokens from its first."""
-        return self._mentions(tuple(kinds))
-
-    def unread(self, kinds: Sequence[int]) -> tuple[Mention, ...]:
-        """The statements of a sentence of which nothing is understood."""
-        return self._unread(tuple(kinds))
-
     def _read_unread(self, kinds: tuple[int, ...]) -> tuple[Mention, ...]:
-        flags = self.flags(kinds)
-        stretches = untold(flags, self.read(kinds))
+        """The statements of a sentence of which nothing is understood."""
+        stretches = untold(self.flags(kinds), self.read(kinds))
         if stretches:
-            content, things, cues = self.spans(kinds)
-            well = [span for span in content if span.rule.kind == "normal"]
-            clause = Clause(flags, things, cues, self._rules.devices, well)
-            stretches = list(clause.unread(stretches))
+            stretches = list(self._clause(kinds, *self.spans(kinds)).unread(stretches))
         return tuple(Mention(*span, UNREAD, POSITIVE, None) for span in stretches)
 
     def spans(
@@ -91,20 +80,28 @@ class SentenceReader:
         target = Span(start, end, ANY)
         mentions, things, cues = self.spans(masked)
         things = [s for s in things if not _overlaps(s, target)]
-        well = [s for s in mentions if s.rule.kind == "normal"]
-        clause = Clause(self.flags(kinds), [*things, target], cues, self._rules.devices, well)
-        return clause.decide(start, end)
+        return self._clause(kinds, mentions, [*things, target], cues).decide(start, end)
+
+    def _clause(
+        self,
+        kinds: Sequence[int],
+        mentions: Sequence[Span],
+        things: Sequence[Span],
+        cues: Sequence[tuple[int, int, Cue]],
+    ) -> Clause:
+        well = [span for span in mentions if span.rule.kind == "normal"]
+        return Clause(self.flags(kinds), things, cues, self._rules.devices, well)
 
     def flags(self, kinds: Sequence[int]) -> list[int]:
         """The structure flags of the tokens."""
         return [self._flag(kind) for kind in kinds]
 
     def _read(self, kinds: tuple[int, ...]) -> tuple[Mention, ...]:
+        """The mentions of a sentence, by position; offsets count tokens from its first."""
         content, things, cues = self.spans(kinds)
         if not content:
             return ()
-        well = [span for span in content if span.rule.kind == "normal"]
-        clause = Clause(self.flags(kinds), things, cues, self._rules.devices, well)
+        clause = self._clause(kinds, content, things, cues)
         mentions: list[Mention] = []
         for span in content:
             kind = span.rule.kind

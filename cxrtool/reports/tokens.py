@@ -50,7 +50,7 @@ class Words:
             kinds = [kinds[i] for i in places]
             # A sentence that white space begins is begun by the next word.
             firsts = [bisect_left(places, i) for i in firsts]
-        self.kinds, self.text = kinds, text
+        self.kinds, self.text = tuple(kinds), text
         self._rows, self._firsts, self._spelled, self._span = rows, firsts, spelled, span
 
     def sentences(self) -> list[tuple[int, int]]:
@@ -59,24 +59,24 @@ class Words:
         return [(first, stop) for first, stop in pairwise(bounds) if first < stop]
 
     @cached_property
-    def starts(self) -> list[int]:
-        """Offset of every word."""
-        return self._column(1) if self._span is None else [start for start, _ in self._spans]
+    def _columns(self) -> list[list[int]]:
+        """Hash, offset and length of every word, a list each."""
+        rows = self._rows if self._places is None else self._rows[self._places]
+        columns: list[list[int]] = rows.T.tolist()
+        return columns
 
     @cached_property
-    def ends(self) -> list[int]:
-        """Offset after every word."""
-        return [end for _, end in self._spans]
-
-    @cached_property
-    def _spans(self) -> list[tuple[int, int]]:
-        read = [(s, s + length) for s, length in zip(self._column(1), self._column(2))]
+    def spans(self) -> list[tuple[int, int]]:
+        """Where every word stands in the original text."""
+        _, starts, lengths = self._columns
+        read = [(start, start + length) for start, length in zip(starts, lengths)]
         return read if self._span is None else [self._span(start, end) for start, end in read]
 
     @cached_property
-    def _lower(self) -> list[str]:
+    def lower(self) -> list[str]:
+        """Every word in lower case."""
         spelled = self._spelled
-        return [spelled[h] for h in self._column(0)]
+        return [spelled[h] for h in self._columns[0]]
 
     def broken(self, unread: int, is_word: Callable[[str], bool]) -> list[tuple[int, int, str]]:
         """Edits that join words of which one is unread, and both together are a word.
@@ -90,29 +90,17 @@ class Words:
         for _ in range(kinds.count(unread)):
             at = kinds.index(unread, at + 1)
             for first in (at - 1, at):
-                joined = "".join(self.lower(first, first + 2))
-                if last <= first < len(kinds) - 1 and is_word(joined):
-                    places = self._rows[self._places or slice(None)][first : first + 2]
-                    edits.append((int(places[0, 1] + places[0, 2]), int(places[1, 1]), ""))
+                if last <= first < len(kinds) - 1 and is_word(
+                    "".join(self.lower[first : first + 2])
+                ):
+                    _, starts, lengths = self._columns
+                    edits.append((starts[first] + lengths[first], starts[first + 1], ""))
                     last = first + 1
         return edits
 
-    def _column(self, number: int) -> list[int]:
-        values: list[int] = self._rows[:, number].tolist()
-        return values if self._places is None else [values[i] for i in self._places]
-
-    def lower(self, first: int, stop: int) -> list[str]:
-        """Some words in lower case."""
-        return self._lower[first:stop]
-
     def chars(self, first: int, stop: int) -> tuple[int, int]:
         """Where some words stand in the text; there is at least one."""
-        return self.starts[first], self.ends[stop - 1]
-
-    def between(self, first: int, stop: int) -> str:
-        """The original text of some words."""
-        start, end = self.chars(first, stop)
-        return self.text[start:end]
+        return self.spans[first][0], self.spans[stop - 1][1]
 
 
 class WordReader:

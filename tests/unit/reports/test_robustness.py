@@ -118,5 +118,5 @@ def test_rules_that_make_many_states_are_bounded(monkeypatch: pytest.MonkeyPatch
     for _ in range(3):
         for text in texts:
             assert labeler.label(text).values == LABELER.label(text).values
-        labeler._reader._mentions.cache_clear()
+        labeler._reader.read.cache_clear()
     assert len(rules.automaton.steps) < 200

@@ -22,7 +22,7 @@ def sentences(nlp: Language, text: str) -> list[str]:
     cleaned = clean(text, WORDING)
     assert len(cleaned) == len(text)
     words = WordReader(Automaton(), WORDING).read(nlp(cleaned), cleaned)
-    parts = (" ".join(words.between(*s).split()) for s in words.sentences())
+    parts = (" ".join(text[slice(*words.chars(*s))].split()) for s in words.sentences())
     return [p for p in parts if any(c.isalnum() for c in p)]
 
 

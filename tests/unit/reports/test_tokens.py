@@ -20,11 +20,11 @@ def read(text: str) -> Words:
 def test_words_have_their_place_in_the_text() -> None:
     text = "No  PNEUMONIA.\n\n  Clear lungs"
     words = read(text)
-    assert [text[s:e] for s, e in zip(words.starts, words.ends)] == [
+    assert [text[s:e] for s, e in words.spans] == [
         "No", "PNEUMONIA", ".", "Clear", "lungs",
     ]  # fmt: skip
-    assert words.lower(1, 4) == ["pneumonia", ".", "clear"]
-    assert words.between(3, 5) == "Clear lungs"
+    assert words.lower[1:4] == ["pneumonia", ".", "clear"]
+    assert text[slice(*words.chars(3, 5))] == "Clear lungs"
     assert words.sentences() == [(0, 3), (3, 5)]
     assert len(words.kinds) == 5
 
@@ -32,7 +32,7 @@ def test_words_have_their_place_in_the_text() -> None:
 @pytest.mark.parametrize("text", ["", " \n ", "\n"])
 def test_a_text_without_words(text: str) -> None:
     words = read(text)
-    assert (words.kinds, words.starts, words.sentences()) == ([], [], [])
+    assert (words.kinds, words.spans, words.sentences()) == ((), [], [])
 
 
 def test_a_sentence_that_begins_with_white_space_begins_with_its_word() -> None:
