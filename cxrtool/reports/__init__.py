@@ -6,9 +6,15 @@
 """
 
 from cxrtool.reports import _spacy  # noqa: F401  first: it keeps torch out of spaCy
-from cxrtool.reports.assertion import Assertion, assert_mention
 from cxrtool.reports.examples import load_rules
-from cxrtool.reports.labeler import Evidence, Labeler, Labels, label
+from cxrtool.reports.labeler import (
+    Assertion,
+    Evidence,
+    Labeler,
+    Labels,
+    assert_mention,
+    label,
+)
 
 __all__ = [
     "Assertion", "Evidence", "Labeler", "Labels", "assert_mention", "label", "load_rules"

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
-from cxrtool.reports.attribute_scope import AttributeSpan
-from cxrtool.reports.attributes import Attribute, AttributeFinder
+from cxrtool.core.errors import UsageError
+from cxrtool.reports.attributes import Attribute, AttributeFinder, AttributeSpan
 from cxrtool.reports.context import NEGATIVE, POSITIVE, UNCERTAIN, CueSpan, Mention
 from cxrtool.reports.forms import FormReader
 from cxrtool.reports.normalize import without_residue
@@ -24,6 +24,7 @@ from cxrtool.reports.spelling import SHORTEST
 from cxrtool.reports.text import BREAK, clean, pipeline
 from cxrtool.reports.tokens import WordReader, Words
 
+_NAMES = {POSITIVE: "positive", NEGATIVE: "negative", UNCERTAIN: "uncertain"}
 _RANK = {POSITIVE: 3, UNCERTAIN: 2, NEGATIVE: 1}
 _KNOWN_LIMIT = 500_000
 # What is written of a piece of evidence, in this order.
@@ -90,6 +91,24 @@ class Labels:
 
     def __getitem__(self, observation: str) -> int | None:
         return self.values[observation]
+
+
+@dataclass(frozen=True, slots=True)
+class Assertion:
+    """How a sentence means a phrase.
+
+    Attributes:
+        value: "positive", "negative" or "uncertain".
+        cue: The text that decided it, "" where nothing did.
+        cue_rule: Id of the cue, or "".
+        start, end: Offsets of the phrase in the sentence.
+    """
+
+    value: str
+    cue: str
+    cue_rule: str
+    start: int
+    end: int
 
 
 class Labeler:
@@ -331,6 +350,37 @@ def label(text: str) -> Labels:
         (1, 0, None)
     """
     return _default().label(text)
+
+
+def _find(words: list[str], sentence: str, flags: re.RegexFlag) -> re.Match[str] | None:
+    return re.search(r"\s+".join(map(re.escape, words)), sentence, flags) if words else None
+
+
+def assert_mention(sentence: str, phrase: str) -> Assertion:
+    """Says whether a sentence asserts, denies or doubts a phrase: any one, not only findings.
+
+    Cues inside the phrase are part of what is asserted ("the mitral valve is normal").
+
+    Args:
+        sentence: A sentence or a short text.
+        phrase: Words that occur in it; case and white space do not matter.
+
+    Raises:
+        UsageError: The phrase does not occur in the sentence.
+
+    Example:
+        >>> assert_mention("Pneumonia cannot be excluded.", "pneumonia").value
+        'uncertain'
+    """
+    words = phrase.split()
+    # The kit that this interface serves marks the phrase with capitals.
+    marked = _find([word.upper() for word in words], sentence, re.NOFLAG)
+    match = marked or _find(words, sentence, re.IGNORECASE)
+    if match is None:
+        raise UsageError(f"the phrase {phrase!r} does not occur in the sentence")
+    start, end = match.span()
+    value, cue, cue_rule = _default().assert_span(sentence, start, end)
+    return Assertion(_NAMES[value], cue, cue_rule, start, end)
 
 
 def _placed(
