@@ -164,16 +164,18 @@ class SectionFinder:
         apart = _SPACED in text and not _CAPITAL.search(text)
         for match in _HEADER.finditer("\n" + text):
             words, end = match.groups()
-            colon, start, body = end == ":", match.start(), match.end() - 1 + len(end)
-            own_line = match.group()[0] == "\n"
-            name = self._name(words)
-            own = own_line or self._is_body(words)
-            if name is None and (own or (colon and words.isupper())):
-                name = self._guessed(words, colon and own)
+            colon, own_line = end == ":", match.group()[0] == "\n"
             # Inside a line a header needs its colon and a capital: "chest: clear" is a sentence.
             inside = colon and (words[0].isupper() or (apart and words.endswith(" ")))
-            if name is not None and (own_line or inside):
-                headers[body] = _Header(start, body, name, words.strip())
+            if not (own_line or inside):
+                continue
+            name = self._name(words)
+            if name is None:
+                own = own_line or self._is_body(words)
+                name = self._guessed(words, colon and own) if own or words.isupper() else None
+            if name is not None:
+                body = match.end() - 1 + len(end)
+                headers[body] = _Header(match.start(), body, name, words.strip())
         others = [_DASHED] if " -" in text else []
         others += [_BOLD] if "**" in text else []
         for pattern in others:

@@ -106,7 +106,8 @@ def clean(text: str, wording: Wording, headers: frozenset[str] = frozenset()) ->
     if "&" in out:
         out = _ENTITY.sub(lambda m: " " * len(m.group()), out)
     out = _MARKS.sub(lambda m: HARD_BREAK.ljust(len(m.group())), out)
-    out = _RUN.sub(lambda m: _cut(m.group()), out)
+    if max(map(len, out.split()), default=0) > 100:
+        out = _RUN.sub(lambda m: _cut(m.group()), out)
     if "-" in out:
         out = _HYPHEN.sub(" ", out)
     if "\r" in out:
@@ -201,9 +202,8 @@ def sentence_starts(marks: Sequence[int], word: Callable[[int], str]) -> list[in
             starts.append(i)
 
     start(0)
-    for i, mark in enumerate(marks):
-        if mark <= _BEFORE:
-            continue
+    for i in [i for i, mark in enumerate(marks) if mark > _BEFORE]:
+        mark = marks[i]
         if mark & _ENDS:
             # "? pneumonia" asks; "pneumonia? No effusion" ends.
             if mark & _ASKS and (starts[-1:] == [i] or (i + 1 < n and word(i + 1)[0].islower())):
