@@ -136,20 +136,16 @@ class Clause:
             if cue.role == "state-normal" and start == 0 and end < len(self._flags):
                 # "Normal lungs, heart and mediastinum": nothing stands before it to describe.
                 forward = forward or not self._flags[end] & (STOP | COMMA | AFTER | VERB | AND)
+        places = {
+            "coordination": self.coordinations,
+            "affirmation": self.affirmations,
+            **dict.fromkeys(ASIDE, self.asides),
+        }
         span = CueSpan(start, end, cue, forward)
-        if cue.role == "coordination":
-            self.coordinations.append(span)
-        elif cue.role.startswith("state"):
-            if forward or self._predicative(end) or cue.role == "state-normal":
-                self.states.append(span)
-        elif cue.role in ASIDE:
-            self.asides.append(span)
-        elif cue.role == "affirmation":
-            self.affirmations.append(span)
-        elif forward:
-            self.forward.append(span)
-        else:
-            self.backward.append(span)
+        if not cue.role.startswith("state"):
+            places.get(cue.role, self.forward if forward else self.backward).append(span)
+        elif forward or self._predicative(end) or cue.role == "state-normal":
+            self.states.append(span)
 
     def _attributive(self, end: int, cue: Cue) -> bool:
         """Whether an adjective that ends here stands before what it describes."""

@@ -99,9 +99,9 @@ def without_residue(draft: Draft, knows: Callable[[str], bool]) -> None:
     if "=" in text and _IS_QUOTED_PRINTABLE.search(text):
         draft.sub(_QUOTED_PRINTABLE, _quoted_printable)
     if "\\" in draft.text or "_x0" in draft.text:
-        draft.sub(_ESCAPE, _escape)
+        draft.sub(_ESCAPE, _plain)
     if _IS_JSON.match(draft.text):
-        draft.sub(_JSON, _json)
+        draft.sub(_JSON, _plain)
     # Once more for what was escaped twice.
     for _ in range(2):
         if "&" in draft.text:
@@ -125,14 +125,10 @@ def without_residue(draft: Draft, knows: Callable[[str], bool]) -> None:
         draft.sub(_BROKEN, lambda m: "" if _is_broken(m, knows) else m.group())
 
 
-def _escape(match: re.Match[str]) -> str:
-    if match.lastgroup == "mark":
-        return _MARK[match.group()]
-    return {"blank": "\t", "line": "\n", "none": ""}[match.lastgroup or "none"]
-
-
-def _json(match: re.Match[str]) -> str:
-    return {"line": "\n", "colon": ": ", "none": ""}[match.lastgroup or "none"]
+def _plain(match: re.Match[str]) -> str:
+    """What stands for an escape or a mark of JSON, by the group that it is in."""
+    said = {"blank": "\t", "line": "\n", "colon": ": ", "none": ""}
+    return said.get(match.lastgroup or "none") or _MARK.get(match.group(), "")
 
 
 def _quoted_printable(match: re.Match[str]) -> str:
@@ -162,17 +158,13 @@ def _untag(draft: Draft) -> None:
         tag = (match.group("tag") or "").lower()
         if not tag:
             return " "
-        if tag in _BLOCKS:
-            return "\n"
+        if tag in _BLOCKS or tag in _INLINE:
+            return "\n" if tag in _BLOCKS else ""
         if tag in _CELLS:
             return "\x1d" if match.group("close") else ""
-        if tag in _INLINE:
-            return ""
         if tag not in names:
             return match.group()  # "<no>" answers
-        if match.group("close"):
-            return "\n"
-        return f"\n{match.group('tag')}: "
+        return "\n" if match.group("close") else f"\n{match.group('tag')}: "
 
     draft.sub(_TAG, markup)
 
