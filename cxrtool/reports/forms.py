@@ -131,6 +131,19 @@ class FormReader:
             rf"[ ]{{0,20}}[\n;,|]\s{{0,20}}\"?{words['value']}{field}",
             re.I,
         )
+        option = r"(?:[^\W\d_]{1,15}(?:[ ][^\W\d_]{1,15})?|\?)"
+        option = rf"(?:\*\*{option}\*\*|\*{option}\*|_{option}_|\({option}\)|\[{option}\]|{option})"
+        self._choice = re.compile(
+            rf"(?<=[:?\[(])[ ]{{0,9}}{option}(?:[ ]?/[ ]?{option}){{1,5}}"
+            r"(?:(?P<arrow>[ ]{0,9}[-=]{1,3}>)|(?![ ]?[:=\w]))"
+        )
+        of_side = rf"[ ]?{words['side']}[ ]?[-:=]?[ ]?{_any(self._values)}(?![\w/+-])"
+        self._sides = re.compile(rf"(?<=:){of_side}[,;]{of_side}", re.I)
+        one = _any(w for w in self._values if w.isalpha())
+        self._second = re.compile(
+            rf"(?<=[:?])[ ]{{0,9}}{one}[ ]{{1,9}}[(\[](?P<said>{one})[)\]](?=[ ]*(?:[\n,;.]|\Z))",
+            re.I,
+        )
         self._wrapped = re.compile(
             rf"(?:\A|(?<=\n))(?P<name>[^\n.;,|]{{3,60}}?)"
             rf"(?P<mark>:?[ ]{{0,20}}\n[ ]{{0,40}})(?={word}[ .]*(?:\n|\Z))",
@@ -175,6 +188,9 @@ class FormReader:
                 draft.sub(re.compile(bullet), lambda m: HARD_BREAK)
         draft.sub(self._sign, lambda m: "" if self._value(m["said"]) else self._no)
         draft.sub(_ASKED, lambda m: f"{next(iter(self._words['ask']), '?')} ")
+        draft.sub(self._choice, self._chosen)
+        draft.sub(self._sides, self._of_sides)
+        draft.sub(self._second, lambda m: f" {m['said']}")
         draft.sub(self._record, lambda m: f"{HARD_BREAK}{m['name']}: ")
         draft.sub(self._wrapped, self._joined, "mark")
         if _BLANKS.search(draft.text):
@@ -196,6 +212,34 @@ class FormReader:
             if not match["said"] or row.strip().lower() not in self._headers:
                 return True
         return False
+
+    def _chosen(self, match: re.Match[str]) -> str:
+        """Of answers to choose from the one that is marked, or in capitals: "none / **mild**"."""
+        options = [
+            option.strip()
+            for option in (
+                match[0][: match.start("arrow") - match.start()] if match["arrow"] else match[0]
+            ).split("/")
+        ]
+        plain = {option.strip("*_()[] ").lower() for option in options}
+        if plain.isdisjoint({*self._values, *self._words["well"], *self._words["grade"]}):
+            return match[0]
+        if match["arrow"]:
+            return " "
+        marked = [option for option in options if option[0] in "*_(["]
+        loud = [option for option in options if option.isupper() and len(option) > 1]
+        marked = marked or (loud if len(loud) < len(options) else [])
+        return f" {marked[0].strip('*_()[]')}" if len(marked) == 1 else match[0]
+
+    def _of_sides(self, match: re.Match[str]) -> str:
+        """The answer for both sides: "R - no, L - yes"."""
+        said = [
+            re.split(r"[-:= ]+", part.strip(), maxsplit=1)[-1]
+            for part in re.split("[,;]", match[0])
+        ]
+        joint = _joint([self._values.get(_plain(answer)) for answer in said])
+        of = [answer for answer in said if self._values.get(_plain(answer)) == joint]
+        return f" {of[0]}" if of else match[0]
 
     def _joined(self, match: re.Match[str]) -> str:
         """An answer on the line after its name comes to it."""
@@ -295,16 +339,36 @@ class FormReader:
         for line in text.split("\n"):
             after = text[at + len(line) : at + len(line) + 60].lstrip("\n ").split("\n")[0]
             wraps = after[:1].islower() and not re.search(r"[:=|?^\t+-]", after)
-            if len(line) <= _LONGEST_ROW:
+            if self._is_title_of_boxes(line, after):
+                yield at, at + len(line), HARD_BREAK
+            elif len(line) <= _LONGEST_ROW:
                 tokens = list(self._tokens(line, plus, crossed, wraps))
                 for start, end, new in sorted(self._row_edits(line, tokens), key=_longest):
                     yield at + start, at + end, new
             at += len(line) + 1
 
+    def _is_title_of_boxes(self, line: str, after: str) -> bool:
+        """Whether a line says nothing but what the boxes below are of: "Devices"."""
+        box, name = self._mark.match(after), _plain(line)
+        return (
+            box is not None
+            and box.lastgroup in ("on", "off")
+            and 0 < len(name.split()) < _WORDS_OF_A_NAME
+            and name.replace(" ", "").isalpha()
+            and name not in self._headers
+            and self._is_finding(_plain(after[box.end() :]))
+        )
+
     def _row_edits(self, line: str, tokens: Sequence[_Token]) -> list[Edit]:
         edits: list[Edit] = []
-        stops = [i for i, token in enumerate(tokens) if token.kind == "stop"]
-        for first, last in pairwise([0, *stops, len(tokens)]):
+        # "... [ ] Comment: ..." is a field of its own.
+        fields = ((i, t.kind, u.kind, t.text) for i, (t, u) in enumerate(pairwise(tokens)))
+        stops = [i for i, token in enumerate(tokens) if token.kind == "stop"] + [
+            i
+            for i, *kinds, text in fields
+            if kinds == ["name", "colon"] and _plain(text) in self._headers
+        ]
+        for first, last in pairwise([0, *sorted(stops), len(tokens)]):
             edits += self._unit(self._options(tokens[first:last]))
         edits += self._columns(line, tokens, edits)
         slashes = [t for t in tokens if t.text == " / "]

@@ -111,3 +111,24 @@ def test_bullets_that_are_also_boxes_are_bullets_where_none_is_empty() -> None:
 def test_evidence_of_a_box_is_the_box() -> None:
     item = LABELER.label("[ ] effusion").evidence[0]
     assert (item.value, item.text, item.cue) == (0, "effusion", "[ ] ")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("Effusion [present / ABSENT]", 0),
+        ("Effusion: none / **small** / large", 1),
+        ("Effusion: _no_ / yes", 0),
+        ("Effusion: Y (N)", 0),
+        ("Effusion: Y / N / ?  --> N", 0),
+        ("EFFUSION: right - no, left: yes", 1),
+        ("Effusion: R - no, L - no", 0),
+        ("Effusion ( x )  Edema (   )", 1),
+    ],
+)
+def test_of_answers_to_choose_from_the_marked_one_holds(text: str, value: int) -> None:
+    assert found(text)["Pleural Effusion"] == value
+
+
+def test_a_title_over_boxes_says_nothing() -> None:
+    assert found("Devices\n( ) Pacemaker\n( ) Port")["Support Devices"] == 0
