@@ -228,8 +228,8 @@ class Clause:
         end = min(stops + [i for i in range(start, end) if flags[i] & FINITE], default=end)
         ors = [
             c.start
-            for c in (*self.coordinations, *self._deciding)
-            if self._is_or(c) and not self._joins_places(c.start, cue.end)
+            for c in (*self.coordinations, *(c for c in self._deciding if c.cue.group == "or"))
+            if not self._joins_places(c.start, cue.end)
         ]
         ors += [i for i in range(cue.end, end) if flags[i] & SLASH and self._is_between(i)]
         last = max((i for i in ors if cue.end <= i < end), default=cue.end)
@@ -252,10 +252,6 @@ class Clause:
                 if i in self._general and after == end and last == cue.end:
                     return i  # "no acute process, cardiomegaly"
         return start
-
-    @staticmethod
-    def _is_or(cue: CueSpan) -> bool:
-        return cue.cue.role == "coordination" or cue.cue.group == "or"
 
     def _is_between(self, i: int) -> bool:
         """Whether the slash at ``i`` stands for "or": "effusion/pneumothorax"."""
@@ -344,10 +340,8 @@ class Clause:
         """
         left = [c for c in self.forward if c.start >= floor and self.reaches_right(c, start)]
         right = [c for c in self.backward if self.reaches_left(c, end)]
-        negated = _last(left, "negation")
-        hedged = _last(left, "uncertain")
-        after = _first(right, "uncertain")
-        denied = _first(right, "negation")
+        negated, hedged = (_first(left[::-1], role) for role in ("negation", "uncertain"))
+        denied, after = (_first(right, role) for role in ("negation", "uncertain"))
         if negated and hedged:
             if negated.start < hedged.start:
                 tight = not self.crosses(negated.end, hedged.start, COMMA | AND | FINITE)
@@ -482,10 +476,6 @@ def untold(flags: Sequence[int], mentions: Sequence[Mention]) -> list[tuple[int,
         if any(flag & TELLING for flag in flags[last + 1 : stop])
         and not any(m.start < stop and m.end > last + 1 for m in mentions)
     ]
-
-
-def _last(cues: Sequence[CueSpan], role: str) -> CueSpan | None:
-    return next((c for c in reversed(cues) if c.cue.role == role), None)
 
 
 def _first(cues: Sequence[CueSpan], role: str) -> CueSpan | None:

@@ -6,7 +6,7 @@ that no rule and no list knows; the words that it may have been are listed, so t
 everyday word is ever taken for another.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from spacy.attrs import ORTH
@@ -39,7 +39,10 @@ class Spelling:
         stems = [(key[:-1], new) for key, new in self.others.items() if key.endswith("*")]
         beginnings = tuple(stem for stem, _ in stems)
         own = self.words.union(self.corrected)
-        near = _neighbors(word for word in self.corrected if len(word) >= SHORTEST)
+        near: dict[str, list[str]] = {}  # by themselves and without one of their letters
+        for word in self.corrected:
+            for short in (word, *_shorter(word)) if len(word) >= SHORTEST else ():
+                near.setdefault(short, []).append(word)
 
         def read(word: str) -> str:
             other = self.others.get(word)
@@ -72,15 +75,6 @@ class Spelling:
 def _shorter(word: str) -> set[str]:
     """The word without one of its letters."""
     return {word[:i] + word[i + 1 :] for i in range(len(word))}
-
-
-def _neighbors(words: Iterable[str]) -> dict[str, list[str]]:
-    """Words by themselves and by what is left of them without one letter."""
-    near: dict[str, list[str]] = {}
-    for word in words:
-        for short in (word, *_shorter(word)):
-            near.setdefault(short, []).append(word)
-    return near
 
 
 def _one_error(a: str, b: str) -> bool:

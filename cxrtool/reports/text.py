@@ -107,7 +107,7 @@ def clean(text: str, wording: Wording, headers: frozenset[str] = frozenset()) ->
         out = _ENTITY.sub(lambda m: " " * len(m.group()), out)
     out = _MARKS.sub(lambda m: HARD_BREAK.ljust(len(m.group())), out)
     if max(map(len, out.split()), default=0) > 100:
-        out = _RUN.sub(lambda m: _cut(m.group()), out)
+        out = _RUN.sub(lambda m: re.sub(r"(.{99}).", r"\1 ", m.group()), out)
     if "-" in out:
         out = _HYPHEN.sub(" ", out)
     if "\r" in out:
@@ -119,11 +119,6 @@ def clean(text: str, wording: Wording, headers: frozenset[str] = frozenset()) ->
     if letter or _ITEM.search(out):
         out = _LIST.sub(lambda m: BREAK.ljust(len(m.group())), out)
     return out.replace(HARD_BREAK, BREAK)
-
-
-def _cut(run: str) -> str:
-    """The run with a blank for every hundredth character."""
-    return "".join(run[i : i + 99] + " " for i in range(0, len(run), 100))[: len(run)]
 
 
 def _join_lines(text: str, wording: Wording, headers: frozenset[str]) -> str:
@@ -147,7 +142,7 @@ def _join_lines(text: str, wording: Wording, headers: frozenset[str]) -> str:
             or after[0] in "\n-*(>#\u2192"
             or ((after[0].isdigit() or after == "o ") and _LIST.match(text, end) is not None)
             # A header alone on its line, not "question" before "of a small effusion".
-            or (line in headers and not _continues(text, end, wording))
+            or (line in headers and _first_word(text, end) not in wording.continuations)
             or _CAPITALS.match(text, end) is not None
             or _HEAD.split(text[end : end + 60], maxsplit=1)[0].strip(_MARKUP).lower() in headers
             # A capital after a line break begins a sentence, but an acronym or XXXX may be wrapped.
@@ -169,10 +164,6 @@ def _join_lines(text: str, wording: Wording, headers: frozenset[str]) -> str:
 def _first_word(text: str, start: int) -> str:
     word = _FIRST_WORD.match(text, start)
     return word[0] if word else ""
-
-
-def _continues(text: str, start: int, wording: Wording) -> bool:
-    return _first_word(text, start) in wording.continuations
 
 
 def begins(word: str, wording: Wording) -> int:
