@@ -20,7 +20,7 @@ import torch
 from cxrtool.core import console
 from cxrtool.core.runs import Run
 
-FORMAT = 1
+FORMAT = 2  # 2: the best networks of a fit are one list
 FOLDER = "checkpoints"
 NAMES = ("latest.pt", "previous.pt")  # the newest first
 

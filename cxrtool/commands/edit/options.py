@@ -11,8 +11,9 @@ from cxrtool.data.options import SelectionOptions
 
 # 5: what strays is a mean of means. 6: targets are read with their negations. 7: no No Finding
 # beside a finding, whatever the templates say; texts are read as by extract-reports 4; bicubic
-# resampling stays in range; units join studies and copies; keys of prepared pixels
-FORMAT = 7
+# resampling stays in range; units join studies and copies; keys of prepared pixels. 8: texts are
+# read as by extract-reports 6
+FORMAT = 8
 
 LATENT = {"method": ("latent",)}
 GLOBAL = {"method": ("global",)}
