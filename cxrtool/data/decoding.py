@@ -25,6 +25,9 @@ MAX_PIXELS = 89_478_485
 _BOMB = f"more than {MAX_PIXELS:,} pixels (decompression bomb)"
 #: What Pillow may try. No format that runs another program (EPS) or holds documents.
 _FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000", "PPM")
+#: Pillow's modes of more than gray -> what is said of the conversion.
+_COLOURS = dict.fromkeys(("RGB", "YCbCr", "LAB", "HSV"), "colour")
+_COLOURS |= {"P": "palette", "CMYK": "CMYK"}
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -126,12 +129,8 @@ def _to_gray(image: Image.Image, file: Path | None, at_least: int | None) -> Dec
         ground = Image.new("RGBA", colour.size, (0, 0, 0, 255))
         gray = Image.alpha_composite(ground, colour).convert("L")
         conversion = "transparency"
-    elif mode == "P":
-        gray, conversion = image.convert("RGB").convert("L"), "palette"
-    elif mode == "CMYK":
-        gray, conversion = image.convert("RGB").convert("L"), "CMYK"
-    elif mode in ("RGB", "YCbCr", "LAB", "HSV"):
-        gray, conversion = image.convert("RGB").convert("L"), "colour"
+    elif mode in _COLOURS:
+        gray, conversion = image.convert("RGB").convert("L"), _COLOURS[mode]
     else:
         raise InputError(f"pixels of mode {mode} have no known gray range", file=file)
     turn = _TURNS.get(_orientation(image))

@@ -273,9 +273,7 @@ def _matches(
 
 
 def _among(cells: np.ndarray, keys: frozenset[str]) -> np.ndarray:
-    codes, unique = pd.factorize(cells)
-    hit = np.array([key != "" and key in keys for key in unique], bool)
-    return np.asarray(hit[codes])
+    return np.asarray(pd.Series(cells, dtype=object).isin(keys - {""}), bool)
 
 
 def find_overlap(seen: Seen, dataset: Dataset, rows: np.ndarray | None = None) -> Overlap:

@@ -15,9 +15,9 @@ import itertools
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any, NoReturn, TypeAlias
 
 import pandas as pd
 
@@ -26,6 +26,9 @@ from cxrtool.core.errors import InputError, UsageError
 JSON_LINES, JSON, PARQUET = "json lines", "json", "parquet"
 #: Endings of tables, each but the last also with ``.gz``.
 SUFFIXES = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", ".parquet")
+#: Takes the error of a record; takes the names of the columns and their row.
+Bad: TypeAlias = Callable[[InputError], None]
+Check: TypeAlias = Callable[[Sequence[str], int], None]
 MAX_CELL_BYTES = 64 * 2**20
 
 _BLOCK = 2**20  # characters of a JSON array that are read at once
@@ -62,8 +65,8 @@ def read_rows(
     path: Path,
     form: str | None = None,
     *,
-    bad: Callable[[InputError], None] = _refuse,
-    check: Callable[[Sequence[str], int], None] = lambda names, row: None,
+    bad: Bad = _refuse,
+    check: Check = lambda names, row: None,
     strict: bool = True,
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """The records of a table with their rows; blank ones and columns without a name are left out.
@@ -112,10 +115,7 @@ def _open(path: Path) -> IO[bytes]:
 
 
 def _csv_rows(
-    reader: Iterator[list[str]],
-    path: Path,
-    bad: Callable[[InputError], None],
-    check: Callable[[Sequence[str], int], None],
+    reader: Iterator[list[str]], path: Path, bad: Bad, check: Check
 ) -> Iterator[tuple[int, dict[str, str]]]:
     header: list[str] = []
     for row in itertools.count(1):
@@ -182,10 +182,7 @@ def _items(stream: IO[str]) -> Iterator[str]:
 
 
 def _json_rows(
-    texts: Iterable[str],
-    path: Path,
-    bad: Callable[[InputError], None],
-    check: Callable[[Sequence[str], int], None],
+    texts: Iterable[str], path: Path, bad: Bad, check: Check
 ) -> Iterator[tuple[int, dict[str, str]]]:
     row = 0
     try:
@@ -217,6 +214,32 @@ def _json_cell(value: Any) -> str:
     return str(value)
 
 
+def import_pyarrow() -> Any:
+    """The module pyarrow, with its part for Parquet.
+
+    Raises:
+        UsageError: It is not installed.
+    """
+    try:
+        import pyarrow.parquet
+    except ImportError:
+        hint = "pip install 'cxrtool[parquet]'"
+        raise UsageError("Parquet needs the extra parquet", hint=hint) from None
+    return pyarrow
+
+
+def typed(table: pd.DataFrame, labels: Container[str]) -> Any:
+    """Cells of `str` as a pyarrow table: labels are int8, all else texts; blank labels are nulls.
+
+    Raises:
+        UsageError: pyarrow is not installed.
+    """
+    pyarrow = import_pyarrow()
+    kinds = {name: pyarrow.int8() if name in labels else pyarrow.string() for name in table}
+    numbers = {n: pd.to_numeric(table[n]).astype("Int8") for n in table if n in labels}
+    return pyarrow.Table.from_pandas(table.assign(**numbers), pyarrow.schema(kinds), False)
+
+
 def _parquet(path: Path, *, whole: bool = False) -> Iterator[pd.DataFrame]:
     """A Parquet file in parts, or in one: all cells `str`.
 
@@ -224,15 +247,11 @@ def _parquet(path: Path, *, whole: bool = False) -> Iterator[pd.DataFrame]:
         InputError: It is none.
         UsageError: pyarrow is not installed.
     """
+    pyarrow = import_pyarrow()
     try:
-        from pyarrow import parquet
-
-        file = parquet.ParquetFile(path)
+        file = pyarrow.parquet.ParquetFile(path)
         for part in [file.read()] if whole else file.iter_batches():
             yield _as_text(part.to_pandas())
-    except ImportError:
-        what = "reading Parquet needs the extra parquet"
-        raise UsageError(what, hint="pip install 'cxrtool[parquet]'") from None
     except (OSError, ValueError) as error:
         raise InputError(f"not a readable Parquet file ({error})", file=path) from None
 

@@ -15,9 +15,8 @@ from typing import IO
 
 import pandas as pd
 
-from cxrtool.core.errors import UsageError
 from cxrtool.data.columns import EXTERNAL, PATIENT, RANDOM_TEXTS, REPORT, STUDY
-from cxrtool.data.tables import MAX_CELL_BYTES
+from cxrtool.data.tables import MAX_CELL_BYTES, import_pyarrow, typed
 from cxrtool.reports.labeler import Labels
 from cxrtool.reports.report import Report
 from cxrtool.reports.texts import base_of
@@ -113,19 +112,11 @@ def write_copy(manifest: Path, target: Path, labels: Container[str], form: str) 
 
 def _write_parquet(manifest: Path, target: Path, labels: Container[str]) -> None:
     """Labels as integers or null, all else as texts."""
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        hint = "pip install 'cxrtool[parquet]'"
-        raise UsageError("writing Parquet needs the extra parquet", hint=hint) from None
-    names = list(pd.read_csv(manifest, nrows=0).columns)
-    types = {name: pyarrow.int8() if name in labels else pyarrow.string() for name in names}
-    schema = pyarrow.schema(types)
-    with parquet.ParquetWriter(target, schema) as writer:
+    writer_of = import_pyarrow().parquet.ParquetWriter
+    header = pd.read_csv(manifest, dtype=str, nrows=0)
+    with writer_of(target, typed(header, labels).schema) as writer:
         for frame in pd.read_csv(manifest, dtype=str, na_filter=False, chunksize=_GROUP):
-            numbers = {n: frame[n].map(value_of).astype("Int8") for n in names if n in labels}
-            writer.write_table(pyarrow.Table.from_pandas(frame.assign(**numbers), schema, False))
+            writer.write_table(typed(frame, labels))
 
 
 class ManifestWriter:

@@ -9,7 +9,7 @@ from cxrtool.data.columns import RANDOM_TEXTS, TEXTS
 from cxrtool.reports import Labeler
 from cxrtool.reports.attribute_rules import default_attributes
 from cxrtool.reports.texts import TextMaker
-from cxrtool.reports.texts.budget import BUDGET, tokens
+from cxrtool.reports.texts.phrases import BUDGET, tokens
 
 LABELER = Labeler()
 MAKER = TextMaker(LABELER.rules, (*TEXTS, *RANDOM_TEXTS))

@@ -22,7 +22,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -139,13 +139,8 @@ def stored_values(dataset: Any) -> np.ndarray:
     return np.asarray(values)
 
 
-class Shape(NamedTuple):
-    """What a codestream says about itself."""
-
-    rows: int
-    columns: int
-    components: int
-    bits: int
+#: What a codestream says about itself: rows, columns, components, bits.
+Shape = tuple[int, int, int, int]
 
 
 def check_stream(data: bytes, rows: int, columns: int, allocated: int) -> None:
@@ -161,13 +156,12 @@ def check_stream(data: bytes, rows: int, columns: int, allocated: int) -> None:
         InputError: It does, or has no readable header.
     """
     shape = _jpeg_shape(data) if data.startswith(_JPEG_START) else _j2k_shape(data)
-    if (shape.rows, shape.columns, shape.components) != (rows, columns, 1):
-        raise InputError(
-            f"the compressed image has {shape.columns} x {shape.rows} px and {shape.components} "
-            f"components, the header says {columns} x {rows} and 1"
-        )
-    if not 1 <= shape.bits <= allocated:
-        raise InputError(f"the compressed image has {shape.bits} bits, {allocated} are allocated")
+    high, wide, components, bits = shape
+    if (high, wide, components) != (rows, columns, 1):
+        what = f"the compressed image has {wide} x {high} px and {components} components"
+        raise InputError(f"{what}, the header says {columns} x {rows} and 1")
+    if not 1 <= bits <= allocated:
+        raise InputError(f"the compressed image has {bits} bits, {allocated} are allocated")
 
 
 def _jpeg_shape(data: bytes) -> Shape:
@@ -188,7 +182,7 @@ def _jpeg_shape(data: bytes) -> Shape:
             if shape is not None or len(segment) < 6:
                 break
             bits, rows, columns, components = struct.unpack_from(">BHHB", segment)
-            shape = Shape(rows, columns, components, bits)
+            shape = rows, columns, components, bits
         if marker == _START_OF_SCAN:
             if shape is None:
                 break
@@ -204,7 +198,7 @@ def _j2k_shape(data: bytes) -> Shape:
         raise InputError("the compressed image is damaged: no JPEG 2000 header")
     width, height, left, top = struct.unpack_from(">4I", data, start + 8)
     components, bits = struct.unpack_from(">HB", data, start + 40)
-    return Shape(height - top, width - left, components, (bits & 0x7F) + 1)
+    return height - top, width - left, components, (bits & 0x7F) + 1
 
 
 @dataclass(frozen=True)

@@ -119,9 +119,8 @@ class GameTrainer(GeneratorTrainer):
             self._new(build, name) for build, name in zip(self.pair, "GD")
         )
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
-        self.members = {
-            name: getattr(self, name) for name in ("generator", "discriminator", "average")
-        }
+        names = ("generator", "discriminator", "average")
+        self.members = {name: getattr(self, name) for name in names}
         d_lr = getattr(choices, "d_lr", choices.lr)
         self.optimizers = {
             "g": self._adam(self.generator.parameters(), choices.lr),

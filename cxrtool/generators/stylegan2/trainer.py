@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from cxrtool.generators import losses
 from cxrtool.generators.augment import Controller, augment
-from cxrtool.generators.base import GeneratorTrainer, gradient_norm, held
+from cxrtool.generators.base import GeneratorTrainer, Means, gradient_norm, held
 from cxrtool.generators.conditions import frequent_conditions
 from cxrtool.generators.feed import Batch, Feed
 from cxrtool.generators.saved import D_PREFIX, G_PREFIX, prefixed
@@ -32,7 +32,6 @@ from cxrtool.generators.stylegan2.network import W_PREFIX, load_generator, load_
 from cxrtool.training.ema import ema_decay, update_ema
 from cxrtool.training.rng import Draws, torch_generator
 from cxrtool.training.schedules import lazy_correction
-from cxrtool.training.statistics import Means
 from cxrtool.training.world import World
 
 __all__ = ["StyleGan2Trainer", "build", "choose", "load_generator", "load_judge"]

@@ -10,8 +10,7 @@ from cxrtool.reports.attribute_rules import LATERALITY, LOCATION, SEVERITY, SIZE
 from cxrtool.reports.attributes import Attribute
 from cxrtool.reports.context import NEGATIVE, POSITIVE, UNCERTAIN
 from cxrtool.reports.labeler import Labels
-from cxrtool.reports.texts.budget import SEPARATOR, joined
-from cxrtool.reports.texts.phrases import DOUBT, Phrase, Phraser, possible
+from cxrtool.reports.texts.phrases import DOUBT, SEPARATOR, Phrase, Phraser, joined, possible
 
 NORMAL, ABNORMAL = "no acute finding", "acute finding"
 #: What is said first where not all can be said; observations of other rule sets follow.

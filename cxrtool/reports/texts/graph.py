@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from cxrtool.reports.context import NEGATIVE, POSITIVE
 from cxrtool.reports.labeler import Evidence, Labels
 from cxrtool.reports.sentence import UNREAD
-from cxrtool.reports.texts.budget import BUDGET, tokens
+from cxrtool.reports.texts.phrases import BUDGET, tokens
 
 _DAMPING, _ROUNDS = 0.85, 20
 _WINDOW = 3  # words that stand so close together are joined

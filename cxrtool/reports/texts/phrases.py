@@ -8,7 +8,7 @@ order. ``plain`` keeps the words as they stand before the finding ("patchy left 
 import re
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -19,6 +19,11 @@ from cxrtool.reports.labeler import Evidence, Labels
 from cxrtool.reports.ruleset import RuleSet
 from cxrtool.reports.sentence import UNREAD
 
+CONTEXT = 77
+BUDGET = CONTEXT - 2  # the tokens that begin and end a text
+SEPARATOR = ", "
+_LETTERS = 3
+_PIECE = re.compile(r"[^\W\d_]+|\d|_+|[^\s\w]+")
 SENTENCES = 20_000  # that are remembered
 _WORD = re.compile(r"[^\W_]+(?:['.][^\W_]+)*|\S")
 _OPAQUE = re.compile(r"(?:x{3,}|\d+)", re.IGNORECASE)
@@ -266,3 +271,32 @@ def _after_attributes(evidence: Evidence, text: str) -> int:
         if attribute.start >= at and not text[at : attribute.start].strip():
             at = attribute.end
     return at if at < evidence.end else evidence.start
+
+
+# --- tokens of CLIP -------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=20_000)
+def tokens(text: str) -> int:
+    """An estimate from above of the number of CLIP's tokens, without those at both ends.
+
+    CLIP's byte-pair vocabulary has most English words, and breaks medical ones into pieces of three
+    letters or more ("pneumo-thor-ax"). A word is counted as a token for every three letters begun,
+    a digit and a run of marks as one. That is more than CLIP counts (by a third on radiology
+    reports), so a text within the budget is not cut; a name that CLIP spells letter by letter could
+    be, but reports hold few of those next to many common words.
+    """
+    return sum(-(-len(piece) // _LETTERS) for piece in _PIECE.findall(text))
+
+
+def joined(phrases: Iterable[str], budget: int = BUDGET) -> str:
+    """The phrases with commas between them, from the first on as many as there is room for."""
+    fitting: list[str] = []
+    left = budget
+    for phrase in phrases:
+        need = tokens(phrase) + (tokens(SEPARATOR) if fitting else 0)
+        if need > left:
+            break
+        fitting.append(phrase)
+        left -= need
+    return SEPARATOR.join(fitting)

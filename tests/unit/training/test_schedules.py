@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from cxrtool.generators.base import Means
 from cxrtool.training.ema import ema_decay, update_ema
 from cxrtool.training.schedules import due, lazy_correction, total_nimg
-from cxrtool.training.statistics import Means
 
 
 def test_total_is_whole_batches() -> None:

@@ -9,8 +9,8 @@ import pytest
 from cxrtool.data.columns import EXTERNAL, RANDOM_TEXTS, TEXTS
 from cxrtool.reports import Labeler, label
 from cxrtool.reports.texts import DEFAULT, TextMaker, base_of
-from cxrtool.reports.texts.budget import BUDGET, joined, tokens
 from cxrtool.reports.texts.composed import ABNORMAL, NORMAL
+from cxrtool.reports.texts.phrases import BUDGET, joined, tokens
 
 LABELER = Labeler()
 MAKER = TextMaker(LABELER.rules, tuple(TEXTS))

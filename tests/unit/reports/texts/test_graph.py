@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from cxrtool.reports import label
-from cxrtool.reports.texts.budget import BUDGET, tokens
 from cxrtool.reports.texts.graph import generated
+from cxrtool.reports.texts.phrases import BUDGET, tokens
 
 
 def extract(text: str, budget: int = BUDGET) -> str:
