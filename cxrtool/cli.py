@@ -48,7 +48,7 @@ class Command:
         raise AttributeError(f"`cxrtool.commands.{self.folder}` has no {name!r}")
 
 
-STUDY, TOOLS = "The study", "Tools"
+STUDY, USE, TOOLS = "The study", "Using what was made", "Tools"
 
 # The order of a study, which is also the order of `cxr --help`.
 COMMANDS = {
@@ -61,6 +61,7 @@ COMMANDS = {
             "train-cls", "evaluate classifiers", "evaluate clip", "evaluate images",
             "evaluate labels",
         ),
+        USE: ("export",),
         TOOLS: ("merge", "replay", "status"),
     }.items()
     for name in names

@@ -59,6 +59,7 @@ COMMANDS = {
     "part-1": f"{_SYNTH} --shard 1/2 {_RUN}",
     "part-2": f"{_SYNTH} --shard 2/2 {_RUN}",
     "merged": "merge part-1 part-2",
+    "exported": "export synth --to imagefolder",
     "replayed": f"replay merged --gan gan {_RUN}",
     "cls-gan": f"train-cls data synth --arm gan {_CLS}",
     "images": f"evaluate images synth --real data --features cls-none {_RUN}",
