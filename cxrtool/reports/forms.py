@@ -75,6 +75,7 @@ class FormReader:
     Args:
         answers: What `ANSWERS` names -> words, in lower case.
         headers: Section headers in lower case, which no answer belongs to ("Comparison: none").
+        joints: Words that end no name: "of", "are", "not".
         is_finding: Whether words in lower case name a finding: the head of a table does not.
     """
 
@@ -82,9 +83,11 @@ class FormReader:
         self,
         answers: Mapping[str, tuple[str, ...]],
         headers: frozenset[str],
+        joints: frozenset[str],
         is_finding: Callable[[str], bool],
     ) -> None:
-        self._headers, self._is_finding = headers, lru_cache(10_000)(is_finding)
+        self._headers, self._joints = headers, joints
+        self._is_finding = lru_cache(10_000)(is_finding)
         self._words = words = {name: answers.get(name, ()) for name in ANSWERS}
         self._values = {word: value for kind, value in _VALUES.items() for word in words[kind]}
         self._no, self._unsure = next(iter(words["no"]), ""), next(iter(words["unsure"]), "")
@@ -244,7 +247,9 @@ class FormReader:
     def _joined(self, match: re.Match[str]) -> str:
         """An answer on the line after its name comes to it."""
         name = match["name"].lower().strip()
-        short = len(name.split()) <= _WORDS_OF_A_NAME and name not in self._values
+        # "Pneumonia cannot be" goes on with its next line, and waits for no answer.
+        ends = name not in self._values and name.rpartition(" ")[2] not in self._joints
+        short = ends and len(name.split()) <= _WORDS_OF_A_NAME
         return ": " if short and self._is_finding(name) else match["mark"]
 
     # ---- tables with heads over their columns
@@ -534,7 +539,7 @@ class FormReader:
                         yield said.start, token.end, HARD_BREAK
                     else:
                         yield said.start, token.start, new[said.value]
-                elif listed and said.value != 1 and token.words.split()[0] not in self._values:
+                elif listed and said.value != 1 and token.words.split(" ")[0] not in self._values:
                     yield token.start, token.start, new[said.value or 0].lstrip(HARD_BREAK)
                 said = said if listed else None
 
@@ -603,7 +608,7 @@ class FormReader:
             cell = re.split(r"[|\x1d^]", after)[0]
             if not before or not after:
                 new = " "
-            elif _NUMBER.match(before) or (row == 1 and _plain(before).split()[0] in values):
+            elif _NUMBER.match(before) or (row == 1 and _plain(before).partition(" ")[0] in values):
                 new = HARD_BREAK
             elif row == 1:
                 new = " " if before.endswith(":") else ": "
@@ -619,7 +624,7 @@ class FormReader:
 
     def _value(self, said: str) -> int | None:
         said = _plain(said)
-        return self._values.get(said, int(said[0] not in "-\u00d8\u00f8\u2205\u2300"))
+        return self._values.get(said, int(said[:1] not in "-\u00d8\u00f8\u2205\u2300"))
 
 
 def _longest(edit: Edit) -> tuple[int, int]:

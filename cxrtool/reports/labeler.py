@@ -129,7 +129,8 @@ class Labeler:
         self._sections = SectionFinder(
             self.rules.sections, self.rules.body, self.rules.counted, self._names_finding
         )
-        self._forms = FormReader(self.rules.answers, self._headers, self._names_finding)
+        joints = self.rules.wording.function_words
+        self._forms = FormReader(self.rules.answers, self._headers, joints, self._names_finding)
         self._attributes = AttributeFinder(self.rules.attributes)
 
     def _begin(self) -> None:

@@ -124,9 +124,9 @@ def clean(text: str, wording: Wording, headers: frozenset[str] = frozenset()) ->
 def _join_lines(text: str, wording: Wording, headers: frozenset[str]) -> str:
     """Overwrites line breaks that merely wrap a sentence with blanks."""
     function_words = wording.function_words
-    # Short lines without any full stop are statements, not a wrapped text.
-    listed = "." not in text and max(map(len, text.split("\n"))) <= _SHORT_LINE
-    shouting = text.isupper()
+    # Several short lines without any full stop are statements, not a wrapped text.
+    lines = text.split("\n")
+    listed = "." not in text and len(lines) > 2 and max(map(len, lines)) <= _SHORT_LINE
 
     def decide(match: re.Match[str]) -> str:
         width = len(match.group())
@@ -147,8 +147,8 @@ def _join_lines(text: str, wording: Wording, headers: frozenset[str]) -> str:
             or _HEAD.split(text[end : end + 60], maxsplit=1)[0].strip(_MARKUP).lower() in headers
             # A capital after a line break begins a sentence, but an acronym or XXXX may be wrapped.
             or (
-                not shouting
-                and after[0].isupper()
+                after[0].isupper()
+                and not text.isupper()
                 and not after[1:].isupper()
                 # "Kerley" before "B lines", but not "is seen" before "A drain".
                 and (after[1:] != " " or after[0] in "RL" or after[0].lower() in function_words)

@@ -132,3 +132,17 @@ def test_of_answers_to_choose_from_the_marked_one_holds(text: str, value: int) -
 
 def test_a_title_over_boxes_says_nothing() -> None:
     assert found("Devices\n( ) Pacemaker\n( ) Port")["Support Devices"] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "observation", "value"),
+    [
+        ("Pneumonia cannot be\nexcluded", "Pneumonia", -1),
+        ("Pleural effusions are not\nseen", "Pleural Effusion", 0),
+        ("Pneumothorax is not\npresent.", "Pneumothorax", 0),
+        ("Heart size\nnormal lungs are clear", "Cardiomegaly", 0),
+        (". </td>Small effusion", "Pleural Effusion", 1),
+    ],
+)
+def test_wrapped_prose_is_no_form(text: str, observation: str, value: int) -> None:
+    assert Labeler().label(text).values[observation] == value
