@@ -112,8 +112,6 @@ class Program:
         prevalence = np.asarray(self.positives, dtype=np.float64) / self.n_rows
         parts = np.c_[self.ratios, prevalence]
         result = _highest(parts, np.zeros(len(shares)), _floats(shares), 1.0)
-        if result.status != 0:  # pragma: no cover - the simplex is bounded and never empty
-            raise RuntimeError(f"the feasibility program failed: {result.message}")
         weights = -np.asarray(result.ineqlin.marginals)
         order = np.argsort(-weights, kind="stable")
         return float(-result.fun), tuple(int(i) for i in order if weights[i] > 1e-9)

@@ -25,7 +25,6 @@ from cxrtool.commands.export.options import Config
 from cxrtool.core import console
 from cxrtool.core.runs import Run
 from cxrtool.data import columns as c
-from cxrtool.data.columns import SPLIT
 from cxrtool.data.images import read_png
 from cxrtool.data.manifest import Dataset, load_dataset
 from cxrtool.data.select import patient_groups, select_rows
@@ -37,8 +36,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     data = load_dataset(config.data)
     rows = select_rows(data, config)
     table, left_out = exported_columns(data, rows, config)
-    if without := int((table[SPLIT] == "").sum()):
-        table[SPLIT] = table[SPLIT].replace("", "train")
+    if without := int((table[c.SPLIT] == "").sum()):
+        table[c.SPLIT] = table[c.SPLIT].replace("", "train")
         console.warn(f"{without:,} images without a split are written as train")
     if left_out:
         console.say(f"left out: {', '.join(left_out)} (--with-ids, --with-texts)")
@@ -46,9 +45,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     forms[config.to](run, data, rows, table)
     run.write_text("README.md", card(data, table, left_out))
     run.count("images", len(rows))
-    splits = dict(Counter(table[SPLIT]))
-    counts = (f"{name} {n:,}" for name, n in splits.items())
-    console.say(f"{len(rows):,} images: {', '.join(counts)}")
+    splits = dict(Counter(table[c.SPLIT]))
+    console.say(f"{len(rows):,} images: {', '.join(f'{k} {n:,}' for k, n in splits.items())}")
     return {"form": config.to, "images": len(rows), "splits": splits, "left_out": left_out}
 
 
@@ -77,14 +75,14 @@ def image_folder(run: Run, data: Dataset, rows: np.ndarray, table: pd.DataFrame)
     """
     parquet = import_pyarrow().parquet
     files = table.assign(file_name=[f"{number:07d}.png" for number in range(len(rows))])
-    places = files[SPLIT] + "/" + files["file_name"]
+    places = files[c.SPLIT] + "/" + files["file_name"]
     with run.progress("images", total=len(rows), stops=True) as bar:
         for row, place in zip(rows, places):
             run.write_bytes(place, data.image_path(row).read_bytes())
             bar.advance()
-    for split, part in files.groupby(SPLIT, sort=False):
+    for split, part in files.groupby(c.SPLIT, sort=False):
         with run.atomic(f"{split}/metadata.parquet") as path:
-            parquet.write_table(typed(part.drop(columns=SPLIT), data.labels), path)
+            parquet.write_table(typed(part.drop(columns=c.SPLIT), data.labels), path)
     run.write_text("labels.csv", named(table, list(places)))
 
 

@@ -49,13 +49,12 @@ def instance(
     source = cells.get(c.SOURCE, "real")
     if source == "real" and data.info.notes.get("format") == "phantom":
         source = "phantom"  # real to the tool, but no patient stood before a detector
-    synthetic = source != "real"
     dicom = pydicom.Dataset()
     dicom.SOPClassUID = SecondaryCaptureImageStorage
     dicom.StudyInstanceUID = uid("study", str(unit), cells.get(c.STUDY) or f"row {row}")
     dicom.SeriesInstanceUID, dicom.SOPInstanceUID = uid("series", str(row)), uid("image", str(row))
-    dicom.SyntheticData = "YES" if synthetic else "NO"
-    dicom.ConversionType = "SYN" if synthetic else "WSD"
+    dicom.SyntheticData = "NO" if source == "real" else "YES"
+    dicom.ConversionType = "WSD" if source == "real" else "SYN"
     dicom.ImageType = ["DERIVED", "SECONDARY"]
     facts = [f"{name} {cells[name]}" for name in c.SYNTHETIC if cells.get(name)]
     dicom.DerivationDescription = " ".join((_DERIVATION[source], *facts))[:1024]
@@ -73,8 +72,8 @@ def instance(
     dicom.SeriesNumber = dicom.InstanceNumber = 1
     dicom.Modality, dicom.BodyPartExamined = "DX", "CHEST"
     dicom.ViewPosition = cells.get(c.VIEW, "").upper()[:16]
-    said = ", ".join(name for name in data.labels if cells[name] == "1")
-    dicom.ImageComments = f"Labels: {said or 'none'}"[:10240]
+    present = (name for name in data.labels if cells[name] == "1")
+    dicom.ImageComments = f"Labels: {', '.join(present) or 'none'}"[:10240]
     dicom.Rows, dicom.Columns = pixels.shape
     dicom.SamplesPerPixel, dicom.PhotometricInterpretation = 1, "MONOCHROME2"
     dicom.BitsAllocated, dicom.BitsStored, dicom.HighBit, dicom.PixelRepresentation = 8, 8, 7, 0
