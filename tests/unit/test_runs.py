@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -219,6 +220,32 @@ def test_lock_names_its_holder(numbers: Path, tmp_path: Path) -> None:
     assert caught.value.exit_code == 75
     assert not is_locked(tmp_path / "out")
     assert start(numbers, tmp_path / "out").state == "done"
+
+
+def test_a_holder_that_has_not_written_its_name_yet_is_waited_for(
+    numbers: Path, tmp_path: Path
+) -> None:
+    with lock.hold(tmp_path / "out"):
+        name = tmp_path / "out" / lock.HOLDER
+        words = name.read_bytes()
+        name.unlink()
+        late = threading.Timer(0.8, name.write_bytes, [words])
+        late.start()
+        with pytest.raises(BusyError, match=rf"process {os.getpid()} on "):
+            start(numbers, tmp_path / "out")
+        late.join()
+
+
+def test_a_glance_at_the_lock_stops_no_run(numbers: Path, tmp_path: Path) -> None:
+    import fcntl
+
+    (tmp_path / "out").mkdir()
+    with open(tmp_path / "out" / lock.LOCK, "w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        glance = threading.Timer(0.1, fcntl.flock, [handle, fcntl.LOCK_UN])
+        glance.start()
+        assert start(numbers, tmp_path / "out").state == "done"
+        glance.join()
 
 
 def test_a_run_that_wrote_nothing_can_be_corrected(numbers: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,17 +23,13 @@ def hold(out: Path) -> Iterator[None]:
     import filelock
 
     out.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(out / LOCK, timeout=0)
+    # Not zero: who looks whether the folder is locked holds it, too, for a moment.
+    lock = filelock.FileLock(out / LOCK, timeout=0.3)
     try:
         lock.acquire()
     except filelock.Timeout:
-        try:
-            holder = json.loads((out / HOLDER).read_text(encoding="utf-8"))
-            who = f"process {holder['pid']} on {holder['host']}"
-        except (OSError, ValueError, KeyError, TypeError):
-            who = "another process"
         raise BusyError(
-            f"{out} is held by {who}", hint="wait for it; `cxr status` shows how far it is"
+            f"{out} is held by {_holder(out)}", hint="wait for it; `cxr status` shows how far it is"
         ) from None
     holder = {"pid": os.getpid(), "host": socket.gethostname()}
     try:
@@ -42,6 +39,19 @@ def hold(out: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             (out / HOLDER).unlink()
         lock.release()
+
+
+def _holder(out: Path, patience: float = 2.0) -> str:
+    """Who holds the folder, in words; the name is written just after the lock is taken."""
+    end = time.monotonic() + patience
+    while True:
+        try:
+            holder = json.loads((out / HOLDER).read_text(encoding="utf-8"))
+            return f"process {holder['pid']} on {holder['host']}"
+        except (OSError, ValueError, KeyError, TypeError):
+            if time.monotonic() >= end:
+                return "another process"
+            time.sleep(0.05)
 
 
 def is_locked(folder: Path) -> bool:
