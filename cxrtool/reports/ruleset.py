@@ -25,7 +25,7 @@ from cxrtool.reports.attribute_rules import (
     default_attributes,
     load_attributes,
 )
-from cxrtool.reports.forms import ANSWERS
+from cxrtool.reports.forms.words import ANSWERS
 from cxrtool.reports.patterns import Automaton
 from cxrtool.reports.rulefile import ATTRIBUTES, Entry, RuleFile, read_rule_file
 from cxrtool.reports.spelling import Spelling

@@ -1,0 +1,103 @@
+"""Rewrites the rows of forms by what their marks say."""
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from cxrtool.reports.forms.options import OptionReader
+from cxrtool.reports.forms.tokens import Signs, Token, TokenReader
+from cxrtool.reports.forms.units import UnitReader
+from cxrtool.reports.forms.words import WORDS_OF_A_NAME, FormWords, plain
+from cxrtool.reports.rewriting import Edit
+from cxrtool.reports.text import HARD_BREAK
+
+_LONGEST = 20_000  # row that is read
+_NUMBER = re.compile(r"\s*\d{1,3}[.)]?\s*\Z")
+
+
+class RowReader:
+    """Reads the rows of a text.
+
+    Args:
+        words: The words of forms.
+    """
+
+    def __init__(self, words: FormWords) -> None:
+        self._words, self._values = words, words.values
+        self._tokens, self._options = TokenReader(words), OptionReader(words)
+        self._units = UnitReader(words)
+
+    def edits(self, text: str) -> Iterator[Edit]:
+        """What stands for the marks of all rows."""
+        signs, at = Signs.of(text), 0
+        for line in text.split("\n"):
+            after = text[at + len(line) : at + len(line) + 60].lstrip("\n ").split("\n")[0]
+            wraps = after[:1].islower() and not re.search(r"[:=|?^\t+-]", after)
+            if self._is_title_of_boxes(line, after):
+                yield at, at + len(line), HARD_BREAK
+            elif len(line) <= _LONGEST:
+                tokens = list(self._tokens.read(line, signs, wraps))
+                for start, end, new in sorted(self._row_edits(line, tokens), key=_order):
+                    yield at + start, at + end, new
+            at += len(line) + 1
+
+    def _is_title_of_boxes(self, line: str, after: str) -> bool:
+        """Whether a line says nothing but what the boxes below are of: "Devices"."""
+        box, name = self._tokens.mark.match(after), plain(line)
+        return (
+            box is not None
+            and box.lastgroup in ("on", "off")
+            and 0 < len(name.split()) < WORDS_OF_A_NAME
+            and name.replace(" ", "").isalpha()
+            and name not in self._words.headers
+            and self._words.is_finding(plain(after[box.end() :]))
+        )
+
+    def _row_edits(self, line: str, tokens: Sequence[Token]) -> list[Edit]:
+        edits: list[Edit] = []
+        # "... [ ] Comment: ..." is a field of its own.
+        fields = ((i, t.kind, u.kind, t.text) for i, (t, u) in enumerate(pairwise(tokens)))
+        stops = [i for i, token in enumerate(tokens) if token.kind == "stop"] + [
+            i
+            for i, *kinds, text in fields
+            if kinds == ["name", "colon"] and plain(text) in self._words.headers
+        ]
+        for first, last in pairwise([0, *sorted(stops), len(tokens)]):
+            edits += self._units.edits(self._options.read(tokens[first:last]))
+        edits += self._columns(line, tokens, edits)
+        slashes = [t for t in tokens if t.text == " / "]
+        for mark in slashes:
+            answer = plain(line[mark.end : mark.end + 30]).split()
+            if len(slashes) > 1 or (answer and self._values.get(answer[0]) == 0):
+                edits.append((mark.start, mark.end, HARD_BREAK))
+        return edits
+
+    def _columns(self, line: str, tokens: Sequence[Token], edits: Sequence[Edit]) -> Iterator[Edit]:
+        """The separators of a table: a colon after the first cell of a row, commas after others."""
+        cells = [plain(c) for c in re.split(r"[|\x1d^]", line) if c.strip()]
+        values = self._values.keys()
+        pairs = len(cells) > 3 and len(cells) % 2 == 0 and values.isdisjoint(cells[1:3])
+        row = 0
+        for mark in (t for t in tokens if t.kind == "table" and t.text != "\t"):
+            before, after = line[: mark.start].strip(" |^\x1d"), line[mark.end :].strip(" |^\x1d")
+            row += bool(before and after and not _NUMBER.match(before))
+            dots = mark.text[-1] in ".-" and (row > 1 or len(before.split()) > WORDS_OF_A_NAME)
+            if dots or any(start < mark.end and end > mark.start for start, end, _ in edits):
+                continue
+            cell = re.split(r"[|\x1d^]", after)[0]
+            if not before or not after:
+                new = " "
+            elif _NUMBER.match(before) or (row == 1 and plain(before).partition(" ")[0] in values):
+                new = HARD_BREAK
+            elif row == 1:
+                new = " " if before.endswith(":") else ": "
+            elif pairs:
+                new = HARD_BREAK if row % 2 == 0 else ": "
+            else:
+                new = HARD_BREAK if ":" in cell or self._words.is_finding(plain(cell)) else ", "
+            yield mark.start - (line[mark.start - 1] == " "), mark.end, new
+
+
+def _order(edit: Edit) -> tuple[int, int]:
+    """By the start, of several the longest first."""
+    return edit[0], -edit[1]

@@ -1,0 +1,122 @@
+"""Says which answer of a row belongs to which name.
+
+An answer at the begin of a row belongs to the name that follows, any other to the name before.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from cxrtool.reports.forms.tokens import SAYING, Token
+from cxrtool.reports.forms.words import FormWords, joint
+from cxrtool.reports.rewriting import Edit
+from cxrtool.reports.text import HARD_BREAK
+
+_BETWEEN = ("answer", "box", "table", "csv", "gap", "colon")  # of answers to one name
+
+
+class UnitReader:
+    """Reads rows, or their parts between stops.
+
+    Args:
+        words: The words of forms.
+    """
+
+    def __init__(self, words: FormWords) -> None:
+        self._words, self._values, self._is_finding = words, words.values, words.is_finding
+        self._grade = re.compile(words.grades, re.I)
+
+    def edits(self, unit: Sequence[Token]) -> Iterator[Edit]:
+        """A row, or a part of it between stops; begins with the stop."""
+        yield from ((t.start, t.end, " ") for t in unit if t.kind == "drop")
+        unit = [t for t in unit if t.kind != "drop"]
+        kinds = [t.kind for t in unit if t.kind in SAYING]
+        if "box" not in kinds and "answer" not in kinds:
+            yield from self._questions(unit)
+        elif kinds[0] != "name" or ("box" in kinds and kinds[-1] == "name"):
+            yield from self._leading(unit)
+        else:
+            yield from self._trailing(unit)
+
+    def _questions(self, unit: Sequence[Token]) -> Iterator[Edit]:
+        """ "Effusion? Small left." """
+        for name, mark, answer in zip(unit, unit[1:], unit[2:]):
+            asked = (name.kind, mark.kind, answer.kind) == ("name", "asked", "name")
+            if asked and self._grade.match(answer.text) and self._is_finding(name.words):
+                yield mark.start, mark.end, ":"
+
+    def _leading(self, unit: Sequence[Token]) -> Iterator[Edit]:
+        """Answers before their names."""
+        answer: Token | None = None
+        listed = False
+        first = next(t.kind for t in unit if t.kind in SAYING)
+        ticked = first == "name" and all(t.value for t in unit if t.kind in ("box", "answer"))
+        for i, token in enumerate(unit):
+            before = unit[i - 1]
+            if token.kind in ("answer", "box"):
+                answer, listed, after = token, False, before.kind == "colon" and i > 0
+                opens = "" if after else " " if ticked else HARD_BREAK  # "heart [x] normal"
+            elif token.kind == "colon" and answer and before is answer:
+                listed = answer.kind == "answer"
+            elif (
+                token.kind == "name"
+                and answer
+                and (listed or before.kind not in ("comma", "asked"))
+            ):
+                no, unsure = self._words.no, self._words.unsure
+                new = {1: opens, 0: f"{opens or ' '}{no} ", -1: f"{opens}{unsure} "}
+                if before is answer or unit[i - 2] is answer:
+                    if answer.value is None:
+                        yield answer.start, token.end, HARD_BREAK
+                    else:
+                        yield answer.start, token.start, new[answer.value]
+                elif listed and answer.value != 1 and token.words.split(" ")[0] not in self._values:
+                    yield token.start, token.start, new[answer.value or 0].lstrip(HARD_BREAK)
+                answer = answer if listed else None
+
+    def _trailing(self, unit: Sequence[Token]) -> Iterator[Edit]:
+        """Answers behind their names."""
+        i = 0
+        while i < len(unit):
+            first = last = i
+            if unit[i].kind not in ("answer", "box"):
+                i += 1
+                continue
+            while i < len(unit) and unit[i].kind in _BETWEEN:
+                last = i if unit[i].kind in ("answer", "box") else last
+                i += 1
+            i, end = last + 1, unit[last].end
+            at = next((n for n in range(first - 1, 0, -1) if unit[n].kind in ("name", "answer")), 0)
+            name, before = unit[at], unit[max(0, at - 1)]
+            if not first or name.kind != "name" or name.words in self._words.headers:
+                continue
+            finding = self._is_finding(name.words)
+            detail = at > 1 and before.kind in ("table", "csv") and unit[at - 2].kind == "name"
+            if detail and not finding:
+                yield name.end, end, ""  # "Opacity | lower lobe | none"
+                continue
+            if finding and before.text.strip() in (",", ";", "/"):
+                yield before.start, before.end, HARD_BREAK
+            value = joint([t.value for t in unit[first:i] if t.kind in ("answer", "box")])
+            if value is None:
+                yield name.start, end, HARD_BREAK
+            elif value != 1:
+                # "Air in the pleural space (pneumothorax)": what is said of it is said of both.
+                for bracket in re.finditer(r"[()]", name.text):
+                    yield name.start + bracket.start(), name.start + bracket.end(), " "
+                yield name.end, end, self._words.after(value)
+            else:
+                yield name.end, *self._yes(end, unit[i:])
+
+    def _yes(self, end: int, rest: Sequence[Token]) -> tuple[int, str]:
+        """What stands for a yes, and up to where: what follows it describes the finding."""
+        mark = rest[0].kind if rest else ""
+        following = next((t for t in rest if t.kind == "name"), None)
+        if mark == "comma":
+            return end, ""
+        if (
+            following is None
+            or mark in ("dash", "colon", "asked")
+            or self._is_finding(following.words)
+        ):
+            return end, HARD_BREAK
+        return following.start, " " if following.text[0] == "(" else ", "
