@@ -21,6 +21,7 @@ complete -c cxr -n '__fish_seen_subcommand_from prepare' -l reports -r -d 'Outpu
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l skip-bad -l no-skip-bad -d 'Record bad rows in rejected.csv and go on, instead of stopping.'
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l join-labels -x -a 'replace fill keep' -d 'What labels read from reports do to those that are there: replace them, fill their blanks, or keep them as they are.'
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l map-labels -r -d 'New names for labels: a TOML file, a built-in map (chexpert, nih, padchest, medmnist, synonyms), or none to keep the sources.'
+complete -c cxr -n '__fish_seen_subcommand_from prepare' -l rows -x -a 'any majority first' -d 'How several rows of one image (readers, boxes) become one: any (1 if a row says 1, then -1, then 0), majority (of the cells that are not blank; a tie is -1) or first. Default: rows must agree.'
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l labels-only -l no-labels-only -d 'Write labels and texts without images, for planning.'
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l namespace -r -d 'Whose patient ids these are, such as a hospital. Default: by format.'
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l id-key -r -d 'File with a secret, without which nobody can hash a known patient id and compare.'

@@ -245,6 +245,21 @@ def tell_columns(left: Mapping[str, str], where: str = "") -> None:
         (console.warn if doubtful else console.say)(where + sentence)
 
 
+def tell_rows(note: Mapping[str, Any] | None) -> None:
+    """Say how rows of one image were joined, see `cxrtool.data.repeated_rows`."""
+    if not note:
+        return
+    how = f"--rows {note['rule']}" if note["rule"] else "their labels agree"
+    differ = ", ".join(f"{name} {n:,}" for name, n in note["disagreements"].items())
+    console.say(
+        f"{note['rows']:,} rows of {note['images']:,} images became one row an image ({how})"
+        + (f"; labels that differ, by images: {differ}" if differ else "")
+    )
+    if note["first_kept"]:
+        kept = ", ".join(f"{name} {n:,}" for name, n in note["first_kept"].items())
+        console.say(f"of columns that differ between them the first cell stands: {kept} images")
+
+
 def tell_contradictions(table: pd.DataFrame, labels: Sequence[str]) -> dict[str, int]:
     """Warn of rows that their source calls normal beside a finding; a note for ``dataset.json``."""
     count, sentence = contradictions(table, labels)

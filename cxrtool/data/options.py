@@ -11,6 +11,8 @@ from cxrtool.core.config import ROWS, option
 
 UNCERTAIN = ("ones", "zeros", "ignore")
 BLANK = ("zeros", "ignore")
+#: What becomes of several rows of one image, see `cxrtool.data.repeated_rows`.
+ROW_RULES = ("any", "majority", "first")
 VIEWS = ("frontal", "lateral", "all")
 row_option = partial(option, panel=ROWS)
 SPLIT_CHOICES = ("train", "val", "test", "all")

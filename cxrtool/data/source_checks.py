@@ -14,6 +14,7 @@ import pandas as pd
 from cxrtool.core.errors import InputError
 from cxrtool.data.columns import RESERVED, SPLITS
 from cxrtool.data.label_columns import CORRECT, NO_VALUE, bad_cells, plain_value
+from cxrtool.data.repeated_rows import ROWS_NOTE, join_rows
 from cxrtool.data.schema import path_faults, split_faults
 from cxrtool.data.sources.base import Rejected, SourceTable
 
@@ -30,6 +31,7 @@ class Checker:
     def __init__(self, source: SourceTable, *, skip_bad: bool) -> None:
         self._source, self._skip = source, skip_bad
         self._bad: dict[int, Rejected] = {}
+        self._earlier: list[Rejected] = []
 
     def reject(
         self,
@@ -63,10 +65,16 @@ class Checker:
         error = InputError(reason, file=file or table_file, row=row, column=column)
         self._bad.setdefault(position, Rejected(cells["image_ref"], error))
 
+    def go_on_with(self, source: SourceTable) -> None:
+        """Take another table with other positions; what was rejected of the last one stays so."""
+        self._earlier += [self._bad[i] for i in sorted(self._bad)]
+        self._source, self._bad = source, {}
+
     @property
     def rejected(self) -> list[Rejected]:
         """What was found: first what the reader left out, then in the order of the table."""
-        return [*self._source.rejected, *(self._bad[i] for i in sorted(self._bad))]
+        now = [self._bad[i] for i in sorted(self._bad)]
+        return [*self._source.rejected, *self._earlier, *now]
 
     @property
     def good(self) -> np.ndarray:
@@ -75,15 +83,23 @@ class Checker:
 
 
 def check_source(
-    source: SourceTable, checker: Checker, *, labels_only: bool, own_split: bool = True
+    source: SourceTable,
+    checker: Checker,
+    *,
+    labels_only: bool,
+    own_split: bool = True,
+    rows: str | None = None,
 ) -> SourceTable:
     """Check labels, splits and references; bring label cells to the manifest's values.
+
+    Several rows of one image become one, see `cxrtool.data.repeated_rows`.
 
     Args:
         source: As its reader made it.
         checker: Takes the bad rows.
         labels_only: No image is needed.
         own_split: The source's own split will be used, if it has one.
+        rows: The rule for several rows of one image.
 
     Raises:
         InputError: The source is empty or unfit as a whole, or a row is bad and not skipped.
@@ -105,15 +121,44 @@ def check_source(
     for position in np.flatnonzero(~table["split"].isin([*SPLITS, ""])):
         reason = f"{table['split'][position]!r} is not train, val or test"
         checker.reject(int(position), reason, column="split")
+    source = _one_row_each(dataclasses.replace(source, table=table), checker, rows)
+    table = source.table
     if own_split and source.official_split:
         hint = "make new splits with --split-by 0.8,0.1,0.1, or leave these rows out: --skip-bad"
         for row, what in split_faults(table):
             checker.reject(row, what, column="split", hint=hint)
     if not labels_only:
-        rows = table["table_row"].map(lambda row: f"row {row}" if row.isdigit() else "the source")
-        for row, what in path_faults(table["image_ref"].tolist(), rows.__getitem__):
+        places = table["table_row"].map(lambda row: f"row {row}" if row.isdigit() else "the source")
+        for row, what in path_faults(table["image_ref"].tolist(), places.__getitem__):
             checker.reject(row, what, column=source.image_column)
-    return dataclasses.replace(source, table=table)
+    return source
+
+
+def _one_row_each(source: SourceTable, checker: Checker, rule: str | None) -> SourceTable:
+    """A source with one row for each image, and a note of what was joined."""
+    if not source.table["image_ref"].duplicated().any():
+        return source
+    table = source.table.iloc[checker.good]
+    joined = join_rows(
+        table,
+        ["image_ref"],
+        source.labels,
+        rule,
+        lambda row, reason, column, hint: checker.reject(row, reason, column=column, hint=hint),
+    )
+    if not joined.images:
+        return source
+    kind = source.kind
+    if kind == "single" and ((joined.table[list(source.labels)] == "1").sum(axis=1) != 1).any():
+        kind = "multilabel"
+    source = dataclasses.replace(
+        source,
+        table=joined.table,
+        kind=kind,
+        notes={**source.notes, ROWS_NOTE: joined.to_json(rule)},
+    )
+    checker.go_on_with(source)
+    return source
 
 
 def rename_labels(source: SourceTable, mapping: Mapping[str, str]) -> SourceTable:

@@ -421,8 +421,6 @@ def spoil(source: Path, how: str) -> None:
         image.symlink_to(outside)
     elif how == "leaves":
         change(source, "images/3.png", "../source/images/3.png")
-    elif how == "twice":
-        change(source, "images/3.png", "images/2.png")
     elif how == "label value":
         change(source, "images/3.png,p1,s3,1,", "images/3.png,p1,s3,maybe,")
 
@@ -436,7 +434,6 @@ SAYS = {
     "bomb": ("decompression bomb", "path"),
     "link out": ("outside the data folder", "path"),
     "leaves": ("leaves the data folder", "path"),
-    "twice": ("stands in row 4 already", "path"),
     "label value": ("'maybe' is not 1, 0, -1 or blank", "Edema"),
 }
 
@@ -461,6 +458,33 @@ def test_a_bad_row_is_named_or_skipped(source: Path, tmp_path: Path, how: str) -
     assert (row["row"], row["column"]) == ("5", column)
     assert says in row["reason"]
     assert json.loads((data.path / "result.json").read_text())["counts"]["rejected"] == 1
+
+
+def test_rows_of_one_image_become_one_by_a_rule_that_is_named(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with open(source / "labels.csv", "a", encoding="utf-8") as stream:
+        stream.write("images/3.png,p1,s3,1,-1\nimages/4.png,p2,s4,1,\n")
+    says = "the image 'images/4.png' has '1' here and '0' in row 6"
+    with pytest.raises(InputError, match=says) as caught:
+        prepare(source, tmp_path / "out")
+    assert (caught.value.row, caught.value.column) == (27, "Edema")
+    assert "--rows any" in str(caught.value.hint)
+    skipped = prepare(source, tmp_path / "skipped", skip_bad=True)
+    assert {row["row"] for row in rejected(skipped.path)} == {"6", "27"}
+    assert (len(skipped), skipped.info.notes["rows_joined"]["rows"]) == (23, 2)
+    capsys.readouterr()
+    data = prepare(source, tmp_path / "any", rows="any")
+    assert len(data) == 24
+    assert data.column("Edema").tolist() == ["0", "1", "0", "1", "1", "1"] + ["0", "1"] * 9
+    assert data.info.notes["rows_joined"] == {
+        "rule": "any",
+        "images": 2,
+        "rows": 4,
+        "disagreements": {"Edema": 1},
+        "first_kept": {},
+    }
+    assert "4 rows of 2 images became one row an image (--rows any)" in capsys.readouterr().err
 
 
 def test_skip_bad_with_nothing_bad_writes_an_empty_list(source: Path, tmp_path: Path) -> None:

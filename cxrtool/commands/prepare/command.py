@@ -14,7 +14,18 @@ from cxrtool.core import console
 from cxrtool.core.config import shared_values
 from cxrtool.core.errors import InputError
 from cxrtool.core.runs import Run
-from cxrtool.data import assemble, ingest, join, keys, label_columns, manifest, maps, splits, tables
+from cxrtool.data import (
+    assemble,
+    ingest,
+    join,
+    keys,
+    label_columns,
+    manifest,
+    maps,
+    repeated_rows,
+    splits,
+    tables,
+)
 from cxrtool.data.columns import image_name
 from cxrtool.data.source_checks import Checker, check_source, rename_labels
 from cxrtool.data.sources.base import SourceOptions, SourceTable, read_source
@@ -99,7 +110,9 @@ def _read_source(config: Config, secret: bytes | None) -> tuple[SourceTable, Che
         checker,
         labels_only=config.labels_only,
         own_split=config.split_by in (None, "official"),
+        rows=config.rows,
     )
+    assemble.tell_rows(source.notes.get(repeated_rows.ROWS_NOTE))
     if config.map_labels == "none":
         return source, checker
     if config.format != "chexpert":

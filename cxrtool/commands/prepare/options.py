@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cxrtool.core.config import GIVEN, REQUIRED, argument, option, running_option
 from cxrtool.core.errors import UsageError
+from cxrtool.data.options import ROW_RULES
 from cxrtool.data.sources.base import FORMATS
 
 # 2: PNGs by run lengths, pixel keys by block means, all text columns joined. 3: a column with a bad
@@ -72,6 +73,12 @@ class Config:
         " synonyms), or none to keep the source's.",
         metavar="MAP",
         file=True,
+    )
+    rows: str | None = label_option(
+        "How several rows of one image (readers, boxes) become one: any (1 if a row says 1, then"
+        " -1, then 0), majority (of the cells that are not blank; a tie is -1) or first. Default:"
+        " rows must agree.",
+        choices=ROW_RULES,
     )
     labels_only: bool = label_option("Write labels and texts without images, for planning.", False)
     namespace: str | None = patient_option(

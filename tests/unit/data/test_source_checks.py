@@ -63,7 +63,6 @@ def test_values(cell: str, value: str) -> None:
         (source(image_ref=["a.png", "/b.png"]), "Path", 20, "leaves the data folder"),
         (source(image_ref=["a.png", "x/../../b.png"]), "Path", 20, "leaves the data folder"),
         (source(image_ref=["a.png", ""]), "Path", 20, "no image is named"),
-        (source(image_ref=["a.png", "b.png", "a.png"]), "Path", 30, "row 10 already"),
         (source(split=["train", "validate"]), "split", 20, "'validate' is not train"),
         (
             source(True, patient_id=["p", "q", "p"], split=["train", "val", "test"]),
