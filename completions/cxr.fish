@@ -30,6 +30,8 @@ complete -c cxr -n '__fish_seen_subcommand_from prepare' -l images -r -d 'Folder
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l column -r -d 'What a column is called, such as image=path or class=diagnosis; may be repeated.'
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l label-columns -r -d 'Columns that are labels (table, dicom), or names of labels (padchest, medmnist), separated by commas.'
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l label-table -r -d 'Table of labels.'
+complete -c cxr -n '__fish_seen_subcommand_from prepare' -l modality -r -d 'Modalities to take, such as CR,DX,RG; none stands for files that name none, any for all. Default: CR and DX, and an error where there are others.'
+complete -c cxr -n '__fish_seen_subcommand_from prepare' -l exclude -r -d 'What is left out by its own word: burned-in (text in the pixels), synthetic, or both.'
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l workers -r -d 'Processes that decode; 0 takes all cores.'
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -s o -l out -r -d 'Folder to write the result to (required).'
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l config -r -d 'Take options from a file: TOML with a section per command, or the run.json of a past run. The command line goes first; --no-mirror, say, takes back a switch of the file.'

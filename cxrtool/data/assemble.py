@@ -44,7 +44,7 @@ def manifest_table(
     """
     table = source.table.iloc[rows].reset_index(drop=True)
     table = table.drop(columns=["table_file", "table_row"])
-    table[columns.SOURCE] = "real"
+    table[columns.SOURCE] = pd.Series(cells_of(table, columns.SOURCE)).replace("", "real")
     if images is None:
         table[IMAGE], table[columns.PIXEL_KEY] = "", ""
     else:
@@ -58,7 +58,18 @@ def manifest_table(
 
 
 def finish_table(table: pd.DataFrame, source: SourceTable, split: np.ndarray) -> pd.DataFrame:
-    """Write the splits in, and keep or drop the names of the original files."""
+    """Write the splits in, and keep or drop the names of the original files.
+
+    Nothing is judged by synthetic images: they go to train, as those of `cxr synthesize` do, or
+    nowhere where their patient is judged by.
+    """
+    made = (table[columns.SOURCE] != "real").to_numpy()
+    judging = np.isin(split, ("val", "test"))
+    if (made & judging).any():
+        patients = table[PATIENT].to_numpy()
+        taken = np.isin(patients, patients[judging & ~made & (patients != "")])
+        split = np.where(made & judging, np.where(taken, "", "train"), split)
+        console.say("synthetic images are in train: nothing is judged by them")
     out = table.assign(**{SPLIT: split})
     if source.keep_refs:
         return out.rename(columns={"image_ref": columns.ORIGIN})
@@ -127,7 +138,8 @@ def dataset_info(
         "patient_disjoint": "shown" if source.patients else "not shown: no patient ids",
         "conversions": dict(sorted(images.conversions.items())) if images else {},
     }
-    return DatasetInfo(**{**shared, **form, "notes": notes})
+    synthetic = bool((table[columns.SOURCE] != "real").any())
+    return DatasetInfo(**{**shared, **form, "synthetic": synthetic, "notes": notes})
 
 
 def label_counts(table: pd.DataFrame, labels: Iterable[str]) -> dict[str, dict[str, int]]:
@@ -258,6 +270,14 @@ def tell_rows(note: Mapping[str, Any] | None) -> None:
     if note["first_kept"]:
         kept = ", ".join(f"{name} {n:,}" for name, n in note["first_kept"].items())
         console.say(f"of columns that differ between them the first cell stands: {kept} images")
+
+
+def tell_remarks(source: SourceTable) -> None:
+    """What a reader has to tell of its source."""
+    for sentence in source.remarks:
+        console.say(sentence)
+    for sentence in source.cautions:
+        console.warn(sentence)
 
 
 def tell_contradictions(table: pd.DataFrame, labels: Sequence[str]) -> dict[str, int]:

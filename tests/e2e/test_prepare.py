@@ -183,6 +183,31 @@ def test_dicom_studies_stay_whole_without_patient_ids(tmp_path: Path) -> None:
     assert set(table["split"]) == {"train", "val", "test"}
 
 
+def test_synthetic_dicom_is_no_real_image(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pydicom")
+    for k in range(40):
+        made = dicom_files.dataset(
+            dicom_files.image_12bit(k),
+            SOPInstanceUID=f"1.{k}",
+            StudyInstanceUID=f"2.{k}",
+            PatientID=f"patient {k % 30}",
+            SyntheticData="YES" if k % 2 else "NO",
+        )
+        dicom_files.save(made, tmp_path / f"pacs/{k:02d}.dcm")
+    data = prepare(tmp_path / "pacs", tmp_path / "out", format="dicom", split_by="0.4,0.3,0.3")
+    assert data.info.synthetic
+    source, split = data.column("source"), data.column("split")
+    assert list(source) == ["real", "synthetic"] * 20
+    assert set(split[source == "synthetic"]) <= {"train", ""}
+    assert set(split[source == "real"]) == {"train", "val", "test"}
+    assert "20 images say that they are synthetic" in " ".join(capsys.readouterr().err.split())
+    left = prepare(tmp_path / "pacs", tmp_path / "o2", format="dicom", exclude=("synthetic",))
+    assert not left.info.synthetic
+    assert len(left) == 20
+
+
 @pytest.mark.parametrize("how", ["official", "file", "earlier"])
 def test_a_split_that_tears_studies_is_said_and_not_trained_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], how: str

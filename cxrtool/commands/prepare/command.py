@@ -9,7 +9,7 @@ without it.
 import dataclasses
 from typing import Any
 
-from cxrtool.commands.prepare.options import Config
+from cxrtool.commands.prepare.options import Config, modalities, words
 from cxrtool.core import console
 from cxrtool.core.config import shared_values
 from cxrtool.core.errors import InputError
@@ -95,15 +95,17 @@ def plan(config: Config) -> dict[str, Any]:
 
 def _read_source(config: Config, secret: bytes | None) -> tuple[SourceTable, Checker]:
     """Read, check, rename."""
-    labels = [name.strip() for text in config.label_columns for name in text.split(",")]
     read = {
         "columns": config.named_columns(),
-        "label_columns": tuple(name for name in labels if name),
+        "label_columns": words(config.label_columns),
+        "modality": modalities(config),
+        "exclude": words(config.exclude),
         "id_key": secret,
     }
     options = SourceOptions(**shared_values(SourceOptions, config) | read)
     source = read_source(config.format, config.source, options)
     assemble.tell_columns(source.notes.get(label_columns.NOTE, {}))
+    assemble.tell_remarks(source)
     checker = Checker(source, skip_bad=config.skip_bad)
     source = check_source(
         source,

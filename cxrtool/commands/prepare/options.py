@@ -7,12 +7,13 @@ from pathlib import Path
 from cxrtool.core.config import GIVEN, REQUIRED, argument, option, running_option
 from cxrtool.core.errors import UsageError
 from cxrtool.data.options import ROW_RULES
-from cxrtool.data.sources.base import FORMATS
+from cxrtool.data.sources.base import FORMATS, MARKS, NO_MODALITY
 
 # 2: PNGs by run lengths, pixel keys by block means, all text columns joined. 3: a column with a bad
 # cell is a label still, and no No Finding is joined to a finding; studies without patient ids stay
-# whole, and so do pictures that are one at this size; keys of prepared pixels
-FORMAT = 3
+# whole, and so do pictures that are one at this size; keys of prepared pixels. 4: DICOM that says it
+# is synthetic is; look-up tables by the bits that they use
+FORMAT = 4
 
 form_option = partial(option, panel="Options of single formats")
 label_option = partial(option, panel="Labels and reports")
@@ -113,6 +114,19 @@ class Config:
     label_table: Path | None = form_option(
         "Table of labels.", only={"format": ("dicom",)}, metavar="FILE", role="label-table"
     )
+    modality: tuple[str, ...] = form_option(
+        "Modalities to take, such as CR,DX,RG; none stands for files that name none, any for all."
+        " Default: CR and DX, and an error where there are others.",
+        (),
+        only={"format": ("dicom",)},
+        metavar="A,B",
+    )
+    exclude: tuple[str, ...] = form_option(
+        "What is left out by its own word: burned-in (text in the pixels), synthetic, or both.",
+        (),
+        only={"format": ("dicom",)},
+        metavar="A,B",
+    )
     workers: int = running_option(
         "Processes that decode; 0 takes all cores.", 0, min=0, result=False
     )
@@ -129,6 +143,9 @@ class Config:
                 hint="leave the source out: cxr prepare --format phantom --n 500 -o OUT",
             )
         self.named_columns()
+        for mark in words(self.exclude):
+            if mark not in MARKS:
+                raise UsageError(f"--exclude {mark}: one of {', '.join(MARKS)}")
 
     def named_columns(self) -> dict[str, str]:
         """``--column`` taken apart."""
@@ -137,6 +154,18 @@ class Config:
             if not key or not name:
                 raise UsageError(f"--column {text}: write KEY=NAME, such as image=path")
         return {key.strip(): name.strip() for key, _, name in pairs}
+
+
+def words(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """The words of an option that takes some at once, separated by commas, and may be repeated."""
+    every = (word.strip() for text in texts for word in text.split(","))
+    return tuple(word for word in every if word)
+
+
+def modalities(config: Config) -> tuple[str, ...]:
+    """``--modality``: capital letters as in DICOM, but for the words none and any."""
+    names = (word.upper() for word in words(config.modality))
+    return tuple(n.lower() if n.lower() in (NO_MODALITY, "any") else n for n in names)
 
 
 def warm(config: Config) -> None:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+#: How ``--modality`` calls files that name none.
+NO_MODALITY = "none"
+#: What a file may say of its image that makes it unfit for some uses.
+MARKS = ("burned-in", "synthetic")
 #: What an opener may return: a file to decode, the bytes of an encoded image, or gray pixels
 #: [H, W] (uint8, or uint16 over the full range 0..65535), dark = air.
 Opened: TypeAlias = "Path | bytes | np.ndarray"
@@ -98,6 +102,9 @@ class SourceOptions:
         images: Folder of the images where they do not lie beside the table (``--images``).
         keep_ids: Leave DICOM patient ids as they are.
         id_key: Secret for pseudonyms, from ``--id-key``.
+        modality: DICOM modalities to take, `NO_MODALITY` for files that name none; ("any",) for
+            all; () for CR and DX, where any other is an error.
+        exclude: Which of `MARKS` are left out.
         labels_only: No pixels are wanted: do not look for image files.
         skip_bad: Put unreadable entries in `SourceTable.rejected` instead of raising.
     """
@@ -111,6 +118,8 @@ class SourceOptions:
     images: Path | None = None
     keep_ids: bool = False
     id_key: bytes | None = None
+    modality: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
     labels_only: bool = False
     skip_bad: bool = False
 
@@ -127,7 +136,8 @@ class SourceTable:
     """A source as a table.
 
     Attributes:
-        table: All cells `str`, "" = blank; `TABLE_COLUMNS`, one column a label holding
+        table: All cells `str`, "" = blank; `TABLE_COLUMNS`, perhaps ``source`` (synthetic, edited,
+            or blank for real) where the files say it, one column a label holding
             the source's value (``1``, ``0``, ``-1``, ``1.0``, blank ...), and any other column
             worth keeping in the manifest.
         labels: Label columns in order, in the source's spelling.
@@ -146,6 +156,10 @@ class SourceTable:
         sidecars: File name -> table to be written beside the manifest (such as the geometry of
             phantoms). Its column ``image_ref`` becomes ``image``, and rejected rows go.
         rejected: Entries left out because of ``skip_bad``.
+        left: Files that were looked at and are no images of the set: path relative to the source
+            -> why, a few words that many files share.
+        remarks: What a person should be told, a sentence each, without ids or paths.
+        cautions: The same where something may be wrong.
         notes: Anything a person should know, JSON-able, kept in ``dataset.json``.
     """
 
@@ -165,6 +179,9 @@ class SourceTable:
     keep_refs: bool = True
     sidecars: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     rejected: Sequence[Rejected] = ()
+    left: Mapping[str, str] = field(default_factory=dict)
+    remarks: Sequence[str] = ()
+    cautions: Sequence[str] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

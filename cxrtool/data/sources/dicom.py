@@ -1,16 +1,22 @@
 """Radiographs in DICOM: a folder tree of files, or one file.
 
-In: CR and DX images, uncompressed or in any compression of `dicom_pixels.PLUGINS`. Out: a
+In: CR and DX images, and others that ``--modality`` names, uncompressed or in any compression of
+`dicom_pixels.PLUGINS`, in files of any name, with or without the preamble of PS3.10. Out: a
 `SourceTable` of what is kept (view, sex, age, body part, modality, manufacturer) and an opener that
 applies the grayscale pipeline. Nothing else leaves a file: no names, no dates, no device numbers.
 Patient and study are HMAC-SHA256 pseudonyms, unless ``keep_ids`` says otherwise; without a secret
 key they are stable but can be found again by trying ids, which the notes say. Ages above 89 become
-90. Other modalities, several frames, colour, and raw images "for processing" are refused. Labels
-come from a table keyed by SOPInstanceUID, StudyInstanceUID or PatientID.
+90. Other modalities, several frames, colour, and raw images "for processing" are refused. Images
+whose files say that they are synthetic (Synthetic Data, PS3.3 C.12.1) are synthetic here too, and
+text burned into pixels (Burned In Annotation, PS3.3 C.7.6.1) is counted. Labels come from a table
+keyed by SOPInstanceUID, StudyInstanceUID or PatientID.
 
 Needs the extra ``dicom``.
 """
 
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +27,32 @@ from cxrtool.data.decoding import MAX_PIXELS
 from cxrtool.data.keys import patient_keys
 from cxrtool.data.label_columns import NOTE, Columns, listed
 from cxrtool.data.sources import files, vocabulary
-from cxrtool.data.sources.base import SourceOptions, SourceTable
-from cxrtool.data.sources.dicom_pixels import DicomOpener, import_pydicom, need_decoder, reading
+from cxrtool.data.sources.base import NO_MODALITY, SourceOptions, SourceTable
+from cxrtool.data.sources.dicom_pixels import (
+    DicomOpener,
+    import_pydicom,
+    need_decoder,
+    reading,
+    syntax_of,
+)
 from cxrtool.data.sources.table import label_columns
 from cxrtool.data.tables import read_table, refuse_row, require_columns
 
 _MODALITIES = ("CR", "DX")
-_SUFFIXES = (".dcm", ".dicom", ".dic")
+#: Endings of files that are read as DICOM or refused; others are if they begin as DICOM does.
+SUFFIXES = (".dcm", ".dicom", ".dic", ".ima", ".dcm30")
+#: Endings of files whose beginning need not be looked at.
+_OTHERS = (
+    *files.IMAGE_SUFFIXES, *files.ARCHIVE_SUFFIXES,
+    ".csv", ".tsv", ".txt", ".json", ".jsonl", ".xml", ".md", ".html", ".pdf", ".py", ".xlsx",
+)  # fmt: skip
 #: Everything that is looked at; all other elements stay unread.
 _TAGS = [
-    "SOPInstanceUID", "StudyInstanceUID", "PatientID", "PatientSex", "PatientAge", "Modality",
-    "BodyPartExamined", "ViewPosition", "ViewCodeSequence", "Manufacturer",
+    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "PatientID", "PatientSex", "PatientAge",
+    "Modality", "BodyPartExamined", "ViewPosition", "ViewCodeSequence", "Manufacturer",
     "PresentationIntentType", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation",
     "Rows", "Columns", "BitsAllocated", "BitsStored", "WindowCenter", "WindowWidth",
-    "VOILUTSequence",
+    "VOILUTSequence", "SyntheticData", "BurnedInAnnotation",
 ]  # fmt: skip
 #: Columns that a table of labels may be keyed by, finest first.
 _KEYS = ("SOPInstanceUID", "StudyInstanceUID", "PatientID")
@@ -47,40 +65,27 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
     Args:
         source: Folder (searched recursively) or one file.
         options: ``keep_ids`` keeps patient and study ids as they are; ``id_key`` is the secret of
-            the pseudonyms; ``label_table`` and ``label_columns`` name labels to join.
+            the pseudonyms; ``label_table`` and ``label_columns`` name labels to join; ``modality``
+            and ``exclude`` say which images are taken.
 
     Raises:
-        InputError: No DICOM image; a file that is not CR or DX, has several frames, is colour, raw
-            or damaged; an image without a row in the table of labels, or with a cell there that is
-            no label value.
+        InputError: No DICOM image; files that are not CR or DX, where no modality was asked for; a
+            file that has several frames, is colour, raw or damaged; an image without a row in the
+            table of labels, or with a cell there that is no label value.
         UsageError: The extra ``dicom`` is not installed.
     """
-    pydicom = import_pydicom()
+    import_pydicom()
     root = source if source.is_dir() else source.parent
     sieve = files.Sieve(options)
-    records: list[dict[str, str]] = []
-    without_pixels = 0
-    seen: dict[str, str] = {}
+    headers = _Headers(options, sieve)
     for path in _files(source):
-        ref = path.relative_to(root).as_posix()
-        try:
-            with reading():
-                header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
-                if "Rows" not in header:
-                    without_pixels += 1  # a report, a presentation state, a directory
-                    continue
-                _check(header)
-                record = {"image_ref": ref, **_kept(header)}
-                uid = record["SOPInstanceUID"]
-                if uid and uid in seen:
-                    raise InputError(f"the same image as {seen[uid]}")
-        except InputError as error:
-            sieve.reject(InputError(error.reason, file=path, hint=error.hint), ref)
-        else:
-            seen[uid] = ref
-            records.append(record)
+        headers.look_at(path, path.relative_to(root).as_posix())
+    if headers.other and not options.skip_bad:
+        raise headers.other_modalities()
+    records = headers.records
     if not records:
-        raise files.nothing_found(source, "dicom", "CR or DX image")
+        raise files.nothing_found(source, "dicom", "CR or DX image", headers.left.values())
+    remarks, cautions = headers.sentences()
     table = pd.DataFrame(records, dtype=str)
     patients = bool((table["PatientID"] != "").all())
     windows = table["voi"].value_counts().sort_index()
@@ -99,48 +104,187 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         image_column="file",
         keep_refs=False,
         rejected=sieve.rejected,
+        left=headers.left,
+        remarks=remarks,
+        cautions=cautions,
         notes={
             "ids": "as in the files" if options.keep_ids else ids,
             "voi": {str(name): int(count) for name, count in windows.items()},
-            "objects_without_pixels": without_pixels,
+            "objects_without_pixels": sum("without pixels" in why for why in headers.left.values()),
+            "modalities": dict(sorted(headers.counts("modality", NO_MODALITY).items())),
+            "burned_in": headers.counts("burned_in")["YES"],
             **({NOTE: dict(columns.left)} if columns.left else {}),
         },
     )
 
 
-def _files(source: Path) -> list[Path]:
-    """DICOM files in sorted order: by their ending, or by their magic where they have none."""
+@dataclass
+class _Headers:
+    """Looks at the header of one file after the other.
+
+    Attributes:
+        options: What to take.
+        sieve: Takes the files that are at fault.
+        records: What is kept of each image.
+        left: Other files, and why they are no images of the set.
+        other: Modality that nobody asked for -> its first file, and how many there are.
+    """
+
+    options: SourceOptions
+    sieve: files.Sieve
+    records: list[dict[str, str]] = field(default_factory=list)
+    left: dict[str, str] = field(default_factory=dict)
+    other: dict[str, tuple[Path, int]] = field(default_factory=dict)
+    _seen: dict[str, str] = field(default_factory=dict)
+
+    def look_at(self, path: Path, ref: str) -> None:
+        """Read the header of a file, and put it where it belongs.
+
+        Raises:
+            InputError: It is at fault, and bad files are not skipped.
+        """
+        try:
+            header = header_of(path)
+            if "Rows" not in header:
+                self.left[ref] = "DICOM without pixels (a report, a presentation state)"
+            elif reason := self._not_asked_for(header):
+                self.left[ref] = reason
+            else:
+                self._take(header, path, ref)
+        except InputError as error:
+            self.sieve.reject(InputError(error.reason, file=path, hint=error.hint), ref)
+
+    def _not_asked_for(self, header: Any) -> str:
+        """Why an image is left out as the user has asked; "" if it is not."""
+        chosen, modality = self.options.modality, modality_of(header)
+        if chosen and "any" not in chosen and modality not in chosen:
+            return f"modality {modality}"
+        if "burned-in" in self.options.exclude and _burned_in(header):
+            return "text burned into the pixels (BurnedInAnnotation)"
+        if "synthetic" in self.options.exclude and _synthetic(header):
+            return "synthetic by its own word (SyntheticData)"
+        return ""
+
+    def _take(self, header: Any, path: Path, ref: str) -> None:
+        modality = modality_of(header)
+        if not self.options.modality and modality not in _MODALITIES:
+            first, count = self.other.get(modality, (path, 0))
+            self.other[modality] = first, count + 1
+            if self.options.skip_bad:
+                raise InputError(f"modality {modality} is not CR or DX")
+            return
+        _check(header)
+        record = {"image_ref": ref, **_kept(header)}
+        uid = record["SOPInstanceUID"]
+        if uid and uid in self._seen:
+            raise InputError(f"the same image as {self._seen[uid]}")
+        self._seen[uid] = ref
+        self.records.append(record)
+
+    def counts(self, name: str, blank: str = "") -> Counter[str]:
+        """How often each value of a column occurs."""
+        return Counter(record[name] or blank for record in self.records)
+
+    def sentences(self) -> tuple[list[str], list[str]]:
+        """What to tell of the images that were taken: remarks, and cautions."""
+        modalities, remarks, cautions = self.counts("modality", NO_MODALITY), [], []
+        if set(modalities) - set(_MODALITIES):
+            names = ", ".join(f"{name} {n:,}" for name, n in sorted(modalities.items()))
+            remarks.append(f"modalities of the images: {names}")
+        if self.other:
+            names = ", ".join(f"{name} {n:,}" for name, (_, n) in sorted(self.other.items()))
+            remarks.append(f"left out by modality: {names} (--modality any takes them)")
+        if synthetic := self.counts("source")["synthetic"]:
+            cautions.append(
+                f"{synthetic:,} images say that they are synthetic (SyntheticData) and are marked"
+                " so; --exclude synthetic leaves them out"
+            )
+        if burned := self.counts("burned_in")["YES"]:
+            cautions.append(
+                f"{burned:,} images say that text is burned into their pixels, which may name a"
+                " person: column burned_in; --exclude burned-in leaves them out"
+            )
+        return remarks, cautions
+
+    def other_modalities(self) -> InputError:
+        """The one error for all files of modalities that nobody asked for."""
+        names = ", ".join(f"{name} {n:,}" for name, (_, n) in sorted(self.other.items()))
+        first, _ = next(iter(self.other.values()))
+        total = sum(n for _, n in self.other.values())
+        taken = f"{len(self.records):,} CR or DX"
+        return InputError(
+            f"of {total:,} images the modality is not CR or DX: {names} (beside {taken})",
+            file=first,
+            hint="--modality any takes all of them, --modality CR,DX leaves them out",
+        )
+
+
+def header_of(path: Path) -> Any:
+    """What is kept of a file's header, as a pydicom data set; its pixels stay unread.
+
+    Raises:
+        InputError: Not a DICOM file, or a damaged one.
+    """
+    with reading():
+        if not begins_as_dicom(path):
+            raise InputError("not a DICOM file")
+        header = import_pydicom().dcmread(
+            path, stop_before_pixels=True, specific_tags=_TAGS, force=True
+        )
+        if not any(name in header for name in ("SOPClassUID", "Modality", "Rows")):
+            raise InputError("not a DICOM file: no class, no modality, no image")
+    return header
+
+
+def begins_as_dicom(path: Path) -> bool:
+    """Whether a file has the mark of DICOM, or its first element without preamble and mark.
+
+    The first element of such files lies in group 2 or 8, with an even length (PS3.5 7.1).
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as stream:
+        start = stream.read(132)
+    if start[128:] == b"DICM":
+        return True
+    group, element = int.from_bytes(start[:2], "little"), int.from_bytes(start[2:4], "little")
+    explicit = start[4:6].isalpha() and start[4:6].isupper()
+    length = int.from_bytes(start[6:8] if explicit else start[4:8], "little")
+    return len(start) == 132 and group in (2, 8) and element < 0x100 and length % 2 == 0
+
+
+def modality_of(header: Any) -> str:
+    """The modality of a header, `NO_MODALITY` where there is none."""
+    return _text(header, "Modality").upper() or NO_MODALITY
+
+
+def _files(source: Path) -> Iterator[Path]:
+    """DICOM files in sorted order: by their ending, or by how they begin."""
     if source.is_file():
-        return [source]
-    return sorted(
-        path for path in map(source.joinpath, files.files_below(source)) if _is_dicom(path)
-    )
+        return iter([source])
+    paths = sorted(map(source.joinpath, files.files_below(source)))
+    return (path for path in paths if _is_dicom(path))
 
 
 def _is_dicom(path: Path) -> bool:
-    suffix = path.suffix.lower()
-    if path.name.upper() == "DICOMDIR" or suffix in _SUFFIXES:
-        return suffix in _SUFFIXES
-    # Files of an archive are often named by a UID: its last number looks like an ending.
-    if suffix and not suffix[1:].isdigit():
+    name = path.name.lower()
+    if name == "dicomdir" or name.endswith(_OTHERS):
         return False
+    if name.endswith(SUFFIXES):
+        return True
     try:
-        with path.open("rb") as stream:
-            return stream.read(132)[128:] == b"DICM"
+        return begins_as_dicom(path)
     except OSError:
         return False
 
 
 def _check(header: Any) -> None:
-    """Refuse what is not one gray radiograph that can be decoded here.
+    """Refuse what is not one gray image that can be decoded here.
 
     Raises:
         InputError: With the reason.
     """
-    modality = str(header.get("Modality", ""))
-    if modality not in _MODALITIES:
-        what = f"modality {modality or 'unknown'} is not a radiograph of kind CR or DX"
-        raise InputError(what, hint="--skip-bad leaves such files out")
     frames = int(header.get("NumberOfFrames", 1) or 1)
     if frames > 1:
         raise InputError(f"{frames} frames where one is expected")
@@ -153,7 +297,15 @@ def _check(header: Any) -> None:
     rows, columns = int(header.Rows), int(header.get("Columns", 0) or 0)
     if rows < 1 or columns < 1 or rows * columns > MAX_PIXELS:
         raise InputError(f"{columns} x {rows} px (1 to {MAX_PIXELS:,} pixels are read)")
-    need_decoder(str(getattr(header.file_meta, "TransferSyntaxUID", "")))
+    need_decoder(syntax_of(header))
+
+
+def _burned_in(header: Any) -> bool:
+    return _text(header, "BurnedInAnnotation").upper() == "YES"
+
+
+def _synthetic(header: Any) -> bool:
+    return _text(header, "SyntheticData").upper() == "YES"
 
 
 def _kept(header: Any) -> dict[str, str]:
@@ -166,6 +318,8 @@ def _kept(header: Any) -> dict[str, str]:
         "sex": _text(header, "PatientSex"),
         "age": _text(header, "PatientAge"),
         "modality": _text(header, "Modality"),
+        "source": "synthetic" if _synthetic(header) else "",
+        "burned_in": "YES" if _burned_in(header) else "",
         "body_part": _text(header, "BodyPartExamined").upper(),
         "manufacturer": _text(header, "Manufacturer"),
         "voi": "LUT" if header.get("VOILUTSequence") else "window" if windowed else "none",
@@ -188,7 +342,8 @@ def _without_identity(table: pd.DataFrame, options: SourceOptions) -> pd.DataFra
             table[column] = ids.astype(str)
         old = pd.to_numeric(table["age"], errors="coerce") > _OLDEST
         table["age"] = table["age"].where(~old, str(_OLDEST)).astype(str)
-    return table.drop(columns=["SOPInstanceUID", "voi"])
+    silent = [name for name in ("source", "burned_in") if not (table[name] != "").any()]
+    return table.drop(columns=["SOPInstanceUID", "voi", *silent])
 
 
 def _join(

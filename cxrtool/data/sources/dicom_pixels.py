@@ -17,6 +17,7 @@ A.5.1.
 
 import contextlib
 import importlib
+import os
 import struct
 import warnings
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ PLUGINS = {
     "1.2.840.10008.1.2.2": "",  # explicit VR big endian
     "1.2.840.10008.1.2.5": "pydicom",  # RLE lossless
     "1.2.840.10008.1.2.4.50": "gdcm",  # JPEG baseline
-    "1.2.840.10008.1.2.4.51": "gdcm",  # JPEG extended (8 bit; only GPL decoders do 12 bit)
+    "1.2.840.10008.1.2.4.51": "gdcm",  # JPEG extended (12 bit: see `_extended_12_bit`)
     "1.2.840.10008.1.2.4.57": "gdcm",  # JPEG lossless
     "1.2.840.10008.1.2.4.70": "gdcm",  # JPEG lossless, first-order prediction
     "1.2.840.10008.1.2.4.80": "gdcm",  # JPEG-LS lossless
@@ -44,6 +45,12 @@ PLUGINS = {
     "1.2.840.10008.1.2.4.90": "gdcm",  # JPEG 2000 lossless
     "1.2.840.10008.1.2.4.91": "gdcm",  # JPEG 2000
 }
+_IMPLICIT, _EXPLICIT, _BIG_ENDIAN = (
+    "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2",
+)  # fmt: skip
+#: Bits that detectors have.
+DEPTHS = (8, 10, 12, 14, 16)
+_JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
 _JPEG_START = b"\xff\xd8"
 _J2K_START = b"\xff\x4f\xff\x51"
 _JP2_BOX = b"\x00\x00\x00\x0cjP  "
@@ -82,6 +89,21 @@ def need_decoder(syntax: str) -> None:
         _need("gdcm", "compressed DICOM needs a decoder of the extra dicom")
 
 
+def syntax_of(dataset: Any) -> str:
+    """UID of the transfer syntax; of a file that does not say, by how its elements were read.
+
+    Raises:
+        InputError: It does not say, and its pixels are compressed.
+    """
+    named = str(getattr(dataset.file_meta, "TransferSyntaxUID", "") or "")
+    if named:
+        return named
+    if "PixelData" in dataset and dataset["PixelData"].is_undefined_length:
+        raise InputError("the pixels are compressed and the file does not say how")
+    implicit, little = dataset.original_encoding
+    return _IMPLICIT if implicit else _EXPLICIT if little else _BIG_ENDIAN
+
+
 @contextlib.contextmanager
 def reading(what: str = "not a readable DICOM image") -> Iterator[None]:
     """One type of error for damaged files, which provoke any inside pydicom or a decoder.
@@ -108,13 +130,15 @@ def reading(what: str = "not a readable DICOM image") -> Iterator[None]:
 def stored_values(dataset: Any) -> np.ndarray:
     """Decoded values: int32 [H, W], sign extended, without what older files keep in unused bits."""
     pixels: Any = importlib.import_module("pydicom.pixels")
-    syntax = str(dataset.file_meta.TransferSyntaxUID)
+    syntax = syntax_of(dataset)
     need_decoder(syntax)
+    dataset.file_meta.TransferSyntaxUID = importlib.import_module("pydicom.uid").UID(syntax)
     bits, allocated = int(dataset.BitsStored), int(dataset.BitsAllocated)
     if not 1 <= bits <= min(allocated, 16) or allocated not in (8, 16):
         raise InputError(f"{bits} bits stored in {allocated} bits are not read")
     # Files from before 2009 may keep the value above the lowest bits; pydicom would cut it off.
     shift = max(0, int(getattr(dataset, "HighBit", bits - 1)) - (bits - 1))
+    frame = b""
     if shift and not dataset.file_meta.TransferSyntaxUID.is_compressed:
         dataset.BitsStored = allocated
     else:
@@ -126,8 +150,11 @@ def stored_values(dataset: Any) -> np.ndarray:
                     dataset.PixelData, 0, number_of_frames=1
                 )
                 check_stream(frame, int(dataset.Rows), int(dataset.Columns), allocated)
-            decoder = pixels.get_decoder(dataset.file_meta.TransferSyntaxUID)
-            array, _ = decoder.as_array(dataset, raw=True, decoding_plugin=PLUGINS[syntax])
+            if syntax == _JPEG_EXTENDED and bits > 8:
+                array = _extended_12_bit(frame, dataset)
+            else:
+                decoder = pixels.get_decoder(dataset.file_meta.TransferSyntaxUID)
+                array, _ = decoder.as_array(dataset, raw=True, decoding_plugin=PLUGINS[syntax])
     finally:
         dataset.BitsStored = bits
     if array.ndim != 2:
@@ -137,6 +164,54 @@ def stored_values(dataset: Any) -> np.ndarray:
     if int(getattr(dataset, "PixelRepresentation", 0)) == 1:
         values -= (values >> (bits - 1)) << bits
     return np.asarray(values)
+
+
+def _extended_12_bit(frame: bytes, dataset: Any) -> np.ndarray:
+    """JPEG extended of 12 bits: uint16 [H, W].
+
+    GDCM decodes it, but pydicom's plugin does not let it. It tries its decoder for 8 bits first,
+    whose complaint goes to file descriptor 2 past Python, so that is held shut meanwhile.
+
+    Raises:
+        ValueError: GDCM cannot decode it.
+    """
+    gdcm: Any = importlib.import_module("gdcm")
+    fragment = gdcm.Fragment()
+    fragment.SetByteStringValue(frame)
+    fragments = gdcm.SequenceOfFragments.New()
+    fragments.AddFragment(fragment)
+    element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
+    element.SetValue(fragments.__ref__())
+    rows, columns, bits = int(dataset.Rows), int(dataset.Columns), int(dataset.BitsStored)
+    signed = int(getattr(dataset, "PixelRepresentation", 0))
+    image = gdcm.Image()
+    image.SetNumberOfDimensions(2)
+    image.SetDimensions((columns, rows, 1))
+    image.SetDataElement(element)
+    image.SetPixelFormat(gdcm.PixelFormat(1, 16, bits, bits - 1, signed))
+    gray = gdcm.PhotometricInterpretation.GetPIType("MONOCHROME2")
+    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(gray))
+    syntax = gdcm.TransferSyntax.GetTSType(_JPEG_EXTENDED)
+    image.SetTransferSyntax(gdcm.TransferSyntax(syntax))
+    with _stderr_shut():
+        data = image.GetBuffer()
+    if not data:
+        raise ValueError("GDCM cannot decode it")
+    values = np.frombuffer(data.encode("utf-8", errors="surrogateescape"), "<u2")
+    return values.reshape(rows, columns)
+
+
+@contextlib.contextmanager
+def _stderr_shut() -> Iterator[None]:
+    """What a C library writes to file descriptor 2 goes nowhere."""
+    saved = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
 
 
 #: What a codestream says about itself: rows, columns, components, bits.
@@ -221,7 +296,8 @@ class DicomOpener:
         path = self.root / ref
         try:
             with reading():
-                return gray16(pydicom.dcmread(path))
+                # By force: files without a preamble, which the reader of headers has looked at.
+                return gray16(pydicom.dcmread(path, force=True))
         except InputError as error:
             raise InputError(error.reason, file=path) from None
 
@@ -269,7 +345,7 @@ def modality(dataset: Any, stored: np.ndarray) -> np.ndarray:
     item = _first(dataset, "ModalityLUTSequence")
     if item is not None:
         table, first, _ = _lut(item)
-        return np.asarray(table[np.clip(stored - first, 0, len(table) - 1)], np.float64)
+        return np.asarray(_looked_up(stored - first, table, item), np.float64)
     slope = _number(dataset, "RescaleSlope")
     intercept = _number(dataset, "RescaleIntercept")
     if slope == 0:
@@ -283,8 +359,8 @@ def voi(dataset: Any, values: np.ndarray, padding: np.ndarray | None = None) -> 
     if item is not None:
         table, first, bits = _lut(item)
         index = np.rint(values).astype(np.int64) - first
-        looked_up = table[np.clip(index, 0, len(table) - 1)] / float((1 << bits) - 1)
-        return np.asarray(np.clip(looked_up, 0.0, 1.0))
+        shown = _looked_up(index, table, item) / float((1 << lut_bits(table, bits)) - 1)
+        return np.asarray(np.clip(shown, 0.0, 1.0))
     center, width = _number(dataset, "WindowCenter"), _number(dataset, "WindowWidth")
     function = str(getattr(dataset, "VOILUTFunction", "") or "LINEAR").upper()
     if center is not None and width is not None and width >= (1 if function == "LINEAR" else 1e-9):
@@ -292,6 +368,16 @@ def voi(dataset: Any, values: np.ndarray, padding: np.ndarray | None = None) -> 
     inside = values if padding is None else values[~padding]
     low, high = float(inside.min()), float(inside.max())
     return np.clip((values - low) / (high - low if high > low else 1.0), 0.0, 1.0)
+
+
+def lut_bits(table: np.ndarray, bits: int) -> int:
+    """Bits of a VOI LUT's entries: as declared, or fewer where no entry comes near them.
+
+    Many files declare 16 bits and hold entries of 12, which would show them at 1/16 of their
+    brightness. It depends on the table alone, not on the pixels.
+    """
+    largest = int(table.max())
+    return bits if 2 * largest >= (1 << bits) - 1 else min(d for d in DEPTHS if largest < 1 << d)
 
 
 def window(values: np.ndarray, center: float, width: float, function: str = "LINEAR") -> np.ndarray:
@@ -341,6 +427,19 @@ def _first(dataset: Any, name: str) -> Any:
     return sequence[0] if sequence else None
 
 
+def _looked_up(index: np.ndarray, table: np.ndarray, item: Any) -> np.ndarray:
+    """Entries at an index: int64 [H, W]; beyond the ends of the table its first and last.
+
+    Raises:
+        InputError: The table has fewer entries than it declares, and the image needs them.
+    """
+    declared = int(item.LUTDescriptor[0]) or 65536
+    if len(table) < declared and int(index.max()) >= len(table):
+        what = f"a look-up table of {len(table)} entries where {declared} are declared"
+        raise InputError(what)
+    return np.asarray(table[np.clip(index, 0, len(table) - 1)])
+
+
 def _lut(item: Any) -> tuple[np.ndarray, int, int]:
     """Entries of a look-up table (int64 [n]), the first value it maps, the bits of an entry."""
     try:
@@ -355,6 +454,6 @@ def _lut(item: Any) -> tuple[np.ndarray, int, int]:
         table = np.atleast_1d(np.asarray(data, dtype=np.int64)) & 0xFFFF
     if len(table) * 2 in (count, count + 1):  # 8-bit entries, two to a word
         table = table.astype("<u2").view(np.uint8).astype(np.int64)
-    if len(table) < count or not 1 <= bits <= 16:
-        raise InputError(f"a look-up table of {len(table)} entries where {count} are declared")
+    if not len(table) or not 1 <= bits <= 16:
+        raise InputError(f"a look-up table of {len(table)} entries of {bits} bits")
     return table[:count], first, bits

@@ -5,6 +5,7 @@ of the images, an index of image files by name. Nothing is decoded here.
 """
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -19,8 +20,10 @@ from cxrtool.data.sources.base import Rejected, SourceOptions
 IMAGE_SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".pgm", ".ppm",
 )  # fmt: skip
-
-
+#: Endings of archives, which `prepare` does not look into, lower case.
+ARCHIVE_SUFFIXES = (
+    ".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar", ".gz", ".bz2", ".xz",
+)  # fmt: skip
 #: Names of files and folders that begin so are left out: hidden ones, and what macOS adds.
 HIDDEN = (".", "__MACOSX")
 
@@ -80,10 +83,18 @@ def the_table(source: Path, form: str, pattern: str) -> Path:
     return paths[-1]
 
 
-def nothing_found(source: Path, form: str, what: str) -> InputError:
-    """The error for a source that holds nothing of the format."""
+def nothing_found(source: Path, form: str, what: str, left: Iterable[str] = ()) -> InputError:
+    """The error for a source that holds nothing of the format.
+
+    Args:
+        source: Where it was looked for.
+        form: The format.
+        what: What there should be.
+        left: Why each file that was looked at is none.
+    """
+    reasons = ", ".join(f"{reason}: {n:,}" for reason, n in Counter(left).most_common())
     return InputError(
-        f"nothing of the format {form} here: no {what}",
+        f"nothing of the format {form} here: no {what}" + (f" ({reasons})" if reasons else ""),
         file=source,
         hint="give the folder that holds it, or another --format",
     )

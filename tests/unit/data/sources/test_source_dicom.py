@@ -105,8 +105,6 @@ def test_no_identity_leaves(folder: Path, read: Read) -> None:
 @pytest.mark.parametrize(
     ("elements", "reason"),
     [
-        ({"Modality": "RG"}, "modality RG"),
-        ({"Modality": "CT"}, "modality CT"),
         ({"NumberOfFrames": 5}, "5 frames"),
         ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, "not gray"),
         ({"PresentationIntentType": "FOR PROCESSING"}, "for processing"),
@@ -124,6 +122,70 @@ def test_what_is_refused(
     kept = read("dicom", folder, skip_bad=True)
     assert len(kept.table) == 3
     assert [r.ref for r in kept.rejected] == ["zz.dcm"]
+
+
+def modality_folder(folder: Path) -> None:
+    for number, name in enumerate(("RG", "OT", "OT", None)):
+        made = dataset(image_12bit(10 + number), Modality=name)
+        save(made, folder / f"more/{number}.IMA")
+
+
+@pytest.mark.parametrize(
+    ("modality", "taken"),
+    [
+        (("any",), {"CR": 2, "DX": 1, "RG": 1, "OT": 2, "none": 1}),
+        (("CR", "RG", "none"), {"CR": 2, "RG": 1, "none": 1}),
+        (("CR", "DX"), {"CR": 2, "DX": 1}),
+    ],
+)
+def test_modalities_that_are_asked_for(
+    folder: Path, read: Read, modality: tuple[str, ...], taken: dict[str, int]
+) -> None:
+    modality_folder(folder)
+    result = read("dicom", folder, modality=modality)
+    assert result.notes["modalities"] == taken
+    assert len(result.table) + len(result.left) == 7
+    assert {why.split()[0] for why in result.left.values()} <= {"modality"}
+
+
+def test_other_modalities_are_refused_at_once_and_named(folder: Path, read: Read) -> None:
+    modality_folder(folder)
+    with pytest.raises(InputError, match=r"of 4 images .*: OT 2, RG 1, none 1 \(beside 3") as error:
+        read("dicom", folder)
+    assert "--modality any" in str(error.value.hint)
+    result = read("dicom", folder, skip_bad=True)
+    assert (len(result.table), len(result.rejected)) == (3, 4)
+    assert any("OT 2, RG 1, none 1" in sentence for sentence in result.remarks)
+
+
+def test_what_files_say_of_themselves(folder: Path, read: Read) -> None:
+    for number, elements in enumerate(
+        ({"SyntheticData": "YES"}, {"BurnedInAnnotation": "YES"}, {"BurnedInAnnotation": "NO"})
+    ):
+        save(dataset(image_12bit(20 + number), **elements), folder / f"z{number}.dicom")
+    result = read("dicom", folder)
+    assert list(result.table["source"]) == ["", "", "", "synthetic", "", ""]
+    assert list(result.table["burned_in"]) == ["", "", "", "", "YES", ""]
+    assert len(result.cautions) == 2
+    left = read("dicom", folder, exclude=("burned-in", "synthetic"))
+    assert list(left.left) == ["z0.dicom", "z1.dicom"]
+    assert (len(left.table), left.cautions) == (4, [])
+    assert "burned_in" not in left.table
+
+
+def test_files_of_any_name_and_what_is_none(folder: Path, read: Read) -> None:
+    whole = save(dataset(image_12bit(30)), folder / "zz.dcm").read_bytes()
+    (folder / "zz.dcm").unlink()
+    names = ("a.dicom", "b.IMA", "c.xyz", "d", "e.DCM30", "bare.img", "f.7")
+    for number, name in enumerate(names):
+        made = save(dataset(image_12bit(40 + number)), folder / name)
+        if name.startswith("bare"):
+            made.write_bytes(made.read_bytes()[132:])
+    for name in ("a.png", "note", "b.csv"):
+        (folder / name).write_bytes(b"no image" * 40 if name == "note" else whole)
+    refs = set(read("dicom", folder).table["image_ref"])
+    assert set(names) < refs
+    assert not {"a.png", "note", "b.csv"} & refs
 
 
 def test_damaged_files(folder: Path, read: Read) -> None:

@@ -15,7 +15,9 @@ from pydicom.data import get_testdata_file  # noqa: E402
 from pydicom.dataset import Dataset  # noqa: E402
 
 from cxrtool.core.errors import InputError  # noqa: E402
-from cxrtool.data.sources.dicom_pixels import (  # noqa: E402  # noqa: E402
+from cxrtool.data.sources.dicom import begins_as_dicom  # noqa: E402
+from cxrtool.data.sources.dicom_pixels import (  # noqa: E402
+    DicomOpener,
     gray16,
     modality,
     need_decoder,
@@ -78,9 +80,27 @@ def test_lossy_syntaxes() -> None:
     # The stream says unsigned, the header signed: the header's word counts (CT numbers).
     odd = pydicom.dcmread(get_testdata_file("J2K_pixelrep_mismatch.dcm", download=False))
     assert stored_values(odd).min() == -2000
-    extended = pydicom.dcmread(get_testdata_file("JPGExtended.dcm", download=False))
-    with pytest.raises(InputError, match="cannot be decoded") as error:
-        stored_values(extended)
+
+
+def test_jpeg_extended_of_12_bits_and_not_a_word_of_its_decoder(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pixels = image_12bit()
+    plain = save(dataset(pixels, BitsStored=12), tmp_path / "plain.dcm")
+    packed = pydicom.dcmread(compress(plain, tmp_path / "x.dcm", "JPEGExtendedProcess2_4"))
+    capfd.readouterr()
+    assert np.abs(stored_values(packed) - pixels).max() <= 2  # lossy
+    # Two writers, one image.
+    names = ("JPGExtended.dcm", "JPEG-lossy.dcm")
+    one, other = (
+        stored_values(pydicom.dcmread(get_testdata_file(name, download=False))) for name in names
+    )
+    assert one[420, 140] == 244
+    assert np.abs(one - other).max() <= 4
+    assert capfd.readouterr() == ("", "")
+    packed.PixelData = packed.PixelData[:200] + b"\0" * 200
+    with pytest.raises(InputError) as error:
+        stored_values(packed)
     assert "\n" not in str(error.value)
 
 
@@ -220,3 +240,43 @@ def test_what_is_not_read() -> None:
     made.BitsAllocated = 32
     with pytest.raises(InputError, match="32 bits"):
         gray16(made)
+
+
+@pytest.mark.parametrize(
+    ("declared", "largest", "bits"),
+    [(16, 4095, 12), (16, 1023, 10), (12, 4095, 12), (12, 2048, 12), (16, 40000, 16), (10, 255, 8)],
+)
+def test_a_voi_lut_may_declare_more_bits_than_it_uses(
+    declared: int, largest: int, bits: int
+) -> None:
+    pixels = np.array([[0, 1, 2]], np.uint16)
+    made = dataset(pixels, VOILUTSequence=[lut([0, largest // 2, largest], 0, declared)])
+    expected = np.array([[0, largest // 2, largest]]) / (2**bits - 1)
+    assert voi(made, modality(made, stored_values(made))) == pytest.approx(expected)
+
+
+def test_a_look_up_table_may_be_shorter_than_it_declares_if_the_image_needs_no_more() -> None:
+    pixels = np.array([[0, 1, 2]], np.uint16)
+    item = lut([0, 100, 255], 0, 8)
+    item.LUTDescriptor = [4096, 0, 8]
+    made = dataset(pixels, VOILUTSequence=[item])
+    assert voi(made, pixels.astype(float)) == pytest.approx(np.array([[0, 100, 255]]) / 255)
+    with pytest.raises(InputError, match="of 3 entries where 4096"):
+        voi(made, pixels.astype(float) + 1)
+
+
+@pytest.mark.parametrize("syntax", ["ImplicitVRLittleEndian", "ExplicitVRLittleEndian"])
+@pytest.mark.parametrize("keep_meta", [True, False])
+def test_files_without_preamble(tmp_path: Path, syntax: str, keep_meta: bool) -> None:
+    pixels = image_12bit()
+    made = dataset(pixels, BitsStored=12)
+    made.file_meta.TransferSyntaxUID = getattr(pydicom.uid, syntax)
+    data = save(made, tmp_path / "whole.dcm").read_bytes()[132:]
+    if not keep_meta:
+        meta = 12 + int.from_bytes(data[8:12], "little")  # group length counts what follows it
+        data = data[meta:]
+    bare = tmp_path / "bare"
+    bare.write_bytes(data)
+    assert begins_as_dicom(bare)
+    expected = DicomOpener(tmp_path)("whole.dcm")
+    assert np.array_equal(DicomOpener(tmp_path)("bare"), expected)
