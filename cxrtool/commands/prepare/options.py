@@ -1,13 +1,16 @@
 """The options of `cxr prepare`."""
 
+import dataclasses
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from cxrtool.core.config import GIVEN, REQUIRED, argument, option, running_option
+from cxrtool.core import console
+from cxrtool.core.config import GIVEN, argument, option, running_option
 from cxrtool.core.errors import UsageError
 from cxrtool.data.options import ROW_RULES
 from cxrtool.data.sources.base import FORMATS, MARKS, NO_MODALITY
+from cxrtool.data.sources.recognition import AUTO, recognize
 
 # 2: PNGs by run lengths, pixel keys by block means, all text columns joined. 3: a column with a bad
 # cell is a label still, and no No Finding is joined to a finding; studies without patient ids stay
@@ -27,13 +30,17 @@ class Config:
     All other commands read such a directory: images of one size, a table with a row per image, and
     a split in which no patient is on two sides.
 
-    Example: cxr prepare CheXpert-v1.0-small --format chexpert --size 128 -o data
+    Example: cxr prepare CheXpert-v1.0-small --size 128 -o data
     """
 
     source: Path | None = argument(
         "Folder or table of the source; none for phantom.", None, metavar="SOURCE", role="source"
     )
-    format: str = option("Form of the source.", REQUIRED, choices=FORMATS)
+    format: str = option(
+        "Form of the source, as docs/datasets.md shows each; auto recognizes it by its files.",
+        AUTO,
+        choices=(AUTO, *FORMATS),
+    )
     size: int = option("Side of the square images in pixels.", 128, min=8, max=4096)
     fit: str = option(
         "How an image becomes square: crop (shorter side, then center), pad or stretch.",
@@ -131,7 +138,18 @@ class Config:
         "Processes that decode; 0 takes all cores.", 0, min=0, result=False
     )
 
+    def completed(self) -> "Config":
+        """With the format that its source has, where none is given."""
+        if self.format != AUTO or self.source is None or not self.source.exists():
+            return self
+        form, sign = recognize(self.source)
+        console.say(f"{self.source} is read as {form}, by {sign} (another: --format)")
+        return dataclasses.replace(self, format=form)
+
     def validate(self) -> None:
+        if self.format == AUTO and self.source is None:
+            hint = "cxr prepare SOURCE -o OUT; images are made up with --format phantom"
+            raise UsageError("missing SOURCE", hint=hint)
         if self.format != "phantom" and self.source is None:
             raise UsageError(
                 f"--format {self.format} needs a SOURCE",

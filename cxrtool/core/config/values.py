@@ -44,6 +44,8 @@ def resolve(config: type, *layers: dict[str, Any], origin: str = "config") -> An
         if field.required and field.name not in values:
             raise UsageError(f"missing {field.shown}", hint=field.meta.help)
     built = config(**values)
+    if hasattr(built, "completed"):
+        built = built.completed()
     refuse_what_does_not_apply(built)
     if hasattr(built, "validate"):
         built.validate()

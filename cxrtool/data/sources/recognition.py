@@ -1,0 +1,197 @@
+"""Which format a source has, told by its tables and the endings of its files.
+
+In: the path a person typed. Out: the name of a format and the file that gave it away. A set is told
+by the names of its tables *and* by their columns: many call a table ``train.csv``. Only names and
+first lines are read, and no pandas is imported, so that it costs milliseconds.
+"""
+
+import csv
+import gzip
+import itertools
+import os
+import re
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import NamedTuple
+
+from cxrtool.core.errors import InputError
+
+#: What `prepare` takes for a format where none is given.
+AUTO = "auto"
+
+
+class Sign(NamedTuple):
+    """What gives a format away.
+
+    Attributes:
+        form: The format.
+        names: Patterns for the name of a table, without ``.gz``.
+        columns: Columns that it has.
+        without: Columns that it does not have.
+        cell: A column, and what its first cell looks like.
+        renamed: Whether a table that is given by itself may have any other name.
+    """
+
+    form: str
+    names: tuple[str, ...]
+    columns: tuple[str, ...]
+    without: tuple[str, ...] = ()
+    cell: tuple[str, str] | None = None
+    renamed: bool = True
+
+    def has_name(self, path: Path) -> bool:
+        """Whether a table is called as those of the format are."""
+        return any(fnmatch(path.name.removesuffix(".gz"), pattern) for pattern in self.names)
+
+    def fits(self, row: Mapping[str, str]) -> bool:
+        """Whether a table with this first row is one of the format."""
+        if not row.keys() >= set(self.columns) or not row.keys().isdisjoint(self.without):
+            return False
+        return self.cell is None or re.search(self.cell[1], row[self.cell[0]]) is not None
+
+
+#: In the order in which they are tried.
+SIGNS = (
+    Sign("chexpert", ("train.csv", "valid.csv", "test.csv", "test_labels.csv"),
+         ("Path", "No Finding", "Pleural Effusion"), cell=("Path", r"patient\d+/study\d+/")),
+    Sign("nih", ("Data_Entry_2017*.csv",),
+         ("Image Index", "Finding Labels", "Follow-up #", "Patient ID", "View Position"),
+         without=("Fracture",)),
+    Sign("mimic-cxr", ("mimic-cxr-2.*-metadata.csv",), ("dicom_id", "subject_id", "study_id")),
+    Sign("mimic-cxr", ("mimic-cxr-2.*.csv",), ("study_id", "Cardiomegaly", "Pleural Other"),
+         renamed=False),
+    Sign("padchest", ("PADCHEST_*.csv",), ("ImageID", "PatientID", "Projection", "Labels")),
+)  # fmt: skip
+_TABLES = (".csv", ".tsv", ".tab", ".csv.gz", ".tsv.gz", ".tab.gz")
+_OTHER_TABLES = (".parquet", ".json", ".jsonl", ".ndjson", ".jsonl.gz", ".json.gz")
+_DICOM = (".dcm", ".dicom", ".dic")
+_IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".pgm", ".ppm")
+_REPORTS = "nlmcxr_reports*.t*gz"
+#: Tables of one's own by which a folder is a table (see `table`).
+_OWN = ("labels.csv", "metadata.csv", "manifest.csv")
+#: Files that are looked at for their ending.
+_GLANCE = 20_000
+_LINE = 1 << 16  # characters of a line that are read
+
+
+class Recognized(NamedTuple):
+    """A format, and the name of the file that gave it away."""
+
+    form: str
+    by: str
+
+
+def recognize(source: Path) -> Recognized:
+    """The format of a source.
+
+    Args:
+        source: A file or folder.
+
+    Raises:
+        InputError: It is not there, has no known format, or has several.
+    """
+    if source.is_file():
+        return _of_file(source)
+    if not source.is_dir():
+        raise InputError("no such file or folder", file=source)
+    own = [path for path in sorted(source.iterdir()) if path.is_file()]
+    if recognized := _of_tables(own):
+        return recognized
+    below = {
+        folder: recognized
+        for folder in sorted(source.iterdir())
+        if folder.is_dir() and (recognized := _of_tables(sorted(folder.iterdir())))
+    }
+    if len({recognized.form for recognized in below.values()}) > 1:
+        places = ", ".join(f"{place.name} ({kind.form})" for place, kind in below.items())
+        hint = "give one of these folders, or say which is meant with --format"
+        raise InputError(f"holds several data sets: {places}", file=source, hint=hint)
+    if below:
+        return next(iter(below.values()))
+    return _of_endings(source, own)
+
+
+def _of_file(path: Path) -> Recognized:
+    name = path.name.lower()
+    if name.endswith(_TABLES):
+        row = first_row(path)
+        for sign in SIGNS:
+            if (sign.renamed or sign.has_name(path)) and sign.fits(row):
+                return Recognized(sign.form, "its columns")
+        return Recognized("table", path.name)
+    if name.endswith(_OTHER_TABLES):
+        return Recognized("table", path.name)
+    if name.endswith(".npz"):
+        return Recognized("medmnist", path.name)
+    if name.endswith(".xml") or fnmatch(name, _REPORTS):
+        return Recognized("openi", path.name)
+    with path.open("rb") as stream:
+        if name.endswith(_DICOM) or stream.read(132)[128:] == b"DICM":
+            return Recognized("dicom", path.name)
+    raise _unknown(path)
+
+
+def _of_tables(paths: list[Path]) -> Recognized | None:
+    """By the tables of one folder."""
+    tables = [path for path in paths if path.name.lower().endswith(_TABLES) and path.is_file()]
+    for sign, path in itertools.product(SIGNS, tables):
+        if sign.has_name(path) and sign.fits(first_row(path)):
+            return Recognized(sign.form, path.name)
+    reports = next((path for path in paths if fnmatch(path.name.lower(), _REPORTS)), None)
+    return Recognized("openi", reports.name) if reports else None
+
+
+def _of_endings(source: Path, own: list[Path]) -> Recognized:
+    """By what lies in a folder that has no table of a set."""
+    names = [path.name for path in own]
+    for name in _OWN:
+        if name in names:
+            return Recognized("table", name)
+    tables = [name for name in names if name.lower().endswith((*_TABLES, *_OTHER_TABLES))]
+    if len(tables) == 1:
+        return Recognized("table", tables[0])
+    if len(arrays := [name for name in names if name.lower().endswith(".npz")]) == 1:
+        return Recognized("medmnist", arrays[0])
+    for ref in itertools.islice(_files_below(source), _GLANCE):
+        name = os.path.basename(ref)
+        if name.lower().endswith(_DICOM):
+            return Recognized("dicom", ref)
+        if name.lower().endswith(".xml"):
+            return Recognized("openi", ref)
+        if name.lower().endswith(_IMAGES) and "/" in ref:
+            return Recognized("folder", ref)
+        if "." not in name or name.rpartition(".")[2].isdigit():
+            with (source / ref).open("rb") as stream:
+                if stream.read(132)[128:] == b"DICM":
+                    return Recognized("dicom", ref)
+    raise _unknown(source)
+
+
+def first_row(path: Path) -> dict[str, str]:
+    """The first row of a CSV or TSV by its columns; empty where it cannot be read as text."""
+    opened = gzip.open if path.name.lower().endswith(".gz") else open
+    try:
+        with opened(path, "rt", encoding="utf-8-sig", newline="") as stream:
+            lines = [stream.readline(_LINE), stream.readline(_LINE)]
+        header, *rows = csv.reader(lines, delimiter=max(",;\t", key=lines[0].count))
+    except (OSError, EOFError, ValueError, csv.Error):
+        return {}
+    cells = itertools.chain(*rows[:1], itertools.repeat(""))
+    return {name.strip(): cell for name, cell in zip(header, cells)}
+
+
+def _files_below(root: Path) -> Iterator[str]:
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+        base = os.path.relpath(folder, root)
+        prefix = "" if base == "." else base + "/"
+        yield from (prefix + name for name in sorted(files) if not name.startswith("."))
+
+
+def _unknown(source: Path) -> InputError:
+    return InputError(
+        "no data set, table, DICOM file or folder of images is recognized here",
+        file=source,
+        hint="name its form with --format; docs/datasets.md shows what each looks like on disk",
+    )

@@ -1,0 +1,113 @@
+"""The format of a source is told by its files, and never by one doubtful sign."""
+
+from __future__ import annotations
+
+import gzip
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cxrtool.core.errors import InputError
+from cxrtool.data.labels import CHEXPERT
+from cxrtool.data.sources.recognition import SIGNS, recognize
+
+from .conftest import write_png, write_text
+
+_CHEXPERT = "Path,Sex,Age,Frontal/Lateral,AP/PA," + ",".join(CHEXPERT) + "\n"
+_NIH = (
+    "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position\n"
+)
+_MIMIC = "subject_id,study_id," + ",".join(CHEXPERT) + "\n"
+_STUDY = "CheXpert-v1.0-small/train/patient00001/study1/view1_frontal.jpg\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "form"),
+    [
+        ("train.csv", _CHEXPERT + _STUDY, "chexpert"),
+        ("of_my_own.csv", _CHEXPERT + _STUDY, "chexpert"),
+        ("train.csv", _CHEXPERT + "images/1.png\n", "table"),
+        ("train.csv", "path,Edema\nimages/1.png,1\n", "table"),
+        ("Data_Entry_2017.csv", _NIH, "nih"),
+        ("nih-of-mine.tsv", _NIH.replace(",", "\t"), "nih"),
+        ("mimic-cxr-2.0.0-negbio.csv", _MIMIC, "mimic-cxr"),
+        ("labels.csv", _MIMIC, "table"),
+        ("labels.csv", "", "table"),
+        ("labels.csv", "path;Edema\n", "table"),
+        ("labels.parquet", "", "table"),
+        ("labels.jsonl", "", "table"),
+        ("chestmnist.npz", "", "medmnist"),
+        ("NLMCXR_reports.tgz", "", "openi"),
+        ("a.dcm", "", "dicom"),
+    ],
+)
+def test_a_file(tmp_path: Path, name: str, text: str, form: str) -> None:
+    assert recognize(write_text(tmp_path / name, text)).form == form
+
+
+def test_a_gzipped_table(tmp_path: Path) -> None:
+    path = tmp_path / "Data_Entry_2017_v2020.csv.gz"
+    path.write_bytes(gzip.compress(_NIH.encode()))
+    assert recognize(path).form == "nih"
+    assert recognize(tmp_path).form == "nih"
+
+
+@pytest.mark.parametrize(
+    ("files", "form", "by"),
+    [
+        ({"CheXpert-v1.0-small/train.csv": _CHEXPERT + _STUDY}, "chexpert", "train.csv"),
+        ({"x/Data_Entry_2017.csv": _NIH, "labels.csv": "path,Edema\n"}, "nih", None),
+        ({"labels.csv": "path,Edema\n", "images/1.dcm": ""}, "table", "labels.csv"),
+        ({"readme.txt": "", "any.csv": "path,Edema\n"}, "table", "any.csv"),
+        ({"a.csv": "", "b.csv": "", "normal/1.jpeg": "", "sick/1.jpeg": ""}, "folder", None),
+        ({"ecgen-radiology/1.xml": ""}, "openi", None),
+        ({"2020/1.2.3/a.DCM": "", "note.csv": "a\n", "b.csv": "a\n"}, "dicom", None),
+        ({"one/chestmnist.npz.txt": "", "chestmnist.npz": ""}, "medmnist", None),
+        ({"NLMCXR_reports.tgz": "", "NLMCXR_png/a.png": ""}, "openi", "NLMCXR_reports.tgz"),
+    ],
+)
+def test_a_folder(tmp_path: Path, files: dict[str, str], form: str, by: str | None) -> None:
+    for name, text in files.items():
+        write_text(tmp_path / name, text)
+    recognized = recognize(tmp_path)
+    assert recognized.form == form
+    assert by in (None, recognized.by)
+
+
+def test_dicom_without_an_ending(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "1.2.840.1").write_bytes(bytes(128) + b"DICM")
+    assert recognize(tmp_path).form == "dicom"
+    assert recognize(tmp_path / "d" / "1.2.840.1").form == "dicom"
+
+
+def test_several_sets_and_none(tmp_path: Path) -> None:
+    write_text(tmp_path / "a" / "train.csv", _CHEXPERT + _STUDY)
+    write_text(tmp_path / "b" / "Data_Entry_2017.csv", _NIH)
+    with pytest.raises(InputError, match=r"several data sets: a \(chexpert\), b \(nih\)"):
+        recognize(tmp_path)
+    write_text(tmp_path / "c" / "notes.txt", "")
+    write_png(tmp_path / "d" / "1.png")
+    for source in (tmp_path / "c", tmp_path / "d", tmp_path / "c" / "notes.txt"):
+        with pytest.raises(InputError, match="recognized") as error:
+            recognize(source)
+        assert "--format" in str(error.value.hint)
+    with pytest.raises(InputError, match="no such file or folder"):
+        recognize(tmp_path / "none")
+
+
+def test_every_sign_is_of_one_format() -> None:
+    """A table that has the columns of one format alone is of no other before it in the list."""
+    for index, sign in enumerate(SIGNS):
+        row = dict.fromkeys(sign.columns, "")
+        if sign.cell:
+            row[sign.cell[0]] = "train/patient1/study1/view1.jpg"
+        forms = [other.form for other in SIGNS[:index] if other.renamed and other.fits(row)]
+        assert set(forms) <= {sign.form}
+
+
+def test_it_costs_no_pandas() -> None:
+    code = "import sys, cxrtool.data.sources.recognition; sys.exit('pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
