@@ -164,7 +164,8 @@ class Labeler:
     def assert_span(self, text: str, start: int, end: int) -> tuple[int, str, str]:
         """How the text means what stands between two offsets: value, cue, id of the cue."""
         words = self._read(text)
-        inside = [i for i, (s, e) in enumerate(words.spans) if s < end and e > start]
+        places = [words.chars(i, i + 1) for i in range(len(words.kinds))]
+        inside = [i for i, (s, e) in enumerate(places) if s < end and e > start]
         if not inside:
             return POSITIVE, "", ""
         touched = [(f, s) for f, s in words.sentences() if f <= inside[-1] and s > inside[0]]

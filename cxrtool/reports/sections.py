@@ -8,7 +8,6 @@ the one that it is next to. A header that nobody knows is named, so that somebod
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -44,8 +43,7 @@ _EMPTY_LINE = re.compile(r"\n[ ]*\n")
 _WORDS_OF_A_HEADER = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(NamedTuple):
     """A part of a report; ``start`` and ``end`` are offsets of its body, without the header."""
 
     name: str
@@ -62,8 +60,7 @@ class _Header(NamedTuple):
     words: str
 
 
-@dataclass(frozen=True)
-class Split:
+class Split(NamedTuple):
     """A report in its sections.
 
     Attributes:

@@ -7,7 +7,7 @@ line breaks become either blanks or sentence ends.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -59,9 +59,9 @@ _FIRST_WORD = re.compile(r"\w+(?= )")
 _HEAD = re.compile(r"[:\n]")
 _RUN = re.compile(r"(?<!\S)\S{101,}")  # no prose; spaCy takes it for an address, slowly
 _END = frozenset(".!?")
-# What a token says of where sentences begin: an opening word may follow it; it opens one; it ends
-# one; it is a question mark; it is white space.
-_BEFORE, _OPENS, _ENDS, _ASKS, _BLANK = 1, 2, 4, 8, 16
+# What a token says of where sentences begin: it opens one; it ends one; it is a question mark; it
+# is white space.
+_OPENS, _ENDS, _ASKS, BLANK = 1, 2, 4, 8
 MAX_WORDS = 200  # of a sentence: text without any full stop is cut, for scopes take cubic time
 
 
@@ -168,42 +168,45 @@ def _first_word(text: str, start: int) -> str:
 
 def begins(word: str, wording: Wording) -> int:
     """What a token as written says of where sentences begin: flags, 0 for most."""
-    if word[0].isspace():
-        return _BLANK | (_ENDS if BREAK in word else 0)
+    if word.isspace():
+        return BLANK | (_ENDS if BREAK in word else 0)
     if word[0] in _END and not word.strip(".!?"):
         return _ENDS | (_ASKS if word[0] == "?" else 0)
-    before = word.islower() and word not in wording.function_words
-    return (_OPENS if word in wording.starters else 0) | (_BEFORE if before else 0)
+    return _OPENS if word in wording.starters else 0
 
 
-def sentence_starts(marks: Sequence[int], word: Callable[[int], str]) -> list[int]:
-    """The tokens that begin sentences; white space begins none.
+def sentence_starts(
+    tokens: Sequence[int],
+    marks: Sequence[tuple[int, int]],
+    leading: Container[int],
+    written: Callable[[int], str],
+) -> list[int]:
+    """The words that begin sentences, counted without white space; not always in the text.
 
     Args:
-        marks: ``begins`` of every token.
-        word: A token as written.
+        tokens: By number, of a text.
+        marks: Place and ``begins`` of every token that has any.
+        leading: The tokens that an opening word may follow without a full stop.
+        written: A token as written.
     """
-    n = len(marks)
-    starts: list[int] = []
-
-    def start(i: int) -> None:
-        while i < n and marks[i] & _BLANK:
-            i += 1
-        if i < n and (not starts or starts[-1] != i):
-            starts.append(i)
-
-    start(0)
-    for i in [i for i, mark in enumerate(marks) if mark > _BEFORE]:
-        mark = marks[i]
-        if mark & _ENDS:
+    starts, blanks, last = [0], 0, len(tokens) - 1
+    for i, mark in marks:
+        at = i - blanks
+        if mark & BLANK:
+            blanks += 1
+            if mark & _ENDS:
+                starts.append(at)
+        elif mark & _ENDS:
             # "? pneumonia" asks; "pneumonia? No effusion" ends.
-            if mark & _ASKS and (starts[-1:] == [i] or (i + 1 < n and word(i + 1)[0].islower())):
-                continue
-            start(i + 1)
-        elif mark & _OPENS and i and marks[i - 1] & _BEFORE:
-            start(i)
-    if n > MAX_WORDS:
-        bounds = pairwise([*starts, n])
+            asks = mark & _ASKS
+            if not asks or (
+                starts[-1] != at and (i == last or not written(tokens[i + 1])[0].islower())
+            ):
+                starts.append(at + 1)
+        elif mark & _OPENS and i and tokens[i - 1] in leading:
+            starts.append(at)
+    if last >= MAX_WORDS:
+        bounds = pairwise([*starts, len(tokens) - blanks])
         starts = [i for first, stop in bounds for i in range(first, stop, MAX_WORDS)]
     return starts
 
@@ -229,4 +232,6 @@ def pipeline(wording: Wording) -> Language:
             shout = [{ORTH: str(piece[ORTH]).upper()} for piece in pieces]
             tokenizer.add_special_case(word.upper(), shout)
     nlp.max_length = 2**31 - 1
+    # Nobody asks for shapes and norms, which take the most of a new word.
+    nlp.vocab.lex_attr_getters = {}  # type: ignore[attr-defined]
     return nlp

@@ -4,28 +4,27 @@ In: a spaCy ``Doc`` of the pipeline of ``text.py``. Out: one column a property, 
 one call, because a Python object a token takes longer than all that is done with it.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable
 from functools import cached_property
 from itertools import pairwise
+from operator import add
 
-import numpy as np
 from spacy.attrs import IDX, LENGTH, ORTH
 from spacy.tokens import Doc
 
 from cxrtool.reports.patterns import Automaton
-from cxrtool.reports.text import Wording, begins, sentence_starts
-
-_SPACE = -1  # the kind of white space, which is no word
+from cxrtool.reports.text import BLANK, Wording, begins, sentence_starts
 
 
 class Words:
     """The words of a text, white space left out.
 
     Args:
-        rows: ``[n_tokens, 3]`` uint64: hash of the token, offset, length.
-        firsts: Tokens that begin sentences.
-        kinds: Of every token as the automaton tells them apart; ``_SPACE`` for white space.
+        doc: The tokens.
+        hashes: Of every token.
+        firsts: Words that begin sentences.
+        blanks: Tokens that are white space.
+        kinds: Of every token as the automaton tells them apart.
         text: The original text.
         spelled: Hash -> token in lower case.
         span: Where in the text stands what has two offsets; None: at these offsets.
@@ -37,46 +36,40 @@ class Words:
 
     def __init__(
         self,
-        rows: np.ndarray,
+        doc: Doc,
+        hashes: list[int],
         firsts: list[int],
+        blanks: list[int],
         kinds: list[int],
         text: str,
         spelled: dict[int, str],
         span: Callable[[int, int], tuple[int, int]] | None = None,
     ) -> None:
-        self._places: list[int] | None = None  # tokens that are words; None: all of them
-        if _SPACE in kinds:
-            self._places = places = [i for i, kind in enumerate(kinds) if kind >= 0]
-            kinds = [kinds[i] for i in places]
-            # A sentence that white space begins is begun by the next word.
-            firsts = [bisect_left(places, i) for i in firsts]
+        if blanks:
+            _drop(kinds, blanks)
+            _drop(hashes, blanks)
         self.kinds, self.text = tuple(kinds), text
-        self._rows, self._firsts, self._spelled, self._span = rows, firsts, spelled, span
+        self._doc, self._hashes, self._firsts, self._blanks = doc, hashes, firsts, blanks
+        self._spelled, self._span = spelled, span
 
     def sentences(self) -> list[tuple[int, int]]:
         """First word of every sentence, and the word after its last."""
-        bounds = [0, *self._firsts, len(self.kinds)]
-        return [(first, stop) for first, stop in pairwise(bounds) if first < stop]
+        bounds = pairwise([*self._firsts, len(self.kinds)])
+        return [(first, stop) for first, stop in bounds if first < stop]
 
     @cached_property
-    def _columns(self) -> list[list[int]]:
-        """Hash, offset and length of every word, a list each."""
-        rows = self._rows if self._places is None else self._rows[self._places]
-        columns: list[list[int]] = rows.T.tolist()
-        return columns
-
-    @cached_property
-    def spans(self) -> list[tuple[int, int]]:
-        """Where every word stands in the original text."""
-        _, starts, lengths = self._columns
-        read = [(start, start + length) for start, length in zip(starts, lengths)]
-        return read if self._span is None else [self._span(start, end) for start, end in read]
+    def _offsets(self) -> tuple[list[int], list[int]]:
+        """Where every word stands in the text that was read: first character, after its last."""
+        starts, lengths = self._doc.to_array([IDX, LENGTH]).T.tolist()
+        ends = list(map(add, starts, lengths))
+        _drop(starts, self._blanks)
+        _drop(ends, self._blanks)
+        return starts, ends
 
     @cached_property
     def lower(self) -> list[str]:
         """Every word in lower case."""
-        spelled = self._spelled
-        return [spelled[h] for h in self._columns[0]]
+        return [self._spelled[h] for h in self._hashes]
 
     def broken(self, unread: int, is_word: Callable[[str], bool]) -> list[tuple[int, int, str]]:
         """Edits that join words of which one is unread, and both together are a word.
@@ -93,14 +86,21 @@ class Words:
                 if last <= first < len(kinds) - 1 and is_word(
                     "".join(self.lower[first : first + 2])
                 ):
-                    _, starts, lengths = self._columns
-                    edits.append((starts[first] + lengths[first], starts[first + 1], ""))
+                    starts, ends = self._offsets
+                    edits.append((ends[first], starts[first + 1], ""))
                     last = first + 1
         return edits
 
     def chars(self, first: int, stop: int) -> tuple[int, int]:
-        """Where some words stand in the text; there is at least one."""
-        return self.spans[first][0], self.spans[stop - 1][1]
+        """Where some words stand in the original text; there is at least one."""
+        starts, ends = self._offsets
+        start, end = starts[first], ends[stop - 1]
+        return (start, end) if self._span is None else self._span(start, end)
+
+
+def _drop(column: list[int], places: list[int]) -> None:
+    for i in reversed(places):
+        del column[i]
 
 
 class WordReader:
@@ -117,7 +117,8 @@ class WordReader:
     ) -> None:
         self._automaton, self._wording, self._spell = automaton, wording, spell
         self._kinds: dict[int, int] = {}  # by the hash of the token as written
-        self._marks: dict[int, int] = {}
+        self._marks: dict[int, int] = {}  # of those that say where sentences begin
+        self._leading: set[int] = set()  # those that an opening word may follow
         self._spelled: dict[int, str] = {}
 
     def __len__(self) -> int:
@@ -127,25 +128,27 @@ class WordReader:
         self, doc: Doc, text: str, span: Callable[[int, int], tuple[int, int]] | None = None
     ) -> Words:
         """The words of a document whose original is ``text``; ``span`` is as of `Words`."""
-        rows = doc.to_array([ORTH, IDX, LENGTH])
-        hashes, kind_of, mark_of = rows[:, 0].tolist(), self._kinds, self._marks
+        hashes: list[int] = doc.to_array(ORTH).tolist()
+        kind_of, mark_of = self._kinds, self._marks
         strings = doc.vocab.strings
         try:
             kinds = [kind_of[h] for h in hashes]
         except KeyError:
             for h in hashes:
                 if h not in kind_of:
-                    written = strings[h]
-                    self._spelled[h] = word = self._spell(written.lower())
-                    mark_of[h] = begins(written, self._wording)
-                    kind_of[h] = self._kind(word)
+                    self._learn(h, strings[h])
             kinds = [kind_of[h] for h in hashes]
-        firsts = sentence_starts([mark_of[h] for h in hashes], lambda i: strings[hashes[i]])
-        return Words(rows, firsts, kinds, text, self._spelled, span)
+        marks = [(i, mark_of[h]) for i, h in enumerate(hashes) if h in mark_of]
+        firsts = sentence_starts(hashes, marks, self._leading, strings.__getitem__)
+        blanks = [i for i, mark in marks if mark & BLANK]
+        return Words(doc, hashes, firsts, blanks, kinds, text, self._spelled, span)
 
-    def _kind(self, word: str) -> int:
-        if word.isspace():
-            return _SPACE
+    def _learn(self, token: int, written: str) -> None:
+        self._spelled[token] = word = self._spell(written.lower())
+        if mark := begins(written, self._wording):
+            self._marks[token] = mark
+        if written.islower() and written not in self._wording.function_words:
+            self._leading.add(token)
         if len(word) >= 3 and not word.strip("x"):
             word = "xxxx"
-        return self._automaton.kind(word)
+        self._kinds[token] = self._automaton.kind(word)

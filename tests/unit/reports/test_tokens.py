@@ -20,7 +20,7 @@ def read(text: str) -> Words:
 def test_words_have_their_place_in_the_text() -> None:
     text = "No  PNEUMONIA.\n\n  Clear lungs"
     words = read(text)
-    assert [text[s:e] for s, e in words.spans] == [
+    assert [text[slice(*words.chars(i, i + 1))] for i in range(5)] == [
         "No", "PNEUMONIA", ".", "Clear", "lungs",
     ]  # fmt: skip
     assert words.lower[1:4] == ["pneumonia", ".", "clear"]
@@ -32,7 +32,7 @@ def test_words_have_their_place_in_the_text() -> None:
 @pytest.mark.parametrize("text", ["", " \n ", "\n"])
 def test_a_text_without_words(text: str) -> None:
     words = read(text)
-    assert (words.kinds, words.spans, words.sentences()) == ((), [], [])
+    assert (words.kinds, words.lower, words.sentences()) == ((), [], [])
 
 
 def test_a_sentence_that_begins_with_white_space_begins_with_its_word() -> None:
