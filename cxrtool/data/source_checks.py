@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 
 from cxrtool.core.errors import InputError
+from cxrtool.data import hierarchy
 from cxrtool.data.columns import RESERVED, SPLITS
 from cxrtool.data.label_columns import CORRECT, NO_VALUE, bad_cells, plain_value
+from cxrtool.data.maps import canonical
 from cxrtool.data.repeated_rows import ROWS_NOTE, join_rows
 from cxrtool.data.schema import path_faults, split_faults
 from cxrtool.data.sources.base import Rejected, SourceTable
@@ -165,7 +167,9 @@ def rename_labels(source: SourceTable, mapping: Mapping[str, str]) -> SourceTabl
     """Give labels their new names; several old labels under one name are joined.
 
     The joined cell is the strongest of 1 > -1 > 0 > blank; the joined label is covered where any of
-    its parts is.
+    its parts is. A label that becomes one of which it is a kind (`cxrtool.data.hierarchy`) says
+    less where it is absent: its 0 neither fills a blank of the parent, nor counts where the parent
+    has kinds without a label. Parents that come about so follow all of their kinds.
 
     Args:
         source: Checked by `check_source`.
@@ -182,21 +186,23 @@ def rename_labels(source: SourceTable, mapping: Mapping[str, str]) -> SourceTabl
     for clash in sorted(set(parts) & RESERVED):
         raise InputError(f"a label may not be called {clash!r}")
     covered = dict(zip(source.labels, source.covered, strict=True))
+
+    def part(name: str, new: str) -> pd.Series:
+        cells = source.table[name]
+        weak = hierarchy.is_kind(name, new) and (
+            canonical(new) in hierarchy.OPEN or new in parts[new]
+        )
+        return cells.where(cells != "0", "") if weak else cells
+
     columns = {
-        new: functools.reduce(_stronger, (source.table[name] for name in names))
+        new: functools.reduce(hierarchy.stronger, (part(name, new) for name in names))
         for new, names in parts.items()
     }
+    derived = {new for new, names in parts.items() if any(hierarchy.is_kind(n, new) for n in names)}
+    cells = hierarchy.follow(pd.DataFrame(columns, index=source.table.index), derived)
     return dataclasses.replace(
         source,
-        table=source.table.drop(columns=list(source.labels)).assign(**columns),
+        table=source.table.drop(columns=list(source.labels)).join(cells),
         labels=tuple(parts),
         covered=tuple(any(covered[name] for name in old) for old in parts.values()),
     )
-
-
-_RANK = {"": 0, "0": 1, "-1": 2, "1": 3}
-
-
-def _stronger(one: pd.Series, two: pd.Series) -> pd.Series:
-    """The stronger of two columns of label cells: 1 > -1 > 0 > blank."""
-    return one.where(one.map(_RANK) >= two.map(_RANK), two)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from cxrtool.core.errors import GateError, InputError
+from cxrtool.data.hierarchy import follow, is_kind
 from cxrtool.data.keys import Seen, refuse_overlap
 from cxrtool.data.labels import LabelPolicy
 from cxrtool.data.manifest import Dataset
@@ -109,6 +110,8 @@ def refuse_other_pixels(name: str, description: Mapping[str, Any], data: Dataset
 def renamed(data: Dataset, mapping: Mapping[str, str]) -> Dataset:
     """A data set with other label names, for external sets that spell them otherwise.
 
+    A label that becomes one of which it is a kind follows all kinds of that one.
+
     Raises:
         InputError: The map names no label of the set, or gives two labels one name.
     """
@@ -127,6 +130,11 @@ def renamed(data: Dataset, mapping: Mapping[str, str]) -> Dataset:
             hint="join them with cxr prepare --map-labels",
         )
     table = data.table.rename(columns=dict(mapping))
+    derived = {new for old, new in mapping.items() if old in data.labels and is_kind(old, new)}
+    if derived:
+        table = table.assign(
+            **{name: follow(table[list(labels)], derived)[name] for name in derived}
+        )
     return replace(data, info=replace(data.info, labels=labels), table=table)
 
 

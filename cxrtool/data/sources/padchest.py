@@ -4,8 +4,9 @@ In: the folder with ``PADCHEST_chest_x_ray_images_labels_160K_*.csv`` (plain or 
 16-bit PNG images below it (in folders named like ``ImageDir``, or flat); or the table itself. Out:
 a `SourceTable`. ``Labels`` is the text of a Python list; it is parsed as a literal, never executed.
 By default its terms become the CheXpert observations and the findings that ChestX-ray14 adds to
-them, by ``padchest.toml``; ``label_columns`` names terms of PadChest itself instead. Ages come from
-the years of birth and study; dates are not kept.
+them, by ``padchest.toml``: 1 where a term says so or a kind of it is 1, blank where a term leaves
+it open (``padchest_undecided.toml``), else 0. ``label_columns`` names terms of PadChest itself
+instead. Ages come from the years of birth and study; dates are not kept.
 
 Bustos et al., "PadChest: A large chest x-ray image dataset with multi-label annotated reports",
 Medical Image Analysis 66, 2020.
@@ -20,13 +21,16 @@ from pathlib import Path
 import pandas as pd
 
 from cxrtool.core.errors import UsageError
-from cxrtool.data.labels import CHEXPERT, NO_FINDING
+from cxrtool.data.hierarchy import KINDS, follow
+from cxrtool.data.labels import ALLOWED, CHEXPERT, NO_FINDING
 from cxrtool.data.sources import files, vocabulary
 from cxrtool.data.sources.base import FileOpener, SourceOptions, SourceTable
 from cxrtool.data.tables import read_table
 
 #: Terms that speak of the report, not of the patient: alone they leave every label blank.
 _ABOUT_THE_REPORT = frozenset({"unchanged", "exclude", "suboptimal study"})
+#: What is left of surgery and is neither a finding nor a device.
+_SURGERY = frozenset({"sternotomy", "suture material"})
 _MISSING = ("nan", "None")
 
 
@@ -118,17 +122,37 @@ def _labels(terms: Mapping[str, tuple[str, ...]], options: SourceOptions) -> pd.
         unknown = set(terms_of).difference(*terms.values())
         if unknown:
             raise UsageError(f"{min(unknown)!r} is no term of this PadChest table")
+        undecided: dict[str, tuple[str, ...]] = {}
     else:
         terms_of = {**dict.fromkeys(CHEXPERT, ()), **load_terms("padchest")}
+        undecided = load_terms("padchest_undecided")
+    positives, doubtful = _by_term(terms_of), _by_term(undecided)
+    no_findings = _SURGERY.union(
+        *(part.get("Support Devices", ()) for part in (terms_of, undecided))
+    )
+    rows = []
+    for names in terms.values():
+        spoken = set(names) - _ABOUT_THE_REPORT
+        positive = {label for name in names for label in positives.get(name, ())}
+        blank = {label for name in names for label in doubtful.get(name, ())}
+        blank -= positive
+        blank |= {parent for parent, kinds in KINDS.items() if not blank.isdisjoint(kinds)}
+        if "normal" in names and not positive - ALLOWED:
+            positive.add(NO_FINDING)
+        elif spoken <= no_findings:
+            # PadChest calls nothing normal beside a device: that it does not says nothing.
+            blank.add(NO_FINDING)
+        rows.append(
+            ["1" if x in positive else "" if x in blank or not spoken else "0" for x in terms_of]
+        )
+    cells = pd.DataFrame(rows, index=list(terms), columns=list(terms_of), dtype=str)
+    return follow(cells, terms_of) if undecided else cells
+
+
+def _by_term(terms_of: Mapping[str, tuple[str, ...]]) -> dict[str, list[str]]:
+    """Term -> the labels that it is listed under."""
     labels_of: dict[str, list[str]] = {}
     for label, names in terms_of.items():
         for name in names:
             labels_of.setdefault(name, []).append(label)
-    rows = []
-    for names in terms.values():
-        positive = {label for name in names for label in labels_of.get(name, ())}
-        if "normal" in names and not positive - {"Support Devices"}:
-            positive.add(NO_FINDING)
-        spoken = set(names) - _ABOUT_THE_REPORT
-        rows.append([str(int(label in positive)) if spoken else "" for label in terms_of])
-    return pd.DataFrame(rows, index=list(terms), columns=list(terms_of), dtype=str)
+    return labels_of

@@ -126,3 +126,32 @@ def test_renaming_may_swap_names() -> None:
     made, _ = check(source(labels=("a", "b"), a=["1"], b=["0"]))
     swapped = rename_labels(made, {"a": "b", "b": "a"})
     assert swapped.table[["a", "b"]].values.tolist() == [["0", "1"]]
+
+
+COARSE = [
+    # a label of the source, its name in the map, what else it has, its cells -> the joined cells
+    ("Infiltration", "Lung Opacity", {"Consolidation": ["1", "0", "-1"]}, ["1", "0", "-1"]),
+    ("Infiltration", "Lung Opacity", {"Lung Opacity": ["", "", "0"]}, ["", "", "0"]),
+    ("Pleural_Thickening", "Pleural Other", {"Edema": ["1", "1", "1"]}, ["", "", ""]),
+    ("Cardiomegaly", "Enlarged Cardiomediastinum", {}, ["", "", ""]),
+    ("Effusion", "Pleural Effusion", {"Lung Opacity": ["0", "0", "0"]}, ["0", "0", "0"]),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "others", "expected"), COARSE)
+def test_the_absence_of_a_kind_says_little_about_its_parent(
+    old: str, new: str, others: dict[str, Any], expected: list[str]
+) -> None:
+    labels = (old, *others)
+    made, _ = check(source(labels=labels, **others | {old: ["0", "0", "0"]}))
+    assert rename_labels(made, {old: new}).table[new].tolist() == expected
+    made, _ = check(source(labels=labels, **others | {old: ["1", "-1", "1"]}))
+    assert rename_labels(made, {old: new}).table[new].tolist() == ["1", "-1", "1"]
+
+
+def test_a_source_that_denies_a_parent_itself_is_left_alone() -> None:
+    labels = ("Lung Opacity", "Edema", "Effusion")
+    cells: dict[str, Any] = {"Lung Opacity": ["0"], "Edema": ["1"], "Effusion": ["0"]}
+    made, _ = check(source(labels=labels, **cells))
+    joined = rename_labels(made, {"Effusion": "Pleural Effusion"}).table
+    assert joined[["Lung Opacity", "Edema"]].values.tolist() == [["0", "1"]]
