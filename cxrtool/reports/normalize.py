@@ -73,7 +73,7 @@ _RTF_SAYS = {
 _RTF_ASIDE = frozenset(
     {"fonttbl", "colortbl", "stylesheet", "info", "pict", "header", "footer", "generator", "*"}
 )
-_BROKEN = re.compile(r"(?<=([^\W\d_]))-(?:[ ]{0,3}\r?\n[ ]{0,40}|[ ])(?=[^\W\d_])")
+_BROKEN = re.compile(r"-(?<=[^\W\d_]-)(?:[ ]{0,3}\r?\n[ ]{0,40}|[ ])(?=[^\W\d_])")
 _QUOTED_ROW = re.compile(
     r"(?<=[\w.])(?:\"[,;\t|]\"?|[,;\t|]\")(?=\w)"
 )  # of a table with quoted cells
@@ -94,13 +94,13 @@ def without_residue(draft: Draft, knows: Callable[[str], bool]) -> None:
             put together where one does, so that "well-" and "expanded" stay apart.
     """
     text = draft.text
-    if text.lstrip().startswith("{\\rtf"):
+    if "\\" in text and text.lstrip().startswith("{\\rtf"):
         _unformat(draft)
     if "=" in text and _IS_QUOTED_PRINTABLE.search(text):
         draft.sub(_QUOTED_PRINTABLE, _quoted_printable)
     if "\\" in draft.text or "_x0" in draft.text:
         draft.sub(_ESCAPE, _plain)
-    if _IS_JSON.match(draft.text):
+    if '"' in draft.text and _IS_JSON.match(draft.text):
         draft.sub(_JSON, _plain)
     # Once more for what was escaped twice.
     for _ in range(2):
@@ -108,8 +108,9 @@ def without_residue(draft: Draft, knows: Callable[[str], bool]) -> None:
             draft.sub(_ENTITY, _entity)
         if "<" in draft.text:
             _untag(draft)
-    if not draft.text.isascii():
-        if _SURE.search(draft.text):
+    text = draft.text
+    if not text.isascii():
+        if _SURE.search(text):
             draft.sub(_MISREAD, _misread)
         draft.sub(_LIGATURE, lambda m: unicodedata.normalize("NFKC", m.group()))
         draft.sub(_UNSEEN, lambda m: "")
@@ -121,7 +122,7 @@ def without_residue(draft: Draft, knows: Callable[[str], bool]) -> None:
         draft.sub(_OBX, lambda m: "")
     if "~" in draft.text:
         draft.sub(_REPEAT, lambda m: "\n")
-    if "- " in draft.text or "-\n" in draft.text or "-\r" in draft.text:
+    if "-" in draft.text and _BROKEN.search(draft.text):
         draft.sub(_BROKEN, lambda m: "" if _is_broken(m, knows) else m.group())
 
 

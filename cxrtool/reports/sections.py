@@ -126,7 +126,7 @@ class SectionFinder:
                 unknown.append(header.words)
                 name = OTHER if stated else REPORT
             if name != at or header.name:
-                named.append(header._replace(name=name))
+                named.append(header if name == header.name else header._replace(name=name))
             at = name
         return Split(tuple(self._sections(text, named, stated)), tuple(unknown))
 

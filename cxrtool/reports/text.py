@@ -48,7 +48,7 @@ _ITEM = re.compile(
     r"|(?<=\d)(?<![^\n\x1e.;: (]\d)\d?[.)](?:[ ]|[^\W\d_])"
     r"|(?<=[*>\u2192-])(?<![^\n\x1e.;: ].)(?<![^\n\x1e.;: ][ ][*>-])(?:[ ]|[^\W\d_]))"
 )
-_FIRST_ITEMS = ("o ", "a.", "a)", "1 ")
+_FIRST_ITEMS, _LETTER = ("o ", "a.", "a)", "1 "), re.compile(r"\n(?:o |a|1 )")
 _LINE = re.compile(r"\n[ ]*")
 _SHORT_LINE = 40
 # "--------", for which spaCy needs square time; a plain class first is found fast
@@ -98,7 +98,8 @@ def clean(text: str, wording: Wording, headers: frozenset[str] = frozenset()) ->
         wording: The words of its language.
         headers: Section headers in lower case: a line that is one is never joined to the next.
     """
-    out = text.translate(_TRANSLATE)
+    plain = text.isascii() and text.replace("\n", "").isprintable()
+    out = text if plain else text.translate(_TRANSLATE)
     if "_" in out or "[**" in out:
         out = _DEIDENTIFIED.sub(lambda m: "x" * len(m.group()), out)
     if "<" in out:
@@ -106,7 +107,7 @@ def clean(text: str, wording: Wording, headers: frozenset[str] = frozenset()) ->
     if "&" in out:
         out = _ENTITY.sub(lambda m: " " * len(m.group()), out)
     out = _MARKS.sub(lambda m: HARD_BREAK.ljust(len(m.group())), out)
-    if max(map(len, out.split()), default=0) > 100:
+    if _runs(out):
         out = _RUN.sub(lambda m: re.sub(r"(.{99}).", r"\1 ", m.group()), out)
     if "-" in out:
         out = _HYPHEN.sub(" ", out)
@@ -115,10 +116,21 @@ def clean(text: str, wording: Wording, headers: frozenset[str] = frozenset()) ->
     if "\n" in out:
         out = _join_lines(out, wording, headers)
     # The numbers of a list are no words; what they open is a sentence of its own.
-    letter = out[:2] in _FIRST_ITEMS or "\no " in out or "\na" in out or "\n1 " in out
-    if letter or _ITEM.search(out):
-        out = _LIST.sub(lambda m: BREAK.ljust(len(m.group())), out)
+    item = _ITEM.search(out)
+    if item or out[:2] in _FIRST_ITEMS or _LETTER.search(out):
+        line = max(0, out.rfind(BREAK, 0, item.start())) if item else 0
+        out = out[:line] + _LIST.sub(lambda m: BREAK.ljust(len(m.group())), out[line:])
     return out.replace(HARD_BREAK, BREAK)
+
+
+def _runs(text: str) -> bool:
+    """Whether more than 100 characters may stand without a blank between them."""
+    at = 0
+    while at + 100 < len(text):
+        at = text.rfind(" ", at, at + 101) + 1
+        if not at:
+            return True
+    return False
 
 
 def _join_lines(text: str, wording: Wording, headers: frozenset[str]) -> str:
