@@ -17,6 +17,7 @@ import pandas as pd
 from cxrtool.core.errors import InputError
 from cxrtool.data import columns
 from cxrtool.data.columns import PATIENT, STUDY, cells_of
+from cxrtool.data.label_columns import plain_column
 from cxrtool.data.labels import CHEXPERT, Settled, join_labels
 from cxrtool.data.maps import canonical
 from cxrtool.data.schema import check_values
@@ -136,6 +137,7 @@ def _read(folder: Path) -> tuple[pd.DataFrame, dict[str, bool], Mapping[str, str
         # Observations of own rules are labels, too.
         labels = [n for n in map(str, table.columns) if n in CHEXPERT or n in by_cells.labels]
         covered = dict.fromkeys(labels, True)
+        table = table.assign(**{name: plain_column(table[name]) for name in labels})
         left = {name: why for name, why in by_cells.left.items() if name not in covered}
     for name in covered:
         check_values(table[name], columns.VALUES, file, "1, 0, -1 or blank")

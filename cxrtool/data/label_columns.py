@@ -2,11 +2,18 @@
 
 In: a table of strings. Out: the columns that are labels, why every other one is none, and the cells
 that spoil a label. A column is a label where at least nine in ten of its cells that are not blank
-hold 1, 0 or -1: one cell that is something else is a mistake in a label, which is reported with its
-row, and no reason to leave the label out.
+hold 1, 0 or -1, or a word for one of these: one cell that is something else is a mistake in a
+label, which is reported with its row, and no reason to leave the label out.
+
+Words are those that programs write for a truth value (``True``, ``yes``, ``Y``) and those that
+readers of radiographs use (``present``, ``positive``, ``uncertain``). ``NaN`` and the like are
+blank. ``None`` may be "no finding" as well as "not known", and words of other languages are not
+guessed at ("no" is Polish for yes): such cells are mistakes.
 """
 
+import re
 import shlex
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -21,21 +28,44 @@ _LABEL_OF = (9, 10)
 NOTE = "columns_not_labels"
 BLANK, BY_NAME, OTHER_VALUES = "blank", "by name", "other values"
 NOT_NAMED, BESIDE_CLASS = "not in --label-columns", "beside the column of classes"
+WORDS_OF_A_CLASS = "words of a class: --column class=NAME, or --label-columns NAME"
 NO_VALUE = "is not 1, 0, -1 or blank"
-CORRECT = "correct the cell (unknown = blank), or leave such rows out with --skip-bad"
+CORRECT = (
+    "correct the cell (also yes, no, uncertain; unknown = blank), or leave such rows out with"
+    " --skip-bad"
+)
+#: Note of ``dataset.json``: label -> word -> cells.
+WORDS_NOTE = "label_words"
 _SHOWN = 8  # columns named in one message for one reason
+
+
+_WORDS = {
+    **dict.fromkeys(("true", "yes", "y", "present", "positive"), "1"),
+    **dict.fromkeys(("false", "no", "n", "absent", "negative"), "0"),
+    **dict.fromkeys(("uncertain", "equivocal", "indeterminate"), "-1"),
+    **dict.fromkeys(("", "nan", "na", "n/a", "null", "<na>"), ""),
+}
+#: Names of columns in which a word is the name of a class, not a truth value.
+_CLASS_NAMES = frozenset(
+    {"class", "classname", "label", "labels", "finding", "findingname", "findinglabels", "category",
+     "diagnosis", "result", "outcome", "target", "pathology", "disease", "condition", "group",
+     "status", "type"}
+)  # fmt: skip
 
 
 def plain_value(cell: str) -> str | None:
     """A label cell as ``1``, ``0``, ``-1`` or blank; None for anything else.
 
-    White space around it does not count, and ``1.0`` is 1.
+    White space around it and case do not count, and ``1.0`` is 1.
     """
     cell = cell.strip()
+    word = _WORDS.get(cell.casefold())
+    if word is not None:
+        return word
     try:
         number = float(cell)
     except ValueError:
-        return None if cell else ""
+        return None
     return str(int(number)) if number in (1.0, 0.0, -1.0) else None
 
 
@@ -43,6 +73,37 @@ def bad_cells(column: pd.Series) -> np.ndarray:
     """Which cells are neither a label value nor blank: bool [N]."""
     bad = [value for value in column.unique() if plain_value(value) is None]
     return np.asarray(column.isin(bad), bool)
+
+
+def plain_column(column: pd.Series) -> pd.Series:
+    """A column with `plain_value` of its label cells; others stay as they are."""
+    values = {cell: plain_value(cell) for cell in column.unique()}
+    return column.map({cell: cell if value is None else value for cell, value in values.items()})
+
+
+def words_of(column: pd.Series) -> dict[str, int]:
+    """Words that stand for a label value -> cells, those for 1 first."""
+    counts: Counter[str] = Counter()
+    for cell, count in column.value_counts(sort=False).items():
+        counts[str(cell).strip().casefold()] += int(count)
+    return {word: counts[word] for word in _WORDS if word and counts[word]}
+
+
+def word_sentences(words: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
+    """What to tell a person of words in labels.
+
+    Args:
+        words: Label -> what `words_of` says; labels without words are passed over.
+    """
+    labels: dict[tuple[str, ...], list[str]] = {}
+    for name, counts in words.items():
+        labels.setdefault(tuple(counts), []).append(name)
+    for some, names in labels.items():
+        if some:
+            cells = sum(sum(words[name].values()) for name in names)
+            values = "/".join(_WORDS[word] or "blank" for word in some)
+            count = f"{cells:,} cell{'s' * (cells > 1)}"
+            yield f"{_some(names)}: words {'/'.join(some)} read as {values} ({count})"
 
 
 @dataclass(frozen=True)
@@ -84,14 +145,18 @@ def find_labels(
     for name in map(str, frame.columns):
         if name in skip:
             continue
-        filled = int((frame[name].str.strip() != "").sum())
-        bad = int(bad_cells(frame[name]).sum())
+        values: Counter[str | None] = Counter()
+        for cell, count in frame[name].value_counts(sort=False).items():
+            values[plain_value(str(cell))] += int(count)
+        filled, bad = values.total() - values[""], values[None]
         if name in no_labels:
             left[name] = BY_NAME
         elif not filled:
             left[name] = BLANK
         elif bad == filled:
             left[name] = OTHER_VALUES
+        elif _is_class(name) and sum(words_of(frame[name]).values()) >= filled - bad:
+            left[name] = WORDS_OF_A_CLASS
         elif (filled - bad) * _LABEL_OF[1] < filled * _LABEL_OF[0]:
             left[name] = f"{bad:,} of {filled:,} cells are no label values"
         else:
@@ -99,6 +164,10 @@ def find_labels(
             if bad:
                 said[name] = f"{filled - bad:,} of its {filled:,} cells"
     return Columns(tuple(labels), left, said)
+
+
+def _is_class(name: str) -> bool:
+    return re.sub(r"[^a-z]", "", name.lower()) in _CLASS_NAMES
 
 
 def sentences(left: Mapping[str, str]) -> Iterator[tuple[str, bool]]:

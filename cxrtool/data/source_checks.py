@@ -14,7 +14,14 @@ import pandas as pd
 from cxrtool.core.errors import InputError
 from cxrtool.data import hierarchy
 from cxrtool.data.columns import RESERVED, SPLITS
-from cxrtool.data.label_columns import CORRECT, NO_VALUE, bad_cells, plain_value
+from cxrtool.data.label_columns import (
+    CORRECT,
+    NO_VALUE,
+    WORDS_NOTE,
+    bad_cells,
+    plain_value,
+    words_of,
+)
 from cxrtool.data.maps import canonical
 from cxrtool.data.repeated_rows import ROWS_NOTE, join_rows
 from cxrtool.data.schema import path_faults, split_faults
@@ -112,18 +119,22 @@ def check_source(
         raise InputError("the source holds no images", hint=hint)
     for clash in sorted(set(source.labels) & RESERVED):
         raise InputError(f"a label may not be called {clash!r}", hint="rename it: --map-labels")
-    cleaned = {}
+    cleaned, words = {}, {}
     for name in source.labels:
         cells = table[name]
+        if counts := words_of(cells):
+            words[name] = counts
         for position in np.flatnonzero(bad_cells(cells)):
             reason = f"{cells[position]!r} {NO_VALUE}"
             checker.reject(int(position), reason, column=name, hint=CORRECT)
         cleaned[name] = cells.map({cell: plain_value(cell) or "" for cell in cells.unique()})
     table = table.assign(**cleaned)
+    notes = {**source.notes, WORDS_NOTE: words} if words else source.notes
     for position in np.flatnonzero(~table["split"].isin([*SPLITS, ""])):
         reason = f"{table['split'][position]!r} is not train, val or test"
         checker.reject(int(position), reason, column="split")
-    source = _one_row_each(dataclasses.replace(source, table=table), checker, rows)
+    source = dataclasses.replace(source, table=table, notes=notes)
+    source = _one_row_each(source, checker, rows)
     table = source.table
     if own_split and source.official_split:
         hint = "make new splits with --split-by 0.8,0.1,0.1, or leave these rows out: --skip-bad"

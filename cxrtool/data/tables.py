@@ -209,7 +209,9 @@ def _json_rows(
 def _json_cell(value: Any) -> str:
     if value is None:
         return ""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    if isinstance(value, bool):
+        return str(int(value))  # as `_as_text` writes the booleans of Parquet
+    if not isinstance(value, str | int | float):
         raise ValueError(f"a value is {type(value).__name__} where text belongs")
     return str(value)
 

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxrtool.core import console
 from cxrtool.core.errors import InputError
-from cxrtool.data.label_columns import NO_VALUE, bad_cells, plain_value
+from cxrtool.data.label_columns import NO_VALUE, bad_cells, plain_value, word_sentences, words_of
 from cxrtool.data.tables import require_columns
 
 POSITIVE, NEGATIVE, UNCERTAIN, BLANK = "1", "0", "-1", ""
@@ -105,9 +106,10 @@ def normalized(table: pd.DataFrame, names: Sequence[str], file: Path | str) -> p
     Raises:
         InputError: A cell is none of 1, 0, -1, ? and blank; with its row and column.
     """
-    out = {}
+    out, words = {}, {}
     for name in names:
         cells = table[name]
+        words[name] = words_of(cells)
         unscored = cells.str.strip() == UNSCORED
         wrong = bad_cells(cells.mask(unscored, BLANK))
         if wrong.any():
@@ -122,6 +124,8 @@ def normalized(table: pd.DataFrame, names: Sequence[str], file: Path | str) -> p
             )
         plain = cells.map({value: plain_value(value) for value in cells.unique()})
         out[name] = plain.mask(unscored, UNSCORED)
+    for sentence in word_sentences(words):
+        console.say(sentence)
     return pd.DataFrame(out, columns=list(names))
 
 

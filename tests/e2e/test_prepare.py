@@ -401,10 +401,10 @@ def test_a_label_with_one_bad_cell_stops_or_costs_one_row(
     source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     frame = pd.read_csv(source / "labels.csv", dtype=str, keep_default_na=False)
-    frame.loc[4, "Fracture"] = "nan"
+    frame.loc[4, "Fracture"] = "maybe"
     frame["grade"] = [str(i % 4) for i in range(len(frame))]
     frame.to_csv(source / "labels.csv", index=False)
-    with pytest.raises(InputError, match="row 6, column 'Fracture': 'nan' is not 1, 0, -1"):
+    with pytest.raises(InputError, match="row 6, column 'Fracture': 'maybe' is not 1, 0, -1"):
         prepare(source, tmp_path / "out")
     data = prepare(source, tmp_path / "out", skip_bad=True)
     assert data.info.labels == ("Edema", "Fracture")

@@ -114,6 +114,8 @@ def _read_source(config: Config, secret: bytes | None) -> tuple[SourceTable, Che
         own_split=config.split_by in (None, "official"),
         rows=config.rows,
     )
+    for sentence in label_columns.word_sentences(source.notes.get(label_columns.WORDS_NOTE, {})):
+        console.say(sentence)
     assemble.tell_rows(source.notes.get(repeated_rows.ROWS_NOTE))
     if config.map_labels == "none":
         return source, checker

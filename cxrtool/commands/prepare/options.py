@@ -16,7 +16,7 @@ from cxrtool.data.sources.recognition import AUTO, recognize
 # cell is a label still, and no No Finding is joined to a finding; studies without patient ids stay
 # whole, and so do pictures that are one at this size; keys of prepared pixels. 4: DICOM that says
 # it is synthetic is; look-up tables by the bits that they use; labels that we derive follow
-# their kinds, and what does not decide is blank
+# their kinds, and what does not decide is blank; words for labels are read as labels
 FORMAT = 4
 
 form_option = partial(option, panel="Options of single formats")

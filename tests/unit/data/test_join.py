@@ -145,12 +145,12 @@ def test_observations_of_own_rules_are_joined_and_other_columns_named(
     extracted: Callable[..., Path],
 ) -> None:
     joined = join(
-        extracted("study_id,report,Edema,COVID-19,words\ns1,x,,1,yes\ns2,y,,0,no\n"), "fill"
+        extracted("study_id,report,Edema,COVID-19,words\ns1,x,,yes,mild\ns2,y,,0,none\n"), "fill"
     )
     assert joined.source.labels == ("Edema", "Mass", "COVID-19")
     assert joined.source.table["COVID-19"].tolist() == ["1", "1", "0", ""]
     assert joined.left == {"words": "other values"}
-    with pytest.raises(InputError, match="'nan' is not") as error:
+    with pytest.raises(InputError, match="'maybe' is not") as error:
         rows = "".join(f"s{i},1\n" for i in range(3, 20))
-        join(extracted(f"study_id,COVID-19\ns1,1\ns2,nan\n{rows}"), "fill")
+        join(extracted(f"study_id,COVID-19\ns1,1\ns2,maybe\n{rows}"), "fill")
     assert (error.value.row, error.value.column) == (3, "COVID-19")

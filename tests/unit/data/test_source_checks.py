@@ -49,7 +49,7 @@ def check(
 @pytest.mark.parametrize(
     ("cell", "value"),
     [("1", "1"), ("1.0", "1"), ("0.0", "0"), ("-1.0", "-1"), (" 1 ", "1"), ("", ""), (" ", "")]
-    + [(bad, None) for bad in ("2", "nan", "yes", "0.5", "True", "-2", "1,0")],
+    + [(bad, None) for bad in ("2", "None", "oui", "0.5", "-2", "1,0")],
 )
 def test_values(cell: str, value: str) -> None:
     assert plain_value(cell) == value

@@ -95,6 +95,12 @@ def test_rows_and_table_say_the_same_in_every_form(tmp_path: Path, name: str, pa
     assert list(read_rows(path)) == list(zip(table.index, records))
 
 
+def test_truth_values_of_json_are_numbers_as_those_of_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"A": true, "b": "x"}\n{"A": false}\n{"A": null, "b": "x"}\n')
+    assert read_table(path)["A"].tolist() == ["1", "0", ""]
+
+
 def test_rows_of_parquet(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     frame = pd.DataFrame({"id": ["007", "NA"], "n": [1.0, None], "seen": [True, False]})

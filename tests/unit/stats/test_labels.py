@@ -144,7 +144,7 @@ def test_images_of_one_study_count_once() -> None:
     ("theirs", "row", "column", "message"),
     [
         (frame(study_id=["a", "a"], A=["1", "0"]), 3, "study_id", "occurs twice"),
-        (frame(study_id=["a", "b"], A=["1", "yes"]), 3, "A", "'yes' is not 1, 0, -1 or blank"),
+        (frame(study_id=["a", "b"], A=["1", "oui"]), 3, "A", "'oui' is not 1, 0, -1 or blank"),
         (frame(other=["a"], A=["1"]), 1, "study_id", "missing"),
         (frame(study_id=["z"], A=["1"]), None, None, "no key"),
     ],

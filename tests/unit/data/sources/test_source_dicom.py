@@ -283,10 +283,10 @@ def test_missing_extra_names_the_command(
 
 def test_a_bad_cell_of_a_label_table(folder: Path, read: Read, tmp_path: Path) -> None:
     rows = [f"2.{i},{i % 2},x\n" for i in range(40)]
-    text = "SOPInstanceUID,Edema,note\n" + "".join(rows) + "1.1,1,x\n1.2,nan,x\n1.3,0,x\n"
+    text = "SOPInstanceUID,Edema,note\n" + "".join(rows) + "1.1,1,x\n1.2,maybe,x\n1.3,0,x\n"
     path = write_text(tmp_path / "l.csv", text)
     for named in ((), ("Edema",)):
-        with pytest.raises(InputError, match="'nan' is not") as error:
+        with pytest.raises(InputError, match="'maybe' is not") as error:
             read("dicom", folder, label_table=path, label_columns=named)
         assert (error.value.file, error.value.row, error.value.column) == (path, 43, "Edema")
     kept = read("dicom", folder, label_table=path, skip_bad=True)
@@ -295,5 +295,5 @@ def test_a_bad_cell_of_a_label_table(folder: Path, read: Read, tmp_path: Path) -
     (bad,) = kept.rejected
     assert (bad.error.file, bad.error.row, bad.error.column) == (path, 43, "Edema")
     # Rows of images that are not here are nobody's business.
-    write_text(path, text.replace("nan", "1").replace("2.0,0", "2.0,nan"))
+    write_text(path, text.replace("maybe", "1").replace("2.0,0", "2.0,maybe"))
     assert len(read("dicom", folder, label_table=path).table) == 3

@@ -147,8 +147,8 @@ def test_bad_input(download: Path, read: Read) -> None:
 
 def test_a_bad_label_cell_names_the_label_table(download: Path, read: Read) -> None:
     path = download / "mimic-cxr-2.0.0-chexpert.csv"
-    write_text(path, labels("yes"))
-    with pytest.raises(InputError, match="'yes' is not 1, 0, -1 or blank") as error:
+    write_text(path, labels("oui"))
+    with pytest.raises(InputError, match="'oui' is not 1, 0, -1 or blank") as error:
         read("mimic-cxr", download)
     assert (error.value.file, error.value.row, error.value.column) == (path, 2, "Edema")
     kept = read("mimic-cxr", download, skip_bad=True)

@@ -193,7 +193,7 @@ def test_reports_without_labels_will_do(tmp_path: Path, read: Read) -> None:
 LINES = [f"{i}.png,{i % 2},{int(i % 3 == 0)},{i % 4}\n" for i in range(40)]
 
 
-@pytest.mark.parametrize("bad", ["nan", "0.5", "2", "yes"])
+@pytest.mark.parametrize("bad", ["None", "0.5", "2", "oui"])
 @pytest.mark.parametrize("named", [(), ("Fracture", "Edema")])
 def test_a_bad_cell_stops_with_its_row_and_does_not_delete_the_label(
     tmp_path: Path, read: Read, bad: str, named: tuple[str, ...]
@@ -223,7 +223,7 @@ def test_columns_that_are_not_taken_are_named(tmp_path: Path, read: Read) -> Non
     path = write_text(
         tmp_path / "a.csv",
         "image,path,class,A,B,frontal,seed,grade,words,empty\n"
-        + "".join(f"{i}.png,x,c{i % 2},1,0,1,1,{i},yes,\n" for i in range(4)),
+        + "".join(f"{i}.png,x,c{i % 2},1,0,1,1,{i},oui,\n" for i in range(4)),
     )
     others = {
         "path": "by name", "frontal": "by name", "seed": "by name",
@@ -240,5 +240,5 @@ def test_columns_that_are_not_taken_are_named(tmp_path: Path, read: Read) -> Non
     aside = dict.fromkeys("AB", "beside the column of classes")
     assert classes.notes["columns_not_labels"] == {**others, **aside}
     with pytest.raises(InputError, match="no column of labels") as error:
-        read("table", write_text(tmp_path / "b.csv", "image,A\n1.png,yes\n2.png,no\n"))
+        read("table", write_text(tmp_path / "b.csv", "image,A\n1.png,oui\n2.png,non\n"))
     assert "not labels: A (other values)" in str(error.value.hint)
