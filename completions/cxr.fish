@@ -26,7 +26,7 @@ complete -c cxr -n '__fish_seen_subcommand_from prepare' -l labels-only -l no-la
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l namespace -r -d 'Whose patient ids these are, such as a hospital. Default: by format.'
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l id-key -r -d 'File with a secret, without which nobody can hash a known patient id and compare.'
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l keep-ids -l no-keep-ids -d 'Keep patient ids instead of pseudonyms.'
-complete -c cxr -n '__fish_seen_subcommand_from prepare' -l images -r -d 'Folder of the images, where they do not lie beside the table.'
+complete -c cxr -n '__fish_seen_subcommand_from prepare' -l images -r -d 'Folder of the images, where they do not lie beside the table; may be repeated.'
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l column -r -d 'What a column is called, such as image=path or class=diagnosis; may be repeated.'
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l label-columns -r -d 'Columns that are labels (table, dicom), or names of labels (padchest, medmnist), separated by commas.'
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l label-table -r -d 'Table of labels.'

@@ -445,7 +445,7 @@ def spoil(source: Path, how: str) -> None:
         os.replace(image, outside)
         image.symlink_to(outside)
     elif how == "leaves":
-        change(source, "images/3.png", "../source/images/3.png")
+        change(source, "images/3.png", "../3.png")
     elif how == "label value":
         change(source, "images/3.png,p1,s3,1,", "images/3.png,p1,s3,maybe,")
 
@@ -458,7 +458,7 @@ SAYS = {
     "missing": ("no such image", "path"),
     "bomb": ("decompression bomb", "path"),
     "link out": ("outside the data folder", "path"),
-    "leaves": ("leaves the data folder", "path"),
+    "leaves": ("lies outside", "path"),
     "label value": ("'maybe' is not 1, 0, -1 or blank", "Edema"),
 }
 

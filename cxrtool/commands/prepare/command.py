@@ -138,7 +138,7 @@ def _note_files(config: Config, run: Run, source: SourceTable, checker: Checker)
         return  # a folder is an input as a whole
     paths = list(source.beside)
     root = getattr(source.opener, "root", None)
-    if root is not None and config.images is None:
+    if root is not None and not config.images:
         refs = source.table["image_ref"].tolist()
         paths += [root / refs[row] for row in checker.good]
     run.reads("source", paths)

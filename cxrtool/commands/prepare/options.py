@@ -101,8 +101,9 @@ class Config:
     keep_ids: bool = patient_option(
         "Keep patient ids instead of pseudonyms.", False, only={"format": ("dicom",)}
     )
-    images: Path | None = form_option(
-        "Folder of the images, where they do not lie beside the table.",
+    images: tuple[Path, ...] = form_option(
+        "Folder of the images, where they do not lie beside the table; may be repeated.",
+        (),
         only={"format": ("chexpert", "nih", "mimic-cxr", "padchest", "openi", "table")},
         role="images",
     )

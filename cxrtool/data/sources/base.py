@@ -69,9 +69,11 @@ class FileOpener:
 
     Attributes:
         root: The folder that references are relative to.
+        folders: The folders in it that images must lie in; () = anywhere.
     """
 
     root: Path
+    folders: tuple[Path, ...] = ()
 
     def __call__(self, ref: str) -> Path:
         """The file behind a reference.
@@ -99,7 +101,7 @@ class SourceOptions:
             terms of its ``Labels``, for medmnist the names that the file itself does not hold.
         label_table: Table of labels to join to images that carry none, as DICOM
             (``--label-table``): keyed by SOPInstanceUID, StudyInstanceUID or PatientID.
-        images: Folder of the images where they do not lie beside the table (``--images``).
+        images: Folders of the images where they do not lie beside the table (``--images``).
         keep_ids: Leave DICOM patient ids as they are.
         id_key: Secret for pseudonyms, from ``--id-key``.
         modality: DICOM modalities to take, `NO_MODALITY` for files that name none; ("any",) for
@@ -115,7 +117,7 @@ class SourceOptions:
     columns: Mapping[str, str] = field(default_factory=dict)
     label_columns: tuple[str, ...] = ()
     label_table: Path | None = None
-    images: Path | None = None
+    images: tuple[Path, ...] = ()
     keep_ids: bool = False
     id_key: bytes | None = None
     modality: tuple[str, ...] = ()
@@ -156,8 +158,8 @@ class SourceTable:
         sidecars: File name -> table to be written beside the manifest (such as the geometry of
             phantoms). Its column ``image_ref`` becomes ``image``, and rejected rows go.
         rejected: Entries left out because of ``skip_bad``.
-        left: Files that were looked at and are no images of the set: path relative to the source
-            -> why, a few words that many files share.
+        left: Files that were looked at and are no images of the set: reference as the opener takes
+            it -> why, a few words that many files share.
         remarks: What a person should be told, a sentence each, without ids or paths.
         cautions: The same where something may be wrong.
         notes: Anything a person should know, JSON-able, kept in ``dataset.json``.

@@ -17,7 +17,8 @@ import pandas as pd
 
 from cxrtool.data.labels import CHEXPERT
 from cxrtool.data.sources import files, vocabulary
-from cxrtool.data.sources.base import FileOpener, SourceOptions, SourceTable
+from cxrtool.data.sources.base import SourceOptions, SourceTable
+from cxrtool.data.sources.paths import ImageRoots
 from cxrtool.data.tables import read_table
 
 _TABLES = ("train.csv", "valid.csv", "test.csv", "test_labels.csv")
@@ -47,7 +48,7 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
     # The tables of the full-size download lie in its first batch.
     folder = paths[0].parent
     in_batch = folder.name.startswith("CheXpert-v1.0 batch")
-    root = options.images or (folder.parent if in_batch else folder)
+    roots = ImageRoots.of(options, folder.parent if in_batch else folder)
     sieve = files.Sieve(options)
     table = pd.concat([_read_one(path, sieve) for path in paths], ignore_index=True)
     if not (table["split"] == "test").any():
@@ -55,7 +56,14 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         # They serve as the test set; prepare carves a validation set out of train.
         table["split"] = table["split"].replace("val", "test")
     if not options.labels_only:
-        table["image_ref"] = _locate(root, table["image_ref"])
+        paths_in_table, sieve.file = table["image_ref"], ""
+        images = roots.settle(
+            lambda root: _locate(root, paths_in_table),
+            table.assign(Path=paths_in_table),
+            "Path",
+            sieve,
+        )
+        table = table.loc[images.frame.index].assign(image_ref=images.refs)
     return SourceTable(
         table=table,
         labels=CHEXPERT,
@@ -65,7 +73,7 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         licence="Stanford University Dataset Research Use Agreement",
         citation="Irvin et al., AAAI 2019, arXiv:1901.07031",
         official_split=True,
-        opener=None if options.labels_only else FileOpener(root),
+        opener=None if options.labels_only else roots.opener(),
         image_column="Path",
         rejected=sieve.rejected,
     )

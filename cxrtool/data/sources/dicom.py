@@ -36,15 +36,19 @@ from cxrtool.data.sources.dicom_pixels import (
     syntax_of,
 )
 from cxrtool.data.sources.table import label_columns
+from cxrtool.data.sources.tree import (
+    ARCHIVE_SUFFIXES,
+    DICOM_SUFFIXES,
+    IMAGE_SUFFIXES,
+    TABLE_SUFFIXES,
+)
 from cxrtool.data.tables import read_table, refuse_row, require_columns
 
 _MODALITIES = ("CR", "DX")
-#: Endings of files that are read as DICOM or refused; others are if they begin as DICOM does.
-SUFFIXES = (".dcm", ".dicom", ".dic", ".ima", ".dcm30")
 #: Endings of files whose beginning need not be looked at.
 _OTHERS = (
-    *files.IMAGE_SUFFIXES, *files.ARCHIVE_SUFFIXES,
-    ".csv", ".tsv", ".txt", ".json", ".jsonl", ".xml", ".md", ".html", ".pdf", ".py", ".xlsx",
+    *IMAGE_SUFFIXES, *ARCHIVE_SUFFIXES, *TABLE_SUFFIXES,
+    ".txt", ".xml", ".md", ".html", ".pdf", ".py",
 )  # fmt: skip
 #: Everything that is looked at; all other elements stay unread.
 _TAGS = [
@@ -271,7 +275,7 @@ def _is_dicom(path: Path) -> bool:
     name = path.name.lower()
     if name == "dicomdir" or name.endswith(_OTHERS):
         return False
-    if name.endswith(SUFFIXES):
+    if name.endswith(DICOM_SUFFIXES):
         return True
     try:
         return begins_as_dicom(path)

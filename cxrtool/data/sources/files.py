@@ -4,7 +4,6 @@ In: the path a person typed and what the format's files are called. Out: the tab
 of the images, an index of image files by name. Nothing is decoded here.
 """
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,17 +14,7 @@ import pandas as pd
 from cxrtool.core.errors import InputError
 from cxrtool.data.label_columns import CORRECT, NO_VALUE, Columns, bad_cells
 from cxrtool.data.sources.base import Rejected, SourceOptions
-
-#: What counts as an image file, lower case.
-IMAGE_SUFFIXES = (
-    ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".pgm", ".ppm",
-)  # fmt: skip
-#: Endings of archives, which `prepare` does not look into, lower case.
-ARCHIVE_SUFFIXES = (
-    ".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar", ".gz", ".bz2", ".xz",
-)  # fmt: skip
-#: Names of files and folders that begin so are left out: hidden ones, and what macOS adds.
-HIDDEN = (".", "__MACOSX")
+from cxrtool.data.sources.tree import IMAGE_SUFFIXES, entries
 
 
 def read_text(path: Path) -> str:
@@ -101,35 +90,13 @@ def nothing_found(source: Path, form: str, what: str, left: Iterable[str] = ()) 
 
 
 def files_below(root: Path) -> Iterator[str]:
-    """Files below a folder, relative with ``/``, folder by folder in sorted order.
-
-    Hidden ones, and what macOS adds to archives, are left out.
-    """
-    for folder, names, files in os.walk(root):
-        names[:] = sorted(name for name in names if not name.startswith(HIDDEN))
-        base = Path(folder).relative_to(root).as_posix()
-        prefix = "" if base == "." else base + "/"
-        yield from (prefix + file for file in sorted(files) if not file.startswith("."))
+    """Files below a folder that may be read (see `entries`), relative with ``/``."""
+    return (ref for ref, why in entries(root) if not why)
 
 
 def images_below(root: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> Iterator[str]:
     """Those of `files_below` with one of some endings."""
     return (path for path in files_below(root) if path.lower().endswith(suffixes))
-
-
-def index_images(root: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> dict[str, str]:
-    """Image files below a folder by their name.
-
-    Args:
-        root: Folder, searched recursively.
-        suffixes: What counts as an image, lower case with the dot.
-
-    Returns:
-        Name -> path relative to ``root`` with ``/``. Where a name occurs twice the first in sorted
-        order stands.
-    """
-    paths = reversed(list(images_below(root, suffixes)))
-    return {path.rpartition("/")[2]: path for path in paths}
 
 
 def look_up(
@@ -180,7 +147,8 @@ class Sieve:
         """The table without its bad rows.
 
         Args:
-            table: Index = row numbers, as `read_table` gives them.
+            table: Index = row numbers, as `read_table` gives them; where the sieve has no file, the
+                columns ``table_file`` and ``table_row`` say where a row stands.
             bad: bool [N].
             column: The column at fault.
             reason: What is wrong; ``{value}`` stands for the cell.
@@ -191,9 +159,14 @@ class Sieve:
         """
         bad = np.asarray(bad, dtype=bool)
         wrong = table[bad]
-        for row, cell, ref in zip(wrong.index, wrong[column], wrong[self.ref or column]):
+        places = not self.file and {"table_file", "table_row"} <= set(table.columns)
+        files = wrong["table_file"] if places else [self.file] * len(wrong)
+        numbers = wrong["table_row"] if places else wrong.index.astype(str)
+        cells = zip(files, numbers, wrong[column], wrong[self.ref or column], strict=True)
+        for file, row, cell, ref in cells:
             what = reason.format(value=repr(cell))
-            error = InputError(what, file=self.file, row=int(row), column=column, hint=hint)
+            number = int(row) if row.isdigit() else None
+            error = InputError(what, file=file, row=number, column=column, hint=hint)
             self.reject(error, ref)
         return table[~bad] if bad.any() else table
 

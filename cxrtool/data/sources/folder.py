@@ -12,6 +12,7 @@ import pandas as pd
 from cxrtool.core.errors import InputError
 from cxrtool.data.sources import files, vocabulary
 from cxrtool.data.sources.base import TABLE_COLUMNS, FileOpener, SourceOptions, SourceTable
+from cxrtool.data.sources.tree import HIDDEN
 
 
 def read(source: Path, options: SourceOptions) -> SourceTable:
@@ -30,7 +31,7 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
     tops = sorted(
         child.name
         for child in source.iterdir()
-        if child.is_dir() and not child.name.startswith(files.HIDDEN)
+        if child.is_dir() and not child.name.startswith(HIDDEN)
     )
     splits = {name: split for name in tops if (split := vocabulary.split_name(name))}
     if splits and len(splits) != len(tops):

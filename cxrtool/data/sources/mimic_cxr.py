@@ -19,7 +19,8 @@ import pandas as pd
 from cxrtool.core.errors import InputError
 from cxrtool.data.labels import CHEXPERT
 from cxrtool.data.sources import files, vocabulary
-from cxrtool.data.sources.base import FileOpener, SourceOptions, SourceTable
+from cxrtool.data.sources.base import SourceOptions, SourceTable
+from cxrtool.data.sources.paths import ImageRoots
 from cxrtool.data.tables import read_table, refuse_row
 
 
@@ -54,7 +55,8 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         frame = sieve.drop(frame, bad, column, "{value} is not a whole number")
     subject, study = "p" + frame["subject_id"], "s" + frame["study_id"]
     folders = "files/" + subject.str[:3] + "/" + subject + "/" + study
-    root = options.images or folder
+    roots = ImageRoots.of(options, folder)
+    texts, text_files = _reports(folder, roots, folders)
     # ViewPosition, and where it is blank the meaning of the view code.
     view = vocabulary.views(frame["ViewPosition"])
     if "ViewCodeSequence_CodeMeaning" in frame:
@@ -71,13 +73,19 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
             "study_id": study,
             "view": view,
             "split": "" if split_path is None else _split(split_path, frame["dicom_id"]),
-            "report": _reports(folder, root, folders),
+            "report": texts,
             **files.rows(frame, metadata),
             **labels[list(CHEXPERT)].fillna("").set_axis(frame.index),
         }
     ).set_axis(labels["row"].fillna(0).astype(int))
     sieve.file, sieve.ref = label_path, "image_ref"
     table = sieve.labels(table, CHEXPERT)
+    without_labels = int((table.index == 0).sum())
+    table = table.reset_index(drop=True)
+    if not options.labels_only:
+        refs, sieve.file = table["image_ref"], ""
+        images = roots.settle(lambda _: refs, table.assign(dicom_id=refs), "dicom_id", sieve)
+        table = table.loc[images.frame.index].assign(image_ref=images.refs)
     return SourceTable(
         table=table,
         labels=CHEXPERT,
@@ -87,13 +95,13 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         licence="PhysioNet Credentialed Health Data License 1.5.0",
         citation="Johnson et al., arXiv:1901.07042",
         official_split=split_path is not None,
-        opener=None if options.labels_only else FileOpener(root),
+        opener=None if options.labels_only else roots.opener(),
         image_column="dicom_id",
-        beside=(metadata,) if split_path is None else (metadata, split_path),
+        beside=(metadata, label_path, *(() if split_path is None else (split_path,)), *text_files),
         rejected=sieve.rejected,
         notes={
             "labeler": label_path.name.split(".csv")[0].rsplit("-", 1)[-1],
-            "images_without_labels": int((table.index == 0).sum()),
+            "images_without_labels": without_labels,
             "images_with_report": int((table["report"] != "").sum()),
         },
     )
@@ -113,12 +121,14 @@ def _split(path: Path, images: pd.Series) -> pd.Series:
     return files.look_up(images, dict(zip(table["dicom_id"], split, strict=True)))
 
 
-def _reports(folder: Path, root: Path, folders: pd.Series) -> pd.Series:
-    """Report text of each study folder; blank where there is none."""
+def _reports(folder: Path, roots: ImageRoots, folders: pd.Series) -> tuple[pd.Series, list[Path]]:
+    """Report text of each study folder, blank where there is none; the files of the texts."""
     archive = folder / "mimic-cxr-reports.zip"
     studies = folders.unique()
+    sources: list[Path] = []
     texts: dict[str, str] = {}
     if archive.is_file():
+        sources.append(archive)
         try:
             with zipfile.ZipFile(archive) as opened:
                 inside = set(opened.namelist())
@@ -128,9 +138,10 @@ def _reports(folder: Path, root: Path, folders: pd.Series) -> pd.Series:
         except zipfile.BadZipFile as error:
             raise InputError(f"broken zip file ({error})", file=archive) from None
     else:
-        for place in dict.fromkeys((folder, folder / "mimic-cxr-reports", root)):
+        for place in dict.fromkeys((folder, folder / "mimic-cxr-reports", *roots.folders)):
             for study in studies if (place / "files").is_dir() else ():
                 path = place / f"{study}.txt"
                 if study not in texts and path.is_file():
                     texts[study] = files.read_text(path).strip()
-    return files.look_up(folders, texts)
+                    sources.append(path)
+    return files.look_up(folders, texts), sources

@@ -15,11 +15,14 @@ import pandas as pd
 from cxrtool.core.errors import InputError
 from cxrtool.data.labels import NIH, NO_FINDING
 from cxrtool.data.sources import files, vocabulary
-from cxrtool.data.sources.base import FileOpener, SourceOptions, SourceTable
+from cxrtool.data.sources.base import SourceOptions, SourceTable
+from cxrtool.data.sources.paths import ImageIndex, ImageRoots, Located
 from cxrtool.data.tables import read_table
 
 _LISTS = {"train_val_list.txt": "train", "test_list.txt": "test"}
 LABELS = (NO_FINDING, *NIH)
+#: Where the images of the download lie, however it was unpacked.
+_USUAL = r"(?:images(?:_\d+)?/){0,2}[^/]+"
 
 
 def read(source: Path, options: SourceOptions) -> SourceTable:
@@ -34,7 +37,7 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
     """
     # The 2020 version corrects the first one.
     path = files.the_table(source, "nih", "Data_Entry_2017*.csv")
-    root = options.images or path.parent
+    roots = ImageRoots.of(options, path.parent)
     frame = read_table(
         path,
         ("Image Index", "Finding Labels", "Follow-up #", "Patient ID", "Patient Age",
@@ -66,8 +69,11 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
             **files.rows(frame, path),
         }
     ).join(labels.astype(str).where(labels.any(axis=1), ""))
+    images = Located(frame, names)
     if not options.labels_only:
-        table["image_ref"] = files.look_up(names, files.index_images(root), "images/" + names)
+        index = ImageIndex.of(roots)
+        images = index.find(frame, "Image Index", sieve, default="images/", usual=_USUAL)
+        table = table.loc[images.frame.index].assign(image_ref=images.refs)
     return SourceTable(
         table=table,
         labels=LABELS,
@@ -77,10 +83,12 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         licence="open use with citation (NIH Clinical Center)",
         citation="Wang et al., CVPR 2017, arXiv:1705.02315",
         official_split=bool((split != "").any()),
-        opener=None if options.labels_only else FileOpener(root),
+        opener=None if options.labels_only else roots.opener(),
         image_column="Image Index",
         beside=tuple(path.parent / name for name in _LISTS),
         rejected=sieve.rejected,
+        left=images.left,
+        remarks=images.remarks,
     )
 
 

@@ -23,8 +23,9 @@ from cxrtool.core.errors import InputError
 from cxrtool.data.archives import Document, Reject, documents
 from cxrtool.data.labels import CHEXPERT, NO_FINDING
 from cxrtool.data.sources import files
-from cxrtool.data.sources.base import FileOpener, SourceOptions, SourceTable
+from cxrtool.data.sources.base import SourceOptions, SourceTable
 from cxrtool.data.sources.padchest import load_terms
+from cxrtool.data.sources.paths import ImageIndex, ImageRoots, Located
 
 _NOT_CODED = frozenset({"No Indexing"})
 
@@ -103,19 +104,24 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
             reports[study] = (place, report)
     if not reports:
         raise files.nothing_found(source, "openi", "NLMCXR_reports.tgz and no report in XML")
-    root = options.images or (source if source.is_dir() else source.parent)
-    places = {} if options.labels_only else files.index_images(root, (".png",))
+    roots = ImageRoots.of(options, source if source.is_dir() else source.parent)
     terms = load_terms("openi")
     records: list[dict[str, str]] = []
     for study in sorted(reports, key=lambda study: (len(study), study)):
         place, report = reports[study]
         row = _row(study, place, report, terms)
         names = [f"{image}.png" for image in report.images]
-        refs = [""] if options.labels_only else [places.get(name, name) for name in names]
+        refs = [""] if options.labels_only else names
         records += ({"image_ref": ref, **row} for ref in refs)
+    table = pd.DataFrame(records, dtype=str)
+    images = Located(table, table["image_ref"])
+    if not options.labels_only:
+        named = table.assign(parentImage=table["image_ref"], table_row="")
+        images = ImageIndex.of(roots, (".png",)).find(named, "parentImage", sieve)
+        table = table.loc[images.frame.index].assign(image_ref=images.refs)
     every = [report for _, report in reports.values()]
     return SourceTable(
-        table=pd.DataFrame(records, dtype=str),
+        table=table,
         labels=CHEXPERT,
         covered=tuple(label == NO_FINDING or label in terms for label in CHEXPERT),
         namespace="openi",
@@ -123,9 +129,11 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         source="Open-i Indiana University chest X-ray collection",
         licence="CC BY-NC-ND 4.0",
         citation="Demner-Fushman et al., JAMIA 23(2) (2016) 304-310",
-        opener=None if options.labels_only else FileOpener(root),
+        opener=None if options.labels_only else roots.opener(),
         image_column="parentImage",
         rejected=sieve.rejected,
+        left=images.left,
+        remarks=images.remarks,
         notes={
             "reports": len(every),
             "reports_without_images": sum(not report.images for report in every),

@@ -24,7 +24,8 @@ from cxrtool.core.errors import UsageError
 from cxrtool.data.hierarchy import KINDS, follow
 from cxrtool.data.labels import ALLOWED, CHEXPERT, NO_FINDING
 from cxrtool.data.sources import files, vocabulary
-from cxrtool.data.sources.base import FileOpener, SourceOptions, SourceTable
+from cxrtool.data.sources.base import SourceOptions, SourceTable
+from cxrtool.data.sources.paths import ImageIndex, ImageRoots, Located
 from cxrtool.data.tables import read_table
 
 #: Terms that speak of the report, not of the patient: alone they leave every label blank.
@@ -40,6 +41,10 @@ def load_terms(name: str) -> dict[str, tuple[str, ...]]:
     return {label: tuple(terms) for label, terms in tomllib.loads(text).items()}
 
 
+#: Where the images of the download lie: in numbered folders, or in one.
+_USUAL = r"(?:\d+/)?[^/]+"
+
+
 def read(source: Path, options: SourceOptions) -> SourceTable:
     """Read PadChest.
 
@@ -53,7 +58,7 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         UsageError: A wanted term occurs nowhere in the table.
     """
     path = files.the_table(source, "padchest", "PADCHEST_*.csv")
-    root = options.images or path.parent
+    roots = ImageRoots.of(options, path.parent)
     frame = read_table(
         path,
         ("ImageID", "StudyDate_DICOM", "StudyID", "PatientID", "PatientBirth", "PatientSex_DICOM",
@@ -81,8 +86,10 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
             **files.rows(frame, path),
         }
     ).join(values)
+    images = Located(frame, names)
     if not options.labels_only:
-        table["image_ref"] = files.look_up(names, files.index_images(root, (".png",)), names)
+        images = ImageIndex.of(roots, (".png",)).find(frame, "ImageID", sieve, usual=_USUAL)
+        table = table.loc[images.frame.index].assign(image_ref=images.refs)
     return SourceTable(
         table=table,
         labels=tuple(labels.columns),
@@ -91,9 +98,11 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         source="PadChest",
         licence="PADCHEST Dataset Research Use Agreement (BIMCV)",
         citation="Bustos et al., Medical Image Analysis 66 (2020) 101797",
-        opener=None if options.labels_only else FileOpener(root),
+        opener=None if options.labels_only else roots.opener(),
         image_column="ImageID",
         rejected=sieve.rejected,
+        left=images.left,
+        remarks=images.remarks,
         notes={"images_without_labels": int((values == "").all(axis=1).sum())},
     )
 

@@ -16,8 +16,9 @@ from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.columns import RESERVED
 from cxrtool.data.label_columns import BESIDE_CLASS, NOT_NAMED, NOTE, Columns, find_labels, listed
 from cxrtool.data.sources import vocabulary
-from cxrtool.data.sources.base import FileOpener, SourceOptions, SourceTable
+from cxrtool.data.sources.base import SourceOptions, SourceTable
 from cxrtool.data.sources.files import Sieve, nothing_found, rows
+from cxrtool.data.sources.paths import ImageRoots, Located, locate
 from cxrtool.data.tables import read_table, require_columns
 
 CLASS = "class"
@@ -67,6 +68,11 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         raise InputError("no column of image files", file=path, hint=hint)
     sieve = Sieve(options, path, named.get("image_ref", ""))
     ready: dict[str, pd.Series] = {}
+    images = Located(frame, pd.Series("", frame.index, dtype=str))
+    if "image_ref" in named:
+        images = locate(frame, named["image_ref"], path.parent, options, sieve)
+        frame, ready["image_ref"] = images.frame, images.refs
+    roots = images.roots or ImageRoots.of(options, path.parent)
     if "split" in named:
         ready["split"] = frame[named["split"]].map(vocabulary.split_name)
         reason = "{value} is not train, val or test"
@@ -93,9 +99,11 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         patients="patient_id" in named and bool((table["patient_id"].str.strip() != "").all()),
         source="table",
         official_split="split" in named and bool((table["split"] != "").any()),
-        opener=None if options.labels_only else FileOpener(options.images or path.parent),
+        opener=None if options.labels_only else roots.opener(),
         image_column=sieve.ref or "image",
         rejected=sieve.rejected,
+        left=images.left,
+        remarks=images.remarks,
         notes={NOTE: left} if left else {},
     )
 

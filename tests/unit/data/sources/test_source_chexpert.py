@@ -67,7 +67,7 @@ def test_beside_and_above_the_folder(tmp_path: Path, read: Read) -> None:
     assert beside.opener is not None
     assert beside.table["image_ref"].iloc[0] == prefix + TRAIN
     assert beside.opener(prefix + TRAIN)
-    moved = read("chexpert", table, images=tmp_path / prefix)
+    moved = read("chexpert", table, images=(tmp_path / prefix,))
     assert moved.table["image_ref"].iloc[0] == TRAIN
 
 

@@ -91,7 +91,7 @@ def test_reports_in_their_own_folder_and_images_elsewhere(download: Path, read: 
     (download / "files").rename(other.with_name("x"))
     other.mkdir()
     other.with_name("x").rename(other / "files")
-    result = read("mimic-cxr", download, images=other)
+    result = read("mimic-cxr", download, images=(other,))
     assert result.table["report"].iloc[2] == "IMPRESSION: None."
     assert result.opener is not None
     assert result.opener(result.table["image_ref"].iloc[0])

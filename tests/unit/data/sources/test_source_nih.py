@@ -61,7 +61,7 @@ def test_flat_images_no_lists_and_a_missing_image(tmp_path: Path, read: Read) ->
         result.opener(result.table["image_ref"].iloc[2])
     elsewhere = tmp_path / "elsewhere"
     write_png(elsewhere / "00000002_000.png")
-    moved = read("nih", path, images=elsewhere)
+    moved = read("nih", path, images=(elsewhere,))
     assert moved.table["image_ref"].iloc[2] == "00000002_000.png"
 
 

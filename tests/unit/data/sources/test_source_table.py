@@ -58,7 +58,7 @@ def test_columns_by_option(tmp_path: Path, read: Read) -> None:
     columns = {"image": "photo", "patient_id": "who"}
     images = tmp_path / "elsewhere"
     write_png(images / "1.png")
-    result = read("table", path, columns=columns, label_columns=("B",), images=images)
+    result = read("table", path, columns=columns, label_columns=("B",), images=(images,))
     assert result.labels == ("B",)
     assert list(result.table["patient_id"]) == ["x", "y"]
     assert list(result.table["A"]) == ["1", ""]  # kept as it is

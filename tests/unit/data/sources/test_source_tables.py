@@ -13,7 +13,8 @@ import pytest
 from cxrtool.core.errors import InputError
 from cxrtool.data.sources import vocabulary
 from cxrtool.data.sources.base import FileOpener, SourceOptions
-from cxrtool.data.sources.files import Sieve, index_images
+from cxrtool.data.sources.files import Sieve
+from cxrtool.data.sources.paths import ImageIndex, ImageRoots
 from cxrtool.data.tables import read_table
 
 from .conftest import write_png, write_text
@@ -100,7 +101,7 @@ def test_index_and_opener(tmp_path: Path) -> None:
     write_png(tmp_path / "a" / "y.png")
     write_png(tmp_path / ".hidden" / "z.png")
     write_text(tmp_path / "a" / "x.txt", "")
-    assert index_images(tmp_path) == {"y.png": "a/y.png", "x.PNG": "b/x.PNG"}
+    assert ImageIndex.of(ImageRoots((tmp_path,))).places == {"y.png": "a/y.png", "x.PNG": "b/x.PNG"}
     opener = FileOpener(tmp_path)
     assert opener("a/y.png") == tmp_path / "a/y.png"
     with pytest.raises(InputError, match="no such image"):
