@@ -23,7 +23,7 @@ complete -c cxr -n '__fish_seen_subcommand_from prepare' -l join-labels -x -a 'r
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l map-labels -r -d 'New names for labels: a TOML file, a built-in map (chexpert, nih, padchest, medmnist, synonyms), or none to keep the sources.'
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l rows -x -a 'any majority first' -d 'How several rows of one image (readers, boxes) become one: any (1 if a row says 1, then -1, then 0), majority (of the cells that are not blank; a tie is -1) or first. Default: rows must agree.'
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l labels-only -l no-labels-only -d 'Write labels and texts without images, for planning.'
-complete -c cxr -n '__fish_seen_subcommand_from prepare' -l namespace -r -d 'Whose patient ids these are, such as a hospital. Default: by format.'
+complete -c cxr -n '__fish_seen_subcommand_from prepare' -l namespace -r -d 'Whose patient ids these are, such as a hospital. Default: by format, which for table, folder and dicom tells no two hospitals apart.'
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l id-key -r -d 'File with a secret, without which nobody can hash a known patient id and compare.'
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l keep-ids -l no-keep-ids -d 'Keep patient ids instead of pseudonyms.'
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l images -r -d 'Folder of the images, where they do not lie beside the table; may be repeated.'

@@ -198,6 +198,10 @@ def tell(
     )
     for name, part in parts.items():
         console.say(f"{name}: {part['images']:,} images of {part['patients']:,} patients")
+    if source.patients:
+        doubt = ", which is only the format: name the hospital with --namespace"
+        form = columns.is_format_namespace(source.namespace)
+        console.say(f"patient ids are of {source.namespace!r}" + (doubt if form else ""))
     for note in split_notes:
         console.say(note)
     for what, number in sorted(images.conversions.items()) if images else ():

@@ -74,3 +74,13 @@ def chosen_texts(names: str, *, external: bool = False) -> tuple[str, ...]:
     if external and EXTERNAL not in strategies:
         strategies.append(EXTERNAL)
     return tuple(strategies)
+
+
+#: Namespaces of patient ids that only say how a set was read: two hospitals may share one, so that
+#: equal ids under it need not be one person. All others name a public set, or were given.
+FORMAT_NAMESPACES = frozenset({"table", "folder", "dicom"})
+
+
+def is_format_namespace(namespace: str) -> bool:
+    """Whether a namespace, with the mark of a secret or without, is only the form of a source."""
+    return namespace.partition("+")[0] in FORMAT_NAMESPACES

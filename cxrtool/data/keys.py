@@ -9,7 +9,9 @@ pixels finds it, in a synthetic set at the same size, and in a set that was prep
 size. A copy that was resampled by another program has neither key; nearness is measured by
 ``evaluate images``. A match in either is a leak, for that row and for what belongs to it in its
 data set (`cxrtool.data.select.units`: where patient ids are missing, its study). Ids of different
-namespaces cannot be compared; pixels always can.
+namespaces cannot be compared; pixels always can. Where the namespace only says how a set was read
+(`columns.FORMAT_NAMESPACES`), equal ids are one person if both sets share an image of that person;
+else they are a caution, since two hospitals that nobody named may both have a patient 1.
 """
 
 from __future__ import annotations
@@ -30,9 +32,10 @@ import pandas as pd
 from cxrtool.core import console
 from cxrtool.core.errors import GateError, InputError
 from cxrtool.core.files import canonical_json
+from cxrtool.data import columns
 from cxrtool.data.cache import keys_of_pixels, prepared_keys
 from cxrtool.data.columns import PATIENT, PATIENT_KEY, PIXEL_KEY, SOURCE, SPLIT
-from cxrtool.data.manifest import Dataset
+from cxrtool.data.manifest import Dataset, load_dataset
 from cxrtool.data.select import patient_groups
 
 if TYPE_CHECKING:
@@ -154,6 +157,24 @@ class Seen:
         """What was seen and is not in `other`."""
         return _each(self, other, frozenset.difference)
 
+    def shared(self, other: Seen, *, same_people: bool = False) -> tuple[int, int, int]:
+        """What two have in common.
+
+        Args:
+            other: The other one.
+            same_people: Their ids mean the same people, whatever their namespaces are.
+
+        Returns:
+            ``(patients, images, doubtful)``; patients whose ids are equal under a namespace that
+            names nobody are doubtful where no image is shared.
+        """
+        images = len(self.pixels & other.pixels) or len(self.looks & other.looks)
+        people = {False: 0, True: 0}
+        for name in self.patients.keys() & other.patients.keys():
+            sure = same_people or images > 0 or not columns.is_format_namespace(name)
+            people[sure] += len(self.patients[name] & other.patients[name])
+        return people[True], images, people[False]
+
     def fitted(self) -> Seen:
         """What weights were fitted to."""
         return self if self.chosen_by is None else self.without(self.chosen_by)
@@ -234,6 +255,8 @@ class Overlap:
         of: Rows compared.
         comparable: Whether patient ids could be compared (one namespace on both sides).
         note: What a reader must know about the comparison, "" if nothing.
+        doubtful: Rows whose patient id was seen under a namespace that names nobody, without an
+            image in common: none of `images`.
     """
 
     images: int
@@ -243,11 +266,12 @@ class Overlap:
     of: int
     comparable: bool
     note: str
+    doubtful: int = 0
 
 
 def seen_rows(seen: Seen, dataset: Dataset, rows: np.ndarray | None = None) -> np.ndarray:
     """Which rows are of a patient or a study, or are an image, that was seen: bool [N]."""
-    return np.asarray(np.logical_or.reduce(_matches(seen, dataset, rows)))
+    return np.asarray(np.logical_or.reduce(_matches(seen, dataset, rows)[:3]))
 
 
 def seen_images(seen: Seen, dataset: Dataset) -> np.ndarray:
@@ -257,33 +281,92 @@ def seen_images(seen: Seen, dataset: Dataset) -> np.ndarray:
 
 
 def _matches(
-    seen: Seen, dataset: Dataset, rows: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """By patient, by pixels, and by what belongs to such a row, of these rows or not: bool [N]."""
-    people = seen.patients.get(dataset.info.namespace, frozenset())
-    by_patient = _among(_patient_column(dataset, None), people)
+    seen: Seen, dataset: Dataset, rows: np.ndarray | None, folder: Path | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """By patient, by pixels, by what belongs to such a row, and by an id that may be another's.
+
+    Args:
+        seen: What was seen.
+        dataset: The set of the rows.
+        rows: Which rows the answer is about; belongings are looked for in all.
+        folder: The run that has seen.
+
+    Returns:
+        Four bool [N].
+    """
+    namespace = dataset.info.namespace
+    by_patient = _among(_patient_column(dataset, None), seen.patients.get(namespace, frozenset()))
     by_pixels = seen_images(seen, dataset)
+    doubtful = np.zeros(len(by_patient), bool)
+    if (
+        columns.is_format_namespace(namespace)
+        and by_patient.any()
+        and not (by_patient & by_pixels).any()
+        and not (folder is not None and _share_a_patient(folder, dataset))
+    ):
+        by_patient, doubtful = doubtful, by_patient
     itself = by_patient | by_pixels
     by_study = np.zeros(len(itself), bool)
     if itself.any() and not itself.all():
         units = patient_groups(dataset)
         by_study = (np.bincount(units, itself)[units] > 0) & ~itself
-    every = (by_patient, by_pixels, by_study)
-    return every if rows is None else (by_patient[rows], by_pixels[rows], by_study[rows])
+    every = (by_patient, by_pixels, by_study, doubtful & ~itself & ~by_study)
+    return every if rows is None else tuple(each[rows] for each in every)
+
+
+def _share_a_patient(folder: Path, dataset: Dataset, deepest: int = _DEEPEST) -> bool:
+    """Whether a data set that a run was made from has an image of one person in common with this.
+
+    Only folders that still lie where `run.json` says can be looked at.
+    """
+    ours = _people_in_images(dataset)
+    for _, path in _inputs_of(folder):
+        with contextlib.suppress(InputError):
+            if (path / columns.DATASET).is_file():
+                other = load_dataset(path)
+                same = other.info.namespace == dataset.info.namespace
+                if same and ours & _people_in_images(other):
+                    return True
+        if deepest and _share_a_patient(path, dataset, deepest - 1):
+            return True
+    return False
+
+
+def _people_in_images(dataset: Dataset) -> set[tuple[str, str]]:
+    """(patient key, pixel key) of all rows that have both."""
+    pairs = zip(_patient_column(dataset, None), dataset.column(PIXEL_KEY), strict=True)
+    return {(person, look) for person, look in pairs if person and look}
 
 
 def _among(cells: np.ndarray, keys: frozenset[str]) -> np.ndarray:
     return np.asarray(pd.Series(cells, dtype=object).isin(keys - {""}), bool)
 
 
-def find_overlap(seen: Seen, dataset: Dataset, rows: np.ndarray | None = None) -> Overlap:
-    """Compare rows with what was seen, by both keys."""
+def find_overlap(
+    seen: Seen, dataset: Dataset, rows: np.ndarray | None = None, folder: Path | None = None
+) -> Overlap:
+    """Compare rows with what was seen, by both keys.
+
+    Args:
+        seen: What was seen.
+        dataset: A data set.
+        rows: Its rows; None for all.
+        folder: The run that has seen: whose data it was made from tells who is meant by an id.
+    """
     people_seen = seen.patients.get(dataset.info.namespace, frozenset())
-    matches = _matches(seen, dataset, rows)
+    *matches, others = _matches(seen, dataset, rows, folder)
     by_patient, by_pixels, by_study = (int(each.sum()) for each in matches)
+    doubtful = int(others.sum())
     has_ids = bool((_patient_column(dataset, rows) != "").any())
     note = ""
-    if has_ids and seen.patients and not people_seen:
+    if doubtful:
+        note = (
+            f"{doubtful:,} of {len(others):,} have the id of a patient who was seen, but no image"
+            f" in common, and {dataset.info.namespace!r} only says how the sets were read. If these"
+            " are other people, name each hospital with cxr prepare --namespace; if not, it is a"
+            " leak"
+        )
+    elif has_ids and seen.patients and not people_seen:
         note = (
             f"patients of {dataset.info.namespace!r} and of "
             + ", ".join(repr(name) for name in sorted(seen.patients))
@@ -299,8 +382,9 @@ def find_overlap(seen: Seen, dataset: Dataset, rows: np.ndarray | None = None) -
         by_pixels=by_pixels,
         by_study=by_study,
         of=len(matches[0]),
-        comparable=bool(people_seen) and has_ids,
+        comparable=bool(people_seen) and has_ids and not doubtful,
         note=note,
+        doubtful=doubtful,
     )
 
 
@@ -316,17 +400,21 @@ def _inputs_that_saw(folder: Path, dataset: Dataset, rows: np.ndarray | None) ->
         dataset: The data set of the rows.
         rows: The rows; None for all.
     """
-    try:
-        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        inputs = [(str(entry["role"]), Path(entry["path"])) for entry in record["inputs"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        return
-    for role, path in inputs:
+    for role, path in _inputs_of(folder):
         with contextlib.suppress(InputError):  # most inputs are no networks
             if seen_rows(Seen.load(path), dataset, rows).any():
                 yield f"its {_ROLES.get(role, role)} {path.name}"
                 yield from _inputs_that_saw(path, dataset, rows)
                 return
+
+
+def _inputs_of(folder: Path) -> list[tuple[str, Path]]:
+    """Role and path of a run's inputs, as it recorded them; none where it is no run."""
+    try:
+        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        return [(str(entry["role"]), Path(entry["path"])) for entry in record["inputs"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def refuse_overlap(
@@ -354,7 +442,7 @@ def refuse_overlap(
     Raises:
         GateError: A row matches by patient or by pixels; counts both.
     """
-    overlap = find_overlap(seen, dataset, rows)
+    overlap = find_overlap(seen, dataset, rows, folder)
     if overlap.images:
         ways = (
             (overlap.by_patient, "by patient"),
@@ -371,7 +459,8 @@ def refuse_overlap(
             "if these are other people with equal ids, prepare again with --namespace",
         )
     if overlap.note:
-        console.say(f"{who}, {what} images: {overlap.note}")
+        tell = console.warn if overlap.doubtful else console.say
+        tell(f"{who}, {what} images: {overlap.note}")
     return overlap
 
 

@@ -18,6 +18,10 @@ from cxrtool.stats.comparison import MEAN, Difference, Scored
 from cxrtool.stats.groups import Group
 
 BY_PIXELS = "compared by pixels only: patient ids of different namespaces cannot be compared"
+EQUAL_IDS = (
+    "compared by pixels only: some patients of training and test have equal ids, and nobody said "
+    "whether they are the same people (cxr prepare --namespace)"
+)
 WITHOUT_IDS = "compared by pixels only: there are no patient ids on both sides"
 
 

@@ -20,7 +20,7 @@ from cxrtool import cli
 from cxrtool.classifiers.guard import seen_in_training
 from cxrtool.core import runs
 from cxrtool.core.config.values import resolve
-from cxrtool.core.errors import GateError
+from cxrtool.core.errors import GateError, UsageError
 from cxrtool.core.runs.execution import Outcome, execute
 from cxrtool.data import cache
 from cxrtool.data.keys import Seen, refuse_overlap
@@ -28,7 +28,7 @@ from cxrtool.data.manifest import Dataset, load_dataset
 from cxrtool.data.options import SelectionOptions
 from cxrtool.data.select import select_rows
 from tests.e2e import cls_sets
-from tests.e2e.prepare_sources import prepare, write_source
+from tests.e2e.prepare_sources import drawing, prepare, write_source
 
 evaluate_classifiers = cli.stages()["evaluate-classifiers"]
 train_cls = cli.stages()["train-cls"]
@@ -140,6 +140,40 @@ def test_new_images_of_a_training_patient_are_found_by_name(
     found = refuse_overlap(Seen.load(model), other, None, who="the model", what="test")
     assert not found.comparable
     assert "cannot be compared by id" in found.note
+
+
+@pytest.mark.parametrize("namespace", [None, "st-mary"])
+def test_two_hospitals_with_equal_ids(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], namespace: str | None
+) -> None:
+    """Other images under equal ids: a caution where nobody named the hospital."""
+    folder = write_source(tmp_path / "source", PATIENTS)
+    for i in range(2 * PATIENTS):
+        Image.fromarray(drawing(1000 + i)).save(folder / f"images/{i}.png")
+    trained_on = model
+    if namespace is not None:
+        first = prepare(model.parent / "source", tmp_path / "first", namespace=namespace)
+        trained_on = tmp_path / "named"
+        options = {"data": first.path, "arch": "small_cnn", "steps": 2, "batch": 8}
+        values = {**options, "eval_every": 2, "threads": 1}
+        execute(train_cls, resolve(train_cls.Config, values), trained_on)
+    other = prepare(folder, tmp_path / "other", namespace=namespace, seed=1)
+    told = capsys.readouterr().err
+    assert f"patient ids are of '{namespace or 'table'}'" in told
+    assert ("name the hospital with --namespace" in told) == (namespace is None)
+    if namespace is not None:
+        with pytest.raises(GateError, match="by patient"):
+            evaluate(trained_on, other, tmp_path / "out")
+        return
+    assert evaluate(trained_on, other, tmp_path / "out").state == "done"
+    assert "--namespace" in capsys.readouterr().err
+    assert "equal ids" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_the_name_of_a_format_names_nobody(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="names a format") as caught:
+        prepare(source, tmp_path / "out", namespace="table")
+    assert "--namespace st-mary" in (caught.value.hint or "")
 
 
 def test_a_fraction_of_the_data_still_knows_its_patients(data: Dataset) -> None:

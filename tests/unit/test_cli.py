@@ -211,7 +211,13 @@ def test_status(cxr: Any, numbers: Path, tmp_path: Path, capsys: Any) -> None:
     assert (half["state"], half["rerun"]) == ("incomplete", "go on where it stopped")
     numbers.write_text("7\n")
     assert cxr("status", tmp_path / "done") == 0
-    assert "exit 4): input source" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "exit 4): input source" in told
+    assert "namespace" not in told  # no folder here has patients
+    (tmp_path / "done/dataset.json").write_text('{"namespace": "st-mary", "patients": true}')
+    assert cxr("status", tmp_path / "done", tmp_path / "half") == 0
+    head, first, _ = capsys.readouterr().out.splitlines()
+    assert first.index("st-mary") == head.index("namespace")
     assert cxr("status", tmp_path) == 3
 
 

@@ -35,7 +35,15 @@ def refuse_other_data(generator: Seen, encoder: Seen) -> None:
     Raises:
         GateError: there is none, although the ids can be compared.
     """
-    if not _any(generator) or not _any(encoder) or _shared(generator, encoder):
+    patients, images, doubtful = generator.shared(encoder)
+    if not _any(generator) or not _any(encoder) or patients or images:
+        return
+    if doubtful:
+        console.warn(
+            f"generator and CLIP share no training image, but {doubtful:,} patient ids: if these"
+            " are people of two hospitals, the CLIP may misread what the generator makes; name each"
+            " hospital with cxr prepare --namespace"
+        )
         return
     if generator.patients.keys() & encoder.patients.keys():
         raise GateError(
@@ -55,8 +63,9 @@ def refuse_held_out(who: str, seen: Seen, other: str, others: Seen) -> None:
     """
     if others.chosen_by is None:
         return
-    count = _shared(seen.fitted(), others.chosen_by)
-    if count:
+    same_people = seen.shared(others)[1] > 0
+    patients, images, _ = seen.fitted().shared(others.chosen_by, same_people=same_people)
+    if count := patients or images:
         raise GateError(
             f"leak: the {who} was trained on {count:,} held-out patients or images of the {other}",
             hint="train both on the train split of the same preparation",
@@ -93,10 +102,3 @@ def seen_of(config: Config) -> Seen:
 
 def _any(seen: Seen) -> bool:
     return bool(seen.looks or any(seen.patients.values()))
-
-
-def _shared(a: Seen, b: Seen) -> int:
-    """Patients, or else images, that two have in common."""
-    names = a.patients.keys() & b.patients.keys()
-    people = sum(len(a.patients[name] & b.patients[name]) for name in names)
-    return people or len(a.pixels & b.pixels) or len(a.looks & b.looks)

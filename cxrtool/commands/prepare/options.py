@@ -8,6 +8,7 @@ from pathlib import Path
 from cxrtool.core import console
 from cxrtool.core.config import GIVEN, argument, option, running_option
 from cxrtool.core.errors import UsageError
+from cxrtool.data.columns import is_format_namespace
 from cxrtool.data.options import ROW_RULES
 from cxrtool.data.sources.base import FORMATS, MARKS, NO_MODALITY
 from cxrtool.data.sources.recognition import AUTO, recognize
@@ -91,7 +92,8 @@ class Config:
     )
     labels_only: bool = label_option("Write labels and texts without images, for planning.", False)
     namespace: str | None = patient_option(
-        "Whose patient ids these are, such as a hospital. Default: by format."
+        "Whose patient ids these are, such as a hospital. Default: by format, which for table,"
+        " folder and dicom tells no two hospitals apart."
     )
     id_key: Path | None = patient_option(
         "File with a secret, without which nobody can hash a known patient id and compare.",
@@ -163,6 +165,11 @@ class Config:
                 hint="leave the source out: cxr prepare --format phantom --n 500 -o OUT",
             )
         self.named_columns()
+        if self.namespace is not None and is_format_namespace(self.namespace):
+            raise UsageError(
+                f"--namespace {self.namespace} names a format, not whose patients these are",
+                hint="name the hospital or the data set, such as --namespace st-mary",
+            )
         for mark in words(self.exclude):
             if mark not in MARKS:
                 raise UsageError(f"--exclude {mark}: one of {', '.join(MARKS)}")

@@ -16,8 +16,9 @@ from cxrtool.core.config.values import resolve
 from cxrtool.core.errors import CxrError, InputError, UsageError
 from cxrtool.core.runs.identity import Attempt
 from cxrtool.core.runs.lock import is_locked
+from cxrtool.data.columns import DATASET
 
-COLUMNS = ("folder", "stage", "state", "progress", "age", "a rerun would")
+COLUMNS = ("folder", "stage", "state", "progress", "namespace", "age", "a rerun would")
 
 
 def main(config: Config, stages: Mapping[str, Any]) -> None:
@@ -27,13 +28,12 @@ def main(config: Config, stages: Mapping[str, Any]) -> None:
         for entry in entries:
             console.out(files.canonical_json(entry))
         return
-    rows = [COLUMNS] + [
-        (e["folder"], e["stage"], e["state"], e["progress"], age(e["age_s"]), e["rerun"])
-        for e in entries
-    ]
-    widths = [max(len(str(cell)) for cell in column) for column in zip(*rows, strict=True)]
+    names = [name for name in COLUMNS if name != "namespace" or any(e[name] for e in entries)]
+    cells = [e | {"age": age(e["age_s"]), "a rerun would": e["rerun"]} for e in entries]
+    rows = [names, *([str(one[name] or "") for name in names] for one in cells)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        console.out("  ".join(str(v).ljust(w) for v, w in zip(row, widths, strict=True)).rstrip())
+        console.out("  ".join(v.ljust(w) for v, w in zip(row, widths, strict=True)).rstrip())
 
 
 def inspect(folder: Path, stages: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,7 +45,8 @@ def inspect(folder: Path, stages: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         ``folder``, ``stage``, ``state`` (complete, incomplete, running), ``progress`` (text),
-        ``age_s`` (since the last write of a record) and ``rerun`` (text).
+        ``namespace`` (whose patient ids a data set has; None for others), ``age_s`` (since the
+        last write of a record) and ``rerun`` (text).
 
     Raises:
         InputError: It is no run directory.
@@ -66,6 +67,7 @@ def inspect(folder: Path, stages: Mapping[str, Any]) -> dict[str, Any]:
         "stage": record.get("stage"),
         "state": state,
         "progress": "" if complete else _progress(folder),
+        "namespace": _namespace(folder),
         "age_s": round(max(0.0, time.time() - written), 1),
         "rerun": _rerun(folder, record, state, stages),
     }
@@ -81,6 +83,14 @@ def _progress(folder: Path) -> str:
         )
     except (OSError, ValueError, KeyError, TypeError):
         return ""
+
+
+def _namespace(folder: Path) -> str | None:
+    try:
+        record = json.loads((folder / DATASET).read_text(encoding="utf-8"))
+        return str(record["namespace"]) if record["patients"] else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _rerun(folder: Path, record: dict[str, Any], state: str, stages: Mapping[str, Any]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 
 from cxrtool.core.errors import GateError, InputError
 from cxrtool.core.runs import Run
+from cxrtool.data.columns import FORMAT_NAMESPACES
 from cxrtool.data.keys import (
     Seen,
     find_overlap,
@@ -74,6 +77,58 @@ def test_other_namespaces_are_compared_by_pixels_and_said_so(
     copied = make(["z"], ["k1"], "copied", namespace="elsewhere")
     with pytest.raises(GateError, match="pixels"):
         refuse_overlap(seen, copied, None, who="the GAN", what="test")
+
+
+FORMAT_NAMES = ["table", "folder", "dicom", "table+0a1b2c3d"]
+
+
+@pytest.mark.parametrize("namespace", FORMAT_NAMES)
+def test_equal_ids_under_the_name_of_a_format_are_a_caution(
+    make: Callable[..., Dataset], capsys: pytest.CaptureFixture[str], namespace: str
+) -> None:
+    one = make(["1", "2", "3"], ["k1", "k2", "k3"], "one", namespace=namespace)
+    other = make(["1", "2", "9"], ["k4", "k5", "k6"], "other", namespace=namespace)
+    found = refuse_overlap(Seen.of(one), other, None, who="the GAN", what="test")
+    assert (found.images, found.doubtful, found.comparable) == (0, 2, False)
+    assert "2 of 3 have the id" in found.note
+    assert "--namespace" in capsys.readouterr().err
+    assert not seen_rows(Seen.of(one), other).any()
+    # An image of one patient in both says whose ids these are: then all of them count.
+    other.table["pixel_key"] = ["k1", "k5", "k6"]
+    with pytest.raises(GateError, match="2 by patient and 1 by identical pixels"):
+        refuse_overlap(Seen.of(one), other, None, who="the GAN", what="test")
+    # The same image under another id says nothing about the ids.
+    other.table["pixel_key"] = ["k4", "k5", "k1"]
+    with pytest.raises(GateError, match=r"leak: 1 of 3 .*\(1 by identical pixels\)"):
+        refuse_overlap(Seen.of(one), other, None, who="the GAN", what="test")
+
+
+@pytest.mark.parametrize("namespace", ["st-mary", "chexpert", "tables", "nih+0a1b2c3d"])
+def test_equal_ids_of_a_named_hospital_are_a_leak(
+    make: Callable[..., Dataset], namespace: str
+) -> None:
+    one = make(["1", "2", "3"], ["k1", "k2", "k3"], "one", namespace=namespace)
+    other = make(["1", "2", "9"], ["k4", "k5", "k6"], "other", namespace=namespace)
+    with pytest.raises(GateError, match="2 by patient"):
+        refuse_overlap(Seen.of(one), other, None, who="the GAN", what="test")
+
+
+@pytest.mark.parametrize("namespace", ["table", "st-mary"])
+def test_what_two_networks_share(namespace: str) -> None:
+    def seen(people: str, pixels: str) -> Seen:
+        return Seen({namespace: frozenset(people)}, frozenset(pixels))
+
+    sure = namespace == "st-mary"
+    assert seen("ab", "x").shared(seen("bc", "y")) == ((1, 0, 0) if sure else (0, 0, 1))
+    assert seen("ab", "x").shared(seen("bc", "xy")) == (1, 1, 0)
+    assert seen("ab", "x").shared(seen("bc", "y"), same_people=True) == (1, 0, 0)
+    assert seen("a", "x").shared(seen("b", "y")) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("form", sorted(FORMAT_NAMESPACES))
+def test_the_name_of_a_format_is_the_default_of_its_reader(form: str) -> None:
+    module = importlib.import_module(f"cxrtool.data.sources.{form}")
+    assert f'namespace="{form}"' in inspect.getsource(module)
 
 
 def test_without_patient_ids_disjointness_is_not_shown(make: Callable[..., Dataset]) -> None:
