@@ -121,6 +121,11 @@ class Clause:
         self.states: list[CueSpan] = []
         self.affirmations: list[CueSpan] = []
         self.asides: list[CueSpan] = []
+        self._lists = {
+            "coordination": self.coordinations,
+            "affirmation": self.affirmations,
+            **dict.fromkeys(ASIDE, self.asides),
+        }
         for start, end, cue in cues:
             self._place(start, end, cue)
         self._deciding = [c for c in self.forward if c.cue.role in ("negation", "uncertain")]
@@ -136,14 +141,9 @@ class Clause:
             if cue.role == "state-normal" and start == 0 and end < len(self._flags):
                 # "Normal lungs, heart and mediastinum": nothing stands before it to describe.
                 forward = forward or not self._flags[end] & (STOP | COMMA | AFTER | VERB | AND)
-        places = {
-            "coordination": self.coordinations,
-            "affirmation": self.affirmations,
-            **dict.fromkeys(ASIDE, self.asides),
-        }
         span = CueSpan(start, end, cue, forward)
         if not cue.role.startswith("state"):
-            places.get(cue.role, self.forward if forward else self.backward).append(span)
+            self._lists.get(cue.role, self.forward if forward else self.backward).append(span)
         elif forward or self._predicative(end) or cue.role == "state-normal":
             self.states.append(span)
 

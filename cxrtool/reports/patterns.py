@@ -62,11 +62,13 @@ class Automaton(PhraseGraph):
             symbols.update(symbol for word, symbol in bucket.items() if token.startswith(word))
         for symbol in tuple(symbols):
             symbols.update(self._exact.get("\0" + symbol, ()))
-        if any(c.isalnum() for c in token):
+        letters = sum(map(str.isalpha, token))
+        if letters or any(c.isalnum() for c in token):
             symbols.add(WORD)
             if "@" + GAP_STOP not in symbols:
                 symbols.add("~")
-            if sum(map(str.isalpha, token)) < 2 or any(c.isdigit() or c in _MARKUP for c in token):
+            others = letters < len(token) and any(c.isdigit() or c in _MARKUP for c in token)
+            if letters < 2 or others:
                 symbols.add(SIGN)
         key = frozenset(symbols)
         if key not in self._kinds:

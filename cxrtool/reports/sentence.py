@@ -26,6 +26,7 @@ from cxrtool.reports.ruleset import Cue, Rule, RuleSet
 CACHE_LIMIT = 50_000
 #: A statement of which nothing is known but that it is one.
 UNREAD = Rule("unread", "other", (), (), "", 1, "", (), ())
+_BASE = {"uncertain": UNCERTAIN, "absent": NEGATIVE}  # kind of rule -> value without a cue
 _UNKNOWN = "\0unknown"  # a word that no phrase holds
 ANY = Rule("phrase", "finding", (), (), "", 1, "", (), ())  # any phrase that a caller asks about
 
@@ -94,7 +95,7 @@ class SentenceReader:
 
     def flags(self, kinds: Sequence[int]) -> list[int]:
         """The structure flags of the tokens."""
-        return [self._flag(kind) for kind in kinds]
+        return list(map(self._flag, kinds))
 
     def _read(self, kinds: tuple[int, ...]) -> tuple[Mention, ...]:
         """The mentions of a sentence, by position; offsets count tokens from its first."""
@@ -112,8 +113,7 @@ class SentenceReader:
             elif kind == "entity":
                 mentions.extend(_stated(span, things, clause))
             else:
-                base = {"uncertain": UNCERTAIN, "absent": NEGATIVE}.get(kind, POSITIVE)
-                value, cue = clause.decide(span.start, span.end, base)
+                value, cue = clause.decide(span.start, span.end, _BASE.get(kind, POSITIVE))
                 if (
                     value == POSITIVE
                     and span.rule.observations != (self._rules.devices,)
@@ -143,7 +143,7 @@ def _resolve(spans: Iterable[Span]) -> list[Span]:
         keys = span.rule.observations or (span.rule.kind,)
         if any(_overlaps(span, other) for key in keys for other in spans_of.get(key, ())):
             continue
-        if any(
+        if vetoes and any(
             _overlaps(span, veto) and not _contains(span, veto)
             for key in (*span.rule.observations, *(("*",) if span.rule.observations else ()))
             for veto in vetoes.get(key, ())
