@@ -208,6 +208,35 @@ def test_synthetic_dicom_is_no_real_image(
     assert len(left) == 20
 
 
+def test_what_is_left_out_is_said_and_the_numbers_add_up(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (source / "more").symlink_to(elsewhere)
+    (source / "images.zip").write_bytes(b"PK")
+    (source / "images/0.txt").write_text("")
+    shutil.copy(source / "images/0.png", source / "images/spare.png")
+    (source / "images/3.png").write_bytes(b"no image")
+    prepare(source, tmp_path / "out", label_columns=("Edema,Fracture",), skip_bad=True)
+    told = " ".join(capsys.readouterr().err.split())
+    assert "files of the source: 29, used: 25" in told
+    assert "an archive that is not unpacked, images.zip: 1; unpack it" in told
+    assert "a link that leads out of the folder, more: 1; give the folder that holds both" in told
+    record = json.loads((tmp_path / "out/result.json").read_text())["summary"]["source_files"]
+    assert record == {
+        "files": 29,
+        "used": 24,
+        "left_out": {
+            "a link that leads out of the folder": 1,
+            "an archive that is not unpacked": 1,
+            "an image of no row": 1,
+            "no image (.txt)": 1,
+            "an image that is refused": 1,
+        },
+    }
+
+
 @pytest.mark.parametrize("how", ["official", "file", "earlier"])
 def test_a_split_that_tears_studies_is_said_and_not_trained_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], how: str

@@ -7,6 +7,7 @@ without it.
 """
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 from cxrtool.commands.prepare.options import Config, modalities, words
@@ -17,6 +18,7 @@ from cxrtool.core.runs import Run
 from cxrtool.data import (
     assemble,
     ingest,
+    inventory,
     join,
     keys,
     label_columns,
@@ -40,6 +42,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     namespace = keys.keyed_namespace(config.namespace or source.namespace, secret)
     source = dataclasses.replace(source, namespace=namespace)
 
+    stock = None if config.labels_only else _stock(config, source, checker, run.dir)
+    early = len(checker.rejected)
     images = None if config.labels_only else _convert(config, run, source, checker)
     rows = checker.good
     if not len(rows):
@@ -78,6 +82,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     told = assemble.tell(
         run, source, table, images, split_notes=split.notes, rejected=checker.rejected
     )
+    if stock is not None:
+        told["source_files"] = stock.without(len(checker.rejected) - early).to_json()
     return {**told, "digest": digest}
 
 
@@ -130,6 +136,20 @@ def _read_source(config: Config, secret: bytes | None) -> tuple[SourceTable, Che
             )
         source = rename_labels(source, names)
     return source, checker
+
+
+def _stock(
+    config: Config, source: SourceTable, checker: Checker, out: Path
+) -> inventory.Inventory | None:
+    """What becomes of every file below the folders of the source; None where it has none."""
+    named = [*config.images, *([config.source] if config.source else [])]
+    folders = inventory.outermost(path for path in named if path.is_dir())
+    if not folders:
+        return None
+    refused = [ref for ref, _ in checker.rejected]
+    stock = inventory.take_stock(folders, config.format, source, refused, apart=out)
+    stock.tell()
+    return stock
 
 
 def _note_files(config: Config, run: Run, source: SourceTable, checker: Checker) -> None:

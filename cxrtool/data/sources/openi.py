@@ -132,6 +132,7 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         opener=None if options.labels_only else roots.opener(),
         image_column="parentImage",
         rejected=sieve.rejected,
+        beside=tuple(Path(place) for place, report in reports.values() if not report.images),
         left=images.left,
         remarks=images.remarks,
         notes={
