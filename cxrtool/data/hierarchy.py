@@ -2,10 +2,10 @@
 
 In: label cells (``1``, ``0``, ``-1``, blank). Out: the same, in which no parent that was derived
 denies one of its kinds. The tree is that of CheXpert (Irvin et al., AAAI 2019, figure 1) with the
-findings that ChestX-ray14 names more finely. A parent follows where CheXpert's own training table,
-where it says 1 or 0 beside the child, says 1 at least nine times in ten: Lung Opacity (.97 to .99)
-and Enlarged Cardiomediastinum (.92). Beside Pneumonia it denies Consolidation in one such row of
-three, so that one does not follow, although the figure draws it.
+findings that ChestX-ray14 and VinDr-CXR name more finely. A parent follows where CheXpert's own
+training table, where it says 1 or 0 beside the child, says 1 at least nine times in ten: Lung
+Opacity (.97 to .99) and Enlarged Cardiomediastinum (.92). Beside Pneumonia it denies Consolidation
+in one such row of three, so that one does not follow, although the figure draws it.
 
 A source that itself says both is not corrected.
 """
@@ -20,14 +20,15 @@ from cxrtool.data.maps import canonical
 KINDS = {
     "Enlarged Cardiomediastinum": ("Cardiomegaly",),
     "Pleural Other": ("Pleural Thickening",),
-    "Lung Lesion": ("Mass", "Nodule"),
+    "Lung Lesion": ("Mass", "Nodule", "Nodule/Mass", "Lung tumor"),
+    "Fracture": ("Clavicle fracture", "Rib fracture"),
     "Lung Opacity": (
         "Lung Lesion", "Edema", "Consolidation", "Pneumonia", "Atelectasis", "Infiltration",
-        "Mass", "Nodule",
+        "Mass", "Nodule", "Nodule/Mass", "Lung tumor", "ILD",
     ),
 }  # fmt: skip
 #: Parents of which some kinds have no label anywhere: that the named ones are absent says little.
-OPEN = frozenset({"Enlarged Cardiomediastinum", "Pleural Other"})
+OPEN = frozenset({"Enlarged Cardiomediastinum", "Pleural Other", "Fracture"})
 _RANK = {"": 0, "0": 1, "-1": 2, "1": 3}
 
 

@@ -202,6 +202,8 @@ def _stay_inside(path: Path, opener: Opener) -> None:
     root = getattr(opener, "root", None)
     folders = getattr(opener, "folders", ()) or (() if root is None else (root,))
     real = Path(os.path.realpath(path))
-    if folders and not any(real.is_relative_to(_real_root(folder)) for folder in folders):
+    if folders and not any(
+        real.is_relative_to(_real_root(os.path.abspath(folder))) for folder in folders
+    ):
         hint = "give the folder that holds the images (--images where the format takes it)"
         raise InputError("the image lies outside the data folder", file=path, hint=hint)

@@ -17,6 +17,8 @@ from cxrtool.data.tables import JSON, JSON_LINES, SUFFIXES, is_text, read_rows
 from cxrtool.reports.report import Report
 
 _TEXTS = (".txt", ".xml")
+#: What MIMIC-CXR's table of sections has instead of ``study_id``, and for reports without headers.
+_STUDY, _LAST = "study", "last_paragraph"
 
 
 def read_reports(
@@ -148,7 +150,9 @@ def _from_table(
         form: Its form, where the name does not tell (`cxrtool.data.tables.form_of`).
         reject: Takes what is wrong with a single row.
         columns: Those of the ids and of the texts. Where there is no column ``report``,
-            ``findings`` and ``impression`` are joined under their headers.
+            ``findings`` and ``impression`` are joined under their headers. Where there is no
+            column ``study_id``, ``study`` is taken, as MIMIC-CXR's table of sections calls it,
+            and its ``last_paragraph`` stands for a report without headers.
 
     Raises:
         InputError: The table lacks a column, or is damaged as a whole.
@@ -162,16 +166,19 @@ def _from_table(
                 f"the columns are separated by {mark!r}", file=path, row=row, hint=hint
             )
         sections = text == REPORT and not {FINDINGS, IMPRESSION}.isdisjoint(names)
-        for column, option in ((study, "--id-column"), (text, "--text-column")):
-            if column not in names and not (column == text and sections):
+        other_id = study == STUDY and _STUDY in names
+        instead = ((study, "--id-column", other_id), (text, "--text-column", sections))
+        for column, option, other in instead:
+            if column not in names and not other:
                 hint = f"name it with {option}; columns: {', '.join(names[:20])}"
                 what = "the column is missing"
                 raise InputError(what, file=path, row=row, column=column, hint=hint)
 
     rows = read_rows(path, form, bad=lambda error: reject(error, ""), check=check)
     for row, cells in rows:
-        body = cells[text] if text in cells else under_headers(cells)
-        yield Report(cells[study], body, cells.get(PATIENT, ""), str(path), row)
+        body = cells[text] if text in cells else under_headers(cells) or cells.get(_LAST, "")
+        name = cells[study if study in cells else _STUDY]
+        yield Report(name, body, cells.get(PATIENT, ""), str(path), row)
 
 
 def under_headers(cells: dict[str, str]) -> str:

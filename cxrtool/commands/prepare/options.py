@@ -20,6 +20,12 @@ from cxrtool.data.sources.recognition import AUTO, recognize
 # their kinds, and what does not decide is blank; words for labels are read as labels
 FORMAT = 4
 
+#: Formats whose tables name images that may lie elsewhere.
+WITH_IMAGES = (
+    "chexpert", "chexpert-plus", "nih", "nih-google", "mimic-cxr", "padchest", "openi", "vindr",
+    "brax", "rsna", "siim", "table",
+)  # fmt: skip
+
 form_option = partial(option, panel="Options of single formats")
 label_option = partial(option, panel="Labels and reports")
 patient_option = partial(option, panel="Patients")
@@ -79,8 +85,8 @@ class Config:
         was="labels",
     )
     map_labels: str | None = label_option(
-        "New names for labels: a TOML file, a built-in map (chexpert, nih, padchest, medmnist,"
-        " synonyms), or none to keep the source's.",
+        "New names for labels: a TOML file, a built-in map (chexpert, synonyms, or that of a"
+        " format such as nih), or none to keep the source's.",
         metavar="MAP",
         file=True,
     )
@@ -106,7 +112,7 @@ class Config:
     images: tuple[Path, ...] = form_option(
         "Folder of the images, where they do not lie beside the table; may be repeated.",
         (),
-        only={"format": ("chexpert", "nih", "mimic-cxr", "padchest", "openi", "table")},
+        only={"format": WITH_IMAGES},
         role="images",
     )
     column: tuple[str, ...] = form_option(
@@ -137,6 +143,13 @@ class Config:
         (),
         only={"format": ("dicom",)},
         metavar="A,B",
+    )
+    readers: str = form_option(
+        "Whose labels count where several readers saw an image: any of them, the majority, or the"
+        " id of one.",
+        "majority",
+        only={"format": ("vindr", "nih-google")},
+        metavar="WHO",
     )
     workers: int = running_option(
         "Processes that decode; 0 takes all cores.", 0, min=0, result=False

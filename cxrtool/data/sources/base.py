@@ -107,6 +107,7 @@ class SourceOptions:
         modality: DICOM modalities to take, `NO_MODALITY` for files that name none; ("any",) for
             all; () for CR and DX, where any other is an error.
         exclude: Which of `MARKS` are left out.
+        readers: Whose labels count where several read an image: ``any``, ``majority`` or an id.
         labels_only: No pixels are wanted: do not look for image files.
         skip_bad: Put unreadable entries in `SourceTable.rejected` instead of raising.
     """
@@ -122,6 +123,7 @@ class SourceOptions:
     id_key: bytes | None = None
     modality: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    readers: str = "majority"
     labels_only: bool = False
     skip_bad: bool = False
 
@@ -195,8 +197,8 @@ class SourceTable:
 #: A format is a module beside this one with a ``read``. What it uses of `SourceOptions` is declared
 #: by the options of ``prepare`` (``only={"format": ...}``).
 FORMATS = (
-    "chexpert", "nih", "mimic-cxr", "padchest", "openi", "folder", "medmnist", "table", "dicom",
-    "phantom",
+    "chexpert", "chexpert-plus", "nih", "nih-google", "mimic-cxr", "padchest", "openi", "vindr",
+    "brax", "rsna", "siim", "folder", "medmnist", "table", "dicom", "phantom",
 )  # fmt: skip
 
 

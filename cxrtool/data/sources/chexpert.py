@@ -23,7 +23,8 @@ from cxrtool.data.tables import read_table
 
 _TABLES = ("train.csv", "valid.csv", "test.csv", "test_labels.csv")
 _PREFIX = re.compile(r"CheXpert-v1\.0[^/]*/")
-_PATH = re.compile(
+#: The part of a path that tells split, patient and study.
+PATH = re.compile(
     r"(?:CheXpert-v1\.0[^/]*/)?(?P<split>train|valid|test)/"
     r"(?P<patient>patient\d+)/(?P<study>study\d+)/[^/]+"
 )
@@ -51,10 +52,7 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
     roots = ImageRoots.of(options, folder.parent if in_batch else folder)
     sieve = files.Sieve(options)
     table = pd.concat([_read_one(path, sieve) for path in paths], ignore_index=True)
-    if not (table["split"] == "test").any():
-        # The 234 expert-read images of valid.csv are the only held-out ones of the first release.
-        # They serve as the test set; prepare carves a validation set out of train.
-        table["split"] = table["split"].replace("val", "test")
+    table["split"] = held_out(table["split"])
     if not options.labels_only:
         paths_in_table, sieve.file = table["image_ref"], ""
         images = roots.settle(
@@ -81,11 +79,11 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
 
 def _read_one(path: Path, sieve: files.Sieve) -> pd.DataFrame:
     frame = read_table(path, ("Path", *CHEXPERT))
-    parts = frame["Path"].str.extract(_PATH.pattern + "$")
+    parts = frame["Path"].str.extract(PATH.pattern + "$")
     sieve.file = path
     frame = sieve.drop(
         frame,
-        parts["patient"].isna() | ~frame["Path"].str.match(_PATH),
+        parts["patient"].isna() | ~frame["Path"].str.match(PATH),
         "Path",
         "{value} is not of the form train/patient00001/study1/view1_frontal.jpg",
     )
@@ -97,7 +95,7 @@ def _read_one(path: Path, sieve: files.Sieve) -> pd.DataFrame:
             "image_ref": frame["Path"],
             "patient_id": parts["patient"],
             "study_id": parts["patient"] + "/" + parts["study"],
-            "view": _views(frame),
+            "view": views(frame["Frontal/Lateral"], frame["AP/PA"], frame["Path"]),
             "split": parts["split"].map(_SPLITS),
             "sex": vocabulary.sexes(frame["Sex"]),
             "age": vocabulary.ages(frame["Age"]),
@@ -106,15 +104,29 @@ def _read_one(path: Path, sieve: files.Sieve) -> pd.DataFrame:
     ).join(frame[list(CHEXPERT)])
 
 
-def _views(frame: pd.DataFrame) -> pd.Series:
-    """The view: ``Frontal/Lateral`` decides, ``AP/PA`` refines it.
+def held_out(split: pd.Series) -> pd.Series:
+    """The official split, in which ``valid`` is the test set where there is no other one.
 
-    17 frontal rows of the training table say LL or RL in ``AP/PA``; they stay frontal.
+    The 234 expert-read images of the first release are the only held-out ones. They serve as the
+    test set; prepare carves a validation set out of train.
     """
-    side = frame["Frontal/Lateral"].str.strip().str.lower()
-    named = frame["Path"].str.lower().str.extract("_(frontal|lateral)", expand=False)
+    return split if (split == "test").any() else split.replace("val", "test")
+
+
+def views(side: pd.Series, detail: pd.Series, path: pd.Series) -> pd.Series:
+    """The view: frontal or lateral decides, AP or PA refines it.
+
+    17 frontal rows of the training table say LL or RL beside; they stay frontal.
+
+    Args:
+        side: ``Frontal/Lateral`` [N]; where it is blank, the name of the file says it.
+        detail: ``AP/PA`` [N].
+        path: Paths [N].
+    """
+    side = side.str.strip().str.lower()
+    named = path.str.lower().str.extract("_(frontal|lateral)", expand=False)
     side = side.where(side != "", named)
-    detail = vocabulary.views(frame["AP/PA"])
+    detail = vocabulary.views(detail)
     view = detail.mask((side == "frontal") & ~detail.isin(["AP", "PA"]), "FRONTAL")
     return view.mask((side == "lateral") & ~detail.isin(["LL", "RL"]), "LATERAL").astype(str)
 

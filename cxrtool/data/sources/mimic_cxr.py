@@ -2,8 +2,10 @@
 
 In: the folder with ``mimic-cxr-2.0.0-metadata.csv``, ``-chexpert.csv`` or ``-negbio.csv`` and
 ``-split.csv`` (plain or gzipped) and ``files/p10/p10000032/s50414267/<dicom_id>.jpg``; or the
-label table itself, which chooses the labeler. Reports ``files/p10/p10000032/s50414267.txt`` are
-taken from the same folder, from ``mimic-cxr-reports/`` or ``mimic-cxr-reports.zip`` in it. Out: a
+label table itself, which chooses the labeler. ``mimic-cxr-2.1.0-test-set-labeled.csv``, the labels
+of radiologists, chooses the test studies that they read, too. Reports
+``files/p10/p10000032/s50414267.txt`` are taken from the same folder, from ``mimic-cxr-reports/`` or
+``mimic-cxr-reports.zip`` in it; their sections from ``mimic_cxr_sectioned.csv``. Out: a
 `SourceTable` with the 14 observations (1.0, 0.0, -1.0, blank), the official split, the raw report
 text. A study is called ``s50414267``, as its folder and its report are. Dates are not kept.
 
@@ -11,6 +13,7 @@ Johnson et al., "MIMIC-CXR-JPG, a large publicly available database of labeled c
 arXiv:1901.07042.
 """
 
+import re
 import zipfile
 from pathlib import Path
 
@@ -18,10 +21,17 @@ import pandas as pd
 
 from cxrtool.core.errors import InputError
 from cxrtool.data.labels import CHEXPERT
+from cxrtool.data.maps import canonical
 from cxrtool.data.sources import files, vocabulary
 from cxrtool.data.sources.base import SourceOptions, SourceTable
 from cxrtool.data.sources.paths import ImageRoots
-from cxrtool.data.tables import read_table, refuse_row
+from cxrtool.data.tables import read_table, refuse_row, require_columns
+
+#: The table of sections that MIMIC-CXR's own script makes of the reports.
+SECTIONED = "mimic_cxr_sectioned.csv"
+_SECTIONS = ("findings", "impression", "last_paragraph")
+#: What the table of radiologists' labels is called.
+_EXPERT = "test-set-labeled"
 
 
 def read(source: Path, options: SourceOptions) -> SourceTable:
@@ -47,6 +57,7 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         what = "mimic-cxr-2.0.0-chexpert.csv or -negbio.csv"
         raise files.nothing_found(folder, "mimic-cxr", what)
     split_path = _find(folder, "split")
+    sectioned = next(iter(files.find_tables(folder, [SECTIONED])), None)
     sieve = files.Sieve(options, metadata, "dicom_id")
 
     frame = read_table(metadata, ("dicom_id", "subject_id", "study_id", "ViewPosition"))
@@ -61,9 +72,14 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
     view = vocabulary.views(frame["ViewPosition"])
     if "ViewCodeSequence_CodeMeaning" in frame:
         view = view.where(view != "", vocabulary.views(frame["ViewCodeSequence_CodeMeaning"]))
-    labels = read_table(label_path, ("study_id", *CHEXPERT))
+    expert = _EXPERT in label_path.name
+    labels = read_table(label_path, ("study_id",))
+    # The table of radiologists calls Lung Opacity by another name.
+    labels = labels.rename(columns={name: canonical(name) for name in labels})
+    require_columns(labels, CHEXPERT, label_path)
     again = labels["study_id"].duplicated()
     refuse_row(labels, again, "the study is there twice", label_path, "study_id")
+    studies = len(labels)
     labels = labels.assign(row=labels.index).set_index("study_id").reindex(frame["study_id"])
     # Index = rows of the label table (0 = none), which is the file at fault if a cell is bad.
     table = pd.DataFrame(
@@ -73,7 +89,7 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
             "study_id": study,
             "view": view,
             "split": "" if split_path is None else _split(split_path, frame["dicom_id"]),
-            "report": texts,
+            **_sections(texts, study, sectioned),
             **files.rows(frame, metadata),
             **labels[list(CHEXPERT)].fillna("").set_axis(frame.index),
         }
@@ -81,6 +97,16 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
     sieve.file, sieve.ref = label_path, "image_ref"
     table = sieve.labels(table, CHEXPERT)
     without_labels = int((table.index == 0).sum())
+    remarks = []
+    if expert:
+        table = table[table.index != 0]
+        remarks.append(
+            f"labels by radiologists: {len(table):,} images of the {studies:,} studies that"
+            f" they read; {without_labels:,} images of others are left out"
+        )
+        without_labels = 0
+    elif (other := _find(folder, _EXPERT)) is not None:
+        remarks.append(f"{other.name} is not used: give it as SOURCE for the radiologists' labels")
     table = table.reset_index(drop=True)
     if not options.labels_only:
         refs, sieve.file = table["image_ref"], ""
@@ -97,14 +123,37 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         official_split=split_path is not None,
         opener=None if options.labels_only else roots.opener(),
         image_column="dicom_id",
-        beside=(metadata, label_path, *(() if split_path is None else (split_path,)), *text_files),
+        beside=(
+            *(path for path in (metadata, label_path, split_path, sectioned) if path is not None),
+            *text_files,
+        ),
         rejected=sieve.rejected,
+        remarks=remarks,
         notes={
-            "labeler": label_path.name.split(".csv")[0].rsplit("-", 1)[-1],
+            "labeler": "radiologists" if expert else re.split(r"\.csv|-", label_path.name)[-2],
             "images_without_labels": without_labels,
             "images_with_report": int((table["report"] != "").sum()),
         },
     )
+
+
+def _sections(texts: pd.Series, study: pd.Series, sectioned: Path | None) -> dict[str, pd.Series]:
+    """The columns of text: reports as they are, and the sections that were found in them."""
+    if sectioned is None:
+        return {"report": texts}
+    table = read_table(sectioned, ("study", *_SECTIONS))
+    again = table["study"].duplicated()
+    refuse_row(table, again, "the study is there twice", sectioned, "study")
+    table = (
+        table.set_index("study")[list(_SECTIONS)].reindex(study).fillna("").set_axis(study.index)
+    )
+    findings, impression, last = (table[name].str.strip() for name in _SECTIONS)
+    parts = ["FINDINGS: " + findings + "\n", "IMPRESSION: " + impression]
+    headed = [part.where(text != "", "") for part, text in zip(parts, (findings, impression))]
+    whole = (headed[0] + headed[1]).str.strip()
+    whole = whole.where(whole != "", last)  # a report without headers is its last paragraph
+    report = texts.where(texts != "", whole)
+    return {"report": report, "findings": findings, "impression": impression}
 
 
 def _find(folder: Path, part: str) -> Path | None:

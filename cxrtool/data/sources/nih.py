@@ -22,7 +22,7 @@ from cxrtool.data.tables import read_table
 _LISTS = {"train_val_list.txt": "train", "test_list.txt": "test"}
 LABELS = (NO_FINDING, *NIH)
 #: Where the images of the download lie, however it was unpacked.
-_USUAL = r"(?:images(?:_\d+)?/){0,2}[^/]+"
+USUAL = r"(?:images(?:_\d+)?/){0,2}[^/]+"
 
 
 def read(source: Path, options: SourceOptions) -> SourceTable:
@@ -72,7 +72,7 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
     images = Located(frame, names)
     if not options.labels_only:
         index = ImageIndex.of(roots)
-        images = index.find(frame, "Image Index", sieve, default="images/", usual=_USUAL)
+        images = index.find(frame, "Image Index", sieve, default="images/", usual=USUAL)
         table = table.loc[images.frame.index].assign(image_ref=images.refs)
     return SourceTable(
         table=table,

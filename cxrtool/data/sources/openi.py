@@ -1,10 +1,12 @@
 """Open-i, the Indiana University chest X-ray collection, as it lies on disk.
 
 In: a folder with the reports (``NLMCXR_reports.tgz``, or XML files anywhere below it) and with the
-images of ``NLMCXR_png.tgz`` unpacked below it, or a report archive or XML file itself. Out: a
-`SourceTable` with one row an image, or one row a report with ``labels_only``; the text of FINDINGS
-and IMPRESSION, the whole report, and CheXpert observations from the manual MeSH codes by
-``openi.toml``. A study is called by the number of its file. There are no patient ids and no views.
+images of ``NLMCXR_png.tgz`` unpacked below it, or a report archive or XML file itself; or the
+tables ``indiana_reports.csv`` and ``indiana_projections.csv`` by which Kaggle has it, beside its
+images. Out: a `SourceTable` with one row an image, or one row a report with ``labels_only``; the
+text of FINDINGS and IMPRESSION, the whole report, and CheXpert observations from the manual MeSH
+codes by ``openi.toml``. A study is called by its number, which is the name of the XML file. There
+are no patient ids, and views only in Kaggle's tables.
 
 Demner-Fushman et al., "Preparing a collection of radiology examinations for distribution and
 retrieval", JAMIA 23(2), 2016.
@@ -16,17 +18,22 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import pandas as pd
 
 from cxrtool.core.errors import InputError
 from cxrtool.data.archives import Document, Reject, documents
 from cxrtool.data.labels import CHEXPERT, NO_FINDING
-from cxrtool.data.sources import files
+from cxrtool.data.sources import files, vocabulary
 from cxrtool.data.sources.base import SourceOptions, SourceTable
 from cxrtool.data.sources.padchest import load_terms
 from cxrtool.data.sources.paths import ImageIndex, ImageRoots, Located
+from cxrtool.data.tables import read_table, refuse_row
 
+#: Kaggle's tables, of reports and of images.
+KAGGLE = ("indiana_reports.csv", "indiana_projections.csv")
+_SECTIONS = ("comparison", "indication", "findings", "impression")
 _NOT_CODED = frozenset({"No Indexing"})
 
 
@@ -37,7 +44,7 @@ class OpeniReport:
     Attributes:
         sections: (header, text) in the order of the file, such as ("FINDINGS", "Clear.").
         mesh: Manual codes, such as ``Opacity/lung/base/left``.
-        images: Ids of the images it describes.
+        images: File names of the images it describes.
     """
 
     sections: tuple[tuple[str, str], ...]
@@ -75,8 +82,16 @@ def parse_report(data: bytes, place: str) -> OpeniReport:
             for part in root.iter("AbstractText")
         ),
         tuple((code.text or "").strip() for code in root.iterfind("MeSH/major")),
-        tuple(image.get("id", "") for image in root.iter("parentImage")),
+        tuple(f"{image.get('id', '')}.png" for image in root.iter("parentImage")),
     )
+
+
+class _Entry(NamedTuple):
+    """A report, and the file and row where it stands."""
+
+    report: OpeniReport
+    file: str
+    row: str = ""
 
 
 def read(source: Path, options: SourceOptions) -> SourceTable:
@@ -90,36 +105,30 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         InputError: No reports, XML that does not parse, two reports of one name.
     """
     sieve = files.Sieve(options)
-    reports: dict[str, tuple[str, OpeniReport]] = {}  # study -> place, report
-    for name, place, data in _documents(source, sieve.reject):
-        name = PurePosixPath(name).name
-        study = name.removesuffix(".xml")
-        try:
-            report = parse_report(data, place)
-            if study in reports:
-                raise InputError(f"the same report as {reports[study][0]}", file=place)
-        except InputError as error:
-            sieve.reject(error, name)
-        else:
-            reports[study] = (place, report)
+    tables = _kaggle_tables(source)
+    if tables:
+        reports, views = _from_tables(tables, sieve)
+    else:
+        reports, views = _from_xml(source, sieve), {}
     if not reports:
-        raise files.nothing_found(source, "openi", "NLMCXR_reports.tgz and no report in XML")
+        what = "NLMCXR_reports.tgz, no report in XML and no indiana_reports.csv"
+        raise files.nothing_found(source, "openi", what)
     roots = ImageRoots.of(options, source if source.is_dir() else source.parent)
     terms = load_terms("openi")
     records: list[dict[str, str]] = []
     for study in sorted(reports, key=lambda study: (len(study), study)):
-        place, report = reports[study]
-        row = _row(study, place, report, terms)
-        names = [f"{image}.png" for image in report.images]
-        refs = [""] if options.labels_only else names
-        records += ({"image_ref": ref, **row} for ref in refs)
+        entry = reports[study]
+        row = {**_row(study, entry.report, terms), "table_file": entry.file, "table_row": entry.row}
+        names = [""] if options.labels_only else entry.report.images
+        records += ({"image_ref": name, **row, "view": views.get(name, "")} for name in names)
     table = pd.DataFrame(records, dtype=str)
     images = Located(table, table["image_ref"])
     if not options.labels_only:
-        named = table.assign(parentImage=table["image_ref"], table_row="")
-        images = ImageIndex.of(roots, (".png",)).find(named, "parentImage", sieve)
+        sieve.file, column = "", "filename" if tables else "parentImage"
+        named = table.assign(**{column: table["image_ref"]})
+        images = ImageIndex.of(roots, (".png",)).find(named, column, sieve)
         table = table.loc[images.frame.index].assign(image_ref=images.refs)
-    every = [report for _, report in reports.values()]
+    every = [entry.report for entry in reports.values()]
     return SourceTable(
         table=table,
         labels=CHEXPERT,
@@ -130,9 +139,10 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         licence="CC BY-NC-ND 4.0",
         citation="Demner-Fushman et al., JAMIA 23(2) (2016) 304-310",
         opener=None if options.labels_only else roots.opener(),
-        image_column="parentImage",
+        image_column="filename" if tables else "parentImage",
         rejected=sieve.rejected,
-        beside=tuple(Path(place) for place, report in reports.values() if not report.images),
+        beside=tables
+        or tuple(Path(entry.file) for entry in reports.values() if not entry.report.images),
         left=images.left,
         remarks=images.remarks,
         notes={
@@ -166,9 +176,7 @@ def _matches(code: list[str], entry: str) -> bool:
     )
 
 
-def _row(
-    study: str, file: str, report: OpeniReport, terms: dict[str, tuple[str, ...]]
-) -> dict[str, str]:
+def _row(study: str, report: OpeniReport, terms: dict[str, tuple[str, ...]]) -> dict[str, str]:
     """What the images of a report share."""
     sections = dict.fromkeys(("COMPARISON", "INDICATION", "FINDINGS", "IMPRESSION"), "")
     for header, text in report.sections:
@@ -182,10 +190,71 @@ def _row(
         "report": "\n".join(f"{header}: {text}" for header, text in sections.items() if text),
         "findings": sections["FINDINGS"],
         "impression": sections["IMPRESSION"],
-        "table_file": file,
         **dict.fromkeys(CHEXPERT, ""),
         **mesh_labels(report.mesh, terms),
     }
+
+
+def _from_xml(source: Path, sieve: files.Sieve) -> dict[str, _Entry]:
+    """Study -> its report, from XML files."""
+    reports: dict[str, _Entry] = {}
+    for name, place, data in _documents(source, sieve.reject):
+        name = PurePosixPath(name).name
+        study = name.removesuffix(".xml")
+        try:
+            report = parse_report(data, place)
+            if study in reports:
+                raise InputError(f"the same report as {reports[study].file}", file=place)
+        except InputError as error:
+            sieve.reject(error, name)
+        else:
+            reports[study] = _Entry(report, place)
+    return reports
+
+
+def _kaggle_tables(source: Path) -> tuple[Path, ...]:
+    """Kaggle's tables of reports and of images; empty where there is none of them.
+
+    Raises:
+        InputError: One of them is missing.
+    """
+    places = source if source.is_dir() else source.parent
+    if source.is_file() and source.name not in KAGGLE:
+        return ()
+    tables = tuple(next(iter(files.find_tables(places, [name])), None) for name in KAGGLE)
+    present = tuple(path for path in tables if path is not None)
+    if len(present) == 1:
+        (other,) = set(KAGGLE) - {present[0].name}
+        raise InputError(f"{other} is missing beside it", file=present[0])
+    return present
+
+
+def _from_tables(
+    tables: tuple[Path, ...], sieve: files.Sieve
+) -> tuple[dict[str, _Entry], dict[str, str]]:
+    """Study -> its report, and image -> its view, from Kaggle's tables."""
+    path, image_path = tables
+    frame = read_table(path, ("uid", "MeSH", *_SECTIONS))
+    refuse_row(frame, frame["uid"].duplicated(), "the report is there twice", path, "uid")
+    images = read_table(image_path, ("uid", "filename", "projection"))
+    sieve.file, sieve.ref = image_path, "filename"
+    reason = f"{{value}} has no report in {path.name}"
+    images = sieve.drop(images, ~images["uid"].isin(frame["uid"]), "uid", reason)
+    by_study = images.groupby("uid")["filename"].agg(tuple).to_dict()
+    reports = {
+        row["uid"]: _Entry(
+            OpeniReport(
+                tuple((name.upper(), row[name].strip()) for name in _SECTIONS),
+                tuple(code.strip() for code in row["MeSH"].split(";") if code.strip()),
+                by_study.get(row["uid"], ()),
+            ),
+            str(path),
+            str(number),
+        )
+        for number, row in zip(frame.index, frame.to_dict("records"), strict=True)
+    }
+    views = dict(zip(images["filename"], vocabulary.views(images["projection"]), strict=True))
+    return reports, views
 
 
 def _documents(source: Path, reject: Reject) -> Iterator[Document]:

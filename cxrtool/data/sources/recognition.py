@@ -21,6 +21,9 @@ from cxrtool.core.errors import InputError
 AUTO = "auto"
 
 
+_GOOGLE = ("*test_labels.csv", "*validation_labels.csv", "*individual_readers.csv")
+
+
 class Sign(NamedTuple):
     """What gives a format away.
 
@@ -55,17 +58,30 @@ class Sign(NamedTuple):
 SIGNS = (
     Sign("chexpert", ("train.csv", "valid.csv", "test.csv", "test_labels.csv"),
          ("Path", "No Finding", "Pleural Effusion"), cell=("Path", r"patient\d+/study\d+/")),
+    Sign("chexpert-plus", ("df_chexpert_plus*.csv",), ("path_to_image", "section_findings")),
     Sign("nih", ("Data_Entry_2017*.csv",),
          ("Image Index", "Finding Labels", "Follow-up #", "Patient ID", "View Position"),
          without=("Fracture",)),
+    Sign("nih-google", _GOOGLE, ("Patient ID", "Fracture"), without=("Path",),
+         cell=("Fracture", "^(YES|NO|HEDGE)$")),
+    Sign("nih-google", _GOOGLE, ("Image ID", "Patient ID", "Pneumothorax"),
+         cell=("Pneumothorax", "^(YES|NO|HEDGE)$")),
     Sign("mimic-cxr", ("mimic-cxr-2.*-metadata.csv",), ("dicom_id", "subject_id", "study_id")),
     Sign("mimic-cxr", ("mimic-cxr-2.*.csv",), ("study_id", "Cardiomegaly", "Pleural Other"),
          renamed=False),
     Sign("padchest", ("PADCHEST_*.csv",), ("ImageID", "PatientID", "Projection", "Labels")),
+    Sign("openi", ("indiana_reports.csv",), ("uid", "MeSH", "impression"), renamed=False),
+    Sign("openi", ("indiana_projections.csv",), ("uid", "filename", "projection"), renamed=False),
+    Sign("vindr", ("image_labels_*.csv",), ("image_id", "Aortic enlargement", "No finding")),
+    Sign("vindr", ("train.csv", "annotations_*.csv"), ("image_id", "class_name", "x_min", "y_max")),
+    Sign("brax", ("master_spreadsheet*.csv",), ("PngPath", "DicomPath", "AccessionNumber")),
+    Sign("rsna", ("stage_2_train_labels.csv",), ("patientId", "x", "width", "Target")),
+    Sign("siim", ("*train-rle*.csv", "stage_2_train.csv"), ("ImageId", "EncodedPixels")),
 )  # fmt: skip
 _TABLES = (".csv", ".tsv", ".tab", ".csv.gz", ".tsv.gz", ".tab.gz")
 _OTHER_TABLES = (".parquet", ".json", ".jsonl", ".ndjson", ".jsonl.gz", ".json.gz")
-_DICOM = (".dcm", ".dicom", ".dic")
+_PLUS = "_fixed.json"  # of the labels of CheXpert Plus
+_DICOM = (".dcm", ".dicom", ".dic", ".ima", ".dcm30")
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".pgm", ".ppm")
 _REPORTS = "nlmcxr_reports*.t*gz"
 #: Tables of one's own by which a folder is a table (see `table`).
@@ -120,6 +136,8 @@ def _of_file(path: Path) -> Recognized:
             if (sign.renamed or sign.has_name(path)) and sign.fits(row):
                 return Recognized(sign.form, "its columns")
         return Recognized("table", path.name)
+    if name.endswith(".json") and (path.parent.name == "chexbert_labels" or _PLUS in name):
+        return Recognized("chexpert-plus", path.name)
     if name.endswith(_OTHER_TABLES):
         return Recognized("table", path.name)
     if name.endswith(".npz"):

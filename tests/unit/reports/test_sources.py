@@ -69,6 +69,13 @@ def test_json_lines(tmp_path: Path) -> None:
     assert [(r.study, r.text) for r in read(path)] == [("12", "Clear."), ("x", "")]
 
 
+def test_the_table_of_sections_of_mimic_cxr(tmp_path: Path) -> None:
+    header = "study,impression,findings,last_paragraph,comparison\n"
+    path = write(tmp_path / "s.csv", header + "s1,B,A,,C\ns2,,,Mild edema.,\ns3,,,,\n")
+    reports = [(report.study, report.text) for report in read(path)]
+    assert reports == [("s1", "FINDINGS: A\nIMPRESSION: B"), ("s2", "Mild edema."), ("s3", "")]
+
+
 def test_named_columns_and_joined_sections(tmp_path: Path) -> None:
     path = write(tmp_path / "r.csv", "id,words\n1,Clear.\n")
     assert read(path, id_column="id", text_column="words")[0].text == "Clear."

@@ -47,7 +47,7 @@ class Config(SelectionOptions, Computing):
     )
     map_labels: str | None = option(
         "From the data's label names to those of the runs: a TOML file or a built-in map"
-        " (chexpert, nih, padchest, medmnist, synonyms).",
+        " (chexpert, synonyms, or that of a format such as nih).",
         metavar="MAP",
         file=True,
     )
