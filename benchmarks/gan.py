@@ -29,10 +29,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cxrtool.generators.choices import Request
+from cxrtool.generators.execution import Execution
 from cxrtool.generators.feed import Feed
 from cxrtool.generators.stylegan2 import ops
 from cxrtool.generators.stylegan2.choices import choose
-from cxrtool.generators.stylegan2.execution import Execution
 from cxrtool.generators.stylegan2.layers import StyledConv
 from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
 from cxrtool.training import device as devices

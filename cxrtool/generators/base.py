@@ -27,12 +27,12 @@ class BestGenerator(NamedTuple):
 
     Attributes:
         nimg: Images seen when it was measured.
-        fd: Its Fréchet distance.
+        value: Its Fréchet distance, or its loss on held-out patients.
         lowest: The lowest of all networks measured so far.
     """
 
     nimg: int
-    fd: float
+    value: float
     lowest: float
 
 
@@ -86,7 +86,7 @@ class Means:
 
 
 class GeneratorTrainer(ABC):
-    """A game between two networks, as the loop, its measurements and pictures know it.
+    """The training of a generator, as the loop, its measurements and pictures know it.
 
     A subclass has networks and optimizers, and takes the steps.
 
@@ -98,7 +98,7 @@ class GeneratorTrainer(ABC):
 
     Attributes:
         generator: Trains.
-        discriminator: Trains.
+        discriminator: Trains, where there is a game.
         average: The generator with averaged weights, which makes the pictures.
         follower: Another average, that the first may be replaced by; None where there is one alone.
         members: All that has a state of its own, by the name in checkpoints.
@@ -130,6 +130,11 @@ class GeneratorTrainer(ABC):
         self.data_wait_s = 0.0
         self.best: BestGenerator | None = None
         self.reloads = 0
+
+    @property
+    def networks(self) -> list[str]:
+        """Names of the members that are networks."""
+        return [name for name, member in self.members.items() if isinstance(member, nn.Module)]
 
     @property
     @abstractmethod

@@ -83,7 +83,10 @@ class Feed:
 
     def reals(self, nimg: int, n: int) -> Batch:
         """The n images that follow after `nimg` images, with labels."""
-        rows = self.rows_at(nimg, n)
+        return self.batch(self.rows_at(nimg, n))
+
+    def batch(self, rows: Tensor) -> Batch:
+        """Those rows, int64 `[n]`."""
         return Batch(to_float(self.pixels[rows]), self.values[rows], self.mask[rows])
 
     def fake_labels(self, draws: Draws) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ the distances come from the caller, and the features of the real images are take
 
 from collections.abc import Callable
 from functools import cached_property
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -21,6 +22,26 @@ MOST = 2000  # images on a side
 LEAST = 8  # images with a label, below which their spread is not looked at
 COLLAPSED = 0.05  # spread of the images of a label, as a share of that of real ones
 _CHUNK = 100
+
+
+class Measure(Protocol):
+    """What tells the best of a training's networks.
+
+    Attributes:
+        name: Of the number that decides, of which less is better.
+        told: The same in words.
+        tolerance: The newest network is kept whose number is within this factor of the lowest.
+        n: Images that it is taken on.
+    """
+
+    name: str
+    told: str
+    tolerance: float
+    n: int
+
+    def measure(self, trainer: Any) -> dict[str, float]:
+        """Numbers by name, `name` among them, of the averaged generator of the moment."""
+
 
 Extract = Callable[[Tensor], Tensor]
 Compare = Callable[[np.ndarray, np.ndarray], dict[str, float]]
@@ -37,6 +58,10 @@ class Quality:
         seed: Of latents, labels and the choice of real images.
         most: Images on a side, at most.
     """
+
+    # A distance over 2,000 images is itself uncertain, and of several networks about as good the
+    # one that has trained longest follows its labels best.
+    name, told, tolerance = "fd", "Fréchet distance", 1.25
 
     def __init__(
         self, feed: Feed, extract: Extract, compare: Compare, seed: int, most: int = MOST

@@ -17,11 +17,13 @@ from cxrtool.generators.choices import Request
 from cxrtool.generators.classic import acgan, bagan, dcgan
 from cxrtool.generators.classic.game import GameChoices
 from cxrtool.generators.classic.opengan import trainer as opengan
+from cxrtool.generators.flow import trainer as flow
+from cxrtool.generators.flow.trainer import Choices as FlowChoices
 from cxrtool.generators.saved import SavedGenerator
 from cxrtool.generators.stylegan2 import trainer as stylegan2
 from cxrtool.generators.stylegan2.choices import Choices as StyleChoices
 
-Choices = StyleChoices | GameChoices
+Choices = StyleChoices | FlowChoices | GameChoices
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Arch:
         single: Whether an image has exactly one label.
         executions: Whether precision and compilation can be chosen.
         processes: Whether several processes can share a batch.
+        loss_tells: Whether the loss on held-out patients tells the best network.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Arch:
     single: bool = False
     executions: bool = False
     processes: bool = False
+    loss_tells: bool = False
 
     def choose(self, request: Request) -> Choices:
         """Every number of a training.
@@ -69,6 +73,7 @@ ARCHS: dict[str, Arch] = {
     arch.name: arch
     for arch in (
         Arch("stylegan2", stylegan2, _ALL, executions=True, processes=True),
+        Arch("flow", flow, _ALL, executions=True, processes=True, loss_tells=True),
         Arch("bagan", bagan, _ALL[:4], single=True),
         Arch("opengan", opengan, _ALL[:5], single=True),
         Arch("acgan", acgan, _ALL[:5]),

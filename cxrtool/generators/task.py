@@ -19,7 +19,7 @@ from cxrtool.core.errors import UsageError
 from cxrtool.core.runs import Run
 from cxrtool.generators.base import BestGenerator, GeneratorTrainer
 from cxrtool.generators.choices import GROUP
-from cxrtool.generators.quality import COLLAPSED, Quality
+from cxrtool.generators.quality import COLLAPSED, Measure
 from cxrtool.training import loop
 from cxrtool.training.device import peak_memory_bytes
 from cxrtool.training.loop import DivergedError, Row
@@ -27,7 +27,6 @@ from cxrtool.training.models import write_tensors
 from cxrtool.training.schedules import due
 
 BEST = "checkpoints/best.safetensors"
-TOLERANCE = 1.25  # of the lowest Fréchet distance; see `_judge`
 START_TOLERANCE = 1.05  # of that of the network which a training started from
 COSTS = ("sec_per_kimg", "data_wait_sec_per_kimg", "memory_bytes", "seconds")
 
@@ -77,7 +76,7 @@ class GeneratorTask(loop.Task):
         trainer: GeneratorTrainer,
         run: Run,
         views: Views,
-        quality: Quality | None = None,
+        quality: Measure | None = None,
         start: Start | None = None,
     ) -> None:
         super().__init__(trainer, trainer.choices.total_nimg / 1000, 1000)
@@ -93,11 +92,11 @@ class GeneratorTask(loop.Task):
         loop.train(self, self.run)
         self.draw_curves()
         best, path = self.trainer.best, self.run.dir / BEST
-        if best is not None and path.exists():
+        if best is not None and path.exists() and self.quality is not None:
             self.trainer.average.load_state_dict(load_file(path))
             console.say(
-                f"the network of {best.nimg / 1000:g} kimg is kept: its Fréchet distance is "
-                f"{best.fd:.3g} (lowest of all: {best.lowest:.3g})"
+                f"the network of {best.nimg / 1000:g} kimg is kept: its {self.quality.told} is "
+                f"{best.value:.3g} (lowest of all: {best.lowest:.3g})"
             )
 
     @property
@@ -179,7 +178,7 @@ class GeneratorTask(loop.Task):
         """
         state = super().state_dict()
         sums = {name: float(value) for name, value in state["means"]["sums"].items()}
-        for network in ("generator", "discriminator", "average"):
+        for network in self.trainer.networks:
             weights = [value.abs().max() for value in state[network].values() if value.numel()]
             sums[f"{network} weights"] = float(torch.stack(weights).max())
         numbers = torch.tensor(list(sums.values()), device=self.trainer.device)
@@ -190,13 +189,12 @@ class GeneratorTask(loop.Task):
     def _due(self, every_nimg: float) -> bool:
         return self.ended or due(self.nimg, self.trainer.choices.batch, every_nimg)
 
-    def _judge(self, quality: Quality) -> Iterable[Row]:
+    def _judge(self, quality: Measure) -> Iterable[Row]:
         """Measure the averaged generator; keep a copy unless an earlier one was clearly better.
 
-        A distance over 2,000 images is itself uncertain, and of several networks about as good the
-        one that has trained longest follows its labels best. So the newest is kept whose distance
-        is within `TOLERANCE` of the lowest. The network that a training started from has trained
-        long already: another takes its place within `START_TOLERANCE`.
+        The newest is kept whose number is within the measure's `tolerance` of the lowest. The
+        network that a training started from has trained long already: another takes its place
+        within `START_TOLERANCE`.
 
         Raises:
             DivergedError: The images of a label are all alike.
@@ -208,20 +206,23 @@ class GeneratorTask(loop.Task):
                 f"training collapsed before {self.done:g} kimg: images of one label vary "
                 f"{scores['spread']:.1%} as much as real ones"
             )
-        fd, best, first = scores["fd"], self.trainer.best, self.first
-        if not math.isfinite(fd):
+        value, best, first = scores[quality.name], self.trainer.best, self.first
+        if not math.isfinite(value):
             return
-        lowest = fd if best is None else min(fd, best.lowest)
-        worse = first is not None and first.keeps and fd > START_TOLERANCE * first.fd
-        if fd > TOLERANCE * lowest or worse:
+        lowest = value if best is None else min(value, best.lowest)
+        worse = first is not None and first.keeps and value > START_TOLERANCE * first.fd
+        if value > quality.tolerance * lowest or worse:
             assert best is not None
             self.trainer.best = best._replace(lowest=lowest)
         else:
-            self._keep(BestGenerator(self.nimg, fd, lowest))
+            self._keep(BestGenerator(self.nimg, value, lowest))
 
     def _keep(self, best: BestGenerator) -> None:
         self.trainer.best = best
-        state = {name: value.cpu() for name, value in self.trainer.average.state_dict().items()}
+        state = {
+            name: value.cpu().contiguous()
+            for name, value in self.trainer.average.state_dict().items()
+        }
         with self.run.atomic(BEST) as path:
             write_tensors(state, path)
 
@@ -250,7 +251,7 @@ class GeneratorTask(loop.Task):
         return costs
 
 
-def measured(trainer: GeneratorTrainer, quality: Quality) -> dict[str, float]:
+def measured(trainer: GeneratorTrainer, quality: Measure) -> dict[str, float]:
     """Measure the averaged generator, which is the better one from here on where there are two."""
     scores = quality.measure(trainer)
     if trainer.follower is None:
@@ -258,7 +259,8 @@ def measured(trainer: GeneratorTrainer, quality: Quality) -> dict[str, float]:
     first = loop.copied(trainer.average)
     trainer.average.load_state_dict(trainer.follower.state_dict())
     others = quality.measure(trainer)
-    if math.isfinite(others["fd"]) and not scores["fd"] <= others["fd"]:
+    name = quality.name
+    if math.isfinite(others[name]) and not scores[name] <= others[name]:
         return others
     trainer.average.load_state_dict(first)
     return scores

@@ -38,6 +38,7 @@ class Plot:
 
 PLOTS = (
     Plot("Fréchet distance", (("fd", ""),)),
+    Plot("Loss on held-out patients", (("held_out_loss", ""),)),
     Plot("KID", (("kid", ""),)),
     Plot("Spread of a label's images, share of real", (("spread", ""),), ((0.05, "collapse"),)),
     Plot("Losses", (("g_loss", "generator"), ("d_loss", "discriminator"))),

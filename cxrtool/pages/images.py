@@ -219,7 +219,9 @@ def _nearness(e: ImageEvaluation) -> page.Section:
     caption = "The nearest pairs: each synthetic image, and to its right the training image that it"
     blocks.append(page.Picture(sheet, alt, f"{caption} comes nearest to."))
     if e.membership is not None:
-        text = "Membership: the discriminator's score tells training images from held-out ones with"
+        text = (
+            "Membership: the generator's own network tells training images from held-out ones with"
+        )
         remembers = f"AUROC {number(e.membership)}; 0.5 would mean that it remembers none."
         blocks.append(page.Text(f"{text} {remembers}"))
     return page.Section("Nearness to training images", blocks)

@@ -28,7 +28,7 @@ from cxrtool.core.errors import CxrError, InputError, InterruptedRunError, Usage
 from cxrtool.core.fingerprints import require_complete
 from cxrtool.core.runs.execution import Outcome, execute
 from cxrtool.generators.quality import Quality
-from cxrtool.generators.task import COSTS, TOLERANCE
+from cxrtool.generators.task import COSTS
 from tests.unit.generators.conftest import make_dataset
 
 train_cls = cli.stages()["train-cls"]
@@ -346,7 +346,7 @@ def test_the_best_network_is_kept_and_can_be_gone_on_from(
     measured = {row["kimg"]: row["fd"] for row in rows if "fd" in row}
     assert len(measured) == 3
     lowest = min(measured.values())
-    newest = max(k for k, fd in measured.items() if fd <= TOLERANCE * lowest)
+    newest = max(k for k, fd in measured.items() if fd <= Quality.tolerance * lowest)
     assert first["best"] == {"kimg": newest, "fd": measured[newest], "lowest_fd": lowest}
     last = train(data, tmp_path / "last", checkpoint="last").result["summary"]
     assert last["best"] is None

@@ -12,8 +12,8 @@ import torch
 from cxrtool.core.errors import UsageError
 from cxrtool.core.runs import Run
 from cxrtool.generators.augment import POLICIES
+from cxrtool.generators.execution import Execution
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.stylegan2.execution import Execution
 from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
 from cxrtool.generators.task import GeneratorTask, Views
 from cxrtool.training import device as devices

@@ -9,6 +9,7 @@ from typing import Any
 from cxrtool import generators as gans
 from cxrtool.commands.replay.options import Config
 from cxrtool.core import console, runs
+from cxrtool.generators.flow.sampling import Sampling
 from cxrtool.synthesis.generators import GeneratorCard
 from cxrtool.synthesis.replay import find_rows, open_manifest, recipe, remake
 from cxrtool.training.device import setup
@@ -22,7 +23,10 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     recipes = [recipe(dataset, row, card.fingerprint) for row in find_rows(dataset, config.only)]
     device = setup(config.device, config.threads)
     ways = {d.fingerprint: way for folder in config.edit for d, way in load_directions(folder)}
-    summary = remake(run, dataset, recipes, gans.load(card.folder, device), device, ways)
+    network = gans.load(card.folder, device)
+    if "sampling" in dataset.info.notes:
+        network.sampling = Sampling.from_json(dataset.info.notes["sampling"])
+    summary = remake(run, dataset, recipes, network, device, ways)
     console.say(
         f"{summary['images']} images made again; of {summary['compared']} originals at hand "
         f"{summary['identical']} are identical, largest difference "

@@ -3,17 +3,19 @@
 In: the options and the plan. Out: the job, and what looks at its images; the dataset directory.
 """
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeGuard
 
 from cxrtool import generators as gans
-from cxrtool.commands.synthesize.options import Config
+from cxrtool.commands.synthesize.options import Config, parse_interval
 from cxrtool.commands.synthesize.panel import look
 from cxrtool.commands.synthesize.plan import Planned
 from cxrtool.core import console, runs
 from cxrtool.core.cores import available_cores
-from cxrtool.core.errors import InputError
+from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.keys import Seen
 from cxrtool.data.writer import DatasetWriter
+from cxrtool.generators.flow.trainer import FlowGenerator
 from cxrtool.synthesis import duplicates, generators, planner, shards
 from cxrtool.synthesis.accounts import summary
 from cxrtool.synthesis.edits import Edits, assign, parse_shares
@@ -21,6 +23,7 @@ from cxrtool.synthesis.generate import Job, close_journal, fill, slots_of, write
 from cxrtool.synthesis.writer import synthetic_info, write_sheets
 from cxrtool.training.device import setup
 from cxrtool.training.directions import load_directions
+from cxrtool.training.protocols import Generator
 
 
 def job_of(config: Config, planned: Planned) -> tuple[Job, Seen]:
@@ -30,6 +33,8 @@ def job_of(config: Config, planned: Planned) -> tuple[Job, Seen]:
     card.refuse_unfair_use(dataset, table.rows, view=config.view)
     device = setup(config.device, config.threads)
     edits = edits_of(config, plan, card) if config.edit else None
+    network = gans.load(card.folder, device)
+    set_sampling(config, network, card)
     info = synthetic_info(
         dataset.info,
         claimed=tuple(u and n in card.labels for n, u in zip(table.labels, table.usable)),
@@ -41,6 +46,7 @@ def job_of(config: Config, planned: Planned) -> tuple[Job, Seen]:
             "truncation": config.truncation,
             "block": config.block,
             "filters": list(config.filter),
+            **({"sampling": network.sampling.to_json()} if is_flow(network) else {}),
             **({} if edits is None else edits.notes()),
         },
     )
@@ -49,7 +55,7 @@ def job_of(config: Config, planned: Planned) -> tuple[Job, Seen]:
         dataset=dataset,
         table=table,
         plan=plan,
-        network=gans.load(card.folder, device),
+        network=network,
         info=info,
         generator=card.fingerprint,
         seed=config.seed,
@@ -61,6 +67,32 @@ def job_of(config: Config, planned: Planned) -> tuple[Job, Seen]:
         workers=config.workers or available_cores(),
     )
     return look(config, job, card)
+
+
+def is_flow(network: Generator) -> TypeGuard[FlowGenerator]:
+    """Whether images come from a flow, whose sampling can be chosen."""
+    return isinstance(network, FlowGenerator)
+
+
+def set_sampling(config: Config, network: Generator, card: generators.GeneratorCard) -> None:
+    """Steps and guidance, as asked for.
+
+    Raises:
+        UsageError: The generator is no flow.
+    """
+    wishes = {name: getattr(config, name) for name in ("steps", "guidance", "guidance_interval")}
+    wishes = {name: value for name, value in wishes.items() if value is not None}
+    if is_flow(network):
+        if "guidance_interval" in wishes:
+            wishes["interval"] = parse_interval(wishes.pop("guidance_interval"))
+        network.sampling = replace(network.sampling, **wishes)
+    elif wishes:
+        name = next(iter(wishes)).replace("_", "-")
+        raise UsageError(
+            f"--{name} belongs to generators of --arch flow, and {card.folder} is"
+            f" {card.meta['arch']}",
+            hint="--truncation is for all of them",
+        )
 
 
 def edits_of(config: Config, plan: planner.Plan, card: generators.GeneratorCard) -> Edits:

@@ -14,13 +14,13 @@ from cxrtool.core.errors import UsageError
 from cxrtool.data.options import BLANK, SelectionOptions, row_option
 
 FORMAT = 4  # 4: units join studies and copies; keys of prepared pixels
-FILTERS, EDITS = "Filters", "Pushing images along edits"
+FILTERS, EDITS, DRAWING = "Filters", "Pushing images along edits", "How images are drawn"
 #: Where an option applies: not to a plan alone.
 IMAGES, TEACHER = {"plan_only": (False,)}, {"filter": ("teacher",)}
 panel_option = partial(option, panel=FILTERS)
 filter_option = partial(panel_option, only=IMAGES)
 edit_option = partial(option, panel=EDITS, only={"edit": GIVEN})
-sampling_option = partial(option, panel="How images are drawn", only=IMAGES)
+sampling_option = partial(option, panel=DRAWING, only=IMAGES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +135,23 @@ class Config(SelectionOptions, Computing):
         1.0,
         min=0,
     )
+    steps: int | None = sampling_option(
+        "Of a flow: steps from noise to image; each but the last calls the network twice."
+        " Default: 12.",
+        min=1,
+    )
+    guidance: float | None = sampling_option(
+        "Of a flow: weight of the labels: 1 is what was learned, more shows them more clearly and"
+        " varies less. Default: 1.",
+        min=0,
+    )
+    guidance_interval: str | None = option(
+        "Of a flow: times between which the guidance acts, from 0 (image) to 1 (noise)."
+        " Default: 0:1.",
+        panel=DRAWING,
+        only={**IMAGES, "guidance": GIVEN},
+        metavar="A:B",
+    )
     block: int = sampling_option(
         "Images that go through the network together. Another number may change images in the"
         " last digits.",
@@ -160,6 +177,8 @@ class Config(SelectionOptions, Computing):
             from cxrtool.synthesis.edits import parse_shares
 
             parse_shares(self.ensemble, len(self.edit))
+        if self.guidance_interval is not None:
+            parse_interval(self.guidance_interval)
         if self.shard is not None:
             from cxrtool.synthesis.shards import parse_shard
 
@@ -176,3 +195,21 @@ class Config(SelectionOptions, Computing):
             raise UsageError("--keep-share 0 keeps nothing", hint="give a part such as 0.8")
         if "memorized" in self.filter and not self.nearest:
             raise UsageError("--no-nearest contradicts --filter memorized")
+
+
+def parse_interval(text: str) -> tuple[float, float]:
+    """``A:B`` as two times.
+
+    Raises:
+        UsageError: Not two numbers in order between 0 and 1.
+    """
+    try:
+        low, high = (float(part) for part in text.split(":"))
+    except ValueError:
+        low, high = 1.0, 0.0
+    if not 0 <= low < high <= 1:
+        raise UsageError(
+            f"--guidance-interval {text}: not two times in order from 0 to 1",
+            hint="such as 0.1:0.7",
+        )
+    return low, high

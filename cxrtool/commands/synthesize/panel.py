@@ -20,6 +20,7 @@ from cxrtool.data import cache, select
 from cxrtool.data.columns import SPLIT
 from cxrtool.data.keys import Seen, refuse_overlap, seen_images
 from cxrtool.data.labels import LabelPolicy
+from cxrtool.generators.registry import ARCHS
 from cxrtool.synthesis import calibration, descriptors, duplicates, generators, panel
 from cxrtool.synthesis.generate import Job
 
@@ -42,7 +43,15 @@ def look(config: Config, job: Job, card: generators.GeneratorCard) -> tuple[Job,
     filters = set(config.filter)
     meters: list[panel.Meter] = []
     notes: dict[str, Any] = {}
-    if filters & {"discriminator", "class"}:
+    asked = filters & {"discriminator", "class"}
+    if asked and ARCHS[card.meta["arch"]].loss_tells:
+        raise InputError(
+            f"--filter {min(asked)} needs a discriminator, and a generator of --arch"
+            f" {card.meta['arch']} has none",
+            file=card.folder,
+            hint="--filter teacher asks classifiers instead; memorized and duplicate need neither",
+        )
+    if asked:
         opinion = panel.Opinion(gans.load_judge(card.folder, job.device))
         if "discriminator" in filters:
             meters.append(calibration.realness(job, opinion, config.keep_share))

@@ -16,14 +16,12 @@ from cxrtool.commands.train_gan.task import explain, prepare, recorded
 from cxrtool.core import console, runs
 from cxrtool.data.cache import pixels, resized
 from cxrtool.generators import base, conditions, pictures
+from cxrtool.generators.execution import Execution
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.stylegan2.execution import Execution
 from cxrtool.generators.task import GeneratorTask, Views
 from cxrtool.pages.game_figure import game_picture
 from cxrtool.training import device as devices
 from cxrtool.training.world import World, local_device
-
-QUALITY_LEAST = 50  # training images below which no distance tells the best network
 
 
 def run(config: Config, run: runs.Run) -> dict[str, Any]:
@@ -54,15 +52,13 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     trainer: base.GeneratorTrainer = task.arch.code.build(
         choices, feed, world, execution=execution, unseen=feeds[1]
     )
-    enough = len(feed) >= QUALITY_LEAST
-    best = config.checkpoint == "best" and enough
-    judged = enough and (best or config.init_from is not None)
-    quality = network.measure(run, feed, task, best) if judged else None
+    quality = network.measure(run, feed, task, config.checkpoint == "best")
     start = None
     for path in run.paths("init-from", "train-gan"):
         start = network.start_from(path, trainer, task, quality)
     views = Views(lambda: pictures.fake_grid(trainer, rows, choices.seed), game_picture)
-    GeneratorTask(trainer, run, views, quality if best else None, start).train()
+    judge = quality if config.checkpoint == "best" else None
+    GeneratorTask(trainer, run, views, judge, start).train()
     world.close()
     if run.helps:
         return {}
@@ -70,10 +66,10 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
 
     run.write_bytes("samples.png", pictures.fake_grid(trainer, rows, choices.seed))
     network.save(trainer, task, run)
-    top = trainer.best
+    top, name = trainer.best, "" if quality is None else quality.name
     return {
         "kimg": trainer.nimg / 1000,
-        "best": top and {"kimg": top.nimg / 1000, "fd": top.fd, "lowest_fd": top.lowest},
+        "best": top and {"kimg": top.nimg / 1000, name: top.value, f"lowest_{name}": top.lowest},
         **({} if after is None else {"start": after}),
         "size": choices.arch.size,
         "preset": choices.preset,
@@ -83,6 +79,7 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
         "parameters": {
             name: sum(p.numel() for p in getattr(trainer, name).parameters())
             for name in ("generator", "discriminator")
+            if name in trainer.members
         },
     }
 

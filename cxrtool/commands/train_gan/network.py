@@ -10,28 +10,34 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from cxrtool import classifiers
 from cxrtool.commands.train_gan.task import Task
 from cxrtool.core import console, runs
 from cxrtool.core.config import shared_values
 from cxrtool.core.errors import InputError
+from cxrtool.data.cache import pixels, resized
 from cxrtool.data.keys import SEEN, Seen
-from cxrtool.data.labels import LabelPolicy
+from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.data.options import SelectionOptions
+from cxrtool.data.select import select_rows
 from cxrtool.fidelity.distances import frechet_distance, kernel_distance
 from cxrtool.fidelity.features import RandomFeatures
 from cxrtool.generators.base import GeneratorTrainer
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.quality import Quality
+from cxrtool.generators.flow.trainer import HeldOutLoss
+from cxrtool.generators.quality import Measure, Quality
 from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
 from cxrtool.generators.stylegan2.transfer import freeze, init_from
 from cxrtool.generators.task import START_TOLERANCE, Start, measured
 from cxrtool.training import models, rng
 
+QUALITY_LEAST = 50  # images below which nothing tells the best network
+
 
 def start_from(
-    source: Path, trainer: GeneratorTrainer, task: Task, quality: Quality | None
+    source: Path, trainer: GeneratorTrainer, task: Task, quality: Measure | None
 ) -> Start:
     """Load the weights of another run, measure them, and say what became of the labels."""
     assert isinstance(trainer, StyleGan2Trainer)  # other architectures have no --init-from
@@ -56,7 +62,7 @@ def start_from(
 
 
 def compare(
-    trainer: GeneratorTrainer, run: runs.Run, quality: Quality | None, start: Start
+    trainer: GeneratorTrainer, run: runs.Run, quality: Measure | None, start: Start
 ) -> dict[str, Any] | None:
     """Say whether a training has made better what it started from.
 
@@ -82,8 +88,9 @@ def compare(
     return {"fd": start.fd, "lowest_fd_after": lowest, "kept": unchanged}
 
 
-def measure(run: runs.Run, feed: Feed, task: Task, best: bool) -> Quality:
-    """What tells the best network: distances to the training images in the space asked for.
+def measure(run: runs.Run, feed: Feed, task: Task, best: bool) -> Measure | None:
+    """What tells the best network: distances to the training images in the space asked for, or,
+    where the architecture has a loss that tells, that on patients of the validation split.
 
     Args:
         run: With the input `features`, if there is one.
@@ -91,9 +98,16 @@ def measure(run: runs.Run, feed: Feed, task: Task, best: bool) -> Quality:
         task: Size of the generator's images; seed of latents and the choice of real images.
         best: The best network is kept, which is said.
 
+    Returns:
+        None where nothing is to be told, or too few images are there to tell by.
+
     Raises:
         InputError: the classifier for `--features` reads another image size.
     """
+    if task.arch.loss_tells:
+        return held_out_loss(task, feed.device) if best else None
+    if len(feed) < QUALITY_LEAST or not (best or task.config.init_from is not None):
+        return None
     size, seed = task.choices.arch.size, task.config.seed
     extract: Any = RandomFeatures().to(feed.device).eval()
     space = extract.name
@@ -115,6 +129,27 @@ def measure(run: runs.Run, feed: Feed, task: Task, best: bool) -> Quality:
     if best:
         console.say(f"the best of all snapshots is kept, judged on {quality.n:,} images: {space}")
     return quality
+
+
+def held_out_loss(task: Task, device: torch.device) -> Measure | None:
+    """The loss on the validation split; None, which is said, where it has too few images."""
+    dataset = task.dataset
+    rows = select_rows(dataset, task.config, "val", allow_empty=True)
+    if len(rows) < QUALITY_LEAST:
+        console.warn(
+            f"{len(rows)} images in the validation split: too few to tell where the network begins"
+            " to remember; the last one is kept"
+        )
+        return None
+    values, mask = label_arrays(dataset, rows, LabelPolicy.from_options(task.config))
+    columns = list(task.conditioning.columns)
+    images = resized(pixels(dataset, rows), task.choices.arch.size)
+    feed = Feed(images, values[:, columns], mask[:, columns], task.config.seed, device)
+    loss = HeldOutLoss(feed, task.config.seed)
+    console.say(
+        f"the best of all snapshots is kept, judged by its loss on {loss.n:,} validation images"
+    )
+    return loss
 
 
 def save(trainer: GeneratorTrainer, task: Task, run: runs.Run) -> None:

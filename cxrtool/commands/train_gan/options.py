@@ -15,8 +15,9 @@ FORMAT = 5
 SEVERAL = True  # torchrun
 
 #: As in generators.registry, which holds the code of each; a test compares the two.
-ARCHS = ("stylegan2", "bagan", "opengan", "acgan", "dcgan")
+ARCHS = ("stylegan2", "flow", "bagan", "opengan", "acgan", "dcgan")
 STYLEGAN2, ACGAN = {"arch": ("stylegan2",)}, {"arch": ("acgan",)}
+EXECUTED = {"arch": ("stylegan2", "flow")}
 BAGAN, OPENGAN = {"arch": ("bagan",)}, {"arch": ("opengan",)}
 ONE_LABEL = {"arch": ("bagan", "opengan")}
 LOSSES, GAMES = "StyleGAN2 and its losses", "BAGAN, OpenGAN and AC-GAN"
@@ -165,17 +166,17 @@ class Config(SelectionOptions, PolicyOptions, Computing):
         min=1,
     )
     precision: str = running_option(
-        "Precision of the four highest resolutions. auto: bfloat16 where that is faster (CUDA,"
-        " AMX), else float32.",
+        "Precision of the feature maps (stylegan2: of the four highest resolutions). auto:"
+        " bfloat16 where that is faster (CUDA, AMX), else float32.",
         "auto",
-        only=STYLEGAN2,
+        only=EXECUTED,
         choices=("auto", "float32", "bfloat16"),
     )
     compile: str = running_option(
         "Use torch.compile for speed; results may change in the last digits. Where it fails,"
         " training goes on without. auto: on CUDA.",
         "auto",
-        only=STYLEGAN2,
+        only=EXECUTED,
         choices=("auto", "on", "off"),
         result=False,
     )

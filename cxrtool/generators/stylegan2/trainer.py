@@ -22,11 +22,11 @@ from cxrtool.generators import losses
 from cxrtool.generators.augment import Controller, augment
 from cxrtool.generators.base import GeneratorTrainer, Means, gradient_norm, held
 from cxrtool.generators.conditions import frequent_conditions
+from cxrtool.generators.execution import Execution
 from cxrtool.generators.feed import Batch, Feed
 from cxrtool.generators.saved import D_PREFIX, G_PREFIX, prefixed
 from cxrtool.generators.stylegan2.choices import Choices, choose
 from cxrtool.generators.stylegan2.discriminator import Discriminator, Verdict
-from cxrtool.generators.stylegan2.execution import Execution
 from cxrtool.generators.stylegan2.generator import Generator, Mixing
 from cxrtool.generators.stylegan2.network import W_PREFIX, load_generator, load_judge, mean_latents
 from cxrtool.training.ema import ema_decay, update_ema

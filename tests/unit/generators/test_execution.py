@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from cxrtool.core import console
+from cxrtool.generators.execution import Execution
 from cxrtool.generators.feed import Feed
 from cxrtool.generators.stylegan2.discriminator import Discriminator, Verdict
-from cxrtool.generators.stylegan2.execution import Execution
 from cxrtool.generators.stylegan2.generator import Generator
 from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
 from cxrtool.generators.stylegan2.transfer import freeze

@@ -63,6 +63,8 @@ def test_equal_images_have_no_spread(feed: Feed) -> None:
 class Scripted:
     """A quality that says what the test wants."""
 
+    name, told, tolerance, n = Quality.name, Quality.told, Quality.tolerance, 1
+
     def __init__(self, *rows: dict[str, float]) -> None:
         self.rows = list(rows)
         self.seen: list[dict[str, torch.Tensor]] = []

@@ -11,8 +11,8 @@ import torch
 
 from cxrtool.core.errors import GateError, InputError, InterruptedRunError, UsageError
 from cxrtool.core.runs import Run
+from cxrtool.generators.execution import Execution
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.stylegan2.execution import Execution
 from cxrtool.generators.stylegan2.layers import StyledConv
 from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
 from cxrtool.generators.task import COSTS, Views

@@ -8,10 +8,12 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from cxrtool.generators.base import GeneratorTrainer
 from cxrtool.generators.feed import Feed
+from cxrtool.generators.flow.trainer import FlowTrainer, choose
 from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
 from cxrtool.training.world import World
-from tests.unit.generators.conftest import ellipses, micro_choices
+from tests.unit.generators.conftest import ellipses, micro_choices, request_of
 
 
 def main(path: str, loss: str) -> None:
@@ -20,15 +22,23 @@ def main(path: str, loss: str) -> None:
     mask = np.random.default_rng(1).random(labels.shape) < 0.9
     # Without augmentation: where it leaves nothing to see, gradients are rounding alone, and Adam
     # makes whole steps of them.
-    choices = micro_choices(batch=16, parts=2, loss=loss, augment=())
-    world = World("cpu")
-    trainer = StyleGan2Trainer(choices, Feed(images, labels, mask, seed=0), world)
+    world, feed = World("cpu"), Feed(images, labels, mask, seed=0)
+    trainer: GeneratorTrainer
+    if loss == "flow":
+        request = request_of(16, images=48, labels=2, batch=16, seed=0, kimg=1.0)
+        trainer = FlowTrainer(choose(request), feed, world)
+    else:
+        choices = micro_choices(batch=16, parts=2, loss=loss, augment=())
+        trainer = StyleGan2Trainer(choices, feed, world)
     for _ in range(3):
         trainer.step()
     means = trainer.means.read(world.mean)
     if world.rank == 0:
-        networks = {"g": trainer.generator, "d": trainer.discriminator}
-        state = {f"{n}.{k}": v for n, net in networks.items() for k, v in net.state_dict().items()}
+        state = {
+            f"{name}.{key}": value.contiguous()
+            for name in set(trainer.networks) - {"average"}
+            for key, value in trainer.members[name].state_dict().items()
+        }
         state |= {f"mean.{name}": torch.tensor(value) for name, value in means.items()}
         save_file(state, path)
     world.close()

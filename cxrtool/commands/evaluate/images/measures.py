@@ -99,7 +99,7 @@ def read_conditions(run: Run, device: Any, images: Sets, tables: Tables) -> list
 def membership(
     run: Run, device: Any, images: Sets, real: Dataset, rows: tuple[np.ndarray, np.ndarray]
 ) -> float | None:
-    """AUROC with which the discriminator's score tells training from held-out images.
+    """AUROC with which the generator's judge tells training from held-out images.
 
     `rows` are those of the training and of the held-out images in the real set.
     """

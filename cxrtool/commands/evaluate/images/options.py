@@ -41,7 +41,9 @@ class Config(SelectionOptions, Computing):
         role="rad_dino",
     )
     gan: Path | None = option(
-        "Output of train-gan behind SYNTH: membership is tested by its discriminator.", role="gan"
+        "Output of train-gan behind SYNTH: membership is tested by its discriminator,"
+        " or by its loss where it is a flow.",
+        role="gan",
     )
     splits: int = sampling_option("Random real/real splits to average over.", 10, min=1)
     subsets: int = sampling_option("Random subsets behind a kernel distance.", 100, min=2)

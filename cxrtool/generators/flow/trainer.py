@@ -1,0 +1,341 @@
+"""Rectified flow: a network that learns the straight way from noise to images.
+
+In: `Choices` and a `Feed`. Out: a conditional generator. Lipman et al. 2023 (arXiv 2210.02747), Liu
+et al. 2023 (arXiv 2209.03003): x_t = (1 - t) x + t e with e standard normal, and the network
+predicts e - x with squared error. t is logit-normal (Esser et al. 2024, arXiv 2403.03206), a tenth
+uniform. In a tenth of the images all labels are left out of the condition and in another tenth each
+with probability one half, so that guidance works for all and for single ones. There is no game and
+no discriminator; what is kept is told by the loss on patients that no step has seen, which falls
+and, where the network begins to remember, rises again.
+"""
+
+import copy
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cxrtool.generators.base import GeneratorTrainer
+from cxrtool.generators.choices import Request, common_choices, load_presets
+from cxrtool.generators.execution import Execution
+from cxrtool.generators.feed import Batch, Feed
+from cxrtool.generators.flow.network import Network, Sizes
+from cxrtool.generators.flow.sampling import Sampling, sample
+from cxrtool.generators.saved import G_PREFIX, SavedGenerator, prefixed
+from cxrtool.training.ema import ema_decay, update_ema
+from cxrtool.training.rng import torch_generator
+from cxrtool.training.world import World
+
+UNIFORM = 0.1  # share of times that are uniform
+DROPPED = 0.1  # share of images without any label, and of those with some of them
+CLIP = 1.0  # norm of the gradients, at most
+WARMUP = 100  # steps
+DECAY = 0.4  # share of the training over which the rate falls to nothing
+PREVIEW = Sampling(steps=4)
+TOLD = (0.2, 0.4, 0.6, 0.8)  # times at which the loss tells members
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """Everything that decides how a network is trained.
+
+    Attributes:
+        preset: Name of the preset.
+        arch: Sizes of the network.
+        batch: Images per step.
+        total_nimg: Images seen at the end.
+        lr: AdamW's learning rate at its peak.
+        mirror: Flip reals left to right at random.
+        ema_nimg: Half-life of the weight average, images.
+        seed: Of everything.
+        snapshot_nimg: Images between checkpoints.
+        tick_nimg: Images between lines of metrics.
+        parts: A batch is not cut.
+    """
+
+    preset: str
+    arch: Sizes
+    batch: int
+    total_nimg: int
+    lr: float
+    mirror: bool = False
+    ema_nimg: float = 10_000.0
+    seed: int = 0
+    snapshot_nimg: float = 10_000.0
+    tick_nimg: float = 1000.0
+    parts: int = 1
+
+    @property
+    def described(self) -> str:
+        """What is trained, in half a line."""
+        return f"patches of {self.arch.patch} px"
+
+    def to_json(self) -> dict[str, Any]:
+        """For records."""
+        return asdict(self)
+
+
+def choose(request: Request) -> Choices:
+    """Every number of a training.
+
+    Raises:
+        UsageError, InputError: see `choose_batch`.
+    """
+    table = dict(load_presets("flow")[request.preset])
+    for above, values in sorted(table.pop("at", {}).items(), key=lambda item: int(item[0])):
+        if request.size >= int(above):
+            table.update(values)
+    common = common_choices(request, table)
+    own = {field.name: table[field.name] for field in fields(Sizes) if field.name in table}
+    own |= {"widths": tuple(own["widths"]), "z_dim": request.size**2}
+    del common["label_weight"]
+    return Choices(arch=Sizes(request.size, request.labels, **own), **common)
+
+
+class FlowTrainer(GeneratorTrainer):
+    """The network, its average and its optimizer.
+
+    Args:
+        choices: All numbers.
+        feed: The data, on the device to train on.
+        world: The processes that share each batch; None for this one alone.
+        execution: Precision and compilation of the steps; None for float32 as written.
+        **_: What other architectures are built with.
+    """
+
+    choices: Choices
+    generator: Network
+    average: Network
+
+    def __init__(
+        self,
+        choices: Choices,
+        feed: Feed,
+        world: World | None = None,
+        execution: Execution | None = None,
+        **_: Any,
+    ) -> None:
+        super().__init__(choices, feed, world)
+        self.execution = execution or Execution(feed.device, choices.arch.size, "float32", "off")
+        self.generator = Network(choices.arch, torch_generator("init G", choices.seed))
+        self.generator.to(self.device).to(memory_format=torch.channels_last)
+        self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
+        self.optimizer = torch.optim.AdamW(
+            self.generator.parameters(),
+            lr=choices.lr,
+            betas=(0.9, 0.99),
+            weight_decay=0.0,
+            fused=True,
+        )
+        self.optimizers = {"g": self.optimizer}
+        self.members = {
+            "generator": self.generator,
+            "average": self.average,
+            "optimizer": self.optimizer,
+        }
+
+    @property
+    def ready(self) -> bool:
+        return True
+
+    @property
+    def rate(self) -> float:
+        """Share of the learning rate's peak in this step: up, level, and down to nothing."""
+        choices = self.choices
+        left = (choices.total_nimg - self.nimg) / choices.total_nimg
+        return min(1.0, (self.nimg // choices.batch + 1) / WARMUP, left / DECAY)
+
+    def step(self) -> None:
+        """Train on the next batch."""
+        choices, parameters = self.choices, list(self.generator.parameters())
+        for group in self.optimizer.param_groups:
+            group["lr"] = choices.lr * 0.5**self.reloads * self.rate
+        real = self.reals()
+        self.execution.prove([self.generator], lambda: self._trial(real), self.world.any)
+        loss = self._loss(real)
+        loss.mean().backward()
+        self.world.mean_gradients(parameters)
+        norm = nn.utils.clip_grad_norm_(parameters, CLIP)
+        self.means.add(g_loss=loss, g_grad_norm=norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        decay = ema_decay(self.nimg, choices.batch, choices.ema_nimg)
+        update_ema(self.average, self.generator, decay)
+        self.nimg += choices.batch
+
+    def _loss(self, real: Batch) -> Tensor:
+        """Of this process's rows of a batch, at times and with noise of the step: `[m]`."""
+        draws = self.draws("flow")
+        t = torch.where(draws.uniform() < UNIFORM, draws.uniform(), draws.normal().sigmoid())
+        noise = draws.normal(*real.x.shape[1:])
+        chance, coin = draws.uniform(1), draws.uniform(real.y.shape[1]) < 0.5
+        told = real.mask & ((chance >= 2 * DROPPED) | ((chance >= DROPPED) & coin))
+        rows = self.world.part(self.choices.batch)
+        parts = (part[rows] for part in (real.x, noise, t, real.y, told))
+        return flow_loss(partial(self.execution.run, self.generator), *parts)
+
+    def _trial(self, real: Batch) -> None:
+        """A loss and its gradients, which are thrown away."""
+        self._loss(real).mean().backward()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def sample(self, z: Tensor, y: Tensor, how: Sampling = PREVIEW) -> Tensor:
+        """Images of the averaged network: a preview, in a few steps."""
+        return _images(self.average, z, y, how)
+
+    def export(self, values: np.ndarray, mask: np.ndarray) -> dict[str, Tensor]:
+        """The averaged network."""
+        return prefixed({G_PREFIX: self.average})
+
+
+def flow_loss(
+    network: Callable[..., Tensor], x: Tensor, noise: Tensor, t: Tensor, y: Tensor, mask: Tensor
+) -> Tensor:
+    """Squared error of the velocity at a point on the way from each image to its noise.
+
+    Args:
+        network: Velocity of `[N, C, H, W]`, times, labels and a mask.
+        x: `[N, C, H, W]` images in [-1, 1].
+        noise: Of the same shape, standard normal.
+        t: `[N]` in [0, 1].
+        y: `[N, L]` label values.
+        mask: `[N, L]` which of them are told.
+
+    Returns:
+        `[N]`, means over pixels.
+    """
+    way = t[:, None, None, None]
+    error = network(torch.lerp(x, noise, way), t, y, mask) - (noise - x)
+    squares: Tensor = error.square().mean(dim=(1, 2, 3))
+    return squares
+
+
+class HeldOutLoss:
+    """The loss on images of patients that no step sees: always the same noise and times.
+
+    Args:
+        feed: Those images, on the device to train on.
+        seed: Of noise and times.
+        most: Images, at most.
+    """
+
+    name, told, tolerance = "held_out_loss", "loss on held-out patients", 1.0
+
+    def __init__(self, feed: Feed, seed: int, most: int = 500) -> None:
+        self.n = min(most, len(feed))
+        order = torch.randperm(len(feed), generator=torch_generator("held out", seed))
+        self._rows = order[: self.n].to(feed.device)
+        self._feed, self._seed = feed, seed
+
+    @torch.no_grad()
+    def measure(self, trainer: FlowTrainer) -> dict[str, float]:
+        """Mean loss of the averaged network, times spread evenly over (0, 1)."""
+        feed, losses = self._feed, []
+        rng = torch_generator("held-out noise", self._seed)
+        noise = torch.randn(self.n, *feed.pixels.shape[1:], generator=rng)
+        t = (torch.randperm(self.n, generator=rng) + 0.5) / self.n
+        for part in torch.arange(self.n).split(100):
+            batch = feed.batch(self._rows[part])
+            losses.append(
+                flow_loss(
+                    trainer.average,
+                    batch.x,
+                    noise[part].to(feed.device),
+                    t[part].to(feed.device),
+                    batch.y,
+                    batch.mask,
+                )
+            )
+        return {self.name: float(torch.cat(losses).mean())}
+
+
+class FlowGenerator(nn.Module):
+    """A finished flow (`training.protocols.Generator`).
+
+    Args:
+        network: The averaged network.
+        saved: What it is from.
+
+    Attributes:
+        sampling: How images are made; may be set.
+    """
+
+    def __init__(self, network: Network, saved: SavedGenerator) -> None:
+        super().__init__()
+        self.network, self.labels, self.meta = network, saved.labels, dict(saved.meta)
+        arch = network.arch
+        self.size, self.channels, self.z_dim = arch.size, arch.channels, arch.z_dim
+        self.sampling = Sampling()  # the defaults: they change no weights
+
+    def generate(
+        self, z: Tensor, y: Tensor, truncation: float = 1.0, noise: str = "const"
+    ) -> Tensor:
+        """Images in [-1, 1]; the latent is the noise that the flow begins with.
+
+        Raises:
+            ValueError: y has another number of labels.
+        """
+        if y.shape[1] != len(self.labels):
+            raise ValueError(f"{y.shape[1]} label values given, {len(self.labels)} needed")
+        return _images(self.network, z * truncation, y, self.sampling).clamp(-1, 1)
+
+
+@torch.no_grad()
+def _images(network: Network, z: Tensor, y: Tensor, how: Sampling) -> Tensor:
+    return sample(network, z.view(len(z), *_shape(network.arch)), y, how)
+
+
+def _shape(arch: Sizes) -> tuple[int, int, int]:
+    return arch.channels, arch.size, arch.size
+
+
+def load_generator(saved: SavedGenerator) -> FlowGenerator:
+    """The finished generator."""
+    return FlowGenerator(saved.network(Network, _sizes, G_PREFIX), saved)
+
+
+class FlowJudge(nn.Module):
+    """What the network knows of an image (`training.protocols.Judge`): how well it finds its noise.
+
+    Images that it was trained on it may know better than others, which is a test of membership
+    (Carlini et al. 2023, arXiv 2301.13188). It is no measure of realism: a blank image is easy.
+
+    Args:
+        network: The averaged network.
+        saved: What it is from.
+    """
+
+    def __init__(self, network: Network, saved: SavedGenerator) -> None:
+        super().__init__()
+        self.network, self.labels, self.single = network, (), False
+        self.prevalence = nn.Buffer(torch.zeros(0))
+        noise = torch.randn(
+            len(TOLD), *_shape(network.arch), generator=torch_generator("membership")
+        )
+        self.noise = nn.Buffer(noise)
+
+    @torch.no_grad()
+    def judge(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Minus the mean loss at a few times, with one noise each for all images; no label."""
+        mask = torch.ones_like(y) if mask is None else mask
+        losses = [
+            flow_loss(self.network, x, noise.expand_as(x), x.new_full((len(x),), t), y, mask)
+            for t, noise in zip(TOLD, self.noise)
+        ]
+        return -torch.stack(losses).mean(dim=0), x.new_zeros(len(x), 0)
+
+
+def load_judge(saved: SavedGenerator) -> FlowJudge:
+    """What tests membership; there is no discriminator."""
+    return FlowJudge(saved.network(Network, _sizes, G_PREFIX), saved)
+
+
+def _sizes(**values: Any) -> Sizes:
+    return Sizes(**{**values, "widths": tuple(values["widths"])})
+
+
+build = FlowTrainer

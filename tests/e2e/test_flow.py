@@ -1,0 +1,173 @@
+"""`cxr train-gan --arch flow` and what uses it: outputs, stops, shards, replay, refusals."""
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from cxrtool import cli, load_generator
+from cxrtool import generators as gans
+from cxrtool.commands.edit import tools as edit_tools
+from cxrtool.core import console
+from cxrtool.core.config.values import resolve
+from cxrtool.core.errors import CxrError, InputError, InterruptedRunError, UsageError
+from cxrtool.core.fingerprints import require_complete
+from cxrtool.core.runs.execution import Outcome, execute
+from cxrtool.generators.flow.trainer import FlowTrainer
+from cxrtool.training.protocols import Generator, StyleGenerator
+from tests.unit.generators.conftest import make_dataset
+
+__all__ = ["make_dataset"]
+
+MakeDataset = Callable[..., Path]
+QUICK = {
+    "arch": "flow",
+    "size": 16,
+    "batch": 8,
+    "kimg": 0.08,
+    "snapshot_kimg": 0.03,
+    "tick_kimg": 0.02,
+    "threads": 1,
+}
+
+
+def start(name: str, out: Path, **options: Any) -> Outcome:
+    stage = cli.stages()[name]
+    return execute(stage, resolve(stage.Config, {"threads": 1, **options}), out)
+
+
+def train(data: Path, out: Path, **options: Any) -> Outcome:
+    return start("train-gan", out, data=data, **{**QUICK, **options})
+
+
+def outputs(out: Path) -> dict[str, str]:
+    return {k: v["sha256"] for k, v in require_complete(out)["outputs"].items()}
+
+
+@pytest.fixture
+def data(make_dataset: MakeDataset) -> Path:
+    return make_dataset(n=160)
+
+
+def test_from_training_to_replayed_images(data: Path, tmp_path: Path) -> None:
+    gan = tmp_path / "gan"
+    summary = train(data, gan).result["summary"]
+    assert set(outputs(gan)) == {
+        *("model.json", "model.safetensors", "resolved.json", "seen.json"),
+        *("samples.png", "curves.png"),
+    }
+    rows = [json.loads(line) for line in (gan / "metrics.jsonl").read_text().splitlines()]
+    losses = {row["kimg"]: row["held_out_loss"] for row in rows if "held_out_loss" in row}
+    if losses:
+        best = min(losses, key=lambda kimg: (losses[kimg], -kimg))
+        assert summary["best"]["kimg"] == best
+    assert set(summary["parameters"]) == {"generator"}
+    assert train(data, gan).state == "up-to-date"
+
+    network = gans.load(gan)
+    assert isinstance(network, Generator)
+    assert not isinstance(network, StyleGenerator)
+    with pytest.raises(ValueError, match="given"):
+        network.generate(torch.randn(1, network.z_dim), torch.zeros(1, 9))
+    assert load_generator(gan).sample(n=3).shape == (3, 16, 16)
+
+    plan = {"data": data, "gan": gan, "counts": "Left=9,Large=7", "block": 8, "steps": 2}
+    plan |= {"guidance": 1.5, "guidance_interval": "0.1:0.9"}
+    whole = start("synthesize", tmp_path / "whole", **plan).folder
+    parts = [
+        start("synthesize", tmp_path / f"part{i}", shard=f"{i}/2", **plan).folder for i in (1, 2)
+    ]
+    both = start("merge", tmp_path / "both", shards=parts).folder
+    names = sorted(p.relative_to(whole) for p in (whole / "images").rglob("*.png"))
+    assert len(names) == 16
+    for name in names:
+        assert (whole / name).read_bytes() == (both / name).read_bytes(), name
+    again = start("replay", tmp_path / "again", synth=whole, gan=gan, only=("3", "7")).result
+    assert (again["summary"]["images"], again["summary"]["identical"]) == (2, 2)
+    notes = json.loads((whole / "dataset.json").read_text())["notes"]
+    assert notes["sampling"] == {"steps": 2, "guidance": 1.5, "interval": [0.1, 0.9]}
+
+    # Another way of drawing gives other images, and memorized and duplicate filters work.
+    other = start(
+        "synthesize",
+        tmp_path / "other",
+        **{**plan, "steps": 3, "filter": ("memorized", "duplicate"), "max_tries": 1000},
+    ).folder
+    assert (other / names[0]).read_bytes() != (whole / names[0]).read_bytes()
+    for bad in ("discriminator", "class"):
+        with pytest.raises(InputError, match=f"--filter {bad} needs a discriminator") as caught:
+            start("synthesize", tmp_path / bad, **{**plan, "filter": (bad,)})
+        assert "--filter teacher" in str(caught.value.hint)
+    with pytest.raises(InputError, match="has no W space"):
+        edit_tools.usable(network, gan)
+    page = start("evaluate-images", tmp_path / "page", synth=whole, real=data, gan=gan).result
+    assert 0 <= page["summary"]["membership_auroc"] <= 1
+
+
+def test_stop_at_any_step_and_go_on(data: Path, tmp_path: Path) -> None:
+    train(data, tmp_path / "straight")
+    reals, left = FlowTrainer.reals, [0]
+
+    def counted(self: FlowTrainer) -> Any:
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return reals(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FlowTrainer, "reals", counted)
+        for steps in (2, 4):
+            left[0] = steps
+            with pytest.raises(InterruptedRunError):
+                train(data, tmp_path / "stopped")
+    train(data, tmp_path / "stopped")
+    assert outputs(tmp_path / "stopped") == outputs(tmp_path / "straight")
+
+
+@pytest.mark.parametrize("labels", ["none", "Large"])
+def test_few_labels_or_none(data: Path, tmp_path: Path, labels: str) -> None:
+    train(data, tmp_path / "gan", labels=labels, kimg=0.016)
+    network = gans.load(tmp_path / "gan")
+    count = 0 if labels == "none" else 1
+    z = torch.randn(2, network.z_dim)
+    assert network.generate(z, torch.zeros(2, count)).shape == (2, 1, 16, 16)
+
+
+def test_too_few_validation_images_are_said(
+    make_dataset: MakeDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(console, "warn", said.append)
+    summary = train(make_dataset(n=40), tmp_path / "gan", kimg=0.016).result["summary"]
+    assert summary["best"] is None
+    assert any("too few to tell where the network begins to remember" in text for text in said)
+
+
+def test_sampling_belongs_to_flows(data: Path, tmp_path: Path) -> None:
+    train(data, tmp_path / "gan", arch="dcgan", kimg=0.016)
+    plan = {"data": data, "gan": tmp_path / "gan", "counts": "Left=2"}
+    with pytest.raises(UsageError, match="--steps belongs to generators of --arch flow"):
+        start("synthesize", tmp_path / "a", steps=4, **plan)
+    for text in ("0.5", "0.7:0.2", "-1:2", "a:b"):
+        with pytest.raises(UsageError, match="--guidance-interval"):
+            start("synthesize", tmp_path / "a", guidance=2.0, guidance_interval=text, **plan)
+
+
+def test_checkpoints_of_other_sizes_are_refused(data: Path, tmp_path: Path) -> None:
+    train(data, tmp_path / "gan", kimg=0.016)
+    with pytest.raises(CxrError) as caught:
+        train(data, tmp_path / "gan", kimg=0.016, preset="small")
+    assert caught.value.exit_code == 4
+
+
+def test_images_do_not_depend_on_how_many_are_made(data: Path, tmp_path: Path) -> None:
+    train(data, tmp_path / "gan", kimg=0.016)
+    generator = load_generator(tmp_path / "gan")
+    few, many = generator.sample("Large", n=2, seed=3), generator.sample("Large", n=5, seed=3)
+    assert np.array_equal(few, many[:2])
