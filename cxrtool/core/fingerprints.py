@@ -1,7 +1,8 @@
 """What an input is, by content: equal content gives an equal fingerprint wherever it lies.
 
-A file is its SHA-256; a folder is the sorted list of its files and their SHA-256; the output of
-another run is the hashes that its ``result.json`` recorded. Hashes are not taken twice: as in git's
+A file is its SHA-256; a folder is the sorted list of its files and their SHA-256, or, where the
+stage notes itself what it reads of it, their names and sizes; the output of another run is the
+hashes that its ``result.json`` recorded. Hashes are not taken twice: as in git's
 index, a file whose size and modification time are as they were keeps its recorded hash.
 """
 
@@ -12,13 +13,14 @@ import os
 import select
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cxrtool.core import console, files
+from cxrtool.core.config.records import input_paths, listed_roles
 from cxrtool.core.errors import InputError
 
 INDEX = "files.tsv"  # path, bytes, sha256 of each file in a large tree of outputs
@@ -189,6 +191,67 @@ def signature(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def listing(folder: Path, without: tuple[str, ...] = ()) -> str:
+    """A hash of the names and sizes of all visible files below a folder.
+
+    Links to folders are followed once, inside the folder.
+
+    Args:
+        folder: The folder.
+        without: Endings of files that do not matter, lower case.
+
+    Raises:
+        InputError: A folder cannot be listed.
+    """
+    root = os.path.realpath(folder)
+    digest, seen, stack = hashlib.sha256(), {root}, [("", str(folder))]
+    while stack:
+        prefix, path = stack.pop()
+        lines, folders = [], []
+        for entry in sorted(_visible(path), key=lambda entry: entry.name):
+            if entry.is_dir():
+                if entry.is_symlink():
+                    real = os.path.realpath(entry.path)
+                    if real in seen or not real.startswith(root + os.sep):
+                        continue
+                    seen.add(real)
+                folders.append((f"{prefix}{entry.name}/", entry.path))
+            elif not (without and entry.name.lower().endswith(without)):
+                with contextlib.suppress(OSError):  # a broken link holds nothing to read
+                    lines.append(f"{entry.name}\t{entry.stat().st_size}\n")
+        stack.extend(reversed(folders))
+        digest.update(f"{prefix}\n{''.join(lines)}".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def input_refs(
+    config: Any, cache: StatCache, *, verify: bool = False, stdin: Mapping[str, str] | None = None
+) -> list[InputRef]:
+    """Identify every input that a Config names.
+
+    Args:
+        config: A Config. Where it has a method `unread`, files with these endings do not matter in
+            folders that are listed.
+        cache: As for `fingerprint_input`, as is `verify`.
+        verify: Read everything again.
+        stdin: Role -> fingerprint of what was read from stdin before; None reads it.
+    """
+    listed, unread = listed_roles(config), getattr(config, "unread", tuple)
+
+    def identify(role: str, path: Path) -> InputRef:
+        if str(path) == "-" and stdin is not None:
+            return InputRef(role, path, stdin[role])
+        if role in listed and path.is_dir() and not _is_run(path):
+            return InputRef(role, path, "listing:" + listing(path, unread()))
+        return fingerprint_input(role, path, cache, verify=verify)
+
+    return [identify(role, path) for role, path in input_paths(config)]
+
+
+def _is_run(path: Path) -> bool:
+    return (path / "run.json").exists() or (path / "result.json").exists()
+
+
 def fingerprint_input(role: str, path: Path, cache: StatCache, *, verify: bool = False) -> InputRef:
     """Identify an input.
 
@@ -210,7 +273,7 @@ def fingerprint_input(role: str, path: Path, cache: StatCache, *, verify: bool =
             entries = [(f"{role}:{path.name}", str(path), path.stat())]
             (sha256,) = cache.sha256_of(entries, verify=verify, label=label).values()
             return InputRef(role, path, f"file:{sha256}")
-        if (path / "run.json").exists() or (path / "result.json").exists():
+        if _is_run(path):
             return InputRef(role, path, _of_run(path, verify=verify))
         now = signature(path)
         before, finding = cache.folders.get(role, ("", ""))

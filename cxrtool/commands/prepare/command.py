@@ -6,7 +6,9 @@ keys of the leak guard. What is wrong is named with file, row and column; ``--sk
 without it.
 """
 
+import contextlib
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     """Prepare a data set; returns the assemble."""
     secret = None if config.id_key is None else keys.read_secret(config.id_key)
     source, checker = _read_source(config, secret)
-    _note_files(config, run, source, checker)
+    _note_files(config, run, source)
     source, notes = _with_reports(config, run, source)
     namespace = keys.keyed_namespace(config.namespace or source.namespace, secret)
     source = dataclasses.replace(source, namespace=namespace)
@@ -152,16 +154,29 @@ def _stock(
     return stock
 
 
-def _note_files(config: Config, run: Run, source: SourceTable, checker: Checker) -> None:
-    """Files that a table only names belong to what the data set was made from."""
-    if config.source is None or not config.source.is_file():
-        return  # a folder is an input as a whole
-    paths = list(source.beside)
+def _note_files(config: Config, run: Run, source: SourceTable) -> None:
+    """What was read beside images, in a folder or named by a table, belongs to the run."""
+    if config.source is None:
+        return
+    names = [
+        *source.table["table_file"].unique(),
+        *(str(bad.file or "") for _, bad in source.rejected),
+    ]
+    paths = [Path(name) for name in names if os.path.isfile(name)]
+    own = config.source.absolute()
+    run.reads("source", [path for path in (*paths, *source.beside) if path.absolute() != own])
+
+
+def _note_images(
+    config: Config, run: Run, source: SourceTable, checker: Checker
+) -> contextlib.AbstractContextManager[None]:
+    """Images are noted while they are converted."""
     root = getattr(source.opener, "root", None)
-    if root is not None and not config.images:
-        refs = source.table["image_ref"].tolist()
-        paths += [root / refs[row] for row in checker.good]
-    run.reads("source", paths)
+    if config.source is None or root is None:
+        return contextlib.nullcontext()
+    refs = source.table["image_ref"].tolist()
+    role = "images" if config.images else "source"
+    return run.reading(role, [root / refs[row] for row in checker.good])
 
 
 def _with_reports(
@@ -182,19 +197,20 @@ def _convert(config: Config, run: Run, source: SourceTable, checker: Checker) ->
     assert source.opener is not None
     refs = source.table["image_ref"].tolist()
     job = ingest.Job(source.opener, str(run.dir), config.size, config.fit)
-    images = ingest.ingest(
-        run,
-        job,
-        [(int(row), refs[row]) for row in checker.good],
-        workers=config.workers,
-        on_bad=lambda row, error: checker.reject(
-            row,
-            error.reason,
-            column=source.image_column,
-            file=str(error.file or ""),
-            hint=error.hint or "leave bad rows out with --skip-bad",
-        ),
-    )
+    with _note_images(config, run, source, checker):
+        images = ingest.ingest(
+            run,
+            job,
+            [(int(row), refs[row]) for row in checker.good],
+            workers=config.workers,
+            on_bad=lambda row, error: checker.reject(
+                row,
+                error.reason,
+                column=source.image_column,
+                file=str(error.file or ""),
+                hint=error.hint or "leave bad rows out with --skip-bad",
+            ),
+        )
     if images.resumed:
         console.say(f"{images.resumed:,} images were finished before the interruption")
     return images

@@ -12,6 +12,7 @@ from cxrtool.data.columns import is_format_namespace
 from cxrtool.data.options import ROW_RULES
 from cxrtool.data.sources.base import FORMATS, MARKS, NO_MODALITY
 from cxrtool.data.sources.recognition import AUTO, recognize
+from cxrtool.data.sources.tree import IMAGE_SUFFIXES
 
 # 2: PNGs by run lengths, pixel keys by block means, all text columns joined. 3: a column with a bad
 # cell is a label still, and no No Finding is joined to a finding; studies without patient ids stay
@@ -42,7 +43,11 @@ class Config:
     """
 
     source: Path | None = argument(
-        "Folder or table of the source; none for phantom.", None, metavar="SOURCE", role="source"
+        "Folder or table of the source; none for phantom.",
+        None,
+        metavar="SOURCE",
+        role="source",
+        listed=True,
     )
     format: str = option(
         "Form of the source, as docs/datasets.md shows each; auto recognizes it by its files.",
@@ -114,6 +119,7 @@ class Config:
         (),
         only={"format": WITH_IMAGES},
         role="images",
+        listed=True,
     )
     column: tuple[str, ...] = form_option(
         "What a column is called, such as image=path or class=diagnosis; may be repeated.",
@@ -162,6 +168,11 @@ class Config:
         form, sign = recognize(self.source)
         console.say(f"{self.source} is read as {form}, by {sign} (another: --format)")
         return dataclasses.replace(self, format=form)
+
+    def unread(self) -> tuple[str, ...]:
+        """Endings of files of a folder that are not read: of images, where a table has the rows."""
+        tabled = self.format not in ("folder", "dicom", AUTO)
+        return IMAGE_SUFFIXES if self.labels_only and tabled else ()
 
     def validate(self) -> None:
         if self.format == AUTO and self.source is None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from cxrtool.commands.status.options import Config
 from cxrtool.core import console, files, fingerprints, runs
-from cxrtool.core.config.records import from_record, input_paths
+from cxrtool.core.config.records import from_record
 from cxrtool.core.config.values import resolve
 from cxrtool.core.errors import CxrError, InputError, UsageError
 from cxrtool.core.runs.identity import Attempt
@@ -114,13 +114,8 @@ def _attempt(folder: Path, record: dict[str, Any], stages: Mapping[str, Any]) ->
     config = resolve(stage.Config, values, origin="run.json")
     cache = fingerprints.StatCache(folder / fingerprints.CACHE / "inputs.tsv")
     before = {entry["role"]: entry["fingerprint"] for entry in record.get("inputs", [])}
-    inputs = [
-        # stdin is gone: take it as it was
-        fingerprints.InputRef(role, path, before[role])
-        if str(path) == "-"
-        else fingerprints.fingerprint_input(role, path, cache)
-        for role, path in input_paths(config)
-    ]
+    # stdin is gone: it is taken as it was
+    inputs = fingerprints.input_refs(config, cache, stdin=before)
     return Attempt(stage, config, folder, inputs)
 
 

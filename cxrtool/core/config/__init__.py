@@ -59,6 +59,8 @@ class Option:
         was: Its name (underscores) before it was renamed. Records and fingerprints keep that name,
             so that folders of earlier versions stay up to date; who types it is told the new one.
         role: It names an input of the run, which plays this role in its record.
+        listed: An input that, where it is a folder, is identified by the names and sizes of its
+            files: the stage notes those that it reads (`Run.reads`), and their hashes.
         positional: It is no option but an argument; a tuple type takes any number of values.
     """
 
@@ -74,6 +76,7 @@ class Option:
     metavar: str | None = None
     was: str | None = None
     role: str | None = None
+    listed: bool = False
     positional: bool = False
 
 

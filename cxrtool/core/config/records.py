@@ -152,6 +152,11 @@ def input_paths(config: Any) -> list[tuple[str, Path]]:
     return inputs
 
 
+def listed_roles(config: Any) -> frozenset[str]:
+    """Roles whose folders are identified by their list of files."""
+    return frozenset(f.meta.role for f in fields_of(type(config)) if f.meta.role and f.meta.listed)
+
+
 def _plain(value: Any, *, absolute: bool) -> Any:
     if isinstance(value, tuple):
         return [_plain(item, absolute=absolute) for item in value]

@@ -10,6 +10,7 @@ Here: the files of the folder, and the folder as the stage at work sees it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import signal
 import time
@@ -22,7 +23,7 @@ from typing import Any
 from cxrtool.core import console, files
 from cxrtool.core.errors import InterruptedRunError
 from cxrtool.core.fingerprints import InputRef, require_complete
-from cxrtool.core.runs import reads
+from cxrtool.core.runs.reads import Reads
 
 RUN_FORMAT = 1
 RUN, RESULT, METRICS = "run.json", "result.json", "metrics.jsonl"
@@ -115,8 +116,16 @@ class Run:
         return paths
 
     def reads(self, role: str, paths: Iterable[Path]) -> None:
-        """Note files that an input only names: the run is not up to date when they change."""
-        reads.record(self.dir, self.input(role), paths)
+        """Note files that an input only names or holds: when they change the run is another one."""
+        self._list.note(self.inputs(role), paths)
+
+    def reading(self, role: str, paths: Iterable[Path]) -> AbstractContextManager[None]:
+        """The same for very many, which are hashed while the block reads them."""
+        return self._list.noting(self.inputs(role), paths)
+
+    @functools.cached_property
+    def _list(self) -> Reads:
+        return Reads(self.dir, resumed=self.resumed)
 
     def path(self, *parts: str) -> Path:
         """A path inside the folder; its parent folders are made."""

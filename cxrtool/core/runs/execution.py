@@ -95,13 +95,12 @@ def execute(
         if int(os.environ.get("RANK", "0")) > 0:
             return help_out(stage, config, out)
     cache = fingerprints.StatCache(out / fingerprints.CACHE / "inputs.tsv")
-    paths = input_paths(config)
-    for role, path in paths:
+    for role, path in input_paths(config):
         if str(path) != "-" and path.absolute() == out.absolute():
             raise UsageError(f"the output folder {out} is also the input {role!r}")
     new = not dry_run and not (out / RUN).exists()
     with _warming(stage, config) if new else contextlib.nullcontext():
-        inputs = [fingerprints.fingerprint_input(r, p, cache, verify=verify) for r, p in paths]
+        inputs = fingerprints.input_refs(config, cache, verify=verify)
     try:
         attempt = Attempt(stage, config, out, inputs)
         state = _checked(attempt, on_change=on_change, verify=verify)
@@ -293,7 +292,7 @@ def help_out(stage: Stage, config: Any, out: Path) -> Outcome:
     """
     console.configure(console.QUIET)
     cache = fingerprints.StatCache(None)
-    inputs = [fingerprints.fingerprint_input(r, p, cache) for r, p in input_paths(config)]
+    inputs = fingerprints.input_refs(config, cache)
     fingerprint = _wait_for(stage, config, inputs, out)
     if fingerprint is not None:
         with tempfile.TemporaryDirectory(prefix="cxr-helper-") as folder:

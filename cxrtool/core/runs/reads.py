@@ -1,41 +1,125 @@
-"""Files that an input only names, such as the images of a table: noticed when they change.
+"""Files that an input only names or holds, such as the images of a table: noticed when they change.
 
-What a run is said to be made from (its inputs) is known before it starts. What a table points to is
-known once it has been read; like the dependency files of a compiler, the list of those files and
-their hashes is kept beside the run and looked at again before it is called up to date. Names are
-relative to the folder of the input, so that both may move together.
+What a run is said to be made from (its inputs) is known before it starts. What a table points to,
+and which files of a folder are read, is known once it has been read; like the dependency files of a
+compiler, the list of those files and their hashes is kept beside the run and looked at again before
+it is called up to date. Names are relative to the folder of the input, so that both may move
+together. Very many files are hashed while the stage reads them, so that no one waits.
 """
 
+import contextlib
 import os
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from cxrtool.core import files
 from cxrtool.core.fingerprints import CACHE, InputRef, Known, StatCache
 
 READS = f"{CACHE}/reads.tsv"  # role:name, bytes, time, sha256
 _MISSING = Known(-1, 0, "missing")
-_LABEL = "hashing the files that the table names"
+_LABEL = "hashing the files that are read"
+#: Hash of a file that was not hashed yet: its size and time must tell.
+_PENDING = "pending"
+#: Hash of a file that was changed while it was read, which no content has.
+_CHANGED = "changed"
+
+Entry = tuple[str, str, os.stat_result]
 
 
-def record(folder: Path, ref: InputRef, paths: Iterable[Path]) -> None:
-    """Hash files and keep the list; those that are missing are noted as such.
+class Reads:
+    """The list of one run.
 
     Args:
         folder: The run directory.
-        ref: The input, a file, that names them.
-        paths: The files, before they are read.
+        resumed: The list of its beginning goes on; else it begins anew, and that of an earlier run
+            only saves hashing again.
     """
-    cache = StatCache(folder / READS)
-    base = ref.path.absolute().parent
-    present = []
-    for path in sorted({str(path.absolute()) for path in paths}):
-        name = f"{ref.role}:{os.path.relpath(path, base)}"
+
+    def __init__(self, folder: Path, *, resumed: bool) -> None:
+        self._cache = StatCache(folder / READS)
+        self._earlier = dict(self._cache.entries)
+        if not resumed:
+            self._cache.entries.clear()
+
+    def note(self, refs: Sequence[InputRef], paths: Iterable[Path]) -> None:
+        """Hash files now; those that are missing are noted as such.
+
+        Args:
+            refs: The inputs, of one role, that name or hold them.
+            paths: The files, before they are read.
+        """
+        self._cache.sha256_of(self._present(refs, paths), verify=False, label=_LABEL)
+        self._cache.save()
+
+    @contextlib.contextmanager
+    def noting(self, refs: Sequence[InputRef], paths: Iterable[Path]) -> Iterator[None]:
+        """Hash files while the block reads them, in their order.
+
+        Until then their sizes and times stand in the list: a run that is killed can be resumed. A
+        file that is changed meanwhile makes the run another one.
+        """
+        unread = []
+        for name, path, stat in self._present(refs, paths):
+            entry = self._cache.entries.get(name)
+            if entry is None or not _as_before(entry, stat) or entry.sha256 == _PENDING:
+                self._cache.entries[name] = Known(stat.st_size, stat.st_mtime_ns, _PENDING)
+                unread.append((name, path, stat))
+        self._cache.save()
+        stop = threading.Event()
+        thread = threading.Thread(target=self._hash, args=(unread, stop), daemon=True)
+        thread.start()
         try:
-            present.append((name, path, os.stat(path)))
-        except OSError:
-            cache.entries[name] = _MISSING
-    cache.sha256_of(present, verify=False, label=_LABEL)
-    cache.save()
+            yield
+        except BaseException:
+            stop.set()
+            raise
+        finally:
+            thread.join()
+            self._cache.save()
+
+    def _hash(self, unread: Sequence[Entry], stop: threading.Event) -> None:
+        for name, path, stat in unread:
+            if stop.is_set():
+                return
+            with contextlib.suppress(OSError):  # the stage says so where it reads the file
+                sha256 = files.sha256_file(path)
+                known = Known(stat.st_size, stat.st_mtime_ns, sha256)
+                if not _as_before(known, os.stat(path)):
+                    known = Known(stat.st_size, stat.st_mtime_ns, _CHANGED)
+                self._cache.entries[name] = known
+
+    def _present(self, refs: Sequence[InputRef], paths: Iterable[Path]) -> list[Entry]:
+        bases = _bases(refs)
+        present = []
+        for path in dict.fromkeys(os.path.abspath(path) for path in paths):
+            inside = [key for key, base in bases.items() if path.startswith(base + os.sep)]
+            key = (inside or list(bases))[0]
+            name = f"{key}:{os.path.relpath(path, bases[key])}"
+            try:
+                present.append((name, path, os.stat(path)))
+            except OSError:
+                self._cache.entries[name] = _MISSING
+                continue
+            if name in self._earlier:
+                self._cache.entries.setdefault(name, self._earlier[name])
+        return present
+
+
+def _as_before(entry: Known, stat: os.stat_result) -> bool:
+    return (entry.size, entry.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+
+
+def _bases(refs: Iterable[InputRef]) -> dict[str, str]:
+    """Role (with a number where there are several) -> the folder that names are relative to."""
+    bases: dict[str, str] = {}
+    counts: dict[str, int] = {}
+    for ref in refs:
+        number = counts[ref.role] = counts.get(ref.role, 0) + 1
+        path = os.path.abspath(ref.path)
+        key = ref.role if number == 1 else f"{ref.role}#{number}"
+        bases[key] = path if os.path.isdir(path) else os.path.dirname(path)
+    return bases
 
 
 def changed(folder: Path, inputs: Iterable[InputRef], *, verify: bool = False) -> str | None:
@@ -49,7 +133,7 @@ def changed(folder: Path, inputs: Iterable[InputRef], *, verify: bool = False) -
     if not (folder / READS).exists():
         return None
     cache = StatCache(folder / READS)
-    bases = {ref.role: str(ref.path.absolute().parent) for ref in inputs}
+    bases = _bases(inputs)
     before, now = dict(cache.entries), []
     for name, entry in before.items():
         role, _, relative = name.partition(":")
@@ -62,9 +146,13 @@ def changed(folder: Path, inputs: Iterable[InputRef], *, verify: bool = False) -
             continue
         if entry == _MISSING:
             return f"{path}, which was missing, is there now"
-        if stat.st_size != entry.size:
+        as_before = _as_before(entry, stat)
+        if stat.st_size != entry.size or (entry.sha256 == _PENDING and not as_before):
             return f"{path}, which it read, was changed"
-        now.append((name, path, stat))
+        if entry.sha256 == _CHANGED:
+            return f"{path} was changed while it was read"
+        if entry.sha256 != _PENDING:
+            now.append((name, path, stat))
     for name, sha256 in cache.sha256_of(now, verify=verify, label=_LABEL).items():
         if sha256 != before[name].sha256:
             return f"{name.partition(':')[2]}, which it read, was changed"

@@ -154,7 +154,8 @@ class SourceTable:
         official_split: Whether ``split`` is the source's own and must not be changed.
         opener: Opens the images; None only with ``labels_only``.
         image_column: How the source's table calls the image column, for error messages.
-        beside: Further files that the reader found beside its table by itself.
+        beside: Files that the reader opened and that ``table_file`` does not name; also those that
+            would be read if they were there. They belong to what the set was made from.
         keep_refs: Keep ``image_ref`` in the manifest as ``origin`` (no, where file names identify
             people, as DICOM paths do).
         sidecars: File name -> table to be written beside the manifest (such as the geometry of

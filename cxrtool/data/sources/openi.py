@@ -12,10 +12,11 @@ Demner-Fushman et al., "Preparing a collection of radiology examinations for dis
 retrieval", JAMIA 23(2), 2016.
 """
 
+import os
 import tarfile
 import xml.etree.ElementTree as ET
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -141,8 +142,7 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         opener=None if options.labels_only else roots.opener(),
         image_column="filename" if tables else "parentImage",
         rejected=sieve.rejected,
-        beside=tables
-        or tuple(Path(entry.file) for entry in reports.values() if not entry.report.images),
+        beside=tables or (*_archives(source), *_xml_files(reports)),
         left=images.left,
         remarks=images.remarks,
         notes={
@@ -257,6 +257,16 @@ def _from_tables(
     return reports, views
 
 
+def _archives(source: Path) -> list[Path]:
+    """Those of a folder."""
+    return sorted(source.glob("NLMCXR_reports*.t*gz")) if source.is_dir() else []
+
+
+def _xml_files(reports: Mapping[str, _Entry]) -> list[Path]:
+    """Those that lie in no archive, whether they have images or not."""
+    return [Path(entry.file) for entry in reports.values() if os.path.isfile(entry.file)]
+
+
 def _documents(source: Path, reject: Reject) -> Iterator[Document]:
     """The XML files of a folder, else of the archives in it; or of an archive; or one file."""
     if source.is_file():
@@ -269,5 +279,5 @@ def _documents(source: Path, reject: Reject) -> Iterator[Document]:
     for document in documents(source, (".xml",), reject):
         empty = False
         yield document
-    for archive in sorted(source.glob("NLMCXR_reports*.t*gz")) if empty else ():
+    for archive in _archives(source) if empty else ():
         yield from documents(archive, (".xml",), reject)
