@@ -220,7 +220,8 @@ def listing(folder: Path, without: tuple[str, ...] = ()) -> str:
                 with contextlib.suppress(OSError):  # a broken link holds nothing to read
                     lines.append(f"{entry.name}\t{entry.stat().st_size}\n")
         stack.extend(reversed(folders))
-        digest.update(f"{prefix}\n{''.join(lines)}".encode(errors="surrogateescape"))
+        if lines:
+            digest.update(f"{prefix}\n{''.join(lines)}".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 

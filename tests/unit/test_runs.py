@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -24,7 +25,7 @@ from cxrtool.core.errors import (
     OutputMismatchError,
     UsageError,
 )
-from cxrtool.core.runs import execution, lock
+from cxrtool.core.runs import execution, lock, reads
 from cxrtool.core.runs.execution import execute
 from cxrtool.core.runs.identity import digest
 from cxrtool.core.runs.lock import is_locked
@@ -386,3 +387,59 @@ def test_an_option_that_is_gone_matters_where_it_was_used(
     with pytest.raises(OutputMismatchError, match="--merge: True -> "):
         start(numbers, out)
     assert rerun == "be refused (exit 4): there is no --merge any more"
+
+
+@pytest.mark.parametrize("touch", ["nothing", "content", "later"])
+def test_files_are_hashed_while_they_are_read(tmp_path: Path, touch: str) -> None:
+    source, out = tmp_path / "source", tmp_path / "out"
+    source.mkdir()
+    for name in "ab":
+        (source / name).write_text(name)
+    ref = fingerprints.InputRef("source", source, "x")
+    paths = [source / "a", source / "b", source / "c"]
+
+    def changed() -> str | None:
+        return reads.changed(out, [ref])
+
+    with (
+        contextlib.suppress(KeyError),
+        reads.Reads(out, resumed=False).noting([ref], paths),
+    ):
+        raise KeyError  # a run that ends at once: its list stands, hashed or not
+    assert changed() is None
+    if touch == "content":
+        (source / "a").write_text("other")
+    elif touch == "later":
+        (source / "c").write_text("c")
+    told = changed()
+    assert (told is None) == (touch == "nothing")
+    with reads.Reads(out, resumed=True).noting([ref], paths):
+        pass
+    assert changed() is None
+    entries = fingerprints.StatCache(out / reads.READS).entries
+    assert {name for name, entry in entries.items() if len(entry.sha256) == 64} == (
+        {"source:a", "source:b", "source:c"} if touch == "later" else {"source:a", "source:b"}
+    )
+    # A new run forgets what an earlier one has read, but not the hashes.
+    reads.Reads(out, resumed=False).note([ref], paths[:1])
+    assert set(fingerprints.StatCache(out / reads.READS).entries) == {"source:a"}
+
+
+def test_a_file_that_changes_while_it_is_read_makes_another_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, out = tmp_path / "source" / "a", tmp_path / "out"
+    file.parent.mkdir()
+    file.write_text("a")
+    ref = fingerprints.InputRef("source", file.parent, "x")
+    hashed = threading.Event()
+
+    def slow(_: str) -> str:
+        hashed.wait(10)
+        return "0" * 64
+
+    monkeypatch.setattr(files, "sha256_file", slow)
+    with reads.Reads(out, resumed=False).noting([ref], [file]):
+        file.write_text("longer")
+        hashed.set()
+    assert reads.changed(out, [ref]) is not None
