@@ -191,7 +191,7 @@ def signature(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def listing(folder: Path, without: tuple[str, ...] = ()) -> str:
+def listing(folder: Path, without: tuple[str, ...] = (), apart: Path | None = None) -> str:
     """A hash of the names and sizes of all visible files below a folder.
 
     Links to folders are followed once, inside the folder.
@@ -199,11 +199,12 @@ def listing(folder: Path, without: tuple[str, ...] = ()) -> str:
     Args:
         folder: The folder.
         without: Endings of files that do not matter, lower case.
+        apart: A folder in it that is left out.
 
     Raises:
         InputError: A folder cannot be listed.
     """
-    root = os.path.realpath(folder)
+    root, out = os.path.realpath(folder), apart and os.path.realpath(apart)
     digest, seen, stack = hashlib.sha256(), {root}, [("", str(folder))]
     while stack:
         prefix, path = stack.pop()
@@ -215,6 +216,9 @@ def listing(folder: Path, without: tuple[str, ...] = ()) -> str:
                     if real in seen or not real.startswith(root + os.sep):
                         continue
                     seen.add(real)
+                # The path is resolved for folders of this name alone, since there may be many.
+                if out and out.endswith(f"/{entry.name}") and os.path.realpath(entry.path) == out:
+                    continue
                 folders.append((f"{prefix}{entry.name}/", entry.path))
             elif not (without and entry.name.lower().endswith(without)):
                 with contextlib.suppress(OSError):  # a broken link holds nothing to read
@@ -226,7 +230,12 @@ def listing(folder: Path, without: tuple[str, ...] = ()) -> str:
 
 
 def input_refs(
-    config: Any, cache: StatCache, *, verify: bool = False, stdin: Mapping[str, str] | None = None
+    config: Any,
+    cache: StatCache,
+    out: Path,
+    *,
+    verify: bool = False,
+    stdin: Mapping[str, str] | None = None,
 ) -> list[InputRef]:
     """Identify every input that a Config names.
 
@@ -234,6 +243,7 @@ def input_refs(
         config: A Config. Where it has a method `unread`, files with these endings do not matter in
             folders that are listed.
         cache: As for `fingerprint_input`, as is `verify`.
+        out: The run directory, which may lie in a folder that is listed.
         verify: Read everything again.
         stdin: Role -> fingerprint of what was read from stdin before; None reads it.
     """
@@ -243,7 +253,7 @@ def input_refs(
         if str(path) == "-" and stdin is not None:
             return InputRef(role, path, stdin[role])
         if role in listed and path.is_dir() and not _is_run(path):
-            return InputRef(role, path, "listing:" + listing(path, unread()))
+            return InputRef(role, path, "listing:" + listing(path, unread(), out))
         return fingerprint_input(role, path, cache, verify=verify)
 
     return [identify(role, path) for role, path in input_paths(config)]

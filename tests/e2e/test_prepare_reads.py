@@ -104,7 +104,7 @@ def folder(root: Path) -> None:
 def medmnist(root: Path) -> None:
     root.mkdir(parents=True)
     rng = np.random.default_rng(0)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for part in ("train", "val", "test"):
         arrays[f"{part}_images"] = rng.integers(0, 256, (3, 28, 28), np.uint8)
         arrays[f"{part}_labels"] = np.array([[0], [1], [0]])
@@ -196,6 +196,12 @@ def test_files_that_are_not_read_may_change_and_new_ones_are_noticed(tmp_path: P
         run("nih", source, out)
 
 
+def test_the_output_may_lie_in_the_source(tmp_path: Path) -> None:
+    nih(tmp_path)
+    assert run("nih", tmp_path, tmp_path / "out").state == "done"
+    assert run("nih", tmp_path, tmp_path / "out").state == "up-to-date"
+
+
 def test_labels_alone_do_not_depend_on_images(tmp_path: Path) -> None:
     source, out = tmp_path / "source", tmp_path / "out"
     nih(source)
@@ -215,8 +221,8 @@ def test_images_of_several_folders(tmp_path: Path) -> None:
     png(images[1] / "2.png", 2)
     (images[0] / "2.png").unlink()
     run("nih", source, out, images=tuple(images))
-    elsewhere = [path.rename(tmp_path / "far" / path.name) for path in images if not
-                 (tmp_path / "far").mkdir(exist_ok=True)]  # fmt: skip
+    (tmp_path / "far").mkdir()
+    elsewhere = [path.rename(tmp_path / "far" / path.name) for path in images]
     assert run("nih", source, out, images=tuple(elsewhere)).state == "up-to-date"
     png(elsewhere[1] / "2.png", 7)
     with pytest.raises(OutputMismatchError):

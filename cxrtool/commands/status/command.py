@@ -115,7 +115,7 @@ def _attempt(folder: Path, record: dict[str, Any], stages: Mapping[str, Any]) ->
     cache = fingerprints.StatCache(folder / fingerprints.CACHE / "inputs.tsv")
     before = {entry["role"]: entry["fingerprint"] for entry in record.get("inputs", [])}
     # stdin is gone: it is taken as it was
-    inputs = fingerprints.input_refs(config, cache, stdin=before)
+    inputs = fingerprints.input_refs(config, cache, folder, stdin=before)
     return Attempt(stage, config, folder, inputs)
 
 

@@ -100,7 +100,7 @@ def execute(
             raise UsageError(f"the output folder {out} is also the input {role!r}")
     new = not dry_run and not (out / RUN).exists()
     with _warming(stage, config) if new else contextlib.nullcontext():
-        inputs = fingerprints.input_refs(config, cache, verify=verify)
+        inputs = fingerprints.input_refs(config, cache, out, verify=verify)
     try:
         attempt = Attempt(stage, config, out, inputs)
         state = _checked(attempt, on_change=on_change, verify=verify)
@@ -292,7 +292,7 @@ def help_out(stage: Stage, config: Any, out: Path) -> Outcome:
     """
     console.configure(console.QUIET)
     cache = fingerprints.StatCache(None)
-    inputs = fingerprints.input_refs(config, cache)
+    inputs = fingerprints.input_refs(config, cache, out)
     fingerprint = _wait_for(stage, config, inputs, out)
     if fingerprint is not None:
         with tempfile.TemporaryDirectory(prefix="cxr-helper-") as folder:
