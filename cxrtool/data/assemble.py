@@ -232,9 +232,13 @@ def tell(
             " and without patient ids nothing else holds a study together: the leak guard will"
             " refuse them; --split-by 0.8,0.1,0.1 keeps studies together"
         )
-    for name, covered in zip(source.labels, source.covered, strict=True):
-        if covered and not counts[name]["positive"] and not counts[name]["uncertain"]:
-            console.warn(f"label {name!r} has no positive: nothing can be learned of it")
+    barren = [
+        name
+        for name, covered in zip(source.labels, source.covered, strict=True)
+        if covered and not counts[name]["positive"] and not counts[name]["uncertain"]
+    ]
+    if barren:
+        console.warn(f"labels without a positive, of which nothing is learned: {', '.join(barren)}")
     if rejected:
         by_column = Counter(
             error.column for _, error in rejected if error.reason.endswith(label_columns.NO_VALUE)

@@ -605,7 +605,7 @@ def test_a_label_without_positives_is_a_warning(
     text = (source / "labels.csv").read_text().replace(",1,", ",0,")
     (source / "labels.csv").write_text(text)
     prepare(source, tmp_path / "out")
-    assert "'Edema' has no positive" in capsys.readouterr().err
+    assert "without a positive, of which nothing is learned: Edema" in capsys.readouterr().err
 
 
 def test_reports_with_quotes_commas_and_line_breaks(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
 def plan(config: Config) -> dict[str, Any]:
     """What a run would read: counts of images and labels, without opening an image."""
     secret = None if config.id_key is None else keys.read_secret(config.id_key)
-    source, checker = _read_source(config, secret)
+    source, checker = _read_source(config, secret, headers=False)
     return {
         "images": len(checker.good),
         "rejected": len(checker.rejected),
@@ -101,14 +101,17 @@ def plan(config: Config) -> dict[str, Any]:
     }
 
 
-def _read_source(config: Config, secret: bytes | None) -> tuple[SourceTable, Checker]:
-    """Read, check, rename."""
+def _read_source(
+    config: Config, secret: bytes | None, *, headers: bool = True
+) -> tuple[SourceTable, Checker]:
+    """Read, check, rename; ``headers`` as in `SourceOptions`."""
     read = {
         "columns": config.named_columns(),
         "label_columns": words(config.label_columns),
         "modality": modalities(config),
         "exclude": words(config.exclude),
         "id_key": secret,
+        "headers": headers,
     }
     options = SourceOptions(**shared_values(SourceOptions, config) | read)
     source = read_source(config.format, config.source, options)

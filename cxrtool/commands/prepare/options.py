@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from cxrtool.core import console
-from cxrtool.core.config import GIVEN, argument, option, running_option
+from cxrtool.core.config import GIVEN, AnyBut, argument, option, running_option
 from cxrtool.core.errors import UsageError
 from cxrtool.data.columns import is_format_namespace
 from cxrtool.data.options import ROW_RULES
@@ -26,6 +26,9 @@ WITH_IMAGES = (
     "chexpert", "chexpert-plus", "nih", "nih-google", "mimic-cxr", "padchest", "openi", "vindr",
     "brax", "rsna", "siim", "table",
 )  # fmt: skip
+
+#: Formats whose readers join the rows of an image: by `--readers`, or boxes and masks of one label.
+JOINED = ("nih-google", "vindr", "rsna", "siim")
 
 form_option = partial(option, panel="Options of single formats")
 label_option = partial(option, panel="Labels and reports")
@@ -100,6 +103,7 @@ class Config:
         " -1, then 0), majority (of the cells that are not blank; a tie is -1) or first. Default:"
         " rows must agree.",
         choices=ROW_RULES,
+        only={"format": AnyBut(JOINED)},
     )
     labels_only: bool = label_option("Write labels and texts without images, for planning.", False)
     namespace: str | None = patient_option(

@@ -108,6 +108,8 @@ class SourceOptions:
             all; () for CR and DX, where any other is an error.
         exclude: Which of `MARKS` are left out.
         readers: Whose labels count where several read an image: ``any``, ``majority`` or an id.
+        headers: Whether DICOM headers are read for view, sex and age where a table names the
+            images: half a millisecond each, which a look (``--dry-run``) need not wait for.
         labels_only: No pixels are wanted: do not look for image files.
         skip_bad: Put unreadable entries in `SourceTable.rejected` instead of raising.
     """
@@ -124,6 +126,7 @@ class SourceOptions:
     modality: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     readers: str = "majority"
+    headers: bool = True
     labels_only: bool = False
     skip_bad: bool = False
 

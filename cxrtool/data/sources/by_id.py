@@ -14,7 +14,7 @@ import pandas as pd
 
 from cxrtool.core.errors import InputError
 from cxrtool.data.sources import files, vocabulary
-from cxrtool.data.sources.base import FileOpener, Opened
+from cxrtool.data.sources.base import FileOpener, Opened, SourceOptions
 from cxrtool.data.sources.dicom_pixels import DicomOpener
 from cxrtool.data.sources.paths import ImageIndex, ImageRoots
 from cxrtool.data.sources.tree import IMAGE_SUFFIXES
@@ -96,11 +96,13 @@ def _is_overlay(ref: str) -> bool:
     return any(word in folder for word in _NO_IMAGES)
 
 
-def header_columns(roots: ImageRoots, refs: pd.Series) -> pd.DataFrame:
+def header_columns(roots: ImageRoots, refs: pd.Series, options: SourceOptions) -> pd.DataFrame:
     """View, sex and age as DICOM headers have them: `str` columns, "" where nothing is said.
 
     What cannot be read is blank here; its error is named when it is opened.
     """
+    if options.labels_only or not options.headers:
+        return pd.DataFrame("", index=refs.index, columns=list(_HEADER))
     # Here: who reads no DICOM needs nothing of it.
     from cxrtool.data.sources import dicom
 

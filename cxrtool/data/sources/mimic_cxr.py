@@ -57,7 +57,7 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         what = "mimic-cxr-2.0.0-chexpert.csv or -negbio.csv"
         raise files.nothing_found(folder, "mimic-cxr", what)
     split_path = _find(folder, "split")
-    sectioned = next(iter(files.find_tables(folder, [SECTIONED])), None)
+    sectioned = next(iter(files.find_tables(folder, [SECTIONED])), folder / SECTIONED)
     sieve = files.Sieve(options, metadata, "dicom_id")
 
     frame = read_table(metadata, ("dicom_id", "subject_id", "study_id", "ViewPosition"))
@@ -124,7 +124,8 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         opener=None if options.labels_only else roots.opener(),
         image_column="dicom_id",
         beside=(
-            *(path for path in (metadata, label_path, split_path, sectioned) if path is not None),
+            *(path for path in (metadata, label_path, split_path) if path is not None),
+            sectioned,
             *text_files,
         ),
         rejected=sieve.rejected,
@@ -137,9 +138,9 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
     )
 
 
-def _sections(texts: pd.Series, study: pd.Series, sectioned: Path | None) -> dict[str, pd.Series]:
+def _sections(texts: pd.Series, study: pd.Series, sectioned: Path) -> dict[str, pd.Series]:
     """The columns of text: reports as they are, and the sections that were found in them."""
-    if sectioned is None:
+    if not sectioned.is_file():
         return {"report": texts}
     table = read_table(sectioned, ("study", *_SECTIONS))
     again = table["study"].duplicated()

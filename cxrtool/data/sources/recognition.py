@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cxrtool.core.errors import InputError
+from cxrtool.data.columns import DATASET
 
 #: What `prepare` takes for a format where none is given.
 AUTO = "auto"
@@ -88,6 +89,11 @@ _REPORTS = "nlmcxr_reports*.t*gz"
 _OWN = ("labels.csv", "metadata.csv", "manifest.csv")
 #: Files that are looked at for their ending.
 _GLANCE = 20_000
+_FOLDERS = 300  # folders that are looked into for a set deeper down
+#: Folders of a set that hold its tables.
+_PARTS = ("annotations", "chexbert_labels", "four_findings_expert_labels")
+#: Names of files and folders that begin so are left out: hidden ones, and what macOS adds.
+HIDDEN = (".", "__MACOSX")
 _LINE = 1 << 16  # characters of a line that are read
 
 
@@ -112,6 +118,9 @@ def recognize(source: Path) -> Recognized:
     if not source.is_dir():
         raise InputError("no such file or folder", file=source)
     own = [path for path in sorted(source.iterdir()) if path.is_file()]
+    if any(path.name == DATASET for path in own):
+        hint = "other commands read it as it is; --format table reads its manifest anew"
+        raise InputError("is a data set of cxr already", file=source, hint=hint)
     if recognized := _of_tables(own):
         return recognized
     below = {
@@ -125,6 +134,11 @@ def recognize(source: Path) -> Recognized:
         raise InputError(f"holds several data sets: {places}", file=source, hint=hint)
     if below:
         return next(iter(below.values()))
+    for folder in _deeper_folders(source):
+        if recognized := _of_tables(sorted(folder.iterdir())):
+            home = folder.parent if folder.name in _PARTS else folder
+            what = f"a data set of the format {recognized.form} lies deeper in it"
+            raise InputError(what, file=source, hint=f"give its own folder: cxr prepare {home}")
     return _of_endings(source, own)
 
 
@@ -199,9 +213,27 @@ def first_row(path: Path) -> dict[str, str]:
     return {name.strip(): cell for name, cell in zip(header, cells)}
 
 
+def _deeper_folders(source: Path) -> Iterator[Path]:
+    """Folders two and more levels below a folder, the higher ones first; at most `_FOLDERS`."""
+    level = [source]
+    left = _FOLDERS
+    for depth in itertools.count(1):
+        below = (child for folder in level for child in sorted(folder.iterdir()))
+        level = list(itertools.islice((path for path in below if _is_folder(path)), left))
+        left -= len(level)
+        if depth > 1:
+            yield from level
+        if not level or not left:
+            return
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink() and not path.name.startswith(HIDDEN)
+
+
 def _files_below(root: Path) -> Iterator[str]:
     for folder, folders, files in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+        folders[:] = sorted(name for name in folders if not name.startswith(HIDDEN))
         base = os.path.relpath(folder, root)
         prefix = "" if base == "." else base + "/"
         yield from (prefix + name for name in sorted(files) if not name.startswith("."))

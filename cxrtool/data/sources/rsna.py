@@ -55,7 +55,7 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
     one = one.loc[classes.index]
     images = one["patientId"]
     places = by_id.Places(images) if options.labels_only else by_id.locate(roots, images)
-    header = by_id.header_columns(roots, places.refs)
+    header = by_id.header_columns(roots, places.refs, options)
     patients = _patients(path.parent / _MAPPING, images)
     unknown = 0 if patients is None else int((patients == "").sum())
     told = (classes != "").any()
@@ -87,9 +87,7 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         citation="Shih et al., Radiology: Artificial Intelligence 1(1) (2019) e180041",
         opener=None if options.labels_only else by_id.opener(roots),
         image_column="patientId",
-        beside=tuple(
-            place for name in (_CLASSES, _MAPPING) if (place := path.parent / name).is_file()
-        ),
+        beside=(path.parent / _CLASSES, path.parent / _MAPPING),
         sidecars=by_id.boxes([_boxes(frame, corners, dict(zip(images, places.refs)))]),
         rejected=sieve.rejected,
         remarks=remarks,

@@ -56,7 +56,7 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         {
             "image_ref": places.refs,
             "study_id": places.refs.str.extract(r"([^/]+)/[^/]+/[^/]+$", expand=False).fillna(""),
-            **by_id.header_columns(roots, places.refs),
+            **by_id.header_columns(roots, places.refs, options),
             **files.rows(one, path),
             _LABEL: (one["EncodedPixels"] != _NONE).astype(int).astype(str),
         }

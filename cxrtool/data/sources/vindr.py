@@ -80,9 +80,12 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
     if not options.labels_only:
         places = by_id.locate(roots, one[_IMAGE])
     refs = dict(zip(one[_IMAGE], places.refs, strict=True))
-    side += [_known_classes(read_table(path, (_CLASS,)), sieve) for path in _beside(paths)]
+    beside = _beside(paths)
+    side += [
+        _known_classes(read_table(path, (_CLASS,)), sieve) for path in beside if path.is_file()
+    ]
     table = pd.DataFrame({"image_ref": places.refs, "study_id": one[_IMAGE], "view": "PA"})
-    table = table.join(by_id.header_columns(roots, places.refs)[["sex", "age"]])
+    table = table.join(by_id.header_columns(roots, places.refs, options)[["sex", "age"]])
     table = table.join(one.drop(columns=_IMAGE))
     return SourceTable(
         table=table,
@@ -95,7 +98,7 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         official_split=bool((table["split"] != "").any()),
         opener=None if options.labels_only else by_id.opener(roots),
         image_column=_IMAGE,
-        beside=(*paths, *_beside(paths)),
+        beside=(*paths, *beside),
         sidecars=by_id.boxes(_boxes(frame, refs) for frame in side),
         rejected=sieve.rejected,
         remarks=joined.remarks,
@@ -115,12 +118,12 @@ def _paths(source: Path) -> list[Path]:
 
 
 def _beside(paths: list[Path]) -> list[Path]:
-    """PhysioNet's tables of boxes beside those of labels."""
-    if not any(_split(path) for path in paths):
-        return []
-    names = [f"{name}.csv" for name, split in _BOX_TABLES.items()]
-    found = [path for path in files.find_tables(paths[0].parent, names) if path not in paths]
-    return [path for path in found if _split(path) in map(_split, paths)]
+    """PhysioNet's tables of boxes beside those of labels, whether they are there or not."""
+    parts = set(map(_split, paths))
+    places = [
+        paths[0].parent / f"{name}.csv" for name, split in _BOX_TABLES.items() if split in parts
+    ]
+    return [path for path in places if path not in paths]
 
 
 def _split(path: Path) -> str:

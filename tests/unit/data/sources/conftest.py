@@ -13,6 +13,7 @@ from PIL import Image
 
 from cxrtool.commands.prepare.options import Config as PrepareConfig
 from cxrtool.core.config import fields_of
+from cxrtool.core.config.values import applies
 from cxrtool.data.sources.base import SourceOptions, SourceTable, read_source
 
 Read = Callable[..., SourceTable]
@@ -33,11 +34,11 @@ def read() -> Read:
 
     def run(form: str, source: Path, **options: Any) -> SourceTable:
         result = read_source(form, source, SourceOptions(**options))
-        common = {"seed", "size", "labels_only", "skip_bad", "id_key"}
+        common = {"seed", "size", "labels_only", "skip_bad", "id_key", "headers"}
         assert set(options) <= common | {
             "columns" if field.name == "column" else field.name
             for field in fields_of(PrepareConfig)
-            if form in getattr(field.meta, "only", {}).get("format", ())
+            if "format" in field.meta.only and applies(field, PrepareConfig, {"format": form})
         }
         table = result.table
         assert len(result.covered) == len(result.labels)

@@ -98,6 +98,22 @@ def test_several_sets_and_none(tmp_path: Path) -> None:
         recognize(tmp_path / "none")
 
 
+def test_a_set_deeper_down_and_one_of_our_own(tmp_path: Path) -> None:
+    files = tmp_path / "physionet.org" / "files"
+    table = "image_id,Aortic enlargement,No finding\n"
+    write_text(files / "vindr-cxr" / "1.0.0" / "annotations" / "image_labels_test.csv", table)
+    write_text(files / "vindr-cxr" / "1.0.0" / "test" / "a.dicom", "")
+    for source in (tmp_path, files, files / "vindr-cxr"):
+        with pytest.raises(InputError, match="vindr lies deeper") as error:
+            recognize(source)
+        assert str(error.value.hint).endswith(str(files / "vindr-cxr" / "1.0.0"))
+    assert recognize(files / "vindr-cxr" / "1.0.0").form == "vindr"
+    for name in ("dataset.json", "manifest.csv"):
+        write_text(tmp_path / "data" / name, "")
+    with pytest.raises(InputError, match="a data set of cxr already"):
+        recognize(tmp_path / "data")
+
+
 def test_every_sign_is_of_one_format() -> None:
     """A table that has the columns of one format alone is of no other before it in the list."""
     for index, sign in enumerate(SIGNS):

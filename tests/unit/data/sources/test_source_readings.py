@@ -15,6 +15,7 @@ from cxrtool.data.source_checks import rename_labels
 from cxrtool.data.sources import by_id
 from cxrtool.data.sources.paths import ImageRoots
 from cxrtool.data.sources.recognition import recognize
+from tests.e2e.data_sets import LAYOUTS
 
 from .conftest import Read, write_png, write_text
 
@@ -146,6 +147,13 @@ def test_rsna(tmp_path: Path, read: Read) -> None:
     write_text(place, "[1]")
     with pytest.raises(InputError, match="list of images"):
         read("rsna", tmp_path, labels_only=True)
+
+
+def test_headers_are_read_where_they_are_wanted(tmp_path: Path, read: Read) -> None:
+    LAYOUTS["RSNA Pneumonia"](tmp_path)
+    for headers, views in ((True, ["PA", "AP", "PA"]), (False, ["", "", ""])):
+        result = read("rsna", tmp_path / "rsna-pneumonia", headers=headers)
+        assert list(result.table["view"]) == views
 
 
 @pytest.mark.parametrize(
