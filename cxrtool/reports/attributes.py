@@ -289,9 +289,10 @@ def _joined(findings: Sequence[Span]) -> list[Span]:
 
 
 def _listed(matches: Sequence[Match]) -> tuple[AttributeSpan, ...]:
+    match_at = {match.start: match for match in matches}
     return tuple(
         AttributeSpan(rule, match.start, match.end)
-        for match in sorted(set(matches), key=lambda m: m.start)
+        for _, match in sorted(match_at.items())
         for rule in match.rules
     )
 

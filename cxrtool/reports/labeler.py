@@ -218,11 +218,10 @@ class Labeler:
         if span:
             sections = _placed(sections, span)
             counted = [s for s in sections if s.name in self.rules.counted]
-        mentions_at: list[tuple[int, Mention]] = []  # first word of the sentence, mention
         spoken = words.sentences()
-        for first, stop in spoken:
-            mentions = self._reader.read(words.kinds[first:stop])
-            mentions_at.extend((first, mention) for mention in mentions)
+        mentions_at = [  # first word of the sentence, mention
+            (f, mention) for f, s in spoken for mention in self._reader.read(words.kinds[f:s])
+        ]
         values = self._aggregate(mention for _, mention in mentions_at)
         unread: list[tuple[int, Mention]] = []
         if values[self.rules.no_finding] == POSITIVE:
