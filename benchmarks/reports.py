@@ -4,7 +4,8 @@
 
 Reads the 3,955 Open-i reports inside the torchxrayvision wheel. Parts (default: all):
 
-``speed``    reports a second of one core (processor time): labels alone, with evidence
+``speed``    reports a second of one core (processor time): labels alone, with evidence; where words
+             are new and where they are known; as a ratio to a tokenizing loop of spaCy
 ``workers``  the whole command over ``--scaling`` reports with 1 and with 2 workers
 ``large``    the whole command over ``--reports`` reports (MIMIC-CXR has 227,835) with 2 workers:
              time and peak memory of all its processes
@@ -27,8 +28,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
+
+import spacy
 
 from cxrtool.core.errors import InputError
 from cxrtool.reports import Labeler, assert_mention
@@ -52,17 +56,31 @@ def corpus() -> dict[str, str]:
 
 
 def speed(texts: dict[str, str]) -> None:
-    """Reports a second of processor time; best of three labelers that know no word yet."""
-    for evidence in (False, True):
-        seconds = []
-        for _ in range(3):
+    """Reports a second of processor time, beside a tokenizing loop of spaCy; best of five in turn.
+
+    Every round begins with a pipeline and labelers that know no word; the second pass of a labeler
+    knows them all. Of a checkout beside this one: PYTHONPATH=CHECKOUT python benchmarks/reports.py.
+    """
+    seconds: dict[str, list[float]] = {}
+
+    def measure(name: str, results: Iterable[object]) -> None:
+        started = time.process_time()
+        for _ in results:
+            pass
+        seconds.setdefault(name, []).append(time.process_time() - started)
+
+    for _ in range(5):
+        measure('spacy.blank("en")', map(spacy.blank("en").tokenizer, texts.values()))
+        for evidence in (False, True):
             labeler = Labeler()
-            started = time.process_time()
-            for _ in labeler.label_all(texts.values(), evidence=evidence):
-                pass
-            seconds.append(time.process_time() - started)
-        rate = len(texts) / min(seconds)
-        print(f"evidence {'on ' if evidence else 'off'}: {rate:,.0f} reports/s on one core")
+            for words in ("new", "known"):
+                name = f"{words} words, {'evidence' if evidence else 'labels only'}"
+                measure(name, labeler.label_all(texts.values(), evidence=evidence))
+    base = min(seconds['spacy.blank("en")'])
+    for name, times in seconds.items():
+        best = min(times)
+        rate = f"{len(texts) / best:7,.0f} reports/s"
+        print(f"{name:24s} {rate} on one core, {best / base:.2f} of the tokenizing loop")
 
 
 class Cost(NamedTuple):
