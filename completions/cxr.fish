@@ -33,6 +33,7 @@ complete -c cxr -n '__fish_seen_subcommand_from prepare' -l label-table -r -d 'T
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l modality -r -d 'Modalities to take, such as CR,DX,RG; none stands for files that name none, any for all. Default: CR and DX, and an error where there are others.'
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l exclude -r -d 'What is left out by its own word: burned-in (text in the pixels), synthetic, or both.'
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l readers -r -d 'Whose labels count where several readers saw an image: any of them, the majority, or the id of one.'
+complete -c cxr -n '__fish_seen_subcommand_from prepare' -l bits -r -d 'Bits that the values of 16-bit images use, and of DICOM without a window. Default: what a table (column bits_stored) or BitsStored says, else the bits of the largest value of all images.'
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l workers -r -d 'Processes that decode; 0 takes all cores.'
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -s o -l out -r -d 'Folder to write the result to (required).'
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l config -r -d 'Take options from a file: TOML with a section per command, or the run.json of a past run. The command line goes first; --no-mirror, say, takes back a switch of the file.'

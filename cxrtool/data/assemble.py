@@ -280,6 +280,54 @@ def tell_rows(note: Mapping[str, Any] | None) -> None:
         console.say(f"of columns that differ between them the first cell stands: {kept} images")
 
 
+def tell_bits(images: Ingested, *, given: bool) -> dict[str, Any]:
+    """Say how many bits 16-bit images were taken to use, and which disagree; for ``dataset.json``.
+
+    Args:
+        images: What became of the images.
+        given: ``--bits`` said it.
+    """
+    wide = images.wide
+    dim = [
+        image for image in images.done.values() if not image.bits and 0 < image.largest < 1 << 14
+    ]
+    if dim:
+        console.warn(
+            f"{len(dim):,} DICOM images use a quarter of what they could show at most, and are dark"
+            f" ({image_name(dim[0].row)}): --bits N says how many bits those without a window have"
+        )
+    if not wide:
+        return {}
+    how = "--bits" if given else "the largest value" if images.bits else "the table"
+    parts = Counter(image.bits for image in wide)
+    listing = ", ".join(f"{bits} bits {n:,}" for bits, n in sorted(parts.items()))
+    console.say(f"16-bit images by the bits that they use ({how}): {listing}")
+    others = [image for image in images.done.values() if not image.bits and not image.conversion]
+    disagree = {
+        "have values above these bits, which are white": [
+            image for image in wide if image.largest >= 1 << image.bits
+        ],
+        "use a quarter of these bits' range at most, and are dark": [
+            image for image in wide if image.largest < 1 << image.bits - 2
+        ],
+        "are files of 8 bits, and are taken over the whole of their range": others,
+    }
+    for what, rows in disagree.items():
+        if rows:
+            first = ", ".join(image_name(image.row) for image in rows[:3])
+            more = ", ..." if len(rows) > 3 else ""
+            console.warn(f"{len(rows):,} images {what}: {first}{more}")
+    above, dark, eight = map(len, disagree.values())
+    note = {
+        "from": how,
+        "images": {str(bits): n for bits, n in sorted(parts.items())},
+        "above": above,
+        "dark": dark,
+        "files_of_8_bits": eight,
+    }
+    return {"bits": note}
+
+
 def tell_remarks(source: SourceTable) -> None:
     """What a reader has to tell of its source."""
     for sentence in source.remarks:

@@ -2,11 +2,11 @@
 
 In: image files, encoded bytes or arrays. Out: a Pillow image of mode L, and what was converted.
 
-16-bit gray maps 0..65535 linearly to 0..255, or 0..4095 where no value exceeds 4095 (12-bit data
-in a 16-bit file); transparency is laid over black; an EXIF orientation is applied; of colour JPEGs
-only the luma is decoded. On request a JPEG is decoded at 1/2, 1/4 or 1/8 of its size, which the
-format allows without the full inverse transform; each pixel is then the mean of its block to within
-rounding, and a third of the time is saved.
+16-bit gray maps its bits linearly to 0..255: as many as the caller says that the set has, else 12
+where no value of the image needs more, else 16; transparency is laid over black; an EXIF
+orientation is applied; of colour JPEGs only the luma is decoded. On request a JPEG is decoded at
+1/2, 1/4 or 1/8 of its size, which the format allows without the full inverse transform; each pixel
+is then the mean of its block to within rounding, and a third of the time is saved.
 """
 
 import functools
@@ -23,6 +23,8 @@ from cxrtool.core.errors import InputError
 #: Larger images are refused as decompression bombs (Pillow's own warning limit).
 MAX_PIXELS = 89_478_485
 _BOMB = f"more than {MAX_PIXELS:,} pixels (decompression bomb)"
+#: Bits that detectors have.
+DEPTHS = (8, 10, 12, 14, 16)
 #: What Pillow may try. No format that runs another program (EPS) or holds documents.
 _FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000", "PPM")
 #: Pillow's modes of more than gray -> what is said of the conversion.
@@ -56,20 +58,30 @@ class Decoded:
         image: Pillow image of mode L, dark = air.
         conversion: What had to be done, "" for 8-bit gray (counted and reported by ``prepare``).
         scale: 1, or 2, 4, 8 where a JPEG was decoded at a part of its size.
+        largest: The largest value of 16-bit gray; 0 for all else.
+        bits: Bits that the gray of a 16-bit file was divided by; 0 for all else.
+        alone: The same image where nobody says how many bits its set has; None = `image`.
     """
 
     image: Image.Image
     conversion: str = ""
     scale: int = 1
+    largest: int = 0
+    bits: int = 0
+    alone: Image.Image | None = None
 
 
-def open_gray(source: Path | bytes | np.ndarray, at_least: int | None = None) -> Decoded:
+def open_gray(
+    source: Path | bytes | np.ndarray, at_least: int | None = None, bits: int | None = None
+) -> Decoded:
     """Decode one image of any supported form to 8-bit gray.
 
     Args:
         source: A file, encoded bytes, or gray pixels [H, W] uint8 or uint16.
         at_least: The shorter side that is needed, in pixels: a JPEG may be decoded at a part of its
             size that is not smaller. None for the full size.
+        bits: Bits that 16-bit files of this set use; what lies above is white. None for a guess
+            from this image alone.
 
     Raises:
         InputError: Not an image, truncated, a decompression bomb, several frames, or a form without
@@ -86,7 +98,7 @@ def open_gray(source: Path | bytes | np.ndarray, at_least: int | None = None) ->
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(file or io.BytesIO(source), formats=_formats()) as image:  # type: ignore[arg-type]
-                return _to_gray(image, file, at_least)
+                return _to_gray(image, file, at_least, bits)
     except (Image.DecompressionBombError, OSError, SyntaxError, ValueError, EOFError) as error:
         # Pillow raises all of these for damaged files, depending on where the damage is.
         reasons = (reason for kind, reason in _REASONS.items() if isinstance(error, kind))
@@ -100,7 +112,24 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
-def _to_gray(image: Image.Image, file: Path | None, at_least: int | None) -> Decoded:
+def largest_value(source: Path | bytes) -> int:
+    """The largest value of a 16-bit file; 0 for all else, which is not decoded, and for damage."""
+    try:
+        with Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as image:
+            if not _is_wide(image.mode):
+                return 0
+        return open_gray(source).largest
+    except (InputError, Image.DecompressionBombError, OSError, SyntaxError, ValueError, EOFError):
+        return 0
+
+
+def _is_wide(mode: str) -> bool:
+    return mode.startswith("I;16") or mode == "I"
+
+
+def _to_gray(
+    image: Image.Image, file: Path | None, at_least: int | None, bits: int | None
+) -> Decoded:
     """Bring an opened Pillow image to mode L."""
     width, height = image.size
     if width * height > MAX_PIXELS:
@@ -113,15 +142,20 @@ def _to_gray(image: Image.Image, file: Path | None, at_least: int | None) -> Dec
         image.draft("L", (min(part[0], width), min(part[1], height)))
     image.load()
     mode = image.mode
+    largest, alone = 0, None
     if mode == "L":
         gray: Image.Image = image
-    elif mode.startswith("I;16") or mode == "I":
+    elif _is_wide(mode):
         array = np.asarray(image)
-        if int(array.min()) < 0 or int(array.max()) > 65535:
+        largest = int(array.max())
+        if int(array.min()) < 0 or largest > 65535:
             raise InputError("integer pixels outside 0..65535", file=file)
-        top = 4095 if int(array.max()) <= 4095 else 65535
-        gray = _divide(array.astype(np.uint16, copy=False), top)
-        conversion = "12-bit gray in 16 bits" if top == 4095 else "16-bit gray"
+        array = array.astype(np.uint16, copy=False)
+        own = 12 if largest < 1 << 12 else 16
+        bits = own if bits is None else bits
+        gray, conversion = _divide(array, bits), "16-bit gray"
+        # The key of an image does not hang on the others of its set.
+        alone = None if bits == own else _divide(array, own)
     elif mode == "1":
         gray, conversion = image.convert("L"), "black and white"
     elif mode in ("LA", "RGBA", "PA", "La", "RGBa") or "transparency" in image.info:
@@ -135,9 +169,10 @@ def _to_gray(image: Image.Image, file: Path | None, at_least: int | None) -> Dec
         raise InputError(f"pixels of mode {mode} have no known gray range", file=file)
     turn = _TURNS.get(_orientation(image))
     if turn is not None:
-        gray = gray.transpose(turn)
+        gray, alone = gray.transpose(turn), alone and alone.transpose(turn)
         conversion = f"{conversion}, turned by EXIF" if conversion else "turned by EXIF"
-    return Decoded(gray, conversion, round(width / image.width))
+    scale = round(width / image.width)
+    return Decoded(gray, conversion, scale, largest, (bits or 0) if _is_wide(mode) else 0, alone)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -157,10 +192,16 @@ def _from_array(array: np.ndarray) -> Decoded:
         return Decoded(Image.fromarray(np.ascontiguousarray(array)))
     if array.dtype == np.uint16:
         # An opener has already scaled its data to the full range: no guess about 12 bits here.
-        return Decoded(_divide(array, 65535), "16-bit gray")
+        return Decoded(_divide(array, 16), "16-bit gray", largest=int(array.max()))
     raise InputError(f"an array of {array.dtype} where uint8 or uint16 is expected")
 
 
-def _divide(array: np.ndarray, top: int) -> Image.Image:
-    table = np.rint(np.arange(top + 1) * (255.0 / top)).astype(np.uint8)
-    return Image.fromarray(table[array])
+def _divide(array: np.ndarray, bits: int) -> Image.Image:
+    return Image.fromarray(_grays(bits)[array])
+
+
+@functools.cache
+def _grays(bits: int) -> np.ndarray:
+    """8-bit gray of every 16-bit value, uint8 [65536]; white where the bits do not reach."""
+    top = (1 << bits) - 1
+    return np.rint(np.minimum(np.arange(1 << 16), top) * (255.0 / top)).astype(np.uint8)

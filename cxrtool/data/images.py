@@ -116,6 +116,8 @@ class Converted(NamedTuple):
         prepared: The same of `pixels`.
         conversion: What had to be done to get 8-bit gray.
         enlarged: The original was smaller than the size.
+        largest: The largest value of 16-bit gray; 0 for all else.
+        bits: Bits that 16-bit gray was divided by; 0 for all else.
     """
 
     pixels: np.ndarray
@@ -123,21 +125,34 @@ class Converted(NamedTuple):
     prepared: str
     conversion: str
     enlarged: bool
+    largest: int = 0
+    bits: int = 0
 
 
-def convert(source: Path | bytes | np.ndarray, size: int, fit: str = "crop") -> Converted:
+def convert(
+    source: Path | bytes | np.ndarray, size: int, fit: str = "crop", bits: int | None = None
+) -> Converted:
     """Decode an original, take its key, and bring it to ``size``.
+
+    Args:
+        source: As for `open_gray`.
+        size: Side in pixels.
+        fit: As for `fit_image`.
+        bits: Bits that 16-bit files of the set use; the key does not depend on it.
 
     Raises:
         InputError: As `open_gray`.
     """
-    decoded = open_gray(source, at_least=_BASE_PX)
+    decoded = open_gray(source, _BASE_PX, bits)
     base = image = _averaged(decoded.image, _BASE_PX)
+    if decoded.alone is not None:
+        base = _averaged(decoded.alone, _BASE_PX)
     if _GAP * size > _BASE_PX:  # a larger picture needs more than the key does
         image = open_gray(source, int(_GAP * size)).image if decoded.scale > 1 else decoded.image
     pixels = fit_image(image, size, fit)
     enlarged = min(decoded.image.size) * decoded.scale < size
-    return Converted(pixels, pixel_key(base), prepared_key(pixels), decoded.conversion, enlarged)
+    keys = pixel_key(base), prepared_key(pixels)
+    return Converted(pixels, *keys, decoded.conversion, enlarged, decoded.largest, decoded.bits)
 
 
 def read_png(path: Path, size: int) -> np.ndarray:

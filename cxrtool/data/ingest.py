@@ -13,17 +13,18 @@ import functools
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from cxrtool.core import files
 from cxrtool.core.cores import available_cores
 from cxrtool.core.errors import InputError
-from cxrtool.data import images, pool
+from cxrtool.data import decoding, images, pool
 from cxrtool.data.columns import image_name
-from cxrtool.data.sources.base import Opener
+from cxrtool.data.decoding import DEPTHS
+from cxrtool.data.sources.base import FileOpener, Opener
 
 if TYPE_CHECKING:
     from cxrtool.core.runs import Run
@@ -33,12 +34,14 @@ JOURNAL = ".cache/prepare.jsonl"
 PRELOAD = ("cxrtool.data.ingest", "threadpoolctl")
 #: Images a chunk: few, because at the end one worker waits for the other about that long.
 _CHUNK = 4
+#: Images that are looked at before to learn how many bits 16-bit files use.
+_LOOKED_AT = 16
 #: Below this many images a pool costs more than it saves.
 _FEW = 48
 
 
 class Done(NamedTuple):
-    """A converted image. ``enlarged``: it was smaller than the size that was asked for."""
+    """A converted image, see `images.Converted`."""
 
     row: int
     size_bytes: int
@@ -47,6 +50,8 @@ class Done(NamedTuple):
     prepared_key: str
     conversion: str
     enlarged: bool
+    largest: int = 0
+    bits: int = 0
 
 
 #: An image that cannot be used: its row, and why.
@@ -62,12 +67,14 @@ class Job:
         out: The dataset directory.
         size: Side in pixels.
         fit: ``crop``, ``pad`` or ``stretch``.
+        bits: Bits of 16-bit files that no table tells; 0 = as many as the largest value has.
     """
 
     opener: Opener
     out: str
     size: int
     fit: str
+    bits: int = 0
 
 
 @dataclass(frozen=True)
@@ -77,10 +84,17 @@ class Ingested:
     Attributes:
         done: Row -> result.
         resumed: Images that an interrupted run had finished.
+        bits: Bits of 16-bit files that no table tells; 0 where there are none.
     """
 
     done: dict[int, Done]
     resumed: int
+    bits: int = 0
+
+    @property
+    def wide(self) -> list[Done]:
+        """16-bit images."""
+        return [done for done in self.done.values() if done.bits]
 
     @property
     def conversions(self) -> Counter[str]:
@@ -96,8 +110,13 @@ def ingest(
     *,
     workers: int,
     on_bad: Callable[[int, InputError], None],
+    table_bits: Mapping[int, int] | None = None,
 ) -> Ingested:
     """Convert every image.
+
+    How many bits 16-bit files use is one number for all that no table tells, and known once the
+    last of them is decoded. Some are looked at before, which nearly always tells it; images that
+    were converted by another number are converted again.
 
     Args:
         run: The run; ``run.stopping`` ends the work after the chunks that are begun.
@@ -105,16 +124,65 @@ def ingest(
         refs: (row of the source, reference) of every image.
         workers: Processes; 0 = one a core.
         on_bad: Told of every bad image; may raise to stop.
+        table_bits: Row -> bits of its file, where a table tells them.
 
     Raises:
         CxrError: What ``on_bad`` raises; a worker that died.
         OSError: The disk is full or may not be written.
     """
+    told = table_bits or {}
+    bits = job.bits or _likely_bits(job.opener, [ref for row, ref in refs if row not in told])
     path = run.path(JOURNAL)
     earlier = _believed(run, path)
     done = {row: earlier[row] for row, _ in refs if row in earlier}
-    out = Ingested(done, len(done))
-    items = [(row, ref) for row, ref in refs if row not in done]
+    resumed = len(done)
+    _convert_all(run, replace(job, bits=bits), refs, told, done, path, workers, on_bad)
+    largest = [entry.largest for entry in done.values() if entry.bits and entry.row not in told]
+    if largest and not job.bits:
+        bits = bits_of(max(largest))
+        other = [e.row for e in done.values() if e.bits not in (0, bits) and e.row not in told]
+        for row in other:
+            del done[row]
+        if other:
+            job = replace(job, bits=bits)
+            _convert_all(run, job, refs, told, done, path, workers, on_bad)
+    return Ingested(done, resumed, bits if largest else 0)
+
+
+def told_bits(cells: Iterable[str]) -> dict[int, int]:
+    """Row -> bits, from the cells of a table that say 1 to 16."""
+    numbers = ((row, cell.strip().removesuffix(".0")) for row, cell in enumerate(cells))
+    return {row: int(n) for row, n in numbers if n.isdecimal() and 1 <= int(n) <= 16}
+
+
+def bits_of(value: int) -> int:
+    """Bits of a detector that gives such a value: 8, 10, 12, 14 or 16."""
+    return next(bits for bits in DEPTHS if value < 1 << bits)
+
+
+def _likely_bits(opener: Opener, refs: Sequence[str]) -> int:
+    """Bits of the largest value in some images; all where none of these is a 16-bit file."""
+    if not isinstance(opener, FileOpener):
+        return DEPTHS[-1]
+    looked_at = refs[:: -(-len(refs) // _LOOKED_AT) or 1]
+    largest = max((decoding.largest_value(opener.root / ref) for ref in looked_at), default=0)
+    return bits_of(largest) if largest else DEPTHS[-1]
+
+
+def _convert_all(
+    run: Run,
+    job: Job,
+    refs: Sequence[tuple[int, str]],
+    told: Mapping[int, int],
+    done: dict[int, Done],
+    path: Path,
+    workers: int,
+    on_bad: Callable[[int, InputError], None],
+) -> None:
+    """Convert what is not done yet; results are added to `done` and to the journal."""
+    items = [(row, ref, told.get(row, job.bits)) for row, ref in refs if row not in done]
+    if not items and done:
+        return
     chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
     if len(items) < _FEW:
         workers = 1
@@ -144,7 +212,6 @@ def ingest(
                     on_bad(*entry)
             bar.advance(len(chunks[number]))
     run.check_stop()
-    return out
 
 
 def _believed(run: Run, path: Path) -> dict[int, Done]:
@@ -167,19 +234,19 @@ def _believed(run: Run, path: Path) -> dict[int, Done]:
     return believed
 
 
-def _convert(job: Job, items: Iterable[tuple[int, str]]) -> list[Done | Bad]:
+def _convert(job: Job, items: Iterable[tuple[int, str, int]]) -> list[Done | Bad]:
     """What a worker process does with some images: open, decode, resize, hash, encode, write.
 
     Raises:
         OSError: The output cannot be written (a full disk).
     """
     results: list[Done | Bad] = []
-    for row, ref in items:
+    for row, ref, bits in items:
         try:
             source = job.opener(ref)
             if isinstance(source, Path):
                 _stay_inside(source, job.opener)
-            converted = images.convert(source, job.size, job.fit)
+            converted = images.convert(source, job.size, job.fit, bits)
         except InputError as error:
             results.append((row, error))
             continue

@@ -65,6 +65,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     table = assemble.finish_table(table, source, split.values)
     notes |= assemble.tell_contradictions(table, source.labels)
 
+    if images is not None:
+        notes |= assemble.tell_bits(images, given=config.bits is not None)
     notes["format"] = config.format
     notes["split"] = {"how": split.how, "seed": config.seed, "notes": list(split.notes)}
     info = assemble.dataset_info(
@@ -199,13 +201,20 @@ def _convert(config: Config, run: Run, source: SourceTable, checker: Checker) ->
     """Decode, resize and write every image that is left; bad ones go on the list."""
     assert source.opener is not None
     refs = source.table["image_ref"].tolist()
-    job = ingest.Job(source.opener, str(run.dir), config.size, config.fit)
+    opener: Any = source.opener
+    told: dict[int, int] = {}
+    if config.bits is not None and hasattr(opener, "bits"):
+        opener = dataclasses.replace(opener, bits=config.bits)
+    elif config.bits is None:
+        told = ingest.told_bits(source.table.get("bits_stored", []))
+    job = ingest.Job(opener, str(run.dir), config.size, config.fit, config.bits or 0)
     with _note_images(config, run, source, checker):
         images = ingest.ingest(
             run,
             job,
             [(int(row), refs[row]) for row in checker.good],
             workers=config.workers,
+            table_bits=told,
             on_bad=lambda row, error: checker.reject(
                 row,
                 error.reason,

@@ -161,6 +161,14 @@ class Config:
         only={"format": ("vindr", "nih-google")},
         metavar="WHO",
     )
+    bits: int | None = form_option(
+        "Bits that the values of 16-bit images use, and of DICOM without a window. Default: what a"
+        " table (column bits_stored) or BitsStored says, else the bits of the largest value of all"
+        " images.",
+        only={"format": AnyBut(("medmnist", "phantom"))},
+        min=8,
+        max=16,
+    )
     workers: int = running_option(
         "Processes that decode; 0 takes all cores.", 0, min=0, result=False
     )

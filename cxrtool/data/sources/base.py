@@ -38,6 +38,7 @@ Opened: TypeAlias = "Path | bytes | np.ndarray"
 #:                 ``split`` already as train, val, test or blank. A source whose only held-out part
 #:                 is small and expert-read (CheXpert's ``valid.csv``) calls it test: ``prepare``
 #:                 carves a missing val out of train, but never invents a test set
+#: ``bits_stored``  bits that the values of a 16-bit file use, where a table tells them
 #: ``report``, ``findings``, ``impression``   text
 #: ``table_file``, ``table_row``   where the row stands (file, and its row with the header as row
 #:                 1), for error messages; not kept in the manifest

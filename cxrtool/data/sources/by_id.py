@@ -29,7 +29,13 @@ _HEADER = {"view": "view", "sex": "sex", "age": "age"}
 
 @dataclass(frozen=True)
 class AnyOpener(FileOpener):
-    """Opens image files and DICOM files."""
+    """Opens image files and DICOM files.
+
+    Attributes:
+        bits: As of `DicomOpener`.
+    """
+
+    bits: int = 0
 
     def __call__(self, ref: str) -> Opened:  # type: ignore[override]
         """The image behind a reference.
@@ -38,7 +44,7 @@ class AnyOpener(FileOpener):
             InputError: Missing, a directory, or DICOM that does not decode.
         """
         path = super().__call__(ref)
-        return DicomOpener(self.root)(ref) if is_dicom(ref) else path
+        return DicomOpener(self.root, self.bits)(ref) if is_dicom(ref) else path
 
 
 class Places(NamedTuple):

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from cxrtool.core.errors import CxrError, InputError, UsageError
+from cxrtool.data.decoding import DEPTHS
 
 #: Transfer syntax -> the pydicom plugin that decodes it; "" = pydicom itself.
 PLUGINS = {
@@ -48,8 +49,6 @@ PLUGINS = {
 _IMPLICIT, _EXPLICIT, _BIG_ENDIAN = (
     "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2",
 )  # fmt: skip
-#: Bits that detectors have.
-DEPTHS = (8, 10, 12, 14, 16)
 _JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
 _JPEG_START = b"\xff\xd8"
 _J2K_START = b"\xff\x4f\xff\x51"
@@ -282,9 +281,11 @@ class DicomOpener:
 
     Attributes:
         root: The folder that references are relative to.
+        bits: Bits of the values where no window says what to show; 0 = BitsStored of each file.
     """
 
     root: Path
+    bits: int = 0
 
     def __call__(self, ref: str) -> np.ndarray:
         """The image behind a reference: uint16 [H, W], dark = air.
@@ -297,20 +298,21 @@ class DicomOpener:
         try:
             with reading():
                 # By force: files without a preamble, which the reader of headers has looked at.
-                return gray16(pydicom.dcmread(path, force=True))
+                return gray16(pydicom.dcmread(path, force=True), self.bits)
         except InputError as error:
             raise InputError(error.reason, file=path) from None
 
 
-def gray16(dataset: Any) -> np.ndarray:
+def gray16(dataset: Any, bits: int = 0) -> np.ndarray:
     """The image as it should be shown.
 
     Args:
         dataset: A pydicom data set with pixels; one frame, one sample a pixel.
+        bits: As of `DicomOpener`.
 
     Returns:
         uint16 [H, W] over the full range; what is brightest on a display is 65535. Without a window
-        or VOI LUT the range of the values present is spread over it.
+        or VOI LUT all that the stored bits can hold is spread over it, whatever the image holds.
 
     Raises:
         InputError: Pixels that do not decode, or attributes that contradict each other.
@@ -318,7 +320,7 @@ def gray16(dataset: Any) -> np.ndarray:
     stored = stored_values(dataset)
     padding = padding_mask(dataset, stored)
     values = modality(dataset, stored)
-    shown = voi(dataset, values, padding)
+    shown = voi(dataset, values, bits)
     # MONOCHROME1 and the presentation LUT shape INVERSE say the same thing, that low values are
     # bright; a file that says one of them alone means it.
     shape = str(getattr(dataset, "PresentationLUTShape", "") or "").upper()
@@ -353,8 +355,8 @@ def modality(dataset: Any, stored: np.ndarray) -> np.ndarray:
     return stored * (1.0 if slope is None else slope) + (intercept or 0.0)
 
 
-def voi(dataset: Any, values: np.ndarray, padding: np.ndarray | None = None) -> np.ndarray:
-    """VOI LUT, else the first window, else the range present: float64 [H, W] in [0, 1]."""
+def voi(dataset: Any, values: np.ndarray, bits: int = 0) -> np.ndarray:
+    """VOI LUT, else the first window, else the range of the bits: float64 [H, W] in [0, 1]."""
     item = _first(dataset, "VOILUTSequence")
     if item is not None:
         table, first, bits = _lut(item)
@@ -365,8 +367,12 @@ def voi(dataset: Any, values: np.ndarray, padding: np.ndarray | None = None) -> 
     function = str(getattr(dataset, "VOILUTFunction", "") or "LINEAR").upper()
     if center is not None and width is not None and width >= (1 if function == "LINEAR" else 1e-9):
         return window(values, center, width, function)
-    inside = values if padding is None else values[~padding]
-    low, high = float(inside.min()), float(inside.max())
+    bits = bits or int(dataset.BitsStored)
+    signed = int(getattr(dataset, "PixelRepresentation", 0)) == 1
+    stored = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+    item = _first(dataset, "ModalityLUTSequence")
+    ends = _lut(item)[0] if item is not None else modality(dataset, np.array(stored))
+    low, high = float(ends.min()), float(ends.max())
     return np.clip((values - low) / (high - low if high > low else 1.0), 0.0, 1.0)
 
 

@@ -34,6 +34,7 @@ _ALIASES: dict[str, tuple[str, ...]] = {
     "split": ("split", "partition", "fold"),
     "sex": ("sex", "gender", "patientsex", "patientgender"),
     "age": ("age", "patientage"),
+    "bits_stored": ("bitsstored", "bitdepth", "bitspersample", "bits"),
     "report": ("report", "reporttext"),
     "findings": ("findings",),
     "impression": ("impression",),

@@ -14,7 +14,7 @@ from PIL import Image
 
 from cxrtool.core.errors import InputError
 from cxrtool.data import decoding
-from cxrtool.data.decoding import open_gray
+from cxrtool.data.decoding import largest_value, open_gray
 
 RAMP = np.tile(np.arange(64, dtype=np.uint8) * 4, (48, 1))
 
@@ -46,7 +46,36 @@ def test_12_bit_data_in_16_bits_is_not_black(tmp_path: Path) -> None:
     twelve = (RAMP.astype(np.float64) * 4095 / 255).round().astype(np.uint16)
     pixels, conversion = gray_of(save(Image.fromarray(twelve), tmp_path / "a.png"))
     assert np.abs(pixels.astype(int) - RAMP).max() <= 1
-    assert conversion == "12-bit gray in 16 bits"
+    assert conversion == "16-bit gray"
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_16_bit_gray_of_so_many_bits_does_not_hang_on_its_brightest_pixel(
+    tmp_path: Path, bits: int
+) -> None:
+    top = (1 << bits) - 1
+    values = np.linspace(0, top / 2, RAMP.size).astype(np.uint16).reshape(RAMP.shape)
+    brighter = values.copy()
+    brighter[0, 0] = top
+    dark, bright = (
+        open_gray(save(Image.fromarray(pixels), tmp_path / f"{i}.png"), bits=bits)
+        for i, pixels in enumerate((values, brighter))
+    )
+    assert (dark.bits, dark.largest, bright.largest) == (bits, int(top / 2), top)
+    one, other = np.asarray(dark.image), np.asarray(bright.image)
+    assert (one.ravel()[1:] == other.ravel()[1:]).all()
+    assert other[0, 0] == 255
+    assert np.abs(one - values * (255.0 / top)).max() <= 0.5
+    beyond = open_gray(save(Image.fromarray(brighter), tmp_path / "b.png"), bits=8)
+    assert np.asarray(beyond.image)[0, 0] == 255  # white, not wrapped around
+
+
+def test_the_largest_value_of_16_bit_files_alone(tmp_path: Path) -> None:
+    wide = save(Image.fromarray(RAMP.astype(np.uint16) * 10), tmp_path / "w.png")
+    assert largest_value(wide) == 2520
+    assert largest_value(wide.read_bytes()) == 2520
+    assert largest_value(save(Image.fromarray(RAMP), tmp_path / "a.png")) == 0
+    assert largest_value(tmp_path / "none.png") == 0
 
 
 @pytest.mark.parametrize(

@@ -197,9 +197,9 @@ def test_rescale() -> None:
     ],
 )
 def test_dark_is_air(elements: dict[str, Any], inverse: bool) -> None:
-    pixels = np.array([[100, 200, 300]], np.uint16)
+    pixels = np.array([[0, 32768, 65535]], np.uint16)
     shown = gray16(dataset(pixels, **elements)).tolist()
-    assert shown == ([[65535, 32768, 0]] if inverse else [[0, 32768, 65535]])
+    assert shown == ([[65535, 32767, 0]] if inverse else [[0, 32768, 65535]])
 
 
 def test_window_then_inversion_then_padding() -> None:
@@ -216,15 +216,28 @@ def test_window_then_inversion_then_padding() -> None:
     assert gray16(made).tolist() == [[0, 65535, 32768, 0]]
     made.PixelPaddingRangeLimit = 1500
     assert gray16(made).tolist() == [[0, 0, 32768, 0]]
-    # Without a window, padding does not stretch the range.
-    free = dataset(np.array([[0, 1000, 2000]], np.uint16), PixelPaddingValue=0)
-    assert gray16(free).tolist() == [[0, 0, 65535]]
 
 
-def test_flat_image_and_signed_padding() -> None:
-    assert gray16(dataset(np.full((2, 2), 7, np.uint16))).tolist() == [[0, 0], [0, 0]]
-    signed = dataset(np.array([[-2000, -5, 5]], np.int16), PixelPaddingValue=-2000)
-    assert gray16(signed).tolist() == [[0, 0, 65535]]
+def test_without_a_window_the_stored_bits_are_the_range() -> None:
+    """What an image holds changes none of its other pixels."""
+    values = [0, 1, 1000, 4095]
+    made = dataset(np.array([values], np.uint16), BitsStored=12, PixelPaddingValue=1)
+    shown = [0, 0, round(1000 / 4095 * 65535), 65535]
+    assert gray16(made).tolist() == [shown]
+    part = dataset(np.array([values[:3]], np.uint16), BitsStored=12, PixelPaddingValue=1)
+    assert gray16(part).tolist() == [shown[:3]]
+    assert gray16(part, bits=10).tolist() == [[0, 0, round(1000 / 1023 * 65535)]]
+    scaled = dataset(np.array([values], np.uint16), BitsStored=12, RescaleSlope="-2")
+    assert gray16(scaled).tolist() == [[65535, 65519, 65535 - shown[2], 0]]
+    table = lut([100, 300, 200], 0, 10)
+    looked_up = dataset(np.array([[0, 2, 2]], np.uint16), BitsStored=2, ModalityLUTSequence=[table])
+    assert gray16(looked_up).tolist() == [[0, 32768, 32768]]
+    signed = dataset(np.array([[-2048, 0, 2047]], np.int16), BitsStored=12)
+    assert gray16(signed).tolist() == [[0, round(2048 / 4095 * 65535), 65535]]
+
+
+def test_flat_images_are_flat() -> None:
+    assert gray16(dataset(np.full((2, 2), 7, np.uint16))).tolist() == [[7, 7], [7, 7]]
 
 
 def test_what_is_not_read() -> None:
