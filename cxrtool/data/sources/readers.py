@@ -74,13 +74,13 @@ def join(table: pd.DataFrame, image: str, labels: tuple[str, ...], readers: str)
 
     joined = join_rows(table.drop(columns=READER), [image], labels, readers, refuse)
     differ = sorted(joined.disagreements.items(), key=lambda pair: -pair[1])
-    named = ", ".join(f"{name} {count:,}" for name, count in differ[:_NAMED])
-    more = f" and {len(differ) - _NAMED} more labels" if len(differ) > _NAMED else ""
     remark = f"{joined.rows:,} readings of {joined.images:,} images joined (--readers {readers})"
     if differ:
+        named = ", ".join(f"{name} {count:,}" for name, count in differ[:_NAMED])
+        more = f" and {len(differ) - _NAMED} more labels" if len(differ) > _NAMED else ""
         remark += f"; labels that readers differ about, by images: {named}{more}"
     return JoinedReaders(
         joined.table,
-        (remark,),
+        (remark,) if joined.images else (),
         {"readers": readers, "rows": joined.rows, "disagreements": dict(joined.disagreements)},
     )
