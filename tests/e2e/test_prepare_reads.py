@@ -19,6 +19,7 @@ from cxrtool.core.fingerprints import StatCache
 from cxrtool.core.runs.execution import Outcome, execute
 from cxrtool.core.runs.reads import READS
 from cxrtool.data.labels import CHEXPERT
+from tests.e2e.data_sets import LAYOUTS
 from tests.e2e.prepare_sources import drawing, stage, write_source
 from tests.unit.data.sources.dicom_files import dataset, image_12bit, save
 from tests.unit.data.sources.test_source_mimic import FOLDERS, METADATA, SPLIT, labels
@@ -122,6 +123,17 @@ def dicom(root: Path) -> None:
 
 
 SOURCES = [chexpert, nih, mimic_cxr, padchest, openi, folder, medmnist, table, dicom]
+#: Sets of `data_sets` -> the folder that is their source there, and their format.
+SETS = {
+    "CheXpert Plus": ("chexpert_plus", "chexpert-plus"),
+    "MIMIC-CXR, sections": ("mimic-cxr-jpg/2.1.0", "mimic-cxr"),
+    "Open-i at Kaggle": ("indiana", "openi"),
+    "VinDr-CXR": ("vindr-cxr/1.0.0", "vindr"),
+    "VinBigData": ("vinbigdata", "vindr"),
+    "BRAX": ("brax/1.1.0", "brax"),
+    "RSNA Pneumonia": ("rsna-pneumonia", "rsna"),
+    "SIIM-ACR Pneumothorax": ("siim", "siim"),
+}
 
 
 def run(form: str, source: Path, out: Path, **options: Any) -> Outcome:
@@ -136,16 +148,22 @@ def noted(out: Path, source: Path) -> set[str]:
     return {os.path.realpath(source / name) for name in names}
 
 
-@pytest.fixture(params=SOURCES, ids=lambda build: build.__name__)
+@pytest.fixture(params=[*SOURCES, *SETS], ids=lambda build: getattr(build, "__name__", build))
 def built(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    build: Callable[[Path], None] = request.param
+    build: Callable[[Path], None] | str = request.param
     source = tmp_path / "source"
-    build(source)
+    if isinstance(build, str):
+        place, form = SETS[build]
+        LAYOUTS[build](tmp_path / "set")
+        (tmp_path / "set" / place).rename(source)
+    else:
+        form = build.__name__.replace("_", "-")
+        build(source)
     if build is not dicom:  # which looks into every file
         text(source / "unused.bin", "x" * 100)
         text(source / "deeper" / "notes.pdf", "x" * 100)
     opened.clear()
-    yield build.__name__.replace("_", "-"), source
+    yield form, source
     watching[0] = False
 
 
