@@ -78,7 +78,9 @@ def finish_table(table: pd.DataFrame, source: SourceTable, split: np.ndarray) ->
 
 def sidecars(source: SourceTable, rows: np.ndarray, *, pixels: bool) -> dict[str, pd.DataFrame]:
     """Side tables of the rows that were kept, keyed by ``image`` where there are images."""
-    refs = source.table["image_ref"]
+    if not source.sidecars:
+        return {}
+    refs = source.table["image_ref"].tolist()
     names = {refs[row]: image_name(int(row)) for row in rows}
     out = {}
     for name, side in source.sidecars.items():
@@ -174,6 +176,7 @@ def tell(
     source: SourceTable,
     table: pd.DataFrame,
     images: Ingested | None,
+    info: DatasetInfo,
     *,
     split_notes: Sequence[str],
     rejected: Sequence[Rejected],
@@ -185,11 +188,12 @@ def tell(
         source: As it was assembled.
         table: The finished manifest.
         images: None for labels only.
+        info: What `dataset_info` made of these.
         split_notes: What to say about the split.
         rejected: What was left out.
     """
     counts = label_counts(table, source.labels)
-    parts = split_counts(table)
+    parts = info.notes["splits"]
     groups, twins = duplicates(table, columns.PIXEL_KEY)
     console.table(
         "Labels",

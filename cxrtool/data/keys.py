@@ -73,14 +73,12 @@ def patient_keys(
         Object array [N] of `str`.
     """
     codes, unique = pd.factorize(np.asarray(list(patients), dtype=object))
-    start = hmac.new(secret or namespace.encode("utf-8"), digestmod=hashlib.sha256)
-    start.update(namespace.encode("utf-8") + b"\0")
+    secret, head = secret or namespace.encode("utf-8"), namespace.encode("utf-8") + b"\0"
     keys = np.full(len(unique), "", dtype=object)
     for index, patient in enumerate(unique):
         if patient != "":
-            code = start.copy()
-            code.update(str(patient).encode("utf-8"))
-            keys[index] = code.hexdigest()[:16]
+            message = head + str(patient).encode("utf-8")
+            keys[index] = hmac.digest(secret, message, "sha256")[:8].hex()
     return np.asarray(keys[codes])
 
 

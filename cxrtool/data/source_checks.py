@@ -88,7 +88,7 @@ class Checker:
     @property
     def good(self) -> np.ndarray:
         """Positions that may be used, ascending."""
-        return np.setdiff1d(np.arange(len(self._source.table)), list(self._bad))
+        return np.delete(np.arange(len(self._source.table)), sorted(self._bad))
 
 
 def check_source(
@@ -124,10 +124,14 @@ def check_source(
         cells = table[name]
         if counts := words_of(cells):
             words[name] = counts
-        for position in np.flatnonzero(bad_cells(cells)):
-            reason = f"{cells[position]!r} {NO_VALUE}"
-            checker.reject(int(position), reason, column=name, hint=CORRECT)
-        cleaned[name] = cells.map({cell: plain_value(cell) or "" for cell in cells.unique()})
+        values = {cell: plain_value(cell) for cell in cells.unique()}
+        if None in values.values():
+            for position in np.flatnonzero(bad_cells(cells)):
+                reason = f"{cells[position]!r} {NO_VALUE}"
+                checker.reject(int(position), reason, column=name, hint=CORRECT)
+        if any(cell != value for cell, value in values.items()):
+            cells = cells.map({cell: value or "" for cell, value in values.items()})
+        cleaned[name] = cells
     table = table.assign(**cleaned)
     notes = {**source.notes, WORDS_NOTE: words} if words else source.notes
     for position in np.flatnonzero(~table["split"].isin([*SPLITS, ""])):

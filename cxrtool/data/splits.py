@@ -201,6 +201,8 @@ def tears(table: pd.DataFrame, kind: str) -> tuple[int, int]:
         How many of these, and how many images of them.
     """
     rows, marks = shared(table)[kind]
+    if not len(rows):
+        return 0, 0
     split = table[SPLIT].to_numpy(dtype=object)[rows]
     part = pd.DataFrame({"row": rows, "mark": marks, "split": split})[split != ""]
     part = part[part.groupby("mark")["split"].transform("nunique") > 1]

@@ -19,6 +19,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, NoReturn, TypeAlias
 
+import numpy as np
 import pandas as pd
 
 from cxrtool.core.errors import InputError, UsageError
@@ -318,6 +319,10 @@ def _read_csv(path: Path, sep: str, check_width: bool) -> pd.DataFrame:
         header = data[: 1 << 16].partition(b"\n")[0]
         if header.count(b";") > max(header.count(b","), header.count(b"\t")):
             sep = ";"
+        plain = _read_plain(data, sep)
+        if plain is not None:
+            _check_header(list(map(str, plain.columns)), path)
+            return plain
         text = data.decode("utf-8-sig")
         if "\0" in text:
             _name_damage(path, sep, strict=True)
@@ -342,6 +347,39 @@ def _read_csv(path: Path, sep: str, check_width: bool) -> pd.DataFrame:
     return table
 
 
+def _read_plain(data: bytes, sep: str) -> pd.DataFrame | None:
+    """A table without quotes whose records are all of one width, by pyarrow in a fifth of the time.
+
+    Returns:
+        None where the table is another one, or pyarrow is not installed: others know more.
+    """
+    if b'"' in data or b"\0" in data or data.count(b"\r") != data.count(b"\r\n"):
+        return None
+    try:
+        import pyarrow.csv
+    except ImportError:
+        return None
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    try:
+        names = [name.strip() for name in data.partition(b"\n")[0].decode("utf-8").split(sep)]
+        fields = [f"f{number}" for number in range(len(names))]
+        table = pyarrow.csv.read_csv(
+            pyarrow.BufferReader(data),
+            pyarrow.csv.ReadOptions(use_threads=False, autogenerate_column_names=True),
+            pyarrow.csv.ParseOptions(delimiter=sep, quote_char=False, ignore_empty_lines=False),
+            pyarrow.csv.ConvertOptions(
+                column_types=dict.fromkeys(fields, pyarrow.string()), strings_can_be_null=False
+            ),
+        )
+    except (pyarrow.ArrowInvalid, UnicodeDecodeError):
+        return None
+    if len(names) < 2 or table.num_columns != len(names):
+        return None
+    text = pd.StringDtype("pyarrow", na_value=np.nan)
+    frame: pd.DataFrame = table.slice(1).to_pandas(types_mapper={pyarrow.string(): text}.get)
+    return frame.set_axis(pd.Index(names), axis=1).set_axis(pd.RangeIndex(2, len(frame) + 2))
+
+
 def _name_damage(path: Path, sep: str, *, strict: bool) -> None:
     """Raise the error of the first record that is damaged."""
     for row, cells in read_rows(path, sep, strict=strict):
@@ -356,11 +394,56 @@ def _name_damage(path: Path, sep: str, *, strict: bool) -> None:
 
 def write_table(table: pd.DataFrame, *, header: bool = True) -> str:
     """The CSV text of a table: UTF-8, ``\\n``, quotes where needed; equal tables, equal text."""
+    plain = _write_plain(table, header)
+    if plain is not None:
+        return plain
     text: str = table.to_csv(index=False, header=header, lineterminator="\n")
     if "\r" in text:
         # pandas leaves a carriage return unquoted, which every reader takes for a line break.
         text = table.to_csv(index=False, header=header, lineterminator="\n", quoting=csv.QUOTE_ALL)
     return text
+
+
+def _write_plain(table: pd.DataFrame, header: bool) -> str | None:
+    """The same by pyarrow in a tenth of the time, where no cell needs quotes; else None."""
+    text = pd.StringDtype("pyarrow", na_value=np.nan)
+    names = ",".join(map(str, table.columns))
+    quiet = not set('"\r\n') & set(names) and names.count(",") == table.shape[1] - 1
+    if table.shape[1] < 2 or not quiet or not all(dtype == text for dtype in table.dtypes):
+        return None
+    import pyarrow.csv
+
+    columns = pyarrow.Table.from_arrays(
+        [pyarrow.array(table.iloc[:, k].array) for k in range(table.shape[1])],
+        list(map(str, range(table.shape[1]))),
+    )
+    out = pyarrow.BufferOutputStream()
+    try:
+        options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="none")
+        pyarrow.csv.write_csv(columns, out, options)
+    except pyarrow.ArrowInvalid:  # a cell needs quotes
+        return None
+    return (names + "\n" if header else "") + str(out.getvalue(), "utf-8")
+
+
+def extract(column: pd.Series, pattern: str) -> pd.DataFrame:
+    """What the named groups of a pattern match, where it matches a whole cell; blank elsewhere.
+
+    Args:
+        column: Cells [N], `str`.
+        pattern: In the syntax that Python and RE2 share; by RE2 it takes a quarter of the time.
+    """
+    text, pattern = pd.StringDtype("pyarrow", na_value=np.nan), f"^(?:{pattern})$"
+    if column.dtype != text:
+        return column.str.extract(pattern.replace("$", r"\Z")).fillna("").astype(str)
+    import pyarrow.compute
+
+    groups = pyarrow.compute.extract_regex(pyarrow.array(column.array), pattern)
+    names = [field.name for field in groups.type]
+    cells = {name: pyarrow.compute.struct_field(groups, name) for name in names}
+    filled = {name: pyarrow.compute.fill_null(part, "") for name, part in cells.items()}
+    table = {name: pd.Series(pd.array(part, dtype=text)) for name, part in filled.items()}
+    return pd.DataFrame(table).set_axis(column.index)
 
 
 def require_columns(table: pd.DataFrame, columns: Iterable[str], path: Path) -> None:

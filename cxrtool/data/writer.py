@@ -28,6 +28,8 @@ from cxrtool.data.tables import write_table
 if TYPE_CHECKING:
     from cxrtool.core.runs import Run
 
+#: Rows whose text is made at once.
+_ROWS = 2**15
 _PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 
 
@@ -126,7 +128,9 @@ class DatasetWriter:
                 target = stack.enter_context(self.run.atomic(columns.INDEX))
                 index = stack.enter_context(files.HashedText(target))
             for part in self._checked(parts, info):
-                manifest.write(write_table(part, header=not manifest.size_bytes))
+                for start in range(0, max(len(part), 1), _ROWS):
+                    rows = part.iloc[start : start + _ROWS]
+                    manifest.write(write_table(rows, header=not manifest.size_bytes))
                 if index is None:
                     continue
                 names = sorted(part[columns.IMAGE].tolist())

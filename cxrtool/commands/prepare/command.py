@@ -84,7 +84,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     digest = writer.finish(table, info)
     (run.dir / ingest.JOURNAL).unlink(missing_ok=True)
     told = assemble.tell(
-        run, source, table, images, split_notes=split.notes, rejected=checker.rejected
+        run, source, table, images, info, split_notes=split.notes, rejected=checker.rejected
     )
     if stock is not None:
         told["source_files"] = stock.without(len(checker.rejected) - early).to_json()

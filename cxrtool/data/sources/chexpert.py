@@ -19,12 +19,11 @@ from cxrtool.data.labels import CHEXPERT
 from cxrtool.data.sources import files, vocabulary
 from cxrtool.data.sources.base import SourceOptions, SourceTable
 from cxrtool.data.sources.paths import ImageRoots
-from cxrtool.data.tables import read_table
+from cxrtool.data.tables import extract, read_table
 
 _TABLES = ("train.csv", "valid.csv", "test.csv", "test_labels.csv")
 _PREFIX = re.compile(r"CheXpert-v1\.0[^/]*/")
-#: The part of a path that tells split, patient and study.
-PATH = re.compile(
+_PATH = (
     r"(?:CheXpert-v1\.0[^/]*/)?(?P<split>train|valid|test)/"
     r"(?P<patient>patient\d+)/(?P<study>study\d+)/[^/]+"
 )
@@ -79,11 +78,11 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
 
 def _read_one(path: Path, sieve: files.Sieve) -> pd.DataFrame:
     frame = read_table(path, ("Path", *CHEXPERT))
-    parts = frame["Path"].str.extract(PATH.pattern + "$")
+    parts = parts_of(frame["Path"])
     sieve.file = path
     frame = sieve.drop(
         frame,
-        parts["patient"].isna() | ~frame["Path"].str.match(PATH),
+        (parts == "").any(axis=1),
         "Path",
         "{value} is not of the form train/patient00001/study1/view1_frontal.jpg",
     )
@@ -102,6 +101,11 @@ def _read_one(path: Path, sieve: files.Sieve) -> pd.DataFrame:
             **files.rows(frame, path),
         }
     ).join(frame[list(CHEXPERT)])
+
+
+def parts_of(paths: pd.Series) -> pd.DataFrame:
+    """``split``, ``patient`` and ``study`` of paths [N]; blank where a path has another form."""
+    return extract(paths, _PATH)
 
 
 def held_out(split: pd.Series) -> pd.Series:
@@ -123,9 +127,10 @@ def views(side: pd.Series, detail: pd.Series, path: pd.Series) -> pd.Series:
         detail: ``AP/PA`` [N].
         path: Paths [N].
     """
-    side = side.str.strip().str.lower()
-    named = path.str.lower().str.extract("_(frontal|lateral)", expand=False)
-    side = side.where(side != "", named)
+    side = side.map({cell: cell.strip().lower() for cell in side.unique()}).astype(str)
+    blank = side == ""
+    named = path[blank].str.lower().str.extract("_(frontal|lateral)", expand=False)
+    side = side.where(~blank, named.reindex(side.index)) if blank.any() else side
     detail = vocabulary.views(detail)
     view = detail.mask((side == "frontal") & ~detail.isin(["AP", "PA"]), "FRONTAL")
     return view.mask((side == "lateral") & ~detail.isin(["LL", "RL"]), "LATERAL").astype(str)

@@ -56,10 +56,10 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         label_path = _label_file(path.parent)
     frame = read_table(path, _COLUMNS)
     sieve = files.Sieve(options, path, "path_to_image")
-    parts = frame["path_to_image"].str.extract(chexpert.PATH.pattern + "$")
+    parts = chexpert.parts_of(frame["path_to_image"])
     frame = sieve.drop(
         frame,
-        parts["patient"].isna(),
+        (parts == "").any(axis=1),
         "path_to_image",
         "{value} is not of the form train/patient00001/study1/view1_frontal.jpg",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -12,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxrtool.core.errors import InputError
-from cxrtool.data.tables import read_rows, read_table, require_columns, write_table
+from cxrtool.data import tables
+from cxrtool.data.tables import extract, read_rows, read_table, require_columns, write_table
 
 
 def test_every_cell_is_text(tmp_path: Path) -> None:
@@ -136,3 +138,74 @@ def test_any_text_survives_writing_and_reading(
     table = pd.DataFrame([("key", *row) for row in rows], columns=["k", "a", "b"], dtype=str)
     path.write_text(write_table(table), encoding="utf-8", newline="")
     assert read_table(path).values.tolist() == table.values.tolist()
+
+
+PLAIN = [
+    "a,b\n1,2\n",
+    "a,b\r\n1,2\r\n3,4",
+    "\ufeffa;b;c\n1;;3\n;;\n4;5;6\n",
+    "a,b\n1,2\n\n3,4\n",
+    "a,b\n\n1,2\n",
+    "a,b\n1,2\n\n",
+    "a,b\n1\n2,3\n",
+    "a,b\n1,2,3\n",
+    "a,b\n1,2\r3,4\n",
+    'a,b\n"1",2\n',
+    'a,b\n"x\ny",2\n',
+    "a,b\nNA,007\n nan ,1.0\n",
+    "a,a\n1,2\n",
+    " a , b\n1,2\n",
+    "a,\n1,2\n",
+    "a,b\n1,\n2,\n",
+    "a\n1\n",
+    "a,b\n",
+    "a,b",
+    "",
+    "a,b\n1,\0\n",
+    "a,b\n1,ä\n",
+    "a,b\n1," + "x" * 3_000_000 + "\n2,3\n",
+]
+
+
+@pytest.mark.parametrize("text", PLAIN, ids=[repr(text[:20]) for text in PLAIN])
+def test_plain_tables_are_read_fast_and_not_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(text.encode())
+
+    def outcome() -> Any:
+        try:
+            return read_table(path)
+        except InputError as error:
+            return str(error)
+
+    fast = outcome()
+    monkeypatch.setattr(tables, "_read_plain", lambda *_: None)
+    slow = outcome()
+    assert type(fast) is type(slow)
+    if isinstance(slow, str):
+        assert fast == slow
+    else:
+        pd.testing.assert_frame_equal(fast, slow, check_index_type=False)
+
+
+@pytest.mark.parametrize("cell", ["", "x", 'a "b"', "a,b", "a\nb", "a\rb", " x ", "ä", "\\", "'"])
+@pytest.mark.parametrize("column", ["b", "b,c", 'b"', ""])
+@pytest.mark.parametrize("header", [True, False])
+def test_plain_tables_are_written_fast_and_not_otherwise(
+    monkeypatch: pytest.MonkeyPatch, cell: str, column: str, header: bool
+) -> None:
+    table = pd.DataFrame({"a": ["1", ""], column: [cell, ""]}, dtype=str)
+    fast = write_table(table, header=header)
+    monkeypatch.setattr(tables, "_write_plain", lambda *_: None)
+    assert fast == write_table(table, header=header)
+
+
+@pytest.mark.parametrize("dtype", ["str", "object"])
+def test_groups_of_a_pattern(dtype: str) -> None:
+    cells = pd.Series(["a/1", "b/2\n", "xa/1", "", "c/33"], [4, 5, 6, 7, 9], dtype=dtype)
+    groups = extract(cells, r"(?P<letter>[a-c])/(?P<number>\d+)")
+    assert groups["letter"].tolist() == ["a", "", "", "", "c"]
+    assert groups["number"].tolist() == ["1", "", "", "", "33"]
+    assert list(groups.index) == list(cells.index)
