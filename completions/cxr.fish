@@ -79,6 +79,7 @@ complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l batch -r -d 'Image
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l lr -r -d 'Learning rate; of BAGAN and OpenGAN, that of the game. Default: by preset.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l augment -r -d 'Augmentation of what the discriminator sees, for small data: diffaugment (color, translation, cutout), ada (blit, geometry, intensity), a list of these, or none. Default: diffaugment up to 64 px or below 2,000 images, else ada.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l init-from -r -d 'Output of train-gan to start from; labels of equal names keep their meaning.'
+complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l extend -r -d 'Output of train-gan to go on from, with its options, to a larger --kimg: the result is that of one long training. The output itself stays as it is.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l checkpoint -x -a 'best last' -d 'Which network to deliver: the best one by Fréchet distance (the newest of those within a quarter of the lowest), or the last.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l features -r -d 'Output of train-cls in whose features the Fréchet distance is taken. Default: an untrained network.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l seed -r -d 'Seed of weights, order and noise.'

@@ -51,6 +51,7 @@ _ROLES = {
     "features": "feature extractor",
     "init": "starting weights",
     "init-from": "starting weights",
+    "extend": "earlier training",
     "data": "data set",
 }
 _DEEPEST = 8

@@ -109,6 +109,8 @@ class GeneratorTrainer(ABC):
         reloads: How often a divergence sent the training back.
         data_wait_s: Seconds that steps have waited for real images, in this process.
         remedy: What to try after a divergence.
+        decay_nimg: Images from which on a step depends on the length of the whole training; None
+            where none does.
         accumulates: Whether a batch may go through the networks in parts.
     """
 
@@ -119,6 +121,7 @@ class GeneratorTrainer(ABC):
     members: dict[str, Any]
     optimizers: dict[str, torch.optim.Optimizer]
     remedy = "a lower --lr"
+    decay_nimg: int | None = None
     accumulates = False
 
     def __init__(self, choices: Any, feed: Feed, world: World | None = None) -> None:

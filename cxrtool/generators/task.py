@@ -6,9 +6,11 @@ numbers and half the learning rate.
 """
 
 import math
+import shutil
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,12 +23,14 @@ from cxrtool.generators.base import BestGenerator, GeneratorTrainer
 from cxrtool.generators.choices import GROUP
 from cxrtool.generators.quality import COLLAPSED, Measure
 from cxrtool.training import loop
+from cxrtool.training.checkpoints import BEFORE_DECAY, save_checkpoint
 from cxrtool.training.device import peak_memory_bytes
 from cxrtool.training.loop import DivergedError, Row
 from cxrtool.training.models import write_tensors
 from cxrtool.training.schedules import due
 
 BEST = "checkpoints/best.safetensors"
+BEST_BEFORE_DECAY = "checkpoints/before-decay.safetensors"  # belongs to `BEFORE_DECAY`
 START_TOLERANCE = 1.05  # of that of the network which a training started from
 COSTS = ("sec_per_kimg", "data_wait_sec_per_kimg", "memory_bytes", "seconds")
 
@@ -148,6 +152,10 @@ class GeneratorTask(loop.Task):
         Raises:
             DivergedError: A number is not finite, or the images of a label are all alike.
         """
+        decay, batch = self.trainer.decay_nimg, self.trainer.choices.batch
+        if decay is not None and self.nimg <= decay < self.nimg + batch:
+            save_checkpoint(self.run, self.state_dict(), self.nimg, BEFORE_DECAY)
+            copy_best(self.run, self.run.dir / BEST, BEST_BEFORE_DECAY)
         if self._due(self.trainer.choices.tick_nimg):
             means = self.trainer.means.read(self.trainer.world.mean)
             self._refuse_divergence(means)
@@ -249,6 +257,13 @@ class GeneratorTask(loop.Task):
         self._last_time, self._last_nimg = now, trainer.nimg
         self.note = f"{costs['sec_per_kimg']:.1f} s/kimg, {self.note}"
         return costs
+
+
+def copy_best(run: Run, source: Path, name: str) -> None:
+    """Copy the best network so far under a name in the run's folder, where there is one."""
+    if source.exists() and not run.helps:
+        with run.atomic(name) as path:
+            shutil.copyfile(source, path)
 
 
 def measured(trainer: GeneratorTrainer, quality: Measure) -> dict[str, float]:

@@ -18,20 +18,23 @@ from typing import Any
 import torch
 
 from cxrtool.core import console
+from cxrtool.core.errors import InputError
 from cxrtool.core.runs import Run
 
 FORMAT = 2  # 2: the best networks of a fit are one list
 FOLDER = "checkpoints"
 NAMES = ("latest.pt", "previous.pt")  # the newest first
+BEFORE_DECAY = "before-decay.pt"  # from which a longer training goes on as if it had been one
 
 
-def save_checkpoint(run: Run, state: dict[str, Any], nimg: int) -> None:
+def save_checkpoint(run: Run, state: dict[str, Any], nimg: int, name: str = NAMES[0]) -> None:
     """Write the state as `checkpoints/latest.pt`; the one that was there becomes `previous.pt`.
 
     Args:
         run: The run in progress.
         state: What is needed to go on, of types that `torch.load(weights_only=True)` accepts.
         nimg: Images seen so far.
+        name: Of the file; another one stands apart.
 
     Raises:
         OSError: no space or no permission; the last good checkpoint stays.
@@ -42,9 +45,37 @@ def save_checkpoint(run: Run, state: dict[str, Any], nimg: int) -> None:
     # Not straight into the file: torch's own error for a full disk says nothing of a disk.
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    with run.atomic(f"{FOLDER}/{NAMES[0]}") as temporary:
+    with run.atomic(f"{FOLDER}/{name}") as temporary:
         temporary.write_bytes(buffer.getbuffer())
-        _rotate(temporary.parent)
+        if name == NAMES[0]:
+            _rotate(temporary.parent)
+
+
+def adopt_checkpoint(run: Run, other: Path) -> str | None:
+    """Begin with a checkpoint of another, finished run, unless this one has its own.
+
+    Args:
+        run: The run in progress.
+        other: Folder of the other run.
+
+    Returns:
+        Name of the checkpoint that was taken, or None.
+
+    Raises:
+        InputError: The other run has none that is whole.
+    """
+    if any((run.shared / FOLDER / name).exists() for name in NAMES):
+        return None
+    hint = "its checkpoints/ are needed; where they are gone, --init-from starts from its weights"
+    for name in (BEFORE_DECAY, *NAMES):
+        if (other / FOLDER / name).exists():
+            try:
+                content = _read(other / FOLDER / name)
+            except (OSError, ValueError, KeyError, RuntimeError, EOFError) as error:
+                raise InputError(str(error), file=other / FOLDER / name, hint=hint) from error
+            save_checkpoint(run, content["state"], content["nimg"])
+            return name
+    raise InputError("no checkpoint to go on from", file=other / FOLDER, hint=hint)
 
 
 def load_checkpoint(run: Run) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -157,6 +158,45 @@ def test_sampling_belongs_to_flows(data: Path, tmp_path: Path) -> None:
     for text in ("0.5", "0.7:0.2", "-1:2", "a:b"):
         with pytest.raises(UsageError, match="--guidance-interval"):
             start("synthesize", tmp_path / "a", guidance=2.0, guidance_interval=text, **plan)
+
+
+@pytest.mark.parametrize("arch", ["flow", "stylegan2"])
+@pytest.mark.parametrize("n", [160, 800])  # too few validation images to choose by, and enough
+def test_an_extended_training_is_one_long_one(
+    make_dataset: MakeDataset, tmp_path: Path, arch: str, n: int
+) -> None:
+    data = make_dataset(n=n)
+    train(data, tmp_path / "long", arch=arch, kimg=0.16)
+    train(data, tmp_path / "short", arch=arch)
+    before = {p: p.read_bytes() for p in (tmp_path / "short").rglob("*") if p.is_file()}
+    summary = train(
+        data, tmp_path / "more", arch=arch, kimg=0.16, extend=tmp_path / "short"
+    ).result["summary"]
+    assert summary["kimg"] == 0.16
+    for name in ("model.safetensors", "model.json"):
+        same = [(tmp_path / folder / name).read_bytes() for folder in ("long", "more")]
+        assert same[0] == same[1], name
+    assert before == {p: p.read_bytes() for p in before}
+
+
+def test_what_cannot_be_extended_is_said(make_dataset: MakeDataset, tmp_path: Path) -> None:
+    data, gan = make_dataset(n=160), tmp_path / "gan"
+    train(data, gan)
+    for options, reason in (
+        ({"kimg": 0.08}, "not more than the 0.08"),
+        ({"kimg": 0.16, "seed": 1}, "seed differs: 0 there, 1 here"),
+        ({"kimg": 0.16, "init_from": gan, "arch": "stylegan2"}, "--init-from starts anew"),
+        ({"kimg": 0.16, "arch": "dcgan"}, "applies only with --arch"),
+    ):
+        with pytest.raises(UsageError, match=reason):
+            train(data, tmp_path / f"bad-{len(reason)}", extend=gan, **options)
+    other = make_dataset(n=160, name="other", size=32)
+    with pytest.raises(InputError, match="goes on with the same data"):
+        train(other, tmp_path / "another", extend=gan, kimg=0.16)
+    shutil.rmtree(gan / "checkpoints")
+    with pytest.raises(InputError, match="no checkpoint to go on from") as caught:
+        train(data, tmp_path / "gone", extend=gan, kimg=0.16)
+    assert "--init-from" in str(caught.value.hint)
 
 
 def test_checkpoints_of_other_sizes_are_refused(data: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from PIL import Image
 from cxrtool import cli
 from cxrtool import generators as gans
 from cxrtool.commands.train_gan.task import prepare, recorded
-from cxrtool.core import console, runs
+from cxrtool.core import console
 from cxrtool.core.config.values import resolve
 from cxrtool.core.errors import CxrError, InputError, InterruptedRunError, UsageError
 from cxrtool.core.fingerprints import require_complete
@@ -287,14 +287,14 @@ def test_the_device_chooses_size_and_preset_once(make_dataset: MakeDataset, tmp_
     assert chosen == {"cpu": (64, "small"), "cuda": (128, "full")}
     # A run goes on with what it began with, wherever it goes on; what is asked for wins.
     train(data, out, kimg=0.01)
-    began = recorded(runs.Run.for_test(out))
+    began = recorded(out)
     assert began == {"size": 16, "preset": "tiny", "precision": "float32"}
     on = prepare(config, "cuda", 1, began).choices
     assert (on.arch.size, on.preset) == (16, "tiny")
     asked = resolve(train_gan.Config, {"data": data, "size": 32, "preset": "small"})
     wins = prepare(asked, "cuda", 1, began).choices
     assert (wins.arch.size, wins.preset) == (32, "small")
-    assert recorded(runs.Run.for_test(tmp_path / "new")) == {}
+    assert recorded(tmp_path / "new") == {}
 
 
 def test_precision_and_compilation_can_be_chosen(
@@ -307,7 +307,7 @@ def test_precision_and_compilation_can_be_chosen(
     assert [record["bfloat16_from_px"] for record in resolved] == [None, 8]
     high, low = (gans.load(tmp_path / name).network.const for name in ("high", "low"))
     assert 0 < (high - low).abs().max() < 0.05
-    assert recorded(runs.Run.for_test(tmp_path / "low"))["precision"] == "bfloat16"
+    assert recorded(tmp_path / "low")["precision"] == "bfloat16"
     with pytest.raises(CxrError, match="--precision"):
         train(data, tmp_path / "high", kimg=0.03, precision="bfloat16")
     # Whether it is compiled changes the last bits only: no other run.

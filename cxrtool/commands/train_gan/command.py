@@ -28,7 +28,9 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     """Train and save."""
     device = devices.setup(local_device(config.device), config.threads)
     world = World(device)
-    before = recorded(run)
+    before = recorded(run.shared)
+    for path in run.paths("extend", "train-gan"):
+        before = before or recorded(path)
     task = prepare(config, device.type, world.size, before)
     choices, values, mask = task.choices, task.values, task.mask
     precision = before.get("precision", config.precision)
@@ -54,6 +56,8 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     )
     quality = network.measure(run, feed, task, config.checkpoint == "best")
     start = None
+    for path in run.paths("extend"):
+        network.extend(path, task, run)
     for path in run.paths("init-from", "train-gan"):
         start = network.start_from(path, trainer, task, quality)
     views = Views(lambda: pictures.fake_grid(trainer, rows, choices.seed), game_picture)

@@ -16,7 +16,8 @@ from cxrtool import classifiers
 from cxrtool.commands.train_gan.task import Task
 from cxrtool.core import console, runs
 from cxrtool.core.config import shared_values
-from cxrtool.core.errors import InputError
+from cxrtool.core.errors import InputError, UsageError
+from cxrtool.core.fingerprints import read_json
 from cxrtool.data.cache import pixels, resized
 from cxrtool.data.keys import SEEN, Seen
 from cxrtool.data.labels import LabelPolicy, label_arrays
@@ -30,8 +31,16 @@ from cxrtool.generators.flow.trainer import HeldOutLoss
 from cxrtool.generators.quality import Measure, Quality
 from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
 from cxrtool.generators.stylegan2.transfer import freeze, init_from
-from cxrtool.generators.task import START_TOLERANCE, Start, measured
+from cxrtool.generators.task import (
+    BEST,
+    BEST_BEFORE_DECAY,
+    START_TOLERANCE,
+    Start,
+    copy_best,
+    measured,
+)
 from cxrtool.training import models, rng
+from cxrtool.training.checkpoints import BEFORE_DECAY, FOLDER, adopt_checkpoint
 
 QUALITY_LEAST = 50  # images below which nothing tells the best network
 
@@ -59,6 +68,43 @@ def start_from(
         notes.append(f"its Fréchet distance here is {fd:.3g}")
     console.say(f"starting from {source}" + "".join(f"; {text}" for text in notes))
     return Start(fd, keeps=math.isfinite(fd) and not labels["new"])
+
+
+def extend(source: Path, task: Task, run: runs.Run) -> None:
+    """Begin with the state of a finished run, of the same data and options, and say from where.
+
+    Raises:
+        UsageError: Another option than --kimg differs, or that is not larger.
+        InputError: Other data, or no checkpoint is left.
+    """
+    ours = read_json(run.path("resolved.json"))
+    theirs, meta = read_json(source / "resolved.json"), read_json(source / "model.json")
+    if meta["data"]["digest"] != task.dataset.info.digest:
+        raise InputError(
+            f"--extend goes on with the same data, and {source} was trained on other",
+            file=task.dataset.path,
+            hint="--init-from starts from its weights",
+        )
+    if ours["total_nimg"] <= theirs["total_nimg"]:
+        raise UsageError(
+            f"--kimg {ours['total_nimg'] / 1000:g} is not more than the"
+            f" {theirs['total_nimg'] / 1000:g} of {source}",
+            hint="--kimg is the length of the whole training, its own included",
+        )
+    names = sorted((ours.keys() | theirs.keys()) - {"total_nimg"})
+    other = [name for name in names if ours.get(name) != theirs.get(name)]
+    if other:
+        name = other[0]
+        raise UsageError(
+            f"--extend goes on with the options of {source}, and {name} differs:"
+            f" {theirs.get(name)} there, {ours.get(name)} here",
+            hint="give its options again; only --kimg may be larger",
+        )
+    checkpoint = adopt_checkpoint(run, source)
+    if checkpoint is None:
+        return
+    copy_best(run, source / (BEST_BEFORE_DECAY if checkpoint == BEFORE_DECAY else BEST), BEST)
+    console.say(f"going on from {source}/{FOLDER}/{checkpoint}")
 
 
 def compare(
@@ -183,7 +229,7 @@ def save(trainer: GeneratorTrainer, task: Task, run: runs.Run) -> None:
     if task.singles is not None:
         meta["single_label"] = task.singles.rule
     models.save_model(run, trainer.export(task.values, task.mask), meta)
-    marks = [*run.paths("features"), *run.paths("init-from")]  # both left their mark
+    marks = [path for role in ("features", "init-from", "extend") for path in run.paths(role)]
     if (task.dataset.path / SEEN).is_file():  # synthetic rows carry what their generator saw
         marks.append(task.dataset.path)
     reduce(Seen.merge, map(Seen.load, marks), Seen.of(task.dataset, task.rows)).save(run)

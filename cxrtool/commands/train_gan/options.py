@@ -67,6 +67,12 @@ class Config(SelectionOptions, PolicyOptions, Computing):
         only=STYLEGAN2,
         role="init-from",
     )
+    extend: Path | None = option(
+        "Output of train-gan to go on from, with its options, to a larger --kimg: the result is"
+        " that of one long training. The output itself stays as it is.",
+        only=EXECUTED,
+        role="extend",
+    )
     checkpoint: str = option(
         "Which network to deliver: the best one by Fréchet distance (the newest of those within"
         " a quarter of the lowest), or the last.",
@@ -188,6 +194,11 @@ class Config(SelectionOptions, PolicyOptions, Computing):
             raise UsageError(
                 f"--size {self.size}: must be a power of two from 16 to 512",
                 hint="sizes are 16, 32, 64, 128, 256 and 512",
+            )
+        if self.extend is not None and self.init_from is not None:
+            raise UsageError(
+                "--extend goes on with the same data, --init-from starts anew from weights",
+                hint="give one of them",
             )
         if self.batch is not None and self.batch % 4:
             raise UsageError(f"--batch {self.batch}: must be a multiple of 4")

@@ -5,6 +5,7 @@ In: the Config. Out: a `Task`, printed, and saved as `resolved.json`.
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,6 @@ from cxrtool.commands.train_gan.options import Config
 from cxrtool.core import console
 from cxrtool.core.config.records import to_record
 from cxrtool.core.errors import UsageError
-from cxrtool.core.runs import Run
 from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.data.manifest import Dataset, load_dataset
 from cxrtool.data.select import select_rows
@@ -81,13 +81,13 @@ class Task:
         }
 
 
-def recorded(run: Run) -> dict[str, Any]:
-    """What an earlier execution of this run chose; empty at the start.
+def recorded(folder: Path) -> dict[str, Any]:
+    """What an earlier execution chose in a folder; empty at the start.
 
     A run that goes on keeps its size, preset and precision, on whatever device.
     """
     try:
-        record: dict[str, Any] = json.loads((run.shared / "resolved.json").read_text("utf-8"))
+        record: dict[str, Any] = json.loads((folder / "resolved.json").read_text("utf-8"))
         low = record["bfloat16_from_px"]
         return {
             "preset": record["preset"],

@@ -132,6 +132,7 @@ class FlowTrainer(GeneratorTrainer):
             fused=True,
         )
         self.optimizers = {"g": self.optimizer}
+        self.decay_nimg = int((1 - DECAY) * choices.total_nimg)
         self.members = {
             "generator": self.generator,
             "average": self.average,
