@@ -22,8 +22,10 @@ from cxrtool.data.ingest import Ingested
 from cxrtool.data.join import Joined
 from cxrtool.data.keys import patient_keys
 from cxrtool.data.labels import contradictions
+from cxrtool.data.repeated_rows import ROWS_NOTE
 from cxrtool.data.schema import DatasetInfo
 from cxrtool.data.select import units
+from cxrtool.data.sources import details
 from cxrtool.data.sources.base import Rejected, SourceTable
 from cxrtool.data.splits import tears
 
@@ -269,10 +271,18 @@ def tell_columns(left: Mapping[str, str], where: str = "") -> None:
         (console.warn if doubtful else console.say)(where + sentence)
 
 
-def tell_rows(note: Mapping[str, Any] | None) -> None:
-    """Say how rows of one image were joined, see `cxrtool.data.repeated_rows`."""
-    if not note:
-        return
+def tell_checked(source: SourceTable) -> None:
+    """What the checks of a source changed: words for labels, cells emptied, rows joined."""
+    for sentence in label_columns.word_sentences(source.notes.get(label_columns.WORDS_NOTE, {})):
+        console.say(sentence)
+    for sentence in details.sentences(source.notes.get(details.NOTE, {})):
+        console.warn(sentence)
+    if note := source.notes.get(ROWS_NOTE):
+        _tell_rows(note)
+
+
+def _tell_rows(note: Mapping[str, Any]) -> None:
+    """How rows of one image were joined, see `cxrtool.data.repeated_rows`."""
     how = f"--rows {note['rule']}" if note["rule"] else "their labels agree"
     differ = ", ".join(f"{name} {n:,}" for name, n in note["disagreements"].items())
     console.say(

@@ -13,7 +13,7 @@ import pandas as pd
 
 from cxrtool.core.errors import InputError
 from cxrtool.data import hierarchy
-from cxrtool.data.columns import RESERVED, SPLITS
+from cxrtool.data.columns import PATIENT, RESERVED, SPLITS
 from cxrtool.data.label_columns import (
     CORRECT,
     NO_VALUE,
@@ -25,6 +25,7 @@ from cxrtool.data.label_columns import (
 from cxrtool.data.maps import canonical
 from cxrtool.data.repeated_rows import ROWS_NOTE, join_rows
 from cxrtool.data.schema import path_faults, split_faults
+from cxrtool.data.sources import details
 from cxrtool.data.sources.base import Rejected, SourceTable
 
 
@@ -133,11 +134,18 @@ def check_source(
             cells = cells.map({cell: value or "" for cell, value in values.items()})
         cleaned[name] = cells
     table = table.assign(**cleaned)
-    notes = {**source.notes, WORDS_NOTE: words} if words else source.notes
+    table, emptied = details.clean(table)
+    emptied = details.added(source.notes.get(details.NOTE, {}), emptied)
+    notes = {
+        **source.notes,
+        **({WORDS_NOTE: words} if words else {}),
+        **({details.NOTE: emptied} if emptied else {}),
+    }
     for position in np.flatnonzero(~table["split"].isin([*SPLITS, ""])):
         reason = f"{table['split'][position]!r} is not train, val or test"
         checker.reject(int(position), reason, column="split")
-    source = dataclasses.replace(source, table=table, notes=notes)
+    patients = source.patients and PATIENT not in emptied
+    source = dataclasses.replace(source, table=table, notes=notes, patients=patients)
     source = _one_row_each(source, checker, rows)
     table = source.table
     if own_split and source.official_split:

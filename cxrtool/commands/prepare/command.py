@@ -26,7 +26,6 @@ from cxrtool.data import (
     label_columns,
     manifest,
     maps,
-    repeated_rows,
     splits,
     tables,
 )
@@ -127,9 +126,7 @@ def _read_source(
         own_split=config.split_by in (None, "official"),
         rows=config.rows,
     )
-    for sentence in label_columns.word_sentences(source.notes.get(label_columns.WORDS_NOTE, {})):
-        console.say(sentence)
-    assemble.tell_rows(source.notes.get(repeated_rows.ROWS_NOTE))
+    assemble.tell_checked(source)
     if config.map_labels == "none":
         return source, checker
     if config.format != "chexpert":

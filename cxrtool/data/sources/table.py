@@ -8,6 +8,8 @@ instead. Paths are relative to the table's folder, or to ``--images``.
 """
 
 import re
+import shlex
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +17,7 @@ import pandas as pd
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.columns import RESERVED
 from cxrtool.data.label_columns import BESIDE_CLASS, NOT_NAMED, NOTE, Columns, find_labels, listed
-from cxrtool.data.sources import vocabulary
+from cxrtool.data.sources import details, vocabulary
 from cxrtool.data.sources.base import SourceOptions, SourceTable
 from cxrtool.data.sources.files import Sieve, nothing_found, rows
 from cxrtool.data.sources.paths import ImageRoots, Located, locate
@@ -39,6 +41,7 @@ _ALIASES: dict[str, tuple[str, ...]] = {
     "findings": ("findings",),
     "impression": ("impression",),
 }  # fmt: skip
+_SPELLINGS = {"view": vocabulary.views, "sex": vocabulary.sexes, "age": vocabulary.ages}
 #: Columns of 1 and 0 that are no finding.
 _NO_LABELS = frozenset(
     {"frontal", "lateral", "dupgroup", "studyoffset", "offset", "followup", "index", "id", "fold"}
@@ -80,17 +83,18 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         frame = sieve.drop(frame, ready["split"].isna(), named["split"], reason)
     frame, values, left = _labels(path, frame, named, options, sieve)
     ready = {key: frame[name] for key, name in named.items() if key != CLASS} | ready
-    for key, convert in (("view", vocabulary.views), ("sex", vocabulary.sexes)):
-        if key in ready:
-            ready[key] = convert(ready[key])
-    used = {*named.values(), *values, *ready} - {named.get(CLASS)}
+    cleaned, emptied = details.clean(pd.DataFrame(ready, index=frame.index))
+    for key, respell in _SPELLINGS.items():
+        if key in cleaned:
+            cleaned[key] = respell(cleaned[key])
+    used = {*named.values(), *values, *cleaned} - {named.get(CLASS)}
     # The manifest has columns of its own called source, seed and so on.
     extra = {
         f"{name}_in_source" if name in RESERVED else str(name): frame[name]
         for name in frame.columns
         if name not in used
     }
-    table = pd.DataFrame({"image_ref": "", **extra, **ready, **values}, index=frame.index)
+    table = pd.DataFrame({"image_ref": "", **extra, **cleaned, **values}, index=frame.index)
     table = table.astype(str).assign(**rows(frame, path))
     return SourceTable(
         table=table,
@@ -104,9 +108,45 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         image_column=sieve.ref or "image",
         rejected=sieve.rejected,
         left=images.left,
-        remarks=images.remarks,
-        notes={NOTE: left} if left else {},
+        remarks=(_columns_read(frame, named), *images.remarks),
+        cautions=tuple(_disagreements(frame, named)),
+        notes={
+            **({NOTE: left} if left else {}),
+            **({details.NOTE: emptied} if emptied else {}),
+        },
     )
+
+
+def _rivals(frame: pd.DataFrame, named: Mapping[str, str], key: str) -> list[str]:
+    """Other columns by a usual name of a manifest column."""
+    names = (n for n in map(str, frame.columns) if _plain(n) in _ALIASES.get(key, ()))
+    return [name for name in names if name not in named.values()]
+
+
+def _columns_read(frame: pd.DataFrame, named: Mapping[str, str]) -> str:
+    """Which column is taken for what, and which others might be meant."""
+    parts = []
+    for key, name in named.items():
+        rivals = ", ".join(_rivals(frame, named, key))
+        target = "image" if key == "image_ref" else key
+        parts.append(
+            (target if target == name else f"{target} = {name}")
+            + (f" (not {rivals})" if rivals else "")
+        )
+    return f"columns read: {', '.join(parts) or 'labels alone'}"
+
+
+def _disagreements(frame: pd.DataFrame, named: Mapping[str, str]) -> Iterator[str]:
+    """Columns of ids that do not say the same as the one that is taken."""
+    for key, what in (("patient_id", "patients"), ("study_id", "studies")):
+        for other in _rivals(frame, named, key) if key in named else ():
+            odd = details.rival(frame[named[key]], frame[other])
+            if len(odd):
+                yield (
+                    f"columns {named[key]!r} (taken) and {other!r} tell {what} apart differently in"
+                    f" {len(odd):,} of {len(frame):,} rows, first in row {odd[0]}: if the other is"
+                    f" right, --column {key}={shlex.quote(other)}"
+                )
 
 
 def _plain(name: str) -> str:

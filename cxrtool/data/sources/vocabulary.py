@@ -24,15 +24,17 @@ _VIEWS = {
     "LATERAL": ("LAT", "L", "LARGE LATERAL", "XTABLE LATERAL"),
     "OBLIQUE": ("OBLICUA",),
 }  # fmt: skip
-_SEXES = {"MALE": "M", "FEMALE": "F", "OTHER": "O"}
+_SEXES = {"MALE": "M", "FEMALE": "F", "OTHER": "O", "MAN": "M", "WOMAN": "F", "W": "F"}
+#: What `sexes` says of those that it knows.
+SEXES = frozenset(_SEXES.values())
 _SPLITS = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validate", "validation", "dev"),
     "test": ("test", "testing"),
     "": ("",),
 }
-_DICOM_AGE = re.compile(r"(\d{1,4})([DWMY])")
-_YEARS = {"Y": 1.0, "M": 12.0, "W": 52.1775, "D": 365.25}
+_DICOM_AGE = re.compile(r"(\d{1,4})\s*(?:([DWM])|Y|YRS?|YEARS?|YO|Y/O)")
+_YEARS = {None: 1.0, "M": 12.0, "W": 52.1775, "D": 365.25}
 
 
 def _name_of(spelling: str, names: Mapping[str, tuple[str, ...]]) -> str | None:

@@ -242,3 +242,31 @@ def test_columns_that_are_not_taken_are_named(tmp_path: Path, read: Read) -> Non
     with pytest.raises(InputError, match="no column of labels") as error:
         read("table", write_text(tmp_path / "b.csv", "image,A\n1.png,oui\n2.png,non\n"))
     assert "not labels: A (other values)" in str(error.value.hint)
+
+
+def test_columns_that_might_be_meant_are_named_and_compared(tmp_path: Path, read: Read) -> None:
+    rows = [f"{i}.png,x,p{i // 2},{i // 2 + 7},s{i // 4},u{i % 3},1\n" for i in range(12)]
+    header = "image,file,patient_id,Patient ID,subject_id,study,Edema\n"
+    result = read("table", write_text(tmp_path / "a.csv", header + "".join(rows)))
+    assert result.remarks == (
+        "columns read: image (not file), patient_id (not Patient ID, subject_id), study_id = study",
+    )
+    (caution,) = result.cautions  # numbers of the same patients are no contradiction
+    assert "'patient_id' (taken) and 'subject_id' tell patients apart differently" in caution
+    assert "in 6 of 12 rows, first in row 4" in caution
+    assert caution.endswith("--column patient_id=subject_id")
+    other = read("table", tmp_path / "a.csv", columns={"patient_id": "subject_id"})
+    assert other.table["patient_id"].tolist()[:5] == ["s0"] * 4 + ["s1"]
+    assert len(other.cautions) == 2
+
+
+def test_an_id_that_is_a_word_for_nothing_is_no_patient(tmp_path: Path, read: Read) -> None:
+    text = "image,patient_id,age,gender,Edema\n1.png,NaN,414,m,1\n2.png,NaN,60,x,0\n3.png,c,5,f,0\n"
+    result = read("table", write_text(tmp_path / "a.csv", text))
+    assert result.table["patient_id"].tolist() == ["", "", "c"]
+    assert not result.patients
+    assert result.notes["cells_emptied"] == {
+        "patient_id": {"NaN, None or the like": 2},
+        "sex": {"none of M, F and O": 1},
+        "age": {"no age from 0 to 120": 1},
+    }
