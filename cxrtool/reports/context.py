@@ -20,6 +20,7 @@ POSITIVE, NEGATIVE, UNCERTAIN = 1, 0, -1
 VERB, FINITE, COMMA, AND, STOP, AFTER, MODIFIER = 1, 2, 4, 8, 16, 32, 64
 MARK, CHANGE, SLASH, LINK = 128, 256, 512, 1024
 TELLING, FORMAL, BREAKS, SUBJECT, TITLED = 2048, 4096, 8192, 16384, 32768
+ASKING = 65536
 _UNASSERTED = ("negation", "state-normal", *ASIDE)  # cues of a clause that asserts nothing
 _NOUN_PHRASE = 9  # words: "questionable old left posterior third and fourth rib fractures"
 
@@ -39,6 +40,7 @@ _STRUCTURE = {
     "formal": FORMAL,
     "clause-mark": BREAKS,
     "title-mark": TITLED,
+    "ask-mark": ASKING,
 }
 
 
@@ -112,6 +114,8 @@ class Clause:
         self._ends = [  # terminations: they stop what comes from the left, from the right
             (start, end, cue.direction) for start, end, cue in cues if cue.role == "termination"
         ]
+        # "The effusion, which was large, has resolved": what follows is said of what stands before.
+        self._relatives = {start: end for start, end, cue in cues if cue.group == "relative"}
         self._cues = cues
         self._items = {start for start, _, cue in cues if cue.group == "item"}
         self._changes: list[tuple[int, int]] = []  # "no change in a or b" doubts neither
@@ -137,7 +141,7 @@ class Clause:
             return
         forward = cue.direction == "forward"
         if cue.direction == "both":
-            forward = self._attributive(end, cue)
+            forward = self._attributive(end, cue) and not self._asks_behind(start)
             if cue.role == "state-normal" and start == 0 and end < len(self._flags):
                 # "Normal lungs, heart and mediastinum": nothing stands before it to describe.
                 forward = forward or not self._flags[end] & (STOP | COMMA | AFTER | VERB | AND)
@@ -146,6 +150,15 @@ class Clause:
             self._lists.get(cue.role, self.forward if forward else self.backward).append(span)
         elif forward or self._predicative(end) or cue.role == "state-normal":
             self.states.append(span)
+
+    def _asks_behind(self, start: int) -> bool:
+        """Whether a question mark follows what it doubts: "infection? collapse?"."""
+        flags = self._flags
+        return (
+            bool(flags[start] & flags[-1] & ASKING)
+            and start < len(flags) - 1
+            and any(span.end == start for span in self._content)
+        )
 
     def _attributive(self, end: int, cue: Cue) -> bool:
         """Whether an adjective that ends here stands before what it describes."""
@@ -271,7 +284,10 @@ class Clause:
             if any(flags[i] & CHANGE for i in range(span.end, end)):
                 return True
             # "fracture right clavicle": a side without "of" or "on the" belongs to it alone.
-            if span.end + 1 < end and flags[span.end] & MARK and flags[span.end + 1] & MODIFIER:
+            beside = MODIFIER | MARK
+            if span.end + 1 < end and flags[span.end] & MARK and flags[span.end + 1] & beside:
+                return True
+            if span.rule.group == "lasting":
                 return True
             if span.rule.observations == self._devices:
                 before = (s.rule for s in self._content if first <= s.start < start)
@@ -290,14 +306,20 @@ class Clause:
             predicate: The cue says a state; what stands before it ("is not", "may be") belongs to
                 it, where nothing else is mentioned in between.
         """
-        if cue.start < end or self.blocked(end, cue.start, "backward"):
+        if cue.start < end:
             return False
+        end = self._past_relative(end, cue.start)
         own = cue.start
         for decider in reversed(self._deciding):
             if end <= decider.start and decider.end <= own:
                 if not predicate or self._mentions(decider.end, own):
                     return False
                 own = decider.start
+        # "Heart size hard to judge, probably enlarged": the comma begins no other thought.
+        doubted = own < cue.start and own > end and self._flags[own - 1] & COMMA
+        until = own - 1 if doubted else cue.start
+        if self.blocked(end, until, "backward"):
+            return False
         while own > end and not self._flags[own - 1] & COMMA and self._is_verb_group(own - 1, end):
             own -= 1
         # "Right drain: pneumothorax resolved" says nothing of the drain.
@@ -306,6 +328,14 @@ class Clause:
             return False
         flags = FINITE | (COMMA if cue.cue.reach == "list" else 0)
         return not self.crosses(end, own, flags) and (predicate or self._listed(end, own))
+
+    def _past_relative(self, end: int, until: int) -> int:
+        """Where what is said of a span that ends here goes on: in or behind its relative clause."""
+        inside = self._relatives.get(end)
+        if inside is None or inside > until:
+            return end
+        comma = next((i for i in range(inside, until) if self._flags[i] & COMMA), None)
+        return inside if comma is None else comma + 1
 
     def _listed(self, end: int, own: int) -> bool:
         """Whether what a comma parts from a cue on the right is joined to it by "and" or "or".
@@ -418,9 +448,10 @@ class Clause:
         """Whether "or" has this span on one side and something else on the other."""
         if any(e <= start and not self.blocked(e, start, "forward") for _, e in self._changes):
             return False
-        left = self._chain(cue.start)
+        group = cue.cue.group
+        left = [] if group == "ahead" else self._chain(cue.start, both=group == "both")
         right = any(s.start >= cue.end and not self._apart(cue.end, s.start) for s in self._content)
-        if cue.cue.group != "alone" and not (left and right):
+        if group not in ("alone", "ahead", "both") and not (left and right):
             return False
         return any(s <= start and end <= e for s, e in left) or (
             start >= cue.end and not self._apart(cue.end, start)
@@ -433,18 +464,24 @@ class Clause:
             or any(left <= c.start and c.end <= right for c in self._deciding)
         )
 
-    def _chain(self, stop: int) -> list[tuple[int, int]]:
-        """The spans of "a, b, or": from the last one before ``stop`` leftwards."""
+    def _chain(self, stop: int, *, both: bool = False) -> list[tuple[int, int]]:
+        """The spans of "a, b, or": from the last one before ``stop`` leftwards.
+
+        Args:
+            stop: Where the "or" stands.
+            both: It is "or both", and "a, b" are the two.
+        """
         chain: list[tuple[int, int]] = []
-        listed = stop > 0 and bool(self._flags[stop - 1] & COMMA)  # "a, b, or c"
-        stop -= listed
+        after_comma = stop > 0 and bool(self._flags[stop - 1] & COMMA)  # "a, b, or c"
+        listed = after_comma or both
+        stop -= after_comma
         for span in sorted(self._content, key=lambda s: -s.end):
             if span.end > stop:
                 continue
             if stop - span.end > (1 if listed else 8) or self._apart(span.end, stop):
                 break
             chain.append((span.start, span.end))
-            if not listed:
+            if not listed or (both and len(chain) == 2):
                 break
             before = span.start
             while before and not self._flags[before - 1] & (COMMA | FINITE | STOP | AND):
@@ -463,7 +500,7 @@ def untold(flags: Sequence[int], mentions: Sequence[Mention]) -> list[tuple[int,
     """
     if any(flag & FORMAL for flag in flags):
         return []
-    marks = [i for i, flag in enumerate(flags) if flag & (COMMA | BREAKS | TITLED)]
+    marks = [i for i, flag in enumerate(flags) if flag & (COMMA | BREAKS | TITLED | ASKING)]
     ends = [-1, *marks, len(flags)]
     if marks and flags[marks[0]] & TITLED:
         # "Trauma chest:" is a title, but "Pneumoperitoneum: present" says something.
@@ -473,7 +510,9 @@ def untold(flags: Sequence[int], mentions: Sequence[Mention]) -> list[tuple[int,
     return [
         (last + 1, stop)
         for last, stop in pairwise(ends)
-        if any(flag & TELLING for flag in flags[last + 1 : stop])
+        if not (stop < len(flags) and flags[stop] & ASKING)  # a question asserts nothing
+        and not (last >= 0 and flags[last] & ASKING)
+        and any(flag & TELLING for flag in flags[last + 1 : stop])
         and not any(m.start < stop and m.end > last + 1 for m in mentions)
     ]
 

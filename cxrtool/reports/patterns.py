@@ -14,6 +14,7 @@ __all__ = ["Automaton", "PatternError"]
 
 FORGET = 100_000  # states of the subset construction after which it begins anew
 GAP_STOP = "gap-stop"
+NUMBER = "number"  # the class of words that begin with a digit
 WORD, SIGN = "\0word", "\0sign"
 _MARKUP = frozenset("<>&;\\_=")
 
@@ -27,6 +28,7 @@ class Automaton(PhraseGraph):
 
     def __init__(self, classes: Mapping[str, Iterable[str]] | None = None) -> None:
         super().__init__()
+        self._classes.add(NUMBER)
         for name, words in (classes or {}).items():
             for word in words:
                 self.define(name, word)
@@ -65,6 +67,8 @@ class Automaton(PhraseGraph):
         letters = sum(map(str.isalpha, token))
         if letters or any(c.isalnum() for c in token):
             symbols.add(WORD)
+            if token[0].isdigit():
+                symbols.add("@" + NUMBER)
             if "@" + GAP_STOP not in symbols:
                 symbols.add("~")
             others = letters < len(token) and any(c.isdigit() or c in _MARKUP for c in token)

@@ -8,7 +8,7 @@ A phrase is a sequence of tokens, matched without regard to case:
     word        that token           word*       any token that begins so
     a|b         one of these words   (a b|c)      one of these sequences
     xs?         with or without s    x?          a word or group that may be absent
-    @name       a token of the class of that name
+    @name       a token of the class of that name; of @number are words that begin with a digit
     @name*      up to three of them  ( .. )*      up to three times
     ~4          up to four words of any kind
                                                  (but none of the class ``gap-stop``)
@@ -25,7 +25,7 @@ MAX_REPEAT = 3
 MAX_GAP = 8
 MAX_STATES = 1_500  # of one phrase; the largest of the package has 128
 MAX_DEPTH = 8  # of parentheses
-_WORD = re.compile(r"[^\s()|@~?]+")
+_WORD = re.compile(r"[^\s()|@~?]+|\?")
 _ITEM = re.compile(r"\(|\)[?*]?|\||~\d+|@[\w-]+[?*]?|[^\s()|]+")
 
 

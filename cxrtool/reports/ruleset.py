@@ -72,8 +72,10 @@ class Rule:
             (the phrase itself says so), ``entity`` (anatomy whose state decides), ``veto`` (drops
             overlapping mentions), ``other`` (an abnormality outside the observations), ``normal``
             (a statement that all is well).
-        observations: What the phrases mention; for a veto, what it drops ("*": everything).
-        group: For an entity, the group of state cues that apply to it.
+        observations: What the phrases mention; for a veto, what it drops ("*": every observation;
+            "other": abnormalities outside of them).
+        group: For an entity, the group of state cues that apply to it. ``lasting``: what is denied
+            by no list in which another thing stands before it.
         abnormal: The value of an entity in an abnormal state: 1, or -1 where it is only a sign.
         say: The finding as a prompt says it.
     """
@@ -280,7 +282,7 @@ class _Builder:
         kind = entry.choice("kind", "finding", RULE_KINDS)
         names = entry.texts("observation", required=kind not in ("other", "normal"))
         for number, name in enumerate(names):
-            if name not in self.observations and not (kind == "veto" and name == "*"):
+            if name not in self.observations and not (kind == "veto" and name in ("*", "other")):
                 hint = "known: " + ", ".join(self.observations)
                 raise entry.error(f"unknown observation {name!r}", "observation", number, hint)
         abnormal = entry.table.get("abnormal", 1)

@@ -23,15 +23,22 @@ _HEADER = re.compile(
     r"[ *\]]*+(?=(:|\n|\Z))"
 )
 _DASHED = re.compile(r"(?:^|(?<=\n)|(?<=[.;][ ]))[ #*\[]*+([^\W\d_][\w ]{1,30}?)\]? -+(?=[ \n])")
-_BOLD = re.compile(r"(?:^|(?<=\n))[ ]*\*\*[ ]*([^\W\d_][\w &/]{1,40}?)[ ]*\*\*(?![ ]*:)")
+# Between signs, on a line of its own or at the beginning of one: "**Findings**", "== FINDINGS ==".
+_BOLD = re.compile(
+    r"(?:^|(?<=\n))[ ]*([*#=~<>|-]{1,4})[ ]*([^\W\d_][\w &/]{1,40}?)[ ]*[*#=~<>|-]{1,4}+(?![ ]*:)"
+)
+_BRACKETED = re.compile(r"\[[ ]*([^\W\d_][\w &/]{2,40}?)[ ]*\](?![ ]*:)")
 # Without a colon a header in capitals needs seven letters, in a text that is not in capitals.
 _CAPITALS = re.compile(
     r"([A-Z](?<!\w[A-Z])[A-Z]*(?:[ &/]+[A-Z]+){0,4})"
-    r"(?:[ ]*(:)|(?<=[A-Z]{7})[ ]+(?=[A-Z][a-z]|\d+[.)]))"
+    # Or glued to what follows: "IMPRESSIONNo".
+    r"(?:[ ]*(:)|(?<=[A-Z]{7})(?:[ ]+(?=[A-Z][a-z]|\d+[.)])|(?=[A-Z][a-z])))"
 )
 _SMALL = re.compile(r"((?:[^\W\d_]{2,20} ){1,4}):(?=[ ])")
 _INSIDE = re.compile(r"(?<=[ ])([A-Z][a-z]{3,}(?:[ ][A-Za-z]{2,}){0,3}):")
 _LOWER = re.compile(r":(?<=[a-z]:)")
+_SIGNS = "*#=~<>|-"
+_SIGNED = re.compile(r"\n[ ]*[*#=~<>|-]")
 _SPACED = " : "  # of a text whose marks stand apart, as corpora are published
 _CAPITAL = re.compile(r"(?!XXXX)(?<!X)[A-Z]")
 #: The name of headers of parts of the body.
@@ -174,12 +181,14 @@ class SectionFinder:
                 body = match.end() - 1 + len(end)
                 headers[body] = _Header(match.start(), body, name, words.strip())
         others = [_DASHED] if " -" in text else []
-        others += [_BOLD] if "**" in text else []
+        others += [_BOLD] if text[:1] in _SIGNS or _SIGNED.search(text) else []
+        others += [_BRACKETED] if "[" in text else []
         for pattern in others:
             for match in pattern.finditer(text):
-                name = self._name(match.group(1))
+                words = match.group(match.re.groups)
+                name = self._name(words)
                 if name:
-                    headers[match.end()] = _Header(match.start(), match.end(), name, match.group(1))
+                    headers[match.end()] = _Header(match.start(), match.end(), name, words)
         if apart:
             for match in _SMALL.finditer(text):
                 self._add_run(match, headers)

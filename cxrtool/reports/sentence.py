@@ -113,12 +113,12 @@ class SentenceReader:
             elif kind == "entity":
                 mentions.extend(_stated(span, things, clause))
             else:
-                value, cue = clause.decide(span.start, span.end, _BASE.get(kind, POSITIVE))
-                if (
-                    value == POSITIVE
-                    and span.rule.observations != (self._rules.devices,)
-                    and (span.rule.group != "foreign")
-                ):
+                base = _BASE.get(kind, POSITIVE)
+                value, cue = clause.decide(span.start, span.end, base)
+                if span.rule.observations == (self._rules.devices,):
+                    if cue is not None and _is_beside_devices(cue):
+                        value, cue = base, None
+                elif value == POSITIVE and span.rule.group != "foreign":
                     # "Vascular engorgement is within normal limits."
                     normal = clause.normal_after(span.end, alone=kind != "other")
                     value, cue = (NEGATIVE, normal) if normal else (value, cue)
@@ -145,7 +145,7 @@ def _resolve(spans: Iterable[Span]) -> list[Span]:
             continue
         if vetoes and any(
             _overlaps(span, veto) and not _contains(span, veto)
-            for key in (*span.rule.observations, *(("*",) if span.rule.observations else ()))
+            for key in (*keys, *(("*",) if span.rule.observations else ()))
             for veto in vetoes.get(key, ())
         ):
             continue
@@ -180,6 +180,12 @@ def _longest_cues(
         longest.append((start, stop, cue))
         last = stop
     return longest
+
+
+def _is_beside_devices(cue: CueSpan) -> bool:
+    """Whether a cue speaks of a device's place ("likely in the stomach") or of another one's."""
+    behind = (cue.cue.role, cue.cue.direction, cue.forward) == ("uncertain", "both", False)
+    return behind or cue.cue.group == "findings"
 
 
 def _is_state(*cues: Cue) -> bool:

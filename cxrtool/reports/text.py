@@ -15,7 +15,7 @@ import spacy
 from spacy.attrs import ORTH
 from spacy.language import Language
 from spacy.tokenizer import Tokenizer
-from spacy.util import compile_infix_regex, compile_suffix_regex
+from spacy.util import compile_infix_regex, compile_prefix_regex, compile_suffix_regex
 
 BREAK = "\n"
 HARD_BREAK = "\x1e"  # a break that no wrapped line makes, until the lines are joined
@@ -237,6 +237,8 @@ def pipeline(wording: Wording) -> Language:
     tokenizer.infix_finditer = compile_infix_regex(infixes).finditer
     suffixes = [*(nlp.Defaults.suffixes or ()), r"(?<=[A-Za-z])-", r"(?<=[a-z<>][A-Z])\."]
     tokenizer.suffix_search = compile_suffix_regex(suffixes).search
+    prefixes = [*(nlp.Defaults.prefixes or ()), r"[-+](?=[A-Za-z])"]  # "effusion, -ptx"
+    tokenizer.prefix_search = compile_prefix_regex(prefixes).search
     tokenizer.url_match = None  # "effusion.small" is no address
     # spaCy splits "isn't", but not in capitals.
     for word, pieces in list(tokenizer.rules.items()):
