@@ -17,10 +17,8 @@ from cxrtool.data.sources import files, vocabulary
 from cxrtool.data.sources.base import FileOpener, Opened, SourceOptions
 from cxrtool.data.sources.dicom_pixels import DicomOpener
 from cxrtool.data.sources.paths import ImageIndex, ImageRoots
-from cxrtool.data.sources.tree import IMAGE_SUFFIXES
+from cxrtool.data.sources.tree import DICOM_SUFFIXES, IMAGE_SUFFIXES
 
-#: Endings of DICOM files in these sets, lower case.
-DICOM_SUFFIXES = (".dcm", ".dicom")
 #: Folders of pictures of something else that go by the same names.
 _NO_IMAGES = ("mask", "heatmap", "overlay")
 OTHER_FILE = "another file of the image is used"

@@ -41,6 +41,7 @@ from cxrtool.data.sources.tree import (
     DICOM_SUFFIXES,
     IMAGE_SUFFIXES,
     TABLE_SUFFIXES,
+    begins_as_dicom,
 )
 from cxrtool.data.tables import read_table, refuse_row, require_columns
 
@@ -238,24 +239,6 @@ def header_of(path: Path) -> Any:
         if not any(name in header for name in ("SOPClassUID", "Modality", "Rows")):
             raise InputError("not a DICOM file: no class, no modality, no image")
     return header
-
-
-def begins_as_dicom(path: Path) -> bool:
-    """Whether a file has the mark of DICOM, or its first element without preamble and mark.
-
-    The first element of such files lies in group 2 or 8, with an even length (PS3.5 7.1).
-
-    Raises:
-        OSError: It cannot be read.
-    """
-    with path.open("rb") as stream:
-        start = stream.read(132)
-    if start[128:] == b"DICM":
-        return True
-    group, element = int.from_bytes(start[:2], "little"), int.from_bytes(start[2:4], "little")
-    explicit = start[4:6].isalpha() and start[4:6].isupper()
-    length = int.from_bytes(start[6:8] if explicit else start[4:8], "little")
-    return len(start) == 132 and group in (2, 8) and element < 0x100 and length % 2 == 0
 
 
 def modality_of(header: Any) -> str:

@@ -8,7 +8,6 @@ first lines are read, and no pandas is imported, so that it costs milliseconds.
 import csv
 import gzip
 import itertools
-import os
 import re
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatch
@@ -17,6 +16,13 @@ from typing import NamedTuple
 
 from cxrtool.core.errors import InputError
 from cxrtool.data.columns import DATASET
+from cxrtool.data.sources.tree import (
+    DICOM_SUFFIXES,
+    HIDDEN,
+    IMAGE_SUFFIXES,
+    begins_as_dicom,
+    entries,
+)
 
 #: What `prepare` takes for a format where none is given.
 AUTO = "auto"
@@ -82,8 +88,6 @@ SIGNS = (
 _TABLES = (".csv", ".tsv", ".tab", ".csv.gz", ".tsv.gz", ".tab.gz")
 _OTHER_TABLES = (".parquet", ".json", ".jsonl", ".ndjson", ".jsonl.gz", ".json.gz")
 _PLUS = "_fixed.json"  # of the labels of CheXpert Plus
-_DICOM = (".dcm", ".dicom", ".dic", ".ima", ".dcm30")
-_IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".pgm", ".ppm")
 _REPORTS = "nlmcxr_reports*.t*gz"
 #: Tables of one's own by which a folder is a table (see `table`).
 _OWN = ("labels.csv", "metadata.csv", "manifest.csv")
@@ -92,8 +96,6 @@ _GLANCE = 20_000
 _FOLDERS = 300  # folders that are looked into for a set deeper down
 #: Folders of a set that hold its tables.
 _PARTS = ("annotations", "chexbert_labels", "four_findings_expert_labels")
-#: Names of files and folders that begin so are left out: hidden ones, and what macOS adds.
-HIDDEN = (".", "__MACOSX")
 _LINE = 1 << 16  # characters of a line that are read
 
 
@@ -158,9 +160,8 @@ def _of_file(path: Path) -> Recognized:
         return Recognized("medmnist", path.name)
     if name.endswith(".xml") or fnmatch(name, _REPORTS):
         return Recognized("openi", path.name)
-    with path.open("rb") as stream:
-        if name.endswith(_DICOM) or stream.read(132)[128:] == b"DICM":
-            return Recognized("dicom", path.name)
+    if name.endswith(DICOM_SUFFIXES) or begins_as_dicom(path):
+        return Recognized("dicom", path.name)
     raise _unknown(path)
 
 
@@ -185,18 +186,16 @@ def _of_endings(source: Path, own: list[Path]) -> Recognized:
         return Recognized("table", tables[0])
     if len(arrays := [name for name in names if name.lower().endswith(".npz")]) == 1:
         return Recognized("medmnist", arrays[0])
-    for ref in itertools.islice(_files_below(source), _GLANCE):
-        name = os.path.basename(ref)
-        if name.lower().endswith(_DICOM):
-            return Recognized("dicom", ref)
-        if name.lower().endswith(".xml"):
+    present = (ref for ref, why in entries(source) if not why)
+    for ref in itertools.islice(present, _GLANCE):
+        name = ref.rpartition("/")[2].lower()
+        if name.endswith(".xml"):
             return Recognized("openi", ref)
-        if name.lower().endswith(_IMAGES) and "/" in ref:
-            return Recognized("folder", ref)
-        if "." not in name or name.rpartition(".")[2].isdigit():
-            with (source / ref).open("rb") as stream:
-                if stream.read(132)[128:] == b"DICM":
-                    return Recognized("dicom", ref)
+        if name.endswith(IMAGE_SUFFIXES):
+            if "/" in ref:
+                return Recognized("folder", ref)
+        elif name.endswith(DICOM_SUFFIXES) or begins_as_dicom(source / ref):
+            return Recognized("dicom", ref)
     raise _unknown(source)
 
 
@@ -229,14 +228,6 @@ def _deeper_folders(source: Path) -> Iterator[Path]:
 
 def _is_folder(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink() and not path.name.startswith(HIDDEN)
-
-
-def _files_below(root: Path) -> Iterator[str]:
-    for folder, folders, files in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith(HIDDEN))
-        base = os.path.relpath(folder, root)
-        prefix = "" if base == "." else base + "/"
-        yield from (prefix + name for name in sorted(files) if not name.startswith("."))
 
 
 def _unknown(source: Path) -> InputError:

@@ -15,7 +15,6 @@ from pydicom.data import get_testdata_file  # noqa: E402
 from pydicom.dataset import Dataset  # noqa: E402
 
 from cxrtool.core.errors import InputError  # noqa: E402
-from cxrtool.data.sources.dicom import begins_as_dicom  # noqa: E402
 from cxrtool.data.sources.dicom_pixels import (  # noqa: E402
     DicomOpener,
     gray16,
@@ -25,6 +24,7 @@ from cxrtool.data.sources.dicom_pixels import (  # noqa: E402
     voi,
     window,
 )
+from cxrtool.data.sources.tree import begins_as_dicom  # noqa: E402
 
 from .dicom_files import compress, dataset, image_12bit, save  # noqa: E402
 
