@@ -30,7 +30,7 @@ class FormRecognition:
         minus = any_of(w[1:] for w in words.values if w[0] == "-" and w[1:].isalpha()) + r"\b"
         mark, opens = r"[-+/]{0,2}(?:[\n,;.]|\Z)", rf"(?-i:[{capitals}0][ ])|{word}[ ]?:"
         end = r"[ \"]*(?=[;,/.(|}\x1d\x1e\t\n]|\Z|[ ]/)"
-        value = rf"[^\n:=]{{1,60}}[\n;,|]\s{{0,20}}\"?{words.one('value')}\"?[ ]?[:=|]"
+        value = rf"[^\n;,:=|.?]{{1,60}}+[\n;,|]\s{{0,20}}\"?{words.one('value')}\"?[ ]?[:=|]"
         self._closer = re.compile(
             rf"[=?\t](?:[ \"]*{answer}{end}|[ ]*{value})|[\[{{<][ ]?{word}[ ]?[\]}}>]", re.I
         )
