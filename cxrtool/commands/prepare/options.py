@@ -177,8 +177,9 @@ class Config:
         """With the format that its source has, where none is given."""
         if self.format != AUTO or self.source is None or not self.source.exists():
             return self
-        form, sign = recognize(self.source)
-        console.say(f"{self.source} is read as {form}, by {sign} (another: --format)")
+        form, sign, also = recognize(self.source)
+        others = f"; tables of {', '.join(also)} lie there too" if also else ""
+        console.say(f"{self.source} is read as {form}, by {sign} (another: --format){others}")
         return dataclasses.replace(self, format=form)
 
     def unread(self) -> tuple[str, ...]:

@@ -100,10 +100,17 @@ _LINE = 1 << 16  # characters of a line that are read
 
 
 class Recognized(NamedTuple):
-    """A format, and the name of the file that gave it away."""
+    """A format, and the name of the file that gave it away.
+
+    Attributes:
+        form: The format.
+        by: The file.
+        also: Other formats whose tables lie in the same folder.
+    """
 
     form: str
     by: str
+    also: tuple[str, ...] = ()
 
 
 def recognize(source: Path) -> Recognized:
@@ -168,9 +175,13 @@ def _of_file(path: Path) -> Recognized:
 def _of_tables(paths: list[Path]) -> Recognized | None:
     """By the tables of one folder."""
     tables = [path for path in paths if path.name.lower().endswith(_TABLES) and path.is_file()]
+    forms: dict[str, str] = {}
     for sign, path in itertools.product(SIGNS, tables):
         if sign.has_name(path) and sign.fits(first_row(path)):
-            return Recognized(sign.form, path.name)
+            forms.setdefault(sign.form, path.name)
+    if forms:
+        form, *also = forms
+        return Recognized(form, forms[form], tuple(also))
     reports = next((path for path in paths if fnmatch(path.name.lower(), _REPORTS)), None)
     return Recognized("openi", reports.name) if reports else None
 

@@ -23,6 +23,8 @@ DICOM_SUFFIXES = (".dcm", ".dicom", ".dic", ".ima", ".dcm30")
 TABLE_SUFFIXES = (
     ".csv", ".tsv", ".parquet", ".xlsx", ".xls", ".jsonl", ".json", ".csv.gz", ".tsv.gz",
 )  # fmt: skip
+#: Formats whose tables name DICOM files.
+WITH_DICOM = ("chexpert-plus", "vindr", "brax", "rsna", "siim")
 #: Names of files and folders that begin so are left out: hidden ones, and what macOS adds.
 HIDDEN = (".", "__MACOSX")
 
@@ -33,6 +35,7 @@ READ_ELSEWHERE = "a link to a folder that is read under its own name"
 BROKEN = "a broken link"
 NO_PERMISSION = "no permission to read"
 NO_FILE = "no regular file"
+NO_ROW = "an image of no row"
 ARCHIVE = "an archive that is not unpacked"
 #: What a person should look at, with the next step.
 STEPS = {
@@ -154,8 +157,11 @@ def no_image(ref: str, form: str) -> str:
     for suffixes, reason in (
         (TABLE_SUFFIXES, "a table that is not read"),
         (ARCHIVE_SUFFIXES, ARCHIVE),
-        (IMAGE_SUFFIXES, "an image, but no DICOM" if form == "dicom" else "an image of no row"),
-        (DICOM_SUFFIXES, "a DICOM file (--format dicom reads them)"),
+        (IMAGE_SUFFIXES, "an image, but no DICOM" if form == "dicom" else NO_ROW),
+        (
+            DICOM_SUFFIXES,
+            NO_ROW if form in WITH_DICOM else "a DICOM file (--format dicom reads them)",
+        ),
     ):
         if name.endswith(suffixes):
             return reason

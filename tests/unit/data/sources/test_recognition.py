@@ -76,6 +76,13 @@ def test_a_folder(tmp_path: Path, files: dict[str, str], form: str, by: str | No
     assert by in (None, recognized.by)
 
 
+def test_tables_of_two_sets_in_one_folder(tmp_path: Path) -> None:
+    write_text(tmp_path / "Data_Entry_2017.csv", _NIH)
+    labels = "Image Index,Patient ID,Fracture\n1_0.png,1,YES\n"
+    write_text(tmp_path / "test_labels.csv", labels)
+    assert recognize(tmp_path) == ("nih", "Data_Entry_2017.csv", ("nih-google",))
+
+
 def test_dicom_without_an_ending(tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "1.2.840.1").write_bytes(bytes(128) + b"DICM")
