@@ -71,7 +71,10 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
 
 def _there(root: Path, frame: pd.DataFrame) -> pd.Series:
     """The path of each image in the form that is on disk; PNG where it is in both or in none."""
-    png, dicom = (frame[name] for name in _PATHS)
+    # Some copies of the table name the archives that the images came in.
+    png, dicom = (
+        frame[name].str.replace(r"(\.(?:png|dcm)).*$", r"\1", regex=True) for name in _PATHS
+    )
     if frame.empty or (root / png.iloc[0].partition("/")[0]).is_dir():
         return png
     return dicom if (root / dicom.iloc[0].partition("/")[0]).is_dir() else png

@@ -1,11 +1,12 @@
 """CheXpert Plus as it lies on disk: the images of CheXpert with their reports.
 
 In: the folder with ``df_chexpert_plus_240401.csv``, ``chexbert_labels/*.json`` and the images
-(``train/patient00001/study1/view1_frontal.png`` and so on, also in ``PNG/`` or ``DICOM/``); the
-table; or one of the label files, which chooses the labels. Out: a `SourceTable` with the 14
-observations that CheXbert read from the whole report (``report_fixed.json``), the impression or the
-findings, and the text. Patients and studies are called as in CheXpert, whose images these are, so
-that the leak guard knows them. ``valid`` is the test set, as in `chexpert`.
+(``train/patient00001/study1/view1_frontal.png`` and so on, also in ``PNG/`` or
+``DICOM/Uncompressed/``); the table; or one of the label files, which chooses the labels. Out: a
+`SourceTable` with the 14 observations that CheXbert read from the whole report
+(``report_fixed.json``), the impression or the findings, and the text. Patients and studies are
+called as in CheXpert, whose images these are, so that the leak guard knows them. ``valid`` is the
+test set, as in `chexpert`.
 
 Chambon et al., "CheXpert Plus", arXiv:2405.19538.
 """
@@ -144,10 +145,19 @@ def _locate(root: Path, refs: pd.Series) -> pd.Series:
 
 
 def _homes(root: Path) -> Iterator[str]:
-    """Folders that hold ``train/`` or ``valid/``: relative to the root, with ``/`` at the end."""
-    for place in (root, *sorted(child for child in root.iterdir() if child.is_dir())):
-        if any((place / part).is_dir() for part in _PARTS):
-            yield "" if place == root else place.name + "/"
+    """Folders that hold ``train/`` or ``valid/``: relative to the root, with ``/`` at the end.
+
+    They lie up to two levels down (``DICOM/Uncompressed/``).
+    """
+    level = [""]
+    for _ in range(3):
+        yield from (home for home in level if any((root / home / p).is_dir() for p in _PARTS))
+        level = [
+            f"{home}{child.name}/"
+            for home in level
+            for child in sorted((root / home).iterdir())
+            if child.is_dir() and child.name not in _PARTS
+        ]
 
 
 def _endings(home: Path, count: int = 50) -> set[str]:

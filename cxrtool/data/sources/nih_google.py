@@ -9,6 +9,7 @@ knows them. Google's parts are the split: validation is val, and there is no tra
 Majkowska et al., Radiology 294(2), 2020; Nabulsi et al., Scientific Reports 11:15523, 2021.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +23,8 @@ from cxrtool.data.tables import read_table
 
 TABLES = ("*test_labels.csv", "*validation_labels.csv")
 _CELLS = {"YES": "1", "NO": "0", "HEDGE": "-1", "": ""}
+#: The one label that is written 1 and 0.
+_ABNORMAL, _PLAIN = "Abnormal", {"1": "1", "0": "0"}
 _IMAGE, _PATIENT, _READER, _SET = "Image ID", "Patient ID", "Reader ID", "Set ID"
 #: NIH's and other spellings -> those of the table of readers.
 _NAMES = {"image index": _IMAGE, "image id": _IMAGE, "patient id": _PATIENT, "reader id": _READER,
@@ -87,7 +90,8 @@ def _one(path: Path) -> tuple[pd.DataFrame, list[str]]:
     labels = [
         str(name)
         for name in frame
-        if name not in (_IMAGE, _PATIENT, _READER, _SET) and _is_label(frame[name])
+        if name not in (_IMAGE, _PATIENT, _READER, _SET)
+        and _is_label(frame[name], _PLAIN if name == _ABNORMAL else {})
     ]
     if not labels:
         raise InputError("no column of YES and NO", file=path, row=1)
@@ -107,13 +111,13 @@ def _one(path: Path) -> tuple[pd.DataFrame, list[str]]:
                 "age": vocabulary.ages(age),
                 readers.READER: frame.get(_READER, blank),
                 **files.rows(frame, path),
-                **{name: frame[name].str.upper().map(_CELLS) for name in labels},
+                **{name: frame[name].str.upper().map(_CELLS | _PLAIN) for name in labels},
             }
         ),
         labels,
     )
 
 
-def _is_label(column: pd.Series) -> bool:
+def _is_label(column: pd.Series, more: Mapping[str, str]) -> bool:
     cells = set(column.str.upper().unique())
-    return cells <= set(_CELLS) and cells != {""}
+    return cells <= {*_CELLS, *more} and cells != {""}

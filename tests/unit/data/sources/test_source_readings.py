@@ -209,6 +209,13 @@ def test_google_single_readers(tmp_path: Path, read: Read) -> None:
         assert tuple(result.table.loc[0, list(result.labels)]) == cells
         assert result.labels == ("Fracture", "Nodule or mass")
         assert tuple(result.table.loc[0, ["patient_id", "split"]]) == ("13", "test")
+    rows = (
+        "Reader ID,Image ID,Patient ID,Abnormal,Pneumothorax\n7,1_0.png,1,1,NO\n8,1_0.png,1,0,NO\n"
+    )
+    path = write_text(tmp_path / "all_findings_expert_labels_test_individual_readers.csv", rows)
+    assert recognize(path).form == "nih-google"
+    result = read("nih-google", path, readers="any", labels_only=True)
+    assert tuple(result.table.loc[0, ["Abnormal", "Pneumothorax", "split"]]) == ("1", "0", "test")
     for text, reason in (("a,b\n1,2\n", "no column Image ID"), ("Image ID\nx.png\n", "YES and NO")):
         with pytest.raises(InputError, match=reason):
             read("nih-google", write_text(tmp_path / "x.csv", text), labels_only=True)

@@ -41,6 +41,18 @@ def test_chexpert_plus_in_parts_and_with_other_labels(tmp_path: Path, read: Read
         read("chexpert-plus", folder)
 
 
+def test_chexpert_plus_as_dicom(tmp_path: Path, read: Read) -> None:
+    LAYOUTS["CheXpert Plus"](tmp_path)
+    folder = tmp_path / "chexpert_plus"
+    home = folder / "DICOM" / "Uncompressed"
+    home.parent.mkdir()
+    (folder / "PNG").rename(home)
+    for path in list(home.rglob("*.png")):
+        path.rename(path.with_suffix(".dcm"))
+    first = read("chexpert-plus", folder).table["image_ref"][0]
+    assert first == "DICOM/Uncompressed/train/patient42142/study5/view1_frontal.dcm"
+
+
 def test_chexpert_plus_an_image_without_labels_and_a_strange_path(
     tmp_path: Path, read: Read
 ) -> None:
@@ -69,6 +81,10 @@ def test_brax_as_dicom(tmp_path: Path, read: Read) -> None:
     assert result.table["image_ref"][0].endswith(".png")
     assert list(result.table["age"]) == ["40", "40", "85"]
     assert list(result.table["study_id"]) == ["id_a/1", "id_a/1", "id_b/1"]
+    table = folder / "master_spreadsheet_update.csv"
+    table.write_text(table.read_text().replace(".png,", ".png.tar.gz,"))
+    archives = read("brax", folder)
+    assert list(archives.table["image_ref"]) == list(result.table["image_ref"])
     (folder / "images").rename(folder / "Anonymized_DICOMs")
     assert read("brax", folder).table["image_ref"][0].endswith(".dcm")
 
