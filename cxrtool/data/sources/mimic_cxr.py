@@ -20,7 +20,7 @@ from pathlib import Path
 import pandas as pd
 
 from cxrtool.core.errors import InputError
-from cxrtool.data.labels import CHEXPERT
+from cxrtool.data.labels import CHEXPERT, NO_FINDING
 from cxrtool.data.maps import canonical
 from cxrtool.data.sources import files, vocabulary
 from cxrtool.data.sources.base import SourceOptions, SourceTable
@@ -76,6 +76,9 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
     labels = read_table(label_path, ("study_id",))
     # The table of radiologists calls Lung Opacity by another name.
     labels = labels.rename(columns={name: canonical(name) for name in labels})
+    covered = tuple(name in labels for name in CHEXPERT)
+    if expert and NO_FINDING not in labels:
+        labels[NO_FINDING] = ""  # it labels findings
     require_columns(labels, CHEXPERT, label_path)
     again = labels["study_id"].duplicated()
     refuse_row(labels, again, "the study is there twice", label_path, "study_id")
@@ -115,6 +118,7 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
     return SourceTable(
         table=table,
         labels=CHEXPERT,
+        covered=covered,
         namespace="mimic-cxr",
         patients=True,
         source="MIMIC-CXR-JPG",

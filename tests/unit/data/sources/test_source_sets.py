@@ -118,3 +118,8 @@ def test_mimic_sections_and_radiologists(tmp_path: Path, read: Read) -> None:
     assert list(expert.table["study_id"]) == ["s51879412"]
     assert list(expert.table["Lung Opacity"]) == ["1.0"]
     assert expert.notes["labeler"] == "radiologists"
+    assert all(expert.covered)
+    table = folder / "mimic-cxr-2.1.0-test-set-labeled.csv"
+    table.write_text(table.read_text().replace("No Finding", "Comment"))
+    findings = read("mimic-cxr", table, labels_only=True)
+    assert findings.covered == (False, *[True] * 13)
