@@ -8,8 +8,13 @@ the first; beside the clock it is given in CPU seconds of all processes, which o
 machine disturbs less, and without the time that either needs for a single image. Then the peak
 memory of the command and its workers for 500 and 5,000 images (hard links to the same files).
 
-    python benchmarks/data.py                        # 500 images, 3 rounds, then memory
-    python benchmarks/data.py --images 60 --rounds 1 --no-memory
+And `cxr prepare --labels-only` on CheXpert's training table of 223,414 rows (that of the wheel of
+torchxrayvision, or one of its size and form), as a folder and as a table, against a Python that
+does nothing but ``pandas.read_csv`` of it, each from its start to its exit.
+
+    python benchmarks/data.py                        # 500 images, 3 rounds; then memory and labels
+    python benchmarks/data.py --images 60 --rounds 1 --only speed
+    python benchmarks/data.py --only labels
 
 Prints one JSON object.
 """
@@ -17,9 +22,12 @@ Prints one JSON object.
 from __future__ import annotations
 
 import argparse
+import gzip
+import importlib.util
 import json
 import multiprocessing
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -38,6 +46,7 @@ DRAWN_PX = 500
 DISTINCT = 24
 FORMATS: dict[str, dict[str, Any]] = {"jpeg": {"quality": 90}, "png": {"compress_level": 3}}
 WORKERS = 2
+ROWS = 223_414
 
 
 def originals() -> list[Image.Image]:
@@ -233,12 +242,70 @@ def measure_memory(folder: Path, out: Path, counts: tuple[int, ...]) -> dict[str
     return peaks
 
 
+def write_labels(folder: Path) -> Path:
+    """CheXpert's training table in a folder as its download has it."""
+    table = folder / "CheXpert-v1.0-small" / "train.csv"
+    if table.exists():
+        return table
+    table.parent.mkdir(parents=True)
+    spec = importlib.util.find_spec("torchxrayvision")
+    if spec is not None and spec.origin is not None:
+        packed = Path(spec.origin).parent / "data" / "chexpert_train.csv.gz"
+        table.write_bytes(gzip.decompress(packed.read_bytes()))
+        return table
+    from cxrtool.data.labels import CHEXPERT
+
+    rng = np.random.default_rng(0)
+    cells = rng.choice(["", "0.0", "-1.0", "1.0"], (ROWS, len(CHEXPERT)), p=[0.7, 0.1, 0.05, 0.15])
+    head = "Path,Sex,Age,Frontal/Lateral,AP/PA," + ",".join(CHEXPERT)
+    lines = [
+        f"CheXpert-v1.0-small/train/patient{row // 4:05d}/study{row % 4}/view1_frontal.jpg,"
+        f"Male,{row % 90},Frontal,AP,{','.join(line)}"
+        for row, line in enumerate(cells)
+    ]
+    table.write_text("\n".join([head, *lines]) + "\n", encoding="utf-8")
+    return table
+
+
+def measure_labels(folder: Path, out: Path, rounds: int) -> dict[str, object]:
+    """Seconds of each way (best of the rounds), and what they are of reading the table alone."""
+    table = write_labels(folder)
+    reading = f"import pandas; pandas.read_csv({str(table)!r})"
+    lines = {"read_csv": [sys.executable, "-c", reading]}
+    for name, source in (("folder", table.parent), ("table", table)):
+        words = ["prepare", str(source), "--format", "chexpert", "--labels-only", "-q"]
+        lines[name] = [sys.executable, "-m", "cxrtool", *words, "-o", str(out)]
+    wall_s: dict[str, list[float]] = {name: [] for name in lines}
+    cpu_s: dict[str, list[float]] = {name: [] for name in lines}
+    peaks: dict[str, int] = dict.fromkeys(lines, 0)
+    for _ in range(rounds):
+        for name, line in lines.items():
+            shutil.rmtree(out, ignore_errors=True)
+            used = resource.getrusage(resource.RUSAGE_CHILDREN)
+            wall, watch = watched(line)
+            now = resource.getrusage(resource.RUSAGE_CHILDREN)
+            wall_s[name].append(wall)
+            cpu_s[name].append(now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime)
+            peaks[name] = max(peaks[name], watch.peak_bytes)
+    best = {name: (min(wall_s[name]), min(cpu_s[name])) for name in lines}
+    return {
+        name: {
+            "wall_s": round(best[name][0], 2),
+            "cpu_s": round(best[name][1], 2),
+            "ratio_wall": round(best[name][0] / best["read_csv"][0], 2),
+            "ratio_cpu": round(best[name][1] / best["read_csv"][1], 2),
+            "peak_mb": round(peaks[name] / 1e6),
+        }
+        for name in lines
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="keep the images here for another time")
-    parser.add_argument("--memory", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--only", choices=("speed", "memory", "labels"))
     parser.add_argument("--pillow", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.pillow is not None:
@@ -247,15 +314,18 @@ def main() -> None:
     kept = args.folder
     root = Path(tempfile.mkdtemp(prefix="cxr-benchmark-")) if kept is None else kept
     try:
-        if not (root / "in").exists():
+        parts = (args.only,) if args.only else ("speed", "memory", "labels")
+        result: dict[str, object] = {"images": args.images, "px": [HEIGHT, WIDTH]}
+        if parts != ("labels",) and not (root / "in").exists():
             write_images(root / "writing", args.images)
             (root / "writing").rename(root / "in")
-        result: dict[str, object] = {"images": args.images, "px": [HEIGHT, WIDTH]}
-        result["speed"] = measure_speed(root / "in", root / "out", args.images, args.rounds)
-        if args.memory:
-            result["peak_mib"] = measure_memory(
-                root / "in", root / "out", (args.images, 10 * args.images)
-            )
+        if "speed" in parts:
+            result["speed"] = measure_speed(root / "in", root / "out", args.images, args.rounds)
+        if "memory" in parts:
+            counts = (args.images, 10 * args.images)
+            result["peak_mib"] = measure_memory(root / "in", root / "out", counts)
+        if "labels" in parts:
+            result["labels"] = measure_labels(root / "labels", root / "out", args.rounds)
         print(json.dumps(result, indent=2))
     finally:
         if kept is None:

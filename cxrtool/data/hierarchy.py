@@ -10,8 +10,9 @@ in one such row of three, so that one does not follow, although the figure draws
 A source that itself says both is not corrected.
 """
 
-from collections.abc import Collection
+from collections.abc import Set
 
+import numpy as np
 import pandas as pd
 
 from cxrtool.data.maps import canonical
@@ -29,7 +30,9 @@ KINDS = {
 }  # fmt: skip
 #: Parents of which some kinds have no label anywhere: that the named ones are absent says little.
 OPEN = frozenset({"Enlarged Cardiomediastinum", "Pleural Other", "Fracture"})
-_RANK = {"": 0, "0": 1, "-1": 2, "1": 3}
+#: Label cells, the weakest first.
+_CELLS = np.array(["", "0", "-1", "1"], dtype=object)
+_RANKS = {cell: rank for rank, cell in enumerate(_CELLS)}
 
 
 def is_kind(label: str, parent: str) -> bool:
@@ -37,12 +40,16 @@ def is_kind(label: str, parent: str) -> bool:
     return canonical(label) in KINDS.get(canonical(parent), ())
 
 
+def _ranks(cells: pd.Series) -> np.ndarray:
+    return np.array([_RANKS[cell] for cell in cells.tolist()], np.int8)
+
+
 def stronger(one: pd.Series, two: pd.Series) -> pd.Series:
     """The stronger of two columns of label cells [N]: 1 > -1 > 0 > blank."""
-    return one.where(one.map(_RANK) >= two.map(_RANK), two)
+    return pd.Series(_CELLS[np.maximum(_ranks(one), _ranks(two))], one.index, dtype=str)
 
 
-def follow(cells: pd.DataFrame, derived: Collection[str]) -> pd.DataFrame:
+def follow(cells: pd.DataFrame, derived: Set[str]) -> pd.DataFrame:
     """Label cells in which derived parents are at least what their kinds are.
 
     Args:
@@ -52,14 +59,16 @@ def follow(cells: pd.DataFrame, derived: Collection[str]) -> pd.DataFrame:
     Returns:
         A new table: a derived parent is 1 beside a 1, and -1 beside a -1 where it is not 1.
     """
-    out = cells.copy()
     columns: dict[str, list[str]] = {}
     for name in map(str, cells.columns):
         columns.setdefault(canonical(name), []).append(name)
+    ranks = {name: _ranks(cells[name]) for names in columns.values() for name in names}
+    new = {}
     for parent, kinds in KINDS.items():
-        for name in columns.get(parent, ()):
+        for name in derived & set(columns.get(parent, ())):
             for kind in (column for one in kinds for column in columns.get(one, ())):
-                if name in derived:
-                    # What is absent or blank in a kind says nothing about the parent.
-                    out[name] = stronger(out[name], out[kind].where(out[kind] != "0", ""))
-    return out
+                # What is absent or blank in a kind says nothing about the parent.
+                said = np.where(ranks[kind] > _RANKS["0"], ranks[kind], 0)
+                ranks[name] = np.maximum(ranks[name], said)
+            new[name] = pd.Series(_CELLS[ranks[name]], cells.index, dtype=str)
+    return cells.assign(**new)

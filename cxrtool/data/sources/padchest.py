@@ -13,6 +13,7 @@ Medical Image Analysis 66, 2020.
 """
 
 import ast
+import functools
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
@@ -35,6 +36,7 @@ _SURGERY = frozenset({"sternotomy", "suture material"})
 _MISSING = ("nan", "None")
 
 
+@functools.cache
 def load_terms(name: str) -> dict[str, tuple[str, ...]]:
     """A map of this package: label -> the source's terms, from ``name``.toml."""
     text = resources.files(__package__).joinpath(f"{name}.toml").read_text("utf-8")
@@ -155,7 +157,7 @@ def _labels(terms: Mapping[str, tuple[str, ...]], options: SourceOptions) -> pd.
             ["1" if x in positive else "" if x in blank or not spoken else "0" for x in terms_of]
         )
     cells = pd.DataFrame(rows, index=list(terms), columns=list(terms_of), dtype=str)
-    return follow(cells, terms_of) if undecided else cells
+    return follow(cells, terms_of.keys()) if undecided else cells
 
 
 def _by_term(terms_of: Mapping[str, tuple[str, ...]]) -> dict[str, list[str]]:

@@ -25,14 +25,14 @@ def test_a_derived_parent_follows(
     parent: str, one: str, two: str, expected: str, spelling: str
 ) -> None:
     cells = pd.DataFrame({spelling: [parent], "edema": [one], "Fracture": ["1"], "Mass": [two]})
-    assert follow(cells, [spelling])[spelling].tolist() == [expected]
-    assert follow(cells, []).equals(cells)
-    assert follow(cells, [spelling]).drop(columns=spelling).equals(cells.drop(columns=spelling))
+    assert follow(cells, {spelling})[spelling].tolist() == [expected]
+    assert follow(cells, set()).equals(cells)
+    assert follow(cells, {spelling}).drop(columns=spelling).equals(cells.drop(columns=spelling))
 
 
 def test_parents_of_parents_follow_too() -> None:
     cells = pd.DataFrame({"Lung Opacity": ["0"], "Lung Lesion": ["0"], "Nodule": ["1"]})
-    assert follow(cells, list(cells)).values.tolist() == [["1", "1", "1"]]
+    assert follow(cells, set(cells)).values.tolist() == [["1", "1", "1"]]
     # Every kind of a kind is a kind, whichever labels a table has.
     for kinds in KINDS.values():
         assert all(set(KINDS.get(kind, ())) <= set(kinds) for kind in kinds)
