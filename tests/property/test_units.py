@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrtool.core.errors import InputError
+from cxrtool.core.errors import GateError, InputError
+from cxrtool.data.keys import Seen, find_overlap, patient_keys, refuse_overlap, seen_rows
 from cxrtool.data.manifest import Dataset, DatasetInfo
 from cxrtool.data.options import SelectionOptions
 from cxrtool.data.select import patient_groups, select_rows, units
@@ -32,37 +37,25 @@ INFO = DatasetInfo(
 def tables(draw: st.DrawFn) -> pd.DataFrame:
     """Patients, their studies, images of these; then copies are planted and ids go missing."""
     by_patient = draw(st.booleans())  # "study1" of every patient, or ids of their own
-    rows = []
+    rows: list[dict[str, str]] = []
     for patient in range(draw(st.integers(3, 14))):
         for study in range(draw(st.integers(1, 3))):
             for _ in range(draw(st.integers(1, 3))):
                 name = f"study{study}" if by_patient else f"p{patient}s{study}"
-                rows.append((f"p{patient}", name))
-    table = pd.DataFrame(rows, columns=["patient_id", "study_id"], dtype=str)
-    n = len(table)
-    table["true_patient"] = table["patient_id"]
-    table["true_study"] = table["patient_id"] + "/" + table["study_id"]
-    table["image"] = [f"images/{k}.png" for k in range(n)]
-    table["pixel_key"] = [f"k{k}" for k in range(n)]
-    table["prepared_key"] = [f"q{k}" for k in range(n)]
-    place = st.integers(0, n - 1)
-    for column, other, there, here in draw(
-        st.lists(
-            st.tuples(
-                st.sampled_from(["pixel_key", "prepared_key"]),
-                st.sampled_from(["pixel_key", "prepared_key"]),
-                place,
-                place,
-            ),
-            max_size=2,
-        )
-    ):
-        table.loc[here, column] = table.loc[there, other]
+                k = len(rows)
+                row = {"patient_id": f"p{patient}", "study_id": name}
+                row |= {"true_patient": f"p{patient}", "true_study": f"p{patient}/{name}"}
+                row |= {"image": f"images/{k}.png", "pixel_key": f"k{k}", "prepared_key": f"q{k}"}
+                rows.append(row)
+    n = len(rows)
+    place, key = st.integers(0, n - 1), st.sampled_from(["pixel_key", "prepared_key"])
+    for column, other, there, here in draw(st.lists(st.tuples(key, key, place, place), max_size=2)):
+        rows[here][column] = rows[there][other]
     for column in ("patient_id", "study_id", "pixel_key", "prepared_key"):
-        missing = draw(st.one_of(st.sets(place), st.just(set(range(n)))))
-        table.loc[list(missing), column] = ""
-    order = draw(st.permutations(range(n)))
-    return table.iloc[list(order)].reset_index(drop=True)
+        for number in draw(st.one_of(st.sets(place), st.just(set(range(n))))):
+            rows[number][column] = ""
+    draw(st.randoms(use_true_random=False)).shuffle(rows)
+    return pd.DataFrame(rows, dtype=str)
 
 
 def whole(table: pd.DataFrame, part: np.ndarray) -> None:
@@ -137,3 +130,127 @@ def test_a_given_split_that_tears_is_counted(table: pd.DataFrame, random: random
     twice = {key for key, where in parts.items() if len(where) > 1}
     both = known["pixel_key"].isin(twice) | known["prepared_key"].isin(twice)
     assert tears(table, "pixels")[1] == int(both.sum())
+
+
+@st.composite
+def with_split(draw: st.DrawFn, *, by_unit: bool) -> pd.DataFrame:
+    """A table with a split: of whole units, or of any rows."""
+    table = draw(tables())
+    groups = pd.factorize(units(table))[0] if by_unit else np.arange(len(table))
+    weighted = st.sampled_from(["train", "train", "train", "val", "test", ""])
+    parts = np.array(draw(st.lists(weighted, min_size=len(table), max_size=len(table))))
+    return table.assign(split=parts[groups])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.booleans(), st.data(), st.integers(0, 3))
+def test_an_official_split_is_not_moved_but_by_whole_units_into_val(
+    by_unit: bool, data: st.DataObject, seed: int
+) -> None:
+    table = data.draw(with_split(by_unit=by_unit))
+    made = split_rows(table, "official", official=True, seed=seed, namespace="n").values
+    before = table["split"].to_numpy(dtype=object)
+    moved = made != before
+    assert set(before[moved]) <= {"train"}
+    assert set(made[moved]) <= {"val"}
+    groups = pd.Series(units(table))
+    for _, rows in groups.groupby(groups.to_numpy()):
+        assert len(set(moved[rows.index][before[rows.index] != ""])) <= 1
+    if by_unit:
+        there = made != ""
+        whole(table[there].reset_index(drop=True), made[there])
+    for kind in ("pixels", "studies"):
+        assert tears(table.assign(split=made), kind) == tears(table, kind)
+
+
+@settings(max_examples=40, deadline=None)
+@given(tables(), st.sampled_from(["patient_id", "study_id", "image"]), st.data())
+def test_a_split_file_is_followed_to_the_letter(
+    table: pd.DataFrame, key: str, data: st.DataObject
+) -> None:
+    names = sorted(set(table[key]) - {""})
+    words = st.sampled_from(["train", "valid", "testing", None])
+    listed = {name: part for name in names if (part := data.draw(words)) is not None}
+    column = {"image": "image_ref"}.get(key, key)
+    table = table.assign(image_ref=table["image"])
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "split.csv"
+        lines = [f"{name},{part}\n" for name, part in listed.items()]
+        file.write_text(f"{key},split\n" + "".join(lines))
+        if not listed:
+            with pytest.raises(InputError, match="none of its"):
+                split_rows(table, str(file), official=False, seed=0, namespace="n")
+            return
+        made = split_rows(table, str(file), official=False, seed=0, namespace="n").values
+    spelled = {"train": "train", "valid": "val", "testing": "test", None: ""}
+    assert [spelled[listed.get(name)] for name in table[column]] == list(made)
+    # Whatever it tears is counted, and only that.
+    there = pd.Series(made) != ""
+    part = table[there].assign(split=made[there])
+    torn = 0
+    for name, rows in part[part["study_id"] != ""].groupby("study_id"):
+        everywhere = table[table["study_id"] == name]
+        nameless = (everywhere["patient_id"] == "").any()
+        torn += bool(nameless and rows["split"].nunique() > 1)
+    assert tears(table.assign(split=made), "studies")[0] == torn
+
+
+NAMESPACES = st.sampled_from(["st-mary", "table", "folder+0a1b2c3d", "nih"])
+
+
+def keyed(table: pd.DataFrame, namespace: str) -> Dataset:
+    """A data set with patients, as prepare writes it."""
+    keys = patient_keys(table["patient_id"], namespace)
+    info = replace(INFO, namespace=namespace, patients=True)
+    return Dataset(Path("nowhere"), info, table.assign(source="real", patient_key=keys))
+
+
+@settings(max_examples=40, deadline=None)
+@given(tables(), NAMESPACES, st.integers(0, 3))
+def test_a_split_of_ours_is_never_refused(table: pd.DataFrame, namespace: str, seed: int) -> None:
+    try:
+        made = split_rows(table, "0.6,0.2,0.2", official=False, seed=seed, namespace=namespace)
+    except InputError:
+        return
+    data = keyed(table, namespace)
+    part = {name: np.flatnonzero(made.values == name) for name in ("train", "val", "test")}
+    for trained, judged in itertools.permutations(part.values(), 2):
+        seen = Seen.of(data, trained)
+        assert refuse_overlap(seen, data, judged, who="it", what="test").images == 0
+        again = find_overlap(seen, data, trained)
+        known = (data.column("patient_key", trained) != "") | (
+            data.column("pixel_key", trained) != ""
+        )
+        assert again.images + again.doubtful >= known.sum()
+
+
+@settings(max_examples=60, deadline=None)
+@given(tables(), tables(), NAMESPACES, NAMESPACES, st.data())
+def test_two_sets_are_compared_by_what_says_who_is_meant(
+    one: pd.DataFrame, two: pd.DataFrame, first: str, second: str, data: st.DataObject
+) -> None:
+    """Against a plain count: pixels always, ids of one namespace where they mean one person."""
+    two = two.assign(**{k: "z" + two[k].where(two[k] != "") for k in ("pixel_key", "prepared_key")})
+    two = two.fillna("")
+    for _ in range(data.draw(st.integers(0, 2))):  # images that both have
+        here = data.draw(st.integers(0, len(two) - 1))
+        two.loc[here, "pixel_key"] = data.draw(st.sampled_from(list(one["pixel_key"])))
+    train, test = keyed(one, first), keyed(two, second)
+    seen = Seen.of(train)
+    looks = {*one["pixel_key"], *one["prepared_key"]} - {""}
+    by_pixels = two["pixel_key"].isin(looks) | two["prepared_key"].isin(looks)
+    people = set(one["patient_id"]) - {""}
+    same = two["patient_id"].isin(people) & (first == second)
+    sure = first in ("st-mary", "nih") or bool((same & by_pixels).any())
+    itself = (by_pixels | (same & sure)).to_numpy()
+    groups = units(two)
+    expected = np.isin(groups, groups[itself])
+    assert seen_rows(seen, test).tolist() == expected.tolist()
+    found = find_overlap(seen, test)
+    assert found.images == expected.sum()
+    assert found.doubtful == (0 if sure else int((same.to_numpy() & ~expected).sum()))
+    if found.images:
+        with pytest.raises(GateError):
+            refuse_overlap(seen, test, None, who="it", what="test")
+    else:
+        assert refuse_overlap(seen, test, None, who="it", what="test") == found
