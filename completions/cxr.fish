@@ -19,6 +19,7 @@ complete -c cxr -n '__fish_seen_subcommand_from prepare' -l n -r -d 'Number of i
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l seed -r -d 'Seed of the split, and of phantoms.'
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l reports -r -d 'Output of extract-reports, whose labels and texts are joined by study.'
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l skip-bad -l no-skip-bad -d 'Record bad rows in rejected.csv and go on, instead of stopping.'
+complete -c cxr -n '__fish_seen_subcommand_from prepare' -l explain -l no-explain -d 'Show what would be read, what would be left out and why, and the command to run; nothing is hashed, decoded or written.'
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l join-labels -x -a 'replace fill keep' -d 'What labels read from reports do to those that are there: replace them, fill their blanks, or keep them as they are.'
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l map-labels -r -d 'New names for labels: a TOML file, a built-in map (chexpert, synonyms, or that of a format such as nih), or none to keep the sources.'
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l rows -x -a 'any majority first' -d 'How several rows of one image (readers, boxes) become one: any (1 if a row says 1, then -1, then 0), majority (of the cells that are not blank; a tie is -1) or first. Default: rows must agree.'

@@ -126,10 +126,13 @@ def perform(stage: Any, flags: dict[str, Any], common: Common) -> None:
         origin = str(common.config)
     config = resolve(stage.Config, past, flags, origin=origin)
     explains = getattr(config, "explains", False)
-    if common.out is None:
-        if not explains:
-            raise UsageError("missing --out", hint="name the folder of this run with -o FOLDER")
-        stage.view(config, None, sys.stdout)
+    if common.out is None and not explains:
+        raise UsageError("missing --out", hint="name the folder of this run with -o FOLDER")
+    if common.out is None or getattr(config, "explains_only", False):
+        if common.json and hasattr(stage, "view_as_json"):
+            console.out(files.canonical_json(stage.view_as_json(config)))
+        else:
+            stage.view(config, None, sys.stdout)
         return
     if str(common.out) == "-":
         if not hasattr(stage, "stream"):

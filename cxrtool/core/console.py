@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 QUIET, NORMAL, VERBOSE, DEBUG = -1, 0, 1, 2
 PLAIN_PROGRESS_S = 30.0
@@ -24,6 +25,7 @@ Observer = Callable[[str, float, float | None, str], None]  # label, done, total
 
 _level = NORMAL
 _log: TextIO | None = None
+_heard: list[str] | None = None
 
 
 def configure(level: int) -> None:
@@ -48,6 +50,17 @@ def logging_to(stream: TextIO | None) -> Iterator[None]:
         _log = before
 
 
+@contextlib.contextmanager
+def heard() -> Iterator[list[str]]:
+    """What is said while the context lasts goes on a list, and to nobody."""
+    global _heard
+    before, _heard = _heard, []
+    try:
+        yield _heard
+    finally:
+        _heard = before
+
+
 def stderr() -> Console:
     """The Rich console on stderr (honors ``NO_COLOR``)."""
     return _console(sys.stderr)
@@ -67,6 +80,10 @@ def out(text: str) -> None:
 
 
 def _speak(text: str, at: int, style: str | None = None) -> None:
+    if _heard is not None:
+        if at <= NORMAL:
+            _heard.append(text)
+        return
     if _log is not None:
         _log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {text}\n")
         _log.flush()
@@ -107,10 +124,19 @@ def error(text: str, hint: str | None = None) -> None:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Show a small table on stderr; numbers are right-aligned."""
-    cells = [[_cell(value) for value in row] for row in rows]
+    plain = plain_table(columns, rows)
+    if _heard is None and _level >= NORMAL and sys.stderr.isatty():
+        stderr().print(drawn_table(title, columns, rows))
+        if _log is not None:
+            _log.write("\n".join([title, *plain]) + "\n")
+    else:
+        _speak("\n".join([title, *plain]), NORMAL)
+
+
+def plain_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    """Lines of a table in plain text; numbers are right-aligned."""
+    cells, numeric = _cells(columns, rows)
     widths = [max(map(len, column)) for column in zip(map(str, columns), *cells, strict=True)]
-    numeric = [all(isinstance(value, int | float) for value in own) for own in zip(*rows)]
-    numeric = numeric or [False] * len(columns)
 
     def line(values: Sequence[str]) -> str:
         return "  ".join(
@@ -118,21 +144,30 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
             for value, width, right in zip(values, widths, numeric, strict=True)
         ).rstrip()
 
-    plain = [line([str(name) for name in columns]), line(["-" * width for width in widths])]
-    plain += [line(row) for row in cells]
-    if _level >= NORMAL and sys.stderr.isatty():
-        from rich.table import Table
+    head = [line([str(name) for name in columns]), line(["-" * width for width in widths])]
+    return head + [line(row) for row in cells]
 
-        drawn = Table(title=title, title_justify="left", header_style="bold")
-        for name, right in zip(columns, numeric, strict=True):
-            drawn.add_column(str(name), justify="right" if right else "left")
-        for row in cells:
-            drawn.add_row(*row)
-        stderr().print(drawn)
-        if _log is not None:
-            _log.write("\n".join([title, *plain]) + "\n")
-    else:
-        _speak("\n".join([title, *plain]), NORMAL)
+
+def drawn_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    """The same for a terminal, by Rich."""
+    from rich.table import Table
+    from rich.text import Text
+
+    cells, numeric = _cells(columns, rows)
+    drawn = Table(title=title, title_justify="left", header_style="bold")
+    for name, right in zip(columns, numeric, strict=True):
+        drawn.add_column(str(name), justify="right" if right else "left")
+    for row in cells:
+        drawn.add_row(*map(Text, row))  # brackets of a name are no markup
+    return drawn
+
+
+def _cells(
+    columns: Sequence[str], rows: Sequence[Sequence[object]]
+) -> tuple[list[list[str]], list[bool]]:
+    """Cells as text, and which columns are numbers."""
+    numeric = [all(isinstance(value, int | float) for value in own) for own in zip(*rows)]
+    return [[_cell(value) for value in row] for row in rows], numeric or [False] * len(columns)
 
 
 def _cell(value: object) -> str:

@@ -7,7 +7,7 @@ so that the numbers add up.
 
 import os
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,13 @@ class Inventory:
         files: How many there are.
         used: How many of them are images or tables of the data set.
         left: Why others are not -> how many, and the first of them.
+        missing: Images that rows name and that are not there: how many, and the first of them.
     """
 
     files: int
     used: int
     left: dict[str, tuple[int, str]]
+    missing: tuple[int, str] = (0, "")
 
     def to_json(self) -> dict[str, Any]:
         """Counts alone: names of files may be names of people."""
@@ -41,10 +43,12 @@ class Inventory:
         """The same after more of the images have been refused."""
         number, example = self.left.get(REFUSED, (0, ""))
         left = self.left | ({REFUSED: (number + refused, example)} if refused else {})
-        return Inventory(self.files, self.used - refused, left)
+        return replace(self, used=self.used - refused, left=left)
 
     def tell(self) -> None:
         """Say what is left out, and what to do about it."""
+        if self.missing[0]:
+            console.warn(f"{self.missing[0]:,} images that rows name are not there")
         if not self.left:
             return
         console.say(f"files of the source: {self.files:,}, used: {self.used:,}")
@@ -92,12 +96,12 @@ def take_stock(
     tables = _tables(source)
     out = None if apart is None else os.path.abspath(apart)
     files, used, left = 0, 0, []
+    missing = dict.fromkeys(ref for ref, why in reasons.items() if ref and not why)
     for folder in folders:
         aside = None if out is None else os.path.relpath(out, os.path.abspath(folder)) + "/"
         start = "" if base is None else os.path.relpath(folder, base)
         below = "" if base is None else os.path.relpath(base, folder)
         unknown, links = [], []
-        missing = dict.fromkeys(reasons)
         for ref, why in tree.entries(folder):
             if aside and ref.startswith(aside):
                 continue
@@ -115,13 +119,23 @@ def take_stock(
                 links.append(ref)
             used += not why
             left += [(ref, why)] if why else []
-        behind = _behind_links(folder, links, missing, base) if links else {}
+        behind = _behind_links(folder, links, reasons, base) if links else {}
         for ref in unknown:
             why = reasons[behind[ref]] if ref in behind else tree.no_image(ref, form)
             why = REFUSED if why and ref.rpartition("/")[2] in names else why
             used += not why
             left += [(ref, why)] if why else []
-    return Inventory(files, used, tree.counted(left))
+        for ref in behind.values():
+            missing.pop(ref, None)
+    if base is None or not any(_lies_in(base, folder) for folder in folders):
+        missing = {}
+    first = next(iter(missing), "")
+    return Inventory(files, used, tree.counted(left), (len(missing), first))
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    real = os.path.realpath(path), os.path.realpath(folder)
+    return os.path.commonpath(real) == real[1]
 
 
 def _tables(source: SourceTable) -> set[str]:

@@ -10,8 +10,9 @@ import contextlib
 import dataclasses
 import os
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from cxrtool.commands.prepare import explanation
 from cxrtool.commands.prepare.options import Config, modalities, words
 from cxrtool.core import console
 from cxrtool.core.config import shared_values
@@ -102,10 +103,29 @@ def plan(config: Config) -> dict[str, Any]:
     }
 
 
+def view(config: Config, folder: Path | None, out: IO[str]) -> None:
+    """Shows what a run would do, see `explanation`."""
+    explanation.show(_explained(config), out)
+
+
+def view_as_json(config: Config) -> dict[str, Any]:
+    """The same for a program."""
+    return _explained(config).to_json()
+
+
+def _explained(config: Config) -> explanation.Explanation:
+    secret = None if config.id_key is None else keys.read_secret(config.id_key)
+    with console.heard() as remarks:
+        skipping = dataclasses.replace(config, skip_bad=True)
+        source, checker = _read_source(skipping, secret, headers=False, sample=explanation.SAMPLE)
+    namespace = keys.keyed_namespace(config.namespace or source.namespace, secret)
+    return explanation.explain(config, source, checker, namespace, remarks)
+
+
 def _read_source(
-    config: Config, secret: bytes | None, *, headers: bool = True
+    config: Config, secret: bytes | None, *, headers: bool = True, sample: int = 0
 ) -> tuple[SourceTable, Checker]:
-    """Read, check, rename; ``headers`` as in `SourceOptions`."""
+    """Read, check, rename; ``headers`` and ``sample`` as in `SourceOptions`."""
     read = {
         "columns": config.named_columns(),
         "label_columns": words(config.label_columns),
@@ -113,6 +133,7 @@ def _read_source(
         "exclude": words(config.exclude),
         "id_key": secret,
         "headers": headers,
+        "sample": sample,
     }
     options = SourceOptions(**shared_values(SourceOptions, config) | read)
     source = read_source(config.format, config.source, options)

@@ -84,6 +84,12 @@ class Config:
     skip_bad: bool = option(
         "Record bad rows in rejected.csv and go on, instead of stopping.", False
     )
+    explain: bool = option(
+        "Show what would be read, what would be left out and why, and the command to run; nothing"
+        " is hashed, decoded or written.",
+        False,
+        result=False,
+    )
     join_labels: str = label_option(
         "What labels read from reports do to those that are there: replace them, fill their"
         " blanks, or keep them as they are.",
@@ -172,6 +178,16 @@ class Config:
     workers: int = running_option(
         "Processes that decode; 0 takes all cores.", 0, min=0, result=False
     )
+
+    @property
+    def explains(self) -> bool:
+        """Whether something is shown."""
+        return self.explain
+
+    @property
+    def explains_only(self) -> bool:
+        """Whether nothing else is done."""
+        return self.explain
 
     def completed(self) -> "Config":
         """With the format that its source has, where none is given."""

@@ -109,6 +109,7 @@ class SourceOptions:
             all; () for CR and DX, where any other is an error.
         exclude: Which of `MARKS` are left out.
         readers: Whose labels count where several read an image: ``any``, ``majority`` or an id.
+        sample: How many DICOM files of a folder are looked at, spread over it; 0 for all.
         headers: Whether DICOM headers are read for view, sex and age where a table names the
             images: half a millisecond each, which a look (``--dry-run``) need not wait for.
         labels_only: No pixels are wanted: do not look for image files.
@@ -128,6 +129,7 @@ class SourceOptions:
     exclude: tuple[str, ...] = ()
     readers: str = "majority"
     headers: bool = True
+    sample: int = 0
     labels_only: bool = False
     skip_bad: bool = False
 

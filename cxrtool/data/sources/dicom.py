@@ -15,7 +15,6 @@ Needs the extra ``dicom``.
 """
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,6 +61,7 @@ _TAGS = [
 #: Columns that a table of labels may be keyed by, finest first.
 _KEYS = ("SOPInstanceUID", "StudyInstanceUID", "PatientID")
 _OLDEST = 90
+NOT_LOOKED_AT = "DICOM, by its name, that is not looked at here (only a sample is)"
 
 
 def read(source: Path, options: SourceOptions) -> SourceTable:
@@ -83,14 +83,21 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
     root = source if source.is_dir() else source.parent
     sieve = files.Sieve(options)
     headers = _Headers(options, sieve)
-    for path in _files(source):
+    paths = _paths(source)
+    step = -(-len(paths) // options.sample) if options.sample else 1
+    for path in filter(_is_dicom, paths[::step]) if source.is_dir() else paths:
         headers.look_at(path, path.relative_to(root).as_posix())
+    if step > 1:
+        headers.leave_the_others(paths, root)
     if headers.other and not options.skip_bad:
         raise headers.other_modalities()
     records = headers.records
     if not records:
         raise files.nothing_found(source, "dicom", "CR or DX image", headers.left.values())
     remarks, cautions = headers.sentences()
+    if step > 1:
+        looked_at = f"{len(paths[::step]):,} of {len(paths):,} files that may be DICOM"
+        cautions.append(f"only {looked_at} are looked at here: all counts are of these")
     table = pd.DataFrame(records, dtype=str)
     patients = bool((table["PatientID"] != "").all())
     windows = table["voi"].value_counts().sort_index()
@@ -211,6 +218,13 @@ class _Headers:
             )
         return remarks, cautions
 
+    def leave_the_others(self, paths: list[Path], root: Path) -> None:
+        """Files that are not looked at are none of the set as far as is known."""
+        known = {record["image_ref"] for record in self.records} | self.left.keys()
+        known |= {rejected.ref for rejected in self.sieve.rejected}
+        refs = (path.relative_to(root).as_posix() for path in paths)
+        self.left |= {ref: NOT_LOOKED_AT for ref in refs if ref not in known}
+
     def other_modalities(self) -> InputError:
         """The one error for all files of modalities that nobody asked for."""
         names = ", ".join(f"{name} {n:,}" for name, (_, n) in sorted(self.other.items()))
@@ -246,18 +260,17 @@ def modality_of(header: Any) -> str:
     return _text(header, "Modality").upper() or NO_MODALITY
 
 
-def _files(source: Path) -> Iterator[Path]:
-    """DICOM files in sorted order: by their ending, or by how they begin."""
+def _paths(source: Path) -> list[Path]:
+    """Files that may be DICOM by their names, in sorted order."""
     if source.is_file():
-        return iter([source])
-    paths = sorted(map(source.joinpath, files.files_below(source)))
-    return (path for path in paths if _is_dicom(path))
+        return [source]
+    others = (*_OTHERS, "dicomdir")
+    refs = (ref for ref in files.files_below(source) if not ref.lower().endswith(others))
+    return sorted(map(source.joinpath, refs))
 
 
 def _is_dicom(path: Path) -> bool:
     name = path.name.lower()
-    if name == "dicomdir" or name.endswith(_OTHERS):
-        return False
     if name.endswith(DICOM_SUFFIXES):
         return True
     try:

@@ -8,6 +8,7 @@ first lines are read, and no pandas is imported, so that it costs milliseconds.
 import csv
 import gzip
 import itertools
+import os
 import re
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatch
@@ -126,29 +127,37 @@ def recognize(source: Path) -> Recognized:
         return _of_file(source)
     if not source.is_dir():
         raise InputError("no such file or folder", file=source)
-    own = [path for path in sorted(source.iterdir()) if path.is_file()]
-    if any(path.name == DATASET for path in own):
+    own, folders = _listing(source)
+    if DATASET in own:
         hint = "other commands read it as it is; --format table reads its manifest anew"
         raise InputError("is a data set of cxr already", file=source, hint=hint)
-    if recognized := _of_tables(own):
+    if recognized := _of_tables(source, own):
         return recognized
     below = {
-        folder: recognized
-        for folder in sorted(source.iterdir())
-        if folder.is_dir() and (recognized := _of_tables(sorted(folder.iterdir())))
+        name: recognized
+        for name in folders
+        if (recognized := _of_tables(source / name, _listing(source / name)[0]))
     }
     if len({recognized.form for recognized in below.values()}) > 1:
-        places = ", ".join(f"{place.name} ({kind.form})" for place, kind in below.items())
+        places = ", ".join(f"{place} ({kind.form})" for place, kind in below.items())
         hint = "give one of these folders, or say which is meant with --format"
         raise InputError(f"holds several data sets: {places}", file=source, hint=hint)
     if below:
         return next(iter(below.values()))
     for folder in _deeper_folders(source):
-        if recognized := _of_tables(sorted(folder.iterdir())):
+        if recognized := _of_tables(folder, _listing(folder)[0]):
             home = folder.parent if folder.name in _PARTS else folder
             what = f"a data set of the format {recognized.form} lies deeper in it"
             raise InputError(what, file=source, hint=f"give its own folder: cxr prepare {home}")
     return _of_endings(source, own)
+
+
+def _listing(folder: Path) -> tuple[list[str], list[str]]:
+    """Names of the files and of the folders in a folder, each sorted."""
+    with os.scandir(folder) as scan:
+        here = list(scan)
+    files = sorted(entry.name for entry in here if entry.is_file())
+    return files, sorted(entry.name for entry in here if entry.is_dir())
 
 
 def _of_file(path: Path) -> Recognized:
@@ -172,9 +181,9 @@ def _of_file(path: Path) -> Recognized:
     raise _unknown(path)
 
 
-def _of_tables(paths: list[Path]) -> Recognized | None:
-    """By the tables of one folder."""
-    tables = [path for path in paths if path.name.lower().endswith(_TABLES) and path.is_file()]
+def _of_tables(folder: Path, names: list[str]) -> Recognized | None:
+    """By the tables of one folder, of the names of its files."""
+    tables = [folder / name for name in names if name.lower().endswith(_TABLES)]
     forms: dict[str, str] = {}
     for sign, path in itertools.product(SIGNS, tables):
         if sign.has_name(path) and sign.fits(first_row(path)):
@@ -182,13 +191,12 @@ def _of_tables(paths: list[Path]) -> Recognized | None:
     if forms:
         form, *also = forms
         return Recognized(form, forms[form], tuple(also))
-    reports = next((path for path in paths if fnmatch(path.name.lower(), _REPORTS)), None)
-    return Recognized("openi", reports.name) if reports else None
+    reports = next((name for name in names if fnmatch(name.lower(), _REPORTS)), None)
+    return Recognized("openi", reports) if reports else None
 
 
-def _of_endings(source: Path, own: list[Path]) -> Recognized:
+def _of_endings(source: Path, names: list[str]) -> Recognized:
     """By what lies in a folder that has no table of a set."""
-    names = [path.name for path in own]
     for name in _OWN:
         if name in names:
             return Recognized("table", name)
@@ -228,7 +236,7 @@ def _deeper_folders(source: Path) -> Iterator[Path]:
     level = [source]
     left = _FOLDERS
     for depth in itertools.count(1):
-        below = (child for folder in level for child in sorted(folder.iterdir()))
+        below = (folder / name for folder in level for name in _listing(folder)[1])
         level = list(itertools.islice((path for path in below if _is_folder(path)), left))
         left -= len(level)
         if depth > 1:
@@ -238,7 +246,7 @@ def _deeper_folders(source: Path) -> Iterator[Path]:
 
 
 def _is_folder(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink() and not path.name.startswith(HIDDEN)
+    return not path.is_symlink() and not path.name.startswith(HIDDEN)
 
 
 def _unknown(source: Path) -> InputError:
