@@ -35,6 +35,7 @@ SHARED = {
     "--device": "the device to compute on",
     "--edit": "outputs of edit along which images are pushed",
     "--epochs": "length in passes",
+    "--explain": "show how the input is read",
     "--features": "an output of train-cls in whose features images are compared",
     "--fraction": "share of the patients",
     "--gan": "an output of train-gan",
