@@ -83,6 +83,7 @@ complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l init-from -r -d 'O
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l extend -r -d 'Output of train-gan to go on from, with its options, to a larger --kimg: the result is that of one long training. The output itself stays as it is.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l checkpoint -x -a 'best last' -d 'Which network to deliver: the best one by Fréchet distance (the newest of those within a quarter of the lowest), or the last.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l features -r -d 'Output of train-cls in whose features the Fréchet distance is taken. Default: an untrained network.'
+complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l min-patients -r -d 'Patients that a label vector needs to stand in label_table.csv, from which `cxr synthesize --gan` draws conditions without the data.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l seed -r -d 'Seed of weights, order and noise.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l loss -x -a 'ns-r1 rp-r1r2' -d 'Loss of the game. ns-r1: non-saturating with R1; rp-r1r2: relativistic with R1 and R2.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l gamma -r -d 'Weight of R1. Default: 0.0002 x size^2 / batch; rp-r1r2: 0.5 x (size / 32)^2.'

@@ -32,12 +32,14 @@ class Measure(Protocol):
         told: The same in words.
         tolerance: The newest network is kept whose number is within this factor of the lowest.
         n: Images that it is taken on.
+        on: Which ones these are.
     """
 
     name: str
     told: str
     tolerance: float
     n: int
+    on: str
 
     def measure(self, trainer: Any) -> dict[str, float]:
         """Numbers by name, `name` among them, of the averaged generator of the moment."""
@@ -57,6 +59,7 @@ class Quality:
             `fd`, of which less is better.
         seed: Of latents, labels and the choice of real images.
         most: Images on a side, at most.
+        space: What the features are called.
     """
 
     # A distance over 2,000 images is itself uncertain, and of several networks about as good the
@@ -64,10 +67,17 @@ class Quality:
     name, told, tolerance = "fd", "Fréchet distance", 1.25
 
     def __init__(
-        self, feed: Feed, extract: Extract, compare: Compare, seed: int, most: int = MOST
+        self,
+        feed: Feed,
+        extract: Extract,
+        compare: Compare,
+        seed: int,
+        most: int = MOST,
+        space: str = "features",
     ) -> None:
         self._feed, self._extract, self._compare, self._seed = feed, extract, compare, seed
         self.n = min(most, len(feed))
+        self.on = f"training images, and as many generated ones, in {space}"
         rng = torch_generator("quality labels", seed, device=feed.device)
         self._y, _ = feed.fake_labels(Draws(rng, self.n))
         order = torch.randperm(len(feed), generator=torch_generator("quality reals", seed))

@@ -80,7 +80,7 @@ def test_from_training_to_filtered_and_replayed_images(
     assert summary["labels"] == ["Large", "Left", "Right"]
     assert set(outputs(out)) == {
         *("model.json", "model.safetensors", "resolved.json", "seen.json"),
-        *("samples.png", "curves.png"),
+        *("samples.png", "curves.png", "model_card.md", "label_table.csv"),
     }
     meta = json.loads((out / "model.json").read_text())
     assert (meta["arch"], meta["label_kind"]) == (arch, "single")

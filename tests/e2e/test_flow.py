@@ -61,7 +61,7 @@ def test_from_training_to_replayed_images(data: Path, tmp_path: Path) -> None:
     summary = train(data, gan).result["summary"]
     assert set(outputs(gan)) == {
         *("model.json", "model.safetensors", "resolved.json", "seen.json"),
-        *("samples.png", "curves.png"),
+        *("samples.png", "curves.png", "model_card.md", "label_table.csv"),
     }
     rows = [json.loads(line) for line in (gan / "metrics.jsonl").read_text().splitlines()]
     losses = {row["kimg"]: row["held_out_loss"] for row in rows if "held_out_loss" in row}

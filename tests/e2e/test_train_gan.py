@@ -67,7 +67,9 @@ def test_everything_is_there(make_dataset: MakeDataset, tmp_path: Path) -> None:
     assert summary["labels_left_out"] == {"Never": "no training row has it"}
     assert summary["images"] == 36  # the test rows stay out
     files = {"model.json", "model.safetensors", "resolved.json", "seen.json"}
-    assert set(result["outputs"]) == files | {"samples.png", "curves.png"}
+    assert set(result["outputs"]) == files | {
+        *("samples.png", "curves.png", "model_card.md", "label_table.csv")
+    }
     seen = json.loads((out / "seen.json").read_text())
     assert len(seen["pixels"]) == 36
     assert f"{9:016x}" not in seen["pixels"]

@@ -1,11 +1,11 @@
 """`cxr train-gan`: train a conditional generator on the training rows of a data set.
 
 In: a dataset directory with images. Out: `model.json` and `model.safetensors` (averaged generator,
-mean latents, discriminator), `resolved.json` (every number used), `seen.json`, `samples.png`,
-`curves.png`, and while it runs `metrics.jsonl`, `samples/`, `checkpoints/`. Method: by default
-StyleGAN2 (Karras et al. 2020) conditioned on all labels at once, with a projection discriminator
-and an auxiliary label head, DiffAugment; with ``--arch`` one of the published studies'
-(`cxrtool.generators.registry`).
+mean latents, discriminator), `model_card.md`, `label_table.csv` (label vectors to draw conditions
+from), `resolved.json` (every number used), `seen.json`, `samples.png`, `curves.png`, and while it
+runs `metrics.jsonl`, `samples/`, `checkpoints/`. Method: by default StyleGAN2 (Karras et al. 2020)
+conditioned on all labels at once, with a projection discriminator and an auxiliary label head,
+DiffAugment; with ``--arch`` one of the published studies' (`cxrtool.generators.registry`).
 """
 
 from typing import Any
@@ -69,7 +69,7 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     after = None if start is None else network.compare(trainer, run, quality, start)
 
     run.write_bytes("samples.png", pictures.fake_grid(trainer, rows, choices.seed))
-    network.save(trainer, task, run)
+    vectors = network.save(trainer, task, run, network.told_by(trainer, judge))
     top, name = trainer.best, "" if quality is None else quality.name
     return {
         "kimg": trainer.nimg / 1000,
@@ -80,6 +80,7 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
         "images": len(task.rows),
         "labels": list(task.conditioning.labels),
         "labels_left_out": task.conditioning.left_out,
+        "label_vectors": {"kept": len(vectors.counts), "rare_images": vectors.rare},
         "parameters": {
             name: sum(p.numel() for p in getattr(trainer, name).parameters())
             for name in ("generator", "discriminator")

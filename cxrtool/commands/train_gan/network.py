@@ -1,10 +1,11 @@
 """The part of ``train-gan`` that joins the network with what other runs know, and writes it down.
 
 In: a trainer and its `Task`. Out: weights of another run to start from, the space in which the best
-network is told, `model.json`, `model.safetensors` and `seen.json`.
+network is told, `model.json`, `model.safetensors`, `model_card.md`, `label_table.csv`, `seen.json`.
 """
 
 import math
+from collections.abc import Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,10 @@ from cxrtool.core.errors import InputError, UsageError
 from cxrtool.core.fingerprints import read_json
 from cxrtool.data.cache import pixels, resized
 from cxrtool.data.keys import SEEN, Seen
+from cxrtool.data.label_vectors import LabelVectors, common_rows
 from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.data.options import SelectionOptions
-from cxrtool.data.select import select_rows
+from cxrtool.data.select import patient_groups, select_rows
 from cxrtool.fidelity.distances import frechet_distance, kernel_distance
 from cxrtool.fidelity.features import RandomFeatures
 from cxrtool.generators.base import GeneratorTrainer
@@ -39,6 +41,9 @@ from cxrtool.generators.task import (
     copy_best,
     measured,
 )
+from cxrtool.pages.model_card import MODEL_CARD, CardFacts
+from cxrtool.pages.model_card import build as build_card
+from cxrtool.pages.render import markdown
 from cxrtool.training import models, rng
 from cxrtool.training.checkpoints import BEFORE_DECAY, FOLDER, adopt_checkpoint
 
@@ -171,7 +176,7 @@ def measure(run: runs.Run, feed: Feed, task: Task, best: bool) -> Measure | None
         kid = kernel_distance(fakes, reals, rng.numpy_rng("kid", seed), subsets=20, subset_size=500)
         return {"fd": frechet_distance(fakes, reals), "kid": kid.mean}
 
-    quality = Quality(feed, extract, compare, seed)
+    quality = Quality(feed, extract, compare, seed, space=space)
     if best:
         console.say(f"the best of all snapshots is kept, judged on {quality.n:,} images: {space}")
     return quality
@@ -198,9 +203,26 @@ def held_out_loss(task: Task, device: torch.device) -> Measure | None:
     return loss
 
 
-def save(trainer: GeneratorTrainer, task: Task, run: runs.Run) -> None:
-    """Write the finished networks, described, and what they were trained on or chosen by."""
+def save(
+    trainer: GeneratorTrainer, task: Task, run: runs.Run, measures: Sequence[str]
+) -> LabelVectors:
+    """Write the finished networks, their card and label table, and what they were trained on.
+
+    Args:
+        trainer: With the network to deliver.
+        task: What was trained.
+        run: Where to write.
+        measures: What the training measured, in sentences.
+
+    Returns:
+        The label table.
+    """
     config, info, choices = task.config, task.dataset.info, task.choices
+    least, units = config.min_patients, patient_groups(task.dataset, task.rows)
+    labels = task.conditioning.labels
+    vectors = LabelVectors.of(labels, task.values, task.mask, units, least)
+    # A mean latent is stored beside its vector, and made anew for a vector that has none.
+    common = common_rows(task.values * task.mask, units, least)
     meta = {
         "kind": "generator",
         "arch": config.arch,
@@ -221,6 +243,13 @@ def save(trainer: GeneratorTrainer, task: Task, run: runs.Run) -> None:
         "data": {"source": info.source, "namespace": info.namespace, "digest": info.digest},
         "images": len(task.rows),
         "nimg": trainer.nimg,
+        "label_table": {
+            "vectors": len(vectors.counts),
+            "images": vectors.images,
+            "min_patients": least,
+            "images_of_rare_vectors": vectors.rare,
+            "images_of_unknown_labels": vectors.unknown,
+        },
     }
     if isinstance(trainer, StyleGan2Trainer) and trainer.choices.augment:  # for --init-from
         p = trainer.choices.augment_p
@@ -228,8 +257,46 @@ def save(trainer: GeneratorTrainer, task: Task, run: runs.Run) -> None:
         meta["augment"] = {"policies": list(trainer.choices.augment), "p": round(p, 6)}
     if task.singles is not None:
         meta["single_label"] = task.singles.rule
-    models.save_model(run, trainer.export(task.values, task.mask), meta)
+    facts = CardFacts(
+        meta, info, task.values, task.mask, units, vectors, least, sizes_of(trainer, task), measures
+    )
+    run.write_text(MODEL_CARD, markdown(build_card(facts)))
+    vectors.write(run)
+    models.save_model(run, trainer.export(task.values[common], task.mask[common]), meta)
     marks = [path for role in ("features", "init-from", "extend") for path in run.paths(role)]
     if (task.dataset.path / SEEN).is_file():  # synthetic rows carry what their generator saw
         marks.append(task.dataset.path)
     reduce(Seen.merge, map(Seen.load, marks), Seen.of(task.dataset, task.rows)).save(run)
+    if vectors.rare or vectors.unknown:
+        console.say(
+            f"label_table.csv leaves out {vectors.rare:,} images whose label vector fewer than"
+            f" {least} patients have"
+            + (f", and {vectors.unknown:,} with an unknown label" if vectors.unknown else "")
+        )
+    return vectors
+
+
+def sizes_of(trainer: GeneratorTrainer, task: Task) -> list[tuple[str, str]]:
+    """How the network was trained, for its card."""
+    choices = task.choices
+    return [
+        ("Preset", f"{choices.preset}, batch {choices.batch}, learning rate {choices.lr:g}"),
+        *(
+            (f"Weights of the {name}", f"{sum(p.numel() for p in network.parameters()):,}")
+            for name in ("generator", "discriminator")
+            if (network := trainer.members.get(name)) is not None
+        ),
+    ]
+
+
+def told_by(trainer: GeneratorTrainer, quality: Measure | None) -> list[str]:
+    """What the training measured of the network that it delivers, in sentences with n."""
+    best = trainer.best
+    if quality is None or best is None:
+        return ["Not measured: too few images, or no best network was asked for."]
+    return [
+        f"{quality.told[:1].upper()}{quality.told[1:]}: {best.value:.3g} (lowest of all snapshots:"
+        f" {best.lowest:.3g}), n = {quality.n:,} {quality.on}.",
+        "Distances to people whom it has not seen, and whether a classifier reads its labels, are"
+        " measured by `cxr evaluate images`.",
+    ]

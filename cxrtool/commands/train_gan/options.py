@@ -10,8 +10,8 @@ from cxrtool.data.options import PolicyOptions, SelectionOptions
 
 # 2: keeps the best network; small presets without noise. 3: the newest of the best. 4: BAGAN's rate
 # 5: units join studies and copies; keys of prepared pixels; no ramps from trained weights; nothing
-# is kept before --label-ramp is over
-FORMAT = 5
+# is kept before --label-ramp is over. 6: model card, label table; no mean latents of rare vectors
+FORMAT = 6
 SEVERAL = True  # torchrun
 
 #: As in generators.registry, which holds the code of each; a test compares the two.
@@ -84,6 +84,12 @@ class Config(SelectionOptions, PolicyOptions, Computing):
         "Output of train-cls in whose features the Fréchet distance is taken. Default: an"
         " untrained network.",
         role="features",
+    )
+    min_patients: int = option(
+        "Patients that a label vector needs to stand in label_table.csv, from which"
+        " `cxr synthesize --gan` draws conditions without the data.",
+        5,
+        min=1,
     )
     seed: int = option("Seed of weights, order and noise.", 0, min=0)
     loss: str = style_option(

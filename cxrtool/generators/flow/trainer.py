@@ -225,6 +225,7 @@ class HeldOutLoss:
     """
 
     name, told, tolerance = "held_out_loss", "loss on held-out patients", 1.0
+    on = "validation images, which also chose the network"
 
     def __init__(self, feed: Feed, seed: int, most: int = 500) -> None:
         self.n = min(most, len(feed))
