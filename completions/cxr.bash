@@ -4,7 +4,7 @@ _cxr() {
   local command="${COMP_WORDS[1]}"
   COMPREPLY=()
   if [ "$COMP_CWORD" -eq 1 ]; then
-    COMPREPLY=($(compgen -W "prepare extract-reports train-gan finetune-clip edit synthesize train-cls evaluate export merge replay status --help --version" -- "$cur"))
+    COMPREPLY=($(compgen -W "prepare extract-reports train-gan finetune-clip edit synthesize train-cls evaluate share export merge replay status --help --version" -- "$cur"))
     return
   fi
   if [ "$command" = evaluate ]; then
@@ -139,6 +139,12 @@ _cxr() {
       case "$prev" in
         --uncertain-as) COMPREPLY=($(compgen -W "0 1" -- "$cur")); return ;;
         --blank-as) COMPREPLY=($(compgen -W "skip zero-pred zero" -- "$cur")); return ;;
+        --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;
+      esac
+      ;;
+    "share")
+      flags="--licence -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      case "$prev" in
         --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;
       esac
       ;;

@@ -9,7 +9,9 @@ pixels finds it, in a synthetic set at the same size, and in a set that was prep
 size. A copy that was resampled by another program has neither key; nearness is measured by
 ``evaluate images``. A match in either is a leak, for that row and for what belongs to it in its
 data set (`cxrtool.data.select.units`: where patient ids are missing, its study). Ids of different
-namespaces cannot be compared; pixels always can. Where the namespace only says how a set was read
+namespaces cannot be compared; pixels always can. A network that came without keys (a copy of
+``cxr share``) is of unknown history, and so is what is made with it: that is said wherever a leak
+would be refused, and refuses nothing. Where the namespace only says how a set was read
 (`columns.FORMAT_NAMESPACES`), equal ids are one person if both sets share an image of that person;
 else they are a caution, since two hospitals that nobody named may both have a patient 1.
 """
@@ -41,8 +43,9 @@ from cxrtool.data.select import patient_groups
 if TYPE_CHECKING:
     from cxrtool.core.runs import Run
 
-SEEN = "seen.json"
+SEEN, MODEL = "seen.json", "model.json"
 FORMAT = 1
+FORMAT_UNKNOWN = 2  # with `Seen.unknown`, which versions that know format 1 alone must not miss
 #: Role of an input -> what a message calls it.
 _ROLES = {
     "synth": "synthetic set",
@@ -117,12 +120,15 @@ class Seen:
             validation rows. None of them may be tested on, but another network of the same study
             may choose its own checkpoint by them.
         prepared: Keys of images as they lie in a dataset directory.
+        unknown: Networks without keys, such as "generator 0123456789ab", that had a part in it:
+            what they saw is not among the rest.
     """
 
     patients: Mapping[str, frozenset[str]] = field(default_factory=dict)
     pixels: frozenset[str] = frozenset()
     chosen_by: Seen | None = None
     prepared: frozenset[str] = frozenset()
+    unknown: frozenset[str] = frozenset()
 
     @property
     def looks(self) -> frozenset[str]:
@@ -181,6 +187,8 @@ class Seen:
     def save(self, run: Run) -> None:
         """Write ``seen.json``: sorted, so that equal sets give equal bytes."""
         record: dict[str, object] = {"format": FORMAT, **self._record()}
+        if self.unknown:
+            record |= {"format": FORMAT_UNKNOWN, "unknown": sorted(self.unknown)}
         if self.chosen_by is not None:
             record["chosen_by"] = self.chosen_by._record()
         run.write_text(SEEN, canonical_json(record) + "\n")
@@ -192,18 +200,24 @@ class Seen:
 
     @classmethod
     def load(cls, run_dir: Path) -> Seen:
-        """Read ``seen.json`` of a run.
+        """Read ``seen.json`` of a run; a network without one is of unknown history.
 
         Raises:
-            InputError: There is none, or it is damaged.
+            InputError: There is none and no network either, or it is damaged.
         """
         file = run_dir / SEEN
+        if not file.is_file() and (run_dir / MODEL).is_file():
+            return cls(unknown=frozenset({_name_of(run_dir / MODEL)}))
         try:
             record = json.loads(file.read_text(encoding="utf-8"))
-            if record["format"] != FORMAT:
+            if record["format"] not in (FORMAT, FORMAT_UNKNOWN):
                 raise InputError(f"format {record['format']!r}; wanted {FORMAT}", file=file)
             chosen = record.get("chosen_by")
-            return replace(_keys(record), chosen_by=None if chosen is None else _keys(chosen))
+            return replace(
+                _keys(record),
+                chosen_by=None if chosen is None else _keys(chosen),
+                unknown=frozenset(map(str, record.get("unknown", ()))),
+            )
         except FileNotFoundError:
             what = "no such file: what the network was trained on is not known"
             raise InputError(what, file=file, hint="train it again with this version") from None
@@ -217,6 +231,28 @@ def _keys(record: Mapping[str, Any]) -> Seen:
     return Seen(people, frozenset(record["pixels"]), prepared=frozenset(record.get("prepared", ())))
 
 
+def _name_of(model: Path) -> str:
+    """A network by its description, such as "generator 0123456789ab"."""
+    content = model.read_bytes()
+    try:
+        kind = str(json.loads(content)["kind"])
+    except (ValueError, KeyError, TypeError):
+        kind = "network"
+    return f"{kind} {hashlib.sha256(content).hexdigest()[:12]}"
+
+
+def unknown_history(*several: Seen) -> str:
+    """What a reader must know of networks without keys, in a sentence; "" where there is none."""
+    names = sorted(frozenset[str]().union(*(seen.unknown for seen in several)))
+    if not names:
+        return ""
+    return (
+        f"Of unknown history: {', '.join(names)} (no keys came with it). Whether it was trained on"
+        " images or patients that judge here cannot be told: numbers may flatter it, and what it"
+        " made may be a copy."
+    )
+
+
 def _each(a: Seen, b: Seen, combined: Callable[[Keys, Keys], Keys]) -> Seen:
     """Two records combined kind by kind; `chosen_by` is left out."""
     people = {
@@ -227,6 +263,7 @@ def _each(a: Seen, b: Seen, combined: Callable[[Keys, Keys], Keys]) -> Seen:
         {name: keys for name, keys in people.items() if keys},
         combined(a.pixels, b.pixels),
         prepared=combined(a.prepared, b.prepared),
+        unknown=a.unknown | b.unknown if combined is frozenset.union else a.unknown,
     )
 
 
@@ -457,6 +494,8 @@ def refuse_overlap(
             hint="train on the train split of the same preparation, or choose other test data; "
             "if these are other people with equal ids, prepare again with --namespace",
         )
+    if caution := unknown_history(seen):
+        console.warn(f"{who}, {what} images: {caution[:1].lower()}{caution[1:].rstrip('.')}")
     if overlap.note:
         tell = console.warn if overlap.doubtful else console.say
         tell(f"{who}, {what} images: {overlap.note}")

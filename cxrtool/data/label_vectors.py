@@ -62,7 +62,7 @@ class LabelVectors:
             units: int64 [N], whose rows they are: a number a patient (`select.patient_groups`).
             min_units: Patients that a vector needs.
         """
-        complete = mask.all(axis=1)
+        complete = np.asarray(mask.all(axis=1))
         common = common_rows(values, units, min_units, complete)
         vectors, vector = _distinct(values[common].astype(np.uint8))
         counts = np.bincount(vector, minlength=len(vectors))

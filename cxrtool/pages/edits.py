@@ -10,19 +10,20 @@ import numpy as np
 
 from cxrtool.editing.output import panels_of
 from cxrtool.editing.record import Job
-from cxrtool.pages.page import Block, Numbers, Page, Picture, Section, Table, Text
+from cxrtool.pages.page import Block, Numbers, Page, Picture, Section, Table, Text, cautions
 from cxrtool.stats.wording import number
 
 
-def build(jobs: Sequence[Job]) -> Page:
-    """The whole page."""
+def build(jobs: Sequence[Job], caution: str = "") -> Page:
+    """The whole page; `caution` is what a reader must know before all else."""
     images = f"{jobs[0].starts.n * len(jobs):,} edited images"
     shares = [job.accept.mean() for job in jobs if job.accept is not None]
     answer = f"{images}; nobody has verified that they show what was asked for."
     if shares:
         share = float(np.mean(shares))
         answer = f"{images}; the teacher confirms {share:.0%} of those it can read."
-    return Page("Edited radiographs", answer, [_section(job) for job in jobs])
+    head = [Section("", cautions([caution]))] if caution else []
+    return Page("Edited radiographs", answer, [*head, *(_section(job) for job in jobs)])
 
 
 def _section(job: Job) -> Section:

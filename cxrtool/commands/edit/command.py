@@ -19,6 +19,7 @@ from cxrtool.commands.edit.tools import guide_of, method_of, named_in, teacher_o
 from cxrtool.core.config import shared_values
 from cxrtool.core.runs import Run
 from cxrtool.data import manifest, select
+from cxrtool.data.keys import unknown_history
 from cxrtool.editing import blocks, optimization, output, tools
 from cxrtool.editing.guide import Distance, pyramid_distance, tower_distance
 from cxrtool.editing.record import Job, Readings, Request, measure
@@ -92,8 +93,10 @@ def run(config: Config, run: Run) -> dict[str, Any]:
             ways = editor.direction(arrays, strength)
             jobs.append(Job(request, tuple(named), strength, ways, arrays, starts, readings))
     output.write(run, jobs)
-    render_page.write(run, edits.build(jobs), f"edit {config.method}")
-    seen_of(config).save(run)
+    seen = seen_of(config)
+    page = edits.build(jobs, unknown_history(seen))
+    render_page.write(run, page, f"edit {config.method}")
+    seen.save(run)
     return output.tell(run, jobs)
 
 

@@ -12,7 +12,7 @@ from cxrtool.commands.edit.options import Config
 from cxrtool.core import console, fingerprints
 from cxrtool.core.errors import GateError
 from cxrtool.data import manifest, select
-from cxrtool.data.keys import SEEN, Seen
+from cxrtool.data.keys import SEEN, Seen, unknown_history
 
 
 def guard(config: Config) -> None:
@@ -22,6 +22,8 @@ def guard(config: Config) -> None:
         GateError: see the module.
     """
     generator, encoder = Seen.load(config.gan), Seen.load(config.clip)
+    if caution := unknown_history(seen_of(config)):
+        console.warn(caution)
     refuse_held_out("CLIP", encoder, "generator", generator)
     refuse_held_out("generator", generator, "CLIP", encoder)
     refuse_other_data(generator, encoder)

@@ -96,6 +96,8 @@ def _namespace(folder: Path) -> str | None:
 def _rerun(folder: Path, record: dict[str, Any], state: str, stages: Mapping[str, Any]) -> str:
     if state == "running":
         return "be refused while it runs (exit 75)"
+    if record.get("traceless") and state == "complete":
+        return "need its input: the record of a copy to hand over names no path"
     try:
         holds, reasons = _attempt(folder, record, stages).look()
     except CxrError as error:

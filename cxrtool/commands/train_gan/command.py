@@ -58,7 +58,7 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     start = None
     for path in run.paths("extend"):
         network.extend(path, task, run)
-    for path in run.paths("init-from", "train-gan"):
+    for path in run.paths("init-from", "train-gan", "share"):
         start = network.start_from(path, trainer, task, quality)
     views = Views(lambda: pictures.fake_grid(trainer, rows, choices.seed), game_picture)
     judge = quality if config.checkpoint == "best" else None

@@ -20,7 +20,7 @@ from cxrtool.core.config import shared_values
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.core.fingerprints import read_json
 from cxrtool.data.cache import pixels, resized
-from cxrtool.data.keys import SEEN, Seen
+from cxrtool.data.keys import SEEN, Seen, unknown_history
 from cxrtool.data.label_vectors import LabelVectors, common_rows
 from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.data.options import SelectionOptions
@@ -266,7 +266,10 @@ def save(
     marks = [path for role in ("features", "init-from", "extend") for path in run.paths(role)]
     if (task.dataset.path / SEEN).is_file():  # synthetic rows carry what their generator saw
         marks.append(task.dataset.path)
-    reduce(Seen.merge, map(Seen.load, marks), Seen.of(task.dataset, task.rows)).save(run)
+    seen = reduce(Seen.merge, map(Seen.load, marks), Seen.of(task.dataset, task.rows))
+    if caution := unknown_history(seen):
+        console.warn(caution)
+    seen.save(run)
     if vectors.rare or vectors.unknown:
         console.say(
             f"label_table.csv leaves out {vectors.rare:,} images whose label vector fewer than"

@@ -99,20 +99,20 @@ class Run:
         """All inputs of this role, in the order given."""
         return [ref for ref in self.refs if ref.role == role]
 
-    def paths(self, role: str, stage: str | None = None) -> list[Path]:
+    def paths(self, role: str, *stages: str) -> list[Path]:
         """Where the inputs of this role lie, in the order given.
 
         Args:
             role: The role.
-            stage: What each of them must be a finished run of.
+            stages: What each of them must be a finished run of; none for any.
 
         Raises:
             InputError: One is not.
         """
         paths = [ref.path for ref in self.inputs(role)]
-        if stage is not None:
+        if stages:
             for path in paths:
-                require_complete(path, stages=(stage,))
+                require_complete(path, stages=stages)
         return paths
 
     def reads(self, role: str, paths: Iterable[Path]) -> None:

@@ -2,6 +2,8 @@
 
 Same fingerprint and complete: nothing is done. Same and incomplete: the stage goes on. Another one:
 refused with the keys that differ, or, where a rebuild was asked for, moved aside and made again.
+The records of a stage that is `TRACELESS` (what it writes leaves the house) hold no path, command
+line, machine or time.
 """
 
 import contextlib
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from cxrtool.core import console, files, fingerprints
+from cxrtool.core.config import fields_of
 from cxrtool.core.config.records import input_paths, to_plan, to_record
 from cxrtool.core.errors import CxrError, InputError, OutputMismatchError, UsageError
 from cxrtool.core.fingerprints import InputRef
@@ -205,7 +208,7 @@ def _provenance() -> dict[str, Any]:
 
 def _work(attempt: Attempt, state: str, cache: fingerprints.StatCache) -> Outcome:
     stage, config, out, inputs = attempt.stage, attempt.config, attempt.out, attempt.inputs
-    started = time.monotonic()
+    started, traceless = time.monotonic(), getattr(stage, "TRACELESS", False)
     files.remove_temporaries(out)
     head = {"format": RUN_FORMAT, "stage": stage.NAME, "fingerprint": attempt.fingerprint}
     if state == "new":
@@ -219,12 +222,15 @@ def _work(attempt: Attempt, state: str, cache: fingerprints.StatCache) -> Outcom
             ],
             "provenance": _provenance(),
         }
+        if traceless:
+            record |= _without_traces(record, config)
         files.write_text(out / RUN, files.pretty_json(record))
-    if inputs:
+    if inputs and not traceless:
         cache.save()
     resumed = state == "incomplete"
     run = Run(out, stage.NAME, config, inputs, attempt.fingerprint, resumed=resumed)
-    with open(out / LOG, "a", encoding="utf-8") as log, console.logging_to(log), run.heed_signals():
+    talk = Path(os.devnull) if traceless else out / LOG
+    with open(talk, "a", encoding="utf-8") as log, console.logging_to(log), run.heed_signals():
         if run.resumed:
             console.say(f"{out}: going on with the run that was interrupted")
         try:
@@ -243,9 +249,23 @@ def _work(attempt: Attempt, state: str, cache: fingerprints.StatCache) -> Outcom
         "json": run.json_file,
         "seconds": round(time.monotonic() - started, 3),
     }
+    if traceless:
+        del result["seconds"]
     files.write_text(out / RESULT, files.pretty_json(result))
-    fingerprints.remember_outputs(out, result, stats)
+    if not traceless:
+        fingerprints.remember_outputs(out, result, stats)
     return Outcome(out, "done", fingerprints.read_json(out / RESULT), run.gates)
+
+
+def _without_traces(record: dict[str, Any], config: Any) -> dict[str, Any]:
+    """What the record says instead, where a folder leaves the house."""
+    paths = {field.record for field in fields_of(type(config)) if field.meta.role is not None}
+    return {
+        "traceless": True,
+        "config": {k: None if k in paths else v for k, v in record["config"].items()},
+        "inputs": [{**entry, "path": ""} for entry in record["inputs"]],
+        "provenance": {"versions": {"cxrtool": __version__}},
+    }
 
 
 def _where(ref: InputRef) -> str:

@@ -103,54 +103,59 @@ def feed() -> Feed:
     return Feed(images, labels, mask, seed=0)
 
 
-@pytest.fixture
-def make_dataset(tmp_path: Path) -> Callable[..., Path]:
+def ellipse_set(
+    folder: Path,
+    n: int = 40,
+    size: int = 16,
+    labels: bool = True,
+    val: bool = False,
+    single: bool = False,
+) -> Path:
     """Writes a dataset directory of ellipses with a third label that never occurs.
 
     With `single` the classes are small right, small left and large.
     """
+    images, values = ellipses(n, size)
+    names = CLASSES if single else LABELS if labels else ()
+    values = np.hstack([values, np.zeros((n, 1))])
+    if single:
+        values[:, 1] *= 1 - values[:, 0]
+        values[:, 2] = 1 - values.sum(axis=1)
+    info = DatasetInfo(
+        labels=names,
+        covered=(True,) * len(names),
+        size=size,
+        fit="crop",
+        kernel="test",
+        namespace="ellipses",
+        patients=True,
+        source="ellipses",
+        kind="single" if single else "multilabel",
+    )
+    writer = DatasetWriter(Run.for_test(folder), info)
+    rows = []
+    for index in range(n):
+        image = f"images/{index:03d}.png"
+        writer.add_image(image, images[index])
+        row = {
+            "image": image,
+            "patient_id": f"p{index}",
+            "split": {9: "test", 8: "val" if val else "train"}.get(index % 10, "train"),
+            "source": "real",
+            "pixel_key": f"{index:016x}",
+            "patient_key": f"{index + 1000:016x}",
+        }
+        row |= {name: str(int(value)) for name, value in zip(names, values[index])}
+        rows.append(row)
+    writer.finish(pd.DataFrame(rows))
+    return folder
 
-    def make(
-        n: int = 40,
-        size: int = 16,
-        labels: bool = True,
-        name: str = "data",
-        val: bool = False,
-        single: bool = False,
-    ) -> Path:
-        images, values = ellipses(n, size)
-        names = CLASSES if single else LABELS if labels else ()
-        values = np.hstack([values, np.zeros((n, 1))])
-        if single:
-            values[:, 1] *= 1 - values[:, 0]
-            values[:, 2] = 1 - values.sum(axis=1)
-        info = DatasetInfo(
-            labels=names,
-            covered=(True,) * len(names),
-            size=size,
-            fit="crop",
-            kernel="test",
-            namespace="ellipses",
-            patients=True,
-            source="ellipses",
-            kind="single" if single else "multilabel",
-        )
-        writer = DatasetWriter(Run.for_test(tmp_path / name), info)
-        rows = []
-        for index in range(n):
-            image = f"images/{index:03d}.png"
-            writer.add_image(image, images[index])
-            row = {
-                "image": image,
-                "patient_id": f"p{index}",
-                "split": {9: "test", 8: "val" if val else "train"}.get(index % 10, "train"),
-                "source": "real",
-                "pixel_key": f"{index:016x}",
-                "patient_key": f"{index + 1000:016x}",
-            }
-            row |= {name: str(int(value)) for name, value in zip(names, values[index])}
-            rows.append(row)
-        writer.finish(pd.DataFrame(rows))
-        return tmp_path / name
+
+@pytest.fixture
+def make_dataset(tmp_path: Path) -> Callable[..., Path]:
+    """`ellipse_set` in a folder of the test."""
+
+    def make(n: int = 40, name: str = "data", **how: Any) -> Path:
+        return ellipse_set(tmp_path / name, n, **how)
 
     return make

@@ -18,6 +18,7 @@ from cxrtool.commands.evaluate.classifiers import inputs, page
 from cxrtool.commands.evaluate.classifiers.options import Config
 from cxrtool.core import console, fingerprints, runs
 from cxrtool.data import manifest, maps
+from cxrtool.data.keys import Seen, unknown_history
 from cxrtool.pages import classifier_tables, render
 from cxrtool.pages import classifiers as classifier_page
 from cxrtool.stats import comparison, joining
@@ -63,6 +64,8 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
         left_out.append(joining.SETS_BY_ORDER)
     if compared:
         left_out.append(f"Training and test rows were {compared}.")
+    if unknown := unknown_history(*map(Seen.load, run.paths("runs"))):
+        left_out.append(unknown)
     test = inputs.rows_of(folds, labels, joining.common_policy(names, described))
     members = [own for _, own in pooled]
     scores = inputs.predict_all(run, networks, test, members, device)

@@ -53,6 +53,12 @@ def refuse_unequal_regimens(
     if not config.strict_regimen:
         return
     for name, description in zip(names, described):
+        if unknown := keys.Seen.load(Path(name)).unknown:
+            raise GateError(
+                f"{name} hangs on {', '.join(sorted(unknown))} of unknown history: whether that was"
+                " trained on more than its classifier cannot be told",
+                hint="leave --strict-regimen out, or train a generator whose seen.json is here",
+            )
         for who, n in saw_more(description).items():
             raise GateError(
                 f"the {who} {name} was trained on {n:,} patients or images that its classifier was"

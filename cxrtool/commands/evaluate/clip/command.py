@@ -44,16 +44,17 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     dataset = manifest.load_dataset(config.data)
     rows = joining.rows_to_judge(dataset, config, names, described)
     joining.refuse_made_images(dataset, rows, config.split, "CLIPs")
-    for folder in folders:
-        keys.refuse_overlap(
-            keys.Seen.load(folder), dataset, rows, who=f"the run {folder}", what=config.split,
-            folder=folder,
-        )  # fmt: skip
+    every = list(map(keys.Seen.load, folders))
+    for folder, seen in zip(folders, every, strict=True):
+        who = f"the run {folder}"
+        keys.refuse_overlap(seen, dataset, rows, who=who, what=config.split, folder=folder)
     for name, meta in zip(names, described, strict=True):
         shape = {**meta["preprocessing"], "native_size": meta["preprocessing"]["data_size"]}
         joining.refuse_other_pixels(name, {"preprocessing": shape}, dataset)
     names_shown = [f"run {k} ({d['text']['strategy']})" for k, d in enumerate(described, start=1)]
     labels, left_out = joining.common_labels(names_shown, [d["labels"] for d in described], dataset)
+    if unknown := keys.unknown_history(*every):
+        left_out.append(unknown)
     values, mask = label_arrays(dataset, rows, joining.common_policy(names, described))
     table = dataset.table.iloc[rows]
     templates = from_json(models[0].meta["templates"], config.runs[0] / "model.json")

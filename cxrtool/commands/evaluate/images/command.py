@@ -19,7 +19,7 @@ from cxrtool.commands.evaluate.images.options import Config
 from cxrtool.core import console, runs
 from cxrtool.core.errors import InputError
 from cxrtool.data import cache, select
-from cxrtool.data.keys import Seen, refuse_copies, refuse_overlap, seen_rows
+from cxrtool.data.keys import Seen, refuse_copies, refuse_overlap, seen_rows, unknown_history
 from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.data.manifest import Dataset, load_dataset
 from cxrtool.fidelity.measures import by_label, fidelity, nearness
@@ -40,7 +40,7 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     train = select.select_rows(real, config, split="train", allow_empty=True)
     # A generator knows best itself what it was trained on; its images know it too.
     train = train[seen_rows(Seen.load(config.gan or config.synth).fitted(), real, train)]
-    refuse_seen_rows(config, synth, real, reference)
+    unknown = refuse_seen_rows(config, synth, real, reference)
     images = {
         "synthetic": cache.pixels(synth, np.arange(len(synth))),
         "real": cache.pixels(real, reference),
@@ -83,7 +83,7 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
         synthetic_labels=synthetic_labels,
         real_labels=real_labels,
         reference=config.split,
-        cautions=measures.cautions(config, spaces, len(train)),
+        cautions=measures.cautions(config, spaces, len(train), unknown),
         seed=config.seed,
     )
     return write_outputs(run, result)
@@ -125,10 +125,13 @@ def load_sets(config: Config) -> tuple[Dataset, Dataset]:
     return real, synth
 
 
-def refuse_seen_rows(config: Config, made: Dataset, real: Dataset, reference: np.ndarray) -> None:
+def refuse_seen_rows(config: Config, made: Dataset, real: Dataset, reference: np.ndarray) -> str:
     """The leak guard: neither the generator nor the extractor has seen a reference row.
 
     Nor is a synthetic image a copy of one, or of any other validation or test row.
+
+    Returns:
+        What must be said of networks of unknown history, "" if all have keys.
     """
     held_out = np.flatnonzero(np.isin(real.column("split"), ("val", "test")))
     refuse_copies(made, real, np.union1d(held_out, reference))
@@ -138,10 +141,12 @@ def refuse_seen_rows(config: Config, made: Dataset, real: Dataset, reference: np
         f"the CLIP {config.clip}": config.clip,
         f"the generator {config.gan}": config.gan,
     }
+    every = []
     for name, path in who.items():
         if path is not None:
-            seen = Seen.load(path)
-            refuse_overlap(seen, real, reference, who=name, what=config.split, folder=path)
+            every.append(Seen.load(path))
+            refuse_overlap(every[-1], real, reference, who=name, what=config.split, folder=path)
+    return unknown_history(*every)
 
 
 def label_tables(

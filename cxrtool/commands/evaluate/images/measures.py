@@ -103,7 +103,7 @@ def membership(
 
     `rows` are those of the training and of the held-out images in the real set.
     """
-    for path in run.paths("gan", "train-gan"):
+    for path in run.paths("gan", "train-gan", "share"):
         generator, judge = gans.load(path, device), gans.load_judge(path, device)
         policy = LabelPolicy.from_json(generator.meta["policy"])
         places = joining.positions(real.labels, generator.labels)
@@ -136,8 +136,8 @@ def probe(config: Config, images: Sets) -> tuple[float, float]:
     return synthetic, training
 
 
-def cautions(config: Config, spaces: list[Any], n_train: int) -> list[str]:
-    """Sentences a reader must see."""
+def cautions(config: Config, spaces: list[Any], n_train: int, unknown: str) -> list[str]:
+    """Sentences a reader must see; `unknown` is that on networks of unknown history."""
     teacher, first = config.features, spaces[0]
     made = ("gan", "synthetic-only", "pretrain-finetune")
     sentences = {
@@ -157,4 +157,5 @@ def cautions(config: Config, spaces: list[Any], n_train: int) -> list[str]:
         "Synthetic sets hold more images of rare labels than the reference does, by design; part of"
         " a distance is that difference. The distances of single labels are free of it.": True,
     }
-    return [sentence for sentence, applies in sentences.items() if applies]
+    told = [sentence for sentence, applies in sentences.items() if applies]
+    return [unknown, *told] if unknown else told

@@ -1,0 +1,175 @@
+"""A generator folder is a product: what leaves the house, and what can be done with it there."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import platform
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cxrtool import cli, load_generator
+from cxrtool.commands.share.command import FILES
+from cxrtool.commands.status.command import inspect
+from cxrtool.core.config.values import resolve
+from cxrtool.core.errors import CxrError, GateError, InputError
+from cxrtool.core.fingerprints import require_complete
+from cxrtool.core.runs.execution import Outcome, execute
+from cxrtool.data.keys import Seen
+from cxrtool.data.manifest import load_dataset
+from tests.unit.generators.conftest import ellipse_set
+
+HOST, USER, HOUSE = "ward-seven-workstation", "dr.exampleton", "the-house-of-secrets"
+QUICK = {"size": 16, "batch": 8, "kimg": 0.04, "checkpoint": "last", "preset": "tiny"}
+
+
+def start(name: str, out: Path, **options: Any) -> Outcome:
+    stage = cli.stages()[name]
+    if name != "share":
+        options = {"threads": 1, **options}
+    return execute(stage, resolve(stage.Config, options), out)
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The owner's folder: data, generator, and the copy of it."""
+    folder = tmp_path_factory.mktemp(HOUSE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "gethostname", lambda: HOST)
+        patch.setattr(platform, "node", lambda: HOST)
+        patch.setattr(getpass, "getuser", lambda: USER)
+        patch.setenv("USER", USER)
+        patch.setattr("sys.argv", ["/opt/secret/cxr", "train-gan", "--secret"])
+        data = ellipse_set(folder / "data", 160, val=True)
+        start("train-gan", folder / "gan", data=data, arch="flow", **QUICK)
+        start("share", folder / "copy", run=folder / "gan", licence="CC BY 4.0, \\1 Hospital")
+        yield folder
+
+
+@pytest.fixture
+def copy(house: Path, tmp_path: Path) -> Path:
+    """The copy on another machine: nothing else of the house is there."""
+    return Path(shutil.copytree(house / "copy", tmp_path / "gift"))
+
+
+def test_no_file_of_the_copy_tells_where_it_comes_from(house: Path) -> None:
+    data = load_dataset(house / "data")
+    traces = {HOST, USER, HOUSE, str(house), "/opt/secret", "--secret", "sys.argv"}
+    for column in ("patient_id", "patient_key", "pixel_key", "image", "prepared_key"):
+        traces |= set(data.column(column)) - {""}
+    traces -= {f"p{k}" for k in range(160)}  # two letters stand in any weights
+    traces |= {f'"p{k}"' for k in range(160)} | {f"p{k}," for k in range(160)}
+    files = [path for path in (house / "copy").rglob("*") if path.is_file()]
+    assert {path.name for path in files} == {*FILES, "run.json", "result.json", ".lock"}
+    for path in files:
+        content = path.read_bytes()
+        found = [trace for trace in traces if len(trace) > 4 and trace.encode() in content]
+        assert not found, path
+        if path.suffix in (".json", ".md", ".csv"):
+            words = content.decode().replace('"', " ").replace(",", " ").split()
+            assert not traces & set(words), path
+    # The same search finds them where they are.
+    record = (house / "gan" / "run.json").read_text()
+    assert "/opt/secret" in record
+    assert HOUSE in record
+
+
+def test_the_network_is_the_same_and_the_card_says_its_terms(house: Path, copy: Path) -> None:
+    for name in set(FILES) - {"model_card.md"}:
+        assert (copy / name).read_bytes() == (house / "gan" / name).read_bytes()
+    card = (copy / "model_card.md").read_text()
+    assert "## Licence\n\nCC BY 4.0, \\1 Hospital\n" in card
+    assert "None is given here" not in card
+    assert start("share", house / "copy", run=house / "gan", licence="CC BY 4.0, \\1 Hospital")
+    other = start("share", copy.parent / "other", run=house / "gan")
+    assert "None is given here" in (other.folder / "model_card.md").read_text()
+
+
+def test_again_is_up_to_date_and_other_terms_are_another_copy(house: Path) -> None:
+    again = start("share", house / "copy", run=house / "gan", licence="CC BY 4.0, \\1 Hospital")
+    assert again.state == "up-to-date"
+    with pytest.raises(CxrError, match="licence"):
+        start("share", house / "copy", run=house / "gan")
+    assert not (house / "copy" / "log.txt").exists()
+
+
+def test_the_copy_is_loaded_and_looked_at(copy: Path) -> None:
+    images = load_generator(copy).sample({"Large": 1}, 2)
+    assert images.shape[0] == 2
+    entry = inspect(copy, cli.stages())
+    assert (entry["stage"], entry["state"]) == ("share", "complete")
+    assert "names no path" in entry["rerun"]
+    with pytest.raises(InputError, match="comes from `cxr share`"):
+        start("share", copy.parent / "second", run=copy)
+
+
+def test_a_copy_is_of_unknown_history_wherever_leaks_are_looked_for(
+    house: Path, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, out = house / "data", copy.parent
+    synth = out / "synth"
+    start("synthesize", synth, data=data, gan=copy, counts="Large=8", block=8)
+    assert "of unknown history: generator" in capsys.readouterr().err
+    (name,) = Seen.load(synth).unknown  # what it made goes on to say so
+    assert name in Seen.load(copy).unknown
+    assert json.loads((synth / "seen.json").read_text())["format"] == 2
+
+    start("evaluate-images", out / "report", synth=synth, real=data, gan=copy)
+    assert "of unknown history" in capsys.readouterr().err
+    for page in ("report.html", "report.md"):
+        assert name in (out / "report" / page).read_text()
+
+    steps = {"arch": "small_cnn", "steps": 2, "batch": 8, "eval_every": 2}
+    start("train-cls", out / "cls", data=data, synth=(synth,), arm="gan", **steps)
+    assert "of unknown history" in capsys.readouterr().err
+    judged = {"runs": (out / "cls",), "data": (data,), "bootstrap": 100}
+    start("evaluate-classifiers", out / "scores", **judged)
+    assert name in (out / "scores" / "report.html").read_text()
+    with pytest.raises(GateError, match="of unknown history") as caught:
+        start("evaluate-classifiers", out / "strict", **judged, strict_regimen=True)
+    assert "leave --strict-regimen out" in str(caught.value.hint)
+
+
+def test_a_folder_without_keys_and_without_a_network_is_still_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not known"):
+        Seen.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["label_table.csv", "model_card.md"])
+def test_a_generator_of_an_earlier_version_is_refused_with_the_next_step(
+    house: Path, tmp_path: Path, name: str
+) -> None:
+    old = Path(shutil.copytree(house / "gan", tmp_path / "old"))
+    (old / name).unlink()
+    result = json.loads((old / "result.json").read_text())
+    del result["outputs"][name]
+    (old / "result.json").write_text(json.dumps(result))
+    with pytest.raises(InputError, match=name) as caught:
+        start("share", tmp_path / "copy", run=old)
+    assert "train it again" in str(caught.value.hint)
+
+
+def test_weights_that_hold_every_image_stay_in_the_house(house: Path, tmp_path: Path) -> None:
+    kept = Path(shutil.copytree(house / "gan", tmp_path / "kept"))
+    meta = json.loads((kept / "model.json").read_text())
+    (kept / "model.json").write_text(json.dumps({**meta, "arch": "opengan"}))
+    (kept / "result.json").write_text(
+        json.dumps({**require_complete(kept), "outputs": {}})
+    )  # as if it had been made so
+    with pytest.raises(InputError, match="every training image"):
+        start("share", tmp_path / "copy", run=kept)
+    assert not (tmp_path / "copy" / "model.safetensors").exists()
+
+
+def test_keys_of_unknown_history_join_and_stay() -> None:
+    one, two = Seen(unknown=frozenset({"a"})), Seen(pixels=frozenset({"k"}))
+    for seen in (one.merge(two), two.merge(one), one.merge(two).fitted(), one.without(two)):
+        assert seen.unknown == {"a"}
+    assert not two.without(one).unknown
+    assert np.all([not Seen().unknown, not two.fitted().unknown])
