@@ -144,6 +144,12 @@ def source_rows(synth: Dataset, data: Dataset, rows: np.ndarray) -> np.ndarray:
         InputError: A cell is blank or no row of DATA, or names a row that is not chosen.
     """
     planned_on = synth.info.notes.get("data")
+    if origin := synth.info.notes.get("labels_from"):
+        raise InputError(
+            f"took its labels from {origin}, from no real rows that could be repeated",
+            file=synth.path,
+            hint="the duplicate arm needs a set that was planned on DATA: cxr synthesize DATA",
+        )
     if planned_on not in (None, data.info.digest):
         raise InputError(
             f"was planned on another data set than {data.path}, so its source rows mean others",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cxrtool.core.runs import Run
 
 LABEL_TABLE = "label_table.csv"
-MOST_IMAGES = 100_000_000  # sum of the counts of a table
+MOST_IMAGES = 10_000_000  # sum of the counts of a table
 
 
 @dataclass(frozen=True)

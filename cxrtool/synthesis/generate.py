@@ -40,7 +40,7 @@ class Job:
     """All that a slot's image depends on.
 
     Attributes:
-        dataset: The real set.
+        dataset: The real set; without one the label vectors.
         table: Labels of its selected rows.
         plan: Which of them lend their labels.
         network: The generator, on `device`.
@@ -229,7 +229,8 @@ def manifest_rows(job: Job, accounts: Accounts, slots: IntArray) -> pd.DataFrame
     columns |= {
         "generator": job.generator,
         "seed": [str(seed) for seed in job.seeds(slots, attempts)],
-        "source_row": [str(row) for row in rows.tolist()],
+        # Without DATA the labels are those of a vector, of which slots.csv tells the row.
+        "source_row": "" if job.info.notes.get("labels_from") else [str(r) for r in rows.tolist()],
         "truncation": repr(job.truncation),  # `float` of it gives psi back exactly
         "edit": "" if job.edits is None else job.edits.cells(slots),
         "filter_score": accounts.score_cells(slots, without=NEAREST),

@@ -40,7 +40,8 @@ def plan_record(
 
     Args:
         plan: The plan.
-        source_rows: Row of the data set's manifest for every slot, from 0 [n_synthetic].
+        source_rows: Row of the data set's manifest, or of the table of label vectors, for every
+            slot, from 0 [n_synthetic].
         usable: Whether the source covers each label; the others have no share.
         seed: Seed of the streams.
         settings: What the plan depends on besides (selection, policy), JSON-able.
@@ -93,7 +94,7 @@ def slots_digest(plan: Plan, source_rows: IntArray) -> str:
 
 
 def write_slots(run: Run, plan: Plan, source_rows: IntArray) -> None:
-    """``slots.csv``: slot, class, source_row (from 0, in the data set's manifest)."""
+    """``slots.csv``: slot, class, source_row (from 0, in the manifest or the table of vectors)."""
     names, streams = plan.request.labels, plan.stream_of
     with run.atomic("slots.csv") as path, open(path, "w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
@@ -139,6 +140,8 @@ def met_already(record: Mapping[str, Any]) -> list[str]:
 def title(record: Mapping[str, Any]) -> str:
     """One line above the table: totals, the program's optimum and the gap to it."""
     text = f"{record['n_synthetic']:,} images for {record['n_real']:,} real rows"
+    if origin := record["settings"].get("labels_from"):
+        text = f"{record['n_synthetic']:,} images, labels as in {record['n_real']:,} of {origin}"
     if record["lp_optimum"] is not None:
         text += f"; linear program {record['lp_optimum']:,.1f}"
         text += f", gap {record['gap_images']:+,.1f} ({100 * record['gap']:+.2f} %)"

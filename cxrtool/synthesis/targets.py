@@ -35,6 +35,7 @@ class LabelTable:
         values: Zeros and ones [N, L]; 0 where the source does not cover a label.
         usable: Whether the source covers each label.
         policy: What uncertain and blank cells were read as.
+        remedy: What to do where no row has a class that is wanted.
     """
 
     rows: IntArray
@@ -42,6 +43,7 @@ class LabelTable:
     values: ByteArray
     usable: tuple[bool, ...]
     policy: LabelPolicy = field(default_factory=LabelPolicy)
+    remedy: str = "an image takes the labels of a real row: leave this class out or select more"
 
     @property
     def normal(self) -> frozenset[str]:
@@ -291,7 +293,7 @@ def read_request(
         if positives[i] == 0:
             raise InputError(
                 f"{labels[i]!r} has no positive row among the {n_rows:,} selected rows of {where}",
-                hint="an image takes the labels of a real row: leave this class out or select more",
+                hint=table.remedy,
             )
     ordered = tuple(labels[i] for i in columns)
     numbers = tuple(wishes[name] for name in ordered)

@@ -134,7 +134,7 @@ def write_sheets(
     streams: IntArray,
     slots: IntArray,
     source_rows: IntArray,
-    real: Dataset,
+    real: Dataset | None,
     size: int,
 ) -> list[str]:
     """Write one sheet a class that has images.
@@ -145,7 +145,7 @@ def write_sheets(
         streams: Which of them every slot of the plan serves.
         slots: The slots that were made [n], ascending.
         source_rows: Row of the real set's manifest for every slot of the plan.
-        real: The real set; without pixels the sheet shows synthetic images alone.
+        real: The real set; without it or its pixels the sheet shows synthetic images alone.
         size: Side of the synthetic images, pixels.
 
     Returns:
@@ -155,7 +155,7 @@ def write_sheets(
     for k, label in enumerate(labels):
         images, captions = [], []
         for slot in slots[streams[slots] == k][:PAIRS].tolist():
-            if real.info.size is not None:
+            if real is not None and real.info.size is not None:
                 pixels = read_png(real.image_path(int(source_rows[slot])), real.info.size)
                 images.append(resized(pixels[np.newaxis], size)[0])
                 captions.append("real")

@@ -41,6 +41,7 @@ SHARED = {
     "--gan": "an output of train-gan",
     "--init-from": "weights to start from",
     "--join-labels": "what labels of reports do to those that are there",
+    "--label-table": "a table of labels",
     "--labels": "labels, by name, that are used",
     "--leave-out": "patients held back",
     "--loss": "the loss",
@@ -138,6 +139,8 @@ def test_an_option_is_refused_where_it_does_not_apply(
     given[field.name] = another(field)
     for name in only:
         given |= setting(fields[name], only[name], holds=True)
+        for deeper, condition in getattr(fields[name].meta, "only", {}).items():
+            given |= setting(fields[deeper], condition, holds=True)
     refuse_what_does_not_apply(config(**given))
     # Without what is refused itself beside the other value.
     own = {name for name in only if other in getattr(fields[name].meta, "only", {})}
@@ -162,7 +165,7 @@ def command_line(fields: dict[str, configs.Field], values: dict[str, Any]) -> li
         field = fields[name]
         for one in value if isinstance(value, tuple) else (value,):
             if field.meta.positional:
-                argv.insert(0, str(one))
+                argv[:0] = [] if one is None else [str(one)]
             elif field.kind is bool:
                 argv += [field.flag] if one else [f"--no-{field.flag[2:]}"]
             elif one is not None:

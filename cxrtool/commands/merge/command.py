@@ -6,6 +6,7 @@ is replaced is made with the generator and the data that the shards were made wi
 where the shards' records say.
 """
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -68,13 +69,12 @@ def sheets_of(
     run: Run, plan: dict[str, Any], parts: list[FinishedShard], slots: IntArray, streams: IntArray
 ) -> list[str]:
     """The sheets of the union; those of the shards where the real set is not at hand."""
-    first = parts[0]
-    where = next(Path(e["path"]) for e in first.record["inputs"] if e["role"] == "data")
-    try:
-        real = load_dataset(where)
-    except InputError:
-        real = None
-    if real is None or real.info.digest != plan["settings"]["data"]:
+    first, real = parts[0], None
+    for where in (Path(e["path"]) for e in first.record["inputs"] if e["role"] == "data"):
+        with contextlib.suppress(InputError):
+            real = load_dataset(where)
+        if real is not None and real.info.digest == plan["settings"]["data"]:
+            break
         console.warn(
             f"the real set is not at {where} any more: the contact sheets are those of single"
             " shards, as they were before the merge"

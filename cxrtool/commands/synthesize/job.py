@@ -13,7 +13,7 @@ from cxrtool.commands.synthesize.plan import Planned
 from cxrtool.core import console, runs
 from cxrtool.core.cores import available_cores
 from cxrtool.core.errors import InputError, UsageError
-from cxrtool.data.keys import Seen
+from cxrtool.data.keys import Seen, unknown_history
 from cxrtool.data.writer import DatasetWriter
 from cxrtool.generators.flow.trainer import FlowGenerator
 from cxrtool.synthesis import duplicates, generators, planner, shards
@@ -28,9 +28,12 @@ from cxrtool.training.protocols import Generator
 
 def job_of(config: Config, planned: Planned) -> tuple[Job, Seen]:
     """The network with what looks at its images, and what all of them were trained on."""
-    dataset, card, table, plan, _ = planned
+    dataset, card, table, plan, _, origin = planned
     assert card is not None
-    card.refuse_unfair_use(dataset, table.rows, view=config.view)
+    if config.data is not None:
+        card.refuse_unfair_use(dataset, table.rows, view=config.view)
+    elif caution := unknown_history(Seen.load(card.folder)):
+        console.warn(caution)
     device = setup(config.device, config.threads)
     edits = edits_of(config, plan, card) if config.edit else None
     network = gans.load(card.folder, device)
@@ -41,7 +44,7 @@ def job_of(config: Config, planned: Planned) -> tuple[Job, Seen]:
         preprocessing=card.meta["preprocessing"],
         notes={
             "generator": card.fingerprint,
-            "data": dataset.info.digest,
+            **origin,
             "seed": config.seed,
             "truncation": config.truncation,
             "block": config.block,

@@ -9,7 +9,15 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from cxrtool.core.config import GIVEN, Computing, argument, option, running_option
+from cxrtool.core.config import (
+    ABSENT,
+    GIVEN,
+    Computing,
+    argument,
+    fields_of,
+    option,
+    running_option,
+)
 from cxrtool.core.errors import UsageError
 from cxrtool.data.options import BLANK, SelectionOptions, row_option
 
@@ -17,6 +25,8 @@ FORMAT = 4  # 4: units join studies and copies; keys of prepared pixels
 FILTERS, EDITS, DRAWING = "Filters", "Pushing images along edits", "How images are drawn"
 #: Where an option applies: not to a plan alone.
 IMAGES, TEACHER = {"plan_only": (False,)}, {"filter": ("teacher",)}
+DATA = {"data": GIVEN}
+COMPARING = ("memorized", "duplicate", "teacher")  # filters that look at real images
 panel_option = partial(option, panel=FILTERS)
 filter_option = partial(panel_option, only=IMAGES)
 edit_option = partial(option, panel=EDITS, only={"edit": GIVEN})
@@ -29,6 +39,8 @@ class Config(SelectionOptions, Computing):
 
     The plan comes first: how many images each class needs, and the real row whose labels each of
     them takes. Then every image of the plan is made, and made again until no filter refuses it.
+    With a generator alone, --counts or --balance say how many, and its label table stands in for
+    the real rows.
 
     Example: cxr synthesize data --gan gan --target-frac 0.15 -o synth
     """
@@ -39,11 +51,17 @@ class Config(SelectionOptions, Computing):
         "only": "images are made again by a command of its own: cxr replay SYNTH --only ID",
     }
 
-    data: Path = argument("Dataset directory of real images.", role="data")
-    gan: Path | None = option("Output of train-gan.", role="gan")
+    data: Path | None = argument(
+        "Dataset directory of real images. Without it label vectors are drawn from the label table"
+        " of the generator.",
+        None,
+        role="data",
+    )
+    gan: Path | None = option("Output of train-gan or share.", role="gan")
     target_frac: str | None = option(
         "Share that each class shall have: one for all classes, or"
-        ' "Fracture=0.1,Pleural Other=0.15".'
+        ' "Fracture=0.1,Pleural Other=0.15".',
+        only=DATA,
     )
     classes: str | None = option(
         "Classes to make images of, separated by commas. Default: all labels below the share,"
@@ -57,6 +75,13 @@ class Config(SelectionOptions, Computing):
         " of --classes.",
         min=1,
     )
+    label_table: Path | None = option(
+        "Table of label vectors to draw from: a column of 0 and 1 a label, and `count` where they"
+        " are not equally frequent.",
+        only={"data": ABSENT},
+        metavar="FILE",
+        role="label-table",
+    )
     per_class: bool = option(
         "Count for each class only the images made for it, not those that carry it beside"
         " another class.",
@@ -67,12 +92,14 @@ class Config(SelectionOptions, Computing):
     uncertain: str | None = row_option(
         "What -1 (uncertain) means: ones, zeros, ignore, or a TOML file as for train-gan."
         " Default: as in the generator, else ones.",
+        only=DATA,
         metavar="POLICY",
         file=True,
     )
     blank: str | None = row_option(
         "What a blank means in a label that the source covers: zeros or ignore. Default: as in"
         " the generator, else zeros.",
+        only=DATA,
         choices=BLANK,
     )
     plan_only: bool = option("Write the plan and stop; needs no generator and no images.", False)
@@ -93,10 +120,11 @@ class Config(SelectionOptions, Computing):
         max=1,
         was="keep",
     )
-    teacher: tuple[Path, ...] = filter_option(
+    teacher: tuple[Path, ...] = panel_option(
         "Output of train-cls; may be repeated. Reads the wanted class of every image whose "
         "labels come from a patient that is new to it (train-cls --leave-out).",
         (),
+        only={**IMAGES, **DATA},
         role="teacher",
     )
     teacher_quantile: float = panel_option(
@@ -173,6 +201,8 @@ class Config(SelectionOptions, Computing):
         from cxrtool.synthesis.targets import parse_wish
 
         parse_wish(self.target_frac, self.counts, self.classes, self.balance)
+        if self.data is None:
+            self._refuse_what_needs_data()
         if self.edit:
             from cxrtool.synthesis.edits import parse_shares
 
@@ -195,6 +225,24 @@ class Config(SelectionOptions, Computing):
             raise UsageError("--keep-share 0 keeps nothing", hint="give a part such as 0.8")
         if "memorized" in self.filter and not self.nearest:
             raise UsageError("--no-nearest contradicts --filter memorized")
+
+    def _refuse_what_needs_data(self) -> None:
+        if self.gan is None:
+            raise UsageError(
+                "missing DATA",
+                hint="give real images, or a generator with --gan, whose label table says which"
+                " labels occur together",
+            )
+        hint = "leave it out, or give the real images as DATA"
+        for field in fields_of(SelectionOptions):
+            if getattr(self, field.name) != field.default:
+                raise UsageError(f"{field.flag} selects rows of DATA, and there is none", hint=hint)
+        for name in self.filter:
+            if name in COMPARING:
+                raise UsageError(
+                    f"--filter {name} compares with real images, and there is no DATA",
+                    hint=f"{hint}; --filter discriminator and class need none",
+                )
 
 
 def parse_interval(text: str) -> tuple[float, float]:

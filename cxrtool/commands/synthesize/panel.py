@@ -64,7 +64,8 @@ def look(config: Config, job: Job, card: generators.GeneratorCard) -> tuple[Job,
     for name in sorted({"memorized", "duplicate"} & filters):
         require_pixels(job, name)
     if config.nearest and job.dataset.info.size is None:
-        console.say("the real set has no pixels: nn_distance stays blank")
+        why = "the real set has no pixels" if config.data else "there is no DATA to compare with"
+        console.say(f"{why}: nn_distance stays blank")
     elif config.nearest or "duplicate" in filters:
         gallery, rows, near = near_meters(config, job, Seen.load(card.folder))
         meters += near if config.nearest else []

@@ -1,7 +1,8 @@
 """From the options of ``cxr synthesize`` to its plan, shown and written down.
 
-In: the options, the real set, the generator's description where there is one. Out: the plan, its
-table on stderr, ``plan.json`` and ``slots.csv``. Neither a network nor an image is opened.
+In: the options, the real set or a table of label vectors, the generator's description where there
+is one. Out: the plan, its table on stderr, ``plan.json`` and ``slots.csv``. Neither a network nor
+an image is opened.
 """
 
 from typing import Any, NamedTuple
@@ -9,18 +10,19 @@ from typing import Any, NamedTuple
 from cxrtool.commands.synthesize.options import Config
 from cxrtool.core import console
 from cxrtool.data import manifest, select
-from cxrtool.synthesis import generators, planner, record, targets
+from cxrtool.synthesis import generators, planner, record, targets, vectors
 
 
 class Planned(NamedTuple):
     """A plan and what it was made from.
 
     Attributes:
-        dataset: The real set.
+        dataset: The real set; without DATA label vectors in its place.
         card: The generator's description; None where only numbers are wanted.
         table: Labels of the selected rows.
         plan: The plan.
         record: Content of ``plan.json``.
+        origin: Where the labels come from, for ``dataset.json``.
     """
 
     dataset: manifest.Dataset
@@ -28,14 +30,24 @@ class Planned(NamedTuple):
     table: targets.LabelTable
     plan: planner.Plan
     record: dict[str, Any]
+    origin: dict[str, Any]
 
 
 def plan_from(config: Config) -> Planned:
-    """Count the selected real rows, plan, and show the plan."""
+    """Count the selected real rows, or label vectors, plan, and show the plan."""
     card = None if config.gan is None else generators.GeneratorCard.open(config.gan)
-    policy = generators.choose_policy(config.uncertain, config.blank, card)
-    dataset = manifest.load_dataset(config.data)
-    table = targets.label_table(dataset, select.select_rows(dataset, config), policy)
+    if config.data is not None:
+        policy = generators.choose_policy(config.uncertain, config.blank, card)
+        dataset = manifest.load_dataset(config.data)
+        table = targets.label_table(dataset, select.select_rows(dataset, config), policy)
+        origin: dict[str, Any] = {"data": dataset.info.digest}
+        chosen = {
+            name: getattr(config, name) for name in ("view", "split", "fraction", "leave_out")
+        }
+    else:
+        assert card is not None  # Config.validate
+        dataset, table, origin = vectors.read_labels(card, config.label_table)
+        chosen = {}
     request = targets.read_request(
         table,
         target_frac=config.target_frac,
@@ -52,11 +64,7 @@ def plan_from(config: Config) -> Planned:
         own_only=config.per_class,
         max_images=config.max_images,
     )
-    settings = {
-        "data": dataset.info.digest,
-        **{name: getattr(config, name) for name in ("view", "split", "fraction", "leave_out")},
-        "policy": policy.to_json(),
-    }
+    settings = {**origin, **chosen, "policy": table.policy.to_json()}
     rows = table.rows[plan.source_rows]
     written = record.plan_record(
         plan, rows, usable=table.usable, seed=config.seed, settings=settings
@@ -65,7 +73,7 @@ def plan_from(config: Config) -> Planned:
         card.require_labels(request.labels)
         card.require_one_label(table.values[plan.source_rows], table.labels, rows)
     show(plan, written)
-    return Planned(dataset, card, table, plan, written)
+    return Planned(dataset, card, table, plan, written, origin)
 
 
 def show(plan: planner.Plan, written: dict[str, Any]) -> None:

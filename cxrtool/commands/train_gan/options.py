@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cxrtool.core.config import GIVEN, Computing, argument, option, running_option
 from cxrtool.core.errors import UsageError
-from cxrtool.data.options import PolicyOptions, SelectionOptions
+from cxrtool.data.options import PolicyOptions, SelectionOptions, row_option
 
 # 2: keeps the best network; small presets without noise. 3: the newest of the best. 4: BAGAN's rate
 # 5: units join studies and copies; keys of prepared pixels; no ramps from trained weights; nothing
@@ -85,7 +85,7 @@ class Config(SelectionOptions, PolicyOptions, Computing):
         " untrained network.",
         role="features",
     )
-    min_patients: int = option(
+    min_patients: int = row_option(
         "Patients that a label vector needs to stand in label_table.csv, from which"
         " `cxr synthesize --gan` draws conditions without the data.",
         5,
