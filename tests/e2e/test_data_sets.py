@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -48,6 +49,10 @@ def test_the_command_of_a_row(
     argv = [*shlex.split(command)[1:], "--size", "16", "--workers", "1"]
     if not expected.split:  # too few patients for three parts
         argv += ["--split-by", "none"]
+    look = [word for word in argv if word not in ("-o", "data")]
+    assert cli.main([*look, "--explain", "--json"]) == 0
+    explained = json.loads(capsys.readouterr().out)
+    assert (explained["images"], list(tmp_path.glob("data"))) == (expected.images, [])
     code = cli.main(argv)
     said = capsys.readouterr().err
     assert code == 0, said

@@ -195,7 +195,8 @@ class Config:
             return self
         form, sign, also = recognize(self.source)
         others = f"; tables of {', '.join(also)} lie there too" if also else ""
-        console.say(f"{self.source} is read as {form}, by {sign} (another: --format){others}")
+        if not self.explain:  # which says it itself
+            console.say(f"{self.source} is read as {form}, by {sign} (another: --format){others}")
         return dataclasses.replace(self, format=form)
 
     def unread(self) -> tuple[str, ...]:
