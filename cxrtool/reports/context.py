@@ -20,7 +20,7 @@ POSITIVE, NEGATIVE, UNCERTAIN = 1, 0, -1
 VERB, FINITE, COMMA, AND, STOP, AFTER, MODIFIER = 1, 2, 4, 8, 16, 32, 64
 MARK, CHANGE, SLASH, LINK = 128, 256, 512, 1024
 TELLING, FORMAL, BREAKS, SUBJECT, TITLED = 2048, 4096, 8192, 16384, 32768
-ASKING = 65536
+ASKING, PLURAL = 65536, 131072
 _UNASSERTED = ("negation", "state-normal", *ASIDE)  # cues of a clause that asserts nothing
 _NOUN_PHRASE = 9  # words: "questionable old left posterior third and fourth rib fractures"
 
@@ -41,6 +41,8 @@ _STRUCTURE = {
     "clause-mark": BREAKS,
     "title-mark": TITLED,
     "ask-mark": ASKING,
+    "plural-verb": PLURAL,
+    "number": AFTER,
 }
 
 
@@ -109,7 +111,7 @@ class Clause:
             and all(s.end <= span.start or s.start >= span.end for s in content)
         ]
         self._content = content
-        self._starts = {span.start for span in content}
+        self._starts = {span.start for span in content if span.rule.group != "measure"}
         self._states = {start for start, _, cue in cues if cue.role.startswith("state")}
         self._ends = [  # terminations: they stop what comes from the left, from the right
             (start, end, cue.direction) for start, end, cue in cues if cue.role == "termination"
@@ -118,6 +120,7 @@ class Clause:
         self._relatives = {start: end for start, end, cue in cues if cue.group == "relative"}
         self._cues = cues
         self._items = {start for start, _, cue in cues if cue.group == "item"}
+        self._joints = {start for start, _, cue in cues if cue.group == "joint"}
         self._changes: list[tuple[int, int]] = []  # "no change in a or b" doubts neither
         self.forward: list[CueSpan] = []
         self.backward: list[CueSpan] = []
@@ -318,7 +321,10 @@ class Clause:
         # "Heart size hard to judge, probably enlarged": the comma begins no other thought.
         doubted = own < cue.start and own > end and self._flags[own - 1] & COMMA
         until = own - 1 if doubted else cue.start
-        if self.blocked(end, until, "backward"):
+        joined: Container[int] = ()
+        if predicate and self.crosses(max(end, cue.start - 3), cue.end, PLURAL):
+            joined = self._joints  # "the heart and the aorta are normal"
+        if self.blocked(end, until, "backward", joined):
             return False
         while own > end and not self._flags[own - 1] & COMMA and self._is_verb_group(own - 1, end):
             own -= 1
@@ -335,7 +341,9 @@ class Clause:
         if inside is None or inside > until:
             return end
         comma = next((i for i in range(inside, until) if self._flags[i] & COMMA), None)
-        return inside if comma is None else comma + 1
+        if comma is None:
+            return inside
+        return end if self._mentions(comma, until) else comma + 1
 
     def _listed(self, end: int, own: int) -> bool:
         """Whether what a comma parts from a cue on the right is joined to it by "and" or "or".

@@ -75,7 +75,8 @@ class Rule:
         observations: What the phrases mention; for a veto, what it drops ("*": every observation;
             "other": abnormalities outside of them).
         group: For an entity, the group of state cues that apply to it. ``lasting``: what is denied
-            by no list in which another thing stands before it.
+            by no list in which another thing stands before it. ``measure``: a veto that is nothing
+            to which an adjective attaches.
         abnormal: The value of an entity in an abnormal state: 1, or -1 where it is only a sign.
         say: The finding as a prompt says it.
     """

@@ -235,6 +235,8 @@ class SectionFinder:
 
 
 def _plain(words: str) -> str:
+    """A header as the rules write it; what stands in brackets behind it is no part of its name."""
+    words = words.partition("(")[0] or words
     return " ".join(words.lower().replace("-", " ").replace(".", " ").split())
 
 

@@ -176,7 +176,9 @@ def _longest_cues(
             continue
         # Of ", possible" the comma ends the clause, and "possible" is a cue of its own; of
         # ": no ." the full stop says that "no" is all.
-        stop = {"lookahead": start + 1, "item": start + 1, "end": end - 1}.get(cue.group, end)
+        stop = {"lookahead": start + 1, "item": start + 1, "joint": start + 1, "end": end - 1}.get(
+            cue.group, end
+        )
         longest.append((start, stop, cue))
         last = stop
     return longest
