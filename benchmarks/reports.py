@@ -51,7 +51,7 @@ def corpus() -> dict[str, str]:
     """Study -> text of all Open-i reports."""
     spec = importlib.util.find_spec("torchxrayvision")
     if spec is None or spec.origin is None:
-        raise SystemExit("this benchmark needs torchxrayvision (pip install 'cxrtool[xrv]')")
+        raise SystemExit("this benchmark needs torchxrayvision (pip install torchxrayvision)")
     archive = Path(spec.origin).parent / "data" / "NLMCXR_reports.tgz"
     return {report.study: report.text for report in read_reports(archive, _stop)}
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from cxrtool.classifiers.architectures import PUBLISHED, ClassifierNet
 from cxrtool.core import console
 from cxrtool.core.errors import InputError, UsageError
+from cxrtool.core.extras import install_hint
 from cxrtool.training.models import load_weights, read_model
 
 XRV = ("xrv-all", "xrv-nih", "xrv-chex", "xrv-mimic_ch", "xrv-mimic_nb", "xrv-pc", "xrv-rsna")
@@ -82,7 +83,7 @@ def by_name(name: str, arch: str) -> Start | None:
             state = torchxrayvision.models.DenseNet(weights=full_name).state_dict()
     except ImportError:
         raise InputError(
-            f"--weights {name} needs torchxrayvision", hint="pip install 'cxrtool[xrv]'"
+            f"--weights {name} needs torchxrayvision", hint=install_hint("xrv")
         ) from None
     except Exception as error:  # whatever the download raises: no network, no disk, a bad hash
         raise InputError(

@@ -24,10 +24,12 @@ from cxrtool.data.keys import patient_keys
 from cxrtool.data.labels import contradictions
 from cxrtool.data.repeated_rows import ROWS_NOTE
 from cxrtool.data.schema import DatasetInfo
-from cxrtool.data.select import units
+from cxrtool.data.select import shared, units
 from cxrtool.data.sources import details
 from cxrtool.data.sources.base import Rejected, SourceTable
 from cxrtool.data.splits import tears
+
+_SHOWN = 3  # labels and images named in one sentence
 
 
 def manifest_table(
@@ -173,6 +175,33 @@ def duplicates(table: pd.DataFrame, column: str) -> tuple[int, int]:
     return int((counts > 1).sum()), int((counts - 1).sum())
 
 
+def contradicting_copies(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+    """Labels that are 1 in one image and 0 in another one with the same pixels.
+
+    Returns:
+        A row for each label of each group of copies: ``copies`` (row of the first image),
+        ``label``, ``present`` and ``absent`` (the first image that has it, and that has not).
+    """
+    rows, marks = shared(table)["pixels"]
+    # Originals and prepared images have a key each: a group goes by its first image, not by a key.
+    groups = pd.Series(rows).groupby(marks).transform("min").to_numpy()
+    names = table[IMAGE].to_numpy(dtype=object)
+    out = []
+    for label in labels:
+        part = pd.DataFrame({"copies": groups, "row": rows, "cell": cells_of(table, label)[rows]})
+        first = part.drop_duplicates(["copies", "cell"]).pivot(
+            index="copies", columns="cell", values="row"
+        )
+        if {"1", "0"} <= set(first.columns):
+            both = first[["1", "0"]].dropna().astype(int)
+            values = {"copies": both.index, "label": label}
+            out.append(
+                pd.DataFrame(values | {"present": names[both["1"]], "absent": names[both["0"]]})
+            )
+    columns_ = ["copies", "label", "present", "absent"]
+    return pd.concat(out) if out else pd.DataFrame(columns=columns_)
+
+
 def tell(
     run: Run,
     source: SourceTable,
@@ -197,11 +226,12 @@ def tell(
     counts = label_counts(table, source.labels)
     parts = info.notes["splits"]
     groups, twins = duplicates(table, columns.PIXEL_KEY)
-    console.table(
-        "Labels",
-        ["label", "1", "-1", "0", "blank"],
-        [[name, *n.values()] for name, n in counts.items()],
-    )
+    if counts:
+        console.table(
+            "Labels",
+            ["label", "1", "-1", "0", "blank"],
+            [[name, *n.values()] for name, n in counts.items()],
+        )
     for name, part in parts.items():
         console.say(f"{name}: {part['images']:,} images of {part['patients']:,} patients")
     if source.patients:
@@ -215,6 +245,23 @@ def tell(
         run.count(what.replace(" ", "_"), number)
     if groups:
         console.say(f"{twins:,} images are copies of another one ({groups:,} groups)")
+    contradictory = contradicting_copies(table, source.labels)
+    if len(contradictory):
+        by_label = contradictory["label"].value_counts()
+        differ = ", ".join(f"{name} {n:,}" for name, n in list(by_label.items())[:_SHOWN])
+        one = contradictory.iloc[0]
+        console.warn(
+            f"{contradictory['copies'].nunique():,} groups of copies have labels that contradict"
+            f" each other ({differ}), such as {one['label']} of {one['present']} and"
+            f" {one['absent']}"
+        )
+    blank = table[IMAGE][table[columns.PREPARED_KEY] == ""].tolist() if images else []
+    if blank:
+        some = ", ".join(blank[:_SHOWN]) + (" ..." if len(blank) > _SHOWN else "")
+        console.warn(
+            f"{len(blank):,} images show nothing (one gray value all over: black, or transparent):"
+            f" {some}"
+        )
     alike = duplicates(table, columns.PREPARED_KEY)[1] - twins
     if alike > 0:
         console.say(
@@ -261,6 +308,8 @@ def tell(
         "labels": counts,
         "copies": twins,
         "copies_across_splits": straddling,
+        "copies_that_contradict": int(contradictory["copies"].nunique()),
+        "images_of_one_gray": len(blank),
         "studies_across_splits": studies,
     }
 

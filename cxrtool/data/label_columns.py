@@ -170,6 +170,16 @@ def _is_class(name: str) -> bool:
     return re.sub(r"[^a-z]", "", name.lower()) in _CLASS_NAMES
 
 
+def may_be_label(name: str, why: str) -> bool:
+    """Whether a column that is no label is called as a label or a class would be.
+
+    Args:
+        name: The column.
+        why: Why it is no label.
+    """
+    return why not in (BLANK, BY_NAME) and (_is_class(name) or is_observation(name))
+
+
 def sentences(left: Mapping[str, str]) -> Iterator[tuple[str, bool]]:
     """What to tell a person of columns that are no labels; True marks a warning.
 
@@ -182,7 +192,7 @@ def sentences(left: Mapping[str, str]) -> Iterator[tuple[str, bool]]:
             what = "no cell is 1, 0 or -1" if why == OTHER_VALUES else why
             yield (
                 f"column {name!r} has the name of an observation and is not taken for a label: "
-                f"{what}; write 1, 0, -1 or blank",
+                f"{what}; write 1, 0, -1 (or yes, no, uncertain) or blank",
                 True,
             )
 

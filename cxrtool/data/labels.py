@@ -162,6 +162,26 @@ def label_positions(labels: tuple[str, ...], names: tuple[str, ...] | list[str])
     return positions
 
 
+def require_labels(dataset: Dataset, what: str) -> None:
+    """Refuse a data set without labels.
+
+    Args:
+        dataset: A data set.
+        what: What needs labels, such as "a classifier".
+
+    Raises:
+        InputError: It has none; names how to get them.
+    """
+    if not dataset.labels:
+        hint = (
+            "prepare it with its labels (--label-columns A,B or --column class=NAME), or label its"
+            " reports: cxr extract-reports DATA -o LABELED"
+        )
+        raise InputError(
+            f"the data set has no labels, and {what} needs some", file=dataset.path, hint=hint
+        )
+
+
 #: Codes of `label_codes`.
 BLANK_CODE = -2
 _CODES = {"1": 1, "0": 0, "-1": -1, "": BLANK_CODE}

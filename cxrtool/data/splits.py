@@ -7,7 +7,8 @@ that is given, `tears` says what it tears apart. A patient's place depends on th
 namespace and the patient alone, so that new rows move few old ones.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +16,9 @@ import numpy as np
 import pandas as pd
 
 from cxrtool.core.errors import InputError, UsageError
-from cxrtool.data.columns import IMAGE, PATIENT, SPLIT, SPLITS, STUDY, cells_of
+from cxrtool.data.columns import IMAGE, ORIGIN, PATIENT, SPLIT, SPLITS, STUDY, cells_of
 from cxrtool.data.select import places, shared, units
+from cxrtool.data.sources.table import is_alias
 from cxrtool.data.sources.vocabulary import split_name
 from cxrtool.data.tables import read_table
 
@@ -166,11 +168,16 @@ def _official(table: pd.DataFrame, groups: np.ndarray, order: np.ndarray, carve:
 def _from_file(table: pd.DataFrame, path: Path) -> Split:
     """Splits listed by patient, study or image."""
     listed = read_table(path, (SPLIT,))
-    key = next((n for n in (PATIENT, STUDY, IMAGE, "image_ref", "origin") if n in listed), None)
+    keys = {
+        PATIENT: PATIENT, STUDY: STUDY, IMAGE: _REF, _REF: _REF, ORIGIN: _REF,
+        **{name: _REF for name in map(str, listed.columns) if is_alias(name, _REF)},
+    }  # fmt: skip
+    key = next((name for name in keys if name in listed), None)
     if key is None:
         hint = f"columns: {SPLIT}, and {PATIENT}, {STUDY} or {IMAGE}"
         raise InputError("no column says whose split it is", file=path, row=1, hint=hint)
     parts: dict[str, str] = {}
+    rows: dict[str, int] = {}
     for row, name, cell in listed[[key, SPLIT]].itertuples():
         value, what = split_name(cell), ""
         if value is None:
@@ -179,14 +186,84 @@ def _from_file(table: pd.DataFrame, path: Path) -> Split:
             what = f"{name!r} stands in {value} here and in {parts[name]} before"
         if what:
             raise InputError(what, file=path, row=row, column=SPLIT)
-    cells = cells_of(table, {IMAGE: "image_ref", "origin": "image_ref"}.get(key, key))
-    values = np.array([parts.get(name, "") if name != "" else "" for name in cells], dtype=object)
-    if not (values != "").any():
+        rows.setdefault(name, int(row))
+    parts.pop("", None)
+    cells = cells_of(table, keys[key])
+    entries = _entries_of_images(cells, rows, parts, path, key) if keys[key] == _REF else cells
+    values = np.array([parts.get(name, "") if name != "" else "" for name in entries], dtype=object)
+    used = len(set(entries) & parts.keys())
+    if not used:
         what = f"none of its {len(parts):,} entries is in the data"
-        raise InputError(what, file=path, column=key)
-    unlisted = int((values == "").sum())
-    note = f"{unlisted:,} images are not in the split file and belong to no split"
-    return Split(values, "file", (note,) if unlisted else ())
+        hint = f"entries are like {next(iter(parts), '')!r}, those of the data like {cells[0]!r}"
+        raise InputError(what, file=path, column=key, hint=hint)
+    notes = [f"{used:,} of {len(parts):,} entries of the split file are in the data"]
+    unlisted = int((~np.isin(entries.astype(str), list(parts))).sum())
+    if unlisted:
+        notes.append(f"{unlisted:,} images are not in the split file and belong to no split")
+    return Split(values, "file", tuple(notes))
+
+
+_REF = "image_ref"
+
+
+def _forms(name: str) -> tuple[str, ...]:
+    """What an image may be called, from the most to the least exact."""
+    path = name.strip().replace("\\", "/").removeprefix("./")
+    base = path.rpartition("/")[2]
+    return (path, _without_ending(path), base, _without_ending(base))
+
+
+def _without_ending(name: str) -> str:
+    return _ENDING.sub("", name)
+
+
+#: Endings of image files; of "1.2.840.113" the last number is none.
+_ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}(\.gz)?$")
+
+
+def _entries_of_images(
+    refs: np.ndarray, rows: Mapping[str, int], parts: Mapping[str, str], path: Path, key: str
+) -> np.ndarray:
+    """The entry of a split file that each image is meant by; its own name where there is none.
+
+    An entry is a path or a base name, with or without its ending: the most exact form that names
+    any image counts.
+
+    Args:
+        refs: Names of the images [N].
+        rows: Entry -> its row.
+        parts: Entry -> its split.
+        path: The split file.
+        key: Its column.
+
+    Raises:
+        InputError: An entry names several images, or an image is named by entries of two splits.
+    """
+    entries = refs.astype(object).copy()
+    left = [name for name in parts if name not in set(refs)]
+    free = [at for at, ref in enumerate(refs) if ref != "" and ref not in parts]
+    ours = [_forms(ref) for ref in refs]
+    for form in range(4):
+        named: dict[str, list[int]] = {}
+        for at in free:
+            named.setdefault(ours[at][form], []).append(at)
+        by: dict[int, str] = {}
+        for name in left:
+            images = named.get(_forms(name)[form], []) if name else []
+            if len(images) > 1:
+                some = " and ".join(repr(refs[at]) for at in images[:2])
+                what = f"{name!r} may be {some}" + (" or others" if len(images) > 2 else "")
+                hint = "name images by their paths, as the source does"
+                raise InputError(what, file=path, row=rows[name], column=key, hint=hint)
+            for at in images:
+                if parts[by.setdefault(at, name)] != parts[name]:
+                    what = f"{name!r} and {by[at]!r} are one image, in two splits"
+                    raise InputError(what, file=path, row=rows[name], column=key)
+        for at, name in by.items():
+            entries[at] = name
+        free = [at for at in free if at not in by]
+        left = [name for name in left if name not in by.values()]
+    return entries
 
 
 def tears(table: pd.DataFrame, kind: str) -> tuple[int, int]:

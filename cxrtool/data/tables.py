@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 
 from cxrtool.core.errors import InputError, UsageError
+from cxrtool.core.extras import install_hint
 
 JSON_LINES, JSON, PARQUET = "json lines", "json", "parquet"
 #: Endings of tables, each but the last also with ``.gz``.
@@ -226,7 +227,7 @@ def import_pyarrow() -> Any:
     try:
         import pyarrow.parquet
     except ImportError:
-        hint = "pip install 'cxrtool[parquet]'"
+        hint = install_hint("parquet")
         raise UsageError("Parquet needs the extra parquet", hint=hint) from None
     return pyarrow
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cxrtool.core.errors import InputError
+from cxrtool.core.extras import install_hint
 
 _WIDTHS = (16, 32, 48, 64)
 _LAYOUT = 2  # the last layer is read on a 2 x 2 grid: apex, base, left, right
@@ -118,9 +119,7 @@ class Inception(nn.Module):
         try:
             from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
         except ImportError:
-            raise InputError(
-                "--inception needs torch-fidelity", hint="pip install 'cxrtool[fid]'"
-            ) from None
+            raise InputError("--inception needs torch-fidelity", hint=install_hint("fid")) from None
         try:
             torch.load(weights, map_location="cpu", weights_only=True)
             self.net: Any = FeatureExtractorInceptionV3("inception", ["2048"], str(weights))

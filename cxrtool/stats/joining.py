@@ -15,9 +15,9 @@ import numpy as np
 from cxrtool.core.errors import GateError, InputError
 from cxrtool.data.hierarchy import follow, is_kind
 from cxrtool.data.keys import Seen, refuse_overlap
-from cxrtool.data.labels import LabelPolicy
+from cxrtool.data.labels import LabelPolicy, require_labels
 from cxrtool.data.manifest import Dataset
-from cxrtool.data.maps import canonical
+from cxrtool.data.maps import applied, canonical
 from cxrtool.data.options import SelectionOptions
 from cxrtool.data.select import select_rows
 from cxrtool.stats.groups import ARM_OPTIONS, MADE_FROM
@@ -115,7 +115,8 @@ def renamed(data: Dataset, mapping: Mapping[str, str]) -> Dataset:
     Raises:
         InputError: The map names no label of the set, or gives two labels one name.
     """
-    if not set(mapping) & set(data.labels):
+    mapping = applied(mapping, data.labels)
+    if not mapping:
         raise InputError(
             "--map-labels names no label of the data set",
             file=data.path,
@@ -333,6 +334,7 @@ def common_labels(
     )
     left_out += [f"{label} is left out: the data set does not have it." for label in strange]
     if not shared:
+        require_labels(data, "a score")
         every = [*zip(names, label_sets), ("data", data.labels)]
         raise InputError(
             "no label is common to the runs and the data set",

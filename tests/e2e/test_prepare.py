@@ -146,6 +146,25 @@ def test_copies_stay_in_one_split_without_patient_ids(tmp_path: Path) -> None:
     assert data.info.notes["patient_disjoint"].startswith("not shown")
 
 
+def test_copies_that_contradict_and_images_of_nothing_are_counted_and_named(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for one, other in ((0, 1), (2, 5), (6, 8)):  # Edema is 0 in even rows and 1 in odd ones
+        shutil.copy(source / f"images/{one}.png", source / f"images/{other}.png")
+    for i, color in ((10, (0, 0, 0, 255)), (11, (90, 90, 90, 255)), (12, (200, 10, 9, 0))):
+        Image.new("RGBA", (32, 40), color).save(source / f"images/{i}.png")
+    data = prepare(source, tmp_path / "out")
+    said = " ".join(capsys.readouterr().err.split())
+    assert (
+        "2 groups of copies have labels that contradict each other (Edema 2, Fracture 1), such as"
+        " Edema of images/0000/0000001.png and images/0000/0000000.png" in said
+    )
+    assert "3 images show nothing (one gray value all over: black, or transparent):" in said
+    assert "images/0000/0000010.png, images/0000/0000011.png, images/0000/0000012.png" in said
+    summary = json.loads((data.path / "result.json").read_text())["summary"]
+    assert (summary["copies_that_contradict"], summary["images_of_one_gray"]) == (2, 3)
+
+
 def test_studies_stay_in_one_split_without_patient_ids(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

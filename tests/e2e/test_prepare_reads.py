@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
-import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -16,18 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cxrtool import cli
-from cxrtool.commands.prepare import options
 from cxrtool.core import fingerprints
 from cxrtool.core.errors import OutputMismatchError
 from cxrtool.core.fingerprints import StatCache
 from cxrtool.core.runs.execution import Outcome, execute
 from cxrtool.core.runs.reads import READS
 from cxrtool.data.labels import CHEXPERT
-from cxrtool.data.sources.recognition import recognize
-from tests.e2e.data_sets import EXPECTED, LAYOUTS
+from tests.e2e.data_sets import LAYOUTS
 from tests.e2e.prepare_sources import drawing, stage, write_source
-from tests.e2e.test_data_sets import ROWS
 from tests.unit.data.sources.dicom_files import dataset, image_12bit, save
 from tests.unit.data.sources.test_source_mimic import FOLDERS, METADATA, SPLIT, labels
 from tests.unit.data.sources.test_source_openi import report
@@ -180,9 +173,9 @@ def test_what_is_opened_is_noted_and_nothing_else_is_hashed(
 ) -> None:
     form, source = built
     out = tmp_path / "out"
-    how = {"labels_only": True} if labels_only else {}
+    options = {"labels_only": True} if labels_only else {}
     watching[0] = True
-    run(form, source, out, **how)
+    run(form, source, out, **options)
     watching[0] = False
     files = {os.path.realpath(path) for path in source.rglob("*") if path.is_file()}
     read = opened & files
@@ -190,57 +183,19 @@ def test_what_is_opened_is_noted_and_nothing_else_is_hashed(
     assert not any("unused" in name or "notes" in name for name in read)
     if labels_only and form != "dicom":
         assert not any(name.endswith((".png", ".jpg")) for name in read)
-    assert run(form, source, out, **how).state == "up-to-date"
+    assert run(form, source, out, **options).state == "up-to-date"
     # The same elsewhere: files keep their times there, or have new ones.
     moved = tmp_path / "moved"
     shutil.copytree(source, moved, copy_function=shutil.copy)
-    assert run(form, moved, out, **how).state == "up-to-date"
+    assert run(form, moved, out, **options).state == "up-to-date"
     for name in sorted(read):
         path = Path(name)
         before = path.read_bytes()
         path.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
         with pytest.raises(OutputMismatchError, match="which it read, was changed"):
-            run(form, source, out, **how)
+            run(form, source, out, **options)
         path.write_bytes(before)
-    assert run(form, source, out, **how).state == "up-to-date"
-
-
-@pytest.mark.parametrize("name", [name for name in ROWS if "phantom" not in ROWS[name][1]])
-def test_of_every_data_set_what_is_opened_is_noted(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The commands of docs/datasets.md; a look that recognizes a format counts as none."""
-
-    def look(source: Path) -> Any:
-        watching[0] = False
-        try:
-            return recognize(source)
-        finally:
-            watching[0] = True
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(options, "recognize", look)
-    LAYOUTS[name](tmp_path)
-    (command,) = re.findall(r"`(cxr prepare [^`]+)`", ROWS[name][1])
-    argv = [*shlex.split(command)[1:], "--size", "16", "--workers", "1"]
-    argv += [] if EXPECTED[name].split else ["--split-by", "none"]
-    opened.clear()
-    watching[0] = True
-    try:
-        assert cli.main(argv) == 0
-    finally:
-        watching[0] = False
-    record = json.loads(Path("data/run.json").read_text())
-    inputs = {entry["role"]: Path(entry["path"]) for entry in record["inputs"]}
-    read = {path for path in opened if Path(path).is_relative_to(tmp_path.resolve())}
-    read = {path for path in read if not Path(path).is_relative_to(tmp_path.resolve() / "data")}
-    known = {os.path.realpath(path) for path in inputs.values()}
-    for entry in StatCache(Path("data") / READS).entries:
-        role, _, place = entry.partition(":")
-        base = inputs[role.partition("#")[0]]
-        known.add(os.path.realpath((base if base.is_dir() else base.parent) / place))
-    assert read
-    assert sorted(read - known) == []
+    assert run(form, source, out, **options).state == "up-to-date"
 
 
 def test_files_that_are_not_read_may_change_and_new_ones_are_noticed(tmp_path: Path) -> None:

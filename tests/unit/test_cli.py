@@ -219,6 +219,15 @@ def test_status(cxr: Any, numbers: Path, tmp_path: Path, capsys: Any) -> None:
     head, first, _ = capsys.readouterr().out.splitlines()
     assert first.index("st-mary") == head.index("namespace")
     assert cxr("status", tmp_path) == 3
+    capsys.readouterr()
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "run.json").write_text("{")
+    # What can be read is shown, wherever what cannot be stands.
+    assert cxr("status", tmp_path / "torn", tmp_path / "done", tmp_path / "no") == 3
+    said = capsys.readouterr()
+    assert "done" in said.out
+    assert "torn" in said.err
+    assert "no run directory" in said.err
 
 
 def test_status_sees_a_run_at_work(cxr: Any, numbers: Path, tmp_path: Path, capsys: Any) -> None:

@@ -153,8 +153,8 @@ def _read_source(
     if config.format != "chexpert":
         source = rename_labels(source, maps.builtin(config.format))
     if config.map_labels is not None:
-        names = maps.load_map(config.map_labels)
-        if not set(names) & set(source.labels):
+        names = maps.applied(maps.load_map(config.map_labels), source.labels)
+        if not names:
             raise InputError(
                 f"--map-labels {config.map_labels} names no label of the source",
                 hint="the labels are " + ", ".join(source.labels),

@@ -10,7 +10,7 @@ from cxrtool.core.config import GIVEN, AnyBut, argument, option, running_option
 from cxrtool.core.errors import UsageError
 from cxrtool.data.columns import is_format_namespace
 from cxrtool.data.options import ROW_RULES
-from cxrtool.data.sources.base import FORMATS, MARKS, NO_MODALITY
+from cxrtool.data.sources.base import FOLDERS, FORMATS, MARKS, NO_MODALITY
 from cxrtool.data.sources.recognition import AUTO, recognize
 from cxrtool.data.sources.tree import IMAGE_SUFFIXES
 
@@ -137,9 +137,15 @@ class Config:
         only={"format": ("table",)},
         metavar="KEY=NAME",
     )
+    folders: str | None = form_option(
+        "What the folders of images are: a class each, a patient each, or nothing (images without"
+        " labels). Default: by their names, and said.",
+        choices=FOLDERS,
+        only={"format": ("folder",)},
+    )
     label_columns: tuple[str, ...] = form_option(
         "Columns that are labels (table, dicom), or names of labels (padchest, medmnist),"
-        " separated by commas.",
+        " separated by commas; of a table also none, for images without labels.",
         (),
         only={"format": ("padchest", "medmnist", "table", "dicom")},
         metavar="A,B",

@@ -5,7 +5,7 @@ Reads records only; writes nothing, takes no lock.
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,33 @@ COLUMNS = ("folder", "stage", "state", "progress", "namespace", "age", "a rerun 
 
 
 def main(config: Config, stages: Mapping[str, Any]) -> None:
-    """Print what is known of each folder: as a table, or a line of JSON each."""
-    entries = [inspect(folder, stages) for folder in config.folders]
+    """Print what is known of each folder: as a table, or a line of JSON each.
+
+    Raises:
+        CxrError: The last folder that cannot be read; the others are shown nevertheless.
+    """
+    entries: list[dict[str, Any]] = []
+    faults: list[CxrError] = []
+    for folder in config.folders:
+        try:
+            entries.append(inspect(folder, stages))
+        except CxrError as error:
+            faults.append(error)
     if config.json:
         for entry in entries:
             console.out(files.canonical_json(entry))
-        return
+    elif entries:
+        _show(entries)
+    for fault in faults[:-1]:
+        console.error(str(fault), fault.hint)
+    if faults:
+        raise faults[-1]
+
+
+def _show(entries: Sequence[Mapping[str, Any]]) -> None:
+    """The entries as a table."""
     names = [name for name in COLUMNS if name != "namespace" or any(e[name] for e in entries)]
-    cells = [e | {"age": age(e["age_s"]), "a rerun would": e["rerun"]} for e in entries]
+    cells = [dict(e) | {"age": age(e["age_s"]), "a rerun would": e["rerun"]} for e in entries]
     rows = [names, *([str(one[name] or "") for name in names] for one in cells)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from cxrtool.commands.synthesize.options import Config
 from cxrtool.core import console
 from cxrtool.data import manifest, select
+from cxrtool.data.labels import require_labels
 from cxrtool.synthesis import generators, planner, record, targets, vectors
 
 
@@ -39,6 +40,7 @@ def plan_from(config: Config) -> Planned:
     if config.data is not None:
         policy = generators.choose_policy(config.uncertain, config.blank, card)
         dataset = manifest.load_dataset(config.data)
+        require_labels(dataset, "a plan by classes")
         table = targets.label_table(dataset, select.select_rows(dataset, config), policy)
         origin: dict[str, Any] = {"data": dataset.info.digest}
         chosen = {

@@ -16,13 +16,14 @@ from cxrtool.classifiers.pretrained import Start
 from cxrtool.commands.train_cls.options import Config
 from cxrtool.core import console
 from cxrtool.core.errors import UsageError
-from cxrtool.data.labels import LabelPolicy
+from cxrtool.data.labels import LabelPolicy, require_labels
 from cxrtool.data.manifest import Dataset, load_dataset
 
 
 def load_inputs(config: Config, policy: LabelPolicy) -> tuple[Dataset, list[Dataset]]:
     """The real set and the synthetic ones, refused where they cannot be trained on together."""
     data = load_dataset(config.data)
+    require_labels(data, "a classifier")
     refuse_made_rows(data, "validation and test are real, always")
     if data.info.kind == "single" and config.loss == "auc-margin":
         raise UsageError(

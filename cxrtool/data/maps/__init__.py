@@ -7,6 +7,7 @@ joined by 1 > -1 > 0 > blank, as reports are aggregated (Irvin et al. 2019).
 
 import functools
 import tomllib
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,21 @@ def load_map(name: str) -> dict[str, str]:
         hint = 'such as:  [labels]  "Effusion" = "Pleural Effusion"'
         raise InputError("has no table [labels] of texts", file=path, hint=hint)
     return dict(labels)
+
+
+def applied(names: Mapping[str, str], labels: Iterable[str]) -> dict[str, str]:
+    """The part of a map that concerns some labels, whatever their case, ``_`` and ``-``.
+
+    Args:
+        names: A map, old name -> new name.
+        labels: Labels as they are spelled.
+
+    Returns:
+        Label -> new name. An exact spelling counts before others.
+    """
+    plain = {_plain(old): new for old, new in list(names.items())[::-1]}
+    wanted = {label: names.get(label, plain.get(_plain(label))) for label in labels}
+    return {label: new for label, new in wanted.items() if new is not None}
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: How ``--modality`` calls files that name none.
 NO_MODALITY = "none"
+#: What the folders of a folder of images may be.
+FOLDERS = ("class", "patient", "nothing")
 #: What a file may say of its image that makes it unfit for some uses.
 MARKS = ("burned-in", "synthetic")
 #: What an opener may return: a file to decode, the bytes of an encoded image, or gray pixels
@@ -103,6 +105,7 @@ class SourceOptions:
         label_table: Table of labels to join to images that carry none, as DICOM
             (``--label-table``): keyed by SOPInstanceUID, StudyInstanceUID or PatientID.
         images: Folders of the images where they do not lie beside the table (``--images``).
+        folders: What folders of images are, one of `FOLDERS`; None = by their names.
         keep_ids: Leave DICOM patient ids as they are.
         id_key: Secret for pseudonyms, from ``--id-key``.
         modality: DICOM modalities to take, `NO_MODALITY` for files that name none; ("any",) for
@@ -123,6 +126,7 @@ class SourceOptions:
     label_columns: tuple[str, ...] = ()
     label_table: Path | None = None
     images: tuple[Path, ...] = ()
+    folders: str | None = None
     keep_ids: bool = False
     id_key: bytes | None = None
     modality: tuple[str, ...] = ()

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from cxrtool.core.errors import CxrError, InputError, UsageError
+from cxrtool.core.extras import install_hint
 from cxrtool.data.decoding import DEPTHS
 
 #: Transfer syntax -> the pydicom plugin that decodes it; "" = pydicom itself.
@@ -62,7 +63,7 @@ def _need(module: str, what: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError:
-        raise UsageError(what, hint="pip install 'cxrtool[dicom]'") from None
+        raise UsageError(what, hint=install_hint("dicom")) from None
 
 
 def import_pydicom() -> Any:

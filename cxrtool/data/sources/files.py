@@ -59,16 +59,20 @@ def find_tables(folder: Path, patterns: Iterable[str]) -> list[Path]:
 
 
 def the_table(source: Path, form: str, pattern: str) -> Path:
-    """The table of a format: the source itself, or the newest below it by its name.
+    """The table of a format: the source itself, or the one below it.
 
     Raises:
-        InputError: There is none.
+        InputError: There is none, or there are several.
     """
     if not source.is_dir():
         return source
     paths = find_tables(source, [pattern])
     if not paths:
         raise nothing_found(source, form, pattern)
+    if len(paths) > 1:
+        names = " and ".join(path.name for path in paths)
+        hint = f"give the one that is meant: cxr prepare {paths[-1]} --format {form}"
+        raise InputError(f"there are several tables of labels, {names}", file=source, hint=hint)
     return paths[-1]
 
 

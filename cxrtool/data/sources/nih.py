@@ -35,7 +35,6 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
     Raises:
         InputError: No table, a missing column, an unknown finding, a broken list.
     """
-    # The 2020 version corrects the first one.
     path = files.the_table(source, "nih", "Data_Entry_2017*.csv")
     roots = ImageRoots.of(options, path.parent)
     frame = read_table(

@@ -205,6 +205,7 @@ def _of_endings(source: Path, names: list[str]) -> Recognized:
         return Recognized("table", tables[0])
     if len(arrays := [name for name in names if name.lower().endswith(".npz")]) == 1:
         return Recognized("medmnist", arrays[0])
+    flat = ""
     present = (ref for ref, why in entries(source) if not why)
     for ref in itertools.islice(present, _GLANCE):
         name = ref.rpartition("/")[2].lower()
@@ -213,8 +214,11 @@ def _of_endings(source: Path, names: list[str]) -> Recognized:
         if name.endswith(IMAGE_SUFFIXES):
             if "/" in ref:
                 return Recognized("folder", ref)
+            flat = flat or ref
         elif name.endswith(DICOM_SUFFIXES) or begins_as_dicom(source / ref):
             return Recognized("dicom", ref)
+    if flat and not tables:
+        return Recognized("folder", flat)
     raise _unknown(source)
 
 

@@ -16,7 +16,15 @@ import pandas as pd
 
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.columns import RESERVED
-from cxrtool.data.label_columns import BESIDE_CLASS, NOT_NAMED, NOTE, Columns, find_labels, listed
+from cxrtool.data.label_columns import (
+    BESIDE_CLASS,
+    NOT_NAMED,
+    NOTE,
+    Columns,
+    find_labels,
+    listed,
+    may_be_label,
+)
 from cxrtool.data.sources import details, vocabulary
 from cxrtool.data.sources.base import SourceOptions, SourceTable
 from cxrtool.data.sources.files import Sieve, nothing_found, rows
@@ -24,6 +32,12 @@ from cxrtool.data.sources.paths import ImageRoots, Located, locate
 from cxrtool.data.tables import read_table, require_columns
 
 CLASS = "class"
+#: What ``--label-columns`` says of a table without labels.
+NO_LABELS = "none"
+UNLABELED = (
+    "there are no labels: the images are for prediction, and for generators without labels (name"
+    " labels with --label-columns A,B or --column class=NAME)"
+)
 #: Manifest column -> names it goes by, in order of preference; compared without case and signs.
 _ALIASES: dict[str, tuple[str, ...]] = {
     "image_ref": (
@@ -109,7 +123,7 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         rejected=sieve.rejected,
         left=images.left,
         remarks=(_columns_read(frame, named), *images.remarks),
-        cautions=tuple(_disagreements(frame, named)),
+        cautions=(*_disagreements(frame, named), *([] if len(values.columns) else [UNLABELED])),
         notes={
             **({NOTE: left} if left else {}),
             **({details.NOTE: emptied} if emptied else {}),
@@ -151,6 +165,11 @@ def _disagreements(frame: pd.DataFrame, named: Mapping[str, str]) -> Iterator[st
 
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def is_alias(name: str, key: str) -> bool:
+    """Whether a column is called as a manifest column (``image_ref`` ...) often is."""
+    return _plain(name) in _ALIASES[key]
 
 
 def _find(folder: Path) -> Path:
@@ -199,14 +218,19 @@ def _labels(
         classes = classes[frame.index]
         values = pd.DataFrame({name: (classes == name).astype(int) for name in labels})
         return frame, values, {**others.left, **dict.fromkeys(others.labels, BESIDE_CLASS)}
+    if options.label_columns == (NO_LABELS,) and NO_LABELS not in frame:
+        return frame, frame[[]], {}
     require_columns(frame, options.label_columns, path)
     columns = label_columns(frame, set(named.values()), options.label_columns)
     frame = sieve.labels(frame, columns.labels, columns)
     # Without labels but with reports: extract-reports will find the labels.
     if not columns.labels and not {"report", "findings", "impression"} & named.keys():
-        what = "no column of labels (1, 0, -1 or blank) and none of reports"
-        hint = "name them: --label-columns A,B, or --column class=NAME; not labels: "
-        raise InputError(what, file=path, hint=hint + listed(columns.left))
+        doubtful = [name for name, why in columns.left.items() if may_be_label(name, why)]
+        if doubtful or options.labels_only:
+            what = "no column of labels (1, 0, -1 or blank) and none of reports"
+            hint = "name them: --label-columns A,B, or --column class=NAME (images without labels:"
+            hint += f" --label-columns {NO_LABELS}); not labels: {listed(columns.left)}"
+            raise InputError(what, file=path, hint=hint)
     return frame, frame[list(columns.labels)], dict(columns.left)
 
 

@@ -19,7 +19,7 @@ from cxrtool.data.labels import (
     label_positions,
 )
 from cxrtool.data.manifest import Dataset, load_dataset
-from cxrtool.data.maps import builtin, builtin_names, canonical, load_map
+from cxrtool.data.maps import applied, builtin, builtin_names, canonical, load_map
 from cxrtool.data.options import PolicyOptions
 
 CELLS = ["1", "0", "-1", ""]
@@ -145,3 +145,15 @@ def test_views() -> None:
     names = ["PA", "ap", "AP supine", "FRONTAL", "LATERAL", "LL", "", "OBLIQUE"]
     assert are_views(names, "frontal").tolist() == [True] * 4 + [False] * 4
     assert are_views(names, "lateral").tolist() == [False] * 4 + [True] * 2 + [False] * 2
+
+
+@pytest.mark.parametrize("spell", [str, str.lower, str.upper, lambda name: name.replace(" ", "_")])
+def test_a_map_applies_whatever_the_case(spell: Callable[[str], str]) -> None:
+    names = load_map("synonyms")
+    labels = {spell(old): new for old, new in names.items()}
+    assert applied(names, labels) == labels
+    assert applied({"mass": "A", "Mass": "B"}, ["Mass", "MASS", "mass", "other"]) == {
+        "Mass": "B",
+        "MASS": "A",
+        "mass": "A",
+    }

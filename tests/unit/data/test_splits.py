@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -212,9 +213,63 @@ def test_split_file(tmp_path: Path) -> None:
     file.write_text("patient_id,split\na,Train\nb,valid\n")
     made = split(table, str(file))
     assert made.values.tolist() == ["train", "val", "train", ""]
-    assert "1 images are not in the split file" in made.notes[0]
+    assert made.notes == (
+        "2 of 2 entries of the split file are in the data",
+        "1 images are not in the split file and belong to no split",
+    )
     file.write_text("image,split\n0.png,test\n")
     assert split(table, str(file)).values.tolist() == ["test", "", "", ""]
+
+
+@pytest.mark.parametrize("key", ["image", "Image Index", "path", "filename", "origin"])
+@pytest.mark.parametrize(
+    "spell",
+    [
+        lambda ref: ref,
+        lambda ref: "./" + ref,
+        lambda ref: ref.replace("/", "\\"),
+        lambda ref: ref.rsplit(".", 1)[0],
+        lambda ref: ref.rsplit("/", 1)[1],
+        lambda ref: ref.rsplit("/", 1)[1].rsplit(".", 1)[0],
+        lambda ref: "/data/elsewhere/" + ref,
+    ],
+)
+def test_images_of_a_split_file_by_any_of_their_names(
+    tmp_path: Path, spell: Callable[[str], str], key: str
+) -> None:
+    refs = ["a/1.png", "a/2.png", "b/1.2.840.3.png", "c/5.png"]
+    table = frame(["", "", "", ""]).assign(image_ref=refs)
+    rows = zip(map(spell, refs[:3]), ("train", "val", "test"), strict=True)
+    file = tmp_path / "split.csv"
+    file.write_text(
+        f"{key},split\n" + "".join(f"{name},{part}\n" for name, part in rows) + "x,val\n"
+    )
+    result = split(table, str(file))
+    assert result.values.tolist() == ["train", "val", "test", ""]
+    assert "3 of 4 entries" in result.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "says", "row"),
+    [
+        ("image,split\na/1.png,train\n1.png,test\n", None, None),  # the exact one is taken already
+        ("image,split\n2.png,test\n1.png,test\n", "'1.png' may be 'a/1.png' and 'b/1.png'", 3),
+        ("image,split\n2.png,test\n2,train\n", None, None),
+        ("image,split\nx/2.png,test\ny/2.png,train\n", "are one image, in two splits", 3),
+    ],
+)
+def test_names_of_several_images(
+    tmp_path: Path, text: str, says: str | None, row: int | None
+) -> None:
+    table = frame(["", "", ""]).assign(image_ref=["a/1.png", "b/1.png", "a/2.png"])
+    file = tmp_path / "split.csv"
+    file.write_text(text)
+    if says is None:
+        split(table, str(file))
+        return
+    with pytest.raises(InputError, match=says) as caught:
+        split(table, str(file))
+    assert caught.value.row == row
 
 
 @pytest.mark.parametrize(

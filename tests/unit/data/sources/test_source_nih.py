@@ -96,3 +96,14 @@ def test_the_real_table(xrv_data: Path, read: Read) -> None:
     assert counts["Infiltration"] == 19_894
     assert counts["Hernia"] == 227
     assert table["view"].value_counts().to_dict() == {"PA": 67_310, "AP": 44_810}
+
+
+def test_two_tables_are_not_chosen_from_in_silence(tmp_path: Path, read: Read) -> None:
+    paths = [tmp_path / f"Data_Entry_2017{end}.csv" for end in ("", "_v2020")]
+    for path in paths:
+        write_text(path, HEADER + ROWS)
+    says = r"Data_Entry_2017.csv and Data_Entry_2017_v2020.csv"
+    with pytest.raises(InputError, match=says) as error:
+        read("nih", tmp_path, labels_only=True)
+    assert str(paths[1]) in str(error.value.hint)
+    assert len(read("nih", paths[0], labels_only=True).table)

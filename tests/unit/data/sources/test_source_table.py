@@ -148,7 +148,7 @@ def test_bad_input(tmp_path: Path, read: Read) -> None:
     assert (error.value.row, error.value.column) == (3, "split")
     kept = read("table", path, skip_bad=True)
     assert list(kept.table["image_ref"]) == ["1.png"]
-    write_text(path, "image,note\n1.png,x\n")
+    write_text(path, "image,label\n1.png,x\n")
     with pytest.raises(InputError, match="no column of labels"):
         read("table", path)
     write_text(tmp_path / "b.csv", "image,note\n1.png,x\n")
@@ -240,8 +240,8 @@ def test_columns_that_are_not_taken_are_named(tmp_path: Path, read: Read) -> Non
     aside = dict.fromkeys("AB", "beside the column of classes")
     assert classes.notes["columns_not_labels"] == {**others, **aside}
     with pytest.raises(InputError, match="no column of labels") as error:
-        read("table", write_text(tmp_path / "b.csv", "image,A\n1.png,oui\n2.png,non\n"))
-    assert "not labels: A (other values)" in str(error.value.hint)
+        read("table", write_text(tmp_path / "b.csv", "image,Mass\n1.png,oui\n2.png,non\n"))
+    assert "not labels: Mass (other values)" in str(error.value.hint)
 
 
 def test_columns_that_might_be_meant_are_named_and_compared(tmp_path: Path, read: Read) -> None:
@@ -270,3 +270,26 @@ def test_an_id_that_is_a_word_for_nothing_is_no_patient(tmp_path: Path, read: Re
         "sex": {"none of M, F and O": 1},
         "age": {"no age from 0 to 120": 1},
     }
+
+
+@pytest.mark.parametrize(
+    ("header", "doubtful"),
+    [
+        ("image", False),
+        ("image,patient_id,age,hospital", False),
+        ("image,diagnosis", True),
+        ("image,Effusion", True),
+    ],
+)
+def test_images_without_labels(tmp_path: Path, read: Read, header: str, doubtful: bool) -> None:
+    more = "," + ",".join(["x"] * header.count(",")) if "," in header else ""
+    path = write_text(tmp_path / "a.csv", f"{header}\n1.png{more}\n2.png{more}\n")
+    if doubtful:
+        with pytest.raises(InputError, match="no column of labels") as error:
+            read("table", path)
+        assert "--label-columns none" in str(error.value.hint)
+        result = read("table", path, label_columns=("none",))
+    else:
+        result = read("table", path)
+    assert (result.labels, len(result.table), result.kind) == ((), 2, "multilabel")
+    assert "there are no labels" in result.cautions[-1]
