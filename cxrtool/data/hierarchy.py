@@ -17,15 +17,16 @@ import pandas as pd
 
 from cxrtool.data.maps import canonical
 
-#: Parent -> its kinds; parents of parents last.
+_LESIONS = ("Mass", "Nodule", "Nodule/Mass", "Nodule or mass", "Lung tumor")
+#: Parent -> its kinds, in the spelling of `cxrtool.data.maps.canonical`; parents of parents last.
 KINDS = {
     "Enlarged Cardiomediastinum": ("Cardiomegaly",),
     "Pleural Other": ("Pleural Thickening",),
-    "Lung Lesion": ("Mass", "Nodule", "Nodule/Mass", "Lung tumor"),
     "Fracture": ("Clavicle fracture", "Rib fracture"),
+    "Lung Lesion": _LESIONS,
     "Lung Opacity": (
-        "Lung Lesion", "Edema", "Consolidation", "Pneumonia", "Atelectasis", "Infiltration",
-        "Mass", "Nodule", "Nodule/Mass", "Lung tumor", "ILD",
+        "Lung Lesion", "Edema", "Consolidation", "Pneumonia", "Atelectasis", "Infiltration", "ILD",
+        *_LESIONS,
     ),
 }  # fmt: skip
 #: Parents of which some kinds have no label anywhere: that the named ones are absent says little.

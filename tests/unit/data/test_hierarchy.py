@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from cxrtool.data import maps
 from cxrtool.data.hierarchy import KINDS, follow, is_kind
 
 ROWS = [
@@ -36,6 +37,11 @@ def test_parents_of_parents_follow_too() -> None:
     # Every kind of a kind is a kind, whichever labels a table has.
     for kinds in KINDS.values():
         assert all(set(KINDS.get(kind, ())) <= set(kinds) for kind in kinds)
+
+
+@pytest.mark.parametrize(("old", "new"), maps.builtin("chexpert").items())
+def test_what_our_map_makes_coarser_is_a_kind(old: str, new: str) -> None:
+    assert is_kind(old, new) or maps.canonical(old) == new
 
 
 def test_kinds_in_any_spelling() -> None:
