@@ -81,6 +81,7 @@ class Labels:
         sections: Where the parts of the report are (offsets in the original text).
         sentences: Where the sentences of the counted sections are; with the evidence only.
         unknown: Headers, as written, of which no rule says what their sections are.
+        plain: The text without residue of exports, with its labels; None where it had none.
     """
 
     values: dict[str, int | None]
@@ -88,6 +89,7 @@ class Labels:
     sections: tuple[Section, ...] = ()
     sentences: tuple[tuple[int, int], ...] = ()
     unknown: tuple[str, ...] = ()
+    plain: tuple[str, "Labels"] | None = None
 
     def __getitem__(self, observation: str) -> int | None:
         return self.values[observation]
@@ -126,6 +128,7 @@ class Labeler:
         self._unread = self.rules.automaton.kind("\0unknown")
         self._corrected = frozenset(self.rules.spelling.corrected)
         self._headers = frozenset(h for hs in self.rules.sections.values() for h in hs)
+        self._header_words = frozenset(word for header in self._headers for word in header.split())
         self._sections = SectionFinder(
             self.rules.sections, self.rules.body, self.rules.counted, self._names_finding
         )
@@ -186,24 +189,30 @@ class Labeler:
         return known and len(word) >= SHORTEST - 1
 
     def _knows(self, word: str) -> bool:
-        return self.rules.automaton.reads(self._spell(word))
+        return word in self._header_words or self.rules.automaton.reads(self._spell(word))
 
     def _names_finding(self, words: str) -> bool:
         """Whether words in lower case hold a finding."""
         automaton, owners = self.rules.automaton, self.rules.owners
-        kinds = [automaton.kind(self._spell(word)) for word in (*re.findall(r"\w+", words), ".")]
+        kinds = [automaton.kind(self._spell(word)) for word in (*re.findall(r"\w+|#", words), ".")]
         spans = automaton.find(kinds, 0, len(kinds))
         return any(isinstance(owners[number], Rule) for _, _, number in spans)
 
-    def _normal(self, text: str) -> Draft:
-        """The text without residue of exports, and with forms as sentences."""
+    def _without_residue(self, text: str) -> Draft:
         draft = Draft(text)
-        without_residue(draft, self._knows)
-        self._forms.read(draft)
+        without_residue(draft, self._knows, self._headers)
+        self._forms.join_pages(draft)
         return draft
 
     def _label(self, text: str, evidence: bool) -> Labels:
-        draft = self._normal(text)
+        draft = self._without_residue(text)
+        labels = self._label_plain(draft.text, evidence)
+        return _written(labels, draft.text, text, draft.span) if draft.changed else labels
+
+    def _label_plain(self, text: str, evidence: bool) -> Labels:
+        """The labels of a text without residue of exports."""
+        draft = Draft(text)
+        self._forms.read(draft)
         for mended in (False, True):
             cleaned = clean(draft.text, self.rules.wording, self._headers)
             split = self._sections.split(cleaned)
@@ -393,4 +402,35 @@ def _placed(
     return tuple(
         Section(s.name, start, max(start, min(end, following)))
         for s, (start, end), following in zip(sections, places, starts)
+    )
+
+
+def _written(
+    labels: Labels, plain: str, text: str, span: Callable[[int, int], tuple[int, int]]
+) -> Labels:
+    """The labels of a report as it was written, from those without residue of exports."""
+
+    def at(evidence: Evidence) -> Evidence:
+        start, end = span(evidence.start, evidence.end)
+        cue = span(evidence.cue_start, evidence.cue_end) if evidence.cue else (0, 0)
+        attributes = (
+            (attribute, *span(attribute.start, attribute.end)) for attribute in evidence.attributes
+        )
+        return evidence._replace(
+            start=start,
+            end=end,
+            text=text[start:end],
+            cue=text[slice(*cue)],
+            cue_start=cue[0],
+            cue_end=cue[1],
+            attributes=tuple(a._replace(start=first, end=last) for a, first, last in attributes),
+        )
+
+    return Labels(
+        labels.values,
+        tuple(map(at, labels.evidence)),
+        _placed(labels.sections, span),
+        tuple(span(start, end) for start, end in labels.sentences),
+        labels.unknown,
+        (plain, labels),
     )

@@ -4,58 +4,62 @@ In: a report as it was written. Out: the text that is read, and for each of its 
 of what it was made from, so that evidence points into the report as written. Most reports hold
 nothing of the kind, are told by a few looks, and come out as they are.
 
-What is taken out: escapes (``\\n``, HL7, Excel, quoted-printable, JSON), RTF, HTML with entities,
-ligatures, marks that are not seen, UTF-8 read as Windows-1252, words broken over lines.
+What is taken out: escapes (``\\n``, HL7, Excel, quoted-printable, percent signs, JSON), RTF, places
+of templates, ligatures, marks that are not seen, UTF-8 read as Windows-1252, words broken over
+lines. Tags are in ``markup``, messages in ``hl7``, what scanners misread in ``lookalikes``.
 """
 
 import html
 import re
 import unicodedata
 from collections.abc import Callable
+from urllib.parse import unquote
 
+from cxrtool.reports.hl7 import unwrap
+from cxrtool.reports.lookalikes import repair
+from cxrtool.reports.markup import CELL, untag
 from cxrtool.reports.rewriting import Draft
 
+# What exports leave holds one of these, or is not ASCII, or a word that is divided or misread.
+_RARE = re.compile("[\\\\&<~\"'{@%$_^|=*\u00b6]")
 # Marks that nobody sees: soft hyphen, zero width, direction of writing, byte order.
 _UNSEEN = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]+")
 _LIGATURE = re.compile("[\ufb00-\ufb06\uff01-\uff5e]")
 # A first byte of two or three in UTF-8, then what Windows-1252 makes of the others.
 _HIGH = "\u0080-\u00bf" + bytes(range(0x80, 0xA0)).decode("cp1252", "ignore")
 _MISREAD = re.compile(f"[\u00c2-\u00df][{_HIGH}]|\u00c2(?= )|[\u00e0-\u00ef][{_HIGH}]{{1,2}}")
-_SURE = re.compile("[\u00c2\u00c3\u00e2]")
+_SURE = re.compile("[\u00c2-\u00c5\u00e2]")
 
 _ESCAPE = re.compile(
-    r"(?P<blank>\\t)"
-    r"|(?P<line>\\r\\n|\\[nr]|\\X0[AD]\\(?:\\X0A\\)?|\\\.[a-z]{2}[+-]?\d{0,4}\\|_x000[AaDd]_\n?)"
+    r"(?P<char>(?:\\u[\da-fA-F]{4})+|\\x[\da-fA-F]{2})|(?P<blank>\\{1,2}t)"
+    r"|(?P<line>\\{1,2}r\\{1,2}n|\\{1,2}[nr]|\\X0[AD]\\(?:\\X0A\\)?"
+    r"|\\{1,2}\.[a-z]{2}[+-]?\d{0,4}\\{1,2}|_x000[AaDd]_\n?)"
     r"|(?P<mark>\\[FSRTE]\\|\\\")"
     r"|(?P<none>\\[HN]\\|_x00[01][\dA-Fa-f]_)"
 )
 _MARK = {"\\F\\": "|", "\\S\\": "^", "\\R\\": "~", "\\T\\": "&", "\\E\\": "\\", '\\"': '"'}
-_QUOTED_PRINTABLE = re.compile(r"=[ \t]{0,3}\r?\n|(?:=[0-9A-F]{2})+")
-_IS_QUOTED_PRINTABLE = re.compile(r"=\r?\n|=20\r?(?:\n|$)|=0D=0A")
+_QUOTED_PRINTABLE = re.compile(r"(?<!=)=[ \t]{0,3}\r?\n|(?:=[0-9A-F]{2})+")
+_IS_QUOTED_PRINTABLE = re.compile(r"(?<!=)=\r?\n|=20\r?(?:\n|$)|=0D=0A")
 _JSON = re.compile(
     r"(?P<line>^\s*[\[{]\s*(?=[\[{\"])|\s*[\]}]\s*$|\s*[\]}]\s*,\s*[\[{]\s*"
     r"|(?<=[\"\w\]}])\s*,\s*(?=[\"\[{]))"
-    r'|(?P<colon>"\s*:\s*[\[{\s"]*)|(?P<none>")'
+    r'|(?P<colon>"\s*:\s*[\[{\s"]*)|(?P<none>"|(?<=[\w"])[\]}]+(?=\s*(?:,|\Z)))'
 )
 _IS_JSON = re.compile(r'\s*[\[{][\s\[{]{0,9}"')
 
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][\dA-Fa-f]{1,6}|[A-Za-z]{2,8}\d{0,2});")
-_TAG = re.compile(
-    r"<!\[CDATA\[|\]\]>|<!--.{0,9999}?-->|<(?P<skip>style|script|title)\b[^<>]{0,999}>[^<]{0,99999}</(?P=skip)\s{0,9}>"
-    r"|<[!?][^<>]{0,999}>|<\s{0,3}(?P<close>/?)\s{0,3}(?P<tag>[A-Za-z][\w:.-]{0,40})"
-    r"(?P<more>(?:[\s/][^<>]{0,999})?)>",
-    re.DOTALL | re.IGNORECASE,
+_LINE_END = re.compile("[\n\r\u2028\u2029]")
+# Line ends that are shown: pilcrow, control mark, name.
+_SHOWN = re.compile(r"\^M\n?|\{(?:crlf|lf|br)\}|\u00b6|(?<=[\w.])~~(?=\w)", re.IGNORECASE)
+_STRUCK = re.compile(r"(?<![\w.])~~[^~.\n]{1,30}~~(?:[ ]?/)?")
+_PERCENT = re.compile("(?:%[0-9A-F]{2})+")
+# Places of templates: "@NAME@", "{Blank single:19197}", "<<end macro>>", "***".
+_PLACE = re.compile(
+    r"@[A-Z_]{2,30}@|\{[^{}\n]{1,60}:\d{3,8}(?:::?[^{}\n]{0,99})?\}|<<[^<>\n]{1,40}>>"
+    r"|(?P<sign>%%|\$\$)\w{1,30}(?P=sign)|(?<!\S)\*{3}(?!\S)"
 )
-_BLOCKS = frozenset(
-    {"address", "article", "blockquote", "body", "br", "caption", "center", "dd", "div", "dl", "dt",
-     "footer", "h1", "h2", "h3", "h4", "h5", "h6", "head", "header", "hr", "html", "li", "ol", "p",
-     "pre", "section", "table", "tbody", "tfoot", "thead", "tr", "ul"}
-)  # fmt: skip
-_CELLS = frozenset({"td", "th"})
-_INLINE = frozenset(
-    {"a", "abbr", "b", "big", "code", "del", "em", "font", "i", "img", "ins", "label", "link",
-     "mark", "meta", "o:p", "s", "small", "span", "strike", "strong", "sub", "sup", "tt", "u"}
-)  # fmt: skip
+_PLACES = ("@", "{", "<<", "%%", "$$", "***")
+_BYTES = re.compile(r"\Ab(?=['\"])|(?<=\Ab)['\"]|(?<=\S)['\"]\s*\Z")
 
 _RTF = re.compile(
     r"\\'(?P<byte>[\da-fA-F]{2})|\\u(?P<code>-?\d{1,6}) ?(?:\\'[\da-fA-F]{2}|[^\\{}])?"
@@ -73,31 +77,55 @@ _RTF_SAYS = {
 _RTF_ASIDE = frozenset(
     {"fonttbl", "colortbl", "stylesheet", "info", "pict", "header", "footer", "generator", "*"}
 )
-_BROKEN = re.compile(r"-(?<=[^\W\d_]-)(?:[ ]{0,3}\r?\n[ ]{0,40}|[ ])(?=[^\W\d_])")
+# In a text that does not say that it is RTF.
+_RTF_PART = re.compile(r"\\(?:pard?|plain|line|b0|f\d|fs\d{1,3}|i0?|ul(?:none)?)(?![a-z])")
+_BROKEN = re.compile(r"[-\u00ac](?<=[^\W\d_].)(?:[ ]{0,3}(?:\r?\n){1,2}[ ]{0,40}|[ ])(?=[^\W\d_])")
+# Between the cells of a table whose cells stand in quotes.
 _QUOTED_ROW = re.compile(
-    r"(?<=[\w.])(?:\"[,;\t|]\"?|[,;\t|]\")(?=\w)"
-)  # of a table with quoted cells
-_OBX = re.compile(
-    r"(?:\A|(?<=\n))OBX\|\d*\|[A-Z]{2}\|[^|\n]{0,99}\|[^|\n]{0,99}\||\|{3,}[A-Z]\|{0,9}(?=\s*(?:\n|\Z))"
-)  # what stands around the text of a field of HL7
-_UNDERSCORE = re.compile(r"(?<=[^\W\d_])_(?=[^\W\d_])")
+    r"(?<=[\w.)])(?:\"[,;\t|]\"?|[,;\t|]\"|','|';')(?=[\w\"(])|(?<=\")[,;](?=\"\"?(?:\n|\Z))"
+)
+_UNDERSCORE = re.compile(r"(?<=[^\W\d_]{2})_(?=[^\W\d_]{2})")
 _REPEAT = re.compile(r"(?<=[\w.])~(?=\w)")  # of a field of HL7
 _WORD_END, _WORD_BEGIN = re.compile(r"[^\W\d_]{1,30}\Z"), re.compile(r"[^\W\d_]{1,30}")
 
 
-def without_residue(draft: Draft, knows: Callable[[str], bool]) -> None:
+def without_residue(
+    draft: Draft, knows: Callable[[str], bool], headers: frozenset[str] = frozenset()
+) -> None:
     """Takes out of a draft what exports leave.
 
     Args:
         draft: The report; changed in place.
         knows: Whether a rule knows a word in lower case: a word that is broken over two lines is
             put together where one does, so that "well-" and "expanded" stay apart.
+        headers: Section headers in lower case.
     """
+    if _RARE.search(draft.text):
+        unwrap(draft, knows, headers)
+        _unescape(draft)
+        _take_marks(draft, headers)
     text = draft.text
-    if "\\" in text and text.lstrip().startswith("{\\rtf"):
+    if not text.isascii():
+        if _SURE.search(text):
+            draft.sub(_MISREAD, _misread)
+        draft.sub(_LIGATURE, lambda m: unicodedata.normalize("NFKC", m.group()))
+        draft.sub(_UNSEEN, lambda m: "")
+    if ("-" in draft.text or "\u00ac" in draft.text) and _BROKEN.search(draft.text):
+        draft.sub(_BROKEN, lambda m: "" if _is_broken(m, knows) else m.group())
+    repair(draft, knows)
+
+
+def _unescape(draft: Draft) -> None:
+    """Escapes of all kinds, RTF, JSON, entities and tags."""
+    text = draft.text
+    if "\\" in text and (text.lstrip().startswith("{\\rtf") or len(_RTF_PART.findall(text)) > 1):
         _unformat(draft)
     if "=" in text and _IS_QUOTED_PRINTABLE.search(text):
         draft.sub(_QUOTED_PRINTABLE, _quoted_printable)
+    if "%20" in text or "%0A" in text:
+        draft.sub(_PERCENT, lambda m: unquote(m.group()))
+    if text.startswith(("b'", 'b"')):
+        draft.sub(_BYTES, lambda m: "")
     if "\\" in draft.text or "_x0" in draft.text:
         draft.sub(_ESCAPE, _plain)
     if '"' in draft.text and _IS_JSON.match(draft.text):
@@ -107,27 +135,31 @@ def without_residue(draft: Draft, knows: Callable[[str], bool]) -> None:
         if "&" in draft.text:
             draft.sub(_ENTITY, _entity)
         if "<" in draft.text:
-            _untag(draft)
-    text = draft.text
-    if not text.isascii():
-        if _SURE.search(text):
-            draft.sub(_MISREAD, _misread)
-        draft.sub(_LIGATURE, lambda m: unicodedata.normalize("NFKC", m.group()))
-        draft.sub(_UNSEEN, lambda m: "")
-    if '"' in draft.text:
-        draft.sub(_QUOTED_ROW, lambda m: "\n")
+            untag(draft)
+
+
+def _take_marks(draft: Draft, headers: frozenset[str]) -> None:
+    """Places of templates, quotes of tables, repeats, strokes through words, shown line ends."""
+    if any(map(draft.text.__contains__, _PLACES)):
+        draft.sub(_PLACE, lambda m: m[0] if m[0].strip("<>: ").lower() in headers else "")
+    if '"' in draft.text or "','" in draft.text:
+        draft.sub(_QUOTED_ROW, lambda m: CELL)
     if "_" in draft.text:
         draft.sub(_UNDERSCORE, lambda m: " ")
-    if "OBX|" in draft.text:
-        draft.sub(_OBX, lambda m: "")
     if "~" in draft.text:
         draft.sub(_REPEAT, lambda m: "\n")
-    if "-" in draft.text and _BROKEN.search(draft.text):
-        draft.sub(_BROKEN, lambda m: "" if _is_broken(m, knows) else m.group())
+    if "~~" in draft.text:
+        draft.sub(_STRUCK, lambda m: "")
+    if "^M" in draft.text or "~~" in draft.text or "{" in draft.text or "\u00b6" in draft.text:
+        draft.sub(_SHOWN, lambda m: "\n")
 
 
 def _plain(match: re.Match[str]) -> str:
     """What stands for an escape or a mark of JSON, by the group that it is in."""
+    if match.lastgroup == "char":
+        codes = re.split(r"\\[ux]", match.group())[1:]
+        char = b"".join(int(code, 16).to_bytes(2) for code in codes).decode("utf-16-be", "ignore")
+        return _LINE_END.sub("\n", char).replace("\u00a0", " ").replace("\0", "")
     said = {"blank": "\t", "line": "\n", "colon": ": ", "none": ""}
     return said.get(match.lastgroup or "none") or _MARK.get(match.group(), "")
 
@@ -147,27 +179,6 @@ def _misread(match: re.Match[str]) -> str:
         return match.group().encode("cp1252").decode("utf-8")
     except UnicodeError:  # one of its bytes is no character of Windows-1252, and is lost
         return {"\u00e2\u20ac": '"', "\u00c2": ""}.get(match.group(), match.group())
-
-
-def _untag(draft: Draft) -> None:
-    """Tags to the line breaks that they stand for; elements of XML to their name and a colon."""
-    names = {
-        m.group(1).lower() for m in re.finditer(r"</\s{0,3}([A-Za-z][\w:.-]{0,40})", draft.text)
-    }
-
-    def markup(match: re.Match[str]) -> str:
-        tag = (match.group("tag") or "").lower()
-        if not tag:
-            return " "
-        if tag in _BLOCKS or tag in _INLINE:
-            return "\n" if tag in _BLOCKS else ""
-        if tag in _CELLS:
-            return "\x1d" if match.group("close") else ""
-        if tag not in names:
-            return match.group()  # "<no>" answers
-        return "\n" if match.group("close") else f"\n{match.group('tag')}: "
-
-    draft.sub(_TAG, markup)
 
 
 def _unformat(draft: Draft) -> None:

@@ -127,6 +127,8 @@ class SectionFinder:
                 if at in ("findings", "impression", REPORT):
                     continue
                 name = "findings"
+                if self._is_finding(_plain(header.words)):  # "Effusion: small" is said of it
+                    header = header._replace(body=header.start)
             elif not name:
                 if at in ("findings", "impression"):
                     continue

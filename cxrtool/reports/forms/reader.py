@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 from cxrtool.reports.forms.boxes import EMPTY, PAIRS
 from cxrtool.reports.forms.fields import FieldReader
+from cxrtool.reports.forms.pages import PageReader
 from cxrtool.reports.forms.recognition import FormRecognition
 from cxrtool.reports.forms.rows import RowReader
 from cxrtool.reports.forms.tables import TableReader
@@ -33,7 +34,11 @@ class FormReader:
         words = FormWords(answers, headers, joints, is_finding)
         self._recognition = FormRecognition(words)
         self._fields, self._tables = FieldReader(words), TableReader(words)
-        self._rows = RowReader(words)
+        self._rows, self._pages = RowReader(words), PageReader(words)
+
+    def join_pages(self, draft: Draft) -> None:
+        """Takes out what stands between pages."""
+        self._pages.read(draft)
 
     def read(self, draft: Draft) -> None:
         """Rewrites the marks of forms."""

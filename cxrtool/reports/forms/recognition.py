@@ -9,10 +9,11 @@ from cxrtool.reports.forms.words import NONE, FormWords, any_of
 _RARE = re.compile(r"[|\x1d^\[{<>+_=?\t]")
 _SIGNS = re.compile(
     r"[|\x1d^]|\.{4}|[\[({<][ ]?[xX*vV?+\u2022_ .-]{0,3}[\])}>]|_[xX]_|(?:\A|\n)_{1,6}[ ]|[>=-]>"
-    r"|[ ]/[ ]|\w\?[ ]+\w|(?<!\S)\?[ ]?\w|(?:(?<=[ ,(\n])|\A)[+](?:ve\b|[-+/]{0,2}(?=[\s,;.]|\Z))"
-    r"|(?:\A|[\n,;])[ ]*\+[ ]?\w"
+    r"|[ ][/>~][ ]|\w\?[ ]+\w|(?<=\b[RL])[-+]|[\[(]0[\])]|<[\w ]{3,40}[:=]|={2,}[ ]?\w"
+    r"|\w_{2,}\w|(?<!\S)\?[ ]?\w"
+    r"|(?:(?<=[ ,(\n])|\A)[+](?:ve\b|[-+/]{0,2}(?=[\s,;.]|\Z))|(?:\A|[\n,;])[ ]*\+[ ]?\w"
 )
-_MARKS = re.compile(f"{NONE}|{CROSS}|{TICK_OR_BOX}")
+_MARKS = re.compile(f"\\w[ ]?\u2026+[ ]?\\w|{NONE}|{CROSS}|{TICK_OR_BOX}")
 
 
 class FormRecognition:
@@ -29,21 +30,30 @@ class FormRecognition:
         short = {*long, *words.loud, *map(str.title, long), *map(str.upper, long), *capitals}
         minus = any_of(w[1:] for w in words.values if w[0] == "-" and w[1:].isalpha()) + r"\b"
         mark, opens = r"[-+/]{0,2}(?:[\n,;.]|\Z)", rf"(?-i:[{capitals}0][ ])|{word}[ ]?:"
-        end = r"[ \"]*(?=[;,/.(|}\x1d\x1e\t\n]|\Z|[ ]/)"
+        end = r"[ \"]*(?=[;,/.(|}\x1d\x1e\t\n]|\Z|[ ]/|[ ]{2})"
         value = rf"[^\n;,:=|.?]{{1,60}}+[\n;,|]\s{{0,20}}\"?{words.one('value')}\"?[ ]?[:=|]"
         self._closer = re.compile(
-            rf"[=?\t](?:[ \"]*{answer}{end}|[ ]*{value})|[\[{{<][ ]?{word}[ ]?[\]}}>]", re.I
+            rf"[=?\t](?:[ \"]*{answer}(?:{end}|[ ]\#?\w[\w ]{{2,30}}=)|[ ]*{value})"
+            rf"|[\[{{<][ ]?{word}[ ]?[\]}}>]",
+            re.I,
         )
         self._begin = re.compile(rf"{opens}|-", re.I)
-        self._answer = re.compile(rf":[ \"]*(?:(?P<answer>{answer}){end}|{value})", re.I)
+        self._answer = re.compile(
+            rf":[ \"]*(?:(?P<answer>{answer})(?:{end}|(?=[ ]\w[\w ]{{2,30}}:))|{value})", re.I
+        )
         # Patterns that begin with their mark are fast.
         hints = {
-            "(": rf"\([ ]?(?:{word}|[-+]{{1,3}}|[xX*v?_ .-]{{0,3}})[ ]?\)",
+            "/": r"[ :]0/\d(?![\d/])",
+            "--": rf"---[ ]?\w|\w--{word}",
+            "(": rf"\([ ]?(?:{word}|[-+]{{1,3}}|[xX*v?_ .-]{{0,3}})[ ]?\)"
+            rf"|\((?-i:[A-Z\d])[ ]?[ =][ ]?{word}|\([^(),\n]{{3,40}},[ ]?{word}\)",
             "-": rf"-(?:{minus}|[ ]+{answer}{end}|(?<=[ ,\n]-){mark})",
-            ",": rf",{answer}{end}",
+            ",": rf",{answer}{end}|,(?-i:(?<=[ ]{any_of(capitals.lower())},))",
             ";": rf";[ ]?{answer}{end}",
             "..": rf"\.\.(?:\.\.|{word}[ ]*(?:\n|\Z))",
-            "\n": rf"\n[ ]*(?:{answer}{end}|{opens})",
+            "\n": rf"\n[ ]*(?:{answer}{end}|{opens}|[xX][ ]\w)",
+            "  ": rf"[ ]{{2}}{any_of(words.levels)}(?=[ ]*\n|[ ]{{2}}|[ ]*\Z)",
+            "\\ ": r"\w\\[ ]\w",
             ". ": rf"\.[ ]{word}[ ]?:",
             " ": rf"[ ](?:(?-i:{any_of(short)}|[0xX])(?=[;,\n]|\.?\Z|[ ]/|\.\s)|(?:/|--)[ ])",
         }

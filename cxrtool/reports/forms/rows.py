@@ -12,6 +12,8 @@ from cxrtool.reports.rewriting import Edit
 from cxrtool.reports.text import HARD_BREAK
 
 _LONGEST = 20_000  # row that is read
+_FIELD = re.compile(r"[:=|?\t\[]")
+_RULED = re.compile(r"\s*([-=*#~_])\1+[^\n]*\1\1+\s*\Z")  # "=== FINDINGS ==="
 _NUMBER = re.compile(r"\s*\d{1,3}[.)]?\s*\Z")
 
 
@@ -29,16 +31,25 @@ class RowReader:
 
     def edits(self, text: str) -> Iterator[Edit]:
         """What stands for the marks of all rows."""
-        signs, at = Signs.of(text), 0
+        signs, at, headed = Signs.of(text), 0, False
         for line in text.split("\n"):
             after = text[at + len(line) : at + len(line) + 60].lstrip("\n ").split("\n")[0]
             wraps = after[:1].islower() and not re.search(r"[:=|?^\t+-]", after)
-            if self._is_title_of_boxes(line, after):
+            if self._is_title_of_boxes(line, after) or self._is_title(line, after):
                 yield at, at + len(line), HARD_BREAK
-            elif len(line) <= _LONGEST:
+            elif len(line) <= _LONGEST and not _RULED.match(line):
                 tokens = list(self._tokens.read(line, signs, wraps))
-                for start, end, new in sorted(self._row_edits(line, tokens), key=_order):
+                if self._is_empty(tokens) and self._is_answered_field(after):
+                    yield at, at + len(line), HARD_BREAK
+                    tokens = []
+                headed = headed or any(
+                    (one.kind, two.kind) == ("name", "colon") and self._is_header(one)
+                    for one, two in pairwise(tokens)
+                )
+                for start, end, new in sorted(self._row_edits(line, tokens, headed), key=_order):
                     yield at + start, at + end, new
+                if not wraps and _FIELD.search(line) and self._is_answered_field(after):
+                    yield at + len(line), at + len(line), HARD_BREAK
             at += len(line) + 1
 
     def _is_title_of_boxes(self, line: str, after: str) -> bool:
@@ -53,7 +64,36 @@ class RowReader:
             and self._words.is_finding(plain(after[box.end() :]))
         )
 
-    def _row_edits(self, line: str, tokens: Sequence[Token]) -> list[Edit]:
+    def _is_title(self, line: str, after: str) -> bool:
+        """Whether a line names the form: "PNEUMONIA CHECKLIST"."""
+        words = plain(re.split(r"[ ][-(]", line)[0]).split()
+        named = not {*words[-2:]}.isdisjoint(self._words.of["title"])
+        return named and len(words) <= WORDS_OF_A_NAME and _FIELD.search(after) is not None
+
+    def _is_empty(self, tokens: Sequence[Token]) -> bool:
+        """Whether a row is a finding that nothing is said of: "Effusion:"."""
+        kinds = {t.kind for t in tokens}
+        return (
+            len(kinds) > 1
+            and kinds <= {"name", "colon", "table", "gap"}
+            and sum(t.kind == "name" for t in tokens) == 1
+            and self._is_field(tokens[0])
+        )
+
+    def _is_answered_field(self, line: str) -> bool:
+        """Whether a line is a finding and what is said of it: "Effusion: small"."""
+        name = re.match(r"([^:|=]+)[:|=]", line)
+        return name is not None and self._words.is_finding(plain(name[1]))
+
+    def _is_field(self, name: Token) -> bool:
+        finding = name.kind == "name" and self._words.is_finding(name.words)
+        return finding and name.words not in self._words.headers
+
+    def _is_header(self, name: Token) -> bool:
+        return name.words in self._words.headers and not self._words.is_finding(name.words)
+
+    def _row_edits(self, line: str, tokens: Sequence[Token], headed: bool) -> list[Edit]:
+        tokens = _without_keys(tokens)
         edits: list[Edit] = []
         # "... [ ] Comment: ..." is a field of its own.
         fields = ((i, t.kind, u.kind, t.text) for i, (t, u) in enumerate(pairwise(tokens)))
@@ -62,8 +102,18 @@ class RowReader:
             for i, *kinds, text in fields
             if kinds == ["name", "colon"] and plain(text) in self._words.headers
         ]
-        for first, last in pairwise([0, *sorted(stops), len(tokens)]):
-            edits += self._units.edits(self._options.read(tokens[first:last]))
+        # "Effusion: Y     Edema: N"
+        stops += [
+            i
+            for i, (before, name, mark) in enumerate(zip(tokens, tokens[1:], tokens[2:]), 1)
+            if before.kind in ("gap", "box", "answer", "table")
+            and (name.kind, mark.kind) in (("name", "colon"), ("name", "asked"))
+            and i > 1
+            and (self._is_field(name) or (i + 2 < len(tokens) and tokens[i + 2].kind == "answer"))
+        ]
+        stops = [i for i in sorted({*stops}) if not _goes_on(tokens, i)]
+        for first, last in pairwise([0, *stops, len(tokens)]):
+            edits += self._units.edits(self._options.read(tokens[first:last]), headed)
         edits += self._columns(line, tokens, edits)
         slashes = [t for t in tokens if t.text == " / "]
         for mark in slashes:
@@ -87,7 +137,14 @@ class RowReader:
             cell = re.split(r"[|\x1d^]", after)[0]
             if not before or not after:
                 new = " "
-            elif _NUMBER.match(before) or (row == 1 and plain(before).partition(" ")[0] in values):
+            elif _NUMBER.match(before) or (
+                row == 1
+                and (
+                    plain(before).partition(" ")[0] in values
+                    or ":" in before.rstrip(":")
+                    or any(t.kind == "answer" and t.end <= mark.start for t in tokens)
+                )
+            ):
                 new = HARD_BREAK
             elif row == 1:
                 new = " " if before.endswith(":") else ": "
@@ -101,3 +158,28 @@ class RowReader:
 def _order(edit: Edit) -> tuple[int, int]:
     """By the start, of several the longest first."""
     return edit[0], -edit[1]
+
+
+def _without_keys(tokens: Sequence[Token]) -> Sequence[Token]:
+    """A row without answers that are keys: "effusion: {present: no}"."""
+    kinds = [token.kind for token in tokens]
+    keys = [
+        i
+        for i in range(1, len(kinds) - 2)
+        if kinds[i : i + 3] == ["answer", "colon", "answer"] and kinds[i - 1] == "colon"
+    ]
+    return [
+        token._replace(kind="drop") if {i, i - 1} & {*keys} else token
+        for i, token in enumerate(tokens)
+    ]
+
+
+def _goes_on(tokens: Sequence[Token], stop: int) -> bool:
+    """Whether a list goes on behind a semicolon: "Absent: effusion; fracture"."""
+    if tokens[stop].text != ";" or [t.kind for t in tokens[stop + 1 : stop + 2]] != ["name"]:
+        return False
+    if stop + 2 < len(tokens) and tokens[stop + 2].kind != "stop":
+        return False
+    begins = [i for i, t in enumerate(tokens[:stop]) if t.kind == "stop" and t.text != ";"]
+    first = begins[-1] + 1 if begins else 0
+    return [t.kind for t in tokens[first : first + 2]] == ["answer", "colon"]

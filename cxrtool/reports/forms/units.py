@@ -25,8 +25,13 @@ class UnitReader:
         self._words, self._values, self._is_finding = words, words.values, words.is_finding
         self._grade = re.compile(words.grades, re.I)
 
-    def edits(self, unit: Sequence[Token]) -> Iterator[Edit]:
-        """A row, or a part of it between stops; begins with the stop."""
+    def edits(self, unit: Sequence[Token], headed: bool) -> Iterator[Edit]:
+        """A row, or a part of it between stops; begins with the stop.
+
+        Args:
+            unit: Its tokens.
+            headed: Whether a header stands before it, which a name with a colon ends.
+        """
         yield from ((t.start, t.end, " ") for t in unit if t.kind == "drop")
         unit = [t for t in unit if t.kind != "drop"]
         kinds = [t.kind for t in unit if t.kind in SAYING]
@@ -35,7 +40,7 @@ class UnitReader:
         elif kinds[0] != "name" or ("box" in kinds and kinds[-1] == "name"):
             yield from self._leading(unit)
         else:
-            yield from self._trailing(unit)
+            yield from self._trailing(unit, headed)
 
     def _questions(self, unit: Sequence[Token]) -> Iterator[Edit]:
         """ "Effusion? Small left." """
@@ -73,7 +78,7 @@ class UnitReader:
                     yield token.start, token.start, new[answer.value or 0].lstrip(HARD_BREAK)
                 answer = answer if listed else None
 
-    def _trailing(self, unit: Sequence[Token]) -> Iterator[Edit]:
+    def _trailing(self, unit: Sequence[Token], headed: bool) -> Iterator[Edit]:
         """Answers behind their names."""
         i = 0
         while i < len(unit):
@@ -87,9 +92,10 @@ class UnitReader:
             i, end = last + 1, unit[last].end
             at = next((n for n in range(first - 1, 0, -1) if unit[n].kind in ("name", "answer")), 0)
             name, before = unit[at], unit[max(0, at - 1)]
-            if not first or name.kind != "name" or name.words in self._words.headers:
-                continue
             finding = self._is_finding(name.words)
+            header = name.words in self._words.headers
+            if not first or name.kind != "name" or (header and not finding):
+                continue
             detail = at > 1 and before.kind in ("table", "csv") and unit[at - 2].kind == "name"
             if detail and not finding:
                 yield name.end, end, ""  # "Opacity | lower lobe | none"
@@ -103,9 +109,23 @@ class UnitReader:
                 # "Air in the pleural space (pneumothorax)": what is said of it is said of both.
                 for bracket in re.finditer(r"[()]", name.text):
                     yield name.start + bracket.start(), name.start + bracket.end(), " "
-                yield name.end, end, self._words.after(value)
+                if header:  # "ICD: no", which opens no history
+                    yield (
+                        name.start,
+                        name.start,
+                        f"{self._words.no if value == 0 else self._words.unsure} ",
+                    )
+                    yield name.end, end, HARD_BREAK
+                elif finding:
+                    yield name.end, end, self._words.after(value)
+                elif unit[first].text == self._words.normal[:1].upper() and " " not in name.words:
+                    yield name.end, end, f": {self._words.normal}{HARD_BREAK}"  # "Heart: N"
+                else:
+                    yield name.end, end, self._words.after(value).replace(":", " -")
             else:
-                yield name.end, *self._yes(end, unit[i:])
+                end, new = self._yes(end, unit[i:])
+                yes = next(iter(self._words.of["yes"]))
+                yield name.end, end, f": {yes}{new}" if headed and finding else new
 
     def _yes(self, end: int, rest: Sequence[Token]) -> tuple[int, str]:
         """What stands for a yes, and up to where: what follows it describes the finding."""

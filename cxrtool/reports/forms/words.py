@@ -9,7 +9,7 @@ from cxrtool.reports.text import HARD_BREAK
 #: What is told apart in the rules: answers, options of boxes, heads of columns, names of fields.
 ANSWERS = (
     "no", "yes", "unsure", "blank", "well", "grade", "for", "side", "now", "head", "key", "value",
-    "ask", "box",
+    "ask", "box", "title", "score", "question", "reply", "page", "remark", "ill",
 )  # fmt: skip
 #: The sign of the empty set, and what is written for it.
 NONE = "[\u00d8\u2205\u2300]"
@@ -30,7 +30,7 @@ class FormWords:
     Attributes:
         of: What `ANSWERS` names -> words.
         values: Answer -> 1, 0, -1, or None for one that says nothing.
-        no, unsure: What denies and what doubts a name.
+        no, unsure, normal: What denies, what doubts and what praises a name.
         loud: Short answers as they stand in the middle of a line: "No", "NO".
         capitals: Answers of one letter, in capitals.
     """
@@ -47,6 +47,7 @@ class FormWords:
         self.of = of = {name: answers.get(name, ()) for name in ANSWERS}
         self.values = {word: value for kind, value in _VALUES.items() for word in of[kind]}
         self.no, self.unsure = next(iter(of["no"]), ""), next(iter(of["unsure"]), "")
+        self.normal = next(iter(of["well"]), "")
         titles = [word.title() for word in self.values if word.isalpha() and 1 < len(word) < 4]
         self.loud = [*titles, *map(str.upper, titles)]
         self.capitals = "".join(w.upper() for w in self.values if w.isalpha() and len(w) == 1)
@@ -59,6 +60,13 @@ class FormWords:
     def grades(self) -> str:
         """A pattern of words of degree and side: "small left"."""
         return rf"(?:{self.one('grade')}\b[ ,]*)+"
+
+    @property
+    def levels(self) -> frozenset[str]:
+        """What may stand over a column of ticks: answers, grades, sides, normal and abnormal."""
+        of = self.of
+        kinds = (self.values, of["grade"], of["side"], of["well"], of["ill"])
+        return frozenset(word for kind in kinds for word in kind)
 
     @property
     def answer(self) -> str:
@@ -83,6 +91,8 @@ class FormWords:
     def value(self, answer: str) -> int | None:
         """What an answer or a sign says."""
         answer = plain(answer)
+        if answer[:1].isdigit() and "/" in answer:
+            return int(answer[0] != "0")  # "0/4"
         return self.values.get(answer, int(answer[:1] not in "-\u00d8\u00f8\u2205\u2300"))
 
     def after(self, value: int | None) -> str:

@@ -18,9 +18,10 @@ in the left base. No pneumothorax. IMPRESSION: Left basilar opacity, possible pn
                 on are other patients' texts of that strategy
 ``external``    the text that ``--text-from FILE`` gives for the study
 
-``impression`` and ``findings`` are those sections as they were written, on one line; "" where the
-report has no such header. ``inverted`` and ``random`` are controls: wrong on purpose. More is said
-in ``composed`` (rules, rules-v2, inverted), ``graph`` (generated), ``shuffle`` and ``external``.
+``impression`` and ``findings`` are those sections as they were written, without residue of exports,
+on one line; "" where the report has no such header. ``inverted`` and ``random`` are controls: wrong
+on purpose. More is said in ``composed`` (rules, rules-v2, inverted), ``graph`` (generated),
+``shuffle`` and ``external``.
 """
 
 from collections.abc import Callable, Sequence
@@ -57,6 +58,8 @@ def base_of(name: str) -> str:
 
 def section_text(labels: Labels, text: str, name: str) -> str:
     """The bodies of all sections of a name, white space collapsed; "" where there is none."""
+    if labels.plain:
+        text, labels = labels.plain
     bodies = (text[s.start : s.end] for s in labels.sections if s.name == name)
     return " ".join(" ".join(bodies).split())
 
@@ -80,8 +83,10 @@ class TextMaker:
 
         Args:
             labels: With evidence.
-            text: The report.
+            text: The report; its texts hold no residue of exports.
         """
+        if labels.plain:
+            text, labels = labels.plain
         phrases: list[Phrase] | None = None
         texts: dict[str, str] = {}
         for name in self._bases:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
+
 import pytest
 
 from cxrtool.reports import Labeler
@@ -138,6 +141,8 @@ def test_a_title_over_boxes_says_nothing() -> None:
     ("text", "observation", "value"),
     [
         ("Pneumonia cannot be\nexcluded", "Pneumonia", -1),
+        ("Malignancy cannot be confidently\nexcluded", "Lung Lesion", -1),
+        ("IMPRESSION: No acute cardiopulmonary abnormality\nidentified.", "No Finding", 1),
         ("Pleural effusions are not\nseen", "Pleural Effusion", 0),
         ("Pneumothorax is not\npresent.", "Pneumothorax", 0),
         ("Heart size\nnormal lungs are clear", "Cardiomegaly", 0),
@@ -146,3 +151,14 @@ def test_a_title_over_boxes_says_nothing() -> None:
 )
 def test_wrapped_prose_is_no_form(text: str, observation: str, value: int) -> None:
     assert Labeler().label(text).values[observation] == value
+
+
+def test_forms_of_all_kinds() -> None:
+    path = Path(__file__).parents[2] / "golden" / "form_lines.toml"
+    reports = tomllib.loads(path.read_text("utf-8"))["report"]
+    wrong = []
+    for report in reports:
+        values = LABELER.label(report["text"], evidence=False).values
+        if values != dict.fromkeys(values) | report["labels"]:
+            wrong.append(report["id"])
+    assert len(wrong) <= 0.05 * len(reports), f"{len(wrong)} of {len(reports)} wrong: {wrong}"

@@ -10,7 +10,9 @@ LABELER = Labeler()
 
 
 def read(text: str) -> str:
-    return " ".join(LABELER._normal(text).text.replace("\x1e", "\n").replace("\x1d", "|").split())
+    draft = LABELER._without_residue(text)
+    LABELER._forms.read(draft)
+    return " ".join(draft.text.replace("\x1e", "\n").replace("\x1d", "|").split())
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_evidence_of_any_text_points_into_the_original(text: str) -> None:
 
 @given(texts)
 def test_a_text_that_was_read_is_read_the_same_without_its_residue(text: str) -> None:
-    draft = LABELER._normal(text)
+    draft = LABELER._without_residue(text)
     if not draft.changed:
         assert draft.text == text
     assert draft.span(0, len(draft.text))[0] >= 0
