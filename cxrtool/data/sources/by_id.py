@@ -78,12 +78,12 @@ def locate(roots: ImageRoots, ids: pd.Series) -> Places:
         roots: Folders, searched recursively.
         ids: Names of files without folder and ending [N].
     """
-    wanted = set(ids)
+    names = set(ids)
     index = ImageIndex.of(roots, (*DICOM_SUFFIXES, *IMAGE_SUFFIXES))
     places: defaultdict[str, list[str]] = defaultdict(list)
     for name, ref in index.places.items():
         stem = PurePosixPath(name).stem
-        if stem in wanted:
+        if stem in names:
             every = index.several.get(name, [ref])
             places[stem] += [ref for ref in every if not _is_overlay(ref)]
     first = {
@@ -115,8 +115,8 @@ def header_columns(roots: ImageRoots, refs: pd.Series, options: SourceOptions) -
         record = dict.fromkeys(_HEADER, "")
         if is_dicom(ref) and (root / ref).is_file():
             try:
-                kept = dicom.kept(dicom.header_of(root / ref))
-                record = {name: kept[key] for name, key in _HEADER.items()}
+                facts = dicom.facts(dicom.header_of(root / ref))
+                record = {name: facts[key] for name, key in _HEADER.items()}
             except InputError:
                 pass
         records.append(record)

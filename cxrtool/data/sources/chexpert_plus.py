@@ -87,8 +87,8 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
     ).join(labels)
     roots = ImageRoots.of(options, path.parent)
     if not options.labels_only:
-        named = table["image_ref"]
-        images = roots.settle(lambda folder: _locate(folder, named), frame, "path_to_image", sieve)
+        paths = table["image_ref"]
+        images = roots.settle(lambda folder: _locate(folder, paths), frame, "path_to_image", sieve)
         table = table.loc[images.frame.index].assign(image_ref=images.refs)
     others = [name for name in _LABELS if (label_path.parent / name).is_file()]
     others = [name for name in others if name != label_path.name]

@@ -186,7 +186,7 @@ class _Headers:
                 raise InputError(f"modality {modality} is not CR or DX")
             return
         _check(header)
-        record = {"image_ref": ref, **kept(header)}
+        record = {"image_ref": ref, **facts(header)}
         uid = record["SOPInstanceUID"]
         if uid and uid in self._seen:
             raise InputError(f"the same image as {self._seen[uid]}")
@@ -308,7 +308,7 @@ def _synthetic(header: Any) -> bool:
     return _text(header, "SyntheticData").upper() == "YES"
 
 
-def kept(header: Any) -> dict[str, str]:
+def facts(header: Any) -> dict[str, str]:
     """What is taken from a header, identifiers still in the clear."""
     windowed = header.get("WindowCenter") is not None and header.get("WindowWidth") is not None
     codes = header.get("ViewCodeSequence") or [{}]

@@ -52,8 +52,8 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
     parts = [_one(path) for path in paths]
     labels = tuple(dict.fromkeys(label for _, names in parts for label in names))
     marks = pd.concat([part for part, _ in parts], ignore_index=True).fillna("")
-    joined = readers.join(marks, "image_ref", labels, options.readers)
-    table = joined.table
+    readings = readers.join(marks, "image_ref", labels, options.readers)
+    table = readings.table
     names = table["image_ref"]
     table["study_id"] = names.str.replace(r"\.\w+$", "", regex=True)
     images = Located(table, names)
@@ -75,8 +75,8 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         beside=tuple(paths),
         rejected=sieve.rejected,
         left=images.left,
-        remarks=[*joined.remarks, *images.remarks],
-        notes=joined.note,
+        remarks=[*readings.remarks, *images.remarks],
+        notes=readings.note,
     )
 
 

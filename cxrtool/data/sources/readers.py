@@ -72,15 +72,15 @@ def join(table: pd.DataFrame, image: str, labels: tuple[str, ...], readers: str)
         file = table.loc[row, "table_file"]
         raise InputError(reason, file=str(file), column=column, hint=hint)
 
-    joined = join_rows(table.drop(columns=READER), [image], labels, readers, refuse)
-    differ = sorted(joined.disagreements.items(), key=lambda pair: -pair[1])
-    remark = f"{joined.rows:,} readings of {joined.images:,} images joined (--readers {readers})"
+    one = join_rows(table.drop(columns=READER), [image], labels, readers, refuse)
+    differ = sorted(one.disagreements.items(), key=lambda pair: -pair[1])
+    remark = f"{one.rows:,} readings of {one.images:,} images joined (--readers {readers})"
     if differ:
-        named = ", ".join(f"{name} {count:,}" for name, count in differ[:_NAMED])
+        most = ", ".join(f"{name} {count:,}" for name, count in differ[:_NAMED])
         more = f" and {len(differ) - _NAMED} more labels" if len(differ) > _NAMED else ""
-        remark += f"; labels that readers differ about, by images: {named}{more}"
+        remark += f"; labels that readers differ about, by images: {most}{more}"
     return JoinedReaders(
-        joined.table,
-        (remark,) if joined.images else (),
-        {"readers": readers, "rows": joined.rows, "disagreements": dict(joined.disagreements)},
+        one.table,
+        (remark,) if one.images else (),
+        {"readers": readers, "rows": one.rows, "disagreements": dict(one.disagreements)},
     )

@@ -57,7 +57,7 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
     places = by_id.Places(images) if options.labels_only else by_id.locate(roots, images)
     header = by_id.header_columns(roots, places.refs, options)
     patients = _patients(path.parent / _MAPPING, images)
-    unknown = 0 if patients is None else int((patients == "").sum())
+    strangers = 0 if patients is None else int((patients == "").sum())
     told = (classes != "").any()
     table = pd.DataFrame(
         {
@@ -81,7 +81,7 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         labels=(_OPACITY, _NORMAL),
         covered=(True, bool(told)),
         namespace="rsna" if patients is None else "nih",
-        patients=patients is not None and not unknown,
+        patients=patients is not None and not strangers,
         source="RSNA Pneumonia Detection Challenge 2018",
         licence="RSNA Pneumonia Detection Challenge terms of use; images: NIH Clinical Center",
         citation="Shih et al., Radiology: Artificial Intelligence 1(1) (2019) e180041",
@@ -92,7 +92,7 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         rejected=sieve.rejected,
         remarks=remarks,
         left=places.left,
-        cautions=[f"{unknown:,} images are not in {_MAPPING}"] if unknown else (),
+        cautions=[f"{strangers:,} images are not in {_MAPPING}"] if strangers else (),
     )
 
 

@@ -20,7 +20,7 @@ from cxrtool.data.label_columns import plain_value
 from cxrtool.data.sources import by_id, files, readers
 from cxrtool.data.sources.base import SourceOptions, SourceTable
 from cxrtool.data.sources.paths import ImageRoots
-from cxrtool.data.tables import read_table
+from cxrtool.data.tables import read_table, require_columns
 
 #: The findings with boxes, then the diagnoses, in the order of the tables.
 LABELS = (
@@ -68,22 +68,23 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         frame = read_table(path, (_IMAGE,)).rename(columns=_OTHER_NAMES)
         sieve.file = path
         if _CLASS in frame:
-            frame = _known_classes(frame, sieve)
+            require_columns(frame, _CORNERS, path)
+            frame = _classes(frame, sieve)
             side.append(frame)
         parts.append(_marks(frame, sieve).assign(**files.rows(frame, path), split=_split(path)))
     marks = pd.concat(parts, ignore_index=True)
     labels = tuple(label for label in LABELS if label in marks)
     marks[list(labels)] = marks[list(labels)].fillna("")
-    joined = readers.join(marks, _IMAGE, labels, options.readers)
-    one = joined.table
+    readings = readers.join(marks, _IMAGE, labels, options.readers)
+    one = readings.table
     places = by_id.Places(one[_IMAGE])
     if not options.labels_only:
         places = by_id.locate(roots, one[_IMAGE])
     refs = dict(zip(one[_IMAGE], places.refs, strict=True))
     beside = _beside(paths)
-    side += [
-        _known_classes(read_table(path, (_CLASS,)), sieve) for path in beside if path.is_file()
-    ]
+    for path in filter(Path.is_file, beside):
+        sieve.file = path
+        side.append(_classes(read_table(path, (_IMAGE, _CLASS, *_CORNERS)), sieve))
     table = pd.DataFrame({"image_ref": places.refs, "study_id": one[_IMAGE], "view": "PA"})
     table = table.join(by_id.header_columns(roots, places.refs, options)[["sex", "age"]])
     table = table.join(one.drop(columns=_IMAGE))
@@ -101,9 +102,9 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         beside=(*paths, *beside),
         sidecars=by_id.boxes(_boxes(frame, refs) for frame in side),
         rejected=sieve.rejected,
-        remarks=joined.remarks,
+        remarks=readings.remarks,
         left=places.left,
-        notes=joined.note,
+        notes=readings.note,
     )
 
 
@@ -131,10 +132,10 @@ def _split(path: Path) -> str:
     return {**_TABLES, **_BOX_TABLES}.get(path.name.partition(".")[0], "")
 
 
-def _known_classes(frame: pd.DataFrame, sieve: files.Sieve) -> pd.DataFrame:
+def _classes(frame: pd.DataFrame, sieve: files.Sieve) -> pd.DataFrame:
     frame = frame.assign(**{_CLASS: frame[_CLASS].replace(_OTHER_NAMES)})
-    known = frame[_CLASS].isin(LABELS)
-    return sieve.drop(frame, ~known, _CLASS, "{value} is no finding of VinDr-CXR")
+    of_set = frame[_CLASS].isin(LABELS)
+    return sieve.drop(frame, ~of_set, _CLASS, "{value} is no finding of VinDr-CXR")
 
 
 def _marks(frame: pd.DataFrame, sieve: files.Sieve) -> pd.DataFrame:

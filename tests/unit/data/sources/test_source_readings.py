@@ -85,6 +85,14 @@ def test_vindr_unknown_reader_and_the_same_one_twice(tmp_path: Path, read: Read)
     assert (error.value.row, error.value.column) == (8, "Edema")
 
 
+def test_vindr_a_fault_in_the_table_of_boxes(tmp_path: Path, read: Read) -> None:
+    write_text(tmp_path / "image_labels_train.csv", _READ)
+    boxes = write_text(tmp_path / "annotations_train.csv", _BOXES + "a,Dragon,3,R1,1,2,3,4\n")
+    with pytest.raises(InputError, match="'Dragon'") as error:
+        read("vindr", tmp_path, labels_only=True)
+    assert (error.value.file, error.value.row) == (boxes, 2)
+
+
 def test_vinbigdata_boxes_and_a_class_nobody_knows(tmp_path: Path, read: Read) -> None:
     rows = "a,Cardiomegaly,3,R1,1,2,3,4\na,Cardiomegaly,3,R1,5,6,7,8\na,ILD,5,R2,1,1,2,2\n"
     path = write_text(tmp_path / "train.csv", _BOXES + rows + "b,No finding,14,R1,,,,\n")
@@ -100,6 +108,10 @@ def test_vinbigdata_boxes_and_a_class_nobody_knows(tmp_path: Path, read: Read) -
     boxes = result.sidecars["boxes.csv"]
     assert list(boxes["label"]) == ["Cardiomegaly", "Cardiomegaly", "ILD"]
     assert set(boxes["image_ref"]) == {"train/a.png"}
+    write_text(path, "image_id,class_name,rad_id,x_min\na,ILD,R1,3\n")
+    with pytest.raises(InputError, match="the column is missing") as error:
+        read("vindr", path, labels_only=True)
+    assert error.value.column == "y_min"
     write_text(path, _BOXES + "a,Dragon,3,R1,1,2,3,4\n")
     with pytest.raises(InputError, match="'Dragon' is no finding") as error:
         read("vindr", path, labels_only=True)
