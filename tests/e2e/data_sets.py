@@ -675,6 +675,12 @@ def _folder(root: Path) -> None:
         _image(root / "pictures" / ("normal", "mass")[seed % 2] / f"{seed}.png", seed)
 
 
+@layout("Images alone", Expected(images=3, patients=0, positive={}, namespace="folder"))
+def _images_alone(root: Path) -> None:
+    for seed in range(3):
+        _image(root / "new" / f"{seed}.png", seed)
+
+
 @layout(
     "Table",
     Expected(
