@@ -83,6 +83,11 @@ class StatCache:
                 self._entries = {}
         return self._entries
 
+    def lines(self) -> Iterator[list[str]]:
+        """Name, size, time and hash of each file as they stand in the file, for a quick look."""
+        lines = (line.split("\t") for line in self._text.decode().splitlines())
+        return (cells for cells in lines if len(cells) == 4)
+
     def remember(self, name: str, signature: str, finding: str) -> None:
         """Remember what was found in a folder of this signature."""
         if self.folders.get(name) != (signature, finding):

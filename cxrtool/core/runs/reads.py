@@ -134,27 +134,33 @@ def changed(folder: Path, inputs: Iterable[InputRef], *, verify: bool = False) -
         return None
     cache = StatCache(folder / READS)
     bases = _bases(inputs)
-    before, now = dict(cache.entries), []
-    for name, entry in before.items():
+    suspects: list[Entry] = []
+    for name, size, time, sha256 in cache.lines():
         role, _, relative = name.partition(":")
-        path = os.path.normpath(os.path.join(bases.get(role, ""), relative))
+        path = f"{bases.get(role, '')}/{relative}"
+        if relative.startswith(".."):
+            path = os.path.normpath(path)
         try:
             stat = os.stat(path)
         except OSError:
-            if entry != _MISSING:
+            if sha256 != _MISSING.sha256:
                 return f"{path}, which it read, is missing"
             continue
-        if entry == _MISSING:
+        as_before = (size, time) == (str(stat.st_size), str(stat.st_mtime_ns))
+        if as_before and sha256 != _CHANGED and (sha256 == _PENDING or not verify):
+            continue
+        if sha256 == _MISSING.sha256:
             return f"{path}, which was missing, is there now"
-        as_before = _as_before(entry, stat)
-        if stat.st_size != entry.size or (entry.sha256 == _PENDING and not as_before):
-            return f"{path}, which it read, was changed"
-        if entry.sha256 == _CHANGED:
+        if sha256 == _CHANGED:
             return f"{path} was changed while it was read"
-        if entry.sha256 != _PENDING:
-            now.append((name, path, stat))
-    for name, sha256 in cache.sha256_of(now, verify=verify, label=_LABEL).items():
-        if sha256 != before[name].sha256:
+        if size != str(stat.st_size) or sha256 == _PENDING:
+            return f"{path}, which it read, was changed"
+        suspects.append((name, path, stat))
+    if not suspects:
+        return None
+    before = {name: cache.entries[name].sha256 for name, _, _ in suspects}
+    for name, sha256 in cache.sha256_of(suspects, verify=verify, label=_LABEL).items():
+        if sha256 != before[name]:
             return f"{name.partition(':')[2]}, which it read, was changed"
     if cache.changed:
         cache.save()
