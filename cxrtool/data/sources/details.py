@@ -114,6 +114,12 @@ def sentences(emptied: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
         yield f"{name}: {', '.join(cells)}: left blank"
 
 
+def says_nothing(ids: pd.Series) -> pd.Series:
+    """Which ids are blank or a word for nothing: bool [N]."""
+    cells = [cell for cell in ids.unique() if not cell.strip() or _is_word(cell)]
+    return ids.isin(cells)
+
+
 def rival(taken: pd.Series, other: pd.Series) -> pd.Index:
     """Rows in which two columns of ids tell units apart in different ways.
 
@@ -128,7 +134,7 @@ def rival(taken: pd.Series, other: pd.Series) -> pd.Index:
         Index of the rows that are exceptions to the most frequent partner of either id.
     """
     pairs = pd.DataFrame({"taken": taken.str.strip(), "other": other.str.strip()})
-    pairs = pairs[~pairs.isin(["", *_words_of(pairs)]).any(axis=1)]
+    pairs = pairs[~(says_nothing(taken) | says_nothing(other))]
     counts = pairs.value_counts(sort=True).reset_index()
     partner = counts.drop_duplicates("taken").set_index("taken")["other"]
     back = counts.drop_duplicates("other").set_index("other")["taken"]
@@ -136,8 +142,3 @@ def rival(taken: pd.Series, other: pd.Series) -> pd.Index:
         pairs["other"].map(back) != pairs["taken"]
     )
     return pairs.index[odd.to_numpy(bool)]
-
-
-def _words_of(pairs: pd.DataFrame) -> list[str]:
-    cells = pd.unique(pairs.to_numpy(dtype=object).ravel())
-    return [cell for cell in cells if cell.casefold() in _WORDS]

@@ -154,7 +154,15 @@ def _disagreements(frame: pd.DataFrame, named: Mapping[str, str]) -> Iterator[st
     """Columns of ids that do not say the same as the one that is taken."""
     for key, what in (("patient_id", "patients"), ("study_id", "studies")):
         for other in _rivals(frame, named, key) if key in named else ():
-            odd = details.rival(frame[named[key]], frame[other])
+            taken = frame[named[key]]
+            if lacking := int(
+                (details.says_nothing(taken) & ~details.says_nothing(frame[other])).sum()
+            ):
+                yield (
+                    f"column {named[key]!r} (taken) has no id in {lacking:,} rows where {other!r}"
+                    f" has one: if that is right, --column {key}={shlex.quote(other)}"
+                )
+            odd = details.rival(taken, frame[other])
             if len(odd):
                 yield (
                     f"columns {named[key]!r} (taken) and {other!r} tell {what} apart differently in"

@@ -293,3 +293,10 @@ def test_images_without_labels(tmp_path: Path, read: Read, header: str, doubtful
         result = read("table", path)
     assert (result.labels, len(result.table), result.kind) == ((), 2, "multilabel")
     assert "there are no labels" in result.cautions[-1]
+
+
+def test_a_column_of_ids_with_gaps_that_another_fills_is_named(tmp_path: Path, read: Read) -> None:
+    text = "image,patient_id,subject,A\n1.png,p,7,1\n2.png,NaN,8,0\n3.png,,9,0\n"
+    (caution,) = read("table", write_text(tmp_path / "a.csv", text)).cautions
+    assert "'patient_id' (taken) has no id in 2 rows where 'subject' has one" in caution
+    assert caution.endswith("--column patient_id=subject")
