@@ -9,7 +9,7 @@ _cxr() {
   fi
   if [ "$command" = evaluate ]; then
     if [ "$COMP_CWORD" -eq 2 ]; then
-      COMPREPLY=($(compgen -W "classifiers clip images labels --help" -- "$cur"))
+      COMPREPLY=($(compgen -W "classifiers clip images labels privacy --help" -- "$cur"))
       return
     fi
     command="$command ${COMP_WORDS[2]}"
@@ -143,8 +143,15 @@ _cxr() {
         --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;
       esac
       ;;
+    "evaluate privacy")
+      flags="--data --held-out --n --split --bootstrap --block --seed --device --threads -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      case "$prev" in
+        --split) COMPREPLY=($(compgen -W "train val test all" -- "$cur")); return ;;
+        --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;
+      esac
+      ;;
     "share")
-      flags="--licence -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--privacy --licence -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;
       esac

@@ -59,7 +59,7 @@ COMMANDS = {
         STUDY: (
             "prepare", "extract-reports", "train-gan", "finetune-clip", "edit", "synthesize",
             "train-cls", "evaluate classifiers", "evaluate clip", "evaluate images",
-            "evaluate labels",
+            "evaluate labels", "evaluate privacy",
         ),
         USE: ("share", "export"),
         TOOLS: ("merge", "replay", "status"),
@@ -69,7 +69,7 @@ COMMANDS = {
 
 #: First words that have commands below them.
 GROUPS = {
-    "evaluate": "Compare classifiers or CLIPs, judge images, score labels; each writes a page."
+    "evaluate": "Compare classifiers or CLIPs, judge images, score labels, attack generators."
 }
 ABOUT = """Augment chest X-ray data with generative models, and measure whether it helped. For \
 research, not for diagnosis.

@@ -149,7 +149,7 @@ def _privacy(facts: CardFacts) -> list[str]:
     vectors, least = facts.vectors, facts.min_patients
     sentences = [
         "Not measured: whether its images copy training images, and whether a person's image can"
-        " be told to have been among them, has not been tested.",
+        " be told to have been among them, has not been tested (`cxr evaluate privacy` does).",
         f"label_table.csv holds {len(vectors.counts):,} label vectors of {vectors.images:,}"
         f" training images. {vectors.rare:,} images are left out whose vector fewer than"
         f" {least} patients have"

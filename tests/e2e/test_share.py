@@ -173,3 +173,69 @@ def test_keys_of_unknown_history_join_and_stay() -> None:
         assert seen.unknown == {"a"}
     assert not two.without(one).unknown
     assert np.all([not Seen().unknown, not two.fitted().unknown])
+
+
+ATTACK = {"n": 100, "bootstrap": 100, "split": "test", "block": 50}
+
+
+def test_attacks_are_told_with_n_result_and_what_was_not_tried(house: Path, tmp_path: Path) -> None:
+    held = ellipse_set(tmp_path / "held", 400, first=1000)
+    out = tmp_path / "privacy"
+    summary = start(
+        "evaluate-privacy", out, gan=house / "gan", data=house / "data", held_out=held, **ATTACK
+    ).result["summary"]
+    assert summary["membership"]["training_images"] == 128
+    assert summary["membership"]["held_out_images"] == 40
+    assert summary["membership"]["tpr_at_1_percent_fpr"] is None  # 40 cannot tell one in a hundred
+    assert 0 <= summary["membership"]["low"] <= summary["membership"]["auroc"] <= 1
+    assert len(summary["nearness"]) == 2
+    for page in ("report.html", "report.md"):
+        text = (out / page).read_text()
+        for words in ("128 training images", "40 held-out images", "Not tried", "no proof"):
+            assert words in text
+        assert not [word for word in ("anonymous", "safe") if word in text.lower()]
+        assert "data:image" not in text  # no picture of a person
+
+    shared = start("share", tmp_path / "copy", run=house / "gan", privacy=out)
+    card = (shared.folder / "model_card.md").read_text()
+    assert "Membership by its loss: AUROC" in card
+    assert "Not tried: " in card
+    assert "Not measured: whether" not in card
+    assert "label vectors" in card  # the rest of the section stays
+
+    # The copy can be attacked too, by whoever has the data; about another network it says nothing.
+    on_copy = tmp_path / "on-copy"
+    start(
+        "evaluate-privacy",
+        on_copy,
+        gan=house / "copy",
+        data=house / "data",
+        held_out=held,
+        **ATTACK,
+    )
+    assert "Of unknown history" in (on_copy / "report.html").read_text()
+    other = Path(shutil.copytree(house / "gan", tmp_path / "other"))
+    meta = json.loads((other / "model.json").read_text())
+    (other / "model.json").write_text(json.dumps({**meta, "nimg": 1}))
+    (other / "result.json").write_text(json.dumps({**require_complete(other), "outputs": {}}))
+    with pytest.raises(InputError, match="another generator"):
+        start("share", tmp_path / "wrong", run=other, privacy=out)
+
+
+@pytest.mark.parametrize("what", ["seen", "few", "made otherwise"])
+def test_an_attack_needs_people_whom_it_has_not_seen(
+    house: Path, tmp_path: Path, what: str
+) -> None:
+    how: dict[str, Any] = {"gan": house / "gan", "data": house / "data", **ATTACK}
+    if what == "seen":
+        how |= {"held_out": house / "data", "split": "all"}
+        error: type[CxrError] = GateError
+        match = "leak"
+    elif what == "few":
+        how |= {"held_out": house / "data"}
+        error, match = InputError, "too few to attack"
+    else:
+        how |= {"held_out": ellipse_set(tmp_path / "held", 400, 32, first=1000)}
+        error, match = InputError, "tell the sets"
+    with pytest.raises(error, match=match):
+        start("evaluate-privacy", tmp_path / "out", **how)

@@ -21,4 +21,7 @@ class Config:
     """
 
     run: Path = argument("Output of train-gan.", role="run")
+    privacy: Path | None = option(
+        "Output of evaluate privacy on RUN: what it found stands in the card.", role="privacy"
+    )
     licence: str | None = option("Terms of the copy, written into its card. Default: none given.")

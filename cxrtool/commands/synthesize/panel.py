@@ -44,7 +44,8 @@ def look(config: Config, job: Job, card: generators.GeneratorCard) -> tuple[Job,
     meters: list[panel.Meter] = []
     notes: dict[str, Any] = {}
     asked = filters & {"discriminator", "class"}
-    if asked and ARCHS[card.meta["arch"]].loss_tells:
+    arch = ARCHS.get(card.meta["arch"])
+    if asked and arch is not None and arch.loss_tells:
         raise InputError(
             f"--filter {min(asked)} needs a discriminator, and a generator of --arch"
             f" {card.meta['arch']} has none",

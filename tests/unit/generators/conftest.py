@@ -110,12 +110,14 @@ def ellipse_set(
     labels: bool = True,
     val: bool = False,
     single: bool = False,
+    first: int = 0,
 ) -> Path:
     """Writes a dataset directory of ellipses with a third label that never occurs.
 
-    With `single` the classes are small right, small left and large.
+    With `single` the classes are small right, small left and large. Patients count from `first`,
+    which also seeds the images.
     """
-    images, values = ellipses(n, size)
+    images, values = ellipses(n, size, first)
     names = CLASSES if single else LABELS if labels else ()
     values = np.hstack([values, np.zeros((n, 1))])
     if single:
@@ -139,11 +141,11 @@ def ellipse_set(
         writer.add_image(image, images[index])
         row = {
             "image": image,
-            "patient_id": f"p{index}",
+            "patient_id": f"p{first + index}",
             "split": {9: "test", 8: "val" if val else "train"}.get(index % 10, "train"),
             "source": "real",
-            "pixel_key": f"{index:016x}",
-            "patient_key": f"{index + 1000:016x}",
+            "pixel_key": f"{first + index:016x}",
+            "patient_key": f"{first + index + 1000:016x}",
         }
         row |= {name: str(int(value)) for name, value in zip(names, values[index])}
         rows.append(row)
