@@ -23,14 +23,15 @@ cxr prepare --format phantom --n 1000 --size 32 -o raw
 say "2  labels from the reports"
 cxr extract-reports raw -o data
 
-say "3  a conditional StyleGAN2"
-cxr train-gan data --preset tiny --kimg 16 -o gan
+say "3  two generators: a flow, which makes the images, and a small StyleGAN2, in whose style space the edits work"
+cxr train-gan data --arch flow --preset tiny --kimg 12 -o gan
+cxr train-gan data --preset tiny --kimg 6 -o gan-edits
 
 say "4  a CLIP of images and report text"
 cxr finetune-clip data --text rules --model tiny --epochs 4 -o clip
 
 say "5  text-guided edits of generated images"
-cxr edit gan --clip clip --target "enlarged heart" --n 8 --steps 60 -o edits
+cxr edit gan-edits --clip clip --target "enlarged heart" --n 8 --steps 60 -o edits
 
 say "6  as many images as the rare findings need"
 cxr synthesize data --gan gan --target-frac 0.1 --classes "Fracture,Pleural Other" -o synth
@@ -49,6 +50,7 @@ Done in $((SECONDS - started)) s. Open in a browser:
   $work/report/report.html        the two classifiers compared
   $work/eval-images/report.html   the synthetic images beside real ones
 Look at:
+  $work/gan/samples.png           what the flow makes: a row a label
   $work/edits/panels.png          before, after, difference
 See what stands where:  $VENV/bin/cxr status $work/*/
 END
