@@ -54,11 +54,13 @@ class Start:
     """The trained network that a training starts from.
 
     Attributes:
-        fd: Its Fréchet distance, measured as those of the snapshots are.
+        value: What tells the best network, measured as of the snapshots: see `quality.Measure`.
+        name: Of that number.
         keeps: Whether it may be kept itself; not where it has labels to learn.
     """
 
-    fd: float
+    value: float
+    name: str
     keeps: bool
 
 
@@ -121,8 +123,8 @@ class GeneratorTask(loop.Task):
         if self.first is not None and not resumed:
             self.run.write_bytes(f"samples/fakes-{0:09d}.png", self.views.grid())
             if self.quality is not None and self.first.keeps:
-                self._keep(BestGenerator(0, self.first.fd, self.first.fd))
-            yield {"nimg": 0, "kimg": 0.0, "fd": self.first.fd}
+                self._keep(BestGenerator(0, self.first.value, self.first.value))
+            yield {"nimg": 0, "kimg": 0.0, self.first.name: self.first.value}
 
     def step(self) -> None:
         """One step.
@@ -218,7 +220,7 @@ class GeneratorTask(loop.Task):
         if not math.isfinite(value):
             return
         lowest = value if best is None else min(value, best.lowest)
-        worse = first is not None and first.keeps and value > START_TOLERANCE * first.fd
+        worse = first is not None and first.keeps and value > START_TOLERANCE * first.value
         if value > quality.tolerance * lowest or worse:
             assert best is not None
             self.trainer.best = best._replace(lowest=lowest)

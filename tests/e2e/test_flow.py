@@ -165,7 +165,7 @@ def test_sampling_belongs_to_flows(data: Path, tmp_path: Path) -> None:
 def test_an_extended_training_is_one_long_one(
     make_dataset: MakeDataset, tmp_path: Path, arch: str, n: int
 ) -> None:
-    data = make_dataset(n=n)
+    data = make_dataset(n=n, val=n > 400)
     train(data, tmp_path / "long", arch=arch, kimg=0.16)
     train(data, tmp_path / "short", arch=arch)
     before = {p: p.read_bytes() for p in (tmp_path / "short").rglob("*") if p.is_file()}
@@ -177,6 +177,21 @@ def test_an_extended_training_is_one_long_one(
         same = [(tmp_path / folder / name).read_bytes() for folder in ("long", "more")]
         assert same[0] == same[1], name
     assert before == {p: p.read_bytes() for p in before}
+
+
+def test_what_a_flow_starts_from_is_measured(make_dataset: MakeDataset, tmp_path: Path) -> None:
+    data = make_dataset(n=600, val=True)
+    train(data, tmp_path / "first")
+    summary = train(data, tmp_path / "second", init_from=tmp_path / "first").result["summary"]
+    start = summary["start"]
+    assert set(start) == {"held_out_loss", "lowest_held_out_loss_after", "kept"}
+    # From the first step on near what it started from: no ramp throws the average away.
+    assert start["lowest_held_out_loss_after"] < 1.05 * start["held_out_loss"]
+    rows = [json.loads(line) for line in (tmp_path / "second/metrics.jsonl").open()]
+    assert rows[0] == {"nimg": 0, "kimg": 0.0, "held_out_loss": start["held_out_loss"]}
+    train(data, tmp_path / "other", arch="dcgan", kimg=0.016)
+    with pytest.raises(InputError, match="a flow starts from a flow"):
+        train(data, tmp_path / "bad", init_from=tmp_path / "other")
 
 
 def test_what_cannot_be_extended_is_said(make_dataset: MakeDataset, tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ from cxrtool.fidelity.distances import frechet_distance, kernel_distance
 from cxrtool.fidelity.features import RandomFeatures
 from cxrtool.generators.base import GeneratorTrainer
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.flow.trainer import HeldOutLoss
+from cxrtool.generators.flow.trainer import FlowTrainer, HeldOutLoss
+from cxrtool.generators.flow.trainer import init_from as flow_from
 from cxrtool.generators.quality import Measure, Quality
 from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
 from cxrtool.generators.stylegan2.transfer import freeze, init_from
@@ -54,25 +55,28 @@ def start_from(
     source: Path, trainer: GeneratorTrainer, task: Task, quality: Measure | None
 ) -> Start:
     """Load the weights of another run, measure them, and say what became of the labels."""
-    assert isinstance(trainer, StyleGan2Trainer)  # other architectures have no --init-from
-
-    labels = init_from(trainer, source, task.conditioning.labels)
-    notes = [f"{key} labels: {', '.join(names)}" for key, names in labels.items() if names]
-    frozen = freeze(trainer.discriminator, task.config.freeze_d)
-    if frozen:
-        notes.append(f"{frozen:,} weights of the discriminator frozen")
-    if trainer.choices.augment and trainer.choices.augment_p is None:
-        notes.append(f"augmentation goes on at p {float(trainer.controller.p):.2g}")
-    fd = math.nan
-    if quality is None:
-        console.warn(
-            "fewer than 50 images: too few to measure whether the training makes its start worse"
-        )
+    names = task.conditioning.labels
+    if isinstance(trainer, FlowTrainer):
+        labels = flow_from(trainer, source, names)
     else:
-        fd = quality.measure(trainer)["fd"]
-        notes.append(f"its Fréchet distance here is {fd:.3g}")
+        assert isinstance(trainer, StyleGan2Trainer)  # other architectures have no --init-from
+        labels = init_from(trainer, source, names)
+    notes = [f"{key} labels: {', '.join(names)}" for key, names in labels.items() if names]
+    if isinstance(trainer, StyleGan2Trainer):
+        frozen = freeze(trainer.discriminator, task.config.freeze_d)
+        if frozen:
+            notes.append(f"{frozen:,} weights of the discriminator frozen")
+        if trainer.choices.augment and trainer.choices.augment_p is None:
+            notes.append(f"augmentation goes on at p {float(trainer.controller.p):.2g}")
+    value, name = math.nan, "fd"
+    if quality is None:
+        console.warn("too few images to measure whether the training makes its start worse")
+    else:
+        name = quality.name
+        value = quality.measure(trainer)[name]
+        notes.append(f"its {quality.told} here is {value:.3g}")
     console.say(f"starting from {source}" + "".join(f"; {text}" for text in notes))
-    return Start(fd, keeps=math.isfinite(fd) and not labels["new"])
+    return Start(value, name, keeps=math.isfinite(value) and not labels["new"])
 
 
 def extend(source: Path, task: Task, run: runs.Run) -> None:
@@ -121,22 +125,23 @@ def compare(
         For the summary: the distance of the start and the lowest of the training; None where
         nothing was measured.
     """
-    if quality is None or not math.isfinite(start.fd):
+    if quality is None or not math.isfinite(start.value):
         return None
-    distances = [row["fd"] for row in run.read_metrics() if "fd" in row and row["nimg"]]
+    name = quality.name
+    values = [row[name] for row in run.read_metrics() if name in row and row["nimg"]]
     if trainer.best is None:  # the last one is kept, whatever it is
-        distances = [measured(trainer, quality)["fd"]]
-    lowest = min((fd for fd in distances if math.isfinite(fd)), default=math.nan)
-    before = f"Fréchet distance {start.fd:.3g} at the start, {lowest:.3g}"
+        values = [measured(trainer, quality)[name]]
+    lowest = min((value for value in values if math.isfinite(value)), default=math.nan)
+    before = f"{quality.told} {start.value:.3g} at the start, {lowest:.3g}"
     unchanged = trainer.best is not None and trainer.best.nimg == 0
     if unchanged:
         console.warn(
             f"no network of this training is as good as the one that it started from: {before} at"
             " best; that one is kept, unchanged (a lower --lr, or more --kimg, may do better)"
         )
-    elif not lowest <= START_TOLERANCE * start.fd:
+    elif not lowest <= START_TOLERANCE * start.value:
         console.warn(f"the training made its start worse: {before} after it")
-    return {"fd": start.fd, "lowest_fd_after": lowest, "kept": unchanged}
+    return {name: start.value, f"lowest_{name}_after": lowest, "kept": unchanged}
 
 
 def measure(run: runs.Run, feed: Feed, task: Task, best: bool) -> Measure | None:
@@ -156,7 +161,8 @@ def measure(run: runs.Run, feed: Feed, task: Task, best: bool) -> Measure | None
         InputError: the classifier for `--features` reads another image size.
     """
     if task.arch.loss_tells:
-        return held_out_loss(task, feed.device) if best else None
+        wanted = best or task.config.init_from is not None
+        return held_out_loss(task, feed.device) if wanted else None
     if len(feed) < QUALITY_LEAST or not (best or task.config.init_from is not None):
         return None
     size, seed = task.choices.arch.size, task.config.seed

@@ -64,7 +64,7 @@ class Config(SelectionOptions, PolicyOptions, Computing):
     )
     init_from: Path | None = option(
         "Output of train-gan to start from; labels of equal names keep their meaning.",
-        only=STYLEGAN2,
+        only=EXECUTED,
         role="init-from",
     )
     extend: Path | None = option(

@@ -11,14 +11,16 @@ and, where the network begins to remember, rises again.
 
 import copy
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cxrtool.core.errors import InputError
 from cxrtool.generators.base import GeneratorTrainer
 from cxrtool.generators.choices import Request, common_choices, load_presets
 from cxrtool.generators.execution import Execution
@@ -26,7 +28,7 @@ from cxrtool.generators.feed import Batch, Feed
 from cxrtool.generators.flow.network import Network, Sizes
 from cxrtool.generators.flow.sampling import Sampling, sample
 from cxrtool.generators.saved import G_PREFIX, SavedGenerator, prefixed
-from cxrtool.training.ema import ema_decay, update_ema
+from cxrtool.training.ema import RAMP, ema_decay, update_ema
 from cxrtool.training.rng import torch_generator
 from cxrtool.training.world import World
 
@@ -51,6 +53,8 @@ class Choices:
         lr: AdamW's learning rate at its peak.
         mirror: Flip reals left to right at random.
         ema_nimg: Half-life of the weight average, images.
+        ema_ramp: That half-life is at most this share of the images seen; None where the weights
+            are another run's.
         seed: Of everything.
         snapshot_nimg: Images between checkpoints.
         tick_nimg: Images between lines of metrics.
@@ -64,6 +68,7 @@ class Choices:
     lr: float
     mirror: bool = False
     ema_nimg: float = 10_000.0
+    ema_ramp: float | None = RAMP
     seed: int = 0
     snapshot_nimg: float = 10_000.0
     tick_nimg: float = 1000.0
@@ -93,7 +98,9 @@ def choose(request: Request) -> Choices:
     own = {field.name: table[field.name] for field in fields(Sizes) if field.name in table}
     own |= {"widths": tuple(own["widths"]), "z_dim": request.size**2}
     del common["label_weight"]
-    return Choices(arch=Sizes(request.size, request.labels, **own), **common)
+    ramp = RAMP if request.options.get("init_from") is None else None
+    arch = Sizes(request.size, request.labels, **own)
+    return Choices(arch=arch, ema_ramp=ramp, **common)
 
 
 class FlowTrainer(GeneratorTrainer):
@@ -164,7 +171,7 @@ class FlowTrainer(GeneratorTrainer):
         self.means.add(g_loss=loss, g_grad_norm=norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        decay = ema_decay(self.nimg, choices.batch, choices.ema_nimg)
+        decay = ema_decay(self.nimg, choices.batch, choices.ema_nimg, choices.ema_ramp)
         update_ema(self.average, self.generator, decay)
         self.nimg += choices.batch
 
@@ -191,6 +198,53 @@ class FlowTrainer(GeneratorTrainer):
     def export(self, values: np.ndarray, mask: np.ndarray) -> dict[str, Tensor]:
         """The averaged network."""
         return prefixed({G_PREFIX: self.average})
+
+
+@torch.no_grad()
+def init_from(trainer: FlowTrainer, run_dir: Path, labels: tuple[str, ...]) -> dict[str, list[str]]:
+    """Fill the network and its average with the weights of a finished run.
+
+    A label of both keeps its meaning, a new one starts without effect, and one that is gone is one
+    that is not known.
+
+    Args:
+        trainer: New.
+        run_dir: The run to start from.
+        labels: Names of the trainer's conditioning labels.
+
+    Returns:
+        `kept` and `new` label names, and `gone` where that run had others.
+
+    Raises:
+        InputError: no finished flow, or a network of other sizes.
+    """
+    saved = SavedGenerator.open(run_dir)
+    if saved.meta["arch"] != "flow":
+        what = f"a generator of --arch {saved.meta['arch']}; a flow starts from a flow"
+        raise InputError(what, file=run_dir, hint=f"give --arch {saved.meta['arch']}, or a flow")
+    ours, theirs = trainer.choices.arch, _sizes(**saved.meta["architecture"])
+    if replace(theirs, labels=ours.labels) != ours:
+        pairs = zip(ours.to_json().items(), theirs.to_json().values())
+        other = [f"{k} {there} not {here}" for (k, here), there in pairs if here != there]
+        what = f"a network of other sizes: {', '.join(other)}"
+        raise InputError(what, file=run_dir, hint="give the same --size and --preset as that run")
+    source = saved.network(Network, _sizes, G_PREFIX).state_dict()
+    before = saved.labels
+    if "label.weight" in trainer.generator.state_dict():
+        column = trainer.generator.state_dict()["label.weight"].zero_()
+        for here, name in enumerate(labels):
+            for part in range(2 * (name in before)):  # the value, and whether it is known
+                there = before.index(name) + part * len(before)
+                column[:, here + part * len(labels)] = source["label.weight"][:, there]
+    source.pop("label.weight", None)
+    trainer.generator.load_state_dict(source, strict=False)
+    trainer.average.load_state_dict(trainer.generator.state_dict())
+    gone = [name for name in before if name not in labels]
+    return {
+        "kept": [name for name in labels if name in before],
+        "new": [name for name in labels if name not in before],
+        **({"gone": gone} if gone else {}),
+    }
 
 
 def flow_loss(

@@ -1,6 +1,7 @@
 """Rectified flow against cases whose answer is known: normal data, constant fields, copies."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from cxrtool.core.errors import InputError
+from cxrtool.core.runs import Run
 from cxrtool.generators.choices import Request
 from cxrtool.generators.execution import Execution
 from cxrtool.generators.feed import Feed
 from cxrtool.generators.flow import trainer as flow
 from cxrtool.generators.flow.network import Network, Sizes
 from cxrtool.generators.flow.sampling import Sampling, sample
+from cxrtool.training.models import save_model
 
 MEAN, SPREAD = 0.5, 0.2
 
@@ -134,11 +138,13 @@ def test_the_loss_of_the_true_velocity_is_zero() -> None:
     assert flow.flow_loss(network(0), x, e, torch.rand(4), y, y).min() > 0.8
 
 
-def make_trainer(images: np.ndarray, values: np.ndarray, **options: Any) -> flow.FlowTrainer:
+def make_trainer(
+    images: np.ndarray, values: np.ndarray, patch: int = 4, **options: Any
+) -> flow.FlowTrainer:
     mask = np.ones(values.shape, bool)
     request = Request(16, "tiny", len(images), values.shape[1], "x", 1, {"seed": 0, **options})
     choices = flow.choose(request)
-    small = replace(choices.arch, widths=(16, 32), embedding=32, patch=4)
+    small = replace(choices.arch, widths=(16, 32), embedding=32, patch=patch)
     return flow.FlowTrainer(replace(choices, arch=small), Feed(images, values, mask, seed=0))
 
 
@@ -199,6 +205,50 @@ def test_bfloat16_is_nearly_float32(halves: tuple[np.ndarray, np.ndarray]) -> No
         losses.append(trainer.means.read()["g_loss"])
     assert losses[0] != losses[1]
     assert losses[1] == pytest.approx(losses[0], rel=0.01)
+
+
+def saved_flow(trainer: flow.FlowTrainer, labels: tuple[str, ...], folder: Path) -> Path:
+    """The trainer's network as a finished run of these labels."""
+    meta = {
+        "kind": "generator",
+        "arch": "flow",
+        "architecture": trainer.choices.arch.to_json(),
+        "labels": list(labels),
+        "preprocessing": {"size": 16},
+    }
+    save_model(Run.for_test(folder), trainer.export(np.zeros(0), np.zeros(0)), meta)
+    return folder
+
+
+def test_labels_of_equal_names_keep_their_meaning(tmp_path: Path) -> None:
+    images = np.zeros((8, 16, 16), np.uint8)
+    old = make_trainer(images, np.zeros((8, 2), np.float32))
+    lively(old.average)
+    source = saved_flow(old, ("A", "B"), tmp_path)
+    new = make_trainer(images, np.zeros((8, 3), np.float32), init_from=tmp_path)
+    assert new.choices.ema_ramp is None
+    became = flow.init_from(new, source, ("C", "B", "D"))
+    assert became == {"kept": ["B"], "new": ["C", "D"], "gone": ["A"]}
+    x, t = noise(2), torch.tensor([0.3, 0.8])
+    for b in (0.0, 1.0):
+        for known in (0.0, 1.0):
+            before = old.average(
+                x, t, torch.tensor([[1.0, b]] * 2), torch.tensor([[0.0, known]] * 2)
+            )
+            y = torch.tensor([[0.0, b, 1.0], [1.0, b, 0.0]])  # whatever the new ones say
+            mask = torch.tensor([[1.0, known, 0.0], [1.0, known, 1.0]])
+            for network in (new.generator, new.average):
+                torch.testing.assert_close(network(x, t, y, mask), before)
+    unconditional = make_trainer(images, np.zeros((8, 0), np.float32))
+    flow.init_from(unconditional, source, ())
+    nothing = torch.zeros(2, 2)
+    torch.testing.assert_close(
+        unconditional.average(x, t, x.new_zeros(2, 0), x.new_zeros(2, 0)),
+        old.average(x, t, nothing, nothing),
+    )
+    other = make_trainer(images, np.zeros((8, 2), np.float32), patch=2)
+    with pytest.raises(InputError, match="patch 4 not 2"):
+        flow.init_from(other, source, ("A", "B"))
 
 
 def test_members_are_told_by_their_loss() -> None:

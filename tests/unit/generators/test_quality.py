@@ -175,7 +175,7 @@ def test_what_a_training_starts_from_is_kept_until_one_is_as_good(
     trainer = StyleGan2Trainer(micro_choices(total_nimg=64, snapshot_nimg=16.0), feed)
     begun = {k: v.clone() for k, v in trainer.average.state_dict().items()}
     run, quality = Run.for_test(tmp_path / "run"), Scripted(*({"fd": fd} for fd in fds))
-    start = Start(1.0, keeps)
+    start = Start(1.0, "fd", keeps)
     train(trainer, run, Views(pictures), quality, start)
     assert trainer.best is not None
     assert trainer.best.nimg == 16 * (kept + 1)
@@ -191,7 +191,7 @@ def test_half_and_the_rest_of_a_started_training(feed: Feed, tmp_path: Path) -> 
     whole = StyleGan2Trainer(choices, feed)
     quality = Scripted(*({"fd": fd} for fd in fds))
     one = Run.for_test(tmp_path / "whole")
-    train(whole, one, Views(pictures), quality, Start(1.0, True))
+    train(whole, one, Views(pictures), quality, Start(1.0, "fd", True))
 
     class KilledError(Exception):
         pass
@@ -207,9 +207,9 @@ def test_half_and_the_rest_of_a_started_training(feed: Feed, tmp_path: Path) -> 
     run = Run.for_test(tmp_path / "parts")
     first, rest = (Scripted(*({"fd": fd} for fd in part)) for part in (fds[:4], fds[4:]))
     with pytest.raises(KilledError):
-        train(StyleGan2Trainer(choices, feed), run, Views(grid), first, Start(1.0, True))
+        train(StyleGan2Trainer(choices, feed), run, Views(grid), first, Start(1.0, "fd", True))
     resumed = StyleGan2Trainer(choices, feed)
-    train(resumed, run, Views(pictures), rest, Start(1.0, True))
+    train(resumed, run, Views(pictures), rest, Start(1.0, "fd", True))
     assert resumed.best == whole.best == (48, 1.01, 1.0)
     assert_same(resumed.state_dict(), whole.state_dict())
     nimg = [row["nimg"] for row in run.read_metrics() if "fd" in row]
@@ -233,7 +233,7 @@ def test_of_two_averages_the_better_goes_on(feed: Feed, tmp_path: Path) -> None:
     trainer, run = StyleGan2Trainer(choices, feed), Run.for_test(tmp_path / "run")
     fds = [9.0, 8.0, 3.0, 4.0, 2.0, float("nan"), float("nan"), 1.0]
     quality = Scripted(*({"fd": fd} for fd in fds))
-    train(trainer, run, Views(pictures), quality, Start(9.5, True))
+    train(trainer, run, Views(pictures), quality, Start(9.5, "fd", True))
     measured = [row["fd"] for row in run.read_metrics() if "fd" in row]
     assert measured == [9.5, 8.0, 3.0, 2.0, 1.0]
     assert trainer.follower is not None
