@@ -237,8 +237,8 @@ def test_missing_and_damaged_seen(tmp_path: Path) -> None:
     (tmp_path / "seen.json").write_text('{"format": 1}')
     with pytest.raises(InputError, match="damaged"):
         Seen.load(tmp_path)
-    (tmp_path / "seen.json").write_text('{"format": 2}')
-    with pytest.raises(InputError, match="format 2"):
+    (tmp_path / "seen.json").write_text('{"format": 3}')
+    with pytest.raises(InputError, match="format 3"):
         Seen.load(tmp_path)
 
 
