@@ -1,10 +1,11 @@
 """Accuracy on reports as strangers dictate and export them (``tests/golden/stranger_lines.toml``).
 
-    python benchmarks/stranger_lines.py [STYLE...] [--labels] [--sealed | --more]
+    python benchmarks/stranger_lines.py [STYLE...] [--labels] [--sealed | --more | --independent]
 
 A report is right where all 14 labels are. By default the half that is open, with the ids of the
 wrong ones and with ``--labels`` what differs. ``--sealed`` prints the shares of the half that is
-kept for the end, and nothing of its reports. ``--more`` reads ``more_lines.toml``.
+kept for the end, and nothing of its reports. ``--more`` reads ``more_lines.toml``, and
+``--independent`` ``independent_lines.toml``, which is sealed as a whole.
 """
 
 from __future__ import annotations
@@ -51,15 +52,19 @@ def main() -> None:
     parser.add_argument("--labels", action="store_true", help="what differs in the wrong ones")
     parser.add_argument("--sealed", action="store_true", help="the sealed half, shares alone")
     parser.add_argument("--more", action="store_true", help="the lines that were written later")
+    parser.add_argument(
+        "--independent", action="store_true", help="sealed lines of others, shares alone"
+    )
     args = parser.parse_args()
-    if args.sealed and args.labels:
-        sys.exit("--labels is for the open half")
-    file = "more_lines.toml" if args.more else "stranger_lines.toml"
-    lines = results(file, sealed=args.sealed and not args.more)
+    shares = args.sealed or args.independent
+    if shares and args.labels:
+        sys.exit("--labels is for what is open")
+    name = "independent" if args.independent else "more" if args.more else "stranger"
+    lines = results(f"{name}_lines.toml", sealed=args.sealed and name == "stranger")
     scored = [r for r in lines if not args.styles or r.style in args.styles]
     for style in dict.fromkeys(result.style for result in scored):
         of_style = [result for result in scored if result.style == style]
-        _print(style, of_style, ids=not args.sealed)
+        _print(style, of_style, ids=not shares)
     _print("all", scored, ids=False)
     for result in scored if args.labels else ():
         if result.differences:
