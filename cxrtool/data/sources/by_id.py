@@ -4,6 +4,7 @@ In: a folder and ids that are names of files without folder and ending. Out: ref
 that tells image files and DICOM by their ending, and what DICOM headers say of view, sex and age.
 """
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -123,6 +124,20 @@ def header_columns(roots: ImageRoots, refs: pd.Series, options: SourceOptions) -
     table = pd.DataFrame(records, index=refs.index, columns=list(_HEADER), dtype=str)
     spell = {"view": vocabulary.views, "sex": vocabulary.sexes, "age": vocabulary.ages}
     return table.apply(lambda column: spell[str(column.name)](column))
+
+
+def header_marks(roots: ImageRoots, refs: pd.Series, options: SourceOptions) -> pd.DataFrame:
+    """What DICOM headers say of their images: ``source`` and ``burned_in``, "" where nothing."""
+    marks = pd.DataFrame("", index=refs.index, columns=["source", "burned_in"], dtype=str)
+    if options.labels_only or not options.headers:
+        return marks
+    from cxrtool.data.sources import dicom
+
+    for row, ref in refs[refs.map(is_dicom)].items():
+        with contextlib.suppress(InputError):
+            kept = dicom.kept(dicom.header_of(roots.base / ref))
+            marks.loc[row] = [kept[name] for name in marks.columns]
+    return marks
 
 
 def boxes(parts: Iterable[pd.DataFrame]) -> dict[str, pd.DataFrame]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from cxrtool.core.errors import InputError, UsageError
-from cxrtool.data.columns import RESERVED
+from cxrtool.data.columns import RESERVED, SOURCE, SOURCES
 from cxrtool.data.label_columns import (
     BESIDE_CLASS,
     NOT_NAMED,
@@ -25,8 +25,8 @@ from cxrtool.data.label_columns import (
     listed,
     may_be_label,
 )
-from cxrtool.data.sources import details, vocabulary
-from cxrtool.data.sources.base import SourceOptions, SourceTable
+from cxrtool.data.sources import by_id, details, vocabulary
+from cxrtool.data.sources.base import FileOpener, SourceOptions, SourceTable
 from cxrtool.data.sources.files import Sieve, nothing_found, rows
 from cxrtool.data.sources.paths import ImageRoots, Located, locate
 from cxrtool.data.tables import read_table, require_columns
@@ -98,6 +98,8 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
     frame, values, left = _labels(path, frame, named, options, sieve)
     ready = {key: frame[name] for key, name in named.items() if key != CLASS} | ready
     cleaned, emptied = details.clean(pd.DataFrame(ready, index=frame.index))
+    marks, cautions = _marks(frame, images, options)
+    cleaned = cleaned.assign(**{name: marks[name] for name in marks if (marks[name] != "").any()})
     for key, respell in _SPELLINGS.items():
         if key in cleaned:
             cleaned[key] = respell(cleaned[key])
@@ -118,17 +120,54 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         patients="patient_id" in named and bool((table["patient_id"].str.strip() != "").all()),
         source="table",
         official_split="split" in named and bool((table["split"] != "").any()),
-        opener=None if options.labels_only else roots.opener(),
+        opener=None if options.labels_only else _opener(roots, images.refs),
         image_column=sieve.ref or "image",
         rejected=sieve.rejected,
         left=images.left,
         remarks=(_columns_read(frame, named), *images.remarks),
-        cautions=(*_disagreements(frame, named), *([] if len(values.columns) else [UNLABELED])),
+        cautions=(
+            *_disagreements(frame, named),
+            *cautions,
+            *([] if len(values.columns) else [UNLABELED]),
+        ),
         notes={
             **({NOTE: left} if left else {}),
             **({details.NOTE: emptied} if emptied else {}),
         },
     )
+
+
+def _opener(roots: ImageRoots, refs: pd.Series) -> FileOpener:
+    """What opens the images of a table, which may be DICOM too."""
+    return by_id.opener(roots) if refs.map(by_id.is_dicom).any() else roots.opener()
+
+
+def _marks(
+    frame: pd.DataFrame, images: Located, options: SourceOptions
+) -> tuple[pd.DataFrame, list[str]]:
+    """``source`` and ``burned_in`` of each row, and what to say of them.
+
+    A column ``source`` counts if it says nothing else than real, synthetic or edited, as that of
+    `cxr export` does; so does what DICOM headers say.
+    """
+    marks = pd.DataFrame("", index=frame.index, columns=["source", "burned_in"], dtype=str)
+    refs = images.refs[frame.index]
+    if images.roots is not None and refs.map(by_id.is_dicom).any():
+        marks = by_id.header_marks(images.roots, refs, options)
+    if SOURCE in frame:
+        cells = frame[SOURCE].str.strip().str.lower()
+        if cells.isin([*SOURCES, ""]).all():
+            marks["source"] = cells.where(~cells.isin(["real", ""]), marks["source"])
+    made, burned = int((marks["source"] != "").sum()), int((marks["burned_in"] != "").sum())
+    cautions = []
+    if made:
+        cautions.append(f"{made:,} images are synthetic by their table or file, and are marked so")
+    if burned:
+        cautions.append(
+            f"{burned:,} images say that text is burned into their pixels, which may name a"
+            " person: column burned_in"
+        )
+    return marks, cautions
 
 
 def _rivals(frame: pd.DataFrame, named: Mapping[str, str], key: str) -> list[str]:

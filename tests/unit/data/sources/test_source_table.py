@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -300,3 +301,44 @@ def test_a_column_of_ids_with_gaps_that_another_fills_is_named(tmp_path: Path, r
     (caution,) = read("table", write_text(tmp_path / "a.csv", text)).cautions
     assert "'patient_id' (taken) has no id in 2 rows where 'subject' has one" in caution
     assert caution.endswith("--column patient_id=subject")
+
+
+@pytest.mark.parametrize(
+    ("cells", "sources"),
+    [
+        (["synthetic", "real", ""], ["synthetic", "", ""]),
+        (["Edited", "synthetic", "real"], ["edited", "synthetic", ""]),
+        (["real", "real", ""], None),
+        (["synthetic", "St. X", ""], None),
+    ],
+)
+def test_a_table_that_says_what_is_synthetic(
+    tmp_path: Path, read: Read, cells: list[str], sources: list[str] | None
+) -> None:
+    lines = [f"{i}.png,{i % 2},{cell}" for i, cell in enumerate(cells)]
+    path = write_text(tmp_path / "labels.csv", "\n".join(["path,Edema,source", *lines]) + "\n")
+    result = read("table", path)
+    if sources is None:
+        assert "source" not in result.table
+        assert list(result.table["source_in_source"]) == cells
+    else:
+        assert list(result.table["source"]) == sources
+        assert any("are synthetic" in sentence for sentence in result.cautions)
+
+
+def test_a_table_may_name_dicom_files(tmp_path: Path, read: Read) -> None:
+    pytest.importorskip("pydicom")
+    from .dicom_files import dataset, image_12bit, save
+
+    for row, more in enumerate(({}, {"SyntheticData": "YES"}, {"BurnedInAnnotation": "YES"})):
+        save(dataset(image_12bit(row), BitsStored=12, **more), tmp_path / f"{row}.dcm")
+    write_png(tmp_path / "3.png")
+    lines = [f"{name},{i % 2}" for i, name in enumerate(("0.dcm", "1.dcm", "2.dcm", "3.png"))]
+    path = write_text(tmp_path / "labels.csv", "\n".join(["path,Edema", *lines]) + "\n")
+    result = read("table", path)
+    assert list(result.table["source"]) == ["", "synthetic", "", ""]
+    assert list(result.table["burned_in"]) == ["", "", "YES", ""]
+    assert len(result.cautions) == 2
+    assert result.opener is not None
+    assert np.asarray(result.opener("0.dcm")).shape == (40, 56)
+    assert result.opener("3.png") == tmp_path / "3.png"
