@@ -16,6 +16,7 @@ import pandas as pd
 from cxrtool.core.errors import InputError
 from cxrtool.data.sources import files, vocabulary
 from cxrtool.data.sources.base import FileOpener, Opened, SourceOptions
+from cxrtool.data.sources.dicom_headers import facts, header_of
 from cxrtool.data.sources.dicom_pixels import DicomOpener
 from cxrtool.data.sources.paths import ImageIndex, ImageRoots
 from cxrtool.data.sources.tree import DICOM_SUFFIXES, IMAGE_SUFFIXES
@@ -108,16 +109,13 @@ def header_columns(roots: ImageRoots, refs: pd.Series, options: SourceOptions) -
     """
     if options.labels_only or not options.headers:
         return pd.DataFrame("", index=refs.index, columns=list(_HEADER))
-    # Here: who reads no DICOM needs nothing of it.
-    from cxrtool.data.sources import dicom
-
     root, records = roots.base, []
     for ref in refs:
         record = dict.fromkeys(_HEADER, "")
         if is_dicom(ref) and (root / ref).is_file():
             try:
-                facts = dicom.facts(dicom.header_of(root / ref))
-                record = {name: facts[key] for name, key in _HEADER.items()}
+                told = facts(header_of(root / ref))
+                record = {name: told[key] for name, key in _HEADER.items()}
             except InputError:
                 pass
         records.append(record)
@@ -131,12 +129,10 @@ def header_marks(roots: ImageRoots, refs: pd.Series, options: SourceOptions) -> 
     marks = pd.DataFrame("", index=refs.index, columns=["source", "burned_in"], dtype=str)
     if options.labels_only or not options.headers:
         return marks
-    from cxrtool.data.sources import dicom
-
     for row, ref in refs[refs.map(is_dicom)].items():
         with contextlib.suppress(InputError):
-            kept = dicom.kept(dicom.header_of(roots.base / ref))
-            marks.loc[row] = [kept[name] for name in marks.columns]
+            told = facts(header_of(roots.base / ref))
+            marks.loc[row] = [told[name] for name in marks.columns]
     return marks
 
 

@@ -27,11 +27,18 @@ from cxrtool.data.keys import patient_keys
 from cxrtool.data.label_columns import NOTE, Columns, listed
 from cxrtool.data.sources import files, vocabulary
 from cxrtool.data.sources.base import NO_MODALITY, SourceOptions, SourceTable
+from cxrtool.data.sources.dicom_headers import (
+    KEYS,
+    burned_in,
+    facts,
+    header_of,
+    modality_of,
+    synthetic,
+)
 from cxrtool.data.sources.dicom_pixels import (
     DicomOpener,
     import_pydicom,
     need_decoder,
-    reading,
     syntax_of,
 )
 from cxrtool.data.sources.table import label_columns
@@ -50,16 +57,6 @@ _OTHERS = (
     *IMAGE_SUFFIXES, *ARCHIVE_SUFFIXES, *TABLE_SUFFIXES,
     ".txt", ".xml", ".md", ".html", ".pdf", ".py",
 )  # fmt: skip
-#: Everything that is looked at; all other elements stay unread.
-_TAGS = [
-    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "PatientID", "PatientSex", "PatientAge",
-    "Modality", "BodyPartExamined", "ViewPosition", "ViewCodeSequence", "Manufacturer",
-    "PresentationIntentType", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation",
-    "Rows", "Columns", "BitsAllocated", "BitsStored", "WindowCenter", "WindowWidth",
-    "VOILUTSequence", "SyntheticData", "BurnedInAnnotation",
-]  # fmt: skip
-#: Columns that a table of labels may be keyed by, finest first.
-_KEYS = ("SOPInstanceUID", "StudyInstanceUID", "PatientID")
 _OLDEST = 90
 NOT_LOOKED_AT = "DICOM, by its name, that is not looked at here (only a sample is)"
 
@@ -171,9 +168,9 @@ class _Headers:
         chosen, modality = self.options.modality, modality_of(header)
         if chosen and "any" not in chosen and modality not in chosen:
             return f"modality {modality}"
-        if "burned-in" in self.options.exclude and _burned_in(header):
+        if "burned-in" in self.options.exclude and burned_in(header):
             return "text burned into the pixels (BurnedInAnnotation)"
-        if "synthetic" in self.options.exclude and _synthetic(header):
+        if "synthetic" in self.options.exclude and synthetic(header):
             return "synthetic by its own word (SyntheticData)"
         return ""
 
@@ -238,28 +235,6 @@ class _Headers:
         )
 
 
-def header_of(path: Path) -> Any:
-    """What is kept of a file's header, as a pydicom data set; its pixels stay unread.
-
-    Raises:
-        InputError: Not a DICOM file, or a damaged one.
-    """
-    with reading():
-        if not begins_as_dicom(path):
-            raise InputError("not a DICOM file")
-        header = import_pydicom().dcmread(
-            path, stop_before_pixels=True, specific_tags=_TAGS, force=True
-        )
-        if not any(name in header for name in ("SOPClassUID", "Modality", "Rows")):
-            raise InputError("not a DICOM file: no class, no modality, no image")
-    return header
-
-
-def modality_of(header: Any) -> str:
-    """The modality of a header, `NO_MODALITY` where there is none."""
-    return _text(header, "Modality").upper() or NO_MODALITY
-
-
 def _paths(source: Path) -> list[Path]:
     """Files that may be DICOM by their names, in sorted order."""
     if source.is_file():
@@ -300,36 +275,6 @@ def _check(header: Any) -> None:
     need_decoder(syntax_of(header))
 
 
-def _burned_in(header: Any) -> bool:
-    return _text(header, "BurnedInAnnotation").upper() == "YES"
-
-
-def _synthetic(header: Any) -> bool:
-    return _text(header, "SyntheticData").upper() == "YES"
-
-
-def facts(header: Any) -> dict[str, str]:
-    """What is taken from a header, identifiers still in the clear."""
-    windowed = header.get("WindowCenter") is not None and header.get("WindowWidth") is not None
-    codes = header.get("ViewCodeSequence") or [{}]
-    return {
-        **{key: _text(header, key) for key in _KEYS},
-        "view": _text(header, "ViewPosition") or _text(codes[0], "CodeMeaning"),
-        "sex": _text(header, "PatientSex"),
-        "age": _text(header, "PatientAge"),
-        "modality": _text(header, "Modality"),
-        "source": "synthetic" if _synthetic(header) else "",
-        "burned_in": "YES" if _burned_in(header) else "",
-        "body_part": _text(header, "BodyPartExamined").upper(),
-        "manufacturer": _text(header, "Manufacturer"),
-        "voi": "LUT" if header.get("VOILUTSequence") else "window" if windowed else "none",
-    }
-
-
-def _text(header: Any, name: str) -> str:
-    return " ".join(str(header.get(name, "") or "").split())
-
-
 def _without_identity(table: pd.DataFrame, options: SourceOptions) -> pd.DataFrame:
     """The table with pseudonyms in place of ids, and with one spelling of views, sexes, ages."""
     table = table.rename(columns={"PatientID": "patient_id", "StudyInstanceUID": "study_id"})
@@ -352,9 +297,9 @@ def _join(
     """The table with the labels of another one, joined by the finest id that it has; which ones."""
     frame = read_table(path)
     plain = {name.replace("_", "").lower(): name for name in map(str, frame.columns)}
-    keys = {key: plain[key.lower()] for key in _KEYS if key.lower() in plain}
+    keys = {key: plain[key.lower()] for key in KEYS if key.lower() in plain}
     if not keys:
-        hint = "it needs one of " + ", ".join(_KEYS)
+        hint = "it needs one of " + ", ".join(KEYS)
         raise InputError("no column to join by", file=path, hint=hint)
     key, column = next(iter(keys.items()))
     refuse_row(frame, frame[column].duplicated(), f"{key} is there twice", path, column)
