@@ -72,9 +72,9 @@ def sentences(e: PrivacyEvaluation) -> list[str]:
     """Each attack in a sentence: what, n, result."""
     told = [
         f"Copies ({near.space}): {near.copies:,} of {len(near.synthetic):,} generated images lie"
-        f" nearer to one of {e.membership.training:,} training images than 99.9 % of"
-        f" {len(near.held_out):,} held-out images do; as many as"
-        f" {math.ceil(len(near.synthetic) / 1000):,} are expected of real images too."
+        f" nearer to one of {e.membership.training:,} training images than"
+        f" {_limit(len(near.held_out))}; of as many real images of others"
+        f" {expected(near):,.1f} would."
         for near in e.near
     ]
     m = e.membership
@@ -90,6 +90,17 @@ def sentences(e: PrivacyEvaluation) -> list[str]:
         f" held-out images of {e.people[1]:,}: {reading}{rate}."
     )
     return told
+
+
+def _limit(held_out: int) -> str:
+    if held_out >= 1000:
+        return f"99.9 % of {held_out:,} held-out images do"
+    return f"the nearest of {held_out:,} held-out images does, too few for a stricter limit"
+
+
+def expected(near: Nearness) -> float:
+    """How many of as many real images of others would lie nearer than the limit."""
+    return len(near.synthetic) * max(0.001, 1 / (len(near.held_out) + 1))
 
 
 def untried() -> str:
@@ -114,7 +125,7 @@ def build(e: PrivacyEvaluation) -> Page:
     names = ("space", "generated", "median", "held-out median", "limit", "nearer than it")
     why = (
         "A generator that copies makes images that lie nearer to a training image than people whom"
-        " it has never seen do. The limit is the nearest thousandth of the held-out images."
+        " it has never seen do. The limit is the nearest thousandth of the held-out images, at least one."
     )
     asked = (
         f"The attacker has the generator and an image, and asks {e.judge} how well it knows it."

@@ -193,6 +193,8 @@ def test_attacks_are_told_with_n_result_and_what_was_not_tried(house: Path, tmp_
         text = (out / page).read_text()
         for words in ("128 training images", "40 held-out images", "Not tried", "no proof"):
             assert words in text
+        assert "the nearest of 40 held-out images does" in text
+        assert "of as many real images of others 2.4 would" in text  # 100 / 41
         assert not [word for word in ("anonymous", "safe") if word in text.lower()]
         assert "data:image" not in text  # no picture of a person
 
