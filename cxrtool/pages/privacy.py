@@ -125,7 +125,8 @@ def build(e: PrivacyEvaluation) -> Page:
     names = ("space", "generated", "median", "held-out median", "limit", "nearer than it")
     why = (
         "A generator that copies makes images that lie nearer to a training image than people whom"
-        " it has never seen do. The limit is the nearest thousandth of the held-out images, at least one."
+        " it has never seen do. The limit is the nearest thousandth of the held-out images, at"
+        " least one."
     )
     asked = (
         f"The attacker has the generator and an image, and asks {e.judge} how well it knows it."
