@@ -237,7 +237,7 @@ complete -c cxr -n '__fish_seen_subcommand_from synthesize' -l edit -r -d 'Outpu
 complete -c cxr -n '__fish_seen_subcommand_from synthesize' -l ensemble -r -d 'Shares of the --edit runs in their order, such as 0.7,0.3. Default: equal.'
 complete -c cxr -n '__fish_seen_subcommand_from synthesize' -l edit-strength -r -d 'How far images are pushed; 1 is as far as the edits went.'
 complete -c cxr -n '__fish_seen_subcommand_from synthesize' -l truncation -r -d 'Truncation psi: 1 keeps the whole distribution, less gives more typical images.'
-complete -c cxr -n '__fish_seen_subcommand_from synthesize' -l steps -r -d 'Of a flow: steps from noise to image; each but the last calls the network twice. Default: 12.'
+complete -c cxr -n '__fish_seen_subcommand_from synthesize' -l steps -r -d 'Of a flow: steps from noise to image; each but the last calls the network twice. Default: 8.'
 complete -c cxr -n '__fish_seen_subcommand_from synthesize' -l guidance -r -d 'Of a flow: weight of the labels: 1 is what was learned, more shows them more clearly and varies less. Default: 1.'
 complete -c cxr -n '__fish_seen_subcommand_from synthesize' -l guidance-interval -r -d 'Of a flow: times between which the guidance acts, from 0 (image) to 1 (noise). Default: 0:1.'
 complete -c cxr -n '__fish_seen_subcommand_from synthesize' -l block -r -d 'Images that go through the network together. Another number may change images in the last digits.'

@@ -165,7 +165,7 @@ class Config(SelectionOptions, Computing):
     )
     steps: int | None = sampling_option(
         "Of a flow: steps from noise to image; each but the last calls the network twice."
-        " Default: 12.",
+        " Default: 8.",
         min=1,
     )
     guidance: float | None = sampling_option(

@@ -27,7 +27,7 @@ class Sampling:
         interval: Times between which the guidance acts, in [0, 1].
     """
 
-    steps: int = 12
+    steps: int = 8
     guidance: float = 1.0
     interval: tuple[float, float] = (0.0, 1.0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +149,7 @@ def test_parts_out_of_order_are_refused(run: Run, ends: list[tuple[int, int]]) -
 
 
 def test_memory_does_not_grow_with_the_parts(tmp_path: Path) -> None:
+    import gc
     import tracemalloc
     from dataclasses import replace
 
@@ -156,9 +158,14 @@ def test_memory_does_not_grow_with_the_parts(tmp_path: Path) -> None:
     def peak(n_parts: int) -> int:
         writer = DatasetWriter(Run.for_test(tmp_path / str(n_parts)), info)
         names = (f"{part:03d}/{i:04d}" for part in range(n_parts) for i in range(200))
-        parts = (table([next(names) for _ in range(200)]) for _ in range(n_parts))
+
+        def parts() -> Iterator[pd.DataFrame]:
+            for _ in range(n_parts):
+                gc.collect()  # what pandas leaves in cycles waits for it
+                yield table([next(names) for _ in range(200)])
+
         tracemalloc.start()
-        writer.finish_parts(parts)
+        writer.finish_parts(parts())
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return most
