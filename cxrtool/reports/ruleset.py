@@ -55,7 +55,7 @@ _RULE_KEYS = (
 )  # fmt: skip
 _CUE_KEYS = ("id", "role", "direction", "reach", "group", "phrases", "match", "miss")
 _TABLES = ("sections", "classes", "spelling", "typing-errors", "answers")
-_WORDS = ("starters", "function-words", "continuations", "divided", "everyday")
+_WORDS = ("starters", "function-words", "continuations", "divided", "shortened", "everyday")
 _TOP_KEYS = ("observations", "body", *_WORDS, *_TABLES, "rule", "cue", "remove")
 #: Keys of a set of rules by itself.
 _BASE_KEYS = ("language", "language-name", "no_finding", "devices", "counted", *_TOP_KEYS)

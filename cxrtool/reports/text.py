@@ -33,6 +33,7 @@ _DEIDENTIFIED = re.compile(r"\[\*\*[^\[]{0,200}?\*\*\]|_{2,}")
 _TAG = re.compile(r"<\s{0,3}/?\s{0,3}(?:br|p|li|ul|ol|div|b|i)\s{0,3}/?\s{0,3}>", re.IGNORECASE)
 _ENTITY = re.compile(r"&(?:nbsp|amp|lt|gt|quot|apos|#\d{1,5});")
 _HYPHEN = re.compile(r"-(?<=\w-)(?=\w)")  # a literal first, which is found fast
+_SHORTENED = re.compile(r"\b([A-Za-z]{2,10})\.(?= [a-z])")
 _LIST = re.compile(
     # Or glued to what follows, where that is no number and no sign: "1.No", "-No", "#1 No", "o No".
     r"(?<![^\n\x1e.;:])[ ]*"
@@ -75,6 +76,7 @@ class Wording:
         function_words: Words that end no line and no sentence.
         continuations: Words that begin no line after a header.
         divided: Words that the tokenizer divides without an apostrophe.
+        shortened: Words whose full stop ends no sentence before a small letter: "pl. effusion".
         everyday: Words that hardly a report of some length does without.
         starters: Capitalized words that begin a sentence even without a full stop before them.
     """
@@ -84,6 +86,7 @@ class Wording:
     function_words: frozenset[str]
     continuations: frozenset[str]
     divided: frozenset[str]
+    shortened: frozenset[str]
     everyday: frozenset[str]
     starters: frozenset[str]
 
@@ -111,6 +114,10 @@ def clean(text: str, wording: Wording, headers: frozenset[str] = frozenset()) ->
         out = _RUN.sub(lambda m: re.sub(r"(.{99}).", r"\1 ", m.group()), out)
     if "-" in out:
         out = _HYPHEN.sub(" ", out)
+    if ". " in out and wording.shortened:
+        out = _SHORTENED.sub(
+            lambda m: m[1] + " " if m[1].lower() in wording.shortened else m[0], out
+        )
     if "\r" in out:
         out = out.replace("\r\n", " \n").replace("\r", "\n")
     if "\n" in out:

@@ -26,6 +26,12 @@ READ = RULES.spelling.reader(RULES.automaton.knows)
         ("haemothorax", "hemothorax"),
         ("tumours", "tumors"),
         ("lt", "left"),
+        ("c'megaly", "cardiomegaly"),
+        ("silouhette", "silhouette"),
+        ("pthx", "pneumothorax"),
+        ("eff'n", "effusion"),
+        ("frx", "fracture"),
+        ("thickg", "thickening"),
     ],
 )
 def test_a_word_is_read_as_the_one_meant(word: str, meant: str) -> None:

@@ -29,6 +29,7 @@ def sentences(nlp: Language, text: str) -> list[str]:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        ("No pl. eff. Card. sil. normal. Clear.", ["No pl. eff.", "Card. sil. normal.", "Clear."]),
         ("Heart is big. Lungs clear", ["Heart is big.", "Lungs clear"]),
         ("Heart is\nbig. Lungs clear.", ["Heart is big.", "Lungs clear."]),
         ("Heart size normal Lungs are clear", ["Heart size normal", "Lungs are clear"]),
