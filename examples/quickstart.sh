@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole chain on simulated radiographs ("phantoms"), on a CPU, in three to five minutes.
+# The whole chain on simulated radiographs ("phantoms"), on a CPU, in two to five minutes.
 #
 #   bash examples/quickstart.sh [FOLDER]     default: quickstart-work in the repository
 #
