@@ -5,7 +5,8 @@ mean latents, discriminator), `model_card.md`, `label_table.csv` (label vectors 
 from), `resolved.json` (every number used), `seen.json`, `samples.png`, `curves.png`, and while it
 runs `metrics.jsonl`, `samples/`, `checkpoints/`. Method: by default StyleGAN2 (Karras et al. 2020)
 conditioned on all labels at once, with a projection discriminator and an auxiliary label head,
-DiffAugment; with ``--arch`` one of the published studies' (`cxrtool.generators.registry`).
+DiffAugment; with ``--arch`` a flow, or one of the published studies'
+(`cxrtool.generators.registry`).
 """
 
 from typing import Any
