@@ -223,35 +223,74 @@ def tell(
         split_notes: What to say about the split.
         rejected: What was left out.
     """
-    counts = label_counts(table, source.labels)
-    parts = info.notes["splits"]
-    groups, twins = duplicates(table, columns.PIXEL_KEY)
-    if counts:
-        console.table(
-            "Labels",
-            ["label", "1", "-1", "0", "blank"],
-            [[name, *n.values()] for name, n in counts.items()],
+    labels = _tell_labels(table, source.labels)
+    _tell_splits(source, info.notes["splits"], split_notes)
+    _tell_conversions(run, images)
+    copies = _tell_copies(table, source.labels, images)
+    if not source.patients:
+        console.warn(
+            "without patient ids patient-disjointness is not shown, only kept for "
+            + ("studies and copies" if (table[columns.STUDY] != "").any() else "copies")
         )
+    torn = _tell_tears(table)
+    _tell_barren(source, labels)
+    _tell_rejected(rejected)
+    run.count("images", len(table))
+    run.count("rejected", len(rejected))
+    return {
+        "images": len(table),
+        "rejected": len(rejected),
+        "splits": info.notes["splits"],
+        "labels": labels,
+        **dict(sorted({**copies, **torn}.items())),
+    }
+
+
+def _tell_labels(table: pd.DataFrame, labels: Sequence[str]) -> dict[str, dict[str, int]]:
+    """How often each label is what, which is returned."""
+    counts = label_counts(table, labels)
+    if counts:
+        rows = [[name, *n.values()] for name, n in counts.items()]
+        console.table("Labels", ["label", "1", "-1", "0", "blank"], rows)
+    return counts
+
+
+def _tell_splits(
+    source: SourceTable, parts: Mapping[str, Mapping[str, int]], notes: Iterable[str]
+) -> None:
+    """What lies in each split, by whose patients, and how it came about."""
     for name, part in parts.items():
         console.say(f"{name}: {part['images']:,} images of {part['patients']:,} patients")
     if source.patients:
         doubt = ", which is only the format: name the hospital with --namespace"
         form = columns.is_format_namespace(source.namespace)
         console.say(f"patient ids are of {source.namespace!r}" + (doubt if form else ""))
-    for note in split_notes:
+    for note in notes:
         console.say(note)
+
+
+def _tell_conversions(run: Run, images: Ingested | None) -> None:
+    """Of which forms images were that are not 8-bit gray."""
     for what, number in sorted(images.conversions.items()) if images else ():
         console.say(f"{what}: {number:,} images")
         run.count(what.replace(" ", "_"), number)
+
+
+def _tell_copies(
+    table: pd.DataFrame, labels: Sequence[str], images: Ingested | None
+) -> dict[str, int]:
+    """Images that look like another one or like nothing; their numbers are returned."""
+    groups, twins = duplicates(table, columns.PIXEL_KEY)
     if groups:
         console.say(f"{twins:,} images are copies of another one ({groups:,} groups)")
-    contradictory = contradicting_copies(table, source.labels)
-    if len(contradictory):
+    contradictory = contradicting_copies(table, labels)
+    contradictions = contradictory["copies"].nunique()
+    if contradictions:
         by_label = contradictory["label"].value_counts()
         differ = ", ".join(f"{name} {n:,}" for name, n in list(by_label.items())[:_SHOWN])
         one = contradictory.iloc[0]
         console.warn(
-            f"{contradictory['copies'].nunique():,} groups of copies have labels that contradict"
+            f"{contradictions:,} groups of copies have labels that contradict"
             f" each other ({differ}), such as {one['label']} of {one['present']} and"
             f" {one['absent']}"
         )
@@ -267,24 +306,33 @@ def tell(
         console.say(
             f"{alike:,} more images are copies at this size, although their originals differ"
         )
-    if not source.patients:
+    return {
+        "copies": twins,
+        "copies_that_contradict": int(contradictions),
+        "images_of_one_gray": len(blank),
+    }
+
+
+def _tell_tears(table: pd.DataFrame) -> dict[str, int]:
+    """What the leak guard will refuse, since splits tear it apart; the numbers are returned."""
+    _, copies = tears(table, "pixels")
+    if copies:
         console.warn(
-            "without patient ids patient-disjointness is not shown, only kept for "
-            + ("studies and copies" if (table[columns.STUDY] != "").any() else "copies")
-        )
-    _, straddling = tears(table, "pixels")
-    if straddling:
-        console.warn(
-            f"{straddling:,} images have a copy with identical pixels in another split: the leak"
+            f"{copies:,} images have a copy with identical pixels in another split: the leak"
             " guard will refuse them; --split-by 0.8,0.1,0.1 keeps copies together"
         )
-    studies, images_of_studies = tears(table, "studies")
+    studies, images = tears(table, "studies")
     if studies:
         console.warn(
-            f"{images_of_studies:,} images are of {studies:,} studies that lie in several splits,"
+            f"{images:,} images are of {studies:,} studies that lie in several splits,"
             " and without patient ids nothing else holds a study together: the leak guard will"
             " refuse them; --split-by 0.8,0.1,0.1 keeps studies together"
         )
+    return {"copies_across_splits": copies, "studies_across_splits": studies}
+
+
+def _tell_barren(source: SourceTable, counts: Mapping[str, Mapping[str, int]]) -> None:
+    """Labels that the source covers and never gives."""
     barren = [
         name
         for name, covered in zip(source.labels, source.covered, strict=True)
@@ -292,26 +340,18 @@ def tell(
     ]
     if barren:
         console.warn(f"labels without a positive, of which nothing is learned: {', '.join(barren)}")
-    if rejected:
-        by_column = Counter(
-            error.column for _, error in rejected if error.reason.endswith(label_columns.NO_VALUE)
-        )
-        cells = ", ".join(f"{name} {n:,}" for name, n in by_column.most_common())
-        because = f" (bad label cells: {cells})" if cells else ""
-        console.warn(f"rows left out: {len(rejected):,}{because}, see rejected.csv")
-    run.count("images", len(table))
-    run.count("rejected", len(rejected))
-    return {
-        "images": len(table),
-        "rejected": len(rejected),
-        "splits": parts,
-        "labels": counts,
-        "copies": twins,
-        "copies_across_splits": straddling,
-        "copies_that_contradict": int(contradictory["copies"].nunique()),
-        "images_of_one_gray": len(blank),
-        "studies_across_splits": studies,
-    }
+
+
+def _tell_rejected(rejected: Sequence[Rejected]) -> None:
+    """Rows that are left out, by the columns of cells that are no label."""
+    if not rejected:
+        return
+    by_column = Counter(
+        error.column for _, error in rejected if error.reason.endswith(label_columns.NO_VALUE)
+    )
+    cells = ", ".join(f"{name} {n:,}" for name, n in by_column.most_common())
+    because = f" (bad label cells: {cells})" if cells else ""
+    console.warn(f"rows left out: {len(rejected):,}{because}, see rejected.csv")
 
 
 def tell_columns(left: Mapping[str, str], where: str = "") -> None:

@@ -15,6 +15,7 @@ arXiv:1901.07042.
 
 import re
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -46,75 +47,37 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         InputError: A table or a column is missing, a label cell is no label value, an id stands in
             two splits, a report is not UTF-8.
     """
-    folder = source if source.is_dir() else source.parent
-    metadata = _find(folder, "metadata")
-    if metadata is None:
-        raise files.nothing_found(folder, "mimic-cxr", "mimic-cxr-2.0.0-metadata.csv")
-    folder = metadata.parent
-    label_path = _find(folder, "chexpert") or _find(folder, "negbio")
-    label_path = source if source.is_file() else label_path
-    if label_path is None or label_path == metadata:
-        what = "mimic-cxr-2.0.0-chexpert.csv or -negbio.csv"
-        raise files.nothing_found(folder, "mimic-cxr", what)
-    split_path = _find(folder, "split")
-    sectioned = next(iter(files.find_tables(folder, [SECTIONED])), folder / SECTIONED)
-    sieve = files.Sieve(options, metadata, "dicom_id")
-
-    frame = read_table(metadata, ("dicom_id", "subject_id", "study_id", "ViewPosition"))
-    for column in ("subject_id", "study_id"):
-        bad = ~frame[column].str.fullmatch(r"\d+").astype(bool)
-        frame = sieve.drop(frame, bad, column, "{value} is not a whole number")
-    subject, study = "p" + frame["subject_id"], "s" + frame["study_id"]
-    folders = "files/" + subject.str[:3] + "/" + subject + "/" + study
-    roots = ImageRoots.of(options, folder)
-    texts, text_files = _reports(folder, roots, folders)
-    # ViewPosition, and where it is blank the meaning of the view code.
-    view = vocabulary.views(frame["ViewPosition"])
-    if "ViewCodeSequence_CodeMeaning" in frame:
-        view = view.where(view != "", vocabulary.views(frame["ViewCodeSequence_CodeMeaning"]))
-    expert = _EXPERT in label_path.name
-    labels = read_table(label_path, ("study_id",))
-    # The table of radiologists calls Lung Opacity by another name.
-    labels = labels.rename(columns={name: canonical(name) for name in labels})
-    covered = tuple(name in labels for name in CHEXPERT)
-    if expert and NO_FINDING not in labels:
-        labels[NO_FINDING] = ""  # it labels findings
-    require_columns(labels, CHEXPERT, label_path)
-    again = labels["study_id"].duplicated()
-    refuse_row(labels, again, "the study is there twice", label_path, "study_id")
-    studies = len(labels)
-    labels = labels.assign(row=labels.index).set_index("study_id").reindex(frame["study_id"])
+    paths = _Tables.of(source)
+    roots = ImageRoots.of(options, paths.metadata.parent)
+    sieve = files.Sieve(options, paths.metadata, "dicom_id")
+    images = _images(paths.metadata, sieve)
+    texts, text_files = _reports(paths.metadata.parent, roots, images["folder"])
+    labels, covered = _labels(paths.labels)
     # Index = rows of the label table (0 = none), which is the file at fault if a cell is bad.
+    of_images = labels.assign(row=labels.index).set_index("study_id").reindex(images["study_id"])
     table = pd.DataFrame(
         {
-            "image_ref": folders + "/" + frame["dicom_id"] + ".jpg",
-            "patient_id": frame["subject_id"],
-            "study_id": study,
-            "view": view,
-            "split": "" if split_path is None else _split(split_path, frame["dicom_id"]),
-            **_sections(texts, study, sectioned),
-            **files.rows(frame, metadata),
-            **labels[list(CHEXPERT)].fillna("").set_axis(frame.index),
+            "image_ref": images["folder"] + "/" + images["dicom_id"] + ".jpg",
+            "patient_id": images["subject_id"],
+            "study_id": images["study"],
+            "view": _views(images),
+            "split": "" if paths.split is None else _split(paths.split, images["dicom_id"]),
+            **_sections(texts, images["study"], paths.sectioned),
+            **files.rows(images, paths.metadata),
+            **of_images[list(CHEXPERT)].fillna("").set_axis(images.index),
         }
-    ).set_axis(labels["row"].fillna(0).astype(int))
-    sieve.file, sieve.ref = label_path, "image_ref"
+    ).set_axis(of_images["row"].fillna(0).astype(int))
+    sieve.file, sieve.ref = paths.labels, "image_ref"
     table = sieve.labels(table, CHEXPERT)
     without_labels = int((table.index == 0).sum())
-    remarks = []
-    if expert:
+    if paths.by_radiologists:
         table = table[table.index != 0]
-        remarks.append(
-            f"labels by radiologists: {len(table):,} images of the {studies:,} studies that"
-            f" they read; {without_labels:,} images of others are left out"
-        )
-        without_labels = 0
-    elif (other := _find(folder, _EXPERT)) is not None:
-        remarks.append(f"{other.name} is not used: give it as SOURCE for the radiologists' labels")
+    remarks = _remarks(paths, len(labels), len(table), without_labels)
     table = table.reset_index(drop=True)
     if not options.labels_only:
         refs, sieve.file = table["image_ref"], ""
-        images = roots.settle(lambda _: refs, table.assign(dicom_id=refs), "dicom_id", sieve)
-        table = table.loc[images.frame.index].assign(image_ref=images.refs)
+        at = roots.settle(lambda _: refs, table.assign(dicom_id=refs), "dicom_id", sieve)
+        table = table.loc[at.frame.index].assign(image_ref=at.refs)
     return SourceTable(
         table=table,
         labels=CHEXPERT,
@@ -124,22 +87,119 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         source="MIMIC-CXR-JPG",
         licence="PhysioNet Credentialed Health Data License 1.5.0",
         citation="Johnson et al., arXiv:1901.07042",
-        official_split=split_path is not None,
+        official_split=paths.split is not None,
         opener=None if options.labels_only else roots.opener(),
         image_column="dicom_id",
-        beside=(
-            *(path for path in (metadata, label_path, split_path) if path is not None),
-            sectioned,
-            *text_files,
-        ),
+        beside=(*paths.all, *text_files),
         rejected=sieve.rejected,
         remarks=remarks,
         notes={
-            "labeler": "radiologists" if expert else re.split(r"\.csv|-", label_path.name)[-2],
-            "images_without_labels": without_labels,
+            "labeler": paths.labeler,
+            "images_without_labels": 0 if paths.by_radiologists else without_labels,
             "images_with_report": int((table["report"] != "").sum()),
         },
     )
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """The tables of the download.
+
+    Attributes:
+        metadata: An image a row.
+        labels: A study a row.
+        split: An image a row; None where it is not there.
+        sectioned: A report a row; need not exist.
+    """
+
+    metadata: Path
+    labels: Path
+    split: Path | None
+    sectioned: Path
+
+    @classmethod
+    def of(cls, source: Path) -> "_Tables":
+        """Those of a folder, or beside a table of labels.
+
+        Raises:
+            InputError: There is none of images, or none of labels.
+        """
+        folder = source if source.is_dir() else source.parent
+        metadata = _find(folder, "metadata")
+        if metadata is None:
+            raise files.nothing_found(folder, "mimic-cxr", "mimic-cxr-2.0.0-metadata.csv")
+        folder = metadata.parent
+        labels = _find(folder, "chexpert") or _find(folder, "negbio")
+        labels = source if source.is_file() else labels
+        if labels is None or labels == metadata:
+            what = "mimic-cxr-2.0.0-chexpert.csv or -negbio.csv"
+            raise files.nothing_found(folder, "mimic-cxr", what)
+        sectioned = next(iter(files.find_tables(folder, [SECTIONED])), folder / SECTIONED)
+        return cls(metadata, labels, _find(folder, "split"), sectioned)
+
+    @property
+    def by_radiologists(self) -> bool:
+        """Whether the labels are those of the test studies that radiologists read."""
+        return _EXPERT in self.labels.name
+
+    @property
+    def labeler(self) -> str:
+        """Whose labels these are."""
+        if self.by_radiologists:
+            return "radiologists"
+        return re.split(r"\.csv|-", self.labels.name)[-2]
+
+    @property
+    def all(self) -> tuple[Path, ...]:
+        """All that are read."""
+        split = () if self.split is None else (self.split,)
+        return (self.metadata, self.labels, *split, self.sectioned)
+
+
+def _images(metadata: Path, sieve: files.Sieve) -> pd.DataFrame:
+    """The table of images, with ``study`` and ``folder`` as their folders are called."""
+    frame = read_table(metadata, ("dicom_id", "subject_id", "study_id", "ViewPosition"))
+    for column in ("subject_id", "study_id"):
+        bad = ~frame[column].str.fullmatch(r"\d+").astype(bool)
+        frame = sieve.drop(frame, bad, column, "{value} is not a whole number")
+    subject, study = "p" + frame["subject_id"], "s" + frame["study_id"]
+    folder = "files/" + subject.str[:3] + "/" + subject + "/" + study
+    return frame.assign(study=study, folder=folder)
+
+
+def _views(images: pd.DataFrame) -> pd.Series:
+    """ViewPosition, and where it is blank the meaning of the view code."""
+    view = vocabulary.views(images["ViewPosition"])
+    if "ViewCodeSequence_CodeMeaning" in images:
+        view = view.where(view != "", vocabulary.views(images["ViewCodeSequence_CodeMeaning"]))
+    return view
+
+
+def _labels(path: Path) -> tuple[pd.DataFrame, tuple[bool, ...]]:
+    """Labels by study, and which of `CHEXPERT` the table has."""
+    labels = read_table(path, ("study_id",))
+    # The table of radiologists calls Lung Opacity by another name.
+    labels = labels.rename(columns={name: canonical(name) for name in labels})
+    covered = tuple(name in labels for name in CHEXPERT)
+    if _EXPERT in path.name and NO_FINDING not in labels:
+        labels[NO_FINDING] = ""  # it labels findings
+    require_columns(labels, CHEXPERT, path)
+    again = labels["study_id"].duplicated()
+    refuse_row(labels, again, "the study is there twice", path, "study_id")
+    return labels, covered
+
+
+def _remarks(paths: _Tables, studies: int, images: int, without_labels: int) -> list[str]:
+    """Whose labels these are, where a person could have meant others."""
+    if paths.by_radiologists:
+        return [
+            f"labels by radiologists: {images:,} images of the {studies:,} studies that"
+            f" they read; {without_labels:,} images of others are left out"
+        ]
+    experts = _find(paths.metadata.parent, _EXPERT)
+    if experts is None:
+        return []
+    return [f"{experts.name} is not used: give it as SOURCE for the radiologists' labels"]
 
 
 def _sections(texts: pd.Series, study: pd.Series, sectioned: Path) -> dict[str, pd.Series]:
