@@ -16,7 +16,7 @@ import pandas as pd
 from cxrtool.core import console
 from cxrtool.core.runs import Run
 from cxrtool.data import columns, label_columns
-from cxrtool.data.columns import IMAGE, PATIENT, SPLIT, SPLITS, cells_of, image_name
+from cxrtool.data.columns import IMAGE, PATIENT, SPLIT, SPLITS, are_blank, cells_of, image_name
 from cxrtool.data.images import KERNEL
 from cxrtool.data.ingest import Ingested
 from cxrtool.data.join import Joined
@@ -48,7 +48,9 @@ def manifest_table(
     """
     table = source.table.iloc[rows].reset_index(drop=True)
     table = table.drop(columns=["table_file", "table_row"])
-    table[columns.SOURCE] = pd.Series(cells_of(table, columns.SOURCE)).replace("", "real")
+    table[columns.SOURCE] = (
+        table[columns.SOURCE].replace("", "real") if columns.SOURCE in table else "real"
+    )
     if images is None:
         table[IMAGE], table[columns.PIXEL_KEY] = "", ""
     else:
@@ -170,8 +172,10 @@ def split_counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
 
 def duplicates(table: pd.DataFrame, column: str) -> tuple[int, int]:
     """(groups of images with one key, images in them beyond the first of each)."""
-    keys = pd.Series(cells_of(table, column))
-    counts = keys[keys != ""].value_counts()
+    filled = ~are_blank(table, column)
+    if not filled.any():
+        return 0, 0
+    counts = table.loc[filled, column].value_counts()
     return int((counts > 1).sum()), int((counts - 1).sum())
 
 
@@ -187,7 +191,7 @@ def contradicting_copies(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataF
     groups = pd.Series(rows).groupby(marks).transform("min").to_numpy()
     names = table[IMAGE].to_numpy(dtype=object)
     out = []
-    for label in labels:
+    for label in labels if len(rows) else ():
         part = pd.DataFrame({"copies": groups, "row": rows, "cell": cells_of(table, label)[rows]})
         first = part.drop_duplicates(["copies", "cell"]).pivot(
             index="copies", columns="cell", values="row"

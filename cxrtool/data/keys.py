@@ -23,7 +23,7 @@ import hashlib
 import hmac
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,7 +63,7 @@ Keys = frozenset[str]
 
 
 def patient_keys(
-    patients: Iterable[str], namespace: str, secret: bytes | None = None
+    patients: Sequence[str] | np.ndarray | pd.Series, namespace: str, secret: bytes | None = None
 ) -> np.ndarray:
     """Keys of patients: the first 16 hex digits of HMAC-SHA-256 (64 bits).
 
@@ -76,14 +76,16 @@ def patient_keys(
     Returns:
         Object array [N] of `str`.
     """
-    codes, unique = pd.factorize(np.asarray(list(patients), dtype=object))
+    codes, unique = pd.factorize(pd.Series(patients, dtype=str))
     secret, head = secret or namespace.encode("utf-8"), namespace.encode("utf-8") + b"\0"
-    keys = np.full(len(unique), "", dtype=object)
-    for index, patient in enumerate(unique):
-        if patient != "":
-            message = head + str(patient).encode("utf-8")
-            keys[index] = hmac.digest(secret, message, "sha256")[:8].hex()
-    return np.asarray(keys[codes])
+    start = hmac.new(secret, head, "sha256")
+
+    def key(patient: str) -> str:
+        digest = start.copy()
+        digest.update(patient.encode("utf-8"))
+        return digest.hexdigest()[:16] if patient else ""
+
+    return np.asarray(np.array([key(str(patient)) for patient in unique], object)[codes])
 
 
 def keyed_namespace(namespace: str, secret: bytes | None) -> str:

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from cxrtool.data.columns import counts_of, each_value
 from cxrtool.data.maps import is_observation
 
 #: At least so many of so many cells that are not blank hold a label value.
@@ -77,15 +78,18 @@ def bad_cells(column: pd.Series) -> np.ndarray:
 
 def plain_column(column: pd.Series) -> pd.Series:
     """A column with `plain_value` of its label cells; others stay as they are."""
-    values = {cell: plain_value(cell) for cell in column.unique()}
-    return column.map({cell: cell if value is None else value for cell, value in values.items()})
+    return each_value(column, lambda cell: cell if (v := plain_value(cell)) is None else v)
 
 
-def words_of(column: pd.Series) -> dict[str, int]:
-    """Words that stand for a label value -> cells, those for 1 first."""
+def words_of(cells: Mapping[str, int]) -> dict[str, int]:
+    """Words that stand for a label value -> cells, those for 1 first.
+
+    Args:
+        cells: Distinct cells -> how often each stands there.
+    """
     counts: Counter[str] = Counter()
-    for cell, count in column.value_counts(sort=False).items():
-        counts[str(cell).strip().casefold()] += int(count)
+    for cell, count in cells.items():
+        counts[cell.strip().casefold()] += count
     return {word: counts[word] for word in _WORDS if word and counts[word]}
 
 
@@ -145,9 +149,10 @@ def find_labels(
     for name in map(str, frame.columns):
         if name in skip:
             continue
+        cells = counts_of(frame[name])
         values: Counter[str | None] = Counter()
-        for cell, count in frame[name].value_counts(sort=False).items():
-            values[plain_value(str(cell))] += int(count)
+        for cell, count in cells.items():
+            values[plain_value(cell)] += count
         filled, bad = values.total() - values[""], values[None]
         if name in no_labels:
             left[name] = BY_NAME
@@ -155,7 +160,7 @@ def find_labels(
             left[name] = BLANK
         elif bad == filled:
             left[name] = OTHER_VALUES
-        elif _is_class(name) and sum(words_of(frame[name]).values()) >= filled - bad:
+        elif _is_class(name) and sum(words_of(cells).values()) >= filled - bad:
             left[name] = WORDS_OF_A_CLASS
         elif (filled - bad) * _LABEL_OF[1] < filled * _LABEL_OF[0]:
             left[name] = f"{bad:,} of {filled:,} cells are no label values"

@@ -18,12 +18,15 @@ import pandas as pd
 
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data import columns
-from cxrtool.data.columns import PATIENT, SPLIT, STUDY, VIEW, cells_of
+from cxrtool.data.columns import PATIENT, SPLIT, STUDY, VIEW, are_blank, cells_of
 from cxrtool.data.labels import are_views
 from cxrtool.data.options import SelectionOptions
 
 if TYPE_CHECKING:
     from cxrtool.data.manifest import Dataset
+
+#: No rows that share anything, see `shared`.
+_NOTHING = (np.empty(0, np.int64), np.empty(0, np.int64))
 
 
 def select_rows(
@@ -98,16 +101,21 @@ def units(table: pd.DataFrame) -> np.ndarray:
     pixels), so that a place in an order (`places`) moves only with what really hangs together.
     """
     names = np.full(len(table), "", dtype=object)
+    rest = np.ones(len(table), bool)
     kinds = (("p", PATIENT), ("s", STUDY), ("x", columns.PIXEL_KEY), ("i", columns.IMAGE))
     for prefix, name in kinds:
-        cells = cells_of(table, name)
-        fill = (names == "") & (cells != "")
-        names[fill] = prefix + ":" + cells[fill]
-    rest = np.flatnonzero(names == "")
-    names[rest] = [f"row:{index}" for index in rest]
+        fill = rest & ~are_blank(table, name)
+        if fill.any():
+            codes, cells = pd.factorize(table[name])
+            names[fill] = (f"{prefix}:" + np.asarray(cells, object))[codes[fill]]
+            rest &= ~fill
+    names[rest] = [f"row:{index}" for index in np.flatnonzero(rest)]
+    joins = [(rows, marks) for rows, marks in shared(table).values() if len(rows)]
+    if not joins:
+        return names
     codes, unique = pd.factorize(names)
     pairs = []
-    for rows, marks in shared(table).values():
+    for rows, marks in joins:
         first = np.zeros(2 * len(table), np.int64)
         first[marks[::-1]] = codes[rows[::-1]]  # of several rows with one mark, the first stays
         pairs.append((first[marks], codes[rows]))
@@ -134,29 +142,37 @@ def shared(table: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     Returns:
         "studies" and "pixels": positions of rows [M], and numbers of what they share [M] int64.
     """
-    cells = cells_of(table, STUDY)
-    named = cells != ""
-    study, _ = pd.factorize(cells)
+    return {"studies": _loose_studies(table), "pixels": _alike(table)}
+
+
+def _loose_studies(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    named = ~are_blank(table, STUDY)
+    nobody = named & are_blank(table, PATIENT)
+    if not nobody.any():
+        return _NOTHING
+    study, _ = pd.factorize(cells_of(table, STUDY))
     loose = np.zeros(len(table), bool)
-    loose[study[named & (cells_of(table, PATIENT) == "")]] = True
+    loose[study[nobody]] = True
     rows = np.flatnonzero(named & loose[study])
-    keys = np.concatenate(
-        [cells_of(table, name) for name in (columns.PIXEL_KEY, columns.PREPARED_KEY)]
-    )
-    looks, _ = pd.factorize(keys)
-    twice = np.flatnonzero((keys != "") & (np.bincount(looks)[looks] > 1))
-    return {"studies": (rows, study[rows]), "pixels": (twice % max(len(table), 1), looks[twice])}
+    return rows, study[rows]
+
+
+def _alike(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    names = (columns.PIXEL_KEY, columns.PREPARED_KEY)
+    filled = np.concatenate([~are_blank(table, name) for name in names])
+    if not filled.any():
+        return _NOTHING
+    looks, _ = pd.factorize(np.concatenate([cells_of(table, name) for name in names]))
+    twice = np.flatnonzero(filled & (np.bincount(looks)[looks] > 1))
+    return twice % len(table), looks[twice]
 
 
 def places(names: np.ndarray, salt: str) -> np.ndarray:
     """A fixed pseudo-random order: float64 [N] in [0, 1), a function of name and salt alone."""
     codes, unique = pd.factorize(np.asarray(names, dtype=object))
-    start = hashlib.sha256(salt.encode("utf-8"))
-    values = np.empty(len(unique), np.float64)
-    for index, name in enumerate(unique):
-        digest = start.copy()
-        digest.update(b"\0" + str(name).encode("utf-8"))
-        values[index] = int.from_bytes(digest.digest()[:8], "big") / 2**64
+    head = salt.encode("utf-8") + b"\0"
+    digests = (hashlib.sha256(head + str(name).encode("utf-8")).digest()[:8] for name in unique)
+    values = np.frombuffer(b"".join(digests), ">u8") / 2**64
     return np.asarray(values[codes])
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from cxrtool.core.errors import InputError
 from cxrtool.data import hierarchy
-from cxrtool.data.columns import PATIENT, RESERVED, SPLITS
+from cxrtool.data.columns import PATIENT, RESERVED, SPLITS, counts_of, each_value
 from cxrtool.data.label_columns import (
     CORRECT,
     NO_VALUE,
@@ -39,7 +39,8 @@ class Checker:
     """
 
     def __init__(self, source: SourceTable, *, skip_bad: bool) -> None:
-        self._source, self._skip = source, skip_bad
+        self._skip = skip_bad
+        self._look_at(source)
         self._bad: dict[int, Rejected] = {}
         self._earlier: list[Rejected] = []
 
@@ -64,7 +65,7 @@ class Checker:
         Raises:
             InputError: Bad rows are not skipped.
         """
-        cells = self._source.table.loc[position]
+        cells = self._places.loc[position]
         table_file, row = cells["table_file"], cells["table_row"]
         row = int(row) if row.isdigit() else None
         if not self._skip:
@@ -78,18 +79,24 @@ class Checker:
     def go_on_with(self, source: SourceTable) -> None:
         """Take another table with other positions; what was rejected of the last one stays so."""
         self._earlier += [self._bad[i] for i in sorted(self._bad)]
-        self._source, self._bad = source, {}
+        self._look_at(source)
+        self._bad = {}
+
+    def _look_at(self, source: SourceTable) -> None:
+        """Keep of a source what says where its rows stand; its labels may go when others come."""
+        self._refused = source.rejected
+        self._places = source.table[["table_file", "table_row", "image_ref"]]
 
     @property
     def rejected(self) -> list[Rejected]:
         """What was found: first what the reader left out, then in the order of the table."""
         now = [self._bad[i] for i in sorted(self._bad)]
-        return [*self._source.rejected, *self._earlier, *now]
+        return [*self._refused, *self._earlier, *now]
 
     @property
     def good(self) -> np.ndarray:
         """Positions that may be used, ascending."""
-        return np.delete(np.arange(len(self._source.table)), sorted(self._bad))
+        return np.delete(np.arange(len(self._places)), sorted(self._bad))
 
 
 def check_source(
@@ -123,15 +130,16 @@ def check_source(
     cleaned, words = {}, {}
     for name in source.labels:
         cells = table[name]
-        if counts := words_of(cells):
-            words[name] = counts
-        values = {cell: plain_value(cell) for cell in cells.unique()}
+        counts = counts_of(cells)
+        if of_words := words_of(counts):
+            words[name] = of_words
+        values = {cell: plain_value(cell) for cell in counts}
         if None in values.values():
             for position in np.flatnonzero(bad_cells(cells)):
                 reason = f"{cells[position]!r} {NO_VALUE}"
                 checker.reject(int(position), reason, column=name, hint=CORRECT)
         if any(cell != value for cell, value in values.items()):
-            cells = cells.map({cell: value or "" for cell, value in values.items()})
+            cells = each_value(cells, {cell: v or "" for cell, v in values.items()}.__getitem__)
         cleaned[name] = cells
     table = table.assign(**cleaned)
     table, emptied = details.clean(table)
@@ -161,7 +169,7 @@ def check_source(
 
 def _one_row_each(source: SourceTable, checker: Checker, rule: str | None) -> SourceTable:
     """A source with one row for each image, and a note of what was joined."""
-    if not source.table["image_ref"].duplicated().any():
+    if source.table["image_ref"].is_unique:
         return source
     table = source.table.iloc[checker.good]
     joined = join_rows(

@@ -8,6 +8,7 @@ text with line breaks is one row. A JSON object is called by its line, in an arr
 the first record of a Parquet file is row 2.
 """
 
+import contextlib
 import csv
 import gzip
 import io
@@ -300,11 +301,14 @@ def read_table(
         table = pd.DataFrame(rows.values(), index=list(rows), dtype=str).fillna("")
     else:
         table = _read_csv(path, form, check_width)
-    table = table.loc[:, [bool(name) for name in table.columns]]
+    if not all(table.columns):
+        table = table.loc[:, [bool(name) for name in table.columns]]
     if not table.shape[1]:
         raise InputError("the table is empty", file=path)
     require_columns(table, required, path)
     blank = table.index[table.iloc[:, 0] == ""]
+    if not len(blank):
+        return table
     return table.drop(blank[(table.loc[blank] == "").all(axis=1).to_numpy()])
 
 
@@ -354,7 +358,9 @@ def _read_plain(data: bytes, sep: str) -> pd.DataFrame | None:
     Returns:
         None where the table is another one, or pyarrow is not installed: others know more.
     """
-    if b'"' in data or b"\0" in data or data.count(b"\r") != data.count(b"\r\n"):
+    if b'"' in data or b"\0" in data:
+        return None
+    if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
         return None
     try:
         import pyarrow.csv
@@ -362,14 +368,16 @@ def _read_plain(data: bytes, sep: str) -> pd.DataFrame | None:
         return None
     data = data.removeprefix(b"\xef\xbb\xbf")
     try:
-        names = [name.strip() for name in data.partition(b"\n")[0].decode("utf-8").split(sep)]
+        header = io.BytesIO(data).readline()
+        names = [name.strip() for name in header.decode("utf-8").split(sep)]
         fields = [f"f{number}" for number in range(len(names))]
         table = pyarrow.csv.read_csv(
             pyarrow.BufferReader(data),
-            pyarrow.csv.ReadOptions(use_threads=False, autogenerate_column_names=True),
+            pyarrow.csv.ReadOptions(use_threads=False, column_names=fields, skip_rows=1),
             pyarrow.csv.ParseOptions(delimiter=sep, quote_char=False, ignore_empty_lines=False),
             pyarrow.csv.ConvertOptions(
-                column_types=dict.fromkeys(fields, pyarrow.string()), strings_can_be_null=False
+                column_types=dict.fromkeys(fields, pyarrow.large_string()),
+                strings_can_be_null=False,
             ),
         )
     except (pyarrow.ArrowInvalid, UnicodeDecodeError):
@@ -377,7 +385,7 @@ def _read_plain(data: bytes, sep: str) -> pd.DataFrame | None:
     if len(names) < 2 or table.num_columns != len(names):
         return None
     text = pd.StringDtype("pyarrow", na_value=np.nan)
-    frame: pd.DataFrame = table.slice(1).to_pandas(types_mapper={pyarrow.string(): text}.get)
+    frame: pd.DataFrame = table.to_pandas(types_mapper={pyarrow.large_string(): text}.get)
     return frame.set_axis(pd.Index(names), axis=1).set_axis(pd.RangeIndex(2, len(frame) + 2))
 
 
@@ -391,6 +399,14 @@ def _name_damage(path: Path, sep: str, *, strict: bool) -> None:
             if "\0" in cell:
                 what = "a NUL byte; this is no text table"
                 raise InputError(what, file=path, row=row, column=name)
+
+
+def release_memory() -> None:
+    """Give the system what cells took that are gone; Arrow keeps it, for cells that may come."""
+    with contextlib.suppress(ImportError):
+        import pyarrow
+
+        pyarrow.default_memory_pool().release_unused()
 
 
 def write_table(table: pd.DataFrame, *, header: bool = True) -> str:

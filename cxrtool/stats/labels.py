@@ -18,6 +18,7 @@ import pandas as pd
 
 from cxrtool.core import console
 from cxrtool.core.errors import InputError
+from cxrtool.data.columns import counts_of
 from cxrtool.data.label_columns import NO_VALUE, bad_cells, plain_value, word_sentences, words_of
 from cxrtool.data.tables import require_columns
 
@@ -109,7 +110,7 @@ def normalized(table: pd.DataFrame, names: Sequence[str], file: Path | str) -> p
     out, words = {}, {}
     for name in names:
         cells = table[name]
-        words[name] = words_of(cells)
+        words[name] = words_of(counts_of(cells))
         unscored = cells.str.strip() == UNSCORED
         wrong = bad_cells(cells.mask(unscored, BLANK))
         if wrong.any():

@@ -39,6 +39,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     """Prepare a data set; returns the assemble."""
     secret = None if config.id_key is None else keys.read_secret(config.id_key)
     source, checker = _read_source(config, secret)
+    tables.release_memory()
     _note_files(config, run, source)
     source, notes = _with_reports(config, run, source)
     namespace = keys.keyed_namespace(config.namespace or source.namespace, secret)

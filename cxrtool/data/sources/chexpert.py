@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from cxrtool.data.columns import each_value
 from cxrtool.data.labels import CHEXPERT
 from cxrtool.data.sources import files, vocabulary
 from cxrtool.data.sources.base import SourceOptions, SourceTable
@@ -95,7 +96,7 @@ def _read_one(path: Path, sieve: files.Sieve) -> pd.DataFrame:
             "patient_id": parts["patient"],
             "study_id": parts["patient"] + "/" + parts["study"],
             "view": views(frame["Frontal/Lateral"], frame["AP/PA"], frame["Path"]),
-            "split": parts["split"].map(_SPLITS),
+            "split": each_value(parts["split"], _SPLITS.__getitem__),
             "sex": vocabulary.sexes(frame["Sex"]),
             "age": vocabulary.ages(frame["Age"]),
             **files.rows(frame, path),
@@ -127,7 +128,7 @@ def views(side: pd.Series, detail: pd.Series, path: pd.Series) -> pd.Series:
         detail: ``AP/PA`` [N].
         path: Paths [N].
     """
-    side = side.map({cell: cell.strip().lower() for cell in side.unique()}).astype(str)
+    side = each_value(side, lambda cell: cell.strip().lower())
     blank = side == ""
     named = path[blank].str.lower().str.extract("_(frontal|lateral)", expand=False)
     side = side.where(~blank, named.reindex(side.index)) if blank.any() else side

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 
 import pandas as pd
 
+from cxrtool.data.columns import each_value
+
 _MISSING = frozenset({"", "NAN", "NONE", "UNK", "UNKNOWN", "N/A", "NULL"})
 
 #: DICOM defined terms and what public tables write instead (PS3.3 C.8.11.5, View Position).
@@ -46,7 +48,7 @@ def _of_column(rename: Callable[[str], str]) -> Callable[[pd.Series], pd.Series]
 
     @functools.wraps(rename)
     def convert(column: pd.Series) -> pd.Series:
-        return column.map({value: rename(value) for value in column.unique()}).astype(str)
+        return each_value(column, rename)
 
     return convert
 

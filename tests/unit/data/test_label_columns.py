@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cxrtool.data.columns import counts_of
 from cxrtool.data.label_columns import (
     BLANK,
     BY_NAME,
@@ -145,7 +146,7 @@ def test_words_over_a_table_of_numbers_give_the_same_labels(
     assert not columns.said
     assert plain_column(frame["B"]).tolist() == cells
     words = [cell for cell in spelled if cell.strip() and cell not in cells]
-    assert sum(words_of(frame["B"]).values()) == len(words)
+    assert sum(words_of(counts_of(frame["B"])).values()) == len(words)
 
 
 @pytest.mark.parametrize(
@@ -168,10 +169,10 @@ def test_columns_of_classes_are_no_labels(
 
 def test_words_are_said_by_their_kind() -> None:
     words = {
-        "A": words_of(pd.Series(["Yes", "no", "no", "1"])),
-        "B": words_of(pd.Series(["yes", "NO"])),
-        "C": words_of(pd.Series(["1", ""])),
-        "D": words_of(pd.Series(["uncertain", "nan"])),
+        "A": words_of(counts_of(pd.Series(["Yes", "no", "no", "1"]))),
+        "B": words_of(counts_of(pd.Series(["yes", "NO"]))),
+        "C": words_of(counts_of(pd.Series(["1", ""]))),
+        "D": words_of(counts_of(pd.Series(["uncertain", "nan"]))),
     }
     assert list(word_sentences(words)) == [
         "A, B: words yes/no read as 1/0 (5 cells)",
