@@ -30,7 +30,7 @@ class Conditioning:
 
 
 def choose_labels(
-    names: tuple[str, ...], values: np.ndarray, mask: np.ndarray, text: str
+    names: tuple[str, ...], values: np.ndarray, mask: np.ndarray, text: str | tuple[str, ...]
 ) -> Conditioning:
     """Decide what to condition on.
 
@@ -41,7 +41,7 @@ def choose_labels(
         names: Labels of the data set.
         values: `[N, L]` in {0, 1}.
         mask: `[N, L]` bool.
-        text: "all", "none", or names separated by commas.
+        text: "all", "none", names separated by commas, or a tuple of names.
 
     Raises:
         UsageError: a name that the data set does not have.
@@ -63,7 +63,9 @@ def choose_labels(
     return Conditioning(tuple(names[k] for k in columns), tuple(columns), left_out)
 
 
-def _selected(names: tuple[str, ...], text: str) -> set[str]:
+def _selected(names: tuple[str, ...], text: str | tuple[str, ...]) -> set[str]:
+    if isinstance(text, tuple):
+        return set(text)
     if text == "all":
         return set(names)
     if text == "none":

@@ -17,7 +17,7 @@ from cxrtool.generators.choices import Request
 from cxrtool.generators.classic import acgan, bagan, dcgan
 from cxrtool.generators.classic.game import GameChoices
 from cxrtool.generators.classic.opengan import trainer as opengan
-from cxrtool.generators.flow import trainer as flow
+from cxrtool.generators.flow import architecture as flow
 from cxrtool.generators.flow.trainer import Choices as FlowChoices
 from cxrtool.generators.saved import SavedGenerator
 from cxrtool.generators.stylegan2 import trainer as stylegan2

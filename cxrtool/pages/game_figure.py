@@ -39,6 +39,7 @@ class Plot:
 PLOTS = (
     Plot("Fréchet distance", (("fd", ""),)),
     Plot("Loss on held-out patients", (("held_out_loss", ""),)),
+    Plot("Distance to the teacher's images, gray levels", (("teacher_distance", ""),)),
     Plot("KID", (("kid", ""),)),
     Plot("Spread of a label's images, share of real", (("spread", ""),), ((0.05, "collapse"),)),
     Plot("Losses", (("g_loss", "generator"), ("d_loss", "discriminator"))),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeGuard
 
 from cxrtool import generators as gans
-from cxrtool.commands.synthesize.options import Config, parse_interval
+from cxrtool.commands.synthesize.options import Config
 from cxrtool.commands.synthesize.panel import look
 from cxrtool.commands.synthesize.plan import Planned
 from cxrtool.core import console, runs
@@ -15,7 +15,7 @@ from cxrtool.core.cores import available_cores
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.keys import Seen, unknown_history
 from cxrtool.data.writer import DatasetWriter
-from cxrtool.generators.flow.trainer import FlowGenerator
+from cxrtool.generators.flow.finished import FlowGenerator
 from cxrtool.synthesis import duplicates, generators, planner, shards
 from cxrtool.synthesis.accounts import summary
 from cxrtool.synthesis.edits import Edits, assign, parse_shares
@@ -23,6 +23,7 @@ from cxrtool.synthesis.generate import Job, close_journal, fill, slots_of, write
 from cxrtool.synthesis.writer import synthetic_info, write_sheets
 from cxrtool.training.device import setup
 from cxrtool.training.directions import load_directions
+from cxrtool.training.guidance import parse_interval
 from cxrtool.training.protocols import Generator
 
 
@@ -81,11 +82,19 @@ def set_sampling(config: Config, network: Generator, card: generators.GeneratorC
     """Steps and guidance, as asked for.
 
     Raises:
-        UsageError: The generator is no flow.
+        UsageError: The generator is no flow, or one of few calls that has them in its weights.
     """
     wishes = {name: getattr(config, name) for name in ("steps", "guidance", "guidance_interval")}
     wishes = {name: value for name, value in wishes.items() if value is not None}
     if is_flow(network):
+        if wishes and network.distillation is not None:
+            how = network.distillation
+            raise UsageError(
+                f"--{next(iter(wishes)).replace('_', '-')}: {card.folder} is"
+                f" {how.described}; that is in its weights",
+                hint="leave it out, give the generator that it was distilled from, or distill"
+                " another one: cxr train-gan --distill RUN --calls N --guidance W",
+            )
         if "guidance_interval" in wishes:
             wishes["interval"] = parse_interval(wishes.pop("guidance_interval"))
         network.sampling = replace(network.sampling, **wishes)

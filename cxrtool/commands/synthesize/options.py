@@ -20,6 +20,7 @@ from cxrtool.core.config import (
 )
 from cxrtool.core.errors import UsageError
 from cxrtool.data.options import BLANK, SelectionOptions, row_option
+from cxrtool.training.guidance import parse_interval
 
 FORMAT = 4  # 4: units join studies and copies; keys of prepared pixels
 FILTERS, EDITS, DRAWING = "Filters", "Pushing images along edits", "How images are drawn"
@@ -243,21 +244,3 @@ class Config(SelectionOptions, Computing):
                     f"--filter {name} compares with real images, and there is no DATA",
                     hint=f"{hint}; --filter discriminator and class need none",
                 )
-
-
-def parse_interval(text: str) -> tuple[float, float]:
-    """``A:B`` as two times.
-
-    Raises:
-        UsageError: Not two numbers in order between 0 and 1.
-    """
-    try:
-        low, high = (float(part) for part in text.split(":"))
-    except ValueError:
-        low, high = 1.0, 0.0
-    if not 0 <= low < high <= 1:
-        raise UsageError(
-            f"--guidance-interval {text}: not two times in order from 0 to 1",
-            hint="such as 0.1:0.7",
-        )
-    return low, high

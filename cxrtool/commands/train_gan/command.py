@@ -11,6 +11,7 @@ DiffAugment; with ``--arch`` a flow, or one of the published studies'
 
 from typing import Any
 
+from cxrtool import generators
 from cxrtool.commands.train_gan import network as network
 from cxrtool.commands.train_gan.options import Config
 from cxrtool.commands.train_gan.task import explain, prepare, recorded
@@ -52,10 +53,13 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     ]
     feed = feeds[0]
     assert feed is not None
+    taught: dict[str, Any] = {}
+    for path in run.paths("distill", "train-gan", "share"):
+        taught["teacher"] = generators.load(path, device)
     trainer: base.GeneratorTrainer = task.arch.code.build(
-        choices, feed, world, execution=execution, unseen=feeds[1]
+        choices, feed, world, execution=execution, unseen=feeds[1], **taught
     )
-    quality = network.measure(run, feed, task, config.checkpoint == "best")
+    quality = network.measure(run, feed, task, config.checkpoint == "best", **taught)
     start = None
     for path in run.paths("extend"):
         network.extend(path, task, run)

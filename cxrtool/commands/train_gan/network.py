@@ -29,6 +29,8 @@ from cxrtool.fidelity.distances import frechet_distance, kernel_distance
 from cxrtool.fidelity.features import RandomFeatures
 from cxrtool.generators.base import GeneratorTrainer
 from cxrtool.generators.feed import Feed
+from cxrtool.generators.flow.distillation import TeacherDistance
+from cxrtool.generators.flow.finished import FlowGenerator
 from cxrtool.generators.flow.trainer import FlowTrainer, HeldOutLoss
 from cxrtool.generators.flow.trainer import init_from as flow_from
 from cxrtool.generators.quality import Measure, Quality
@@ -48,6 +50,7 @@ from cxrtool.pages.render import markdown
 from cxrtool.training import models, rng
 from cxrtool.training.checkpoints import BEFORE_DECAY, FOLDER, adopt_checkpoint
 
+MARKING = ("features", "init-from", "extend", "distill")  # inputs whose people a network knows of
 QUALITY_LEAST = 50  # images below which nothing tells the best network
 
 
@@ -144,15 +147,19 @@ def compare(
     return {name: start.value, f"lowest_{name}_after": lowest, "kept": unchanged}
 
 
-def measure(run: runs.Run, feed: Feed, task: Task, best: bool) -> Measure | None:
+def measure(
+    run: runs.Run, feed: Feed, task: Task, best: bool, teacher: FlowGenerator | None = None
+) -> Measure | None:
     """What tells the best network: distances to the training images in the space asked for, or,
-    where the architecture has a loss that tells, that on patients of the validation split.
+    where the architecture has a loss that tells, that on patients of the validation split; of a
+    student, the distance to its teacher's images.
 
     Args:
         run: With the input `features`, if there is one.
         feed: The training images.
         task: Size of the generator's images; seed of latents and the choice of real images.
         best: The best network is kept, which is said.
+        teacher: Of a student.
 
     Returns:
         None where nothing is to be told, or too few images are there to tell by.
@@ -160,6 +167,8 @@ def measure(run: runs.Run, feed: Feed, task: Task, best: bool) -> Measure | None
     Raises:
         InputError: the classifier for `--features` reads another image size.
     """
+    if teacher is not None:
+        return teacher_distance(task, feed, teacher) if best else None
     if task.arch.loss_tells:
         wanted = best or task.config.init_from is not None
         return held_out_loss(task, feed.device) if wanted else None
@@ -188,25 +197,45 @@ def measure(run: runs.Run, feed: Feed, task: Task, best: bool) -> Measure | None
     return quality
 
 
-def held_out_loss(task: Task, device: torch.device) -> Measure | None:
-    """The loss on the validation split; None, which is said, where it has too few images."""
+def validation_feed(task: Task, device: torch.device) -> Feed:
+    """The images of the validation split, with the labels of the condition; perhaps none."""
     dataset = task.dataset
     rows = select_rows(dataset, task.config, "val", allow_empty=True)
-    if len(rows) < QUALITY_LEAST:
-        console.warn(
-            f"{len(rows)} images in the validation split: too few to tell where the network begins"
-            " to remember; the last one is kept"
-        )
-        return None
     values, mask = label_arrays(dataset, rows, LabelPolicy.from_options(task.config))
     columns = list(task.conditioning.columns)
     images = resized(pixels(dataset, rows), task.choices.arch.size)
-    feed = Feed(images, values[:, columns], mask[:, columns], task.config.seed, device)
+    return Feed(images, values[:, columns], mask[:, columns], task.config.seed, device)
+
+
+def held_out_loss(task: Task, device: torch.device) -> Measure | None:
+    """The loss on the validation split; None, which is said, where it has too few images."""
+    feed = validation_feed(task, device)
+    if len(feed) < QUALITY_LEAST:
+        console.warn(
+            f"{len(feed)} images in the validation split: too few to tell where the network begins"
+            " to remember; the last one is kept"
+        )
+        return None
     loss = HeldOutLoss(feed, task.config.seed)
     console.say(
         f"the best of all snapshots is kept, judged by its loss on {loss.n:,} validation images"
     )
     return loss
+
+
+def teacher_distance(task: Task, training: Feed, teacher: FlowGenerator) -> Measure:
+    """The distance to the teacher's images, of labels of the validation split where it has any."""
+    feed, on = validation_feed(task, training.device), "the validation split"
+    if not len(feed):
+        feed, on = training, "the training rows (there is no validation split)"
+    assert task.teacher is not None
+    how = task.teacher.distillation.sampling
+    distance = TeacherDistance(feed, teacher, how, task.config.seed, on)
+    console.say(
+        f"the best of all snapshots is kept, judged by its distance to the teacher's images:"
+        f" {distance.n:,} {distance.on}"
+    )
+    return distance
 
 
 def save(
@@ -257,6 +286,8 @@ def save(
             "images_of_unknown_labels": vectors.unknown,
         },
     }
+    if task.teacher is not None:
+        meta["distillation"] = task.teacher.distillation.to_json()
     if isinstance(trainer, StyleGan2Trainer) and trainer.choices.augment:  # for --init-from
         p = trainer.choices.augment_p
         p = float(trainer.controller.p) if p is None else p
@@ -269,7 +300,7 @@ def save(
     run.write_text(MODEL_CARD, markdown(build_card(facts)))
     vectors.write(run)
     models.save_model(run, trainer.export(task.values[common], task.mask[common]), meta)
-    marks = [path for role in ("features", "init-from", "extend") for path in run.paths(role)]
+    marks = [path for role in MARKING for path in run.paths(role)]
     if (task.dataset.path / SEEN).is_file():  # synthetic rows carry what their generator saw
         marks.append(task.dataset.path)
     seen = reduce(Seen.merge, map(Seen.load, marks), Seen.of(task.dataset, task.rows))
@@ -288,7 +319,11 @@ def save(
 def sizes_of(trainer: GeneratorTrainer, task: Task) -> list[tuple[str, str]]:
     """How the network was trained, for its card."""
     choices = task.choices
+    student = []
+    if task.teacher is not None:
+        student = [("Student", f"{task.teacher.distillation.described}; it saw no image itself")]
     return [
+        *student,
         ("Preset", f"{choices.preset}, batch {choices.batch}, learning rate {choices.lr:g}"),
         *(
             (f"Weights of the {name}", f"{sum(p.numel() for p in network.parameters()):,}")

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from cxrtool.core.config import GIVEN, Computing, argument, option, running_option
+from cxrtool.core.config import GIVEN, Computing, argument, fields_of, option, running_option
 from cxrtool.core.errors import UsageError
 from cxrtool.data.options import PolicyOptions, SelectionOptions, row_option
+from cxrtool.training.guidance import parse_interval
 
 # 2: keeps the best network; small presets without noise. 3: the newest of the best. 4: BAGAN's rate
 # 5: units join studies and copies; keys of prepared pixels; no ramps from trained weights; nothing
@@ -21,9 +22,20 @@ EXECUTED = {"arch": ("stylegan2", "flow")}
 BAGAN, OPENGAN = {"arch": ("bagan",)}, {"arch": ("opengan",)}
 ONE_LABEL = {"arch": ("bagan", "opengan")}
 LOSSES, GAMES = "StyleGAN2 and its losses", "BAGAN, OpenGAN and AC-GAN"
+STUDENT = "A flow of few calls"
+CALLS = ("1", "2", "4")
+#: What a student's teacher decides -> why.
+TEACHES = {
+    "size": "it is the teacher's",
+    "preset": "it is the teacher's",
+    "labels": "they are the teacher's",
+    "mirror": "a student sees no real image",
+    "init_from": "a student begins with its teacher's weights",
+}
 loss_option, game_option = partial(option, panel=LOSSES), partial(option, panel=GAMES)
 style_option = partial(loss_option, only=STYLEGAN2)
 one_label_option = partial(game_option, only=ONE_LABEL)
+student_option = partial(option, panel=STUDENT, only={"distill": GIVEN})
 bagan_option = partial(game_option, only=BAGAN)
 
 
@@ -90,6 +102,30 @@ class Config(SelectionOptions, PolicyOptions, Computing):
         " `cxr synthesize --gan` draws conditions without the data.",
         5,
         min=1,
+    )
+    distill: Path | None = option(
+        "Output of train-gan --arch flow: a student learns to make its images in --calls calls of"
+        " the network. Size, preset and labels are the teacher's; give its data and selection"
+        " again.",
+        panel=STUDENT,
+        only={"arch": ("flow",)},
+        metavar="RUN",
+        role="distill",
+    )
+    calls: str = student_option(
+        "Calls of the network an image: fewer are faster, and further from the teacher's images.",
+        "4",
+        choices=CALLS,
+    )
+    guidance: float = student_option(
+        "Weight of the labels in the teacher's images, folded into the student: more shows them"
+        " more clearly and varies less.",
+        1.0,
+        min=0,
+    )
+    guidance_interval: str | None = student_option(
+        "Times between which that guidance acts, from 0 (image) to 1 (noise). Default: 0:1.",
+        metavar="A:B",
     )
     seed: int = option("Seed of weights, order and noise.", 0, min=0)
     loss: str = style_option(
@@ -206,5 +242,17 @@ class Config(SelectionOptions, PolicyOptions, Computing):
                 "--extend goes on with the same data, --init-from starts anew from weights",
                 hint="give one of them",
             )
+        if self.guidance_interval is not None:
+            parse_interval(self.guidance_interval)
+        if self.distill is not None:
+            self._refuse_what_the_teacher_decides()
         if self.batch is not None and self.batch % 4:
             raise UsageError(f"--batch {self.batch}: must be a multiple of 4")
+
+    def _refuse_what_the_teacher_decides(self) -> None:
+        for field in fields_of(type(self)):
+            if field.name in TEACHES and getattr(self, field.name) != field.default:
+                raise UsageError(
+                    f"{field.flag} has no effect with --distill: {TEACHES[field.name]}",
+                    hint=f"leave out {field.flag}",
+                )

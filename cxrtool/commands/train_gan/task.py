@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from cxrtool.commands.train_gan.options import Config
+from cxrtool.commands.train_gan.teacher import Teacher
 from cxrtool.core import console
 from cxrtool.core.config.records import to_record
 from cxrtool.core.errors import UsageError
@@ -38,6 +39,7 @@ class Task:
         arch: The architecture.
         held: `[N]` bool, rows that no network is trained on.
         singles: What became of a multi-label set, where the architecture takes single labels.
+        teacher: Of a student of few calls.
     """
 
     config: Config
@@ -50,6 +52,7 @@ class Task:
     arch: Arch
     held: np.ndarray
     singles: SingleLabels | None = None
+    teacher: Teacher | None = None
 
     @property
     def single(self) -> bool:
@@ -117,19 +120,27 @@ def prepare(
     where = str(config.data)
     before = before or {}
     arch = ARCHS[config.arch]
+    teacher: Teacher | None = None
+    wanted: str | tuple[str, ...] = config.labels
+    options: dict[str, Any] = to_record(config)
+    if config.distill is not None:
+        teacher = Teacher.of(config.distill, config)
+        teacher.require_same_data(config, dataset)
+        before = {**before, "size": teacher.size, "preset": teacher.preset}
+        wanted, options = teacher.card.labels, options | teacher.options
     requested = config.size or before.get("size")
     size = choose_size(requested, dataset.info.size, where, device)
     if requested is None:
         size = min(size, arch.sizes[-1])
     rows = select_rows(dataset, config)
     values, mask = label_arrays(dataset, rows, LabelPolicy.from_options(config))
-    conditioning = choose_labels(dataset.labels, values, mask, config.labels)
+    conditioning = choose_labels(dataset.labels, values, mask, wanted)
     if config.label_weight is not None and not conditioning.labels:
         raise UsageError(
             "--label-weight weighs a label loss, and there is no label to condition on",
             hint="leave it out, or name labels with --labels",
         )
-    some = config.labels != "all" and len(conditioning.labels) > 1
+    some = wanted != "all" and len(conditioning.labels) > 1
     if dataset.info.kind == "single" and some:
         # As in train-cls: an image of another class is none of a class asked for.
         here = (values * mask)[:, list(conditioning.columns)].sum(axis=1) > 0
@@ -158,10 +169,12 @@ def prepare(
             labels=len(columns),
             where=where,
             processes=processes,
-            options=to_record(config),
+            options=options,
         )
     )
-    return Task(config, dataset, rows, conditioning, values, mask, choices, arch, held, singles)
+    return Task(
+        config, dataset, rows, conditioning, values, mask, choices, arch, held, singles, teacher
+    )
 
 
 def held_out(config: Config, labels: tuple[str, ...], values: np.ndarray) -> np.ndarray:

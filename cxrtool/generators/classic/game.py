@@ -9,7 +9,7 @@ that 0 gives one image per condition. What a step does is the architecture's own
 
 import copy
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
@@ -22,6 +22,7 @@ from cxrtool.generators.base import GeneratorTrainer, gradient_norm
 from cxrtool.generators.choices import BaseSizes, Request, common_choices, load_presets
 from cxrtool.generators.classic.layers import update_average
 from cxrtool.generators.feed import Feed
+from cxrtool.generators.latent import LatentGenerator
 from cxrtool.generators.saved import D_PREFIX, G_PREFIX, SavedGenerator, prefixed
 from cxrtool.training.ema import ema_decay
 from cxrtool.training.rng import Draws, torch_generator
@@ -223,39 +224,6 @@ class GameTrainer(GeneratorTrainer):
         super().load_state_dict(state)
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
-
-
-class LatentGenerator(nn.Module):
-    """A finished network of z and labels (`training.protocols.Generator`).
-
-    Args:
-        network: Called with `[N, z_dim]` and `[N, L]`; gives images.
-        labels: Names of the conditioning labels, in order.
-        meta: Content of `model.json`.
-    """
-
-    def __init__(self, network: Any, labels: tuple[str, ...], meta: Mapping[str, Any]) -> None:
-        super().__init__()
-        self.network, self.labels, self.meta = network, labels, dict(meta)
-        arch = network.arch
-        self.size, self.channels, self.z_dim = arch.size, arch.channels, arch.z_dim
-
-    def generate(
-        self, z: Tensor, y: Tensor, truncation: float = 1.0, noise: str = "const"
-    ) -> Tensor:
-        """Images in [-1, 1]; there are no noise images.
-
-        Raises:
-            ValueError: y has another number of labels.
-        """
-        if y.shape[1] != len(self.labels):
-            raise ValueError(f"{y.shape[1]} label values given, {len(self.labels)} needed")
-        return self.images(z, y, truncation).clamp(-1, 1)
-
-    def images(self, z: Tensor, y: Tensor, truncation: float) -> Tensor:
-        """What the network makes of truncated latents."""
-        images: Tensor = self.network(z * truncation, y)
-        return images
 
 
 class LatentJudge(nn.Module):

@@ -9,6 +9,7 @@ known, so that a blank cell is no claim and a label can be left out of a conditi
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +37,16 @@ class Sizes(BaseSizes):
     widths: tuple[int, ...] = (48, 96)
     blocks: int = 1
     embedding: int = 128
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of an image: channels, height, width."""
+        return self.channels, self.size, self.size
+
+
+def read_sizes(**values: Any) -> Sizes:
+    """Sizes from their record."""
+    return Sizes(**{**values, "widths": tuple(values["widths"])})
 
 
 class Network(nn.Module):

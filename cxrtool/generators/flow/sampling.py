@@ -1,12 +1,15 @@
 """From noise to images: the flow's differential equation, with guidance by labels.
 
 In: the network, a noise image, labels, and how to go. Out: images. Heun's method from t = 1 to 0,
-the last step Euler's: two calls a step but for the last. Guidance (Ho & Salimans 2022, arXiv
-2207.12598) goes on from what the network says without the labels towards, and past, what it says
-with them; inside an interval of t only, if wanted (Kynkäänniemi et al. 2024, arXiv 2404.07724).
+the last step Euler's: two calls a step but for the last; a student of few calls (`distillation`)
+knows the mean velocity of each of its steps, and takes Euler's alone. Guidance (Ho & Salimans 2022,
+arXiv 2207.12598) goes on from what the network says without the labels towards, and past, what it
+says with them; inside an interval of t only, if wanted (Kynkäänniemi et al. 2024, arXiv
+2404.07724).
 """
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any, Self
@@ -25,11 +28,13 @@ class Sampling:
         steps: Steps from noise to image.
         guidance: Weight of the labels; 1 for the network as it is.
         interval: Times between which the guidance acts, in [0, 1].
+        solver: "heun", or "euler" for one call a step.
     """
 
     steps: int = 8
     guidance: float = 1.0
     interval: tuple[float, float] = (0.0, 1.0)
+    solver: str = "heun"
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
@@ -39,15 +44,80 @@ class Sampling:
     @property
     def calls(self) -> int:
         """Calls of the network an image, guidance aside."""
-        return 2 * self.steps - 1
+        return self.steps if self.solver == "euler" else 2 * self.steps - 1
+
+    @property
+    def times(self) -> list[float]:
+        """Where the steps begin and end, from 1 to 0."""
+        times: list[float] = torch.linspace(1, 0, self.steps + 1).tolist()
+        return times
+
+    @property
+    def described(self) -> str:
+        """In half a line."""
+        if self.guidance == 1.0:
+            return f"{self.calls} calls, no guidance"
+        low, high = self.interval
+        where = "" if (low, high) == (0.0, 1.0) else f" from time {low:g} to {high:g}"
+        return f"{self.calls} calls, guidance {self.guidance:g}{where}"
+
+    def to_json(self) -> dict[str, Any]:
+        """For records: what stands at the default of Heun's method is not told."""
+        record = asdict(self)
+        return {k: v for k, v in record.items() if k != "solver" or v != "heun"}
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """What a student of few calls learns.
+
+    Attributes:
+        teacher: Fingerprint of the generator that it learns from.
+        calls: Of the student's network an image; the teacher's steps are a multiple.
+        sampling: How the teacher makes the images that the student shall make.
+        folded: How the images of the teacher's own teacher were made, if it is a student itself.
+    """
+
+    teacher: str
+    calls: int
+    sampling: Sampling
+    folded: Mapping[str, Any] | None = None
+
+    @property
+    def described(self) -> str:
+        """In half a line."""
+        return f"distilled from {self.teacher} ({self.sampling.described}) to {self.calls} calls"
+
+    @property
+    def own(self) -> Sampling:
+        """How the student makes images."""
+        return Sampling(steps=self.calls, solver="euler")
 
     def to_json(self) -> dict[str, Any]:
         """For records."""
-        return asdict(self)
+        chain = {} if self.folded is None else {"folded": dict(self.folded)}
+        record = {"teacher": self.teacher, "calls": self.calls}
+        return {**record, "sampling": self.sampling.to_json(), **chain}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Self:
+        """From what `to_json` returned."""
+        return cls(**{**record, "sampling": Sampling.from_json(record["sampling"])})
 
 
 def sample(network: Velocity, noise: Tensor, y: Tensor, how: Sampling) -> Tensor:
-    """Images of a flow.
+    """Images of a flow: the end of `way`, `[N, C, H, W]`, not clamped."""
+    return deque(way(network, noise, y, how), maxlen=1).pop()
+
+
+@torch.no_grad()
+def images_of(network: Any, z: Tensor, y: Tensor, how: Sampling) -> Tensor:
+    """Images of a `flow.network.Network` from flat noise `[N, z_dim]`, not clamped."""
+    return sample(network, z.view(len(z), *network.arch.shape), y, how)
+
+
+def way(network: Velocity, noise: Tensor, y: Tensor, how: Sampling) -> Iterator[Tensor]:
+    """The images of a flow, from noise on and after every step.
 
     Args:
         network: Velocities `[N, C, H, W]` of images on their way, times, labels and a mask.
@@ -55,8 +125,8 @@ def sample(network: Velocity, noise: Tensor, y: Tensor, how: Sampling) -> Tensor
         y: `[N, L]` complete labels.
         how: Steps and guidance.
 
-    Returns:
-        `[N, C, H, W]`, not clamped.
+    Yields:
+        `[N, C, H, W]`; the noise first.
     """
     known, unknown = torch.ones_like(y), torch.zeros_like(y)
 
@@ -76,9 +146,11 @@ def sample(network: Velocity, noise: Tensor, y: Tensor, how: Sampling) -> Tensor
         told, untold = both.chunk(2)
         return torch.lerp(untold, told, how.guidance)
 
-    x, times = noise, torch.linspace(1, 0, how.steps + 1).tolist()
-    for start, end in pairwise(times):
+    x = noise
+    yield x
+    for start, end in pairwise(how.times):
         slope = velocity(x, start)
         there = x + (end - start) * slope
-        x = there if end == 0 else x + (end - start) / 2 * (slope + velocity(there, end))
-    return x
+        euler = end == 0 or how.solver == "euler"
+        x = there if euler else x + (end - start) / 2 * (slope + velocity(there, end))
+        yield x

@@ -20,13 +20,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cxrtool.core.errors import InputError
+from cxrtool.core.errors import InputError, UsageError
 from cxrtool.generators.base import GeneratorTrainer
 from cxrtool.generators.choices import Request, common_choices, load_presets
 from cxrtool.generators.execution import Execution
 from cxrtool.generators.feed import Batch, Feed
-from cxrtool.generators.flow.network import Network, Sizes
-from cxrtool.generators.flow.sampling import Sampling, sample
+from cxrtool.generators.flow.network import Network, Sizes, read_sizes
+from cxrtool.generators.flow.sampling import Distillation, Sampling, images_of
 from cxrtool.generators.saved import G_PREFIX, SavedGenerator, prefixed
 from cxrtool.training.ema import RAMP, ema_decay, update_ema
 from cxrtool.training.rng import torch_generator
@@ -36,9 +36,9 @@ UNIFORM = 0.1  # share of times that are uniform
 DROPPED = 0.1  # share of images without any label, and of those with some of them
 CLIP = 1.0  # norm of the gradients, at most
 WARMUP = 100  # steps
+LENGTH = 0.25  # of a distillation, of the length by preset
 DECAY = 0.4  # share of the training over which the rate falls to nothing
 PREVIEW = Sampling(steps=4)
-TOLD = (0.2, 0.4, 0.6, 0.8)  # times at which the loss tells members
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +59,7 @@ class Choices:
         snapshot_nimg: Images between checkpoints.
         tick_nimg: Images between lines of metrics.
         parts: A batch is not cut.
+        distillation: What a student learns of a teacher; None for a network that learns images.
     """
 
     preset: str
@@ -73,34 +74,51 @@ class Choices:
     snapshot_nimg: float = 10_000.0
     tick_nimg: float = 1000.0
     parts: int = 1
+    distillation: Distillation | None = None
 
     @property
     def described(self) -> str:
         """What is trained, in half a line."""
-        return f"patches of {self.arch.patch} px"
+        way = "" if self.distillation is None else f", {self.distillation.described}"
+        return f"patches of {self.arch.patch} px{way}"
 
     def to_json(self) -> dict[str, Any]:
         """For records."""
-        return asdict(self)
+        record = {name: value for name, value in asdict(self).items() if name != "distillation"}
+        if self.distillation is not None:
+            record["distillation"] = self.distillation.to_json()
+        return record
 
 
 def choose(request: Request) -> Choices:
-    """Every number of a training.
+    """Every number of a training; `Request.options` may hold a `Distillation` and its sizes.
 
     Raises:
-        UsageError, InputError: see `choose_batch`.
+        UsageError, InputError: see `choose_batch`; processes that cannot share a student's batch.
     """
     table = dict(load_presets("flow")[request.preset])
     for above, values in sorted(table.pop("at", {}).items(), key=lambda item: int(item[0])):
         if request.size >= int(above):
             table.update(values)
+    distillation: Distillation | None = request.options.get("distillation")
+    if distillation is not None:
+        table |= {"kimg": LENGTH * table["kimg"], **request.options["architecture"]}
     common = common_choices(request, table)
     own = {field.name: table[field.name] for field in fields(Sizes) if field.name in table}
     own |= {"widths": tuple(own["widths"]), "z_dim": request.size**2}
+    own |= {"size": request.size, "labels": request.labels}
     del common["label_weight"]
     ramp = RAMP if request.options.get("init_from") is None else None
-    arch = Sizes(request.size, request.labels, **own)
-    return Choices(arch=arch, ema_ramp=ramp, **common)
+    arch = Sizes(**own)
+    if distillation is not None:
+        shares = distillation.calls * request.processes
+        if common["batch"] % shares:
+            raise UsageError(
+                f"a batch of {common['batch']} cannot be shared by {request.processes} processes"
+                f" with {distillation.calls} stretches an image",
+                hint=f"give a --batch that is a multiple of {shares}",
+            )
+    return Choices(arch=arch, ema_ramp=ramp, distillation=distillation, **common)
 
 
 class FlowTrainer(GeneratorTrainer):
@@ -193,7 +211,7 @@ class FlowTrainer(GeneratorTrainer):
 
     def sample(self, z: Tensor, y: Tensor, how: Sampling = PREVIEW) -> Tensor:
         """Images of the averaged network: a preview, in a few steps."""
-        return _images(self.average, z, y, how)
+        return images_of(self.average, z, y, how)
 
     def export(self, values: np.ndarray, mask: np.ndarray) -> dict[str, Tensor]:
         """The averaged network."""
@@ -216,19 +234,22 @@ def init_from(trainer: FlowTrainer, run_dir: Path, labels: tuple[str, ...]) -> d
         `kept` and `new` label names, and `gone` where that run had others.
 
     Raises:
-        InputError: no finished flow, or a network of other sizes.
+        InputError: no finished flow, one of few calls, or a network of other sizes.
     """
     saved = SavedGenerator.open(run_dir)
     if saved.meta["arch"] != "flow":
         what = f"a generator of --arch {saved.meta['arch']}; a flow starts from a flow"
         raise InputError(what, file=run_dir, hint=f"give --arch {saved.meta['arch']}, or a flow")
-    ours, theirs = trainer.choices.arch, _sizes(**saved.meta["architecture"])
+    if "distillation" in saved.meta:
+        what = "a generator distilled to few calls: it knows its own steps alone, not the way"
+        raise InputError(what, file=run_dir, hint="start from its teacher, and distill after")
+    ours, theirs = trainer.choices.arch, read_sizes(**saved.meta["architecture"])
     if replace(theirs, labels=ours.labels) != ours:
         pairs = zip(ours.to_json().items(), theirs.to_json().values())
         other = [f"{k} {there} not {here}" for (k, here), there in pairs if here != there]
         what = f"a network of other sizes: {', '.join(other)}"
         raise InputError(what, file=run_dir, hint="give the same --size and --preset as that run")
-    source = saved.network(Network, _sizes, G_PREFIX).state_dict()
+    source = saved.network(Network, read_sizes, G_PREFIX).state_dict()
     before = saved.labels
     if "label.weight" in trainer.generator.state_dict():
         column = trainer.generator.state_dict()["label.weight"].zero_()
@@ -307,91 +328,3 @@ class HeldOutLoss:
                 )
             )
         return {self.name: float(torch.cat(losses).mean())}
-
-
-class FlowGenerator(nn.Module):
-    """A finished flow (`training.protocols.Generator`).
-
-    Args:
-        network: The averaged network.
-        saved: What it is from.
-
-    Attributes:
-        sampling: How images are made; may be set.
-    """
-
-    def __init__(self, network: Network, saved: SavedGenerator) -> None:
-        super().__init__()
-        self.network, self.labels, self.meta = network, saved.labels, dict(saved.meta)
-        arch = network.arch
-        self.size, self.channels, self.z_dim = arch.size, arch.channels, arch.z_dim
-        self.sampling = Sampling()  # the defaults: they change no weights
-
-    def generate(
-        self, z: Tensor, y: Tensor, truncation: float = 1.0, noise: str = "const"
-    ) -> Tensor:
-        """Images in [-1, 1]; the latent is the noise that the flow begins with.
-
-        Raises:
-            ValueError: y has another number of labels.
-        """
-        if y.shape[1] != len(self.labels):
-            raise ValueError(f"{y.shape[1]} label values given, {len(self.labels)} needed")
-        return _images(self.network, z * truncation, y, self.sampling).clamp(-1, 1)
-
-
-@torch.no_grad()
-def _images(network: Network, z: Tensor, y: Tensor, how: Sampling) -> Tensor:
-    return sample(network, z.view(len(z), *_shape(network.arch)), y, how)
-
-
-def _shape(arch: Sizes) -> tuple[int, int, int]:
-    return arch.channels, arch.size, arch.size
-
-
-def load_generator(saved: SavedGenerator) -> FlowGenerator:
-    """The finished generator."""
-    return FlowGenerator(saved.network(Network, _sizes, G_PREFIX), saved)
-
-
-class FlowJudge(nn.Module):
-    """What the network knows of an image (`training.protocols.Judge`): how well it finds its noise.
-
-    Images that it was trained on it may know better than others, which is a test of membership
-    (Carlini et al. 2023, arXiv 2301.13188). It is no measure of realism: a blank image is easy.
-
-    Args:
-        network: The averaged network.
-        saved: What it is from.
-    """
-
-    def __init__(self, network: Network, saved: SavedGenerator) -> None:
-        super().__init__()
-        self.network, self.labels, self.single = network, (), False
-        self.prevalence = nn.Buffer(torch.zeros(0))
-        noise = torch.randn(
-            len(TOLD), *_shape(network.arch), generator=torch_generator("membership")
-        )
-        self.noise = nn.Buffer(noise)
-
-    @torch.no_grad()
-    def judge(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Minus the mean loss at a few times, with one noise each for all images; no label."""
-        mask = torch.ones_like(y) if mask is None else mask
-        losses = [
-            flow_loss(self.network, x, noise.expand_as(x), x.new_full((len(x),), t), y, mask)
-            for t, noise in zip(TOLD, self.noise)
-        ]
-        return -torch.stack(losses).mean(dim=0), x.new_zeros(len(x), 0)
-
-
-def load_judge(saved: SavedGenerator) -> FlowJudge:
-    """What tests membership; there is no discriminator."""
-    return FlowJudge(saved.network(Network, _sizes, G_PREFIX), saved)
-
-
-def _sizes(**values: Any) -> Sizes:
-    return Sizes(**{**values, "widths": tuple(values["widths"])})
-
-
-build = FlowTrainer

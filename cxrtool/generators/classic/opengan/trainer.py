@@ -26,6 +26,7 @@ from cxrtool.generators.classic.opengan import metric
 from cxrtool.generators.classic.opengan.metric import FEATURES, Bank, MetricNetwork, Sizes
 from cxrtool.generators.classic.opengan.networks import Discriminator, Generator
 from cxrtool.generators.feed import Feed
+from cxrtool.generators.latent import LatentGenerator
 from cxrtool.generators.saved import D_PREFIX, G_PREFIX, SavedGenerator, prefixed
 from cxrtool.training.rng import Draws, torch_generator
 
@@ -172,7 +173,7 @@ def choose(request: Request) -> OpenganChoices:
     return OpenganChoices(pretrain_lr=pretrain_lr, **common)
 
 
-class OpenGenerator(game.LatentGenerator):
+class OpenGenerator(LatentGenerator):
     """Generator and bank of features.
 
     Attributes:
