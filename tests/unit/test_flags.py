@@ -39,6 +39,8 @@ SHARED = {
     "--features": "an output of train-cls in whose features images are compared",
     "--fraction": "share of the patients",
     "--gan": "an output of train-gan",
+    "--guidance": "weight of the labels in the images of a flow",
+    "--guidance-interval": "times between which guidance acts",
     "--init-from": "weights to start from",
     "--join-labels": "what labels of reports do to those that are there",
     "--label-table": "a table of labels",

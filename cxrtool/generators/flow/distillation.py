@@ -21,7 +21,7 @@ from cxrtool.generators.flow.sampling import Sampling, images_of, way
 from cxrtool.generators.flow.trainer import Choices, FlowTrainer
 from cxrtool.training.rng import Draws, torch_generator
 
-PAIRS = 200  # images of teacher and student that are compared
+PAIRS = 100  # images of teacher and student that are compared
 GRAY = 127.5  # gray levels in one unit of an image
 
 

@@ -36,7 +36,7 @@ UNIFORM = 0.1  # share of times that are uniform
 DROPPED = 0.1  # share of images without any label, and of those with some of them
 CLIP = 1.0  # norm of the gradients, at most
 WARMUP = 100  # steps
-LENGTH = 0.25  # of a distillation, of the length by preset
+STUDENT = {"kimg": 0.25, "lr": 0.25}  # shares of the preset's where a student is trained
 DECAY = 0.4  # share of the training over which the rate falls to nothing
 PREVIEW = Sampling(steps=4)
 
@@ -102,7 +102,8 @@ def choose(request: Request) -> Choices:
             table.update(values)
     distillation: Distillation | None = request.options.get("distillation")
     if distillation is not None:
-        table |= {"kimg": LENGTH * table["kimg"], **request.options["architecture"]}
+        table |= {name: share * table[name] for name, share in STUDENT.items()}
+        table |= request.options["architecture"]
     common = common_choices(request, table)
     own = {field.name: table[field.name] for field in fields(Sizes) if field.name in table}
     own |= {"widths": tuple(own["widths"]), "z_dim": request.size**2}

@@ -14,9 +14,11 @@ from cxrtool.core.runs import Run
 from cxrtool.generators.choices import Request
 from cxrtool.generators.execution import Execution
 from cxrtool.generators.feed import Feed
+from cxrtool.generators.flow import finished
 from cxrtool.generators.flow import trainer as flow
 from cxrtool.generators.flow.network import Network, Sizes
 from cxrtool.generators.flow.sampling import Sampling, sample
+from cxrtool.generators.saved import SavedGenerator
 from cxrtool.training.models import save_model
 
 MEAN, SPREAD = 0.5, 0.2
@@ -257,7 +259,7 @@ def test_members_are_told_by_their_loss() -> None:
     trainer = make_trainer(images[:8], np.zeros((8, 0), np.float32), kimg=2.0, batch=8, lr=4e-3)
     while trainer.nimg < trainer.choices.total_nimg:
         trainer.step()
-    judge = flow.FlowJudge(trainer.average, SAVED)  # type: ignore[arg-type]
+    judge = finished.FlowJudge(trainer.average, SAVED)
     feed = Feed(images, np.zeros((16, 0), np.float32), np.zeros((16, 0), bool), 0)
     batch = feed.batch(torch.arange(16))
     score, labels = judge.judge(batch.x, batch.y)
@@ -265,7 +267,4 @@ def test_members_are_told_by_their_loss() -> None:
     assert float(score[:8].min()) > float(score[8:].max())
 
 
-class SAVED:
-    """A saved run, as far as a judge looks at it."""
-
-    labels = ()
+SAVED = SavedGenerator({"labels": []}, {}, Path("gan"))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +12,12 @@ from safetensors.torch import save_file
 
 from cxrtool.generators.base import GeneratorTrainer
 from cxrtool.generators.feed import Feed
+from cxrtool.generators.flow.distillation import StudentTrainer
+from cxrtool.generators.flow.finished import FlowGenerator
+from cxrtool.generators.flow.network import Network, Sizes
+from cxrtool.generators.flow.sampling import Distillation, Sampling
 from cxrtool.generators.flow.trainer import FlowTrainer, choose
+from cxrtool.generators.saved import SavedGenerator
 from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
 from cxrtool.training.world import World
 from tests.unit.generators.conftest import ellipses, micro_choices, request_of
@@ -27,6 +34,19 @@ def main(path: str, loss: str) -> None:
     if loss == "flow":
         request = request_of(16, images=48, labels=2, batch=16, seed=0, kimg=1.0)
         trainer = FlowTrainer(choose(request), feed, world)
+    elif loss == "student":
+        arch = Sizes(16, 2, z_dim=256, patch=4, widths=(16, 32), embedding=32)
+        of = Network(arch, torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            for parameter in of.parameters():
+                parameter.add_(0.05)
+        options: dict[str, Any] = {
+            "distillation": Distillation("abc", 4, Sampling()),
+            "architecture": arch.to_json(),
+        }
+        request = request_of(16, images=48, labels=2, batch=16, seed=0, kimg=1.0, **options)
+        saved = SavedGenerator({"labels": ["A", "B"]}, {}, Path("gan"))
+        trainer = StudentTrainer(choose(request), feed, FlowGenerator(of, saved), world=world)
     else:
         choices = micro_choices(batch=16, parts=2, loss=loss, augment=())
         trainer = StyleGan2Trainer(choices, feed, world)
