@@ -14,6 +14,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from cxrtool.core.config.values import parse_pairs
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.columns import SOURCE
 from cxrtool.data.labels import NO_FINDING, LabelPolicy, label_arrays, label_codes
@@ -143,29 +144,6 @@ def parse_count(text: str) -> int:
     return int(cleaned)
 
 
-def parse_pairs(text: str, option: str) -> dict[str, str] | str:
-    """Split ``A=1,B=2`` into a mapping; a text without ``=`` is returned as it is.
-
-    Raises:
-        UsageError: A part without a name or value, or a name given twice.
-    """
-    if "=" not in text:
-        return text.strip()
-    pairs: dict[str, str] = {}
-    for part in text.split(","):
-        name, separator, value = part.rpartition("=")
-        name = name.strip()
-        if not separator or not name or not value.strip():
-            raise UsageError(
-                f"{option}: {part.strip()!r} is not of the form NAME=VALUE",
-                hint='write "Fracture=0.1,Pleural Other=0.15", or one number for all classes',
-            )
-        if name in pairs:
-            raise UsageError(f"{option}: {name!r} is given twice")
-        pairs[name] = value
-    return pairs
-
-
 def parse_classes(text: str) -> tuple[str, ...]:
     """Names separated by commas.
 
@@ -223,7 +201,8 @@ def parse_wish(
         return balance, names
     option = "--target-frac" if counts is None else "--counts"
     parse: Callable[[str], Number] = parse_share if counts is None else parse_count
-    pairs = parse_pairs(target_frac or counts or "", option)
+    example = "Fracture=0.1,Pleural Other=0.15" if counts is None else "Fracture=100,Edema=50"
+    pairs = parse_pairs(target_frac or counts or "", option, example)
     if not isinstance(pairs, dict):
         each = parse(pairs)
         if counts is not None and names is None:

@@ -45,18 +45,18 @@ def teacher(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_from_distillation_to_replayed_images(data: Path, teacher: Path, tmp_path: Path) -> None:
     gan = tmp_path / "student"
-    how = {"guidance": 1.5, "guidance_interval": "0.1:0.9"}
+    how = {"guidance": 1.5, "guidance_interval": "0.1:0.9", "label_guidance": "Left=3"}
     summary = distill(data, gan, teacher, **how).result["summary"]
     assert set(outputs(gan)) == set(outputs(teacher))
     rows = [json.loads(line) for line in (gan / "metrics.jsonl").read_text().splitlines()]
     distances = {row["kimg"]: row["teacher_distance"] for row in rows if "teacher_distance" in row}
     assert summary["best"]["kimg"] == min(distances, key=lambda kimg: (distances[kimg], -kimg))
     record = json.loads((gan / "model.json").read_text())["distillation"]
-    sampling = {"steps": 8, "guidance": 1.5, "interval": [0.1, 0.9]}
+    sampling = {"steps": 8, "guidance": 1.5, "interval": [0.1, 0.9], "labels": {"Left": 3.0}}
     assert (record["calls"], record["sampling"]) == (4, sampling)
     card = (gan / "model_card.md").read_text()
-    words = f"distilled from {record['teacher']} (15 calls, guidance 1.5 from time 0.1 to 0.9) to 4"
-    assert words in card
+    words = "(15 calls, guidance 1.5, 3 of Left from time 0.1 to 0.9) to 4 calls"
+    assert f"distilled from {record['teacher']} {words}" in card
     assert "n = 100 pairs of images of the same noise, with labels of the validation split" in card
     assert distill(data, gan, teacher, **how).state == "up-to-date"
 

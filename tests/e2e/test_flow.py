@@ -79,7 +79,7 @@ def test_from_training_to_replayed_images(data: Path, tmp_path: Path) -> None:
     assert load_generator(gan).sample(n=3).shape == (3, 16, 16)
 
     plan = {"data": data, "gan": gan, "counts": "Left=9,Large=7", "block": 8, "steps": 2}
-    plan |= {"guidance": 1.5, "guidance_interval": "0.1:0.9"}
+    plan |= {"guidance": 1.5, "guidance_interval": "0.1:0.9", "label_guidance": "Left=3"}
     whole = start("synthesize", tmp_path / "whole", **plan).folder
     parts = [
         start("synthesize", tmp_path / f"part{i}", shard=f"{i}/2", **plan).folder for i in (1, 2)
@@ -92,7 +92,11 @@ def test_from_training_to_replayed_images(data: Path, tmp_path: Path) -> None:
     again = start("replay", tmp_path / "again", synth=whole, gan=gan, only=("3", "7")).result
     assert (again["summary"]["images"], again["summary"]["identical"]) == (2, 2)
     notes = json.loads((whole / "dataset.json").read_text())["notes"]
-    assert notes["sampling"] == {"steps": 2, "guidance": 1.5, "interval": [0.1, 0.9]}
+    sampling = {"steps": 2, "guidance": 1.5, "interval": [0.1, 0.9], "labels": {"Left": 3.0}}
+    assert notes["sampling"] == sampling
+    with pytest.raises(UsageError, match="does not know the label 'left'") as unknown:
+        start("synthesize", tmp_path / "left", **{**plan, "label_guidance": "left=3"})
+    assert "Large, Left" in str(unknown.value.hint)
 
     # Another way of drawing gives other images, and memorized and duplicate filters work.
     other = start(

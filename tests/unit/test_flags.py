@@ -43,6 +43,7 @@ SHARED = {
     "--guidance-interval": "times between which guidance acts",
     "--init-from": "weights to start from",
     "--join-labels": "what labels of reports do to those that are there",
+    "--label-guidance": "weights of single labels in the images of a flow",
     "--label-table": "a table of labels",
     "--labels": "labels, by name, that are used",
     "--leave-out": "patients held back",

@@ -23,7 +23,7 @@ from cxrtool.synthesis.generate import Job, close_journal, fill, slots_of, write
 from cxrtool.synthesis.writer import synthetic_info, write_sheets
 from cxrtool.training.device import setup
 from cxrtool.training.directions import load_directions
-from cxrtool.training.guidance import parse_interval
+from cxrtool.training.guidance import parse_interval, weights_of
 from cxrtool.training.protocols import Generator
 
 
@@ -84,7 +84,8 @@ def set_sampling(config: Config, network: Generator, card: generators.GeneratorC
     Raises:
         UsageError: The generator is no flow, or one of few calls that has them in its weights.
     """
-    wishes = {name: getattr(config, name) for name in ("steps", "guidance", "guidance_interval")}
+    names = ("steps", "guidance", "label_guidance", "guidance_interval")
+    wishes = {name: getattr(config, name) for name in names}
     wishes = {name: value for name, value in wishes.items() if value is not None}
     if is_flow(network):
         if wishes and network.distillation is not None:
@@ -97,6 +98,9 @@ def set_sampling(config: Config, network: Generator, card: generators.GeneratorC
             )
         if "guidance_interval" in wishes:
             wishes["interval"] = parse_interval(wishes.pop("guidance_interval"))
+        if "label_guidance" in wishes:
+            text = wishes.pop("label_guidance")
+            wishes["labels"] = weights_of(text, network.labels, str(card.folder))
         network.sampling = replace(network.sampling, **wishes)
     elif wishes:
         name = next(iter(wishes)).replace("_", "-")

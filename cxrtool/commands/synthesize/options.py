@@ -20,7 +20,7 @@ from cxrtool.core.config import (
 )
 from cxrtool.core.errors import UsageError
 from cxrtool.data.options import BLANK, SelectionOptions, row_option
-from cxrtool.training.guidance import parse_interval
+from cxrtool.training.guidance import refuse_unread_guidance
 
 FORMAT = 4  # 4: units join studies and copies; keys of prepared pixels
 FILTERS, EDITS, DRAWING = "Filters", "Pushing images along edits", "How images are drawn"
@@ -174,11 +174,14 @@ class Config(SelectionOptions, Computing):
         " varies less. Default: 1.",
         min=0,
     )
-    guidance_interval: str | None = option(
+    label_guidance: str | None = sampling_option(
+        "Of a flow: weights of single labels in the place of --guidance, such as"
+        ' "Edema=3,Pleural Other=2"; each makes sampling longer by a call.',
+        metavar="A=W,B=W",
+    )
+    guidance_interval: str | None = sampling_option(
         "Of a flow: times between which the guidance acts, from 0 (image) to 1 (noise)."
         " Default: 0:1.",
-        panel=DRAWING,
-        only={**IMAGES, "guidance": GIVEN},
         metavar="A:B",
     )
     block: int = sampling_option(
@@ -208,8 +211,9 @@ class Config(SelectionOptions, Computing):
             from cxrtool.synthesis.edits import parse_shares
 
             parse_shares(self.ensemble, len(self.edit))
-        if self.guidance_interval is not None:
-            parse_interval(self.guidance_interval)
+        refuse_unread_guidance(
+            self.guidance is not None, self.label_guidance, self.guidance_interval
+        )
         if self.shard is not None:
             from cxrtool.synthesis.shards import parse_shard
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from cxrtool.core.config import GIVEN, Computing, argument, fields_of, option, running_option
 from cxrtool.core.errors import UsageError
 from cxrtool.data.options import PolicyOptions, SelectionOptions, row_option
-from cxrtool.training.guidance import parse_interval
+from cxrtool.training.guidance import refuse_unread_guidance
 
 # 2: keeps the best network; small presets without noise. 3: the newest of the best. 4: BAGAN's rate
 # 5: units join studies and copies; keys of prepared pixels; no ramps from trained weights; nothing
@@ -122,6 +122,10 @@ class Config(SelectionOptions, PolicyOptions, Computing):
         " more clearly and varies less.",
         1.0,
         min=0,
+    )
+    label_guidance: str | None = student_option(
+        'Weights of single labels in the place of --guidance, such as "Edema=3,Pleural Other=2".',
+        metavar="A=W,B=W",
     )
     guidance_interval: str | None = student_option(
         "Times between which that guidance acts, from 0 (image) to 1 (noise). Default: 0:1.",
@@ -242,8 +246,7 @@ class Config(SelectionOptions, PolicyOptions, Computing):
                 "--extend goes on with the same data, --init-from starts anew from weights",
                 hint="give one of them",
             )
-        if self.guidance_interval is not None:
-            parse_interval(self.guidance_interval)
+        refuse_unread_guidance(self.guidance != 1, self.label_guidance, self.guidance_interval)
         if self.distill is not None:
             self._refuse_what_the_teacher_decides()
         if self.batch is not None and self.batch % 4:

@@ -4,7 +4,7 @@ In: the options of ``train-gan --distill`` and the data. Out: a `Teacher`, or re
 both sides.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,7 +17,7 @@ from cxrtool.data.manifest import Dataset
 from cxrtool.data.options import SelectionOptions
 from cxrtool.generators.flow.sampling import Distillation, Sampling
 from cxrtool.synthesis.generators import GeneratorCard
-from cxrtool.training.guidance import parse_interval
+from cxrtool.training.guidance import parse_interval, weights_of
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,19 @@ class Teacher:
                 hint="train one with --arch flow",
             )
         record = card.meta.get("distillation")
+        wishes: dict[str, Any] = {"guidance": config.guidance}
+        if config.guidance_interval is not None:
+            wishes["interval"] = parse_interval(config.guidance_interval)
+        if config.label_guidance is not None:
+            wishes["labels"] = weights_of(config.label_guidance, card.labels, str(folder))
         if record is None:
-            interval = (0.0, 1.0)
-            if config.guidance_interval is not None:
-                interval = parse_interval(config.guidance_interval)
-            how, folded = replace(Sampling(), guidance=config.guidance, interval=interval), None
+            how = Sampling(**wishes)
         else:
-            how, folded = Distillation.from_json(record).own, record
-            if config.guidance != 1.0 or config.guidance_interval is not None:
+            before = Distillation.from_json(record)
+            how = before.own
+            if wishes != {"guidance": 1.0}:
                 raise UsageError(
-                    f"--guidance: {folder} is itself {Distillation.from_json(record).described}",
+                    f"--guidance: {folder} is itself {before.described}",
                     hint="leave it out, or distill the generator that it was distilled from",
                 )
             if how.steps <= calls:
@@ -69,7 +72,7 @@ class Teacher:
                     hint="give fewer --calls",
                 )
         preset = read_json(folder / "resolved.json")["preset"]
-        return cls(card, preset, Distillation(card.fingerprint, calls, how, folded))
+        return cls(card, preset, Distillation(card.fingerprint, calls, how, record))
 
     @property
     def size(self) -> int:

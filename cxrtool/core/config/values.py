@@ -101,6 +101,34 @@ def _convert_one(field: Field, value: Any) -> Any:
     return value
 
 
+def parse_pairs(text: str, option: str, example: str) -> dict[str, str] | str:
+    """Split ``A=1,B=2`` into a mapping; a text without ``=`` is returned as it is.
+
+    Args:
+        text: Of the option.
+        option: Its flag.
+        example: What might be written.
+
+    Raises:
+        UsageError: A part without a name or value, or a name given twice.
+    """
+    if "=" not in text:
+        return text.strip()
+    pairs: dict[str, str] = {}
+    for part in text.split(","):
+        name, separator, value = part.rpartition("=")
+        name = name.strip()
+        if not separator or not name or not value.strip():
+            raise UsageError(
+                f"{option}: {part.strip()!r} is not of the form NAME=VALUE",
+                hint=f'write "{example}", or one number for all classes',
+            )
+        if name in pairs:
+            raise UsageError(f"{option}: {name!r} is given twice")
+        pairs[name] = value
+    return pairs
+
+
 def closest(word: str, names: Iterable[str], otherwise: str | None = None) -> str | None:
     """The known word that was probably meant; else all of them, or ``otherwise``."""
     names = list(names)

@@ -39,6 +39,7 @@ class StudentTrainer(FlowTrainer):
         super().__init__(choices, feed, **more)
         assert choices.distillation is not None
         self.distillation, self.teacher = choices.distillation, teacher.network
+        self.labels = teacher.labels
         for network in (self.generator, self.average):
             network.load_state_dict(self.teacher.state_dict())
 
@@ -72,7 +73,7 @@ class StudentTrainer(FlowTrainer):
             out: Tensor = self.execution.run(self.teacher, *inputs)
             return out
 
-        ends = list(way(velocity, noise, y, how))[:: how.steps // calls]
+        ends = list(way(velocity, noise, y, how, self.labels))[:: how.steps // calls]
         times = self.distillation.own.times
         parts = zip(ends, ends[1:], times, times[1:], strict=False)
         slopes = [(after - before) / (there - here) for before, after, here, there in parts]
@@ -112,7 +113,8 @@ class TeacherDistance:
     @cached_property
     def _wanted(self) -> Tensor:
         parts = zip(self._z.split(100), self._y.split(100))
-        made = [images_of(self._teacher.network, z, y, self._how) for z, y in parts]
+        of = self._teacher
+        made = [images_of(of.network, z, y, self._how, of.labels) for z, y in parts]
         return torch.cat(made).clamp(-1, 1)
 
     @torch.no_grad()

@@ -39,7 +39,7 @@ class FlowGenerator(LatentGenerator):
 
     def images(self, z: Tensor, y: Tensor, truncation: float) -> Tensor:
         """By the differential equation, or in the steps of a student."""
-        return images_of(self.network, z * truncation, y, self.sampling)
+        return images_of(self.network, z * truncation, y, self.sampling, self.labels)
 
 
 def distillation_of(saved: SavedGenerator) -> Distillation | None:

@@ -85,6 +85,63 @@ def test_guidance_goes_on_past_the_labels(
     torch.testing.assert_close(moved, shift * y.sum(dim=1), rtol=0.03, atol=1e-5)
 
 
+STRENGTHS = torch.tensor([1.0, 10.0, 100.0])
+
+
+def of_three_labels(x: Tensor, t: Tensor, y: Tensor, mask: Tensor) -> Tensor:
+    """A linear network: the image is the noise plus the strength of every known label."""
+    return -((y * mask) @ STRENGTHS)[:, None, None, None].expand_as(x)
+
+
+@pytest.mark.parametrize(
+    ("guidance", "single", "weights"),
+    [
+        (1.0, {"B": 3.0}, (1, 3, 1)),
+        (1.5, {"B": 3.0}, (1.5, 3, 1.5)),
+        (1.0, {"A": 0.0, "C": 2.0}, (0, 1, 2)),
+        (0.0, {"C": 1.0}, (0, 0, 1)),
+        (2.0, {"A": 2.0}, (2, 2, 2)),
+        (2.0, {}, (2, 2, 2)),
+    ],
+)
+@pytest.mark.parametrize("interval", [(0.0, 1.0), (0.0, 0.5)])
+def test_every_label_has_its_own_weight(
+    guidance: float,
+    single: dict[str, float],
+    weights: tuple[float, ...],
+    interval: tuple[float, float],
+) -> None:
+    y = torch.cat([torch.eye(3), torch.ones(1, 3), torch.zeros(1, 3)])
+    how = Sampling(steps=64, guidance=guidance, interval=interval, labels=single)
+    moved = (sample(of_three_labels, noise(5), y, how, "ABC") - noise(5)).mean(dim=(1, 2, 3))
+    share = interval[1]  # of the way; on the rest all labels have the weight 1
+    effect = STRENGTHS * (share * torch.tensor(weights) + 1 - share)
+    torch.testing.assert_close(moved, y @ effect, rtol=0.03, atol=2e-4)
+    assert Sampling.from_json(how.to_json()) == how
+    assert ("labels" in how.to_json()) == bool(single)
+
+
+def test_a_weight_of_a_label_costs_a_call_and_an_unknown_one_is_an_error() -> None:
+    rows = []
+
+    def counted(x: Tensor, *rest: Tensor) -> Tensor:
+        rows.append(len(x))
+        return torch.zeros_like(x)
+
+    y = torch.ones(2, 3)
+    for guidance, single, times in (
+        (1.0, {"A": 2.0}, 2),
+        (2.0, {"A": 3.0, "B": 0.5}, 4),
+        (2.0, {"A": 2.0}, 2),
+    ):
+        rows.clear()
+        how = Sampling(steps=2, guidance=guidance, labels=single)
+        sample(counted, noise(2), y, how, "ABC")
+        assert rows == [2 * times] * how.calls
+    with pytest.raises(ValueError, match="not in"):
+        sample(counted, noise(2), y, Sampling(labels={"D": 2.0}), ("A", "B", "C"))
+
+
 def test_without_guidance_the_network_is_asked_once_a_slope() -> None:
     calls = []
 
