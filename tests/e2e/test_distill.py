@@ -58,6 +58,10 @@ def test_from_distillation_to_replayed_images(data: Path, teacher: Path, tmp_pat
     words = "(15 calls, guidance 1.5, 3 of Left from time 0.1 to 0.9) to 4 calls"
     assert f"distilled from {record['teacher']} {words}" in card
     assert "n = 100 pairs of images of the same noise, with labels of the validation split" in card
+    unseen = summary["test"]
+    assert unseen["on"].endswith("with labels of the test split")
+    assert unseen["teacher_distance"] != summary["best"]["teacher_distance"]
+    assert f"to publish: {unseen['teacher_distance']:.3g}, n = 100 pairs" in card
     assert distill(data, gan, teacher, **how).state == "up-to-date"
 
     plan = {"data": data, "gan": gan, "counts": "Left=9,Large=7", "block": 8}

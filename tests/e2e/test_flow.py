@@ -154,6 +154,31 @@ def test_too_few_validation_images_are_said(
     assert any("too few to tell where the network begins to remember" in text for text in said)
 
 
+def test_what_is_published_is_of_patients_that_no_choice_touched(
+    make_dataset: MakeDataset, tmp_path: Path
+) -> None:
+    data = make_dataset(n=600, val=True)
+    summary = train(data, tmp_path / "gan", kimg=0.016).result["summary"]
+    test = summary["test"]
+    assert (test["n"], test["on"]) == (60, "test images")
+    assert test["held_out_loss"] != summary["best"]["held_out_loss"]
+    card = (tmp_path / "gan/model_card.md").read_text()
+    assert "n = 60 validation images, which chose the network." in card
+    assert f"to publish: {test['held_out_loss']:.3g}, n = 60 test images, which neither" in card
+    # Test images change nothing else: neither the network nor what it says that it has seen.
+    last = train(data, tmp_path / "last", kimg=0.016, checkpoint="last").result["summary"]
+    assert last["test"] == test
+    everybody = train(data, tmp_path / "all", kimg=0.016, split="all").result["summary"]
+    assert (everybody["best"], "test" in everybody) == (None, False)
+    assert "No number to publish" in (tmp_path / "all/model_card.md").read_text()
+    plan = {"data": data, "gan": tmp_path / "gan", "counts": "Left=20", "steps": 1}
+    synth = start("synthesize", tmp_path / "synth", **plan).folder
+    for split in ("test", "val"):
+        page = start("evaluate-images", tmp_path / split, synth=synth, real=data, split=split)
+        told = [c for c in page.result["summary"]["cautions"] if "chosen by its loss" in c]
+        assert len(told) == (split == "val")
+
+
 def test_sampling_belongs_to_flows(data: Path, tmp_path: Path) -> None:
     train(data, tmp_path / "gan", arch="dcgan", kimg=0.016)
     plan = {"data": data, "gan": tmp_path / "gan", "counts": "Left=2"}

@@ -74,12 +74,15 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     after = None if start is None else network.compare(trainer, run, quality, start)
 
     run.write_bytes("samples.png", pictures.fake_grid(trainer, rows, choices.seed))
-    vectors = network.save(trainer, task, run, network.told_by(trainer, judge))
+    unseen, sentences = network.published(trainer, task, feed, **taught)
+    sentences = [*network.told_by(trainer, judge), *sentences]
+    vectors = network.save(trainer, task, run, sentences)
     top, name = trainer.best, "" if quality is None else quality.name
     return {
         "kimg": trainer.nimg / 1000,
         "best": top and {"kimg": top.nimg / 1000, name: top.value, f"lowest_{name}": top.lowest},
         **({} if after is None else {"start": after}),
+        **({} if unseen is None else {"test": unseen}),
         "size": choices.arch.size,
         "preset": choices.preset,
         "images": len(task.rows),

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from cxrtool import classifiers
 from cxrtool.commands.train_gan.task import Task
@@ -31,7 +30,7 @@ from cxrtool.generators.base import GeneratorTrainer
 from cxrtool.generators.feed import Feed
 from cxrtool.generators.flow.distillation import TeacherDistance
 from cxrtool.generators.flow.finished import FlowGenerator
-from cxrtool.generators.flow.trainer import FlowTrainer, HeldOutLoss
+from cxrtool.generators.flow.trainer import MEASURED, FlowTrainer, HeldOutLoss
 from cxrtool.generators.flow.trainer import init_from as flow_from
 from cxrtool.generators.quality import Measure, Quality
 from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
@@ -171,7 +170,7 @@ def measure(
         return teacher_distance(task, feed, teacher) if best else None
     if task.arch.loss_tells:
         wanted = best or task.config.init_from is not None
-        return held_out_loss(task, feed.device) if wanted else None
+        return held_out_loss(task, feed) if wanted else None
     if len(feed) < QUALITY_LEAST or not (best or task.config.init_from is not None):
         return None
     size, seed = task.choices.arch.size, task.config.seed
@@ -197,26 +196,45 @@ def measure(
     return quality
 
 
-def validation_feed(task: Task, device: torch.device) -> Feed:
-    """The images of the validation split, with the labels of the condition; perhaps none."""
-    dataset = task.dataset
-    rows = select_rows(dataset, task.config, "val", allow_empty=True)
+def held_out(
+    task: Task, part: str, training: Feed, teacher: FlowGenerator | None
+) -> Measure | None:
+    """What tells of a flow by patients whom it was not trained on; None where they are too few.
+
+    Args:
+        task: What is trained.
+        part: "val", by which the network is chosen, or "test", which no choice touches.
+        training: The training images.
+        teacher: Of a student, which is measured against its images and takes labels alone.
+    """
+    dataset, word = task.dataset, {"val": "validation", "test": "test"}[part]
+    rows = select_rows(dataset, task.config, part, allow_empty=True)
+    rows = np.setdiff1d(rows, task.rows)  # of --split all nobody is left
+    if part == "test":
+        order = rng.numpy_rng("held-out rows", task.config.seed).permutation(len(rows))
+        rows = np.sort(rows[order[:MEASURED]])
+    if len(rows) < (1 if teacher else QUALITY_LEAST):
+        return None
     values, mask = label_arrays(dataset, rows, LabelPolicy.from_options(task.config))
-    columns = list(task.conditioning.columns)
+    columns, seed = list(task.conditioning.columns), task.config.seed
     images = resized(pixels(dataset, rows), task.choices.arch.size)
-    return Feed(images, values[:, columns], mask[:, columns], task.config.seed, device)
+    feed = Feed(images, values[:, columns], mask[:, columns], seed, training.device)
+    if teacher is None:
+        return HeldOutLoss(feed, seed, on=f"{word} images")
+    assert task.teacher is not None
+    how = task.teacher.distillation.sampling
+    return TeacherDistance(feed, teacher, how, seed, f"the {word} split")
 
 
-def held_out_loss(task: Task, device: torch.device) -> Measure | None:
+def held_out_loss(task: Task, training: Feed) -> Measure | None:
     """The loss on the validation split; None, which is said, where it has too few images."""
-    feed = validation_feed(task, device)
-    if len(feed) < QUALITY_LEAST:
+    loss = held_out(task, "val", training, None)
+    if loss is None:
         console.warn(
-            f"{len(feed)} images in the validation split: too few to tell where the network begins"
-            " to remember; the last one is kept"
+            f"fewer than {QUALITY_LEAST} images in the validation split: too few to tell where the"
+            " network begins to remember; the last one is kept"
         )
         return None
-    loss = HeldOutLoss(feed, task.config.seed)
     console.say(
         f"the best of all snapshots is kept, judged by its loss on {loss.n:,} validation images"
     )
@@ -225,17 +243,42 @@ def held_out_loss(task: Task, device: torch.device) -> Measure | None:
 
 def teacher_distance(task: Task, training: Feed, teacher: FlowGenerator) -> Measure:
     """The distance to the teacher's images, of labels of the validation split where it has any."""
-    feed, on = validation_feed(task, training.device), "the validation split"
-    if not len(feed):
-        feed, on = training, "the training rows (there is no validation split)"
-    assert task.teacher is not None
-    how = task.teacher.distillation.sampling
-    distance = TeacherDistance(feed, teacher, how, task.config.seed, on)
+    distance = held_out(task, "val", training, teacher)
+    if distance is None:
+        assert task.teacher is not None
+        on, how = "the training rows (there is no validation split)", task.teacher.distillation
+        distance = TeacherDistance(training, teacher, how.sampling, task.config.seed, on)
     console.say(
         f"the best of all snapshots is kept, judged by its distance to the teacher's images:"
         f" {distance.n:,} {distance.on}"
     )
     return distance
+
+
+def published(
+    trainer: GeneratorTrainer, task: Task, training: Feed, teacher: FlowGenerator | None = None
+) -> tuple[dict[str, Any] | None, list[str]]:
+    """What is told of the finished flow by test patients, whom no choice has touched.
+
+    Returns:
+        For the summary, None where nobody is left; in sentences, which are said.
+    """
+    if not task.arch.loss_tells:
+        return None, []
+    measure = held_out(task, "test", training, teacher)
+    if measure is None:
+        return None, [
+            "No number to publish: there are too few test images that neither the training nor the"
+            " choice of the network has seen (`cxr prepare` keeps a test split)."
+        ]
+    value = measure.measure(trainer)[measure.name]
+    sentence = (
+        f"{measure.told[:1].upper()}{measure.told[1:]}, to publish: {value:.3g}, n ="
+        f" {measure.n:,} {measure.on}, which neither the training nor the choice of the network"
+        " has seen."
+    )
+    console.say(sentence)
+    return {measure.name: value, "n": measure.n, "on": measure.on}, [sentence]
 
 
 def save(
@@ -338,9 +381,10 @@ def told_by(trainer: GeneratorTrainer, quality: Measure | None) -> list[str]:
     best = trainer.best
     if quality is None or best is None:
         return ["Not measured: too few images, or no best network was asked for."]
+    choice = ", which chose the network" if isinstance(trainer, FlowTrainer) else ""
     return [
         f"{quality.told[:1].upper()}{quality.told[1:]}: {best.value:.3g} (lowest of all snapshots:"
-        f" {best.lowest:.3g}), n = {quality.n:,} {quality.on}.",
+        f" {best.lowest:.3g}), n = {quality.n:,} {quality.on}{choice}.",
         "Distances to people whom it has not seen, and whether a classifier reads its labels, are"
         " measured by `cxr evaluate images`.",
     ]

@@ -93,7 +93,7 @@ class TeacherDistance:
         teacher: The teacher, there too.
         how: How it makes its images.
         seed: Of noise and labels.
-        on: Which rows these are, in words.
+        on: Which rows these are, in words; other words draw other noise.
         n: Pairs of images.
     """
 
@@ -105,9 +105,9 @@ class TeacherDistance:
     ) -> None:
         self._teacher, self._how, self.n = teacher, how, n
         self.on = f"pairs of images of the same noise, with labels of {on}"
-        noise = torch.randn(n, teacher.z_dim, generator=torch_generator("pairs", seed))
+        noise = torch.randn(n, teacher.z_dim, generator=torch_generator("pairs", seed, on))
         self._z = noise.to(feed.device)
-        labels = torch_generator("labels of pairs", seed, device=feed.device)
+        labels = torch_generator("labels of pairs", seed, on, device=feed.device)
         self._y, _ = feed.fake_labels(Draws(labels, n))
 
     @cached_property

@@ -39,6 +39,7 @@ WARMUP = 100  # steps
 STUDENT = {"kimg": 0.25, "lr": 0.25}  # shares of the preset's where a student is trained
 DECAY = 0.4  # share of the training over which the rate falls to nothing
 PREVIEW = Sampling(steps=4)
+MEASURED = 500  # images on which the loss is measured, at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,12 +299,15 @@ class HeldOutLoss:
         feed: Those images, on the device to train on.
         seed: Of noise and times.
         most: Images, at most.
+        on: Which images these are, in words.
     """
 
     name, told, tolerance = "held_out_loss", "loss on held-out patients", 1.0
-    on = "validation images, which also chose the network"
 
-    def __init__(self, feed: Feed, seed: int, most: int = 500) -> None:
+    def __init__(
+        self, feed: Feed, seed: int, most: int = MEASURED, on: str = "validation images"
+    ) -> None:
+        self.on = on
         self.n = min(most, len(feed))
         order = torch.randperm(len(feed), generator=torch_generator("held out", seed))
         self._rows = order[: self.n].to(feed.device)

@@ -83,7 +83,9 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
         synthetic_labels=synthetic_labels,
         real_labels=real_labels,
         reference=config.split,
-        cautions=measures.cautions(config, spaces, len(train), unknown),
+        cautions=measures.cautions(
+            config, spaces, len(train), unknown, flow="sampling" in synth.info.notes
+        ),
         seed=config.seed,
     )
     return write_outputs(run, result)

@@ -136,8 +136,18 @@ def probe(config: Config, images: Sets) -> tuple[float, float]:
     return synthetic, training
 
 
-def cautions(config: Config, spaces: list[Any], n_train: int, unknown: str) -> list[str]:
-    """Sentences a reader must see; `unknown` is that on networks of unknown history."""
+def cautions(
+    config: Config, spaces: list[Any], n_train: int, unknown: str, flow: bool
+) -> list[str]:
+    """Sentences a reader must see.
+
+    Args:
+        config: The options.
+        spaces: Distances by feature space.
+        n_train: Training images of the generator in the real set.
+        unknown: That on networks of unknown history.
+        flow: Whether the images come from a flow, which validation images have chosen.
+    """
     teacher, first = config.features, spaces[0]
     made = ("gan", "synthetic-only", "pretrain-finetune")
     sentences = {
@@ -146,6 +156,10 @@ def cautions(config: Config, spaces: list[Any], n_train: int, unknown: str) -> l
         f"n = {first.n:,} is less than the {first.dim} dimensions of the features: the Fréchet"
         " distance is dominated by what few images leave out; read the ratio and KID.": (
             first.n < first.dim
+        ),
+        "Validation images are among the reference, and a flow is chosen by its loss on them: to"
+        " publish, take the distances to the test images (--split test).": (
+            flow and config.split in ("val", "all")
         ),
         "The classifier of --features was trained on synthetic images too: as a teacher it may read"
         " them by what they have in common.": (
