@@ -8,7 +8,7 @@ nothing but support devices is 1 or -1, no other abnormality is described, and s
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from cxrtool.core.errors import UsageError
@@ -21,12 +21,13 @@ from cxrtool.reports.ruleset import Rule, RuleSet, default_rules
 from cxrtool.reports.sections import Section, SectionFinder
 from cxrtool.reports.sentence import SentenceReader
 from cxrtool.reports.spelling import SHORTEST
-from cxrtool.reports.text import BREAK, clean, pipeline
+from cxrtool.reports.text import clean, pipeline
 from cxrtool.reports.tokens import WordReader, Words
 
 _NAMES = {POSITIVE: "positive", NEGATIVE: "negative", UNCERTAIN: "uncertain"}
 _RANK = {POSITIVE: 3, UNCERTAIN: 2, NEGATIVE: 1}
 _KNOWN_LIMIT = 500_000
+_WORDS_KNOWN = 10_000
 # What is written of a piece of evidence, in this order.
 _WRITTEN = ("observation", "value", "section", "start", "end", "text", "cue", "cue_rule", "rule")
 
@@ -135,12 +136,13 @@ class Labeler:
         joints = self.rules.wording.function_words
         self._forms = FormReader(self.rules.answers, self._headers, joints, self._names_finding)
         self._attributes = AttributeFinder(self.rules.attributes)
+        self._knows = lru_cache(_WORDS_KNOWN)(self._holds)
 
     def _begin(self) -> None:
         """A pipeline that knows no word yet."""
         self.nlp = pipeline(self.rules.wording)
         self.rules.spelling.keep_whole(self.nlp)
-        self._words = WordReader(self.rules.automaton, self.rules.wording, self._spell)
+        self._words = WordReader(self.nlp, self.rules.automaton, self.rules.wording, self._spell)
 
     def label(self, text: str, *, evidence: bool = True) -> Labels:
         """Labels one report. An empty report has blank labels."""
@@ -181,14 +183,15 @@ class Labeler:
 
     def _read(self, text: str) -> Words:
         cleaned = clean(text, self.rules.wording, self._headers)
-        return self._words.read(self.nlp.tokenizer(cleaned), text)
+        return self._words.read([(0, cleaned)], text)
 
     def _is_word(self, word: str) -> bool:
         """Whether rules hold a longer word as it is."""
         known = self.rules.automaton.knows(word) or word in self._corrected
         return known and len(word) >= SHORTEST - 1
 
-    def _knows(self, word: str) -> bool:
+    def _holds(self, word: str) -> bool:
+        """Whether a header or a rule knows a word in lower case."""
         return word in self._header_words or self.rules.automaton.reads(self._spell(word))
 
     def _names_finding(self, words: str) -> bool:
@@ -219,7 +222,7 @@ class Labeler:
             sections = split.sections
             counted = [s for s in sections if s.name in self.rules.counted]
             span = draft.span if draft.changed else None
-            words = self._words.read(self.nlp.tokenizer(_only(cleaned, counted)), text, span)
+            words = self._words.read(_parts(cleaned, counted), text, span)
             broken = words.broken(self._unread, self._is_word)
             if mended or not broken:
                 break
@@ -331,19 +334,18 @@ def _attribute(span: AttributeSpan, base: int, at: Words) -> Attribute:
     return Attribute(rule.attribute, value, start, end, rule.id)
 
 
-def _only(text: str, sections: list[Section]) -> str:
-    """The text with everything outside the sections blanked; a section ends a sentence."""
-    if len(sections) == 1 and (sections[0].start, sections[0].end) == (0, len(text)):
-        return text
-    parts, position = [], 0
+def _parts(text: str, sections: list[Section]) -> list[tuple[int, str]]:
+    """Where what is said in some sections begins, and its text; a section ends a sentence."""
+    parts: list[tuple[int, str]] = []
+    end = -1
     for section in sections:
-        if section.start > position:
-            parts.append(BREAK.rjust(section.start - position))
-        elif position and parts[-1]:
-            parts[-1] = parts[-1][:-1] + BREAK if parts[-1][-1].isspace() else parts[-1]
-        parts.append(text[section.start : section.end])
-        position = section.end
-    return "".join(parts).ljust(len(text))
+        if section.start == end and parts[-1][1] and not parts[-1][1][-1].isspace():
+            at = parts.pop()[0]  # a word that goes on
+            parts.append((at, text[at : section.end]))
+        else:
+            parts.append((section.start, text[section.start : section.end]))
+        end = section.end
+    return parts
 
 
 @cache

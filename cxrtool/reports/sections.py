@@ -36,7 +36,7 @@ _CAPITALS = re.compile(
 )
 _SMALL = re.compile(r"((?:[^\W\d_]{2,20} ){1,4}):(?=[ ])")
 _INSIDE = re.compile(r"(?<=[ ])([A-Z][a-z]{3,}(?:[ ][A-Za-z]{2,}){0,3}):")
-_LOWER = re.compile(r":(?<=[a-z]:)")
+_GLUED = re.compile(r"[A-Z]{7}(?:[ ]+(?:[A-Z][a-z]|\d+[.)])|[A-Z][a-z])")
 _SIGNS = "*#=~<>|-"
 _SIGNED = re.compile(r"\n[ ]*[*#=~<>|-]")
 _SPACED = " : "  # of a text whose marks stand apart, as corpora are published
@@ -146,7 +146,7 @@ class SectionFinder:
         if text[: headers[0].start].strip(" \n#*"):
             sections.append(Section(REPORT, 0, headers[0].start))
         bounds = [h.start for h in headers[1:]] + [len(text)]
-        spans = [Section(h.name, h.body, end) for h, end in zip(headers, bounds)]
+        spans = [Section(h.name, h.body, max(h.body, end)) for h, end in zip(headers, bounds)]
         if stated or any(h.name in ("findings", "impression") for h in headers):
             return sections + spans
         for section in spans:
@@ -189,15 +189,21 @@ class SectionFinder:
             for match in pattern.finditer(text):
                 words = match.group(match.re.groups)
                 name = self._name(words)
-                if name:
+                # "[Findings]" on a line of its own has been found already.
+                if name and all(h.start != match.start() or not h.name for h in headers.values()):
                     headers[match.end()] = _Header(match.start(), match.end(), name, words)
         if apart:
             for match in _SMALL.finditer(text):
                 self._add_run(match, headers)
-        # "dyspnea Comparison: none Findings: ...": nothing parts them but what they are.
-        for match in _INSIDE.finditer(text) if _LOWER.search(text) else ():
-            if match.end() not in headers:
-                self._add_run(match, headers)
+        # What is left to find stands before a colon of no header, or in capitals without one.
+        named = sum(bool(h.name) and text[h.body - 1] == ":" for h in headers.values())
+        if text.count(":") > named:
+            # "dyspnea Comparison: none Findings: ...": nothing parts them but what they are.
+            for match in _INSIDE.finditer(text):
+                if match.end() not in headers:
+                    self._add_run(match, headers)
+        elif not _GLUED.search(text):
+            return [headers[body] for body in sorted(headers)]
         shouting = text.isupper()
         for match in _CAPITALS.finditer(text):
             if match.group(2) or not shouting:

@@ -33,7 +33,7 @@ _DEIDENTIFIED = re.compile(r"\[\*\*[^\[]{0,200}?\*\*\]|_{2,}")
 _TAG = re.compile(r"<\s{0,3}/?\s{0,3}(?:br|p|li|ul|ol|div|b|i)\s{0,3}/?\s{0,3}>", re.IGNORECASE)
 _ENTITY = re.compile(r"&(?:nbsp|amp|lt|gt|quot|apos|#\d{1,5});")
 _HYPHEN = re.compile(r"-(?<=\w-)(?=\w)")  # a literal first, which is found fast
-_SHORTENED = re.compile(r"\b([A-Za-z]{2,10})\.(?= [a-z])")
+_SHORTENED = re.compile(r"\.(?= [a-z])")
 _LIST = re.compile(
     # Or glued to what follows, where that is no number and no sign: "1.No", "-No", "#1 No", "o No".
     r"(?<![^\n\x1e.;:])[ ]*"
@@ -57,6 +57,7 @@ _MARKS = re.compile(r"[^a-zA-Z0-9_ \n](?<=[^\w\s])[^\w\s]{4,}")
 _CAPITALS = re.compile(r"[A-Z]{3}[A-Z ,/&()-]*:")
 _MARKUP = " #*:[]>"
 _FIRST_WORD = re.compile(r"\w+(?= )")
+_LAST_WORD = re.compile(r"(?<!\w)([A-Za-z]{2,10})\Z")
 _HEAD = re.compile(r"[:\n]")
 _RUN = re.compile(r"(?<!\S)\S{101,}")  # no prose; spaCy takes it for an address, slowly
 _END = frozenset(".!?")
@@ -114,9 +115,9 @@ def clean(text: str, wording: Wording, headers: frozenset[str] = frozenset()) ->
         out = _RUN.sub(lambda m: re.sub(r"(.{99}).", r"\1 ", m.group()), out)
     if "-" in out:
         out = _HYPHEN.sub(" ", out)
-    if ". " in out and wording.shortened:
+    if ". " in out and wording.shortened and _SHORTENED.search(out):
         out = _SHORTENED.sub(
-            lambda m: m[1] + " " if m[1].lower() in wording.shortened else m[0], out
+            lambda m: " " if _last_word(out, m.start()) in wording.shortened else ".", out
         )
     if "\r" in out:
         out = out.replace("\r\n", " \n").replace("\r", "\n")
@@ -178,6 +179,11 @@ def _join_lines(text: str, wording: Wording, headers: frozenset[str]) -> str:
         return (BREAK if hard else " ").ljust(width)
 
     return _LINE.sub(decide, text)
+
+
+def _last_word(text: str, end: int) -> str:
+    word = _LAST_WORD.search(text, max(0, end - 12), end)
+    return word[1].lower() if word else ""
 
 
 def _first_word(text: str, start: int) -> str:

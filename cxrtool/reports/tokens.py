@@ -1,26 +1,65 @@
 """The words of a report as columns: what they are to the rules, where they stand, its sentences.
 
-In: a spaCy ``Doc`` of the pipeline of ``text.py``. Out: one column a property, read from spaCy in
-one call, because a Python object a token takes longer than all that is done with it.
+In: a text that ``text.clean`` has made, and the tokenizer of ``text.pipeline``. Out: one column a
+property, because a Python object a token takes longer than all that is done with it. The tokenizer
+sees every piece between two blanks once: what it makes of a piece depends on nothing around it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property
-from itertools import pairwise
-from operator import add
+from itertools import accumulate, chain, pairwise
+from typing import Any, TypeVar
 
 from spacy.attrs import IDX, LENGTH, ORTH
+from spacy.language import Language
 from spacy.tokens import Doc
 
 from cxrtool.reports.patterns import Automaton
-from cxrtool.reports.text import BLANK, Wording, begins, sentence_starts
+from cxrtool.reports.text import BLANK, BREAK, Wording, begins, sentence_starts
+
+_MOST_PIECES = 100_000  # that are remembered, none of which is longer than the next line says
+_LONGEST_PIECE = 100
+
+
+_Row = TypeVar("_Row")
+
+
+class _Pieces(dict[str, list[_Row]]):
+    """What the tokens of a text without blanks are, a row a token.
+
+    Args:
+        nlp: The pipeline.
+        rows: Reads them.
+    """
+
+    def __init__(self, nlp: Language, rows: Callable[[Doc], list[_Row]]) -> None:
+        super().__init__()
+        self._tokenizer, self._rows = nlp.tokenizer, rows
+
+    def __missing__(self, piece: str) -> list[_Row]:
+        rows = self._rows(self._tokenizer(piece or " "))  # a second blank is a token
+        if len(self) >= _MOST_PIECES:
+            self.clear()
+        if len(piece) <= _LONGEST_PIECE:
+            self[piece] = rows
+        return rows
+
+
+def _hashes(doc: Doc) -> list[int]:
+    hashes: list[int] = doc.to_array(ORTH).tolist()
+    return hashes
+
+
+def _places(doc: Doc) -> list[tuple[int, int]]:
+    return [(start, start + length) for start, length in doc.to_array([IDX, LENGTH]).tolist()]
 
 
 class Words:
     """The words of a text, white space left out.
 
     Args:
-        doc: The tokens.
+        parts: Of the text that was read: where each begins, and its pieces.
+        places: Where the tokens of a piece stand in it.
         hashes: Of every token.
         firsts: Words that begin sentences.
         blanks: Tokens that are white space.
@@ -36,7 +75,8 @@ class Words:
 
     def __init__(
         self,
-        doc: Doc,
+        parts: list[tuple[int, list[str]]],
+        places: _Pieces[tuple[int, int]],
         hashes: list[int],
         firsts: list[int],
         blanks: list[int],
@@ -49,7 +89,8 @@ class Words:
             _drop(kinds, blanks)
             _drop(hashes, blanks)
         self.kinds, self.text = tuple(kinds), text
-        self._doc, self._hashes, self._firsts, self._blanks = doc, hashes, firsts, blanks
+        self._parts, self._places = parts, places
+        self._hashes, self._firsts, self._blanks = hashes, firsts, blanks
         self._spelled, self._span = spelled, span
 
     def sentences(self) -> list[tuple[int, int]]:
@@ -58,13 +99,16 @@ class Words:
         return [(first, stop) for first, stop in bounds if first < stop]
 
     @cached_property
-    def _offsets(self) -> tuple[list[int], list[int]]:
+    def _offsets(self) -> list[tuple[int, int]]:
         """Where every word stands in the text that was read: first character, after its last."""
-        starts, lengths = self._doc.to_array([IDX, LENGTH]).T.tolist()
-        ends = list(map(add, starts, lengths))
-        _drop(starts, self._blanks)
-        _drop(ends, self._blanks)
-        return starts, ends
+        offsets: list[tuple[int, int]] = []
+        for at, pieces in self._parts:
+            # A loop that adds takes longer than all else that is done with the pieces.
+            begins = accumulate(map((1).__add__, map(len, pieces)), initial=at)
+            places = map(self._places.__getitem__, pieces)
+            offsets += [(i + s, i + e) for i, of_piece in zip(begins, places) for s, e in of_piece]
+        _drop(offsets, self._blanks)
+        return offsets
 
     @cached_property
     def lower(self) -> list[str]:
@@ -86,35 +130,40 @@ class Words:
                 if last <= first < len(kinds) - 1 and is_word(
                     "".join(self.lower[first : first + 2])
                 ):
-                    starts, ends = self._offsets
-                    edits.append((ends[first], starts[first + 1], ""))
+                    edits.append((self._offsets[first][1], self._offsets[first + 1][0], ""))
                     last = first + 1
         return edits
 
     def chars(self, first: int, stop: int) -> tuple[int, int]:
         """Where some words stand in the original text; there is at least one."""
-        starts, ends = self._offsets
-        start, end = starts[first], ends[stop - 1]
+        start, end = self._offsets[first][0], self._offsets[stop - 1][1]
         return (start, end) if self._span is None else self._span(start, end)
 
 
-def _drop(column: list[int], places: list[int]) -> None:
+def _drop(column: list[Any], places: list[int]) -> None:
     for i in reversed(places):
         del column[i]
 
 
 class WordReader:
-    """Reads words and learns their kinds; to be thrown away with the pipeline that made the docs.
+    """Reads words and learns their kinds; to be thrown away with its pipeline.
 
     Args:
+        nlp: The pipeline.
         automaton: Of the labeler's rules.
         wording: The words of the language, which begin and end sentences.
         spell: Gives a word in lower case as the rules know it.
     """
 
     def __init__(
-        self, automaton: Automaton, wording: Wording, spell: Callable[[str], str] = str
+        self,
+        nlp: Language,
+        automaton: Automaton,
+        wording: Wording,
+        spell: Callable[[str], str] = str,
     ) -> None:
+        self._strings = nlp.vocab.strings
+        self._tokens, self._places = _Pieces(nlp, _hashes), _Pieces(nlp, _places)
         self._automaton, self._wording, self._spell = automaton, wording, spell
         self._kinds: dict[int, int] = {}  # by the hash of the token as written
         self._marks: dict[int, int] = {}  # of those that say where sentences begin
@@ -125,12 +174,25 @@ class WordReader:
         return len(self._kinds)
 
     def read(
-        self, doc: Doc, text: str, span: Callable[[int, int], tuple[int, int]] | None = None
+        self,
+        parts: Iterable[tuple[int, str]],
+        text: str,
+        span: Callable[[int, int], tuple[int, int]] | None = None,
     ) -> Words:
-        """The words of a document whose original is ``text``; ``span`` is as of `Words`."""
-        hashes: list[int] = doc.to_array(ORTH).tolist()
+        """The words of parts of a cleaned text, each of which ends its last sentence.
+
+        Args:
+            parts: Where each begins, and what it says.
+            text: The original.
+            span: As of `Words`.
+        """
+        parted: list[tuple[int, list[str]]] = []
+        for at, part in parts:
+            parted += ((at, part.split(" ")), (at, [BREAK]))
+        pieces = chain.from_iterable(pieces for _, pieces in parted)
+        hashes = list(chain.from_iterable(map(self._tokens.__getitem__, pieces)))
         kind_of, mark_of = self._kinds, self._marks
-        strings = doc.vocab.strings
+        strings = self._strings
         try:
             kinds = [kind_of[h] for h in hashes]
         except KeyError:
@@ -141,7 +203,7 @@ class WordReader:
         marks = [(i, mark_of[h]) for i, h in enumerate(hashes) if h in mark_of]
         firsts = sentence_starts(hashes, marks, self._leading, strings.__getitem__)
         blanks = [i for i, mark in marks if mark & BLANK]
-        return Words(doc, hashes, firsts, blanks, kinds, text, self._spelled, span)
+        return Words(parted, self._places, hashes, firsts, blanks, kinds, text, self._spelled, span)
 
     def _learn(self, token: int, written: str) -> None:
         self._spelled[token] = word = self._spell(written.lower())

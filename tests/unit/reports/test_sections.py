@@ -30,6 +30,7 @@ def split(text: str) -> list[tuple[str, str]]:
         "Findings:  Clear.\nImpression:  Normal.",
         "findings: Clear.\nimpression: Normal.",
         "  FINDINGS :Clear.\n  CONCLUSION: Normal.",
+        "[Findings]\nClear.\n\n[Impression]\nNormal.",
         "Findings\nClear.\nImpression\nNormal.",
     ],
 )

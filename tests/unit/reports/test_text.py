@@ -21,7 +21,7 @@ def nlp() -> Language:
 def sentences(nlp: Language, text: str) -> list[str]:
     cleaned = clean(text, WORDING)
     assert len(cleaned) == len(text)
-    words = WordReader(Automaton(), WORDING).read(nlp(cleaned), cleaned)
+    words = WordReader(nlp, Automaton(), WORDING).read([(0, cleaned)], cleaned)
     parts = (" ".join(text[slice(*words.chars(*s))].split()) for s in words.sentences())
     return [p for p in parts if any(c.isalnum() for c in p)]
 

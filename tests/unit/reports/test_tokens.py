@@ -12,9 +12,11 @@ RULES = default_rules()
 
 
 def read(text: str) -> Words:
-    return WordReader(RULES.automaton, RULES.wording).read(
-        pipeline(RULES.wording)(clean(text, RULES.wording)), text
-    )
+    return reader().read([(0, clean(text, RULES.wording))], text)
+
+
+def reader() -> WordReader:
+    return WordReader(pipeline(RULES.wording), RULES.automaton, RULES.wording)
 
 
 def test_words_have_their_place_in_the_text() -> None:
@@ -37,3 +39,24 @@ def test_a_text_without_words(text: str) -> None:
 
 def test_a_sentence_that_begins_with_white_space_begins_with_its_word() -> None:
     assert read("\n\nEdema.\n \nNo effusion.\n\n").sentences() == [(0, 2), (2, 5)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Isn't  w/o   edema.", "a.m. (no PTX)\n \n x 3cm", " leading", "trailing ", "\u2009thin\u2009",
+     "2.5cm/3,5 cm -ptx +ve", "A" * 150 + " long", "e.g. b/l. No.Effusion"],
+)  # fmt: skip
+def test_pieces_give_the_tokens_of_the_whole_text(text: str) -> None:
+    """The tokenizer sees every piece between blanks by itself, and only once."""
+    nlp, words = pipeline(RULES.wording), reader()
+    whole = [(t.idx, t.idx + len(t)) for t in nlp(text) if not t.text.isspace()]
+    for _ in range(2):
+        found = words.read([(0, text)], text)
+        assert [found.chars(i, i + 1) for i in range(len(found.kinds))] == whole
+
+
+def test_parts_of_a_text_end_sentences() -> None:
+    text = "One edema HEADER: no effusion"
+    words = reader().read([(0, "One edema "), (18, "no effusion")], text)
+    assert words.sentences() == [(0, 2), (2, 4)]
+    assert text[slice(*words.chars(2, 4))] == "no effusion"
