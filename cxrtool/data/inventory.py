@@ -88,7 +88,7 @@ def take_stock(
         apart: A folder that is none of the source's, as the output is.
     """
     base = getattr(source.opener, "root", None)
-    reasons = dict.fromkeys(source.table["image_ref"], "")
+    reasons = dict.fromkeys(source.table["image_ref"].tolist(), "")
     reasons |= source.left
     reasons |= dict.fromkeys(refused, REFUSED)
     # A row may name its image otherwise than by its path.
@@ -96,7 +96,7 @@ def take_stock(
     tables = _tables(source)
     out = None if apart is None else os.path.abspath(apart)
     files, used, left = 0, 0, []
-    missing = dict.fromkeys(ref for ref, why in reasons.items() if ref and not why)
+    missing = {ref for ref, why in reasons.items() if ref and not why}
     for folder in folders:
         aside = None if out is None else os.path.relpath(out, os.path.abspath(folder)) + "/"
         start = "" if base is None else os.path.relpath(folder, base)
@@ -107,9 +107,9 @@ def take_stock(
                 continue
             files += 1
             key = _reference(ref, start, below)
-            if key in reasons:
-                missing.pop(key, None)
-                why = reasons[key]
+            if (reason := reasons.get(key)) is not None:
+                missing.discard(key)
+                why = reason
             elif os.path.abspath(os.path.join(folder, ref)) in tables:
                 why = ""
             elif not why:
@@ -118,18 +118,18 @@ def take_stock(
             elif why in (tree.READ_ELSEWHERE, tree.LEADS_BACK):
                 links.append(ref)
             used += not why
-            left += [(ref, why)] if why else []
+            if why:
+                left.append((ref, why))
         behind = _behind_links(folder, links, reasons, base) if links else {}
         for ref in unknown:
             why = reasons[behind[ref]] if ref in behind else tree.no_image(ref, form)
             why = REFUSED if why and ref.rpartition("/")[2] in names else why
             used += not why
             left += [(ref, why)] if why else []
-        for ref in behind.values():
-            missing.pop(ref, None)
+        missing -= set(behind.values())
     if base is None or not any(_lies_in(base, folder) for folder in folders):
-        missing = {}
-    first = next(iter(missing), "")
+        missing = set()
+    first = next((ref for ref in reasons if ref in missing), "")
     return Inventory(files, used, tree.counted(left), (len(missing), first))
 
 

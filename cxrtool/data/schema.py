@@ -105,7 +105,7 @@ def check_table(table: pd.DataFrame, info: DatasetInfo, file: Path | str) -> Non
         for row in np.flatnonzero(ones > 1)[:1]:
             what = "two labels are 1 in a single-label set"
             raise InputError(what, file=file, row=int(row) + 2)
-    paths = table[columns.IMAGE].tolist() if info.size is not None else []
+    paths = table[columns.IMAGE] if info.size is not None else pd.Series(dtype=str)
     for row, what in path_faults(paths, lambda row: f"row {row + 2}"):
         raise InputError(what, file=file, row=row + 2, column=columns.IMAGE)
     for row, what in split_faults(table):
@@ -120,6 +120,10 @@ def check_values(cells: pd.Series, allowed: Sequence[str], file: Path | str, exp
         raise InputError(what, file=file, row=int(row) + 2, column=str(cells.name))
 
 
+#: What every path contains that leaves its folder, and hardly any other.
+_DOUBTFUL_PATH = r"^[/\\~]|^[^/]:|\.\."
+
+
 def leaves_folder(name: str) -> bool:
     """Whether a relative path would leave the folder it is relative to (symlinks aside)."""
     return (
@@ -129,15 +133,18 @@ def leaves_folder(name: str) -> bool:
     )
 
 
-def path_faults(paths: Sequence[str], place: Callable[[int], str]) -> Iterator[tuple[int, str]]:
+def path_faults(cells: pd.Series, place: Callable[[int], str]) -> Iterator[tuple[int, str]]:
     """Blank, escaping and repeated image paths: position and what is wrong.
 
     Args:
-        paths: Relative to the data folder.
+        cells: Relative to the data folder.
         place: What a position is called, such as "row 7".
     """
+    doubtful = (cells == "") | cells.str.contains(_DOUBTFUL_PATH)
+    if cells.is_unique and not doubtful.any():
+        return
     first: dict[str, int] = {}
-    for position, path in enumerate(paths):
+    for position, path in enumerate(cells.tolist()):
         before = first.setdefault(path, position)
         if not path:
             yield position, "no image is named"

@@ -161,9 +161,13 @@ def check_source(
         for row, what in split_faults(table):
             checker.reject(row, what, column="split", hint=hint)
     if not labels_only:
-        places = table["table_row"].map(lambda row: f"row {row}" if row.isdigit() else "the source")
-        for row, what in path_faults(table["image_ref"].tolist(), places.__getitem__):
-            checker.reject(row, what, column=source.image_column)
+
+        def place(position: int) -> str:
+            row = str(table["table_row"].iloc[position])
+            return f"row {row}" if row.isdigit() else "the source"
+
+        for position, what in path_faults(table["image_ref"], place):
+            checker.reject(position, what, column=source.image_column)
     return source
 
 

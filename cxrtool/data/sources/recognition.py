@@ -6,14 +6,15 @@ first lines are read, and no pandas is imported, so that it costs milliseconds.
 """
 
 import csv
+import functools
 import gzip
 import itertools
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from cxrtool.core.errors import InputError
 from cxrtool.data.columns import DATASET
@@ -90,6 +91,10 @@ _TABLES = (".csv", ".tsv", ".tab", ".csv.gz", ".tsv.gz", ".tab.gz")
 _OTHER_TABLES = (".parquet", ".json", ".jsonl", ".ndjson", ".jsonl.gz", ".json.gz")
 _PLUS = "_fixed.json"  # of the labels of CheXpert Plus
 _REPORTS = "nlmcxr_reports*.t*gz"
+#: Endings of files that tell a format by their names.
+_TELLING = (*_TABLES, *_OTHER_TABLES, ".npz", "gz")
+#: Files and folders in a folder.
+Listing: TypeAlias = tuple[list[str], list[str]]
 #: Tables of one's own by which a folder is a table (see `table`).
 _OWN = ("labels.csv", "metadata.csv", "manifest.csv")
 #: Files that are looked at for their ending.
@@ -127,7 +132,8 @@ def recognize(source: Path) -> Recognized:
         return _of_file(source)
     if not source.is_dir():
         raise InputError("no such file or folder", file=source)
-    own, folders = _listing(source)
+    listing = functools.cache(_listing)
+    own, folders = listing(source)
     if DATASET in own:
         hint = "other commands read it as it is; --format table reads its manifest anew"
         raise InputError("is a data set of cxr already", file=source, hint=hint)
@@ -136,7 +142,7 @@ def recognize(source: Path) -> Recognized:
     below = {
         name: recognized
         for name in folders
-        if (recognized := _of_tables(source / name, _listing(source / name)[0]))
+        if (recognized := _of_tables(source / name, listing(source / name)[0]))
     }
     if len({recognized.form for recognized in below.values()}) > 1:
         places = ", ".join(f"{place} ({kind.form})" for place, kind in below.items())
@@ -144,20 +150,27 @@ def recognize(source: Path) -> Recognized:
         raise InputError(f"holds several data sets: {places}", file=source, hint=hint)
     if below:
         return next(iter(below.values()))
-    for folder in _deeper_folders(source):
-        if recognized := _of_tables(folder, _listing(folder)[0]):
+    for folder in _deeper_folders(source, listing):
+        if recognized := _of_tables(folder, listing(folder)[0]):
             home = folder.parent if folder.name in _PARTS else folder
             what = f"a data set of the format {recognized.form} lies deeper in it"
             raise InputError(what, file=source, hint=f"give its own folder: cxr prepare {home}")
     return _of_endings(source, own)
 
 
-def _listing(folder: Path) -> tuple[list[str], list[str]]:
-    """Names of the files and of the folders in a folder, each sorted."""
+def _listing(folder: Path) -> Listing:
+    """Names of the files that may tell a format and of the folders in a folder, each sorted.
+
+    Images tell none by their names, and there are too many of them to look at each again.
+    """
+    files, folders = [], []
     with os.scandir(folder) as scan:
-        here = list(scan)
-    files = sorted(entry.name for entry in here if entry.is_file())
-    return files, sorted(entry.name for entry in here if entry.is_dir())
+        for entry in scan:
+            if entry.is_dir():
+                folders.append(entry.name)
+            elif entry.name.lower().endswith(_TELLING) and entry.is_file():
+                files.append(entry.name)
+    return sorted(files), sorted(folders)
 
 
 def _of_file(path: Path) -> Recognized:
@@ -235,12 +248,12 @@ def first_row(path: Path) -> dict[str, str]:
     return {name.strip(): cell for name, cell in zip(header, cells)}
 
 
-def _deeper_folders(source: Path) -> Iterator[Path]:
+def _deeper_folders(source: Path, listing: Callable[[Path], Listing]) -> Iterator[Path]:
     """Folders two and more levels below a folder, the higher ones first; at most `_FOLDERS`."""
     level = [source]
     left = _FOLDERS
     for depth in itertools.count(1):
-        below = (folder / name for folder in level for name in _listing(folder)[1])
+        below = (folder / name for folder in level for name in listing(folder)[1])
         level = list(itertools.islice((path for path in below if _is_folder(path)), left))
         left -= len(level)
         if depth > 1:

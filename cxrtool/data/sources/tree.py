@@ -6,6 +6,7 @@ not followed are listed with their reasons, so that what is used and what is lef
 Imports neither NumPy nor pandas.
 """
 
+import operator
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -27,6 +28,8 @@ TABLE_SUFFIXES = (
 WITH_DICOM = ("chexpert-plus", "vindr", "brax", "rsna", "siim")
 #: Names of files and folders that begin so are left out: hidden ones, and what macOS adds.
 HIDDEN = (".", "__MACOSX")
+
+_NAME = operator.attrgetter("name")
 
 IS_HIDDEN = "hidden, or of macOS"
 LEADS_OUT = "a link that leads out of the folder"
@@ -84,18 +87,19 @@ def _below(
         folder, prefix, why = stack.pop()
         try:
             with os.scandir(folder) as scan:
-                content = sorted(scan, key=lambda entry: entry.name)
+                content = sorted(scan, key=_NAME)
         except OSError:
             yield prefix.rstrip("/") or ".", NO_PERMISSION
             continue
         folders = []
         for entry in content:
-            reason = why or (IS_HIDDEN if entry.name.startswith(HIDDEN) else "")
-            ref = prefix + entry.name
-            if entry.is_dir(follow_symlinks=False):
-                folders.append((entry.path, ref + "/", reason))
-            elif entry.is_file(follow_symlinks=False):
+            name = entry.name
+            ref = prefix + name
+            reason = why or (IS_HIDDEN if name.startswith(HIDDEN) else "")
+            if entry.is_file(follow_symlinks=False):
                 yield ref, reason
+            elif entry.is_dir(follow_symlinks=False):
+                folders.append((entry.path, ref + "/", reason))
             elif entry.is_symlink() and os.path.isdir(entry.path):
                 links.append((ref, reason))
             else:
