@@ -33,6 +33,8 @@ SECTIONED = "mimic_cxr_sectioned.csv"
 _SECTIONS = ("findings", "impression", "last_paragraph")
 #: What the table of radiologists' labels is called.
 _EXPERT = "test-set-labeled"
+#: The tables of labels, and whose they are; of a folder the first one is taken.
+_LABELERS = {"chexpert": "CheXpert", "negbio": "NegBio", _EXPERT: "radiologists"}
 
 
 def read(source: Path, options: SourceOptions) -> SourceTable:
@@ -196,10 +198,13 @@ def _remarks(paths: _Tables, studies: int, images: int, without_labels: int) -> 
             f"labels by radiologists: {images:,} images of the {studies:,} studies that"
             f" they read; {without_labels:,} images of others are left out"
         ]
-    experts = _find(paths.metadata.parent, _EXPERT)
-    if experts is None:
-        return []
-    return [f"{experts.name} is not used: give it as SOURCE for the radiologists' labels"]
+    tables = [(_find(paths.metadata.parent, part), whose) for part, whose in _LABELERS.items()]
+    return [
+        f"{table.name} is not used (labels are of {paths.labels.name}): give it as SOURCE for the"
+        f" labels of {whose}"
+        for table, whose in tables
+        if table is not None and table.name != paths.labels.name
+    ]
 
 
 def _sections(texts: pd.Series, study: pd.Series, sectioned: Path) -> dict[str, pd.Series]:

@@ -5,8 +5,9 @@ In: the folder with ``PADCHEST_chest_x_ray_images_labels_160K_*.csv`` (plain or 
 a `SourceTable`. ``Labels`` is the text of a Python list; it is parsed as a literal, never executed.
 By default its terms become the CheXpert observations and the findings that ChestX-ray14 adds to
 them, by ``padchest.toml``: 1 where a term says so or a kind of it is 1, blank where a term leaves
-it open (``padchest_undecided.toml``), else 0. ``label_columns`` names terms of PadChest itself
-instead. Ages come from the years of birth and study; dates are not kept.
+it open (``padchest_undecided.toml``), else 0; where ``unchanged`` stands beside, what is not named
+is blank, since it may be there as before. ``label_columns`` names terms of PadChest itself instead.
+Ages come from the years of birth and study; dates are not kept.
 
 Bustos et al., "PadChest: A large chest x-ray image dataset with multi-label annotated reports",
 Medical Image Analysis 66, 2020.
@@ -15,7 +16,7 @@ Medical Image Analysis 66, 2020.
 import ast
 import functools
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -88,6 +89,8 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
             **files.rows(frame, path),
         }
     ).join(values)
+    unchanged = [cell for cell, names in terms.items() if names and _goes_on(names)]
+    remarks = _remarks(int(frame["Labels"].isin(unchanged).sum()))
     images = Located(frame, names)
     if not options.labels_only:
         images = ImageIndex.of(roots, (".png",)).find(frame, "ImageID", sieve, usual=_USUAL)
@@ -104,9 +107,15 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         image_column="ImageID",
         rejected=sieve.rejected,
         left=images.left,
-        remarks=images.remarks,
+        remarks=[*remarks, *images.remarks],
         notes={"images_without_labels": int((values == "").all(axis=1).sum())},
     )
+
+
+def _remarks(unchanged: int) -> list[str]:
+    """What is told of images whose reports call them unchanged."""
+    what = f"{unchanged:,} images are 'unchanged': labels that their reports do not name are blank"
+    return [what] if unchanged else []
 
 
 def parse_terms(cell: str) -> tuple[str, ...] | None:
@@ -153,11 +162,18 @@ def _labels(terms: Mapping[str, tuple[str, ...]], options: SourceOptions) -> pd.
         elif spoken <= no_findings:
             # PadChest calls nothing normal beside a device: that it does not says nothing.
             blank.add(NO_FINDING)
-        rows.append(
-            ["1" if x in positive else "" if x in blank or not spoken else "0" for x in terms_of]
-        )
+        if not spoken:
+            blank |= terms_of.keys()
+        elif _goes_on(names):
+            blank |= terms_of.keys() - {NO_FINDING}
+        rows.append(["1" if x in positive else "" if x in blank else "0" for x in terms_of])
     cells = pd.DataFrame(rows, index=list(terms), columns=list(terms_of), dtype=str)
     return follow(cells, terms_of.keys()) if undecided else cells
+
+
+def _goes_on(terms: Sequence[str]) -> bool:
+    """Whether a report says that all is as before, and not what that was."""
+    return "unchanged" in terms and "normal" not in terms
 
 
 def _by_term(terms_of: Mapping[str, tuple[str, ...]]) -> dict[str, list[str]]:

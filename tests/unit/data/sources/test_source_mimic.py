@@ -74,6 +74,11 @@ def test_the_label_table_chooses_the_labeler(download: Path, read: Read) -> None
     result = read("mimic-cxr", download / "mimic-cxr-2.0.0-negbio.csv", labels_only=True)
     assert list(result.table["Edema"]) == ["1.0", "1.0", ""]
     assert result.notes["labeler"] == "negbio"
+    names = [f"mimic-cxr-2.0.0-{labeler}.csv" for labeler in ("chexpert", "negbio")]
+    for source, other in ((download, names[1]), *zip([download / n for n in names], names[::-1])):
+        (remark,) = read("mimic-cxr", source, labels_only=True).remarks
+        assert remark.startswith(f"{other} is not used")
+        assert "give it as SOURCE" in remark
     (download / "mimic-cxr-2.0.0-chexpert.csv").unlink()
     assert read("mimic-cxr", download, labels_only=True).notes["labeler"] == "negbio"
 

@@ -83,6 +83,10 @@ CELLS = [
     ("normal pacemaker", {"Support Devices": "1", "No Finding": "1"}),
     ("normal consolidation", {"No Finding": "0", "Lung Opacity": "1"}),
     ("unchanged", {"No Finding": "", "Lung Opacity": "", "Support Devices": ""}),
+    ("unchanged consolidation", {"Lung Opacity": "1", "Edema": "", "No Finding": "0"}),
+    ("unchanged pacemaker", {"Support Devices": "1", "Fracture": "", "No Finding": ""}),
+    ("unchanged scoliosis", {"Support Devices": "", "Edema": "", "No Finding": "0"}),
+    ("unchanged normal", {"Support Devices": "0", "Edema": "0", "No Finding": "1"}),
 ]
 
 
@@ -96,6 +100,19 @@ def test_parents_follow_and_what_does_not_decide_is_blank(
         "padchest", write_text(tmp_path / NAME, HEADER + row + "\n"), labels_only=True
     ).table
     assert table.loc[0, list(expected)].to_dict() == expected
+
+
+def test_how_many_are_unchanged_is_said(tmp_path: Path, read: Read) -> None:
+    rows = [["unchanged"], ["unchanged", "mass"], ["normal", "unchanged"], ["mass"]]
+    for some, said in ((rows, "2 images are 'unchanged'"), (rows[2:], "")):
+        text = "".join(
+            ROWS.splitlines()[0].replace("['normal']", f'"{names}"').replace("a_1", f"a_{k}") + "\n"
+            for k, names in enumerate(some)
+        )
+        path = write_text(tmp_path / NAME, HEADER + text)
+        remarks = " ".join(read("padchest", path, labels_only=True).remarks)
+        assert said in remarks
+        assert bool(said) == ("unchanged" in remarks)
 
 
 def test_terms_of_its_own(tmp_path: Path, read: Read) -> None:
