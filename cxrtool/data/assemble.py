@@ -23,7 +23,7 @@ from cxrtool.data.join import Joined
 from cxrtool.data.keys import patient_keys
 from cxrtool.data.labels import contradictions
 from cxrtool.data.repeated_rows import ROWS_NOTE
-from cxrtool.data.schema import DatasetInfo
+from cxrtool.data.schema import UNNAMED, DatasetInfo
 from cxrtool.data.select import shared, units
 from cxrtool.data.sources import details
 from cxrtool.data.sources.base import Rejected, SourceTable
@@ -139,15 +139,26 @@ def dataset_info(
     form: dict[str, Any] = dict.fromkeys(("size", "fit", "kernel"))
     if images is not None:
         form = {"size": size, "fit": fit, "kernel": KERNEL}
+    unnamed = int(are_blank(table, PATIENT).sum()) if source.patients else 0
+    disjoint = "shown" if source.patients else "not shown: no patient ids"
     notes = {
         **source.notes,
         **notes,
+        **({UNNAMED: unnamed} if unnamed else {}),
         "splits": split_counts(table),
-        "patient_disjoint": "shown" if source.patients else "not shown: no patient ids",
+        "patient_disjoint": f"not shown: {unnamed:,} have no patient id" if unnamed else disjoint,
         "conversions": dict(sorted(images.conversions.items())) if images else {},
     }
     synthetic = bool((table[columns.SOURCE] != "real").any())
-    return DatasetInfo(**{**shared, **form, "synthetic": synthetic, "notes": notes})
+    return DatasetInfo(
+        **{
+            **shared,
+            **form,
+            "patients": source.patients and not unnamed,
+            "synthetic": synthetic,
+            "notes": notes,
+        }
+    )
 
 
 def label_counts(table: pd.DataFrame, labels: Iterable[str]) -> dict[str, dict[str, int]]:
@@ -228,12 +239,14 @@ def tell(
         rejected: What was left out.
     """
     labels = _tell_labels(table, source.labels)
-    _tell_splits(source, info.notes["splits"], split_notes)
+    _tell_splits(source, info, are_blank(table, columns.STUDY), split_notes)
     _tell_conversions(run, images)
     copies = _tell_copies(table, source.labels, images)
-    if not source.patients:
+    if not info.patients:
+        what = f"{info.unnamed:,} of {len(table):,} images have no patient id: for them"
         console.warn(
-            "without patient ids patient-disjointness is not shown, only kept for "
+            (f"{what} " if info.unnamed else "without patient ids ")
+            + "patient-disjointness is not shown, only kept for "
             + ("studies and copies" if (table[columns.STUDY] != "").any() else "copies")
         )
     torn = _tell_tears(table)
@@ -260,11 +273,17 @@ def _tell_labels(table: pd.DataFrame, labels: Sequence[str]) -> dict[str, dict[s
 
 
 def _tell_splits(
-    source: SourceTable, parts: Mapping[str, Mapping[str, int]], notes: Iterable[str]
+    source: SourceTable, info: DatasetInfo, without_study: np.ndarray, notes: Iterable[str]
 ) -> None:
     """What lies in each split, by whose patients, and how it came about."""
-    for name, part in parts.items():
-        console.say(f"{name}: {part['images']:,} images of {part['patients']:,} patients")
+    for name, part in info.notes["splits"].items():
+        whose = f" of {part['patients']:,} patients"
+        if info.unnamed:
+            whose = f" of {part['patients']:,} patients, or studies and images without a patient id"
+        elif not source.patients:
+            kinds = "studies, or images without one" if without_study.any() else "studies"
+            whose = "" if without_study.all() else f" of {part['patients']:,} {kinds}"
+        console.say(f"{name}: {part['images']:,} images{whose}")
     if source.patients:
         doubt = ", which is only the format: name the hospital with --namespace"
         form = columns.is_format_namespace(source.namespace)

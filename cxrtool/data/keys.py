@@ -124,6 +124,7 @@ class Seen:
         prepared: Keys of images as they lie in a dataset directory.
         unknown: Networks without keys, such as "generator 0123456789ab", that had a part in it:
             what they saw is not among the rest.
+        unnamed: Whether images without a patient id were seen beside others with one.
     """
 
     patients: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -131,6 +132,7 @@ class Seen:
     chosen_by: Seen | None = None
     prepared: frozenset[str] = frozenset()
     unknown: frozenset[str] = frozenset()
+    unnamed: bool = False
 
     @property
     def looks(self) -> frozenset[str]:
@@ -140,11 +142,13 @@ class Seen:
     @classmethod
     def of(cls, dataset: Dataset, rows: np.ndarray | None = None) -> Seen:
         """The keys of the given rows (None for all)."""
-        people = frozenset(_patient_column(dataset, rows)) - {""}
+        patients = _patient_column(dataset, rows)
+        people = frozenset(patients) - {""}
         return cls(
             {dataset.info.namespace: people} if people else {},
             frozenset(dataset.column(PIXEL_KEY, rows)) - {""},
             prepared=frozenset(prepared_keys(dataset, rows)) - {""},
+            unnamed=bool(people and dataset.info.unnamed) and bool((patients == "").any()),
         )
 
     @classmethod
@@ -198,7 +202,7 @@ class Seen:
     def _record(self) -> dict[str, object]:
         people = {name: sorted(keys) for name, keys in self.patients.items()}
         images = {"pixels": sorted(self.pixels), "prepared": sorted(self.prepared)}
-        return {"patients": people, **images}
+        return {"patients": people, **images, **({"unnamed": True} if self.unnamed else {})}
 
     @classmethod
     def load(cls, run_dir: Path) -> Seen:
@@ -230,7 +234,12 @@ class Seen:
 def _keys(record: Mapping[str, Any]) -> Seen:
     people = {str(name): frozenset(keys) for name, keys in record["patients"].items()}
     # Runs of earlier versions know no prepared pixels.
-    return Seen(people, frozenset(record["pixels"]), prepared=frozenset(record.get("prepared", ())))
+    return Seen(
+        people,
+        frozenset(record["pixels"]),
+        prepared=frozenset(record.get("prepared", ())),
+        unnamed=bool(record.get("unnamed", False)),
+    )
 
 
 def _name_of(model: Path) -> str:
@@ -266,13 +275,14 @@ def _each(a: Seen, b: Seen, combined: Callable[[Keys, Keys], Keys]) -> Seen:
         combined(a.pixels, b.pixels),
         prepared=combined(a.prepared, b.prepared),
         unknown=a.unknown | b.unknown if combined is frozenset.union else a.unknown,
+        unnamed=a.unnamed or (b.unnamed and combined is frozenset.union),
     )
 
 
 def _patient_column(dataset: Dataset, rows: np.ndarray | None) -> np.ndarray:
     """Patient keys as prepare wrote them; made from the ids where a set was written by hand."""
     keys = dataset.column(PATIENT_KEY, rows)
-    if not dataset.info.patients:
+    if not dataset.info.patients and not dataset.info.unnamed:
         return np.full(len(keys), "", dtype=object)
     if (keys != "").all():
         return keys
@@ -295,6 +305,7 @@ class Overlap:
         note: What a reader must know about the comparison, "" if nothing.
         doubtful: Rows whose patient id was seen under a namespace that names nobody, without an
             image in common: none of `images`.
+        in_part: Whether some images on either side have no patient id beside others that have one.
     """
 
     images: int
@@ -305,6 +316,7 @@ class Overlap:
     comparable: bool
     note: str
     doubtful: int = 0
+    in_part: bool = False
 
 
 def seen_rows(seen: Seen, dataset: Dataset, rows: np.ndarray | None = None) -> np.ndarray:
@@ -395,7 +407,10 @@ def find_overlap(
     *matches, others = _matches(seen, dataset, rows, folder)
     by_patient, by_pixels, by_study = (int(each.sum()) for each in matches)
     doubtful = int(others.sum())
-    has_ids = bool((_patient_column(dataset, rows) != "").any())
+    patients = _patient_column(dataset, rows)
+    has_ids = bool((patients != "").any())
+    unnamed = int((patients == "").sum()) if has_ids and dataset.info.unnamed else 0
+    in_part = bool(unnamed or (has_ids and seen.unnamed))
     note = ""
     if doubtful:
         note = (
@@ -414,6 +429,9 @@ def find_overlap(
         note = "without patient ids patient-disjointness is not shown; compared by pixels alone"
     elif has_ids and not seen.patients and seen.pixels:
         note = "the training set had no patient ids: compared by pixels alone"
+    elif in_part:
+        what = f"{unnamed:,} of {len(patients):,}" if unnamed else "some training images"
+        note = f"{what} have no patient id, and are compared by pixels alone"
     return Overlap(
         images=int(np.logical_or.reduce(matches).sum()),
         by_patient=by_patient,
@@ -423,6 +441,7 @@ def find_overlap(
         comparable=bool(people_seen) and has_ids and not doubtful,
         note=note,
         doubtful=doubtful,
+        in_part=in_part,
     )
 
 

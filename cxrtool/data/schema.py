@@ -20,6 +20,9 @@ from cxrtool.core.files import canonical_json, sha256_bytes
 from cxrtool.data import columns
 from cxrtool.data.columns import PATIENT, SPLIT
 
+#: Note of ``dataset.json``, see `DatasetInfo.unnamed`.
+UNNAMED = "images_without_patient_id"
+
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetInfo:
@@ -33,7 +36,7 @@ class DatasetInfo:
         fit: How images were brought to a square; None without pixels.
         kernel: The resize kernel; None without pixels.
         namespace: Whose patient ids these are.
-        patients: Whether ``patient_id`` names real patients.
+        patients: Whether ``patient_id`` names a real patient of every image.
         source: Title of the source; ``licence`` and ``citation`` as its owners ask.
         synthetic: Whether any row is not real.
         digest: SHA-256 over everything else, set by `DatasetWriter.finish`.
@@ -55,6 +58,11 @@ class DatasetInfo:
     synthetic: bool = False
     digest: str = ""
     notes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def unnamed(self) -> int:
+        """Images without a patient id, where all others name a real patient."""
+        return int(self.notes.get(UNNAMED, 0))
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able form."""

@@ -142,6 +142,9 @@ def check_source(
             cells = each_value(cells, {cell: v or "" for cell, v in values.items()}.__getitem__)
         cleaned[name] = cells
     table = table.assign(**cleaned)
+    nobody = (table[PATIENT] != "") & (table[PATIENT].str.strip() == "")
+    if nobody.any():
+        table[PATIENT] = table[PATIENT].mask(nobody, "")
     table, emptied = details.clean(table)
     emptied = details.added(source.notes.get(details.NOTE, {}), emptied)
     notes = {
@@ -152,7 +155,7 @@ def check_source(
     for position in np.flatnonzero(~table["split"].isin([*SPLITS, ""])):
         reason = f"{table['split'][position]!r} is not train, val or test"
         checker.reject(int(position), reason, column="split")
-    patients = source.patients and PATIENT not in emptied
+    patients = source.patients and bool((table[PATIENT] != "").any())
     source = dataclasses.replace(source, table=table, notes=notes, patients=patients)
     source = _one_row_each(source, checker, rows)
     table = source.table

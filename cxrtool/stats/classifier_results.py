@@ -23,6 +23,7 @@ EQUAL_IDS = (
     "whether they are the same people (cxr prepare --namespace)"
 )
 WITHOUT_IDS = "compared by pixels only: there are no patient ids on both sides"
+IN_PART = "compared by pixels only where images have no patient id"
 
 
 @dataclass(frozen=True)

@@ -146,6 +146,43 @@ def test_copies_stay_in_one_split_without_patient_ids(tmp_path: Path) -> None:
     assert data.info.notes["patient_disjoint"].startswith("not shown")
 
 
+@pytest.mark.parametrize(
+    ("ids", "studies", "said", "warned"),
+    [
+        ([f"p{i // 2}" for i in range(24)], True, "images of 12 patients", ""),
+        (["", " ", *["p"] * 10, *["q"] * 12], True, "images of 4 patients, or studies", "2 of 24"),
+        (["nan", *["p"] * 11, *["q"] * 12], False, "images of 3 patients, or studies", "1 of 24"),
+        ([""] * 24, True, "images of 24 studies", "without patient ids"),
+        ([""] * 24, False, "24 images", "without patient ids"),
+    ],
+)
+def test_whose_images_these_are_is_said_as_far_as_it_is_told(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    ids: list[str],
+    studies: bool,
+    said: str,
+    warned: str,
+) -> None:
+    study = [f"s{i}" if studies else "" for i in range(24)]
+    source = write_source(tmp_path / "source", patient_id=ids, study_id=study)
+    data = prepare(source, tmp_path / "out", split_by="none")
+    lines = capsys.readouterr().err.splitlines()
+    (split,) = (line for line in lines if line.startswith("none: "))
+    assert said in split
+    assert ("patients" in split) == ("patients" in said)
+    names = [name if name.strip() and name != "nan" else "" for name in ids]
+    keys = data.column("patient_key")
+    assert [key != "" for key in keys] == [name != "" for name in names]
+    assert len(set(keys)) == len(set(names))
+    assert data.info.patients == ("" not in names)
+    assert data.info.unnamed == (names.count("") if any(names) else 0)
+    assert data.info.notes["patient_disjoint"].startswith("not shown") != data.info.patients
+    warnings = " ".join(line for line in lines if "patient-disjointness" in line)
+    assert warned in warnings
+    assert bool(warnings) == bool(warned)
+
+
 def test_copies_that_contradict_and_images_of_nothing_are_counted_and_named(
     source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -141,7 +141,7 @@ def explain(
         split={} if parts is None else assemble.split_counts(table.assign(split=parts)),
         split_by=how,
         namespace=namespace,
-        remarks=[*remarks],
+        remarks=[*remarks, *_without_id(source, table)],
         command=command(config),
     )
 
@@ -161,10 +161,17 @@ def _because(config: Config) -> str:
 
 def _patients(source: SourceTable, table: pd.DataFrame) -> tuple[int, str]:
     if source.patients:
-        return table[PATIENT].nunique(), "patients"
+        named = table[PATIENT][table[PATIENT] != ""]
+        return named.nunique(), "patients"
     if (table[STUDY] != "").any():
         return len(set(units(table))), "studies"
     return len(table), "images without a patient id"
+
+
+def _without_id(source: SourceTable, table: pd.DataFrame) -> list[str]:
+    """How many images name no patient where others do."""
+    unnamed = int((table[PATIENT] == "").sum()) if source.patients else 0
+    return [f"{unnamed:,} of {len(table):,} images have no patient id"] if unnamed else []
 
 
 def _missing(source: SourceTable, refs: pd.Series) -> tuple[int, str, int]:
@@ -269,7 +276,8 @@ def show(told: Explanation, out: IO[str]) -> None:
     say(f"split: {told.split_by}")
     if told.split:
         rows = [[part, n["images"], n["patients"]] for part, n in told.split.items()]
-        draw("Split, before copies are known", ["part", "images", "patients"], rows)
+        unit = told.patients[1] if told.patients[1] in ("patients", "studies") else "units"
+        draw("Split, before copies are known", ["part", "images", unit], rows)
     if told.patients[1] == "patients":
         doubt = " (only the format: name the hospital with --namespace)"
         doubt = doubt if is_format_namespace(told.namespace) else ""

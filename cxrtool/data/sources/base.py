@@ -159,7 +159,7 @@ class SourceTable:
             left out, it does about all.
         kind: ``multilabel``, or ``single`` where every row has exactly one label.
         namespace: Whose patient ids these are, e.g. ``chexpert``.
-        patients: Whether ``patient_id`` names real patients.
+        patients: Whether ``patient_id`` names real patients, where it is not blank.
         source: Title of the data set; ``licence`` and ``citation`` as its owners ask.
         official_split: Whether ``split`` is the source's own and must not be changed.
         opener: Opens the images; None only with ``labels_only``.

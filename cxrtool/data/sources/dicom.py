@@ -96,7 +96,7 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         looked_at = f"{len(paths[::step]):,} of {len(paths):,} files that may be DICOM"
         cautions.append(f"only {looked_at} are looked at here: all counts are of these")
     table = pd.DataFrame(records, dtype=str)
-    patients = bool((table["PatientID"] != "").all())
+    patients = bool((table["PatientID"] != "").any())
     windows = table["voi"].value_counts().sort_index()
     table["table_file"], table["table_row"] = [str(root / ref) for ref in table["image_ref"]], ""
     columns = Columns((), {})

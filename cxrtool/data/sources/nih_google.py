@@ -65,7 +65,7 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         table=table,
         labels=labels,
         namespace="nih",
-        patients=bool((table["patient_id"] != "").all()),
+        patients=bool((table["patient_id"] != "").any()),
         source="NIH ChestX-ray14, expert labels of Google",
         licence="open use with citation (NIH Clinical Center, Google)",
         citation="Majkowska et al., Radiology 294(2) (2020) 421-431",

@@ -81,7 +81,7 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         labels=(_OPACITY, _NORMAL),
         covered=(True, bool(told)),
         namespace="rsna" if patients is None else "nih",
-        patients=patients is not None and not strangers,
+        patients=patients is not None and strangers < len(patients),
         source="RSNA Pneumonia Detection Challenge 2018",
         licence="RSNA Pneumonia Detection Challenge terms of use; images: NIH Clinical Center",
         citation="Shih et al., Radiology: Artificial Intelligence 1(1) (2019) e180041",

@@ -117,7 +117,7 @@ def read(source: Path, options: SourceOptions) -> SourceTable:
         labels=tuple(values),
         kind="single" if CLASS in named else "multilabel",
         namespace="table",
-        patients="patient_id" in named and bool((table["patient_id"].str.strip() != "").all()),
+        patients="patient_id" in named and bool((table["patient_id"].str.strip() != "").any()),
         source="table",
         official_split="split" in named and bool((table["split"] != "").any()),
         opener=None if options.labels_only else _opener(roots, images.refs),

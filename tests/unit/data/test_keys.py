@@ -26,6 +26,7 @@ from cxrtool.data.keys import (
     seen_rows,
 )
 from cxrtool.data.manifest import Dataset, load_dataset
+from cxrtool.data.schema import UNNAMED
 
 
 @pytest.fixture
@@ -136,6 +137,39 @@ def test_without_patient_ids_disjointness_is_not_shown(make: Callable[..., Datas
     assert seen.patients == {}
     data = make([""], ["k3"], "test", patients=False)
     assert "not shown" in find_overlap(seen, data).note
+
+
+def in_part(people: list[str]) -> dict[str, Any]:
+    """What ``dataset.json`` says of a set in which some images have no patient id."""
+    return {"patients": False, "notes": {UNNAMED: people.count("")}}
+
+
+@pytest.mark.parametrize(
+    ("trained", "tested", "said"),
+    [
+        (["p", "q"], ["r", ""], "1 of 2 have no patient id"),
+        (["p", ""], ["r", "s"], "some training images have no patient id"),
+        (["p", ""], ["r", ""], "1 of 2 have no patient id"),
+        (["p", "q"], ["r", "s"], ""),
+    ],
+)
+def test_where_some_images_have_no_patient_id_the_others_are_compared_by_it(
+    make: Callable[..., Dataset], tmp_path: Path, trained: list[str], tested: list[str], said: str
+) -> None:
+    def dataset(people: list[str], name: str, same: str = "") -> Dataset:
+        ids = [same or people[0], *people[1:]]
+        return make(ids, [name + "1", name + "2"], name, **in_part(ids) if "" in ids else {})
+
+    run = Run.for_test(tmp_path / "run")
+    Seen.of(dataset(trained, "a")).save(run)
+    seen = Seen.load(run.dir)
+    assert seen.merge(Seen()) == Seen().merge(seen) == seen
+    overlap = find_overlap(seen, dataset(tested, "b"))
+    assert (overlap.images, overlap.in_part) == (0, bool(said))
+    assert overlap.note.startswith(said)
+    assert bool(overlap.note) == bool(said)
+    with pytest.raises(GateError, match=r"1 by patient"):
+        refuse_overlap(seen, dataset(tested, "c", same="p"), None, who="the GAN", what="test")
 
 
 def test_blank_keys_match_nothing(make: Callable[..., Dataset]) -> None:

@@ -20,7 +20,7 @@ from cxrtool.core.fingerprints import read_json
 from cxrtool.core.runs import Run
 from cxrtool.data import cache, keys, manifest, select
 from cxrtool.data.labels import LabelPolicy, label_arrays
-from cxrtool.stats.classifier_results import BY_PIXELS, EQUAL_IDS, WITHOUT_IDS
+from cxrtool.stats.classifier_results import BY_PIXELS, EQUAL_IDS, IN_PART, WITHOUT_IDS
 from cxrtool.stats.comparison import Scored, score_runs
 from cxrtool.stats.joining import Fold, positions, refuse_made_images
 
@@ -115,12 +115,15 @@ def refuse_seen_rows(run: Run, fold: Fold, split: str) -> str:
         overlap = keys.refuse_overlap(
             seen, fold.data, fold.rows, who=f"the run {folder}", what=split, folder=folder
         )
-        if not seen.patients or not fold.data.info.patients:
+        info = fold.data.info
+        if not seen.patients or not (info.patients or info.unnamed):
             caution = caution or WITHOUT_IDS
         elif overlap.doubtful:
             caution = EQUAL_IDS
-        elif not overlap.comparable or set(seen.patients) != {fold.data.info.namespace}:
+        elif not overlap.comparable or set(seen.patients) != {info.namespace}:
             caution = BY_PIXELS
+        elif overlap.in_part:
+            caution = caution or IN_PART
     return caution
 
 

@@ -157,9 +157,15 @@ def test_bad_input(tmp_path: Path, read: Read) -> None:
         read("table", tmp_path)
 
 
-def test_a_blank_patient_means_unknown_patients(tmp_path: Path, read: Read) -> None:
-    path = write_text(tmp_path / "a.csv", "image,patient_id,Edema\n1.png,p,1\n2.png,,0\n")
-    assert not read("table", path).patients
+@pytest.mark.parametrize(
+    ("ids", "patients"), [("pq", True), (["p", ""], True), (["", ""], False), (["", " "], False)]
+)
+def test_patients_are_known_where_a_row_names_one(
+    tmp_path: Path, read: Read, ids: list[str], patients: bool
+) -> None:
+    rows = "".join(f"{row}.png,{name},1\n" for row, name in enumerate(ids))
+    path = write_text(tmp_path / "a.csv", "image,patient_id,Edema\n" + rows)
+    assert read("table", path).patients == patients
 
 
 def test_the_real_sets(shared_data: Path, read: Read) -> None:
@@ -265,7 +271,6 @@ def test_an_id_that_is_a_word_for_nothing_is_no_patient(tmp_path: Path, read: Re
     text = "image,patient_id,age,gender,Edema\n1.png,NaN,414,m,1\n2.png,NaN,60,x,0\n3.png,c,5,f,0\n"
     result = read("table", write_text(tmp_path / "a.csv", text))
     assert result.table["patient_id"].tolist() == ["", "", "c"]
-    assert not result.patients
     assert result.notes["cells_emptied"] == {
         "patient_id": {"NaN, None or the like": 2},
         "sex": {"none of M, F and O": 1},
