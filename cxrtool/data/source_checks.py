@@ -166,11 +166,11 @@ def check_source(
     if not labels_only:
 
         def place(position: int) -> str:
-            row = str(table["table_row"].iloc[position])
-            return f"row {row}" if row.isdigit() else "the source"
+            number = str(table["table_row"].iloc[position])
+            return f"row {number}" if number.isdigit() else "the source"
 
-        for position, what in path_faults(table["image_ref"], place):
-            checker.reject(position, what, column=source.image_column)
+        for row, what in path_faults(table["image_ref"], place):
+            checker.reject(row, what, column=source.image_column)
     return source
 
 

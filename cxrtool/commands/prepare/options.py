@@ -18,7 +18,8 @@ from cxrtool.data.sources.tree import IMAGE_SUFFIXES
 # cell is a label still, and no No Finding is joined to a finding; studies without patient ids stay
 # whole, and so do pictures that are one at this size; keys of prepared pixels. 4: DICOM that says
 # it is synthetic is; look-up tables by the bits that they use; labels that we derive follow
-# their kinds, and what does not decide is blank; words for labels are read as labels
+# their kinds, and what does not decide is blank; words for labels are read as labels; one blank
+# patient id leaves the others their keys
 FORMAT = 4
 
 #: Formats whose tables name images that may lie elsewhere.
