@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from cxrtool.core.errors import InputError
 from cxrtool.data import tables
+from cxrtool.data.columns import counts_of, each_value
 from cxrtool.data.tables import extract, read_rows, read_table, require_columns, write_table
 
 
@@ -140,7 +142,20 @@ def test_any_text_survives_writing_and_reading(
     assert read_table(path).values.tolist() == table.values.tolist()
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(["", " ", "a", "A", "0", "\u00e9"]), max_size=9))
+@pytest.mark.parametrize("dtype", ["str", "object"])
+def test_distinct_cells_stand_for_all_of_a_column(dtype: str, cells: list[str]) -> None:
+    column = pd.Series(cells, pd.RangeIndex(5, 5 + len(cells)), dtype=dtype, name="x")
+    new = each_value(column, lambda cell: cell.upper() + "!")
+    assert new.equals(pd.Series([c.upper() + "!" for c in cells], column.index, dtype="str"))
+    assert new.name == "x"
+    assert counts_of(column) == Counter(cells)
+
+
 PLAIN = [
+    "a,b\n",
+    "a,b",
     "a,b\n1,2\n",
     "a,b\r\n1,2\r\n3,4",
     "\ufeffa;b;c\n1;;3\n;;\n4;5;6\n",

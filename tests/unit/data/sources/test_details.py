@@ -6,7 +6,7 @@ import string
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxrtool.data.sources.details import MISSING, NO_AGE, NO_SEX, added, clean, rival, sentences
@@ -60,6 +60,7 @@ def test_sound_cells_stay_and_nothing_is_said(rows: list[dict[str, str]]) -> Non
     assert not emptied
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from("abcde"), min_size=1, max_size=20), st.permutations("vwxyz"), st.data()
 )
