@@ -196,7 +196,12 @@ def signature(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def listing(folder: Path, without: tuple[str, ...] = (), apart: Path | None = None) -> str:
+def listing(
+    folder: Path,
+    without: tuple[str, ...] = (),
+    apart: Path | None = None,
+    deepest: int | None = None,
+) -> str:
     """A hash of the names and sizes of all visible files below a folder.
 
     Links to folders are followed once, inside the folder.
@@ -205,6 +210,7 @@ def listing(folder: Path, without: tuple[str, ...] = (), apart: Path | None = No
         folder: The folder.
         without: Endings of files that do not matter, lower case.
         apart: A folder in it that is left out.
+        deepest: Levels of folders below it in which files matter; None = all.
 
     Raises:
         InputError: A folder cannot be listed.
@@ -228,7 +234,8 @@ def listing(folder: Path, without: tuple[str, ...] = (), apart: Path | None = No
             elif not (without and entry.name.lower().endswith(without)):
                 with contextlib.suppress(OSError):  # a broken link holds nothing to read
                     lines.append(f"{entry.name}\t{entry.stat().st_size}\n")
-        stack.extend(reversed(folders))
+        if deepest is None or prefix.count("/") < deepest:
+            stack.extend(reversed(folders))
         if lines:
             digest.update(f"{prefix}\n{''.join(lines)}".encode(errors="surrogateescape"))
     return digest.hexdigest()
@@ -245,20 +252,21 @@ def input_refs(
     """Identify every input that a Config names.
 
     Args:
-        config: A Config. Where it has a method `unread`, files with these endings do not matter in
-            folders that are listed.
+        config: A Config. Where it has methods `unread` and `deepest`, files with these endings and
+            in deeper folders do not matter in folders that are listed.
         cache: As for `fingerprint_input`, as is `verify`.
         out: The run directory, which may lie in a folder that is listed.
         verify: Read everything again.
         stdin: Role -> fingerprint of what was read from stdin before; None reads it.
     """
     listed, unread = listed_roles(config), getattr(config, "unread", tuple)
+    deepest = getattr(config, "deepest", lambda: None)
 
     def identify(role: str, path: Path) -> InputRef:
         if str(path) == "-" and stdin is not None:
             return InputRef(role, path, stdin[role])
         if role in listed and path.is_dir() and not _is_run(path):
-            return InputRef(role, path, "listing:" + listing(path, unread(), out))
+            return InputRef(role, path, "listing:" + listing(path, unread(), out, deepest()))
         return fingerprint_input(role, path, cache, verify=verify)
 
     return [identify(role, path) for role, path in input_paths(config)]

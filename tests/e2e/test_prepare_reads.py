@@ -183,6 +183,9 @@ def test_what_is_opened_is_noted_and_nothing_else_is_hashed(
     assert not any("unused" in name or "notes" in name for name in read)
     if labels_only and form != "dicom":
         assert not any(name.endswith((".png", ".jpg")) for name in read)
+    deepest = stage.Config(source=source, format=form, **options).deepest()
+    levels = [len(Path(name).relative_to(os.path.realpath(source)).parts) - 1 for name in read]
+    assert deepest is None or max(levels) <= deepest
     assert run(form, source, out, **options).state == "up-to-date"
     # The same elsewhere: files keep their times there, or have new ones.
     moved = tmp_path / "moved"
@@ -267,3 +270,8 @@ def test_the_list_of_a_folder(tmp_path: Path) -> None:
     text(source / "b" / "two.PNG", "")
     assert fingerprints.listing(source) != linked
     assert fingerprints.listing(source, (".png",)) == linked  # endings in any case
+    near = [fingerprints.listing(source, deepest=levels) for levels in (0, 1, 2)]
+    text(source / "b" / "d" / "deep.txt", "4")
+    now = [fingerprints.listing(source, deepest=levels) for levels in (0, 1, 2)]
+    assert [a == b for a, b in zip(near, now, strict=True)] == [True, True, False]
+    assert now[2] == fingerprints.listing(source)

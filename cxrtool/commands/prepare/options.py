@@ -28,6 +28,9 @@ WITH_IMAGES = (
     "brax", "rsna", "siim", "table",
 )  # fmt: skip
 
+#: Formats of which, without images, only tables in the folder and those in it are read.
+TABLES_ABOVE = ("chexpert", "nih", "padchest")
+
 #: Formats whose readers join the rows of an image: by `--readers`, or boxes and masks of one label.
 JOINED = ("nih-google", "vindr", "rsna", "siim")
 
@@ -210,6 +213,10 @@ class Config:
         """Endings of files of a folder that are not read: of images, where a table has the rows."""
         tabled = self.format not in ("folder", "dicom", AUTO)
         return IMAGE_SUFFIXES if self.labels_only and tabled else ()
+
+    def deepest(self) -> int | None:
+        """Levels of folders below SOURCE in which something is read; None = all."""
+        return 1 if self.labels_only and self.format in TABLES_ABOVE else None
 
     def validate(self) -> None:
         if self.format == AUTO and self.source is None:
