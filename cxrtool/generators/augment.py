@@ -13,7 +13,9 @@ gradient.)
 How often: each transform touches an image with probability p; below p = 0.8 none of ADA's shows in
 what the generator learns. By default p follows the controller of section 3.1: it rises while the
 discriminator is too sure of the real images. A discriminator that does not overfit yet learns
-several times faster without.
+several times faster without. The relativistic game has no such sign: the mean sign of the
+differences of scores is twice an AUC minus one, which is high in every game, and would drive p to
+its limit. There it rises with the images seen, as in Huang et al. 2024 (arXiv 2501.05441).
 """
 
 import math
@@ -37,6 +39,7 @@ BRIGHTNESS_SD = 0.2
 CONTRAST_OCTAVES = 0.5
 TARGET = 0.6  # mean sign of the scores of augmented reals, r_t, that the controller wants
 MOST_P = 0.8  # above it augmentations begin to show in the generated images
+SCHEDULED_P = 0.3  # at the end of the schedule, as Huang et al. have it at 64 px
 INTERVAL = 4  # batches between updates of p
 
 
@@ -81,7 +84,7 @@ def augment(x: Tensor, policies: Sequence[str], draws: Draws, p: Tensor | float 
 
 
 class Controller:
-    """Chooses p from how sure the discriminator is of real images.
+    """Chooses p from how sure the discriminator is of real images, or by a schedule.
 
     Args:
         images: How many images it takes for p to move from 0 to 1.
@@ -108,6 +111,12 @@ class Controller:
             self.p = (self.p + direction * step).clamp(0, MOST_P)
             self._signs = torch.zeros_like(self._signs)
             self._batches = 0
+
+    @torch.no_grad()
+    def approach(self, end: float, n: int) -> None:
+        """Move p towards an end, by what n images allow."""
+        step = n / self.images
+        self.p = self.p + (end - self.p).clamp(-step, step)
 
     def state_dict(self) -> dict[str, Tensor | int]:
         """For a checkpoint."""

@@ -155,6 +155,7 @@ def common_choices(request: Request, table: dict[str, Any]) -> dict[str, Any]:
         "total_nimg": total_nimg(kimg, batch),
         "lr": request.pick("lr", table["lr"]),
         "label_weight": request.pick("label_weight", table.get("label_weight", 1.0)),
+        "sample": request.pick("sample", "natural"),
         "mirror": request.pick("mirror", False),
         "ema_nimg": 10_000.0 * batch / 32,
         "seed": request.pick("seed", 0),

@@ -1,10 +1,10 @@
 """What a generator is conditioned on, and which conditions stand for the training rows.
 
 In: label names, values and which of them are known. Out: the labels that can be learned, and lists
-of label vectors: the frequent ones, for mean latents; one for each label, for pictures. For
-generators whose classes exclude each other also: which rows of a set in which labels occur together
-stay, and the one class of each. Study D (BAGAN and OpenGAN on ChestX-ray14) keeps the images that
-carry exactly one label.
+of label vectors: the frequent ones, for mean latents; one for each label, for pictures; how often a
+row is shown. For generators whose classes exclude each other also: which rows of a set in which
+labels occur together stay, and the one class of each. Study D (BAGAN and OpenGAN on ChestX-ray14)
+keeps the images that carry exactly one label.
 """
 
 from dataclasses import dataclass
@@ -122,6 +122,36 @@ def picture_rows(
         vectors, counts = np.unique(with_it, axis=0, return_counts=True)
         rows.append((name, vectors[counts.argmax()].astype(np.float32)))
     return rows[:most]
+
+
+#: `--sample` -> power q of a row's weight: (rows with its rarest label)^-q.
+SAMPLES = {"natural": 0.0, "sqrt": 0.5, "balanced": 1.0}
+
+
+def row_weights(values: np.ndarray, mask: np.ndarray, sample: str) -> np.ndarray | None:
+    """How often rows are shown, so that rare labels come more often than they occur.
+
+    With n_l rows that have label l, the weight of a row is max n_l^-q over the labels that it has,
+    that is, its rarest label decides; q is 0, 1/2 or 1. The rows without a label are a group of
+    their own. Where an image has one label, `balanced` shows every label equally often.
+    (Class-aware sampling; the square root: repeat factors of Gupta et al. 2019, arXiv 1908.03195.)
+
+    Args:
+        values: `[N, L]` in {0, 1}.
+        mask: `[N, L]` bool.
+        sample: Of `SAMPLES`.
+
+    Returns:
+        float64 `[N]`, of mean 1; None for all alike.
+    """
+    power = SAMPLES[sample]
+    if not power or not values.shape[1]:
+        return None
+    has = (values > 0) & mask
+    has = np.hstack([has, ~has.any(axis=1, keepdims=True)])
+    counts = np.where(has, has.sum(axis=0), len(has) + 1).min(axis=1)
+    weights = counts.astype(np.float64) ** -power
+    return np.asarray(weights / weights.mean())
 
 
 #: Rule -> what it does.

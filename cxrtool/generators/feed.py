@@ -1,8 +1,9 @@
 """Training data on the device: every image as uint8, and the label table.
 
-In: pixels, label values and which of them are known. Out: batches of reals, and labels for fakes.
-Which images a step sees is a pure function of the seed and the number of images seen, so that
-training goes on after a stop as if nothing had happened.
+In: pixels, label values, which of them are known, and how often a row comes. Out: batches of reals,
+and labels for fakes; nothing else draws rows. Which images a step sees is a pure function of the
+seed and the number of images seen, so that training goes on after a stop as if nothing had
+happened.
 """
 
 from typing import NamedTuple
@@ -14,6 +15,8 @@ from torch import Tensor
 from cxrtool.data.images import to_float
 from cxrtool.training.device import sent
 from cxrtool.training.rng import Draws, seed_for
+
+FINE = 2**53  # equal steps of the unit interval, all of them numbers of float64
 
 
 class Batch(NamedTuple):
@@ -39,6 +42,13 @@ class Feed:
         mask: bool `[N, L]`.
         seed: Of the order in which images come.
         device: Where everything lives.
+        weights: `[N]`, how often a row comes, in any unit; None for all alike.
+
+    Attributes:
+        pixels: uint8 `[N, C, H, W]`.
+        values: float32 `[N, L]`, 0 where unknown.
+        mask: bool `[N, L]`.
+        prevalence: `[L]` share of positives among the known values that a training meets.
     """
 
     def __init__(
@@ -48,6 +58,7 @@ class Feed:
         mask: np.ndarray,
         seed: int,
         device: torch.device | str = "cpu",
+        weights: np.ndarray | None = None,
     ) -> None:
         self.device = torch.device(device)
         images = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device)
@@ -55,7 +66,15 @@ class Feed:
         self.mask = torch.from_numpy(np.ascontiguousarray(mask, dtype=bool)).to(self.device)
         self.values = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
         self.values = self.values.to(self.device) * self.mask
-        self.prevalence = self.values.sum(dim=0) / self.mask.sum(dim=0).clamp(min=1)
+        self._weights = weights
+        if weights is None:
+            self.prevalence = self.values.sum(dim=0) / self.mask.sum(dim=0).clamp(min=1)
+        else:
+            total = np.cumsum(weights / weights.sum())
+            self._shares = torch.from_numpy(total / total[-1]).to(self.device)
+            often = torch.from_numpy(weights.astype(np.float32)).to(self.device)
+            known = (often[:, None] * self.mask).sum(dim=0)
+            self.prevalence = often @ self.values / known.clamp(min=1e-12)
         self._seed = seed
         self._epoch = -1
         self._order = torch.empty(0, dtype=torch.int64)
@@ -66,15 +85,15 @@ class Feed:
     def rows_at(self, nimg: int, n: int) -> Tensor:
         """The n rows that follow after `nimg` images: int64 `[n]` on this feed's device.
 
-        Every image comes once an epoch, in an order drawn for the epoch on the CPU, so that it is
-        the same on every device; it goes to the device once, without waiting.
+        An epoch has as many images as there are rows, in an order drawn for the epoch on the CPU,
+        so that it is the same on every device; it goes to the device once, without waiting. Every
+        image comes once an epoch, or with weights as often as its share says, rounded up or down.
         """
         parts = []
         while n > 0:
             epoch, start = divmod(nimg, len(self))
             if epoch != self._epoch:
-                rng = torch.Generator().manual_seed(seed_for("epoch", self._seed, epoch))
-                self._order = sent(torch.randperm(len(self), generator=rng), self.device)
+                self._order = sent(self._drawn_order(epoch), self.device)
                 self._epoch = epoch
             part = self._order[start : start + n]
             parts.append(part)
@@ -89,18 +108,48 @@ class Feed:
         """Those rows, int64 `[n]`."""
         return Batch(to_float(self.pixels[rows]), self.values[rows], self.mask[rows])
 
-    def fake_labels(self, draws: Draws) -> tuple[Tensor, Tensor]:
-        """Labels of rows drawn uniformly, that is, from the empirical joint distribution.
+    def fake_rows(self, draws: Draws, natural: bool = False) -> Tensor:
+        """Rows drawn one by one, as often as real ones come: int64 `[N]`.
+
+        Args:
+            draws: On the device of this feed.
+            natural: All alike, whatever the weights.
+        """
+        if natural or self._weights is None:
+            return draws.integers(0, len(self))
+        points = draws.integers(0, FINE).double() / FINE
+        return torch.searchsorted(self._shares, points, right=True).clamp(max=len(self) - 1)
+
+    def fake_labels(self, draws: Draws, natural: bool = False) -> tuple[Tensor, Tensor]:
+        """Labels of `fake_rows`: without weights, of the empirical joint distribution.
 
         A value that the row does not know is drawn from the label's prevalence.
 
         Args:
             draws: On the device of this feed.
+            natural: All rows alike, whatever the weights.
 
         Returns:
             `[N, L]` float32 in {0, 1}, complete; `[N, L]` bool: which stood in the training row.
         """
-        rows = draws.integers(0, len(self))
-        mask = self.mask[rows]
+        rows = self.fake_rows(draws, natural)
+        return self.completed(self.values[rows], self.mask[rows], draws)
+
+    def completed(self, values: Tensor, mask: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+        """Labels `[N, L]` in which the unknown ones are drawn; and the mask."""
         drawn = (draws.uniform(mask.shape[1]) < self.prevalence).float()
-        return torch.where(mask, self.values[rows], drawn), mask
+        return torch.where(mask, values, drawn), mask
+
+    def _drawn_order(self, epoch: int) -> Tensor:
+        """Rows of an epoch in order, on the CPU: int64 `[N]`."""
+        n = len(self)
+        rng = torch.Generator().manual_seed(seed_for("epoch", self._seed, epoch))
+        order = torch.randperm(n, generator=rng)
+        if self._weights is None:
+            return order
+        # Systematic sampling: equal steps over the weights in a random order, from a random start.
+        ends = np.cumsum(self._weights[order.numpy()])
+        start = float(torch.rand((), generator=rng, dtype=torch.float64))
+        steps = (np.arange(n) + start) * (ends[-1] / n)
+        places = np.minimum(np.searchsorted(ends, steps, side="right"), n - 1)
+        return order[torch.from_numpy(places)][torch.randperm(n, generator=rng)]

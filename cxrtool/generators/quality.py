@@ -79,7 +79,8 @@ class Quality:
         self.n = min(most, len(feed))
         self.on = f"training images, and as many generated ones, in {space}"
         rng = torch_generator("quality labels", seed, device=feed.device)
-        self._y, _ = feed.fake_labels(Draws(rng, self.n))
+        # As frequent as they are, whatever a training shows: so are those of the real images.
+        self._y, _ = feed.fake_labels(Draws(rng, self.n), natural=True)
         order = torch.randperm(len(feed), generator=torch_generator("quality reals", seed))
         self._rows = order[: self.n].to(feed.device)
 

@@ -56,8 +56,9 @@ class SavedGenerator(NamedTuple):
 
     @property
     def prevalence(self) -> Tensor:
-        """`[L]` share of each among the training images."""
-        return torch.tensor([float(self.meta["prevalence"][name]) for name in self.labels])
+        """`[L]` share of each among the images that the training showed."""
+        shares = self.meta.get("shown_prevalence", self.meta["prevalence"])
+        return torch.tensor([float(shares[name]) for name in self.labels])
 
     def part(self, prefix: str) -> dict[str, Tensor]:
         """The weights under a prefix, without it."""

@@ -47,17 +47,18 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     run.write_bytes(
         "samples/reals.png", pictures.real_grid(images, values, mask, rows, choices.seed)
     )
-    feeds = [
-        Feed(images[part], values[part], mask[part], choices.seed, device) if part.any() else None
-        for part in (~task.held, task.held)
-    ]
-    feed = feeds[0]
+    feed, unseen = (
+        Feed(images[part], values[part], mask[part], choices.seed, device, weights)
+        if part.any()
+        else None
+        for part, weights in ((~task.held, task.weights()), (task.held, None))
+    )
     assert feed is not None
     taught: dict[str, Any] = {}
     for path in run.paths("distill", "train-gan", "share"):
         taught["teacher"] = generators.load(path, device)
     trainer: base.GeneratorTrainer = task.arch.code.build(
-        choices, feed, world, execution=execution, unseen=feeds[1], **taught
+        choices, feed, world, execution=execution, unseen=unseen, **taught
     )
     quality = network.measure(run, feed, task, config.checkpoint == "best", **taught)
     start = None

@@ -6,6 +6,7 @@ network is told, `model.json`, `model.safetensors`, `model_card.md`, `label_tabl
 
 import math
 from collections.abc import Sequence
+from dataclasses import MISSING, fields
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,12 @@ from cxrtool.training import models, rng
 from cxrtool.training.checkpoints import BEFORE_DECAY, FOLDER, adopt_checkpoint
 
 MARKING = ("features", "init-from", "extend", "distill")  # inputs whose people a network knows of
+#: `--sample` -> what the card says of it.
+SHOWN = {
+    "natural": "as often as they are",
+    "sqrt": "those of rare labels more often (square root of the frequency)",
+    "balanced": "those of rare labels as often as the others",
+}
 QUALITY_LEAST = 50  # images below which nothing tells the best network
 
 
@@ -102,7 +109,9 @@ def extend(source: Path, task: Task, run: runs.Run) -> None:
             f" {theirs['total_nimg'] / 1000:g} of {source}",
             hint="--kimg is the length of the whole training, its own included",
         )
-    names = sorted((ours.keys() | theirs.keys()) - {"total_nimg"})
+    # An option that is younger than that run stood at its default.
+    theirs = {f.name: f.default for f in fields(task.choices) if f.default is not MISSING} | theirs
+    names = sorted((ours.keys() | theirs.keys()) - {"total_nimg", "snapshot_nimg", "tick_nimg"})
     other = [name for name in names if ours.get(name) != theirs.get(name)]
     if other:
         name = other[0]
@@ -331,6 +340,10 @@ def save(
     }
     if task.teacher is not None:
         meta["distillation"] = task.teacher.distillation.to_json()
+    if choices.sample != "natural":
+        shown = zip(labels, trainer.feed.prevalence.tolist(), strict=True)
+        meta["sample"] = choices.sample
+        meta["shown_prevalence"] = {name: round(share, 6) for name, share in shown}
     if isinstance(trainer, StyleGan2Trainer) and trainer.choices.augment:  # for --init-from
         p = trainer.choices.augment_p
         p = float(trainer.controller.p) if p is None else p
@@ -368,6 +381,7 @@ def sizes_of(trainer: GeneratorTrainer, task: Task) -> list[tuple[str, str]]:
     return [
         *student,
         ("Preset", f"{choices.preset}, batch {choices.batch}, learning rate {choices.lr:g}"),
+        ("Images shown", SHOWN[choices.sample]),
         *(
             (f"Weights of the {name}", f"{sum(p.numel() for p in network.parameters()):,}")
             for name in ("generator", "discriminator")

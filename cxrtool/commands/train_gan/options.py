@@ -12,7 +12,8 @@ from cxrtool.training.guidance import refuse_unread_guidance
 # 2: keeps the best network; small presets without noise. 3: the newest of the best. 4: BAGAN's rate
 # 5: units join studies and copies; keys of prepared pixels; no ramps from trained weights; nothing
 # is kept before --label-ramp is over. 6: model card, label table; no mean latents of rare vectors
-FORMAT = 6
+# 7: pairs of one condition; weight of the discriminator's label loss
+FORMAT = 7
 SEVERAL = True  # torchrun
 
 #: As in generators.registry, which holds the code of each; a test compares the two.
@@ -92,6 +93,13 @@ class Config(SelectionOptions, PolicyOptions, Computing):
         choices=("best", "last"),
         was="keep",
     )
+    sample: str = row_option(
+        "How often training images are shown, and labels asked for. natural: as they are; sqrt,"
+        " balanced: a row weighs as many as have its rarest label to the power of -1/2, -1 (bagan"
+        " asks for all classes alike in any case).",
+        "natural",
+        choices=("natural", "sqrt", "balanced"),
+    )
     features: Path | None = option(
         "Output of train-cls in whose features the Fréchet distance is taken. Default: an"
         " untrained network.",
@@ -133,7 +141,8 @@ class Config(SelectionOptions, PolicyOptions, Computing):
     )
     seed: int = option("Seed of weights, order and noise.", 0, min=0)
     loss: str = style_option(
-        "Loss of the game. ns-r1: non-saturating with R1; rp-r1r2: relativistic with R1 and R2.",
+        "Loss of the game. ns-r1: non-saturating with R1; rp-r1r2: relativistic, of pairs with the"
+        " same labels, with R1 and R2.",
         "ns-r1",
         choices=("ns-r1", "rp-r1r2"),
     )
@@ -145,13 +154,17 @@ class Config(SelectionOptions, PolicyOptions, Computing):
         only={"arch": ("stylegan2", "acgan", "dcgan")},
         min=0,
     )
+    d_label_weight: float | None = style_option(
+        "Weight of the discriminator's label loss on real images. Default: by preset.", min=0
+    )
     label_ramp: float | None = style_option(
         "Thousands of images over which labels gain influence, from none. Default: 0.",
         metavar="KIMG",
         min=0,
     )
     augment_p: float | None = style_option(
-        "Probability of each augmentation. Default: as high as the discriminator needs it.",
+        "Probability of each augmentation. Default: as high as the discriminator needs it; with"
+        " rp-r1r2 it rises to 0.3.",
         min=0,
         max=1,
     )

@@ -23,6 +23,8 @@ from cxrtool.generators.choices import Request, choose_preset, choose_size
 from cxrtool.generators.conditions import Conditioning, SingleLabels, choose_labels
 from cxrtool.generators.registry import ARCHS, Arch, Choices
 
+OFTEN = 10  # repeats of an image in the time of all, from which it may be learned by heart
+
 
 @dataclass(frozen=True)
 class Task:
@@ -53,6 +55,11 @@ class Task:
     held: np.ndarray
     singles: SingleLabels | None = None
     teacher: Teacher | None = None
+
+    def weights(self) -> np.ndarray | None:
+        """`[N']` how often the rows that are not held back are shown, of mean 1; None for alike."""
+        values, mask = self.values[~self.held], self.mask[~self.held]
+        return conditions.row_weights(values, mask, self.choices.sample)
 
     @property
     def single(self) -> bool:
@@ -135,9 +142,14 @@ def prepare(
     rows = select_rows(dataset, config)
     values, mask = label_arrays(dataset, rows, LabelPolicy.from_options(config))
     conditioning = choose_labels(dataset.labels, values, mask, wanted)
-    if config.label_weight is not None and not conditioning.labels:
+    weighs = {
+        "--label-weight weighs a label loss": config.label_weight is not None,
+        "--d-label-weight weighs a label loss": config.d_label_weight is not None,
+        f"--sample {config.sample} counts rows by their labels": config.sample != "natural",
+    }
+    for what in (text for text, asked in weighs.items() if asked and not conditioning.labels):
         raise UsageError(
-            "--label-weight weighs a label loss, and there is no label to condition on",
+            f"{what}, and there is no label to condition on",
             hint="leave it out, or name labels with --labels",
         )
     some = wanted != "all" and len(conditioning.labels) > 1
@@ -209,6 +221,9 @@ def explain(task: Task) -> None:
         console.say(
             f"--single-label {task.singles.rule}: {task.singles.dropped:,} rows are left out"
         )
+    weights = task.weights()
+    if weights is not None:
+        _tell_repeats(task, weights)
     if not task.conditioning.labels:
         console.say("no label to condition on: the generator is unconditional")
     native = task.dataset.info.size
@@ -222,3 +237,23 @@ def explain(task: Task) -> None:
         f"{task.arch.name}, preset {choices.preset}, batch {choices.batch}, "
         f"lr {choices.lr:g}, {choices.described}, {choices.total_nimg / 1000:g} kimg"
     )
+
+
+def _tell_repeats(task: Task, weights: np.ndarray) -> None:
+    """Say whose rows come most often, and warn where they may be learned by heart."""
+    values = (task.values * task.mask)[~task.held]
+    most = int(weights.argmax())
+    counts = values.sum(axis=0)
+    rarest = int(np.where(values[most] > 0, counts, np.inf).argmin())
+    what, rows = "no label", int((values.sum(axis=1) == 0).sum())
+    if values[most].any():
+        what, rows = repr(task.conditioning.labels[rarest]), int(counts[rarest])
+    text = (
+        f"--sample {task.choices.sample}: rows of {what} ({rows:,}) come {weights[most]:.3g} times"
+        f" as often as they are, the commonest {weights.min():.2g} times"
+    )
+    if weights[most] > OFTEN:
+        hint = "look for copies of them with `cxr evaluate privacy`"
+        console.warn(f"{text}; a network may learn so few by heart: {hint}")
+    else:
+        console.say(text)

@@ -47,6 +47,7 @@ class GameChoices:
         lr: Adam's learning rate in the game.
         pretrain_nimg: Images seen in the stage before the game.
         label_weight: Weight of the generator's label loss, where it has one.
+        sample: How often rows are shown, of `conditions.SAMPLES`.
         mirror: Flip reals left to right at random.
         ema_nimg: Half-life of the weight average, images.
         seed: Of everything.
@@ -62,6 +63,7 @@ class GameChoices:
     lr: float
     pretrain_nimg: int = 0
     label_weight: float = 1.0
+    sample: str = "natural"
     mirror: bool = False
     ema_nimg: float = 10_000.0
     seed: int = 0

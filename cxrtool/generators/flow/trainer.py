@@ -52,6 +52,7 @@ class Choices:
         batch: Images per step.
         total_nimg: Images seen at the end.
         lr: AdamW's learning rate at its peak.
+        sample: How often rows are shown, of `conditions.SAMPLES`.
         mirror: Flip reals left to right at random.
         ema_nimg: Half-life of the weight average, images.
         ema_ramp: That half-life is at most this share of the images seen; None where the weights
@@ -68,6 +69,7 @@ class Choices:
     batch: int
     total_nimg: int
     lr: float
+    sample: str = "natural"
     mirror: bool = False
     ema_nimg: float = 10_000.0
     ema_ramp: float | None = RAMP

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from cxrtool.core.errors import UsageError
-from cxrtool.generators.augment import ADA, parse_policies
+from cxrtool.generators.augment import ADA, SCHEDULED_P, parse_policies
 from cxrtool.generators.choices import GROUP, Request, common_choices, load_presets
 from cxrtool.generators.stylegan2.generator import Architecture
 from cxrtool.training.ema import RAMP
@@ -35,8 +35,10 @@ class Choices:
         d_label_weight: The same of the discriminator, on real images.
         ramp_nimg: Images over which labels gain influence on both networks, from none to all.
         augment: Policies, see `generators.augment`.
-        augment_p: Probability of each of them; None lets it follow the discriminator.
+        augment_p: Probability of each of them; None where it moves.
         augment_nimg: Images in which that probability can move from 0 to 1.
+        augment_end: To where it rises; None lets it follow the discriminator.
+        sample: How often rows are shown, of `conditions.SAMPLES`.
         mirror: Flip reals left to right at random.
         ema_nimg: Half-life of the weight average, images.
         ema_ramp: That half-life is at most this share of the images seen; None where the weights
@@ -64,6 +66,8 @@ class Choices:
     augment: tuple[str, ...] = ()
     augment_p: float | None = None
     augment_nimg: float = 100_000.0
+    augment_end: float | None = None
+    sample: str = "natural"
     mirror: bool = False
     ema_nimg: float = 10_000.0
     ema_ramp: float | None = RAMP
@@ -88,11 +92,11 @@ def choose(request: Request) -> Choices:
     """Every number of a training, with defaults for what was left open.
 
     R1's weight is 0.0002 size^2 / batch by default (Karras et al. 2020, arXiv 2006.06676), and for
-    `rp-r1r2` 0.5 (size / 32)^2 (after Huang et al. 2024, arXiv 2501.05441, table of settings). The
-    policies are those of DiffAugment up to 64 px or below 2,000 images, else those of ADA. Weights
-    of another run are averaged without a ramp from the first step, and the augmentations'
-    probability moves as fast as the small data of a fine-tuning may need it (as in the authors' own
-    code for Karras et al. 2020).
+    `rp-r1r2` 0.5 (size / 32)^2 (after Huang et al. 2024, arXiv 2501.05441, table of settings),
+    whose augmentations grow frequent with the images seen. The policies are those of DiffAugment up
+    to 64 px or below 2,000 images, else those of ADA. Weights of another run are averaged without a
+    ramp from the first step, and the augmentations' probability moves as fast as the small data of
+    a fine-tuning may need it (as in the authors' own code for Karras et al. 2020).
 
     Raises:
         UsageError: a ramp of the labels that is not over at the end; see also `parse_policies`.
@@ -131,11 +135,13 @@ def choose(request: Request) -> Choices:
         parts=parts,
         loss=loss,
         r1_gamma=request.pick("gamma", gamma),
+        d_label_weight=request.pick("d_label_weight", table["d_label_weight"]),
         ramp_nimg=1000 * (ramp or 0.0),
         path_weight=2.0 if size >= table["path_length_px"] else 0.0,
         augment=policies,
         augment_p=options.get("augment_p"),
         augment_nimg=500_000.0 if new and set(policies) & set(ADA) else 100_000.0,
+        augment_end=SCHEDULED_P if loss == "rp-r1r2" else None,
         ema_ramp=RAMP if new else None,
         style_mixing=request.pick("style_mixing", table["style_mixing"]),
         **common,

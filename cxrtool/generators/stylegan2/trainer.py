@@ -115,7 +115,7 @@ class StyleGan2Trainer(GeneratorTrainer):
         """
         vectors = torch.from_numpy(frequent_conditions(values, mask))
         rng = torch_generator("center", self.choices.seed, device=self.device)
-        joint, _ = self.feed.fake_labels(Draws(rng, CENTER_SAMPLES))
+        joint, _ = self.feed.fake_labels(Draws(rng, CENTER_SAMPLES), natural=True)
         means = mean_latents(self.average, vectors, joint)
         self.set_reference_statistic()
         networks = {G_PREFIX: self.average, D_PREFIX: self.discriminator}
@@ -136,7 +136,10 @@ class StyleGan2Trainer(GeneratorTrainer):
         sign = self.of_discriminator(real)
         self._update(self.d_opt, self.discriminator, "d_grad_norm")
         if choices.augment and choices.augment_p is None:
-            self.controller.update(self.world.mean(sign), choices.batch)
+            if choices.augment_end is None:
+                self.controller.update(self.world.mean(sign), choices.batch)
+            else:
+                self.controller.approach(choices.augment_end, choices.batch)
             self.means.add(augment_p=self.controller.p)
         if self._lazy_r1 and index % choices.r1_interval == 0:
             self.of_r1(real)
@@ -183,7 +186,7 @@ class StyleGan2Trainer(GeneratorTrainer):
         with held(self.discriminator):
             for rows in self.parts(n):
                 draws = self.draws("G", n, rows)
-                images, _, y, mask = self._fakes(draws)  # [m, C, H, W], [m, L], [m, L]
+                images, _, y, mask = self._fakes(draws, self._like(real, rows))
                 verdict = self._judge(self._augmented(images, draws), y, mask)
                 if self.relativistic:
                     with torch.no_grad():
@@ -208,7 +211,8 @@ class StyleGan2Trainer(GeneratorTrainer):
         means = []
         for rows in self.parts(n):
             draws = self.draws("path", n, rows)
-            images, ws, _, _ = self._fakes(draws, main=False)  # [m, C, H, W], [m, num_ws, w_dim]
+            # [m, C, H, W], [m, num_ws, w_dim]
+            images, ws, _, _ = self._fakes(draws, main=False)
             noise = draws.normal(*images.shape[1:])
             penalty, mean, lengths = losses.path_length(images, ws, self.path_mean, noise)
             (penalty * (weight * len(rows) / n)).backward()
@@ -252,7 +256,7 @@ class StyleGan2Trainer(GeneratorTrainer):
         n = choices.batch
         draws = self.draws("D", n, rows)
         with torch.no_grad():
-            fake, _, fake_y, fake_mask = self._fakes(draws)
+            fake, _, fake_y, fake_mask = self._fakes(draws, self._like(real, rows))
         # One pass over both halves; groups of the minibatch statistic never cross the middle.
         both = Draws(draws.generator, 2 * n, torch.cat([rows, rows + n]))
         x = self._augmented(torch.cat([real.x[rows], fake]), both)  # [2 m, C, H, W]
@@ -278,11 +282,20 @@ class StyleGan2Trainer(GeneratorTrainer):
         self.means.add(d_loss=loss)
         return score_real, score_fake
 
-    def _fakes(self, draws: Draws, main: bool = True) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(images, their w, labels, which of the labels stood in a training row)."""
-        choices, network = self.choices, self.generator
+    def _like(self, real: Batch, rows: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Values and mask that fakes have in common with those real images; None for any.
+
+        A pair of two conditions would be told apart by its labels.
+        """
+        return (real.y[rows], real.mask[rows]) if self.relativistic else None
+
+    def _fakes(
+        self, draws: Draws, like: tuple[Tensor, Tensor] | None = None, main: bool = True
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(images `[m, C, H, W]`, their w, labels `[m, L]`, which of these stood in a row)."""
+        choices, network, feed = self.choices, self.generator, self.feed
         z = draws.normal(choices.arch.z_dim)
-        y, mask = self.feed.fake_labels(draws)
+        y, mask = feed.fake_labels(draws) if like is None else feed.completed(*like, draws)
         mixing = Mixing.draw(choices.arch.z_dim, network.num_ws, choices.style_mixing, draws)
         noise = network.draw_noise(draws)
         run = self.execution.run if main else nn.Module.__call__  # as written

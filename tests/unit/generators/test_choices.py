@@ -66,13 +66,21 @@ def test_what_is_asked_wins() -> None:
             mirror=True,
             style_mixing=0.5,
             label_weight=0.3,
+            d_label_weight=0.7,
+            sample="sqrt",
             seed=4,
         )
     )
     assert (chosen.batch, chosen.total_nimg, chosen.lr, chosen.r1_gamma) == (16, 112, 0.001, 0.0)
     assert (chosen.augment, chosen.snapshot_nimg, chosen.mirror) == ((), 2000, True)
     assert (chosen.style_mixing, chosen.label_weight, chosen.seed) == (0.5, 0.3, 4)
+    assert (chosen.d_label_weight, chosen.sample) == (0.7, "sqrt")
     assert chosen.ema_nimg == 5000
+
+
+@pytest.mark.parametrize(("loss", "end"), [("ns-r1", None), ("rp-r1r2", 0.3)])
+def test_only_the_relativistic_game_has_a_schedule(loss: str, end: float | None) -> None:
+    assert choose(request_of(loss=loss)).augment_end == end
 
 
 @pytest.mark.parametrize("augment", ["ada", "diffaugment", "none"])

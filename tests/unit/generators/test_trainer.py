@@ -319,3 +319,54 @@ def test_augmentation_follows_the_discriminator(feed: Feed) -> None:
     again = StyleGan2Trainer(trainer.choices, feed)
     again.load_state_dict(trainer.state_dict())
     assert_same(again.state_dict(), trainer.state_dict())
+
+
+@pytest.mark.parametrize(("start", "end"), [(0.0, 0.3), (0.5, 0.3)])
+def test_the_relativistic_game_augments_by_a_schedule(feed: Feed, start: float, end: float) -> None:
+    choices = micro_choices(loss="rp-r1r2", augment_p=None, augment_nimg=160.0, augment_end=end)
+    trainer, seen = StyleGan2Trainer(choices, feed), []
+    trainer.controller.p.fill_(start)
+    for _ in range(8):
+        trainer.step()
+        seen.append(float(trainer.controller.p))
+    pace = 0.05 if start < end else -0.05  # 8 of 160 images
+    wanted = [start + pace * k for k in range(1, 9)]
+    assert seen == pytest.approx([min(p, end) if pace > 0 else max(p, end) for p in wanted])
+    again = StyleGan2Trainer(choices, feed)
+    again.load_state_dict(trainer.state_dict())
+    assert_same(again.state_dict(), trainer.state_dict())
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_relativistic_pairs_have_one_condition(
+    feed: Feed, monkeypatch: pytest.MonkeyPatch, parts: int
+) -> None:
+    choices = micro_choices(loss="rp-r1r2", parts=parts)
+    trainer = StyleGan2Trainer(choices, feed)
+    asked: list[tuple[torch.Tensor, torch.Tensor]] = []
+    judged: list[tuple[torch.Tensor, torch.Tensor]] = []
+    fakes, judge = trainer._fakes, trainer.discriminator.forward
+
+    def note(*args: Any, **how: Any) -> Any:
+        found = fakes(*args, **how)
+        if how.get("main", True):
+            asked.append(found[2:])
+        return found
+
+    def read(x: Any, y: torch.Tensor, mask: torch.Tensor, *more: Any) -> Any:
+        judged.append((y, mask))
+        return judge(x, y, mask, *more)
+
+    monkeypatch.setattr(trainer, "_fakes", note)
+    monkeypatch.setattr(trainer.discriminator, "forward", read)
+    real = feed.reals(0, 8)
+    trainer.step()
+    assert len(asked) == 2 * parts
+    for k, rows in enumerate([*torch.arange(8).chunk(parts)] * 2):
+        y, mask = asked[k]
+        assert torch.equal(mask, real.mask[rows])
+        assert torch.equal(y[mask], real.y[rows][mask])
+    for y, mask in judged[2 * parts :]:  # the discriminator's: both halves in one pass
+        (y0, y1), (m0, m1) = y.chunk(2), mask.chunk(2)
+        assert torch.equal(m0, m1)
+        assert torch.equal(y0[m0], y1[m1])

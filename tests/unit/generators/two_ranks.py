@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from cxrtool.generators.base import GeneratorTrainer
+from cxrtool.generators.conditions import row_weights
 from cxrtool.generators.feed import Feed
 from cxrtool.generators.flow.distillation import StudentTrainer
 from cxrtool.generators.flow.finished import FlowGenerator
@@ -29,7 +30,8 @@ def main(path: str, loss: str) -> None:
     mask = np.random.default_rng(1).random(labels.shape) < 0.9
     # Without augmentation: where it leaves nothing to see, gradients are rounding alone, and Adam
     # makes whole steps of them.
-    world, feed = World("cpu"), Feed(images, labels, mask, seed=0)
+    weights = row_weights(labels, mask, "balanced" if loss == "balanced" else "natural")
+    world, feed = World("cpu"), Feed(images, labels, mask, seed=0, weights=weights)
     trainer: GeneratorTrainer
     if loss == "flow":
         request = request_of(16, images=48, labels=2, batch=16, seed=0, kimg=1.0)
@@ -48,7 +50,8 @@ def main(path: str, loss: str) -> None:
         saved = SavedGenerator({"labels": ["A", "B"]}, {}, Path("gan"))
         trainer = StudentTrainer(choose(request), feed, FlowGenerator(of, saved), world=world)
     else:
-        choices = micro_choices(batch=16, parts=2, loss=loss, augment=())
+        game = loss if loss == "rp-r1r2" else "ns-r1"
+        choices = micro_choices(batch=16, parts=2, loss=game, augment=())
         trainer = StyleGan2Trainer(choices, feed, world)
     for _ in range(3):
         trainer.step()

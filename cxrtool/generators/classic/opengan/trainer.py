@@ -154,9 +154,9 @@ class OpenganTrainer(game.GameTrainer):
         self.means.add(g_loss=loss, feature_loss=feature_loss)
 
     def _wanted(self, draws: Draws) -> tuple[Tensor, Tensor]:
-        """Noise, and features of real images drawn uniformly."""
+        """Noise, and features of real images."""
         noise = draws.normal(self.z_dim - 1)
-        return noise, self.features[draws.integers(0, len(self.feed))]
+        return noise, self.features[self.feed.fake_rows(draws)]
 
     def export(self, values: np.ndarray, mask: np.ndarray) -> dict[str, Tensor]:
         """Averaged generator, discriminator, metric network, and the features of classes."""
