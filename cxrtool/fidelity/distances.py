@@ -184,6 +184,27 @@ def manifold(real: np.ndarray, synthetic: np.ndarray, k: int = NEIGHBORS) -> Man
     )
 
 
+def mean_pairwise(x: np.ndarray) -> float:
+    """Mean Euclidean distance between two different rows, which no number of rows biases.
+
+    Args:
+        x: [N, D] float, N >= 2.
+
+    Raises:
+        ValueError: Fewer than two rows.
+    """
+    if len(x) < 2:
+        raise ValueError("a distance needs at least two images")
+    x = np.asarray(x, np.float64)
+    x = x - x.mean(axis=0)  # far from 0, differences of squares would be rounding alone
+    total = 0.0
+    for start in range(0, len(x), _CHUNK):
+        distance = _pairwise(x[start : start + _CHUNK], x)
+        distance[np.arange(len(distance)), start + np.arange(len(distance))] = 0  # of itself
+        total += float(distance.sum())
+    return total / (len(x) * (len(x) - 1))
+
+
 def _pairwise(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     squared = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
     return np.asarray(np.sqrt(np.clip(squared, 0, None)))

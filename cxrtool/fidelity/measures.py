@@ -20,6 +20,8 @@ from cxrtool.stats.curves import auroc
 
 LEAST = 8  # images on a side, below which no distance is given
 LEAST_OF_LABEL = 20
+SPREAD_MOST = 2000  # images of a label whose distances from one another are taken
+RARE = 0.01  # share of the training patients below which a label is called rare
 COPY_PERCENTILE = 0.1
 
 
@@ -163,6 +165,78 @@ def by_label(
         if min(len(mine), len(theirs)) >= LEAST_OF_LABEL:
             kernel = kernel_distance(mine, theirs, rng, subsets=subsets)
             out.append(LabelDistance(space, label, len(mine), len(theirs), kernel))
+    return out
+
+
+@dataclass(frozen=True)
+class LabelVariety:
+    """How much of the variety of a label's real images the synthetic ones of it have.
+
+    Attributes:
+        space: Name of the feature space.
+        label: Its name.
+        n_synthetic: Synthetic images of it.
+        n_real: Held-out real ones.
+        n: Images whose manifold the recall is of, on both sides.
+        recall: Share of the real images inside the manifold of n synthetic ones; NaN where fewer
+            than `LEAST_OF_LABEL` stand on a side.
+        recall_real: The same of n training images; NaN where they are too few.
+        spread: Mean distance between two synthetic images over that between two real ones; NaN
+            where fewer than `LEAST` stand on a side.
+    """
+
+    space: str
+    label: str
+    n_synthetic: int
+    n_real: int
+    n: int
+    recall: float
+    recall_real: float
+    spread: float
+
+
+def variety(
+    space: str,
+    labels: tuple[str, ...],
+    synthetic: tuple[np.ndarray, np.ndarray],
+    real: tuple[np.ndarray, np.ndarray],
+    training: tuple[np.ndarray, np.ndarray],
+    rng: np.random.Generator,
+) -> list[LabelVariety]:
+    """Recall and spread of every label that an image has.
+
+    A recall grows with the number of images whose manifold it is of, so that of training images is
+    taken with as many as there are synthetic ones, or both with fewer.
+
+    Args:
+        space: Name of the feature space.
+        labels: L names.
+        synthetic: [N, D] features and [N, L] bool, the labels asked for.
+        real: The same of held-out images.
+        training: The same of training images, perhaps none.
+        rng: Draws the images.
+    """
+
+    def drawn(x: np.ndarray, n: int) -> np.ndarray:
+        return x if len(x) <= n else x[np.sort(rng.choice(len(x), n, replace=False))]
+
+    out = []
+    for k, label in enumerate(labels):
+        made, held, seen = (x[has[:, k]] for x, has in (synthetic, real, training))
+        if not len(made) + len(held) + len(seen):
+            continue
+        n = min(len(made), len(seen)) if len(seen) >= LEAST_OF_LABEL else len(made)
+        recall = recall_real = spread = float("nan")
+        if min(n, len(held)) >= LEAST_OF_LABEL:
+            recall = distances.manifold(held, drawn(made, n)).recall
+            if len(seen) >= n:
+                recall_real = distances.manifold(held, drawn(seen, n)).recall
+        if min(len(made), len(held)) >= LEAST:
+            between = distances.mean_pairwise(drawn(held, SPREAD_MOST))
+            if between > 0:
+                spread = distances.mean_pairwise(drawn(made, SPREAD_MOST)) / between
+        found = (len(made), len(held), n, recall, recall_real, spread)
+        out.append(LabelVariety(space, label, *found))
     return out
 
 

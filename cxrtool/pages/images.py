@@ -39,6 +39,8 @@ class ImageEvaluation:
         membership: AUROC of the discriminator between training and held-out images, or None.
         probe: AUROC of the shortcut probe: synthetic against real, training against real.
         by_label: From `fidelity.by_label`.
+        variety: From `fidelity.variety`.
+        patients: Training patients with each label, and all; None where they are not known.
         nearness: One entry a space; empty without training images.
         labels: L names.
         synthetic: [N, H, W] uint8.
@@ -64,6 +66,8 @@ class ImageEvaluation:
     real_labels: np.ndarray
     training: np.ndarray
     reference: str
+    variety: Sequence[measures.LabelVariety] = field(default_factory=list)
+    patients: tuple[Sequence[int], int] | None = None
     conditional: Sequence[measures.Conditional] = field(default_factory=list)
     membership: float | None = None
     probe: tuple[float, float] = (math.nan, math.nan)
@@ -144,7 +148,51 @@ def _distances(e: ImageEvaluation) -> page.Section:
         least = f"at least {measures.LEAST_OF_LABEL} on both sides"
         caption = f"Images of one label against real images of it ({least})."
         blocks.append(page.Table(columns, table, caption, text_columns=2))
+    if e.variety:
+        blocks.append(_variety(e))
     return page.Section("Distance to real images", blocks)
+
+
+def training_share(e: ImageEvaluation, label: str) -> float:
+    """Share of the training patients that have a label; NaN where they are not known."""
+    if e.patients is None or not e.patients[1]:
+        return math.nan
+    return e.patients[0][e.labels.index(label)] / e.patients[1]
+
+
+def _variety(e: ImageEvaluation) -> page.Table:
+    """Rare labels first, since these are what the table is for."""
+    shares = {label: training_share(e, label) for label in e.labels}
+
+    def patients(label: str) -> str:
+        if math.isnan(shares[label]) or e.patients is None:
+            return ""
+        rare = ", rare" if shares[label] < measures.RARE else ""
+        return f"{e.patients[0][e.labels.index(label)]:,} ({shares[label]:.2%}{rare})"
+
+    rows = [
+        {
+            "label": v.label,
+            "feature space": v.space,
+            "training patients": patients(v.label),
+            "synthetic": f"{v.n_synthetic:,}",
+            "real": f"{v.n_real:,}",
+            "n": f"{v.n:,}",
+            "recall": number(v.recall),
+            "of training images": number(v.recall_real),
+            "spread": number(v.spread, 2),
+        }
+        for v in sorted(e.variety, key=lambda v: (np.nan_to_num(shares[v.label]), v.label))
+    ]
+    return page.Table.of(
+        rows,
+        "Variety of single labels. Recall: share of the real images inside the manifold of n"
+        " synthetic ones, and of n training images. Spread: mean distance between two synthetic"
+        " images over that between two real ones; below 1 they are more alike. Rare: fewer than"
+        f" {measures.RARE:.0%} of the training patients. –: fewer than"
+        f" {measures.LEAST_OF_LABEL} images on a side ({measures.LEAST} for the spread).",
+        text_columns=3,
+    )
 
 
 def _covers(f: measures.Fidelity) -> dict[str, tuple[float, float]]:
@@ -273,7 +321,9 @@ def records(e: ImageEvaluation) -> Records:
         ratio: float | None = None,
         label: str = "all images",
     ) -> None:
+        share = None if label not in e.labels else training_share(e, label)
         names = {"extractor": space, "kernel": e.kernel, "metric": metric, "label": label}
+        names |= {"training_share": share}
         sides = {"n_synthetic": n[0], "n_real": n[1]}
         numbers = {"value": value, "sd": sd, "real_real": real_real, "ratio": ratio}
         out.append({**names, **sides, **numbers})
@@ -288,6 +338,11 @@ def records(e: ImageEvaluation) -> Records:
     for d in e.by_label:
         n = d.n_synthetic, d.n_real
         add(d.space, "kid", n, d.kernel.mean, d.kernel.sd, label=d.label)
+    for v in e.variety:
+        if not math.isnan(v.recall):
+            add(v.space, "recall", (v.n, v.n_real), v.recall, None, v.recall_real, label=v.label)
+        if not math.isnan(v.spread):
+            add(v.space, "spread", (v.n_synthetic, v.n_real), v.spread, label=v.label)
     return Records(out)
 
 

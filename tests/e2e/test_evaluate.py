@@ -263,9 +263,12 @@ def test_images_are_measured_in_both_spaces(sets: dict[str, Path], tmp_path: Pat
     metrics = pd.read_csv(tmp_path / "out" / "metrics.csv")
     assert set(metrics["kernel"]) == {load_dataset(sets["data"]).info.kernel}
     assert {"n_synthetic", "n_real", "extractor"} <= set(metrics.columns)
+    assert metrics["training_share"].isna().all()  # the reference has too few of each label
     html = (tmp_path / "out" / "report.html").read_text()
     assert checked(html).figures >= 4
     assert "not FIDs" in html
+    assert "Variety of single labels" in html
+    assert "31 (64.58%)" in html
     again = images(sets, tmp_path / "again", features=sets["none"])
     assert again.result["outputs"] == outcome.result["outputs"]
 

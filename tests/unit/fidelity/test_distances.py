@@ -79,3 +79,10 @@ def test_nearest_finds_exact_copies() -> None:
     assert distance[:2].tolist() == [0, 0]
     brute = np.linalg.norm(query[:, None] - gallery, axis=-1)
     np.testing.assert_allclose(distance, brute.min(axis=1), rtol=1e-9)
+
+
+@pytest.mark.parametrize("n", [2, 3, 511, 513, 700])
+def test_mean_pairwise_distance_is_that_of_all_pairs(n: int) -> None:
+    x = np.random.default_rng(0).normal(size=(n, 5)) + 1000
+    wanted = np.linalg.norm(x[:, None] - x[None], axis=2).sum() / (n * (n - 1))
+    assert distances.mean_pairwise(x) == pytest.approx(wanted)

@@ -51,6 +51,60 @@ def test_labels_with_few_images_have_no_distance() -> None:
     assert distance.kernel.mean > 0.1
 
 
+@pytest.mark.parametrize(
+    ("kind", "recall", "spread"),
+    [("the same", (0.8, 1.0), (0.9, 1.1)), ("half as wide", (0.0, 0.6), (0.45, 0.55)),
+     ("one image", (0.0, 0.05), (0.0, 0.05)), ("two modes of one", (0.8, 1.0), (0.9, 1.1))],
+)  # fmt: skip
+def test_variety_of_a_label_is_told(
+    kind: str, recall: tuple[float, float], spread: tuple[float, float]
+) -> None:
+    rng = np.random.default_rng(0)
+    real, training = rng.normal(size=(300, 4)) + 50, rng.normal(size=(400, 4)) + 50
+    made = rng.normal(size=(200, 4))
+    made = {"half as wide": made * 0.5, "one image": made * 1e-3}.get(kind, made) + 50
+    if kind == "two modes of one":  # images of another label do not count
+        made = np.concatenate([made, rng.normal(size=(100, 4)) + 70])
+    has = np.ones((len(made), 1), bool)
+    has[200:] = False
+    sets = ((x, np.ones((len(x), 1), bool)) for x in (real, training))
+    (found,) = fidelity.variety("x", ("A",), (made, has), *sets, rng)
+    assert (found.n_synthetic, found.n_real, found.n) == (200, 300, 200)
+    assert recall[0] <= found.recall <= recall[1]
+    assert found.recall_real > 0.8
+    assert spread[0] <= found.spread <= spread[1]
+
+
+@pytest.mark.parametrize(
+    ("made", "held", "seen", "n", "numbers"),
+    [
+        (30, 30, 40, 30, (True, True, True)),
+        (40, 30, 25, 25, (True, True, True)),  # as many as there are training images
+        (30, 30, 19, 30, (True, False, True)),  # too few to compare with
+        (30, 30, 0, 30, (True, False, True)),
+        (19, 30, 40, 19, (False, False, True)),
+        (30, 19, 40, 30, (False, False, True)),
+        (30, 7, 40, 30, (False, False, False)),
+        (7, 30, 40, 7, (False, False, False)),
+        (0, 1, 0, 0, (False, False, False)),
+    ],
+)
+def test_too_few_images_of_a_label_leave_a_blank(
+    made: int, held: int, seen: int, n: int, numbers: tuple[bool, bool, bool]
+) -> None:
+    rng = np.random.default_rng(0)
+    sets = []
+    for count in (made, held, seen):
+        has = np.zeros((50, 1), bool)
+        has[:count] = True
+        sets.append((rng.normal(size=(50, 3)), has))
+    synthetic, real, training = sets
+    (found,) = fidelity.variety("x", ("A",), synthetic, real, training, rng)
+    assert (found.n_synthetic, found.n_real, found.n) == (made, held, n)
+    figures = (found.recall, found.recall_real, found.spread)
+    assert tuple(not np.isnan(value) for value in figures) == numbers
+
+
 def test_copies_come_nearer_than_held_out_images_do() -> None:
     rng = np.random.default_rng(0)
     training, held_out = rng.normal(size=(200, 6)), rng.normal(size=(100, 6))

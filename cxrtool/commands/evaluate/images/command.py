@@ -22,7 +22,7 @@ from cxrtool.data import cache, select
 from cxrtool.data.keys import Seen, refuse_copies, refuse_overlap, seen_rows, unknown_history
 from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.data.manifest import Dataset, load_dataset
-from cxrtool.fidelity.measures import by_label, fidelity, nearness
+from cxrtool.fidelity.measures import by_label, fidelity, nearness, variety
 from cxrtool.pages import images as image_page
 from cxrtool.pages import render
 from cxrtool.pages.images import ImageEvaluation
@@ -46,10 +46,12 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
         "real": cache.pixels(real, reference),
         "training": cache.pixels(real, train),
     }
-    tables = label_tables(synth, real, reference)
-    labels, synthetic_labels, real_labels = tables
+    labels, synthetic_labels, real_labels, training_labels = label_tables(
+        synth, real, reference, train
+    )
+    tables = labels, synthetic_labels, real_labels
 
-    spaces, of_labels, near = [], [], []
+    spaces, of_labels, varieties, near = [], [], [], []
     for name, function in measures.feature_spaces(config, run, device):
         console.detail(f"feature space: {name}")
         embedded = measures.embed(run, name, function, images, device)
@@ -61,6 +63,9 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
             name, labels, embedded["synthetic"], synthetic_labels, embedded["real"], real_labels,
             rng, subsets=config.subsets,
         )  # fmt: skip
+        sets = zip(embedded.values(), (synthetic_labels, real_labels, training_labels))
+        draws = numpy_rng("evaluate-images variety", config.seed, name)
+        varieties += variety(name, labels, *sets, draws)
         if len(train):
             near.append(nearness(name, *embedded.values()))
     if len(train):
@@ -77,6 +82,8 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
         else None,
         probe=measures.probe(config, images),
         by_label=of_labels,
+        variety=varieties,
+        patients=patients_of(real, train, training_labels) if len(train) else None,
         nearness=near,
         labels=labels,
         **images,
@@ -152,17 +159,23 @@ def refuse_seen_rows(config: Config, made: Dataset, real: Dataset, reference: np
 
 
 def label_tables(
-    synth: Dataset, real: Dataset, reference: np.ndarray
-) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
-    """Labels of both sets joined by name: names, [N, L] bool, [M, L] bool."""
+    synth: Dataset, real: Dataset, reference: np.ndarray, train: np.ndarray
+) -> tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray]:
+    """Labels joined by name: names, and [N, L] bool of synthetic, reference and training rows."""
     policy = arms.recorded_policy(synth) or LabelPolicy()
     labels, _ = joining.common_labels(["SYNTH"], [synth.labels], real)
     tables = []
-    for dataset, rows in ((synth, None), (real, reference)):
+    for dataset, rows in ((synth, None), (real, reference), (real, train)):
         values, mask = label_arrays(dataset, rows, policy)
         columns = joining.positions(dataset.labels, labels)
         tables.append(((values > 0) & mask)[:, columns])
-    return labels, tables[0], tables[1]
+    return labels, tables[0], tables[1], tables[2]
+
+
+def patients_of(real: Dataset, train: np.ndarray, has: np.ndarray) -> tuple[list[int], int]:
+    """Training patients with each label, and all of them; `has`: [T, L] bool."""
+    units = select.patient_groups(real, train)
+    return [len(np.unique(units[column])) for column in has.T], len(np.unique(units))
 
 
 def write_outputs(run: runs.Run, result: ImageEvaluation) -> dict[str, Any]:

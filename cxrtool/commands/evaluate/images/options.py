@@ -7,7 +7,8 @@ from pathlib import Path
 from cxrtool.core.config import REQUIRED, Computing, argument, option
 from cxrtool.data.options import SPLIT_CHOICES, SelectionOptions, row_option
 
-FORMAT = 4  # 4: units join studies and copies; copies of held-out images are refused
+# 4: units join studies and copies; copies of held-out images are refused. 5: variety by label
+FORMAT = 5
 
 sampling_option = partial(option, panel="Sampling")
 
