@@ -64,13 +64,18 @@ def _keep_freed_memory() -> None:
 def has_fast_bfloat16(device: torch.device) -> bool:
     """Whether convolutions in bfloat16 are faster than in float32.
 
-    So they are on CUDA devices that compute in it, and on processors with matrix units for it (AMX
-    of Intel's Xeons since 2023). Other processors only emulate it.
+    So they are on CUDA devices that compute in it, and on processors with instructions for it:
+    matrix units (AMX, Intel's Xeons since 2023) or dot products (AVX512-BF16, AMD since Zen 4). All
+    other processors emulate it, and are slower so. A run that goes on elsewhere keeps what it began
+    with.
     """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = getattr(torch.cpu, "get_capabilities", None)  # not in older releases
-    return device.type == "cpu" and bool(capabilities and capabilities().get("amx_bf16"))
+    if device.type != "cpu" or capabilities is None:
+        return False
+    able = capabilities()
+    return any(able.get(name) for name in ("amx_bf16", "avx512_bf16"))
 
 
 def parse(device: str) -> torch.device:

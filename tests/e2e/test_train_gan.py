@@ -28,6 +28,7 @@ from cxrtool.core.errors import CxrError, InputError, InterruptedRunError, Usage
 from cxrtool.core.fingerprints import require_complete
 from cxrtool.core.runs.execution import Outcome, execute
 from cxrtool.generators.quality import Quality
+from cxrtool.generators.registry import ARCHS
 from cxrtool.generators.task import COSTS
 from tests.unit.generators.conftest import make_dataset
 
@@ -321,6 +322,43 @@ def test_precision_and_compilation_can_be_chosen(
     monkeypatch.setattr(torch, "compile", broken)
     train(data, tmp_path / "asked", kimg=0.03, compile="on")
     assert outputs(tmp_path / "asked") == outputs(tmp_path / "high")
+
+
+@pytest.mark.parametrize("here", [True, False])
+@pytest.mark.parametrize("arch", ["stylegan2", "flow"])
+def test_a_run_keeps_its_precision_on_another_processor(
+    make_dataset: MakeDataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    here: bool,
+    arch: str,
+) -> None:
+    data = make_dataset(size=32)
+    options: dict[str, Any] = {"arch": arch, "size": 32, "kimg": 0.064, "snapshot_kimg": 0.016}
+
+    def on(able: bool) -> None:
+        found = {"avx512_bf16": able}
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found, raising=False)
+
+    on(here)
+    train(data, tmp_path / "straight", **options)
+    trainer = ARCHS[arch].code.build
+    step, left = trainer.step, [2]
+
+    def counted(self: Any) -> None:
+        step(self)
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "step", counted)
+        with pytest.raises(InterruptedRunError):
+            train(data, tmp_path / "moved", **options)
+    on(not here)
+    train(data, tmp_path / "moved", **options)
+    assert recorded(tmp_path / "moved")["precision"] == ("bfloat16" if here else "float32")
+    assert outputs(tmp_path / "moved") == outputs(tmp_path / "straight")
 
 
 def test_options_change_the_fingerprint_or_only_provenance(

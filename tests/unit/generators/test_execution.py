@@ -36,16 +36,28 @@ def new(
     return StyleGan2Trainer(choices, feed, None, Execution(CPU, 16, precision, compile))
 
 
-def test_defaults_by_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True}, raising=False)
-    fast = Execution(CPU, 64)
-    assert (fast.low, fast.compiles) == (8, False)
+@pytest.mark.parametrize(
+    ("able", "fast"),
+    [
+        ({"amx_bf16": True, "avx512_bf16": False}, True),
+        ({"amx_bf16": False, "avx512_bf16": True}, True),
+        ({"amx_bf16": False, "avx512_bf16": False, "avx512_f": True, "amx_int8": True}, False),
+        ({"avx2": True}, False),
+        ({}, False),
+        (None, False),  # a release of torch that does not say
+    ],
+)
+def test_bfloat16_is_for_processors_that_have_instructions_for_it(
+    monkeypatch: pytest.MonkeyPatch, able: dict[str, bool] | None, fast: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
+    if able is None:
+        monkeypatch.delattr(torch.cpu, "get_capabilities")
+    auto = Execution(CPU, 64)
+    assert (auto.low, auto.compiles) == (8 if fast else None, False)
+    assert auto.described == "feature maps in " + ("bfloat16 from 8 px up" if fast else "float32")
     assert Execution(CPU, 16).low is None
     assert Execution(CPU, 64, "float32").low is None
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True}, raising=False)
-    on_cpu = Execution(CPU, 64)
-    assert (on_cpu.low, on_cpu.compiles) == (None, False)
-    assert on_cpu.described == "feature maps in float32"
     asked = Execution(CPU, 128, "bfloat16", "on")
     assert (asked.low, asked.compiles) == (16, True)
     assert asked.described == "feature maps in bfloat16 from 16 px up; torch.compile"
