@@ -5,9 +5,9 @@
 Both loops train the same network with the same optimizer on the same phantom-like images (noise:
 speed does not depend on what they show). The plain one is what a first script does: a Dataset that
 opens a PNG an image, a DataLoader, fp32, NCHW. Ours holds the pixels as uint8 and gathers batches;
-channels last, bfloat16 where it is faster (CUDA, AMX), on CUDA steps that are recorded once and
-replayed. Prints one JSON object; `ratio` is images a second of ours over theirs. The loops take
-turns, the best of `--rounds` counts.
+channels last, bfloat16 where it is faster (CUDA, AMX, AVX512-BF16), on CUDA steps that are recorded
+once and replayed. Prints one JSON object; `ratio` is images a second of ours over theirs. The loops
+take turns, the best of `--rounds` counts.
 """
 
 from __future__ import annotations

@@ -323,10 +323,9 @@ def records(e: ImageEvaluation) -> Records:
     ) -> None:
         share = None if label not in e.labels else training_share(e, label)
         names = {"extractor": space, "kernel": e.kernel, "metric": metric, "label": label}
-        names |= {"training_share": share}
         sides = {"n_synthetic": n[0], "n_real": n[1]}
         numbers = {"value": value, "sd": sd, "real_real": real_real, "ratio": ratio}
-        out.append({**names, **sides, **numbers})
+        out.append({**names, "training_share": share, **sides, **numbers})
 
     for f in e.fidelity:
         alike, every = (f.n, f.n), (f.n_synthetic, f.n_real)

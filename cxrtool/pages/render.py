@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cxrtool.core.runs import Run
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|])")
+_COMMAND = re.compile(r"(`cxr [a-z -]+`)")  # names of commands in sentences of ours
 
 
 def write(run: Run, page: Page, command: str, *, with_markdown: bool = False) -> None:
@@ -48,8 +49,10 @@ def markdown(page: Page) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text whose characters mean nothing to Markdown or HTML."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    """Text whose characters mean nothing to Markdown or HTML, but for the names of commands."""
+    parts = _COMMAND.split(" ".join(text.split()))
+    parts[::2] = [_SPECIAL.sub(r"\\\1", part) for part in parts[::2]]
+    return "".join(parts)
 
 
 def _block(block: Block) -> str:

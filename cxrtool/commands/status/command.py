@@ -116,7 +116,7 @@ def _rerun(folder: Path, record: dict[str, Any], state: str, stages: Mapping[str
     if state == "running":
         return "be refused while it runs (exit 75)"
     if record.get("traceless") and state == "complete":
-        return "need its input: the record of a copy to hand over names no path"
+        return "not be needed: a copy to hand over is whole, and its record names no path"
     try:
         holds, reasons = _attempt(folder, record, stages).look()
     except CxrError as error:

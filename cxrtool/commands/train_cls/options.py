@@ -122,7 +122,7 @@ class Config(SelectionOptions, PolicyOptions, Computing):
     )
     precision: str = running_option(
         "Precision of the network in training. auto: bfloat16 where that is faster (CUDA,"
-        " AMX), else float32.",
+        " AMX, AVX512-BF16), else float32.",
         "auto",
         choices=("auto", "float32", "bfloat16"),
     )

@@ -232,7 +232,7 @@ class Config(SelectionOptions, PolicyOptions, Computing):
     )
     precision: str = running_option(
         "Precision of the feature maps (stylegan2: of the four highest resolutions). auto:"
-        " bfloat16 where that is faster (CUDA, AMX), else float32.",
+        " bfloat16 where that is faster (CUDA, AMX, AVX512-BF16), else float32.",
         "auto",
         only=EXECUTED,
         choices=("auto", "float32", "bfloat16"),

@@ -108,7 +108,7 @@ class TeacherDistance:
         noise = torch.randn(n, teacher.z_dim, generator=torch_generator("pairs", seed, on))
         self._z = noise.to(feed.device)
         labels = torch_generator("labels of pairs", seed, on, device=feed.device)
-        self._y, _ = feed.fake_labels(Draws(labels, n))
+        self._y, _ = feed.fake_labels(Draws(labels, n), natural=True)
 
     @cached_property
     def _wanted(self) -> Tensor:

@@ -67,8 +67,8 @@ def test_variety_of_a_label_is_told(
         made = np.concatenate([made, rng.normal(size=(100, 4)) + 70])
     has = np.ones((len(made), 1), bool)
     has[200:] = False
-    sets = ((x, np.ones((len(x), 1), bool)) for x in (real, training))
-    (found,) = fidelity.variety("x", ("A",), (made, has), *sets, rng)
+    held, seen = ((x, np.ones((len(x), 1), bool)) for x in (real, training))
+    (found,) = fidelity.variety("x", ("A",), (made, has), held, seen, rng)
     assert (found.n_synthetic, found.n_real, found.n) == (200, 300, 200)
     assert recall[0] <= found.recall <= recall[1]
     assert found.recall_real > 0.8

@@ -107,7 +107,7 @@ def test_every_architecture_shows_rare_rows_and_resumes(arch: str) -> None:
             pixels, values = ellipses(48, 16)
             mask = np.random.default_rng(1).random(values.shape) < 0.9
         feed = Feed(pixels, values, mask, 0, weights=row_weights(values, mask, sample))
-        options = {"batch": 8, "kimg": 0.048, "seed": 0, "sample": sample}
+        options: dict[str, Any] = {"batch": 8, "kimg": 0.048, "seed": 0, "sample": sample}
         options |= {"pretrain_kimg": 0.016} if ARCHS[arch].single else {}
         request = request_of(16, images=48, labels=values.shape[1], **options)
         choices = ARCHS[arch].choose(request)

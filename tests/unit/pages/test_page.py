@@ -63,6 +63,22 @@ def test_everything_from_data_is_escaped() -> None:
     assert "A &amp; &lt;B&gt;" in html  # in the figure too
 
 
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("see `cxr evaluate images`.", "see `cxr evaluate images`."),
+        ("`cxr share` of a_b", "`cxr share` of a\\_b"),
+        ("a label `x`", "a label \\`x\\`"),
+        ("`cxr <b>`", "\\`cxr \\<b\\>\\`"),
+        ("`cxr a", "\\`cxr a"),
+    ],
+)
+def test_markdown_keeps_the_names_of_commands_and_escapes_all_else(text: str, wanted: str) -> None:
+    assert f"\n\n{wanted}\n\n" in render.markdown(
+        page.Page("t", "a", [page.Section("", [page.Text(text)])])
+    )
+
+
 def test_a_table_aligns_words_and_numbers() -> None:
     table = page.Table(["a", "b", "c"], [["x", "1", "words"]], text_last=True)
     assert [table.numeric(k) for k in range(3)] == [False, True, False]

@@ -63,9 +63,14 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
             name, labels, embedded["synthetic"], synthetic_labels, embedded["real"], real_labels,
             rng, subsets=config.subsets,
         )  # fmt: skip
-        sets = zip(embedded.values(), (synthetic_labels, real_labels, training_labels))
-        draws = numpy_rng("evaluate-images variety", config.seed, name)
-        varieties += variety(name, labels, *sets, draws)
+        varieties += variety(
+            name,
+            labels,
+            (embedded["synthetic"], synthetic_labels),
+            (embedded["real"], real_labels),
+            (embedded["training"], training_labels),
+            numpy_rng("evaluate-images variety", config.seed, name),
+        )
         if len(train):
             near.append(nearness(name, *embedded.values()))
     if len(train):
