@@ -47,7 +47,7 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     run.write_bytes(
         "samples/reals.png", pictures.real_grid(images, values, mask, rows, choices.seed)
     )
-    feed, unseen = (
+    feed, held = (
         Feed(images[part], values[part], mask[part], choices.seed, device, weights)
         if part.any()
         else None
@@ -58,7 +58,7 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     for path in run.paths("distill", "train-gan", "share"):
         taught["teacher"] = generators.load(path, device)
     trainer: base.GeneratorTrainer = task.arch.code.build(
-        choices, feed, world, execution=execution, unseen=unseen, **taught
+        choices, feed, world, execution=execution, unseen=held, **taught
     )
     quality = network.measure(run, feed, task, config.checkpoint == "best", **taught)
     start = None
