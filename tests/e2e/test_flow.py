@@ -1,5 +1,6 @@
 """`cxr train-gan --arch flow` and what uses it: outputs, stops, shards, replay, refusals."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -206,6 +207,23 @@ def test_an_extended_training_is_one_long_one(
         same = [(tmp_path / folder / name).read_bytes() for folder in ("long", "more")]
         assert same[0] == same[1], name
     assert before == {p: p.read_bytes() for p in before}
+
+
+def test_a_run_older_than_an_option_is_extended(make_dataset: MakeDataset, tmp_path: Path) -> None:
+    data, old = make_dataset(n=60), tmp_path / "old"
+    train(data, old, arch="stylegan2")
+    record = json.loads((old / "resolved.json").read_text())
+    del record["sample"]
+    text = json.dumps(record)
+    (old / "resolved.json").write_text(text)
+    result = json.loads((old / "result.json").read_text())
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    result["outputs"]["resolved.json"] = {"sha256": digest, "bytes": len(text)}
+    (old / "result.json").write_text(json.dumps(result))
+    more = {"arch": "stylegan2", "kimg": 0.16, "extend": old}
+    with pytest.raises(UsageError, match="sample differs: natural there, sqrt here"):
+        train(data, tmp_path / "other", sample="sqrt", **more)
+    assert train(data, tmp_path / "more", **more).result["summary"]["kimg"] == 0.16
 
 
 def test_what_a_flow_starts_from_is_measured(make_dataset: MakeDataset, tmp_path: Path) -> None:
