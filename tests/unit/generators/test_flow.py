@@ -1,6 +1,7 @@
 """Rectified flow against cases whose answer is known: normal data, constant fields, copies."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,15 @@ def lively(net: Network) -> Network:
 
 def noise(n: int, size: int = 16) -> Tensor:
     return torch.randn(n, 1, size, size, generator=torch.Generator().manual_seed(2))
+
+
+@pytest.mark.parametrize("steps", range(1, 9))
+def test_steps_go_from_noise_to_image_and_several_make_up_one_of_fewer(steps: int) -> None:
+    times = Sampling(steps=steps).times
+    assert (times[0], times[-1]) == (1.0, 0.0)
+    assert all(after < before for before, after in pairwise(times))
+    assert times == pytest.approx([1 - t for t in reversed(times)])
+    assert times == pytest.approx(Sampling(steps=3 * steps).times[::3])
 
 
 def test_the_flow_of_normal_data_ends_in_that_data() -> None:
@@ -231,7 +241,7 @@ def test_it_learns_what_a_label_shows(halves: tuple[np.ndarray, np.ndarray]) -> 
 
 
 def test_the_rate_rises_stays_and_falls(halves: tuple[np.ndarray, np.ndarray]) -> None:
-    trainer = make_trainer(*halves, kimg=12.8)
+    trainer = make_trainer(*halves, kimg=12.8, batch=32)
     rates = []
     for nimg in range(0, trainer.choices.total_nimg, 32):
         trainer.nimg = nimg
