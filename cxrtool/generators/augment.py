@@ -10,6 +10,10 @@ parameters): pixel blits, geometry, intensity. Left out: left-right flips (the h
 images are trained on is `training.augment`: it stays true to what an image shows, and needs no
 gradient.)
 
+A flow has no discriminator to hide things from: it is told what was done to each image, small
+geometry alone (`told_geometry`), and asked for images that nothing was done to (Karras et al. 2022,
+arXiv 2206.00364, appendix F.2).
+
 How often: each transform touches an image with probability p; below p = 0.8 none of ADA's shows in
 what the generator learns. By default p follows the controller of section 3.1: it rises while the
 discriminator is too sure of the real images. A discriminator that does not overfit yet learns
@@ -40,6 +44,10 @@ CONTRAST_OCTAVES = 0.5
 TARGET = 0.6  # mean sign of the scores of augmented reals, r_t, that the controller wants
 MOST_P = 0.8  # above it augmentations begin to show in the generated images
 SCHEDULED_P = 0.3  # at the end of the schedule, as Huang et al. have it at 64 px
+TOLD = ("scale", "stretch", "turn", "right", "down", "mirror")  # what `told_geometry` tells
+TOLD_P = 0.2  # probability of each of these but the mirror
+TURN_SD = 0.1  # radians
+SHIFT_SD = 1 / 16  # of the side
 INTERVAL = 4  # batches between updates of p
 
 
@@ -133,6 +141,35 @@ def mirror(x: Tensor, draws: Draws) -> Tensor:
     """Flip each image left to right with probability one half (for data without a side)."""
     flip = draws.uniform() < 0.5
     return torch.where(flip[:, None, None, None], x.flip(3), x)
+
+
+def told_geometry(
+    x: Tensor, draws: Draws, flips: bool = False, p: float = TOLD_P
+) -> tuple[Tensor, Tensor]:
+    """Small scaling, stretching, turning and shifting of each image, and what was done.
+
+    Args:
+        x: `[N, C, H, W]`.
+        draws: For the N images, on their device.
+        flips: Half of the images are flipped left to right too.
+        p: Probability of each other transform for each image.
+
+    Returns:
+        `[N, C, H, W]`, and `[N, len(TOLD)]`: in standard deviations, 0 for what was not done.
+    """
+    octaves = [(draws.normal() * SCALE_OCTAVES).masked_fill(draws.uniform() >= p, 0) for _ in "ab"]
+    angle = (draws.normal() * TURN_SD).masked_fill(draws.uniform() >= p, 0)
+    shift = (draws.normal(2) * SHIFT_SD).masked_fill((draws.uniform() >= p)[:, None], 0)
+    flip = (draws.uniform() < 0.5) & flips
+    scale, stretch = octaves
+    sides = torch.stack([torch.exp2(-scale - stretch), torch.exp2(-scale + stretch)], dim=1)
+    matrix = torch.diag_embed(sides) @ _turn(angle)
+    moved = torch.stack([scale, stretch, angle, *shift.unbind(1)], dim=1).any(dim=1)
+    x = torch.where(moved[:, None, None, None], _resample(x, matrix, shift * 2), x)
+    x = torch.where(flip[:, None, None, None], x.flip(3), x)
+    told = [scale / SCALE_OCTAVES, stretch / SCALE_OCTAVES, angle / TURN_SD]
+    told += [*(shift / SHIFT_SD).unbind(1), flip.to(x.dtype)]
+    return x, torch.stack(told, dim=1)
 
 
 def _color(x: Tensor, draws: Draws) -> Tensor:

@@ -59,14 +59,15 @@ class Execution:
         precision = f"bfloat16 from {self.low} px up" if self.low else "float32"
         return f"feature maps in {precision}" + ("; torch.compile" if self.compiles else "")
 
-    def run(self, network: nn.Module, *inputs: Any) -> Any:
+    def run(self, network: nn.Module, *inputs: Any, **more: Any) -> Any:
         """A network's `forward`, for losses that need no gradient of a gradient.
 
         Args:
             network: Of the trainer.
-            inputs: Its arguments, all but the last, which is `low`.
+            inputs: Its arguments up to `low`.
+            more: Its arguments behind `low`.
         """
-        return self._compiled.get(network, network)(*inputs, self.low)
+        return self._compiled.get(network, network)(*inputs, self.low, **more)
 
     def prove(
         self,

@@ -136,6 +136,21 @@ def test_stop_at_any_step_and_go_on(data: Path, tmp_path: Path) -> None:
     assert outputs(tmp_path / "stopped") == outputs(tmp_path / "straight")
 
 
+def test_a_network_that_is_told_of_augmentation(data: Path, tmp_path: Path) -> None:
+    how: dict[str, Any] = {"augment": "geometry", "mirror": True, "kimg": 0.032}
+    train(data, tmp_path / "gan", **how)
+    train(data, tmp_path / "again", **how)
+    assert outputs(tmp_path / "gan") == outputs(tmp_path / "again")
+    meta = json.loads((tmp_path / "gan/model.json").read_text())
+    assert meta["architecture"]["told"] == 6
+    assert "Told of" in (tmp_path / "gan/model_card.md").read_text()
+    assert gans.load(tmp_path / "gan").generate(torch.zeros(1, 256), torch.zeros(1, 2)).any()
+    start("train-gan", tmp_path / "student", data=data, distill=tmp_path / "gan", arch="flow",
+          batch=8, kimg=0.016)  # fmt: skip
+    with pytest.raises(UsageError, match="knows geometry alone"):
+        train(data, tmp_path / "bad", augment="ada")
+
+
 @pytest.mark.parametrize("labels", ["none", "Large"])
 def test_few_labels_or_none(data: Path, tmp_path: Path, labels: str) -> None:
     train(data, tmp_path / "gan", labels=labels, kimg=0.016)

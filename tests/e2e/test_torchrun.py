@@ -61,7 +61,7 @@ def finish(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]
     return ends
 
 
-@pytest.mark.parametrize("loss", ["ns-r1", "rp-r1r2", "balanced", "flow", "student"])
+@pytest.mark.parametrize("loss", ["ns-r1", "rp-r1r2", "balanced", "flow", "told flow", "student"])
 def test_steps_of_two_processes_are_those_of_one(tmp_path: Path, loss: str) -> None:
     found = []
     for processes in (1, 2):

@@ -375,11 +375,14 @@ def save(
 def sizes_of(trainer: GeneratorTrainer, task: Task) -> list[tuple[str, str]]:
     """How the network was trained, for its card."""
     choices = task.choices
-    student = []
+    more: list[tuple[str, str]] = []
     if task.teacher is not None:
-        student = [("Student", f"{task.teacher.distillation.described}; it saw no image itself")]
+        more.append(("Student", f"{task.teacher.distillation.described}; it saw no image itself"))
+    if isinstance(trainer, FlowTrainer) and trainer.choices.augment:
+        what = " and ".join(trainer.choices.augment)
+        more.append(("Told of", f"{what} of training images, which its images are without"))
     return [
-        *student,
+        *more,
         ("Preset", f"{choices.preset}, batch {choices.batch}, learning rate {choices.lr:g}"),
         ("Images shown", SHOWN[choices.sample]),
         *(

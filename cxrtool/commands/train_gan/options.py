@@ -30,6 +30,7 @@ TEACHES = {
     "size": "it is the teacher's",
     "preset": "it is the teacher's",
     "labels": "they are the teacher's",
+    "augment": "a student sees no real image",
     "mirror": "a student sees no real image",
     "init_from": "a student begins with its teacher's weights",
 }
@@ -70,10 +71,12 @@ class Config(SelectionOptions, PolicyOptions, Computing):
         "Learning rate; of BAGAN and OpenGAN, that of the game. Default: by preset.", min=1e-8
     )
     augment: str | None = option(
-        "Augmentation of what the discriminator sees, for small data: diffaugment (color,"
-        " translation, cutout), ada (blit, geometry, intensity), a list of these, or none."
-        " Default: diffaugment up to 64 px or below 2,000 images, else ada.",
-        only=STYLEGAN2,
+        "Augmentation, for small data. stylegan2, of what the discriminator sees: diffaugment"
+        " (color, translation, cutout), ada (blit, geometry, intensity), a list of these, or none."
+        " Default: diffaugment up to 64 px or below 2,000 images, else ada. flow: geometry (small"
+        " turns, shifts and scales, and with --mirror flips, that the network is told of and its"
+        " images do not have), or none, the default.",
+        only=EXECUTED,
     )
     init_from: Path | None = option(
         "Output of train-gan to start from; labels of equal names keep their meaning.",

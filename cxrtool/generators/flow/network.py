@@ -31,12 +31,18 @@ class Sizes(BaseSizes):
         widths: Feature channels at each resolution, from the highest.
         blocks: Residual blocks a resolution on the way down.
         embedding: Length of the vector of time and labels.
+        told: Numbers that say what was done to a training image; 0 for a network that is not told.
     """
 
     patch: int = 2
     widths: tuple[int, ...] = (48, 96)
     blocks: int = 1
     embedding: int = 128
+    told: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Constructor arguments; `told` only where it is not 0."""
+        return {k: v for k, v in super().to_json().items() if k != "told" or v}
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -67,6 +73,7 @@ class Network(nn.Module):
             nn.Linear(2 * FREQUENCIES, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
         )
         self.label = nn.Linear(2 * arch.labels, embedding, bias=False) if arch.labels else None
+        self.told = nn.Linear(arch.told, embedding, bias=False) if arch.told else None
         frequencies = torch.linspace(0, math.log(1000), FREQUENCIES).exp()
         self.frequencies = nn.Buffer(frequencies, persistent=False)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
@@ -92,7 +99,13 @@ class Network(nn.Module):
         self._initialize(rng)
 
     def forward(
-        self, x: Tensor, t: Tensor, y: Tensor, mask: Tensor, low: int | None = None
+        self,
+        x: Tensor,
+        t: Tensor,
+        y: Tensor,
+        mask: Tensor,
+        low: int | None = None,
+        told: Tensor | None = None,
     ) -> Tensor:
         """Velocity of images on their way.
 
@@ -102,19 +115,24 @@ class Network(nn.Module):
             y: `[N, L]` label values.
             mask: `[N, L]` which of them are known; floats or bools.
             low: Not None for bfloat16 wherever autocast thinks it safe.
+            told: `[N, told]` what was done to the images; None, as zeros, for nothing.
 
         Returns:
             `[N, C, size, size]` float32.
         """
         with torch.autocast(x.device.type, torch.bfloat16, enabled=low is not None):
-            return self._velocity(x, t, y, mask).float()
+            return self._velocity(x, t, y, mask, told).float()
 
-    def _velocity(self, x: Tensor, t: Tensor, y: Tensor, mask: Tensor) -> Tensor:
+    def _velocity(
+        self, x: Tensor, t: Tensor, y: Tensor, mask: Tensor, told: Tensor | None
+    ) -> Tensor:
         angles = t[:, None] * self.frequencies
         condition = self.time(torch.cat([angles.sin(), angles.cos()], dim=1))
         if self.label is not None:
             known = mask.to(y.dtype)
             condition = condition + self.label(torch.cat([y * known, known], dim=1))
+        if self.told is not None and told is not None:
+            condition = condition + self.told(told)
         condition = F.silu(condition)
         h = F.pixel_unshuffle(x, self.arch.patch).contiguous(memory_format=torch.channels_last)
         h = self.first(h)

@@ -10,7 +10,7 @@ and, where the network begins to remember, rises again.
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from cxrtool.core.errors import InputError, UsageError
+from cxrtool.generators.augment import TOLD, told_geometry
 from cxrtool.generators.base import GeneratorTrainer
 from cxrtool.generators.choices import Request, common_choices, load_presets
 from cxrtool.generators.execution import Execution
@@ -54,6 +55,7 @@ class Choices:
         lr: AdamW's learning rate at its peak.
         sample: How often rows are shown, of `conditions.SAMPLES`.
         mirror: Flip reals left to right at random.
+        augment: What is done to training images and told to the network: "geometry", "mirror".
         ema_nimg: Half-life of the weight average, images.
         ema_ramp: That half-life is at most this share of the images seen; None where the weights
             are another run's.
@@ -71,6 +73,7 @@ class Choices:
     lr: float
     sample: str = "natural"
     mirror: bool = False
+    augment: tuple[str, ...] = ()
     ema_nimg: float = 10_000.0
     ema_ramp: float | None = RAMP
     seed: int = 0
@@ -83,11 +86,15 @@ class Choices:
     def described(self) -> str:
         """What is trained, in half a line."""
         way = "" if self.distillation is None else f", {self.distillation.described}"
+        way += f", told of {' and '.join(self.augment)}" if self.augment else ""
         return f"patches of {self.arch.patch} px{way}"
 
     def to_json(self) -> dict[str, Any]:
         """For records."""
-        record = {name: value for name, value in asdict(self).items() if name != "distillation"}
+        record = asdict(self)
+        del record["distillation"]
+        if not self.augment:
+            del record["augment"]
         if self.distillation is not None:
             record["distillation"] = self.distillation.to_json()
         return record
@@ -111,6 +118,9 @@ def choose(request: Request) -> Choices:
     own = {field.name: table[field.name] for field in fields(Sizes) if field.name in table}
     own |= {"widths": tuple(own["widths"]), "z_dim": request.size**2}
     own |= {"size": request.size, "labels": request.labels}
+    augment = augmentations(request, common)
+    if augment:
+        own["told"], common["mirror"] = len(TOLD), False
     del common["label_weight"]
     ramp = RAMP if request.options.get("init_from") is None else None
     arch = Sizes(**own)
@@ -122,7 +132,22 @@ def choose(request: Request) -> Choices:
                 f" with {distillation.calls} stretches an image",
                 hint=f"give a --batch that is a multiple of {shares}",
             )
-    return Choices(arch=arch, ema_ramp=ramp, distillation=distillation, **common)
+    return Choices(arch=arch, ema_ramp=ramp, distillation=distillation, augment=augment, **common)
+
+
+def augmentations(request: Request, common: Mapping[str, Any]) -> tuple[str, ...]:
+    """What is done to training images and told to the network.
+
+    Raises:
+        UsageError: Something else than small geometry, which might tell, or hide, a finding.
+    """
+    text = request.pick("augment", "none").strip()
+    if text not in ("none", "geometry"):
+        raise UsageError(
+            f"--augment {text}: a flow is told of its augmentation, and knows geometry alone",
+            hint="give --augment geometry or none",
+        )
+    return () if text == "none" else ("geometry", *(("mirror",) if common["mirror"] else ()))
 
 
 class FlowTrainer(GeneratorTrainer):
@@ -205,8 +230,14 @@ class FlowTrainer(GeneratorTrainer):
         chance, coin = draws.uniform(1), draws.uniform(real.y.shape[1]) < 0.5
         told = real.mask & ((chance >= 2 * DROPPED) | ((chance >= DROPPED) & coin))
         rows = self.world.part(self.choices.batch)
-        parts = (part[rows] for part in (real.x, noise, t, real.y, told))
-        return flow_loss(partial(self.execution.run, self.generator), *parts)
+        x, *parts = (part[rows] for part in (real.x, noise, t, real.y, told))
+        velocity = partial(self.execution.run, self.generator)
+        if self.choices.augment:
+            place = torch.arange(self.choices.batch, device=self.device)[rows]
+            flips = "mirror" in self.choices.augment
+            x, moved = told_geometry(x, self.draws("told geometry", rows=place), flips)
+            velocity = partial(velocity, told=moved)
+        return flow_loss(velocity, x, *parts)
 
     def _trial(self, real: Batch) -> None:
         """A loss and its gradients, which are thrown away."""
@@ -252,7 +283,9 @@ def init_from(trainer: FlowTrainer, run_dir: Path, labels: tuple[str, ...]) -> d
         pairs = zip(ours.to_json().items(), theirs.to_json().values())
         other = [f"{k} {there} not {here}" for (k, here), there in pairs if here != there]
         what = f"a network of other sizes: {', '.join(other)}"
-        raise InputError(what, file=run_dir, hint="give the same --size and --preset as that run")
+        raise InputError(
+            what, file=run_dir, hint="give the same --size, --preset and --augment as that run"
+        )
     source = saved.network(Network, read_sizes, G_PREFIX).state_dict()
     before = saved.labels
     if "label.weight" in trainer.generator.state_dict():

@@ -6,7 +6,19 @@ import pytest
 import torch
 
 from cxrtool.core.errors import UsageError
-from cxrtool.generators.augment import POLICIES, Controller, augment, mirror, parse_policies
+from cxrtool.generators.augment import (
+    POLICIES,
+    SCALE_OCTAVES,
+    SHIFT_SD,
+    TOLD,
+    TOLD_P,
+    TURN_SD,
+    Controller,
+    augment,
+    mirror,
+    parse_policies,
+    told_geometry,
+)
 from cxrtool.training.rng import Draws
 
 
@@ -175,3 +187,45 @@ def test_a_part_of_a_batch_gets_what_it_would_have_got_in_it(policy: str) -> Non
     part = Draws(torch.Generator().manual_seed(0), 8, rows)
     whole = augment(x, (policy,), rng(8), 0.7)
     torch.testing.assert_close(augment(x[rows], (policy,), part, 0.7), whole[rows])
+
+
+@pytest.mark.parametrize("flips", [False, True])
+def test_what_was_done_is_told_and_nothing_else(flips: bool) -> None:
+    x = torch.rand(400, 1, 16, 16, generator=torch.Generator().manual_seed(3))
+    moved, told = told_geometry(x, rng(400), flips)
+    assert told.shape == (400, len(TOLD))
+    untouched = ~told.any(dim=1)
+    assert torch.equal(moved[untouched], x[untouched])
+    only_flip = told[:, :5].eq(0).all(dim=1) & told[:, 5].eq(1)
+    assert torch.equal(moved[only_flip], x[only_flip].flip(3))
+    changed = (moved != x).flatten(1).any(dim=1)
+    assert torch.equal(changed, ~untouched)
+    shares = told.ne(0).float().mean(dim=0)
+    assert shares[:5].sub(TOLD_P).abs().max() < 0.07
+    assert float(shares[5]) == (pytest.approx(0.5, abs=0.08) if flips else 0)
+    spread = torch.stack([column[column != 0].std() for column in told[:, :5].unbind(1)])
+    assert spread.sub(1).abs().max() < 0.3  # in standard deviations
+
+
+def test_what_is_told_is_what_was_done() -> None:
+    """A blob that lies off the middle shows every transform by where it goes and how wide it is."""
+    side = 64
+    y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    blob = torch.exp(-((x - 42) ** 2 + (y - 31.5) ** 2) / 12.0)[None, None]
+    n = 300
+    moved, told = told_geometry(blob.expand(n, 1, side, side), rng(n), p=0.6)
+    mass = moved.sum(dim=(1, 2, 3))
+    at_x, at_y = ((moved[:, 0] * axis).sum(dim=(1, 2)) / mass - 31.5 for axis in (x, y))
+    scale, stretch = (2 ** (SCALE_OCTAVES * told[:, k]) for k in (0, 1))
+    angle = TURN_SD * told[:, 2]
+    shift = side * SHIFT_SD * told[:, 3:5]
+    # Shifted, then widened, then turned.
+    away = (torch.tensor([10.5, 0.0]) - shift) * torch.stack([scale * stretch, scale / stretch], 1)
+    wanted_x = angle.cos() * away[:, 0] + angle.sin() * away[:, 1]
+    wanted_y = angle.cos() * away[:, 1] - angle.sin() * away[:, 0]
+    near = (wanted_x.abs() < 16) & (wanted_y.abs() < 16)
+    assert near.float().mean() > 0.8
+    off = torch.stack([at_x - wanted_x, at_y - wanted_y])[:, near].abs().amax(dim=0)
+    ratio = (mass / blob.sum() / scale.square())[near]
+    # All but those few at whose border the mirrored blob comes into sight.
+    assert ((off < 0.35) & ((ratio - 1).abs() < 0.1)).float().mean() > 0.9

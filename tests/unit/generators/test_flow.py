@@ -10,14 +10,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cxrtool.core.errors import InputError
+from cxrtool.core.errors import InputError, UsageError
 from cxrtool.core.runs import Run
+from cxrtool.generators.augment import TOLD
 from cxrtool.generators.choices import Request
 from cxrtool.generators.execution import Execution
 from cxrtool.generators.feed import Feed
 from cxrtool.generators.flow import finished
 from cxrtool.generators.flow import trainer as flow
-from cxrtool.generators.flow.network import Network, Sizes
+from cxrtool.generators.flow.network import Network, Sizes, read_sizes
 from cxrtool.generators.flow.sampling import Sampling, sample
 from cxrtool.generators.saved import SavedGenerator
 from cxrtool.training.models import save_model
@@ -240,6 +241,48 @@ def test_it_learns_what_a_label_shows(halves: tuple[np.ndarray, np.ndarray]) -> 
     assert float(right.abs().mean()) == pytest.approx(130 / 127.5, abs=0.25)
 
 
+def test_a_network_that_is_told_of_augmentation_makes_images_without(
+    halves: tuple[np.ndarray, np.ndarray],
+) -> None:
+    plain = make_trainer(*halves)
+    assert plain.generator.told is None
+    assert "told" not in plain.choices.arch.to_json()
+    assert "augment" not in plain.choices.to_json()
+    for mirror in (False, True):
+        trainer = make_trainer(*halves, augment="geometry", mirror=mirror)
+        # Flips are told too: else half of the images would lie on the other side.
+        assert trainer.choices.mirror is False
+        assert ("mirror" in trainer.choices.augment) == mirror
+        assert trainer.choices.arch.to_json()["told"] == len(TOLD)
+    net, y = lively(trainer.average), torch.ones(1, 1)
+    t, nothing = torch.tensor([0.4]), torch.zeros(1, len(TOLD))
+    silent = net(noise(1), t, y, y)
+    assert torch.equal(net(noise(1), t, y, y, None, nothing), silent)
+    assert not torch.allclose(net(noise(1), t, y, y, None, nothing + 1), silent)
+    assert saved_sizes(trainer) == trainer.choices.arch
+    with pytest.raises(UsageError, match="knows geometry alone"):
+        make_trainer(*halves, augment="ada")
+
+
+def saved_sizes(trainer: flow.FlowTrainer) -> Sizes:
+    return read_sizes(**trainer.choices.arch.to_json())
+
+
+def test_flips_that_are_told_do_not_show(halves: tuple[np.ndarray, np.ndarray]) -> None:
+    images, sides = halves
+    left = images[sides[:, 0] == 0]  # bright on the left, all of them
+    trainer = make_trainer(
+        left, np.zeros((len(left), 0), np.float32), kimg=1.2, lr=4e-3, batch=8,
+        augment="geometry", mirror=True,
+    )  # fmt: skip
+    while trainer.nimg < trainer.choices.total_nimg:
+        trainer.step()
+    z = torch.randn(16, trainer.z_dim, generator=torch.Generator().manual_seed(0))
+    made = trainer.sample(z, torch.zeros(16, 0))
+    right = made[..., 8:].mean(dim=(1, 2, 3)) - made[..., :8].mean(dim=(1, 2, 3))
+    assert (right < -0.5).all()
+
+
 def test_the_rate_rises_stays_and_falls(halves: tuple[np.ndarray, np.ndarray]) -> None:
     trainer = make_trainer(*halves, kimg=12.8, batch=32)
     rates = []
@@ -315,9 +358,13 @@ def test_labels_of_equal_names_keep_their_meaning(tmp_path: Path) -> None:
         unconditional.average(x, t, x.new_zeros(2, 0), x.new_zeros(2, 0)),
         old.average(x, t, nothing, nothing),
     )
-    other = make_trainer(images, np.zeros((8, 2), np.float32), patch=2)
-    with pytest.raises(InputError, match="patch 4 not 2"):
-        flow.init_from(other, source, ("A", "B"))
+    for options, reason in (
+        ({"patch": 2}, "patch 4 not 2"),
+        ({"augment": "geometry"}, "told 0 not 6"),
+    ):
+        other = make_trainer(images, np.zeros((8, 2), np.float32), **options)
+        with pytest.raises(InputError, match=reason):
+            flow.init_from(other, source, ("A", "B"))
 
 
 def test_members_are_told_by_their_loss() -> None:

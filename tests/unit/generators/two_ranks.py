@@ -33,8 +33,9 @@ def main(path: str, loss: str) -> None:
     weights = row_weights(labels, mask, "balanced" if loss == "balanced" else "natural")
     world, feed = World("cpu"), Feed(images, labels, mask, seed=0, weights=weights)
     trainer: GeneratorTrainer
-    if loss == "flow":
-        request = request_of(16, images=48, labels=2, batch=16, seed=0, kimg=1.0)
+    if loss in ("flow", "told flow"):
+        how: dict[str, Any] = {"augment": "geometry", "mirror": True} if loss == "told flow" else {}
+        request = request_of(16, images=48, labels=2, batch=16, seed=0, kimg=1.0, **how)
         trainer = FlowTrainer(choose(request), feed, world)
     elif loss == "student":
         arch = Sizes(16, 2, z_dim=256, patch=4, widths=(16, 32), embedding=32)
