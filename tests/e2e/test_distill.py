@@ -96,8 +96,9 @@ def test_a_student_teaches_one_of_fewer_calls(data: Path, teacher: Path, tmp_pat
         distill(data, tmp_path / "bad2", two, calls="1", guidance=2.0)
     with pytest.raises(InputError, match="a student of 2 gains nothing"):
         distill(data, tmp_path / "bad3", two, calls="2")
-    with pytest.raises(InputError, match="distilled to one call"):
-        gans.load_judge(one)
+    with pytest.raises(InputError, match="distilled to one call") as caught:
+        start("evaluate-privacy", tmp_path / "attack", gan=one, data=data, held_out=data)
+    assert "by its teacher" in str(caught.value.hint)
     shared = share(two, tmp_path / "shared")
     distill(data, tmp_path / "again", shared, calls="1", kimg=0.016)
     assert gans.load_judge(two).times == (0.5,)

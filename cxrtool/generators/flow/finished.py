@@ -80,7 +80,7 @@ class FlowJudge(nn.Module):
                 "a generator distilled to one call goes from pure noise to an image: no loss of"
                 " its own tells whether it knows an image",
                 file=saved.run_dir,
-                hint="test membership by its teacher, or a student of two calls",
+                hint="test membership by its teacher, or by a student of two calls",
             )
         self.times = TOLD if distillation is None else tuple(distillation.own.times[1:-1])
         noise = torch.randn(

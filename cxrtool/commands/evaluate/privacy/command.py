@@ -45,6 +45,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     device = setup(config.device, config.threads)
     (folder,) = run.paths("gan", "train-gan", "share")
     card, network = GeneratorCard.open(folder), gans.load(folder, device)
+    judge = gans.load_judge(folder, device)  # first of all: one of a single call has none
     data, held = load_dataset(config.data), load_dataset(config.held_out)
     members, others, caution = rows_of(config, card, data, held)
     pixels = {
@@ -66,7 +67,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         run.check_stop()
     sets = ((data, members), (held, others))
     scores = [
-        judged(gans.load_judge(folder, device), network, dataset, rows, pixels[kind], device)
+        judged(judge, network, dataset, rows, pixels[kind], device)
         for (dataset, rows), kind in zip(sets, ("training", "held-out"), strict=True)
     ]
     codes = [patient_groups(dataset, rows) for dataset, rows in sets]
