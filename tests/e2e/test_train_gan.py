@@ -21,7 +21,7 @@ from PIL import Image
 
 from cxrtool import cli
 from cxrtool import generators as gans
-from cxrtool.commands.train_gan.task import prepare, recorded
+from cxrtool.commands.train_gan.task import explain, prepare, recorded
 from cxrtool.core import console
 from cxrtool.core.config.values import resolve
 from cxrtool.core.errors import CxrError, InputError, InterruptedRunError, UsageError
@@ -214,6 +214,49 @@ def edited(data: Path, out: Path, change: Callable[[pd.DataFrame], object]) -> P
     change(table)
     table.to_csv(out / "manifest.csv", index=False)
     return out
+
+
+@pytest.mark.parametrize(
+    "options", [{"sample": "sqrt"}, {"sample": "balanced"}, {"d_label_weight": 0.5}]
+)
+def test_what_counts_labels_needs_labels(
+    make_dataset: MakeDataset, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    flag = "--" + next(iter(options)).replace("_", "-")
+    with pytest.raises(UsageError, match=f"{flag} .* no label to condition on"):
+        train(make_dataset(), tmp_path / "gan", labels="none", **options)
+
+
+@pytest.mark.parametrize(
+    ("sample", "rare", "told"),
+    [
+        ("balanced", 2, "warning"),
+        ("balanced", 60, "said"),
+        ("sqrt", 2, "said"),
+        ("natural", 2, ""),
+    ],
+)
+def test_rows_that_come_very_often_are_told(
+    make_dataset: MakeDataset,
+    monkeypatch: pytest.MonkeyPatch,
+    sample: str,
+    rare: int,
+    told: str,
+) -> None:
+    data = make_dataset(n=200)
+    table = pd.read_csv(data / "manifest.csv", dtype=str)
+    table["Large"] = ["1" if k < rare else "0" for k in range(len(table))]
+    table["Left"] = "0"
+    table.loc[table.index[rare:], "Left"] = "1"
+    table.to_csv(data / "manifest.csv", index=False)
+    words: list[tuple[str, str]] = []
+    monkeypatch.setattr(console, "warn", lambda text: words.append(("warning", text)))
+    monkeypatch.setattr(console, "say", lambda text: words.append(("said", text)))
+    explain(prepare(resolve(train_gan.Config, {"data": data, "sample": sample}), "cpu"))
+    found = [(kind, text) for kind, text in words if text.startswith("--sample")]
+    assert [kind for kind, _ in found] == ([told] if told else [])
+    for _, text in found:
+        assert f"--sample {sample}: rows of 'Large' ({rare - rare // 10})" in text
 
 
 def test_labels_that_say_nothing(make_dataset: MakeDataset, tmp_path: Path) -> None:

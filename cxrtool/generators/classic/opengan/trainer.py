@@ -2,7 +2,7 @@
 
 In: images with one label each. Out: a generator of features. First the metric network learns to
 classify by Gaussian kernels; it is then held fixed. In the game a generated image is conditioned on
-the feature of a real one, drawn uniformly: hinge loss for the discriminator; for the generator
+the feature of a real one: hinge loss for the discriminator; for the generator
 -E[D] + 0.01 MSE(feature of the image, feature asked for). Adam 1e-4 (0, 0.999). Classes that are
 held out take part in neither stage; the features of their images are taken afterwards. In the
 finished generator a class is asked for by features of its real images, which the model holds; the
