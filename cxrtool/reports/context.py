@@ -433,20 +433,25 @@ class Clause:
             if all(any(s <= i < e for s, e in quiet) for i in told):
                 continue
             value, _ = self.decide(start, stop)
-            if value != NEGATIVE and not self.normal_after(stop):
+            if value != NEGATIVE and not self.normal_after(stop, listed=True):
                 yield start, stop
 
-    def normal_after(self, end: int, *, alone: bool = False) -> CueSpan | None:
+    def normal_after(
+        self, end: int, *, alone: bool = False, listed: bool = False
+    ) -> CueSpan | None:
         """The predicate "is normal" that reaches a span that ends here, if there is one.
 
         Args:
             end: The token after the span.
             alone: A verb, and no other mention, must stand between span and predicate.
+            listed: The predicate may be said of several: "foot, ankle and knee are normal".
         """
         for state in self.states:
             plain = state.cue.role == "state-normal" and not state.cue.group
             if not plain or state.forward or not self.reaches_left(state, end):
                 continue
+            if not listed and self.crosses(end, state.start, COMMA):
+                continue  # "cervical ribs, lungs normal"
             apart = self._mentions(end, state.start) or self.crosses(end, state.start, COMMA | AND)
             if not alone or (self.crosses(end, state.start, FINITE) and not apart):
                 return state

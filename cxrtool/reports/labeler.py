@@ -17,11 +17,11 @@ from cxrtool.reports.context import NEGATIVE, POSITIVE, UNCERTAIN, CueSpan, Ment
 from cxrtool.reports.forms import FormReader
 from cxrtool.reports.normalize import without_residue
 from cxrtool.reports.rewriting import Draft
-from cxrtool.reports.ruleset import Rule, RuleSet, default_rules
+from cxrtool.reports.ruleset import Cue, Rule, RuleSet, default_rules
 from cxrtool.reports.sections import Section, SectionFinder
 from cxrtool.reports.sentence import SentenceReader
 from cxrtool.reports.spelling import SHORTEST
-from cxrtool.reports.text import clean, pipeline
+from cxrtool.reports.text import clean, part_letters, pipeline
 from cxrtool.reports.tokens import WordReader, Words
 
 _NAMES = {POSITIVE: "positive", NEGATIVE: "negative", UNCERTAIN: "uncertain"}
@@ -134,7 +134,9 @@ class Labeler:
             self.rules.sections, self.rules.body, self.rules.counted, self._names_finding
         )
         joints = self.rules.wording.function_words
-        self._forms = FormReader(self.rules.answers, self._headers, joints, self._names_finding)
+        self._forms = FormReader(
+            self.rules.answers, self._headers, joints, self._names_finding, self._names_part
+        )
         self._attributes = AttributeFinder(self.rules.attributes)
         self._knows = lru_cache(_WORDS_KNOWN)(self._holds)
 
@@ -142,6 +144,7 @@ class Labeler:
         """A pipeline that knows no word yet."""
         self.nlp = pipeline(self.rules.wording)
         self.rules.spelling.keep_whole(self.nlp)
+        part_letters(self.nlp, (w for ws in self.rules.answers.values() for w in ws))
         self._words = WordReader(self.nlp, self.rules.automaton, self.rules.wording, self._spell)
 
     def label(self, text: str, *, evidence: bool = True) -> Labels:
@@ -196,10 +199,19 @@ class Labeler:
 
     def _names_finding(self, words: str) -> bool:
         """Whether words in lower case hold a finding."""
+        return any(isinstance(owner, Rule) for owner in self._owners_of(words))
+
+    def _names_part(self, words: str) -> bool:
+        """Whether words in lower case hold a part of the body of which nothing is said."""
+        owners = self._owners_of(words)
+        kinds = {owner.kind for owner in owners if isinstance(owner, Rule)}
+        roles = (owner.role for owner in owners if isinstance(owner, Cue))
+        return kinds == {"entity"} and not any(role.startswith("state") for role in roles)
+
+    def _owners_of(self, words: str) -> list[Rule | Cue]:
         automaton, owners = self.rules.automaton, self.rules.owners
         kinds = [automaton.kind(self._spell(word)) for word in (*re.findall(r"\w+|#", words), ".")]
-        spans = automaton.find(kinds, 0, len(kinds))
-        return any(isinstance(owners[number], Rule) for _, _, number in spans)
+        return [owners[number] for _, _, number in automaton.find(kinds, 0, len(kinds))]
 
     def _without_residue(self, text: str) -> Draft:
         draft = Draft(text)

@@ -7,7 +7,7 @@ line breaks become either blanks or sentence ends.
 """
 
 import re
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -262,3 +262,11 @@ def pipeline(wording: Wording) -> Language:
     # Nobody asks for shapes and norms, which take the most of a new word.
     nlp.vocab.lex_attr_getters = {}  # type: ignore[attr-defined]
     return nlp
+
+
+def part_letters(nlp: Language, words: Iterable[str]) -> None:
+    """Lets the tokenizer part the full stop from the words of one letter: "heart N."."""
+    tokenizer = nlp.tokenizer
+    assert isinstance(tokenizer, Tokenizer)
+    for letter in {word.upper() for word in words if len(word) == 1 and word.isalpha()}:
+        tokenizer.add_special_case(f"{letter}.", [{ORTH: letter}, {ORTH: "."}])

@@ -22,6 +22,7 @@ class FormReader:
         headers: Section headers in lower case, which no answer belongs to ("Comparison: none").
         joints: Words that end no name: "of", "are", "not".
         is_finding: Whether words in lower case name a finding: the head of a table does not.
+        is_part: Whether they name a part of the body and nothing else.
     """
 
     def __init__(
@@ -30,8 +31,9 @@ class FormReader:
         headers: frozenset[str],
         joints: frozenset[str],
         is_finding: Callable[[str], bool],
+        is_part: Callable[[str], bool],
     ) -> None:
-        words = FormWords(answers, headers, joints, is_finding)
+        words = FormWords(answers, headers, joints, is_finding, is_part)
         self._recognition = FormRecognition(words)
         self._fields, self._tables = FieldReader(words), TableReader(words)
         self._rows, self._pages = RowReader(words), PageReader(words)

@@ -116,16 +116,26 @@ class UnitReader:
                         f"{self._words.no if value == 0 else self._words.unsure} ",
                     )
                     yield name.end, end, HARD_BREAK
+                elif self._is_normal(name, unit[first]):
+                    joined = name.words.rpartition(" ")[2] in self._words.joints  # "limits of N"
+                    colon = "" if joined else ":"
+                    yield name.end, end, f"{colon} {self._words.normal}{HARD_BREAK}"  # "Heart: N"
                 elif finding:
                     yield name.end, end, self._words.after(value)
-                elif unit[first].text == self._words.normal[:1].upper() and " " not in name.words:
-                    yield name.end, end, f": {self._words.normal}{HARD_BREAK}"  # "Heart: N"
                 else:
                     yield name.end, end, self._words.after(value).replace(":", " -")
-            else:
+            elif unit[first].text[:1] != "+" or not self._words.is_part(name.words):  # "heart ++"
                 end, new = self._yes(end, unit[i:])
                 yes = next(iter(self._words.of["yes"]))
                 yield name.end, end, f": {yes}{new}" if headed and finding else new
+
+    def _is_normal(self, name: Token, answer: Token) -> bool:
+        """Whether "N" says "normal" of a part of the body, and no "no"."""
+        if answer.text != self._words.normal[:1].upper():
+            return False
+        if self._is_finding(name.words):
+            return self._words.is_part(name.words)
+        return " " not in name.words
 
     def _yes(self, end: int, rest: Sequence[Token]) -> tuple[int, str]:
         """What stands for a yes, and up to where: what follows it describes the finding."""

@@ -26,6 +26,7 @@ class FormWords:
         headers: Section headers in lower case, which no answer belongs to ("Comparison: none").
         joints: Words that end no name: "of", "are", "not".
         is_finding: Whether words in lower case name a finding: the head of a table does not.
+        is_part: Whether they name a part of the body and nothing else, which no answer denies.
 
     Attributes:
         of: What `ANSWERS` names -> words.
@@ -41,9 +42,11 @@ class FormWords:
         headers: frozenset[str],
         joints: frozenset[str],
         is_finding: Callable[[str], bool],
+        is_part: Callable[[str], bool],
     ) -> None:
         self.headers, self.joints = headers, joints
         self.is_finding = lru_cache(10_000)(is_finding)
+        self.is_part = lru_cache(10_000)(is_part)
         self.of = of = {name: answers.get(name, ()) for name in ANSWERS}
         self.values = {word: value for kind, value in _VALUES.items() for word in of[kind]}
         self.no, self.unsure = next(iter(of["no"]), ""), next(iter(of["unsure"]), "")
