@@ -12,6 +12,9 @@ _ASIDE = frozenset(
      "ZDS"}
 )  # fmt: skip
 _CODED = frozenset({"CE", "CNE", "CWE"})
+# A row of codes of a system: "CRIS|XCHES|VER".
+_CODES = re.compile(r"(?:\A|(?<=\n))[A-Z\d]{2,12}(?:\|[A-Z\d ]{0,12}){1,20}(?=\n|\Z)")
+_WORDS = re.compile(r"[^\W\d_]{2,}")
 _CODE, _VALUE = 2, 4  # fields of OBX after its name
 _WORDS_OF_A_VALUE = 4
 
@@ -24,7 +27,10 @@ def unwrap(draft: Draft, knows: Callable[[str], bool], headers: frozenset[str]) 
         knows: Whether a rule knows a word in lower case.
         headers: Section headers in lower case.
     """
-    if "|" in draft.text and any(map(draft.text.__contains__, _TELLING)):
+    if "|" not in draft.text:
+        return
+    draft.sub(_CODES, lambda m: m[0] if any(map(knows, _WORDS.findall(m[0].lower()))) else "")
+    if any(map(draft.text.__contains__, _TELLING)):
         draft.edit(_edits(draft.text, knows, headers))
 
 

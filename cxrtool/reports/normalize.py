@@ -13,6 +13,8 @@ import html
 import re
 import unicodedata
 from collections.abc import Callable
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
 from urllib.parse import unquote
 
 from cxrtool.reports.hl7 import unwrap
@@ -24,7 +26,16 @@ from cxrtool.reports.rewriting import Draft
 _RARE = re.compile("[\\\\&<~\"'{@%$_^|=*\u00b6]")
 # Marks that nobody sees: soft hyphen, zero width, direction of writing, byte order.
 _UNSEEN = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]+")
-_LIGATURE = re.compile("[\ufb00-\ufb06\uff01-\uff5e]")
+_LIGATURE = re.compile("[\ufb00-\ufb06\uff01-\uff5e\u0152\u0153\u00c6\u00e6]")
+_TWO_LETTERS = {"\u0152": "Oe", "\u0153": "oe", "\u00c6": "Ae", "\u00e6": "ae"}
+# A word of a header of mail, "=?UTF-8?Q?Chest=20X-ray?=", and the headers themselves.
+_MAIL_WORD = re.compile(r"=\?[\w-]{1,40}\?[QqBb]\?[^?\s]{0,200}\?=")
+_IS_MAIL = re.compile(r"^(?:MIME-Version|Content-Type|Content-Transfer-Encoding):", re.M | re.I)
+_MAIL = re.compile(
+    r"^(?:MIME-Version|Content-[\w-]{1,40}|Message-ID|Received|Return-Path|X-[\w-]{1,40}|Date|From|To"
+    r"|Cc|Reply-To|Subject):[^\n]{0,999}(?:\n[ \t][^\n]{0,999}){0,9}$|^--[=\w.-]{8,80}$",
+    re.M | re.I,
+)
 # A first byte of two or three in UTF-8, then what Windows-1252 makes of the others.
 _HIGH = "\u0080-\u00bf" + bytes(range(0x80, 0xA0)).decode("cp1252", "ignore")
 _MISREAD = re.compile(f"[\u00c2-\u00df][{_HIGH}]|\u00c2(?= )|[\u00e0-\u00ef][{_HIGH}]{{1,2}}")
@@ -108,7 +119,9 @@ def without_residue(
     if not text.isascii():
         if _SURE.search(text):
             draft.sub(_MISREAD, _misread)
-        draft.sub(_LIGATURE, lambda m: unicodedata.normalize("NFKC", m.group()))
+        draft.sub(
+            _LIGATURE, lambda m: _TWO_LETTERS.get(m[0]) or unicodedata.normalize("NFKC", m[0])
+        )
         draft.sub(_UNSEEN, lambda m: "")
     if ("-" in draft.text or "\u00ac" in draft.text) and _BROKEN.search(draft.text):
         draft.sub(_BROKEN, lambda m: "" if _is_broken(m, knows) else m.group())
@@ -120,6 +133,11 @@ def _unescape(draft: Draft) -> None:
     text = draft.text
     if "\\" in text and (text.lstrip().startswith("{\\rtf") or len(_RTF_PART.findall(text)) > 1):
         _unformat(draft)
+    if "=?" in text:
+        draft.sub(_MAIL_WORD, _of_mail)
+    if "-" in text and _IS_MAIL.search(text):
+        draft.sub(_MAIL, lambda m: "")
+        text = draft.text
     if "=" in text and _IS_QUOTED_PRINTABLE.search(text):
         draft.sub(_QUOTED_PRINTABLE, _quoted_printable)
     if "%20" in text or "%0A" in text:
@@ -168,6 +186,14 @@ def _quoted_printable(match: re.Match[str]) -> str:
     if "\n" in match.group():
         return ""
     return bytes.fromhex(match.group().replace("=", "")).decode("utf-8", "replace")
+
+
+def _of_mail(match: re.Match[str]) -> str:
+    """A word of a header of mail as it reads."""
+    try:
+        return str(make_header(decode_header(match[0])))
+    except (LookupError, UnicodeError, HeaderParseError):
+        return match[0]
 
 
 def _entity(match: re.Match[str]) -> str:

@@ -242,6 +242,7 @@ def pipeline(wording: Wording) -> Language:
     infixes = [
         *(nlp.Defaults.infixes or ()),
         r"(?<=\w)[/,;:()\[\]+=](?=\w)",
+        r"(?<=[a-z])\.=(?=\w)",  # "pl.eff.=R"
         r"(?<=[A-Za-z]{2})\.(?=[A-Z])",
         r"(?<=[a-z])\.(?=[A-Za-z])",
     ]
