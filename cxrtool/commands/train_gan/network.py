@@ -109,8 +109,9 @@ def extend(source: Path, task: Task, run: runs.Run) -> None:
             f" {theirs['total_nimg'] / 1000:g} of {source}",
             hint="--kimg is the length of the whole training, its own included",
         )
-    # An option that is younger than that run stood at its default.
-    theirs = {f.name: f.default for f in fields(task.choices) if f.default is not MISSING} | theirs
+    # What a record does not name, as an option that is younger than that run, is at its default.
+    usual = {f.name: f.default for f in fields(task.choices) if f.default is not MISSING}
+    ours, theirs = usual | ours, usual | theirs
     names = sorted((ours.keys() | theirs.keys()) - {"total_nimg", "snapshot_nimg", "tick_nimg"})
     other = [name for name in names if ours.get(name) != theirs.get(name)]
     if other:
