@@ -265,9 +265,24 @@ class Clause:
                     return i
                 if self._on_its_own(cue.end, i + 1, after):
                     return i
+                # "No effusion, no edema, cardiomegaly": every denied thing has its own "no".
+                again = any(c.start == i + 1 and c.cue is cue.cue for c in self._deciding)
+                if again or (after == end and last == cue.end and self._repeats(cue)):
+                    return i
                 if i in self._general and after == end and last == cue.end:
                     return i  # "no acute process, cardiomegaly"
         return start
+
+    def _repeats(self, cue: CueSpan) -> bool:
+        """Whether a comma before a cue ends the one thing that the same cue denies before it."""
+        before = next((c for c in reversed(self._deciding) if c.end <= cue.start), None)
+        return (
+            before is not None
+            and before.cue is cue.cue
+            and bool(self._flags[cue.start - 1] & COMMA)
+            and self._mentions(before.end, cue.start)
+            and not self.crosses(before.end, cue.start - 1, COMMA | AND | FINITE)
+        )
 
     def _is_between(self, i: int) -> bool:
         """Whether the slash at ``i`` stands for "or": "effusion/pneumothorax"."""

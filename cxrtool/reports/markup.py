@@ -60,7 +60,7 @@ def untag(draft: Draft) -> None:
             return match[0] if _SELECTED.search(match["free"]) or not chosen else ""
         if match["gone"] or not tag:
             return "" if match["gone"] else " "
-        return _of_tag(match, tag, tag in closed)
+        return _of_tag(match, tag, tag in closed, "value" in closed)
 
     draft.sub(_TAG, plain)
     if chosen:
@@ -73,10 +73,17 @@ def _marked(match: re.Match[str]) -> str:
     return f"{match['before'] or ''}**{match['answer'].strip()}**{match['after'] or ''}"
 
 
-def _of_tag(match: re.Match[str], tag: str, closed: bool) -> str:
-    """What a tag stands for."""
+def _of_tag(match: re.Match[str], tag: str, closed: bool, named: bool) -> str:
+    """What a tag stands for.
+
+    Args:
+        match: The tag.
+        tag: Its name in lower case.
+        closed: Whether it has an end somewhere.
+        named: Whether values have elements of their own: then an item is the name of one.
+    """
     close, more = bool(match["close"]), match["more"]
-    if tag in _BLOCKS or tag in _INLINE:
+    if (tag in _BLOCKS and not (tag == "item" and named)) or tag in _INLINE:
         return "\n" if tag in _BLOCKS and not (tag == "dd" and not close) else ""
     if tag in _CELLS:
         return CELL if close else ""

@@ -39,7 +39,7 @@ _LIST = re.compile(
     r"(?<![^\n\x1e.;:])[ ]*"
     r"(?:(?:\(?\d{1,2}[.)]|[-*>\u2192])(?=[ ]{1,3}\S|[^\W\d_])|o(?=[ ]+[A-Z]))"
     r"|(?<![^\n])\d{1,2}(?=[ ]+[A-Z][a-z])"
-    r"|(?<![^\n\x1e])[ ]*[a-z][.)](?=[ ]{1,3}[A-Z])"
+    r"|(?<![^\n\x1e])[ ]*[a-z](?:[.)](?=[ ]{1,3}[A-Z])|\)(?=[ ]{1,3}\S))"
     r"|#\d{1,2}[.):]?(?=[ ]?[A-Z])"
     r"|(?<=[a-z ][ ])(?:\(?\d{1,2}[.)]|\u2192)(?=[ ]?[A-Z])"
 )
@@ -160,6 +160,7 @@ def _join_lines(text: str, wording: Wording, headers: frozenset[str]) -> str:
             not after
             or before in ".;!?\n\x1e"
             or after[0] in "\n-*(>#\u2192"
+            or (after[1:] == ")" and after[0].islower())
             or ((after[0].isdigit() or after == "o ") and _LIST.match(text, end) is not None)
             # A header alone on its line, not "question" before "of a small effusion".
             or (line in headers and _first_word(text, end) not in wording.continuations)

@@ -14,6 +14,9 @@ from cxrtool.reports.text import HARD_BREAK
 _OPENS = re.compile(r"[:=]>?[ ]*\{[ ]*(?=[\w ]{2,30}:)")
 _NESTED = re.compile(rf"(?P<opens>{_OPENS.pattern})|(?<=[\w\"])\}}")
 _DOUBT = re.compile(r"(?:\A|(?<=[\n;]))(?P<name>[^\n:.?;]{2,40})(?P<mark>:[ ]*\?[ ]?)(?=[^\W\d_])")
+_ASKED_CELL = re.compile(r"\?(?=[ ]{0,20}[|\t])")
+# "Heart;enlarged", and every other line like it
+_NAMED_LINES = re.compile(r"\A(?:[^\W\d_][^;\n.:]{2,30};[^\s;][^;\n]{1,60}(?:\n+|\Z)){2,}\Z")
 _ASKED = re.compile(r"(?<!\S)\?[ ]?(?=[^\W\d_])")
 
 
@@ -195,7 +198,11 @@ class FieldReader:
         draft.edit(self._opened(draft.text))
         if "{" in draft.text and _OPENS.search(draft.text):
             draft.sub(_NESTED, lambda m: ": " if m["opens"] else HARD_BREAK)
-        draft.sub(self._reply, lambda m: f"{m['name'].rstrip(' ?')}: ")
+        if "|" in draft.text or "\t" in draft.text:
+            draft.sub(_ASKED_CELL, lambda m: "")
+        if ";" in draft.text:
+            draft.sub(_NAMED_LINES, lambda m: m[0].replace(";", ": "))
+        draft.sub(self._reply, self._of_reply)
         draft.sub(self._run_on, lambda m: f"{m['answer']}{HARD_BREAK}")
         draft.sub(self._capitals.words, self._capitals.of_words)
         draft.sub(self._capitals.letters, self._capitals.of_letters)
@@ -210,6 +217,11 @@ class FieldReader:
         draft.sub(self._record, lambda m: f"{HARD_BREAK}{m['name']}: ")
         draft.sub(self._next_line, self._of_next_line, "mark")
         draw(draft)
+
+    def _of_reply(self, match: re.Match[str]) -> str:
+        """A question before its answer; before one that names findings itself it says nothing."""
+        answer = match.string[match.end() :].partition("\n")[0]
+        return "" if self._words.is_finding(plain(answer)) else f"{match['name'].rstrip(' ?')}: "
 
     def _of_pair(self, match: re.Match[str]) -> str:
         """A stroke between a name and what is said of it: "Lungs / clear"."""
@@ -264,7 +276,7 @@ def _sides(words: FormWords) -> re.Pattern[str]:
 
 def _record(words: FormWords) -> re.Pattern[str]:
     """A name and its answer, each behind a word for it: "finding: edema, value: no"."""
-    field = r"\"?[ ]?[:=|][ ]*"
+    field = r"\"?[ ]?(?:[:=|]|-{1,2}>)[ ]*"
     return re.compile(
         rf"(?:\A|(?<=[\n;,|\x1e:{{]))[ ]*\"?{words.one('key')}{field}"
         r"(?P<name>[^\n;,:=|.?]{1,60}?)"

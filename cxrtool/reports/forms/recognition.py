@@ -49,7 +49,7 @@ class FormRecognition:
             rf"|\((?-i:[A-Z\d])[ ]?[ =][ ]?{word}|\([^(),\n]{{3,40}},[ ]?{word}\)",
             "-": rf"-(?:{minus}|[ ]+{answer}{end}|(?<=[ ,\n]-){mark})",
             ",": rf",{answer}{end}|,(?-i:(?<=[ ]{any_of(capitals.lower())},))",
-            ";": rf";[ ]?{answer}{end}",
+            ";": rf";[ ]?{answer}{end}|;[^\s;][^;\n]{{1,60}}\n[^;\n.:]{{3,31}};[^\s;]",
             "..": rf"\.\.(?:\.\.|{word}[ ]*(?:\n|\Z))",
             "\n": rf"\n[ ]*(?:{answer}{end}|{opens}|[xX][ ]\w)",
             "  ": rf"[ ]{{2}}{any_of(words.levels)}(?=[ ]*\n|[ ]{{2}}|[ ]*\Z)",
