@@ -267,7 +267,7 @@ class Clause:
                     return i
                 # "No effusion, no edema, cardiomegaly": every denied thing has its own "no".
                 again = any(c.start == i + 1 and c.cue is cue.cue for c in self._deciding)
-                if again or (after == end and last == cue.end and self._repeats(cue)):
+                if again or (after >= end - 1 and last == cue.end and self._repeats(cue)):
                     return i
                 if i in self._general and after == end and last == cue.end:
                     return i  # "no acute process, cardiomegaly"

@@ -127,7 +127,7 @@ class TableReader:
             sign in "|\x1d^\t"
             and len(below) > 1
             and not self._values.keys().isdisjoint(below[1:])
-            and names[0] not in self._words.headers
+            and (names[0] not in self._words.headers or names[0] in self._words.of["question"])
             and self._values.keys().isdisjoint(names[1:])
             and not self._words.is_finding(" ".join(names))
         )
