@@ -280,7 +280,7 @@ def init_from(trainer: FlowTrainer, run_dir: Path, labels: tuple[str, ...]) -> d
         raise InputError(what, file=run_dir, hint="start from its teacher, and distill after")
     ours, theirs = trainer.choices.arch, read_sizes(**saved.meta["architecture"])
     if replace(theirs, labels=ours.labels) != ours:
-        pairs = zip(ours.to_json().items(), theirs.to_json().values())
+        pairs = zip(asdict(ours).items(), asdict(theirs).values(), strict=True)
         other = [f"{k} {there} not {here}" for (k, here), there in pairs if here != there]
         what = f"a network of other sizes: {', '.join(other)}"
         raise InputError(
