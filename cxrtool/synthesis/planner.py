@@ -5,10 +5,12 @@ many images its stream gives, and which real row each of them takes its labels f
 
 Procedure: pools of real rows; the linear program of ``program``; rows from the fixed streams of
 ``tally``, which counts realized positives, tops up and trims. A plan is minimal in this sense: no
-stream can lose its last image while every target is still met.
+stream can lose its last image while every target is still met. With ``fewest`` label vectors are
+chosen instead of drawn (module ``fewest``): no choice of existing ones needs fewer images.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,6 +19,7 @@ import numpy as np
 
 from cxrtool.core.errors import InputError
 from cxrtool.synthesis.arrays import ByteArray, IntArray
+from cxrtool.synthesis.fewest import Patterns, fewest_images
 from cxrtool.synthesis.program import (
     FloatArray,
     Program,
@@ -41,20 +44,28 @@ class Plan:
         labels: All L labels of the table.
         n_real: N, the rows that were counted.
         positives: Positives of every label among them [L].
-        expected: The program's n for each target class [K]; None in counts mode.
+        known: Rows that know each label [L].
+        optimum: The program's least expected number of images; None in counts mode.
+        expected: Its n for each target class [K]; None in counts mode, and where rows are chosen.
         rows: For each target class the rows its stream gave, in order, as positions in the table.
         drawn_positives: Positives of every label among the drawn rows [L].
+        drawn_known: Drawn rows that know each label [L].
         own_only: Each class counts the images of its own stream only (``--per-class``).
+        fewest: Label vectors were chosen for the least number of images (``--fewest``).
     """
 
     request: Request
     labels: tuple[str, ...]
     n_real: int
     positives: IntArray
+    known: IntArray
+    optimum: float | None
     expected: tuple[float, ...] | None
     rows: tuple[IntArray, ...]
     drawn_positives: IntArray
+    drawn_known: IntArray
     own_only: bool = False
+    fewest: bool = False
 
     @property
     def drawn(self) -> tuple[int, ...]:
@@ -67,14 +78,15 @@ class Plan:
         return sum(self.drawn)
 
     @property
-    def optimum(self) -> float | None:
-        """The program's least expected number of images."""
-        return None if self.expected is None else math.fsum(self.expected)
-
-    @property
     def source_rows(self) -> IntArray:
         """The row of every slot [n_synthetic]: the streams one after the other."""
         return np.concatenate([np.empty(0, dtype=np.int64), *self.rows])
+
+    @property
+    def lenders(self) -> tuple[int, int]:
+        """How many real rows lend their labels, and to how many images one of them at most."""
+        times = np.bincount(self.source_rows)
+        return int(np.count_nonzero(times)), int(times.max(initial=0))
 
     @property
     def stream_of(self) -> IntArray:
@@ -88,63 +100,86 @@ def make_plan(
     request: Request,
     *,
     seed: int,
+    known: ByteArray | None = None,
     own_only: bool = False,
+    fewest: bool = False,
     max_images: int | None = None,
 ) -> Plan:
     """Plan the images that a request needs.
 
     Args:
-        values: Labels of the selected real rows [N, L], zeros and ones.
+        values: Labels of the selected real rows [N, L], zeros and ones; 0 where unknown.
         labels: The L label names.
-        request: Target classes with shares or counts.
+        request: Target classes with shares or counts; a share is of what is known.
         seed: Seed of the row streams.
+        known: Which labels are known [N, L]; None if all are.
         own_only: Count for each class the images of its own stream only, as if no row carried two.
+        fewest: Choose label vectors for the least number of images, in place of drawing rows as
+            they occur; only with shares.
         max_images: Refuse a plan that needs more.
 
     Raises:
         InputError: No number of images reaches the shares, or more than `max_images` are needed.
     """
     columns = np.asarray(request.columns, dtype=np.int64)
-    streams = [
-        RowStream(np.flatnonzero(values[:, column]), seed, label)
-        for column, label in zip(columns, request.labels, strict=True)
-    ]
+    told = np.ones_like(values) if known is None else known.astype(np.uint8)
+    carried, known_targets = values[:, columns], told[:, columns]
+    task: _Task = (
+        _Chosen(carried, known_targets, seed)
+        if fewest
+        else _Drawn(carried, known_targets, request.labels, seed, own_only)
+    )
+    optimum: float | None = None
     expected: tuple[float, ...] | None = None
     if request.counts:
-        drawn = list(request.counts)
-        if max_images is not None and sum(drawn) > max_images:
-            raise _too_many(sum(drawn), max_images, None)
+        drawn = np.array(request.counts, dtype=np.int64)
+        if max_images is not None and drawn.sum() > max_images:
+            raise _too_many(int(drawn.sum()), max_images, None)
     else:
-        task = _Task(values, columns, streams, own_only)
         start = task.expect(request)
-        expected = tuple(float(n) for n in start)
-        total = math.ceil(math.fsum(start))
+        optimum = math.fsum(start)
+        expected = None if fewest else tuple(float(n) for n in start)
+        total, drawn = math.ceil(optimum), np.zeros(len(start), dtype=np.int64)
         near = max_images is None or total <= _FAR * max_images + _FAR_IMAGES
         if near:  # the expectation is no bound: what is drawn decides
             drawn = task.realize(start, request.shares)
-            total = sum(drawn)
+            total = int(drawn.sum())
         if max_images is not None and total > max_images:
             raise _too_many(total, max_images, task.highest_within(request, max_images))
-    rows = tuple(stream.first(n).copy() for stream, n in zip(streams, drawn, strict=True))
-    after = label_totals(values[np.concatenate([np.empty(0, dtype=np.int64), *rows])])
-    before = label_totals(values)
-    return Plan(request, labels, len(values), before, expected, rows, after, own_only)
+    rows = task.rows(drawn)
+    sources = np.concatenate([np.empty(0, dtype=np.int64), *rows])
+    return Plan(
+        request=request,
+        labels=labels,
+        n_real=len(values),
+        positives=label_totals(values),
+        known=label_totals(told),
+        optimum=optimum,
+        expected=expected,
+        rows=rows,
+        drawn_positives=label_totals(values[sources]),
+        drawn_known=label_totals(told[sources]),
+        own_only=own_only,
+        fewest=fewest,
+    )
 
 
-class _Task:
-    """The table, its pools and their streams, for any shares of the same classes."""
+class _Task(ABC):
+    """The table and its pools, for any shares of the same classes."""
 
-    def __init__(
-        self, values: ByteArray, columns: IntArray, streams: list[RowStream], own_only: bool
-    ) -> None:
-        counts = cooccurrence(values, columns)
-        own = own_only or not len(columns)
-        ratios = np.eye(len(columns)) if own else conditional_shares(counts)
-        self.values, self.columns, self.streams, self.own_only = values, columns, streams, own_only
-        self.program = Program(len(values), np.diagonal(counts), ratios)
+    program: Program
+    how = ""  # rows are had: the end of a refusal
+
+    @abstractmethod
+    def realize(self, expected: FloatArray, shares: Shares) -> IntArray:
+        """How many images each pool gives, by the labels that they really carry."""
+
+    @abstractmethod
+    def rows(self, drawn: IntArray) -> tuple[IntArray, ...]:
+        """For each class the rows that lend their labels to so many images of the pools [K]."""
 
     def expect(self, request: Request) -> FloatArray:
-        """The program's n [K], or an error that says what is in the way."""
+        """The program's n for each pool, or an error that says what is in the way."""
         shares = request.shares
         if not shares:
             return np.zeros(0)
@@ -162,31 +197,26 @@ class _Task:
             )
         return n
 
-    def realize(self, expected: FloatArray, shares: Shares) -> list[int]:
-        """How many images each stream gives [K], by the labels that were really drawn."""
-        tally = Tally(self.values, self.columns, self.streams, shares, self.own_only)
-        tally.take([math.floor(n) for n in expected])
-        top_up(tally, self.program.ratios, shares)
-        trim(tally)
-        return tally.drawn
-
     def infeasible(self, request: Request) -> InputError:
         """The error for shares that no number of images reaches: what binds, what would do."""
         factor, binding = self.program.ceiling(request.shares)
         first, *rest = (request.labels[i] for i in binding)
         others = f" (then {', '.join(rest)})" if rest else ""
-        how = " when each class counts its own images only" if self.own_only else ""
         return InputError(
-            f"no number of images reaches {_wanted(request)}{how}: {first!r} binds{others}; the "
-            f"highest feasible {self._highest(request, factor, math.inf)}",
-            hint="lower the share or name fewer classes with --classes",
+            f"no number of images reaches {_wanted(request)}{self.how}: {first!r} binds{others}; "
+            f"the highest feasible {self._highest(request, factor, math.inf)}",
+            hint=f"lower the share or name fewer classes with --classes{self.other_way(request)}",
         )
+
+    def other_way(self, request: Request) -> str:
+        """What else reaches the shares, as the end of a hint; empty where nothing does."""
+        return ""
 
     def highest_within(self, request: Request, most: int) -> str | None:
         """The highest shares that so many images really reach; None if there are none."""
         factor = min(1.0, self.program.highest_factor_within(request.shares, most))
         for shares, n in self._steps_down(request.shares, factor, _FAR * most + _FAR_IMAGES):
-            if sum(self.realize(n, shares)) <= most:
+            if self.realize(n, shares).sum() <= most:
                 return _named(request, shares)
         return None
 
@@ -211,6 +241,83 @@ class _Task:
             n = self.program.solve(tuple(floors))
             if n is not None and math.fsum(n) <= most:
                 yield tuple(floors), n
+
+
+class _Drawn(_Task):
+    """Rows drawn from the pool of each class, as they occur there."""
+
+    def __init__(
+        self,
+        carried: ByteArray,
+        told: ByteArray,
+        labels: tuple[str, ...],
+        seed: int,
+        own_only: bool,
+    ) -> None:
+        own = own_only or not labels
+        targets = range(len(labels))
+        counts = cooccurrence(carried, targets)
+        ratios = np.eye(len(labels)) if own else conditional_shares(counts)
+        self.carried, self.told, self.own_only = carried, told, own_only
+        self.streams = [
+            RowStream(np.flatnonzero(carried[:, k]), seed, label) for k, label in enumerate(labels)
+        ]
+        knows = None if told.all() else cooccurrence(carried, targets, told) / np.diagonal(counts)
+        self.program = Program(label_totals(told), np.diagonal(counts), ratios, knows)
+        self.how = (
+            " when each class counts its own images only"
+            if own_only
+            else " while whole label rows are drawn as they occur"
+        )
+
+    def realize(self, expected: FloatArray, shares: Shares) -> IntArray:
+        tally = Tally(self.carried, self.told, self.streams, shares, self.own_only)
+        tally.take([math.floor(n) for n in expected])
+        top_up(tally, self.program, shares)
+        trim(tally)
+        return np.array(tally.drawn, dtype=np.int64)
+
+    def rows(self, drawn: IntArray) -> tuple[IntArray, ...]:
+        pairs = zip(self.streams, drawn.tolist(), strict=True)
+        return tuple(stream.first(n).copy() for stream, n in pairs)
+
+    def other_way(self, request: Request) -> str:
+        if self.own_only:
+            return ", or leave --per-class out"
+        chosen = _Chosen(self.carried, self.told, 0)
+        n = chosen.program.solve(request.shares)
+        if n is None or math.fsum(n) > LARGEST_PLAN:
+            return "; no choice of label rows reaches it either (--fewest)"
+        return f", or --fewest: {math.ceil(math.fsum(n)):,} images with label rows that it chooses"
+
+
+class _Chosen(_Task):
+    """Rows chosen by the combination of target classes that they carry."""
+
+    how = ", whichever label rows are chosen"
+
+    def __init__(self, carried: ByteArray, told: ByteArray, seed: int) -> None:
+        self.seed, self.patterns = seed, Patterns.of(carried, told)
+        self.positives, self.known = label_totals(carried), label_totals(told)
+        self.program = Program(
+            self.known,
+            self.positives,
+            self.patterns.carried.astype(np.float64),
+            self.patterns.told.astype(np.float64),
+        )
+
+    def realize(self, expected: FloatArray, shares: Shares) -> IntArray:
+        return fewest_images(self.patterns, self.positives, self.known, shares, expected)
+
+    def rows(self, drawn: IntArray) -> tuple[IntArray, ...]:
+        lent = [self.patterns.lend(j, n, self.seed) for j, n in enumerate(drawn.tolist())]
+        classes = self.patterns.class_of(self.positives)
+        return tuple(
+            np.concatenate(
+                [np.empty(0, dtype=np.int64), *(lent[j] for j in np.flatnonzero(classes == k))]
+            )
+            for k in range(len(self.positives))
+        )
 
 
 def _pairs(labels: Sequence[str], shares: Shares, form: str) -> str:

@@ -17,7 +17,7 @@ from cxrtool.synthesis.arrays import IntArray
 from cxrtool.synthesis.planner import Plan
 from cxrtool.synthesis.slots import in_parts
 
-FORMAT = 1
+FORMAT = 2  # 2: fewest, lenders, most_from_one_row
 COLUMNS = ("class", "real", "before", "wanted", "after", "drift", "LP", "images")
 
 
@@ -36,7 +36,9 @@ def plan_record(
     the draws were lucky: the program is an expectation) and ``gap_images``, the same in images;
     ``targets``: for each class ``share_before``, ``share_wanted``, ``share_after``, ``drawn``
     (images from its stream), ``positives_before``, ``positives_after`` and ``lp``; ``drift``: for
-    every other label the share after minus the share before; ``shares``: both, of all labels.
+    every other label the share after minus the share before; ``shares``: both, of all labels;
+    ``lenders``: how many rows lend their labels, and ``most_from_one_row`` how many images one of
+    them at most.
 
     Args:
         plan: The plan.
@@ -66,6 +68,7 @@ def plan_record(
             "lp": None if plan.expected is None else round(plan.expected[k], 3),
         }
     optimum = plan.optimum
+    lenders, most = plan.lenders
     return {
         "format": FORMAT,
         "n_real": plan.n_real,
@@ -78,6 +81,9 @@ def plan_record(
         "shares": shares,
         "mode": "counts" if request.counts else "shares",
         "per_class": plan.own_only,
+        "fewest": plan.fewest,
+        "lenders": lenders,
+        "most_from_one_row": most,
         "seed": seed,
         "settings": dict(settings),
         "slots_sha256": slots_digest(plan, source_rows),
@@ -135,6 +141,13 @@ def met_already(record: Mapping[str, Any]) -> list[str]:
     return [
         k for k, t in wanted.items() if not t["drawn"] and t["share_before"] >= t["share_wanted"]
     ]
+
+
+def lenders(record: Mapping[str, Any]) -> str:
+    """How few rows the labels of a plan come from."""
+    n, most = record["lenders"], record["most_from_one_row"]
+    rows = f"{n:,} real row" + ("s" if n != 1 else "")
+    return f"all labels come from {rows}, those of one row up to {most:,} times"
 
 
 def title(record: Mapping[str, Any]) -> str:

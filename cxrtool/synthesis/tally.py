@@ -13,12 +13,13 @@ given back while every target is still met, until no stream can lose its last on
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from cxrtool.core.errors import InputError
 from cxrtool.synthesis.arrays import ByteArray, IntArray
-from cxrtool.synthesis.program import FloatArray, Program, Shares, label_totals
+from cxrtool.synthesis.program import Program, Shares, label_totals
 from cxrtool.training.rng import plan_seed
 
 LARGEST_PLAN = 50_000_000  # images; a share just below the highest feasible one has no other bound
@@ -55,21 +56,30 @@ class RowStream:
 
 
 class Tally:
-    """How many images each stream has given and how many positives of each target they carry."""
+    """How many images each stream has given, and how many of them carry and know each target.
+
+    Args:
+        carried: Which targets the rows carry, zeros and ones [N, K].
+        told: Which they know [N, K].
+        streams: A stream a target.
+        shares: Wanted shares of what is known [K].
+        own_only: Count as positives the images of the target's own stream only.
+    """
 
     def __init__(
         self,
-        values: ByteArray,
-        columns: IntArray,
+        carried: ByteArray,
+        told: ByteArray,
         streams: list[RowStream],
         shares: Shares,
         own_only: bool,
     ) -> None:
-        self.n_rows = len(values)
-        self._carried = np.ascontiguousarray(values[:, columns])
+        self.n_rows = len(carried)
+        self._carried, self._told = np.ascontiguousarray(carried), np.ascontiguousarray(told)
         self._streams = streams
         self._own_only = own_only
         self.positives: list[int] = label_totals(self._carried).tolist()
+        self.known: list[int] = label_totals(self._told).tolist()
         self.drawn = [0] * len(streams)
         # one common denominator, so that deficits of different shares compare as integers
         self.denominator = math.lcm(*(t.denominator for t in shares))
@@ -84,49 +94,54 @@ class Tally:
         for p, n in enumerate(more):
             if n <= 0:
                 continue
+            rows = self._streams[p].first(self.drawn[p] + n)[self.drawn[p] :]
+            carried = label_totals(self._carried[rows]).tolist()
             if self._own_only:
-                self.positives[p] += n
-            else:
-                rows = self._streams[p].first(self.drawn[p] + n)[self.drawn[p] :]
-                for k, added in enumerate(label_totals(self._carried[rows]).tolist()):
-                    self.positives[k] += added
+                carried = [n * (k == p) for k in range(len(carried))]
+            for k, (added, told) in enumerate(
+                zip(carried, label_totals(self._told[rows]).tolist())
+            ):
+                self.positives[k] += added
+                self.known[k] += told
             self.drawn[p] += n
 
-    def state(self) -> tuple[list[int], list[int]]:
+    def state(self) -> tuple[list[int], ...]:
         """What `restore` goes back to; the streams themselves have no state that matters."""
-        return list(self.drawn), list(self.positives)
+        return list(self.drawn), list(self.positives), list(self.known)
 
-    def restore(self, state: tuple[list[int], list[int]]) -> None:
+    def restore(self, state: tuple[list[int], ...]) -> None:
         """Give back all images that were taken since."""
-        self.drawn, self.positives = list(state[0]), list(state[1])
+        self.drawn, self.positives, self.known = map(list, state)
 
     def deficits(self) -> list[int]:
         """How many positives each class lacks, times the common denominator; <= 0 if it is met."""
-        total, pairs = self.total, zip(self.numerators, self.positives, strict=True)
-        return [t * total - self.denominator * c for t, c in pairs]
+        counts = zip(self.numerators, self.known, self.positives, strict=True)
+        return [t * m - self.denominator * c for t, m, c in counts]
 
-    def last(self, p: int) -> list[int]:
-        """Which targets the last image of stream p carries [K]."""
+    def last(self, p: int) -> tuple[list[int], list[int]]:
+        """Which targets the last image of stream p carries, and which it knows [K]."""
+        row = self._streams[p].first(self.drawn[p])[-1]
+        told: list[int] = self._told[row].tolist()
         if self._own_only:
-            return [int(k == p) for k in range(len(self.drawn))]
-        row: list[int] = self._carried[self._streams[p].first(self.drawn[p])[-1]].tolist()
-        return row
+            return [int(k == p) for k in range(len(self.drawn))], told
+        return self._carried[row].tolist(), told
 
     def can_lose(self, p: int) -> bool:
         """Whether every target is still met without the last image of stream p."""
         if self.drawn[p] == 0:
             return False
-        deficits = zip(self.deficits(), self.numerators, self.last(p), strict=True)
-        return all(lack - t + self.denominator * carried <= 0 for lack, t, carried in deficits)
+        terms = zip(self.deficits(), self.numerators, *self.last(p), strict=True)
+        return all(lack - t * told + self.denominator * c <= 0 for lack, t, c, told in terms)
 
     def lose(self, p: int) -> None:
         """Give the last image of stream p back."""
-        for k, carried in enumerate(self.last(p)):
+        for k, (carried, told) in enumerate(zip(*self.last(p), strict=True)):
             self.positives[k] -= carried
+            self.known[k] -= told
         self.drawn[p] -= 1
 
 
-def top_up(tally: Tally, ratios: FloatArray, shares: Shares) -> None:
+def top_up(tally: Tally, program: Program, shares: Shares) -> None:
     """Draw for the class with the largest deficit until no class has one.
 
     With unequal shares that rule alone can run away: two classes that only a third one brings along
@@ -144,7 +159,7 @@ def top_up(tally: Tally, ratios: FloatArray, shares: Shares) -> None:
         since += 1
         if since > PATIENCE * len(shares):
             tally.restore(best)
-            rest = Program(tally.total, tally.positives, ratios).solve(shares)
+            rest = replace(program, known=tally.known, positives=tally.positives).solve(shares)
             if rest is None or math.fsum(rest) + tally.total > LARGEST_PLAN:
                 raise InputError(
                     "the shares lie too close to the highest feasible ones to be reached",

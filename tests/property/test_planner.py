@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from itertools import combinations_with_replacement
 
 import numpy as np
 import pytest
@@ -135,6 +136,82 @@ def test_feasible_exactly_where_a_mixture_of_pools_is_above_the_shares(
         tightest = re.escape(repr(request.labels[binding[0]]))
         with pytest.raises(InputError, match=f"{tightest} binds"):
             make_plan(values, names_of(values), request, seed=seed)
+
+
+@st.composite
+def small_wishes(draw: st.DrawFn) -> tuple[np.ndarray, Request]:
+    """Few rows and targets, so that every choice can be tried."""
+    n_labels = draw(st.integers(1, 3))
+    row = st.tuples(*(st.integers(0, 1) for _ in range(n_labels)))
+    values = np.array(draw(st.lists(row, min_size=4, max_size=14)), dtype=np.uint8)
+    columns = tuple(k for k in range(n_labels) if values[:, k].any())
+    assume(columns)
+    shares = tuple(Fraction(draw(st.integers(1, 60)), 100) for _ in columns)
+    return values, Request(tuple(f"label {k}" for k in columns), columns, shares=shares)
+
+
+@QUICK
+@given(small_wishes(), st.integers(0, 99))
+def test_no_choice_of_rows_needs_fewer_images_than_the_fewest(
+    wish: tuple[np.ndarray, Request], seed: int
+) -> None:
+    values, request = wish
+    try:
+        plan = make_plan(values, names_of(values), request, seed=seed, fewest=True, max_images=12)
+    except InputError:
+        assume(False)
+        raise
+    assert holds(plan, values, list(plan.drawn))
+    for column, rows in zip(request.columns, plan.rows, strict=True):
+        assert values[rows, column].all()
+    kinds = [row for row in np.unique(values, axis=0) if row.any()]
+    columns = list(request.columns)
+
+    def enough(rows: tuple[np.ndarray, ...]) -> bool:
+        total = len(values) + len(rows)
+        have = values[:, columns].sum(axis=0, dtype=int)
+        have = have + sum((row[columns].astype(int) for row in rows), np.zeros_like(have))
+        return all(n >= share * total for n, share in zip(have, request.shares, strict=True))
+
+    for n in range(plan.n_synthetic):
+        assert not any(map(enough, combinations_with_replacement(kinds, n)))
+
+
+@QUICK
+@given(wishes())
+def test_the_fewest_are_no_more_than_drawn_ones_and_repeatable(
+    wish: tuple[np.ndarray, Request, int],
+) -> None:
+    values, request, seed = wish
+    plan = own_plan(values, request, seed)
+    chosen = make_plan(values, names_of(values), request, seed=seed, fewest=True)
+    assert chosen.n_synthetic <= plan.n_synthetic
+    assert holds(chosen, values, list(chosen.drawn))
+    again = make_plan(values, names_of(values), request, seed=seed, fewest=True)
+    assert np.array_equal(chosen.source_rows, again.source_rows)
+    n, most = chosen.lenders
+    assert n == len(set(chosen.source_rows.tolist()))
+    assert most == max(np.bincount(chosen.source_rows), default=0)
+
+
+def test_what_drawing_cannot_reach_names_what_choosing_would_need() -> None:
+    """A lone row with both classes comes too seldom by draws; a choice takes it again and again."""
+    values = np.zeros((100, 2), dtype=np.uint8)
+    values[:40, 0] = values[39:60, 1] = 1
+    request = Request(("A", "B"), (0, 1), shares=(Fraction("0.7"),) * 2)
+    with pytest.raises(InputError, match="while whole label rows are drawn as they occur") as fault:
+        make_plan(values, ("A", "B"), request, seed=0)
+    plan = make_plan(values, ("A", "B"), request, seed=0, fewest=True)
+    assert fault.value.hint is not None
+    assert f"--fewest: {plan.n_synthetic} images" in fault.value.hint
+    assert plan.lenders[1] > 100  # that row again and again
+    apart = values * (np.arange(100) != 39)[:, np.newaxis].astype(np.uint8)
+    with pytest.raises(InputError) as fault:
+        make_plan(apart, ("A", "B"), request, seed=0)
+    assert fault.value.hint is not None
+    assert "no choice of label rows reaches it either" in fault.value.hint
+    with pytest.raises(InputError, match="whichever label rows are chosen"):
+        make_plan(apart, ("A", "B"), request, seed=0, fewest=True)
 
 
 def test_other_labels_come_as_the_pool_has_them() -> None:

@@ -22,7 +22,7 @@ from cxrtool.core.errors import UsageError
 from cxrtool.data.options import BLANK, SelectionOptions, row_option
 from cxrtool.training.guidance import refuse_unread_guidance
 
-FORMAT = 4  # 4: units join studies and copies; keys of prepared pixels
+FORMAT = 5  # 5: plan.json says how many rows lend their labels
 FILTERS, EDITS, DRAWING = "Filters", "Pushing images along edits", "How images are drawn"
 #: Where an option applies: not to a plan alone.
 IMAGES, TEACHER = {"plan_only": (False,)}, {"filter": ("teacher",)}
@@ -86,6 +86,13 @@ class Config(SelectionOptions, Computing):
     per_class: bool = option(
         "Count for each class only the images made for it, not those that carry it beside"
         " another class.",
+        False,
+        only={"target_frac": GIVEN},
+    )
+    fewest: bool = option(
+        "Choose rows that carry several of the classes, for the least number of images, in place"
+        " of drawing rows as they occur. Few rows then lend all labels, and the other labels"
+        " shift: both are printed.",
         False,
         only={"target_frac": GIVEN},
     )
@@ -207,6 +214,11 @@ class Config(SelectionOptions, Computing):
         parse_wish(self.target_frac, self.counts, self.classes, self.balance)
         if self.data is None:
             self._refuse_what_needs_data()
+        if self.fewest and self.per_class:
+            raise UsageError(
+                "--fewest contradicts --per-class",
+                hint="--fewest counts every class that an image carries",
+            )
         if self.edit:
             from cxrtool.synthesis.edits import parse_shares
 

@@ -64,6 +64,7 @@ def plan_from(config: Config) -> Planned:
         request,
         seed=config.seed,
         own_only=config.per_class,
+        fewest=config.fewest,
         max_images=config.max_images,
     )
     settings = {**origin, **chosen, "policy": table.policy.to_json()}
@@ -83,6 +84,8 @@ def show(plan: planner.Plan, written: dict[str, Any]) -> None:
     for name in plan.request.unavailable:
         console.warn(f"{name!r} is below the share but no row has it: it cannot be a target")
     console.table(record.title(written), record.COLUMNS, record.table_rows(written))
+    if plan.fewest:
+        console.say(record.lenders(written))
     for name in record.met_already(written):
         console.say(f"{name} has its share already: nothing is made for it")
     for name in record.fallen_below(written):
